@@ -1,0 +1,59 @@
+//! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
+
+use core::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+/// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
+#[derive(Clone)]
+pub struct Random {
+    seed: [u8; 32],
+    counter: u64,
+}
+
+impl Random {
+    /// A generator whose values nobody can foretell who does not know `seed`.
+    #[must_use]
+    pub const fn new(seed: [u8; 32]) -> Self {
+        Self { seed, counter: 0 }
+    }
+
+    /// 32 bytes.
+    pub fn bytes(&mut self) -> [u8; 32] {
+        self.counter += 1;
+        let mut hash = Sha256::new();
+        hash.update(self.seed);
+        hash.update(self.counter.to_be_bytes());
+        hash.finalize().into()
+    }
+
+    /// 96 bits as 24 lower-case hexadecimal digits: fit for tags, branches and nonces (RFC 3261, 19.3).
+    pub fn token(&mut self) -> String {
+        hex(&self.bytes()[..12])
+    }
+
+    /// A version 4 UUID (RFC 9562, 5.4).
+    pub fn uuid(&mut self) -> String {
+        let mut b = self.bytes();
+        b[6] = b[6] & 0x0f | 0x40;
+        b[8] = b[8] & 0x3f | 0x80;
+        let h = hex(&b[..16]);
+        [&h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..]].join("-")
+    }
+
+    /// A number from 0 to `bound - 1`, and 0 where `bound` is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let b = self.bytes();
+        let n = u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+        n.checked_rem(bound).unwrap_or(0)
+    }
+}
+
+/// Lower-case hexadecimal digits, two a byte.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,398 @@
+//! Transactions (RFC 3261, section 17, with the corrections of RFC 6026): copies are absorbed, requests and final answers are repeated
+//! over unreliable transports, failures of an INVITE are acknowledged, and silence ends in a time-out.
+//!
+//! ```text
+//! client   Trying ── 1xx ──▶ Proceeding ── final ──▶ Completed ── D/K ──▶ gone      server   Proceeding ── final ──▶ Completed ── J ──▶ gone
+//!            │ B/F: TimedOut    └── 2xx to INVITE ──▶ Accepted ── M ──▶ gone                  │                        │ ACK ──▶ Confirmed ── I ──▶ gone
+//!            ▼                                                                                └── 2xx to INVITE ──▶ Accepted ── L ──▶ gone
+//! ```
+
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use core::cmp::Reverse;
+
+use super::{T1, T2, T4, TIMEOUT};
+use crate::sip::{Message, Name, Writer, parse};
+use crate::time::Instant;
+
+/// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
+///
+/// Order of calls: any of `request`, `respond`, `receive`, `handle_timeout`; then `poll` until it gives `None`; then `deadline`.
+pub struct Transactions<F> {
+    table: BTreeMap<String, Transaction<F>>,
+    wakes: BinaryHeap<Reverse<(Instant, String)>>,
+    effects: VecDeque<Effect<F>>,
+}
+
+/// Whether the transport repeats lost messages by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP, TLS, WebSocket.
+    Reliable,
+    /// UDP.
+    Unreliable,
+}
+
+/// What a received message is to the user of the transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A new request; answer it with this key.
+    Request(ServerKey),
+    /// An ACK to a 2xx: it belongs to no transaction.
+    Ack,
+    /// An answer to the request with this key.
+    Response(ClientKey),
+    /// A copy, or an ACK to a failure: done with.
+    Absorbed,
+    /// An answer to nothing that was asked.
+    Stray,
+}
+
+/// What has to be done, and what came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect<F> {
+    /// Put this on the wire.
+    Send {
+        /// Where to.
+        flow: F,
+        /// A complete message.
+        text: String,
+    },
+    /// No final answer came (timers B and F): treat it as a 408.
+    TimedOut(ClientKey),
+    /// A failure was never acknowledged (timer H).
+    NoAck(ServerKey),
+}
+
+/// Names a client transaction (RFC 3261, 17.1.3).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientKey {
+    /// The branch of the topmost Via.
+    pub branch: String,
+    /// The method in CSeq.
+    pub method: String,
+}
+
+/// Names a server transaction (RFC 3261, 17.2.3).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerKey {
+    /// The branch of the topmost Via; of an RFC 2543 request, what stands for it.
+    pub branch: String,
+    /// The host and port in the topmost Via.
+    pub sent_by: String,
+    /// The method.
+    pub method: String,
+}
+
+impl ServerKey {
+    /// The INVITE transaction that a CANCEL with this key speaks of (RFC 3261, 9.2).
+    #[must_use]
+    pub fn invite(&self) -> Self {
+        Self { method: "INVITE".into(), ..self.clone() }
+    }
+
+    fn text(&self) -> String {
+        ["s", &self.branch, &self.sent_by, &self.method].join(" ")
+    }
+
+    fn of(message: &Message<'_>) -> Option<Self> {
+        let via = message.via().ok()?;
+        let method = message.method()?;
+        let branch = match via.branch() {
+            Some(branch) if branch.starts_with("z9hG4bK") => branch.to_owned(),
+            _ => [message.get(Name::CallId)?, " ", message.get(Name::CSeq)?.split_ascii_whitespace().next()?].concat(),
+        };
+        let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| [via.host, ":", &port.to_string()].concat());
+        Some(Self { branch, sent_by, method: if method == "ACK" { "INVITE" } else { method }.to_owned() })
+    }
+}
+
+impl ClientKey {
+    fn text(&self) -> String {
+        ["c", &self.branch, &self.method].join(" ")
+    }
+
+    fn of(message: &Message<'_>) -> Option<Self> {
+        Some(Self { branch: message.via().ok()?.branch()?.to_owned(), method: message.cseq().ok()?.method.to_owned() })
+    }
+}
+
+struct Transaction<F> {
+    kind: Kind,
+    state: State,
+    flow: F,
+    transport: Transport,
+    /// What is sent again: the request, its ACK, or the last answer.
+    text: String,
+    /// The interval until the next copy.
+    interval: u64,
+    /// When the state ends by itself.
+    end: Option<Instant>,
+    /// When the next copy or the end is due.
+    wake: Option<Instant>,
+}
+
+enum Kind {
+    Client(ClientKey),
+    Server(ServerKey),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Client: sent, nothing heard.
+    Trying,
+    /// Client: a provisional answer came. Server: no final answer yet.
+    Proceeding,
+    /// A final answer was received or sent; copies are dealt with.
+    Completed,
+    /// A 2xx to an INVITE went through; copies are passed on (client) or absorbed (server).
+    Accepted,
+    /// Server: the ACK to a failure came.
+    Confirmed,
+}
+
+impl<F: Copy + Ord> Transactions<F> {
+    /// No transaction yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { table: BTreeMap::new(), wakes: BinaryHeap::new(), effects: VecDeque::new() }
+    }
+
+    /// Starts a client transaction: `text` is a complete request whose topmost Via has a branch of its own. Not for an ACK to a 2xx.
+    pub fn request(&mut self, now: Instant, flow: F, transport: Transport, text: String) -> ClientKey {
+        let key = parse(text.as_bytes()).ok().and_then(|request| ClientKey::of(&request));
+        debug_assert!(key.is_some(), "a request of our own has a Via with a branch and a CSeq");
+        let key = key.unwrap_or(ClientKey { branch: String::new(), method: String::new() });
+        self.effects.push_back(Effect::Send { flow, text: text.clone() });
+        let end = Some(now + TIMEOUT);
+        let wake = if transport == Transport::Unreliable { Some(now + T1) } else { end };
+        let kind = Kind::Client(key.clone());
+        self.insert(key.text(), Transaction { kind, state: State::Trying, flow, transport, text, interval: T1, end, wake });
+        key
+    }
+
+    /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
+    pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
+        let id = key.text();
+        let code = parse(text.as_bytes()).ok().and_then(|response| response.code()).unwrap_or(500);
+        let Some(transaction) = self.table.get_mut(&id) else { return };
+        if transaction.state != State::Proceeding {
+            return;
+        }
+        self.effects.push_back(Effect::Send { flow: transaction.flow, text: text.clone() });
+        transaction.text = text;
+        if code < 200 {
+            return;
+        }
+        let invite = key.method == "INVITE";
+        let unreliable = transaction.transport == Transport::Unreliable;
+        transaction.state = if invite && code < 300 { State::Accepted } else { State::Completed };
+        transaction.interval = T1;
+        transaction.end = Some(now + if invite || unreliable { TIMEOUT } else { 0 });
+        let repeats = invite && code >= 300 && unreliable;
+        transaction.wake = if repeats { Some(now + T1) } else { transaction.end };
+        self.settle(now, id);
+    }
+
+    /// Takes a message in: tells what it is, absorbs copies, acknowledges failures.
+    pub fn receive(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
+        if message.is_request() { self.receive_request(now, flow, transport, message) } else { self.receive_response(now, message) }
+    }
+
+    /// Gives up waiting for an answer to `key`: what still comes is a stray.
+    pub fn abandon(&mut self, key: &ClientKey) {
+        self.table.remove(&key.text());
+    }
+
+    /// Where the transaction with `key` sends to.
+    #[must_use]
+    pub fn flow(&self, key: &ClientKey) -> Option<F> {
+        self.table.get(&key.text()).map(|transaction| transaction.flow)
+    }
+
+    /// How many transactions live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether none lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Sends the copies that are due and ends what is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(Reverse((at, _))) = self.wakes.peek() {
+            if *at > now {
+                break;
+            }
+            let Some(Reverse((at, id))) = self.wakes.pop() else { break };
+            if self.table.get(&id).is_some_and(|transaction| transaction.wake == Some(at)) {
+                self.wake(now, id);
+            }
+        }
+    }
+
+    /// When `handle_timeout` is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.wakes.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Effect<F>> {
+        self.effects.pop_front()
+    }
+
+    fn receive_request(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
+        let Some(key) = ServerKey::of(message) else { return Received::Stray };
+        let id = key.text();
+        let ack = message.method() == Some("ACK");
+        let Some(transaction) = self.table.get_mut(&id) else {
+            if ack {
+                return Received::Ack;
+            }
+            let kind = Kind::Server(key.clone());
+            let text = String::new();
+            let new = Transaction { kind, state: State::Proceeding, flow, transport, text, interval: T1, end: None, wake: None };
+            self.insert(id, new);
+            return Received::Request(key);
+        };
+        if ack {
+            return self.acknowledged(now, id);
+        }
+        // A copy may come over another connection than the first: the answer goes where the request came from.
+        transaction.flow = flow;
+        if transaction.state != State::Accepted && !transaction.text.is_empty() {
+            self.effects.push_back(Effect::Send { flow, text: transaction.text.clone() });
+        }
+        Received::Absorbed
+    }
+
+    fn acknowledged(&mut self, now: Instant, id: String) -> Received {
+        let Some(transaction) = self.table.get_mut(&id) else { return Received::Ack };
+        match transaction.state {
+            State::Accepted => return Received::Ack,
+            State::Completed => {
+                transaction.state = State::Confirmed;
+                transaction.end = Some(now + if transaction.transport == Transport::Unreliable { T4 } else { 0 });
+                transaction.wake = transaction.end;
+                self.settle(now, id);
+            }
+            State::Trying | State::Proceeding | State::Confirmed => {}
+        }
+        Received::Absorbed
+    }
+
+    fn receive_response(&mut self, now: Instant, message: &Message<'_>) -> Received {
+        let Some((key, code)) = ClientKey::of(message).zip(message.code()) else { return Received::Stray };
+        let id = key.text();
+        let Some(transaction) = self.table.get_mut(&id) else { return Received::Stray };
+        let invite = key.method == "INVITE";
+        match transaction.state {
+            State::Trying | State::Proceeding if code < 200 => {
+                transaction.state = State::Proceeding;
+                // An INVITE may ring as long as it likes; anything else still has its time-out (RFC 3261, 17.1.2.2).
+                if invite {
+                    transaction.end = None;
+                    transaction.wake = None;
+                } else {
+                    transaction.interval = T2;
+                }
+                Received::Response(key)
+            }
+            State::Trying | State::Proceeding => {
+                self.finish(now, id, message, code, invite);
+                Received::Response(key)
+            }
+            State::Accepted if (200..300).contains(&code) => Received::Response(key),
+            State::Completed if invite && code >= 300 => {
+                self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+                Received::Absorbed
+            }
+            _ => Received::Absorbed,
+        }
+    }
+
+    /// The first final answer to a request of ours.
+    fn finish(&mut self, now: Instant, id: String, message: &Message<'_>, code: u16, invite: bool) {
+        let Some(transaction) = self.table.get_mut(&id) else { return };
+        let unreliable = transaction.transport == Transport::Unreliable;
+        let stay = match (invite, code < 300) {
+            (true, true) => TIMEOUT,
+            (true, false) if unreliable => TIMEOUT,
+            (false, _) if unreliable => T4,
+            _ => 0,
+        };
+        transaction.state = if invite && code < 300 { State::Accepted } else { State::Completed };
+        transaction.end = Some(now + stay);
+        transaction.wake = transaction.end;
+        if invite && code >= 300 {
+            transaction.text = acknowledge(&transaction.text, message);
+            self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+        }
+        self.settle(now, id);
+    }
+
+    fn wake(&mut self, now: Instant, id: String) {
+        let Some(transaction) = self.table.get_mut(&id) else { return };
+        if transaction.end.is_some_and(|end| end <= now) {
+            if let Some(ended) = self.table.remove(&id) {
+                match (ended.kind, ended.state) {
+                    (Kind::Client(key), State::Trying | State::Proceeding) => self.effects.push_back(Effect::TimedOut(key)),
+                    (Kind::Server(key), State::Completed) if key.method == "INVITE" => self.effects.push_back(Effect::NoAck(key)),
+                    _ => {}
+                }
+            }
+            return;
+        }
+        self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+        // Timer A doubles without bound, E and G up to T2 (RFC 3261, 17.1.1.2, 17.1.2.2 and 17.2.1).
+        let calling = matches!(&transaction.kind, Kind::Client(key) if key.method == "INVITE");
+        transaction.interval = if calling { transaction.interval * 2 } else { (transaction.interval * 2).min(T2) };
+        let next = now + transaction.interval;
+        transaction.wake = Some(transaction.end.map_or(next, |end| next.min(end)));
+        self.settle(now, id);
+    }
+
+    fn insert(&mut self, id: String, transaction: Transaction<F>) {
+        if let Some(at) = transaction.wake {
+            self.wakes.push(Reverse((at, id.clone())));
+        }
+        self.table.insert(id, transaction);
+    }
+
+    /// Notes the new wake of a transaction, or removes it where its time is over.
+    fn settle(&mut self, now: Instant, id: String) {
+        let Some(wake) = self.table.get(&id).and_then(|transaction| transaction.wake) else { return };
+        if wake <= now {
+            self.table.remove(&id);
+        } else {
+            self.wakes.push(Reverse((wake, id)));
+        }
+    }
+}
+
+impl<F: Copy + Ord> Default for Transactions<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The ACK to a failure: the INVITE's Via, Route and From, the answer's To (RFC 3261, 17.1.1.3).
+fn acknowledge(invite: &str, response: &Message<'_>) -> String {
+    let Ok(invite) = parse(invite.as_bytes()) else { return String::new() };
+    let mut ack = Writer::request("ACK", invite.uri().unwrap_or_default());
+    for (position, field) in invite.fields().iter().enumerate() {
+        let value = match field.name {
+            Name::Via if invite.fields().iter().position(|other| other.name == Name::Via) == Some(position) => field.value,
+            Name::From | Name::CallId | Name::Route | Name::MaxForwards => field.value,
+            Name::To => response.get(Name::To).unwrap_or(field.value),
+            _ => continue,
+        };
+        ack = ack.field(field.name.as_str(), value);
+    }
+    let number = invite.cseq().map_or(0, |cseq| cseq.number);
+    ack.field("CSeq", &[&number.to_string(), " ACK"].concat()).end()
+}
