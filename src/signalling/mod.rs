@@ -1,5 +1,6 @@
-//! RFC 3261 as machines: transactions, dialogs and the registration. They know texts and timers, and neither media nor browser.
+//! RFC 3261 as machines: transactions, dialogs, credentials and the registration. They know texts and timers, and neither media nor browser.
 
+pub mod authentication;
 pub mod dialog;
 pub mod registration;
 pub mod transaction;

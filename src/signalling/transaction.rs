@@ -187,7 +187,8 @@ impl<F: Copy + Ord> Transactions<F> {
         let unreliable = transaction.transport == Transport::Unreliable;
         transaction.state = if invite && code < 300 { State::Accepted } else { State::Completed };
         transaction.interval = T1;
-        transaction.end = Some(now + if invite || unreliable { TIMEOUT } else { 0 });
+        // Timer J would be 0 over a reliable transport; kept for T4, a request that came twice is answered twice and acted on once.
+        transaction.end = Some(now + if invite || unreliable { TIMEOUT } else { T4 });
         let repeats = invite && code >= 300 && unreliable;
         transaction.wake = if repeats { Some(now + T1) } else { transaction.end };
         self.settle(now, id);
@@ -201,6 +202,16 @@ impl<F: Copy + Ord> Transactions<F> {
     /// Gives up waiting for an answer to `key`: what still comes is a stray.
     pub fn abandon(&mut self, key: &ClientKey) {
         self.table.remove(&key.text());
+    }
+
+    /// Sends every request again that still waits for its final answer: the connection is a new one, and what was in the old one is lost.
+    pub fn resend(&mut self, flow: F) {
+        for transaction in self.table.values_mut() {
+            if matches!(transaction.kind, Kind::Client(_)) && matches!(transaction.state, State::Trying | State::Proceeding) {
+                transaction.flow = flow;
+                self.effects.push_back(Effect::Send { flow, text: transaction.text.clone() });
+            }
+        }
     }
 
     /// Where the transaction with `key` sends to.
@@ -276,7 +287,7 @@ impl<F: Copy + Ord> Transactions<F> {
             State::Accepted => return Received::Ack,
             State::Completed => {
                 transaction.state = State::Confirmed;
-                transaction.end = Some(now + if transaction.transport == Transport::Unreliable { T4 } else { 0 });
+                transaction.end = Some(now + T4);
                 transaction.wake = transaction.end;
                 self.settle(now, id);
             }

@@ -1,0 +1,144 @@
+//! Whom to call, checked before anything is sent.
+
+use super::{Domain, Error, codes};
+use crate::sip::{Uri, escape_user};
+
+/// Whom to call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A user of the same server: 1 to 255 bytes.
+    User(String),
+    /// A phone number in E.164 with its `+`.
+    Phone(String),
+    /// A SIP address: `user@domain`, with or without `sip:`.
+    Sip(String),
+    /// A conference room: 1 to 64 characters.
+    Conference(String),
+}
+
+/// The longest user id, in bytes: what the second generation of the original allows.
+const LONGEST_USER: usize = 255;
+/// The longest room name, in characters.
+const LONGEST_ROOM: usize = 64;
+/// All header names and values of a call together, in bytes.
+const LONGEST_HEADERS: usize = 1024;
+
+impl Destination {
+    /// What kind of party this is.
+    #[must_use]
+    pub const fn domain(&self) -> Domain {
+        match self {
+            Self::User(_) => Domain::Data,
+            Self::Phone(_) => Domain::Pstn,
+            Self::Sip(_) => Domain::Sip,
+            Self::Conference(_) => Domain::Conference,
+        }
+    }
+
+    /// The party as the app named it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::User(id) | Self::Phone(id) | Self::Sip(id) | Self::Conference(id) => id,
+        }
+    }
+
+    /// Refuses what can never be called.
+    ///
+    /// # Errors
+    /// `MissingParameter` (5, 6003) with a sentence that says what is wrong.
+    pub fn check(&self) -> Result<(), Error> {
+        let fault = match self {
+            Self::User(id) if id.is_empty() || id.len() > LONGEST_USER => "A user id has 1 to 255 bytes",
+            Self::User(id) if id.chars().any(char::is_control) => "A user id has no control characters",
+            Self::Phone(number) if !is_e164(number) => "A phone number is E.164: a + and 7 to 15 digits, the first not 0",
+            Self::Sip(address) if !is_sip(address) => "A SIP address is user@domain",
+            Self::Conference(room) if room.is_empty() || room.chars().count() > LONGEST_ROOM => {
+                "A conference id has 1 to 64 characters"
+            }
+            Self::Conference(room) if room.chars().any(char::is_control) => "A conference id has no control characters",
+            _ => return Ok(()),
+        };
+        Err(Error::new(codes::MISSING_PARAMETER, fault))
+    }
+
+    /// The request-URI, for a server whose SIP domain is `domain`.
+    #[must_use]
+    pub fn uri(&self, domain: &str) -> String {
+        match self {
+            Self::User(id) => ["sip:", &escape_user(id), "@", domain].concat(),
+            Self::Phone(number) => ["sip:", number, "@", domain, ";user=phone"].concat(),
+            Self::Sip(address) => ["sip:", without_scheme(address)].concat(),
+            Self::Conference(room) => ["sip:", &escape_user(room), "@conference.", domain].concat(),
+        }
+    }
+}
+
+/// Refuses headers that cannot be sent, and gives those that can under their names on the wire: names that begin with `x-` as they
+/// are, all others as `X-Header-NAME`. Calls to SIP addresses take only the former.
+///
+/// # Errors
+/// `MissingParameter` (5, 6003) for names that are no token, control characters, names without `x-` towards SIP, names of ours, and
+/// more than 1,024 bytes in all.
+pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec<(String, String)>, Error> {
+    let refuse = |fault: &str| Err(Error::new(codes::MISSING_PARAMETER, fault));
+    if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > LONGEST_HEADERS {
+        return refuse("The headers of a call have at most 1024 bytes");
+    }
+    let mut wire = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return refuse("A header name has letters, digits and -.!%*_+`'~ only");
+        }
+        if value.contains(['\r', '\n', '\0']) {
+            return refuse("A header value has no line breaks and no NUL");
+        }
+        if domain == Domain::Sip && !own {
+            return refuse("The headers of a call to a SIP address begin with x-");
+        }
+        if reserved(name) {
+            return refuse("This header name is the SDK's own");
+        }
+        wire.push((if own { name.clone() } else { [HEADER_PREFIX, name].concat() }, value.clone()));
+    }
+    Ok(wire)
+}
+
+/// The name that the app gave to a header which came as `name`; `None` for what is none of the app's.
+#[must_use]
+pub fn header_name(name: &str) -> Option<&str> {
+    let prefix = name.get(..HEADER_PREFIX.len());
+    if prefix.is_some_and(|start| start.eq_ignore_ascii_case(HEADER_PREFIX)) {
+        return name.get(HEADER_PREFIX.len()..);
+    }
+    let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+    (own && !reserved(name)).then_some(name)
+}
+
+const HEADER_PREFIX: &str = "X-Header-";
+
+fn reserved(name: &str) -> bool {
+    name.eq_ignore_ascii_case("X-ICE-Server") || name.eq_ignore_ascii_case("X-Error")
+}
+
+/// RFC 3261, 25.1.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+}
+
+fn is_e164(number: &str) -> bool {
+    number.strip_prefix('+').is_some_and(|digits| {
+        (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
+    })
+}
+
+fn without_scheme(address: &str) -> &str {
+    address.strip_prefix("sip:").unwrap_or(address)
+}
+
+fn is_sip(address: &str) -> bool {
+    let text = ["sip:", without_scheme(address)].concat();
+    let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
+    clean && Uri::parse(&text).is_ok_and(|uri| uri.user.is_some_and(|user| !user.is_empty()) && !uri.host.is_empty())
+}

@@ -1,0 +1,134 @@
+//! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
+
+use crate::random::Random;
+use crate::sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse, strongest};
+
+/// What a user shows to a server. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A ticket or JWT.
+    Bearer(String),
+    /// A name and its password.
+    Password {
+        /// The user name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// A name and the hash H(A1) of its password in one realm (RFC 7616, 3.4.2).
+    Hash {
+        /// The user name.
+        user: String,
+        /// The realm.
+        realm: String,
+        /// Whether the hash is SHA-256; else MD5.
+        sha256: bool,
+        /// The hash, hexadecimal.
+        ha1: String,
+    },
+}
+
+/// Puts credentials into requests.
+pub struct Authenticator {
+    credentials: Credentials,
+    server: Option<Known>,
+    proxy: Option<Known>,
+}
+
+/// A challenge and how often it was answered.
+struct Known {
+    challenge: Challenge,
+    ha1: String,
+    count: u32,
+}
+
+impl Authenticator {
+    /// Shows `credentials` wherever they are asked for.
+    #[must_use]
+    pub const fn new(credentials: Credentials) -> Self {
+        Self { credentials, server: None, proxy: None }
+    }
+
+    /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
+    pub fn authorize(&mut self, request: Writer, method: &str, uri: &str, random: &mut Random) -> Writer {
+        let user = match &self.credentials {
+            Credentials::Bearer(token) if method == "REGISTER" => return request.field("Authorization", &["Bearer ", token].concat()),
+            Credentials::Bearer(_) => return request,
+            Credentials::Password { user, .. } | Credentials::Hash { user, .. } => user,
+        };
+        let mut request = request;
+        for (name, known) in [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)] {
+            if let Some(known) = known {
+                known.count += 1;
+                let answer = known.challenge.answer(user, &known.ha1, method, uri, &random.token(), known.count);
+                request = request.field(name, &answer);
+            }
+        }
+        request
+    }
+
+    /// Takes a 401 or 407 in: whether trying once more can help.
+    pub fn challenged(&mut self, refusal: &Message<'_>) -> bool {
+        let proxy = refusal.code() == Some(407);
+        let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
+        let fields = refusal.fields().iter().filter(|field| field.name == name);
+        let Some(challenge) = strongest(fields.map(|field| field.value)) else { return false };
+        let Some(ha1) = self.hash(&challenge) else { return false };
+        let slot = if proxy { &mut self.proxy } else { &mut self.server };
+        // The same secret was just refused for this nonce: asking again would only lock the account.
+        if slot.as_ref().is_some_and(|known| known.count > 0 && known.challenge.realm == challenge.realm && !challenge.stale) {
+            let again = slot.as_ref().is_some_and(|known| known.challenge.nonce != challenge.nonce && known.count > 1);
+            if !again {
+                *slot = None;
+                return false;
+            }
+        }
+        *slot = Some(Known { challenge, ha1, count: 0 });
+        true
+    }
+
+    /// What a later session can show instead of the password: realm, whether SHA-256, and the hash.
+    #[must_use]
+    pub fn hashed(&self) -> Option<(&str, bool, &str)> {
+        let known = self.server.as_ref().or(self.proxy.as_ref())?;
+        Some((&known.challenge.realm, is_sha256(&known.challenge), &known.ha1))
+    }
+
+    fn hash(&self, challenge: &Challenge) -> Option<String> {
+        match &self.credentials {
+            Credentials::Bearer(_) => None,
+            Credentials::Password { user, password } => Some(ha1(challenge.algorithm, user, &challenge.realm, password)),
+            Credentials::Hash { realm, sha256, ha1, .. } => {
+                (*realm == challenge.realm && *sha256 == is_sha256(challenge)).then(|| ha1.clone())
+            }
+        }
+    }
+}
+
+/// Writes a refused request again with a branch of its own, the next number in CSeq and credentials (RFC 3261, 8.1.3.5 and 22.2).
+/// Gives the text and that number.
+pub fn again(text: &str, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
+    let request = parse(text.as_bytes()).ok()?;
+    let (method, uri, cseq) = (request.method()?, request.uri()?, request.cseq().ok()?);
+    let number = cseq.number.checked_add(1)?;
+    let mut copy = Writer::request(method, uri);
+    for field in request.fields() {
+        match field.name {
+            Name::Via => {
+                let value = field.value.split(";branch=").next()?;
+                copy = copy.field("Via", &[value, ";branch=z9hG4bK", &random.token()].concat());
+            }
+            Name::CSeq => copy = copy.field("CSeq", &[&number.to_string(), " ", method].concat()),
+            Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}
+            _ => copy = copy.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
+        }
+    }
+    let copy = authenticator.authorize(copy, method, uri, random);
+    let body = core::str::from_utf8(request.body).ok()?;
+    let content_type = request.get(Name::ContentType).unwrap_or_default();
+    Some((if body.is_empty() { copy.end() } else { copy.body(content_type, body) }, number))
+}
+
+const fn is_sha256(challenge: &Challenge) -> bool {
+    matches!(challenge.algorithm, Algorithm::Sha256 | Algorithm::Sha256Sess)
+}

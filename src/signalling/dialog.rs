@@ -1,0 +1,142 @@
+//! Dialogs (RFC 3261, section 12): two ends that know each other by Call-ID and tags, each with its own count of requests, its target
+//! and the route to it.
+//!
+//! ```text
+//! 101..199 with a To tag ──▶ early ── 2xx ──▶ confirmed ── BYE, 481, 408 ──▶ gone (its owner drops it)
+//! ```
+
+use crate::sip::{Message, Name, NameAddr, Writer};
+
+/// One dialog, seen from one end.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    /// Call-ID.
+    pub call_id: String,
+    /// The tag of this end.
+    pub local_tag: String,
+    /// The tag of the other end.
+    pub remote_tag: String,
+    /// Whether a 2xx made it final.
+    pub confirmed: bool,
+    /// From of our requests: name-addr with tag.
+    local: String,
+    /// To of our requests: name-addr with tag.
+    remote: String,
+    /// The Contact of the other end: the request-URI of our requests.
+    target: String,
+    /// Route of our requests, in order.
+    routes: Vec<String>,
+    /// CSeq of our last request.
+    local_number: u32,
+    /// CSeq of their last request.
+    remote_number: Option<u32>,
+}
+
+impl Dialog {
+    /// The dialog that an answer with a To tag makes at the end that sent the INVITE (RFC 3261, 12.1.2).
+    #[must_use]
+    pub fn of_caller(answer: &Message<'_>) -> Option<Self> {
+        let mut routes: Vec<String> = answer.all(Name::RecordRoute).map(str::to_owned).collect();
+        routes.reverse();
+        Some(Self {
+            call_id: answer.call_id().ok()?.to_owned(),
+            local_tag: answer.from().ok()?.tag()?.to_owned(),
+            remote_tag: answer.to().ok()?.tag()?.to_owned(),
+            confirmed: false,
+            local: answer.get(Name::From)?.to_owned(),
+            remote: answer.get(Name::To)?.to_owned(),
+            target: target(answer).unwrap_or_default(),
+            routes,
+            local_number: answer.cseq().ok()?.number,
+            remote_number: None,
+        })
+    }
+
+    /// The dialog that an INVITE makes at the end that received it and gives itself `local_tag` (RFC 3261, 12.1.1).
+    #[must_use]
+    pub fn of_callee(invite: &Message<'_>, local_tag: &str) -> Option<Self> {
+        Some(Self {
+            call_id: invite.call_id().ok()?.to_owned(),
+            local_tag: local_tag.to_owned(),
+            remote_tag: invite.from().ok()?.tag().unwrap_or_default().to_owned(),
+            confirmed: false,
+            local: [invite.get(Name::To)?, ";tag=", local_tag].concat(),
+            remote: invite.get(Name::From)?.to_owned(),
+            target: target(invite)?,
+            routes: invite.all(Name::RecordRoute).map(str::to_owned).collect(),
+            local_number: 0,
+            remote_number: Some(invite.cseq().ok()?.number),
+        })
+    }
+
+    /// Whether a request from the other end belongs here.
+    #[must_use]
+    pub fn receives(&self, request: &Message<'_>) -> bool {
+        let tag = |value: Result<NameAddr<'_>, _>| value.ok().and_then(|address| address.tag().map(str::to_owned)).unwrap_or_default();
+        request.call_id().is_ok_and(|id| id == self.call_id)
+            && tag(request.to()) == self.local_tag
+            && tag(request.from()) == self.remote_tag
+    }
+
+    /// Begins the next request: start line, Route, From, To, Call-ID, CSeq. Via, Max-Forwards and the rest are the sender's.
+    pub fn request(&mut self, method: &str) -> Writer {
+        self.local_number += 1;
+        self.write(method, self.local_number)
+    }
+
+    /// Begins the ACK to the 2xx that answered our INVITE with this number in CSeq (RFC 3261, 13.2.2.4).
+    #[must_use]
+    pub fn acknowledge(&self, number: u32) -> Writer {
+        self.write("ACK", number)
+    }
+
+    /// Takes note of the number in CSeq that a repeated request of ours was given (after a challenge, RFC 3261, 22.2).
+    pub const fn sent(&mut self, number: u32) {
+        if number > self.local_number {
+            self.local_number = number;
+        }
+    }
+
+    /// Whether a request of the other end comes in order; notes its number (RFC 3261, 12.2.2).
+    pub const fn in_order(&mut self, number: u32) -> bool {
+        let in_order = match self.remote_number {
+            Some(last) => number > last,
+            None => true,
+        };
+        if in_order {
+            self.remote_number = Some(number);
+        }
+        in_order
+    }
+
+    /// Learns what a 2xx or a target refresh request (INVITE, UPDATE) says of the other end's target; a first 2xx fixes the route, too.
+    pub fn refresh(&mut self, message: &Message<'_>) {
+        if let Some(target) = target(message) {
+            self.target = target;
+        }
+        if message.code().is_some_and(|code| (200..300).contains(&code)) && !self.confirmed {
+            self.confirmed = true;
+            let mut routes: Vec<String> = message.all(Name::RecordRoute).map(str::to_owned).collect();
+            routes.reverse();
+            if !routes.is_empty() {
+                self.routes = routes;
+            }
+        }
+    }
+
+    fn write(&self, method: &str, number: u32) -> Writer {
+        let mut request = Writer::request(method, &self.target);
+        for route in &self.routes {
+            request = request.field("Route", route);
+        }
+        request
+            .field("From", &self.local)
+            .field("To", &self.remote)
+            .field("Call-ID", &self.call_id)
+            .field("CSeq", &[&number.to_string(), " ", method].concat())
+    }
+}
+
+fn target(message: &Message<'_>) -> Option<String> {
+    Some(message.contacts().next()?.ok()?.uri_text.to_owned())
+}
