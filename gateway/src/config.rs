@@ -1,0 +1,498 @@
+//! The configuration: defaults, then the file, then the environment and the flags. A wrong one names the field that is wrong.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Everything an operator can set. `gateway/offhook.toml` is the same with a sentence on each field.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// Certificate and key; with none the gateway serves http and ws.
+    pub tls: Tls,
+    /// Files, accounts and what they are called.
+    pub data: Data,
+    /// The SIP side.
+    pub sip: Sip,
+    /// STUN and TURN for the pages.
+    pub ice: Ice,
+    /// Bounds on what one address, connection or user can take.
+    pub limits: Limits,
+    /// What goes to standard error.
+    pub log: Log,
+    /// Health and metrics.
+    pub metrics: Metrics,
+    /// Static files.
+    pub files: Files,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Address; loopback by default.
+    pub bind: IpAddr,
+    /// Port; 0 takes a free one.
+    pub port: u16,
+    /// Serve http and ws on an address that others can reach.
+    pub allow_plain: bool,
+    /// Seconds that running calls get to end after SIGTERM.
+    pub drain_timeout: u64,
+}
+
+/// Certificate and key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the certificate chain; empty: no TLS.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// Storage and accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Folder of the database.
+    pub folder: PathBuf,
+    /// Offer the application `demo` and its ticket endpoint to this machine.
+    pub demo: bool,
+    /// Application of a page that names none.
+    pub default_application: String,
+    /// Seconds that a ticket of the demo, of a new user or of a sign-in by password is valid.
+    pub ticket_lifetime: u32,
+    /// Take WebSockets without an Origin header (programs, not pages) from other machines too.
+    pub allow_missing_origin: bool,
+}
+
+/// The SIP side.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sip {
+    /// Domain and digest realm; stored passwords are bound to it.
+    pub domain: String,
+    /// Milliseconds that a call to a known user without a device waits for one.
+    pub hold_offline: u64,
+}
+
+/// STUN and TURN.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ice {
+    /// `stun:` and `turn:` URLs.
+    pub servers: Vec<String>,
+    /// Secret shared with coturn (`static-auth-secret`); empty: TURN servers are handed out without credentials.
+    pub turn_secret: String,
+    /// Seconds that a TURN credential is valid.
+    pub turn_ttl: u32,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address (IPv6: of one /64).
+    pub connections_per_address: usize,
+    /// WebSockets of one user.
+    pub connections_per_user: usize,
+    /// Calls of one user at a time.
+    pub calls_per_user: usize,
+    /// SIP messages a second on one connection.
+    pub messages_per_second: u32,
+    /// SIP messages a second of one user.
+    pub user_messages_per_second: u32,
+    /// Octets of one SIP message or HTTP body.
+    pub message_bytes: usize,
+    /// Messages that wait for a slow reader.
+    pub queued_messages: usize,
+    /// New users and sign-ins by password a minute from one address.
+    pub sign_ins_per_minute: u32,
+    /// Milliseconds for a TLS handshake, and again for the head of a request.
+    pub handshake_timeout: u64,
+    /// Milliseconds for a started WebSocket message, a request with its body, and a blocked write.
+    pub message_timeout: u64,
+    /// Milliseconds between WebSocket pings.
+    pub ping_interval: u64,
+    /// Milliseconds of silence after which a WebSocket is dead.
+    pub idle_timeout: u64,
+}
+
+/// What goes to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`; user names and numbers are masked down to `info`.
+    pub level: Level,
+    /// `text` or `json`.
+    pub format: Format,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What needs an operator.
+    Error,
+    /// What may need one.
+    Warn,
+    /// Registrations and calls.
+    Info,
+    /// Each connection.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Health and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Answer `/metrics` to other machines too.
+    pub public: bool,
+}
+
+/// Static files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Files {
+    /// Folder with the demo page, in place of the one in the binary.
+    pub www: PathBuf,
+    /// Folder with the built package, in place of the one in the binary.
+    pub package: PathBuf,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8080, allow_plain: false, drain_timeout: 30 }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("offhook-data"),
+            demo: true,
+            default_application: "demo".into(),
+            ticket_lifetime: 86_400,
+            allow_missing_origin: false,
+        }
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self { domain: "localhost".into(), hold_offline: 10_500 }
+    }
+}
+
+impl Default for Ice {
+    fn default() -> Self {
+        Self { servers: Vec::new(), turn_secret: String::new(), turn_ttl: 86_400 }
+    }
+}
+
+/// The secret stays out of logs.
+impl fmt::Debug for Ice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ice").field("servers", &self.servers).field("turn_ttl", &self.turn_ttl).finish_non_exhaustive()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            connections_per_address: 1_000,
+            connections_per_user: 20,
+            calls_per_user: 20,
+            messages_per_second: 50,
+            user_messages_per_second: 100,
+            message_bytes: 65_536,
+            queued_messages: 256,
+            sign_ins_per_minute: 60,
+            handshake_timeout: 5_000,
+            message_timeout: 10_000,
+            ping_interval: 25_000,
+            idle_timeout: 60_000,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: Level::Info, format: Format::Text }
+    }
+}
+
+/// Flags and environment variables that override the file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Overrides {
+    /// Configuration file (TOML); without one the defaults hold
+    #[arg(long, short, env = "OFFHOOK_CONFIG", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Port to listen on; 0 takes a free one [default: 8080]
+    #[arg(long, short, env = "OFFHOOK_PORT", global = true)]
+    pub port: Option<u16>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, env = "OFFHOOK_BIND", value_name = "ADDRESS", global = true)]
+    pub bind: Option<IpAddr>,
+    /// Folder of the database [default: offhook-data]
+    #[arg(long, short, env = "OFFHOOK_DATA", value_name = "FOLDER", global = true)]
+    pub data: Option<PathBuf>,
+    /// SIP domain and digest realm [default: localhost]
+    #[arg(long, env = "OFFHOOK_DOMAIN", global = true)]
+    pub domain: Option<String>,
+    /// PEM file with the certificate chain: turns TLS on
+    #[arg(long, env = "OFFHOOK_TLS_CERTIFICATE", value_name = "FILE", global = true)]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with the private key
+    #[arg(long, env = "OFFHOOK_TLS_KEY", value_name = "FILE", global = true)]
+    pub tls_key: Option<PathBuf>,
+    /// Serve http and ws on an address that others can reach
+    #[arg(long, env = "OFFHOOK_ALLOW_PLAIN", global = true)]
+    pub allow_plain: bool,
+    /// Secret shared with coturn (only by environment: flags can be seen by every user of the machine)
+    #[arg(skip = turn_secret_from_environment())]
+    pub turn_secret: Option<String>,
+    /// Folder with the demo page, in place of the one in the binary
+    #[arg(long, env = "OFFHOOK_WWW", value_name = "FOLDER", global = true)]
+    pub www: Option<PathBuf>,
+    /// Folder with the built package, in place of the one in the binary
+    #[arg(long, env = "OFFHOOK_PACKAGE", value_name = "FOLDER", global = true)]
+    pub package: Option<PathBuf>,
+    /// How much to log [default: info]
+    #[arg(long, env = "OFFHOOK_LOG", value_name = "LEVEL", global = true)]
+    pub log: Option<Level>,
+    /// How a log line looks [default: text]
+    #[arg(long, env = "OFFHOOK_LOG_FORMAT", value_name = "FORMAT", global = true)]
+    pub log_format: Option<Format>,
+}
+
+/// `OFFHOOK_TURN_SECRET`, where it is set.
+fn turn_secret_from_environment() -> Option<String> {
+    std::env::var("OFFHOOK_TURN_SECRET").ok()
+}
+
+/// Why a configuration is not taken. Always the operator's to mend.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Read(PathBuf, std::io::Error),
+    /// The file is not TOML, or has a field that does not exist or has another type. The message names line and field.
+    Parse(PathBuf, String),
+    /// The value of this field cannot work.
+    Field(&'static str, String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(f, "cannot read the configuration {}: {error}", path.display()),
+            Self::Parse(path, message) => write!(f, "the configuration {} is wrong: {message}", path.display()),
+            Self::Field(field, message) => write!(f, "the configuration is wrong: `{field}` {message}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// File, environment and flags as one checked configuration.
+    pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
+        let mut config = match &overrides.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        config.apply(overrides);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration of a file, not checked yet.
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse(path.into(), error.to_string().trim_end().to_owned()))
+    }
+
+    fn apply(&mut self, overrides: &Overrides) {
+        fn set<T: Clone>(field: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                *field = value.clone();
+            }
+        }
+        set(&mut self.listen.port, overrides.port.as_ref());
+        set(&mut self.listen.bind, overrides.bind.as_ref());
+        self.listen.allow_plain |= overrides.allow_plain;
+        set(&mut self.data.folder, overrides.data.as_ref());
+        set(&mut self.sip.domain, overrides.domain.as_ref());
+        set(&mut self.tls.certificate, overrides.tls_certificate.as_ref());
+        set(&mut self.tls.key, overrides.tls_key.as_ref());
+        set(&mut self.ice.turn_secret, overrides.turn_secret.as_ref());
+        set(&mut self.files.www, overrides.www.as_ref());
+        set(&mut self.files.package, overrides.package.as_ref());
+        set(&mut self.log.level, overrides.log.as_ref());
+        set(&mut self.log.format, overrides.log_format.as_ref());
+    }
+
+    /// Whether TLS is on.
+    #[must_use]
+    pub fn tls_on(&self) -> bool {
+        !self.tls.certificate.as_os_str().is_empty()
+    }
+
+    /// Address and port to listen on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.listen.bind, self.listen.port)
+    }
+
+    /// Whether every value can work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_listen()?;
+        self.check_names()?;
+        self.ice.servers.iter().try_for_each(|url| check_ice(url))?;
+        self.limits.check()
+    }
+
+    fn check_listen(&self) -> Result<(), ConfigError> {
+        if self.tls_on() == self.tls.key.as_os_str().is_empty() {
+            let field = if self.tls_on() { "tls.key" } else { "tls.certificate" };
+            return wrong(field, "is missing: certificate and key come together");
+        }
+        if !self.tls_on() && !self.listen.bind.is_loopback() && !self.listen.allow_plain {
+            return wrong(
+                "listen.bind",
+                "is an address that others can reach, and there is no TLS: set `tls.certificate` and `tls.key`, or \
+                 `listen.allow_plain = true` where something in front adds TLS",
+            );
+        }
+        between("listen.drain_timeout", self.listen.drain_timeout, 0, 86_400)
+    }
+
+    fn check_names(&self) -> Result<(), ConfigError> {
+        let domain = &self.sip.domain;
+        let host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        if domain.is_empty() || domain.len() > 253 || !domain.chars().all(host) {
+            return wrong("sip.domain", "must be a host name such as calls.example.com");
+        }
+        if self.data.folder.as_os_str().is_empty() {
+            return wrong("data.folder", "must not be empty");
+        }
+        between("sip.hold_offline", self.sip.hold_offline, 0, 60_000)?;
+        between("ice.turn_ttl", u64::from(self.ice.turn_ttl), 60, 604_800)?;
+        between("data.ticket_lifetime", u64::from(self.data.ticket_lifetime), 60, 2_592_000)
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ConfigError> {
+        between("limits.connections", self.connections as u64, 1, 10_000_000)?;
+        between("limits.connections_per_address", self.connections_per_address as u64, 1, 10_000_000)?;
+        between("limits.connections_per_user", self.connections_per_user as u64, 1, 10_000)?;
+        between("limits.calls_per_user", self.calls_per_user as u64, 1, 10_000)?;
+        between("limits.messages_per_second", u64::from(self.messages_per_second), 1, 1_000_000)?;
+        between("limits.user_messages_per_second", u64::from(self.user_messages_per_second), 1, 1_000_000)?;
+        between("limits.message_bytes", self.message_bytes as u64, 4_096, 65_536)?;
+        between("limits.queued_messages", self.queued_messages as u64, 16, 65_536)?;
+        between("limits.sign_ins_per_minute", u64::from(self.sign_ins_per_minute), 1, 1_000_000)?;
+        between("limits.handshake_timeout", self.handshake_timeout, 100, 60_000)?;
+        between("limits.message_timeout", self.message_timeout, 100, 60_000)?;
+        between("limits.ping_interval", self.ping_interval, 100, 600_000)?;
+        between("limits.idle_timeout", self.idle_timeout, 200, 3_600_000)?;
+        if self.idle_timeout <= self.ping_interval {
+            return wrong("limits.idle_timeout", "must be longer than `limits.ping_interval`, or every silent connection is closed");
+        }
+        Ok(())
+    }
+}
+
+fn check_ice(url: &str) -> Result<(), ConfigError> {
+    let known = ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+    if known && url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"')) {
+        return Ok(());
+    }
+    wrong("ice.servers", format!("has {url:?}; write stun:HOST:PORT or turn:HOST:PORT?transport=udp"))
+}
+
+fn between(field: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) { Ok(()) } else { wrong(field, format!("is {value}; it must be {least} to {most}")) }
+}
+
+fn wrong(field: &'static str, message: impl Into<String>) -> Result<(), ConfigError> {
+    Err(ConfigError::Field(field, message.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_example_is_the_default() {
+        let example: Config = toml::from_str(include_str!("../offhook.toml")).expect("the example is valid");
+        assert_eq!(example, Config::default());
+        example.check().expect("the defaults work");
+    }
+
+    #[test]
+    fn the_example_has_every_field() {
+        let example: toml::Value = toml::from_str(include_str!("../offhook.toml")).expect("TOML");
+        let all = toml::Value::try_from(Config::default()).expect("TOML");
+        assert_eq!(fields(&example), fields(&all));
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let error = toml::from_str::<Config>("[listen]\nprot = 1\n").expect_err("no such field").to_string();
+        assert!(error.contains("prot") && error.contains("port"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_work_is_named() {
+        for (text, field) in [
+            ("[limits]\nmessage_bytes = 1", "limits.message_bytes"),
+            ("[limits]\nidle_timeout = 1000", "limits.idle_timeout"),
+            ("[listen]\nbind = \"0.0.0.0\"", "listen.bind"),
+            ("[sip]\ndomain = \"a b\"", "sip.domain"),
+            ("[ice]\nservers = [\"http://x\"]", "ice.servers"),
+            ("[tls]\ncertificate = \"a.pem\"", "tls.key"),
+            ("[tls]\nkey = \"a.pem\"", "tls.certificate"),
+        ] {
+            let config: Config = toml::from_str(text).expect("TOML");
+            let error = config.check().expect_err(text).to_string();
+            assert!(error.contains(&format!("`{field}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file() {
+        let mut config: Config = toml::from_str("[listen]\nport = 1\n[sip]\ndomain = \"a.example\"").expect("TOML");
+        config.apply(&Overrides { port: Some(2), ..Overrides::default() });
+        assert_eq!((config.listen.port, config.sip.domain.as_str()), (2, "a.example"));
+    }
+
+    fn fields(value: &toml::Value) -> Vec<String> {
+        let table = value.as_table().expect("a table");
+        let mut names: Vec<String> =
+            table.iter().flat_map(|(section, t)| t.as_table().into_iter().flatten().map(move |(k, _)| format!("{section}.{k}"))).collect();
+        names.sort();
+        names
+    }
+}

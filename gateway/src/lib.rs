@@ -1,0 +1,20 @@
+//! The embedded back end of Offhook, in one process: an edge that owns sockets, clock and storage, and a switch that owns the rules.
+//!
+//! ```text
+//! page ══ WebSocket ══ server ── hub ── registrar
+//!                      edge      one machine, without clock or socket
+//!                        ├── store     applications and users
+//!                        └── assets    demo page and package
+//! ```
+//!
+//! [`server`] and [`store`] may touch the world; [`hub`], [`registrar`] and [`ticket`] know only values.
+
+pub mod config;
+pub mod hub;
+pub mod log;
+pub mod metrics;
+pub mod registrar;
+pub mod server;
+pub mod store;
+pub mod ticket;
+pub mod tls;

@@ -1,0 +1,427 @@
+//! Applications and users in SQLite. One thread owns the database; everybody else holds a [`Store`] and asks.
+//!
+//! Secrets of applications are kept as they are (tickets are checked with them), passwords only as digest hashes, and the file is
+//! readable by its owner alone. Every change is on disk before it is answered.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use offhook::sip::digest::{Algorithm, ha1};
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::hub::Account;
+
+/// The version of the tables that this program writes.
+const SCHEMA: i64 = 1;
+
+/// Questions that may wait for the database; who comes later waits outside.
+const QUEUE: usize = 1_024;
+
+/// The one application that only this machine may use.
+pub const DEMO: &str = "demo";
+
+/// An application: whose pages may call whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Application {
+    /// Its public name, in every page.
+    pub key: String,
+    /// What its back end signs tickets with.
+    pub secret: Vec<u8>,
+    /// Origins whose pages may use it, exactly as browsers send them; [`LOOPBACK`] stands for every page of this machine.
+    pub origins: Vec<String>,
+    /// Whether pages may make users by themselves.
+    pub allow_new_users: bool,
+    /// Whether only this machine may use it.
+    pub loopback_only: bool,
+}
+
+/// In [`Application::origins`]: `http` and `https` on localhost, 127.0.0.1 and [::1], on any port.
+pub const LOOPBACK: &str = "loopback";
+
+/// The secret stays out of logs.
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application").field("key", &self.key).field("origins", &self.origins).finish_non_exhaustive()
+    }
+}
+
+/// The two digest hashes of a password (RFC 7616): equal to the password for whoever holds them, in this realm only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hashes {
+    /// `H(user:realm:password)` with SHA-256, hexadecimal.
+    pub sha256: String,
+    /// The same with MD5, for SIP clients that know nothing better.
+    pub md5: String,
+}
+
+impl Hashes {
+    /// The hashes of `password`.
+    #[must_use]
+    pub fn new(user: &str, realm: &str, password: &str) -> Self {
+        Self { sha256: ha1(Algorithm::Sha256, user, realm, password), md5: ha1(Algorithm::Md5, user, realm, password) }
+    }
+}
+
+/// What the database could not do. Nothing was changed.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The folder or the file cannot be made, read or written.
+    Folder(PathBuf, std::io::Error),
+    /// The file was written by a newer program.
+    Newer(i64),
+    /// The application or user exists.
+    Taken,
+    /// There is no such application.
+    NoApplication,
+    /// SQLite: disk full, file damaged or locked by another process.
+    Sqlite(rusqlite::Error),
+    /// The database thread is gone: the process is stopping.
+    Stopped,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path, error) => write!(
+                f,
+                "cannot write the data folder {}: {error}; name another with OFFHOOK_DATA, --data or `data.folder`",
+                path.display()
+            ),
+            Self::Newer(version) => write!(f, "the database has version {version}, this program knows {SCHEMA}: run a newer program"),
+            Self::Taken => f.write_str("it exists already"),
+            Self::NoApplication => f.write_str("there is no such application"),
+            Self::Sqlite(error) => write!(f, "the database cannot be used: {error}"),
+            Self::Stopped => f.write_str("the database is closed"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Taken,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// A handle to the database thread; the thread ends when the last handle is gone.
+#[derive(Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// What the database thread does next.
+type Job = Box<dyn FnOnce(&mut Database) + Send>;
+
+impl Store {
+    /// Opens the database of `folder`, making both where they are missing, and gives it a thread of its own.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let mut database = Database::open(folder)?;
+        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
+        let run = move || {
+            while let Some(job) = queue.blocking_recv() {
+                job(&mut database);
+            }
+        };
+        std::thread::Builder::new().name("store".into()).spawn(run).map_err(|error| StoreError::Folder(folder.into(), error))?;
+        Ok(Self { jobs })
+    }
+
+    /// Lets `work` run on the database thread and waits for what it found.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |database| drop(answer.send(work(database))));
+        self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
+        answered.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Every application, by key.
+    pub async fn applications(&self) -> Result<Vec<Application>, StoreError> {
+        self.ask(|database| database.applications()).await
+    }
+
+    /// Adds an application; [`StoreError::Taken`] where the key exists.
+    pub async fn add_application(&self, application: Application) -> Result<(), StoreError> {
+        self.ask(move |database| database.add_application(&application)).await
+    }
+
+    /// Adds a user; [`StoreError::Taken`] where the name exists, also as a user that has shown only tickets so far.
+    pub async fn add_user(&self, application: String, user: String, account: Account) -> Result<(), StoreError> {
+        self.ask(move |database| database.add_user(&application, &user, &account)).await
+    }
+
+    /// Sets display name and password of a user, who may be new.
+    pub async fn set_user(&self, application: String, user: String, account: Account) -> Result<(), StoreError> {
+        self.ask(move |database| database.set_user(&application, &user, &account)).await
+    }
+
+    /// The account of a user, `None` where there is none.
+    pub async fn account(&self, application: String, user: String) -> Result<Option<Account>, StoreError> {
+        self.ask(move |database| database.account(&application, &user)).await
+    }
+
+    /// Like [`Store::account`], but gives the answer to `found` on the database thread and waits only for a place in the queue.
+    pub async fn look_up(
+        &self,
+        application: String,
+        user: String,
+        found: impl FnOnce(Result<Option<Account>, StoreError>) + Send + 'static,
+    ) {
+        let job: Job = Box::new(move |database| found(database.account(&application, &user)));
+        drop(self.jobs.send(job).await);
+    }
+
+    /// Notes that a user exists who has no password; `failed` hears of an error, on the database thread.
+    pub async fn seen(&self, application: String, user: String, failed: impl FnOnce(StoreError) + Send + 'static) {
+        let job: Job = Box::new(move |database| {
+            if let Err(error) = database.seen(&application, &user) {
+                failed(error);
+            }
+        });
+        drop(self.jobs.send(job).await);
+    }
+}
+
+/// The database itself.
+struct Database {
+    connection: Connection,
+}
+
+impl Database {
+    fn open(folder: &Path) -> Result<Self, StoreError> {
+        let blame = |error| StoreError::Folder(folder.into(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(blame)?;
+        let path = folder.join("offhook.sqlite");
+        // Made here and not by SQLite, so that no moment exists in which others can read it; its -wal and -shm get the same mode.
+        fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(blame)?;
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
+        let mut database = Self { connection: Connection::open(&path)? };
+        database.prepare()?;
+        Ok(database)
+    }
+
+    /// Settings of the connection, then the tables.
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        // A second process (`user add` beside a running server) waits for its turn.
+        self.connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        // FULL: what was answered survives a power cut. There are few writes: a user's first, not each registration.
+        self.connection.pragma_update(None, "synchronous", "full")?;
+        self.connection.pragma_update(None, "foreign_keys", true)?;
+        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
+            SCHEMA => {}
+            0 => transaction.execute_batch(include_str!("store.sql"))?,
+            newer => return Err(StoreError::Newer(newer)),
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn applications(&self) -> Result<Vec<Application>, StoreError> {
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT key, secret, origins, allow_new_users, loopback_only FROM application ORDER BY key")?;
+        let rows = query.query_map([], |row| {
+            Ok(Application {
+                key: row.get(0)?,
+                secret: row.get(1)?,
+                origins: row.get::<_, String>(2)?.lines().map(str::to_owned).collect(),
+                allow_new_users: row.get(3)?,
+                loopback_only: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn add_application(&self, application: &Application) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO application (key, secret, origins, allow_new_users, loopback_only, created) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, unixepoch())",
+            )?
+            .execute(params![
+                application.key,
+                application.secret,
+                application.origins.join("\n"),
+                application.allow_new_users,
+                application.loopback_only
+            ])?;
+        Ok(())
+    }
+
+    fn add_user(&self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
+        self.must_exist(application)?;
+        self.insert(
+            "INSERT INTO user (application, name, display_name, ha1_sha256, ha1_md5, created) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch())",
+            application,
+            user,
+            account,
+        )
+    }
+
+    fn set_user(&self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
+        self.must_exist(application)?;
+        self.insert(
+            "INSERT INTO user (application, name, display_name, ha1_sha256, ha1_md5, created) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch()) \
+             ON CONFLICT DO UPDATE SET display_name = ?3, ha1_sha256 = ?4, ha1_md5 = ?5",
+            application,
+            user,
+            account,
+        )
+    }
+
+    fn insert(&self, sql: &str, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute(params![
+            application,
+            user,
+            account.display_name,
+            account.ha1_sha256,
+            account.ha1_md5
+        ])?;
+        Ok(())
+    }
+
+    fn must_exist(&self, application: &str) -> Result<(), StoreError> {
+        let exists = self.connection.prepare_cached("SELECT 1 FROM application WHERE key = ?1")?.exists([application])?;
+        if exists { Ok(()) } else { Err(StoreError::NoApplication) }
+    }
+
+    fn account(&self, application: &str, user: &str) -> Result<Option<Account>, StoreError> {
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT display_name, ha1_sha256, ha1_md5 FROM user WHERE application = ?1 AND name = ?2")?;
+        let account = query.query_row([application, user], |row| {
+            Ok(Account { display_name: row.get(0)?, ha1_sha256: row.get(1)?, ha1_md5: row.get(2)? })
+        });
+        Ok(account.optional()?)
+    }
+
+    fn seen(&self, application: &str, user: &str) -> Result<(), StoreError> {
+        // Asked first: each registration comes here, and a write that changes nothing would still wait for the disk.
+        if self.account(application, user)?.is_some() {
+            return Ok(());
+        }
+        let account = Account { display_name: String::new(), ha1_sha256: None, ha1_md5: None };
+        match self.add_user(application, user, &account) {
+            Err(StoreError::Taken) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// `length` unpredictable octets.
+///
+/// # Panics
+///
+/// Where the system has no randomness: nothing here would be safe then.
+#[must_use]
+pub fn random(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// A secret as operators and Sinch's ticket generators write it.
+#[must_use]
+pub fn encode_secret(secret: &[u8]) -> String {
+    STANDARD.encode(secret)
+}
+
+/// The octets of a secret; `None` where it is not base64 or shorter than 16 octets.
+#[must_use]
+pub fn decode_secret(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text.trim()).ok().filter(|secret| secret.len() >= 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_added_is_there_after_opening_again() {
+        let folder = folder("again");
+        let database = Database::open(&folder).expect("a fresh database");
+        database.add_application(&application()).expect("added");
+        database.add_user("shop", "alice", &account("Alice")).expect("added");
+        drop(database);
+        let database = Database::open(&folder).expect("an existing database");
+        assert_eq!(database.applications().expect("read"), [application()]);
+        assert_eq!(database.account("shop", "alice").expect("read").expect("there").display_name, "Alice");
+        assert!(database.account("shop", "bob").expect("read").is_none());
+        assert!(database.account("other", "alice").expect("read").is_none());
+    }
+
+    #[test]
+    fn a_name_is_taken_once() {
+        let database = with_application("taken");
+        assert!(matches!(database.add_application(&application()), Err(StoreError::Taken)));
+        database.seen("shop", "alice").expect("noted");
+        database.seen("shop", "alice").expect("noted again");
+        assert!(matches!(database.add_user("shop", "alice", &account("Mallory")), Err(StoreError::Taken)));
+        assert!(matches!(database.add_user("none", "alice", &account("Alice")), Err(StoreError::NoApplication)));
+        database.set_user("shop", "alice", &account("Alice")).expect("the operator may");
+        database.seen("shop", "alice").expect("changes nothing");
+        assert!(database.account("shop", "alice").expect("read").expect("there").ha1_sha256.is_some());
+    }
+
+    #[test]
+    fn only_the_owner_can_read_it() {
+        let folder = folder("mode");
+        let _database = Database::open(&folder).expect("a fresh database");
+        for entry in fs::read_dir(&folder).expect("the folder") {
+            let entry = entry.expect("an entry");
+            let mode = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().expect("its mode").permissions());
+            assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
+        }
+    }
+
+    #[test]
+    fn a_newer_database_is_refused() {
+        let folder = folder("newer");
+        Database::open(&folder).expect("fresh").connection.pragma_update(None, "user_version", 99).expect("set");
+        assert!(matches!(Database::open(&folder), Err(StoreError::Newer(99))));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named() {
+        let file = folder("file");
+        fs::write(&file, "").expect("written");
+        let error = Database::open(&file.join("inside")).err().expect("a file is no folder").to_string();
+        assert!(error.contains("inside") && error.contains("OFFHOOK_DATA"), "{error}");
+    }
+
+    fn with_application(name: &str) -> Database {
+        let database = Database::open(&folder(name)).expect("a fresh database");
+        database.add_application(&application()).expect("added");
+        database
+    }
+
+    fn application() -> Application {
+        let origins = vec!["https://a.example".into(), "https://b.example:8443".into()];
+        Application { key: "shop".into(), secret: vec![7; 32], origins, allow_new_users: false, loopback_only: false }
+    }
+
+    fn account(name: &str) -> Account {
+        let hashes = Hashes::new("alice", "localhost", "wonderland");
+        Account { display_name: name.into(), ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) }
+    }
+
+    /// A path of this test alone where nothing is.
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("offhook-store-{}-{name}", std::process::id()));
+        drop(fs::remove_dir_all(&path));
+        drop(fs::remove_file(&path));
+        path
+    }
+}

@@ -1,0 +1,114 @@
+//! The certificate: read from two PEM files, and again when they change. A pair that does not fit leaves the old one in use.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::config;
+
+/// What is wrong with certificate or key. Always the operator's to mend.
+#[derive(Debug)]
+pub enum TlsError {
+    /// The file cannot be read, or has no certificate or key in it.
+    File(PathBuf, rustls::pki_types::pem::Error),
+    /// The file has no certificate in it.
+    Empty(PathBuf),
+    /// Key and certificate do not belong together, or the key is of a kind that nobody uses any more.
+    Pair(rustls::Error),
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Empty(path) => write!(f, "no certificate in {}", path.display()),
+            Self::Pair(error) => write!(f, "`tls.certificate` and `tls.key` do not work together: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+/// The certificate in use, shared by every handshake.
+#[derive(Debug)]
+pub struct Certificate {
+    files: config::Tls,
+    provider: Arc<CryptoProvider>,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+impl Certificate {
+    /// Reads the two files.
+    pub fn load(files: &config::Tls) -> Result<Arc<Self>, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let current = RwLock::new(Arc::new(read(files, &provider)?));
+        Ok(Arc::new(Self { files: files.clone(), provider, current }))
+    }
+
+    /// Reads the two files again. Connections that exist keep what they have.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let fresh = Arc::new(read(&self.files, &self.provider)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Something that changes whenever one of the two files does.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp([stamp(&self.files.certificate), stamp(&self.files.key)])
+    }
+
+    /// How to serve with it: TLS 1.2 and 1.3, HTTP/1.1 only (a WebSocket needs no more).
+    ///
+    /// # Panics
+    ///
+    /// Never: the provider has suites for both versions.
+    #[must_use]
+    pub fn server(self: &Arc<Self>) -> Arc<ServerConfig> {
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has suites for TLS 1.2 and 1.3")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(server)
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Size, time of change and file number of the two files; `None` where one is missing.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stamp([Option<(u64, i64, i64, u64)>; 2]);
+
+fn stamp(path: &Path) -> Option<(u64, i64, i64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|file| (file.size(), file.mtime(), file.mtime_nsec(), file.ino()))
+}
+
+fn read(files: &config::Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let blame = |path: &Path| {
+        let path = path.to_owned();
+        move |error| TlsError::File(path, error)
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect)
+        .map_err(blame(&files.certificate))?;
+    if chain.is_empty() {
+        return Err(TlsError::Empty(files.certificate.clone()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(blame(&files.key))?;
+    CertifiedKey::from_der(chain, key, provider).map_err(TlsError::Pair)
+}
