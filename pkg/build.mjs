@@ -1,0 +1,68 @@
+// Makes the entries of the package in pkg/dist out of wasm-pack's output in pkg/dist/wasm. Run by scripts/build-package.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { pack } from "./pack.mjs";
+
+const { build } = createRequire(new URL("../tests/package.json", import.meta.url))("esbuild");
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const DIST = path("dist/");
+const GLUE = path("dist/wasm/offhook.js");
+
+if (!existsSync(GLUE)) {
+  console.error("pkg/dist/wasm is not there: run scripts/build-package, which makes it.");
+  process.exit(1);
+}
+for (const old of readdirSync(DIST)) if (old !== "wasm") rmSync(DIST + old, { recursive: true });
+
+const glue = shorten(withoutDefaultUrl(readFileSync(GLUE, "utf8")));
+const text = pack(readFileSync(DIST + "offhook.wasm"));
+await bundle("index.js", "entry/index.js", { format: "esm" });
+await bundle("inline.js", "entry/inline.js", { format: "esm" });
+await bundle("slim.js", "entry/slim.js", { format: "esm" });
+await bundle("offhook.js", "entry/classic.js", { format: "iife" });
+// For `require()` the package is the constructor itself, as the original is.
+const whole = "module.exports=Object.assign(offhook.default,offhook);";
+await bundle("index.cjs", "entry/inline.js", { format: "iife", globalName: "offhook", footer: { js: whole } });
+types();
+for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(path(`../${licence}`), path(licence));
+
+function bundle(name, entry, options) {
+  const plugin = {
+    name: "offhook",
+    setup(on) {
+      on.onLoad({ filter: /dist.wasm.offhook\.js$/ }, () => ({ contents: glue }));
+      on.onResolve({ filter: /^wasm-as-text$/ }, () => ({ path: "wasm-as-text", namespace: "made" }));
+      on.onLoad({ filter: /.*/, namespace: "made" }, () => ({ contents: text }));
+    },
+  };
+  const target = ["chrome100", "firefox100", "safari16"];
+  return build({ entryPoints: [path(entry)], outfile: DIST + name, bundle: true, minify: true, ignoreAnnotations: true, target, legalComments: "none", logLevel: "warning", plugins: [plugin], ...options });
+}
+
+/** The glue's own guess where the wasm is would make every bundler look for a file that is not there. */
+function withoutDefaultUrl(glue) {
+  const guess = "module_or_path = new URL('offhook_bg.wasm', import.meta.url);";
+  if (!glue.includes(guess)) throw new Error("wasm-bindgen's glue looks different: adapt withoutDefaultUrl in pkg/build.mjs");
+  return glue.replace(guess, `throw new TypeError("init() of offhook/slim needs { module_or_path }");`);
+}
+
+/** Gives imports and exports of the wasm short names, in the wasm and in the glue: the long ones hold hashes, which do not compress. */
+function shorten(glue) {
+  const options = ["dist/wasm/offhook_bg.wasm", "-o", "dist/offhook.wasm", "--minify-imports-and-exports-and-modules"];
+  const table = JSON.parse(execFileSync(path("../tests/node_modules/.bin/wasm-opt"), options, { cwd: path("."), encoding: "utf8" }));
+  const imports = new Map(table.imports.map(([, name, short]) => [name, short]));
+  const exports = new Map(table.exports);
+  const found = new Set();
+  const shorter = glue
+    .replace(/"\.\/offhook_bg\.js": import0/, "a: import0")
+    .replace(/^( +)(__wb\w+):/gm, (all, space, name) => (found.add(name), imports.has(name) ? `${space}${imports.get(name)}:` : all))
+    .replace(/\bwasm\.(\w+)/g, (all, name) => (exports.has(name) ? `wasm.${exports.get(name)}` : all));
+  const lost = [...imports.keys()].filter((name) => !found.has(name));
+  const long = shorter.match(/\bwasm\.\w{4,}/g) ?? [];
+  if (lost.length || long.length) throw new Error(`wasm-bindgen's glue looks different: adapt shorten() in pkg/build.mjs: ${[...lost, ...long]}`);
+  return shorter;
+}
+
+function types() {}
