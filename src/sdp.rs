@@ -1,0 +1,252 @@
+//! The little SDP that we read or edit: candidates, ICE credentials, fingerprints, and RFC 8840's fragments.
+//!
+//! The rest of a description passes through untouched: browsers write it and browsers read it.
+
+use core::fmt;
+
+/// The largest description in octets.
+const MAX_LEN: usize = 64 * 1024;
+/// The most candidates in a description or fragment.
+const MAX_CANDIDATES: usize = 100;
+/// The most media lines.
+const MAX_MEDIA: usize = 16;
+
+/// One ICE candidate, with the media line that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The media line's identification: what browsers call `sdpMid`. `""` where it has none.
+    pub mid: String,
+    /// The media line's index, from 0. In what [`read_fragment`] gives, the index in the fragment: go by `mid` there.
+    pub line: u16,
+    /// `candidate:…`, without `a=`.
+    pub text: String,
+    /// Which generation of ICE it belongs to.
+    pub ufrag: Option<String>,
+}
+
+/// A description or fragment that the other side ought not to have sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SdpError {
+    /// It does not start with `v=0`.
+    Malformed,
+    /// More than 64 KiB, 100 candidates or 16 media lines.
+    TooLarge,
+    /// A media line whose media would not be encrypted with DTLS.
+    Insecure,
+    /// No fingerprint, so that anybody could be at the other end.
+    NoFingerprint,
+    /// A fingerprint of a hash weaker than SHA-256.
+    WeakFingerprint,
+    /// `a=crypto`: keys in the signalling.
+    Crypto,
+}
+
+impl fmt::Display for SdpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a session description",
+            Self::TooLarge => "session description too large",
+            Self::Insecure => "media without DTLS",
+            Self::NoFingerprint => "no fingerprint",
+            Self::WeakFingerprint => "fingerprint weaker than SHA-256",
+            Self::Crypto => "keys in the session description",
+        })
+    }
+}
+
+impl core::error::Error for SdpError {}
+
+/// All candidates, in order.
+#[must_use]
+pub fn candidates(sdp: &str) -> Vec<Candidate> {
+    let (session, media) = sections(sdp);
+    let mut found = Vec::new();
+    for (line, section) in media.enumerate() {
+        let mid = attribute(section, "mid:").unwrap_or("");
+        let ufrag = attribute(section, "ice-ufrag:").or_else(|| attribute(session, "ice-ufrag:"));
+        found.extend(attributes(section).filter(|text| text.starts_with("candidate:")).map(|text| Candidate {
+            mid: mid.into(),
+            line: u16::try_from(line).unwrap_or(u16::MAX),
+            text: text.into(),
+            ufrag: ufrag.map(String::from),
+        }));
+    }
+    found
+}
+
+/// The first ICE user name fragment and password.
+#[must_use]
+pub fn ice_credentials(sdp: &str) -> Option<(String, String)> {
+    Some((attribute(sdp, "ice-ufrag:")?.into(), attribute(sdp, "ice-pwd:")?.into()))
+}
+
+/// The first fingerprint: `sha-256 AB:CD:…`.
+#[must_use]
+pub fn fingerprint(sdp: &str) -> Option<&str> {
+    attribute(sdp, "fingerprint:")
+}
+
+/// Whether the audio takes DTMF as RTP events (RFC 4733).
+#[must_use]
+pub fn has_telephone_event(sdp: &str) -> bool {
+    let is_event = |text: &str| {
+        let codec = text.strip_prefix("rtpmap:").and_then(|map| map.split_once(' '));
+        codec.and_then(|(_, codec)| codec.split('/').next()).is_some_and(|name| name.eq_ignore_ascii_case("telephone-event"))
+    };
+    sections(sdp).1.any(|section| section.starts_with("m=audio ") && attributes(section).any(is_event))
+}
+
+/// Whether its author takes candidates later (RFC 8840).
+#[must_use]
+pub fn trickles(sdp: &str) -> bool {
+    attributes(sdp).filter_map(|text| text.strip_prefix("ice-options:")).any(|tags| tags.split(' ').any(|tag| tag == "trickle"))
+}
+
+/// Kind (`audio`, `video`, `application`, …) and identification of each media line.
+#[must_use]
+pub fn media_lines(sdp: &str) -> Vec<(String, String)> {
+    let read = |section| (kind(section).into(), attribute(section, "mid:").unwrap_or("").into());
+    sections(sdp).1.map(read).collect()
+}
+
+/// The `application/trickle-ice-sdpfrag` body that carries these candidates of the local description `sdp` (RFC 8840, 9).
+/// `end`: there will be no more.
+#[must_use]
+pub fn fragment(sdp: &str, candidates: &[Candidate], end: bool) -> String {
+    let mut text = String::with_capacity(256);
+    if let Some((ufrag, pwd)) = ice_credentials(sdp) {
+        push_line(&mut text, "a=ice-pwd:", &pwd);
+        push_line(&mut text, "a=ice-ufrag:", &ufrag);
+    }
+    if end {
+        push_line(&mut text, "a=end-of-candidates", "");
+    }
+    for (line, section) in sections(sdp).1.enumerate() {
+        let mid = attribute(section, "mid:").unwrap_or("");
+        let belongs = |candidate: &&Candidate| match candidate.mid.as_str() {
+            "" => usize::from(candidate.line) == line,
+            other => other == mid,
+        };
+        if !candidates.iter().any(|candidate| belongs(&candidate)) {
+            continue;
+        }
+        // Port and profile of a fragment mean nothing.
+        text.push_str("m=");
+        push_line(&mut text, kind(section), " 9 RTP/AVP 0");
+        push_line(&mut text, "a=mid:", mid);
+        for candidate in candidates.iter().filter(belongs) {
+            push_line(&mut text, "a=", &candidate.text);
+        }
+    }
+    text
+}
+
+/// What a `application/trickle-ice-sdpfrag` body says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Which generation of ICE it is about.
+    pub ufrag: Option<String>,
+    /// In order.
+    pub candidates: Vec<Candidate>,
+    /// There will be no more.
+    pub end: bool,
+}
+
+/// Reads an `application/trickle-ice-sdpfrag` body.
+///
+/// # Errors
+///
+/// [`SdpError::TooLarge`].
+pub fn read_fragment(text: &str) -> Result<Fragment, SdpError> {
+    within_limits(text)?;
+    Ok(Fragment {
+        ufrag: attribute(text, "ice-ufrag:").map(String::from),
+        candidates: candidates(text),
+        end: attributes(text).any(|text| text == "end-of-candidates"),
+    })
+}
+
+/// Whether a description from the other side may be handed to a browser: bounded, and all of its media under DTLS with a
+/// fingerprint worth the name. Refused media lines (port 0) may be what they like.
+///
+/// # Errors
+///
+/// The first thing that is wrong.
+pub fn check(sdp: &str) -> Result<(), SdpError> {
+    within_limits(sdp)?;
+    if sdp.lines().next() != Some("v=0") {
+        return Err(SdpError::Malformed);
+    }
+    let secure = |section: &str| {
+        let mut words = section.lines().next().unwrap_or("").split(' ').skip(1);
+        words.next() == Some("0") || words.next().is_some_and(|profile| PROFILES.contains(&profile))
+    };
+    if !sections(sdp).1.all(secure) {
+        return Err(SdpError::Insecure);
+    }
+    if attribute(sdp, "crypto:").is_some() {
+        return Err(SdpError::Crypto);
+    }
+    let mut prints = attributes(sdp).filter_map(|text| text.strip_prefix("fingerprint:")).peekable();
+    if prints.peek().is_none() {
+        return Err(SdpError::NoFingerprint);
+    }
+    let strong = |print: &str| {
+        let hash = print.split(' ').next().unwrap_or("");
+        ["sha-256", "sha-384", "sha-512"].iter().any(|known| known.eq_ignore_ascii_case(hash))
+    };
+    if prints.all(strong) { Ok(()) } else { Err(SdpError::WeakFingerprint) }
+}
+
+/// Profiles under DTLS (RFC 5764, RFC 7850, RFC 8841).
+const PROFILES: [&str; 5] = ["UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP", "TCP/DTLS/SCTP"];
+
+fn within_limits(sdp: &str) -> Result<(), SdpError> {
+    let many = || {
+        sections(sdp).1.nth(MAX_MEDIA).is_some()
+            || attributes(sdp).filter(|text| text.starts_with("candidate:")).nth(MAX_CANDIDATES).is_some()
+    };
+    if sdp.len() > MAX_LEN || many() { Err(SdpError::TooLarge) } else { Ok(()) }
+}
+
+/// The session part, and each media section from its `m=` on.
+fn sections(sdp: &str) -> (&str, impl Iterator<Item = &str>) {
+    let (session, rest) = cut(sdp, 0);
+    let mut rest = rest;
+    let media = core::iter::from_fn(move || {
+        let (section, after) = cut(rest, 1);
+        rest = after;
+        Some(section).filter(|section| !section.is_empty())
+    });
+    (session, media)
+}
+
+/// Cuts before the first line from octet `from` on that starts with `m=`.
+fn cut(sdp: &str, from: usize) -> (&str, &str) {
+    let is_start = |at: &usize| sdp.as_bytes().get(*at..).is_some_and(|rest| rest.starts_with(b"m="));
+    let starts = core::iter::once(0).chain(sdp.match_indices('\n').map(|(at, _)| at + 1));
+    let at = starts.filter(|at| *at >= from).find(is_start).unwrap_or(sdp.len());
+    sdp.split_at_checked(at).unwrap_or((sdp, ""))
+}
+
+/// `audio` of `m=audio 9 …`.
+fn kind(section: &str) -> &str {
+    section.strip_prefix("m=").and_then(|line| line.split([' ', '\r', '\n']).next()).unwrap_or("")
+}
+
+/// What follows `a=` in each attribute line.
+fn attributes(section: &str) -> impl Iterator<Item = &str> {
+    section.lines().filter_map(|line| line.strip_prefix("a="))
+}
+
+/// The value of the first attribute of that name; `name` has its colon.
+fn attribute<'a>(section: &'a str, name: &str) -> Option<&'a str> {
+    attributes(section).find_map(|text| text.strip_prefix(name)).map(str::trim_end)
+}
+
+/// One line, whatever is in its parts.
+fn push_line(text: &mut String, name: &str, value: &str) {
+    text.push_str(name);
+    text.extend(value.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')));
+    text.push_str("\r\n");
+}

@@ -1,0 +1,202 @@
+//! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
+
+use super::header::{Name, NameAddr};
+use super::message::{Message, ParseError, Start, bare};
+use super::uri::Uri;
+
+/// Why a message is refused. A request is answered with it (an ACK is dropped), a response is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The code to answer.
+    pub code: u16,
+    /// What is wrong, fit as a reason phrase.
+    pub reason: &'static str,
+}
+
+impl Rejection {
+    /// 400.
+    pub(super) const fn bad(reason: &'static str) -> Self {
+        Self { code: 400, reason }
+    }
+}
+
+/// What a user agent can do: what [`Message::check_uas`] judges by.
+#[derive(Clone, Copy, Debug)]
+pub struct Abilities<'a> {
+    /// Methods that it answers: what it writes to Allow.
+    pub methods: &'a [&'a str],
+    /// Option tags: what it writes to Supported.
+    pub extensions: &'a [&'a str],
+    /// Media types of bodies: what it writes to Accept. Bodies of INFO are judged by their package instead (RFC 6086).
+    pub bodies: &'a [&'a str],
+}
+
+/// Fields that come once (RFC 3261, 7.3.1). Content-Length is looked at when a message is parsed.
+const SINGLE: [Name; 7] = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType, Name::Expires];
+
+/// Methods that RFCs define: one that is none of them is answered 501 before anything else about it is looked at.
+const METHODS: [&str; 14] = [
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "REGISTER",
+    "INFO",
+    "PRACK",
+    "UPDATE",
+    "MESSAGE",
+    "NOTIFY",
+    "SUBSCRIBE",
+    "REFER",
+    "PUBLISH",
+];
+
+impl Message<'_> {
+    /// What everybody who acts on a message relies on: whole framing; From, To, Call-ID, CSeq and the topmost Via, each once
+    /// and readable; the CSeq of this method; a Request-URI and contacts that can be read.
+    ///
+    /// Passed, for RFC 2543's sake: no branch, no From tag, no Max-Forwards. What nobody here acts on, such as Date, is not
+    /// looked at.
+    ///
+    /// # Errors
+    ///
+    /// The code to answer. A response that fails is dropped.
+    pub fn check(&self) -> Result<(), Rejection> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if SINGLE.iter().any(|name| self.values(*name).nth(1).is_some()) {
+            return Err(Rejection::bad("Repeated Header Field"));
+        }
+        let via = self.via().map_err(refusal)?;
+        if via.branch() == Some("z9hG4bK") {
+            return Err(Rejection::bad("Empty Branch"));
+        }
+        self.from().map_err(refusal)?;
+        self.to().map_err(refusal)?;
+        self.call_id().map_err(refusal)?;
+        let cseq = self.cseq().map_err(refusal)?;
+        if self.contacts().any(|contact| contact.is_err()) {
+            return Err(Rejection::bad("Malformed Contact"));
+        }
+        match self.start {
+            Start::Request { method, uri } => self.check_request(method, uri, cseq.method),
+            Start::Response { .. } => Ok(()),
+        }
+    }
+
+    fn check_request(&self, method: &str, uri: &str, cseq_method: &str) -> Result<(), Rejection> {
+        if cseq_method != method {
+            let known = METHODS.contains(&method);
+            return Err(if known { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
+        }
+        // Escaped headers in a Request-URI must never become fields (RFC 3261, 19.1.5).
+        if Uri::parse(uri).map_or(true, |uri| !uri.headers.is_empty()) {
+            return Err(Rejection::bad("Malformed Request-URI"));
+        }
+        if self.get(Name::MaxForwards).is_some() && self.number(Name::MaxForwards).is_none() {
+            return Err(Rejection::bad("Malformed Max-Forwards"));
+        }
+        let starred = self.all(Name::Contact).any(|contact| contact == "*");
+        if starred && (method != "REGISTER" || !self.contact_is_star()) {
+            return Err(Rejection::bad("Malformed Contact"));
+        }
+        Ok(())
+    }
+
+    /// [`Message::check`], then what a user agent server refuses, in the order of RFC 3261, 8.2: an unknown method (501), a
+    /// scheme other than `sip:` and `sips:` (416), an extension it lacks (420), a body it cannot read (415), answers that
+    /// the caller could not read (406).
+    ///
+    /// # Errors
+    ///
+    /// The code to answer.
+    pub fn check_uas(&self, can: &Abilities<'_>) -> Result<(), Rejection> {
+        self.check()?;
+        let Start::Request { method, uri } = self.start else { return Ok(()) };
+        if !can.methods.contains(&method) {
+            return Err(not_implemented());
+        }
+        if !Uri::parse(uri).is_ok_and(|uri| uri.is_sip()) {
+            return Err(Rejection { code: 416, reason: "Unsupported URI Scheme" });
+        }
+        // Require in a CANCEL and in an ACK to a failure is to be ignored (8.2.2.3).
+        if !matches!(method, "ACK" | "CANCEL") && self.unsupported(can.extensions).next().is_some() {
+            return Err(Rejection { code: 420, reason: "Bad Extension" });
+        }
+        if method != "INFO" && !self.body.is_empty() && !can.bodies.iter().any(|mime| self.content_is(mime)) {
+            return Err(Rejection { code: 415, reason: "Unsupported Media Type" });
+        }
+        if method == "INVITE" && !self.accepts("application/sdp") {
+            return Err(Rejection { code: 406, reason: "Not Acceptable" });
+        }
+        Ok(())
+    }
+
+    /// The extensions that Require asks for and `supported` lacks: what a 420 lists in Unsupported.
+    pub fn unsupported<'s>(&self, supported: &'s [&str]) -> impl Iterator<Item = &str> + use<'_, 's> {
+        self.all(Name::Require).filter(move |tag| !supported.iter().any(|known| known.eq_ignore_ascii_case(tag)))
+    }
+
+    /// Whether the sender takes bodies of that type: one without Accept takes SDP (RFC 3261, 20.1).
+    #[must_use]
+    pub fn accepts(&self, mime: &str) -> bool {
+        let kind = mime.split('/').next().unwrap_or("");
+        let matches = |range: &str| match range.split_once('/') {
+            Some(("*", "*")) => true,
+            Some((range_kind, "*")) => range_kind.eq_ignore_ascii_case(kind),
+            _ => range.eq_ignore_ascii_case(mime),
+        };
+        self.get(Name::Accept).is_none() && mime == "application/sdp" || self.all(Name::Accept).any(|item| matches(bare(item)))
+    }
+
+    /// [`Message::check`], then what a registrar refuses (RFC 3261, 10.3): a To that is no SIP URI, contacts whose URI would
+    /// smuggle header fields into later requests.
+    ///
+    /// # Errors
+    ///
+    /// The code to answer.
+    pub fn check_registrar(&self) -> Result<(), Rejection> {
+        self.check()?;
+        if !self.to().is_ok_and(|to| to.uri.is_sip()) {
+            return Err(Rejection::bad("To Is Not a SIP URI"));
+        }
+        let fine = |contact: NameAddr<'_>| contact.uri.headers.is_empty();
+        if !self.contacts().all(|contact| contact.is_ok_and(fine)) {
+            return Err(Rejection::bad("Header Fields in Contact"));
+        }
+        Ok(())
+    }
+
+    /// [`Message::check`] of a response, then what only a user agent client refuses: more than one Via, so that it was meant
+    /// for somebody else (RFC 3261, 8.1.3.3).
+    ///
+    /// # Errors
+    ///
+    /// The response is to be dropped.
+    pub fn check_uac(&self) -> Result<(), Rejection> {
+        self.check()?;
+        if self.all(Name::Via).nth(1).is_some() { Err(Rejection::bad("Not for Us")) } else { Ok(()) }
+    }
+}
+
+fn not_implemented() -> Rejection {
+    Rejection { code: 501, reason: "Not Implemented" }
+}
+
+/// RFC 3261, 21.4.1: the reason names the field.
+fn refusal(error: ParseError) -> Rejection {
+    Rejection::bad(match error {
+        ParseError::Missing(Name::Via) => "Missing Via",
+        ParseError::Missing(Name::From) => "Missing From",
+        ParseError::Missing(Name::To) => "Missing To",
+        ParseError::Missing(Name::CallId) => "Missing Call-ID",
+        ParseError::Missing(_) => "Missing CSeq",
+        ParseError::Malformed(Name::Via) => "Malformed Via",
+        ParseError::Malformed(Name::From) => "Malformed From",
+        ParseError::Malformed(Name::To) => "Malformed To",
+        ParseError::Malformed(Name::CallId) => "Malformed Call-ID",
+        _ => "Malformed CSeq",
+    })
+}

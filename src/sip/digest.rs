@@ -1,0 +1,314 @@
+//! Digest authentication: challenges, answers to them, and the check of an answer (RFC 7616, RFC 8760).
+
+use std::borrow::Cow;
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use super::header::{pairs, unquote};
+use super::message::ParseError;
+use super::write::quote;
+
+/// How the digest is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// For servers that have nothing better.
+    Md5,
+    /// MD5 with a key for each session.
+    Md5Sess,
+    /// The one to offer first.
+    Sha256,
+    /// SHA-256 with a key for each session.
+    Sha256Sess,
+    /// Only where nobody pays for the size of the code.
+    #[cfg(not(target_arch = "wasm32"))]
+    Sha512256,
+}
+
+impl Algorithm {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Md5Sess => "MD5-sess",
+            Self::Sha256 => "SHA-256",
+            Self::Sha256Sess => "SHA-256-sess",
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Sha512256 => "SHA-512-256",
+        }
+    }
+
+    /// The algorithm of that name, in any case; MD5 where none is named (RFC 7616, 3.3).
+    fn parse(text: &str) -> Option<Self> {
+        const ALL: &[Algorithm] = &[
+            Algorithm::Md5,
+            Algorithm::Md5Sess,
+            Algorithm::Sha256,
+            Algorithm::Sha256Sess,
+            #[cfg(not(target_arch = "wasm32"))]
+            Algorithm::Sha512256,
+        ];
+        if text.is_empty() {
+            return Some(Self::Md5);
+        }
+        ALL.iter().copied().find(|known| known.as_str().eq_ignore_ascii_case(text))
+    }
+
+    const fn is_session(self) -> bool {
+        matches!(self, Self::Md5Sess | Self::Sha256Sess)
+    }
+
+    /// The parts, joined by colons, hashed, in lower-case hexadecimal digits.
+    fn hash(self, parts: &[&str]) -> String {
+        let text = parts.join(":");
+        match self {
+            Self::Md5 | Self::Md5Sess => hex(&Md5::digest(text.as_bytes())),
+            Self::Sha256 | Self::Sha256Sess => hex(&Sha256::digest(text.as_bytes())),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Sha512256 => hex(&sha2::Sha512_256::digest(text.as_bytes())),
+        }
+    }
+}
+
+/// What a server asks for in WWW-Authenticate or Proxy-Authenticate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Whose accounts these are.
+    pub realm: String,
+    /// What the answer is bound to.
+    pub nonce: String,
+    /// To be given back as it is.
+    pub opaque: Option<String>,
+    /// MD5 where the server named none.
+    pub algorithm: Algorithm,
+    /// Whether qop="auth" is offered; without it the answer is that of RFC 2069.
+    pub qop_auth: bool,
+    /// The nonce was too old, the password was right.
+    pub stale: bool,
+}
+
+impl Challenge {
+    /// Reads the value of WWW-Authenticate or Proxy-Authenticate.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Authentication`]: another scheme, an unknown algorithm, only qops other than auth, no realm or nonce.
+    pub fn parse(value: &str) -> Result<Self, ParseError> {
+        let params = Pairs::of(value)?;
+        let qop = params.get("qop");
+        let qop_auth = qop.split(',').any(|qop| qop.trim().eq_ignore_ascii_case("auth"));
+        let algorithm = Algorithm::parse(&params.get("algorithm")).filter(|_| qop_auth || qop.is_empty());
+        Ok(Self {
+            realm: params.required("realm")?.into_owned(),
+            nonce: params.required("nonce")?.into_owned(),
+            opaque: params.find("opaque").map(Cow::into_owned),
+            algorithm: algorithm.ok_or(ParseError::Authentication)?,
+            qop_auth,
+            stale: params.get("stale").eq_ignore_ascii_case("true"),
+        })
+    }
+
+    /// The value for WWW-Authenticate or Proxy-Authenticate.
+    #[must_use]
+    pub fn to_value(&self) -> String {
+        let mut value = String::from("Digest realm=");
+        value.push_str(&quote(&self.realm));
+        push(&mut value, "nonce", &quote(&self.nonce));
+        if let Some(opaque) = &self.opaque {
+            push(&mut value, "opaque", &quote(opaque));
+        }
+        push(&mut value, "algorithm", self.algorithm.as_str());
+        if self.qop_auth {
+            push(&mut value, "qop", "\"auth\"");
+        }
+        if self.stale {
+            push(&mut value, "stale", "true");
+        }
+        value
+    }
+
+    /// The value for Authorization or Proxy-Authorization.
+    ///
+    /// `ha1` is that of [`ha1`]; `uri` is the Request-URI as sent; `cnonce` is fresh and unpredictable; `nc` counts the answers
+    /// to this nonce, from 1.
+    #[must_use]
+    pub fn answer(&self, user: &str, ha1: &str, method: &str, uri: &str, cnonce: &str, nc: u32) -> String {
+        let mut credentials = Credentials {
+            username: user.into(),
+            realm: self.realm.as_str().into(),
+            nonce: self.nonce.as_str().into(),
+            uri: uri.into(),
+            response: "".into(),
+            algorithm: self.algorithm,
+            cnonce: if self.qop_auth || self.algorithm.is_session() { cnonce } else { "" }.into(),
+            nc: if self.qop_auth { hex(&nc.to_be_bytes()) } else { String::new() }.into(),
+            qop: if self.qop_auth { "auth" } else { "" }.into(),
+            opaque: self.opaque.as_deref().map(Cow::Borrowed),
+        };
+        credentials.response = credentials.expected(ha1, method, "").into();
+        credentials.to_value()
+    }
+}
+
+/// The best of several challenges: SHA-256 before MD5, the first of equals (RFC 8760, 2.4). Schemes and algorithms not known
+/// here are passed over.
+pub fn strongest<'a>(values: impl Iterator<Item = &'a str>) -> Option<Challenge> {
+    let better = |best: Option<Challenge>, next: Challenge| match best {
+        Some(best) if best.algorithm >= next.algorithm => Some(best),
+        _ => Some(next),
+    };
+    values.filter_map(|value| Challenge::parse(value).ok()).fold(None, better)
+}
+
+/// The secret that a server keeps in place of a password and a client answers with: H(user:realm:password).
+#[must_use]
+pub fn ha1(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> String {
+    algorithm.hash(&[user, realm, password])
+}
+
+/// What a client answers in Authorization or Proxy-Authorization. Absent values are `""`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    /// Whose password it is.
+    pub username: Cow<'a, str>,
+    /// As in the challenge.
+    pub realm: Cow<'a, str>,
+    /// As in the challenge; whether it is one of ours, and fresh, is for the server to know.
+    pub nonce: Cow<'a, str>,
+    /// To be compared with the Request-URI by those who are strict.
+    pub uri: Cow<'a, str>,
+    /// The proof, in hexadecimal digits.
+    pub response: Cow<'a, str>,
+    /// MD5 where the client named none.
+    pub algorithm: Algorithm,
+    /// The client's nonce.
+    pub cnonce: Cow<'a, str>,
+    /// Eight hexadecimal digits: see [`Credentials::count`].
+    pub nc: Cow<'a, str>,
+    /// `auth`, `auth-int` or `""`.
+    pub qop: Cow<'a, str>,
+    /// As in the challenge.
+    pub opaque: Option<Cow<'a, str>>,
+}
+
+impl<'a> Credentials<'a> {
+    /// Reads the value of Authorization or Proxy-Authorization.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Authentication`]: another scheme, an unknown algorithm or qop, or no username, realm, nonce, uri or
+    /// response.
+    pub fn parse(value: &'a str) -> Result<Self, ParseError> {
+        let params = Pairs::of(value)?;
+        let qop = params.get("qop");
+        if !matches!(&*qop, "" | "auth" | "auth-int") {
+            return Err(ParseError::Authentication);
+        }
+        Ok(Self {
+            username: params.required("username")?,
+            realm: params.required("realm")?,
+            nonce: params.required("nonce")?,
+            uri: params.required("uri")?,
+            response: params.required("response")?,
+            algorithm: Algorithm::parse(&params.get("algorithm")).ok_or(ParseError::Authentication)?,
+            cnonce: params.get("cnonce"),
+            nc: params.get("nc"),
+            qop,
+            opaque: params.find("opaque"),
+        })
+    }
+
+    /// How often the client has used this nonce, this time included; 0 where it does not count.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::from_str_radix(&self.nc, 16).unwrap_or(0)
+    }
+
+    /// Whether whoever wrote this knows `ha1` (that of [`ha1`], for the algorithm in here), in a time that does not tell how
+    /// much of it was right. Never so with qop=auth-int, which covers a body: see [`Credentials::matches_body`].
+    #[must_use]
+    pub fn matches(&self, ha1: &str, method: &str) -> bool {
+        self.qop != "auth-int" && self.matches_body(ha1, method, "")
+    }
+
+    /// Like [`Credentials::matches`], for a request with that body, which qop=auth-int protects, too.
+    #[must_use]
+    pub fn matches_body(&self, ha1: &str, method: &str, body: &str) -> bool {
+        let expected = self.expected(ha1, method, body);
+        let differences = expected.bytes().zip(self.response.bytes()).fold(0, |seen, (ours, theirs)| seen | ours ^ theirs);
+        core::hint::black_box(differences) == 0 && expected.len() == self.response.len()
+    }
+
+    /// The right response (RFC 7616, 3.4.1 to 3.4.3).
+    fn expected(&self, ha1: &str, method: &str, body: &str) -> String {
+        let algorithm = self.algorithm;
+        let session = algorithm.is_session().then(|| algorithm.hash(&[ha1, &self.nonce, &self.cnonce]));
+        let ha1 = session.as_deref().unwrap_or(ha1);
+        let ha2 = match &*self.qop {
+            "auth-int" => algorithm.hash(&[method, &self.uri, &algorithm.hash(&[body])]),
+            _ => algorithm.hash(&[method, &self.uri]),
+        };
+        if self.qop.is_empty() {
+            algorithm.hash(&[ha1, &self.nonce, &ha2])
+        } else {
+            algorithm.hash(&[ha1, &self.nonce, &self.nc, &self.cnonce, &self.qop, &ha2])
+        }
+    }
+
+    fn to_value(&self) -> String {
+        let mut value = String::from("Digest username=");
+        value.push_str(&quote(&self.username));
+        push(&mut value, "realm", &quote(&self.realm));
+        push(&mut value, "nonce", &quote(&self.nonce));
+        push(&mut value, "uri", &quote(&self.uri));
+        push(&mut value, "response", &quote(&self.response));
+        push(&mut value, "algorithm", self.algorithm.as_str());
+        if !self.cnonce.is_empty() {
+            push(&mut value, "cnonce", &quote(&self.cnonce));
+        }
+        if !self.qop.is_empty() {
+            push(&mut value, "qop", &self.qop);
+            push(&mut value, "nc", &self.nc);
+        }
+        if let Some(opaque) = &self.opaque {
+            push(&mut value, "opaque", &quote(opaque));
+        }
+        value
+    }
+}
+
+fn push(value: &mut String, name: &str, text: &str) {
+    value.push_str(", ");
+    value.push_str(name);
+    value.push('=');
+    value.push_str(text);
+}
+
+/// The parameters behind `Digest`.
+struct Pairs<'a>(&'a str);
+
+impl<'a> Pairs<'a> {
+    fn of(value: &'a str) -> Result<Self, ParseError> {
+        let (scheme, params) = value.split_once(super::header::is_lws).ok_or(ParseError::Authentication)?;
+        if scheme.eq_ignore_ascii_case("Digest") { Ok(Self(params)) } else { Err(ParseError::Authentication) }
+    }
+
+    fn find(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut pairs = pairs(Some(self.0), b',');
+        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| unquote(value.unwrap_or("")))
+    }
+
+    fn get(&self, name: &str) -> Cow<'a, str> {
+        self.find(name).unwrap_or(Cow::Borrowed(""))
+    }
+
+    fn required(&self, name: &str) -> Result<Cow<'a, str>, ParseError> {
+        self.find(name).ok_or(ParseError::Authentication)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}

@@ -1,0 +1,366 @@
+//! Header fields and their values: names, addresses, parameters, Via.
+
+use std::borrow::Cow;
+
+use super::message::ParseError;
+use super::uri::{Uri, host_port_of};
+
+/// One header field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Which field it is.
+    pub name: Name,
+    /// Its name as written.
+    pub raw_name: &'a str,
+    /// Its value with no blanks around it. Folds (RFC 3261, 7.3.1) are left inside; a [`super::Writer`] makes blanks of them.
+    pub value: &'a str,
+}
+
+impl<'a> Field<'a> {
+    /// Reads `name: value`. `None` where there is no colon, the name is no token, or a CR stands alone.
+    pub(super) fn parse(line: &'a str) -> Option<Self> {
+        let (name, value) = line.split_once(':')?;
+        let raw_name = name.trim_end_matches([' ', '\t']);
+        let alone = value.contains('\r') && value.split('\r').skip(1).any(|rest| !rest.starts_with('\n'));
+        (is_token(raw_name) && !alone).then(|| Self { name: Name::parse(raw_name), raw_name, value: trim(value) })
+    }
+}
+
+macro_rules! names {
+    ($($name:ident $text:literal $compact:literal,)*) => {
+        /// The fields that something here reads; compact forms are the same field.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Name {
+            $(#[doc = $text] $name,)*
+            /// Any other: see [`Field::raw_name`].
+            Other,
+        }
+
+        /// In the order of the enum: each name and its compact form, a blank where it has none.
+        static NAMES: &[(Name, &str, u8)] = &[$((Name::$name, $text, $compact),)*];
+    };
+}
+
+names! {
+    Via "Via" b'v',
+    From "From" b'f',
+    To "To" b't',
+    CallId "Call-ID" b'i',
+    CSeq "CSeq" b' ',
+    Contact "Contact" b'm',
+    Route "Route" b' ',
+    RecordRoute "Record-Route" b' ',
+    Path "Path" b' ',
+    MaxForwards "Max-Forwards" b' ',
+    ContentLength "Content-Length" b'l',
+    ContentType "Content-Type" b'c',
+    ContentDisposition "Content-Disposition" b' ',
+    Expires "Expires" b' ',
+    MinExpires "Min-Expires" b' ',
+    Authorization "Authorization" b' ',
+    WwwAuthenticate "WWW-Authenticate" b' ',
+    ProxyAuthenticate "Proxy-Authenticate" b' ',
+    ProxyAuthorization "Proxy-Authorization" b' ',
+    Supported "Supported" b'k',
+    Require "Require" b' ',
+    ProxyRequire "Proxy-Require" b' ',
+    Unsupported "Unsupported" b' ',
+    Allow "Allow" b' ',
+    Accept "Accept" b' ',
+    RSeq "RSeq" b' ',
+    RAck "RAck" b' ',
+    SessionExpires "Session-Expires" b'x',
+    MinSe "Min-SE" b' ',
+    Reason "Reason" b' ',
+    RetryAfter "Retry-After" b' ',
+    InfoPackage "Info-Package" b' ',
+    RecvInfo "Recv-Info" b' ',
+    Event "Event" b'o',
+    ReferTo "Refer-To" b'r',
+    Replaces "Replaces" b' ',
+    Date "Date" b' ',
+    Warning "Warning" b' ',
+    UserAgent "User-Agent" b' ',
+    Server "Server" b' ',
+}
+
+impl Name {
+    /// The field of that name, in any case, full or compact.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let compact = match text.as_bytes() {
+            [letter] => letter.to_ascii_lowercase(),
+            _ => 0,
+        };
+        let known = NAMES.iter().find(|(_, name, short)| *short == compact || name.eq_ignore_ascii_case(text));
+        known.map_or(Self::Other, |(name, ..)| *name)
+    }
+
+    /// The full name as the RFCs write it; `""` for [`Name::Other`].
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        NAMES.get(self as usize).map_or("", |(_, text, _)| text)
+    }
+
+    /// Whether a comma in it separates items (RFC 3261, 7.3.1; 20.7 and 20.44 for the exceptions).
+    pub(super) fn is_list(self) -> bool {
+        use Name::{
+            Authorization, CallId, Date, From, ProxyAuthenticate, ProxyAuthorization, Server, To, UserAgent, WwwAuthenticate,
+        };
+        let whole =
+            [Authorization, WwwAuthenticate, ProxyAuthenticate, ProxyAuthorization, Date, UserAgent, Server, CallId, From, To];
+        !whole.contains(&self)
+    }
+}
+
+/// The sequence number and method of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CSeq<'a> {
+    /// Grows within a dialog.
+    pub number: u32,
+    /// Case-sensitive.
+    pub method: &'a str,
+}
+
+/// An address with its display name and the parameters of the field: From, To, Contact, Route, …
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameAddr<'a> {
+    /// The display name without its quotes and escapes; `""` where there is none.
+    pub display: Cow<'a, str>,
+    /// The address.
+    pub uri: Uri<'a>,
+    /// The address as written.
+    pub uri_text: &'a str,
+    /// The parameters of the field, not those of the URI.
+    pub params: Params<'a>,
+}
+
+impl<'a> NameAddr<'a> {
+    /// Reads `"Name" <uri>;params`, `Name <uri>;params` or `uri;params`: in the last form, which `?` and `,` are not allowed
+    /// in, every parameter is one of the field (RFC 3261, 20.10).
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Uri`] in every case: [`super::Message`] knows which field it was.
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
+        Self::read(trim(text)).ok_or(ParseError::Uri)
+    }
+
+    fn read(text: &'a str) -> Option<Self> {
+        let (display, rest) = match text.strip_prefix('"') {
+            Some(_) => quoted(text)?,
+            None => text.split_at_checked(text.bytes().position(|b| matches!(b, b'<' | b'"' | b';')).unwrap_or(text.len()))?,
+        };
+        let Some((uri_text, params)) = trim(rest).strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+            // No brackets: what looked like a display name is the address.
+            let uri_text = trim(display);
+            let uri = Uri::parse(uri_text).ok().filter(|uri| uri.headers.is_empty() && !uri_text.contains(','))?;
+            return Some(Self { display: Cow::Borrowed(""), uri, uri_text, params: Params::parse(rest)? });
+        };
+        let display = trim(display);
+        let fine = display.starts_with('"') || display.split(is_lws).all(|word| word.is_empty() || is_word(word));
+        let uri = Uri::parse(uri_text).ok().filter(|_| fine)?;
+        Some(Self { display: unquote(display), uri, uri_text, params: Params::parse(params)? })
+    }
+
+    /// The contact `*`.
+    pub(super) fn star() -> Self {
+        let uri = Uri { scheme: "*", user: None, host: "", port: None, params: Params::NONE, headers: "" };
+        Self { display: Cow::Borrowed(""), uri, uri_text: "*", params: Params::NONE }
+    }
+
+    /// The tag.
+    #[must_use]
+    pub fn tag(&self) -> Option<&'a str> {
+        self.params.get("tag")
+    }
+}
+
+/// `;name=value;flag`, checked when it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params<'a>(&'a str);
+
+impl<'a> Params<'a> {
+    pub(super) const NONE: Params<'static> = Params("");
+
+    /// Nothing, or `;` before each parameter. `None` where a name is missing or no token, or a value is torn.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let params = Self(trim(text));
+        let starts = params.0.is_empty() || params.0.starts_with(';');
+        (starts && params.raw().all(|(name, value)| is_param_name(name) && is_param_value(value))).then_some(params)
+    }
+
+    /// The value of the first parameter of that name, in any case; `""` for a flag. A quoted value comes without its quotes,
+    /// unless there are escapes in it: then as written, for [`unquote`].
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Names and values, as [`Params::get`] gives them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.raw().map(|(name, value)| (name, plain(value.unwrap_or(""))))
+    }
+
+    /// The text of all parameters, the first `;` included.
+    #[must_use]
+    pub fn as_str(&self) -> &'a str {
+        self.0
+    }
+
+    fn raw(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        pairs(self.0.strip_prefix(';'), b';')
+    }
+}
+
+/// `name=value` pairs between separators, blanks taken off.
+pub(super) fn pairs(text: Option<&str>, separator: u8) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        let (item, after) = cut(rest?, separator);
+        rest = after;
+        Some(match item.split_once('=') {
+            Some((name, value)) => (trim(name), Some(trim(value))),
+            None => (trim(item), None),
+        })
+    })
+}
+
+/// A quoted value without its quotes, unless it has escapes; any other as it is.
+fn plain(value: &str) -> &str {
+    let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    inner.filter(|inner| !inner.contains('\\')).unwrap_or(value)
+}
+
+/// One Via.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via<'a> {
+    /// `UDP`, `TCP`, `TLS`, `WS`, `WSS` or any other token.
+    pub transport: &'a str,
+    /// A name or an address; an IPv6 address keeps its brackets.
+    pub host: &'a str,
+    /// The port, where it is written.
+    pub port: Option<u16>,
+    /// branch, received, rport, …
+    pub params: Params<'a>,
+}
+
+impl<'a> Via<'a> {
+    /// Reads `SIP/2.0/TRANSPORT host:port;params`.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Malformed`].
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
+        Self::read(text).ok_or(ParseError::Malformed(Name::Via))
+    }
+
+    fn read(text: &'a str) -> Option<Self> {
+        let (sent, params) = text.split_at_checked(text.find(';').unwrap_or(text.len()))?;
+        let (name, rest) = sent.split_once('/')?;
+        let (version, rest) = rest.split_once('/')?;
+        let (transport, by) = trim(rest).split_once(is_lws)?;
+        if !trim(name).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" || !is_token(transport) {
+            return None;
+        }
+        let (host, port) = sent_by(trim(by))?;
+        Some(Self { transport, host, port, params: Params::parse(params)? })
+    }
+
+    /// The transaction identifier.
+    #[must_use]
+    pub fn branch(&self) -> Option<&'a str> {
+        self.params.get("branch")
+    }
+}
+
+/// Host and port; blanks may stand around the colon (RFC 3261, 25.1: COLON).
+fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
+    let Some((host, port)) = text.rsplit_once(':').filter(|_| text.contains(is_lws)) else { return host_port_of(text) };
+    let (host, none) = host_port_of(trim(host))?;
+    let port = u16::try_from(super::message::number(trim(port))?).ok()?;
+    none.is_none().then_some((host, Some(port)))
+}
+
+/// The text that a quoted-string stands for; any other text as it is.
+#[must_use]
+pub fn unquote(text: &str) -> Cow<'_, str> {
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return Cow::Borrowed(text) };
+    if !inner.contains('\\') {
+        return Cow::Borrowed(inner);
+    }
+    let mut chars = inner.chars();
+    Cow::Owned(core::iter::from_fn(|| chars.next().and_then(|c| if c == '\\' { chars.next() } else { Some(c) })).collect())
+}
+
+/// Cuts a leading quoted-string off, quotes included. `None` where it does not end.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let mut escaped = false;
+    let end = text.bytes().enumerate().skip(1).find(|(_, b)| {
+        let ends = *b == b'"' && !escaped;
+        escaped = *b == b'\\' && !escaped;
+        ends
+    });
+    text.split_at_checked(end?.0 + 1)
+}
+
+/// Cuts at the first separator that stands neither in quotes nor between angle brackets.
+pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
+    let (mut quoted, mut bracketed, mut escaped) = (false, false, false);
+    let at = text.bytes().position(|b| {
+        if escaped {
+            escaped = false;
+            return false;
+        }
+        match b {
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'<' if !quoted => bracketed = true,
+            b'>' if !quoted => bracketed = false,
+            _ => return b == separator && !quoted && !bracketed,
+        }
+        false
+    });
+    match at.and_then(|at| text.split_at_checked(at)) {
+        Some((item, rest)) => (item, rest.get(1..)),
+        None => (text, None),
+    }
+}
+
+/// Linear white space: blanks, tabs and the line ends of folds.
+pub(super) fn is_lws(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+/// Without the white space around it.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches(is_lws)
+}
+
+/// Whether this is a token (RFC 3261, 25.1).
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)
+}
+
+/// A word of a display name without quotes: a token, or text that is not ASCII, which some write.
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|b| is_token_byte(b) || !b.is_ascii())
+}
+
+/// A token, or what else a parameter of a URI may be named with.
+fn is_param_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| is_token_byte(b) || b"[]/:&$()".contains(&b))
+}
+
+/// A quoted-string, or text with neither quotes nor blanks.
+fn is_param_value(value: Option<&str>) -> bool {
+    match value {
+        None => true,
+        Some(value) if value.starts_with('"') => quoted(value).is_some_and(|(_, rest)| rest.is_empty()),
+        Some(value) => !value.contains(|c| is_lws(c) || c == '"' || c == '<' || c == '>'),
+    }
+}

@@ -1,0 +1,379 @@
+//! One message: its start line, its fields in the order they came in, its body.
+
+use core::fmt;
+use core::str;
+
+use super::check::Rejection;
+use super::header::{CSeq, Field, Name, NameAddr, Via, cut, is_lws, is_token, trim};
+use super::uri::Uri;
+
+/// The largest message in octets that [`parse`] takes.
+pub const MAX_MESSAGE: usize = 64 * 1024;
+/// The most header fields that [`parse`] takes.
+pub const MAX_FIELDS: usize = 128;
+/// The longest line in octets, folds included, that [`parse`] takes.
+pub const MAX_LINE: usize = 8 * 1024;
+
+/// A request or a response, borrowed from the octets it came in.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The first line.
+    pub start: Start<'a>,
+    /// What follows the blank line, as long as Content-Length says; all of it where there is no Content-Length.
+    pub body: &'a [u8],
+    fields: Vec<Field<'a>>,
+    /// What [`parse`] found wrong and [`Message::check`] is to tell.
+    pub(super) fault: Option<Rejection>,
+}
+
+/// The first line of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// `method uri SIP/2.0`
+    Request {
+        /// Case-sensitive.
+        method: &'a str,
+        /// The Request-URI as it came in; any scheme.
+        uri: &'a str,
+    },
+    /// `SIP/2.0 code reason`
+    Response {
+        /// 100 to 699.
+        code: u16,
+        /// May be empty, may be any UTF-8.
+        reason: &'a str,
+    },
+}
+
+/// Why text is no message, or a value not what its field needs. The sender is at fault in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParseError {
+    /// Nothing but line ends: a keep-alive (RFC 5626, 4.4.1), not a message.
+    Empty,
+    /// Longer than [`MAX_MESSAGE`].
+    MessageTooLong,
+    /// A line longer than [`MAX_LINE`].
+    LineTooLong,
+    /// More than [`MAX_FIELDS`] fields.
+    TooManyFields,
+    /// The header part is not UTF-8.
+    NotUtf8,
+    /// The first line is neither a request line nor a status line of SIP.
+    StartLine,
+    /// The field is not there.
+    Missing(Name),
+    /// The value of the field breaks its grammar.
+    Malformed(Name),
+    /// Not a URI.
+    Uri,
+    /// Not an authentication challenge or credentials of a scheme and algorithm known here.
+    Authentication,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (text, name) = match self {
+            Self::Empty => ("no message, only line ends", None),
+            Self::MessageTooLong => ("message too long", None),
+            Self::LineTooLong => ("line too long", None),
+            Self::TooManyFields => ("too many header fields", None),
+            Self::NotUtf8 => ("header is not UTF-8", None),
+            Self::StartLine => ("first line is not SIP", None),
+            Self::Missing(name) => ("missing ", Some(name)),
+            Self::Malformed(name) => ("malformed ", Some(name)),
+            Self::Uri => ("malformed URI", None),
+            Self::Authentication => ("authentication scheme or algorithm not known", None),
+        };
+        f.write_str(text)?;
+        f.write_str(name.map_or("", |name| name.as_str()))
+    }
+}
+
+impl core::error::Error for ParseError {}
+
+/// Reads the one message that a datagram or WebSocket frame carries. Octets after Content-Length are dropped.
+///
+/// # Errors
+///
+/// Where nothing could be answered: not SIP, not UTF-8, beyond a limit. All other faults are for [`Message::check`].
+pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
+    if bytes.len() > MAX_MESSAGE {
+        return Err(ParseError::MessageTooLong);
+    }
+    // A body may be anything: only what precedes it has to be UTF-8.
+    let (valid, utf8) = match str::from_utf8(bytes) {
+        Ok(text) => (text, true),
+        Err(error) => (bytes.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or(""), false),
+    };
+    let text = valid.trim_start_matches(['\r', '\n']);
+    if text.is_empty() && utf8 {
+        return Err(ParseError::Empty);
+    }
+    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if line.len() > MAX_LINE {
+        return Err(ParseError::LineTooLong);
+    }
+    let mut fault = None;
+    let start = start_line(line.strip_suffix('\r').unwrap_or(line), &mut fault)?;
+    let (fields, rest) = fields(rest, utf8, &mut fault)?;
+    let tail = bytes.get(valid.len() - rest.len()..).unwrap_or(&[]);
+    let body = body(tail, &fields, &mut fault);
+    Ok(Message { start, body, fields, fault })
+}
+
+fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<'a>, ParseError> {
+    let (first, rest) = line.split_once(' ').ok_or(ParseError::StartLine)?;
+    if first.eq_ignore_ascii_case("SIP/2.0") {
+        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let code = number(code).filter(|code| (100..700).contains(code)).ok_or(ParseError::StartLine)?;
+        return Ok(Start::Response { code: code as u16, reason });
+    }
+    let trimmed = rest.trim_end_matches(' ');
+    let (uri, version) = trimmed.rsplit_once(' ').ok_or(ParseError::StartLine)?;
+    if !is_token(first) || !version.get(..4).is_some_and(|sip| sip.eq_ignore_ascii_case("SIP/")) {
+        return Err(ParseError::StartLine);
+    }
+    let clean = uri.trim_matches(is_lws);
+    if !version.eq_ignore_ascii_case("SIP/2.0") {
+        *fault = Some(Rejection { code: 505, reason: "Version Not Supported" });
+    } else if trimmed.len() < rest.len() || uri.contains(is_lws) {
+        *fault = Some(Rejection::bad("Malformed Request-Line"));
+    }
+    Ok(Start::Request { method: first, uri: clean })
+}
+
+/// The fields up to the blank line, and what follows it.
+fn fields<'a>(mut text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
+    let mut fields = Vec::with_capacity(16);
+    loop {
+        if let Some(rest) = text.strip_prefix("\r\n").or_else(|| text.strip_prefix('\n')) {
+            return Ok((fields, rest));
+        }
+        if text.is_empty() {
+            if !utf8 {
+                return Err(ParseError::NotUtf8);
+            }
+            fault.get_or_insert(Rejection::bad("Missing Blank Line"));
+            return Ok((fields, text));
+        }
+        let (line, rest) = folded_line(text);
+        if line.len() > MAX_LINE {
+            return Err(ParseError::LineTooLong);
+        }
+        if fields.len() == MAX_FIELDS {
+            return Err(ParseError::TooManyFields);
+        }
+        match Field::parse(line) {
+            Some(field) => fields.push(field),
+            None => {
+                fault.get_or_insert(Rejection::bad("Malformed Header Field"));
+            }
+        }
+        text = rest;
+    }
+}
+
+/// The first line with the lines that continue it (RFC 3261, 7.3.1), and the text after its line end.
+fn folded_line(text: &str) -> (&str, &str) {
+    let mut ends = text.match_indices('\n');
+    let folded = |end: usize| matches!(text.as_bytes().get(end + 1), Some(b' ' | b'\t'));
+    let end = ends.find(|(end, _)| !folded(*end)).map_or(text.len(), |(end, _)| end);
+    let (line, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+    (line.strip_suffix('\r').unwrap_or(line), rest.strip_prefix('\n').unwrap_or(rest))
+}
+
+/// The body that Content-Length cuts out of `tail`. Where it cannot be believed, all of `tail`, and a fault (RFC 3261, 18.3).
+fn body<'a>(tail: &'a [u8], fields: &[Field<'_>], fault: &mut Option<Rejection>) -> &'a [u8] {
+    let mut lengths = fields.iter().filter(|field| field.name == Name::ContentLength);
+    let Some(length) = lengths.next() else { return tail };
+    let body = number(length.value).and_then(|length| tail.get(..length as usize));
+    if body.is_none() || lengths.next().is_some() {
+        fault.get_or_insert(Rejection::bad("Bad Content-Length"));
+    }
+    body.unwrap_or(tail)
+}
+
+/// Digits, and nothing but digits, as a number; `None` where it does not fit.
+pub(super) fn number(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+impl<'a> Message<'a> {
+    /// Whether this is a request.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        matches!(self.start, Start::Request { .. })
+    }
+
+    /// The method of a request.
+    #[must_use]
+    pub fn method(&self) -> Option<&'a str> {
+        if let Start::Request { method, .. } = self.start { Some(method) } else { None }
+    }
+
+    /// The Request-URI of a request.
+    #[must_use]
+    pub fn uri(&self) -> Option<&'a str> {
+        if let Start::Request { uri, .. } = self.start { Some(uri) } else { None }
+    }
+
+    /// The status code of a response.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        if let Start::Response { code, .. } = self.start { Some(code) } else { None }
+    }
+
+    /// All fields, in the order they came in.
+    #[must_use]
+    pub fn fields(&self) -> &[Field<'a>] {
+        &self.fields
+    }
+
+    /// The value of the first field of that name.
+    #[must_use]
+    pub fn get(&self, name: Name) -> Option<&'a str> {
+        self.values(name).next()
+    }
+
+    /// The value of the first field of that name, whatever its case: for names that [`Name`] does not list.
+    #[must_use]
+    pub fn get_other(&self, name: &str) -> Option<&'a str> {
+        self.fields.iter().find(|field| field.raw_name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// The whole value of each field of that name.
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> {
+        self.fields.iter().filter(move |field| field.name == name).map(|field| field.value)
+    }
+
+    /// The items of the lists in all fields of that name, without empty ones. Where a comma separates no items but belongs to
+    /// the value (authentication, dates, free text), each value is one item.
+    pub fn all(&self, name: Name) -> impl Iterator<Item = &'a str> {
+        self.values(name).flat_map(move |value| Items { rest: Some(value), whole: !name.is_list() }).filter(|item| !item.is_empty())
+    }
+
+    /// The topmost Via.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or it is malformed.
+    pub fn via(&self) -> Result<Via<'a>, ParseError> {
+        Via::parse(self.all(Name::Via).next().ok_or(ParseError::Missing(Name::Via))?)
+    }
+
+    /// The From field.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or it is malformed.
+    pub fn from(&self) -> Result<NameAddr<'a>, ParseError> {
+        self.address(Name::From)
+    }
+
+    /// The To field.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or it is malformed.
+    pub fn to(&self) -> Result<NameAddr<'a>, ParseError> {
+        self.address(Name::To)
+    }
+
+    fn address(&self, name: Name) -> Result<NameAddr<'a>, ParseError> {
+        NameAddr::parse(self.required(name)?).map_err(|_| ParseError::Malformed(name))
+    }
+
+    fn required(&self, name: Name) -> Result<&'a str, ParseError> {
+        self.get(name).ok_or(ParseError::Missing(name))
+    }
+
+    /// The Call-ID.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or it is empty or has blanks in it.
+    pub fn call_id(&self) -> Result<&'a str, ParseError> {
+        let value = self.required(Name::CallId)?;
+        if value.is_empty() || value.contains(is_lws) { Err(ParseError::Malformed(Name::CallId)) } else { Ok(value) }
+    }
+
+    /// The CSeq.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or it is malformed, or its number does not fit in 32 bits.
+    pub fn cseq(&self) -> Result<CSeq<'a>, ParseError> {
+        let parts = self.required(Name::CSeq)?.split_once(is_lws);
+        parts
+            .and_then(|(digits, method)| Some(CSeq { number: number(digits)?, method: trim(method) }))
+            .filter(|cseq| is_token(cseq.method))
+            .ok_or(ParseError::Malformed(Name::CSeq))
+    }
+
+    /// The contacts. `*` comes as an address whose scheme is `*`.
+    pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'a>, ParseError>> {
+        self.all(Name::Contact).map(|item| if item == "*" { Ok(NameAddr::star()) } else { NameAddr::parse(item) })
+    }
+
+    /// Whether there is exactly one contact and it is `*` (RFC 3261, 10.2.2: all of them).
+    #[must_use]
+    pub fn contact_is_star(&self) -> bool {
+        let mut contacts = self.all(Name::Contact);
+        contacts.next() == Some("*") && contacts.next().is_none()
+    }
+
+    /// Whether the lists of that name (Supported, Require, Allow, …) contain `token`, in any case, with any parameters.
+    #[must_use]
+    pub fn has_token(&self, name: Name, token: &str) -> bool {
+        self.all(name).any(|item| bare(item).eq_ignore_ascii_case(token))
+    }
+
+    /// The number that the first field of that name starts with; parameters and comments may follow. `None` where it has none
+    /// or one that does not fit.
+    #[must_use]
+    pub fn number(&self, name: Name) -> Option<u32> {
+        let value = self.get(name)?;
+        number(value.split(|c| is_lws(c) || c == ';' || c == '(').next()?)
+    }
+
+    /// Whether the body is of that media type, whatever its parameters. Without a body field: no.
+    #[must_use]
+    pub fn content_is(&self, mime: &str) -> bool {
+        self.get(Name::ContentType).is_some_and(|value| bare(value).eq_ignore_ascii_case(mime))
+    }
+
+    /// The Request-URI, read. `None` in a response.
+    #[must_use]
+    pub fn target(&self) -> Option<Result<Uri<'a>, ParseError>> {
+        self.uri().map(Uri::parse)
+    }
+
+    /// The body as text: `""` where it is not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        str::from_utf8(self.body).unwrap_or("")
+    }
+}
+
+/// What precedes the parameters.
+pub(super) fn bare(item: &str) -> &str {
+    trim(item.split(';').next().unwrap_or(item))
+}
+
+/// The items of one list.
+struct Items<'a> {
+    rest: Option<&'a str>,
+    whole: bool,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.rest?;
+        let (item, rest) = if self.whole { (rest, None) } else { cut(rest, b',') };
+        self.rest = rest;
+        Some(trim(item))
+    }
+}

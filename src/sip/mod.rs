@@ -1,0 +1,24 @@
+//! SIP text ⇄ values (RFC 3261): pure functions over borrowed text, with no state, no clock and no randomness.
+//!
+//! ```text
+//! bytes ── parse ──▶ Message { start, fields, body } ── check ──▶ Ok, or the code that refuses it
+//!                       │ via() from() to() cseq() contacts() … : each field is read when it is asked for
+//!                       └ reply() ──▶ Writer ── end()/body() ──▶ text
+//! ```
+//!
+//! Two layers judge what comes in. [`parse`] fails only where nothing is left that could be answered. Everything else that
+//! is wrong is told by [`Message::check`], with the code to answer; whoever acts on a message calls it first.
+
+mod check;
+pub mod digest;
+mod header;
+mod message;
+mod uri;
+mod write;
+
+pub use check::{Abilities, Rejection};
+pub use digest::{Algorithm, Challenge, Credentials, ha1, strongest};
+pub use header::{CSeq, Field, Name, NameAddr, Params, Via, unquote};
+pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse};
+pub use uri::{Uri, escape_user};
+pub use write::{Writer, quote, reason, reply};

@@ -1,0 +1,176 @@
+//! URIs: `sip:`, `sips:` and `tel:` in their parts, all others as they are (RFC 3261, 19.1; RFC 3966).
+
+use std::borrow::Cow;
+
+use super::header::Params;
+use super::message::{ParseError, number};
+
+/// A URI, borrowed.
+///
+/// | | `scheme` | `user` | `host` | `params`, `headers` |
+/// |---|---|---|---|---|
+/// | `sip:` `sips:` | as written | before `@` (no password) | without brackets? no: `[::1]` | after `;`, after `?` |
+/// | `tel:` | | the number | empty | after `;` |
+/// | any other | | none | all that follows `:` | empty |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uri<'a> {
+    /// As written, in any case.
+    pub scheme: &'a str,
+    /// The user part with its escapes, as on the wire.
+    pub user: Option<&'a str>,
+    /// A name or an address; an IPv6 address keeps its brackets.
+    pub host: &'a str,
+    /// The port, where it is written.
+    pub port: Option<u16>,
+    /// What follows `;`.
+    pub params: Params<'a>,
+    /// What follows `?`, without it.
+    pub headers: &'a str,
+}
+
+impl<'a> Uri<'a> {
+    /// Reads a URI. Only `sip:`, `sips:` and `tel:` are looked into.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::Uri`]: no scheme, a blank, a control or a character outside ASCII, `<`, `>` or `"` in it; for SIP also a
+    /// bad host, port, escape or parameter.
+    pub fn parse(text: &'a str) -> Result<Self, ParseError> {
+        Self::read(text).ok_or(ParseError::Uri)
+    }
+
+    fn read(text: &'a str) -> Option<Self> {
+        let (scheme, rest) = text.split_once(':')?;
+        if !is_scheme(scheme) || rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'))
+        {
+            return None;
+        }
+        let uri = Self { scheme, user: None, host: rest, port: None, params: Params::NONE, headers: "" };
+        if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
+            uri.read_sip(rest)
+        } else if scheme.eq_ignore_ascii_case("tel") {
+            let (number, params) = split_before(rest, b";");
+            Some(Self { user: Some(number), host: "", params: Params::parse(params)?, ..uri })
+        } else {
+            Some(uri)
+        }
+    }
+
+    fn read_sip(self, rest: &'a str) -> Option<Self> {
+        // `;`, `?` and `/` may stand in the user part, `@` nowhere but after it: so that comes first.
+        let (user, rest) = match rest.split_once('@') {
+            Some((user, rest)) => (Some(user.split(':').next().filter(|user| is_user(user))?), rest),
+            None => (None, rest),
+        };
+        let (host_port, rest) = split_before(rest, b";?");
+        let (params, headers) = split_before(rest, b"?");
+        let (host, port) = host_port_of(host_port)?;
+        if headers.contains('@') || params.contains('@') {
+            return None;
+        }
+        Some(Self { user, host, port, params: Params::parse(params)?, headers: headers.strip_prefix('?').unwrap_or(""), ..self })
+    }
+
+    /// Whether this is a `sip:` or `sips:` URI.
+    #[must_use]
+    pub fn is_sip(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case("sip") || self.scheme.eq_ignore_ascii_case("sips")
+    }
+
+    /// The user part, unescaped once; `""` where there is none. A NUL stays in it. Escapes that make no UTF-8 become U+FFFD.
+    #[must_use]
+    pub fn user_text(&self) -> Cow<'a, str> {
+        unescape(self.user.unwrap_or(""))
+    }
+}
+
+/// Escapes what the user part of a SIP URI does not allow; characters outside ASCII as their UTF-8 octets.
+#[must_use]
+pub fn escape_user(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            push_escape(&mut escaped, byte);
+        }
+    }
+    escaped
+}
+
+/// Appends `%XX`.
+pub(super) fn push_escape(text: &mut String, byte: u8) {
+    text.push('%');
+    for digit in [byte >> 4, byte & 15] {
+        text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+    }
+}
+
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        (octets, rest) = match escape(rest) {
+            Some((octet, after)) => (pushed(octets, octet), after),
+            None => (pushed(octets, *first), after),
+        };
+    }
+    Cow::Owned(String::from_utf8_lossy(&octets).into_owned())
+}
+
+fn pushed(mut octets: Vec<u8>, octet: u8) -> Vec<u8> {
+    octets.push(octet);
+    octets
+}
+
+/// The octet that a leading `%XX` stands for, and what follows it.
+fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
+    let [b'%', high, low, rest @ ..] = text else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    Some(((digit(high)? << 4 | digit(low)?) as u8, rest))
+}
+
+/// A user part: not empty, and each `%` starts an escape. Which characters it may hold unescaped is not enforced: `#` in
+/// telephone numbers is common and does no harm.
+fn is_user(user: &str) -> bool {
+    !user.is_empty() && user.bytes().enumerate().all(|(at, b)| b != b'%' || user.as_bytes().get(at..).and_then(escape).is_some())
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    scheme.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+}
+
+/// `host`, `host:port`, `[address]` or `[address]:port`, with no blanks.
+pub(super) fn host_port_of(text: &str) -> Option<(&str, Option<u16>)> {
+    let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+    let (host, port) = text.split_at_checked(end)?;
+    let port = match port.strip_prefix(':') {
+        Some(port) => Some(u16::try_from(number(port)?).ok()?),
+        None if port.is_empty() => None,
+        None => return None,
+    };
+    is_host(host).then_some((host, port))
+}
+
+/// Not the whole grammar of addresses: enough that nothing odd passes, and `:::`, which RFC 3261 allowed by mistake
+/// (RFC 5118, 4.10), does not.
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => {
+            address.len() > 1
+                && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')
+                && !address.as_bytes().windows(3).any(|colons| colons == b":::")
+        }
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
+    }
+}
+
+/// Cuts before the first of `stops`, which stays with the second part.
+fn split_before<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
+    let at = text.bytes().position(|b| stops.contains(&b)).unwrap_or(text.len());
+    text.split_at_checked(at).unwrap_or((text, ""))
+}

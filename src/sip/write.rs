@@ -1,0 +1,232 @@
+//! Values → SIP text. Nothing written here can start a line of its own.
+
+use super::header::{Name, is_token};
+use super::message::Message;
+use super::uri::push_escape;
+
+/// A message being written: start line, fields, then [`Writer::body`] or [`Writer::end`], which add Content-Length.
+///
+/// CR, LF and NUL in a value become blanks, what no field name may hold becomes `_`, what no URI may hold is escaped: however
+/// odd the values, there come out as many fields as were written.
+#[derive(Clone, Debug)]
+pub struct Writer(String);
+
+impl Writer {
+    /// Starts a request.
+    #[must_use]
+    pub fn request(method: &str, uri: &str) -> Self {
+        let mut text = String::with_capacity(1024);
+        push_token(&mut text, method);
+        text.push(' ');
+        push_uri(&mut text, uri);
+        text.push_str(" SIP/2.0\r\n");
+        Self(text)
+    }
+
+    /// Starts a response. A code beyond 100 to 699 becomes 500.
+    #[must_use]
+    pub fn response(code: u16, reason: &str) -> Self {
+        let mut text = String::with_capacity(1024);
+        text.push_str("SIP/2.0 ");
+        push_number(&mut text, if (100..700).contains(&code) { code.into() } else { 500 });
+        text.push(' ');
+        push_value(&mut text, reason);
+        text.push_str("\r\n");
+        Self(text)
+    }
+
+    /// Adds a field. Content-Length is written by [`Writer::body`] and [`Writer::end`], never here.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.push(name, value);
+        self
+    }
+
+    /// Adds a field whose value is a number.
+    #[must_use]
+    pub fn number(mut self, name: &str, value: u32) -> Self {
+        push_token(&mut self.0, name);
+        self.0.push_str(": ");
+        push_number(&mut self.0, value);
+        self.0.push_str("\r\n");
+        self
+    }
+
+    /// The message, with that body.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: &str) -> String {
+        self.push(Name::ContentType.as_str(), content_type);
+        self.finish(body)
+    }
+
+    /// The message, without a body.
+    #[must_use]
+    pub fn end(self) -> String {
+        self.finish("")
+    }
+
+    fn push(&mut self, name: &str, value: &str) {
+        push_token(&mut self.0, name);
+        self.0.push_str(": ");
+        push_value(&mut self.0, value);
+        self.0.push_str("\r\n");
+    }
+
+    fn finish(self, body: &str) -> String {
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let mut text = self.number(Name::ContentLength.as_str(), length).0;
+        text.push_str("\r\n");
+        text.push_str(body);
+        text
+    }
+}
+
+/// Starts the response to `request`: Via, From, To, Call-ID and CSeq as they came (RFC 3261, 8.2.6), Record-Route where the
+/// response may make a dialog (12.1.1). `to_tag` is added unless To has a tag, or cannot be read.
+#[must_use]
+pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
+    let mut writer = Writer::response(code, reason(code));
+    let dialog = (101..300).contains(&code);
+    for field in request.fields() {
+        match field.name {
+            Name::Via | Name::From | Name::CallId | Name::CSeq => writer.push(field.name.as_str(), field.value),
+            Name::RecordRoute if dialog => writer.push(field.name.as_str(), field.value),
+            Name::To => {
+                let mut value = String::from(field.value);
+                if let (Some(tag), Ok(to)) = (to_tag, request.to())
+                    && to.tag().is_none()
+                {
+                    value.push_str(";tag=");
+                    value.push_str(tag);
+                }
+                writer.push(field.name.as_str(), &value);
+            }
+            _ => {}
+        }
+    }
+    writer
+}
+
+/// What a code is called. A code with no name of its own has that of its class (RFC 3261, 8.1.3.2).
+#[must_use]
+pub fn reason(code: u16) -> &'static str {
+    let named = REASONS.iter().find(|(known, _)| *known == code);
+    let class = || REASONS.iter().find(|(known, _)| *known / 100 == code / 100);
+    named.or_else(class).map_or("Unknown", |(_, reason)| reason)
+}
+
+/// The first of each hundred stands for its class.
+static REASONS: &[(u16, &str)] = &[
+    (183, "Session Progress"),
+    (100, "Trying"),
+    (180, "Ringing"),
+    (181, "Call Is Being Forwarded"),
+    (182, "Queued"),
+    (200, "OK"),
+    (202, "Accepted"),
+    (300, "Multiple Choices"),
+    (301, "Moved Permanently"),
+    (302, "Moved Temporarily"),
+    (305, "Use Proxy"),
+    (400, "Bad Request"),
+    (401, "Unauthorized"),
+    (402, "Payment Required"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (406, "Not Acceptable"),
+    (407, "Proxy Authentication Required"),
+    (408, "Request Timeout"),
+    (410, "Gone"),
+    (413, "Request Entity Too Large"),
+    (414, "Request-URI Too Long"),
+    (415, "Unsupported Media Type"),
+    (416, "Unsupported URI Scheme"),
+    (420, "Bad Extension"),
+    (421, "Extension Required"),
+    (422, "Session Interval Too Small"),
+    (423, "Interval Too Brief"),
+    (429, "Provide Referrer Identity"),
+    (430, "Flow Failed"),
+    (439, "First Hop Lacks Outbound Support"),
+    (469, "Bad Info Package"),
+    (480, "Temporarily Unavailable"),
+    (481, "Call/Transaction Does Not Exist"),
+    (482, "Loop Detected"),
+    (483, "Too Many Hops"),
+    (484, "Address Incomplete"),
+    (485, "Ambiguous"),
+    (486, "Busy Here"),
+    (487, "Request Terminated"),
+    (488, "Not Acceptable Here"),
+    (489, "Bad Event"),
+    (491, "Request Pending"),
+    (493, "Undecipherable"),
+    (500, "Server Internal Error"),
+    (501, "Not Implemented"),
+    (502, "Bad Gateway"),
+    (503, "Service Unavailable"),
+    (504, "Server Time-out"),
+    (505, "Version Not Supported"),
+    (513, "Message Too Large"),
+    (600, "Busy Everywhere"),
+    (603, "Decline"),
+    (604, "Does Not Exist Anywhere"),
+    (606, "Not Acceptable"),
+];
+
+/// The text as a quoted-string.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if c == '"' || c == '\\' {
+            quoted.push('\\');
+        }
+        quoted.push(inline(c));
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A character that stays in its line.
+fn inline(c: char) -> char {
+    if matches!(c, '\r' | '\n' | '\0') { ' ' } else { c }
+}
+
+fn push_value(text: &mut String, value: &str) {
+    if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+        text.extend(value.chars().map(inline));
+    } else {
+        text.push_str(value);
+    }
+}
+
+fn push_token(text: &mut String, token: &str) {
+    if is_token(token) {
+        text.push_str(token);
+    } else if token.is_empty() {
+        text.push('_');
+    } else {
+        text.extend(token.chars().map(|c| if is_token(c.encode_utf8(&mut [0; 4])) { c } else { '_' }));
+    }
+}
+
+fn push_uri(text: &mut String, uri: &str) {
+    for byte in uri.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"') {
+            text.push(char::from(byte));
+        } else {
+            push_escape(text, byte);
+        }
+    }
+}
+
+/// Digits, without the formatting machinery.
+fn push_number(text: &mut String, number: u32) {
+    if number >= 10 {
+        push_number(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
+}
