@@ -1,0 +1,237 @@
+// The calls of the person who is signed in: at most one at a time, and one that rings.
+
+import { byId, drawAvatar, show } from "./dom.js";
+import { showIncoming, stopIncoming } from "./incoming.js";
+import { Keypad } from "./keypad.js";
+import { endTone, ringback } from "./tones.js";
+import { causeWords, clock, errorWords, stateWords } from "./words.js";
+
+export class Phone {
+  /** `devices`: the sound card of the page. */
+  constructor(devices) {
+    this.devices = devices;
+    this.audio = byId("remote-audio");
+    this.keypad = new Keypad((key) => this.call?.sendDTMF(key));
+    this.call = null;
+    this.ringing = null;
+    this.stopRingback = () => {};
+    byId("call-form").onsubmit = (event) => {
+      event.preventDefault();
+      this.dial(byId("callee").value.trim());
+    };
+    byId("hangup").onclick = () => this.hangup();
+    byId("mute").onclick = () => this.toggleMute();
+    addEventListener("pagehide", () => this.leave());
+  }
+
+  /** Takes the call client of a fresh sign-in. */
+  attach(callClient, log) {
+    this.callClient = callClient;
+    this.log = log;
+    callClient.addEventListener({ onIncomingCall: (call) => this.ring(call) });
+    this.idle();
+  }
+
+  dial(name) {
+    if (!name || this.call) return;
+    try {
+      const call = this.callClient.callUser(name);
+      this.take(call);
+      call.addEventListener(this.listener());
+    } catch (error) {
+      this.notice(`The call could not be made: ${errorWords(error)}`);
+    }
+  }
+
+  ring(call) {
+    if (this.ringing) return call.hangup();
+    this.ringing = call;
+    call.addEventListener(this.listener());
+    showIncoming(call.getRemoteUserId(), { answer: () => this.answer(), decline: () => this.decline() });
+  }
+
+  answer() {
+    const call = this.ringing;
+    this.ringing = null;
+    stopIncoming();
+    if (!call) return;
+    if (this.call) this.hangup();
+    this.take(call);
+    this.say("Connecting…", call.getState());
+    attempt(() => call.answer(), (error) => this.notice(errorWords(error)));
+  }
+
+  decline() {
+    stopIncoming();
+    attempt(() => this.ringing?.hangup(), () => this.forgetRinging());
+  }
+
+  hangup() {
+    if (!this.call) return;
+    this.hungUpHere = true;
+    attempt(() => this.call.hangup(), (error) => this.notice(errorWords(error)));
+  }
+
+  toggleMute() {
+    if (!this.call) return;
+    const mute = byId("mute").getAttribute("aria-pressed") !== "true";
+    attempt(
+      () => {
+        if (mute) this.call.mute();
+        else this.call.unmute();
+        byId("mute").setAttribute("aria-pressed", String(mute));
+      },
+      (error) => this.notice(errorWords(error)),
+    );
+  }
+
+  /** The page goes away: a call that is on ends at once. One that rings stays, a reload finds it again. */
+  leave() {
+    attempt(() => this.call?.hangup());
+  }
+
+  /** Puts the focus where the person goes on, unless something rings. */
+  focus() {
+    if (!this.ringing) byId(this.call ? "hangup" : "callee").focus();
+  }
+
+  /** The person signs out. */
+  detach() {
+    this.decline();
+    this.hangup();
+    this.callClient = null;
+  }
+
+  listener() {
+    return {
+      onCallProgressing: (call) => this.progressing(call),
+      onCallEstablished: (call) => this.established(call),
+      onCallEnded: (call) => this.ended(call),
+      onConnectionChange: (call, state) => call === this.call && this.connectionChanged(state),
+    };
+  }
+
+  progressing(call) {
+    if (call !== this.call) return;
+    this.say(stateWords("PROGRESSING"), "PROGRESSING");
+    this.stopRingback();
+    this.stopRingback = ringback();
+  }
+
+  established(call) {
+    if (call !== this.call) return;
+    this.stopRingback();
+    this.say(stateWords("ESTABLISHED"), "ESTABLISHED");
+    this.audio.srcObject = call.incomingStream;
+    this.audio.play().catch(() => this.notice("The browser blocks the sound. Click anywhere on the page to hear the other side."));
+    this.devices.callRuns(call);
+    byId("mute").disabled = false;
+    this.keypad.enable(true);
+    this.startTimer(call);
+  }
+
+  ended(call) {
+    if (call === this.ringing) this.forgetRinging();
+    this.log?.add(call);
+    const words = causeWords(call, this.hungUpHere);
+    if (call === this.call) {
+      this.release();
+      if (call.getDetails().establishedTime) endTone();
+    } else if (this.call) {
+      return;
+    }
+    this.say(stateWords("ENDED"), "ENDED", words, call.getEndCause());
+  }
+
+  forgetRinging() {
+    this.ringing = null;
+    stopIncoming();
+  }
+
+  /** This call is now the one on the panel. */
+  take(call) {
+    this.call = call;
+    this.hungUpHere = false;
+    show(byId("notice"), false);
+    const name = call.getRemoteUserId();
+    byId("peer").textContent = name;
+    drawAvatar(byId("peer-avatar"), name);
+    byId("mute").setAttribute("aria-pressed", "false");
+    byId("mute").disabled = true;
+    this.keypad.enable(false);
+    this.panel("call");
+    this.say(stateWords("INITIATING"), "INITIATING");
+    this.focus();
+    this.devices.callStarts().catch((error) => {
+      this.hangup();
+      this.notice(`The call was ended: ${errorWords(error)}`);
+    });
+  }
+
+  release() {
+    this.call = null;
+    this.stopRingback();
+    this.stopRingback = () => {};
+    this.stopTimer();
+    this.keypad.enable(false);
+    this.audio.srcObject = null;
+    this.devices.callEnds();
+    this.panel("idle");
+    this.focus();
+  }
+
+  idle() {
+    this.panel("idle");
+    show(byId("notice"), false);
+    this.say("Ready to call", "");
+  }
+
+  panel(phase) {
+    const calling = phase === "call";
+    byId("call-panel").dataset.phase = phase;
+    show(byId("peer-block"), calling);
+    show(byId("in-call"), calling);
+    show(byId("call-form"), !calling);
+    show(byId("second"), !calling);
+  }
+
+  say(words, state, cause = "", causeName = "") {
+    byId("state").textContent = words;
+    byId("state").dataset.state = state;
+    byId("cause").textContent = cause;
+    byId("cause").dataset.cause = causeName;
+  }
+
+  notice(words) {
+    byId("notice").textContent = words[0].toUpperCase() + words.slice(1);
+    show(byId("notice"), true);
+  }
+
+  connectionChanged(state) {
+    if (state === "disconnected" || state === "failed") this.notice("The sound is interrupted. Looking for another way…");
+    if (state === "connected" || state === "completed") show(byId("notice"), false);
+  }
+
+  startTimer(call) {
+    const since = call.getDetails().establishedTime ?? new Date();
+    const tick = () => {
+      byId("timer").textContent = clock((Date.now() - since) / 1000);
+    };
+    tick();
+    show(byId("timer"), true);
+    this.timer = setInterval(tick, 250);
+  }
+
+  stopTimer() {
+    clearInterval(this.timer);
+    show(byId("timer"), false);
+  }
+}
+
+function attempt(work, failed = () => {}) {
+  try {
+    work();
+  } catch (error) {
+    failed(error);
+  }
+}

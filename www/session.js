@@ -1,0 +1,32 @@
+// Signing in: a ticket from the gateway, a SinchClient, and what the SDK says about its connection.
+
+import { DEMO_APPLICATION, demoTicket } from "./tickets.js";
+
+/**
+ * @param {string} userId
+ * @param {(client: object) => void} prepare gets the client before it starts: a call may already be waiting for this person
+ * @param {(state: "connecting"|"connected"|"reconnecting"|"closed") => void} onConnection
+ */
+export async function signIn(userId, prepare, onConnection) {
+  if (typeof window.SinchClient !== "function") throw new Error("The SDK did not load: /offhook.js is missing on this server.");
+  const userTicket = await demoTicket(userId);
+  const client = new window.SinchClient({
+    applicationKey: DEMO_APPLICATION,
+    capabilities: { calling: true },
+    supportActiveConnection: true,
+    startActiveConnection: true,
+    onLogMessage: (entry) => {
+      const state = /^connection (connecting|connected|reconnecting|closed)$/i.exec(entry?.message ?? "");
+      if (state) onConnection(state[1].toLowerCase());
+    },
+  });
+  try {
+    prepare(client);
+    await client.start({ userTicket });
+  } catch (error) {
+    client.terminate();
+    throw error;
+  }
+  onConnection("connected");
+  return client;
+}

@@ -1,0 +1,78 @@
+// What the SDK says, in words for a person.
+
+const STATES = {
+  INITIATING: "Calling…",
+  PROGRESSING: "Ringing…",
+  ESTABLISHED: "Connected",
+  ENDED: "Call ended",
+};
+
+export const stateWords = (state) => STATES[state] ?? state;
+
+/** Why a call ended. `byMe`: this page's own hang-up button ended it. */
+export function causeWords(call, byMe) {
+  const name = call.getRemoteUserId();
+  const outgoing = Boolean(call.getDirection());
+  switch (call.getEndCause()) {
+    case "TIMEOUT":
+      return outgoing ? `${name} is not online.` : "The call timed out.";
+    case "DENIED":
+      return outgoing ? `${name} declined, or is on another call.` : "You declined.";
+    case "NO_ANSWER":
+      return outgoing ? `${name} did not answer.` : "You did not answer.";
+    case "HUNG_UP":
+      return byMe ? "You hung up." : `${name} hung up.`;
+    case "CANCELED":
+      return outgoing ? "You gave up before the answer." : `${name} gave up before you answered.`;
+    case "OTHER_DEVICE_ANSWERED":
+      return "You answered on another device.";
+    case "FAILURE":
+      return failureWords(call.error, name);
+    default:
+      return call.getEndCause();
+  }
+}
+
+function failureWords(error, name) {
+  if (!error) return "The call failed.";
+  const code = error.response?.errorCode ?? error.code;
+  if (code === 404 || code === 40400 || code === 604) return `There is no user ${name}.`;
+  return `The call failed: ${errorWords(error)}`;
+}
+
+/** One line for the list of calls. */
+export const SHORT_CAUSE = {
+  TIMEOUT: "Not online",
+  DENIED: "Declined",
+  NO_ANSWER: "No answer",
+  FAILURE: "Failed",
+  HUNG_UP: "Ended",
+  CANCELED: "Canceled",
+  OTHER_DEVICE_ANSWERED: "Answered elsewhere",
+};
+
+const MEDIA_ERRORS = {
+  NotAllowedError: "the browser was not allowed to use the microphone. Allow it in the address bar and try again.",
+  NotFoundError: "no microphone was found.",
+  NotReadableError: "the microphone is in use by another program.",
+  OverconstrainedError: "the chosen microphone is not connected.",
+};
+
+export function errorWords(error) {
+  const message = String(error?.message || error || "unknown error");
+  const media = Object.keys(MEDIA_ERRORS).find((name) => error?.name === name || message.includes(name));
+  return media ? MEDIA_ERRORS[media] : message;
+}
+
+/** Seconds as `m:ss` or `h:mm:ss`. */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number).padStart(2, "0");
+  const minutes = Math.floor(whole / 60) % 60;
+  const hours = Math.floor(whole / 3600);
+  return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
+export function timeOfDay(date) {
+  return new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }).format(date);
+}
