@@ -1,0 +1,67 @@
+// Starts the gateway as a user would: the binary, a free port, an empty data folder.
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../target/", import.meta.url));
+
+export class Gateway {
+  static async start() {
+    const gateway = new Gateway();
+    await gateway.#run();
+    return gateway;
+  }
+
+  /** `host:port` that it serves on. */
+  address = null;
+  log = "";
+  #data = mkdtempSync(join(tmpdir(), "offhook-data-"));
+  #process = null;
+
+  #run() {
+    const program = binary();
+    const env = { ...process.env, OFFHOOK_PORT: "0", OFFHOOK_DATA: this.#data };
+    const child = spawn(program, [], { env, stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = child;
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`the gateway was not ready after 20 s:\n${this.log}`)), 20_000);
+      child.on("error", reject);
+      child.on("exit", (code) => reject(new Error(`the gateway ended with ${code} before it was ready:\n${this.log}`)));
+      const read = (chunk) => {
+        this.log = (this.log + chunk).slice(-200_000);
+        const ready = /^ready http:\/\/(\S+)$/m.exec(this.log);
+        if (!ready || this.address) return;
+        this.address = ready[1];
+        clearTimeout(late);
+        resolve();
+      };
+      child.stdout.on("data", read);
+      child.stderr.on("data", read);
+    });
+  }
+
+  /** True as long as the process lives: a gateway that died under a test is that test's failure. */
+  get alive() {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  async stop() {
+    if (this.alive) {
+      const gone = new Promise((resolve) => this.#process.once("exit", resolve));
+      this.#process.kill("SIGTERM");
+      const late = setTimeout(() => this.#process.kill("SIGKILL"), 3_000);
+      await gone;
+      clearTimeout(late);
+    }
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+}
+
+function binary() {
+  const places = [process.env.OFFHOOK_GATEWAY, join(TARGET, "gateway/offhook-gateway"), join(TARGET, "debug/offhook-gateway")];
+  const found = places.find((place) => place && existsSync(place));
+  if (!found) throw new Error(`no gateway binary; build it with "cargo build -p offhook-gateway" (looked at ${places.filter(Boolean).join(", ")})`);
+  return found;
+}

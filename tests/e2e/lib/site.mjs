@@ -1,0 +1,114 @@
+// The origin of one page: a small HTTP server that serves the test pages itself and passes everything else, WebSockets included, to the
+// gateway. One origin for each user, so that a test can break one user's connections and nobody else's.
+import { createReadStream, existsSync } from "node:fs";
+import http from "node:http";
+import { createRequire } from "node:module";
+import net from "node:net";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const WWW = fileURLToPath(new URL("../www/", import.meta.url));
+const DIST = fileURLToPath(new URL("../../../pkg/dist/", import.meta.url));
+const require = createRequire(import.meta.url);
+
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
+
+// What a careful operator sends. jQuery 3 writes innerHTML while it starts, so its page goes without Trusted Types.
+const CSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws://127.0.0.1:*; img-src 'self' data:";
+const TRUSTED = `${CSP}; require-trusted-types-for 'script'`;
+
+export class Site {
+  /** `upstream` is the gateway's `host:port`, or null for a page whose server is another one. */
+  static async open(upstream) {
+    const site = new Site(upstream);
+    await new Promise((resolve) => site.server.listen(0, "127.0.0.1", resolve));
+    site.origin = `http://127.0.0.1:${site.server.address().port}`;
+    return site;
+  }
+
+  constructor(upstream) {
+    this.upstream = upstream;
+    this.sockets = new Set(); // pairs of a relayed WebSocket
+    this.refuses = false; // new WebSockets
+    this.server = http.createServer((request, response) => this.#serve(request, response));
+    this.server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+  }
+
+  /** Breaks every WebSocket at once, without a closing handshake. */
+  cut() {
+    for (const { client, server } of this.sockets) {
+      client.destroy();
+      server.destroy();
+    }
+  }
+
+  /** The connection stays open and nothing travels any more: what a lost mobile network looks like. */
+  freeze() {
+    for (const { client, server } of this.sockets) {
+      client.unpipe(server);
+      server.unpipe(client);
+      client.resume();
+      server.resume();
+    }
+  }
+
+  async close() {
+    this.cut();
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  #serve(request, response) {
+    const { pathname } = new URL(request.url, this.origin);
+    const file = localFile(pathname, this.upstream === null);
+    if (file) return sendFile(response, file);
+    if (this.upstream === null) return response.writeHead(404).end();
+    const [host, port] = this.upstream.split(":");
+    const options = { host, port, method: request.method, path: request.url, headers: request.headers };
+    const forward = http.request(options, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    forward.on("error", () => response.destroy());
+    request.pipe(forward);
+  }
+
+  #upgrade(request, client, head) {
+    client.on("error", () => {});
+    if (this.refuses || this.upstream === null) return client.destroy();
+    const [host, port] = this.upstream.split(":");
+    const server = net.connect(Number(port), host, () => {
+      const lines = [`${request.method} ${request.url} HTTP/1.1`];
+      for (let i = 0; i < request.rawHeaders.length; i += 2) lines.push(`${request.rawHeaders[i]}: ${request.rawHeaders[i + 1]}`);
+      server.write(`${lines.join("\r\n")}\r\n\r\n`);
+      server.write(head);
+      client.pipe(server);
+      server.pipe(client);
+    });
+    const pair = { client, server };
+    this.sockets.add(pair);
+    server.on("error", () => {});
+    for (const socket of [client, server]) {
+      socket.on("close", () => {
+        this.sockets.delete(pair);
+        client.destroy();
+        server.destroy();
+      });
+    }
+  }
+}
+
+function localFile(pathname, packaged) {
+  if (pathname === "/e2e/jquery.js") return require.resolve("jquery/dist/jquery.js");
+  if (/^\/e2e\/[a-z-]+\.(html|js)$/.test(pathname)) return join(WWW, pathname.slice(5));
+  if (packaged && pathname === "/offhook.js") return process.env.OFFHOOK_SCRIPT ?? join(DIST, "offhook.js");
+  return null;
+}
+
+function sendFile(response, file) {
+  if (!existsSync(file)) return response.writeHead(404).end();
+  const head = { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "cache-control": "no-store" };
+  if (file.endsWith(".html")) head["content-security-policy"] = file.includes("snippets") ? CSP : TRUSTED;
+  response.writeHead(200, head);
+  createReadStream(file).pipe(response);
+}

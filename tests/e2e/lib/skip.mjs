@@ -1,0 +1,6 @@
+/** Thrown by a test that cannot run here; its message says why. */
+export class Skip extends Error {}
+
+export function skip(why) {
+  throw new Skip(why);
+}

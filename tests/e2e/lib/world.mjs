@@ -1,0 +1,176 @@
+// What a suite works with: browsers, one server, and users in pages of their own.
+import { Browsers, INSTANCES } from "./browsers.mjs";
+import { Gateway } from "./gateway.mjs";
+import { Site } from "./site.mjs";
+
+export const TONES = Object.values(INSTANCES).map(({ tone }) => tone);
+
+/** Below this a recording counts as silence; the quietest microphone of the tests is a hundred times louder. */
+export const SILENCE = 0.002;
+
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export class World {
+  browsers = new Browsers();
+  #gateway = null;
+  #users = [];
+  #serial = 0;
+
+  gateway() {
+    this.#gateway ??= Gateway.start();
+    return this.#gateway;
+  }
+
+  /** A user name that no other test has. */
+  name(stem) {
+    return `${stem}${++this.#serial}`;
+  }
+
+  /**
+   * A page of browser instance `where` with the SDK loaded, nobody signed in.
+   * Options: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it.
+   */
+  async page(where, { before = {}, page = "page.html", server = true } = {}) {
+    const upstream = server ? (await this.gateway()).address : null;
+    const site = await Site.open(upstream);
+    const browser = await this.browsers.get(where);
+    const tab = await browser.newPage();
+    const user = new User(where, site, tab);
+    this.#users.push(user);
+    await tab.goto(`${site.origin}/e2e/${page}?before=${encodeURIComponent(JSON.stringify(before))}`);
+    await user.wait(() => window.e2e && typeof SinchClient === "function", "the SDK to load");
+    return user;
+  }
+
+  /** The same, signed in as `userId`. */
+  async user(where, userId, { config, login, online, ...rest } = {}) {
+    const user = await this.page(where, rest);
+    user.id = userId;
+    const result = await user.start({ userId, login, config, online });
+    if (result.error) throw new Error(`${userId} could not sign in: ${JSON.stringify(result.error)}`);
+    return user;
+  }
+
+  /** Two signed-in users with names of their own (`user.id`). */
+  pair(from, to, options = {}) {
+    return Promise.all([this.user(from, this.name("alice"), options), this.user(to, this.name("bob"), options)]);
+  }
+
+  /** Closes the pages of one test and says what was wrong with them that no test should ever see. */
+  async tidy() {
+    const users = this.#users.splice(0);
+    const complaints = (await Promise.all(users.map((user) => user.complaints()))).flat();
+    await Promise.allSettled(users.map((user) => user.close()));
+    const gateway = await this.#gateway;
+    if (gateway && !gateway.alive) {
+      complaints.push(`the gateway died:\n${gateway.log.slice(-2_000)}`);
+      this.#gateway = null;
+    }
+    return complaints;
+  }
+
+  /** The SIP of every page that is open now, for the report of a failure. */
+  async traces() {
+    const parts = await Promise.all(this.#users.map((user) => user.trace()));
+    return parts.join("\n");
+  }
+
+  async close() {
+    await this.tidy();
+    await this.browsers.close();
+    const gateway = await this.#gateway?.catch(() => null);
+    await gateway?.stop();
+  }
+}
+
+/** One page, seen from the test. Calls are numbers: 0 is the first call that the page made or got. */
+export class User {
+  constructor(where, site, tab) {
+    this.where = where;
+    this.tone = INSTANCES[where].tone;
+    this.site = site;
+    this.tab = tab;
+    this.name = where;
+    tab.on("pageerror", (error) => this.#errors.push(error.message));
+  }
+
+  #errors = [];
+
+  /** Runs `f` in the page. */
+  run(f, ...args) {
+    return this.tab.evaluate(f, ...args);
+  }
+
+  async start(options) {
+    this.name = `${options.userId ?? options.login?.username ?? "user"} (${this.where})`;
+    return this.run((o) => e2e.start(o), options);
+  }
+
+  call(to, { method = "callUser", headers } = {}) {
+    return this.run((m, t, h) => e2e.call(m, t, h), method, to, headers);
+  }
+
+  answer(i = 0) {
+    return this.run((n) => e2e.calls[n].call.answer(), i);
+  }
+
+  hangup(i = 0) {
+    return this.run((n) => e2e.calls[n].call.hangup(), i);
+  }
+
+  /** Waits for event `name` of call `i`; fails with what was seen instead. */
+  async until(i, name, ms) {
+    const trouble = await this.run((n, e, t) => e2e.until(n, e, t), i, name, ms);
+    if (trouble) throw new Error(`${this.name}: ${trouble}`);
+  }
+
+  /** The names of the events of call `i`, in order; the last with its end cause. */
+  events(i = 0) {
+    return this.run((n) => e2e.names(n), i);
+  }
+
+  /** The events themselves: name, at (ms in this page), state, cause, both integers. */
+  log(i = 0) {
+    return this.run((n) => e2e.calls[n]?.events ?? [], i);
+  }
+
+  facts(i = 0) {
+    return this.run((n) => e2e.facts(n), i);
+  }
+
+  hear(i = 0, ms = 700) {
+    return this.run((n, tones, t) => e2e.hear(n, tones, t), i, TONES, ms);
+  }
+
+  open() {
+    return this.run(() => e2e.open());
+  }
+
+  /** Polls `f` in the page until it is true. */
+  async wait(f, what, ms = 8_000, ...args) {
+    const end = Date.now() + ms;
+    while (!(await this.run(f, ...args))) {
+      if (Date.now() > end) throw new Error(`${this.name}: waited ${ms} ms for ${what}`);
+      await pause(20);
+    }
+  }
+
+  async trace() {
+    const sip = await this.run(() => e2e.sip(true)).catch(() => "page gone");
+    return `--- ${this.name}\n${sip}`;
+  }
+
+  async complaints() {
+    const seen = await this.run(() => ({ violations: window.seen?.violations ?? [], errors: window.seen?.errors ?? [] })).catch(() => null);
+    if (!seen) return [];
+    return [
+      ...seen.violations.map((text) => `${this.name}: against the content security policy: ${text}`),
+      ...new Set([...seen.errors, ...this.#errors].map((text) => `${this.name}: uncaught: ${text}`)),
+    ];
+  }
+
+  async close() {
+    await this.tab.close();
+    await this.site.close();
+  }
+}

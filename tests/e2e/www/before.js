@@ -1,0 +1,62 @@
+// Runs before the SDK: keeps every peer connection, microphone track and SIP message of the page where a test can see it, and gives
+// the microphone a temper (`window.microphone`). Options come in the query: page.html?before={"microphone":{"delay":500}}
+(() => {
+  const options = JSON.parse(new URLSearchParams(location.search).get("before") ?? "{}");
+  const now = () => Math.round(performance.now() * 10) / 10;
+  const seen = { peers: [], tracks: [], sip: [], sockets: [], violations: [], errors: [] };
+  window.seen = seen;
+  window.microphone = { delay: 0, refuse: null, never: false, ...options.microphone };
+
+  addEventListener("securitypolicyviolation", (event) => seen.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
+  addEventListener("error", (event) => seen.errors.push(event.message));
+  addEventListener("unhandledrejection", (event) => seen.errors.push(`unhandled: ${event.reason}`));
+
+  const { RTCPeerConnection: Peer, WebSocket: Socket } = window;
+  window.RTCPeerConnection = class extends Peer {
+    constructor(...args) {
+      super(...args);
+      const noted = { peer: this, config: args[0], created: now(), connected: null };
+      this.addEventListener("connectionstatechange", () => {
+        if (this.connectionState === "connected") noted.connected ??= now();
+      });
+      seen.peers.push(noted);
+    }
+  };
+
+  window.WebSocket = class extends Socket {
+    constructor(...args) {
+      super(...args);
+      seen.sockets.push(this);
+      this.addEventListener("message", (event) => seen.sip.push({ at: now(), out: false, text: String(event.data) }));
+    }
+    send(data) {
+      seen.sip.push({ at: now(), out: true, text: String(data) });
+      super.send(data);
+    }
+  };
+
+  const devices = navigator.mediaDevices;
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (constraints) => {
+    const { delay, refuse, never } = window.microphone;
+    if (never) await new Promise(() => {});
+    if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
+    if (refuse) throw new DOMException("The test said no", refuse);
+    const stream = await open(constraints);
+    seen.tracks.push(...stream.getTracks());
+    return stream;
+  };
+  const clone = MediaStreamTrack.prototype.clone;
+  MediaStreamTrack.prototype.clone = function () {
+    const copy = clone.call(this);
+    if (seen.tracks.includes(this)) seen.tracks.push(copy);
+    return copy;
+  };
+  const cloneStream = MediaStream.prototype.clone;
+  MediaStream.prototype.clone = function () {
+    const copy = cloneStream.call(this);
+    const mine = this.getTracks().some((track) => seen.tracks.includes(track));
+    if (mine) seen.tracks.push(...copy.getTracks());
+    return copy;
+  };
+})();
