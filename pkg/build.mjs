@@ -26,7 +26,7 @@ await bundle("offhook.js", "entry/classic.js", { format: "iife" });
 const whole = "module.exports=Object.assign(offhook.default,offhook);";
 await bundle("index.cjs", "entry/inline.js", { format: "iife", globalName: "offhook", footer: { js: whole } });
 types();
-for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(path(`../${licence}`), path(licence));
+for (const file of ["README.md", "LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(path(`../${file}`), path(file));
 
 function bundle(name, entry, options) {
   const plugin = {
@@ -65,4 +65,14 @@ function shorten(glue) {
   return shorter;
 }
 
-function types() {}
+/** The types of the face are wasm-bindgen's, without what only the glue needs: no page has to free anything. */
+function types() {
+  const all = readFileSync(path("dist/wasm/offhook.d.ts"), "utf8");
+  const classes = all.slice(0, all.indexOf("export type InitInput =")).replace(/^ +(free|\[Symbol\.dispose\])\(\): void;\n/gm, "");
+  const face = `${classes.trim()}\n\nexport default SinchClient;\n`;
+  const names = [...face.matchAll(/^export (?:declare )?(?:abstract )?(?:class|interface|type|enum) (\w+)/gm)].map(([, name]) => name);
+  writeFileSync(DIST + "index.d.ts", face + readFileSync(path("entry/ready.d.ts"), "utf8"));
+  writeFileSync(DIST + "slim.d.ts", face + readFileSync(path("entry/slim.d.ts"), "utf8"));
+  const inside = names.map((name) => `  export type ${name} = all.${name};\n`).join("");
+  writeFileSync(DIST + "index.d.cts", readFileSync(path("entry/require.d.cts"), "utf8").replace("  // TYPES\n", inside));
+}

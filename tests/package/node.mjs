@@ -1,0 +1,47 @@
+// What is in the tarball, and what happens where there is no window.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { project } from "./projects.mjs";
+
+const EXPECTED = [
+  "LICENSE-APACHE", "LICENSE-MIT", "README.md", "dist/index.cjs", "dist/index.d.cts", "dist/index.d.ts", "dist/index.js", "dist/inline.js",
+  "dist/offhook.js", "dist/offhook.wasm", "dist/slim.d.ts", "dist/slim.js", "package.json",
+];
+
+export async function nodeTests({ test, folder, tarball, files }) {
+  const root = project(join(folder, "node"), tarball, {});
+  const run = (...code) => execFileSync(process.execPath, code, { cwd: root, encoding: "utf8", stdio: "pipe" }).trim();
+  const module = (code) => run("--input-type=module", "-e", code);
+
+  await test("the tarball holds what is wanted and nothing else", () => assert.deepEqual(files, EXPECTED));
+
+  await test("the package has no dependencies", () => {
+    const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, "node_modules/offhook/package.json")));
+    assert.deepEqual([dependencies, peerDependencies], [undefined, undefined]);
+  });
+
+  for (const entry of ["offhook", "offhook/inline", "offhook/slim", "offhook/offhook.js"]) {
+    await test(`importing ${entry} where there is no window does nothing`, () => {
+      const before = "const names = () => Object.getOwnPropertyNames(globalThis).sort().join(); const before = names();";
+      const after = "if (names() !== before) throw new Error('new globals'); console.log('imported');";
+      assert.equal(module(`${before} await import("${entry}"); ${after}`), "imported");
+    });
+  }
+
+  await test("the default export and the named one are the constructor", () => {
+    const names = `console.log(SinchClient === named, SinchClient.name, CallClient.name, Call.name, SinchClient.CallClient === CallClient)`;
+    assert.equal(module(`import SinchClient, { SinchClient as named, Call, CallClient } from "offhook"; ${names}`), "true SinchClient CallClient Call true");
+  });
+
+  await test("require() gives the constructor", () => {
+    const code = `const S = require("offhook"); console.log(S.name, S === S.default, S === S.SinchClient, typeof S.CallClient)`;
+    assert.equal(run("--input-type=commonjs", "-e", code), "SinchClient true true function");
+  });
+
+  await test("require() under a window makes clients at once", () => {
+    const code = `globalThis.window = globalThis; const S = require("offhook"); console.log(new S({ applicationKey: "demo" }).applicationKey)`;
+    assert.equal(run("--input-type=commonjs", "-e", code), "demo");
+  });
+}

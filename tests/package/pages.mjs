@@ -1,0 +1,137 @@
+// The packed package in real pages, in both browsers: without a bundler, with the usual ones, and under a strict policy.
+import assert from "node:assert/strict";
+import { copyFileSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { USE, esbuildBuild, main, page, project, viteBuild, viteServer, webpackBuild } from "./projects.mjs";
+import { serve } from "./site.mjs";
+
+const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url)));
+const DIST = "node_modules/offhook/dist";
+/** No inline script, no eval, no string that becomes script: what the README promises to work under. */
+const POLICY = [
+  "default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "connect-src 'self' ws:", "img-src data:",
+  "require-trusted-types-for 'script'", "trusted-types 'none'",
+].join("; ");
+const MODULE = `<script type="module" src="main.js"></script>`;
+const FOUND = { name: "SinchClient", key: "demo", version, same: true, refused: "TypeError", statics: "function function" };
+const ALL = "Call CallClient SinchClient default";
+
+export async function pageTests(context) {
+  const sites = [await bare(context), await strict(context), ...(await bundled(context))];
+  try {
+    for (const name of ["chromium", "firefox"]) {
+      for (const { server, cases } of sites) {
+        for (const [what, path, expected, watch] of cases) {
+          await context.test(`${name}: ${what}`, async () => found(await context.browsers.get(name), server.url + path, expected, watch));
+        }
+      }
+    }
+  } finally {
+    for (const { server } of sites) await server.close();
+  }
+}
+
+/** Pages that use the installed files as they are. */
+async function bare({ folder, tarball }) {
+  const root = project(join(folder, "bare"), tarball, {
+    "import/main.js": main(`../${DIST}/index.js`),
+    "import/index.html": page(MODULE),
+    "inline/main.js": main(`../${DIST}/inline.js`),
+    "inline/index.html": page(MODULE),
+    "slim/main.js": `import SinchClient, * as all from "../${DIST}/slim.js";\n${USE}\nall.init({ module_or_path: "../${DIST}/offhook.wasm" }).then(() => use(SinchClient, all));`,
+    "slim/index.html": page(MODULE),
+    "tag/index.html": page(`<script src="../${DIST}/offhook.js"></script><script>${USE}; use(SinchClient);</script>`),
+    "latin1/index.html": page(`<script src="../${DIST}/offhook.js"></script><script>${USE}; use(SinchClient);</script>`),
+    "map/main.js": main("offhook"),
+    "map/index.html": page(`<script type="importmap">{ "imports": { "offhook": "../${DIST}/index.js" } }</script>${MODULE}`),
+    "lost/main.js": `import("./index.js").catch((error) => (window.RESULT = { message: error.message }));`,
+    "lost/index.html": page(MODULE),
+    "octets/main.js": main("./index.js"),
+    "octets/index.html": page(MODULE),
+  });
+  for (const place of ["lost", "octets"]) copyFileSync(join(root, DIST, "index.js"), join(root, place, "index.js"));
+  copyFileSync(join(root, DIST, "offhook.wasm"), join(root, "octets/offhook.wasm"));
+  const server = await serve(root, (path) => {
+    if (path === "/octets/offhook.wasm") return { "content-type": "application/octet-stream" };
+    return path.startsWith("/latin1/") || path.endsWith("/offhook.js") ? { "content-type": path.endsWith(".js") ? "text/javascript" : "text/html; charset=windows-1252" } : {};
+  });
+  const lost = { message: `offhook: no wasm at ${server.url}/lost/offhook.wasm (404). Copy offhook.wasm there, or import "offhook/inline".` };
+  return {
+    server,
+    cases: [
+      ["a bare page imports the package", "/import/index.html", { ...FOUND, exports: `${ALL} ready` }],
+      ["a bare page imports it by an import map", "/map/index.html", { ...FOUND, exports: `${ALL} ready` }],
+      ["a bare page imports the inline entry", "/inline/index.html", { ...FOUND, exports: `${ALL} ready` }],
+      ["a bare page initialises the slim entry", "/slim/index.html", { ...FOUND, exports: `${ALL} init initSync` }],
+      ["a script tag defines SinchClient for the next inline script", "/tag/index.html", { ...FOUND, exports: "" }],
+      ["the script tag works in a page that is not UTF-8", "/latin1/index.html", { ...FOUND, exports: "" }],
+      ["wasm served as octets works", "/octets/index.html", { ...FOUND, exports: `${ALL} ready` }],
+      ["wasm that is not there: the error names the remedy", "/lost/index.html", lost, { faults: false }],
+    ],
+  };
+}
+
+/** The same under a strict policy with Trusted Types: everything works and nothing is reported. */
+async function strict({ folder, tarball }) {
+  const root = project(join(folder, "strict"), tarball, {
+    "watch.js": `window.VIOLATIONS = []; addEventListener("securitypolicyviolation", (e) => VIOLATIONS.push(e.violatedDirective + " " + e.blockedURI + " " + e.sample));`,
+    "import/main.js": main(`../${DIST}/index.js`),
+    "inline/main.js": main(`../${DIST}/inline.js`),
+    "tag/main.js": `${USE}; use(SinchClient);`,
+    "import/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
+    "inline/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
+    "tag/index.html": page(`<script src="../watch.js"></script><script src="../${DIST}/offhook.js"></script><script src="main.js"></script>`),
+  });
+  const server = await serve(root, () => ({ "content-security-policy": POLICY }));
+  const cases = [["import", "import"], ["inline entry", "inline"], ["script tag", "tag"]].map(([what, place]) => [
+    `strict policy and Trusted Types: ${what}, no violation`, `/${place}/index.html`, { ...FOUND, exports: place === "tag" ? "" : `${ALL} ready` }, { policy: true },
+  ]);
+  return { server, cases };
+}
+
+/** What each bundler makes of a project that imports the package. */
+async function bundled(context) {
+  const sites = [];
+  for (const [what, make, exports = `${ALL} ready`] of BUNDLERS) {
+    const server = await make(context).catch((error) => ({ url: `about:blank#${what}-failed`, close: () => {}, error }));
+    if (server.error) await context.test(`${what} builds`, () => Promise.reject(server.error));
+    else sites.push({ server, cases: [[`${what}`, "/index.html", { ...FOUND, exports }]] });
+  }
+  return sites;
+}
+
+const BUNDLERS = [
+  ["Vite build", async (context) => (await viteBuild(user(context, "vite")), serve(join(context.folder, "vite/dist")))],
+  ["Vite development server", async (context) => viteServer(user(context, "vite-dev"))],
+  ["Vite build of the inline entry", async (context) => (await viteBuild(user(context, "vite-inline", "offhook/inline")), serve(join(context.folder, "vite-inline/dist")))],
+  ["webpack build", async (context) => (await webpackBuild(user(context, "webpack")), serve(join(context.folder, "webpack/dist")))],
+  ["webpack build of the inline entry", async (context) => (await webpackBuild(user(context, "webpack-inline", "offhook/inline")), serve(join(context.folder, "webpack-inline/dist")))],
+  ["webpack build of require()", webpackRequire, ""],
+  ["esbuild bundle of the inline entry", async (context) => (await esbuildBuild(user(context, "es-inline", "offhook/inline"), { format: "iife" }), serve(join(context.folder, "es-inline/dist")))],
+  ["esbuild bundle with the wasm copied beside it", async (context) => (await esbuildBuild(user(context, "es"), { format: "esm", copyWasm: true }), serve(join(context.folder, "es/dist")))],
+];
+
+const user = ({ folder, tarball }, name, entry = "offhook") => project(join(folder, name), tarball, { "main.js": main(entry), "index.html": page(MODULE) });
+
+async function webpackRequire({ folder, tarball }) {
+  const root = project(join(folder, "webpack-require"), tarball, { "main.cjs": `const SinchClient = require("offhook");\n${USE}\nuse(SinchClient);` });
+  await webpackBuild(root, "./main.cjs");
+  return serve(join(root, "dist"));
+}
+
+/** Opens the page and compares what it found. Uncaught errors and policy violations fail it, too. */
+async function found(browser, url, expected, { faults: strictFaults = true, policy = false } = {}) {
+  const page = await browser.newPage();
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(String(error.message ?? error)));
+  page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+  try {
+    await page.goto(url);
+    await page.waitForFunction("window.RESULT", { timeout: 15_000 }).catch(() => Promise.reject(new Error(`no result; errors: ${faults.join("; ") || "none"}`)));
+    assert.deepEqual(await page.evaluate("window.RESULT"), expected);
+    if (policy) assert.deepEqual(await page.evaluate("window.VIOLATIONS"), []);
+    if (strictFaults) assert.deepEqual(faults, []);
+  } finally {
+    await page.close();
+  }
+}

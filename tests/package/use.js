@@ -1,0 +1,21 @@
+// Runs in the pages: uses the SDK as far as it goes without a server, and leaves what it found in window.RESULT.
+function use(SinchClient, all = {}) {
+  const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true } });
+  const heard = [];
+  client.getCallClient().addEventListener({ onIncomingCall: (call) => heard.push(call) });
+  let refused;
+  try {
+    new SinchClient({});
+  } catch (error) {
+    refused = error.name;
+  }
+  window.RESULT = {
+    name: SinchClient.name,
+    key: client.applicationKey,
+    version: client.getVersion(),
+    same: client.getCallClient() === client.getCallClient(),
+    refused,
+    statics: typeof SinchClient.Call + " " + typeof SinchClient.CallClient,
+    exports: Object.keys(all).sort().join(" "),
+  };
+}
