@@ -1,0 +1,209 @@
+//! The command line of the gateway.
+
+use std::io::{IsTerminal, Read, Write};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use offhook_gateway::config::{Config, Overrides};
+use offhook_gateway::hub::Account;
+use offhook_gateway::store::{Application, Hashes, LOOPBACK, Store, decode_secret, encode_secret, random};
+use offhook_gateway::{log, server};
+
+/// The back end of Offhook: registers users, connects their calls, serves the demo page.
+///
+/// With no configuration it serves http://127.0.0.1:8080 to this machine. Once it does, it prints one line on standard output,
+/// `ready http://127.0.0.1:8080`; its log goes to standard error. SIGTERM: no new calls, running ones may end, then it stops. SIGHUP:
+/// it reads the certificate again.
+#[derive(Parser)]
+#[command(name = "offhook-gateway", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Only say whether the configuration is right
+    #[arg(long)]
+    check: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  offhook-gateway                                             the demo on this machine
+  offhook-gateway --port 0 --data /tmp/offhook                any free port, another folder
+  offhook-gateway --config /etc/offhook.toml --check          is this file right?
+  offhook-gateway application add shop --origin https://shop.example
+  echo 'the password' | offhook-gateway user add shop alice
+
+Every field of the configuration file, with its default: offhook.toml beside the source of the gateway.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default)
+    Serve,
+    /// Applications: whose pages may use the gateway; a running gateway sees a change after a restart
+    #[command(subcommand)]
+    Application(ApplicationCommand),
+    /// Users with a password
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+#[derive(Subcommand)]
+enum ApplicationCommand {
+    /// Add one and print its key and secret
+    Add(AddApplication),
+    /// List them, without their secrets
+    List,
+}
+
+#[derive(Args)]
+struct AddApplication {
+    /// Its public key: letters, digits, `-`, `_` and `.` [default: a random UUID]
+    key: Option<String>,
+    /// A page that may use it, such as https://shop.example:8443; may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// Pages of this machine may use it, on any port
+    #[arg(long)]
+    loopback: bool,
+    /// Pages may make users by themselves (newUser)
+    #[arg(long)]
+    allow_new_users: bool,
+    /// Read its secret (base64, 16 octets or more) from standard input in place of making one
+    #[arg(long)]
+    secret_stdin: bool,
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// Add a user, or give one another password; the password is read from standard input
+    Add(AddUser),
+}
+
+#[derive(Args)]
+struct AddUser {
+    /// Key of the application
+    application: String,
+    /// User name: 1 to 40 printable ASCII characters
+    name: String,
+    /// What those who are called see
+    #[arg(long, default_value = "")]
+    display_name: String,
+}
+
+/// What ends the program; said to the person who started it.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("offhook-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> Result<(), Failure> {
+        let config = Config::load(&self.overrides)?;
+        if self.check {
+            server::check(&config)?;
+            println!("the configuration is right");
+            return Ok(());
+        }
+        log::start(&config.log);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = match self.command {
+            None | Some(Command::Serve) => runtime.block_on(server::run(config, ready)).map_err(Failure::from),
+            Some(Command::Application(command)) => runtime.block_on(command.run(&config)),
+            Some(Command::User(UserCommand::Add(add))) => runtime.block_on(add.run(&config)),
+        };
+        // Connections that have not said goodbye by now are not waited for.
+        runtime.shutdown_background();
+        result
+    }
+}
+
+/// The one line on standard output.
+fn ready(url: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody reads it: that is no reason not to serve.
+    drop(writeln!(out, "ready {url}").and_then(|()| out.flush()));
+}
+
+impl ApplicationCommand {
+    async fn run(self, config: &Config) -> Result<(), Failure> {
+        let store = Store::open(&config.data.folder)?;
+        match self {
+            Self::Add(add) => add.run(&store).await,
+            Self::List => {
+                for application in store.applications().await? {
+                    let new_users = if application.allow_new_users { "new users" } else { "-" };
+                    println!("{}\t{}\t{new_users}", application.key, application.origins.join(" "));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl AddApplication {
+    async fn run(mut self, store: &Store) -> Result<(), Failure> {
+        let key = self.key.unwrap_or_else(uuid);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if key.is_empty() || key.len() > 64 || !key.chars().all(plain) {
+            return Err("a key has 1 to 64 letters, digits, `-`, `_` and `.`".into());
+        }
+        if let Some(origin) = self.origins.iter().find(|origin| !server::is_origin(origin)) {
+            return Err(format!("{origin:?} is no origin; write it as browsers do: https://shop.example or http://shop.example:8080").into());
+        }
+        if self.loopback {
+            self.origins.push(LOOPBACK.into());
+        }
+        let secret = if self.secret_stdin {
+            decode_secret(&standard_input("secret")?).ok_or("the secret must be base64 of 16 octets or more")?
+        } else {
+            random(32)
+        };
+        let text = encode_secret(&secret);
+        let (origins, allow_new_users) = (self.origins, self.allow_new_users);
+        let application = Application { key: key.clone(), secret, origins, allow_new_users, loopback_only: false };
+        store.add_application(application).await.map_err(|error| format!("application {key}: {error}"))?;
+        println!("key    {key}\nsecret {text}");
+        Ok(())
+    }
+}
+
+impl AddUser {
+    async fn run(self, config: &Config) -> Result<(), Failure> {
+        if self.name.is_empty() || self.name.len() > 40 || !self.name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+            return Err("a user name has 1 to 40 printable ASCII characters".into());
+        }
+        let password = standard_input("password")?;
+        if password.is_empty() || password.len() > 256 {
+            return Err("a password has 1 to 256 octets".into());
+        }
+        let hashes = Hashes::new(&self.name, &config.sip.domain, &password);
+        let account = Account { display_name: self.display_name, ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) };
+        let store = Store::open(&config.data.folder)?;
+        store.set_user(self.application.clone(), self.name, account).await.map_err(|error| format!("{}: {error}", self.application))?;
+        println!("added");
+        Ok(())
+    }
+}
+
+/// One line that no other user of the machine can see in the list of processes.
+fn standard_input(what: &str) -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("{what} (it will be shown), then Enter and Ctrl-D:");
+    }
+    let mut text = String::new();
+    std::io::stdin().take(4_096).read_to_string(&mut text)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn uuid() -> String {
+    let seed = random(32).try_into().expect("32 octets were asked for");
+    offhook::random::Random::new(seed).uuid()
+}

@@ -1,0 +1,310 @@
+//! The task that owns the switch: hands it one input at a time, does what it says, and wakes it when its time has come.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, info, warn};
+
+use super::clock::Clock;
+use crate::hub::{ConnId, Hub, Input, Output, Record};
+use crate::log::{Masked, Plain};
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// Inputs that may wait for the switch; who comes later waits at its socket.
+const QUEUE: usize = 1_024;
+
+/// Octets that may wait for one slow reader.
+const QUEUED_BYTES: usize = 1 << 20;
+
+/// What a connection has to do.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Send a message.
+    Text(String),
+    /// Close with this code.
+    Close(u16, &'static str),
+}
+
+/// The way from the switch to one connection, bounded in messages and octets.
+#[derive(Debug)]
+pub struct Outbox {
+    queue: mpsc::Sender<Outgoing>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The connection's end of an [`Outbox`].
+#[derive(Debug)]
+pub struct Inbox {
+    queue: mpsc::Receiver<Outgoing>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// A queue of at most `messages`.
+#[must_use]
+pub fn outbox(messages: usize) -> (Outbox, Inbox) {
+    let (sender, queue) = mpsc::channel(messages);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    (Outbox { queue: sender, bytes: Arc::clone(&bytes) }, Inbox { queue, bytes })
+}
+
+impl Outbox {
+    /// False: the reader is gone or too slow.
+    fn push(&self, outgoing: Outgoing) -> bool {
+        let length = outgoing.len();
+        let before = self.bytes.fetch_add(length, Ordering::Relaxed);
+        before + length <= QUEUED_BYTES && self.queue.try_send(outgoing).is_ok()
+    }
+}
+
+impl Inbox {
+    /// What to do next; `None`: the switch has given this connection up.
+    pub async fn next(&mut self) -> Option<Outgoing> {
+        let outgoing = self.queue.recv().await?;
+        self.bytes.fetch_sub(outgoing.len(), Ordering::Relaxed);
+        Some(outgoing)
+    }
+}
+
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Close(..) => 0,
+        }
+    }
+}
+
+/// What the driver is told.
+enum Event {
+    Opened { conn: ConnId, peer: IpAddr, application: String, outbox: Outbox },
+    Hub(Input),
+    Drain { done: oneshot::Sender<()> },
+    Stop,
+}
+
+/// How everybody else reaches the driver.
+#[derive(Clone)]
+pub struct Handle {
+    events: mpsc::Sender<Event>,
+    next: Arc<AtomicU64>,
+}
+
+impl Handle {
+    /// A connection is there; its id.
+    pub async fn opened(&self, peer: IpAddr, application: String, outbox: Outbox) -> ConnId {
+        let conn = ConnId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.tell(Event::Opened { conn, peer, application, outbox }).await;
+        conn
+    }
+
+    /// A message came in on it.
+    pub async fn received(&self, conn: ConnId, text: String) {
+        self.tell(Event::Hub(Input::Received { conn, text })).await;
+    }
+
+    /// It is gone. Said exactly once for each connection.
+    pub async fn closed(&self, conn: ConnId) {
+        self.tell(Event::Hub(Input::Closed { conn })).await;
+    }
+
+    /// Takes no new calls; returns when the last running one has ended.
+    pub async fn drain(&self) {
+        let (done, drained) = oneshot::channel();
+        self.tell(Event::Drain { done }).await;
+        drop(drained.await);
+    }
+
+    /// Closes every connection; the driver ends when the last one is gone.
+    pub async fn stop(&self) {
+        self.tell(Event::Stop).await;
+    }
+
+    async fn tell(&self, event: Event) {
+        // An error means that the driver has ended, and with it everything that the event could be about.
+        drop(self.events.send(event).await);
+    }
+}
+
+/// The switch with everything it needs from the world.
+pub struct Driver {
+    hub: Hub,
+    store: Store,
+    metrics: Arc<Metrics>,
+    clock: Arc<Clock>,
+    outboxes: BTreeMap<ConnId, Outbox>,
+    /// Connections of which the switch has heard "opened" and not "closed".
+    open: usize,
+    events: mpsc::Receiver<Event>,
+    /// Not bounded, so that the database never waits for the driver while the driver waits for it; as many as the store's queue.
+    answers: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
+    drained: Vec<oneshot::Sender<()>>,
+    stopping: bool,
+}
+
+impl Driver {
+    /// A driver that waits to be run, and the way to reach it.
+    #[must_use]
+    pub fn new(hub: Hub, store: Store, metrics: Arc<Metrics>, clock: Arc<Clock>) -> (Self, Handle) {
+        let (sender, events) = mpsc::channel(QUEUE);
+        let driver = Self {
+            hub,
+            store,
+            metrics,
+            clock,
+            outboxes: BTreeMap::new(),
+            open: 0,
+            events,
+            answers: mpsc::unbounded_channel(),
+            drained: Vec::new(),
+            stopping: false,
+        };
+        (driver, Handle { events: sender, next: Arc::new(AtomicU64::new(1)) })
+    }
+
+    /// Runs until [`Handle::stop`] and the end of the last connection.
+    pub async fn run(mut self) {
+        while !(self.stopping && self.open == 0) {
+            let Some(input) = self.wait().await else { continue };
+            self.hub.handle(self.clock.now(), input);
+            while let Some(output) = self.hub.poll() {
+                self.perform(output).await;
+            }
+            self.publish();
+        }
+    }
+
+    /// The next input; `None` where an event was the driver's own.
+    async fn wait(&mut self) -> Option<Input> {
+        let deadline = self.hub.deadline().map(|deadline| self.clock.wake_at(deadline));
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Answers first: they are few, and somebody has waited for them already.
+            biased;
+            Some(answer) = self.answers.1.recv() => Some(answer),
+            () = timer => Some(Input::Timeout),
+            Some(event) = self.events.recv() => self.event(event),
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Option<Input> {
+        match event {
+            Event::Opened { conn, peer, application, outbox } => {
+                self.open += 1;
+                if self.stopping {
+                    outbox.push(Outgoing::Close(1001, "going away"));
+                }
+                self.outboxes.insert(conn, outbox);
+                Some(Input::Opened { conn, peer, application })
+            }
+            Event::Hub(input) => {
+                match &input {
+                    Input::Received { .. } => self.metrics.message_in(),
+                    Input::Closed { conn } => {
+                        self.open -= 1;
+                        self.outboxes.remove(conn);
+                    }
+                    _ => {}
+                }
+                Some(input)
+            }
+            Event::Drain { done } => {
+                self.drained.push(done);
+                Some(Input::Drain)
+            }
+            Event::Stop => {
+                self.stopping = true;
+                for outbox in self.outboxes.values() {
+                    outbox.push(Outgoing::Close(1001, "going away"));
+                }
+                None
+            }
+        }
+    }
+
+    async fn perform(&mut self, output: Output) {
+        match output {
+            Output::Send { conn, text } => {
+                self.metrics.message_out();
+                self.push(conn, Outgoing::Text(text));
+            }
+            Output::Close { conn, code, reason } => {
+                debug!(conn = conn.0, code, reason, "closing");
+                self.metrics.refused(reason);
+                self.push(conn, Outgoing::Close(code, reason));
+            }
+            Output::Lookup { query, application, user } => {
+                let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.metrics));
+                let found = move |result: Result<_, _>| {
+                    metrics.query(result.is_ok());
+                    let account = result.unwrap_or_else(|error| {
+                        error!(%error, "a user could not be looked up");
+                        None
+                    });
+                    drop(answers.send(Input::Account { query, account }));
+                };
+                self.store.look_up(application, user, found).await;
+            }
+            Output::Seen { application, user } => {
+                self.metrics.query(true);
+                self.store.seen(application, user, |error| error!(%error, "a user could not be noted")).await;
+            }
+            Output::Record(record) => self.record(&record),
+        }
+    }
+
+    /// Queues for a connection; one that does not read is given up.
+    fn push(&mut self, conn: ConnId, outgoing: Outgoing) {
+        if self.outboxes.get(&conn).is_some_and(|outbox| !outbox.push(outgoing)) {
+            warn!(conn = conn.0, "given up: it does not read");
+            self.metrics.refused("slow reader");
+            self.outboxes.remove(&conn);
+        }
+    }
+
+    fn record(&self, record: &Record) {
+        match record {
+            Record::Registered { application, user, conn } => {
+                info!(%application, user = %Masked(user), conn = conn.0, "registered");
+            }
+            Record::Refused { conn, user, code, why } => {
+                self.metrics.refused(why);
+                info!(user = %Masked(user), conn = conn.0, code, why, "refused");
+            }
+            Record::CallStarted { call_id, application, from, to } => {
+                self.metrics.calls_started.inc();
+                info!(call = %Plain(call_id), %application, from = %Masked(from), to = %Masked(to), "call started");
+            }
+            Record::CallAnswered { call_id } => {
+                self.metrics.calls_answered.inc();
+                info!(call = %Plain(call_id), "call answered");
+            }
+            Record::CallEnded { call_id, cause, code } => {
+                self.metrics.call_ended(cause);
+                info!(call = %Plain(call_id), cause, code, "call ended");
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells what others want to know of the switch.
+    fn publish(&mut self) {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.metrics.calls.set(count(self.hub.calls()));
+        self.metrics.devices.set(count(self.hub.devices()));
+        if self.hub.calls() == 0 {
+            for done in self.drained.drain(..) {
+                // Who asked has stopped waiting: nothing is lost.
+                let _ = done.send(());
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The edge: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in [`crate::hub`].
+
+mod api;
+mod assets;
+mod clock;
+mod driver;
+mod limit;
+mod listen;
+mod origin;
+mod socket;
+mod websocket;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Method};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use self::api::ApiError;
+use self::assets::Assets;
+use self::clock::Clock;
+use self::driver::{Driver, Handle};
+use self::limit::{Budgets, Places};
+use self::socket::Progress;
+use crate::config::Config;
+use crate::hub::{self, Hub, IceServer, Settings};
+use crate::metrics::Metrics;
+use crate::store::{self, Application, DEMO, LOOPBACK, Store, StoreError};
+use crate::tls::{Certificate, TlsError};
+
+pub use self::origin::is_origin;
+
+/// How long connections have to say goodbye at the end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How often the certificate files are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
+
+/// Why the gateway does not start, or has ended by itself.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The data folder.
+    Store(StoreError),
+    /// Certificate or key.
+    Tls(TlsError),
+    /// The address is taken or not ours.
+    Bind(SocketAddr, std::io::Error),
+    /// A folder of `[files]`.
+    Files(std::io::Error),
+    /// The process may not have signal handlers.
+    Signals(std::io::Error),
+    /// A bug in the switch: everything is lost, a supervisor has to start us again.
+    Switch,
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Bind(address, error) => {
+                write!(f, "cannot listen on {address}: {error}; name another port with OFFHOOK_PORT, --port or `listen.port`")
+            }
+            Self::Files(error) => write!(f, "`files.www` or `files.package` cannot be read: {error}"),
+            Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
+            Self::Switch => f.write_str("the switch has failed"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<StoreError> for ServeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What every connection shares.
+struct Shared {
+    config: Config,
+    applications: BTreeMap<String, Application>,
+    store: Store,
+    metrics: Arc<Metrics>,
+    clock: Arc<Clock>,
+    hub: Handle,
+    assets: Assets,
+    sign_ins: Budgets,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Shared {
+    fn draining(&self) -> bool {
+        *self.phase.borrow() != Phase::Serving
+    }
+}
+
+/// How far the gateway is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Everything is welcome.
+    Serving,
+    /// Running calls may end; nothing new.
+    Draining,
+    /// Connections are being closed.
+    Stopped,
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+struct Peer {
+    address: IpAddr,
+    progress: Arc<Progress>,
+}
+
+/// Serves until SIGTERM or SIGINT; `ready` is told the URL as soon as requests are answered.
+pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeError> {
+    let signals = Signals::new().map_err(ServeError::Signals)?;
+    let certificate = if config.tls_on() { Some(Certificate::load(&config.tls).map_err(ServeError::Tls)?) } else { None };
+    let assets = Assets::load(&config.files).map_err(ServeError::Files)?;
+    let store = Store::open(&config.data.folder)?;
+    let applications = applications(&store, config.data.demo).await?;
+    let address = config.address();
+    let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Bind(address, error))?;
+    let address = listener.local_addr().map_err(|error| ServeError::Bind(address, error))?;
+
+    let (metrics, clock) = (Arc::new(Metrics::default()), Arc::new(Clock::default()));
+    let (driver, hub) = Driver::new(switch(&config, &applications), store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
+    let (phase, phases) = watch::channel(Phase::Serving);
+    let sign_ins = Budgets::new(config.limits.sign_ins_per_minute);
+    let shared = Arc::new(Shared { config, applications, store, metrics, clock, hub, assets, sign_ins, phase: phases });
+
+    let driver = tokio::spawn(driver.run());
+    let limits = &shared.config.limits;
+    let places = Places::new(limits.connections, limits.connections_per_address, Arc::clone(&shared.metrics));
+    let front = listen::Front::new(&shared, router(&shared), certificate.clone(), places);
+    let accepting = tokio::spawn(front.accept(listener));
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    info!(%address, tls = certificate.is_some(), "ready");
+    ready(&format!("{scheme}://{address}"));
+    let result = live(&shared, signals, certificate, phase, driver).await;
+    accepting.abort();
+    result
+}
+
+/// The applications of the store, with the demo made or left out as configured.
+async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Application>, StoreError> {
+    let mut all = by_key(store.applications().await?);
+    if !demo {
+        all.remove(DEMO);
+    } else if !all.contains_key(DEMO) {
+        let origins = vec![LOOPBACK.into()];
+        let secret = store::random(32);
+        let fresh = Application { key: DEMO.into(), secret, origins, allow_new_users: true, loopback_only: true };
+        match store.add_application(fresh).await {
+            // Taken: another process was faster; its secret counts.
+            Ok(()) | Err(StoreError::Taken) => all = by_key(store.applications().await?),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+fn by_key(applications: Vec<Application>) -> BTreeMap<String, Application> {
+    applications.into_iter().map(|application| (application.key.clone(), application)).collect()
+}
+
+fn switch(config: &Config, applications: &BTreeMap<String, Application>) -> Hub {
+    let applications = applications.values().map(|a| (a.key.clone(), hub::Application { key: a.key.clone(), secret: a.secret.clone() }));
+    let secret = &config.ice.turn_secret;
+    let settings = Settings {
+        domain: config.sip.domain.clone(),
+        applications: applications.collect(),
+        ice_servers: config.ice.servers.iter().map(|url| IceServer { url: url.clone() }).collect(),
+        turn_secret: (!secret.is_empty()).then(|| secret.clone()),
+        turn_ttl: config.ice.turn_ttl,
+        hold_offline: config.sip.hold_offline,
+        per_second: config.limits.messages_per_second,
+        user_per_second: config.limits.user_messages_per_second,
+        max_connections_per_user: config.limits.connections_per_user,
+        max_calls_per_user: config.limits.calls_per_user,
+    };
+    let seed = store::random(32).try_into().expect("32 octets were asked for");
+    Hub::new(settings, seed)
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/sip", get(websocket::open))
+        .route("/demo/ticket", post(api::demo_ticket))
+        .route("/users", post(api::new_user).options(api::preflight))
+        .route("/users/authentication", post(api::authenticate).options(api::preflight))
+        .route("/health", get(api::health))
+        .route("/metrics", get(api::metrics))
+        .method_not_allowed_fallback(api::wrong_method)
+        .fallback(file)
+        .layer(DefaultBodyLimit::max(shared.config.limits.message_bytes))
+        .layer(from_fn_with_state(Arc::clone(shared), every))
+        .with_state(Arc::clone(shared))
+}
+
+/// Any path that is not an API call.
+async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return api::wrong_method().await.into_response();
+    }
+    match shared.assets.get(request.uri().path(), request.headers()).await {
+        Some(response) => response,
+        None => api::not_found().await.into_response(),
+    }
+}
+
+/// What holds for every request: a deadline, a count, and headers that keep a browser from guessing.
+async fn every(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let deadline = Duration::from_millis(shared.config.limits.message_timeout);
+    let mut response = match tokio::time::timeout(deadline, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => shared.refuse("slow request", ApiError::new(408, 40800, "The request took too long")).into_response(),
+    };
+    shared.metrics.request(response.status().as_u16());
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(assets::NOTHING));
+    response
+}
+
+/// The signals that mean something to us.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// From "ready" to the last goodbye.
+async fn live(
+    shared: &Shared,
+    mut signals: Signals,
+    certificate: Option<Arc<Certificate>>,
+    phase: watch::Sender<Phase>,
+    mut driver: JoinHandle<()>,
+) -> Result<(), ServeError> {
+    let mut check = tokio::time::interval(CERTIFICATE_CHECK);
+    let mut stamp = certificate.as_ref().map(|certificate| certificate.stamp());
+    loop {
+        let forced = tokio::select! {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = &mut driver => return Err(ServeError::Switch),
+            _ = signals.hangup.recv() => true,
+            _ = check.tick(), if certificate.is_some() => false,
+        };
+        if let Some(certificate) = &certificate {
+            let now = Some(certificate.stamp());
+            if forced || now != stamp {
+                stamp = now;
+                reload(certificate);
+            }
+        }
+    }
+    phase.send_replace(Phase::Draining);
+    drain(shared, &mut signals).await;
+    phase.send_replace(Phase::Stopped);
+    shared.hub.stop().await;
+    drop(tokio::time::timeout(GOODBYE, driver).await);
+    info!("stopped");
+    Ok(())
+}
+
+fn reload(certificate: &Certificate) {
+    match certificate.reload() {
+        Ok(()) => info!("the certificate was read again"),
+        Err(error) => error!(%error, "the old certificate stays in use"),
+    }
+}
+
+/// Waits for the running calls, for a while, and not at all if told a second time.
+async fn drain(shared: &Shared, signals: &mut Signals) {
+    let patience = Duration::from_secs(shared.config.listen.drain_timeout);
+    info!(seconds = patience.as_secs(), "stopping: waiting for running calls");
+    tokio::select! {
+        () = shared.hub.drain() => {}
+        () = tokio::time::sleep(patience) => warn!("calls are still running: ending them"),
+        _ = signals.interrupt.recv() => warn!("told again: not waiting"),
+        _ = signals.terminate.recv() => warn!("told again: not waiting"),
+    }
+}
+
+/// What `--check` looks at beyond the configuration itself: files that are named must be there and work.
+pub fn check(config: &Config) -> Result<(), ServeError> {
+    if config.tls_on() {
+        Certificate::load(&config.tls).map_err(ServeError::Tls)?;
+    }
+    for folder in [&config.files.www, &config.files.package] {
+        if *folder != PathBuf::new() {
+            std::fs::read_dir(folder).map_err(ServeError::Files)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Who asks: a program or page of this machine, a page of an allowed origin, or somebody else.
+
+use std::net::IpAddr;
+
+use axum::http::HeaderMap;
+use axum::http::header::{FORWARDED, HOST, ORIGIN, VIA};
+
+use crate::store::{Application, LOOPBACK};
+
+/// Headers that a proxy adds: behind one, every peer has the proxy's address.
+const FORWARDING: [&str; 5] = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-forwarded"];
+
+/// Whether a request comes from this machine and is meant for it: the peer is loopback, no proxy handed it on, and the name it was
+/// sent to is loopback too (a page of a foreign host whose name was made to resolve to 127.0.0.1 has the foreign name there).
+#[must_use]
+pub fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
+    let forwarded = headers.contains_key(FORWARDED) || headers.contains_key(VIA) || FORWARDING.iter().any(|name| headers.contains_key(*name));
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).is_some_and(is_loopback_host);
+    peer.is_loopback() && !forwarded && host && hosts.next().is_none()
+}
+
+/// Whether the page that asks may use the application (RFC 6455, 10.2). Browsers always send an Origin; `missing` says what holds for
+/// others.
+#[must_use]
+pub fn is_allowed(application: &Application, headers: &HeaderMap, missing: bool) -> bool {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => missing,
+        (Some(origin), None) => origin.to_str().is_ok_and(|origin| lists(application, origin)),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+fn lists(application: &Application, origin: &str) -> bool {
+    application.origins.iter().any(|allowed| if allowed == LOOPBACK { is_loopback_origin(origin) } else { allowed == origin })
+}
+
+/// Whether `text` is an origin as browsers write it: lower case, no path, no default port. `null` is none.
+#[must_use]
+pub fn is_origin(text: &str) -> bool {
+    let Some((scheme @ ("http" | "https"), rest)) = text.split_once("://") else { return false };
+    let (host, port) = split_port(rest);
+    let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
+    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).is_some_and(|h| h.parse::<std::net::Ipv6Addr>().is_ok());
+    let default = if scheme == "http" { "80" } else { "443" };
+    !host.is_empty() && (literal || host.chars().all(named)) && port.is_none_or(|port| is_port(port) && port != default)
+}
+
+fn is_loopback_origin(origin: &str) -> bool {
+    let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    rest.is_some_and(is_loopback_host)
+}
+
+fn is_loopback_host(text: &str) -> bool {
+    let (host, port) = split_port(text);
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]") && port.is_none_or(is_port)
+}
+
+/// Host and port; the colons inside `[…]` are no port's.
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_allow_list_is_exact() {
+        let application = application(&["https://a.example", "https://b.example:8443"]);
+        for origin in ["https://a.example", "https://b.example:8443"] {
+            assert!(is_allowed(&application, &headers(&[("origin", origin)]), false), "{origin}");
+        }
+        for origin in FOREIGN {
+            assert!(!is_allowed(&application, &headers(&[("origin", origin)]), true), "{origin}");
+        }
+    }
+
+    /// Everything that is nearly `https://a.example`.
+    const FOREIGN: [&str; 18] = [
+        "null",
+        "",
+        "http://a.example",
+        "https://a.example:443",
+        "https://a.example:8443",
+        "https://a.example.",
+        "https://a.example/",
+        "https://A.example",
+        "https://sub.a.example",
+        "https://a.example.evil.example",
+        "https://evil-a.example",
+        "https://xn--a.example",
+        "https://a.example https://b.example:8443",
+        "https://b.example",
+        "wss://a.example",
+        "//a.example",
+        "a.example",
+        "loopback",
+    ];
+
+    #[test]
+    fn a_missing_origin_is_for_programs() {
+        assert!(is_allowed(&application(&[]), &HeaderMap::new(), true));
+        assert!(!is_allowed(&application(&[]), &HeaderMap::new(), false));
+        let two = headers(&[("origin", "https://a.example"), ("origin", "https://a.example")]);
+        assert!(!is_allowed(&application(&["https://a.example"]), &two, true));
+    }
+
+    #[test]
+    fn loopback_pages_have_any_port() {
+        let application = application(&[LOOPBACK]);
+        for origin in ["http://localhost", "http://localhost:5173", "https://127.0.0.1:8443", "http://[::1]:8080", "http://[::1]"] {
+            assert!(is_allowed(&application, &headers(&[("origin", origin)]), false), "{origin}");
+        }
+        for origin in ["http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://127.0.0.2", "http://localhost:x",
+            "http://localhost:", "http://localhost:99999", "http://[::2]", "ftp://localhost", "http://user@localhost", "null", "loopback"]
+        {
+            assert!(!is_allowed(&application, &headers(&[("origin", origin)]), false), "{origin}");
+        }
+    }
+
+    #[test]
+    fn local_is_peer_and_host_and_no_proxy() {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert!(is_local(loopback, &headers(&[("host", "127.0.0.1:8080")])));
+        assert!(!is_local(loopback, &headers(&[("host", "evil.example:8080")])));
+        assert!(!is_local(loopback, &headers(&[])));
+        assert!(!is_local(loopback, &headers(&[("host", "localhost"), ("x-forwarded-for", "203.0.113.1")])));
+        assert!(!is_local(loopback, &headers(&[("host", "localhost"), ("forwarded", "for=203.0.113.1")])));
+        assert!(!is_local(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), &headers(&[("host", "localhost")])));
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_do() {
+        for good in ["https://a.example", "http://a.example:8080", "https://[2001:db8::1]:8443"] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in ["null", "https://a.example/", "https://A.example", "https://a.example:443", "a.example", "https://", "*", "https://*.a"] {
+            assert!(!is_origin(bad), "{bad}");
+        }
+    }
+
+    fn application(origins: &[&str]) -> Application {
+        let origins = origins.iter().map(|&origin| origin.into()).collect();
+        Application { key: "a".into(), secret: Vec::new(), origins, allow_new_users: false, loopback_only: false }
+    }
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+}

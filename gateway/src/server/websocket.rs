@@ -1,0 +1,210 @@
+//! SIP over WebSocket (RFC 7118): who may open one, and the task that serves it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::api::ApiError;
+use super::driver::{Inbox, Outgoing, outbox};
+use super::limit::Bucket;
+use super::origin::{is_allowed, is_local};
+use super::{Peer, Shared};
+use crate::hub::ConnId;
+use crate::store::Application;
+
+/// The sub-protocol of RFC 7118.
+const PROTOCOL: &str = "sip";
+
+/// Pings and pongs a minute, and at once, before a connection counts as an attack.
+const CONTROL_FRAMES: (u32, u32) = (300, 60);
+
+/// How long a peer has to answer a close frame.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// `GET /sip?key=APPLICATION`: every check before the upgrade, so that a refusal is an HTTP status.
+pub async fn open(
+    State(shared): State<Arc<Shared>>,
+    Extension(peer): Extension<Peer>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let application = match admit(&shared, &peer, query.as_deref(), &headers) {
+        Ok(application) => application.key.clone(),
+        Err(error) => return error.into_response(),
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.protocols([PROTOCOL]),
+        Err(rejection) => return rejection.into_response(),
+    };
+    if upgrade.selected_protocol().is_none() {
+        shared.metrics.refused("sub-protocol");
+        return ApiError::new(400, 40003, "The WebSocket sub-protocol must be sip (RFC 7118)").into_response();
+    }
+    let limit = shared.config.limits.message_bytes;
+    upgrade
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        // The defaults are 128 KiB for each idle user; a message is 1 to 4 KiB.
+        .read_buffer_size(4_096)
+        .write_buffer_size(0)
+        .max_write_buffer_size(limit * 2)
+        .on_upgrade(move |socket| serve(shared, peer, application, socket))
+}
+
+/// The application that the page may use, or why it may not.
+fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
+    if shared.draining() {
+        return Err(shared.refuse("draining", ApiError::new(503, 50300, "The gateway is being stopped")));
+    }
+    let local = is_local(peer.address, headers);
+    let application = shared.application(query, local)?;
+    let missing = local || (shared.config.data.allow_missing_origin && !application.loopback_only);
+    if !is_allowed(application, headers, missing) {
+        return Err(shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application")));
+    }
+    Ok(application)
+}
+
+/// From the upgrade to the last octet.
+async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: WebSocket) {
+    peer.progress.complete();
+    let (outbox, inbox) = outbox(shared.config.limits.queued_messages);
+    shared.metrics.sockets.inc();
+    let conn = shared.hub.opened(peer.address, application, outbox).await;
+    debug!(conn = conn.0, "opened");
+    let mut connection = Connection { conn, socket, inbox, heard: Instant::now(), pinged: Instant::now(), shared, peer };
+    let end = connection.run().await;
+    let Connection { shared, socket, .. } = connection;
+    debug!(conn = conn.0, reason = end.reason(), "closed");
+    if let End::Refuse(_, reason) = end {
+        shared.metrics.refused(reason);
+    }
+    if let End::Told(code, reason) | End::Refuse(code, reason) = end {
+        close(socket, code, reason).await;
+    }
+    shared.metrics.sockets.dec();
+    shared.hub.closed(conn).await;
+}
+
+/// Why a connection is over.
+enum End {
+    /// The peer closed, or the network did.
+    Gone,
+    /// The switch said so.
+    Told(u16, &'static str),
+    /// The peer broke a rule of this layer.
+    Refuse(u16, &'static str),
+}
+
+impl End {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Told(_, reason) | Self::Refuse(_, reason) => reason,
+        }
+    }
+}
+
+struct Connection {
+    conn: ConnId,
+    socket: WebSocket,
+    inbox: Inbox,
+    /// When the peer last said anything.
+    heard: Instant,
+    /// When it was last asked whether it is there.
+    pinged: Instant,
+    shared: Arc<Shared>,
+    peer: Peer,
+}
+
+impl Connection {
+    async fn run(&mut self) -> End {
+        let limits = &self.shared.config.limits;
+        let (ping, idle) = (Duration::from_millis(limits.ping_interval), Duration::from_millis(limits.idle_timeout));
+        let mut control = Bucket::full(self.shared.clock.now(), CONTROL_FRAMES.1);
+        loop {
+            let wake = (self.pinged.max(self.heard) + ping).min(self.heard + idle);
+            let end = tokio::select! {
+                message = self.socket.recv() => match message {
+                    Some(Ok(message)) => self.heard(message, &mut control).await,
+                    Some(Err(error)) => Some(blame(&error)),
+                    None => Some(End::Gone),
+                },
+                outgoing = self.inbox.next() => match outgoing {
+                    Some(Outgoing::Text(text)) => self.send(Message::Text(text.into())).await,
+                    Some(Outgoing::Close(code, reason)) => Some(End::Told(code, reason)),
+                    None => Some(End::Refuse(1008, "slow reader")),
+                },
+                () = sleep_until(wake) => {
+                    if self.heard.elapsed() >= idle {
+                        Some(End::Refuse(1001, "silent"))
+                    } else {
+                        self.pinged = Instant::now();
+                        self.send(Message::Ping(Default::default())).await
+                    }
+                }
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    /// Passes a message on.
+    async fn heard(&mut self, message: Message, control: &mut Bucket) -> Option<End> {
+        self.peer.progress.complete();
+        self.heard = Instant::now();
+        let text = match message {
+            Message::Text(text) => text.as_str().to_owned(),
+            // RFC 7118, 5: both kinds of frames carry SIP; what is not UTF-8 is no SIP that we can route.
+            Message::Binary(bytes) => match String::from_utf8(bytes.into()) {
+                Ok(text) => text,
+                Err(_) => return Some(End::Refuse(1007, "not UTF-8")),
+            },
+            Message::Ping(_) | Message::Pong(_) => {
+                let allowed = control.take(self.shared.clock.now(), CONTROL_FRAMES.0, CONTROL_FRAMES.1);
+                return (!allowed).then_some(End::Refuse(1008, "ping flood"));
+            }
+            // The library answers it and ends the stream.
+            Message::Close(_) => return None,
+        };
+        self.shared.hub.received(self.conn, text).await;
+        None
+    }
+
+    async fn send(&mut self, message: Message) -> Option<End> {
+        self.socket.send(message).await.err().map(|_| End::Gone)
+    }
+}
+
+/// Which close code an error of the message layer deserves (RFC 6455, 7.4.1).
+fn blame(error: &axum::Error) -> End {
+    use std::error::Error;
+    match error.source().and_then(|error| error.downcast_ref::<tungstenite::Error>()) {
+        Some(tungstenite::Error::Capacity(_)) => End::Refuse(1009, "message too long"),
+        Some(tungstenite::Error::Utf8(_)) => End::Refuse(1007, "not UTF-8"),
+        Some(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => End::Gone,
+        Some(tungstenite::Error::Protocol(_) | tungstenite::Error::AttackAttempt) => End::Refuse(1002, "protocol error"),
+        Some(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => End::Refuse(1008, "unfinished message"),
+        _ => End::Gone,
+    }
+}
+
+/// Says why and waits a moment for the answer.
+async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
+    let goodbye = async {
+        let frame = CloseFrame { code, reason: reason.into() };
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    drop(timeout(GOODBYE, goodbye).await);
+}
