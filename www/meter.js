@@ -4,6 +4,7 @@ import { audioContext } from "./audio.js";
 
 const SILENCE = -60; // dB that count as nothing
 const FULL = -12;
+const RECENT = 2048; // samples that make the level; the frequency needs more of them
 
 export class LevelMeter {
   /** `followers` are further elements that get `--level`, too. */
@@ -21,7 +22,7 @@ export class LevelMeter {
     if (!stream?.getAudioTracks().length) return;
     const context = audioContext();
     this.analyser = context.createAnalyser();
-    this.analyser.fftSize = 2048;
+    this.analyser.fftSize = 8192;
     this.source = context.createMediaStreamSource(stream);
     this.source.connect(this.analyser);
     this.samples = new Float32Array(this.analyser.fftSize);
@@ -38,7 +39,8 @@ export class LevelMeter {
 
   draw() {
     this.analyser.getFloatTimeDomainData(this.samples);
-    const power = this.samples.reduce((sum, sample) => sum + sample * sample, 0) / this.samples.length;
+    const recent = this.samples.subarray(-RECENT);
+    const power = recent.reduce((sum, sample) => sum + sample * sample, 0) / RECENT;
     const decibel = 10 * Math.log10(power + 1e-12);
     const now = Math.min(1, Math.max(0, (decibel - SILENCE) / (FULL - SILENCE)));
     this.level = now > this.level ? now : Math.max(now, this.level * 0.85 - 0.005);

@@ -1,0 +1,80 @@
+// The other person of the snippets: a second client in the same page that answers by itself and plays a tone.
+
+import { audioContext } from "./audio.js";
+import { DEMO_APPLICATION, demoTicket } from "./tickets.js";
+
+export const PARTNER = "<remote user id>";
+const TONE = 660;
+
+export class Partner {
+  /** `report(words)` gets what happens on the partner's side. */
+  constructor(Sdk, report) {
+    this.Sdk = Sdk;
+    this.report = report;
+    this.answerAfter = 700;
+    this.calls = new Set();
+    this.ready = null;
+  }
+
+  /** Resolves when the partner can be called. */
+  start() {
+    this.ready ??= this.connect().catch((error) => {
+      this.ready = null;
+      throw error;
+    });
+    return this.ready;
+  }
+
+  async connect() {
+    this.tone = toneStream();
+    this.client = new this.Sdk({
+      applicationKey: DEMO_APPLICATION,
+      capabilities: { calling: true, multiCall: true },
+      supportActiveConnection: true,
+      startActiveConnection: true,
+      customStream: this.tone,
+    });
+    this.client.getCallClient().addEventListener({ onIncomingCall: (call) => this.ring(call) });
+    await this.client.start({ userTicket: await demoTicket(PARTNER) });
+  }
+
+  ring(call) {
+    this.follow(call);
+    this.report("partner: rings");
+    setTimeout(() => call.getState() !== "ENDED" && call.answer(), this.answerAfter);
+  }
+
+  /** Calls the page. */
+  callUser(userId) {
+    this.follow(this.client.getCallClient().callUser(userId, {}, this.tone));
+  }
+
+  hangup() {
+    for (const call of this.calls) {
+      if (call.getState() !== "ENDED") call.hangup();
+    }
+  }
+
+  follow(call) {
+    this.calls.add(call);
+    call.addEventListener({
+      onCallEstablished: () => this.report("partner: connected"),
+      onCallEnded: () => {
+        this.calls.delete(call);
+        this.report(`partner: ended, ${call.getEndCause()}`);
+      },
+    });
+  }
+}
+
+function toneStream() {
+  const context = audioContext();
+  const oscillator = context.createOscillator();
+  const volume = context.createGain();
+  const destination = context.createMediaStreamDestination();
+  oscillator.frequency.value = TONE;
+  volume.gain.value = 0.2;
+  oscillator.connect(volume).connect(destination);
+  oscillator.start();
+  return destination.stream;
+}

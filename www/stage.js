@@ -1,0 +1,123 @@
+// What a snippet finds on the page when it runs: SinchClient bound to the demo application, callClient, audio elements, a partner.
+
+import { byId, show } from "./dom.js";
+import { LevelMeter } from "./meter.js";
+import { PARTNER, Partner } from "./partner.js";
+import { DEMO_APPLICATION, demoTicket } from "./tickets.js";
+import { ringbackUrl } from "./wave.js";
+
+const CALLS = ["callUser", "callPhoneNumber", "callSip", "callConference"];
+const GLOBALS = ["sinchClient", "callClient", "call", "callListeners"];
+
+export class Stage {
+  constructor() {
+    this.Sdk = window.SinchClient;
+    this.user = `reader-${crypto.randomUUID().slice(0, 8)}`;
+    this.partner = new Partner(this.Sdk, (words) => this.report(words));
+    this.meter = new LevelMeter(byId("meter"));
+    this.ringback = ringbackUrl();
+    this.clients = [];
+    this.calls = new Set();
+    this.report = () => {};
+    this.resetAudio();
+    const stage = this;
+    window.SinchClient = function SinchClient(config) {
+      return stage.newClient(config);
+    };
+    Object.setPrototypeOf(window.SinchClient, this.Sdk);
+    setInterval(() => this.listen(), 200);
+  }
+
+  /** Partner online, `callClient` signed in. Needs a click before: sound. */
+  async begin(report) {
+    this.report = report;
+    // A snippet calls straight after `new SinchClient`, so its ticket has to be there before.
+    this.ticket = await demoTicket(this.user);
+    await this.partner.start();
+    show(byId("page-error"), false);
+    byId("partner").dataset.partner = "on";
+    byId("partner").textContent = `Partner: ${PARTNER} is online`;
+    this.partner.answerAfter = 700;
+    for (const name of GLOBALS) window[name] = undefined;
+    window.sinchClient = this.newClient({ capabilities: { calling: true }, supportActiveConnection: true });
+    await window.sinchClient.started_;
+    window.callClient = window.sinchClient.getCallClient();
+  }
+
+  /** What `new SinchClient(config)` of a snippet gives. */
+  newClient(config) {
+    const client = new this.Sdk({ ...config, applicationKey: DEMO_APPLICATION });
+    this.clients.push(client);
+    this.watchCalls(client);
+    const started = client.start({ userTicket: this.ticket });
+    started.then(() => {}, (error) => this.report(`start() failed: ${error.message}`, true));
+    Object.defineProperty(client, "started_", { value: started });
+    return client;
+  }
+
+  /** Reports the events of every call that this client makes. */
+  watchCalls(client) {
+    const callClient = client.getCallClient();
+    for (const owner of [client, callClient]) {
+      for (const name of CALLS) {
+        if (typeof owner[name] !== "function") continue;
+        const original = owner[name].bind(owner);
+        owner[name] = (...args) => this.follow(original(...args));
+      }
+    }
+    callClient.addEventListener({
+      onIncomingCall: (call) => {
+        this.report("onIncomingCall");
+        this.follow(call);
+      },
+    });
+  }
+
+  follow(call) {
+    if (this.calls.has(call)) return call;
+    this.calls.add(call);
+    call.addEventListener({
+      onCallProgressing: () => this.report("onCallProgressing"),
+      onCallEstablished: () => this.report("onCallEstablished"),
+      onCallEnded: () => {
+        const error = call.error ? ` (${call.error.message})` : "";
+        this.report(`onCallEnded: ${call.getEndCause()}${error}`, Boolean(error));
+      },
+    });
+    return call;
+  }
+
+  /** Ends everything that a run has begun. */
+  end() {
+    for (const call of this.calls) {
+      if (call.getState() !== "ENDED") call.hangup();
+    }
+    this.partner.hangup();
+    const clients = this.clients.splice(0);
+    // The BYEs leave first.
+    setTimeout(() => clients.forEach((client) => client.terminate()), 300);
+    this.calls.clear();
+    this.resetAudio();
+  }
+
+  resetAudio() {
+    byId("ringback").pause();
+    for (const id of ["incoming", "ringback"]) {
+      byId(id).setAttribute("src", "");
+      byId(id).srcObject = null;
+    }
+    byId("ringback").setAttribute("src", this.ringback);
+  }
+
+  /** Measures what `audio#incoming` plays: it plays nothing unless the snippet connected the stream. */
+  listen() {
+    const stream = byId("incoming").srcObject;
+    if (stream !== this.heard) {
+      this.heard = stream;
+      this.meter.watch(stream);
+    }
+    const hertz = this.meter.frequency();
+    byId("frequency").dataset.frequency = hertz;
+    byId("frequency").textContent = hertz ? `${hertz} Hz` : "silent";
+  }
+}
