@@ -1,6 +1,6 @@
-// Makes the entries of the package in pkg/dist out of wasm-pack's output in pkg/dist/wasm. Run by scripts/build-package.
+// Makes the entries of the package in pkg/dist out of wasm-pack's output in pkg/wasm. Run by scripts/build-package.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { pack } from "./pack.mjs";
@@ -8,13 +8,14 @@ import { pack } from "./pack.mjs";
 const { build } = createRequire(new URL("../tests/package.json", import.meta.url))("esbuild");
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const DIST = path("dist/");
-const GLUE = path("dist/wasm/offhook.js");
+const GLUE = path("wasm/offhook.js");
 
 if (!existsSync(GLUE)) {
-  console.error("pkg/dist/wasm is not there: run scripts/build-package, which makes it.");
+  console.error("pkg/wasm is not there: run scripts/build-package, which makes it.");
   process.exit(1);
 }
-for (const old of readdirSync(DIST)) if (old !== "wasm") rmSync(DIST + old, { recursive: true });
+rmSync(DIST, { recursive: true, force: true });
+mkdirSync(DIST);
 
 const glue = shorten(withoutDefaultUrl(readFileSync(GLUE, "utf8")));
 const text = pack(readFileSync(DIST + "offhook.wasm"));
@@ -32,13 +33,15 @@ function bundle(name, entry, options) {
   const plugin = {
     name: "offhook",
     setup(on) {
-      on.onLoad({ filter: /dist.wasm.offhook\.js$/ }, () => ({ contents: glue }));
+      on.onLoad({ filter: /pkg.wasm.offhook\.js$/ }, () => ({ contents: glue }));
       on.onResolve({ filter: /^wasm-as-text$/ }, () => ({ path: "wasm-as-text", namespace: "made" }));
       on.onLoad({ filter: /.*/, namespace: "made" }, () => ({ contents: text }));
     },
   };
-  const target = ["chrome100", "firefox100", "safari16"];
-  return build({ entryPoints: [path(entry)], outfile: DIST + name, bundle: true, minify: true, ignoreAnnotations: true, target, legalComments: "none", logLevel: "warning", plugins: [plugin], ...options });
+  const files = { entryPoints: [path(entry)], outfile: DIST + name, bundle: true, plugins: [plugin] };
+  // package.json calls the modules free of side effects for other people's bundlers; this one has to keep the start of the wasm.
+  const small = { minify: true, ignoreAnnotations: true, legalComments: "none", target: ["chrome100", "firefox100", "safari16"] };
+  return build({ ...files, ...small, logLevel: "warning", ...options });
 }
 
 /** The glue's own guess where the wasm is would make every bundler look for a file that is not there. */
@@ -50,7 +53,7 @@ function withoutDefaultUrl(glue) {
 
 /** Gives imports and exports of the wasm short names, in the wasm and in the glue: the long ones hold hashes, which do not compress. */
 function shorten(glue) {
-  const options = ["dist/wasm/offhook_bg.wasm", "-o", "dist/offhook.wasm", "--minify-imports-and-exports-and-modules"];
+  const options = ["wasm/offhook_bg.wasm", "-o", "dist/offhook.wasm", "--minify-imports-and-exports-and-modules"];
   const table = JSON.parse(execFileSync(path("../tests/node_modules/.bin/wasm-opt"), options, { cwd: path("."), encoding: "utf8" }));
   const imports = new Map(table.imports.map(([, name, short]) => [name, short]));
   const exports = new Map(table.exports);
@@ -67,7 +70,7 @@ function shorten(glue) {
 
 /** The types of the face are wasm-bindgen's, without what only the glue needs: no page has to free anything. */
 function types() {
-  const all = readFileSync(path("dist/wasm/offhook.d.ts"), "utf8");
+  const all = readFileSync(path("wasm/offhook.d.ts"), "utf8");
   const classes = all.slice(0, all.indexOf("export type InitInput =")).replace(/^ +(free|\[Symbol\.dispose\])\(\): void;\n/gm, "");
   const face = `${classes.trim()}\n\nexport default SinchClient;\n`;
   const names = [...face.matchAll(/^export (?:declare )?(?:abstract )?(?:class|interface|type|enum) (\w+)/gm)].map(([, name]) => name);

@@ -35,8 +35,8 @@ function sum(parts) {
 
 /** All imports come from the one module of the glue: an import from `env` is a C library that slipped in. */
 function foreign() {
-  for (const file of ["wasm/offhook_bg.wasm", "offhook.wasm"]) {
-    const modules = new Set(WebAssembly.Module.imports(new WebAssembly.Module(read(`dist/${file}`))).map((import_) => import_.module));
+  for (const file of ["wasm/offhook_bg.wasm", "dist/offhook.wasm"]) {
+    const modules = new Set(WebAssembly.Module.imports(new WebAssembly.Module(read(file))).map((import_) => import_.module));
     const unknown = [...modules].filter((module) => module !== "./offhook_bg.js" && module !== "a");
     if (unknown.length) stop(`${file} imports from ${unknown.join(", ")}: a dependency wants something that no page has. Find it with cargo tree.`);
   }

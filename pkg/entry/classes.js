@@ -1,5 +1,5 @@
 // What every entry exports. The classes keep their names in minified code, and the constructor has the statics of the original's.
-import { Call, CallClient, SinchClient } from "../dist/wasm/offhook.js";
+import { Call, CallClient, SinchClient } from "../wasm/offhook.js";
 
 for (const [name, value] of Object.entries({ Call, CallClient, SinchClient })) {
   Object.defineProperty(value, "name", { value: name, configurable: true });

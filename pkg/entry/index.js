@@ -1,5 +1,5 @@
 // `offhook`: fetches the wasm that lies beside it. The await at the top makes constructors synchronous for whoever imports this.
-import { initSync } from "../dist/wasm/offhook.js";
+import { initSync } from "../wasm/offhook.js";
 
 export * from "./classes.js";
 export { default } from "./classes.js";

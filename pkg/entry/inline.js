@@ -1,6 +1,6 @@
 // `offhook/inline`: the wasm inside, ready when the import returns.
 import wasm from "wasm-as-text";
-import { initSync } from "../dist/wasm/offhook.js";
+import { initSync } from "../wasm/offhook.js";
 
 export * from "./classes.js";
 export { default } from "./classes.js";
