@@ -1,0 +1,272 @@
+//! Who may say what: allowances, challenges, and the identity that a connection has proven. Everything is refused until then.
+
+use offhook::signalling::transaction::{Received, ServerKey, Transport};
+use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, parse, reply};
+use offhook::time::Instant;
+
+use super::refusal::Refusal;
+use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record, nonce};
+use crate::registrar::Aor;
+use crate::ticket;
+
+/// Wrong credentials on one connection before it is closed.
+const FAILURES: u32 = 10;
+/// The shape of a stored hash, to compare with where there is none: the work is the same for unknown users.
+const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A request with a server transaction, which has to be answered.
+pub(super) struct Request<'m> {
+    pub(super) conn: ConnId,
+    pub(super) key: ServerKey,
+    pub(super) message: &'m Message<'m>,
+    /// The same, as it came.
+    pub(super) text: &'m str,
+}
+
+impl Request<'_> {
+    pub(super) fn method(&self) -> &str {
+        self.message.method().unwrap_or_default()
+    }
+}
+
+impl Hub {
+    /// Something came over a connection.
+    pub(super) fn receive(&mut self, now: Instant, conn: ConnId, text: &str) {
+        let Some(within) = self.allow(now, conn) else { return };
+        if text.bytes().all(|b| b == b'\r' || b == b'\n') {
+            // A ping has two line ends, the answer to one of ours has one (RFC 5626, 4.4.1).
+            if within && text.len() >= 4 {
+                self.push(Output::Send { conn, text: "\r\n".into() });
+            }
+            return;
+        }
+        let Ok(message) = parse(text.as_bytes()) else { return self.record(Record::Malformed { conn }) };
+        if !within {
+            return self.refuse_plainly(conn, &message, Refusal::new(503, 50300, "Too many messages").after(1));
+        }
+        match message.check() {
+            Err(_) if !message.is_request() => self.record(Record::Malformed { conn }),
+            Err(rejection) => self.refuse_plainly(conn, &message, Refusal::new(rejection.code, 40003, rejection.reason)),
+            Ok(()) if message.is_request() => self.request(now, conn, text, &message),
+            Ok(()) => self.response(now, conn, &message),
+        }
+    }
+
+    /// Whether a message is within the allowances of connection and user; `None` where the connection is none, or none any more.
+    fn allow(&mut self, now: Instant, conn: ConnId) -> Option<bool> {
+        let (rate, user_rate) = (self.settings.per_second, self.settings.user_per_second);
+        let connection = self.flows.connections.get_mut(&conn)?;
+        let user = connection.aor.as_ref().and_then(|aor| self.flows.users.get_mut(aor));
+        let within = connection.bucket.take(now, rate) && user.is_none_or(|user| user.bucket.take(now, user_rate));
+        connection.strikes = if within { connection.strikes.saturating_sub(1) } else { connection.strikes + 1 };
+        let strikes = connection.strikes;
+        if strikes == 1 && !within {
+            self.record(Record::Throttled { conn });
+        }
+        if strikes > rate.max(user_rate).saturating_mul(4) {
+            self.hang_up(now, conn, 1008, "too many messages");
+            return None;
+        }
+        Some(within)
+    }
+
+    fn request(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
+        let method = message.method().unwrap_or_default();
+        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization));
+        let identified = self.identity(conn).is_some();
+        if !identified && shown.is_none() && !matches!(method, "ACK" | "CANCEL") {
+            // Without any state: a flood of strangers costs nothing but the answers.
+            return self.challenge(now, conn, message, false, "Authorization required");
+        }
+        match self.transactions.receive(now, conn, Transport::Reliable, message) {
+            Received::Request(key) => {
+                let request = Request { conn, key, message, text };
+                match shown {
+                    _ if method == "CANCEL" => self.cancel(now, &request),
+                    Some(shown) if !identified || method == "REGISTER" => self.login(now, &request, shown),
+                    _ => self.route(now, &request),
+                }
+            }
+            Received::Ack if identified => self.acknowledge(now, conn, text, message),
+            _ => {}
+        }
+    }
+
+    /// Credentials were shown that have to be looked at.
+    fn login(&mut self, now: Instant, request: &Request<'_>, shown: &str) {
+        let (scheme, rest) = shown.split_once([' ', '\t']).unwrap_or((shown, ""));
+        if scheme.eq_ignore_ascii_case("Bearer") {
+            self.login_bearer(now, request, rest.trim());
+        } else if let Ok(credentials) = Credentials::parse(shown) {
+            self.login_digest(now, request, &credentials);
+        } else {
+            self.fail(now, request, "credentials of an unknown kind");
+        }
+    }
+
+    fn login_bearer(&mut self, now: Instant, request: &Request<'_>, token: &str) {
+        let Some(application) = self.application(request.conn) else { return };
+        match ticket::verify(&application.key, &application.secret, token, now) {
+            Ok(verified) => {
+                let aor = Aor { application: application.key.clone(), user: verified.user };
+                if self.admit(now, request, &aor, None) {
+                    let Aor { application, user } = aor.clone();
+                    self.push(Output::Seen { application, user });
+                    self.look_up(now, &aor, Pending::Name(aor.clone()));
+                    self.route(now, request);
+                }
+            }
+            Err(error) => self.fail(now, request, error.as_str()),
+        }
+    }
+
+    fn login_digest(&mut self, now: Instant, request: &Request<'_>, credentials: &Credentials<'_>) {
+        let made = nonce::check(&self.nonce_key, now, request.conn, &credentials.nonce);
+        let Some(connection) = self.flows.connections.get_mut(&request.conn) else { return };
+        let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
+        let plausible = *credentials.realm == *self.settings.domain
+            && credentials.qop == "auth"
+            && Some(&*credentials.uri) == request.message.uri()
+            && (1..=ticket::MAX_USER).contains(&aor.user.len());
+        if !plausible {
+            return self.fail(now, request, "digest for something else");
+        }
+        // Of one connection's nonces only the newest is taken, and each count of it once.
+        let using = made.map(|made| (made, credentials.count()));
+        match using.filter(|(_, count)| *count > 0).filter(|using| *using > connection.used) {
+            Some(using) => connection.used = using,
+            None => return self.stale(now, request),
+        }
+        let pending = Pending::Login { conn: request.conn, key: request.key.clone(), text: request.text.to_owned() };
+        self.look_up(now, &aor, pending);
+    }
+
+    /// The store has answered for a user who showed a digest.
+    pub(super) fn finish_login(&mut self, now: Instant, conn: ConnId, key: ServerKey, text: &str, account: Option<Account>) {
+        let Ok(message) = parse(text.as_bytes()) else { return };
+        let request = Request { conn, key, message: &message, text };
+        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).unwrap_or_default();
+        let Ok(credentials) = Credentials::parse(shown) else { return };
+        let hash = account.as_ref().and_then(|account| match credentials.algorithm {
+            Algorithm::Sha256 | Algorithm::Sha256Sess => account.ha1_sha256.as_deref(),
+            Algorithm::Md5 | Algorithm::Md5Sess => account.ha1_md5.as_deref(),
+            Algorithm::Sha512256 => None,
+        });
+        let right = credentials.matches(hash.unwrap_or(NOBODY), request.method()) && hash.is_some();
+        let Some(connection) = self.flows.connections.get(&conn) else {
+            return self.refuse(now, &request, Refusal::new(503, 50300, "Connection lost"));
+        };
+        let aor = Aor { application: connection.application.clone(), user: credentials.username.into_owned() };
+        if !right {
+            self.fail(now, &request, "wrong user or password");
+        } else if self.admit(now, &request, &aor, account.map(|account| account.display_name)) {
+            self.route(now, &request);
+        }
+    }
+
+    /// Binds a proven identity to the connection. Not where From or the connection is somebody else's.
+    fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, display: Option<String>) -> bool {
+        let bound = self.identity(request.conn);
+        if !is_from(request.message, &aor.user) || bound.is_some_and(|bound| bound != aor) {
+            self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
+            return false;
+        }
+        if bound.is_none() {
+            self.bind(now, request.conn, aor);
+        }
+        if let (Some(user), Some(display)) = (self.flows.users.get_mut(aor), display) {
+            user.display = display;
+        }
+        true
+    }
+
+    /// A request whose sender is known finds its way.
+    pub(super) fn route(&mut self, now: Instant, request: &Request<'_>) {
+        let Some(aor) = self.identity(request.conn).cloned() else {
+            return self.refuse(now, request, Refusal::new(403, 40300, "Not authenticated"));
+        };
+        if !is_from(request.message, &aor.user) {
+            return self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
+        }
+        if request.message.all(Name::ProxyRequire).next().is_some() {
+            return self.refuse_extension(now, request, Name::ProxyRequire, &[]);
+        }
+        let in_dialog = request.message.to().is_ok_and(|to| to.tag().is_some());
+        match request.method() {
+            "REGISTER" => self.register(now, request, &aor),
+            _ if in_dialog => self.relay(now, request, &aor),
+            "INVITE" => self.invite(now, request, aor),
+            "OPTIONS" => self.options(now, request),
+            method => self.refuse(now, request, Refusal::unserved(method)),
+        }
+    }
+
+    fn options(&mut self, now: Instant, request: &Request<'_>) {
+        let tag = self.random.token();
+        let answer = reply(request.message, 200, Some(&tag)).field("Allow", super::ALLOW).field("Accept", "application/sdp");
+        let answer = answer.field("Supported", "path, outbound, gruu").end();
+        self.respond(now, &request.key, answer);
+    }
+
+    /// Asks for credentials, without a transaction.
+    fn challenge(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) {
+        let text = self.challenge_text(now, conn, message, stale, why);
+        self.push(Output::Send { conn, text });
+    }
+
+    /// The nonce is not one that can be used (again): the password may still be right.
+    fn stale(&mut self, now: Instant, request: &Request<'_>) {
+        let text = self.challenge_text(now, request.conn, request.message, true, "Nonce used or too old");
+        self.respond(now, &request.key, text);
+    }
+
+    /// The credentials are not valid. What is said does not depend on why.
+    fn fail(&mut self, now: Instant, request: &Request<'_>, why: &'static str) {
+        let text = self.challenge_text(now, request.conn, request.message, false, "Invalid credentials");
+        self.respond(now, &request.key, text);
+        self.record_refused(request.conn, request.message, 401, why);
+        let Some(connection) = self.flows.connections.get_mut(&request.conn) else { return };
+        connection.failures += 1;
+        if connection.failures >= FAILURES {
+            self.hang_up(now, request.conn, 1008, "too many wrong credentials");
+        }
+    }
+
+    fn challenge_text(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) -> String {
+        let (code, field) = match message.method() {
+            Some("REGISTER" | "OPTIONS") => (401, "WWW-Authenticate"),
+            _ => (407, "Proxy-Authenticate"),
+        };
+        let tag = self.random.token();
+        let nonce = nonce::make(&self.nonce_key, now, conn);
+        let mut text = reply(message, code, Some(&tag));
+        // The stronger first: a client takes the first that it can (RFC 8760, 2.4).
+        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+            let (realm, nonce) = (self.settings.domain.clone(), nonce.clone());
+            let challenge = Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale };
+            text = text.field(field, &challenge.to_value());
+        }
+        text = text.field(field, &["Bearer realm=", &offhook::sip::quote(&self.settings.domain)].concat());
+        let number = if why == "Invalid credentials" { "40108 " } else { "40100 " };
+        text.field("X-Error", &[number, why].concat()).end()
+    }
+
+    /// Whom a connection has proven to speak for.
+    pub(super) fn identity(&self, conn: ConnId) -> Option<&Aor> {
+        self.flows.connections.get(&conn)?.aor.as_ref()
+    }
+
+    pub(super) fn look_up(&mut self, now: Instant, aor: &Aor, pending: Pending) {
+        self.serial += 1;
+        let query = QueryId(self.serial);
+        self.pending.insert(query, pending);
+        self.timers.set(super::timers::Timer::Query(query), now + super::QUERY);
+        let Aor { application, user } = aor.clone();
+        self.push(Output::Lookup { query, application, user });
+    }
+}
+
+/// Whether From names `user`, however it is escaped.
+fn is_from(message: &Message<'_>, user: &str) -> bool {
+    message.from().is_ok_and(|from| from.uri.is_sip() && from.uri.user_text() == user)
+}

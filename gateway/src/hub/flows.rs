@@ -1,0 +1,268 @@
+//! Connections, the users they speak for, and what becomes of both when a connection is lost.
+//!
+//! ```text
+//!   open ── lost ──▶ Lost: what is sent to it is kept ── the same device is back ──▶ Moved: what is sent to it goes to the new one
+//!                      └── 60 s ──▶ gone                                                └── 4 min ──▶ gone
+//! ```
+//!
+//! So answers under way reach a device that has just reconnected, and a CANCEL stops it from ringing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use offhook::sip::{Message, Name};
+use offhook::time::Instant;
+
+use super::bucket::Bucket;
+use super::timers::Timer;
+use super::{ConnId, Hub, Output};
+use crate::registrar::{Aor, Device, Target, instance};
+
+/// How long an outage may take before what was to be sent is given up.
+const LOST: u64 = 60_000;
+/// How long an answer can be on its way: Timer C and more.
+const MOVED: u64 = 240_000;
+/// How long a connection may stay without identity.
+const LOGIN: u64 = 32_000;
+/// Messages and octets kept for a lost connection.
+const PARKED: (usize, usize) = (32, 64 * 1024);
+/// Contacts remembered for one user, and lost connections.
+const FLOWS: usize = 32;
+/// Steps from one reconnect to the next.
+const HOPS: usize = 8;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) application: String,
+    #[expect(dead_code, reason = "for rules by address, which the edge applies today")]
+    pub(super) peer: IpAddr,
+    /// Whom it has proven to speak for.
+    pub(super) aor: Option<Aor>,
+    pub(super) bucket: Bucket,
+    /// Messages beyond the allowance.
+    pub(super) strikes: u32,
+    /// Wrong credentials shown.
+    pub(super) failures: u32,
+    /// The newest digest nonce used, and how often: neither is taken twice.
+    pub(super) used: (Instant, u32),
+}
+
+/// A user with connections.
+#[derive(Debug)]
+pub(super) struct User {
+    pub(super) connections: BTreeSet<ConnId>,
+    lost: BTreeSet<ConnId>,
+    pub(super) bucket: Bucket,
+    pub(super) display: String,
+    /// Devices known by what they sent, registered or not.
+    flows: BTreeMap<Target, Flow>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    conn: ConnId,
+    device: Device,
+}
+
+/// A connection that was lost, and what was to be sent over it.
+#[derive(Debug)]
+pub(super) struct Lost {
+    aor: Aor,
+    devices: BTreeSet<Device>,
+    parked: VecDeque<String>,
+}
+
+/// All flows.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    pub(super) connections: BTreeMap<ConnId, Connection>,
+    pub(super) users: BTreeMap<Aor, User>,
+    lost: BTreeMap<ConnId, Lost>,
+    moved: BTreeMap<ConnId, ConnId>,
+}
+
+impl Flows {
+    /// Where what belongs to `conn` goes now, and whether it can be sent.
+    pub(super) fn resolve(&self, conn: ConnId) -> Option<(ConnId, bool)> {
+        let mut at = conn;
+        for _ in 0..HOPS {
+            if self.connections.contains_key(&at) {
+                return Some((at, true));
+            }
+            if self.lost.contains_key(&at) {
+                return Some((at, false));
+            }
+            at = *self.moved.get(&at)?;
+        }
+        None
+    }
+
+    /// Whether what is sent to `conn` arrives now.
+    pub(super) fn is_open(&self, conn: ConnId) -> bool {
+        self.resolve(conn).is_some_and(|(_, open)| open)
+    }
+
+    /// The open connection of a user's device that has said this is its contact.
+    pub(super) fn find(&self, aor: &Aor, target: &Target) -> Option<ConnId> {
+        self.users.get(aor)?.flows.get(target).map(|flow| flow.conn).filter(|conn| self.connections.contains_key(conn))
+    }
+
+    /// How many things are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.connections.len() + self.users.len() + self.lost.len() + self.moved.len()
+    }
+
+    fn park(&mut self, conn: ConnId, text: String) {
+        let Some(lost) = self.lost.get_mut(&conn) else { return };
+        let size: usize = lost.parked.iter().map(String::len).sum();
+        if lost.parked.len() < PARKED.0 && size + text.len() <= PARKED.1 {
+            lost.parked.push_back(text);
+        }
+    }
+
+    /// Forgets a user with no connection, open or lost.
+    fn tidy(&mut self, aor: &Aor) {
+        if self.users.get(aor).is_some_and(|user| user.connections.is_empty() && user.lost.is_empty()) {
+            self.users.remove(aor);
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn open(&mut self, now: Instant, conn: ConnId, peer: IpAddr, application: String) {
+        if !self.settings.applications.contains_key(&application) {
+            return self.push(Output::Close { conn, code: 1008, reason: "unknown application" });
+        }
+        let bucket = Bucket::new(now, self.settings.per_second);
+        let used = (Instant::default(), 0);
+        let connection = Connection { application, peer, aor: None, bucket, strikes: 0, failures: 0, used };
+        self.flows.connections.insert(conn, connection);
+        self.timers.set(Timer::Login(conn), now + LOGIN);
+    }
+
+    /// Closes a connection from our side.
+    pub(super) fn hang_up(&mut self, now: Instant, conn: ConnId, code: u16, reason: &'static str) {
+        if self.flows.connections.contains_key(&conn) {
+            self.flush(now);
+            self.push(Output::Close { conn, code, reason });
+            self.closed(now, conn);
+        }
+    }
+
+    /// The connection says that it speaks for `aor`, and has proven it.
+    pub(super) fn bind(&mut self, now: Instant, conn: ConnId, aor: &Aor) {
+        self.timers.clear(&Timer::Login(conn));
+        if let Some(connection) = self.flows.connections.get_mut(&conn) {
+            connection.aor = Some(aor.clone());
+            connection.failures = 0;
+        }
+        let (rate, most) = (self.settings.user_per_second, self.settings.max_connections_per_user.max(1));
+        let fresh = || User {
+            connections: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            bucket: Bucket::new(now, rate),
+            display: String::new(),
+            flows: BTreeMap::new(),
+        };
+        let user = self.flows.users.entry(aor.clone()).or_insert_with(fresh);
+        user.connections.insert(conn);
+        if user.connections.len() > most {
+            let oldest = user.connections.iter().copied().find(|other| *other != conn);
+            oldest.into_iter().for_each(|oldest| self.hang_up(now, oldest, 1008, "too many connections"));
+        }
+    }
+
+    /// A connection is gone, whoever closed it.
+    pub(super) fn closed(&mut self, now: Instant, conn: ConnId) {
+        let Some(connection) = self.flows.connections.remove(&conn) else { return };
+        self.timers.clear(&Timer::Login(conn));
+        let Some(aor) = connection.aor else { return };
+        let bound = self.registrar.bindings(&aor).iter().filter(|binding| binding.conn == Some(conn));
+        let mut devices: BTreeSet<Device> = bound.map(|binding| binding.device.clone()).collect();
+        self.registrar.close(conn);
+        let Some(user) = self.flows.users.get_mut(&aor) else { return };
+        user.connections.remove(&conn);
+        devices.extend(user.flows.extract_if(.., |_, flow| flow.conn == conn).map(|(_, flow)| flow.device));
+        if !devices.is_empty() {
+            user.lost.insert(conn);
+            self.flows.lost.insert(conn, Lost { aor: aor.clone(), devices, parked: VecDeque::new() });
+            self.timers.set(Timer::Lost(conn), now + LOST);
+        }
+        let excess = self.flows.users.get(&aor).filter(|user| user.lost.len() > FLOWS).and_then(|user| user.lost.first().copied());
+        excess.into_iter().for_each(|oldest| self.give_up_lost(oldest));
+        self.flows.tidy(&aor);
+        self.settle_after_loss(now, &aor);
+    }
+
+    /// What was to be sent to a lost connection is given up.
+    pub(super) fn give_up_lost(&mut self, conn: ConnId) {
+        let Some(lost) = self.flows.lost.remove(&conn) else { return };
+        self.timers.clear(&Timer::Lost(conn));
+        if let Some(user) = self.flows.users.get_mut(&lost.aor) {
+            user.lost.remove(&conn);
+        }
+        self.flows.tidy(&lost.aor);
+    }
+
+    /// The answer to "which connection followed `conn`" is no longer needed.
+    pub(super) fn forget_moved(&mut self, conn: ConnId) {
+        self.flows.moved.remove(&conn);
+    }
+
+    /// A device has shown up on `conn`: what was under way to it before goes there from now on.
+    pub(super) fn returned(&mut self, now: Instant, conn: ConnId, aor: &Aor, device: &Device) {
+        let same = |old: &ConnId| self.flows.lost.get(old).is_some_and(|lost| lost.devices.contains(device));
+        let lost = self.flows.users.get(aor).into_iter().flat_map(|user| user.lost.iter().copied());
+        for old in lost.filter(same).collect::<Vec<ConnId>>() {
+            let parked = self.flows.lost.get_mut(&old).map(|lost| std::mem::take(&mut lost.parked)).unwrap_or_default();
+            self.give_up_lost(old);
+            self.follow(now, old, conn, aor);
+            parked.into_iter().for_each(|text| self.push(Output::Send { conn, text }));
+        }
+    }
+
+    /// A device has registered again while its old connection still seemed open: the old one is dead.
+    pub(super) fn supersede(&mut self, now: Instant, old: ConnId, conn: ConnId, aor: &Aor) {
+        if self.registrar.bindings(aor).iter().any(|binding| binding.conn == Some(old)) {
+            return;
+        }
+        self.hang_up(now, old, 1008, "replaced by a newer connection");
+        self.give_up_lost(old);
+        self.follow(now, old, conn, aor);
+    }
+
+    fn follow(&mut self, now: Instant, old: ConnId, conn: ConnId, aor: &Aor) {
+        self.flows.moved.insert(old, conn);
+        self.timers.set(Timer::Moved(old), now + MOVED);
+        self.call_followed(now, old, conn, aor);
+    }
+
+    /// Remembers over which connection a device speaks: by the Contact of a request, registered or not.
+    pub(super) fn learn(&mut self, now: Instant, conn: ConnId, aor: &Aor, request: &Message<'_>) {
+        let Some(Ok(contact)) = request.contacts().next().filter(|_| request.all(Name::Contact).count() == 1) else { return };
+        let Some(user) = self.flows.users.get_mut(aor).filter(|_| contact.uri_text.len() <= 512) else { return };
+        let target = Target::of(&contact.uri);
+        let device = instance(&contact).ok().flatten().map_or_else(|| Device::Contact(target.clone()), Device::Instance);
+        let known = user.flows.get(&target).is_some_and(|flow| flow.conn == conn);
+        if known {
+            return;
+        }
+        if user.flows.len() >= FLOWS {
+            let oldest = user.flows.iter().min_by_key(|(_, flow)| flow.conn).map(|(target, _)| target.clone());
+            oldest.into_iter().for_each(|oldest| drop(user.flows.remove(&oldest)));
+        }
+        user.flows.insert(target, Flow { conn, device: device.clone() });
+        self.returned(now, conn, aor, &device);
+        self.release(now, aor);
+    }
+
+    /// Sends over a connection, or whatever has taken its place.
+    pub(super) fn deliver(&mut self, conn: ConnId, text: String) {
+        match self.flows.resolve(conn) {
+            Some((conn, true)) => self.push(Output::Send { conn, text }),
+            Some((conn, false)) => self.flows.park(conn, text),
+            None => {}
+        }
+    }
+}

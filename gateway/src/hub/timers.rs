@@ -1,0 +1,87 @@
+//! All timers of the switch, each at most once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use offhook::time::Instant;
+
+use super::call::CallKey;
+use super::dialog::{ForwardKey, HeldKey};
+use super::{ConnId, QueryId};
+use crate::registrar::Aor;
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// When to close a connection that has shown no identity.
+    Login(ConnId),
+    /// When to stop waiting for the store.
+    Query(QueryId),
+    /// When to tell the caller that no device of the callee has come.
+    Hold(CallKey),
+    /// When to stop one device from ringing (Timer C, RFC 3261, 16.6).
+    Branch(CallKey, usize),
+    /// When to answer the caller although a device has not answered its CANCEL.
+    GiveUp(CallKey),
+    /// When no late answer of a device can come any more.
+    Linger(CallKey),
+    /// When a forwarded INVITE has taken too long, or no late answer to it can come any more.
+    Forward(ForwardKey),
+    /// When to refuse a request whose receiver has not come back.
+    Held(HeldKey),
+    /// When to stop waiting for the successor of a lost connection.
+    Lost(ConnId),
+    /// When to forget which connection followed a lost one.
+    Moved(ConnId),
+    /// When the next registration of a user runs out.
+    Bindings(Aor),
+    /// When to look for answered calls that both sides have left without a word.
+    Sweep,
+}
+
+/// The timers that run.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    due: BTreeSet<(Instant, Timer)>,
+    at: BTreeMap<Timer, Instant>,
+}
+
+impl Timers {
+    /// Starts a timer, or moves it.
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
+        self.clear(&timer);
+        self.due.insert((at, timer.clone()));
+        self.at.insert(timer, at);
+    }
+
+    /// Starts a timer unless it runs.
+    pub(super) fn start(&mut self, timer: Timer, at: Instant) {
+        if !self.at.contains_key(&timer) {
+            self.set(timer, at);
+        }
+    }
+
+    /// Stops a timer.
+    pub(super) fn clear(&mut self, timer: &Timer) {
+        if let Some(at) = self.at.remove(timer) {
+            self.due.remove(&(at, timer.clone()));
+        }
+    }
+
+    /// The next timer that has come.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Timer> {
+        let (at, timer) = self.due.first().filter(|(at, _)| *at <= now).cloned()?;
+        self.due.remove(&(at, timer.clone()));
+        self.at.remove(&timer);
+        Some(timer)
+    }
+
+    /// When the next timer comes.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// How many run.
+    pub(super) fn len(&self) -> usize {
+        self.at.len()
+    }
+}

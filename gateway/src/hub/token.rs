@@ -1,0 +1,59 @@
+//! The user part of our Record-Route: says whose dialog it is, in a way that only the switch can. So requests in a dialog need no
+//! table, and calls outlive a restart.
+//!
+//! `base64url(caller) . base64url(callee) . base64url(HMAC-SHA256 truncated to 128 bit)`
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use super::Application;
+
+/// The two users of a dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parties {
+    /// Who sent the INVITE.
+    pub(super) caller: String,
+    /// Whom it was for.
+    pub(super) callee: String,
+}
+
+impl Parties {
+    /// The token for the dialogs of one call.
+    pub(super) fn token(&self, application: &Application, call_id: &str) -> String {
+        let mac = self.code(application, call_id).finalize().into_bytes();
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        [encode(self.caller.as_bytes()), encode(self.callee.as_bytes()), encode(&mac[..16])].join(".")
+    }
+
+    /// The users that `token` names, where it was made for this call of this application.
+    pub(super) fn verify(application: &Application, call_id: &str, token: &str) -> Option<Self> {
+        let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).ok());
+        let mut next = || parts.next().flatten();
+        let (caller, callee, mac) = (next()?, next()?, next()?);
+        let parties = Self { caller: String::from_utf8(caller).ok()?, callee: String::from_utf8(callee).ok()? };
+        let whole = mac.len() == 16 && parts.next().is_none();
+        (whole && parties.code(application, call_id).verify_truncated_left(&mac).is_ok()).then_some(parties)
+    }
+
+    /// The one who is not `user`; `None` where `user` is neither.
+    pub(super) fn other(&self, user: &str) -> Option<&str> {
+        if self.caller == user { Some(&self.callee) } else { (self.callee == user).then_some(&self.caller) }
+    }
+
+    fn code(&self, application: &Application, call_id: &str) -> Hmac<Sha256> {
+        let mut derive = new(&application.secret);
+        derive.update(b"offhook record-route 1");
+        let mut hash = new(&derive.finalize().into_bytes());
+        for part in [&application.key, call_id, &self.caller, &self.callee] {
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash
+    }
+}
+
+fn new(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
