@@ -59,6 +59,7 @@ function prepare(fresh, userId) {
   const log = new CallLog(userId, (name) => {
     byId("callee").value = name;
     byId("callee").focus();
+    nameSecondWindow();
   });
   phone.attach(fresh.getCallClient(), log);
 }

@@ -4,7 +4,7 @@
 // afterwards. Once another one is chosen, the SDK gets a stream of our own (`initStream`) whose source can be exchanged in the
 // middle of a call, and which is only connected to a microphone while a call is on.
 
-import { audioContext } from "./audio.js";
+import { audioContext, audioRuns } from "./audio.js";
 
 export class Microphone {
   constructor() {
@@ -23,6 +23,7 @@ export class Microphone {
   async choose(deviceId, callClient) {
     this.deviceId = deviceId;
     if (!this.ours && deviceId) {
+      if (!(await audioRuns())) throw new Error("Without a speaker this browser cannot switch microphones. Calls use the system's default.");
       this.destination = audioContext().createMediaStreamDestination();
       await callClient.initStream(this.destination.stream);
     }

@@ -1,6 +1,6 @@
 // The other person of the snippets: a second client in the same page that answers by itself and plays a tone.
 
-import { audioContext } from "./audio.js";
+import { audioContext, audioRuns } from "./audio.js";
 import { DEMO_APPLICATION, demoTicket } from "./tickets.js";
 
 export const PARTNER = "<remote user id>";
@@ -26,7 +26,8 @@ export class Partner {
   }
 
   async connect() {
-    this.tone = toneStream();
+    // Where there is no sound device to make a tone with, the partner speaks into the microphone.
+    this.tone = (await audioRuns()) ? toneStream() : undefined;
     this.client = new this.Sdk({
       applicationKey: DEMO_APPLICATION,
       capabilities: { calling: true, multiCall: true },

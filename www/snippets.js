@@ -52,7 +52,7 @@ document.querySelectorAll(".snippet").forEach(furnish);
 
 /** Adds the buttons and the list of events to a snippet. */
 function furnish(article) {
-  const events = make("ol", "events");
+  const events = make("div", "events");
   events.setAttribute("role", "log");
   events.setAttribute("aria-label", "Events");
   const stop = button("Stop", "button slim", () => end(article));
@@ -143,7 +143,7 @@ function execute(code) {
 
 function report_(article, milliseconds, words, bad) {
   const time = make("time", "", `${Math.round(milliseconds)} ms`);
-  article.querySelector(".events").append(make("li", "", time, make("span", bad ? "bad" : "", words)));
+  article.querySelector(".events").append(make("p", "", time, make("span", bad ? "bad" : "", words)));
 }
 
 function connect(call) {
