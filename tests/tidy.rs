@@ -15,7 +15,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("call", &["random", "time", "sip", "sdp", "signalling"]),
     ("client", &["random", "time", "sip", "sdp", "signalling", "call"]),
     ("web", &["random", "time", "sdp", "call", "client"]),
-    ("js", &["time", "call", "client", "web"]),
+    ("js", &["random", "time", "call", "client", "web"]),
 ];
 
 /// What the gateway may take of the SDK, and what only its edge may name of its own.

@@ -1,9 +1,9 @@
 // What every entry exports. The classes keep their names in minified code, and the constructor has the statics of the original's.
-import { Call, CallClient, SinchClient } from "../wasm/offhook.js";
+import { Call, CallClient, CallDetails, SinchClient } from "../wasm/offhook.js";
 
-for (const [name, value] of Object.entries({ Call, CallClient, SinchClient })) {
+for (const [name, value] of Object.entries({ Call, CallClient, CallDetails, SinchClient })) {
   Object.defineProperty(value, "name", { value: name, configurable: true });
   SinchClient[name] = value;
 }
 
-export { Call, CallClient, SinchClient, SinchClient as default };
+export { Call, CallClient, CallDetails, SinchClient, SinchClient as default };

@@ -14,7 +14,7 @@ const POLICY = [
 ].join("; ");
 const MODULE = `<script type="module" src="main.js"></script>`;
 const FOUND = { name: "SinchClient", key: "demo", version, same: true, refused: "TypeError", statics: "function function" };
-const ALL = "Call CallClient SinchClient default";
+const ALL = "Call CallClient CallDetails SinchClient default";
 
 export async function pageTests(context) {
   const sites = [await bare(context), await strict(context), ...(await bundled(context))];
