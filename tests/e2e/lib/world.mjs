@@ -28,15 +28,21 @@ export class World {
 
   /**
    * A page of browser instance `where` with the SDK loaded, nobody signed in.
-   * Options: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it.
+   * Options: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it;
+   * `own`: a page of the gateway instead, with the script `inject` run before its own.
    */
-  async page(where, { before = {}, page = "page.html", server = true } = {}) {
+  async page(where, { before = {}, page = "page.html", server = true, own = null, inject } = {}) {
     const upstream = server ? (await this.gateway()).address : null;
     const site = await Site.open(upstream);
     const browser = await this.browsers.get(where);
     const tab = await browser.newPage();
     const user = new User(where, site, tab);
     this.#users.push(user);
+    if (inject) await tab.evaluateOnNewDocument(inject);
+    if (own) {
+      await tab.goto(site.origin + own);
+      return user;
+    }
     await tab.goto(`${site.origin}/e2e/${page}?before=${encodeURIComponent(JSON.stringify(before))}`);
     await user.wait(() => window.e2e && typeof SinchClient === "function", "the SDK to load");
     return user;

@@ -113,6 +113,12 @@
   /** Records `ms` of what call `i` brings in and says how loud it is and which of `tones` it is. */
   e2e.hear = async (i, tones, ms = 700) => e2e.listen(incoming(i), tones, ms);
 
+  /** The same for what an element of the page plays. */
+  e2e.hearElement = async (element, tones, ms = 700) => {
+    const stream = element.captureStream?.() ?? element.mozCaptureStream();
+    return e2e.listen(stream.getAudioTracks(), tones, ms);
+  };
+
   function incoming(i) {
     const { call } = calls[i];
     if (call.incomingStream?.getAudioTracks().length) return call.incomingStream.getAudioTracks();

@@ -1,0 +1,273 @@
+// What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, keys, many calls, and the demo page itself.
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
+import { heardKeys } from "./lib/keys.mjs";
+import { SILENCE, TONES, pause } from "./lib/world.mjs";
+
+const PAIRS = [
+  ["chromium", "firefox"],
+  ["firefox", "chromium"],
+];
+
+const PICTURES = fileURLToPath(new URL("../../target/e2e/", import.meta.url));
+const BEFORE = readFileSync(new URL("www/before.js", import.meta.url), "utf8");
+
+export default function suite(test) {
+  for (const [from, to] of PAIRS) {
+    const both = `(${from} calls ${to})`;
+    test(`the short snippet with jQuery makes sound ${both}`, 30, (world) => shortSnippet(world, from, to));
+    test(`the ringback snippet makes sound and stops it ${both}`, 30, (world) => ringbackSnippet(world, from, to));
+    test(`incomingStream and incomingStreamURL in elements of any kind ${both}`, 30, (world) => elements(world, from, to));
+    test(`rings while the caller's microphone takes 500 ms ${both}`, 30, (world) => slowMicrophone(world, from, to));
+    test(`rings though the caller's microphone never opens ${both}`, 30, (world) => noMicrophone(world, from, to));
+    test(`a dead STUN server costs nothing ${both}`, 30, (world) => deadStun(world, from, to));
+    test(`connectWhileRinging off: no candidate of the callee before its answer ${both}`, 30, (world) => lateConnect(world, from, to));
+    test(`keys travel by RTP ${both}`, 30, (world) => keys(world, from, to));
+    test(`twenty calls leave nothing open ${both}`, 60, (world) => twentyCalls(world, from, to));
+    test(`the demo page makes a call by its buttons ${both}`, 60, (world) => demo(world, from, to));
+  }
+}
+
+async function shortSnippet(world, from, to) {
+  const [alice, bob] = await world.pair(from, to, { page: "snippets.html" });
+  same(await alice.run(() => window.constructedAtOnce), "function", "new SinchClient() in the next inline script");
+  await alice.call(bob.id);
+  await alice.run(() => e2e.snippet(0, "short"));
+  await bob.until(0, "onIncomingCall");
+  await bob.run(() => e2e.snippet(0, "short"));
+  await bob.answer();
+  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  await Promise.all([soon(() => elementPlays(alice, "#incoming", bob)), soon(() => elementPlays(bob, "#incoming", alice))]);
+  same(await alice.run(() => window.elementErrors), [], "error events of the audio elements");
+}
+
+async function ringbackSnippet(world, from, to) {
+  const [alice, bob] = await world.pair(from, to, { page: "snippets.html" });
+  await alice.call(bob.id);
+  await alice.run(() => e2e.snippet(0, "ringback"));
+  await bob.until(0, "onIncomingCall");
+  await bob.answer();
+  await alice.until(0, "onCallEstablished");
+  await soon(() => elementPlays(alice, "#incoming", bob));
+  await alice.hangup();
+  await Promise.all([alice.until(0, "onCallEnded"), bob.until(0, "onCallEnded")]);
+  await soon(async () => {
+    const after = await alice.run(() => {
+      const element = document.querySelector("#incoming");
+      return { stream: element.srcObject, src: element.getAttribute("src") };
+    });
+    same(after, { stream: null, src: "" }, "the element after attr(\"src\", \"\")");
+  });
+}
+
+/** `srcObject`, the `src` property, an element outside the document, `new Audio(url)`, and "" in the middle of a call. */
+async function elements(world, from, to) {
+  const [alice, bob] = await established(world, from, to);
+  const ways = await alice.run(async () => {
+    const { call } = e2e.calls[0];
+    const url = call.incomingStreamURL;
+    const made = { stream: new Audio(), property: document.querySelector("#incoming"), outside: document.createElement("audio"), constructed: new Audio(url) };
+    made.stream.srcObject = call.incomingStream;
+    made.property.src = url;
+    made.outside.setAttribute("src", url);
+    window.made = made;
+    for (const element of Object.values(made)) element.play().catch(() => {});
+    return { type: typeof url, same: url === call.incomingStreamURL, own: typeof call.outgoingStreamURL, tracks: call.incomingStream.getAudioTracks().length };
+  });
+  same(ways, { type: "string", same: true, own: "string", tracks: 1 }, "the properties");
+  for (const way of ["stream", "property", "outside", "constructed"]) await soon(() => elementPlays(alice, way, bob));
+  await alice.run(() => (window.made.property.src = ""));
+  await soon(async () => same(await alice.run(() => window.made.property.srcObject), null, "srcObject after src = \"\""));
+  await hears(alice, 0, bob);
+  await bob.hangup();
+  await alice.until(0, "onCallEnded");
+}
+
+async function elementPlays(user, which, speaker) {
+  const heard = await user.run(
+    (name, tones) => e2e.hearElement(window.made?.[name] ?? document.querySelector(name), tones),
+    which,
+    TONES,
+  );
+  const right = heard.tone === speaker.tone && heard.rms > 5 * SILENCE;
+  check(right, `element ${which} of ${user.name} should play the ${speaker.tone} Hz of ${speaker.name}: ${JSON.stringify(heard)}`);
+}
+
+async function slowMicrophone(world, from, to) {
+  const [alice, bob] = await world.pair(from, to);
+  await alice.run(() => (window.microphone.delay = 500));
+  await alice.call(bob.id);
+  await Promise.all([bob.until(0, "onIncomingCall"), alice.until(0, "onCallProgressing")]);
+  const times = await callTimes(alice);
+  check(times.ringing < 450, `the microphone opens after 500 ms, and the callee should ring before: ${JSON.stringify(times)}`);
+  await bob.answer();
+  await alice.until(0, "onCallEstablished");
+  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  return `INVITE after ${times.invite} ms, ringing after ${times.ringing} ms`;
+}
+
+async function noMicrophone(world, from, to) {
+  const [alice, bob] = await world.pair(from, to);
+  await alice.run(() => (window.microphone.never = true));
+  await alice.call(bob.id);
+  await Promise.all([bob.until(0, "onIncomingCall"), alice.until(0, "onCallProgressing")]);
+  const times = await callTimes(alice);
+  await alice.hangup();
+  await Promise.all([alice.until(0, "onCallEnded"), bob.until(0, "onCallEnded")]);
+  await events(alice, 0, ["onCallProgressing", "onCallEnded(CANCELED)"]);
+  return `INVITE after ${times.invite} ms, ringing after ${times.ringing} ms`;
+}
+
+async function deadStun(world, from, to) {
+  const [alice, bob] = await world.pair(from, to, { config: { iceServers: [{ urls: "stun:127.0.0.1:9" }] } });
+  const used = () => alice.run(() => JSON.stringify(window.seen.peers.map(({ config }) => config?.iceServers)));
+  await alice.call(bob.id);
+  await bob.until(0, "onIncomingCall");
+  check((await used()).includes("127.0.0.1:9"), `the page's ICE servers are used: ${await used()}`);
+  await bob.answer();
+  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  const times = await callTimes(alice);
+  check(times.invite < 1_000 && times.ringing < 2_000, `JsSIP needs 40 s and SIP.js 5 s here: ${JSON.stringify(times)}`);
+  return `INVITE after ${times.invite} ms, ringing after ${times.ringing} ms, established after ${times.established} ms`;
+}
+
+async function lateConnect(world, from, to) {
+  const [alice, bob] = await world.pair(from, to, { config: { connectWhileRinging: false } });
+  await alice.call(bob.id);
+  await Promise.all([bob.until(0, "onIncomingCall"), alice.until(0, "onCallProgressing")]);
+  await pause(400);
+  const early = await alice.run(() => window.seen.sip.filter(({ out, text }) => !out && text.includes("candidate:")).map(({ text }) => text.split("\r\n")[0]));
+  same(early, [], "messages with the callee's candidates before the answer");
+  await silent(alice, 0);
+  await bob.answer();
+  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+}
+
+async function keys(world, from, to) {
+  const [alice, bob] = await established(world, from, to);
+  await soon(() => hears(bob, 0, alice));
+  await heardKeys(alice, bob, "0123456789*#ABCD");
+  await heardKeys(bob, alice, "42#");
+  await soon(() => hears(bob, 0, alice));
+}
+
+async function twentyCalls(world, from, to) {
+  const [alice, bob] = await world.pair(from, to);
+  await bob.run(() => (e2e.answerAtOnce = true));
+  const began = Date.now();
+  const ringing = [];
+  for (let i = 0; i < 20; i++) {
+    await alice.call(bob.id);
+    await alice.until(i, "onCallEstablished");
+    ringing.push((await callTimes(alice, i)).ringing);
+    await (i % 2 ? alice : bob).hangup(i);
+    await Promise.all([alice.until(i, "onCallEnded"), bob.until(i, "onCallEnded")]);
+  }
+  const took = Date.now() - began;
+  for (const user of [alice, bob]) await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
+  const wrong = (await alice.run(() => e2e.calls.map((_, i) => e2e.names(i).join(" ")))).filter(
+    (names) => names !== "onCallProgressing onCallEstablished onCallEnded(HUNG_UP)",
+  );
+  same(wrong, [], "calls with other events");
+  ringing.sort((a, b) => a - b);
+  return `${took} ms in all, ringing after ${ringing[10]} ms (median)`;
+}
+
+/** Two people at the demo page: sign in, call, answer, talk, mute, keys, hang up; decline; each state as a picture. */
+async function demo(world, from, to) {
+  const names = [world.name("Ann"), world.name("Ben")];
+  const [ann, ben] = await Promise.all([demoPage(world, from, names[0]), demoPage(world, to, names[1])]);
+  const picture = (who, tab, state) => shoot(tab, `${who === from ? "caller" : "callee"}-${who}-${state}`);
+  await picture(from, ann, "ready");
+
+  await fill(ann, "callee", names[1]);
+  await press(ann, "call");
+  await shown(ben, "answer");
+  await shown(ann, "hangup");
+  same(await text(ben, "incoming-name"), names[0], "the caller's name");
+  await picture(from, ann, "calling");
+  await picture(to, ben, "incoming");
+  await press(ben, "answer");
+  await shown(ben, "hangup");
+  await shown(ann, "timer");
+  await pause(1_200);
+  same(await text(ann, "timer").then((time) => /^0:0[1-9]$/.test(time)), true, "the timer runs");
+  await press(ann, "mute");
+  await press(ann, "keypad-toggle");
+  await shown(ann, "keypad");
+  await picture(from, ann, "talking");
+  await picture(to, ben, "talking");
+  await press(ann, "hangup");
+  for (const tab of [ann, ben]) await endsWith(tab, "HUNG_UP");
+  await picture(from, ann, "ended");
+
+  await fill(ben, "callee", names[0]);
+  await press(ben, "call");
+  await shown(ann, "decline");
+  await press(ann, "decline");
+  for (const tab of [ann, ben]) await endsWith(tab, "DENIED");
+  for (const tab of [ann, ben]) check((await tab.$$("[data-testid=log] > *")).length >= 2, "two calls in the log");
+  await picture(to, ben, "ended");
+}
+
+async function demoPage(world, where, name) {
+  const user = await world.page(where, { own: "/", inject: BEFORE });
+  const { tab } = user;
+  user.name = `${name} (${where})`;
+  await fill(tab, "user", name);
+  await press(tab, "sign-in");
+  await tab.waitForFunction(() => document.querySelector("[data-testid=connection]")?.dataset.connection === "connected", { timeout: 8_000 });
+  return tab;
+}
+
+const at = (id) => `[data-testid="${id}"]`;
+const text = (tab, id) => tab.$eval(at(id), (element) => element.textContent.trim());
+const shown = (tab, id) => tab.waitForSelector(at(id), { visible: true, timeout: 8_000 });
+const endsWith = (tab, cause) => tab.waitForFunction((c) => document.querySelector("[data-testid=cause]").dataset.cause === c, { timeout: 8_000 }, cause);
+
+async function fill(tab, id, value) {
+  const field = await shown(tab, id);
+  await field.evaluate((element) => (element.value = ""));
+  await field.type(value);
+}
+
+async function press(tab, id) {
+  const button = await shown(tab, id);
+  await button.click();
+}
+
+async function shoot(tab, name) {
+  mkdirSync(PICTURES, { recursive: true });
+  for (const [size, width, height] of [["desktop", 1000, 760], ["phone", 375, 760]]) {
+    await tab.setViewport({ width, height });
+    await pause(80);
+    const wide = await tab.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    await tab.screenshot({ path: join(PICTURES, `${name}-${size}.png`) });
+    check(!wide, `${name}: wider than a window of ${width} pixels`);
+  }
+  await tab.setViewport({ width: 1000, height: 760 });
+}
+
+/** When the INVITE left, the callee rang and the call was up, in ms from callUser() in the caller's page. */
+function callTimes(user, i = 0) {
+  return user.run((n) => {
+    const { created, events: list } = e2e.calls[n];
+    const since = (value) => (value === undefined ? null : Math.round(value - created));
+    const invite = window.seen.sip.find(({ at, out, text }) => out && at >= created - 1 && text.startsWith("INVITE "));
+    const event = (name) => list.find((entry) => entry.name === name)?.at;
+    return { invite: since(invite?.at), ringing: since(event("onCallProgressing")), established: since(event("onCallEstablished")) };
+  }, i);
+}
+
+async function established(world, from, to) {
+  const [alice, bob] = await world.pair(from, to);
+  await alice.call(bob.id);
+  await bob.until(0, "onIncomingCall");
+  await bob.answer();
+  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  return [alice, bob];
+}
