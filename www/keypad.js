@@ -36,7 +36,7 @@ export class Keypad {
     button.type = "button";
     button.id = `key-${NAMES[key] ?? key}`;
     button.dataset.testid = button.id;
-    button.setAttribute("aria-label", NAMES[key] ?? `${key} ${letters}`.trim());
+    if (NAMES[key]) button.setAttribute("aria-label", NAMES[key]);
     button.onclick = () => this.press(key);
     return button;
   }
