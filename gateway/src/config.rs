@@ -418,7 +418,10 @@ impl Limits {
         between("limits.ping_interval", self.ping_interval, 100, 600_000)?;
         between("limits.idle_timeout", self.idle_timeout, 200, 3_600_000)?;
         if self.idle_timeout <= self.ping_interval {
-            return wrong("limits.idle_timeout", "must be longer than `limits.ping_interval`, or every silent connection is closed");
+            return wrong(
+                "limits.idle_timeout",
+                "must be longer than `limits.ping_interval`, or every silent connection is closed",
+            );
         }
         Ok(())
     }
@@ -490,8 +493,10 @@ mod tests {
 
     fn fields(value: &toml::Value) -> Vec<String> {
         let table = value.as_table().expect("a table");
-        let mut names: Vec<String> =
-            table.iter().flat_map(|(section, t)| t.as_table().into_iter().flatten().map(move |(k, _)| format!("{section}.{k}"))).collect();
+        let mut names: Vec<String> = table
+            .iter()
+            .flat_map(|(section, t)| t.as_table().into_iter().flatten().map(move |(k, _)| format!("{section}.{k}")))
+            .collect();
         names.sort();
         names
     }

@@ -156,7 +156,10 @@ impl AddApplication {
             return Err("a key has 1 to 64 letters, digits, `-`, `_` and `.`".into());
         }
         if let Some(origin) = self.origins.iter().find(|origin| !server::is_origin(origin)) {
-            return Err(format!("{origin:?} is no origin; write it as browsers do: https://shop.example or http://shop.example:8080").into());
+            return Err(format!(
+                "{origin:?} is no origin; write it as browsers do: https://shop.example or http://shop.example:8080"
+            )
+            .into());
         }
         if self.loopback {
             self.origins.push(LOOPBACK.into());
@@ -187,7 +190,10 @@ impl AddUser {
         let hashes = Hashes::new(&self.name, &config.sip.domain, &password);
         let account = Account { display_name: self.display_name, ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) };
         let store = Store::open(&config.data.folder)?;
-        store.set_user(self.application.clone(), self.name, account).await.map_err(|error| format!("{}: {error}", self.application))?;
+        store
+            .set_user(self.application.clone(), self.name, account)
+            .await
+            .map_err(|error| format!("{}: {error}", self.application))?;
         println!("added");
         Ok(())
     }

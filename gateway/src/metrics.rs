@@ -54,7 +54,20 @@ impl Default for Metrics {
         let refused = family("refused", "Connections, requests and messages refused, by reason");
         let queries = family("store_queries", "Questions to the database, by result");
         let requests = family("http_requests", "HTTP requests, by class of the status");
-        Self { registry, connections, sockets, devices, calls, calls_started, calls_answered, ended, messages, refused, queries, requests }
+        Self {
+            registry,
+            connections,
+            sockets,
+            devices,
+            calls,
+            calls_started,
+            calls_answered,
+            ended,
+            messages,
+            refused,
+            queries,
+            requests,
+        }
     }
 }
 

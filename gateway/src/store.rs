@@ -40,7 +40,7 @@ pub struct Application {
     pub loopback_only: bool,
 }
 
-/// In [`Application::origins`]: `http` and `https` on localhost, 127.0.0.1 and [::1], on any port.
+/// In [`Application::origins`]: `http` and `https` on localhost, 127.0.0.1 and `[::1]`, on any port.
 pub const LOOPBACK: &str = "loopback";
 
 /// The secret stays out of logs.
@@ -92,7 +92,9 @@ impl fmt::Display for StoreError {
                 "cannot write the data folder {}: {error}; name another with OFFHOOK_DATA, --data or `data.folder`",
                 path.display()
             ),
-            Self::Newer(version) => write!(f, "the database has version {version}, this program knows {SCHEMA}: run a newer program"),
+            Self::Newer(version) => {
+                write!(f, "the database has version {version}, this program knows {SCHEMA}: run a newer program")
+            }
             Self::Taken => f.write_str("it exists already"),
             Self::NoApplication => f.write_str("there is no such application"),
             Self::Sqlite(error) => write!(f, "the database cannot be used: {error}"),

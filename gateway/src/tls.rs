@@ -103,9 +103,8 @@ fn read(files: &config::Tls, provider: &CryptoProvider) -> Result<CertifiedKey, 
         let path = path.to_owned();
         move |error| TlsError::File(path, error)
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
-        .map_err(blame(&files.certificate))?;
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(&files.certificate).and_then(Iterator::collect).map_err(blame(&files.certificate))?;
     if chain.is_empty() {
         return Err(TlsError::Empty(files.certificate.clone()));
     }

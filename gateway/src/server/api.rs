@@ -33,6 +33,9 @@ const SHORTEST_NEW_NAME: usize = 4;
 /// Octets of a password.
 const PASSWORD: std::ops::RangeInclusive<usize> = 4..=256;
 
+/// The format of [`crate::metrics::Metrics::text`].
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// A refusal that says whose fault it is.
 #[derive(Debug)]
 pub struct ApiError {
@@ -73,7 +76,12 @@ struct TicketRequest {
 }
 
 /// `POST /demo/ticket`: a ticket for anybody, on this machine.
-pub async fn demo_ticket(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer>, headers: HeaderMap, body: Body) -> Response {
+pub async fn demo_ticket(
+    State(shared): State<Arc<Shared>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let answer = || {
         let local = is_local(peer.address, &headers);
         // A page of another site may not ask either: it could call as the user in front of this machine.
@@ -161,8 +169,7 @@ pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extensi
     if !shared.config.metrics.public && !is_local(peer.address, &headers) {
         return ApiError::new(403, 40300, "The metrics are for this machine only").into_response();
     }
-    const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    private(([(CONTENT_TYPE, TEXT)], shared.metrics.text()).into_response())
+    private(([(CONTENT_TYPE, OPENMETRICS)], shared.metrics.text()).into_response())
 }
 
 /// Any other path.
@@ -186,7 +193,9 @@ fn admit<'a>(
     let application = shared.application(query, is_local(peer.address, headers))?;
     // A program without an origin may ask: it could send any origin it likes.
     if !is_allowed(application, headers, true) {
-        return Err(shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application")));
+        return Err(
+            shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application"))
+        );
     }
     if !shared.sign_ins.take(shared.clock.now(), peer.address) {
         return Err(shared.refuse("sign-ins", ApiError::new(429, 42900, "Too many attempts from this address")));
@@ -214,9 +223,10 @@ fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiEr
         _ => ApiError::new(400, 40003, "The body did not arrive"),
     })?;
     // A form of a foreign page cannot send this type without asking first (CORS).
-    let json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split(';').next().is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json"))
-    });
+    let json = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json")));
     if !json {
         return Err(ApiError::new(415, 41500, "Content-Type must be application/json"));
     }

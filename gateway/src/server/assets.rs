@@ -144,9 +144,10 @@ impl Assets {
 }
 
 fn respond(path: &str, asset: &Asset, headers: &HeaderMap) -> Response {
-    let known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
-        tags.as_bytes().split(|&b| b == b',').any(|tag| tag.trim_ascii() == asset.etag.as_bytes())
-    });
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|tags| tags.as_bytes().split(|&b| b == b',').any(|tag| tag.trim_ascii() == asset.etag.as_bytes()));
     let mut response =
         if known { StatusCode::NOT_MODIFIED.into_response() } else { Response::new(Body::from(asset.bytes.clone())) };
     let answer = response.headers_mut();

@@ -291,7 +291,15 @@ impl Driver {
                 self.metrics.call_ended(cause);
                 info!(call = %Plain(call_id), cause, code, "call ended");
             }
-            _ => {}
+            Record::Unregistered { application, user } => info!(%application, user = %Masked(user), "unregistered"),
+            Record::Malformed { conn } => {
+                self.metrics.refused("malformed");
+                debug!(conn = conn.0, "no SIP message");
+            }
+            Record::Throttled { conn } => {
+                self.metrics.refused("too many messages");
+                warn!(conn = conn.0, "sends too much");
+            }
         }
     }
 
@@ -306,5 +314,26 @@ impl Driver {
                 let _ = done.send(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_is_bounded_in_messages_and_octets() {
+        let (outbox, mut inbox) = outbox(3);
+        for _ in 0..3 {
+            assert!(outbox.push(Outgoing::Text("x".into())));
+        }
+        assert!(!outbox.push(Outgoing::Text("x".into())), "one message too many");
+
+        let (outbox, _inbox) = super::outbox(1_000);
+        let long = "x".repeat(65_536);
+        let taken = (0..1_000).take_while(|_| outbox.push(Outgoing::Text(long.clone()))).count();
+        assert_eq!(taken, QUEUED_BYTES / long.len());
+
+        assert!(matches!(inbox.next().await, Some(Outgoing::Text(text)) if text == "x"));
     }
 }

@@ -180,7 +180,8 @@ fn by_key(applications: Vec<Application>) -> BTreeMap<String, Application> {
 }
 
 fn switch(config: &Config, applications: &BTreeMap<String, Application>) -> Hub {
-    let applications = applications.values().map(|a| (a.key.clone(), hub::Application { key: a.key.clone(), secret: a.secret.clone() }));
+    let applications =
+        applications.values().map(|a| (a.key.clone(), hub::Application { key: a.key.clone(), secret: a.secret.clone() }));
     let secret = &config.ice.turn_secret;
     let settings = Settings {
         domain: config.sip.domain.clone(),

@@ -14,7 +14,8 @@ const FORWARDING: [&str; 5] = ["x-forwarded-for", "x-forwarded-host", "x-forward
 /// sent to is loopback too (a page of a foreign host whose name was made to resolve to 127.0.0.1 has the foreign name there).
 #[must_use]
 pub fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
-    let forwarded = headers.contains_key(FORWARDED) || headers.contains_key(VIA) || FORWARDING.iter().any(|name| headers.contains_key(*name));
+    let forwarded =
+        headers.contains_key(FORWARDED) || headers.contains_key(VIA) || FORWARDING.iter().any(|name| headers.contains_key(*name));
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok()).is_some_and(is_loopback_host);
     peer.is_loopback() && !forwarded && host && hosts.next().is_none()
@@ -124,9 +125,19 @@ mod tests {
         for origin in ["http://localhost", "http://localhost:5173", "https://127.0.0.1:8443", "http://[::1]:8080", "http://[::1]"] {
             assert!(is_allowed(&application, &headers(&[("origin", origin)]), false), "{origin}");
         }
-        for origin in ["http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://127.0.0.2", "http://localhost:x",
-            "http://localhost:", "http://localhost:99999", "http://[::2]", "ftp://localhost", "http://user@localhost", "null", "loopback"]
-        {
+        for origin in [
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://127.0.0.2",
+            "http://localhost:x",
+            "http://localhost:",
+            "http://localhost:99999",
+            "http://[::2]",
+            "ftp://localhost",
+            "http://user@localhost",
+            "null",
+            "loopback",
+        ] {
             assert!(!is_allowed(&application, &headers(&[("origin", origin)]), false), "{origin}");
         }
     }
@@ -147,7 +158,16 @@ mod tests {
         for good in ["https://a.example", "http://a.example:8080", "https://[2001:db8::1]:8443"] {
             assert!(is_origin(good), "{good}");
         }
-        for bad in ["null", "https://a.example/", "https://A.example", "https://a.example:443", "a.example", "https://", "*", "https://*.a"] {
+        for bad in [
+            "null",
+            "https://a.example/",
+            "https://A.example",
+            "https://a.example:443",
+            "a.example",
+            "https://",
+            "*",
+            "https://*.a",
+        ] {
             assert!(!is_origin(bad), "{bad}");
         }
     }

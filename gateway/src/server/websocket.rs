@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, RawQuery, State};
@@ -68,7 +69,9 @@ fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &Hea
     let application = shared.application(query, local)?;
     let missing = local || (shared.config.data.allow_missing_origin && !application.loopback_only);
     if !is_allowed(application, headers, missing) {
-        return Err(shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application")));
+        return Err(
+            shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application"))
+        );
     }
     Ok(application)
 }
@@ -148,7 +151,7 @@ impl Connection {
                         Some(End::Refuse(1001, "silent"))
                     } else {
                         self.pinged = Instant::now();
-                        self.send(Message::Ping(Default::default())).await
+                        self.send(Message::Ping(Bytes::new())).await
                     }
                 }
             };
@@ -193,7 +196,9 @@ fn blame(error: &axum::Error) -> End {
         Some(tungstenite::Error::Utf8(_)) => End::Refuse(1007, "not UTF-8"),
         Some(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => End::Gone,
         Some(tungstenite::Error::Protocol(_) | tungstenite::Error::AttackAttempt) => End::Refuse(1002, "protocol error"),
-        Some(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => End::Refuse(1008, "unfinished message"),
+        Some(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
+            End::Refuse(1008, "unfinished message")
+        }
         _ => End::Gone,
     }
 }
