@@ -42,7 +42,7 @@ async function enter(userId) {
   busy(true);
   try {
     client = await signIn(userId, (fresh) => prepare(fresh, userId), showConnection);
-    await devices.attach(client.getCallClient());
+    await devices.tell(devices.attach(client.getCallClient()));
     sessionStorage.setItem(REMEMBERED, userId);
   } catch (error) {
     leave();

@@ -95,10 +95,12 @@ export class Phone {
     if (!this.ringing) byId(this.call ? "hangup" : "callee").focus();
   }
 
-  /** The person signs out. */
+  /** The person signs out: whatever is on ends. */
   detach() {
     this.decline();
     this.hangup();
+    this.ringing = null;
+    if (this.call) this.release();
     this.callClient = null;
   }
 
@@ -152,6 +154,7 @@ export class Phone {
   take(call) {
     this.call = call;
     this.hungUpHere = false;
+    this.stopRingback();
     show(byId("notice"), false);
     const name = call.getRemoteUserId();
     byId("peer").textContent = name;
