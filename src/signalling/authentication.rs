@@ -67,22 +67,18 @@ impl Authenticator {
         request
     }
 
-    /// Takes a 401 or 407 in: whether trying once more can help.
-    pub fn challenged(&mut self, refusal: &Message<'_>) -> bool {
+    /// Takes a 401 or 407 in: whether trying once more can help. `retried` says that the refused request was such a try itself.
+    pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool) -> bool {
         let proxy = refusal.code() == Some(407);
         let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
         let fields = refusal.fields().iter().filter(|field| field.name == name);
         let Some(challenge) = strongest(fields.map(|field| field.value)) else { return false };
         let Some(ha1) = self.hash(&challenge) else { return false };
-        let slot = if proxy { &mut self.proxy } else { &mut self.server };
-        // The same secret was just refused for this nonce: asking again would only lock the account.
-        if slot.as_ref().is_some_and(|known| known.count > 0 && known.challenge.realm == challenge.realm && !challenge.stale) {
-            let again = slot.as_ref().is_some_and(|known| known.challenge.nonce != challenge.nonce && known.count > 1);
-            if !again {
-                *slot = None;
-                return false;
-            }
+        // The same secret was just refused: asking again would only lock the account.
+        if retried && !challenge.stale {
+            return false;
         }
+        let slot = if proxy { &mut self.proxy } else { &mut self.server };
         *slot = Some(Known { challenge, ha1, count: 0 });
         true
     }

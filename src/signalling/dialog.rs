@@ -90,6 +90,18 @@ impl Dialog {
         self.write("ACK", number)
     }
 
+    /// The request-URI of our requests.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The number in CSeq of our last request.
+    #[must_use]
+    pub const fn last_number(&self) -> u32 {
+        self.local_number
+    }
+
     /// Takes note of the number in CSeq that a repeated request of ours was given (after a challenge, RFC 3261, 22.2).
     pub const fn sent(&mut self, number: u32) {
         if number > self.local_number {

@@ -356,11 +356,11 @@ fn is_param_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| is_token_byte(b) || b"[]/:&$()".contains(&b))
 }
 
-/// A quoted-string, or text with neither quotes nor blanks.
+/// A quoted-string, or text with neither quotes nor blanks nor controls.
 fn is_param_value(value: Option<&str>) -> bool {
     match value {
         None => true,
         Some(value) if value.starts_with('"') => quoted(value).is_some_and(|(_, rest)| rest.is_empty()),
-        Some(value) => !value.contains(|c| is_lws(c) || c == '"' || c == '<' || c == '>'),
+        Some(value) => !value.bytes().any(|b| b <= b' ' || matches!(b, b'"' | b'<' | b'>' | 0x7f)),
     }
 }

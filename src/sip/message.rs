@@ -124,6 +124,8 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
 fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<'a>, ParseError> {
     let (first, rest) = line.split_once(' ').ok_or(ParseError::StartLine)?;
     if first.eq_ignore_ascii_case("SIP/2.0") {
+        // A second blank is a slip that even RFC 3665 made (3.9, F6), and nothing can hide behind it.
+        let rest = rest.trim_start_matches(' ');
         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
         let code = number(code).filter(|code| (100..700).contains(code)).ok_or(ParseError::StartLine)?;
         return Ok(Start::Response { code: code as u16, reason });
@@ -292,10 +294,10 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     ///
-    /// Where there is none, or it is empty or has blanks in it.
+    /// Where there is none, or it is empty or has blanks or controls in it.
     pub fn call_id(&self) -> Result<&'a str, ParseError> {
         let value = self.required(Name::CallId)?;
-        if value.is_empty() || value.contains(is_lws) { Err(ParseError::Malformed(Name::CallId)) } else { Ok(value) }
+        if value.is_empty() || value.bytes().any(|b| b <= b' ') { Err(ParseError::Malformed(Name::CallId)) } else { Ok(value) }
     }
 
     /// The CSeq.

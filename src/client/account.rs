@@ -1,0 +1,273 @@
+//! Who we are to the server: signing in, receiving calls or not, and coming back after a loss.
+//!
+//! ```text
+//!        start                200 to REGISTER
+//! Idle ─────────▶ Starting ───────────────────▶ Ready ── terminate ──▶ Over
+//!   ▲                │ refused, no server reachable
+//!   └────────────────┘
+//! ```
+
+use super::core::{About, Core, Owner};
+use super::io::{Event, IceServer, Login, Session};
+use super::timers::Timer;
+use crate::call::{Error, ErrorResponse, codes};
+use crate::signalling::authentication::{Authenticator, Credentials};
+use crate::signalling::registration::{Ask, Registration};
+use crate::sip::{Message, Name, NameAddr};
+use crate::time::Instant;
+
+/// The account and its registration.
+pub struct Account {
+    pub phase: Phase,
+    registration: Registration,
+    credentials: Option<Credentials>,
+    /// Whether calls are to be received.
+    wanted: bool,
+    /// Whether the app waits to hear that they are, or no longer are.
+    asked: bool,
+    /// What REGISTER asks for, s; a registrar may demand more (RFC 3261, 10.2.8).
+    expires: u32,
+}
+
+/// Where the account stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not started.
+    Idle,
+    /// Signing in for the first time.
+    Starting,
+    /// Signed in; a lost connection does not change that.
+    Ready,
+    /// Terminated.
+    Over,
+}
+
+/// What an answer to REGISTER means for the rest of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Signed in; calls may go on.
+    In,
+    /// Asked again, or nothing to do.
+    Wait,
+    /// `start` failed, and the app knows.
+    Out,
+    /// The server does not serve now.
+    Busy,
+}
+
+impl Account {
+    pub fn new(core: &mut Core) -> Self {
+        let registration = Registration::new(core.random.uuid(), core.random.token());
+        let (wanted, expires) = (core.config.active && core.config.activate, core.config.register_expires);
+        Self { phase: Phase::Idle, registration, credentials: None, wanted, asked: false, expires }
+    }
+
+    /// Begins to sign in.
+    pub fn start(&mut self, core: &mut Core, login: Login) -> Result<(), Error> {
+        let (user, credentials) = read(login)?;
+        core.user = user;
+        core.authenticator = Some(Authenticator::new(credentials.clone()));
+        self.credentials = Some(credentials);
+        self.phase = Phase::Starting;
+        Ok(())
+    }
+
+    /// Wants calls to be received, or not. `Ok(true)`: the app will hear of it.
+    pub fn want(&mut self, core: &mut Core, now: Instant, wanted: bool, open: bool) -> Result<bool, Error> {
+        if !core.config.active {
+            return Err(Error::new(codes::MISUSE, "supportActiveConnection is not set"));
+        }
+        let changed = self.wanted != wanted;
+        self.wanted = wanted;
+        if self.phase != Phase::Ready {
+            return Ok(false);
+        }
+        self.asked = true;
+        if !changed && self.registration.is_bound() == wanted {
+            self.tell(core);
+        } else if open {
+            self.register(core, now);
+        }
+        Ok(true)
+    }
+
+    /// Sends a REGISTER: what it asks for follows from what is wanted.
+    pub fn register(&mut self, core: &mut Core, now: Instant) {
+        let (uri, aor, binding) = (["sip:", &core.config.domain].concat(), core.aor(), core.binding());
+        let ask = match (self.wanted && self.phase != Phase::Over, self.registration.is_bound()) {
+            (true, _) => Ask::Bind(&binding, self.expires),
+            (false, true) => Ask::Unbind(&binding),
+            (false, false) => Ask::Nothing,
+        };
+        let request = self.registration.request(&uri, &aor, ask).field("Supported", "path, outbound, gruu");
+        core.request(now, request, About { owner: Owner::Account, method: "REGISTER", uri: &uri }, None);
+    }
+
+    /// Takes the answer to a REGISTER in.
+    pub fn answered(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) -> Verdict {
+        match answer.code() {
+            Some(200..=299) => {
+                self.accepted(core, now, answer);
+                Verdict::In
+            }
+            Some(423) => match answer.number(Name::MinExpires).filter(|least| *least > self.expires) {
+                Some(least) => {
+                    self.expires = least;
+                    self.register(core, now);
+                    Verdict::Wait
+                }
+                None => self.refused(core, refusal(answer)),
+            },
+            Some(408 | 500..=599) if self.phase == Phase::Ready => {
+                self.registration.lost();
+                Verdict::Busy
+            }
+            _ => self.refused(core, refusal(answer)),
+        }
+    }
+
+    /// The number in CSeq that a challenged REGISTER was given.
+    pub const fn sent(&mut self, number: u32) {
+        self.registration.sent(number);
+    }
+
+    /// Nobody can be reached, or the server does not answer.
+    pub fn unreachable(&mut self, core: &mut Core, why: &str) -> Verdict {
+        self.registration.lost();
+        if self.phase != Phase::Starting {
+            return Verdict::Busy;
+        }
+        self.refused(core, Error::new(codes::CONNECTION_REFUSED, why))
+    }
+
+    /// The connection is gone, and the registration with it.
+    pub fn disconnected(&mut self, core: &mut Core) {
+        core.timers.stop(Timer::Refresh);
+        self.registration.lost();
+    }
+
+    /// Whether calls are to be received.
+    pub const fn is_receiving(&self) -> bool {
+        self.wanted
+    }
+
+    /// What a later client can sign in with.
+    pub fn session(&self, core: &Core) -> Option<Session> {
+        let (session_id, session_secret) = match self.credentials.as_ref()? {
+            Credentials::Bearer(token) => ("bearer".to_owned(), token.clone()),
+            Credentials::Password { .. } => {
+                let (realm, sha256, ha1) = core.authenticator.as_ref()?.hashed()?;
+                ([if sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm].concat(), ha1.to_owned())
+            }
+            Credentials::Hash { realm, sha256, ha1, .. } => {
+                ([if *sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm].concat(), ha1.clone())
+            }
+        };
+        Some(Session { user_id: core.user.clone(), session_id, session_secret })
+    }
+
+    fn accepted(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        let instance = core.config.instance.clone();
+        self.registration.accepted(now, answer, &instance, self.expires);
+        core.gruu = self.registration.gruu().map(str::to_owned);
+        core.named_ice = named_ice(answer);
+        match self.registration.refresh_at() {
+            Some(at) => core.timers.set(Timer::Refresh, at),
+            None => core.timers.stop(Timer::Refresh),
+        }
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Ready;
+            let session = self.session(core).unwrap_or(Session {
+                user_id: core.user.clone(),
+                session_id: String::new(),
+                session_secret: String::new(),
+            });
+            core.event(Event::Started(session));
+        }
+        self.tell(core);
+    }
+
+    /// Tells an app that waits for it whether calls are received.
+    fn tell(&mut self, core: &mut Core) {
+        if !self.asked {
+            return;
+        }
+        self.asked = false;
+        core.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
+    }
+
+    fn refused(&mut self, core: &mut Core, error: Error) -> Verdict {
+        self.registration.lost();
+        core.timers.stop(Timer::Refresh);
+        match self.phase {
+            Phase::Starting => {
+                self.phase = Phase::Idle;
+                core.event(Event::StartFailed(error));
+                Verdict::Out
+            }
+            Phase::Ready => {
+                self.asked = false;
+                core.event(Event::Active(Err(error)));
+                Verdict::Wait
+            }
+            Phase::Idle | Phase::Over => Verdict::Wait,
+        }
+    }
+}
+
+/// What a refusal says, in the numbers of the original SDK.
+pub fn refusal(answer: &Message<'_>) -> Error {
+    let code = answer.code().unwrap_or(500);
+    let reason = match answer.start {
+        crate::sip::Start::Response { reason, .. } => reason,
+        crate::sip::Start::Request { .. } => "",
+    };
+    let said = answer.get_other("X-Error").unwrap_or_default();
+    let (error_code, reason) = said
+        .split_once(' ')
+        .and_then(|(number, text)| Some((number.parse().ok()?, text)))
+        .unwrap_or((u32::from(code), reason));
+    let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
+    let response = Some(ErrorResponse { error_code, reason: reason.to_owned(), headers });
+    Error { response, ..Error::new(codes::API_CALL_FAILED, &[&error_code.to_string(), " ", reason].concat()) }
+}
+
+fn read(login: Login) -> Result<(String, Credentials), Error> {
+    let (user, credentials) = match login {
+        Login::Token { user, token } => (user, Credentials::Bearer(token)),
+        Login::Password { user, password } => (user.clone(), Credentials::Password { user, password }),
+        Login::Session(session) => {
+            let secret = session.session_secret;
+            let user = session.user_id;
+            let mut parts = session.session_id.splitn(3, ':');
+            let credentials = match (parts.next(), parts.next(), parts.next()) {
+                (Some("bearer"), None, None) => Credentials::Bearer(secret),
+                (Some("digest"), Some(algorithm @ ("MD5" | "SHA-256")), Some(realm)) => {
+                    let sha256 = algorithm == "SHA-256";
+                    Credentials::Hash { user: user.clone(), realm: realm.to_owned(), sha256, ha1: secret }
+                }
+                _ => return Err(Error::new(codes::MISSING_PARAMETER, "sessionId is none that getSession() gave")),
+            };
+            (user, credentials)
+        }
+    };
+    if user.is_empty() || user.len() > 255 || user.chars().any(char::is_control) {
+        return Err(Error::new(codes::MISSING_PARAMETER, "A user id has 1 to 255 bytes and no control characters"));
+    }
+    Ok((user, credentials))
+}
+
+fn named_ice(answer: &Message<'_>) -> Vec<IceServer> {
+    let fields = answer.fields().iter().filter(|field| field.raw_name.eq_ignore_ascii_case("X-ICE-Server"));
+    fields
+        .filter_map(|field| {
+            let server = NameAddr::parse(field.value).ok()?;
+            let param = |name| server.params.get(name).unwrap_or_default().to_owned();
+            Some(IceServer {
+                urls: vec![server.uri_text.to_owned()],
+                username: param("username"),
+                credential: param("credential"),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,146 @@
+//! The connection to a server: opened, watched, opened again.
+//!
+//! ```text
+//!            open                  opened
+//! Closed ───────────▶ Connecting ───────────▶ Open ── nothing heard for 7 s ──▶ asked ── 5 s more ──▶ Closed
+//!    ▲                    │ 5 s, refused        │ closed                          │ anything heard ──▶ Open
+//!    └── back-off ────────┴─────────────────────┘
+//! ```
+
+use super::core::{About, Core, Owner};
+use super::io::Output;
+use super::timers::Timer;
+use crate::sip::Writer;
+use crate::time::Instant;
+
+/// How long a WebSocket may take to open.
+const CONNECT_TIMEOUT: u64 = 5_000;
+/// How long a connection may be silent before the server is asked for a sign of life.
+const QUIET: u64 = 7_000;
+/// How long the server may take to give it: with `QUIET`, a dead peer is found within 12 s.
+const PATIENCE: u64 = 5_000;
+/// The first, and the longest, wait between two tries.
+const BACK_OFF: (u64, u64) = (300, 20_000);
+
+/// The one connection.
+pub struct Connection {
+    state: State,
+    /// Tries since it was last open.
+    tries: u32,
+    /// Which server is next.
+    server: usize,
+    /// Whether this server answers `CRLF CRLF` with `CRLF` (RFC 5626, 4.4.1).
+    pongs: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// There is none, or it waits for its next try.
+    Closed,
+    /// Being opened.
+    Connecting,
+    /// Open.
+    Open,
+}
+
+impl Connection {
+    pub const fn new() -> Self {
+        Self { state: State::Closed, tries: 0, server: 0, pongs: false }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Whether every server was tried in vain since the connection was last open.
+    pub fn is_hopeless(&self, core: &Core) -> bool {
+        self.tries as usize >= core.config.servers.len()
+    }
+
+    /// Opens it, to the server whose turn it is.
+    pub fn open(&mut self, core: &mut Core, now: Instant) {
+        let Some(url) = core.config.servers.get(self.server % core.config.servers.len().max(1)).cloned() else { return };
+        core.set_secure(url.starts_with("wss:"));
+        core.timers.stop(Timer::Reconnect);
+        core.timers.set(Timer::Connect, now + CONNECT_TIMEOUT);
+        core.outputs.push_back(Output::Connect { url });
+        self.state = State::Connecting;
+    }
+
+    /// It is open.
+    pub fn opened(&mut self, core: &mut Core, now: Instant) {
+        self.state = State::Open;
+        self.tries = 0;
+        self.pongs = false;
+        core.timers.stop(Timer::Connect);
+        core.send("\r\n\r\n".to_owned());
+        self.heard(core, now);
+    }
+
+    /// Something came: the server lives.
+    pub fn heard(&self, core: &mut Core, now: Instant) {
+        core.timers.stop(Timer::Silence);
+        core.timers.set(Timer::KeepAlive, now + QUIET);
+    }
+
+    /// The answer to `CRLF CRLF` came.
+    pub const fn ponged(&mut self) {
+        self.pongs = true;
+    }
+
+    /// It is gone; tries again after a while.
+    pub fn lost(&mut self, core: &mut Core, now: Instant) {
+        self.close(core);
+        let servers = core.config.servers.len().max(1);
+        let round = (self.tries as usize / servers).min(8);
+        // The first round goes through all servers without a pause, but for some jitter against herds.
+        let wait = if round == 0 {
+            core.random.below(50)
+        } else {
+            let wait = (BACK_OFF.0 << (round - 1)).min(BACK_OFF.1);
+            wait / 2 + core.random.below(wait)
+        };
+        if self.tries > 0 {
+            self.server = (self.server + 1) % servers;
+        }
+        self.tries += 1;
+        core.timers.set(Timer::Reconnect, now + wait);
+    }
+
+    /// Goes to the next server: this one is there, and does not serve.
+    pub fn give_up(&mut self, core: &mut Core, now: Instant) {
+        core.outputs.push_back(Output::Disconnect);
+        self.tries = self.tries.max(1);
+        self.lost(core, now);
+    }
+
+    /// Forgets it, without another try.
+    pub fn close(&mut self, core: &mut Core) {
+        self.state = State::Closed;
+        for timer in [Timer::Connect, Timer::KeepAlive, Timer::Silence, Timer::Reconnect] {
+            core.timers.stop(timer);
+        }
+    }
+
+    /// Asks the server for a sign of life: by `CRLF CRLF` where it is known to answer that, else by OPTIONS, which every server answers.
+    pub fn ask(&self, core: &mut Core, now: Instant) {
+        core.timers.set(Timer::Silence, now + PATIENCE);
+        if self.pongs {
+            core.send("\r\n\r\n".to_owned());
+            return;
+        }
+        let uri = ["sip:", &core.config.domain].concat();
+        let aor = core.aor();
+        let (tag, call_id) = (core.random.token(), core.random.token());
+        let options = Writer::request("OPTIONS", &uri)
+            .field("From", &["<", &aor, ">;tag=", &tag].concat())
+            .field("To", &["<", &uri, ">"].concat())
+            .field("Call-ID", &call_id)
+            .field("CSeq", "1 OPTIONS");
+        core.request(now, options, About { owner: Owner::Connection, method: "OPTIONS", uri: &uri }, None);
+    }
+}

@@ -1,0 +1,304 @@
+//! What the connection, the account and the calls share: identity, credentials, transactions, timers, and the way out.
+
+use std::collections::VecDeque;
+
+use super::io::{Change, Config, Event, Ice, IceServer, Output, PeerId, Task, TaskId, TaskKind};
+use super::timers::Timers;
+use crate::call::{CallId, CallInfo};
+use crate::random::Random;
+use crate::signalling::authentication::{Authenticator, again};
+use crate::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
+use crate::sip::{Message, Writer, escape_user, reply};
+use crate::time::Instant;
+
+/// The methods that we take.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";
+/// The extensions that we know (RFC 3262, 4028, 5626, 5627, 8840).
+pub const SUPPORTED: &str = "100rel, timer, outbound, gruu, trickle-ice";
+
+/// What all parts of the client share.
+pub struct Core {
+    pub config: Config,
+    pub random: Random,
+    pub transactions: Transactions<()>,
+    pub timers: Timers,
+    pub outputs: VecDeque<Output>,
+    /// Who asked what the server has not finally answered yet.
+    pub pending: Vec<Pending>,
+    /// Which call waits for which media task, and why.
+    pub tasks: Vec<(TaskId, CallId, Awaited)>,
+    pub authenticator: Option<Authenticator>,
+    /// Who we are.
+    pub user: String,
+    /// Whether the server knows us on the connection that is open now.
+    pub signed_in: bool,
+    /// The public GRUU, once the registrar gave one.
+    pub gruu: Option<String>,
+    /// The ICE servers that the server named.
+    pub named_ice: Vec<IceServer>,
+    /// The host in Via and Contact: made up, as no browser has an address of its own (RFC 7118, 5.1).
+    host: String,
+    secure: bool,
+    counter: u32,
+}
+
+/// A request of ours that waits for its final answer.
+pub struct Pending {
+    pub key: ClientKey,
+    pub owner: Owner,
+    text: String,
+    retried: bool,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The account: a REGISTER.
+    Account,
+    /// The connection: an OPTIONS as a sign of life.
+    Connection,
+    /// A call.
+    Call(CallId, Asked),
+}
+
+/// What a call asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The INVITE that makes the call.
+    Invite,
+    /// Its CANCEL, a BYE, or an acknowledgement: nothing hangs on the answer.
+    Goodbye,
+    /// PRACK.
+    Prack,
+    /// INFO with candidates.
+    Trickle,
+    /// INFO with a tone.
+    Tone,
+    /// An INVITE within the call.
+    Reinvite,
+    /// An UPDATE that keeps the session or tells a new address.
+    Update,
+}
+
+/// Why a call waits for a media task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The offer for the INVITE.
+    FirstOffer,
+    /// The answer to the INVITE of the other side.
+    FirstAnswer,
+    /// The first answer of the other side is being taken.
+    FirstAccept,
+    /// The microphone.
+    Microphone,
+    /// An offer within the call.
+    Reoffer,
+    /// The answer to an offer within the call.
+    Reanswer,
+    /// An answer within the call is being taken.
+    Reaccept,
+    /// Nothing hangs on it.
+    Nothing,
+}
+
+impl Core {
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut random = Random::new(seed);
+        let host = [random.token().get(..12).unwrap_or("client"), ".invalid"].concat();
+        Self {
+            config,
+            random,
+            transactions: Transactions::new(),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            pending: Vec::new(),
+            tasks: Vec::new(),
+            authenticator: None,
+            user: String::new(),
+            signed_in: false,
+            gruu: None,
+            named_ice: Vec::new(),
+            host,
+            secure: true,
+            counter: 0,
+        }
+    }
+
+    /// Notes whether the connection is `wss`: Via says so.
+    pub const fn set_secure(&mut self, secure: bool) {
+        self.secure = secure;
+    }
+
+    /// `sip:USER@DOMAIN`.
+    pub fn aor(&self) -> String {
+        ["sip:", &escape_user(&self.user), "@", &self.config.domain].concat()
+    }
+
+    /// The Contact of requests and answers within calls: the GRUU where there is one (RFC 5627, 4.4).
+    pub fn contact(&self) -> String {
+        match &self.gruu {
+            Some(gruu) => ["<", gruu, ">"].concat(),
+            None => ["<", &self.flow_uri(), ";ob>"].concat(),
+        }
+    }
+
+    /// The Contact of a REGISTER (RFC 5626, 4.2).
+    pub fn binding(&self) -> String {
+        ["<", &self.flow_uri(), ">;+sip.instance=\"<urn:uuid:", &self.config.instance, ">\";reg-id=1"].concat()
+    }
+
+    fn flow_uri(&self) -> String {
+        ["sip:", &escape_user(&self.user), "@", &self.host, ";transport=ws"].concat()
+    }
+
+    /// Completes and sends a request; the answer will be for `owner`.
+    pub fn request(&mut self, now: Instant, request: Writer, about: About<'_>, body: Option<(&str, &str)>) -> ClientKey {
+        let branch = self.random.token();
+        let mut request = self.finish(request, &branch);
+        if let Some(authenticator) = &mut self.authenticator {
+            request = authenticator.authorize(request, about.method, about.uri, &mut self.random);
+        }
+        let text = body.map_or_else(|| request.clone().end(), |(kind, body)| request.clone().body(kind, body));
+        let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
+        self.pending.push(Pending { key: key.clone(), owner: about.owner, text, retried: false });
+        key
+    }
+
+    /// Sends a request that was challenged once more, with credentials. Gives its new key and number in CSeq.
+    pub fn retry(&mut self, now: Instant, key: &ClientKey, refusal: &Message<'_>) -> Option<(ClientKey, u32)> {
+        let position = self.pending.iter().position(|pending| pending.key == *key)?;
+        let pending = self.pending.get_mut(position)?;
+        let authenticator = self.authenticator.as_mut()?;
+        if !authenticator.challenged(refusal, pending.retried) {
+            return None;
+        }
+        let (text, number) = again(&pending.text, authenticator, &mut self.random)?;
+        let new = self.transactions.request(now, (), Transport::Reliable, text.clone());
+        pending.key = new.clone();
+        pending.text = text;
+        pending.retried = true;
+        Some((new, number))
+    }
+
+    /// The ACK to a 2xx: no transaction.
+    pub fn acknowledge(&mut self, ack: Writer) -> String {
+        let branch = self.random.token();
+        let text = self.finish(ack, &branch).end();
+        self.send(text.clone());
+        text
+    }
+
+    /// The CANCEL for an INVITE of ours (RFC 3261, 9.1): the same Via, To without tag, and a reason (RFC 3326).
+    pub fn cancel(&mut self, now: Instant, key: &ClientKey, id: CallId) {
+        let Some(pending) = self.pending.iter().find(|pending| pending.key == *key) else { return };
+        let Ok(invite) = crate::sip::parse(pending.text.as_bytes()) else { return };
+        let text = cancel_of(&invite);
+        let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
+        self.pending.push(Pending { key, owner: Owner::Call(id, Asked::Goodbye), text, retried: true });
+    }
+
+    /// Answers a request; 2xx and provisional answers to an INVITE are for their owners to repeat.
+    pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
+        self.transactions.respond(now, key, text);
+    }
+
+    /// Answers a request with a bare status.
+    pub fn refuse(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, code: u16) {
+        let tag = self.random.token();
+        let answer = reply(request, code, Some(&tag)).field("Allow", ALLOW).field("User-Agent", &self.config.user_agent);
+        self.respond(now, key, answer.end());
+    }
+
+    /// Moves what the transactions want to send into the way out; gives the requests that nobody answered.
+    pub fn drain_transactions(&mut self) -> Vec<ClientKey> {
+        let mut silent = Vec::new();
+        while let Some(effect) = self.transactions.poll() {
+            match effect {
+                Effect::Send { text, .. } => self.send(text),
+                Effect::TimedOut(key) => silent.push(key),
+                // A refusal that was not acknowledged: the call is over for us anyway.
+                Effect::NoAck(_) => {}
+            }
+        }
+        silent
+    }
+
+    /// Takes out who waits for this answer. An INVITE stays: forks may answer it several times.
+    pub fn owner(&mut self, key: &ClientKey, last: bool) -> Option<Owner> {
+        let position = self.pending.iter().position(|pending| pending.key == *key)?;
+        let owner = self.pending.get(position)?.owner;
+        if last && !matches!(owner, Owner::Call(_, Asked::Invite)) {
+            self.pending.remove(position);
+        }
+        Some(owner)
+    }
+
+    /// Asks the browser for something.
+    pub fn task(&mut self, call: CallId, awaited: Awaited, kind: TaskKind) {
+        self.counter += 1;
+        let id = TaskId(self.counter);
+        self.tasks.push((id, call, awaited));
+        self.outputs.push_back(Output::Task(Task { id, call, kind }));
+    }
+
+    /// A name for a new peer connection.
+    pub const fn new_peer(&mut self) -> PeerId {
+        self.counter += 1;
+        PeerId(self.counter)
+    }
+
+    /// How peers find candidates: as the app said, else as the server said.
+    pub fn ice(&self) -> Ice {
+        let servers = if self.config.ice_servers.is_empty() { &self.named_ice } else { &self.config.ice_servers };
+        Ice { servers: servers.clone(), relay_only: self.config.relay_only }
+    }
+
+    /// Puts a text frame on its way.
+    pub fn send(&mut self, text: String) {
+        self.outputs.push_back(Output::Send(text));
+    }
+
+    /// Tells the app.
+    pub fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Tells the app that a call changed.
+    pub fn changed(&mut self, change: Change, info: &CallInfo) {
+        self.event(Event::Call { change, info: info.clone() });
+    }
+
+    /// Writes a line into the log.
+    pub fn log(&mut self, line: &str) {
+        self.event(Event::Log(line.to_owned()));
+    }
+
+    fn finish(&self, request: Writer, branch: &str) -> Writer {
+        let transport = if self.secure { "SIP/2.0/WSS " } else { "SIP/2.0/WS " };
+        request
+            .field("Via", &[transport, &self.host, ";branch=z9hG4bK", branch].concat())
+            .field("Max-Forwards", "70")
+            .field("User-Agent", &self.config.user_agent)
+    }
+}
+
+/// What a request is about.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    pub owner: Owner,
+    pub method: &'a str,
+    /// The request-URI: the digest covers it.
+    pub uri: &'a str,
+}
+
+fn cancel_of(invite: &Message<'_>) -> String {
+    use crate::sip::Name;
+    let mut cancel = Writer::request("CANCEL", invite.uri().unwrap_or_default());
+    for field in invite.fields() {
+        if matches!(field.name, Name::Via | Name::Route | Name::From | Name::To | Name::CallId | Name::MaxForwards) {
+            cancel = cancel.field(field.name.as_str(), field.value);
+        }
+    }
+    let number = invite.cseq().map_or(0, |cseq| cseq.number);
+    cancel.field("CSeq", &[&number.to_string(), " CANCEL"].concat()).end()
+}

@@ -1,0 +1,414 @@
+//! What goes into the client and what comes out of it.
+
+use crate::call::{CallId, CallInfo, Error};
+use crate::sdp::Candidate;
+
+/// How a client is set up. Times are in milliseconds where nothing else is said.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// WebSocket URLs of the servers, the preferred one first.
+    pub servers: Vec<String>,
+    /// The SIP domain.
+    pub domain: String,
+    /// What User-Agent says.
+    pub user_agent: String,
+    /// The UUID of this device (RFC 5626, 4.1).
+    pub instance: String,
+    /// STUN and TURN servers; where there are none, those that the server names.
+    pub ice_servers: Vec<IceServer>,
+    /// Whether only relayed candidates may be used.
+    pub relay_only: bool,
+    /// How long a caller waits for the first sign of the callee.
+    pub progress_timeout: u64,
+    /// How long a caller lets it ring; a callee a little longer.
+    pub answer_timeout: u64,
+    /// Whether several calls may go on at once.
+    pub multi_call: bool,
+    /// Whether calls between users have video.
+    pub video: bool,
+    /// Whether calls can be received at all.
+    pub active: bool,
+    /// Whether `start` begins to receive calls.
+    pub activate: bool,
+    /// Whether ICE and DTLS come up during ringing.
+    pub connect_while_ringing: bool,
+    /// How long an offer waits for its first candidate.
+    pub candidate_wait: u64,
+    /// How often a call is refreshed (RFC 4028), s; 0 turns it off.
+    pub session_expires: u32,
+    /// How long a registration lasts, s.
+    pub register_expires: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            domain: String::new(),
+            user_agent: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
+            instance: String::new(),
+            ice_servers: Vec::new(),
+            relay_only: false,
+            progress_timeout: 10_500,
+            answer_timeout: 45_000,
+            multi_call: false,
+            video: false,
+            active: false,
+            activate: false,
+            connect_while_ringing: true,
+            candidate_wait: 20,
+            session_expires: 1_800,
+            register_expires: 600,
+        }
+    }
+}
+
+/// A STUN or TURN server (WebRTC 1.0, RTCIceServer).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IceServer {
+    /// `stun:`, `turn:` and `turns:` URLs.
+    pub urls: Vec<String>,
+    /// The user name for TURN, else empty.
+    pub username: String,
+    /// The password for TURN, else empty.
+    pub credential: String,
+}
+
+/// How a user signs in.
+#[derive(Clone)]
+pub enum Login {
+    /// With a ticket or JWT that names the user.
+    Token {
+        /// The user it names.
+        user: String,
+        /// The ticket or JWT.
+        token: String,
+    },
+    /// With name and password.
+    Password {
+        /// The user name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// With what an earlier client left.
+    Session(Session),
+}
+
+/// What a later client can sign in with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The user.
+    pub user_id: String,
+    /// What kind of secret this is: `bearer`, or `digest:ALGORITHM:REALM`.
+    pub session_id: String,
+    /// The ticket, the JWT, or the hash of the password in that realm.
+    pub session_secret: String,
+}
+
+impl core::fmt::Debug for Session {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Session([redacted])")
+    }
+}
+
+/// Names one `RTCPeerConnection`. A call has one, sometimes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerId(pub u32);
+
+/// Names one media task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskId(pub u32);
+
+/// What the world tells the client.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The WebSocket is open.
+    Opened,
+    /// A text frame came.
+    Received(String),
+    /// The WebSocket is closed, or could not be opened.
+    Closed {
+        /// The close code (RFC 6455, 7.4).
+        code: u16,
+        /// The reason in the close frame.
+        reason: String,
+    },
+    /// The deadline passed.
+    Timeout,
+    /// A media task is done.
+    Answered {
+        /// Which one.
+        task: TaskId,
+        /// What came of it.
+        result: TaskResult,
+    },
+    /// A local candidate was found.
+    Candidate {
+        /// Whose.
+        peer: PeerId,
+        /// The candidate.
+        candidate: Candidate,
+    },
+    /// All local candidates were found.
+    Gathered {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// `iceConnectionState` changed.
+    IceState {
+        /// Whose.
+        peer: PeerId,
+        /// To what.
+        state: IceState,
+    },
+    /// The other side's stream is there.
+    RemoteTrack {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// The network came back: reconnect at once.
+    Online,
+}
+
+/// What came of a media task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskResult {
+    /// The local description with the candidates found so far.
+    Description(String),
+    /// Done.
+    Done,
+    /// It failed.
+    Failed(MediaError),
+}
+
+/// A `DOMException` of the browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaError {
+    /// Its name, such as `NotAllowedError`.
+    pub name: String,
+    /// Its message.
+    pub message: String,
+}
+
+/// `RTCIceConnectionState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IceState {
+    /// Nothing tried yet.
+    New,
+    /// Trying.
+    Checking,
+    /// A path works.
+    Connected,
+    /// The best path works.
+    Completed,
+    /// The path may be gone.
+    Disconnected,
+    /// There is no path.
+    Failed,
+    /// Closed.
+    Closed,
+}
+
+impl IceState {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::New, "new"),
+        (Self::Checking, "checking"),
+        (Self::Connected, "connected"),
+        (Self::Completed, "completed"),
+        (Self::Disconnected, "disconnected"),
+        (Self::Failed, "failed"),
+        (Self::Closed, "closed"),
+    ];
+
+    /// The browser's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(state, _)| *state == self).map_or("new", |(_, word)| word)
+    }
+
+    /// The state of the browser's word; `New` for a word unknown here.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "it never fails")]
+    pub fn from_str(word: &str) -> Self {
+        Self::ALL.iter().find(|(_, known)| *known == word).map_or(Self::New, |(state, _)| *state)
+    }
+}
+
+/// What the client wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Open a WebSocket with the sub-protocol `sip`; close any other first.
+    Connect {
+        /// Where to.
+        url: String,
+    },
+    /// Close the WebSocket.
+    Disconnect,
+    /// Send a text frame.
+    Send(String),
+    /// Do this and answer with [`Input::Answered`].
+    Task(Task),
+    /// Give the peer candidates of the other side; hold them until it has its remote description.
+    Candidates {
+        /// To whom.
+        peer: PeerId,
+        /// The candidates.
+        candidates: Vec<Candidate>,
+        /// Whether these are all.
+        end: bool,
+    },
+    /// Enable or disable what the call sends.
+    Sending {
+        /// Which call.
+        call: CallId,
+        /// Enable.
+        on: bool,
+    },
+    /// Send tones by RTP (RFC 4733).
+    Tones {
+        /// From whom.
+        peer: PeerId,
+        /// `0-9 # * A-D`.
+        keys: String,
+    },
+    /// Close a peer connection.
+    Close {
+        /// Which one.
+        peer: PeerId,
+    },
+    /// The call is over: close its peers, stop its tracks.
+    Release {
+        /// Which call.
+        call: CallId,
+    },
+    /// Tell the app, once everything else is done.
+    Event(Event),
+}
+
+/// Something that takes a browser time; it is answered exactly once, also when it was given up meanwhile.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its name in the answer.
+    pub id: TaskId,
+    /// For which call.
+    pub call: CallId,
+    /// What to do.
+    pub kind: TaskKind,
+}
+
+/// What takes a browser time.
+#[derive(Clone, Debug)]
+pub enum TaskKind {
+    /// Make an offer; a peer not known yet is made first. Answered by `Description` once there is a candidate, all were found, or
+    /// `wait` ms passed.
+    Offer {
+        /// From whom.
+        peer: PeerId,
+        /// How to find candidates.
+        ice: Ice,
+        /// With video.
+        video: bool,
+        /// With new ICE credentials.
+        restart: bool,
+        /// See above.
+        wait: u64,
+    },
+    /// Make an answer, sending and receiving; a peer not known yet is made first. Answered like `Offer`.
+    Answer {
+        /// From whom.
+        peer: PeerId,
+        /// How to find candidates.
+        ice: Ice,
+        /// The other side's offer.
+        offer: String,
+        /// With video.
+        video: bool,
+        /// See above.
+        wait: u64,
+    },
+    /// Take the other side's answer.
+    Accept {
+        /// For whom.
+        peer: PeerId,
+        /// The answer.
+        answer: String,
+    },
+    /// Take an offer back that was refused.
+    Rollback {
+        /// For whom.
+        peer: PeerId,
+    },
+    /// Give the peer the call's own stream, silent until [`Output::Sending`]; open the microphone if the call has no stream yet.
+    Microphone {
+        /// To whom.
+        peer: PeerId,
+        /// With video.
+        video: bool,
+    },
+}
+
+/// How a peer finds candidates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ice {
+    /// STUN and TURN servers.
+    pub servers: Vec<IceServer>,
+    /// Whether only relayed candidates may be used.
+    pub relay_only: bool,
+}
+
+/// What the app is told.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// `start` worked.
+    Started(Session),
+    /// `start` failed.
+    StartFailed(Error),
+    /// Calls can be received, or cannot.
+    Active(Result<(), Error>),
+    /// Calls are no longer received, as asked.
+    Inactive,
+    /// The connection to the server changed.
+    Connection(Connection),
+    /// Somebody calls.
+    Incoming(CallInfo),
+    /// A call changed.
+    Call {
+        /// In which way.
+        change: Change,
+        /// The call as it is now.
+        info: CallInfo,
+    },
+    /// Something worth a line in a log; never a secret.
+    Log(String),
+}
+
+/// The connection to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Being opened for the first time.
+    Connecting,
+    /// Open and signed in.
+    Connected,
+    /// Lost; being opened again.
+    Reconnecting,
+    /// Closed for good.
+    Closed,
+}
+
+/// In which way a call changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It rings at the other side.
+    Progressing,
+    /// It was answered.
+    Established,
+    /// It is over.
+    Ended,
+    /// Its own stream is there.
+    LocalStream,
+    /// The other side's stream is there.
+    RemoteTrack,
+    /// The state of its media path changed.
+    ConnectionChange(IceState),
+}

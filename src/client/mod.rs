@@ -1,0 +1,572 @@
+//! The whole client as one machine: connection, account and calls, without clock, socket or browser.
+//!
+//! Order of calls, the one invariant of whoever drives it: a command or `handle`, once; then `poll` until it gives `None`, doing what it
+//! says; then `deadline` into the one timer; then the events to the app, with nothing borrowed while a listener runs.
+//!
+//! ```text
+//! app ── commands ──▶ ┌────────────────────────────┐
+//!                     │ account ── connection       │ ──▶ poll: send, connect, media tasks, events
+//! world ── handle ──▶ │ sessions (one a call)       │ ──▶ deadline
+//!                     │ core: transactions, timers  │
+//!                     └────────────────────────────┘
+//! ```
+
+mod account;
+mod connection;
+mod core;
+mod io;
+mod session;
+mod timers;
+
+pub use io::{
+    Change, Config, Connection as ConnectionState, Event, Ice, IceServer, IceState, Input, Login, MediaError, Output, PeerId, Session,
+    Task, TaskId, TaskKind, TaskResult,
+};
+
+use self::account::{Account, Phase, Verdict};
+use self::connection::Connection;
+use self::core::{ALLOW, Asked, Core, Owner, SUPPORTED};
+use self::session::Session as Call;
+use self::timers::Timer;
+use crate::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
+use crate::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
+use crate::sip::{Abilities, Message, Name, parse, reply};
+use crate::time::Instant;
+
+/// The client.
+pub struct Client {
+    core: Core,
+    connection: Connection,
+    account: Account,
+    calls: Vec<Call>,
+    next_call: u32,
+}
+
+impl Client {
+    /// A client that is not started. `seed` must be unpredictable: tags, branches and Call-IDs come from it.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut core = Core::new(config, seed);
+        let account = Account::new(&mut core);
+        Self { core, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
+    }
+
+    /// Signs in. [`Event::Started`] or [`Event::StartFailed`] tells what came of it.
+    ///
+    /// # Errors
+    /// Where it was started before, the login is malformed, or no server is named.
+    pub fn start(&mut self, now: Instant, login: Login) -> Result<(), Error> {
+        match self.account.phase {
+            Phase::Starting | Phase::Ready => return Err(Error::new(codes::UNEXPECTED_CALL, "Sinch client already started")),
+            Phase::Idle | Phase::Over => {}
+        }
+        if self.core.config.servers.is_empty() {
+            return Err(Error::new(codes::MISSING_PARAMETER, "No server is named"));
+        }
+        self.account.start(&mut self.core, login)?;
+        self.core.event(Event::Connection(ConnectionState::Connecting));
+        self.connection.open(&mut self.core, now);
+        Ok(())
+    }
+
+    /// Ends all calls, takes the registration away and closes the connection.
+    pub fn terminate(&mut self, now: Instant) {
+        for call in &mut self.calls {
+            call.hang_up(&mut self.core, now);
+        }
+        if matches!(self.account.phase, Phase::Idle | Phase::Over) {
+            return;
+        }
+        self.account.phase = Phase::Over;
+        if self.connection.is_open() && self.core.signed_in {
+            self.account.register(&mut self.core, now);
+        }
+        self.settle(now);
+        self.core.signed_in = false;
+        self.account.disconnected(&mut self.core);
+        self.connection.close(&mut self.core);
+        self.core.outputs.push_back(Output::Disconnect);
+        self.core.event(Event::Connection(ConnectionState::Closed));
+    }
+
+    /// Begins to receive calls. `Ok(true)`: [`Event::Active`] follows. `Ok(false)`: not started yet; `start` will do it.
+    ///
+    /// # Errors
+    /// Where `Config::active` is not set.
+    pub fn start_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
+        let open = self.connection.is_open();
+        let answer = self.account.want(&mut self.core, now, true, open);
+        self.settle(now);
+        answer
+    }
+
+    /// No longer receives calls. `Ok(true)`: [`Event::Inactive`] follows.
+    ///
+    /// # Errors
+    /// Where `Config::active` is not set.
+    pub fn stop_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
+        let open = self.connection.is_open();
+        let answer = self.account.want(&mut self.core, now, false, open);
+        self.settle(now);
+        answer
+    }
+
+    /// Calls somebody. Nothing leaves before `poll`, and no event comes before the app had time to listen.
+    ///
+    /// # Errors
+    /// `MissingParameter` (5, 6003) for a destination or headers that cannot be sent.
+    pub fn call(&mut self, now: Instant, to: Destination, headers: Vec<(String, String)>) -> Result<CallInfo, Error> {
+        to.check()?;
+        let wire = check_headers(&headers, to.domain())?;
+        let uri = to.uri(&self.core.config.domain);
+        let id = self.new_id();
+        let info = CallInfo {
+            id,
+            call_id: self.core.random.uuid(),
+            outgoing: true,
+            domain: to.domain(),
+            from_id: self.core.user.clone(),
+            to_id: to.id().to_owned(),
+            display_name: String::new(),
+            headers,
+            state: State::Initiating,
+            end_cause: EndCause::None,
+            progressing: None,
+            established: None,
+            ended: None,
+            error: None,
+            muted: false,
+            video: self.core.config.video && to.domain() == Domain::Data,
+        };
+        let call = Call::place(&mut self.core, now, info.clone(), uri, wire);
+        if matches!(self.account.phase, Phase::Idle | Phase::Over) {
+            self.core.timers.set(Timer::Refuse(id), now);
+        }
+        self.calls.push(call);
+        Ok(info)
+    }
+
+    /// Answers a call that rings here; a second answer changes nothing.
+    ///
+    /// # Errors
+    /// `InternalOther` (5, 6002) where the call is our own or over.
+    pub fn answer(&mut self, now: Instant, id: CallId) -> Result<(), Error> {
+        let (call, core) = self.living(id)?;
+        if call.info.outgoing {
+            return Err(Error::new(codes::MISUSE, "Only an incoming call can be answered"));
+        }
+        call.answer(core, now);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Ends a call in whatever state it is.
+    ///
+    /// # Errors
+    /// `InternalOther` (5, 6002) where it is over already.
+    pub fn hangup(&mut self, now: Instant, id: CallId) -> Result<(), Error> {
+        let (call, core) = self.living(id)?;
+        call.hang_up(core, now);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Sends silence instead of sound, or sound again.
+    ///
+    /// # Errors
+    /// `InternalOther` (5, 6002) where the call is over.
+    pub fn mute(&mut self, id: CallId, on: bool) -> Result<(), Error> {
+        let (call, core) = self.living(id)?;
+        call.mute(core, on);
+        Ok(())
+    }
+
+    /// Sends tones; before the call is up nothing happens.
+    ///
+    /// # Errors
+    /// `MissingParameter` (5, 6003) for anything but `0-9 # * A-D`; `InternalOther` (5, 6002) where the call is over.
+    pub fn send_dtmf(&mut self, now: Instant, id: CallId, keys: &str) -> Result<(), Error> {
+        if keys.is_empty() || !keys.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
+            return Err(Error::new(codes::MISSING_PARAMETER, "Tones are 0-9, #, * and A-D"));
+        }
+        let (call, core) = self.living(id)?;
+        call.send_tones(core, now, keys);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Takes something in that happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Opened => self.opened(now),
+            Input::Received(text) => self.received(now, &text),
+            Input::Closed { code, .. } => self.closed(now, code),
+            Input::Timeout => self.timeout(now),
+            Input::Answered { task, result } => self.answered(now, task, result),
+            Input::Candidate { peer, candidate } => self.on_peer(peer, |call, core| call.candidate(core, now, candidate)),
+            Input::Gathered { peer } => self.on_peer(peer, |call, core| call.gathered(core, now)),
+            Input::IceState { peer, state } => self.on_peer(peer, |call, core| call.ice_changed(core, now, state)),
+            Input::RemoteTrack { peer } => self.on_peer(peer, |call, core| {
+                if !call.is_over() {
+                    core.changed(Change::RemoteTrack, &call.info);
+                }
+            }),
+            Input::Online => self.online(now),
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.core.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match (self.core.timers.next(), self.core.transactions.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// A call as it is now; `None` once it is over and its end was told.
+    #[must_use]
+    pub fn call_info(&self, id: CallId) -> Option<&CallInfo> {
+        self.calls.iter().find(|call| call.info.id == id).map(|call| &call.info)
+    }
+
+    /// How it was set up.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// What a later client can sign in with.
+    #[must_use]
+    pub fn session(&self) -> Option<Session> {
+        self.account.session(&self.core)
+    }
+
+    /// Whether a call goes on.
+    #[must_use]
+    pub fn has_calls(&self) -> bool {
+        self.calls.iter().any(|call| !call.is_over())
+    }
+
+    /// Whether nothing at all is left of any call: for tests of leaks.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.calls.is_empty() && self.core.tasks.is_empty() && self.core.pending.iter().all(|pending| !matches!(pending.owner, Owner::Call(..)))
+    }
+
+    const fn new_id(&mut self) -> CallId {
+        self.next_call += 1;
+        CallId(self.next_call)
+    }
+
+    fn living(&mut self, id: CallId) -> Result<(&mut Call, &mut Core), Error> {
+        let call = self.calls.iter_mut().find(|call| call.info.id == id && !call.is_over());
+        call.map(|call| (call, &mut self.core)).ok_or_else(|| Error::new(codes::MISUSE, "The call has ended"))
+    }
+
+    fn on_peer(&mut self, peer: PeerId, act: impl FnOnce(&mut Call, &mut Core)) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.owns(peer)) {
+            act(call, &mut self.core);
+        }
+    }
+
+    fn on_call(&mut self, id: CallId, act: impl FnOnce(&mut Call, &mut Core)) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.info.id == id) {
+            act(call, &mut self.core);
+        }
+    }
+
+    fn answered(&mut self, now: Instant, task: TaskId, result: TaskResult) {
+        let Some(position) = self.core.tasks.iter().position(|(id, ..)| *id == task) else { return };
+        let (_, id, awaited) = self.core.tasks.remove(position);
+        self.on_call(id, |call, core| call.answered(core, now, awaited, result));
+    }
+
+    // The connection.
+
+    fn opened(&mut self, now: Instant) {
+        self.connection.opened(&mut self.core, now);
+        self.account.register(&mut self.core, now);
+    }
+
+    fn closed(&mut self, now: Instant, code: u16) {
+        if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
+            return;
+        }
+        self.lost(now, &["The server cannot be reached (", &code.to_string(), ")"].concat());
+    }
+
+    fn lost(&mut self, now: Instant, why: &str) {
+        if self.core.signed_in {
+            self.core.event(Event::Connection(ConnectionState::Reconnecting));
+        }
+        self.core.signed_in = false;
+        self.account.disconnected(&mut self.core);
+        // What only this connection could have answered is asked anew on the next one.
+        self.forget(|owner| matches!(owner, Owner::Account | Owner::Connection));
+        self.connection.lost(&mut self.core, now);
+        if self.connection.is_hopeless(&self.core) {
+            let verdict = self.account.unreachable(&mut self.core, why);
+            self.judge(now, verdict);
+        }
+    }
+
+    fn online(&mut self, now: Instant) {
+        if self.core.timers.runs(Timer::Reconnect) {
+            self.connection.open(&mut self.core, now);
+        } else if self.connection.is_open() {
+            self.connection.ask(&mut self.core, now);
+        }
+    }
+
+    fn judge(&mut self, now: Instant, verdict: Verdict) {
+        match verdict {
+            Verdict::In if self.core.signed_in => {}
+            Verdict::In => {
+                self.core.signed_in = true;
+                self.core.event(Event::Connection(ConnectionState::Connected));
+                // What was under way when the connection was lost is said again: copies do no harm.
+                self.core.transactions.resend(());
+                for call in &mut self.calls {
+                    call.reconnected(&mut self.core, now);
+                }
+            }
+            Verdict::Wait => {}
+            Verdict::Out => {
+                self.connection.close(&mut self.core);
+                self.core.outputs.push_back(Output::Disconnect);
+                self.core.event(Event::Connection(ConnectionState::Closed));
+                for id in self.calls.iter().map(|call| call.info.id).collect::<Vec<_>>() {
+                    self.core.timers.set(Timer::Refuse(id), now);
+                }
+            }
+            Verdict::Busy if self.connection.is_open() => {
+                self.connection.give_up(&mut self.core, now);
+                self.core.signed_in = false;
+            }
+            Verdict::Busy => {}
+        }
+    }
+
+    // Messages.
+
+    fn received(&mut self, now: Instant, text: &str) {
+        self.connection.heard(&mut self.core, now);
+        if text.trim_matches(['\r', '\n']).is_empty() {
+            return if text.len() == 2 { self.connection.ponged() } else { self.core.send("\r\n".to_owned()) };
+        }
+        let Ok(message) = parse(text.as_bytes()) else {
+            return self.core.log("A message from the server makes no sense");
+        };
+        if let Err(rejection) = message.check() {
+            return self.reject(now, &message, rejection.code);
+        }
+        match self.core.transactions.receive(now, (), Transport::Reliable, &message) {
+            Received::Request(key) => self.request(now, &key, &message),
+            Received::Ack => {
+                if let Some(call) = self.calls.iter_mut().find(|call| call.leg_of(&message).is_some()) {
+                    call.acknowledged(&mut self.core, now, &message);
+                }
+            }
+            Received::Response(key) => self.response(now, &key, &message),
+            Received::Absorbed | Received::Stray => {}
+        }
+    }
+
+    /// Answers a request that breaks the rules, where it has what an answer needs.
+    fn reject(&mut self, now: Instant, message: &Message<'_>, code: u16) {
+        self.core.log("A message from the server breaks the rules");
+        if !message.is_request() || message.method() == Some("ACK") {
+            return;
+        }
+        if let Received::Request(key) = self.core.transactions.receive(now, (), Transport::Reliable, message) {
+            self.core.refuse(now, &key, message, code);
+        }
+    }
+
+    fn request(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>) {
+        if request.method() == Some("CANCEL") {
+            return self.cancelled(now, key, request);
+        }
+        let known = self.calls.iter_mut().find_map(|call| call.leg_of(request).map(|position| (call, position)));
+        if let Some((call, position)) = known {
+            return call.request(&mut self.core, now, position, key, request);
+        }
+        let inside = request.to().is_ok_and(|to| to.tag().is_some());
+        match request.method() {
+            _ if inside => self.core.refuse(now, key, request, 481),
+            Some("INVITE") => self.invited(now, key, request),
+            Some("OPTIONS") => {
+                let answer = reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED);
+                self.core.respond(now, key, answer.field("Accept", "application/sdp").end());
+            }
+            Some("BYE" | "PRACK" | "UPDATE" | "INFO") => self.core.refuse(now, key, request, 481),
+            _ => self.core.refuse(now, key, request, 405),
+        }
+    }
+
+    fn cancelled(&mut self, now: Instant, key: &ServerKey, cancel: &Message<'_>) {
+        let invite = key.invite();
+        let Some(call) = self.calls.iter_mut().find(|call| call.rings_for(&invite)) else {
+            return self.core.refuse(now, key, cancel, 481);
+        };
+        self.core.respond(now, key, reply(cancel, 200, None).end());
+        call.cancelled(&mut self.core, now, cancel);
+    }
+
+    /// Somebody calls: busy, refused, or it rings.
+    fn invited(&mut self, now: Instant, key: &ServerKey, invite: &Message<'_>) {
+        let can = Abilities {
+            methods: &["INVITE"],
+            extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice", "path"],
+            bodies: &["application/sdp"],
+        };
+        if let Err(rejection) = invite.check_uas(&can) {
+            let tag = self.core.random.token();
+            let mut answer = reply(invite, rejection.code, Some(&tag)).field("Allow", ALLOW).field("Accept", "application/sdp");
+            for extension in invite.unsupported(can.extensions) {
+                answer = answer.field("Unsupported", extension);
+            }
+            return self.core.respond(now, key, answer.end());
+        }
+        let sdp = ::core::str::from_utf8(invite.body).unwrap_or("-");
+        if !sdp.is_empty() && crate::sdp::check(sdp).is_err() {
+            return self.core.refuse(now, key, invite, 488);
+        }
+        let expires = invite.get(Name::SessionExpires).and_then(|value| value.split(';').next()?.trim().parse::<u32>().ok());
+        if expires.is_some_and(|expires| expires < session::MIN_SE) {
+            let tag = self.core.random.token();
+            return self.core.respond(now, key, reply(invite, 422, Some(&tag)).number("Min-SE", session::MIN_SE).end());
+        }
+        if !self.account.is_receiving() {
+            return self.core.refuse(now, key, invite, 480);
+        }
+        if !self.core.config.multi_call && self.has_calls() {
+            return self.core.refuse(now, key, invite, 486);
+        }
+        let id = self.new_id();
+        match Call::ring(&mut self.core, now, id, key.clone(), invite) {
+            Some(call) => self.calls.push(call),
+            None => self.core.refuse(now, key, invite, 400),
+        }
+    }
+
+    fn response(&mut self, now: Instant, key: &ClientKey, answer: &Message<'_>) {
+        let code = answer.code().unwrap_or(0);
+        let challenged = matches!(code, 401 | 407);
+        match self.core.owner(key, code >= 200 && !challenged) {
+            Some(Owner::Account) => self.registered(now, key, answer),
+            Some(Owner::Call(id, Asked::Invite)) => self.on_call(id, |call, core| call.invite_answered(core, now, key, answer)),
+            Some(Owner::Call(id, asked)) if code >= 200 => {
+                self.on_call(id, |call, core| call.request_answered(core, now, asked, key, Some(answer)));
+                if challenged && !self.calls.iter().any(|call| call.info.id == id) {
+                    // A BYE or CANCEL of a call that is gone already.
+                    self.core.retry(now, key, answer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn registered(&mut self, now: Instant, key: &ClientKey, answer: &Message<'_>) {
+        if answer.code().is_some_and(|code| code < 200) {
+            return;
+        }
+        if matches!(answer.code(), Some(401 | 407)) {
+            if let Some((_, number)) = self.core.retry(now, key, answer) {
+                return self.account.sent(number);
+            }
+            self.core.owner(key, true);
+        }
+        if self.account.phase == Phase::Over {
+            return;
+        }
+        let verdict = self.account.answered(&mut self.core, now, answer);
+        self.judge(now, verdict);
+    }
+
+    // Time.
+
+    fn timeout(&mut self, now: Instant) {
+        self.core.transactions.handle_timeout(now);
+        while let Some(timer) = self.core.timers.due(now) {
+            match timer {
+                Timer::Connect => {
+                    self.core.outputs.push_back(Output::Disconnect);
+                    self.lost(now, "The server did not answer in time");
+                }
+                Timer::Reconnect => self.connection.open(&mut self.core, now),
+                Timer::KeepAlive => self.connection.ask(&mut self.core, now),
+                Timer::Silence => {
+                    self.core.outputs.push_back(Output::Disconnect);
+                    self.lost(now, "The server fell silent");
+                }
+                Timer::Refresh => self.account.register(&mut self.core, now),
+                timer => {
+                    if let Some(id) = timer.call() {
+                        self.on_call(id, |call, core| call_timeout(call, core, now, timer));
+                    }
+                }
+            }
+        }
+    }
+
+    /// After everything: what the transactions say, and what is over.
+    fn settle(&mut self, now: Instant) {
+        for key in self.core.drain_transactions() {
+            match self.core.owner(&key, true) {
+                Some(Owner::Account) => {
+                    let verdict = self.account.unreachable(&mut self.core, "The server did not answer");
+                    self.judge(now, verdict);
+                }
+                Some(Owner::Call(id, Asked::Invite)) => self.on_call(id, |call, core| call.invite_timed_out(core, now)),
+                Some(Owner::Call(id, asked)) => self.on_call(id, |call, core| call.request_answered(core, now, asked, &key, None)),
+                Some(Owner::Connection) | None => {}
+            }
+        }
+        let over: Vec<CallId> = self.calls.iter().filter(|call| call.done).map(|call| call.info.id).collect();
+        if !over.is_empty() {
+            self.calls.retain(|call| !call.done);
+            for id in &over {
+                self.core.timers.stop_call(*id);
+            }
+            self.forget(|owner| matches!(owner, Owner::Call(id, asked) if over.contains(&id) && asked != Asked::Goodbye));
+            self.core.tasks.retain(|(_, id, _)| !over.contains(id));
+        }
+        self.core.drain_transactions();
+    }
+
+    /// Gives up waiting for the answers of some requests.
+    fn forget(&mut self, which: impl Fn(Owner) -> bool) {
+        let Core { pending, transactions, .. } = &mut self.core;
+        pending.retain(|request| {
+            let forget = which(request.owner);
+            if forget {
+                transactions.abandon(&request.key);
+            }
+            !forget
+        });
+    }
+}
+
+fn call_timeout(call: &mut Call, core: &mut Core, now: Instant, timer: Timer) {
+    match timer {
+        Timer::Refuse(_) => call.refuse(core, now),
+        Timer::Progress(_) => call.no_progress(core, now),
+        Timer::Answer(_) => call.no_answer(core, now),
+        Timer::Repeat(_) => call.repeat(core, now),
+        Timer::SessionRefresh(_) => call.refresh_session(core, now),
+        Timer::SessionEnd(_) => call.session_over(core, now),
+        Timer::Path(_) => call.mend_path(core, now),
+        Timer::Glare(_) => call.offer_again(core),
+        Timer::PathLost(_) => call.path_lost(core, now),
+        Timer::Forget(_) => call.done = true,
+        Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::Silence | Timer::Refresh => {}
+    }
+}

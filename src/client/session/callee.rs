@@ -1,0 +1,231 @@
+//! The callee's side: ringing, early media path, answer, refusal.
+
+use super::{Leg, Microphone, Phase, Session};
+use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
+use crate::client::core::{ALLOW, Awaited, Core, SUPPORTED};
+use crate::client::io::{Event, TaskKind};
+use crate::client::timers::Timer;
+use crate::signalling::dialog::Dialog;
+use crate::signalling::transaction::ServerKey;
+use crate::sip::{Message, Name, NameAddr, Writer, parse, quote, reply};
+use crate::time::Instant;
+
+/// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
+const GRACE: u64 = 5_000;
+
+impl Session {
+    /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
+    pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
+        let info = incoming(core, id, invite)?;
+        let phase = Phase::Ringing { key, invite: invite.text().to_owned(), answering: false, described: false };
+        let mut session = Self::new(core, info, phase);
+        let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
+        leg.learn(invite);
+        session.legs.push(leg);
+        core.event(Event::Incoming(session.info.clone()));
+        session.respond(core, now, 180, |answer| answer, None);
+        session.progress(core, now);
+        core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
+        if session.may_connect_early(core, invite) {
+            session.describe(core);
+        }
+        Some(session)
+    }
+
+    /// The app answers.
+    pub fn answer(&mut self, core: &mut Core, now: Instant) {
+        let Phase::Ringing { answering: answering @ false, .. } = &mut self.phase else { return };
+        *answering = true;
+        if self.media.local.is_some() {
+            self.open_microphone(core);
+            self.accept(core, now);
+        } else if !self.is_describing(core) {
+            self.describe(core);
+        }
+    }
+
+    fn is_describing(&self, core: &Core) -> bool {
+        core.tasks.iter().any(|(_, call, awaited)| {
+            *call == self.info.id && matches!(awaited, Awaited::FirstAnswer | Awaited::FirstOffer)
+        })
+    }
+
+    /// RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
+    fn may_connect_early(&self, core: &Core, invite: &Message<'_>) -> bool {
+        core.config.connect_while_ringing
+            && invite.content_is("application/sdp")
+            && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"))
+    }
+
+    /// Has our description made: an answer, or an offer where the INVITE had none.
+    fn describe(&mut self, core: &mut Core) {
+        let Phase::Ringing { invite, .. } = &self.phase else { return };
+        let Ok(invite) = parse(invite.as_bytes()) else { return };
+        let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
+        if invite.content_is("application/sdp") {
+            let offer = String::from_utf8_lossy(invite.body).into_owned();
+            self.media.remote = Some(offer.clone());
+            self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
+            self.media.joined = true;
+            core.task(self.info.id, Awaited::FirstAnswer, TaskKind::Answer { peer, ice, offer, video, wait });
+        } else {
+            core.task(self.info.id, Awaited::FirstOffer, TaskKind::Offer { peer, ice, video, restart: false, wait });
+        }
+    }
+
+    /// Our description is made.
+    pub(super) fn answer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
+        self.media.describe(sdp);
+        let described = self.media.described;
+        for leg in &mut self.legs {
+            leg.described(described);
+        }
+        let Phase::Ringing { answering, invite, .. } = &self.phase else { return };
+        if *answering {
+            self.open_microphone(core);
+            return self.accept(core, now);
+        }
+        let Ok(early) = parse(invite.as_bytes()).map(|invite| self.may_connect_early(core, &invite)) else { return };
+        if early {
+            self.answer_early(core, now);
+        }
+    }
+
+    /// A reliable 183 with our answer (RFC 3262, 3).
+    fn answer_early(&mut self, core: &mut Core, now: Instant) {
+        let number = 1 + u32::try_from(core.random.below(1 << 30)).unwrap_or(0);
+        let sdp = self.media.local.clone();
+        let text = self.respond(core, now, 183, |answer| answer.field("Require", "100rel").number("RSeq", number), sdp);
+        self.wait_for_acknowledgement(core, now, text, Some(number));
+    }
+
+    /// PRACK: the caller has our early answer.
+    pub(super) fn provisional_acknowledged(&mut self, core: &mut Core, now: Instant, key: &ServerKey, prack: &Message<'_>) {
+        let number = prack.get(Name::RAck).and_then(|value| value.split_ascii_whitespace().next()?.parse::<u32>().ok());
+        let waiting = self.unacknowledged.as_ref().and_then(|waiting| waiting.number);
+        if number.is_none() || number != waiting {
+            return core.refuse(now, key, prack, 481);
+        }
+        core.respond(now, key, reply(prack, 200, None).end());
+        self.unacknowledged = None;
+        core.timers.stop(Timer::Repeat(self.info.id));
+        if let Phase::Ringing { described, .. } = &mut self.phase {
+            *described = true;
+        }
+        if let Some(leg) = self.legs.first_mut() {
+            leg.open = true;
+        }
+        self.trickle(core, now);
+        self.accept(core, now);
+    }
+
+    /// Sends the 200 once the app has answered, the microphone is open, and no provisional answer waits for its PRACK.
+    pub(super) fn accept(&mut self, core: &mut Core, now: Instant) {
+        let Phase::Ringing { answering: true, described, invite, .. } = &self.phase else { return };
+        if self.is_over() || self.media.microphone != Microphone::Open || self.unacknowledged.is_some() {
+            return;
+        }
+        let Some(local) = self.media.local.clone() else { return };
+        let sdp = if *described { None } else { Some(local) };
+        let offerless = self.media.remote.is_none();
+        let refresh = parse(invite.as_bytes()).ok().and_then(|invite| Self::asked_refresh(&invite));
+        let text = self.respond(core, now, 200, |answer| refresh.map_or_else(|| answer.clone(), |refresh| refresh.write(answer.clone())), sdp);
+        self.phase = Phase::Up;
+        if let Some(leg) = self.legs.first_mut() {
+            leg.dialog.confirmed = true;
+        }
+        self.wait_for_acknowledgement(core, now, text, None);
+        self.keep_alive(core, now, refresh);
+        core.timers.stop(Timer::Answer(self.info.id));
+        if !offerless {
+            self.establish(core, now);
+        }
+    }
+
+    /// Answers the INVITE.
+    fn respond(
+        &self,
+        core: &mut Core,
+        now: Instant,
+        code: u16,
+        more: impl Fn(Writer) -> Writer,
+        sdp: Option<String>,
+    ) -> String {
+        let Phase::Ringing { key, invite, .. } = &self.phase else { return String::new() };
+        let Ok(request) = parse(invite.as_bytes()) else { return String::new() };
+        let answer = reply(&request, code, Some(&self.local_tag))
+            .field("Contact", &core.contact())
+            .field("Allow", ALLOW)
+            .field("Supported", SUPPORTED)
+            .field("Recv-Info", "trickle-ice")
+            .field("User-Agent", &core.config.user_agent);
+        let answer = more(answer);
+        let text = match sdp {
+            Some(sdp) => answer.body("application/sdp", &sdp),
+            None => answer.end(),
+        };
+        core.respond(now, key, text.clone());
+        text
+    }
+
+    /// Refuses the INVITE; the call is over already.
+    pub(super) fn decline(&mut self, core: &mut Core, now: Instant, key: &ServerKey, invite: &str, code: u16) {
+        if let Ok(request) = parse(invite.as_bytes()) {
+            let mut answer = reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent);
+            if let Some(error) = &self.info.error {
+                answer = answer.field("Reason", &["SIP;cause=", &code.to_string(), ";text=", &quote(&error.message)].concat());
+            }
+            core.respond(now, key, answer.end());
+        }
+        self.unacknowledged = None;
+        self.done = true;
+    }
+
+    /// The caller gave up, or another device of ours answered (RFC 3326).
+    pub fn cancelled(&mut self, core: &mut Core, now: Instant, cancel: &Message<'_>) {
+        let elsewhere = cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && reason.contains("cause=200"));
+        let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
+        self.finish(core, now, cause, None, 487);
+    }
+}
+
+/// What the app sees of an INVITE.
+fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
+    let from = invite.from().ok()?;
+    let (domain, from_id) = party(&from, &core.config.domain);
+    let headers = invite.fields().iter().filter_map(|field| {
+        let name = header_name(field.raw_name)?;
+        Some((name.to_owned(), field.value.to_owned()))
+    });
+    let video = core.config.video && String::from_utf8_lossy(invite.body).contains("m=video");
+    Some(CallInfo {
+        id,
+        call_id: invite.call_id().ok()?.to_owned(),
+        outgoing: false,
+        domain,
+        from_id,
+        to_id: core.user.clone(),
+        display_name: from.display.into_owned(),
+        headers: headers.collect(),
+        state: State::Initiating,
+        end_cause: EndCause::None,
+        progressing: None,
+        established: None,
+        ended: None,
+        error: None::<Error>,
+        muted: false,
+        video,
+    })
+}
+
+/// Who calls: a number, a user of the same server, or a SIP address.
+fn party(from: &NameAddr<'_>, domain: &str) -> (Domain, String) {
+    let user = from.uri.user_text();
+    if from.uri.params.get("user") == Some("phone") || user.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())) {
+        return (Domain::Pstn, user.into_owned());
+    }
+    if from.uri.host.eq_ignore_ascii_case(domain) {
+        return (Domain::Data, user.into_owned());
+    }
+    (Domain::Sip, [&user, "@", from.uri.host].concat())
+}

@@ -1,0 +1,293 @@
+//! The caller's side: offer, INVITE, what comes back, CANCEL.
+
+use super::{Leg, Phase, Session};
+use crate::call::{CallInfo, Domain, EndCause, Error, State, codes};
+use crate::client::account::refusal;
+use crate::client::core::{ALLOW, About, Asked, Awaited, Core, Owner, SUPPORTED};
+use crate::client::io::TaskKind;
+use crate::client::timers::Timer;
+use crate::sdp;
+use crate::signalling::TIMEOUT;
+use crate::signalling::dialog::Dialog;
+use crate::signalling::transaction::ClientKey;
+use crate::sip::{Message, Name, Writer};
+use crate::time::Instant;
+
+/// The shortest interval between refreshes that we take, s (RFC 4028, 5).
+pub const MIN_SE: u32 = 90;
+
+impl Session {
+    /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other.
+    pub fn place(core: &mut Core, now: Instant, info: CallInfo, uri: String, headers: Vec<(String, String)>) -> Self {
+        let mut session = Self::new(core, info, Phase::Placing);
+        session.uri = uri;
+        session.headers = headers;
+        core.timers.set(Timer::Progress(session.info.id), now + core.config.progress_timeout);
+        core.timers.set(Timer::Answer(session.info.id), now + core.config.answer_timeout);
+        let kind = TaskKind::Offer {
+            peer: session.media.peer,
+            ice: core.ice(),
+            video: session.info.video,
+            restart: false,
+            wait: core.config.candidate_wait,
+        };
+        core.task(session.info.id, Awaited::FirstOffer, kind);
+        session.open_microphone(core);
+        session
+    }
+
+    pub(super) fn offer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
+        self.media.describe(sdp);
+        self.ready(core, now);
+    }
+
+    /// We are signed in, or the offer is there: with both, the INVITE leaves.
+    pub fn ready(&mut self, core: &mut Core, now: Instant) {
+        if self.phase == Phase::Placing && core.signed_in && self.media.local.is_some() && !self.is_over() {
+            self.invite(core, now, 1, core.config.session_expires);
+        }
+    }
+
+    fn invite(&mut self, core: &mut Core, now: Instant, number: u32, expires: u32) {
+        let mut invite = Writer::request("INVITE", &self.uri)
+            .field("From", &["<", &core.aor(), ">;tag=", &self.local_tag].concat())
+            .field("To", &["<", &self.uri, ">"].concat())
+            .field("Call-ID", &self.info.call_id)
+            .field("CSeq", &[&number.to_string(), " INVITE"].concat())
+            .field("Contact", &core.contact())
+            .field("Allow", ALLOW)
+            .field("Supported", SUPPORTED)
+            .field("Recv-Info", "trickle-ice");
+        if expires > 0 {
+            invite = invite.number("Session-Expires", expires.max(MIN_SE)).number("Min-SE", MIN_SE.max(expires.min(MIN_SE)));
+        }
+        for (name, value) in &self.headers {
+            invite = invite.field(name, value);
+        }
+        let sdp = self.media.local.clone().unwrap_or_default();
+        let about = About { owner: Owner::Call(self.info.id, Asked::Invite), method: "INVITE", uri: &self.uri };
+        let key = core.request(now, invite, about, Some(("application/sdp", &sdp)));
+        self.phase = Phase::Inviting { key, number, heard: false, canceled: false };
+    }
+
+    /// Takes an answer to the INVITE in.
+    pub fn invite_answered(&mut self, core: &mut Core, now: Instant, key: &ClientKey, answer: &Message<'_>) {
+        match answer.code().unwrap_or(0) {
+            200..=299 => return self.picked_up(core, now, answer),
+            code => {
+                let Phase::Inviting { key: current, heard, .. } = &mut self.phase else { return };
+                if current != key {
+                    return;
+                }
+                *heard = true;
+                if code < 200 {
+                    return self.provisional(core, now, answer);
+                }
+            }
+        }
+        if self.is_over() {
+            self.done = true;
+            return;
+        }
+        match answer.code() {
+            Some(401 | 407) => self.challenged(core, now, key, answer),
+            Some(422) if answer.number(Name::MinSe).is_some() => self.too_brief(core, now, answer),
+            _ => self.refused(core, now, answer),
+        }
+    }
+
+    /// Nobody answered the INVITE at all.
+    pub fn invite_timed_out(&mut self, core: &mut Core, now: Instant) {
+        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The server did not answer");
+        self.end(core, now, EndCause::Timeout, Some(error));
+        self.done = true;
+    }
+
+    fn challenged(&mut self, core: &mut Core, now: Instant, key: &ClientKey, answer: &Message<'_>) {
+        match core.retry(now, key, answer) {
+            Some((key, number)) => self.phase = Phase::Inviting { key, number, heard: false, canceled: false },
+            None => self.refused(core, now, answer),
+        }
+    }
+
+    /// The server wants longer intervals between refreshes (RFC 4028, 7.3).
+    fn too_brief(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        let Phase::Inviting { number, .. } = self.phase else { return };
+        let least = answer.number(Name::MinSe).unwrap_or(MIN_SE);
+        if number > 3 {
+            return self.refused(core, now, answer);
+        }
+        self.invite(core, now, number + 1, least);
+    }
+
+    fn provisional(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        if self.is_over() {
+            return self.cancel(core, now);
+        }
+        if answer.code() == Some(100) {
+            return;
+        }
+        self.progress(core, now);
+        let Some(position) = self.early_leg(answer) else { return };
+        self.acknowledge_provisional(core, now, position, answer);
+        let tag = answer.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
+        if self.media.taken_from.is_none() && answer.content_is("application/sdp") {
+            self.take_answer(core, &tag, answer);
+        }
+        self.trickle(core, now);
+    }
+
+    /// The dialog that a provisional answer speaks of, made where it is the first of it.
+    fn early_leg(&mut self, answer: &Message<'_>) -> Option<usize> {
+        let tag = answer.to().ok()?.tag()?.to_owned();
+        let known = self.legs.iter().position(|leg| leg.dialog.remote_tag == tag);
+        let position = known.unwrap_or(self.legs.len());
+        if known.is_none() {
+            // More early dialogs than any user has devices: somebody plays tricks.
+            if self.legs.len() >= 32 {
+                return None;
+            }
+            self.legs.push(Leg::new(Dialog::of_caller(answer)?, self.media.described, true));
+        }
+        self.legs.get_mut(position)?.learn(answer);
+        Some(position)
+    }
+
+    /// PRACK (RFC 3262, 4): each reliable provisional answer once, in order.
+    fn acknowledge_provisional(&mut self, core: &mut Core, now: Instant, position: usize, answer: &Message<'_>) {
+        let Phase::Inviting { number, .. } = self.phase else { return };
+        let sequence = answer.number(Name::RSeq).filter(|_| answer.has_token(Name::Require, "100rel"));
+        let Some((leg, sequence)) = self.legs.get_mut(position).zip(sequence) else { return };
+        if leg.acknowledged != 0 && sequence != leg.acknowledged + 1 {
+            return;
+        }
+        leg.acknowledged = sequence;
+        let acknowledged = [&sequence.to_string(), " ", &number.to_string(), " INVITE"].concat();
+        self.ask(core, now, position, ("PRACK", Asked::Prack), None, |prack| prack.field("RAck", &acknowledged));
+    }
+
+    /// Gives the peer connection the other side's answer: the first one, and no other.
+    fn take_answer(&mut self, core: &mut Core, tag: &str, answer: &Message<'_>) -> bool {
+        let Some(text) = core::str::from_utf8(answer.body).ok().filter(|text| sdp::check(text).is_ok()) else { return false };
+        self.media.taken_from = Some(tag.to_owned());
+        self.media.remote = Some(text.to_owned());
+        let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };
+        core.task(self.info.id, Awaited::FirstAccept, kind);
+        true
+    }
+
+    /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
+    fn picked_up(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        let Some((tag, number)) = answer.to().ok().and_then(|to| to.tag()).zip(answer.cseq().ok().map(|cseq| cseq.number)) else {
+            return;
+        };
+        let ours = self.legs.first().is_some_and(|leg| leg.dialog.confirmed && leg.dialog.remote_tag == tag);
+        if self.phase == Phase::Up && ours {
+            if let Some(ack) = &self.ack {
+                core.send(ack.clone());
+            }
+            return;
+        }
+        let known = self.legs.iter().position(|leg| leg.dialog.remote_tag == tag && !leg.dialog.confirmed);
+        let leg = match known {
+            Some(position) => Some(self.legs.remove(position)),
+            None => Dialog::of_caller(answer).map(|dialog| Leg::new(dialog, self.media.described, true)),
+        };
+        let Some(mut leg) = leg else { return };
+        leg.dialog.refresh(answer);
+        leg.learn(answer);
+        let ack = core.acknowledge(leg.dialog.acknowledge(number));
+        if self.phase == Phase::Up || self.is_over() {
+            return self.turn_away(core, now, leg);
+        }
+        self.ack = Some(ack);
+        self.legs = vec![leg];
+        self.phase = Phase::Up;
+        core.timers.stop(Timer::Progress(self.info.id));
+        core.timers.stop(Timer::Answer(self.info.id));
+        self.learn_refresh(core, now, answer, true);
+        self.connect(core, now, tag, answer);
+    }
+
+    /// Hangs up on a fork that answered too late.
+    fn turn_away(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+        self.legs.push(leg);
+        self.ask(core, now, self.legs.len() - 1, ("BYE", Asked::Goodbye), None, |bye| bye);
+        self.legs.pop();
+        self.done |= self.is_over();
+    }
+
+    /// Joins the media of the party that answered.
+    fn connect(&mut self, core: &mut Core, now: Instant, tag: &str, answer: &Message<'_>) {
+        match self.media.taken_from.clone() {
+            Some(taken) if taken == tag => {
+                if self.media.joined {
+                    self.establish(core, now);
+                }
+            }
+            // Our offer was used up by another fork's early answer: a new peer connection and a new offer.
+            Some(_) => self.renew(core, now),
+            None if answer.content_is("application/sdp") && self.take_answer(core, tag, answer) => {}
+            None => {
+                let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");
+                self.finish(core, now, EndCause::Failure, Some(error), 488);
+            }
+        }
+        self.trickle(core, now);
+    }
+
+    /// The other side's description is in place.
+    pub(super) fn joined(&mut self, core: &mut Core, now: Instant) {
+        self.media.joined = true;
+        if self.phase == Phase::Up {
+            self.establish(core, now);
+        }
+    }
+
+    fn refused(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        let code = answer.code().unwrap_or(500);
+        let rang = self.info.state == State::Progressing;
+        let (cause, error) = match code {
+            // The original shows a refusal as a ring and its end, also where the callee never rang.
+            486 | 600 | 603 => (EndCause::Denied, (self.info.domain != Domain::Data).then(|| refusal(answer))),
+            487 => (EndCause::Canceled, None),
+            408 | 480 if rang => (EndCause::NoAnswer, None),
+            408 | 480 => (EndCause::Timeout, None),
+            _ => (EndCause::Failure, Some(refusal(answer))),
+        };
+        if cause == EndCause::Denied {
+            self.progress(core, now);
+        }
+        self.end(core, now, cause, error);
+        self.done = true;
+    }
+
+    /// Cancels the INVITE: at once, or once something was heard of it (RFC 3261, 9.1).
+    pub(super) fn cancel(&mut self, core: &mut Core, now: Instant) {
+        let Phase::Inviting { key, heard: true, canceled: canceled @ false, .. } = &mut self.phase else { return };
+        *canceled = true;
+        let key = key.clone();
+        core.cancel(now, &key, self.info.id);
+        core.timers.set(Timer::Forget(self.info.id), now + TIMEOUT);
+    }
+
+    /// The client is not started, or could not be.
+    pub fn refuse(&mut self, core: &mut Core, now: Instant) {
+        let error = Error::new(codes::UNEXPECTED_CALL, "The client is not started");
+        self.finish(core, now, EndCause::Failure, Some(error), 480);
+    }
+
+    /// The callee gave no sign of life in time.
+    pub fn no_progress(&mut self, core: &mut Core, now: Instant) {
+        if self.info.state == State::Initiating {
+            self.finish(core, now, EndCause::Timeout, None, 408);
+        }
+    }
+
+    /// It rang long enough.
+    pub fn no_answer(&mut self, core: &mut Core, now: Instant) {
+        if self.info.state < State::Established {
+            self.finish(core, now, EndCause::NoAnswer, None, 480);
+        }
+    }
+}

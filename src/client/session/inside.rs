@@ -1,0 +1,388 @@
+//! What happens within a call: requests of the other side, offers both ways (RFC 3264), refreshes (RFC 4028), tones.
+
+use super::caller::MIN_SE;
+use super::{Exchange, Phase, Refresh, Session};
+use crate::call::{EndCause, Error, State, codes};
+use crate::client::core::{ALLOW, Asked, Awaited, Core, SUPPORTED};
+use crate::client::io::{Output, TaskKind};
+use crate::client::timers::Timer;
+use crate::sdp;
+use crate::signalling::transaction::{ClientKey, ServerKey};
+use crate::sip::{Message, Name, Writer, parse, reply};
+use crate::time::Instant;
+
+impl Session {
+    /// Takes a request of the other side in that belongs to the dialog at `position`.
+    pub fn request(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
+            return core.refuse(now, key, request, 500);
+        }
+        match request.method().unwrap_or_default() {
+            "BYE" => self.bye(core, now, key, request),
+            "PRACK" => self.provisional_acknowledged(core, now, key, request),
+            "INFO" => self.info_request(core, now, key, request),
+            "INVITE" | "UPDATE" => self.reoffered(core, now, position, key, request),
+            "OPTIONS" => core.respond(now, key, reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end()),
+            _ => core.refuse(now, key, request, 405),
+        }
+    }
+
+    fn bye(&mut self, core: &mut Core, now: Instant, key: &ServerKey, bye: &Message<'_>) {
+        core.respond(now, key, reply(bye, 200, None).end());
+        self.unacknowledged = None;
+        let cause = if self.info.state == State::Established { EndCause::HungUp } else { EndCause::Canceled };
+        if let Phase::Ringing { key, invite, .. } = self.phase.clone() {
+            // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
+            self.end(core, now, cause, None);
+            return self.decline(core, now, &key, &invite, 487);
+        }
+        self.end(core, now, cause, None);
+        self.done = self.phase == Phase::Up;
+    }
+
+    fn info_request(&mut self, core: &mut Core, now: Instant, key: &ServerKey, info: &Message<'_>) {
+        let known = info.get_other("Info-Package").is_none_or(|package| package.eq_ignore_ascii_case("trickle-ice"));
+        if !known {
+            return core.respond(now, key, reply(info, 469, None).field("Recv-Info", "trickle-ice").end());
+        }
+        if info.content_is("application/trickle-ice-sdpfrag") {
+            let fragment = core::str::from_utf8(info.body).ok().and_then(|text| sdp::read_fragment(text).ok());
+            let Some(fragment) = fragment else { return core.refuse(now, key, info, 400) };
+            // Candidates of an ICE session that is no more (RFC 8840, 4.4).
+            let remote = self.media.remote.as_deref().and_then(sdp::ice_credentials);
+            let current = fragment.ufrag.is_none() || remote.is_none_or(|(ufrag, _)| fragment.ufrag.as_ref() == Some(&ufrag));
+            if current && !self.is_over() {
+                let (candidates, end) = (fragment.candidates, fragment.end);
+                core.outputs.push_back(Output::Candidates { peer: self.media.peer, candidates, end });
+            }
+        }
+        core.respond(now, key, reply(info, 200, None).end());
+    }
+
+    /// ACK to a 2xx of ours.
+    pub fn acknowledged(&mut self, core: &mut Core, now: Instant, ack: &Message<'_>) {
+        if self.unacknowledged.take_if(|waiting| waiting.number.is_none()).is_none() {
+            return;
+        }
+        core.timers.stop(Timer::Repeat(self.info.id));
+        if let Some(leg) = self.legs.first_mut() {
+            leg.open = true;
+        }
+        if self.is_over() {
+            return self.say_goodbye(core, now);
+        }
+        // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
+        if let Some(answer) = core::str::from_utf8(ack.body).ok().filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
+            self.media.remote = Some(answer.to_owned());
+            let kind = TaskKind::Accept { peer: self.media.peer, answer: answer.to_owned() };
+            core.task(self.info.id, Awaited::FirstAccept, kind);
+        }
+        self.trickle(core, now);
+    }
+
+    /// INVITE or UPDATE within the call.
+    fn reoffered(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
+        let offer = request.content_is("application/sdp");
+        let invite = request.method() == Some("INVITE");
+        let free = self.exchange == Exchange::Idle && self.unacknowledged.is_none();
+        if invite && self.phase != Phase::Up || (offer || invite) && !free {
+            let theirs = matches!(self.exchange, Exchange::Answering { .. });
+            return core.refuse(now, key, request, if theirs { 500 } else { 491 });
+        }
+        if offer && core::str::from_utf8(request.body).ok().is_none_or(|text| sdp::check(text).is_err()) {
+            return core.refuse(now, key, request, 488);
+        }
+        if let Some(leg) = self.legs.get_mut(position) {
+            leg.dialog.refresh(request);
+        }
+        self.keep_alive(core, now, Self::asked_refresh(request));
+        if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, None) }
+    }
+
+    /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection.
+    fn answer_offer(&mut self, core: &mut Core, key: &ServerKey, request: &Message<'_>) {
+        let (id, video, wait) = (self.info.id, self.info.video, core.config.candidate_wait);
+        let offer = String::from_utf8_lossy(request.body).into_owned();
+        let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
+        let renewed = !offer.is_empty() && known.is_some() && sdp::fingerprint(&offer) != known;
+        self.exchange = Exchange::Answering { key: key.clone(), request: request.text().to_owned(), renewed };
+        if offer.is_empty() {
+            let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video, restart: false, wait };
+            return core.task(id, Awaited::Reanswer, kind);
+        }
+        if renewed {
+            core.outputs.push_back(Output::Close { peer: self.media.peer });
+            self.media.renew(core.new_peer());
+        }
+        self.media.remote = Some(offer.clone());
+        core.task(id, Awaited::Reanswer, TaskKind::Answer { peer: self.media.peer, ice: core.ice(), offer, video, wait });
+        if renewed {
+            core.task(id, Awaited::Nothing, TaskKind::Microphone { peer: self.media.peer, video });
+        }
+    }
+
+    pub(super) fn reanswer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
+        let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
+        let Ok(request) = parse(request.as_bytes()) else { return };
+        self.media.describe(sdp.clone());
+        self.media.joined = !request.body.is_empty();
+        let described = self.media.described;
+        for leg in &mut self.legs {
+            leg.described(described);
+        }
+        self.confirm(core, now, &key, &request, Some(&sdp));
+        self.unmute(core);
+        self.trickle(core, now);
+    }
+
+    pub(super) fn reanswer_failed(&mut self, core: &mut Core, now: Instant) {
+        let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
+        if let Ok(request) = parse(request.as_bytes()) {
+            core.refuse(now, &key, &request, 488);
+        }
+    }
+
+    /// 200 to an INVITE or UPDATE within the call.
+    fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: Option<&str>) {
+        let mut answer = reply(request, 200, None)
+            .field("Contact", &core.contact())
+            .field("Allow", ALLOW)
+            .field("Supported", SUPPORTED)
+            .field("Recv-Info", "trickle-ice");
+        if let Some(refresh) = Self::asked_refresh(request) {
+            answer = refresh.write(answer);
+        }
+        let text = sdp.map_or_else(|| answer.clone().end(), |sdp| answer.clone().body("application/sdp", sdp));
+        core.respond(now, key, text.clone());
+        if request.method() == Some("INVITE") {
+            self.wait_for_acknowledgement(core, now, text, None);
+        }
+    }
+
+    /// Makes an offer within the call, unless one is on its way.
+    pub(super) fn reoffer(&mut self, core: &mut Core, restart: bool) {
+        if self.exchange != Exchange::Idle || self.unacknowledged.is_some() || self.phase != Phase::Up || self.is_over() {
+            return;
+        }
+        self.exchange = Exchange::Offering;
+        let trickles = self.legs.first().is_some_and(|leg| leg.trickles);
+        // Whoever takes no candidates later gets as many as can be had in a second.
+        let wait = if trickles { core.config.candidate_wait } else { 1_000 };
+        let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video: self.info.video, restart, wait };
+        core.task(self.info.id, Awaited::Reoffer, kind);
+    }
+
+    /// Begins anew with another peer connection.
+    pub(super) fn renew(&mut self, core: &mut Core, _now: Instant) {
+        core.outputs.push_back(Output::Close { peer: self.media.peer });
+        self.media.renew(core.new_peer());
+        self.exchange = Exchange::Idle;
+        self.reoffer(core, false);
+        let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
+        core.task(self.info.id, Awaited::Nothing, kind);
+    }
+
+    pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
+        self.media.describe(sdp.clone());
+        let described = self.media.described;
+        if let Some(leg) = self.legs.first_mut() {
+            leg.described(described);
+        }
+        let contact = core.contact();
+        let refresh = self.refresh;
+        self.ask(core, now, 0, ("INVITE", Asked::Reinvite), Some(("application/sdp", &sdp)), |invite| {
+            let invite = invite.field("Contact", &contact).field("Allow", ALLOW).field("Supported", SUPPORTED);
+            let invite = invite.field("Recv-Info", "trickle-ice");
+            refresh.map_or_else(|| invite.clone(), |refresh| refresh.ask(invite.clone()))
+        });
+        let number = self.legs.first().map_or(0, |leg| leg.dialog.last_number());
+        self.exchange = Exchange::Offered { number };
+    }
+
+    /// The final answer to a request of ours within the call; `None`: there was none.
+    pub fn request_answered(&mut self, core: &mut Core, now: Instant, asked: Asked, key: &ClientKey, answer: Option<&Message<'_>>) {
+        let code = answer.and_then(Message::code).unwrap_or(408);
+        if let (401 | 407, Some(answer)) = (code, answer) {
+            if let Some((_, number)) = core.retry(now, key, answer) {
+                if let Some(leg) = self.legs.first_mut() {
+                    leg.dialog.sent(number);
+                }
+                if let Exchange::Offered { number: offered } = &mut self.exchange
+                    && asked == Asked::Reinvite
+                {
+                    *offered = number;
+                }
+                return;
+            }
+        }
+        // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057).
+        if matches!(code, 408 | 481) && matches!(asked, Asked::Update | Asked::Reinvite) {
+            return self.vanished(core, now, code);
+        }
+        match (asked, answer) {
+            (Asked::Trickle, _) => self.trickled(core, now),
+            (Asked::Tone, _) => self.next_tone(core, now),
+            (Asked::Update, Some(answer)) if code < 300 => self.updated(core, now, answer),
+            (Asked::Update, _) if matches!(code, 405 | 501) => self.update_refused(core, now),
+            (Asked::Reinvite, Some(answer)) => self.reoffer_answered(core, now, code, answer),
+            _ => {}
+        }
+    }
+
+    /// The dialog is gone at the other side. Where the media still flows the user is not cut off: only a 481 is certain.
+    fn vanished(&mut self, core: &mut Core, now: Instant, code: u16) {
+        self.exchange = Exchange::Idle;
+        if code == 408 && self.media.is_up() {
+            return;
+        }
+        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone");
+        self.end(core, now, EndCause::Failure, Some(error));
+        self.say_goodbye(core, now);
+    }
+
+    fn updated(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        if let Some(leg) = self.legs.first_mut() {
+            leg.dialog.refresh(answer);
+        }
+        self.learn_refresh(core, now, answer, true);
+    }
+
+    /// The other end takes no UPDATE after all: the next refresh is an INVITE.
+    fn update_refused(&mut self, core: &mut Core, now: Instant) {
+        if let Some(leg) = self.legs.first_mut() {
+            leg.updates = false;
+        }
+        self.refresh_session(core, now);
+    }
+
+    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, code: u16, answer: &Message<'_>) {
+        let Exchange::Offered { number } = self.exchange else { return };
+        if code >= 300 {
+            self.exchange = Exchange::Idle;
+            core.task(self.info.id, Awaited::Nothing, TaskKind::Rollback { peer: self.media.peer });
+            if code == 491 {
+                // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
+                let wait = if self.info.outgoing { 2_100 + core.random.below(1_900) } else { core.random.below(2_000) };
+                core.timers.set(Timer::Glare(self.info.id), now + wait);
+            }
+            return;
+        }
+        let Some(leg) = self.legs.first_mut() else { return };
+        leg.dialog.refresh(answer);
+        leg.learn(answer);
+        let ack = leg.dialog.acknowledge(number);
+        self.ack = Some(core.acknowledge(ack));
+        self.exchange = Exchange::Idle;
+        self.learn_refresh(core, now, answer, true);
+        let text = core::str::from_utf8(answer.body).ok().filter(|text| sdp::check(text).is_ok());
+        if let Some(text) = text {
+            self.media.remote = Some(text.to_owned());
+            self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
+            let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };
+            core.task(self.info.id, Awaited::Reaccept, kind);
+        }
+        self.trickle(core, now);
+    }
+
+    /// Keeps the session alive, or tells the other side our new address.
+    pub fn refresh_session(&mut self, core: &mut Core, now: Instant) {
+        if self.phase != Phase::Up || self.is_over() {
+            return;
+        }
+        if !self.legs.first().is_some_and(|leg| leg.updates) {
+            return self.reoffer(core, false);
+        }
+        let (contact, refresh) = (core.contact(), self.refresh);
+        self.ask(core, now, 0, ("UPDATE", Asked::Update), None, |update| {
+            let update = update.field("Contact", &contact).field("Supported", SUPPORTED);
+            refresh.map_or_else(|| update.clone(), |refresh| refresh.ask(update.clone()))
+        });
+    }
+
+    /// Nobody refreshed the session (RFC 4028, 10).
+    pub fn session_over(&mut self, core: &mut Core, now: Instant) {
+        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone");
+        self.finish(core, now, EndCause::Failure, Some(error), 408);
+    }
+
+    /// What a request asks for (RFC 4028, 9): the sender refreshes unless it says otherwise.
+    pub(super) fn asked_refresh(request: &Message<'_>) -> Option<Refresh> {
+        let (interval, refresher) = session_expires(request)?;
+        (interval >= MIN_SE).then_some(Refresh { interval, ours: refresher == Some("uas") })
+    }
+
+    /// What an answer grants.
+    pub(super) fn learn_refresh(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>, asked: bool) {
+        let granted = session_expires(answer);
+        let refresh = granted.map(|(interval, refresher)| Refresh { interval: interval.max(MIN_SE), ours: asked == (refresher != Some("uas")) });
+        self.keep_alive(core, now, refresh);
+    }
+
+    pub(super) fn keep_alive(&mut self, core: &mut Core, now: Instant, refresh: Option<Refresh>) {
+        self.refresh = refresh;
+        core.timers.stop(Timer::SessionRefresh(self.info.id));
+        core.timers.stop(Timer::SessionEnd(self.info.id));
+        if let Some(Refresh { interval, ours }) = refresh {
+            let interval = u64::from(interval) * 1_000;
+            let end = now + (interval - (interval / 3).min(32_000));
+            core.timers.set(Timer::SessionEnd(self.info.id), end);
+            if ours {
+                core.timers.set(Timer::SessionRefresh(self.info.id), now + interval / 2);
+            }
+        }
+    }
+
+    /// Sends tones: by RTP where the other side takes them (RFC 4733), else by INFO.
+    pub fn send_tones(&mut self, core: &mut Core, now: Instant, keys: &str) {
+        if self.phase != Phase::Up || self.is_over() {
+            return;
+        }
+        if self.media.remote.as_deref().is_none_or(sdp::has_telephone_event) {
+            let keys = keys.to_ascii_uppercase();
+            return core.outputs.push_back(Output::Tones { peer: self.media.peer, keys });
+        }
+        let idle = self.tones.is_empty();
+        self.tones.extend(keys.to_ascii_uppercase().chars());
+        if idle {
+            self.send_tone(core, now);
+        }
+    }
+
+    fn next_tone(&mut self, core: &mut Core, now: Instant) {
+        self.tones.pop_front();
+        self.send_tone(core, now);
+    }
+
+    fn send_tone(&mut self, core: &mut Core, now: Instant) {
+        let Some(key) = self.tones.front() else { return };
+        let body = ["Signal=", key.encode_utf8(&mut [0; 4]), "\r\nDuration=160\r\n"].concat();
+        self.ask(core, now, 0, ("INFO", Asked::Tone), Some(("application/dtmf-relay", &body)), |info| info);
+    }
+}
+
+impl Refresh {
+    /// As an answer grants it.
+    pub(super) fn write(self, answer: Writer) -> Writer {
+        let value = self.value(if self.ours { "uas" } else { "uac" });
+        let answer = answer.field("Session-Expires", &value);
+        if self.ours { answer } else { answer.field("Require", "timer") }
+    }
+
+    /// As a request asks for it.
+    fn ask(self, request: Writer) -> Writer {
+        let value = self.value(if self.ours { "uac" } else { "uas" });
+        request.field("Session-Expires", &value).number("Min-SE", MIN_SE)
+    }
+
+    fn value(self, refresher: &str) -> String {
+        [&self.interval.to_string(), ";refresher=", refresher].concat()
+    }
+}
+
+fn session_expires<'a>(message: &Message<'a>) -> Option<(u32, Option<&'a str>)> {
+    let value = message.get(Name::SessionExpires)?;
+    let (interval, params) = value.split_once(';').unwrap_or((value, ""));
+    let refresher = params.split(';').find_map(|param| param.trim().strip_prefix("refresher="));
+    Some((interval.trim().parse().ok()?, refresher))
+}

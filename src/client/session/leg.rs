@@ -1,0 +1,80 @@
+//! One dialog of a call, with what its other end can do and what it was told.
+
+use super::Session;
+use crate::client::core::{Asked, Core};
+use crate::sdp::{self, Candidate};
+use crate::signalling::dialog::Dialog;
+use crate::sip::{Message, Name};
+use crate::time::Instant;
+
+/// One dialog of a call.
+pub struct Leg {
+    pub dialog: Dialog,
+    /// Whether requests may be sent in it: it is known at both ends.
+    pub open: bool,
+    /// The number in RSeq of the last provisional answer that was acknowledged.
+    pub acknowledged: u32,
+    /// Whether the other end takes candidates by INFO (RFC 8840).
+    pub trickles: bool,
+    /// Whether it takes UPDATE (RFC 3311).
+    pub updates: bool,
+    /// How many local candidates it was told.
+    told: usize,
+    /// Whether it was told that these are all.
+    told_end: bool,
+    /// Whether an INFO with candidates waits for its answer: one at a time keeps them in order.
+    flying: bool,
+}
+
+impl Leg {
+    pub fn new(dialog: Dialog, told: usize, open: bool) -> Self {
+        Self { dialog, open, acknowledged: 0, trickles: false, updates: false, told, told_end: false, flying: false }
+    }
+
+    /// Learns what the other end can do.
+    pub fn learn(&mut self, message: &Message<'_>) {
+        self.trickles |= message.has_token(Name::Supported, "trickle-ice");
+        self.updates |= message.has_token(Name::Allow, "UPDATE");
+    }
+
+    /// A new description went out that tells so many candidates.
+    pub const fn described(&mut self, told: usize) {
+        self.told = told;
+        self.told_end = false;
+    }
+}
+
+impl Session {
+    /// Tells the other ends the candidates that they do not know yet (RFC 8840, 4.4).
+    pub(super) fn trickle(&mut self, core: &mut Core, now: Instant) {
+        for position in 0..self.legs.len() {
+            let Some(leg) = self.legs.get_mut(position) else { return };
+            let news = leg.told < self.media.found.len() || (self.media.gathered && !leg.told_end);
+            let Some(local) = self.media.local.as_deref().filter(|_| leg.open && leg.trickles && !leg.flying && news) else {
+                continue;
+            };
+            let candidates: &[Candidate] = self.media.found.get(leg.told..).unwrap_or_default();
+            let body = sdp::fragment(local, candidates, self.media.gathered);
+            leg.told = self.media.found.len();
+            leg.told_end = self.media.gathered;
+            leg.flying = true;
+            let body = Some(("application/trickle-ice-sdpfrag", body.as_str()));
+            self.ask(core, now, position, ("INFO", Asked::Trickle), body, |info| {
+                info.field("Info-Package", "trickle-ice").field("Content-Disposition", "Info-Package")
+            });
+        }
+    }
+
+    /// An INFO with candidates was answered.
+    pub(super) fn trickled(&mut self, core: &mut Core, now: Instant) {
+        for leg in &mut self.legs {
+            leg.flying = false;
+        }
+        self.trickle(core, now);
+    }
+
+    /// Whether there are candidates that the other end, which takes none by INFO, was not told.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.legs.first().is_some_and(|leg| !leg.trickles && leg.told < self.media.found.len())
+    }
+}

@@ -1,0 +1,89 @@
+//! The media side of a call: which peer connection, whose answer it took, which candidates were found and told.
+
+use crate::client::io::{IceState, PeerId};
+use crate::sdp::{self, Candidate};
+
+/// What a call knows of its media.
+pub struct Media {
+    pub peer: PeerId,
+    /// Our description, once made.
+    pub local: Option<String>,
+    /// Theirs, once taken.
+    pub remote: Option<String>,
+    /// The tag of the party whose answer was taken (or whose offer was answered).
+    pub taken_from: Option<String>,
+    /// Whether their description is in place.
+    pub joined: bool,
+    pub microphone: Microphone,
+    pub ice: IceState,
+    /// Local candidates in the order in which they were found.
+    pub found: Vec<Candidate>,
+    /// How many of them our description tells.
+    pub described: usize,
+    /// Whether all were found.
+    pub gathered: bool,
+}
+
+/// Where the microphone stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Microphone {
+    /// Not asked for.
+    Closed,
+    /// Being opened.
+    Asked,
+    /// Open.
+    Open,
+}
+
+impl Media {
+    pub const fn new(peer: PeerId) -> Self {
+        Self {
+            peer,
+            local: None,
+            remote: None,
+            taken_from: None,
+            joined: false,
+            microphone: Microphone::Closed,
+            ice: IceState::New,
+            found: Vec::new(),
+            described: 0,
+            gathered: false,
+        }
+    }
+
+    /// Begins anew with another peer connection; the microphone stays open.
+    pub fn renew(&mut self, peer: PeerId) {
+        let microphone = self.microphone;
+        *self = Self::new(peer);
+        self.microphone = microphone;
+    }
+
+    /// Takes our new description in: what it tells comes first in the list of candidates.
+    pub fn describe(&mut self, local: String) {
+        let told = sdp::candidates(&local);
+        let ufrag = sdp::ice_credentials(&local).map(|(ufrag, _)| ufrag);
+        let rest = self.found.iter().filter(|found| {
+            let current = found.ufrag.is_none() || ufrag.is_none() || found.ufrag == ufrag;
+            current && !told.iter().any(|other| other.text == found.text && other.line == found.line)
+        });
+        let rest: Vec<Candidate> = rest.cloned().collect();
+        self.described = told.len();
+        self.found = told;
+        self.found.extend(rest);
+        self.local = Some(local);
+    }
+
+    /// Whether a candidate is news.
+    pub fn find(&mut self, candidate: Candidate) -> bool {
+        let news = !self.found.iter().any(|known| known.text == candidate.text && known.line == candidate.line);
+        if news {
+            self.found.push(candidate);
+        }
+        news
+    }
+
+    /// Whether sound can travel.
+    pub const fn is_up(&self) -> bool {
+        matches!(self.ice, IceState::Connected | IceState::Completed)
+    }
+}

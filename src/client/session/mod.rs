@@ -1,0 +1,328 @@
+//! One call as a machine: the signalling of RFC 3261, 3262, 3311, 4028 and 8840, and the media tasks between.
+//!
+//! ```text
+//! caller   Placing ── offer made, signed in ──▶ Inviting ── 2xx ──▶ Up ── BYE ──▶ gone
+//!                                                  │ refused, gave up ──▶ gone (after the final answer)
+//! callee   Ringing ── answer(), microphone open: 2xx ──▶ Up ── BYE ──▶ gone
+//!              │ declined, cancelled ──▶ gone
+//! ```
+//!
+//! What the app sees (`info.state`) may end before the signalling does: a caller who hangs up is told at once.
+
+mod callee;
+mod caller;
+mod inside;
+mod leg;
+mod media;
+mod path;
+
+use std::collections::VecDeque;
+
+pub use caller::MIN_SE;
+use leg::Leg;
+use media::{Media, Microphone};
+
+use super::core::{About, Asked, Awaited, Core, Owner};
+use super::io::{Change, MediaError, Output, TaskKind, TaskResult};
+use super::timers::Timer;
+use crate::call::{CallInfo, EndCause, Error, State, codes};
+use crate::signalling::transaction::{ClientKey, ServerKey};
+use crate::signalling::{T1, T2, TIMEOUT};
+use crate::sip::{Message, Writer};
+use crate::time::Instant;
+
+/// One call.
+pub struct Session {
+    pub info: CallInfo,
+    phase: Phase,
+    /// The request-URI of the INVITE.
+    uri: String,
+    /// Headers of the app as they go on the wire.
+    headers: Vec<(String, String)>,
+    local_tag: String,
+    /// Early dialogs; after the answer the one dialog of the call.
+    legs: Vec<Leg>,
+    media: Media,
+    /// Our 2xx or reliable provisional answer that was not acknowledged yet.
+    unacknowledged: Option<Unacknowledged>,
+    /// Our ACK, in case the 2xx comes again.
+    ack: Option<String>,
+    /// Offers within the call.
+    exchange: Exchange,
+    /// How the session is kept alive (RFC 4028).
+    refresh: Option<Refresh>,
+    /// Tones that wait for the one before them.
+    tones: VecDeque<char>,
+    /// Nothing is left to do: the client drops it.
+    pub done: bool,
+}
+
+/// Where the signalling of a call stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Caller: the offer is being made, or we are not signed in yet.
+    Placing,
+    /// Caller: the INVITE is out.
+    Inviting {
+        key: ClientKey,
+        /// Its number in CSeq.
+        number: u32,
+        /// Whether a provisional answer came: only then may it be cancelled (RFC 3261, 9.1).
+        heard: bool,
+        canceled: bool,
+    },
+    /// Callee: it rings.
+    Ringing {
+        key: ServerKey,
+        /// The INVITE, to be answered.
+        invite: String,
+        /// Whether the app said `answer()`.
+        answering: bool,
+        /// Whether our SDP went out in a reliable provisional answer that the caller acknowledged.
+        described: bool,
+    },
+    /// Answered.
+    Up,
+}
+
+/// An answer that is repeated until it is acknowledged (RFC 3261, 13.3.1.4; RFC 3262, 3).
+struct Unacknowledged {
+    text: String,
+    /// The number in RSeq of a provisional answer; `None` for a 2xx.
+    number: Option<u32>,
+    since: Instant,
+    interval: u64,
+}
+
+/// Who offers what within the call (RFC 3264): one at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Exchange {
+    /// Nothing.
+    Idle,
+    /// We make an offer.
+    Offering,
+    /// Our offer is out, in an INVITE with this number in CSeq.
+    Offered { number: u32 },
+    /// We answer theirs: the request, and whether the answer is for a peer connection made anew.
+    Answering { key: ServerKey, request: String, renewed: bool },
+}
+
+/// How a session is kept alive (RFC 4028).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refresh {
+    /// s.
+    interval: u32,
+    /// Whether it is for us to do it.
+    ours: bool,
+}
+
+impl Session {
+    fn new(core: &mut Core, info: CallInfo, phase: Phase) -> Self {
+        let (peer, local_tag) = (core.new_peer(), core.random.token());
+        Self {
+            info,
+            phase,
+            uri: String::new(),
+            headers: Vec::new(),
+            local_tag,
+            legs: Vec::new(),
+            media: Media::new(peer),
+            unacknowledged: None,
+            ack: None,
+            exchange: Exchange::Idle,
+            refresh: None,
+            tones: VecDeque::new(),
+            done: false,
+        }
+    }
+
+    /// Whether the app sees it as over.
+    pub fn is_over(&self) -> bool {
+        self.info.state == State::Ended
+    }
+
+    /// The peer connection of the call.
+    pub fn owns(&self, peer: super::io::PeerId) -> bool {
+        self.media.peer == peer
+    }
+
+    /// Takes the result of a media task in.
+    pub fn answered(&mut self, core: &mut Core, now: Instant, awaited: Awaited, result: TaskResult) {
+        if self.is_over() {
+            return;
+        }
+        match (awaited, result) {
+            (Awaited::FirstOffer, TaskResult::Description(sdp)) if self.info.outgoing => self.offer_made(core, now, sdp),
+            (Awaited::FirstOffer | Awaited::FirstAnswer, TaskResult::Description(sdp)) => self.answer_made(core, now, sdp),
+            (Awaited::FirstAccept | Awaited::Reaccept, TaskResult::Done) => self.joined(core, now),
+            (Awaited::Microphone, TaskResult::Done) => self.microphone_open(core, now),
+            (Awaited::Reoffer, TaskResult::Description(sdp)) => self.reoffer_made(core, now, sdp),
+            (Awaited::Reanswer, TaskResult::Description(sdp)) => self.reanswer_made(core, now, sdp),
+            (awaited, TaskResult::Failed(error)) => self.media_failed(core, now, awaited, &error),
+            _ => {}
+        }
+    }
+
+    /// Ends the call in whatever way its state asks for: CANCEL, BYE, or a refusal.
+    pub fn hang_up(&mut self, core: &mut Core, now: Instant) {
+        let cause = match (&self.phase, self.info.state) {
+            (_, State::Established) => EndCause::HungUp,
+            (Phase::Ringing { .. }, _) => EndCause::Denied,
+            _ => EndCause::Canceled,
+        };
+        self.finish(core, now, cause, None, 603);
+    }
+
+    /// Ends the call and tells the other side: CANCEL, BYE, or `code` to its INVITE.
+    fn finish(&mut self, core: &mut Core, now: Instant, cause: EndCause, error: Option<Error>, code: u16) {
+        self.end(core, now, cause, error);
+        match self.phase.clone() {
+            Phase::Placing => self.done = true,
+            Phase::Inviting { .. } => self.cancel(core, now),
+            Phase::Ringing { key, invite, .. } => self.decline(core, now, &key, &invite, code),
+            Phase::Up => self.say_goodbye(core, now),
+        }
+    }
+
+    /// The call is over for the app.
+    fn end(&mut self, core: &mut Core, now: Instant, cause: EndCause, error: Option<Error>) {
+        if self.is_over() {
+            return;
+        }
+        self.info.state = State::Ended;
+        self.info.end_cause = cause;
+        self.info.ended = Some(now);
+        self.info.error = error;
+        core.timers.stop_call(self.info.id);
+        core.timers.set(Timer::Forget(self.info.id), now + 2 * TIMEOUT);
+        core.outputs.push_back(Output::Release { call: self.info.id });
+        core.changed(Change::Ended, &self.info);
+        if self.unacknowledged.is_some() {
+            core.timers.set(Timer::Repeat(self.info.id), now + T1);
+        }
+    }
+
+    /// Sends BYE: at once, or, at the callee, as soon as its 2xx was acknowledged (RFC 3261, 15).
+    fn say_goodbye(&mut self, core: &mut Core, now: Instant) {
+        if self.unacknowledged.is_some() {
+            return;
+        }
+        for position in 0..self.legs.len() {
+            self.ask(core, now, position, ("BYE", Asked::Goodbye), None, |bye| bye);
+        }
+        self.done = true;
+    }
+
+    /// It rings at the other side, or here.
+    fn progress(&mut self, core: &mut Core, now: Instant) {
+        if self.info.state == State::Initiating {
+            self.info.state = State::Progressing;
+            self.info.progressing = Some(now);
+            if self.info.outgoing {
+                core.timers.stop(Timer::Progress(self.info.id));
+                core.changed(Change::Progressing, &self.info);
+            }
+        }
+    }
+
+    /// It was answered.
+    fn establish(&mut self, core: &mut Core, now: Instant) {
+        if self.info.state >= State::Established {
+            return;
+        }
+        self.info.state = State::Established;
+        self.info.established = Some(now);
+        core.timers.stop(Timer::Answer(self.info.id));
+        core.timers.stop(Timer::Progress(self.info.id));
+        self.unmute(core);
+        core.changed(Change::Established, &self.info);
+        self.watch_path(core, now);
+    }
+
+    /// Sends our sound if the call is up and the app did not mute it.
+    fn unmute(&self, core: &mut Core) {
+        if self.info.state == State::Established && self.media.microphone == Microphone::Open {
+            core.outputs.push_back(Output::Sending { call: self.info.id, on: !self.info.muted });
+        }
+    }
+
+    /// The app mutes, or no longer.
+    pub fn mute(&mut self, core: &mut Core, on: bool) {
+        self.info.muted = on;
+        self.unmute(core);
+    }
+
+    fn open_microphone(&mut self, core: &mut Core) {
+        if self.media.microphone == Microphone::Closed {
+            self.media.microphone = Microphone::Asked;
+            let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
+            core.task(self.info.id, Awaited::Microphone, kind);
+        }
+    }
+
+    fn microphone_open(&mut self, core: &mut Core, now: Instant) {
+        self.media.microphone = Microphone::Open;
+        core.changed(Change::LocalStream, &self.info);
+        self.unmute(core);
+        self.accept(core, now);
+    }
+
+    fn media_failed(&mut self, core: &mut Core, now: Instant, awaited: Awaited, error: &MediaError) {
+        let fault = Error::new(codes::INTERNAL, &[&error.name, ": ", &error.message].concat());
+        match awaited {
+            Awaited::Nothing => {}
+            Awaited::Reoffer => self.exchange = Exchange::Idle,
+            Awaited::Reanswer => self.reanswer_failed(core, now),
+            _ => self.finish(core, now, EndCause::Failure, Some(fault), 488),
+        }
+    }
+
+    /// Sends a request within a dialog.
+    fn ask(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        position: usize,
+        (method, asked): (&str, Asked),
+        body: Option<(&str, &str)>,
+        more: impl FnOnce(Writer) -> Writer,
+    ) -> Option<ClientKey> {
+        let leg = self.legs.get_mut(position)?;
+        let request = more(leg.dialog.request(method));
+        let target = leg.dialog.target().to_owned();
+        let about = About { owner: Owner::Call(self.info.id, asked), method, uri: &target };
+        Some(core.request(now, request, about, body))
+    }
+
+    /// Repeats what was not acknowledged, until its time is over.
+    pub fn repeat(&mut self, core: &mut Core, now: Instant) {
+        let Some(waiting) = &mut self.unacknowledged else { return };
+        if now - waiting.since < TIMEOUT {
+            core.send(waiting.text.clone());
+            waiting.interval = (waiting.interval * 2).min(T2);
+            core.timers.set(Timer::Repeat(self.info.id), now + waiting.interval);
+            return;
+        }
+        self.unacknowledged = None;
+        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The caller did not acknowledge the answer");
+        self.finish(core, now, EndCause::Failure, Some(error), 504);
+        if self.phase == Phase::Up {
+            self.say_goodbye(core, now);
+        }
+    }
+
+    fn wait_for_acknowledgement(&mut self, core: &mut Core, now: Instant, text: String, number: Option<u32>) {
+        self.unacknowledged = Some(Unacknowledged { text, number, since: now, interval: T1 });
+        core.timers.set(Timer::Repeat(self.info.id), now + T1);
+    }
+
+    /// The position of the dialog that a request belongs to.
+    pub fn leg_of(&self, request: &Message<'_>) -> Option<usize> {
+        self.legs.iter().position(|leg| leg.dialog.receives(request))
+    }
+
+    /// Whether a CANCEL or a copy speaks of this call's INVITE.
+    pub fn rings_for(&self, invite: &ServerKey) -> bool {
+        matches!(&self.phase, Phase::Ringing { key, .. } if key == invite)
+    }
+}
