@@ -1,0 +1,207 @@
+//! What the objects of one client share, and the way of a notice to the page's listeners.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use super::call::{Call, CallInner};
+use super::call_client::CallClient;
+use super::error::sinch_error;
+use super::listeners::{Listeners, notify};
+use super::options::Options;
+use super::promise::Deferred;
+use crate::call::{CallId, CallInfo, Error};
+use crate::client::{Change, Connection, Event};
+use crate::web::{Driver, Media, Notice, dom};
+
+/// One client of the page.
+pub struct App {
+    pub driver: Rc<Driver>,
+    pub options: Options,
+    /// Of the call client.
+    pub listeners: Listeners,
+    pub started: Cell<bool>,
+    pub user: RefCell<Option<String>>,
+    /// The `start` under way.
+    pub starting: RefCell<Option<Deferred>>,
+    /// The changes of the active connection under way: whether it shall be on.
+    pub activating: RefCell<Vec<(bool, Deferred)>>,
+    pub connection: Cell<&'static str>,
+    /// The objects of the calls that go on, so that there is one for each.
+    calls: RefCell<BTreeMap<CallId, (Rc<CallInner>, JsValue)>>,
+    call_client: RefCell<Option<JsValue>>,
+    this: Weak<Self>,
+}
+
+impl App {
+    /// A client that is not started.
+    pub fn new(options: Options) -> Rc<Self> {
+        Rc::new_cyclic(|this: &Weak<Self>| {
+            let app = this.clone();
+            let tell = move |notice| {
+                if let Some(app) = app.upgrade() {
+                    app.tell(notice);
+                }
+            };
+            let (config, custom) = (options.config.clone(), options.custom.clone());
+            Self {
+                driver: Driver::new(config, custom, options.on_message.is_some(), Box::new(tell)),
+                options,
+                listeners: Listeners::default(),
+                started: Cell::new(false),
+                user: RefCell::default(),
+                starting: RefCell::default(),
+                activating: RefCell::default(),
+                connection: Cell::new(word(Connection::Closed)),
+                calls: RefCell::default(),
+                call_client: RefCell::default(),
+                this: this.clone(),
+            }
+        })
+    }
+
+    /// The one call client, as the page has it.
+    pub fn call_client(&self) -> JsValue {
+        let Some(app) = self.this.upgrade() else { return JsValue::UNDEFINED };
+        self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(app).into()).clone()
+    }
+
+    /// The object of a new call, as the page has it. `headers` is what the page gave.
+    pub fn add_call(&self, info: CallInfo, media: Rc<Media>, headers: JsValue) -> JsValue {
+        let Some(app) = self.this.upgrade() else { return JsValue::UNDEFINED };
+        let id = info.id;
+        let inner = Rc::new(CallInner::new(app, info, media, headers));
+        let object = JsValue::from(Call::new(inner.clone()));
+        self.calls.borrow_mut().insert(id, (inner, object.clone()));
+        object
+    }
+
+    /// Nothing holds what a terminated client leaves behind.
+    pub fn forget(&self) {
+        self.started.set(false);
+        self.call_client.take();
+        if let Some(starting) = self.starting.take() {
+            starting.reject(&super::error::misuse("The client was terminated"));
+        }
+    }
+
+    /// Tells the page's logger.
+    pub fn log(&self, progress: &str, message: &str) {
+        if let Some(logger) = &self.options.on_log {
+            let object = js_sys::Object::new();
+            for (key, value) in
+                [("progress", progress.into()), ("message", message.into()), ("object", JsValue::from(js_sys::Object::new()))]
+            {
+                dom::set(&object, key, &value);
+            }
+            notify(logger, &JsValue::UNDEFINED, &Array::of1(&object));
+        }
+    }
+
+    /// Tells the page's logger of an error, or the console where there is none.
+    fn log_error(&self, error: &JsValue) {
+        match &self.options.on_log {
+            Some(logger) => notify(logger, &JsValue::UNDEFINED, &Array::of1(error)),
+            None => dom::report(error),
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        match notice {
+            Notice::Incoming(info, media) => self.incoming(info, media),
+            Notice::Message(out, text) => {
+                if let Some(logger) = &self.options.on_message {
+                    let line = [if out { "→ " } else { "← " }, &text].concat();
+                    notify(logger, &JsValue::UNDEFINED, &Array::of1(&line.into()));
+                }
+            }
+            Notice::Event(event) => self.event(event),
+        }
+    }
+
+    fn event(&self, event: Event) {
+        match event {
+            Event::Started(session) => {
+                self.log("started", &session.user_id);
+                *self.user.borrow_mut() = Some(session.user_id);
+                let starting = self.starting.take();
+                starting.into_iter().for_each(|starting| starting.resolve(&JsValue::UNDEFINED));
+            }
+            Event::StartFailed(error) => {
+                self.started.set(false);
+                let starting = self.starting.take();
+                starting.into_iter().for_each(|starting| starting.reject(&sinch_error(&error)));
+            }
+            Event::Active(result) => self.active(true, result),
+            Event::Inactive => self.active(false, Ok(())),
+            Event::Connection(connection) => {
+                self.connection.set(word(connection));
+                self.log("connection", word(connection));
+                self.listeners.tell("onConnectionState", &Array::of1(&word(connection).into()));
+            }
+            Event::Incoming(_) => {}
+            Event::Call { change, info } => self.changed(change, info),
+            Event::Log(line) => self.log("log", &line),
+        }
+    }
+
+    /// Whoever asked last is right: an earlier wish that was overtaken is answered, too.
+    fn active(&self, on: bool, result: Result<(), Error>) {
+        let asked = self.activating.take();
+        if asked.is_empty() {
+            if let Err(error) = result {
+                self.log_error(&sinch_error(&error));
+            }
+            return;
+        }
+        for (wanted, deferred) in asked {
+            match &result {
+                Err(error) if wanted == on => deferred.reject(&sinch_error(error)),
+                _ => deferred.resolve(&JsValue::UNDEFINED),
+            }
+        }
+    }
+
+    fn incoming(&self, info: CallInfo, media: Rc<Media>) {
+        if self.listeners.is_empty() {
+            // The call rings on at the user's other devices.
+            let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
+            self.log_error(&sinch_error(&fault));
+        }
+        let call = self.add_call(info, media, JsValue::UNDEFINED);
+        self.listeners.tell("onIncomingCall", &Array::of1(&call));
+    }
+
+    fn changed(&self, change: Change, info: CallInfo) {
+        let Some((call, object)) = self.calls.borrow().get(&info.id).cloned() else { return };
+        let id = info.id;
+        call.update(info);
+        let (handler, about) = match change {
+            Change::Progressing => ("onCallProgressing", None),
+            Change::Established => ("onCallEstablished", None),
+            Change::Ended => ("onCallEnded", None),
+            Change::LocalStream => ("onLocalStream", Some(call.outgoing_stream())),
+            Change::RemoteTrack => ("onRemoteTrack", Some(call.incoming_stream())),
+            Change::ConnectionChange(state) => ("onConnectionChange", Some(state.as_str().into())),
+        };
+        if change == Change::Ended {
+            self.calls.borrow_mut().remove(&id);
+        }
+        if change == Change::LocalStream && !call.is_outgoing() {
+            self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream()));
+        }
+        call.listeners.tell(handler, &about.map_or_else(|| Array::of1(&object), |about| Array::of2(&object, &about)));
+    }
+}
+
+const fn word(connection: Connection) -> &'static str {
+    match connection {
+        Connection::Connecting => "connecting",
+        Connection::Connected => "connected",
+        Connection::Reconnecting => "reconnecting",
+        Connection::Closed => "closed",
+    }
+}

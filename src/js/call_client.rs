@@ -1,0 +1,148 @@
+//! The entry point for calls.
+
+use std::rc::Rc;
+
+use js_sys::{Array, JSON, Object};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use super::app::App;
+use super::error::{bad_argument, sinch_error};
+use super::promise::Deferred;
+use super::{class_of, options, text};
+use crate::call::Destination;
+use crate::web::dom::{Gate, nothing};
+
+/// Places calls and tells of incoming ones.
+#[wasm_bindgen(skip_typescript)]
+pub struct CallClient(Option<Rc<App>>);
+
+impl CallClient {
+    /// The call client of `app`.
+    pub(super) const fn new(app: Rc<App>) -> Self {
+        Self(Some(app))
+    }
+
+    /// The class.
+    pub(super) fn class() -> JsValue {
+        class_of(&Self(None).into())
+    }
+
+    fn app(&self) -> &Rc<App> {
+        self.0.as_ref().expect("only `class` makes a call client of nothing, and nobody gets it")
+    }
+}
+
+#[wasm_bindgen]
+impl CallClient {
+    /// Calls a user.
+    ///
+    /// # Errors
+    /// `SinchError` for an id that no user can have, or for headers that cannot be sent.
+    #[wasm_bindgen(js_name = callUser, skip_typescript)]
+    pub fn call_user(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+        place(self.app(), Destination::User, to, headers, custom)
+    }
+
+    /// Calls a phone.
+    ///
+    /// # Errors
+    /// `SinchError` for a number that is not E.164.
+    #[wasm_bindgen(js_name = callPhoneNumber, skip_typescript)]
+    pub fn call_phone_number(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+        place(self.app(), Destination::Phone, to, headers, custom)
+    }
+
+    /// Calls a SIP address.
+    ///
+    /// # Errors
+    /// `SinchError` for what is no address, and for headers without `x-`.
+    #[wasm_bindgen(js_name = callSip, skip_typescript)]
+    pub fn call_sip(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+        place(self.app(), Destination::Sip, to, headers, custom)
+    }
+
+    /// Calls a conference room.
+    ///
+    /// # Errors
+    /// `SinchError` (5, 6003) for a name that is empty or longer than 64 characters.
+    #[wasm_bindgen(js_name = callConference, skip_typescript)]
+    pub fn call_conference(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+        place(self.app(), Destination::Conference, to, headers, custom)
+    }
+
+    /// Opens the microphone before the first call, and keeps it open. Gives a promise of the stream.
+    ///
+    /// # Errors
+    /// A `TypeError` for a custom stream that is none.
+    #[wasm_bindgen(js_name = initStream, skip_typescript)]
+    pub fn init_stream(&self, custom: &JsValue, no_video: &JsValue) -> Result<JsValue, JsValue> {
+        let app = self.app().clone();
+        let custom = options::stream(custom)?;
+        let video = app.options.config.video && !no_video.is_truthy();
+        let (promise, deferred) = Deferred::new(JsValue::UNDEFINED, nothing());
+        spawn_local(async move {
+            let microphone = &app.driver.microphone;
+            microphone.hold(true);
+            if let Some(stream) = custom {
+                microphone.adopt(&stream);
+            }
+            match microphone.open(video, &Gate::new()).await {
+                Ok(stream) => deferred.resolve(&stream),
+                Err(error) => {
+                    microphone.hold(false);
+                    deferred.reject(&error);
+                }
+            }
+        });
+        Ok(promise)
+    }
+
+    /// Adds a listener.
+    #[wasm_bindgen(js_name = addEventListener, skip_typescript)]
+    pub fn add_event_listener(&self, listener: JsValue) {
+        self.app().listeners.add(listener);
+    }
+
+    /// Removes a listener.
+    #[wasm_bindgen(js_name = removeEventListener, skip_typescript)]
+    pub fn remove_event_listener(&self, listener: &JsValue) {
+        self.app().listeners.remove(listener);
+    }
+
+    /// The microphone stream that calls share, while it is open.
+    #[wasm_bindgen(getter, js_name = localMediaStream, skip_typescript)]
+    pub fn local_media_stream(&self) -> JsValue {
+        self.app().driver.microphone.current().into()
+    }
+}
+
+/// Places a call. Nothing is told of it before the page's own code has returned.
+pub fn place(
+    app: &App,
+    kind: fn(String) -> Destination,
+    to: &JsValue,
+    headers: JsValue,
+    custom: &JsValue,
+) -> Result<JsValue, JsValue> {
+    let (to, custom, entries) = (text(to)?, options::stream(custom)?, entries(&headers)?);
+    let (info, media) = app.driver.call(kind(to), entries, custom).map_err(|error| sinch_error(&error))?;
+    Ok(app.add_call(info, media, headers))
+}
+
+/// The headers of a page: strings as they are, objects as JSON.
+fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
+    if headers.is_undefined() || headers.is_null() {
+        return Ok(Vec::new());
+    }
+    if !headers.is_object() {
+        return Err(bad_argument("headers is an object"));
+    }
+    let entry = |pair: JsValue| {
+        let pair: Array = pair.unchecked_into();
+        let value = pair.get(1);
+        let value = if value.is_object() { JSON::stringify(&value)?.into() } else { text(&value)? };
+        Ok((text(&pair.get(0))?, value))
+    };
+    Object::entries(headers.unchecked_ref::<Object>()).iter().map(|pair| entry(pair.into())).collect()
+}

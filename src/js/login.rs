@@ -1,0 +1,123 @@
+//! The login objects that `start()` takes.
+
+use hmac::{Hmac, KeyInit, Mac};
+use js_sys::{Array, Date, JSON};
+use sha2::Sha256;
+use wasm_bindgen::prelude::*;
+
+use super::error::bad_argument;
+use super::text;
+use crate::client::{Login, Session};
+use crate::web::dom::{dict, get, own};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = atob)]
+    fn atob(text: &str) -> Result<String, JsValue>;
+    #[wasm_bindgen(js_name = btoa)]
+    fn btoa(latin: &str) -> String;
+}
+
+/// Reads a login object.
+///
+/// # Errors
+/// A `SinchError` (5, 6003).
+pub fn read(given: &JsValue, application_key: &str, secret: Option<&str>) -> Result<Login, JsValue> {
+    if !given.is_object() {
+        return Err(bad_argument("start(login): login is an object"));
+    }
+    if let Some(ticket) = field(given, "userTicket")? {
+        return Ok(Login::Token { user: ticket_user(&ticket)?, token: ticket });
+    }
+    if let Some(token) = field(given, "token")? {
+        return Ok(Login::Token { user: jwt_user(&token)?, token });
+    }
+    if let Some(token) = field(given, "authorization")? {
+        let user = identity(given).or_else(|| ticket_user(&token).ok());
+        return Ok(Login::Token { user: user.ok_or_else(|| bad_argument("The login object names no user"))?, token });
+    }
+    if let Some(session_id) = field(given, "sessionId")? {
+        let (user_id, session_secret) = (need(given, "userId")?, need(given, "sessionSecret")?);
+        return Ok(Login::Session(Session { user_id, session_id, session_secret }));
+    }
+    for key in ["username", "email", "number"] {
+        if let Some(user) = field(given, key)? {
+            return match secret.filter(|_| own(given, "password").is_none()) {
+                Some(secret) => sign(user, application_key, secret, given),
+                None => Ok(Login::Password { user, password: need(given, "password")? }),
+            };
+        }
+    }
+    Err(bad_argument("The login object has a userTicket, a token, a username with password, or a session"))
+}
+
+fn need(given: &JsValue, key: &str) -> Result<String, JsValue> {
+    field(given, key)?.ok_or_else(|| bad_argument(&["The login object has no ", key].concat()))
+}
+
+/// A field that is there must say something.
+fn field(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
+    let Some(value) = own(given, key) else { return Ok(None) };
+    let value = text(&value)?;
+    if value.is_empty() || value.bytes().any(|byte| byte < b' ') {
+        return Err(bad_argument(&["The login object's ", key, " is empty or has control characters"].concat()));
+    }
+    Ok(Some(value))
+}
+
+/// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others.
+fn identity(given: &JsValue) -> Option<String> {
+    let identities = get(&get(given, "user"), "identities");
+    let identities: Vec<JsValue> = identities.dyn_ref::<Array>()?.to_vec();
+    let named = identities.iter().find(|identity| get(identity, "type").as_string().as_deref() == Some("username"));
+    get(named.or(identities.first())?, "endpoint").as_string().filter(|user| !user.is_empty())
+}
+
+/// The user of a ticket, `base64(JSON):base64(signature)`.
+fn ticket_user(ticket: &str) -> Result<String, JsValue> {
+    let data = ticket.split(':').next().and_then(json);
+    let endpoint = data.and_then(|data| get(&get(&data, "identity"), "endpoint").as_string());
+    endpoint.filter(|user| !user.is_empty()).ok_or_else(|| bad_argument("The user ticket cannot be read"))
+}
+
+/// The user of a JWT: its subject, `//rtc.sinch.com/applications/KEY/users/USER` or the user alone.
+fn jwt_user(token: &str) -> Result<String, JsValue> {
+    let claims = token.split('.').nth(1).and_then(json);
+    let subject = claims.and_then(|claims| get(&claims, "sub").as_string()).unwrap_or_default();
+    let user = subject.rsplit_once("/users/").map_or(&*subject, |(_, user)| user);
+    if user.is_empty() { Err(bad_argument("The token cannot be read")) } else { Ok(user.to_owned()) }
+}
+
+fn json(base64: &str) -> Option<JsValue> {
+    JSON::parse(&String::from_utf8(decode(base64)?).ok()?).ok()
+}
+
+/// Base64 in either alphabet, with or without padding.
+fn decode(base64: &str) -> Option<Vec<u8>> {
+    let latin = atob(&base64.replace('-', "+").replace('_', "/")).ok()?;
+    latin.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
+}
+
+fn encode(bytes: &[u8]) -> String {
+    btoa(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
+}
+
+/// How long a ticket is good for where the page does not say, s.
+const TICKET_SECONDS: f64 = 86_400.0;
+
+/// A ticket signed here, with the secret of the application: for demonstrations and back ends.
+fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> Result<Login, JsValue> {
+    let seconds = own(given, "expiresIn").and_then(|value| value.as_f64()).unwrap_or(TICKET_SECONDS);
+    let data = dict(&[
+        ("identity", dict(&[("type", "username".into()), ("endpoint", user.as_str().into())])),
+        ("applicationKey", application_key.into()),
+        ("created", Date::new_0().to_iso_string().into()),
+        ("expiresIn", seconds.into()),
+    ]);
+    let data: String = JSON::stringify(&data)?.into();
+    let key = decode(secret).ok_or_else(|| bad_argument("applicationSecret is base64"))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| bad_argument("applicationSecret is base64"))?;
+    mac.update(data.as_bytes());
+    let signature = encode(&mac.finalize().into_bytes());
+    Ok(Login::Token { user, token: [&encode(data.as_bytes()), ":", &signature].concat() })
+}

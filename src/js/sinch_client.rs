@@ -1,0 +1,254 @@
+//! The client, as pages know it.
+
+use std::rc::Rc;
+
+use js_sys::{Array, JSON, Promise};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+
+use super::app::App;
+use super::call_client::place;
+use super::error::{bad_argument, misuse, sinch_error};
+use super::promise::{Deferred, rejected};
+use super::{Call, CallClient, CallDetails, login, options, text};
+use crate::call::{Destination, Error, codes};
+use crate::client::Client;
+use crate::time::Instant;
+use crate::web::dom::{self, dict, get, get_string, global_value, set};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(catch, js_name = fetch)]
+    fn fetch(url: &str, init: &JsValue) -> Result<Promise, JsValue>;
+}
+
+/// One user of one application.
+#[wasm_bindgen(skip_typescript)]
+pub struct SinchClient(Rc<App>);
+
+#[wasm_bindgen]
+impl SinchClient {
+    /// A client that is not signed in.
+    ///
+    /// # Errors
+    /// A `TypeError` for options that make no sense, an `Error` where the browser has no WebRTC.
+    #[wasm_bindgen(constructor, skip_typescript)]
+    pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
+        console_error_panic_hook::set_once();
+        if global_value("window").is_undefined() {
+            return Err(js_sys::Error::new("SinchClient works in the window of a browser only").into());
+        }
+        let options = options::read(config)?;
+        if options.calling && global_value("RTCPeerConnection").is_undefined() {
+            return Err(js_sys::Error::new("This browser has no WebRTC, so it cannot call").into());
+        }
+        Ok(Self(App::new(options)))
+    }
+
+    /// Signs in.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn start(&self, login: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
+        let app = &self.0;
+        if app.started.get() {
+            return rejected(&js_sys::Error::new("Sinch client already started"), fail);
+        }
+        if app.options.config.servers.is_empty() {
+            return rejected(
+                &bad_argument("This page has no origin (is it a file?): name the server with the option `server`"),
+                fail,
+            );
+        }
+        let read = login::read(login, &app.options.application_key, app.options.application_secret.as_deref());
+        let login = match read {
+            Ok(login) => login,
+            Err(error) => return rejected(&error, fail),
+        };
+        let (promise, deferred) = Deferred::new(success, fail);
+        *app.starting.borrow_mut() = Some(deferred);
+        app.started.set(true);
+        if let Err(error) = app.driver.start(login) {
+            let refused = app.starting.take();
+            refused.into_iter().for_each(|refused| refused.reject(&sinch_error(&error)));
+        }
+        promise
+    }
+
+    /// Ends calls and signs out.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn terminate(&self) {
+        self.0.driver.terminate();
+        self.0.forget();
+    }
+
+    /// The old name of [`SinchClient::terminate`].
+    #[wasm_bindgen(skip_typescript)]
+    pub fn stop(&self) {
+        dom::report(&"SinchClient.stop() is deprecated: use terminate()".into());
+        self.terminate();
+    }
+
+    /// Makes a user at the server. Gives a promise of a ticket for [`SinchClient::start`].
+    #[wasm_bindgen(js_name = newUser, skip_typescript)]
+    pub fn new_user(&self, user: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
+        let fault = match JSON::stringify(user) {
+            _ if !user.is_object() => bad_argument("newUser(user): user is an object"),
+            Err(error) => error,
+            Ok(_) if self.0.options.http.is_empty() => bad_argument("Name the server with the option `server`"),
+            Ok(body) => {
+                let (promise, deferred) = Deferred::new(success, fail);
+                let key: String = js_sys::encode_uri_component(&self.0.options.application_key).into();
+                let url = [&self.0.options.http, "/users?key=", &key].concat();
+                spawn_local(async move {
+                    match post(&url, body.into()).await {
+                        Ok(ticket) => deferred.resolve(&ticket),
+                        Err(error) => deferred.reject(&error),
+                    }
+                });
+                return promise;
+            }
+        };
+        rejected(&fault, fail)
+    }
+
+    /// What a later client can sign in with.
+    #[wasm_bindgen(js_name = getSession, skip_typescript)]
+    pub fn get_session(&self) -> JsValue {
+        let session = js_sys::Object::new();
+        if let Some(known) = self.0.driver.read(Client::session) {
+            let fields = [("userId", known.user_id), ("sessionId", known.session_id), ("sessionSecret", known.session_secret)];
+            fields.iter().for_each(|(name, value)| set(&session, name, &value.as_str().into()));
+        }
+        session.into()
+    }
+
+    /// The call client.
+    ///
+    /// # Errors
+    /// `SinchError` (5, 6002) without the capability `calling`.
+    #[wasm_bindgen(js_name = getCallClient, skip_typescript)]
+    pub fn get_call_client(&self) -> Result<JsValue, JsValue> {
+        if self.0.options.calling { Ok(self.0.call_client()) } else { Err(misuse("The capability `calling` is not set")) }
+    }
+
+    /// The call client, or `undefined`.
+    #[wasm_bindgen(getter, js_name = callClient, skip_typescript)]
+    pub fn call_client(&self) -> JsValue {
+        self.get_call_client().unwrap_or_default()
+    }
+
+    /// The same as that of the call client.
+    ///
+    /// # Errors
+    /// As that, and as [`SinchClient::get_call_client`].
+    #[wasm_bindgen(js_name = callUser, skip_typescript)]
+    pub fn call_user(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+        self.get_call_client()?;
+        place(&self.0, Destination::User, to, headers, custom)
+    }
+
+    /// Begins to receive calls. Before `start` it only says that `start` shall: then there is no promise.
+    ///
+    /// # Errors
+    /// `SinchError` (5, 6002) without the option `supportActiveConnection`.
+    #[wasm_bindgen(js_name = startActiveConnection, skip_typescript)]
+    pub fn start_active_connection(&self) -> Result<JsValue, JsValue> {
+        self.activate(true, Client::start_active_connection)
+    }
+
+    /// Receives calls no longer.
+    ///
+    /// # Errors
+    /// As [`SinchClient::start_active_connection`].
+    #[wasm_bindgen(js_name = stopActiveConnection, skip_typescript)]
+    pub fn stop_active_connection(&self) -> Result<JsValue, JsValue> {
+        self.activate(false, Client::stop_active_connection)
+    }
+
+    /// The version of this SDK.
+    #[wasm_bindgen(js_name = getVersion, skip_typescript)]
+    pub fn get_version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    /// The name of the application.
+    #[wasm_bindgen(getter, js_name = applicationKey, skip_typescript)]
+    pub fn application_key(&self) -> String {
+        self.0.options.application_key.clone()
+    }
+
+    /// The option of that name.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn capabilities(&self) -> JsValue {
+        self.0.options.capabilities.clone()
+    }
+
+    /// Who is signed in: `{userId}`.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn user(&self) -> JsValue {
+        let user = self.0.user.borrow();
+        dict(&[("userId", user.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str))])
+    }
+
+    /// Whether `start` was called and did not fail.
+    #[wasm_bindgen(getter, skip_typescript)]
+    pub fn started(&self) -> bool {
+        self.0.started.get()
+    }
+
+    /// `connecting`, `connected`, `reconnecting` or `closed`.
+    #[wasm_bindgen(getter, js_name = connectionState, skip_typescript)]
+    pub fn connection_state(&self) -> String {
+        self.0.connection.get().to_owned()
+    }
+
+    /// The class of calls.
+    #[wasm_bindgen(getter, js_name = Call, skip_typescript)]
+    pub fn class_of_calls() -> JsValue {
+        Call::class()
+    }
+
+    /// The class of call clients.
+    #[wasm_bindgen(getter, js_name = CallClient, skip_typescript)]
+    pub fn class_of_call_clients() -> JsValue {
+        CallClient::class()
+    }
+
+    /// The class of call details.
+    #[wasm_bindgen(getter, js_name = CallDetails, skip_typescript)]
+    pub fn class_of_call_details() -> JsValue {
+        CallDetails::class()
+    }
+
+    fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<JsValue, JsValue> {
+        let answered = self.0.driver.command(command).map_err(|error| sinch_error(&error))?;
+        if !answered {
+            return Ok(JsValue::UNDEFINED);
+        }
+        // What follows from a command is told in a later task, so the promise is in time.
+        let (promise, deferred) = Deferred::new(JsValue::UNDEFINED, dom::nothing());
+        self.0.activating.borrow_mut().push((on, deferred));
+        Ok(promise)
+    }
+}
+
+/// Sends JSON and gives the JSON that comes back.
+async fn post(url: &str, body: JsValue) -> Result<JsValue, JsValue> {
+    let init =
+        dict(&[("method", "POST".into()), ("headers", dict(&[("Content-Type", "application/json".into())])), ("body", body)]);
+    let unreachable = |error: JsValue| sinch_error(&Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
+    let answer = JsFuture::from(fetch(url, &init)?).await.map_err(unreachable)?;
+    let json = match dom::call(&answer, "json", &Array::new()) {
+        Ok(json) => JsFuture::from(Promise::resolve(&json)).await.unwrap_or_default(),
+        Err(_) => JsValue::UNDEFINED,
+    };
+    if get(&answer, "ok").is_truthy() {
+        return Ok(json);
+    }
+    let or_status = |value: JsValue| if value.is_undefined() { get(&answer, "status") } else { value };
+    let message = [&*text(&or_status(get(&json, "errorCode")))?, &get_string(&json, "message")].join(" ");
+    let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
+    if json.is_object() {
+        set(&error, "response", &json);
+    }
+    Err(error)
+}

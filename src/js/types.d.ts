@@ -1,0 +1,272 @@
+/** What `new SinchClient(config)` takes. Only `applicationKey` is required. */
+export interface SinchClientConfig {
+  /** The name of your application at the server. */
+  applicationKey: string;
+  capabilities?: {
+    /** Calls: without it `getCallClient()` throws. */
+    calling?: boolean;
+    /** Video in calls between users. */
+    video?: boolean;
+    /** Several calls at once; without it, whoever calls during a call finds this user busy. */
+    multiCall?: boolean;
+    messaging?: boolean;
+    [name: string]: boolean | undefined;
+  };
+  /** Calls can be received once `startActiveConnection()` was called. */
+  supportActiveConnection?: boolean;
+  /** Calls can be received as soon as `start()` is done. */
+  startActiveConnection?: boolean;
+  /** How long a caller waits for the first sign of the callee, in milliseconds: 10500. */
+  progressTimeout?: number;
+  /** What incoming calls send instead of the microphone. */
+  customStream?: MediaStream;
+  /** Gets errors, and `{ progress, message, object }` for what goes on. */
+  onLogMessage?: (message: LogMessage | SinchError) => void;
+  /** Gets every signalling message, `→` sent and `←` received. They contain credentials. */
+  onLogMxpMessage?: (message: string) => void;
+  /** base64: with it `start({ username })` signs its own ticket. For demonstrations and back ends, never for a public page. */
+  applicationSecret?: string;
+  /** Another way to name the server, as the original SDK had it: `calling`, else `base`. */
+  urlObj?: { base?: string; calling?: string; [name: string]: string | undefined };
+
+  /**
+   * Where the server is, the preferred one first. A `ws:` or `wss:` URL is used as it is; of an `http:` or `https:` URL only the origin
+   * counts: `https://voice.example` means `wss://voice.example/sip?key=APPLICATION_KEY`. Without it: where the page came from.
+   */
+  server?: string | string[];
+  /** The SIP domain. Without it: the host name of the first server. */
+  domain?: string;
+  /** STUN and TURN servers. Without it: those that the server names. */
+  iceServers?: RTCIceServer[];
+  /** `"relay"`: media goes over TURN servers only. */
+  iceTransportPolicy?: RTCIceTransportPolicy;
+  /** `false`: the media path comes up at the answer and not during ringing, so that a callee who declines gives no address away. */
+  connectWhileRinging?: boolean;
+  /** How long a call waits for the first network address of this machine before it leaves, in milliseconds: 20. */
+  candidateWait?: number;
+  /** How long it may ring, in milliseconds: 45000. */
+  answerTimeout?: number;
+  /** The UUID of this device, where several clients of a page or a reloaded page shall be told apart, or be the same. */
+  instanceId?: string;
+}
+
+export interface LogMessage {
+  progress: string;
+  message: string;
+  object: object;
+}
+
+/** The ways to sign in. `expiresIn` is in seconds. */
+export type Login =
+  | { userTicket: string }
+  | { token: string }
+  | { username: string; password?: string; expiresIn?: number }
+  | { email: string; password: string }
+  | { number: string; password: string }
+  | { authorization: string; user?: { identities: { type: string; endpoint: string }[] } }
+  | Session;
+
+/** What `getSession()` gives: keep it as JSON, and a later client can sign in with it. */
+export interface Session {
+  userId: string;
+  sessionId: string;
+  sessionSecret: string;
+  pushNotificationDisplayName?: string;
+}
+
+export interface NewUser {
+  username?: string;
+  email?: string;
+  number?: string;
+  password: string;
+}
+
+/** A native promise with the methods that pages of the original SDK use. */
+export interface SinchPromise<T> extends Promise<T> {
+  then<A = T, B = never>(
+    fulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: any) => B | PromiseLike<B>) | null,
+  ): SinchPromise<A | B>;
+  catch<B = never>(rejected?: ((reason: any) => B | PromiseLike<B>) | null): SinchPromise<T | B>;
+  finally(settled?: (() => void) | null): SinchPromise<T>;
+  /** `catch`. */
+  fail<B = never>(rejected?: ((reason: any) => B | PromiseLike<B>) | null): SinchPromise<T | B>;
+  /** `then`. */
+  done<A = T, B = never>(
+    fulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: any) => B | PromiseLike<B>) | null,
+  ): SinchPromise<A | B>;
+  /** `finally`. */
+  fin(settled?: (() => void) | null): SinchPromise<T>;
+  /** Nothing here reports progress; the listener is never called. */
+  progress(listener?: (value: any) => void): this;
+}
+
+/**
+ * What goes wrong. Domains: 0 network, 1 capability, 2 session, 3 server, 5 misuse. Codes: 1000 no connection, 1001 no media path, 4000
+ * refused by the server, 6001 microphone or browser, 6002 makes no sense now, 6003 bad argument, 6004 nobody listens.
+ */
+export interface SinchError extends Error {
+  name: "SinchError";
+  domain: number;
+  code: number;
+  /** What the server said. */
+  response: { errorCode?: number; message?: string; headers?: Record<string, string> };
+  /** The server's reason in words. */
+  reason?: string;
+  /** The SIP headers of the server's answer. */
+  headers?: Record<string, string>;
+}
+
+/** One user of one application. */
+export class SinchClient {
+  constructor(config: SinchClientConfig);
+  static readonly Call: typeof Call;
+  static readonly CallClient: typeof CallClient;
+  static readonly CallDetails: typeof CallDetails;
+  readonly applicationKey: string;
+  readonly capabilities: SinchClientConfig["capabilities"];
+  /** Who is signed in. */
+  readonly user: { userId?: string };
+  /** Whether `start()` was called and did not fail. */
+  readonly started: boolean;
+  readonly callClient?: CallClient;
+  /** The connection to the server. */
+  readonly connectionState: ConnectionState;
+  /** Signs in. The callbacks run before anything given to `then`. */
+  start(login: Login, success?: () => void, fail?: (error: SinchError) => void): SinchPromise<void>;
+  /** Ends calls and signs out. */
+  terminate(): void;
+  /** @deprecated the old name of `terminate` */
+  stop(): void;
+  /** Makes a user at the server. What it gives can be passed to `start`. */
+  newUser(user: NewUser, success?: (ticket: Login) => void, fail?: (error: SinchError) => void): SinchPromise<Login>;
+  /** Empty before `start()` is done. */
+  getSession(): Partial<Session>;
+  /** Always the same object. Throws a `SinchError` (5, 6002) without the capability `calling`. */
+  getCallClient(): CallClient;
+  /** The same as `getCallClient().callUser`. */
+  callUser(userId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
+  /** Begins to receive calls. Before `start()` it only says that `start()` shall, and gives `undefined`. */
+  startActiveConnection(): SinchPromise<void> | undefined;
+  /** Receives calls no longer. */
+  stopActiveConnection(): SinchPromise<void> | undefined;
+  getVersion(): string;
+}
+
+export type ConnectionState = "connecting" | "connected" | "reconnecting" | "closed";
+
+/** At most 1024 bytes, names and values. What is no string is sent as JSON. */
+export type CallHeaders = Record<string, unknown>;
+
+/** Places calls and tells of incoming ones. */
+export class CallClient {
+  private constructor();
+  /** Calls a user. Listeners added before the page's code returns miss nothing. */
+  callUser(userId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
+  /** Calls a phone: E.164 with its `+`. */
+  callPhoneNumber(phoneNumber: string, headers?: CallHeaders, customStream?: MediaStream): Call;
+  /** Calls a SIP address, `user@domain`. Names of headers begin with `x-`. */
+  callSip(sipAddress: string, headers?: CallHeaders, customStream?: MediaStream): Call;
+  /** Calls a conference room: 1 to 64 characters. */
+  callConference(conferenceId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
+  /** Asks for the microphone before the first call, and keeps it open. With a stream of your own, calls send that instead. */
+  initStream(customStream?: MediaStream | null, noVideo?: boolean): SinchPromise<MediaStream>;
+  addEventListener(listener: CallClientListener): void;
+  removeEventListener(listener: CallClientListener): void;
+  /** The microphone stream that calls share, while it is open. */
+  readonly localMediaStream?: MediaStream;
+}
+
+/** All handlers may be missing. They are called as methods of the listener. */
+export interface CallClientListener {
+  onIncomingCall?(call: Call): void;
+  /** The microphone is there for an incoming call. */
+  onMediaStream?(stream: MediaStream): void;
+  onConnectionState?(state: ConnectionState): void;
+}
+
+export type CallState = "INITIATING" | "PROGRESSING" | "ESTABLISHED" | "ENDED";
+export type CallEndCause =
+  | "NONE"
+  | "TIMEOUT"
+  | "DENIED"
+  | "NO_ANSWER"
+  | "FAILURE"
+  | "HUNG_UP"
+  | "CANCELED"
+  | "OTHER_DEVICE_ANSWERED";
+
+/** A call. There is one object for each. */
+export class Call {
+  private constructor();
+  addEventListener(listener: CallListener): void;
+  removeEventListener(listener: CallListener): void;
+  /** Answers an incoming call. Where it has ended meanwhile, nothing happens. */
+  answer(): void;
+  /** Ends, cancels or declines. Throws a `SinchError` (5, 6002) where the call has ended. */
+  hangup(): void;
+  mute(): void;
+  unmute(): void;
+  /** Sends tones: `0-9 # * A-D`. */
+  sendDTMF(keys: string): void;
+  /** The same on both sides. */
+  getCallId(): string;
+  getDetails(): CallDetails;
+  /** 1 outgoing, 0 incoming. */
+  getDirection(): 0 | 1;
+  /** User, number, room or SIP address. */
+  getRemoteUserId(): string;
+  getState(): CallState;
+  getEndCause(): CallEndCause;
+  /** Outgoing: what the page gave. Incoming: what came. */
+  getHeaders(): CallHeaders | undefined;
+  readonly callId: string;
+  readonly fromId: string;
+  readonly toId: string;
+  /** The name that the caller shows, or `""`. */
+  readonly displayName: string;
+  readonly callDomain: "data" | "pstn" | "conference" | "sip";
+  readonly callOutbound: boolean;
+  /** INITIATING 0, PROGRESSING 1, ESTABLISHED 2, ENDED 3. */
+  readonly callState: 0 | 1 | 2 | 3;
+  /** NONE 0, TIMEOUT 1, DENIED 2, NO_ANSWER 3, FAILURE 4, HUNG_UP 5, CANCELED 6, OTHER_DEVICE_ANSWERED 7. */
+  readonly callEndCause: 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
+  readonly timeProgressing: Date | null;
+  readonly timeEstablished: Date | null;
+  readonly timeEnded: Date | null;
+  readonly error: SinchError | null;
+  /** The same as `error`. */
+  readonly errors: SinchError | null;
+  readonly muted: boolean;
+  readonly incomingStream?: MediaStream;
+  readonly outgoingStream?: MediaStream;
+  /** Written to the `src` of an audio or video element, it plays `incomingStream`. */
+  readonly incomingStreamURL?: string;
+  /** Written to the `src` of an audio or video element, it plays `outgoingStream`. */
+  readonly outgoingStreamURL?: string;
+}
+
+/** All handlers may be missing. They are called as methods of the listener. */
+export interface CallListener {
+  /** Caller only: it rings. */
+  onCallProgressing?(call: Call): void;
+  onCallEstablished?(call: Call): void;
+  onCallEnded?(call: Call): void;
+  onLocalStream?(call: Call, stream: MediaStream): void;
+  onRemoteTrack?(call: Call, stream: MediaStream): void;
+  onConnectionChange?(call: Call, state: RTCIceConnectionState): void;
+}
+
+/** A snapshot. */
+export class CallDetails {
+  private constructor();
+  /** When it began to ring. */
+  readonly startedTime: Date | null;
+  readonly establishedTime: Date | null;
+  readonly endedTime: Date | null;
+  /** Seconds since the answer, or from it to the end. */
+  readonly duration: number;
+  readonly endCause: Call["callEndCause"];
+  readonly error: SinchError | null;
+}

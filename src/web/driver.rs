@@ -1,0 +1,316 @@
+//! The loop around the client. Its one invariant: *handle once, drain fully, set the timer, then deliver the events, with no borrow
+//! held while a listener runs.*
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::{Rc, Weak};
+
+use wasm_bindgen::prelude::*;
+use web_sys::MediaStream;
+
+use super::dom::{get_string, now, seed};
+use super::media::{Media, Microphone};
+use super::page::{Later, Window};
+use super::peer::Peer;
+use super::socket::Socket;
+use super::tasks;
+use super::timer::Timer;
+use crate::call::{CallId, CallInfo, Destination, Error};
+use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind};
+use crate::time::Instant;
+
+/// What the face is told.
+pub enum Notice {
+    /// The client has something to say.
+    Event(Event),
+    /// Somebody calls; these are the streams of the call.
+    Incoming(CallInfo, Rc<Media>),
+    /// A message went out (`true`) or came in, for those who asked to see them.
+    Message(bool, String),
+}
+
+/// Moves values between one [`Client`] and the browser.
+pub struct Driver {
+    client: RefCell<Client>,
+    /// What came while the client was being drained.
+    inputs: RefCell<VecDeque<Input>>,
+    busy: Cell<bool>,
+    notices: RefCell<Vec<Notice>>,
+    app: Box<dyn Fn(Notice)>,
+    socket: Socket,
+    timer: Timer,
+    later: Later,
+    window: Window,
+    peers: RefCell<BTreeMap<PeerId, (CallId, Rc<Peer>)>>,
+    calls: RefCell<BTreeMap<CallId, Rc<Media>>>,
+    /// The microphone that calls share.
+    pub microphone: Rc<Microphone>,
+    /// What incoming calls send instead of the microphone.
+    custom: Option<MediaStream>,
+    traced: bool,
+    this: Weak<Self>,
+}
+
+impl Driver {
+    /// A driver that tells `app`. `custom` is what incoming calls send instead of the microphone; with `traced`, messages are told.
+    #[must_use]
+    pub fn new(config: Config, custom: Option<MediaStream>, traced: bool, app: Box<dyn Fn(Notice)>) -> Rc<Self> {
+        Rc::new_cyclic(|this: &Weak<Self>| Self {
+            client: RefCell::new(Client::new(config, seed())),
+            inputs: RefCell::default(),
+            busy: Cell::new(false),
+            notices: RefCell::default(),
+            app,
+            socket: Socket::new(tell(this)),
+            timer: Timer::new(with(this, |driver, _| driver.timeout())),
+            later: Later::new(with(this, |driver, _| driver.deliver())),
+            window: Window::new(with(this, Self::window_event)),
+            peers: RefCell::default(),
+            calls: RefCell::default(),
+            microphone: Rc::default(),
+            custom,
+            traced,
+            this: this.clone(),
+        })
+    }
+
+    /// Something happened in the world.
+    pub fn input(&self, input: Input) {
+        self.inputs.borrow_mut().push_back(input);
+        self.run();
+        self.deliver();
+    }
+
+    /// The app wants something. What follows from it is told in a later task, never inside.
+    pub fn command<R>(&self, command: impl FnOnce(&mut Client, Instant) -> R) -> R {
+        let result = command(&mut self.client.borrow_mut(), now());
+        self.after_command();
+        result
+    }
+
+    /// Signs in.
+    ///
+    /// # Errors
+    /// Where the client has signed in already.
+    pub fn start(&self, login: Login) -> Result<(), Error> {
+        self.window.listen();
+        self.command(|client, now| client.start(now, login))
+    }
+
+    /// Calls somebody, sending `custom` or the microphone.
+    ///
+    /// # Errors
+    /// What the client finds wrong with the arguments.
+    pub fn call(
+        &self,
+        to: Destination,
+        headers: Vec<(String, String)>,
+        custom: Option<MediaStream>,
+    ) -> Result<(CallInfo, Rc<Media>), Error> {
+        let info = self.client.borrow_mut().call(now(), to, headers)?;
+        let media = self.media(info.id, custom);
+        self.after_command();
+        Ok((info, media))
+    }
+
+    /// Reads something of the client.
+    pub fn read<R>(&self, read: impl FnOnce(&Client) -> R) -> R {
+        read(&self.client.borrow())
+    }
+
+    /// Ends everything, for good.
+    pub fn terminate(&self) {
+        self.command(|client, now| client.terminate(now));
+        self.microphone.hold(false);
+        self.window.forget();
+    }
+
+    fn after_command(&self) {
+        self.run();
+        if !self.notices.borrow().is_empty() {
+            self.later.ask();
+        }
+    }
+
+    /// Takes what waits, one after the other, each drained before the next.
+    fn run(&self) {
+        if self.busy.replace(true) {
+            return;
+        }
+        self.drain();
+        loop {
+            let Some(input) = self.inputs.borrow_mut().pop_front() else { break };
+            if let Input::Received(text) = &input {
+                self.trace(false, text);
+            }
+            self.client.borrow_mut().handle(now(), input);
+            self.drain();
+        }
+        let deadline = self.client.borrow().deadline();
+        self.timer.arm(now(), deadline);
+        self.busy.set(false);
+    }
+
+    fn drain(&self) {
+        loop {
+            let Some(output) = self.client.borrow_mut().poll() else { return };
+            self.perform(output);
+        }
+    }
+
+    fn deliver(&self) {
+        let notices = self.notices.take();
+        notices.into_iter().for_each(|notice| (self.app)(notice));
+    }
+
+    fn timeout(&self) {
+        self.timer.fired();
+        self.input(Input::Timeout);
+    }
+
+    fn perform(&self, output: Output) {
+        match output {
+            Output::Connect { url } => self.connect(&url),
+            Output::Disconnect => self.socket.disconnect(),
+            Output::Send(text) => {
+                self.trace(true, &text);
+                self.socket.send(&text);
+            }
+            Output::Task(task) => self.begin(task),
+            Output::Candidates { peer, candidates, end } => {
+                if let Some(peer) = self.peer(peer) {
+                    peer.add_candidates(&candidates, end);
+                }
+            }
+            Output::Sending { call, on } => {
+                if let Some(media) = self.calls.borrow().get(&call) {
+                    media.send(on);
+                }
+            }
+            Output::Tones { peer, keys } => {
+                if let Some(peer) = self.peer(peer) {
+                    peer.send_tones(&keys);
+                }
+            }
+            Output::Close { peer } => {
+                if let Some((_, peer)) = self.peers.borrow_mut().remove(&peer) {
+                    peer.close();
+                }
+            }
+            Output::Release { call } => self.release(call),
+            Output::Event(event) => self.note(event),
+        }
+    }
+
+    fn note(&self, event: Event) {
+        let notice = match event {
+            Event::Incoming(info) => {
+                let media = self.media(info.id, self.custom.clone());
+                Notice::Incoming(info, media)
+            }
+            event => Notice::Event(event),
+        };
+        self.notices.borrow_mut().push(notice);
+    }
+
+    fn trace(&self, out: bool, text: &str) {
+        if self.traced {
+            self.notices.borrow_mut().push(Notice::Message(out, text.to_owned()));
+        }
+    }
+
+    fn connect(&self, url: &str) {
+        if let Err(error) = self.socket.connect(url) {
+            self.inputs.borrow_mut().push_back(Input::Closed { code: 1006, reason: get_string(&error, "message") });
+        }
+    }
+
+    /// The peer is made here and not in the task, as candidates for it may be the next output.
+    fn begin(&self, Task { id, call, kind }: Task) {
+        match self.peer_of(call, &kind) {
+            Ok(peer) => {
+                if let Some(driver) = self.this.upgrade() {
+                    tasks::start(driver, peer, id, kind);
+                }
+            }
+            Err(error) => self.inputs.borrow_mut().push_back(Input::Answered { task: id, result: tasks::failed(&error) }),
+        }
+    }
+
+    fn peer_of(&self, call: CallId, kind: &TaskKind) -> Result<Rc<Peer>, JsValue> {
+        let (id, ice) = match kind {
+            TaskKind::Offer { peer, ice, .. } | TaskKind::Answer { peer, ice, .. } => (*peer, Some(ice)),
+            TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } | TaskKind::Microphone { peer, .. } => (*peer, None),
+        };
+        if let Some(peer) = self.peer(id) {
+            return Ok(peer);
+        }
+        let ice = ice.ok_or_else(tasks::aborted)?;
+        let media = self.media(call, self.custom.clone());
+        let peer = Peer::new(id, media, ice, tell(&self.this))?;
+        self.peers.borrow_mut().insert(id, (call, peer.clone()));
+        Ok(peer)
+    }
+
+    fn peer(&self, id: PeerId) -> Option<Rc<Peer>> {
+        self.peers.borrow().get(&id).map(|(_, peer)| peer.clone())
+    }
+
+    /// The streams of a call; made where it has none yet.
+    fn media(&self, id: CallId, custom: Option<MediaStream>) -> Rc<Media> {
+        let mut calls = self.calls.borrow_mut();
+        calls
+            .entry(id)
+            .or_insert_with(|| {
+                self.microphone.join();
+                Rc::new(Media::new(custom))
+            })
+            .clone()
+    }
+
+    fn release(&self, call: CallId) {
+        self.peers.borrow_mut().retain(|_, (owner, peer)| {
+            if *owner == call {
+                peer.close();
+            }
+            *owner != call
+        });
+        let media = self.calls.borrow_mut().remove(&call);
+        if let Some(media) = media {
+            media.release();
+            self.microphone.leave();
+        }
+    }
+
+    /// A page that goes away hangs up: nobody will hear it any more. The socket closes by itself, and if the page comes back out of
+    /// the browser's cache, the client connects again.
+    fn window_event(&self, event: JsValue) {
+        if get_string(&event, "type") == "online" {
+            return self.input(Input::Online);
+        }
+        let calls: Vec<CallId> = self.calls.borrow().keys().copied().collect();
+        for call in calls {
+            let _ = self.command(|client, now| client.hangup(now, call));
+        }
+    }
+}
+
+/// Tells the driver, as long as there is one.
+fn tell(driver: &Weak<Driver>) -> Box<dyn Fn(Input)> {
+    let driver = driver.clone();
+    Box::new(move |input| {
+        if let Some(driver) = driver.upgrade() {
+            driver.input(input);
+        }
+    })
+}
+
+/// Calls `method`, as long as there is a driver.
+fn with(driver: &Weak<Driver>, method: fn(&Driver, JsValue)) -> Box<dyn FnMut(JsValue)> {
+    let driver = driver.clone();
+    Box::new(move |event| {
+        if let Some(driver) = driver.upgrade() {
+            method(&driver, event);
+        }
+    })
+}

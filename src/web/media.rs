@@ -1,0 +1,253 @@
+//! The streams of a call, and the microphone that calls share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use js_sys::{Array, Promise};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{MediaStream, MediaStreamTrack};
+
+use super::dom::{Gate, call, dict, get, get_string, global, global_value};
+use super::elements;
+
+/// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
+/// connection, only their tracks change, and a media element that plays one goes on.
+pub struct Media {
+    local: MediaStream,
+    remote: MediaStream,
+    custom: Option<MediaStream>,
+    urls: [RefCell<Option<String>>; 2],
+    sending: Cell<bool>,
+    released: Cell<bool>,
+    /// Opens when the call is released.
+    pub(super) end: Gate,
+}
+
+impl Media {
+    /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
+    pub(super) fn new(custom: Option<MediaStream>) -> Self {
+        let empty = || MediaStream::new().expect("a browser with WebRTC makes an empty stream");
+        Self {
+            local: empty(),
+            remote: empty(),
+            custom,
+            urls: [RefCell::default(), RefCell::default()],
+            sending: Cell::new(false),
+            released: Cell::new(false),
+            end: Gate::new(),
+        }
+    }
+
+    /// What the call sends, once it has something to send.
+    #[must_use]
+    pub fn outgoing(&self) -> Option<&MediaStream> {
+        filled(&self.local)
+    }
+
+    /// What the call receives, once there is something to receive.
+    #[must_use]
+    pub fn incoming(&self) -> Option<&MediaStream> {
+        filled(&self.remote)
+    }
+
+    /// A string that plays [`Media::outgoing`] where a page writes it to the `src` of a media element.
+    #[must_use]
+    pub fn outgoing_url(&self) -> Option<String> {
+        self.url(self.outgoing(), 0)
+    }
+
+    /// A string that plays [`Media::incoming`] where a page writes it to the `src` of a media element.
+    #[must_use]
+    pub fn incoming_url(&self) -> Option<String> {
+        self.url(self.incoming(), 1)
+    }
+
+    fn url(&self, stream: Option<&MediaStream>, which: usize) -> Option<String> {
+        let mut url = self.urls.get(which)?.borrow_mut();
+        if url.is_none() && !self.released.get() {
+            *url = stream.map(elements::publish);
+        }
+        url.clone()
+    }
+
+    /// The stream that goes into the SDP, also while it is empty: it gives the other side a stream and not only tracks.
+    pub(super) const fn local(&self) -> &MediaStream {
+        &self.local
+    }
+
+    pub(super) const fn custom(&self) -> Option<&MediaStream> {
+        self.custom.as_ref()
+    }
+
+    /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
+    pub(super) fn take(&self, source: &MediaStream) {
+        for track in tracks(source) {
+            let own = track.clone();
+            own.set_enabled(self.sending.get());
+            self.local.add_track(&own);
+        }
+    }
+
+    /// Enables everything, or disables the sound: a muted call goes on showing its picture.
+    pub(super) fn send(&self, on: bool) {
+        self.sending.set(on);
+        for track in tracks(&self.local) {
+            if on || track.kind() == "audio" {
+                track.set_enabled(on);
+            }
+        }
+    }
+
+    /// Receives `track` in place of any other of its kind.
+    pub(super) fn receive(&self, track: &MediaStreamTrack) {
+        for old in tracks(&self.remote) {
+            if old.kind() == track.kind() && old != *track {
+                self.remote.remove_track(&old);
+            }
+        }
+        self.remote.add_track(track);
+    }
+
+    pub(super) const fn is_released(&self) -> bool {
+        self.released.get()
+    }
+
+    /// Stops what the call sends and retires its URLs.
+    pub(super) fn release(&self) {
+        self.released.set(true);
+        self.end.open();
+        stop(&self.local);
+        for url in &self.urls {
+            if let Some(url) = &*url.borrow() {
+                elements::retire(url);
+            }
+        }
+    }
+}
+
+/// The microphone (and camera) that calls share, opened when the first needs it and closed when the last has ended.
+#[derive(Default)]
+pub struct Microphone {
+    shared: RefCell<Option<MediaStream>>,
+    opening: RefCell<Option<(bool, Promise)>>,
+    calls: Cell<usize>,
+    held: Cell<bool>,
+    /// The shared stream is the app's own: it is not for us to stop.
+    adopted: Cell<bool>,
+}
+
+impl Microphone {
+    /// One more call.
+    pub fn join(&self) {
+        self.calls.set(self.calls.get() + 1);
+    }
+
+    /// One call less.
+    pub fn leave(&self) {
+        self.calls.set(self.calls.get().saturating_sub(1));
+        self.close_if_unused();
+    }
+
+    /// Keeps the microphone open between calls, or no longer.
+    pub fn hold(&self, on: bool) {
+        self.held.set(on);
+        self.close_if_unused();
+    }
+
+    /// Takes the app's own stream for all calls that have none of their own.
+    pub fn adopt(&self, stream: &MediaStream) {
+        self.close();
+        self.adopted.set(true);
+        *self.shared.borrow_mut() = Some(stream.clone());
+    }
+
+    /// The shared stream, opened if it is not. Gives up when `end` opens.
+    ///
+    /// # Errors
+    /// What `getUserMedia` says, or why there is none.
+    pub async fn open(self: &Rc<Self>, video: bool, end: &Gate) -> Result<MediaStream, JsValue> {
+        if let Some(stream) = self.usable(video) {
+            return Ok(stream);
+        }
+        let opening = self.opening.borrow().clone().filter(|(with_video, _)| *with_video || !video);
+        let promise = match opening {
+            Some((_, promise)) => promise,
+            None => self.begin(video)?,
+        };
+        end.or(&promise).await?.dyn_into()
+    }
+
+    /// The shared stream, while it is open.
+    #[must_use]
+    pub fn current(&self) -> Option<MediaStream> {
+        self.shared.borrow().clone()
+    }
+
+    fn begin(self: &Rc<Self>, video: bool) -> Result<Promise, JsValue> {
+        let promise = get_user_media(video)?;
+        *self.opening.borrow_mut() = Some((video, promise.clone()));
+        let (this, opened) = (self.clone(), promise.clone());
+        // Whoever asked may be gone by then, so the result is taken care of here.
+        spawn_local(async move {
+            let stream = JsFuture::from(opened).await;
+            this.opening.borrow_mut().take();
+            if let Ok(stream) = stream {
+                this.close();
+                *this.shared.borrow_mut() = Some(stream.unchecked_into());
+                this.close_if_unused();
+            }
+        });
+        Ok(promise)
+    }
+
+    fn usable(&self, video: bool) -> Option<MediaStream> {
+        let stream = self.shared.borrow().clone()?;
+        let live = tracks(&stream).all(|track| get_string(&track, "readyState") == "live");
+        (live && (!video || stream.get_video_tracks().length() > 0)).then_some(stream)
+    }
+
+    fn close_if_unused(&self) {
+        if self.calls.get() == 0 && !self.held.get() {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        let stream = self.shared.borrow_mut().take();
+        if let Some(stream) = stream.filter(|_| !self.adopted.replace(false)) {
+            stop(&stream);
+        }
+    }
+}
+
+/// All tracks of a stream.
+pub fn tracks(stream: &MediaStream) -> impl Iterator<Item = MediaStreamTrack> + use<> {
+    stream.get_tracks().into_iter().map(JsValue::unchecked_into)
+}
+
+fn filled(stream: &MediaStream) -> Option<&MediaStream> {
+    Some(stream).filter(|stream| stream.get_tracks().length() > 0)
+}
+
+fn stop(stream: &MediaStream) {
+    tracks(stream).for_each(|track| track.stop());
+}
+
+fn get_user_media(video: bool) -> Result<Promise, JsValue> {
+    let devices = get(&global_value("navigator"), "mediaDevices");
+    if devices.is_undefined() {
+        let fault = js_sys::Error::new(if get(&global(), "isSecureContext").is_truthy() {
+            "This browser gives pages no microphone"
+        } else {
+            "Browsers give the microphone to secure pages only: open this page over https or on localhost"
+        });
+        fault.set_name("NotSupportedError");
+        return Err(fault.into());
+    }
+    let mut constraints = vec![("audio", JsValue::TRUE)];
+    if video {
+        constraints.push(("video", JsValue::TRUE));
+    }
+    call(&devices, "getUserMedia", &Array::of1(&dict(&constraints)))?.dyn_into()
+}

@@ -1,0 +1,67 @@
+//! What the driver needs of the page: a task for later, and word of the page's own comings and goings.
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use super::dom::{call, construct, get, global, set};
+
+/// Runs a callback in a task of its own. Timers would do, but browsers slow them down in pages that nobody looks at.
+pub struct Later {
+    channel: JsValue,
+    _callback: Closure<dyn FnMut(JsValue)>,
+}
+
+impl Later {
+    /// What will run.
+    pub fn new(callback: Box<dyn FnMut(JsValue)>) -> Self {
+        let callback = Closure::wrap(callback);
+        let channel = construct("MessageChannel", &Array::new());
+        set(&get(&channel, "port1"), "onmessage", callback.as_ref());
+        Self { channel, _callback: callback }
+    }
+
+    /// Runs it soon, once the page's own code has returned.
+    pub fn ask(&self) {
+        let _ = call(&get(&self.channel, "port2"), "postMessage", &Array::of1(&JsValue::NULL));
+    }
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        let _ = call(&get(&self.channel, "port1"), "close", &Array::new());
+    }
+}
+
+/// Tells when the page goes away and when the network is back.
+pub struct Window {
+    callback: Closure<dyn FnMut(JsValue)>,
+}
+
+impl Window {
+    /// Not listening yet.
+    pub fn new(callback: Box<dyn FnMut(JsValue)>) -> Self {
+        Self { callback: Closure::wrap(callback) }
+    }
+
+    /// Listens; more often than once is once.
+    pub fn listen(&self) {
+        self.each("addEventListener");
+    }
+
+    /// Listens no longer.
+    pub fn forget(&self) {
+        self.each("removeEventListener");
+    }
+
+    fn each(&self, method: &str) {
+        for event in ["pagehide", "online"] {
+            let _ = call(&global(), method, &Array::of2(&event.into(), self.callback.as_ref()));
+        }
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}

@@ -1,0 +1,66 @@
+//! Media tasks: what takes the browser time, each answered exactly once.
+
+use std::rc::Rc;
+
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use super::Driver;
+use super::dom::get_string;
+use super::peer::Peer;
+use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
+
+/// Starts a task of `peer` and tells the driver what came of it.
+pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
+    spawn_local(async move {
+        let result = perform(&driver, &peer, kind).await.unwrap_or_else(|error| failed(&error));
+        driver.input(Input::Answered { task, result });
+    });
+}
+
+/// What a task comes to that failed with `error`.
+pub fn failed(error: &JsValue) -> TaskResult {
+    TaskResult::Failed(MediaError { name: get_string(error, "name"), message: get_string(error, "message") })
+}
+
+/// The error of what was given up.
+pub fn aborted() -> JsValue {
+    let error = js_sys::Error::new("The call is over");
+    error.set_name("AbortError");
+    error.into()
+}
+
+async fn perform(driver: &Rc<Driver>, peer: &Rc<Peer>, kind: TaskKind) -> Result<TaskResult, JsValue> {
+    match kind {
+        TaskKind::Offer { ice, video, restart, wait, .. } => {
+            peer.offer(&ice, video, restart, wait).await.map(TaskResult::Description)
+        }
+        TaskKind::Answer { offer, video, wait, .. } => peer.answer(&offer, video, wait).await.map(TaskResult::Description),
+        TaskKind::Accept { answer, .. } => peer.remote("answer", &answer).await.map(|()| TaskResult::Done),
+        TaskKind::Rollback { .. } => peer.rollback().await.map(|()| TaskResult::Done),
+        TaskKind::Microphone { video, .. } => microphone(driver, peer, video).await.map(|()| TaskResult::Done),
+    }
+}
+
+async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(), JsValue> {
+    let media = &peer.media;
+    if media.outgoing().is_none() {
+        let source = match media.custom() {
+            Some(custom) => custom.clone(),
+            None => driver.microphone.open(video, &media.end).await.map_err(|error| released(media.is_released(), error))?,
+        };
+        if media.is_released() {
+            return Err(aborted());
+        }
+        // Another task of the same call may have been faster.
+        if media.outgoing().is_none() {
+            media.take(&source);
+        }
+    }
+    peer.attach().await
+}
+
+/// The stream of a call that is over is no stream: say so instead.
+fn released(over: bool, error: JsValue) -> JsValue {
+    if over { aborted() } else { error }
+}
