@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import net from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { wav } from "./tone.mjs";
 
 const WWW = fileURLToPath(new URL("../www/", import.meta.url));
 const DIST = fileURLToPath(new URL("../../../pkg/dist/", import.meta.url));
@@ -60,6 +61,7 @@ export class Site {
 
   #serve(request, response) {
     const { pathname } = new URL(request.url, this.origin);
+    if (pathname === "/e2e/ringback.wav") return response.writeHead(200, { "content-type": "audio/wav" }).end(wav(440));
     const file = localFile(pathname, this.upstream === null);
     if (file) return sendFile(response, file);
     if (this.upstream === null) return response.writeHead(404).end();

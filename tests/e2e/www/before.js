@@ -36,6 +36,7 @@
   };
 
   const devices = navigator.mediaDevices;
+  if (!devices) return; // not a page of ours: an error page, about:blank
   const open = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (constraints) => {
     const { delay, refuse, never } = window.microphone;
