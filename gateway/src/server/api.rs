@@ -169,6 +169,10 @@ pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extensi
     if !shared.config.metrics.public && !is_local(peer.address, &headers) {
         return ApiError::new(403, 40300, "The metrics are for this machine only").into_response();
     }
+    if let Some(counts) = shared.hub.count().await {
+        shared.metrics.calls.set(i64::try_from(counts.calls).unwrap_or(i64::MAX));
+        shared.metrics.devices.set(i64::try_from(counts.devices).unwrap_or(i64::MAX));
+    }
     private(([(CONTENT_TYPE, OPENMETRICS)], shared.metrics.text()).into_response())
 }
 

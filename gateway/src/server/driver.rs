@@ -82,8 +82,18 @@ impl Outgoing {
 enum Event {
     Opened { conn: ConnId, peer: IpAddr, application: String, outbox: Outbox },
     Hub(Input),
+    Count { counted: oneshot::Sender<Counts> },
     Drain { done: oneshot::Sender<()> },
     Stop,
+}
+
+/// What the switch holds at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Calls that ring or run.
+    pub calls: usize,
+    /// Devices that are online.
+    pub devices: usize,
 }
 
 /// How everybody else reaches the driver.
@@ -109,6 +119,13 @@ impl Handle {
     /// It is gone. Said exactly once for each connection.
     pub async fn closed(&self, conn: ConnId) {
         self.tell(Event::Hub(Input::Closed { conn })).await;
+    }
+
+    /// What there is; `None` where the driver has ended.
+    pub async fn count(&self) -> Option<Counts> {
+        let (counted, count) = oneshot::channel();
+        self.tell(Event::Count { counted }).await;
+        count.await.ok()
     }
 
     /// Takes no new calls; returns when the last running one has ended.
@@ -173,7 +190,7 @@ impl Driver {
             while let Some(output) = self.hub.poll() {
                 self.perform(output).await;
             }
-            self.publish();
+            self.report_drained();
         }
     }
 
@@ -216,6 +233,11 @@ impl Driver {
                 }
                 Some(input)
             }
+            Event::Count { counted } => {
+                // Who asked has stopped waiting: nothing is lost.
+                let _ = counted.send(Counts { calls: self.hub.calls(), devices: self.hub.devices() });
+                None
+            }
             Event::Drain { done } => {
                 self.drained.push(done);
                 Some(Input::Drain)
@@ -245,11 +267,11 @@ impl Driver {
                 let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.metrics));
                 let found = move |result: Result<_, _>| {
                     metrics.query(result.is_ok());
-                    let account = result.unwrap_or_else(|error| {
-                        error!(%error, "a user could not be looked up");
-                        None
-                    });
-                    drop(answers.send(Input::Account { query, account }));
+                    match result {
+                        Ok(account) => drop(answers.send(Input::Account { query, account })),
+                        // No answer: the switch then says that the store failed, and not that there is no such user.
+                        Err(error) => error!(%error, "a user could not be looked up"),
+                    }
                 };
                 self.store.look_up(application, user, found).await;
             }
@@ -303,12 +325,9 @@ impl Driver {
         }
     }
 
-    /// Tells what others want to know of the switch.
-    fn publish(&mut self) {
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.metrics.calls.set(count(self.hub.calls()));
-        self.metrics.devices.set(count(self.hub.devices()));
-        if self.hub.calls() == 0 {
+    /// Tells who waits for it that the last call has ended.
+    fn report_drained(&mut self) {
+        if !self.drained.is_empty() && self.hub.calls() == 0 {
             for done in self.drained.drain(..) {
                 // Who asked has stopped waiting: nothing is lost.
                 let _ = done.send(());

@@ -1,5 +1,6 @@
 //! The edge of the gateway, as the world meets it: the real program on a free port with an empty folder.
 
+mod calls;
 mod support;
 mod tls;
 

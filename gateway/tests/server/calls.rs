@@ -1,0 +1,216 @@
+//! What edge and switch do together: users of the store sign in, a call keeps the gateway from stopping, and the log tells nobody's
+//! name.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use offhook::sip::{Algorithm, Challenge, Name, Writer, ha1, parse, strongest};
+use tokio::net::TcpStream;
+
+use super::support::{Folder, Gateway, Socket, program, run};
+
+/// What no log may show.
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.77\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.77\r\n";
+
+/// No two requests have the same branch.
+static BRANCHES: AtomicU32 = AtomicU32::new(1);
+
+/// A SIP device of a few lines.
+struct Phone {
+    socket: Socket<TcpStream>,
+    user: String,
+    sequence: u32,
+}
+
+impl Phone {
+    async fn new(gateway: &Gateway, user: &str) -> Self {
+        Self { socket: gateway.open().await, user: user.into(), sequence: 0 }
+    }
+
+    fn request(&mut self, method: &str, to: &str) -> Writer {
+        self.sequence += 1;
+        let (user, sequence) = (&self.user, self.sequence);
+        let branch = BRANCHES.fetch_add(1, Ordering::Relaxed);
+        Writer::request(method, &format!("sip:{to}@localhost"))
+            .field("Via", &format!("SIP/2.0/WS {user}.invalid;branch=z9hG4bK{branch}"))
+            .field("Max-Forwards", "70")
+            .field("From", &format!("<sip:{user}@localhost>;tag={user}"))
+            .field("To", &format!("<sip:{to}@localhost>"))
+            .field("Call-ID", &format!("8f{branch}"))
+            .field("CSeq", &format!("{sequence} {method}"))
+            .field("Contact", &format!("<sip:{user}@{user}.invalid;transport=ws>"))
+    }
+
+    /// The status of a REGISTER with these credentials, and the answer.
+    async fn register(&mut self, authorization: Option<&str>) -> (u16, String) {
+        let user = self.user.clone();
+        let mut request = self.request("REGISTER", &user);
+        if let Some(value) = authorization {
+            request = request.field("Authorization", value);
+        }
+        self.socket.say(&request.end()).await;
+        let answer = self.socket.hear().await;
+        (code(&answer), answer)
+    }
+
+    async fn register_with_ticket(&mut self, gateway: &Gateway) -> u16 {
+        let ticket = gateway.ticket(&self.user).await;
+        self.register(Some(&format!("Bearer {ticket}"))).await.0
+    }
+
+    async fn register_with_password(&mut self, password: &str) -> u16 {
+        let (code, answer) = self.register(None).await;
+        assert_eq!(code, 401, "{answer}");
+        let message = parse(answer.as_bytes()).expect("SIP");
+        let values = message.fields().iter().filter(|field| field.name == Name::WwwAuthenticate).map(|field| field.value);
+        let challenge: Challenge = strongest(values).expect("a digest challenge");
+        let secret = ha1(Algorithm::Sha256, &self.user, &challenge.realm, password);
+        let uri = format!("sip:{}@localhost", self.user);
+        let authorization = challenge.answer(&self.user, &secret, "REGISTER", &uri, "0a4f113b", 1);
+        self.register(Some(&authorization)).await.0
+    }
+
+    /// Calls and waits until it rings.
+    async fn call(&mut self, to: &mut Self) -> String {
+        let invite = self.request("INVITE", &to.user).body("application/sdp", SDP);
+        self.socket.say(&invite).await;
+        let incoming = loop {
+            let text = to.socket.hear().await;
+            if text.starts_with("INVITE ") {
+                break text;
+            }
+        };
+        let ringing = offhook::sip::reply(&parse(incoming.as_bytes()).expect("SIP"), 180, Some("callee"))
+            .field("Contact", &format!("<sip:{0}@{0}.invalid;transport=ws>", to.user))
+            .end();
+        to.socket.say(&ringing).await;
+        while code(&self.socket.hear().await) != 180 {}
+        incoming
+    }
+}
+
+fn code(text: &str) -> u16 {
+    parse(text.as_bytes()).ok().and_then(|message| message.code()).unwrap_or_else(|| panic!("no answer: {text}"))
+}
+
+#[tokio::test]
+async fn a_ticket_signs_in_also_after_a_kill() {
+    let gateway = Gateway::start();
+    let ticket = gateway.ticket("alice").await;
+    let mut alice = Phone::new(&gateway, "alice").await;
+    assert_eq!(alice.register(Some(&format!("Bearer {ticket}"))).await.0, 200);
+    assert_eq!(Phone::new(&gateway, "mallory").await.register(Some(&format!("Bearer {ticket}"))).await.0 / 100, 4);
+    assert!(gateway.get("/metrics").await.body.contains("offhook_devices 1"));
+    let taken = gateway.post_json("/users?key=demo", r#"{"username":"alice","password":"wonderland"}"#).await;
+    assert_eq!(taken.refusal(), (409, 40900), "who has shown a ticket owns the name");
+
+    let gateway = Gateway::over(gateway.kill(), "");
+    let mut alice = Phone::new(&gateway, "alice").await;
+    assert_eq!(alice.register(Some(&format!("Bearer {ticket}"))).await.0, 200, "the secret of the application is kept");
+}
+
+#[tokio::test]
+async fn a_password_of_the_operator_signs_in() {
+    let data = Folder::new();
+    assert!(run(&data.0, &["application", "add", "shop", "--loopback"]).status.success());
+    let mut child = program(&data.0)
+        .args(["user", "add", "shop", "alice", "--display-name", "Alice"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program can be started");
+    child.stdin.take().expect("piped").write_all(b"wonderland\n").expect("it reads");
+    assert!(child.wait().expect("our child").success());
+    assert!(!run(&data.0, &["user", "add", "none", "alice"]).status.success(), "no such application, no password");
+
+    let gateway = Gateway::over(data, "[data]\ndefault_application = \"shop\"\n");
+    let origin = format!("http://localhost:{}", gateway.port);
+    let socket = gateway.upgrade("/sip", &[("Origin", &origin)]).await.expect("a page of this machine");
+    let mut alice = Phone { socket, user: "alice".into(), sequence: 0 };
+    assert_eq!(alice.register_with_password("wonderland").await, 200);
+    let socket = gateway.upgrade("/sip", &[("Origin", &origin)]).await.expect("a page of this machine");
+    let mut alice = Phone { socket, user: "alice".into(), sequence: 0 };
+    assert_eq!(alice.register_with_password("mirror").await / 100, 4);
+}
+
+#[tokio::test]
+async fn a_user_who_made_itself_signs_in_both_ways() {
+    let gateway = Gateway::start();
+    let made = gateway.post_json("/users?key=demo", r#"{"username":"alice","password":"wonderland"}"#).await;
+    let ticket = made.json()["authorization"].as_str().expect("a ticket").to_owned();
+    assert_eq!(Phone::new(&gateway, "alice").await.register(Some(&format!("Bearer {ticket}"))).await.0, 200);
+    assert_eq!(Phone::new(&gateway, "alice").await.register_with_password("wonderland").await, 200);
+}
+
+#[tokio::test]
+async fn a_call_may_end_before_the_gateway_stops() {
+    let (mut gateway, mut alice, mut bob) = ringing("").await;
+    gateway.signal("TERM");
+    while gateway.get("/health").await.status != 503 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(gateway.upgrade("/sip?key=demo", &[]).await.err(), Some(503), "nobody new");
+    let again = alice.request("INVITE", "bob").body("application/sdp", SDP);
+    alice.socket.say(&again).await;
+    while code(&alice.socket.hear().await) != 503 {}
+    assert!(gateway.get("/health").await.body.contains("draining"), "still there for the call");
+
+    let invite = bob.1;
+    let busy = offhook::sip::reply(&parse(invite.as_bytes()).expect("SIP"), 486, Some("callee")).end();
+    bob.0.socket.say(&busy).await;
+    assert_eq!(gateway.ended().await, Some(0));
+    assert_eq!(alice.socket.closed().await, 1001);
+}
+
+#[tokio::test]
+async fn a_call_does_not_hold_the_gateway_for_ever() {
+    let (mut gateway, _alice, _bob) = ringing("[listen]\ndrain_timeout = 1\n").await;
+    let start = tokio::time::Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await, Some(0));
+    assert!(start.elapsed() >= Duration::from_secs(1));
+
+    let (mut gateway, _alice, _bob) = ringing("").await;
+    gateway.signal("INT");
+    while gateway.get("/health").await.status != 503 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gateway.signal("INT");
+    let start = tokio::time::Instant::now();
+    assert_eq!(gateway.ended().await, Some(0));
+    assert!(start.elapsed() < Duration::from_secs(10), "told twice: now");
+}
+
+#[tokio::test]
+async fn the_log_names_nobody() {
+    for format in ["text", "json"] {
+        let (gateway, mut alice, _bob) = ringing(&format!("[log]\nformat = \"{format}\"\n")).await;
+        let ticket = gateway.ticket("alice").await;
+        alice.socket.say("no SIP\r\n\u{1b}[31m").await;
+        alice.register(Some("Bearer nonsense\u{7f}")).await;
+        assert!(alice.socket.is_alive().await);
+        let log = gateway.log();
+        assert!(log.contains("call started") && log.contains("registered"), "{log}");
+        for secret in
+            ["alice@", "\"alice\"", " alice", "=alice", "=bob", "192.0.2.77", "m=audio", ticket.as_str(), "nonsense", "\u{1b}"]
+        {
+            assert!(!log.contains(secret), "{secret}: {log}");
+        }
+        if format == "json" {
+            log.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect("JSON")));
+        }
+    }
+}
+
+/// A gateway on which alice's call rings at bob's, and what bob got.
+async fn ringing(config: &str) -> (Gateway, Phone, (Phone, String)) {
+    let gateway = Gateway::with(config);
+    let mut alice = Phone::new(&gateway, "alice").await;
+    let mut bob = Phone::new(&gateway, "bob").await;
+    assert_eq!(alice.register_with_ticket(&gateway).await, 200);
+    assert_eq!(bob.register_with_ticket(&gateway).await, 200);
+    let invite = alice.call(&mut bob).await;
+    (gateway, alice, (bob, invite))
+}
