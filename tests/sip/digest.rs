@@ -5,6 +5,7 @@ use offhook::sip::{Algorithm, Challenge, Credentials, ha1, strongest};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+#[cfg(not(target_arch = "wasm32"))]
 use super::corpora;
 
 #[cfg(not(target_arch = "wasm32"))]
