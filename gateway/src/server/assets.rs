@@ -16,13 +16,13 @@ use crate::config::Files;
 
 /// The demo page inside the binary.
 #[derive(Embed)]
-#[folder = "$CARGO_MANIFEST_DIR/../www/"]
+#[folder = "../www/"]
 #[allow_missing = true]
 struct Www;
 
 /// The built package inside the binary.
 #[derive(Embed)]
-#[folder = "$CARGO_MANIFEST_DIR/../pkg/dist/"]
+#[folder = "../pkg/dist/"]
 #[allow_missing = true]
 struct Package;
 

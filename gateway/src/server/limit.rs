@@ -162,9 +162,9 @@ mod tests {
     fn a_place_is_free_again() {
         let places = Places::new(2, 1, Arc::default());
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let first = places.take(parse("192.0.2.1")).ok().expect("the first");
+        let Ok(first) = places.take(parse("192.0.2.1")) else { panic!("the first") };
         assert!(places.take(parse("192.0.2.1")).is_err());
-        let _second = places.take(parse("192.0.2.2")).ok().expect("another address");
+        let Ok(_second) = places.take(parse("192.0.2.2")) else { panic!("another address") };
         assert!(places.take(parse("192.0.2.3")).is_err());
         drop(first);
         assert!(places.take(parse("192.0.2.3")).is_ok());

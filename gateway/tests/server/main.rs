@@ -162,6 +162,27 @@ async fn a_trickle_of_octets_does_not_hold_a_connection() {
 }
 
 #[tokio::test]
+async fn who_does_not_read_is_given_up() {
+    let gateway = Gateway::with("[limits]\nmessage_timeout = 600\nqueued_messages = 16\nmessages_per_second = 1000000\n");
+    let mut socket = gateway.open().await;
+    let raw = socket.0.get_mut();
+    // Pings of our own making, each to be answered, and never an answer read.
+    let keep_alive = [0x81, 0x84, 0, 0, 0, 0, b'\r', b'\n', b'\r', b'\n'].repeat(10_000);
+    let flood = async { while raw.write_all(&keep_alive).await.is_ok() {} };
+    tokio::time::timeout(support::PATIENCE, flood).await.expect("the gateway gives it up");
+    assert!(gateway.open().await.is_alive().await, "others are served");
+}
+
+#[tokio::test]
+async fn the_demo_page_is_inside() {
+    let gateway = Gateway::start();
+    for (path, text) in [("/", "<html"), ("/snippets.html", "<html"), ("/theme.css", "{"), ("/favicon.svg", "<svg")] {
+        let answer = gateway.get(path).await;
+        assert!(answer.status == 200 && answer.body.contains(text), "{path}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
 async fn a_head_has_a_size() {
     let gateway = Gateway::start();
     let long = format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(20_000));
