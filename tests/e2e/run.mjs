@@ -3,7 +3,7 @@
 //   node tests/e2e/run.mjs [filter…]      a test runs when its "suite: name" contains one of the filters
 //
 // OFFHOOK_GATEWAY  path of the gateway's binary (default: target/gateway/, then target/debug/)
-// OFFHOOK_SCRIPT   another script build than pkg/dist/offhook.js for pages that are not served by the gateway
+// OFFHOOK_SCRIPT   another offhook.js than the gateway's and pkg/dist's
 // OFFHOOK_TRACE    a file that gets the SIP of all pages of each failed test
 import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";

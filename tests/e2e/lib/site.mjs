@@ -103,7 +103,8 @@ export class Site {
 function localFile(pathname, packaged) {
   if (pathname === "/e2e/jquery.js") return require.resolve("jquery/dist/jquery.js");
   if (/^\/e2e\/[a-z-]+\.(html|js)$/.test(pathname)) return join(WWW, pathname.slice(5));
-  if (packaged && pathname === "/offhook.js") return process.env.OFFHOOK_SCRIPT ?? join(DIST, "offhook.js");
+  const script = process.env.OFFHOOK_SCRIPT ?? (packaged && join(DIST, "offhook.js"));
+  if (script && pathname === "/offhook.js") return script;
   return null;
 }
 
