@@ -223,10 +223,8 @@ pub fn refusal(answer: &Message<'_>) -> Error {
         crate::sip::Start::Request { .. } => "",
     };
     let said = answer.get_other("X-Error").unwrap_or_default();
-    let (error_code, reason) = said
-        .split_once(' ')
-        .and_then(|(number, text)| Some((number.parse().ok()?, text)))
-        .unwrap_or((u32::from(code), reason));
+    let (error_code, reason) =
+        said.split_once(' ').and_then(|(number, text)| Some((number.parse().ok()?, text))).unwrap_or((u32::from(code), reason));
     let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
     let response = Some(ErrorResponse { error_code, reason: reason.to_owned(), headers });
     Error { response, ..Error::new(codes::API_CALL_FAILED, &[&error_code.to_string(), " ", reason].concat()) }
@@ -263,11 +261,7 @@ fn named_ice(answer: &Message<'_>) -> Vec<IceServer> {
         .filter_map(|field| {
             let server = NameAddr::parse(field.value).ok()?;
             let param = |name| server.params.get(name).unwrap_or_default().to_owned();
-            Some(IceServer {
-                urls: vec![server.uri_text.to_owned()],
-                username: param("username"),
-                credential: param("credential"),
-            })
+            Some(IceServer { urls: vec![server.uri_text.to_owned()], username: param("username"), credential: param("credential") })
         })
         .collect()
 }

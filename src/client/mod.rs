@@ -19,8 +19,8 @@ mod session;
 mod timers;
 
 pub use io::{
-    Change, Config, Connection as ConnectionState, Event, Ice, IceServer, IceState, Input, Login, MediaError, Output, PeerId, Session,
-    Task, TaskId, TaskKind, TaskResult,
+    Change, Config, Connection as ConnectionState, Event, Ice, IceServer, IceState, Input, Login, MediaError, Output, PeerId,
+    Session, Task, TaskId, TaskKind, TaskResult,
 };
 
 use self::account::{Account, Phase, Verdict};
@@ -257,7 +257,9 @@ impl Client {
     /// Whether nothing at all is left of any call: for tests of leaks.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.calls.is_empty() && self.core.tasks.is_empty() && self.core.pending.iter().all(|pending| !matches!(pending.owner, Owner::Call(..)))
+        self.calls.is_empty()
+            && self.core.tasks.is_empty()
+            && self.core.pending.iter().all(|pending| !matches!(pending.owner, Owner::Call(..)))
     }
 
     const fn new_id(&mut self) -> CallId {
@@ -435,8 +437,7 @@ impl Client {
             }
             return self.core.respond(now, key, answer.end());
         }
-        let sdp = ::core::str::from_utf8(invite.body).unwrap_or("-");
-        if !sdp.is_empty() && crate::sdp::check(sdp).is_err() {
+        if !invite.body.is_empty() && crate::sdp::check(invite.text()).is_err() {
             return self.core.refuse(now, key, invite, 488);
         }
         let expires = invite.get(Name::SessionExpires).and_then(|value| value.split(';').next()?.trim().parse::<u32>().ok());

@@ -52,7 +52,9 @@ impl Authenticator {
     /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
     pub fn authorize(&mut self, request: Writer, method: &str, uri: &str, random: &mut Random) -> Writer {
         let user = match &self.credentials {
-            Credentials::Bearer(token) if method == "REGISTER" => return request.field("Authorization", &["Bearer ", token].concat()),
+            Credentials::Bearer(token) if method == "REGISTER" => {
+                return request.field("Authorization", &["Bearer ", token].concat());
+            }
             Credentials::Bearer(_) => return request,
             Credentials::Password { user, .. } | Credentials::Hash { user, .. } => user,
         };

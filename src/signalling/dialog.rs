@@ -72,7 +72,8 @@ impl Dialog {
     /// Whether a request from the other end belongs here.
     #[must_use]
     pub fn receives(&self, request: &Message<'_>) -> bool {
-        let tag = |value: Result<NameAddr<'_>, _>| value.ok().and_then(|address| address.tag().map(str::to_owned)).unwrap_or_default();
+        let tag =
+            |value: Result<NameAddr<'_>, _>| value.ok().and_then(|address| address.tag().map(str::to_owned)).unwrap_or_default();
         request.call_id().is_ok_and(|id| id == self.call_id)
             && tag(request.to()) == self.local_tag
             && tag(request.from()) == self.remote_tag

@@ -7,8 +7,8 @@
 //!            ▼                                                                                └── 2xx to INVITE ──▶ Accepted ── L ──▶ gone
 //! ```
 
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use core::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::{T1, T2, T4, TIMEOUT};
 use crate::sip::{Message, Name, Writer, parse};

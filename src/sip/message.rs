@@ -22,6 +22,8 @@ pub struct Message<'a> {
     /// What follows the blank line, as long as Content-Length says; all of it where there is no Content-Length.
     pub body: &'a [u8],
     fields: Vec<Field<'a>>,
+    /// All that it was read from.
+    source: &'a [u8],
     /// What [`parse`] found wrong and [`Message::check`] is to tell.
     pub(super) fault: Option<Rejection>,
 }
@@ -118,7 +120,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     let (fields, rest) = fields(rest, utf8, &mut fault)?;
     let tail = bytes.get(valid.len() - rest.len()..).unwrap_or(&[]);
     let body = body(tail, &fields, &mut fault);
-    Ok(Message { start, body, fields, fault })
+    Ok(Message { start, body, fields, source: bytes, fault })
 }
 
 fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<'a>, ParseError> {
@@ -349,6 +351,12 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn target(&self) -> Option<Result<Uri<'a>, ParseError>> {
         self.uri().map(Uri::parse)
+    }
+
+    /// The whole message as it came, to be kept and read again; `""` where it is not UTF-8.
+    #[must_use]
+    pub fn source(&self) -> &'a str {
+        str::from_utf8(self.source).unwrap_or("")
     }
 
     /// The body as text: `""` where it is not UTF-8.

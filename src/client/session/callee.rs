@@ -3,7 +3,7 @@
 use super::{Leg, Microphone, Phase, Session};
 use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
 use crate::client::core::{ALLOW, Awaited, Core, SUPPORTED};
-use crate::client::io::{Event, TaskKind};
+use crate::client::io::{Event, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
@@ -17,7 +17,7 @@ impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
     pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
         let info = incoming(core, id, invite)?;
-        let phase = Phase::Ringing { key, invite: invite.text().to_owned(), answering: false, described: false };
+        let phase = Phase::Ringing { key, invite: invite.source().to_owned(), answering: false, described: false };
         let mut session = Self::new(core, info, phase);
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
@@ -45,9 +45,9 @@ impl Session {
     }
 
     fn is_describing(&self, core: &Core) -> bool {
-        core.tasks.iter().any(|(_, call, awaited)| {
-            *call == self.info.id && matches!(awaited, Awaited::FirstAnswer | Awaited::FirstOffer)
-        })
+        core.tasks
+            .iter()
+            .any(|(_, call, awaited)| *call == self.info.id && matches!(awaited, Awaited::FirstAnswer | Awaited::FirstOffer))
     }
 
     /// RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
@@ -63,7 +63,7 @@ impl Session {
         let Ok(invite) = parse(invite.as_bytes()) else { return };
         let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
         if invite.content_is("application/sdp") {
-            let offer = String::from_utf8_lossy(invite.body).into_owned();
+            let offer = invite.text().to_owned();
             self.media.remote = Some(offer.clone());
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             self.media.joined = true;
@@ -76,6 +76,10 @@ impl Session {
     /// Our description is made.
     pub(super) fn answer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         self.media.describe(sdp);
+        let (candidates, end) = ::core::mem::take(&mut self.media.early);
+        if !candidates.is_empty() || end {
+            core.outputs.push_back(Output::Candidates { peer: self.media.peer, candidates, end });
+        }
         let described = self.media.described;
         for leg in &mut self.legs {
             leg.described(described);
@@ -129,7 +133,13 @@ impl Session {
         let sdp = if *described { None } else { Some(local) };
         let offerless = self.media.remote.is_none();
         let refresh = parse(invite.as_bytes()).ok().and_then(|invite| Self::asked_refresh(&invite));
-        let text = self.respond(core, now, 200, |answer| refresh.map_or_else(|| answer.clone(), |refresh| refresh.write(answer.clone())), sdp);
+        let text = self.respond(
+            core,
+            now,
+            200,
+            |answer| refresh.map_or_else(|| answer.clone(), |refresh| refresh.write(answer.clone())),
+            sdp,
+        );
         self.phase = Phase::Up;
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.confirmed = true;
@@ -143,14 +153,7 @@ impl Session {
     }
 
     /// Answers the INVITE.
-    fn respond(
-        &self,
-        core: &mut Core,
-        now: Instant,
-        code: u16,
-        more: impl Fn(Writer) -> Writer,
-        sdp: Option<String>,
-    ) -> String {
+    fn respond(&self, core: &mut Core, now: Instant, code: u16, more: impl Fn(Writer) -> Writer, sdp: Option<String>) -> String {
         let Phase::Ringing { key, invite, .. } = &self.phase else { return String::new() };
         let Ok(request) = parse(invite.as_bytes()) else { return String::new() };
         let answer = reply(&request, code, Some(&self.local_tag))
@@ -197,7 +200,7 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
         let name = header_name(field.raw_name)?;
         Some((name.to_owned(), field.value.to_owned()))
     });
-    let video = core.config.video && String::from_utf8_lossy(invite.body).contains("m=video");
+    let video = core.config.video && invite.text().contains("m=video");
     Some(CallInfo {
         id,
         call_id: invite.call_id().ok()?.to_owned(),
@@ -221,7 +224,9 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
 /// Who calls: a number, a user of the same server, or a SIP address.
 fn party(from: &NameAddr<'_>, domain: &str) -> (Domain, String) {
     let user = from.uri.user_text();
-    if from.uri.params.get("user") == Some("phone") || user.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())) {
+    if from.uri.params.get("user") == Some("phone")
+        || user.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+    {
         return (Domain::Pstn, user.into_owned());
     }
     if from.uri.host.eq_ignore_ascii_case(domain) {

@@ -23,7 +23,9 @@ impl Session {
             "PRACK" => self.provisional_acknowledged(core, now, key, request),
             "INFO" => self.info_request(core, now, key, request),
             "INVITE" | "UPDATE" => self.reoffered(core, now, position, key, request),
-            "OPTIONS" => core.respond(now, key, reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end()),
+            "OPTIONS" => {
+                core.respond(now, key, reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end())
+            }
             _ => core.refuse(now, key, request, 405),
         }
     }
@@ -47,14 +49,20 @@ impl Session {
             return core.respond(now, key, reply(info, 469, None).field("Recv-Info", "trickle-ice").end());
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
-            let fragment = core::str::from_utf8(info.body).ok().and_then(|text| sdp::read_fragment(text).ok());
+            let fragment = sdp::read_fragment(info.text()).ok();
             let Some(fragment) = fragment else { return core.refuse(now, key, info, 400) };
             // Candidates of an ICE session that is no more (RFC 8840, 4.4).
             let remote = self.media.remote.as_deref().and_then(sdp::ice_credentials);
             let current = fragment.ufrag.is_none() || remote.is_none_or(|(ufrag, _)| fragment.ufrag.as_ref() == Some(&ufrag));
             if current && !self.is_over() {
-                let (candidates, end) = (fragment.candidates, fragment.end);
-                core.outputs.push_back(Output::Candidates { peer: self.media.peer, candidates, end });
+                let (mut candidates, end) = (fragment.candidates, fragment.end);
+                if self.media.local.is_none() {
+                    self.media.early.0.append(&mut candidates);
+                    self.media.early.0.truncate(100);
+                    self.media.early.1 |= end;
+                } else {
+                    core.outputs.push_back(Output::Candidates { peer: self.media.peer, candidates, end });
+                }
             }
         }
         core.respond(now, key, reply(info, 200, None).end());
@@ -73,7 +81,7 @@ impl Session {
             return self.say_goodbye(core, now);
         }
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
-        if let Some(answer) = core::str::from_utf8(ack.body).ok().filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
+        if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
             self.media.remote = Some(answer.to_owned());
             let kind = TaskKind::Accept { peer: self.media.peer, answer: answer.to_owned() };
             core.task(self.info.id, Awaited::FirstAccept, kind);
@@ -90,7 +98,7 @@ impl Session {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
             return core.refuse(now, key, request, if theirs { 500 } else { 491 });
         }
-        if offer && core::str::from_utf8(request.body).ok().is_none_or(|text| sdp::check(text).is_err()) {
+        if offer && sdp::check(request.text()).is_err() {
             return core.refuse(now, key, request, 488);
         }
         if let Some(leg) = self.legs.get_mut(position) {
@@ -103,10 +111,10 @@ impl Session {
     /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection.
     fn answer_offer(&mut self, core: &mut Core, key: &ServerKey, request: &Message<'_>) {
         let (id, video, wait) = (self.info.id, self.info.video, core.config.candidate_wait);
-        let offer = String::from_utf8_lossy(request.body).into_owned();
+        let offer = request.text().to_owned();
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
         let renewed = !offer.is_empty() && known.is_some() && sdp::fingerprint(&offer) != known;
-        self.exchange = Exchange::Answering { key: key.clone(), request: request.text().to_owned(), renewed };
+        self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned(), renewed };
         if offer.is_empty() {
             let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video, restart: false, wait };
             return core.task(id, Awaited::Reanswer, kind);
@@ -275,7 +283,7 @@ impl Session {
         self.ack = Some(core.acknowledge(ack));
         self.exchange = Exchange::Idle;
         self.learn_refresh(core, now, answer, true);
-        let text = core::str::from_utf8(answer.body).ok().filter(|text| sdp::check(text).is_ok());
+        let text = Some(answer.text()).filter(|text| sdp::check(text).is_ok());
         if let Some(text) = text {
             self.media.remote = Some(text.to_owned());
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
@@ -315,7 +323,8 @@ impl Session {
     /// What an answer grants.
     pub(super) fn learn_refresh(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>, asked: bool) {
         let granted = session_expires(answer);
-        let refresh = granted.map(|(interval, refresher)| Refresh { interval: interval.max(MIN_SE), ours: asked == (refresher != Some("uas")) });
+        let refresh = granted
+            .map(|(interval, refresher)| Refresh { interval: interval.max(MIN_SE), ours: asked == (refresher != Some("uas")) });
         self.keep_alive(core, now, refresh);
     }
 

@@ -22,6 +22,8 @@ pub struct Media {
     pub described: usize,
     /// Whether all were found.
     pub gathered: bool,
+    /// Candidates of the other side that came before there was a peer connection to take them, and whether they are all.
+    pub early: (Vec<Candidate>, bool),
 }
 
 /// Where the microphone stands.
@@ -48,6 +50,7 @@ impl Media {
             found: Vec::new(),
             described: 0,
             gathered: false,
+            early: (Vec::new(), false),
         }
     }
 
