@@ -60,10 +60,11 @@ impl core::error::Error for SdpError {}
 #[must_use]
 pub fn candidates(sdp: &str) -> Vec<Candidate> {
     let (session, media) = sections(sdp);
+    let shared = attribute(session, "ice-ufrag:");
     let mut found = Vec::new();
     for (line, section) in media.enumerate() {
         let mid = attribute(section, "mid:").unwrap_or("");
-        let ufrag = attribute(section, "ice-ufrag:").or_else(|| attribute(session, "ice-ufrag:"));
+        let ufrag = attribute(section, "ice-ufrag:").or(shared);
         found.extend(attributes(section).filter(|text| text.starts_with("candidate:")).map(|text| Candidate {
             mid: mid.into(),
             line: u16::try_from(line).unwrap_or(u16::MAX),

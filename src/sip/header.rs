@@ -276,7 +276,7 @@ impl<'a> Via<'a> {
 
 /// Host and port; blanks may stand around the colon (RFC 3261, 25.1: COLON).
 fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
-    let Some((host, port)) = text.rsplit_once(':').filter(|_| text.contains(is_lws)) else { return host_port_of(text) };
+    let Some((host, port)) = cut_last(text, b':').filter(|_| text.contains(is_lws)) else { return host_port_of(text) };
     let (host, none) = host_port_of(trim(host))?;
     let port = u16::try_from(super::message::number(trim(port))?).ok()?;
     none.is_none().then_some((host, Some(port)))
@@ -325,6 +325,12 @@ pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
         Some((item, rest)) => (item, rest.get(1..)),
         None => (text, None),
     }
+}
+
+/// Cuts at the last `separator`, an ASCII character.
+pub(super) fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let (head, tail) = text.split_at_checked(text.bytes().rposition(|b| b == separator)?)?;
+    Some((head, tail.get(1..)?))
 }
 
 /// Linear white space: blanks, tabs and the line ends of folds.

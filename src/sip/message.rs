@@ -4,7 +4,7 @@ use core::fmt;
 use core::str;
 
 use super::check::Rejection;
-use super::header::{CSeq, Field, Name, NameAddr, Via, cut, is_lws, is_token, trim};
+use super::header::{CSeq, Field, Name, NameAddr, Via, cut, cut_last, is_lws, is_token, trim};
 use super::uri::Uri;
 
 /// The largest message in octets that [`parse`] takes.
@@ -133,7 +133,7 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
         return Ok(Start::Response { code: code as u16, reason });
     }
     let trimmed = rest.trim_end_matches(' ');
-    let (uri, version) = trimmed.rsplit_once(' ').ok_or(ParseError::StartLine)?;
+    let (uri, version) = cut_last(trimmed, b' ').ok_or(ParseError::StartLine)?;
     if !is_token(first) || !version.get(..4).is_some_and(|sip| sip.eq_ignore_ascii_case("SIP/")) {
         return Err(ParseError::StartLine);
     }
@@ -254,7 +254,7 @@ impl<'a> Message<'a> {
     /// The items of the lists in all fields of that name, without empty ones. Where a comma separates no items but belongs to
     /// the value (authentication, dates, free text), each value is one item.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &'a str> {
-        self.values(name).flat_map(move |value| Items { rest: Some(value), whole: !name.is_list() }).filter(|item| !item.is_empty())
+        Items { fields: &self.fields, name, rest: None }
     }
 
     /// The topmost Via.
@@ -371,19 +371,35 @@ pub(super) fn bare(item: &str) -> &str {
     trim(item.split(';').next().unwrap_or(item))
 }
 
-/// The items of one list.
-struct Items<'a> {
+/// The items of all fields of one name: written out, because what the adapters of iterators make of it is larger.
+struct Items<'m, 'a> {
+    fields: &'m [Field<'a>],
+    name: Name,
     rest: Option<&'a str>,
-    whole: bool,
 }
 
-impl<'a> Iterator for Items<'a> {
+impl<'a> Iterator for Items<'_, 'a> {
     type Item = &'a str;
 
+    #[inline(never)]
     fn next(&mut self) -> Option<&'a str> {
-        let rest = self.rest?;
-        let (item, rest) = if self.whole { (rest, None) } else { cut(rest, b',') };
-        self.rest = rest;
-        Some(trim(item))
+        loop {
+            let (item, rest) = match self.rest {
+                Some(rest) => cut(rest, b','),
+                None => {
+                    let (field, fields) = self.fields.split_first()?;
+                    self.fields = fields;
+                    if field.name != self.name {
+                        continue;
+                    }
+                    if self.name.is_list() { cut(field.value, b',') } else { (field.value, None) }
+                }
+            };
+            self.rest = rest;
+            let item = trim(item);
+            if !item.is_empty() {
+                return Some(item);
+            }
+        }
     }
 }
