@@ -1,0 +1,643 @@
+//! Transactions over a transport that loses messages, and one client against peers that are none of ours.
+
+use offhook::call::{CallId, Destination, EndCause, State};
+use offhook::client::{Client, Config, Event, Input, Login, Output, TaskKind, TaskResult};
+use offhook::signalling::transaction::{Effect, Received, Transactions, Transport};
+use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse, reply};
+use offhook::time::Instant;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const START: Instant = Instant::from_millis(1_000_000);
+
+fn request(method: &str, branch: &str) -> String {
+    format!(
+        "{method} sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
+         Route: <sip:p.test;lr>\r\nFrom: <sip:alice@a.test>;tag=1\r\nTo: <sip:bob@b.test>\r\nCall-ID: c\r\nCSeq: 7 {method}\r\n\
+         Contact: <sip:alice@a.test>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+fn answer(request: &str, code: u16) -> String {
+    reply(&parse(request.as_bytes()).unwrap(), code, Some("2")).end()
+}
+
+/// When something is sent, in ms after the start, until nothing is due any more.
+fn sends(transactions: &mut Transactions<u8>) -> (Vec<u64>, Vec<Effect<u8>>) {
+    let (mut times, mut rest, mut now) = (Vec::new(), Vec::new(), START);
+    loop {
+        while let Some(effect) = transactions.poll() {
+            match effect {
+                Effect::Send { .. } => times.push(now - START),
+                other => rest.push(other),
+            }
+        }
+        let Some(at) = transactions.deadline() else { return (times, rest) };
+        now = now.max(at);
+        transactions.handle_timeout(now);
+    }
+}
+
+#[test]
+fn an_invite_is_repeated_with_doubling_intervals_for_32_seconds() {
+    let mut transactions = Transactions::new();
+    let key = transactions.request(START, 0u8, Transport::Unreliable, request("INVITE", "a"));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+    assert_eq!(rest, [Effect::TimedOut(key)]);
+    assert!(transactions.is_empty());
+}
+
+#[test]
+fn another_request_is_repeated_every_four_seconds_at_last() {
+    let mut transactions = Transactions::new();
+    transactions.request(START, 0u8, Transport::Unreliable, request("OPTIONS", "a"));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
+    assert_eq!(rest.len(), 1);
+}
+
+#[test]
+fn over_a_reliable_transport_nothing_is_repeated() {
+    let mut transactions = Transactions::new();
+    transactions.request(START, 0u8, Transport::Reliable, request("INVITE", "a"));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!((times, rest.len()), (vec![0], 1));
+}
+
+#[test]
+fn a_failure_of_an_invite_is_acknowledged_as_often_as_it_comes() {
+    let mut transactions = Transactions::new();
+    let invite = request("INVITE", "a");
+    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    transactions.poll();
+    let busy = answer(&invite, 486);
+    let busy = parse(busy.as_bytes()).unwrap();
+    assert_eq!(transactions.receive(START + 100, 0, Transport::Unreliable, &busy), Received::Response(key));
+    assert_eq!(transactions.receive(START + 200, 0, Transport::Unreliable, &busy), Received::Absorbed);
+    for _ in 0..2 {
+        let Some(Effect::Send { text, .. }) = transactions.poll() else { panic!("an ACK leaves") };
+        let ack = parse(text.as_bytes()).unwrap();
+        assert_eq!(ack.check(), Ok(()));
+        assert_eq!((ack.method(), ack.uri()), (Some("ACK"), Some("sip:bob@b.test")));
+        assert_eq!(ack.via().unwrap().branch(), Some("z9hG4bKa"));
+        assert_eq!(ack.to().unwrap().tag(), Some("2"));
+        assert_eq!(ack.get(Name::Route), Some("<sip:p.test;lr>"));
+        assert_eq!(ack.cseq().unwrap().number, 7);
+    }
+    let (times, rest) = sends(&mut transactions);
+    assert!(times.is_empty() && rest.is_empty() && transactions.is_empty());
+}
+
+#[test]
+fn a_2xx_passes_through_again_and_again() {
+    let mut transactions = Transactions::new();
+    let invite = request("INVITE", "a");
+    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    let ok = answer(&invite, 200);
+    let ok = parse(ok.as_bytes()).unwrap();
+    for wait in [0, 500, 31_000] {
+        assert_eq!(transactions.receive(START + wait, 0, Transport::Unreliable, &ok), Received::Response(key.clone()));
+    }
+    transactions.handle_timeout(START + 40_000);
+    assert_eq!(transactions.receive(START + 40_000, 0, Transport::Unreliable, &ok), Received::Stray);
+}
+
+#[test]
+fn a_server_repeats_its_failure_until_it_is_acknowledged() {
+    let invite = request("INVITE", "a");
+    let message = parse(invite.as_bytes()).unwrap();
+    let mut transactions = Transactions::new();
+    let Received::Request(key) = transactions.receive(START, 3u8, Transport::Unreliable, &message) else { panic!("it is new") };
+    assert_eq!(transactions.receive(START, 3, Transport::Unreliable, &message), Received::Absorbed);
+    assert_eq!(transactions.poll(), None, "nothing to repeat yet");
+    transactions.respond(START, &key, answer(&invite, 180));
+    assert_eq!(transactions.receive(START, 3, Transport::Unreliable, &message), Received::Absorbed);
+    assert_eq!(std::iter::from_fn(|| transactions.poll()).count(), 2, "the 180 and its copy");
+    transactions.respond(START, &key, answer(&invite, 486));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
+    assert_eq!(rest, [Effect::NoAck(key)]);
+}
+
+#[test]
+fn an_ack_ends_the_repetition_and_a_later_copy_of_it_is_absorbed() {
+    let invite = request("INVITE", "a");
+    let message = parse(invite.as_bytes()).unwrap();
+    let mut transactions = Transactions::new();
+    let Received::Request(key) = transactions.receive(START, 3u8, Transport::Unreliable, &message) else { panic!("it is new") };
+    transactions.respond(START, &key, answer(&invite, 486));
+    let ack = request("ACK", "a");
+    let ack = parse(ack.as_bytes()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(transactions.receive(START + 10, 3, Transport::Unreliable, &ack), Received::Absorbed);
+    }
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!((times, rest.len()), (vec![0], 0));
+}
+
+// One client, and messages written by hand.
+
+struct Page {
+    client: Client,
+    now: Instant,
+    sent: Vec<String>,
+    events: Vec<String>,
+    commands: Vec<String>,
+}
+
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
+                   a=ice-ufrag:peer\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=sendrecv\r\na=rtcp-mux\r\n\
+                   a=rtpmap:111 opus/48000/2\r\na=candidate:1 1 udp 1 192.0.2.9 3000 typ host\r\n";
+
+fn sdp(fingerprint: u8) -> String {
+    let pair = format!("{fingerprint:02X}");
+    format!("{SDP}a=fingerprint:sha-256 {}\r\n", [pair.as_str(); 32].join(":"))
+}
+
+impl Page {
+    fn new(login: Login) -> Self {
+        let config = Config {
+            servers: vec!["ws://s.test".into()],
+            domain: "s.test".into(),
+            instance: "i".into(),
+            active: true,
+            activate: true,
+            ..Config::default()
+        };
+        let mut client = Client::new(config, [3; 32]);
+        client.start(START, login).unwrap();
+        let mut page = Self { client, now: START, sent: Vec::new(), events: Vec::new(), commands: Vec::new() };
+        page.input(Input::Opened);
+        page
+    }
+
+    fn signed_in() -> Self {
+        let mut page = Self::new(Login::Token { user: "alice".into(), token: "t".into() });
+        page.answer("REGISTER", 200, |answer| answer);
+        page.sent.clear();
+        page.events.clear();
+        page
+    }
+
+    fn input(&mut self, input: Input) {
+        self.client.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.client.poll() {
+            match output {
+                Output::Send(text) if text.trim().is_empty() => {}
+                Output::Send(text) => {
+                    assert_eq!(parse(text.as_bytes()).unwrap().check(), Ok(()), "{text}");
+                    self.sent.push(text);
+                }
+                Output::Task(task) => {
+                    let result = match task.kind {
+                        TaskKind::Offer { .. } | TaskKind::Answer { .. } => TaskResult::Description(sdp(1)),
+                        _ => TaskResult::Done,
+                    };
+                    self.commands.push(format!("{:?}", task.kind).split([' ', '{']).next().unwrap().to_owned());
+                    self.client.handle(self.now, Input::Answered { task: task.id, result });
+                }
+                Output::Tones { keys, .. } => self.commands.push(format!("Tones {keys}")),
+                Output::Close { .. } => self.commands.push("Close".into()),
+                Output::Event(Event::Call { change, info }) => {
+                    self.events.push(format!("{change:?} {}", info.end_cause.as_str()));
+                }
+                Output::Event(event) => self.events.push(format!("{event:?}").split(['(', ' ']).next().unwrap().to_owned()),
+                _ => {}
+            }
+        }
+    }
+
+    fn wait(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while let Some(at) = self.client.deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.input(Input::Timeout);
+        }
+        self.now = end;
+    }
+
+    fn call(&mut self) -> CallId {
+        let id = self.client.call(self.now, Destination::User("bob".into()), Vec::new()).unwrap().id;
+        self.drain();
+        id
+    }
+
+    /// The last request of ours with this method.
+    fn last(&self, method: &str) -> String {
+        let found = self.sent.iter().rev().find(|text| text.starts_with(&format!("{method} ")));
+        found.unwrap_or_else(|| panic!("no {method} in {:#?}", self.sent)).clone()
+    }
+
+    fn count(&self, start: &str) -> usize {
+        self.sent.iter().filter(|text| text.starts_with(start)).count()
+    }
+
+    fn answer(&mut self, method: &str, code: u16, more: impl Fn(offhook::sip::Writer) -> offhook::sip::Writer) {
+        self.answer_as(method, code, "peer", more, "");
+    }
+
+    /// Answers the last request with this method.
+    fn answer_as(
+        &mut self,
+        method: &str,
+        code: u16,
+        tag: &str,
+        more: impl Fn(offhook::sip::Writer) -> offhook::sip::Writer,
+        body: &str,
+    ) {
+        let request = self.last(method);
+        let request = parse(request.as_bytes()).unwrap();
+        let answer = more(reply(&request, code, Some(tag)).field("Contact", &format!("<sip:{tag}@peer.test>")));
+        let text = if body.is_empty() { answer.end() } else { answer.body("application/sdp", body) };
+        self.input(Input::Received(text));
+    }
+
+    /// A request of the peer in the dialog of our INVITE.
+    fn ask(&mut self, method: &str, number: u32, more: &str, body: &str) {
+        let invite = self.last("INVITE");
+        let invite = parse(invite.as_bytes()).unwrap();
+        let text = format!(
+            "{method} sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n\
+             From: {};tag=peer\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {number} {method}\r\nContact: <sip:peer@peer.test>\r\n{more}\
+             Content-Length: {}\r\n\r\n{body}",
+            invite.get(Name::To).unwrap(),
+            invite.get(Name::From).unwrap(),
+            invite.call_id().unwrap(),
+            body.len()
+        );
+        self.input(Input::Received(text));
+    }
+
+    /// An INVITE to us.
+    fn ring(&mut self, more: &str, body: &str) {
+        let text = format!(
+            "INVITE sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKin\r\nMax-Forwards: 70\r\n\
+             From: \"Bob\" <sip:bob@s.test>;tag=peer\r\nTo: <sip:alice@s.test>\r\nCall-ID: in\r\nCSeq: 5 INVITE\r\n\
+             Contact: <sip:bob@peer.test>\r\n{more}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.input(Input::Received(text));
+    }
+
+    fn code(&self) -> u16 {
+        parse(self.sent.last().unwrap().as_bytes()).unwrap().code().unwrap()
+    }
+
+    fn state(&self, id: CallId) -> State {
+        self.client.call_info(id).map_or(State::Ended, |info| info.state)
+    }
+}
+
+fn established() -> (Page, CallId) {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
+    assert_eq!(page.state(id), State::Established);
+    (page, id)
+}
+
+const TYPE: &str = "Content-Type: application/sdp\r\n";
+
+#[test]
+fn a_peer_without_any_extension_is_called() {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    page.answer("INVITE", 180, |answer| answer);
+    assert_eq!(page.state(id), State::Progressing);
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
+    assert_eq!(page.count("ACK"), 1);
+    assert_eq!(page.count("INFO"), 0, "nobody said that it takes candidates");
+    assert_eq!(page.count("PRACK"), 0);
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    let bye = page.last("BYE");
+    assert_eq!(parse(bye.as_bytes()).unwrap().uri(), Some("sip:peer@peer.test"));
+    page.answer("BYE", 200, |answer| answer);
+    page.wait(100_000);
+    assert!(page.client.is_clean());
+}
+
+#[test]
+fn a_repeated_2xx_gets_the_same_ack() {
+    let (mut page, _) = established();
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
+    let acks: Vec<&String> = page.sent.iter().filter(|text| text.starts_with("ACK")).collect();
+    assert_eq!(acks.len(), 2);
+    assert_eq!(acks[0], acks[1]);
+}
+
+#[test]
+fn a_second_fork_that_answers_is_turned_away() {
+    let (mut page, id) = established();
+    page.answer_as("INVITE", 200, "other", |answer| answer, &sdp(3));
+    assert_eq!(page.count("ACK"), 2);
+    let bye = page.last("BYE");
+    assert_eq!(parse(bye.as_bytes()).unwrap().to().unwrap().tag(), Some("other"));
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn reliable_provisional_answers_are_acknowledged_once_and_in_order() {
+    let mut page = Page::signed_in();
+    page.call();
+    let reliable = |number: u32| move |answer: offhook::sip::Writer| answer.field("Require", "100rel").number("RSeq", number);
+    page.answer("INVITE", 180, reliable(10));
+    page.answer("INVITE", 180, reliable(10));
+    page.answer("INVITE", 183, reliable(12));
+    assert_eq!(page.count("PRACK"), 1);
+    page.answer("INVITE", 183, reliable(11));
+    assert_eq!(page.count("PRACK"), 2);
+    let prack = page.last("PRACK");
+    assert_eq!(parse(prack.as_bytes()).unwrap().get(Name::RAck), Some("11 1 INVITE"));
+}
+
+#[test]
+fn an_answer_without_a_session_description_ends_the_call() {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    page.answer("INVITE", 200, |answer| answer);
+    assert_eq!(page.state(id), State::Ended);
+    assert_eq!((page.count("ACK"), page.count("BYE")), (1, 1));
+}
+
+#[test]
+fn a_plain_rtp_answer_is_refused() {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    let plain = "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+    page.answer_as("INVITE", 200, "peer", |answer| answer, plain);
+    assert_eq!(page.state(id), State::Ended);
+}
+
+#[test]
+fn a_server_that_wants_longer_intervals_gets_them() {
+    let mut page = Page::signed_in();
+    page.call();
+    page.answer("INVITE", 422, |answer| answer.field("Min-SE", "3600"));
+    let invite = page.last("INVITE");
+    let invite = parse(invite.as_bytes()).unwrap();
+    assert_eq!(invite.get(Name::SessionExpires), Some("3600"));
+    assert_eq!(invite.cseq().unwrap().number, 2);
+}
+
+#[test]
+fn an_invite_is_digested_for_the_proxy() {
+    let mut page = Page::new(Login::Password { user: "alice".into(), password: "secret".into() });
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Md5);
+    check_digest(&page.last("REGISTER"), Name::Authorization, Algorithm::Md5);
+    page.answer("REGISTER", 200, |answer| answer);
+    assert!(page.events.contains(&"Started".to_owned()));
+    let id = page.call();
+    challenge(&mut page, "INVITE", 407, "Proxy-Authenticate", Algorithm::Sha256);
+    let invite = page.last("INVITE");
+    check_digest(&invite, Name::ProxyAuthorization, Algorithm::Sha256);
+    assert_eq!(parse(invite.as_bytes()).unwrap().cseq().unwrap().number, 2);
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
+    let ack = page.last("ACK");
+    assert_eq!(parse(ack.as_bytes()).unwrap().cseq().unwrap().number, 2);
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    let bye = page.last("BYE");
+    assert!(parse(bye.as_bytes()).unwrap().cseq().unwrap().number > 2);
+}
+
+fn challenge(page: &mut Page, method: &str, code: u16, name: &str, algorithm: Algorithm) {
+    let challenge = Challenge {
+        realm: "s.test".into(),
+        nonce: format!("n{}", page.sent.len()),
+        opaque: None,
+        algorithm,
+        qop_auth: true,
+        stale: false,
+    };
+    page.answer(method, code, |answer| answer.field(name, &challenge.to_value()));
+}
+
+fn check_digest(text: &str, name: Name, algorithm: Algorithm) {
+    let message: Message<'_> = parse(text.as_bytes()).unwrap();
+    // The newest challenge of this kind is answered last.
+    let value = message.fields().iter().rev().find(|field| field.name == name).expect("credentials").value;
+    let credentials = Credentials::parse(value).unwrap();
+    let hash = ha1(algorithm, "alice", "s.test", "secret");
+    assert!(credentials.matches(&hash, message.method().unwrap()), "{value}");
+}
+
+#[test]
+fn a_wrong_password_is_tried_once() {
+    let mut page = Page::new(Login::Password { user: "alice".into(), password: "wrong".into() });
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
+    assert_eq!(page.count("REGISTER"), 2);
+    assert!(page.events.contains(&"StartFailed".to_owned()), "{:?}", page.events);
+}
+
+#[test]
+fn a_refused_ticket_is_not_tried_again() {
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
+    assert_eq!(page.count("REGISTER"), 1);
+    assert!(page.events.contains(&"StartFailed".to_owned()));
+}
+
+#[test]
+fn a_session_signs_in_again_without_the_password() {
+    let mut page = Page::new(Login::Password { user: "alice".into(), password: "secret".into() });
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
+    page.answer("REGISTER", 200, |answer| answer);
+    let session = page.client.session().unwrap();
+    assert_eq!(session.session_id, "digest:SHA-256:s.test");
+    assert!(!format!("{session:?}").contains(&session.session_secret));
+    let mut page = Page::new(Login::Session(session));
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
+    check_digest(&page.last("REGISTER"), Name::Authorization, Algorithm::Sha256);
+}
+
+#[test]
+fn a_registrar_may_want_longer_registrations() {
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    page.answer("REGISTER", 423, |answer| answer.field("Min-Expires", "1200"));
+    assert_eq!(parse(page.last("REGISTER").as_bytes()).unwrap().number(Name::Expires), Some(1_200));
+}
+
+#[test]
+fn the_registration_is_refreshed_in_time() {
+    let mut page = Page::signed_in();
+    // The server answers what keeps the connection alive.
+    for _ in 0..100 {
+        page.wait(5_000);
+        page.input(Input::Received("\r\n".into()));
+    }
+    assert_eq!(page.count("REGISTER"), 1, "at 80 % of 600 s");
+}
+
+#[test]
+fn an_invite_without_an_offer_gets_one() {
+    let mut page = Page::signed_in();
+    page.ring("", "");
+    assert_eq!(page.code(), 180);
+    page.client.answer(page.now, CallId(1)).unwrap();
+    page.drain();
+    let ok = page.sent.last().unwrap().clone();
+    assert!(ok.starts_with("SIP/2.0 200") && ok.contains("m=audio"), "{ok}");
+    let to = parse(ok.as_bytes()).unwrap().get(Name::To).unwrap().to_owned();
+    assert_eq!(page.state(CallId(1)), State::Progressing);
+    let ack = format!(
+        "ACK sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKack\r\nMax-Forwards: 70\r\n\
+         From: \"Bob\" <sip:bob@s.test>;tag=peer\r\nTo: {to}\r\nCall-ID: in\r\nCSeq: 5 ACK\r\n{TYPE}Content-Length: {}\r\n\r\n{}",
+        sdp(2).len(),
+        sdp(2)
+    );
+    page.input(Input::Received(ack));
+    assert_eq!(page.state(CallId(1)), State::Established);
+}
+
+#[test]
+fn what_cannot_be_taken_is_refused_with_its_code() {
+    for (more, body, code) in [
+        ("Require: nonsense\r\n", String::new(), 420),
+        (TYPE, "v=0\r\nm=audio 1 RTP/AVP 0\r\n".to_owned(), 488),
+        ("Content-Type: text/plain\r\n", "hello".to_owned(), 415),
+        ("Session-Expires: 30\r\nSupported: timer\r\n", String::new(), 422),
+        ("Accept: text/plain\r\n", String::new(), 406),
+    ] {
+        let mut page = Page::signed_in();
+        page.ring(more, &body);
+        assert_eq!(page.code(), code, "{more}");
+        assert!(page.events.is_empty(), "the app hears nothing of it");
+    }
+}
+
+#[test]
+fn a_hold_is_answered_and_does_not_end_the_call() {
+    let (mut page, id) = established();
+    page.ask("INVITE", 1, TYPE, &sdp(2).replace("sendrecv", "sendonly"));
+    assert_eq!(page.code(), 200);
+    page.ask("ACK", 1, "", "");
+    assert_eq!(page.state(id), State::Established);
+    assert!(!page.commands.contains(&"Close".to_owned()));
+    page.ask("UPDATE", 2, "", "");
+    assert_eq!(page.code(), 200);
+}
+
+#[test]
+fn an_offer_of_another_session_gets_another_peer_connection() {
+    let (mut page, _) = established();
+    page.ask("INVITE", 1, TYPE, &sdp(9));
+    assert_eq!(page.code(), 200);
+    assert!(page.commands.contains(&"Close".to_owned()));
+    assert_eq!(page.commands.iter().filter(|command| *command == "Microphone").count(), 2);
+}
+
+#[test]
+fn requests_out_of_order_and_unknown_ones_are_refused() {
+    let (mut page, id) = established();
+    page.ask("INFO", 5, "Info-Package: unknown\r\n", "");
+    assert_eq!(page.code(), 469);
+    page.ask("INFO", 4, "", "");
+    assert_eq!(page.code(), 500);
+    page.ask("REFER", 6, "", "");
+    assert_eq!(page.code(), 405);
+    page.ask("BYE", 7, "", "");
+    assert_eq!(page.code(), 200);
+    assert_eq!(page.state(id), State::Ended);
+    page.ask("BYE", 8, "", "");
+    assert_eq!(page.code(), 481);
+}
+
+#[test]
+fn tones_go_by_info_one_after_the_other_where_rtp_has_none() {
+    let (mut page, id) = established();
+    page.client.send_dtmf(page.now, id, "5#").unwrap();
+    page.drain();
+    assert_eq!(page.count("INFO"), 1);
+    assert!(page.last("INFO").contains("Signal=5\r\n"));
+    page.answer("INFO", 200, |answer| answer);
+    assert!(page.last("INFO").contains("Signal=#\r\n"));
+}
+
+#[test]
+fn a_dialog_that_the_other_side_forgot_ends() {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    page.answer_as(
+        "INVITE",
+        200,
+        "peer",
+        |answer| answer.field("Allow", "UPDATE").field("Session-Expires", "90;refresher=uac"),
+        &sdp(2),
+    );
+    page.wait(46_000);
+    assert_eq!(page.count("UPDATE"), 1);
+    page.answer("UPDATE", 481, |answer| answer);
+    assert_eq!(page.state(id), State::Ended);
+}
+
+#[test]
+fn a_peer_without_update_is_refreshed_by_invite() {
+    let mut page = Page::signed_in();
+    page.call();
+    page.answer_as("INVITE", 200, "peer", |answer| answer.field("Session-Expires", "90;refresher=uac"), &sdp(2));
+    page.wait(46_000);
+    assert_eq!(page.count("INVITE"), 2);
+    page.answer_as("INVITE", 200, "peer", |answer| answer.field("Session-Expires", "90;refresher=uac"), &sdp(2));
+    assert_eq!(page.count("ACK"), 2);
+}
+
+#[test]
+fn a_message_that_breaks_the_rules_harms_no_call() {
+    let (mut page, id) = established();
+    for text in [
+        "",
+        "\r\n\r\n",
+        "nonsense",
+        "SIP/2.0 200 OK\r\n\r\n",
+        "INVITE sip:a@b SIP/2.0\r\nCSeq: 1 BYE\r\n\r\n",
+        "BYE x SIP/7.0\r\n\r\n",
+    ] {
+        page.input(Input::Received(text.into()));
+    }
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn the_server_names_ice_servers() {
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    page.answer("REGISTER", 200, |answer| {
+        answer
+            .field("X-ICE-Server", "<stun:s.test:3478>")
+            .field("X-ICE-Server", "<turn:s.test:3478?transport=udp>;username=\"1:alice\";credential=\"a+b/c=\"")
+    });
+    page.client.call(page.now, Destination::User("bob".into()), Vec::new()).unwrap();
+    let offer = std::iter::from_fn(|| page.client.poll()).find_map(|output| match output {
+        Output::Task(task) => match task.kind {
+            TaskKind::Offer { ice, .. } => Some(ice),
+            _ => None,
+        },
+        _ => None,
+    });
+    let servers = offer.unwrap().servers;
+    assert_eq!(servers[0].urls, ["stun:s.test:3478"]);
+    assert_eq!(servers[1].urls, ["turn:s.test:3478?transport=udp"]);
+    assert_eq!((servers[1].username.as_str(), servers[1].credential.as_str()), ("1:alice", "a+b/c="));
+}
+
+#[test]
+fn a_call_that_nobody_answers_at_all_times_out() {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    page.wait(10_600);
+    assert_eq!(page.state(id), State::Ended);
+    assert!(page.events.contains(&"Ended TIMEOUT".to_owned()), "{:?}", page.events);
+    assert_eq!(page.count("CANCEL"), 0, "nothing was heard of the INVITE: it cannot be cancelled");
+    page.answer("INVITE", 180, |answer| answer);
+    assert_eq!(page.count("CANCEL"), 1);
+    page.answer("INVITE", 487, |answer| answer);
+    page.wait(200_000);
+    assert!(page.client.is_clean());
+    assert_eq!(EndCause::Timeout.as_str(), "TIMEOUT");
+}
