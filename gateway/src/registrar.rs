@@ -46,6 +46,16 @@ pub enum Device {
     Contact(Target),
 }
 
+impl Device {
+    /// The device that has this contact, as well as it can be told.
+    #[must_use]
+    pub fn of(contact: &NameAddr<'_>) -> Self {
+        let target = Target::of(&contact.uri);
+        let name = instance(contact).ok().flatten().or_else(|| target.gr.clone());
+        name.map_or(Self::Contact(target), Self::Instance)
+    }
+}
+
 /// The part of a URI by which a device is found again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
@@ -309,7 +319,7 @@ fn wishes(request: &Message<'_>) -> Result<Vec<Wish>, Refusal> {
     if contacts.len() > MAX_CONTACTS {
         return Err(Refusal::TooMany);
     }
-    let default = request.get(Name::Expires).map_or(MAX_EXPIRES, |value| seconds(value));
+    let default = request.get(Name::Expires).map_or(MAX_EXPIRES, seconds);
     contacts.iter().map(|contact| wish(contact, default)).collect()
 }
 
@@ -336,7 +346,7 @@ fn wish(contact: &NameAddr<'_>, default: u32) -> Result<Wish, Refusal> {
 /// # Errors
 ///
 /// Where it is not short and plain: it is written into URIs and quoted strings.
-pub fn instance(contact: &NameAddr<'_>) -> Result<Option<String>, Refusal> {
+fn instance(contact: &NameAddr<'_>) -> Result<Option<String>, Refusal> {
     let Some(value) = contact.params.get("+sip.instance") else { return Ok(None) };
     let name = value.trim_matches(['"', '<', '>']);
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:._".contains(&b));

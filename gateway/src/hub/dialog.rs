@@ -194,7 +194,7 @@ impl Hub {
     fn pass(&mut self, now: Instant, held: Held, conn: ConnId, uri: &Option<String>) {
         let Ok(message) = parse(held.text.as_bytes()) else { return };
         let id = self.branch();
-        let (via, from) = (self.via(&id), self.from_value(&held.from));
+        let (via, from) = (self.via(&id), self.identity_value(&held.from));
         let uri = uri.as_deref().or_else(|| message.uri()).unwrap_or_default();
         let text = forward(&message, &Onward { uri, via: &via, from: &from, record_route: None });
         let Some(key) = held.key else {

@@ -2,13 +2,12 @@
 //!
 //! ```text
 //!   open ── lost ──▶ Lost: what is sent to it is kept ── the same device is back ──▶ Moved: what is sent to it goes to the new one
-//!                      └── 60 s ──▶ gone                                                └── 4 min ──▶ gone
+//!                      └── 32 s ──▶ gone                                                └── 4 min ──▶ gone
 //! ```
 //!
 //! So answers under way reach a device that has just reconnected, and a CANCEL stops it from ringing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
 
 use offhook::sip::{Message, Name};
 use offhook::time::Instant;
@@ -16,10 +15,10 @@ use offhook::time::Instant;
 use super::bucket::Bucket;
 use super::timers::Timer;
 use super::{ConnId, Hub, Output};
-use crate::registrar::{Aor, Device, Target, instance};
+use crate::registrar::{Aor, Device, Target};
 
 /// How long an outage may take before what was to be sent is given up.
-const LOST: u64 = 60_000;
+const LOST: u64 = 32_000;
 /// How long an answer can be on its way: Timer C and more.
 const MOVED: u64 = 240_000;
 /// How long a connection may stay without identity.
@@ -35,8 +34,6 @@ const HOPS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) application: String,
-    #[expect(dead_code, reason = "for rules by address, which the edge applies today")]
-    pub(super) peer: IpAddr,
     /// Whom it has proven to speak for.
     pub(super) aor: Option<Aor>,
     pub(super) bucket: Bucket,
@@ -130,13 +127,13 @@ impl Flows {
 }
 
 impl Hub {
-    pub(super) fn open(&mut self, now: Instant, conn: ConnId, peer: IpAddr, application: String) {
+    pub(super) fn open(&mut self, now: Instant, conn: ConnId, application: String) {
         if !self.settings.applications.contains_key(&application) {
             return self.push(Output::Close { conn, code: 1008, reason: "unknown application" });
         }
         let bucket = Bucket::new(now, self.settings.per_second);
         let used = (Instant::default(), 0);
-        let connection = Connection { application, peer, aor: None, bucket, strikes: 0, failures: 0, used };
+        let connection = Connection { application, aor: None, bucket, strikes: 0, failures: 0, used };
         self.flows.connections.insert(conn, connection);
         self.timers.set(Timer::Login(conn), now + LOGIN);
     }
@@ -195,6 +192,13 @@ impl Hub {
         self.settle_after_loss(now, &aor);
     }
 
+    /// A lost connection has had no successor for too long.
+    pub(super) fn lost_for_good(&mut self, now: Instant, conn: ConnId) {
+        let aor = self.flows.lost.get(&conn).map(|lost| lost.aor.clone());
+        self.give_up_lost(conn);
+        aor.into_iter().for_each(|aor| self.settle_after_loss(now, &aor));
+    }
+
     /// What was to be sent to a lost connection is given up.
     pub(super) fn give_up_lost(&mut self, conn: ConnId) {
         let Some(lost) = self.flows.lost.remove(&conn) else { return };
@@ -238,12 +242,12 @@ impl Hub {
         self.call_followed(now, old, conn, aor);
     }
 
-    /// Remembers over which connection a device speaks: by the Contact of a request, registered or not.
-    pub(super) fn learn(&mut self, now: Instant, conn: ConnId, aor: &Aor, request: &Message<'_>) {
-        let Some(Ok(contact)) = request.contacts().next().filter(|_| request.all(Name::Contact).count() == 1) else { return };
+    /// Remembers over which connection a device speaks: by the Contact of what it sends, registered or not.
+    pub(super) fn learn(&mut self, now: Instant, conn: ConnId, aor: &Aor, message: &Message<'_>) {
+        let Some(Ok(contact)) = message.contacts().next().filter(|_| message.all(Name::Contact).count() == 1) else { return };
         let Some(user) = self.flows.users.get_mut(aor).filter(|_| contact.uri_text.len() <= 512) else { return };
         let target = Target::of(&contact.uri);
-        let device = instance(&contact).ok().flatten().map_or_else(|| Device::Contact(target.clone()), Device::Instance);
+        let device = Device::of(&contact);
         let known = user.flows.get(&target).is_some_and(|flow| flow.conn == conn);
         if known {
             return;

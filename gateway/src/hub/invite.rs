@@ -162,7 +162,7 @@ impl Hub {
     }
 
     fn fork(&mut self, now: Instant, key: CallKey, binding: &Binding) {
-        let from = self.calls.get(&key).map(|call| self.from_value(&call.caller)).unwrap_or_default();
+        let from = self.calls.get(&key).map(|call| self.identity_value(&call.caller)).unwrap_or_default();
         let id = self.branch();
         let via = self.via(&id);
         let Some(conn) = binding.conn else { return };
@@ -412,12 +412,14 @@ impl Hub {
         again.into_iter().for_each(|text| self.deliver(conn, text));
     }
 
-    /// A connection of a user was lost: no call that is being stopped waits for it.
+    /// A connection of a user was lost: no call that is being stopped waits for it, and no device rings for a caller who is gone.
     pub(super) fn settle_after_loss(&mut self, now: Instant, aor: &Aor) {
         let keys: Vec<CallKey> = self.calls_of.get(aor).into_iter().flatten().copied().collect();
         for key in keys {
-            if self.calls.get(&key).is_some_and(|call| call.stage == Stage::Stopping) {
-                self.settle(now, key);
+            match self.calls.get(&key) {
+                Some(call) if call.stage == Stage::Stopping => self.settle(now, key),
+                Some(call) if self.flows.resolve(call.conn).is_none() => self.cancel_call(now, key),
+                _ => {}
             }
         }
     }

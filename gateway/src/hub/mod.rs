@@ -129,7 +129,7 @@ impl Hub {
     /// Takes in what happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Opened { conn, peer, application } => self.open(now, conn, peer, application),
+            Input::Opened { conn, peer: _, application } => self.open(now, conn, application),
             Input::Received { conn, text } => self.receive(now, conn, &text),
             Input::Closed { conn } => self.closed(now, conn),
             Input::Account { query, account } => self.account(now, query, account),
@@ -190,7 +190,7 @@ impl Hub {
             Timer::Linger(key) => self.forget_setup(key),
             Timer::Forward(key) => self.forward_expired(now, key),
             Timer::Held(key) => self.refuse_held(now, key),
-            Timer::Lost(conn) => self.give_up_lost(conn),
+            Timer::Lost(conn) => self.lost_for_good(now, conn),
             Timer::Moved(conn) => self.forget_moved(conn),
             Timer::Bindings(aor) => self.expire_bindings(now, &aor),
             Timer::Sweep => self.sweep(now),
@@ -263,6 +263,12 @@ impl Hub {
             && client.method != "CANCEL"
         {
             self.flush(now);
+            if client.method == "INVITE"
+                && message.code().is_some_and(|code| (101..300).contains(&code))
+                && let Some(aor) = self.identity(conn).cloned()
+            {
+                self.learn(now, conn, &aor, message);
+            }
             match leg {
                 Leg::Branch(key, index) => self.branch_answered(now, key, index, message),
                 Leg::Forward(key) => self.forward_answered(now, key, message),
@@ -310,7 +316,7 @@ impl Hub {
     }
 
     /// The From that others see: the proven user, with the name that the store has.
-    fn from_value(&self, aor: &Aor) -> String {
+    fn identity_value(&self, aor: &Aor) -> String {
         let uri = ["<sip:", &escape_user(&aor.user), "@", &self.settings.domain, ">"].concat();
         match self.flows.users.get(aor).map(|user| user.display.as_str()).filter(|display| !display.is_empty()) {
             Some(display) => [&quote(display), " ", &uri].concat(),

@@ -60,8 +60,8 @@ pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
     if let Some(route) = onward.record_route {
         text = text.field("Record-Route", route);
     }
-    let tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
-    text = text.field("From", &[onward.from, ";tag=", tag].concat());
+    let tag = request.from().ok().and_then(|from| from.tag());
+    text = text.field("From", &tag.map_or_else(|| onward.from.to_owned(), |tag| [onward.from, ";tag=", tag].concat()));
     let ours = [Name::Via, Name::MaxForwards, Name::From, Name::Route, Name::RecordRoute, Name::Path];
     finish(copy(text, request, &ours), request)
 }

@@ -1,0 +1,20 @@
+//! The switch of the gateway in virtual time: no socket, no clock, no store. Each test is one scenario that telephones play.
+
+#[path = "hub/admission.rs"]
+mod admission;
+#[path = "hub/calls.rs"]
+mod calls;
+#[path = "hub/dialogs.rs"]
+mod dialogs;
+#[path = "hub/limits.rs"]
+mod limits;
+#[path = "hub/random.rs"]
+mod random;
+#[path = "hub/reconnect.rs"]
+mod reconnect;
+#[path = "hub/registration.rs"]
+mod registration;
+#[path = "hub/tokens.rs"]
+mod tokens;
+#[path = "hub/world.rs"]
+mod world;
