@@ -3,7 +3,7 @@
 
 #[path = "calls/server.rs"]
 mod server;
-#[allow(dead_code, reason = "the ladders use more of it")]
+#[expect(dead_code, reason = "the ladders use more of it")]
 #[path = "calls/world.rs"]
 mod world;
 

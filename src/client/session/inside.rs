@@ -211,18 +211,10 @@ impl Session {
     /// The final answer to a request of ours within the call; `None`: there was none.
     pub fn request_answered(&mut self, core: &mut Core, now: Instant, asked: Asked, key: &ClientKey, answer: Option<&Message<'_>>) {
         let code = answer.and_then(Message::code).unwrap_or(408);
-        if let (401 | 407, Some(answer)) = (code, answer) {
-            if let Some((_, number)) = core.retry(now, key, answer) {
-                if let Some(leg) = self.legs.first_mut() {
-                    leg.dialog.sent(number);
-                }
-                if let Exchange::Offered { number: offered } = &mut self.exchange
-                    && asked == Asked::Reinvite
-                {
-                    *offered = number;
-                }
-                return;
-            }
+        if let (401 | 407, Some(answer)) = (code, answer)
+            && let Some((_, number)) = core.retry(now, key, answer)
+        {
+            return self.repeated(asked, number);
         }
         // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057).
         if matches!(code, 408 | 481) && matches!(asked, Asked::Update | Asked::Reinvite) {
@@ -235,6 +227,16 @@ impl Session {
             (Asked::Update, _) if matches!(code, 405 | 501) => self.update_refused(core, now),
             (Asked::Reinvite, Some(answer)) => self.reoffer_answered(core, now, code, answer),
             _ => {}
+        }
+    }
+
+    /// A challenged request went out again with this number in CSeq.
+    fn repeated(&mut self, asked: Asked, sent: u32) {
+        if let Some(leg) = self.legs.first_mut() {
+            leg.dialog.sent(sent);
+        }
+        if let (Asked::Reinvite, Exchange::Offered { number }) = (asked, &mut self.exchange) {
+            *number = sent;
         }
     }
 

@@ -1,0 +1,135 @@
+//! Transactions over a transport that loses messages (RFC 3261, 17; RFC 6026).
+
+use offhook::signalling::transaction::{Effect, Received, Transactions, Transport};
+use offhook::sip::{Name, parse, reply};
+use offhook::time::Instant;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const START: Instant = Instant::from_millis(1_000_000);
+
+fn request(method: &str, branch: &str) -> String {
+    format!(
+        "{method} sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
+         Route: <sip:p.test;lr>\r\nFrom: <sip:alice@a.test>;tag=1\r\nTo: <sip:bob@b.test>\r\nCall-ID: c\r\nCSeq: 7 {method}\r\n\
+         Contact: <sip:alice@a.test>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+fn answer(request: &str, code: u16) -> String {
+    reply(&parse(request.as_bytes()).unwrap(), code, Some("2")).end()
+}
+
+/// When something is sent, in ms after the start, until nothing is due any more.
+fn sends(transactions: &mut Transactions<u8>) -> (Vec<u64>, Vec<Effect<u8>>) {
+    let (mut times, mut rest, mut now) = (Vec::new(), Vec::new(), START);
+    loop {
+        while let Some(effect) = transactions.poll() {
+            match effect {
+                Effect::Send { .. } => times.push(now - START),
+                other => rest.push(other),
+            }
+        }
+        let Some(at) = transactions.deadline() else { return (times, rest) };
+        now = now.max(at);
+        transactions.handle_timeout(now);
+    }
+}
+
+#[test]
+fn an_invite_is_repeated_with_doubling_intervals_for_32_seconds() {
+    let mut transactions = Transactions::new();
+    let key = transactions.request(START, 0u8, Transport::Unreliable, request("INVITE", "a"));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+    assert_eq!(rest, [Effect::TimedOut(key)]);
+    assert!(transactions.is_empty());
+}
+
+#[test]
+fn another_request_is_repeated_every_four_seconds_at_last() {
+    let mut transactions = Transactions::new();
+    transactions.request(START, 0u8, Transport::Unreliable, request("OPTIONS", "a"));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
+    assert_eq!(rest.len(), 1);
+}
+
+#[test]
+fn over_a_reliable_transport_nothing_is_repeated() {
+    let mut transactions = Transactions::new();
+    transactions.request(START, 0u8, Transport::Reliable, request("INVITE", "a"));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!((times, rest.len()), (vec![0], 1));
+}
+
+#[test]
+fn a_failure_of_an_invite_is_acknowledged_as_often_as_it_comes() {
+    let mut transactions = Transactions::new();
+    let invite = request("INVITE", "a");
+    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    transactions.poll();
+    let busy = answer(&invite, 486);
+    let busy = parse(busy.as_bytes()).unwrap();
+    assert_eq!(transactions.receive(START + 100, 0, Transport::Unreliable, &busy), Received::Response(key));
+    assert_eq!(transactions.receive(START + 200, 0, Transport::Unreliable, &busy), Received::Absorbed);
+    for _ in 0..2 {
+        let Some(Effect::Send { text, .. }) = transactions.poll() else { panic!("an ACK leaves") };
+        let ack = parse(text.as_bytes()).unwrap();
+        assert_eq!(ack.check(), Ok(()));
+        assert_eq!((ack.method(), ack.uri()), (Some("ACK"), Some("sip:bob@b.test")));
+        assert_eq!(ack.via().unwrap().branch(), Some("z9hG4bKa"));
+        assert_eq!(ack.to().unwrap().tag(), Some("2"));
+        assert_eq!(ack.get(Name::Route), Some("<sip:p.test;lr>"));
+        assert_eq!(ack.cseq().unwrap().number, 7);
+    }
+    let (times, rest) = sends(&mut transactions);
+    assert!(times.is_empty() && rest.is_empty() && transactions.is_empty());
+}
+
+#[test]
+fn a_2xx_passes_through_again_and_again() {
+    let mut transactions = Transactions::new();
+    let invite = request("INVITE", "a");
+    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    let ok = answer(&invite, 200);
+    let ok = parse(ok.as_bytes()).unwrap();
+    for wait in [0, 500, 31_000] {
+        assert_eq!(transactions.receive(START + wait, 0, Transport::Unreliable, &ok), Received::Response(key.clone()));
+    }
+    transactions.handle_timeout(START + 40_000);
+    assert_eq!(transactions.receive(START + 40_000, 0, Transport::Unreliable, &ok), Received::Stray);
+}
+
+#[test]
+fn a_server_repeats_its_failure_until_it_is_acknowledged() {
+    let invite = request("INVITE", "a");
+    let message = parse(invite.as_bytes()).unwrap();
+    let mut transactions = Transactions::new();
+    let Received::Request(key) = transactions.receive(START, 3u8, Transport::Unreliable, &message) else { panic!("it is new") };
+    assert_eq!(transactions.receive(START, 3, Transport::Unreliable, &message), Received::Absorbed);
+    assert_eq!(transactions.poll(), None, "nothing to repeat yet");
+    transactions.respond(START, &key, answer(&invite, 180));
+    assert_eq!(transactions.receive(START, 3, Transport::Unreliable, &message), Received::Absorbed);
+    assert_eq!(std::iter::from_fn(|| transactions.poll()).count(), 2, "the 180 and its copy");
+    transactions.respond(START, &key, answer(&invite, 486));
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
+    assert_eq!(rest, [Effect::NoAck(key)]);
+}
+
+#[test]
+fn an_ack_ends_the_repetition_and_a_later_copy_of_it_is_absorbed() {
+    let invite = request("INVITE", "a");
+    let message = parse(invite.as_bytes()).unwrap();
+    let mut transactions = Transactions::new();
+    let Received::Request(key) = transactions.receive(START, 3u8, Transport::Unreliable, &message) else { panic!("it is new") };
+    transactions.respond(START, &key, answer(&invite, 486));
+    let ack = request("ACK", "a");
+    let ack = parse(ack.as_bytes()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(transactions.receive(START + 10, 3, Transport::Unreliable, &ack), Received::Absorbed);
+    }
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!((times, rest.len()), (vec![0], 0));
+}
