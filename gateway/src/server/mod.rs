@@ -134,6 +134,9 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let assets = Assets::load(&config.files).map_err(ServeError::Files)?;
     let store = Store::open(&config.data.folder)?;
     let applications = applications(&store, config.data.demo).await?;
+    if !applications.contains_key(&config.data.default_application) {
+        warn!("there is no application `data.default_application`: pages have to name theirs (?key=)");
+    }
     let address = config.address();
     let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Bind(address, error))?;
     let address = listener.local_addr().map_err(|error| ServeError::Bind(address, error))?;
