@@ -220,6 +220,12 @@ impl<F: Copy + Ord> Transactions<F> {
         self.table.get(&key.text()).map(|transaction| transaction.flow)
     }
 
+    /// Where the request came from that `message` is a copy of.
+    #[must_use]
+    pub fn origin(&self, message: &Message<'_>) -> Option<F> {
+        self.table.get(&ServerKey::of(message)?.text()).map(|transaction| transaction.flow)
+    }
+
     /// How many transactions live.
     #[must_use]
     pub fn len(&self) -> usize {

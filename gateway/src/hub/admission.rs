@@ -78,7 +78,16 @@ impl Hub {
             // Without any state: a flood of strangers costs nothing but the answers.
             return self.challenge(now, conn, message, false, "Authorization required");
         }
+        if self.transactions.origin(message).is_some_and(|origin| !self.is_same_user(origin, conn)) {
+            // Whoever copies another's request would get the answer to it.
+            return;
+        }
         match self.transactions.receive(now, conn, Transport::Reliable, message) {
+            // A device that lost its connection says again what it is waiting for: now we know where it is.
+            Received::Absorbed => {
+                let aor = self.identity(conn).cloned();
+                aor.into_iter().for_each(|aor| self.learn(now, conn, &aor, message));
+            }
             Received::Request(key) => {
                 let request = Request { conn, key, message, text };
                 match shown {

@@ -170,6 +170,13 @@ impl Hub {
         }
     }
 
+    /// Whether two connections, of which the first may be lost, speak for the same user.
+    pub(super) fn is_same_user(&self, old: ConnId, conn: ConnId) -> bool {
+        let speaker = |conn| self.identity(conn).or_else(|| self.flows.lost.get(&conn).map(|lost| &lost.aor));
+        let heir = self.flows.resolve(old).map_or(old, |(heir, _)| heir);
+        old == conn || speaker(heir).is_some_and(|aor| speaker(conn) == Some(aor))
+    }
+
     /// A connection is gone, whoever closed it.
     pub(super) fn closed(&mut self, now: Instant, conn: ConnId) {
         let Some(connection) = self.flows.connections.remove(&conn) else { return };

@@ -346,7 +346,9 @@ fn other_destinations_are_refused_with_a_reason() {
 #[test]
 fn the_gateway_is_called_what_the_page_calls_it() {
     let (mut world, alice, bob) = pair();
-    for (number, host) in ["calls.example", "CALLS.example", "127.0.0.1", "[::1]", "localhost", "www.example"].into_iter().enumerate() {
+    for (number, host) in
+        ["calls.example", "CALLS.example", "127.0.0.1", "[::1]", "localhost", "www.example"].into_iter().enumerate()
+    {
         let text = alice.invite_text("bob", &format!("h{number}")).replace("@calls.example", &format!("@{host}"));
         world.send(alice.conn, &text);
         let invite = bob.rung(&mut world);

@@ -28,15 +28,21 @@ fn the_answer_tells_everything_a_device_needs() {
     let answer = phone.register(&mut world);
     assert_eq!(
         contacts(&answer),
-        ["<sip:alice@000000000001.invalid;transport=ws>;expires=3600;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";\
-          pub-gruu=\"sip:alice@calls.example;gr=urn:uuid:00000000-0000-4000-8000-000000000001\";reg-id=1"]
+        [
+            "<sip:alice@000000000001.invalid;transport=ws>;expires=3600;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";\
+          pub-gruu=\"sip:alice@calls.example;gr=urn:uuid:00000000-0000-4000-8000-000000000001\";reg-id=1"
+        ]
     );
     assert_eq!(field(&answer, "supported").unwrap(), "path, outbound, gruu");
     assert_eq!(field(&answer, "require").unwrap(), "outbound");
     assert!(field(&answer, "flow-timer").is_some());
     let message = parse(answer.as_bytes()).unwrap();
-    let servers: Vec<&str> =
-        message.fields().iter().filter(|field| field.raw_name.eq_ignore_ascii_case("x-ice-server")).map(|field| field.value).collect();
+    let servers: Vec<&str> = message
+        .fields()
+        .iter()
+        .filter(|field| field.raw_name.eq_ignore_ascii_case("x-ice-server"))
+        .map(|field| field.value)
+        .collect();
     let username = format!("{}:alice", START / 1000 + 600);
     let mut hash = Hmac::<Sha1>::new_from_slice(b"north").unwrap();
     hash.update(username.as_bytes());
@@ -124,7 +130,8 @@ fn a_device_leaves() {
     let answer = register(&mut world, &mut phone, |text| with(&text, "Expires: 0"));
     assert_eq!(contacts(&answer).len(), 1);
     assert_eq!(world.hub.devices(), 1);
-    let star = "<sip:alice@000000000001.invalid;transport=ws>;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";reg-id=1";
+    let star =
+        "<sip:alice@000000000001.invalid;transport=ws>;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";reg-id=1";
     let answer = register(&mut world, &mut phone, |text| with(&text, "Expires: 0").replace(star, "*"));
     assert_eq!((code(&answer), contacts(&answer).len()), (200, 0));
     assert_eq!(world.hub.devices(), 0);
@@ -149,7 +156,9 @@ fn nobody_touches_anothers_devices() {
     // In her own name, with his contact and instance: that is a binding of hers.
     let instance = bob.instance.clone();
     let own = mallory.instance.clone();
-    register(&mut world, &mut mallory, |text| text.replace(&own, &instance).replace("sip:mallory@000000000009", "sip:bob@000000000002"));
+    register(&mut world, &mut mallory, |text| {
+        text.replace(&own, &instance).replace("sip:mallory@000000000009", "sip:bob@000000000002")
+    });
     mallory.call(&mut world, "bob", "c1");
     bob.rung(&mut world);
 }

@@ -85,7 +85,8 @@ fn the_published_vector_holds() {
 
 #[test]
 fn published_signatures_of_applications_hold() {
-    let Ok(text) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpora/sinch-signing/vectors.json")) else {
+    let Ok(text) = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpora/sinch-signing/vectors.json"))
+    else {
         return println!("skipped: the corpus is not here");
     };
     let vectors: Value = serde_json::from_str(&text).unwrap();
@@ -109,7 +110,13 @@ fn our_own_tickets_pass_and_run_out() {
 
 #[test]
 fn tickets_of_many_generators_pass() {
-    for created in ["2018-01-02T03:04:05.000Z", "2018-01-02T03:04:05", "2018-01-02T03:04:05.123456", "2018-01-02 03:04:05", "2018-01-02T04:04:05+01:00"] {
+    for created in [
+        "2018-01-02T03:04:05.000Z",
+        "2018-01-02T03:04:05",
+        "2018-01-02T03:04:05.123456",
+        "2018-01-02 03:04:05",
+        "2018-01-02T04:04:05+01:00",
+    ] {
         assert_eq!(check_ticket(&ticket_with(&format!("{created:?}"), "3600")), Ok("foo".into()), "{created}");
     }
     let spaced = ticket_of(&format!(
@@ -211,7 +218,11 @@ fn bad_tokens_are_refused() {
         ("issuer of another", jwt(|_, c| c["iss"] = json!("//rtc.sinch.com/applications/other")), TokenError::Application),
         ("no subject", jwt(|_, c| c["sub"] = Value::Null), TokenError::User),
         ("bare subject", jwt(|_, c| c["sub"] = json!("foo")), TokenError::User),
-        ("subject of another application", jwt(|_, c| c["sub"] = json!("//rtc.sinch.com/applications/other/users/foo")), TokenError::User),
+        (
+            "subject of another application",
+            jwt(|_, c| c["sub"] = json!("//rtc.sinch.com/applications/other/users/foo")),
+            TokenError::User,
+        ),
         ("empty subject", jwt(|_, c| c["sub"] = json!(format!("//rtc.sinch.com/applications/{KEY}/users/"))), TokenError::User),
         ("no iat", jwt(|_, c| c["iat"] = Value::Null), TokenError::Time),
         ("no exp", jwt(|_, c| c["exp"] = Value::Null), TokenError::Time),

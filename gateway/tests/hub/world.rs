@@ -34,7 +34,10 @@ pub fn settings() -> Settings {
     Settings {
         domain: DOMAIN.into(),
         applications: BTreeMap::from([application(KEY, SECRET), application("other", b"another secret")]),
-        ice_servers: vec![IceServer { url: "stun:stun.example:3478".into() }, IceServer { url: "turn:turn.example:3478?transport=udp".into() }],
+        ice_servers: vec![
+            IceServer { url: "stun:stun.example:3478".into() },
+            IceServer { url: "turn:turn.example:3478?transport=udp".into() },
+        ],
         turn_secret: Some("north".into()),
         turn_ttl: 600,
         hold_offline: 10_500,
@@ -238,8 +241,9 @@ impl Phone {
 
     pub fn register_text(&self, more: &str) -> String {
         let (uri, contact, instance, serial) = (self.uri(), self.contact(), &self.instance, self.serial);
+        let conn = self.conn.0;
         format!(
-            "REGISTER sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bKreg{instance}{serial}\r\nMax-Forwards: 70\r\n\
+            "REGISTER sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bKreg{conn}.{serial}\r\nMax-Forwards: 70\r\n\
              From: <{uri}>;tag=r{serial}\r\nTo: <{uri}>\r\nCall-ID: reg-{instance}\r\nCSeq: {serial} REGISTER\r\n\
              Contact: {contact};+sip.instance=\"<urn:uuid:{instance}>\";reg-id=1\r\nSupported: path, outbound, gruu\r\n\
              {more}Content-Length: 0\r\n\r\n"
@@ -341,8 +345,9 @@ impl Dialog {
         let Self { local, remote, target, route, call_id, serial, contact, conn } = self;
         let contact = if matches!(method, "INVITE" | "UPDATE") { format!("Contact: {contact}\r\n") } else { String::new() };
         format!(
-            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/WS d.invalid;branch=z9hG4bK{method}{}{serial}{call_id}\r\nMax-Forwards: 70\r\n\
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/WS d.invalid;branch=z9hG4bK{}.{}.{serial}.{call_id}\r\nMax-Forwards: 70\r\n\
              Route: {route}\r\nFrom: {local}\r\nTo: {remote}\r\nCall-ID: {call_id}\r\nCSeq: {serial} {method}\r\n{contact}Content-Length: 0\r\n\r\n",
+            method.to_lowercase(),
             conn.0
         )
     }
@@ -390,8 +395,11 @@ pub fn derived(invite: &str, method: &str) -> String {
 /// The digest answer to a 401 or 407, as a header field.
 pub fn digest(answer: &str, user: &str, password: &str, method: &str, uri: &str, count: u32) -> String {
     let message = parse(answer.as_bytes()).expect("a response");
-    let (name, field) =
-        if code(answer) == 401 { (Name::WwwAuthenticate, "Authorization") } else { (Name::ProxyAuthenticate, "Proxy-Authorization") };
+    let (name, field) = if code(answer) == 401 {
+        (Name::WwwAuthenticate, "Authorization")
+    } else {
+        (Name::ProxyAuthenticate, "Proxy-Authorization")
+    };
     let challenge: Challenge = strongest(message.all(name)).expect("a challenge");
     let hash = ha1(challenge.algorithm, user, &challenge.realm, password);
     format!("{field}: {}", challenge.answer(user, &hash, method, uri, "c0ffee", count))
