@@ -18,7 +18,7 @@ use world::{Chaos, World, config};
 /// Seeds that once failed.
 const KEPT: &[u64] = &[];
 
-const RUNS: u64 = if cfg!(target_arch = "wasm32") { 200 } else { 1_500 };
+const RUNS: u64 = if cfg!(target_arch = "wasm32") { 200 } else { 1_000 };
 
 #[test]
 fn random_runs_keep_the_rules() {
