@@ -168,9 +168,7 @@ pub fn head(text: &str) -> String {
 
 /// The value of a field of a message.
 pub fn field(text: &str, name: &str) -> Option<String> {
-    let message = parse(text.as_bytes()).ok()?;
-    let value = message.get_other(name).map(str::to_owned);
-    value
+    parse(text.as_bytes()).ok()?.get_other(name).map(str::to_owned)
 }
 
 /// The status of a response.
