@@ -1,8 +1,9 @@
 // The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: digest, calls both ways, sound measured.
-import { ended, events, hears, same, check, silent, soon } from "./lib/check.mjs";
+import { check, ended, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { Kamailio, installed } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
+import { pause } from "./lib/world.mjs";
 
 const DOMAIN = "calls.test";
 const USERS = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [`user${i}`, `secret ${i}: "quoted"`]));
@@ -97,6 +98,7 @@ async function nobody(world, where) {
   const alice = await user(world, where, kamailio);
   const away = await user(world, where, kamailio);
   await away.close();
+  await pause(300);
   await alice.call(away.id);
   await alice.until(0, "onCallEnded");
   await events(alice, 0, ["onCallEnded(TIMEOUT)"]);

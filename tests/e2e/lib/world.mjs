@@ -16,8 +16,9 @@ export class World {
   #users = [];
   #serial = 0;
 
-  gateway() {
-    this.#gateway ??= Gateway.start();
+  /** The gateway of this run, started when first asked for, and again when it died under a test. */
+  async gateway() {
+    this.#gateway ??= await Gateway.start();
     return this.#gateway;
   }
 
@@ -67,9 +68,8 @@ export class World {
     const users = this.#users.splice(0);
     const complaints = (await Promise.all(users.map((user) => user.complaints()))).flat();
     await Promise.allSettled(users.map((user) => user.close()));
-    const gateway = await this.#gateway;
-    if (gateway && !gateway.alive) {
-      complaints.push(`the gateway died:\n${gateway.log.slice(-2_000)}`);
+    if (this.#gateway && !this.#gateway.alive) {
+      complaints.push(`the gateway died:\n${this.#gateway.log.slice(-2_000)}`);
       this.#gateway = null;
     }
     return complaints;
@@ -84,8 +84,7 @@ export class World {
   async close() {
     await this.tidy();
     await this.browsers.close();
-    const gateway = await this.#gateway?.catch(() => null);
-    await gateway?.stop();
+    await this.#gateway?.stop();
   }
 }
 
