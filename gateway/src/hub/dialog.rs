@@ -324,9 +324,9 @@ impl Hub {
 
     /// An answered call is over.
     pub(super) fn end_answered(&mut self, key: CallKey, cause: &'static str) {
-        let Some(call) = self.calls.get_mut(&key).filter(|call| call.stage == Stage::Answered) else { return };
-        call.stage = Stage::Over;
+        let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Answered) else { return };
         let (call_id, done) = (call.call_id.clone(), call.setup.is_none());
+        self.over(key);
         self.record(Record::CallEnded { call_id, cause, code: 200 });
         if done {
             self.forget_call(key);
@@ -339,11 +339,18 @@ impl Hub {
         if self.call_ids.get(&id) == Some(&key) {
             self.call_ids.remove(&id);
         }
-        for aor in [call.caller, call.callee] {
-            if let Some(keys) = self.calls_of.get_mut(&aor) {
+    }
+
+    /// A call counts as one no more, though late answers may still come.
+    pub(super) fn over(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key).filter(|call| call.is_live()) else { return };
+        call.stage = Stage::Over;
+        self.live -= 1;
+        for aor in [&call.caller, &call.callee] {
+            if let Some(keys) = self.calls_of.get_mut(aor) {
                 keys.remove(&key);
                 if keys.is_empty() {
-                    self.calls_of.remove(&aor);
+                    self.calls_of.remove(aor);
                 }
             }
         }

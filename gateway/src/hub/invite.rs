@@ -1,6 +1,8 @@
 //! INVITEs that make a call: to whom, to which devices, and what the caller hears (RFC 3261, 16; the stages are drawn in
 //! [`super::call`]).
 
+use std::collections::BTreeSet;
+
 use offhook::signalling::TIMEOUT;
 use offhook::signalling::transaction::Transport;
 use offhook::sip::{Message, Name, Uri, parse, reply};
@@ -61,6 +63,7 @@ impl Hub {
             self.calls_of.entry(aor.clone()).or_default().insert(key);
         }
         self.calls.insert(key, call);
+        self.live += 1;
         self.look_up(now, &callee, Pending::Callee(key));
     }
 
@@ -117,8 +120,7 @@ impl Hub {
     }
 
     fn live_calls(&self, aor: &Aor) -> usize {
-        let keys = self.calls_of.get(aor).into_iter().flatten();
-        keys.filter(|key| self.calls.get(key).is_some_and(Call::is_live)).count()
+        self.calls_of.get(aor).map_or(0, BTreeSet::len)
     }
 
     /// The store has answered for the callee.
@@ -372,9 +374,9 @@ impl Hub {
     }
 
     fn call_failed(&mut self, now: Instant, key: CallKey, code: u16, cause: &'static str) {
-        let Some(call) = self.calls.get_mut(&key) else { return };
-        call.stage = Stage::Over;
+        let Some(call) = self.calls.get(&key) else { return };
         let call_id = call.call_id.clone();
+        self.over(key);
         self.timers.clear(&Timer::Hold(key));
         self.timers.clear(&Timer::GiveUp(key));
         self.timers.set(Timer::Linger(key), now + TIMEOUT);
