@@ -1,7 +1,6 @@
 //! What the objects of one client share, and the way of a notice to the page's listeners.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use js_sys::Array;
@@ -14,7 +13,7 @@ use super::listeners::{Listeners, notify};
 use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
-use crate::client::{Change, Connection, Event};
+use crate::client::{Change, ConnectionState, Event};
 use crate::web::{Driver, Media, Notice, dom};
 
 /// One client of the page.
@@ -31,7 +30,7 @@ pub struct App {
     pub activating: RefCell<Vec<(bool, Deferred)>>,
     pub connection: Cell<&'static str>,
     /// The objects of the calls that go on, so that there is one for each.
-    calls: RefCell<BTreeMap<CallId, (Rc<CallInner>, JsValue)>>,
+    calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
     call_client: RefCell<Option<JsValue>>,
     this: Weak<Self>,
 }
@@ -55,7 +54,7 @@ impl App {
                 user: RefCell::default(),
                 starting: RefCell::default(),
                 activating: RefCell::default(),
-                connection: Cell::new(word(Connection::Closed)),
+                connection: Cell::new(word(ConnectionState::Closed)),
                 calls: RefCell::default(),
                 call_client: RefCell::default(),
                 this: this.clone(),
@@ -75,7 +74,7 @@ impl App {
         let id = info.id;
         let inner = Rc::new(CallInner::new(app, info, media, headers));
         let object = JsValue::from(Call::new(inner.clone()));
-        self.calls.borrow_mut().insert(id, (inner, object.clone()));
+        self.calls.borrow_mut().push((id, inner, object.clone()));
         object
     }
 
@@ -176,8 +175,8 @@ impl App {
     }
 
     fn changed(&self, change: Change, info: CallInfo) {
-        let Some((call, object)) = self.calls.borrow().get(&info.id).cloned() else { return };
-        let id = info.id;
+        let known = self.calls.borrow().iter().find(|(id, ..)| *id == info.id).cloned();
+        let Some((id, call, object)) = known else { return };
         call.update(info);
         let (handler, about) = match change {
             Change::Progressing => ("onCallProgressing", None),
@@ -188,7 +187,7 @@ impl App {
             Change::ConnectionChange(state) => ("onConnectionChange", Some(state.as_str().into())),
         };
         if change == Change::Ended {
-            self.calls.borrow_mut().remove(&id);
+            self.calls.borrow_mut().retain(|(other, ..)| *other != id);
         }
         if change == Change::LocalStream && !call.is_outgoing() {
             self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream()));
@@ -197,11 +196,11 @@ impl App {
     }
 }
 
-const fn word(connection: Connection) -> &'static str {
+const fn word(connection: ConnectionState) -> &'static str {
     match connection {
-        Connection::Connecting => "connecting",
-        Connection::Connected => "connected",
-        Connection::Reconnecting => "reconnecting",
-        Connection::Closed => "closed",
+        ConnectionState::Connecting => "connecting",
+        ConnectionState::Connected => "connected",
+        ConnectionState::Reconnecting => "reconnecting",
+        ConnectionState::Closed => "closed",
     }
 }

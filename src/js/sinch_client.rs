@@ -67,6 +67,7 @@ impl SinchClient {
         *app.starting.borrow_mut() = Some(deferred);
         app.started.set(true);
         if let Err(error) = app.driver.start(login) {
+            app.started.set(false);
             let refused = app.starting.take();
             refused.into_iter().for_each(|refused| refused.reject(&sinch_error(&error)));
         }

@@ -2,7 +2,7 @@
 //! held while a listener runs.*
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use wasm_bindgen::prelude::*;
@@ -41,8 +41,8 @@ pub struct Driver {
     timer: Timer,
     later: Later,
     window: Window,
-    peers: RefCell<BTreeMap<PeerId, (CallId, Rc<Peer>)>>,
-    calls: RefCell<BTreeMap<CallId, Rc<Media>>>,
+    peers: RefCell<Vec<Rc<Peer>>>,
+    calls: RefCell<Vec<(CallId, Rc<Media>)>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
     /// What incoming calls send instead of the microphone.
@@ -183,7 +183,7 @@ impl Driver {
                 }
             }
             Output::Sending { call, on } => {
-                if let Some(media) = self.calls.borrow().get(&call) {
+                if let Some((_, media)) = self.calls.borrow().iter().find(|(id, _)| *id == call) {
                     media.send(on);
                 }
             }
@@ -193,8 +193,8 @@ impl Driver {
                 }
             }
             Output::Close { peer } => {
-                if let Some((_, peer)) = self.peers.borrow_mut().remove(&peer) {
-                    peer.close();
+                if let Some(peer) = self.peer(peer) {
+                    self.close(|other| Rc::ptr_eq(other, &peer));
                 }
             }
             Output::Release { call } => self.release(call),
@@ -248,38 +248,47 @@ impl Driver {
         let ice = ice.ok_or_else(tasks::aborted)?;
         let media = self.media(call, self.custom.clone());
         let peer = Peer::new(id, media, ice, tell(&self.this))?;
-        self.peers.borrow_mut().insert(id, (call, peer.clone()));
+        self.peers.borrow_mut().push(peer.clone());
         Ok(peer)
     }
 
     fn peer(&self, id: PeerId) -> Option<Rc<Peer>> {
-        self.peers.borrow().get(&id).map(|(_, peer)| peer.clone())
+        self.peers.borrow().iter().find(|peer| peer.id == id).cloned()
+    }
+
+    /// The peer connections of the call that these streams are of.
+    pub(super) fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
+        let peers = self.peers.borrow();
+        peers.iter().filter(|peer| Rc::ptr_eq(&peer.media, media)).cloned().collect()
     }
 
     /// The streams of a call; made where it has none yet.
     fn media(&self, id: CallId, custom: Option<MediaStream>) -> Rc<Media> {
         let mut calls = self.calls.borrow_mut();
-        calls
-            .entry(id)
-            .or_insert_with(|| {
-                self.microphone.join();
-                Rc::new(Media::new(custom))
-            })
-            .clone()
+        if let Some((_, media)) = calls.iter().find(|(call, _)| *call == id) {
+            return media.clone();
+        }
+        self.microphone.join();
+        let media = Rc::new(Media::new(custom));
+        calls.push((id, media.clone()));
+        media
     }
 
     fn release(&self, call: CallId) {
-        self.peers.borrow_mut().retain(|_, (owner, peer)| {
-            if *owner == call {
-                peer.close();
-            }
-            *owner != call
-        });
-        let media = self.calls.borrow_mut().remove(&call);
-        if let Some(media) = media {
-            media.release();
-            self.microphone.leave();
-        }
+        let position = self.calls.borrow().iter().position(|(id, _)| *id == call);
+        let Some(position) = position else { return };
+        let (_, media) = self.calls.borrow_mut().swap_remove(position);
+        self.close(|peer| Rc::ptr_eq(&peer.media, &media));
+        media.release();
+        self.microphone.leave();
+    }
+
+    fn close(&self, which: impl Fn(&Rc<Peer>) -> bool) {
+        let peers = self.peers.take();
+        let (closing, staying) = peers.into_iter().partition(which);
+        *self.peers.borrow_mut() = staying;
+        let closing: Vec<Rc<Peer>> = closing;
+        closing.iter().for_each(|peer| peer.close());
     }
 
     /// A page that goes away hangs up: nobody will hear it any more. The socket closes by itself, and if the page comes back out of
@@ -288,7 +297,7 @@ impl Driver {
         if get_string(&event, "type") == "online" {
             return self.input(Input::Online);
         }
-        let calls: Vec<CallId> = self.calls.borrow().keys().copied().collect();
+        let calls: Vec<CallId> = self.calls.borrow().iter().map(|(id, _)| *id).collect();
         for call in calls {
             let _ = self.command(|client, now| client.hangup(now, call));
         }

@@ -68,7 +68,6 @@ struct Wrap {
     key: &'static str,
     /// Which field of the property's descriptor holds it.
     field: &'static str,
-    native: JsValue,
     wrapper: JsValue,
     /// The descriptor that was there before; `undefined` where the function was inherited.
     before: RefCell<JsValue>,
@@ -140,7 +139,7 @@ impl Wrap {
     fn new(owner: &JsValue, key: &'static str, field: &'static str, trap_name: &str, trap: Trap) -> Self {
         let native = if field == "set" { get(&descriptor(owner, key), field) } else { get(owner, key) };
         let wrapper = Proxy::new(&native, dict(&[(trap_name, trap.as_ref().clone())]).unchecked_ref()).into();
-        Self { owner: owner.clone(), key, field, native, wrapper, before: RefCell::default(), _trap: trap }
+        Self { owner: owner.clone(), key, field, wrapper, before: RefCell::default(), _trap: trap }
     }
 
     fn install(&self) {

@@ -16,6 +16,7 @@ use crate::sdp::Candidate;
 
 /// A peer connection of a call.
 pub struct Peer {
+    pub id: PeerId,
     pub media: Rc<Media>,
     connection: RtcPeerConnection,
     handler: RefCell<Option<Closure<dyn FnMut(JsValue)>>>,
@@ -38,6 +39,7 @@ impl Peer {
     pub fn new(id: PeerId, media: Rc<Media>, ice: &Ice, tell: Box<dyn Fn(Input)>) -> Result<Rc<Self>, JsValue> {
         let connection = RtcPeerConnection::new_with_configuration(configuration(ice).unchecked_ref())?;
         let peer = Rc::new(Self {
+            id,
             media,
             connection,
             handler: RefCell::default(),
@@ -48,7 +50,7 @@ impl Peer {
         });
         let weak = Rc::downgrade(&peer);
         let handler = Closure::wrap(Box::new(move |event: JsValue| {
-            if let Some(input) = weak.upgrade().and_then(|peer| peer.input(id, &event)) {
+            if let Some(input) = weak.upgrade().and_then(|peer| peer.input(&event)) {
                 tell(input);
             }
         }) as Box<dyn FnMut(JsValue)>);
@@ -63,7 +65,8 @@ impl Peer {
         self.connection.set_ontrack(handler);
     }
 
-    fn input(&self, peer: PeerId, event: &JsValue) -> Option<Input> {
+    fn input(&self, event: &JsValue) -> Option<Input> {
+        let peer = self.id;
         match get_string(event, "type").as_str() {
             "icecandidate" => {
                 let found = get(event, "candidate");

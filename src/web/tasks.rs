@@ -46,21 +46,21 @@ async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(),
     let media = &peer.media;
     if media.outgoing().is_none() {
         let source = match media.custom() {
-            Some(custom) => custom.clone(),
-            None => driver.microphone.open(video, &media.end).await.map_err(|error| released(media.is_released(), error))?,
+            Some(custom) => Ok(custom.clone()),
+            None => driver.microphone.open(video, &media.end).await,
         };
+        // What waited for a call that is over got no stream.
         if media.is_released() {
             return Err(aborted());
         }
         // Another task of the same call may have been faster.
         if media.outgoing().is_none() {
-            media.take(&source);
+            media.take(&source?);
         }
     }
-    peer.attach().await
-}
-
-/// The stream of a call that is over is no stream: say so instead.
-fn released(over: bool, error: JsValue) -> JsValue {
-    if over { aborted() } else { error }
+    // The call may have moved to another peer connection meanwhile.
+    for peer in driver.peers_of(media) {
+        peer.attach().await?;
+    }
+    Ok(())
 }

@@ -1,0 +1,94 @@
+//! The SDK in a real browser, as a page meets it: the face, streams and media elements, and two clients that call each other over a
+//! network made up in the page. The behaviours are written as pages are, in `tests/web/*.js`; each has its line here.
+
+#![cfg(target_arch = "wasm32")]
+
+use js_sys::{Array, Function, Object, Promise, Reflect};
+use offhook::js::SinchClient;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_test::*;
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+macro_rules! behaviours {
+    ($($file:literal: $($name:ident)+;)+) => { $($(
+        #[wasm_bindgen_test]
+        async fn $name() {
+            run(include_str!($file), stringify!($name)).await;
+        }
+    )+)+ };
+}
+
+behaviours! {
+    "web/face.js":
+        the_constructor_names_what_is_wrong
+        classes_hang_on_the_constructor
+        the_server_is_named_in_many_ways
+        a_page_without_origin_hears_of_it_at_start
+        logins_that_make_no_sense_are_refused
+        login_objects_become_credentials
+        a_page_can_sign_its_own_ticket
+        callbacks_run_before_then
+        promises_have_the_methods_of_old
+        a_second_start_is_refused
+        errors_are_errors
+        calling_needs_its_capability
+        arguments_are_checked_at_once
+        users_are_made_at_the_server
+        the_active_connection_has_its_rules
+        extended_prototypes_break_nothing
+        a_terminated_client_leaves_nothing;
+    "web/calls.js":
+        two_clients_talk
+        the_callee_declines
+        the_caller_gives_up
+        a_call_nobody_listens_to_is_ignored
+        listeners_are_called_later_and_apart
+        a_refused_microphone_ends_the_call
+        a_refused_microphone_rejects_init_stream
+        a_held_microphone_stays_open
+        a_muted_call_leaves_others_alone
+        a_stream_of_the_page_is_sent
+        what_is_over_is_released
+        a_page_that_goes_hangs_up;
+    "web/elements.js":
+        an_attribute_plays_a_stream
+        a_property_plays_a_stream
+        jquery_plays_a_stream
+        an_element_outside_the_document_plays_a_stream
+        new_audio_plays_a_stream
+        markup_plays_a_stream
+        another_source_takes_the_stream_away
+        the_browser_is_as_it_was;
+}
+
+/// Runs one function of a file of behaviours. It gets what `harness.js` makes.
+async fn run(file: &str, name: &str) {
+    let harness: Function = evaluate(include_str!("web/harness.js")).unchecked_into();
+    let world = harness.call1(&JsValue::UNDEFINED, &class()).expect("the harness works");
+    let behaviour: Function = Reflect::get(&evaluate(file), &name.into()).expect("an object").unchecked_into();
+    let done = behaviour.call1(&JsValue::UNDEFINED, &world).expect("an asynchronous function throws nothing");
+    let result = JsFuture::from(done.unchecked_into::<Promise>()).await;
+    let clean: Function = Reflect::get(&world, &"clean".into()).expect("an object").unchecked_into();
+    clean.call0(&JsValue::UNDEFINED).expect("the harness cleans up");
+    if let Err(error) = result {
+        let field = |key: &str| Reflect::get(&error, &key.into()).ok().and_then(|value| value.as_string()).unwrap_or_default();
+        panic!("{name}: {} {}\n{}", field("name"), field("message"), field("stack"));
+    }
+}
+
+fn evaluate(source: &str) -> JsValue {
+    js_sys::eval(&["(", source, ")"].concat()).expect("the file is one expression")
+}
+
+/// The class, as a page imports it.
+fn class() -> JsValue {
+    let config = Object::new();
+    Reflect::set(&config, &"applicationKey".into(), &"key".into()).expect("an object");
+    let client = JsValue::from(SinchClient::new(&config).expect("a client"));
+    let prototype = Object::get_prototype_of(&client);
+    let class = Reflect::get(&prototype, &"constructor".into()).expect("an object");
+    Reflect::apply(&Reflect::get(&client, &"free".into()).expect("an object").unchecked_into::<Function>(), &client, &Array::new()).expect("freed");
+    class
+}

@@ -1,0 +1,183 @@
+// Calls between two clients of one page, over a network that is made up, with media that is real.
+({
+  async two_clients_talk({ talking, peers, hears, until, equal, ok }) {
+    const { alice, bob, log } = await talking({ headers: { "x-room": "7", note: "hello" } });
+    equal(log.filter((event) => event.startsWith("alice")), ["alice progressing", "alice established"], "the caller's events");
+    equal(log.filter((event) => event.startsWith("bob")), ["bob incoming", "bob established"], "the callee's events");
+    equal(bob.call.getHeaders(), { "x-room": "7", note: "hello" }, "headers arrive");
+    equal(alice.call.getCallId(), bob.call.getCallId(), "one id");
+    equal([bob.call.getRemoteUserId(), bob.call.fromId, bob.call.toId, bob.call.getDirection()], ["alice", "alice", "bob", 0], "who");
+    equal([alice.call.getState(), alice.call.callState], ["ESTABLISHED", 2], "the state");
+    ok(alice.call.timeEstablished instanceof Date && Math.abs(alice.call.timeEstablished - Date.now()) < 5000, "the time");
+    for (const call of [alice.call, bob.call]) {
+      await until(() => call.incomingStream && call.outgoingStream, "streams");
+      const audio = document.body.appendChild(document.createElement("audio"));
+      audio.autoplay = true;
+      audio.setAttribute("src", call.incomingStreamURL);
+      equal(audio.srcObject === call.incomingStream, true, "the URL plays the stream");
+    }
+    equal(peers.length, 2, "one peer connection each");
+    for (const peer of peers) await until(() => hears(peer), "sound");
+    alice.call.sendDTMF("1#");
+    alice.call.hangup();
+    equal(alice.call.getState(), "ENDED", "at once");
+    await until(() => log.includes("bob ended HUNG_UP") && log.includes("alice ended HUNG_UP"), "the end");
+    const details = bob.call.getDetails();
+    ok(details.duration > 0 && details.duration < 60 && details.endCause === 5, `details: ${JSON.stringify(details)}`);
+    let code;
+    try {
+      alice.call.hangup();
+    } catch (error) {
+      code = error.code;
+    }
+    equal(code, 6002, "a second hangup");
+  },
+
+  async the_callee_declines({ ringing, until, equal }) {
+    const { bob, log } = await ringing();
+    bob.call.hangup();
+    await until(() => log.filter((event) => event.includes("ended")).length === 2, "the end");
+    equal(log.filter((event) => event.includes("ended")).sort(), ["alice ended DENIED", "bob ended DENIED"], "declined");
+    bob.call.answer();
+    equal(bob.call.getState(), "ENDED", "an answer after the end changes nothing");
+  },
+
+  async the_caller_gives_up({ ringing, until, equal }) {
+    const { alice, log } = await ringing();
+    alice.call.hangup();
+    await until(() => log.filter((event) => event.includes("ended")).length === 2, "the end");
+    equal(log.filter((event) => event.includes("ended")).sort(), ["alice ended CANCELED", "bob ended CANCELED"], "cancelled");
+  },
+
+  async a_call_nobody_listens_to_is_ignored({ client, until, equal, sleep }) {
+    const logged = [];
+    const bob = client({ startActiveConnection: true, onLogMessage: (message) => logged.push(message) });
+    const alice = client();
+    await Promise.all([alice.start({ username: "alice", password: "x" }), bob.start({ username: "bob", password: "x" })]);
+    const call = alice.getCallClient().callUser("bob");
+    await until(() => logged.some((message) => message.code === 6004), "the log");
+    await sleep(200);
+    equal(call.getState() !== "ENDED", true, "it rings on");
+    equal(logged.every((message) => message instanceof Error || (typeof message.progress === "string" && "object" in message)), true, "the shape of messages");
+  },
+
+  async listeners_are_called_later_and_apart({ client, until, equal, ok }) {
+    const errors = [];
+    const report = console.error;
+    console.error = (error) => errors.push(error);
+    try {
+      const alice = client();
+      const calls = alice.getCallClient();
+      // Not started: it fails, but not before the page could listen.
+      const call = calls.callUser("bob");
+      equal(call.getState(), "INITIATING", "at first");
+      const seen = [];
+      const removed = { onCallEnded: () => seen.push("removed") };
+      call.addEventListener(undefined);
+      call.addEventListener("text");
+      call.addEventListener({});
+      call.addEventListener({ onCallEnded: "no function" });
+      call.addEventListener({ get onCallEnded() { throw new Error("getter"); } });
+      call.addEventListener({ onCallEnded() { seen.push("first"); throw new Error("thrown"); } });
+      call.addEventListener(removed);
+      const listener = {
+        onCallEnded(ended) {
+          seen.push(this === listener && ended === call ? "second" : "wrong");
+        },
+      };
+      call.addEventListener(listener);
+      call.removeEventListener({});
+      call.removeEventListener(removed);
+      equal(seen, [], "nothing yet");
+      await until(() => seen.length > 1, "the end");
+      equal(seen, ["first", "second"], "both, as methods");
+      equal(errors.map((error) => error.message), ["thrown"], "what was thrown is told");
+      ok(call.error?.name === "SinchError" && call.errors.code === call.error.code, "the reason");
+    } finally {
+      console.error = report;
+    }
+  },
+
+  async a_refused_microphone_ends_the_call({ ringing, until, equal }) {
+    navigator.mediaDevices.getUserMedia = async () => {
+      throw new DOMException("No", "NotAllowedError");
+    };
+    const { alice, bob, log } = await ringing();
+    bob.call.answer();
+    await until(() => log.some((event) => event.startsWith("alice ended")) && log.some((event) => event.startsWith("bob ended")), "the end");
+    const failed = [alice.call, bob.call].filter((call) => call.error?.message.includes("NotAllowedError"));
+    equal(failed.length > 0, true, "the reason is told");
+    equal(failed[0].getEndCause(), "FAILURE", "the cause");
+  },
+
+  async a_refused_microphone_rejects_init_stream({ client, equal }) {
+    navigator.mediaDevices.getUserMedia = async () => {
+      throw new DOMException("No", "NotAllowedError");
+    };
+    const error = await client().getCallClient().initStream().catch((error) => error);
+    equal(error.name, "NotAllowedError", "the browser's error");
+  },
+
+  async a_held_microphone_stays_open({ client, microphones, equal, sleep }) {
+    const made = client();
+    const calls = made.getCallClient();
+    const [stream, same] = await Promise.all([calls.initStream(), calls.initStream()]);
+    equal([stream === same, microphones.length, calls.localMediaStream === stream], [true, 1, true], "opened once");
+    await made.start({ username: "alice", password: "x" });
+    const call = calls.callUser("bob");
+    await sleep(300);
+    call.hangup();
+    await sleep(100);
+    equal([microphones.length, stream.getTracks()[0].readyState], [1, "live"], "kept");
+    made.terminate();
+    await sleep(100);
+    equal(stream.getTracks()[0].readyState, "ended", "until the client ends");
+  },
+
+  async a_muted_call_leaves_others_alone({ talking, client, network, equal, until, sleep }) {
+    const { alice, bob } = await talking({ alice: { capabilities: { calling: true, multiCall: true } } });
+    await until(() => alice.call.outgoingStream && bob.call.outgoingStream, "streams");
+    const track = (call) => call.outgoingStream.getAudioTracks()[0];
+    equal(track(alice.call).enabled, true, "it sends");
+    const other = alice.client.getCallClient().callUser("carol");
+    await until(() => other.outgoingStream, "the second stream");
+    equal([track(other) !== track(alice.call), track(other).enabled], [true, false], "a track of its own, silent until the answer");
+    alice.call.mute();
+    equal([track(alice.call).enabled, alice.call.muted, track(bob.call).enabled], [false, true, true], "muted");
+    alice.call.unmute();
+    equal([track(alice.call).enabled, track(other).enabled], [true, false], "unmuted");
+    other.hangup();
+    await sleep(50);
+    equal(track(alice.call).readyState, "live", "the end of one is not the end of another");
+  },
+
+  async a_stream_of_the_page_is_sent({ talking, equal, until, microphones }) {
+    const canvas = new AudioContext();
+    const stream = canvas.createMediaStreamDestination().stream;
+    const { alice, bob } = await talking({ stream, bob: { customStream: stream } });
+    for (const { call } of [alice, bob]) await until(() => call.outgoingStream?.getAudioTracks().length === 1, "a track");
+    equal(microphones.length, 0, "no microphone");
+    alice.call.hangup();
+    equal(stream.getAudioTracks()[0].readyState, "live", "the page's own stream is left to the page");
+    await canvas.close();
+  },
+
+  async what_is_over_is_released({ talking, peers, microphones, equal, until }) {
+    const { alice, bob, log } = await talking();
+    await until(() => alice.call.outgoingStream && bob.call.outgoingStream, "streams");
+    const tracks = [alice, bob].flatMap(({ call }) => call.outgoingStream.getTracks());
+    bob.call.hangup();
+    await until(() => log.includes("alice ended HUNG_UP"), "the end");
+    await until(() => tracks.every((track) => track.readyState === "ended"), "tracks stop");
+    await until(() => microphones.flatMap((stream) => stream.getTracks()).every((track) => track.readyState === "ended"), "the microphone closes");
+    equal(peers.map((peer) => peer.connectionState), ["closed", "closed"], "peer connections close");
+  },
+
+  async a_page_that_goes_hangs_up({ talking, network, until, ok }) {
+    const { log } = await talking();
+    network.said = [];
+    dispatchEvent(new Event("pagehide"));
+    ok(network.said.some((text) => text.startsWith("BYE ")), "BYE is said at once");
+    await until(() => log.filter((event) => event.includes("ended HUNG_UP")).length === 2, "both end");
+  },
+})

@@ -1,0 +1,265 @@
+// The face: constructor, sign-in, promises, errors.
+({
+  async the_constructor_names_what_is_wrong({ SinchClient, thrown, ok, equal }) {
+    const refused = [
+      [undefined, "config"],
+      [{}, "applicationKey"],
+      [{ applicationKey: 7 }, "applicationKey"],
+      [{ applicationKey: "key", server: 7 }, "server"],
+      [{ applicationKey: "key", server: ["nonsense"] }, "server"],
+      [{ applicationKey: "key", server: "ftp://host" }, "server"],
+      [{ applicationKey: "key", progressTimeout: "soon" }, "progressTimeout"],
+      [{ applicationKey: "key", onLogMessage: 1 }, "onLogMessage"],
+      [{ applicationKey: "key", customStream: {} }, "customStream"],
+      [{ applicationKey: "key", iceServers: [{ urls: 1 }] }, "iceServers"],
+    ];
+    for (const [config, name] of refused) {
+      const error = thrown(() => new SinchClient(config));
+      ok(error instanceof TypeError && error.message.includes(name), `${JSON.stringify(config)}: ${error}`);
+    }
+    const client = new SinchClient({ applicationKey: "key", capabilities: { calling: true } });
+    equal([client.applicationKey, client.capabilities.calling, client.started, client.user.userId], ["key", true, false, undefined], "properties");
+    ok(/^\d+\.\d+\.\d+$/.test(client.getVersion()), "a version");
+    ok(client.getCallClient() === client.callClient, "one call client");
+  },
+
+  async classes_hang_on_the_constructor({ SinchClient, client, ok }) {
+    const calls = client().getCallClient();
+    ok(calls instanceof SinchClient.CallClient, "CallClient");
+    const call = calls.callUser("bob");
+    ok(call instanceof SinchClient.Call, "Call");
+    const details = call.getDetails();
+    ok(details instanceof SinchClient.CallDetails, "CallDetails");
+    ok(Object.keys(details).join() === "startedTime,establishedTime,endedTime,duration,endCause,error", `plain fields: ${Object.keys(details)}`);
+  },
+
+  async the_server_is_named_in_many_ways({ client, network, equal, sleep }) {
+    const urls = async (options) => {
+      network.urls = [];
+      const made = client({ applicationKey: "a b", server: undefined, ...options });
+      made.start({ username: "alice", password: "secret" });
+      await sleep(50);
+      made.terminate();
+      return network.urls[0];
+    };
+    equal(await urls({ server: "https://voice.example:8443/app?x" }), "wss://voice.example:8443/sip?key=a%20b", "an https URL");
+    equal(await urls({ server: ["http://voice.example", "ws://b"] }), "ws://voice.example/sip?key=a%20b", "a list");
+    equal(await urls({ server: "wss://voice.example/some/path" }), "wss://voice.example/some/path", "a WebSocket URL");
+    equal(await urls({ urlObj: { base: "https://base.example/v1/" } }), "wss://base.example/sip?key=a%20b", "urlObj.base");
+    equal(await urls({ urlObj: { base: "https://base.example", calling: "https://calls.example" } }), "wss://calls.example/sip?key=a%20b", "urlObj.calling");
+    equal(await urls({}), `${location.origin.replace("http", "ws")}/sip?key=a%20b`, "the page's origin");
+  },
+
+  async a_page_without_origin_hears_of_it_at_start({ SinchClient, ok }) {
+    const url = URL;
+    globalThis.URL = function (text) {
+      if (text === location.origin) throw new TypeError("file: has no host");
+      return new url(text);
+    };
+    try {
+      const client = new SinchClient({ applicationKey: "key" });
+      const error = await client.start({ username: "a", password: "b" }, null, () => {}).catch((error) => error);
+      ok(error.code === 6003 && error.message.includes("server"), `${error}`);
+    } finally {
+      globalThis.URL = url;
+    }
+  },
+
+  async logins_that_make_no_sense_are_refused({ client, equal }) {
+    const logins = [
+      undefined, null, 7, "alice", {}, { username: "alice" }, { username: "", password: "x" }, { username: "alice", password: "" },
+      { userTicket: "nonsense" }, { userTicket: btoa("{}") }, { token: "a.b.c" }, { userId: "a", sessionId: "b" }, { authorization: "x" },
+      { username: "al\r\nice", password: "x" },
+    ];
+    for (const login of logins) {
+      let called;
+      const error = await client().start(login, null, (error) => (called = error)).catch((error) => error);
+      equal([error.name, error.domain, error.code], ["SinchError", 5, 6003], JSON.stringify(login));
+      equal(called === error, true, "the callback gets it, too");
+    }
+  },
+
+  async login_objects_become_credentials({ client, network, equal, field, sleep }) {
+    const ticket = `${btoa(JSON.stringify({ identity: { type: "username", endpoint: "carol" }, applicationKey: "key" }))}:c2ln`;
+    const claims = (sub) => `e30.${btoa(JSON.stringify({ sub })).replace(/=/g, "")}.c2ln`;
+    const logins = [
+      [{ userTicket: ticket }, "carol"],
+      [{ token: claims("//rtc.sinch.com/applications/key/users/dave") }, "dave"],
+      [{ token: claims("erin") }, "erin"],
+      [{ authorization: "opaque", user: { identities: [{ type: "email", endpoint: "x@y" }, { type: "username", endpoint: "frank" }] } }, "frank"],
+      [{ username: "grace", password: "secret" }, "grace"],
+      [{ number: "+46700000000", password: "secret" }, "+46700000000"],
+    ];
+    for (const [login, user] of logins) {
+      const made = client();
+      await made.start(login);
+      equal([made.user.userId, made.started], [user, true], JSON.stringify(login));
+      const session = made.getSession();
+      made.terminate();
+      const again = client();
+      // Of a password nothing is kept but its hash, and this server never asked for one.
+      if (!login.password) {
+        equal(session.userId, user, "the session");
+        await again.start(JSON.parse(JSON.stringify(session)));
+        equal(again.user.userId, user, "signed in with the session");
+      }
+      again.terminate();
+      await sleep(1);
+    }
+    const bearer = network.said.flatMap((text) => field(text, "Authorization"));
+    equal(bearer.some((line) => line === `Authorization: Bearer ${ticket}`), true, "the ticket is sent");
+  },
+
+  async a_page_can_sign_its_own_ticket({ client, network, equal, field }) {
+    const secret = "ax8hTTQJF0OPXL32r1LHMA==";
+    const made = client({ applicationSecret: secret });
+    await made.start({ username: "alice", expiresIn: 60 });
+    const line = network.said.flatMap((text) => field(text, "Authorization"))[0];
+    const [data, signature] = line.replace("Authorization: Bearer ", "").split(":");
+    const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    const key = await crypto.subtle.importKey("raw", bytes(secret), { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+    equal(await crypto.subtle.verify("HMAC", key, bytes(signature), bytes(data)), true, "the signature");
+    const ticket = JSON.parse(atob(data));
+    equal([ticket.identity, ticket.applicationKey, ticket.expiresIn], [{ type: "username", endpoint: "alice" }, "key", 60], "the ticket");
+  },
+
+  async callbacks_run_before_then({ client, network, equal }) {
+    const order = [];
+    const made = client();
+    await made.start({ username: "alice", password: "x" }, () => order.push("success")).then(() => order.push("then"));
+    equal(order, ["success", "then"], "a success");
+    network.register = () => 403;
+    order.length = 0;
+    const refused = client().start({ username: "alice", password: "x" }, null, (error) => order.push(`fail ${error.domain} ${error.code}`));
+    await refused.fail((error) => order.push(error.message));
+    equal(order.length, 2, "both");
+    equal(order[0], "fail 3 4000", "the callback first");
+  },
+
+  async promises_have_the_methods_of_old({ client, ok, equal }) {
+    const promise = client().start({ username: "alice", password: "x" });
+    ok(promise instanceof Promise, "a native promise");
+    const seen = [];
+    const derived = promise.progress(() => {}).done(() => seen.push("done") && 7);
+    equal(await derived, 7, "done is then");
+    const chain = promise.then(() => { throw new Error("x"); }).fin(() => seen.push("fin")).fail((error) => seen.push(error.message));
+    for (const name of ["fail", "done", "fin", "progress", "then", "catch", "finally"]) {
+      for (const one of [promise, derived, chain, promise.catch(() => {}), promise.finally(() => {})]) ok(typeof one[name] === "function", name);
+    }
+    await chain;
+    equal(seen, ["done", "fin", "x"], "the order");
+    equal(await Promise.resolve(promise).then(() => "yes"), "yes", "others may follow it");
+  },
+
+  async a_second_start_is_refused({ client, equal }) {
+    const made = client();
+    const login = { username: "alice", password: "x" };
+    const first = made.start(login);
+    const error = await made.start(login, null, () => {}).catch((error) => error);
+    equal([error.name, error.message], ["Error", "Sinch client already started"], "while starting");
+    await first;
+    const again = await made.start(login, null, () => {}).catch((error) => error);
+    equal(again.message, "Sinch client already started", "when started");
+    made.terminate();
+    await made.start(login);
+    equal(made.started, true, "after terminate it may start again");
+  },
+
+  async errors_are_errors({ client, thrown, ok, equal }) {
+    const error = thrown(() => client().getCallClient().callConference(""));
+    ok(error instanceof Error && typeof error.stack === "string", "an Error");
+    equal([error.name, error.domain, error.code, error.response], ["SinchError", 5, 6003, {}], "its fields");
+    ok(String(error).startsWith("SinchError: "), String(error));
+  },
+
+  async calling_needs_its_capability({ client, thrown, equal }) {
+    const made = client({ capabilities: {} });
+    for (const act of [() => made.getCallClient(), () => made.callUser("bob")]) {
+      const error = thrown(act);
+      equal([error.domain, error.code], [5, 6002], "refused");
+    }
+    equal(made.callClient, undefined, "no call client");
+    equal(thrown(() => made.startActiveConnection()).code, 6002, "no active connection either");
+  },
+
+  async arguments_are_checked_at_once({ client, thrown, equal }) {
+    const calls = client().getCallClient();
+    const refused = [
+      () => calls.callUser(), () => calls.callUser(""), () => calls.callPhoneNumber("0701234567"), () => calls.callPhoneNumber("+46 70"),
+      () => calls.callSip("nobody"), () => calls.callSip("a@b\r\nX: y"), () => calls.callSip("a@b.example", { subject: "x" }),
+      () => calls.callConference("x".repeat(65)), () => calls.callUser("bob", "headers"), () => calls.callUser("bob", { "bad name": "x" }),
+      () => calls.callUser("bob", { name: "a\r\nb" }), () => calls.callUser("bob", { name: "x".repeat(1024) }),
+    ];
+    for (const act of refused) {
+      const error = thrown(act);
+      equal([error.domain, error.code], [5, 6003], String(act));
+    }
+    equal(thrown(() => calls.callUser("bob", {}, {})).name, "TypeError", "a stream that is none");
+    const call = calls.callConference("x".repeat(64), { name: "value", number: 1, object: { a: 1 } });
+    equal([call.getState(), call.getEndCause(), call.getDirection(), call.callDomain], ["INITIATING", "NONE", 1, "conference"], "a call");
+    equal(call.getHeaders(), { name: "value", number: 1, object: { a: 1 } }, "its headers");
+    equal([call.getDetails().duration, call.getDetails().startedTime, call.error, call.errors], [0, null, null, null], "its details");
+  },
+
+  async users_are_made_at_the_server({ client, equal }) {
+    const made = client({ server: "https://voice.example" });
+    const asked = [];
+    let answer = { ok: true, status: 200, json: async () => ({ authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }) };
+    globalThis.fetch = async (url, init) => asked.push([url, init.method, init.body]) && answer;
+    const order = [];
+    const ticket = await made.newUser({ username: "alice", password: "secret" }, () => order.push("success"));
+    equal([ticket.authorization, order], ["ticket", ["success"]], "the ticket");
+    equal(asked[0], ["https://voice.example/users?key=key", "POST", '{"username":"alice","password":"secret"}'], "the request");
+    answer = { ok: false, status: 400, json: async () => ({ errorCode: 40001, message: "Too short" }) };
+    const error = await made.newUser({ username: "al" }, null, () => order.push("fail")).fail((error) => error);
+    equal([error.domain, error.code, error.message, error.response.errorCode], [3, 4000, "40001 Too short", 40001], "a refusal");
+    globalThis.fetch = async () => { throw new TypeError("no network"); };
+    const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
+    equal([lost.domain, lost.code], [0, 1000], "no server");
+    equal((await made.newUser(7, null, () => {}).fail((error) => error)).code, 6003, "no user");
+  },
+
+  async the_active_connection_has_its_rules({ client, network, equal, ok, field }) {
+    const made = client({ supportActiveConnection: true });
+    equal(made.startActiveConnection(), undefined, "before start it is noted");
+    await made.start({ username: "alice", password: "x" });
+    const contacts = () => network.said.filter((text) => text.startsWith("REGISTER")).map((text) => field(text, "Contact").length);
+    ok(contacts().includes(1), "start opened it");
+    await made.stopActiveConnection();
+    await made.startActiveConnection();
+    const other = client({ supportActiveConnection: true });
+    network.said = [];
+    await other.start({ username: "bob", password: "x" });
+    equal(contacts().includes(1), false, "else it is not opened");
+  },
+
+  async extended_prototypes_break_nothing({ client, talking, equal }) {
+    const extras = { video: true, apply: () => "wrong", server: "wss://wrong.example", headers: { x: "y" } };
+    for (const [key, value] of Object.entries(extras)) Object.defineProperty(Object.prototype, key, { value, configurable: true, writable: true });
+    Array.prototype.last = function () { return this[this.length - 1]; };
+    try {
+      const { alice, log } = await talking();
+      alice.call.hangup();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      equal(log.includes("bob ended HUNG_UP"), true, "a call goes as it goes");
+      equal(client().applicationKey, "key", "options are the page's own");
+    } finally {
+      for (const key of Object.keys(extras)) delete Object.prototype[key];
+      delete Array.prototype.last;
+    }
+  },
+
+  async a_terminated_client_leaves_nothing({ client, network, equal, sleep }) {
+    const made = client({ startActiveConnection: true });
+    await made.start({ username: "alice", password: "x" });
+    equal(made.connectionState, "connected", "connected");
+    made.terminate();
+    made.terminate();
+    await sleep(50);
+    equal([made.started, made.connectionState, network.sockets.length], [false, "closed", 0], "gone");
+    const pending = client();
+    const start = pending.start({ username: "alice", password: "x" }, null, () => {});
+    pending.terminate();
+    equal((await start.catch((error) => error)).code, 6002, "a start under way is over, too");
+  },
+})
