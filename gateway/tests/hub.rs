@@ -8,6 +8,8 @@ mod calls;
 mod dialogs;
 #[path = "hub/limits.rs"]
 mod limits;
+#[path = "hub/pages.rs"]
+mod pages;
 #[path = "hub/random.rs"]
 mod random;
 #[path = "hub/reconnect.rs"]
