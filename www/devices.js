@@ -43,13 +43,22 @@ export class Devices {
   async attach(callClient) {
     this.callClient = callClient;
     this.microphone = new Microphone();
-    if (byId("mic").value) await this.microphone.choose(byId("mic").value, callClient);
+    if (byId("mic").value) await this.useMicrophone(byId("mic").value);
+  }
+
+  async useMicrophone(deviceId) {
+    try {
+      await this.microphone.choose(deviceId, this.callClient);
+    } catch (error) {
+      byId("mic").value = "";
+      throw error;
+    }
   }
 
   async chooseMicrophone() {
     const deviceId = byId("mic").value;
     const late = this.inCall && !this.microphone.ours;
-    if (this.callClient) await this.microphone.choose(deviceId, this.callClient);
+    if (this.callClient) await this.useMicrophone(deviceId);
     if (this.tested) await this.startTest();
     if (late) throw new Error("The chosen microphone is used from your next call on.");
   }

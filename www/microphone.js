@@ -21,12 +21,12 @@ export class Microphone {
 
   /** Chooses a device; `callClient` is told on the first choice. Resolves to the stream of the device if a call is on. */
   async choose(deviceId, callClient) {
-    this.deviceId = deviceId;
     if (!this.ours && deviceId) {
       if (!(await audioRuns())) throw new Error("Without a speaker this browser cannot switch microphones. Calls use the system's default.");
       this.destination = audioContext().createMediaStreamDestination();
       await callClient.initStream(this.destination.stream);
     }
+    this.deviceId = deviceId;
     if (this.wanted) await this.open();
   }
 

@@ -21,7 +21,8 @@ export class Phone {
     };
     byId("hangup").onclick = () => this.hangup();
     byId("mute").onclick = () => this.toggleMute();
-    addEventListener("pagehide", () => this.leave());
+    // Firefox sends nothing any more after the first of these when a page is reloaded.
+    for (const event of ["beforeunload", "pagehide"]) addEventListener(event, () => this.leave());
   }
 
   /** Takes the call client of a fresh sign-in. */
@@ -87,7 +88,7 @@ export class Phone {
 
   /** The page goes away: a call that is on ends at once. One that rings stays, a reload finds it again. */
   leave() {
-    attempt(() => this.call?.hangup());
+    if (this.call?.getState() !== "ENDED") attempt(() => this.call?.hangup());
   }
 
   /** Puts the focus where the person goes on, unless something rings. */

@@ -33,10 +33,21 @@ export function causeWords(call, byMe) {
   }
 }
 
+const REFUSALS = {
+  402: () => "There is not enough credit for this call.",
+  403: (name) => `You may not call ${name}.`,
+  404: (name) => `There is no user ${name}.`,
+  488: (name) => `${name} cannot take the call, perhaps for want of a microphone.`,
+  503: () => "The server is too busy. Try again in a moment.",
+  604: (name) => `There is no user ${name}.`,
+};
+
 function failureWords(error, name) {
   if (!error) return "The call failed.";
-  const code = error.response?.errorCode ?? error.code;
-  if (code === 404 || code === 40400 || code === 604) return `There is no user ${name}.`;
+  // A SIP status, or a code of five digits that begins with one.
+  const code = String(error.response?.errorCode ?? "").slice(0, 3);
+  const words = REFUSALS[code];
+  if (words) return words(name);
   return `The call failed: ${errorWords(error)}`;
 }
 
