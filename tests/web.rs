@@ -89,6 +89,7 @@ fn class() -> JsValue {
     let client = JsValue::from(SinchClient::new(&config).expect("a client"));
     let prototype = Object::get_prototype_of(&client);
     let class = Reflect::get(&prototype, &"constructor".into()).expect("an object");
-    Reflect::apply(&Reflect::get(&client, &"free".into()).expect("an object").unchecked_into::<Function>(), &client, &Array::new()).expect("freed");
+    Reflect::apply(&Reflect::get(&client, &"free".into()).expect("an object").unchecked_into::<Function>(), &client, &Array::new())
+        .expect("freed");
     class
 }

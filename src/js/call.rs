@@ -58,7 +58,7 @@ impl CallInner {
     fn command(&self, command: impl FnOnce(&mut Client, Instant) -> Result<(), crate::call::Error>) -> Result<(), JsValue> {
         let result = self.app.driver.command(command);
         let id = self.info.borrow().id;
-        if let Some(info) = self.app.driver.read(|client| client.call_info(id).cloned()) {
+        if let Some(info) = self.app.driver.call_info(id) {
             self.update(info);
         }
         result.map_err(|error| sinch_error(&error))

@@ -118,6 +118,16 @@ impl Driver {
         read(&self.client.borrow())
     }
 
+    /// A call as it is now. Of one that is over, the client may know no more than what the app is about to be told.
+    pub fn call_info(&self, id: CallId) -> Option<CallInfo> {
+        let notices = self.notices.borrow();
+        let told = notices.iter().rev().find_map(|notice| match notice {
+            Notice::Event(Event::Call { info, .. }) if info.id == id => Some(info),
+            _ => None,
+        });
+        told.or(self.client.borrow().call_info(id)).cloned()
+    }
+
     /// Ends everything, for good.
     pub fn terminate(&self) {
         self.command(|client, now| client.terminate(now));

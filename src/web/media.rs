@@ -87,6 +87,7 @@ impl Media {
             own.set_enabled(self.sending.get());
             self.local.add_track(&own);
         }
+        let _ = self.outgoing_url();
     }
 
     /// Enables everything, or disables the sound: a muted call goes on showing its picture.
@@ -107,6 +108,8 @@ impl Media {
             }
         }
         self.remote.add_track(track);
+        // Known before a page asks: `new Audio(call.incomingStreamURL)` looks `Audio` up first.
+        let _ = self.incoming_url();
     }
 
     pub(super) const fn is_released(&self) -> bool {

@@ -98,16 +98,24 @@
     }
   },
 
-  async a_refused_microphone_ends_the_call({ ringing, until, equal }) {
-    navigator.mediaDevices.getUserMedia = async () => {
+  async a_refused_microphone_ends_the_call({ client, events, ringing, until, equal }) {
+    const open = navigator.mediaDevices.getUserMedia;
+    const refuse = async () => {
       throw new DOMException("No", "NotAllowedError");
     };
     const { alice, bob, log } = await ringing();
+    await until(() => alice.call.outgoingStream, "the caller's microphone");
+    navigator.mediaDevices.getUserMedia = refuse;
     bob.call.answer();
-    await until(() => log.some((event) => event.startsWith("alice ended")) && log.some((event) => event.startsWith("bob ended")), "the end");
-    const failed = [alice.call, bob.call].filter((call) => call.error?.message.includes("NotAllowedError"));
-    equal(failed.length > 0, true, "the reason is told");
-    equal(failed[0].getEndCause(), "FAILURE", "the cause");
+    await until(() => log.filter((event) => event.includes(" ended ")).length === 2, "the end");
+    equal([bob.call.getEndCause(), bob.call.error.code], ["FAILURE", 6001], "the callee's");
+    equal(bob.call.error.message.includes("NotAllowedError"), true, "the reason is told");
+    const again = alice.client.getCallClient().callUser("bob");
+    events(again, "again", log);
+    await until(() => log.includes("again ended FAILURE"), "the caller's");
+    navigator.mediaDevices.getUserMedia = open;
+    const third = alice.client.getCallClient().callUser("bob");
+    await until(() => third.outgoingStream, "it is asked for anew");
   },
 
   async a_refused_microphone_rejects_init_stream({ client, equal }) {
@@ -134,16 +142,18 @@
     equal(stream.getTracks()[0].readyState, "ended", "until the client ends");
   },
 
-  async a_muted_call_leaves_others_alone({ talking, client, network, equal, until, sleep }) {
-    const { alice, bob } = await talking({ alice: { capabilities: { calling: true, multiCall: true } } });
+  async a_muted_call_leaves_others_alone({ talking, equal, until, sleep }) {
+    const several = { capabilities: { calling: true, multiCall: true } };
+    const { alice, bob } = await talking({ alice: several, bob: several });
     await until(() => alice.call.outgoingStream && bob.call.outgoingStream, "streams");
+    const theirs = bob.call;
     const track = (call) => call.outgoingStream.getAudioTracks()[0];
     equal(track(alice.call).enabled, true, "it sends");
     const other = alice.client.getCallClient().callUser("carol");
     await until(() => other.outgoingStream, "the second stream");
     equal([track(other) !== track(alice.call), track(other).enabled], [true, false], "a track of its own, silent until the answer");
     alice.call.mute();
-    equal([track(alice.call).enabled, alice.call.muted, track(bob.call).enabled], [false, true, true], "muted");
+    equal([track(alice.call).enabled, alice.call.muted, track(theirs).enabled], [false, true, true], "muted");
     alice.call.unmute();
     equal([track(alice.call).enabled, track(other).enabled], [true, false], "unmuted");
     other.hangup();
