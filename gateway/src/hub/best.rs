@@ -18,8 +18,8 @@ impl Best {
     }
 }
 
-/// Lower is better. A user who declined on one device declined; busy counts only where every device is busy; a device that did not
-/// answer says less than one that did.
+/// Lower is better. A user who declined on one device declined; busy counts only where every device that answered is busy; a device
+/// that did not answer says less than one that did.
 const fn rank(code: u16) -> u16 {
     match code {
         600.. => 0,
@@ -27,8 +27,8 @@ const fn rank(code: u16) -> u16 {
         // The caller can do something about these.
         415 | 420 | 484 | 488 => 2,
         480 => 4,
-        408 => 5,
-        486 => 6,
+        486 => 5,
+        408 => 6,
         487 => 9,
         400..500 => 3,
         _ => 7,

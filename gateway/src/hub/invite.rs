@@ -20,8 +20,8 @@ use crate::registrar::{Aor, Binding, Device};
 
 /// How long a device may ring: Timer C, longer than three minutes (RFC 3261, 16.6, step 11).
 const RING: u64 = 185_000;
-/// How long a device may take to say that it stopped.
-const GIVE_UP: u64 = 5_000;
+/// How long a device may take to say that it stopped: one that sleeps with its connection open must not keep the caller.
+const GIVE_UP: u64 = 2_000;
 /// How many devices one call may try.
 const BRANCHES: usize = 32;
 const ANSWERED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";

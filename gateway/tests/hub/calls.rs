@@ -125,6 +125,23 @@ fn busy_counts_only_where_every_device_is_busy() {
 }
 
 #[test]
+fn a_sleeping_device_keeps_nobody_waiting() {
+    let (mut world, alice, bob) = pair();
+    let asleep = Phone::registered(&mut world, "bob", 3);
+    alice.call(&mut world, "bob", "c1");
+    let invite = bob.rung(&mut world);
+    asleep.rung(&mut world);
+    bob.answer(&mut world, &invite, 603);
+    world.wait(2_000);
+    assert_eq!(world.heads(alice.conn), ["100 INVITE", "603 INVITE"]);
+    alice.call(&mut world, "bob", "c2");
+    let invite = world.take(bob.conn).pop().unwrap();
+    bob.answer(&mut world, &invite, 486);
+    world.wait(32_000);
+    assert_eq!(world.heads(alice.conn), ["100 INVITE", "486 INVITE"]);
+}
+
+#[test]
 fn an_unknown_user_is_not_found() {
     let (mut world, alice, _) = pair();
     alice.call(&mut world, "nobody", "c1");
@@ -222,7 +239,7 @@ fn a_device_that_does_not_answer_its_cancel_is_not_waited_for_long() {
     let invite = bob.rung(&mut world);
     bob.answer(&mut world, &invite, 180);
     alice.cancel(&mut world, "bob", "c1");
-    world.wait(5_000);
+    world.wait(2_000);
     assert_eq!(world.heads(alice.conn), ["100 INVITE", "180 INVITE", "200 CANCEL", "487 INVITE"]);
     bob.answer(&mut world, &invite, 200);
     assert_eq!(world.heads(alice.conn), ["200 INVITE"], "an answer that crosses is still delivered");

@@ -1,6 +1,6 @@
 //! Nothing is without limit, and nothing is left behind.
 
-use crate::world::{Phone, World, code, derived, field, settings};
+use crate::world::{Phone, World, code, derived, field, settings, talking};
 use offhook_gateway::hub::Record;
 
 #[test]
@@ -111,7 +111,7 @@ fn nothing_is_left_of_calls_that_ended() {
 #[test]
 fn held_requests_are_bounded() {
     let mut world = World::new();
-    let (_, bob, mut caller, _) = crate::world::talking(&mut world);
+    let (_, bob, mut caller, _) = talking(&mut world);
     world.close(bob.conn);
     for _ in 0..100 {
         caller.send(&mut world, "INFO");
@@ -120,4 +120,39 @@ fn held_requests_are_bounded() {
     assert_eq!(refused.len(), 68);
     world.wait(8_000);
     assert_eq!(world.heads(caller.conn).len(), 32);
+}
+
+#[test]
+fn torture_messages_harm_no_call() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpora");
+    let mut files = Vec::new();
+    for corpus in ["rfc4475", "rfc5118", "rfc3665"] {
+        let Ok(entries) = std::fs::read_dir(format!("{folder}/{corpus}")) else {
+            return println!("skipped: the corpora are not here");
+        };
+        files.extend(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())));
+    }
+    let mut world = World::new();
+    let (alice, bob, mut caller, _) = talking(&mut world);
+    let stranger = world.open();
+    for bytes in files.iter().filter_map(|file| std::fs::read(file).ok()) {
+        let text = String::from_utf8_lossy(&bytes);
+        for (conn, user) in [(alice.conn, "alice"), (bob.conn, "bob"), (stranger, "x")] {
+            world.send(conn, &text);
+            // Once more in the name of the user who sends it.
+            let own = text
+                .lines()
+                .map(|line| if line.starts_with("From:") { format!("From: <sip:{user}@x>;tag=1") } else { line.into() });
+            world.send(conn, &own.collect::<Vec<String>>().join("\r\n").replace("z9hG4bK", &format!("z9hG4bK{user}")));
+        }
+        world.wait(100);
+    }
+    world.take(alice.conn);
+    world.take(bob.conn);
+    assert!(!world.closed.contains_key(&alice.conn) && !world.closed.contains_key(&bob.conn));
+    caller.send(&mut world, "BYE");
+    assert_eq!(world.heads(bob.conn), ["BYE"]);
+    [alice.conn, bob.conn, stranger].into_iter().for_each(|conn| world.close(conn));
+    world.wait(4_000_000);
+    assert_eq!((world.hub.calls(), world.hub.footprint()), (0, 0));
 }
