@@ -15,11 +15,8 @@ export async function signIn(userId, prepare, onConnection) {
     capabilities: { calling: true },
     supportActiveConnection: true,
     startActiveConnection: true,
-    onLogMessage: (entry) => {
-      const state = /^connection (connecting|connected|reconnecting|closed)$/i.exec(entry?.message ?? "");
-      if (state) onConnection(state[1].toLowerCase());
-    },
   });
+  client.getCallClient().addEventListener({ onConnectionState: onConnection });
   try {
     prepare(client);
     await client.start({ userTicket });
@@ -27,6 +24,5 @@ export async function signIn(userId, prepare, onConnection) {
     client.terminate();
     throw error;
   }
-  onConnection("connected");
   return client;
 }
