@@ -24,7 +24,7 @@ await bundle("inline.js", "entry/inline.js", { format: "esm" });
 await bundle("slim.js", "entry/slim.js", { format: "esm" });
 await bundle("offhook.js", "entry/classic.js", { format: "iife" });
 // For `require()` the package is the constructor itself, as the original is.
-const whole = "module.exports=Object.assign(offhook.default,offhook);";
+const whole = "module.exports=Object.defineProperties(offhook.default,Object.getOwnPropertyDescriptors(offhook));";
 await bundle("index.cjs", "entry/inline.js", { format: "iife", globalName: "offhook", footer: { js: whole } });
 types();
 for (const file of ["README.md", "LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(path(`../${file}`), path(file));
@@ -73,9 +73,9 @@ function types() {
   const all = readFileSync(path("wasm/offhook.d.ts"), "utf8");
   const classes = all.slice(0, all.indexOf("export type InitInput =")).replace(/^ +(free|\[Symbol\.dispose\])\(\): void;\n/gm, "");
   const face = `${classes.trim()}\n\nexport default SinchClient;\n`;
-  const names = [...face.matchAll(/^export (?:declare )?(?:abstract )?(?:class|interface|type|enum) (\w+)/gm)].map(([, name]) => name);
+  const named = [...face.matchAll(/^export (?:declare )?(?:class|interface|type|enum) (\w+)(<\w+(?:, \w+)*>)?/gm)];
   writeFileSync(DIST + "index.d.ts", face + readFileSync(path("entry/ready.d.ts"), "utf8"));
   writeFileSync(DIST + "slim.d.ts", face + readFileSync(path("entry/slim.d.ts"), "utf8"));
-  const inside = names.map((name) => `  export type ${name} = all.${name};\n`).join("");
+  const inside = named.map(([, name, of = ""]) => `  export type ${name}${of} = all.${name}${of};\n`).join("");
   writeFileSync(DIST + "index.d.cts", readFileSync(path("entry/require.d.cts"), "utf8").replace("  // TYPES\n", inside));
 }

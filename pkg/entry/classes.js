@@ -1,9 +1,8 @@
-// What every entry exports. The classes keep their names in minified code, and the constructor has the statics of the original's.
+// What every entry exports. The classes keep their names in minified code.
 import { Call, CallClient, CallDetails, SinchClient } from "../wasm/offhook.js";
 
 for (const [name, value] of Object.entries({ Call, CallClient, CallDetails, SinchClient })) {
   Object.defineProperty(value, "name", { value: name, configurable: true });
-  SinchClient[name] = value;
 }
 
 export { Call, CallClient, CallDetails, SinchClient, SinchClient as default };

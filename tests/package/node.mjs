@@ -31,17 +31,17 @@ export async function nodeTests({ test, folder, tarball, files }) {
   }
 
   await test("the default export and the named one are the constructor", () => {
-    const names = `console.log(SinchClient === named, SinchClient.name, CallClient.name, Call.name, SinchClient.CallClient === CallClient)`;
-    assert.equal(module(`import SinchClient, { SinchClient as named, Call, CallClient } from "offhook"; ${names}`), "true SinchClient CallClient Call true");
+    const names = `console.log(SinchClient === named, SinchClient.name, CallClient.name, Call.name)`;
+    assert.equal(module(`import SinchClient, { SinchClient as named, Call, CallClient } from "offhook"; ${names}`), "true SinchClient CallClient Call");
   });
 
   await test("require() gives the constructor", () => {
-    const code = `const S = require("offhook"); console.log(S.name, S === S.default, S === S.SinchClient, typeof S.CallClient)`;
-    assert.equal(run("--input-type=commonjs", "-e", code), "SinchClient true true function");
+    const code = `const S = require("offhook"); console.log(S.name, S === S.default, S === S.SinchClient)`;
+    assert.equal(run("--input-type=commonjs", "-e", code), "SinchClient true true");
   });
 
   await test("require() under a window makes clients at once", () => {
-    const code = `globalThis.window = globalThis; const S = require("offhook"); console.log(new S({ applicationKey: "demo" }).applicationKey)`;
+    const code = `globalThis.window = globalThis; const S = require("offhook"); console.log(new S({ applicationKey: "demo" }).applicationKey); process.exit()`;
     assert.equal(run("--input-type=commonjs", "-e", code), "demo");
   });
 }

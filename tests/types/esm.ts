@@ -1,4 +1,41 @@
-import SinchClient from "offhook";
-const client: SinchClient = new SinchClient({ applicationKey: "demo" });
-const version: string = client.getVersion();
-export { version };
+import SinchClient, { Call, CallClient, ready } from "offhook";
+import type { CallListener, SinchClientConfig, SinchError } from "offhook";
+import Inline from "offhook/inline";
+import Slim, { init, initSync } from "offhook/slim";
+
+const config: SinchClientConfig = { applicationKey: "demo", capabilities: { calling: true }, server: ["wss://a.example", "wss://b.example"] };
+const client: SinchClient = new SinchClient(config);
+const calls: CallClient = client.getCallClient();
+
+const listener: CallListener = {
+  onCallEstablished: (call) => {
+    const stream: MediaStream | undefined = call.incomingStream;
+    return void stream;
+  },
+  onCallEnded: (call) => {
+    const error: SinchError | null = call.error;
+    const seconds: number = call.getDetails().duration;
+    return void [error, seconds, call.getEndCause() === "HUNG_UP"];
+  },
+};
+
+calls.addEventListener({ onIncomingCall: (call) => call.answer() });
+client
+  .start({ userTicket: "…" }, () => {}, (error) => error.code)
+  .done(() => {
+    const call: Call = calls.callUser("bob", { "x-reason": "lunch" });
+    call.addEventListener(listener);
+  })
+  .fail((error) => error);
+
+// @ts-expect-error applicationKey is required
+new SinchClient({});
+// @ts-expect-error a call is made by a CallClient
+new Call();
+// @ts-expect-error not a login object
+client.start({ user: "alice" });
+
+const version: string = new Inline(config).getVersion();
+const started: Promise<unknown> = init({ module_or_path: "/offhook.wasm" });
+initSync({ module: new ArrayBuffer(8) });
+export { version, started, ready, Slim };

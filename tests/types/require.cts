@@ -1,6 +1,8 @@
 import SinchClient = require("offhook");
 
-const client: SinchClient = new SinchClient({ applicationKey: "demo" });
-const version: string = client.getVersion();
-const call: SinchClient.Call | undefined = undefined;
-export = { version, call, classes: [SinchClient.CallClient, SinchClient.default] };
+const client: SinchClient = new SinchClient({ applicationKey: "demo", capabilities: { calling: true } });
+const call: SinchClient.Call = client.callUser("bob");
+const listener: SinchClient.CallListener = { onCallEnded: (ended) => ended.getEndCause() };
+call.addEventListener(listener);
+const started: SinchClient.SinchPromise<void> = client.start({ token: "…" });
+export = { started, classes: [SinchClient.CallClient, SinchClient.default] };
