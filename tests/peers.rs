@@ -15,6 +15,8 @@ struct Page {
     sent: Vec<String>,
     events: Vec<String>,
     commands: Vec<String>,
+    /// The offers that the browser was given to answer.
+    offers: Vec<String>,
 }
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
@@ -38,7 +40,7 @@ impl Page {
         };
         let mut client = Client::new(config, [3; 32]);
         client.start(START, login).unwrap();
-        let mut page = Self { client, now: START, sent: Vec::new(), events: Vec::new(), commands: Vec::new() };
+        let mut page = Self { client, now: START, sent: Vec::new(), events: Vec::new(), commands: Vec::new(), offers: Vec::new() };
         page.input(Input::Opened);
         page
     }
@@ -69,6 +71,9 @@ impl Page {
                         TaskKind::Offer { .. } | TaskKind::Answer { .. } => TaskResult::Description(sdp(1)),
                         _ => TaskResult::Done,
                     };
+                    if let TaskKind::Answer { offer, .. } = &task.kind {
+                        self.offers.push(offer.clone());
+                    }
                     self.commands.push(format!("{:?}", task.kind).split([' ', '{']).next().unwrap().to_owned());
                     self.client.handle(self.now, Input::Answered { task: task.id, result });
                 }
@@ -146,9 +151,13 @@ impl Page {
 
     /// An INVITE to us.
     fn ring(&mut self, more: &str, body: &str) {
+        self.ring_from("\"Bob\" <sip:bob@s.test>", more, body);
+    }
+
+    fn ring_from(&mut self, from: &str, more: &str, body: &str) {
         let text = format!(
             "INVITE sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKin\r\nMax-Forwards: 70\r\n\
-             From: \"Bob\" <sip:bob@s.test>;tag=peer\r\nTo: <sip:alice@s.test>\r\nCall-ID: in\r\nCSeq: 5 INVITE\r\n\
+             From: {from};tag=peer\r\nTo: <sip:alice@s.test>\r\nCall-ID: in\r\nCSeq: 5 INVITE\r\n\
              Contact: <sip:bob@peer.test>\r\n{more}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -511,4 +520,51 @@ fn a_call_that_nobody_answers_at_all_times_out() {
     page.wait(200_000);
     assert!(page.client.is_clean());
     assert_eq!(EndCause::Timeout.as_str(), "TIMEOUT");
+}
+
+#[test]
+fn a_user_of_the_registrars_own_domain_is_a_user_whatever_we_call_the_domain() {
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    page.answer("REGISTER", 200, |answer| {
+        answer.field(
+            "Contact",
+            "<sip:alice@x.invalid>;+sip.instance=\"<urn:uuid:i>\";pub-gruu=\"sip:alice@home.test;gr=i\";expires=600",
+        )
+    });
+    page.ring("", "");
+    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the name that we use");
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    page.answer("REGISTER", 200, |answer| {
+        answer.field(
+            "Contact",
+            "<sip:alice@x.invalid>;+sip.instance=\"<urn:uuid:i>\";pub-gruu=\"sip:alice@home.test;gr=i\";expires=600",
+        )
+    });
+    page.ring_from("<sip:bob@home.test>", "", "");
+    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the name that the registrar uses");
+}
+
+#[test]
+fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
+    let mut page = Page::signed_in();
+    page.ring(&format!("Supported: 100rel\r\n{TYPE}"), &sdp(2));
+    assert_eq!(page.code(), 183);
+    assert!(page.offers[0].contains("a=setup:active"), "two devices that answer early must not both begin");
+    let mut page = Page::signed_in();
+    page.ring(TYPE, &sdp(2));
+    page.client.answer(page.now, CallId(1)).unwrap();
+    page.drain();
+    assert!(page.offers[0].contains("a=setup:actpass"));
+}
+
+#[test]
+fn an_answer_does_not_wait_for_a_lost_prack_for_ever() {
+    let mut page = Page::signed_in();
+    page.ring(&format!("Supported: 100rel\r\n{TYPE}"), &sdp(2));
+    page.client.answer(page.now, CallId(1)).unwrap();
+    page.drain();
+    assert_eq!(page.code(), 183);
+    page.wait(4_000);
+    let ok = page.sent.iter().find(|text| text.starts_with("SIP/2.0 200")).expect("a 200");
+    assert!(ok.contains("m=audio"), "with the answer that may have been lost");
 }

@@ -13,7 +13,7 @@ use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
 use crate::signalling::authentication::{Authenticator, Credentials};
 use crate::signalling::registration::{Ask, Registration};
-use crate::sip::{Message, Name, NameAddr};
+use crate::sip::{Message, Name, NameAddr, Uri};
 use crate::time::Instant;
 
 /// The account and its registration.
@@ -170,6 +170,7 @@ impl Account {
         let instance = core.config.instance.clone();
         self.registration.accepted(now, answer, &instance, self.expires);
         core.gruu = self.registration.gruu().map(str::to_owned);
+        core.home = core.gruu.as_deref().and_then(|gruu| Some(Uri::parse(gruu).ok()?.host.to_owned()));
         core.named_ice = named_ice(answer);
         match self.registration.refresh_at() {
             Some(at) => core.timers.set(Timer::Refresh, at),

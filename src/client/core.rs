@@ -34,6 +34,8 @@ pub struct Core {
     pub signed_in: bool,
     /// The public GRUU, once the registrar gave one.
     pub gruu: Option<String>,
+    /// The SIP domain as the registrar writes it: it may know itself by another name than we do.
+    pub home: Option<String>,
     /// The ICE servers that the server named.
     pub named_ice: Vec<IceServer>,
     /// The host in Via and Contact: made up, as no browser has an address of its own (RFC 7118, 5.1).
@@ -117,6 +119,7 @@ impl Core {
             user: String::new(),
             signed_in: false,
             gruu: None,
+            home: None,
             named_ice: Vec::new(),
             host,
             secure: true,

@@ -12,6 +12,8 @@ use crate::time::Instant;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
 const GRACE: u64 = 5_000;
+/// How long a 2xx waits for the PRACK of an early answer, which may be lost with a connection (RFC 3262, 3).
+const LOST_PRACK: u64 = 2_000;
 
 impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
@@ -59,12 +61,18 @@ impl Session {
 
     /// Has our description made: an answer, or an offer where the INVITE had none.
     fn describe(&mut self, core: &mut Core) {
-        let Phase::Ringing { invite, .. } = &self.phase else { return };
+        let Phase::Ringing { invite, answering, .. } = &self.phase else { return };
+        let answering = *answering;
         let Ok(invite) = parse(invite.as_bytes()) else { return };
         let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
         if invite.content_is("application/sdp") {
-            let offer = invite.text().to_owned();
+            let mut offer = invite.text().to_owned();
             self.media.remote = Some(offer.clone());
+            // Several devices may answer early, and all of them reach the caller's one port: only the caller, who knows whose answer
+            // it took, may begin the DTLS handshake (RFC 8842, 5.3).
+            if !answering && self.may_connect_early(core, &invite) {
+                offer = offer.replace("a=setup:actpass", "a=setup:active");
+            }
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             self.media.joined = true;
             core.task(self.info.id, Awaited::FirstAnswer, TaskKind::Answer { peer, ice, offer, video, wait });
@@ -126,7 +134,8 @@ impl Session {
     /// Sends the 200 once the app has answered, the microphone is open, and no provisional answer waits for its PRACK.
     pub(super) fn accept(&mut self, core: &mut Core, now: Instant) {
         let Phase::Ringing { answering: true, described, invite, .. } = &self.phase else { return };
-        if self.is_over() || self.media.microphone != Microphone::Open || self.unacknowledged.is_some() {
+        let waiting = self.unacknowledged.as_ref().is_some_and(|waiting| now - waiting.since < LOST_PRACK);
+        if self.is_over() || self.media.microphone != Microphone::Open || waiting {
             return;
         }
         let Some(local) = self.media.local.clone() else { return };
@@ -195,7 +204,7 @@ impl Session {
 /// What the app sees of an INVITE.
 fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
     let from = invite.from().ok()?;
-    let (domain, from_id) = party(&from, &core.config.domain);
+    let (domain, from_id) = party(&from, [&core.config.domain, core.home.as_deref().unwrap_or_default()]);
     let headers = invite.fields().iter().filter_map(|field| {
         let name = header_name(field.raw_name)?;
         Some((name.to_owned(), field.value.to_owned()))
@@ -222,14 +231,14 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
 }
 
 /// Who calls: a number, a user of the same server, or a SIP address.
-fn party(from: &NameAddr<'_>, domain: &str) -> (Domain, String) {
+fn party(from: &NameAddr<'_>, homes: [&str; 2]) -> (Domain, String) {
     let user = from.uri.user_text();
     if from.uri.params.get("user") == Some("phone")
         || user.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
     {
         return (Domain::Pstn, user.into_owned());
     }
-    if from.uri.host.eq_ignore_ascii_case(domain) {
+    if homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
         return (Domain::Data, user.into_owned());
     }
     (Domain::Sip, [&user, "@", from.uri.host].concat())

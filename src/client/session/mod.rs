@@ -301,7 +301,7 @@ impl Session {
             core.send(waiting.text.clone());
             waiting.interval = (waiting.interval * 2).min(T2);
             core.timers.set(Timer::Repeat(self.info.id), now + waiting.interval);
-            return;
+            return self.accept(core, now);
         }
         self.unacknowledged = None;
         let error = Error::new(codes::CONNECTION_TIMED_OUT, "The caller did not acknowledge the answer");
