@@ -1,4 +1,6 @@
 // What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, keys, many calls, and the demo page itself.
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -60,7 +62,7 @@ async function ringbackSnippet(world, from, to) {
   await soon(async () => {
     const after = await alice.run(() => {
       const element = document.querySelector("#incoming");
-      return { stream: element.srcObject, src: element.getAttribute("src") };
+      return { stream: element.srcObject, src: element.getAttribute("src") ?? "" };
     });
     same(after, { stream: null, src: "" }, "the element after attr(\"src\", \"\")");
   });
@@ -125,11 +127,21 @@ async function noMicrophone(world, from, to) {
 }
 
 async function deadStun(world, from, to) {
-  const [alice, bob] = await world.pair(from, to, { config: { iceServers: [{ urls: "stun:127.0.0.1:9" }] } });
+  const dead = createSocket("udp4").bind(0, "127.0.0.1"); // takes every question and never answers
+  await once(dead, "listening");
+  try {
+    return await callWithStun(world, from, to, `127.0.0.1:${dead.address().port}`);
+  } finally {
+    dead.close();
+  }
+}
+
+async function callWithStun(world, from, to, address) {
+  const [alice, bob] = await world.pair(from, to, { config: { iceServers: [{ urls: `stun:${address}` }] } });
   const used = () => alice.run(() => JSON.stringify(window.seen.peers.map(({ config }) => config?.iceServers)));
   await alice.call(bob.id);
   await bob.until(0, "onIncomingCall");
-  check((await used()).includes("127.0.0.1:9"), `the page's ICE servers are used: ${await used()}`);
+  check((await used()).includes(address), `the page's ICE servers are used: ${await used()}`);
   await bob.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
   await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);

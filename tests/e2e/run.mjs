@@ -36,7 +36,7 @@ async function main() {
   const count = { passed: 0, failed: 0, skipped: 0 };
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => world.close().finally(() => process.exit(1)));
   try {
-    // First of all: without it nearly nothing runs, and two pages asking for it at once must not start two.
+    // First of all: without it nearly nothing runs.
     await world.gateway();
     for (const suite of SUITES) {
       const module = await import(`./${suite}.mjs`);

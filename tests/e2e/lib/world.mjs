@@ -13,12 +13,14 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export class World {
   browsers = new Browsers();
   #gateway = null;
+  #starting = null;
   #users = [];
   #serial = 0;
 
   /** The gateway of this run, started when first asked for, and again when it died under a test. */
   async gateway() {
-    this.#gateway ??= await Gateway.start();
+    this.#starting ??= Gateway.start();
+    this.#gateway = await this.#starting;
     return this.#gateway;
   }
 
@@ -70,7 +72,7 @@ export class World {
     await Promise.allSettled(users.map((user) => user.close()));
     if (this.#gateway && !this.#gateway.alive) {
       complaints.push(`the gateway died:\n${this.#gateway.log.slice(-2_000)}`);
-      this.#gateway = null;
+      this.#gateway = this.#starting = null;
     }
     return complaints;
   }
