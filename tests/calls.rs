@@ -681,3 +681,24 @@ fn terminate_ends_everything() {
     world.run(100_000);
     assert_eq!(world.nodes[alice].client.deadline(), None, "no timer is left");
 }
+
+#[test]
+fn a_page_that_goes_away_ends_its_calls_and_leaves_alone_what_rings() {
+    let (mut world, alice, bob) = pair();
+    world.call(alice, "bob");
+    world.run(1_000);
+    world.command(bob, |client, now| client.leave(now));
+    world.run(1_000);
+    assert_eq!(world.events(alice), "progressing");
+    answer(&mut world, bob);
+    world.run(1_000);
+    world.command(bob, |client, now| client.leave(now));
+    world.run(1_000);
+    assert_eq!(world.events(alice), "progressing, established, ended HUNG_UP");
+    world.call(alice, "bob");
+    world.run(1_000);
+    world.command(alice, |client, now| client.leave(now));
+    world.run(1_000);
+    assert!(world.events(bob).ends_with("ended CANCELED"), "{}", world.events(bob));
+    clean(&mut world);
+}

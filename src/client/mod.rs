@@ -89,6 +89,16 @@ impl Client {
         self.core.event(Event::Connection(ConnectionState::Closed));
     }
 
+    /// The page goes away: ends what is up or was called. What rings here goes on ringing: at other devices, or here after a reload.
+    pub fn leave(&mut self, now: Instant) {
+        for call in self.calls.iter_mut().filter(|call| !call.is_over()) {
+            if call.info.outgoing || call.info.state == State::Established {
+                call.hang_up(&mut self.core, now);
+            }
+        }
+        self.settle(now);
+    }
+
     /// Begins to receive calls. `Ok(true)`: [`Event::Active`] follows. `Ok(false)`: not started yet; `start` will do it.
     ///
     /// # Errors

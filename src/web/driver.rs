@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 
 use super::dom::{get_string, now, seed};
@@ -193,8 +194,12 @@ impl Driver {
                 }
             }
             Output::Sending { call, on } => {
-                if let Some((_, media)) = self.calls.borrow().iter().find(|(id, _)| *id == call) {
+                let media = self.calls.borrow().iter().find(|(id, _)| *id == call).map(|(_, media)| media.clone());
+                if let Some(media) = media {
                     media.send(on);
+                    for peer in self.peers_of(&media) {
+                        spawn_local(async move { drop(peer.attach().await) });
+                    }
                 }
             }
             Output::Tones { peer, keys } => {
@@ -307,10 +312,7 @@ impl Driver {
         if get_string(&event, "type") == "online" {
             return self.input(Input::Online);
         }
-        let calls: Vec<CallId> = self.calls.borrow().iter().map(|(id, _)| *id).collect();
-        for call in calls {
-            let _ = self.command(|client, now| client.hangup(now, call));
-        }
+        self.command(|client, now| client.leave(now));
     }
 }
 

@@ -18,7 +18,8 @@ pub struct Media {
     remote: MediaStream,
     custom: Option<MediaStream>,
     urls: [RefCell<Option<String>>; 2],
-    sending: Cell<bool>,
+    /// Whether the call sends; nothing before it is up.
+    sending: Cell<Option<bool>>,
     released: Cell<bool>,
     /// Opens when the call is released.
     pub(super) end: Gate,
@@ -33,7 +34,7 @@ impl Media {
             remote: empty(),
             custom,
             urls: [RefCell::default(), RefCell::default()],
-            sending: Cell::new(false),
+            sending: Cell::new(None),
             released: Cell::new(false),
             end: Gate::new(),
         }
@@ -84,7 +85,7 @@ impl Media {
     pub(super) fn take(&self, source: &MediaStream) {
         for track in tracks(source) {
             let own = track.clone();
-            own.set_enabled(self.sending.get());
+            own.set_enabled(self.sending.get() == Some(true));
             self.local.add_track(&own);
         }
         let _ = self.outgoing_url();
@@ -92,12 +93,18 @@ impl Media {
 
     /// Enables everything, or disables the sound: a muted call goes on showing its picture.
     pub(super) fn send(&self, on: bool) {
-        self.sending.set(on);
+        self.sending.set(Some(on));
         for track in tracks(&self.local) {
             if on || track.kind() == "audio" {
                 track.set_enabled(on);
             }
         }
+    }
+
+    /// Whether peers may have the tracks. Earlier, the silence of disabled tracks would travel while it rings and fill the other side's
+    /// jitter buffer, and the first word would come late by as much.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.get().is_some()
     }
 
     /// Receives `track` in place of any other of its kind.

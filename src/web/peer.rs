@@ -154,11 +154,14 @@ impl Peer {
         self.step(&self.connection.set_local_description(rollback.unchecked_ref())).await.map(drop)
     }
 
-    /// Sends the tracks of the call.
+    /// Sends the tracks of the call, once it is up.
     ///
     /// # Errors
     /// As [`Peer::offer`].
     pub async fn attach(&self) -> Result<(), JsValue> {
+        if !self.media.is_sending() {
+            return Ok(());
+        }
         for track in self.media.outgoing().into_iter().flat_map(tracks) {
             let wanted = track.kind();
             let sender = self.transceivers().find(|transceiver| kind(transceiver) == wanted).map(|found| found.sender());
