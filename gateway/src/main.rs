@@ -29,7 +29,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   offhook-gateway                                             the demo on this machine
-  offhook-gateway --port 0 --data /tmp/offhook                any free port, another folder
+  offhook-gateway --port 0 --data ./offhook-data              any free port, another folder
   offhook-gateway --config /etc/offhook.toml --check          is this file right?
   offhook-gateway application add shop --origin https://shop.example
   echo 'the password' | offhook-gateway user add shop alice
