@@ -37,7 +37,7 @@ export default function suite(test) {
     for (const [from, to] of PAIRS) test(`${name} (${from} calls ${to})`, 30, (world) => run(world, from, to));
   }
   test("no device online, with the 10.5 seconds of a page that sets nothing", 30, defaultTimeout);
-  test("a microphone that the browser itself refuses (chromium)", 30, permissionDenied);
+  for (const where of ["chromium", "firefox"]) test(`a microphone that ${where} itself refuses`, 30, (world) => permissionDenied(world, where));
 }
 
 const ESTABLISHED = ["onCallProgressing", "onCallEstablished"];
@@ -254,15 +254,16 @@ async function calleeMicrophoneRefused(world, from, to) {
   check(/^onCallProgressing onCallEnded\((DENIED|FAILURE)\)$/.test(seen), `at the caller: ${seen}`);
 }
 
-async function permissionDenied(world) {
+/** No stub here: the browser's own answer to getUserMedia is no. */
+async function permissionDenied(world, where) {
   const bob = await world.user("firefox", world.name("bob"));
-  const alice = await world.user("chromium", world.name("alice"));
-  const cdp = await alice.tab.createCDPSession();
-  await cdp.send("Browser.setPermission", { origin: alice.site.origin, permission: { name: "microphone" }, setting: "denied" });
+  const alice = await world.user(`${where} that refuses`, world.name("alice"));
   await alice.call(bob.id);
   await alice.until(0, "onCallEnded");
   const facts = await ended(alice, 0, "FAILURE");
   check(/NotAllowed|microphone|permission/i.test(facts.error?.message ?? ""), `the reason: ${JSON.stringify(facts.error)}`);
+  const seen = await alice.run(() => e2e.client.getCallClient().initStream().then(() => "a stream", (error) => error.name));
+  check(["SinchError", "NotAllowedError"].includes(seen), `initStream() should be refused, too: ${seen}`);
 }
 
 async function calleeSocketLost(world, from, to) {

@@ -12,6 +12,8 @@ export const INSTANCES = {
   firefox: { kind: "firefox", tone: 700 },
   chromium2: { kind: "chrome", tone: 880 },
   firefox2: { kind: "firefox", tone: 1500 },
+  "chromium that refuses": { kind: "chrome", tone: 1234, refuses: true },
+  "firefox that refuses": { kind: "firefox", tone: 700, refuses: true },
 };
 
 /** Browser instances, started when first asked for and kept until close(). */
@@ -25,14 +27,14 @@ export class Browsers {
   }
 
   async #launch(name) {
-    const { kind, tone } = INSTANCES[name];
+    const { kind, tone, refuses } = INSTANCES[name];
     const common = { browser: kind, headless: true, protocolTimeout: 60_000, defaultViewport: { width: 1000, height: 700 } };
     if (kind === "firefox") {
-      return puppeteer.launch({ ...common, executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr", extraPrefsFirefox: firefoxPrefs(tone) });
+      return puppeteer.launch({ ...common, executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr", extraPrefsFirefox: firefoxPrefs(tone, refuses) });
     }
     const file = join(this.#folder, `${tone}.wav`);
     writeFileSync(file, wav(tone));
-    return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: chromiumArgs(file) });
+    return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: chromiumArgs(file, refuses) });
   }
 
   async close() {
@@ -43,7 +45,7 @@ export class Browsers {
   }
 }
 
-const chromiumArgs = (microphone) => [
+const chromiumArgs = (microphone, refuses) => [
   "--no-sandbox",
   "--no-first-run",
   "--disable-gpu",
@@ -57,19 +59,19 @@ const chromiumArgs = (microphone) => [
   "--mute-audio",
   "--autoplay-policy=no-user-gesture-required",
   "--allow-loopback-in-peer-connection",
-  "--use-fake-ui-for-media-stream",
+  `--use-fake-ui-for-media-stream${refuses ? "=deny" : ""}`,
   "--use-fake-device-for-media-stream",
   `--use-file-for-fake-audio-capture=${microphone}`,
   "--disable-features=WebRtcHideLocalIpsWithMdns,OptimizationHints,MediaRouter,Translate,CertificateTransparencyComponentUpdater",
 ];
 
-const firefoxPrefs = (tone) => ({
+const firefoxPrefs = (tone, refuses) => ({
   "media.navigator.streams.fake": true,
   "media.navigator.audio.fake_frequency": tone,
-  "media.navigator.permission.disabled": true,
+  "media.navigator.permission.disabled": !refuses,
   // Granted, not only unasked: without it Firefox offers no loopback candidate.
   "permissions.default.camera": 1,
-  "permissions.default.microphone": 1,
+  "permissions.default.microphone": refuses ? 2 : 1,
   "media.peerconnection.ice.loopback": true,
   "media.peerconnection.ice.obfuscate_host_addresses": false,
   "media.autoplay.default": 0,
