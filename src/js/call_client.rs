@@ -87,7 +87,7 @@ impl CallClient {
             if let Some(stream) = custom {
                 microphone.adopt(&stream);
             }
-            match microphone.open(video, &Gate::new()).await {
+            match microphone.open(video, &Gate::closed()).await {
                 Ok(stream) => deferred.resolve(&stream),
                 Err(error) => {
                     microphone.hold(false);
@@ -144,5 +144,5 @@ fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
         let value = if value.is_object() { JSON::stringify(&value)?.into() } else { text(&value)? };
         Ok((text(&pair.get(0))?, value))
     };
-    Object::entries(headers.unchecked_ref::<Object>()).iter().map(|pair| entry(pair.into())).collect()
+    Object::entries(headers.unchecked_ref::<Object>()).iter().map(entry).collect()
 }

@@ -142,8 +142,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A closed gate.
-    pub fn new() -> Self {
+    /// One that is not open yet.
+    pub fn closed() -> Self {
         let (promise, resolve, _) = promise();
         Self { promise, resolve }
     }

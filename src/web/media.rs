@@ -36,7 +36,7 @@ impl Media {
             urls: [RefCell::default(), RefCell::default()],
             sending: Cell::new(None),
             released: Cell::new(false),
-            end: Gate::new(),
+            end: Gate::closed(),
         }
     }
 

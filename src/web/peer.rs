@@ -14,12 +14,15 @@ use super::media::tracks;
 use crate::client::{Ice, IceState, Input, PeerId};
 use crate::sdp::Candidate;
 
+/// Gets every event of the connection.
+type Handler = Closure<dyn FnMut(JsValue)>;
+
 /// A peer connection of a call.
 pub struct Peer {
     pub id: PeerId,
     pub media: Rc<Media>,
     connection: RtcPeerConnection,
-    handler: RefCell<Option<Closure<dyn FnMut(JsValue)>>>,
+    handler: RefCell<Option<Handler>>,
     /// Candidates of the other side that came before the description they belong to.
     held: RefCell<Vec<JsValue>>,
     /// Who waits for the first candidate of ours.
@@ -46,7 +49,7 @@ impl Peer {
             held: RefCell::default(),
             waiting: RefCell::default(),
             closed: Cell::new(false),
-            end: Gate::new(),
+            end: Gate::closed(),
         });
         let weak = Rc::downgrade(&peer);
         let handler = Closure::wrap(Box::new(move |event: JsValue| {
