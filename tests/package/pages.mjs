@@ -127,7 +127,7 @@ async function found(browser, url, expected, { faults: strictFaults = true, poli
   page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
   try {
     await page.goto(url);
-    await page.waitForFunction("window.RESULT", { timeout: 10_000 }).catch(() => Promise.reject(new Error(`no result; errors: ${faults.join("; ") || "none"}`)));
+    await page.waitForFunction("window.RESULT", { polling: 200, timeout: 10_000 }).catch(() => Promise.reject(new Error(`no result; errors: ${faults.join("; ") || "none"}`)));
     assert.deepEqual(await page.evaluate("window.RESULT"), expected);
     if (policy) assert.deepEqual(await page.evaluate("window.VIOLATIONS"), []);
     if (strictFaults) assert.deepEqual(faults, []);

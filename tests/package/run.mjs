@@ -10,6 +10,7 @@ import { Browsers } from "../e2e/lib/browsers.mjs";
 import { nodeTests } from "./node.mjs";
 import { pageTests } from "./pages.mjs";
 import { packed } from "./projects.mjs";
+import { readmeTests } from "./readme.mjs";
 import { typeTests } from "./types.mjs";
 
 const BUILT = new URL("../../pkg/dist/index.js", import.meta.url);
@@ -29,6 +30,7 @@ try {
   await nodeTests(context);
   await typeTests(context);
   await pageTests(context);
+  await readmeTests(context);
 } catch (error) {
   count.failed++;
   console.log(`not ok set-up\n    ${error.stack}`);
