@@ -41,6 +41,7 @@ behaviours! {
         a_terminated_client_leaves_nothing;
     "web/calls.js":
         two_clients_talk
+        candidates_that_come_later_are_taken
         the_callee_declines
         the_caller_gives_up
         a_call_nobody_listens_to_is_ignored

@@ -95,7 +95,8 @@ pub fn get_string(object: &JsValue, key: &str) -> String {
 #[must_use]
 pub fn own(object: &JsValue, key: &str) -> Option<JsValue> {
     let key = JsValue::from_str(key);
-    let object = object.dyn_ref::<Object>()?;
+    // Not by `instanceof`: an object may have no prototype, or one of another frame.
+    let object: &Object = Some(object).filter(|object| object.is_object())?.unchecked_ref();
     Reflect::get_own_property_descriptor(object, &key).ok().filter(JsValue::is_object)?;
     Reflect::get(object, &key).ok().filter(|value| !value.is_undefined())
 }

@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{MediaStream, MediaStreamTrack};
 
-use super::dom::{Gate, call, dict, get, get_string, global, global_value};
+use super::dom::{Gate, call, construct, dict, get, get_string, global, global_value};
 use super::elements;
 
 /// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
@@ -28,7 +28,7 @@ pub struct Media {
 impl Media {
     /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
     pub(super) fn new(custom: Option<MediaStream>) -> Self {
-        let empty = || MediaStream::new().expect("a browser with WebRTC makes an empty stream");
+        let empty = || construct("MediaStream", &Array::new()).unchecked_into();
         Self {
             local: empty(),
             remote: empty(),
@@ -185,7 +185,7 @@ impl Microphone {
             Some((_, promise)) => promise,
             None => self.begin(video)?,
         };
-        end.or(&promise).await?.dyn_into()
+        end.or(&promise).await.map(JsValue::unchecked_into)
     }
 
     /// The shared stream, while it is open.
@@ -259,5 +259,5 @@ fn get_user_media(video: bool) -> Result<Promise, JsValue> {
     if video {
         constraints.push(("video", JsValue::TRUE));
     }
-    call(&devices, "getUserMedia", &Array::of1(&dict(&constraints)))?.dyn_into()
+    call(&devices, "getUserMedia", &Array::of1(&dict(&constraints))).map(JsValue::unchecked_into)
 }

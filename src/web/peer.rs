@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Array, Object, Promise};
+use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{MediaStream, MediaStreamTrack, RtcPeerConnection, RtcRtpTransceiver};
@@ -196,7 +196,7 @@ impl Peer {
         if self.connection.remote_description().is_none() {
             return self.hold(candidate);
         }
-        let init = candidate.dyn_ref::<Object>().map(JsCast::unchecked_ref);
+        let init = Some(&candidate).filter(|candidate| candidate.is_object()).map(JsCast::unchecked_ref);
         let added = self.connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(init);
         let peer = self.clone();
         spawn_local(async move {

@@ -33,6 +33,15 @@
     equal(code, 6002, "a second hangup");
   },
 
+  async candidates_that_come_later_are_taken({ talking, network, peers, until, ok }) {
+    const { alice } = await talking({ alice: { candidateWait: 0 }, bob: { candidateWait: 0 } });
+    const invite = network.said.find((text) => text.startsWith("INVITE "));
+    ok(!invite.includes("a=candidate:"), "the INVITE waits for none");
+    await until(() => peers.every((peer) => /connected|completed/.test(peer.iceConnectionState)), "they find each other");
+    ok(network.said.some((text) => text.includes("trickle-ice-sdpfrag") && text.includes("a=candidate:")), "by INFO");
+    alice.call.hangup();
+  },
+
   async the_callee_declines({ ringing, until, equal }) {
     const { bob, log } = await ringing();
     bob.call.hangup();

@@ -17,6 +17,8 @@
       const error = thrown(() => new SinchClient(config));
       ok(error instanceof TypeError && error.message.includes(name), `${JSON.stringify(config)}: ${error}`);
     }
+    const bare = Object.assign(Object.create(null), { applicationKey: "bare" });
+    equal(new SinchClient(bare).applicationKey, "bare", "an object without prototype");
     const client = new SinchClient({ applicationKey: "key", capabilities: { calling: true } });
     equal([client.applicationKey, client.capabilities.calling, client.started, client.user.userId], ["key", true, false, undefined], "properties");
     ok(/^\d+\.\d+\.\d+$/.test(client.getVersion()), "a version");
