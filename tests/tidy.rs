@@ -199,7 +199,7 @@ impl Source {
             let ends =
                 |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest == "}" || rest == "};" || rest.starts_with("} "));
             let one_line = code.ends_with('}') || code.ends_with(';');
-            let length = if one_line { 1 } else { lines[start..].iter().position(|line| ends(line)).map_or(1, |end| end + 1) };
+            let length = if one_line { 1 } else { lines[start..].iter().position(ends).map_or(1, |end| end + 1) };
             found.push((start + 1, name, length));
         }
         found
