@@ -702,3 +702,26 @@ fn a_page_that_goes_away_ends_its_calls_and_leaves_alone_what_rings() {
     assert!(world.events(bob).ends_with("ended CANCELED"), "{}", world.events(bob));
     clean(&mut world);
 }
+
+#[test]
+fn the_server_loses_its_memory_while_it_rings() {
+    for wait in [25, 1_000] {
+        let (mut world, alice, bob) = pair();
+        let call = world.call(alice, "bob");
+        world.run(wait);
+        world.server = server::Server::default();
+        world.cut(bob);
+        world.run(200);
+        world.cut(alice);
+        world.run(3_000);
+        assert_eq!(world.events(bob).matches("incoming").count(), 1, "{}", world.events(bob));
+        answer(&mut world, bob);
+        world.run(3_000);
+        assert!(world.events(alice).ends_with("established"), "{}", world.events(alice));
+        assert!(world.events(bob).ends_with("established"), "{}", world.events(bob));
+        hang_up(&mut world, alice, call);
+        world.run(1_000);
+        assert!(world.events(bob).ends_with("ended HUNG_UP"), "{}", world.events(bob));
+        clean(&mut world);
+    }
+}

@@ -75,6 +75,7 @@ impl Connection {
     pub fn opened(&mut self, core: &mut Core, now: Instant) {
         self.state = State::Open;
         self.tries = 0;
+        core.connection += 1;
         self.pongs = false;
         core.timers.stop(Timer::Connect);
         core.send("\r\n\r\n".to_owned());

@@ -28,6 +28,8 @@ pub struct Core {
     /// Which call waits for which media task, and why.
     pub tasks: Vec<(TaskId, CallId, Awaited)>,
     pub authenticator: Option<Authenticator>,
+    /// Which connection this is: counts those that were opened.
+    pub connection: u32,
     /// Who we are.
     pub user: String,
     /// Whether the server knows us on the connection that is open now.
@@ -116,6 +118,7 @@ impl Core {
             pending: Vec::new(),
             tasks: Vec::new(),
             authenticator: None,
+            connection: 0,
             user: String::new(),
             signed_in: false,
             gruu: None,

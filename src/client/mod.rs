@@ -455,6 +455,9 @@ impl Client {
             let tag = self.core.random.token();
             return self.core.respond(now, key, reply(invite, 422, Some(&tag)).number("Min-SE", session::MIN_SE).end());
         }
+        if let Some(call) = self.calls.iter_mut().find(|call| call.rings_again(&self.core, invite)) {
+            return call.ring_again(&mut self.core, now, key.clone(), invite);
+        }
         if !self.account.is_receiving() {
             return self.core.refuse(now, key, invite, 480);
         }

@@ -19,7 +19,8 @@ impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
     pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
         let info = incoming(core, id, invite)?;
-        let phase = Phase::Ringing { key, invite: invite.source().to_owned(), answering: false, described: false };
+        let (invite_text, connection) = (invite.source().to_owned(), core.connection);
+        let phase = Phase::Ringing { key, invite: invite_text, connection, answering: false, described: false };
         let mut session = Self::new(core, info, phase);
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
@@ -32,6 +33,31 @@ impl Session {
             session.describe(core);
         }
         Some(session)
+    }
+
+    /// Whether this is the INVITE that rings here, come again by another branch over another connection: the server lost its memory,
+    /// and the caller said it once more.
+    pub fn rings_again(&self, core: &Core, again: &Message<'_>) -> bool {
+        let Phase::Ringing { invite, connection, .. } = &self.phase else { return false };
+        let same = |name| parse(invite.as_bytes()).is_ok_and(|invite| invite.get(name).is_some_and(|value| again.get(name) == Some(value)));
+        !self.is_over() && *connection != core.connection && [Name::CallId, Name::From, Name::CSeq].into_iter().all(same)
+    }
+
+    /// Goes on ringing for it, and answers the new branch from now on.
+    pub fn ring_again(&mut self, core: &mut Core, now: Instant, new_key: ServerKey, again: &Message<'_>) {
+        let Phase::Ringing { key, invite, connection, .. } = &mut self.phase else { return };
+        *key = new_key;
+        again.source().clone_into(invite);
+        *connection = core.connection;
+        if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
+            leg.dialog.reroute(&dialog);
+        }
+        self.respond(core, now, 180, |answer| answer, None);
+        let unheard = self.unacknowledged.as_ref().and_then(|waiting| waiting.number).zip(self.media.local.clone());
+        if let Some((number, sdp)) = unheard {
+            let text = self.respond(core, now, 183, |answer| answer.field("Require", "100rel").number("RSeq", number), Some(sdp));
+            self.wait_for_acknowledgement(core, now, text, Some(number));
+        }
     }
 
     /// The app answers.

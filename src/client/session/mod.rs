@@ -76,6 +76,8 @@ enum Phase {
         key: ServerKey,
         /// The INVITE, to be answered.
         invite: String,
+        /// The connection that it came over.
+        connection: u32,
         /// Whether the app said `answer()`.
         answering: bool,
         /// Whether our SDP went out in a reliable provisional answer that the caller acknowledged.
