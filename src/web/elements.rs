@@ -107,7 +107,7 @@ impl Elements {
         let mut entries = self.entries.borrow_mut();
         for entry in entries.iter_mut() {
             let Entry { stream, players, .. } = entry;
-            players.retain(|player| player.deref().is_some_and(|element: Object| get(&element, "srcObject") == *stream));
+            players.retain(|player| player.deref().is_some_and(|element: Object| plays(&element, stream)));
         }
         entries.retain(|entry| !entry.retired || !entry.players.is_empty());
         if entries.is_empty() && self.installed.replace(false) {
@@ -123,9 +123,8 @@ impl Elements {
 
     /// Whether an element plays the stream of a URL that was written to it.
     fn is_player(&self, element: &JsValue) -> bool {
-        let playing = get(element, "srcObject");
         let known = |player: &WeakRef| player.deref().is_some_and(|known: Object| *known == *element);
-        self.entries.borrow().iter().any(|entry| entry.stream == playing && entry.players.iter().any(known))
+        self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.iter().any(known))
     }
 
     fn note_player(&self, url: &str, element: &JsValue) {
@@ -228,11 +227,17 @@ fn write(element: &JsValue, value: &JsValue, native: impl FnOnce() -> JsValue) -
 /// Plays the stream behind `url`, if it is one of ours.
 fn attach(elements: &Elements, element: &JsValue, url: &str) -> bool {
     let Some(stream) = elements.stream(url) else { return false };
-    if get(element, "srcObject") != stream {
+    if !plays(element, &stream) {
         set(element, "srcObject", &stream);
         elements.note_player(url, element);
     }
     true
+}
+
+/// Whether an element plays a stream. By its id: Chromium wraps a stream anew once a page has called `captureStream()`.
+fn plays(element: &JsValue, stream: &JsValue) -> bool {
+    let playing = get(element, "srcObject");
+    playing.is_object() && get(&playing, "id") == get(stream, "id")
 }
 
 /// Takes our stream away from an element whose `src` is something else now.
