@@ -4,65 +4,19 @@
 
 #[path = "calls/server.rs"]
 mod server;
+#[path = "calls/steps.rs"]
+mod steps;
+#[expect(dead_code, reason = "other tests use more of it")]
 #[path = "calls/world.rs"]
 mod world;
 
-use offhook::call::{CallId, Destination, Domain, EndCause, State};
-use offhook::client::{Config, IceState, Input, Login};
+use offhook::call::{Destination, Domain, EndCause, State};
+use offhook::client::{Config, Login};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use steps::{answer, clean, hang_up, ladder, pair, ringing};
 use world::{World, config};
-
-fn pair() -> (World, usize, usize) {
-    let mut world = World::new();
-    let (alice, bob) = (world.join("A", "alice", config()), world.join("B", "bob", Config { instance: "b".into(), ..config() }));
-    (world, alice, bob)
-}
-
-/// Compares with the kept ladder.
-#[cfg(not(target_arch = "wasm32"))]
-fn ladder(world: &World, name: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/calls/ladders").join(name).with_extension("txt");
-    let text = world.ladder.join("\n") + "\n";
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "the ladder {name} is another now; BLESS=1 keeps the new one");
-}
-
-#[cfg(target_arch = "wasm32")]
-fn ladder(_: &World, _: &str) {}
-
-/// The call that rings at a page.
-fn ringing(world: &World, node: usize) -> CallId {
-    (1..100)
-        .rev()
-        .map(CallId)
-        .find(|id| world.nodes[node].client.call_info(*id).is_some_and(|info| !info.outgoing))
-        .expect("a call rings")
-}
-
-fn answer(world: &mut World, node: usize) -> CallId {
-    let id = ringing(world, node);
-    world.command(node, |client, now| client.answer(now, id).unwrap());
-    id
-}
-
-fn hang_up(world: &mut World, node: usize, id: CallId) {
-    world.command(node, |client, now| client.hangup(now, id).unwrap());
-}
-
-/// Nothing is left of any call.
-fn clean(world: &mut World) {
-    world.run(200_000);
-    for node in &world.nodes {
-        assert!(node.client.is_clean(), "{} has something left", node.name);
-        assert!(node.peers.is_empty() && !node.sending, "{} has media left", node.name);
-    }
-}
 
 #[test]
 fn a_normal_call() {
@@ -367,84 +321,6 @@ fn both_hang_up_at_once() {
 }
 
 #[test]
-fn a_lost_socket_ends_no_call() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
-    world.cut(bob);
-    world.run(3_000);
-    world.cut(alice);
-    world.run(3_000);
-    assert_eq!(world.events(alice), "progressing, established, connection reconnecting, connection connected");
-    hang_up(&mut world, alice, call);
-    world.run(1_000);
-    assert!(world.events(bob).ends_with("ended HUNG_UP"), "{}", world.events(bob));
-    clean(&mut world);
-}
-
-#[test]
-fn the_callers_socket_is_lost_while_it_rings() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    world.cut(alice);
-    world.run(3_000);
-    assert!(!world.events(alice).contains("ended"), "{}", world.events(alice));
-    assert!(!world.events(bob).contains("ended"), "{}", world.events(bob));
-    // This server forgets whom to answer; the caller's own timer ends the call, and the callee's a little later.
-    world.run(60_000);
-    assert_eq!(world.events(alice).matches("ended").count(), 1);
-    assert_eq!(world.events(bob).matches("ended").count(), 1);
-    clean(&mut world);
-}
-
-#[test]
-fn the_callees_socket_is_lost_while_it_rings() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    world.cut(bob);
-    world.run(60_000);
-    assert_eq!(world.events(alice).matches("ended").count(), 1);
-    assert_eq!(world.events(bob).matches("ended").count(), 1);
-    clean(&mut world);
-}
-
-#[test]
-fn a_silent_server_is_found_dead_and_the_client_comes_back() {
-    let (mut world, alice, _) = pair();
-    // Messages still leave, nothing comes back: the server has forgotten the socket.
-    let before = world.now;
-    world.nodes[alice].offline = true;
-    world.server = server::Server::default();
-    world.blackhole(alice);
-    world.run(15_000);
-    assert!(world.events(alice).starts_with("connection reconnecting"), "{} after {} ms", world.events(alice), world.now - before);
-    world.nodes[alice].offline = false;
-    world.run(30_000);
-    assert!(world.events(alice).ends_with("connection connected"), "{}", world.events(alice));
-}
-
-#[test]
-fn start_fails_where_no_server_can_be_reached() {
-    let mut world = World::new();
-    let alice = world.add("A", config());
-    world.nodes[alice].offline = true;
-    let login = || Login::Token { user: "alice".into(), token: "t".into() };
-    world.command(alice, |client, now| client.start(now, login()).unwrap());
-    let error = world.command(alice, |client, now| client.start(now, login()).unwrap_err());
-    assert_eq!(error.message, "Sinch client already started");
-    world.run(10_000);
-    assert!(world.events(alice).contains("start failed: The server cannot be reached (1006)"), "{}", world.events(alice));
-    world.nodes[alice].offline = false;
-    world.command(alice, |client, now| client.start(now, login()).unwrap());
-    world.run(1_000);
-    assert!(world.events(alice).ends_with("started, connection connected"), "{}", world.events(alice));
-}
-
-#[test]
 fn a_call_of_a_client_that_is_not_started_fails_later_and_not_inside_the_call() {
     let mut world = World::new();
     let alice = world.add("A", config());
@@ -490,95 +366,6 @@ fn a_client_without_active_connection_calls_out_and_is_not_called() {
     world.call(alice, "bob");
     world.run(11_000);
     assert!(world.events(alice).ends_with("ended TIMEOUT"));
-}
-
-#[test]
-fn a_call_is_refreshed_for_hours() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(3 * 3_600_000);
-    assert_eq!(world.events(alice), "progressing, established");
-    let updates = world.ladder.iter().filter(|line| line.contains("> UPDATE")).count();
-    assert_eq!(updates, 11, "one UPDATE each quarter of an hour");
-    hang_up(&mut world, alice, call);
-    clean(&mut world);
-}
-
-#[test]
-fn a_side_that_vanished_is_found_by_the_session_timer() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
-    world.nodes[alice].offline = true;
-    world.cut(alice);
-    world.run(1_800_000);
-    assert!(world.events(bob).contains("ended FAILURE (The other side is gone)"), "{}", world.events(bob));
-}
-
-#[test]
-fn a_broken_path_is_mended_by_an_ice_restart() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
-    world.ladder.clear();
-    let peers = [world.nodes[alice].peers[0], world.nodes[bob].peers[0]];
-    for (node, peer) in [alice, bob].into_iter().zip(peers) {
-        world.input(node, Input::IceState { peer, state: IceState::Failed });
-    }
-    world.run(5_000);
-    assert!(world.ladder.contains(&"A > INVITE +sdp".to_owned()), "{:#?}", world.ladder);
-    assert_eq!(world.events(alice), "progressing, established");
-    ladder(&world, "ice-restart");
-    hang_up(&mut world, alice, call);
-    clean(&mut world);
-}
-
-#[test]
-fn a_path_that_never_comes_back_ends_the_call() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
-    for node in [alice, bob] {
-        world.nodes[node].path = false;
-        let peer = world.nodes[node].peers[0];
-        world.input(node, Input::IceState { peer, state: IceState::Failed });
-    }
-    world.run(70_000);
-    for node in [alice, bob] {
-        assert_eq!(world.events(node).matches("ended").count(), 1, "{}", world.events(node));
-    }
-    assert!(world.events(alice).contains("FAILURE (The media path broke"), "{}", world.events(alice));
-    clean(&mut world);
-}
-
-#[test]
-fn both_sides_offer_at_once() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
-    // Two at once within each other's travel time.
-    for node in [alice, bob] {
-        let peer = world.nodes[node].peers[0];
-        world.input(node, Input::IceState { peer, state: IceState::Failed });
-    }
-    let peer = world.nodes[bob].peers[0];
-    world.run(2_495);
-    world.input(bob, Input::IceState { peer, state: IceState::Failed });
-    world.run(10_000);
-    assert_eq!(world.events(alice), "progressing, established");
-    assert_eq!(world.events(bob), "incoming from alice, established");
-    hang_up(&mut world, alice, call);
-    clean(&mut world);
 }
 
 #[test]
@@ -650,78 +437,4 @@ fn headers_and_strange_names_arrive_as_they_were_given() {
     assert_eq!(info.headers, headers);
     assert_eq!(info.domain, Domain::Data);
     assert_eq!(info.end_cause, EndCause::None);
-}
-
-#[test]
-fn every_message_comes_twice() {
-    let (mut world, alice, bob) = pair();
-    world.double_everything();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(5_000);
-    hang_up(&mut world, alice, call);
-    world.run(1_000);
-    assert_eq!(world.events(alice), "progressing, established, ended HUNG_UP");
-    assert_eq!(world.events(bob), "incoming from alice, established, ended HUNG_UP");
-    clean(&mut world);
-}
-
-#[test]
-fn terminate_ends_everything() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
-    world.command(alice, |client, now| client.terminate(now));
-    world.run(1_000);
-    assert!(world.events(alice).ends_with("ended HUNG_UP, connection closed"), "{}", world.events(alice));
-    assert!(world.events(bob).ends_with("ended HUNG_UP"), "{}", world.events(bob));
-    world.run(100_000);
-    assert_eq!(world.nodes[alice].client.deadline(), None, "no timer is left");
-}
-
-#[test]
-fn a_page_that_goes_away_ends_its_calls_and_leaves_alone_what_rings() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    world.command(bob, |client, now| client.leave(now));
-    world.run(1_000);
-    assert_eq!(world.events(alice), "progressing");
-    answer(&mut world, bob);
-    world.run(1_000);
-    world.command(bob, |client, now| client.leave(now));
-    world.run(1_000);
-    assert_eq!(world.events(alice), "progressing, established, ended HUNG_UP");
-    world.call(alice, "bob");
-    world.run(1_000);
-    world.command(alice, |client, now| client.leave(now));
-    world.run(1_000);
-    assert!(world.events(bob).ends_with("ended CANCELED"), "{}", world.events(bob));
-    clean(&mut world);
-}
-
-#[test]
-fn the_server_loses_its_memory_while_it_rings() {
-    for wait in [25, 1_000] {
-        let (mut world, alice, bob) = pair();
-        let call = world.call(alice, "bob");
-        world.run(wait);
-        world.server = server::Server::default();
-        world.cut(bob);
-        world.run(200);
-        world.cut(alice);
-        world.run(3_000);
-        assert_eq!(world.events(bob).matches("incoming").count(), 1, "{}", world.events(bob));
-        answer(&mut world, bob);
-        world.run(3_000);
-        assert!(world.events(alice).ends_with("established"), "{}", world.events(alice));
-        assert!(world.events(bob).ends_with("established"), "{}", world.events(bob));
-        hang_up(&mut world, alice, call);
-        world.run(1_000);
-        assert!(world.events(bob).ends_with("ended HUNG_UP"), "{}", world.events(bob));
-        clean(&mut world);
-    }
 }

@@ -20,9 +20,19 @@ export class Gateway {
   #data = mkdtempSync(join(tmpdir(), "offhook-data-"));
   #process = null;
 
-  #run() {
+  /** Ends without a word, and starts again after `ms` on the same port with the same data. */
+  async crash(ms) {
+    const port = this.address.split(":")[1];
+    await this.#end("SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    this.address = null;
+    this.log = "";
+    await this.#run(port);
+  }
+
+  #run(port = "0") {
     const program = binary();
-    const env = { ...process.env, OFFHOOK_PORT: "0", OFFHOOK_DATA: this.#data };
+    const env = { ...process.env, OFFHOOK_PORT: port, OFFHOOK_DATA: this.#data };
     const child = spawn(program, [], { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     return new Promise((resolve, reject) => {
@@ -48,14 +58,16 @@ export class Gateway {
   }
 
   async stop() {
-    if (this.alive) {
-      const gone = new Promise((resolve) => this.#process.once("exit", resolve));
-      this.#process.kill("SIGTERM");
-      const late = setTimeout(() => this.#process.kill("SIGKILL"), 3_000);
-      await gone;
-      clearTimeout(late);
-    }
+    if (this.alive) await this.#end("SIGTERM");
     rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  async #end(signal) {
+    const gone = new Promise((resolve) => this.#process.once("exit", resolve));
+    this.#process.kill(signal);
+    const late = setTimeout(() => this.#process.kill("SIGKILL"), 3_000);
+    await gone;
+    clearTimeout(late);
   }
 }
 

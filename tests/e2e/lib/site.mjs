@@ -90,13 +90,9 @@ export class Site {
     const pair = { client, server };
     this.sockets.add(pair);
     server.on("error", () => {});
-    for (const socket of [client, server]) {
-      socket.on("close", () => {
-        this.sockets.delete(pair);
-        client.destroy();
-        server.destroy();
-      });
-    }
+    // What was sent before the end still arrives: end(), not destroy().
+    client.on("close", () => (this.sockets.delete(pair), server.end()));
+    server.on("close", () => (this.sockets.delete(pair), client.end()));
   }
 }
 

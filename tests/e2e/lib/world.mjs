@@ -31,11 +31,12 @@ export class World {
 
   /**
    * A page of browser instance `where` with the SDK loaded, nobody signed in.
-   * Options: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it;
-   * `own`: a page of the gateway instead, with the script `inject` run before its own.
+   * Options: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it, or another
+   * Gateway than the run's; `own`: a page of the gateway instead, with the script `inject` run before its own.
    */
   async page(where, { before = {}, page = "page.html", server = true, own = null, inject } = {}) {
-    const upstream = server ? (await this.gateway()).address : null;
+    const gateway = server === true ? await this.gateway() : server;
+    const upstream = gateway ? gateway.address : null;
     const site = await Site.open(upstream);
     const browser = await this.browsers.get(where);
     const tab = await browser.newPage();
@@ -90,6 +91,9 @@ export class World {
   }
 }
 
+/** Firefox reports a WebSocket that did not connect beside the scripts' errors. */
+const NETWORK_NOTE = /establish a connection to the server|connection to ws:.* was interrupted/;
+
 /** One page, seen from the test. Calls are numbers: 0 is the first call that the page made or got. */
 export class User {
   constructor(where, site, tab) {
@@ -98,7 +102,7 @@ export class User {
     this.site = site;
     this.tab = tab;
     this.name = where;
-    tab.on("pageerror", (error) => this.#errors.push(error.message));
+    tab.on("pageerror", (error) => NETWORK_NOTE.test(error.message) || this.#errors.push(error.message));
   }
 
   #errors = [];

@@ -1,0 +1,56 @@
+//! The steps that most tests take.
+
+use offhook::call::CallId;
+use offhook::client::Config;
+
+use super::world::{World, config};
+
+pub fn pair() -> (World, usize, usize) {
+    let mut world = World::new();
+    let (alice, bob) = (world.join("A", "alice", config()), world.join("B", "bob", Config { instance: "b".into(), ..config() }));
+    (world, alice, bob)
+}
+
+/// Compares with the kept ladder.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn ladder(world: &World, name: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/calls/ladders").join(name).with_extension("txt");
+    let text = world.ladder.join("\n") + "\n";
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, kept, "the ladder {name} is another now; BLESS=1 keeps the new one");
+}
+
+#[cfg(target_arch = "wasm32")]
+pub fn ladder(_: &World, _: &str) {}
+
+/// The call that rings at a page.
+pub fn ringing(world: &World, node: usize) -> CallId {
+    (1..100)
+        .rev()
+        .map(CallId)
+        .find(|id| world.nodes[node].client.call_info(*id).is_some_and(|info| !info.outgoing))
+        .expect("a call rings")
+}
+
+pub fn answer(world: &mut World, node: usize) -> CallId {
+    let id = ringing(world, node);
+    world.command(node, |client, now| client.answer(now, id).unwrap());
+    id
+}
+
+pub fn hang_up(world: &mut World, node: usize, id: CallId) {
+    world.command(node, |client, now| client.hangup(now, id).unwrap());
+}
+
+/// Nothing is left of any call.
+pub fn clean(world: &mut World) {
+    world.run(200_000);
+    for node in &world.nodes {
+        assert!(node.client.is_clean(), "{} has something left", node.name);
+        assert!(node.peers.is_empty() && !node.sending, "{} has media left", node.name);
+    }
+}
