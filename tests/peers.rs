@@ -1,7 +1,7 @@
 //! One client against peers and servers that are none of ours: messages written by hand.
 
 use offhook::call::{CallId, Destination, EndCause, State};
-use offhook::client::{Client, Config, Event, Input, Login, Output, TaskKind, TaskResult};
+use offhook::client::{Client, Config, Event, IceState, Input, Login, Output, PeerId, TaskKind, TaskResult};
 use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse, reply};
 use offhook::time::Instant;
 #[cfg(target_arch = "wasm32")]
@@ -17,6 +17,8 @@ struct Page {
     commands: Vec<String>,
     /// The offers that the browser was given to answer.
     offers: Vec<String>,
+    /// The last peer connection.
+    peer: Option<PeerId>,
 }
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
@@ -40,7 +42,8 @@ impl Page {
         };
         let mut client = Client::new(config, [3; 32]);
         client.start(START, login).unwrap();
-        let mut page = Self { client, now: START, sent: Vec::new(), events: Vec::new(), commands: Vec::new(), offers: Vec::new() };
+        let mut page =
+            Self { client, now: START, sent: Vec::new(), events: Vec::new(), commands: Vec::new(), offers: Vec::new(), peer: None };
         page.input(Input::Opened);
         page
     }
@@ -71,6 +74,9 @@ impl Page {
                         TaskKind::Offer { .. } | TaskKind::Answer { .. } => TaskResult::Description(sdp(1)),
                         _ => TaskResult::Done,
                     };
+                    if let TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } = &task.kind {
+                        self.peer = Some(*peer);
+                    }
                     if let TaskKind::Answer { offer, .. } = &task.kind {
                         self.offers.push(offer.clone());
                     }
@@ -567,4 +573,17 @@ fn an_answer_does_not_wait_for_a_lost_prack_for_ever() {
     page.wait(4_000);
     let ok = page.sent.iter().find(|text| text.starts_with("SIP/2.0 200")).expect("a 200");
     assert!(ok.contains("m=audio"), "with the answer that may have been lost");
+}
+
+#[test]
+fn a_peer_that_left_for_good_ends_the_call_once_its_media_is_gone() {
+    let (mut page, id) = established();
+    page.wait(5_000);
+    assert_eq!(page.state(id), State::Established);
+    let peer = page.peer.unwrap();
+    page.input(Input::IceState { peer, state: IceState::Failed });
+    page.wait(10);
+    assert_eq!(page.count("INVITE"), 2, "an offer with new ICE credentials");
+    page.answer("INVITE", 480, |answer| answer);
+    assert_eq!(page.state(id), State::Ended);
 }

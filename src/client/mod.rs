@@ -544,6 +544,9 @@ impl Client {
                 Some(Owner::Connection) | None => {}
             }
         }
+        for call in &mut self.calls {
+            call.release(&mut self.core);
+        }
         let over: Vec<CallId> = self.calls.iter().filter(|call| call.done).map(|call| call.info.id).collect();
         if !over.is_empty() {
             self.calls.retain(|call| !call.done);

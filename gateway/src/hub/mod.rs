@@ -134,7 +134,12 @@ impl Hub {
         match input {
             Input::Opened { conn, peer: _, application } => self.open(now, conn, application),
             Input::Received { conn, text } => self.receive(now, conn, &text),
-            Input::Closed { conn } => self.closed(now, conn),
+            Input::Closed { conn, left } => {
+                self.closed(now, conn);
+                if left {
+                    self.lost_for_good(now, conn);
+                }
+            }
             Input::Account { query, account } => self.account(now, query, account),
             Input::Timeout => self.timeout(now),
             Input::Drain => self.draining = true,

@@ -98,6 +98,8 @@ pub enum Input {
     Closed {
         /// The connection.
         conn: ConnId,
+        /// Whether the page said that it goes away (close code 1001, RFC 6455, 7.4.1): it does not come back as the same device.
+        left: bool,
     },
     /// The answer to [`Output::Lookup`].
     Account {

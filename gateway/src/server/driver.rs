@@ -117,8 +117,8 @@ impl Handle {
     }
 
     /// It is gone. Said exactly once for each connection.
-    pub async fn closed(&self, conn: ConnId) {
-        self.tell(Event::Hub(Input::Closed { conn })).await;
+    pub async fn closed(&self, conn: ConnId, left: bool) {
+        self.tell(Event::Hub(Input::Closed { conn, left })).await;
     }
 
     /// What there is; `None` where the driver has ended.
@@ -225,7 +225,7 @@ impl Driver {
             Event::Hub(input) => {
                 match &input {
                     Input::Received { .. } => self.metrics.message_in(),
-                    Input::Closed { conn } => {
+                    Input::Closed { conn, .. } => {
                         self.open -= 1;
                         self.outboxes.remove(conn);
                     }

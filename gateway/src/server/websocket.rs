@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -83,9 +83,10 @@ async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: Web
     shared.metrics.sockets.inc();
     let conn = shared.hub.opened(peer.address, application, outbox).await;
     debug!(conn = conn.0, "opened");
-    let mut connection = Connection { conn, socket, inbox, heard: Instant::now(), pinged: Instant::now(), shared, peer };
+    let (heard, pinged, left) = (Instant::now(), Instant::now(), false);
+    let mut connection = Connection { conn, socket, inbox, heard, pinged, left, shared, peer };
     let end = connection.run().await;
-    let Connection { shared, socket, .. } = connection;
+    let Connection { shared, socket, left, .. } = connection;
     debug!(conn = conn.0, reason = end.reason(), "closed");
     if let End::Refuse(_, reason) = end {
         shared.metrics.refused(reason);
@@ -94,7 +95,7 @@ async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: Web
         close(socket, code, reason).await;
     }
     shared.metrics.sockets.dec();
-    shared.hub.closed(conn).await;
+    shared.hub.closed(conn, left).await;
 }
 
 /// Why a connection is over.
@@ -124,6 +125,8 @@ struct Connection {
     heard: Instant,
     /// When it was last asked whether it is there.
     pinged: Instant,
+    /// Whether the page said that it goes away.
+    left: bool,
     shared: Arc<Shared>,
     peer: Peer,
 }
@@ -177,7 +180,10 @@ impl Connection {
                 return (!allowed).then_some(End::Refuse(1008, "ping flood"));
             }
             // The library answers it and ends the stream.
-            Message::Close(_) => return None,
+            Message::Close(frame) => {
+                self.left = frame.is_some_and(|frame| frame.code == close_code::AWAY);
+                return None;
+            }
         };
         self.shared.hub.received(self.conn, text).await;
         None

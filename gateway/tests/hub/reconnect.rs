@@ -171,3 +171,21 @@ fn a_device_may_reconnect_many_times() {
     bob.answer(&mut world, &invite, 200);
     assert_eq!(world.heads(alice.conn), ["200 INVITE"]);
 }
+
+#[test]
+fn a_page_that_left_calls_nobody_any_more() {
+    let (mut world, alice, bob, _) = ringing();
+    world.leave(alice.conn);
+    assert_eq!(world.heads(bob.conn), ["CANCEL"], "at once, and not after the time that a lost connection gets");
+}
+
+#[test]
+fn a_page_that_was_reloaded_while_it_rang_rings_again() {
+    let (mut world, alice, bob, invite) = ringing();
+    world.leave(bob.conn);
+    let reloaded = Phone::registered(&mut world, "bob", 3);
+    let again = reloaded.rung(&mut world);
+    assert_ne!(again, invite);
+    reloaded.answer(&mut world, &again, 200);
+    assert_eq!(world.heads(alice.conn), ["200 INVITE"]);
+}

@@ -92,7 +92,12 @@ impl World {
     }
 
     pub fn close(&mut self, conn: ConnId) {
-        self.handle(Input::Closed { conn });
+        self.handle(Input::Closed { conn, left: false });
+    }
+
+    /// The page said that it goes away.
+    pub fn leave(&mut self, conn: ConnId) {
+        self.handle(Input::Closed { conn, left: true });
     }
 
     pub fn send(&mut self, conn: ConnId, text: &str) {

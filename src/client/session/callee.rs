@@ -97,7 +97,7 @@ impl Session {
             // Several devices may answer early, and all of them reach the caller's one port: only the caller, who knows whose answer
             // it took, may begin the DTLS handshake (RFC 8842, 5.3).
             if !answering && self.may_connect_early(core, &invite) {
-                offer = offer.replace("a=setup:actpass", "a=setup:active");
+                offer = sdp::taking_the_lead(&offer);
             }
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             self.media.joined = true;
@@ -235,7 +235,7 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
         let name = header_name(field.raw_name)?;
         Some((name.to_owned(), field.value.to_owned()))
     });
-    let video = core.config.video && invite.text().contains("m=video");
+    let video = core.config.video && sdp::has_video(invite.text());
     Some(CallInfo {
         id,
         call_id: invite.call_id().ok()?.to_owned(),

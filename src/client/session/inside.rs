@@ -217,7 +217,8 @@ impl Session {
             return self.repeated(asked, number);
         }
         // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057).
-        if matches!(code, 408 | 481) && matches!(asked, Asked::Update | Asked::Reinvite) {
+        let lost = matches!(code, 404 | 410 | 430 | 480) && !self.media.is_up();
+        if (lost || matches!(code, 408 | 481)) && matches!(asked, Asked::Update | Asked::Reinvite) {
             return self.vanished(core, now, code);
         }
         match (asked, answer) {

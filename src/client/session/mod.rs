@@ -53,6 +53,8 @@ pub struct Session {
     refresh: Option<Refresh>,
     /// Tones that wait for the one before them.
     tones: VecDeque<char>,
+    /// Whether its media was let go.
+    released: bool,
     /// Nothing is left to do: the client drops it.
     pub done: bool,
 }
@@ -134,6 +136,7 @@ impl Session {
             exchange: Exchange::Idle,
             refresh: None,
             tones: VecDeque::new(),
+            released: false,
             done: false,
         }
     }
@@ -197,10 +200,17 @@ impl Session {
         self.info.error = error;
         core.timers.stop_call(self.info.id);
         core.timers.set(Timer::Forget(self.info.id), now + 2 * TIMEOUT);
-        core.outputs.push_back(Output::Release { call: self.info.id });
         core.changed(Change::Ended, &self.info);
         if self.unacknowledged.is_some() {
             core.timers.set(Timer::Repeat(self.info.id), now + T1);
+        }
+    }
+
+    /// Lets the media of a call that is over go. After the farewell is on its way: a page that is being closed may get no further.
+    pub fn release(&mut self, core: &mut Core) {
+        if self.is_over() && !self.released {
+            self.released = true;
+            core.outputs.push_back(Output::Release { call: self.info.id });
         }
     }
 
