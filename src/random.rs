@@ -1,7 +1,5 @@
 //! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
 
-use core::fmt::Write;
-
 use sha2::{Digest, Sha256};
 
 /// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
@@ -37,8 +35,7 @@ impl Random {
         let mut b = self.bytes();
         b[6] = b[6] & 0x0f | 0x40;
         b[8] = b[8] & 0x3f | 0x80;
-        let h = hex(&b[..16]);
-        [&h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..]].join("-")
+        [&b[..4], &b[4..6], &b[6..8], &b[8..10], &b[10..16]].map(hex).join("-")
     }
 
     /// A number from 0 to `bound - 1`, and 0 where `bound` is 0.
@@ -52,8 +49,6 @@ impl Random {
 /// Lower-case hexadecimal digits, two a byte.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -65,7 +65,7 @@ pub fn candidates(sdp: &str) -> Vec<Candidate> {
     for (line, section) in media.enumerate() {
         let mid = attribute(section, "mid:").unwrap_or("");
         let ufrag = attribute(section, "ice-ufrag:").or(shared);
-        found.extend(attributes(section).filter(|text| text.starts_with("candidate:")).map(|text| Candidate {
+        found.extend(attributes(section).filter(|text| is_candidate(text)).map(|text| Candidate {
             mid: mid.into(),
             line: u16::try_from(line).unwrap_or(u16::MAX),
             text: text.into(),
@@ -95,6 +95,25 @@ pub fn has_telephone_event(sdp: &str) -> bool {
         codec.and_then(|(_, codec)| codec.split('/').next()).is_some_and(|name| name.eq_ignore_ascii_case("telephone-event"))
     };
     sections(sdp).1.any(|section| section.starts_with("m=audio ") && attributes(section).any(is_event))
+}
+
+/// Whether there is a candidate.
+#[must_use]
+pub fn has_candidates(sdp: &str) -> bool {
+    attributes(sdp).any(is_candidate)
+}
+
+/// Whether there is a media line for video.
+#[must_use]
+pub fn has_video(sdp: &str) -> bool {
+    sections(sdp).1.any(|section| kind(section) == "video")
+}
+
+/// The offer `sdp` as if its author wanted to begin the DTLS handshake itself (RFC 8842, 5.2).
+#[must_use]
+pub fn taking_the_lead(sdp: &str) -> String {
+    let lead = |line: &'_ str| if line.trim_end() == "a=setup:actpass" { "a=setup:active\r\n" } else { line };
+    sdp.split_inclusive('\n').map(lead).collect()
 }
 
 /// Whether its author takes candidates later (RFC 8840).
@@ -204,8 +223,7 @@ const PROFILES: [&str; 5] = ["UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "TCP/TLS
 
 fn within_limits(sdp: &str) -> Result<(), SdpError> {
     let many = || {
-        sections(sdp).1.nth(MAX_MEDIA).is_some()
-            || attributes(sdp).filter(|text| text.starts_with("candidate:")).nth(MAX_CANDIDATES).is_some()
+        sections(sdp).1.nth(MAX_MEDIA).is_some() || attributes(sdp).filter(|text| is_candidate(text)).nth(MAX_CANDIDATES).is_some()
     };
     if sdp.len() > MAX_LEN || many() { Err(SdpError::TooLarge) } else { Ok(()) }
 }
@@ -238,6 +256,10 @@ fn kind(section: &str) -> &str {
 /// What follows `a=` in each attribute line.
 fn attributes(section: &str) -> impl Iterator<Item = &str> {
     section.lines().filter_map(|line| line.strip_prefix("a="))
+}
+
+fn is_candidate(attribute: &str) -> bool {
+    attribute.starts_with("candidate:")
 }
 
 /// The value of the first attribute of that name; `name` has its colon.

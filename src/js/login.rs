@@ -80,11 +80,15 @@ fn ticket_user(ticket: &str) -> Result<String, JsValue> {
     endpoint.filter(|user| !user.is_empty()).ok_or_else(|| bad_argument("The user ticket cannot be read"))
 }
 
+/// What stands before the user in the subject of a JWT.
+const USERS: &[u8] = b"/users/";
+
 /// The user of a JWT: its subject, `//rtc.sinch.com/applications/KEY/users/USER` or the user alone.
 fn jwt_user(token: &str) -> Result<String, JsValue> {
     let claims = token.split('.').nth(1).and_then(json);
     let subject = claims.and_then(|claims| get(&claims, "sub").as_string()).unwrap_or_default();
-    let user = subject.rsplit_once("/users/").map_or(&*subject, |(_, user)| user);
+    let prefix = subject.as_bytes().windows(USERS.len()).rposition(|part| part == USERS).map_or(0, |at| at + USERS.len());
+    let user = subject.get(prefix..).unwrap_or_default();
     if user.is_empty() { Err(bad_argument("The token cannot be read")) } else { Ok(user.to_owned()) }
 }
 
@@ -94,7 +98,12 @@ fn json(base64: &str) -> Option<JsValue> {
 
 /// Base64 in either alphabet, with or without padding.
 fn decode(base64: &str) -> Option<Vec<u8>> {
-    let latin = atob(&base64.replace('-', "+").replace('_', "/")).ok()?;
+    let standard = |c| match c {
+        '-' => '+',
+        '_' => '/',
+        c => c,
+    };
+    let latin = atob(&base64.chars().map(standard).collect::<String>()).ok()?;
     latin.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }
 

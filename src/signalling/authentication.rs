@@ -113,8 +113,8 @@ pub fn again(text: &str, authenticator: &mut Authenticator, random: &mut Random)
     for field in request.fields() {
         match field.name {
             Name::Via => {
-                let value = field.value.split(";branch=").next()?;
-                copy = copy.field("Via", &[value, ";branch=z9hG4bK", &random.token()].concat());
+                let value: Vec<_> = field.value.split(';').take_while(|part| !part.starts_with("branch=")).collect();
+                copy = copy.field("Via", &[&*value.join(";"), ";branch=z9hG4bK", &random.token()].concat());
             }
             Name::CSeq => copy = copy.field("CSeq", &[&number.to_string(), " ", method].concat()),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}

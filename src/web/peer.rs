@@ -12,7 +12,7 @@ use super::Media;
 use super::dom::{Gate, call, dict, get, get_string, promise, set, set_timeout};
 use super::media::tracks;
 use crate::client::{Ice, IceState, Input, PeerId};
-use crate::sdp::Candidate;
+use crate::sdp::{self, Candidate};
 
 /// Gets every event of the connection.
 type Handler = Closure<dyn FnMut(JsValue)>;
@@ -245,7 +245,7 @@ impl Peer {
     /// Sets the local description and waits for a first candidate: nobody knows yet whether the other side takes any later.
     async fn describe(&self, made: &JsValue, wait: u64) -> Result<String, JsValue> {
         self.step(&self.connection.set_local_description(made.unchecked_ref())).await?;
-        if wait > 0 && !self.local_sdp().contains("a=candidate:") {
+        if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
             let (first, resolve, _) = promise();
             set_timeout(&resolve, wait);
             *self.waiting.borrow_mut() = Some(resolve);

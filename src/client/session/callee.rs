@@ -39,7 +39,9 @@ impl Session {
     /// and the caller said it once more.
     pub fn rings_again(&self, core: &Core, again: &Message<'_>) -> bool {
         let Phase::Ringing { invite, connection, .. } = &self.phase else { return false };
-        let same = |name| parse(invite.as_bytes()).is_ok_and(|invite| invite.get(name).is_some_and(|value| again.get(name) == Some(value)));
+        let same = |name| {
+            parse(invite.as_bytes()).is_ok_and(|invite| invite.get(name).is_some_and(|value| again.get(name) == Some(value)))
+        };
         !self.is_over() && *connection != core.connection && [Name::CallId, Name::From, Name::CSeq].into_iter().all(same)
     }
 
