@@ -112,8 +112,8 @@ pub fn has_video(sdp: &str) -> bool {
 /// The offer `sdp` as if its author wanted to begin the DTLS handshake itself (RFC 8842, 5.2).
 #[must_use]
 pub fn taking_the_lead(sdp: &str) -> String {
-    let lead = |line: &'_ str| if line.trim_end() == "a=setup:actpass" { "a=setup:active\r\n" } else { line };
-    sdp.split_inclusive('\n').map(lead).collect()
+    let lines = sdp.split_inclusive('\n');
+    lines.map(|line| if line.trim_end() == "a=setup:actpass" { "a=setup:active\r\n" } else { line }).collect()
 }
 
 /// Whether its author takes candidates later (RFC 8840).

@@ -3,6 +3,7 @@
 pub mod authentication;
 pub mod dialog;
 pub mod registration;
+mod table;
 pub mod transaction;
 
 /// T1, the round-trip estimate: 500 ms (RFC 3261, 17.1.1.1).

@@ -8,8 +8,9 @@
 //! ```
 
 use core::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
+use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
 use crate::sip::{Message, Name, Writer, parse};
 use crate::time::Instant;
@@ -18,7 +19,7 @@ use crate::time::Instant;
 ///
 /// Order of calls: any of `request`, `respond`, `receive`, `handle_timeout`; then `poll` until it gives `None`; then `deadline`.
 pub struct Transactions<F> {
-    table: BTreeMap<String, Transaction<F>>,
+    table: Table<Transaction<F>>,
     wakes: BinaryHeap<Reverse<(Instant, String)>>,
     effects: VecDeque<Effect<F>>,
 }
@@ -154,7 +155,7 @@ impl<F: Copy + Ord> Transactions<F> {
     /// No transaction yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { table: BTreeMap::new(), wakes: BinaryHeap::new(), effects: VecDeque::new() }
+        Self { table: Table::new(), wakes: BinaryHeap::new(), effects: VecDeque::new() }
     }
 
     /// Starts a client transaction: `text` is a complete request whose topmost Via has a branch of its own. Not for an ACK to a 2xx.

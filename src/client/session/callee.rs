@@ -5,6 +5,7 @@ use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name}
 use crate::client::core::{ALLOW, Awaited, Core, SUPPORTED};
 use crate::client::io::{Event, Output, TaskKind};
 use crate::client::timers::Timer;
+use crate::sdp;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
 use crate::sip::{Message, Name, NameAddr, Writer, parse, quote, reply};
