@@ -37,6 +37,7 @@ impl Writer {
 
     /// Adds a field. Content-Length is written by [`Writer::body`] and [`Writer::end`], never here.
     #[must_use]
+    #[inline(never)]
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.push(name, value);
         self
@@ -65,6 +66,8 @@ impl Writer {
         self.finish("")
     }
 
+    // Some hundred calls: a copy in each would be a kilobyte in every page.
+    #[inline(never)]
     fn push(&mut self, name: &str, value: &str) {
         push_token(&mut self.0, name);
         self.0.push_str(": ");
