@@ -224,7 +224,9 @@ impl Session {
 
     /// The caller gave up, or another device of ours answered (RFC 3326).
     pub fn cancelled(&mut self, core: &mut Core, now: Instant, cancel: &Message<'_>) {
-        let elsewhere = cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && reason.split(';').any(|part| part.trim() == "cause=200"));
+        let elsewhere = cancel
+            .values(Name::Reason)
+            .any(|reason| reason.starts_with("SIP") && reason.split(';').any(|part| part.trim() == "cause=200"));
         let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
         self.finish(core, now, cause, None, 487);
     }
