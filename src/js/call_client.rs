@@ -138,11 +138,12 @@ fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
     if !headers.is_object() {
         return Err(bad_argument("headers is an object"));
     }
-    let entry = |pair: JsValue| {
+    let mut entries = Vec::new();
+    for pair in Object::entries(headers.unchecked_ref::<Object>()).iter() {
         let pair: Array = pair.unchecked_into();
         let value = pair.get(1);
         let value = if value.is_object() { JSON::stringify(&value)?.into() } else { text(&value)? };
-        Ok((text(&pair.get(0))?, value))
-    };
-    Object::entries(headers.unchecked_ref::<Object>()).iter().map(entry).collect()
+        entries.push((text(&pair.get(0))?, value));
+    }
+    Ok(entries)
 }
