@@ -52,6 +52,9 @@ async function main() {
         await module.tearDown?.(world);
       }
     }
+  } catch (error) {
+    count.failed++;
+    console.log(`not ok: ${error.message}`);
   } finally {
     await world.close();
   }

@@ -72,8 +72,9 @@ export class Gateway {
 }
 
 function binary() {
-  const places = [process.env.OFFHOOK_GATEWAY, join(TARGET, "gateway/offhook-gateway"), join(TARGET, "debug/offhook-gateway")];
-  const found = places.find((place) => place && existsSync(place));
-  if (!found) throw new Error(`no gateway binary; build it with "cargo build -p offhook-gateway" (looked at ${places.filter(Boolean).join(", ")})`);
+  const named = process.env.OFFHOOK_GATEWAY;
+  const places = named ? [named] : [join(TARGET, "gateway/offhook-gateway"), join(TARGET, "debug/offhook-gateway")];
+  const found = places.find((place) => existsSync(place));
+  if (!found) throw new Error(`no gateway at ${places.join(" or ")}: build it with "cargo build -p offhook-gateway"`);
   return found;
 }
