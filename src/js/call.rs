@@ -57,6 +57,11 @@ impl CallInner {
 
     fn command(&self, command: impl FnOnce(&mut Client, Instant) -> Result<(), crate::call::Error>) -> Result<(), JsValue> {
         let result = self.app.driver.command(command);
+        self.commanded(result)
+    }
+
+    /// The page sees at once what its command changed.
+    fn commanded(&self, result: Result<(), crate::call::Error>) -> Result<(), JsValue> {
         let id = self.info.borrow().id;
         if let Some(info) = self.app.driver.call_info(id) {
             self.update(info);
