@@ -90,9 +90,14 @@ export class Site {
     const pair = { client, server };
     this.sockets.add(pair);
     server.on("error", () => {});
-    // What was sent before the end still arrives: end(), not destroy().
-    client.on("close", () => (this.sockets.delete(pair), server.end()));
-    server.on("close", () => (this.sockets.delete(pair), client.end()));
+    // What was sent before the end still arrives: end(), and destroy() only a moment later.
+    for (const [one, other] of [[client, server], [server, client]]) {
+      one.on("close", () => {
+        other.end();
+        setTimeout(() => other.destroy(), 300);
+        if (other.destroyed) this.sockets.delete(pair);
+      });
+    }
   }
 }
 
