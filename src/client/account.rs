@@ -13,7 +13,7 @@ use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
 use crate::signalling::authentication::{Authenticator, Credentials};
 use crate::signalling::registration::{Ask, Registration};
-use crate::sip::{Message, Name, NameAddr, Uri};
+use crate::sip::{Message, Name, NameAddr, Uri, digits};
 use crate::time::Instant;
 
 /// The account and its registration.
@@ -228,7 +228,7 @@ pub fn refusal(answer: &Message<'_>) -> Error {
         said.split_once(' ').and_then(|(number, text)| Some((number.parse().ok()?, text))).unwrap_or((u32::from(code), reason));
     let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
     let response = Some(ErrorResponse { error_code, reason: reason.to_owned(), headers });
-    Error { response, ..Error::new(codes::API_CALL_FAILED, &[&error_code.to_string(), " ", reason].concat()) }
+    Error { response, ..Error::new(codes::API_CALL_FAILED, &[&*digits(error_code), " ", reason].concat()) }
 }
 
 fn read(login: Login) -> Result<(String, Credentials), Error> {

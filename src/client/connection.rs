@@ -141,7 +141,7 @@ impl Connection {
             .field("From", &["<", &aor, ">;tag=", &tag].concat())
             .field("To", &["<", &uri, ">"].concat())
             .field("Call-ID", &call_id)
-            .field("CSeq", "1 OPTIONS");
+            .cseq(1, "OPTIONS");
         core.request(now, options, About { owner: Owner::Connection, method: "OPTIONS", uri: &uri }, None);
     }
 }

@@ -306,5 +306,5 @@ fn cancel_of(invite: &Message<'_>) -> String {
         }
     }
     let number = invite.cseq().map_or(0, |cseq| cseq.number);
-    cancel.field("CSeq", &[&number.to_string(), " CANCEL"].concat()).end()
+    cancel.cseq(number, "CANCEL").end()
 }

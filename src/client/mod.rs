@@ -30,7 +30,7 @@ use self::session::Session as Call;
 use self::timers::Timer;
 use crate::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
 use crate::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
-use crate::sip::{Abilities, Message, Name, parse, reply};
+use crate::sip::{Abilities, Message, Name, digits, parse, reply};
 use crate::time::Instant;
 
 /// The client.
@@ -311,7 +311,7 @@ impl Client {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
-        self.lost(now, &["The server cannot be reached (", &code.to_string(), ")"].concat());
+        self.lost(now, &["The server cannot be reached (", &digits(code.into()), ")"].concat());
     }
 
     fn lost(&mut self, now: Instant, why: &str) {

@@ -116,7 +116,7 @@ pub fn again(text: &str, authenticator: &mut Authenticator, random: &mut Random)
                 let value: Vec<_> = field.value.split(';').take_while(|part| !part.starts_with("branch=")).collect();
                 copy = copy.field("Via", &[&*value.join(";"), ";branch=z9hG4bK", &random.token()].concat());
             }
-            Name::CSeq => copy = copy.field("CSeq", &[&number.to_string(), " ", method].concat()),
+            Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}
             _ => copy = copy.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
         }

@@ -148,11 +148,7 @@ impl Dialog {
         for route in &self.routes {
             request = request.field("Route", route);
         }
-        request
-            .field("From", &self.local)
-            .field("To", &self.remote)
-            .field("Call-ID", &self.call_id)
-            .field("CSeq", &[&number.to_string(), " ", method].concat())
+        request.field("From", &self.local).field("To", &self.remote).field("Call-ID", &self.call_id).cseq(number, method)
     }
 }
 

@@ -57,11 +57,11 @@ impl Registration {
             .field("From", &["<", aor, ">;tag=", &self.tag].concat())
             .field("To", &["<", aor, ">"].concat())
             .field("Call-ID", &self.call_id)
-            .field("CSeq", &[&self.number.to_string(), " REGISTER"].concat());
+            .cseq(self.number, "REGISTER");
         self.bound = matches!(ask, Ask::Bind(..));
         match ask {
             Ask::Nothing => request,
-            Ask::Bind(contact, seconds) => request.field("Contact", contact).field("Expires", &seconds.to_string()),
+            Ask::Bind(contact, seconds) => request.field("Contact", contact).number("Expires", seconds),
             Ask::Unbind(contact) => request.field("Contact", contact).field("Expires", "0"),
         }
     }

@@ -12,7 +12,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
-use crate::sip::{Message, Name, Writer, parse};
+use crate::sip::{Message, Name, Writer, digits, parse};
 use crate::time::Instant;
 
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
@@ -102,7 +102,7 @@ impl ServerKey {
             Some(branch) if branch.starts_with("z9hG4bK") => branch.to_owned(),
             _ => [message.get(Name::CallId)?, " ", message.get(Name::CSeq)?.split_ascii_whitespace().next()?].concat(),
         };
-        let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| [via.host, ":", &port.to_string()].concat());
+        let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| [via.host, ":", &digits(port.into())].concat());
         Some(Self { branch, sent_by, method: if method == "ACK" { "INVITE" } else { method }.to_owned() })
     }
 }
@@ -412,5 +412,5 @@ fn acknowledge(invite: &str, response: &Message<'_>) -> String {
         ack = ack.field(field.name.as_str(), value);
     }
     let number = invite.cseq().map_or(0, |cseq| cseq.number);
-    ack.field("CSeq", &[&number.to_string(), " ACK"].concat()).end()
+    ack.cseq(number, "ACK").end()
 }

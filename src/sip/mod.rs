@@ -21,4 +21,4 @@ pub use digest::{Algorithm, Challenge, Credentials, ha1, strongest};
 pub use header::{CSeq, Field, Name, NameAddr, Params, Via, unquote};
 pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse};
 pub use uri::{Uri, escape_user};
-pub use write::{Writer, quote, reason, reply};
+pub use write::{Writer, digits, quote, reason, reply};

@@ -53,6 +53,13 @@ impl Writer {
         self
     }
 
+    /// Adds CSeq.
+    #[must_use]
+    #[inline(never)]
+    pub fn cseq(self, number: u32, method: &str) -> Self {
+        self.field(Name::CSeq.as_str(), &[&*digits(number), " ", method].concat())
+    }
+
     /// The message, with that body.
     #[must_use]
     pub fn body(mut self, content_type: &str, body: &str) -> String {
@@ -224,6 +231,14 @@ fn push_uri(text: &mut String, uri: &str) {
             push_escape(text, byte);
         }
     }
+}
+
+/// A number as a value has it.
+#[must_use]
+pub fn digits(number: u32) -> String {
+    let mut text = String::new();
+    push_number(&mut text, number);
+    text
 }
 
 /// Digits, without the formatting machinery.

@@ -8,7 +8,7 @@ use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
-use crate::sip::{Message, Name, NameAddr, Writer, parse, quote, reply};
+use crate::sip::{Message, Name, NameAddr, Writer, digits, parse, quote, reply};
 use crate::time::Instant;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
@@ -214,7 +214,7 @@ impl Session {
         if let Ok(request) = parse(invite.as_bytes()) {
             let mut answer = reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent);
             if let Some(error) = &self.info.error {
-                answer = answer.field("Reason", &["SIP;cause=", &code.to_string(), ";text=", &quote(&error.message)].concat());
+                answer = answer.field("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)].concat());
             }
             core.respond(now, key, answer.end());
         }

@@ -10,7 +10,7 @@ use crate::sdp;
 use crate::signalling::TIMEOUT;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ClientKey;
-use crate::sip::{Message, Name, Writer};
+use crate::sip::{Message, Name, Writer, digits};
 use crate::time::Instant;
 
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
@@ -53,7 +53,7 @@ impl Session {
             .field("From", &["<", &core.aor(), ">;tag=", &self.local_tag].concat())
             .field("To", &["<", &self.uri, ">"].concat())
             .field("Call-ID", &self.info.call_id)
-            .field("CSeq", &[&number.to_string(), " INVITE"].concat())
+            .cseq(number, "INVITE")
             .field("Contact", &core.contact())
             .field("Allow", ALLOW)
             .field("Supported", SUPPORTED)
@@ -162,7 +162,7 @@ impl Session {
             return;
         }
         leg.acknowledged = sequence;
-        let acknowledged = [&sequence.to_string(), " ", &number.to_string(), " INVITE"].concat();
+        let acknowledged = [&*digits(sequence), " ", &digits(number), " INVITE"].concat();
         self.ask(core, now, position, ("PRACK", Asked::Prack), None, |prack| prack.field("RAck", &acknowledged));
     }
 

@@ -8,7 +8,7 @@ use crate::client::io::{Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::sip::{Message, Name, Writer, parse, reply};
+use crate::sip::{Message, Name, Writer, digits, parse, reply};
 use crate::time::Instant;
 
 impl Session {
@@ -388,7 +388,7 @@ impl Refresh {
     }
 
     fn value(self, refresher: &str) -> String {
-        [&self.interval.to_string(), ";refresher=", refresher].concat()
+        [&*digits(self.interval), ";refresher=", refresher].concat()
     }
 }
 
