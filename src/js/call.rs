@@ -159,14 +159,14 @@ impl Call {
 
     /// The id, the same on both sides.
     #[wasm_bindgen(js_name = getCallId, skip_typescript)]
-    pub fn get_call_id(&self) -> String {
+    pub fn get_call_id(&self) -> JsValue {
         self.call_id()
     }
 
     /// The id, the same on both sides.
     #[wasm_bindgen(getter, js_name = callId, skip_typescript)]
-    pub fn call_id(&self) -> String {
-        self.info().call_id.clone()
+    pub fn call_id(&self) -> JsValue {
+        self.info().call_id.as_str().into()
     }
 
     /// A snapshot of times and end.
@@ -189,15 +189,15 @@ impl Call {
 
     /// The other side: user, number, room or SIP address.
     #[wasm_bindgen(js_name = getRemoteUserId, skip_typescript)]
-    pub fn get_remote_user_id(&self) -> String {
+    pub fn get_remote_user_id(&self) -> JsValue {
         let info = self.info();
-        if info.outgoing { info.to_id.clone() } else { info.from_id.clone() }
+        if info.outgoing { &info.to_id } else { &info.from_id }.into()
     }
 
     /// `INITIATING`, `PROGRESSING`, `ESTABLISHED` or `ENDED`.
     #[wasm_bindgen(js_name = getState, skip_typescript)]
-    pub fn get_state(&self) -> String {
-        self.info().state.as_str().to_owned()
+    pub fn get_state(&self) -> JsValue {
+        self.info().state.as_str().into()
     }
 
     /// The same as a number.
@@ -208,8 +208,8 @@ impl Call {
 
     /// `NONE` until the call has ended.
     #[wasm_bindgen(js_name = getEndCause, skip_typescript)]
-    pub fn get_end_cause(&self) -> String {
-        self.info().end_cause.as_str().to_owned()
+    pub fn get_end_cause(&self) -> JsValue {
+        self.info().end_cause.as_str().into()
     }
 
     /// The same as a number.
@@ -227,26 +227,26 @@ impl Call {
 
     /// Who called.
     #[wasm_bindgen(getter, js_name = fromId, skip_typescript)]
-    pub fn from_id(&self) -> String {
-        self.info().from_id.clone()
+    pub fn from_id(&self) -> JsValue {
+        self.info().from_id.as_str().into()
     }
 
     /// Who was called.
     #[wasm_bindgen(getter, js_name = toId, skip_typescript)]
-    pub fn to_id(&self) -> String {
-        self.info().to_id.clone()
+    pub fn to_id(&self) -> JsValue {
+        self.info().to_id.as_str().into()
     }
 
     /// The name that the caller shows.
     #[wasm_bindgen(getter, js_name = displayName, skip_typescript)]
-    pub fn display_name(&self) -> String {
-        self.info().display_name.clone()
+    pub fn display_name(&self) -> JsValue {
+        self.info().display_name.as_str().into()
     }
 
     /// `data`, `pstn`, `conference` or `sip`.
     #[wasm_bindgen(getter, js_name = callDomain, skip_typescript)]
-    pub fn call_domain(&self) -> String {
-        self.info().domain.as_str().to_owned()
+    pub fn call_domain(&self) -> JsValue {
+        self.info().domain.as_str().into()
     }
 
     /// When it began to ring.
@@ -299,14 +299,14 @@ impl Call {
 
     /// What plays the stream from the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = incomingStreamURL, skip_typescript)]
-    pub fn incoming_stream_url(&self) -> Option<String> {
-        self.inner().media.incoming_url()
+    pub fn incoming_stream_url(&self) -> JsValue {
+        self.inner().media.incoming_url().into()
     }
 
     /// What plays the stream to the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = outgoingStreamURL, skip_typescript)]
-    pub fn outgoing_stream_url(&self) -> Option<String> {
-        self.inner().media.outgoing_url()
+    pub fn outgoing_stream_url(&self) -> JsValue {
+        self.inner().media.outgoing_url().into()
     }
 }
 

@@ -167,14 +167,14 @@ impl SinchClient {
 
     /// The version of this SDK.
     #[wasm_bindgen(js_name = getVersion, skip_typescript)]
-    pub fn get_version(&self) -> String {
-        env!("CARGO_PKG_VERSION").to_owned()
+    pub fn get_version(&self) -> JsValue {
+        env!("CARGO_PKG_VERSION").into()
     }
 
     /// The name of the application.
     #[wasm_bindgen(getter, js_name = applicationKey, skip_typescript)]
-    pub fn application_key(&self) -> String {
-        self.0.options.application_key.clone()
+    pub fn application_key(&self) -> JsValue {
+        self.0.options.application_key.as_str().into()
     }
 
     /// The option of that name.
@@ -198,8 +198,8 @@ impl SinchClient {
 
     /// `connecting`, `connected`, `reconnecting` or `closed`.
     #[wasm_bindgen(getter, js_name = connectionState, skip_typescript)]
-    pub fn connection_state(&self) -> String {
-        self.0.connection.get().to_owned()
+    pub fn connection_state(&self) -> JsValue {
+        self.0.connection.get().into()
     }
 
     /// The class of calls.
