@@ -1,6 +1,6 @@
 // Starts the gateway as a user would: the binary, a free port, an empty data folder.
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,8 +8,16 @@ import { fileURLToPath } from "node:url";
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../target/", import.meta.url));
 
 export class Gateway {
-  static async start() {
+  /**
+   * `application`: key of an application of its own beside the demo; its `secret` is in base64. `settings`: text of a configuration file.
+   */
+  static async start({ application, settings } = {}) {
     const gateway = new Gateway();
+    if (settings) {
+      gateway.#env.OFFHOOK_CONFIG = join(gateway.#data, "offhook.toml");
+      writeFileSync(gateway.#env.OFFHOOK_CONFIG, settings);
+    }
+    if (application) gateway.#addApplication(application);
     await gateway.#run();
     return gateway;
   }
@@ -18,6 +26,7 @@ export class Gateway {
   address = null;
   log = "";
   #data = mkdtempSync(join(tmpdir(), "offhook-data-"));
+  #env = { ...process.env, OFFHOOK_DATA: this.#data };
   #process = null;
 
   /** Ends without a word, and starts again after `ms` on the same port with the same data. */
@@ -30,9 +39,15 @@ export class Gateway {
     await this.#run(port);
   }
 
+  #addApplication(key) {
+    const printed = execFileSync(binary(), ["application", "add", key, "--loopback"], { env: this.#env, encoding: "utf8" });
+    this.key = key;
+    this.secret = /^secret (\S+)$/m.exec(printed)[1];
+  }
+
   #run(port = "0") {
     const program = binary();
-    const env = { ...process.env, OFFHOOK_PORT: port, OFFHOOK_DATA: this.#data };
+    const env = { ...this.#env, OFFHOOK_PORT: port };
     const child = spawn(program, [], { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     return new Promise((resolve, reject) => {
