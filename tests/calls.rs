@@ -4,6 +4,7 @@
 
 #[path = "calls/server.rs"]
 mod server;
+#[expect(dead_code, reason = "other tests use more of it")]
 #[path = "calls/steps.rs"]
 mod steps;
 #[expect(dead_code, reason = "other tests use more of it")]
@@ -15,14 +16,12 @@ use offhook::client::{Config, Login};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use steps::{answer, clean, hang_up, ladder, pair, ringing};
+use steps::{answer, clean, hang_up, ladder, pair, ringing, ringing_pair};
 use world::{World, config};
 
 #[test]
 fn a_normal_call() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, call) = ringing_pair();
     assert!(!world.nodes[alice].sending, "silent until the answer");
     answer(&mut world, bob);
     world.run(1_000);
@@ -83,9 +82,7 @@ fn the_caller_gives_up_before_any_answer() {
 
 #[test]
 fn the_callee_declines() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, _) = ringing_pair();
     let call = ringing(&world, bob);
     hang_up(&mut world, bob, call);
     world.run(1_000);
@@ -264,9 +261,7 @@ fn both_call_each_other() {
 
 #[test]
 fn hanging_up_answering_and_muting_twice() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, call) = ringing_pair();
     let incoming = answer(&mut world, bob);
     assert!(world.command(bob, |client, now| client.answer(now, incoming)).is_ok(), "a second answer changes nothing");
     assert!(world.command(alice, |client, now| client.answer(now, call)).is_err(), "nobody answers an own call");
@@ -306,9 +301,7 @@ fn an_answer_that_crosses_the_cancel() {
 
 #[test]
 fn both_hang_up_at_once() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, call) = ringing_pair();
     let incoming = answer(&mut world, bob);
     world.run(1_000);
     hang_up(&mut world, alice, call);
@@ -383,9 +376,7 @@ fn tones_go_by_rtp() {
 
 #[test]
 fn candidates_travel_both_ways_while_it_rings() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
+    let (world, alice, bob, _) = ringing_pair();
     for node in [alice, bob] {
         let media = &world.nodes[node].media;
         assert!(media.iter().any(|line| line.ends_with("end")), "{media:?}");

@@ -11,16 +11,12 @@ use offhook::client::{IceState, Input, Login};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use steps::{answer, clean, hang_up, ladder, pair};
+use steps::{answer, clean, hang_up, ladder, pair, ringing_pair, talking};
 use world::{World, config};
 
 #[test]
 fn a_lost_socket_ends_no_call() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
+    let (mut world, alice, bob, call) = talking();
     world.cut(bob);
     world.run(3_000);
     world.cut(alice);
@@ -34,9 +30,7 @@ fn a_lost_socket_ends_no_call() {
 
 #[test]
 fn the_callers_socket_is_lost_while_it_rings() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, _) = ringing_pair();
     world.cut(alice);
     world.run(3_000);
     assert!(!world.events(alice).contains("ended"), "{}", world.events(alice));
@@ -50,9 +44,7 @@ fn the_callers_socket_is_lost_while_it_rings() {
 
 #[test]
 fn the_callees_socket_is_lost_while_it_rings() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, _) = ringing_pair();
     world.cut(bob);
     world.run(60_000);
     assert_eq!(world.events(alice).matches("ended").count(), 1);
@@ -94,9 +86,7 @@ fn start_fails_where_no_server_can_be_reached() {
 
 #[test]
 fn a_call_is_refreshed_for_hours() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, call) = ringing_pair();
     answer(&mut world, bob);
     world.run(3 * 3_600_000);
     assert_eq!(world.events(alice), "progressing, established");
@@ -108,11 +98,7 @@ fn a_call_is_refreshed_for_hours() {
 
 #[test]
 fn a_side_that_vanished_is_found_by_the_session_timer() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
+    let (mut world, alice, bob, _) = talking();
     world.nodes[alice].offline = true;
     world.cut(alice);
     world.run(1_800_000);
@@ -121,11 +107,7 @@ fn a_side_that_vanished_is_found_by_the_session_timer() {
 
 #[test]
 fn a_broken_path_is_mended_by_an_ice_restart() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
+    let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     let peers = [world.nodes[alice].peers[0], world.nodes[bob].peers[0]];
     for (node, peer) in [alice, bob].into_iter().zip(peers) {
@@ -141,11 +123,7 @@ fn a_broken_path_is_mended_by_an_ice_restart() {
 
 #[test]
 fn a_path_that_never_comes_back_ends_the_call() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
+    let (mut world, alice, bob, _) = talking();
     for node in [alice, bob] {
         world.nodes[node].path = false;
         let peer = world.nodes[node].peers[0];
@@ -161,11 +139,7 @@ fn a_path_that_never_comes_back_ends_the_call() {
 
 #[test]
 fn both_sides_offer_at_once() {
-    let (mut world, alice, bob) = pair();
-    let call = world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
+    let (mut world, alice, bob, call) = talking();
     // Two at once within each other's travel time.
     for node in [alice, bob] {
         let peer = world.nodes[node].peers[0];
@@ -198,11 +172,7 @@ fn every_message_comes_twice() {
 
 #[test]
 fn terminate_ends_everything() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
-    answer(&mut world, bob);
-    world.run(1_000);
+    let (mut world, alice, bob, _) = talking();
     world.command(alice, |client, now| client.terminate(now));
     world.run(1_000);
     assert!(world.events(alice).ends_with("ended HUNG_UP, connection closed"), "{}", world.events(alice));
@@ -213,9 +183,7 @@ fn terminate_ends_everything() {
 
 #[test]
 fn a_page_that_goes_away_ends_its_calls_and_leaves_alone_what_rings() {
-    let (mut world, alice, bob) = pair();
-    world.call(alice, "bob");
-    world.run(1_000);
+    let (mut world, alice, bob, _) = ringing_pair();
     world.command(bob, |client, now| client.leave(now));
     world.run(1_000);
     assert_eq!(world.events(alice), "progressing");

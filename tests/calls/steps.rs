@@ -11,6 +11,22 @@ pub fn pair() -> (World, usize, usize) {
     (world, alice, bob)
 }
 
+/// Two pages and a call between them that rings.
+pub fn ringing_pair() -> (World, usize, usize, CallId) {
+    let (mut world, alice, bob) = pair();
+    let call = world.call(alice, "bob");
+    world.run(1_000);
+    (world, alice, bob, call)
+}
+
+/// Two pages that talk.
+pub fn talking() -> (World, usize, usize, CallId) {
+    let (mut world, alice, bob, call) = ringing_pair();
+    answer(&mut world, bob);
+    world.run(1_000);
+    (world, alice, bob, call)
+}
+
 /// Compares with the kept ladder.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn ladder(world: &World, name: &str) {

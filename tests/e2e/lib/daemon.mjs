@@ -1,0 +1,44 @@
+// A server of somebody else's that a suite needs: started on a port of the loopback, watched, ended.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { accepts, freePort } from "./ports.mjs";
+
+export class Daemon {
+  log = "";
+  port = null;
+  #name;
+  #process = null;
+
+  constructor(name) {
+    this.#name = name;
+    this.folder = mkdtempSync(join(tmpdir(), `offhook-${name}-`));
+  }
+
+  /** Starts `program` with what `args(port)` gives, and waits until it listens. */
+  async run(program, args) {
+    this.port = await freePort();
+    this.#process = spawn(program, args(this.port), { stdio: ["ignore", "pipe", "pipe"] });
+    const read = (chunk) => (this.log = (this.log + chunk).slice(-200_000));
+    for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on("data", read);
+    for (let i = 0; i < 100 && this.alive; i++) {
+      if (await accepts(this.port)) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error(`${this.#name} did not start:\n${this.log}`);
+  }
+
+  get alive() {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  async stop() {
+    if (this.#process && this.alive) {
+      const gone = new Promise((resolve) => this.#process.once("exit", resolve));
+      this.#process.kill("SIGTERM");
+      await gone;
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
