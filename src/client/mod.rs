@@ -23,6 +23,9 @@ pub use io::{
     Session, Task, TaskId, TaskKind, TaskResult,
 };
 
+/// What a trace of the signalling may show.
+pub use crate::sip::redacted;
+
 use self::account::{Account, Phase, Verdict};
 use self::connection::Connection;
 use self::core::{ALLOW, Asked, Core, Owner, SUPPORTED};

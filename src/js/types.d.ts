@@ -22,7 +22,7 @@ export interface SinchClientConfig {
   customStream?: MediaStream;
   /** Gets errors, and `{ progress, message, object }` for what goes on. */
   onLogMessage?: (message: LogMessage | SinchError) => void;
-  /** Gets every signalling message, `→` sent and `←` received. They contain credentials. */
+  /** Gets every signalling message, `→` sent and `←` received, with `[redacted]` in place of credentials. */
   onLogMxpMessage?: (message: string) => void;
   /** base64: with it `start({ username })` signs its own ticket. For demonstrations and back ends, never for a public page. */
   applicationSecret?: string;

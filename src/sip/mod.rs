@@ -13,6 +13,7 @@ mod check;
 pub mod digest;
 mod header;
 mod message;
+mod redact;
 mod uri;
 mod write;
 
@@ -20,5 +21,6 @@ pub use check::{Abilities, Rejection};
 pub use digest::{Algorithm, Challenge, Credentials, ha1, strongest};
 pub use header::{CSeq, Field, Name, NameAddr, Params, Via, unquote};
 pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse};
+pub use redact::redacted;
 pub use uri::{Uri, escape_user};
 pub use write::{Writer, digits, quote, reason, reply};

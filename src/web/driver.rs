@@ -17,7 +17,7 @@ use super::socket::Socket;
 use super::tasks;
 use super::timer::Timer;
 use crate::call::{CallId, CallInfo, Destination, Error};
-use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind};
+use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
 use crate::time::Instant;
 
 /// What the face is told.
@@ -230,7 +230,7 @@ impl Driver {
 
     fn trace(&self, out: bool, text: &str) {
         if self.traced {
-            self.notices.borrow_mut().push(Notice::Message(out, text.to_owned()));
+            self.notices.borrow_mut().push(Notice::Message(out, redacted(text)));
         }
     }
 

@@ -17,6 +17,7 @@ export default function suite(test) {
     test(`${where}: a ticket that the page signs itself`, 20, (world) => ownTicket(world, where));
     test(`${where}: a new user, the password, and the session later`, 20, (world) => newUser(world, where));
     test(`${where}: a session of a ticket`, 20, (world) => ticketSession(world, where));
+    test(`${where}: what is logged lets nobody in`, 20, (world) => logs(world, where));
     test(`${where}: a stream of the page instead of the microphone`, 40, (world) => customStream(world, where));
     test(`${where}: two clients in one page`, 40, (world) => twoClients(world, where));
   }
@@ -73,6 +74,20 @@ async function ticketSession(world, where) {
   const page = await world.page(where);
   const { error } = await page.start({ userId: name, login: { ...session, sessionSecret: "x" } });
   check(error?.domain === 3, `a bad session: ${JSON.stringify(error)}`);
+}
+
+async function logs(world, where) {
+  const page = await world.page(where);
+  const seen = await page.run(async (name) => {
+    const { userTicket } = await e2e.ticket(name);
+    const lines = [];
+    const note = (message) => lines.push(typeof message === "string" ? message : JSON.stringify(message));
+    const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, onLogMessage: note, onLogMxpMessage: note });
+    await client.start({ userTicket });
+    const text = lines.join("\n");
+    return { asked: text.includes("Authorization: [redacted]"), answered: text.includes("200 OK"), ticket: text.includes(userTicket) };
+  }, world.name("lois"));
+  same(seen, { asked: true, answered: true, ticket: false }, "what the log has");
 }
 
 async function customStream(world, where) {
