@@ -271,7 +271,7 @@ impl Core {
 
     /// Tells the app that a call changed.
     pub fn changed(&mut self, change: Change, info: &CallInfo) {
-        self.event(Event::Call { change, info: info.clone() });
+        self.event(Event::Call { change, info: Box::new(info.clone()) });
     }
 
     /// Writes a line into the log.

@@ -371,13 +371,13 @@ pub enum Event {
     /// The connection to the server changed.
     Connection(Connection),
     /// Somebody calls.
-    Incoming(CallInfo),
+    Incoming(Box<CallInfo>),
     /// A call changed.
     Call {
         /// In which way.
         change: Change,
         /// The call as it is now.
-        info: CallInfo,
+        info: Box<CallInfo>,
     },
     /// Something worth a line in a log; never a secret.
     Log(String),

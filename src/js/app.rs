@@ -69,7 +69,7 @@ impl App {
     }
 
     /// The object of a new call, as the page has it. `headers` is what the page gave.
-    pub fn add_call(&self, info: CallInfo, media: Rc<Media>, headers: JsValue) -> JsValue {
+    pub fn add_call(&self, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
         let Some(app) = self.this.upgrade() else { return JsValue::UNDEFINED };
         let id = info.id;
         let inner = Rc::new(CallInner::new(app, info, media, headers));
@@ -164,7 +164,7 @@ impl App {
         }
     }
 
-    fn incoming(&self, info: CallInfo, media: Rc<Media>) {
+    fn incoming(&self, info: Box<CallInfo>, media: Rc<Media>) {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
             let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
@@ -174,7 +174,7 @@ impl App {
         self.listeners.tell("onIncomingCall", &Array::of1(&call));
     }
 
-    fn changed(&self, change: Change, info: CallInfo) {
+    fn changed(&self, change: Change, info: Box<CallInfo>) {
         let known = self.calls.borrow().iter().find(|(id, ..)| *id == info.id).cloned();
         let Some((id, call, object)) = known else { return };
         call.update(info);

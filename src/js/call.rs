@@ -22,19 +22,19 @@ pub struct CallInner {
     app: Rc<App>,
     media: Rc<Media>,
     /// As of the last event that the page was told, or the page's own last command.
-    info: RefCell<CallInfo>,
+    info: RefCell<Box<CallInfo>>,
     /// What the page gave to `callX`.
     headers: JsValue,
 }
 
 impl CallInner {
     /// A call of `app`.
-    pub fn new(app: Rc<App>, info: CallInfo, media: Rc<Media>, headers: JsValue) -> Self {
+    pub fn new(app: Rc<App>, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> Self {
         Self { listeners: Listeners::default(), app, media, info: RefCell::new(info), headers }
     }
 
     /// Takes what is news; a call never goes back.
-    pub fn update(&self, info: CallInfo) {
+    pub fn update(&self, info: Box<CallInfo>) {
         if info.state >= self.info.borrow().state {
             *self.info.borrow_mut() = info;
         }
@@ -89,7 +89,7 @@ impl Call {
         self.0.as_deref().expect("only `class` makes a call of nothing, and nobody gets it")
     }
 
-    fn info(&self) -> Ref<'_, CallInfo> {
+    fn info(&self) -> Ref<'_, Box<CallInfo>> {
         self.inner().info.borrow()
     }
 }

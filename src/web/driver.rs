@@ -25,7 +25,7 @@ pub enum Notice {
     /// The client has something to say.
     Event(Event),
     /// Somebody calls; these are the streams of the call.
-    Incoming(CallInfo, Rc<Media>),
+    Incoming(Box<CallInfo>, Rc<Media>),
     /// A message went out (`true`) or came in, for those who asked to see them.
     Message(bool, String),
 }
@@ -107,8 +107,8 @@ impl Driver {
         to: Destination,
         headers: Vec<(String, String)>,
         custom: Option<MediaStream>,
-    ) -> Result<(CallInfo, Rc<Media>), Error> {
-        let info = self.client.borrow_mut().call(now(), to, headers)?;
+    ) -> Result<(Box<CallInfo>, Rc<Media>), Error> {
+        let info = Box::new(self.client.borrow_mut().call(now(), to, headers)?);
         let media = self.media(info.id, custom);
         self.after_command();
         Ok((info, media))
@@ -120,13 +120,13 @@ impl Driver {
     }
 
     /// A call as it is now. Of one that is over, the client may know no more than what the app is about to be told.
-    pub fn call_info(&self, id: CallId) -> Option<CallInfo> {
+    pub fn call_info(&self, id: CallId) -> Option<Box<CallInfo>> {
         let notices = self.notices.borrow();
         let told = notices.iter().rev().find_map(|notice| match notice {
             Notice::Event(Event::Call { info, .. }) if info.id == id => Some(info),
             _ => None,
         });
-        told.or(self.client.borrow().call_info(id)).cloned()
+        told.cloned().or_else(|| self.client.borrow().call_info(id).cloned().map(Box::new))
     }
 
     /// Ends everything, for good.

@@ -26,7 +26,7 @@ impl Session {
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
         session.legs.push(leg);
-        core.event(Event::Incoming(session.info.clone()));
+        core.event(Event::Incoming(Box::new(session.info.clone())));
         session.respond(core, now, 180, |answer| answer, None);
         session.progress(core, now);
         core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
