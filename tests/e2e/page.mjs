@@ -26,7 +26,8 @@ export default function suite(test) {
     test(`rings though the caller's microphone never opens ${both}`, 30, (world) => noMicrophone(world, from, to));
     test(`a dead STUN server costs nothing ${both}`, 30, (world) => deadStun(world, from, to));
     test(`connectWhileRinging off: no candidate of the callee before its answer ${both}`, 30, (world) => lateConnect(world, from, to));
-    test(`keys travel by RTP ${both}`, 30, (world) => keys(world, from, to));
+    test(`keys travel by RTP ${both}`, 50, (world) => keys(world, from, to));
+    test(`a call with video shows a moving picture on both sides ${both}`, 30, (world) => video(world, from, to));
     test(`twenty calls leave nothing open ${both}`, 60, (world) => twentyCalls(world, from, to));
     test(`the demo page makes a call by its buttons ${both}`, 60, (world) => demo(world, from, to));
   }
@@ -169,6 +170,24 @@ async function keys(world, from, to) {
   await heardKeys(alice, bob, "0159*#AD");
   await heardKeys(bob, alice, "42#");
   await soon(() => hears(bob, 0, alice));
+}
+
+async function video(world, from, to) {
+  const [alice, bob] = await world.pair(from, to, { config: { capabilities: { video: true } } });
+  await alice.call(bob.id);
+  await bob.until(0, "onIncomingCall");
+  await bob.answer();
+  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  for (const user of [alice, bob]) {
+    await user.run(() => {
+      window.picture = document.body.appendChild(document.createElement("video"));
+      Object.assign(picture, { autoplay: true, muted: true, srcObject: e2e.calls[0].call.incomingStream });
+    });
+    await user.wait(() => picture.videoWidth > 0 && picture.currentTime > 0.3, "a picture that moves", 10_000);
+  }
+  await alice.hangup();
+  await bob.until(0, "onCallEnded");
+  for (const user of [alice, bob]) await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
 }
 
 async function twentyCalls(world, from, to) {

@@ -34,6 +34,7 @@ async function main() {
   const filters = process.argv.slice(2);
   const world = new World();
   const count = { passed: 0, failed: 0, skipped: 0 };
+  const unsure = [];
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => world.close().finally(() => process.exit(1)));
   try {
     // First of all: without it nearly nothing runs.
@@ -44,7 +45,7 @@ async function main() {
       if (!wanted.length) continue;
       try {
         await module.setUp?.(world);
-        for (const test of wanted) count[await runTest(world, suite, test)]++;
+        for (const test of wanted) count[await runTwice(world, suite, test, unsure)]++;
       } catch (error) {
         count.failed++;
         console.log(`not ok ${suite}: set-up\n${indent(error.stack)}`);
@@ -58,6 +59,7 @@ async function main() {
   } finally {
     await world.close();
   }
+  for (const name of unsure) console.log(`# passed only at the second try: ${name}`);
   console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
   process.exit(count.failed || !count.passed ? 1 : 0);
 }
@@ -71,6 +73,15 @@ function tests(module) {
 
 function matches(name, filters) {
   return filters.length === 0 || filters.some((filter) => name.includes(filter));
+}
+
+/** Two browsers and a recording on two busy cores may be late once: what fails is tried once more, and the end of the report says so. */
+async function runTwice(world, suite, test, unsure) {
+  const first = await runTest(world, suite, test);
+  if (first !== "failed") return first;
+  const second = await runTest(world, suite, test);
+  if (second === "passed") unsure.push(`${suite}: ${test.name}`);
+  return second;
 }
 
 async function runTest(world, suite, { name, seconds, run }) {
