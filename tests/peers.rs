@@ -1,7 +1,7 @@
 //! One client against peers and servers that are none of ours: messages written by hand.
 
 use offhook::call::{CallId, Destination, EndCause, State};
-use offhook::client::{Client, Config, Event, IceState, Input, Login, Output, PeerId, TaskKind, TaskResult};
+use offhook::client::{Client, Config, Event, IceServer, IceState, Input, Login, Output, PeerId, TaskKind, TaskResult};
 use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse, reply};
 use offhook::time::Instant;
 #[cfg(target_arch = "wasm32")]
@@ -17,6 +17,8 @@ struct Page {
     commands: Vec<String>,
     /// The offers that the browser was given to answer.
     offers: Vec<String>,
+    /// The ICE servers of the last offer.
+    ice: Vec<IceServer>,
     /// The last peer connection.
     peer: Option<PeerId>,
 }
@@ -42,8 +44,16 @@ impl Page {
         };
         let mut client = Client::new(config, [3; 32]);
         client.start(START, login).unwrap();
-        let mut page =
-            Self { client, now: START, sent: Vec::new(), events: Vec::new(), commands: Vec::new(), offers: Vec::new(), peer: None };
+        let mut page = Self {
+            client,
+            now: START,
+            sent: Vec::new(),
+            events: Vec::new(),
+            commands: Vec::new(),
+            offers: Vec::new(),
+            ice: Vec::new(),
+            peer: None,
+        };
         page.input(Input::Opened);
         page
     }
@@ -76,6 +86,9 @@ impl Page {
                     };
                     if let TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } = &task.kind {
                         self.peer = Some(*peer);
+                    }
+                    if let TaskKind::Offer { ice, .. } = &task.kind {
+                        self.ice.clone_from(&ice.servers);
                     }
                     if let TaskKind::Answer { offer, .. } = &task.kind {
                         self.offers.push(offer.clone());
@@ -268,6 +281,7 @@ fn a_server_that_wants_longer_intervals_gets_them() {
     let invite = page.last("INVITE");
     let invite = parse(invite.as_bytes()).unwrap();
     assert_eq!(invite.get(Name::SessionExpires), Some("3600"));
+    assert_eq!(invite.get(Name::MinSe), Some("3600"), "nobody further on may answer with less (RFC 4028, 7.3)");
     assert_eq!(invite.cseq().unwrap().number, 2);
 }
 
@@ -586,4 +600,16 @@ fn a_peer_that_left_for_good_ends_the_call_once_its_media_is_gone() {
     assert_eq!(page.count("INVITE"), 2, "an offer with new ICE credentials");
     page.answer("INVITE", 480, |answer| answer);
     assert_eq!(page.state(id), State::Ended);
+}
+
+#[test]
+fn a_call_placed_while_the_client_signs_in_uses_the_servers_relay() {
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    page.client.call(page.now, Destination::User("bob".into()), Vec::new()).unwrap();
+    page.drain();
+    assert!(page.commands.is_empty(), "no offer before the server could name its relays");
+    page.answer("REGISTER", 200, |answer| answer.field("X-ICE-Server", "<turn:s.test:3478>;username=\"u\";credential=\"c\""));
+    assert_eq!(page.commands, ["Offer", "Microphone"]);
+    assert_eq!(page.ice[0].urls, ["turn:s.test:3478"]);
+    assert_eq!(page.count("INVITE"), 1);
 }

@@ -317,6 +317,9 @@ impl World {
     }
 
     fn task(&mut self, node: usize, task: Task) {
+        if let TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } | TaskKind::Microphone { peer, .. } = &task.kind {
+            assert!(self.nodes[node].peers.contains(peer), "only offers and answers make a peer connection: {:?}", task.kind);
+        }
         let (wait, result) = match &task.kind {
             TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } => {
                 if !self.nodes[node].peers.contains(peer) {

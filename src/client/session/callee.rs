@@ -75,7 +75,8 @@ impl Session {
         }
     }
 
-    fn is_describing(&self, core: &Core) -> bool {
+    /// Whether our first description is being made.
+    pub(super) fn is_describing(&self, core: &Core) -> bool {
         core.tasks
             .iter()
             .any(|(_, call, awaited)| *call == self.info.id && matches!(awaited, Awaited::FirstAnswer | Awaited::FirstOffer))

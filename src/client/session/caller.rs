@@ -17,22 +17,15 @@ use crate::time::Instant;
 pub const MIN_SE: u32 = 90;
 
 impl Session {
-    /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other.
+    /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other. Before we are signed in
+    /// there is no offer, as the server may have TURN servers to name.
     pub fn place(core: &mut Core, now: Instant, info: CallInfo, uri: String, headers: Vec<(String, String)>) -> Self {
         let mut session = Self::new(core, info, Phase::Placing);
         session.uri = uri;
         session.headers = headers;
         core.timers.set(Timer::Progress(session.info.id), now + core.config.progress_timeout);
         core.timers.set(Timer::Answer(session.info.id), now + core.config.answer_timeout);
-        let kind = TaskKind::Offer {
-            peer: session.media.peer,
-            ice: core.ice(),
-            video: session.info.video,
-            restart: false,
-            wait: core.config.candidate_wait,
-        };
-        core.task(session.info.id, Awaited::FirstOffer, kind);
-        session.open_microphone(core);
+        session.ready(core, now);
         session
     }
 
@@ -41,14 +34,23 @@ impl Session {
         self.ready(core, now);
     }
 
-    /// We are signed in, or the offer is there: with both, the INVITE leaves.
+    /// Once we are signed in the offer is made, and once that is there the INVITE leaves.
     pub fn ready(&mut self, core: &mut Core, now: Instant) {
-        if self.phase == Phase::Placing && core.signed_in && self.media.local.is_some() && !self.is_over() {
-            self.invite(core, now, 1, core.config.session_expires);
+        if self.phase != Phase::Placing || !core.signed_in || self.is_over() {
+            return;
+        }
+        if self.media.local.is_some() {
+            return self.invite(core, now, 1, (core.config.session_expires, MIN_SE));
+        }
+        if !self.is_describing(core) {
+            let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
+            core.task(self.info.id, Awaited::FirstOffer, TaskKind::Offer { peer, ice, video, restart: false, wait });
+            self.open_microphone(core);
         }
     }
 
-    fn invite(&mut self, core: &mut Core, now: Instant, number: u32, expires: u32) {
+    /// `expires` and `least`: the interval between refreshes that we ask for, and the shortest that anybody on the way took, s.
+    fn invite(&mut self, core: &mut Core, now: Instant, number: u32, (expires, least): (u32, u32)) {
         let mut invite = Writer::request("INVITE", &self.uri)
             .field("From", &["<", &core.aor(), ">;tag=", &self.local_tag].concat())
             .field("To", &["<", &self.uri, ">"].concat())
@@ -59,7 +61,7 @@ impl Session {
             .field("Supported", SUPPORTED)
             .field("Recv-Info", "trickle-ice");
         if expires > 0 {
-            invite = invite.number("Session-Expires", expires.max(MIN_SE)).number("Min-SE", MIN_SE.max(expires.min(MIN_SE)));
+            invite = invite.number("Session-Expires", expires.max(least)).number("Min-SE", least);
         }
         for (name, value) in &self.headers {
             invite = invite.field(name, value);
@@ -113,11 +115,11 @@ impl Session {
     /// The server wants longer intervals between refreshes (RFC 4028, 7.3).
     fn too_brief(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
         let Phase::Inviting { number, .. } = self.phase else { return };
-        let least = answer.number(Name::MinSe).unwrap_or(MIN_SE);
+        let least = answer.number(Name::MinSe).unwrap_or(MIN_SE).max(MIN_SE);
         if number > 3 {
             return self.refused(core, now, answer);
         }
-        self.invite(core, now, number + 1, least);
+        self.invite(core, now, number + 1, (core.config.session_expires, least));
     }
 
     fn provisional(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
@@ -205,7 +207,7 @@ impl Session {
         self.phase = Phase::Up;
         core.timers.stop(Timer::Progress(self.info.id));
         core.timers.stop(Timer::Answer(self.info.id));
-        self.learn_refresh(core, now, answer, true);
+        self.learn_refresh(core, now, answer);
         self.connect(core, now, tag, answer);
     }
 
@@ -226,7 +228,7 @@ impl Session {
                 }
             }
             // Our offer was used up by another fork's early answer: a new peer connection and a new offer.
-            Some(_) => self.renew(core, now),
+            Some(_) => self.renew(core),
             None if answer.content_is("application/sdp") && self.take_answer(core, tag, answer) => {}
             None => {
                 let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");

@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// Begins anew with another peer connection.
-    pub(super) fn renew(&mut self, core: &mut Core, _now: Instant) {
+    pub(super) fn renew(&mut self, core: &mut Core) {
         core.outputs.push_back(Output::Close { peer: self.media.peer });
         self.media.renew(core.new_peer());
         self.exchange = Exchange::Idle;
@@ -256,7 +256,7 @@ impl Session {
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.refresh(answer);
         }
-        self.learn_refresh(core, now, answer, true);
+        self.learn_refresh(core, now, answer);
     }
 
     /// The other end takes no UPDATE after all: the next refresh is an INVITE.
@@ -285,7 +285,7 @@ impl Session {
         let ack = leg.dialog.acknowledge(number);
         self.ack = Some(core.acknowledge(ack));
         self.exchange = Exchange::Idle;
-        self.learn_refresh(core, now, answer, true);
+        self.learn_refresh(core, now, answer);
         let text = Some(answer.text()).filter(|text| sdp::check(text).is_ok());
         if let Some(text) = text {
             self.media.remote = Some(text.to_owned());
@@ -323,11 +323,11 @@ impl Session {
         (interval >= MIN_SE).then_some(Refresh { interval, ours: refresher == Some("uas") })
     }
 
-    /// What an answer grants.
-    pub(super) fn learn_refresh(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>, asked: bool) {
+    /// What an answer to a request of ours grants.
+    pub(super) fn learn_refresh(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
         let granted = session_expires(answer);
-        let refresh = granted
-            .map(|(interval, refresher)| Refresh { interval: interval.max(MIN_SE), ours: asked == (refresher != Some("uas")) });
+        let refresh =
+            granted.map(|(interval, refresher)| Refresh { interval: interval.max(MIN_SE), ours: refresher != Some("uas") });
         self.keep_alive(core, now, refresh);
     }
 
