@@ -34,6 +34,7 @@ impl SinchClient {
     /// A `TypeError` for options that make no sense, an `Error` where the browser has no WebRTC.
     #[wasm_bindgen(constructor, skip_typescript)]
     pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
+        #[cfg(debug_assertions)]
         console_error_panic_hook::set_once();
         if global_value("window").is_undefined() {
             return Err(js_sys::Error::new("SinchClient works in the window of a browser only").into());
