@@ -149,7 +149,7 @@
   function keyOf(window) {
     const energy = window.reduce((sum, value) => sum + value * value, 0);
     if (energy < 0.001 * window.length * 0.01) return "";
-    const share = (hertz) => (2 * goertzel(window, hertz, 48_000)) / (energy * window.length);
+    const share = (hertz) => (2 * sound.goertzel(window, hertz, 48_000)) / (energy * window.length);
     const loudest = (tones) => tones.map((hertz, n) => ({ n, share: share(hertz) })).reduce((a, b) => (b.share > a.share ? b : a));
     const row = loudest([697, 770, 852, 941]);
     const column = loudest([1209, 1336, 1477, 1633]);
@@ -190,24 +190,6 @@
     const all = await decode(blob);
     // Without the first third: what was on the way when the recording began is not its subject.
     const samples = all.subarray(Math.floor(all.length / 3));
-    const energy = samples.reduce((sum, value) => sum + value * value, 0);
-    const rms = Math.sqrt(energy / (samples.length || 1));
-    const powers = tones.map((tone) => ({ tone, power: goertzel(samples, tone, 48_000) }));
-    const best = powers.reduce((a, b) => (b.power > a.power ? b : a));
-    // A pure tone puts all its energy into its own bin: power = (amplitude * n / 2)^2, energy = amplitude^2 * n / 2.
-    const share = energy > 0 ? (2 * best.power) / (energy * samples.length) : 0;
-    return { rms: Number(rms.toFixed(5)), tone: best.tone, share: Number(share.toFixed(3)), seconds: Number((all.length / 48_000).toFixed(2)) };
-  }
-
-  function goertzel(samples, hertz, rate) {
-    const factor = 2 * Math.cos((2 * Math.PI * hertz) / rate);
-    let before = 0;
-    let last = 0;
-    for (const sample of samples) {
-      const next = sample + factor * last - before;
-      before = last;
-      last = next;
-    }
-    return before * before + last * last - factor * before * last;
+    return { ...sound.measure(samples, tones, 48_000), seconds: Number((all.length / 48_000).toFixed(2)) };
   }
 })();

@@ -1,0 +1,47 @@
+// baresip: plays a tone, records with its module sndfile, speaks Opus and G.711.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Phone } from "./phone.mjs";
+import { freePort } from "./ports.mjs";
+
+const PROGRAM = "/usr/bin/baresip";
+const MODULES = ["opus", "g711", "ausine", "aubridge", "sndfile"];
+
+export class Baresip extends Phone {
+  /** `server`: `host:port` of the SIP server for `domain`. `transport`: udp or tcp. */
+  static async start({ id, password, domain, server, tone, transport = "udp" }) {
+    const phone = new Baresip("baresip", { id, tone });
+    const listen = `127.0.0.1:${await freePort()}`;
+    const account = `<sip:${id}@${domain};transport=${transport}>;auth_pass=${password};outbound="sip:${server};transport=${transport}";regint=300;answermode=manual`;
+    writeFileSync(join(phone.folder, "accounts"), `${account}\n`);
+    writeFileSync(join(phone.folder, "contacts"), "");
+    await phone.run(PROGRAM, (port) => {
+      writeFileSync(join(phone.folder, "config"), phone.#config(listen, port));
+      return ["-f", phone.folder, "-v", "-s"];
+    });
+    return phone;
+  }
+
+  #config(listen, port) {
+    const lines = [
+      "poll_method epoll",
+      `sip_listen ${listen}`,
+      "audio_player aubridge,player",
+      "audio_alert aubridge,alert",
+      `audio_source ausine,${this.tone}`,
+      `snd_path ${this.folder}`,
+      "rtp_ports 33000-33999",
+      "jitter_buffer_type fixed",
+      "jitter_buffer_delay 2-10",
+      "net_interface 127.0.0.1",
+      `ctrl_tcp_listen 127.0.0.1:${port}`,
+      "module_path /usr/lib/baresip/modules",
+      ...MODULES.map((name) => `module ${name}.so`),
+      "module_tmp uuid.so",
+      "module_tmp account.so",
+      "module_app menu.so",
+      "module_app ctrl_tcp.so",
+    ];
+    return `${lines.join("\n")}\n`;
+  }
+}
