@@ -249,13 +249,14 @@ impl Hub {
         let tag = self.random.token();
         let nonce = nonce::make(&self.nonce_key, now, conn);
         let mut text = reply(message, code, Some(&tag));
-        // The stronger first: a client takes the first that it can (RFC 8760, 2.4).
+        // The stronger first: a client takes the first that it can (RFC 8760, 2.3 and 2.4). MD5 last of all, as clients that read one field
+        // only, which is mostly the last, know no other.
+        text = text.field(field, &["Bearer realm=", &offhook::sip::quote(&self.settings.domain)].concat());
         for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
             let (realm, nonce) = (self.settings.domain.clone(), nonce.clone());
             let challenge = Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale };
             text = text.field(field, &challenge.to_value());
         }
-        text = text.field(field, &["Bearer realm=", &offhook::sip::quote(&self.settings.domain)].concat());
         let number = if why == "Invalid credentials" { "40108 " } else { "40100 " };
         text.field("X-Error", &[number, why].concat()).end()
     }

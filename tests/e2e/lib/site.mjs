@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import net from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundle } from "./bundle.mjs";
 import { wav } from "./tone.mjs";
 
 const WWW = fileURLToPath(new URL("../www/", import.meta.url));
@@ -62,6 +63,8 @@ export class Site {
   #serve(request, response) {
     const { pathname } = new URL(request.url, this.origin);
     if (pathname === "/e2e/ringback.wav") return response.writeHead(200, { "content-type": "audio/wav" }).end(wav(440));
+    const peer = /^\/e2e\/peers\/([a-z-]+\.js)$/.exec(pathname);
+    if (peer) return sendBundle(response, peer[1]);
     const file = localFile(pathname, this.upstream === null);
     if (file) return sendFile(response, file);
     if (this.upstream === null) return response.writeHead(404).end();
@@ -107,6 +110,11 @@ function localFile(pathname, packaged) {
   const script = process.env.OFFHOOK_SCRIPT ?? (packaged && join(DIST, "offhook.js"));
   if (script && pathname === "/offhook.js") return script;
   return null;
+}
+
+async function sendBundle(response, name) {
+  const script = await bundle(join(WWW, "peers", name));
+  response.writeHead(200, { "content-type": TYPES[".js"] }).end(script);
 }
 
 function sendFile(response, file) {

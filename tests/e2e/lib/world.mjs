@@ -48,7 +48,7 @@ export class World {
       return user;
     }
     await tab.goto(`${site.origin}/e2e/${page}?before=${encodeURIComponent(JSON.stringify(before))}`);
-    await user.wait(() => window.e2e && typeof SinchClient === "function", "the SDK to load");
+    await user.wait(() => window.e2e?.ready(), "the SDK to load");
     return user;
   }
 

@@ -3,7 +3,7 @@
   const now = () => Math.round(performance.now() * 10) / 10;
   const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const calls = []; // { call, events }, in the order in which they appeared
-  const e2e = { client: null, calls, answerAtOnce: false };
+  const e2e = { client: null, calls, answerAtOnce: false, ready: () => typeof SinchClient === "function" };
   window.e2e = e2e;
 
   const MAIN = ["onCallProgressing", "onCallEstablished", "onCallEnded"];
