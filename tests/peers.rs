@@ -613,3 +613,15 @@ fn a_call_placed_while_the_client_signs_in_uses_the_servers_relay() {
     assert_eq!(page.ice[0].urls, ["turn:s.test:3478"]);
     assert_eq!(page.count("INVITE"), 1);
 }
+
+#[test]
+fn a_goodbye_that_is_refused_without_a_challenge_is_forgotten() {
+    let mut page = Page::signed_in();
+    page.call();
+    // No answer to the offer: the call ends with BYE.
+    page.answer("INVITE", 200, |answer| answer);
+    assert_eq!(page.count("BYE"), 1);
+    page.answer("BYE", 401, |answer| answer);
+    page.wait(100_000);
+    assert!(page.client.is_clean());
+}

@@ -329,7 +329,15 @@ impl Config {
     /// The configuration of a file, not checked yet.
     fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
-        toml::from_str(&text).map_err(|error| ConfigError::Parse(path.into(), error.to_string().trim_end().to_owned()))
+        Self::parse(&text).map_err(|error| ConfigError::Parse(path.into(), error))
+    }
+
+    /// The configuration that a text says, not checked yet; the error says where the text is wrong.
+    ///
+    /// # Errors
+    /// Where it is not TOML, names a field that is not there, or gives one of another type.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
 
     fn apply(&mut self, overrides: &Overrides) {

@@ -486,6 +486,8 @@ impl Client {
                     // A BYE or CANCEL of a call that is gone already.
                     self.core.retry(now, key, answer);
                 }
+                // A challenge that was not met is the last answer, too; one that was met is waited for under another key.
+                self.core.owner(key, true);
             }
             _ => {}
         }

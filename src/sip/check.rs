@@ -73,8 +73,10 @@ impl Message<'_> {
         if via.branch() == Some("z9hG4bK") {
             return Err(Rejection::bad("Empty Branch"));
         }
-        self.from().map_err(refusal)?;
-        self.to().map_err(refusal)?;
+        let ends = [self.from().map_err(refusal)?, self.to().map_err(refusal)?];
+        if ends.iter().any(|end| end.tag() == Some("")) {
+            return Err(Rejection::bad("Empty Tag"));
+        }
         self.call_id().map_err(refusal)?;
         let cseq = self.cseq().map_err(refusal)?;
         if self.contacts().any(|contact| contact.is_err()) {

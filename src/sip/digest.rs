@@ -294,9 +294,11 @@ impl<'a> Pairs<'a> {
         if scheme.eq_ignore_ascii_case("Digest") { Ok(Self(params)) } else { Err(ParseError::Authentication) }
     }
 
+    /// A value that could not be written back as it was read is none: its hash would be that of another text.
     fn find(&self, name: &str) -> Option<Cow<'a, str>> {
         let mut pairs = pairs(Some(self.0), b',');
-        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| unquote(value.unwrap_or("")))
+        let (_, value) = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        Some(unquote(value.unwrap_or(""))).filter(|value| !value.bytes().any(|octet| matches!(octet, 0 | b'\r' | b'\n')))
     }
 
     fn get(&self, name: &str) -> Cow<'a, str> {

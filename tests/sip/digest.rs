@@ -141,3 +141,10 @@ fn a_cut_or_padded_response_does_not_match() {
         assert!(!wrong.matches(&secret, "INVITE"));
     }
 }
+
+#[test]
+fn a_value_that_could_not_be_sent_back_is_no_value() {
+    for nonce in ["a\0b", "a\r\n b"] {
+        assert!(Challenge::parse(&format!("Digest realm=\"r\", nonce=\"{nonce}\"")).is_err());
+    }
+}

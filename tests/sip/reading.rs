@@ -199,3 +199,14 @@ fn names_are_known_in_any_case_and_in_short() {
     assert_eq!((Name::CSeq.as_str(), Name::Server.as_str(), Name::Other.as_str()), ("CSeq", "Server", ""));
     assert_eq!(Name::parse(""), Name::Other);
 }
+
+#[test]
+fn an_empty_tag_is_refused() {
+    for tag in [";tag", ";tag="] {
+        let text = format!(
+            "BYE sip:b@h SIP/2.0\r\nVia: SIP/2.0/WS h;branch=z9hG4bK1\r\nFrom: <sip:a@h>{tag}\r\nTo: <sip:b@h>;tag=2\r\nCall-ID: c\r\n\
+             CSeq: 1 BYE\r\n\r\n"
+        );
+        assert!(parse(text.as_bytes()).is_ok_and(|message| message.check().is_err()), "{tag}");
+    }
+}

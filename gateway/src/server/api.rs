@@ -13,25 +13,15 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::error;
 
+use super::body::{Login, TicketRequest};
 use super::origin::{is_allowed, is_local};
 use super::{Peer, Shared};
 use crate::hub::Account;
 use crate::store::{Application, DEMO, Hashes, StoreError};
 use crate::ticket;
-
-/// Longest user name (Sinch 1.x: printable ASCII, 40 characters).
-const LONGEST_NAME: usize = 40;
-
-/// Shortest name of a user who makes itself (Sinch 1.x user guide).
-const SHORTEST_NEW_NAME: usize = 4;
-
-/// Octets of a password.
-const PASSWORD: std::ops::RangeInclusive<usize> = 4..=256;
 
 /// The format of [`crate::metrics::Metrics::text`].
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -69,12 +59,6 @@ impl IntoResponse for ApiError {
 /// A body that may have failed to arrive.
 pub type Body = Result<Bytes, BytesRejection>;
 
-#[derive(Deserialize)]
-struct TicketRequest {
-    #[serde(rename = "userId")]
-    user_id: String,
-}
-
 /// `POST /demo/ticket`: a ticket for anybody, on this machine.
 pub async fn demo_ticket(
     State(shared): State<Arc<Shared>>,
@@ -89,17 +73,10 @@ pub async fn demo_ticket(
         let Some(demo) = demo else {
             return Err(shared.refuse("demo", ApiError::new(403, 40300, "The demo is for this machine only")));
         };
-        let request: TicketRequest = read(&headers, body)?;
-        check_name(&request.user_id)?;
+        let request = TicketRequest::read(&json(&headers, body)?)?;
         Ok(Json(json!({ "userTicket": shared.ticket(demo, &request.user_id) })))
     };
     private(answer().into_response())
-}
-
-#[derive(Deserialize)]
-struct Login {
-    username: String,
-    password: String,
 }
 
 /// `POST /users?key=…`: a new user with a password, where the application lets users make themselves.
@@ -115,7 +92,7 @@ pub async fn new_user(
         if !application.allow_new_users {
             return Err(shared.refuse("new users", ApiError::new(403, 40300, "The application makes its users itself")));
         }
-        check_new(&login)?;
+        login.check_new()?;
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let account = Account { display_name: String::new(), ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) };
         let added = shared.store.add_user(application.key.clone(), login.username.clone(), account).await;
@@ -204,12 +181,7 @@ fn admit<'a>(
     if !shared.sign_ins.take(shared.clock.now(), peer.address) {
         return Err(shared.refuse("sign-ins", ApiError::new(429, 42900, "Too many attempts from this address")));
     }
-    let login: Login = read(headers, body)?;
-    check_name(&login.username)?;
-    if login.password.len() > *PASSWORD.end() {
-        return Err(ApiError::new(400, 40001, "password must have 4 to 256 octets"));
-    }
-    Ok((application, login))
+    Ok((application, Login::read(&json(headers, body)?)?))
 }
 
 /// The answer of Sinch's `newUser`: what `start()` takes.
@@ -220,8 +192,8 @@ fn signed_in(shared: &Shared, application: &Application, user: &str) -> Json<ser
     }))
 }
 
-/// The JSON of a request.
-fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
+/// The octets of a JSON body.
+fn json(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let body = body.map_err(|rejection| match rejection.status().as_u16() {
         413 => ApiError::new(413, 41300, "The body is too long"),
         _ => ApiError::new(400, 40003, "The body did not arrive"),
@@ -231,30 +203,7 @@ fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiEr
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.split(';').next().is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json")));
-    if !json {
-        return Err(ApiError::new(415, 41500, "Content-Type must be application/json"));
-    }
-    serde_json::from_slice(&body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => ApiError::new(400, 40002, "A field is missing or not a string"),
-        _ => ApiError::new(400, 40003, "The body is not JSON"),
-    })
-}
-
-fn check_name(name: &str) -> Result<(), ApiError> {
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
-        return Ok(());
-    }
-    Err(ApiError::new(400, 40001, "A user name must have 1 to 40 printable ASCII characters"))
-}
-
-fn check_new(login: &Login) -> Result<(), ApiError> {
-    if login.username.len() < SHORTEST_NEW_NAME || login.username.trim() != login.username {
-        return Err(ApiError::new(400, 40001, "username must have 4 to 40 characters, with no blank at its ends"));
-    }
-    if !PASSWORD.contains(&login.password.len()) {
-        return Err(ApiError::new(400, 40001, "password must have 4 to 256 octets"));
-    }
-    Ok(())
+    if json { Ok(body) } else { Err(ApiError::new(415, 41500, "Content-Type must be application/json")) }
 }
 
 fn internal(error: &StoreError) -> ApiError {

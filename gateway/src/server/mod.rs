@@ -2,6 +2,7 @@
 
 mod api;
 mod assets;
+pub mod body;
 mod clock;
 mod driver;
 mod limit;

@@ -1,0 +1,27 @@
+//! Everything that reads bytes from outside, as functions that take any bytes and may not fail: they panic where a rule is broken.
+//!
+//! `text` reads one value, `client` and `hub` are whole machines that live a life written in the bytes, `gateway` has the formats that
+//! only the gateway reads, `differential` asks a second parser of SIP.
+
+mod client;
+mod differential;
+mod gateway;
+mod hub;
+mod text;
+
+/// The targets, by the names that `scripts/fuzz` knows.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("message", text::message),
+    ("uri", text::uri),
+    ("header", text::header),
+    ("challenge", text::challenge),
+    ("sdp", text::sdp),
+    ("fragment", text::fragment),
+    ("client", client::client),
+    ("hub", hub::hub),
+    ("ticket", gateway::ticket),
+    ("jwt", gateway::jwt),
+    ("rest", gateway::rest),
+    ("config", gateway::config),
+    ("differential", differential::differential),
+];

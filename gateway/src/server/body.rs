@@ -1,0 +1,87 @@
+//! What the bodies of the HTTP calls say.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::api::ApiError;
+
+/// Longest user name (Sinch 1.x: printable ASCII, 40 characters).
+const LONGEST_NAME: usize = 40;
+
+/// Shortest name of a user who makes itself (Sinch 1.x user guide).
+const SHORTEST_NEW_NAME: usize = 4;
+
+/// Octets of a password.
+const PASSWORD: std::ops::RangeInclusive<usize> = 4..=256;
+
+/// The body of `POST /demo/ticket`.
+#[derive(Deserialize)]
+pub struct TicketRequest {
+    /// Whom the ticket is for.
+    #[serde(rename = "userId")]
+    pub user_id: String,
+}
+
+impl TicketRequest {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// 400 where it is not JSON, a field is missing, or the name cannot be one.
+    pub fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let request: Self = read(body)?;
+        check_name(&request.user_id)?;
+        Ok(request)
+    }
+}
+
+/// The body of `POST /users` and `POST /users/authentication`.
+#[derive(Deserialize)]
+pub struct Login {
+    /// The user.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl Login {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// 400 where it is not JSON, a field is missing, the name cannot be one, or the password is too long.
+    pub fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let login: Self = read(body)?;
+        check_name(&login.username)?;
+        if login.password.len() > *PASSWORD.end() {
+            return Err(ApiError::new(400, 40001, "password must have 4 to 256 octets"));
+        }
+        Ok(login)
+    }
+
+    /// Whether a new user may be called so, and have this password.
+    ///
+    /// # Errors
+    /// 400 and which of the two it is.
+    pub fn check_new(&self) -> Result<(), ApiError> {
+        if self.username.len() < SHORTEST_NEW_NAME || self.username.trim() != self.username {
+            return Err(ApiError::new(400, 40001, "username must have 4 to 40 characters, with no blank at its ends"));
+        }
+        if !PASSWORD.contains(&self.password.len()) {
+            return Err(ApiError::new(400, 40001, "password must have 4 to 256 octets"));
+        }
+        Ok(())
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ApiError::new(400, 40002, "A field is missing or not a string"),
+        _ => ApiError::new(400, 40003, "The body is not JSON"),
+    })
+}
+
+fn check_name(name: &str) -> Result<(), ApiError> {
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+        return Ok(());
+    }
+    Err(ApiError::new(400, 40001, "A user name must have 1 to 40 printable ASCII characters"))
+}
