@@ -2,8 +2,6 @@
 //!
 //! That one of the two refuses what the other takes is no finding: both are strict in their own places.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use offhook::sip::{Message, parse};
 use sipx_sip::headers::{CSeq, CallId, From, To, Via};
@@ -54,7 +52,7 @@ fn same(what: &str, ours: Option<&[u8]>, theirs: Option<&[u8]>) {
     assert_eq!(shown(ours), shown(theirs), "{what}");
 }
 
-fn same_uri(ours: &Cow<'_, str>, theirs: Option<Vec<u8>>) {
+fn same_uri(ours: &str, theirs: Option<Vec<u8>>) {
     if let Some(theirs) = theirs.filter(|theirs| std::str::from_utf8(theirs).is_ok()) {
         assert_eq!(ours.as_bytes(), theirs, "user");
     }

@@ -9,8 +9,11 @@ mod gateway;
 mod hub;
 mod text;
 
+/// Takes any bytes, panics where a rule is broken.
+pub type Target = fn(&[u8]);
+
 /// The targets, by the names that `scripts/fuzz` knows.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("message", text::message),
     ("uri", text::uri),
     ("header", text::header),

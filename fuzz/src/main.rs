@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+    static TARGET: OnceLock<offhook_fuzz::Target> = OnceLock::new();
     TARGET.get_or_init(|| {
         let name = std::env::var("OFFHOOK_FUZZ").unwrap_or_default();
         let target = offhook_fuzz::TARGETS.iter().find(|(known, _)| *known == name);
