@@ -17,3 +17,28 @@ version_is() {
   local text
   command -v "$1" >/dev/null && text=$("$1" --version 2>/dev/null) && [[ "${text%%$'\n'*} " == *[\ v]"$2"[\ -]* ]]
 }
+
+# In a network and process namespace of its own, where the system lets us: nothing that a browser does can leave the machine, and none
+# outlives its tests. Firefox looks for candidates only where there is a default route.
+offline() {
+  local spaces=(--net --pid --fork --kill-child --mount-proc)
+  local prepare='PATH="$PATH:/usr/sbin:/sbin"; ip link set lo up && ip route replace default dev lo src 127.0.0.1'
+  if unshare "${spaces[@]}" sh -c "$prepare" 2>/dev/null; then
+    unshare "${spaces[@]}" sh -c "$prepare && exec \"\$@\"" offline "$@"
+  else
+    "$@"
+  fi
+}
+
+# build_wasm CRATE OUT NAME: a crate as the wasm and the JavaScript that pages load.
+# The standard library is compiled with the SDK, for size, and a panic is a trap without a message: 6 of 90 kB. (A debug build has the
+# messages: `wasm-pack build --dev`.) The compiler calls these flags unstable; rust-toolchain.toml pins it, so they mean what they meant.
+# The linker's own choice is a stack of 1 MiB, which every page would hold; a call takes 5 KiB of it.
+build_wasm() {
+  local small="-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none -Zmir-opt-level=3"
+  export RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size
+  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$small -Clink-arg=-zstack-size=65536"
+  # no-install: a tool of another version is an error here, not a silent download.
+  wasm-pack build --mode no-install --release --target web --no-pack --out-dir "$ROOT/$2" --out-name "$3" "$1" -- --locked \
+    || fail "wasm-pack could not build $1. If it names a missing or different wasm-bindgen or wasm-opt, run scripts/setup; else read the compiler's message."
+}

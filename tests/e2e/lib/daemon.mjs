@@ -19,7 +19,7 @@ export class Daemon {
   /** Starts `program` with what `args(port)` gives, and waits until it listens. */
   async run(program, args) {
     this.port = await freePort();
-    this.#process = spawn(program, args(this.port), { stdio: ["ignore", "pipe", "pipe"] });
+    this.#process = spawn(program, args(this.port), { stdio: ["ignore", "pipe", "pipe"], detached: true });
     const read = (chunk) => (this.log = (this.log + chunk).slice(-200_000));
     for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on("data", read);
     for (let i = 0; i < 100 && this.alive; i++) {
@@ -31,6 +31,13 @@ export class Daemon {
 
   get alive() {
     return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Ends without a word, and all its processes at once. */
+  async crash() {
+    const gone = new Promise((resolve) => this.#process.once("exit", resolve));
+    process.kill(-this.#process.pid, "SIGKILL");
+    await gone;
   }
 
   async stop() {

@@ -1,0 +1,26 @@
+//! The SDK's reading of SIP, exported so that the bench can time it in a page. The package has no such export: there, messages are read
+//! by the client inside.
+
+use offhook::sip::{Message, parse};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Reads a message as the client does when it comes: start line, all fields, the checks of RFC 3261 (which read Via, From, To, Call-ID and
+/// CSeq), and the contact. Gives the bytes of its body, `-1` where it is refused.
+#[wasm_bindgen]
+#[must_use]
+pub fn read(text: &str) -> i32 {
+    let Ok(message) = parse(text.as_bytes()) else { return -1 };
+    let contact = message.contacts().next().is_none_or(|contact| contact.is_ok());
+    if contact && accepted(&message) { i32::try_from(message.body.len()).unwrap_or(-1) } else { -1 }
+}
+
+/// Whether a message, as its bytes came, is taken.
+#[wasm_bindgen]
+#[must_use]
+pub fn takes(bytes: &[u8]) -> bool {
+    parse(bytes).is_ok_and(|message| accepted(&message))
+}
+
+fn accepted(message: &Message<'_>) -> bool {
+    message.check().is_ok()
+}
