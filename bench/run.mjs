@@ -9,7 +9,7 @@ import { picture } from "./lib/picture.mjs";
 import { OUT, Stage } from "./lib/stage.mjs";
 import { table } from "./lib/table.mjs";
 
-const ROWS = ["size", "ring", "microphone", "stun", "parse", "messages", "idle", "failover", "torture"];
+const ROWS = ["size", "ring", "firefox", "microphone", "stun", "parse", "messages", "idle", "failover", "torture"];
 /** No row takes so long unless something hangs. */
 const MINUTES = 4;
 

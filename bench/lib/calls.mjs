@@ -1,4 +1,5 @@
 // Calls through one Kamailio: how soon the callee rings, and how soon both hear each other once it has answered.
+import { interleave } from "./statistics.mjs";
 import { VARIANTS } from "./variants.mjs";
 
 const PATIENCE = 8_000;
@@ -10,31 +11,29 @@ export const figure = (title, measured, what) => ({
   title,
   unit: "ms",
   digits: 0,
-  results: measured.map(({ name, failed, [what]: values }) => ({ name, failed, values })),
+  results: measured.map(({ name, failed, values }) => ({ name, failed, values: values.map((times) => times[what]) })),
 });
 
-/** One pair of phones for each variant; each variant calls in turn, and the first `warm` rounds are not counted. */
+/** One pair of phones for each variant; each variant calls in turn. After a call that failed the pair is a new one. */
 export async function calls(stage, { rounds, warm = 1, variants = VARIANTS, where, options = {}, answers = false, patience = PATIENCE }) {
-  const results = variants.map(({ name }) => ({ name, ring: [], packet: [], sound: [], failed: [] }));
-  const pairs = [];
-  for (const variant of variants) pairs.push(await pair(stage, variant, where, options));
-  for (let round = -warm; round < rounds; round++) {
-    for (const [i, variant] of variants.entries()) {
-      try {
-        const times = await call(pairs[i], answers, patience);
-        if (round >= 0) for (const [what, ms] of Object.entries(times)) results[i][what].push(ms);
-      } catch (error) {
-        results[i].failed.push(error.message);
-        await close(pairs[i]);
-        pairs[i] = await pair(stage, variant, where, options);
-      }
+  const pairs = new Map();
+  const measure = async (variant) => {
+    const pair = pairs.get(variant) ?? (await meet(stage, variant, where, options));
+    pairs.delete(variant);
+    try {
+      const times = await call(pair, answers, patience);
+      pairs.set(variant, pair);
+      return times;
+    } finally {
+      if (!pairs.has(variant)) await close(pair);
     }
-  }
-  await Promise.all(pairs.map(close));
-  return results;
+  };
+  const measured = await interleave(variants, rounds, measure, warm);
+  await Promise.all([...pairs.values()].map(close));
+  return measured;
 }
 
-const pair = async (stage, variant, where, options) => {
+const meet = async (stage, variant, where, options) => {
   const phone = () => stage.phone(variant, { where, ...options });
   return { caller: await phone(), callee: await phone() };
 };

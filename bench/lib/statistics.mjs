@@ -10,10 +10,17 @@ export function quantile(values, part) {
 
 export const median = (values) => quantile(values, 0.5);
 
-/** Runs `measure(subject, round)` for each of `subjects` in turn, `rounds` times after one that is not counted. What fails is counted. */
-export async function interleave(subjects, rounds, measure) {
+/** A row that takes longer, on a machine that is busy with something else, is content with fewer rounds. */
+const MILLISECONDS = 170_000;
+
+/**
+ * Runs `measure(subject, round)` for each of `subjects` in turn, `rounds` times after `warm` rounds that are not counted. What fails is
+ * counted. Gives each subject's values, with its name.
+ */
+export async function interleave(subjects, rounds, measure, warm = 1) {
   const results = subjects.map(({ name }) => ({ name, values: [], failed: [] }));
-  for (let round = -1; round < rounds; round++) {
+  const end = Date.now() + MILLISECONDS;
+  for (let round = -warm; round < rounds && Date.now() < end; round++) {
     for (const [i, subject] of subjects.entries()) {
       try {
         const value = await measure(subject, round);

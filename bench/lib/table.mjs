@@ -2,7 +2,7 @@
 import { median, quantile } from "./statistics.mjs";
 import { VARIANTS } from "./variants.mjs";
 
-const WIDTHS = { value: 9, spread: 13 };
+const WIDTHS = { value: 9, spread: 15 };
 
 /** One block for each figure: median, spread (10th to 90th of 100), how many, and Offhook's part of it. */
 export function table(figures) {

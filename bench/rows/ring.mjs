@@ -1,20 +1,14 @@
-// callUser() to the callee's ring, and answer to sound, in both browsers.
+// call() to the callee's ring, and answer() to sound, in Chromium.
+import { VARIANTS } from "../lib/variants.mjs";
 import { calls, figure } from "../lib/calls.mjs";
-import { LIBRARIES, VARIANTS } from "../lib/variants.mjs";
 
-const ROUNDS = 20;
+export const run = (stage) => ringAndSound(stage, "Chromium", VARIANTS);
 
-export async function run(stage) {
-  const figures = [];
-  for (const [where, browser, variants] of [
-    ["chromium", "Chromium", VARIANTS],
-    // It gathers candidates in a millisecond: tuning changes nothing.
-    ["firefox", "Firefox", LIBRARIES],
-  ]) {
-    const measured = await calls(stage, { rounds: ROUNDS, where, variants, answers: true });
-    figures.push(figure(`call to the callee's ring, ${browser}`, measured, "ring"));
-    figures.push(figure(`answer to the first audio packet both ways, ${browser}`, measured, "packet"));
-    figures.push(figure(`answer to sound heard both ways, ${browser}`, measured, "sound"));
-  }
-  return figures;
+export async function ringAndSound(stage, browser, variants) {
+  const measured = await calls(stage, { rounds: 20, where: browser.toLowerCase(), variants, answers: true });
+  return [
+    figure(`call to the callee's ring, ${browser}`, measured, "ring"),
+    figure(`answer to the first audio packet both ways, ${browser}`, measured, "packet"),
+    figure(`answer to sound heard both ways, ${browser}`, measured, "sound"),
+  ];
 }
