@@ -1,6 +1,6 @@
 //! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
 
-use super::header::{Name, NameAddr};
+use super::header::{Field, Name, NameAddr, find};
 use super::message::{Message, ParseError, Start, bare};
 use super::uri::Uri;
 
@@ -32,7 +32,14 @@ pub struct Abilities<'a> {
 }
 
 /// Fields that come once (RFC 3261, 7.3.1). Content-Length is looked at when a message is parsed.
-const SINGLE: [Name; 7] = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType, Name::Expires];
+const SINGLE: u64 = set(&[Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType, Name::Expires]);
+
+const fn set(names: &[Name]) -> u64 {
+    match names {
+        [] => 0,
+        [first, rest @ ..] => 1 << *first as u8 | set(rest),
+    }
+}
 
 /// Methods that RFCs define: one that is none of them is answered 501 before anything else about it is looked at.
 const METHODS: [&str; 14] = [
@@ -66,7 +73,14 @@ impl Message<'_> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        if SINGLE.iter().any(|name| self.values(*name).nth(1).is_some()) {
+        let mut seen = 0_u64;
+        let repeated = |field: &Field<'_>| {
+            let bit = 1 << field.name as u8;
+            let again = seen & bit != 0;
+            seen |= bit & SINGLE;
+            again
+        };
+        if self.fields().iter().any(repeated) {
             return Err(Rejection::bad("Repeated Header Field"));
         }
         let via = self.via().map_err(refusal)?;
@@ -100,7 +114,8 @@ impl Message<'_> {
         if self.get(Name::MaxForwards).is_some() && self.number(Name::MaxForwards).is_none() {
             return Err(Rejection::bad("Malformed Max-Forwards"));
         }
-        let starred = self.all(Name::Contact).any(|contact| contact == "*");
+        let starred = self.values(Name::Contact).any(|contacts| find(contacts, b'*').is_some())
+            && self.all(Name::Contact).any(|contact| contact == "*");
         if starred && (method != "REGISTER" || !self.contact_is_star()) {
             return Err(Rejection::bad("Malformed Contact"));
         }

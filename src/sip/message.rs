@@ -4,7 +4,7 @@ use core::fmt;
 use core::str;
 
 use super::check::Rejection;
-use super::header::{CSeq, Field, Name, NameAddr, Via, cut, cut_last, is_lws, is_token, trim};
+use super::header::{CSeq, Field, Name, NameAddr, Via, cut, cut_at, cut_last, is_lws, is_token, split_before, trim};
 use super::uri::Uri;
 
 /// The largest message in octets that [`parse`] takes.
@@ -111,7 +111,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     if text.is_empty() && utf8 {
         return Err(ParseError::Empty);
     }
-    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let (line, rest) = cut_at(text, b'\n').unwrap_or((text, ""));
     if line.len() > MAX_LINE {
         return Err(ParseError::LineTooLong);
     }
@@ -124,7 +124,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
 }
 
 fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<'a>, ParseError> {
-    let (first, rest) = line.split_once(' ').ok_or(ParseError::StartLine)?;
+    let (first, rest) = cut_at(line, b' ').ok_or(ParseError::StartLine)?;
     if first.eq_ignore_ascii_case("SIP/2.0") {
         // A second blank is a slip that even RFC 3665 made (3.9, F6), and nothing can hide behind it.
         let rest = rest.trim_start_matches(' ');
@@ -148,7 +148,7 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
 
 /// The fields up to the blank line, and what follows it.
 fn fields<'a>(mut text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
-    let mut fields = Vec::with_capacity(16);
+    let mut fields = Vec::with_capacity(24);
     loop {
         if let Some(rest) = text.strip_prefix("\r\n").or_else(|| text.strip_prefix('\n')) {
             return Ok((fields, rest));
@@ -160,14 +160,14 @@ fn fields<'a>(mut text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> R
             fault.get_or_insert(Rejection::bad("Missing Blank Line"));
             return Ok((fields, text));
         }
-        let (line, rest) = folded_line(text);
+        let (line, rest, plain) = folded_line(text);
         if line.len() > MAX_LINE {
             return Err(ParseError::LineTooLong);
         }
         if fields.len() == MAX_FIELDS {
             return Err(ParseError::TooManyFields);
         }
-        match Field::parse(line) {
+        match Field::parse(line, plain) {
             Some(field) => fields.push(field),
             None => {
                 fault.get_or_insert(Rejection::bad("Malformed Header Field"));
@@ -177,13 +177,24 @@ fn fields<'a>(mut text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> R
     }
 }
 
-/// The first line with the lines that continue it (RFC 3261, 7.3.1), and the text after its line end.
-fn folded_line(text: &str) -> (&str, &str) {
-    let mut ends = text.match_indices('\n');
-    let folded = |end: usize| matches!(text.as_bytes().get(end + 1), Some(b' ' | b'\t'));
-    let end = ends.find(|(end, _)| !folded(*end)).map_or(text.len(), |(end, _)| end);
+/// The first line with the lines that continue it (RFC 3261, 7.3.1), the text after its line end, and whether it is one line with no CR
+/// in it.
+fn folded_line(text: &str) -> (&str, &str, bool) {
+    let bytes = text.as_bytes();
+    let mut plain = true;
+    let mut end = 0;
+    while let Some(b) = bytes.get(end) {
+        end += 1;
+        match b {
+            b'\r' if bytes.get(end) != Some(&b'\n') => plain = false,
+            b'\n' if matches!(bytes.get(end), Some(b' ' | b'\t')) => plain = false,
+            b'\n' => break,
+            _ => {}
+        }
+    }
     let (line, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-    (line.strip_suffix('\r').unwrap_or(line), rest.strip_prefix('\n').unwrap_or(rest))
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    (line.strip_suffix('\r').unwrap_or(line), rest, plain)
 }
 
 /// The body that Content-Length cuts out of `tail`. Where it cannot be believed, all of `tail`, and a fault (RFC 3261, 18.3).
@@ -368,7 +379,7 @@ impl<'a> Message<'a> {
 
 /// What precedes the parameters.
 pub(super) fn bare(item: &str) -> &str {
-    trim(item.split(';').next().unwrap_or(item))
+    trim(split_before(item, b";").0)
 }
 
 /// The items of all fields of one name: written out, because what the adapters of iterators make of it is larger.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::header::Params;
+use super::header::{HOST, Params, URI, all, cut_at, find, split_before};
 use super::message::{ParseError, number};
 
 /// A URI, borrowed.
@@ -40,9 +40,8 @@ impl<'a> Uri<'a> {
     }
 
     fn read(text: &'a str) -> Option<Self> {
-        let (scheme, rest) = text.split_once(':')?;
-        if !is_scheme(scheme) || rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'))
-        {
+        let (scheme, rest) = cut_at(text, b':')?;
+        if !is_scheme(scheme) || rest.is_empty() || !all(rest, URI) {
             return None;
         }
         let uri = Self { scheme, user: None, host: rest, port: None, params: Params::NONE, headers: "" };
@@ -58,14 +57,14 @@ impl<'a> Uri<'a> {
 
     fn read_sip(self, rest: &'a str) -> Option<Self> {
         // `;`, `?` and `/` may stand in the user part, `@` nowhere but after it: so that comes first.
-        let (user, rest) = match rest.split_once('@') {
-            Some((user, rest)) => (Some(user.split(':').next().filter(|user| is_user(user))?), rest),
+        let (user, rest) = match cut_at(rest, b'@') {
+            Some((user, rest)) => (Some(Some(split_before(user, b":").0).filter(|user| is_user(user))?), rest),
             None => (None, rest),
         };
         let (host_port, rest) = split_before(rest, b";?");
         let (params, headers) = split_before(rest, b"?");
         let (host, port) = host_port_of(host_port)?;
-        if headers.contains('@') || params.contains('@') {
+        if find(headers, b'@').or_else(|| find(params, b'@')).is_some() {
             return None;
         }
         Some(Self { user, host, port, params: Params::parse(params)?, headers: headers.strip_prefix('?').unwrap_or(""), ..self })
@@ -136,7 +135,8 @@ fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
 /// A user part: not empty, and each `%` starts an escape. Which characters it may hold unescaped is not enforced: `#` in
 /// telephone numbers is common and does no harm.
 fn is_user(user: &str) -> bool {
-    !user.is_empty() && user.bytes().enumerate().all(|(at, b)| b != b'%' || user.as_bytes().get(at..).and_then(escape).is_some())
+    let escapes = |at: usize| user.as_bytes().get(at..).and_then(escape).is_some();
+    !user.is_empty() && (find(user, b'%').is_none() || user.bytes().enumerate().all(|(at, b)| b != b'%' || escapes(at)))
 }
 
 fn is_scheme(scheme: &str) -> bool {
@@ -146,7 +146,7 @@ fn is_scheme(scheme: &str) -> bool {
 
 /// `host`, `host:port`, `[address]` or `[address]:port`, with no blanks.
 pub(super) fn host_port_of(text: &str) -> Option<(&str, Option<u16>)> {
-    let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+    let end = if text.starts_with('[') { text.find(']')? + 1 } else { find(text, b':').unwrap_or(text.len()) };
     let (host, port) = text.split_at_checked(end)?;
     let port = match port.strip_prefix(':') {
         Some(port) => Some(u16::try_from(number(port)?).ok()?),
@@ -165,12 +165,6 @@ fn is_host(host: &str) -> bool {
                 && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')
                 && !address.as_bytes().windows(3).any(|colons| colons == b":::")
         }
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
+        None => !host.is_empty() && all(host, HOST),
     }
-}
-
-/// Cuts before the first of `stops`, which stays with the second part.
-fn split_before<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
-    let at = text.bytes().position(|b| stops.contains(&b)).unwrap_or(text.len());
-    text.split_at_checked(at).unwrap_or((text, ""))
 }
