@@ -29,6 +29,8 @@ struct Life {
     world: World,
     /// Alice, Bob, and somebody who never signed in.
     phones: Vec<Phone>,
+    /// Every connection that was ever opened.
+    opened: Vec<ConnId>,
     /// The last request that each got.
     asked: [Option<String>; 3],
     /// The dialog that each is in.
@@ -43,7 +45,8 @@ impl Life {
         let mut phones: Vec<Phone> =
             ["alice", "bob"].iter().zip(1..).map(|(user, number)| Phone::registered(&mut world, user, number)).collect();
         phones.push(Phone::new(&mut world, "carol", 3));
-        Self { world, phones, asked: [const { None }; 3], dialogs: [const { None }; 3], calls: 0 }
+        let opened = phones.iter().map(|phone| phone.conn).collect();
+        Self { world, phones, opened, asked: [const { None }; 3], dialogs: [const { None }; 3], calls: 0 }
     }
 
     fn step(&mut self, what: u8, who: usize, rest: &str) {
@@ -110,6 +113,7 @@ impl Life {
             phone.serial += 1;
             self.world.send(phone.conn, &text);
         }
+        self.opened.push(phone.conn);
         self.phones[who] = phone;
     }
 
@@ -145,8 +149,8 @@ impl Life {
 
     /// Everybody leaves.
     fn end(mut self) {
-        for phone in &self.phones {
-            self.world.close(phone.conn);
+        for conn in &self.opened {
+            self.world.close(*conn);
         }
         self.world.wait(4_000_000);
         let left = (self.world.hub.calls(), self.world.hub.devices(), self.world.hub.footprint());

@@ -98,7 +98,10 @@ pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
     let mut writer = Writer::response(code, reason(code));
     let dialog = (101..300).contains(&code);
     for field in request.fields() {
+        // Of what there may be only one, only one: a refusal of a doubled field is no doubled field.
+        let again = request.get(field.name).is_some_and(|first| !core::ptr::eq(first, field.value));
         match field.name {
+            Name::From | Name::To | Name::CallId | Name::CSeq if again => {}
             Name::Via | Name::From | Name::CallId | Name::CSeq => writer.push(field.name.as_str(), field.value),
             Name::RecordRoute if dialog => writer.push(field.name.as_str(), field.value),
             Name::To => {

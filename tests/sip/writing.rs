@@ -144,3 +144,14 @@ fn errors_say_what_is_wrong() {
     assert_eq!(ParseError::Missing(Name::CallId).to_string(), "missing Call-ID");
     assert_eq!(ParseError::StartLine.to_string(), "first line is not SIP");
 }
+
+#[test]
+fn the_refusal_of_a_doubled_field_can_be_read() {
+    let text = "INFO sip:b@h SIP/2.0\r\nVia: SIP/2.0/WS h;branch=z9hG4bK1\r\nVia: SIP/2.0/WS g;branch=z9hG4bK0\r\nFrom: <sip:a@h>;tag=1\r\n\
+                To: <sip:b@h>;tag=2\r\nt: <sip:c@h>\r\nCall-ID: c\r\nCSeq: 1 INFO\r\n\r\n";
+    let request = parse(text.as_bytes()).unwrap();
+    let answer = reply(&request, 400, Some("x")).end();
+    let answer = parse(answer.as_bytes()).unwrap();
+    assert_eq!(answer.check(), Ok(()));
+    assert_eq!((answer.values(Name::Via).count(), answer.to().unwrap().tag()), (2, Some("2")));
+}
