@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::network::Network;
+
 /// Everything an operator can set. `gateway/offhook.toml` is the same with a sentence on each field.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +45,8 @@ pub struct Listen {
     pub allow_plain: bool,
     /// Seconds that running calls get to end after SIGTERM.
     pub drain_timeout: u64,
+    /// Reverse proxies whose `X-Forwarded-For` is believed: addresses and networks.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// Certificate and key.
@@ -101,6 +105,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address (IPv6: of one /64).
     pub connections_per_address: usize,
+    /// Connections that are no WebSockets, or not yet; where there are more, the one that has been there longest is closed.
+    pub visitors: usize,
     /// WebSockets of one user.
     pub connections_per_user: usize,
     /// Calls of one user at a time.
@@ -181,7 +187,13 @@ pub struct Files {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { bind: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 8080, allow_plain: false, drain_timeout: 30 }
+        Self {
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8080,
+            allow_plain: false,
+            drain_timeout: 30,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
@@ -221,6 +233,7 @@ impl Default for Limits {
         Self {
             connections: 20_000,
             connections_per_address: 1_000,
+            visitors: 4_000,
             connections_per_user: 20,
             calls_per_user: 20,
             messages_per_second: 50,
@@ -414,6 +427,7 @@ impl Limits {
     fn check(&self) -> Result<(), ConfigError> {
         between("limits.connections", self.connections as u64, 1, 10_000_000)?;
         between("limits.connections_per_address", self.connections_per_address as u64, 1, 10_000_000)?;
+        between("limits.visitors", self.visitors as u64, 16, 1_000_000)?;
         between("limits.connections_per_user", self.connections_per_user as u64, 1, 10_000)?;
         between("limits.calls_per_user", self.calls_per_user as u64, 1, 10_000)?;
         between("limits.messages_per_second", u64::from(self.messages_per_second), 1, 1_000_000)?;

@@ -13,6 +13,7 @@ pub mod config;
 pub mod hub;
 pub mod log;
 pub mod metrics;
+pub mod network;
 pub mod registrar;
 pub mod server;
 pub mod store;

@@ -33,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   offhook-gateway --config /etc/offhook.toml --check          is this file right?
   offhook-gateway application add shop --origin https://shop.example
   echo 'the password' | offhook-gateway user add shop alice
+  offhook-gateway user import shop < users.txt                name and password on each line
 
 Every field of the configuration file, with its default: offhook.toml beside the source of the gateway.";
 
@@ -78,6 +79,8 @@ struct AddApplication {
 enum UserCommand {
     /// Add a user, or give one another password; the password is read from standard input
     Add(AddUser),
+    /// Add many users, or give them other passwords: one a line on standard input, a name and a password with a blank between
+    Import(ImportUsers),
 }
 
 #[derive(Args)]
@@ -89,6 +92,12 @@ struct AddUser {
     /// What those who are called see
     #[arg(long, default_value = "")]
     display_name: String,
+}
+
+#[derive(Args)]
+struct ImportUsers {
+    /// Key of the application
+    application: String,
 }
 
 /// What ends the program; said to the person who started it.
@@ -118,6 +127,7 @@ impl Cli {
             None | Some(Command::Serve) => runtime.block_on(server::run(config, ready)).map_err(Failure::from),
             Some(Command::Application(command)) => runtime.block_on(command.run(&config)),
             Some(Command::User(UserCommand::Add(add))) => runtime.block_on(add.run(&config)),
+            Some(Command::User(UserCommand::Import(import))) => runtime.block_on(import.run(&config)),
         };
         // Connections that have not said goodbye by now are not waited for.
         runtime.shutdown_background();
@@ -180,15 +190,8 @@ impl AddApplication {
 
 impl AddUser {
     async fn run(self, config: &Config) -> Result<(), Failure> {
-        if self.name.is_empty() || self.name.len() > 40 || !self.name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
-            return Err("a user name has 1 to 40 printable ASCII characters".into());
-        }
         let password = standard_input("password")?;
-        if password.is_empty() || password.len() > 256 {
-            return Err("a password has 1 to 256 octets".into());
-        }
-        let hashes = Hashes::new(&self.name, &config.sip.domain, &password);
-        let account = Account { display_name: self.display_name, ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) };
+        let account = account(&self.name, &password, self.display_name, config)?;
         let store = Store::open(&config.data.folder)?;
         store
             .set_user(self.application.clone(), self.name, account)
@@ -197,6 +200,36 @@ impl AddUser {
         println!("added");
         Ok(())
     }
+}
+
+impl ImportUsers {
+    async fn run(self, config: &Config) -> Result<(), Failure> {
+        let mut users = Vec::new();
+        for (number, line) in std::io::stdin().lines().enumerate() {
+            let line = line?;
+            let (name, password) = line.split_once(' ').ok_or_else(|| format!("line {}: no password", number + 1))?;
+            let account =
+                account(name, password, String::new(), config).map_err(|error| format!("line {}: {error}", number + 1))?;
+            users.push((name.to_owned(), account));
+        }
+        let count = users.len();
+        let store = Store::open(&config.data.folder)?;
+        store.set_users(self.application.clone(), users).await.map_err(|error| format!("{}: {error}", self.application))?;
+        println!("added {count}");
+        Ok(())
+    }
+}
+
+/// What the store keeps of a user whom the operator names.
+fn account(name: &str, password: &str, display_name: String, config: &Config) -> Result<Account, Failure> {
+    if name.is_empty() || name.len() > 40 || !name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+        return Err("a user name has 1 to 40 printable ASCII characters".into());
+    }
+    if password.is_empty() || password.len() > 256 {
+        return Err("a password has 1 to 256 octets".into());
+    }
+    let hashes = Hashes::new(name, &config.sip.domain, password);
+    Ok(Account { display_name, ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) })
 }
 
 /// One line that no other user of the machine can see in the list of processes.

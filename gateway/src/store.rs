@@ -3,6 +3,7 @@
 //! Secrets of applications are kept as they are (tickets are checked with them), passwords only as digest hashes, and the file is
 //! readable by its owner alone. Every change is on disk before it is answered.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -21,6 +22,9 @@ const SCHEMA: i64 = 1;
 
 /// Questions that may wait for the database; who comes later waits outside.
 const QUEUE: usize = 1_024;
+
+/// Users who are written down together, at most.
+const NOTED: usize = 256;
 
 /// The one application that only this machine may use.
 pub const DEMO: &str = "demo";
@@ -131,6 +135,13 @@ impl Store {
         let run = move || {
             while let Some(job) = queue.blocking_recv() {
                 job(&mut database);
+                // What waits already goes along: a thousand users who show their first ticket wait for the disk once.
+                while database.noted.len() < NOTED
+                    && let Ok(job) = queue.try_recv()
+                {
+                    job(&mut database);
+                }
+                database.write_noted();
             }
         };
         std::thread::Builder::new().name("store".into()).spawn(run).map_err(|error| StoreError::Folder(folder.into(), error))?;
@@ -168,6 +179,11 @@ impl Store {
         self.ask(move |database| database.set_user(&application, &user, &account)).await
     }
 
+    /// Sets display names and passwords of many users, who may be new: all of them, or none where one cannot be.
+    pub async fn set_users(&self, application: String, users: Vec<(String, Account)>) -> Result<(), StoreError> {
+        self.ask(move |database| database.set_users(&application, &users)).await
+    }
+
     /// The account of a user, `None` where there is none.
     pub async fn account(&self, application: String, user: String) -> Result<Option<Account>, StoreError> {
         self.ask(move |database| database.account(&application, &user)).await
@@ -184,13 +200,9 @@ impl Store {
         drop(self.jobs.send(job).await);
     }
 
-    /// Notes that a user exists who has no password; `failed` hears of an error, on the database thread.
+    /// Notes that a user exists who has no password; `failed` hears of an error, on the database thread. Known at once, on disk soon.
     pub async fn seen(&self, application: String, user: String, failed: impl FnOnce(StoreError) + Send + 'static) {
-        let job: Job = Box::new(move |database| {
-            if let Err(error) = database.seen(&application, &user) {
-                failed(error);
-            }
-        });
+        let job: Job = Box::new(move |database| database.seen(application, user, Box::new(failed)));
         drop(self.jobs.send(job).await);
     }
 }
@@ -198,7 +210,12 @@ impl Store {
 /// The database itself.
 struct Database {
     connection: Connection,
+    /// Users by application and name who are to be written down, and who hears where they cannot be.
+    noted: BTreeMap<(String, String), Failed>,
 }
+
+/// Who hears of an error.
+type Failed = Box<dyn FnOnce(StoreError) + Send>;
 
 impl Database {
     fn open(folder: &Path) -> Result<Self, StoreError> {
@@ -208,7 +225,7 @@ impl Database {
         // Made here and not by SQLite, so that no moment exists in which others can read it; its -wal and -shm get the same mode.
         fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(blame)?;
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
-        let mut database = Self { connection: Connection::open(&path)? };
+        let mut database = Self { connection: Connection::open(&path)?, noted: BTreeMap::new() };
         database.prepare()?;
         Ok(database)
     }
@@ -262,7 +279,8 @@ impl Database {
         Ok(())
     }
 
-    fn add_user(&self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
+    fn add_user(&mut self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
+        self.write_noted();
         self.must_exist(application)?;
         self.insert(
             "INSERT INTO user (application, name, display_name, ha1_sha256, ha1_md5, created) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch())",
@@ -281,6 +299,12 @@ impl Database {
             user,
             account,
         )
+    }
+
+    fn set_users(&self, application: &str, users: &[(String, Account)]) -> Result<(), StoreError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        users.iter().try_for_each(|(user, account)| self.set_user(application, user, account))?;
+        Ok(transaction.commit()?)
     }
 
     fn insert(&self, sql: &str, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
@@ -306,19 +330,41 @@ impl Database {
         let account = query.query_row([application, user], |row| {
             Ok(Account { display_name: row.get(0)?, ha1_sha256: row.get(1)?, ha1_md5: row.get(2)? })
         });
-        Ok(account.optional()?)
+        let noted = || self.noted.contains_key(&(application.to_owned(), user.to_owned())).then(Account::default);
+        Ok(account.optional()?.or_else(noted))
     }
 
-    fn seen(&self, application: &str, user: &str) -> Result<(), StoreError> {
+    fn seen(&mut self, application: String, user: String, failed: Failed) {
         // Asked first: each registration comes here, and a write that changes nothing would still wait for the disk.
-        if self.account(application, user)?.is_some() {
-            return Ok(());
+        match self.account(&application, &user) {
+            Ok(Some(_)) => {}
+            Ok(None) => drop(self.noted.insert((application, user), failed)),
+            Err(error) => failed(error),
         }
-        let account = Account { display_name: String::new(), ha1_sha256: None, ha1_md5: None };
-        match self.add_user(application, user, &account) {
-            Err(StoreError::Taken) => Ok(()),
-            other => other,
+    }
+
+    /// Writes down who was noted, all at once.
+    fn write_noted(&mut self) {
+        let noted = std::mem::take(&mut self.noted);
+        let written = if noted.is_empty() { Ok(()) } else { self.write_users(noted.keys()) };
+        // One error for all of them: they are noted again when they register again.
+        if let (Err(error), Some(failed)) = (written, noted.into_values().next()) {
+            failed(error);
         }
+    }
+
+    fn write_users<'a>(&self, users: impl Iterator<Item = &'a (String, String)>) -> Result<(), StoreError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for (application, user) in users {
+            self.insert(
+                "INSERT INTO user (application, name, display_name, ha1_sha256, ha1_md5, created) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch()) \
+                 ON CONFLICT DO NOTHING",
+                application,
+                user,
+                &Account::default(),
+            )?;
+        }
+        Ok(transaction.commit()?)
     }
 }
 
@@ -353,7 +399,7 @@ mod tests {
     #[test]
     fn what_was_added_is_there_after_opening_again() {
         let folder = folder("again");
-        let database = Database::open(&folder).expect("a fresh database");
+        let mut database = Database::open(&folder).expect("a fresh database");
         database.add_application(&application()).expect("added");
         database.add_user("shop", "alice", &account("Alice")).expect("added");
         drop(database);
@@ -366,15 +412,26 @@ mod tests {
 
     #[test]
     fn a_name_is_taken_once() {
-        let database = with_application("taken");
+        let mut database = with_application("taken");
         assert!(matches!(database.add_application(&application()), Err(StoreError::Taken)));
-        database.seen("shop", "alice").expect("noted");
-        database.seen("shop", "alice").expect("noted again");
+        see(&mut database, "alice");
+        see(&mut database, "alice");
         assert!(matches!(database.add_user("shop", "alice", &account("Mallory")), Err(StoreError::Taken)));
         assert!(matches!(database.add_user("none", "alice", &account("Alice")), Err(StoreError::NoApplication)));
         database.set_user("shop", "alice", &account("Alice")).expect("the operator may");
-        database.seen("shop", "alice").expect("changes nothing");
+        see(&mut database, "alice");
+        database.write_noted();
         assert!(database.account("shop", "alice").expect("read").expect("there").ha1_sha256.is_some());
+    }
+
+    #[test]
+    fn many_users_come_all_or_not_at_all() {
+        let database = with_application("many");
+        let users: Vec<(String, Account)> = (0..100).map(|n| (format!("user{n}"), account("x"))).collect();
+        assert!(matches!(database.set_users("none", &users), Err(StoreError::NoApplication)));
+        database.set_users("shop", &users).expect("added");
+        database.set_users("shop", &users).expect("the operator may, again");
+        assert!(database.account("shop", "user99").expect("read").is_some());
     }
 
     #[test]
@@ -401,6 +458,35 @@ mod tests {
         fs::write(&file, "").expect("written");
         let error = Database::open(&file.join("inside")).err().expect("a file is no folder").to_string();
         assert!(error.contains("inside") && error.contains("OFFHOOK_DATA"), "{error}");
+    }
+
+    #[test]
+    fn users_who_are_noted_are_known_at_once_and_on_disk_together() {
+        let folder = folder("noted");
+        let mut database = Database::open(&folder).expect("a fresh database");
+        database.add_application(&application()).expect("added");
+        (0..100).for_each(|n| see(&mut database, &format!("user{n}")));
+        assert!(database.account("shop", "user99").expect("read").is_some());
+        database.write_noted();
+        drop(database);
+        let database = Database::open(&folder).expect("an existing database");
+        assert!(database.account("shop", "user99").expect("read").is_some());
+    }
+
+    #[test]
+    fn who_cannot_be_noted_is_told_of() {
+        let mut database = Database::open(&folder("untold")).expect("a fresh database");
+        let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let hears = std::sync::Arc::clone(&told);
+        let failed = move |_| hears.store(true, std::sync::atomic::Ordering::Relaxed);
+        database.seen("no such application".into(), "alice".into(), Box::new(failed));
+        database.write_noted();
+        assert!(told.load(std::sync::atomic::Ordering::Relaxed));
+        assert!(database.account("no such application", "alice").expect("read").is_none());
+    }
+
+    fn see(database: &mut Database, user: &str) {
+        database.seen("shop".into(), user.into(), Box::new(|error| panic!("{error}")));
     }
 
     fn with_application(name: &str) -> Database {

@@ -16,6 +16,8 @@ mod random;
 mod reconnect;
 #[path = "hub/registration.rs"]
 mod registration;
+#[path = "hub/threats.rs"]
+mod threats;
 #[path = "hub/tokens.rs"]
 mod tokens;
 #[path = "hub/world.rs"]

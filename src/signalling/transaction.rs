@@ -179,14 +179,16 @@ impl<F: Copy + Ord> Transactions<F> {
         if transaction.state != State::Proceeding {
             return;
         }
-        self.effects.push_back(Effect::Send { flow: transaction.flow, text: text.clone() });
-        transaction.text = text;
+        let invite = key.method == "INVITE";
+        let accepted = invite && (200..300).contains(&code);
+        // A 2xx is repeated by whoever answered, not here (RFC 6026, 7.1): nothing to keep for half a minute.
+        transaction.text = if accepted { String::new() } else { text.clone() };
+        self.effects.push_back(Effect::Send { flow: transaction.flow, text });
         if code < 200 {
             return;
         }
-        let invite = key.method == "INVITE";
         let unreliable = transaction.transport == Transport::Unreliable;
-        transaction.state = if invite && code < 300 { State::Accepted } else { State::Completed };
+        transaction.state = if accepted { State::Accepted } else { State::Completed };
         transaction.interval = T1;
         // Timer J would be 0 over a reliable transport; kept for T4, a request that came twice is answered twice and acted on once.
         transaction.end = Some(now + if invite || unreliable { TIMEOUT } else { T4 });
@@ -346,7 +348,9 @@ impl<F: Copy + Ord> Transactions<F> {
         transaction.state = if invite && code < 300 { State::Accepted } else { State::Completed };
         transaction.end = Some(now + stay);
         transaction.wake = transaction.end;
-        if invite && code >= 300 {
+        if invite && code < 300 {
+            transaction.text = String::new();
+        } else if invite {
             transaction.text = acknowledge(&transaction.text, message);
             self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
         }

@@ -227,6 +227,10 @@ impl Hub {
     fn stale(&mut self, now: Instant, request: &Request<'_>) {
         let text = self.challenge_text(now, request.conn, request.message, true, "Nonce used or too old");
         self.respond(now, &request.key, text);
+        if self.identity(request.conn).is_none() {
+            // One who has signed in may come with an old nonce as often as it likes; a stranger needs one new nonce.
+            self.count_failure(now, request.conn);
+        }
     }
 
     /// The credentials are not valid. What is said does not depend on why.
@@ -234,10 +238,14 @@ impl Hub {
         let text = self.challenge_text(now, request.conn, request.message, false, "Invalid credentials");
         self.respond(now, &request.key, text);
         self.record_refused(request.conn, request.message, 401, why);
-        let Some(connection) = self.flows.connections.get_mut(&request.conn) else { return };
+        self.count_failure(now, request.conn);
+    }
+
+    fn count_failure(&mut self, now: Instant, conn: ConnId) {
+        let Some(connection) = self.flows.connections.get_mut(&conn) else { return };
         connection.failures += 1;
         if connection.failures >= FAILURES {
-            self.hang_up(now, request.conn, 1008, "too many wrong credentials");
+            self.hang_up(now, conn, 1008, "too many wrong credentials");
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) struct Call {
 pub(super) struct Setup {
     /// The caller's transaction.
     pub(super) key: ServerKey,
-    /// The caller's INVITE.
+    /// The caller's INVITE; empty once no further device gets it.
     pub(super) text: String,
     pub(super) head: Head,
     /// Our Record-Route.
@@ -76,6 +76,7 @@ pub(super) struct Branch {
     pub(super) device: Device,
     pub(super) conn: ConnId,
     pub(super) key: ClientKey,
+    /// The INVITE as this device has it; empty once it has answered.
     pub(super) text: String,
     pub(super) progress: Progress,
     pub(super) cancel: Cancel,
@@ -107,6 +108,13 @@ impl Call {
     /// Whether it counts as a call: neither side has ended it.
     pub(super) fn is_live(&self) -> bool {
         self.stage != Stage::Over
+    }
+
+    /// No further device gets the INVITE: its text, the largest part of a call, need not wait for late answers with the rest.
+    pub(super) fn asks_nobody(&mut self) {
+        if let Some(setup) = self.setup.as_mut() {
+            setup.text = String::new();
+        }
     }
 
     /// Whether another device may still be asked.

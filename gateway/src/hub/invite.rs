@@ -22,6 +22,8 @@ use crate::registrar::{Aor, Binding, Device};
 const RING: u64 = 185_000;
 /// How long a device may take to say that it stopped: one that sleeps with its connection open must not keep the caller.
 const GIVE_UP: u64 = 2_000;
+/// After how many seconds a caller may try again whom an overloaded switch has refused.
+const OVERLOAD: u32 = 5;
 /// How many devices one call may try.
 const BRANCHES: usize = 32;
 const ANSWERED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -75,6 +77,9 @@ impl Hub {
         }
         if self.draining {
             return Err(Refusal::new(503, 50300, "Server is going down").after(5));
+        }
+        if self.overloaded {
+            return Err(Refusal::new(503, 50300, "Server is overloaded").after(OVERLOAD));
         }
         let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(400, 40003, "Malformed Request-URI"))?;
         if !uri.is_sip() {
@@ -229,6 +234,7 @@ impl Hub {
         call.stage = Stage::Answered;
         call.answered = setup.branches.get(index).map(|branch| branch.conn);
         let (server, call_id) = (setup.key.clone(), call.call_id.clone());
+        call.asks_nobody();
         self.respond(now, &server, text);
         self.record(Record::CallAnswered { call_id });
         self.timers.clear(&Timer::GiveUp(key));
@@ -380,6 +386,7 @@ impl Hub {
         self.timers.clear(&Timer::Hold(key));
         self.timers.clear(&Timer::GiveUp(key));
         self.timers.set(Timer::Linger(key), now + TIMEOUT);
+        self.calls.get_mut(&key).into_iter().for_each(Call::asks_nobody);
         self.record(Record::CallEnded { call_id, cause, code });
         self.settle(now, key);
     }
@@ -391,6 +398,7 @@ impl Hub {
     fn branch_done(&mut self, key: CallKey, index: usize) {
         if let Some(branch) = self.branch_of(key, index) {
             branch.progress = Progress::Done;
+            branch.text = String::new();
             self.timers.clear(&Timer::Branch(key, index));
         }
     }

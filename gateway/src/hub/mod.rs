@@ -55,6 +55,7 @@ pub struct Hub {
     /// The last number given to anything.
     serial: u64,
     draining: bool,
+    overloaded: bool,
     transactions: Transactions<ConnId>,
     registrar: Registrar,
     flows: Flows,
@@ -110,6 +111,7 @@ impl Hub {
             nonce_key,
             serial: 0,
             draining: false,
+            overloaded: false,
             transactions: Transactions::new(),
             registrar: Registrar::default(),
             flows: Flows::default(),
@@ -143,6 +145,7 @@ impl Hub {
             Input::Account { query, account } => self.account(now, query, account),
             Input::Timeout => self.timeout(now),
             Input::Drain => self.draining = true,
+            Input::Overloaded(overloaded) => self.overloaded = overloaded,
         }
         self.flush(now);
     }

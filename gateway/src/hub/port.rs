@@ -112,6 +112,8 @@ pub enum Input {
     Timeout,
     /// Take no new calls.
     Drain,
+    /// More comes in than can be handled in time: take no new calls until this is `false` again, so that those that run do not suffer.
+    Overloaded(bool),
 }
 
 /// What has to be done for the switch, in order.

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::clock::Clock;
@@ -16,6 +18,10 @@ use crate::store::Store;
 
 /// Inputs that may wait for the switch; who comes later waits at its socket.
 const QUEUE: usize = 1_024;
+
+/// How long a message may wait for the switch before new calls are refused, and how short the wait must be for them to be taken again.
+const OVERLOADED: Duration = Duration::from_millis(500);
+const RELIEVED: Duration = Duration::from_millis(50);
 
 /// Octets that may wait for one slow reader.
 const QUEUED_BYTES: usize = 1 << 20;
@@ -81,7 +87,7 @@ impl Outgoing {
 /// What the driver is told.
 enum Event {
     Opened { conn: ConnId, peer: IpAddr, application: String, outbox: Outbox },
-    Hub(Input),
+    Hub { input: Input, since: Instant },
     Count { counted: oneshot::Sender<Counts> },
     Drain { done: oneshot::Sender<()> },
     Stop,
@@ -113,12 +119,12 @@ impl Handle {
 
     /// A message came in on it.
     pub async fn received(&self, conn: ConnId, text: String) {
-        self.tell(Event::Hub(Input::Received { conn, text })).await;
+        self.tell(Event::Hub { input: Input::Received { conn, text }, since: Instant::now() }).await;
     }
 
     /// It is gone. Said exactly once for each connection.
     pub async fn closed(&self, conn: ConnId, left: bool) {
-        self.tell(Event::Hub(Input::Closed { conn, left })).await;
+        self.tell(Event::Hub { input: Input::Closed { conn, left }, since: Instant::now() }).await;
     }
 
     /// What there is; `None` where the driver has ended.
@@ -160,6 +166,7 @@ pub struct Driver {
     answers: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
     drained: Vec<oneshot::Sender<()>>,
     stopping: bool,
+    overloaded: bool,
 }
 
 impl Driver {
@@ -178,6 +185,7 @@ impl Driver {
             answers: mpsc::unbounded_channel(),
             drained: Vec::new(),
             stopping: false,
+            overloaded: false,
         };
         (driver, Handle { events: sender, next: Arc::new(AtomicU64::new(1)) })
     }
@@ -222,7 +230,8 @@ impl Driver {
                 self.outboxes.insert(conn, outbox);
                 Some(Input::Opened { conn, peer, application })
             }
-            Event::Hub(input) => {
+            Event::Hub { input, since } => {
+                self.measure(since.elapsed());
                 match &input {
                     Input::Received { .. } => self.metrics.message_in(),
                     Input::Closed { conn, .. } => {
@@ -249,6 +258,16 @@ impl Driver {
                 }
                 None
             }
+        }
+    }
+
+    /// Tells the switch when what comes in begins to wait too long, and when it does no more.
+    fn measure(&mut self, waited: Duration) {
+        let overloaded = waited > if self.overloaded { RELIEVED } else { OVERLOADED };
+        if overloaded != self.overloaded {
+            self.overloaded = overloaded;
+            warn!(waited = waited.as_millis(), overloaded, "messages wait for the switch");
+            self.hub.handle(self.clock.now(), Input::Overloaded(overloaded));
         }
     }
 

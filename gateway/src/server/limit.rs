@@ -1,10 +1,11 @@
 //! Budgets: how often one address may do something costly, and how many connections it may hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offhook::time::Instant;
+use tokio::task::AbortHandle;
 
 use crate::metrics::Metrics;
 
@@ -79,10 +80,12 @@ impl Budgets {
     }
 }
 
-/// Connections that are open, in all and of each address.
+/// Connections that are open, in all and of each address. Those that are no WebSocket (yet) are visitors: where there are too many of
+/// them the one that has been here longest goes, so that half-open connections fill neither the memory nor the places of others.
 pub struct Places {
     most: usize,
     most_per_address: usize,
+    most_visitors: usize,
     metrics: Arc<Metrics>,
     taken: Mutex<Taken>,
 }
@@ -90,50 +93,151 @@ pub struct Places {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    by_address: BTreeMap<IpAddr, usize>,
+    by_address: BTreeMap<IpAddr, Address>,
+    visitors: BTreeMap<PlaceId, Visitor>,
+    last: u64,
 }
 
+/// What one address has.
+#[derive(Default)]
+struct Address {
+    connections: usize,
+    visitors: BTreeSet<PlaceId>,
+}
+
+struct Visitor {
+    address: Option<IpAddr>,
+    /// `None`: it has only just come.
+    task: Option<AbortHandle>,
+}
+
+/// A connection, by when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlaceId(u64);
+
+/// Which part of all visitors one address may be.
+const VISITORS_PER_ADDRESS: usize = 16;
+
 impl Places {
-    /// `most` connections, of which one address may have `most_per_address`.
+    /// `most` connections, of which one address may have `most_per_address`, and of which `most_visitors` may be no WebSockets.
     #[must_use]
-    pub fn new(most: usize, most_per_address: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { most, most_per_address, metrics, taken: Mutex::default() })
+    pub fn new(most: usize, most_per_address: usize, most_visitors: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { most, most_per_address, most_visitors, metrics, taken: Mutex::default() })
+    }
+
+    /// The task that serves a visitor, to be ended where another needs its room.
+    pub fn visited_by(&self, id: PlaceId, task: AbortHandle) {
+        if let Some(visitor) = self.lock().visitors.get_mut(&id) {
+            visitor.task = Some(task);
+        }
+    }
+
+    /// The visitor has become a WebSocket.
+    pub fn stays(&self, id: PlaceId) {
+        self.lock().leave(id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for one connection, or why there is none.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = network(address);
-        if taken.all >= self.most {
+        self.place(true, Some(network(address)))
+    }
+
+    /// A place for a connection of a proxy: whose it is, its requests will say.
+    pub fn take_unnamed(self: &Arc<Self>) -> Result<Place, &'static str> {
+        self.place(true, None)
+    }
+
+    /// What a connection that has its place takes of the share of `address`, as the proxy says.
+    pub fn share(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
+        self.place(false, Some(network(address)))
+    }
+
+    fn place(self: &Arc<Self>, connection: bool, address: Option<IpAddr>) -> Result<Place, &'static str> {
+        let mut taken = self.lock();
+        if connection && taken.all >= self.most {
             return Err("too many connections");
         }
-        if taken.by_address.get(&address).is_some_and(|&count| count >= self.most_per_address) {
-            return Err("too many connections of one address");
+        if let Some(address) = address {
+            let count = &mut taken.by_address.entry(address).or_default().connections;
+            if *count >= self.most_per_address {
+                return Err("too many connections of one address");
+            }
+            *count += 1;
         }
-        taken.all += 1;
-        *taken.by_address.entry(address).or_default() += 1;
-        self.metrics.connections.inc();
-        Ok(Place { places: Arc::clone(self), address })
+        taken.last += 1;
+        let id = PlaceId(taken.last);
+        if connection {
+            taken.all += 1;
+            self.metrics.connections.inc();
+            if let Some(longest) = taken.visit(id, address, self.most_visitors) {
+                longest.abort();
+                self.metrics.refused("too many visitors");
+            }
+        }
+        Ok(Place { places: Arc::clone(self), connection, address, id })
     }
 }
 
-/// The place of one connection; free again when dropped.
+impl Taken {
+    /// A visitor has come; the one that has to go for it.
+    fn visit(&mut self, id: PlaceId, address: Option<IpAddr>, most: usize) -> Option<AbortHandle> {
+        let mut longest = if self.visitors.len() >= most { self.visitors.keys().next().copied() } else { None };
+        if let Some(here) = address.and_then(|address| self.by_address.get_mut(&address)) {
+            if here.visitors.len() >= most.div_ceil(VISITORS_PER_ADDRESS) {
+                longest = here.visitors.first().copied();
+            }
+            here.visitors.insert(id);
+        }
+        self.visitors.insert(id, Visitor { address, task: None });
+        longest.and_then(|longest| self.leave(longest))
+    }
+
+    /// A connection is no visitor any more.
+    fn leave(&mut self, id: PlaceId) -> Option<AbortHandle> {
+        let visitor = self.visitors.remove(&id)?;
+        if let Some(here) = visitor.address.and_then(|address| self.by_address.get_mut(&address)) {
+            here.visitors.remove(&id);
+        }
+        visitor.task
+    }
+}
+
+/// The place of one connection, or its part of the share of an address; free again when dropped.
 pub struct Place {
     places: Arc<Places>,
-    address: IpAddr,
+    connection: bool,
+    address: Option<IpAddr>,
+    id: PlaceId,
+}
+
+impl Place {
+    /// What the connection is called here.
+    #[must_use]
+    pub const fn id(&self) -> PlaceId {
+        self.id
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
-        if let Some(count) = taken.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                taken.by_address.remove(&self.address);
+        let mut taken = self.places.lock();
+        taken.leave(self.id);
+        if let Some(address) = self.address
+            && let Some(here) = taken.by_address.get_mut(&address)
+        {
+            here.connections -= 1;
+            if here.connections == 0 {
+                taken.by_address.remove(&address);
             }
         }
-        self.places.metrics.connections.dec();
+        if self.connection {
+            taken.all -= 1;
+            self.places.metrics.connections.dec();
+        }
     }
 }
 
@@ -160,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again() {
-        let places = Places::new(2, 1, Arc::default());
+        let places = Places::new(2, 1, 100, Arc::default());
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
         let Ok(first) = places.take(parse("192.0.2.1")) else { panic!("the first") };
         assert!(places.take(parse("192.0.2.1")).is_err());
@@ -168,5 +272,37 @@ mod tests {
         assert!(places.take(parse("192.0.2.3")).is_err());
         drop(first);
         assert!(places.take(parse("192.0.2.3")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_longest_visitor_goes_first() {
+        let places = Places::new(100, 100, 32, Arc::default());
+        let address = |last: usize| IpAddr::from([192, 0, 2, u8::try_from(last).expect("small")]);
+        let visit = |last: usize| {
+            let place = places.take(address(last)).unwrap_or_else(|why| panic!("{why}"));
+            let task = tokio::spawn(std::future::pending::<()>());
+            places.visited_by(place.id(), task.abort_handle());
+            (place, task)
+        };
+        let (socket, stays) = visit(1);
+        places.stays(socket.id());
+        let ends = |(_, task): (Place, tokio::task::JoinHandle<()>)| async { task.await.expect_err("never ends").is_cancelled() };
+        let (first, second, _third) = (visit(1), visit(1), visit(1));
+        assert!(ends(first).await, "of its address there were too many");
+        let _others: Vec<_> = (2..33).map(visit).collect();
+        assert!(ends(second).await, "there were too many in all");
+        assert!(!stays.is_finished(), "a WebSocket is no visitor");
+    }
+
+    #[test]
+    fn behind_a_proxy_each_address_has_its_share() {
+        let places = Places::new(3, 1, 100, Arc::default());
+        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let connections: Vec<_> = (0..4).filter_map(|_| places.take_unnamed().ok()).collect();
+        assert_eq!(connections.len(), 3, "the proxy has no share of its own, but the whole has its bound");
+        let first = places.share(parse("192.0.2.1"));
+        assert!(first.is_ok() && places.share(parse("192.0.2.1")).is_err() && places.share(parse("192.0.2.2")).is_ok());
+        drop(first);
+        assert!(places.share(parse("192.0.2.1")).is_ok());
     }
 }

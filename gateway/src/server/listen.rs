@@ -1,6 +1,6 @@
 //! Accepting connections: a place, TLS, then HTTP, each with its deadline.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::limit::{Place, Places};
+use super::limit::Place;
+use super::origin::forwarded_for;
 use super::socket::{Progress, Socket};
 use super::{Peer, Phase, Shared};
 use crate::tls::Certificate;
@@ -31,7 +32,6 @@ const HEAD: (usize, usize) = (16 * 1024, 64);
 pub struct Front {
     router: Router,
     tls: Option<TlsAcceptor>,
-    places: Arc<Places>,
     shared: Arc<Shared>,
     handshake: Duration,
     message: Duration,
@@ -39,11 +39,10 @@ pub struct Front {
 
 impl Front {
     /// With a certificate: TLS and nothing else.
-    pub fn new(shared: &Arc<Shared>, router: Router, certificate: Option<Arc<Certificate>>, places: Arc<Places>) -> Self {
+    pub fn new(shared: &Arc<Shared>, router: Router, certificate: Option<Arc<Certificate>>) -> Self {
         Self {
             router,
             tls: certificate.map(|certificate| TlsAcceptor::from(certificate.server())),
-            places,
             shared: Arc::clone(shared),
             handshake: Duration::from_millis(shared.config.limits.handshake_timeout),
             message: Duration::from_millis(shared.config.limits.message_timeout),
@@ -54,8 +53,12 @@ impl Front {
     pub async fn accept(self, listener: TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => match self.places.take(peer.ip()) {
-                    Ok(place) => drop(tokio::spawn(self.clone().serve(stream, peer, place))),
+                Ok((stream, peer)) => match self.place(peer.ip()) {
+                    Ok(place) => {
+                        let id = place.id();
+                        let task = tokio::spawn(self.clone().serve(stream, peer, place));
+                        self.shared.places.visited_by(id, task.abort_handle());
+                    }
                     Err(reason) => {
                         // No answer: whoever has this many connections does not wait for one.
                         debug!(reason, "refused");
@@ -71,12 +74,17 @@ impl Front {
         }
     }
 
+    fn place(&self, peer: IpAddr) -> Result<Place, &'static str> {
+        if self.shared.is_proxy(peer) { self.shared.places.take_unnamed() } else { self.shared.places.take(peer) }
+    }
+
     async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place) {
         // Signalling is small messages that must leave at once.
         drop(stream.set_nodelay(true));
-        let progress = Progress::new();
+        let (progress, place_id) = (Progress::new(), place.id());
         let socket = Socket::new(stream, place, Arc::clone(&progress), self.message);
-        let peer = Peer { address: peer.ip().to_canonical(), progress };
+        let address = peer.ip().to_canonical();
+        let peer = Peer { address, proxied: self.shared.is_proxy(address), place: place_id, progress };
         let Some(tls) = self.tls.clone() else { return self.http(socket, peer).await };
         match tokio::time::timeout(self.handshake, tls.accept(socket)).await {
             Ok(Ok(stream)) => self.http(stream, peer).await,
@@ -90,9 +98,13 @@ impl Front {
 
     async fn http(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let mut phase = self.shared.phase.clone();
-        let router = self.router;
+        let (router, shared) = (self.router, Arc::clone(&self.shared));
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer.clone());
+            let mut peer = peer.clone();
+            if peer.proxied {
+                peer.address = forwarded_for(peer.address, request.headers(), |address| shared.is_proxy(address));
+            }
+            request.extensions_mut().insert(peer);
             router.clone().oneshot(request.map(Body::new))
         });
         let connection = http1::Builder::new()

@@ -35,9 +35,9 @@ use self::api::ApiError;
 use self::assets::Assets;
 use self::clock::Clock;
 use self::driver::{Driver, Handle};
-use self::limit::{Budgets, Places};
+use self::limit::{Budgets, PlaceId, Places};
 use self::socket::Progress;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::hub::{self, Hub, IceServer, Settings};
 use crate::metrics::Metrics;
 use crate::store::{self, Application, DEMO, LOOPBACK, Store, StoreError};
@@ -47,6 +47,9 @@ pub use self::origin::is_origin;
 
 /// How long connections have to say goodbye at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Open files that are no connections.
+const OTHER_FILES: usize = 100;
 
 /// How often the certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
@@ -101,10 +104,15 @@ struct Shared {
     hub: Handle,
     assets: Assets,
     sign_ins: Budgets,
+    places: Arc<Places>,
     phase: watch::Receiver<Phase>,
 }
 
 impl Shared {
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.config.listen.trusted_proxies.iter().any(|network| network.contains(peer))
+    }
+
     fn draining(&self) -> bool {
         *self.phase.borrow() != Phase::Serving
     }
@@ -124,7 +132,10 @@ enum Phase {
 /// Who sent a request.
 #[derive(Clone, Debug)]
 struct Peer {
+    /// Behind a trusted proxy: what that says.
     address: IpAddr,
+    proxied: bool,
+    place: PlaceId,
     progress: Arc<Progress>,
 }
 
@@ -146,12 +157,11 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let (driver, hub) = Driver::new(switch(&config, &applications), store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
     let (phase, phases) = watch::channel(Phase::Serving);
     let sign_ins = Budgets::new(config.limits.sign_ins_per_minute);
-    let shared = Arc::new(Shared { config, applications, store, metrics, clock, hub, assets, sign_ins, phase: phases });
+    let places = places(&config.limits, &metrics);
+    let shared = Arc::new(Shared { config, applications, store, metrics, clock, hub, assets, sign_ins, places, phase: phases });
 
     let driver = tokio::spawn(driver.run());
-    let limits = &shared.config.limits;
-    let places = Places::new(limits.connections, limits.connections_per_address, Arc::clone(&shared.metrics));
-    let front = listen::Front::new(&shared, router(&shared), certificate.clone(), places);
+    let front = listen::Front::new(&shared, router(&shared), certificate.clone());
     let accepting = tokio::spawn(front.accept(listener));
     let scheme = if certificate.is_some() { "https" } else { "http" };
     info!(%address, tls = certificate.is_some(), "ready");
@@ -159,6 +169,20 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let result = live(&shared, signals, certificate, phase, driver).await;
     accepting.abort();
     result
+}
+
+/// As many connections as are configured, or as there can be open files: each is one, and others are needed for files and the database.
+fn places(limits: &Limits, metrics: &Arc<Metrics>) -> Arc<Places> {
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
+    let possible = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES).max(1);
+    if possible < limits.connections {
+        warn!(
+            files,
+            connections = possible,
+            "fewer connections than `limits.connections`: raise the limit of open files (ulimit -Hn)"
+        );
+    }
+    Places::new(limits.connections.min(possible), limits.connections_per_address, limits.visitors, Arc::clone(metrics))
 }
 
 /// The applications of the store, with the demo made or left out as configured.

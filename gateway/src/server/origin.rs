@@ -21,6 +21,23 @@ pub fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
     peer.is_loopback() && !forwarded && host && hosts.next().is_none()
 }
 
+/// Who sent a request that a proxy of ours handed on: the last address in `X-Forwarded-For` that is no proxy, because whatever stands
+/// before it may be made up; the proxy itself where there is none.
+#[must_use]
+pub fn forwarded_for(proxy: IpAddr, headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let values = headers.get_all(FORWARDING[0]).iter().rev().map(|value| value.to_str().unwrap_or_default());
+    let mut client = proxy;
+    for text in values.flat_map(|value| value.rsplit(',')) {
+        // What cannot be read was not written by a proxy of ours: what it says, and all before it, is not believed.
+        let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !is_proxy(client) {
+            break;
+        }
+    }
+    client
+}
+
 /// Whether the page that asks may use the application (RFC 6455, 10.2). Browsers always send an Origin; `missing` says what holds for
 /// others.
 #[must_use]
@@ -110,6 +127,23 @@ mod tests {
         "a.example",
         "loopback",
     ];
+
+    #[test]
+    fn only_what_our_own_proxies_say_is_believed() {
+        let proxy = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let asked = |values: &[&str]| {
+            let all: Vec<(&'static str, &str)> = values.iter().map(|value| ("x-forwarded-for", *value)).collect();
+            forwarded_for(proxy(1), &headers(&all), |address| proxy(1) == address || proxy(2) == address).to_string()
+        };
+        assert_eq!(asked(&[]), "10.0.0.1");
+        assert_eq!(asked(&["192.0.2.1"]), "192.0.2.1");
+        assert_eq!(asked(&["127.0.0.1, 192.0.2.1"]), "192.0.2.1", "the first was written by the client");
+        assert_eq!(asked(&["192.0.2.1, 10.0.0.2"]), "192.0.2.1", "two proxies");
+        assert_eq!(asked(&["203.0.113.9", "2001:db8::1,10.0.0.2"]), "2001:db8::1", "in several fields");
+        assert_eq!(asked(&["192.0.2.1, unknown"]), "10.0.0.1");
+        assert_eq!(asked(&["192.0.2.1, x, 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(asked(&["::ffff:192.0.2.1"]), "192.0.2.1");
+    }
 
     #[test]
     fn a_missing_origin_is_for_programs() {

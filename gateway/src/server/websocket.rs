@@ -49,6 +49,10 @@ pub async fn open(
         shared.metrics.refused("sub-protocol");
         return ApiError::new(400, 40003, "The WebSocket sub-protocol must be sip (RFC 7118)").into_response();
     }
+    let share = match peer.proxied.then(|| shared.places.share(peer.address)).transpose() {
+        Ok(share) => share,
+        Err(reason) => return shared.refuse(reason, ApiError::new(429, 42900, "Too many connections")).into_response(),
+    };
     let limit = shared.config.limits.message_bytes;
     upgrade
         .max_message_size(limit)
@@ -57,7 +61,10 @@ pub async fn open(
         .read_buffer_size(4_096)
         .write_buffer_size(0)
         .max_write_buffer_size(limit * 2)
-        .on_upgrade(move |socket| serve(shared, peer, application, socket))
+        .on_upgrade(move |socket| async move {
+            serve(shared, peer, application, socket).await;
+            drop(share);
+        })
 }
 
 /// The application that the page may use, or why it may not.
@@ -79,6 +86,7 @@ fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &Hea
 /// From the upgrade to the last octet.
 async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: WebSocket) {
     peer.progress.complete();
+    shared.places.stays(peer.place);
     let (outbox, inbox) = outbox(shared.config.limits.queued_messages);
     shared.metrics.sockets.inc();
     let conn = shared.hub.opened(peer.address, application, outbox).await;

@@ -76,12 +76,17 @@ impl Gateway {
     /// Over a data folder that exists.
     pub fn over(data: Folder, config: &str) -> Self {
         let file = data.write("offhook.toml", config);
-        let mut child = program(&data.0)
+        let mut command = program(&data.0);
+        command
             .args(["--config", file.to_str().expect("a plain path")])
             .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(data.0.join("log")).expect("the temporary folder can be written"))
-            .spawn()
-            .expect("the program can be started");
+            .stderr(std::fs::File::create(data.0.join("log")).expect("the temporary folder can be written"));
+        Self::started(command, data)
+    }
+
+    /// Started by `command`, whose output is piped and whose log goes to the folder.
+    pub fn started(mut command: Command, data: Folder) -> Self {
+        let mut child = command.spawn().expect("the program can be started");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
         let url = line.strip_prefix("ready ").unwrap_or_else(|| panic!("not ready: {line:?}")).trim_end().to_owned();

@@ -1,0 +1,100 @@
+//! Addresses and networks, as the configuration names them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An address, or all that begin alike: `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network {
+    /// As IPv6, with IPv4 mapped into it.
+    base: Ipv6Addr,
+    /// How many leading bits of it count.
+    bits: u32,
+}
+
+impl Network {
+    /// Whether `address` is in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let mask = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
+        (mapped(address).to_bits() ^ self.base.to_bits()) & mask == 0
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no address or network; write 192.0.2.1 or 10.0.0.0/8");
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits: u32 = bits.map_or(Ok(most), str::parse).map_err(|_| wrong())?;
+        if bits > most {
+            return Err(wrong());
+        }
+        Ok(Self { base: mapped(address), bits: 128 - most + bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.base.to_ipv4_mapped().filter(|_| self.bits >= 96) {
+            Some(address) => write!(f, "{address}/{}", self.bits - 96),
+            None => write!(f, "{}/{}", self.base, self.bits),
+        }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_what_begins_alike() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            ("192.0.2.7/24", "::ffff:192.0.2.9", "192.0.3.7"),
+            ("fd00::/8", "fdff::1", "fe00::1"),
+            ("::/0", "10.0.0.1", ""),
+        ] {
+            let parsed: Network = network.parse().expect(network);
+            assert!(parsed.contains(inside.parse().expect("an address")), "{network}");
+            assert!(outside.parse::<IpAddr>().is_err() || !parsed.contains(outside.parse().expect("an address")), "{network}");
+            assert_eq!(parsed.to_string().parse(), Ok(parsed));
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_said() {
+        for text in ["", "localhost", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "::/129", "10.0.0/8"] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+}
