@@ -61,7 +61,7 @@ async fn there_are_no_more_connections_than_open_files() {
     let file = data.write("offhook.toml", "");
     let plain = program(&data.0);
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -Hn 200 && exec \"$0\" --config \"$1\""]).arg(plain.get_program()).arg(file);
+    command.args(["-c", "ulimit -Sn 100 && ulimit -Hn 200 && exec \"$0\" --config \"$1\""]).arg(plain.get_program()).arg(file);
     command.env_clear().env("OFFHOOK_DATA", &data.0).env("OFFHOOK_PORT", "0").stdout(Stdio::piped());
     command.stderr(std::fs::File::create(data.0.join("log")).expect("the temporary folder can be written"));
     let gateway = Gateway::started(command, data);
