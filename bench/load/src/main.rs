@@ -24,11 +24,11 @@ use trial::{Failure, Plan};
 #[command(about = "Measures the gateway beside Kamailio: registered users, calls, and floods of strangers")]
 struct Cli {
     #[command(subcommand)]
-    command: Run,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Run {
+enum Command {
     /// Measure
     Run(Options),
     /// (for itself) The users of one server
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     }
 }
 
-impl Run {
+impl Command {
     /// How many bars were missed.
     async fn run(self) -> Result<usize, Failure> {
         match self {
