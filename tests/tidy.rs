@@ -83,7 +83,7 @@ fn the_gateway_uses_values_and_machines_but_neither_the_client_nor_the_browser()
 #[test]
 fn functions_are_short() {
     let (mut wrong, mut all, mut long) = (Vec::new(), 0, 0);
-    for file in ["src", "gateway/src", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources) {
+    for file in rust() {
         for (line, name, length) in file.functions() {
             all += 1;
             long += usize::from(length > USUAL_FUNCTION);
@@ -100,7 +100,7 @@ fn functions_are_short() {
 #[test]
 fn files_are_of_a_readable_length_and_say_what_they_are() {
     let mut wrong = Vec::new();
-    for file in ["src", "gateway/src", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources) {
+    for file in rust() {
         let lines = file.text.lines().count();
         if lines > LONGEST_FILE {
             wrong.push(format!("{}: {lines} lines; {LONGEST_FILE} is the most", file.path));

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -148,7 +149,10 @@ impl Drop for Crowd {
 /// The crowd's own process: takes orders until there are no more.
 pub async fn run(server: SocketAddr, path: String, created: Option<String>) {
     let mut place = Here { server, path, created, phones: Vec::new() };
-    for line in std::io::stdin().lines().map_while(Result::ok) {
+    let (order, mut orders) = unbounded_channel();
+    // On a thread of its own: the users go on answering pings while there is nothing to do.
+    std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| order.send(line)));
+    while let Some(line) = orders.recv().await {
         let order: Order = serde_json::from_str(&line).expect("orders are made by the same program");
         let began = Instant::now();
         let mut outcome = place.follow(order).await;
