@@ -6,6 +6,10 @@
 //!    ▲                    │ 5 s, refused        │ closed                          │ anything heard ──▶ Open
 //!    └── back-off ────────┴─────────────────────┘
 //! ```
+//!
+//! Of several servers the next one is tried at once, each once; only then there is a pause, longer after each round. Where the client
+//! is signed in it stays, also when a server that it preferred comes back. A server that signs it in and drops it again soon counts as
+//! tried in vain: whoever has no server that serves goes round ever more slowly.
 
 use super::core::{About, Core, Owner};
 use super::io::Output;
@@ -19,14 +23,18 @@ const CONNECT_TIMEOUT: u64 = 5_000;
 const QUIET: u64 = 7_000;
 /// How long the server may take to give it: with `QUIET`, a dead peer is found within 12 s.
 const PATIENCE: u64 = 5_000;
+/// How long a server must have served for the next loss to count as the first one.
+const STEADY: u64 = 5_000;
 /// The first, and the longest, wait between two tries.
 const BACK_OFF: (u64, u64) = (300, 20_000);
 
 /// The one connection.
 pub struct Connection {
     state: State,
-    /// Tries since it was last open.
+    /// Tries since a server last served.
     tries: u32,
+    /// Since when we are signed in.
+    serves: Option<Instant>,
     /// Which server is next.
     server: usize,
     /// Whether this server answers `CRLF CRLF` with `CRLF` (RFC 5626, 4.4.1).
@@ -45,7 +53,7 @@ enum State {
 
 impl Connection {
     pub const fn new() -> Self {
-        Self { state: State::Closed, tries: 0, server: 0, pongs: false }
+        Self { state: State::Closed, tries: 0, serves: None, server: 0, pongs: false }
     }
 
     pub fn is_open(&self) -> bool {
@@ -56,7 +64,7 @@ impl Connection {
         self.state == State::Closed
     }
 
-    /// Whether every server was tried in vain since the connection was last open.
+    /// Whether every server was tried in vain since one last served.
     pub fn is_hopeless(&self, core: &Core) -> bool {
         self.tries as usize >= core.config.servers.len()
     }
@@ -74,12 +82,16 @@ impl Connection {
     /// It is open.
     pub fn opened(&mut self, core: &mut Core, now: Instant) {
         self.state = State::Open;
-        self.tries = 0;
         core.connection += 1;
         self.pongs = false;
         core.timers.stop(Timer::Connect);
         core.send("\r\n\r\n".to_owned());
         self.heard(core, now);
+    }
+
+    /// We are signed in over it.
+    pub const fn serves(&mut self, now: Instant) {
+        self.serves = Some(now);
     }
 
     /// Something came: the server lives.
@@ -93,9 +105,12 @@ impl Connection {
         self.pongs = true;
     }
 
-    /// It is gone; tries again after a while.
+    /// It is gone; goes to the next server, at once or after a while.
     pub fn lost(&mut self, core: &mut Core, now: Instant) {
         self.close(core);
+        if self.serves.take().is_some_and(|since| now - since >= STEADY) {
+            self.tries = 0;
+        }
         let servers = core.config.servers.len().max(1);
         let round = (self.tries as usize / servers).min(8);
         // The first round goes through all servers without a pause, but for some jitter against herds.
@@ -105,9 +120,7 @@ impl Connection {
             let wait = (BACK_OFF.0 << (round - 1)).min(BACK_OFF.1);
             wait / 2 + core.random.below(wait)
         };
-        if self.tries > 0 {
-            self.server = (self.server + 1) % servers;
-        }
+        self.server = (self.server + 1) % servers;
         self.tries += 1;
         core.timers.set(Timer::Reconnect, now + wait);
     }
@@ -115,7 +128,6 @@ impl Connection {
     /// Goes to the next server: this one is there, and does not serve.
     pub fn give_up(&mut self, core: &mut Core, now: Instant) {
         core.outputs.push_back(Output::Disconnect);
-        self.tries = self.tries.max(1);
         self.lost(core, now);
     }
 

@@ -178,12 +178,28 @@ impl Core {
         if !authenticator.challenged(refusal, pending.retried) {
             return None;
         }
-        let (text, number) = again(&pending.text, authenticator, &mut self.random)?;
+        let (text, number) = again(&pending.text, true, authenticator, &mut self.random)?;
         let new = self.transactions.request(now, (), Transport::Reliable, text.clone());
         pending.key = new.clone();
         pending.text = text;
         pending.retried = true;
         Some((new, number))
+    }
+
+    /// Sends a request as a new transaction (RFC 3263, 4.3), and forgets the one that it was.
+    pub fn anew(&mut self, now: Instant, key: &ClientKey) -> Option<ClientKey> {
+        let pending = self.pending.iter_mut().find(|pending| pending.key == *key)?;
+        (pending.text, _) = again(&pending.text, false, self.authenticator.as_mut()?, &mut self.random)?;
+        self.transactions.abandon(key);
+        pending.key = self.transactions.request(now, (), Transport::Reliable, pending.text.clone());
+        Some(pending.key.clone())
+    }
+
+    /// Another server may challenge what this one did already.
+    pub fn forgive(&mut self) {
+        for pending in self.pending.iter_mut().filter(|pending| !matches!(pending.owner, Owner::Call(_, Asked::Goodbye))) {
+            pending.retried = false;
+        }
     }
 
     /// The ACK to a 2xx: no transaction.

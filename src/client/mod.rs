@@ -345,9 +345,11 @@ impl Client {
             Verdict::In if self.core.signed_in => {}
             Verdict::In => {
                 self.core.signed_in = true;
+                self.connection.serves(now);
                 self.core.event(Event::Connection(ConnectionState::Connected));
                 // What was under way when the connection was lost is said again: copies do no harm.
                 self.core.transactions.resend(());
+                self.core.forgive();
                 for call in &mut self.calls {
                     call.reconnected(&mut self.core, now);
                 }
@@ -458,7 +460,7 @@ impl Client {
             let tag = self.core.random.token();
             return self.core.respond(now, key, reply(invite, 422, Some(&tag)).number("Min-SE", session::MIN_SE).end());
         }
-        if let Some(call) = self.calls.iter_mut().find(|call| call.rings_again(&self.core, invite)) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.rings_again(invite)) {
             return call.ring_again(&mut self.core, now, key.clone(), invite);
         }
         if !self.account.is_receiving() {
@@ -582,6 +584,7 @@ fn call_timeout(call: &mut Call, core: &mut Core, now: Instant, timer: Timer) {
         Timer::Refuse(_) => call.refuse(core, now),
         Timer::Progress(_) => call.no_progress(core, now),
         Timer::Answer(_) => call.no_answer(core, now),
+        Timer::Again(_) => call.invite_anew(core, now),
         Timer::Repeat(_) => call.repeat(core, now),
         Timer::SessionRefresh(_) => call.refresh_session(core, now),
         Timer::SessionEnd(_) => call.session_over(core, now),

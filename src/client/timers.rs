@@ -22,6 +22,8 @@ pub enum Timer {
     Progress(CallId),
     /// When it has rung long enough.
     Answer(CallId),
+    /// When an INVITE that was said again over a new connection, and not answered, begins a new transaction.
+    Again(CallId),
     /// When to repeat a 2xx or a reliable provisional answer that was not acknowledged.
     Repeat(CallId),
     /// When to refresh the session (RFC 4028).
@@ -46,6 +48,7 @@ impl Timer {
             Self::Refuse(id)
             | Self::Progress(id)
             | Self::Answer(id)
+            | Self::Again(id)
             | Self::Repeat(id)
             | Self::SessionRefresh(id)
             | Self::SessionEnd(id)

@@ -103,12 +103,12 @@ impl Authenticator {
     }
 }
 
-/// Writes a refused request again with a branch of its own, the next number in CSeq and credentials (RFC 3261, 8.1.3.5 and 22.2).
-/// Gives the text and that number.
-pub fn again(text: &str, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
+/// Writes a request again with a branch of its own and credentials: one that was refused with the next number in CSeq (RFC 3261, 8.1.3.5
+/// and 22.2), one that nobody answered with the same (RFC 3263, 4.3). Gives the text and that number.
+pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
     let request = parse(text.as_bytes()).ok()?;
     let (method, uri, cseq) = (request.method()?, request.uri()?, request.cseq().ok()?);
-    let number = cseq.number.checked_add(1)?;
+    let number = cseq.number.checked_add(refused.into())?;
     let mut copy = Writer::request(method, uri);
     for field in request.fields() {
         match field.name {

@@ -18,7 +18,7 @@ let serial = 0;
 
 export async function setUp() {
   rtpengine = await Rtpengine.start();
-  kamailio = await Kamailio.start({ domain: DOMAIN, users: USERS, rtpengine });
+  kamailio = await Kamailio.start({ users: USERS, rtpengine });
   const account = (name) => ({ id: PHONES[name], password: USERS[PHONES[name]], domain: DOMAIN, server: kamailio.sip });
   // Tones of browsers that take no part here.
   const [baresip, pjsua2] = await Promise.all([

@@ -10,7 +10,7 @@ import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Skip } from "./lib/skip.mjs";
 
-const SUITES = ["sound", "scenarios", "page", "logins", "relay", "network", "webpeers", "kamailio", "phones"];
+const SUITES = ["sound", "scenarios", "page", "logins", "relay", "network", "webpeers", "kamailio", "phones", "cluster"];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 
 if (process.env[INSIDE]) await main();

@@ -36,24 +36,39 @@ impl Session {
         Some(session)
     }
 
-    /// Whether this is the INVITE that rings here, come again by another branch over another connection: the server lost its memory,
-    /// and the caller said it once more.
-    pub fn rings_again(&self, core: &Core, again: &Message<'_>) -> bool {
-        let Phase::Ringing { invite, connection, .. } = &self.phase else { return false };
-        let same = |name| {
-            parse(invite.as_bytes()).is_ok_and(|invite| invite.get(name).is_some_and(|value| again.get(name) == Some(value)))
+    /// Whether this is the INVITE of this call, come again by another branch: a server lost its memory, or the caller its connection,
+    /// and said it once more.
+    pub fn rings_again(&self, again: &Message<'_>) -> bool {
+        let waits = match self.phase {
+            Phase::Ringing { .. } => true,
+            Phase::Up => self.unacknowledged.is_some(),
+            _ => false,
         };
-        !self.is_over() && *connection != core.connection && [Name::CallId, Name::From, Name::CSeq].into_iter().all(same)
+        !self.is_over() && waits && self.legs.first().is_some_and(|leg| leg.dialog.is_made_by(again))
     }
 
-    /// Goes on ringing for it, and answers the new branch from now on.
+    /// Goes on for it, and answers the new branch from now on. The older one, where somebody may still wait for it, is the one that is
+    /// merged (RFC 3261, 8.2.2.2): the newer way is the one that leads back.
     pub fn ring_again(&mut self, core: &mut Core, now: Instant, new_key: ServerKey, again: &Message<'_>) {
-        let Phase::Ringing { key, invite, connection, .. } = &mut self.phase else { return };
-        *key = new_key;
-        again.source().clone_into(invite);
-        *connection = core.connection;
+        let (answering, described) = match &self.phase {
+            Phase::Ringing { key, invite, connection, answering, described } => {
+                if let (true, Ok(invite)) = (*connection == core.connection, parse(invite.as_bytes())) {
+                    core.refuse(now, key, &invite, 482);
+                }
+                (*answering, *described)
+            }
+            _ => (true, false),
+        };
+        let up = self.phase == Phase::Up;
+        let (invite, connection) = (again.source().to_owned(), core.connection);
+        self.phase = Phase::Ringing { key: new_key, invite, connection, answering, described };
         if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
             leg.dialog.reroute(&dialog);
+        }
+        if up {
+            // It was answered, and the caller did not hear it.
+            self.unacknowledged = None;
+            return self.accept(core, now);
         }
         self.respond(core, now, 180, |answer| answer, None);
         let unheard = self.unacknowledged.as_ref().and_then(|waiting| waiting.number).zip(self.media.local.clone());

@@ -15,6 +15,8 @@ use crate::time::Instant;
 
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
 pub const MIN_SE: u32 = 90;
+/// How long a copy of the INVITE waits for an answer.
+const COPY: u64 = 2_000;
 
 impl Session {
     /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other. Before we are signed in
@@ -72,6 +74,23 @@ impl Session {
         self.phase = Phase::Inviting { key, number, heard: false, canceled: false };
     }
 
+    /// The INVITE went out once more, over a new connection. Who knows it answers a copy at once (RFC 3261, 17.2.1), unless to where the
+    /// first one came from: a new transaction is answered in any case.
+    pub(super) fn invited_again(&self, core: &mut Core, now: Instant) {
+        if matches!(self.phase, Phase::Inviting { canceled: false, .. }) {
+            core.timers.set(Timer::Again(self.info.id), now + COPY);
+        }
+    }
+
+    /// The copy was not answered.
+    pub fn invite_anew(&mut self, core: &mut Core, now: Instant) {
+        let Phase::Inviting { key, heard, canceled: false, .. } = &mut self.phase else { return };
+        if let Some(new) = core.anew(now, key) {
+            *key = new;
+            *heard = false;
+        }
+    }
+
     /// Takes an answer to the INVITE in.
     pub fn invite_answered(&mut self, core: &mut Core, now: Instant, key: &ClientKey, answer: &Message<'_>) {
         match answer.code().unwrap_or(0) {
@@ -82,6 +101,7 @@ impl Session {
                     return;
                 }
                 *heard = true;
+                core.timers.stop(Timer::Again(self.info.id));
                 if code < 200 {
                     return self.provisional(core, now, answer);
                 }

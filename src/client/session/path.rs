@@ -86,6 +86,7 @@ impl Session {
     /// The connection to the server is back: the other side learns our new address, and a broken path gets its chance at once.
     pub fn reconnected(&mut self, core: &mut Core, now: Instant) {
         if self.info.state != State::Established {
+            self.invited_again(core, now);
             return self.ready(core, now);
         }
         if matches!(self.media.ice, IceState::Disconnected | IceState::Failed) {

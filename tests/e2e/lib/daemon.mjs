@@ -18,7 +18,8 @@ export class Daemon {
 
   /** Starts `program` with what `args(port)` gives, and waits until it listens. */
   async run(program, args) {
-    this.port = await freePort();
+    this.port ??= await freePort();
+    // A process group of its own: a crash is the end of all its processes.
     this.#process = spawn(program, args(this.port), { stdio: ["ignore", "pipe", "pipe"], detached: true });
     const read = (chunk) => (this.log = (this.log + chunk).slice(-200_000));
     for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on("data", read);
@@ -33,19 +34,19 @@ export class Daemon {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
-  /** Ends without a word, and all its processes at once. */
-  async crash() {
-    const gone = new Promise((resolve) => this.#process.once("exit", resolve));
-    process.kill(-this.#process.pid, "SIGKILL");
-    await gone;
+  /** Ends without a word, and all its processes at once; `run` starts it again on the same port. */
+  crash() {
+    return this.#end(() => process.kill(-this.#process.pid, "SIGKILL"));
   }
 
   async stop() {
-    if (this.#process && this.alive) {
-      const gone = new Promise((resolve) => this.#process.once("exit", resolve));
-      this.#process.kill("SIGTERM");
-      await gone;
-    }
+    if (this.#process && this.alive) await this.#end(() => this.#process.kill("SIGTERM"));
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async #end(signal) {
+    const gone = new Promise((resolve) => this.#process.once("exit", resolve));
+    signal();
+    await gone;
   }
 }

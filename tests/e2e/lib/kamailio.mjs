@@ -9,43 +9,118 @@ import { freePort } from "./ports.mjs";
 const CONFIG = fileURLToPath(new URL("../../../deploy/kamailio/kamailio.cfg", import.meta.url));
 const PROGRAM = "/usr/sbin/kamailio";
 
+export const DOMAIN = "calls.test";
+
+/** The names that the user table knows: each of these with a number behind it. */
+const STEMS = ["alice", "bob", "carol", "away"];
+const NUMBERS = 400;
+
 export const installed = () => existsSync(PROGRAM);
 
+export const passwordOf = (name) => `secret of ${name}: "quoted"`;
+
+function everybody() {
+  const names = STEMS.flatMap((stem) => Array.from({ length: NUMBERS }, (_, i) => `${stem}${i + 1}`));
+  return Object.fromEntries(names.map((name) => [name, passwordOf(name)]));
+}
+
 export class Kamailio extends Daemon {
-  /** `users`: name → password. `sha256`: digest with SHA-256 instead of MD5. `rtpengine`: for calls with phones, on SIP by UDP and TCP. */
-  static async start({ domain, users, sha256 = false, rtpengine = null }) {
+  #users;
+  #more = {};
+
+  /**
+   * `users`: name → password, where they are not those of `passwordOf`. `sha256`: digest with SHA-256 instead of MD5. `rtpengine`: for
+   * calls with phones, on SIP by UDP and TCP. `defines`: more of the configuration's defines, by name.
+   */
+  static async start({ users = everybody(), sha256 = false, rtpengine = null, defines = {} } = {}) {
     const kamailio = new Kamailio("kamailio");
-    kamailio.domain = domain;
-    kamailio.#writeUsers(users, sha256 ? "sha256" : "md5");
-    if (rtpengine) kamailio.sip = `127.0.0.1:${await freePort()}`;
-    await kamailio.run(PROGRAM, (port) => kamailio.#options(port, sha256, rtpengine));
+    kamailio.#users = users;
+    if (rtpengine) {
+      kamailio.sip = `127.0.0.1:${await freePort()}`;
+      Object.assign(defines, { RTPENGINE: `"${rtpengine.address}"`, LISTEN_SIP_UDP: `udp:${kamailio.sip}`, LISTEN_SIP_TCP: `tcp:${kamailio.sip}` });
+    }
+    kamailio.#writeUsers(sha256 ? "sha256" : "md5");
+    kamailio.#more = sha256 ? { WITH_SHA256: "", ...defines } : defines;
+    await kamailio.begin();
     return kamailio;
   }
 
-  get url() {
-    return `ws://127.0.0.1:${this.port}`;
+  /** Starts it, after `crash` once more. */
+  begin() {
+    return this.run(PROGRAM, (port) => this.#options(port));
   }
 
-  #writeUsers(users, hash) {
-    const rows = Object.entries(users).map(([name, password]) => {
-      const ha1 = createHash(hash).update(`${name}:${this.domain}:${password}`).digest("hex");
+  /** Two nodes that share the locations of their pages. */
+  static async cluster() {
+    // Addresses of their own, as machines have: a Path with our own address would mean us, whatever its port.
+    const [one, other] = [`127.0.0.2:${await freePort()}`, `127.0.0.3:${await freePort()}`];
+    const defines = (node, another) => ({ LISTEN_NODE: node, NODE: `"sip:${node}"`, OTHER_NODE: `"sip:${another}"`, NODE_SECRET: '"of both"' });
+    return Promise.all([Kamailio.start({ defines: defines(one, other) }), Kamailio.start({ defines: defines(other, one) })]);
+  }
+
+  get url() {
+    return `ws://${this.address}`;
+  }
+
+  get address() {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** `world` with this server behind its pages in place of the gateway. */
+  behind(world) {
+    return new Behind(world, this);
+  }
+
+  #writeUsers(hash) {
+    const rows = Object.entries(this.#users).map(([name, password]) => {
+      const ha1 = createHash(hash).update(`${name}:${DOMAIN}:${password}`).digest("hex");
       return `${name}:0:0:${ha1}:0\n`;
     });
     writeFileSync(join(this.folder, "version"), "table_name(string) table_version(int)\nha1:2\n");
     writeFileSync(join(this.folder, "ha1"), `key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n${rows.join("")}`);
   }
 
-  #options(port, sha256, rtpengine) {
+  #options(port) {
     const defines = {
       LISTEN_WS: `tcp:127.0.0.1:${port}`,
-      DOMAIN: `"${this.domain}"`,
+      DOMAIN: `"${DOMAIN}"`,
       USERS: `"text://${this.folder}"`,
       CONTROL: `"unix:${join(this.folder, "ctl")}"`,
+      ...this.#more,
     };
-    if (rtpengine) Object.assign(defines, { RTPENGINE: `"${rtpengine.address}"`, LISTEN_SIP_UDP: `udp:${this.sip}`, LISTEN_SIP_TCP: `tcp:${this.sip}` });
     const options = ["-f", CONFIG, "-DD", "-E", "-m", "64", "-M", "8", "-Y", this.folder];
-    for (const [name, value] of Object.entries(defines)) options.push("-A", `${name}=${value}`);
-    if (sha256) options.push("-A", "WITH_SHA256");
+    for (const [name, value] of Object.entries(defines)) options.push("-A", value ? `${name}=${value}` : name);
     return options;
+  }
+}
+
+/** What a scenario needs of a World, with users who sign in at Kamailio by digest. */
+class Behind {
+  /** Whether a call to a user with no device waits for one that comes online. */
+  holds = false;
+  #world;
+  #server;
+
+  constructor(world, server) {
+    this.#world = world;
+    this.#server = server;
+  }
+
+  /** A name of the user table that no other test has; one that the table does not know for any other stem. */
+  name(stem) {
+    return this.#world.name(stem);
+  }
+
+  page(where, options = {}) {
+    return this.#world.page(where, { server: this.#server, ...options });
+  }
+
+  user(where, name, { config, ...rest } = {}) {
+    const login = { username: name, password: passwordOf(name) };
+    return this.#world.user(where, name, { server: this.#server, login, config: { domain: DOMAIN, ...config }, ...rest });
+  }
+
+  pair(from, to, options = {}) {
+    return Promise.all([this.user(from, this.name("alice"), options), this.user(to, this.name("bob"), options)]);
   }
 }

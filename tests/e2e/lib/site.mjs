@@ -1,5 +1,5 @@
-// The origin of one page: a small HTTP server that serves the test pages itself and passes everything else, WebSockets included, to the
-// gateway. One origin for each user, so that a test can break one user's connections and nobody else's.
+// The origin of one page: a small HTTP server that serves the test pages itself and passes everything else, WebSockets included, to its
+// server. One origin for each user, so that a test can break one user's connections and nobody else's.
 import { createReadStream, existsSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
@@ -20,16 +20,17 @@ const CSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-s
 const TRUSTED = `${CSP}; require-trusted-types-for 'script'`;
 
 export class Site {
-  /** `upstream` is the gateway's `host:port`, or null for a page whose server is another one. */
-  static async open(upstream) {
-    const site = new Site(upstream);
+  /** `upstream` is the server's `host:port`, or null for a page that names its server itself; `packaged`: the SDK comes from pkg/dist. */
+  static async open(upstream, packaged) {
+    const site = new Site(upstream, packaged);
     await new Promise((resolve) => site.server.listen(0, "127.0.0.1", resolve));
     site.origin = `http://127.0.0.1:${site.server.address().port}`;
     return site;
   }
 
-  constructor(upstream) {
+  constructor(upstream, packaged) {
     this.upstream = upstream;
+    this.packaged = packaged;
     this.sockets = new Set(); // pairs of a relayed WebSocket
     this.refuses = false; // new WebSockets
     this.server = http.createServer((request, response) => this.#serve(request, response));
@@ -65,7 +66,7 @@ export class Site {
     if (pathname === "/e2e/ringback.wav") return response.writeHead(200, { "content-type": "audio/wav" }).end(wav(440));
     const peer = /^\/e2e\/peers\/([a-z-]+\.js)$/.exec(pathname);
     if (peer) return sendBundle(response, peer[1]);
-    const file = localFile(pathname, this.upstream === null);
+    const file = localFile(pathname, this.packaged);
     if (file) return sendFile(response, file);
     if (this.upstream === null) return response.writeHead(404).end();
     const [host, port] = this.upstream.split(":");

@@ -12,6 +12,8 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class World {
   browsers = new Browsers();
+  /** Whether a call to a user with no device waits for one that comes online. */
+  holds = true;
   #gateway = null;
   #starting = null;
   #users = [];
@@ -32,12 +34,11 @@ export class World {
   /**
    * A page of browser instance `where` with the SDK loaded, nobody signed in.
    * Options: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it, or another
-   * Gateway than the run's; `own`: a page of the gateway instead, with the script `inject` run before its own.
+   * Gateway or Kamailio than the run's gateway; `own`: a page of the gateway instead, with the script `inject` run before its own.
    */
   async page(where, { before = {}, page = "page.html", server = true, own = null, inject } = {}) {
-    const gateway = server === true ? await this.gateway() : server;
-    const upstream = gateway ? gateway.address : null;
-    const site = await Site.open(upstream);
+    const behind = server === true ? await this.gateway() : server;
+    const site = await Site.open(behind ? behind.address : null, !(behind instanceof Gateway));
     const browser = await this.browsers.get(where);
     const tab = await browser.newPage();
     const user = new User(where, site, tab);
