@@ -82,7 +82,8 @@ impl Dialog {
     /// Whether this request, which names no dialog, made this one at its callee.
     #[must_use]
     pub fn is_made_by(&self, request: &Message<'_>) -> bool {
-        request.call_id().is_ok_and(|id| id == self.call_id) && request.from().is_ok_and(|from| from.tag() == Some(&self.remote_tag))
+        request.call_id().is_ok_and(|id| id == self.call_id)
+            && request.from().is_ok_and(|from| from.tag() == Some(&self.remote_tag))
     }
 
     /// Begins the next request: start line, Route, From, To, Call-ID, CSeq. Via, Max-Forwards and the rest are the sender's.

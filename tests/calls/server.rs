@@ -17,10 +17,14 @@ pub struct Server {
     flows: BTreeMap<String, (Flow, String)>,
     /// Registered contact URIs.
     bound: Vec<String>,
-    /// INVITEs under way, by Call-ID and CSeq.
+    /// INVITEs under way.
     forks: BTreeMap<String, Fork>,
     /// Refuses every INVITE with this.
     pub refuse: Option<u16>,
+    /// What Session-Expires of an INVITE becomes on its way (RFC 4028, 8.1).
+    pub session: Option<&'static str>,
+    /// The shortest interval between refreshes that it takes, s (RFC 4028, 8.1).
+    pub least: u32,
     /// Users that exist.
     pub known: Vec<String>,
     branch: usize,
@@ -54,6 +58,11 @@ impl Server {
             Start::Request { method, .. } => self.request(flow, method, &message),
             Start::Response { code, .. } => self.response(flow, code, &message),
         }
+    }
+
+    /// It loses its memory of what is under way, not of who is where: another node took over.
+    pub fn forget_transactions(&mut self) {
+        self.forks.clear();
     }
 
     /// A socket is gone.
@@ -106,6 +115,10 @@ impl Server {
         if self.forks.contains_key(&id) {
             return Vec::new();
         }
+        let interval = invite.get(Name::SessionExpires).and_then(|value| value.split(';').next()?.parse::<u32>().ok());
+        if interval.is_some_and(|interval| interval < self.least) {
+            return vec![(flow, reply(invite, 422, Some("server")).number("Min-SE", self.least).end())];
+        }
         let user = invite.target().unwrap().unwrap().user_text().into_owned();
         let mut sent = vec![(flow, reply(invite, 100, None).end())];
         let code = self.refuse.or_else(|| (!self.known.contains(&user)).then_some(404));
@@ -119,7 +132,7 @@ impl Server {
             if *owner == user && *target != flow {
                 self.branch += 1;
                 let id = format!("z9hG4bKfork{}", self.branch);
-                let request = forward(invite, uri, &id, true);
+                let request = self.demand(forward(invite, uri, &id, true));
                 sent.push((*target, request.clone()));
                 branches.push(Branch { id, flow: *target, request, final_code: None, response: String::new() });
             }
@@ -127,6 +140,16 @@ impl Server {
         let fork = Fork { caller: flow, invite: invite.source().to_owned(), branches, answered: false, cancelled: false };
         self.forks.insert(id, fork);
         sent
+    }
+
+    /// The INVITE with the interval between refreshes that this server wants.
+    fn demand(&self, invite: String) -> String {
+        let Some(session) = self.session else { return invite };
+        let lines = invite.split("\r\n").map(|line| match line.starts_with("Session-Expires:") {
+            true => format!("Session-Expires: {session}"),
+            false => line.to_owned(),
+        });
+        lines.collect::<Vec<_>>().join("\r\n")
     }
 
     fn cancel(&mut self, flow: Flow, cancel: &Message<'_>) -> Vec<Sent> {
@@ -183,6 +206,10 @@ impl Server {
         }
         let Some(upstream) = upstream(response) else { return Vec::new() };
         let Some(fork) = self.forks.values_mut().find(|fork| fork.branches.iter().any(|known| known.id == branch)) else {
+            if branch.starts_with("z9hG4bKfork") {
+                // Whom it is for died with the node that knew it.
+                return Vec::new();
+            }
             // Within a dialog: back to where the next Via says; every client has a host of its own.
             let parsed = parse(upstream.as_bytes()).unwrap();
             let host = parsed.via().unwrap().host.to_owned();
@@ -228,8 +255,9 @@ impl Server {
     }
 }
 
+/// A transaction: a copy is absorbed, the same INVITE with another branch is none.
 fn fork_id(message: &Message<'_>) -> String {
-    format!("{} {}", message.call_id().unwrap(), message.cseq().unwrap().number)
+    format!("{} {}", message.via().unwrap().branch().unwrap(), message.cseq().unwrap().number)
 }
 
 /// The request as it goes on, with a Via of ours on top.

@@ -30,6 +30,8 @@ pub struct World {
     pub ladder: Vec<String>,
     /// Faults on the way, drawn from here.
     pub chaos: Option<Chaos>,
+    /// URLs where no server answers.
+    pub dead: Vec<String>,
 }
 
 /// Faults that the network makes.
@@ -50,6 +52,8 @@ pub struct Node {
     pub told: BTreeMap<CallId, Vec<String>>,
     /// The number of the open socket.
     flow: Option<usize>,
+    /// Where it tried to connect to, and when.
+    pub tried: Vec<(Instant, String)>,
     /// When the last message on its way to or from it arrives: TCP keeps order.
     last_arrival: [Instant; 2],
     /// How long the microphone takes to open, ms; `None`: refused.
@@ -89,6 +93,7 @@ impl World {
             open: Vec::new(),
             ladder: Vec::new(),
             chaos: None,
+            dead: Vec::new(),
         }
     }
 
@@ -116,6 +121,7 @@ impl World {
             events: Vec::new(),
             told: BTreeMap::new(),
             flow: None,
+            tried: Vec::new(),
             last_arrival: [start; 2],
             microphone: Some(30),
             offline: false,
@@ -147,6 +153,28 @@ impl World {
             self.note(format!("{} loses its connection", self.nodes[node].name));
             self.later(0, Happening::Input(node, Input::Closed { code: 1006, reason: String::new() }));
         }
+    }
+
+    /// The server at `url` dies: its sockets break, what was under way there is forgotten, and nobody answers there any more. The
+    /// others know what it knew of who is where.
+    pub fn kill(&mut self, url: &str) {
+        self.dead.push(url.to_owned());
+        self.server.forget_transactions();
+        for node in 0..self.nodes.len() {
+            if self.at(node) == url {
+                self.cut(node);
+            }
+        }
+    }
+
+    /// It is back.
+    pub fn revive(&mut self, url: &str) {
+        self.dead.retain(|dead| dead != url);
+    }
+
+    /// The server that a page was last told to connect to.
+    pub fn at(&self, node: usize) -> &str {
+        self.nodes[node].tried.last().map_or("", |(_, url)| url)
     }
 
     fn drop_flow(&mut self, flow: usize) {
@@ -245,11 +273,13 @@ impl World {
 
     fn output(&mut self, node: usize, output: Output) {
         match output {
-            Output::Connect { .. } => {
+            Output::Connect { url } => {
                 self.sequence += 1;
                 let flow = usize::try_from(self.sequence).unwrap();
                 self.nodes[node].flow = None;
-                let happening = if self.nodes[node].offline { Happening::Refused(node) } else { Happening::Opened(node, flow) };
+                let refused = self.nodes[node].offline || self.dead.contains(&url);
+                self.nodes[node].tried.push((self.now, url));
+                let happening = if refused { Happening::Refused(node) } else { Happening::Opened(node, flow) };
                 self.later(TRAVEL, happening);
             }
             Output::Disconnect => {

@@ -16,7 +16,7 @@ export async function setUp() {
   if (installed()) nodes = await Kamailio.cluster();
 }
 
-export const tearDown = () => (process.env.KLOG && nodes?.forEach((n, i) => console.log(`== ${i}\n${n.log}`)), 0) || Promise.all((nodes ?? []).map((node) => node.stop()));
+export const tearDown = () => Promise.all((nodes ?? []).map((node) => node.stop()));
 
 export default function suite(test) {
   const on = (name, seconds, run) => test(name, seconds, (world) => (nodes ? run(nodes[0].behind(world)) : skip("Kamailio is not installed")));

@@ -1,5 +1,5 @@
 // The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: every scenario, digest, keys and headers.
-import { check, events, hears, same, soon } from "./lib/check.mjs";
+import { check, events, hears, inParallel, soon } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { DOMAIN, Kamailio, installed, passwordOf } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
@@ -31,25 +31,20 @@ export default function suite(test) {
     const some = names.slice(i, i + AT_ONCE);
     on(some.join("; "), 60, (world) => atOnce(world, some));
   }
-  for (const [from, to] of PAIRS) on(`keys (${from} calls ${to})`, 40, (world) => keys(world, from, to));
-  for (const where of ["chromium", "firefox"]) {
-    on(`${where}: a wrong password, an unknown name`, 20, (world) => refused(world, where));
-    on(`${where}: a user who just closed the page`, 20, (world) => nobody(world, where));
-  }
+  on("keys, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => keys(world, from, to))));
+  on("a wrong password, an unknown name; a user who just closed the page", 30, (world) => inParallel(["chromium", "firefox"].flatMap((where) => [refused(world, where), nobody(world, where)])));
   on("digest with SHA-256", 20, sha256);
 }
 
-async function atOnce(world, names) {
-  const each = names.flatMap((name) => PAIRS.map(async ([from, to]) => {
+function atOnce(world, names) {
+  return inParallel(names.flatMap((name) => PAIRS.map(async ([from, to]) => {
     try {
       await SCENARIOS[name](world, from, to);
     } catch (error) {
       error.message = `${name} (${from} calls ${to}): ${error.message}`;
       throw error;
     }
-  }));
-  const failed = (await Promise.allSettled(each)).filter(({ status }) => status === "rejected").map(({ reason }) => reason);
-  if (failed.length) throw Object.assign(failed[0], { message: failed.map(({ message }) => message).join("\n") });
+  })));
 }
 
 async function keys(world, from, to) {

@@ -26,6 +26,12 @@ export async function silent(listener, i, ms) {
   check(heard.rms < SILENCE, `${listener.name} should hear nothing and hears ${JSON.stringify(heard)}`);
 }
 
+/** Waits for all of these and fails with all that failed. */
+export async function inParallel(promises) {
+  const failed = (await Promise.allSettled(promises)).filter(({ status }) => status === "rejected").map(({ reason }) => reason);
+  if (failed.length) throw Object.assign(failed[0], { message: failed.map(({ message }) => message).join("\n") });
+}
+
 /** Tries `f` until it does not throw, at most `ms`: for what is right a little later (a muted track still has packets on the way). */
 export async function soon(f, ms = 4_000) {
   const end = Date.now() + ms;
