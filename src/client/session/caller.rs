@@ -222,6 +222,8 @@ impl Session {
         if self.phase == Phase::Up || self.is_over() {
             return self.turn_away(core, now, leg);
         }
+        // Nobody answers what did not ring, though the sign of it may be lost: every app hears of the one before the other.
+        self.progress(core, now);
         self.ack = Some(ack);
         self.legs = vec![leg];
         self.phase = Phase::Up;
