@@ -25,15 +25,17 @@ function everybody() {
 }
 
 export class Kamailio extends Daemon {
+  #domain;
   #users;
   #more = {};
 
   /**
-   * `users`: name → password, where they are not those of `passwordOf`. `sha256`: digest with SHA-256 instead of MD5. `rtpengine`: for
+   * `users`: name → password; else the tests' own. `sha256`: digest with SHA-256 instead of MD5. `rtpengine`: for
    * calls with phones, on SIP by UDP and TCP. `defines`: more of the configuration's defines, by name.
    */
-  static async start({ users = everybody(), sha256 = false, rtpengine = null, defines = {} } = {}) {
+  static async start({ domain = DOMAIN, users = everybody(), sha256 = false, rtpengine = null, defines = {} } = {}) {
     const kamailio = new Kamailio("kamailio");
+    kamailio.#domain = domain;
     kamailio.#users = users;
     if (rtpengine) {
       kamailio.sip = `127.0.0.1:${await freePort()}`;
@@ -73,7 +75,7 @@ export class Kamailio extends Daemon {
 
   #writeUsers(hash) {
     const rows = Object.entries(this.#users).map(([name, password]) => {
-      const ha1 = createHash(hash).update(`${name}:${DOMAIN}:${password}`).digest("hex");
+      const ha1 = createHash(hash).update(`${name}:${this.#domain}:${password}`).digest("hex");
       return `${name}:0:0:${ha1}:0\n`;
     });
     writeFileSync(join(this.folder, "version"), "table_name(string) table_version(int)\nha1:2\n");
@@ -83,7 +85,7 @@ export class Kamailio extends Daemon {
   #options(port) {
     const defines = {
       LISTEN_WS: `tcp:127.0.0.1:${port}`,
-      DOMAIN: `"${DOMAIN}"`,
+      DOMAIN: `"${this.#domain}"`,
       USERS: `"text://${this.folder}"`,
       CONTROL: `"unix:${join(this.folder, "ctl")}"`,
       ...this.#more,
