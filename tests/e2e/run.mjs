@@ -4,7 +4,7 @@
 //
 // OFFHOOK_GATEWAY  path of the gateway's binary (default: target/gateway/, then target/debug/)
 // OFFHOOK_SCRIPT   another offhook.js than the gateway's and pkg/dist's
-// OFFHOOK_TRACE    a file that gets the SIP of all pages of each failed test
+// OFFHOOK_TRACE    a file that gets the SIP of all pages of each failed test, and what the servers that it used say
 import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

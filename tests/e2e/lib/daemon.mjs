@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { accepts, freePort } from "./ports.mjs";
 
 export class Daemon {
+  static #running = new Set();
   log = "";
   port = null;
   #name;
@@ -16,11 +17,17 @@ export class Daemon {
     this.folder = mkdtempSync(join(tmpdir(), `offhook-${name}-`));
   }
 
+  /** The last lines of what runs now, for the report of a failure. */
+  static traces() {
+    return [...Daemon.#running].map((daemon) => `--- ${daemon.#name}\n${daemon.log.slice(-20_000)}`).join("\n");
+  }
+
   /** Starts `program` with what `args(port)` gives, and waits until it listens. */
   async run(program, args) {
     this.port ??= await freePort();
     // A process group of its own: a crash is the end of all its processes.
     this.#process = spawn(program, args(this.port), { stdio: ["ignore", "pipe", "pipe"], detached: true });
+    Daemon.#running.add(this);
     const read = (chunk) => (this.log = (this.log + chunk).slice(-200_000));
     for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on("data", read);
     for (let i = 0; i < 100 && this.alive; i++) {
@@ -40,6 +47,7 @@ export class Daemon {
   }
 
   async stop() {
+    Daemon.#running.delete(this);
     if (this.#process && this.alive) await this.#end(() => this.#process.kill("SIGTERM"));
     rmSync(this.folder, { recursive: true, force: true });
   }

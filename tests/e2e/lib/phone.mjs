@@ -65,11 +65,6 @@ export class Phone extends Daemon {
     }
   }
 
-  /** The keys that the other side pressed since the last event that was waited for. */
-  get keys() {
-    return this.#events.filter(({ type }) => type === "CALL_DTMF_START").map(({ param }) => param).join("");
-  }
-
   /** What the phone hears in the next `ms`. */
   async hear(_, ms = 700) {
     const before = new Map(this.#recordings().map((file) => [file, statSync(file).size]));
@@ -101,6 +96,7 @@ export class Phone extends Daemon {
   }
 
   #take(message) {
+
     if (message.event) this.#events.push(message);
     else if (message.response) this.#answers.shift()?.(message);
   }

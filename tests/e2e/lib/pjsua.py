@@ -74,6 +74,11 @@ class Phone(pj.Account):
             call = Call(self)
             self.calls.append(call)
             call.makeCall(params, pj.CallOpParam(True))
+        elif command == "dial-without-offer":
+            late = pj.CallOpParam(True)
+            late.opt.flag |= pj.PJSUA_CALL_NO_SDP_OFFER
+            self.calls.append(Call(self))
+            self.calls[-1].makeCall(params, late)
         elif command == "hangup":
             # Before its answer this is a refusal, or a CANCEL.
             self.calls[-1].hangup(parameter(603))

@@ -1,5 +1,6 @@
 // What a suite works with: browsers, one server, and users in pages of their own.
 import { Browsers, INSTANCES } from "./browsers.mjs";
+import { Daemon } from "./daemon.mjs";
 import { Gateway } from "./gateway.mjs";
 import { Site } from "./site.mjs";
 
@@ -79,10 +80,10 @@ export class World {
     return complaints;
   }
 
-  /** The SIP of every page that is open now, for the report of a failure. */
+  /** The SIP of every page that is open now, and what the servers of the suite say, for the report of a failure. */
   async traces() {
     const parts = await Promise.all(this.#users.map((user) => user.trace()));
-    return parts.join("\n");
+    return [...parts, Daemon.traces()].join("\n");
   }
 
   async close() {
