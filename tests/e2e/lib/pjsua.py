@@ -108,6 +108,8 @@ def start():
     config = pj.EpConfig()
     config.uaConfig.threadCnt = 0
     config.uaConfig.mainThreadOnly = True
+    # The clock of all that sounds; when it stops between two calls, the next one may find it stopping.
+    config.medConfig.sndAutoCloseTime = -1
     config.logConfig.consoleLevel = config.logConfig.level = 4
     endpoint.libInit(config)
     transport = pj.TransportConfig()
