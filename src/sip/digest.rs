@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::header::{pairs, unquote};
+use super::header::{LWS, pairs, split_before, unquote};
 use super::message::ParseError;
 use super::write::quote;
 
@@ -290,7 +290,7 @@ struct Pairs<'a>(&'a str);
 
 impl<'a> Pairs<'a> {
     fn of(value: &'a str) -> Result<Self, ParseError> {
-        let (scheme, params) = value.split_once(super::header::is_lws).ok_or(ParseError::Authentication)?;
+        let (scheme, params) = split_before(value, LWS);
         if scheme.eq_ignore_ascii_case("Digest") { Ok(Self(params)) } else { Err(ParseError::Authentication) }
     }
 

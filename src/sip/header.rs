@@ -21,7 +21,10 @@ impl<'a> Field<'a> {
     /// is not `plain`.
     pub(super) fn parse(line: &'a str, plain: bool) -> Option<Self> {
         let (name, value) = cut_at(line, b':')?;
-        let raw_name = if name.ends_with([' ', '\t']) { name.trim_end_matches([' ', '\t']) } else { name };
+        let mut raw_name = name;
+        while let Some(shorter) = before(raw_name, b' ').or_else(|| before(raw_name, b'\t')) {
+            raw_name = shorter;
+        }
         let alone = !plain && value.split('\r').skip(1).any(|rest| !rest.starts_with('\n'));
         (is_token(raw_name) && !alone).then(|| Self { name: Name::parse(raw_name), raw_name, value: trim(value) })
     }
@@ -150,18 +153,19 @@ impl<'a> NameAddr<'a> {
     }
 
     fn read(text: &'a str) -> Option<Self> {
-        let (display, rest) = match text.strip_prefix('"') {
+        let (display, rest) = match after(text, b'"') {
             Some(_) => quoted(text)?,
             None => split_before(text, b"<\";"),
         };
-        let Some((uri_text, params)) = trim(rest).strip_prefix('<').and_then(|rest| cut_at(rest, b'>')) else {
+        let Some((uri_text, params)) = after(trim(rest), b'<').and_then(|rest| cut_at(rest, b'>')) else {
             // No brackets: what looked like a display name is the address.
             let uri_text = trim(display);
             let uri = Uri::parse(uri_text).ok().filter(|uri| uri.headers.is_empty() && find(uri_text, b',').is_none())?;
             return Some(Self { display: Cow::Borrowed(""), uri, uri_text, params: Params::parse(rest)? });
         };
         let display = trim(display);
-        let fine = display.starts_with('"') || display.split(is_lws).all(|word| word.is_empty() || is_word(word));
+        // Words: tokens, or text that is not ASCII, which some write.
+        let fine = after(display, b'"').is_some() || display.bytes().all(|b| is_lws(b) || !b.is_ascii() || is(b, TOKEN));
         let uri = Uri::parse(uri_text).ok().filter(|_| fine)?;
         Some(Self { display: unquote(display), uri, uri_text, params: Params::parse(params)? })
     }
@@ -189,7 +193,7 @@ impl<'a> Params<'a> {
     /// Nothing, or `;` before each parameter. `None` where a name is missing or no token, or a value is torn.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let params = Self(trim(text));
-        let starts = params.0.is_empty() || params.0.starts_with(';');
+        let starts = params.0.is_empty() || after(params.0, b';').is_some();
         (starts && params.raw().all(|(name, value)| is_param_name(name) && is_param_value(value))).then_some(params)
     }
 
@@ -212,7 +216,7 @@ impl<'a> Params<'a> {
     }
 
     fn raw(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        pairs(self.0.strip_prefix(';'), b';')
+        pairs(after(self.0, b';'), b';')
     }
 }
 
@@ -231,8 +235,7 @@ pub(super) fn pairs(text: Option<&str>, separator: u8) -> impl Iterator<Item = (
 
 /// A quoted value without its quotes, unless it has escapes; any other as it is.
 fn plain(value: &str) -> &str {
-    let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-    inner.filter(|inner| !inner.contains('\\')).unwrap_or(value)
+    inside(value, b'"', b'"').filter(|inner| find(inner, b'\\').is_none()).unwrap_or(value)
 }
 
 /// One Via.
@@ -262,7 +265,7 @@ impl<'a> Via<'a> {
         let (sent, params) = split_before(text, b";");
         let (name, rest) = cut_at(sent, b'/')?;
         let (version, rest) = cut_at(rest, b'/')?;
-        let (transport, by) = trim(rest).split_once(is_lws)?;
+        let (transport, by) = split_before(trim(rest), LWS);
         if !trim(name).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" || !is_token(transport) {
             return None;
         }
@@ -279,7 +282,7 @@ impl<'a> Via<'a> {
 
 /// Host and port; blanks may stand around the colon (RFC 3261, 25.1: COLON).
 fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
-    let Some((host, port)) = cut_last(text, b':').filter(|_| text.contains(is_lws)) else { return host_port_of(text) };
+    let Some((host, port)) = cut_last(text, b':').filter(|_| text.bytes().any(is_lws)) else { return host_port_of(text) };
     let (host, none) = host_port_of(trim(host))?;
     let port = u16::try_from(super::message::number(trim(port))?).ok()?;
     none.is_none().then_some((host, Some(port)))
@@ -288,7 +291,7 @@ fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
 /// The text that a quoted-string stands for; any other text as it is.
 #[must_use]
 pub fn unquote(text: &str) -> Cow<'_, str> {
-    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return Cow::Borrowed(text) };
+    let Some(inner) = inside(text, b'"', b'"') else { return Cow::Borrowed(text) };
     if find(inner, b'\\').is_none() {
         return Cow::Borrowed(inner);
     }
@@ -354,24 +357,40 @@ pub(super) fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
 
 /// Cuts before the first of `stops`, ASCII characters; it stays with the second part.
 pub(super) fn split_before<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str) {
-    let at = text.as_bytes().iter().position(|b| stops.contains(b)).unwrap_or(text.len());
+    let at = text.as_bytes().iter().position(|b| stops.iter().any(|stop| stop == b)).unwrap_or(text.len());
     text.split_at_checked(at).unwrap_or((text, ""))
 }
 
+/// What follows `first`, an ASCII character, in text that begins with it.
+pub(super) fn after(text: &str, first: u8) -> Option<&str> {
+    if text.as_bytes().first() == Some(&first) { text.get(1..) } else { None }
+}
+
+/// What precedes `last`, an ASCII character, in text that ends with it.
+pub(super) fn before(text: &str, last: u8) -> Option<&str> {
+    if text.as_bytes().last() == Some(&last) { text.get(..text.len() - 1) } else { None }
+}
+
+/// What stands between `first` and `last`.
+pub(super) fn inside(text: &str, first: u8, last: u8) -> Option<&str> {
+    before(after(text, first)?, last)
+}
+
 /// Linear white space: blanks, tabs and the line ends of folds.
-pub(super) fn is_lws(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\r' | '\n')
+pub(super) const LWS: &[u8] = b" \t\r\n";
+
+pub(super) fn is_lws(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// Without the white space around it.
 pub(super) fn trim(text: &str) -> &str {
-    let is_lws = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
     let bytes = text.as_bytes();
     let (mut from, mut to) = (0, bytes.len());
-    while bytes.get(from).is_some_and(is_lws) {
+    while bytes.get(from).is_some_and(|b| is_lws(*b)) {
         from += 1;
     }
-    while to > from && bytes.get(to - 1).is_some_and(is_lws) {
+    while to > from && bytes.get(to - 1).is_some_and(|b| is_lws(*b)) {
         to -= 1;
     }
     text.get(from..to).unwrap_or("")
@@ -380,11 +399,6 @@ pub(super) fn trim(text: &str) -> &str {
 /// Whether this is a token (RFC 3261, 25.1).
 pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && all(text, TOKEN)
-}
-
-/// A word of a display name without quotes: a token, or text that is not ASCII, which some write.
-fn is_word(text: &str) -> bool {
-    text.bytes().all(|b| !b.is_ascii() || is(b, TOKEN))
 }
 
 /// A token, or what else a parameter of a URI may be named with.
@@ -396,7 +410,7 @@ fn is_param_name(name: &str) -> bool {
 fn is_param_value(value: Option<&str>) -> bool {
     match value {
         None => true,
-        Some(value) if value.starts_with('"') => quoted(value).is_some_and(|(_, rest)| rest.is_empty()),
+        Some(value) if after(value, b'"').is_some() => quoted(value).is_some_and(|(_, rest)| rest.is_empty()),
         Some(value) => value.bytes().all(|b| !b.is_ascii() || is(b, BARE)),
     }
 }

@@ -4,7 +4,9 @@ use core::fmt;
 use core::str;
 
 use super::check::Rejection;
-use super::header::{CSeq, Field, Name, NameAddr, Via, cut, cut_at, cut_last, is_lws, is_token, split_before, trim};
+use super::header::{
+    CSeq, Field, LWS, Name, NameAddr, Via, after, before, cut, cut_at, cut_last, is_lws, is_token, split_before, trim,
+};
 use super::uri::Uri;
 
 /// The largest message in octets that [`parse`] takes.
@@ -107,7 +109,10 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
         Ok(text) => (text, true),
         Err(error) => (bytes.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or(""), false),
     };
-    let text = valid.trim_start_matches(['\r', '\n']);
+    let mut text = valid;
+    while let Some(rest) = after(text, b'\r').or_else(|| after(text, b'\n')) {
+        text = rest;
+    }
     if text.is_empty() && utf8 {
         return Err(ParseError::Empty);
     }
@@ -116,7 +121,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
         return Err(ParseError::LineTooLong);
     }
     let mut fault = None;
-    let start = start_line(line.strip_suffix('\r').unwrap_or(line), &mut fault)?;
+    let start = start_line(before(line, b'\r').unwrap_or(line), &mut fault)?;
     let (fields, rest) = fields(rest, utf8, &mut fault)?;
     let tail = bytes.get(valid.len() - rest.len()..).unwrap_or(&[]);
     let body = body(tail, &fields, &mut fault);
@@ -127,20 +132,26 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
     let (first, rest) = cut_at(line, b' ').ok_or(ParseError::StartLine)?;
     if first.eq_ignore_ascii_case("SIP/2.0") {
         // A second blank is a slip that even RFC 3665 made (3.9, F6), and nothing can hide behind it.
-        let rest = rest.trim_start_matches(' ');
-        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let mut rest = rest;
+        while let Some(less) = after(rest, b' ') {
+            rest = less;
+        }
+        let (code, reason) = cut_at(rest, b' ').unwrap_or((rest, ""));
         let code = number(code).filter(|code| (100..700).contains(code)).ok_or(ParseError::StartLine)?;
         return Ok(Start::Response { code: code as u16, reason });
     }
-    let trimmed = rest.trim_end_matches(' ');
+    let mut trimmed = rest;
+    while let Some(shorter) = before(trimmed, b' ') {
+        trimmed = shorter;
+    }
     let (uri, version) = cut_last(trimmed, b' ').ok_or(ParseError::StartLine)?;
     if !is_token(first) || !version.get(..4).is_some_and(|sip| sip.eq_ignore_ascii_case("SIP/")) {
         return Err(ParseError::StartLine);
     }
-    let clean = uri.trim_matches(is_lws);
+    let clean = trim(uri);
     if !version.eq_ignore_ascii_case("SIP/2.0") {
         *fault = Some(Rejection { code: 505, reason: "Version Not Supported" });
-    } else if trimmed.len() < rest.len() || uri.contains(is_lws) {
+    } else if trimmed.len() < rest.len() || uri.bytes().any(is_lws) {
         *fault = Some(Rejection::bad("Malformed Request-Line"));
     }
     Ok(Start::Request { method: first, uri: clean })
@@ -150,7 +161,7 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
 fn fields<'a>(mut text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
     let mut fields = Vec::with_capacity(24);
     loop {
-        if let Some(rest) = text.strip_prefix("\r\n").or_else(|| text.strip_prefix('\n')) {
+        if let Some(rest) = text.strip_prefix("\r\n").or_else(|| after(text, b'\n')) {
             return Ok((fields, rest));
         }
         if text.is_empty() {
@@ -193,8 +204,8 @@ fn folded_line(text: &str) -> (&str, &str, bool) {
         }
     }
     let (line, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-    let line = line.strip_suffix('\n').unwrap_or(line);
-    (line.strip_suffix('\r').unwrap_or(line), rest, plain)
+    let line = before(line, b'\n').unwrap_or(line);
+    (before(line, b'\r').unwrap_or(line), rest, plain)
 }
 
 /// The body that Content-Length cuts out of `tail`. Where it cannot be believed, all of `tail`, and a fault (RFC 3261, 18.3).
@@ -319,9 +330,9 @@ impl<'a> Message<'a> {
     ///
     /// Where there is none, or it is malformed, or its number does not fit in 32 bits.
     pub fn cseq(&self) -> Result<CSeq<'a>, ParseError> {
-        let parts = self.required(Name::CSeq)?.split_once(is_lws);
-        parts
-            .and_then(|(digits, method)| Some(CSeq { number: number(digits)?, method: trim(method) }))
+        let (digits, method) = split_before(self.required(Name::CSeq)?, LWS);
+        number(digits)
+            .map(|number| CSeq { number, method: trim(method) })
             .filter(|cseq| is_token(cseq.method))
             .ok_or(ParseError::Malformed(Name::CSeq))
     }
@@ -349,7 +360,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn number(&self, name: Name) -> Option<u32> {
         let value = self.get(name)?;
-        number(value.split(|c| is_lws(c) || c == ';' || c == '(').next()?)
+        number(split_before(value, b" \t\r\n;(").0)
     }
 
     /// Whether the body is of that media type, whatever its parameters. Without a body field: no.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::header::{HOST, Params, URI, all, cut_at, find, split_before};
+use super::header::{HOST, Params, URI, after, all, cut_at, find, inside, split_before};
 use super::message::{ParseError, number};
 
 /// A URI, borrowed.
@@ -67,7 +67,7 @@ impl<'a> Uri<'a> {
         if find(headers, b'@').or_else(|| find(params, b'@')).is_some() {
             return None;
         }
-        Some(Self { user, host, port, params: Params::parse(params)?, headers: headers.strip_prefix('?').unwrap_or(""), ..self })
+        Some(Self { user, host, port, params: Params::parse(params)?, headers: after(headers, b'?').unwrap_or(""), ..self })
     }
 
     /// Whether this is a `sip:` or `sips:` URI.
@@ -106,7 +106,7 @@ pub(super) fn push_escape(text: &mut String, byte: u8) {
 }
 
 fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
+    if find(text, b'%').is_none() {
         return Cow::Borrowed(text);
     }
     let mut octets = Vec::with_capacity(text.len());
@@ -146,9 +146,9 @@ fn is_scheme(scheme: &str) -> bool {
 
 /// `host`, `host:port`, `[address]` or `[address]:port`, with no blanks.
 pub(super) fn host_port_of(text: &str) -> Option<(&str, Option<u16>)> {
-    let end = if text.starts_with('[') { text.find(']')? + 1 } else { find(text, b':').unwrap_or(text.len()) };
+    let end = if after(text, b'[').is_some() { find(text, b']')? + 1 } else { find(text, b':').unwrap_or(text.len()) };
     let (host, port) = text.split_at_checked(end)?;
-    let port = match port.strip_prefix(':') {
+    let port = match after(port, b':') {
         Some(port) => Some(u16::try_from(number(port)?).ok()?),
         None if port.is_empty() => None,
         None => return None,
@@ -159,7 +159,7 @@ pub(super) fn host_port_of(text: &str) -> Option<(&str, Option<u16>)> {
 /// Not the whole grammar of addresses: enough that nothing odd passes, and `:::`, which RFC 3261 allowed by mistake
 /// (RFC 5118, 4.10), does not.
 fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    match inside(host, b'[', b']') {
         Some(address) => {
             address.len() > 1
                 && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')

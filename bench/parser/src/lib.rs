@@ -4,14 +4,13 @@
 use offhook::sip::{Message, parse};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Reads a message as the client does when it comes: start line, all fields, the checks of RFC 3261 (which read Via, From, To, Call-ID and
-/// CSeq), and the contact. Gives the bytes of its body, `-1` where it is refused.
+/// Reads a message as the client does when it comes: start line, all fields, and the checks of RFC 3261, which read Via, From, To, Call-ID,
+/// CSeq, Contact and the Request-URI. Gives the bytes of its body, `-1` where it is refused.
 #[wasm_bindgen]
 #[must_use]
 pub fn read(text: &str) -> i32 {
     let Ok(message) = parse(text.as_bytes()) else { return -1 };
-    let contact = message.contacts().next().is_none_or(|contact| contact.is_ok());
-    if contact && accepted(&message) { i32::try_from(message.body.len()).unwrap_or(-1) } else { -1 }
+    if accepted(&message) { i32::try_from(message.body.len()).unwrap_or(-1) } else { -1 }
 }
 
 /// Whether a message, as its bytes came, is taken.
