@@ -1,6 +1,6 @@
 //! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
 
-use super::header::{Field, Name, NameAddr, find};
+use super::header::{Field, Name, NameAddr};
 use super::message::{Message, ParseError, Start, bare};
 use super::uri::Uri;
 
@@ -93,16 +93,17 @@ impl Message<'_> {
         }
         self.call_id().map_err(refusal)?;
         let cseq = self.cseq().map_err(refusal)?;
-        if self.contacts().any(|contact| contact.is_err()) {
-            return Err(Rejection::bad("Malformed Contact"));
+        let mut starred = false;
+        for contact in self.contacts() {
+            starred |= contact.map_err(|_| Rejection::bad("Malformed Contact"))?.uri.scheme == "*";
         }
         match self.start {
-            Start::Request { method, uri } => self.check_request(method, uri, cseq.method),
+            Start::Request { method, uri } => self.check_request(method, uri, cseq.method, starred),
             Start::Response { .. } => Ok(()),
         }
     }
 
-    fn check_request(&self, method: &str, uri: &str, cseq_method: &str) -> Result<(), Rejection> {
+    fn check_request(&self, method: &str, uri: &str, cseq_method: &str, starred: bool) -> Result<(), Rejection> {
         if cseq_method != method {
             let known = METHODS.contains(&method);
             return Err(if known { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
@@ -114,8 +115,6 @@ impl Message<'_> {
         if self.get(Name::MaxForwards).is_some() && self.number(Name::MaxForwards).is_none() {
             return Err(Rejection::bad("Malformed Max-Forwards"));
         }
-        let starred = self.values(Name::Contact).any(|contacts| find(contacts, b'*').is_some())
-            && self.all(Name::Contact).any(|contact| contact == "*");
         if starred && (method != "REGISTER" || !self.contact_is_star()) {
             return Err(Rejection::bad("Malformed Contact"));
         }

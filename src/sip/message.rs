@@ -192,20 +192,22 @@ fn fields<'a>(mut text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> R
 /// in it.
 fn folded_line(text: &str) -> (&str, &str, bool) {
     let bytes = text.as_bytes();
-    let mut plain = true;
-    let mut end = 0;
-    while let Some(b) = bytes.get(end) {
-        end += 1;
-        match b {
-            b'\r' if bytes.get(end) != Some(&b'\n') => plain = false,
-            b'\n' if matches!(bytes.get(end), Some(b' ' | b'\t')) => plain = false,
-            b'\n' => break,
-            _ => {}
+    let (mut end, mut plain) = (0, true);
+    loop {
+        // From one control character to the next: of these only line ends matter.
+        let Some(at) = bytes.get(end..).and_then(|rest| rest.iter().position(|b| *b <= b'\r')) else {
+            return (before(text, b'\r').unwrap_or(text), "", plain);
+        };
+        end += at + 1;
+        match (bytes.get(end - 1), bytes.get(end)) {
+            (Some(b'\n'), Some(b' ' | b'\t')) => plain = false,
+            (Some(b'\n'), _) => break,
+            (Some(b'\r'), Some(b'\n')) => {}
+            _ => plain = false,
         }
     }
-    let (line, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-    let line = before(line, b'\n').unwrap_or(line);
-    (before(line, b'\r').unwrap_or(line), rest, plain)
+    let (line, rest) = text.split_at_checked(end - 1).unwrap_or((text, ""));
+    (before(line, b'\r').unwrap_or(line), rest.get(1..).unwrap_or(""), plain)
 }
 
 /// The body that Content-Length cuts out of `tail`. Where it cannot be believed, all of `tail`, and a fault (RFC 3261, 18.3).
