@@ -14,8 +14,11 @@ export const figure = (title, measured, what) => ({
   results: measured.map(({ name, failed, values }) => ({ name, failed, values: values.map((times) => times[what]) })),
 });
 
-/** One pair of phones for each variant; each variant calls in turn. After a call that failed the pair is a new one. */
-export async function calls(stage, { rounds, warm = 1, variants = VARIANTS, where, options = {}, answers = false, patience = PATIENCE }) {
+/**
+ * One pair of phones for each variant; each variant calls in turn. With `answers` the callee answers, and these are waited for. After a
+ * call that failed the pair is a new one.
+ */
+export async function calls(stage, { rounds, warm = 1, variants = VARIANTS, where, options = {}, answers = [], patience = PATIENCE }) {
   const pairs = new Map();
   const measure = async (variant) => {
     const pair = pairs.get(variant) ?? (await meet(stage, variant, where, options));
@@ -45,21 +48,21 @@ async function call({ caller, callee }, answers, patience) {
   const began = await caller.tab.evaluate((user) => bench.call(user), callee.user);
   const ring = (await until(callee, "rings", patience)) - began;
   await until(caller, "ringing", patience);
-  const times = answers ? await talk(caller, callee) : {};
+  const times = answers.length ? await talk(caller, callee, answers) : {};
   await caller.tab.evaluate(() => bench.hangup());
   await Promise.all([until(caller, "over", PATIENCE), until(callee, "over", PATIENCE)]);
   await pause(100);
   return { ring, ...times };
 }
 
-/** After a second of ringing: from `answer()` to the first audio packet, and the first sound, at the later of the two. */
-async function talk(caller, callee) {
+/** After a second of ringing: from `answer()` to the first of each of `what` (a packet, sound), at the later of the two. */
+async function talk(caller, callee, what) {
   await pause(1_000);
-  const early = await Promise.all([caller, callee].map(({ tab }) => tab.evaluate(() => bench.seen("sound"))));
-  if (early.some((at) => at !== null)) throw new Error("there was sound before the answer");
+  const early = await Promise.all([caller, callee].map(({ tab }) => tab.evaluate(() => bench.seen("packet"))));
+  if (early.some((at) => at !== null)) throw new Error("audio came before the answer");
   const answered = await callee.tab.evaluate(() => bench.answer());
-  const both = async (what) => Math.max(...(await Promise.all([caller, callee].map((side) => until(side, what, PATIENCE))))) - answered;
-  return { packet: await both("packet"), sound: await both("sound") };
+  const both = async (name) => Math.max(...(await Promise.all([caller, callee].map((side) => until(side, name, PATIENCE))))) - answered;
+  return Object.fromEntries(await Promise.all(what.map(async (name) => [name, await both(name)])));
 }
 
 async function until({ tab }, name, ms) {
