@@ -105,8 +105,9 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address (IPv6: of one /64).
     pub connections_per_address: usize,
-    /// Connections that are no WebSockets, or not yet; where there are more, the one that has been there longest is closed.
-    pub visitors: usize,
+    /// Connections on which nobody has asked for anything, and as many WebSockets on which nobody has said anything; of more the longest
+    /// there is closed.
+    pub silent: usize,
     /// WebSockets of one user.
     pub connections_per_user: usize,
     /// Calls of one user at a time.
@@ -233,7 +234,7 @@ impl Default for Limits {
         Self {
             connections: 20_000,
             connections_per_address: 1_000,
-            visitors: 4_000,
+            silent: 2_000,
             connections_per_user: 20,
             calls_per_user: 20,
             messages_per_second: 50,
@@ -427,7 +428,7 @@ impl Limits {
     fn check(&self) -> Result<(), ConfigError> {
         between("limits.connections", self.connections as u64, 1, 10_000_000)?;
         between("limits.connections_per_address", self.connections_per_address as u64, 1, 10_000_000)?;
-        between("limits.visitors", self.visitors as u64, 16, 1_000_000)?;
+        between("limits.silent", self.silent as u64, 16, 1_000_000)?;
         between("limits.connections_per_user", self.connections_per_user as u64, 1, 10_000)?;
         between("limits.calls_per_user", self.calls_per_user as u64, 1, 10_000)?;
         between("limits.messages_per_second", u64::from(self.messages_per_second), 1, 1_000_000)?;

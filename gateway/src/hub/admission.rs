@@ -56,6 +56,7 @@ impl Hub {
     fn allow(&mut self, now: Instant, conn: ConnId) -> Option<bool> {
         let (rate, user_rate) = (self.settings.per_second, self.settings.user_per_second);
         let connection = self.flows.connections.get_mut(&conn)?;
+        self.flows.silent.remove(&conn);
         let user = connection.aor.as_ref().and_then(|aor| self.flows.users.get_mut(aor));
         let within = connection.bucket.take(now, rate) && user.is_none_or(|user| user.bucket.take(now, user_rate));
         connection.strikes = if within { connection.strikes.saturating_sub(1) } else { connection.strikes + 1 };

@@ -74,6 +74,8 @@ pub(super) struct Lost {
 #[derive(Debug, Default)]
 pub(super) struct Flows {
     pub(super) connections: BTreeMap<ConnId, Connection>,
+    /// Those on which nothing was said yet.
+    pub(super) silent: BTreeSet<ConnId>,
     pub(super) users: BTreeMap<Aor, User>,
     lost: BTreeMap<ConnId, Lost>,
     moved: BTreeMap<ConnId, ConnId>,
@@ -107,7 +109,7 @@ impl Flows {
 
     /// How many things are remembered.
     pub(super) fn len(&self) -> usize {
-        self.connections.len() + self.users.len() + self.lost.len() + self.moved.len()
+        self.connections.len() + self.silent.len() + self.users.len() + self.lost.len() + self.moved.len()
     }
 
     fn park(&mut self, conn: ConnId, text: String) {
@@ -135,7 +137,15 @@ impl Hub {
         let used = (Instant::default(), 0);
         let connection = Connection { application, aor: None, bucket, strikes: 0, failures: 0, used };
         self.flows.connections.insert(conn, connection);
+        self.flows.silent.insert(conn);
         self.timers.set(Timer::Login(conn), now + LOGIN);
+        self.make_room(now);
+    }
+
+    /// Where too many connections are silent, the one that has been so for longest makes room.
+    fn make_room(&mut self, now: Instant) {
+        let oldest = self.flows.silent.first().copied().filter(|_| self.flows.silent.len() > self.settings.max_silent);
+        oldest.into_iter().for_each(|oldest| self.hang_up(now, oldest, 1013, "too many silent connections"));
     }
 
     /// Closes a connection from our side.
@@ -180,6 +190,7 @@ impl Hub {
     /// A connection is gone, whoever closed it.
     pub(super) fn closed(&mut self, now: Instant, conn: ConnId) {
         let Some(connection) = self.flows.connections.remove(&conn) else { return };
+        self.flows.silent.remove(&conn);
         self.timers.clear(&Timer::Login(conn));
         let Some(aor) = connection.aor else { return };
         let bound = self.registrar.bindings(&aor).iter().filter(|binding| binding.conn == Some(conn));

@@ -22,6 +22,8 @@ pub struct Settings {
     pub per_second: u32,
     /// Messages a second that all connections of one user may send.
     pub user_per_second: u32,
+    /// Connections on which nothing was said yet; the oldest gives way.
+    pub max_silent: usize,
     /// Connections of one user; the oldest gives way.
     pub max_connections_per_user: usize,
     /// Calls at once of one user.

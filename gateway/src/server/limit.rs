@@ -80,12 +80,12 @@ impl Budgets {
     }
 }
 
-/// Connections that are open, in all and of each address. Those that are no WebSocket (yet) are visitors: where there are too many of
-/// them the one that has been here longest goes, so that half-open connections fill neither the memory nor the places of others.
+/// Connections that are open, in all and of each address. Those that have not asked for anything yet are silent: where there are too many
+/// of them the one that has been here longest goes, so that half-open connections fill neither the memory nor the places of others.
 pub struct Places {
     most: usize,
     most_per_address: usize,
-    most_visitors: usize,
+    most_silent: usize,
     metrics: Arc<Metrics>,
     taken: Mutex<Taken>,
 }
@@ -94,7 +94,7 @@ pub struct Places {
 struct Taken {
     all: usize,
     by_address: BTreeMap<IpAddr, Address>,
-    visitors: BTreeMap<PlaceId, Visitor>,
+    silent: BTreeMap<PlaceId, Silent>,
     last: u64,
 }
 
@@ -102,10 +102,10 @@ struct Taken {
 #[derive(Default)]
 struct Address {
     connections: usize,
-    visitors: BTreeSet<PlaceId>,
+    silent: BTreeSet<PlaceId>,
 }
 
-struct Visitor {
+struct Silent {
     address: Option<IpAddr>,
     /// `None`: it has only just come.
     task: Option<AbortHandle>,
@@ -115,24 +115,24 @@ struct Visitor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlaceId(u64);
 
-/// Which part of all visitors one address may be.
-const VISITORS_PER_ADDRESS: usize = 16;
+/// Which part of all silent ones may be of one address.
+const SILENT_PER_ADDRESS: usize = 16;
 
 impl Places {
-    /// `most` connections, of which one address may have `most_per_address`, and of which `most_visitors` may be no WebSockets.
+    /// `most` connections, of which one address may have `most_per_address`, and of which `most_silent` may be silent.
     #[must_use]
-    pub fn new(most: usize, most_per_address: usize, most_visitors: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { most, most_per_address, most_visitors, metrics, taken: Mutex::default() })
+    pub fn new(most: usize, most_per_address: usize, most_silent: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { most, most_per_address, most_silent, metrics, taken: Mutex::default() })
     }
 
-    /// The task that serves a visitor, to be ended where another needs its room.
-    pub fn visited_by(&self, id: PlaceId, task: AbortHandle) {
-        if let Some(visitor) = self.lock().visitors.get_mut(&id) {
-            visitor.task = Some(task);
+    /// The task that serves a connection, to be ended where it is silent and another needs its room.
+    pub fn served_by(&self, id: PlaceId, task: AbortHandle) {
+        if let Some(silent) = self.lock().silent.get_mut(&id) {
+            silent.task = Some(task);
         }
     }
 
-    /// The visitor has become a WebSocket.
+    /// The connection has asked for something.
     pub fn stays(&self, id: PlaceId) {
         self.lock().leave(id);
     }
@@ -173,9 +173,9 @@ impl Places {
         if connection {
             taken.all += 1;
             self.metrics.connections.inc();
-            if let Some(longest) = taken.visit(id, address, self.most_visitors) {
+            if let Some(longest) = taken.come(id, address, self.most_silent) {
                 longest.abort();
-                self.metrics.refused("too many visitors");
+                self.metrics.refused("too many silent connections");
             }
         }
         Ok(Place { places: Arc::clone(self), connection, address, id })
@@ -183,26 +183,26 @@ impl Places {
 }
 
 impl Taken {
-    /// A visitor has come; the one that has to go for it.
-    fn visit(&mut self, id: PlaceId, address: Option<IpAddr>, most: usize) -> Option<AbortHandle> {
-        let mut longest = if self.visitors.len() >= most { self.visitors.keys().next().copied() } else { None };
+    /// A connection has come; the one that has to go for it.
+    fn come(&mut self, id: PlaceId, address: Option<IpAddr>, most: usize) -> Option<AbortHandle> {
+        let mut longest = if self.silent.len() >= most { self.silent.keys().next().copied() } else { None };
         if let Some(here) = address.and_then(|address| self.by_address.get_mut(&address)) {
-            if here.visitors.len() >= most.div_ceil(VISITORS_PER_ADDRESS) {
-                longest = here.visitors.first().copied();
+            if here.silent.len() >= most.div_ceil(SILENT_PER_ADDRESS) {
+                longest = here.silent.first().copied();
             }
-            here.visitors.insert(id);
+            here.silent.insert(id);
         }
-        self.visitors.insert(id, Visitor { address, task: None });
+        self.silent.insert(id, Silent { address, task: None });
         longest.and_then(|longest| self.leave(longest))
     }
 
-    /// A connection is no visitor any more.
+    /// A connection is silent no more.
     fn leave(&mut self, id: PlaceId) -> Option<AbortHandle> {
-        let visitor = self.visitors.remove(&id)?;
-        if let Some(here) = visitor.address.and_then(|address| self.by_address.get_mut(&address)) {
-            here.visitors.remove(&id);
+        let silent = self.silent.remove(&id)?;
+        if let Some(here) = silent.address.and_then(|address| self.by_address.get_mut(&address)) {
+            here.silent.remove(&id);
         }
-        visitor.task
+        silent.task
     }
 }
 
@@ -275,13 +275,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_longest_visitor_goes_first() {
+    async fn who_has_been_silent_longest_goes_first() {
         let places = Places::new(100, 100, 32, Arc::default());
         let address = |last: usize| IpAddr::from([192, 0, 2, u8::try_from(last).expect("small")]);
         let visit = |last: usize| {
             let place = places.take(address(last)).unwrap_or_else(|why| panic!("{why}"));
             let task = tokio::spawn(std::future::pending::<()>());
-            places.visited_by(place.id(), task.abort_handle());
+            places.served_by(place.id(), task.abort_handle());
             (place, task)
         };
         let (socket, stays) = visit(1);
@@ -291,7 +291,7 @@ mod tests {
         assert!(ends(first).await, "of its address there were too many");
         let _others: Vec<_> = (2..33).map(visit).collect();
         assert!(ends(second).await, "there were too many in all");
-        assert!(!stays.is_finished(), "a WebSocket is no visitor");
+        assert!(!stays.is_finished(), "it has asked for something");
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Front {
                     Ok(place) => {
                         let id = place.id();
                         let task = tokio::spawn(self.clone().serve(stream, peer, place));
-                        self.shared.places.visited_by(id, task.abort_handle());
+                        self.shared.places.served_by(id, task.abort_handle());
                     }
                     Err(reason) => {
                         // No answer: whoever has this many connections does not wait for one.
@@ -101,6 +101,7 @@ impl Front {
         let (router, shared) = (self.router, Arc::clone(&self.shared));
         let service = service_fn(move |mut request: Request<Incoming>| {
             let mut peer = peer.clone();
+            shared.places.stays(peer.place);
             if peer.proxied {
                 peer.address = forwarded_for(peer.address, request.headers(), |address| shared.is_proxy(address));
             }

@@ -182,7 +182,7 @@ fn places(limits: &Limits, metrics: &Arc<Metrics>) -> Arc<Places> {
             "fewer connections than `limits.connections`: raise the limit of open files (ulimit -Hn)"
         );
     }
-    Places::new(limits.connections.min(possible), limits.connections_per_address, limits.visitors, Arc::clone(metrics))
+    Places::new(limits.connections.min(possible), limits.connections_per_address, limits.silent, Arc::clone(metrics))
 }
 
 /// The applications of the store, with the demo made or left out as configured.
@@ -220,6 +220,7 @@ fn switch(config: &Config, applications: &BTreeMap<String, Application>) -> Hub 
         hold_offline: config.sip.hold_offline,
         per_second: config.limits.messages_per_second,
         user_per_second: config.limits.user_messages_per_second,
+        max_silent: config.limits.silent,
         max_connections_per_user: config.limits.connections_per_user,
         max_calls_per_user: config.limits.calls_per_user,
     };

@@ -86,7 +86,6 @@ fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &Hea
 /// From the upgrade to the last octet.
 async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: WebSocket) {
     peer.progress.complete();
-    shared.places.stays(peer.place);
     let (outbox, inbox) = outbox(shared.config.limits.queued_messages);
     shared.metrics.sockets.inc();
     let conn = shared.hub.opened(peer.address, application, outbox).await;

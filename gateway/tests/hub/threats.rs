@@ -173,6 +173,19 @@ fn floods_of_strangers_leave_nothing_behind() {
 }
 
 #[test]
+fn who_has_been_silent_longest_gives_way() {
+    let mut world = World::with(Settings { max_silent: 3, ..settings() });
+    let alice = Phone::registered(&mut world, "alice", 1);
+    let talks = world.open();
+    world.send(talks, "\r\n\r\n");
+    let silent = [world.open(), world.open(), world.open()];
+    let bob = Phone::registered(&mut world, "bob", 2);
+    assert_eq!(world.closed.iter().map(|(conn, (code, _))| (*conn, *code)).collect::<Vec<_>>(), [(silent[0], 1013)]);
+    let _others = [world.open(), world.open(), world.open()];
+    assert!([alice.conn, bob.conn, talks].iter().all(|conn| !world.closed.contains_key(conn)));
+}
+
+#[test]
 fn an_overloaded_switch_takes_no_calls_and_keeps_those_it_has() {
     let mut world = World::new();
     let (alice, bob, mut caller, _) = talking(&mut world);

@@ -43,6 +43,7 @@ pub fn settings() -> Settings {
         hold_offline: 10_500,
         per_second: 0,
         user_per_second: 0,
+        max_silent: 1_000,
         max_connections_per_user: 20,
         max_calls_per_user: 10,
     }

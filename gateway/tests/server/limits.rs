@@ -42,17 +42,17 @@ async fn nobody_else_is_believed_to_speak_for_others() {
 
 #[tokio::test]
 async fn who_says_nothing_gives_way_to_who_comes() {
-    let gateway = Gateway::with("[limits]\nvisitors = 64\n");
+    let gateway = Gateway::with("[limits]\nsilent = 64\n");
     let mut socket = gateway.open().await;
     let mut silent = Vec::new();
-    // One address may have a sixteenth of all visitors.
+    // One address may have a sixteenth of all silent ones.
     for _ in 0..6 {
         silent.push(gateway.tcp().await);
         silent.last_mut().expect("just made").write_all(b"GET /health HT").await.expect("sent");
         assert_eq!(gateway.get("/health").await.status, 200);
     }
     assert!(closes(&mut silent[0]).await < Duration::from_secs(4), "before its own time is over");
-    assert!(socket.is_alive().await, "a WebSocket is no visitor");
+    assert!(socket.is_alive().await, "a WebSocket has asked for something");
 }
 
 #[tokio::test]
