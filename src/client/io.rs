@@ -309,7 +309,7 @@ pub enum TaskKind {
         ice: Ice,
         /// With video.
         video: bool,
-        /// With new ICE credentials.
+        /// With new ICE credentials, and a connection not known yet with a certificate that no other has.
         restart: bool,
         /// See above.
         wait: u64,

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
@@ -12,7 +13,7 @@ use web_sys::MediaStream;
 use super::dom::{get_string, now, seed};
 use super::media::{Media, Microphone};
 use super::page::{Later, Window};
-use super::peer::Peer;
+use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
 use super::tasks;
 use super::timer::Timer;
@@ -43,6 +44,8 @@ pub struct Driver {
     later: Later,
     window: Window,
     peers: RefCell<Vec<Rc<Peer>>>,
+    /// The one that first offers show, once it is made.
+    certificates: Array,
     calls: RefCell<Vec<(CallId, Rc<Media>)>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
@@ -67,6 +70,7 @@ impl Driver {
             later: Later::new(with(this, |driver, _| driver.deliver())),
             window: Window::new(with(this, Self::window_event)),
             peers: RefCell::default(),
+            certificates: Array::new(),
             calls: RefCell::default(),
             microphone: Rc::default(),
             custom,
@@ -95,6 +99,9 @@ impl Driver {
     /// Where the client has signed in already.
     pub fn start(&self, login: Login) -> Result<(), Error> {
         self.window.listen();
+        if self.certificates.length() == 0 {
+            make_certificate(&self.certificates);
+        }
         self.command(|client, now| client.start(now, login))
     }
 
@@ -253,6 +260,7 @@ impl Driver {
     }
 
     fn peer_of(&self, call: CallId, kind: &TaskKind) -> Result<Rc<Peer>, JsValue> {
+        let certificates = if matches!(kind, TaskKind::Offer { restart: false, .. }) { &self.certificates } else { &Array::new() };
         let (id, ice) = match kind {
             TaskKind::Offer { peer, ice, .. } | TaskKind::Answer { peer, ice, .. } => (*peer, Some(ice)),
             TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } | TaskKind::Microphone { peer, .. } => (*peer, None),
@@ -262,7 +270,7 @@ impl Driver {
         }
         let ice = ice.ok_or_else(tasks::aborted)?;
         let media = self.media(call, self.custom.clone());
-        let peer = Peer::new(id, media, ice, tell(&self.this))?;
+        let peer = Peer::new(id, media, ice, certificates, tell(&self.this))?;
         self.peers.borrow_mut().push(peer.clone());
         Ok(peer)
     }

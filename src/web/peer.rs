@@ -9,7 +9,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{MediaStream, MediaStreamTrack, RtcPeerConnection, RtcRtpTransceiver};
 
 use super::Media;
-use super::dom::{Gate, call, dict, get, get_string, promise, set, set_timeout};
+use super::dom::{Gate, call, dict, get, get_string, global_value, nothing, promise, set, set_timeout};
 use super::media::tracks;
 use crate::client::{Ice, IceState, Input, PeerId};
 use crate::sdp::{self, Candidate};
@@ -35,12 +35,20 @@ pub struct Peer {
 const MOST_HELD: usize = 100;
 
 impl Peer {
-    /// A new connection. What happens to it goes to `tell`.
+    /// A new connection that shows one of `certificates`, or one of its own where there is none. What happens to it goes to `tell`.
     ///
     /// # Errors
     /// What the browser says of the ICE servers, or where it has no WebRTC.
-    pub fn new(id: PeerId, media: Rc<Media>, ice: &Ice, tell: Box<dyn Fn(Input)>) -> Result<Rc<Self>, JsValue> {
-        let connection = RtcPeerConnection::new_with_configuration(configuration(ice).unchecked_ref())?;
+    pub fn new(
+        id: PeerId,
+        media: Rc<Media>,
+        ice: &Ice,
+        certificates: &Array,
+        tell: Box<dyn Fn(Input)>,
+    ) -> Result<Rc<Self>, JsValue> {
+        let configuration = configuration(ice);
+        set(&configuration, "certificates", certificates);
+        let connection = RtcPeerConnection::new_with_configuration(configuration.unchecked_ref())?;
         let peer = Rc::new(Self {
             id,
             media,
@@ -287,6 +295,18 @@ fn candidate(found: &JsValue, text: String) -> Candidate {
         line: get(found, "sdpMLineIndex").as_f64().unwrap_or(0.0) as u16,
         text,
         ufrag: get(found, "usernameFragment").as_string(),
+    }
+}
+
+/// Puts a certificate into `list` that lasts for a year. Where another device answers than the one whose early answer took the peer
+/// connection, the offer for that device comes from another peer connection with the same certificate: this is an ICE restart, which every
+/// browser takes. Firefox takes no other fingerprint in a new offer, against RFC 8842, 5.5.
+pub fn make_certificate(list: &Array) {
+    let kind = dict(&[("name", "ECDSA".into()), ("namedCurve", "P-256".into()), ("expires", 31_536_000_000_f64.into())]);
+    let making = call(&global_value("RTCPeerConnection"), "generateCertificate", &Array::of1(&kind));
+    let keep = call(&get(list, "push"), "bind", &Array::of1(list));
+    if let (Ok(making), Ok(keep)) = (making, keep) {
+        let _ = call(&making, "then", &Array::of2(&keep, &nothing()));
     }
 }
 

@@ -42,6 +42,10 @@ export default function suite(test) {
     on("signs in with its own name and password, by the lines of the README", signsIn, "firefox");
     on("is alive, comes back, and leaves", comesAndGoes, "chromium", "firefox");
   }
+  const pairs = [["JsSIP", "firefox", "chromium"], ["SIP.js", "firefox", "firefox2"], ["JsSIP", "chromium", "firefox"]];
+  for (const [library, where, from] of pairs) {
+    test(`${library} in ${where} answers beside a device with the SDK, called from ${from}`, 40, (world) => beside(world, library, where, from));
+  }
   for (const method of ["UPDATE", "INVITE"]) test(`JsSIP keeps the session alive with ${method}`, 40, (world) => refresh(world, method));
 }
 
@@ -121,6 +125,25 @@ async function withTicket(world, where) {
   const { userTicket } = await peer.run((name) => e2e.ticket(name), peer.id);
   same(await signIn(peer, { password: null, authorization_jwt: `Bearer ${userTicket}` }), {}, "a ticket lets in");
   return peer;
+}
+
+/**
+ * Two devices of one user ring. The one with the SDK has taken the caller's peer connection with its early answer, the other one answers:
+ * it gets an offer from another peer connection.
+ */
+async function beside(world, library, where, from) {
+  const peer = await signedIn(world, library, where);
+  const login = { username: peer.id, password: PASSWORD };
+  const [user, device] = await Promise.all([world.user(from, world.name("user")), world.user(where, peer.id, { login })]);
+  same((await sent(device, /^REGISTER [^]*algorithm=SHA-256,/)).length > 0, true, "the SDK shows the password with SHA-256");
+  await user.call(peer.id);
+  await Promise.all([device.until(0, "onIncomingCall"), peer.until(0, "onIncomingCall")]);
+  await soon(async () => check((await sent(user, /^PRACK /)).length > 0, "the early answer is taken"));
+  await peer.answer();
+  await Promise.all([user.until(0, "onCallEstablished"), peer.until(0, "onCallEstablished"), device.until(0, "onCallEnded")]);
+  await events(device, 0, ["onIncomingCall", "onCallEnded(OTHER_DEVICE_ANSWERED)"]);
+  await hearEachOther(peer, user, 0);
+  await hangUp(user, peer, 0);
 }
 
 async function refusals(world, library, where, other) {

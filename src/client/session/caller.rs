@@ -250,7 +250,7 @@ impl Session {
                 }
             }
             // Our offer was used up by another fork's early answer: a new peer connection and a new offer.
-            Some(_) => self.renew(core),
+            Some(_) => self.renew(core, false),
             None if answer.content_is("application/sdp") && self.take_answer(core, tag, answer) => {}
             None => {
                 let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");

@@ -181,12 +181,12 @@ impl Session {
         core.task(self.info.id, Awaited::Reoffer, kind);
     }
 
-    /// Begins anew with another peer connection.
-    pub(super) fn renew(&mut self, core: &mut Core) {
+    /// Begins anew with another peer connection; `restart`: the other side has one that was up, and needs another one, too.
+    pub(super) fn renew(&mut self, core: &mut Core, restart: bool) {
         core.outputs.push_back(Output::Close { peer: self.media.peer });
         self.media.renew(core.new_peer());
         self.exchange = Exchange::Idle;
-        self.reoffer(core, false);
+        self.reoffer(core, restart);
         let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
         core.task(self.info.id, Awaited::Nothing, kind);
     }
