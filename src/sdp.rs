@@ -116,6 +116,16 @@ pub fn taking_the_lead(sdp: &str) -> String {
     lines.map(|line| if line.trim_end() == "a=setup:actpass" { "a=setup:active\r\n" } else { line }).collect()
 }
 
+/// Whether its author begins the DTLS handshake; `None` where it leaves that open.
+#[must_use]
+pub fn is_active(sdp: &str) -> Option<bool> {
+    attributes(sdp).find_map(|text| match text.strip_prefix("setup:")? {
+        "active" => Some(true),
+        "passive" => Some(false),
+        _ => None,
+    })
+}
+
 /// Whether its author takes candidates later (RFC 8840).
 #[must_use]
 pub fn trickles(sdp: &str) -> bool {

@@ -1,7 +1,9 @@
 //! One client against peers and servers that are none of ours: messages written by hand.
 
 use offhook::call::{CallId, Destination, EndCause, State};
-use offhook::client::{Client, Config, Event, IceServer, IceState, Input, Login, Output, PeerId, TaskKind, TaskResult};
+use offhook::client::{
+    Client, Config, Event, IceServer, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
+};
 use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse, reply};
 use offhook::time::Instant;
 #[cfg(target_arch = "wasm32")]
@@ -21,6 +23,8 @@ struct Page {
     ice: Vec<IceServer>,
     /// The last peer connection.
     peer: Option<PeerId>,
+    /// Answers that the browser still takes, where it is slow.
+    taking: Option<Vec<TaskId>>,
 }
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
@@ -53,6 +57,7 @@ impl Page {
             offers: Vec::new(),
             ice: Vec::new(),
             peer: None,
+            taking: None,
         };
         page.input(Input::Opened);
         page
@@ -78,6 +83,9 @@ impl Page {
                 Output::Send(text) => {
                     assert_eq!(parse(text.as_bytes()).unwrap().check(), Ok(()), "{text}");
                     self.sent.push(text);
+                }
+                Output::Task(Task { id, kind: TaskKind::Accept { .. }, .. }) if self.taking.is_some() => {
+                    self.taking.as_mut().unwrap().push(id);
                 }
                 Output::Task(task) => {
                     let result = match task.kind {
@@ -237,6 +245,23 @@ fn a_second_fork_that_answers_is_turned_away() {
     assert_eq!(page.count("ACK"), 2);
     let bye = page.last("BYE");
     assert_eq!(parse(bye.as_bytes()).unwrap().to().unwrap().tag(), Some("other"));
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn a_fork_answers_while_the_early_answer_of_another_is_being_taken() {
+    let mut page = Page::signed_in();
+    page.taking = Some(Vec::new());
+    let id = page.call();
+    page.answer_as("INVITE", 183, "early", |answer| answer, &sdp(2));
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
+    let given_up = page.taking.take().unwrap();
+    assert_eq!(given_up.len(), 1);
+    for task in given_up {
+        let (name, message) = ("AbortError".into(), "The call is over".into());
+        page.input(Input::Answered { task, result: TaskResult::Failed(MediaError { name, message }) });
+    }
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
     assert_eq!(page.state(id), State::Established);
 }
 
@@ -575,6 +600,17 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
     page.client.answer(page.now, CallId(1)).unwrap();
     page.drain();
     assert!(page.offers[0].contains("a=setup:actpass"));
+}
+
+#[test]
+fn whoever_began_the_dtls_handshake_is_taken_to_do_so_in_later_offers() {
+    for (role, told) in [("active", "active"), ("passive", "actpass")] {
+        let mut page = Page::signed_in();
+        page.call();
+        page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2).replace("actpass", role));
+        page.ask("INVITE", 3, TYPE, &sdp(2));
+        assert!(page.offers[0].contains(&format!("a=setup:{told}")), "the peer was {role}");
+    }
 }
 
 #[test]

@@ -191,6 +191,7 @@ impl Session {
     /// Gives the peer connection the other side's answer: the first one, and no other.
     fn take_answer(&mut self, core: &mut Core, tag: &str, answer: &Message<'_>) -> bool {
         let Some(text) = Some(answer.text()).filter(|text| sdp::check(text).is_ok()) else { return false };
+        self.media.learn_role(text, false);
         self.media.taken_from = Some(tag.to_owned());
         self.media.remote = Some(text.to_owned());
         let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };

@@ -82,6 +82,7 @@ impl Session {
         }
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
         if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
+            self.media.learn_role(answer, false);
             self.media.remote = Some(answer.to_owned());
             let kind = TaskKind::Accept { peer: self.media.peer, answer: answer.to_owned() };
             core.task(self.info.id, Awaited::FirstAccept, kind);
@@ -120,10 +121,11 @@ impl Session {
             return core.task(id, Awaited::Reanswer, kind);
         }
         if renewed {
-            core.outputs.push_back(Output::Close { peer: self.media.peer });
-            self.media.renew(core.new_peer());
+            self.replace_peer(core);
         }
         self.media.remote = Some(offer.clone());
+        // The DTLS association goes on, and so do the roles in it (RFC 8842, 5.3): a browser that is asked anew may take the other one.
+        let offer = if self.media.passive { sdp::taking_the_lead(&offer) } else { offer };
         core.task(id, Awaited::Reanswer, TaskKind::Answer { peer: self.media.peer, ice: core.ice(), offer, video, wait });
         if renewed {
             core.task(id, Awaited::Nothing, TaskKind::Microphone { peer: self.media.peer, video });
@@ -183,12 +185,19 @@ impl Session {
 
     /// Begins anew with another peer connection; `restart`: the other side has one that was up, and needs another one, too.
     pub(super) fn renew(&mut self, core: &mut Core, restart: bool) {
-        core.outputs.push_back(Output::Close { peer: self.media.peer });
-        self.media.renew(core.new_peer());
+        self.replace_peer(core);
         self.exchange = Exchange::Idle;
         self.reoffer(core, restart);
         let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
         core.task(self.info.id, Awaited::Nothing, kind);
+    }
+
+    /// Takes another peer connection. What the old one had still to do is given up and must not end the call.
+    fn replace_peer(&mut self, core: &mut Core) {
+        let id = self.info.id;
+        core.tasks.retain(|(_, call, awaited)| *call != id || *awaited == Awaited::Microphone);
+        core.outputs.push_back(Output::Close { peer: self.media.peer });
+        self.media.renew(core.new_peer());
     }
 
     pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
@@ -288,6 +297,7 @@ impl Session {
         self.learn_refresh(core, now, answer);
         let text = Some(answer.text()).filter(|text| sdp::check(text).is_ok());
         if let Some(text) = text {
+            self.media.learn_role(text, false);
             self.media.remote = Some(text.to_owned());
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };

@@ -15,6 +15,8 @@ pub struct Media {
     /// Whether their description is in place.
     pub joined: bool,
     pub microphone: Microphone,
+    /// Whether the other side began the DTLS handshake.
+    pub passive: bool,
     pub ice: IceState,
     /// Local candidates in the order in which they were found.
     pub found: Vec<Candidate>,
@@ -46,6 +48,7 @@ impl Media {
             taken_from: None,
             joined: false,
             microphone: Microphone::Closed,
+            passive: false,
             ice: IceState::New,
             found: Vec::new(),
             described: 0,
@@ -63,6 +66,7 @@ impl Media {
 
     /// Takes our new description in: what it tells comes first in the list of candidates.
     pub fn describe(&mut self, local: String) {
+        self.learn_role(&local, true);
         let told = sdp::candidates(&local);
         let ufrag = sdp::ice_credentials(&local).map(|(ufrag, _)| ufrag);
         let rest = self.found.iter().filter(|found| {
@@ -74,6 +78,13 @@ impl Media {
         self.found = told;
         self.found.extend(rest);
         self.local = Some(local);
+    }
+
+    /// Learns from a description, ours or theirs, who begins the DTLS handshake; offers mostly leave it open.
+    pub fn learn_role(&mut self, sdp: &str, ours: bool) {
+        if let Some(active) = sdp::is_active(sdp) {
+            self.passive = active != ours;
+        }
     }
 
     /// Whether a candidate is news.
