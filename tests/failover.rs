@@ -53,7 +53,7 @@ fn the_first_try_is_at_the_other_server_at_once() {
     assert_eq!(world.events(alice), "connection reconnecting, connection connected");
     let (at, url) = world.nodes[alice].tried.last().unwrap();
     assert_eq!(url, OTHER);
-    assert!(*at - died <= 50, "after {} ms", *at - died);
+    assert_eq!(*at, died, "without a timer: in a tab that nobody looks at the shortest takes a second");
 }
 
 #[test]

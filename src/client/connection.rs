@@ -108,12 +108,13 @@ impl Connection {
     /// It is gone; goes to the next server, at once or after a while.
     pub fn lost(&mut self, core: &mut Core, now: Instant) {
         self.close(core);
-        if self.serves.take().is_some_and(|since| now - since >= STEADY) {
+        let served = self.serves.take();
+        if served.is_some_and(|since| now - since >= STEADY) {
             self.tries = 0;
         }
         let servers = core.config.servers.len().max(1);
         let round = (self.tries as usize / servers).min(8);
-        // The first round goes through all servers without a pause, but for some jitter against herds.
+        // The rest of the first round goes through all servers without a pause, but for some jitter against herds.
         let wait = if round == 0 {
             core.random.below(50)
         } else {
@@ -122,6 +123,10 @@ impl Connection {
         };
         self.server = (self.server + 1) % servers;
         self.tries += 1;
+        if self.tries == 1 && served.is_some() {
+            // Without a timer: in a tab that nobody looks at the shortest takes a second.
+            return self.open(core, now);
+        }
         core.timers.set(Timer::Reconnect, now + wait);
     }
 

@@ -3,7 +3,7 @@
 (() => {
   const options = JSON.parse(new URLSearchParams(location.search).get("before") ?? "{}");
   const now = () => Math.round(performance.now() * 10) / 10;
-  const seen = { peers: [], tracks: [], sip: [], sockets: [], violations: [], errors: [] };
+  const seen = { peers: [], tracks: [], sip: [], sockets: [], closed: [], violations: [], errors: [] };
   window.seen = seen;
   window.microphone = { delay: 0, refuse: null, never: false, ...options.microphone };
 
@@ -27,6 +27,7 @@
     constructor(...args) {
       super(...args);
       seen.sockets.push(this);
+      this.addEventListener("close", () => seen.closed.push(now()));
       this.addEventListener("message", (event) => seen.sip.push({ at: now(), out: false, text: String(event.data) }));
     }
     send(data) {
