@@ -21,12 +21,13 @@ export default function suite(test) {
   const on = (name, seconds, run) => test(name, seconds, (world) => (nodes ? run(nodes[0].behind(world)) : skip("Kamailio is not installed")));
   const each = (run) => (world) => inParallel(PAIRS.map(([from, to]) => run(world, from, to)));
   on("calls from node to node", 40, each(across));
+  on("calls from node to node without a GRUU", 40, each((world, from, to) => across(world, from, to, { withoutGruu: true })));
   on("a page that closed at the other node", 30, each(gone));
   on("a node dies: registered at the other at once, what is up stays up, and it comes back", 90, death);
 }
 
-async function across(world, from, to) {
-  const [alice, bob] = await talking(world, from, to);
+async function across(world, from, to, before) {
+  const [alice, bob] = await talking(world, from, to, 0, before);
   await alice.hangup();
   await bob.until(0, "onCallEnded");
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
@@ -46,22 +47,22 @@ async function gone(world, from, to) {
 }
 
 /** A page at node `at`, which knows both. */
-function page(world, where, stem, at) {
+function page(world, where, stem, at, before) {
   const servers = [nodes[at], nodes[1 - at]].map(({ url }) => url);
-  return world.user(where, world.name(stem), { server: false, config: { server: servers } });
+  return world.user(where, world.name(stem), { server: false, config: { server: servers }, before });
 }
 
 /** The caller at node `at`, the callee at the other one. */
-async function ringing(world, from, to, at = 0) {
-  const [alice, bob] = await Promise.all([page(world, from, "alice", at), page(world, to, "bob", 1 - at)]);
+async function ringing(world, from, to, at = 0, before) {
+  const [alice, bob] = await Promise.all([page(world, from, "alice", at, before), page(world, to, "bob", 1 - at, before)]);
   await alice.call(bob.id);
   await bob.until(0, "onIncomingCall");
   await alice.until(0, "onCallProgressing");
   return [alice, bob];
 }
 
-async function talking(world, from, to, at) {
-  const [alice, bob] = await ringing(world, from, to, at);
+async function talking(world, from, to, at, before) {
+  const [alice, bob] = await ringing(world, from, to, at, before);
   await bob.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
   await sound(alice, bob);

@@ -1,5 +1,5 @@
 // The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: every scenario, digest, keys and headers.
-import { check, events, hears, inParallel, soon } from "./lib/check.mjs";
+import { check, events, hears, inParallel, same, soon } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { DOMAIN, Kamailio, installed, passwordOf } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
@@ -33,7 +33,8 @@ export default function suite(test) {
   }
   on("keys, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => keys(world, from, to))));
   on("a wrong password, an unknown name; a user who just closed the page", 30, (world) => inParallel(["chromium", "firefox"].flatMap((where) => [refused(world, where), nobody(world, where)])));
-  on("digest with SHA-256", 20, sha256);
+  on("pages without a GRUU", 30, (world) => inParallel(PAIRS.map(([from, to]) => withoutGruu(world, from, to))));
+  on("digest with SHA-256; a call that is refreshed", 60, strict);
 }
 
 function atOnce(world, names) {
@@ -75,18 +76,45 @@ async function nobody(world, where) {
   await events(alice, 0, ["onCallEnded(TIMEOUT)"]);
 }
 
-/** The page names the server itself, as most would: no origin between them. */
-async function sha256(world) {
-  const strict = await Kamailio.start({ sha256: true });
-  try {
-    const [alice, bob] = await strict.behind(world).pair("chromium", "firefox", { server: false, config: { server: strict.url } });
+/** Each finds the other by its connection, and says BYE once. */
+async function withoutGruu(world, from, to) {
+  const [alice, bob] = await world.pair(from, to, { before: { withoutGruu: true } });
+  for (const [i, who] of [alice, bob].entries()) {
     await alice.call(bob.id);
-    await bob.until(0, "onIncomingCall");
-    await bob.answer();
-    await alice.until(0, "onCallEstablished");
-    await alice.hangup();
-    await bob.until(0, "onCallEnded");
-  } finally {
-    await strict.stop();
+    await bob.until(i, "onIncomingCall");
+    await bob.answer(i);
+    await Promise.all([alice.until(i, "onCallEstablished"), bob.until(i, "onCallEstablished")]);
+    await who.hangup(i);
+    await Promise.all([alice.until(i, "onCallEnded"), bob.until(i, "onCallEnded")]);
   }
+  const invite = await alice.run(() => window.seen.sip.find(({ out, text }) => out && text.startsWith("INVITE ")).text);
+  check(/^Contact: <[^>]*;ob>/m.test(invite), `the Contact of a page without a GRUU (RFC 5626, 4.3): ${invite}`);
+}
+
+/** A server that wants SHA-256 and short sessions. */
+async function strict(world) {
+  const server = await Kamailio.start({ sha256: true, defines: { SESSION_EXPIRES: "90" } });
+  try {
+    await inParallel(PAIRS.map(([from, to]) => refreshed(server.behind(world), server, from, to)));
+  } finally {
+    await server.stop();
+  }
+}
+
+/**
+ * The pages name the server itself, as most would: no origin between them. Their clocks run fast, so the refresh that is due after 45 s
+ * comes after 6, and the call would end after 8 without it.
+ */
+async function refreshed(world, server, from, to) {
+  const speed = 8;
+  const [alice, bob] = await world.pair(from, to, { server: false, before: { speed }, config: { server: server.url } });
+  await alice.call(bob.id);
+  await bob.until(0, "onIncomingCall", 8_000 * speed);
+  await bob.answer();
+  await alice.until(0, "onCallEstablished", 8_000 * speed);
+  const twice = () => window.seen.sip.filter(({ out, text }) => !out && /^SIP\/2.0 200/.test(text) && /^CSeq: \d+ UPDATE/m.test(text)).length >= 2;
+  await alice.wait(twice, "two refreshes", 20_000);
+  same((await bob.facts()).state, "ESTABLISHED", "a call that is refreshed");
+  await alice.hangup();
+  await bob.until(0, "onCallEnded", 8_000 * speed);
 }

@@ -1,7 +1,14 @@
 // Runs before the SDK: keeps every peer connection, microphone track and SIP message of the page where a test can see it, and gives
 // the microphone a temper (`window.microphone`). Options come in the query: page.html?before={"microphone":{"delay":500}}
+// `speed`: the page's clock runs so many times as fast. `withoutGruu`: the registrar's GRUU never arrives.
 (() => {
   const options = JSON.parse(new URLSearchParams(location.search).get("before") ?? "{}");
+  if (options.speed) {
+    const now = performance.now.bind(performance);
+    const wait = window.setTimeout.bind(window);
+    performance.now = () => now() * options.speed;
+    window.setTimeout = (f, ms, ...more) => wait(f, ms / options.speed, ...more);
+  }
   const now = () => Math.round(performance.now() * 10) / 10;
   const seen = { peers: [], tracks: [], sip: [], sockets: [], closed: [], violations: [], errors: [] };
   window.seen = seen;
@@ -28,6 +35,9 @@
       super(...args);
       seen.sockets.push(this);
       this.addEventListener("close", () => seen.closed.push(now()));
+      if (options.withoutGruu) {
+        this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(/;(pub|temp)-gruu="[^"]*"/g, "") }));
+      }
       this.addEventListener("message", (event) => seen.sip.push({ at: now(), out: false, text: String(event.data) }));
     }
     send(data) {
