@@ -19,9 +19,11 @@ use crate::store::Store;
 /// Inputs that may wait for the switch; who comes later waits at its socket.
 const QUEUE: usize = 1_024;
 
-/// How long a message may wait for the switch before new calls are refused, and how short the wait must be for them to be taken again.
+/// How long even the luckiest message of a window may wait for the switch before new calls are refused.
 const OVERLOADED: Duration = Duration::from_millis(500);
-const RELIEVED: Duration = Duration::from_millis(50);
+const WINDOW: Duration = Duration::from_secs(1);
+/// Fewer messages than these in a window are no queue.
+const QUEUED: u32 = 10;
 
 /// Octets that may wait for one slow reader.
 const QUEUED_BYTES: usize = 1 << 20;
@@ -166,7 +168,35 @@ pub struct Driver {
     answers: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
     drained: Vec<oneshot::Sender<()>>,
     stopping: bool,
-    overloaded: bool,
+    backlog: Backlog,
+}
+
+/// Whether a queue stands before the switch. One that comes and goes, as with a burst or a pause of the whole machine, is none: so the
+/// shortest wait of a window counts (as in RFC 8289), not a long one.
+struct Backlog {
+    window: Instant,
+    least: Duration,
+    messages: u32,
+    stands: bool,
+}
+
+impl Backlog {
+    fn new(now: Instant) -> Self {
+        Self { window: now, least: Duration::MAX, messages: 0, stands: false }
+    }
+
+    /// A message has waited for so long. What is new, if anything.
+    fn measure(&mut self, now: Instant, waited: Duration) -> Option<bool> {
+        self.least = self.least.min(waited);
+        self.messages += 1;
+        if now - self.window < WINDOW {
+            return None;
+        }
+        let stands = self.least > OVERLOADED && self.messages >= QUEUED;
+        let changed = stands != self.stands;
+        *self = Self { stands, ..Self::new(now) };
+        changed.then_some(stands)
+    }
 }
 
 impl Driver {
@@ -185,7 +215,7 @@ impl Driver {
             answers: mpsc::unbounded_channel(),
             drained: Vec::new(),
             stopping: false,
-            overloaded: false,
+            backlog: Backlog::new(Instant::now()),
         };
         (driver, Handle { events: sender, next: Arc::new(AtomicU64::new(1)) })
     }
@@ -263,9 +293,7 @@ impl Driver {
 
     /// Tells the switch when what comes in begins to wait too long, and when it does no more.
     fn measure(&mut self, waited: Duration) {
-        let overloaded = waited > if self.overloaded { RELIEVED } else { OVERLOADED };
-        if overloaded != self.overloaded {
-            self.overloaded = overloaded;
+        if let Some(overloaded) = self.backlog.measure(Instant::now(), waited) {
             warn!(waited = waited.as_millis(), overloaded, "messages wait for the switch");
             self.hub.handle(self.clock.now(), Input::Overloaded(overloaded));
         }
@@ -358,6 +386,23 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_queue_that_stands_is_an_overload() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut backlog = Backlog::new(start);
+        let mut told = Vec::new();
+        let mut wait = |from: u64, to: u64, waited: fn(u64) -> u64| {
+            (from..to)
+                .step_by(100)
+                .for_each(|at| told.extend(backlog.measure(start + ms(at), ms(waited(at))).map(|now| (at, now))));
+        };
+        wait(0, 3_000, |at| if at % 1_000 == 500 { 5 } else { 2_000 });
+        wait(3_000, 6_000, |_| 600);
+        wait(6_000, 9_000, |at| if at % 1_000 == 500 { 5 } else { 2_000 });
+        told.extend(backlog.measure(start + ms(20_000), ms(5_000)).map(|now| (20_000, now)));
+        assert_eq!(told, [(4_000, true), (7_000, false)], "long waits with short ones between are none");
+    }
 
     #[tokio::test]
     async fn a_queue_is_bounded_in_messages_and_octets() {
