@@ -75,13 +75,17 @@ const sound = (alice, bob) => Promise.all([soon(() => hears(alice, 0, bob)), soo
 async function death(world) {
   let times;
   const idle = await Promise.all(["chromium", "firefox", "chromium", "firefox"].map((where) => page(world, where, "carol", 0)));
-  const calls = await Promise.all([0, 1].flatMap((at) => PAIRS.map(([from, to]) => talking(world, from, to, at))));
+  const methods = ["UPDATE", "INVITE", "INVITE", "UPDATE"];
+  const set = (i) => ({ withoutUpdate: methods[i] === "INVITE" });
+  const calls = await Promise.all([0, 1].flatMap((at) => PAIRS.map(([from, to], i) => talking(world, from, to, at, set(2 * at + i)))));
+  const rings = await ringing(world, "chromium", "firefox");
   // Of two calls the caller was there, of two the callee.
   const lost = [...idle, ...calls.map(([alice, bob], i) => (i < 2 ? alice : bob))];
   await nodes[0].crash();
   try {
     times = (await Promise.all(lost.map(backIn))).sort((a, b) => a - b);
-    await inParallel(calls.map(([alice, bob], i) => goesOn(alice, bob, i < 2 ? alice : bob, i % 2 ? alice : bob)));
+    const gone = calls.map((call, i) => goesOn(call, methods[i], call[i < 2 ? 0 : 1], call[i % 2]));
+    await inParallel([...gone, ringsOn(...rings)]);
   } finally {
     await nodes[0].begin();
   }
@@ -108,27 +112,51 @@ async function backIn(user) {
   return user.run(() => window.took);
 }
 
-/** The call goes on: whoever came back has refreshed the dialog, the other side can, too, both hear each other, and the end arrives. */
-async function goesOn(alice, bob, moved, who) {
-  await refreshed(moved);
-  const other = moved === alice ? bob : alice;
-  // The dead node is the next in its list: it goes there in vain, and returns.
-  await other.run(() => window.seen.sockets.at(-1).close());
-  await refreshed(other);
+/**
+ * The call goes on: whoever came back has refreshed the dialog, the other side can, too, each can put the other on hold where the
+ * refresh is an offer, both hear each other, and the end arrives.
+ */
+async function goesOn([alice, bob], method, moved, who) {
+  await answered(moved, method);
+  const sides = moved === alice ? [bob, alice] : [alice, bob];
+  for (const user of sides) {
+    if (method === "INVITE") check(/^a=recvonly/m.test(await refreshes(user, method, true)), `${user.name} holds`);
+    const answer = await refreshes(user, method, false);
+    check(method !== "INVITE" || /^a=sendrecv/m.test(answer), `${user.name} holds no longer`);
+  }
   await sound(alice, bob);
   await who.hangup();
   await Promise.all([alice, bob].map((user) => user.until(0, "onCallEnded")));
   for (const user of [alice, bob]) same((await user.events(0)).at(-1), "onCallEnded(HUNG_UP)", `the end at ${user.name}`);
 }
 
-/** Its new connection has brought the answer to an UPDATE (RFC 3311) of the dialog. */
-function refreshed(user) {
-  const answered = () => {
+/** A page whose socket is closed connects again and refreshes the dialog. The dead node is the next in its list: it returns from there. */
+async function refreshes(user, method, hold) {
+  await user.run((holding) => {
+    window.holding = holding;
+    window.seen.sockets.at(-1).close();
+  }, hold);
+  return answered(user, method);
+}
+
+/** The answer to what refreshed the dialog over the newest connection: an UPDATE (RFC 3311), or an INVITE where that is not known. */
+async function answered(user, method) {
+  const found = (name) => {
     const since = window.seen.closed.at(-1);
     const sip = window.seen.sip.filter(({ at }) => at > since);
-    const update = sip.find(({ out, text }) => out && /^UPDATE /.test(text));
-    const number = update && /CSeq: (\d+)/.exec(update.text)[1];
-    return sip.some(({ out, text }) => !out && /^SIP\/2.0 200/.test(text) && text.includes(`CSeq: ${number} UPDATE`));
+    const request = window.seen.sockets.at(-1).readyState === 1 && sip.find(({ out, text }) => out && text.startsWith(`${name} `));
+    const number = request && /CSeq: (\d+)/.exec(request.text)[1];
+    window.answer = sip.find(({ out, text }) => !out && /^SIP\/2.0 200/.test(text) && text.includes(`CSeq: ${number} ${name}`))?.text;
+    return Boolean(window.answer);
   };
-  return user.wait(answered, "the answer to an UPDATE", 10_000);
+  await user.wait(found, `the answer to ${method}`, 10_000, method);
+  return user.run(() => window.answer);
+}
+
+/** The caller's node died while it rang: the call arrives again by the other one, and rings on. */
+async function ringsOn(alice, bob) {
+  await bob.answer();
+  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  await sound(alice, bob);
+  await events(bob, 0, ["onIncomingCall", "onCallEstablished"]);
 }

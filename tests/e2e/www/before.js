@@ -1,6 +1,7 @@
 // Runs before the SDK: keeps every peer connection, microphone track and SIP message of the page where a test can see it, and gives
 // the microphone a temper (`window.microphone`). Options come in the query: page.html?before={"microphone":{"delay":500}}
-// `speed`: the page's clock runs so many times as fast. `withoutGruu`: the registrar's GRUU never arrives.
+// `speed`: the page's clock runs so many times as fast. `withoutGruu`: the registrar's GRUU never arrives; `withoutUpdate`: nobody says
+// that he takes UPDATE. While `window.holding` is true, the page's offers put the other side on hold (RFC 3264, 8.4).
 (() => {
   const options = JSON.parse(new URLSearchParams(location.search).get("before") ?? "{}");
   if (options.speed) {
@@ -35,12 +36,13 @@
       super(...args);
       seen.sockets.push(this);
       this.addEventListener("close", () => seen.closed.push(now()));
-      if (options.withoutGruu) {
-        this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(/;(pub|temp)-gruu="[^"]*"/g, "") }));
-      }
+      const unwanted = (options.withoutGruu && /;(pub|temp)-gruu="[^"]*"/g) || (options.withoutUpdate && /, UPDATE\b/g);
+      if (unwanted) this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(unwanted, "") }));
       this.addEventListener("message", (event) => seen.sip.push({ at: now(), out: false, text: String(event.data) }));
     }
     send(data) {
+      // Of the same length, so the message stays right.
+      if (window.holding) data = data.replace(/^a=sendrecv/gm, "a=sendonly");
       seen.sip.push({ at: now(), out: true, text: String(data) });
       super.send(data);
     }
