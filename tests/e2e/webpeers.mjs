@@ -42,9 +42,8 @@ export default function suite(test) {
     on("signs in with its own name and password, by the lines of the README", signsIn, "firefox");
     on("is alive, comes back, and leaves", comesAndGoes, "chromium", "firefox");
   }
-  const pairs = [["JsSIP", "firefox", "chromium"], ["SIP.js", "firefox", "firefox2"], ["JsSIP", "chromium", "firefox"]];
-  for (const [library, where, from] of pairs) {
-    test(`${library} in ${where} answers beside a device with the SDK, called from ${from}`, 40, (world) => beside(world, library, where, from));
+  for (const library of Object.keys(LIBRARIES)) {
+    test(`${library} in firefox answers beside a device with the SDK, called from chromium`, 40, (world) => beside(world, library, "firefox", "chromium"));
   }
   for (const method of ["UPDATE", "INVITE"]) test(`JsSIP keeps the session alive with ${method}`, 40, (world) => refresh(world, method));
 }
@@ -54,8 +53,8 @@ async function talk(world, library, where, other) {
   await user.call(peer.id);
   await answered(user, peer, 0);
   await hearEachOther(peer, user, 0);
-  await heardKeys(user, peer, "159");
-  await heardKeys(peer, user, "42#");
+  await heardKeys(user, peer, "15");
+  await heardKeys(peer, user, "4#");
   await info(peer, "7");
   await hold(peer, user);
   await hangUp(peer, user, 0);
