@@ -1,5 +1,5 @@
 // The figures as one picture: a panel for each, a bar for each who was measured. It reads on light and on dark pages.
-import { median } from "./statistics.mjs";
+import { median, shown } from "./statistics.mjs";
 import { VARIANTS } from "./variants.mjs";
 
 const COLUMNS = 2;
@@ -32,7 +32,7 @@ export function picture(figures) {
     bottoms[column] += panels[i];
     return panel(figure, MARGIN + column * (PANEL.width + 2 * MARGIN), y);
   });
-  const width = COLUMNS * PANEL.width + (2 * COLUMNS - 0) * MARGIN;
+  const width = COLUMNS * PANEL.width + 2 * COLUMNS * MARGIN;
   const height = Math.max(...bottoms);
   const size = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img">\n<title>Offhook beside JsSIP and SIP.js</title>\n<style>${STYLE}\n</style>\n${parts.join("\n")}\n</svg>\n`;
@@ -50,11 +50,11 @@ function panel({ title, unit, digits, results, more }, x, y) {
 function bar(name, value, most, digits, y) {
   const room = PANEL.width - LABEL - VALUE;
   const length = value === null || most === 0 ? 0 : Math.max(1.5, (room * value) / most);
-  const shown = value === null ? "no result" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const text = value === null ? "no result" : shown(value, digits);
   const parts = [
     `<text x="0" y="${y + 10}">${escape(name)}</text>`,
     `<rect x="${LABEL}" y="${y}" width="${length.toFixed(1)}" height="12" rx="2"/>`,
-    `<text class="value" x="${(LABEL + length + 6).toFixed(1)}" y="${y + 10}">${shown}</text>`,
+    `<text class="value" x="${(LABEL + length + 6).toFixed(1)}" y="${y + 10}">${text}</text>`,
   ];
   return `<g${name === VARIANTS[0].name ? ' class="ours"' : ""}>${parts.join("")}</g>`;
 }

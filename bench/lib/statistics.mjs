@@ -10,8 +10,14 @@ export function quantile(values, part) {
 
 export const median = (values) => quantile(values, 0.5);
 
+/** A value as text; what has three digits before the point needs none behind it. */
+export function shown(value, digits) {
+  const few = value < 100 ? digits : 0;
+  return value.toLocaleString("en", { minimumFractionDigits: few, maximumFractionDigits: few });
+}
+
 /** A row that takes longer, on a machine that is busy with something else, is content with fewer rounds. */
-const MILLISECONDS = 170_000;
+const MILLISECONDS = 190_000;
 
 /**
  * Runs `measure(subject, round)` for each of `subjects` in turn, `rounds` times after `warm` rounds that are not counted. What fails is

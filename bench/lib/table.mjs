@@ -1,5 +1,5 @@
 // The figures as text.
-import { median, quantile } from "./statistics.mjs";
+import { median, quantile, shown } from "./statistics.mjs";
 import { VARIANTS } from "./variants.mjs";
 
 const WIDTHS = { value: 9, spread: 15 };
@@ -17,9 +17,9 @@ function block({ title, unit, digits, results, more }) {
 function line({ name, values, failed }, digits, ours, more) {
   const failures = failed.length ? `  ${failed.length} failed: ${failed[0]}` : "";
   if (!values.length) return `  ${name.padEnd(14)}${"–".padStart(WIDTHS.value)}${failures}`;
-  const spread = values.length > 1 ? `${quantile(values, 0.1).toFixed(digits)}–${quantile(values, 0.9).toFixed(digits)}` : "";
+  const spread = values.length > 1 ? `${shown(quantile(values, 0.1), digits)}–${shown(quantile(values, 0.9), digits)}` : "";
   const count = values.length > 1 ? `n ${String(values.length).padEnd(4)}` : "".padEnd(6);
-  return `  ${name.padEnd(14)}${median(values).toFixed(digits).padStart(WIDTHS.value)}  ${spread.padEnd(WIDTHS.spread)}${count}${ratio(values, ours, more, name)}${failures}`.trimEnd();
+  return `  ${name.padEnd(14)}${shown(median(values), digits).padStart(WIDTHS.value)}  ${spread.padEnd(WIDTHS.spread)}${count}${ratio(values, ours, more, name)}${failures}`.trimEnd();
 }
 
 /** What Offhook is to this one, in words of the same direction for all figures but those where more is better. */

@@ -17,15 +17,18 @@ export async function run(stage) {
   return [{ title: "main-thread CPU for 1,000 SIP messages in and out", unit: "ms", digits: 0, results }];
 }
 
-async function measure({ tab, session, user }) {
-  const before = await threadTime(session);
+/** From the end of the last thousand, so that what a library leaves for later counts, too. */
+async function measure(phone) {
+  const { tab, session, user } = phone;
   const done = await tab.evaluate(
-    (name, count) => Promise.race([feed(name, count).then(() => true), new Promise((resolve) => setTimeout(resolve, 10_000))]),
+    (name, count) => Promise.race([feed(name, count).then(() => true), new Promise((resolve) => setTimeout(resolve, 20_000))]),
     user,
     MESSAGES,
   );
-  if (!done) throw new Error("not every message was answered within 10 s");
-  return ((await threadTime(session)) - before) * 1000;
+  if (!done) throw new Error("not every message was answered within 20 s");
+  const before = phone.before ?? 0;
+  phone.before = await threadTime(session);
+  return (phone.before - before) * 1000;
 }
 
 async function threadTime(session) {

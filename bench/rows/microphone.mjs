@@ -3,5 +3,5 @@ import { calls, rings } from "../lib/calls.mjs";
 
 export async function run(stage) {
   const measured = await calls(stage, { rounds: 20, options: { delay: 500 } });
-  return [rings("… with a microphone that takes 500 ms", measured)];
+  return [rings("call to ring, the microphone takes 500 ms", measured)];
 }

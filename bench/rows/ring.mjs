@@ -7,6 +7,6 @@ export async function run(stage) {
 }
 
 export const figures = (browser, measured) => [
-  figure(`call to the callee's ring, ${browser}`, measured, "ring"),
+  figure(`call to ring, ${browser}`, measured, "ring"),
   figure(`answer to the first audio packet both ways, ${browser}`, measured, "packet"),
 ];

@@ -20,7 +20,7 @@ export async function run(stage) {
     first[0].failed.push(...second[0].failed);
     const all = [...quick, ...first, ...sipjs];
     const inOrder = VARIANTS.map(({ name }) => all.find((one) => one.name === name));
-    return [rings("… with a dead STUN server", inOrder)];
+    return [rings("call to ring, the STUN server is dead", inOrder)];
   } finally {
     dead.close();
   }
