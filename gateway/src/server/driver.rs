@@ -19,8 +19,9 @@ use crate::store::Store;
 /// Inputs that may wait for the switch; who comes later waits at its socket.
 const QUEUE: usize = 1_024;
 
-/// How long even the luckiest message of a window may wait for the switch before new calls are refused.
-const OVERLOADED: Duration = Duration::from_millis(500);
+/// How long even the luckiest message of a window may wait for the switch before new calls are refused: longer than that, and callers
+/// give up by themselves.
+const OVERLOADED: Duration = Duration::from_secs(2);
 const WINDOW: Duration = Duration::from_secs(1);
 /// Fewer messages than these in a window are no queue.
 const QUEUED: u32 = 10;
@@ -397,9 +398,9 @@ mod tests {
                 .step_by(100)
                 .for_each(|at| told.extend(backlog.measure(start + ms(at), ms(waited(at))).map(|now| (at, now))));
         };
-        wait(0, 3_000, |at| if at % 1_000 == 500 { 5 } else { 2_000 });
-        wait(3_000, 6_000, |_| 600);
-        wait(6_000, 9_000, |at| if at % 1_000 == 500 { 5 } else { 2_000 });
+        wait(0, 3_000, |at| if at % 1_000 == 500 { 5 } else { 5_000 });
+        wait(3_000, 6_000, |_| 2_100);
+        wait(6_000, 9_000, |at| if at % 1_000 == 500 { 5 } else { 5_000 });
         told.extend(backlog.measure(start + ms(20_000), ms(5_000)).map(|now| (20_000, now)));
         assert_eq!(told, [(4_000, true), (7_000, false)], "long waits with short ones between are none");
     }
