@@ -19,6 +19,8 @@ struct Page {
     commands: Vec<String>,
     /// The offers that the browser was given to answer.
     offers: Vec<String>,
+    /// How long the last answer might wait for its first candidate, ms.
+    patience: u64,
     /// The ICE servers of the last offer.
     ice: Vec<IceServer>,
     /// The last peer connection.
@@ -55,6 +57,7 @@ impl Page {
             events: Vec::new(),
             commands: Vec::new(),
             offers: Vec::new(),
+            patience: 0,
             ice: Vec::new(),
             peer: None,
             taking: None,
@@ -98,7 +101,8 @@ impl Page {
                     if let TaskKind::Offer { ice, .. } = &task.kind {
                         self.ice.clone_from(&ice.servers);
                     }
-                    if let TaskKind::Answer { offer, .. } = &task.kind {
+                    if let TaskKind::Answer { offer, wait, .. } = &task.kind {
+                        self.patience = *wait;
                         self.offers.push(offer.clone());
                     }
                     self.commands.push(format!("{:?}", task.kind).split([' ', '{']).next().unwrap().to_owned());
@@ -600,6 +604,17 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
     page.client.answer(page.now, CallId(1)).unwrap();
     page.drain();
     assert!(page.offers[0].contains("a=setup:actpass"));
+}
+
+#[test]
+fn an_answer_to_whoever_takes_no_candidates_later_waits_for_its_first() {
+    for (supported, patience) in [("Supported: timer\r\n", 1_000), ("Supported: trickle-ice\r\n", 20)] {
+        let mut page = Page::signed_in();
+        page.ring(&format!("{supported}{TYPE}"), &sdp(2));
+        page.client.answer(page.now, CallId(1)).unwrap();
+        page.drain();
+        assert_eq!(page.patience, patience, "{supported}");
+    }
 }
 
 #[test]

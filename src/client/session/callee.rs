@@ -109,7 +109,7 @@ impl Session {
         let Phase::Ringing { invite, answering, .. } = &self.phase else { return };
         let answering = *answering;
         let Ok(invite) = parse(invite.as_bytes()) else { return };
-        let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
+        let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, self.candidate_wait(core));
         if invite.content_is("application/sdp") {
             let mut offer = invite.text().to_owned();
             self.media.remote = Some(offer.clone());

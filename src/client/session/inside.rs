@@ -176,9 +176,7 @@ impl Session {
             return;
         }
         self.exchange = Exchange::Offering;
-        let trickles = self.legs.first().is_some_and(|leg| leg.trickles);
-        // Whoever takes no candidates later gets as many as can be had in a second.
-        let wait = if trickles { core.config.candidate_wait } else { 1_000 };
+        let wait = self.candidate_wait(core);
         let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video: self.info.video, restart, wait };
         core.task(self.info.id, Awaited::Reoffer, kind);
     }

@@ -73,6 +73,11 @@ impl Session {
         self.trickle(core, now);
     }
 
+    /// How long a description may wait for its first candidate, ms: whoever takes none by INFO needs one in it.
+    pub(super) fn candidate_wait(&self, core: &Core) -> u64 {
+        if self.legs.first().is_some_and(|leg| leg.trickles) { core.config.candidate_wait } else { 1_000 }
+    }
+
     /// Whether there are candidates that the other end, which takes none by INFO, was not told.
     pub(super) fn has_secrets(&self) -> bool {
         self.legs.first().is_some_and(|leg| !leg.trickles && leg.told < self.media.found.len())
