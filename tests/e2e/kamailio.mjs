@@ -3,6 +3,7 @@ import { check, events, hears, inParallel, same, soon } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { DOMAIN, Kamailio, installed, passwordOf } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
+import { callerCloses, pageCloses } from "./network.mjs";
 import { SCENARIOS } from "./scenarios.mjs";
 
 const PAIRS = [
@@ -33,6 +34,8 @@ export default function suite(test) {
   }
   on("keys, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => keys(world, from, to))));
   on("a wrong password, an unknown name; a user who just closed the page", 30, (world) => inParallel(["chromium", "firefox"].flatMap((where) => [refused(world, where), nobody(world, where)])));
+  const closing = (world) => PAIRS.flatMap(([from, to]) => [pageCloses(world, from, to), callerCloses(world, from, to)]);
+  on("closing the page ends the call, up or ringing", 70, (world) => inParallel(closing(world)));
   on("pages without a GRUU", 30, (world) => inParallel(PAIRS.map(([from, to]) => withoutGruu(world, from, to))));
   on("digest with SHA-256; a call that is refreshed", 60, strict);
 }

@@ -73,7 +73,7 @@ async function silence(world, from, to) {
   return `reconnected after ${(took / 1000).toFixed(1)} s`;
 }
 
-async function pageCloses(world, from, to) {
+export async function pageCloses(world, from, to) {
   const [alice, bob] = await ringing(world, from, to);
   await bob.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
@@ -84,7 +84,7 @@ async function pageCloses(world, from, to) {
   await soon(async () => same(await bob.open(), { tracks: 0, peers: 0 }, "what the other side still holds"));
 }
 
-async function callerCloses(world, from, to) {
+export async function callerCloses(world, from, to) {
   const [alice, bob] = await ringing(world, from, to);
   await alice.tab.close();
   await bob.until(0, "onCallEnded", 5_000);
