@@ -131,11 +131,11 @@ fn a_broken_path_is_mended_by_an_ice_restart() {
     world.ladder.clear();
     let peers = [world.nodes[alice].peers[0], world.nodes[bob].peers[0]];
     for (node, peer) in [alice, bob].into_iter().zip(peers) {
-        world.input(node, Input::IceState { peer, state: IceState::Failed });
+        world.input(node, Input::IceState { peer, state: IceState::Disconnected });
     }
     world.run(5_000);
     assert!(world.ladder.contains(&"A > INVITE +sdp".to_owned()), "{:#?}", world.ladder);
-    assert_eq!(world.events(alice), "progressing, established");
+    assert_eq!(world.events(alice), "progressing, established, reconnecting, reconnected");
     ladder(&world, "ice-restart");
     hang_up(&mut world, alice, call);
     clean(&mut world);
@@ -149,7 +149,7 @@ fn a_path_that_never_comes_back_ends_the_call() {
         let peer = world.nodes[node].peers[0];
         world.input(node, Input::IceState { peer, state: IceState::Failed });
     }
-    world.run(70_000);
+    world.run(100_000);
     for node in [alice, bob] {
         assert_eq!(world.events(node).matches("ended").count(), 1, "{}", world.events(node));
     }
@@ -160,17 +160,14 @@ fn a_path_that_never_comes_back_ends_the_call() {
 #[test]
 fn both_sides_offer_at_once() {
     let (mut world, alice, bob, call) = talking();
-    // Two at once within each other's travel time.
-    for node in [alice, bob] {
-        let peer = world.nodes[node].peers[0];
-        world.input(node, Input::IceState { peer, state: IceState::Failed });
-    }
-    let peer = world.nodes[bob].peers[0];
+    // Within each other's travel time: the callee waits longer than the caller.
+    world.ice(bob, IceState::Failed);
     world.run(2_495);
-    world.input(bob, Input::IceState { peer, state: IceState::Failed });
+    world.ice(alice, IceState::Failed);
     world.run(10_000);
-    assert_eq!(world.events(alice), "progressing, established");
-    assert_eq!(world.events(bob), "incoming from alice, established");
+    assert_eq!(world.events(alice), "progressing, established, reconnecting, reconnected");
+    assert_eq!(world.events(bob), "incoming from alice, established, reconnecting, reconnected");
+    assert!(world.ladder.contains(&"A > 491 INVITE".to_owned()), "{:#?}", world.ladder);
     hang_up(&mut world, alice, call);
     clean(&mut world);
 }
@@ -204,17 +201,17 @@ fn terminate_ends_everything() {
 #[test]
 fn a_page_that_goes_away_ends_its_calls_and_leaves_alone_what_rings() {
     let (mut world, alice, bob, _) = ringing_pair();
-    world.command(bob, |client, now| client.leave(now));
+    world.command(bob, |client, now| client.leave(now, false));
     world.run(1_000);
     assert_eq!(world.events(alice), "progressing");
     answer(&mut world, bob);
     world.run(1_000);
-    world.command(bob, |client, now| client.leave(now));
+    world.command(bob, |client, now| client.leave(now, false));
     world.run(1_000);
     assert_eq!(world.events(alice), "progressing, established, ended HUNG_UP");
     world.call(alice, "bob");
     world.run(1_000);
-    world.command(alice, |client, now| client.leave(now));
+    world.command(alice, |client, now| client.leave(now, false));
     world.run(1_000);
     assert!(world.events(bob).ends_with("ended CANCELED"), "{}", world.events(bob));
     clean(&mut world);

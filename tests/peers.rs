@@ -27,6 +27,8 @@ struct Page {
     peer: Option<PeerId>,
     /// Answers that the browser still takes, where it is slow.
     taking: Option<Vec<TaskId>>,
+    /// It takes no answer.
+    stubborn: bool,
 }
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
@@ -61,6 +63,7 @@ impl Page {
             ice: Vec::new(),
             peer: None,
             taking: None,
+            stubborn: false,
         };
         page.input(Input::Opened);
         page
@@ -93,6 +96,10 @@ impl Page {
                 Output::Task(task) => {
                     let result = match task.kind {
                         TaskKind::Offer { .. } | TaskKind::Answer { .. } => TaskResult::Description(sdp(1)),
+                        TaskKind::Accept { .. } if self.stubborn => TaskResult::Failed(MediaError {
+                            name: "InvalidAccessError".into(),
+                            message: "Another fingerprint".into(),
+                        }),
                         _ => TaskResult::Done,
                     };
                     if let TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } = &task.kind {
@@ -649,8 +656,75 @@ fn a_peer_that_left_for_good_ends_the_call_once_its_media_is_gone() {
     page.input(Input::IceState { peer, state: IceState::Failed });
     page.wait(10);
     assert_eq!(page.count("INVITE"), 2, "an offer with new ICE credentials");
-    page.answer("INVITE", 480, |answer| answer);
+    page.answer("INVITE", 410, |answer| answer);
     assert_eq!(page.state(id), State::Ended);
+}
+
+#[test]
+fn a_peer_that_is_away_keeps_its_call_until_the_media_is_given_up() {
+    for code in [480, 408, 503] {
+        let (mut page, id) = established();
+        let peer = page.peer.unwrap();
+        page.input(Input::IceState { peer, state: IceState::Failed });
+        for _ in 0..10 {
+            page.wait(6_001);
+            page.answer("INVITE", code, |answer| answer);
+            assert_eq!(page.state(id), State::Established, "{code}");
+        }
+        assert!(page.count("INVITE") >= 10, "it is asked again and again");
+        page.wait(30_000);
+        assert_eq!(page.state(id), State::Ended);
+    }
+}
+
+#[test]
+fn a_peer_connection_that_cannot_take_the_answer_to_a_restart_is_made_anew() {
+    let (mut page, id) = established();
+    let peer = page.peer.unwrap();
+    page.input(Input::IceState { peer, state: IceState::Disconnected });
+    page.answer("OPTIONS", 200, |answer| answer);
+    page.wait(3_000);
+    page.stubborn = true;
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
+    assert_eq!(page.state(id), State::Established);
+    assert_ne!(page.peer, Some(peer));
+    assert_eq!(page.count("INVITE"), 3, "the next offer is of another peer connection");
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
+    assert_eq!(page.state(id), State::Ended, "once");
+}
+
+#[test]
+fn a_peer_that_ends_the_media_is_asked_what_it_means() {
+    let (mut page, id) = established();
+    let peer = page.peer.unwrap();
+    page.events.clear();
+    page.input(Input::PeerGone { peer });
+    page.wait(200);
+    page.ask("BYE", 3, "", "");
+    assert_eq!(page.events, ["Ended HUNG_UP"], "it hung up, and its media came first");
+    let (mut page, id_of_gone) = established();
+    page.input(Input::PeerGone { peer });
+    page.wait(400);
+    assert_eq!(page.count("INVITE"), 2);
+    page.answer("INVITE", 410, |answer| answer);
+    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "its page was closed");
+    assert_eq!([page.state(id), page.state(id_of_gone)], [State::Ended; 2]);
+    let (mut page, id) = established();
+    page.input(Input::PeerGone { peer });
+    page.ask("INVITE", 3, TYPE, &sdp(3));
+    assert_ne!(page.peer, Some(peer), "it goes on with another peer connection");
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn the_roles_in_the_dtls_association_stay_when_the_peer_offers_again() {
+    for (role, told) in [("active", "active"), ("passive", "actpass")] {
+        let mut page = Page::signed_in();
+        page.call();
+        page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2).replace("actpass", role));
+        page.ask("INVITE", 3, TYPE, &sdp(2));
+        assert!(page.offers[0].contains(&format!("a=setup:{told}")), "the peer was {role}: {}", page.offers[0]);
+    }
 }
 
 #[test]

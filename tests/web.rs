@@ -52,7 +52,9 @@ behaviours! {
         a_muted_call_leaves_others_alone
         a_stream_of_the_page_is_sent
         what_is_over_is_released
-        a_page_that_goes_hangs_up;
+        a_page_that_goes_hangs_up
+        a_lost_connection_is_told_once
+        media_that_is_cut_off_is_made_anew;
     "web/elements.js":
         an_attribute_plays_a_stream
         a_property_plays_a_stream

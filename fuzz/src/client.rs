@@ -99,7 +99,7 @@ impl Life {
             b'n' => self.input(Input::Online),
             b's' => self.ice(number),
             b'g' => self.input(Input::Gathered { peer: self.peer }),
-            b'l' => self.client.leave(self.now),
+            b'l' => self.client.leave(self.now, false),
             b'z' => drop(self.client.stop_active_connection(self.now)),
             _ => {}
         }

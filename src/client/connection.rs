@@ -3,13 +3,15 @@
 //! ```text
 //!            open                  opened
 //! Closed ───────────▶ Connecting ───────────▶ Open ── nothing heard for 7 s ──▶ asked ── 5 s more ──▶ Closed
-//!    ▲                    │ 5 s, refused        │ closed                          │ anything heard ──▶ Open
+//!    ▲                    │ 5 s, 10 s, refused  │ closed                          │ anything heard ──▶ Open
 //!    └── back-off ────────┴─────────────────────┘
 //! ```
 //!
 //! Of several servers the next one is tried at once, each once; only then there is a pause, longer after each round. Where the client
 //! is signed in it stays, also when a server that it preferred comes back. A server that signs it in and drops it again soon counts as
 //! tried in vain: whoever has no server that serves goes round ever more slowly.
+//!
+//! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
 
 use super::core::{About, Core, Owner};
 use super::io::Output;
@@ -17,22 +19,27 @@ use super::timers::Timer;
 use crate::sip::Writer;
 use crate::time::Instant;
 
-/// How long a WebSocket may take to open.
-const CONNECT_TIMEOUT: u64 = 5_000;
+/// How long a WebSocket may take to open: in the first round, and later. TCP asks again after 1, 3 and 7 s; Firefox makes whoever gave up
+/// wait half as long again each time, some seconds after a minute of tries of 5 s.
+const CONNECT_TIMEOUT: [u64; 2] = [5_000, 10_000];
 /// How long a connection may be silent before the server is asked for a sign of life.
 const QUIET: u64 = 7_000;
 /// How long the server may take to give it: with `QUIET`, a dead peer is found within 12 s.
 const PATIENCE: u64 = 5_000;
 /// How long a server must have served for the next loss to count as the first one.
 const STEADY: u64 = 5_000;
-/// The first, and the longest, wait between two tries.
-const BACK_OFF: (u64, u64) = (300, 20_000);
+/// The same where there is reason to doubt it: the media broke, the page slept, the network is another one.
+const DOUBT: u64 = 2_000;
+/// The first wait between two tries, and the longest: without a call, and with one that waits for it.
+const BACK_OFF: (u64, [u64; 2]) = (300, [20_000, 2_000]);
 
 /// The one connection.
 pub struct Connection {
     state: State,
     /// Tries since a server last served.
     tries: u32,
+    /// When the last try began.
+    since: Instant,
     /// Since when we are signed in.
     serves: Option<Instant>,
     /// Which server is next.
@@ -53,7 +60,7 @@ enum State {
 
 impl Connection {
     pub const fn new() -> Self {
-        Self { state: State::Closed, tries: 0, serves: None, server: 0, pongs: false }
+        Self { state: State::Closed, tries: 0, since: Instant::from_millis(0), serves: None, server: 0, pongs: false }
     }
 
     pub fn is_open(&self) -> bool {
@@ -74,9 +81,11 @@ impl Connection {
         let Some(url) = core.config.servers.get(self.server % core.config.servers.len().max(1)).cloned() else { return };
         core.set_secure(url.starts_with("wss:"));
         core.timers.stop(Timer::Reconnect);
-        core.timers.set(Timer::Connect, now + CONNECT_TIMEOUT);
+        let later = self.tries as usize > core.config.servers.len();
+        core.timers.set(Timer::Connect, now + CONNECT_TIMEOUT[usize::from(later)]);
         core.outputs.push_back(Output::Connect { url });
         self.state = State::Connecting;
+        self.since = now;
     }
 
     /// It is open.
@@ -105,8 +114,10 @@ impl Connection {
         self.pongs = true;
     }
 
-    /// It is gone; goes to the next server, at once or after a while.
-    pub fn lost(&mut self, core: &mut Core, now: Instant) {
+    /// It is gone; goes to the next server, at once or after a while, which is shorter where a call waits.
+    pub fn lost(&mut self, core: &mut Core, now: Instant, in_call: bool) {
+        // A try that hung has waited already.
+        let since = if self.state == State::Connecting { self.since } else { now };
         self.close(core);
         let served = self.serves.take();
         if served.is_some_and(|since| now - since >= STEADY) {
@@ -118,7 +129,7 @@ impl Connection {
         let wait = if round == 0 {
             core.random.below(50)
         } else {
-            let wait = (BACK_OFF.0 << (round - 1)).min(BACK_OFF.1);
+            let wait = (BACK_OFF.0 << (round - 1)).min(BACK_OFF.1[usize::from(in_call)]);
             wait / 2 + core.random.below(wait)
         };
         self.server = (self.server + 1) % servers;
@@ -127,13 +138,13 @@ impl Connection {
             // Without a timer: in a tab that nobody looks at the shortest takes a second.
             return self.open(core, now);
         }
-        core.timers.set(Timer::Reconnect, now + wait);
+        core.timers.set(Timer::Reconnect, now.max(since + wait));
     }
 
     /// Goes to the next server: this one is there, and does not serve.
-    pub fn give_up(&mut self, core: &mut Core, now: Instant) {
+    pub fn give_up(&mut self, core: &mut Core, now: Instant, in_call: bool) {
         core.outputs.push_back(Output::Disconnect);
-        self.lost(core, now);
+        self.lost(core, now, in_call);
     }
 
     /// Forgets it, without another try.
@@ -144,9 +155,19 @@ impl Connection {
         }
     }
 
+    /// The network may be another one, or back: what is open is doubted, what waits or hangs is tried at once.
+    pub fn nudge(&mut self, core: &mut Core, now: Instant) {
+        match self.state {
+            State::Open => self.ask(core, now, true),
+            State::Connecting if self.tries > 0 => self.open(core, now),
+            State::Closed if core.timers.runs(Timer::Reconnect) => self.open(core, now),
+            State::Connecting | State::Closed => {}
+        }
+    }
+
     /// Asks the server for a sign of life: by `CRLF CRLF` where it is known to answer that, else by OPTIONS, which every server answers.
-    pub fn ask(&self, core: &mut Core, now: Instant) {
-        core.timers.set(Timer::Silence, now + PATIENCE);
+    pub fn ask(&self, core: &mut Core, now: Instant, doubt: bool) {
+        core.timers.set(Timer::Silence, now + if doubt { DOUBT } else { PATIENCE });
         if self.pongs {
             core.send("\r\n\r\n".to_owned());
             return;

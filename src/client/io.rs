@@ -167,7 +167,12 @@ pub enum Input {
         /// Whose.
         peer: PeerId,
     },
-    /// The network came back: reconnect at once.
+    /// The other side has ended the DTLS association: it hangs up, its page is gone, or it goes on with another peer connection.
+    PeerGone {
+        /// Whose.
+        peer: PeerId,
+    },
+    /// The network may have changed or come back, or the page woke up: see to the connection at once.
     Online,
 }
 
@@ -411,4 +416,8 @@ pub enum Change {
     RemoteTrack,
     /// The state of its media path changed.
     ConnectionChange(IceState),
+    /// Its media was interrupted, and a way back is looked for.
+    Reconnecting,
+    /// Its media travels again.
+    Reconnected,
 }

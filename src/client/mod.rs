@@ -36,6 +36,11 @@ use crate::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
 use crate::sip::{Abilities, Message, Name, digits, parse, reply};
 use crate::time::Instant;
 
+/// How late a timer comes where the page, or the whole machine, has slept, ms.
+const SLEPT: u64 = 3_000;
+/// How long a page that went into the browser's cache waits with its connection: until then it sleeps.
+const CACHED: u64 = 1_000;
+
 /// The client.
 pub struct Client {
     core: Core,
@@ -93,13 +98,21 @@ impl Client {
     }
 
     /// The page goes away: ends what is up or was called. What rings here goes on ringing: at other devices, or here after a reload.
-    pub fn leave(&mut self, now: Instant) {
+    /// With `cached` it may come back as it is, so the connection is closed, which keeps no page out of the browser's cache, and opened
+    /// again as soon as time goes on.
+    pub fn leave(&mut self, now: Instant, cached: bool) {
         for call in self.calls.iter_mut().filter(|call| !call.is_over()) {
             if call.info.outgoing || call.info.state == State::Established {
                 call.hang_up(&mut self.core, now);
             }
         }
         self.settle(now);
+        if cached && self.account.phase == Phase::Ready {
+            self.core.outputs.push_back(Output::Disconnect);
+            self.disconnected();
+            self.connection.close(&mut self.core);
+            self.core.timers.set(Timer::Reconnect, now + CACHED);
+        }
     }
 
     /// Begins to receive calls. `Ok(true)`: [`Event::Active`] follows. `Ok(false)`: not started yet; `start` will do it.
@@ -218,13 +231,20 @@ impl Client {
             Input::Answered { task, result } => self.answered(now, task, result),
             Input::Candidate { peer, candidate } => self.on_peer(peer, |call, core| call.candidate(core, now, candidate)),
             Input::Gathered { peer } => self.on_peer(peer, |call, core| call.gathered(core, now)),
-            Input::IceState { peer, state } => self.on_peer(peer, |call, core| call.ice_changed(core, now, state)),
+            Input::IceState { peer, state } => {
+                self.on_peer(peer, |call, core| call.ice_changed(core, now, state));
+                // What one way to the world shows, holds for the other.
+                if state == IceState::Disconnected || state == IceState::Connected && !self.connection.is_open() {
+                    self.connection.nudge(&mut self.core, now);
+                }
+            }
+            Input::PeerGone { peer } => self.on_peer(peer, |call, core| call.peer_gone(core, now)),
             Input::RemoteTrack { peer } => self.on_peer(peer, |call, core| {
                 if !call.is_over() {
                     core.changed(Change::RemoteTrack, &call.info);
                 }
             }),
-            Input::Online => self.online(now),
+            Input::Online => self.connection.nudge(&mut self.core, now),
         }
         self.settle(now);
     }
@@ -317,26 +337,27 @@ impl Client {
         self.lost(now, &["The server cannot be reached (", &digits(code.into()), ")"].concat());
     }
 
-    fn lost(&mut self, now: Instant, why: &str) {
-        if self.core.signed_in {
-            self.core.event(Event::Connection(ConnectionState::Reconnecting));
-        }
-        self.core.signed_in = false;
+    fn disconnected(&mut self) {
+        self.signed_out();
         self.account.disconnected(&mut self.core);
         // What only this connection could have answered is asked anew on the next one.
         self.forget(|owner| matches!(owner, Owner::Account | Owner::Connection));
-        self.connection.lost(&mut self.core, now);
+    }
+
+    fn lost(&mut self, now: Instant, why: &str) {
+        self.disconnected();
+        let in_call = self.has_calls();
+        self.connection.lost(&mut self.core, now, in_call);
         if self.connection.is_hopeless(&self.core) {
             let verdict = self.account.unreachable(&mut self.core, why);
             self.judge(now, verdict);
         }
     }
 
-    fn online(&mut self, now: Instant) {
-        if self.core.timers.runs(Timer::Reconnect) {
-            self.connection.open(&mut self.core, now);
-        } else if self.connection.is_open() {
-            self.connection.ask(&mut self.core, now);
+    /// Tells the app once, however often it is tried in vain.
+    fn signed_out(&mut self) {
+        if ::core::mem::take(&mut self.core.signed_in) {
+            self.core.event(Event::Connection(ConnectionState::Reconnecting));
         }
     }
 
@@ -364,8 +385,9 @@ impl Client {
                 }
             }
             Verdict::Busy if self.connection.is_open() => {
-                self.connection.give_up(&mut self.core, now);
-                self.core.signed_in = false;
+                let in_call = self.has_calls();
+                self.connection.give_up(&mut self.core, now, in_call);
+                self.signed_out();
             }
             Verdict::Busy => {}
         }
@@ -515,6 +537,7 @@ impl Client {
     // Time.
 
     fn timeout(&mut self, now: Instant) {
+        let slept = self.core.timers.next().is_some_and(|due| now - due > SLEPT);
         self.core.transactions.handle_timeout(now);
         while let Some(timer) = self.core.timers.due(now) {
             match timer {
@@ -523,7 +546,7 @@ impl Client {
                     self.lost(now, "The server did not answer in time");
                 }
                 Timer::Reconnect => self.connection.open(&mut self.core, now),
-                Timer::KeepAlive => self.connection.ask(&mut self.core, now),
+                Timer::KeepAlive => self.connection.ask(&mut self.core, now, slept),
                 Timer::Silence => {
                     self.core.outputs.push_back(Output::Disconnect);
                     self.lost(now, "The server fell silent");

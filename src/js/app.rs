@@ -137,9 +137,14 @@ impl App {
             Event::Active(result) => self.active(true, result),
             Event::Inactive => self.active(false, Ok(())),
             Event::Connection(connection) => {
-                self.connection.set(word(connection));
-                self.log("connection", word(connection));
-                self.listeners.tell("onConnectionState", &Array::of1(&word(connection).into()));
+                let (before, state) = (self.connection.replace(word(connection)), word(connection));
+                self.log("connection", state);
+                self.listeners.tell("onConnectionState", &Array::of1(&state.into()));
+                if connection == ConnectionState::Reconnecting {
+                    self.listeners.tell("onReconnecting", &Array::new());
+                } else if connection == ConnectionState::Connected && before == word(ConnectionState::Reconnecting) {
+                    self.listeners.tell("onReconnected", &Array::new());
+                }
             }
             Event::Incoming(_) => {}
             Event::Call { change, info } => self.changed(change, info),
@@ -185,6 +190,8 @@ impl App {
             Change::LocalStream => ("onLocalStream", Some(call.outgoing_stream())),
             Change::RemoteTrack => ("onRemoteTrack", Some(call.incoming_stream())),
             Change::ConnectionChange(state) => ("onConnectionChange", Some(state.as_str().into())),
+            Change::Reconnecting => ("onReconnecting", None),
+            Change::Reconnected => ("onReconnected", None),
         };
         if change == Change::Ended {
             self.calls.borrow_mut().retain(|(other, ..)| *other != id);

@@ -184,6 +184,10 @@ export interface CallClientListener {
   /** The microphone is there for an incoming call. */
   onMediaStream?(stream: MediaStream): void;
   onConnectionState?(state: ConnectionState): void;
+  /** The connection to the server was lost and is being opened again. Calls go on. Told once, however often that is tried in vain. */
+  onReconnecting?(): void;
+  /** It is back, and calls are received again. */
+  onReconnected?(): void;
 }
 
 export type CallState = "INITIATING" | "PROGRESSING" | "ESTABLISHED" | "ENDED";
@@ -255,7 +259,12 @@ export interface CallListener {
   onCallEnded?(call: Call): void;
   onLocalStream?(call: Call, stream: MediaStream): void;
   onRemoteTrack?(call: Call, stream: MediaStream): void;
+  /** Every change of `iceConnectionState`, as the browser tells it. */
   onConnectionChange?(call: Call, state: RTCIceConnectionState): void;
+  /** The sound of an established call is interrupted, and a way back is looked for: for 90 s, then the call ends with FAILURE. */
+  onReconnecting?(call: Call): void;
+  /** It is back; told once for each `onReconnecting`, unless the call ends first. */
+  onReconnected?(call: Call): void;
 }
 
 /** A snapshot. */

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 
-use super::dom::{get_string, now, seed};
+use super::dom::{get, get_string, now, seed};
 use super::media::{Media, Microphone};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
@@ -314,13 +314,13 @@ impl Driver {
         closing.iter().for_each(|peer| peer.close());
     }
 
-    /// A page that goes away hangs up: nobody will hear it any more. The socket closes by itself, and if the page comes back out of
-    /// the browser's cache, the client connects again.
+    /// A page that goes away hangs up: nobody will hear it any more. Whatever else happens to it, the network may be another one after.
     fn window_event(&self, event: JsValue) {
-        if get_string(&event, "type") == "online" {
+        if get_string(&event, "type") != "pagehide" {
             return self.input(Input::Online);
         }
-        self.command(|client, now| client.leave(now));
+        let cached = get(&event, "persisted").is_truthy();
+        self.command(|client, now| client.leave(now, cached));
     }
 }
 

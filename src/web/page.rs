@@ -32,7 +32,7 @@ impl Drop for Later {
     }
 }
 
-/// Tells when the page goes away and when the network is back.
+/// Tells when the page goes away, and when it or the network may have come back.
 pub struct Window {
     callback: Closure<dyn FnMut(JsValue)>,
     /// Runs first when the page goes away, and only passes time. Firefox interrupts the script that runs while it closes the last tab of
@@ -64,7 +64,8 @@ impl Window {
     }
 
     fn each(&self, method: &str) {
-        for (event, callback) in [("pagehide", &self.decoy), ("pagehide", &self.callback), ("online", &self.callback)] {
+        let own = ["pagehide", "pageshow", "online", "visibilitychange"].map(|event| (event, &self.callback));
+        for (event, callback) in [("pagehide", &self.decoy)].into_iter().chain(own) {
             let _ = call(&global(), method, &Array::of2(&event.into(), callback.as_ref()));
         }
     }

@@ -74,6 +74,10 @@ impl Peer {
         self.connection.set_onicecandidate(handler);
         self.connection.set_oniceconnectionstatechange(handler);
         self.connection.set_ontrack(handler);
+        for transceiver in self.transceivers() {
+            let handler = handler.map_or(JsValue::NULL, JsValue::from);
+            set(&get(&transceiver.sender(), "transport"), "onstatechange", &handler);
+        }
     }
 
     fn input(&self, event: &JsValue) -> Option<Input> {
@@ -99,7 +103,10 @@ impl Peer {
                 self.media.receive(get(event, "track").unchecked_ref());
                 Some(Input::RemoteTrack { peer })
             }
+            "statechange" => (get_string(&get(event, "target"), "state") == "closed").then_some(Input::PeerGone { peer }),
             _ => {
+                // By now there is a DTLS transport.
+                self.listen(self.handler.borrow().as_ref().map(|handler| handler.as_ref().unchecked_ref()));
                 let state = IceState::from_str(&get_string(&self.connection, "iceConnectionState"));
                 Some(Input::IceState { peer, state })
             }

@@ -54,6 +54,12 @@ pub struct Node {
     flow: Option<usize>,
     /// Where it tried to connect to, and when.
     pub tried: Vec<(Instant, String)>,
+    /// The number of the socket that is being opened.
+    opening: Option<usize>,
+    /// No packet of it travels before then.
+    dark: Instant,
+    /// Neither timers nor messages reach it before then.
+    asleep: Instant,
     /// When the last message on its way to or from it arrives: TCP keeps order.
     last_arrival: [Instant; 2],
     /// How long the microphone takes to open, ms; `None`: refused.
@@ -122,6 +128,9 @@ impl World {
             told: BTreeMap::new(),
             flow: None,
             tried: Vec::new(),
+            opening: None,
+            dark: start,
+            asleep: start,
             last_arrival: [start; 2],
             microphone: Some(30),
             offline: false,
@@ -187,6 +196,22 @@ impl World {
         self.nodes[node].flow = None;
     }
 
+    /// For so many ms no packet of a page travels. What is sent meanwhile arrives later, if the socket is still wanted then.
+    pub fn darken(&mut self, node: usize, millis: u64) {
+        self.nodes[node].dark = self.now + millis;
+    }
+
+    /// For so many ms a page does nothing: the machine sleeps.
+    pub fn sleep(&mut self, node: usize, millis: u64) {
+        self.nodes[node].asleep = self.now + millis;
+    }
+
+    /// The state of the media path of a page changes.
+    pub fn ice(&mut self, node: usize, state: IceState) {
+        let peer = self.nodes[node].peers[0];
+        self.input(node, Input::IceState { peer, state });
+    }
+
     /// Every message comes twice from now on.
     pub fn double_everything(&mut self) {
         self.chaos = Some(Chaos { random: Random::new([9; 32]), doubled: 1_000, slow: 0 });
@@ -204,7 +229,7 @@ impl World {
 
     fn next(&self) -> Option<Instant> {
         let queued = self.queue.iter().map(|(at, ..)| *at).min();
-        let timers = self.nodes.iter().filter_map(|node| node.client.deadline()).min();
+        let timers = self.nodes.iter().filter_map(|node| Some(node.client.deadline()?.max(node.asleep))).min();
         match (queued, timers) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -223,7 +248,8 @@ impl World {
             return self.happen(happening);
         }
         for number in 0..self.nodes.len() {
-            if self.nodes[number].client.deadline().is_some_and(|at| at <= self.now) {
+            let awake = self.nodes[number].asleep <= self.now;
+            if awake && self.nodes[number].client.deadline().is_some_and(|at| at <= self.now) {
                 self.input(number, Input::Timeout);
                 assert!(self.nodes[number].client.deadline().is_none_or(|at| at > self.now), "a timer that was due is still due");
             }
@@ -232,6 +258,12 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
+            Happening::Opened(node, _) | Happening::Refused(node) | Happening::ToNode(node, ..) | Happening::Input(node, _)
+                if self.nodes[node].asleep > self.now =>
+            {
+                self.later(self.nodes[node].asleep - self.now, happening);
+            }
+            Happening::Opened(node, flow) if self.nodes[node].opening != Some(flow) => {}
             Happening::Opened(node, flow) => {
                 self.nodes[node].flow = Some(flow);
                 self.open.push(flow);
@@ -280,9 +312,11 @@ impl World {
                 let refused = self.nodes[node].offline || self.dead.contains(&url);
                 self.nodes[node].tried.push((self.now, url));
                 let happening = if refused { Happening::Refused(node) } else { Happening::Opened(node, flow) };
-                self.later(TRAVEL, happening);
+                self.nodes[node].opening = Some(flow);
+                self.later(self.nodes[node].dark - self.now + TRAVEL, happening);
             }
             Output::Disconnect => {
+                self.nodes[node].opening = None;
                 if let Some(flow) = self.nodes[node].flow.take() {
                     self.travel(node, 0, Happening::Gone(flow));
                 }
@@ -408,7 +442,7 @@ impl World {
                 copies = 2;
             }
         }
-        let at = (self.now + wait).max(self.nodes[node].last_arrival[direction]);
+        let at = (self.now.max(self.nodes[node].dark) + wait).max(self.nodes[node].last_arrival[direction]);
         self.nodes[node].last_arrival[direction] = at;
         for _ in 0..copies {
             self.later(at - self.now, happening.clone());

@@ -10,7 +10,7 @@ import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Skip } from "./lib/skip.mjs";
 
-const SUITES = ["sound", "scenarios", "page", "logins", "relay", "network", "webpeers", "kamailio", "phones", "cluster"];
+const SUITES = ["sound", "scenarios", "page", "logins", "relay", "network", "drops", "webpeers", "kamailio", "phones", "cluster"];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 
 if (process.env[INSIDE]) await main();
@@ -25,7 +25,7 @@ async function insideNamespace() {
   const self = [process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   if (!possible) console.log("# no network namespace of our own (needs root, unshare and ip): the machine's network is used");
   const command = possible ? ["unshare", ...unshare, "sh", "-c", `${prepare} && exec "$@"`, "sh", ...self] : self;
-  const child = spawn(command[0], command.slice(1), { stdio: "inherit", env: { ...process.env, [INSIDE]: "1" } });
+  const child = spawn(command[0], command.slice(1), { stdio: "inherit", env: { ...process.env, [INSIDE]: possible ? "namespace" : "machine" } });
   return new Promise((resolve) => child.on("exit", (code) => resolve(code ?? 1)));
 }
 

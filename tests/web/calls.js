@@ -199,4 +199,47 @@
     ok(network.said.some((text) => text.startsWith("BYE ")), "BYE is said at once");
     await until(() => log.filter((event) => event.includes("ended HUNG_UP")).length === 2, "both end");
   },
+
+  async a_lost_connection_is_told_once({ talking, network, until, equal, sleep }) {
+    const { alice, bob, log } = await talking();
+    const told = [];
+    for (const [name, { client, call }] of Object.entries({ alice, bob })) {
+      const note = (what) => (...given) => told.push(`${name} ${what} ${given.length}`);
+      const listener = { onReconnecting: note("reconnecting"), onReconnected: note("reconnected") };
+      client.getCallClient().addEventListener(listener);
+      call.addEventListener(listener);
+    }
+    for (const socket of [...network.sockets]) {
+      socket.close();
+      socket.onclose?.({ type: "close", code: 1006, reason: "", target: socket });
+    }
+    await until(() => told.length >= 4, "both are back");
+    await sleep(200);
+    equal(told.sort(), ["alice reconnected 0", "alice reconnecting 0", "bob reconnected 0", "bob reconnecting 0"], "once each, and nothing of the call");
+    alice.call.hangup();
+    await until(() => log.includes("bob ended HUNG_UP"), "the call went on");
+  },
+
+  async media_that_is_cut_off_is_made_anew({ talking, peers, hears, until, equal, sleep }) {
+    const { alice, bob } = await talking();
+    const told = [];
+    for (const { call } of [alice, bob]) {
+      await until(() => call.incomingStream, "a stream");
+      const audio = document.body.appendChild(document.createElement("audio"));
+      audio.autoplay = true;
+      audio.srcObject = call.incomingStream;
+      call.addEventListener({
+        onReconnecting: (given) => told.push(given === call && "reconnecting"),
+        onReconnected: (given) => told.push(given === call && "reconnected"),
+      });
+    }
+    for (const peer of peers) await until(() => /connected|completed/.test(peer.iceConnectionState), "a path");
+    await sleep(200);
+    peers[0].close();
+    await until(() => told.includes("reconnected"), "the other side made it anew");
+    equal(told.filter((what) => what === "reconnecting").length, 1, "told once");
+    equal(peers.length, 4, "another peer connection on both sides");
+    for (const peer of peers.slice(2)) await until(() => hears(peer), "sound");
+    alice.call.hangup();
+  },
 })

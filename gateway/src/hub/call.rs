@@ -50,6 +50,8 @@ pub(super) struct Call {
     pub(super) conn: ConnId,
     /// The connection of the device that answered.
     pub(super) answered: Option<ConnId>,
+    /// Whose page was closed in the middle of it.
+    pub(super) left: Option<Aor>,
     /// The caller's request, until no answer to it can come any more.
     pub(super) setup: Option<Setup>,
 }

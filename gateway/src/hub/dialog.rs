@@ -9,6 +9,8 @@
 //!      ▲ it is back
 //!   Held ──── 8 s ──▶ 480
 //! ```
+//!
+//! Where the receiver's page was closed nothing is held: 410.
 
 use offhook::signalling::TIMEOUT;
 use offhook::signalling::transaction::{ClientKey, ServerKey, Transport};
@@ -130,8 +132,16 @@ impl Hub {
     fn pass_or_hold(&mut self, now: Instant, held: Held) {
         match self.way(&held) {
             Some((conn, uri)) => self.pass(now, held, conn, &uri),
+            None if self.is_left(&held) => self.turn_back(now, held, Refusal::new(410, 41000, "The other side has left")),
             None => self.hold(now, held),
         }
+    }
+
+    /// Whether the receiver's page was closed: it cannot come back into this call.
+    fn is_left(&self, held: &Held) -> bool {
+        let id = parse(held.text.as_bytes()).ok().and_then(|message| Some(message.call_id().ok()?.to_owned()));
+        let key = id.and_then(|id| self.call_ids.get(&(held.to.application.clone(), id)));
+        key.and_then(|key| self.calls.get(key)).is_some_and(|call| call.left.as_ref() == Some(&held.to))
     }
 
     /// The open connection of the device that a request is for, and the device's own URI where it was named by its GRUU.
@@ -171,10 +181,15 @@ impl Hub {
 
     /// The receiver has not come back.
     pub(super) fn refuse_held(&mut self, now: Instant, key: HeldKey) {
-        let Some(held) = self.unhold(key) else { return };
+        if let Some(held) = self.unhold(key) {
+            self.turn_back(now, held, Refusal::new(480, 48000, "The other side is not connected"));
+        }
+    }
+
+    fn turn_back(&mut self, now: Instant, held: Held, refusal: Refusal) {
         if let (Some(key), Ok(message)) = (held.key, parse(held.text.as_bytes())) {
             let request = Request { conn: held.sender, key, message: &message, text: &held.text };
-            self.refuse(now, &request, Refusal::new(480, 48000, "The other side is not connected"));
+            self.refuse(now, &request, refusal);
         }
     }
 
@@ -273,11 +288,22 @@ impl Hub {
     }
 
     fn cancel_held(&mut self, now: Instant, key: HeldKey) {
-        let Some(held) = self.unhold(key) else { return };
-        if let (Some(key), Ok(message)) = (held.key, parse(held.text.as_bytes())) {
-            let request = Request { conn: held.sender, key, message: &message, text: &held.text };
-            self.refuse(now, &request, Refusal::new(487, 48700, "Request terminated"));
+        if let Some(held) = self.unhold(key) {
+            self.turn_back(now, held, Refusal::new(487, 48700, "Request terminated"));
         }
+    }
+
+    /// A device came back over another connection: what it has not answered may have been lost with the old one, and is said again.
+    /// Gives what was said.
+    pub(super) fn forwards_followed(&mut self, now: Instant, old: ConnId, conn: ConnId) -> Vec<String> {
+        self.flush(now);
+        let mut again = Vec::new();
+        for forward in self.forwards.values_mut().filter(|forward| forward.conn == old && !forward.finished) {
+            forward.conn = conn;
+            again.push(forward.text.clone());
+        }
+        again.iter().for_each(|text| self.deliver(conn, text.clone()));
+        again
     }
 
     fn cancel_forward(&mut self, now: Instant, key: ForwardKey) {

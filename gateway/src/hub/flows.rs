@@ -217,6 +217,16 @@ impl Hub {
         aor.into_iter().for_each(|aor| self.settle_after_loss(now, &aor));
     }
 
+    /// The page behind a connection was closed: it comes back into none of its calls.
+    pub(super) fn left(&mut self, now: Instant, conn: ConnId) {
+        let aor = self.flows.lost.get(&conn).map(|lost| lost.aor.clone());
+        for key in aor.iter().filter_map(|aor| self.calls_of.get(aor)).flatten() {
+            let call = self.calls.get_mut(key).filter(|call| call.conn == conn || call.answered == Some(conn));
+            call.into_iter().for_each(|call| call.left.clone_from(&aor));
+        }
+        self.lost_for_good(now, conn);
+    }
+
     /// What was to be sent to a lost connection is given up.
     pub(super) fn give_up_lost(&mut self, conn: ConnId) {
         let Some(lost) = self.flows.lost.remove(&conn) else { return };
@@ -239,8 +249,8 @@ impl Hub {
         for old in lost.filter(same).collect::<Vec<ConnId>>() {
             let parked = self.flows.lost.get_mut(&old).map(|lost| std::mem::take(&mut lost.parked)).unwrap_or_default();
             self.give_up_lost(old);
-            self.follow(now, old, conn, aor);
-            parked.into_iter().for_each(|text| self.push(Output::Send { conn, text }));
+            let said = self.follow(now, old, conn, aor);
+            parked.into_iter().filter(|text| !said.contains(text)).for_each(|text| self.push(Output::Send { conn, text }));
         }
     }
 
@@ -254,10 +264,12 @@ impl Hub {
         self.follow(now, old, conn, aor);
     }
 
-    fn follow(&mut self, now: Instant, old: ConnId, conn: ConnId, aor: &Aor) {
+    /// Gives what was said again over the new connection.
+    fn follow(&mut self, now: Instant, old: ConnId, conn: ConnId, aor: &Aor) -> Vec<String> {
         self.flows.moved.insert(old, conn);
         self.timers.set(Timer::Moved(old), now + MOVED);
         self.call_followed(now, old, conn, aor);
+        self.forwards_followed(now, old, conn)
     }
 
     /// Remembers over which connection a device speaks: by the Contact of what it sends, registered or not.

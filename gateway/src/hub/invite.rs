@@ -51,7 +51,16 @@ impl Hub {
         self.respond(now, &request.key, reply(request.message, 100, None).end());
         let (from, to) = (caller.user.clone(), callee.user.clone());
         self.record(Record::CallStarted { call_id: call_id.clone(), application: application.key, from, to });
-        let call = Call { stage: Stage::Looking, call_id, caller, callee, conn: request.conn, answered: None, setup: Some(setup) };
+        let call = Call {
+            stage: Stage::Looking,
+            call_id,
+            caller,
+            callee,
+            conn: request.conn,
+            answered: None,
+            left: None,
+            setup: Some(setup),
+        };
         self.start(now, call);
     }
 

@@ -139,7 +139,7 @@ impl Hub {
             Input::Closed { conn, left } => {
                 self.closed(now, conn);
                 if left {
-                    self.lost_for_good(now, conn);
+                    self.left(now, conn);
                 }
             }
             Input::Account { query, account } => self.account(now, query, account),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use offhook::call::{CallId, Destination};
-use offhook::client::{Change, Client, Config, Event, IceState, Input, Login, Output, Task, TaskKind, TaskResult};
+use offhook::client::{Change, Client, Config, Event, IceState, Input, Login, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook::sdp::Candidate;
 use offhook::time::Instant;
 use offhook_gateway::hub::ConnId;
@@ -15,6 +15,7 @@ use crate::world::{DOMAIN, KEY, SECRET, World};
 struct Page {
     client: Client,
     conn: Option<ConnId>,
+    peer: Option<PeerId>,
     later: VecDeque<(Instant, Input)>,
     events: Vec<String>,
     calls: Vec<CallId>,
@@ -53,7 +54,7 @@ impl Web {
         let token = ticket(KEY, SECRET, user, self.world.now, 3600);
         assert!(client.start(self.world.now, Login::Token { user: user.into(), token }).is_ok());
         let (later, events, calls) = (VecDeque::new(), Vec::new(), Vec::new());
-        self.pages.push(Page { client, conn: None, later, events, calls, offline: false });
+        self.pages.push(Page { client, conn: None, peer: None, later, events, calls, offline: false });
         self.settle();
     }
 
@@ -83,6 +84,13 @@ impl Web {
             self.world.close(conn);
             self.input(page, Input::Closed { code: 1006, reason: String::new() });
         }
+    }
+
+    /// The page goes into a tunnel: the switch does not notice that its connection is dead.
+    fn tunnel(&mut self, page: usize) {
+        self.pages[page].offline = true;
+        self.pages[page].conn = None;
+        self.input(page, Input::Closed { code: 1006, reason: String::new() });
     }
 
     fn back(&mut self, page: usize) {
@@ -164,6 +172,7 @@ impl Page {
     fn task(&mut self, now: Instant, number: usize, task: Task) {
         let result = match &task.kind {
             TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } => {
+                self.peer = Some(*peer);
                 let text = "candidate:2 1 udp 2 192.0.2.9 4000 typ host".into();
                 let candidate = Candidate { mid: "0".into(), line: 0, text, ufrag: None };
                 self.later.push_back((now + 10, Input::Candidate { peer: *peer, candidate }));
@@ -190,6 +199,8 @@ impl Page {
             }
             Event::Call { change: Change::Progressing, .. } => "progressing".into(),
             Event::Call { change: Change::Established, .. } => "established".into(),
+            Event::Call { change: Change::Reconnecting, .. } => "reconnecting".into(),
+            Event::Call { change: Change::Reconnected, .. } => "reconnected".into(),
             Event::Call { change: Change::Ended, info } => format!("ended {}", info.end_cause.as_str()),
             _ => return,
         };
@@ -316,6 +327,38 @@ fn calls_live_through_lost_connections() {
             assert_eq!(page.told()[1..], ["established", "ended HUNG_UP"], "lost {lost}, ringing {ringing}");
         }
         assert_eq!(web.world.hub.calls(), 0);
+    }
+}
+
+#[test]
+fn a_call_outlives_a_minute_in_which_one_side_is_away() {
+    for (away, noticed) in [(0, true), (0, false), (1, true), (1, false)] {
+        let mut web = Web::new(&["alice", "bob"]);
+        web.call(0, "bob");
+        web.run(1_000);
+        web.answer(1);
+        web.run(1_000);
+        if noticed {
+            web.cut(away)
+        } else {
+            web.tunnel(away)
+        }
+        web.run(5_000);
+        for page in 0..2 {
+            let peer = web.pages[page].peer.expect("a path");
+            web.input(page, Input::IceState { peer, state: IceState::Failed });
+        }
+        web.run(55_000);
+        web.back(away);
+        web.run(5_000);
+        for page in &web.pages {
+            assert_eq!(page.told()[1..], ["established", "reconnecting", "reconnected"], "away {away}, noticed {noticed}");
+        }
+        web.hangup(1 - away);
+        web.run(1_000);
+        for page in &web.pages {
+            assert_eq!(page.told().last(), Some(&"ended HUNG_UP"), "away {away}, noticed {noticed}");
+        }
     }
 }
 

@@ -189,3 +189,34 @@ fn a_page_that_was_reloaded_while_it_rang_rings_again() {
     reloaded.answer(&mut world, &again, 200);
     assert_eq!(world.heads(alice.conn), ["200 INVITE"]);
 }
+
+#[test]
+fn what_a_device_never_got_it_gets_when_it_is_back() {
+    let mut world = World::new();
+    let (alice, bob, mut caller, _) = talking(&mut world);
+    // Nobody has noticed that the device's connection is dead.
+    caller.send(&mut world, "UPDATE");
+    let first = world.take(bob.conn);
+    world.wait(10_000);
+    let mut again = bob.reconnected(&mut world);
+    again.register(&mut world);
+    let second = world.take(again.conn);
+    assert_eq!(second, first, "the same, so that a device that has it knows it as a copy");
+    // Noticed: what was kept is said once.
+    world.close(again.conn);
+    caller.send(&mut world, "INFO");
+    let mut third = again.reconnected(&mut world);
+    third.register(&mut world);
+    assert_eq!(world.heads(third.conn), ["UPDATE", "INFO"]);
+    third.answer(&mut world, &first[0], 200);
+    assert_eq!(world.heads(alice.conn), ["200 UPDATE"]);
+}
+
+#[test]
+fn a_page_that_was_closed_in_a_call_is_gone_for_the_other_side() {
+    let mut world = World::new();
+    let (alice, bob, mut caller, _) = talking(&mut world);
+    world.leave(bob.conn);
+    caller.send(&mut world, "UPDATE");
+    assert_eq!(world.heads(alice.conn), ["410 UPDATE"], "at once: it cannot come back into this call");
+}

@@ -4,7 +4,7 @@ use super::caller::MIN_SE;
 use super::{Exchange, Phase, Refresh, Session};
 use crate::call::{EndCause, Error, State, codes};
 use crate::client::core::{ALLOW, Asked, Awaited, Core, SUPPORTED};
-use crate::client::io::{Output, TaskKind};
+use crate::client::io::{IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
@@ -109,12 +109,14 @@ impl Session {
         if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, None) }
     }
 
-    /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection.
+    /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection, and so does ICE that has
+    /// failed.
     fn answer_offer(&mut self, core: &mut Core, key: &ServerKey, request: &Message<'_>) {
         let (id, video, wait) = (self.info.id, self.info.video, core.config.candidate_wait);
         let offer = request.text().to_owned();
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
-        let renewed = !offer.is_empty() && known.is_some() && sdp::fingerprint(&offer) != known;
+        let dead = self.media.ice == IceState::Failed;
+        let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(&offer) != known);
         self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned(), renewed };
         if offer.is_empty() {
             let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video, restart: false, wait };
@@ -170,9 +172,14 @@ impl Session {
         }
     }
 
+    /// Whether nothing is on its way that an offer would cross.
+    pub(super) fn may_offer(&self) -> bool {
+        self.exchange == Exchange::Idle && self.unacknowledged.is_none() && self.phase == Phase::Up && !self.is_over()
+    }
+
     /// Makes an offer within the call, unless one is on its way.
     pub(super) fn reoffer(&mut self, core: &mut Core, restart: bool) {
-        if self.exchange != Exchange::Idle || self.unacknowledged.is_some() || self.phase != Phase::Up || self.is_over() {
+        if !self.may_offer() {
             return;
         }
         self.exchange = Exchange::Offering;
@@ -223,9 +230,10 @@ impl Session {
         {
             return self.repeated(asked, number);
         }
-        // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057).
-        let lost = matches!(code, 404 | 410 | 430 | 480) && !self.media.is_up();
-        if (lost || matches!(code, 408 | 481)) && matches!(asked, Asked::Update | Asked::Reinvite) {
+        // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057). 408 and 480 only say
+        // that it is away now, as in a tunnel: the media and the session timer decide how long to wait for it.
+        let gone = matches!(code, 404 | 410 | 430) && !self.media.is_up();
+        if (gone || code == 481) && matches!(asked, Asked::Update | Asked::Reinvite) {
             return self.vanished(core, now, code);
         }
         match (asked, answer) {
@@ -233,7 +241,7 @@ impl Session {
             (Asked::Tone, _) => self.next_tone(core, now),
             (Asked::Update, Some(answer)) if code < 300 => self.updated(core, now, answer),
             (Asked::Update, _) if matches!(code, 405 | 501) => self.update_refused(core, now),
-            (Asked::Reinvite, Some(answer)) => self.reoffer_answered(core, now, code, answer),
+            (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
             _ => {}
         }
     }
@@ -248,14 +256,11 @@ impl Session {
         }
     }
 
-    /// The dialog is gone at the other side. Where the media still flows the user is not cut off: only a 481 is certain.
+    /// The dialog is gone at the other side; 410: its page was closed, which is how many people hang up.
     fn vanished(&mut self, core: &mut Core, now: Instant, code: u16) {
         self.exchange = Exchange::Idle;
-        if code == 408 && self.media.is_up() {
-            return;
-        }
-        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone");
-        self.end(core, now, EndCause::Failure, Some(error));
+        let error = (code != 410).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
+        self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
     }
 
@@ -274,11 +279,16 @@ impl Session {
         self.refresh_session(core, now);
     }
 
-    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, code: u16, answer: &Message<'_>) {
+    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, code: u16, answer: Option<&Message<'_>>) {
         let Exchange::Offered { number } = self.exchange else { return };
         if code >= 300 {
             self.exchange = Exchange::Idle;
-            core.task(self.info.id, Awaited::Nothing, TaskKind::Rollback { peer: self.media.peer });
+            if self.media.joined {
+                core.task(self.info.id, Awaited::Nothing, TaskKind::Rollback { peer: self.media.peer });
+            } else {
+                // Of a first offer, a rollback leaves transceivers behind that no offer of the other side will use.
+                self.replace_peer(core);
+            }
             if code == 491 {
                 // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
                 let wait = if self.info.outgoing { 2_100 + core.random.below(1_900) } else { core.random.below(2_000) };
@@ -286,7 +296,7 @@ impl Session {
             }
             return;
         }
-        let Some(leg) = self.legs.first_mut() else { return };
+        let Some((leg, answer)) = self.legs.first_mut().zip(answer) else { return };
         leg.dialog.refresh(answer);
         leg.learn(answer);
         let ack = leg.dialog.acknowledge(number);

@@ -1,6 +1,6 @@
 //! One dialog of a call, with what its other end can do and what it was told.
 
-use super::Session;
+use super::{Exchange, Session};
 use crate::client::core::{Asked, Core};
 use crate::sdp::{self, Candidate};
 use crate::signalling::dialog::Dialog;
@@ -47,6 +47,10 @@ impl Leg {
 impl Session {
     /// Tells the other ends the candidates that they do not know yet (RFC 8840, 4.4).
     pub(super) fn trickle(&mut self, core: &mut Core, now: Instant) {
+        // What is found now may belong to the next description.
+        if matches!(self.exchange, Exchange::Offering | Exchange::Answering { .. }) {
+            return;
+        }
         for position in 0..self.legs.len() {
             let Some(leg) = self.legs.get_mut(position) else { return };
             let news = leg.told < self.media.found.len() || (self.media.gathered && !leg.told_end);

@@ -51,6 +51,8 @@ pub struct Session {
     exchange: Exchange,
     /// How the session is kept alive (RFC 4028).
     refresh: Option<Refresh>,
+    /// Whether the app was told that the media is interrupted.
+    interrupted: bool,
     /// Tones that wait for the one before them.
     tones: VecDeque<char>,
     /// Whether its media was let go.
@@ -135,6 +137,7 @@ impl Session {
             ack: None,
             exchange: Exchange::Idle,
             refresh: None,
+            interrupted: false,
             tones: VecDeque::new(),
             released: false,
             done: false,
@@ -285,6 +288,8 @@ impl Session {
             Awaited::Nothing => {}
             Awaited::Reoffer => self.exchange = Exchange::Idle,
             Awaited::Reanswer => self.reanswer_failed(core, now),
+            // Their peer connection is another one now, and ours cannot follow.
+            Awaited::Reaccept if self.media.joined && self.may_offer() => self.renew(core, true),
             _ => self.finish(core, now, EndCause::Failure, Some(fault), 488),
         }
     }

@@ -8,12 +8,16 @@ use crate::client::timers::Timer;
 use crate::sdp::Candidate;
 use crate::time::Instant;
 
-/// How long a path may take to come up, or to come back by itself.
-const PATIENCE: u64 = 2_000;
-/// How much later the callee tries than the caller, so that both do not offer at once.
-const MANNERS: u64 = 2_500;
-/// How long a call is kept without a path.
-const LOST: u64 = 60_000;
+/// How long a path may take to come up, or to come back by itself. Longer than a connection in doubt may be silent: an offer that is
+/// made without a network has candidates that nobody can use.
+const PATIENCE: u64 = 2_500;
+/// How much later the callee tries than the caller, so that both do not offer at once; and where both have just reconnected.
+const MANNERS: (u64, u64) = (2_500, 500);
+/// How long a call is kept without a path. Browsers take some 5 s to notice, and what comes back needs some seconds, too: so an outage
+/// of 60 s is survived, and one of 120 s is not.
+const LOST: u64 = 90_000;
+/// How long a path must be up before it counts as back, and how long a side that ended the media may take to say why.
+const SETTLED: u64 = 300;
 
 impl Session {
     /// A local candidate was found.
@@ -39,42 +43,83 @@ impl Session {
         }
         core.changed(Change::ConnectionChange(state), &self.info);
         if self.info.state == State::Established {
+            if self.is_broken() {
+                self.interrupt(core);
+            }
             self.watch_path(core, now);
+        }
+    }
+
+    /// The other side has ended the media. What it means by that it says itself, or the server does when it is asked.
+    pub fn peer_gone(&mut self, core: &mut Core, now: Instant) {
+        self.media.ice = IceState::Failed;
+        if self.info.state == State::Established {
+            self.watch_path(core, now);
+            core.timers.set(Timer::Path(self.info.id), now + SETTLED);
+        }
+    }
+
+    /// Tells the app, once for each outage.
+    fn interrupt(&mut self, core: &mut Core) {
+        if !::core::mem::replace(&mut self.interrupted, true) {
+            core.changed(Change::Reconnecting, &self.info);
+        }
+    }
+
+    /// Whether a path that was there is gone, also while the next peer connection has not found one.
+    fn is_broken(&self) -> bool {
+        matches!(self.media.ice, IceState::Disconnected | IceState::Failed) || self.interrupted && !self.media.is_up()
+    }
+
+    /// An ICE restart, or another peer connection: in Firefox, DTLS does not come back to one whose ICE has failed.
+    fn mend(&mut self, core: &mut Core) {
+        match self.media.ice {
+            IceState::Failed if self.may_offer() => self.renew(core, true),
+            _ => self.reoffer(core, self.is_broken()),
         }
     }
 
     /// Sees to it that a path which is not there is looked for, and that the call does not wait for ever.
     pub(super) fn watch_path(&self, core: &mut Core, now: Instant) {
         let id = self.info.id;
+        if self.media.is_up() && self.interrupted {
+            return core.timers.set(Timer::Path(id), now + SETTLED);
+        }
         if self.media.is_up() {
             core.timers.stop(Timer::Path(id));
-            core.timers.stop(Timer::PathLost(id));
-            return;
+            return core.timers.stop(Timer::PathLost(id));
         }
         if !core.timers.runs(Timer::PathLost(id)) {
             core.timers.set(Timer::PathLost(id), now + LOST);
         }
-        let manners = if self.info.outgoing { 0 } else { MANNERS };
+        let manners = if self.info.outgoing { 0 } else { MANNERS.0 };
         let wait = if self.media.ice == IceState::Failed { manners } else { PATIENCE + manners };
         core.timers.set(Timer::Path(id), now + wait);
     }
 
     /// The path did not come (back) by itself: new candidates, or a new start.
     pub fn mend_path(&mut self, core: &mut Core, now: Instant) {
-        if self.media.is_up() || self.info.state != State::Established {
+        if self.info.state != State::Established {
             return;
         }
-        let broken = matches!(self.media.ice, IceState::Disconnected | IceState::Failed);
+        if self.media.is_up() {
+            self.interrupted = false;
+            core.changed(Change::Reconnected, &self.info);
+            return self.watch_path(core, now);
+        }
+        let broken = self.is_broken();
+        if broken {
+            self.interrupt(core);
+        }
         if core.signed_in && (broken || self.has_secrets()) {
-            self.reoffer(core, broken);
+            self.mend(core);
         }
         core.timers.set(Timer::Path(self.info.id), now + 3 * PATIENCE);
     }
 
     /// Both sides offered at once; now it is our turn.
     pub fn offer_again(&mut self, core: &mut Core) {
-        let broken = matches!(self.media.ice, IceState::Disconnected | IceState::Failed);
-        self.reoffer(core, broken);
+        self.mend(core);
     }
 
     /// The path never came back.
@@ -89,8 +134,10 @@ impl Session {
             self.invited_again(core, now);
             return self.ready(core, now);
         }
-        if matches!(self.media.ice, IceState::Disconnected | IceState::Failed) {
-            self.reoffer(core, true);
+        if self.is_broken() && self.info.outgoing {
+            self.mend(core);
+        } else if self.is_broken() {
+            core.timers.set(Timer::Path(self.info.id), now + MANNERS.1);
         } else {
             self.refresh_session(core, now);
         }

@@ -14,6 +14,8 @@ export const INSTANCES = {
   firefox2: { kind: "firefox", tone: 1500 },
   "chromium that refuses": { kind: "chrome", tone: 1234, refuses: true },
   "firefox that refuses": { kind: "firefox", tone: 700, refuses: true },
+  "throttled chromium": { kind: "chrome", tone: 1234, throttles: true },
+  "throttled firefox": { kind: "firefox", tone: 700, throttles: true },
 };
 
 /** Browser instances, started when first asked for and kept until close(). */
@@ -27,14 +29,14 @@ export class Browsers {
   }
 
   async #launch(name) {
-    const { kind, tone, refuses } = INSTANCES[name];
+    const { kind, tone, refuses, throttles } = INSTANCES[name];
     const common = { browser: kind, headless: true, protocolTimeout: 60_000, defaultViewport: { width: 1000, height: 700 } };
     if (kind === "firefox") {
-      return puppeteer.launch({ ...common, executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr", extraPrefsFirefox: firefoxPrefs(tone, refuses) });
+      return puppeteer.launch({ ...common, executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr", extraPrefsFirefox: firefoxPrefs(tone, refuses, throttles) });
     }
     const file = join(this.#folder, `${tone}.wav`);
     writeFileSync(file, wav(tone));
-    return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: chromiumArgs(file, refuses) });
+    return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: chromiumArgs(file, refuses, throttles), ignoreDefaultArgs: UNLIKE_A_USER(throttles) });
   }
 
   async close() {
@@ -45,7 +47,15 @@ export class Browsers {
   }
 }
 
-const chromiumArgs = (microphone, refuses) => [
+/** What puppeteer turns off, and users have: the cache for pages that were left, and, in a browser of its own, slow timers in hidden tabs. */
+const UNLIKE_A_USER = (throttles) => [
+  "--disable-back-forward-cache",
+  ...(throttles ? ["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding"] : []),
+];
+
+const chromiumArgs = (microphone, refuses, throttles) => [
+  // Once a minute, as after five minutes behind another tab.
+  ...(throttles ? ["--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/5"] : []),
   "--no-sandbox",
   "--no-first-run",
   "--disable-gpu",
@@ -65,7 +75,7 @@ const chromiumArgs = (microphone, refuses) => [
   "--disable-features=WebRtcHideLocalIpsWithMdns,OptimizationHints,MediaRouter,Translate,CertificateTransparencyComponentUpdater",
 ];
 
-const firefoxPrefs = (tone, refuses) => ({
+const firefoxPrefs = (tone, refuses, throttles) => ({
   "media.navigator.streams.fake": true,
   "media.navigator.audio.fake_frequency": tone,
   "media.navigator.permission.disabled": !refuses,
@@ -77,8 +87,7 @@ const firefoxPrefs = (tone, refuses) => ({
   "media.autoplay.default": 0,
   "media.autoplay.blocking_policy": 0,
   // Two pages call each other and only one tab is in front: the other must run at full speed too.
-  "dom.min_background_timeout_value": 4,
-  "dom.timeout.enable_budget_timer_throttling": false,
+  ...(throttles ? {} : { "dom.min_background_timeout_value": 4, "dom.timeout.enable_budget_timer_throttling": false }),
   "media.gmp-manager.updateEnabled": false,
   "media.gmp-provider.enabled": false,
   "app.update.enabled": false,

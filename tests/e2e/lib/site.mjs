@@ -120,7 +120,7 @@ async function sendBundle(response, name) {
 
 function sendFile(response, file) {
   if (!existsSync(file)) return response.writeHead(404).end();
-  const head = { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "cache-control": "no-store" };
+  const head = { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "cache-control": "no-cache" };
   if (file.endsWith(".html")) head["content-security-policy"] = file.includes("snippets") ? CSP : TRUSTED;
   response.writeHead(200, head);
   createReadStream(file).pipe(response);

@@ -93,8 +93,8 @@ export class World {
   }
 }
 
-/** Firefox reports a WebSocket that did not connect beside the scripts' errors. */
-const NETWORK_NOTE = /establish a connection to the server|connection to ws:.* was interrupted/;
+/** Firefox reports a WebSocket that did not connect, and ICE that failed, beside the scripts' errors. */
+const NETWORK_NOTE = /establish a connection to the server|connection to ws:.* was interrupted|^WebRTC: ICE failed/;
 
 /** One page, seen from the test. Calls are numbers: 0 is the first call that the page made or got. */
 export class User {
