@@ -36,12 +36,12 @@ export async function soundAfter(user, moment, calm) {
   const before = samples.filter(({ at }) => at < calm);
   const [first, last] = [before[0], before.at(-1)];
   const usual = (last.energy - first.energy) / (last.at - first.at);
-  const after = samples.filter(({ at }) => at >= moment);
-  const old = samples.findLast(({ at }) => at < moment) ?? first;
-  const received = after.findIndex(({ id, packets }) => (id === old.id ? packets > old.packets : packets > 0));
-  if (received < 0) return null;
-  const start = after[received - 1]?.id === after[received].id ? after[received - 1] : after[received];
-  const heard = after.slice(received).find(({ at, id, energy }) => id === start.id && energy - start.energy > 0.05 * usual * Math.max(20, at - start.at));
+  // The call may have gone on with another peer connection.
+  const own = samples.filter(({ id }) => id === samples.at(-1).id);
+  const old = own.findLast(({ at }) => at < moment) ?? { packets: 0 };
+  const after = own.filter(({ at, packets }) => at >= moment && packets > old.packets);
+  const start = own[own.indexOf(after[0]) - 1] ?? after[0];
+  const heard = after.find(({ at, energy }) => energy - start.energy > 0.05 * usual * Math.max(20, at - start.at));
   return heard ? heard.at - moment : null;
 }
 
