@@ -1,223 +1,16 @@
 //! One client against peers and servers that are none of ours: messages written by hand.
 
+#[path = "peers/page.rs"]
+mod page;
+
 use offhook::call::{CallId, Destination, EndCause, State};
-use offhook::client::{
-    Client, Config, Event, IceServer, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
-};
-use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse, reply};
-use offhook::time::Instant;
+use offhook::client::{IceState, Input, Login, MediaError, Output, TaskKind, TaskResult};
+use offhook::random::Random;
+use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-const START: Instant = Instant::from_millis(1_000_000);
-
-struct Page {
-    client: Client,
-    now: Instant,
-    sent: Vec<String>,
-    events: Vec<String>,
-    commands: Vec<String>,
-    /// The offers that the browser was given to answer.
-    offers: Vec<String>,
-    /// How long the last answer might wait for its first candidate, ms.
-    patience: u64,
-    /// The ICE servers of the last offer.
-    ice: Vec<IceServer>,
-    /// The last peer connection.
-    peer: Option<PeerId>,
-    /// Answers that the browser still takes, where it is slow.
-    taking: Option<Vec<TaskId>>,
-    /// It takes no answer.
-    stubborn: bool,
-}
-
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
-                   a=ice-ufrag:peer\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=sendrecv\r\na=rtcp-mux\r\n\
-                   a=rtpmap:111 opus/48000/2\r\na=candidate:1 1 udp 1 192.0.2.9 3000 typ host\r\n";
-
-fn sdp(fingerprint: u8) -> String {
-    let pair = format!("{fingerprint:02X}");
-    format!("{SDP}a=fingerprint:sha-256 {}\r\n", [pair.as_str(); 32].join(":"))
-}
-
-impl Page {
-    fn new(login: Login) -> Self {
-        let config = Config {
-            servers: vec!["ws://s.test".into()],
-            domain: "s.test".into(),
-            instance: "i".into(),
-            active: true,
-            activate: true,
-            ..Config::default()
-        };
-        let mut client = Client::new(config, [3; 32]);
-        client.start(START, login).unwrap();
-        let mut page = Self {
-            client,
-            now: START,
-            sent: Vec::new(),
-            events: Vec::new(),
-            commands: Vec::new(),
-            offers: Vec::new(),
-            patience: 0,
-            ice: Vec::new(),
-            peer: None,
-            taking: None,
-            stubborn: false,
-        };
-        page.input(Input::Opened);
-        page
-    }
-
-    fn signed_in() -> Self {
-        let mut page = Self::new(Login::Token { user: "alice".into(), token: "t".into() });
-        page.answer("REGISTER", 200, |answer| answer);
-        page.sent.clear();
-        page.events.clear();
-        page
-    }
-
-    fn input(&mut self, input: Input) {
-        self.client.handle(self.now, input);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.client.poll() {
-            match output {
-                Output::Send(text) if text.trim().is_empty() => {}
-                Output::Send(text) => {
-                    assert_eq!(parse(text.as_bytes()).unwrap().check(), Ok(()), "{text}");
-                    self.sent.push(text);
-                }
-                Output::Task(Task { id, kind: TaskKind::Accept { .. }, .. }) if self.taking.is_some() => {
-                    self.taking.as_mut().unwrap().push(id);
-                }
-                Output::Task(task) => {
-                    let result = match task.kind {
-                        TaskKind::Offer { .. } | TaskKind::Answer { .. } => TaskResult::Description(sdp(1)),
-                        TaskKind::Accept { .. } if self.stubborn => TaskResult::Failed(MediaError {
-                            name: "InvalidAccessError".into(),
-                            message: "Another fingerprint".into(),
-                        }),
-                        _ => TaskResult::Done,
-                    };
-                    if let TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } = &task.kind {
-                        self.peer = Some(*peer);
-                    }
-                    if let TaskKind::Offer { ice, .. } = &task.kind {
-                        self.ice.clone_from(&ice.servers);
-                    }
-                    if let TaskKind::Answer { offer, wait, .. } = &task.kind {
-                        self.patience = *wait;
-                        self.offers.push(offer.clone());
-                    }
-                    self.commands.push(format!("{:?}", task.kind).split([' ', '{']).next().unwrap().to_owned());
-                    self.client.handle(self.now, Input::Answered { task: task.id, result });
-                }
-                Output::Tones { keys, .. } => self.commands.push(format!("Tones {keys}")),
-                Output::Close { .. } => self.commands.push("Close".into()),
-                Output::Event(Event::Call { change, info }) => {
-                    self.events.push(format!("{change:?} {}", info.end_cause.as_str()));
-                }
-                Output::Event(event) => self.events.push(format!("{event:?}").split(['(', ' ']).next().unwrap().to_owned()),
-                _ => {}
-            }
-        }
-    }
-
-    fn wait(&mut self, millis: u64) {
-        let end = self.now + millis;
-        while let Some(at) = self.client.deadline().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.input(Input::Timeout);
-        }
-        self.now = end;
-    }
-
-    fn call(&mut self) -> CallId {
-        let id = self.client.call(self.now, Destination::User("bob".into()), Vec::new()).unwrap().id;
-        self.drain();
-        id
-    }
-
-    /// The last request of ours with this method.
-    fn last(&self, method: &str) -> String {
-        let found = self.sent.iter().rev().find(|text| text.starts_with(&format!("{method} ")));
-        found.unwrap_or_else(|| panic!("no {method} in {:#?}", self.sent)).clone()
-    }
-
-    fn count(&self, start: &str) -> usize {
-        self.sent.iter().filter(|text| text.starts_with(start)).count()
-    }
-
-    fn answer(&mut self, method: &str, code: u16, more: impl Fn(offhook::sip::Writer) -> offhook::sip::Writer) {
-        self.answer_as(method, code, "peer", more, "");
-    }
-
-    /// Answers the last request with this method.
-    fn answer_as(
-        &mut self,
-        method: &str,
-        code: u16,
-        tag: &str,
-        more: impl Fn(offhook::sip::Writer) -> offhook::sip::Writer,
-        body: &str,
-    ) {
-        let request = self.last(method);
-        let request = parse(request.as_bytes()).unwrap();
-        let answer = more(reply(&request, code, Some(tag)).field("Contact", &format!("<sip:{tag}@peer.test>")));
-        let text = if body.is_empty() { answer.end() } else { answer.body("application/sdp", body) };
-        self.input(Input::Received(text));
-    }
-
-    /// A request of the peer in the dialog of our INVITE.
-    fn ask(&mut self, method: &str, number: u32, more: &str, body: &str) {
-        let invite = self.last("INVITE");
-        let invite = parse(invite.as_bytes()).unwrap();
-        let text = format!(
-            "{method} sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n\
-             From: {};tag=peer\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {number} {method}\r\nContact: <sip:peer@peer.test>\r\n{more}\
-             Content-Length: {}\r\n\r\n{body}",
-            invite.get(Name::To).unwrap(),
-            invite.get(Name::From).unwrap(),
-            invite.call_id().unwrap(),
-            body.len()
-        );
-        self.input(Input::Received(text));
-    }
-
-    /// An INVITE to us.
-    fn ring(&mut self, more: &str, body: &str) {
-        self.ring_from("\"Bob\" <sip:bob@s.test>", more, body);
-    }
-
-    fn ring_from(&mut self, from: &str, more: &str, body: &str) {
-        let text = format!(
-            "INVITE sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKin\r\nMax-Forwards: 70\r\n\
-             From: {from};tag=peer\r\nTo: <sip:alice@s.test>\r\nCall-ID: in\r\nCSeq: 5 INVITE\r\n\
-             Contact: <sip:bob@peer.test>\r\n{more}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.input(Input::Received(text));
-    }
-
-    fn code(&self) -> u16 {
-        parse(self.sent.last().unwrap().as_bytes()).unwrap().code().unwrap()
-    }
-
-    fn state(&self, id: CallId) -> State {
-        self.client.call_info(id).map_or(State::Ended, |info| info.state)
-    }
-}
-
-fn established() -> (Page, CallId) {
-    let mut page = Page::signed_in();
-    let id = page.call();
-    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
-    assert_eq!(page.state(id), State::Established);
-    (page, id)
-}
+use page::{Page, established, sdp};
 
 const TYPE: &str = "Content-Type: application/sdp\r\n";
 
@@ -256,23 +49,6 @@ fn a_second_fork_that_answers_is_turned_away() {
     assert_eq!(page.count("ACK"), 2);
     let bye = page.last("BYE");
     assert_eq!(parse(bye.as_bytes()).unwrap().to().unwrap().tag(), Some("other"));
-    assert_eq!(page.state(id), State::Established);
-}
-
-#[test]
-fn a_fork_answers_while_the_early_answer_of_another_is_being_taken() {
-    let mut page = Page::signed_in();
-    page.taking = Some(Vec::new());
-    let id = page.call();
-    page.answer_as("INVITE", 183, "early", |answer| answer, &sdp(2));
-    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
-    let given_up = page.taking.take().unwrap();
-    assert_eq!(given_up.len(), 1);
-    for task in given_up {
-        let (name, message) = ("AbortError".into(), "The call is over".into());
-        page.input(Input::Answered { task, result: TaskResult::Failed(MediaError { name, message }) });
-    }
-    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
     assert_eq!(page.state(id), State::Established);
 }
 
@@ -614,28 +390,6 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
 }
 
 #[test]
-fn an_answer_to_whoever_takes_no_candidates_later_waits_for_its_first() {
-    for (supported, patience) in [("Supported: timer\r\n", 1_000), ("Supported: trickle-ice\r\n", 20)] {
-        let mut page = Page::signed_in();
-        page.ring(&format!("{supported}{TYPE}"), &sdp(2));
-        page.client.answer(page.now, CallId(1)).unwrap();
-        page.drain();
-        assert_eq!(page.patience, patience, "{supported}");
-    }
-}
-
-#[test]
-fn whoever_began_the_dtls_handshake_is_taken_to_do_so_in_later_offers() {
-    for (role, told) in [("active", "active"), ("passive", "actpass")] {
-        let mut page = Page::signed_in();
-        page.call();
-        page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2).replace("actpass", role));
-        page.ask("INVITE", 3, TYPE, &sdp(2));
-        assert!(page.offers[0].contains(&format!("a=setup:{told}")), "the peer was {role}");
-    }
-}
-
-#[test]
 fn an_answer_does_not_wait_for_a_lost_prack_for_ever() {
     let mut page = Page::signed_in();
     page.ring(&format!("Supported: 100rel\r\n{TYPE}"), &sdp(2));
@@ -661,6 +415,155 @@ fn a_peer_that_left_for_good_ends_the_call_once_its_media_is_gone() {
 }
 
 #[test]
+fn a_call_placed_while_the_client_signs_in_uses_the_servers_relay() {
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    page.client.call(page.now, Destination::User("bob".into()), Vec::new()).unwrap();
+    page.drain();
+    assert!(page.commands.is_empty(), "no offer before the server could name its relays");
+    page.answer("REGISTER", 200, |answer| answer.field("X-ICE-Server", "<turn:s.test:3478>;username=\"u\";credential=\"c\""));
+    assert_eq!(page.commands, ["Offer", "Microphone"]);
+    assert_eq!(page.ice[0].urls, ["turn:s.test:3478"]);
+    assert_eq!(page.count("INVITE"), 1);
+}
+
+#[test]
+fn a_goodbye_that_is_refused_without_a_challenge_is_forgotten() {
+    let mut page = Page::signed_in();
+    page.call();
+    // No answer to the offer: the call ends with BYE.
+    page.answer("INVITE", 200, |answer| answer);
+    assert_eq!(page.count("BYE"), 1);
+    page.answer("BYE", 401, |answer| answer);
+    page.wait(100_000);
+    assert!(page.client.is_clean());
+}
+
+#[test]
+fn a_million_random_answers_change_nothing() {
+    let (mut page, id) = established();
+    page.wait(40_000);
+    let (sent, events) = (page.sent.len(), page.events.len());
+    let invite = page.last("INVITE");
+    let invite = parse(invite.as_bytes()).unwrap();
+    let (via, from, to, call_id) =
+        (invite.get(Name::Via).unwrap(), invite.get(Name::From).unwrap(), invite.get(Name::To).unwrap(), invite.call_id().unwrap());
+    let mut random = Random::new([5; 32]);
+    let methods = ["INVITE", "BYE", "UPDATE", "INFO", "CANCEL", "PRACK", "REGISTER", "OPTIONS"];
+    for _ in 0..if cfg!(target_arch = "wasm32") { 10_000 } else { 125_000 } {
+        // One draw for eight answers.
+        for draw in random.bytes().chunks(4) {
+            let [a, b, c, d] = [draw[0], draw[1], draw[2], draw[3]].map(usize::from);
+            let method = methods[a % 8];
+            let via = match b % 4 {
+                0 => via.replace("branch=z9hG4bK", &format!("branch=z9hG4bK{c:x}")),
+                1 => format!("SIP/2.0/WS x{c}.invalid;branch=z9hG4bK{d}"),
+                _ => via.to_owned(),
+            };
+            let tag = if c % 2 == 0 { "peer".to_owned() } else { format!("t{d}") };
+            let code = 100 + (c * 256 + d) % 600;
+            let text = format!(
+                "SIP/2.0 {code} X\r\nVia: {via}\r\nFrom: {from}\r\nTo: {to};tag={tag}\r\nCall-ID: {call_id}\r\n\
+                 CSeq: {} {method}\r\nContact: <sip:evil@evil.test>\r\nContent-Length: 0\r\n\r\n",
+                a / 8
+            );
+            page.client.handle(page.now, Input::Received(text));
+            assert!(page.client.poll().is_none(), "something came of it");
+        }
+    }
+    assert_eq!((page.state(id), page.sent.len(), page.events.len()), (State::Established, sent, events));
+}
+
+#[test]
+fn an_answer_that_was_written_for_somebody_else_is_none() {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    let invite = page.last("INVITE");
+    let invite = parse(invite.as_bytes()).unwrap();
+    let host = invite.via().unwrap().host;
+    let text = offhook::sip::reply(&invite, 603, Some("peer")).end().replace(host, "other.invalid");
+    page.input(Input::Received(text));
+    assert_eq!(page.state(id), State::Initiating);
+}
+
+#[test]
+fn nobody_on_the_way_of_a_call_gets_an_answer_to_a_challenge_of_his_own() {
+    let mut page = Page::new(Login::Password { user: "alice".into(), password: "secret".into() });
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
+    page.answer("REGISTER", 200, |answer| answer);
+    let id = page.call();
+    assert!(!page.last("INVITE").contains("uthorization:"), "what the registrar asked for is not for those whom we call");
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
+    let peer = page.peer.unwrap();
+    page.input(Input::IceState { peer, state: IceState::Failed });
+    page.wait(10);
+    for (method, code, name) in [("INVITE", 401, "WWW-Authenticate"), ("BYE", 407, "Proxy-Authenticate")] {
+        if method == "BYE" {
+            page.client.hangup(page.now, id).unwrap();
+            page.drain();
+        }
+        let asked = page.count(method);
+        let trunk = "Digest realm=\"trunk.test\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"";
+        page.answer(method, code, |answer| answer.field(name, trunk));
+        assert_eq!(page.count(method), asked, "{method} is not tried again");
+    }
+    assert!(!page.sent.iter().any(|text| text.contains("trunk.test")), "no credentials for that realm left");
+    page.wait(100_000);
+    assert!(page.client.is_clean());
+}
+
+#[test]
+fn a_farewell_waits_until_the_server_knows_us_again() {
+    let (mut page, id) = established();
+    page.input(Input::Closed { code: 1006, reason: String::new() });
+    page.wait(100);
+    page.input(Input::Opened);
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    assert_eq!(page.count("BYE"), 0, "it would be refused, and lost");
+    page.answer("REGISTER", 200, |answer| answer);
+    assert_eq!(page.count("BYE"), 1);
+}
+
+#[test]
+fn a_fork_answers_while_the_early_answer_of_another_is_being_taken() {
+    let mut page = Page::signed_in();
+    page.taking = Some(Vec::new());
+    let id = page.call();
+    page.answer_as("INVITE", 183, "early", |answer| answer, &sdp(2));
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
+    let given_up = page.taking.take().unwrap();
+    assert_eq!(given_up.len(), 1);
+    for task in given_up {
+        let (name, message) = ("AbortError".into(), "The call is over".into());
+        page.input(Input::Answered { task, result: TaskResult::Failed(MediaError { name, message }) });
+    }
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn whoever_began_the_dtls_handshake_is_taken_to_do_so_in_later_offers() {
+    for (role, told) in [("active", "active"), ("passive", "actpass")] {
+        let mut page = Page::signed_in();
+        page.call();
+        page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2).replace("actpass", role));
+        page.ask("INVITE", 3, TYPE, &sdp(2));
+        assert!(page.offers[0].contains(&format!("a=setup:{told}")), "the peer was {role}");
+    }
+}
+
+#[test]
+fn an_answer_to_whoever_takes_no_candidates_later_waits_for_its_first() {
+    for (supported, patience) in [("Supported: timer\r\n", 1_000), ("Supported: trickle-ice\r\n", 20)] {
+        let mut page = Page::signed_in();
+        page.ring(&format!("{supported}{TYPE}"), &sdp(2));
+        page.client.answer(page.now, CallId(1)).unwrap();
+        page.drain();
+        assert_eq!(page.patience, patience, "{supported}");
+    }
+}
+
+#[test]
 fn a_peer_that_is_away_keeps_its_call_until_the_media_is_given_up() {
     for code in [480, 408, 503] {
         let (mut page, id) = established();
@@ -682,7 +585,6 @@ fn a_peer_connection_that_cannot_take_the_answer_to_a_restart_is_made_anew() {
     let (mut page, id) = established();
     let peer = page.peer.unwrap();
     page.input(Input::IceState { peer, state: IceState::Disconnected });
-    page.answer("OPTIONS", 200, |answer| answer);
     page.wait(3_000);
     page.stubborn = true;
     page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(3));
@@ -725,28 +627,4 @@ fn the_roles_in_the_dtls_association_stay_when_the_peer_offers_again() {
         page.ask("INVITE", 3, TYPE, &sdp(2));
         assert!(page.offers[0].contains(&format!("a=setup:{told}")), "the peer was {role}: {}", page.offers[0]);
     }
-}
-
-#[test]
-fn a_call_placed_while_the_client_signs_in_uses_the_servers_relay() {
-    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
-    page.client.call(page.now, Destination::User("bob".into()), Vec::new()).unwrap();
-    page.drain();
-    assert!(page.commands.is_empty(), "no offer before the server could name its relays");
-    page.answer("REGISTER", 200, |answer| answer.field("X-ICE-Server", "<turn:s.test:3478>;username=\"u\";credential=\"c\""));
-    assert_eq!(page.commands, ["Offer", "Microphone"]);
-    assert_eq!(page.ice[0].urls, ["turn:s.test:3478"]);
-    assert_eq!(page.count("INVITE"), 1);
-}
-
-#[test]
-fn a_goodbye_that_is_refused_without_a_challenge_is_forgotten() {
-    let mut page = Page::signed_in();
-    page.call();
-    // No answer to the offer: the call ends with BYE.
-    page.answer("INVITE", 200, |answer| answer);
-    assert_eq!(page.count("BYE"), 1);
-    page.answer("BYE", 401, |answer| answer);
-    page.wait(100_000);
-    assert!(page.client.is_clean());
 }

@@ -130,6 +130,11 @@ impl Core {
         }
     }
 
+    /// Whether an answer is one to us (RFC 3261, 18.1.2): its Via is the one that we wrote.
+    pub fn is_ours(&self, answer: &Message<'_>) -> bool {
+        answer.via().is_ok_and(|via| via.host == self.host)
+    }
+
     /// Notes whether the connection is `wss`: Via says so.
     pub const fn set_secure(&mut self, secure: bool) {
         self.secure = secure;
@@ -175,7 +180,7 @@ impl Core {
         let position = self.pending.iter().position(|pending| pending.key == *key)?;
         let pending = self.pending.get_mut(position)?;
         let authenticator = self.authenticator.as_mut()?;
-        if !authenticator.challenged(refusal, pending.retried) {
+        if !authenticator.challenged(refusal, pending.retried, &self.config.domain) {
             return None;
         }
         let (text, number) = again(&pending.text, true, authenticator, &mut self.random)?;
@@ -275,9 +280,12 @@ impl Core {
         Ice { servers: servers.clone(), relay_only: self.config.relay_only }
     }
 
-    /// Puts a text frame on its way.
+    /// Puts a text frame on its way. A server that does not know us yet would refuse requests: they are kept until it does, and leave
+    /// with all others that wait for their answer.
     pub fn send(&mut self, text: String) {
-        self.outputs.push_back(Output::Send(text));
+        if self.signed_in || ["SIP/2.0", "REGISTER", "OPTIONS", "\r\n"].iter().any(|start| text.starts_with(start)) {
+            self.outputs.push_back(Output::Send(text));
+        }
     }
 
     /// Tells the app.

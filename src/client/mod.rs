@@ -406,6 +406,9 @@ impl Client {
         if let Err(rejection) = message.check() {
             return self.reject(now, &message, rejection.code);
         }
+        if !message.is_request() && !self.core.is_ours(&message) {
+            return;
+        }
         match self.core.transactions.receive(now, (), Transport::Reliable, &message) {
             Received::Request(key) => self.request(now, &key, &message),
             Received::Ack => {
@@ -452,11 +455,14 @@ impl Client {
 
     fn cancelled(&mut self, now: Instant, key: &ServerKey, cancel: &Message<'_>) {
         let invite = key.invite();
-        let Some(call) = self.calls.iter_mut().find(|call| call.rings_for(&invite)) else {
+        if !self.core.transactions.knows(&invite) {
             return self.core.refuse(now, key, cancel, 481);
-        };
+        }
         self.core.respond(now, key, reply(cancel, 200, None).end());
-        call.cancelled(&mut self.core, now, cancel);
+        // What was answered meanwhile stays answered (RFC 3261, 9.2).
+        if let Some(call) = self.calls.iter_mut().find(|call| call.rings_for(&invite)) {
+            call.cancelled(&mut self.core, now, cancel);
+        }
     }
 
     /// Somebody calls: busy, refused, or it rings.

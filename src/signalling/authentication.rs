@@ -40,6 +40,8 @@ struct Known {
     challenge: Challenge,
     ha1: String,
     count: u32,
+    /// Whether anything but REGISTER was challenged. What only the registrar asked for does not travel on to those whom we call.
+    beyond: bool,
 }
 
 impl Authenticator {
@@ -60,7 +62,7 @@ impl Authenticator {
         };
         let mut request = request;
         for (name, known) in [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)] {
-            if let Some(known) = known {
+            if let Some(known) = known.as_mut().filter(|known| known.beyond || method == "REGISTER") {
                 known.count += 1;
                 let answer = known.challenge.answer(user, &known.ha1, method, uri, &random.token(), known.count);
                 request = request.field(name, &answer);
@@ -69,19 +71,26 @@ impl Authenticator {
         request
     }
 
-    /// Takes a 401 or 407 in: whether trying once more can help. `retried` says that the refused request was such a try itself.
-    pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool) -> bool {
+    /// Takes a 401 or 407 in: whether trying once more can help. `retried` says that the refused request was such a try itself, `home` is
+    /// our SIP domain. Anybody on the way of a call may challenge: only the realm that the registrar named, or else `home`, gets an answer.
+    pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool, home: &str) -> bool {
+        let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != "REGISTER");
         let proxy = refusal.code() == Some(407);
         let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
         let fields = refusal.fields().iter().filter(|field| field.name == name);
         let Some(challenge) = strongest(fields.map(|field| field.value)) else { return false };
+        let realm = self.server.as_ref().or(self.proxy.as_ref()).map_or(home, |known| &known.challenge.realm);
+        if beyond && challenge.realm != realm {
+            return false;
+        }
         let Some(ha1) = self.hash(&challenge) else { return false };
         // The same secret was just refused: asking again would only lock the account.
         if retried && !challenge.stale {
             return false;
         }
         let slot = if proxy { &mut self.proxy } else { &mut self.server };
-        *slot = Some(Known { challenge, ha1, count: 0 });
+        let beyond = beyond || slot.as_ref().is_some_and(|known| known.beyond);
+        *slot = Some(Known { challenge, ha1, count: 0, beyond });
         true
     }
 

@@ -207,10 +207,15 @@ impl<F: Copy + Ord> Transactions<F> {
         self.table.remove(&key.text());
     }
 
-    /// Sends every request again that still waits for its final answer: the connection is a new one, and what was in the old one is lost.
+    /// Sends everything again that still waits, requests for their final answer and refusals of an INVITE for their ACK: the connection
+    /// is a new one, and what was in the old one is lost.
     pub fn resend(&mut self, flow: F) {
         for transaction in self.table.values_mut() {
-            if matches!(transaction.kind, Kind::Client(_)) && matches!(transaction.state, State::Trying | State::Proceeding) {
+            let waits = match &transaction.kind {
+                Kind::Client(_) => matches!(transaction.state, State::Trying | State::Proceeding),
+                Kind::Server(key) => key.method == "INVITE" && transaction.state == State::Completed,
+            };
+            if waits {
                 transaction.flow = flow;
                 self.effects.push_back(Effect::Send { flow, text: transaction.text.clone() });
             }
@@ -221,6 +226,12 @@ impl<F: Copy + Ord> Transactions<F> {
     #[must_use]
     pub fn flow(&self, key: &ClientKey) -> Option<F> {
         self.table.get(&key.text()).map(|transaction| transaction.flow)
+    }
+
+    /// Whether the request with `key` came, and its transaction still lives.
+    #[must_use]
+    pub fn knows(&self, key: &ServerKey) -> bool {
+        self.table.get(&key.text()).is_some()
     }
 
     /// Where the request came from that `message` is a copy of.

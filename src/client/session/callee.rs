@@ -20,9 +20,9 @@ impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
     pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
         let info = incoming(core, id, invite)?;
-        let (invite_text, connection) = (invite.source().to_owned(), core.connection);
-        let phase = Phase::Ringing { key, invite: invite_text, connection, answering: false, described: false };
+        let phase = Phase::Ringing { key, invite: invite.source().to_owned(), answering: false, described: false };
         let mut session = Self::new(core, info, phase);
+        session.connection = core.connection;
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
         session.legs.push(leg);
@@ -51,8 +51,8 @@ impl Session {
     /// merged (RFC 3261, 8.2.2.2): the newer way is the one that leads back.
     pub fn ring_again(&mut self, core: &mut Core, now: Instant, new_key: ServerKey, again: &Message<'_>) {
         let (answering, described) = match &self.phase {
-            Phase::Ringing { key, invite, connection, answering, described } => {
-                if let (true, Ok(invite)) = (*connection == core.connection, parse(invite.as_bytes())) {
+            Phase::Ringing { key, invite, answering, described } => {
+                if let (true, Ok(invite)) = (self.connection == core.connection, parse(invite.as_bytes())) {
                     core.refuse(now, key, &invite, 482);
                 }
                 (*answering, *described)
@@ -60,8 +60,8 @@ impl Session {
             _ => (true, false),
         };
         let up = self.phase == Phase::Up;
-        let (invite, connection) = (again.source().to_owned(), core.connection);
-        self.phase = Phase::Ringing { key: new_key, invite, connection, answering, described };
+        self.connection = core.connection;
+        self.phase = Phase::Ringing { key: new_key, invite: again.source().to_owned(), answering, described };
         if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
             leg.dialog.reroute(&dialog);
         }

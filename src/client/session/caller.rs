@@ -1,5 +1,6 @@
 //! The caller's side: offer, INVITE, what comes back, CANCEL.
 
+use super::path::LOST;
 use super::{Leg, Phase, Session};
 use crate::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::account::refusal;
@@ -226,20 +227,23 @@ impl Session {
         // Nobody answers what did not ring, though the sign of it may be lost: every app hears of the one before the other.
         self.progress(core, now);
         self.ack = Some(ack);
+        self.spent = self.legs.iter().map(|other| other.dialog.last_number()).max().unwrap_or(0);
         self.legs = vec![leg];
         self.phase = Phase::Up;
         core.timers.stop(Timer::Progress(self.info.id));
         core.timers.stop(Timer::Answer(self.info.id));
+        core.timers.set(Timer::PathLost(self.info.id), now + LOST);
+        self.forks_until = now + TIMEOUT;
         self.learn_refresh(core, now, answer);
         self.connect(core, now, tag, answer);
     }
 
     /// Hangs up on a fork that answered too late.
-    fn turn_away(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+    fn turn_away(&mut self, core: &mut Core, now: Instant, mut leg: Leg) {
+        leg.dialog.sent(self.spent);
         self.legs.push(leg);
         self.ask(core, now, self.legs.len() - 1, ("BYE", Asked::Goodbye), None, |bye| bye);
         self.legs.pop();
-        self.done |= self.is_over();
     }
 
     /// Joins the media of the party that answered.

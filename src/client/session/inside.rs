@@ -2,7 +2,7 @@
 
 use super::caller::MIN_SE;
 use super::{Exchange, Phase, Refresh, Session};
-use crate::call::{EndCause, Error, State, codes};
+use crate::call::{EndCause, Error, codes};
 use crate::client::core::{ALLOW, Asked, Awaited, Core, SUPPORTED};
 use crate::client::io::{IceState, Output, TaskKind};
 use crate::client::timers::Timer;
@@ -18,7 +18,9 @@ impl Session {
         if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
             return core.refuse(now, key, request, 500);
         }
+        let gone = self.phase == Phase::Up && self.unacknowledged.is_none();
         match request.method().unwrap_or_default() {
+            method if self.is_over() && (gone || method != "BYE") => core.refuse(now, key, request, 481),
             "BYE" => self.bye(core, now, key, request),
             "PRACK" => self.provisional_acknowledged(core, now, key, request),
             "INFO" => self.info_request(core, now, key, request),
@@ -33,14 +35,26 @@ impl Session {
     fn bye(&mut self, core: &mut Core, now: Instant, key: &ServerKey, bye: &Message<'_>) {
         core.respond(now, key, reply(bye, 200, None).end());
         self.unacknowledged = None;
-        let cause = if self.info.state == State::Established { EndCause::HungUp } else { EndCause::Canceled };
+        let cause = if self.phase == Phase::Up { EndCause::HungUp } else { EndCause::Canceled };
         if let Phase::Ringing { key, invite, .. } = self.phase.clone() {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
             self.end(core, now, cause, None);
             return self.decline(core, now, &key, &invite, 487);
         }
         self.end(core, now, cause, None);
-        self.done = self.phase == Phase::Up;
+        self.leave(core, now);
+    }
+
+    /// The BYE went one way or the other: nothing is left to do but to acknowledge the answer to an offer of ours (RFC 5407, 3.2.3), and
+    /// to turn away forks that answer late.
+    pub(super) fn leave(&mut self, core: &mut Core, now: Instant) {
+        if matches!(self.exchange, Exchange::Offered { .. }) {
+            return;
+        }
+        self.done = now >= self.forks_until;
+        if !self.done {
+            core.timers.set(Timer::Forget(self.info.id), self.forks_until);
+        }
     }
 
     fn info_request(&mut self, core: &mut Core, now: Instant, key: &ServerKey, info: &Message<'_>) {
@@ -70,7 +84,7 @@ impl Session {
 
     /// ACK to a 2xx of ours.
     pub fn acknowledged(&mut self, core: &mut Core, now: Instant, ack: &Message<'_>) {
-        if self.unacknowledged.take_if(|waiting| waiting.number.is_none()).is_none() {
+        if self.unacknowledged.take_if(|waiting| waiting.is_acknowledged_by(ack)).is_none() {
             return;
         }
         core.timers.stop(Timer::Repeat(self.info.id));
@@ -94,6 +108,10 @@ impl Session {
     fn reoffered(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
         let offer = request.content_is("application/sdp");
         let invite = request.method() == Some("INVITE");
+        // Who asks for more has our 2xx, whatever became of the ACK (RFC 5407, 3.1.4), unless its answer was in there (3.1.5).
+        if invite && self.media.joined {
+            self.unacknowledged.take_if(|waiting| waiting.number.is_none());
+        }
         let free = self.exchange == Exchange::Idle && self.unacknowledged.is_none();
         if invite && self.phase != Phase::Up || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
@@ -144,6 +162,9 @@ impl Session {
             leg.described(described);
         }
         self.confirm(core, now, &key, &request, Some(&sdp));
+        if self.media.joined {
+            self.joined(core, now);
+        }
         self.unmute(core);
         self.trickle(core, now);
     }
@@ -259,6 +280,9 @@ impl Session {
     /// The dialog is gone at the other side; 410: its page was closed, which is how many people hang up.
     fn vanished(&mut self, core: &mut Core, now: Instant, code: u16) {
         self.exchange = Exchange::Idle;
+        if self.is_over() {
+            return self.leave(core, now);
+        }
         let error = (code != 410).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
         self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
@@ -281,6 +305,13 @@ impl Session {
 
     fn reoffer_answered(&mut self, core: &mut Core, now: Instant, code: u16, answer: Option<&Message<'_>>) {
         let Exchange::Offered { number } = self.exchange else { return };
+        if self.is_over() {
+            if let Some(ack) = self.legs.first().filter(|_| code < 300).map(|leg| leg.dialog.acknowledge(number)) {
+                core.acknowledge(ack);
+            }
+            self.exchange = Exchange::Idle;
+            return self.leave(core, now);
+        }
         if code >= 300 {
             self.exchange = Exchange::Idle;
             if self.media.joined {
@@ -289,7 +320,8 @@ impl Session {
                 // Of a first offer, a rollback leaves transceivers behind that no offer of the other side will use.
                 self.replace_peer(core);
             }
-            if code == 491 {
+            // Both offered at once; or something that was sent after our offer overtook it, and it came out of order.
+            if code == 491 || code == 500 && !self.media.is_up() {
                 // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
                 let wait = if self.info.outgoing { 2_100 + core.random.below(1_900) } else { core.random.below(2_000) };
                 core.timers.set(Timer::Glare(self.info.id), now + wait);

@@ -28,7 +28,7 @@ use super::timers::Timer;
 use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
 use crate::signalling::{T1, T2, TIMEOUT};
-use crate::sip::{Message, Writer};
+use crate::sip::{Message, Writer, parse};
 use crate::time::Instant;
 
 /// One call.
@@ -45,6 +45,12 @@ pub struct Session {
     media: Media,
     /// Our 2xx or reliable provisional answer that was not acknowledged yet.
     unacknowledged: Option<Unacknowledged>,
+    /// Caller: until when other forks may answer, too, and have to be turned away (RFC 3261, 13.2.2.4).
+    forks_until: Instant,
+    /// The highest number in CSeq that was used in an early dialog which another one's answer ended: its 2xx may still come.
+    spent: u32,
+    /// Callee: the connection that the INVITE came over.
+    connection: u32,
     /// Our ACK, in case the 2xx comes again.
     ack: Option<String>,
     /// Offers within the call.
@@ -80,8 +86,6 @@ enum Phase {
         key: ServerKey,
         /// The INVITE, to be answered.
         invite: String,
-        /// The connection that it came over.
-        connection: u32,
         /// Whether the app said `answer()`.
         answering: bool,
         /// Whether our SDP went out in a reliable provisional answer that the caller acknowledged.
@@ -98,6 +102,14 @@ struct Unacknowledged {
     number: Option<u32>,
     since: Instant,
     interval: u64,
+}
+
+impl Unacknowledged {
+    /// Whether this is the ACK to it, if it is a 2xx.
+    fn is_acknowledged_by(&self, ack: &Message<'_>) -> bool {
+        let number = |message: &Message<'_>| message.cseq().map(|cseq| cseq.number).ok();
+        self.number.is_none() && parse(self.text.as_bytes()).is_ok_and(|answer| number(&answer) == number(ack))
+    }
 }
 
 /// Who offers what within the call (RFC 3264): one at a time.
@@ -134,6 +146,9 @@ impl Session {
             legs: Vec::new(),
             media: Media::new(peer),
             unacknowledged: None,
+            forks_until: Instant::default(),
+            spent: 0,
+            connection: 0,
             ack: None,
             exchange: Exchange::Idle,
             refresh: None,
@@ -225,7 +240,7 @@ impl Session {
         for position in 0..self.legs.len() {
             self.ask(core, now, position, ("BYE", Asked::Goodbye), None, |bye| bye);
         }
-        self.done = true;
+        self.leave(core, now);
     }
 
     /// It rings at the other side, or here.
@@ -323,9 +338,6 @@ impl Session {
         self.unacknowledged = None;
         let error = Error::new(codes::CONNECTION_TIMED_OUT, "The caller did not acknowledge the answer");
         self.finish(core, now, EndCause::Failure, Some(error), 504);
-        if self.phase == Phase::Up {
-            self.say_goodbye(core, now);
-        }
     }
 
     fn wait_for_acknowledgement(&mut self, core: &mut Core, now: Instant, text: String, number: Option<u32>) {

@@ -15,7 +15,7 @@ const PATIENCE: u64 = 2_500;
 const MANNERS: (u64, u64) = (2_500, 500);
 /// How long a call is kept without a path. Browsers take some 5 s to notice, and what comes back needs some seconds, too: so an outage
 /// of 60 s is survived, and one of 120 s is not.
-const LOST: u64 = 90_000;
+pub(super) const LOST: u64 = 90_000;
 /// How long a path must be up before it counts as back, and how long a side that ended the media may take to say why.
 const SETTLED: u64 = 300;
 

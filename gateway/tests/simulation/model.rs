@@ -1,0 +1,157 @@
+//! What may happen to a call, and on what its sides have to agree: the whole of it. Everything else is a bug.
+//!
+//! A [`View`] is a call as one page saw it. The rules speak of all views of one call, the caller's and one for each device that rang.
+
+use offhook::call::EndCause;
+use offhook::time::Instant;
+
+/// One call as one page saw it.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub call_id: String,
+    pub page: usize,
+    pub user: &'static str,
+    pub outgoing: bool,
+    /// What the app was told, in order.
+    pub told: Vec<Told>,
+    pub began: Instant,
+    pub established: Option<Instant>,
+    pub ended: Option<Instant>,
+    pub cause: EndCause,
+    pub error: Option<String>,
+    /// The app ended it, or its client, or the user closed the page.
+    pub pressed: Option<Instant>,
+    /// The app answered it.
+    pub answered: bool,
+    /// The page went away before it was told the end.
+    pub gone: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Incoming,
+    Progressing,
+    Established,
+    Ended,
+}
+
+/// How the sides' ends may differ in time where nothing goes wrong, and how long a fork that came too late may believe in itself, ms.
+const TOGETHER: u64 = 1_000;
+const LATE_FORK: u64 = 40_000;
+
+/// Holds the views of one call against the rules. `calm`: nothing went wrong in this life.
+pub fn check(views: &[View], busy: bool, calm: bool) -> Result<(), String> {
+    for view in views {
+        order(view)?;
+        reason(view, views, busy, calm)?;
+    }
+    established_together(views)?;
+    if calm { agreed_in_calm(views) } else { Ok(()) }
+}
+
+/// One end, nothing after it, and what comes before it in the one order there is.
+fn order(view: &View) -> Result<(), String> {
+    use Told::{Ended, Established, Incoming, Progressing};
+    let told = view.told.strip_suffix(&[Ended]).unwrap_or(&view.told);
+    let whole = told.len() < view.told.len() || view.gone.is_some();
+    let known = match told {
+        [] | [Progressing] | [Established] | [Progressing, Established] => view.outgoing,
+        [Incoming] | [Incoming, Established] => !view.outgoing,
+        _ => false,
+    };
+    rule(known && whole, view, "was told things in a wrong order, or no end")
+}
+
+/// Each end has a reason that some side's history gives.
+fn reason(view: &View, views: &[View], busy: bool, calm: bool) -> Result<(), String> {
+    let Some(ended) = view.ended else { return Ok(()) };
+    let others = || views.iter().filter(|other| !std::ptr::eq(*other, view));
+    let caller_stopped = || others().any(|other| other.outgoing && other.established.is_none());
+    let up = view.established.is_some();
+    let lasted = ended - view.began;
+    let fine = match view.cause {
+        EndCause::None => false,
+        // A caller may hear of answer and goodbye before there is sound.
+        EndCause::HungUp => (up || view.outgoing) && (view.pressed.is_some() || others().any(may_hang_up)),
+        // It says why.
+        EndCause::Failure => view.error.as_ref().is_some_and(|error| !error.is_empty()),
+        EndCause::Denied if view.outgoing => !up && (busy || others().any(|other| other.pressed.is_some() && !other.outgoing)),
+        EndCause::Denied => !up && view.pressed.is_some(),
+        EndCause::Canceled if view.outgoing => !up && (view.pressed.is_some() || !calm),
+        EndCause::Canceled => !up && (caller_stopped() || others().any(|other| !other.outgoing && other.ended.is_some()) || !calm),
+        EndCause::Timeout => !up && view.outgoing && !view.told.contains(&Told::Progressing),
+        EndCause::NoAnswer if calm => !up && lasted >= 45_000,
+        EndCause::NoAnswer => !up && view.told.len() > 1,
+        EndCause::OtherDeviceAnswered => !view.outgoing && !up && others().any(|other| !other.outgoing && other.answered),
+    };
+    rule(fine, view, "ended for no reason that any side gives")
+}
+
+/// Whether this side hung up on the other one, or went away, or gave up on it.
+fn may_hang_up(view: &View) -> bool {
+    view.pressed.is_some() || view.gone.is_some() || view.ended.is_some() && view.cause != EndCause::HungUp
+}
+
+/// Who is told that a call is up is not alone in it, unless the other side was told of an end or is gone.
+fn established_together(views: &[View]) -> Result<(), String> {
+    let up = |outgoing: bool| views.iter().filter(move |view| view.outgoing == outgoing && view.established.is_some());
+    for view in up(true) {
+        let partner = up(false).next().is_some() || views.iter().any(|other| !other.outgoing && other.gone.is_some());
+        rule(partner, view, "was told of an answer that nobody gave")?;
+    }
+    let stays = |view: &&View| {
+        let end = view.ended.or(view.gone);
+        end.is_none_or(|end| end - view.established.unwrap_or(end) > LATE_FORK)
+    };
+    for view in up(false) {
+        rule(view.answered, view, "was told of an answer that it did not give")?;
+        let caller = views.iter().find(|other| other.outgoing);
+        let known = caller.is_none_or(|caller| caller.established.is_some() || caller.ended.is_some() || caller.gone.is_some());
+        rule(known, view, "is up alone")?;
+    }
+    let twice = up(false).filter(stays).nth(1);
+    twice.map_or(Ok(()), |view| rule(false, view, "stays up beside another device"))
+}
+
+/// Where nothing goes wrong, both sides see the same call.
+fn agreed_in_calm(views: &[View]) -> Result<(), String> {
+    let Some(caller) = views.iter().find(|view| view.outgoing) else { return Ok(()) };
+    let ended = caller.ended.unwrap_or(caller.began);
+    for view in views {
+        let refused = view.error.as_ref().is_some_and(|error| error.contains("NotAllowed") || error.contains("488"));
+        rule(view.cause != EndCause::Failure || refused, view, "failed, and nothing went wrong")?;
+        let late_fork = !view.outgoing && view.answered && views.iter().filter(|other| other.answered).count() > 1;
+        let together = view.ended.is_some_and(|end| end.max(ended) - end.min(ended) <= TOGETHER);
+        // One device of several may end it for itself.
+        let alone =
+            views.len() > 2 && !view.outgoing && (late_fork || view.cause != EndCause::HungUp && view.cause != EndCause::Canceled);
+        rule(together || alone, view, "ended at another time than the caller's side")?;
+        let crossed = caller.pressed.is_some()
+            || caller.cause == EndCause::HungUp
+            || late_fork
+            || refused
+            || caller.cause == EndCause::Failure;
+        let same = view.outgoing || view.established.is_none() || caller.established.is_some();
+        rule(same || crossed, view, "is up, and the caller does not know")?;
+    }
+    Ok(())
+}
+
+/// Whoever is up when all has been well again for long has somebody who is up with it.
+pub fn check_converged(views: &[View]) -> Result<(), String> {
+    let up = |view: &&View| view.established.is_some() && view.ended.is_none() && view.gone.is_none();
+    for view in views.iter().filter(up) {
+        let partner = views.iter().filter(up).any(|other| other.outgoing != view.outgoing);
+        rule(partner, view, "is still up alone")?;
+    }
+    Ok(())
+}
+
+fn rule(holds: bool, view: &View, what: &str) -> Result<(), String> {
+    if holds {
+        return Ok(());
+    }
+    let View { call_id, page, told, cause, error, .. } = view;
+    let error = error.as_deref().unwrap_or("none");
+    Err(format!("{} {what}: told {told:?}, cause {}, error {error}, call {call_id}", super::plan::PAGES[*page], cause.as_str()))
+}

@@ -1,0 +1,132 @@
+//! What pages are connected to: the gateway's real switch with a store beside it, or a pair of proxies ([`super::trunk`]).
+
+use std::collections::BTreeMap;
+
+use offhook::random::Random;
+use offhook::sip::{Algorithm, ha1};
+use offhook::time::Instant;
+use offhook_gateway::hub::{Account, Application, ConnId, Hub, Input, Output, QueryId, Record, Settings};
+
+use super::trunk::Trunk;
+
+pub const DOMAIN: &str = "calls.example";
+pub const KEY: &str = "demo";
+pub const SECRET: &[u8] = b"a secret of the application";
+pub const PASSWORD: &str = "a password";
+
+/// The number of a WebSocket.
+pub type Wire = u64;
+
+pub enum Server {
+    Gateway(Box<Hub>),
+    Trunk(Box<Trunk>),
+}
+
+/// What a server wants done.
+pub enum Said {
+    Send(Wire, String),
+    Close(Wire, u16),
+    /// From one proxy to the other, by UDP: which one gets it.
+    Datagram(usize, String),
+    Lookup(QueryId, String),
+    Record(Record),
+}
+
+impl Server {
+    pub fn gateway(seed: [u8; 32]) -> Self {
+        let application = Application { key: KEY.into(), secret: SECRET.to_vec() };
+        let settings = Settings {
+            domain: DOMAIN.into(),
+            applications: BTreeMap::from([(KEY.into(), application)]),
+            ice_servers: Vec::new(),
+            turn_secret: None,
+            turn_ttl: 600,
+            hold_offline: 10_500,
+            per_second: 0,
+            user_per_second: 0,
+            max_connections_per_user: 20,
+            max_calls_per_user: 10,
+        };
+        Self::Gateway(Box::new(Hub::new(settings, seed)))
+    }
+
+    pub fn trunk(seed: [u8; 32]) -> Self {
+        Self::Trunk(Box::new(Trunk::new(Random::new(seed))))
+    }
+
+    pub fn opened(&mut self, now: Instant, wire: Wire) {
+        if let Self::Gateway(hub) = self {
+            hub.handle(now, Input::Opened { conn: ConnId(wire), peer: [127, 0, 0, 1].into(), application: KEY.into() });
+        }
+    }
+
+    /// `edge`: which of the two proxies the page is connected to.
+    pub fn received(&mut self, now: Instant, wire: Wire, edge: usize, text: String) {
+        match self {
+            Self::Gateway(hub) => hub.handle(now, Input::Received { conn: ConnId(wire), text }),
+            Self::Trunk(trunk) => trunk.received(now, wire, edge, &text),
+        }
+    }
+
+    pub fn datagram(&mut self, now: Instant, edge: usize, text: &str) {
+        if let Self::Trunk(trunk) = self {
+            trunk.datagram(now, edge, text);
+        }
+    }
+
+    pub fn closed(&mut self, now: Instant, wire: Wire, left: bool) {
+        match self {
+            Self::Gateway(hub) => hub.handle(now, Input::Closed { conn: ConnId(wire), left }),
+            Self::Trunk(trunk) => trunk.closed(wire),
+        }
+    }
+
+    pub fn account(&mut self, now: Instant, query: QueryId, account: Option<Account>) {
+        if let Self::Gateway(hub) = self {
+            hub.handle(now, Input::Account { query, account });
+        }
+    }
+
+    pub fn timeout(&mut self, now: Instant) {
+        match self {
+            Self::Gateway(hub) => hub.handle(now, Input::Timeout),
+            Self::Trunk(trunk) => trunk.timeout(now),
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Gateway(hub) => hub.deadline(),
+            Self::Trunk(trunk) => trunk.deadline(),
+        }
+    }
+
+    pub fn poll(&mut self) -> Option<Said> {
+        match self {
+            Self::Gateway(hub) => loop {
+                return Some(match hub.poll()? {
+                    Output::Send { conn, text } => Said::Send(conn.0, text),
+                    Output::Close { conn, code, .. } => Said::Close(conn.0, code),
+                    Output::Lookup { query, user, .. } => Said::Lookup(query, user),
+                    Output::Record(record) => Said::Record(record),
+                    Output::Seen { .. } => continue,
+                });
+            },
+            Self::Trunk(trunk) => trunk.poll(),
+        }
+    }
+
+    /// What it still remembers.
+    pub fn footprint(&self) -> usize {
+        match self {
+            Self::Gateway(hub) => hub.calls() + hub.devices() + hub.footprint(),
+            Self::Trunk(trunk) => trunk.footprint(),
+        }
+    }
+}
+
+/// What the store knows of everybody.
+pub fn account(user: &str) -> Account {
+    let hash = |algorithm| Some(ha1(algorithm, user, DOMAIN, PASSWORD));
+    Account { ha1_sha256: hash(Algorithm::Sha256), ha1_md5: hash(Algorithm::Md5), display_name: String::new() }
+}
