@@ -36,7 +36,7 @@ use trace::Trace;
 
 #[test]
 fn random_lives_keep_the_rules() {
-    run(0, 25_000);
+    run(0, 20_000);
 }
 
 /// Lives that once went wrong, as plans with the ladders that they have now. `BLESS=1` writes the ladders anew.

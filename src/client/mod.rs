@@ -90,6 +90,8 @@ impl Client {
             self.account.register(&mut self.core, now);
         }
         self.settle(now);
+        // Whoever starts again must not hear that nobody answered the last goodbye.
+        self.forget(|owner| matches!(owner, Owner::Account | Owner::Connection));
         self.core.signed_in = false;
         self.account.disconnected(&mut self.core);
         self.connection.close(&mut self.core);

@@ -46,6 +46,7 @@ impl Server {
             user_per_second: 0,
             max_connections_per_user: 20,
             max_calls_per_user: 10,
+            max_silent: 1_000,
         };
         Self::Gateway(Box::new(Hub::new(settings, seed)))
     }
