@@ -314,7 +314,7 @@ impl World {
     fn reload(&mut self, page: usize, same: bool) {
         let now = self.now;
         self.open_views(page).filter(|view| view.outgoing || view.established.is_some()).for_each(|view| view.pressed = Some(now));
-        self.command(page, |client, now| client.leave(now));
+        self.command(page, |client, now| client.leave(now, false));
         self.disconnect(page, true);
         self.close_page(page);
         self.later(300, Happening::Return(page, same));
