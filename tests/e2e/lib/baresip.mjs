@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Phone } from "./phone.mjs";
-import { freePort } from "./ports.mjs";
+import { freePair } from "./ports.mjs";
 
 const PROGRAM = "/usr/bin/baresip";
 const MODULES = ["opus", "g711", "ausine", "aubridge", "sndfile"];
@@ -11,7 +11,8 @@ export class Baresip extends Phone {
   /** `server`: `host:port` of the SIP server for `domain`. `transport`: udp or tcp. */
   static async start({ id, password, domain, server, tone, transport = "udp" }) {
     const phone = new Baresip("baresip", { id, tone });
-    const listen = `127.0.0.1:${await freePort()}`;
+    // It takes the port after it for TLS.
+    const listen = `127.0.0.1:${await freePair()}`;
     const account = `<sip:${id}@${domain};transport=${transport}>;auth_pass=${password};outbound="sip:${server};transport=${transport}";regint=300;answermode=manual`;
     writeFileSync(join(phone.folder, "accounts"), `${account}\n`);
     writeFileSync(join(phone.folder, "contacts"), "");

@@ -13,7 +13,7 @@ export const DOMAIN = "calls.test";
 
 /** The names that the user table knows: each of these with a number behind it. */
 const STEMS = ["alice", "bob", "carol", "away"];
-const NUMBERS = 400;
+const NUMBERS = 2_000;
 
 export const installed = () => existsSync(PROGRAM);
 

@@ -1,14 +1,23 @@
 // Ports of the loopback.
 import net from "node:net";
 
-export function freePort() {
+/** A free port: any, or this one. */
+export function freePort(wanted = 0) {
   return new Promise((resolve, reject) => {
     const server = net.createServer().on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(wanted, "127.0.0.1", () => {
       const { port } = server.address();
       server.close(() => resolve(port));
     });
   });
+}
+
+/** A free port whose next one is free, too. */
+export async function freePair() {
+  for (;;) {
+    const port = await freePort();
+    if (await freePort(port + 1).catch(() => 0)) return port;
+  }
 }
 
 export function accepts(port) {
