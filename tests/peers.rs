@@ -628,3 +628,18 @@ fn the_roles_in_the_dtls_association_stay_when_the_peer_offers_again() {
         assert!(page.offers[0].contains(&format!("a=setup:{told}")), "the peer was {role}: {}", page.offers[0]);
     }
 }
+
+#[test]
+fn a_prack_that_came_out_of_order_is_said_again() {
+    let mut page = Page::signed_in();
+    page.call();
+    let reliable = |answer: offhook::sip::Writer| answer.field("Require", "100rel").number("RSeq", 7);
+    page.answer("INVITE", 183, reliable);
+    assert_eq!(page.count("PRACK"), 1);
+    page.answer("PRACK", 500, |answer| answer);
+    page.answer("INVITE", 183, reliable);
+    assert_eq!(page.count("PRACK"), 2);
+    page.answer("PRACK", 200, |answer| answer);
+    page.answer("INVITE", 183, reliable);
+    assert_eq!(page.count("PRACK"), 2);
+}

@@ -126,11 +126,8 @@ fn agreed_in_calm(views: &[View]) -> Result<(), String> {
         let alone =
             views.len() > 2 && !view.outgoing && (late_fork || view.cause != EndCause::HungUp && view.cause != EndCause::Canceled);
         rule(together || alone, view, "ended at another time than the caller's side")?;
-        let crossed = caller.pressed.is_some()
-            || caller.cause == EndCause::HungUp
-            || late_fork
-            || refused
-            || caller.cause == EndCause::Failure;
+        let gave_up = matches!(caller.cause, EndCause::HungUp | EndCause::NoAnswer);
+        let crossed = caller.pressed.is_some() || gave_up || late_fork || refused || caller.cause == EndCause::Failure;
         let same = view.outgoing || view.established.is_none() || caller.established.is_some();
         rule(same || crossed, view, "is up, and the caller does not know")?;
     }

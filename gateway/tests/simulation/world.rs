@@ -352,7 +352,9 @@ impl World {
         }
         for _ in 0..copies {
             let late = if self.dice.of_1000(self.set.late) { self.dice.below(1_500) } else { 0 };
-            let wait = TRAVEL + self.dice.below(5) + late;
+            // Out of order is what UDP is by nature, but a network that does everything well keeps even that.
+            let uneven = if self.set.lost > 0 { self.dice.below(5) } else { 0 };
+            let wait = TRAVEL + uneven + late;
             self.later(wait, Happening::Datagram(self.epoch, edge, text.to_owned()));
         }
     }

@@ -122,7 +122,8 @@ impl Session {
     /// Nobody answered the INVITE at all.
     pub fn invite_timed_out(&mut self, core: &mut Core, now: Instant) {
         let error = Error::new(codes::CONNECTION_TIMED_OUT, "The server did not answer");
-        self.end(core, now, EndCause::Timeout, Some(error));
+        let rang = self.info.state == State::Progressing;
+        self.end(core, now, if rang { EndCause::NoAnswer } else { EndCause::Timeout }, Some(error));
         self.done = true;
     }
 
@@ -187,6 +188,14 @@ impl Session {
         leg.acknowledged = sequence;
         let acknowledged = [&*digits(sequence), " ", &digits(number), " INVITE"].concat();
         self.ask(core, now, position, ("PRACK", Asked::Prack), None, |prack| prack.field("RAck", &acknowledged));
+    }
+
+    /// A PRACK that came out of order, overtaken by what was sent after it: the next copy of the provisional answer gets another.
+    pub(super) fn prack_refused(&mut self, refusal: &Message<'_>) {
+        let tag = refusal.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
+        for leg in self.legs.iter_mut().filter(|leg| leg.dialog.remote_tag == tag) {
+            leg.acknowledged = leg.acknowledged.saturating_sub(1);
+        }
     }
 
     /// Gives the peer connection the other side's answer: the first one, and no other.

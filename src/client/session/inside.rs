@@ -260,6 +260,7 @@ impl Session {
         match (asked, answer) {
             (Asked::Trickle, _) => self.trickled(core, now),
             (Asked::Tone, _) => self.next_tone(core, now),
+            (Asked::Prack, Some(answer)) if code >= 300 => self.prack_refused(answer),
             (Asked::Update, Some(answer)) if code < 300 => self.updated(core, now, answer),
             (Asked::Update, _) if matches!(code, 405 | 501) => self.update_refused(core, now),
             (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
