@@ -116,10 +116,6 @@ impl Plan {
         lost + doubled + late + slow == 0 && self.steps.iter().all(|step| !step.act.is_fault())
     }
 
-    pub fn calls(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step.act, Act::Call(_))).count()
-    }
-
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);

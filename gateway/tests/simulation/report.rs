@@ -94,8 +94,9 @@ pub fn simulate(first: u64, calls: u64) -> (Report, Vec<Failure>) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             let plan = Plan::draw(seed);
             let lived = if seed % 64 == 0 { live_twice(&plan) } else { live(&plan, Mutant::None, Trace::default()) };
-            made.fetch_add(plan.calls() as u64, Ordering::Relaxed);
+            let before = report.calls;
             report.add(&plan, &lived);
+            made.fetch_add(report.calls - before, Ordering::Relaxed);
             if let Some(wrong) = lived.wrong {
                 failed.fetch_add(1, Ordering::Relaxed);
                 failures.push(Failure { seed, wrong });
