@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -26,6 +26,20 @@ use crate::tls::Certificate;
 
 /// Octets of a request line and its headers, and how many headers.
 const HEAD: (usize, usize) = (16 * 1024, 64);
+
+/// Connections that may wait to be accepted. Where the queue is full a newcomer is heard only when it tries again, a second later.
+const BACKLOG: u32 = 4096;
+
+/// A socket that listens.
+///
+/// # Errors
+/// Where the address is not ours, or taken.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Everything that a new connection meets.
 #[derive(Clone)]

@@ -25,7 +25,6 @@ use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -150,7 +149,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
         warn!("there is no application `data.default_application`: pages have to name theirs (?key=)");
     }
     let address = config.address();
-    let listener = TcpListener::bind(address).await.map_err(|error| ServeError::Bind(address, error))?;
+    let listener = listen::bind(address).map_err(|error| ServeError::Bind(address, error))?;
     let address = listener.local_addr().map_err(|error| ServeError::Bind(address, error))?;
 
     let (metrics, clock) = (Arc::new(Metrics::default()), Arc::new(Clock::default()));
