@@ -11,7 +11,9 @@
 
 pub mod config;
 pub mod hub;
+pub mod ledger;
 pub mod log;
+pub mod media;
 pub mod metrics;
 pub mod network;
 pub mod registrar;
@@ -19,3 +21,4 @@ pub mod server;
 pub mod store;
 pub mod ticket;
 pub mod tls;
+pub mod trunk;

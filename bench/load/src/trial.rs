@@ -71,8 +71,9 @@ impl Plan {
         let mut kamailio = self.kamailio().await?;
         self.registrations(&mut report, &mut digest, &mut ticket, kamailio.as_mut())?;
         drop(ticket);
-        self.floods(&mut report, &mut digest)?;
         self.calls(&mut report, &mut digest, kamailio.as_mut())?;
+        drop(kamailio);
+        self.floods(&mut report, &mut digest)?;
         report.notes.push(format!(
             "{} users each; memory is PSS without the kernel's socket buffers; processor times are of the server's processes alone.",
             self.users
