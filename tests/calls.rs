@@ -2,22 +2,17 @@
 //!
 //! The ladders in `tests/calls/ladders` are what a person can check: `>` leaves a client, `<` reaches it. `BLESS=1` writes them anew.
 
-#[path = "calls/server.rs"]
-mod server;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/steps.rs"]
-mod steps;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/world.rs"]
-mod world;
+#[expect(dead_code, reason = "each of these tests uses its part of it")]
+#[path = "calls/mod.rs"]
+mod harness;
 
 use offhook::call::{Destination, Domain, EndCause, State};
 use offhook::client::{Config, Login};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use steps::{answer, clean, hang_up, ladder, pair, ringing, ringing_pair};
-use world::{World, config};
+use harness::steps::{answer, clean, hang_up, ladder, pair, ringing, ringing_pair};
+use harness::world::{World, config};
 
 #[test]
 fn a_normal_call() {

@@ -1,20 +1,15 @@
 //! Several servers that share what they know: which one a client goes to, and what becomes of its calls when one dies.
 
-#[path = "calls/server.rs"]
-mod server;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/steps.rs"]
-mod steps;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/world.rs"]
-mod world;
+#[expect(dead_code, reason = "each of these tests uses its part of it")]
+#[path = "calls/mod.rs"]
+mod harness;
 
 use offhook::client::{Config, IceState, Input};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use steps::{answer, clean, hang_up, ladder};
-use world::{World, config};
+use harness::steps::{answer, clean, hang_up, ladder};
+use harness::world::{World, config};
 
 const ONE: &str = "wss://one.test";
 const OTHER: &str = "wss://other.test";

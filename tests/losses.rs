@@ -1,19 +1,16 @@
 //! What breaks on the way: sockets, servers, media paths, pages. No call ends for it that could go on.
 
-#[path = "calls/server.rs"]
-mod server;
-#[path = "calls/steps.rs"]
-mod steps;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/world.rs"]
-mod world;
+#[expect(dead_code, reason = "each of these tests uses its part of it")]
+#[path = "calls/mod.rs"]
+mod harness;
 
 use offhook::client::{IceState, Input, Login};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use steps::{answer, clean, hang_up, ladder, pair, ringing_pair, talking};
-use world::{World, config};
+use harness::server::Server;
+use harness::steps::{answer, clean, hang_up, ladder, pair, ringing_pair, talking};
+use harness::world::{World, config};
 
 #[test]
 fn a_lost_socket_ends_no_call() {
@@ -78,7 +75,7 @@ fn a_silent_server_is_found_dead_and_the_client_comes_back() {
     // Messages still leave, nothing comes back: the server has forgotten the socket.
     let before = world.now;
     world.nodes[alice].offline = true;
-    world.server = server::Server::default();
+    world.server = Server::default();
     world.blackhole(alice);
     world.run(15_000);
     assert!(world.events(alice).starts_with("connection reconnecting"), "{} after {} ms", world.events(alice), world.now - before);
@@ -223,7 +220,7 @@ fn the_server_loses_its_memory_while_it_rings() {
         let (mut world, alice, bob) = pair();
         let call = world.call(alice, "bob");
         world.run(wait);
-        world.server = server::Server::default();
+        world.server = Server::default();
         world.cut(bob);
         world.run(200);
         world.cut(alice);

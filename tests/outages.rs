@@ -1,20 +1,15 @@
 //! Networks that go and come back, pages that sleep: what the app is told, once for each outage, and how long a call waits.
 
-#[path = "calls/server.rs"]
-mod server;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/steps.rs"]
-mod steps;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/world.rs"]
-mod world;
+#[expect(dead_code, reason = "each of these tests uses its part of it")]
+#[path = "calls/mod.rs"]
+mod harness;
 
 use offhook::client::{IceState, Input};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use steps::{clean, hang_up, pair, talking};
-use world::World;
+use harness::steps::{clean, hang_up, pair, talking};
+use harness::world::World;
 
 /// After how long browsers say that a path is broken, and that it will not come back by itself.
 const NOTICED: [(u64, IceState); 2] = [(5_000, IceState::Disconnected), (25_000, IceState::Failed)];

@@ -1,26 +1,22 @@
 //! Session timers (RFC 4028) in virtual time: who refreshes a call, how often, and what becomes of one that nobody refreshes.
 
-#[path = "calls/server.rs"]
-mod server;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/steps.rs"]
-mod steps;
-#[expect(dead_code, reason = "other tests use more of it")]
-#[path = "calls/world.rs"]
-mod world;
+#[expect(dead_code, reason = "each of these tests uses its part of it")]
+#[path = "calls/mod.rs"]
+mod harness;
 
 use offhook::call::CallId;
 use offhook::client::Config;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use steps::{answer, clean, hang_up, ladder};
-use world::{World, config};
+use harness::server::Server;
+use harness::steps::{answer, clean, hang_up, ladder};
+use harness::world::{World, config};
 
 const TEN_MINUTES: u64 = 600_000;
 
 /// Two pages, of which the first asks for a refresh every `expires` s, at a server that `sets` it up.
-fn talking(expires: u32, sets: impl Fn(&mut server::Server)) -> (World, usize, usize, CallId) {
+fn talking(expires: u32, sets: impl Fn(&mut Server)) -> (World, usize, usize, CallId) {
     let mut world = World::new();
     let alice = world.join("A", "alice", Config { session_expires: expires, ..config() });
     let bob = world.join("B", "bob", Config { instance: "b".into(), ..config() });

@@ -1,0 +1,155 @@
+//! What the server sends: which account, call or transaction each message is for, and the answer to what is for none.
+
+use super::core::{ALLOW, Asked, Owner, SUPPORTED};
+use super::session::{MIN_SE, Session as Call};
+use super::{Client, Phase};
+use crate::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
+use crate::sip::{Abilities, Message, Name, parse, reply};
+use crate::time::Instant;
+
+impl Client {
+    pub(super) fn received(&mut self, now: Instant, text: &str) {
+        self.connection.heard(&mut self.core, now);
+        if text.trim_matches(['\r', '\n']).is_empty() {
+            return if text.len() == 2 { self.connection.ponged() } else { self.core.send("\r\n".to_owned()) };
+        }
+        let Ok(message) = parse(text.as_bytes()) else {
+            return self.core.log("A message from the server makes no sense");
+        };
+        if let Err(rejection) = message.check() {
+            return self.reject(now, &message, rejection.code);
+        }
+        if !message.is_request() && !self.core.is_ours(&message) {
+            return;
+        }
+        match self.core.transactions.receive(now, (), Transport::Reliable, &message) {
+            Received::Request(key) => self.request(now, &key, &message),
+            Received::Ack => {
+                if let Some(call) = self.calls.iter_mut().find(|call| call.leg_of(&message).is_some()) {
+                    call.acknowledged(&mut self.core, now, &message);
+                }
+            }
+            Received::Response(key) => self.response(now, &key, &message),
+            Received::Absorbed | Received::Stray => {}
+        }
+    }
+
+    /// Answers a request that breaks the rules, where it has what an answer needs.
+    fn reject(&mut self, now: Instant, message: &Message<'_>, code: u16) {
+        self.core.log("A message from the server breaks the rules");
+        if !message.is_request() || message.method() == Some("ACK") {
+            return;
+        }
+        if let Received::Request(key) = self.core.transactions.receive(now, (), Transport::Reliable, message) {
+            self.core.refuse(now, &key, message, code);
+        }
+    }
+
+    fn request(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>) {
+        if request.method() == Some("CANCEL") {
+            return self.cancelled(now, key, request);
+        }
+        let known = self.calls.iter_mut().find_map(|call| call.leg_of(request).map(|position| (call, position)));
+        if let Some((call, position)) = known {
+            return call.request(&mut self.core, now, position, key, request);
+        }
+        let inside = request.to().is_ok_and(|to| to.tag().is_some());
+        match request.method() {
+            _ if inside => self.core.refuse(now, key, request, 481),
+            Some("INVITE") => self.invited(now, key, request),
+            Some("OPTIONS") => {
+                let answer = reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED);
+                self.core.respond(now, key, answer.field("Accept", "application/sdp").end());
+            }
+            Some("BYE" | "PRACK" | "UPDATE" | "INFO") => self.core.refuse(now, key, request, 481),
+            _ => self.core.refuse(now, key, request, 405),
+        }
+    }
+
+    fn cancelled(&mut self, now: Instant, key: &ServerKey, cancel: &Message<'_>) {
+        let invite = key.invite();
+        if !self.core.transactions.knows(&invite) {
+            return self.core.refuse(now, key, cancel, 481);
+        }
+        self.core.respond(now, key, reply(cancel, 200, None).end());
+        // What was answered meanwhile stays answered (RFC 3261, 9.2).
+        if let Some(call) = self.calls.iter_mut().find(|call| call.rings_for(&invite)) {
+            call.cancelled(&mut self.core, now, cancel);
+        }
+    }
+
+    /// Somebody calls: busy, refused, or it rings.
+    fn invited(&mut self, now: Instant, key: &ServerKey, invite: &Message<'_>) {
+        let can = Abilities {
+            methods: &["INVITE"],
+            extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice", "path"],
+            bodies: &["application/sdp"],
+        };
+        if let Err(rejection) = invite.check_uas(&can) {
+            let tag = self.core.random.token();
+            let mut answer = reply(invite, rejection.code, Some(&tag)).field("Allow", ALLOW).field("Accept", "application/sdp");
+            for extension in invite.unsupported(can.extensions) {
+                answer = answer.field("Unsupported", extension);
+            }
+            return self.core.respond(now, key, answer.end());
+        }
+        if !invite.body.is_empty() && crate::sdp::check(invite.text()).is_err() {
+            return self.core.refuse(now, key, invite, 488);
+        }
+        let expires = invite.get(Name::SessionExpires).and_then(|value| value.split(';').next()?.trim().parse::<u32>().ok());
+        if expires.is_some_and(|expires| expires < MIN_SE) {
+            let tag = self.core.random.token();
+            return self.core.respond(now, key, reply(invite, 422, Some(&tag)).number("Min-SE", MIN_SE).end());
+        }
+        if let Some(call) = self.calls.iter_mut().find(|call| call.rings_again(invite)) {
+            return call.ring_again(&mut self.core, now, key.clone(), invite);
+        }
+        if !self.account.is_receiving() {
+            return self.core.refuse(now, key, invite, 480);
+        }
+        if !self.core.config.multi_call && self.has_calls() {
+            return self.core.refuse(now, key, invite, 486);
+        }
+        let id = self.new_id();
+        match Call::ring(&mut self.core, now, id, key.clone(), invite) {
+            Some(call) => self.calls.push(call),
+            None => self.core.refuse(now, key, invite, 400),
+        }
+    }
+
+    fn response(&mut self, now: Instant, key: &ClientKey, answer: &Message<'_>) {
+        let code = answer.code().unwrap_or(0);
+        let challenged = matches!(code, 401 | 407);
+        match self.core.owner(key, code >= 200 && !challenged) {
+            Some(Owner::Account) => self.registered(now, key, answer),
+            Some(Owner::Call(id, Asked::Invite)) => self.on_call(id, |call, core| call.invite_answered(core, now, key, answer)),
+            Some(Owner::Call(id, asked)) if code >= 200 => {
+                self.on_call(id, |call, core| call.request_answered(core, now, asked, key, Some(answer)));
+                if challenged && !self.calls.iter().any(|call| call.info.id == id) {
+                    // A BYE or CANCEL of a call that is gone already.
+                    self.core.retry(now, key, answer);
+                }
+                // A challenge that was not met is the last answer, too; one that was met is waited for under another key.
+                self.core.owner(key, true);
+            }
+            _ => {}
+        }
+    }
+
+    fn registered(&mut self, now: Instant, key: &ClientKey, answer: &Message<'_>) {
+        if answer.code().is_some_and(|code| code < 200) {
+            return;
+        }
+        if matches!(answer.code(), Some(401 | 407)) {
+            if let Some((_, number)) = self.core.retry(now, key, answer) {
+                return self.account.sent(number);
+            }
+            self.core.owner(key, true);
+        }
+        if self.account.phase == Phase::Over {
+            return;
+        }
+        let verdict = self.account.answered(&mut self.core, now, answer);
+        self.judge(now, verdict);
+    }
+}
