@@ -52,6 +52,9 @@ pub struct PeerSettings {
     pub address: Option<IpAddr>,
     /// Whether media are taken from, and after that sent to, another address than the signalled one (a peer behind NAT).
     pub nat: bool,
+    /// Whether media may go to the signalled address before anything has come from there. Otherwise it gets three packets until then: who
+    /// can name an address in SDP cannot have it flooded.
+    pub eager: bool,
 }
 
 /// A recorded announcement.
@@ -109,6 +112,8 @@ pub enum Command {
     Forget {
         /// The session.
         session: SessionId,
+        /// The settings of the next trunk; `None`: as before.
+        peer: Option<PeerSettings>,
     },
     /// Plays to the page, in place of what the SIP side sends; answered by [`Event::Played`].
     Play {
