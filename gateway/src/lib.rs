@@ -20,5 +20,6 @@ pub mod registrar;
 pub mod server;
 pub mod store;
 pub mod ticket;
+pub mod timers;
 pub mod tls;
 pub mod trunk;

@@ -38,9 +38,10 @@ use dialog::{Forward, ForwardKey, Held, HeldKey};
 use flows::Flows;
 pub use port::{Account, Application, ConnId, IceServer, Input, Output, QueryId, Record, Settings};
 use refusal::{ALLOW, Refusal};
-use timers::{Timer, Timers};
+use timers::Timer;
 
 use crate::registrar::{Aor, Registrar};
+use crate::timers::Timers;
 
 /// How long the store may take, in milliseconds.
 const QUERY: u64 = 10_000;
@@ -59,7 +60,7 @@ pub struct Hub {
     transactions: Transactions<ConnId>,
     registrar: Registrar,
     flows: Flows,
-    timers: Timers,
+    timers: Timers<Timer>,
     pending: BTreeMap<QueryId, Pending>,
     calls: BTreeMap<CallKey, Call>,
     /// Calls by the caller's transaction.

@@ -1,8 +1,4 @@
-//! All timers of the switch, each at most once.
-
-use std::collections::{BTreeMap, BTreeSet};
-
-use offhook::time::Instant;
+//! All timers of the switch.
 
 use super::call::CallKey;
 use super::dialog::{ForwardKey, HeldKey};
@@ -36,52 +32,4 @@ pub(super) enum Timer {
     Bindings(Aor),
     /// When to look for answered calls that both sides have left without a word.
     Sweep,
-}
-
-/// The timers that run.
-#[derive(Debug, Default)]
-pub(super) struct Timers {
-    due: BTreeSet<(Instant, Timer)>,
-    at: BTreeMap<Timer, Instant>,
-}
-
-impl Timers {
-    /// Starts a timer, or moves it.
-    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
-        self.clear(&timer);
-        self.due.insert((at, timer.clone()));
-        self.at.insert(timer, at);
-    }
-
-    /// Starts a timer unless it runs.
-    pub(super) fn start(&mut self, timer: Timer, at: Instant) {
-        if !self.at.contains_key(&timer) {
-            self.set(timer, at);
-        }
-    }
-
-    /// Stops a timer.
-    pub(super) fn clear(&mut self, timer: &Timer) {
-        if let Some(at) = self.at.remove(timer) {
-            self.due.remove(&(at, timer.clone()));
-        }
-    }
-
-    /// The next timer that has come.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Timer> {
-        let (at, timer) = self.due.first().filter(|(at, _)| *at <= now).cloned()?;
-        self.due.remove(&(at, timer.clone()));
-        self.at.remove(&timer);
-        Some(timer)
-    }
-
-    /// When the next timer comes.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
-    }
-
-    /// How many run.
-    pub(super) fn len(&self) -> usize {
-        self.at.len()
-    }
 }

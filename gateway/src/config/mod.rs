@@ -1,5 +1,7 @@
 //! The configuration: defaults, then the file, then the environment and the flags. A wrong one names the field that is wrong.
 
+mod trunks;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,8 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
+
+pub use trunks::{Dtmf, Trunk, Trunks};
 
 /// Everything an operator can set. `gateway/offhook.toml` is the same with a sentence on each field.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -23,6 +27,10 @@ pub struct Config {
     pub sip: Sip,
     /// STUN and TURN for the pages.
     pub ice: Ice,
+    /// Where other SIP servers find us.
+    pub trunks: Trunks,
+    /// Providers and other SIP servers.
+    pub trunk: Vec<Trunk>,
     /// Bounds on what one address, connection or user can take.
     pub limits: Limits,
     /// What goes to standard error.
@@ -391,6 +399,7 @@ impl Config {
         self.check_listen()?;
         self.check_names()?;
         self.ice.servers.iter().try_for_each(|url| check_ice(url))?;
+        self.trunks.check(&self.trunk, self.tls_on())?;
         self.limits.check()
     }
 
@@ -472,14 +481,14 @@ mod tests {
 
     #[test]
     fn the_documented_example_is_the_default() {
-        let example: Config = toml::from_str(include_str!("../offhook.toml")).expect("the example is valid");
+        let example: Config = toml::from_str(include_str!("../../offhook.toml")).expect("the example is valid");
         assert_eq!(example, Config::default());
         example.check().expect("the defaults work");
     }
 
     #[test]
     fn the_example_has_every_field() {
-        let example: toml::Value = toml::from_str(include_str!("../offhook.toml")).expect("TOML");
+        let example: toml::Value = toml::from_str(include_str!("../../offhook.toml")).expect("TOML");
         let all = toml::Value::try_from(Config::default()).expect("TOML");
         assert_eq!(fields(&example), fields(&all));
     }
