@@ -9,6 +9,7 @@
 //!
 //! [`server`] and [`store`] may touch the world; [`hub`], [`registrar`] and [`ticket`] know only values.
 
+pub mod bridge;
 pub mod config;
 pub mod hub;
 pub mod ledger;

@@ -37,6 +37,20 @@ pub struct Aor {
     pub user: String,
 }
 
+impl Aor {
+    /// What is none of the application's users: telephones and other SIP domains, and what leads there. No user has an empty id.
+    #[must_use]
+    pub const fn outside(application: String) -> Self {
+        Self { application, user: String::new() }
+    }
+
+    /// Whether this is [`Aor::outside`].
+    #[must_use]
+    pub const fn is_outside(&self) -> bool {
+        self.user.is_empty()
+    }
+}
+
 /// What tells one device of a user from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Device {

@@ -8,6 +8,8 @@ mod calls;
 mod dialogs;
 #[path = "hub/limits.rs"]
 mod limits;
+#[path = "hub/outside.rs"]
+mod outside;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/random.rs"]

@@ -56,6 +56,9 @@ impl Hub {
     fn allow(&mut self, now: Instant, conn: ConnId) -> Option<bool> {
         let (rate, user_rate) = (self.settings.per_second, self.settings.user_per_second);
         let connection = self.flows.connections.get_mut(&conn)?;
+        if connection.aor.as_ref().is_some_and(Aor::is_outside) {
+            return Some(true);
+        }
         self.flows.silent.remove(&conn);
         let user = connection.aor.as_ref().and_then(|aor| self.flows.users.get_mut(aor));
         let within = connection.bucket.take(now, rate) && user.is_none_or(|user| user.bucket.take(now, user_rate));
@@ -177,7 +180,7 @@ impl Hub {
     /// Binds a proven identity to the connection. Not where From or the connection is somebody else's.
     fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, display: Option<String>) -> bool {
         let bound = self.identity(request.conn);
-        if !is_from(request.message, &aor.user) || bound.is_some_and(|bound| bound != aor) {
+        if !speaks_for(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
             self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
             return false;
         }
@@ -195,7 +198,7 @@ impl Hub {
         let Some(aor) = self.identity(request.conn).cloned() else {
             return self.refuse(now, request, Refusal::new(403, 40300, "Not authenticated"));
         };
-        if !is_from(request.message, &aor.user) {
+        if !speaks_for(request.message, &aor) {
             return self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
         }
         if request.message.all(Name::ProxyRequire).next().is_some() {
@@ -285,7 +288,7 @@ impl Hub {
     }
 }
 
-/// Whether From names `user`, however it is escaped.
-fn is_from(message: &Message<'_>, user: &str) -> bool {
-    message.from().is_ok_and(|from| from.uri.is_sip() && from.uri.user_text() == user)
+/// Whether From names the user, however it is escaped. The way out speaks for anybody.
+pub(super) fn speaks_for(message: &Message<'_>, aor: &Aor) -> bool {
+    aor.is_outside() || message.from().is_ok_and(|from| from.uri.is_sip() && from.uri.user_text() == aor.user)
 }

@@ -17,7 +17,7 @@ use offhook::signalling::transaction::{ClientKey, ServerKey, Transport};
 use offhook::sip::{Message, Name, NameAddr, Uri, parse, reply};
 use offhook::time::Instant;
 
-use super::admission::Request;
+use super::admission::{Request, speaks_for};
 use super::best::passed_on;
 use super::call::{CallKey, Stage};
 use super::refusal::Refusal;
@@ -107,8 +107,7 @@ impl Hub {
     /// Passes on the ACK to a 2xx. One that belongs nowhere is dropped.
     pub(super) fn acknowledge(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
         let Some(aor) = self.identity(conn).cloned() else { return };
-        let from = message.from().is_ok_and(|from| from.uri.user_text() == aor.user);
-        if !from || message.number(Name::MaxForwards) == Some(0) {
+        if !speaks_for(message, &aor) || message.number(Name::MaxForwards) == Some(0) {
             return;
         }
         if let Ok(Route { from, to, target }) = self.in_dialog(conn, message, &aor) {
@@ -209,7 +208,7 @@ impl Hub {
     fn pass(&mut self, now: Instant, held: Held, conn: ConnId, uri: &Option<String>) {
         let Ok(message) = parse(held.text.as_bytes()) else { return };
         let id = self.branch();
-        let (via, from) = (self.via(&id), self.identity_value(&held.from));
+        let (via, from) = (self.via(&id), self.identity_value(&held.from, &message));
         let uri = uri.as_deref().or_else(|| message.uri()).unwrap_or_default();
         let text = forward(&message, &Onward { uri, via: &via, from: &from, record_route: None });
         let Some(key) = held.key else {

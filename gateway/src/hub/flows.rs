@@ -45,6 +45,13 @@ pub(super) struct Connection {
     pub(super) used: (Instant, u32),
 }
 
+impl Connection {
+    fn new(now: Instant, application: String, rate: u32) -> Self {
+        let (bucket, used) = (Bucket::new(now, rate), (Instant::default(), 0));
+        Self { application, aor: None, bucket, strikes: 0, failures: 0, used }
+    }
+}
+
 /// A user with connections.
 #[derive(Debug)]
 pub(super) struct User {
@@ -79,6 +86,8 @@ pub(super) struct Flows {
     pub(super) users: BTreeMap<Aor, User>,
     lost: BTreeMap<ConnId, Lost>,
     moved: BTreeMap<ConnId, ConnId>,
+    /// The way out, by application.
+    attached: BTreeMap<String, ConnId>,
 }
 
 impl Flows {
@@ -102,14 +111,22 @@ impl Flows {
         self.resolve(conn).is_some_and(|(_, open)| open)
     }
 
+    /// The way out of an application.
+    pub(super) fn way_out(&self, application: &str) -> Option<ConnId> {
+        self.attached.get(application).copied()
+    }
+
     /// The open connection of a user's device that has said this is its contact.
     pub(super) fn find(&self, aor: &Aor, target: &Target) -> Option<ConnId> {
+        if aor.is_outside() {
+            return self.way_out(&aor.application);
+        }
         self.users.get(aor)?.flows.get(target).map(|flow| flow.conn).filter(|conn| self.connections.contains_key(conn))
     }
 
     /// How many things are remembered.
     pub(super) fn len(&self) -> usize {
-        self.connections.len() + self.silent.len() + self.users.len() + self.lost.len() + self.moved.len()
+        self.connections.len() - self.attached.len() + self.silent.len() + self.users.len() + self.lost.len() + self.moved.len()
     }
 
     fn park(&mut self, conn: ConnId, text: String) {
@@ -133,13 +150,17 @@ impl Hub {
         if !self.settings.applications.contains_key(&application) {
             return self.push(Output::Close { conn, code: 1008, reason: "unknown application" });
         }
-        let bucket = Bucket::new(now, self.settings.per_second);
-        let used = (Instant::default(), 0);
-        let connection = Connection { application, aor: None, bucket, strikes: 0, failures: 0, used };
-        self.flows.connections.insert(conn, connection);
+        self.flows.connections.insert(conn, Connection::new(now, application, self.settings.per_second));
         self.flows.silent.insert(conn);
         self.timers.set(Timer::Login(conn), now + LOGIN);
         self.make_room(now);
+    }
+
+    /// The way out of an application is there.
+    pub(super) fn attach(&mut self, now: Instant, conn: ConnId, application: String) {
+        let aor = Some(Aor::outside(application.clone()));
+        self.flows.attached.insert(application.clone(), conn);
+        self.flows.connections.insert(conn, Connection { aor, ..Connection::new(now, application, 0) });
     }
 
     /// Where too many connections are silent, the one that has been so for longest makes room.

@@ -12,10 +12,11 @@ use super::admission::Request;
 use super::best::{Best, passed_on};
 use super::call::{Branch, Call, CallKey, Cancel, Progress, Setup, Stage};
 use super::refusal::Refusal;
-use super::rewrite::{Head, Onward, cancel, forward, restore};
+use super::rewrite::{Head, Onward, cancel, forward, restore, restore_trusted};
 use super::timers::Timer;
 use super::token::Parties;
 use super::{ConnId, Hub, Leg, Pending, Record};
+use crate::bridge::TestNumber;
 use crate::registrar::{Aor, Binding, Device};
 
 /// How long a device may ring: Timer C, longer than three minutes (RFC 3261, 16.6, step 11).
@@ -49,7 +50,8 @@ impl Hub {
             cancelled: false,
         };
         self.respond(now, &request.key, reply(request.message, 100, None).end());
-        let (from, to) = (caller.user.clone(), callee.user.clone());
+        let from = if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.user.clone() };
+        let to = said(request.message.uri().and_then(|uri| Uri::parse(uri).ok()));
         self.record(Record::CallStarted { call_id: call_id.clone(), application: application.key, from, to });
         let call = Call {
             stage: Stage::Looking,
@@ -75,7 +77,19 @@ impl Hub {
         }
         self.calls.insert(key, call);
         self.live += 1;
-        self.look_up(now, &callee, Pending::Callee(key));
+        if callee.is_outside() {
+            self.fork_outside(now, key);
+        } else {
+            self.look_up(now, &callee, Pending::Callee(key));
+        }
+    }
+
+    /// The one way out is asked, and by the URI that the caller has named.
+    fn fork_outside(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get(&key) else { return };
+        let Some(conn) = self.flows.way_out(&call.callee.application) else { return };
+        let uri = call.setup.as_ref().and_then(|setup| Some(parse(setup.text.as_bytes()).ok()?.uri()?.to_owned()));
+        self.fork(now, key, conn, Device::Instance(String::new()), &uri.unwrap_or_default());
     }
 
     /// Whom an INVITE is for, where this caller may call now.
@@ -95,9 +109,9 @@ impl Hub {
             return Err(Refusal::new(416, 40003, "Unsupported URI scheme"));
         }
         let from = message.from().map(|from| from.uri.host).unwrap_or_default();
-        self.destination(&uri, from)?;
-        let user = uri.user_text().into_owned();
-        if user.is_empty() || user.len() > crate::ticket::MAX_USER || user.chars().any(char::is_control) {
+        let outside = self.is_outside(&uri, from, caller)?;
+        let user = if outside { String::new() } else { uri.user_text().into_owned() };
+        if !outside && (user.is_empty() || user.len() > crate::ticket::MAX_USER || user.chars().any(char::is_control)) {
             return Err(Refusal::new(404, 40400, "No such user"));
         }
         let call_id = (caller.application.clone(), message.call_id().unwrap_or_default().to_owned());
@@ -114,26 +128,34 @@ impl Hub {
         Ok(callee)
     }
 
-    /// Whether the destination is a user of ours. Telephones, conferences and other domains have no way out yet.
-    fn destination(&self, uri: &Uri<'_>, from_host: &str) -> Result<(), Refusal> {
+    /// Whether the way to the destination leads out, to a telephone or another SIP domain, and not to a user of ours.
+    fn is_outside(&self, uri: &Uri<'_>, from_host: &str, caller: &Aor) -> Result<bool, Refusal> {
         let host = uri.host.to_ascii_lowercase();
-        if uri.params.get("user").is_some_and(|user| user.eq_ignore_ascii_case("phone")) {
-            return Err(Refusal::new(501, 50100, "Calls to telephones are not available"));
-        }
         let homes = [self.settings.domain.to_ascii_lowercase(), from_host.to_ascii_lowercase()];
-        if host.strip_prefix("conference.").is_some_and(|rest| homes.iter().any(|home| home == rest)) {
-            return Err(Refusal::new(501, 50100, "Conferences are not available"));
-        }
-        let address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
         // A page reaches the gateway under names that the gateway need not know: what it calls its own domain is taken as ours.
-        if address || host == "localhost" || host.ends_with(".invalid") || homes.contains(&host) {
-            Ok(())
+        let address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+        let ours = address || host == "localhost" || host.ends_with(".invalid") || homes.contains(&host);
+        let phone = uri.params.get("user").is_some_and(|user| user.eq_ignore_ascii_case("phone"));
+        let refusal = if phone || ours && TestNumber::read(&uri.user_text()).is_some() {
+            "Calls to telephones are not available"
+        } else if host.strip_prefix("conference.").is_some_and(|rest| homes.iter().any(|home| home == rest)) {
+            return Err(Refusal::new(501, 50100, "Conferences are not available"));
+        } else if ours {
+            return Ok(false);
         } else {
-            Err(Refusal::new(501, 50100, "Calls to other SIP domains are not available"))
+            "Calls to other SIP domains are not available"
+        };
+        // What comes in from outside does not go out again.
+        match self.flows.way_out(&caller.application).filter(|_| !caller.is_outside()) {
+            Some(_) => Ok(true),
+            None => Err(Refusal::new(501, 50100, refusal)),
         }
     }
 
     fn live_calls(&self, aor: &Aor) -> usize {
+        if aor.is_outside() {
+            return 0;
+        }
         self.calls_of.get(aor).map_or(0, BTreeSet::len)
     }
 
@@ -173,25 +195,29 @@ impl Hub {
         let fresh = |binding: &&Binding| !had.contains(&&binding.device) && binding.conn != caller;
         let ways: Vec<Binding> = self.registrar.online(now, &call.callee).into_iter().filter(fresh).cloned().collect();
         for binding in ways {
-            self.fork(now, key, &binding);
+            let Some(conn) = binding.conn else { continue };
+            self.fork(now, key, conn, binding.device, &binding.contact);
         }
     }
 
-    fn fork(&mut self, now: Instant, key: CallKey, binding: &Binding) {
-        let from = self.calls.get(&key).map(|call| self.identity_value(&call.caller)).unwrap_or_default();
+    fn fork(&mut self, now: Instant, key: CallKey, conn: ConnId, device: Device, uri: &str) {
         let id = self.branch();
         let via = self.via(&id);
-        let Some(conn) = binding.conn else { return };
+        let from = self.calls.get(&key).and_then(|call| {
+            let invite = parse(call.setup.as_ref()?.text.as_bytes()).ok()?;
+            Some(self.identity_value(&call.caller, &invite))
+        });
+        let from = from.unwrap_or_default();
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(setup) = call.setup.as_mut().filter(|setup| setup.branches.len() < BRANCHES) else { return };
         let Ok(invite) = parse(setup.text.as_bytes()) else { return };
-        let onward = Onward { uri: &binding.contact, via: &via, from: &from, record_route: Some(&setup.route) };
+        let onward = Onward { uri, via: &via, from: &from, record_route: Some(&setup.route) };
         let text = forward(&invite, &onward);
         call.stage = Stage::Ringing;
         let index = setup.branches.len();
         let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
         let (progress, cancel) = (Progress::Calling, Cancel::No);
-        setup.branches.push(Branch { device: binding.device.clone(), conn, key: client, text, progress, cancel });
+        setup.branches.push(Branch { device, conn, key: client, text, progress, cancel });
         self.timers.clear(&Timer::Hold(key));
         self.timers.set(Timer::Branch(key, index), now + RING);
         self.legs.insert(id, Leg::Branch(key, index));
@@ -256,10 +282,15 @@ impl Hub {
     pub(super) fn branch_failed(&mut self, now: Instant, key: CallKey, index: usize, code: u16, response: Option<&Message<'_>>) {
         self.branch_done(key, index);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let ringing = call.stage == Stage::Ringing;
+        let (ringing, outside) = (call.stage == Stage::Ringing, call.callee.is_outside());
         if let Some(setup) = call.setup.as_mut().filter(|_| ringing) {
-            let (head, code) = (&setup.head, passed_on(code));
-            setup.best.offer(code, || response.map_or_else(String::new, |response| restore(response, head, code, None)));
+            let head = &setup.head;
+            let code = if outside { code } else { passed_on(code) };
+            setup.best.offer(code, || match response {
+                Some(response) if outside => restore_trusted(response, head),
+                Some(response) => restore(response, head, code, None),
+                None => String::new(),
+            });
         }
         if ringing && code >= 600 {
             // A user who declines declines for all devices.
@@ -460,6 +491,11 @@ impl Hub {
             self.forget_call(key);
         }
     }
+}
+
+/// The user part of an address, for the log.
+fn said(uri: Option<Uri<'_>>) -> String {
+    uri.map(|uri| uri.user_text().into_owned()).unwrap_or_default()
 }
 
 const CANCELLED: Refusal = Refusal::new(487, 48700, "Request terminated");

@@ -136,6 +136,7 @@ impl Hub {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Opened { conn, peer: _, application } => self.open(now, conn, application),
+            Input::Attached { conn, application } => self.attach(now, conn, application),
             Input::Received { conn, text } => self.receive(now, conn, &text),
             Input::Closed { conn, left } => {
                 self.closed(now, conn);
@@ -327,8 +328,13 @@ impl Hub {
         self.settings.applications.get(&self.flows.connections.get(&conn)?.application).cloned()
     }
 
-    /// The From that others see: the proven user, with the name that the store has.
-    fn identity_value(&self, aor: &Aor) -> String {
+    /// The From that others see: the proven user, with the name that the store has; of the way out, whoever it names.
+    fn identity_value(&self, aor: &Aor, message: &Message<'_>) -> String {
+        if aor.is_outside() {
+            let Ok(from) = message.from() else { return String::new() };
+            let name = if from.display.is_empty() { String::new() } else { [&quote(&from.display), " "].concat() };
+            return [&name, "<", from.uri_text, ">"].concat();
+        }
         let uri = ["<sip:", &escape_user(&aor.user), "@", &self.settings.domain, ">"].concat();
         match self.flows.users.get(aor).map(|user| user.display.as_str()).filter(|display| !display.is_empty()) {
             Some(display) => [&quote(display), " ", &uri].concat(),

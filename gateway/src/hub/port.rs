@@ -89,6 +89,14 @@ pub enum Input {
         /// Key of the application that it named.
         application: String,
     },
+    /// Whoever knows the way to telephones and other SIP domains for this application: in this process, trusted to speak for anybody, and
+    /// never closed. Gets what is for none of the users as [`Output::Send`], and speaks by [`Input::Received`].
+    Attached {
+        /// Its connection.
+        conn: ConnId,
+        /// Key of the application.
+        application: String,
+    },
     /// A text message, or a binary one that is UTF-8.
     Received {
         /// The connection.

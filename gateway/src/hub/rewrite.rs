@@ -2,7 +2,7 @@
 
 use offhook::sip::{Message, Name, Start, Writer, parse, reason};
 
-/// Fields that claim an identity or a credential, or speak in our name. Nobody may send them through us.
+/// Fields that claim an identity or a credential, or, the last, speak in our name. Nobody may send them through us.
 const STRIPPED: [&str; 16] = [
     "P-Asserted-Identity",
     "P-Preferred-Identity",
@@ -63,11 +63,21 @@ pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
     let tag = request.from().ok().and_then(|from| from.tag());
     text = text.field("From", &tag.map_or_else(|| onward.from.to_owned(), |tag| [onward.from, ";tag=", tag].concat()));
     let ours = [Name::Via, Name::MaxForwards, Name::From, Name::Route, Name::RecordRoute, Name::Path];
-    finish(copy(text, request, &ours), request)
+    finish(copy(text, request, &ours, &STRIPPED), request)
 }
 
 /// The answer as the sender of the request gets it. `code` may differ from the answer's own.
 pub(super) fn restore(response: &Message<'_>, head: &Head, code: u16, record_route: Option<&str>) -> String {
+    restore_but(response, head, code, record_route, &STRIPPED)
+}
+
+/// The refusal of the way out, which says why in our name.
+pub(super) fn restore_trusted(response: &Message<'_>, head: &Head) -> String {
+    let (_, claims) = STRIPPED.split_last().expect("there are such fields");
+    restore_but(response, head, response.code().unwrap_or(500), None, claims)
+}
+
+fn restore_but(response: &Message<'_>, head: &Head, code: u16, record_route: Option<&str>, stripped: &[&str]) -> String {
     let phrase = match response.start {
         Start::Response { code: own, reason } if own == code => reason,
         _ => reason(code),
@@ -80,7 +90,7 @@ pub(super) fn restore(response: &Message<'_>, head: &Head, code: u16, record_rou
         text = text.field("Record-Route", route);
     }
     let ours = [Name::Via, Name::From, Name::RecordRoute, Name::WwwAuthenticate, Name::ProxyAuthenticate];
-    finish(copy(text.field("From", &head.from), response, &ours), response)
+    finish(copy(text.field("From", &head.from), response, &ours, stripped), response)
 }
 
 /// The CANCEL for a request of ours (RFC 3261, 9.1).
@@ -97,11 +107,11 @@ pub(super) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
     Some(text.end())
 }
 
-fn copy(mut text: Writer, message: &Message<'_>, ours: &[Name]) -> Writer {
+fn copy(mut text: Writer, message: &Message<'_>, ours: &[Name], stripped: &[&str]) -> Writer {
     let framing = [Name::ContentLength, Name::ContentType, Name::Authorization, Name::ProxyAuthorization];
     for field in message.fields() {
-        let stripped = STRIPPED.iter().any(|name| name.eq_ignore_ascii_case(field.raw_name.trim()));
-        if !stripped && !ours.contains(&field.name) && !framing.contains(&field.name) {
+        let claims = stripped.iter().any(|name| name.eq_ignore_ascii_case(field.raw_name.trim()));
+        if !claims && !ours.contains(&field.name) && !framing.contains(&field.name) {
             text = text.field(field.raw_name.trim(), field.value);
         }
     }
