@@ -1,6 +1,8 @@
 //! The races of RFC 5407, each with its number there: the client as Alice, who called, and as Bob, who was called, against a peer that does
 //! exactly what the RFC draws. The ladders in `tests/calls/ladders/rfc5407-*` show the client's side: `>` leaves it, `<` reaches it.
 
+#[path = "calls/ladder.rs"]
+mod ladder;
 #[path = "peers/page.rs"]
 mod page;
 
@@ -10,6 +12,7 @@ use offhook::sip::{Name, parse};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use ladder::keep;
 use page::{Page, established, sdp};
 
 const OFFER: &str = "Content-Type: application/sdp\r\n";
@@ -97,27 +100,13 @@ impl Race {
         self.page.wait(100_000);
         assert_eq!(self.page.events.iter().filter(|event| event.starts_with("Ended")).count(), 1, "{:#?}", self.page.ladder);
         assert!(self.page.client.is_clean(), "{:#?}", self.page.ladder);
-        keep(&self.page.ladder, name);
+        keep(&self.page.ladder, &format!("rfc5407-{name}"));
     }
 
     fn role(&self) -> &'static str {
         if self.alice { "alice" } else { "bob" }
     }
 }
-
-#[cfg(not(target_arch = "wasm32"))]
-fn keep(ladder: &[String], name: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/calls/ladders").join(format!("rfc5407-{name}.txt"));
-    let text = ladder.join("\n") + "\n";
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "the ladder {name} is another now; BLESS=1 keeps the new one");
-}
-
-#[cfg(target_arch = "wasm32")]
-fn keep(_: &[String], _: &str) {}
 
 // 3.1: Bob has sent his 200 and waits for the ACK.
 

@@ -42,6 +42,8 @@ behaviours! {
     "web/calls.js":
         two_clients_talk
         candidates_that_come_later_are_taken
+        a_refused_call_tells_why
+        credit_that_runs_out_is_told
         the_callee_declines
         the_caller_gives_up
         a_call_nobody_listens_to_is_ignored

@@ -51,8 +51,11 @@ impl Destination {
         let fault = match self {
             Self::User(id) if id.is_empty() || id.len() > LONGEST_USER => "A user id has 1 to 255 bytes",
             Self::User(id) if id.chars().any(char::is_control) => "A user id has no control characters",
-            Self::Phone(number) if !is_e164(number) => "A phone number is E.164: a + and 7 to 15 digits, the first not 0",
-            Self::Sip(address) if !is_sip(address) => "A SIP address is user@domain",
+            Self::Phone(number) => match not_e164(number) {
+                Some(fault) => fault,
+                None => return Ok(()),
+            },
+            Self::Sip(address) if !is_sip(address) => "A SIP address is user@domain, in ASCII and without a password",
             Self::Conference(room) if room.is_empty() || room.chars().count() > LONGEST_ROOM => {
                 "A conference id has 1 to 64 characters"
             }
@@ -127,10 +130,19 @@ const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
 }
 
-fn is_e164(number: &str) -> bool {
-    number.strip_prefix('+').is_some_and(|digits| {
-        (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
-    })
+/// What keeps a phone number from being one of E.164.
+fn not_e164(number: &str) -> Option<&'static str> {
+    let Some(digits) = number.strip_prefix('+') else {
+        return Some("A phone number begins with + and the country code, as +14155550101 does");
+    };
+    match digits.as_bytes() {
+        [b'0', ..] => {
+            Some("No country code begins with 0: after the + comes the country, and then the number without its leading 0")
+        }
+        digits if !digits.iter().all(u8::is_ascii_digit) => Some("A phone number has nothing but digits after its +"),
+        digits if !(7..=15).contains(&digits.len()) => Some("A phone number has 7 to 15 digits after its +"),
+        _ => None,
+    }
 }
 
 fn without_scheme(address: &str) -> &str {
@@ -140,5 +152,7 @@ fn without_scheme(address: &str) -> &str {
 fn is_sip(address: &str) -> bool {
     let text = ["sip:", without_scheme(address)].concat();
     let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
-    clean && Uri::parse(&text).is_ok_and(|uri| uri.user.is_some_and(|user| !user.is_empty()) && !uri.host.is_empty())
+    // With a colon before the @ it has a password, or a scheme that is not `sip:`.
+    let user = text.split('@').next().unwrap_or_default();
+    clean && user.matches(':').count() == 1 && Uri::parse(&text).is_ok_and(|uri| uri.user.is_some())
 }

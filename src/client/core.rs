@@ -15,6 +15,14 @@ use crate::time::Instant;
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";
 /// The extensions that we know (RFC 3262, 4028, 5626, 5627, 8840).
 pub const SUPPORTED: &str = "100rel, timer, outbound, gruu, trickle-ice";
+/// The packages of INFO that we take (RFC 6086, RFC 8840, and the gateway's warning that the credit runs out).
+pub const PACKAGES: &str = "trickle-ice, offhook-credit";
+
+/// Says what this end of a call can do, and how it is reached.
+pub fn capable(message: Writer, contact: &str) -> Writer {
+    let message = message.field("Contact", contact).field("Allow", ALLOW);
+    message.field("Supported", SUPPORTED).field("Recv-Info", PACKAGES)
+}
 
 /// What all parts of the client share.
 pub struct Core {

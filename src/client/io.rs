@@ -420,4 +420,6 @@ pub enum Change {
     Reconnecting,
     /// Its media travels again.
     Reconnected,
+    /// The credit that pays for it lasts for so many seconds more, and then it ends.
+    CreditLow(u32),
 }

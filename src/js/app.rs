@@ -192,6 +192,7 @@ impl App {
             Change::ConnectionChange(state) => ("onConnectionChange", Some(state.as_str().into())),
             Change::Reconnecting => ("onReconnecting", None),
             Change::Reconnected => ("onReconnected", None),
+            Change::CreditLow(seconds) => ("onCreditLow", Some(seconds.into())),
         };
         if change == Change::Ended {
             self.calls.borrow_mut().retain(|(other, ..)| *other != id);

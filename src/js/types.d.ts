@@ -104,7 +104,8 @@ export interface SinchPromise<T> extends Promise<T> {
 
 /**
  * What goes wrong. Domains: 0 network, 1 capability, 2 session, 3 server, 5 misuse. Codes: 1000 no connection, 1001 no media path, 4000
- * refused by the server, 6001 microphone or browser, 6002 makes no sense now, 6003 bad argument, 6004 nobody listens.
+ * refused by the server, 6001 microphone or browser, 6002 makes no sense now, 6003 bad argument, 6004 nobody listens. Of a call that was
+ * refused it is the SIP status, such as 486, or the server's own code, such as 40200 for want of credit.
  */
 export interface SinchError extends Error {
   name: "SinchError";
@@ -255,6 +256,11 @@ export class Call {
 export interface CallListener {
   /** Caller only: it rings. */
   onCallProgressing?(call: Call): void;
+  /**
+   * It was answered. Or, in a call to a phone or a SIP address, the other network can be heard before that: its own ringing, an
+   * announcement. Then there may be no `onCallProgressing`, the microphone stays silent until the answer, and the call may still end as
+   * one that nobody answered.
+   */
   onCallEstablished?(call: Call): void;
   onCallEnded?(call: Call): void;
   onLocalStream?(call: Call, stream: MediaStream): void;
@@ -265,6 +271,8 @@ export interface CallListener {
   onReconnecting?(call: Call): void;
   /** It is back; told once for each `onReconnecting`, unless the call ends first. */
   onReconnected?(call: Call): void;
+  /** The credit that pays for the call lasts for so many seconds more; then the server ends it. */
+  onCreditLow?(call: Call, seconds: number): void;
 }
 
 /** A snapshot. */

@@ -3,6 +3,7 @@
 use offhook::call::CallId;
 use offhook::client::Config;
 
+use super::ladder::keep;
 use super::world::{World, config};
 
 pub fn pair() -> (World, usize, usize) {
@@ -28,20 +29,9 @@ pub fn talking() -> (World, usize, usize, CallId) {
 }
 
 /// Compares with the kept ladder.
-#[cfg(not(target_arch = "wasm32"))]
 pub fn ladder(world: &World, name: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/calls/ladders").join(name).with_extension("txt");
-    let text = world.ladder.join("\n") + "\n";
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "the ladder {name} is another now; BLESS=1 keeps the new one");
+    keep(&world.ladder, name);
 }
-
-#[cfg(target_arch = "wasm32")]
-pub fn ladder(_: &World, _: &str) {}
 
 /// The call that rings at a page.
 pub fn ringing(world: &World, node: usize) -> CallId {

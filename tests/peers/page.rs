@@ -1,6 +1,6 @@
 //! One client in a page that obeys it, and a peer and a server that do exactly what a test says.
 
-use offhook::call::{CallId, Destination, State};
+use offhook::call::{CallId, CallInfo, Destination, State};
 use offhook::client::{
     Change, Client, Config, Event, IceServer, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
@@ -29,6 +29,8 @@ pub struct Page {
     pub stubborn: bool,
     /// What a person reads: messages and events.
     pub ladder: Vec<String>,
+    /// Each call as the app was told of it last.
+    pub told: Vec<CallInfo>,
 }
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
@@ -65,6 +67,7 @@ impl Page {
             taking: None,
             stubborn: false,
             ladder: Vec::new(),
+            told: Vec::new(),
         };
         page.input(Input::Opened);
         page
@@ -123,6 +126,7 @@ impl Page {
                     self.client.handle(self.now, Input::Answered { task: task.id, result });
                 }
                 Output::Tones { keys, .. } => self.commands.push(format!("Tones {keys}")),
+                Output::Sending { on, .. } => self.commands.push(if on { "Sound" } else { "Silence" }.into()),
                 Output::Close { .. } => self.commands.push("Close".into()),
                 Output::Event(Event::Call { change, info }) => {
                     if matches!(change, Change::Progressing | Change::Established | Change::Ended) {
@@ -130,6 +134,8 @@ impl Page {
                             .push(format!("{change:?} {}", info.end_cause.as_str().replace("NONE", "")).trim().to_lowercase());
                     }
                     self.events.push(format!("{change:?} {}", info.end_cause.as_str()));
+                    self.told.retain(|told| told.id != info.id);
+                    self.told.push(*info);
                 }
                 Output::Event(event) => self.events.push(format!("{event:?}").split(['(', ' ']).next().unwrap().to_owned()),
                 _ => {}
@@ -159,7 +165,11 @@ impl Page {
     }
 
     pub fn call(&mut self) -> CallId {
-        let id = self.client.call(self.now, Destination::User("bob".into()), Vec::new()).unwrap().id;
+        self.dial(Destination::User("bob".into()))
+    }
+
+    pub fn dial(&mut self, to: Destination) -> CallId {
+        let id = self.client.call(self.now, to, Vec::new()).unwrap().id;
         self.drain();
         id
     }

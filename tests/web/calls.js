@@ -42,6 +42,37 @@
     alice.call.hangup();
   },
 
+  async a_refused_call_tells_why({ client, network, until, equal }) {
+    const alice = client();
+    await alice.start({ username: "alice", password: "secret" });
+    const call = alice.getCallClient().callSip("Alice@SipProviderA.com", { "x-room": "7" });
+    const seen = [];
+    call.addEventListener({ onCallEnded: ({ error, errors }) => seen.push(error.message === errors.message, error) });
+    const invite = () => network.said.find((text) => text.startsWith("INVITE "));
+    await until(invite, "the INVITE");
+    equal(invite().split("\r\n")[0], "INVITE sip:Alice@SipProviderA.com SIP/2.0", "to that address");
+    network.sockets[0].hear(network.answer(invite(), "402 Payment Required", ["X-Error: 40200 Not enough credit", "x-account: 12"]));
+    await until(() => seen.length, "the end");
+    const [same, error] = seen;
+    equal([same, call.getEndCause(), error.name, error.domain, error.code], [true, "FAILURE", "SinchError", 3, 40200], "the error");
+    equal([error.message, error.reason, error.headers["x-account"]], ["40200 Not enough credit", "Not enough credit", "12"], "its words");
+    equal(error.response, { errorCode: 40200, message: error.reason, headers: error.headers }, "the answer");
+  },
+
+  async credit_that_runs_out_is_told({ talking, network, field, until, equal }) {
+    const { alice } = await talking();
+    const told = [];
+    alice.call.addEventListener({ onCreditLow: (call, seconds) => told.push(call === alice.call, seconds) });
+    const ack = network.said.find((text) => text.startsWith("ACK "));
+    const [from, to, id] = ["To", "From", "Call-ID"].map((name) => field(ack, name)[0].replace(/^[^:]+/, ""));
+    const lines = ["INFO sip:alice@made.up SIP/2.0", "Via: SIP/2.0/WS bridge.invalid;branch=z9hG4bKcredit", "Max-Forwards: 70", `From${from}`, `To${to}`];
+    lines.push(`Call-ID${id}`, "CSeq: 77 INFO", "Info-Package: offhook-credit", "Content-Type: application/json", "Content-Length: 14", "", '{"seconds":30}');
+    network.sockets[0].hear(lines.join("\r\n"));
+    await until(() => told.length, "the warning");
+    equal(told, [true, 30], "the call, and how long it lasts");
+    alice.call.hangup();
+  },
+
   async the_callee_declines({ ringing, until, equal }) {
     const { bob, log } = await ringing();
     bob.call.hangup();

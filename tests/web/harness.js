@@ -32,6 +32,10 @@ function harness(SinchClient) {
     if (code !== 200) lines.push(`X-Error: ${code}08 No such luck`);
     return [...lines, ...field(text, "CSeq"), ...contacts, "Content-Length: 0", "", ""].join("\r\n");
   };
+  network.answer = (request, status, more) => {
+    const same = ["Via", "From", "Call-ID", "CSeq"].flatMap((name) => field(request, name));
+    return [`SIP/2.0 ${status}`, ...same, `${field(request, "To")[0]};tag=made-up`, ...more, "Content-Length: 0", "", ""].join("\r\n");
+  };
   class FakeSocket {
     constructor(url, protocol) {
       Object.assign(this, { url, protocol, readyState: 0 });

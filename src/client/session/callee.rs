@@ -2,7 +2,7 @@
 
 use super::{Leg, Microphone, Phase, Session};
 use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
-use crate::client::core::{ALLOW, Awaited, Core, SUPPORTED};
+use crate::client::core::{Awaited, Core, capable};
 use crate::client::io::{Event, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
@@ -210,13 +210,8 @@ impl Session {
     fn respond(&self, core: &mut Core, now: Instant, code: u16, more: impl Fn(Writer) -> Writer, sdp: Option<String>) -> String {
         let Phase::Ringing { key, invite, .. } = &self.phase else { return String::new() };
         let Ok(request) = parse(invite.as_bytes()) else { return String::new() };
-        let answer = reply(&request, code, Some(&self.local_tag))
-            .field("Contact", &core.contact())
-            .field("Allow", ALLOW)
-            .field("Supported", SUPPORTED)
-            .field("Recv-Info", "trickle-ice")
-            .field("User-Agent", &core.config.user_agent);
-        let answer = more(answer);
+        let answer = capable(reply(&request, code, Some(&self.local_tag)), &core.contact());
+        let answer = more(answer.field("User-Agent", &core.config.user_agent));
         let text = match sdp {
             Some(sdp) => answer.body("application/sdp", &sdp),
             None => answer.end(),

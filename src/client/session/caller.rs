@@ -4,7 +4,7 @@ use super::path::LOST;
 use super::{Leg, Phase, Session};
 use crate::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::account::refusal;
-use crate::client::core::{ALLOW, About, Asked, Awaited, Core, Owner, SUPPORTED};
+use crate::client::core::{About, Asked, Awaited, Core, Owner, capable};
 use crate::client::io::TaskKind;
 use crate::client::timers::Timer;
 use crate::sdp;
@@ -54,15 +54,12 @@ impl Session {
 
     /// `expires` and `least`: the interval between refreshes that we ask for, and the shortest that anybody on the way took, s.
     fn invite(&mut self, core: &mut Core, now: Instant, number: u32, (expires, least): (u32, u32)) {
-        let mut invite = Writer::request("INVITE", &self.uri)
+        let invite = Writer::request("INVITE", &self.uri)
             .field("From", &["<", &core.aor(), ">;tag=", &self.local_tag].concat())
             .field("To", &["<", &self.uri, ">"].concat())
             .field("Call-ID", &self.info.call_id)
-            .cseq(number, "INVITE")
-            .field("Contact", &core.contact())
-            .field("Allow", ALLOW)
-            .field("Supported", SUPPORTED)
-            .field("Recv-Info", "trickle-ice");
+            .cseq(number, "INVITE");
+        let mut invite = capable(invite, &core.contact());
         if expires > 0 {
             invite = invite.number("Session-Expires", expires.max(least)).number("Min-SE", least);
         }
@@ -122,7 +119,7 @@ impl Session {
     /// Nobody answered the INVITE at all.
     pub fn invite_timed_out(&mut self, core: &mut Core, now: Instant) {
         let error = Error::new(codes::CONNECTION_TIMED_OUT, "The server did not answer");
-        let rang = self.info.state == State::Progressing;
+        let rang = self.info.state > State::Initiating;
         self.end(core, now, if rang { EndCause::NoAnswer } else { EndCause::Timeout }, Some(error));
         self.done = true;
     }
@@ -151,12 +148,23 @@ impl Session {
         if answer.code() == Some(100) {
             return;
         }
-        self.progress(core, now);
+        // RFC 5009: the network says whether there is sound before the answer. A call that is heard counts as established, as in the
+        // original; one where nothing is heard, and whose 183 only brings the path up, does not ring yet.
+        let early = answer.get_other("P-Early-Media").unwrap_or_default();
+        self.early |= early.starts_with("send");
+        if early.starts_with("inactive") {
+            core.timers.stop(Timer::Progress(self.info.id));
+        } else {
+            self.progress(core, now);
+        }
         let Some(position) = self.early_leg(answer) else { return };
         self.acknowledge_provisional(core, now, position, answer);
         let tag = answer.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
         if self.media.taken_from.is_none() && answer.content_is("application/sdp") {
             self.take_answer(core, &tag, answer);
+        }
+        if self.early && self.media.joined {
+            self.establish(core, now);
         }
         self.trickle(core, now);
     }
@@ -244,6 +252,11 @@ impl Session {
         core.timers.set(Timer::PathLost(self.info.id), now + LOST);
         self.forks_until = now + TIMEOUT;
         self.learn_refresh(core, now, answer);
+        if self.info.state == State::Established {
+            // It was heard before.
+            self.unmute(core);
+            self.watch_path(core, now);
+        }
         self.connect(core, now, tag, answer);
     }
 
@@ -277,23 +290,26 @@ impl Session {
     /// The other side's description is in place.
     pub(super) fn joined(&mut self, core: &mut Core, now: Instant) {
         self.media.joined = true;
-        if self.phase == Phase::Up {
+        if self.phase == Phase::Up || self.early {
             self.establish(core, now);
         }
     }
 
     fn refused(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
         let code = answer.code().unwrap_or(500);
-        let rang = self.info.state == State::Progressing;
-        let (cause, error) = match code {
-            // The original shows a refusal as a ring and its end, also where the callee never rang.
-            486 | 600 | 603 => (EndCause::Denied, (self.info.domain != Domain::Data).then(|| refusal(answer))),
-            487 => (EndCause::Canceled, None),
-            408 | 480 if rang => (EndCause::NoAnswer, None),
-            408 | 480 => (EndCause::Timeout, None),
-            _ => (EndCause::Failure, Some(refusal(answer))),
+        let rang = self.info.state > State::Initiating;
+        let cause = match code {
+            486 | 600 | 603 => EndCause::Denied,
+            487 => EndCause::Canceled,
+            408 | 480 if rang => EndCause::NoAnswer,
+            408 | 480 => EndCause::Timeout,
+            _ => EndCause::Failure,
         };
+        // What another network says is told in any case; of a user who declines there is nothing more to tell.
+        let tell = cause == EndCause::Failure || self.info.domain != Domain::Data;
+        let error = tell.then(|| said(answer));
         if cause == EndCause::Denied {
+            // The original shows a refusal as a ring and its end, also where the callee never rang.
             self.progress(core, now);
         }
         self.end(core, now, cause, error);
@@ -328,4 +344,11 @@ impl Session {
             self.finish(core, now, EndCause::NoAnswer, None, 480);
         }
     }
+}
+
+/// Why a call was refused: its code is what was said, as in the original.
+fn said(answer: &Message<'_>) -> Error {
+    let error = refusal(answer);
+    let code = error.response.as_ref().map_or(error.code, |response| i32::try_from(response.error_code).unwrap_or(error.code));
+    Error { code, ..error }
 }

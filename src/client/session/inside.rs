@@ -3,8 +3,8 @@
 use super::caller::MIN_SE;
 use super::{Exchange, Phase, Refresh, Session};
 use crate::call::{EndCause, Error, codes};
-use crate::client::core::{ALLOW, Asked, Awaited, Core, SUPPORTED};
-use crate::client::io::{IceState, Output, TaskKind};
+use crate::client::core::{ALLOW, Asked, Awaited, Core, PACKAGES, SUPPORTED, capable};
+use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
@@ -58,9 +58,13 @@ impl Session {
     }
 
     fn info_request(&mut self, core: &mut Core, now: Instant, key: &ServerKey, info: &Message<'_>) {
-        let known = info.get_other("Info-Package").is_none_or(|package| package.eq_ignore_ascii_case("trickle-ice"));
-        if !known {
-            return core.respond(now, key, reply(info, 469, None).field("Recv-Info", "trickle-ice").end());
+        let package = info.get(Name::InfoPackage).unwrap_or("trickle-ice");
+        if package.eq_ignore_ascii_case("offhook-credit") {
+            // {"seconds":30}
+            let seconds = info.text().split(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse().ok());
+            core.changed(Change::CreditLow(seconds.unwrap_or(0)), &self.info);
+        } else if !package.eq_ignore_ascii_case("trickle-ice") {
+            return core.respond(now, key, reply(info, 469, None).field("Recv-Info", PACKAGES).end());
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
             let fragment = sdp::read_fragment(info.text()).ok();
@@ -178,11 +182,7 @@ impl Session {
 
     /// 200 to an INVITE or UPDATE within the call.
     fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: Option<&str>) {
-        let mut answer = reply(request, 200, None)
-            .field("Contact", &core.contact())
-            .field("Allow", ALLOW)
-            .field("Supported", SUPPORTED)
-            .field("Recv-Info", "trickle-ice");
+        let mut answer = capable(reply(request, 200, None), &core.contact());
         if let Some(refresh) = Self::asked_refresh(request) {
             answer = refresh.write(answer);
         }
@@ -235,8 +235,7 @@ impl Session {
         let contact = core.contact();
         let refresh = self.refresh;
         self.ask(core, now, 0, ("INVITE", Asked::Reinvite), Some(("application/sdp", &sdp)), |invite| {
-            let invite = invite.field("Contact", &contact).field("Allow", ALLOW).field("Supported", SUPPORTED);
-            let invite = invite.field("Recv-Info", "trickle-ice");
+            let invite = capable(invite, &contact);
             refresh.map_or_else(|| invite.clone(), |refresh| refresh.ask(invite.clone()))
         });
         let number = self.legs.first().map_or(0, |leg| leg.dialog.last_number());

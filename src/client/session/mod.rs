@@ -57,6 +57,8 @@ pub struct Session {
     exchange: Exchange,
     /// How the session is kept alive (RFC 4028).
     refresh: Option<Refresh>,
+    /// Caller: whether the other side is to be heard before the answer (RFC 5009): for the app, such a call is established.
+    early: bool,
     /// Whether the app was told that the media is interrupted.
     interrupted: bool,
     /// Tones that wait for the one before them.
@@ -152,6 +154,7 @@ impl Session {
             ack: None,
             exchange: Exchange::Idle,
             refresh: None,
+            early: false,
             interrupted: false,
             tones: VecDeque::new(),
             released: false,
@@ -250,12 +253,14 @@ impl Session {
             self.info.progressing = Some(now);
             if self.info.outgoing {
                 core.timers.stop(Timer::Progress(self.info.id));
-                core.changed(Change::Progressing, &self.info);
+                if !self.early {
+                    core.changed(Change::Progressing, &self.info);
+                }
             }
         }
     }
 
-    /// It was answered.
+    /// It was answered, or is heard before that.
     fn establish(&mut self, core: &mut Core, now: Instant) {
         if self.info.state >= State::Established {
             return;
@@ -269,9 +274,9 @@ impl Session {
         self.watch_path(core, now);
     }
 
-    /// Sends our sound if the call is up and the app did not mute it.
+    /// Sends our sound if the call was answered and the app did not mute it.
     fn unmute(&self, core: &mut Core) {
-        if self.info.state == State::Established && self.media.microphone == Microphone::Open {
+        if self.phase == Phase::Up && self.info.state == State::Established && self.media.microphone == Microphone::Open {
             core.outputs.push_back(Output::Sending { call: self.info.id, on: !self.info.muted });
         }
     }

@@ -1,6 +1,6 @@
 //! The path of the media: candidates, its loss, and the way back (RFC 8445, ICE restart).
 
-use super::Session;
+use super::{Phase, Session};
 use crate::call::{EndCause, Error, State, codes};
 use crate::client::core::Core;
 use crate::client::io::{Change, IceState};
@@ -130,7 +130,7 @@ impl Session {
 
     /// The connection to the server is back: the other side learns our new address, and a broken path gets its chance at once.
     pub fn reconnected(&mut self, core: &mut Core, now: Instant) {
-        if self.info.state != State::Established {
+        if self.info.state != State::Established || self.phase != Phase::Up {
             self.invited_again(core, now);
             return self.ready(core, now);
         }
