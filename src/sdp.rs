@@ -126,6 +126,12 @@ pub fn is_active(sdp: &str) -> Option<bool> {
     })
 }
 
+/// Whether some media of its author stands still now: it is on hold (RFC 3264, 8.4).
+#[must_use]
+pub fn is_quiet(sdp: &str) -> bool {
+    attributes(sdp).any(|text| matches!(text, "inactive" | "recvonly"))
+}
+
 /// Whether its author takes candidates later (RFC 8840).
 #[must_use]
 pub fn trickles(sdp: &str) -> bool {

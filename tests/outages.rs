@@ -264,3 +264,77 @@ fn both_sides_move_at_once() {
     hang_up(&mut world, alice, call);
     clean(&mut world);
 }
+
+/// These pages move to another network: their connections break, and no media arrives, which ICE has not noticed yet.
+fn moved(world: &mut World, nodes: &[usize]) {
+    for node in [0, 1] {
+        world.nodes[node].hears = false;
+    }
+    nodes.iter().for_each(|node| world.cut(*node));
+}
+
+fn offers(world: &World) -> usize {
+    world.ladder.iter().filter(|line| line.contains("> INVITE")).count()
+}
+
+#[test]
+fn who_moves_and_hears_nothing_does_not_wait_for_ice() {
+    for (nodes, reticent) in [(&[0, 1][..], false), (&[0, 1], true), (&[0], false), (&[0], true), (&[1], false), (&[1], true)] {
+        let (mut world, alice, bob, call) = talking();
+        world.ladder.clear();
+        [alice, bob].into_iter().for_each(|node| world.nodes[node].reticent = reticent);
+        moved(&mut world, nodes);
+        world.run(2_500);
+        for node in [alice, bob].into_iter().filter(|node| nodes.contains(node)) {
+            let events = of_the_call(&world, node);
+            assert!(events.ends_with("established, reconnecting, reconnected"), "{nodes:?}: {events}: {:#?}", world.ladder);
+        }
+        world.run(120_000);
+        assert_eq!(offers(&world), 1, "{nodes:?}: one looks for a path, once: {:#?}", world.ladder);
+        hang_up(&mut world, alice, call);
+        clean(&mut world);
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_is_left_alone_when_connections_break() {
+    let (mut world, alice, bob, call) = talking();
+    world.ladder.clear();
+    for node in [alice, bob] {
+        world.cut(node);
+        world.run(5_000);
+        world.input(node, Input::Online);
+        world.run(5_000);
+    }
+    assert_eq!(offers(&world), 0, "{:#?}", world.ladder);
+    assert_eq!(of_the_call(&world, alice), "progressing, established");
+    hang_up(&mut world, alice, call);
+    clean(&mut world);
+}
+
+#[test]
+fn another_network_is_noticed_before_the_connection_breaks() {
+    let (mut world, alice, bob, call) = talking();
+    world.ladder.clear();
+    moved(&mut world, &[]);
+    [alice, bob].into_iter().for_each(|node| world.input(node, Input::Online));
+    world.run(2_500);
+    assert_eq!(offers(&world), 1, "{:#?}", world.ladder);
+    for node in [alice, bob] {
+        assert!(of_the_call(&world, node).ends_with("established, reconnecting, reconnected"), "{}", world.events(node));
+    }
+    hang_up(&mut world, bob, call);
+    clean(&mut world);
+}
+
+#[test]
+fn a_path_that_stays_silent_ends_the_call() {
+    let (mut world, alice, bob, _) = talking();
+    [alice, bob].into_iter().for_each(|node| (world.nodes[node].path, world.nodes[node].reticent) = (false, true));
+    moved(&mut world, &[alice, bob]);
+    world.run(89_000);
+    assert!(of_the_call(&world, alice).ends_with("established, reconnecting"), "{}", world.events(alice));
+    world.run(5_000);
+    assert!(of_the_call(&world, alice).ends_with("ended FAILURE (The media path broke and did not come back)"));
+    clean(&mut world);
+}

@@ -109,6 +109,8 @@ pub enum Awaited {
     Reanswer,
     /// An answer within the call is being taken.
     Reaccept,
+    /// Whether media still arrives.
+    Sound,
     /// Nothing hangs on it.
     Nothing,
 }

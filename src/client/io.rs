@@ -351,6 +351,13 @@ pub enum TaskKind {
         /// With video.
         video: bool,
     },
+    /// Listen whether media arrives. Answered by `Done` as soon as some did, by `Failed` where none did for `wait` ms.
+    Listen {
+        /// At whom.
+        peer: PeerId,
+        /// See above.
+        wait: u64,
+    },
 }
 
 /// How a peer finds candidates.

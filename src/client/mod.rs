@@ -246,7 +246,10 @@ impl Client {
                     core.changed(Change::RemoteTrack, &call.info);
                 }
             }),
-            Input::Online => self.connection.nudge(&mut self.core, now),
+            Input::Online => {
+                self.connection.nudge(&mut self.core, now);
+                self.calls.iter().for_each(|call| call.doubt_path(&mut self.core));
+            }
         }
         self.settle(now);
     }

@@ -263,7 +263,10 @@ impl Driver {
         let certificates = if matches!(kind, TaskKind::Offer { restart: false, .. }) { &self.certificates } else { &Array::new() };
         let (id, ice) = match kind {
             TaskKind::Offer { peer, ice, .. } | TaskKind::Answer { peer, ice, .. } => (*peer, Some(ice)),
-            TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } | TaskKind::Microphone { peer, .. } => (*peer, None),
+            TaskKind::Accept { peer, .. }
+            | TaskKind::Rollback { peer }
+            | TaskKind::Microphone { peer, .. }
+            | TaskKind::Listen { peer, .. } => (*peer, None),
         };
         if let Some(peer) = self.peer(id) {
             return Ok(peer);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{MediaStream, MediaStreamTrack, RtcPeerConnection, RtcRtpTransceiver};
 
 use super::Media;
@@ -33,6 +33,8 @@ pub struct Peer {
 
 /// How many candidates are held for a description that may never come.
 const MOST_HELD: usize = 100;
+/// How often is looked whether media arrives, ms.
+const LOOK: u64 = 100;
 
 impl Peer {
     /// A new connection that shows one of `certificates`, or one of its own where there is none. What happens to it goes to `tell`.
@@ -226,6 +228,29 @@ impl Peer {
         if held.len() < MOST_HELD {
             held.push(candidate);
         }
+    }
+
+    /// Waits until media arrives. What was on its way when a path broke still does: twice, with time between.
+    ///
+    /// # Errors
+    /// Where none did for `wait` milliseconds; as [`Peer::offer`].
+    pub async fn hear(&self, wait: u64) -> Result<(), JsValue> {
+        let (mut before, mut news) = (-1.0, 0);
+        for _ in 0..wait / LOOK {
+            let (later, resolve, _) = promise();
+            set_timeout(&resolve, LOOK);
+            let stats = call(&self.connection, "getStats", &Array::new())?;
+            let both = JsFuture::from(Promise::all(&Array::of2(&stats, &later))).await?;
+            // Counted at each layer that counts them, the octets of media.
+            let entries = Array::from(&call(&get(&both, "0"), "values", &Array::new())?);
+            let arrived = entries.iter().filter_map(|entry| get(&entry, "bytesReceived").as_f64()).sum();
+            news += u8::from(arrived > before);
+            before = arrived;
+            if news == 3 {
+                return Ok(());
+            }
+        }
+        Err(super::tasks::aborted())
     }
 
     /// Tones by RTP, after those that are still being sent.

@@ -38,6 +38,7 @@ async fn perform(driver: &Rc<Driver>, peer: &Rc<Peer>, kind: TaskKind) -> Result
         TaskKind::Answer { offer, video, wait, .. } => peer.answer(&offer, video, wait).await.map(TaskResult::Description),
         TaskKind::Accept { answer, .. } => peer.remote("answer", &answer).await.map(|()| TaskResult::Done),
         TaskKind::Rollback { .. } => peer.rollback().await.map(|()| TaskResult::Done),
+        TaskKind::Listen { wait, .. } => peer.hear(wait).await.map(|()| TaskResult::Done),
         TaskKind::Microphone { video, .. } => microphone(driver, peer, video).await.map(|()| TaskResult::Done),
     }
 }

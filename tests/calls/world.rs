@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use offhook::call::{CallId, Destination, State};
 use offhook::client::{
-    Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskKind, TaskResult,
+    Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
 use offhook::random::Random;
 use offhook::sdp::Candidate;
@@ -75,6 +75,10 @@ pub struct Node {
     pub sending: bool,
     /// Whether ICE comes up.
     pub path: bool,
+    /// Whether media arrives.
+    pub hears: bool,
+    /// Its ICE does not tell when it finds a path: one that it had counts as up.
+    pub reticent: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +90,8 @@ enum Happening {
     Gone(usize),
     ToNode(usize, usize, String),
     Input(usize, Input),
+    /// A page looks whether media arrives, until then.
+    Listened(usize, TaskId, Instant),
 }
 
 impl World {
@@ -139,6 +145,8 @@ impl World {
             owners: Vec::new(),
             sending: false,
             path: true,
+            hears: true,
+            reticent: false,
         });
         number
     }
@@ -258,7 +266,11 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Opened(node, _) | Happening::Refused(node) | Happening::ToNode(node, ..) | Happening::Input(node, _)
+            Happening::Opened(node, _)
+            | Happening::Refused(node)
+            | Happening::ToNode(node, ..)
+            | Happening::Input(node, _)
+            | Happening::Listened(node, ..)
                 if self.nodes[node].asleep > self.now =>
             {
                 self.later(self.nodes[node].asleep - self.now, happening);
@@ -288,6 +300,14 @@ impl World {
                 }
             }
             Happening::Input(node, input) => self.input(node, input),
+            Happening::Listened(node, task, end) if !self.nodes[node].hears && self.now < end => {
+                self.later(100, Happening::Listened(node, task, end));
+            }
+            Happening::Listened(node, task, _) => {
+                let silence = failed("AbortError", "The call is over");
+                let result = if self.nodes[node].hears { TaskResult::Done } else { silence };
+                self.input(node, Input::Answered { task, result });
+            }
         }
     }
 
@@ -401,12 +421,10 @@ impl World {
                 (5, TaskResult::Done)
             }
             TaskKind::Rollback { .. } => (1, TaskResult::Done),
+            TaskKind::Listen { wait, .. } => return self.later(200, Happening::Listened(node, task.id, self.now + *wait)),
             TaskKind::Microphone { .. } => match self.nodes[node].microphone {
                 Some(wait) => (wait, TaskResult::Done),
-                None => {
-                    let (name, message) = ("NotAllowedError".into(), "Permission denied".into());
-                    (20, TaskResult::Failed(MediaError { name, message }))
-                }
+                None => (20, failed("NotAllowedError", "Permission denied")),
             },
         };
         self.later(wait, Happening::Input(node, Input::Answered { task: task.id, result }));
@@ -425,6 +443,10 @@ impl World {
     }
 
     fn connect(&mut self, node: usize, peer: PeerId) {
+        self.nodes[node].hears = self.nodes[node].path;
+        if self.nodes[node].reticent {
+            return;
+        }
         let states =
             if self.nodes[node].path { [IceState::Checking, IceState::Connected] } else { [IceState::Checking, IceState::Failed] };
         for (wait, state) in [10, 50].into_iter().zip(states) {
@@ -485,6 +507,10 @@ impl World {
     pub fn events(&self, node: usize) -> String {
         self.nodes[node].events.join(", ")
     }
+}
+
+fn failed(name: &str, message: &str) -> TaskResult {
+    TaskResult::Failed(MediaError { name: name.to_owned(), message: message.to_owned() })
 }
 
 /// A description with one candidate, as a browser makes it.

@@ -179,7 +179,9 @@ impl Page {
                 self.later.push_back((now + 20, Input::Gathered { peer: *peer }));
                 TaskResult::Description(sdp(number))
             }
-            TaskKind::Accept { .. } | TaskKind::Rollback { .. } | TaskKind::Microphone { .. } => TaskResult::Done,
+            TaskKind::Accept { .. } | TaskKind::Rollback { .. } | TaskKind::Microphone { .. } | TaskKind::Listen { .. } => {
+                TaskResult::Done
+            }
         };
         if let TaskKind::Accept { peer, .. } | TaskKind::Answer { peer, .. } = task.kind {
             self.later.push_back((now + 30, Input::IceState { peer, state: IceState::Connected }));

@@ -180,6 +180,12 @@ impl World {
                 let key = self.key(page, *peer);
                 (1, done(self.media.roll_back(key)))
             }
+            TaskKind::Listen { peer, wait } => {
+                let now = self.now;
+                let clear = |page: usize| self.pages[page].path_down <= now && self.pages[page].offline <= now;
+                let hears = self.media.hears(self.key(page, *peer), clear);
+                if hears { (200, TaskResult::Done) } else { (*wait, failed("AbortError")) }
+            }
             TaskKind::Microphone { .. } => match self.pages[page].microphone {
                 Some(wait) => (wait, TaskResult::Done),
                 None => (20, failed("NotAllowedError")),

@@ -132,6 +132,11 @@ impl Media {
         Some(state)
     }
 
+    /// Whether what the other end sends arrives.
+    pub fn hears(&self, key: Key, clear: impl Fn(usize) -> bool) -> bool {
+        self.peers.iter().any(|peer| peer.key == key && self.other_end(peer, &clear).is_some())
+    }
+
     /// The generation of the other end's credentials, where both have taken each other's and media gets through.
     fn other_end(&self, peer: &Peer, clear: &impl Fn(usize) -> bool) -> Option<u32> {
         let (remote, generation) = peer.remote?;

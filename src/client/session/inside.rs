@@ -166,6 +166,10 @@ impl Session {
             leg.described(described);
         }
         self.confirm(core, now, &key, &request, Some(&sdp));
+        if self.is_broken() {
+            // Their offer looks for a path: ours would only cross it.
+            self.watch_path(core, now);
+        }
         if self.media.joined {
             self.joined(core, now);
         }

@@ -18,6 +18,8 @@ pub struct Media {
     /// Whether the other side began the DTLS handshake.
     pub passive: bool,
     pub ice: IceState,
+    /// Whether nothing arrived for a while, though ICE has not noticed yet.
+    pub silent: bool,
     /// Local candidates in the order in which they were found.
     pub found: Vec<Candidate>,
     /// How many of them our description tells.
@@ -50,6 +52,7 @@ impl Media {
             microphone: Microphone::Closed,
             passive: false,
             ice: IceState::New,
+            silent: false,
             found: Vec::new(),
             described: 0,
             gathered: false,
@@ -98,6 +101,11 @@ impl Media {
 
     /// Whether sound can travel.
     pub const fn is_up(&self) -> bool {
+        self.has_path() && !self.silent
+    }
+
+    /// Whether ICE has a path: where that broke, it takes browsers 5 s and more to notice.
+    pub const fn has_path(&self) -> bool {
         matches!(self.ice, IceState::Connected | IceState::Completed)
     }
 }

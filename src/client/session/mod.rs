@@ -184,6 +184,7 @@ impl Session {
             (Awaited::Microphone, TaskResult::Done) => self.microphone_open(core, now),
             (Awaited::Reoffer, TaskResult::Description(sdp)) => self.reoffer_made(core, now, sdp),
             (Awaited::Reanswer, TaskResult::Description(sdp)) => self.reanswer_made(core, now, sdp),
+            (Awaited::Sound, TaskResult::Done) => self.heard(core, now),
             (awaited, TaskResult::Failed(error)) => self.media_failed(core, now, awaited, &error),
             _ => {}
         }
@@ -306,6 +307,7 @@ impl Session {
         let fault = Error::new(codes::INTERNAL, &[&error.name, ": ", &error.message].concat());
         match awaited {
             Awaited::Nothing => {}
+            Awaited::Sound => self.unheard(core, now),
             Awaited::Reoffer => self.exchange = Exchange::Idle,
             Awaited::Reanswer => self.reanswer_failed(core, now),
             // Their peer connection is another one now, and ours cannot follow.

@@ -2,10 +2,10 @@
 
 use super::{Phase, Session};
 use crate::call::{EndCause, Error, State, codes};
-use crate::client::core::Core;
-use crate::client::io::{Change, IceState};
+use crate::client::core::{Awaited, Core};
+use crate::client::io::{Change, IceState, TaskKind};
 use crate::client::timers::Timer;
-use crate::sdp::Candidate;
+use crate::sdp::{self, Candidate};
 use crate::time::Instant;
 
 /// How long a path may take to come up, or to come back by itself. Longer than a connection in doubt may be silent: an offer that is
@@ -18,6 +18,9 @@ const MANNERS: (u64, u64) = (2_500, 500);
 pub(super) const LOST: u64 = 90_000;
 /// How long a path must be up before it counts as back, and how long a side that ended the media may take to say why.
 const SETTLED: u64 = 300;
+/// How long no media may arrive where there is reason to doubt the path: the connection was lost, the page slept, the network is
+/// another one.
+const DOUBT: u64 = 1_000;
 
 impl Session {
     /// A local candidate was found.
@@ -38,6 +41,9 @@ impl Session {
     /// The state of the path changed.
     pub fn ice_changed(&mut self, core: &mut Core, now: Instant, state: IceState) {
         self.media.ice = state;
+        // What is heard now says more than what was not heard before.
+        self.media.silent = false;
+        core.tasks.retain(|(_, call, awaited)| *call != self.info.id || *awaited != Awaited::Sound);
         if self.is_over() {
             return;
         }
@@ -67,8 +73,37 @@ impl Session {
     }
 
     /// Whether a path that was there is gone, also while the next peer connection has not found one.
-    fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         matches!(self.media.ice, IceState::Disconnected | IceState::Failed) || self.interrupted && !self.media.is_up()
+    }
+
+    /// Sees whether the path still brings anything, as far as the other side sends.
+    pub fn doubt_path(&self, core: &mut Core) {
+        let quiet = self.media.remote.as_deref().is_none_or(sdp::is_quiet);
+        let listening = core.tasks.iter().any(|(_, call, awaited)| *call == self.info.id && *awaited == Awaited::Sound);
+        if self.info.state == State::Established && self.media.has_path() && !quiet && !listening {
+            core.task(self.info.id, Awaited::Sound, TaskKind::Listen { peer: self.media.peer, wait: DOUBT });
+        }
+    }
+
+    /// Media arrives.
+    pub(super) fn heard(&mut self, core: &mut Core, now: Instant) {
+        if ::core::mem::take(&mut self.media.silent) {
+            self.watch_path(core, now);
+        }
+    }
+
+    /// No media arrived: the path is gone, seconds before ICE would say so. Listens on, as ICE may never say that it is back either.
+    pub(super) fn unheard(&mut self, core: &mut Core, now: Instant) {
+        if !self.media.has_path() {
+            return;
+        }
+        if !::core::mem::replace(&mut self.media.silent, true) {
+            self.interrupt(core);
+            self.watch_path(core, now);
+            core.timers.set(Timer::Path(self.info.id), now + if self.info.outgoing { 0 } else { MANNERS.1 });
+        }
+        self.doubt_path(core);
     }
 
     /// An ICE restart, or another peer connection: in Firefox, DTLS does not come back to one whose ICE has failed.
@@ -140,6 +175,7 @@ impl Session {
             core.timers.set(Timer::Path(self.info.id), now + MANNERS.1);
         } else {
             self.refresh_session(core, now);
+            self.doubt_path(core);
         }
     }
 }
