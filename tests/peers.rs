@@ -150,6 +150,19 @@ fn a_hold_is_answered_and_does_not_end_the_call() {
 }
 
 #[test]
+fn silence_on_hold_says_nothing_of_the_path() {
+    for (direction, listens) in [("sendrecv", true), ("sendonly", true), ("recvonly", false), ("inactive", false)] {
+        let (mut page, _) = established();
+        let peer = page.peer.unwrap();
+        page.ask("INVITE", 1, TYPE, &sdp(2).replace("sendrecv", direction));
+        page.ask("ACK", 1, "", "");
+        page.input(Input::IceState { peer, state: IceState::Connected });
+        page.input(Input::Online);
+        assert_eq!(page.commands.contains(&"Listen".to_owned()), listens, "{direction}");
+    }
+}
+
+#[test]
 fn an_offer_of_another_session_gets_another_peer_connection() {
     let (mut page, _) = established();
     page.ask("INVITE", 1, TYPE, &sdp(9));
