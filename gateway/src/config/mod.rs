@@ -130,7 +130,7 @@ pub struct Limits {
     pub queued_messages: usize,
     /// New users and sign-ins by password a minute from one address.
     pub sign_ins_per_minute: u32,
-    /// Milliseconds for a TLS handshake, and again for the head of a request.
+    /// Milliseconds for the first octet, again for a TLS handshake, and again for the head of a request.
     pub handshake_timeout: u64,
     /// Milliseconds for a started WebSocket message, a request with its body, and a blocked write.
     pub message_timeout: u64,

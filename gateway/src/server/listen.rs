@@ -70,7 +70,7 @@ impl Front {
                 Ok((stream, peer)) => match self.place(peer.ip()) {
                     Ok(place) => {
                         let id = place.id();
-                        let task = tokio::spawn(self.clone().serve(stream, peer, place));
+                        let task = tokio::spawn(self.clone().greet(stream, peer, place));
                         self.shared.places.served_by(id, task.abort_handle());
                     }
                     Err(reason) => {
@@ -90,6 +90,16 @@ impl Front {
 
     fn place(&self, peer: IpAddr) -> Result<Place, &'static str> {
         if self.shared.is_proxy(peer) { self.shared.places.take_unnamed() } else { self.shared.places.take(peer) }
+    }
+
+    /// Waits for the first octet. Whoever says nothing takes up a socket and no more: what it takes to serve somebody is ten times as much.
+    async fn greet(self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        match tokio::time::timeout(self.handshake, stream.peek(&mut [0])).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(_)) => Box::pin(self.serve(stream, peer, place)).await,
+            Ok(Err(error)) => debug!(%error, "connection failed"),
+            Err(_) => self.shared.metrics.refused("silence"),
+        }
     }
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place) {
