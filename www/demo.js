@@ -2,6 +2,7 @@
 
 import { unlockAudio } from "./audio.js";
 import { Devices } from "./devices.js";
+import { destination } from "./destination.js";
 import { byId, drawAvatar, show } from "./dom.js";
 import { setTitle } from "./incoming.js";
 import { CallLog } from "./log.js";
@@ -57,9 +58,8 @@ async function enter(userId) {
 /** Before the client starts: a call may be waiting already. */
 function prepare(fresh, userId) {
   const log = new CallLog(userId, (name) => {
-    byId("callee").value = name;
+    phone.type(name);
     byId("callee").focus();
-    nameSecondWindow();
   });
   phone.attach(fresh.getCallClient(), log);
 }
@@ -100,12 +100,13 @@ function showConnection(state) {
 function nameSecondWindow() {
   const me = byId("me").textContent;
   const callee = byId("callee").value.trim();
-  byId("second-name").textContent = callee && callee !== me ? callee : me === "bob" ? "alice" : "bob";
+  const person = callee && callee !== me && destination(callee).kind === "user";
+  byId("second-name").textContent = person ? callee : me === "bob" ? "alice" : "bob";
 }
 
 function openSecondWindow() {
   const other = byId("second-name").textContent;
-  byId("callee").value = other;
+  phone.type(other);
   const query = new URLSearchParams({ user: other, call: byId("me").textContent });
   window.open(`?${query}`, "_blank", "popup,noopener,width=440,height=860");
 }

@@ -1,34 +1,50 @@
-// The DTMF keypad: twelve buttons, and the same keys on the keyboard while a call is on.
+// The keypad: twelve buttons. Before a call they write a number into the field; in a call they send DTMF, as the same keys of the keyboard do.
 
 import { byId, make, show } from "./dom.js";
 import { keyTone } from "./tones.js";
 
 const KEYS = [["1", ""], ["2", "ABC"], ["3", "DEF"], ["4", "GHI"], ["5", "JKL"], ["6", "MNO"], ["7", "PQRS"], ["8", "TUV"], ["9", "WXYZ"], ["*", ""], ["0", "+"], ["#", ""]];
 const NAMES = { "*": "star", "#": "hash" };
+const LONG = 500; // ms after which a pressed 0 is a +, as on a phone
 
 export class Keypad {
-  /** `send(key)` sends one key to the other side. */
-  constructor(send) {
+  /** `dial(key)` writes a key into the field, `send(key)` sends one to the other side. */
+  constructor(dial, send) {
+    this.dial = dial;
     this.send = send;
     this.enabled = false;
+    this.inCall = false;
+    this.held = false;
     this.buttons = new Map(KEYS.map(([key, letters]) => [key, this.button(key, letters)]));
     byId("keys").replaceChildren(...this.buttons.values());
-    byId("keypad-toggle").onclick = () => this.open(byId("keypad").hidden);
+    for (const id of ["keypad-toggle", "dial-toggle"]) byId(id).onclick = () => this.open(byId("keypad").hidden);
     document.addEventListener("keydown", (event) => this.typed(event));
+    this.idle();
   }
 
-  /** Keys go nowhere unless a call is on. */
-  enable(enabled) {
+  /** No call is on: keys write a number. */
+  idle() {
+    this.change(false, true);
+  }
+
+  /** A call is on: keys go nowhere until it is answered. */
+  call(answered) {
+    this.change(true, answered);
+  }
+
+  change(inCall, enabled) {
+    if (this.inCall !== inCall || !enabled) this.open(false);
+    if (this.inCall !== inCall) byId("keys-sent").textContent = "";
+    this.inCall = inCall;
     this.enabled = enabled;
     byId("keypad-toggle").disabled = !enabled;
-    if (enabled) return;
-    this.open(false);
-    byId("keys-sent").textContent = "";
+    byId("keypad-hint").textContent = inCall ? "Or type digits, * and # on the keyboard." : "Hold 0 for a +.";
+    show(byId("keys-sent"), inCall);
   }
 
   open(visible) {
     show(byId("keypad"), visible);
-    byId("keypad-toggle").setAttribute("aria-expanded", String(visible));
+    for (const id of ["keypad-toggle", "dial-toggle"]) byId(id).setAttribute("aria-expanded", String(visible));
   }
 
   button(key, letters) {
@@ -37,12 +53,24 @@ export class Keypad {
     button.id = `key-${NAMES[key] ?? key}`;
     button.dataset.testid = button.id;
     if (NAMES[key]) button.setAttribute("aria-label", NAMES[key]);
-    button.onclick = () => this.press(key);
+    button.onpointerdown = () => this.hold(key);
+    button.onclick = () => this.held || this.press(key);
     return button;
   }
 
+  /** A 0 that is held becomes a +; the click that follows it is none. */
+  hold(key) {
+    this.held = false;
+    if (this.inCall || key !== "0") return;
+    const timer = setTimeout(() => {
+      this.held = true;
+      this.press("+");
+    }, LONG);
+    for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => clearTimeout(timer), { once: true });
+  }
+
   typed(event) {
-    if (!this.enabled || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (!this.inCall || !this.enabled || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.target.closest?.("input, select, textarea, dialog")) return;
     const key = event.key.toUpperCase();
     if (!/^[0-9*#A-D]$/.test(key)) return;
@@ -54,8 +82,9 @@ export class Keypad {
 
   press(key) {
     if (!this.enabled) return;
+    keyTone(key === "+" ? "0" : key);
+    if (!this.inCall) return this.dial(key);
     this.send(key);
-    keyTone(key);
     byId("keys-sent").textContent += key;
   }
 }

@@ -1,5 +1,7 @@
 // The calls of the person who is signed in: at most one at a time, and one that rings.
 
+import { Account } from "./account.js";
+import { TEST_NUMBER, destination } from "./destination.js";
 import { byId, drawAvatar, show } from "./dom.js";
 import { showIncoming, stopIncoming } from "./incoming.js";
 import { Keypad } from "./keypad.js";
@@ -11,13 +13,20 @@ export class Phone {
   constructor(devices) {
     this.devices = devices;
     this.audio = byId("remote-audio");
-    this.keypad = new Keypad((key) => this.call?.sendDTMF(key));
+    this.keypad = new Keypad((key) => this.type(byId("callee").value + key), (key) => this.call?.sendDTMF(key));
+    this.account = new Account();
     this.call = null;
     this.ringing = null;
     this.stopRingback = () => {};
     byId("call-form").onsubmit = (event) => {
       event.preventDefault();
-      this.dial(byId("callee").value.trim());
+      this.dial(byId("callee").value);
+    };
+    byId("callee").addEventListener("input", () => this.hint());
+    byId("erase").onclick = () => this.type(byId("callee").value.slice(0, -1));
+    byId("test-number").onclick = () => {
+      this.type(TEST_NUMBER);
+      this.dial(TEST_NUMBER);
     };
     byId("hangup").onclick = () => this.hangup();
     byId("mute").onclick = () => this.toggleMute();
@@ -31,12 +40,29 @@ export class Phone {
     this.log = log;
     callClient.addEventListener({ onIncomingCall: (call) => this.ring(call) });
     this.idle();
+    this.hint();
+    this.account.refresh();
   }
 
-  dial(name) {
-    if (!name || this.call) return;
+  /** Writes into the field. */
+  type(text) {
+    byId("callee").value = text;
+    byId("callee").dispatchEvent(new Event("input"));
+  }
+
+  /** Says how the call would be made. */
+  hint() {
+    const { to, words } = destination(byId("callee").value);
+    byId("callee-hint").textContent = to ? words : "A name, a phone number with + and its country code, or a SIP address.";
+    show(byId("erase"), Boolean(to));
+  }
+
+  dial(text) {
+    const { to, method } = destination(text);
+    if (!to || this.call) return;
+    show(byId("notice"), false);
     try {
-      const call = this.callClient.callUser(name);
+      const call = this.callClient[method](to);
       this.take(call);
       call.addEventListener(this.listener());
     } catch (error) {
@@ -111,6 +137,7 @@ export class Phone {
       onCallEstablished: (call) => this.established(call),
       onCallEnded: (call) => this.ended(call),
       onConnectionChange: (call, state) => call === this.call && this.connectionChanged(state),
+      onCreditLow: (call, seconds) => call === this.call && this.notice(`The credit lasts for ${seconds} seconds more.`),
     };
   }
 
@@ -129,8 +156,9 @@ export class Phone {
     this.audio.play().catch(() => this.notice("The browser blocks the sound. Click anywhere on the page to hear the other side."));
     this.devices.callRuns(call);
     byId("mute").disabled = false;
-    this.keypad.enable(true);
+    this.keypad.call(true);
     this.startTimer(call);
+    this.account.begin(call);
   }
 
   ended(call) {
@@ -162,7 +190,7 @@ export class Phone {
     drawAvatar(byId("peer-avatar"), name);
     byId("mute").setAttribute("aria-pressed", "false");
     byId("mute").disabled = true;
-    this.keypad.enable(false);
+    this.keypad.call(false);
     this.panel("call");
     this.say(stateWords("INITIATING"), "INITIATING");
     this.focus();
@@ -177,7 +205,9 @@ export class Phone {
     this.stopRingback();
     this.stopRingback = () => {};
     this.stopTimer();
-    this.keypad.enable(false);
+    this.keypad.idle();
+    this.account.end();
+    this.account.refresh();
     this.audio.srcObject = null;
     this.devices.callEnds();
     this.panel("idle");
@@ -196,6 +226,7 @@ export class Phone {
     show(byId("peer-block"), calling);
     show(byId("in-call"), calling);
     show(byId("call-form"), !calling);
+    show(byId("call"), !calling);
     show(byId("second"), !calling);
   }
 

@@ -15,7 +15,8 @@ export function causeWords(call, byMe) {
   const outgoing = Boolean(call.getDirection());
   switch (call.getEndCause()) {
     case "TIMEOUT":
-      return outgoing ? `${name} is not online.` : "The call timed out.";
+      if (!outgoing) return "The call timed out.";
+      return call.callDomain === "data" ? `${name} is not online.` : `${name} cannot be reached.`;
     case "DENIED":
       return outgoing ? `${name} declined, or is on another call.` : "You declined.";
     case "NO_ANSWER":
@@ -27,27 +28,29 @@ export function causeWords(call, byMe) {
     case "OTHER_DEVICE_ANSWERED":
       return "You answered on another device.";
     case "FAILURE":
-      return failureWords(call.error, name);
+      return failureWords(call.error, name, call.callDomain);
     default:
       return call.getEndCause();
   }
 }
 
+const nobody = (name, domain) => (domain === "data" ? `There is no user ${name}.` : `${name} does not exist.`);
+
 const REFUSALS = {
   402: () => "There is not enough credit for this call.",
   403: (name) => `You may not call ${name}.`,
-  404: (name) => `There is no user ${name}.`,
+  404: nobody,
   488: (name) => `${name} cannot take the call, perhaps for want of a microphone.`,
   503: () => "The server is too busy. Try again in a moment.",
-  604: (name) => `There is no user ${name}.`,
+  604: nobody,
 };
 
-function failureWords(error, name) {
+function failureWords(error, name, domain) {
   if (!error) return "The call failed.";
   // A SIP status, or a code of five digits that begins with one.
   const code = String(error.response?.errorCode ?? "").slice(0, 3);
   const words = REFUSALS[code];
-  if (words) return words(name);
+  if (words) return words(name, domain);
   return `The call failed: ${errorWords(error)}`;
 }
 

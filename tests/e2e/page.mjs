@@ -218,6 +218,9 @@ async function demo(world, from, to) {
   const [ann, ben] = await Promise.all([demoPage(world, from, names[0]), demoPage(world, to, names[1])]);
   const picture = (who, tab, state) => shoot(tab, `${who === from ? "caller" : "callee"}-${who}-${state}`);
   await picture(from, ann, "ready");
+  await dialPad(ann);
+  await picture(from, ann, "dialling");
+  await press(ann, "dial-toggle");
 
   await fill(ann, "callee", names[1]);
   await press(ann, "call");
@@ -247,6 +250,26 @@ async function demo(world, from, to) {
   for (const tab of [ann, ben]) await endsWith(tab, "DENIED");
   for (const tab of [ann, ben]) check((await tab.$$("[data-testid=log] > *")).length >= 2, "two calls in the log");
   await picture(to, ben, "ended");
+}
+
+/** The keypad writes a number, a 0 that is held is a +; what is no number is said and not called. */
+async function dialPad(tab) {
+  const field = () => tab.$eval(at("callee"), (element) => element.value);
+  await press(tab, "dial-toggle");
+  const zero = await shown(tab, "key-0");
+  await zero.evaluate((element) => {
+    element.dispatchEvent(new PointerEvent("pointerdown"));
+    setTimeout(() => dispatchEvent(new PointerEvent("pointerup")) && element.click(), 650);
+  });
+  await soon(async () => same(await field(), "+", "a 0 that was held"));
+  await pause(200);
+  for (const key of "46090") await press(tab, `key-${key}`);
+  await press(tab, "erase");
+  same(await field(), "+4609", "what the keys wrote");
+  check((await text(tab, "callee-hint")).includes("phone +4609"), "the page says that it would call a phone");
+  await press(tab, "call");
+  await soon(async () => check((await text(tab, "notice")).includes("7 to 15 digits"), "what is wrong with it"));
+  same(await text(tab, "state"), "Ready to call", "nothing was called");
 }
 
 async function demoPage(world, where, name) {

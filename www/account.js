@@ -1,0 +1,74 @@
+// What calls cost: the balance of the demo application, the price of the call that is on, and the last paid calls. A server without
+// accounts has no `demo/account`; then nothing of this is shown.
+
+import { byId, make, show } from "./dom.js";
+import { clock, timeOfDay } from "./words.js";
+
+const AGAIN = 5_000; // ms between two questions while a call is paid
+const LONGEST = 20;
+const RESULTS = { ANSWERED: "", BUSY: "Busy", NOANSWER: "No answer", FAILED: "Failed" };
+
+export class Account {
+  /** Asks now, and shows what there is. */
+  async refresh() {
+    const answer = await ask();
+    show(byId("account"), Boolean(answer));
+    if (!answer) return;
+    this.known = answer;
+    byId("balance").textContent = money(answer.balance, answer.currency, 2);
+    const paid = answer.calls.slice(0, LONGEST);
+    byId("account-calls").replaceChildren(...paid.map((call) => row(call, answer.currency)));
+    show(byId("account-empty"), paid.length === 0);
+  }
+
+  /** A call is answered: shows its price for as long as it is paid. */
+  async begin(call) {
+    this.end();
+    const since = call.getDetails().establishedTime ?? new Date();
+    this.ticking = setInterval(() => this.draw(call, since), 250);
+    this.asking = setInterval(() => this.refresh(), AGAIN);
+    await this.refresh();
+    if (!this.price(call)) clearInterval(this.asking);
+  }
+
+  end() {
+    clearInterval(this.ticking);
+    clearInterval(this.asking);
+    show(byId("price"), false);
+  }
+
+  price(call) {
+    return this.known?.running.find((running) => running.callId === call.getCallId() && running.rate > 0);
+  }
+
+  draw(call, since) {
+    const price = this.price(call);
+    show(byId("price"), Boolean(price));
+    if (!price) return;
+    const { rate, increment, minimum } = price;
+    const seconds = Math.max(minimum, Math.ceil((Date.now() - since) / 1_000 / increment) * increment);
+    const [sum, minute] = [(seconds * rate) / 60, rate].map((micros) => money(micros, this.known.currency, 4));
+    byId("price").textContent = `${sum} so far, ${minute} a minute`;
+  }
+}
+
+async function ask() {
+  try {
+    const response = await fetch("demo/account");
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Millionths of a currency in words. */
+function money(micros, currency, digits) {
+  const style = { style: "currency", currency, minimumFractionDigits: 2, maximumFractionDigits: digits };
+  return new Intl.NumberFormat(undefined, style).format(micros / 1e6);
+}
+
+function row(call, currency) {
+  const facts = [timeOfDay(new Date(call.start)), call.duration ? clock(call.duration) : "", RESULTS[call.result] ?? call.result];
+  const text = make("div", "", make("p", "who", call.outgoing ? call.to : call.from), make("p", "quiet small", facts.filter(Boolean).join(" · ")));
+  return make("li", "", text, make("span", "price", money(call.debit, currency, 4)));
+}
