@@ -2,5 +2,6 @@
 //! sound between them. A machine without clock or socket; [`crate::server`] moves its packets.
 
 mod port;
+pub mod sound;
 
 pub use port::{Codec, Command, Event, Leg, MediaError, PeerSettings, Prompt, Security, SessionId, Traffic};

@@ -1,0 +1,169 @@
+//! Packets into samples and samples into packets, for all codecs in one shape. All sound is mono here.
+
+use audio_codec::g722::{G722Decoder, G722Encoder};
+use audio_codec::{Decoder as _, Encoder as _};
+use opus::{Application, Bitrate, Channels};
+
+use super::SoundError;
+use super::conceal::Concealment;
+use super::g711::Law;
+use crate::media::Codec;
+
+/// The longest packet of Opus (RFC 6716, 3.4 R5); those of other codecs are shorter in practice, and longer ones are not taken.
+pub(super) const LONGEST_PACKET_MS: usize = 120;
+/// The largest frame of Opus is 1275 bytes (RFC 6716, 3.2.1); at our bit rates a packet of one frame has a fifth of that.
+const LARGEST_FRAME: usize = 1275;
+/// Of 0 to 10: half of the work of the best, and hardly told apart from it at the bit rates of speech.
+const COMPLEXITY: i32 = 5;
+
+impl Codec {
+    /// Ticks of its RTP clock in a millisecond. G.722 says 8 kHz, and means 16 (RFC 3551, 4.5.2); Opus always says 48 (RFC 7587, 4.1).
+    pub(super) const fn ticks(self) -> u32 {
+        match self {
+            Self::Opus => 48,
+            Self::G722 | Self::Pcma | Self::Pcmu => 8,
+        }
+    }
+
+    /// The samples in a second at which sound goes from this codec into another without being resampled: Opus codes at any of these.
+    pub(super) const fn rate_into(self, other: Self) -> Option<u32> {
+        match (self, other) {
+            (Self::Opus, Self::Opus) => Some(48_000),
+            (Self::Opus | Self::G722, Self::G722) | (Self::G722, Self::Opus) => Some(16_000),
+            (Self::Pcma | Self::Pcmu | Self::Opus, Self::Pcma | Self::Pcmu) | (Self::Pcma | Self::Pcmu, Self::Opus) => Some(8_000),
+            (Self::G722, Self::Pcma | Self::Pcmu) | (Self::Pcma | Self::Pcmu, Self::G722) => None,
+        }
+    }
+}
+
+/// Makes samples of packets, and of packets that never came.
+pub(super) struct Decoder {
+    rate: u32,
+    codec: Decoding,
+}
+
+enum Decoding {
+    Opus(opus::Decoder),
+    G722(Box<G722Decoder>, Concealment),
+    G711(Law, Concealment),
+}
+
+impl Decoder {
+    pub(super) fn new(codec: Codec, rate: u32) -> Result<Self, SoundError> {
+        let codec = match codec {
+            Codec::Opus => Decoding::Opus(opus::Decoder::new(rate, Channels::Mono)?),
+            Codec::G722 => Decoding::G722(Box::new(G722Decoder::new()), Concealment::new(rate)),
+            Codec::Pcma => Decoding::G711(Law::A, Concealment::new(rate)),
+            Codec::Pcmu => Decoding::G711(Law::Mu, Concealment::new(rate)),
+        };
+        Ok(Self { rate, codec })
+    }
+
+    /// How many samples a packet will make; `None`: it cannot be decoded.
+    pub(super) fn samples(&self, payload: &[u8]) -> Option<usize> {
+        let samples = match &self.codec {
+            Decoding::Opus(_) => opus::packet::get_nb_samples(payload, self.rate).ok()?,
+            Decoding::G722(..) => payload.len() * 2,
+            Decoding::G711(..) => payload.len(),
+        };
+        (samples > 0 && samples <= self.longest()).then_some(samples)
+    }
+
+    /// Appends the samples of a packet of which [`Decoder::samples`] knows the length.
+    pub(super) fn decode(&mut self, payload: &[u8], samples: usize, pcm: &mut Vec<i16>) {
+        let start = pcm.len();
+        match &mut self.codec {
+            Decoding::Opus(opus) => opus_append(opus, payload, samples, false, pcm),
+            Decoding::G722(g722, concealment) => {
+                pcm.resize(start + samples, 0);
+                // Fails where the room is too small only, and there is room for two samples for each byte.
+                let _ = g722.decode_into(payload, &mut pcm[start..]);
+                concealment.heard(&mut pcm[start..]);
+            }
+            Decoding::G711(law, concealment) => {
+                law.decode(payload, pcm);
+                concealment.heard(&mut pcm[start..]);
+            }
+        }
+    }
+
+    /// Appends what stands for samples that were lost; `next`, the packet right after them, may hold a copy (RFC 7587, 3.3).
+    pub(super) fn conceal(&mut self, samples: usize, next: Option<&[u8]>, pcm: &mut Vec<i16>) {
+        let samples = samples.min(self.longest());
+        match &mut self.codec {
+            Decoding::Opus(opus) => opus_append(opus, next.unwrap_or_default(), samples, next.is_some(), pcm),
+            Decoding::G722(_, concealment) | Decoding::G711(_, concealment) => concealment.conceal(samples, pcm),
+        }
+    }
+
+    fn longest(&self) -> usize {
+        LONGEST_PACKET_MS * self.rate as usize / 1000
+    }
+}
+
+/// What libopus does not make (a damaged packet, a length that is no multiple of 2.5 ms) is silence.
+fn opus_append(opus: &mut opus::Decoder, payload: &[u8], samples: usize, copy: bool, pcm: &mut Vec<i16>) {
+    let start = pcm.len();
+    pcm.resize(start + samples, 0);
+    if opus.decode(payload, &mut pcm[start..], copy).is_err() {
+        pcm[start..].fill(0);
+    }
+}
+
+/// Makes packets of samples.
+pub(super) struct Encoder {
+    codec: Encoding,
+}
+
+enum Encoding {
+    Opus(opus::Encoder),
+    G722(Box<G722Encoder>),
+    G711(Law),
+}
+
+impl Encoder {
+    pub(super) fn new(codec: Codec, rate: u32) -> Result<Self, SoundError> {
+        let codec = match codec {
+            Codec::Opus => Encoding::Opus(opus_encoder(rate)?),
+            Codec::G722 => Encoding::G722(Box::new(G722Encoder::new())),
+            Codec::Pcma => Encoding::G711(Law::A),
+            Codec::Pcmu => Encoding::G711(Law::Mu),
+        };
+        Ok(Self { codec })
+    }
+
+    /// Replaces what is in `out`. The samples are those of one frame: 10, 20, 40 or 60 ms for Opus.
+    pub(super) fn encode(&mut self, pcm: &[i16], out: &mut Vec<u8>) {
+        out.clear();
+        match &mut self.codec {
+            Encoding::Opus(opus) => {
+                out.resize(LARGEST_FRAME, 0);
+                let length = opus.encode(pcm, out).unwrap_or(0);
+                out.truncate(length);
+            }
+            Encoding::G722(g722) => {
+                out.resize(pcm.len() / 2, 0);
+                let length = g722.encode_into(pcm, out).unwrap_or(0);
+                out.truncate(length);
+            }
+            Encoding::G711(law) => law.encode(pcm, out),
+        }
+    }
+
+    /// How much of what is sent gets lost: Opus carries copies of frames for that (RFC 7587, 3.3), the others cannot.
+    pub(super) fn loss(&mut self, percent: u8) {
+        if let Encoding::Opus(opus) = &mut self.codec {
+            // Settings within their range do not fail.
+            let _ = opus.set_inband_fec(percent > 0);
+            let _ = opus.set_packet_loss_perc(i32::from(percent.min(50)));
+        }
+    }
+}
+
+fn opus_encoder(rate: u32) -> Result<opus::Encoder, SoundError> {
+    let mut encoder = opus::Encoder::new(rate, Channels::Mono, Application::Voip)?;
+    encoder.set_complexity(COMPLEXITY)?;
+    // More than speech needs, as a telephone's tones are hard for a codec of speech: at 16 kbit/s they lose a quarter of their strength.
+    encoder.set_bitrate(Bitrate::Bits(if rate > 16_000 { 32_000 } else { 24_000 }))?;
+    Ok(encoder)
+}

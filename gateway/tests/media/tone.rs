@@ -1,0 +1,41 @@
+//! Tones for tests: made, and found again in what came of them (Goertzel).
+
+use std::f64::consts::TAU;
+
+/// `samples` of a sine at `rate` samples a second, from `start` on; `amplitude` of 1 is full scale.
+pub fn sine(rate: u32, frequency: f64, amplitude: f64, start: usize, samples: usize) -> Vec<i16> {
+    let step = TAU * frequency / f64::from(rate);
+    (start..start + samples).map(|i| ((i as f64 * step).sin() * amplitude * 32767.0).round() as i16).collect()
+}
+
+/// The root mean square of samples, full scale being 1.
+pub fn loudness(pcm: &[i16]) -> f64 {
+    (pcm.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / pcm.len().max(1) as f64).sqrt() / 32768.0
+}
+
+/// The mean of [`snr`] over pieces of 100 ms, each no better than 40 dB: what an ear hears, which does not follow a phase over seconds.
+pub fn quality(rate: u32, frequency: f64, pcm: &[i16]) -> f64 {
+    let all: Vec<f64> = pcm.chunks_exact(rate as usize / 10).map(|piece| snr(rate, frequency, piece).min(40.0)).collect();
+    all.iter().sum::<f64>() / all.len() as f64
+}
+
+/// What is a tone of this frequency, and steady phase, against all that is not, in dB.
+pub fn snr(rate: u32, frequency: f64, pcm: &[i16]) -> f64 {
+    let (sine, cosine) = amplitudes(rate, frequency, pcm);
+    let step = TAU * frequency / f64::from(rate);
+    let (mut signal, mut noise) = (0.0, 1.0);
+    for (i, sample) in pcm.iter().enumerate() {
+        let tone = sine * (i as f64 * step).sin() + cosine * (i as f64 * step).cos();
+        signal += tone.powi(2);
+        noise += (f64::from(*sample) - tone).powi(2);
+    }
+    10.0 * (signal / noise).log10()
+}
+
+fn amplitudes(rate: u32, frequency: f64, pcm: &[i16]) -> (f64, f64) {
+    let step = TAU * frequency / f64::from(rate);
+    let along = |wave: fn(f64) -> f64| {
+        pcm.iter().enumerate().map(|(i, s)| f64::from(*s) * wave(i as f64 * step)).sum::<f64>() * 2.0 / pcm.len() as f64
+    };
+    (along(f64::sin), along(f64::cos))
+}
