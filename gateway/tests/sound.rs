@@ -6,6 +6,8 @@ mod codecs;
 mod keys;
 #[path = "sound/network.rs"]
 mod network;
+#[path = "sound/prompts.rs"]
+mod prompts;
 #[path = "sound/streams.rs"]
 mod streams;
 #[path = "media/tone.rs"]

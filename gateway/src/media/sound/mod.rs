@@ -11,11 +11,11 @@ mod conceal;
 mod g711;
 mod jitter;
 mod keys;
-
+mod recording;
 mod transcoder;
 
 pub use keys::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
-
+pub use recording::recording;
 pub use transcoder::{Frame, Packet, Transcoder};
 
 /// Why sound cannot be had.
