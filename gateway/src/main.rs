@@ -144,7 +144,7 @@ fn ready(url: &str) {
 
 impl ApplicationCommand {
     async fn run(self, config: &Config) -> Result<(), Failure> {
-        let store = Store::open(&config.data.folder)?;
+        let store = Store::open(&config.data.folder, config.phone.rules())?;
         match self {
             Self::Add(add) => add.run(&store).await,
             Self::List => {
@@ -192,7 +192,7 @@ impl AddUser {
     async fn run(self, config: &Config) -> Result<(), Failure> {
         let password = standard_input("password")?;
         let account = account(&self.name, &password, self.display_name, config)?;
-        let store = Store::open(&config.data.folder)?;
+        let store = Store::open(&config.data.folder, config.phone.rules())?;
         store
             .set_user(self.application.clone(), self.name, account)
             .await
@@ -213,7 +213,7 @@ impl ImportUsers {
             users.push((name.to_owned(), account));
         }
         let count = users.len();
-        let store = Store::open(&config.data.folder)?;
+        let store = Store::open(&config.data.folder, config.phone.rules())?;
         store.set_users(self.application.clone(), users).await.map_err(|error| format!("{}: {error}", self.application))?;
         println!("added {count}");
         Ok(())

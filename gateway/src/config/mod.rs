@@ -1,5 +1,6 @@
 //! The configuration: defaults, then the file, then the environment and the flags. A wrong one names the field that is wrong.
 
+mod phone;
 mod trunks;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
 
+pub use phone::Phone;
 pub use trunks::{Dtmf, Trunk, Trunks};
 
 /// Everything an operator can set. `gateway/offhook.toml` is the same with a sentence on each field.
@@ -31,6 +33,8 @@ pub struct Config {
     pub trunks: Trunks,
     /// Providers and other SIP servers.
     pub trunk: Vec<Trunk>,
+    /// Calls that cost money.
+    pub phone: Phone,
     /// Bounds on what one address, connection or user can take.
     pub limits: Limits,
     /// What goes to standard error.
@@ -294,6 +298,9 @@ pub struct Overrides {
     /// Secret shared with coturn (only by environment: flags can be seen by every user of the machine)
     #[arg(skip = turn_secret_from_environment())]
     pub turn_secret: Option<String>,
+    /// What the operator's requests carry (only by environment, too)
+    #[arg(skip = operator_token_from_environment())]
+    pub operator_token: Option<String>,
     /// Folder with the demo page, in place of the one in the binary
     #[arg(long, env = "OFFHOOK_WWW", value_name = "FOLDER", global = true)]
     pub www: Option<PathBuf>,
@@ -311,6 +318,11 @@ pub struct Overrides {
 /// `OFFHOOK_TURN_SECRET`, where it is set.
 fn turn_secret_from_environment() -> Option<String> {
     std::env::var("OFFHOOK_TURN_SECRET").ok()
+}
+
+/// `OFFHOOK_OPERATOR_TOKEN`, where it is set.
+fn operator_token_from_environment() -> Option<String> {
+    std::env::var("OFFHOOK_OPERATOR_TOKEN").ok()
 }
 
 /// Why a configuration is not taken. Always the operator's to mend.
@@ -376,6 +388,7 @@ impl Config {
         set(&mut self.tls.certificate, overrides.tls_certificate.as_ref());
         set(&mut self.tls.key, overrides.tls_key.as_ref());
         set(&mut self.ice.turn_secret, overrides.turn_secret.as_ref());
+        set(&mut self.phone.operator_token, overrides.operator_token.as_ref());
         set(&mut self.files.www, overrides.www.as_ref());
         set(&mut self.files.package, overrides.package.as_ref());
         set(&mut self.log.level, overrides.log.as_ref());
@@ -400,6 +413,7 @@ impl Config {
         self.check_names()?;
         self.ice.servers.iter().try_for_each(|url| check_ice(url))?;
         self.trunks.check(&self.trunk, self.tls_on())?;
+        self.phone.check()?;
         self.limits.check()
     }
 
@@ -507,6 +521,9 @@ mod tests {
             ("[listen]\nbind = \"0.0.0.0\"", "listen.bind"),
             ("[sip]\ndomain = \"a b\"", "sip.domain"),
             ("[ice]\nservers = [\"http://x\"]", "ice.servers"),
+            ("[phone]\nallow = [\"2\"]", "phone.allow"),
+            ("[phone]\nspend_per_day = \"5,0\"", "phone.spend_per_day"),
+            ("[phone]\noperator_token = \"secret\"", "phone.operator_token"),
             ("[tls]\ncertificate = \"a.pem\"", "tls.key"),
             ("[tls]\nkey = \"a.pem\"", "tls.certificate"),
         ] {

@@ -55,10 +55,13 @@ pub enum Query {
         /// When.
         at: Instant,
     },
-    /// More time is wanted before what is paid runs out; answered by [`Answer::Extended`]. Where nothing more can be had the same end is told again.
+    /// More time is wanted before what is paid runs out; answered by [`Answer::Extended`], or [`Answer::Refused`] where the store failed or
+    /// the call is not open. Where nothing more can be had the same end is told again; asked once more later, a top-up has perhaps come.
     Extend {
         /// The call.
         call: CallRef,
+        /// When.
+        at: Instant,
     },
     /// It is over: settled by what was used, and the rest is given back. No answer. Told again, nothing happens.
     Close {
@@ -112,6 +115,8 @@ pub struct Grant {
 /// Why it may not. Each has its SIP status and error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
+    /// 400, 40001: not a number in E.164.
+    Number,
     /// 402, 40200.
     NoCredit,
     /// 403, 40300: the destination's country or range is closed.

@@ -143,7 +143,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let signals = Signals::new().map_err(ServeError::Signals)?;
     let certificate = if config.tls_on() { Some(Certificate::load(&config.tls).map_err(ServeError::Tls)?) } else { None };
     let assets = Assets::load(&config.files).map_err(ServeError::Files)?;
-    let store = Store::open(&config.data.folder)?;
+    let store = Store::open(&config.data.folder, config.phone.rules())?;
+    store.serve().await?;
     let applications = applications(&store, config.data.demo).await?;
     if !applications.contains_key(&config.data.default_application) {
         warn!("there is no application `data.default_application`: pages have to name theirs (?key=)");
@@ -194,8 +195,12 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
         let secret = store::random(32);
         let fresh = Application { key: DEMO.into(), secret, origins, allow_new_users: true, loopback_only: true };
         match store.add_application(fresh).await {
-            // Taken: another process was faster; its secret counts.
-            Ok(()) | Err(StoreError::Taken) => all = by_key(store.applications().await?),
+            Ok(()) => {
+                store.start_demo().await?;
+                all = by_key(store.applications().await?);
+            }
+            // Another process was faster; its secret counts.
+            Err(StoreError::Taken) => all = by_key(store.applications().await?),
             Err(error) => return Err(error),
         }
     }
@@ -316,6 +321,8 @@ async fn live(
     phase.send_replace(Phase::Stopped);
     shared.hub.stop().await;
     drop(tokio::time::timeout(GOODBYE, driver).await);
+    // What the last calls cost is on disk before we go.
+    shared.store.settled().await?;
     info!("stopped");
     Ok(())
 }

@@ -1,4 +1,4 @@
--- Version 1 of the tables.
+-- Version 1 of the tables: applications and users.
 CREATE TABLE application (
   key TEXT PRIMARY KEY NOT NULL,
   secret BLOB NOT NULL,

@@ -1,30 +1,12 @@
-//! Applications and users in SQLite. One thread owns the database; everybody else holds a [`Store`] and asks.
-//!
-//! Secrets of applications are kept as they are (tickets are checked with them), passwords only as digest hashes, and the file is
-//! readable by its owner alone. Every change is on disk before it is answered.
+//! Applications and users.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use offhook::sip::digest::{Algorithm, ha1};
-use rusqlite::{Connection, OptionalExtension, params};
-use tokio::sync::{mpsc, oneshot};
+use rusqlite::{OptionalExtension, params};
 
+use super::{Database, Job, Store, StoreError};
 use crate::hub::Account;
-
-/// The version of the tables that this program writes.
-const SCHEMA: i64 = 1;
-
-/// Questions that may wait for the database; who comes later waits outside.
-const QUEUE: usize = 1_024;
-
-/// Users who are written down together, at most.
-const NOTED: usize = 256;
 
 /// The one application that only this machine may use.
 pub const DEMO: &str = "demo";
@@ -71,94 +53,10 @@ impl Hashes {
     }
 }
 
-/// What the database could not do. Nothing was changed.
-#[derive(Debug)]
-pub enum StoreError {
-    /// The folder or the file cannot be made, read or written.
-    Folder(PathBuf, std::io::Error),
-    /// The file was written by a newer program.
-    Newer(i64),
-    /// The application or user exists.
-    Taken,
-    /// There is no such application.
-    NoApplication,
-    /// SQLite: disk full, file damaged or locked by another process.
-    Sqlite(rusqlite::Error),
-    /// The database thread is gone: the process is stopping.
-    Stopped,
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(path, error) => write!(
-                f,
-                "cannot write the data folder {}: {error}; name another with OFFHOOK_DATA, --data or `data.folder`",
-                path.display()
-            ),
-            Self::Newer(version) => {
-                write!(f, "the database has version {version}, this program knows {SCHEMA}: run a newer program")
-            }
-            Self::Taken => f.write_str("it exists already"),
-            Self::NoApplication => f.write_str("there is no such application"),
-            Self::Sqlite(error) => write!(f, "the database cannot be used: {error}"),
-            Self::Stopped => f.write_str("the database is closed"),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Taken,
-            _ => Self::Sqlite(error),
-        }
-    }
-}
-
-/// A handle to the database thread; the thread ends when the last handle is gone.
-#[derive(Clone)]
-pub struct Store {
-    jobs: mpsc::Sender<Job>,
-}
-
-/// What the database thread does next.
-type Job = Box<dyn FnOnce(&mut Database) + Send>;
+/// Who hears of an error.
+pub(super) type Failed = Box<dyn FnOnce(StoreError) + Send>;
 
 impl Store {
-    /// Opens the database of `folder`, making both where they are missing, and gives it a thread of its own.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let mut database = Database::open(folder)?;
-        let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let run = move || {
-            while let Some(job) = queue.blocking_recv() {
-                job(&mut database);
-                // What waits already goes along: a thousand users who show their first ticket wait for the disk once.
-                while database.noted.len() < NOTED
-                    && let Ok(job) = queue.try_recv()
-                {
-                    job(&mut database);
-                }
-                database.write_noted();
-            }
-        };
-        std::thread::Builder::new().name("store".into()).spawn(run).map_err(|error| StoreError::Folder(folder.into(), error))?;
-        Ok(Self { jobs })
-    }
-
-    /// Lets `work` run on the database thread and waits for what it found.
-    async fn ask<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |database| drop(answer.send(work(database))));
-        self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
-        answered.await.map_err(|_| StoreError::Stopped)?
-    }
-
     /// Every application, by key.
     pub async fn applications(&self) -> Result<Vec<Application>, StoreError> {
         self.ask(|database| database.applications()).await
@@ -207,46 +105,7 @@ impl Store {
     }
 }
 
-/// The database itself.
-struct Database {
-    connection: Connection,
-    /// Users by application and name who are to be written down, and who hears where they cannot be.
-    noted: BTreeMap<(String, String), Failed>,
-}
-
-/// Who hears of an error.
-type Failed = Box<dyn FnOnce(StoreError) + Send>;
-
 impl Database {
-    fn open(folder: &Path) -> Result<Self, StoreError> {
-        let blame = |error| StoreError::Folder(folder.into(), error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(blame)?;
-        let path = folder.join("offhook.sqlite");
-        // Made here and not by SQLite, so that no moment exists in which others can read it; its -wal and -shm get the same mode.
-        fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(blame)?;
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
-        let mut database = Self { connection: Connection::open(&path)?, noted: BTreeMap::new() };
-        database.prepare()?;
-        Ok(database)
-    }
-
-    /// Settings of the connection, then the tables.
-    fn prepare(&mut self) -> Result<(), StoreError> {
-        // A second process (`user add` beside a running server) waits for its turn.
-        self.connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        // FULL: what was answered survives a power cut. There are few writes: a user's first, not each registration.
-        self.connection.pragma_update(None, "synchronous", "full")?;
-        self.connection.pragma_update(None, "foreign_keys", true)?;
-        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
-            SCHEMA => {}
-            0 => transaction.execute_batch(include_str!("store.sql"))?,
-            newer => return Err(StoreError::Newer(newer)),
-        }
-        Ok(transaction.commit()?)
-    }
-
     fn applications(&self) -> Result<Vec<Application>, StoreError> {
         let mut query = self
             .connection
@@ -318,7 +177,7 @@ impl Database {
         Ok(())
     }
 
-    fn must_exist(&self, application: &str) -> Result<(), StoreError> {
+    pub(super) fn must_exist(&self, application: &str) -> Result<(), StoreError> {
         let exists = self.connection.prepare_cached("SELECT 1 FROM application WHERE key = ?1")?.exists([application])?;
         if exists { Ok(()) } else { Err(StoreError::NoApplication) }
     }
@@ -344,7 +203,7 @@ impl Database {
     }
 
     /// Writes down who was noted, all at once.
-    fn write_noted(&mut self) {
+    pub(super) fn write_noted(&mut self) {
         let noted = std::mem::take(&mut self.noted);
         let written = if noted.is_empty() { Ok(()) } else { self.write_users(noted.keys()) };
         // One error for all of them: they are noted again when they register again.
@@ -368,42 +227,22 @@ impl Database {
     }
 }
 
-/// `length` unpredictable octets.
-///
-/// # Panics
-///
-/// Where the system has no randomness: nothing here would be safe then.
-#[must_use]
-pub fn random(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    bytes
-}
-
-/// A secret as operators and Sinch's ticket generators write it.
-#[must_use]
-pub fn encode_secret(secret: &[u8]) -> String {
-    STANDARD.encode(secret)
-}
-
-/// The octets of a secret; `None` where it is not base64 or shorter than 16 octets.
-#[must_use]
-pub fn decode_secret(text: &str) -> Option<Vec<u8>> {
-    STANDARD.decode(text.trim()).ok().filter(|secret| secret.len() >= 16)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    use crate::ledger::Rules;
+    use crate::store::tests::folder;
 
     #[test]
     fn what_was_added_is_there_after_opening_again() {
         let folder = folder("again");
-        let mut database = Database::open(&folder).expect("a fresh database");
+        let mut database = Database::open(&folder, Rules::default()).expect("a fresh database");
         database.add_application(&application()).expect("added");
         database.add_user("shop", "alice", &account("Alice")).expect("added");
         drop(database);
-        let database = Database::open(&folder).expect("an existing database");
+        let database = Database::open(&folder, Rules::default()).expect("an existing database");
         assert_eq!(database.applications().expect("read"), [application()]);
         assert_eq!(database.account("shop", "alice").expect("read").expect("there").display_name, "Alice");
         assert!(database.account("shop", "bob").expect("read").is_none());
@@ -437,7 +276,7 @@ mod tests {
     #[test]
     fn only_the_owner_can_read_it() {
         let folder = folder("mode");
-        let _database = Database::open(&folder).expect("a fresh database");
+        let _database = Database::open(&folder, Rules::default()).expect("a fresh database");
         for entry in fs::read_dir(&folder).expect("the folder") {
             let entry = entry.expect("an entry");
             let mode = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().expect("its mode").permissions());
@@ -448,34 +287,34 @@ mod tests {
     #[test]
     fn a_newer_database_is_refused() {
         let folder = folder("newer");
-        Database::open(&folder).expect("fresh").connection.pragma_update(None, "user_version", 99).expect("set");
-        assert!(matches!(Database::open(&folder), Err(StoreError::Newer(99))));
+        Database::open(&folder, Rules::default()).expect("fresh").connection.pragma_update(None, "user_version", 99).expect("set");
+        assert!(matches!(Database::open(&folder, Rules::default()), Err(StoreError::Newer(99))));
     }
 
     #[test]
     fn a_folder_that_cannot_be_written_is_named() {
         let file = folder("file");
         fs::write(&file, "").expect("written");
-        let error = Database::open(&file.join("inside")).err().expect("a file is no folder").to_string();
+        let error = Database::open(&file.join("inside"), Rules::default()).err().expect("a file is no folder").to_string();
         assert!(error.contains("inside") && error.contains("OFFHOOK_DATA"), "{error}");
     }
 
     #[test]
     fn users_who_are_noted_are_known_at_once_and_on_disk_together() {
         let folder = folder("noted");
-        let mut database = Database::open(&folder).expect("a fresh database");
+        let mut database = Database::open(&folder, Rules::default()).expect("a fresh database");
         database.add_application(&application()).expect("added");
         (0..100).for_each(|n| see(&mut database, &format!("user{n}")));
         assert!(database.account("shop", "user99").expect("read").is_some());
         database.write_noted();
         drop(database);
-        let database = Database::open(&folder).expect("an existing database");
+        let database = Database::open(&folder, Rules::default()).expect("an existing database");
         assert!(database.account("shop", "user99").expect("read").is_some());
     }
 
     #[test]
     fn who_cannot_be_noted_is_told_of() {
-        let mut database = Database::open(&folder("untold")).expect("a fresh database");
+        let mut database = Database::open(&folder("untold"), Rules::default()).expect("a fresh database");
         let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let hears = std::sync::Arc::clone(&told);
         let failed = move |_| hears.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -489,8 +328,8 @@ mod tests {
         database.seen("shop".into(), user.into(), Box::new(|error| panic!("{error}")));
     }
 
-    fn with_application(name: &str) -> Database {
-        let database = Database::open(&folder(name)).expect("a fresh database");
+    pub fn with_application(name: &str) -> Database {
+        let database = Database::open(&folder(name), Rules::default()).expect("a fresh database");
         database.add_application(&application()).expect("added");
         database
     }
@@ -503,13 +342,5 @@ mod tests {
     fn account(name: &str) -> Account {
         let hashes = Hashes::new("alice", "localhost", "wonderland");
         Account { display_name: name.into(), ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) }
-    }
-
-    /// A path of this test alone where nothing is.
-    fn folder(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("offhook-store-{}-{name}", std::process::id()));
-        drop(fs::remove_dir_all(&path));
-        drop(fs::remove_file(&path));
-        path
     }
 }

@@ -1,0 +1,80 @@
+//! `[phone]`: where telephones may be called, and what accounts may spend. Rates, numbers and credit are in the database.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, between, wrong};
+use crate::ledger::{Amount, Openings, Rules};
+
+/// Calls that cost money.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Phone {
+    /// Prefixes of countries that are open; premium, satellite and other dear ranges in them only where named themselves.
+    pub allow: Vec<String>,
+    /// ISO 4217 code of the money of all accounts.
+    pub currency: String,
+    /// Calls of one account at a time.
+    pub calls: u32,
+    /// What one account may spend in a day (UTC).
+    pub spend_per_day: String,
+    /// Days after which call records no longer say who called whom; 0: they always do.
+    pub forget_after: u32,
+    /// What the operator's requests carry; empty: what is in `operator-token` of the data folder, on this machine only.
+    pub operator_token: String,
+}
+
+impl Default for Phone {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            currency: "USD".into(),
+            calls: 20,
+            spend_per_day: "50".into(),
+            forget_after: 365,
+            operator_token: String::new(),
+        }
+    }
+}
+
+/// The token stays out of logs.
+impl fmt::Debug for Phone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Phone").field("allow", &self.allow).field("currency", &self.currency).finish_non_exhaustive()
+    }
+}
+
+impl Phone {
+    /// Whether every value can work.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if let Err(error) = Openings::new(&self.allow) {
+            return wrong("phone.allow", error.to_string());
+        }
+        if self.currency.len() != 3 || !self.currency.bytes().all(|b| b.is_ascii_uppercase()) {
+            return wrong("phone.currency", "must be three capital letters such as USD");
+        }
+        between("phone.calls", u64::from(self.calls), 1, 1_000_000)?;
+        match self.spend_per_day.parse::<Amount>() {
+            Err(error) => return wrong("phone.spend_per_day", format!("is {:?}: {error}", self.spend_per_day)),
+            Ok(Amount(..0)) => return wrong("phone.spend_per_day", "must not be less than 0"),
+            Ok(_) => {}
+        }
+        if (1..32).contains(&self.operator_token.len()) {
+            return wrong("phone.operator_token", "must have 32 characters or more, as `openssl rand -hex 32` makes them");
+        }
+        between("phone.forget_after", u64::from(self.forget_after), 0, 36_500)
+    }
+
+    /// What the ledger goes by.
+    ///
+    /// # Panics
+    ///
+    /// Where the configuration was not checked.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let openings = Openings::new(&self.allow).expect("the configuration was checked");
+        let Amount(spend_per_day) = self.spend_per_day.parse().expect("the configuration was checked");
+        Rules { openings, currency: self.currency.clone(), calls: self.calls, spend_per_day }
+    }
+}

@@ -1,0 +1,139 @@
+//! Telephone numbers: E.164 and nothing that only looks like it.
+
+use std::fmt;
+
+use super::range::country_code;
+
+/// A number in E.164: a plus, a country code that exists, 7 to 15 digits in all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Number(String);
+
+/// Why a text is no number. Whoever dialled is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberError {
+    /// `00…`, `011…` or a national number: what is meant depends on where one is.
+    NoPlus,
+    /// `;phone-context=` and the like (RFC 3966): the number alone must say everything.
+    Parameters,
+    /// Something that is no ASCII digit: digits of other scripts, blanks, brackets, letters.
+    Digits,
+    /// Fewer than 7 or more than 15 digits.
+    Length,
+    /// No country has this code.
+    Country,
+}
+
+impl fmt::Display for NumberError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPlus => "A phone number begins with + and the country code, not with 00, 011 or 0",
+            Self::Parameters => "A phone number has no parameters",
+            Self::Digits => "A phone number has only the digits 0 to 9 after its +",
+            Self::Length => "A phone number has 7 to 15 digits",
+            Self::Country => "No country has the code of this phone number",
+        })
+    }
+}
+
+impl std::error::Error for NumberError {}
+
+impl Number {
+    /// Reads a number.
+    ///
+    /// # Errors
+    ///
+    /// Where it is anything but `+` and digits. Nothing is repaired: what was repaired wrongly is paid all the same.
+    pub fn parse(text: &str) -> Result<Self, NumberError> {
+        if text.contains(';') {
+            return Err(NumberError::Parameters);
+        }
+        let Some(digits) = text.strip_prefix('+') else {
+            let national = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            return Err(if national { NumberError::NoPlus } else { NumberError::Digits });
+        };
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NumberError::Digits);
+        }
+        if !(7..=15).contains(&digits.len()) {
+            return Err(NumberError::Length);
+        }
+        country_code(digits).ok_or(NumberError::Country)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// With its plus.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Without its plus.
+    #[must_use]
+    pub fn digits(&self) -> &str {
+        self.0.strip_prefix('+').unwrap_or_default()
+    }
+
+    /// Each beginning of its digits, the longest first; the last is empty.
+    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
+        (0..=self.digits().len()).rev().filter_map(|length| self.digits().get(..length))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read() {
+        for text in ["+14155550101", "+46701234567", "+4670123", "+290123456", "+999", "+88216"] {
+            let digits = text.len() - 1;
+            assert_eq!(Number::parse(text).is_ok(), (7..=15).contains(&digits), "{text}");
+        }
+    }
+
+    #[test]
+    fn disguises_are_refused_and_told_why() {
+        for (text, error) in [
+            ("0046701234567", NumberError::NoPlus),
+            ("01146701234567", NumberError::NoPlus),
+            ("0701234567", NumberError::NoPlus),
+            ("46701234567", NumberError::NoPlus),
+            ("++46701234567", NumberError::Digits),
+            ("+46 70 123 45 67", NumberError::Digits),
+            ("+46(0)701234567", NumberError::Digits),
+            ("+46-70-1234567", NumberError::Digits),
+            ("+٤٦٧٠١٢٣٤٥٦٧", NumberError::Digits),
+            ("+\u{ff14}\u{ff16}701234567", NumberError::Digits),
+            ("\u{ff0b}46701234567", NumberError::Digits),
+            ("70123;phone-context=+46", NumberError::Parameters),
+            ("+46701234567;ext=900", NumberError::Parameters),
+            ("+46701234567,9", NumberError::Digits),
+            ("+4670123456\r\n7", NumberError::Digits),
+            ("+46701234567\0", NumberError::Digits),
+            ("tel:+46701234567", NumberError::Digits),
+            ("+1415CALLNOW", NumberError::Digits),
+            ("", NumberError::Digits),
+            ("+", NumberError::Length),
+            ("+467012", NumberError::Length),
+            ("+4670123456789012", NumberError::Length),
+            ("+0046701234567", NumberError::Country),
+            ("+01146701234567", NumberError::Country),
+            ("+99901234567", NumberError::Country),
+        ] {
+            assert_eq!(Number::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_comes_first() {
+        let number = Number::parse("+4670123").expect("a number");
+        let prefixes: Vec<&str> = number.prefixes().collect();
+        assert_eq!(prefixes, ["4670123", "467012", "46701", "4670", "467", "46", "4", ""]);
+    }
+}

@@ -1,0 +1,70 @@
+//! What values are called in SIP, in HTTP, in records and to people.
+
+use super::{Kind, Refused};
+
+impl Refused {
+    /// The SIP status, and the first three digits of [`Refused::code`].
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Number => 400,
+            Self::NoCredit => 402,
+            Self::Destination | Self::TooManyCalls | Self::SpendCap => 403,
+            Self::NoRate => 404,
+            Self::Store => 503,
+        }
+    }
+
+    /// Sinch's five digits.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Number => 40_001,
+            Self::NoCredit => 40_200,
+            Self::Destination | Self::TooManyCalls | Self::SpendCap => 40_300,
+            Self::NoRate => 40_400,
+            Self::Store => 50_300,
+        }
+    }
+
+    /// For the person who called.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Number => "Not a phone number: write + and the country code, then digits only",
+            Self::NoCredit => "Not enough credit",
+            Self::Destination => "Calls to this country or range are not allowed",
+            Self::NoRate => "There is no rate for this number",
+            Self::TooManyCalls => "Too many calls at once",
+            Self::SpendCap => "The spending limit of today is reached",
+            Self::Store => "The gateway cannot use its database",
+        }
+    }
+
+    /// How the call record says it.
+    #[must_use]
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::Number => "not a number",
+            Self::NoCredit => "no credit",
+            Self::Destination => "closed destination",
+            Self::NoRate => "no rate",
+            Self::TooManyCalls => "too many calls",
+            Self::SpendCap => "spend cap",
+            Self::Store => "store failed",
+        }
+    }
+}
+
+impl Kind {
+    /// One word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Sip => "sip",
+            Self::Test => "test",
+            Self::Incoming => "incoming",
+        }
+    }
+}

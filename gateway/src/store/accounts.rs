@@ -1,0 +1,322 @@
+//! The account of each application: credit, what is reserved of it, and every transfer that has made it so.
+
+use offhook::time::Instant;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::calls::{day, millis};
+use super::{DEMO, Database, Rate, Store, StoreError};
+use crate::ledger::{AmountError, CallRef, MOST, Micros, Tariff};
+
+/// An account as an application sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountView {
+    /// Its currency, ISO 4217.
+    pub currency: String,
+    /// What may be spent.
+    pub credit: Micros,
+    /// What is set aside for calls that ring or run.
+    pub reserved: Micros,
+    /// Calls that ring or run, and are no test.
+    pub running: u32,
+    /// What was spent today (UTC).
+    pub spent: Micros,
+    /// Calls at a time.
+    pub most_calls: u32,
+    /// What may be spent in a day.
+    pub most_spent: Micros,
+}
+
+/// What the operator allows an account; `None`: what the configuration says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at a time.
+    pub calls: Option<u32>,
+    /// What may be spent in a day.
+    pub spend_per_day: Option<Micros>,
+}
+
+/// One row of the books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Counts up.
+    pub id: i64,
+    /// When.
+    pub at: Instant,
+    /// `top-up`, `credit` or `reserved`.
+    pub source: String,
+    /// `top-up`, `credit`, `reserved` or `revenue`.
+    pub target: String,
+    /// Always positive.
+    pub amount: Micros,
+    /// The credit afterwards.
+    pub credit: Micros,
+    /// The call that it is for.
+    pub call: Option<String>,
+    /// Of a top-up.
+    pub reference: Option<String>,
+}
+
+/// An account as the rules need it.
+pub(super) struct Books {
+    application: String,
+    pub(super) credit: Micros,
+    pub(super) reserved: Micros,
+    pub(super) running: u32,
+    pub(super) day: u64,
+    pub(super) spent: Micros,
+    pub(super) most_calls: u32,
+    pub(super) most_spent: Micros,
+}
+
+/// What a transfer is for.
+#[derive(Clone, Copy, Default)]
+struct Cause<'a> {
+    call: Option<&'a CallRef>,
+    reference: Option<&'a str>,
+}
+
+impl Store {
+    /// Gives an application credit, or takes some back where `amount` is negative. With a reference it counts once, however often it is
+    /// told.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoApplication`], [`StoreError::Reused`], [`StoreError::TooLittle`], [`StoreError::Amount`].
+    pub async fn top_up(&self, application: String, amount: Micros, reference: Option<String>) -> Result<AccountView, StoreError> {
+        self.ask(move |database| database.top_up(&application, amount, reference.as_deref())).await
+    }
+
+    /// Gives the demo application something to show: some credit, and a rate for every number. Where telephones may be called is another
+    /// question, and nobody outside this machine can use that application.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoApplication`].
+    pub async fn start_demo(&self) -> Result<(), StoreError> {
+        let tariff = Tariff { per_minute: 20_000, minimum: 0, increment: 1, fee: 0 };
+        self.set_rates(vec![Rate { application: DEMO.into(), prefix: String::new(), tariff }]).await?;
+        self.top_up(DEMO.into(), 10_000_000, Some("demo".into())).await.map(drop)
+    }
+
+    /// The account of an application.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoApplication`].
+    pub async fn account_view(&self, application: String) -> Result<AccountView, StoreError> {
+        self.ask(move |database| {
+            database.write_queries();
+            database.account_view(&application)
+        })
+        .await
+    }
+
+    /// The newest `most` transfers of an application that are older than `before`, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be read.
+    pub async fn history(&self, application: String, before: Option<i64>, most: u32) -> Result<Vec<Transfer>, StoreError> {
+        self.ask(move |database| {
+            database.write_queries();
+            database.history(&application, before, most)
+        })
+        .await
+    }
+
+    /// Sets what an account may do.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoApplication`].
+    pub async fn set_limits(&self, application: String, limits: Limits) -> Result<(), StoreError> {
+        self.ask(move |database| database.set_limits(&application, limits)).await
+    }
+}
+
+impl Database {
+    fn top_up(&mut self, application: &str, amount: Micros, reference: Option<&str>) -> Result<AccountView, StoreError> {
+        self.write_queries();
+        let transaction = self.begin()?;
+        let books = self.books(application)?.ok_or(StoreError::NoApplication)?;
+        if self.counted(application, amount, reference)? {
+            return self.account_view(application);
+        }
+        if amount == 0 {
+            return Err(StoreError::Amount(AmountError::Nothing));
+        }
+        let credit = books.credit.checked_add(amount).filter(|credit| *credit <= MOST);
+        let credit = credit.ok_or(StoreError::Amount(AmountError::TooMuch))?;
+        if credit < 0 {
+            return Err(StoreError::TooLittle);
+        }
+        let books_of = if amount > 0 { ("top-up", "credit") } else { ("credit", "top-up") };
+        let now = self.now()?;
+        self.connection
+            .prepare_cached("UPDATE account SET credit = ?2 WHERE application = ?1")?
+            .execute(params![application, credit])?;
+        self.transfer(&books, books_of, amount.abs(), credit, Cause { reference, call: None }, now)?;
+        let view = self.account_view(application);
+        transaction.commit()?;
+        view
+    }
+
+    /// Whether a top-up with this reference is in the books already.
+    fn counted(&self, application: &str, amount: Micros, reference: Option<&str>) -> Result<bool, StoreError> {
+        let Some(reference) = reference else { return Ok(false) };
+        let mut query = self.connection.prepare_cached(
+            "SELECT CASE source WHEN 'top-up' THEN amount ELSE -amount END FROM transfer WHERE application = ?1 AND reference = ?2",
+        )?;
+        match query.query_row([application, reference], |row| row.get::<_, Micros>(0)).optional()? {
+            None => Ok(false),
+            Some(before) if before == amount => Ok(true),
+            Some(_) => Err(StoreError::Reused),
+        }
+    }
+
+    fn account_view(&self, application: &str) -> Result<AccountView, StoreError> {
+        let books = self.books(application)?.ok_or(StoreError::NoApplication)?;
+        let today = day(self.now()?);
+        Ok(AccountView {
+            currency: self.rules.currency.clone(),
+            credit: books.credit,
+            reserved: books.reserved,
+            running: books.running,
+            spent: if books.day == today { books.spent } else { 0 },
+            most_calls: books.most_calls,
+            most_spent: books.most_spent,
+        })
+    }
+
+    fn history(&self, application: &str, before: Option<i64>, most: u32) -> Result<Vec<Transfer>, StoreError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT id, at, source, target, amount, credit, call, reference FROM transfer \
+             WHERE application = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+        )?;
+        let rows = query.query_map(params![application, before.unwrap_or(i64::MAX), most], |row| {
+            Ok(Transfer {
+                id: row.get(0)?,
+                at: Instant::from_millis(row.get(1)?),
+                source: row.get(2)?,
+                target: row.get(3)?,
+                amount: row.get(4)?,
+                credit: row.get(5)?,
+                call: row.get(6)?,
+                reference: row.get(7)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn set_limits(&self, application: &str, limits: Limits) -> Result<(), StoreError> {
+        self.books(application)?.ok_or(StoreError::NoApplication)?;
+        self.connection
+            .prepare_cached("UPDATE account SET most_calls = ?2, most_spent = ?3 WHERE application = ?1")?
+            .execute(params![application, limits.calls, limits.spend_per_day])?;
+        Ok(())
+    }
+
+    /// The account of an application, opened where it has none yet; `None` where there is no such application.
+    pub(super) fn books(&self, application: &str) -> rusqlite::Result<Option<Books>> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT application, credit, reserved, running, day, spent, most_calls, most_spent FROM account WHERE application = ?1",
+        )?;
+        let read = |row: &Row<'_>| {
+            Ok(Books {
+                application: row.get(0)?,
+                credit: row.get(1)?,
+                reserved: row.get(2)?,
+                running: row.get(3)?,
+                day: row.get(4)?,
+                spent: row.get(5)?,
+                most_calls: row.get::<_, Option<u32>>(6)?.unwrap_or(self.rules.calls),
+                most_spent: row.get::<_, Option<Micros>>(7)?.unwrap_or(self.rules.spend_per_day),
+            })
+        };
+        if let Some(books) = query.query_row([application], read).optional()? {
+            return Ok(Some(books));
+        }
+        self.connection
+            .prepare_cached("INSERT INTO account (application, currency) SELECT key, ?2 FROM application WHERE key = ?1")?
+            .execute([application, &self.rules.currency])?;
+        query.query_row([application], read).optional()
+    }
+
+    /// Sets `amount` aside for a call, which is `calls` more (0 or 1).
+    pub(super) fn reserve(&self, books: &Books, call: &CallRef, amount: Micros, calls: u32, at: Instant) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE account SET credit = credit - ?2, reserved = reserved + ?2, running = running + ?3 WHERE application = ?1",
+            )?
+            .execute(params![books.application, amount, calls])?;
+        self.transfer(books, ("credit", "reserved"), amount, books.credit - amount, Cause { call: Some(call), reference: None }, at)
+    }
+
+    /// Takes `price` of what is reserved for a call, gives the rest back, and counts the call (`calls`, 0 or 1) no longer.
+    pub(super) fn settle(
+        &self,
+        books: &Books,
+        call: &CallRef,
+        (reserved, price): (Micros, Micros),
+        calls: u32,
+        at: Instant,
+    ) -> rusqlite::Result<()> {
+        let (rest, day) = (reserved - price, day(at));
+        let spent = if books.day == day { books.spent + price } else { price };
+        self.connection
+            .prepare_cached(
+                "UPDATE account SET credit = credit + ?2, reserved = reserved - ?3, running = max(running - ?4, 0), day = ?5, spent = ?6 \
+                 WHERE application = ?1",
+            )?
+            .execute(params![books.application, rest, reserved, calls, day, spent])?;
+        let cause = Cause { call: Some(call), reference: None };
+        self.transfer(books, ("reserved", "revenue"), price, books.credit, cause, at)?;
+        self.transfer(books, ("reserved", "credit"), rest, books.credit + rest, cause, at)
+    }
+
+    /// Writes a row of the books; nothing where nothing moves.
+    fn transfer(
+        &self,
+        books: &Books,
+        (source, target): (&str, &str),
+        amount: Micros,
+        credit: Micros,
+        cause: Cause<'_>,
+        at: Instant,
+    ) -> rusqlite::Result<()> {
+        if amount == 0 {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT INTO transfer (application, at, source, target, amount, credit, call, reference) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                books.application,
+                millis(at),
+                source,
+                target,
+                amount,
+                credit,
+                cause.call.map(|call| &call.0),
+                cause.reference
+            ])?;
+        Ok(())
+    }
+
+    /// Amounts of one currency are not read as amounts of another.
+    pub(super) fn check_currency(&self) -> Result<(), StoreError> {
+        let other = "SELECT currency FROM account WHERE currency <> ?1 LIMIT 1";
+        match self.connection.query_row(other, [&self.rules.currency], |row| row.get(0)).optional()? {
+            Some(currency) => Err(StoreError::Currency(currency, self.rules.currency.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Now, as the database knows it: operators' commands have no other clock.
+    pub(super) fn now(&self) -> rusqlite::Result<Instant> {
+        let sql = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+        self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).map(Instant::from_millis)
+    }
+}

@@ -1,0 +1,472 @@
+//! What calls ask of the money: opened, extended and closed in the books.
+//!
+//! All that waits is written in one transaction and answered after it is on disk. Where the disk fails, nothing is granted; what has
+//! happened all the same (a call was answered, a call has ended) is kept and written as soon as it can be.
+//!
+//! ```text
+//! Open ──▶ row in `call`, credit → reserved ──▶ Connected ──▶ Extend: credit → reserved ──▶ Close: reserved → revenue, reserved → credit
+//!                                                    └── the process dies ──▶ recover: as if closed when it was last known to run
+//! ```
+
+use offhook::time::Instant;
+use rusqlite::{ErrorCode, OptionalExtension, Row, params};
+use tracing::{error, info, warn};
+
+use super::accounts::Books;
+use super::{Database, Store, StoreError};
+use crate::ledger::{
+    Amount, Answer, CallRef, Charge, End, Grant, Kind, Micros, NewCall, Number, Opening, Query, Refused, Reservation, Tariff,
+};
+
+/// A query and who waits for its answer, if anybody.
+pub(super) struct Waiting {
+    query: Query,
+    answered: Option<Answered>,
+}
+
+/// Hears the answer, on the database thread.
+type Answered = Box<dyn FnOnce(Answer) + Send>;
+
+/// What was left open by a process that died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Calls that were closed.
+    pub calls: usize,
+    /// What they cost together.
+    pub charged: Micros,
+}
+
+/// A call without a price.
+const FREE: Reservation =
+    Reservation { tariff: Tariff { per_minute: 0, minimum: 0, increment: 1, fee: 0 }, paid: None, reserved: 0 };
+
+impl Store {
+    /// Puts a query to the books; the answer, where there is one, comes on the database thread after it is on disk. Queries are handled in
+    /// order. Waits only for a place in the queue.
+    pub async fn ledger(&self, query: Query, answered: impl FnOnce(Answer) + Send + 'static) {
+        let waiting = Waiting { query, answered: Some(Box::new(answered)) };
+        drop(self.jobs.send(Box::new(move |database| database.queries.push(waiting))).await);
+    }
+
+    /// Says that this process serves calls, and closes those that a process which died has left open. Nothing is closed where another
+    /// process serves this database, for they may be its own.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be written.
+    pub async fn serve(&self) -> Result<Recovered, StoreError> {
+        self.ask(Database::serve).await
+    }
+
+    /// Returns when everything that was asked before is on disk.
+    ///
+    /// # Errors
+    ///
+    /// Where the database thread is gone.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        self.ask(|database| {
+            database.write_queries();
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Database {
+    /// Writes what waits, all at once, and answers.
+    pub(super) fn write_queries(&mut self) {
+        let all = std::mem::take(&mut self.queries);
+        if !all.is_empty() {
+            self.write(all);
+        }
+    }
+
+    fn write(&mut self, all: Vec<Waiting>) {
+        match self.batch(&all) {
+            Ok(answers) => {
+                if std::mem::take(&mut self.failing) {
+                    info!(written = all.len(), "the books can be written again; nothing was lost");
+                }
+                for (waiting, answer) in all.into_iter().zip(answers) {
+                    self.tell_cap(&waiting.query, answer.as_ref());
+                    if let (Some(answered), Some(answer)) = (waiting.answered, answer) {
+                        answered(answer);
+                    }
+                }
+            }
+            // A query that the tables refuse is a bug of ours: it shall not take the others with it.
+            Err(error) if is_bug(&error) && all.len() > 1 => all.into_iter().for_each(|one| self.write(vec![one])),
+            Err(error) => self.fail(all, &error),
+        }
+    }
+
+    fn batch(&self, all: &[Waiting]) -> rusqlite::Result<Vec<Option<Answer>>> {
+        let transaction = self.begin()?;
+        let answers = all.iter().map(|waiting| self.apply(&waiting.query)).collect::<Result<_, _>>()?;
+        if let Some(last) = all.iter().map(|waiting| when(&waiting.query)).max() {
+            self.connection.prepare_cached("UPDATE pulse SET at = ?1 WHERE at < ?1")?.execute([millis(last)])?;
+        }
+        transaction.commit()?;
+        Ok(answers)
+    }
+
+    /// Nothing was written: whoever asks is refused, and what has happened waits for the next try.
+    fn fail(&mut self, all: Vec<Waiting>, error: &rusqlite::Error) {
+        let bug = is_bug(error);
+        if bug || !std::mem::replace(&mut self.failing, true) {
+            error!(%error, "the books cannot be written: calls that cost money are refused until they can");
+        }
+        for Waiting { query, answered } in all {
+            match (query, answered) {
+                (Query::Open(_), Some(answered)) => answered(Answer::Refused(Refused::Store)),
+                (Query::Extend { call, .. }, Some(answered)) => answered(self.unchanged(&call)),
+                (query @ (Query::Connected { .. } | Query::Close { .. }), _) if !bug => {
+                    self.queries.push(Waiting { query, answered: None });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The end of a call that could not be extended.
+    fn unchanged(&self, call: &CallRef) -> Answer {
+        let paid = self.open_call(call).ok().flatten().map(|open| open.reservation.paid);
+        paid.map_or(Answer::Refused(Refused::Store), |paid| Answer::Extended { paid: paid.map(|paid| paid * 1_000), more: true })
+    }
+
+    /// Says once a day that an account may spend no more.
+    fn tell_cap(&mut self, query: &Query, answer: Option<&Answer>) {
+        if let (Query::Open(new), Some(Answer::Refused(Refused::SpendCap))) = (query, answer) {
+            let day = day(new.at);
+            if self.capped.insert(new.application.clone(), day) != Some(day) {
+                warn!(application = %new.application, "the account has spent all that it may today: no more paid calls until tomorrow (UTC)");
+            }
+        }
+    }
+
+    fn apply(&self, query: &Query) -> rusqlite::Result<Option<Answer>> {
+        match query {
+            Query::Open(new) => self.begin_call(new).map(Some),
+            Query::Connected { call, at } => {
+                let sql = "UPDATE call SET answered = ?2 WHERE id = ?1 AND answered IS NULL AND ended IS NULL";
+                self.connection.prepare_cached(sql)?.execute(params![call.0, millis(*at)])?;
+                Ok(None)
+            }
+            Query::Extend { call, at } => self.extend_call(call, *at).map(Some),
+            Query::Close { call, at, end } => {
+                if let Some(open) = self.open_call(call)? {
+                    self.close_call(&open, *at, end)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn begin_call(&self, new: &NewCall) -> rusqlite::Result<Answer> {
+        let known = self.connection.prepare_cached("SELECT 1 FROM call WHERE id = ?1")?.exists([&new.call.0])?;
+        let Some(books) = self.books(&new.application)?.filter(|_| !known) else { return Ok(Answer::Refused(Refused::Store)) };
+        match self.decide(new, &books)? {
+            Err(refused) => {
+                self.insert_call(new, &FREE, Some((refused.cause(), refused.status())))?;
+                Ok(Answer::Refused(refused))
+            }
+            Ok(reservation) => {
+                self.insert_call(new, &reservation, None)?;
+                self.reserve(&books, &new.call, reservation.reserved, u32::from(new.kind != Kind::Test), new.at)?;
+                let left = self.budget(&books, new.at) - reservation.reserved;
+                let more = reservation.paid.is_none() || reservation.extend(left) != reservation;
+                let caller_id =
+                    self.caller_id(&new.application, &new.user)?.filter(|_| matches!(new.kind, Kind::Phone | Kind::Sip));
+                Ok(Answer::Granted(Grant { paid: reservation.paid.map(|paid| paid * 1_000), more, caller_id }))
+            }
+        }
+    }
+
+    /// Whether a call may leave, and what has to be reserved for it.
+    fn decide(&self, new: &NewCall, books: &Books) -> rusqlite::Result<Result<Reservation, Refused>> {
+        let mut tariff = FREE.tariff;
+        if new.kind == Kind::Phone {
+            let Ok(number) = Number::parse(&new.to) else { return Ok(Err(Refused::Number)) };
+            if self.rules.openings.of(&number) != Opening::Open {
+                return Ok(Err(Refused::Destination));
+            }
+            match self.rate_of(&new.application, &number)? {
+                Some(rate) => tariff = rate.tariff,
+                None => return Ok(Err(Refused::NoRate)),
+            }
+        }
+        if new.kind != Kind::Test && books.running >= books.most_calls {
+            return Ok(Err(Refused::TooManyCalls));
+        }
+        let refused = || if tariff.reserve(books.credit).is_some() { Refused::SpendCap } else { Refused::NoCredit };
+        Ok(tariff.reserve(self.budget(books, new.at)).ok_or_else(refused))
+    }
+
+    /// What may be reserved at `at`: the credit, and no more than the day's limit leaves. What is reserved counts as spent.
+    fn budget(&self, books: &Books, at: Instant) -> Micros {
+        let spent = if books.day == day(at) { books.spent } else { 0 };
+        books.credit.min(books.most_spent - spent - books.reserved).max(0)
+    }
+
+    fn insert_call(&self, new: &NewCall, reservation: &Reservation, refused: Option<(&str, u16)>) -> rusqlite::Result<()> {
+        let (cause, code) = refused.unwrap_or(("", 0));
+        let tariff = &reservation.tariff;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO call (id, application, call_id, user, kind, caller, callee, opened, ended, cause, code, \
+                 per_minute, minimum, increment, fee, paid, reserved) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            )?
+            .execute(params![
+                new.call.0,
+                new.application,
+                new.call_id,
+                new.user,
+                new.kind.as_str(),
+                new.from,
+                new.to,
+                millis(new.at),
+                refused.map(|_| millis(new.at)),
+                cause,
+                code,
+                tariff.per_minute,
+                tariff.minimum,
+                tariff.increment,
+                tariff.fee,
+                reservation.paid,
+                reservation.reserved
+            ])?;
+        Ok(())
+    }
+
+    fn extend_call(&self, call: &CallRef, at: Instant) -> rusqlite::Result<Answer> {
+        let Some(open) = self.open_call(call)? else { return Ok(Answer::Refused(Refused::Store)) };
+        let Some(books) = self.books(&open.application)? else { return Ok(Answer::Refused(Refused::Store)) };
+        let budget = self.budget(&books, at);
+        let next = open.reservation.extend(budget);
+        let added = next.reserved - open.reservation.reserved;
+        if next != open.reservation {
+            self.connection.prepare_cached("UPDATE call SET paid = ?2, reserved = ?3 WHERE id = ?1")?.execute(params![
+                call.0,
+                next.paid,
+                next.reserved
+            ])?;
+            self.reserve(&books, call, added, 0, at)?;
+        }
+        let more = next.paid.is_none() || next.extend(budget - added) != next;
+        Ok(Answer::Extended { paid: next.paid.map(|paid| paid * 1_000), more })
+    }
+
+    /// Settles: what was used goes to the revenue, the rest back to the credit.
+    fn close_call(&self, open: &OpenCall, at: Instant, end: &End) -> rusqlite::Result<Charge> {
+        let charge = open.answered.map_or(Charge::default(), |answered| open.reservation.charge(at - answered));
+        self.connection
+            .prepare_cached(
+                "UPDATE call SET ended = ?2, cause = ?3, code = ?4, trunk = ?5, billed = ?6, charge = ?7 WHERE id = ?1",
+            )?
+            .execute(params![open.call.0, millis(at), end.cause, end.code, end.trunk, charge.seconds, charge.price])?;
+        if let Some(books) = self.books(&open.application)? {
+            self.settle(&books, &open.call, (open.reservation.reserved, charge.price), u32::from(open.counted), at)?;
+        }
+        Ok(charge)
+    }
+
+    fn open_call(&self, call: &CallRef) -> rusqlite::Result<Option<OpenCall>> {
+        let mut query = self.connection.prepare_cached(&format!("{OPEN_CALLS} AND id = ?1"))?;
+        query.query_row([&call.0], OpenCall::read).optional()
+    }
+
+    fn serve(&mut self) -> Result<Recovered, StoreError> {
+        let lock = self.lock_file()?;
+        let alone = lock.try_lock().is_ok();
+        let recovered = if alone { self.recover()? } else { Recovered::default() };
+        if recovered.calls > 0 {
+            warn!(calls = recovered.calls, charged = %Amount(recovered.charged), "calls that the gateway left open when it stopped are settled");
+        } else if !alone {
+            warn!("another process serves this database: calls that are open are left to it");
+        }
+        // Shared from now on, with every other process that serves: the next one to come alone knows that it is.
+        drop(lock.unlock());
+        lock.lock_shared().map_err(|error| StoreError::Folder(self.folder.clone(), error))?;
+        self.serving = Some(lock);
+        Ok(recovered)
+    }
+
+    /// A call that was open when the process died is billed up to the last moment at which the gateway is known to have run, as if it had
+    /// been ended then: nobody pays for time that nobody can show, and never more than was reserved.
+    fn recover(&mut self) -> rusqlite::Result<Recovered> {
+        self.write_queries();
+        let transaction = self.begin()?;
+        let last = self.connection.query_row("SELECT at FROM pulse", [], |row| row.get(0)).map(Instant::from_millis)?;
+        let open: Vec<OpenCall> = self.connection.prepare(OPEN_CALLS)?.query_map([], OpenCall::read)?.collect::<Result<_, _>>()?;
+        let end = End { cause: "gateway stopped", code: 503, trunk: String::new() };
+        let mut recovered = Recovered::default();
+        for call in &open {
+            let charge = self.close_call(call, last, &end)?;
+            recovered.calls += 1;
+            recovered.charged += charge.price;
+        }
+        transaction.commit()?;
+        Ok(recovered)
+    }
+}
+
+/// The columns that [`OpenCall::read`] reads, of the calls that have not ended.
+const OPEN_CALLS: &str =
+    "SELECT id, application, kind, answered, per_minute, minimum, increment, fee, paid, reserved FROM call WHERE ended IS NULL";
+
+/// A call that rings or runs.
+struct OpenCall {
+    call: CallRef,
+    application: String,
+    /// Whether it counts towards the calls of the account.
+    counted: bool,
+    answered: Option<Instant>,
+    reservation: Reservation,
+}
+
+impl OpenCall {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let tariff = Tariff { per_minute: row.get(4)?, minimum: row.get(5)?, increment: row.get(6)?, fee: row.get(7)? };
+        Ok(Self {
+            call: CallRef(row.get(0)?),
+            application: row.get(1)?,
+            counted: row.get_ref(2)?.as_str()? != Kind::Test.as_str(),
+            answered: row.get::<_, Option<u64>>(3)?.map(Instant::from_millis),
+            reservation: Reservation { tariff, paid: row.get(8)?, reserved: row.get(9)? },
+        })
+    }
+}
+
+const fn when(query: &Query) -> Instant {
+    match query {
+        Query::Open(NewCall { at, .. }) | Query::Connected { at, .. } | Query::Extend { at, .. } | Query::Close { at, .. } => *at,
+    }
+}
+
+/// As SQLite takes it.
+pub(super) fn millis(at: Instant) -> i64 {
+    i64::try_from(at.millis()).unwrap_or(i64::MAX)
+}
+
+/// Days since 1970, UTC.
+pub(super) const fn day(at: Instant) -> u64 {
+    at.millis() / 86_400_000
+}
+
+/// Whether the tables refused it, and not the disk.
+fn is_bug(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => code == ErrorCode::ConstraintViolation,
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+    use crate::ledger::{Openings, Rules};
+    use crate::store::tests::folder;
+
+    #[test]
+    fn a_full_disk_grants_nothing_and_loses_nothing() {
+        let mut database = database("full");
+        let (answered, answers) = channel();
+        ask(&mut database, open("a", 1_000), &answered);
+        ask(&mut database, Query::Connected { call: call("a"), at: at(2_000) }, &answered);
+        assert!(matches!(answers.try_recv(), Ok(Answer::Granted(_))));
+        fill(&database, true);
+        for n in 0..200 {
+            database.queries.push(waiting(open(&format!("lost{n}"), 3_000), &answered));
+        }
+        ask(&mut database, Query::Extend { call: call("a"), at: at(50_000) }, &answered);
+        let refused = std::iter::from_fn(|| answers.try_recv().ok()).collect::<Vec<_>>();
+        assert_eq!(refused.iter().filter(|answer| **answer == Answer::Refused(Refused::Store)).count(), 200);
+        assert_eq!(refused.last(), Some(&Answer::Extended { paid: Some(60_000), more: true }), "the same end");
+        for n in 0..200 {
+            database.queries.push(waiting(open(&format!("more{n}"), 3_000), &answered));
+        }
+        ask(&mut database, close("a", 32_000), &answered);
+        assert_eq!(database.queries.len(), 1, "the end of the call is kept");
+        fill(&database, false);
+        database.write_queries();
+        assert!(database.queries.is_empty() && !database.failing);
+        let charge: Micros = database.connection.query_row("SELECT sum(charge) FROM call", [], |row| row.get(0)).expect("read");
+        assert_eq!(charge, 30 * 1_000);
+    }
+
+    #[test]
+    fn a_query_that_the_tables_refuse_takes_no_other_with_it() {
+        let mut database = database("refused");
+        let (answered, answers) = channel();
+        let bad = NewCall { call_id: "odd".into(), ..new("odd", 1_000) };
+        let trigger = "CREATE TRIGGER odd BEFORE INSERT ON call WHEN NEW.call_id = 'odd' BEGIN SELECT RAISE(ABORT, 'odd'); END";
+        database.connection.execute_batch(trigger).expect("made");
+        for query in [open("a", 1_000), Query::Open(bad), open("b", 1_000)] {
+            database.queries.push(waiting(query, &answered));
+        }
+        database.write_queries();
+        let granted: Vec<bool> = answers.try_iter().map(|answer| matches!(answer, Answer::Granted(_))).collect();
+        assert_eq!(granted, [true, false, true]);
+    }
+
+    fn ask(database: &mut Database, query: Query, answered: &Sender<Answer>) {
+        database.queries.push(waiting(query, answered));
+        database.write_queries();
+    }
+
+    fn waiting(query: Query, answered: &Sender<Answer>) -> Waiting {
+        let answered = answered.clone();
+        Waiting { query, answered: Some(Box::new(move |answer| answered.send(answer).expect("the test listens"))) }
+    }
+
+    /// A database that can grow no more, or can again.
+    fn fill(database: &Database, full: bool) {
+        let pages: i64 = database.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("read");
+        let most = if full { pages } else { 1_000_000 };
+        database.connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(())).expect("set");
+    }
+
+    fn database(name: &str) -> Database {
+        let rules = Rules { openings: Openings::new(&["46"]).expect("Sweden"), calls: 1_000, ..Rules::default() };
+        let database = Database::open(&folder(name), rules).expect("a fresh database");
+        database.connection.execute("INSERT INTO application VALUES ('shop', x'00', '', 0, 0, 0)", []).expect("added");
+        let tariff = Tariff { per_minute: 60_000, minimum: 30, increment: 6, fee: 0 };
+        let sql = "INSERT INTO rate VALUES ('', '46', ?1, ?2, ?3, ?4)";
+        database.connection.execute(sql, params![tariff.per_minute, tariff.minimum, tariff.increment, tariff.fee]).expect("added");
+        let sql = "INSERT INTO account (application, currency, credit) VALUES ('shop', 'USD', 30000000)";
+        database.connection.execute(sql, []).expect("added");
+        database
+    }
+
+    fn open(name: &str, at: u64) -> Query {
+        Query::Open(new(name, at))
+    }
+
+    fn new(name: &str, millis: u64) -> NewCall {
+        NewCall {
+            call: call(name),
+            application: "shop".into(),
+            call_id: format!("{name}@page"),
+            user: "alice".into(),
+            kind: Kind::Phone,
+            from: "alice".into(),
+            to: "+46701234567".into(),
+            at: at(millis),
+        }
+    }
+
+    fn close(name: &str, millis: u64) -> Query {
+        Query::Close { call: call(name), at: at(millis), end: End { cause: "completed", code: 200, trunk: "test".into() } }
+    }
+
+    fn call(name: &str) -> CallRef {
+        CallRef(name.into())
+    }
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+}

@@ -1,0 +1,294 @@
+//! Applications, users, numbers and money in SQLite. One thread owns the database; everybody else holds a [`Store`] and asks.
+//!
+//! Secrets of applications are kept as they are (tickets are checked with them), passwords only as digest hashes, and the file is
+//! readable by its owner alone. Every change is on disk before it is answered.
+
+mod accounts;
+mod audit;
+mod calls;
+mod numbers;
+mod rates;
+mod records;
+mod users;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
+
+use self::calls::Waiting;
+use self::users::Failed;
+use crate::ledger::{AmountError, Rules};
+
+pub use self::accounts::{AccountView, Limits, Transfer};
+pub use self::audit::Audit;
+pub use self::calls::Recovered;
+pub use self::numbers::{AssignedNumber, ShownBy};
+pub use self::rates::Rate;
+pub use self::records::Record;
+pub use self::users::{Application, DEMO, Hashes, LOOPBACK};
+
+/// The version of the tables that this program writes.
+const SCHEMA: i64 = 2;
+
+/// Questions that may wait for the database; who comes later waits outside.
+const QUEUE: usize = 1_024;
+
+/// Users who are written down together, at most, and what calls ask.
+const TOGETHER: usize = 256;
+
+/// How long what could not be written waits for its next chance.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// What the database could not do. Nothing was changed.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The folder or the file cannot be made, read or written.
+    Folder(PathBuf, std::io::Error),
+    /// The file was written by a newer program.
+    Newer(i64),
+    /// The application or user exists.
+    Taken,
+    /// There is no such application.
+    NoApplication,
+    /// The application has no such number.
+    NoNumber,
+    /// A top-up with this reference was made, of another amount.
+    Reused,
+    /// There is less credit than is to be taken back.
+    TooLittle,
+    /// An amount that is out of range.
+    Amount(AmountError),
+    /// The account has another currency than `phone.currency`: its first word, then the second.
+    Currency(String, String),
+    /// SQLite: disk full, file damaged or locked by another process.
+    Sqlite(rusqlite::Error),
+    /// The database thread is gone: the process is stopping.
+    Stopped,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path, error) => write!(
+                f,
+                "cannot write the data folder {}: {error}; name another with OFFHOOK_DATA, --data or `data.folder`",
+                path.display()
+            ),
+            Self::Newer(version) => {
+                write!(f, "the database has version {version}, this program knows {SCHEMA}: run a newer program")
+            }
+            Self::Taken => f.write_str("it exists already"),
+            Self::NoApplication => f.write_str("there is no such application"),
+            Self::NoNumber => f.write_str("the application has no such number"),
+            Self::Reused => f.write_str("the reference was used for another amount"),
+            Self::TooLittle => f.write_str("there is less credit than that"),
+            Self::Amount(error) => error.fmt(f),
+            Self::Currency(ours, theirs) => {
+                write!(f, "the account is in {ours}, `phone.currency` says {theirs}: money is not exchanged here")
+            }
+            Self::Sqlite(error) => write!(f, "the database cannot be used: {error}"),
+            Self::Stopped => f.write_str("the database is closed"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Taken,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// A handle to the database thread; the thread ends when the last handle is gone.
+#[derive(Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// What the database thread does next.
+type Job = Box<dyn FnOnce(&mut Database) + Send>;
+
+impl Store {
+    /// Opens the database of `folder`, making both where they are missing, and gives it a thread of its own. Calls are paid by `rules`.
+    pub fn open(folder: &Path, rules: Rules) -> Result<Self, StoreError> {
+        let database = Database::open(folder, rules)?;
+        let (jobs, queue) = mpsc::channel::<Job>(QUEUE);
+        let run = move || database.run(queue);
+        std::thread::Builder::new().name("store".into()).spawn(run).map_err(|error| StoreError::Folder(folder.into(), error))?;
+        Ok(Self { jobs })
+    }
+
+    /// Lets `work` run on the database thread and waits for what it found.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |database| drop(answer.send(work(database))));
+        self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
+        answered.await.map_err(|_| StoreError::Stopped)?
+    }
+}
+
+/// The database itself.
+struct Database {
+    connection: Connection,
+    folder: PathBuf,
+    /// Locked as long as this process serves calls.
+    serving: Option<fs::File>,
+    rules: Rules,
+    /// What calls ask and tell that is not written yet, in order.
+    queries: Vec<Waiting>,
+    /// Whether the last try to write them failed: it is said once.
+    failing: bool,
+    /// Accounts whose spending was stopped, and on which day: it is said once a day.
+    capped: BTreeMap<String, u64>,
+    /// Users by application and name who are to be written down, and who hears where they cannot be.
+    noted: BTreeMap<(String, String), Failed>,
+}
+
+impl Database {
+    fn open(folder: &Path, rules: Rules) -> Result<Self, StoreError> {
+        let blame = |error| StoreError::Folder(folder.into(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(blame)?;
+        let path = folder.join("offhook.sqlite");
+        // Made here and not by SQLite, so that no moment exists in which others can read it; its -wal and -shm get the same mode.
+        fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(blame)?;
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
+        let connection = Connection::open(&path)?;
+        let (queries, capped, noted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut database = Self { connection, folder: folder.into(), serving: None, rules, queries, failing: false, capped, noted };
+        database.prepare()?;
+        database.check_currency()?;
+        Ok(database)
+    }
+
+    /// Settings of the connection, then the tables.
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        // A second process (`user add` beside a running server) waits for its turn.
+        self.connection.busy_timeout(Duration::from_secs(5))?;
+        self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        // FULL: what was answered survives a power cut. There are few writes: a user's first, not each registration.
+        self.connection.pragma_update(None, "synchronous", "full")?;
+        self.connection.pragma_update(None, "foreign_keys", true)?;
+        let transaction = self.begin()?;
+        match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
+            SCHEMA => {}
+            0 => {
+                transaction.execute_batch(include_str!("tables1.sql"))?;
+                transaction.execute_batch(include_str!("tables2.sql"))?;
+            }
+            1 => transaction.execute_batch(include_str!("tables2.sql"))?,
+            newer => return Err(StoreError::Newer(newer)),
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// The file whose lock says that a process serves calls.
+    fn lock_file(&self) -> Result<fs::File, StoreError> {
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.folder.join("serving"));
+        file.map_err(|error| StoreError::Folder(self.folder.clone(), error))
+    }
+
+    /// A transaction that may write; what is done on the connection belongs to it until it is committed or dropped.
+    fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
+        Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+    }
+
+    /// The life of the database thread: jobs as they come, and after each crowd of them one wait for the disk.
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(first) = self.next(&mut queue) {
+            first(&mut self);
+            // What waits already goes along: a thousand users who show their first ticket wait for the disk once, and so do calls.
+            while self.noted.len() + self.queries.len() < TOGETHER
+                && let Ok(job) = queue.try_recv()
+            {
+                job(&mut self);
+            }
+            self.write_noted();
+            self.write_queries();
+        }
+        self.write_queries();
+    }
+
+    /// The next job; while something could not be written, nothing to do now and then, which is another try.
+    fn next(&self, queue: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        if self.queries.is_empty() {
+            return queue.blocking_recv();
+        }
+        match queue.try_recv() {
+            Ok(job) => Some(job),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                std::thread::sleep(RETRY);
+                Some(Box::new(|_| {}))
+            }
+        }
+    }
+}
+
+/// `length` unpredictable octets.
+///
+/// # Panics
+///
+/// Where the system has no randomness: nothing here would be safe then.
+#[must_use]
+pub fn random(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// A secret as operators and Sinch's ticket generators write it.
+#[must_use]
+pub fn encode_secret(secret: &[u8]) -> String {
+    STANDARD.encode(secret)
+}
+
+/// The octets of a secret; `None` where it is not base64 or shorter than 16 octets.
+#[must_use]
+pub fn decode_secret(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text.trim()).ok().filter(|secret| secret.len() >= 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_database_gets_the_new_tables() {
+        let folder = folder("older");
+        fs::create_dir_all(&folder).expect("made");
+        let old = Connection::open(folder.join("offhook.sqlite")).expect("opened");
+        old.execute_batch(include_str!("tables1.sql")).expect("version 1");
+        old.execute("INSERT INTO application VALUES ('shop', x'00', '', 0, 0, 0)", []).expect("a row");
+        drop(old);
+        for _ in 0..2 {
+            let database = Database::open(&folder, Rules::default()).expect("version 2");
+            let count =
+                |table| database.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, u32>(0));
+            assert_eq!((count("application").expect("read"), count("transfer").expect("new")), (1, 0));
+        }
+    }
+
+    /// A path of this test alone where nothing is.
+    pub fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("offhook-store-{}-{name}", std::process::id()));
+        drop(fs::remove_dir_all(&path));
+        drop(fs::remove_file(&path));
+        path
+    }
+}

@@ -1,0 +1,145 @@
+//! The numbers of each application, which the operator has made sure are its own: whom calls to them ring, and whose calls show them.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{Database, Job, Store, StoreError};
+
+/// Whose calls show a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownBy {
+    /// Nobody's.
+    Nobody,
+    /// Those of its user.
+    User,
+    /// Those of every user of the application who has no number that is shown.
+    Application,
+}
+
+impl ShownBy {
+    /// As in the table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::User => "user",
+            Self::Application => "application",
+        }
+    }
+}
+
+/// A number of an application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignedNumber {
+    /// E.164 with its plus.
+    pub number: String,
+    /// Application key.
+    pub application: String,
+    /// Whom calls to it ring.
+    pub user: Option<String>,
+    /// Whose calls show it.
+    pub shown_by: ShownBy,
+}
+
+impl Store {
+    /// Whose number this is, told on the database thread: application and user. Waits only for a place in the queue.
+    pub async fn map_number(
+        &self,
+        number: String,
+        found: impl FnOnce(Result<Option<(String, String)>, StoreError>) + Send + 'static,
+    ) {
+        let job: Job = Box::new(move |database| found(database.map_number(&number)));
+        drop(self.jobs.send(job).await);
+    }
+
+    /// The numbers of an application, or of all.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be read.
+    pub async fn numbers(&self, application: Option<String>) -> Result<Vec<AssignedNumber>, StoreError> {
+        self.ask(move |database| database.numbers(application.as_deref())).await
+    }
+
+    /// Gives an application a number: the operator's word that it is the application's own. What it was before is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoApplication`], and [`StoreError::Taken`] where it is another application's.
+    pub async fn assign_number(&self, number: AssignedNumber) -> Result<(), StoreError> {
+        self.ask(move |database| database.assign_number(&number)).await
+    }
+
+    /// Lets calls to numbers of an application ring `user`, or nobody: all of them, or none where one is not the application's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoNumber`].
+    pub async fn ring(&self, application: String, numbers: Vec<String>, user: Option<String>) -> Result<(), StoreError> {
+        self.ask(move |database| database.ring(&application, &numbers, user.as_deref())).await
+    }
+
+    /// Takes a number from an application; false where it had no such number.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be written.
+    pub async fn remove_number(&self, application: String, number: String) -> Result<bool, StoreError> {
+        self.ask(move |database| {
+            let sql = "DELETE FROM number WHERE application = ?1 AND number = ?2";
+            Ok(database.connection.prepare_cached(sql)?.execute([application, number])? > 0)
+        })
+        .await
+    }
+}
+
+impl Database {
+    /// Carriers send numbers with and without the plus.
+    fn map_number(&self, number: &str) -> Result<Option<(String, String)>, StoreError> {
+        let sql = "SELECT application, user FROM number WHERE number IN (?1, '+' || ?1) AND user IS NOT NULL";
+        let found = self.connection.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(found.optional()?)
+    }
+
+    /// What a call of `user` shows: a number of the user's own, else one of the application, else none.
+    pub(super) fn caller_id(&self, application: &str, user: &str) -> rusqlite::Result<Option<String>> {
+        let sql = "SELECT number FROM number WHERE application = ?1 AND (shown_by = 'application' OR shown_by = 'user' AND user = ?2) \
+                   ORDER BY shown_by DESC, number LIMIT 1";
+        self.connection.prepare_cached(sql)?.query_row([application, user], |row| row.get(0)).optional()
+    }
+
+    fn numbers(&self, application: Option<&str>) -> Result<Vec<AssignedNumber>, StoreError> {
+        let sql = "SELECT number, application, user, shown_by FROM number WHERE ?1 IS NULL OR application = ?1 ORDER BY number";
+        let mut query = self.connection.prepare_cached(sql)?;
+        let rows = query.query_map([application], |row| {
+            let shown_by = match row.get_ref(3)?.as_str()? {
+                "user" => ShownBy::User,
+                "application" => ShownBy::Application,
+                _ => ShownBy::Nobody,
+            };
+            Ok(AssignedNumber { number: row.get(0)?, application: row.get(1)?, user: row.get(2)?, shown_by })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn assign_number(&self, number: &AssignedNumber) -> Result<(), StoreError> {
+        self.must_exist(&number.application)?;
+        let sql = "INSERT INTO number (number, application, user, shown_by) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT DO UPDATE SET user = ?3, shown_by = ?4 WHERE application = ?2";
+        let values = params![number.number, number.application, number.user, number.shown_by.as_str()];
+        match self.connection.prepare_cached(sql)?.execute(values)? {
+            0 => Err(StoreError::Taken),
+            _ => Ok(()),
+        }
+    }
+
+    fn ring(&self, application: &str, numbers: &[String], user: Option<&str>) -> Result<(), StoreError> {
+        let transaction = self.begin()?;
+        for number in numbers {
+            let sql = "UPDATE number SET user = ?3 WHERE application = ?1 AND number = ?2";
+            if self.connection.prepare_cached(sql)?.execute(params![application, number, user])? == 0 {
+                return Err(StoreError::NoNumber);
+            }
+        }
+        Ok(transaction.commit()?)
+    }
+}

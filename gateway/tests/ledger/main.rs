@@ -1,0 +1,4 @@
+//! Money: what calls reserve, cost and leave, over a real database.
+
+mod books;
+mod support;
