@@ -43,6 +43,7 @@ behaviours! {
         two_clients_talk
         candidates_that_come_later_are_taken
         a_refused_call_tells_why
+        what_is_heard_before_the_answer_establishes_the_call
         credit_that_runs_out_is_told
         the_callee_declines
         the_caller_gives_up

@@ -59,6 +59,37 @@
     equal(error.response, { errorCode: 40200, message: error.reason, headers: error.headers }, "the answer");
   },
 
+  async what_is_heard_before_the_answer_establishes_the_call({ client, events, network, peers, hears, report, until, equal, ok }) {
+    const log = [];
+    // As a gateway to phones does: no 180, and a 183 that says that there is sound.
+    network.pass = (text) => {
+      if (text.startsWith("SIP/2.0 180")) return null;
+      return text.startsWith("SIP/2.0 183") ? text.replace("Content-Type", "P-Early-Media: sendonly\r\nContent-Type") : text;
+    };
+    const [alice, bob] = [client(), client({ startActiveConnection: true })];
+    await Promise.all([alice.start({ username: "alice", password: "x" }), bob.start({ username: "bob", password: "x" })]);
+    const rings = new Promise((resolve) => bob.getCallClient().addEventListener({ onIncomingCall: resolve }));
+    const call = alice.getCallClient().callUser("bob");
+    events(call, "alice", log);
+    const incoming = await rings;
+    await until(() => log.length, "the first event");
+    equal([log, call.getState(), incoming.getState()], [["alice established"], "ESTABLISHED", "PROGRESSING"], "established, and not answered");
+    ok(call.incomingStream.getAudioTracks().length === 1 && call.incomingStreamURL, "there is a stream to be heard");
+    await until(() => /connected|completed/.test(peers[0].iceConnectionState) && call.outgoingStream, "the path and the microphone");
+    equal((await report(peers[0])).sent, 0, "nothing of the microphone");
+    incoming.answer();
+    await until(() => incoming.getState() === "ESTABLISHED", "the answer");
+    for (const { incomingStream } of [call, incoming]) {
+      // What nobody plays has no energy.
+      const audio = document.body.appendChild(document.createElement("audio"));
+      Object.assign(audio, { autoplay: true, srcObject: incomingStream });
+    }
+    for (const peer of peers) await until(() => hears(peer), "sound");
+    call.hangup();
+    await until(() => log.length > 1, "the end");
+    equal(log, ["alice established", "alice ended HUNG_UP"], "the answer shows nothing new");
+  },
+
   async credit_that_runs_out_is_told({ talking, network, field, until, equal }) {
     const { alice } = await talking();
     const told = [];

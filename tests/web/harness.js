@@ -22,7 +22,7 @@ function harness(SinchClient) {
   };
 
   // The network: registers everybody, and passes all else to the other socket.
-  const network = { urls: [], sockets: [], said: [], register: () => 200 };
+  const network = { urls: [], sockets: [], said: [], register: () => 200, pass: (text) => text };
   const field = (text, name) => text.split("\r\n").filter((line) => line.toLowerCase().startsWith(name.toLowerCase() + ":"));
   const registered = (text) => {
     const to = field(text, "To")[0];
@@ -52,7 +52,8 @@ function harness(SinchClient) {
       setTimeout(() => {
         if (text === "\r\n\r\n") return this.hear("\r\n");
         if (text.startsWith("REGISTER ")) return this.hear(registered(text));
-        network.sockets.find((socket) => socket !== this && socket.readyState === 1)?.hear(text);
+        const passed = network.pass(text);
+        if (passed) network.sockets.find((socket) => socket !== this && socket.readyState === 1)?.hear(passed);
       });
     }
     hear(data) {
