@@ -10,6 +10,7 @@
 //! [`server`] and [`store`] may touch the world; [`hub`], [`registrar`] and [`ticket`] know only values.
 
 pub mod bridge;
+pub mod bucket;
 pub mod config;
 pub mod hub;
 pub mod ledger;
@@ -17,6 +18,7 @@ pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod network;
+pub mod nonce;
 pub mod registrar;
 pub mod server;
 pub mod store;

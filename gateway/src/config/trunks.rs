@@ -88,6 +88,8 @@ pub struct Trunk {
     pub calls: u32,
     /// Whether it sits behind NAT.
     pub nat: bool,
+    /// Whether sound is sent to where its SDP says before any has come from there.
+    pub eager: bool,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// Networks that it sends from, besides `address`.
@@ -142,6 +144,7 @@ impl Default for Trunk {
             media_address: None,
             calls: 30,
             nat: false,
+            eager: false,
             dtmf: Dtmf::Rfc4733,
             from: Vec::new(),
             tls_name: String::new(),

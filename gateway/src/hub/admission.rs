@@ -5,7 +5,8 @@ use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, parse, repl
 use offhook::time::Instant;
 
 use super::refusal::Refusal;
-use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record, nonce};
+use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record};
+use crate::nonce;
 use crate::registrar::Aor;
 use crate::ticket;
 
@@ -134,7 +135,7 @@ impl Hub {
     }
 
     fn login_digest(&mut self, now: Instant, request: &Request<'_>, credentials: &Credentials<'_>) {
-        let made = nonce::check(&self.nonce_key, now, request.conn, &credentials.nonce);
+        let made = nonce::check(&self.nonce_key, now, &request.conn.0.to_be_bytes(), &credentials.nonce);
         let Some(connection) = self.flows.connections.get_mut(&request.conn) else { return };
         let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
         let plausible = *credentials.realm == *self.settings.domain
@@ -259,7 +260,7 @@ impl Hub {
             _ => (407, "Proxy-Authenticate"),
         };
         let tag = self.random.token();
-        let nonce = nonce::make(&self.nonce_key, now, conn);
+        let nonce = nonce::make(&self.nonce_key, now, &conn.0.to_be_bytes());
         let mut text = reply(message, code, Some(&tag));
         // The stronger first: a client takes the first that it can (RFC 8760, 2.3 and 2.4). MD5 last of all, as clients that read one field
         // only, which is mostly the last, know no other.

@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use offhook::sip::{Message, Name};
 use offhook::time::Instant;
 
-use super::bucket::Bucket;
 use super::timers::Timer;
 use super::{ConnId, Hub, Output};
+use crate::bucket::Bucket;
 use crate::registrar::{Aor, Device, Target};
 
 /// How long an outage may take before what was to be sent is given up.

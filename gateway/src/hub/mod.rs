@@ -12,12 +12,10 @@
 
 mod admission;
 mod best;
-mod bucket;
 mod call;
 mod dialog;
 mod flows;
 mod invite;
-mod nonce;
 mod port;
 mod refusal;
 mod register;

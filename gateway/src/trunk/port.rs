@@ -21,7 +21,7 @@ pub enum Wire {
     Tls,
 }
 
-/// One stream connection; never used twice.
+/// One stream connection; never used twice. Even ones are made by us, odd ones by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u64);
 

@@ -4,7 +4,7 @@ use offhook::time::Instant;
 
 /// What is left of an allowance.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     /// Thousandths of a message.
     left: u64,
     at: Instant,
@@ -12,12 +12,13 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full one.
-    pub(super) const fn new(now: Instant, per_second: u32) -> Self {
+    #[must_use]
+    pub const fn new(now: Instant, per_second: u32) -> Self {
         Self { left: per_second as u64 * 2000, at: now }
     }
 
     /// Takes one message out; `false` where there is none left. A rate of 0 is no limit.
-    pub(super) fn take(&mut self, now: Instant, per_second: u32) -> bool {
+    pub fn take(&mut self, now: Instant, per_second: u32) -> bool {
         let rate = u64::from(per_second);
         self.left = (rate * 2000).min(self.left.saturating_add((now - self.at).saturating_mul(rate)));
         self.at = now;

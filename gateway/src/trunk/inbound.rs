@@ -1,0 +1,259 @@
+//! What comes in. Whose it is decides everything: strangers get no octet over UDP, and no second request over a connection. Trunks are
+//! known by where they send from, by the name in their certificate, and by a digest where the operator wants one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use offhook::signalling::transaction::{Received, ServerKey};
+use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ParseError, Writer, ha1, parse, reply};
+use offhook::time::Instant;
+
+use super::outbound::transport;
+use super::targets::Hop;
+use super::{Event, Flow, LinkId, Output, Record, Trunks, Wire, text};
+use crate::bucket::Bucket;
+use crate::nonce;
+
+/// Strangers that are recorded a second; the others are only counted.
+const RECORDED: u32 = 1;
+/// The most transactions at once; new calls beyond get 503.
+const MOST: usize = 50_000;
+/// The most nonces that are remembered as used.
+const NONCES: usize = 4_096;
+
+/// What trunks may ask of us.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
+/// Methods that others know and we do nothing with: 405 and not 501.
+const KNOWN: [&str; 6] = ["REGISTER", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "PUBLISH"];
+/// The To tag of answers without a transaction, the same for each copy.
+const TAG: &str = "0";
+
+/// Those who are no trunk.
+#[derive(Default)]
+pub(super) struct Strangers {
+    pub(super) count: u64,
+    records: Option<Bucket>,
+    /// Nonces that trunks have answered, and how often.
+    nonces: BTreeMap<String, u32>,
+}
+
+/// Where a message came from.
+#[derive(Clone, Copy)]
+struct Source {
+    flow: Flow,
+    address: SocketAddr,
+    wire: Wire,
+}
+
+impl Trunks {
+    pub(super) fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        let (address, wire, owner) = match flow {
+            Flow::Udp(address) => (address, Wire::Udp, None),
+            Flow::Link(link) => match self.links.get_mut(&link) {
+                Some(link) => {
+                    link.heard = now;
+                    (link.peer, link.wire, link.trunk)
+                }
+                None => return,
+            },
+        };
+        let source = Source { flow, address, wire };
+        let message = parse(bytes);
+        if let Ok(message) = message.as_ref().map_err(|_| ()).and_then(|m| if m.is_request() { Err(()) } else { Ok(m) }) {
+            return self.response(now, message, &String::from_utf8_lossy(bytes));
+        }
+        let Some(trunk) = owner.or_else(|| self.whose(address, wire, &[])) else {
+            let what = if message.is_ok() { "method" } else { "malformed" };
+            return self.stranger(now, source, what);
+        };
+        match message {
+            Ok(message) => self.asked(now, trunk, source, &message, bytes),
+            Err(ParseError::Empty) => {}
+            Err(_) => self.record_stranger(now, address, "malformed"),
+        }
+    }
+
+    /// The trunk that sends from `source`, with a certificate of these names: the one that fits best.
+    pub(super) fn whose(&self, source: SocketAddr, wire: Wire, names: &[String]) -> Option<usize> {
+        let fits = |index: usize| {
+            let peer = &self.peers[index];
+            let name = &peer.config.tls_name;
+            if !name.is_empty() {
+                return (wire == Wire::Tls && names.iter().any(|known| known.eq_ignore_ascii_case(name))).then_some(3);
+            }
+            peer.knows(source).filter(|_| wire == Wire::Tls || !peer.needs_tls())
+        };
+        // Of equals the first in the configuration.
+        (0..self.peers.len()).rev().filter_map(|index| Some((fits(index)?, index))).max_by_key(|(rank, _)| *rank).map(|(_, i)| i)
+    }
+
+    fn stranger(&mut self, now: Instant, source: Source, what: &'static str) {
+        self.record_stranger(now, source.address, what);
+        if let Flow::Link(link) = source.flow {
+            self.disconnect(now, link);
+        }
+    }
+
+    fn record_stranger(&mut self, now: Instant, peer: SocketAddr, what: &'static str) {
+        self.strangers.count += 1;
+        if self.strangers.records.get_or_insert_with(|| Bucket::new(now, RECORDED)).take(now, RECORDED) {
+            self.push(Output::Record(Record::Stranger { peer, what }));
+        }
+    }
+
+    /// A trunk has sent a request.
+    fn asked(&mut self, now: Instant, trunk: usize, source: Source, message: &Message<'_>, bytes: &[u8]) {
+        let noted = text::note_source(message, bytes, source.address);
+        let Ok(request) = parse(noted.as_bytes()) else { return };
+        let hop = self.way_back(trunk, source, &request);
+        let method = request.method().unwrap_or_default();
+        let small = (source.wire == Wire::Udp).then_some(bytes.len());
+        if let Err(rejection) = request.check() {
+            if method != "ACK" {
+                self.answer_plainly(hop, small, reply(&request, rejection.code, Some(TAG)).end());
+            }
+            return;
+        }
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        if !in_dialog && !matches!(method, "INVITE" | "ACK" | "CANCEL") {
+            return self.answer_at_once(hop, small, &request);
+        }
+        if !matches!(method, "ACK" | "CANCEL") && self.transactions.origin(&request).is_none() {
+            if self.transactions.len() >= MOST {
+                return self.answer_plainly(hop, small, reply(&request, 503, Some(TAG)).number("Retry-After", 5).end());
+            }
+            if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
+                return;
+            }
+        }
+        match self.transactions.receive(now, hop, transport(hop.wire), &request) {
+            Received::Request(key) => self.admitted(now, hop, key, &request),
+            Received::Ack if in_dialog => self.tell(hop, None, &request),
+            _ => {}
+        }
+    }
+
+    /// Where answers go (RFC 3261, 18.2.2; RFC 3581, 4), and where a connection can be made to if this one breaks.
+    fn way_back(&self, trunk: usize, source: Source, request: &Message<'_>) -> Hop {
+        let via = request.via().ok();
+        let port = via.and_then(|via| via.port).unwrap_or(source.wire.default_port());
+        let symmetric = self.peers[trunk].config.nat || via.is_some_and(|via| via.params.get("rport").is_some());
+        let address = match source.flow {
+            Flow::Udp(address) if symmetric => address,
+            _ => SocketAddr::new(source.address.ip(), port),
+        };
+        let link = if let Flow::Link(link) = source.flow { link } else { LinkId(0) };
+        Hop { trunk, wire: source.wire, address, link }
+    }
+
+    /// Answers a request that is for nobody else, without a transaction (RFC 3261, 8.2.7): a copy gets the same answer.
+    fn answer_at_once(&mut self, hop: Hop, small: Option<usize>, request: &Message<'_>) {
+        let answer = |code| reply(request, code, Some(TAG));
+        let full = match request.method().unwrap_or_default() {
+            "OPTIONS" => answer(200).field("Allow", ALLOW).field("Accept", "application/sdp").field("Supported", "100rel, timer"),
+            "BYE" | "UPDATE" | "INFO" | "PRACK" => answer(481),
+            method if KNOWN.contains(&method) => answer(405).field("Allow", ALLOW),
+            _ => answer(501).field("Allow", ALLOW),
+        };
+        let full = full.end();
+        let code = parse(full.as_bytes()).ok().and_then(|full| full.code()).unwrap_or(500);
+        self.answer_plainly(hop, small, fitting(small, full).unwrap_or_else(|| answer(code).end()));
+    }
+
+    fn admitted(&mut self, now: Instant, hop: Hop, key: ServerKey, request: &Message<'_>) {
+        match key.method.as_str() {
+            "CANCEL" => {
+                let known = self.transactions.knows(&key.invite());
+                let tag = self.random.token();
+                self.respond(now, &key, reply(request, if known { 200 } else { 481 }, Some(&tag)).end());
+                if !known {
+                    return;
+                }
+            }
+            "INVITE" => self.respond(now, &key, reply(request, 100, None).end()),
+            _ => {}
+        }
+        self.tell(hop, Some(key), request);
+    }
+
+    /// Hands a request on.
+    fn tell(&mut self, hop: Hop, key: Option<ServerKey>, request: &Message<'_>) {
+        let (peer, call_id) = (&self.peers[hop.trunk], request.call_id().unwrap_or_default());
+        let trunk = peer.id.clone();
+        if peer.config.nat {
+            match request.method() {
+                Some("BYE") => self.paths.forget(call_id),
+                Some("INVITE" | "CANCEL") if request.to().is_ok_and(|to| to.tag().is_none()) => {}
+                _ => self.paths.learn(call_id, hop),
+            }
+        }
+        self.push(Output::Event(Event::Request { trunk, key, text: request.source().to_owned() }));
+    }
+
+    /// An answer without a transaction. Over UDP, where the source may be forged, none that is larger than its request.
+    fn answer_plainly(&mut self, hop: Hop, small: Option<usize>, text: String) {
+        if let Some(text) = fitting(small, text) {
+            self.deliver(hop, text);
+        }
+    }
+
+    /// Whether a request outside a dialog shows the credentials that its trunk needs; if not, it is challenged, without any state.
+    fn is_proven(&mut self, now: Instant, trunk: usize, hop: Hop, small: Option<usize>, request: &Message<'_>) -> bool {
+        let config = &self.peers[trunk].config;
+        if config.from_username.is_empty() {
+            return true;
+        }
+        let shown = request.get(Name::Authorization).and_then(|value| Credentials::parse(value).ok());
+        let place = hop.address.ip().to_string();
+        let stale = match &shown {
+            None => false,
+            Some(shown) => {
+                let secret = ha1(shown.algorithm, &config.from_username, &self.settings.domain, &config.from_password);
+                let right = shown.username == config.from_username
+                    && shown.realm == self.settings.domain
+                    && request.uri() == Some(&*shown.uri)
+                    && shown.matches(&secret, request.method().unwrap_or_default());
+                let fresh = nonce::check(&self.nonce_key, now, place.as_bytes(), &shown.nonce).is_some();
+                if right && fresh && self.strangers.is_first(now, &self.nonce_key, place.as_bytes(), shown) {
+                    return true;
+                }
+                if !right {
+                    self.record_stranger(now, hop.address, "credentials");
+                }
+                right
+            }
+        };
+        let nonce = nonce::make(&self.nonce_key, now, place.as_bytes());
+        let challenge = |answer: Writer, algorithm| {
+            let realm = self.settings.domain.clone();
+            let challenge = Challenge { realm, nonce: nonce.clone(), opaque: None, algorithm, qop_auth: true, stale };
+            answer.field("WWW-Authenticate", &challenge.to_value())
+        };
+        // SHA-256 first (RFC 8760, 2.4); where both would make the answer larger than the request, what everybody knows.
+        let plain = reply(request, 401, Some(TAG));
+        let both = challenge(challenge(plain.clone(), Algorithm::Sha256), Algorithm::Md5).end();
+        let text = fitting(small, both).unwrap_or_else(|| challenge(plain, Algorithm::Md5).end());
+        self.answer_plainly(hop, small, text);
+        false
+    }
+}
+
+impl Strangers {
+    /// Whether these credentials have not been shown before: each count of a nonce is good once.
+    fn is_first(&mut self, now: Instant, key: &[u8; 32], place: &[u8], shown: &Credentials<'_>) -> bool {
+        if self.nonces.len() >= NONCES {
+            self.nonces.retain(|nonce, _| nonce::check(key, now, place, nonce).is_some());
+        }
+        let count = shown.count();
+        let room = self.nonces.len() < NONCES;
+        match self.nonces.get_mut(&*shown.nonce) {
+            Some(last) => count > std::mem::replace(last, count.max(*last)),
+            None => room && self.nonces.insert(shown.nonce.to_string(), count).is_none(),
+        }
+    }
+}
+
+/// The answer, where it is no larger than what it answers (if that counts).
+fn fitting(small: Option<usize>, text: String) -> Option<String> {
+    small.is_none_or(|length| text.len() <= length).then_some(text)
+}

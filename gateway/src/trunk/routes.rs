@@ -1,0 +1,132 @@
+//! Which trunks a call may take, and in which order.
+
+use offhook::sip::escape_user;
+use offhook::time::Instant;
+
+use super::peer::Peer;
+use super::{TrunkId, Trunks};
+use crate::config;
+
+/// Whom a call is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A number: `+` and digits.
+    Phone(String),
+    /// A SIP address elsewhere.
+    Sip {
+        /// The user part, unescaped.
+        user: String,
+        /// The domain.
+        host: String,
+    },
+}
+
+impl Trunks {
+    /// Trunks to try, in this order: those with the longest fitting prefix or domain first, then by priority, then by chance according to
+    /// weight. None that is down or has as many calls as it may.
+    pub fn routes(&mut self, now: Instant, destination: &Destination) -> Vec<TrunkId> {
+        let free = |peer: &&Peer| peer.health.is_up(now) && !peer.is_full();
+        let fits = |peer: &Peer| Some(Candidate::of(&peer.config, fit(&peer.config, destination)?));
+        let mut left: Vec<Candidate> = self.peers.iter().filter(free).filter_map(fits).collect();
+        left.sort_by_key(Candidate::rank);
+        let mut routes = Vec::with_capacity(left.len());
+        while let Some(first) = left.first() {
+            let rank = first.rank();
+            let equal = left.iter().take_while(|candidate| candidate.rank() == rank).count();
+            let total: u64 = left[..equal].iter().map(|candidate| candidate.weight).sum();
+            // RFC 2782: by running sums; a weight of 0 has its turn when no other is left.
+            let mut mark = self.random.below(total);
+            let chosen = left[..equal].iter().position(|candidate| {
+                let within = mark < candidate.weight;
+                mark = mark.saturating_sub(candidate.weight);
+                within
+            });
+            routes.push(left.remove(chosen.unwrap_or(0)).trunk);
+        }
+        routes
+    }
+
+    /// The Request-URI of a call over a trunk.
+    #[must_use]
+    pub fn invite_uri(&self, trunk: &TrunkId, destination: &Destination) -> String {
+        match (destination, self.config(trunk)) {
+            (Destination::Phone(number), Some(config)) => {
+                let number = if config.plus { number } else { number.trim_start_matches('+') };
+                ["sip:", number, "@", &config.home(), ";user=phone"].concat()
+            }
+            (Destination::Phone(number), None) => ["tel:", number].concat(),
+            (Destination::Sip { user, host }, _) if user.is_empty() => ["sip:", host].concat(),
+            (Destination::Sip { user, host }, _) => ["sip:", &escape_user(user), "@", host].concat(),
+        }
+    }
+
+    /// Whether a number may be shown as the caller's over a trunk.
+    #[must_use]
+    pub fn may_show(&self, trunk: &TrunkId, number: &str) -> bool {
+        let shown = |config: &config::Trunk| {
+            config.caller_ids.is_empty() || config.caller_ids.iter().any(|beginning| number.starts_with(beginning.as_str()))
+        };
+        self.config(trunk).is_some_and(shown)
+    }
+}
+
+struct Candidate {
+    trunk: TrunkId,
+    length: usize,
+    priority: u32,
+    weight: u64,
+}
+
+impl Candidate {
+    fn of(config: &config::Trunk, length: usize) -> Self {
+        let (priority, weight) = (config.priority, u64::from(config.weight));
+        Self { trunk: TrunkId(config.name.clone()), length, priority, weight }
+    }
+
+    const fn rank(&self) -> (std::cmp::Reverse<usize>, u32) {
+        (std::cmp::Reverse(self.length), self.priority)
+    }
+}
+
+/// How much of the destination a trunk names; `None`: it is not for it.
+fn fit(config: &config::Trunk, destination: &Destination) -> Option<usize> {
+    match destination {
+        Destination::Phone(number) => {
+            let fitting = config.prefixes.iter().filter(|prefix| number.starts_with(prefix.as_str()));
+            fitting.map(String::len).max()
+        }
+        Destination::Sip { host, .. } => config.domains.iter().filter_map(|domain| domain_fit(domain, host)).max(),
+    }
+}
+
+/// `*` fits every host, `*.example.com` every host below, anything else itself.
+fn domain_fit(domain: &str, host: &str) -> Option<usize> {
+    let fits = match domain.strip_prefix('*') {
+        Some(tail) => host.len() > tail.len() && ends_with(host, tail),
+        None => host.eq_ignore_ascii_case(domain),
+    };
+    fits.then_some(domain.len() + usize::from(!domain.starts_with('*')))
+}
+
+fn ends_with(host: &str, tail: &str) -> bool {
+    host.len().checked_sub(tail.len()).and_then(|at| host.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(tail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_fits_itself_or_what_is_below() {
+        for (domain, host, fit) in [
+            ("example.com", "Example.com", Some(12)),
+            ("*.example.com", "a.example.com", Some(13)),
+            ("*.example.com", "example.com", None),
+            ("*.example.com", "badexample.com", None),
+            ("*", "x", Some(1)),
+            ("example.com", "example.org", None),
+        ] {
+            assert_eq!(domain_fit(domain, host), fit, "{domain} {host}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Whether the trunks are there (OPTIONS), and that they know where we are (REGISTER).
+
+use std::net::SocketAddr;
+
+use offhook::signalling::registration::Ask;
+use offhook::sip::{Message, Name, Writer};
+use offhook::time::Instant;
+
+use super::outbound::Owner;
+use super::{Output, Record, Timer, Trunks};
+
+/// Between two OPTIONS to a trunk that is down, in milliseconds, at most.
+const DOWN: u64 = 5_000;
+/// The wait after a registration failed: the first, and the longest, in milliseconds.
+const BACK_OFF: (u64, u64) = (15_000, 600_000);
+/// A registration lasts at least so many seconds for us, whatever the registrar says.
+const SHORTEST: u32 = 20;
+/// What no contact's instance is.
+const NO_INSTANCE: &str = "\0";
+
+impl Trunks {
+    /// Sends OPTIONS (RFC 3261, 11).
+    pub(super) fn watch(&mut self, now: Instant, index: usize) {
+        let (tag, call_id) = (self.random.token(), self.random.token());
+        let config = &self.peers[index].config;
+        let uri = ["sip:", &config.home()].concat();
+        let text = Writer::request("OPTIONS", &uri)
+            .field("From", &["<sip:", &self.settings.domain, ">;tag=", &tag].concat())
+            .field("To", &["<", &uri, ">"].concat())
+            .field("Call-ID", &call_id)
+            .cseq(1, "OPTIONS")
+            .field("Contact", &["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat())
+            .field("Accept", "application/sdp")
+            .end();
+        self.launch(now, Some(index), Owner::Options, text);
+    }
+
+    /// OPTIONS came to an end: the next ones follow.
+    pub(super) fn watched(&mut self, now: Instant, index: usize) {
+        let peer = &self.peers[index];
+        let usual = u64::from(peer.config.watch) * 1_000;
+        let wait = if peer.health.is_down() { usual.min(DOWN) } else { usual };
+        // Not all trunks at the same moment.
+        let wait = wait - wait / 10 + self.random.below(wait / 5 + 1);
+        self.timers.set(Timer::Watch(index), now + wait);
+    }
+
+    /// A trunk has answered something.
+    pub(super) fn alive(&mut self, now: Instant, index: usize, address: SocketAddr) {
+        let peer = &mut self.peers[index];
+        if peer.health.answered(address) {
+            let trunk = peer.id.clone();
+            self.push(Output::Record(Record::Health { trunk, up: true, why: "answers" }));
+        } else if peer.health.is_down() {
+            self.watch_soon(now, index);
+        }
+    }
+
+    /// A trunk has failed to.
+    pub(super) fn failed(&mut self, now: Instant, index: usize, why: &'static str) {
+        let peer = &mut self.peers[index];
+        let watched = peer.config.watch > 0;
+        if peer.health.failed(now, watched) {
+            let trunk = peer.id.clone();
+            self.push(Output::Record(Record::Health { trunk, up: false, why }));
+        } else if watched && !peer.health.is_down() {
+            self.watch_soon(now, index);
+        }
+    }
+
+    /// One sign is none: the second is looked for at once, unless OPTIONS are under way.
+    fn watch_soon(&mut self, now: Instant, index: usize) {
+        let asked = self.jobs.values().any(|job| job.trunk == index && job.owner == Owner::Options);
+        if !asked {
+            self.timers.set(Timer::Watch(index), now + 500);
+        }
+    }
+
+    /// Registers, for the first time or again.
+    pub(super) fn register(&mut self, now: Instant, index: usize) {
+        let peer = &mut self.peers[index];
+        let config = &peer.config;
+        let (home, seconds) = (config.home(), config.expires.max(peer.least));
+        let contact = ["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat();
+        let (registrar, aor) =
+            (["sip:", &home].concat(), ["sip:", &offhook::sip::escape_user(&config.username), "@", &home].concat());
+        let text = peer.registration.request(&registrar, &aor, Ask::Bind(&contact, seconds)).end();
+        self.launch(now, Some(index), Owner::Register, text);
+    }
+
+    /// The registrar has answered.
+    pub(super) fn registered(&mut self, now: Instant, index: usize, answer: &Message<'_>) {
+        let code = answer.code().unwrap_or(500);
+        let granted = self.granted(index, answer);
+        let peer = &mut self.peers[index];
+        if let Ok(cseq) = answer.cseq() {
+            peer.registration.sent(cseq.number);
+        }
+        if code >= 300 {
+            if code == 423 {
+                peer.least = answer.number(Name::MinExpires).unwrap_or(0).min(86_400);
+            }
+            let after = if code == 423 && peer.refused == 0 { Some(0) } else { answer.number(Name::RetryAfter) };
+            return self.not_registered(now, index, code, after);
+        }
+        peer.refused = 0;
+        let was = peer.registration.stands();
+        peer.registration.accepted(now, answer, NO_INSTANCE, granted);
+        let refresh = peer.registration.refresh_at().unwrap_or(now + u64::from(granted) * 500);
+        self.timers.set(Timer::Register(index), refresh);
+        if !was {
+            let trunk = self.peers[index].id.clone();
+            self.push(Output::Record(Record::Registration { trunk, code }));
+        }
+    }
+
+    /// Registering came to nothing: again, but ever later.
+    pub(super) fn not_registered(&mut self, now: Instant, index: usize, code: u16, after: Option<u32>) {
+        let peer = &mut self.peers[index];
+        peer.registration.lost();
+        let back_off = (BACK_OFF.0 << peer.refused.min(10)).min(BACK_OFF.1);
+        peer.refused += 1;
+        let wait = after.map_or(back_off, |seconds| (u64::from(seconds) * 1_000).min(BACK_OFF.1 * 6));
+        let wait = wait + self.random.below(wait / 10 + 1);
+        let trunk = self.peers[index].id.clone();
+        self.timers.set(Timer::Register(index), now + wait);
+        self.push(Output::Record(Record::Registration { trunk, code }));
+    }
+
+    /// For how long: what our own Contact says in the answer, else Expires, else what we asked for (RFC 3261, 10.2.4).
+    fn granted(&self, index: usize, answer: &Message<'_>) -> u32 {
+        let config = &self.peers[index].config;
+        let ours = self.settings.contact_uri(config.transport, &config.username);
+        let place = |uri: &str| uri.split(';').next().unwrap_or_default().to_ascii_lowercase();
+        let own = answer.contacts().filter_map(Result::ok).find(|contact| place(contact.uri_text) == place(&ours));
+        let said = own.and_then(|contact| contact.params.get("expires")?.parse().ok()).or_else(|| answer.number(Name::Expires));
+        said.unwrap_or(config.expires).clamp(SHORTEST, config.expires.max(SHORTEST))
+    }
+}
