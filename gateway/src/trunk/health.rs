@@ -40,6 +40,11 @@ impl Health {
         self.down
     }
 
+    /// Whether the last sign speaks against what it is held for.
+    pub(super) const fn is_unsure(&self) -> bool {
+        self.run > 0
+    }
+
     /// It has answered. Whether it is up again with that.
     pub(super) fn answered(&mut self, address: SocketAddr) -> bool {
         self.silent.remove(&address);

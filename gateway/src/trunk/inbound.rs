@@ -115,7 +115,8 @@ impl Trunks {
             return;
         }
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-        if !in_dialog && !matches!(method, "INVITE" | "ACK" | "CANCEL") {
+        let stray = method == "CANCEL" && !invite_of(&request).is_some_and(|invite| self.transactions.knows(&invite));
+        if stray || (!in_dialog && !matches!(method, "INVITE" | "ACK" | "CANCEL")) {
             return self.answer_at_once(hop, small, &request);
         }
         if !matches!(method, "ACK" | "CANCEL") && self.transactions.origin(&request).is_none() {
@@ -151,7 +152,7 @@ impl Trunks {
         let answer = |code| reply(request, code, Some(TAG));
         let full = match request.method().unwrap_or_default() {
             "OPTIONS" => answer(200).field("Allow", ALLOW).field("Accept", "application/sdp").field("Supported", "100rel, timer"),
-            "BYE" | "UPDATE" | "INFO" | "PRACK" => answer(481),
+            "CANCEL" | "BYE" | "UPDATE" | "INFO" | "PRACK" => answer(481),
             method if KNOWN.contains(&method) => answer(405).field("Allow", ALLOW),
             _ => answer(501).field("Allow", ALLOW),
         };
@@ -163,12 +164,8 @@ impl Trunks {
     fn admitted(&mut self, now: Instant, hop: Hop, key: ServerKey, request: &Message<'_>) {
         match key.method.as_str() {
             "CANCEL" => {
-                let known = self.transactions.knows(&key.invite());
                 let tag = self.random.token();
-                self.respond(now, &key, reply(request, if known { 200 } else { 481 }, Some(&tag)).end());
-                if !known {
-                    return;
-                }
+                self.respond(now, &key, reply(request, 200, Some(&tag)).end());
             }
             "INVITE" => self.respond(now, &key, reply(request, 100, None).end()),
             _ => {}
@@ -251,6 +248,13 @@ impl Strangers {
             None => room && self.nonces.insert(shown.nonce.to_string(), count).is_none(),
         }
     }
+}
+
+/// The transaction that a CANCEL speaks of (RFC 3261, 9.2).
+fn invite_of(cancel: &Message<'_>) -> Option<ServerKey> {
+    let via = cancel.via().ok()?;
+    let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| format!("{}:{port}", via.host));
+    Some(ServerKey { branch: via.branch()?.to_owned(), sent_by, method: "INVITE".into() })
 }
 
 /// The answer, where it is no larger than what it answers (if that counts).

@@ -305,8 +305,6 @@ impl Trunks {
             job.owner = Owner::Nobody;
             self.timers.set(Timer::Forget(id), now + LATE);
         } else {
-            let current = job.current.take();
-            current.iter().for_each(|current| self.transactions.abandon(current));
             self.forget(id);
         }
         if initial && matches!(code, 408 | 503) && owner != Owner::Nobody {
@@ -464,6 +462,9 @@ impl Trunks {
         self.timers.clear(&Timer::Silence(id));
         self.timers.clear(&Timer::Forget(id));
         let Some(job) = self.jobs.remove(&id) else { return };
+        if let Some(current) = job.current.filter(|_| !job.done) {
+            self.transactions.abandon(&current);
+        }
         for branch in job.branches {
             if self.branches.get(&branch) == Some(&id) {
                 self.branches.remove(&branch);

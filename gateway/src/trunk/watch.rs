@@ -11,6 +11,8 @@ use super::{Output, Record, Timer, Trunks};
 
 /// Between two OPTIONS to a trunk that is down, in milliseconds, at most.
 const DOWN: u64 = 5_000;
+/// When one sign was no proof, in milliseconds.
+const SOON: u64 = 500;
 /// The wait after a registration failed: the first, and the longest, in milliseconds.
 const BACK_OFF: (u64, u64) = (15_000, 600_000);
 /// A registration lasts at least so many seconds for us, whatever the registrar says.
@@ -39,10 +41,14 @@ impl Trunks {
     pub(super) fn watched(&mut self, now: Instant, index: usize) {
         let peer = &self.peers[index];
         let usual = u64::from(peer.config.watch) * 1_000;
-        let wait = if peer.health.is_down() { usual.min(DOWN) } else { usual };
+        let wait = match &peer.health {
+            health if health.is_unsure() => SOON,
+            health if health.is_down() => usual.min(DOWN),
+            _ => usual,
+        };
         // Not all trunks at the same moment.
         let wait = wait - wait / 10 + self.random.below(wait / 5 + 1);
-        self.timers.set(Timer::Watch(index), now + wait);
+        self.timers.start(Timer::Watch(index), now + wait);
     }
 
     /// A trunk has answered something.
@@ -72,7 +78,7 @@ impl Trunks {
     fn watch_soon(&mut self, now: Instant, index: usize) {
         let asked = self.jobs.values().any(|job| job.trunk == index && job.owner == Owner::Options);
         if !asked {
-            self.timers.set(Timer::Watch(index), now + 500);
+            self.timers.set(Timer::Watch(index), now + SOON);
         }
     }
 
@@ -97,10 +103,9 @@ impl Trunks {
             peer.registration.sent(cseq.number);
         }
         if code >= 300 {
-            if code == 423 {
-                peer.least = answer.number(Name::MinExpires).unwrap_or(0).min(86_400);
-            }
-            let after = if code == 423 && peer.refused == 0 { Some(0) } else { answer.number(Name::RetryAfter) };
+            let least = answer.number(Name::MinExpires).filter(|least| code == 423 && (peer.least + 1..=86_400).contains(least));
+            peer.least = least.unwrap_or(peer.least);
+            let after = least.map(|_| 0).or_else(|| answer.number(Name::RetryAfter));
             return self.not_registered(now, index, code, after);
         }
         peer.refused = 0;

@@ -1,0 +1,152 @@
+//! Whether a trunk is there, and where: OPTIONS, failures of calls, 503, names that change.
+
+use offhook_gateway::config::Trunk;
+use offhook_gateway::trunk::{Destination, Flow, Record};
+
+use crate::world::{PROVIDER, World, address, answer, id, provider, request};
+
+fn watched() -> Trunk {
+    Trunk { watch: 30, ..provider() }
+}
+
+fn named() -> Trunk {
+    Trunk { address: "sip.provider.example".into(), ..provider() }
+}
+
+fn is_up(world: &mut World) -> bool {
+    let routes = world.trunks.routes(world.now, &Destination::Phone("+4670".into()));
+    routes == [id("provider")]
+}
+
+fn health(world: &World) -> Vec<bool> {
+    let up = |record: &Record| if let Record::Health { up, .. } = record { Some(*up) } else { None };
+    world.records.iter().filter_map(up).collect()
+}
+
+#[test]
+fn options_find_out_that_a_trunk_is_gone_and_back() {
+    let mut world = World::new(vec![watched()]);
+    let options = world.expect("OPTIONS");
+    world.hear(PROVIDER, &answer(&options, 404, ""));
+    assert!(is_up(&mut world), "any answer is a sign of life");
+    world.pass(60_000);
+    assert!(!is_up(&mut world) && health(&world) == [false]);
+    world.sent.clear();
+    world.pass(13_000);
+    let mut answers = 0;
+    while !is_up(&mut world) {
+        let (_, options) = world.sent.pop_back().expect("OPTIONS go on");
+        world.hear(PROVIDER, &answer(&options, 200, ""));
+        answers += 1;
+        world.sent.clear();
+        world.pass(1_000);
+    }
+    assert_eq!((answers, health(&world)), (2, vec![false, true]));
+}
+
+#[test]
+fn one_lost_answer_is_no_failure() {
+    let mut world = World::new(vec![watched()]);
+    for _ in 0..20 {
+        world.sent.clear();
+        world.pass(9_000);
+        if let Some((_, options)) = world.sent.pop_back() {
+            world.hear(PROVIDER, &answer(&options, 200, ""));
+        }
+    }
+    assert!(is_up(&mut world) && health(&world).is_empty());
+}
+
+#[test]
+fn two_silent_calls_make_a_trunk_rest() {
+    let mut world = World::new(vec![provider()]);
+    for call in ["one", "two"] {
+        assert!(is_up(&mut world));
+        world.ask(&request("INVITE", call, ""));
+        world.pass(4_000);
+        assert_eq!(world.event().as_deref(), Some("failed 408"));
+    }
+    assert!(!is_up(&mut world));
+    world.pass(30_000);
+    assert!(is_up(&mut world), "without OPTIONS it has to be tried again");
+}
+
+#[test]
+fn a_503_ends_at_once_and_says_for_how_long() {
+    let mut world = World::new(vec![provider()]);
+    world.ask(&request("INVITE", "one", ""));
+    let invite = world.expect("INVITE");
+    world.hear(PROVIDER, &answer(&invite, 503, "Retry-After: 120"));
+    world.expect("ACK");
+    assert_eq!(world.event().as_deref(), Some("503"));
+    assert!(!is_up(&mut world));
+    world.pass(119_999);
+    assert!(!is_up(&mut world));
+    world.pass(1);
+    assert!(is_up(&mut world));
+}
+
+#[test]
+fn the_next_address_is_tried_and_stays_first() {
+    for silent in [true, false] {
+        let mut world = World::new(vec![named()]);
+        world.resolve(&["192.0.2.1:5060", "192.0.2.2:5060"]);
+        world.ask(&request("INVITE", "one", ""));
+        let (flow, first) = world.next();
+        assert_eq!(flow, Flow::Udp(address("192.0.2.1:5060")));
+        if silent {
+            world.pass(3_999);
+            world.sent.clear();
+            world.pass(1);
+        } else {
+            world.hear("192.0.2.1:5060", &answer(&first, 503, ""));
+            world.expect("ACK");
+        }
+        let (flow, second) = world.next();
+        assert_eq!(flow, Flow::Udp(address("192.0.2.2:5060")));
+        world.hear("192.0.2.2:5060", &answer(&second, 200, ""));
+        assert_eq!(world.event().as_deref(), Some("200"));
+        world.sent.clear();
+        world.ask(&request("INVITE", "two", ""));
+        assert_eq!(world.next().0, Flow::Udp(address("192.0.2.2:5060")));
+        if silent {
+            // The first one was only slow: its call is ended, not that of the second.
+            world.hear("192.0.2.1:5060", &answer(&first, 200, ""));
+            world.expect("ACK");
+            world.expect("BYE");
+        }
+    }
+}
+
+#[test]
+fn a_call_waits_for_the_resolver_but_not_for_ever() {
+    let mut world = World::new(vec![named()]);
+    world.ask(&request("INVITE", "one", ""));
+    world.nothing_more();
+    assert_eq!(world.questions.len(), 1, "the trunk is asked for once");
+    world.resolve(&[PROVIDER]);
+    world.expect("INVITE");
+
+    let mut world = World::new(vec![named()]);
+    world.ask(&request("INVITE", "one", ""));
+    world.pass(4_000);
+    assert_eq!(world.event().as_deref(), Some("failed 503"));
+    assert_eq!(world.event(), None);
+}
+
+#[test]
+fn what_the_resolver_said_before_holds_while_it_fails() {
+    let mut world = World::new(vec![named()]);
+    let (_, host, port, _) = world.questions[0].clone();
+    assert_eq!((host.as_str(), port), ("sip.provider.example", None));
+    world.resolve(&[PROVIDER]);
+    world.pass(300_000);
+    world.resolve(&[]);
+    world.ask(&request("INVITE", "one", ""));
+    assert_eq!(world.next().0, Flow::Udp(address(PROVIDER)));
+    world.pass(10_000);
+    world.sent.clear();
+    world.resolve(&["192.0.2.9:5060"]);
+    world.ask(&request("INVITE", "two", ""));
+    assert_eq!(world.next().0, Flow::Udp(address("192.0.2.9:5060")));
+}

@@ -1,0 +1,155 @@
+//! Those who are no trunk, and trunks whose address anybody can forge.
+
+use offhook_gateway::config::Trunk;
+use offhook_gateway::trunk::{Input, LinkId, Wire};
+
+use crate::world::{PROVIDER, World, address, foreign, id, kind, provider};
+
+const METHODS: [&str; 14] = [
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "REGISTER",
+    "PRACK",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "PUBLISH",
+    "INFO",
+    "REFER",
+    "MESSAGE",
+    "UPDATE",
+];
+
+fn connected(world: &mut World, link: u64, peer: &str, wire: Wire, names: &[&str]) -> LinkId {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    world.handle(Input::Opened { link: LinkId(link), peer: address(peer), wire, names });
+    LinkId(link)
+}
+
+#[test]
+fn strangers_get_no_octet_over_udp() {
+    let mut world = World::new(vec![provider()]);
+    for (index, method) in METHODS.into_iter().chain(["FOO", "invite"]).enumerate() {
+        world.hear("203.0.113.1:5060", &foreign(method, &index.to_string(), ""));
+    }
+    for garbage in
+        ["", "\r\n\r\n", "\0\0\0\0", "INVITE", "GET / HTTP/1.1\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n", "INVITE sip:a SIP/2.0\r\n\r\n"]
+    {
+        world.hear("203.0.113.1:5060", garbage);
+    }
+    world.nothing_more();
+    assert_eq!(world.trunks.footprint(), 0);
+}
+
+#[test]
+fn a_flood_of_strangers_leaves_nothing() {
+    let mut world = World::new(vec![provider()]);
+    let text = foreign("INVITE", "x", "");
+    for index in 0..100_000_u32 {
+        let [a, b, c, d] = index.to_be_bytes();
+        world.hear(&format!("198.{b}.{c}.{d}:{}", 1024 + u32::from(a)), &text);
+        if index % 100 == 0 {
+            world.pass(10);
+        }
+    }
+    world.nothing_more();
+    assert_eq!((world.trunks.footprint(), world.trunks.strangers()), (0, 100_000));
+    assert!(world.records.len() <= 14, "{} lines in ten seconds", world.records.len());
+}
+
+#[test]
+fn strangers_get_no_second_request_over_a_connection() {
+    for text in [foreign("OPTIONS", "a", ""), "GET / HTTP/1.1\r\n\r\n".to_owned()] {
+        let mut world = World::new(vec![provider()]);
+        let link = connected(&mut world, 1, "203.0.113.1:5060", Wire::Tcp, &[]);
+        world.hear_on(link, &text);
+        assert_eq!(world.disconnected, [link]);
+        world.hear_on(link, &text);
+        world.nothing_more();
+        assert_eq!(world.trunks.footprint(), 0);
+    }
+}
+
+#[test]
+fn a_trunk_is_known_by_the_name_in_its_certificate_only_where_it_has_one() {
+    let named = Trunk { tls_name: "sip.provider.example".into(), ..provider() };
+    let invite = foreign("INVITE", "a", "");
+    for (wire, names, known) in [
+        (Wire::Tls, &["SIP.provider.example"][..], true),
+        (Wire::Tls, &["other.example"][..], false),
+        (Wire::Tls, &[][..], false),
+        (Wire::Tcp, &[][..], false),
+    ] {
+        let mut world = World::new(vec![named.clone()]);
+        let link = connected(&mut world, 1, PROVIDER, wire, names);
+        world.hear_on(link, &invite);
+        assert_eq!(world.event().is_some(), known, "{wire:?} {names:?}");
+    }
+    let mut world = World::new(vec![named]);
+    world.hear(PROVIDER, &invite);
+    world.nothing_more();
+}
+
+#[test]
+fn a_tls_trunk_is_believed_over_tls_only() {
+    let mut world = World::new(vec![Trunk { transport: Wire::Tls, ..provider() }]);
+    world.hear(PROVIDER, &foreign("INVITE", "a", ""));
+    world.nothing_more();
+    let link = connected(&mut world, 1, "192.0.2.1:40000", Wire::Tls, &[]);
+    world.hear_on(link, &foreign("INVITE", "b", ""));
+    world.expect("100");
+}
+
+#[test]
+fn of_two_trunks_at_one_address_the_port_tells() {
+    let other = Trunk { name: "other".into(), address: "192.0.2.1:5080".into(), ..provider() };
+    let mut world = World::new(vec![provider(), other]);
+    for (from, trunk) in [("192.0.2.1:5080", "other"), (PROVIDER, "provider"), ("192.0.2.1:7777", "provider")] {
+        world.hear(from, &foreign("INVITE", from, ""));
+        let Some(offhook_gateway::trunk::Event::Request { trunk: told, .. }) = world.events.pop_front() else { panic!("{from}") };
+        assert_eq!(told, id(trunk));
+    }
+}
+
+#[test]
+fn nothing_is_answered_with_more_than_was_asked() {
+    let mut world = World::new(vec![provider()]);
+    for (index, method) in METHODS.into_iter().filter(|method| *method != "INVITE").enumerate() {
+        for text in [foreign(method, &index.to_string(), ""), short(method, index)] {
+            world.hear(PROVIDER, &text);
+            let answers: usize = world.sent.drain(..).map(|(_, answer)| answer.len()).sum();
+            assert!(answers <= text.len(), "{method}: {answers} for {}", text.len());
+        }
+    }
+    world.hear(PROVIDER, &foreign("OPTIONS", "o", ""));
+    assert_eq!(kind(&world.next().1), "200");
+    assert_eq!(world.trunks.footprint(), 0);
+}
+
+fn short(method: &str, index: usize) -> String {
+    format!(
+        "{method} sip:a SIP/2.0\r\nv:SIP/2.0/UDP a;branch=z9hG4bKs{index}\r\nf:<sip:a>\r\nt:<sip:a>\r\ni:{index}\r\nCSeq:1 {method}\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_forged_answer_to_nothing_is_nothing() {
+    let mut world = World::new(vec![provider()]);
+    for index in 0..1_000 {
+        let answer =
+            foreign("INVITE", &index.to_string(), "").replacen("INVITE sip:+4640@198.51.100.1 SIP/2.0", "SIP/2.0 200 OK", 1);
+        world.hear(PROVIDER, &answer);
+    }
+    world.nothing_more();
+}
+
+#[test]
+fn too_many_connections_are_closed() {
+    let mut world = World::new(vec![provider()]);
+    for index in 0..1_100 {
+        connected(&mut world, 2 * index + 1, "203.0.113.1:5060", Wire::Tcp, &[]);
+    }
+    assert_eq!(world.disconnected.len(), 1_100 - 1_024);
+}
