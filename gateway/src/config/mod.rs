@@ -1,5 +1,6 @@
 //! The configuration: defaults, then the file, then the environment and the flags. A wrong one names the field that is wrong.
 
+mod media;
 mod phone;
 mod trunks;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
 
+pub use media::Media;
 pub use phone::Phone;
 pub use trunks::{Dtmf, Trunk, Trunks};
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub trunk: Vec<Trunk>,
     /// Calls that cost money.
     pub phone: Phone,
+    /// Sound of calls that leave the browser's world.
+    pub media: Media,
     /// Bounds on what one address, connection or user can take.
     pub limits: Limits,
     /// What goes to standard error.
@@ -414,6 +418,7 @@ impl Config {
         self.ice.servers.iter().try_for_each(|url| check_ice(url))?;
         self.trunks.check(&self.trunk, self.tls_on())?;
         self.phone.check()?;
+        self.media.check()?;
         self.limits.check()
     }
 

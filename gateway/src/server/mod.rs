@@ -7,6 +7,7 @@ mod clock;
 mod driver;
 mod limit;
 mod listen;
+pub mod media;
 mod origin;
 mod socket;
 mod websocket;

@@ -1,0 +1,412 @@
+//! The SIP side of a session: its SDP, its ports, whom we listen and talk to, and the protection of its packets.
+//!
+//! ```text
+//!              SDP says where it is        a packet from there (behind NAT: from anywhere)
+//!   unknown ──────────────────────▶ signalled ─────────────────────────────────▶ locked
+//!      ▲ takes nothing, sends nothing   ▲  sends there, three packets        only from and to that address; another port of
+//!      │                                │  at most unless `eager`            the same host is believed with the same SSRC,
+//!      └───────── another trunk ────────┴──────── SDP with another address ───────────┘ or after new SDP
+//! ```
+
+use std::net::SocketAddr;
+
+use offhook::random::Random;
+use offhook::time::Instant;
+
+use super::port::{Codec, MediaError, PeerSettings, Security};
+use super::rtcp::{self, Sent};
+use super::rtp::{self, Header, Numbering, Place, Reception};
+use super::sdp::{self, Audio, Crypto, Direction, Events, Local, clock};
+use super::srtp::{Context, Master, TAG};
+
+/// Packets to an address that was only signalled (an address in SDP is anybody's).
+const UNPROVEN: u32 = 3;
+
+/// How often reports go out, in milliseconds (RFC 3550, 6.2).
+const REPORTS: u64 = 5_000;
+
+/// What a packet of the SIP side is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Sound.
+    Sound(Codec),
+    /// A telephone event.
+    Event(Events),
+}
+
+/// A packet that was found good.
+#[derive(Debug)]
+pub struct Received<'a> {
+    /// As it came.
+    pub header: Header,
+    /// Its whole sequence number.
+    pub number: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// What is in it.
+    pub payload: &'a [u8],
+}
+
+/// The SIP side.
+pub struct Peer {
+    /// What was agreed beforehand.
+    pub settings: PeerSettings,
+    /// The numbers of our stream.
+    pub numbering: Numbering,
+    id: u64,
+    version: u64,
+    said: String,
+    ours: Ours,
+    theirs: Option<Audio>,
+    keys: Option<Keys>,
+    lock: Option<Lock>,
+    unproven: u32,
+    stream: Option<Reception>,
+    /// Packets and losses of streams that have ended.
+    past: (u64, u64),
+    sent: Sent,
+    last: Option<(Instant, u32)>,
+    report_at: Instant,
+    /// When something good came last.
+    pub heard: Option<Instant>,
+    /// Packets thrown away.
+    pub refused: u64,
+}
+
+/// What our last SDP said.
+#[derive(Clone, Debug, Default)]
+struct Ours {
+    codecs: Vec<(Codec, u8)>,
+    events: Vec<Events>,
+    direction: Direction,
+    crypto: Option<Crypto>,
+}
+
+struct Keys {
+    /// The master keys that these were made of, to see when they change.
+    of: [Master; 2],
+    inward: Context,
+    outward: Context,
+}
+
+/// Whom we listen to.
+#[derive(Clone, Copy, Debug)]
+struct Lock {
+    address: SocketAddr,
+    ssrc: u32,
+    /// New SDP came: another port of the same host will be believed once.
+    loose: bool,
+}
+
+impl Peer {
+    /// A side of which nothing is known.
+    #[must_use]
+    pub fn new(settings: PeerSettings, now: Instant, random: &mut Random) -> Self {
+        Self {
+            settings,
+            numbering: Numbering::new(random.below(1 << 32) as u32, random.below(1 << 48)),
+            id: random.below(1 << 53),
+            version: 0,
+            said: String::new(),
+            ours: Ours::default(),
+            theirs: None,
+            keys: None,
+            lock: None,
+            unproven: 0,
+            stream: None,
+            past: (0, 0),
+            sent: Sent::default(),
+            last: None,
+            report_at: now + REPORTS,
+            heard: None,
+            refused: 0,
+        }
+    }
+
+    /// The next trunk or fork: what the SIP side has said no longer counts.
+    pub fn forget(&mut self, settings: Option<PeerSettings>) {
+        self.settings = settings.unwrap_or_else(|| self.settings.clone());
+        (self.theirs, self.keys, self.lock, self.heard, self.unproven) = (None, None, None, None, 0);
+        self.end_stream();
+    }
+
+    /// An offer; `page_gives`: whether there is anything to send at all.
+    pub fn offer(&mut self, address: SocketAddr, page_gives: bool, random: &mut Random) -> String {
+        let codecs: Vec<_> = self.settings.codecs.iter().map(|codec| (*codec, payload_type(*codec))).collect();
+        let mut events = vec![Events { payload_type: 101, clock: 8_000 }];
+        if codecs.iter().any(|(codec, _)| *codec == Codec::Opus) {
+            events.push(Events { payload_type: 110, clock: 48_000 });
+        }
+        let direction = Direction::of(true, page_gives);
+        let crypto = (self.settings.security == Security::Sdes).then(|| {
+            let before = self.ours.crypto.clone().map(|crypto| crypto.master);
+            Crypto { tag: 1, master: before.unwrap_or_else(|| master(random)) }
+        });
+        self.ours = Ours { codecs, events, direction, crypto };
+        self.write(address, None)
+    }
+
+    /// The SIP side offers; our answer.
+    pub fn offered(&mut self, address: SocketAddr, text: &str, random: &mut Random) -> Result<String, MediaError> {
+        let offer = sdp::read(text)?;
+        let codecs = sdp::common(&offer, &self.settings.codecs, self.settings.security)?;
+        self.check(&offer, address)?;
+        let chosen = codecs[0];
+        let events = events_for(&offer.events, chosen.0).into_iter().collect();
+        let crypto = offer.crypto.first().map(|theirs| {
+            let before = self.ours.crypto.clone().map(|crypto| crypto.master);
+            Crypto { tag: theirs.tag, master: before.unwrap_or_else(|| master(random)) }
+        });
+        self.ours = Ours { codecs: vec![chosen], events, direction: offer.direction.reversed(), crypto };
+        let answer = self.write(address, Some(&offer));
+        self.agree(Audio { codecs: vec![chosen], ..offer });
+        Ok(answer)
+    }
+
+    /// The SIP side answers our offer, early or finally.
+    pub fn answered(&mut self, address: SocketAddr, text: &str) -> Result<(), MediaError> {
+        let answer = sdp::read(text)?;
+        let wanted: Vec<_> = self.ours.codecs.iter().map(|(codec, _)| *codec).collect();
+        let codecs = sdp::common(&answer, &wanted, self.settings.security)?;
+        self.check(&answer, address)?;
+        if self.ours.crypto.is_some() && answer.crypto.first().is_none_or(|crypto| crypto.tag != 1) {
+            return Err(MediaError::NotAcceptable);
+        }
+        self.agree(Audio { codecs, ..answer });
+        Ok(())
+    }
+
+    /// Nobody but this machine may have us send to this machine.
+    fn check(&self, audio: &Audio, ours: SocketAddr) -> Result<(), MediaError> {
+        let inside = |address: SocketAddr| address.ip().is_loopback() && !ours.ip().is_loopback();
+        if inside(audio.rtp) || inside(audio.rtcp) { Err(MediaError::NotAcceptable) } else { Ok(()) }
+    }
+
+    fn agree(&mut self, mut audio: Audio) {
+        // On hold in the old way it is still where it was (RFC 3264, 8.4).
+        if let Some(before) = self.theirs.as_ref().filter(|_| audio.rtp.ip().is_unspecified()) {
+            (audio.rtp, audio.rtcp) = (before.rtp, before.rtcp);
+        }
+        if let (Some(ours), Some(theirs)) = (&self.ours.crypto, audio.crypto.first()) {
+            let of = [theirs.master.clone(), ours.master.clone()];
+            if self.keys.as_ref().is_none_or(|keys| keys.of != of) {
+                self.keys = Some(Keys { inward: Context::new(&of[0]), outward: Context::new(&of[1]), of });
+            }
+        }
+        if self.theirs.as_ref().is_some_and(|before| before.rtp != audio.rtp) {
+            (self.lock, self.unproven) = (None, 0);
+        } else if let Some(lock) = &mut self.lock {
+            lock.loose = true;
+        }
+        self.theirs = Some(audio);
+    }
+
+    fn write(&mut self, address: SocketAddr, offer: Option<&Audio>) -> String {
+        let text = |version| {
+            sdp::write(&Local {
+                id: self.id,
+                version,
+                address: address.ip(),
+                port: address.port(),
+                direction: self.ours.direction,
+                codecs: &self.ours.codecs,
+                events: &self.ours.events,
+                crypto: self.ours.crypto.as_ref(),
+                offer,
+            })
+        };
+        if text(self.version) != self.said {
+            self.version += 1;
+            self.said = text(self.version);
+        }
+        self.said.clone()
+    }
+
+    /// What we send it, and as which payload type.
+    #[must_use]
+    pub fn codec(&self) -> Option<(Codec, u8)> {
+        self.theirs.as_ref()?.codecs.first().copied()
+    }
+
+    /// Whether it takes sound from us.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        self.ours.direction.sends() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction.receives())
+    }
+
+    /// Whether it has to send: who has put us on hold may play music, and may not.
+    #[must_use]
+    pub fn must_send(&self) -> bool {
+        self.ours.direction.receives() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction == Direction::Both)
+    }
+
+    /// A datagram on the RTP port.
+    pub fn receive<'a>(&mut self, now: Instant, source: SocketAddr, bytes: &'a mut [u8]) -> Option<Received<'a>> {
+        if rtp::is_rtcp(bytes) {
+            self.receive_report(now, source, bytes);
+            return None;
+        }
+        let taken = self.take(now, source, bytes);
+        let Some((header, number, kind, payload)) = taken else {
+            self.refused += 1;
+            return None;
+        };
+        Some(Received { header, number, kind, payload: &bytes[payload] })
+    }
+
+    fn take(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<(Header, u64, Kind, std::ops::Range<usize>)> {
+        let (header, start) = rtp::parse(bytes)?;
+        let kind = self.kind(header.payload_type)?;
+        self.may_come_from(source, header.ssrc).then_some(())?;
+        let length = match &mut self.keys {
+            Some(keys) => keys.inward.unprotect(bytes, start, header.ssrc, header.sequence)?,
+            None => bytes.len(),
+        };
+        let payload = rtp::unpadded(bytes[0], &bytes[start..length])?.len();
+        if payload == 0 || payload > rtp::MAX_PAYLOAD {
+            return None;
+        }
+        self.lock = Some(Lock { address: source, ssrc: header.ssrc, loose: false });
+        if self.stream.as_ref().is_none_or(|stream| stream.ssrc != header.ssrc) {
+            self.end_stream();
+        }
+        let clock = match kind {
+            Kind::Sound(codec) => clock(codec),
+            Kind::Event(events) => events.clock,
+        };
+        let number = self.stream.get_or_insert_with(|| Reception::new(&header)).take(now, &header, clock)?;
+        self.heard = Some(now);
+        Some((header, number, kind, start..start + payload))
+    }
+
+    fn kind(&self, payload_type: u8) -> Option<Kind> {
+        let sound = self.ours.codecs.iter().find(|(_, pt)| *pt == payload_type).map(|(codec, _)| Kind::Sound(*codec));
+        sound.or_else(|| {
+            self.ours.events.iter().find(|events| events.payload_type == payload_type).map(|events| Kind::Event(*events))
+        })
+    }
+
+    fn may_come_from(&self, source: SocketAddr, ssrc: u32) -> bool {
+        let Some(theirs) = &self.theirs else { return false };
+        match self.lock {
+            Some(lock) if lock.address == source => true,
+            Some(lock) if lock.address.ip() == source.ip() => lock.loose || lock.ssrc == ssrc,
+            Some(lock) => lock.loose && self.settings.nat,
+            None => self.settings.nat || source.ip() == theirs.rtp.ip(),
+        }
+    }
+
+    fn end_stream(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.past = (self.past.0 + stream.received, self.past.1 + stream.lost());
+        }
+    }
+
+    /// Packets that came, and that were lost on the way.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        let now = self.stream.as_ref().map_or((0, 0), |stream| (stream.received, stream.lost()));
+        (self.past.0 + now.0, self.past.1 + now.1)
+    }
+
+    /// A datagram on the RTCP port.
+    pub fn receive_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) {
+        if self.take_report(now, source, bytes).is_none() {
+            self.refused += 1;
+        }
+    }
+
+    fn take_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<()> {
+        let known = self.lock.map(|lock| lock.address.ip()).or_else(|| Some(self.theirs.as_ref()?.rtp.ip()))?;
+        (source.ip() == known).then_some(())?;
+        let length = match &mut self.keys {
+            Some(keys) => keys.inward.unprotect_rtcp(bytes)?,
+            None => bytes.len(),
+        };
+        let reports = rtcp::sender_reports(&bytes[..length])?;
+        if let Some(stream) = &mut self.stream {
+            let mine = reports.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
+            stream.sender_report = mine.map(|(_, ntp)| (*ntp, now)).or(stream.sender_report);
+        }
+        self.heard = Some(now);
+        Some(())
+    }
+
+    /// Where packets go at present.
+    fn destination(&self) -> Option<SocketAddr> {
+        let theirs = self.theirs.as_ref().filter(|theirs| !theirs.rtp.ip().is_unspecified())?;
+        let proven = self.settings.eager && !self.settings.nat || self.unproven < UNPROVEN;
+        self.lock.map(|lock| lock.address).or_else(|| proven.then_some(theirs.rtp))
+    }
+
+    /// A packet of our stream, and where it goes; `None` where it may go nowhere.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        (payload_type, place, marker): (u8, Place, bool),
+        payload: &[u8],
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let destination = self.destination()?;
+        self.unproven += u32::from(self.lock.is_none());
+        let header =
+            Header { marker, payload_type, sequence: place.sequence as u16, timestamp: place.timestamp, ssrc: self.numbering.ssrc };
+        let mut packet = rtp::write(&header, payload, if self.keys.is_some() { TAG } else { 0 });
+        if let Some(keys) = &self.keys {
+            keys.outward.protect(&mut packet, rtp::HEADER, header.ssrc, place.sequence);
+        }
+        self.sent.packets = self.sent.packets.wrapping_add(1);
+        self.sent.octets = self.sent.octets.wrapping_add(payload.len() as u32);
+        self.last = Some((now, place.timestamp));
+        Some((destination, packet))
+    }
+
+    /// When the next report is due; none goes to who has sent nothing.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.lock.map(|_| self.report_at)
+    }
+
+    /// The report that is due: where it goes, and whether over the RTP port.
+    pub fn report(&mut self, now: Instant) -> Option<(SocketAddr, bool, Vec<u8>)> {
+        let theirs = self.theirs.as_ref().filter(|_| self.report_at <= now)?;
+        let lock = self.lock?;
+        let recently = self.last.filter(|(at, _)| now - *at < REPORTS).zip(self.codec());
+        let sent = recently.map(|((at, timestamp), (codec, _))| {
+            (self.sent, timestamp.wrapping_add(((now - at) * u64::from(clock(codec)) / 1000) as u32))
+        });
+        let destination = match theirs.mux {
+            true => lock.address,
+            // Behind NAT the port of its reports is not known; the next one is what most have.
+            false if self.settings.nat => SocketAddr::new(lock.address.ip(), lock.address.port().saturating_add(1)),
+            false => theirs.rtcp,
+        };
+        let mux = theirs.mux;
+        let mut packet = rtcp::report(now, self.numbering.ssrc, "offhook", sent, self.stream.as_mut());
+        if let Some(keys) = &mut self.keys {
+            keys.outward.protect_rtcp(&mut packet);
+        }
+        self.report_at = now + REPORTS;
+        Some((destination, mux, packet))
+    }
+}
+
+fn master(random: &mut Random) -> Master {
+    let mut key = [0; 30];
+    key.copy_from_slice(&random.bytes()[..30]);
+    Master(key)
+}
+
+/// Events with the clock of the sound, or any.
+fn events_for(all: &[Events], codec: Codec) -> Option<Events> {
+    all.iter().find(|events| events.clock == clock(codec)).or_else(|| all.first()).copied()
+}
+
+/// What we call a codec in our offers.
+const fn payload_type(codec: Codec) -> u8 {
+    match codec {
+        Codec::Pcmu => 0,
+        Codec::Pcma => 8,
+        Codec::G722 => 9,
+        Codec::Opus => 111,
+    }
+}

@@ -1,0 +1,386 @@
+//! Session descriptions of the SIP side (RFC 8866, RFC 3264): read into what matters, written from it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sdp_types::{Connection, Media, MediaType, Origin, RtpMap, Session, Time, TransportProto};
+
+use super::port::{Codec, MediaError, Security};
+use super::srtp::Master;
+
+/// The one protection that all know (RFC 4568, 6.2.1).
+const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
+
+/// The largest description.
+const MAX_LEN: usize = 16 * 1024;
+
+/// Who sends (RFC 3264, 5.1), from the view of whoever says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Both.
+    #[default]
+    Both,
+    /// Only who says it.
+    Send,
+    /// Only the other side.
+    Receive,
+    /// Nobody.
+    Neither,
+}
+
+impl Direction {
+    /// Whether who says it sends.
+    #[must_use]
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::Both | Self::Send)
+    }
+
+    /// Whether who says it takes anything.
+    #[must_use]
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::Both | Self::Receive)
+    }
+
+    /// The same from the view of the other side.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self::of(self.receives(), self.sends())
+    }
+
+    /// By what is done.
+    #[must_use]
+    pub const fn of(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::Both,
+            (true, false) => Self::Send,
+            (false, true) => Self::Receive,
+            (false, false) => Self::Neither,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "sendrecv",
+            Self::Send => "sendonly",
+            Self::Receive => "recvonly",
+            Self::Neither => "inactive",
+        }
+    }
+}
+
+/// Keys of one side, with the tag that offer and answer share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crypto {
+    /// The number of the line.
+    pub tag: u32,
+    /// What that side encrypts with.
+    pub master: Master,
+}
+
+/// The payload type of telephone events, and their clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// Payload type.
+    pub payload_type: u8,
+    /// In Hz: that of the sound beside it.
+    pub clock: u32,
+}
+
+/// One side's audio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audio {
+    /// Where it takes RTP.
+    pub rtp: SocketAddr,
+    /// Where it takes RTCP; the same where both share a port.
+    pub rtcp: SocketAddr,
+    /// Whether RTP and RTCP share a port (RFC 5761).
+    pub mux: bool,
+    /// Who sends; with the address 0.0.0.0 nobody sends to it (RFC 3264, 8.4).
+    pub direction: Direction,
+    /// Codecs with their payload types, best first.
+    pub codecs: Vec<(Codec, u8)>,
+    /// How it takes telephone events.
+    pub events: Vec<Events>,
+    /// Its keys; empty: RTP/AVP.
+    pub crypto: Vec<Crypto>,
+    /// Kind, protocol and formats of each media line, to refuse the others in the answer; and which is this one.
+    pub lines: (Vec<[String; 3]>, usize),
+}
+
+/// The clock of RTP timestamps (RFC 3551, 4.5.2: for G.722 it is half of the sampling rate, for ever).
+#[must_use]
+pub const fn clock(codec: Codec) -> u32 {
+    match codec {
+        Codec::Opus => 48_000,
+        Codec::G722 | Codec::Pcma | Codec::Pcmu => 8_000,
+    }
+}
+
+/// The codec of this name and clock.
+#[must_use]
+pub fn codec(name: &str, clock: u32) -> Option<Codec> {
+    let named = |other: &str| name.eq_ignore_ascii_case(other);
+    match clock {
+        48_000 if named("opus") => Some(Codec::Opus),
+        8_000 if named("g722") => Some(Codec::G722),
+        8_000 if named("pcma") => Some(Codec::Pcma),
+        8_000 if named("pcmu") => Some(Codec::Pcmu),
+        _ => None,
+    }
+}
+
+const fn name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "opus",
+        Codec::G722 => "G722",
+        Codec::Pcma => "PCMA",
+        Codec::Pcmu => "PCMU",
+    }
+}
+
+/// Reads a description of the SIP side.
+pub fn read(sdp: &str) -> Result<Audio, MediaError> {
+    if sdp.len() > MAX_LEN {
+        return Err(MediaError::Malformed);
+    }
+    let session = Session::parse(sdp.as_bytes()).map_err(|_| MediaError::Malformed)?;
+    let is_audio = |media: &&Media| media.media == "audio" && media.port != 0;
+    let index = session.medias.iter().position(|media| is_audio(&media)).ok_or(MediaError::Malformed)?;
+    let media = &session.medias[index];
+    let secure = match media.proto.as_str() {
+        "RTP/AVP" | "RTP/AVPF" => false,
+        "RTP/SAVP" | "RTP/SAVPF" => true,
+        _ => return Err(MediaError::NotAcceptable),
+    };
+    let connection = media.connections.first().or(session.connection.as_ref()).ok_or(MediaError::Malformed)?;
+    let address = connection.try_address().map_err(|_| MediaError::Malformed)?.ip;
+    if address.is_multicast() {
+        return Err(MediaError::NotAcceptable);
+    }
+    let rtp = SocketAddr::new(address, media.port);
+    let mux = media.has_attribute("rtcp-mux");
+    let (codecs, events) = formats(media);
+    let lines = session.medias.iter().map(|media| [media.media.clone(), media.proto.clone(), media.fmt.clone()]).collect();
+    Ok(Audio {
+        rtp,
+        rtcp: if mux { rtp } else { control(media, rtp) },
+        mux,
+        direction: if address.is_unspecified() { Direction::Send } else { direction(&session, media) },
+        codecs,
+        events,
+        crypto: if secure { keys(media) } else { Vec::new() },
+        lines: (lines, index),
+    })
+}
+
+/// `a=rtcp` (RFC 3605), or the next port.
+fn control(media: &Media, rtp: SocketAddr) -> SocketAddr {
+    let named = media.get_first_attribute_value("rtcp").flatten().and_then(|value| {
+        let mut words = value.split(' ');
+        let port = words.next()?.parse().ok()?;
+        let address = words.nth(2).and_then(|address| address.parse().ok()).unwrap_or(rtp.ip());
+        Some(SocketAddr::new(address, port))
+    });
+    named.unwrap_or_else(|| SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1)))
+}
+
+fn direction(session: &Session, media: &Media) -> Direction {
+    let all = [Direction::Both, Direction::Send, Direction::Receive, Direction::Neither];
+    let said = |has: &dyn Fn(&str) -> bool| all.into_iter().find(|direction| has(direction.name()));
+    said(&|name| media.has_attribute(name)).or_else(|| said(&|name| session.has_attribute(name))).unwrap_or_default()
+}
+
+fn formats(media: &Media) -> (Vec<(Codec, u8)>, Vec<Events>) {
+    let (mut codecs, mut events) = (Vec::new(), Vec::new());
+    let maps: Vec<RtpMap> = media.attributes_typed::<RtpMap>().filter_map(Result::ok).take(64).collect();
+    for payload_type in
+        media.fmt.split_ascii_whitespace().filter_map(|format| format.parse::<u8>().ok()).filter(|pt| *pt < 128).take(32)
+    {
+        // What RFC 3551 has fixed needs no rtpmap.
+        let (name, clock) = match (maps.iter().find(|map| map.payload_type == payload_type), payload_type) {
+            (Some(map), _) => (map.encoding_name.as_str(), map.clock_rate),
+            (None, 0) => ("PCMU", 8_000),
+            (None, 8) => ("PCMA", 8_000),
+            (None, 9) => ("G722", 8_000),
+            _ => continue,
+        };
+        if name.eq_ignore_ascii_case("telephone-event") {
+            events.push(Events { payload_type, clock: clock.clamp(8_000, 48_000) });
+        } else if let Some(codec) = codec(name, clock) {
+            codecs.push((codec, payload_type));
+        }
+    }
+    (codecs, events)
+}
+
+/// The keys that we can use: our suite, no MKI, nothing switched off (RFC 4568, 6.3).
+fn keys(media: &Media) -> Vec<Crypto> {
+    let read = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let tag = words.next()?.parse().ok()?;
+        let key = (words.next()? == SUITE).then(|| words.next())??.strip_prefix("inline:")?;
+        if words.next().is_some() {
+            return None;
+        }
+        let mut parts = key.split('|');
+        let master = STANDARD.decode(parts.next()?).ok()?.try_into().ok()?;
+        parts.all(|part| !part.contains(':')).then_some(Crypto { tag, master: Master(master) })
+    };
+    media.get_attribute_values("crypto").flatten().take(16).filter_map(read).collect()
+}
+
+/// Our side of a session.
+#[derive(Clone, Debug)]
+pub struct Local<'a> {
+    /// The number of the session.
+    pub id: u64,
+    /// Goes up with every change (RFC 3264, 8).
+    pub version: u64,
+    /// Where we take RTP.
+    pub address: IpAddr,
+    /// Its port; RTCP has the next.
+    pub port: u16,
+    /// Who sends.
+    pub direction: Direction,
+    /// Codecs with their payload types.
+    pub codecs: &'a [(Codec, u8)],
+    /// Telephone events.
+    pub events: &'a [Events],
+    /// Our keys.
+    pub crypto: Option<&'a Crypto>,
+    /// To be answered; `None`: an offer.
+    pub offer: Option<&'a Audio>,
+}
+
+/// Writes our side.
+#[must_use]
+pub fn write(local: &Local<'_>) -> String {
+    let origin = Origin { username: Some("offhook".into()), ..Origin::with_ip_addr(local.id, local.version, local.address) };
+    let mut session = Session::new(origin, "-");
+    session.set_connection(Connection::from_ip_addr(local.address));
+    session.add_time(Time::new(0, 0));
+    match local.offer.map(|offer| &offer.lines) {
+        None => session.add_media(audio(local)),
+        Some((lines, index)) => {
+            for (at, [kind, protocol, formats]) in lines.iter().enumerate() {
+                let refused = || Media::new(MediaType::Audio, 0, TransportProto::Other(protocol.clone()), formats);
+                session.add_media(if at == *index { audio(local) } else { Media { media: kind.clone(), ..refused() } });
+            }
+        }
+    }
+    let mut text = Vec::with_capacity(512);
+    session.write(&mut text).expect("a vector takes everything");
+    String::from_utf8(text).expect("what is written here is text")
+}
+
+fn audio(local: &Local<'_>) -> Media {
+    let types = local.codecs.iter().map(|(_, pt)| *pt).chain(local.events.iter().map(|events| events.payload_type));
+    let formats = types.map(|pt| pt.to_string()).collect::<Vec<_>>().join(" ");
+    let offered = local.offer.map(|offer| offer.lines.0[offer.lines.1][1].clone());
+    let protocol = offered.unwrap_or_else(|| if local.crypto.is_some() { "RTP/SAVP" } else { "RTP/AVP" }.into());
+    let mut media = Media::new(MediaType::Audio, local.port, TransportProto::Other(protocol), formats);
+    for (codec, pt) in local.codecs {
+        let channels = if *codec == Codec::Opus { "/2" } else { "" };
+        media.add_attribute_with_value("rtpmap", format!("{pt} {}/{}{channels}", name(*codec), clock(*codec)));
+        if *codec == Codec::Opus {
+            media.add_attribute_with_value("fmtp", format!("{pt} minptime=10;useinbandfec=1"));
+        }
+    }
+    for Events { payload_type, clock } in local.events {
+        media.add_attribute_with_value("rtpmap", format!("{payload_type} telephone-event/{clock}"));
+        media.add_attribute_with_value("fmtp", format!("{payload_type} 0-15"));
+    }
+    if let Some(Crypto { tag, master }) = local.crypto {
+        media.add_attribute_with_value("crypto", format!("{tag} {SUITE} inline:{}", STANDARD.encode(master.0)));
+    }
+    if local.offer.is_some_and(|offer| offer.mux) {
+        media.add_attribute_from_str("rtcp-mux");
+    }
+    media.add_attribute_with_value("ptime", "20");
+    media.add_attribute_from_str(local.direction.name());
+    media
+}
+
+/// The codecs of a side that are wanted too, in the order of that side; [`MediaError::NotAcceptable`] where there is none, or where
+/// the protection is another.
+pub fn common(audio: &Audio, wanted: &[Codec], security: Security) -> Result<Vec<(Codec, u8)>, MediaError> {
+    let secure = audio.lines.0[audio.lines.1][1].contains("SAVP");
+    if secure != (security == Security::Sdes) || secure && audio.crypto.is_empty() {
+        return Err(MediaError::NotAcceptable);
+    }
+    let codecs: Vec<_> = audio.codecs.iter().copied().filter(|(codec, _)| wanted.contains(codec)).collect();
+    if codecs.is_empty() { Err(MediaError::NotAcceptable) } else { Ok(codecs) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHONE: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 18 0 8 101\r\n\
+                         a=rtpmap:101 telephone-event/8000\r\na=rtcp:4007\r\nm=video 4002 RTP/AVP 96\r\n";
+
+    #[test]
+    fn a_phones_offer_is_read() {
+        let audio = read(PHONE).expect("a description");
+        assert_eq!(audio.codecs, [(Codec::Pcmu, 0), (Codec::Pcma, 8)]);
+        assert_eq!(audio.events, [Events { payload_type: 101, clock: 8000 }]);
+        assert_eq!((audio.rtp.port(), audio.rtcp.port(), audio.direction), (4000, 4007, Direction::Both));
+    }
+
+    #[test]
+    fn the_answer_refuses_what_is_no_audio() {
+        let offer = read(PHONE).expect("a description");
+        let codecs = common(&offer, &[Codec::Pcma], Security::None).expect("one in common");
+        let local = Local {
+            id: 1,
+            version: 2,
+            address: "198.51.100.7".parse().expect("an address"),
+            port: 30_000,
+            direction: offer.direction.reversed(),
+            codecs: &codecs,
+            events: &offer.events,
+            crypto: None,
+            offer: Some(&offer),
+        };
+        let text = write(&local);
+        assert!(text.contains("m=audio 30000 RTP/AVP 8 101\r\n"), "{text}");
+        assert!(text.contains("m=video 0 RTP/AVP 96\r\n"), "{text}");
+        assert_eq!(read(&text).expect("ours").codecs, [(Codec::Pcma, 8)]);
+    }
+
+    #[test]
+    fn hold_is_seen_in_each_of_its_forms() {
+        let held =
+            |line: &str| read(&format!("{PHONE}a={line}\r\n").replace("m=video 4002 RTP/AVP 96\r\n", "")).expect("sdp").direction;
+        assert_eq!(held("sendonly"), Direction::Send);
+        assert_eq!(held("inactive"), Direction::Neither);
+        let old = read(&PHONE.replace("c=IN IP4 192.0.2.1", "c=IN IP4 0.0.0.0")).expect("sdp");
+        assert!(!old.direction.receives());
+    }
+
+    #[test]
+    fn keys_are_taken_only_as_we_can_use_them() {
+        let key = STANDARD.encode([5; 30]);
+        let with = |line: &str| {
+            let text = PHONE.replace("RTP/AVP 18", "RTP/SAVP 18").replace("a=rtcp:4007", &format!("a=crypto:{line}"));
+            read(&text).expect("sdp").crypto.len()
+        };
+        assert_eq!(with(&format!("1 {SUITE} inline:{key}|2^20")), 1);
+        assert_eq!(with(&format!("1 {SUITE} inline:{key}|2^20|1:4")), 0, "MKI");
+        assert_eq!(with(&format!("1 {SUITE} inline:{key} UNENCRYPTED_SRTP")), 0);
+        assert_eq!(with(&format!("1 AES_CM_128_HMAC_SHA1_32 inline:{key}")), 0);
+        assert_eq!(with(&format!("1 {SUITE} inline:AAAA")), 0);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in
+            ["", "v=0", "v=0\r\ns=-\r\n", &PHONE.replace("m=audio 4000", "m=audio 0"), &PHONE.replace("192.0.2.1", "nowhere")]
+        {
+            assert_eq!(read(text), Err(MediaError::Malformed));
+        }
+        assert_eq!(read(&PHONE.replace("192.0.2.1", "224.0.0.1")), Err(MediaError::NotAcceptable));
+        assert_eq!(read(&PHONE.replace("RTP/AVP 18", "UDP/TLS/RTP/SAVPF 18")), Err(MediaError::NotAcceptable));
+    }
+}

@@ -1,0 +1,9 @@
+//! The media of calls in virtual time: a page (str0m, as a browser would use it) on one side, a phone on the other.
+
+#[path = "media/world.rs"]
+mod world;
+
+#[path = "media/pages.rs"]
+mod pages;
+#[path = "media/phones.rs"]
+mod phones;
