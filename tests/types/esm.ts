@@ -12,10 +12,12 @@ const listener: CallListener = {
     const stream: MediaStream | undefined = call.incomingStream;
     return void stream;
   },
+  onCreditLow: (call, seconds) => void [call.callDomain === "pstn", seconds.toFixed()],
   onCallEnded: (call) => {
     const error: SinchError | null = call.error;
+    const queue: string | undefined = call.errors?.headers?.["x-queue"];
     const seconds: number = call.getDetails().duration;
-    return void [error, seconds, call.getEndCause() === "HUNG_UP"];
+    return void [error, queue, seconds, call.getEndCause() === "HUNG_UP"];
   },
 };
 
@@ -25,6 +27,8 @@ client
   .done(() => {
     const call: Call = calls.callUser("bob", { "x-reason": "lunch" });
     call.addEventListener(listener);
+    calls.callPhoneNumber("+14155550101").addEventListener(listener);
+    calls.callSip("alice@example.com", { "x-department": "sales" }).hangup();
   })
   .fail((error) => error);
 
