@@ -537,6 +537,16 @@ fn a_peer_that_ends_the_media_is_asked_what_it_means() {
     page.answer("INVITE", 410, |answer| answer);
     assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "its page was closed");
     assert_eq!([page.state(id), page.state(id_of_gone)], [State::Ended; 2]);
+    let (mut page, _) = established();
+    page.input(Input::PeerGone { peer });
+    page.wait(400);
+    page.answer("INVITE", 480, |answer| answer);
+    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "a server that does not know which pages are closed");
+    let (mut page, id) = established();
+    page.input(Input::IceState { peer, state: IceState::Failed });
+    page.wait(400);
+    page.answer("INVITE", 480, |answer| answer);
+    assert_eq!(page.state(id), State::Established, "it did not end the media: it may be in a tunnel");
     let (mut page, id) = established();
     page.input(Input::PeerGone { peer });
     page.ask("INVITE", 3, TYPE, &sdp(3));

@@ -14,7 +14,7 @@ export default function suite(test) {
     const both = `(${from} calls ${to})`;
     test(`the gateway crashes during a call and comes back ${both}`, 40, (world) => crashInCall(world, from, to));
     test(`the gateway crashes while it rings and comes back ${both}`, 40, (world) => crashWhileRinging(world, from, to));
-    test(`closing the page ends the call at the other side ${both}`, 70, (world) => pageCloses(world, from, to));
+    test(`closing the page ends the call at the other side ${both}`, 40, (world) => pageCloses(world, from, to));
     test(`closing the page while it rings ends the call ${both}`, 30, (world) => callerCloses(world, from, to));
   }
 }
@@ -73,14 +73,15 @@ async function silence(world, from, to) {
   return `${from} reconnected after ${(took / 1000).toFixed(1)} s`;
 }
 
-export async function pageCloses(world, from, to) {
+/** `mute`: the browser cuts off what the page says last, as Firefox does at times. Then the other side finds out by itself. */
+export async function pageCloses(world, from, to, mute = false) {
   const [alice, bob] = await ringing(world, from, to);
   await bob.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  if (mute) await alice.run(() => seen.sockets.forEach((socket) => (socket.send = () => {})));
   await alice.tab.close();
-  const cause = await endsAfterClosing(bob);
-  await events(bob, 0, ["onIncomingCall", "onCallEstablished", `onCallEnded(${cause})`]);
-  check(cause === "HUNG_UP" || (cause === "FAILURE" && from === "firefox"), `the cause: ${cause}`);
+  await bob.until(0, "onCallEnded", 15_000);
+  await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
   await soon(async () => same(await bob.open(), { tracks: 0, peers: 0 }, "what the other side still holds"));
 }
 
@@ -89,12 +90,6 @@ export async function callerCloses(world, from, to) {
   await alice.tab.close();
   await bob.until(0, "onCallEnded", 5_000);
   await events(bob, 0, ["onIncomingCall", "onCallEnded(CANCELED)"]);
-}
-
-/** A browser that closes a tab may cut off what the page says last. Then the other side finds out by itself, once its media is gone. */
-async function endsAfterClosing(user) {
-  await user.until(0, "onCallEnded", 45_000);
-  return (await user.facts()).cause;
 }
 
 async function ringing(world, from, to, options) {

@@ -19,6 +19,7 @@ impl Session {
             return core.refuse(now, key, request, 500);
         }
         let gone = self.phase == Phase::Up && self.unacknowledged.is_none();
+        self.left = false;
         match request.method().unwrap_or_default() {
             method if self.is_over() && (gone || method != "BYE") => core.refuse(now, key, request, 481),
             "BYE" => self.bye(core, now, key, request),
@@ -255,8 +256,9 @@ impl Session {
             return self.repeated(asked, number);
         }
         // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057). 408 and 480 only say
-        // that it is away now, as in a tunnel: the media and the session timer decide how long to wait for it.
-        let gone = matches!(code, 404 | 410 | 430) && !self.media.is_up();
+        // that it is away now, as in a tunnel: the media and the session timer decide how long to wait for it. Who ended the media
+        // before is in no tunnel.
+        let gone = (matches!(code, 404 | 410 | 430) || code == 480 && self.left) && !self.media.is_up();
         if (gone || code == 481) && matches!(asked, Asked::Update | Asked::Reinvite) {
             return self.vanished(core, now, code);
         }
@@ -281,13 +283,13 @@ impl Session {
         }
     }
 
-    /// The dialog is gone at the other side; 410: its page was closed, which is how many people hang up.
+    /// The dialog is gone at the other side. 410, or media that it ended itself: its page was closed, which is how many people hang up.
     fn vanished(&mut self, core: &mut Core, now: Instant, code: u16) {
         self.exchange = Exchange::Idle;
         if self.is_over() {
             return self.leave(core, now);
         }
-        let error = (code != 410).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
+        let error = (code != 410 && !self.left).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
         self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
     }

@@ -61,6 +61,8 @@ pub struct Session {
     early: bool,
     /// Whether the app was told that the media is interrupted.
     interrupted: bool,
+    /// Whether the other side ended the media, and has not been heard of since.
+    left: bool,
     /// Tones that wait for the one before them.
     tones: VecDeque<char>,
     /// Whether its media was let go.
@@ -156,6 +158,7 @@ impl Session {
             refresh: None,
             early: false,
             interrupted: false,
+            left: false,
             tones: VecDeque::new(),
             released: false,
             done: false,

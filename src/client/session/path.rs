@@ -43,6 +43,7 @@ impl Session {
         self.media.ice = state;
         // What is heard now says more than what was not heard before.
         self.media.silent = false;
+        self.left &= !self.media.is_up();
         core.tasks.retain(|(_, call, awaited)| *call != self.info.id || *awaited != Awaited::Sound);
         if self.is_over() {
             return;
@@ -59,6 +60,7 @@ impl Session {
     /// The other side has ended the media. What it means by that it says itself, or the server does when it is asked.
     pub fn peer_gone(&mut self, core: &mut Core, now: Instant) {
         self.media.ice = IceState::Failed;
+        self.left = true;
         if self.info.state == State::Established {
             self.watch_path(core, now);
             core.timers.set(Timer::Path(self.info.id), now + SETTLED);
