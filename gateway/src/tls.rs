@@ -4,13 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::ServerConfig;
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SignatureScheme, WantsVerifier, WantsVersions};
 
 use crate::config;
 
@@ -73,13 +74,72 @@ impl Certificate {
     /// Never: the provider has suites for both versions.
     #[must_use]
     pub fn server(self: &Arc<Self>) -> Arc<ServerConfig> {
-        let mut server = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has suites for TLS 1.2 and 1.3")
+        let mut server = versions(ServerConfig::builder_with_provider(Arc::clone(&self.provider)))
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(server)
+    }
+
+    /// How to serve SIP with it: those who have a certificate may show it, and are then who it says.
+    ///
+    /// # Errors
+    /// Where there is no authority to check certificates by.
+    pub fn sip_server(self: &Arc<Self>, authorities: &Arc<RootCertStore>) -> Result<Arc<ServerConfig>, VerifierBuilderError> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(authorities), Arc::clone(&self.provider));
+        let server = versions(ServerConfig::builder_with_provider(Arc::clone(&self.provider)))
+            .with_client_cert_verifier(verifier.allow_unauthenticated().build()?)
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        Ok(Arc::new(server))
+    }
+}
+
+/// How to connect to others: they are checked by `authorities`; `own` is shown to those who ask for it.
+#[must_use]
+pub fn client(authorities: &Arc<RootCertStore>, own: Option<&Arc<Certificate>>) -> Arc<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let client = versions(ClientConfig::builder_with_provider(provider)).with_root_certificates(Arc::clone(authorities));
+    Arc::new(match own {
+        Some(own) => client.with_client_cert_resolver(Arc::clone(own) as Arc<dyn ResolvesClientCert>),
+        None => client.with_no_client_auth(),
+    })
+}
+
+/// Authorities that certificates are checked by: those of the PEM file, or of the system where none is named.
+///
+/// # Errors
+/// Where the file cannot be read, or has no certificate in it.
+pub fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
+    let certificates = if file.as_os_str().is_empty() {
+        rustls_native_certs::load_native_certs().certs
+    } else {
+        let all = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+        all.map_err(|error| TlsError::File(file.to_owned(), error))?
+    };
+    let mut store = RootCertStore::empty();
+    let (taken, _) = store.add_parsable_certificates(certificates);
+    if taken == 0 && !file.as_os_str().is_empty() { Err(TlsError::Empty(file.to_owned())) } else { Ok(store) }
+}
+
+/// The host names in the certificate that the other end has shown, and that was checked.
+#[must_use]
+pub fn names(chain: Option<&[CertificateDer<'_>]>) -> Vec<String> {
+    let Some(certificate) = chain.and_then(<[_]>::first) else { return Vec::new() };
+    let names = |certificate: webpki::EndEntityCert<'_>| certificate.valid_dns_names().map(str::to_owned).collect();
+    webpki::EndEntityCert::try_from(certificate).map(names).unwrap_or_default()
+}
+
+fn versions<S: rustls::ConfigSide>(builder: ConfigBuilder<S, WantsVersions>) -> ConfigBuilder<S, WantsVerifier> {
+    builder.with_safe_default_protocol_versions().expect("the provider has suites for TLS 1.2 and 1.3")
+}
+
+impl ResolvesClientCert for Certificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -9,6 +9,7 @@ mod limit;
 mod listen;
 pub mod media;
 mod origin;
+pub mod sip;
 mod socket;
 mod websocket;
 

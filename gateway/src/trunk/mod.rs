@@ -11,6 +11,7 @@
 //!
 //! Order of calls: [`Trunks::handle`] or one of the commands, then [`Trunks::poll`] until it gives `None`, then [`Trunks::deadline`].
 
+mod chance;
 mod framing;
 mod health;
 mod inbound;
@@ -38,6 +39,7 @@ use paths::Paths;
 use peer::Peer;
 use targets::{Hop, Query};
 
+pub use chance::order;
 pub use framing::{Frame, Framer};
 pub use port::{Event, Flow, Input, LinkId, Output, Record, ResolveId, TrunkId, Wire};
 pub use routes::Destination;

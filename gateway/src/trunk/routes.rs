@@ -3,6 +3,7 @@
 use offhook::sip::escape_user;
 use offhook::time::Instant;
 
+use super::chance::order;
 use super::peer::Peer;
 use super::{TrunkId, Trunks};
 use crate::config;
@@ -27,23 +28,9 @@ impl Trunks {
     pub fn routes(&mut self, now: Instant, destination: &Destination) -> Vec<TrunkId> {
         let free = |peer: &&Peer| peer.health.is_up(now) && !peer.is_full();
         let fits = |peer: &Peer| Some(Candidate::of(&peer.config, fit(&peer.config, destination)?));
-        let mut left: Vec<Candidate> = self.peers.iter().filter(free).filter_map(fits).collect();
-        left.sort_by_key(Candidate::rank);
-        let mut routes = Vec::with_capacity(left.len());
-        while let Some(first) = left.first() {
-            let rank = first.rank();
-            let equal = left.iter().take_while(|candidate| candidate.rank() == rank).count();
-            let total: u64 = left[..equal].iter().map(|candidate| candidate.weight).sum();
-            // RFC 2782: by running sums; a weight of 0 has its turn when no other is left.
-            let mut mark = self.random.below(total);
-            let chosen = left[..equal].iter().position(|candidate| {
-                let within = mark < candidate.weight;
-                mark = mark.saturating_sub(candidate.weight);
-                within
-            });
-            routes.push(left.remove(chosen.unwrap_or(0)).trunk);
-        }
-        routes
+        let candidates = self.peers.iter().filter(free).filter_map(fits).collect();
+        let ordered = order(candidates, Candidate::rank, |candidate| candidate.weight, &mut self.random);
+        ordered.into_iter().map(|candidate| candidate.trunk).collect()
     }
 
     /// The Request-URI of a call over a trunk.

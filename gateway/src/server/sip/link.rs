@@ -1,0 +1,170 @@
+//! One connection of a trunk: made or taken, read and written until one side has enough.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use super::{Place, Shared};
+use crate::tls;
+use crate::trunk::{Flow, Frame, Framer, Input, LinkId, Wire};
+
+/// How long a connection may take to stand, TLS included; shorter than the silence that a call bears.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long a peer may take to read what it is sent, and to end a message that it has begun.
+const SLOW: Duration = Duration::from_secs(10);
+/// How long a peer may be silent at first, and later.
+const GREETING: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(1_800);
+
+/// Makes a connection and serves it. Tells that it is closed also where it never stood.
+pub(super) async fn connect(
+    shared: Arc<Shared>,
+    link: LinkId,
+    peer: SocketAddr,
+    wire: Wire,
+    name: String,
+    inbox: mpsc::Receiver<String>,
+) {
+    match timeout(CONNECT, dial(&shared, peer, wire, &name)).await {
+        Ok(Ok(stream)) => {
+            let names = Vec::new();
+            shared.tell(Input::Opened { link, peer, wire, names }).await;
+            serve(&shared, link, stream, inbox, IDLE).await;
+        }
+        Ok(Err(error)) => debug!(%peer, %error, "no SIP connection"),
+        Err(_) => debug!(%peer, "no SIP connection in time"),
+    }
+    shared.outboxes().remove(&link);
+    shared.tell(Input::Closed { link }).await;
+}
+
+/// Serves a connection that somebody else has made.
+pub(super) async fn accepted(shared: Arc<Shared>, link: LinkId, stream: TcpStream, peer: SocketAddr, wire: Wire, place: Place) {
+    match timeout(CONNECT, greet(&shared, stream, wire)).await {
+        Ok(Ok((stream, names))) => {
+            let inbox = shared.outbox(link);
+            shared.tell(Input::Opened { link, peer, wire, names }).await;
+            serve(&shared, link, stream, inbox, GREETING).await;
+            shared.outboxes().remove(&link);
+            shared.tell(Input::Closed { link }).await;
+        }
+        Ok(Err(error)) => debug!(%peer, %error, "no SIP connection"),
+        Err(_) => shared.metrics.refused("slow handshake"),
+    }
+    drop(place);
+}
+
+/// A byte stream, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+async fn dial(shared: &Shared, peer: SocketAddr, wire: Wire, name: &str) -> std::io::Result<Box<dyn Stream>> {
+    let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if !shared.bind.is_unspecified() && shared.bind.is_ipv4() == peer.is_ipv4() {
+        // Trunks know us by our address.
+        socket.bind(SocketAddr::new(shared.bind, 0))?;
+    }
+    let stream = socket.connect(peer).await?;
+    stream.set_nodelay(true)?;
+    if wire != Wire::Tls {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(name.to_owned()).map_err(std::io::Error::other)?;
+    Ok(Box::new(shared.connector.connect(name, stream).await?))
+}
+
+/// TLS, where the port has it; with the names that the other end has proven.
+async fn greet(shared: &Shared, stream: TcpStream, wire: Wire) -> std::io::Result<(Box<dyn Stream>, Vec<String>)> {
+    stream.set_nodelay(true)?;
+    match shared.acceptor.as_ref().filter(|_| wire == Wire::Tls) {
+        None => Ok((Box::new(stream), Vec::new())),
+        Some(acceptor) => {
+            let stream = acceptor.accept(stream).await?;
+            let names = tls::names(stream.get_ref().1.peer_certificates());
+            Ok((Box::new(stream), names))
+        }
+    }
+}
+
+/// Reads and writes until the end. `first`: how long the other end may say nothing before its first message.
+async fn serve(shared: &Shared, link: LinkId, stream: Box<dyn Stream>, mut inbox: mpsc::Receiver<String>, first: Duration) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut reading = Reading { framer: Framer::default(), buffer: vec![0; 16_384], first: Some(Instant::now() + first) };
+    loop {
+        let alive = tokio::select! {
+            read = reading.next(&mut reader) => match read {
+                Some(frames) => take(shared, link, frames, &mut writer).await,
+                None => false,
+            },
+            text = inbox.recv() => match text {
+                Some(text) => write(&mut writer, text.as_bytes()).await,
+                None => false,
+            },
+        };
+        if !alive {
+            break;
+        }
+    }
+    // What it was told last goes out before the end.
+    while let Ok(text) = inbox.try_recv() {
+        if !write(&mut writer, text.as_bytes()).await {
+            return;
+        }
+    }
+    drop(timeout(SLOW, writer.shutdown()).await);
+}
+
+struct Reading {
+    framer: Framer,
+    buffer: Vec<u8>,
+    /// When the first message has to be there; keep-alives are none.
+    first: Option<Instant>,
+}
+
+impl Reading {
+    /// What has arrived; `None`: the end, garbage, or silence for too long. May be dropped at any time: nothing is lost.
+    async fn next(&mut self, reader: &mut ReadHalf<Box<dyn Stream>>) -> Option<Vec<Frame>> {
+        let usual = Instant::now() + if self.framer.is_within() { SLOW } else { IDLE };
+        let end = self.first.map_or(usual, |first| first.min(usual));
+        let length = timeout_at(end, reader.read(&mut self.buffer)).await.ok()?.ok().filter(|length| *length > 0)?;
+        self.framer.push(&self.buffer[..length]);
+        let mut frames = Vec::new();
+        while let Some(frame) = self.framer.poll().ok()? {
+            if matches!(frame, Frame::Message(_)) {
+                self.first = None;
+            }
+            frames.push(frame);
+        }
+        Some(frames)
+    }
+}
+
+/// Passes messages on, and answers keep-alives (RFC 5626, 4.4.1).
+async fn take(shared: &Shared, link: LinkId, frames: Vec<Frame>, writer: &mut WriteHalf<Box<dyn Stream>>) -> bool {
+    for frame in frames {
+        match frame {
+            Frame::Message(bytes) => {
+                shared.metrics.message_in();
+                shared.tell(Input::Received { flow: Flow::Link(link), bytes }).await;
+            }
+            Frame::Ping if !write(writer, b"\r\n").await => return false,
+            Frame::Ping => {}
+        }
+    }
+    true
+}
+
+async fn write(writer: &mut WriteHalf<Box<dyn Stream>>, octets: &[u8]) -> bool {
+    let all = async {
+        writer.write_all(octets).await?;
+        writer.flush().await
+    };
+    timeout(SLOW, all).await.is_ok_and(|written| written.is_ok())
+}

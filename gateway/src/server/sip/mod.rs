@@ -1,0 +1,301 @@
+//! The sockets of the trunks: UDP, TCP and TLS, what is looked up, and how much anybody may send. No rule of SIP is in here but how a
+//! stream is cut into messages.
+//!
+//! ```text
+//!   UDP ──────────── allowance of the address ──┐
+//!   TCP, TLS ── place ── frames ────────────────┴─▶ Inputs ──▶ driver ── Trunks ── Output ──▶ Edge::perform ──▶ sockets, resolver
+//! ```
+
+mod link;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tracing::{debug, info, warn};
+
+use self::resolve::Resolver;
+use super::clock::Clock;
+use super::listen;
+use crate::bucket::Bucket;
+use crate::config::{Config, Trunks};
+use crate::metrics::Metrics;
+use crate::tls::{self, Certificate, TlsError};
+use crate::trunk::{Flow, Input, LinkId, Output, Record, Wire};
+
+/// Inputs that may wait for the driver. Beyond, datagrams are lost, which SIP is made for, and connections are not read.
+const QUEUE: usize = 4_096;
+/// Messages that may wait for one connection that does not read; one more ends it.
+const OUTBOX: usize = 256;
+/// Datagrams a second of one address (IPv6: of one /64).
+const PER_SECOND: u32 = 1_000;
+/// Addresses that are counted at once.
+const ADDRESSES: usize = 4_096;
+/// Connections that others have made: in all, and of one address.
+const CONNECTIONS: usize = 512;
+const CONNECTIONS_PER_ADDRESS: usize = 32;
+
+/// Why there are no sockets for the trunks.
+#[derive(Debug)]
+pub enum SipError {
+    /// The address is taken or not ours.
+    Bind(SocketAddr, std::io::Error),
+    /// `trunks.authorities`, or what was made of it.
+    Tls(TlsError),
+    /// There is no authority by which certificates could be checked.
+    NoAuthorities,
+    /// There can be no resolver.
+    Resolver(hickory_resolver::net::NetError),
+}
+
+impl fmt::Display for SipError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address, error) => {
+                write!(f, "cannot listen for SIP on {address}: {error}; see `trunks.bind`, `udp`, `tcp` and `tls`")
+            }
+            Self::Tls(error) => write!(f, "`trunks.authorities`: {error}"),
+            Self::NoAuthorities => f.write_str("the system has no authorities to check certificates by: set `trunks.authorities`"),
+            Self::Resolver(error) => write!(f, "cannot ask the resolver of the system: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SipError {}
+
+/// What has come in for the trunks, in order.
+pub type Inputs = mpsc::Receiver<Input>;
+
+/// The sockets. [`Edge::perform`] does what the trunks say; what happens comes out of [`Inputs`].
+pub struct Edge {
+    shared: Arc<Shared>,
+    udp: Option<Arc<UdpSocket>>,
+}
+
+/// What all connections share.
+struct Shared {
+    inputs: mpsc::Sender<Input>,
+    /// The ways to the connections; whoever takes one out closes it.
+    outboxes: Mutex<BTreeMap<LinkId, mpsc::Sender<String>>>,
+    /// The last odd number: connections that others make.
+    last: AtomicU64,
+    taken: Mutex<BTreeMap<IpAddr, usize>>,
+    all: AtomicUsize,
+    bind: IpAddr,
+    acceptor: Option<TlsAcceptor>,
+    connector: TlsConnector,
+    resolver: Resolver,
+    metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<LinkId, mpsc::Sender<String>>> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new way to a connection.
+    fn outbox(&self, link: LinkId) -> mpsc::Receiver<String> {
+        let (sender, inbox) = mpsc::channel(OUTBOX);
+        self.outboxes().insert(link, sender);
+        inbox
+    }
+
+    async fn tell(&self, input: Input) {
+        // An error means that the driver has ended, and with it everything that this could be about.
+        drop(self.inputs.send(input).await);
+    }
+}
+
+impl Edge {
+    /// Opens what is configured. To be called inside a runtime.
+    ///
+    /// # Errors
+    /// Where a socket cannot be opened, or there are no authorities for TLS.
+    pub async fn open(
+        config: &Config,
+        certificate: Option<&Arc<Certificate>>,
+        metrics: Arc<Metrics>,
+        clock: Arc<Clock>,
+    ) -> Result<(Self, Inputs), SipError> {
+        let own = &config.trunks;
+        let authorities = Arc::new(tls::authorities(&own.authorities).map_err(SipError::Tls)?);
+        let acceptor = certificate.filter(|_| own.tls > 0).map(|own| acceptor(own, &authorities)).transpose()?;
+        let (inputs, receiver) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Shared {
+            inputs,
+            outboxes: Mutex::default(),
+            last: AtomicU64::new(1),
+            taken: Mutex::default(),
+            all: AtomicUsize::new(0),
+            bind: own.bind,
+            acceptor,
+            connector: TlsConnector::from(tls::client(&authorities, certificate)),
+            resolver: Resolver::new(own.bind).map_err(SipError::Resolver)?,
+            metrics,
+        });
+        let udp = open_udp(own, &shared, clock).await?;
+        for (port, wire) in [(own.tcp, Wire::Tcp), (own.tls, Wire::Tls)] {
+            if port > 0 && (wire == Wire::Tcp || shared.acceptor.is_some()) {
+                let address = SocketAddr::new(own.bind, port);
+                let listener = listen::bind(address).map_err(|error| SipError::Bind(address, error))?;
+                tokio::spawn(accept(Arc::clone(&shared), listener, wire));
+            }
+        }
+        info!(address = %own.bind, udp = own.udp, tcp = own.tcp, tls = own.tls, "ready for SIP");
+        Ok((Self { shared, udp }, receiver))
+    }
+
+    /// Does what the trunks say; never waits. Events are for the bridge and not for here.
+    pub fn perform(&self, output: Output) {
+        match output {
+            Output::Send { flow: Flow::Udp(address), text } => self.send(address, &text),
+            Output::Send { flow: Flow::Link(link), text } => {
+                self.shared.metrics.message_out();
+                let mut outboxes = self.shared.outboxes();
+                if outboxes.get(&link).is_some_and(|outbox| outbox.try_send(text).is_err()) {
+                    warn!(link = link.0, "a SIP connection is given up: it does not read");
+                    outboxes.remove(&link);
+                }
+            }
+            Output::Connect { link, peer, wire, name } => {
+                let inbox = self.shared.outbox(link);
+                tokio::spawn(link::connect(Arc::clone(&self.shared), link, peer, wire, name, inbox));
+            }
+            Output::Disconnect { link } => drop(self.shared.outboxes().remove(&link)),
+            Output::Resolve { query, host, port, wire } => {
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(async move {
+                    let addresses = shared.resolver.addresses(&host, port, wire).await;
+                    shared.tell(Input::Resolved { query, addresses }).await;
+                });
+            }
+            Output::Record(record) => self.record(&record),
+            Output::Event(_) => {}
+        }
+    }
+
+    fn send(&self, address: SocketAddr, text: &str) {
+        self.shared.metrics.message_out();
+        // What does not go out is lost like any datagram, and said again.
+        if let Some(Err(error)) = self.udp.as_ref().map(|udp| udp.try_send_to(text.as_bytes(), address)) {
+            debug!(%address, %error, "a datagram was not sent");
+        }
+    }
+
+    fn record(&self, record: &Record) {
+        match record {
+            Record::Health { trunk, up: true, why } => info!(trunk = trunk.0, why, "trunk is up"),
+            Record::Health { trunk, up: false, why } => warn!(trunk = trunk.0, why, "trunk is down"),
+            Record::Registration { trunk, code: 200 } => info!(trunk = trunk.0, "registered with the provider"),
+            Record::Registration { trunk, code } => warn!(trunk = trunk.0, code, "not registered with the provider"),
+            Record::Stranger { peer, what } => {
+                self.shared.metrics.refused("stranger");
+                info!(%peer, what, "not a trunk");
+            }
+        }
+    }
+}
+
+fn acceptor(certificate: &Arc<Certificate>, authorities: &Arc<RootCertStore>) -> Result<TlsAcceptor, SipError> {
+    certificate.sip_server(authorities).map(TlsAcceptor::from).map_err(|_| SipError::NoAuthorities)
+}
+
+async fn open_udp(own: &Trunks, shared: &Arc<Shared>, clock: Arc<Clock>) -> Result<Option<Arc<UdpSocket>>, SipError> {
+    if own.udp == 0 {
+        return Ok(None);
+    }
+    let address = SocketAddr::new(own.bind, own.udp);
+    let socket = Arc::new(UdpSocket::bind(address).await.map_err(|error| SipError::Bind(address, error))?);
+    tokio::spawn(read_datagrams(Arc::clone(shared), Arc::clone(&socket), clock));
+    Ok(Some(socket))
+}
+
+/// Passes datagrams on, of each address as many as it may send.
+async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<Clock>) {
+    let mut buffer = vec![0; 65_536];
+    let mut allowances: BTreeMap<IpAddr, Bucket> = BTreeMap::new();
+    loop {
+        let (length, from) = match socket.recv_from(&mut buffer).await {
+            Ok(read) => read,
+            Err(error) => {
+                // An ICMP error about an earlier datagram, mostly.
+                debug!(%error, "a datagram was not read");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                continue;
+            }
+        };
+        shared.metrics.message_in();
+        let now = clock.now();
+        if allowances.len() >= ADDRESSES {
+            // With so many, most are forged: none of them is worth remembering.
+            allowances.clear();
+        }
+        let allowance = allowances.entry(super::limit::network(from.ip())).or_insert_with(|| Bucket::new(now, PER_SECOND));
+        let bytes = buffer[..length].to_vec();
+        let passed =
+            allowance.take(now, PER_SECOND) && shared.inputs.try_send(Input::Received { flow: Flow::Udp(from), bytes }).is_ok();
+        if !passed {
+            shared.metrics.refused("too many datagrams");
+        }
+    }
+}
+
+/// Takes connections of others, as many as there may be.
+async fn accept(shared: Arc<Shared>, listener: TcpListener, wire: Wire) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => match Place::take(&shared, peer.ip()) {
+                Some(place) => {
+                    let link = LinkId(shared.last.fetch_add(2, Ordering::Relaxed));
+                    tokio::spawn(link::accepted(Arc::clone(&shared), link, stream, peer, wire, place));
+                }
+                None => shared.metrics.refused("too many SIP connections"),
+            },
+            Err(error) => {
+                warn!(%error, "no SIP connection can be taken");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// The place of one connection that somebody else has made; free again when dropped.
+struct Place {
+    shared: Arc<Shared>,
+    address: IpAddr,
+}
+
+impl Place {
+    fn take(shared: &Arc<Shared>, address: IpAddr) -> Option<Self> {
+        let address = super::limit::network(address);
+        let mut taken = shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(address).or_default();
+        if *count >= CONNECTIONS_PER_ADDRESS || shared.all.load(Ordering::Relaxed) >= CONNECTIONS {
+            return None;
+        }
+        *count += 1;
+        shared.all.fetch_add(1, Ordering::Relaxed);
+        Some(Self { shared: Arc::clone(shared), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.address);
+            }
+        }
+        self.shared.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
