@@ -18,6 +18,8 @@ pub fn start(log: &Log) {
     let level = LevelFilter::from(log.level);
     // Libraries say at `debug` and below what they read: only their warnings are wanted.
     let filter = Targets::new().with_target("offhook_gateway", level).with_default(level.min(LevelFilter::WARN));
+    // Those of the media warn of single datagrams, which anybody can send as many of as he likes.
+    let filter = filter.with_targets(["str0m", "is", "dimpl"].map(|library| (library, level.min(LevelFilter::ERROR))));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry();
     let result = match log.format {

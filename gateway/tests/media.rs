@@ -7,3 +7,8 @@ mod world;
 mod pages;
 #[path = "media/phones.rs"]
 mod phones;
+#[path = "media/sounds.rs"]
+mod sounds;
+#[path = "media/tone.rs"]
+#[expect(dead_code, reason = "shared with the tests of sound")]
+mod tone;

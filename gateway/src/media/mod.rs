@@ -9,10 +9,12 @@
 
 mod engine;
 mod epoch;
+mod flow;
 mod page;
 mod page_sdp;
 mod peer;
 mod port;
+mod prompt;
 mod rtcp;
 mod rtp;
 mod sdp;

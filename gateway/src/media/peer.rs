@@ -133,10 +133,8 @@ impl Peer {
     /// An offer; `page_gives`: whether there is anything to send at all.
     pub fn offer(&mut self, address: SocketAddr, page_gives: bool, random: &mut Random) -> String {
         let codecs: Vec<_> = self.settings.codecs.iter().map(|codec| (*codec, payload_type(*codec))).collect();
-        let mut events = vec![Events { payload_type: 101, clock: 8_000 }];
-        if codecs.iter().any(|(codec, _)| *codec == Codec::Opus) {
-            events.push(Events { payload_type: 110, clock: 48_000 });
-        }
+        let mut events = vec![Events { payload_type: 101, clock: 8_000 }, Events { payload_type: 110, clock: 48_000 }];
+        events.retain(|events| !self.settings.info && codecs.iter().any(|(codec, _)| clock(*codec) == events.clock));
         let direction = Direction::of(true, page_gives);
         let crypto = (self.settings.security == Security::Sdes).then(|| {
             let before = self.ours.crypto.clone().map(|crypto| crypto.master);
@@ -152,7 +150,7 @@ impl Peer {
         let codecs = sdp::common(&offer, &self.settings.codecs, self.settings.security)?;
         self.check(&offer, address)?;
         let chosen = codecs[0];
-        let events = events_for(&offer.events, chosen.0).into_iter().collect();
+        let events = events_for(&offer.events, clock(chosen.0)).filter(|_| !self.settings.info).into_iter().collect();
         let crypto = offer.crypto.first().map(|theirs| {
             let before = self.ours.crypto.clone().map(|crypto| crypto.master);
             Crypto { tag: theirs.tag, master: before.unwrap_or_else(|| master(random)) }
@@ -226,6 +224,19 @@ impl Peer {
     #[must_use]
     pub fn codec(&self) -> Option<(Codec, u8)> {
         self.theirs.as_ref()?.codecs.first().copied()
+    }
+
+    /// All that it takes, best first.
+    #[must_use]
+    pub fn codecs(&self) -> &[(Codec, u8)] {
+        self.theirs.as_ref().map_or(&[], |theirs| &theirs.codecs)
+    }
+
+    /// How it takes telephone events.
+    #[must_use]
+    pub fn events(&self) -> Option<Events> {
+        let theirs = self.theirs.as_ref().filter(|_| !self.settings.info)?;
+        events_for(&theirs.events, clock(self.codec()?.0))
     }
 
     /// Whether it takes sound from us.
@@ -396,9 +407,10 @@ fn master(random: &mut Random) -> Master {
     Master(key)
 }
 
-/// Events with the clock of the sound, or any.
-fn events_for(all: &[Events], codec: Codec) -> Option<Events> {
-    all.iter().find(|events| events.clock == clock(codec)).or_else(|| all.first()).copied()
+/// Events with the clock of the sound (RFC 4733, 2.1), or any.
+#[must_use]
+pub fn events_for(all: &[Events], clock: u32) -> Option<Events> {
+    all.iter().find(|events| events.clock == clock).or_else(|| all.first()).copied()
 }
 
 /// What we call a codec in our offers.

@@ -55,6 +55,8 @@ pub struct PeerSettings {
     /// Whether media may go to the signalled address before anything has come from there. Otherwise it gets three packets until then: who
     /// can name an address in SDP cannot have it flooded.
     pub eager: bool,
+    /// Whether keys go by SIP INFO and not by RFC 4733.
+    pub info: bool,
 }
 
 /// A recorded announcement.

@@ -259,8 +259,22 @@ impl Numbering {
         Place { sequence, timestamp, fresh: known.is_none() }
     }
 
+    /// Where a packet goes that we have made ourselves; its time is now.
+    pub const fn make(&mut self, now: Instant, timestamp: u32) -> Place {
+        (self.timestamp, self.at) = (timestamp, Some(now));
+        self.beside(timestamp)
+    }
+
+    /// Where a packet goes that has a time of its own: an event, which goes on under the timestamp that it began with.
+    pub const fn beside(&mut self, timestamp: u32) -> Place {
+        let (sequence, fresh) = (self.next, self.source.take().is_some());
+        self.next += 1;
+        Place { sequence, timestamp, fresh }
+    }
+
     /// The timestamp of now.
-    fn clock(&self, now: Instant, clock: u32) -> u32 {
+    #[must_use]
+    pub fn clock(&self, now: Instant, clock: u32) -> u32 {
         let passed = self.at.map_or(0, |at| (now - at).max(1) * u64::from(clock) / 1000);
         self.timestamp.wrapping_add(passed as u32)
     }

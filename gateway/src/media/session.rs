@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! page ══ str0m ── packets ──▶ our numbers, our clock ──▶ peer ══ SIP side
-//!          DTLS, SRTP     ◀──                        ◀──   RTP or SRTP
+//!          DTLS, SRTP     ◀── flow: codecs, keys       ◀──   RTP or SRTP
+//!                         ◀── prompt
 //! ```
 //!
 //! Each side has a stream of ours with its own SSRC, sequence numbers and reports; a packet that comes is decrypted, checked, numbered
@@ -15,11 +16,13 @@ use offhook::random::Random;
 use offhook::time::Instant;
 
 use super::engine::{Output, Socket};
+use super::flow::{Flow, Outgoing};
 use super::page::{FromPage, Page, PageOutput, Shared};
-use super::peer::{Kind, Peer};
+use super::peer::{Kind, Peer, events_for};
 use super::port::{Codec, Command, Event, Leg, MediaError, PeerSettings, SessionId, Traffic};
-use super::rtp::{Header, Numbering, Reception};
-use super::sdp::clock;
+use super::prompt::Playing;
+use super::rtp::{Header, Numbering, Place, Reception};
+use super::sdp::{Events, clock};
 
 /// Commands that may wait for a port pair.
 const WAITING: usize = 32;
@@ -69,6 +72,12 @@ pub struct Session {
     to_page: Numbering,
     /// The page's transport that `to_page` belongs to.
     transport: u64,
+    /// From the page to the SIP side, and back.
+    inward: Flow,
+    outward: Flow,
+    prompt: Option<Playing>,
+    /// The clock of what the page gets.
+    page_clock: u32,
     page_stream: Option<Reception>,
     page_past: (u64, u64),
     /// Since when each side has been silent: page, peer.
@@ -89,6 +98,10 @@ impl Session {
             waiting: VecDeque::new(),
             to_page: Numbering::new(0, cx.random.below(1 << 48)),
             transport: 0,
+            inward: Flow::default(),
+            outward: Flow::default(),
+            prompt: None,
+            page_clock: 0,
             page_stream: None,
             page_past: (0, 0),
             silent_since: [None; 2],
@@ -159,8 +172,25 @@ impl Session {
                 self.peer.forget(peer);
                 self.silent_since[1] = None;
             }
-            Command::Open { .. } | Command::Close { .. } | Command::Play { .. } | Command::Press { .. } => {}
+            Command::Play { prompt, times, .. } => {
+                if self.prompt.replace(Playing::new(prompt, times)).is_some() {
+                    cx.tell(Event::Played { session });
+                }
+            }
+            Command::Press { leg: Leg::Page, key, duration, .. } => {
+                if let Some(events) = self.page_events() {
+                    self.outward.press(cx.now, &self.to_page, events, key, duration);
+                }
+            }
+            Command::Press { leg: Leg::Peer, key, duration, .. } => {
+                if let Some(events) = self.peer.events() {
+                    self.inward.press(cx.now, &self.peer.numbering, events, key, duration);
+                }
+            }
+            // The engine's.
+            Command::Open { .. } | Command::Close { .. } => {}
         }
+        self.pump(cx);
         self.drain(cx);
     }
 
@@ -176,10 +206,18 @@ impl Session {
         }
     }
 
-    /// In which order a page is to be offered codecs, so that as little as possible has to be coded anew.
+    /// In which order a page is to be offered codecs, so that as little as possible has to be coded anew: what the SIP side has chosen, or
+    /// may choose. Where that may be G.722 as well as G.711, Opus is first, from which there is a way to both.
     fn order(&self) -> Vec<Codec> {
-        let first = self.peer.codec().map(|(codec, _)| codec);
-        first.into_iter().chain(self.peer.settings.codecs.iter().copied().filter(|codec| Some(*codec) != first)).collect()
+        let all = &self.peer.settings.codecs;
+        let mixed = all.contains(&Codec::G722) && (all.contains(&Codec::Pcmu) || all.contains(&Codec::Pcma));
+        let chosen = self.peer.codec().map(|(codec, _)| codec);
+        let first = chosen.or(mixed.then_some(Codec::Opus));
+        first.into_iter().chain(all.iter().copied().filter(|codec| Some(*codec) != first)).collect()
+    }
+
+    fn page_events(&self) -> Option<Events> {
+        events_for(&self.page.events, self.page_clock)
     }
 
     fn page_gives(&self) -> bool {
@@ -216,25 +254,101 @@ impl Session {
             return;
         }
         let Some(received) = self.peer.receive(cx.now, source, bytes) else { return };
-        let Kind::Sound(codec) = received.kind else { return };
-        let wanted = self.page.codecs.iter().find(|(other, _)| *other == codec);
-        let Some((_, payload_type)) = wanted.filter(|_| self.page.takes()) else { return };
-        let place = self.to_page.forward(cx.now, &received.header, received.number, clock(codec));
-        let head = (*payload_type, place, received.header.marker || place.fresh);
-        self.page.send(cx.shared, cx.now, head, received.payload, &mut self.page_out);
+        match received.kind {
+            Kind::Event(events) => self.outward.key(cx.now, events.clock, &received.header, received.payload),
+            Kind::Sound(_) if self.prompt.is_some() || !self.page.takes() => return,
+            Kind::Sound(codec) => match as_it_is(codec, &self.page.codecs) {
+                Some(_) if self.outward.is_busy() => return,
+                Some(payload_type) => {
+                    self.outward.pass();
+                    self.page_clock = clock(codec);
+                    let place = self.to_page.forward(cx.now, &received.header, received.number, clock(codec));
+                    let head = (payload_type, place, received.header.marker || place.fresh);
+                    self.page.send(cx.shared, cx.now, head, received.payload, &mut self.page_out);
+                    return self.drain(cx);
+                }
+                None => {
+                    let Some(to) = coded_anew(codec, &self.page.codecs) else { return };
+                    self.page_clock = clock(to.0);
+                    self.outward.code(cx.now, codec, to, &received.header, received.payload);
+                }
+            },
+        }
+        self.pump(cx);
         self.drain(cx);
     }
 
     /// A packet of the page.
     fn forward(&mut self, cx: &mut Context<'_>, packet: &FromPage) {
-        let header = packet.header;
+        let header = &packet.header;
+        if let Some(events) = self.page.events.iter().copied().find(|events| events.payload_type == header.payload_type) {
+            self.count(cx.now, header, events.clock);
+            self.inward.key(cx.now, events.clock, header, &packet.payload);
+            return self.pump(cx);
+        }
         let Some((codec, _)) = self.page.codecs.iter().copied().find(|(_, pt)| *pt == header.payload_type) else { return };
-        self.count(cx.now, &header, clock(codec));
-        let Some((_, payload_type)) = self.peer.codec().filter(|(other, _)| *other == codec && self.peer.takes()) else { return };
-        let place = self.peer.numbering.forward(cx.now, &header, packet.number, clock(codec));
-        let head = (payload_type, place, header.marker || place.fresh);
-        if let Some((destination, bytes)) = self.peer.send(cx.now, head, &packet.payload) {
+        self.count(cx.now, header, clock(codec));
+        if !self.peer.takes() || packet.payload.is_empty() {
+            return;
+        }
+        match as_it_is(codec, self.peer.codecs()) {
+            Some(_) if self.inward.is_busy() => {}
+            Some(payload_type) => {
+                self.inward.pass();
+                let place = self.peer.numbering.forward(cx.now, header, packet.number, clock(codec));
+                self.send_peer(cx, (payload_type, place, header.marker || place.fresh), &packet.payload);
+            }
+            None => {
+                if let Some(to) = coded_anew(codec, self.peer.codecs()) {
+                    self.inward.code(cx.now, codec, to, header, &packet.payload);
+                    self.pump(cx);
+                }
+            }
+        }
+    }
+
+    fn send_peer(&mut self, cx: &mut Context<'_>, head: (u8, Place, bool), payload: &[u8]) {
+        if let Some((destination, bytes)) = self.peer.send(cx.now, head, payload) {
             cx.out.push_back(Output::Send { socket: Socket::Rtp(self.id), destination, bytes });
+        }
+    }
+
+    /// What is due of what we make ourselves.
+    fn pump(&mut self, cx: &mut Context<'_>) {
+        let (mut out, mut pressed) = (Vec::new(), Vec::new());
+        let events = self.peer.events();
+        self.inward.poll(cx.now, &mut self.peer.numbering, events, &mut out, &mut pressed);
+        for Outgoing { payload_type, place, marker, payload } in out.drain(..).filter(|_| self.peer.takes()).collect::<Vec<_>>() {
+            self.send_peer(cx, (payload_type, place, marker), &payload);
+        }
+        self.tell_pressed(cx, Leg::Page, &mut pressed);
+
+        let events = self.page_events();
+        self.outward.poll(cx.now, &mut self.to_page, events, &mut out, &mut pressed);
+        if self.prompt.is_some() {
+            out.clear();
+        }
+        self.play(cx, &mut out);
+        for Outgoing { payload_type, place, marker, payload } in out {
+            if self.page.takes() {
+                self.page.send(cx.shared, cx.now, (payload_type, place, marker), &payload, &mut self.page_out);
+            }
+        }
+        self.tell_pressed(cx, Leg::Peer, &mut pressed);
+    }
+
+    fn play(&mut self, cx: &mut Context<'_>, out: &mut Vec<Outgoing>) {
+        let (Some(playing), Some(codec), true) = (&mut self.prompt, self.page.codecs.first(), self.page.takes()) else { return };
+        self.page_clock = clock(codec.0);
+        if playing.poll(cx.now, &mut self.to_page, *codec, out) {
+            self.prompt = None;
+            cx.tell(Event::Played { session: self.id });
+        }
+    }
+
+    fn tell_pressed(&self, cx: &mut Context<'_>, leg: Leg, pressed: &mut Vec<(char, u32)>) {
+        for (key, duration) in pressed.drain(..) {
+            cx.tell(Event::Pressed { session: self.id, leg, key, duration });
         }
     }
 
@@ -253,12 +367,19 @@ impl Session {
 
     /// Does what the page's leg wants done.
     fn drain(&mut self, cx: &mut Context<'_>) {
-        for output in std::mem::take(&mut self.page_out) {
-            match output {
-                PageOutput::Send(destination, bytes) => cx.out.push_back(Output::Send { socket: Socket::Page, destination, bytes }),
-                PageOutput::Packet(packet) => self.forward(cx, &packet),
-                PageOutput::Connected => cx.tell(Event::Connected { session: self.id }),
-                PageOutput::Failed(error) => self.fail(cx, Leg::Page, error),
+        while !self.page_out.is_empty() {
+            for output in std::mem::take(&mut self.page_out) {
+                match output {
+                    PageOutput::Send(destination, bytes) => {
+                        cx.out.push_back(Output::Send { socket: Socket::Page, destination, bytes })
+                    }
+                    PageOutput::Packet(packet) => self.forward(cx, &packet),
+                    PageOutput::Connected => {
+                        cx.tell(Event::Connected { session: self.id });
+                        self.pump(cx);
+                    }
+                    PageOutput::Failed(error) => self.fail(cx, Leg::Page, error),
+                }
             }
         }
     }
@@ -267,8 +388,9 @@ impl Session {
     pub fn timeout(&mut self, cx: &mut Context<'_>) {
         if self.page.deadline().is_some_and(|at| at <= cx.now) {
             self.page.timeout(cx.shared, cx.now, &mut self.page_out);
-            self.drain(cx);
         }
+        self.pump(cx);
+        self.drain(cx);
         if let Some((destination, mux, bytes)) = self.peer.report(cx.now) {
             let socket = if mux { Socket::Rtp(self.id) } else { Socket::Rtcp(self.id) };
             cx.out.push_back(Output::Send { socket, destination, bytes });
@@ -293,8 +415,16 @@ impl Session {
     /// When [`Session::timeout`] is to be called.
     #[must_use]
     pub fn deadline(&self, silence: u64) -> Option<Instant> {
-        let all =
-            [self.page.deadline(), self.peer.deadline(), self.silent_at(Leg::Page, silence), self.silent_at(Leg::Peer, silence)];
+        let prompt = self.prompt.as_ref().filter(|_| self.page.takes());
+        let all = [
+            self.page.deadline(),
+            self.peer.deadline(),
+            self.inward.deadline(),
+            self.outward.deadline(),
+            prompt.and_then(Playing::deadline),
+            self.silent_at(Leg::Page, silence),
+            self.silent_at(Leg::Peer, silence),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -314,4 +444,16 @@ impl Session {
             refused: self.peer.refused,
         }
     }
+}
+
+/// As which payload type sound can go to a side that has its codec.
+fn as_it_is(codec: Codec, theirs: &[(Codec, u8)]) -> Option<u8> {
+    theirs.iter().find(|(other, _)| *other == codec).map(|(_, payload_type)| *payload_type)
+}
+
+/// What sound is made for a side that has not its codec: the best to which there is a way without resampling.
+fn coded_anew(codec: Codec, theirs: &[(Codec, u8)]) -> Option<(Codec, u8)> {
+    let narrow = |codec| matches!(codec, Codec::Pcma | Codec::Pcmu);
+    let apart = |other| codec == Codec::G722 && narrow(other) || narrow(codec) && other == Codec::G722;
+    theirs.iter().copied().find(|(other, _)| !apart(*other))
 }

@@ -211,7 +211,7 @@ impl Trunks {
     pub fn peer_settings(&self, trunk: &TrunkId) -> Option<PeerSettings> {
         let config = self.config(trunk)?;
         let (codecs, security, address) = (config.codecs.clone(), config.security, config.media_address);
-        Some(PeerSettings { codecs, security, address, nat: config.nat, eager: config.eager })
+        Some(PeerSettings { codecs, security, address, nat: config.nat, eager: config.eager, info: config.dtmf == Dtmf::Info })
     }
 
     /// How keys are told.

@@ -360,7 +360,7 @@ impl Phone {
 }
 
 pub fn settings(codecs: &[Codec]) -> PeerSettings {
-    PeerSettings { codecs: codecs.to_vec(), security: Security::None, address: None, nat: false, eager: true }
+    PeerSettings { codecs: codecs.to_vec(), security: Security::None, address: None, nat: false, eager: true, info: false }
 }
 
 pub const PCMU: (&str, u8) = ("PCMU/8000", 0);
