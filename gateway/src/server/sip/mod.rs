@@ -299,3 +299,6 @@ impl Drop for Place {
         self.shared.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;
