@@ -1,6 +1,6 @@
 //! Everything that reads bytes from outside, as functions that take any bytes and may not fail: they panic where a rule is broken.
 //!
-//! `text` reads one value, `client` and `hub` are whole machines that live a life written in the bytes, `gateway` has the formats that
+//! `text` reads one value, `client`, `hub` and `trunk` are whole machines that live a life written in the bytes, `gateway` has the formats that
 //! only the gateway reads, `differential` asks a second parser of SIP.
 
 mod client;
@@ -8,6 +8,7 @@ mod differential;
 mod gateway;
 mod hub;
 mod text;
+mod trunk;
 
 /// Takes any bytes, panics where a rule is broken.
 pub type Target = fn(&[u8]);
@@ -22,6 +23,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("fragment", text::fragment),
     ("client", client::client),
     ("hub", hub::hub),
+    ("framing", trunk::framing),
+    ("trunk", trunk::life),
     ("ticket", gateway::ticket),
     ("jwt", gateway::jwt),
     ("rest", gateway::rest),

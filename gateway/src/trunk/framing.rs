@@ -5,6 +5,9 @@ use offhook::sip::MAX_MESSAGE;
 /// The most octets before the blank line.
 const HEAD: usize = 32 * 1024;
 
+/// A keep-alive.
+const PING: &[u8] = b"\r\n\r\n";
+
 /// What a stream holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -37,17 +40,14 @@ impl Framer {
     /// # Errors
     /// Where there can be none any more: too long, no Content-Length, or not SIP.
     pub fn poll(&mut self) -> Result<Option<Frame>, Garbage> {
-        if self.buffer.starts_with(b"\r\n\r\n") {
-            self.buffer.drain(..4);
+        self.skip_blank();
+        if self.buffer.starts_with(PING) {
+            self.buffer.drain(..PING.len());
             return Ok(Some(Frame::Ping));
         }
-        if b"\r\n\r\n".starts_with(&self.buffer) {
+        if PING.starts_with(&self.buffer) {
             return Ok(None);
         }
-        // One CRLF is the answer to a keep-alive of ours, or stands before a message.
-        let blank = self.buffer.iter().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-        self.buffer.drain(..blank);
-        self.scanned = self.scanned.saturating_sub(blank);
         let Some(head) = self.head()? else { return Ok(None) };
         let length = content_length(&self.buffer[..head]).ok_or(Garbage)?;
         let whole = head.checked_add(length).filter(|whole| *whole <= MAX_MESSAGE).ok_or(Garbage)?;
@@ -63,6 +63,20 @@ impl Framer {
     #[must_use]
     pub fn is_within(&self) -> bool {
         !self.buffer.is_empty()
+    }
+
+    /// Drops line ends up to a keep-alive: a single one is the answer to one of ours, or stands before a message.
+    fn skip_blank(&mut self) {
+        let mut rest = self.buffer.as_slice();
+        while let [b'\r' | b'\n', after @ ..] = rest
+            && !rest.starts_with(PING)
+            && !PING.starts_with(rest)
+        {
+            rest = after;
+        }
+        let blank = self.buffer.len() - rest.len();
+        self.buffer.drain(..blank);
+        self.scanned = self.scanned.saturating_sub(blank);
     }
 
     /// Where the blank line ends.

@@ -184,6 +184,10 @@ impl Edge {
 
     fn send(&self, address: SocketAddr, text: &str) {
         self.shared.metrics.message_out();
+        let address = match address.ip() {
+            IpAddr::V4(ip) if self.shared.bind.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+            _ => address,
+        };
         // What does not go out is lost like any datagram, and said again.
         if let Some(Err(error)) = self.udp.as_ref().map(|udp| udp.try_send_to(text.as_bytes(), address)) {
             debug!(%address, %error, "a datagram was not sent");
@@ -232,6 +236,7 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
                 continue;
             }
         };
+        let from = canonical(from);
         shared.metrics.message_in();
         let now = clock.now();
         if allowances.len() >= ADDRESSES {
@@ -248,6 +253,11 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
     }
 }
 
+/// An IPv4 address as such, also where it came to a socket of IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Takes connections of others, as many as there may be.
 async fn accept(shared: Arc<Shared>, listener: TcpListener, wire: Wire) {
     loop {
@@ -255,7 +265,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, wire: Wire) {
             Ok((stream, peer)) => match Place::take(&shared, peer.ip()) {
                 Some(place) => {
                     let link = LinkId(shared.last.fetch_add(2, Ordering::Relaxed));
-                    tokio::spawn(link::accepted(Arc::clone(&shared), link, stream, peer, wire, place));
+                    tokio::spawn(link::accepted(Arc::clone(&shared), link, stream, canonical(peer), wire, place));
                 }
                 None => shared.metrics.refused("too many SIP connections"),
             },
