@@ -85,9 +85,9 @@ impl Life {
             3 => self.handle(Input::Received { flow: Flow::Link(LINK), bytes }),
             4 => self.handle(Input::Closed { link: LINK }),
             5 => {
-                let name = if octets.len() % 2 == 0 { "udp" } else { "tcp" };
+                let name = if octets.len().is_multiple_of(2) { "udp" } else { "tcp" };
                 let key = self.trunks.request(self.now, &TrunkId(name.into()), INVITE);
-                if octets.len() % 3 == 0 {
+                if octets.len().is_multiple_of(3) {
                     self.trunks.cancel(self.now, &key, None);
                 }
                 self.drain(false);
