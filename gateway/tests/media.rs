@@ -3,6 +3,8 @@
 #[path = "media/world.rs"]
 mod world;
 
+#[path = "media/edge.rs"]
+mod edge;
 #[path = "media/pages.rs"]
 mod pages;
 #[path = "media/phones.rs"]

@@ -34,7 +34,6 @@ use tracing::{error, info, warn};
 
 use self::api::ApiError;
 use self::assets::Assets;
-use self::clock::Clock;
 use self::driver::{Driver, Handle};
 use self::limit::{Budgets, PlaceId, Places};
 use self::socket::Progress;
@@ -44,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::store::{self, Application, DEMO, LOOPBACK, Store, StoreError};
 use crate::tls::{Certificate, TlsError};
 
+pub use self::clock::Clock;
 pub use self::origin::is_origin;
 
 /// How long connections have to say goodbye at the end.
