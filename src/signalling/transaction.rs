@@ -234,6 +234,12 @@ impl<F: Copy + Ord> Transactions<F> {
         self.table.get(&key.text()).is_some()
     }
 
+    /// Where answers to the request with `key` go.
+    #[must_use]
+    pub fn way_back(&self, key: &ServerKey) -> Option<F> {
+        self.table.get(&key.text()).map(|transaction| transaction.flow)
+    }
+
     /// Where the request came from that `message` is a copy of.
     #[must_use]
     pub fn origin(&self, message: &Message<'_>) -> Option<F> {

@@ -1,5 +1,357 @@
-//! Calls that leave the browser's world, to telephones and SIP addresses, and those that come from there.
+//! Calls that leave the browser's world, to telephones and SIP addresses, and those that come from there: a back-to-back user agent
+//! (RFC 3261, 6; RFC 7092) without clock or socket. On one side it is a device of the switch, on the other it speaks through trunks; each
+//! side has a dialog and media of its own.
+//!
+//! ```text
+//!   switch ══ page's side ─┐                  ┌─ SIP side ══ trunks ══ UDP, TCP, TLS
+//!                          ├── call ── ledger ┤
+//!          media: page ────┘                  └──── RTP
+//! ```
+//!
+//! Order of calls: [`Bridge::handle`], then [`Bridge::poll`] until it gives `None`, then [`Bridge::deadline`].
 
+mod answering;
+mod call;
+mod calling;
+mod core;
+mod credit;
+mod events;
+mod failure;
+mod incoming;
+mod inside;
+mod outgoing;
+mod party;
+mod port;
+mod refresh;
 mod test_number;
 
+use std::collections::BTreeMap;
+
+use offhook::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
+use offhook::sip::{Message, parse, reply};
+use offhook::time::Instant;
+
+use self::call::{Call, CallKey};
+use self::core::{Asked, Core};
+use self::failure::Failure;
+use crate::media::{Event, Leg};
+use crate::trunk::{self, Trunks};
+
+pub use port::{Callee, Input, MapId, Output, Record, Settings};
 pub use test_number::TestNumber;
+
+/// The bridge.
+pub struct Bridge {
+    core: Core,
+    calls: BTreeMap<CallKey, Call>,
+    /// How many of them are not over.
+    live: usize,
+    /// The last number given to a call.
+    serial: u64,
+    draining: bool,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// When to stop waiting for the ledger or the store.
+    Booking(CallKey),
+    /// When it has rung for too long.
+    Ring(CallKey),
+    /// When the session is to be refreshed.
+    Refresh(CallKey, Leg),
+    /// When the session is over, as nobody has refreshed it.
+    Expire(CallKey, Leg),
+    /// When something is to be done for the credit.
+    Credit(CallKey),
+    /// When a test number does what it does.
+    Test(CallKey),
+    /// When to repeat an answer that was not acknowledged.
+    Repeat(CallKey, Leg),
+    /// When no late answer can come any more.
+    Linger(CallKey),
+}
+
+impl Timer {
+    const fn call(self) -> CallKey {
+        match self {
+            Self::Booking(key) | Self::Ring(key) | Self::Credit(key) | Self::Test(key) | Self::Linger(key) => key,
+            Self::Refresh(key, _) | Self::Expire(key, _) | Self::Repeat(key, _) => key,
+        }
+    }
+
+    /// Those that mean nothing once the call has ended.
+    fn running(key: CallKey) -> impl Iterator<Item = Self> {
+        let sides = [Leg::Page, Leg::Peer].into_iter().flat_map(move |leg| [Self::Refresh(key, leg), Self::Expire(key, leg)]);
+        [Self::Booking(key), Self::Ring(key), Self::Credit(key), Self::Test(key)].into_iter().chain(sides)
+    }
+
+    fn all(key: CallKey) -> impl Iterator<Item = Self> {
+        let last = [Self::Repeat(key, Leg::Page), Self::Repeat(key, Leg::Peer), Self::Linger(key)];
+        Self::running(key).chain(last)
+    }
+}
+
+impl Bridge {
+    /// A bridge with no calls. `seed` makes its tags and names: it must not be guessable.
+    #[must_use]
+    pub fn new(settings: Settings, trunks: Trunks, seed: [u8; 32]) -> Self {
+        Self { core: Core::new(settings, trunks, seed), calls: BTreeMap::new(), live: 0, serial: 0, draining: false }
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Page { application, text } => self.page(now, &application, &text),
+            Input::Trunk(input) => self.core.trunks.handle(now, input),
+            Input::Media(Event::Closed { session, traffic }) => {
+                self.core.record(Record::Traffic { session: session.0, traffic });
+            }
+            Input::Media(event) => {
+                let key = CallKey(session(&event));
+                self.with(now, key, |call, core| call.media_told(core, now, event));
+            }
+            Input::Ledger { call, answer } => {
+                if let Some(key) = self.core.booked.get(&call).copied() {
+                    self.with(now, key, |call, core| call.booked(core, now, answer));
+                }
+            }
+            Input::Mapped { query, callee } => self.with(now, CallKey(query.0), |call, core| call.mapped(core, now, callee)),
+            Input::Timeout => self.timeout(now),
+            Input::Drain => self.draining = true,
+        }
+        self.trunks(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.core.out.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.core.timers.next(), self.core.pages.deadline(), self.core.trunks.deadline()].into_iter().flatten().min()
+    }
+
+    /// How many calls there are that have not ended.
+    #[must_use]
+    pub const fn calls(&self) -> usize {
+        self.live
+    }
+
+    /// How many things are remembered, of whatever kind, but for what the trunks are.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        let core = &self.core;
+        let indices = core.tags.len() + core.invites.len() + core.asked.len() + core.booked.len();
+        self.calls.len() + self.live + indices + core.timers.len() + core.pages.len() + core.out.len()
+    }
+
+    /// The trunks, to look at them.
+    #[must_use]
+    pub const fn outside(&self) -> &Trunks {
+        &self.core.trunks
+    }
+
+    /// Lets a call do something, and forgets it where nothing is left to do.
+    fn with(&mut self, now: Instant, key: CallKey, act: impl FnOnce(&mut Call, &mut Core)) {
+        let Some(mut call) = self.calls.remove(&key) else { return };
+        let was = call.is_over();
+        act(&mut call, &mut self.core);
+        call.settle(now);
+        self.keep(call, was);
+    }
+
+    fn keep(&mut self, call: Call, was_over: bool) {
+        if !was_over && call.is_over() {
+            self.live -= 1;
+        }
+        if call.done {
+            self.core.forget(call.key, &call.booking);
+        } else {
+            self.calls.insert(call.key, call);
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.core.pages.handle_timeout(now);
+        self.core.flush();
+        self.core.trunks.handle(now, trunk::Input::Timeout);
+        while let Some(timer) = self.core.timers.pop(now) {
+            let linger = matches!(timer, Timer::Linger(_));
+            self.with(now, timer.call(), |call, core| match timer {
+                Timer::Booking(_) => call.finish(core, now, "failed", &Failure::new(503, 50300, "The store does not answer")),
+                Timer::Ring(_) => call.unanswered(core, now),
+                Timer::Refresh(_, leg) => call.refresh(core, now, leg),
+                Timer::Expire(..) => call.lose(core, now),
+                Timer::Credit(_) => call.watch_credit(core, now),
+                Timer::Test(_) => call.test_due(core, now),
+                Timer::Repeat(_, leg) => call.repeat(core, now, leg),
+                Timer::Linger(_) => {}
+            });
+            if linger && let Some(call) = self.calls.remove(&timer.call()) {
+                self.core.forget(call.key, &call.booking);
+            }
+        }
+    }
+
+    /// The switch has sent a message.
+    fn page(&mut self, now: Instant, application: &str, text: &str) {
+        let Ok(message) = parse(text.as_bytes()) else { return };
+        let tenant = self.core.tenant(application);
+        match self.core.pages.receive(now, tenant, Transport::Reliable, &message) {
+            Received::Request(key) if key.method == "CANCEL" => {
+                let known = self.core.pages.knows(&key.invite());
+                let tag = self.core.random.token();
+                self.core.respond(now, Leg::Page, &key, reply(&message, if known { 200 } else { 481 }, Some(&tag)).end());
+                self.cancelled(now, Leg::Page, &key);
+            }
+            Received::Request(key) if to_tag(&message).is_some() => self.inside(now, Leg::Page, &key, &message),
+            Received::Request(key) if key.method == "INVITE" => {
+                self.core.respond(now, Leg::Page, &key, reply(&message, 100, None).end());
+                self.begin(now, Leg::Page, key, &message, |core, call, key| {
+                    Call::outgoing(core, now, (call, tenant), key, &message)
+                });
+            }
+            Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, 405),
+            Received::Ack => self.acknowledged(now, Leg::Page, &message),
+            Received::Response(key) => self.answered(now, Leg::Page, &key, Ok(&message)),
+            Received::Absorbed | Received::Stray => {}
+        }
+        self.core.flush();
+    }
+
+    /// Takes up what the trunks tell, and hands on what they want done.
+    fn trunks(&mut self, now: Instant) {
+        while let Some(output) = self.core.trunks.poll() {
+            match output {
+                trunk::Output::Event(event) => self.trunk_told(now, event),
+                output => self.core.out.push_back(Output::Trunk(output)),
+            }
+        }
+    }
+
+    fn trunk_told(&mut self, now: Instant, event: trunk::Event) {
+        match event {
+            trunk::Event::Request { trunk, key, text } => {
+                let Ok(message) = parse(text.as_bytes()) else { return };
+                match key {
+                    None => self.acknowledged(now, Leg::Peer, &message),
+                    Some(key) if key.method == "CANCEL" => self.cancelled(now, Leg::Peer, &key),
+                    Some(key) if to_tag(&message).is_some() => self.inside(now, Leg::Peer, &key, &message),
+                    Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key| {
+                        Call::incoming(core, now, (call, trunk), key, &message)
+                    }),
+                }
+            }
+            trunk::Event::Response { key, text } => {
+                if let Ok(message) = parse(text.as_bytes()) {
+                    self.answered(now, Leg::Peer, &key, Ok(&message));
+                }
+            }
+            trunk::Event::Failed { key, code } => self.answered(now, Leg::Peer, &key, Err(code)),
+            // The call repeats its own 2xx and gives up by itself; a refusal that nobody has heard changes nothing.
+            trunk::Event::NoAck { .. } => {}
+        }
+    }
+
+    /// An INVITE that makes a call.
+    fn begin(
+        &mut self,
+        now: Instant,
+        leg: Leg,
+        key: ServerKey,
+        invite: &Message<'_>,
+        make: impl FnOnce(&mut Core, CallKey, &ServerKey) -> Result<Call, Failure>,
+    ) {
+        self.serial += 1;
+        let call = CallKey(self.serial);
+        let made = if self.draining {
+            Err(Failure::new(503, 50300, "Server is going down"))
+        } else if self.live >= self.core.settings.calls {
+            Err(Failure::new(503, 50300, "Too many calls at once"))
+        } else {
+            make(&mut self.core, call, &key)
+        };
+        match made {
+            Ok(made) => {
+                self.core.invites.insert((leg, key), call);
+                self.live += 1;
+                self.keep(made, false);
+            }
+            Err(failure) => {
+                let tag = self.core.random.token();
+                self.core.tags.retain(|_, (owner, _)| *owner != call);
+                self.core.respond(now, leg, &key, failure.answer(invite, &tag));
+            }
+        }
+    }
+
+    /// The INVITE with the branch of this CANCEL is taken back; the CANCEL was answered.
+    fn cancelled(&mut self, now: Instant, leg: Leg, cancel: &ServerKey) {
+        let invite = cancel.invite();
+        if let Some(key) = self.core.invites.get(&(leg, invite.clone())).copied() {
+            return self.with(now, key, |call, core| call.cancelled(core, now, leg));
+        }
+        let waiting = self.calls.values_mut().find_map(|call| call.party(leg).answers(&invite).then_some(call.key));
+        if let Some(key) = waiting {
+            self.with(now, key, |call, core| call.reoffer_cancelled(core, now, leg));
+        }
+    }
+
+    /// A request that names one of our tags.
+    fn inside(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
+        match self.owner(leg, request) {
+            Some(call) => self.with(now, call, |call, core| call.request(core, now, leg, key, request)),
+            None => self.core.refuse(now, leg, key, request, 481),
+        }
+    }
+
+    fn acknowledged(&mut self, now: Instant, leg: Leg, ack: &Message<'_>) {
+        if let Some(call) = self.owner(leg, ack) {
+            self.with(now, call, |call, core| call.acknowledged(core, now, leg, ack));
+        }
+    }
+
+    fn owner(&self, leg: Leg, request: &Message<'_>) -> Option<CallKey> {
+        let (key, side) = self.core.tags.get(to_tag(request)?)?;
+        (*side == leg).then_some(*key)
+    }
+
+    /// An answer to a request of ours; `Err`: there was none.
+    fn answered(&mut self, now: Instant, leg: Leg, key: &ClientKey, answer: Result<&Message<'_>, u16>) {
+        let at = (leg, key.clone());
+        let Some((call, asked)) = self.core.asked.get(&at).copied() else { return };
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+        if asked == Asked::Invite {
+            return self.with(now, call, |call, core| call.invite_answered(core, now, answer));
+        }
+        if code >= 200 {
+            // Copies of the 2xx to a re-INVITE come here, too.
+            if asked != Asked::Reinvite || code >= 300 {
+                self.core.asked.remove(&at);
+            }
+            self.with(now, call, |call, core| call.request_answered(core, now, (leg, asked), key, answer));
+        }
+    }
+}
+
+/// The tag that a request gives its receiver.
+fn to_tag<'a>(request: &Message<'a>) -> Option<&'a str> {
+    request.to().ok()?.tag()
+}
+
+/// The session that an event is about.
+const fn session(event: &Event) -> u64 {
+    match event {
+        Event::Answer { session, .. }
+        | Event::Offer { session, .. }
+        | Event::Connected { session }
+        | Event::Pressed { session, .. }
+        | Event::Played { session }
+        | Event::Silent { session, .. }
+        | Event::Failed { session, .. }
+        | Event::Closed { session, .. } => session.0,
+    }
+}

@@ -1,5 +1,12 @@
 //! Numbers to try an app with: they answer, refuse or ring in a known way, at known times, with no trunk and no credit.
 
+use offhook::time::Instant;
+
+use super::Timer;
+use super::call::{Call, Stage};
+use super::core::Core;
+use super::failure::Failure;
+
 /// How a number behaves that is there for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestNumber {
@@ -45,6 +52,49 @@ impl TestNumber {
             50 => refuses(0, 503),
             51 => refuses(Self::ANSWER, 503),
             _ => None,
+        }
+    }
+}
+
+impl Call {
+    /// The page has its early answer: it rings, or is refused at once.
+    pub(super) fn begin_test(&mut self, core: &mut Core, now: Instant, test: TestNumber) {
+        self.stage = Stage::Calling;
+        let after = match test {
+            TestNumber::Answers { .. } => TestNumber::ANSWER,
+            TestNumber::Refuses { after, .. } => after,
+        };
+        if after == 0 {
+            return self.test_due(core, now);
+        }
+        self.ring(core, now, 180, false);
+        core.timers.set(Timer::Test(self.key), now + after);
+    }
+
+    /// The time to answer, to refuse, or to hang up has come.
+    pub(super) fn test_due(&mut self, core: &mut Core, now: Instant) {
+        match self.test {
+            Some(TestNumber::Answers { limit, .. }) if self.stage == Stage::Calling => {
+                self.connect(core, now);
+                self.accept(core, now);
+                core.timers.set(Timer::Test(self.key), now + limit);
+                self.play(core);
+            }
+            Some(TestNumber::Refuses { code, .. }) => {
+                let failure = match code {
+                    503 => Failure::new(503, 50300, "Congestion"),
+                    code => Failure::plain(code),
+                };
+                self.finish(core, now, failure.cause(), &failure);
+            }
+            _ => self.complete(core, now),
+        }
+    }
+
+    /// A key was pressed.
+    pub(super) fn test_key(&mut self, core: &mut Core, now: Instant, key: char) {
+        if matches!(self.test, Some(TestNumber::Answers { until: Some(until), .. }) if until == key) {
+            self.complete(core, now);
         }
     }
 }

@@ -94,7 +94,7 @@ fn restore_but(response: &Message<'_>, head: &Head, code: u16, record_route: Opt
 }
 
 /// The CANCEL for a request of ours (RFC 3261, 9.1).
-pub(super) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
+pub(crate) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
     let request = parse(request.as_bytes()).ok()?;
     let mut text = Writer::request("CANCEL", request.uri()?).field("Max-Forwards", "70");
     for name in [Name::Via, Name::From, Name::To, Name::CallId] {

@@ -171,6 +171,13 @@ impl Trunks {
         self.flush(now);
     }
 
+    /// Says a 2xx to an INVITE again that was not acknowledged (RFC 3261, 13.3.1.4). When, and for how long, is the caller's to know.
+    pub fn repeat(&mut self, key: &ServerKey, text: &str) {
+        if let Some(hop) = self.transactions.way_back(key) {
+            self.deliver(hop, text.to_owned());
+        }
+    }
+
     /// Takes an INVITE back, as soon as that may be (RFC 3261, 9.1). Its end is told as ever: the answer (487, or 200 where that was
     /// faster), or [`Event::Failed`] with 487.
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, reason: Option<&str>) {

@@ -1,0 +1,232 @@
+//! What all calls of the bridge share: the ways out, the timers, and which call a message belongs to.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use offhook::random::Random;
+use offhook::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
+use offhook::sip::{Message, Writer, reply};
+use offhook::time::Instant;
+
+use super::call::CallKey;
+use super::party::ALLOW;
+use super::{Output, Record, Settings, Timer};
+use crate::hub::cancel;
+use crate::ledger::{CallRef, Query};
+use crate::media::{Command, Leg};
+use crate::timers::Timers;
+use crate::trunk::{TrunkId, Trunks};
+
+/// One application, by its place in the list of those that were heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tenant(usize);
+
+/// Where one side of a call is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// At the switch.
+    Page(Tenant),
+    /// Behind a trunk.
+    Peer(TrunkId),
+}
+
+/// What a request of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The call.
+    Invite,
+    /// Another offer.
+    Reinvite,
+    /// The session lives on.
+    Update,
+    /// BYE, PRACK, INFO: little depends on the answer.
+    Else,
+}
+
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) random: Random,
+    pub(super) trunks: Trunks,
+    pub(super) pages: Transactions<Tenant>,
+    tenants: Vec<String>,
+    pub(super) timers: Timers<Timer>,
+    /// Calls by our tags.
+    pub(super) tags: BTreeMap<String, (CallKey, Leg)>,
+    /// Calls by the INVITE that began them.
+    pub(super) invites: BTreeMap<(Leg, ServerKey), CallKey>,
+    /// Calls by our requests.
+    pub(super) asked: BTreeMap<(Leg, ClientKey), (CallKey, Asked)>,
+    /// Calls by their name in the ledger.
+    pub(super) booked: BTreeMap<CallRef, CallKey>,
+    pub(super) out: VecDeque<Output>,
+}
+
+impl Core {
+    pub(super) fn new(settings: Settings, trunks: Trunks, seed: [u8; 32]) -> Self {
+        Self {
+            settings,
+            random: Random::new(seed),
+            trunks,
+            pages: Transactions::new(),
+            tenants: Vec::new(),
+            timers: Timers::default(),
+            tags: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            booked: BTreeMap::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The application with this key.
+    pub(super) fn tenant(&mut self, application: &str) -> Tenant {
+        let known = self.tenants.iter().position(|known| known == application);
+        Tenant(known.unwrap_or_else(|| {
+            self.tenants.push(application.to_owned());
+            self.tenants.len() - 1
+        }))
+    }
+
+    pub(super) fn application(&self, tenant: Tenant) -> String {
+        self.tenants.get(tenant.0).cloned().unwrap_or_default()
+    }
+
+    /// A tag of ours, by which requests find the call.
+    pub(super) fn tag(&mut self, key: CallKey, leg: Leg) -> String {
+        let tag = self.random.token();
+        self.tags.insert(tag.clone(), (key, leg));
+        tag
+    }
+
+    /// Sends a request; all but Via is in it.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        way: &Way,
+        asked: Asked,
+        request: Writer,
+        body: Body<'_>,
+    ) -> (ClientKey, String) {
+        let request = request.field("Max-Forwards", "70");
+        let (leg, sent, text) = match way {
+            Way::Page(tenant) => {
+                let text = write(request.field("Via", &self.via()), body);
+                (Leg::Page, self.pages.request(now, *tenant, Transport::Reliable, text.clone()), text)
+            }
+            Way::Peer(trunk) => {
+                let text = write(request, body);
+                (Leg::Peer, self.trunks.request(now, trunk, &text), text)
+            }
+        };
+        self.asked.insert((leg, sent.clone()), (key, asked));
+        self.flush();
+        (sent, text)
+    }
+
+    /// Sends an ACK; all but Via is in it.
+    pub(super) fn acknowledge(&mut self, now: Instant, way: &Way, ack: Writer, body: Body<'_>) -> String {
+        let ack = ack.field("Max-Forwards", "70");
+        let ack = if matches!(way, Way::Page(_)) { ack.field("Via", &self.via()) } else { ack };
+        let text = write(ack, body);
+        self.acknowledge_again(now, way, &text);
+        text
+    }
+
+    /// The 2xx has come again.
+    pub(super) fn acknowledge_again(&mut self, now: Instant, way: &Way, text: &str) {
+        match way {
+            Way::Page(tenant) => self.page(*tenant, text.to_owned()),
+            Way::Peer(trunk) => self.trunks.send(now, trunk, text),
+        }
+    }
+
+    pub(super) fn respond(&mut self, now: Instant, leg: Leg, key: &ServerKey, text: String) {
+        match leg {
+            Leg::Page => self.pages.respond(now, key, text),
+            Leg::Peer => self.trunks.respond(now, key, text),
+        }
+        self.flush();
+    }
+
+    /// Says an answer again that was not acknowledged.
+    pub(super) fn repeat(&mut self, way: &Way, key: &ServerKey, text: &str) {
+        match way {
+            Way::Page(tenant) => self.page(*tenant, text.to_owned()),
+            Way::Peer(_) => self.trunks.repeat(key, text),
+        }
+    }
+
+    /// Refuses a request of a call, or one that belongs to none.
+    pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: u16) {
+        let tag = self.random.token();
+        self.respond(now, leg, key, reply(request, code, Some(&tag)).field("Allow", ALLOW).end());
+    }
+
+    /// Takes an INVITE of ours back.
+    pub(super) fn cancel(&mut self, now: Instant, way: &Way, key: &ClientKey, invite: &str) {
+        match way {
+            Way::Page(tenant) => {
+                if let Some(text) = cancel(invite, None) {
+                    self.pages.request(now, *tenant, Transport::Reliable, text);
+                }
+            }
+            Way::Peer(_) => self.trunks.cancel(now, key, None),
+        }
+        self.flush();
+    }
+
+    pub(super) fn media(&mut self, command: Command) {
+        self.out.push_back(Output::Media(command));
+    }
+
+    pub(super) fn ledger(&mut self, query: Query) {
+        self.out.push_back(Output::Ledger(query));
+    }
+
+    pub(super) fn record(&mut self, record: Record) {
+        self.out.push_back(Output::Record(record));
+    }
+
+    /// What the transactions with the switch want sent.
+    pub(super) fn flush(&mut self) {
+        while let Some(effect) = self.pages.poll() {
+            // Answers that do not come, and ACKs, the timers of the calls see to.
+            if let Effect::Send { flow, text } = effect {
+                self.page(flow, text);
+            }
+        }
+    }
+
+    /// Forgets all that leads to a call.
+    pub(super) fn forget(&mut self, key: CallKey, booking: &CallRef) {
+        self.tags.retain(|_, (owner, _)| *owner != key);
+        self.invites.retain(|_, owner| *owner != key);
+        self.asked.retain(|_, (owner, _)| *owner != key);
+        self.booked.remove(booking);
+        for timer in Timer::all(key) {
+            self.timers.clear(&timer);
+        }
+    }
+
+    fn page(&mut self, tenant: Tenant, text: String) {
+        let application = self.application(tenant);
+        self.out.push_back(Output::Page { application, text });
+    }
+
+    fn via(&mut self) -> String {
+        ["SIP/2.0/WS bridge.invalid;branch=z9hG4bK", &self.random.token()].concat()
+    }
+}
+
+/// The type and text of a body, if any.
+pub(super) type Body<'a> = Option<(&'a str, &'a str)>;
+
+/// The type of descriptions.
+pub(super) const SDP: &str = "application/sdp";
+
+fn write(message: Writer, body: Body<'_>) -> String {
+    match body {
+        Some((kind, body)) => message.body(kind, body),
+        None => message.end(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Calls of the SIP side to the pages of a user.
+
+use offhook::signalling::dialog::Dialog;
+use offhook::signalling::transaction::ServerKey;
+use offhook::sip::{Message, Name, Uri, parse, quote};
+use offhook::time::Instant;
+
+use super::call::{Call, CallKey, Parties};
+use super::core::{Core, SDP, Way};
+use super::failure::Failure;
+use super::outgoing::{contact, headers};
+use super::party::{Exchange, Invite, Party};
+use super::port::{Callee, MapId};
+use super::refresh::Refresh;
+use super::{Output, Timer};
+use crate::ledger::Kind;
+use crate::media::{Command, Leg};
+use crate::trunk::TrunkId;
+
+/// What an INVITE from outside may require of us.
+const KNOWN: [&str; 2] = ["100rel", "timer"];
+/// How long the store may take to say whose number it is, in milliseconds.
+const MAPPING: u64 = 10_000;
+
+impl Call {
+    /// The call that an INVITE of a trunk asks for; first it is asked whose number that is.
+    pub(super) fn incoming(
+        core: &mut Core,
+        now: Instant,
+        (key, trunk): (CallKey, TrunkId),
+        server: &ServerKey,
+        invite: &Message<'_>,
+    ) -> Result<Self, Failure> {
+        if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
+            return Err(Failure::plain(420));
+        }
+        if Refresh::is_too_brief(invite) {
+            return Err(Failure::too_brief());
+        }
+        if !invite.content_is(SDP) && !invite.body.is_empty() {
+            return Err(Failure::plain(415));
+        }
+        if core.trunks.is_full(&trunk) {
+            return Err(Failure::plain(503));
+        }
+        let called = invite.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or_else(|| Failure::plain(400))?.user_text().into_owned();
+        let tag = core.tag(key, Leg::Peer);
+        let mut peer = Party::new(Leg::Peer, Some(Way::Peer(trunk.clone())), tag, core.trunks.contact(&trunk));
+        peer.dialog = Dialog::of_callee(invite, &peer.tag);
+        if peer.dialog.is_none() {
+            return Err(Failure::plain(400));
+        }
+        peer.learn(invite);
+        peer.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
+        let tag = core.tag(key, Leg::Page);
+        let page = Party::new(Leg::Page, None, tag, contact(key));
+        let call_id = core.random.uuid();
+        let mut call = Self::new(core, key, Kind::Incoming, Parties { page, peer }, [String::new(), String::new(), call_id]);
+        call.caller = shown(invite);
+        call.headers = headers(invite);
+        call.take_trunk(core, trunk);
+        core.timers.set(Timer::Booking(key), now + MAPPING);
+        core.out.push_back(Output::Map { query: MapId(key.0), called });
+        Ok(call)
+    }
+
+    /// It is known whose number was called.
+    pub(super) fn mapped(&mut self, core: &mut Core, now: Instant, callee: Option<Callee>) {
+        if self.is_over() || self.page.way.is_some() {
+            return;
+        }
+        let Some(callee) = callee else {
+            let failure = Failure::plain(404);
+            return self.finish(core, now, failure.cause(), &failure);
+        };
+        self.page.way = Some(Way::Page(core.tenant(&callee.application)));
+        self.application = callee.application;
+        self.user.clone_from(&callee.user);
+        self.to = callee.user;
+        let from = self.caller.clone();
+        self.book(core, now, from);
+    }
+
+    /// The call may come in: the caller's offer is answered, or one is made for it, before anybody rings.
+    pub(super) fn let_in(&mut self, core: &mut Core) {
+        let session = self.key.session();
+        let Some(settings) = self.trunk.as_ref().and_then(|trunk| core.trunks.peer_settings(trunk)) else { return };
+        let Invite::Received { text, .. } = &self.peer.invite else { return };
+        let Ok(invite) = parse(text.as_bytes()) else { return };
+        let command = if invite.content_is(SDP) {
+            Command::Offered { session, leg: Leg::Peer, sdp: invite.text().to_owned() }
+        } else {
+            Command::Offer { session, leg: Leg::Peer }
+        };
+        self.open(core, settings);
+        self.peer.exchange = Exchange::First;
+        core.media(command);
+    }
+}
+
+/// The caller as the page sees it: a From without tag.
+fn shown(invite: &Message<'_>) -> String {
+    let Ok(from) = invite.from() else { return "<sip:anonymous@anonymous.invalid>".to_owned() };
+    let name = if from.display.is_empty() { String::new() } else { [&quote(&from.display), " "].concat() };
+    [&name, "<", from.uri_text, ">"].concat()
+}

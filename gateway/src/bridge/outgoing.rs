@@ -1,0 +1,160 @@
+//! Calls of pages: to telephones, to SIP addresses, and to test numbers.
+
+use offhook::signalling::dialog::Dialog;
+use offhook::signalling::transaction::ServerKey;
+use offhook::sip::{Message, Name, Uri};
+use offhook::time::Instant;
+
+use super::call::{Call, CallKey, Parties, Stage};
+use super::core::{Core, SDP, Tenant, Way};
+use super::credit::Credit;
+use super::failure::Failure;
+use super::party::{Exchange, Invite, Party};
+use super::refresh::Refresh;
+use super::{TestNumber, Timer};
+use crate::ledger::{Answer, Grant, Kind, Number, Refused};
+use crate::media::{Codec, Command, Leg, PeerSettings, Security};
+use crate::trunk::Destination;
+
+/// What a page's INVITE may require of us.
+const KNOWN: [&str; 4] = ["100rel", "timer", "trickle-ice", "outbound"];
+
+impl Call {
+    /// The call that a page's INVITE asks for.
+    pub(super) fn outgoing(
+        core: &mut Core,
+        now: Instant,
+        (key, tenant): (CallKey, Tenant),
+        server: &ServerKey,
+        invite: &Message<'_>,
+    ) -> Result<Self, Failure> {
+        let (kind, to) = called(invite)?;
+        check(invite)?;
+        let tag = core.tag(key, Leg::Page);
+        let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
+        page.dialog = Dialog::of_callee(invite, &page.tag);
+        if page.dialog.is_none() {
+            return Err(Failure::new(400, 40003, "Malformed Contact"));
+        }
+        page.learn(invite);
+        page.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
+        let tag = core.tag(key, Leg::Peer);
+        let peer = Party::new(Leg::Peer, None, tag, String::new());
+        let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
+        let (application, call_id) = (core.application(tenant), invite.call_id().unwrap_or_default().to_owned());
+        let mut call = Self::new(core, key, kind, Parties { page, peer }, [application, user, call_id]);
+        call.headers = headers(invite);
+        call.to = match &to {
+            Called::Test(number, test) => {
+                call.test = Some(*test);
+                number.clone()
+            }
+            Called::Elsewhere(Destination::Phone(number)) => number.clone(),
+            Called::Elsewhere(Destination::Sip { user, host }) => [user, "@", host].concat(),
+        };
+        if let Called::Elsewhere(destination) = to {
+            call.destination = Some(destination);
+        }
+        let from = invite.from().map(|from| from.uri_text.to_owned()).unwrap_or_default();
+        if kind == Kind::Sip {
+            call.caller = ["<", &from, ">"].concat();
+        }
+        call.book(core, now, from);
+        Ok(call)
+    }
+
+    /// The ledger has answered.
+    pub(super) fn booked(&mut self, core: &mut Core, now: Instant, answer: Answer) {
+        match answer {
+            Answer::Extended { paid, more } => self.extended(core, now, paid, more),
+            // The ledger could not be asked for more.
+            Answer::Refused(_) if self.stage != Stage::Booking => self.extended_no_more(core, now),
+            Answer::Refused(why) => self.finish(core, now, why.cause(), &Failure::refused(why)),
+            Answer::Granted(_) if self.stage != Stage::Booking => {}
+            Answer::Granted(grant) => {
+                core.timers.clear(&Timer::Booking(self.key));
+                self.stage = Stage::Preparing;
+                if self.outgoing { self.granted(core, now, grant) } else { self.let_in(core) }
+            }
+        }
+    }
+
+    /// The call may leave: the page's offer is answered, then somebody is dialled.
+    fn granted(&mut self, core: &mut Core, now: Instant, grant: Grant) {
+        self.credit = Credit::new(grant.paid, grant.more);
+        if self.kind == Kind::Phone {
+            self.caller = grant.caller_id.unwrap_or_default();
+        }
+        let settings = match &self.destination {
+            None => local(),
+            Some(destination) => {
+                self.routes = core.trunks.routes(now, destination).into();
+                let first = self.routes.front().and_then(|trunk| core.trunks.peer_settings(trunk));
+                let Some(settings) = first else {
+                    let failure = Failure::new(503, 50300, "There is no way to this destination now");
+                    return self.finish(core, now, failure.cause(), &failure);
+                };
+                settings
+            }
+        };
+        let Invite::Received { text, .. } = &self.page.invite else { return };
+        let sdp = offhook::sip::parse(text.as_bytes()).map(|invite| invite.text().to_owned()).unwrap_or_default();
+        self.open(core, settings);
+        self.page.exchange = Exchange::First;
+        core.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });
+    }
+}
+
+/// What was dialled.
+enum Called {
+    Test(String, TestNumber),
+    Elsewhere(Destination),
+}
+
+/// Whom an INVITE is for.
+fn called(invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
+    let uri = invite.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or_else(|| Failure::new(400, 40003, "Malformed Request-URI"))?;
+    let user = uri.user_text().into_owned();
+    let phone = uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
+    if let Some(test) = TestNumber::read(&user) {
+        return Ok((Kind::Test, Called::Test(["+", user.trim_start_matches('+')].concat(), test)));
+    }
+    if !phone {
+        return Ok((Kind::Sip, Called::Elsewhere(Destination::Sip { user, host: uri.host.to_owned() })));
+    }
+    let number = Number::parse(&["+", user.trim_start_matches('+')].concat()).map_err(|_| Failure::refused(Refused::Number))?;
+    Ok((Kind::Phone, Called::Elsewhere(Destination::Phone(number.as_str().to_owned()))))
+}
+
+/// Whether the INVITE asks for what there is.
+fn check(invite: &Message<'_>) -> Result<(), Failure> {
+    if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
+        return Err(Failure::plain(420));
+    }
+    if !invite.content_is(SDP) {
+        return Err(Failure::new(488, 40003, "An offer is needed"));
+    }
+    if Refresh::is_too_brief(invite) {
+        return Err(Failure::too_brief());
+    }
+    Ok(())
+}
+
+/// The fields of the app that go on to the other side.
+pub(super) fn headers(invite: &Message<'_>) -> Vec<(String, String)> {
+    let own = |name: &str| name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
+    let ours = |name: &str| ["X-Error", "X-ICE-Server"].iter().any(|ours| ours.eq_ignore_ascii_case(name));
+    let fields = invite.fields().iter().filter(|field| own(field.raw_name.trim()) && !ours(field.raw_name.trim()));
+    fields.take(32).map(|field| (field.raw_name.trim().to_owned(), field.value.to_owned())).collect()
+}
+
+/// Our Contact on the page's side.
+pub(super) fn contact(key: CallKey) -> String {
+    ["<sip:", &key.0.to_string(), "@bridge.invalid;transport=ws>"].concat()
+}
+
+/// The media of a call with nobody at the other side.
+fn local() -> PeerSettings {
+    let codecs = vec![Codec::Opus, Codec::Pcma, Codec::Pcmu];
+    PeerSettings { codecs, security: Security::None, address: None, nat: false, eager: false, info: false }
+}

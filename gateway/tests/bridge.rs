@@ -1,0 +1,17 @@
+//! Calls through the bridge in virtual time: a real page over the real switch on one side, a scripted carrier behind real trunks on the
+//! other, and stand-ins for media, ledger and store that answer values.
+
+#[path = "bridge/credit.rs"]
+mod credit;
+#[path = "bridge/incoming.rs"]
+mod incoming;
+#[path = "bridge/inside.rs"]
+mod inside;
+#[path = "bridge/outgoing.rs"]
+mod outgoing;
+#[path = "bridge/routes.rs"]
+mod routes;
+#[path = "bridge/test_numbers.rs"]
+mod test_numbers;
+#[path = "bridge/world.rs"]
+mod world;

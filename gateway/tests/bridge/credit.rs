@@ -1,0 +1,61 @@
+//! Credit while a call runs.
+
+use offhook_gateway::ledger::Grant;
+
+use crate::world::{World, answer, talking};
+
+fn paid(paid: u64, more: bool) -> World {
+    let mut world = World::new();
+    world.grant = Ok(Grant { paid: Some(paid), more, caller_id: None });
+    world
+}
+
+#[test]
+fn more_is_asked_for_in_time_and_the_end_comes_at_the_paid_millisecond() {
+    let mut world = paid(60_000, true);
+    world.extensions = [(Some(120_000), true), (Some(130_000), false)].into();
+    let began = world.now + 100;
+    talking(&mut world);
+    world.run(44_890);
+    assert_eq!(world.lines("ledger: ").len(), 2);
+    world.run(20);
+    assert_eq!(world.lines("ledger: ").last(), Some(&"Some(120000) paid"));
+    world.run(60_000);
+    assert_eq!(world.lines("ledger: ").last(), Some(&"Some(130000) paid"), "asked again 15 s before the end");
+    assert_eq!(world.app().last(), Some(&"credit low 25"), "what is left is less than 30 s: warned at once");
+    world.run((began + 129_990) - world.now);
+    assert_eq!(world.app().last(), Some(&"credit low 25"));
+    world.run(10);
+    let bye = world.sent.pop_back().unwrap().1;
+    assert!(bye.starts_with("BYE "), "{bye}");
+    world.hear(crate::world::FIRST, &answer(&bye, 200));
+    assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    assert_eq!(world.lines("ledger: ").last(), Some(&"no credit 402"));
+    let ended = world.log.iter().filter(|line| line.starts_with("ledger: no credit")).count();
+    assert_eq!(ended, 1);
+    world.nothing_left();
+}
+
+#[test]
+fn credit_that_is_added_in_the_last_seconds_counts() {
+    let mut world = paid(60_000, false);
+    world.extensions = [(Some(60_000), false), (Some(600_000), true)].into();
+    talking(&mut world);
+    world.run(30_000);
+    assert_eq!(world.app().last(), Some(&"credit low 30"));
+    world.run(60_000);
+    assert_eq!(world.bridge.calls(), 1, "{:#?}", world.log);
+    assert_eq!(world.app().last(), Some(&"credit low 30"), "it goes on");
+    world.hang_up(0);
+    world.nothing_left();
+}
+
+#[test]
+fn what_is_free_is_never_asked_about() {
+    let mut world = World::new();
+    talking(&mut world);
+    world.run(600_000);
+    assert_eq!(world.lines("ledger: "), ["Phone +46701234567", "connected"]);
+    world.hang_up(0);
+    world.nothing_left();
+}
