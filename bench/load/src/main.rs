@@ -1,10 +1,13 @@
 //! Measures the gateway beside Kamailio in one run: memory and processor time of registered users, calls, and what floods of strangers
-//! do to both. Servers, users and strangers are processes of their own on 127.0.0.0/8; nothing leaves the machine.
+//! do to both; and its media beside rtpengine. Servers, users and strangers are processes of their own on 127.0.0.0/8; nothing leaves
+//! the machine.
 //!
-//! `scripts/bench-gateway` builds everything and runs it.
+//! `scripts/bench-gateway` and `scripts/bench-bridge` build everything and run it.
 
+mod bridges;
 mod crowd;
 mod phone;
+mod process;
 mod report;
 mod server;
 mod strangers;
@@ -21,7 +24,9 @@ use strangers::Kind;
 use trial::{Failure, Plan};
 
 #[derive(Parser)]
-#[command(about = "Measures the gateway beside Kamailio: registered users, calls, and floods of strangers")]
+#[command(
+    about = "Measures the gateway beside Kamailio and rtpengine: registered users, calls, floods of strangers, bridged calls"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +36,11 @@ struct Cli {
 enum Command {
     /// Measure
     Run(Options),
+    /// Measure calls between pages and phones
+    Bridges(bridges::Options),
+    /// (for itself) The gateway's media
+    #[command(hide = true)]
+    Edge,
     /// (for itself) The users of one server
     #[command(hide = true)]
     Crowd { server: SocketAddr, path: String, created: Option<String> },
@@ -84,6 +94,8 @@ impl Command {
     async fn run(self) -> Result<usize, Failure> {
         match self {
             Self::Run(options) => return options.run().await,
+            Self::Bridges(options) => return options.run().await,
+            Self::Edge => bridges::edge::run().await?,
             Self::Crowd { server, path, created } => crowd::run(server, path, created).await,
             Self::Strangers { kind, server, path, millis, most } => {
                 let flood = strangers::flood(kind, server, &path, Duration::from_millis(millis), most).await;

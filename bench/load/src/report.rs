@@ -1,4 +1,4 @@
-//! What was measured: as a table for people and as JSON for programs.
+//! What was measured, beside another server: as a table for people and as JSON for programs.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,8 +12,8 @@ pub struct Row {
     pub figure: String,
     /// The gateway's values, one of each round.
     pub ours: Vec<f64>,
-    /// Kamailio's.
-    pub kamailio: Vec<f64>,
+    /// The other's.
+    pub theirs: Vec<f64>,
     /// What has to hold.
     pub bar: Option<Bar>,
     /// Whether it is one of the main figures.
@@ -27,28 +27,35 @@ pub enum Bar {
     Most(f64),
     /// Our median is at least this.
     Least(f64),
-    /// Our median is at most so many times Kamailio's.
+    /// Our median is at most so many times the other's.
     Times(f64),
-    /// Our median is at least so many times Kamailio's.
+    /// Our median is at least so many times the other's.
     Part(f64),
 }
 
-/// Where a document has the table.
-const MARKS: (&str, &str) = ("<!-- capacity -->", "<!-- /capacity -->");
-
 /// All rows.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Report {
+    /// The other server.
+    beside: &'static str,
+    /// A document has the table between the lines `<!-- place -->` and `<!-- /place -->`.
+    place: &'static str,
     /// What is good to know about the run.
     pub notes: Vec<String>,
     rows: Vec<Row>,
 }
 
 impl Report {
+    /// A report without rows.
+    #[must_use]
+    pub const fn new(beside: &'static str, place: &'static str) -> Self {
+        Self { beside, place, notes: Vec::new(), rows: Vec::new() }
+    }
+
     /// Adds a row.
-    pub fn row(&mut self, figure: impl Into<String>, ours: Vec<f64>, kamailio: Vec<f64>, bar: Option<Bar>) {
-        self.rows.push(Row { figure: figure.into(), ours, kamailio, bar, main: false });
-        self.rows.iter().next_back().into_iter().for_each(|row| eprintln!("{}", row.line()));
+    pub fn row(&mut self, figure: impl Into<String>, ours: Vec<f64>, theirs: Vec<f64>, bar: Option<Bar>) {
+        self.rows.push(Row { figure: figure.into(), ours, theirs, bar, main: false });
+        self.rows.iter().next_back().into_iter().for_each(|row| eprintln!("{}", row.line(self.beside)));
     }
 
     /// Makes the last row one of the main figures.
@@ -59,7 +66,7 @@ impl Report {
     /// The main figures as a Markdown table, with the line that says how they came about.
     #[must_use]
     pub fn markdown(&self, how: &str) -> String {
-        let mut text = String::from("| figure | gateway | Kamailio | ratio |\n|---|---|---|---|\n");
+        let mut text = format!("| figure | gateway | {} | ratio |\n|---|---|---|---|\n", self.beside);
         for row in self.rows.iter().filter(|row| row.main) {
             let [ours, theirs, ratio] = row.values();
             let _ = writeln!(text, "| {} | {ours} | {theirs} | {ratio} |", row.figure);
@@ -68,16 +75,17 @@ impl Report {
         text
     }
 
-    /// Puts that table into `file`, between the lines `<!-- capacity -->` and `<!-- /capacity -->`.
+    /// Puts that table into `file`, into its place.
     ///
     /// # Errors
     ///
-    /// Where it cannot be read or written, or has no such lines.
+    /// Where it cannot be read or written, or has no such place.
     pub fn publish(&self, file: &Path, how: &str) -> std::io::Result<()> {
         let text = std::fs::read_to_string(file)?;
-        let parts = text.split_once(MARKS.0).and_then(|(before, rest)| Some((before, rest.split_once(MARKS.1)?.1)));
+        let marks = [format!("<!-- {} -->", self.place), format!("<!-- /{} -->", self.place)];
+        let parts = text.split_once(&marks[0]).and_then(|(before, rest)| Some((before, rest.split_once(&marks[1])?.1)));
         let (before, after) = parts.ok_or_else(|| std::io::Error::other(format!("{} has no place for it", file.display())))?;
-        std::fs::write(file, [before, MARKS.0, "\n", &self.markdown(how), MARKS.1, after].concat())
+        std::fs::write(file, [before, &marks[0], "\n", &self.markdown(how), &marks[1], after].concat())
     }
 
     /// How many bars were not reached.
@@ -89,9 +97,9 @@ impl Report {
     /// The table.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut text = format!("{:<58} {:>10} {:>10} {:>7}  bar\n", "median of the rounds", "gateway", "Kamailio", "ratio");
+        let mut text = format!("{:<58} {:>10} {:>10} {:>7}  bar\n", "median of the rounds", "gateway", self.beside, "ratio");
         for row in &self.rows {
-            let _ = writeln!(text, "{}", row.line());
+            let _ = writeln!(text, "{}", row.line(self.beside));
         }
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
@@ -112,7 +120,7 @@ impl Report {
 
 impl Row {
     fn holds(&self) -> Option<bool> {
-        let (ours, theirs) = (median(&self.ours)?, median(&self.kamailio));
+        let (ours, theirs) = (median(&self.ours)?, median(&self.theirs));
         match self.bar? {
             Bar::Most(bar) => Some(ours <= bar),
             Bar::Least(bar) => Some(ours >= bar),
@@ -121,21 +129,21 @@ impl Row {
         }
     }
 
-    /// Ours, Kamailio's, and the one by the other.
+    /// Ours, theirs, and the one by the other.
     fn values(&self) -> [String; 3] {
-        let (ours, theirs) = (median(&self.ours), median(&self.kamailio));
+        let (ours, theirs) = (median(&self.ours), median(&self.theirs));
         let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         let ratio = ours.zip(theirs).map_or_else(|| "-".to_owned(), |(ours, theirs)| format!("{:.2}", ours / theirs));
         [show(ours), show(theirs), ratio]
     }
 
-    fn line(&self) -> String {
+    fn line(&self, beside: &str) -> String {
         let [ours, theirs, ratio] = self.values();
         let bar = match self.bar {
             Some(Bar::Most(bar)) => format!("<= {}", number(bar)),
             Some(Bar::Least(bar)) => format!(">= {}", number(bar)),
-            Some(Bar::Times(times)) => format!("<= {times} x Kamailio"),
-            Some(Bar::Part(part)) => format!(">= {part} x Kamailio"),
+            Some(Bar::Times(times)) => format!("<= {times} x {beside}"),
+            Some(Bar::Part(part)) => format!(">= {part} x {beside}"),
             None => String::new(),
         };
         let verdict = match self.holds() {

@@ -1,10 +1,10 @@
-//! A server under test as the system sees it: its processes, the processor time and the memory that they use.
+//! A server under test, with its configuration and its users.
 
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,13 +14,14 @@ use sha2::Sha256;
 
 use crate::crowd::SPARE;
 use crate::phone::{DOMAIN, PASSWORD, hash};
+use crate::process::Process;
 
 /// The application of the gateway's users.
 const APPLICATION: &str = "load";
 /// Its secret: of a database that lives as long as the run.
 const SECRET: &str = "bm90IGEgc2VjcmV0IGF0IGFsbA==";
 
-/// A running server; killed when dropped.
+/// A running server.
 pub struct Server {
     /// What it is called in the table.
     pub name: &'static str,
@@ -28,7 +29,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// The path of the WebSocket.
     pub path: &'static str,
-    child: Child,
+    /// Its processes.
+    pub process: Process,
 }
 
 /// Where a server finds its program and may write.
@@ -93,8 +95,7 @@ impl Server {
     fn start(name: &'static str, place: &Place, mut command: Command, port: u16, path: &'static str) -> Result<Self, String> {
         let log = |stream: &str| fs::File::create(place.folder.join(stream)).map_err(|error| error.to_string());
         command.stdin(Stdio::null()).stdout(log("stdout")?).stderr(log("stderr")?);
-        let child = command.spawn().map_err(|error| format!("{}: {error}", place.program.display()))?;
-        Ok(Self { name, address: ([127, 0, 0, 1], port).into(), path, child })
+        Ok(Self { name, address: ([127, 0, 0, 1], port).into(), path, process: Process::start(&mut command)? })
     }
 
     /// Waits until it takes connections.
@@ -110,44 +111,6 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Err(format!("{} does not start; its output is in the folder of the results", self.name))
-    }
-
-    /// Processor time of all its processes so far, in microseconds.
-    #[must_use]
-    pub fn cpu(&self) -> f64 {
-        let ticks: u64 = self.processes().iter().filter_map(|pid| cpu_ticks(*pid)).sum();
-        // The kernel shows processor times in hundredths of a second on every Linux (USER_HZ).
-        ticks as f64 * 10_000.0
-    }
-
-    /// Memory in KiB: what its processes have for themselves, and their share of what they share (PSS).
-    #[must_use]
-    pub fn pss(&self) -> f64 {
-        self.processes().iter().filter_map(|pid| field(&format!("/proc/{pid}/smaps_rollup"), "Pss:")).sum()
-    }
-
-    /// Resident memory in KiB of the process that was started.
-    #[must_use]
-    pub fn rss(&self) -> f64 {
-        field(&format!("/proc/{}/status", self.child.id()), "VmRSS:").unwrap_or(0.0)
-    }
-
-    /// The process that was started and its children.
-    fn processes(&self) -> Vec<u32> {
-        let id = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        std::iter::once(id).chain(children.split_whitespace().filter_map(|id| id.parse().ok())).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for id in self.processes().iter().skip(1) {
-            // Kamailio's workers would outlive their parent.
-            drop(Command::new("kill").arg("-9").arg(id.to_string()).stderr(Stdio::null()).status());
-        }
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -185,16 +148,4 @@ fn feed(mut command: Command, text: &str) -> Result<(), String> {
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
     listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
-}
-
-fn cpu_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; utime and stime are the 14th and 15th fields.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
-}
-
-fn field(file: &str, name: &str) -> Option<f64> {
-    let text = fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }

@@ -63,7 +63,7 @@ impl Plan {
     ///
     /// Where a server does not start or the machine does not let us.
     pub async fn run(&self) -> Result<Report, Failure> {
-        let mut report = Report::default();
+        let mut report = Report::new("Kamailio", "capacity");
         let now = Command::new("date").args(["-u", "+%FT%TZ"]).output()?;
         let now = String::from_utf8(now.stdout)?;
         let mut digest = self.gateway("gateway", None).await?;
@@ -112,7 +112,7 @@ impl Plan {
         let refresh = |round: usize| Order::Refresh { from: round * step, to: (round + 1) * step };
         let arrived = in_turns(digest, ticket, kamailio.as_deref_mut(), arrive)?;
         std::thread::sleep(SETTLE);
-        let memory = |bench: &Bench| vec![(bench.server.pss() - bench.empty) / self.users as f64];
+        let memory = |bench: &Bench| vec![(bench.server.process.pss() - bench.empty) / self.users as f64];
         let theirs = kamailio.as_deref().map(memory).unwrap_or_default();
         report.row("memory of a registered user, digest, KiB", memory(digest), theirs.clone(), Some(Bar::Most(35.0)));
         report.main();
@@ -166,15 +166,15 @@ impl Plan {
         let most = self.files.saturating_sub(self.users + 500);
         let (mut least, mut slowest, mut largest) = (100_f64, 0_f64, 0_f64);
         for (kind, name) in KINDS.iter().filter(|(kind, _)| self.floods.is_empty() || self.floods.contains(kind)) {
-            let before = ours.server.rss();
-            let cpu = ours.server.cpu();
+            let before = ours.server.process.rss();
+            let cpu = ours.server.process.cpu();
             let millis = self.seconds * 1_000;
             ours.crowd.begin(&Order::Calls { rate: CALLS, millis, hold: 500, newcomers: 20 })?;
             let mut strangers = strangers(*kind, &ours.server, millis, most)?;
             let mut peak = before;
             for _ in 0..self.seconds * 4 {
                 std::thread::sleep(Duration::from_millis(250));
-                peak = peak.max(ours.server.rss());
+                peak = peak.max(ours.server.process.rss());
             }
             let mut text = String::new();
             strangers.stdout.take().ok_or("its output is piped")?.read_to_string(&mut text)?;
@@ -189,7 +189,7 @@ impl Plan {
             row("connect and register, p99, ms", part(&calls.newcomers, 0.99), Some(Bar::Most(500.0)));
             row("memory before, MiB", before / 1024.0, None);
             row("memory added at most, MiB", (peak - before) / 1024.0, Some(Bar::Most(GROWTH)));
-            row("CPU, % of one core", (ours.server.cpu() - cpu) / (self.seconds as f64 * 10_000.0), None);
+            row("CPU, % of one core", (ours.server.process.cpu() - cpu) / (self.seconds as f64 * 10_000.0), None);
             least = least.min(success(&calls));
             slowest = slowest.max(part(&calls.times, 0.99));
             largest = largest.max((peak - before) / 1024.0);
@@ -215,18 +215,18 @@ impl Bench {
         let crowd = Crowd::gather(&server, created)?;
         // What a server loads at its first work is not a user's.
         std::thread::sleep(Duration::from_millis(500));
-        let empty = server.pss();
+        let empty = server.process.pss();
         Ok(Self { server, crowd, empty })
     }
 
     /// Gives an order; what came of it, and the server's processor time in microseconds.
     fn measure(&mut self, order: &Order) -> Result<(Outcome, f64), Failure> {
-        let before = self.server.cpu();
+        let before = self.server.process.cpu();
         let outcome = self.crowd.tell(order)?;
         if !outcome.failures.is_empty() {
             eprintln!("{}: {order:?}: {:?}", self.server.name, outcome.failures);
         }
-        Ok((outcome, self.server.cpu() - before))
+        Ok((outcome, self.server.process.cpu() - before))
     }
 }
 

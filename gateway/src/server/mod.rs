@@ -3,7 +3,7 @@
 mod api;
 mod assets;
 pub mod body;
-mod clock;
+pub mod clock;
 mod driver;
 mod limit;
 mod listen;
