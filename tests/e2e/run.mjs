@@ -10,14 +10,20 @@ import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Skip } from "./lib/skip.mjs";
 
-const SUITES = ["sound", "scenarios", "page", "logins", "relay", "network", "drops", "webpeers", "kamailio", "phones", "cluster"];
+// Both lanes at once, each with browsers, a gateway and a network of its own: a test mostly waits, and what one does to its network no other
+// lane hears.
+const LANES = [
+  ["sound", "scenarios", "page", "logins", "webpeers", "phones"],
+  ["drops", "network", "relay", "kamailio", "cluster"],
+];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
+const LANE = "OFFHOOK_E2E_LANE";
 
-if (process.env[INSIDE]) await main();
-else process.exitCode = await insideNamespace();
+if (process.env[INSIDE]) await inLane(LANES[process.env[LANE]], process.argv.slice(2));
+else process.exitCode = await inNamespaces();
 
-/** Runs this file again where only the loopback exists: no test can reach the world, and no process outlives the run. */
-async function insideNamespace() {
+/** Runs this file again for each lane where only the loopback exists: no test can reach the world, and no process outlives the run. */
+async function inNamespaces() {
   const unshare = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
   // Firefox gathers no candidate unless some route is the default one.
   const prepare = "ip link set lo up && ip route replace default dev lo src 127.0.0.1";
@@ -25,24 +31,38 @@ async function insideNamespace() {
   const self = [process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   if (!possible) console.log("# no network namespace of our own (needs root, unshare and ip): the machine's network is used");
   const command = possible ? ["unshare", ...unshare, "sh", "-c", `${prepare} && exec "$@"`, "sh", ...self] : self;
-  const child = spawn(command[0], command.slice(1), { stdio: "inherit", env: { ...process.env, [INSIDE]: possible ? "namespace" : "machine" } });
-  return new Promise((resolve) => child.on("exit", (code) => resolve(code ?? 1)));
+  const environment = { ...process.env, [INSIDE]: possible ? "namespace" : "machine" };
+  const results = await Promise.all(LANES.map((_, lane) => runLane(command, { ...environment, [LANE]: lane })));
+  for (const name of results.flatMap(({ unsure }) => unsure)) console.log(`# passed only at the ${name}`);
+  const [passed, failed, skipped] = ["passed", "failed", "skipped"].map((what) => results.reduce((sum, { count }) => sum + count[what], 0));
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  return failed || !passed ? 1 : 0;
 }
 
-async function main() {
+/** What a lane says at its end; one that says nothing has failed. */
+function runLane(command, env) {
+  const child = spawn(command[0], command.slice(1), { stdio: ["inherit", "inherit", "inherit", "ipc"], env });
+  let result = null;
+  child.on("message", (message) => (result = message));
+  return new Promise((resolve) => child.on("close", (code) => {
+    if (!result) console.log(`not ok: a lane ended with ${code} and without a word`);
+    resolve(result ?? { count: { passed: 0, failed: 1, skipped: 0 }, unsure: [] });
+  }));
+}
+
+async function inLane(suites, filters) {
   const { World } = await import("./lib/world.mjs");
-  const filters = process.argv.slice(2);
   const world = new World();
   const count = { passed: 0, failed: 0, skipped: 0 };
   const unsure = [];
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => world.close().finally(() => process.exit(1)));
   try {
-    // First of all: without it nearly nothing runs.
-    await world.gateway();
-    for (const suite of SUITES) {
+    for (const suite of suites) {
       const module = await import(`./${suite}.mjs`);
       const wanted = tests(module).filter(({ name }) => matches(`${suite}: ${name}`, filters));
       if (!wanted.length) continue;
+      // First of all: without it nearly nothing runs.
+      await world.gateway();
       try {
         await module.setUp?.(world);
         for (const test of wanted) count[await runAgain(world, suite, test, unsure)]++;
@@ -59,9 +79,7 @@ async function main() {
   } finally {
     await world.close();
   }
-  for (const name of unsure) console.log(`# passed only at the ${name}`);
-  console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
-  process.exit(count.failed || !count.passed ? 1 : 0);
+  process.send({ count, unsure }, () => process.exit());
 }
 
 /** A suite calls `test(name, seconds, async (world) => …)` for each of its tests. */
@@ -107,8 +125,8 @@ async function runTest(world, suite, { name, seconds, run }) {
   else if (complaints.length) trouble += `\n${complaints.join("\n")}`;
   const took = `${((Date.now() - began) / 1000).toFixed(1)} s${note ? `; ${note}` : ""}`;
   const head = result === "failed" ? "not ok" : "ok";
-  console.log(`${head} ${suite}: ${name}${result === "skipped" ? ` # skipped: ${trouble}` : ` (${took})`}`);
-  if (result === "failed") console.log(indent(trouble));
+  const line = `${head} ${suite}: ${name}${result === "skipped" ? ` # skipped: ${trouble}` : ` (${took})`}`;
+  console.log(result === "failed" ? `${line}\n${indent(trouble)}` : line);
   return result;
 }
 
