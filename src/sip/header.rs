@@ -17,16 +17,21 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// Reads `name: value`. `None` where there is no colon, the name is no token, or a CR stands alone, which it can only in a line that
-    /// is not `plain`.
-    pub(super) fn parse(line: &'a str, plain: bool) -> Option<Self> {
-        let (name, value) = cut_at(line, b':')?;
-        let mut raw_name = name;
-        while let Some(shorter) = before(raw_name, b' ').or_else(|| before(raw_name, b'\t')) {
-            raw_name = shorter;
+    /// Reads `name: value` at an octet of `text`, up to another. `None` where there is no colon, the name is no token, or a CR stands alone,
+    /// which it can only in a line that is not `plain`.
+    pub(super) fn parse(text: &'a str, from: usize, to: usize, plain: bool) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let end = skip(bytes, from, TOKEN);
+        let mut colon = end;
+        while matches!(bytes.get(colon), Some(b' ' | b'\t')) {
+            colon += 1;
         }
+        if end == from || colon >= to || bytes.get(colon) != Some(&b':') {
+            return None;
+        }
+        let (raw_name, value) = (text.get(from..end)?, text.get(colon + 1..to)?);
         let alone = !plain && value.split('\r').skip(1).any(|rest| !rest.starts_with('\n'));
-        (is_token(raw_name) && !alone).then(|| Self { name: Name::parse(raw_name), raw_name, value: trim(value) })
+        (!alone).then(|| Self { name: Name::parse(raw_name), raw_name, value: trim(value) })
     }
 }
 
@@ -88,18 +93,48 @@ names! {
     Server "Server" b' ',
 }
 
+/// Where a name is in [`NAMES`]: in the slot that its text asks for or one of the next; what is in none ends at an empty one.
+static PLACES: [u8; 128] = places();
+
+const fn places() -> [u8; 128] {
+    let mut places = [u8::MAX; 128];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let mut slot = slot(NAMES[at].1.as_bytes());
+        while places[slot] != u8::MAX {
+            slot = (slot + 1) % places.len();
+        }
+        places[slot] = at as u8;
+        at += 1;
+    }
+    places
+}
+
+/// Length, first and last letter in any case tell all names apart.
+const fn slot(name: &[u8]) -> usize {
+    match name {
+        [first, .., last] => (name.len() + (*first | 0x20) as usize * 33 + (*last | 0x20) as usize) % 128,
+        _ => 0,
+    }
+}
+
 impl Name {
     /// The field of that name, in any case, full or compact.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let compact = match text.as_bytes() {
-            [letter] => letter.to_ascii_lowercase(),
-            _ => 0,
-        };
-        // The length first: most names are told apart by it, without a call.
-        let known =
-            NAMES.iter().find(|(_, name, short)| *short == compact || name.len() == text.len() && name.eq_ignore_ascii_case(text));
-        known.map_or(Self::Other, |(name, ..)| *name)
+        let bytes = text.as_bytes();
+        if let [letter] = bytes {
+            let known = NAMES.iter().find(|(.., short)| *short == letter | 0x20);
+            return known.map_or(Self::Other, |(name, ..)| *name);
+        }
+        let mut slot = slot(bytes);
+        while let Some((name, full, _)) = PLACES.get(slot).and_then(|place| NAMES.get(usize::from(*place))) {
+            if full.eq_ignore_ascii_case(text) {
+                return *name;
+            }
+            slot = (slot + 1) % PLACES.len();
+        }
+        Self::Other
     }
 
     /// The full name as the RFCs write it; `""` for [`Name::Other`].
@@ -154,7 +189,7 @@ impl<'a> NameAddr<'a> {
 
     fn read(text: &'a str) -> Option<Self> {
         let (display, rest) = match after(text, b'"') {
-            Some(_) => quoted(text)?,
+            Some(_) => text.split_at_checked(close(text.as_bytes(), 0)?)?,
             None => split_before(text, b"<\";"),
         };
         let Some((uri_text, params)) = after(trim(rest), b'<').and_then(|rest| cut_at(rest, b'>')) else {
@@ -165,7 +200,7 @@ impl<'a> NameAddr<'a> {
         };
         let display = trim(display);
         // Words: tokens, or text that is not ASCII, which some write.
-        let fine = after(display, b'"').is_some() || display.bytes().all(|b| is_lws(b) || !b.is_ascii() || is(b, TOKEN));
+        let fine = after(display, b'"').is_some() || display.bytes().all(|b| !b.is_ascii() || is(b, TOKEN | SPACE));
         let uri = Uri::parse(uri_text).ok().filter(|_| fine)?;
         Some(Self { display: unquote(display), uri, uri_text, params: Params::parse(params)? })
     }
@@ -192,9 +227,12 @@ impl<'a> Params<'a> {
 
     /// Nothing, or `;` before each parameter. `None` where a name is missing or no token, or a value is torn.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let params = Self(trim(text));
-        let starts = params.0.is_empty() || after(params.0, b';').is_some();
-        (starts && params.raw().all(|(name, value)| is_param_name(name) && is_param_value(value))).then_some(params)
+        let text = trim(text);
+        let mut at = 0;
+        while at < text.len() {
+            at = param(text.as_bytes(), at)?[4];
+        }
+        Some(Self(text))
     }
 
     /// The value of the first parameter of that name, in any case; `""` for a flag. A quoted value comes without its quotes,
@@ -206,7 +244,12 @@ impl<'a> Params<'a> {
 
     /// Names and values, as [`Params::get`] gives them.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.raw().map(|(name, value)| (name, plain(value.unwrap_or(""))))
+        let (text, mut at) = (self.0, 0);
+        core::iter::from_fn(move || {
+            let [from, name, value, end, next] = param(text.as_bytes(), at)?;
+            at = next;
+            Some((text.get(from..name)?, plain(text.get(value..end)?)))
+        })
     }
 
     /// The text of all parameters, the first `;` included.
@@ -214,10 +257,23 @@ impl<'a> Params<'a> {
     pub fn as_str(&self) -> &'a str {
         self.0
     }
+}
 
-    fn raw(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        pairs(after(self.0, b';'), b';')
+/// The parameter that begins with the `;` at this octet: where its name begins and ends, where its value does, and where the next one, or
+/// nothing, begins. `None` where there is none.
+fn param(bytes: &[u8], from: usize) -> Option<[usize; 5]> {
+    if bytes.get(from) != Some(&b';') {
+        return None;
     }
+    let from = skip(bytes, from + 1, SPACE);
+    let name = skip(bytes, from, PARAM_NAME);
+    let (mut value, mut end, mut next) = (name, name, skip(bytes, name, SPACE));
+    if bytes.get(next) == Some(&b'=') {
+        value = skip(bytes, next + 1, SPACE);
+        end = if bytes.get(value) == Some(&b'"') { close(bytes, value)? } else { skip(bytes, value, VALUE) };
+        next = skip(bytes, end, SPACE);
+    }
+    (name > from && matches!(bytes.get(next), None | Some(b';'))).then_some([from, name, value, end, next])
 }
 
 /// `name=value` pairs between separators, blanks taken off.
@@ -262,7 +318,7 @@ impl<'a> Via<'a> {
     }
 
     fn read(text: &'a str) -> Option<Self> {
-        let (sent, params) = split_before(text, b";");
+        let (sent, params) = split_at(text, b';');
         let (name, rest) = cut_at(sent, b'/')?;
         let (version, rest) = cut_at(rest, b'/')?;
         let (transport, by) = split_before(trim(rest), LWS);
@@ -299,15 +355,16 @@ pub fn unquote(text: &str) -> Cow<'_, str> {
     Cow::Owned(core::iter::from_fn(|| chars.next().and_then(|c| if c == '\\' { chars.next() } else { Some(c) })).collect())
 }
 
-/// Cuts a leading quoted-string off, quotes included. `None` where it does not end.
-fn quoted(text: &str) -> Option<(&str, &str)> {
-    let mut escaped = false;
-    let end = text.bytes().enumerate().skip(1).find(|(_, b)| {
-        let ends = *b == b'"' && !escaped;
-        escaped = *b == b'\\' && !escaped;
-        ends
-    });
-    text.split_at_checked(end?.0 + 1)
+/// Where the quoted-string that begins at this octet has ended. `None` where it does not end.
+fn close(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
 }
 
 /// Cuts at the first separator that stands neither in quotes nor between angle brackets.
@@ -361,6 +418,11 @@ pub(super) fn split_before<'a>(text: &'a str, stops: &[u8]) -> (&'a str, &'a str
     text.split_at_checked(at).unwrap_or((text, ""))
 }
 
+/// Cuts before the first `stop`, an ASCII character.
+pub(super) fn split_at(text: &str, stop: u8) -> (&str, &str) {
+    text.split_at_checked(find(text, stop).unwrap_or(text.len())).unwrap_or((text, ""))
+}
+
 /// What follows `first`, an ASCII character, in text that begins with it.
 pub(super) fn after(text: &str, first: u8) -> Option<&str> {
     if text.as_bytes().first() == Some(&first) { text.get(1..) } else { None }
@@ -379,7 +441,7 @@ pub(super) fn inside(text: &str, first: u8, last: u8) -> Option<&str> {
 /// Linear white space: blanks, tabs and the line ends of folds.
 pub(super) const LWS: &[u8] = b" \t\r\n";
 
-pub(super) fn is_lws(b: u8) -> bool {
+pub(super) const fn is_lws(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n')
 }
 
@@ -401,58 +463,55 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && all(text, TOKEN)
 }
 
-/// A token, or what else a parameter of a URI may be named with.
-fn is_param_name(name: &str) -> bool {
-    !name.is_empty() && all(name, PARAM_NAME)
-}
-
-/// A quoted-string, or text with neither quotes nor blanks nor controls.
-fn is_param_value(value: Option<&str>) -> bool {
-    match value {
-        None => true,
-        Some(value) if after(value, b'"').is_some() => quoted(value).is_some_and(|(_, rest)| rest.is_empty()),
-        Some(value) => value.bytes().all(|b| !b.is_ascii() || is(b, BARE)),
-    }
-}
-
-/// What an ASCII character may be part of.
+/// What an octet may be part of.
 type Class = u8;
 
 /// Of a token.
 const TOKEN: Class = 1;
-/// Of the name of a parameter.
+/// Of the name of a parameter: of a token, or what else those of URIs are named with.
 const PARAM_NAME: Class = 2;
-/// Of a value without quotes.
-const BARE: Class = 4;
-/// Of a URI: no blank, no control, neither `<`, `>` nor `"`.
+/// Of the value of a parameter without quotes: text with neither quotes nor blanks nor controls.
+const VALUE: Class = 4;
+/// Of a URI: ASCII with no blank, no control, neither `<`, `>` nor `"`.
 pub(super) const URI: Class = 8;
 /// Of a host name.
 pub(super) const HOST: Class = 16;
+/// Linear white space.
+const SPACE: Class = 32;
 
-static CLASSES: [Class; 128] = classes();
+static CLASSES: [Class; 256] = classes();
 
-const fn classes() -> [Class; 128] {
-    let mut classes = [0; 128];
+const fn classes() -> [Class; 256] {
+    let mut classes = [VALUE; 256];
     let mut b = 0;
     while b < 128 {
         let byte = b as u8;
         let token =
             byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
         let name = token || matches!(byte, b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')');
-        let bare = byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>');
+        let uri = byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>');
         let host = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         let (token, name) = (token as u8 * TOKEN, name as u8 * PARAM_NAME);
-        classes[b] = token | name | (bare as u8 * (BARE | URI)) | (host as u8 * HOST);
+        let (value, uri) = ((uri && byte != b';') as u8 * VALUE, uri as u8 * URI);
+        classes[b] = token | name | value | uri | (host as u8 * HOST) | (is_lws(byte) as u8 * SPACE);
         b += 1;
     }
     classes
 }
 
 fn is(byte: u8, class: Class) -> bool {
-    CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
+    CLASSES[usize::from(byte)] & class != 0
+}
+
+/// The first octet from `at` on that is not of that class.
+pub(super) fn skip(bytes: &[u8], mut at: usize, class: Class) -> usize {
+    while bytes.get(at).is_some_and(|b| is(*b, class)) {
+        at += 1;
+    }
+    at
 }
 
 /// Whether all of the text is of that class.
 pub(super) fn all(text: &str, class: Class) -> bool {
-    text.bytes().all(|b| is(b, class))
+    skip(text.as_bytes(), 0, class) == text.len()
 }

@@ -5,7 +5,7 @@ use core::str;
 
 use super::check::Rejection;
 use super::header::{
-    CSeq, Field, LWS, Name, NameAddr, Via, after, before, cut, cut_at, cut_last, is_lws, is_token, split_before, trim,
+    CSeq, Field, LWS, Name, NameAddr, Via, after, before, cut, cut_at, cut_last, is_lws, is_token, split_at, split_before, trim,
 };
 use super::uri::Uri;
 
@@ -158,56 +158,60 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
 }
 
 /// The fields up to the blank line, and what follows it.
-fn fields<'a>(mut text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
-    let mut fields = Vec::with_capacity(24);
+fn fields<'a>(text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
+    let bytes = text.as_bytes();
+    let (mut fields, mut at) = (Vec::with_capacity(24), 0);
     loop {
-        if let Some(rest) = text.strip_prefix("\r\n").or_else(|| after(text, b'\n')) {
-            return Ok((fields, rest));
-        }
-        if text.is_empty() {
-            if !utf8 {
-                return Err(ParseError::NotUtf8);
+        let blank = match (bytes.get(at), bytes.get(at + 1)) {
+            (Some(b'\n'), _) => 1,
+            (Some(b'\r'), Some(b'\n')) => 2,
+            (Some(_), _) => 0,
+            (None, _) if !utf8 => return Err(ParseError::NotUtf8),
+            (None, _) => {
+                fault.get_or_insert(Rejection::bad("Missing Blank Line"));
+                return Ok((fields, ""));
             }
-            fault.get_or_insert(Rejection::bad("Missing Blank Line"));
-            return Ok((fields, text));
+        };
+        if blank > 0 {
+            return Ok((fields, text.get(at + blank..).unwrap_or("")));
         }
-        let (line, rest, plain) = folded_line(text);
-        if line.len() > MAX_LINE {
+        let (end, next, plain) = folded_line(bytes, at);
+        if end - at > MAX_LINE {
             return Err(ParseError::LineTooLong);
         }
         if fields.len() == MAX_FIELDS {
             return Err(ParseError::TooManyFields);
         }
-        match Field::parse(line, plain) {
+        match Field::parse(text, at, end, plain) {
             Some(field) => fields.push(field),
             None => {
                 fault.get_or_insert(Rejection::bad("Malformed Header Field"));
             }
         }
-        text = rest;
+        at = next;
     }
 }
 
-/// The first line with the lines that continue it (RFC 3261, 7.3.1), the text after its line end, and whether it is one line with no CR
-/// in it.
-fn folded_line(text: &str) -> (&str, &str, bool) {
-    let bytes = text.as_bytes();
-    let (mut end, mut plain) = (0, true);
+/// Where the line that begins here, with the lines that continue it (RFC 3261, 7.3.1), ends, where the next one begins, and whether it is
+/// one line with no CR in it.
+fn folded_line(bytes: &[u8], from: usize) -> (usize, usize, bool) {
+    let (mut at, mut plain) = (from, true);
     loop {
         // From one control character to the next: of these only line ends matter.
-        let Some(at) = bytes.get(end..).and_then(|rest| rest.iter().position(|b| *b <= b'\r')) else {
-            return (before(text, b'\r').unwrap_or(text), "", plain);
-        };
-        end += at + 1;
-        match (bytes.get(end - 1), bytes.get(end)) {
-            (Some(b'\n'), Some(b' ' | b'\t')) => plain = false,
-            (Some(b'\n'), _) => break,
-            (Some(b'\r'), Some(b'\n')) => {}
-            _ => plain = false,
+        while bytes.get(at).is_some_and(|b| *b > b'\r') {
+            at += 1;
         }
+        let next = bytes.get(at + 1);
+        match bytes.get(at) {
+            Some(b'\n') if !matches!(next, Some(b' ' | b'\t')) => break,
+            Some(b'\r') if next == Some(&b'\n') => {}
+            Some(_) => plain = false,
+            None => break,
+        }
+        at += 1;
     }
-    let (line, rest) = text.split_at_checked(end - 1).unwrap_or((text, ""));
-    (before(line, b'\r').unwrap_or(line), rest.get(1..).unwrap_or(""), plain)
+    let end = if at > from && bytes.get(at - 1) == Some(&b'\r') { at - 1 } else { at };
+    (end, bytes.len().min(at + 1), plain)
 }
 
 /// The body that Content-Length cuts out of `tail`. Where it cannot be believed, all of `tail`, and a fault (RFC 3261, 18.3).
@@ -392,7 +396,7 @@ impl<'a> Message<'a> {
 
 /// What precedes the parameters.
 pub(super) fn bare(item: &str) -> &str {
-    trim(split_before(item, b";").0)
+    trim(split_at(item, b';').0)
 }
 
 /// The items of all fields of one name: written out, because what the adapters of iterators make of it is larger.

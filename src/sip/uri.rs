@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::header::{HOST, Params, URI, after, all, cut_at, find, inside, split_before};
+use super::header::{HOST, Params, URI, after, all, cut_at, find, inside, split_at};
 use super::message::{ParseError, number};
 
 /// A URI, borrowed.
@@ -48,7 +48,7 @@ impl<'a> Uri<'a> {
         if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
             uri.read_sip(rest)
         } else if scheme.eq_ignore_ascii_case("tel") {
-            let (number, params) = split_before(rest, b";");
+            let (number, params) = split_at(rest, b';');
             Some(Self { user: Some(number), host: "", params: Params::parse(params)?, ..uri })
         } else {
             Some(uri)
@@ -58,11 +58,11 @@ impl<'a> Uri<'a> {
     fn read_sip(self, rest: &'a str) -> Option<Self> {
         // `;`, `?` and `/` may stand in the user part, `@` nowhere but after it: so that comes first.
         let (user, rest) = match cut_at(rest, b'@') {
-            Some((user, rest)) => (Some(Some(split_before(user, b":").0).filter(|user| is_user(user))?), rest),
+            Some((user, rest)) => (Some(Some(split_at(user, b':').0).filter(|user| is_user(user))?), rest),
             None => (None, rest),
         };
-        let (host_port, rest) = split_before(rest, b";?");
-        let (params, headers) = split_before(rest, b"?");
+        let (rest, headers) = split_at(rest, b'?');
+        let (host_port, params) = split_at(rest, b';');
         let (host, port) = host_port_of(host_port)?;
         if find(headers, b'@').or_else(|| find(params, b'@')).is_some() {
             return None;
