@@ -1,6 +1,7 @@
-//! The task that owns the switch: hands it one input at a time, does what it says, and wakes it when its time has come.
+//! The task that owns the switch and the bridge: hands them one input at a time, does what they say, carries what they say to each other,
+//! and wakes them when their time has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,6 +12,8 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::clock::Clock;
+use super::outside::Outside;
+use crate::bridge;
 use crate::hub::{ConnId, Hub, Input, Output, Record};
 use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
@@ -105,6 +108,14 @@ pub struct Counts {
     pub devices: usize,
 }
 
+/// What the machines are told.
+enum Happening {
+    Switch(Input),
+    Outside(bridge::Input),
+    Timeout,
+    Drain,
+}
+
 /// How everybody else reaches the driver.
 #[derive(Clone)]
 pub struct Handle {
@@ -158,6 +169,9 @@ impl Handle {
 /// The switch with everything it needs from the world.
 pub struct Driver {
     hub: Hub,
+    outside: Outside,
+    /// What the bridge has said to the switch.
+    said: VecDeque<(ConnId, String)>,
     store: Store,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
@@ -203,10 +217,12 @@ impl Backlog {
 impl Driver {
     /// A driver that waits to be run, and the way to reach it.
     #[must_use]
-    pub fn new(hub: Hub, store: Store, metrics: Arc<Metrics>, clock: Arc<Clock>) -> (Self, Handle) {
+    pub fn new(hub: Hub, outside: Outside, store: Store, metrics: Arc<Metrics>, clock: Arc<Clock>) -> (Self, Handle) {
         let (sender, events) = mpsc::channel(QUEUE);
         let driver = Self {
             hub,
+            outside,
+            said: VecDeque::new(),
             store,
             metrics,
             clock,
@@ -223,19 +239,44 @@ impl Driver {
 
     /// Runs until [`Handle::stop`] and the end of the last connection.
     pub async fn run(mut self) {
+        for attachment in self.outside.attachments() {
+            self.hub.handle(self.clock.now(), attachment);
+        }
         while !(self.stopping && self.open == 0) {
-            let Some(input) = self.wait().await else { continue };
-            self.hub.handle(self.clock.now(), input);
-            while let Some(output) = self.hub.poll() {
-                self.perform(output).await;
+            match self.wait().await {
+                None => continue,
+                Some(Happening::Switch(input)) => self.hub.handle(self.clock.now(), input),
+                Some(Happening::Outside(input)) => self.outside.handle(self.clock.now(), input),
+                Some(Happening::Drain) => {
+                    self.hub.handle(self.clock.now(), Input::Drain);
+                    self.outside.handle(self.clock.now(), bridge::Input::Drain);
+                }
+                Some(Happening::Timeout) => {
+                    self.hub.handle(self.clock.now(), Input::Timeout);
+                    self.outside.handle(self.clock.now(), bridge::Input::Timeout);
+                }
             }
+            self.settle().await;
             self.report_drained();
         }
     }
 
-    /// The next input; `None` where an event was the driver's own.
-    async fn wait(&mut self) -> Option<Input> {
-        let deadline = self.hub.deadline().map(|deadline| self.clock.wake_at(deadline));
+    /// Does what switch and bridge say, until both are silent.
+    async fn settle(&mut self) {
+        self.said.extend(self.outside.perform().await);
+        loop {
+            while let Some(output) = self.hub.poll() {
+                self.perform(output).await;
+            }
+            let Some((conn, text)) = self.said.pop_front() else { return };
+            self.hub.handle(self.clock.now(), Input::Received { conn, text });
+        }
+    }
+
+    /// What happens next; `None` where an event was the driver's own.
+    async fn wait(&mut self) -> Option<Happening> {
+        let deadline = [self.hub.deadline(), self.outside.deadline()].into_iter().flatten().min();
+        let deadline = deadline.map(|deadline| self.clock.wake_at(deadline));
         let timer = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -245,13 +286,14 @@ impl Driver {
         tokio::select! {
             // Answers first: they are few, and somebody has waited for them already.
             biased;
-            Some(answer) = self.answers.1.recv() => Some(answer),
-            () = timer => Some(Input::Timeout),
+            Some(answer) = self.answers.1.recv() => Some(Happening::Switch(answer)),
+            () = timer => Some(Happening::Timeout),
+            input = self.outside.next() => Some(Happening::Outside(input)),
             Some(event) = self.events.recv() => self.event(event),
         }
     }
 
-    fn event(&mut self, event: Event) -> Option<Input> {
+    fn event(&mut self, event: Event) -> Option<Happening> {
         match event {
             Event::Opened { conn, peer, application, outbox } => {
                 self.open += 1;
@@ -259,7 +301,7 @@ impl Driver {
                     outbox.push(Outgoing::Close(1001, "going away"));
                 }
                 self.outboxes.insert(conn, outbox);
-                Some(Input::Opened { conn, peer, application })
+                Some(Happening::Switch(Input::Opened { conn, peer, application }))
             }
             Event::Hub { input, since } => {
                 self.measure(since.elapsed());
@@ -271,7 +313,7 @@ impl Driver {
                     }
                     _ => {}
                 }
-                Some(input)
+                Some(Happening::Switch(input))
             }
             Event::Count { counted } => {
                 // Who asked has stopped waiting: nothing is lost.
@@ -280,7 +322,7 @@ impl Driver {
             }
             Event::Drain { done } => {
                 self.drained.push(done);
-                Some(Input::Drain)
+                Some(Happening::Drain)
             }
             Event::Stop => {
                 self.stopping = true;
@@ -302,6 +344,11 @@ impl Driver {
 
     async fn perform(&mut self, output: Output) {
         match output {
+            Output::Send { conn, text } if self.outside.application(conn).is_some() => {
+                let application = self.outside.application(conn).cloned().unwrap_or_default();
+                self.outside.handle(self.clock.now(), bridge::Input::Page { application, text });
+                self.said.extend(self.outside.perform().await);
+            }
             Output::Send { conn, text } => {
                 self.metrics.message_out();
                 self.push(conn, Outgoing::Text(text));
@@ -375,7 +422,7 @@ impl Driver {
 
     /// Tells who waits for it that the last call has ended.
     fn report_drained(&mut self) {
-        if !self.drained.is_empty() && self.hub.calls() == 0 {
+        if !self.drained.is_empty() && self.hub.calls() == 0 && self.outside.calls() == 0 {
             for done in self.drained.drain(..) {
                 // Who asked has stopped waiting: nothing is lost.
                 let _ = done.send(());

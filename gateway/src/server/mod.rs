@@ -9,6 +9,7 @@ mod limit;
 mod listen;
 pub mod media;
 mod origin;
+mod outside;
 pub mod sip;
 mod socket;
 mod websocket;
@@ -36,6 +37,7 @@ use self::api::ApiError;
 use self::assets::Assets;
 use self::driver::{Driver, Handle};
 use self::limit::{Budgets, PlaceId, Places};
+use self::outside::Outside;
 use self::socket::Progress;
 use crate::config::{Config, Limits};
 use crate::hub::{self, Hub, IceServer, Settings};
@@ -66,6 +68,10 @@ pub enum ServeError {
     Bind(SocketAddr, std::io::Error),
     /// A folder of `[files]`.
     Files(std::io::Error),
+    /// The sockets of the media.
+    Media(std::io::Error),
+    /// The sockets of the trunks.
+    Sip(sip::SipError),
     /// The process may not have signal handlers.
     Signals(std::io::Error),
     /// A bug in the switch: everything is lost, a supervisor has to start us again.
@@ -81,6 +87,10 @@ impl fmt::Display for ServeError {
                 write!(f, "cannot listen on {address}: {error}; name another port with OFFHOOK_PORT, --port or `listen.port`")
             }
             Self::Files(error) => write!(f, "`files.www` or `files.package` cannot be read: {error}"),
+            Self::Media(error) => {
+                write!(f, "cannot open the sockets of the media: {error}; see `media.bind` and `media.page_port`")
+            }
+            Self::Sip(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
             Self::Switch => f.write_str("the switch has failed"),
         }
@@ -156,7 +166,9 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let address = listener.local_addr().map_err(|error| ServeError::Bind(address, error))?;
 
     let (metrics, clock) = (Arc::new(Metrics::default()), Arc::new(Clock::default()));
-    let (driver, hub) = Driver::new(switch(&config, &applications), store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
+    let outside = Outside::open(&config, applications.keys(), store.clone(), (&metrics, &clock), certificate.as_ref()).await?;
+    let switch = switch(&config, &applications);
+    let (driver, hub) = Driver::new(switch, outside, store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
     let (phase, phases) = watch::channel(Phase::Serving);
     let sign_ins = Budgets::new(config.limits.sign_ins_per_minute);
     let places = places(&config.limits, &metrics);
