@@ -50,7 +50,8 @@ function failureWords(error, name, domain) {
   // A SIP status, or a code of five digits that begins with one.
   const code = String(error.response?.errorCode ?? "").slice(0, 3);
   const words = REFUSALS[code];
-  if (words) return words(name, domain);
+  if (words && (domain === "data" || code < 500)) return words(name, domain);
+  if (domain !== "data" && error.reason) return `${name} cannot be reached: ${error.reason}.`;
   return `The call failed: ${errorWords(error)}`;
 }
 
