@@ -14,6 +14,7 @@ const PAIRS = [
 ];
 
 const PICTURES = fileURLToPath(new URL("../../target/e2e/", import.meta.url));
+const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
 const BEFORE = readFileSync(new URL("www/before.js", import.meta.url), "utf8");
 
 export default function suite(test) {
@@ -31,6 +32,7 @@ export default function suite(test) {
     test(`twenty calls leave nothing open ${both}`, 60, (world) => twentyCalls(world, from, to));
     test(`the demo page makes a call by its buttons ${both}`, 60, (world) => demo(world, from, to));
   }
+  test("the README's calls to a phone and a SIP address, and the demo page's to the test number", 60, outside);
 }
 
 async function shortSnippet(world, from, to) {
@@ -282,10 +284,54 @@ async function demoPage(world, where, name) {
   return tab;
 }
 
+/** All at once, as the test number takes its time: it answers after 7.5 s, says that the call is connected, and hangs up. */
+async function outside(world) {
+  const page = demoPage(world, "chromium", world.name("Ann"));
+  const [chromium, firefox] = await Promise.all(["chromium", "firefox"].map((where) => world.user(where, world.name("carol"))));
+  await refusedAddress(firefox);
+  await Promise.all([...[chromium, firefox].map(announced), page.then(testNumber)]);
+}
+
+/** Runs the block of the README that has `word` in it; its call is `outside.call` then. */
+function runBlock(user, word) {
+  const [, code] = [...README.matchAll(/```js\n([\s\S]*?)```/g)].find(([, text]) => text.includes(word));
+  return user.run(`{ const client = e2e.client; ${code}; window.outside = { call }; }`);
+}
+
+const over = (user, ms) => user.wait(() => outside.call.getState() === "ENDED", "the end", ms);
+
+async function announced(user) {
+  await runBlock(user, "callPhoneNumber(");
+  await user.wait(() => outside.call.getState() === "ESTABLISHED", "the answer", 12_000);
+  await soon(async () => {
+    const heard = await user.run((tones) => e2e.hearElement(document.querySelector("#incoming"), tones, 400), TONES);
+    check(heard.rms > 5 * SILENCE, `the announcement: ${JSON.stringify(heard)}`);
+  });
+  await over(user, 15_000);
+  const facts = await user.run(({ call } = outside) => [call.getEndCause(), call.callDomain, call.getRemoteUserId(), call.error]);
+  same(facts, ["HUNG_UP", "pstn", "+46000000000", null], "how it ended");
+}
+
+async function refusedAddress(user) {
+  await runBlock(user, "callSip(");
+  await over(user, 8_000);
+  const { cause, code, headers } = await user.run(({ call } = outside) => ({ cause: call.getEndCause(), ...call.errors, code: call.errors.code }));
+  same([cause, code, typeof headers], ["FAILURE", 50300, "object"], "a domain to which there is no way");
+}
+
+async function testNumber(tab) {
+  await press(tab, "test-number");
+  await shown(tab, "timer", 12_000);
+  await shoot(tab, "test-number");
+  await endsWith(tab, "HUNG_UP", 15_000);
+  same(await tab.$eval(at("price"), (element) => element.hidden), true, "it costs nothing");
+}
+
 const at = (id) => `[data-testid="${id}"]`;
 const text = (tab, id) => tab.$eval(at(id), (element) => element.textContent.trim());
-const shown = (tab, id) => tab.waitForSelector(at(id), { visible: true, timeout: 8_000 });
-const endsWith = (tab, cause) => tab.waitForFunction((c) => document.querySelector("[data-testid=cause]").dataset.cause === c, { timeout: 8_000 }, cause);
+const shown = (tab, id, timeout = 8_000) => tab.waitForSelector(at(id), { visible: true, timeout });
+const endsWith = (tab, cause, timeout = 8_000) =>
+  tab.waitForFunction((c) => document.querySelector("[data-testid=cause]").dataset.cause === c, { timeout, polling: 100 }, cause);
 
 async function fill(tab, id, value) {
   const field = await shown(tab, id);
