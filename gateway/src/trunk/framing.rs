@@ -87,7 +87,8 @@ impl Framer {
         let known = end.unwrap_or(self.buffer.len());
         let line = self.buffer[..known].iter().position(|octet| *octet == b'\n');
         let sip = |line: &[u8]| line.starts_with(b"SIP/2.0 ") || line.ends_with(b" SIP/2.0\r\n");
-        let wrong = line.map_or_else(|| !is_text(&self.buffer), |at| !sip(&self.buffer[..=at]));
+        let first = &self.buffer[..line.unwrap_or(known)];
+        let wrong = !is_text(first) || line.is_some_and(|at| !sip(&self.buffer[..=at]));
         if wrong || known > HEAD { Err(Garbage) } else { Ok(end) }
     }
 }
@@ -156,6 +157,7 @@ mod tests {
         for stream in [
             "GET / HTTP/1.1\r\n",
             "\u{16}\u{3}\u{1}\u{2}",
+            "OPTIONS sip:a\0 SIP/2.0\r\n",
             "OPTIONS sip:a SIP/2.0\r\nVia: x\r\n\r\n",
             "OPTIONS sip:a SIP/2.0\r\nContent-Length: x\r\n\r\n",
             "OPTIONS sip:a SIP/2.0\r\nContent-Length: -1\r\n\r\n",
