@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use offhook::random::Random;
 use offhook::time::Instant;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::config::{CryptoProvider, DtlsCert};
@@ -113,24 +114,39 @@ pub struct Page {
 
 impl Page {
     /// The page offers, for the first time or again; the answer.
-    pub fn offered(&mut self, shared: &Shared, now: Instant, sdp: &str, order: &[Codec]) -> Result<String, MediaError> {
+    pub fn offered(
+        &mut self,
+        shared: &Shared,
+        now: Instant,
+        sdp: &str,
+        order: &[Codec],
+        random: &mut Random,
+    ) -> Result<String, MediaError> {
         let page = PageSdp::read(sdp)?;
         let offer = SdpOffer::from_sdp_string(&page.text).map_err(|_| MediaError::Malformed)?;
         let same = self.theirs.as_ref().is_some_and(|(_, fingerprint)| *fingerprint == page.fingerprint);
         if !same || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
-            self.begin(shared, now, order, None);
+            self.begin(shared, now, order, credentials(random));
         }
         self.notice_restart(&page);
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
+        let before = rtc.direct_api().local_ice_credentials();
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| MediaError::NotAcceptable)?;
+        let (mut answer, after) = (answer.to_sdp_string(), rtc.direct_api().local_ice_credentials());
+        if after != before {
+            // Restarted with a password out of a generator that others could foretell.
+            let fresh = credentials(random);
+            answer = answer.replace(&after.pass, &fresh.pass).replace(&after.ufrag, &fresh.ufrag);
+            rtc.direct_api().set_local_ice_credentials(fresh);
+        }
         self.agreed(Mid::from(page.mid.as_str()), &page)?;
-        Ok(page.widen(&answer.to_sdp_string()))
+        Ok(page.widen(&answer))
     }
 
     /// An offer for the page; a further one restarts ICE.
-    pub fn offer(&mut self, shared: &Shared, now: Instant, order: &[Codec]) -> Result<String, MediaError> {
+    pub fn offer(&mut self, shared: &Shared, now: Instant, order: &[Codec], random: &mut Random) -> Result<String, MediaError> {
         if self.theirs.is_none() || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
-            self.begin(shared, now, order, None);
+            self.begin(shared, now, order, credentials(random));
         }
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
         let mut changes = rtc.sdp_api();
@@ -180,7 +196,7 @@ impl Page {
         order: &[Codec],
         ours: &Ours,
     ) -> Result<(SdpPendingOffer, String), MediaError> {
-        self.begin(shared, now, order, Some(ours.creds.clone()));
+        self.begin(shared, now, order, ours.creds.clone());
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
         let mut changes = rtc.sdp_api();
         let mid = changes.add_media(MediaKind::Audio, Way::SendRecv, Some("offhook".into()), None, None);
@@ -189,18 +205,16 @@ impl Page {
     }
 
     /// A new transport.
-    fn begin(&mut self, shared: &Shared, now: Instant, order: &[Codec], creds: Option<IceCreds>) {
+    fn begin(&mut self, shared: &Shared, now: Instant, order: &[Codec], creds: IceCreds) {
         let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::clone(&shared.provider))
             .set_dtls_cert(shared.certificate.clone())
             .set_ice_lite(true)
+            .set_local_ice_credentials(creds)
             .set_rtp_mode(true)
             .clear_codecs()
             .clear_extension_map()
             .set_extension(4, Extension::RtpMid);
-        if let Some(creds) = creds {
-            config = config.set_local_ice_credentials(creds);
-        }
         add_codecs(&mut config, order);
         let mut rtc = config.build(shared.epoch.moment(now));
         for address in &shared.addresses {
@@ -335,6 +349,11 @@ impl Page {
             out.push(PageOutput::Connected);
         }
     }
+}
+
+/// A name and a password that nobody can foretell (RFC 8445, 5.3).
+fn credentials(random: &mut Random) -> IceCreds {
+    IceCreds { ufrag: random.token()[..16].into(), pass: random.token() + &random.token() }
 }
 
 /// The stream that an offer of ours names.

@@ -46,7 +46,9 @@ impl PageSdp {
         let at = sections.iter().position(|section| is_audio(section)).ok_or(MediaError::NotAcceptable)?;
         let (session, audio) = (&all[..first], sections[at]);
 
-        let mid = attribute(audio, "mid").unwrap_or("0").to_owned();
+        // str0m's names have 16 octets at most.
+        let fits = |mid: &&str| (1..=16).contains(&mid.len()) && mid.bytes().all(|octet| octet.is_ascii_graphic());
+        let mid = Some(attribute(audio, "mid").unwrap_or("0")).filter(fits).ok_or(MediaError::Malformed)?.to_owned();
         let of_both = |name| attribute(audio, name).or_else(|| attribute(session, name));
         let ufrag = of_both("ice-ufrag").ok_or(MediaError::Malformed)?.to_owned();
         of_both("ice-pwd").ok_or(MediaError::Malformed)?;

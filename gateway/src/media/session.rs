@@ -83,6 +83,8 @@ pub struct Session {
     /// Since when each side has been silent: page, peer.
     silent_since: [Option<Instant>; 2],
     page_out: Vec<PageOutput>,
+    /// An empty one, to take its place while it is worked off.
+    spare: Vec<PageOutput>,
     /// When the timer of this session is set to go off; it may be too early.
     pub timer: Option<Instant>,
 }
@@ -106,6 +108,7 @@ impl Session {
             page_past: (0, 0),
             silent_since: [None; 2],
             page_out: Vec::new(),
+            spare: Vec::new(),
             timer: None,
         }
     }
@@ -145,7 +148,7 @@ impl Session {
         match command {
             Command::Offered { leg, sdp, .. } => {
                 let sdp = match leg {
-                    Leg::Page => self.page.offered(cx.shared, cx.now, &sdp, &self.order()),
+                    Leg::Page => self.page.offered(cx.shared, cx.now, &sdp, &self.order(), cx.random),
                     Leg::Peer => self.address(cx).and_then(|address| self.peer.offered(address, &sdp, cx.random)),
                 };
                 self.agreed(cx, leg, sdp.is_ok());
@@ -153,7 +156,7 @@ impl Session {
             }
             Command::Offer { leg, .. } => {
                 let sdp = match leg {
-                    Leg::Page => self.page.offer(cx.shared, cx.now, &self.order()),
+                    Leg::Page => self.page.offer(cx.shared, cx.now, &self.order(), cx.random),
                     Leg::Peer => self.address(cx).map(|address| self.peer.offer(address, self.page_gives(), cx.random)),
                 };
                 cx.tell(Event::Offer { session, leg, sdp });
@@ -368,7 +371,8 @@ impl Session {
     /// Does what the page's leg wants done.
     fn drain(&mut self, cx: &mut Context<'_>) {
         while !self.page_out.is_empty() {
-            for output in std::mem::take(&mut self.page_out) {
+            let mut batch = std::mem::replace(&mut self.page_out, std::mem::take(&mut self.spare));
+            for output in batch.drain(..) {
                 match output {
                     PageOutput::Send(destination, bytes) => {
                         cx.out.push_back(Output::Send { socket: Socket::Page, destination, bytes })
@@ -381,6 +385,7 @@ impl Session {
                     PageOutput::Failed(error) => self.fail(cx, Leg::Page, error),
                 }
             }
+            self.spare = batch;
         }
     }
 

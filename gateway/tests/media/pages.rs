@@ -255,3 +255,51 @@ fn losses_of_a_page_are_seen_by_the_phone_as_losses() {
     assert!(lost >= 10, "{lost}");
     assert_eq!(world.bound, 0);
 }
+
+#[test]
+fn no_words_of_a_page_bring_the_gateway_down() {
+    let mut world = World::new();
+    let page = world.page("192.0.2.5:5000");
+    world.open(settings(&[Codec::Opus]));
+    let offer = world.pages[page].offer();
+    let mut dice = 99u64;
+    for _ in 0..3_000 {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut lines: Vec<String> = offer.lines().map(str::to_owned).collect();
+        let at = (dice >> 40) as usize % lines.len();
+        match (dice >> 33) % 5 {
+            0 => drop(lines.remove(at)),
+            1 => lines.insert(at, lines[(dice >> 20) as usize % lines.len()].clone()),
+            2 => lines[at].push_str(["é€€€€€€€€€€€€", " 0", "/2", ":", " 111 111"][(dice >> 50) as usize % 5]),
+            3 => lines[at] = lines[at].chars().filter(|character| !character.is_ascii_digit()).collect(),
+            _ => {
+                let length = (dice >> 44) as usize % (lines[at].len() + 1);
+                lines[at].truncate(length);
+            }
+        }
+        // Whether it is answered or refused is all the same here.
+        drop(world.offered(Leg::Page, lines.join("\r\n") + "\r\n"));
+        world.run(1);
+    }
+}
+
+#[test]
+fn an_offer_of_firefox_is_answered() {
+    let mut world = World::new();
+    world.open(settings(&[Codec::Pcma]));
+    let print = (0..32).map(|n| format!("{n:02X}")).collect::<Vec<_>>().join(":");
+    let offer = format!(
+        "v=0\r\no=mozilla...THIS_IS_SDPARTA-99.0 7710052215259647220 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=sendrecv\r\n\
+         a=fingerprint:sha-256 {print}\r\na=group:BUNDLE 0\r\na=ice-options:trickle\r\na=msid-semantic:WMS *\r\n\
+         m=audio 9 UDP/TLS/RTP/SAVPF 109 9 0 8 101\r\nc=IN IP4 0.0.0.0\r\na=sendrecv\r\n\
+         a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=extmap:2/recvonly urn:ietf:params:rtp-hdrext:csrc-audio-level\r\n\
+         a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap-allow-mixed\r\n\
+         a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1\r\na=fmtp:101 0-15\r\na=ice-pwd:b0ea4dc7f2d9f07ae1fb4b1b9ad6ab4e\r\n\
+         a=ice-ufrag:d3ab3f9d\r\na=mid:0\r\na=msid:- {{86f1f8d6-6d1e-4bd6-9b6a-0b3d4c8c5b6f}}\r\na=rtcp-mux\r\n\
+         a=rtpmap:109 opus/48000/2\r\na=rtpmap:9 G722/8000/1\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+         a=rtpmap:101 telephone-event/8000/1\r\na=setup:actpass\r\na=ssrc:2655508255 cname:{{735484ea-4f6c-f74a-bd66-7425f8476c2e}}\r\n"
+    );
+    let answer = world.offered(Leg::Page, offer).expect("an answer");
+    assert!(answer.contains("m=audio 9 UDP/TLS/RTP/SAVPF 8 109 0 9 101\r\n"), "{answer}");
+    assert!(answer.contains("a=setup:passive") && answer.contains("a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid"), "{answer}");
+}
