@@ -203,13 +203,14 @@ async function unknownUser(world, from) {
   await failed(alice, 0, 404);
 }
 
-/** Numbers, SIP addresses and rooms without a trunk or a conference server behind the gateway. */
+/** Numbers that are closed, SIP addresses without a trunk, and rooms without a conference server behind the gateway. */
 async function refusedByServer(world, from) {
   const alice = await world.user(from, world.name("alice"));
-  const refused = [["callPhoneNumber", "+46000000000"], ["callSip", "alice@elsewhere.example"], ["callConference", "a room"]];
-  for (const [i, [method, to]] of refused.entries()) {
+  const refused = [["callPhoneNumber", "+4687654321", 40300], ["callSip", "alice@elsewhere.example", 50300], ["callConference", "a room", 50100]];
+  for (const [i, [method, to, code]] of refused.entries()) {
     await alice.call(to, { method });
     const { error } = await failed(alice, i);
+    same(error.code, code, `${method}: the code`);
     same(await alice.run((n) => e2e.calls[n].call.getRemoteUserId(), i), to, `${method}: who was called`);
     check(error.message.length > 0, `${method}: a reason`);
   }
