@@ -20,7 +20,7 @@ const MODULES: &[(&str, &[&str])] = &[
 
 /// What the gateway may take of the SDK, and what only its edge may name of its own.
 const GATEWAY_MAY_USE: &[&str] = &["random", "time", "sip", "sdp", "signalling"];
-const GATEWAY_MACHINES: &[&str] = &["bridge", "hub", "ledger", "media", "registrar", "ticket", "trunk"];
+const GATEWAY_MACHINES: &[&str] = &["bridge", "hub", "ledger", "media", "registrar", "signature", "ticket", "trunk"];
 const GATEWAY_EDGE: &[&str] = &["server", "store", "tls", "log", "main"];
 
 /// The browser's crates: only the edge and the face may name them.

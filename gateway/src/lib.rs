@@ -21,6 +21,7 @@ pub mod network;
 pub mod nonce;
 pub mod registrar;
 pub mod server;
+pub mod signature;
 pub mod store;
 pub mod ticket;
 pub mod timers;

@@ -1,5 +1,7 @@
 //! The command line of the gateway.
 
+mod cli;
+
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 
@@ -9,6 +11,8 @@ use offhook_gateway::config::{Config, Overrides};
 use offhook_gateway::hub::Account;
 use offhook_gateway::store::{Application, Hashes, LOOPBACK, Store, decode_secret, encode_secret, random};
 use offhook_gateway::{log, server};
+
+use self::cli::{CdrCommand, CreditCommand, NumberCommand, RateCommand};
 
 /// The back end of Offhook: registers users, connects their calls, serves the demo page.
 ///
@@ -34,6 +38,9 @@ const EXAMPLES: &str = "Examples:
   offhook-gateway application add shop --origin https://shop.example
   echo 'the password' | offhook-gateway user add shop alice
   offhook-gateway user import shop < users.txt                name and password on each line
+  offhook-gateway rate set 46 0.02 --minimum 30 --increment 6 what a minute to Sweden costs
+  offhook-gateway credit add shop 10                          what the application may spend
+  offhook-gateway number add shop +46812345678 --user alice   calls to it ring alice, hers show it
 
 Every field of the configuration file, with its default: offhook.toml beside the source of the gateway.";
 
@@ -47,6 +54,18 @@ enum Command {
     /// Users with a password
     #[command(subcommand)]
     User(UserCommand),
+    /// Accounts: what applications may spend on calls
+    #[command(subcommand)]
+    Credit(CreditCommand),
+    /// What calls cost
+    #[command(subcommand)]
+    Rate(RateCommand),
+    /// Phone numbers: whom they ring, and whose calls show them
+    #[command(subcommand)]
+    Number(NumberCommand),
+    /// Call records
+    #[command(subcommand)]
+    Cdr(CdrCommand),
 }
 
 #[derive(Subcommand)]
@@ -128,6 +147,10 @@ impl Cli {
             Some(Command::Application(command)) => runtime.block_on(command.run(&config)),
             Some(Command::User(UserCommand::Add(add))) => runtime.block_on(add.run(&config)),
             Some(Command::User(UserCommand::Import(import))) => runtime.block_on(import.run(&config)),
+            Some(Command::Credit(command)) => runtime.block_on(command.run(&config)),
+            Some(Command::Rate(command)) => runtime.block_on(command.run(&config)),
+            Some(Command::Number(command)) => runtime.block_on(command.run(&config)),
+            Some(Command::Cdr(command)) => runtime.block_on(command.run(&config)),
         };
         // Connections that have not said goodbye by now are not waited for.
         runtime.shutdown_background();

@@ -246,7 +246,8 @@ fn day_of(at: Instant) -> String {
 }
 
 /// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
-fn iso(at: Instant) -> String {
+#[must_use]
+pub fn iso(at: Instant) -> String {
     let (year, month, day) = civil(at.millis() / DAY);
     let (hour, minute) = (at.millis() / 3_600_000 % 24, at.millis() / 60_000 % 60);
     let (second, milli) = (at.millis() / 1000 % 60, at.millis() % 1000);
@@ -255,7 +256,7 @@ fn iso(at: Instant) -> String {
 
 /// Reads ISO 8601 as the ticket generators of many languages print it: `T` or a blank, with or without a fraction; without a zone
 /// it is UTC.
-fn read_iso(text: &str) -> Option<Instant> {
+pub(crate) fn read_iso(text: &str) -> Option<Instant> {
     let number = |range: std::ops::Range<usize>| {
         let digits = text.get(range)?;
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten()

@@ -72,9 +72,13 @@ impl Login {
     }
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+/// Reads JSON.
+///
+/// # Errors
+/// 400 where it is not JSON, or a field is missing or of another type.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => ApiError::new(400, 40002, "A field is missing or not a string"),
+        serde_json::error::Category::Data => ApiError::new(400, 40002, "A field is missing or of another type"),
         _ => ApiError::new(400, 40003, "The body is not JSON"),
     })
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,13 +27,14 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYP
 use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use offhook::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use self::api::ApiError;
+use self::api::{ApiError, Operator};
 use self::assets::Assets;
 use self::driver::{Driver, Handle};
 use self::limit::{Budgets, PlaceId, Places};
@@ -42,6 +43,7 @@ use self::socket::Progress;
 use crate::config::{Config, Limits};
 use crate::hub::{self, Hub, IceServer, Settings};
 use crate::metrics::Metrics;
+use crate::signature::Seen;
 use crate::store::{self, Application, DEMO, LOOPBACK, Store, StoreError};
 use crate::tls::{Certificate, TlsError};
 
@@ -53,6 +55,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Open files that are no connections.
 const OTHER_FILES: usize = 100;
+
+/// How often old call records are looked for.
+const FORGETTING: Duration = Duration::from_secs(3_600);
 
 /// How often the certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
@@ -72,6 +77,8 @@ pub enum ServeError {
     Media(std::io::Error),
     /// The sockets of the trunks.
     Sip(sip::SipError),
+    /// The token of the operator in the data folder.
+    Operator(std::io::Error),
     /// The process may not have signal handlers.
     Signals(std::io::Error),
     /// A bug in the switch: everything is lost, a supervisor has to start us again.
@@ -91,6 +98,7 @@ impl fmt::Display for ServeError {
                 write!(f, "cannot open the sockets of the media: {error}; see `media.bind` and `media.page_port`")
             }
             Self::Sip(error) => error.fmt(f),
+            Self::Operator(error) => write!(f, "the operator's token cannot be read or made: {error}"),
             Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
             Self::Switch => f.write_str("the switch has failed"),
         }
@@ -115,6 +123,8 @@ struct Shared {
     hub: Handle,
     assets: Assets,
     sign_ins: Budgets,
+    operator: Operator,
+    seen: Mutex<Seen>,
     places: Arc<Places>,
     phase: watch::Receiver<Phase>,
 }
@@ -172,7 +182,25 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let (phase, phases) = watch::channel(Phase::Serving);
     let sign_ins = Budgets::new(config.limits.sign_ins_per_minute);
     let places = places(&config.limits, &metrics);
-    let shared = Arc::new(Shared { config, applications, store, metrics, clock, hub, assets, sign_ins, places, phase: phases });
+    let operator = Operator::load(&config.phone, &config.data.folder).map_err(ServeError::Operator)?;
+    let seen = Mutex::default();
+    let shared = Arc::new(Shared {
+        config,
+        applications,
+        store,
+        metrics,
+        clock,
+        hub,
+        assets,
+        sign_ins,
+        operator,
+        seen,
+        places,
+        phase: phases,
+    });
+    if shared.config.phone.forget_after > 0 {
+        tokio::spawn(forget(Arc::clone(&shared)));
+    }
 
     let driver = tokio::spawn(driver.run());
     let front = listen::Front::new(&shared, router(&shared), certificate.clone());
@@ -249,11 +277,7 @@ fn switch(config: &Config, applications: &BTreeMap<String, Application>) -> Hub 
 fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/sip", get(websocket::open))
-        .route("/demo/ticket", post(api::demo_ticket))
-        .route("/users", post(api::new_user).options(api::preflight))
-        .route("/users/authentication", post(api::authenticate).options(api::preflight))
-        .route("/health", get(api::health))
-        .route("/metrics", get(api::metrics))
+        .merge(api::routes())
         .method_not_allowed_fallback(api::wrong_method)
         .fallback(file)
         .layer(DefaultBodyLimit::max(shared.config.limits.message_bytes))
@@ -339,6 +363,21 @@ async fn live(
     shared.store.settled().await?;
     info!("stopped");
     Ok(())
+}
+
+/// Lets call records say no longer who called whom, once they are old enough.
+async fn forget(shared: Arc<Shared>) {
+    let age = u64::from(shared.config.phone.forget_after) * 86_400_000;
+    let mut hourly = tokio::time::interval(FORGETTING);
+    loop {
+        hourly.tick().await;
+        let before = Instant::from_millis(shared.clock.now().millis().saturating_sub(age));
+        match shared.store.forget(before).await {
+            Ok(0) => {}
+            Ok(calls) => info!(calls, "old call records no longer say who called whom"),
+            Err(error) => error!(%error, "old call records could not be forgotten; tried again in an hour"),
+        }
+    }
 }
 
 fn reload(certificate: &Certificate) {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod limits;
+mod money;
 mod support;
 mod tls;
 

@@ -1,0 +1,294 @@
+//! The commands about money: credit, rates, numbers and call records. They work on the database itself, also beside a running gateway.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use offhook_gateway::config::Config;
+use offhook_gateway::ledger::{Amount, Number, Tariff};
+use offhook_gateway::store::{AccountView, AssignedNumber, Limits, Rate, Record, ShownBy, Store};
+use offhook_gateway::ticket::iso;
+
+use super::Failure;
+
+/// The prefix that every number has.
+const ANY: &str = "any";
+
+#[derive(Subcommand)]
+pub enum CreditCommand {
+    /// Give an application credit, or take some back (a negative amount)
+    Add(AddCredit),
+    /// Show an account
+    Show {
+        /// Key of the application
+        application: String,
+    },
+    /// Set what an account may do; what is left out is as configured
+    Limit(SetLimits),
+    /// Add everything up: accounts, transfers and call records must agree
+    Check,
+}
+
+#[derive(Args)]
+pub struct AddCredit {
+    /// Key of the application
+    application: String,
+    /// Such as 10 or 0.05
+    #[arg(allow_negative_numbers = true)]
+    amount: Amount,
+    /// Counts once, however often it is given: the number of an invoice
+    #[arg(long)]
+    reference: Option<String>,
+}
+
+#[derive(Args)]
+pub struct SetLimits {
+    /// Key of the application
+    application: String,
+    /// Calls at a time
+    #[arg(long)]
+    calls: Option<u32>,
+    /// What may be spent in a day (UTC)
+    #[arg(long, value_name = "AMOUNT")]
+    per_day: Option<Amount>,
+}
+
+#[derive(Subcommand)]
+pub enum RateCommand {
+    /// Set the price of a prefix; calls that run keep theirs
+    Set(SetRate),
+    /// List them
+    List {
+        /// Only what calls of this application cost
+        application: Option<String>,
+    },
+    /// Remove one
+    Remove {
+        /// Digits of the prefix, or `any`
+        prefix: String,
+        /// That of this application
+        #[arg(long, default_value = "")]
+        application: String,
+    },
+}
+
+#[derive(Args)]
+pub struct SetRate {
+    /// Digits without a plus, or `any`
+    prefix: String,
+    /// Price of a minute
+    per_minute: Amount,
+    /// Seconds that an answered call costs at least
+    #[arg(long, default_value_t = 0)]
+    minimum: u32,
+    /// Seconds by which it costs after that
+    #[arg(long, default_value_t = 1)]
+    increment: u32,
+    /// Price of being answered
+    #[arg(long, default_value = "0")]
+    fee: Amount,
+    /// Only for this application
+    #[arg(long, default_value = "")]
+    application: String,
+}
+
+#[derive(Subcommand)]
+pub enum NumberCommand {
+    /// Give an application a number that is its own
+    Add(AddNumber),
+    /// List them
+    List {
+        /// Only those of this application
+        application: Option<String>,
+    },
+    /// Take a number away
+    Remove {
+        /// Key of the application
+        application: String,
+        /// With + and the country code
+        number: String,
+    },
+}
+
+#[derive(Args)]
+pub struct AddNumber {
+    /// Key of the application
+    application: String,
+    /// With + and the country code
+    number: String,
+    /// Whom calls to it ring
+    #[arg(long)]
+    user: Option<String>,
+    /// Whose calls show it [default: those of --user, or of the application]
+    #[arg(long, value_enum)]
+    show: Option<Show>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Show {
+    Nobody,
+    User,
+    Application,
+}
+
+#[derive(Subcommand)]
+pub enum CdrCommand {
+    /// List the newest calls: start, application, user, kind, from, to, seconds, billed, charge, SIP status, cause, trunk
+    List {
+        /// Only those of this application
+        application: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 100)]
+        most: u32,
+    },
+}
+
+impl CreditCommand {
+    pub async fn run(self, config: &Config) -> Result<(), Failure> {
+        let store = open(config)?;
+        match self {
+            Self::Add(AddCredit { application, amount: Amount(micros), reference }) => {
+                show(&store.top_up(application, micros, reference).await?);
+            }
+            Self::Show { application } => show(&store.account_view(application).await?),
+            Self::Limit(SetLimits { application, calls, per_day }) => {
+                let spend_per_day = per_day.map(|Amount(micros)| micros);
+                store.set_limits(application.clone(), Limits { calls, spend_per_day }).await?;
+                show(&store.account_view(application).await?);
+            }
+            Self::Check => return check(&store).await,
+        }
+        Ok(())
+    }
+}
+
+async fn check(store: &Store) -> Result<(), Failure> {
+    let audit = store.audit().await?;
+    println!(
+        "put in {}\ncredit {}\nreserved {}\ncharged {}\ncall records {}\nopen calls {}",
+        Amount(audit.topped_up),
+        Amount(audit.credit),
+        Amount(audit.reserved),
+        Amount(audit.revenue),
+        Amount(audit.records),
+        audit.open
+    );
+    if audit.wrong.is_empty() { Ok(()) } else { Err(audit.wrong.join("\n").into()) }
+}
+
+fn show(view: &AccountView) {
+    println!(
+        "credit {} {}\nreserved {}\ncalls {} of {}\nspent today {} of {}",
+        Amount(view.credit),
+        view.currency,
+        Amount(view.reserved),
+        view.running,
+        view.most_calls,
+        Amount(view.spent),
+        Amount(view.most_spent)
+    );
+}
+
+impl RateCommand {
+    pub async fn run(self, config: &Config) -> Result<(), Failure> {
+        let store = open(config)?;
+        match self {
+            Self::Set(set) => set.run(&store).await,
+            Self::List { application } => {
+                for Rate { application, prefix, tariff } in store.rates(application).await? {
+                    let prefix = if prefix.is_empty() { ANY } else { &prefix };
+                    let (per_minute, fee) = (Amount(tariff.per_minute), Amount(tariff.fee));
+                    println!("{prefix}\t{per_minute}\t{}/{}\t{fee}\t{application}", tariff.minimum, tariff.increment);
+                }
+                Ok(())
+            }
+            Self::Remove { prefix, application } => match store.remove_rate(application, digits(&prefix)?).await? {
+                true => Ok(()),
+                false => Err("there is no such rate".into()),
+            },
+        }
+    }
+}
+
+impl SetRate {
+    async fn run(self, store: &Store) -> Result<(), Failure> {
+        let (Amount(per_minute), Amount(fee)) = (self.per_minute, self.fee);
+        let tariff = Tariff { per_minute, minimum: self.minimum, increment: self.increment, fee };
+        tariff.check()?;
+        store.set_rates(vec![Rate { application: self.application, prefix: digits(&self.prefix)?, tariff }]).await?;
+        Ok(())
+    }
+}
+
+/// The digits of a prefix; none for `any`.
+fn digits(prefix: &str) -> Result<String, Failure> {
+    let digits = if prefix == ANY { "" } else { prefix.strip_prefix('+').unwrap_or(prefix) };
+    if (prefix != ANY && digits.is_empty()) || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err("a prefix is at most 15 digits, or `any`".into());
+    }
+    Ok(digits.to_owned())
+}
+
+impl NumberCommand {
+    pub async fn run(self, config: &Config) -> Result<(), Failure> {
+        let store = open(config)?;
+        match self {
+            Self::Add(AddNumber { application, number, user, show }) => {
+                let number = Number::parse(&number)?.to_string();
+                let shown_by = match show {
+                    Some(Show::Nobody) => ShownBy::Nobody,
+                    Some(Show::Application) => ShownBy::Application,
+                    None if user.is_none() => ShownBy::Application,
+                    Some(Show::User) | None => ShownBy::User,
+                };
+                Ok(store.assign_number(AssignedNumber { number, application, user, shown_by }).await?)
+            }
+            Self::List { application } => {
+                for number in store.numbers(application).await? {
+                    let user = number.user.as_deref().unwrap_or("-");
+                    println!("{}\t{}\t{user}\t{}", number.number, number.application, number.shown_by.as_str());
+                }
+                Ok(())
+            }
+            Self::Remove { application, number } => match store.remove_number(application, number).await? {
+                true => Ok(()),
+                false => Err("the application has no such number".into()),
+            },
+        }
+    }
+}
+
+impl CdrCommand {
+    pub async fn run(self, config: &Config) -> Result<(), Failure> {
+        let Self::List { application, most } = self;
+        for record in open(config)?.records(application, most).await? {
+            println!("{}", line(&record));
+        }
+        Ok(())
+    }
+}
+
+/// One line a call, fields between tabs.
+fn line(record: &Record) -> String {
+    let talked = record.ended.map_or(0, |_| record.duration(record.opened));
+    let cause = if record.ended.is_none() { "running" } else { &record.cause };
+    [
+        iso(record.opened),
+        record.application.clone(),
+        record.user.clone(),
+        record.kind.clone(),
+        record.from.clone(),
+        record.to.clone(),
+        format!("{}.{:03}", talked / 1_000, talked % 1_000),
+        record.billed.to_string(),
+        Amount(record.charge).to_string(),
+        record.code.to_string(),
+        cause.to_owned(),
+        record.trunk.clone(),
+    ]
+    // What came from outside makes neither fields nor lines of its own, nor colours on a terminal.
+    .map(|field| field.chars().filter(|c| !c.is_control()).collect::<String>())
+    .join("\t")
+}
+
+fn open(config: &Config) -> Result<Store, Failure> {
+    Ok(Store::open(&config.data.folder, config.phone.rules())?)
+}

@@ -1,0 +1,196 @@
+//! Account, credit, history and rates; and what the demo page shows of its own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::asker::Asked;
+use super::calls::outcome;
+use super::money::{amount, money, read_amount};
+use super::{ApiError, demo_for, internal, private};
+use crate::ledger::{Micros, Tariff};
+use crate::server::{Peer, Shared};
+use crate::store::{AccountView, DEMO, Rate, Record, StoreError, Transfer};
+use crate::ticket::iso;
+
+/// Rows of a history at a time.
+const PAGE: i64 = 100;
+
+/// Calls that the demo page shows.
+const SHOWN: u32 = 50;
+
+/// `GET /v1/account`.
+pub async fn account(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    let application = asked.application()?;
+    let view = shared.store.account_view(application.clone()).await.map_err(|error| internal(&error))?;
+    Ok(private(Json(shown(&application, &view)).into_response()))
+}
+
+#[derive(Deserialize)]
+struct Credit {
+    amount: Value,
+    reference: String,
+}
+
+/// `POST /v1/account/credit?key=…`: more credit, or less. The same reference counts once.
+pub async fn credit(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    asked.operator()?;
+    let application = asked.application()?;
+    let Credit { amount, reference } = asked.body()?;
+    if !(1..=128).contains(&reference.len()) || reference.chars().any(char::is_control) {
+        return Err(ApiError::new(400, 40001, "reference must have 1 to 128 characters"));
+    }
+    let micros = read_amount(&amount, &shared.config.phone.currency)?;
+    let view = shared.store.top_up(application.clone(), micros, Some(reference)).await.map_err(|error| refusal(&error))?;
+    Ok(private(Json(shown(&application, &view)).into_response()))
+}
+
+/// `GET /v1/account/history?limit=…&before=…`: the newest first; `next` is the `before` of the next page.
+pub async fn history(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    let most = asked.number("limit", PAGE)?.unwrap_or(PAGE);
+    let before = asked.number("before", i64::MAX)?;
+    let rows = shared.store.history(asked.application()?, before, u32::try_from(most).unwrap_or(1)).await;
+    let rows = rows.map_err(|error| internal(&error))?;
+    let full = i64::try_from(rows.len()).is_ok_and(|length| length == most);
+    let next = rows.last().filter(|_| full).map(|row| row.id);
+    let currency = &shared.config.phone.currency;
+    let rows: Vec<Value> = rows.iter().map(|row| entry(row, currency)).collect();
+    Ok(private(Json(json!({ "history": rows, "next": next })).into_response()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewRate {
+    prefix: String,
+    per_minute: Value,
+    #[serde(default)]
+    minimum: u32,
+    #[serde(default = "second")]
+    increment: u32,
+    #[serde(default)]
+    fee: Value,
+}
+
+const fn second() -> u32 {
+    1
+}
+
+#[derive(Deserialize)]
+struct NewRates {
+    rates: Vec<NewRate>,
+}
+
+/// `GET /v1/rates`: what the application pays; for the operator every rate, or those that `?key=` pays.
+pub async fn rates(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    let rates = shared.store.rates(asked.named()).await.map_err(|error| internal(&error))?;
+    let rates: Vec<Value> = rates.iter().map(price).collect();
+    Ok(private(Json(json!({ "currencyId": shared.config.phone.currency, "rates": rates })).into_response()))
+}
+
+/// `PUT /v1/rates`: sets rates, those of all applications or, with `?key=`, those of one.
+pub async fn set_rates(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    asked.operator()?;
+    let application = asked.named().unwrap_or_default();
+    let currency = &shared.config.phone.currency;
+    let NewRates { rates } = asked.body()?;
+    let rates: Vec<Rate> = rates.into_iter().map(|rate| rate.read(&application, currency)).collect::<Result<_, _>>()?;
+    shared.store.set_rates(rates).await.map_err(|error| refusal(&error))?;
+    self::rates(State(shared), asked).await
+}
+
+impl NewRate {
+    fn read(self, application: &str, currency: &str) -> Result<Rate, ApiError> {
+        let wrong = || ApiError::new(400, 40001, "A price is 0 to 1000, the minimum 0 to 3600 seconds, the increment 1 to 3600");
+        if self.prefix.len() > 15 || !self.prefix.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(ApiError::new(400, 40001, "prefix must be at most 15 digits, without a plus"));
+        }
+        let fee = if self.fee.is_null() { 0 } else { read_amount(&self.fee, currency)? };
+        let per_minute = read_amount(&self.per_minute, currency)?;
+        let tariff = Tariff { per_minute, minimum: self.minimum, increment: self.increment, fee };
+        tariff.check().map_err(|_| wrong())?;
+        Ok(Rate { application: application.to_owned(), prefix: self.prefix, tariff })
+    }
+}
+
+/// `GET /demo/account`: what the demo page shows, on this machine.
+pub async fn demo(
+    State(shared): State<Arc<Shared>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    demo_for(&shared, &peer, &headers)?;
+    let view = shared.store.account_view(DEMO.into()).await.map_err(|error| internal(&error))?;
+    let records = shared.store.records(Some(DEMO.into()), SHOWN).await.map_err(|error| internal(&error))?;
+    let now = shared.clock.now();
+    let running = records.iter().filter(|record| record.ended.is_none() && record.kind == "phone").map(|record| {
+        let tariff = &record.reservation.tariff;
+        json!({
+            "callId": record.call_id, "to": record.to, "rate": tariff.per_minute, "minimum": tariff.minimum,
+            "increment": tariff.increment, "debit": record.debit(now),
+        })
+    });
+    let running: Vec<Value> = running.collect();
+    let ended = |record: &&Record| record.ended.is_some();
+    let calls = records.iter().filter(ended).map(|record| {
+        #[expect(clippy::cast_precision_loss, reason = "a call of 285,000 years is not shown to the millisecond")]
+        let duration = record.duration(now) as f64 / 1_000.0;
+        json!({
+            "callId": record.call_id, "to": record.to, "from": record.from, "user": record.user, "outgoing": record.kind != "incoming",
+            "start": record.opened.millis(), "duration": duration, "result": outcome(record).0, "debit": record.charge,
+        })
+    });
+    let calls: Vec<Value> = calls.collect();
+    let balance = view.credit + view.reserved;
+    Ok(private(Json(json!({ "currency": view.currency, "balance": balance, "running": running, "calls": calls })).into_response()))
+}
+
+fn shown(application: &str, view: &AccountView) -> Value {
+    let money = |micros: Micros| money(&view.currency, micros);
+    json!({
+        "applicationKey": application,
+        "balance": money(view.credit + view.reserved),
+        "reserved": money(view.reserved),
+        "calls": view.running,
+        "maxCalls": view.most_calls,
+        "spentToday": money(view.spent),
+        "maxSpentPerDay": money(view.most_spent),
+    })
+}
+
+fn entry(row: &Transfer, currency: &str) -> Value {
+    let kind = match (row.source.as_str(), row.target.as_str()) {
+        ("top-up", _) => "TOPUP",
+        (_, "top-up") => "WITHDRAWAL",
+        ("credit", _) => "RESERVATION",
+        (_, "credit") => "RELEASE",
+        _ => "CHARGE",
+    };
+    json!({
+        "id": row.id, "timestamp": iso(row.at), "type": kind, "amount": money(currency, row.amount),
+        "available": money(currency, row.credit), "callId": row.call, "reference": row.reference,
+    })
+}
+
+fn price(rate: &Rate) -> Value {
+    let Rate { application, prefix, tariff } = rate;
+    let own = Some(application).filter(|application| !application.is_empty());
+    json!({
+        "prefix": prefix, "perMinute": amount(tariff.per_minute), "minimum": tariff.minimum, "increment": tariff.increment,
+        "fee": amount(tariff.fee), "applicationKey": own,
+    })
+}
+
+fn refusal(error: &StoreError) -> ApiError {
+    match error {
+        StoreError::NoApplication => ApiError::new(404, 40400, "There is no such application"),
+        StoreError::Reused => ApiError::new(409, 40900, "The reference was used for another amount"),
+        StoreError::TooLittle => ApiError::new(402, 40200, "There is less credit than that"),
+        StoreError::Amount(_) => ApiError::new(400, 40001, "An amount is not 0, and an account holds at most 1000000000"),
+        other => internal(other),
+    }
+}

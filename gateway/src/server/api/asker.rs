@@ -1,0 +1,217 @@
+//! Who asks: an application's own back end, by signature or by key and secret, or the operator, by token. What they may see is theirs.
+//!
+//! | asks | shows | may |
+//! |---|---|---|
+//! | application | `Authorization: application KEY:SIGNATURE` with `x-timestamp`, or `Basic KEY:SECRET` | read what is its own, map its numbers |
+//! | operator | `Authorization: Bearer TOKEN` | the same for any application (`?key=`), give credit, set rates, assign numbers |
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use offhook::random::hex;
+use serde::de::DeserializeOwned;
+
+use super::{ApiError, arrived, is_json, same};
+use crate::config::Phone;
+use crate::server::origin::is_local;
+use crate::server::{Peer, Shared};
+use crate::signature::{SignatureError, Signed};
+use crate::store::{Application, decode_secret, random};
+
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
+
+/// Octets of a token that can be guessed by nobody.
+const SHORTEST_TOKEN: usize = 32;
+
+/// A request whose sender is known.
+pub struct Asked {
+    pub role: Role,
+    /// Whose account it is about: the application's own, or that which the operator names.
+    named: Option<String>,
+    query: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// What the sender may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Application,
+    Operator,
+}
+
+/// How the operator is known.
+pub struct Operator {
+    token: String,
+    /// Whether the token was made by the gateway itself: then it is for this machine only.
+    local: bool,
+}
+
+/// The token stays out of logs.
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+impl Operator {
+    /// The token of the configuration, or that of the data folder, which is made at the first start.
+    pub fn load(phone: &Phone, folder: &Path) -> io::Result<Self> {
+        if !phone.operator_token.is_empty() {
+            return Ok(Self { token: phone.operator_token.clone(), local: false });
+        }
+        let path = folder.join("operator-token");
+        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(mut file) => writeln!(file, "{}", hex(&random(SHORTEST_TOKEN))).and_then(|()| file.sync_all())?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let token = fs::read_to_string(&path)?.trim().to_owned();
+        if token.len() < SHORTEST_TOKEN {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} has no token: remove it", path.display())));
+        }
+        Ok(Self { token, local: true })
+    }
+}
+
+impl FromRequest<Arc<Shared>> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+        let peer = request.extensions().get::<Peer>().cloned();
+        let body = arrived(Bytes::from_request(request, shared).await)?;
+        let local = peer.is_some_and(|peer| is_local(peer.address, &headers));
+        let query = uri.query().unwrap_or_default().to_owned();
+        let (scheme, credentials) = text(&headers, &AUTHORIZATION).split_once(' ').unwrap_or_default();
+        let path = uri.path_and_query().map_or(uri.path(), |path| path.as_str());
+        let signed = Signed {
+            method: method.as_str(),
+            path,
+            content_type: text(&headers, &CONTENT_TYPE),
+            timestamp: text(&headers, &TIMESTAMP),
+            body: &body,
+        };
+        let known = match scheme.to_ascii_lowercase().as_str() {
+            "application" => shared.signed(credentials, &signed, local).map(|key| (Role::Application, Some(key))),
+            "basic" => shared.basic(credentials, local).map(|key| (Role::Application, Some(key))),
+            "bearer" => shared.operator(credentials, local).map(|()| (Role::Operator, None)),
+            "" => Err(ApiError::new(401, 40100, "The Authorization header is missing")),
+            _ => Err(ApiError::new(403, 40301, "Authorization must be application, Basic or Bearer")),
+        };
+        let (role, own) = known.map_err(|error| shared.refuse("authorization", error))?;
+        let named = shared.account_of(own, field(&query, "key"))?;
+        Ok(Self { role, named, query, headers, body })
+    }
+}
+
+impl Asked {
+    /// Whose account it is about.
+    pub fn application(&self) -> Result<String, ApiError> {
+        self.named.clone().ok_or(ApiError::new(400, 40002, "Name the application: ?key="))
+    }
+
+    /// The same, where it can also be about all.
+    pub fn named(&self) -> Option<String> {
+        self.named.clone()
+    }
+
+    /// Only for the operator.
+    pub fn operator(&self) -> Result<(), ApiError> {
+        match self.role {
+            Role::Operator => Ok(()),
+            Role::Application => Err(ApiError::new(403, 40300, "Only the operator of the gateway may do this")),
+        }
+    }
+
+    /// A number in the query.
+    pub fn number(&self, name: &str, most: i64) -> Result<Option<i64>, ApiError> {
+        let parse = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
+        match field(&self.query, name).map(parse) {
+            Some(None) => Err(ApiError::new(400, 40001, "A number in the query is not one, or out of range")),
+            Some(number) => Ok(number),
+            None => Ok(None),
+        }
+    }
+
+    /// The body.
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        is_json(&self.headers)?;
+        crate::server::body::read(&self.body)
+    }
+}
+
+impl Shared {
+    fn signed(&self, credentials: &str, signed: &Signed<'_>, local: bool) -> Result<String, ApiError> {
+        let (key, signature) = credentials.split_once(':').ok_or(ApiError::new(401, 40100, "Write application KEY:SIGNATURE"))?;
+        let application = self.applications.get(key).filter(|application| local || !application.loopback_only);
+        // Nobody learns from the time or the answer whether there is such an application.
+        let secret = application.map_or(&[][..], |application| &application.secret);
+        let admitted = self.seen.lock().map(|mut seen| seen.admit(self.clock.now(), key, secret, signed, signature));
+        let admitted = admitted.unwrap_or(Err(SignatureError::TooMany));
+        match (application, admitted) {
+            (Some(application), Ok(())) => Ok(application.key.clone()),
+            (None, _) | (_, Err(SignatureError::Wrong)) => Err(ApiError::new(401, 40102, "The signature is wrong")),
+            (_, Err(SignatureError::Time)) => {
+                Err(ApiError::new(401, 40101, "x-timestamp is missing or off by more than five minutes"))
+            }
+            (_, Err(SignatureError::Replayed)) => {
+                Err(ApiError::new(401, 40102, "This very request was made before: x-timestamp may have milliseconds"))
+            }
+            (_, Err(SignatureError::TooMany)) => Err(ApiError::new(429, 42900, "Too many requests")),
+        }
+    }
+
+    fn basic(&self, credentials: &str, local: bool) -> Result<String, ApiError> {
+        let wrong = ApiError::new(401, 40108, "Invalid credentials");
+        let text = STANDARD.decode(credentials).ok().and_then(|octets| String::from_utf8(octets).ok()).unwrap_or_default();
+        let (key, secret) = text.split_once(':').unwrap_or_default();
+        let shown = decode_secret(secret).unwrap_or_default();
+        let found = self.applications.get(key).filter(|application| local || !application.loopback_only);
+        match found.filter(|application| same(&application.secret, &shown)) {
+            Some(Application { key, .. }) => Ok(key.clone()),
+            None => Err(wrong),
+        }
+    }
+
+    fn operator(&self, token: &str, local: bool) -> Result<(), ApiError> {
+        if same(self.operator.token.as_bytes(), token.as_bytes()) && (local || !self.operator.local) {
+            return Ok(());
+        }
+        Err(ApiError::new(401, 40108, "Invalid credentials"))
+    }
+
+    /// An application has its own account and no other; the operator has that which `key` names.
+    fn account_of(&self, own: Option<String>, key: Option<&str>) -> Result<Option<String>, ApiError> {
+        match (own, key) {
+            (Some(own), Some(key)) if own != key => Err(ApiError::new(403, 40300, "This is another application's")),
+            (Some(own), _) => Ok(Some(own)),
+            (None, Some(key)) if !self.applications.contains_key(key) => {
+                Err(ApiError::new(404, 40400, "There is no such application"))
+            }
+            (None, key) => Ok(key.map(str::to_owned)),
+        }
+    }
+}
+
+/// A header as text; empty where it is missing, no text, or there twice.
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if values.next().is_some() { "" } else { value }
+}
+
+/// A field of the query. What is looked for is the same with and without percent-encoding.
+fn field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+}

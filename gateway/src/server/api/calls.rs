@@ -1,0 +1,62 @@
+//! Call records, as Sinch's REST API shows them: also of calls that still run.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::asker::Asked;
+use super::money::money;
+use super::{ApiError, internal, private};
+use crate::server::Shared;
+use crate::store::Record;
+use crate::ticket::iso;
+
+/// `GET /calling/v1/calls/id/{callId}`: by the id that the page sees, or by that of the history.
+pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
+    let record = shared.store.record(asked.application()?, name).await.map_err(|error| internal(&error))?;
+    let record = record.ok_or(ApiError::new(404, 40400, "There is no such call"))?;
+    let now = shared.clock.now();
+    let (result, reason) = outcome(&record);
+    let (kind, domain) = match record.kind.as_str() {
+        "sip" => ("sip", "sip"),
+        "incoming" => ("username", "mxp"),
+        _ => ("number", "pstn"),
+    };
+    let currency = &shared.config.phone.currency;
+    let body = json!({
+        "callId": record.call_id,
+        "from": record.from,
+        "to": { "type": kind, "endpoint": record.to },
+        "domain": domain,
+        "timestamp": iso(record.opened),
+        "status": if record.ended.is_some() { "FINAL" } else { "ONGOING" },
+        "result": result,
+        "reason": reason,
+        "duration": record.duration(now).div_ceil(1_000),
+        "custom": "",
+        "userRate": money(currency, record.reservation.tariff.per_minute),
+        "debit": money(currency, record.debit(now)),
+    });
+    Ok(private(Json(body).into_response()))
+}
+
+/// Sinch's words for how a call ended.
+pub fn outcome(record: &Record) -> (&'static str, &'static str) {
+    let answered = record.answered.is_some();
+    match (record.cause.as_str(), record.code) {
+        ("", _) if answered => ("ANSWERED", "N/A"),
+        ("", _) => ("N/A", "N/A"),
+        ("no credit", _) if answered => ("ANSWERED", "NOCREDITPARTNER"),
+        ("gateway stopped", _) if answered => ("ANSWERED", "GENERALERROR"),
+        (_, _) if answered => ("ANSWERED", "N/A"),
+        ("cancelled", _) => ("NOANSWER", "CANCEL"),
+        ("unanswered", _) | (_, 408 | 480) => ("NOANSWER", "TIMEOUT"),
+        (_, 486 | 600 | 603) => ("BUSY", "N/A"),
+        ("no credit" | "spend cap", _) => ("FAILED", "NOCREDITPARTNER"),
+        (_, 403) => ("FAILED", "BLOCKED"),
+        _ => ("FAILED", "GENERALERROR"),
+    }
+}

@@ -1,0 +1,163 @@
+//! The few HTTP calls: tickets for the demo, users who make themselves, accounts, numbers and calls, health and metrics. Errors are Sinch's:
+//! `{"errorCode": 40001, "message": "…"}`, whose first three digits are the HTTP status.
+
+mod account;
+mod asker;
+mod calls;
+mod money;
+mod numbers;
+mod users;
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Extension, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use tracing::error;
+
+use super::origin::{is_allowed, is_local};
+use super::{Peer, Shared};
+use crate::store::{Application, DEMO, StoreError};
+
+pub use self::asker::Operator;
+
+/// The format of [`crate::metrics::Metrics::text`].
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A refusal that says whose fault it is.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: u32,
+    message: &'static str,
+}
+
+impl ApiError {
+    /// `status` is the HTTP status, `code` Sinch's five digits.
+    ///
+    /// # Panics
+    ///
+    /// Where `status` is not one.
+    #[must_use]
+    pub fn new(status: u16, code: u32, message: &'static str) -> Self {
+        Self { status: StatusCode::from_u16(status).expect("a status of this program"), code, message }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(json!({ "errorCode": self.code, "message": self.message }))).into_response();
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        response
+    }
+}
+
+/// A body that may have failed to arrive.
+pub type Body = Result<Bytes, BytesRejection>;
+
+/// Every path of the API.
+pub fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/demo/ticket", post(users::demo_ticket))
+        .route("/demo/account", get(account::demo))
+        .route("/users", post(users::new_user).options(users::preflight))
+        .route("/users/authentication", post(users::authenticate).options(users::preflight))
+        .route("/v1/account", get(account::account))
+        .route("/v1/account/credit", post(account::credit))
+        .route("/v1/account/history", get(account::history))
+        .route("/v1/rates", get(account::rates).put(account::set_rates))
+        .route("/v1/configuration/numbers", get(numbers::list).post(numbers::assign).delete(numbers::remove))
+        .route("/calling/v1/calls/id/{id}", get(calls::call))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+}
+
+/// `GET /health`: 200, or 503 while stopping.
+pub async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    let (status, text) = if shared.draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ok\n") };
+    private((status, text).into_response())
+}
+
+/// `GET /metrics`, for Prometheus.
+pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    if !shared.config.metrics.public && !is_local(peer.address, &headers) {
+        return ApiError::new(403, 40300, "The metrics are for this machine only").into_response();
+    }
+    if let Some(counts) = shared.hub.count().await {
+        shared.metrics.calls.set(i64::try_from(counts.calls).unwrap_or(i64::MAX));
+        shared.metrics.devices.set(i64::try_from(counts.devices).unwrap_or(i64::MAX));
+    }
+    private(([(CONTENT_TYPE, OPENMETRICS)], shared.metrics.text()).into_response())
+}
+
+/// Any other path.
+pub async fn not_found() -> ApiError {
+    ApiError::new(404, 40400, "There is nothing here")
+}
+
+/// A known path with another method.
+pub async fn wrong_method() -> ApiError {
+    ApiError::new(405, 40500, "Not with this method")
+}
+
+/// The octets of a JSON body.
+fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let body = arrived(body)?;
+    is_json(headers)?;
+    Ok(body)
+}
+
+/// The octets of a body.
+fn arrived(body: Body) -> Result<Bytes, ApiError> {
+    body.map_err(|rejection| match rejection.status().as_u16() {
+        413 => ApiError::new(413, 41300, "The body is too long"),
+        _ => ApiError::new(400, 40003, "The body did not arrive"),
+    })
+}
+
+/// A form of a foreign page cannot send this type without asking first (CORS).
+fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let json = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json")));
+    if json { Ok(()) } else { Err(ApiError::new(415, 41500, "Content-Type must be application/json")) }
+}
+
+/// The demo application, for this machine; not for a page of another site in its browser, which could call as whoever sits there.
+fn demo_for<'a>(shared: &'a Shared, peer: &Peer, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
+    let demo = shared.applications.get(DEMO).filter(|demo| is_local(peer.address, headers) && is_allowed(demo, headers, true));
+    demo.ok_or_else(|| shared.refuse("demo", ApiError::new(403, 40300, "The demo is for this machine only")))
+}
+
+fn internal(error: &StoreError) -> ApiError {
+    error!(%error, "the database could not be read or written");
+    ApiError::new(500, 50000, "The gateway cannot use its database")
+}
+
+/// Equality in a time that depends on the length only.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+/// An answer that nobody may keep.
+fn private(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Shared {
+    /// Counts a refusal.
+    pub(super) fn refuse(&self, reason: &'static str, error: ApiError) -> ApiError {
+        self.metrics.refused(reason);
+        error
+    }
+}

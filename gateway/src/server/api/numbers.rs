@@ -1,0 +1,129 @@
+//! Numbers of an application: whom calls to them ring. Which numbers those are is the operator's to say, for whoever may show a number
+//! may call in its name.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::asker::{Asked, Role};
+use super::{ApiError, internal, private};
+use crate::ledger::Number;
+use crate::server::Shared;
+use crate::store::{AssignedNumber, ShownBy, StoreError};
+use crate::ticket::MAX_USER;
+
+/// Numbers in one request.
+const MOST: usize = 1_000;
+
+#[derive(Deserialize)]
+struct Change {
+    /// As Sinch names them; [`Change::number`] where there is one.
+    #[serde(default)]
+    numbers: Vec<String>,
+    number: Option<String>,
+    applicationkey: Option<String>,
+    /// Whom they ring; nobody where it is missing.
+    user: Option<String>,
+    /// Whose calls show them; only the operator says it.
+    #[serde(rename = "shownBy")]
+    shown_by: Option<String>,
+}
+
+/// `GET /v1/configuration/numbers`.
+pub async fn list(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    let numbers = shared.store.numbers(asked.named()).await.map_err(|error| internal(&error))?;
+    let shown = |number: &AssignedNumber| {
+        json!({
+            "number": number.number, "applicationkey": number.application, "capability": "voice", "user": number.user,
+            "shownBy": number.shown_by.as_str(),
+        })
+    };
+    let numbers: Vec<Value> = numbers.iter().map(shown).collect();
+    Ok(private(Json(json!({ "numbers": numbers })).into_response()))
+}
+
+/// `POST /v1/configuration/numbers`: an application lets its numbers ring a user; the operator gives it numbers.
+pub async fn assign(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    let (application, numbers, change) = read(&shared, &asked)?;
+    let user = change.user.filter(|user| !user.is_empty());
+    if user.as_ref().is_some_and(|user| user.len() > MAX_USER || user.chars().any(char::is_control)) {
+        return Err(ApiError::new(400, 40001, "user cannot be one"));
+    }
+    let done = match (asked.role, shown_by(change.shown_by.as_deref(), user.is_some())?) {
+        (Role::Application, _) => shared.store.ring(application, numbers, user).await,
+        (Role::Operator, shown_by) => give(&shared, &application, numbers, user, shown_by).await,
+    };
+    done.map_err(|error| refusal(&error))?;
+    Ok(private(StatusCode::OK.into_response()))
+}
+
+/// `DELETE /v1/configuration/numbers`: for an application the numbers ring nobody any more; the operator takes them away.
+pub async fn remove(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    let (application, numbers, _) = read(&shared, &asked)?;
+    match asked.role {
+        Role::Application => shared.store.ring(application, numbers, None).await.map_err(|error| refusal(&error))?,
+        Role::Operator => {
+            for number in numbers {
+                let removed = shared.store.remove_number(application.clone(), number).await.map_err(|error| internal(&error))?;
+                if !removed {
+                    return Err(refusal(&StoreError::NoNumber));
+                }
+            }
+        }
+    }
+    Ok(private(StatusCode::OK.into_response()))
+}
+
+/// Whose numbers, which, and what is to be done with them.
+fn read(shared: &Shared, asked: &Asked) -> Result<(String, Vec<String>, Change), ApiError> {
+    let mut change: Change = asked.body()?;
+    let application = match (asked.named(), &change.applicationkey) {
+        (Some(own), Some(key)) if own != *key => return Err(ApiError::new(403, 40300, "This is another application's")),
+        (Some(own), _) => own,
+        (None, Some(key)) if shared.applications.contains_key(key) => key.clone(),
+        (None, _) => return Err(ApiError::new(404, 40400, "There is no such application")),
+    };
+    let mut numbers = std::mem::take(&mut change.numbers);
+    numbers.extend(change.number.take());
+    if numbers.is_empty() || numbers.len() > MOST || numbers.iter().any(|number| Number::parse(number).is_err()) {
+        return Err(ApiError::new(400, 40001, "numbers must be 1 to 1000 phone numbers, each with + and the country code"));
+    }
+    Ok((application, numbers, change))
+}
+
+fn shown_by(text: Option<&str>, user: bool) -> Result<ShownBy, ApiError> {
+    match text {
+        None if user => Ok(ShownBy::User),
+        None | Some("application") => Ok(ShownBy::Application),
+        Some("user") => Ok(ShownBy::User),
+        Some("nobody") => Ok(ShownBy::Nobody),
+        Some(_) => Err(ApiError::new(400, 40001, "shownBy is nobody, user or application")),
+    }
+}
+
+async fn give(
+    shared: &Shared,
+    application: &str,
+    numbers: Vec<String>,
+    user: Option<String>,
+    shown_by: ShownBy,
+) -> Result<(), StoreError> {
+    for number in numbers {
+        let number = AssignedNumber { number, application: application.to_owned(), user: user.clone(), shown_by };
+        shared.store.assign_number(number).await?;
+    }
+    Ok(())
+}
+
+fn refusal(error: &StoreError) -> ApiError {
+    match error {
+        StoreError::NoNumber => ApiError::new(404, 40400, "The application has no such number"),
+        StoreError::Taken => ApiError::new(409, 40900, "The number is another application's"),
+        other => internal(other),
+    }
+}

@@ -1,0 +1,172 @@
+//! G05: a process that keeps books under load is killed a hundred times (`kill -9`), and the books are right to the last unit.
+//!
+//! The process is this test program itself, told by its environment to be one. It says on standard output what it was told is done: all
+//! of that, and nothing twice, must be there at the end. `OFFHOOK_KILLS=1000 cargo test -p offhook-gateway --test ledger crash` kills
+//! more often.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use offhook::random::Random;
+use offhook_gateway::ledger::{Answer, Grant, Query, Rules};
+use offhook_gateway::store::{Store, random};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::support::{Folder, ask, call, close, connect, extend, rules, shop};
+
+/// In the environment of the process that is killed: where its database is, and the number of its life.
+const FOLDER: &str = "OFFHOOK_LEDGER_FOLDER";
+const LIFE: &str = "OFFHOOK_LEDGER_LIFE";
+
+/// What each top-up gives.
+const TOP_UP: i64 = 1_000_001;
+
+/// In the suite no more time is spent than this.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_are_right_after_a_hundred_kills() {
+    let folder = Folder::new();
+    drop(shop(&folder, generous(), 1_000_000_000_000).await);
+    let asked = std::env::var("OFFHOOK_KILLS").ok().and_then(|kills| kills.parse::<u64>().ok());
+    let (kills, start) = (asked.unwrap_or(100), Instant::now());
+    let mut told = Told::default();
+    let mut lives = 0;
+    while lives < kills && (asked.is_some() || start.elapsed() < PATIENCE) {
+        told.add(&live_and_die(&folder.0, lives));
+        lives += 1;
+    }
+    let store = Store::open(&folder.0, generous()).expect("it opens");
+    let recovered = store.serve().await.expect("recovered");
+    let audit = store.audit().await.expect("added up");
+    assert_eq!((audit.wrong, audit.open, audit.reserved), (vec![], 0, 0));
+    assert_eq!(audit.records, audit.revenue);
+    told.check(&store).await;
+    println!(
+        "{lives} kills, {} calls granted, {} closed, last left open {}",
+        told.granted.len(),
+        told.closed.len(),
+        recovered.calls
+    );
+    assert!(lives >= 10 && told.closed.len() > 20, "{lives} lives, {} calls: too few to say anything", told.closed.len());
+}
+
+/// What the processes that died have said.
+#[derive(Default)]
+struct Told {
+    granted: BTreeSet<String>,
+    /// With the milliseconds that they lasted.
+    closed: BTreeMap<String, u64>,
+    topped_up: BTreeSet<String>,
+}
+
+impl Told {
+    fn add(&mut self, lines: &[String]) {
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words.as_slice() {
+                ["granted", name] => assert!(self.granted.insert((*name).to_owned()), "{name} twice"),
+                ["closed", name, millis] => drop(self.closed.insert((*name).to_owned(), millis.parse().expect("a number"))),
+                ["topped", reference] => drop(self.topped_up.insert((*reference).to_owned())),
+                _ => {}
+            }
+        }
+    }
+
+    async fn check(&self, store: &Store) {
+        let records = store.records(None, u32::MAX).await.expect("read");
+        let records: BTreeMap<&str, _> = records.iter().map(|record| (record.id.as_str(), record)).collect();
+        for name in &self.granted {
+            assert!(records.contains_key(name.as_str()), "{name} was granted and is lost");
+        }
+        for (name, millis) in &self.closed {
+            let record = records[name.as_str()];
+            assert_eq!((record.cause.as_str(), record.duration(record.opened)), ("completed", *millis), "{name}");
+        }
+        // Every top-up that was answered is there once: told again, it changes nothing.
+        let before = store.audit().await.expect("added up").topped_up;
+        for reference in &self.topped_up {
+            store.top_up("shop".into(), TOP_UP, Some(reference.clone())).await.expect("the same");
+        }
+        assert_eq!(store.audit().await.expect("added up").topped_up, before);
+    }
+}
+
+/// One life: from the start to the kill, some tens of milliseconds of work later. What it said.
+fn live_and_die(folder: &Path, life: u64) -> Vec<String> {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "crash::a_life_that_is_killed", "--nocapture"])
+        .env(FOLDER, folder)
+        .env(LIFE, life.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it can be started");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let ready = lines.find(|line| line.ends_with("working"));
+    assert!(ready.is_some(), "it does not work");
+    let reader = std::thread::spawn(move || lines.collect::<Vec<String>>());
+    let moment = random(1).first().copied().unwrap_or(0);
+    std::thread::sleep(Duration::from_millis(2 + u64::from(moment) / 4));
+    child.kill().expect("our child");
+    drop(child.wait());
+    let mut lines = reader.join().expect("it reads");
+    // The last line is perhaps cut.
+    lines.pop();
+    lines
+}
+
+/// Nothing, unless [`the_books_are_right_after_a_hundred_kills`] has started it: then calls, until it is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_that_is_killed() {
+    let (Ok(folder), Ok(life)) = (std::env::var(FOLDER), std::env::var(LIFE)) else { return };
+    let store = Store::open(Path::new(&folder), generous()).expect("it opens after a kill");
+    store.serve().await.expect("recovered");
+    println!("working");
+    let mut callers = JoinSet::new();
+    for caller in 0..12 {
+        callers.spawn(calls(store.clone(), life.parse().expect("a number"), caller));
+    }
+    callers.join_all().await;
+}
+
+/// One call after the other.
+async fn calls(store: Store, life: u64, caller: u64) {
+    let mut seed = [0; 32];
+    seed.iter_mut().zip(life.to_be_bytes().into_iter().chain(caller.to_be_bytes())).for_each(|(to, from)| *to = from);
+    let mut dice = Random::new(seed);
+    for n in 0..1_000 {
+        let name = format!("{life}-{caller}-{n}");
+        let start = life * 10_000_000 + n * 1_000;
+        let Answer::Granted(Grant { .. }) = ask(&store, Query::Open(call(&name, start))).await else { panic!("not granted") };
+        println!("granted {name}");
+        if dice.below(5) > 0 {
+            connect(&store, &name, start + 100).await;
+        }
+        for _ in 0..dice.below(3) {
+            extend(&store, &name, start + 200).await;
+        }
+        let reference = format!("order-{name}");
+        if dice.below(8) == 0 {
+            store.top_up("shop".into(), TOP_UP, Some(reference.clone())).await.expect("topped up");
+            println!("topped {reference}");
+        }
+        if dice.below(6) > 0 {
+            finish(&store, &name, start, dice.below(200_000)).await;
+        }
+    }
+}
+
+async fn finish(store: &Store, name: &str, start: u64, millis: u64) {
+    close(store, name, start + 100 + millis, "completed", 200).await;
+    store.settled().await.expect("written");
+    let record = store.record("shop".into(), name.to_owned()).await.expect("read").expect("there");
+    println!("closed {name} {}", record.duration(record.opened));
+}
+
+fn generous() -> Rules {
+    Rules { spend_per_day: i64::MAX / 4, calls: 1_000_000, ..rules() }
+}

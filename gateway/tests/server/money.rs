@@ -1,0 +1,393 @@
+//! Accounts, rates, numbers and calls by HTTP and command line: who may see and do what.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use offhook::time::Instant;
+use offhook_gateway::ledger::{CallRef, End, Kind, NewCall, Openings, Query, Rules};
+use offhook_gateway::signature::Signed;
+use offhook_gateway::store::{Application, Store};
+use offhook_gateway::ticket::iso;
+use serde_json::json;
+
+use crate::support::{Answer, Folder, Gateway, run};
+
+const SHOP: [u8; 32] = [1; 32];
+const OTHER: [u8; 32] = [2; 32];
+
+/// A gateway with two applications, each with a number and a call that was paid.
+struct World {
+    gateway: Gateway,
+    token: String,
+}
+
+impl World {
+    async fn new() -> Self {
+        let data = Folder::new();
+        let rules = Rules { openings: Openings::new(&["46"]).expect("Sweden"), ..Rules::default() };
+        let store = Store::open(&data.0, rules).expect("a fresh store");
+        for (key, secret) in [("shop", SHOP), ("other", OTHER)] {
+            let (key, secret) = (key.to_owned(), secret.to_vec());
+            store
+                .add_application(Application { key, secret, origins: vec![], allow_new_users: false, loopback_only: false })
+                .await
+                .expect("added");
+        }
+        let set = run(&data.0, &["rate", "set", "46", "0.06", "--minimum", "30", "--increment", "6"]);
+        assert!(set.status.success(), "{set:?}");
+        for (key, number) in [("shop", "+46811111111"), ("other", "+46822222222")] {
+            assert!(run(&data.0, &["credit", "add", key, "10", "--reference", "start"]).status.success());
+            assert!(run(&data.0, &["number", "add", key, number]).status.success());
+        }
+        let gateway = Gateway::over(data, "[phone]\nallow = [\"46\"]\n");
+        for key in ["shop", "other"] {
+            talk(&store, key).await;
+        }
+        let token = std::fs::read_to_string(gateway.data.0.join("operator-token")).expect("made at the first start");
+        Self { gateway, token: token.trim().to_owned() }
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n");
+        self.gateway.send(&format!("{head}{kind}{headers}\r\n{body}")).await
+    }
+
+    async fn operator(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.ask(method, path, &format!("Authorization: Bearer {}\r\n", self.token), body).await
+    }
+
+    async fn basic(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
+        let secret = if key == "shop" { SHOP } else { OTHER };
+        self.ask(method, path, &basic(key, &STANDARD.encode(secret)), body).await
+    }
+}
+
+fn basic(key: &str, secret: &str) -> String {
+    format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{key}:{secret}")))
+}
+
+/// The headers of a request that `secret` signs.
+fn signed(key: &str, secret: &[u8], method: &str, path: &str, body: &str, at: Instant) -> String {
+    let content_type = if body.is_empty() { "" } else { "application/json" };
+    let timestamp = iso(at);
+    let signature = Signed { method, path, content_type, timestamp: &timestamp, body: body.as_bytes() }.sign(secret);
+    format!("x-timestamp: {timestamp}\r\nAuthorization: application {key}:{signature}\r\n")
+}
+
+#[expect(clippy::disallowed_types, reason = "requests carry the time at which they are made")]
+fn now() -> Instant {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Instant::from_millis(u64::try_from(since.as_millis()).expect("before the year 500,000,000"))
+}
+
+/// A call of 36 seconds, and one that still runs; both named after the application.
+async fn talk(store: &Store, key: &str) {
+    let start = Instant::from_millis(now().millis() - 40_000);
+    for name in ["done", "runs"] {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let call = CallRef(format!("{key}-{name}"));
+        let new = NewCall {
+            call: call.clone(),
+            application: key.into(),
+            call_id: format!("{key}-{name}@page"),
+            user: "alice".into(),
+            kind: Kind::Phone,
+            from: "alice".into(),
+            to: "+46701234567".into(),
+            at: start,
+        };
+        store.ledger(Query::Open(new), |given| drop(answer.send(given))).await;
+        assert!(matches!(answered.await, Ok(offhook_gateway::ledger::Answer::Granted(_))));
+        store.ledger(Query::Connected { call: call.clone(), at: start }, |_| {}).await;
+        if name == "done" {
+            let end = End { cause: "completed", code: 200, trunk: "provider".into() };
+            store.ledger(Query::Close { call, at: start + 31_000, end }, |_| {}).await;
+        }
+    }
+    store.settled().await.expect("written");
+}
+
+#[tokio::test]
+async fn an_application_shows_who_it_is_in_two_ways() {
+    let world = World::new().await;
+    let account = world.basic("shop", "GET", "/v1/account", "").await;
+    assert_eq!((account.status, account.header("cache-control")), (200, Some("no-store")));
+    let account = account.json();
+    assert_eq!(account["applicationKey"], "shop");
+    assert_eq!(account["balance"]["currencyId"], "USD");
+    let headers = signed("shop", &SHOP, "GET", "/v1/account", "", now());
+    assert_eq!(world.ask("GET", "/v1/account", &headers, "").await.status, 200);
+    assert_eq!(world.ask("GET", "/v1/account", &headers, "").await.refusal(), (401, 40102), "once");
+    assert_eq!(world.ask("GET", "/v1/account?key=shop", &headers, "").await.refusal(), (401, 40102), "another path");
+    let hour = Instant::from_millis(now().millis() - 3_600_000);
+    for (headers, refusal) in [
+        (String::new(), (401, 40100)),
+        ("Authorization: application\r\n".into(), (401, 40100)),
+        ("Authorization: application shop\r\n".into(), (401, 40100)),
+        ("Authorization: Digest username=\"shop\"\r\n".into(), (403, 40301)),
+        ("Authorization: Bearer \r\n".into(), (401, 40100)),
+        (format!("Authorization: Bearer {}\r\n", "0".repeat(64)), (401, 40108)),
+        (signed("shop", &OTHER, "GET", "/v1/account", "", now()), (401, 40102)),
+        (signed("nobody", &[], "GET", "/v1/account", "", now()), (401, 40102)),
+        (signed("shop", &SHOP, "GET", "/v1/account", "", hour), (401, 40101)),
+        (signed("shop", &SHOP, "POST", "/v1/account", "", now()), (401, 40102)),
+        (basic("shop", &STANDARD.encode(OTHER)), (401, 40108)),
+        (basic("nobody", &STANDARD.encode(SHOP)), (401, 40108)),
+        (basic("shop", ""), (401, 40108)),
+        (basic("nobody", ""), (401, 40108)),
+        ("Authorization: Basic !\r\n".into(), (401, 40108)),
+        (basic("demo", ""), (401, 40108)),
+    ] {
+        assert_eq!(world.ask("GET", "/v1/account", &headers, "").await.refusal(), refusal, "{headers}");
+    }
+    let log = world.gateway.log();
+    assert!(!log.contains(&world.token) && !log.contains(&STANDARD.encode(SHOP)), "{log}");
+}
+
+/// G22: each path, each role, its own and a foreign id.
+#[tokio::test]
+async fn what_is_anothers_is_not_seen_and_not_changed() {
+    let world = World::new().await;
+    let number = |number: &str| json!({ "numbers": [number], "user": "eve" }).to_string();
+    let credit = json!({ "amount": 5, "reference": "gift" }).to_string();
+    let rates = json!({ "rates": [{ "prefix": "46", "perMinute": 0 }] }).to_string();
+    let (own, foreign) = (number("+46811111111"), number("+46822222222"));
+    let named = json!({ "numbers": ["+46811111111"], "applicationkey": "other" }).to_string();
+    for (method, path, body, status) in [
+        ("GET", "/v1/account", "", 200),
+        ("GET", "/v1/account?key=shop", "", 200),
+        ("GET", "/v1/account?key=other", "", 403),
+        ("GET", "/v1/account?key=nobody", "", 403),
+        ("GET", "/v1/account/history", "", 200),
+        ("GET", "/v1/account/history?key=other", "", 403),
+        ("GET", "/v1/account/history?limit=0", "", 400),
+        ("GET", "/v1/account/history?limit=x", "", 400),
+        ("POST", "/v1/account/credit", &credit, 403),
+        ("POST", "/v1/account/credit?key=other", &credit, 403),
+        ("GET", "/v1/rates", "", 200),
+        ("GET", "/v1/rates?key=other", "", 403),
+        ("PUT", "/v1/rates", &rates, 403),
+        ("GET", "/v1/configuration/numbers", "", 200),
+        ("GET", "/v1/configuration/numbers?key=other", "", 403),
+        ("POST", "/v1/configuration/numbers", &foreign, 404),
+        ("POST", "/v1/configuration/numbers", &named, 403),
+        ("POST", "/v1/configuration/numbers", &own, 200),
+        ("DELETE", "/v1/configuration/numbers", &foreign, 404),
+        ("DELETE", "/v1/configuration/numbers", &own, 200),
+        ("GET", "/calling/v1/calls/id/shop-done@page", "", 200),
+        ("GET", "/calling/v1/calls/id/shop-done", "", 200),
+        ("GET", "/calling/v1/calls/id/other-done@page", "", 404),
+        ("GET", "/calling/v1/calls/id/other-runs", "", 404),
+        ("GET", "/calling/v1/calls/id/nothing", "", 404),
+    ] {
+        let answer = world.basic("shop", method, path, body).await;
+        assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
+        let foreign = answer.body.contains("other-") || answer.body.contains("\"other\"") || answer.body.contains("+46822222222");
+        assert!(!foreign, "{method} {path} says what is another's: {answer:?}");
+        let nobody = world.ask(method, path, "", body).await;
+        assert_eq!(nobody.refusal(), (401, 40100), "{method} {path}");
+    }
+    let left = world.basic("other", "GET", "/v1/configuration/numbers", "").await.json();
+    assert_eq!(left["numbers"][0]["number"], "+46822222222");
+    assert_eq!(left["numbers"][0]["user"], serde_json::Value::Null);
+    assert_eq!(world.basic("other", "GET", "/v1/account", "").await.json()["reserved"]["amount"], 0.06);
+}
+
+#[tokio::test]
+async fn the_operator_gives_credit_once_for_each_reference() {
+    let world = World::new().await;
+    for amount in [json!(5.5), json!("5.5"), json!({ "currencyId": "USD", "amount": 5.5 })] {
+        let body = json!({ "amount": amount, "reference": "invoice 7" }).to_string();
+        let answer = world.operator("POST", "/v1/account/credit?key=shop", &body).await;
+        assert_eq!((answer.status, &answer.json()["balance"]["amount"]), (200, &json!(15.464)), "{answer:?}");
+    }
+    for (body, refusal) in [
+        (json!({ "amount": 6, "reference": "invoice 7" }), (409, 40900)),
+        (json!({ "amount": 6 }), (400, 40002)),
+        (json!({ "amount": 6, "reference": "" }), (400, 40001)),
+        (json!({ "amount": 0.0000001, "reference": "a" }), (400, 40001)),
+        (json!({ "amount": 0, "reference": "a" }), (400, 40001)),
+        (json!({ "amount": 1e12, "reference": "a" }), (400, 40001)),
+        (json!({ "amount": -100, "reference": "a" }), (402, 40200)),
+        (json!({ "amount": { "currencyId": "SEK", "amount": 1 }, "reference": "a" }), (400, 40001)),
+    ] {
+        let answer = world.operator("POST", "/v1/account/credit?key=shop", &body.to_string()).await;
+        assert_eq!(answer.refusal(), refusal, "{body}");
+    }
+    let body = json!({ "amount": 1, "reference": "a" }).to_string();
+    assert_eq!(world.operator("POST", "/v1/account/credit", &body).await.refusal(), (400, 40002));
+    assert_eq!(world.operator("POST", "/v1/account/credit?key=nobody", &body).await.refusal(), (404, 40400));
+    let authorization = format!("Authorization: Bearer {}\r\n", world.token);
+    let plain = world.gateway.post("/v1/account/credit?key=shop", &authorization, &body).await;
+    assert_eq!(plain.refusal(), (415, 41500), "a form of a foreign page");
+    let proxied = format!("{authorization}X-Forwarded-For: 192.0.2.1\r\nContent-Type: application/json\r\n");
+    assert_eq!(world.gateway.post("/v1/account/credit?key=shop", &proxied, &body).await.refusal(), (401, 40108));
+}
+
+#[tokio::test]
+async fn history_comes_in_pages() {
+    let world = World::new().await;
+    let (mut seen, mut path) = (Vec::new(), "/v1/account/history?limit=2".to_owned());
+    loop {
+        let page = world.basic("shop", "GET", &path, "").await.json();
+        let rows = page["history"].as_array().expect("rows");
+        assert!(rows.len() <= 2);
+        seen.extend(rows.iter().map(|row| (row["type"].as_str().expect("a type").to_owned(), row["amount"]["amount"].clone())));
+        match page["next"].as_i64() {
+            Some(next) => path = format!("/v1/account/history?limit=2&before={next}"),
+            None => break,
+        }
+    }
+    let expected = [("RESERVATION", 0.06), ("RELEASE", 0.024), ("CHARGE", 0.036), ("RESERVATION", 0.06), ("TOPUP", 10.0)];
+    assert_eq!(seen, expected.map(|(kind, amount)| (kind.to_owned(), json!(amount))));
+}
+
+#[tokio::test]
+async fn a_call_is_shown_while_it_runs_and_after() {
+    let world = World::new().await;
+    let done = world.basic("shop", "GET", "/calling/v1/calls/id/shop-done@page", "").await.json();
+    for (field, value) in [
+        ("callId", json!("shop-done@page")),
+        ("from", json!("alice")),
+        ("to", json!({ "type": "number", "endpoint": "+46701234567" })),
+        ("domain", json!("pstn")),
+        ("status", json!("FINAL")),
+        ("result", json!("ANSWERED")),
+        ("duration", json!(31)),
+        ("userRate", json!({ "currencyId": "USD", "amount": 0.06 })),
+        ("debit", json!({ "currencyId": "USD", "amount": 0.036 })),
+    ] {
+        assert_eq!(done[field], value, "{done}");
+    }
+    let runs = world.basic("shop", "GET", "/calling/v1/calls/id/shop-runs", "").await.json();
+    assert_eq!((runs["status"].as_str(), runs["reason"].as_str()), (Some("ONGOING"), Some("N/A")), "{runs}");
+    assert!(runs["duration"].as_u64().is_some_and(|seconds| seconds >= 40), "{runs}");
+    assert!(runs["debit"]["amount"].as_f64().is_some_and(|amount| amount >= 0.042), "{runs}");
+}
+
+#[tokio::test]
+async fn rates_are_the_operators() {
+    let world = World::new().await;
+    let body = json!({ "rates": [
+        { "prefix": "4670", "perMinute": 0.1 },
+        { "prefix": "", "perMinute": { "currencyId": "USD", "amount": 0.5 }, "minimum": 60, "increment": 60, "fee": 0.01 },
+    ] });
+    assert_eq!(world.operator("PUT", "/v1/rates?key=shop", &body.to_string()).await.status, 200);
+    let shop = world.basic("shop", "GET", "/v1/rates", "").await.json();
+    let prefixes: Vec<_> = shop["rates"].as_array().expect("rates").iter().map(|rate| rate["prefix"].clone()).collect();
+    assert_eq!((prefixes, &shop["currencyId"]), (vec![json!(""), json!("46"), json!("4670")], &json!("USD")));
+    assert_eq!(world.basic("other", "GET", "/v1/rates", "").await.json()["rates"].as_array().map(Vec::len), Some(1));
+    for wrong in [
+        json!({ "prefix": "+46", "perMinute": 1 }),
+        json!({ "prefix": "46", "perMinute": -1 }),
+        json!({ "prefix": "46", "perMinute": 1001 }),
+        json!({ "prefix": "46", "perMinute": 1, "increment": 0 }),
+        json!({ "prefix": "46", "perMinute": 1, "minimum": -1 }),
+        json!({ "prefix": "46" }),
+    ] {
+        let answer = world.operator("PUT", "/v1/rates", &json!({ "rates": [wrong] }).to_string()).await;
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
+    assert_eq!(world.operator("PUT", "/v1/rates", "{").await.refusal(), (400, 40003));
+    assert_eq!(world.operator("PUT", "/v1/rates", &"[".repeat(60_000)).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_operator_assigns_numbers_and_the_application_maps_them() {
+    let world = World::new().await;
+    let given = json!({ "numbers": ["+46833333333"], "applicationkey": "shop", "capability": "voice" }).to_string();
+    assert_eq!(world.operator("POST", "/v1/configuration/numbers", &given).await.status, 200);
+    let mapped = json!({ "numbers": ["+46833333333", "+46811111111"], "user": "desk" }).to_string();
+    assert_eq!(world.basic("shop", "POST", "/v1/configuration/numbers", &mapped).await.status, 200);
+    let numbers = world.basic("shop", "GET", "/v1/configuration/numbers", "").await.json();
+    let users: Vec<_> = numbers["numbers"].as_array().expect("numbers").iter().map(|number| number["user"].clone()).collect();
+    assert_eq!(users, ["desk", "desk"]);
+    let taken = json!({ "number": "+46833333333", "applicationkey": "other" }).to_string();
+    assert_eq!(world.operator("POST", "/v1/configuration/numbers", &taken).await.refusal(), (409, 40900));
+    let gone = json!({ "number": "+46833333333", "applicationkey": "shop" }).to_string();
+    assert_eq!(world.operator("DELETE", "/v1/configuration/numbers", &gone).await.status, 200);
+    assert_eq!(world.operator("DELETE", "/v1/configuration/numbers", &gone).await.refusal(), (404, 40400));
+    for wrong in [json!({}), json!({ "numbers": ["08123"] }), json!({ "numbers": ["+46811111111"], "shownBy": "all" })] {
+        let answer = world.basic("shop", "POST", "/v1/configuration/numbers", &wrong.to_string()).await;
+        assert_eq!(answer.refusal(), (400, 40001), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_has_some_credit_to_show() {
+    let gateway = Gateway::start();
+    let account = gateway.get("/demo/account").await.json();
+    assert_eq!((account["currency"].as_str(), account["balance"].as_i64()), (Some("USD"), Some(10_000_000)));
+    assert_eq!((&account["running"], &account["calls"]), (&json!([]), &json!([])));
+    let foreign = "GET /demo/account HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(gateway.send(foreign).await.refusal(), (403, 40300));
+    let renamed = "GET /demo/account HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(gateway.send(renamed).await.refusal(), (403, 40300));
+    let again = Gateway::over(gateway.kill(), "");
+    assert_eq!(again.get("/demo/account").await.json()["balance"], 10_000_000, "once");
+}
+
+/// G29.
+#[tokio::test]
+async fn nobody_is_the_operator_without_the_token() {
+    use std::os::unix::fs::PermissionsExt;
+    let gateway = Gateway::start();
+    let file = gateway.data.0.join("operator-token");
+    let token = std::fs::read_to_string(&file).expect("made");
+    assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    assert!(token.trim().len() >= 64);
+    for authorization in ["Bearer ", "Bearer operator", "Bearer admin", "Basic YWRtaW46YWRtaW4=", "Basic Og==", "Basic ZGVtbzo="] {
+        let request = format!(
+            "GET /v1/account?key=demo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {authorization}\r\n\r\n"
+        );
+        assert_eq!(gateway.send(&request).await.status, 401, "{authorization}");
+    }
+    let again = Gateway::over(gateway.kill(), "");
+    assert_eq!(std::fs::read_to_string(again.data.0.join("operator-token")).expect("kept"), token);
+    let own = "0123456789abcdef0123456789abcdef";
+    let configured = Gateway::over(again.kill(), &format!("[phone]\noperator_token = \"{own}\"\n"));
+    for (token, status) in [(own, 200), (token.trim(), 401)] {
+        let head = "GET /v1/account?key=demo HTTP/1.1\r\nHost: calls.example\r\nConnection: close";
+        assert_eq!(configured.send(&format!("{head}\r\nAuthorization: Bearer {token}\r\n\r\n")).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_does_the_same() {
+    let world = World::new().await;
+    let data = &world.gateway.data.0;
+    let says = |arguments: &[&str]| {
+        let output = run(data, arguments);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).expect("text"))
+    };
+    assert!(says(&["credit", "add", "shop", "2.50"]).0);
+    let (done, shown) = says(&["credit", "show", "shop"]);
+    assert!(done && shown.starts_with("credit 12.404 USD\nreserved 0.06\n"), "{shown}");
+    assert!(says(&["credit", "add", "shop", "-1"]).1.starts_with("credit 11.404 USD\n"));
+    for (arguments, word) in [
+        (&["credit", "add", "shop", "ten"][..], "an amount is written as 10 or 0.05"),
+        (&["credit", "add", "shop", "-100"], "less credit"),
+        (&["credit", "add", "nobody", "1"], "no such application"),
+        (&["rate", "set", "46x", "1"], "digits"),
+        (&["rate", "set", "46", "1", "--increment", "0"], "increment"),
+        (&["rate", "remove", "47"], "no such rate"),
+        (&["number", "add", "shop", "0811111111"], "begins with +"),
+        (&["number", "remove", "other", "+46811111111"], "no such number"),
+    ] {
+        let (done, text) = says(arguments);
+        assert!(!done && text.contains(word), "{arguments:?}: {text}");
+    }
+    assert!(says(&["credit", "limit", "shop", "--calls", "3", "--per-day", "5"]).1.contains("calls 1 of 3\nspent today "));
+    assert!(says(&["rate", "list"]).1.contains("46\t0.06\t30/6\t0.00\t"));
+    assert!(says(&["number", "list", "shop"]).1.contains("+46811111111\tshop\t-\tapplication"));
+    let (_, calls) = says(&["cdr", "list", "shop"]);
+    assert!(
+        calls.lines().count() == 2
+            && calls.contains("\talice\tphone\talice\t+46701234567\t31.000\t36\t0.036\t200\tcompleted\tprovider"),
+        "{calls}"
+    );
+    let (right, sums) = says(&["credit", "check"]);
+    assert!(right && sums.contains("open calls 2"), "{sums}");
+}
