@@ -42,8 +42,8 @@ async function socketAt(ip, port = 0) {
 async function spraysRtp(world) {
   const voice = await Voice.open(TRUNK.split(":")[0], 880);
   const rogue = await Voice.open(ROGUE, 1500);
-  const targets = Array.from({ length: MEDIA_PORTS[1] - MEDIA_PORTS[0] }, (_, i) => MEDIA_PORTS[0] + i);
-  const spraying = setInterval(() => rogue.spray(targets), 100);
+  const targets = Array.from({ length: (MEDIA_PORTS[1] - MEDIA_PORTS[0] + 1) / 2 }, (_, i) => MEDIA_PORTS[0] + 2 * i);
+  const spraying = setInterval(() => rogue.spray(targets), 200);
   const sipp = await Sipp.start({ address: TRUNK, scenario: callee(hear("INVITE"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK")) });
   try {
     const alice = await world.user("chromium", world.name("alice"), { server: gateway });

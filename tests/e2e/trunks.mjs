@@ -16,6 +16,7 @@ const TRUNKS = {
   alive: { ip: 27, domain: "dead.test", priority: 1 },
   keys: { ip: 28, domain: "keys.test", dtmf: "info" },
   lossy: { ip: 29, domain: "lossy.test" },
+  crossed: { ip: 30, domain: "crossed.test" },
 };
 const TONE = 880;
 
@@ -208,12 +209,12 @@ async function hold(world) {
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** Each has said BYE before it hears that of the other. */
+/** Each has said BYE before it hears that of the other; the carrier never answers that of the page. */
 async function bothHangUp(world) {
-  const spoken = await voice("plain");
-  const sipp = await carrier("plain", answers(spoken.address, hear("BYE"), ask("BYE"), hear(200)));
+  const spoken = await voice("crossed");
+  const sipp = await carrier("crossed", answers(spoken.address, hear("BYE"), ask("BYE"), hear(200)));
   const alice = await user(world);
-  await callSip(alice, "plain.test");
+  await callSip(alice, "crossed.test");
   await talk(alice, 0, sipp, spoken);
   await alice.hangup();
   await alice.until(0, "onCallEnded");
