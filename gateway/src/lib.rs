@@ -2,15 +2,12 @@
 //!
 //! ```text
 //! page ══ WebSocket ══ server ── hub ── registrar
-//!                      edge       └──── bridge ──┬── trunk ══ server ══ UDP, TCP, TLS ══ providers, SIP servers
-//!                        │         calls that    ├── media ══ server ══ UDP ══ the same, and pages
-//!                        │         leave pages   └── ledger  what they cost, and who may make them
-//!                        ├── store     applications, users, numbers, credit, call records
+//!                      edge      one machine, without clock or socket
+//!                        ├── store     applications and users
 //!                        └── assets    demo page and package
 //! ```
 //!
-//! [`server`] and [`store`] may touch the world; all others know only values. The machines among them are [`hub`], [`bridge`], [`trunk`] and
-//! [`media`].
+//! [`server`] and [`store`] may touch the world; [`hub`], [`registrar`] and [`ticket`] know only values.
 
 pub mod bridge;
 pub mod bucket;

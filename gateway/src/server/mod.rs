@@ -181,7 +181,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let (driver, hub) = Driver::new(switch, outside, store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
     let (phase, phases) = watch::channel(Phase::Serving);
     let sign_ins = Budgets::new(config.limits.sign_ins_per_minute);
-    let places = places(&config.limits, &metrics);
+    let places = places(&config.limits, config.media.sessions, &metrics);
     let operator = Operator::load(&config.phone, &config.data.folder).map_err(ServeError::Operator)?;
     let seen = Mutex::default();
     let shared = Arc::new(Shared {
@@ -214,9 +214,11 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
 }
 
 /// As many connections as are configured, or as there can be open files: each is one, and others are needed for files and the database.
-fn places(limits: &Limits, metrics: &Arc<Metrics>) -> Arc<Places> {
+/// Calls beyond the browser take two, of half of what there is at most.
+fn places(limits: &Limits, calls: usize, metrics: &Arc<Metrics>) -> Arc<Places> {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
-    let possible = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES).max(1);
+    let all = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
+    let possible = (all - (2 * calls).min(all / 2)).max(1);
     if possible < limits.connections {
         warn!(
             files,

@@ -58,7 +58,7 @@ async fn who_says_nothing_gives_way_to_who_comes() {
 #[tokio::test]
 async fn there_are_no_more_connections_than_open_files() {
     let data = Folder::new();
-    let file = data.write("offhook.toml", "");
+    let file = data.write("offhook.toml", "[media]\nsessions = 0\n");
     let plain = program(&data.0);
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -Sn 100 && ulimit -Hn 200 && exec \"$0\" --config \"$1\""]).arg(plain.get_program()).arg(file);
