@@ -83,6 +83,8 @@ struct Call {
     phone: Side,
     target: SocketAddr,
     sent: u32,
+    /// Whose stream the page hears.
+    source: Option<u32>,
     heard: Rc<RefCell<Heard>>,
 }
 
@@ -112,7 +114,7 @@ impl Call {
         let mut rtc = config.build(Moment::now());
         rtc.add_local_candidate(Candidate::host(page.address, "udp")?);
         let target = phone.address;
-        Ok(Self { rtc, mid: Mid::new(), payload_type, ticks, page, phone, target, sent: 0, heard })
+        Ok(Self { rtc, mid: Mid::new(), payload_type, ticks, page, phone, target, sent: 0, source: None, heard })
     }
 
     async fn connect(&mut self, relay: &mut Relay, way: Way, number: u64) -> Result<(), Failure> {
@@ -126,10 +128,7 @@ impl Call {
         );
         let bridged = relay.bridge(&Request { call: number, page: offer.to_sdp_string(), phone }, way).await?;
         self.target = target(&bridged.phone)?;
-        self.rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&bridged.page)?)?;
-        // rtpengine does not announce whose stream it passes on.
-        self.rtc.direct_api().expect_stream_rx(SOURCE.into(), None, self.mid, None);
-        Ok(())
+        Ok(self.rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&bridged.page)?)?)
     }
 
     async fn run(&mut self) -> Result<(), Failure> {
@@ -140,6 +139,7 @@ impl Call {
             tokio::select! {
                 received = self.page.socket.recv_from(&mut from_page) => {
                     let (length, source) = received?;
+                    self.expect(&from_page[..length]);
                     let receive = Receive::new(Protocol::Udp, source, self.page.address, &from_page[..length])?;
                     self.rtc.handle_input(Input::Receive(Moment::now(), receive))?;
                 }
@@ -153,6 +153,15 @@ impl Call {
                     self.rtc.handle_input(Input::Timeout(now))?;
                 }
             }
+        }
+    }
+
+    /// rtpengine does not announce whose stream it sends, and SRTP leaves the header readable.
+    fn expect(&mut self, packet: &[u8]) {
+        if self.source.is_none() && packet.len() > 12 && packet[1] & 0x7f == self.payload_type {
+            let source = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
+            self.rtc.direct_api().expect_stream_rx(source.into(), None, self.mid, None);
+            self.source = Some(source);
         }
     }
 

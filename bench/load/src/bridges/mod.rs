@@ -17,6 +17,8 @@ use voice::Way;
 
 /// What is played before anything is measured: connections come up, jitter buffers find their size.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// Until a server that has begun is at rest.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Frames in a second.
 const FRAMES: f64 = 50.0;
 
@@ -91,6 +93,7 @@ impl Options {
     }
 
     async fn turn(&self, turns: &mut Turns, mut relay: Relay, way: Way, calls: usize) -> Result<(), Failure> {
+        tokio::time::sleep(SETTLE).await;
         let empty = relay.process.pss();
         let mut crowd = Crowd::default();
         for number in 0..calls {
