@@ -314,6 +314,7 @@ fn whoever_calls_from_outside_is_named_as_he_is() {
         ("<sip:4611@s.test;user=phone>", Domain::Pstn, "4611"),
         ("<sip:carol@other.example>", Domain::Sip, "carol@other.example"),
         ("\"Anonymous\" <sip:anonymous@anonymous.invalid>", Domain::Sip, "anonymous@anonymous.invalid"),
+        ("<sip:carol@s.test;user=ip>", Domain::Sip, "carol@s.test"),
         ("<sip:carol@s.test>", Domain::Data, "carol"),
     ] {
         let mut page = Page::signed_in();

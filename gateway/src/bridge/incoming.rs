@@ -98,9 +98,15 @@ impl Call {
     }
 }
 
-/// The caller as the page sees it: a From without tag.
+/// The caller as the page sees it: a From without tag. Who is no number is said to be none (`user=ip`; RFC 3261, 19.1.1), so that no page
+/// takes him for a user of its own, whatever host he names.
 fn shown(invite: &Message<'_>) -> String {
-    let Ok(from) = invite.from() else { return "<sip:anonymous@anonymous.invalid>".to_owned() };
+    let Ok(from) = invite.from() else { return "<sip:anonymous@anonymous.invalid;user=ip>".to_owned() };
     let name = if from.display.is_empty() { String::new() } else { [&quote(&from.display), " "].concat() };
-    [&name, "<", from.uri_text, ">"].concat()
+    let phone = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
+    let number = from.uri.user_text().strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+    if phone || number {
+        return [&name, "<", from.uri_text, ">"].concat();
+    }
+    [&name, "<sip:", from.uri.user.unwrap_or("anonymous"), "@", from.uri.host, ";user=ip>"].concat()
 }

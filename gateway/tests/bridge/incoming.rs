@@ -179,3 +179,14 @@ fn all_pages_of_the_user_ring_and_one_has_the_call() {
     assert!(!ok.contains(DOMAIN), "{ok}");
     world.nothing_left();
 }
+
+#[test]
+fn nobody_outside_poses_as_one_of_our_users() {
+    let (ours, other) = (format!("<sip:bob@{DOMAIN}>"), "\"Desk\" <sip:desk@192.0.2.1:5070;transport=tcp>".to_owned());
+    for (from, shown) in [(ours, format!("bob@{DOMAIN}")), (other, "desk@192.0.2.1".to_owned())] {
+        let mut world = World::new();
+        world.hear(FIRST, &invite("", SDP).replace("\"Carol\" <sip:+46709999999@192.0.2.1;user=phone>", &from));
+        world.run(1_000);
+        assert_eq!(world.lines("app: incoming"), [format!(" from {shown}")]);
+    }
+}

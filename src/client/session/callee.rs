@@ -275,12 +275,12 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
 /// Who calls: a number, a user of the same server, or a SIP address.
 fn party(from: &NameAddr<'_>, homes: [&str; 2]) -> (Domain, String) {
     let user = from.uri.user_text();
-    if from.uri.params.get("user") == Some("phone")
-        || user.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
-    {
+    let kind = from.uri.params.get("user");
+    if kind == Some("phone") || user.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())) {
         return (Domain::Pstn, user.into_owned());
     }
-    if homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
+    // A gateway says so of whoever calls from outside, also where he names our own domain.
+    if kind != Some("ip") && homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
         return (Domain::Data, user.into_owned());
     }
     (Domain::Sip, [&user, "@", from.uri.host].concat())
