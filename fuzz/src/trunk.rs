@@ -65,6 +65,7 @@ impl Life {
             transport,
             username: "us".into(),
             password: "secret".into(),
+            watch: 300,
             ..Trunk::default()
         };
         let trunks = vec![trunk("udp", Wire::Udp), Trunk { nat: true, ..trunk("tcp", Wire::Tcp) }];

@@ -32,11 +32,11 @@ use crate::tls::{self, Certificate, TlsError};
 use crate::trunk::{Flow, Input, LinkId, Output, Record, Wire};
 
 /// Inputs that may wait for the driver. Beyond, datagrams are lost, which SIP is made for, and connections are not read.
-const QUEUE: usize = 4_096;
+const QUEUE: usize = 1_024;
 /// Messages that may wait for one connection that does not read; one more ends it.
 const OUTBOX: usize = 256;
-/// Datagrams a second of one address (IPv6: of one /64).
-const PER_SECOND: u32 = 1_000;
+/// Datagrams a second of one address (IPv6: of one /64): what a busy provider sends, and what strangers may cost at most.
+const PER_SECOND: u32 = 20_000;
 /// Addresses that are counted at once.
 const ADDRESSES: usize = 4_096;
 /// Connections that others have made: in all, and of one address.
