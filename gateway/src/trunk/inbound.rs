@@ -62,7 +62,10 @@ impl Trunks {
         if let Ok(message) = message.as_ref().map_err(|_| ()).and_then(|m| if m.is_request() { Err(()) } else { Ok(m) }) {
             return self.response(now, message, &String::from_utf8_lossy(bytes));
         }
-        let Some(trunk) = owner.or_else(|| self.whose(address, wire, &[])) else {
+        // A datagram comes from the port itself.
+        let named = message.as_ref().ok().filter(|_| wire != Wire::Udp);
+        let port = named.and_then(|message| Some(message.via().ok()?.port.unwrap_or(wire.default_port())));
+        let Some(trunk) = owner.or_else(|| self.whose(address, port, wire, &[])) else {
             let what = if message.is_ok() { "method" } else { "malformed" };
             return self.stranger(now, source, what);
         };
@@ -73,18 +76,22 @@ impl Trunks {
         }
     }
 
-    /// The trunk that sends from `source`, with a certificate of these names: the one that fits best.
-    pub(super) fn whose(&self, source: SocketAddr, wire: Wire, names: &[String]) -> Option<usize> {
+    /// The trunk that sends from `source`, or from the same address and calls itself by `port` (a connection comes from any), with a
+    /// certificate of these names: the one that fits best.
+    pub(super) fn whose(&self, source: SocketAddr, port: Option<u16>, wire: Wire, names: &[String]) -> Option<usize> {
         let fits = |index: usize| {
             let peer = &self.peers[index];
             let name = &peer.config.tls_name;
             if !name.is_empty() {
                 return (wire == Wire::Tls && names.iter().any(|known| known.eq_ignore_ascii_case(name))).then_some(3);
             }
-            peer.knows(source).filter(|_| wire == Wire::Tls || !peer.needs_tls())
+            let named = port.and_then(|port| peer.knows(SocketAddr::new(source.ip(), port)));
+            peer.knows(source).max(named).filter(|_| wire == Wire::Tls || !peer.needs_tls())
         };
+        let rank = |index: usize| Some((fits(index)?, self.peers[index].config.transport == wire, index));
         // Of equals the first in the configuration.
-        (0..self.peers.len()).rev().filter_map(|index| Some((fits(index)?, index))).max_by_key(|(rank, _)| *rank).map(|(_, i)| i)
+        let best = (0..self.peers.len()).rev().filter_map(rank).max_by_key(|(fit, same, _)| (*fit, *same));
+        best.map(|(.., index)| index)
     }
 
     fn stranger(&mut self, now: Instant, source: Source, what: &'static str) {

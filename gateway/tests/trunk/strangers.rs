@@ -114,6 +114,20 @@ fn of_two_trunks_at_one_address_the_port_tells() {
 }
 
 #[test]
+fn over_a_connection_the_port_of_the_via_tells() {
+    let other =
+        |name: &str, address: &str, transport| Trunk { name: name.into(), address: address.into(), transport, ..provider() };
+    let trunks = vec![provider(), other("stream", "192.0.2.1:5070", Wire::Tcp), other("other", "192.0.2.1:5080", Wire::Tcp)];
+    for (port, trunk) in [(5080, "other"), (5070, "stream"), (7777, "stream"), (5060, "provider")] {
+        let mut world = World::new(trunks.clone());
+        let link = connected(&mut world, 1, "192.0.2.1:40000", Wire::Tcp, &[]);
+        world.hear_on(link, &foreign("INVITE", "a", "").replace("UDP 192.0.2.1:5060", &format!("TCP 192.0.2.1:{port}")));
+        let Some(offhook_gateway::trunk::Event::Request { trunk: told, .. }) = world.events.pop_front() else { panic!("{port}") };
+        assert_eq!(told, id(trunk), "{port}");
+    }
+}
+
+#[test]
 fn nothing_is_answered_with_more_than_was_asked() {
     let mut world = World::new(vec![provider()]);
     for (index, method) in METHODS.into_iter().filter(|method| *method != "INVITE").enumerate() {
