@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! page ══ WebSocket ══ server ── hub ── registrar
-//!                      edge      one machine, without clock or socket
-//!                        ├── store     applications and users
+//!                      edge       └──── bridge ──┬── trunk ══ server ══ UDP, TCP, TLS ══ providers, SIP servers
+//!                        │         calls that    ├── media ══ server ══ UDP ══ the same, and pages
+//!                        │         leave pages   └── ledger  what they cost, and who may make them
+//!                        ├── store     applications, users, numbers, credit, call records
 //!                        └── assets    demo page and package
 //! ```
 //!
-//! [`server`] and [`store`] may touch the world; [`hub`], [`registrar`] and [`ticket`] know only values.
+//! [`server`] and [`store`] may touch the world; all others know only values. The machines among them are [`hub`], [`bridge`], [`trunk`] and
+//! [`media`].
 
 pub mod bridge;
 pub mod bucket;

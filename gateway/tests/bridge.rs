@@ -9,6 +9,8 @@ mod incoming;
 mod inside;
 #[path = "bridge/outgoing.rs"]
 mod outgoing;
+#[path = "bridge/races.rs"]
+mod races;
 #[path = "bridge/routes.rs"]
 mod routes;
 #[path = "bridge/test_numbers.rs"]

@@ -55,6 +55,8 @@ pub struct Page {
     pub client: Client,
     pub conn: Option<ConnId>,
     pub peer: Option<PeerId>,
+    /// Whether it never comes back.
+    gone: bool,
     pub calls: Vec<CallId>,
     pub last: Option<CallInfo>,
     /// What its app was told.
@@ -140,7 +142,7 @@ impl World {
         let token = ticket(KEY, SECRET, user, self.now, 3600);
         assert!(client.start(self.now, Login::Token { user: user.into(), token }).is_ok());
         let (calls, told, later) = (Vec::new(), Vec::new(), VecDeque::new());
-        self.pages.push(Page { client, conn: None, peer: None, calls, last: None, told, later });
+        self.pages.push(Page { client, conn: None, peer: None, gone: false, calls, last: None, told, later });
         self.settle();
     }
 
@@ -174,6 +176,7 @@ impl World {
 
     /// The page's connection breaks for good.
     pub fn cut(&mut self, page: usize) {
+        self.pages[page].gone = true;
         if let Some(conn) = self.pages[page].conn.take() {
             self.hub_input(hub::Input::Closed { conn, left: false });
         }
@@ -270,6 +273,7 @@ impl World {
 
     fn page_output(&mut self, number: usize, output: Output) {
         match output {
+            Output::Connect { .. } if self.pages[number].gone => {}
             Output::Connect { .. } => {
                 self.conns += 1;
                 let conn = ConnId(self.conns);

@@ -19,11 +19,15 @@ export class Daemon {
 
   /** The last lines of what runs now, for the report of a failure. */
   static traces() {
-    return [...Daemon.#running].map((daemon) => `--- ${daemon.#name}\n${daemon.log.slice(-20_000)}`).join("\n");
+    return [...Daemon.#running].map((daemon) => `--- ${daemon.#name}\n${daemon.said().slice(-20_000)}`).join("\n");
   }
 
-  /** Starts `program` with what `args(port)` gives, and waits until it listens. */
-  async run(program, args) {
+  said() {
+    return this.log;
+  }
+
+  /** Starts `program` with what `args(port)` gives, and waits until it listens: `ready(port)` says so. */
+  async run(program, args, ready = accepts) {
     this.port ??= await freePort();
     // A process group of its own: a crash is the end of all its processes.
     this.#process = spawn(program, args(this.port), { stdio: ["ignore", "pipe", "pipe"], detached: true });
@@ -31,7 +35,7 @@ export class Daemon {
     const read = (chunk) => (this.log = (this.log + chunk).slice(-200_000));
     for (const stream of [this.#process.stdout, this.#process.stderr]) stream.on("data", read);
     for (let i = 0; i < 100 && this.alive; i++) {
-      if (await accepts(this.port)) return;
+      if (await ready(this.port)) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     throw new Error(`${this.#name} did not start:\n${this.log}`);
@@ -39,6 +43,12 @@ export class Daemon {
 
   get alive() {
     return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Its exit code, once it has ended by itself. */
+  async ended() {
+    if (this.alive) await new Promise((resolve) => this.#process.once("exit", resolve));
+    return this.#process.exitCode;
   }
 
   /** Ends without a word, and all its processes at once; `run` starts it again on the same port. */

@@ -12,11 +12,12 @@ const DRIVER = fileURLToPath(new URL("pjsua.py", import.meta.url));
 
 export class Pjsua extends Phone {
   /** As [`Baresip.start`]. */
-  static async start({ id, password, domain, server, tone }) {
+  static async start({ id, password, address, domain = address, server, tone }) {
     const phone = new Pjsua("pjsua2", { id, tone });
+    phone.registers = Boolean(password);
     const files = { tone: join(phone.folder, "tone.wav"), record: join(phone.folder, "dec.wav") };
     writeFileSync(files.tone, wav(tone));
-    await phone.run(PYTHON, (control) => [DRIVER, JSON.stringify({ id, password, domain, server, control, ...files })]);
+    await phone.run(PYTHON, (control) => [DRIVER, JSON.stringify({ id, password, address, domain, server, control, ...files })]);
     return phone;
   }
 }

@@ -1,6 +1,8 @@
 """A phone made of pjsua2. It takes commands and tells events as baresip's module ctrl_tcp does: JSON in netstrings.
 
     pjsua.py '{"id": …, "password": …, "domain": …, "server": "host:port", "tone": file, "record": file, "control": port}'
+
+Without a password it does not register, and is called at "address" ("ip:port").
 """
 
 import json
@@ -12,6 +14,7 @@ import pjsua2 as pj
 
 OPTIONS = json.loads(sys.argv[1])
 LOOPBACK = "127.0.0.1"
+HOST, PORT = (OPTIONS.get("address") or f"{LOOPBACK}:0").split(":")
 
 
 class Call(pj.Call):
@@ -113,7 +116,8 @@ def start():
     config.logConfig.consoleLevel = config.logConfig.level = 4
     endpoint.libInit(config)
     transport = pj.TransportConfig()
-    transport.boundAddress = LOOPBACK
+    transport.boundAddress = HOST
+    transport.port = int(PORT)
     endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
     endpoint.libStart()
     endpoint.audDevManager().setNullDev()
@@ -123,10 +127,11 @@ def start():
 def account():
     config = pj.AccountConfig()
     config.idUri = f"sip:{OPTIONS['id']}@{OPTIONS['domain']}"
-    config.regConfig.registrarUri = f"sip:{OPTIONS['domain']}"
+    if OPTIONS.get("password"):
+        config.regConfig.registrarUri = f"sip:{OPTIONS['domain']}"
+        config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", OPTIONS["id"], 0, OPTIONS["password"]))
     config.sipConfig.proxies.append(f"sip:{OPTIONS['server']};lr")
-    config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", OPTIONS["id"], 0, OPTIONS["password"]))
-    config.mediaConfig.transportConfig.boundAddress = LOOPBACK
+    config.mediaConfig.transportConfig.boundAddress = HOST
     return config
 
 

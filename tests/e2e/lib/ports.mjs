@@ -1,4 +1,5 @@
 // Ports of the loopback.
+import { readFileSync } from "node:fs";
 import net from "node:net";
 
 /** A free port: any, or this one. */
@@ -20,10 +21,18 @@ export async function freePair() {
   }
 }
 
-export function accepts(port) {
+export function accepts(port, ip = "127.0.0.1") {
   return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
+    const socket = net.connect(port, ip);
     socket.on("connect", () => (socket.destroy(), resolve(true)));
     socket.on("error", () => resolve(false));
   });
+}
+
+/** Whether somebody has this UDP port (`ip:port`). */
+export function hasUdp(address) {
+  const [ip, port] = address.split(":");
+  const hex = (value, digits) => Number(value).toString(16).toUpperCase().padStart(digits, "0");
+  const entry = `${ip.split(".").reverse().map((octet) => hex(octet, 2)).join("")}:${hex(port, 4)}`;
+  return readFileSync("/proc/self/net/udp", "latin1").includes(` ${entry} `);
 }
