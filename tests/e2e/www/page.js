@@ -7,7 +7,7 @@
   window.e2e = e2e;
 
   const MAIN = ["onCallProgressing", "onCallEstablished", "onCallEnded"];
-  const EXTRA = ["onLocalStream", "onRemoteTrack", "onConnectionChange"];
+  const EXTRA = ["onLocalStream", "onRemoteTrack", "onConnectionChange", "onCreditLow"];
 
   function watch(call, outgoing) {
     const entry = { call, outgoing, events: [], extra: [], created: now() };
@@ -16,7 +16,7 @@
     };
     const listener = {};
     for (const name of MAIN) listener[name] = (given) => note(entry.events, name, given === call ? undefined : "another object");
-    for (const name of EXTRA) listener[name] = (_, more) => note(entry.extra, name, typeof more === "string" ? more : undefined);
+    for (const name of EXTRA) listener[name] = (_, more) => note(entry.extra, name, typeof more === "object" ? undefined : more);
     if (!outgoing) note(entry.events, "onIncomingCall");
     calls.push(entry);
     call.addEventListener(listener);
