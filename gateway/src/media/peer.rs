@@ -135,7 +135,7 @@ impl Peer {
         let codecs: Vec<_> = self.settings.codecs.iter().map(|codec| (*codec, payload_type(*codec))).collect();
         let mut events = vec![Events { payload_type: 101, clock: 8_000 }, Events { payload_type: 110, clock: 48_000 }];
         events.retain(|events| !self.settings.info && codecs.iter().any(|(codec, _)| clock(*codec) == events.clock));
-        let direction = Direction::of(true, page_gives);
+        let direction = Direction::of(page_gives, true);
         let crypto = (self.settings.security == Security::Sdes).then(|| {
             let before = self.ours.crypto.clone().map(|crypto| crypto.master);
             Crypto { tag: 1, master: before.unwrap_or_else(|| master(random)) }
@@ -243,6 +243,12 @@ impl Peer {
     #[must_use]
     pub fn takes(&self) -> bool {
         self.ours.direction.sends() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction.receives())
+    }
+
+    /// Whether what it sends is to be heard: not from one that has said it would send nothing.
+    #[must_use]
+    pub fn gives(&self) -> bool {
+        self.ours.direction.receives() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction.sends())
     }
 
     /// Whether it has to send: who has put us on hold may play music, and may not.

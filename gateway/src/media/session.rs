@@ -256,7 +256,8 @@ impl Session {
             self.peer.receive_report(cx.now, source, bytes);
             return;
         }
-        let Some(received) = self.peer.receive(cx.now, source, bytes) else { return };
+        let gives = self.peer.gives();
+        let Some(received) = self.peer.receive(cx.now, source, bytes).filter(|_| gives) else { return };
         match received.kind {
             Kind::Event(events) => self.outward.key(cx.now, events.clock, &received.header, received.payload),
             Kind::Sound(_) if self.prompt.is_some() || !self.page.takes() => return,
