@@ -11,8 +11,8 @@ const PAIRS = [
   ["firefox", "chromium"],
 ];
 
-/** Kamailio says at once that no device is online. */
-const ONLY_GATEWAY = "a device that comes online in time rings";
+/** Kamailio says at once that no device is online, and has reasons of its own. */
+const ONLY_GATEWAY = ["a device that comes online in time rings", "why the gateway does not connect it"];
 
 /** So many scenarios run side by side, each in both directions: they mostly wait. */
 const AT_ONCE = 3;
@@ -27,7 +27,7 @@ export const tearDown = () => kamailio?.stop();
 
 export default function suite(test) {
   const on = (name, seconds, run) => test(name, seconds, (world) => (kamailio ? run(kamailio.behind(world)) : skip("Kamailio is not installed")));
-  const names = Object.keys(SCENARIOS).filter((name) => name !== ONLY_GATEWAY);
+  const names = Object.keys(SCENARIOS).filter((name) => !ONLY_GATEWAY.includes(name));
   for (let i = 0; i < names.length; i += AT_ONCE) {
     const some = names.slice(i, i + AT_ONCE);
     on(some.join("; "), 60, (world) => atOnce(world, some));
