@@ -64,8 +64,6 @@ pub struct PeerSettings {
 pub enum Prompt {
     /// Says that the call is connected.
     Connected,
-    /// Tells that the credit is about to run out.
-    CreditLow,
 }
 
 /// What is asked of the media. Each command with an event that answers it is answered exactly once, in order of the commands.

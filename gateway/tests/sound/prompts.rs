@@ -15,16 +15,14 @@ fn spoken(prompt: Prompt, codec: Codec) -> Vec<i16> {
 
 #[test]
 fn an_announcement_is_of_the_same_length_and_loudness_in_each_codec() {
-    for (prompt, seconds) in [(Prompt::Connected, 5.0..7.0), (Prompt::CreditLow, 2.0..4.0)] {
-        for codec in CODECS {
-            let pcm = spoken(prompt, codec);
-            let length = pcm.len() as f64 / f64::from(rate(codec));
-            assert!(seconds.contains(&length), "{prompt:?} in {codec:?}: {length} s");
-            assert_eq!(pcm.len(), recording(prompt, codec).len() * rate(codec) as usize / 50, "packets of 20 ms");
-            let loudness = tone::loudness(&pcm);
-            assert!((0.03..0.3).contains(&loudness), "{prompt:?} in {codec:?}: {loudness}");
-            assert!(pcm.iter().all(|sample| sample.unsigned_abs() < 32_600), "{prompt:?} in {codec:?} is clipped");
-        }
+    for codec in CODECS {
+        let pcm = spoken(Prompt::Connected, codec);
+        let length = pcm.len() as f64 / f64::from(rate(codec));
+        assert!((5.0..7.0).contains(&length), "{codec:?}: {length} s");
+        assert_eq!(pcm.len(), recording(Prompt::Connected, codec).len() * rate(codec) as usize / 50, "packets of 20 ms");
+        let loudness = tone::loudness(&pcm);
+        assert!((0.03..0.3).contains(&loudness), "{codec:?}: {loudness}");
+        assert!(pcm.iter().all(|sample| sample.unsigned_abs() < 32_600), "{codec:?} is clipped");
     }
 }
 

@@ -149,15 +149,6 @@ impl Encoder {
             Encoding::G711(law) => law.encode(pcm, out),
         }
     }
-
-    /// How much of what is sent gets lost: Opus carries copies of frames for that (RFC 7587, 3.3), the others cannot.
-    pub(super) fn loss(&mut self, percent: u8) {
-        if let Encoding::Opus(opus) = &mut self.codec {
-            // Settings within their range do not fail.
-            let _ = opus.set_inband_fec(percent > 0);
-            let _ = opus.set_packet_loss_perc(i32::from(percent.min(50)));
-        }
-    }
 }
 
 fn opus_encoder(rate: u32) -> Result<opus::Encoder, SoundError> {

@@ -8,25 +8,21 @@ use crate::media::{Codec, Prompt};
 
 /// Spoken by scripts/build-prompts.
 static CONNECTED: &[u8] = include_bytes!("../../../prompts/connected.opus");
-static CREDIT_LOW: &[u8] = include_bytes!("../../../prompts/credit-low.opus");
 
 const FRAME_MS: usize = 20;
 
 /// The packets of an announcement, 20 ms each. Empty where libopus cannot begin.
 #[must_use]
 pub fn recording(prompt: Prompt, codec: Codec) -> &'static [Vec<u8>] {
-    static MADE: [[OnceLock<Vec<Vec<u8>>>; 4]; 2] = [const { [const { OnceLock::new() }; 4] }; 2];
-    let (row, file) = match prompt {
-        Prompt::Connected => (0, CONNECTED),
-        Prompt::CreditLow => (1, CREDIT_LOW),
-    };
-    let column = match codec {
+    static MADE: [OnceLock<Vec<Vec<u8>>>; 4] = [const { OnceLock::new() }; 4];
+    let Prompt::Connected = prompt;
+    let made = match codec {
         Codec::Opus => 0,
         Codec::G722 => 1,
         Codec::Pcma => 2,
         Codec::Pcmu => 3,
     };
-    MADE[row][column].get_or_init(|| make(file, codec).unwrap_or_default())
+    MADE[made].get_or_init(|| make(CONNECTED, codec).unwrap_or_default())
 }
 
 fn make(file: &[u8], codec: Codec) -> Result<Vec<Vec<u8>>, SoundError> {

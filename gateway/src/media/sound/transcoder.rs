@@ -163,11 +163,6 @@ impl Transcoder {
         self.playing.then(|| self.last.map_or(self.due(), |sent| self.due().max(paced(sent))))
     }
 
-    /// How much of what is sent gets lost, as the other side reports it (RTCP): Opus helps against it.
-    pub fn loss(&mut self, percent: u8) {
-        self.encoder.loss(percent);
-    }
-
     /// How long sound is kept back for packets that come late, in milliseconds.
     #[must_use]
     pub fn delay(&self) -> u64 {
