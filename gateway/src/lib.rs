@@ -25,6 +25,7 @@ pub mod nonce;
 pub mod registrar;
 pub mod server;
 pub mod signature;
+pub mod silent;
 pub mod store;
 pub mod ticket;
 pub mod timers;

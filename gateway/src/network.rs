@@ -64,6 +64,15 @@ impl From<Network> for String {
     }
 }
 
+/// One address, or the network that one customer has: an IPv6 /64.
+#[must_use]
+pub fn customer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 fn mapped(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -74,6 +83,14 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_customer_is_one_address() {
+        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(customer(parse("2001:db8::1")), customer(parse("2001:db8::ffff:2")));
+        assert_ne!(customer(parse("2001:db8:0:1::1")), customer(parse("2001:db8::1")));
+        assert_eq!(customer(parse("::ffff:192.0.2.1")), parse("192.0.2.1"));
+    }
 
     #[test]
     fn a_network_holds_what_begins_alike() {

@@ -60,7 +60,7 @@ impl Hub {
         if connection.aor.as_ref().is_some_and(Aor::is_outside) {
             return Some(true);
         }
-        self.flows.silent.remove(&conn);
+        self.flows.silent.remove(conn);
         let user = connection.aor.as_ref().and_then(|aor| self.flows.users.get_mut(aor));
         let within = connection.bucket.take(now, rate) && user.is_none_or(|user| user.bucket.take(now, user_rate));
         connection.strikes = if within { connection.strikes.saturating_sub(1) } else { connection.strikes + 1 };

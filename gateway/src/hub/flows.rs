@@ -8,6 +8,7 @@
 //! So answers under way reach a device that has just reconnected, and a CANCEL stops it from ringing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use offhook::sip::{Message, Name};
 use offhook::time::Instant;
@@ -16,6 +17,7 @@ use super::timers::Timer;
 use super::{ConnId, Hub, Output};
 use crate::bucket::Bucket;
 use crate::registrar::{Aor, Device, Target};
+use crate::silent::Silent;
 
 /// How long an outage may take before what was to be sent is given up.
 const LOST: u64 = 32_000;
@@ -82,7 +84,7 @@ pub(super) struct Lost {
 pub(super) struct Flows {
     pub(super) connections: BTreeMap<ConnId, Connection>,
     /// Those on which nothing was said yet.
-    pub(super) silent: BTreeSet<ConnId>,
+    pub(super) silent: Silent<ConnId>,
     pub(super) users: BTreeMap<Aor, User>,
     lost: BTreeMap<ConnId, Lost>,
     moved: BTreeMap<ConnId, ConnId>,
@@ -146,12 +148,12 @@ impl Flows {
 }
 
 impl Hub {
-    pub(super) fn open(&mut self, now: Instant, conn: ConnId, application: String) {
+    pub(super) fn open(&mut self, now: Instant, conn: ConnId, peer: IpAddr, application: String) {
         if !self.settings.applications.contains_key(&application) {
             return self.push(Output::Close { conn, code: 1008, reason: "unknown application" });
         }
         self.flows.connections.insert(conn, Connection::new(now, application, self.settings.per_second));
-        self.flows.silent.insert(conn);
+        self.flows.silent.insert(conn, Some(peer));
         self.timers.set(Timer::Login(conn), now + LOGIN);
         self.make_room(now);
     }
@@ -163,10 +165,10 @@ impl Hub {
         self.flows.connections.insert(conn, Connection { aor, ..Connection::new(now, application, 0) });
     }
 
-    /// Where too many connections are silent, the one that has been so for longest makes room.
+    /// Where too many connections are silent, one makes room.
     fn make_room(&mut self, now: Instant) {
-        let oldest = self.flows.silent.first().copied().filter(|_| self.flows.silent.len() > self.settings.max_silent);
-        oldest.into_iter().for_each(|oldest| self.hang_up(now, oldest, 1013, "too many silent connections"));
+        let first = self.flows.silent.first_to_go().filter(|_| self.flows.silent.len() > self.settings.max_silent);
+        first.into_iter().for_each(|first| self.hang_up(now, first, 1013, "too many silent connections"));
     }
 
     /// Closes a connection from our side.
@@ -211,7 +213,7 @@ impl Hub {
     /// A connection is gone, whoever closed it.
     pub(super) fn closed(&mut self, now: Instant, conn: ConnId) {
         let Some(connection) = self.flows.connections.remove(&conn) else { return };
-        self.flows.silent.remove(&conn);
+        self.flows.silent.remove(conn);
         self.timers.clear(&Timer::Login(conn));
         let Some(aor) = connection.aor else { return };
         let bound = self.registrar.bindings(&aor).iter().filter(|binding| binding.conn == Some(conn));

@@ -134,7 +134,7 @@ impl Hub {
     /// Takes in what happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Opened { conn, peer: _, application } => self.open(now, conn, application),
+            Input::Opened { conn, peer, application } => self.open(now, conn, peer, application),
             Input::Attached { conn, application } => self.attach(now, conn, application),
             Input::Received { conn, text } => self.receive(now, conn, &text),
             Input::Closed { conn, left } => {

@@ -1,25 +1,18 @@
 //! Budgets: how often one address may do something costly, and how many connections it may hold.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use offhook::time::Instant;
 use tokio::task::AbortHandle;
 
 use crate::metrics::Metrics;
+use crate::network::customer;
+use crate::silent::Silent;
 
 /// Addresses that are remembered at most; beyond, the fullest budgets are forgotten first.
 const REMEMBERED: usize = 10_000;
-
-/// One address, or the network that one customer has: an IPv6 /64.
-#[must_use]
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
 
 /// A token bucket: `burst` at once, then `per_minute`.
 #[derive(Clone, Copy, Debug)]
@@ -70,18 +63,18 @@ impl Budgets {
             // A budget that nobody touched for a minute is full again: forgetting it changes nothing.
             buckets.retain(|_, bucket| now - bucket.filled < 60_000);
         }
-        let full = buckets.len() >= REMEMBERED && !buckets.contains_key(&network(address));
-        let bucket = buckets.entry(network(address)).or_insert_with(|| Bucket::full(now, self.per_minute));
+        let full = buckets.len() >= REMEMBERED && !buckets.contains_key(&customer(address));
+        let bucket = buckets.entry(customer(address)).or_insert_with(|| Bucket::full(now, self.per_minute));
         let allowed = !full && bucket.take(now, self.per_minute, self.per_minute);
         if full {
-            buckets.remove(&network(address));
+            buckets.remove(&customer(address));
         }
         allowed
     }
 }
 
 /// Connections that are open, in all and of each address. Those that have not asked for anything yet are silent: where there are too many
-/// of them the one that has been here longest goes, so that half-open connections fill neither the memory nor the places of others.
+/// of them one goes, so that half-open connections fill neither the memory nor the places of others.
 pub struct Places {
     most: usize,
     most_per_address: usize,
@@ -93,30 +86,16 @@ pub struct Places {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    by_address: BTreeMap<IpAddr, Address>,
-    silent: BTreeMap<PlaceId, Silent>,
+    by_address: BTreeMap<IpAddr, usize>,
+    silent: Silent<PlaceId>,
+    /// Who serves the silent ones.
+    tasks: BTreeMap<PlaceId, AbortHandle>,
     last: u64,
-}
-
-/// What one address has.
-#[derive(Default)]
-struct Address {
-    connections: usize,
-    silent: BTreeSet<PlaceId>,
-}
-
-struct Silent {
-    address: Option<IpAddr>,
-    /// `None`: it has only just come.
-    task: Option<AbortHandle>,
 }
 
 /// A connection, by when it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlaceId(u64);
-
-/// Which part of all silent ones may be of one address.
-const SILENT_PER_ADDRESS: usize = 16;
 
 impl Places {
     /// `most` connections, of which one address may have `most_per_address`, and of which `most_silent` may be silent.
@@ -127,8 +106,9 @@ impl Places {
 
     /// The task that serves a connection, to be ended where it is silent and another needs its room.
     pub fn served_by(&self, id: PlaceId, task: AbortHandle) {
-        if let Some(silent) = self.lock().silent.get_mut(&id) {
-            silent.task = Some(task);
+        let mut taken = self.lock();
+        if taken.silent.contains(id) {
+            taken.tasks.insert(id, task);
         }
     }
 
@@ -143,7 +123,7 @@ impl Places {
 
     /// A place for one connection, or why there is none.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
-        self.place(true, Some(network(address)))
+        self.place(true, Some(customer(address)))
     }
 
     /// A place for a connection of a proxy: whose it is, its requests will say.
@@ -153,7 +133,7 @@ impl Places {
 
     /// What a connection that has its place takes of the share of `address`, as the proxy says.
     pub fn share(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
-        self.place(false, Some(network(address)))
+        self.place(false, Some(customer(address)))
     }
 
     fn place(self: &Arc<Self>, connection: bool, address: Option<IpAddr>) -> Result<Place, &'static str> {
@@ -162,7 +142,7 @@ impl Places {
             return Err("too many connections");
         }
         if let Some(address) = address {
-            let count = &mut taken.by_address.entry(address).or_default().connections;
+            let count = taken.by_address.entry(address).or_default();
             if *count >= self.most_per_address {
                 return Err("too many connections of one address");
             }
@@ -173,8 +153,8 @@ impl Places {
         if connection {
             taken.all += 1;
             self.metrics.connections.inc();
-            if let Some(longest) = taken.come(id, address, self.most_silent) {
-                longest.abort();
+            if let Some(first) = taken.come(id, address, self.most_silent) {
+                first.abort();
                 self.metrics.refused("too many silent connections");
             }
         }
@@ -183,26 +163,17 @@ impl Places {
 }
 
 impl Taken {
-    /// A connection has come; the one that has to go for it.
+    /// A connection has come; who serves the one that has to go for it.
     fn come(&mut self, id: PlaceId, address: Option<IpAddr>, most: usize) -> Option<AbortHandle> {
-        let mut longest = if self.silent.len() >= most { self.silent.keys().next().copied() } else { None };
-        if let Some(here) = address.and_then(|address| self.by_address.get_mut(&address)) {
-            if here.silent.len() >= most.div_ceil(SILENT_PER_ADDRESS) {
-                longest = here.silent.first().copied();
-            }
-            here.silent.insert(id);
-        }
-        self.silent.insert(id, Silent { address, task: None });
-        longest.and_then(|longest| self.leave(longest))
+        let first = self.silent.first_to_go().filter(|_| self.silent.len() >= most);
+        self.silent.insert(id, address);
+        first.and_then(|first| self.leave(first))
     }
 
     /// A connection is silent no more.
     fn leave(&mut self, id: PlaceId) -> Option<AbortHandle> {
-        let silent = self.silent.remove(&id)?;
-        if let Some(here) = silent.address.and_then(|address| self.by_address.get_mut(&address)) {
-            here.silent.remove(&id);
-        }
-        silent.task
+        self.silent.remove(id);
+        self.tasks.remove(&id)
     }
 }
 
@@ -229,8 +200,8 @@ impl Drop for Place {
         if let Some(address) = self.address
             && let Some(here) = taken.by_address.get_mut(&address)
         {
-            here.connections -= 1;
-            if here.connections == 0 {
+            *here -= 1;
+            if *here == 0 {
                 taken.by_address.remove(&address);
             }
         }
@@ -255,14 +226,6 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_customer_is_one_address() {
-        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert_eq!(network(parse("2001:db8::1")), network(parse("2001:db8::ffff:2")));
-        assert_ne!(network(parse("2001:db8:0:1::1")), network(parse("2001:db8::1")));
-        assert_eq!(network(parse("::ffff:192.0.2.1")), parse("192.0.2.1"));
-    }
-
-    #[test]
     fn a_place_is_free_again() {
         let places = Places::new(2, 1, 100, Arc::default());
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
@@ -275,23 +238,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_been_silent_longest_goes_first() {
-        let places = Places::new(100, 100, 32, Arc::default());
-        let address = |last: usize| IpAddr::from([192, 0, 2, u8::try_from(last).expect("small")]);
-        let visit = |last: usize| {
-            let place = places.take(address(last)).unwrap_or_else(|why| panic!("{why}"));
+    async fn a_flood_of_silent_connections_makes_room_for_itself() {
+        let places = Places::new(100, 100, 4, Arc::default());
+        let visit = |last: u8| {
+            let place = places.take(IpAddr::from([192, 0, 2, last])).unwrap_or_else(|why| panic!("{why}"));
             let task = tokio::spawn(std::future::pending::<()>());
             places.served_by(place.id(), task.abort_handle());
             (place, task)
         };
-        let (socket, stays) = visit(1);
+        let (socket, stays) = visit(2);
         places.stays(socket.id());
-        let ends = |(_, task): (Place, tokio::task::JoinHandle<()>)| async { task.await.expect_err("never ends").is_cancelled() };
-        let (first, second, _third) = (visit(1), visit(1), visit(1));
-        assert!(ends(first).await, "of its address there were too many");
-        let _others: Vec<_> = (2..33).map(visit).collect();
-        assert!(ends(second).await, "there were too many in all");
+        let (_alone, waits) = visit(1);
+        let (_first, goes) = visit(2);
+        let _others: Vec<_> = (0..20).map(|_| visit(2)).collect();
+        assert!(goes.await.expect_err("never ends").is_cancelled(), "the oldest of those who are many");
         assert!(!stays.is_finished(), "it has asked for something");
+        assert!(!waits.is_finished(), "it came alone");
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn floods_of_strangers_leave_nothing_behind() {
 }
 
 #[test]
-fn who_has_been_silent_longest_gives_way() {
+fn of_silent_connections_one_of_those_who_have_most_gives_way() {
     let mut world = World::with(Settings { max_silent: 3, ..settings() });
     let alice = Phone::registered(&mut world, "alice", 1);
     let talks = world.open();
@@ -181,8 +181,9 @@ fn who_has_been_silent_longest_gives_way() {
     let silent = [world.open(), world.open(), world.open()];
     let bob = Phone::registered(&mut world, "bob", 2);
     assert_eq!(world.closed.iter().map(|(conn, (code, _))| (*conn, *code)).collect::<Vec<_>>(), [(silent[0], 1013)]);
-    let _others = [world.open(), world.open(), world.open()];
-    assert!([alice.conn, bob.conn, talks].iter().all(|conn| !world.closed.contains_key(conn)));
+    let newcomer = world.open_from([192, 0, 2, 1].into());
+    let _others: Vec<_> = (0..20).map(|_| world.open()).collect();
+    assert!([alice.conn, bob.conn, talks, newcomer].iter().all(|conn| !world.closed.contains_key(conn)));
 }
 
 #[test]

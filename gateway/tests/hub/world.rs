@@ -1,6 +1,7 @@
 //! The world around the switch, in virtual time: connections, a store, and scripted telephones that write real SIP.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 use offhook::sip::{Algorithm, Challenge, Message, Name, ha1, parse, reply, strongest};
 use offhook::time::Instant;
@@ -86,9 +87,17 @@ impl World {
     }
 
     pub fn open_for(&mut self, application: &str) -> ConnId {
+        self.opened(application, [127, 0, 0, 1].into())
+    }
+
+    pub fn open_from(&mut self, peer: IpAddr) -> ConnId {
+        self.opened(KEY, peer)
+    }
+
+    fn opened(&mut self, application: &str, peer: IpAddr) -> ConnId {
         self.conns += 1;
         let conn = ConnId(self.conns);
-        self.handle(Input::Opened { conn, peer: [127, 0, 0, 1].into(), application: application.into() });
+        self.handle(Input::Opened { conn, peer, application: application.into() });
         conn
     }
 

@@ -243,7 +243,7 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
             // With so many, most are forged: none of them is worth remembering.
             allowances.clear();
         }
-        let allowance = allowances.entry(super::limit::network(from.ip())).or_insert_with(|| Bucket::new(now, PER_SECOND));
+        let allowance = allowances.entry(crate::network::customer(from.ip())).or_insert_with(|| Bucket::new(now, PER_SECOND));
         let bytes = buffer[..length].to_vec();
         let passed =
             allowance.take(now, PER_SECOND) && shared.inputs.try_send(Input::Received { flow: Flow::Udp(from), bytes }).is_ok();
@@ -285,7 +285,7 @@ struct Place {
 
 impl Place {
     fn take(shared: &Arc<Shared>, address: IpAddr) -> Option<Self> {
-        let address = super::limit::network(address);
+        let address = crate::network::customer(address);
         let mut taken = shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(address).or_default();
         if *count >= CONNECTIONS_PER_ADDRESS || shared.all.load(Ordering::Relaxed) >= CONNECTIONS {
