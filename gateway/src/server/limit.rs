@@ -7,40 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use offhook::time::Instant;
 use tokio::task::AbortHandle;
 
+use crate::bucket::Bucket;
 use crate::metrics::Metrics;
 use crate::network::customer;
 use crate::silent::Silent;
 
 /// Addresses that are remembered at most; beyond, the fullest budgets are forgotten first.
 const REMEMBERED: usize = 10_000;
-
-/// A token bucket: `burst` at once, then `per_minute`.
-#[derive(Clone, Copy, Debug)]
-pub struct Bucket {
-    /// In 60,000ths of a token, so that a millisecond adds a whole number.
-    level: u64,
-    filled: Instant,
-}
-
-impl Bucket {
-    /// A full bucket.
-    #[must_use]
-    pub fn full(now: Instant, burst: u32) -> Self {
-        Self { level: u64::from(burst) * 60_000, filled: now }
-    }
-
-    /// Takes one token; false where there is none.
-    pub fn take(&mut self, now: Instant, per_minute: u32, burst: u32) -> bool {
-        let most = u64::from(burst) * 60_000;
-        self.level = self.level.saturating_add((now - self.filled).saturating_mul(u64::from(per_minute))).min(most);
-        self.filled = now;
-        let enough = self.level >= 60_000;
-        if enough {
-            self.level -= 60_000;
-        }
-        enough
-    }
-}
 
 /// A budget for each address.
 #[derive(Debug)]
@@ -61,11 +34,11 @@ impl Budgets {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= REMEMBERED {
             // A budget that nobody touched for a minute is full again: forgetting it changes nothing.
-            buckets.retain(|_, bucket| now - bucket.filled < 60_000);
+            buckets.retain(|_, bucket| now - bucket.used() < 60_000);
         }
         let full = buckets.len() >= REMEMBERED && !buckets.contains_key(&customer(address));
         let bucket = buckets.entry(customer(address)).or_insert_with(|| Bucket::full(now, self.per_minute));
-        let allowed = !full && bucket.take(now, self.per_minute, self.per_minute);
+        let allowed = !full && bucket.draw(now, self.per_minute, self.per_minute);
         if full {
             buckets.remove(&customer(address));
         }

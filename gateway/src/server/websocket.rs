@@ -14,9 +14,9 @@ use tracing::debug;
 
 use super::api::ApiError;
 use super::driver::{Inbox, Outgoing, outbox};
-use super::limit::Bucket;
 use super::origin::{is_allowed, is_local};
 use super::{Peer, Shared};
+use crate::bucket::Bucket;
 use crate::hub::ConnId;
 use crate::store::Application;
 
@@ -183,7 +183,7 @@ impl Connection {
                 Err(_) => return Some(End::Refuse(1007, "not UTF-8")),
             },
             Message::Ping(_) | Message::Pong(_) => {
-                let allowed = control.take(self.shared.clock.now(), CONTROL_FRAMES.0, CONTROL_FRAMES.1);
+                let allowed = control.draw(self.shared.clock.now(), CONTROL_FRAMES.0, CONTROL_FRAMES.1);
                 return (!allowed).then_some(End::Refuse(1008, "ping flood"));
             }
             // The library answers it and ends the stream.
