@@ -1,5 +1,6 @@
 //! The configuration: defaults, then the file, then the environment and the flags. A wrong one names the field that is wrong.
 
+mod limits;
 mod media;
 mod phone;
 mod trunks;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
 
+pub use limits::Limits;
 pub use media::Media;
 pub use phone::Phone;
 pub use trunks::{Dtmf, Trunk, Trunks};
@@ -113,41 +115,6 @@ pub struct Ice {
     pub turn_ttl: u32,
 }
 
-/// Bounds.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Connections in all.
-    pub connections: usize,
-    /// Connections of one address (IPv6: of one /64).
-    pub connections_per_address: usize,
-    /// Connections on which nobody has asked for anything, and as many WebSockets on which nobody has said anything; where there are more,
-    /// one of the address that has most of them is closed.
-    pub silent: usize,
-    /// WebSockets of one user.
-    pub connections_per_user: usize,
-    /// Calls of one user at a time.
-    pub calls_per_user: usize,
-    /// SIP messages a second on one connection.
-    pub messages_per_second: u32,
-    /// SIP messages a second of one user.
-    pub user_messages_per_second: u32,
-    /// Octets of one SIP message or HTTP body.
-    pub message_bytes: usize,
-    /// Messages that wait for a slow reader.
-    pub queued_messages: usize,
-    /// New users and sign-ins by password a minute from one address.
-    pub sign_ins_per_minute: u32,
-    /// Milliseconds for the first octet, again for a TLS handshake, and again for the head of a request.
-    pub handshake_timeout: u64,
-    /// Milliseconds for a started WebSocket message, a request with its body, and a blocked write.
-    pub message_timeout: u64,
-    /// Milliseconds between WebSocket pings.
-    pub ping_interval: u64,
-    /// Milliseconds of silence after which a WebSocket is dead.
-    pub idle_timeout: u64,
-}
-
 /// What goes to standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -242,27 +209,6 @@ impl Default for Ice {
 impl fmt::Debug for Ice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ice").field("servers", &self.servers).field("turn_ttl", &self.turn_ttl).finish_non_exhaustive()
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 20_000,
-            connections_per_address: 1_000,
-            silent: 2_000,
-            connections_per_user: 20,
-            calls_per_user: 20,
-            messages_per_second: 50,
-            user_messages_per_second: 100,
-            message_bytes: 65_536,
-            queued_messages: 256,
-            sign_ins_per_minute: 60,
-            handshake_timeout: 5_000,
-            message_timeout: 10_000,
-            ping_interval: 25_000,
-            idle_timeout: 60_000,
-        }
     }
 }
 
@@ -452,32 +398,6 @@ impl Config {
     }
 }
 
-impl Limits {
-    fn check(&self) -> Result<(), ConfigError> {
-        between("limits.connections", self.connections as u64, 1, 10_000_000)?;
-        between("limits.connections_per_address", self.connections_per_address as u64, 1, 10_000_000)?;
-        between("limits.silent", self.silent as u64, 16, 1_000_000)?;
-        between("limits.connections_per_user", self.connections_per_user as u64, 1, 10_000)?;
-        between("limits.calls_per_user", self.calls_per_user as u64, 1, 10_000)?;
-        between("limits.messages_per_second", u64::from(self.messages_per_second), 1, 1_000_000)?;
-        between("limits.user_messages_per_second", u64::from(self.user_messages_per_second), 1, 1_000_000)?;
-        between("limits.message_bytes", self.message_bytes as u64, 4_096, 65_536)?;
-        between("limits.queued_messages", self.queued_messages as u64, 16, 65_536)?;
-        between("limits.sign_ins_per_minute", u64::from(self.sign_ins_per_minute), 1, 1_000_000)?;
-        between("limits.handshake_timeout", self.handshake_timeout, 100, 60_000)?;
-        between("limits.message_timeout", self.message_timeout, 100, 60_000)?;
-        between("limits.ping_interval", self.ping_interval, 100, 600_000)?;
-        between("limits.idle_timeout", self.idle_timeout, 200, 3_600_000)?;
-        if self.idle_timeout <= self.ping_interval {
-            return wrong(
-                "limits.idle_timeout",
-                "must be longer than `limits.ping_interval`, or every silent connection is closed",
-            );
-        }
-        Ok(())
-    }
-}
-
 fn check_ice(url: &str) -> Result<(), ConfigError> {
     let known = ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
     if known && url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"')) {
@@ -510,6 +430,18 @@ mod tests {
         let example: toml::Value = toml::from_str(include_str!("../../offhook.toml")).expect("TOML");
         let all = toml::Value::try_from(Config::default()).expect("TOML");
         assert_eq!(fields(&example), fields(&all));
+    }
+
+    #[test]
+    fn the_examples_of_the_readme_work() {
+        let readme = include_str!("../../../README.md");
+        let examples: Vec<&str> =
+            readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+        assert!(!examples.is_empty(), "the README has examples");
+        for example in examples {
+            let config = Config::parse(example).unwrap_or_else(|error| panic!("{error}\n{example}"));
+            config.check().unwrap_or_else(|error| panic!("{error}\n{example}"));
+        }
     }
 
     #[test]
