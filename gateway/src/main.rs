@@ -269,3 +269,35 @@ fn uuid() -> String {
     let seed = random(32).try_into().expect("32 octets were asked for");
     offhook::random::Random::new(seed).uuid()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn what_is_documented_can_be_called() {
+        let texts = [EXAMPLES, include_str!("../../README.md"), include_str!("../offhook.toml")];
+        let documented: Vec<Vec<String>> = texts.iter().flat_map(|text| text.lines().filter_map(call)).collect();
+        assert!(documented.len() > 10, "the examples are found: {documented:?}");
+        for words in &documented {
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        }
+        for command in Cli::command().get_subcommands().map(clap::Command::get_name).filter(|name| *name != "serve") {
+            assert!(documented.iter().any(|words| words[1] == command), "no example shows `{command}`");
+        }
+    }
+
+    /// The words of a line that calls the program: what is in quotes is one, and what follows two blanks, `#` or `<` is none.
+    fn call(line: &str) -> Option<Vec<String>> {
+        let line = line.trim_start_matches(['#', ' ']);
+        let line = line.split_once(" | ").map_or(line, |(_, line)| line);
+        let line = line.split(['#', '<']).next()?.split("  ").next().filter(|line| line.starts_with("offhook-gateway"))?;
+        let words = line
+            .split('"')
+            .enumerate()
+            .flat_map(|(i, part)| if i % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
+        Some(words.map(str::to_owned).collect())
+    }
+}
