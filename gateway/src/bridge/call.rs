@@ -20,9 +20,10 @@ use super::core::{Asked, Core, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Invite, Party};
-use super::{Record, TestNumber, Timer};
+use super::{Record, Timer};
 use crate::ledger::{CallRef, End, Kind, NewCall, Query};
 use crate::media::{Command, Leg, PeerSettings, SessionId};
+use crate::test_number::TestNumber;
 use crate::trunk::{Destination, TrunkId};
 
 /// One call; never used twice.

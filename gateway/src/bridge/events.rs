@@ -3,12 +3,12 @@
 use offhook::sip::parse;
 use offhook::time::Instant;
 
-use super::TestNumber;
 use super::call::{Call, Stage};
 use super::core::Core;
 use super::failure::Failure;
 use super::party::{Exchange, Invite};
 use crate::media::{Command, Event, Leg, MediaError, Prompt};
+use crate::test_number::TestNumber;
 
 impl Call {
     /// The media tell something.

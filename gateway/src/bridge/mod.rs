@@ -38,7 +38,6 @@ use crate::media::{Event, Leg};
 use crate::trunk::{self, Trunks};
 
 pub use port::{Callee, Input, MapId, Output, Record, Settings};
-pub use test_number::TestNumber;
 
 /// The bridge.
 pub struct Bridge {

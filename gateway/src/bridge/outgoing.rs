@@ -5,15 +5,16 @@ use offhook::signalling::transaction::ServerKey;
 use offhook::sip::{Message, Name, Uri};
 use offhook::time::Instant;
 
+use super::Timer;
 use super::call::{Call, CallKey, Parties, Stage};
 use super::core::{Core, SDP, Tenant, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Exchange, Invite, Party};
 use super::refresh::Refresh;
-use super::{TestNumber, Timer};
 use crate::ledger::{Answer, Grant, Kind, Number, Refused};
 use crate::media::{Codec, Command, Leg, PeerSettings, Security};
+use crate::test_number::TestNumber;
 use crate::trunk::Destination;
 
 /// What a page's INVITE may require of us.

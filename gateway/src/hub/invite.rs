@@ -16,8 +16,8 @@ use super::rewrite::{Head, Onward, cancel, forward, restore, restore_trusted};
 use super::timers::Timer;
 use super::token::Parties;
 use super::{ConnId, Hub, Leg, Pending, Record};
-use crate::bridge::TestNumber;
 use crate::registrar::{Aor, Binding, Device};
+use crate::test_number::TestNumber;
 
 /// How long a device may ring: Timer C, longer than three minutes (RFC 3261, 16.6, step 11).
 const RING: u64 = 185_000;
