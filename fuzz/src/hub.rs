@@ -5,11 +5,16 @@
 use offhook::sip::parse;
 use offhook_gateway::hub::{ConnId, Record};
 
+#[path = "../../gateway/tests/support/switch.rs"]
+mod switch;
+#[path = "../../gateway/tests/support/text.rs"]
+mod text;
 #[expect(dead_code, reason = "the tests of the switch use more of it")]
 #[path = "../../gateway/tests/hub/world.rs"]
 mod world;
 
-use world::{Dialog, Phone, World, derived, head, with};
+use text::head;
+use world::{Dialog, Phone, World, derived, with};
 
 const MOST_STEPS: usize = 60;
 

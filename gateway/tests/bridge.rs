@@ -9,11 +9,17 @@ mod incoming;
 mod inside;
 #[path = "bridge/outgoing.rs"]
 mod outgoing;
+#[path = "support/page.rs"]
+mod page;
 #[path = "bridge/races.rs"]
 mod races;
 #[path = "bridge/routes.rs"]
 mod routes;
+#[path = "support/switch.rs"]
+mod switch;
 #[path = "bridge/test_numbers.rs"]
 mod test_numbers;
+#[path = "support/text.rs"]
+mod text;
 #[path = "bridge/world.rs"]
 mod world;

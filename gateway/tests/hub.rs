@@ -10,6 +10,8 @@ mod dialogs;
 mod limits;
 #[path = "hub/outside.rs"]
 mod outside;
+#[path = "support/page.rs"]
+mod page;
 #[path = "hub/pages.rs"]
 mod pages;
 #[path = "hub/random.rs"]
@@ -18,6 +20,10 @@ mod random;
 mod reconnect;
 #[path = "hub/registration.rs"]
 mod registration;
+#[path = "support/switch.rs"]
+mod switch;
+#[path = "support/text.rs"]
+mod text;
 #[path = "hub/threats.rs"]
 mod threats;
 #[path = "hub/tokens.rs"]

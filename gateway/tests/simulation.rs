@@ -21,6 +21,8 @@ mod plan;
 mod report;
 #[path = "simulation/server.rs"]
 mod server;
+#[path = "support/switch.rs"]
+mod switch;
 #[path = "simulation/trace.rs"]
 mod trace;
 #[path = "simulation/trunk.rs"]

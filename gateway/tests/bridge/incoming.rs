@@ -3,7 +3,8 @@
 use offhook_gateway::bridge::Callee;
 use offhook_gateway::media::{Leg, MediaError};
 
-use crate::world::{DOMAIN, FIRST, SDP, World, answer, field, read, within};
+use crate::switch::DOMAIN;
+use crate::world::{FIRST, SDP, World, answer, field, read, within};
 
 /// A carrier's INVITE to a number of ours.
 fn invite(more: &str, sdp: &str) -> String {

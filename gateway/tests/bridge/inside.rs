@@ -2,7 +2,8 @@
 
 use offhook_gateway::media::{Event, Leg};
 
-use crate::world::{FIRST, SDP, World, answer, answer_as, field, short, talking, trunk, within};
+use crate::text::head;
+use crate::world::{FIRST, SDP, World, answer, answer_as, field, talking, trunk, within};
 use offhook_gateway::config::{Dtmf, Trunk};
 
 #[test]
@@ -150,7 +151,7 @@ fn a_page_that_restarts_ice_is_answered_and_nobody_else_hears_of_it() {
     world.page_input(0, state(offhook::client::IceState::Disconnected));
     world.run(6_000);
     assert!(world.lines("page > ").iter().filter(|line| **line == "INVITE").count() >= 2, "{:#?}", world.log);
-    assert_eq!(short(world.text("200 INVITE")), "200 INVITE");
+    assert_eq!(head(world.text("200 INVITE")), "200 INVITE");
     assert!(world.lines("media: ").iter().filter(|line| **line == "Page offers").count() >= 2);
     world.silent();
     assert_eq!(world.bridge.calls(), 1);

@@ -5,7 +5,8 @@ use offhook_gateway::bridge::Input;
 use offhook_gateway::ledger::{Grant, Refused};
 use offhook_gateway::media::{Leg, MediaError};
 
-use crate::world::{DOMAIN, FIRST, World, answer, answer_as, field, read, talking};
+use crate::switch::DOMAIN;
+use crate::world::{FIRST, World, answer, answer_as, field, read, talking};
 
 #[test]
 fn a_phone_rings_is_answered_and_hung_up() {

@@ -2,7 +2,8 @@
 
 use offhook::random::Random;
 
-use crate::world::{FIRST, SECOND, World, answer, answer_as, field, short, talking, two, within};
+use crate::text::head;
+use crate::world::{FIRST, SECOND, World, answer, answer_as, field, talking, two, within};
 
 #[test]
 fn a_call_that_is_answered_while_it_is_taken_back_is_ended() {
@@ -60,7 +61,7 @@ fn both_hang_up_at_once() {
     let bye = world.expect("BYE");
     world.hear(FIRST, &within("BYE", &invite, 2, "", None));
     let answered = world.sent.pop_front().unwrap().1;
-    assert!(["200 BYE", "481 BYE"].contains(&short(&answered).as_str()), "{answered}");
+    assert!(["200 BYE", "481 BYE"].contains(&head(&answered).as_str()), "{answered}");
     world.hear(FIRST, &answer(&bye, 481));
     assert_eq!(world.lines("ledger: ").iter().filter(|line| **line == "completed 200").count(), 1);
     assert_eq!(world.app(), ["progressing", "established", "ended HUNG_UP"]);
@@ -87,7 +88,7 @@ fn a_late_answer_of_a_trunk_that_was_given_up_is_ended() {
     world.phone("+46701234567");
     let invite = world.expect("INVITE");
     world.run(4_100);
-    let second = world.sent.iter().find(|(to, text)| to == SECOND && short(text) == "INVITE").cloned().unwrap().1;
+    let second = world.sent.iter().find(|(to, text)| to == SECOND && head(text) == "INVITE").cloned().unwrap().1;
     world.sent.clear();
     world.hear(SECOND, &answer(&second, 180));
     world.hear(FIRST, &answer(&invite, 200));
@@ -145,7 +146,7 @@ fn five_hundred_calls_over_a_bad_wire_leave_nothing_behind() {
                 if random.below(100) < 25 {
                     continue;
                 }
-                let replies: &[u16] = match short(&text).as_str() {
+                let replies: &[u16] = match head(&text).as_str() {
                     "INVITE" if random.below(8) == 0 => &[503],
                     "INVITE" if random.below(8) == 0 => &[486],
                     "INVITE" => {

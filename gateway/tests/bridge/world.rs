@@ -4,22 +4,22 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use offhook::call::{CallId, CallInfo, Destination};
-use offhook::client::{Change, Client, Config, Event, IceState, Input, Login, Output, PeerId, Task, TaskKind, TaskResult};
+use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook::sip::{Message, Name, parse, reply};
 use offhook::time::Instant;
 use offhook_gateway::bridge::{self, Bridge, Callee, Record};
 use offhook_gateway::config::Trunk;
-use offhook_gateway::hub::{self, Account, Application, ConnId, Hub};
+use offhook_gateway::hub::{self, Account, ConnId, Hub};
 use offhook_gateway::ledger::{Answer, CallRef, Grant, Query, Refused};
 use offhook_gateway::media::{self, Command, Leg, MediaError, SessionId, Traffic};
-use offhook_gateway::ticket::ticket;
 use offhook_gateway::trunk::{self, Flow, Trunks};
 
-pub const DOMAIN: &str = "calls.example";
+use crate::page::signing_in;
+use crate::switch::{self, DOMAIN, KEY};
+use crate::text::head;
+
 pub const FIRST: &str = "192.0.2.1:5060";
 pub const SECOND: &str = "192.0.2.2:5060";
-const KEY: &str = "demo";
-const SECRET: &[u8] = b"a secret of the application";
 const START: u64 = 1_772_366_400_000;
 const OUT: ConnId = ConnId(1 << 40);
 
@@ -104,7 +104,7 @@ impl World {
             trunks,
             ..trunk::Settings::default()
         };
-        let mut hub = Hub::new(hub_settings(), [7; 32]);
+        let mut hub = Hub::new(switch::settings(), [7; 32]);
         let now = Instant::from_millis(START);
         hub.handle(now, hub::Input::Attached { conn: OUT, application: KEY.into() });
         let trunks = Trunks::new(settings, [8; 32]);
@@ -130,17 +130,7 @@ impl World {
 
     pub fn open_page(&mut self, user: &str) {
         let number = self.pages.len() + 1;
-        let config = Config {
-            servers: vec!["wss://calls.example/sip".into()],
-            domain: DOMAIN.into(),
-            instance: format!("00000000-0000-4000-8000-{number:012}"),
-            active: true,
-            activate: true,
-            ..Config::default()
-        };
-        let mut client = Client::new(config, [u8::try_from(number).expect("few pages"); 32]);
-        let token = ticket(KEY, SECRET, user, self.now, 3600);
-        assert!(client.start(self.now, Login::Token { user: user.into(), token }).is_ok());
+        let client = signing_in(user, u8::try_from(number).expect("few pages"), self.now);
         let (calls, told, later) = (Vec::new(), Vec::new(), VecDeque::new());
         self.pages.push(Page { client, conn: None, peer: None, gone: false, calls, last: None, told, later });
         self.settle();
@@ -185,7 +175,7 @@ impl World {
 
     /// A datagram of a carrier.
     pub fn hear(&mut self, from: &str, text: &str) {
-        self.log.push(format!("carrier > {}", short(text)));
+        self.log.push(format!("carrier > {}", head(text)));
         let from: SocketAddr = from.parse().expect("an address");
         self.bridge_input(bridge::Input::Trunk(trunk::Input::Received { flow: Flow::Udp(from), bytes: text.into() }));
         self.settle();
@@ -207,7 +197,7 @@ impl World {
     #[track_caller]
     pub fn expect(&mut self, wanted: &str) -> String {
         let (_, text) = self.sent.pop_front().unwrap_or_else(|| panic!("no {wanted}; {:#?}", self.log));
-        assert_eq!(short(&text), wanted, "{text}\n{:#?}", self.log);
+        assert_eq!(head(&text), wanted, "{text}\n{:#?}", self.log);
         text
     }
 
@@ -294,11 +284,11 @@ impl World {
     }
 
     fn heard_of(&mut self, number: usize, way: char, text: &str) {
-        if text.trim().is_empty() || short(text).contains("REGISTER") {
+        if text.trim().is_empty() || head(text).contains("REGISTER") {
             return;
         }
         let name = if number == 0 { "page".to_owned() } else { format!("page {}", number + 1) };
-        self.log.push(format!("{name} {way} {}", short(text)));
+        self.log.push(format!("{name} {way} {}", head(text)));
         self.texts.push(text.to_owned());
     }
 
@@ -329,7 +319,7 @@ impl World {
             match output {
                 bridge::Output::Page { text, .. } => self.hub_input(hub::Input::Received { conn: OUT, text }),
                 bridge::Output::Trunk(trunk::Output::Send { flow: Flow::Udp(to), text }) => {
-                    self.log.push(format!("carrier < {}", short(&text)));
+                    self.log.push(format!("carrier < {}", head(&text)));
                     self.sent.push_back((to.to_string(), text));
                 }
                 bridge::Output::Trunk(_) => {}
@@ -446,7 +436,7 @@ impl World {
     /// The last message of this kind that a page was sent or has sent.
     #[track_caller]
     pub fn text(&self, wanted: &str) -> &str {
-        self.texts.iter().rev().find(|text| short(text) == wanted).unwrap_or_else(|| panic!("no {wanted} in {:#?}", self.log))
+        self.texts.iter().rev().find(|text| head(text) == wanted).unwrap_or_else(|| panic!("no {wanted} in {:#?}", self.log))
     }
 
     /// Everybody has left, and nothing is left of it; each call was opened and closed once.
@@ -496,31 +486,6 @@ fn page_sdp(setup: &str) -> String {
     MEDIA.replace("passive", setup).replace("ufrag:gate", "ufrag:page").replace("o=-", "v=0\r\ns=page\r\no=-")
 }
 
-fn hub_settings() -> hub::Settings {
-    hub::Settings {
-        domain: DOMAIN.into(),
-        applications: [(KEY.to_owned(), Application { key: KEY.into(), secret: SECRET.to_vec() })].into(),
-        ice_servers: Vec::new(),
-        turn_secret: None,
-        turn_ttl: 600,
-        hold_offline: 10_500,
-        per_second: 0,
-        user_per_second: 0,
-        max_silent: 1_000,
-        max_connections_per_user: 20,
-        max_calls_per_user: 10,
-    }
-}
-
-/// A message in short: `INVITE`, `183 INVITE`.
-pub fn short(text: &str) -> String {
-    let Ok(message) = parse(text.as_bytes()) else { return format!("{text:?}") };
-    match message.code() {
-        Some(code) => format!("{code} {}", message.cseq().map(|cseq| cseq.method).unwrap_or_default()),
-        None => message.method().unwrap_or_default().to_owned(),
-    }
-}
-
 /// A field of a message.
 pub fn field(text: &str, name: &str) -> String {
     read(text).get_other(name).unwrap_or_default().to_owned()
@@ -547,7 +512,7 @@ pub fn answer_as(tag: &str, request: &str, code: u16, more: &[(&str, &str)], sdp
 }
 
 pub fn answer(request: &str, code: u16) -> String {
-    answer_as("theirs", request, code, &[], code == 200 && short(request) == "INVITE")
+    answer_as("theirs", request, code, &[], code == 200 && head(request) == "INVITE")
 }
 
 /// A carrier's request within the dialog that our INVITE and its 200 have made, or that its INVITE and our 200 have.

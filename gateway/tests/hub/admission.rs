@@ -1,6 +1,8 @@
 //! Who gets in, and as whom.
 
-use crate::world::{DOMAIN, KEY, Phone, SECRET, World, code, digest, digest_md5, field, head, with, with_start};
+use crate::switch::{DOMAIN, KEY, SECRET};
+use crate::text::head;
+use crate::world::{Phone, World, code, digest, digest_md5, field, with, with_start};
 use offhook::sip::{Name, parse};
 use offhook::time::Instant;
 use offhook_gateway::hub::Record;

@@ -1,6 +1,7 @@
 //! Setting calls up: forks, declines, holds, cancels.
 
-use crate::world::{Phone, World, code, derived, digest, field, head, with, with_start};
+use crate::text::head;
+use crate::world::{Phone, World, code, derived, digest, field, with, with_start};
 use offhook::sip::{Name, parse};
 use offhook_gateway::hub::{Input, Record};
 

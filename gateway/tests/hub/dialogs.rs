@@ -2,7 +2,9 @@
 
 use offhook::sip::{Name, escape_user, parse};
 
-use crate::world::{DOMAIN, Dialog, Phone, World, code, derived, field, head, settings, talking};
+use crate::switch::DOMAIN;
+use crate::text::head;
+use crate::world::{Dialog, Phone, World, code, derived, field, settings, talking};
 
 #[test]
 fn each_side_reaches_the_other_with_every_method() {

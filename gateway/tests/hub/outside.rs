@@ -1,6 +1,8 @@
 //! The way out: calls to telephones and other SIP domains go to whoever is attached for them, and come from there.
 
-use crate::world::{DOMAIN, Dialog, KEY, Phone, World, code, derived, field, head, with_start};
+use crate::switch::{DOMAIN, KEY};
+use crate::text::head;
+use crate::world::{Dialog, Phone, World, code, derived, field, with_start};
 use offhook::sip::{parse, reply};
 use offhook_gateway::hub::{ConnId, Input};
 

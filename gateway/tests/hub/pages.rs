@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use offhook::call::{CallId, Destination};
-use offhook::client::{Change, Client, Config, Event, IceState, Input, Login, Output, PeerId, Task, TaskKind, TaskResult};
+use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook::sdp::Candidate;
 use offhook::time::Instant;
 use offhook_gateway::hub::ConnId;
-use offhook_gateway::ticket::ticket;
 
-use crate::world::{DOMAIN, KEY, SECRET, World};
+use crate::page::signing_in;
+use crate::world::World;
 
 /// A page: its machine, its connection, and what its app was told.
 struct Page {
@@ -42,17 +42,7 @@ impl Web {
 
     fn page(&mut self, user: &str) {
         let number = self.pages.len() as u8 + 1;
-        let config = Config {
-            servers: vec!["wss://calls.example/sip".into()],
-            domain: DOMAIN.into(),
-            instance: format!("00000000-0000-4000-8000-{number:012}"),
-            active: true,
-            activate: true,
-            ..Config::default()
-        };
-        let mut client = Client::new(config, [number; 32]);
-        let token = ticket(KEY, SECRET, user, self.world.now, 3600);
-        assert!(client.start(self.world.now, Login::Token { user: user.into(), token }).is_ok());
+        let client = signing_in(user, number, self.world.now);
         let (later, events, calls) = (VecDeque::new(), Vec::new(), Vec::new());
         self.pages.push(Page { client, conn: None, peer: None, later, events, calls, offline: false });
         self.settle();

@@ -7,7 +7,8 @@ use offhook::random::Random;
 use offhook::sip::{Name, parse};
 use offhook_gateway::hub::Record;
 
-use crate::world::{Dialog, Phone, World, derived, head};
+use crate::text::head;
+use crate::world::{Dialog, Phone, World, derived};
 
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 

@@ -1,6 +1,7 @@
 //! Connections that are lost in the middle of everything.
 
-use crate::world::{Dialog, Phone, World, head, talking};
+use crate::text::head;
+use crate::world::{Dialog, Phone, World, talking};
 
 fn ringing() -> (World, Phone, Phone, String) {
     let mut world = World::new();

@@ -7,7 +7,8 @@ use offhook::sip::{Name, parse};
 use offhook_gateway::hub::Record;
 use sha1::Sha1;
 
-use crate::world::{Phone, START, World, code, field, head, with};
+use crate::text::head;
+use crate::world::{Phone, START, World, code, field, with};
 
 /// Sends a REGISTER with other fields and gives the answer.
 fn register(world: &mut World, phone: &mut Phone, change: impl FnOnce(String) -> String) -> String {

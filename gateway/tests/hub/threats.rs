@@ -2,7 +2,9 @@
 
 use offhook_gateway::hub::{Input, Settings};
 
-use crate::world::{DOMAIN, Dialog, Phone, World, code, derived, head, settings, talking, with};
+use crate::switch::DOMAIN;
+use crate::text::head;
+use crate::world::{Dialog, Phone, World, code, derived, settings, talking, with};
 
 /// Every method that a dialog may carry, and one that nobody knows.
 const METHODS: [&str; 13] = [

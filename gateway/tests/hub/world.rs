@@ -8,9 +8,9 @@ use offhook::time::Instant;
 use offhook_gateway::hub::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
 use offhook_gateway::ticket::ticket;
 
-pub const DOMAIN: &str = "calls.example";
-pub const KEY: &str = "demo";
-pub const SECRET: &[u8] = b"a secret of the application";
+use super::switch::{self, DOMAIN, KEY, SECRET};
+use super::text::head;
+
 /// 2026-03-01T12:00:00Z.
 pub const START: u64 = 1_772_366_400_000;
 
@@ -29,25 +29,14 @@ pub struct World {
     conns: u64,
 }
 
-/// Settings that the tests start from.
+/// Settings that the tests start from: another application, too, and servers for ICE.
 pub fn settings() -> Settings {
-    let application = |key: &str, secret: &[u8]| (key.to_owned(), Application { key: key.to_owned(), secret: secret.to_vec() });
-    Settings {
-        domain: DOMAIN.into(),
-        applications: BTreeMap::from([application(KEY, SECRET), application("other", b"another secret")]),
-        ice_servers: vec![
-            IceServer { url: "stun:stun.example:3478".into() },
-            IceServer { url: "turn:turn.example:3478?transport=udp".into() },
-        ],
-        turn_secret: Some("north".into()),
-        turn_ttl: 600,
-        hold_offline: 10_500,
-        per_second: 0,
-        user_per_second: 0,
-        max_silent: 1_000,
-        max_connections_per_user: 20,
-        max_calls_per_user: 10,
-    }
+    let mut settings = switch::settings();
+    let (key, secret) = ("other".to_owned(), b"another secret".to_vec());
+    settings.applications.insert(key.clone(), Application { key, secret });
+    settings.ice_servers =
+        ["stun:stun.example:3478", "turn:turn.example:3478?transport=udp"].map(|url| IceServer { url: url.into() }).into();
+    Settings { turn_secret: Some("north".into()), ..settings }
 }
 
 impl World {
@@ -169,15 +158,6 @@ impl World {
             _ => None,
         };
         self.records.iter().filter_map(end).collect()
-    }
-}
-
-/// A message in short.
-pub fn head(text: &str) -> String {
-    let Ok(message) = parse(text.as_bytes()) else { return format!("{text:?}") };
-    match (message.method(), message.code()) {
-        (Some(method), _) => method.to_owned(),
-        (_, code) => format!("{} {}", code.unwrap_or_default(), message.cseq().map(|cseq| cseq.method).unwrap_or_default()),
     }
 }
 

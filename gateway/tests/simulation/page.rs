@@ -7,7 +7,8 @@ use offhook_gateway::ticket::ticket;
 
 use super::dice::Dice;
 use super::plan::{Settings, USERS};
-use super::server::{DOMAIN, KEY, PASSWORD, SECRET, Wire};
+use super::server::{PASSWORD, Wire};
+use super::switch::{DOMAIN, KEY, SECRET};
 
 pub struct Page {
     pub client: Client,

@@ -1,17 +1,13 @@
 //! What pages are connected to: the gateway's real switch with a store beside it, or a pair of proxies ([`super::trunk`]).
 
-use std::collections::BTreeMap;
-
 use offhook::random::Random;
 use offhook::sip::{Algorithm, ha1};
 use offhook::time::Instant;
-use offhook_gateway::hub::{Account, Application, ConnId, Hub, Input, Output, QueryId, Record, Settings};
+use offhook_gateway::hub::{Account, ConnId, Hub, Input, Output, QueryId, Record};
 
+use super::switch::{DOMAIN, KEY, settings};
 use super::trunk::Trunk;
 
-pub const DOMAIN: &str = "calls.example";
-pub const KEY: &str = "demo";
-pub const SECRET: &[u8] = b"a secret of the application";
 pub const PASSWORD: &str = "a password";
 
 /// The number of a WebSocket.
@@ -34,21 +30,7 @@ pub enum Said {
 
 impl Server {
     pub fn gateway(seed: [u8; 32]) -> Self {
-        let application = Application { key: KEY.into(), secret: SECRET.to_vec() };
-        let settings = Settings {
-            domain: DOMAIN.into(),
-            applications: BTreeMap::from([(KEY.into(), application)]),
-            ice_servers: Vec::new(),
-            turn_secret: None,
-            turn_ttl: 600,
-            hold_offline: 10_500,
-            per_second: 0,
-            user_per_second: 0,
-            max_connections_per_user: 20,
-            max_calls_per_user: 10,
-            max_silent: 1_000,
-        };
-        Self::Gateway(Box::new(Hub::new(settings, seed)))
+        Self::Gateway(Box::new(Hub::new(settings(), seed)))
     }
 
     pub fn trunk(seed: [u8; 32]) -> Self {

@@ -1,0 +1,23 @@
+//! Pages that tests open: the real client, on its way to the switch.
+
+use offhook::client::{Client, Config, Login};
+use offhook::time::Instant;
+use offhook_gateway::ticket::ticket;
+
+use super::switch::{DOMAIN, KEY, SECRET};
+
+/// The client of page `number`, which signs in as `user` with a ticket and can be called.
+pub fn signing_in(user: &str, number: u8, now: Instant) -> Client {
+    let config = Config {
+        servers: vec!["wss://calls.example/sip".into()],
+        domain: DOMAIN.into(),
+        instance: format!("00000000-0000-4000-8000-{number:012}"),
+        active: true,
+        activate: true,
+        ..Config::default()
+    };
+    let mut client = Client::new(config, [number; 32]);
+    let token = ticket(KEY, SECRET, user, now, 3600);
+    assert!(client.start(now, Login::Token { user: user.into(), token }).is_ok());
+    client
+}

@@ -1,0 +1,26 @@
+//! The switch that several tests call through: its domain, and an application that has tickets.
+
+use std::collections::BTreeMap;
+
+use offhook_gateway::hub::{Application, Settings};
+
+pub const DOMAIN: &str = "calls.example";
+pub const KEY: &str = "demo";
+pub const SECRET: &[u8] = b"a secret of the application";
+
+/// Settings that tests start from: no TURN, and no bound that a test meets without wanting to.
+pub fn settings() -> Settings {
+    Settings {
+        domain: DOMAIN.into(),
+        applications: BTreeMap::from([(KEY.into(), Application { key: KEY.into(), secret: SECRET.to_vec() })]),
+        ice_servers: Vec::new(),
+        turn_secret: None,
+        turn_ttl: 600,
+        hold_offline: 10_500,
+        per_second: 0,
+        user_per_second: 0,
+        max_silent: 1_000,
+        max_connections_per_user: 20,
+        max_calls_per_user: 10,
+    }
+}

@@ -1,0 +1,12 @@
+//! Messages, as tests speak of them.
+
+use offhook::sip::parse;
+
+/// A message in short: `INVITE`, `183 INVITE`.
+pub fn head(text: &str) -> String {
+    let Ok(message) = parse(text.as_bytes()) else { return format!("{text:?}") };
+    match message.code() {
+        Some(code) => format!("{code} {}", message.cseq().map(|cseq| cseq.method).unwrap_or_default()),
+        None => message.method().unwrap_or_default().to_owned(),
+    }
+}
