@@ -1,8 +1,9 @@
 // Phones behind trunks, with the sound checked at both ends: baresip (Opus and G.711) and pjsua2 (G.722) straight, and baresip behind
 // Kamailio and rtpengine, a carrier with which the gateway registers.
 import { Baresip } from "./lib/baresip.mjs";
+import { hearEachOther } from "./lib/calls.mjs";
 import { Carrier, PASSWORD } from "./lib/carrier.mjs";
-import { check, ended, events, hears, same, silent, soon } from "./lib/check.mjs";
+import { check, ended, events, same, silent, soon } from "./lib/check.mjs";
 import { Pjsua } from "./lib/pjsua.mjs";
 import { Rtpengine } from "./lib/rtpengine.mjs";
 import { gatewayWith } from "./lib/trunks.mjs";
@@ -68,8 +69,6 @@ export default function suite(test) {
 }
 
 const user = (world, where, id = world.name("alice")) => world.user(where, id, { server: gateway });
-const bothHear = (page, i, phone) => Promise.all([soon(() => hears(page, i, phone)), soon(() => hears(phone, i, page))]);
-
 async function established(page, phone, uri, i = 0) {
   await phone.rest();
   await page.call(uri, { method: "callSip" });
@@ -83,7 +82,7 @@ async function pageCalls(world, where, name, domain) {
   const phone = phones[name];
   const alice = await user(world, where);
   await established(alice, phone, `sip:desk@${domain}`);
-  await bothHear(alice, 0, phone);
+  await hearEachOther(alice, phone);
   await keysBothWays(alice, phone, domain);
   await alice.hangup();
   await phone.until("CALL_CLOSED");
@@ -114,7 +113,7 @@ async function phoneCalls(world, where, name) {
   await alice.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED"), other.until(0, "onCallEnded")]);
   await ended(other, 0, "OTHER_DEVICE_ANSWERED");
-  await bothHear(alice, 0, phone);
+  await hearEachOther(alice, phone);
   await phone.hangup();
   await alice.until(0, "onCallEnded");
   await events(alice, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
@@ -124,11 +123,11 @@ async function hold(world, where) {
   const phone = phones.pjsua2;
   const alice = await user(world, where);
   await established(alice, phone, "sip:desk@g722.test");
-  await bothHear(alice, 0, phone);
+  await hearEachOther(alice, phone);
   await phone.hold();
   await soon(() => silent(alice, 0));
   await phone.resume();
-  await bothHear(alice, 0, phone);
+  await hearEachOther(alice, phone);
   await alice.hangup();
   await phone.until("CALL_CLOSED");
 }
@@ -137,7 +136,7 @@ async function carrierIsCalled(world, where, domain) {
   const phone = phones.desk;
   const alice = await user(world, where);
   await established(alice, phone, `sip:desk@${domain}`);
-  await bothHear(alice, 0, phone);
+  await hearEachOther(alice, phone);
   await phone.hangup();
   await alice.until(0, "onCallEnded");
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
@@ -151,7 +150,7 @@ async function carrierCalls(world) {
   await Promise.all([alice.until(0, "onIncomingCall"), phone.until("CALL_RINGING")]);
   await alice.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
-  await bothHear(alice, 0, phone);
+  await hearEachOther(alice, phone);
   await alice.hangup();
   await phone.until("CALL_CLOSED");
 

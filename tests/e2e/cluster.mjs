@@ -1,13 +1,9 @@
 // Two Kamailio nodes that share locations, with the configuration of deploy/kamailio, and pages that know both: calls across them, and
 // what happens when one is killed.
-import { check, events, hears, inParallel, same, soon } from "./lib/check.mjs";
+import { PAIRS, answer, hearEachOther, ring } from "./lib/calls.mjs";
+import { check, events, inParallel, same, soon } from "./lib/check.mjs";
 import { Kamailio, installed } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
-
-const PAIRS = [
-  ["chromium", "firefox"],
-  ["firefox", "chromium"],
-];
 
 let nodes = null;
 
@@ -55,21 +51,14 @@ function page(world, where, stem, at, before) {
 /** The caller at node `at`, the callee at the other one. */
 async function ringing(world, from, to, at = 0, before) {
   const [alice, bob] = await Promise.all([page(world, from, "alice", at, before), page(world, to, "bob", 1 - at, before)]);
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await alice.until(0, "onCallProgressing");
-  return [alice, bob];
+  return ring(alice, bob);
 }
 
 async function talking(world, from, to, at, before) {
-  const [alice, bob] = await ringing(world, from, to, at, before);
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  await sound(alice, bob);
+  const [alice, bob] = await answer(...(await ringing(world, from, to, at, before)));
+  await hearEachOther(alice, bob);
   return [alice, bob];
 }
-
-const sound = (alice, bob) => Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
 
 /** Node 0 is killed, with the callers of some calls and the callees of others. */
 async function death(world) {
@@ -124,7 +113,7 @@ async function goesOn([alice, bob], method, moved, who) {
     const answer = await refreshes(user, method, false);
     check(method !== "INVITE" || /^a=sendrecv/m.test(answer), `${user.name} holds no longer`);
   }
-  await sound(alice, bob);
+  await hearEachOther(alice, bob);
   await who.hangup();
   await Promise.all([alice, bob].map((user) => user.until(0, "onCallEnded")));
   for (const user of [alice, bob]) same((await user.events(0)).at(-1), "onCallEnded(HUNG_UP)", `the end at ${user.name}`);
@@ -155,8 +144,7 @@ async function answered(user, method) {
 
 /** The caller's node died while it rang: the call arrives again by the other one, and rings on. */
 async function ringsOn(alice, bob) {
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  await sound(alice, bob);
+  await answer(alice, bob);
+  await hearEachOther(alice, bob);
   await events(bob, 0, ["onIncomingCall", "onCallEstablished"]);
 }

@@ -1,4 +1,5 @@
 // Calls to telephones, paid from an account: to the last unit, not without credit, and not longer than it lasts.
+import { hearEachOther } from "./lib/calls.mjs";
 import { check, ended, events, hears, same, soon } from "./lib/check.mjs";
 import { Sipp, ask, callee, caller, field, hear, invite, rtpOf, say } from "./lib/sipp.mjs";
 import { gatewayWith } from "./lib/trunks.mjs";
@@ -99,7 +100,7 @@ async function paid(world) {
   await balanceOf(100);
   const alice = await user(world);
   await established(alice);
-  await Promise.all([soon(() => hears(alice, 0, voice)), soon(() => hears(voice, 0, alice))]);
+  await hearEachOther(alice, voice);
   const running = await operator("GET", "/v1/account");
   check(running.reserved.amount > 0, `reserved while it runs: ${JSON.stringify(running)}`);
   await alice.hangup();

@@ -1,14 +1,11 @@
 // The network goes and comes back, pages are hidden, left and put to sleep: what is heard, what the page is told, and how long it takes.
 import { readdirSync, readFileSync } from "node:fs";
+import { PAIRS, established } from "./lib/calls.mjs";
 import { check, events, hears, same, soon } from "./lib/check.mjs";
 import { listen, soundAfter, told, toldAt } from "./lib/ears.mjs";
 import { Outage, everythingOf, portsOf, signallingOf } from "./lib/network.mjs";
 import { pause } from "./lib/world.mjs";
 
-const PAIRS = [
-  ["chromium", "firefox"],
-  ["firefox", "chromium"],
-];
 const ONE_PAIR = ["call reconnecting", "call reconnected"];
 
 export default function suite(test) {
@@ -224,13 +221,9 @@ async function leftAndBack(world) {
 }
 
 async function talking(world, from, to, sound = true) {
-  const [alice, bob] = await world.pair(from, to);
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await bob.answer();
-  await Promise.all([alice, bob].map((user) => user.until(0, "onCallEstablished")));
-  await Promise.all([alice, bob].map((user) => listen(user, sound)));
-  return [alice, bob];
+  const users = await established(world, from, to);
+  await Promise.all(users.map((user) => listen(user, sound)));
+  return users;
 }
 
 /** Each even one hangs up, and the next one hears of it: the dialog lives. */

@@ -1,15 +1,11 @@
 // The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: every scenario, digest, keys and headers.
-import { check, events, hears, inParallel, same, soon } from "./lib/check.mjs";
+import { PAIRS, established, hearEachOther } from "./lib/calls.mjs";
+import { check, events, inParallel, same } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { DOMAIN, Kamailio, installed, passwordOf } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
 import { callerCloses, pageCloses } from "./network.mjs";
 import { SCENARIOS } from "./scenarios.mjs";
-
-const PAIRS = [
-  ["chromium", "firefox"],
-  ["firefox", "chromium"],
-];
 
 /** Kamailio says at once that no device is online, and has reasons of its own. */
 const ONLY_GATEWAY = ["a device that comes online in time rings", "why the gateway does not connect it"];
@@ -52,12 +48,8 @@ function atOnce(world, names) {
 }
 
 async function keys(world, from, to) {
-  const [alice, bob] = await world.pair(from, to);
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  const [alice, bob] = await established(world, from, to);
+  await hearEachOther(alice, bob);
   await heardKeys(alice, bob, "159*");
 }
 

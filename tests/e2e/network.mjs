@@ -1,12 +1,8 @@
 // The network and the server fail; calls do not.
-import { check, events, hears, same, soon } from "./lib/check.mjs";
+import { PAIRS, established, hearEachOther, ringing } from "./lib/calls.mjs";
+import { check, events, same, soon } from "./lib/check.mjs";
 import { Gateway } from "./lib/gateway.mjs";
 import { pause } from "./lib/world.mjs";
-
-const PAIRS = [
-  ["chromium", "firefox"],
-  ["firefox", "chromium"],
-];
 
 export default function suite(test) {
   test("a connection that went silent is noticed", 60, async (world) => (await Promise.all(PAIRS.map(([from, to]) => silence(world, from, to)))).join("; "));
@@ -22,11 +18,9 @@ export default function suite(test) {
 async function crashInCall(world, from, to) {
   const gateway = await Gateway.start();
   try {
-    const [alice, bob] = await ringing(world, from, to, { server: gateway });
-    await bob.answer();
-    await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+    const [alice, bob] = await established(world, from, to, { server: gateway });
     await gateway.crash(500);
-    await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+    await hearEachOther(alice, bob);
     await Promise.all([connected(alice), connected(bob)]);
     await alice.hangup();
     await bob.until(0, "onCallEnded");
@@ -58,16 +52,14 @@ async function crashWhileRinging(world, from, to) {
 
 /** Nothing is closed and nothing arrives any more, as when a phone leaves the network: at most 15 s until the client has reconnected. */
 async function silence(world, from, to) {
-  const [alice, bob] = await ringing(world, from, to);
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  const [alice, bob] = await established(world, from, to);
   const began = Date.now();
   alice.site.freeze();
   await alice.wait(() => window.seen.sockets.length > 1 && window.seen.sockets.at(-1).readyState === 1, "a new WebSocket", 40_000);
   const took = Date.now() - began;
   check(took < 15_000, `reconnected after ${took} ms`);
   await pause(500);
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await hearEachOther(alice, bob);
   await bob.hangup();
   await alice.until(0, "onCallEnded");
   return `${from} reconnected after ${(took / 1000).toFixed(1)} s`;
@@ -75,9 +67,7 @@ async function silence(world, from, to) {
 
 /** `mute`: the browser cuts off what the page says last, as Firefox does at times. Then the other side finds out by itself. */
 export async function pageCloses(world, from, to, mute = false) {
-  const [alice, bob] = await ringing(world, from, to);
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  const [alice, bob] = await established(world, from, to);
   if (mute) await alice.run(() => seen.sockets.forEach((socket) => (socket.send = () => {})));
   await alice.tab.close();
   await bob.until(0, "onCallEnded", 15_000);
@@ -90,14 +80,6 @@ export async function callerCloses(world, from, to) {
   await alice.tab.close();
   await bob.until(0, "onCallEnded", 5_000);
   await events(bob, 0, ["onIncomingCall", "onCallEnded(CANCELED)"]);
-}
-
-async function ringing(world, from, to, options) {
-  const [alice, bob] = await world.pair(from, to, options);
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await alice.until(0, "onCallProgressing");
-  return [alice, bob];
 }
 
 const connected = (user) =>

@@ -4,14 +4,10 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PAIRS, answer, established, hearEachOther } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { SILENCE, TONES, pause } from "./lib/world.mjs";
-
-const PAIRS = [
-  ["chromium", "firefox"],
-  ["firefox", "chromium"],
-];
 
 const PICTURES = fileURLToPath(new URL("../../target/e2e/", import.meta.url));
 const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
@@ -42,8 +38,7 @@ async function shortSnippet(world, from, to) {
   await alice.run(() => e2e.snippet(0, "short"));
   await bob.until(0, "onIncomingCall");
   await bob.run(() => e2e.snippet(0, "short"));
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  await answer(alice, bob);
   await Promise.all([soon(() => elementPlays(alice, "#incoming", bob)), soon(() => elementPlays(bob, "#incoming", alice))]);
   same(await alice.run(() => window.elementErrors), [], "error events of the audio elements");
 }
@@ -113,7 +108,7 @@ async function slowMicrophone(world, from, to) {
   check(times.ringing < 450, `the microphone opens after 500 ms, and the callee should ring before: ${JSON.stringify(times)}`);
   await bob.answer();
   await alice.until(0, "onCallEstablished");
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await hearEachOther(alice, bob);
   return `INVITE after ${times.invite} ms, ringing after ${times.ringing} ms`;
 }
 
@@ -145,25 +140,21 @@ async function callWithStun(world, from, to, address) {
   await alice.call(bob.id);
   await bob.until(0, "onIncomingCall");
   check((await used()).includes(address), `the page's ICE servers are used: ${await used()}`);
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await answer(alice, bob);
+  await hearEachOther(alice, bob);
   const times = await callTimes(alice);
   check(times.invite < 1_000 && times.ringing < 2_000, `JsSIP needs 40 s and SIP.js 5 s here: ${JSON.stringify(times)}`);
   return `INVITE after ${times.invite} ms, ringing after ${times.ringing} ms, established after ${times.established} ms`;
 }
 
 async function lateConnect(world, from, to) {
-  const [alice, bob] = await world.pair(from, to, { config: { connectWhileRinging: false } });
-  await alice.call(bob.id);
-  await Promise.all([bob.until(0, "onIncomingCall"), alice.until(0, "onCallProgressing")]);
+  const [alice, bob] = await ringing(world, from, to, { config: { connectWhileRinging: false } });
   await pause(400);
   const early = await alice.run(() => window.seen.sip.filter(({ out, text }) => !out && text.includes("candidate:")).map(({ text }) => text.split("\r\n")[0]));
   same(early, [], "messages with the callee's candidates before the answer");
   await silent(alice, 0);
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await answer(alice, bob);
+  await hearEachOther(alice, bob);
 }
 
 async function keys(world, from, to) {
@@ -175,11 +166,7 @@ async function keys(world, from, to) {
 }
 
 async function video(world, from, to) {
-  const [alice, bob] = await world.pair(from, to, { config: { capabilities: { video: true } } });
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+  const [alice, bob] = await established(world, from, to, { config: { capabilities: { video: true } } });
   for (const user of [alice, bob]) {
     await user.run(() => {
       window.picture = document.body.appendChild(document.createElement("video"));
@@ -367,11 +354,3 @@ function callTimes(user, i = 0) {
   }, i);
 }
 
-async function established(world, from, to) {
-  const [alice, bob] = await world.pair(from, to);
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  return [alice, bob];
-}

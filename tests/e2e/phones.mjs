@@ -1,7 +1,8 @@
 // Phones behind Kamailio and rtpengine, with the configuration of deploy/kamailio: baresip (Opus, over TCP) and pjsua2 (G.722 and G.711,
 // over UDP) call pages and are called by them, with the sound checked at both ends.
 import { Baresip } from "./lib/baresip.mjs";
-import { check, ended, events, hears, same, silent, soon } from "./lib/check.mjs";
+import { hearEachOther } from "./lib/calls.mjs";
+import { check, ended, events, same, silent, soon } from "./lib/check.mjs";
 import { Kamailio } from "./lib/kamailio.mjs";
 import { Pjsua } from "./lib/pjsua.mjs";
 import { Rtpengine } from "./lib/rtpengine.mjs";
@@ -67,7 +68,7 @@ async function pageCalls(world, where, name) {
   await alice.until(0, "onCallProgressing");
   await phone.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
-  await bothHear(alice, phone);
+  await hearEachOther(alice, phone);
   if (name === "pjsua2") await pressed(alice, phone, "159*");
   await alice.hangup();
   await phone.until("CALL_CLOSED");
@@ -88,7 +89,7 @@ async function phoneCalls(world, where, name) {
   same([remote, domain], [phone.id, phone.id.startsWith("+") ? "pstn" : "data"], "who calls");
   await alice.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
-  await bothHear(alice, phone);
+  await hearEachOther(alice, phone);
   await soon(async () => {
     const heard = alice.run(() => e2e.keys(0, 1_200));
     await phone.press("2");
@@ -134,7 +135,7 @@ async function hold(world, where) {
   await phone.hold();
   await soon(() => silent(alice, 0));
   await phone.resume();
-  await bothHear(alice, phone);
+  await hearEachOther(alice, phone);
   await alice.hangup();
   await phone.until("CALL_CLOSED");
 }
@@ -145,7 +146,7 @@ async function connectionLost(world, where, name) {
   await alice.run(() => seen.sockets.at(-1).close());
   await alice.wait(() => seen.sockets.length > 1 && seen.sockets.at(-1).readyState === 1, "a new connection");
   await pause(300);
-  await bothHear(alice, phone);
+  await hearEachOther(alice, phone);
   await phone.hangup();
   await alice.until(0, "onCallEnded");
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
@@ -159,7 +160,7 @@ async function pageAndPhone(world) {
   await phone.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), page.until(0, "onCallEnded")]);
   await ended(page, 0, "OTHER_DEVICE_ANSWERED");
-  await bothHear(alice, phone);
+  await hearEachOther(alice, phone);
   check(rtpengine.owns(await farPort(alice)), "sound between page and phone goes through rtpengine");
   await alice.hangup();
   await phone.until("CALL_CLOSED");
@@ -168,7 +169,7 @@ async function pageAndPhone(world) {
   await Promise.all([page.until(1, "onIncomingCall"), phone.until("CALL_INCOMING")]);
   await page.answer(1);
   await Promise.all([alice.until(1, "onCallEstablished"), phone.until("CALL_CLOSED")]);
-  await Promise.all([soon(() => hears(alice, 1, page)), soon(() => hears(page, 1, alice))]);
+  await hearEachOther(alice, page, 1);
   check(!rtpengine.owns(await farPort(alice)), "sound between pages goes straight");
 }
 
@@ -180,7 +181,7 @@ async function twoPages(world) {
   await other.answer();
   await Promise.all([other.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED"), alice.until(0, "onCallEnded")]);
   await ended(alice, 0, "OTHER_DEVICE_ANSWERED");
-  await bothHear(other, phone);
+  await hearEachOther(other, phone);
   await other.hangup();
   await phone.until("CALL_CLOSED");
 }
@@ -192,7 +193,7 @@ async function lateOffer(world) {
   await alice.until(0, "onIncomingCall");
   await alice.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
-  await bothHear(alice, phone);
+  await hearEachOther(alice, phone);
   await alice.hangup();
   await phone.until("CALL_CLOSED");
 }
@@ -219,11 +220,9 @@ async function talking(world, where, name) {
   const [alice, phone] = await ringing(world, where, name);
   await phone.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
-  await bothHear(alice, phone);
+  await hearEachOther(alice, phone);
   return [alice, phone];
 }
-
-const bothHear = (page, phone) => Promise.all([soon(() => hears(page, 0, phone)), soon(() => hears(phone, 0, page))]);
 
 async function parties(world, where, name, options) {
   const phone = phones[name];

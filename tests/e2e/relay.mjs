@@ -1,4 +1,5 @@
 // Media through a real coturn, with the credentials that the gateway gives to whoever has signed in.
+import { answer, hearEachOther } from "./lib/calls.mjs";
 import { check, hears, same, soon } from "./lib/check.mjs";
 import { Coturn, RELAY_PORTS } from "./lib/coturn.mjs";
 import { Gateway } from "./lib/gateway.mjs";
@@ -37,8 +38,7 @@ async function withoutUdp(world, from, to) {
     const began = Date.now();
     await alice.call(bob.id);
     await bob.until(0, "onIncomingCall");
-    await bob.answer();
-    await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
+    await answer(alice, bob);
     await Promise.all([soon(() => hears(alice, 0, bob), 20_000), soon(() => hears(bob, 0, alice), 20_000)]);
     const took = Date.now() - began;
     for (const user of [alice, bob]) same(await user.run(usedCandidate), "relay", `the kind of the candidate that ${user.name} uses`);
@@ -56,9 +56,8 @@ async function relayed(world, from, to, relaying = [from, to]) {
   const bob = await world.user(to, world.name("bob"), config(to));
   await alice.call(bob.id);
   await bob.until(0, "onIncomingCall");
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await answer(alice, bob);
+  await hearEachOther(alice, bob);
   same(await alice.run(usedCandidate), "relay", "the kind of the candidate in use");
   check(/ALLOCATE processed, success/.test(coturn.log), "coturn gave out a relay address");
   await alice.hangup();

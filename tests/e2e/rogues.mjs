@@ -5,6 +5,7 @@ import dgram from "node:dgram";
 import { once } from "node:events";
 import net from "node:net";
 import { promisify } from "node:util";
+import { hearEachOther } from "./lib/calls.mjs";
 import { check, hears, same, soon } from "./lib/check.mjs";
 import { Sipp, callee, hear, rtpOf, say } from "./lib/sipp.mjs";
 import { MEDIA_PORTS, gatewayWith } from "./lib/trunks.mjs";
@@ -54,7 +55,7 @@ async function spraysRtp(world) {
     // Now it knows the port, and says more than the voice does.
     rogue.speak(place);
     voice.speak(place);
-    await Promise.all([soon(() => hears(alice, 0, voice)), soon(() => hears(voice, 0, alice))]);
+    await hearEachOther(alice, voice);
     const injected = await alice.run((tone) => e2e.hear(0, [tone], 1_000), rogue.tone);
     check(injected.rms > 0.01 && injected.share < 0.001, `of the rogue's tone the page hears ${JSON.stringify(injected)}`);
     same([...voice.from.keys()], [place], "who sends to the voice");

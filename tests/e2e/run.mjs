@@ -13,8 +13,8 @@ import { Skip } from "./lib/skip.mjs";
 // Both lanes at once, each with browsers, a gateway and a network of its own: a test mostly waits, and what one does to its network no other
 // lane hears.
 const LANES = [
-  ["sound", "scenarios", "page", "logins", "webpeers", "phones"],
-  ["drops", "network", "relay", "kamailio", "cluster", "trunks", "carriers", "rogues", "credit"],
+  ["sound", "scenarios", "page", "logins", "webpeers", "phones", "cluster"],
+  ["drops", "network", "relay", "kamailio", "trunks", "carriers", "rogues", "credit"],
 ];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 const LANE = "OFFHOOK_E2E_LANE";

@@ -1,12 +1,8 @@
 // Every way a call can go, with its events in order and its end cause on both sides, in both browsers through the gateway; the suite
 // "kamailio" runs them through Kamailio.
-import { check, ended, events, hears, same, soon } from "./lib/check.mjs";
+import { PAIRS, established, hearEachOther, ringing } from "./lib/calls.mjs";
+import { check, ended, events, same, soon } from "./lib/check.mjs";
 import { pause } from "./lib/world.mjs";
-
-const PAIRS = [
-  ["chromium", "firefox"],
-  ["firefox", "chromium"],
-];
 
 export const SCENARIOS = {
   "a normal call": normal,
@@ -181,7 +177,7 @@ async function otherDevice(world, from, to) {
   await laptop.until(0, "onCallEnded");
   await events(laptop, 0, ["onIncomingCall", "onCallEnded(OTHER_DEVICE_ANSWERED)"]);
   await ended(laptop, 0, "OTHER_DEVICE_ANSWERED");
-  await Promise.all([soon(() => hears(alice, 0, phone)), soon(() => hears(phone, 0, alice))]);
+  await hearEachOther(alice, phone);
   await alice.hangup();
   await phone.until(0, "onCallEnded");
 }
@@ -296,7 +292,7 @@ async function callerSocketLost(world, from, to) {
 async function socketLostInCall(world, from, to) {
   const [alice, bob] = await established(world, from, to);
   for (const user of [alice, bob]) user.site.cut();
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await hearEachOther(alice, bob);
   await Promise.all([reconnected(alice), reconnected(bob)]);
   await goesOn(alice, bob);
 }
@@ -304,7 +300,7 @@ async function socketLostInCall(world, from, to) {
 /** The call is up, with sound, and the end of it arrives at the other side. */
 async function goesOn(alice, bob) {
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await hearEachOther(alice, bob);
   await alice.hangup();
   await bothEnd(alice, bob);
   await events(alice, 0, [...ESTABLISHED, "onCallEnded(HUNG_UP)"]);
@@ -371,21 +367,6 @@ async function headers(world, from, to) {
   await alice.call(bob.id);
   await bob.until(1, "onIncomingCall");
   same((await bob.facts(1)).headers, {}, "no headers at the callee");
-}
-
-async function ringing(world, from, to) {
-  const [alice, bob] = await world.pair(from, to);
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await alice.until(0, "onCallProgressing");
-  return [alice, bob];
-}
-
-async function established(world, from, to) {
-  const [alice, bob] = await ringing(world, from, to);
-  await bob.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
-  return [alice, bob];
 }
 
 const bothEnd = (...users) => Promise.all(users.map((user) => user.until(0, "onCallEnded")));

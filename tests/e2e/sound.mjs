@@ -1,4 +1,5 @@
 // Two pages talk through the gateway: the right sound at both ends, silence where there must be silence, and the microphone given back.
+import { hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 
 const PAIRS = [
@@ -18,16 +19,13 @@ export default function suite(test) {
 }
 
 async function talk(world, from, to) {
-  const [alice, bob] = await world.pair(from, to);
-  await alice.call(bob.id);
-  await bob.until(0, "onIncomingCall");
-  await alice.until(0, "onCallProgressing");
+  const [alice, bob] = await ringing(world, from, to);
   await Promise.all([silent(alice, 0, 900), silent(bob, 0, 900)]);
 
   const [before] = [Date.now(), await bob.answer()];
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
   const established = Date.now() - before;
-  await Promise.all([soon(() => hears(alice, 0, bob)), soon(() => hears(bob, 0, alice))]);
+  await hearEachOther(alice, bob);
 
   await alice.run(() => e2e.calls[0].call.mute());
   await soon(() => silent(bob, 0));
@@ -57,8 +55,7 @@ async function muteOne(world, where) {
     await user.answer();
     await host.until(i, "onCallEstablished");
   }
-  await Promise.all([soon(() => hears(first, 0, host)), soon(() => hears(second, 0, host))]);
-  await Promise.all([soon(() => hears(host, 0, first)), soon(() => hears(host, 1, second))]);
+  await Promise.all([hearEachOther(first, host), hearEachOther(second, host, 0, 1)]);
 
   await host.run(() => e2e.calls[0].call.mute());
   await soon(() => silent(first, 0));
@@ -67,7 +64,7 @@ async function muteOne(world, where) {
   // The end of the muted call takes nothing from the other.
   await host.hangup(0);
   await first.until(0, "onCallEnded");
-  await Promise.all([soon(() => hears(second, 0, host)), soon(() => hears(host, 1, second))]);
+  await hearEachOther(second, host, 0, 1);
 }
 
 async function microphone(world, where) {

@@ -1,4 +1,5 @@
 // Calls over trunks with SIPp at the other end: carriers that are busy, broken, slow, or change their mind.
+import { hearEachOther } from "./lib/calls.mjs";
 import { check, ended, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { LossyPath } from "./lib/lossy.mjs";
 import { Sipp, acknowledge, ask, callee, caller, cancel, field, hear, invite, refuseInvite, rtpOf, say, wait } from "./lib/sipp.mjs";
@@ -112,7 +113,7 @@ const isHungUp = [hear("BYE"), say("200 OK")];
 async function talk(page, i, sipp, spoken) {
   spoken.speak(rtpOf(await sipp.gets("INVITE")));
   await page.until(i, "onCallEstablished");
-  await Promise.all([soon(() => hears(page, i, spoken)), soon(() => hears(spoken, i, page))]);
+  await hearEachOther(page, spoken, i);
 }
 
 async function nextWay(world) {
@@ -200,7 +201,7 @@ async function hold(world) {
   await press("4");
   await answered(4, "sendrecv");
   spoken.speak(rtpOf(await sipp.gets("INVITE")));
-  await Promise.all([soon(() => hears(alice, 0, spoken)), soon(() => hears(spoken, 0, alice))]);
+  await hearEachOther(alice, spoken);
   await press("#");
   await sipp.gets("INFO", 5);
   same(sipp.got("INFO").map(({ text }) => /^Signal *= *(\S)/m.exec(text)?.[1]).join(""), "1234#", "the keys");
@@ -253,7 +254,7 @@ async function incoming(world) {
   await other.answer();
   await Promise.all([other.until(0, "onCallEstablished"), alice.until(0, "onCallEnded")]);
   spoken.speak(rtpOf(await sipp.gets("SIP/2.0 200")));
-  await Promise.all([soon(() => hears(other, 0, spoken)), soon(() => hears(spoken, 0, other))]);
+  await hearEachOther(other, spoken);
   await ended(alice, 0, "OTHER_DEVICE_ANSWERED");
   const { remote, domain, headers } = await other.facts(0);
   check(remote.startsWith("+46705550100"), `who calls: ${remote} (${domain})`);

@@ -1,7 +1,8 @@
 // JsSIP and SIP.js at our gateway, as they come: with the SDK at the other end, and each with itself.
 import { readFileSync } from "node:fs";
 import { bundleText } from "./lib/bundle.mjs";
-import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
+import { hearEachOther } from "./lib/calls.mjs";
+import { check, events, same, silent, soon } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { pause } from "./lib/world.mjs";
 
@@ -261,10 +262,6 @@ async function answered(from, to, i) {
 async function hangUp(one, other, i, j = i) {
   await one.hangup(i);
   await Promise.all([one.until(i, "onCallEnded"), other.until(j, "onCallEnded")]);
-}
-
-function hearEachOther(one, other, i, j = i) {
-  return Promise.all([soon(() => hears(one, i, other)), soon(() => hears(other, j, one))]);
 }
 
 const REGISTERED = /^SIP\/2.0 200 [^]*\r\nCSeq: \d+ REGISTER/i;
