@@ -1,12 +1,13 @@
 //! Everything that reads bytes from outside, as functions that take any bytes and may not fail: they panic where a rule is broken.
 //!
-//! `text` reads one value, `client`, `hub` and `trunk` are whole machines that live a life written in the bytes, `gateway` has the formats that
+//! `text` reads one value, `client`, `hub`, `trunk` and `media` are whole machines that live a life written in the bytes, `gateway` has the formats that
 //! only the gateway reads, `differential` asks a second parser of SIP.
 
 mod client;
 mod differential;
 mod gateway;
 mod hub;
+mod media;
 mod text;
 mod trunk;
 
@@ -25,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hub", hub::hub),
     ("framing", trunk::framing),
     ("trunk", trunk::life),
+    ("media", media::media),
     ("ticket", gateway::ticket),
     ("jwt", gateway::jwt),
     ("rest", gateway::rest),
