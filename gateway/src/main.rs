@@ -38,7 +38,7 @@ const EXAMPLES: &str = "Examples:
   offhook-gateway application add shop --origin https://shop.example
   echo 'the password' | offhook-gateway user add shop alice
   offhook-gateway user import shop < users.txt                name and password on each line
-  offhook-gateway rate set 46 0.02 --minimum 30 --increment 6 what a minute to Sweden costs
+  offhook-gateway rate set 46 0.02 --increment 6              what a minute to Sweden costs
   offhook-gateway credit add shop 10                          what the application may spend
   offhook-gateway number add shop +46812345678 --user alice   calls to it ring alice, hers show it
 
