@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PAIRS, answer, established, hearEachOther } from "./lib/calls.mjs";
+import { PAIRS, answer, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { SILENCE, TONES, pause } from "./lib/world.mjs";
