@@ -1,10 +1,10 @@
 //! The commands about money: credit, rates, numbers and call records. They work on the database itself, also beside a running gateway.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use offhook_gateway::config::Config;
-use offhook_gateway::ledger::{Amount, Number, Tariff};
-use offhook_gateway::store::{AccountView, AssignedNumber, Limits, Rate, Record, ShownBy, Store};
+use offhook_gateway::ledger::{Amount, Number, ShownBy, Tariff};
+use offhook_gateway::store::{AccountView, AssignedNumber, Limits, Rate, Record, Store};
 use offhook_gateway::ticket::iso;
 
 use super::Failure;
@@ -117,16 +117,9 @@ pub struct AddNumber {
     /// Whom calls to it ring
     #[arg(long)]
     user: Option<String>,
-    /// Whose calls show it [default: those of --user, or of the application]
-    #[arg(long, value_enum)]
-    show: Option<Show>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Show {
-    Nobody,
-    User,
-    Application,
+    /// Whose calls show it: nobody, user or application [default: user where there is --user, else application]
+    #[arg(long)]
+    show: Option<ShownBy>,
 }
 
 #[derive(Subcommand)]
@@ -233,12 +226,7 @@ impl NumberCommand {
         match self {
             Self::Add(AddNumber { application, number, user, show }) => {
                 let number = Number::parse(&number)?.to_string();
-                let shown_by = match show {
-                    Some(Show::Nobody) => ShownBy::Nobody,
-                    Some(Show::Application) => ShownBy::Application,
-                    None if user.is_none() => ShownBy::Application,
-                    Some(Show::User) | None => ShownBy::User,
-                };
+                let shown_by = show.unwrap_or(ShownBy::unless_said(user.is_some()));
                 Ok(store.assign_number(AssignedNumber { number, application, user, shown_by }).await?)
             }
             Self::List { application } => {

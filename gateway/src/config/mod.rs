@@ -2,6 +2,7 @@
 
 mod limits;
 mod media;
+mod number;
 mod phone;
 mod trunks;
 
@@ -16,6 +17,7 @@ use crate::network::Network;
 
 pub use limits::Limits;
 pub use media::Media;
+pub use number::Number;
 pub use phone::Phone;
 pub use trunks::{Dtmf, Trunk, Trunks};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub trunks: Trunks,
     /// Providers and other SIP servers.
     pub trunk: Vec<Trunk>,
+    /// Telephone numbers of applications.
+    pub number: Vec<Number>,
     /// Calls that cost money.
     pub phone: Phone,
     /// Sound of calls that leave the browser's world.
@@ -364,6 +368,7 @@ impl Config {
         self.ice.servers.iter().try_for_each(|url| check_ice(url))?;
         self.trunks.check(&self.trunk, self.tls_on())?;
         self.phone.check()?;
+        Number::check_all(&self.number)?;
         self.media.check()?;
         self.limits.check()
     }
@@ -461,6 +466,8 @@ mod tests {
             ("[phone]\nallow = [\"2\"]", "phone.allow"),
             ("[phone]\nspend_per_day = \"5,0\"", "phone.spend_per_day"),
             ("[phone]\noperator_token = \"secret\"", "phone.operator_token"),
+            ("[[number]]\nnumber = \"0701234567\"", "number.number"),
+            ("[[number]]\nnumber = \"+46701234567\"\n[[number]]\nnumber = \"+46701234567\"", "number.number"),
             ("[tls]\ncertificate = \"a.pem\"", "tls.key"),
             ("[tls]\nkey = \"a.pem\"", "tls.certificate"),
         ] {

@@ -19,7 +19,7 @@ mod tariff;
 mod words;
 
 pub use money::{Amount, AmountError, MOST};
-pub use number::{Number, NumberError};
+pub use number::{Number, NumberError, ShownBy, ShownByError};
 pub use port::{Answer, CallRef, End, Grant, Kind, Micros, NewCall, Query, Refused};
 pub use range::{Opening, Openings, OpeningsError};
 pub use tariff::{Charge, Reservation, STRETCH, Tariff, TariffError};

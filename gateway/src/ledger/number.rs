@@ -1,6 +1,9 @@
 //! Telephone numbers: E.164 and nothing that only looks like it.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use super::range::country_code;
 
@@ -82,6 +85,56 @@ impl Number {
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Whose calls show a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShownBy {
+    /// Nobody's.
+    Nobody,
+    /// Those of its user.
+    User,
+    /// Those of every user of the application who has no number that is shown.
+    Application,
+}
+
+impl ShownBy {
+    /// Where nobody says it: those of its user, if it has one.
+    #[must_use]
+    pub const fn unless_said(has_user: bool) -> Self {
+        if has_user { Self::User } else { Self::Application }
+    }
+
+    /// As operators write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::User => "user",
+            Self::Application => "application",
+        }
+    }
+}
+
+/// No [`ShownBy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownByError;
+
+impl fmt::Display for ShownByError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number is shown by nobody, user or application")
+    }
+}
+
+impl std::error::Error for ShownByError {}
+
+impl FromStr for ShownBy {
+    type Err = ShownByError;
+
+    fn from_str(text: &str) -> Result<Self, ShownByError> {
+        [Self::Nobody, Self::User, Self::Application].into_iter().find(|one| one.as_str() == text).ok_or(ShownByError)
     }
 }
 

@@ -42,9 +42,10 @@ use self::outside::Outside;
 use self::socket::Progress;
 use crate::config::{Config, Limits};
 use crate::hub::{self, Hub, IceServer, Settings};
+use crate::ledger::ShownBy;
 use crate::metrics::Metrics;
 use crate::signature::Seen;
-use crate::store::{self, Application, DEMO, LOOPBACK, Store, StoreError};
+use crate::store::{self, Application, AssignedNumber, DEMO, LOOPBACK, Store, StoreError};
 use crate::tls::{Certificate, TlsError};
 
 pub use self::clock::Clock;
@@ -67,6 +68,8 @@ const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 pub enum ServeError {
     /// The data folder.
     Store(StoreError),
+    /// A number of the configuration cannot be given to its application.
+    Number(String, StoreError),
     /// Certificate or key.
     Tls(TlsError),
     /// The address is taken or not ours.
@@ -89,6 +92,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
+            Self::Number(number, error) => write!(f, "[[number]] {number}: {error}"),
             Self::Tls(error) => error.fmt(f),
             Self::Bind(address, error) => {
                 write!(f, "cannot listen on {address}: {error}; name another port with OFFHOOK_PORT, --port or `listen.port`")
@@ -168,6 +172,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let store = Store::open(&config.data.folder, config.phone.rules())?;
     store.serve().await?;
     let applications = applications(&store, config.data.demo).await?;
+    assign_numbers(&store, &config).await?;
     if !applications.contains_key(&config.data.default_application) {
         warn!("there is no application `data.default_application`: pages have to name theirs (?key=)");
     }
@@ -249,6 +254,18 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
         }
     }
     Ok(all)
+}
+
+/// Gives applications the numbers that the configuration has for them.
+async fn assign_numbers(store: &Store, config: &Config) -> Result<(), ServeError> {
+    for wanted in &config.number {
+        let application = Some(&wanted.application).filter(|key| !key.is_empty()).unwrap_or(&config.data.default_application);
+        let user = Some(wanted.user.clone()).filter(|user| !user.is_empty());
+        let shown_by = wanted.shown_by.unwrap_or(ShownBy::unless_said(user.is_some()));
+        let number = AssignedNumber { number: wanted.number.clone(), application: application.clone(), user, shown_by };
+        store.assign_number(number).await.map_err(|error| ServeError::Number(wanted.number.clone(), error))?;
+    }
+    Ok(())
 }
 
 fn by_key(applications: Vec<Application>) -> BTreeMap<String, Application> {

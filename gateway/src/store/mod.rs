@@ -31,7 +31,7 @@ use crate::ledger::{AmountError, Rules};
 pub use self::accounts::{AccountView, Limits, Transfer};
 pub use self::audit::Audit;
 pub use self::calls::Recovered;
-pub use self::numbers::{AssignedNumber, ShownBy};
+pub use self::numbers::AssignedNumber;
 pub use self::rates::Rate;
 pub use self::records::Record;
 pub use self::users::{Application, DEMO, Hashes, LOOPBACK};

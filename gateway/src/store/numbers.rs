@@ -3,29 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::{Database, Job, Store, StoreError};
-
-/// Whose calls show a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShownBy {
-    /// Nobody's.
-    Nobody,
-    /// Those of its user.
-    User,
-    /// Those of every user of the application who has no number that is shown.
-    Application,
-}
-
-impl ShownBy {
-    /// As in the table.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Nobody => "nobody",
-            Self::User => "user",
-            Self::Application => "application",
-        }
-    }
-}
+use crate::ledger::ShownBy;
 
 /// A number of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,11 +89,7 @@ impl Database {
         let sql = "SELECT number, application, user, shown_by FROM number WHERE ?1 IS NULL OR application = ?1 ORDER BY number";
         let mut query = self.connection.prepare_cached(sql)?;
         let rows = query.query_map([application], |row| {
-            let shown_by = match row.get_ref(3)?.as_str()? {
-                "user" => ShownBy::User,
-                "application" => ShownBy::Application,
-                _ => ShownBy::Nobody,
-            };
+            let shown_by = row.get_ref(3)?.as_str()?.parse().unwrap_or(ShownBy::Nobody);
             Ok(AssignedNumber { number: row.get(0)?, application: row.get(1)?, user: row.get(2)?, shown_by })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -315,6 +315,23 @@ async fn the_operator_assigns_numbers_and_the_application_maps_them() {
 }
 
 #[tokio::test]
+async fn numbers_of_the_configuration_count_again_at_each_start() {
+    let number = |key: &str| format!("[[number]]\nnumber = \"+46844444444\"\napplication = \"{key}\"\nuser = \"desk\"\n");
+    let gateway = Gateway::with(&number(""));
+    let listed = |data: &Folder| String::from_utf8(run(&data.0, &["number", "list", "demo"]).stdout).expect("UTF-8");
+    assert_eq!(listed(&gateway.data), "+46844444444\tdemo\tdesk\tuser\n");
+    let data = gateway.kill();
+    assert!(run(&data.0, &["number", "add", "demo", "+46844444444", "--user", "alice", "--show", "nobody"]).status.success());
+    assert_eq!(listed(&data), "+46844444444\tdemo\talice\tnobody\n");
+    let data = Gateway::over(data, &number("demo")).kill();
+    assert_eq!(listed(&data), "+46844444444\tdemo\tdesk\tuser\n");
+    let file = data.write("offhook.toml", &number("nobody"));
+    let refused = run(&data.0, &["--config", file.to_str().expect("a plain path")]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("[[number]] +46844444444: there is no such application"), "{said}");
+}
+
+#[tokio::test]
 async fn the_demo_has_some_credit_to_show() {
     let gateway = Gateway::start();
     let account = gateway.get("/demo/account").await.json();

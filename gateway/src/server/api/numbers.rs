@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::asker::{Asked, Role};
 use super::{ApiError, internal, private};
-use crate::ledger::Number;
+use crate::ledger::{Number, ShownBy};
 use crate::server::Shared;
-use crate::store::{AssignedNumber, ShownBy, StoreError};
+use crate::store::{AssignedNumber, StoreError};
 use crate::ticket::MAX_USER;
 
 /// Numbers in one request.
@@ -97,13 +97,8 @@ fn read(shared: &Shared, asked: &Asked) -> Result<(String, Vec<String>, Change),
 }
 
 fn shown_by(text: Option<&str>, user: bool) -> Result<ShownBy, ApiError> {
-    match text {
-        None if user => Ok(ShownBy::User),
-        None | Some("application") => Ok(ShownBy::Application),
-        Some("user") => Ok(ShownBy::User),
-        Some("nobody") => Ok(ShownBy::Nobody),
-        Some(_) => Err(ApiError::new(400, 40001, "shownBy is nobody, user or application")),
-    }
+    let Some(text) = text else { return Ok(ShownBy::unless_said(user)) };
+    text.parse().map_err(|_| ApiError::new(400, 40001, "shownBy is nobody, user or application"))
 }
 
 async fn give(
