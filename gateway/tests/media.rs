@@ -3,14 +3,22 @@
 #[path = "media/world.rs"]
 mod world;
 
+#[path = "media/attacks.rs"]
+mod attacks;
 #[path = "media/edge.rs"]
 mod edge;
+#[path = "media/losses.rs"]
+mod losses;
+#[path = "media/offers.rs"]
+mod offers;
 #[path = "media/pages.rs"]
 mod pages;
 #[path = "media/phones.rs"]
 mod phones;
 #[path = "media/sounds.rs"]
 mod sounds;
+#[path = "media/srtp.rs"]
+mod srtp;
 #[path = "media/tone.rs"]
 #[expect(dead_code, reason = "shared with the tests of sound")]
 mod tone;

@@ -2,6 +2,8 @@
 
 #[path = "sound/codecs.rs"]
 mod codecs;
+#[path = "sound/copies.rs"]
+mod copies;
 #[path = "sound/keys.rs"]
 mod keys;
 #[path = "sound/network.rs"]

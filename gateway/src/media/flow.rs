@@ -35,12 +35,14 @@ pub struct Flow {
     coding: Option<Coding>,
     reader: Option<(u32, KeyReader)>,
     writer: Option<(Events, KeyWriter)>,
+    /// What the listener misses, of 256.
+    missed: u8,
 }
 
 struct Coding {
     from: Codec,
     to: (Codec, u8),
-    /// `None`: there is no way between the two.
+    /// `None`: libopus could not begin.
     transcoder: Option<Transcoder>,
     /// Our timestamp of its first frame.
     base: Option<u32>,
@@ -58,10 +60,19 @@ impl Flow {
         self.writer.as_ref().is_some_and(|(_, writer)| writer.is_busy())
     }
 
+    /// What the listener's last report says that it has missed, of 256: half of what is believed from now on, the reports before the other.
+    pub fn missed(&mut self, fraction: u8) {
+        self.missed = self.missed / 2 + fraction / 2 + (self.missed & fraction & 1);
+        if let Some(transcoder) = self.coding.as_mut().and_then(|coding| coding.transcoder.as_mut()) {
+            transcoder.expect_loss(percent(self.missed));
+        }
+    }
+
     /// Sound that has to be coded anew.
     pub fn code(&mut self, now: Instant, from: Codec, to: (Codec, u8), header: &Header, payload: &[u8]) {
         if self.coding.as_ref().is_none_or(|coding| coding.from != from || coding.to != to) {
-            let transcoder = Transcoder::new(from, to.0, PTIME).ok();
+            let mut transcoder = Transcoder::new(from, to.0, PTIME).ok();
+            transcoder.iter_mut().for_each(|transcoder| transcoder.expect_loss(percent(self.missed)));
             self.coding = Some(Coding { from, to, transcoder, base: None });
         }
         if let Some(transcoder) = self.coding.as_mut().and_then(|coding| coding.transcoder.as_mut()) {
@@ -136,6 +147,11 @@ impl Flow {
         let writer = self.writer.as_ref().and_then(|(_, writer)| writer.deadline());
         coding.into_iter().chain(reader).chain(writer).min()
     }
+}
+
+/// Of 256 as of a hundred, to the nearest.
+const fn percent(fraction: u8) -> u8 {
+    ((fraction as u32 * 100 + 128) / 256) as u8
 }
 
 impl Coding {

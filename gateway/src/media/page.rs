@@ -9,6 +9,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook::random::Random;
 use offhook::time::Instant;
@@ -24,7 +25,10 @@ use super::epoch::Epoch;
 use super::page_sdp::PageSdp;
 use super::port::{Codec, MediaError};
 use super::rtp::{Header, Place};
-use super::sdp::Events;
+use super::sdp::{Events, takes_copies};
+
+/// How often str0m sums up what the reports of a page say; browsers report as often (RFC 3550, 6.2).
+const REPORTS: Duration = Duration::from_secs(5);
 
 /// What all pages of an engine share.
 #[derive(Clone)]
@@ -58,6 +62,8 @@ pub enum PageOutput {
     Send(SocketAddr, Vec<u8>),
     /// Sound or an event from the page.
     Packet(FromPage),
+    /// What fraction of our stream the page misses, of 256, as its reports say.
+    Missed(u8),
     /// ICE and DTLS are up.
     Connected,
     /// It is over.
@@ -108,6 +114,8 @@ pub struct Page {
     pub codecs: Vec<(Codec, u8)>,
     /// Telephone events.
     pub events: Vec<Events>,
+    /// Whether its Opus decoder knows what to do with copies of lost frames.
+    pub takes_copies: bool,
     /// Goes up with each new transport, whose stream begins anew.
     pub transport: u64,
 }
@@ -212,6 +220,7 @@ impl Page {
             .set_ice_lite(true)
             .set_local_ice_credentials(creds)
             .set_rtp_mode(true)
+            .set_stats_interval(Some(REPORTS))
             .clear_codecs()
             .clear_extension_map()
             .set_extension(4, Extension::RtpMid);
@@ -240,6 +249,7 @@ impl Page {
         self.codecs = both.iter().filter_map(|p| Some((codec(p)?, *p.pt()))).collect();
         let events = both.iter().filter(|p| p.spec().codec == Format::Tele);
         self.events = events.map(|p| Events { payload_type: *p.pt(), clock: p.spec().clock_rate.get() }).collect();
+        self.takes_copies = takes_copies(&page.text);
         self.mid = Some(mid);
         self.theirs = Some((page.ufrag.clone(), page.fingerprint.clone()));
         if self.codecs.is_empty() { Err(MediaError::NotAcceptable) } else { Ok(()) }
@@ -334,6 +344,9 @@ impl Page {
                 }
                 Ok(Output::Transmit(transmit)) => out.push(PageOutput::Send(transmit.destination, transmit.contents.into())),
                 Ok(Output::Event(Event::RtpPacket(packet))) => out.push(PageOutput::Packet(packet.into())),
+                Ok(Output::Event(Event::MediaEgressStats(told))) => {
+                    out.extend(told.loss.map(|fraction| PageOutput::Missed((fraction * 255.0) as u8)));
+                }
                 Ok(Output::Event(_)) => {}
                 Err(error) => {
                     let fingerprint = matches!(&error, str0m::RtcError::RemoteSdp(_));

@@ -67,6 +67,8 @@ pub struct Peer {
     sent: Sent,
     last: Option<(Instant, u32)>,
     report_at: Instant,
+    /// What fraction of our stream it has missed, of 256, as its last report says.
+    pub missed: Option<u8>,
     /// When something good came last.
     pub heard: Option<Instant>,
     /// Packets thrown away.
@@ -118,6 +120,7 @@ impl Peer {
             sent: Sent::default(),
             last: None,
             report_at: now + REPORTS,
+            missed: None,
             heard: None,
             refused: 0,
         }
@@ -232,6 +235,12 @@ impl Peer {
         self.theirs.as_ref().map_or(&[], |theirs| &theirs.codecs)
     }
 
+    /// Whether its Opus decoder knows what to do with copies of lost frames.
+    #[must_use]
+    pub fn takes_copies(&self) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.copies)
+    }
+
     /// How it takes telephone events.
     #[must_use]
     pub fn events(&self) -> Option<Events> {
@@ -340,9 +349,11 @@ impl Peer {
             Some(keys) => keys.inward.unprotect_rtcp(bytes)?,
             None => bytes.len(),
         };
-        let reports = rtcp::sender_reports(&bytes[..length])?;
+        let said = rtcp::read(&bytes[..length])?;
+        let ours = said.missed.iter().find(|(ssrc, _)| *ssrc == self.numbering.ssrc);
+        self.missed = ours.map(|(_, fraction)| *fraction).or(self.missed);
         if let Some(stream) = &mut self.stream {
-            let mine = reports.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
+            let mine = said.sent.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
             stream.sender_report = mine.map(|(_, ntp)| (*ntp, now)).or(stream.sender_report);
         }
         self.heard = Some(now);

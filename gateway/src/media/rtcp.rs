@@ -68,10 +68,19 @@ fn close(packet: &mut [u8], start: usize) {
     packet[start + 2..start + 4].copy_from_slice(&words.to_be_bytes());
 }
 
-/// The sender reports in a compound packet: stream, and the middle of its NTP time; `None` where the packet is none.
+/// What a compound packet says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Sender reports: the stream, and the middle of its NTP time.
+    pub sent: Vec<(u32, u32)>,
+    /// What was received: the stream, and the fraction of it that was lost since the report before, of 256.
+    pub missed: Vec<(u32, u8)>,
+}
+
+/// Reads a compound packet; `None` where it is none.
 #[must_use]
-pub fn sender_reports(bytes: &[u8]) -> Option<Vec<(u32, u32)>> {
-    let (mut found, mut rest) = (Vec::new(), bytes);
+pub fn read(bytes: &[u8]) -> Option<Said> {
+    let (mut said, mut rest) = (Said::default(), bytes);
     while !rest.is_empty() {
         if rest.len() < 8 || rest[0] >> 6 != 2 {
             return None;
@@ -79,12 +88,19 @@ pub fn sender_reports(bytes: &[u8]) -> Option<Vec<(u32, u32)>> {
         let length = (usize::from(u16::from_be_bytes([rest[2], rest[3]])) + 1) * 4;
         let packet = rest.get(..length)?;
         let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
-        if packet[1] == 200 {
-            found.push((word(4)?, word(8)? << 16 | word(12)? >> 16));
-        }
+        let blocks = match packet[1] {
+            200 => {
+                said.sent.push((word(4)?, word(8)? << 16 | word(12)? >> 16));
+                packet.get(28..)
+            }
+            201 => packet.get(8..),
+            _ => None,
+        };
+        let blocks = blocks.unwrap_or_default().chunks_exact(24).take(usize::from(packet[0] & 0x1f));
+        said.missed.extend(blocks.map(|block| (u32::from_be_bytes([block[0], block[1], block[2], block[3]]), block[4])));
         rest = &rest[length..];
     }
-    Some(found)
+    Some(said)
 }
 
 fn ntp(now: Instant) -> u64 {
@@ -106,15 +122,18 @@ mod tests {
         let packet = report(T0, 5, "me", Some((Sent { packets: 3, octets: 480 }, 77)), Some(&mut heard));
         assert_eq!(packet.len() % 4, 0);
         let middle = ((ntp(T0) >> 16) & 0xffff_ffff) as u32;
-        assert_eq!(sender_reports(&packet), Some(vec![(5, middle)]));
+        assert_eq!(read(&packet), Some(Said { sent: vec![(5, middle)], missed: vec![(9, 0)] }));
         assert_eq!(packet[28..32], 9u32.to_be_bytes());
-        assert_eq!(sender_reports(&report(T0, 5, "me", None, None)), Some(vec![]));
+        assert_eq!(read(&report(T0, 5, "me", None, None)), Some(Said::default()));
+        heard.take(T0, &Header { marker: false, payload_type: 0, sequence: 10, timestamp: 480, ssrc: 9 }, 8000);
+        let packet = report(T0, 5, "me", None, Some(&mut heard));
+        assert_eq!(read(&packet), Some(Said { sent: vec![], missed: vec![(9, 170)] }), "two of three");
     }
 
     #[test]
     fn what_lies_about_its_length_is_no_report() {
         for bytes in [&[0x80, 200, 0, 1, 0, 0, 0, 1][..], &[0x80, 200, 255, 255, 0, 0, 0, 1], &[0x80, 201, 0, 0, 1], &[1; 16]] {
-            assert_eq!(sender_reports(bytes), None);
+            assert_eq!(read(bytes), None);
         }
     }
 }

@@ -102,6 +102,8 @@ pub struct Audio {
     pub codecs: Vec<(Codec, u8)>,
     /// How it takes telephone events.
     pub events: Vec<Events>,
+    /// Whether it can use copies of lost frames (RFC 7587, 6.1).
+    pub copies: bool,
     /// Its keys; empty: RTP/AVP.
     pub crypto: Vec<Crypto>,
     /// Kind, protocol and formats of each media line, to refuse the others in the answer; and which is this one.
@@ -128,6 +130,13 @@ pub fn codec(name: &str, clock: u32) -> Option<Codec> {
         8_000 if named("pcmu") => Some(Codec::Pcmu),
         _ => None,
     }
+}
+
+/// Whether a side says that its Opus decoder can use the copies of lost frames in the packets after them: in-band FEC (RFC 7587, 6.1). No
+/// other codec has this parameter.
+#[must_use]
+pub fn takes_copies(sdp: &str) -> bool {
+    sdp.lines().any(|line| line.starts_with("a=fmtp:") && line.contains("useinbandfec=1"))
 }
 
 const fn name(codec: Codec) -> &'static str {
@@ -169,6 +178,7 @@ pub fn read(sdp: &str) -> Result<Audio, MediaError> {
         direction: if address.is_unspecified() { Direction::Send } else { direction(&session, media) },
         codecs,
         events,
+        copies: takes_copies(sdp),
         crypto: if secure { keys(media) } else { Vec::new() },
         lines: (lines, index),
     })
@@ -347,6 +357,14 @@ mod tests {
         assert!(text.contains("m=audio 30000 RTP/AVP 8 101\r\n"), "{text}");
         assert!(text.contains("m=video 0 RTP/AVP 96\r\n"), "{text}");
         assert_eq!(read(&text).expect("ours").codecs, [(Codec::Pcma, 8)]);
+    }
+
+    #[test]
+    fn copies_are_made_for_who_asks_for_them() {
+        let with = |line: &str| read(&PHONE.replace("a=rtcp:4007", line)).expect("sdp").copies;
+        assert!(with("a=fmtp:111 minptime=10;useinbandfec=1"));
+        assert!(!with("a=fmtp:111 minptime=10;useinbandfec=0"));
+        assert!(!with("a=fmtp:111 minptime=10"));
     }
 
     #[test]

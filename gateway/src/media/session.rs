@@ -209,14 +209,12 @@ impl Session {
         }
     }
 
-    /// In which order a page is to be offered codecs, so that as little as possible has to be coded anew: what the SIP side has chosen, or
-    /// may choose. Where that may be G.722 as well as G.711, Opus is first, from which there is a way to both.
+    /// In which order a page is to be offered codecs, so that as little as possible has to be coded anew: what the SIP side has chosen, then
+    /// what it may choose.
     fn order(&self) -> Vec<Codec> {
-        let all = &self.peer.settings.codecs;
-        let mixed = all.contains(&Codec::G722) && (all.contains(&Codec::Pcmu) || all.contains(&Codec::Pcma));
         let chosen = self.peer.codec().map(|(codec, _)| codec);
-        let first = chosen.or(mixed.then_some(Codec::Opus));
-        first.into_iter().chain(all.iter().copied().filter(|codec| Some(*codec) != first)).collect()
+        let others = self.peer.settings.codecs.iter().copied().filter(|codec| Some(*codec) != chosen);
+        chosen.into_iter().chain(others).collect()
     }
 
     fn page_events(&self) -> Option<Events> {
@@ -272,7 +270,7 @@ impl Session {
                     return self.drain(cx);
                 }
                 None => {
-                    let Some(to) = coded_anew(codec, &self.page.codecs) else { return };
+                    let Some(to) = self.page.codecs.first().copied() else { return };
                     self.page_clock = clock(to.0);
                     self.outward.code(cx.now, codec, to, &received.header, received.payload);
                 }
@@ -303,7 +301,7 @@ impl Session {
                 self.send_peer(cx, (payload_type, place, header.marker || place.fresh), &packet.payload);
             }
             None => {
-                if let Some(to) = coded_anew(codec, self.peer.codecs()) {
+                if let Some(to) = self.peer.codec() {
                     self.inward.code(cx.now, codec, to, header, &packet.payload);
                     self.pump(cx);
                 }
@@ -320,6 +318,9 @@ impl Session {
     /// What is due of what we make ourselves.
     fn pump(&mut self, cx: &mut Context<'_>) {
         let (mut out, mut pressed) = (Vec::new(), Vec::new());
+        if let Some(fraction) = self.peer.missed.take().filter(|_| self.peer.takes_copies()) {
+            self.inward.missed(fraction);
+        }
         let events = self.peer.events();
         self.inward.poll(cx.now, &mut self.peer.numbering, events, &mut out, &mut pressed);
         for Outgoing { payload_type, place, marker, payload } in out.drain(..).filter(|_| self.peer.takes()).collect::<Vec<_>>() {
@@ -379,6 +380,8 @@ impl Session {
                         cx.out.push_back(Output::Send { socket: Socket::Page, destination, bytes })
                     }
                     PageOutput::Packet(packet) => self.forward(cx, &packet),
+                    PageOutput::Missed(fraction) if self.page.takes_copies => self.outward.missed(fraction),
+                    PageOutput::Missed(_) => {}
                     PageOutput::Connected => {
                         cx.tell(Event::Connected { session: self.id });
                         self.pump(cx);
@@ -455,11 +458,4 @@ impl Session {
 /// As which payload type sound can go to a side that has its codec.
 fn as_it_is(codec: Codec, theirs: &[(Codec, u8)]) -> Option<u8> {
     theirs.iter().find(|(other, _)| *other == codec).map(|(_, payload_type)| *payload_type)
-}
-
-/// What sound is made for a side that has not its codec: the best to which there is a way without resampling.
-fn coded_anew(codec: Codec, theirs: &[(Codec, u8)]) -> Option<(Codec, u8)> {
-    let narrow = |codec| matches!(codec, Codec::Pcma | Codec::Pcmu);
-    let apart = |other| codec == Codec::G722 && narrow(other) || narrow(codec) && other == Codec::G722;
-    theirs.iter().copied().find(|(other, _)| !apart(*other))
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as queue;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -56,8 +56,8 @@ impl Media {
         let cores = thread::available_parallelism().map_or(1, usize::from).min(config.sessions.max(1));
         let (sender, events) = mpsc::unbounded_channel();
         let epoch = Epoch { ours: clock.now(), theirs: tokio::time::Instant::now().into_std() };
-        let pairs = deal(config, cores);
-        let threads = (0..cores).zip(pairs).map(|(index, pairs)| {
+        let pairs = Arc::new(Mutex::new(pairs(config)));
+        let threads = (0..cores).map(|index| {
             let poll = Poll::new()?;
             let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
             let port = if config.page_port == 0 { 0 } else { config.page_port.saturating_add(index as u16) };
@@ -67,7 +67,7 @@ impl Media {
             let (commands, received) = queue::channel();
             let waiting = Arc::new(AtomicUsize::new(0));
             let way = Way { commands, waiting: Arc::clone(&waiting), waker };
-            let ports = Ports { bind: config.bind, free: pairs, open: BTreeMap::new() };
+            let ports = Ports { bind: config.bind, free: Arc::clone(&pairs), open: BTreeMap::new() };
             let wires = Wires { poll, page, ports, buffer: vec![0; LONGEST], ready: VecDeque::new() };
             let worker =
                 Worker { settings, epoch, clock: Arc::clone(clock), wires, commands: received, waiting, events: sender.clone() };
@@ -96,8 +96,8 @@ impl Media {
     }
 }
 
-/// The pairs of ports, dealt out to the threads in an order that nobody can foretell.
-fn deal(config: &config::Media, threads: usize) -> Vec<VecDeque<u16>> {
+/// The pairs of ports, in an order that nobody can foretell.
+fn pairs(config: &config::Media) -> VecDeque<u16> {
     let range = config.range().expect("the configuration was checked");
     let mut random = Random::new(store::random(32).try_into().expect("32 octets were asked for"));
     let even = range.start().next_multiple_of(2);
@@ -105,10 +105,7 @@ fn deal(config: &config::Media, threads: usize) -> Vec<VecDeque<u16>> {
     for last in (1..all.len()).rev() {
         all.swap(last, random.below(last as u64 + 1) as usize);
     }
-    let share = all.len().div_ceil(threads).max(1);
-    let mut shares: Vec<VecDeque<u16>> = all.chunks(share).map(|chunk| chunk.iter().copied().collect()).collect();
-    shares.resize(threads, VecDeque::new());
-    shares
+    all.into()
 }
 
 fn settings(config: &config::Media, page_port: u16, threads: usize) -> Settings {
@@ -145,7 +142,8 @@ struct Wires {
 
 struct Ports {
     bind: IpAddr,
-    free: VecDeque<u16>,
+    /// Of all threads: as long as there is a pair, a call has one.
+    free: Arc<Mutex<VecDeque<u16>>>,
     open: BTreeMap<SessionId, Pair>,
 }
 
@@ -264,8 +262,9 @@ impl Wires {
 
     fn bind(&mut self, session: SessionId) -> Result<u16, MediaError> {
         let mut last = None;
-        for _ in 0..TRIES.min(self.ports.free.len()) {
-            let Some(port) = self.ports.free.pop_front() else { break };
+        let tries = TRIES.min(self.ports.free().len());
+        for _ in 0..tries {
+            let Some(port) = self.ports.free().pop_front() else { break };
             match self.ports.pair(port).and_then(|pair| watch(&self.poll, session, pair)) {
                 Ok(pair) => {
                     self.ports.open.insert(session, pair);
@@ -273,7 +272,7 @@ impl Wires {
                 }
                 Err(error) => last = Some(error),
             }
-            self.ports.free.push_back(port);
+            self.ports.free().push_back(port);
         }
         match last {
             None => warn!("no port is left for a call: `media.ports` is used up"),
@@ -291,6 +290,11 @@ fn watch(poll: &Poll, session: SessionId, mut pair: Pair) -> io::Result<Pair> {
 }
 
 impl Ports {
+    fn free(&self) -> MutexGuard<'_, VecDeque<u16>> {
+        // Whole after each step, whatever became of who took it.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pair(&self, port: u16) -> io::Result<Pair> {
         let socket = |port| UdpSocket::bind(SocketAddr::new(self.bind, port));
         Ok(Pair { port, rtp: socket(port)?, rtcp: socket(port + 1)? })
@@ -299,7 +303,7 @@ impl Ports {
     fn release(&mut self, session: SessionId) {
         if let Some(pair) = self.open.remove(&session) {
             // To the end of the queue: what is still on its way to the old call is not to meet a new one.
-            self.free.push_back(pair.port);
+            self.free().push_back(pair.port);
         }
     }
 

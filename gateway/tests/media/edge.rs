@@ -29,6 +29,8 @@ struct Page {
     socket: UdpSocket,
     at: SocketAddr,
     mid: Option<Mid>,
+    /// Where it sends to.
+    gateway: Option<SocketAddr>,
     received: Vec<Moment>,
 }
 
@@ -38,7 +40,7 @@ impl Page {
         let at = socket.local_addr().expect("an address");
         let mut rtc = Rtc::builder().set_rtp_mode(true).enable_pcmu(true, false).build(now());
         rtc.add_local_candidate(Candidate::host(at, "udp").expect("a candidate"));
-        Self { rtc, socket, at, mid: None, received: Vec::new() }
+        Self { rtc, socket, at, mid: None, gateway: None, received: Vec::new() }
     }
 
     /// Does what there is to do for so long.
@@ -64,6 +66,7 @@ impl Page {
             match self.rtc.poll_output().expect("alive") {
                 Output::Timeout(at) => return at,
                 Output::Transmit(transmit) => {
+                    self.gateway = Some(transmit.destination);
                     self.socket.send_to(&transmit.contents, transmit.destination).await.expect("sent");
                 }
                 Output::Event(str0m::Event::RtpPacket(_)) => self.received.push(now()),
@@ -89,28 +92,7 @@ fn configuration(ports: &str) -> config::Media {
 async fn sound_goes_both_ways_over_real_sockets() {
     let clock = Arc::new(Clock::default());
     let (media, mut events) = Media::start(&configuration("36000-36399"), &clock).expect("sockets");
-    let mut page = Page::new().await;
-    media.command(Command::Open { session: S, peer: settings(&[Codec::Pcmu]) });
-    let mut changes = page.rtc.sdp_api();
-    page.mid = Some(changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None));
-    let (offer, pending) = changes.apply().expect("a change");
-    media.command(Command::Offered { session: S, leg: Leg::Page, sdp: offer.to_sdp_string() });
-    let Event::Answer { sdp: Ok(answer), .. } = event(&mut events).await else { panic!("no answer") };
-    let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer");
-    page.rtc.sdp_api().accept_answer(pending, answer).expect("an answer that fits");
-
-    let wire = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
-    let mut phone = Phone::new(&wire.local_addr().expect("an address").to_string());
-    media.command(Command::Offer { session: S, leg: Leg::Peer });
-    let Event::Offer { sdp: Ok(offer), .. } = event(&mut events).await else { panic!("no offer") };
-    phone.heed(&offer);
-    let gateway = SocketAddr::new(phone.at.ip(), phone.gateway.expect("a port"));
-    media.command(Command::Answered { session: S, leg: Leg::Peer, sdp: phone.sdp(&[PCMU]) });
-    while !page.rtc.is_connected() {
-        page.run(50).await;
-    }
-    assert!(matches!(event(&mut events).await, Event::Connected { session: S }));
-
+    let (mut page, wire, mut phone, gateway) = call(&media, &mut events).await;
     let (mut heard, mut buffer, mut sent) = (0, [0; 2_000], Vec::new());
     for n in 1..=PACKETS {
         let packet = RtpWrite::new(0.into(), n.into(), n as u32 * 160, now(), &[1u8; 160][..]);
@@ -139,6 +121,64 @@ async fn sound_goes_both_ways_over_real_sockets() {
     let Event::Closed { traffic, .. } = event(&mut events).await else { panic!("not closed") };
     assert_eq!(traffic.from_peer, (PACKETS, 0));
     UdpSocket::bind(gateway).await.expect("the port is free again");
+}
+
+/// A page that has called a phone, both connected.
+async fn call(media: &Media, events: &mut UnboundedReceiver<Event>) -> (Page, UdpSocket, Phone, SocketAddr) {
+    let mut page = Page::new().await;
+    media.command(Command::Open { session: S, peer: settings(&[Codec::Pcmu]) });
+    let mut changes = page.rtc.sdp_api();
+    page.mid = Some(changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None));
+    let (offer, pending) = changes.apply().expect("a change");
+    media.command(Command::Offered { session: S, leg: Leg::Page, sdp: offer.to_sdp_string() });
+    let Event::Answer { sdp: Ok(answer), .. } = event(events).await else { panic!("no answer") };
+    let answer = SdpAnswer::from_sdp_string(&answer).expect("an answer");
+    page.rtc.sdp_api().accept_answer(pending, answer).expect("an answer that fits");
+
+    let wire = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let mut phone = Phone::new(&wire.local_addr().expect("an address").to_string());
+    media.command(Command::Offer { session: S, leg: Leg::Peer });
+    let Event::Offer { sdp: Ok(offer), .. } = event(events).await else { panic!("no offer") };
+    phone.heed(&offer);
+    let gateway = SocketAddr::new(phone.at.ip(), phone.gateway.expect("a port"));
+    media.command(Command::Answered { session: S, leg: Leg::Peer, sdp: phone.sdp(&[PCMU]) });
+    while !page.rtc.is_connected() {
+        page.run(50).await;
+    }
+    assert!(matches!(event(events).await, Event::Connected { session: S }));
+    (page, wire, phone, gateway)
+}
+
+#[tokio::test]
+async fn a_flood_of_packets_that_are_none_leaves_a_call_as_it_is() {
+    let clock = Arc::new(Clock::default());
+    let (media, mut events) = Media::start(&configuration("36404-36499"), &clock).expect("sockets");
+    let (mut page, wire, mut phone, gateway) = call(&media, &mut events).await;
+    let (mut heard, mut buffer, mut bad) = (0, [0; 2_000], [0xd5; 182]);
+    for n in 1..=PACKETS {
+        let packet = RtpWrite::new(0.into(), n.into(), n as u32 * 160, now(), &[1u8; 160][..]);
+        let mid = page.mid.expect("a line");
+        page.rtc.direct_api().stream_tx_by_mid(mid, None).expect("a stream").write_rtp(packet);
+        page.rtc.handle_input(Input::Timeout(now())).expect("alive");
+        wire.send_to(&phone.packet(0, &[2; 160], 160), gateway).await.expect("sent");
+        page.run(15).await;
+        // From the page's own address, with the beginning of a packet that it might have sent.
+        for m in 0..200u16 {
+            bad[..4].copy_from_slice(&[0x80, 0, n as u8, m as u8]);
+            page.socket.send_to(&bad[..usize::from(m % 182)], page.gateway.expect("it has sent")).await.expect("sent");
+        }
+        page.run(5).await;
+        while wire.try_recv_from(&mut buffer).is_ok_and(|(length, _)| length == 172) {
+            heard += 1;
+        }
+    }
+    page.run(200).await;
+    while wire.try_recv_from(&mut buffer).is_ok() {
+        heard += 1;
+    }
+    assert!(heard >= PACKETS * 9 / 10, "the phone heard {heard}");
+    assert!(page.received.len() as u64 >= PACKETS * 9 / 10, "the page heard {}", page.received.len());
+    assert!(events.try_recv().is_err(), "nothing has happened");
 }
 
 #[tokio::test]

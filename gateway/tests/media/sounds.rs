@@ -1,12 +1,12 @@
 //! What is made anew on the way: sound of another codec, keys, announcements; and SRTP on the SIP side.
 
-use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use offhook_gateway::media::{Codec, Command, Event, Leg, PeerSettings, Prompt, Security, Socket};
 
+use crate::srtp::srtp;
 use crate::tone::{quality, sine};
-use crate::world::{EVENTS, PCMA, PCMU, S, World, settings};
+use crate::world::{EVENTS, PCMA, PCMU, S, World, only, settings};
 
 const OPUS: (&str, u8) = ("opus/48000/2", 111);
 
@@ -49,11 +49,7 @@ fn a_tone_comes_through_from_g711_to_a_page_without_it() {
     let page = world.page("192.0.2.5:5000");
     world.open(settings(&[Codec::Pcmu]));
     let offer = world.pages[page].offer();
-    let lines = offer.lines().filter(|line| !line.contains("PCM") && !line.contains("G722"));
-    let only_opus =
-        |line: &str| if line.starts_with("m=audio") { "m=audio 9 UDP/TLS/RTP/SAVPF 111".into() } else { line.to_owned() };
-    let only_opus: String = lines.map(|line| only_opus(line) + "\r\n").collect();
-    let answer = world.offered(Leg::Page, only_opus).expect("an answer");
+    let answer = world.offered(Leg::Page, only(&[111], &offer)).expect("an answer");
     world.pages[page].accept(&answer);
     world.offer(Leg::Peer).expect("an offer");
     let answer = world.phone.sdp(&[PCMU]);
@@ -178,35 +174,6 @@ fn an_announcement_is_played_in_place_of_the_phone() {
     assert_eq!(world.pages[page].received.last().expect("the phone again").payload[..], [0x55; 160]);
 }
 
-/// An independent reading of RFC 3711 for one packet with rollover counter 0.
-fn srtp(key: &[u8], packet: &[u8]) -> Vec<u8> {
-    let cipher = |key: &[u8]| EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, key).expect("a key")).expect("counter mode");
-    let stream = |key: &[u8], iv: [u8; 16], data: &mut [u8]| {
-        let context = EncryptionContext::Iv128(aws_lc_rs::iv::FixedLength::from(iv));
-        cipher(key).less_safe_encrypt(data, context).expect("counter mode");
-    };
-    let derive = |label: u8, length: usize| {
-        let mut iv = [0; 16];
-        iv[..14].copy_from_slice(&key[16..30]);
-        iv[7] ^= label;
-        let mut out = vec![0; length];
-        stream(&key[..16], iv, &mut out);
-        out
-    };
-    let (session, tag, salt) = (derive(0, 16), derive(1, 20), derive(2, 14));
-    let mut iv = [0; 16];
-    iv[..14].copy_from_slice(&salt);
-    (0..4).for_each(|at| iv[4 + at] ^= packet[8 + at]);
-    (0..2).for_each(|at| iv[12 + at] ^= packet[2 + at]);
-    let mut out = packet.to_vec();
-    stream(&session, iv, &mut out[12..]);
-    let mut signed = out.clone();
-    signed.extend([0; 4]);
-    let tag = aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &tag), &signed);
-    out.extend_from_slice(&tag.as_ref()[..10]);
-    out
-}
-
 #[test]
 fn the_sip_side_is_encrypted_with_the_keys_in_its_sdp() {
     let mut world = World::new();
@@ -225,7 +192,7 @@ fn the_sip_side_is_encrypted_with_the_keys_in_its_sdp() {
     let plain = world.phone.packet(0, &[1; 160], 160);
     world.inject(Socket::Rtp(S), world.phone.at, plain.clone());
     assert!(world.pages[page].received.is_empty(), "not in the clear");
-    let sealed = srtp(&key, &plain);
+    let sealed = srtp(&key, &plain, 0);
     let mut forged = sealed.clone();
     forged[20] ^= 1;
     world.inject(Socket::Rtp(S), world.phone.at, forged);
@@ -241,7 +208,7 @@ fn the_sip_side_is_encrypted_with_the_keys_in_its_sdp() {
     assert_eq!(heard.len(), 12 + 160 + 10);
     let mut plain = heard[..12].to_vec();
     plain.extend([2; 160]);
-    assert_eq!(srtp(&ours, &plain), heard);
+    assert_eq!(srtp(&ours, &plain, 0), heard);
     world.command(Command::Close { session: S });
     assert!(world.events.iter().any(|event| matches!(event, Event::Closed { traffic, .. } if traffic.refused == 1_001)));
 }

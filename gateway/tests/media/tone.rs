@@ -8,6 +8,25 @@ pub fn sine(rate: u32, frequency: f64, amplitude: f64, start: usize, samples: us
     (start..start + samples).map(|i| ((i as f64 * step).sin() * amplitude * 32767.0).round() as i16).collect()
 }
 
+/// Something like a voice: harmonics of a pitch that glides, in syllables. What was said last tells little of what comes next.
+pub fn voice(rate: u32, start: usize, samples: usize) -> Vec<i16> {
+    let at = |i: usize| {
+        let t = i as f64 / f64::from(rate);
+        let pitch = TAU * 150.0 * t + 22.0 * (TAU * 0.7 * t).sin();
+        let harmonics: f64 = (1..=12).map(|n| (pitch * f64::from(n)).sin() / f64::from(n)).sum();
+        let syllable = (0.5 - 0.5 * (TAU * 3.7 * t).cos()).sqrt();
+        (harmonics * syllable * 0.25 * 32767.0).round() as i16
+    };
+    (start..start + samples).map(at).collect()
+}
+
+/// What is the same in both against what is not, in dB.
+pub fn likeness(pcm: &[i16], other: &[i16]) -> f64 {
+    let power = |samples: &mut dyn Iterator<Item = f64>| samples.map(|s| s.powi(2)).sum::<f64>();
+    let noise = power(&mut pcm.iter().zip(other).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    10.0 * (power(&mut other.iter().map(|s| f64::from(*s))) / (noise + 1.0)).log10()
+}
+
 /// The root mean square of samples, full scale being 1.
 pub fn loudness(pcm: &[i16]) -> f64 {
     (pcm.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / pcm.len().max(1) as f64).sqrt() / 32768.0

@@ -38,6 +38,13 @@ pub struct World {
     /// Whether this datagram from page to gateway is lost.
     pub lose: fn(u64) -> bool,
     datagrams: u64,
+    /// Whether this datagram from gateway to page is lost.
+    pub lose_to_page: fn(u64) -> bool,
+    datagrams_to_page: u64,
+    /// What pages have sent, where somebody listens to it.
+    pub tapped: Option<Vec<Vec<u8>>>,
+    /// Datagrams of the gateway to where no page is.
+    pub astray: usize,
 }
 
 impl World {
@@ -61,6 +68,10 @@ impl World {
             bound: 0,
             lose: |_| false,
             datagrams: 0,
+            lose_to_page: |_| false,
+            datagrams_to_page: 0,
+            tapped: None,
+            astray: 0,
         }
     }
 
@@ -103,9 +114,14 @@ impl World {
 
     /// A page that calls a phone with these codecs, both connected.
     pub fn call(&mut self, peer: PeerSettings, answer: &[(&str, u8)]) -> usize {
+        self.call_as(peer, answer, |offer| offer)
+    }
+
+    /// The same; what the page offers is written anew before.
+    pub fn call_as(&mut self, peer: PeerSettings, answer: &[(&str, u8)], write: impl FnOnce(String) -> String) -> usize {
         let page = self.page("192.0.2.5:5000");
         self.open(peer);
-        let offer = self.pages[page].offer();
+        let offer = write(self.pages[page].offer());
         let sdp = self.offered(Leg::Page, offer).expect("an answer");
         self.pages[page].accept(&sdp);
         let offer = self.offer(Leg::Peer).expect("an offer");
@@ -170,6 +186,7 @@ impl World {
                 for (destination, mut bytes) in self.pages[page].drain(moment) {
                     moved = true;
                     self.datagrams += 1;
+                    self.tapped.iter_mut().for_each(|tapped| tapped.push(bytes.clone()));
                     let source = self.pages[page].at;
                     if destination == address(GATEWAY) && !(self.lose)(self.datagrams) {
                         self.engine.handle(self.now, Input::Datagram { socket: Socket::Page, source, bytes: &mut bytes });
@@ -186,8 +203,11 @@ impl World {
         match output {
             Output::Send { socket: Socket::Page, destination, bytes } => {
                 let moment = self.epoch.moment(self.now);
-                if let Some(page) = self.pages.iter_mut().find(|page| page.at == destination) {
-                    page.receive(moment, &bytes);
+                self.datagrams_to_page += 1;
+                match self.pages.iter_mut().find(|page| page.at == destination) {
+                    Some(_) if (self.lose_to_page)(self.datagrams_to_page) => {}
+                    Some(page) => page.receive(moment, &bytes),
+                    None => self.astray += 1,
                 }
             }
             Output::Send { socket, destination, bytes } => self.to_peer.push((socket, destination, bytes)),
@@ -212,7 +232,8 @@ pub struct Page {
     pending: Option<SdpPendingOffer>,
     wake_at: Option<Moment>,
     out: VecDeque<(SocketAddr, Vec<u8>)>,
-    place: (u64, u32),
+    /// Sequence number and timestamp of the last packet.
+    pub place: (u64, u32),
 }
 
 impl Page {
@@ -361,6 +382,22 @@ impl Phone {
 
 pub fn settings(codecs: &[Codec]) -> PeerSettings {
     PeerSettings { codecs: codecs.to_vec(), security: Security::None, address: None, nat: false, eager: true, info: false }
+}
+
+/// A page's offer with only these payload types.
+pub fn only(payload_types: &[u8], offer: &str) -> String {
+    let kept = |line: &&str| {
+        let format =
+            line.strip_prefix("a=rtpmap:").or_else(|| line.strip_prefix("a=fmtp:")).or_else(|| line.strip_prefix("a=rtcp-fb:"));
+        let format = format.and_then(|rest| rest.split(' ').next()?.parse::<u8>().ok());
+        format.is_none_or(|format| payload_types.contains(&format))
+    };
+    let formats = payload_types.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
+    let line = |line: &str| match line.strip_prefix("m=audio ") {
+        Some(_) => format!("m=audio 9 UDP/TLS/RTP/SAVPF {formats}\r\n"),
+        None => format!("{line}\r\n"),
+    };
+    offer.lines().filter(kept).map(line).collect()
 }
 
 pub const PCMU: (&str, u8) = ("PCMU/8000", 0);

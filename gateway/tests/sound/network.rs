@@ -47,16 +47,39 @@ pub struct Line {
     pub drift: i64,
     /// Whether the sender puts copies of frames into the packets after them.
     pub copies: bool,
+    /// What the listener says that it misses, in percent.
+    pub expected: u8,
+    /// What is said, at a rate and from a sample on.
+    pub sound: fn(u32, usize, usize) -> Vec<i16>,
+}
+
+fn beep(rate: u32, start: usize, samples: usize) -> Vec<i16> {
+    tone::sine(rate, TONE, 0.3, start, samples)
 }
 
 impl Line {
     pub fn new(from: Codec, to: Codec) -> Self {
-        Self { from, to, ptime: (20, 20), seconds: 5, seed: 1, loss: 0, burst: 1, jitter: 0, twice: 0, drift: 0, copies: false }
+        Self {
+            from,
+            to,
+            ptime: (20, 20),
+            seconds: 5,
+            seed: 1,
+            loss: 0,
+            burst: 1,
+            jitter: 0,
+            twice: 0,
+            drift: 0,
+            copies: false,
+            expected: 0,
+            sound: beep,
+        }
     }
 
-    /// Sends a tone over the line.
+    /// Sends it over the line.
     pub fn run(self) -> Heard {
         let mut transcoder = Transcoder::new(self.from, self.to, self.ptime.1).expect("there is a way");
+        transcoder.expect_loss(self.expected);
         let mut ear = Ear::new(self.to);
         let mut arrivals = self.arrivals();
         let mut heard = Heard::default();
@@ -68,6 +91,7 @@ impl Line {
             while let Some(frame) = transcoder.poll_frame(Instant::from_millis(now)) {
                 heard.frames.push((now, frame.timestamp, frame.marker));
                 heard.pcm.extend(ear.hear(frame.payload));
+                heard.payloads.push(frame.payload.to_vec());
             }
             heard.delays.push(transcoder.delay());
         }
@@ -79,10 +103,11 @@ impl Line {
         let mut dice = Dice(self.seed);
         let mut arrivals: BTreeMap<u64, Vec<(u64, Sent)>> = BTreeMap::new();
         let mut lost = 0;
-        for packet in tone_packets(self.from, self.ptime.0, self.seconds * 1000, self.copies) {
+        for packet in packets(self.from, self.ptime.0, self.seconds * 1000, self.copies, self.sound) {
             let media = u64::from(packet.timestamp / ticks(self.from));
             let sent = (BEGIN + media).saturating_add_signed(-(media as i64 * self.drift / 1_000_000));
-            if lost == 0 && dice.below(1000) * self.burst < self.loss {
+            // The beginning comes, so that what is heard on two lines can be compared sample by sample.
+            if lost == 0 && dice.below(1000) * self.burst < self.loss && packet.sequence > 10 {
                 lost = self.burst;
             }
             if lost > 0 {
@@ -110,6 +135,7 @@ fn next(arrivals: &BTreeMap<u64, Vec<(u64, Sent)>>, transcoder: &Transcoder) -> 
 pub struct Heard {
     /// When a frame was sent, its timestamp and marker.
     pub frames: Vec<(u64, u32, bool)>,
+    pub payloads: Vec<Vec<u8>>,
     pub pcm: Vec<i16>,
     pub delays: Vec<u64>,
     /// By milliseconds of the sender's timeline: when it was sent.
@@ -151,7 +177,11 @@ impl Sent {
 }
 
 /// The packets of a tone, made by codecs that are not ours where there are such.
-pub fn tone_packets(codec: Codec, ptime: u32, length: u32, copies: bool) -> Vec<Sent> {
+pub fn tone_packets(codec: Codec, ptime: u32, length: u32) -> Vec<Sent> {
+    packets(codec, ptime, length, false, beep)
+}
+
+fn packets(codec: Codec, ptime: u32, length: u32, copies: bool, sound: fn(u32, usize, usize) -> Vec<i16>) -> Vec<Sent> {
     let rate = rate(codec);
     let samples = (rate / 1000 * ptime) as usize;
     let mut mouth = Mouth::new(codec, copies);
@@ -160,7 +190,7 @@ pub fn tone_packets(codec: Codec, ptime: u32, length: u32, copies: bool) -> Vec<
             ssrc: 7,
             sequence: i as u16,
             timestamp: i * ptime * ticks(codec),
-            payload: mouth.say(&tone::sine(rate, TONE, 0.3, i as usize * samples, samples)),
+            payload: mouth.say(&sound(rate, i as usize * samples, samples)),
         })
         .collect()
 }

@@ -100,7 +100,7 @@ impl Feed {
 }
 
 fn tone_from(sequence: u16, timestamp: u32, ssrc: u32, length: u32) -> Vec<Sent> {
-    tone_packets(Codec::Pcmu, 20, length, false)
+    tone_packets(Codec::Pcmu, 20, length)
         .into_iter()
         .map(|p| Sent {
             ssrc,

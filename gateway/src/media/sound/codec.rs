@@ -7,6 +7,7 @@ use opus::{Application, Bitrate, Channels};
 use super::SoundError;
 use super::conceal::Concealment;
 use super::g711::Law;
+use super::resample::Resampler;
 use crate::media::Codec;
 
 /// The longest packet of Opus (RFC 6716, 3.4 R5); those of other codecs are shorter in practice, and longer ones are not taken.
@@ -25,21 +26,24 @@ impl Codec {
         }
     }
 
-    /// The samples in a second at which sound goes from this codec into another without being resampled: Opus codes at any of these.
-    pub(super) const fn rate_into(self, other: Self) -> Option<u32> {
+    /// The samples in a second at which sound goes from this codec into another: Opus codes at any of these, the others at their own.
+    pub(super) const fn rate_into(self, other: Self) -> u32 {
         match (self, other) {
-            (Self::Opus, Self::Opus) => Some(48_000),
-            (Self::Opus | Self::G722, Self::G722) | (Self::G722, Self::Opus) => Some(16_000),
-            (Self::Pcma | Self::Pcmu | Self::Opus, Self::Pcma | Self::Pcmu) | (Self::Pcma | Self::Pcmu, Self::Opus) => Some(8_000),
-            (Self::G722, Self::Pcma | Self::Pcmu) | (Self::Pcma | Self::Pcmu, Self::G722) => None,
+            (Self::Opus, Self::Opus) => 48_000,
+            (_, Self::G722) | (Self::G722, Self::Opus) => 16_000,
+            (_, Self::Pcma | Self::Pcmu) | (Self::Pcma | Self::Pcmu, Self::Opus) => 8_000,
         }
     }
 }
 
 /// Makes samples of packets, and of packets that never came.
 pub(super) struct Decoder {
+    /// Samples in a second that it gives, and that its codec makes; between them they are resampled by way of the room.
     rate: u32,
+    made: u32,
     codec: Decoding,
+    resampler: Option<Resampler>,
+    room: Vec<i16>,
 }
 
 enum Decoding {
@@ -50,23 +54,35 @@ enum Decoding {
 
 impl Decoder {
     pub(super) fn new(codec: Codec, rate: u32) -> Result<Self, SoundError> {
+        let made = match codec {
+            Codec::Opus => rate,
+            Codec::G722 => 16_000,
+            Codec::Pcma | Codec::Pcmu => 8_000,
+        };
+        let concealment = Concealment::new(made);
         let codec = match codec {
             Codec::Opus => Decoding::Opus(opus::Decoder::new(rate, Channels::Mono)?),
-            Codec::G722 => Decoding::G722(Box::new(G722Decoder::new()), Concealment::new(rate)),
-            Codec::Pcma => Decoding::G711(Law::A, Concealment::new(rate)),
-            Codec::Pcmu => Decoding::G711(Law::Mu, Concealment::new(rate)),
+            Codec::G722 => Decoding::G722(Box::new(G722Decoder::new()), concealment),
+            Codec::Pcma => Decoding::G711(Law::A, concealment),
+            Codec::Pcmu => Decoding::G711(Law::Mu, concealment),
         };
-        Ok(Self { rate, codec })
+        Ok(Self { rate, made, codec, resampler: Resampler::between(made, rate), room: Vec::new() })
     }
 
     /// How many samples a packet will make; `None`: it cannot be decoded.
     pub(super) fn samples(&self, payload: &[u8]) -> Option<usize> {
-        let samples = match &self.codec {
+        let made = match &self.codec {
             Decoding::Opus(_) => opus::packet::get_nb_samples(payload, self.rate).ok()?,
             Decoding::G722(..) => payload.len() * 2,
             Decoding::G711(..) => payload.len(),
         };
+        let samples = made * self.rate as usize / self.made as usize;
         (samples > 0 && samples <= self.longest()).then_some(samples)
+    }
+
+    /// Whether a packet holds a copy of what came before it.
+    pub(super) fn has_copy(&self, payload: &[u8]) -> bool {
+        matches!(self.codec, Decoding::Opus(_)) && opus_has_copy(payload)
     }
 
     /// Appends the samples of a packet of which [`Decoder::samples`] knows the length.
@@ -75,7 +91,7 @@ impl Decoder {
         match &mut self.codec {
             Decoding::Opus(opus) => opus_append(opus, payload, samples, false, pcm),
             Decoding::G722(g722, concealment) => {
-                pcm.resize(start + samples, 0);
+                pcm.resize(start + payload.len() * 2, 0);
                 // Fails where the room is too small only, and there is room for two samples for each byte.
                 let _ = g722.decode_into(payload, &mut pcm[start..]);
                 concealment.heard(&mut pcm[start..]);
@@ -85,14 +101,26 @@ impl Decoder {
                 concealment.heard(&mut pcm[start..]);
             }
         }
+        self.resample(start, pcm);
     }
 
     /// Appends what stands for samples that were lost; `next`, the packet right after them, may hold a copy (RFC 7587, 3.3).
     pub(super) fn conceal(&mut self, samples: usize, next: Option<&[u8]>, pcm: &mut Vec<i16>) {
         let samples = samples.min(self.longest());
+        let (start, made) = (pcm.len(), samples * self.made as usize / self.rate as usize);
         match &mut self.codec {
             Decoding::Opus(opus) => opus_append(opus, next.unwrap_or_default(), samples, next.is_some(), pcm),
-            Decoding::G722(_, concealment) | Decoding::G711(_, concealment) => concealment.conceal(samples, pcm),
+            Decoding::G722(_, concealment) | Decoding::G711(_, concealment) => concealment.conceal(made, pcm),
+        }
+        self.resample(start, pcm);
+    }
+
+    fn resample(&mut self, start: usize, pcm: &mut Vec<i16>) {
+        if let Some(resampler) = &mut self.resampler {
+            self.room.clear();
+            self.room.extend_from_slice(&pcm[start..]);
+            pcm.truncate(start);
+            resampler.resample(&self.room, pcm);
         }
     }
 
@@ -108,6 +136,21 @@ fn opus_append(opus: &mut opus::Decoder, payload: &[u8], samples: usize, copy: b
     if opus.decode(payload, &mut pcm[start..], copy).is_err() {
         pcm[start..].fill(0);
     }
+}
+
+/// Whether a packet of Opus holds a copy of the frame before it (RFC 6716, 2.1.7): said after the flags of voice, of which there is one for
+/// each 20 ms that were coded by SILK (4.2.3, 4.2.4). Packets of more than two frames are rare, and are taken to hold none.
+fn opus_has_copy(payload: &[u8]) -> bool {
+    let [contents, first, ..] = payload else { return false };
+    let (configuration, is_plain) = (contents >> 3, contents & 3 < 2);
+    let voices = match configuration {
+        0..=11 if configuration % 4 == 3 => 3,
+        0..=11 if configuration % 4 == 2 => 2,
+        0..=15 => 1,
+        // Coded by CELT alone.
+        _ => return false,
+    };
+    is_plain && first >> (7 - voices) & 1 == 1
 }
 
 /// Makes packets of samples.
@@ -130,6 +173,15 @@ impl Encoder {
             Codec::Pcmu => Encoding::G711(Law::Mu),
         };
         Ok(Self { codec })
+    }
+
+    /// Of a hundred packets the listener misses so many: each packet gets a copy of the one before, as good as that makes it worth
+    /// (RFC 6716, 2.1.6 and 2.1.7).
+    pub(super) fn expect_loss(&mut self, percent: u8) {
+        if let Encoding::Opus(opus) = &mut self.codec {
+            // Fails for what is no percentage.
+            let _ = opus.set_inband_fec(percent > 0).and_then(|()| opus.set_packet_loss_perc(i32::from(percent.min(100))));
+        }
     }
 
     /// Replaces what is in `out`. The samples are those of one frame: 10, 20, 40 or 60 ms for Opus.

@@ -107,6 +107,7 @@ impl Concealment {
     }
 }
 
-fn clip(sample: i32) -> i16 {
+/// The nearest that a sample can be.
+pub(super) fn clip(sample: i32) -> i16 {
     sample.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }

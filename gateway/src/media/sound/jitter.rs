@@ -160,6 +160,11 @@ impl Jitter {
         u64::try_from((self.transits.offset(self.ticks_per_ms) - fastest) / self.ticks_per_ms).unwrap_or(0)
     }
 
+    /// How many of the last 64 packets have not come.
+    pub(super) const fn missing(&self) -> u32 {
+        self.seen.count_zeros()
+    }
+
     /// Another sender or another timeline: what was known is forgotten.
     fn begin(&mut self, now: Instant, packet: &Packet<'_>) -> Taken {
         while !self.waiting.is_empty() {
@@ -167,7 +172,8 @@ impl Jitter {
         }
         self.source = Some(packet.ssrc);
         self.strange = None;
-        self.seen = 1;
+        // Nobody has missed what may have been before.
+        self.seen = u64::MAX;
         self.newest = Place { timestamp: i64::from(packet.timestamp), sequence: i64::from(packet.sequence) };
         self.played = Place { timestamp: self.newest.timestamp, sequence: self.newest.sequence - 1 };
         self.transits = Transits::default();

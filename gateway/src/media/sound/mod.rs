@@ -2,8 +2,8 @@
 //! Values and small machines: no clock, no socket, no thread; and once a stream runs, nothing is allocated for a packet.
 //!
 //! ```text
-//! packets ── jitter ── codec (decode, conceal) ── codec (encode) ── frames
-//!            order, when to play                  another codec, another length
+//! packets ── jitter ── codec (decode, conceal) ── resample ── codec (encode) ── frames
+//!            order, when to play                  where neither codec can       another codec, another length
 //! ```
 
 mod codec;
@@ -12,6 +12,7 @@ mod g711;
 mod jitter;
 mod keys;
 mod recording;
+mod resample;
 mod transcoder;
 
 pub use keys::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
@@ -21,8 +22,6 @@ pub use transcoder::{Frame, Packet, Transcoder};
 /// Why sound cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SoundError {
-    /// Ours: there is no way from one of the codecs to the other without resampling (G.711 and G.722).
-    NoPath,
     /// Ours: libopus refuses to begin, as when memory is used up.
     Broken,
 }

@@ -31,7 +31,7 @@ fn make(file: &[u8], codec: Codec) -> Result<Vec<Vec<u8>>, SoundError> {
     if codec == Codec::Opus {
         return Ok(spoken.collect());
     }
-    let rate = Codec::Opus.rate_into(codec).ok_or(SoundError::NoPath)?;
+    let rate = Codec::Opus.rate_into(codec);
     let (mut decoder, mut encoder) = (Decoder::new(Codec::Opus, rate)?, Encoder::new(codec, rate)?);
     let (mut pcm, mut out) = (Vec::new(), Vec::new());
     Ok(spoken

@@ -13,6 +13,12 @@ const PAUSE_MS: u32 = 1000;
 const HOPELESS_MS: i64 = 250;
 /// A frame that is late makes those after it come faster, by this much each, in milliseconds: a step that any receiver follows.
 const HASTE_MS: u64 = 1;
+/// Where so many of the last 64 packets were lost, until none was, it is worth to wait for the packet after a lost one: that may hold a copy.
+const WORTH_WAITING: u32 = 3;
+/// A sender makes copies if one of so many packets has held one: there is none of silence.
+const COPY_EVERY: u32 = 100;
+/// For a longer packet than this nobody waits.
+const LONGEST_WAIT_MS: i64 = 60;
 
 /// A packet of sound, as it came: neither comfort noise (RFC 3389) nor a key (RFC 4733).
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +77,10 @@ pub struct Transcoder {
     /// Ticks of the last packet.
     step: i64,
     playing: bool,
+    /// Packets for which the sender is still taken to make copies.
+    copies: u32,
+    /// Whether a lost packet is waited for until the one after it should have come.
+    waits: bool,
     /// Ticks since something was played.
     starved: i64,
     last: Option<Sent>,
@@ -91,9 +101,9 @@ impl Transcoder {
     ///
     /// # Errors
     ///
-    /// [`SoundError::NoPath`] between G.711 and G.722; [`SoundError::Broken`] where libopus cannot begin.
+    /// [`SoundError::Broken`] where libopus cannot begin.
     pub fn new(from: Codec, to: Codec, ptime: u32) -> Result<Self, SoundError> {
-        let rate = from.rate_into(to).ok_or(SoundError::NoPath)?;
+        let rate = from.rate_into(to);
         let ptime = match (to, ptime) {
             (_, ..=10) => 10,
             (Codec::Opus, 21..=39) | (_, 11..=20) => 20,
@@ -117,6 +127,8 @@ impl Transcoder {
             at: 0,
             step: i64::from(ptime * from.ticks()),
             playing: false,
+            copies: 0,
+            waits: false,
             starved: 0,
             last: None,
             broken: true,
@@ -136,6 +148,14 @@ impl Transcoder {
             },
         }
         self.step = self.ticks(samples);
+        self.copies = if self.decoder.has_copy(packet.payload) { COPY_EVERY } else { self.copies.saturating_sub(1) };
+        let lossy = self.jitter.missing() >= if self.waits { 1 } else { WORTH_WAITING };
+        self.waits = lossy && self.copies > 0 && self.step <= LONGEST_WAIT_MS * self.ticks_in;
+    }
+
+    /// Of a hundred frames the listener misses so many.
+    pub fn expect_loss(&mut self, percent: u8) {
+        self.encoder.expect_loss(percent);
     }
 
     /// The next frame, where it is due.
@@ -166,7 +186,7 @@ impl Transcoder {
     /// How long sound is kept back for packets that come late, in milliseconds.
     #[must_use]
     pub fn delay(&self) -> u64 {
-        self.jitter.delay()
+        self.jitter.delay() + if self.waits { (self.step / self.ticks_in).unsigned_abs() } else { 0 }
     }
 
     fn begin(&mut self, at: i64) {
@@ -181,7 +201,8 @@ impl Transcoder {
     fn due(&self) -> Instant {
         let missing = self.frame_ticks - self.ticks(self.pcm.len());
         let packets = (missing + self.step - 1).div_euclid(self.step).max(0);
-        let due = self.jitter.due(self.at + (packets - 1) * self.step);
+        let wait = if self.waits { self.step } else { 0 };
+        let due = self.jitter.due(self.at + (packets - 1) * self.step) + wait;
         let millis = (due + self.ticks_in - 1).div_euclid(self.ticks_in);
         Instant::from_millis(u64::try_from(millis).unwrap_or(0))
     }
