@@ -27,8 +27,8 @@ use super::port::{Codec, MediaError};
 use super::rtp::{Header, Place};
 use super::sdp::{Events, takes_copies};
 
-/// How often str0m sums up what the reports of a page say; browsers report as often (RFC 3550, 6.2).
-const REPORTS: Duration = Duration::from_secs(5);
+/// How often str0m sums up what the reports of a page have said since.
+const REPORTS: Duration = Duration::from_secs(1);
 
 /// What all pages of an engine share.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! What happens within a call, on either side.
 
-use offhook_gateway::media::{Event, Leg};
+use offhook_gateway::media::{Event, Leg, MediaError};
 
 use crate::text::head;
 use crate::world::{FIRST, SDP, World, answer, answer_as, field, talking, trunk, within};
@@ -73,6 +73,20 @@ fn what_nobody_takes_part_in_is_refused_and_changes_nothing() {
     world.expect("481 BYE");
     assert_eq!(world.bridge.calls(), 1);
     world.hang_up(0);
+    world.nothing_left();
+}
+
+/// A certificate that is not the one of the fingerprint is seen when DTLS is up, and then there is a call already.
+#[test]
+fn a_page_with_another_certificate_than_it_has_said_ends_its_call() {
+    let mut world = World::new();
+    talking(&mut world);
+    let session = world.session();
+    world.media(Event::Failed { session, leg: Leg::Page, error: MediaError::Fingerprint });
+    let bye = world.expect("BYE");
+    world.hear(FIRST, &answer(&bye, 200));
+    assert_eq!(world.lines("ledger: ").last(), Some(&"failed 488"));
+    world.silent();
     world.nothing_left();
 }
 
