@@ -54,7 +54,8 @@ function withoutDefaultUrl(glue) {
 
 /** Gives imports and exports of the wasm short names, in the wasm and in the glue: the long ones hold hashes, which do not compress. */
 function shorten(glue) {
-  const options = ["wasm/offhook_bg.wasm", "-o", "dist/offhook.wasm", "--minify-imports-and-exports-and-modules"];
+  const unread = ["--strip-producers", "--strip-target-features"];
+  const options = ["wasm/offhook_bg.wasm", "-o", "dist/offhook.wasm", "--minify-imports-and-exports-and-modules", ...unread];
   const table = JSON.parse(execFileSync(path("../tests/node_modules/.bin/wasm-opt"), options, { cwd: path("."), encoding: "utf8" }));
   const imports = new Map(table.imports.map(([, name, short]) => [name, short]));
   const exports = new Map(table.exports);

@@ -91,11 +91,9 @@ impl App {
     pub fn log(&self, progress: &str, message: &str) {
         if let Some(logger) = &self.options.on_log {
             let object = js_sys::Object::new();
-            for (key, value) in
-                [("progress", progress.into()), ("message", message.into()), ("object", JsValue::from(js_sys::Object::new()))]
-            {
-                dom::set(&object, key, &value);
-            }
+            dom::set(&object, "progress", progress.into());
+            dom::set(&object, "message", message.into());
+            dom::set(&object, "object", js_sys::Object::new().into());
             notify(logger, &JsValue::UNDEFINED, &Array::of1(&object));
         }
     }
@@ -104,7 +102,7 @@ impl App {
     fn log_error(&self, error: &JsValue) {
         match &self.options.on_log {
             Some(logger) => notify(logger, &JsValue::UNDEFINED, &Array::of1(error)),
-            None => dom::report(error),
+            None => dom::report(error.clone()),
         }
     }
 

@@ -3,7 +3,6 @@
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Date, Object};
 use wasm_bindgen::prelude::*;
 
 use super::app::App;
@@ -324,23 +323,19 @@ impl CallDetails {
     fn of(info: &CallInfo, error: &JsValue) -> JsValue {
         let until = info.ended.unwrap_or_else(dom::now);
         let duration = info.established.map_or(0.0, |from| (until - from) as f64 / 1000.0);
-        let details = Object::create(prototype_of(&Self.into()).unchecked_ref::<Object>());
-        let fields = [
-            ("startedTime", date(info.progressing)),
-            ("establishedTime", date(info.established)),
-            ("endedTime", date(info.ended)),
-            ("duration", duration.into()),
-            ("endCause", (info.end_cause as i32).into()),
-            ("error", error.clone()),
-        ];
-        for (name, value) in fields {
-            dom::set(&details, name, &value);
-        }
-        details.into()
+        let prototype = prototype_of(&Self.into());
+        let details = dom::call1(&dom::global_value("Object"), "create", prototype).unwrap_or_default();
+        dom::set(&details, "startedTime", date(info.progressing));
+        dom::set(&details, "establishedTime", date(info.established));
+        dom::set(&details, "endedTime", date(info.ended));
+        dom::set(&details, "duration", duration.into());
+        dom::set(&details, "endCause", (info.end_cause as i32).into());
+        dom::set(&details, "error", error.clone());
+        details
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "dates have less than 2^53 ms")]
 fn date(at: Option<Instant>) -> JsValue {
-    at.map_or(JsValue::NULL, |at| Date::new(&JsValue::from_f64(at.millis() as f64)).into())
+    at.map_or(JsValue::NULL, |at| dom::new1("Date", JsValue::from_f64(at.millis() as f64)))
 }

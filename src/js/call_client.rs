@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, JSON, Object};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use super::app::App;
 use super::error::{bad_argument, sinch_error};
+use super::login::stringify;
 use super::promise::Deferred;
 use super::{class_of, options, text};
 use crate::call::Destination;
-use crate::web::dom::{Gate, nothing};
+use crate::web::dom::{Gate, call1, get, global_value, items, nothing};
+use crate::web::task::spawn;
 
 /// Places calls and tells of incoming ones.
 #[wasm_bindgen(skip_typescript)]
@@ -81,7 +81,7 @@ impl CallClient {
         let custom = options::stream(custom)?;
         let video = app.options.config.video && !no_video.is_truthy();
         let (promise, deferred) = Deferred::new(JsValue::UNDEFINED, nothing());
-        spawn_local(async move {
+        spawn(async move {
             let microphone = &app.driver.microphone;
             microphone.hold(true);
             if let Some(stream) = custom {
@@ -139,11 +139,10 @@ fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
         return Err(bad_argument("headers is an object"));
     }
     let mut entries = Vec::new();
-    for pair in Object::entries(headers.unchecked_ref::<Object>()).iter() {
-        let pair: Array = pair.unchecked_into();
-        let value = pair.get(1);
-        let value = if value.is_object() { JSON::stringify(&value)?.into() } else { text(&value)? };
-        entries.push((text(&pair.get(0))?, value));
+    for pair in items(&call1(&global_value("Object"), "entries", headers.clone())?) {
+        let value = get(&pair, "1");
+        let value = if value.is_object() { stringify(value)? } else { text(&value)? };
+        entries.push((text(&get(&pair, "0"))?, value));
     }
     Ok(entries)
 }

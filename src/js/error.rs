@@ -1,28 +1,28 @@
 //! Errors as pages know them: real `Error` objects with a domain, a code, and what the server said.
 
-use js_sys::{Object, TypeError};
+use js_sys::{Array, Object};
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Error, codes};
-use crate::web::dom::set;
+use crate::web::dom::{self, call1, global_value, list2, new1, set};
 
 /// A `SinchError`.
 pub fn sinch_error(error: &Error) -> JsValue {
-    let object = js_sys::Error::new(&error.message);
+    let object = dom::error(&error.message);
     let response = Object::new();
-    for (key, value) in [("name", "SinchError".into()), ("domain", error.domain.into()), ("code", error.code.into())] {
-        set(&object, key, &value);
-    }
+    set(&object, "name", "SinchError".into());
+    set(&object, "domain", error.domain.into());
+    set(&object, "code", error.code.into());
     if let Some(answer) = &error.response {
-        let (reason, headers) = (answer.reason.as_str().into(), record(&answer.headers));
-        set(&response, "errorCode", &answer.error_code.into());
-        set(&response, "message", &reason);
-        set(&response, "headers", &headers);
-        set(&object, "reason", &reason);
-        set(&object, "headers", &headers);
+        let (reason, headers) = (JsValue::from_str(&answer.reason), record(&answer.headers));
+        set(&response, "errorCode", answer.error_code.into());
+        set(&response, "message", reason.clone());
+        set(&response, "headers", headers.clone());
+        set(&object, "reason", reason);
+        set(&object, "headers", headers);
     }
-    set(&object, "response", &response);
-    object.into()
+    set(&object, "response", response.into());
+    object
 }
 
 /// A `SinchError` for something that makes no sense now (5, 6002).
@@ -37,11 +37,14 @@ pub fn bad_argument(message: &str) -> JsValue {
 
 /// A `TypeError`.
 pub fn type_error(message: &str) -> JsValue {
-    TypeError::new(message).into()
+    new1("TypeError", message.into())
 }
 
 /// Names and values as an object; `__proto__` is a name like any other.
 pub fn record(entries: &[(String, String)]) -> JsValue {
-    let pairs: js_sys::Array = entries.iter().map(|(name, value)| js_sys::Array::of2(&name.into(), &value.into())).collect();
-    Object::from_entries(&pairs).map_or(JsValue::UNDEFINED, Into::into)
+    let pairs = Array::new();
+    for (name, value) in entries {
+        pairs.push(&list2(name.into(), value.into()));
+    }
+    call1(&global_value("Object"), "fromEntries", pairs.into()).unwrap_or_default()
 }

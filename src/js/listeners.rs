@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Array, Function, Reflect};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::web::dom;
@@ -44,8 +44,9 @@ impl Listeners {
 
 /// Calls `handler` if it is a function. What it throws goes to the console.
 pub fn notify(handler: &JsValue, this: &JsValue, arguments: &Array) {
-    let Some(function) = handler.dyn_ref::<Function>() else { return };
-    if let Err(error) = Reflect::apply(function, this, arguments) {
-        dom::report(&error);
+    if handler.is_function()
+        && let Err(error) = dom::apply(handler, this, arguments)
+    {
+        dom::report(error);
     }
 }

@@ -1,22 +1,14 @@
 //! The login objects that `start()` takes.
 
 use hmac::{Hmac, KeyInit, Mac};
-use js_sys::{Array, Date, JSON};
+use js_sys::Array;
 use sha2::Sha256;
 use wasm_bindgen::prelude::*;
 
 use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
-use crate::web::dom::{dict, get, own};
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(catch, js_name = atob)]
-    fn atob(text: &str) -> Result<String, JsValue>;
-    #[wasm_bindgen(js_name = btoa)]
-    fn btoa(latin: &str) -> String;
-}
+use crate::web::dom::{Dict, call0, call1, get, get_string, global, global_value, new0, own, string};
 
 /// Reads a login object.
 ///
@@ -69,15 +61,15 @@ fn field(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
 fn identity(given: &JsValue) -> Option<String> {
     let identities = get(&get(given, "user"), "identities");
     let identities: Vec<JsValue> = identities.dyn_ref::<Array>()?.to_vec();
-    let named = identities.iter().find(|identity| get(identity, "type").as_string().as_deref() == Some("username"));
-    get(named.or(identities.first())?, "endpoint").as_string().filter(|user| !user.is_empty())
+    let named = identities.iter().find(|identity| get_string(identity, "type") == "username");
+    Some(get_string(named.or(identities.first())?, "endpoint")).filter(|user| !user.is_empty())
 }
 
 /// The user of a ticket, `base64(JSON):base64(signature)`.
 fn ticket_user(ticket: &str) -> Result<String, JsValue> {
-    let data = ticket.split(':').next().and_then(json);
-    let endpoint = data.and_then(|data| get(&get(&data, "identity"), "endpoint").as_string());
-    endpoint.filter(|user| !user.is_empty()).ok_or_else(|| bad_argument("The user ticket cannot be read"))
+    let data = ticket.split(':').next().and_then(json).unwrap_or_default();
+    let user = get_string(&get(&data, "identity"), "endpoint");
+    if user.is_empty() { Err(bad_argument("The user ticket cannot be read")) } else { Ok(user) }
 }
 
 /// What stands before the user in the subject of a JWT.
@@ -85,30 +77,40 @@ const USERS: &[u8] = b"/users/";
 
 /// The user of a JWT: its subject, `//rtc.sinch.com/applications/KEY/users/USER` or the user alone.
 fn jwt_user(token: &str) -> Result<String, JsValue> {
-    let claims = token.split('.').nth(1).and_then(json);
-    let subject = claims.and_then(|claims| get(&claims, "sub").as_string()).unwrap_or_default();
+    let subject = get_string(&token.split('.').nth(1).and_then(json).unwrap_or_default(), "sub");
     let prefix = subject.as_bytes().windows(USERS.len()).rposition(|part| part == USERS).map_or(0, |at| at + USERS.len());
     let user = subject.get(prefix..).unwrap_or_default();
     if user.is_empty() { Err(bad_argument("The token cannot be read")) } else { Ok(user.to_owned()) }
 }
 
 fn json(base64: &str) -> Option<JsValue> {
-    JSON::parse(&String::from_utf8(decode(base64)?).ok()?).ok()
+    call1(&global_value("JSON"), "parse", String::from_utf8(decode(base64)?).ok()?.into()).ok()
 }
 
 /// Base64 in either alphabet, with or without padding.
 fn decode(base64: &str) -> Option<Vec<u8>> {
-    let standard = |c| match c {
-        '-' => '+',
-        '_' => '/',
-        c => c,
-    };
-    let latin = atob(&base64.chars().map(standard).collect::<String>()).ok()?;
-    latin.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
+    let mut standard = String::new();
+    for c in base64.chars() {
+        standard.push(match c {
+            '-' => '+',
+            '_' => '/',
+            c => c,
+        });
+    }
+    let latin = string(&call1(&global(), "atob", standard.into()).ok()?);
+    let mut bytes = Vec::new();
+    for c in latin.chars() {
+        bytes.push(u8::try_from(u32::from(c)).ok()?);
+    }
+    Some(bytes)
 }
 
 fn encode(bytes: &[u8]) -> String {
-    btoa(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
+    let mut latin = String::new();
+    for byte in bytes {
+        latin.push(char::from(*byte));
+    }
+    string(&call1(&global(), "btoa", latin.into()).unwrap_or_default())
 }
 
 /// How long a ticket is good for where the page does not say, s.
@@ -117,16 +119,24 @@ const TICKET_SECONDS: f64 = 86_400.0;
 /// A ticket signed here, with the secret of the application: for demonstrations and back ends.
 fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> Result<Login, JsValue> {
     let seconds = own(given, "expiresIn").and_then(|value| value.as_f64()).unwrap_or(TICKET_SECONDS);
-    let data = dict(&[
-        ("identity", dict(&[("type", "username".into()), ("endpoint", user.as_str().into())])),
-        ("applicationKey", application_key.into()),
-        ("created", Date::new_0().to_iso_string().into()),
-        ("expiresIn", seconds.into()),
-    ]);
-    let data: String = JSON::stringify(&data)?.into();
+    let identity = Dict::new().with("type", "username".into()).with("endpoint", user.as_str().into());
+    let data = Dict::new()
+        .with("identity", identity.into())
+        .with("applicationKey", application_key.into())
+        .with("created", call0(&new0("Date"), "toJSON")?)
+        .with("expiresIn", seconds.into());
+    let data = stringify(data.into())?;
     let key = decode(secret).ok_or_else(|| bad_argument("applicationSecret is base64"))?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| bad_argument("applicationSecret is base64"))?;
     mac.update(data.as_bytes());
     let signature = encode(&mac.finalize().into_bytes());
     Ok(Login::Token { user, token: [&encode(data.as_bytes()), ":", &signature].concat() })
+}
+
+/// A value as JSON.
+///
+/// # Errors
+/// What it throws: of a value that refers to itself.
+pub fn stringify(value: JsValue) -> Result<String, JsValue> {
+    Ok(string(&call1(&global_value("JSON"), "stringify", value)?))
 }

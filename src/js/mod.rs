@@ -21,7 +21,6 @@ pub use call::{Call, CallDetails};
 pub use call_client::CallClient;
 pub use sinch_client::SinchClient;
 
-use js_sys::Object;
 use wasm_bindgen::prelude::*;
 
 use crate::web::dom;
@@ -29,19 +28,13 @@ use crate::web::dom;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(catch, js_name = String)]
-    fn to_string(value: &JsValue) -> Result<String, JsValue>;
-}
-
 /// The class of an object that we made.
 fn class_of(object: &JsValue) -> JsValue {
     dom::get(&prototype_of(object), "constructor")
 }
 
 fn prototype_of(object: &JsValue) -> JsValue {
-    Object::get_prototype_of(object).into()
+    dom::call1(&dom::global_value("Object"), "getPrototypeOf", object.clone()).unwrap_or_default()
 }
 
 /// What a page means by `value` where a string is asked for: nothing is an empty one.
@@ -49,5 +42,8 @@ fn text(value: &JsValue) -> Result<String, JsValue> {
     if value.is_null() || value.is_undefined() {
         return Ok(String::new());
     }
-    value.as_string().map_or_else(|| to_string(value), Ok)
+    match value.as_string() {
+        Some(text) => Ok(text),
+        None => Ok(dom::string(&dom::call1(&dom::global(), "String", value.clone())?)),
+    }
 }

@@ -7,7 +7,7 @@ use web_sys::MediaStream;
 use super::error::type_error;
 use crate::client::{Config, IceServer};
 use crate::random::Random;
-use crate::web::dom::{construct, get, get_string, global_value, own, seed};
+use crate::web::dom::{call1, get, get_string, global, global_value, items, new1, own, seed, string as text};
 
 /// What the page chose.
 pub struct Options {
@@ -81,7 +81,9 @@ fn configure(given: &JsValue, servers: &Servers) -> Result<Config, JsValue> {
         }
     }
     if let Some(list) = own(given, "iceServers") {
-        config.ice_servers = list_of(&list).iter().map(ice_server).collect::<Result<_, _>>()?;
+        for server in items(&list_of(&list)) {
+            config.ice_servers.push(ice_server(&server)?);
+        }
     }
     Ok(config)
 }
@@ -106,7 +108,7 @@ impl Servers {
             let _ = servers.add(&origin, application_key);
             return Ok(servers);
         };
-        for url in list_of(&named) {
+        for url in items(&list_of(&named)) {
             let added = url.as_string().and_then(|url| servers.add(&url, application_key));
             added.ok_or_else(|| type_error("server is a ws, wss, http or https URL, or a list of them"))?;
         }
@@ -114,8 +116,8 @@ impl Servers {
     }
 
     /// A WebSocket URL is taken as it is; of others only the origin counts.
-    fn add(&mut self, text: &str, application_key: &str) -> Option<()> {
-        let url = construct("URL", &Array::of1(&text.into()));
+    fn add(&mut self, address: &str, application_key: &str) -> Option<()> {
+        let url = new1("URL", address.into());
         let host = get_string(&url, "host");
         let protocol = get_string(&url, "protocol");
         let (plain, secure) = (matches!(&*protocol, "http:" | "ws:"), matches!(&*protocol, "https:" | "wss:"));
@@ -128,10 +130,9 @@ impl Servers {
             self.http = ["http", tail, &host].concat();
         }
         self.urls.push(if protocol.starts_with("ws") {
-            text.to_owned()
+            address.to_owned()
         } else {
-            let key: String = js_sys::encode_uri_component(application_key).into();
-            ["ws", tail, &host, "/sip?key=", &key].concat()
+            ["ws", tail, &host, "/sip?key=", &escaped(application_key)].concat()
         });
         Some(())
     }
@@ -142,11 +143,20 @@ fn list_of(value: &JsValue) -> Array {
     value.dyn_ref::<Array>().cloned().unwrap_or_else(|| Array::of1(value))
 }
 
-fn ice_server(given: JsValue) -> Result<IceServer, JsValue> {
-    let urls = own(&given, "urls").or_else(|| own(&given, "url")).unwrap_or_default();
-    let urls: Option<Vec<String>> = list_of(&urls).iter().map(|url| url.as_string()).collect();
-    let urls = urls.ok_or_else(|| type_error("iceServers is a list of RTCIceServer objects"))?;
-    Ok(IceServer { urls, username: get_string(&given, "username"), credential: get_string(&given, "credential") })
+fn ice_server(given: &JsValue) -> Result<IceServer, JsValue> {
+    let urls = own(given, "urls").or_else(|| own(given, "url")).unwrap_or_default();
+    let mut server =
+        IceServer { urls: Vec::new(), username: get_string(given, "username"), credential: get_string(given, "credential") };
+    for url in items(&list_of(&urls)) {
+        let url = url.as_string().ok_or_else(|| type_error("iceServers is a list of RTCIceServer objects"))?;
+        server.urls.push(url);
+    }
+    Ok(server)
+}
+
+/// Text as a part of a URL.
+pub fn escaped(part: &str) -> String {
+    text(&call1(&global(), "encodeURIComponent", part.into()).unwrap_or_default())
 }
 
 /// A `MediaStream`, or nothing.

@@ -1,16 +1,16 @@
 //! Promises as pages of the original know them: native ones that also have `fail`, `done`, `fin` and `progress`, as do those that
 //! `then`, `catch` and `finally` make of them.
 
-use js_sys::{Array, Function, Proxy, Reflect};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::listeners::notify;
-use crate::web::dom::{self, dict, get, global_value, set};
+use crate::web::dom::{self, Dict, apply, get, global_value, invoke, list1, new2, set};
 
 /// A promise of ours, still open, and the callbacks that came with it.
 pub struct Deferred {
-    resolve: Function,
-    reject: Function,
+    resolve: JsValue,
+    reject: JsValue,
     success: JsValue,
     fail: JsValue,
 }
@@ -21,13 +21,13 @@ impl Deferred {
         let (promise, resolve, reject) = dom::promise();
         // Whoever does not look at the promise has heard of the failure by callback or console.
         dom::forget(&promise);
-        (dress(promise.into()), Self { resolve, reject, success, fail })
+        (dress(promise), Self { resolve, reject, success, fail })
     }
 
     /// Fulfils the promise.
     pub fn resolve(self, value: &JsValue) {
         notify(&self.success, &JsValue::UNDEFINED, &arguments(value));
-        let _ = self.resolve.call1(&JsValue::UNDEFINED, value);
+        invoke(&self.resolve, value.clone());
     }
 
     /// Rejects the promise. Without a callback of the page the console gets the error.
@@ -35,14 +35,14 @@ impl Deferred {
         if self.fail.is_function() {
             notify(&self.fail, &JsValue::UNDEFINED, &arguments(error));
         } else {
-            dom::report(error);
+            dom::report(error.clone());
         }
-        let _ = self.reject.call1(&JsValue::UNDEFINED, error);
+        invoke(&self.reject, error.clone());
     }
 }
 
 fn arguments(value: &JsValue) -> Array {
-    if value.is_undefined() { Array::new() } else { Array::of1(value) }
+    if value.is_undefined() { Array::new() } else { list1(value.clone()) }
 }
 
 type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
@@ -51,11 +51,10 @@ thread_local! {
     /// `Promise.prototype.then` that dresses what it gives, too. Made once, kept for ever, as promises of the page have it.
     static THEN: JsValue = {
         let trap = Trap::wrap(Box::new(|native: JsValue, this: JsValue, arguments: JsValue| {
-            let derived = Reflect::apply(native.unchecked_ref::<Function>(), &this, arguments.unchecked_ref());
-            dress(derived.unwrap_or_else(|error| wasm_bindgen::throw_val(error)))
+            dress(apply(&native, &this, &arguments).unwrap_or_else(|error| wasm_bindgen::throw_val(error)))
         }));
         let then = get(&prototype(), "then");
-        Proxy::new(&then, dict(&[("apply", trap.into_js_value())]).unchecked_ref()).into()
+        new2("Proxy", then, Dict::new().with("apply", trap.into_js_value()).into())
     };
 }
 
@@ -63,16 +62,12 @@ thread_local! {
 /// `valueOf` gives what it is called on.
 pub fn dress(promise: JsValue) -> JsValue {
     let native = prototype();
-    let methods = [
-        ("then", THEN.with(JsValue::clone)),
-        ("fail", get(&native, "catch")),
-        ("done", THEN.with(JsValue::clone)),
-        ("fin", get(&native, "finally")),
-        ("progress", get(&get(&global_value("Object"), "prototype"), "valueOf")),
-    ];
-    for (name, method) in methods {
-        set(&promise, name, &method);
-    }
+    let then = THEN.with(JsValue::clone);
+    set(&promise, "then", then.clone());
+    set(&promise, "done", then);
+    set(&promise, "fail", get(&native, "catch"));
+    set(&promise, "fin", get(&native, "finally"));
+    set(&promise, "progress", get(&native, "valueOf"));
     promise
 }
 

@@ -2,25 +2,19 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, JSON, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::app::App;
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
+use super::login::stringify;
 use super::promise::{Deferred, rejected};
 use super::{Call, CallClient, CallDetails, login, options, text};
 use crate::call::{Destination, Error, codes};
 use crate::client::Client;
 use crate::time::Instant;
-use crate::web::dom::{self, dict, get, get_string, global_value, set};
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(catch, js_name = fetch)]
-    fn fetch(url: &str, init: &JsValue) -> Result<Promise, JsValue>;
-}
+use crate::web::dom::{self, Dict, call0, call2, get, get_string, global, global_value, set};
+use crate::web::task::{settled, spawn};
 
 /// One user of one application.
 #[wasm_bindgen(skip_typescript)]
@@ -37,11 +31,11 @@ impl SinchClient {
         #[cfg(debug_assertions)]
         console_error_panic_hook::set_once();
         if global_value("window").is_undefined() {
-            return Err(js_sys::Error::new("SinchClient works in the window of a browser only").into());
+            return Err(dom::error("SinchClient works in the window of a browser only"));
         }
         let options = options::read(config)?;
         if options.calling && global_value("RTCPeerConnection").is_undefined() {
-            return Err(js_sys::Error::new("This browser has no WebRTC, so it cannot call").into());
+            return Err(dom::error("This browser has no WebRTC, so it cannot call"));
         }
         Ok(Self(App::new(options)))
     }
@@ -51,7 +45,7 @@ impl SinchClient {
     pub fn start(&self, login: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
         let app = &self.0;
         if app.started.get() {
-            return rejected(&js_sys::Error::new("Sinch client already started"), fail);
+            return rejected(&dom::error("Sinch client already started"), fail);
         }
         if app.options.config.servers.is_empty() {
             return rejected(
@@ -85,23 +79,23 @@ impl SinchClient {
     /// The old name of [`SinchClient::terminate`].
     #[wasm_bindgen(skip_typescript)]
     pub fn stop(&self) {
-        dom::report(&"SinchClient.stop() is deprecated: use terminate()".into());
+        dom::report("SinchClient.stop() is deprecated: use terminate()".into());
         self.terminate();
     }
 
     /// Makes a user at the server. Gives a promise of a ticket for [`SinchClient::start`].
     #[wasm_bindgen(js_name = newUser, skip_typescript)]
     pub fn new_user(&self, user: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
-        let fault = match JSON::stringify(user) {
+        let fault = match stringify(user.clone()) {
             _ if !user.is_object() => bad_argument("newUser(user): user is an object"),
             Err(error) => error,
             Ok(_) if self.0.options.http.is_empty() => bad_argument("Name the server with the option `server`"),
             Ok(body) => {
                 let (promise, deferred) = Deferred::new(success, fail);
-                let key: String = js_sys::encode_uri_component(&self.0.options.application_key).into();
+                let key = options::escaped(&self.0.options.application_key);
                 let url = [&self.0.options.http, "/users?key=", &key].concat();
-                spawn_local(async move {
-                    match post(&url, body.into()).await {
+                spawn(async move {
+                    match post(url, body).await {
                         Ok(ticket) => deferred.resolve(&ticket),
                         Err(error) => deferred.reject(&error),
                     }
@@ -117,8 +111,9 @@ impl SinchClient {
     pub fn get_session(&self) -> JsValue {
         let session = js_sys::Object::new();
         if let Some(known) = self.0.driver.read(Client::session) {
-            let fields = [("userId", known.user_id), ("sessionId", known.session_id), ("sessionSecret", known.session_secret)];
-            fields.iter().for_each(|(name, value)| set(&session, name, &value.as_str().into()));
+            set(&session, "userId", known.user_id.into());
+            set(&session, "sessionId", known.session_id.into());
+            set(&session, "sessionSecret", known.session_secret.into());
         }
         session.into()
     }
@@ -188,7 +183,7 @@ impl SinchClient {
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn user(&self) -> JsValue {
         let user = self.0.user.borrow();
-        dict(&[("userId", user.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str))])
+        Dict::new().with("userId", user.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str)).into()
     }
 
     /// Whether `start` was called and did not fail.
@@ -234,15 +229,12 @@ impl SinchClient {
 }
 
 /// Sends JSON and gives the JSON that comes back.
-async fn post(url: &str, body: JsValue) -> Result<JsValue, JsValue> {
-    let init =
-        dict(&[("method", "POST".into()), ("headers", dict(&[("Content-Type", "application/json".into())])), ("body", body)]);
+async fn post(url: String, body: String) -> Result<JsValue, JsValue> {
+    let headers = Dict::new().with("Content-Type", "application/json".into());
+    let init = Dict::new().with("method", "POST".into()).with("headers", headers.into()).with("body", body.into());
     let unreachable = |error: JsValue| sinch_error(&Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
-    let answer = JsFuture::from(fetch(url, &init)?).await.map_err(unreachable)?;
-    let json = match dom::call(&answer, "json", &Array::new()) {
-        Ok(json) => JsFuture::from(Promise::resolve(&json)).await.unwrap_or_default(),
-        Err(_) => JsValue::UNDEFINED,
-    };
+    let answer = settled(call2(&global(), "fetch", url.into(), init.into())?).await.map_err(unreachable)?;
+    let json = settled(call0(&answer, "json").unwrap_or_default()).await.unwrap_or_default();
     if get(&answer, "ok").is_truthy() {
         return Ok(json);
     }
@@ -250,7 +242,7 @@ async fn post(url: &str, body: JsValue) -> Result<JsValue, JsValue> {
     let message = [&*text(&or_status(get(&json, "errorCode")))?, &get_string(&json, "message")].join(" ");
     let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
     if json.is_object() {
-        set(&error, "response", &json);
+        set(&error, "response", json);
     }
     Err(error)
 }

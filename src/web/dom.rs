@@ -1,133 +1,230 @@
 //! Small helpers over JavaScript values. They never trust what a page may have done to `Object.prototype`: what we make has no
 //! prototype, what we are given is read by its own keys.
+//!
+//! What the browser has is reached by its name, through these few functions: an import of its own for each of its methods would cost
+//! every page forty octets, in the wasm and in the JavaScript around it. What they are given they take, so that no caller has to drop it.
 
-use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
+use super::task::settled;
 use crate::time::Instant;
 
 #[wasm_bindgen]
 extern "C" {
+    #[wasm_bindgen(js_namespace = globalThis, js_name = valueOf)]
+    fn global_this() -> JsValue;
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
-    #[wasm_bindgen(thread_local_v2, js_name = performance)]
-    static PERFORMANCE: JsValue;
-    #[wasm_bindgen(thread_local_v2, js_name = globalThis)]
-    static GLOBAL: JsValue;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
-    fn random_values(array: &Uint8Array);
-    #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout_number(callback: &Function, millis: f64) -> f64;
-    #[wasm_bindgen(js_name = clearTimeout)]
-    fn clear_timeout_number(id: f64);
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn console_error(value: &JsValue);
-    #[wasm_bindgen(js_namespace = console, js_name = warn)]
-    fn console_warn(value: &str);
+    fn random_values(octets: &mut [u8]);
+    #[wasm_bindgen(catch, js_namespace = Reflect, js_name = get)]
+    fn read(object: &JsValue, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_namespace = Reflect, js_name = set)]
+    fn write(object: &JsValue, key: &str, value: JsValue) -> Result<bool, JsValue>;
+    #[wasm_bindgen(catch, js_namespace = Reflect, js_name = apply)]
+    fn apply_to(function: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_namespace = Reflect, js_name = construct)]
+    fn construct_of(constructor: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue>;
 }
 
 /// The time now, by the clock that never goes back.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970 fit in 53 bits")]
 pub fn now() -> Instant {
-    let origin = PERFORMANCE.with(|performance| get(performance, "timeOrigin").as_f64()).unwrap_or(0.0);
-    Instant::from_millis((origin + performance_now()) as u64)
+    Instant::from_millis((get_number(&global_value("performance"), "timeOrigin") + performance_now()) as u64)
 }
 
 /// 32 bytes that nobody can foretell.
 #[must_use]
 pub fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
-    let array = Uint8Array::new_with_length(32);
-    random_values(&array);
-    array.copy_to(&mut seed);
+    random_values(&mut seed);
     seed
 }
 
 /// Calls `callback` in `millis` milliseconds. Gives the id for [`clear_timeout`].
-pub fn set_timeout(callback: &Function, millis: u64) -> f64 {
+pub fn set_timeout(callback: JsValue, millis: u64) -> JsValue {
     // The browser takes a 32-bit number, and a larger one as 0.
     #[expect(clippy::cast_precision_loss, reason = "below 2^31")]
-    set_timeout_number(callback, millis.min(0x7fff_ffff) as f64)
+    call2(&global(), "setTimeout", callback, (millis.min(0x7fff_ffff) as f64).into()).unwrap_or_default()
 }
 
 /// Takes a timeout back.
-pub fn clear_timeout(id: f64) {
-    clear_timeout_number(id);
+pub fn clear_timeout(id: JsValue) {
+    let _ = call1(&global(), "clearTimeout", id);
 }
 
 /// Writes a value to the console, as an error.
-pub fn report(value: &JsValue) {
-    console_error(value);
-}
-
-/// Writes a line to the console, as a warning.
-pub fn warn(text: &str) {
-    console_warn(text);
+pub fn report(value: JsValue) {
+    let _ = call1(&global_value("console"), "error", value);
 }
 
 /// The global object.
 #[must_use]
 pub fn global() -> JsValue {
-    GLOBAL.with(JsValue::clone)
+    global_this()
 }
 
 /// The constructor or function of this name on the global object; `undefined` where the browser lacks it.
 #[must_use]
 pub fn global_value(name: &str) -> JsValue {
-    GLOBAL.with(|global| get(global, name))
+    get(&global(), name)
 }
 
 /// `object[key]`; `undefined` where there is none, `object` is no object, or the getter throws.
 #[must_use]
 pub fn get(object: &JsValue, key: &str) -> JsValue {
-    Reflect::get(object, &JsValue::from_str(key)).unwrap_or_default()
+    read(object, key).unwrap_or_default()
 }
 
 /// `object[key]` if it is a string, else an empty one.
 #[must_use]
 pub fn get_string(object: &JsValue, key: &str) -> String {
-    get(object, key).as_string().unwrap_or_default()
+    string(&get(object, key))
+}
+
+/// `value` if it is a string, else an empty one.
+#[must_use]
+pub fn string(value: &JsValue) -> String {
+    value.as_string().unwrap_or_default()
+}
+
+/// `object[key]` if it is a number, else 0.
+#[must_use]
+pub fn get_number(object: &JsValue, key: &str) -> f64 {
+    get(object, key).as_f64().unwrap_or(0.0)
 }
 
 /// `object[key]` if that is a property of its own and not `undefined`.
 #[must_use]
 pub fn own(object: &JsValue, key: &str) -> Option<JsValue> {
-    let key = JsValue::from_str(key);
     // Not by `instanceof`: an object may have no prototype, or one of another frame.
-    let object: &Object = Some(object).filter(|object| object.is_object())?.unchecked_ref();
-    Reflect::get_own_property_descriptor(object, &key).ok().filter(JsValue::is_object)?;
-    Reflect::get(object, &key).ok().filter(|value| !value.is_undefined())
+    if !object.is_object() || !descriptor(object, key).is_object() {
+        return None;
+    }
+    Some(get(object, key)).filter(|value| !value.is_undefined())
+}
+
+/// How a property of the object's own is defined; `undefined` where it has none of that name.
+#[must_use]
+pub fn descriptor(object: &JsValue, key: &str) -> JsValue {
+    call2(&global_value("Reflect"), "getOwnPropertyDescriptor", object.clone(), key.into()).unwrap_or_default()
 }
 
 /// `object[key] = value`; what refuses is left as it is.
-pub fn set(object: &JsValue, key: &str, value: &JsValue) {
-    let _ = Reflect::set(object, &JsValue::from_str(key), value);
+pub fn set(object: &JsValue, key: &str, value: JsValue) {
+    let _ = write(object, key, value);
 }
 
 /// An object without prototype: a page that extends `Object.prototype` adds nothing to it.
-#[must_use]
-pub fn dict(entries: &[(&str, JsValue)]) -> JsValue {
-    let object: JsValue = Object::create(JsValue::NULL.unchecked_ref::<Object>()).into();
-    for (key, value) in entries {
-        set(&object, key, value);
+pub struct Dict(JsValue);
+
+impl Dict {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(call1(&global_value("Object"), "create", JsValue::NULL).unwrap_or_default())
     }
-    object
+
+    /// The same with one more entry.
+    #[must_use]
+    pub fn with(self, key: &str, value: JsValue) -> Self {
+        set(&self.0, key, value);
+        self
+    }
 }
 
-/// Calls `object[name](…arguments)`.
+impl From<Dict> for JsValue {
+    fn from(dict: Dict) -> Self {
+        dict.0
+    }
+}
+
+/// `function.apply(this, arguments)`.
+///
+/// # Errors
+/// What it throws; also where it is no function.
+pub fn apply(function: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue> {
+    apply_to(function, this, arguments)
+}
+
+fn call(object: &JsValue, name: &str, arguments: &Array) -> Result<JsValue, JsValue> {
+    apply_to(&get(object, name), object, arguments)
+}
+
+/// `object[name]()`.
 ///
 /// # Errors
 /// What it throws; also where there is no such function.
-pub fn call(object: &JsValue, name: &str, arguments: &Array) -> Result<JsValue, JsValue> {
-    Reflect::apply(get(object, name).unchecked_ref::<Function>(), object, arguments)
+pub fn call0(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
+    call(object, name, &Array::new())
 }
 
-/// `new NAME(…arguments)`; `undefined` where the browser has no such constructor, or it throws.
+/// `object[name](argument)`.
+///
+/// # Errors
+/// As [`call0`].
+pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> Result<JsValue, JsValue> {
+    call(object, name, &list1(argument))
+}
+
+/// `object[name](first, second)`.
+///
+/// # Errors
+/// As [`call0`].
+pub fn call2(object: &JsValue, name: &str, first: JsValue, second: JsValue) -> Result<JsValue, JsValue> {
+    call(object, name, &list2(first, second))
+}
+
+/// `[first]`.
 #[must_use]
-pub fn construct(name: &str, arguments: &Array) -> JsValue {
-    Reflect::construct(global_value(name).unchecked_ref::<Function>(), arguments).unwrap_or_default()
+pub fn list1(first: JsValue) -> Array {
+    Array::of1(&first)
+}
+
+/// `[first, second]`.
+#[must_use]
+pub fn list2(first: JsValue, second: JsValue) -> Array {
+    Array::of2(&first, &second)
+}
+
+/// `new NAME(…arguments)`.
+///
+/// # Errors
+/// What it throws; also where the browser has no such constructor.
+pub fn construct(name: &str, arguments: &Array) -> Result<JsValue, JsValue> {
+    construct_of(&global_value(name), arguments)
+}
+
+/// `new NAME()`; `undefined` where the browser has no such constructor, or it throws.
+#[must_use]
+pub fn new0(name: &str) -> JsValue {
+    construct(name, &Array::new()).unwrap_or_default()
+}
+
+/// `new NAME(argument)`, as [`new0`].
+#[must_use]
+pub fn new1(name: &str, argument: JsValue) -> JsValue {
+    construct(name, &list1(argument)).unwrap_or_default()
+}
+
+/// `new NAME(first, second)`, as [`new0`].
+#[must_use]
+pub fn new2(name: &str, first: JsValue, second: JsValue) -> JsValue {
+    construct(name, &list2(first, second)).unwrap_or_default()
+}
+
+/// `new Error(message)`.
+#[must_use]
+pub fn error(message: &str) -> JsValue {
+    new1("Error", message.into())
+}
+
+/// What a list or any other iterable has in it.
+#[must_use]
+pub fn items(iterable: &JsValue) -> Vec<JsValue> {
+    Array::from(iterable).to_vec()
 }
 
 /// A function that does nothing: `Function.prototype` is one.
@@ -138,8 +235,8 @@ pub fn nothing() -> JsValue {
 
 /// A promise that is open until its [`Gate::open`] is called: what waits for something that may never come is raced against it.
 pub struct Gate {
-    promise: Promise,
-    resolve: Function,
+    promise: JsValue,
+    resolve: JsValue,
 }
 
 impl Gate {
@@ -151,33 +248,40 @@ impl Gate {
 
     /// Lets everybody through who waits.
     pub fn open(&self) {
-        let _ = self.resolve.call0(&JsValue::UNDEFINED);
-    }
-
-    /// The promise that this gate fulfils.
-    pub const fn promise(&self) -> &Promise {
-        &self.promise
+        invoke(&self.resolve, JsValue::UNDEFINED);
     }
 
     /// What `promise` comes to, or something else where this gate opens first.
     ///
     /// # Errors
     /// What `promise` is rejected with.
-    pub async fn or(&self, promise: &Promise) -> Result<JsValue, JsValue> {
-        JsFuture::from(Promise::race(&Array::of2(promise, &self.promise))).await
+    pub async fn or(&self, promise: JsValue) -> Result<JsValue, JsValue> {
+        settled(together("race", promise, self.promise.clone())).await
     }
 }
 
+/// `function(value)`, where nobody looks at what comes of it.
+pub fn invoke(function: &JsValue, value: JsValue) {
+    let _ = apply_to(function, &JsValue::UNDEFINED, &list1(value));
+}
+
+/// `Promise.HOW([first, second])`: `all` or `race`.
+#[must_use]
+pub fn together(how: &str, first: JsValue, second: JsValue) -> JsValue {
+    call1(&global_value("Promise"), how, list2(first, second).into()).unwrap_or_default()
+}
+
 /// A promise with the functions that fulfil and reject it.
-pub fn promise() -> (Promise, Function, Function) {
-    let mut functions = None;
-    let promise = Promise::new(&mut |resolve, reject| functions = Some((resolve, reject)));
-    // The executor runs inside the constructor, so both are there.
-    let (resolve, reject) = functions.unwrap_or_else(|| (Function::default(), Function::default()));
-    (promise, resolve, reject)
+#[must_use]
+pub fn promise() -> (JsValue, JsValue, JsValue) {
+    let functions = Array::new();
+    // The executor runs inside the constructor: `push` writes down what it is given.
+    let executor = call1(&get(&functions, "push"), "bind", functions.clone().into());
+    let promise = new1("Promise", executor.unwrap_or_default());
+    (promise, functions.get(0), functions.get(1))
 }
 
 /// Says that nobody need look at how `promise` ends.
-pub fn forget(promise: &Promise) {
-    let _ = call(promise, "then", &Array::of2(&JsValue::UNDEFINED, &nothing()));
+pub fn forget(promise: &JsValue) {
+    let _ = call2(promise, "then", JsValue::UNDEFINED, nothing());
 }

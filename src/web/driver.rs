@@ -7,7 +7,6 @@ use std::rc::{Rc, Weak};
 
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 
 use super::dom::{get, get_string, now, seed};
@@ -15,6 +14,7 @@ use super::media::{Media, Microphone};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
+use super::task::spawn;
 use super::tasks;
 use super::timer::Timer;
 use crate::call::{CallId, CallInfo, Destination, Error};
@@ -205,7 +205,7 @@ impl Driver {
                 if let Some(media) = media {
                     media.send(on);
                     for peer in self.peers_of(&media) {
-                        spawn_local(async move { drop(peer.attach().await) });
+                        spawn(async move { drop(peer.attach().await) });
                     }
                 }
             }

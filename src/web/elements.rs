@@ -10,11 +10,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use js_sys::{Array, Function, Object, Proxy, Reflect, WeakRef};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
-use super::dom::{call, construct, dict, get, get_string, global, global_value, seed, set};
+use super::dom::{
+    Dict, apply, call0, call1, call2, descriptor, get, get_string, global, global_value, items, list1, new1, new2, seed, set,
+    string,
+};
 use crate::random::Random;
 
 thread_local! {
@@ -59,7 +62,8 @@ struct Entry {
     url: String,
     stream: JsValue,
     retired: bool,
-    players: Vec<WeakRef>,
+    /// Weak references.
+    players: Vec<JsValue>,
 }
 
 /// One function of the browser: where it lives, itself, and its replacement.
@@ -78,7 +82,7 @@ impl Elements {
     fn new() -> Self {
         let media = get(&global_value("HTMLMediaElement"), "prototype");
         let observed = Closure::wrap(Box::new(|records: JsValue| observe(&records)) as Box<dyn FnMut(JsValue)>);
-        let observer = construct("MutationObserver", &Array::of1(observed.as_ref()));
+        let observer = new1("MutationObserver", observed.as_ref().clone());
         Self {
             entries: RefCell::default(),
             installed: Cell::new(false),
@@ -97,9 +101,9 @@ impl Elements {
             return;
         }
         self.wraps.iter().for_each(Wrap::install);
-        let filter = Array::of1(&JsValue::from_str("src"));
-        let options = dict(&[("subtree", true.into()), ("childList", true.into()), ("attributeFilter", filter.into())]);
-        let _ = call(&self.observer, "observe", &Array::of2(&global_value("document"), &options));
+        let options = Dict::new().with("subtree", JsValue::TRUE).with("childList", JsValue::TRUE);
+        let options = options.with("attributeFilter", list1("src".into()).into());
+        let _ = call2(&self.observer, "observe", global_value("document"), options.into());
     }
 
     /// Forgets retired URLs that no element plays; with the last, the browser is as it was.
@@ -107,12 +111,12 @@ impl Elements {
         let mut entries = self.entries.borrow_mut();
         for entry in entries.iter_mut() {
             let Entry { stream, players, .. } = entry;
-            players.retain(|player| player.deref().is_some_and(|element: Object| plays(&element, stream)));
+            players.retain(|player| plays(&deref(player), stream));
         }
         entries.retain(|entry| !entry.retired || !entry.players.is_empty());
         if entries.is_empty() && self.installed.replace(false) {
             self.wraps.iter().for_each(Wrap::uninstall);
-            let _ = call(&self.observer, "disconnect", &Array::new());
+            let _ = call0(&self.observer, "disconnect");
         }
     }
 
@@ -123,13 +127,13 @@ impl Elements {
 
     /// Whether an element plays the stream of a URL that was written to it.
     fn is_player(&self, element: &JsValue) -> bool {
-        let known = |player: &WeakRef| player.deref().is_some_and(|known: Object| *known == *element);
+        let known = |player: &JsValue| deref(player) == *element;
         self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.iter().any(known))
     }
 
     fn note_player(&self, url: &str, element: &JsValue) {
         for entry in self.entries.borrow_mut().iter_mut().filter(|entry| entry.url == url) {
-            entry.players.push(WeakRef::new(element.unchecked_ref::<Object>()));
+            entry.players.push(new1("WeakRef", element.clone()));
         }
     }
 }
@@ -137,21 +141,18 @@ impl Elements {
 impl Wrap {
     fn new(owner: &JsValue, key: &'static str, field: &'static str, trap_name: &str, trap: Trap) -> Self {
         let native = if field == "set" { get(&descriptor(owner, key), field) } else { get(owner, key) };
-        let wrapper = Proxy::new(&native, dict(&[(trap_name, trap.as_ref().clone())]).unchecked_ref()).into();
+        let wrapper = new2("Proxy", native, Dict::new().with(trap_name, trap.as_ref().clone()).into());
         Self { owner: owner.clone(), key, field, wrapper, before: RefCell::default(), _trap: trap }
     }
 
     fn install(&self) {
         let before = descriptor(&self.owner, self.key);
-        let wrapped = dict(&[(self.field, self.wrapper.clone()), ("configurable", JsValue::TRUE)]);
-        if self.field == "set" {
-            set(&wrapped, "get", &get(&before, "get"));
-        } else {
-            set(&wrapped, "writable", &JsValue::TRUE);
-        }
-        set(&wrapped, "enumerable", &get(&before, "enumerable").is_truthy().into());
+        let wrapped = Dict::new().with(self.field, self.wrapper.clone()).with("configurable", JsValue::TRUE);
+        let wrapped =
+            if self.field == "set" { wrapped.with("get", get(&before, "get")) } else { wrapped.with("writable", JsValue::TRUE) };
+        let wrapped = wrapped.with("enumerable", get(&before, "enumerable"));
         *self.before.borrow_mut() = before;
-        self.define(&wrapped);
+        self.define(wrapped.into());
     }
 
     /// Where a page has put something else meanwhile, that stays.
@@ -161,56 +162,55 @@ impl Wrap {
         }
         let before = self.before.take();
         if before.is_undefined() {
-            let _ = Reflect::delete_property(self.owner.unchecked_ref::<Object>(), &self.key.into());
+            let _ = call2(&global_value("Reflect"), "deleteProperty", self.owner.clone(), self.key.into());
         } else {
-            self.define(&before);
+            self.define(before);
         }
     }
 
-    fn define(&self, descriptor: &JsValue) {
-        let _ = Reflect::define_property(self.owner.unchecked_ref::<Object>(), &self.key.into(), descriptor.unchecked_ref());
+    fn define(&self, descriptor: JsValue) {
+        let properties = Dict::new().with(self.key, descriptor);
+        let _ = call2(&global_value("Object"), "defineProperties", self.owner.clone(), properties.into());
     }
 }
 
-fn descriptor(owner: &JsValue, key: &str) -> JsValue {
-    Reflect::get_own_property_descriptor(owner.unchecked_ref::<Object>(), &key.into()).unwrap_or_default()
+/// What a weak reference leads to, while it is there.
+fn deref(player: &JsValue) -> JsValue {
+    call0(player, "deref").unwrap_or_default()
 }
 
 /// `element.src = value`.
 fn set_src(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
-    let arguments: Array = arguments.unchecked_into();
-    let value = arguments.get(0);
-    write(&element, &value, || apply(&native, &element, &arguments))
+    let value = get(&arguments, "0");
+    write(&element, &value, &|| natively(&native, &element, &arguments))
 }
 
 /// `element.setAttribute(name, value)`.
 fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
-    let arguments: Array = arguments.unchecked_into();
-    if arguments.get(0).as_string().is_some_and(|name| name.eq_ignore_ascii_case("src")) {
-        let value = arguments.get(1);
-        return write(&element, &value, || apply(&native, &element, &arguments));
+    if get_string(&arguments, "0").eq_ignore_ascii_case("src") {
+        let value = get(&arguments, "1");
+        return write(&element, &value, &|| natively(&native, &element, &arguments));
     }
-    apply(&native, &element, &arguments)
+    natively(&native, &element, &arguments)
 }
 
 /// `new Audio(url)`.
 fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
-    let (native, target): (Function, Function) = (native.unchecked_into(), target.unchecked_into());
-    let arguments: Array = arguments.unchecked_into();
-    let url = arguments.get(0);
-    let ours = ELEMENTS.with(|elements| url.as_string().is_some_and(|url| elements.stream(&url).is_some()));
-    let plain = if ours { Array::new() } else { arguments };
-    let audio = Reflect::construct_with_new_target(&native, &plain, &target).unwrap_or_else(|error| wasm_bindgen::throw_val(error));
+    let url = get(&arguments, "0");
+    let ours = ELEMENTS.with(|elements| elements.stream(&string(&url)).is_some());
+    let plain = if ours { Array::new().into() } else { arguments };
+    let reflect = global_value("Reflect");
+    let audio = natively(&get(&reflect, "construct"), &reflect, &Array::of3(&native, &plain, &target).into());
     if ours {
         // The property and the attribute are wrapped while a URL is alive.
-        set(&audio, "src", &url);
+        set(&audio, "src", url);
     }
     audio
 }
 
 /// Does a write of `value` to the `src` of `element`, natively done by `native`, and gives or takes the stream.
-fn write(element: &JsValue, value: &JsValue, native: impl FnOnce() -> JsValue) -> JsValue {
-    let url = value.as_string().unwrap_or_default();
+fn write(element: &JsValue, value: &JsValue, native: &dyn Fn() -> JsValue) -> JsValue {
+    let url = string(value);
     if ELEMENTS.with(|elements| attach(elements, element, &url)) {
         // With the stream there already, the browser does not try to fetch the URL.
         return native();
@@ -228,7 +228,7 @@ fn write(element: &JsValue, value: &JsValue, native: impl FnOnce() -> JsValue) -
 fn attach(elements: &Elements, element: &JsValue, url: &str) -> bool {
     let Some(stream) = elements.stream(url) else { return false };
     if !plays(element, &stream) {
-        set(element, "srcObject", &stream);
+        set(element, "srcObject", stream);
         elements.note_player(url, element);
     }
     true
@@ -243,23 +243,24 @@ fn plays(element: &JsValue, stream: &JsValue) -> bool {
 /// Takes our stream away from an element whose `src` is something else now.
 fn detach(element: &JsValue, url: &str) {
     if url.is_empty() {
-        let _ = call(element, "removeAttribute", &Array::of1(&"src".into()));
+        let _ = call1(element, "removeAttribute", "src".into());
     }
-    set(element, "srcObject", &JsValue::NULL);
+    set(element, "srcObject", JsValue::NULL);
     ELEMENTS.with(Elements::tidy);
 }
 
 /// What happened in the document: attributes and new nodes.
 fn observe(records: &JsValue) {
-    for record in records.unchecked_ref::<Array>().iter() {
+    for record in items(records) {
         if get_string(&record, "type") == "attributes" {
             look(&get(&record, "target"));
             continue;
         }
-        for node in Array::from(&get(&record, "addedNodes")).iter() {
+        for node in items(&get(&record, "addedNodes")) {
             look(&node);
-            let found = call(&node, "querySelectorAll", &Array::of1(&"audio[src],video[src]".into()));
-            found.iter().flat_map(|found| Array::from(found).to_vec()).for_each(|element| look(&element));
+            if let Ok(found) = call1(&node, "querySelectorAll", "audio[src],video[src]".into()) {
+                items(&found).iter().for_each(look);
+            }
         }
     }
 }
@@ -269,18 +270,17 @@ fn look(element: &JsValue) {
     if !is_media(element) {
         return;
     }
-    let src = call(element, "getAttribute", &Array::of1(&"src".into())).unwrap_or_default();
-    let url = src.as_string().unwrap_or_default();
+    let url = string(&call1(element, "getAttribute", "src".into()).unwrap_or_default());
     if !ELEMENTS.with(|elements| attach(elements, element, &url)) && ELEMENTS.with(|elements| elements.is_player(element)) {
         detach(element, &url);
     }
 }
 
 fn is_media(element: &JsValue) -> bool {
-    element.is_instance_of::<web_sys::HtmlMediaElement>()
+    !get(element, "srcObject").is_undefined()
 }
 
 /// Calls the browser's own function; what it throws, the page gets.
-fn apply(native: &JsValue, this: &JsValue, arguments: &Array) -> JsValue {
-    Reflect::apply(native.unchecked_ref::<Function>(), this, arguments).unwrap_or_else(|error| wasm_bindgen::throw_val(error))
+fn natively(native: &JsValue, this: &JsValue, arguments: &JsValue) -> JsValue {
+    apply(native, this, arguments).unwrap_or_else(|error| wasm_bindgen::throw_val(error))
 }

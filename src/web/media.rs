@@ -3,13 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{MediaStream, MediaStreamTrack};
+use web_sys::MediaStream;
 
-use super::dom::{Gate, call, construct, dict, get, get_string, global, global_value};
+use super::dom::{Dict, Gate, call0, call1, error, get, get_string, global, global_value, items, new0, set};
 use super::elements;
+use super::task::{settled, spawn};
 
 /// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
 /// connection, only their tracks change, and a media element that plays one goes on.
@@ -28,7 +27,7 @@ pub struct Media {
 impl Media {
     /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
     pub(super) fn new(custom: Option<MediaStream>) -> Self {
-        let empty = || construct("MediaStream", &Array::new()).unchecked_into();
+        let empty = || new0("MediaStream").unchecked_into();
         Self {
             local: empty(),
             remote: empty(),
@@ -84,9 +83,9 @@ impl Media {
     /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
     pub(super) fn take(&self, source: &MediaStream) {
         for track in tracks(source) {
-            let own = track.clone();
-            own.set_enabled(self.sending.get() == Some(true));
-            self.local.add_track(&own);
+            let own = call0(&track, "clone").unwrap_or_default();
+            set(&own, "enabled", (self.sending.get() == Some(true)).into());
+            let _ = call1(&self.local, "addTrack", own);
         }
         let _ = self.outgoing_url();
     }
@@ -95,8 +94,8 @@ impl Media {
     pub(super) fn send(&self, on: bool) {
         self.sending.set(Some(on));
         for track in tracks(&self.local) {
-            if on || track.kind() == "audio" {
-                track.set_enabled(on);
+            if on || kind(&track) == "audio" {
+                set(&track, "enabled", on.into());
             }
         }
     }
@@ -108,13 +107,13 @@ impl Media {
     }
 
     /// Receives `track` in place of any other of its kind.
-    pub(super) fn receive(&self, track: &MediaStreamTrack) {
+    pub(super) fn receive(&self, track: &JsValue) {
         for old in tracks(&self.remote) {
-            if old.kind() == track.kind() && old != *track {
-                self.remote.remove_track(&old);
+            if kind(&old) == kind(track) && old != *track {
+                let _ = call1(&self.remote, "removeTrack", old);
             }
         }
-        self.remote.add_track(track);
+        let _ = call1(&self.remote, "addTrack", track.clone());
         // Known before a page asks: `new Audio(call.incomingStreamURL)` looks `Audio` up first.
         let _ = self.incoming_url();
     }
@@ -140,7 +139,7 @@ impl Media {
 #[derive(Default)]
 pub struct Microphone {
     shared: RefCell<Option<MediaStream>>,
-    opening: RefCell<Option<(bool, Promise)>>,
+    opening: RefCell<Option<(bool, JsValue)>>,
     calls: Cell<usize>,
     held: Cell<bool>,
     /// The shared stream is the app's own: it is not for us to stop.
@@ -185,7 +184,7 @@ impl Microphone {
             Some((_, promise)) => promise,
             None => self.begin(video)?,
         };
-        end.or(&promise).await.map(JsValue::unchecked_into)
+        end.or(promise).await.map(JsValue::unchecked_into)
     }
 
     /// The shared stream, while it is open.
@@ -194,13 +193,13 @@ impl Microphone {
         self.shared.borrow().clone()
     }
 
-    fn begin(self: &Rc<Self>, video: bool) -> Result<Promise, JsValue> {
+    fn begin(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
         let promise = get_user_media(video)?;
         *self.opening.borrow_mut() = Some((video, promise.clone()));
         let (this, opened) = (self.clone(), promise.clone());
         // Whoever asked may be gone by then, so the result is taken care of here.
-        spawn_local(async move {
-            let stream = JsFuture::from(opened).await;
+        spawn(async move {
+            let stream = settled(opened).await;
             this.opening.borrow_mut().take();
             if let Ok(stream) = stream {
                 this.close();
@@ -213,8 +212,12 @@ impl Microphone {
 
     fn usable(&self, video: bool) -> Option<MediaStream> {
         let stream = self.shared.borrow().clone()?;
-        let live = tracks(&stream).all(|track| get_string(&track, "readyState") == "live");
-        (live && (!video || stream.get_video_tracks().length() > 0)).then_some(stream)
+        let (mut live, mut shows) = (true, false);
+        for track in tracks(&stream) {
+            live &= get_string(&track, "readyState") == "live";
+            shows |= kind(&track) == "video";
+        }
+        (live && (shows || !video)).then_some(stream)
     }
 
     fn close_if_unused(&self) {
@@ -232,32 +235,36 @@ impl Microphone {
 }
 
 /// All tracks of a stream.
-pub fn tracks(stream: &MediaStream) -> impl Iterator<Item = MediaStreamTrack> + use<> {
-    stream.get_tracks().into_iter().map(JsValue::unchecked_into)
+pub fn tracks(stream: &MediaStream) -> Vec<JsValue> {
+    items(&call0(stream, "getTracks").unwrap_or_default())
+}
+
+/// `audio` or `video`.
+pub fn kind(track: &JsValue) -> String {
+    get_string(track, "kind")
 }
 
 fn filled(stream: &MediaStream) -> Option<&MediaStream> {
-    Some(stream).filter(|stream| stream.get_tracks().length() > 0)
+    if tracks(stream).is_empty() { None } else { Some(stream) }
 }
 
 fn stop(stream: &MediaStream) {
-    tracks(stream).for_each(|track| track.stop());
+    for track in tracks(stream) {
+        let _ = call0(&track, "stop");
+    }
 }
 
-fn get_user_media(video: bool) -> Result<Promise, JsValue> {
+fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
     let devices = get(&global_value("navigator"), "mediaDevices");
     if devices.is_undefined() {
-        let fault = js_sys::Error::new(if get(&global(), "isSecureContext").is_truthy() {
+        let fault = error(if get(&global(), "isSecureContext").is_truthy() {
             "This browser gives pages no microphone"
         } else {
             "Browsers give the microphone to secure pages only: open this page over https or on localhost"
         });
-        fault.set_name("NotSupportedError");
-        return Err(fault.into());
+        set(&fault, "name", "NotSupportedError".into());
+        return Err(fault);
     }
-    let mut constraints = vec![("audio", JsValue::TRUE)];
-    if video {
-        constraints.push(("video", JsValue::TRUE));
-    }
-    call(&devices, "getUserMedia", &Array::of1(&dict(&constraints))).map(JsValue::unchecked_into)
+    let constraints = Dict::new().with("audio", JsValue::TRUE).with("video", video.into());
+    call1(&devices, "getUserMedia", constraints.into())
 }

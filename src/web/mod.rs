@@ -14,6 +14,7 @@ mod media;
 mod page;
 mod peer;
 mod socket;
+pub mod task;
 mod tasks;
 mod timer;
 

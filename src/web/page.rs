@@ -1,9 +1,8 @@
 //! What the driver needs of the page: a task for later, and word of the page's own comings and goings.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use super::dom::{call, construct, get, global, now, set};
+use super::dom::{call0, call1, call2, get, global, new0, now, set};
 
 /// Runs a callback in a task of its own. Timers would do, but browsers slow them down in pages that nobody looks at.
 pub struct Later {
@@ -15,20 +14,20 @@ impl Later {
     /// What will run.
     pub fn new(callback: Box<dyn FnMut(JsValue)>) -> Self {
         let callback = Closure::wrap(callback);
-        let channel = construct("MessageChannel", &Array::new());
-        set(&get(&channel, "port1"), "onmessage", callback.as_ref());
+        let channel = new0("MessageChannel");
+        set(&get(&channel, "port1"), "onmessage", callback.as_ref().clone());
         Self { channel, _callback: callback }
     }
 
     /// Runs it soon, once the page's own code has returned.
     pub fn ask(&self) {
-        let _ = call(&get(&self.channel, "port2"), "postMessage", &Array::of1(&JsValue::NULL));
+        let _ = call1(&get(&self.channel, "port2"), "postMessage", JsValue::NULL);
     }
 }
 
 impl Drop for Later {
     fn drop(&mut self) {
-        let _ = call(&get(&self.channel, "port1"), "close", &Array::new());
+        let _ = call0(&get(&self.channel, "port1"), "close");
     }
 }
 
@@ -64,9 +63,9 @@ impl Window {
     }
 
     fn each(&self, method: &str) {
-        let own = ["pagehide", "pageshow", "online", "visibilitychange"].map(|event| (event, &self.callback));
-        for (event, callback) in [("pagehide", &self.decoy)].into_iter().chain(own) {
-            let _ = call(&global(), method, &Array::of2(&event.into(), callback.as_ref()));
+        let _ = call2(&global(), method, "pagehide".into(), self.decoy.as_ref().clone());
+        for event in ["pagehide", "pageshow", "online", "visibilitychange"] {
+            let _ = call2(&global(), method, event.into(), self.callback.as_ref().clone());
         }
     }
 }

@@ -3,14 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Array, Promise};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{MediaStream, MediaStreamTrack, RtcPeerConnection, RtcRtpTransceiver};
+use web_sys::RtcPeerConnection;
 
 use super::Media;
-use super::dom::{Gate, call, dict, get, get_string, global_value, nothing, promise, set, set_timeout};
-use super::media::tracks;
+use super::dom::{
+    Dict, Gate, call0, call1, call2, construct, get, get_number, get_string, global_value, invoke, items, list1, nothing, promise,
+    set, set_timeout, together,
+};
+use super::media::{kind, tracks};
+use super::task::{settled, spawn};
 use crate::client::{Ice, IceState, Input, PeerId};
 use crate::sdp::{self, Candidate};
 
@@ -26,7 +29,7 @@ pub struct Peer {
     /// Candidates of the other side that came before the description they belong to.
     held: RefCell<Vec<JsValue>>,
     /// Who waits for the first candidate of ours.
-    waiting: RefCell<Option<js_sys::Function>>,
+    waiting: RefCell<Option<JsValue>>,
     closed: Cell<bool>,
     end: Gate,
 }
@@ -48,9 +51,8 @@ impl Peer {
         certificates: &Array,
         tell: Box<dyn Fn(Input)>,
     ) -> Result<Rc<Self>, JsValue> {
-        let configuration = configuration(ice);
-        set(&configuration, "certificates", certificates);
-        let connection = RtcPeerConnection::new_with_configuration(configuration.unchecked_ref())?;
+        let configuration = configuration(ice).with("certificates", certificates.into());
+        let connection = construct("RTCPeerConnection", &list1(configuration.into()))?.unchecked_into();
         let peer = Rc::new(Self {
             id,
             media,
@@ -67,18 +69,17 @@ impl Peer {
                 tell(input);
             }
         }) as Box<dyn FnMut(JsValue)>);
-        peer.listen(Some(handler.as_ref().unchecked_ref()));
+        peer.listen(handler.as_ref());
         *peer.handler.borrow_mut() = Some(handler);
         Ok(peer)
     }
 
-    fn listen(&self, handler: Option<&js_sys::Function>) {
-        self.connection.set_onicecandidate(handler);
-        self.connection.set_oniceconnectionstatechange(handler);
-        self.connection.set_ontrack(handler);
+    fn listen(&self, handler: &JsValue) {
+        for event in ["onicecandidate", "oniceconnectionstatechange", "ontrack"] {
+            set(&self.connection, event, handler.clone());
+        }
         for transceiver in self.transceivers() {
-            let handler = handler.map_or(JsValue::NULL, JsValue::from);
-            set(&get(&transceiver.sender(), "transport"), "onstatechange", &handler);
+            set(&get(&get(&transceiver, "sender"), "transport"), "onstatechange", handler.clone());
         }
     }
 
@@ -93,7 +94,7 @@ impl Peer {
                     return None;
                 }
                 if let Some(waiting) = self.waiting.take() {
-                    let _ = waiting.call0(&JsValue::UNDEFINED);
+                    invoke(&waiting, JsValue::UNDEFINED);
                 }
                 Some(if found.is_object() {
                     Input::Candidate { peer, candidate: candidate(&found, text) }
@@ -102,13 +103,15 @@ impl Peer {
                 })
             }
             "track" => {
-                self.media.receive(get(event, "track").unchecked_ref());
+                self.media.receive(&get(event, "track"));
                 Some(Input::RemoteTrack { peer })
             }
             "statechange" => (get_string(&get(event, "target"), "state") == "closed").then_some(Input::PeerGone { peer }),
             _ => {
                 // By now there is a DTLS transport.
-                self.listen(self.handler.borrow().as_ref().map(|handler| handler.as_ref().unchecked_ref()));
+                if let Some(handler) = &*self.handler.borrow() {
+                    self.listen(handler.as_ref());
+                }
                 let state = IceState::from_str(&get_string(&self.connection, "iceConnectionState"));
                 Some(Input::IceState { peer, state })
             }
@@ -120,19 +123,19 @@ impl Peer {
     /// # Errors
     /// What the browser says, or that the connection was closed meanwhile.
     pub async fn offer(&self, ice: &Ice, video: bool, restart: bool, wait: u64) -> Result<String, JsValue> {
-        if self.transceivers().next().is_none() {
+        if self.transceivers().is_empty() {
             self.add("audio")?;
             if video {
                 self.add("video")?;
             }
         } else {
             // Credentials for TURN run out: an ICE restart needs those of now.
-            let _ = self.connection.set_configuration_with_configuration(configuration(ice).unchecked_ref());
+            let _ = call1(&self.connection, "setConfiguration", configuration(ice).into());
         }
         self.attach().await?;
-        let options = dict(&[("iceRestart", restart.into())]);
-        let offer = self.step(&self.connection.create_offer_with_rtc_offer_options(options.unchecked_ref())).await?;
-        self.describe(&offer, wait).await
+        let options = Dict::new().with("iceRestart", restart.into());
+        let offer = self.step("createOffer", options.into()).await?;
+        self.describe(offer, wait).await
     }
 
     /// An answer to `offer`, receiving and sending what it asks for. Gives the same as [`Peer::offer`].
@@ -142,15 +145,15 @@ impl Peer {
     pub async fn answer(self: &Rc<Self>, offer: &str, video: bool, wait: u64) -> Result<String, JsValue> {
         self.remote("offer", offer).await?;
         for transceiver in self.transceivers() {
-            if video || kind(&transceiver) == "audio" {
-                set(&transceiver, "direction", &"sendrecv".into());
+            if video || receives(&transceiver) == "audio" {
+                set(&transceiver, "direction", "sendrecv".into());
                 // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
-                let _ = call(&transceiver.sender(), "setStreams", &Array::of1(self.media.local()));
+                let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local().into());
             }
         }
         self.attach().await?;
-        let answer = self.step(&self.connection.create_answer()).await?;
-        self.describe(&answer, wait).await
+        let answer = self.step("createAnswer", JsValue::UNDEFINED).await?;
+        self.describe(answer, wait).await
     }
 
     /// Takes the other side's description, and the candidates that came too early for it.
@@ -158,7 +161,8 @@ impl Peer {
     /// # Errors
     /// As [`Peer::offer`].
     pub async fn remote(self: &Rc<Self>, kind: &str, sdp: &str) -> Result<(), JsValue> {
-        self.step(&self.connection.set_remote_description(description(kind, sdp).unchecked_ref())).await?;
+        let description = Dict::new().with("type", kind.into()).with("sdp", sdp.into());
+        self.step("setRemoteDescription", description.into()).await?;
         for candidate in self.held.take() {
             self.add_candidate(candidate);
         }
@@ -170,8 +174,8 @@ impl Peer {
     /// # Errors
     /// As [`Peer::offer`].
     pub async fn rollback(&self) -> Result<(), JsValue> {
-        let rollback = dict(&[("type", "rollback".into())]);
-        self.step(&self.connection.set_local_description(rollback.unchecked_ref())).await.map(drop)
+        let rollback = Dict::new().with("type", "rollback".into());
+        self.step("setLocalDescription", rollback.into()).await.map(drop)
     }
 
     /// Sends the tracks of the call, once it is up.
@@ -182,11 +186,10 @@ impl Peer {
         if !self.media.is_sending() {
             return Ok(());
         }
-        for track in self.media.outgoing().into_iter().flat_map(tracks) {
-            let wanted = track.kind();
-            let sender = self.transceivers().find(|transceiver| kind(transceiver) == wanted).map(|found| found.sender());
-            if let Some(sender) = sender.filter(|sender| sender.track().as_ref() != Some(&track)) {
-                self.step(&sender.replace_track(Some(&track))).await?;
+        for track in tracks(self.media.local()) {
+            let sender = self.sender(&kind(&track));
+            if sender.is_object() && get(&sender, "track") != track {
+                self.wait_for(call1(&sender, "replaceTrack", track)?).await?;
             }
         }
         Ok(())
@@ -195,13 +198,12 @@ impl Peer {
     /// Candidates of the other side; without any, there are no more.
     pub fn add_candidates(self: &Rc<Self>, candidates: &[Candidate], end: bool) {
         for Candidate { mid, line, text, ufrag } in candidates {
-            let init = [
-                ("candidate", text.as_str().into()),
-                ("sdpMid", if mid.is_empty() { JsValue::NULL } else { mid.as_str().into() }),
-                ("sdpMLineIndex", (*line).into()),
-                ("usernameFragment", ufrag.as_deref().map_or(JsValue::NULL, JsValue::from_str)),
-            ];
-            self.add_candidate(dict(&init));
+            let init = Dict::new()
+                .with("candidate", text.as_str().into())
+                .with("sdpMid", if mid.is_empty() { JsValue::NULL } else { mid.as_str().into() })
+                .with("sdpMLineIndex", (*line).into())
+                .with("usernameFragment", ufrag.as_deref().map_or(JsValue::NULL, JsValue::from_str));
+            self.add_candidate(init.into());
         }
         if end {
             self.add_candidate(JsValue::UNDEFINED);
@@ -210,14 +212,13 @@ impl Peer {
 
     /// A candidate with the credentials of a description still to come is refused now and tried again with that description.
     fn add_candidate(self: &Rc<Self>, candidate: JsValue) {
-        if self.connection.remote_description().is_none() {
+        if !get(&self.connection, "remoteDescription").is_object() {
             return self.hold(candidate);
         }
-        let init = Some(&candidate).filter(|candidate| candidate.is_object()).map(JsCast::unchecked_ref);
-        let added = self.connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(init);
+        let added = call1(&self.connection, "addIceCandidate", candidate.clone()).unwrap_or_default();
         let peer = self.clone();
-        spawn_local(async move {
-            if peer.step(&added).await.is_err() && !peer.closed.get() {
+        spawn(async move {
+            if peer.wait_for(added).await.is_err() && !peer.closed.get() {
                 peer.hold(candidate);
             }
         });
@@ -238,12 +239,14 @@ impl Peer {
         let (mut before, mut news) = (-1.0, 0);
         for _ in 0..wait / LOOK {
             let (later, resolve, _) = promise();
-            set_timeout(&resolve, LOOK);
-            let stats = call(&self.connection, "getStats", &Array::new())?;
-            let both = JsFuture::from(Promise::all(&Array::of2(&stats, &later))).await?;
+            set_timeout(resolve, LOOK);
+            let stats = call0(&self.connection, "getStats")?;
+            let both = settled(together("all", stats, later)).await?;
             // Counted at each layer that counts them, the octets of media.
-            let entries = Array::from(&call(&get(&both, "0"), "values", &Array::new())?);
-            let arrived = entries.iter().filter_map(|entry| get(&entry, "bytesReceived").as_f64()).sum();
+            let mut arrived = 0.0;
+            for entry in items(&call0(&get(&both, "0"), "values")?) {
+                arrived += get_number(&entry, "bytesReceived");
+            }
             news += u8::from(arrived > before);
             before = arrived;
             if news == 3 {
@@ -255,51 +258,60 @@ impl Peer {
 
     /// Tones by RTP, after those that are still being sent.
     pub fn send_tones(&self, keys: &str) {
-        let audio = self.transceivers().find(|transceiver| kind(transceiver) == "audio");
-        if let Some(sender) = audio.and_then(|transceiver| transceiver.sender().dtmf()) {
-            let tones = [&sender.tone_buffer(), keys].concat();
-            let _ = call(&sender, "insertDTMF", &Array::of1(&tones.into()));
-        }
+        let dtmf = get(&self.sender("audio"), "dtmf");
+        let tones = [&get_string(&dtmf, "toneBuffer"), keys].concat();
+        let _ = call1(&dtmf, "insertDTMF", tones.into());
     }
 
     /// Ends it; what is under way fails with `AbortError`.
     pub fn close(&self) {
         if !self.closed.replace(true) {
-            self.listen(None);
+            self.listen(&JsValue::NULL);
             self.handler.take();
-            self.connection.close();
+            let _ = call0(&self.connection, "close");
             self.end.open();
         }
     }
 
     fn add(&self, kind: &str) -> Result<(), JsValue> {
-        let streams: &MediaStream = self.media.local();
-        let init = dict(&[("direction", "sendrecv".into()), ("streams", Array::of1(streams).into())]);
-        call(&self.connection, "addTransceiver", &Array::of2(&kind.into(), &init)).map(drop)
+        let streams = list1(self.media.local().into());
+        let init = Dict::new().with("direction", "sendrecv".into()).with("streams", streams.into());
+        call2(&self.connection, "addTransceiver", kind.into(), init.into()).map(drop)
     }
 
-    fn transceivers(&self) -> impl Iterator<Item = RtcRtpTransceiver> + use<> {
-        self.connection.get_transceivers().into_iter().map(JsValue::unchecked_into)
+    fn transceivers(&self) -> Vec<JsValue> {
+        items(&call0(&self.connection, "getTransceivers").unwrap_or_default())
+    }
+
+    /// What sends tracks of that kind; `undefined` where nothing does.
+    fn sender(&self, kind: &str) -> JsValue {
+        let transceiver = self.transceivers().into_iter().find(|transceiver| receives(transceiver) == kind);
+        get(&transceiver.unwrap_or_default(), "sender")
     }
 
     /// Sets the local description and waits for a first candidate: nobody knows yet whether the other side takes any later.
-    async fn describe(&self, made: &JsValue, wait: u64) -> Result<String, JsValue> {
-        self.step(&self.connection.set_local_description(made.unchecked_ref())).await?;
+    async fn describe(&self, made: JsValue, wait: u64) -> Result<String, JsValue> {
+        self.step("setLocalDescription", made).await?;
         if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
             let (first, resolve, _) = promise();
-            set_timeout(&resolve, wait);
+            set_timeout(resolve.clone(), wait);
             *self.waiting.borrow_mut() = Some(resolve);
-            self.step(&first).await?;
+            self.wait_for(first).await?;
         }
         Ok(self.local_sdp())
     }
 
     fn local_sdp(&self) -> String {
-        self.connection.local_description().map(|local| local.sdp()).unwrap_or_default()
+        get_string(&get(&self.connection, "localDescription"), "sdp")
     }
 
-    /// Waits for one step: a closed connection never settles its promises.
-    async fn step(&self, promise: &Promise) -> Result<JsValue, JsValue> {
+    /// One step of the connection.
+    async fn step(&self, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
+        self.wait_for(call1(&self.connection, method, argument)?).await
+    }
+
+    /// Waits for what a step comes to: a closed connection never settles its promises.
+    async fn wait_for(&self, promise: JsValue) -> Result<JsValue, JsValue> {
         let result = self.end.or(promise).await?;
         if self.closed.get() { Err(super::tasks::aborted()) } else { Ok(result) }
     }
@@ -311,20 +323,16 @@ impl Drop for Peer {
     }
 }
 
-fn kind(transceiver: &RtcRtpTransceiver) -> String {
-    let track: MediaStreamTrack = transceiver.receiver().track();
-    track.kind()
-}
-
-fn description(kind: &str, sdp: &str) -> JsValue {
-    dict(&[("type", kind.into()), ("sdp", sdp.into())])
+/// `audio` or `video`.
+fn receives(transceiver: &JsValue) -> String {
+    kind(&get(&get(transceiver, "receiver"), "track"))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of a media line")]
 fn candidate(found: &JsValue, text: String) -> Candidate {
     Candidate {
         mid: get_string(found, "sdpMid"),
-        line: get(found, "sdpMLineIndex").as_f64().unwrap_or(0.0) as u16,
+        line: get_number(found, "sdpMLineIndex") as u16,
         text,
         ufrag: get(found, "usernameFragment").as_string(),
     }
@@ -334,25 +342,28 @@ fn candidate(found: &JsValue, text: String) -> Candidate {
 /// connection, the offer for that device comes from another peer connection with the same certificate: this is an ICE restart, which every
 /// browser takes. Firefox takes no other fingerprint in a new offer, against RFC 8842, 5.5.
 pub fn make_certificate(list: &Array) {
-    let kind = dict(&[("name", "ECDSA".into()), ("namedCurve", "P-256".into()), ("expires", 31_536_000_000_f64.into())]);
-    let making = call(&global_value("RTCPeerConnection"), "generateCertificate", &Array::of1(&kind));
-    let keep = call(&get(list, "push"), "bind", &Array::of1(list));
+    let kind = Dict::new().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
+    let kind = kind.with("expires", 31_536_000_000_f64.into());
+    let making = call1(&global_value("RTCPeerConnection"), "generateCertificate", kind.into());
+    let keep = call1(&get(list, "push"), "bind", list.into());
     if let (Ok(making), Ok(keep)) = (making, keep) {
-        let _ = call(&making, "then", &Array::of2(&keep, &nothing()));
+        let _ = call2(&making, "then", keep, nothing());
     }
 }
 
-fn configuration(ice: &Ice) -> JsValue {
+fn configuration(ice: &Ice) -> Dict {
     let servers = Array::new();
     for server in &ice.servers {
-        let urls: Array = server.urls.iter().map(|url| JsValue::from_str(url)).collect();
-        let mut entries = vec![("urls", urls.into())];
-        if !server.username.is_empty() {
-            entries.push(("username", server.username.as_str().into()));
-            entries.push(("credential", server.credential.as_str().into()));
+        let urls = Array::new();
+        for url in &server.urls {
+            urls.push(&url.as_str().into());
         }
-        servers.push(&dict(&entries));
+        let mut entry = Dict::new().with("urls", urls.into());
+        if !server.username.is_empty() {
+            entry = entry.with("username", server.username.as_str().into()).with("credential", server.credential.as_str().into());
+        }
+        servers.push(&entry.into());
     }
     let policy = if ice.relay_only { "relay" } else { "all" };
-    dict(&[("iceServers", servers.into()), ("iceTransportPolicy", policy.into())])
+    Dict::new().with("iceServers", servers.into()).with("iceTransportPolicy", policy.into())
 }

@@ -2,11 +2,10 @@
 
 use std::cell::RefCell;
 
-use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
-use web_sys::{BinaryType, WebSocket};
+use web_sys::WebSocket;
 
-use super::dom::{get, get_string};
+use super::dom::{Dict, call0, call1, construct, get, get_number, get_string, list2, new2, set, string};
 use crate::client::Input;
 
 /// What arrives on the socket that is open now, told as inputs; of an older one nothing is told.
@@ -32,9 +31,9 @@ impl Socket {
     /// What the browser says of a URL that it refuses.
     pub fn connect(&self, url: &str) -> Result<(), JsValue> {
         self.disconnect();
-        let socket = WebSocket::new_with_str(url, "sip")?;
-        socket.set_binary_type(BinaryType::Arraybuffer);
-        self.listen(&socket, true);
+        let socket: WebSocket = construct("WebSocket", &list2(url.into(), "sip".into()))?.unchecked_into();
+        set(&socket, "binaryType", "arraybuffer".into());
+        self.listen(&socket, self.handler.as_ref());
         *self.current.borrow_mut() = Some(socket);
         Ok(())
     }
@@ -42,23 +41,22 @@ impl Socket {
     /// Sends a text frame; without a connection it is lost, which the client knows how to bear.
     pub fn send(&self, text: &str) {
         if let Some(socket) = &*self.current.borrow() {
-            let _ = socket.send_with_str(text);
+            let _ = call1(socket, "send", text.into());
         }
     }
 
     /// Closes the connection; nothing more is told of it.
     pub fn disconnect(&self) {
         if let Some(socket) = self.current.take() {
-            self.listen(&socket, false);
-            let _ = socket.close();
+            self.listen(&socket, &JsValue::NULL);
+            let _ = call0(&socket, "close");
         }
     }
 
-    fn listen(&self, socket: &WebSocket, on: bool) {
-        let handler = on.then(|| self.handler.as_ref().unchecked_ref());
-        socket.set_onopen(handler);
-        socket.set_onmessage(handler);
-        socket.set_onclose(handler);
+    fn listen(&self, socket: &WebSocket, handler: &JsValue) {
+        for event in ["onopen", "onmessage", "onclose"] {
+            set(socket, event, handler.clone());
+        }
     }
 }
 
@@ -73,9 +71,9 @@ fn input(event: &JsValue) -> Option<Input> {
         "open" => Input::Opened,
         "message" => Input::Received(text(&get(event, "data"))),
         "close" => {
-            let code = get(event, "code").as_f64().unwrap_or(0.0);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a close code has 16 bits")]
-            Input::Closed { code: code as u16, reason: get_string(event, "reason") }
+            let code = get_number(event, "code") as u16;
+            Input::Closed { code, reason: get_string(event, "reason") }
         }
         _ => return None,
     })
@@ -83,5 +81,9 @@ fn input(event: &JsValue) -> Option<Input> {
 
 /// SIP is UTF-8, and RFC 7118 (5.) lets a server send it in binary frames, too.
 fn text(data: &JsValue) -> String {
-    data.as_string().unwrap_or_else(|| String::from_utf8(Uint8Array::new(data).to_vec()).unwrap_or_default())
+    data.as_string().unwrap_or_else(|| {
+        let strict = Dict::new().with("fatal", JsValue::TRUE);
+        let decoder = new2("TextDecoder", "utf-8".into(), strict.into());
+        string(&call1(&decoder, "decode", data.clone()).unwrap_or_default())
+    })
 }

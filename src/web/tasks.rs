@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 use super::Driver;
-use super::dom::get_string;
+use super::dom::{error, get_string, set};
 use super::peer::Peer;
+use super::task::spawn;
 use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
 
 /// Starts a task of `peer` and tells the driver what came of it.
 pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
-    spawn_local(async move {
+    spawn(async move {
         let result = perform(&driver, &peer, kind).await.unwrap_or_else(|error| failed(&error));
         driver.input(Input::Answered { task, result });
     });
@@ -25,9 +25,9 @@ pub fn failed(error: &JsValue) -> TaskResult {
 
 /// The error of what was given up.
 pub fn aborted() -> JsValue {
-    let error = js_sys::Error::new("The call is over");
-    error.set_name("AbortError");
-    error.into()
+    let error = error("The call is over");
+    set(&error, "name", "AbortError".into());
+    error
 }
 
 async fn perform(driver: &Rc<Driver>, peer: &Rc<Peer>, kind: TaskKind) -> Result<TaskResult, JsValue> {

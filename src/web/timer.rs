@@ -1,6 +1,6 @@
 //! The one timer of the client.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use wasm_bindgen::prelude::*;
 
@@ -9,32 +9,33 @@ use crate::time::Instant;
 
 /// Calls back at the deadline that was set last.
 pub struct Timer {
-    armed: Cell<Option<(Instant, f64)>>,
+    armed: RefCell<Option<(Instant, JsValue)>>,
     callback: Closure<dyn FnMut(JsValue)>,
 }
 
 impl Timer {
     /// A timer that calls `callback`.
     pub fn new(callback: Box<dyn FnMut(JsValue)>) -> Self {
-        Self { armed: Cell::new(None), callback: Closure::wrap(callback) }
+        Self { armed: RefCell::new(None), callback: Closure::wrap(callback) }
     }
 
     /// Sets, moves or takes back the deadline.
     pub fn arm(&self, now: Instant, deadline: Option<Instant>) {
-        let armed = self.armed.get();
-        if armed.map(|(at, _)| at) == deadline {
+        let mut armed = self.armed.borrow_mut();
+        if armed.as_ref().map(|(at, _)| *at) == deadline {
             return;
         }
-        if let Some((_, id)) = armed {
+        if let Some((_, id)) = armed.take() {
             dom::clear_timeout(id);
         }
-        let arm = |at: Instant| (at, dom::set_timeout(self.callback.as_ref().unchecked_ref(), at - now));
-        self.armed.set(deadline.map(arm));
+        if let Some(at) = deadline {
+            *armed = Some((at, dom::set_timeout(self.callback.as_ref().clone(), at - now)));
+        }
     }
 
     /// To be called when the callback runs: nothing is armed any more.
     pub fn fired(&self) {
-        self.armed.set(None);
+        self.armed.take();
     }
 }
 
