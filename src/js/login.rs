@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
-use crate::web::dom::{Dict, call0, call1, get, get_string, global, global_value, new0, own, string};
+use crate::web::dom::{call0, call1, dict, get, get_string, global, global_value, new0, own, string};
 
 /// Reads a login object.
 ///
@@ -119,8 +119,8 @@ const TICKET_SECONDS: f64 = 86_400.0;
 /// A ticket signed here, with the secret of the application: for demonstrations and back ends.
 fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> Result<Login, JsValue> {
     let seconds = own(given, "expiresIn").and_then(|value| value.as_f64()).unwrap_or(TICKET_SECONDS);
-    let identity = Dict::new().with("type", "username".into()).with("endpoint", user.as_str().into());
-    let data = Dict::new()
+    let identity = dict().with("type", "username".into()).with("endpoint", user.as_str().into());
+    let data = dict()
         .with("identity", identity.into())
         .with("applicationKey", application_key.into())
         .with("created", call0(&new0("Date"), "toJSON")?)

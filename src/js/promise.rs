@@ -5,7 +5,7 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::listeners::notify;
-use crate::web::dom::{self, Dict, apply, get, global_value, invoke, list1, new2, set};
+use crate::web::dom::{self, apply, dict, get, global_value, invoke, list1, new2, set};
 
 /// A promise of ours, still open, and the callbacks that came with it.
 pub struct Deferred {
@@ -54,7 +54,7 @@ thread_local! {
             dress(apply(&native, &this, &arguments).unwrap_or_else(|error| wasm_bindgen::throw_val(error)))
         }));
         let then = get(&prototype(), "then");
-        new2("Proxy", then, Dict::new().with("apply", trap.into_js_value()).into())
+        new2("Proxy", then, dict().with("apply", trap.into_js_value()).into())
     };
 }
 

@@ -13,7 +13,7 @@ use super::{Call, CallClient, CallDetails, login, options, text};
 use crate::call::{Destination, Error, codes};
 use crate::client::Client;
 use crate::time::Instant;
-use crate::web::dom::{self, Dict, call0, call2, get, get_string, global, global_value, set};
+use crate::web::dom::{self, call0, call2, dict, get, get_string, global, global_value, set};
 use crate::web::task::{settled, spawn};
 
 /// One user of one application.
@@ -183,7 +183,7 @@ impl SinchClient {
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn user(&self) -> JsValue {
         let user = self.0.user.borrow();
-        Dict::new().with("userId", user.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str)).into()
+        dict().with("userId", user.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str)).into()
     }
 
     /// Whether `start` was called and did not fail.
@@ -230,8 +230,8 @@ impl SinchClient {
 
 /// Sends JSON and gives the JSON that comes back.
 async fn post(url: String, body: String) -> Result<JsValue, JsValue> {
-    let headers = Dict::new().with("Content-Type", "application/json".into());
-    let init = Dict::new().with("method", "POST".into()).with("headers", headers.into()).with("body", body.into());
+    let headers = dict().with("Content-Type", "application/json".into());
+    let init = dict().with("method", "POST".into()).with("headers", headers.into()).with("body", body.into());
     let unreachable = |error: JsValue| sinch_error(&Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
     let answer = settled(call2(&global(), "fetch", url.into(), init.into())?).await.map_err(unreachable)?;
     let json = settled(call0(&answer, "json").unwrap_or_default()).await.unwrap_or_default();

@@ -120,13 +120,13 @@ pub fn set(object: &JsValue, key: &str, value: JsValue) {
 /// An object without prototype: a page that extends `Object.prototype` adds nothing to it.
 pub struct Dict(JsValue);
 
-impl Dict {
-    /// An empty one.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(call1(&global_value("Object"), "create", JsValue::NULL).unwrap_or_default())
-    }
+/// An empty one.
+#[must_use]
+pub fn dict() -> Dict {
+    Dict(call1(&global_value("Object"), "create", JsValue::NULL).unwrap_or_default())
+}
 
+impl Dict {
     /// The same with one more entry.
     #[must_use]
     pub fn with(self, key: &str, value: JsValue) -> Self {

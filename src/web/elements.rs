@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
 use super::dom::{
-    Dict, apply, call0, call1, call2, descriptor, get, get_string, global, global_value, items, list1, new1, new2, seed, set,
+    apply, call0, call1, call2, descriptor, dict, get, get_string, global, global_value, items, list1, new1, new2, seed, set,
     string,
 };
 use crate::random::Random;
@@ -101,7 +101,7 @@ impl Elements {
             return;
         }
         self.wraps.iter().for_each(Wrap::install);
-        let options = Dict::new().with("subtree", JsValue::TRUE).with("childList", JsValue::TRUE);
+        let options = dict().with("subtree", JsValue::TRUE).with("childList", JsValue::TRUE);
         let options = options.with("attributeFilter", list1("src".into()).into());
         let _ = call2(&self.observer, "observe", global_value("document"), options.into());
     }
@@ -141,13 +141,13 @@ impl Elements {
 impl Wrap {
     fn new(owner: &JsValue, key: &'static str, field: &'static str, trap_name: &str, trap: Trap) -> Self {
         let native = if field == "set" { get(&descriptor(owner, key), field) } else { get(owner, key) };
-        let wrapper = new2("Proxy", native, Dict::new().with(trap_name, trap.as_ref().clone()).into());
+        let wrapper = new2("Proxy", native, dict().with(trap_name, trap.as_ref().clone()).into());
         Self { owner: owner.clone(), key, field, wrapper, before: RefCell::default(), _trap: trap }
     }
 
     fn install(&self) {
         let before = descriptor(&self.owner, self.key);
-        let wrapped = Dict::new().with(self.field, self.wrapper.clone()).with("configurable", JsValue::TRUE);
+        let wrapped = dict().with(self.field, self.wrapper.clone()).with("configurable", JsValue::TRUE);
         let wrapped =
             if self.field == "set" { wrapped.with("get", get(&before, "get")) } else { wrapped.with("writable", JsValue::TRUE) };
         let wrapped = wrapped.with("enumerable", get(&before, "enumerable"));
@@ -169,7 +169,7 @@ impl Wrap {
     }
 
     fn define(&self, descriptor: JsValue) {
-        let properties = Dict::new().with(self.key, descriptor);
+        let properties = dict().with(self.key, descriptor);
         let _ = call2(&global_value("Object"), "defineProperties", self.owner.clone(), properties.into());
     }
 }

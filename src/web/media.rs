@@ -6,7 +6,7 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
-use super::dom::{Dict, Gate, call0, call1, error, get, get_string, global, global_value, items, new0, set};
+use super::dom::{Gate, call0, call1, dict, error, get, get_string, global, global_value, items, new0, set};
 use super::elements;
 use super::task::{settled, spawn};
 
@@ -265,6 +265,6 @@ fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
         set(&fault, "name", "NotSupportedError".into());
         return Err(fault);
     }
-    let constraints = Dict::new().with("audio", JsValue::TRUE).with("video", video.into());
+    let constraints = dict().with("audio", JsValue::TRUE).with("video", video.into());
     call1(&devices, "getUserMedia", constraints.into())
 }

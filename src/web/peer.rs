@@ -9,8 +9,8 @@ use web_sys::RtcPeerConnection;
 
 use super::Media;
 use super::dom::{
-    Dict, Gate, call0, call1, call2, construct, get, get_number, get_string, global_value, invoke, items, list1, nothing, promise,
-    set, set_timeout, together,
+    Dict, Gate, call0, call1, call2, construct, dict, get, get_number, get_string, global_value, invoke, items, list1, nothing,
+    promise, set, set_timeout, together,
 };
 use super::media::{kind, tracks};
 use super::task::{settled, spawn};
@@ -133,7 +133,7 @@ impl Peer {
             let _ = call1(&self.connection, "setConfiguration", configuration(ice).into());
         }
         self.attach().await?;
-        let options = Dict::new().with("iceRestart", restart.into());
+        let options = dict().with("iceRestart", restart.into());
         let offer = self.step("createOffer", options.into()).await?;
         self.describe(offer, wait).await
     }
@@ -161,7 +161,7 @@ impl Peer {
     /// # Errors
     /// As [`Peer::offer`].
     pub async fn remote(self: &Rc<Self>, kind: &str, sdp: &str) -> Result<(), JsValue> {
-        let description = Dict::new().with("type", kind.into()).with("sdp", sdp.into());
+        let description = dict().with("type", kind.into()).with("sdp", sdp.into());
         self.step("setRemoteDescription", description.into()).await?;
         for candidate in self.held.take() {
             self.add_candidate(candidate);
@@ -174,7 +174,7 @@ impl Peer {
     /// # Errors
     /// As [`Peer::offer`].
     pub async fn rollback(&self) -> Result<(), JsValue> {
-        let rollback = Dict::new().with("type", "rollback".into());
+        let rollback = dict().with("type", "rollback".into());
         self.step("setLocalDescription", rollback.into()).await.map(drop)
     }
 
@@ -198,7 +198,7 @@ impl Peer {
     /// Candidates of the other side; without any, there are no more.
     pub fn add_candidates(self: &Rc<Self>, candidates: &[Candidate], end: bool) {
         for Candidate { mid, line, text, ufrag } in candidates {
-            let init = Dict::new()
+            let init = dict()
                 .with("candidate", text.as_str().into())
                 .with("sdpMid", if mid.is_empty() { JsValue::NULL } else { mid.as_str().into() })
                 .with("sdpMLineIndex", (*line).into())
@@ -275,7 +275,7 @@ impl Peer {
 
     fn add(&self, kind: &str) -> Result<(), JsValue> {
         let streams = list1(self.media.local().into());
-        let init = Dict::new().with("direction", "sendrecv".into()).with("streams", streams.into());
+        let init = dict().with("direction", "sendrecv".into()).with("streams", streams.into());
         call2(&self.connection, "addTransceiver", kind.into(), init.into()).map(drop)
     }
 
@@ -342,7 +342,7 @@ fn candidate(found: &JsValue, text: String) -> Candidate {
 /// connection, the offer for that device comes from another peer connection with the same certificate: this is an ICE restart, which every
 /// browser takes. Firefox takes no other fingerprint in a new offer, against RFC 8842, 5.5.
 pub fn make_certificate(list: &Array) {
-    let kind = Dict::new().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
+    let kind = dict().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
     let kind = kind.with("expires", 31_536_000_000_f64.into());
     let making = call1(&global_value("RTCPeerConnection"), "generateCertificate", kind.into());
     let keep = call1(&get(list, "push"), "bind", list.into());
@@ -358,12 +358,12 @@ fn configuration(ice: &Ice) -> Dict {
         for url in &server.urls {
             urls.push(&url.as_str().into());
         }
-        let mut entry = Dict::new().with("urls", urls.into());
+        let mut entry = dict().with("urls", urls.into());
         if !server.username.is_empty() {
             entry = entry.with("username", server.username.as_str().into()).with("credential", server.credential.as_str().into());
         }
         servers.push(&entry.into());
     }
     let policy = if ice.relay_only { "relay" } else { "all" };
-    Dict::new().with("iceServers", servers.into()).with("iceTransportPolicy", policy.into())
+    dict().with("iceServers", servers.into()).with("iceTransportPolicy", policy.into())
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
 use web_sys::WebSocket;
 
-use super::dom::{Dict, call0, call1, construct, get, get_number, get_string, list2, new2, set, string};
+use super::dom::{call0, call1, construct, dict, get, get_number, get_string, list2, new2, set, string};
 use crate::client::Input;
 
 /// What arrives on the socket that is open now, told as inputs; of an older one nothing is told.
@@ -82,7 +82,7 @@ fn input(event: &JsValue) -> Option<Input> {
 /// SIP is UTF-8, and RFC 7118 (5.) lets a server send it in binary frames, too.
 fn text(data: &JsValue) -> String {
     data.as_string().unwrap_or_else(|| {
-        let strict = Dict::new().with("fatal", JsValue::TRUE);
+        let strict = dict().with("fatal", JsValue::TRUE);
         let decoder = new2("TextDecoder", "utf-8".into(), strict.into());
         string(&call1(&decoder, "decode", data.clone()).unwrap_or_default())
     })
