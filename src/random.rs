@@ -35,7 +35,14 @@ impl Random {
         let mut b = self.bytes();
         b[6] = b[6] & 0x0f | 0x40;
         b[8] = b[8] & 0x3f | 0x80;
-        [&b[..4], &b[4..6], &b[6..8], &b[8..10], &b[10..16]].map(hex).join("-")
+        let mut text = String::with_capacity(36);
+        for (at, byte) in b.iter().take(16).enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            push_hex(&mut text, *byte);
+        }
+        text
     }
 
     /// A number from 0 to `bound - 1`, and 0 where `bound` is 0.
@@ -49,6 +56,15 @@ impl Random {
 /// Lower-case hexadecimal digits, two a byte.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value });
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        push_hex(&mut text, *byte);
+    }
+    text
+}
+
+fn push_hex(text: &mut String, byte: u8) {
+    for value in [byte >> 4, byte & 15] {
+        text.push(char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value }));
+    }
 }

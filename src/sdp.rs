@@ -65,12 +65,12 @@ pub fn candidates(sdp: &str) -> Vec<Candidate> {
     for (line, section) in media.enumerate() {
         let mid = attribute(section, "mid:").unwrap_or("");
         let ufrag = attribute(section, "ice-ufrag:").or(shared);
-        found.extend(attributes(section).filter(|text| is_candidate(text)).map(|text| Candidate {
-            mid: mid.into(),
-            line: u16::try_from(line).unwrap_or(u16::MAX),
-            text: text.into(),
-            ufrag: ufrag.map(String::from),
-        }));
+        for text in attributes(section) {
+            if is_candidate(text) {
+                let line = u16::try_from(line).unwrap_or(u16::MAX);
+                found.push(Candidate { mid: mid.into(), line, text: text.into(), ufrag: ufrag.map(String::from) });
+            }
+        }
     }
     found
 }
@@ -91,8 +91,8 @@ pub fn fingerprint(sdp: &str) -> Option<&str> {
 #[must_use]
 pub fn has_telephone_event(sdp: &str) -> bool {
     let is_event = |text: &str| {
-        let codec = text.strip_prefix("rtpmap:").and_then(|map| map.split_once(' '));
-        codec.and_then(|(_, codec)| codec.split('/').next()).is_some_and(|name| name.eq_ignore_ascii_case("telephone-event"))
+        let codec = text.strip_prefix("rtpmap:").map(|map| split(map, b' ').1);
+        codec.is_some_and(|codec| split(codec, b'/').0.eq_ignore_ascii_case("telephone-event"))
     };
     sections(sdp).1.any(|section| section.starts_with("m=audio ") && attributes(section).any(is_event))
 }
@@ -112,8 +112,15 @@ pub fn has_video(sdp: &str) -> bool {
 /// The offer `sdp` as if its author wanted to begin the DTLS handshake itself (RFC 8842, 5.2).
 #[must_use]
 pub fn taking_the_lead(sdp: &str) -> String {
-    let lines = sdp.split_inclusive('\n');
-    lines.map(|line| if line.trim_end() == "a=setup:actpass" { "a=setup:active\r\n" } else { line }).collect()
+    let mut text = String::with_capacity(sdp.len());
+    let mut rest = sdp;
+    while !rest.is_empty() {
+        let (line, next) = first_line(rest);
+        text.push_str(if line == "a=setup:actpass" { "a=setup:active" } else { line });
+        text.push_str("\r\n");
+        rest = next;
+    }
+    text
 }
 
 /// Whether its author begins the DTLS handshake; `None` where it leaves that open.
@@ -210,12 +217,13 @@ pub fn read_fragment(text: &str) -> Result<Fragment, SdpError> {
 /// The first thing that is wrong.
 pub fn check(sdp: &str) -> Result<(), SdpError> {
     within_limits(sdp)?;
-    if sdp.lines().next() != Some("v=0") {
+    if first_line(sdp).0 != "v=0" {
         return Err(SdpError::Malformed);
     }
     let secure = |section: &str| {
-        let mut words = section.lines().next().unwrap_or("").split(' ').skip(1);
-        words.next() == Some("0") || words.next().is_some_and(|profile| PROFILES.contains(&profile))
+        let (_, words) = split(first_line(section).0, b' ');
+        let (port, words) = split(words, b' ');
+        port == "0" || PROFILES.contains(&split(words, b' ').0)
     };
     if !sections(sdp).1.all(secure) {
         return Err(SdpError::Insecure);
@@ -228,7 +236,7 @@ pub fn check(sdp: &str) -> Result<(), SdpError> {
         return Err(SdpError::NoFingerprint);
     }
     let strong = |print: &str| {
-        let hash = print.split(' ').next().unwrap_or("");
+        let hash = split(print, b' ').0;
         ["sha-256", "sha-384", "sha-512"].iter().any(|known| known.eq_ignore_ascii_case(hash))
     };
     if prints.all(strong) { Ok(()) } else { Err(SdpError::WeakFingerprint) }
@@ -258,20 +266,56 @@ fn sections(sdp: &str) -> (&str, impl Iterator<Item = &str>) {
 
 /// Cuts before the first line from octet `from` on that starts with `m=`.
 fn cut(sdp: &str, from: usize) -> (&str, &str) {
-    let is_start = |at: &usize| sdp.as_bytes().get(*at..).is_some_and(|rest| rest.starts_with(b"m="));
-    let starts = core::iter::once(0).chain(sdp.match_indices('\n').map(|(at, _)| at + 1));
-    let at = starts.filter(|at| *at >= from).find(is_start).unwrap_or(sdp.len());
+    let bytes = sdp.as_bytes();
+    let begins = |at: usize| at == 0 || bytes.get(at - 1) == Some(&b'\n');
+    let mut at = from;
+    while at < bytes.len() && !(begins(at) && bytes.get(at..).is_some_and(|rest| rest.starts_with(b"m="))) {
+        at += 1;
+    }
     sdp.split_at_checked(at).unwrap_or((sdp, ""))
+}
+
+/// What precedes the first `separator`, an ASCII character, and what follows it. Without one all of it precedes it.
+fn split(text: &str, separator: u8) -> (&str, &str) {
+    let at = text.bytes().position(|b| b == separator).unwrap_or(text.len());
+    (text.get(..at).unwrap_or(text), text.get(at + 1..).unwrap_or(""))
+}
+
+/// The first line, without its end, and what follows it.
+fn first_line(text: &str) -> (&str, &str) {
+    let (line, rest) = split(text, b'\n');
+    (line.strip_suffix('\r').unwrap_or(line), rest)
 }
 
 /// `audio` of `m=audio 9 …`.
 fn kind(section: &str) -> &str {
-    section.strip_prefix("m=").and_then(|line| line.split([' ', '\r', '\n']).next()).unwrap_or("")
+    split(first_line(section).0.strip_prefix("m=").unwrap_or(""), b' ').0
 }
 
 /// What follows `a=` in each attribute line.
-fn attributes(section: &str) -> impl Iterator<Item = &str> {
-    section.lines().filter_map(|line| line.strip_prefix("a="))
+const fn attributes(section: &str) -> Attributes<'_> {
+    Attributes { rest: section }
+}
+
+/// Written out, because what the adapters of iterators make of it is larger.
+struct Attributes<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = &'a str;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a str> {
+        while !self.rest.is_empty() {
+            let (line, rest) = first_line(self.rest);
+            self.rest = rest;
+            if let Some(text) = line.strip_prefix("a=") {
+                return Some(text);
+            }
+        }
+        None
+    }
 }
 
 fn is_candidate(attribute: &str) -> bool {
@@ -280,12 +324,16 @@ fn is_candidate(attribute: &str) -> bool {
 
 /// The value of the first attribute of that name; `name` has its colon.
 fn attribute<'a>(section: &'a str, name: &str) -> Option<&'a str> {
-    attributes(section).find_map(|text| text.strip_prefix(name)).map(str::trim_end)
+    attributes(section).find_map(|text| text.strip_prefix(name)).map(str::trim_ascii_end)
 }
 
 /// One line, whatever is in its parts.
 fn push_line(text: &mut String, name: &str, value: &str) {
     text.push_str(name);
-    text.extend(value.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')));
+    for c in value.chars() {
+        if !matches!(c, '\r' | '\n' | '\0') {
+            text.push(c);
+        }
+    }
     text.push_str("\r\n");
 }

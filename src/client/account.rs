@@ -226,7 +226,10 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     let said = answer.get_other("X-Error").unwrap_or_default();
     let (error_code, reason) =
         said.split_once(' ').and_then(|(number, text)| Some((number.parse().ok()?, text))).unwrap_or((u32::from(code), reason));
-    let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
+    let mut headers = Vec::new();
+    for field in answer.fields() {
+        headers.push((field.raw_name.to_owned(), field.value.to_owned()));
+    }
     let response = Some(ErrorResponse { error_code, reason: reason.to_owned(), headers });
     Error { response, ..Error::new(codes::API_CALL_FAILED, &[&*digits(error_code), " ", reason].concat()) }
 }
@@ -257,12 +260,15 @@ fn read(login: Login) -> Result<(String, Credentials), Error> {
 }
 
 fn named_ice(answer: &Message<'_>) -> Vec<IceServer> {
-    let fields = answer.fields().iter().filter(|field| field.raw_name.eq_ignore_ascii_case("X-ICE-Server"));
-    fields
-        .filter_map(|field| {
-            let server = NameAddr::parse(field.value).ok()?;
+    let mut named = Vec::new();
+    for field in answer.fields() {
+        if field.raw_name.eq_ignore_ascii_case("X-ICE-Server")
+            && let Ok(server) = NameAddr::parse(field.value)
+        {
             let param = |name| server.params.get(name).unwrap_or_default().to_owned();
-            Some(IceServer { urls: vec![server.uri_text.to_owned()], username: param("username"), credential: param("credential") })
-        })
-        .collect()
+            let urls = vec![server.uri_text.to_owned()];
+            named.push(IceServer { urls, username: param("username"), credential: param("credential") });
+        }
+    }
+    named
 }

@@ -83,7 +83,7 @@ impl Connection {
         core.timers.stop(Timer::Reconnect);
         let later = self.tries as usize > core.config.servers.len();
         core.timers.set(Timer::Connect, now + CONNECT_TIMEOUT[usize::from(later)]);
-        core.outputs.push_back(Output::Connect { url });
+        core.outputs.push(Output::Connect { url });
         self.state = State::Connecting;
         self.since = now;
     }
@@ -143,7 +143,7 @@ impl Connection {
 
     /// Goes to the next server: this one is there, and does not serve.
     pub fn give_up(&mut self, core: &mut Core, now: Instant, in_call: bool) {
-        core.outputs.push_back(Output::Disconnect);
+        core.outputs.push(Output::Disconnect);
         self.lost(core, now, in_call);
     }
 

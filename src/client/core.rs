@@ -1,7 +1,5 @@
 //! What the connection, the account and the calls share: identity, credentials, transactions, timers, and the way out.
 
-use std::collections::VecDeque;
-
 use super::io::{Change, Config, Event, Ice, IceServer, Output, PeerId, Task, TaskId, TaskKind};
 use super::timers::Timers;
 use crate::call::{CallId, CallInfo};
@@ -30,7 +28,8 @@ pub struct Core {
     pub random: Random,
     pub transactions: Transactions<()>,
     pub timers: Timers,
-    pub outputs: VecDeque<Output>,
+    /// In order, the first one first.
+    pub outputs: Vec<Output>,
     /// Who asked what the server has not finally answered yet.
     pub pending: Vec<Pending>,
     /// Which call waits for which media task, and why.
@@ -124,7 +123,7 @@ impl Core {
             random,
             transactions: Transactions::new(),
             timers: Timers::default(),
-            outputs: VecDeque::new(),
+            outputs: Vec::new(),
             pending: Vec::new(),
             tasks: Vec::new(),
             authenticator: None,
@@ -179,7 +178,10 @@ impl Core {
         if let Some(authenticator) = &mut self.authenticator {
             request = authenticator.authorize(request, about.method, about.uri, &mut self.random);
         }
-        let text = body.map_or_else(|| request.clone().end(), |(kind, body)| request.clone().body(kind, body));
+        let text = match body {
+            Some((kind, body)) => request.body(kind, body),
+            None => request.end(),
+        };
         let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
         self.pending.push(Pending { key: key.clone(), owner: about.owner, text, retried: false });
         key
@@ -275,7 +277,12 @@ impl Core {
         self.counter += 1;
         let id = TaskId(self.counter);
         self.tasks.push((id, call, awaited));
-        self.outputs.push_back(Output::Task(Task { id, call, kind }));
+        self.outputs.push(Output::Task(Task { id, call, kind }));
+    }
+
+    /// Waits no longer for some tasks of a call.
+    pub fn drop_tasks(&mut self, of: CallId, which: &dyn Fn(Awaited) -> bool) {
+        self.tasks.retain(|(_, call, awaited)| *call != of || !which(*awaited));
     }
 
     /// A name for a new peer connection.
@@ -294,13 +301,13 @@ impl Core {
     /// with all others that wait for their answer.
     pub fn send(&mut self, text: String) {
         if self.signed_in || ["SIP/2.0", "REGISTER", "OPTIONS", "\r\n"].iter().any(|start| text.starts_with(start)) {
-            self.outputs.push_back(Output::Send(text));
+            self.outputs.push(Output::Send(text));
         }
     }
 
     /// Tells the app.
     pub fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+        self.outputs.push(Output::Event(event));
     }
 
     /// Tells the app that a call changed.

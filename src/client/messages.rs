@@ -10,7 +10,7 @@ use crate::time::Instant;
 impl Client {
     pub(super) fn received(&mut self, now: Instant, text: &str) {
         self.connection.heard(&mut self.core, now);
-        if text.trim_matches(['\r', '\n']).is_empty() {
+        if text.bytes().all(|b| matches!(b, b'\r' | b'\n')) {
             return if text.len() == 2 { self.connection.ponged() } else { self.core.send("\r\n".to_owned()) };
         }
         let Ok(message) = parse(text.as_bytes()) else {
@@ -96,8 +96,7 @@ impl Client {
         if !invite.body.is_empty() && crate::sdp::check(invite.text()).is_err() {
             return self.core.refuse(now, key, invite, 488);
         }
-        let expires = invite.get(Name::SessionExpires).and_then(|value| value.split(';').next()?.trim().parse::<u32>().ok());
-        if expires.is_some_and(|expires| expires < MIN_SE) {
+        if invite.number(Name::SessionExpires).is_some_and(|expires| expires < MIN_SE) {
             let tag = self.core.random.token();
             return self.core.respond(now, key, reply(invite, 422, Some(&tag)).number("Min-SE", MIN_SE).end());
         }
@@ -122,9 +121,15 @@ impl Client {
         let challenged = matches!(code, 401 | 407);
         match self.core.owner(key, code >= 200 && !challenged) {
             Some(Owner::Account) => self.registered(now, key, answer),
-            Some(Owner::Call(id, Asked::Invite)) => self.on_call(id, |call, core| call.invite_answered(core, now, key, answer)),
+            Some(Owner::Call(id, Asked::Invite)) => {
+                if let Some((call, core)) = self.on_call(id) {
+                    call.invite_answered(core, now, key, answer);
+                }
+            }
             Some(Owner::Call(id, asked)) if code >= 200 => {
-                self.on_call(id, |call, core| call.request_answered(core, now, asked, key, Some(answer)));
+                if let Some((call, core)) = self.on_call(id) {
+                    call.request_answered(core, now, asked, key, Some(answer));
+                }
                 if challenged && !self.calls.iter().any(|call| call.info.id == id) {
                     // A BYE or CANCEL of a call that is gone already.
                     self.core.retry(now, key, answer);

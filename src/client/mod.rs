@@ -91,11 +91,11 @@ impl Client {
         }
         self.settle(now);
         // Whoever starts again must not hear that nobody answered the last goodbye.
-        self.forget(|owner| matches!(owner, Owner::Account | Owner::Connection));
+        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
         self.core.signed_in = false;
         self.account.disconnected(&mut self.core);
         self.connection.close(&mut self.core);
-        self.core.outputs.push_back(Output::Disconnect);
+        self.core.outputs.push(Output::Disconnect);
         self.core.event(Event::Connection(ConnectionState::Closed));
     }
 
@@ -110,7 +110,7 @@ impl Client {
         }
         self.settle(now);
         if cached && self.account.phase == Phase::Ready {
-            self.core.outputs.push_back(Output::Disconnect);
+            self.core.outputs.push(Output::Disconnect);
             self.disconnected();
             self.connection.close(&mut self.core);
             self.core.timers.set(Timer::Reconnect, now + CACHED);
@@ -231,21 +231,35 @@ impl Client {
             Input::Closed { code, .. } => self.closed(now, code),
             Input::Timeout => self.timeout(now),
             Input::Answered { task, result } => self.answered(now, task, result),
-            Input::Candidate { peer, candidate } => self.on_peer(peer, |call, core| call.candidate(core, now, candidate)),
-            Input::Gathered { peer } => self.on_peer(peer, |call, core| call.gathered(core, now)),
+            Input::Candidate { peer, candidate } => {
+                if let Some((call, core)) = self.on_peer(peer) {
+                    call.candidate(core, now, candidate);
+                }
+            }
+            Input::Gathered { peer } => {
+                if let Some((call, core)) = self.on_peer(peer) {
+                    call.gathered(core, now);
+                }
+            }
             Input::IceState { peer, state } => {
-                self.on_peer(peer, |call, core| call.ice_changed(core, now, state));
+                if let Some((call, core)) = self.on_peer(peer) {
+                    call.ice_changed(core, now, state);
+                }
                 // What one way to the world shows, holds for the other.
                 if state == IceState::Disconnected || state == IceState::Connected && !self.connection.is_open() {
                     self.connection.nudge(&mut self.core, now);
                 }
             }
-            Input::PeerGone { peer } => self.on_peer(peer, |call, core| call.peer_gone(core, now)),
-            Input::RemoteTrack { peer } => self.on_peer(peer, |call, core| {
-                if !call.is_over() {
+            Input::PeerGone { peer } => {
+                if let Some((call, core)) = self.on_peer(peer) {
+                    call.peer_gone(core, now);
+                }
+            }
+            Input::RemoteTrack { peer } => {
+                if let Some((call, core)) = self.on_peer(peer).filter(|(call, _)| !call.is_over()) {
                     core.changed(Change::RemoteTrack, &call.info);
                 }
-            }),
+            }
             Input::Online => {
                 self.connection.nudge(&mut self.core, now);
                 self.calls.iter().for_each(|call| call.doubt_path(&mut self.core));
@@ -256,7 +270,7 @@ impl Client {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Output> {
-        self.core.outputs.pop_front()
+        if self.core.outputs.is_empty() { None } else { Some(self.core.outputs.remove(0)) }
     }
 
     /// When [`Input::Timeout`] is due.
@@ -310,22 +324,22 @@ impl Client {
         call.map(|call| (call, &mut self.core)).ok_or_else(|| Error::new(codes::MISUSE, "The call has ended"))
     }
 
-    fn on_peer(&mut self, peer: PeerId, act: impl FnOnce(&mut Call, &mut Core)) {
-        if let Some(call) = self.calls.iter_mut().find(|call| call.owns(peer)) {
-            act(call, &mut self.core);
-        }
+    fn on_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Core)> {
+        let call = self.calls.iter_mut().find(|call| call.owns(peer))?;
+        Some((call, &mut self.core))
     }
 
-    fn on_call(&mut self, id: CallId, act: impl FnOnce(&mut Call, &mut Core)) {
-        if let Some(call) = self.calls.iter_mut().find(|call| call.info.id == id) {
-            act(call, &mut self.core);
-        }
+    fn on_call(&mut self, id: CallId) -> Option<(&mut Call, &mut Core)> {
+        let call = self.calls.iter_mut().find(|call| call.info.id == id)?;
+        Some((call, &mut self.core))
     }
 
     fn answered(&mut self, now: Instant, task: TaskId, result: TaskResult) {
         let Some(position) = self.core.tasks.iter().position(|(id, ..)| *id == task) else { return };
         let (_, id, awaited) = self.core.tasks.remove(position);
-        self.on_call(id, |call, core| call.answered(core, now, awaited, result));
+        if let Some((call, core)) = self.on_call(id) {
+            call.answered(core, now, awaited, result);
+        }
     }
 
     // The connection.
@@ -346,7 +360,7 @@ impl Client {
         self.signed_out();
         self.account.disconnected(&mut self.core);
         // What only this connection could have answered is asked anew on the next one.
-        self.forget(|owner| matches!(owner, Owner::Account | Owner::Connection));
+        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
     }
 
     fn lost(&mut self, now: Instant, why: &str) {
@@ -383,10 +397,10 @@ impl Client {
             Verdict::Wait => {}
             Verdict::Out => {
                 self.connection.close(&mut self.core);
-                self.core.outputs.push_back(Output::Disconnect);
+                self.core.outputs.push(Output::Disconnect);
                 self.core.event(Event::Connection(ConnectionState::Closed));
-                for id in self.calls.iter().map(|call| call.info.id).collect::<Vec<_>>() {
-                    self.core.timers.set(Timer::Refuse(id), now);
+                for call in &self.calls {
+                    self.core.timers.set(Timer::Refuse(call.info.id), now);
                 }
             }
             Verdict::Busy if self.connection.is_open() => {
@@ -406,19 +420,19 @@ impl Client {
         while let Some(timer) = self.core.timers.due(now) {
             match timer {
                 Timer::Connect => {
-                    self.core.outputs.push_back(Output::Disconnect);
+                    self.core.outputs.push(Output::Disconnect);
                     self.lost(now, "The server did not answer in time");
                 }
                 Timer::Reconnect => self.connection.open(&mut self.core, now),
                 Timer::KeepAlive => self.connection.ask(&mut self.core, now, slept),
                 Timer::Silence => {
-                    self.core.outputs.push_back(Output::Disconnect);
+                    self.core.outputs.push(Output::Disconnect);
                     self.lost(now, "The server fell silent");
                 }
                 Timer::Refresh => self.account.register(&mut self.core, now),
                 timer => {
-                    if let Some(id) = timer.call() {
-                        self.on_call(id, |call, core| call_timeout(call, core, now, timer));
+                    if let Some((call, core)) = timer.call().and_then(|id| self.on_call(id)) {
+                        call_timeout(call, core, now, timer);
                     }
                 }
             }
@@ -433,28 +447,31 @@ impl Client {
                     let verdict = self.account.unreachable(&mut self.core, "The server did not answer");
                     self.judge(now, verdict);
                 }
-                Some(Owner::Call(id, Asked::Invite)) => self.on_call(id, |call, core| call.invite_timed_out(core, now)),
-                Some(Owner::Call(id, asked)) => self.on_call(id, |call, core| call.request_answered(core, now, asked, &key, None)),
+                Some(Owner::Call(id, asked)) => {
+                    let Some((call, core)) = self.on_call(id) else { continue };
+                    if asked == Asked::Invite {
+                        call.invite_timed_out(core, now);
+                    } else {
+                        call.request_answered(core, now, asked, &key, None);
+                    }
+                }
                 Some(Owner::Connection) | None => {}
             }
         }
         for call in &mut self.calls {
             call.release(&mut self.core);
         }
-        let over: Vec<CallId> = self.calls.iter().filter(|call| call.done).map(|call| call.info.id).collect();
-        if !over.is_empty() {
-            self.calls.retain(|call| !call.done);
-            for id in &over {
-                self.core.timers.stop_call(*id);
-            }
-            self.forget(|owner| matches!(owner, Owner::Call(id, asked) if over.contains(&id) && asked != Asked::Goodbye));
-            self.core.tasks.retain(|(_, id, _)| !over.contains(id));
+        while let Some(position) = self.calls.iter().position(|call| call.done) {
+            let over = self.calls.remove(position).info.id;
+            self.core.timers.stop_call(over);
+            self.forget(&|owner| matches!(owner, Owner::Call(id, asked) if id == over && asked != Asked::Goodbye));
+            self.core.drop_tasks(over, &|_| true);
         }
         self.core.drain_transactions();
     }
 
     /// Gives up waiting for the answers of some requests.
-    fn forget(&mut self, which: impl Fn(Owner) -> bool) {
+    fn forget(&mut self, which: &dyn Fn(Owner) -> bool) {
         let Core { pending, transactions, .. } = &mut self.core;
         pending.retain(|request| {
             let forget = which(request.owner);

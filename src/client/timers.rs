@@ -75,7 +75,9 @@ impl Timers {
 
     /// Stops a timer.
     pub fn stop(&mut self, timer: Timer) {
-        self.running.retain(|(_, running)| *running != timer);
+        if let Some(position) = self.running.iter().position(|(_, running)| *running == timer) {
+            self.running.remove(position);
+        }
     }
 
     /// Stops all timers of a call.
@@ -90,7 +92,8 @@ impl Timers {
 
     /// Takes out the timer that was due first, if one is due.
     pub fn due(&mut self, now: Instant) -> Option<Timer> {
-        let (position, _) = self.running.iter().enumerate().filter(|(_, (at, _))| *at <= now).min_by_key(|(_, (at, _))| *at)?;
+        let next = self.next().filter(|next| *next <= now)?;
+        let position = self.running.iter().position(|(at, _)| *at == next)?;
         Some(self.running.remove(position).1)
     }
 

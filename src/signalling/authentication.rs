@@ -122,8 +122,12 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
     for field in request.fields() {
         match field.name {
             Name::Via => {
-                let value: Vec<_> = field.value.split(';').take_while(|part| !part.starts_with("branch=")).collect();
-                copy = copy.field("Via", &[&*value.join(";"), ";branch=z9hG4bK", &random.token()].concat());
+                let mut value = String::new();
+                for part in field.value.split(';').take_while(|part| !part.starts_with("branch=")) {
+                    value.push_str(part);
+                    value.push(';');
+                }
+                copy = copy.field("Via", &[&*value, "branch=z9hG4bK", &random.token()].concat());
             }
             Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}

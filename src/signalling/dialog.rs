@@ -36,8 +36,6 @@ impl Dialog {
     /// The dialog that an answer with a To tag makes at the end that sent the INVITE (RFC 3261, 12.1.2).
     #[must_use]
     pub fn of_caller(answer: &Message<'_>) -> Option<Self> {
-        let mut routes: Vec<String> = answer.all(Name::RecordRoute).map(str::to_owned).collect();
-        routes.reverse();
         Some(Self {
             call_id: answer.call_id().ok()?.to_owned(),
             local_tag: answer.from().ok()?.tag()?.to_owned(),
@@ -46,7 +44,7 @@ impl Dialog {
             local: answer.get(Name::From)?.to_owned(),
             remote: answer.get(Name::To)?.to_owned(),
             target: target(answer).unwrap_or_default(),
-            routes,
+            routes: routes(answer, true),
             local_number: answer.cseq().ok()?.number,
             remote_number: None,
         })
@@ -63,7 +61,7 @@ impl Dialog {
             local: [invite.get(Name::To)?, ";tag=", local_tag].concat(),
             remote: invite.get(Name::From)?.to_owned(),
             target: target(invite)?,
-            routes: invite.all(Name::RecordRoute).map(str::to_owned).collect(),
+            routes: routes(invite, false),
             local_number: 0,
             remote_number: Some(invite.cseq().ok()?.number),
         })
@@ -136,8 +134,7 @@ impl Dialog {
         }
         if message.code().is_some_and(|code| (200..300).contains(&code)) && !self.confirmed {
             self.confirmed = true;
-            let mut routes: Vec<String> = message.all(Name::RecordRoute).map(str::to_owned).collect();
-            routes.reverse();
+            let routes = routes(message, true);
             if !routes.is_empty() {
                 self.routes = routes;
             }
@@ -157,6 +154,18 @@ impl Dialog {
         }
         request.field("From", &self.local).field("To", &self.remote).field("Call-ID", &self.call_id).cseq(number, method)
     }
+}
+
+/// The way that the message came, or the way back.
+fn routes(message: &Message<'_>, back: bool) -> Vec<String> {
+    let mut routes = Vec::new();
+    for route in message.all(Name::RecordRoute) {
+        routes.push(route.to_owned());
+    }
+    if back {
+        routes.reverse();
+    }
+    routes
 }
 
 fn target(message: &Message<'_>) -> Option<String> {

@@ -121,5 +121,7 @@ impl Registration {
 }
 
 fn is_instance(contact: &NameAddr<'_>, instance: &str) -> bool {
-    contact.params.get("+sip.instance").is_some_and(|value| value.trim_matches(['<', '>', '"']).ends_with(instance))
+    let Some(value) = contact.params.get("+sip.instance") else { return false };
+    let value = value.strip_suffix('"').unwrap_or(value);
+    value.strip_suffix('>').unwrap_or(value).ends_with(instance)
 }

@@ -92,7 +92,7 @@ impl ServerKey {
     }
 
     fn text(&self) -> String {
-        ["s", &self.branch, &self.sent_by, &self.method].join(" ")
+        ["s ", &self.branch, " ", &self.sent_by, " ", &self.method].concat()
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {
@@ -100,7 +100,7 @@ impl ServerKey {
         let method = message.method()?;
         let branch = match via.branch() {
             Some(branch) if branch.starts_with("z9hG4bK") => branch.to_owned(),
-            _ => [message.get(Name::CallId)?, " ", message.get(Name::CSeq)?.split_ascii_whitespace().next()?].concat(),
+            _ => [message.get(Name::CallId)?, " ", &digits(message.number(Name::CSeq)?)].concat(),
         };
         let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| [via.host, ":", &digits(port.into())].concat());
         Some(Self { branch, sent_by, method: if method == "ACK" { "INVITE" } else { method }.to_owned() })
@@ -109,7 +109,7 @@ impl ServerKey {
 
 impl ClientKey {
     fn text(&self) -> String {
-        ["c", &self.branch, &self.method].join(" ")
+        ["c ", &self.branch, " ", &self.method].concat()
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {

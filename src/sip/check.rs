@@ -1,6 +1,6 @@
 //! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
 
-use super::header::{Field, Name, NameAddr};
+use super::header::{Field, Name, NameAddr, cut_at, split_at};
 use super::message::{Message, ParseError, Start, bare};
 use super::uri::Uri;
 
@@ -158,8 +158,8 @@ impl Message<'_> {
     /// Whether the sender takes bodies of that type: one without Accept takes SDP (RFC 3261, 20.1).
     #[must_use]
     pub fn accepts(&self, mime: &str) -> bool {
-        let kind = mime.split('/').next().unwrap_or("");
-        let matches = |range: &str| match range.split_once('/') {
+        let kind = split_at(mime, b'/').0;
+        let matches = |range: &str| match cut_at(range, b'/') {
             Some(("*", "*")) => true,
             Some((range_kind, "*")) => range_kind.eq_ignore_ascii_case(kind),
             _ => range.eq_ignore_ascii_case(mime),

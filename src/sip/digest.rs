@@ -97,7 +97,7 @@ impl Challenge {
     pub fn parse(value: &str) -> Result<Self, ParseError> {
         let params = Pairs::of(value)?;
         let qop = params.get("qop");
-        let qop_auth = qop.split(',').any(|qop| qop.trim().eq_ignore_ascii_case("auth"));
+        let qop_auth = pairs(Some(&qop), b',').any(|(qop, _)| qop.eq_ignore_ascii_case("auth"));
         let algorithm = Algorithm::parse(&params.get("algorithm")).filter(|_| qop_auth || qop.is_empty());
         Ok(Self {
             realm: params.required("realm")?.into_owned(),
@@ -311,6 +311,11 @@ impl<'a> Pairs<'a> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for value in [byte >> 4, byte & 15] {
+            text.push(char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value }));
+        }
+    }
+    text
 }

@@ -30,7 +30,8 @@ impl<'a> Field<'a> {
             return None;
         }
         let (raw_name, value) = (text.get(from..end)?, text.get(colon + 1..to)?);
-        let alone = !plain && value.split('\r').skip(1).any(|rest| !rest.starts_with('\n'));
+        let next = |at: usize| value.as_bytes().get(at + 1);
+        let alone = !plain && value.bytes().enumerate().any(|(at, b)| b == b'\r' && next(at) != Some(&b'\n'));
         (!alone).then(|| Self { name: Name::parse(raw_name), raw_name, value: trim(value) })
     }
 }

@@ -1,5 +1,7 @@
 //! Messages for logs: without what would let a reader in.
 
+use super::header::{after, find, split_at, trim};
+
 /// Names of lines whose value is a secret: credentials, TURN passwords, and the passwords of ICE in SDP.
 const SECRET: [&str; 4] = ["Authorization", "Proxy-Authorization", "X-ICE-Server", "a=ice-pwd"];
 
@@ -8,16 +10,20 @@ const SECRET: [&str; 4] = ["Authorization", "Proxy-Authorization", "X-ICE-Server
 pub fn redacted(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     let mut secret = false;
-    for line in message.split_inclusive('\n') {
+    let mut rest = message;
+    while !rest.is_empty() {
+        let end = find(rest, b'\n').map_or(rest.len(), |at| at + 1);
+        let (line, next) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        rest = next;
         // A folded line belongs to the one before it.
-        if line.starts_with([' ', '\t']) {
+        if after(line, b' ').or(after(line, b'\t')).is_some() {
             if !secret {
                 text.push_str(line);
             }
             continue;
         }
-        let name = line.split(':').next().unwrap_or_default();
-        secret = SECRET.iter().any(|known| name.trim().eq_ignore_ascii_case(known));
+        let name = split_at(line, b':').0;
+        secret = SECRET.iter().any(|known| trim(name).eq_ignore_ascii_case(known));
         if secret {
             text.push_str(name);
             text.push_str(": [redacted]\r\n");

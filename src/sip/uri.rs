@@ -100,8 +100,8 @@ pub fn escape_user(text: &str) -> String {
 /// Appends `%XX`.
 pub(super) fn push_escape(text: &mut String, byte: u8) {
     text.push('%');
-    for digit in [byte >> 4, byte & 15] {
-        text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+    for value in [byte >> 4, byte & 15] {
+        text.push(char::from(if value < 10 { b'0' + value } else { b'A' - 10 + value }));
     }
 }
 
@@ -117,7 +117,26 @@ fn unescape(text: &str) -> Cow<'_, str> {
             None => (pushed(octets, *first), after),
         };
     }
-    Cow::Owned(String::from_utf8_lossy(&octets).into_owned())
+    Cow::Owned(lossy(&octets))
+}
+
+/// What `String::from_utf8_lossy` gives, in a third of its code.
+fn lossy(mut octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    loop {
+        match core::str::from_utf8(octets) {
+            Ok(rest) => {
+                text.push_str(rest);
+                return text;
+            }
+            Err(error) => {
+                let (good, bad) = octets.split_at(error.valid_up_to());
+                text.push_str(core::str::from_utf8(good).unwrap_or_default());
+                text.push(char::REPLACEMENT_CHARACTER);
+                octets = bad.get(error.error_len().unwrap_or(bad.len())..).unwrap_or_default();
+            }
+        }
+    }
 }
 
 fn pushed(mut octets: Vec<u8>, octet: u8) -> Vec<u8> {

@@ -2,7 +2,6 @@
 //! held while a listener runs.*
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use js_sys::Array;
@@ -35,7 +34,7 @@ pub enum Notice {
 pub struct Driver {
     client: RefCell<Client>,
     /// What came while the client was being drained.
-    inputs: RefCell<VecDeque<Input>>,
+    inputs: RefCell<Vec<Input>>,
     busy: Cell<bool>,
     notices: RefCell<Vec<Notice>>,
     app: Box<dyn Fn(Notice)>,
@@ -81,7 +80,7 @@ impl Driver {
 
     /// Something happened in the world.
     pub fn input(&self, input: Input) {
-        self.inputs.borrow_mut().push_back(input);
+        self.inputs.borrow_mut().push(input);
         self.run();
         self.deliver();
     }
@@ -157,12 +156,17 @@ impl Driver {
         }
         self.drain();
         loop {
-            let Some(input) = self.inputs.borrow_mut().pop_front() else { break };
-            if let Input::Received(text) = &input {
-                self.trace(false, text);
+            let inputs = self.inputs.take();
+            if inputs.is_empty() {
+                break;
             }
-            self.client.borrow_mut().handle(now(), input);
-            self.drain();
+            for input in inputs {
+                if let Input::Received(text) = &input {
+                    self.trace(false, text);
+                }
+                self.client.borrow_mut().handle(now(), input);
+                self.drain();
+            }
         }
         let deadline = self.client.borrow().deadline();
         self.timer.arm(now(), deadline);
@@ -243,7 +247,7 @@ impl Driver {
 
     fn connect(&self, url: &str) {
         if let Err(error) = self.socket.connect(url) {
-            self.inputs.borrow_mut().push_back(Input::Closed { code: 1006, reason: get_string(&error, "message") });
+            self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: get_string(&error, "message") });
         }
     }
 
@@ -255,7 +259,7 @@ impl Driver {
                     tasks::start(driver, peer, id, kind);
                 }
             }
-            Err(error) => self.inputs.borrow_mut().push_back(Input::Answered { task: id, result: tasks::failed(&error) }),
+            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(&error) }),
         }
     }
 

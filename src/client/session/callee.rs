@@ -27,7 +27,7 @@ impl Session {
         leg.learn(invite);
         session.legs.push(leg);
         core.event(Event::Incoming(Box::new(session.info.clone())));
-        session.respond(core, now, 180, |answer| answer, None);
+        session.respond(core, now, 180, &|answer| answer, None);
         session.progress(core, now);
         core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
         if session.may_connect_early(core, invite) {
@@ -70,10 +70,10 @@ impl Session {
             self.unacknowledged = None;
             return self.accept(core, now);
         }
-        self.respond(core, now, 180, |answer| answer, None);
+        self.respond(core, now, 180, &|answer| answer, None);
         let unheard = self.unacknowledged.as_ref().and_then(|waiting| waiting.number).zip(self.media.local.clone());
         if let Some((number, sdp)) = unheard {
-            let text = self.respond(core, now, 183, |answer| answer.field("Require", "100rel").number("RSeq", number), Some(sdp));
+            let text = self.respond(core, now, 183, &|answer| answer.field("Require", "100rel").number("RSeq", number), Some(sdp));
             self.wait_for_acknowledgement(core, now, text, Some(number));
         }
     }
@@ -131,7 +131,7 @@ impl Session {
         self.media.describe(sdp);
         let (candidates, end) = ::core::mem::take(&mut self.media.early);
         if !candidates.is_empty() || end {
-            core.outputs.push_back(Output::Candidates { peer: self.media.peer, candidates, end });
+            core.outputs.push(Output::Candidates { peer: self.media.peer, candidates, end });
         }
         let described = self.media.described;
         for leg in &mut self.legs {
@@ -152,13 +152,13 @@ impl Session {
     fn answer_early(&mut self, core: &mut Core, now: Instant) {
         let number = 1 + u32::try_from(core.random.below(1 << 30)).unwrap_or(0);
         let sdp = self.media.local.clone();
-        let text = self.respond(core, now, 183, |answer| answer.field("Require", "100rel").number("RSeq", number), sdp);
+        let text = self.respond(core, now, 183, &|answer| answer.field("Require", "100rel").number("RSeq", number), sdp);
         self.wait_for_acknowledgement(core, now, text, Some(number));
     }
 
     /// PRACK: the caller has our early answer.
     pub(super) fn provisional_acknowledged(&mut self, core: &mut Core, now: Instant, key: &ServerKey, prack: &Message<'_>) {
-        let number = prack.get(Name::RAck).and_then(|value| value.split_ascii_whitespace().next()?.parse::<u32>().ok());
+        let number = prack.number(Name::RAck);
         let waiting = self.unacknowledged.as_ref().and_then(|waiting| waiting.number);
         if number.is_none() || number != waiting {
             return core.refuse(now, key, prack, 481);
@@ -187,13 +187,11 @@ impl Session {
         let sdp = if *described { None } else { Some(local) };
         let offerless = self.media.remote.is_none();
         let refresh = parse(invite.as_bytes()).ok().and_then(|invite| Self::asked_refresh(&invite));
-        let text = self.respond(
-            core,
-            now,
-            200,
-            |answer| refresh.map_or_else(|| answer.clone(), |refresh| refresh.write(answer.clone())),
-            sdp,
-        );
+        let granted = |answer| match refresh {
+            Some(refresh) => refresh.write(answer),
+            None => answer,
+        };
+        let text = self.respond(core, now, 200, &granted, sdp);
         self.phase = Phase::Up;
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.confirmed = true;
@@ -207,7 +205,7 @@ impl Session {
     }
 
     /// Answers the INVITE.
-    fn respond(&self, core: &mut Core, now: Instant, code: u16, more: impl Fn(Writer) -> Writer, sdp: Option<String>) -> String {
+    fn respond(&self, core: &mut Core, now: Instant, code: u16, more: &dyn Fn(Writer) -> Writer, sdp: Option<String>) -> String {
         let Phase::Ringing { key, invite, .. } = &self.phase else { return String::new() };
         let Ok(request) = parse(invite.as_bytes()) else { return String::new() };
         let answer = capable(reply(&request, code, Some(&self.local_tag)), &core.contact());
@@ -237,7 +235,7 @@ impl Session {
     pub fn cancelled(&mut self, core: &mut Core, now: Instant, cancel: &Message<'_>) {
         let elsewhere = cancel
             .values(Name::Reason)
-            .any(|reason| reason.starts_with("SIP") && reason.split(';').any(|part| part.trim() == "cause=200"));
+            .any(|reason| reason.starts_with("SIP") && reason.split(';').any(|part| part.trim_ascii() == "cause=200"));
         let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
         self.finish(core, now, cause, None, 487);
     }
@@ -247,10 +245,12 @@ impl Session {
 fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
     let from = invite.from().ok()?;
     let (domain, from_id) = party(&from, [&core.config.domain, core.home.as_deref().unwrap_or_default()]);
-    let headers = invite.fields().iter().filter_map(|field| {
-        let name = header_name(field.raw_name)?;
-        Some((name.to_owned(), field.value.to_owned()))
-    });
+    let mut headers = Vec::new();
+    for field in invite.fields() {
+        if let Some(name) = header_name(field.raw_name) {
+            headers.push((name.to_owned(), field.value.to_owned()));
+        }
+    }
     let video = core.config.video && sdp::has_video(invite.text());
     Some(CallInfo {
         id,
@@ -260,7 +260,7 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
         from_id,
         to_id: core.user.clone(),
         display_name: from.display.into_owned(),
-        headers: headers.collect(),
+        headers,
         state: State::Initiating,
         end_cause: EndCause::None,
         progressing: None,

@@ -195,7 +195,7 @@ impl Session {
         }
         leg.acknowledged = sequence;
         let acknowledged = [&*digits(sequence), " ", &digits(number), " INVITE"].concat();
-        self.ask(core, now, position, ("PRACK", Asked::Prack), None, |prack| prack.field("RAck", &acknowledged));
+        self.ask(core, now, position, ("PRACK", Asked::Prack), None, &|prack| prack.field("RAck", &acknowledged));
     }
 
     /// A PRACK that came out of order, overtaken by what was sent after it: the next copy of the provisional answer gets another.
@@ -264,7 +264,7 @@ impl Session {
     fn turn_away(&mut self, core: &mut Core, now: Instant, mut leg: Leg) {
         leg.dialog.sent(self.spent);
         self.legs.push(leg);
-        self.ask(core, now, self.legs.len() - 1, ("BYE", Asked::Goodbye), None, |bye| bye);
+        self.ask(core, now, self.legs.len() - 1, ("BYE", Asked::Goodbye), None, &|bye| bye);
         self.legs.pop();
     }
 

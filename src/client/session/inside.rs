@@ -62,8 +62,12 @@ impl Session {
         let package = info.get(Name::InfoPackage).unwrap_or("trickle-ice");
         if package.eq_ignore_ascii_case("offhook-credit") {
             // {"seconds":30}
-            let seconds = info.text().split(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse().ok());
-            core.changed(Change::CreditLow(seconds.unwrap_or(0)), &self.info);
+            let mut seconds = 0_u32;
+            let digits = info.text().bytes().skip_while(|b| !b.is_ascii_digit()).take_while(u8::is_ascii_digit);
+            for digit in digits {
+                seconds = seconds.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+            }
+            core.changed(Change::CreditLow(seconds), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
             return core.respond(now, key, reply(info, 469, None).field("Recv-Info", PACKAGES).end());
         }
@@ -80,7 +84,7 @@ impl Session {
                     self.media.early.0.truncate(100);
                     self.media.early.1 |= end;
                 } else {
-                    core.outputs.push_back(Output::Candidates { peer: self.media.peer, candidates, end });
+                    core.outputs.push(Output::Candidates { peer: self.media.peer, candidates, end });
                 }
             }
         }
@@ -191,7 +195,10 @@ impl Session {
         if let Some(refresh) = Self::asked_refresh(request) {
             answer = refresh.write(answer);
         }
-        let text = sdp.map_or_else(|| answer.clone().end(), |sdp| answer.clone().body("application/sdp", sdp));
+        let text = match sdp {
+            Some(sdp) => answer.body("application/sdp", sdp),
+            None => answer.end(),
+        };
         core.respond(now, key, text.clone());
         if request.method() == Some("INVITE") {
             self.wait_for_acknowledgement(core, now, text, None);
@@ -226,8 +233,8 @@ impl Session {
     /// Takes another peer connection. What the old one had still to do is given up and must not end the call.
     fn replace_peer(&mut self, core: &mut Core) {
         let id = self.info.id;
-        core.tasks.retain(|(_, call, awaited)| *call != id || *awaited == Awaited::Microphone);
-        core.outputs.push_back(Output::Close { peer: self.media.peer });
+        core.drop_tasks(id, &|awaited| awaited != Awaited::Microphone);
+        core.outputs.push(Output::Close { peer: self.media.peer });
         self.media.renew(core.new_peer());
     }
 
@@ -239,9 +246,12 @@ impl Session {
         }
         let contact = core.contact();
         let refresh = self.refresh;
-        self.ask(core, now, 0, ("INVITE", Asked::Reinvite), Some(("application/sdp", &sdp)), |invite| {
+        self.ask(core, now, 0, ("INVITE", Asked::Reinvite), Some(("application/sdp", &sdp)), &|invite| {
             let invite = capable(invite, &contact);
-            refresh.map_or_else(|| invite.clone(), |refresh| refresh.ask(invite.clone()))
+            match refresh {
+                Some(refresh) => refresh.ask(invite),
+                None => invite,
+            }
         });
         let number = self.legs.first().map_or(0, |leg| leg.dialog.last_number());
         self.exchange = Exchange::Offered { number };
@@ -361,9 +371,12 @@ impl Session {
             return self.reoffer(core, false);
         }
         let (contact, refresh) = (core.contact(), self.refresh);
-        self.ask(core, now, 0, ("UPDATE", Asked::Update), None, |update| {
+        self.ask(core, now, 0, ("UPDATE", Asked::Update), None, &|update| {
             let update = update.field("Contact", &contact).field("Supported", SUPPORTED);
-            refresh.map_or_else(|| update.clone(), |refresh| refresh.ask(update.clone()))
+            match refresh {
+                Some(refresh) => refresh.ask(update),
+                None => update,
+            }
         });
     }
 
@@ -408,24 +421,26 @@ impl Session {
         }
         if self.media.remote.as_deref().is_none_or(sdp::has_telephone_event) {
             let keys = keys.to_ascii_uppercase();
-            return core.outputs.push_back(Output::Tones { peer: self.media.peer, keys });
+            return core.outputs.push(Output::Tones { peer: self.media.peer, keys });
         }
         let idle = self.tones.is_empty();
-        self.tones.extend(keys.to_ascii_uppercase().chars());
+        self.tones.push_str(&keys.to_ascii_uppercase());
         if idle {
             self.send_tone(core, now);
         }
     }
 
     fn next_tone(&mut self, core: &mut Core, now: Instant) {
-        self.tones.pop_front();
+        if !self.tones.is_empty() {
+            self.tones.remove(0);
+        }
         self.send_tone(core, now);
     }
 
     fn send_tone(&mut self, core: &mut Core, now: Instant) {
-        let Some(key) = self.tones.front() else { return };
-        let body = ["Signal=", key.encode_utf8(&mut [0; 4]), "\r\nDuration=160\r\n"].concat();
-        self.ask(core, now, 0, ("INFO", Asked::Tone), Some(("application/dtmf-relay", &body)), |info| info);
+        let Some(key) = self.tones.get(..1) else { return };
+        let body = ["Signal=", key, "\r\nDuration=160\r\n"].concat();
+        self.ask(core, now, 0, ("INFO", Asked::Tone), Some(("application/dtmf-relay", &body)), &|info| info);
     }
 }
 

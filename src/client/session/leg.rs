@@ -63,7 +63,7 @@ impl Session {
             leg.told_end = self.media.gathered;
             leg.flying = true;
             let body = Some(("application/trickle-ice-sdpfrag", body.as_str()));
-            self.ask(core, now, position, ("INFO", Asked::Trickle), body, |info| {
+            self.ask(core, now, position, ("INFO", Asked::Trickle), body, &|info| {
                 info.field("Info-Package", "trickle-ice").field("Content-Disposition", "Info-Package")
             });
         }

@@ -72,14 +72,12 @@ impl Media {
         self.learn_role(&local, true);
         let told = sdp::candidates(&local);
         let ufrag = sdp::ice_credentials(&local).map(|(ufrag, _)| ufrag);
-        let rest = self.found.iter().filter(|found| {
-            let current = found.ufrag.is_none() || ufrag.is_none() || found.ufrag == ufrag;
-            current && !told.iter().any(|other| other.text == found.text && other.line == found.line)
-        });
-        let rest: Vec<Candidate> = rest.cloned().collect();
         self.described = told.len();
-        self.found = told;
-        self.found.extend(rest);
+        for found in ::core::mem::replace(&mut self.found, told) {
+            if found.ufrag.is_none() || ufrag.is_none() || found.ufrag == ufrag {
+                self.find(found);
+            }
+        }
         self.local = Some(local);
     }
 

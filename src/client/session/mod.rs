@@ -16,8 +16,6 @@ mod leg;
 mod media;
 mod path;
 
-use std::collections::VecDeque;
-
 pub use caller::MIN_SE;
 use leg::Leg;
 use media::{Media, Microphone};
@@ -64,7 +62,7 @@ pub struct Session {
     /// Whether the other side ended the media, and has not been heard of since.
     left: bool,
     /// Tones that wait for the one before them.
-    tones: VecDeque<char>,
+    tones: String,
     /// Whether its media was let go.
     released: bool,
     /// Nothing is left to do: the client drops it.
@@ -159,7 +157,7 @@ impl Session {
             early: false,
             interrupted: false,
             left: false,
-            tones: VecDeque::new(),
+            tones: String::new(),
             released: false,
             done: false,
         }
@@ -235,7 +233,7 @@ impl Session {
     pub fn release(&mut self, core: &mut Core) {
         if self.is_over() && !self.released {
             self.released = true;
-            core.outputs.push_back(Output::Release { call: self.info.id });
+            core.outputs.push(Output::Release { call: self.info.id });
         }
     }
 
@@ -245,7 +243,7 @@ impl Session {
             return;
         }
         for position in 0..self.legs.len() {
-            self.ask(core, now, position, ("BYE", Asked::Goodbye), None, |bye| bye);
+            self.ask(core, now, position, ("BYE", Asked::Goodbye), None, &|bye| bye);
         }
         self.leave(core, now);
     }
@@ -281,7 +279,7 @@ impl Session {
     /// Sends our sound if the call was answered and the app did not mute it.
     fn unmute(&self, core: &mut Core) {
         if self.phase == Phase::Up && self.info.state == State::Established && self.media.microphone == Microphone::Open {
-            core.outputs.push_back(Output::Sending { call: self.info.id, on: !self.info.muted });
+            core.outputs.push(Output::Sending { call: self.info.id, on: !self.info.muted });
         }
     }
 
@@ -327,7 +325,7 @@ impl Session {
         position: usize,
         (method, asked): (&str, Asked),
         body: Option<(&str, &str)>,
-        more: impl FnOnce(Writer) -> Writer,
+        more: &dyn Fn(Writer) -> Writer,
     ) -> Option<ClientKey> {
         let leg = self.legs.get_mut(position)?;
         let request = more(leg.dialog.request(method));

@@ -44,7 +44,7 @@ impl Session {
         // What is heard now says more than what was not heard before.
         self.media.silent = false;
         self.left &= !self.media.is_up();
-        core.tasks.retain(|(_, call, awaited)| *call != self.info.id || *awaited != Awaited::Sound);
+        core.drop_tasks(self.info.id, &|awaited| awaited == Awaited::Sound);
         if self.is_over() {
             return;
         }
