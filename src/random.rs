@@ -19,10 +19,10 @@ impl Random {
     /// 32 bytes.
     pub fn bytes(&mut self) -> [u8; 32] {
         self.counter += 1;
-        let mut hash = Sha256::new();
-        hash.update(self.seed);
-        hash.update(self.counter.to_be_bytes());
-        hash.finalize().into()
+        let mut text = [0; 40];
+        text[..32].copy_from_slice(&self.seed);
+        text[32..].copy_from_slice(&self.counter.to_be_bytes());
+        Sha256::digest(&text[..]).into()
     }
 
     /// 96 bits as 24 lower-case hexadecimal digits: fit for tags, branches and nonces (RFC 3261, 19.3).

@@ -94,7 +94,7 @@ pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec
         if name.is_empty() || !name.bytes().all(is_token) {
             return refuse("A header name has letters, digits and -.!%*_+`'~ only");
         }
-        if value.contains(['\r', '\n', '\0']) {
+        if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
             return refuse("A header value has no line breaks and no NUL");
         }
         if domain == Domain::Sip && !own {
@@ -154,5 +154,5 @@ fn is_sip(address: &str) -> bool {
     let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
     // With a colon before the @ it has a password, or a scheme that is not `sip:`.
     let user = text.split('@').next().unwrap_or_default();
-    clean && user.matches(':').count() == 1 && Uri::parse(&text).is_ok_and(|uri| uri.user.is_some())
+    clean && user.bytes().filter(|b| *b == b':').count() == 1 && Uri::parse(&text).is_ok_and(|uri| uri.user.is_some())
 }

@@ -241,14 +241,15 @@ fn read(login: Login) -> Result<(String, Credentials), Error> {
         Login::Session(session) => {
             let secret = session.session_secret;
             let user = session.user_id;
-            let mut parts = session.session_id.splitn(3, ':');
-            let credentials = match (parts.next(), parts.next(), parts.next()) {
-                (Some("bearer"), None, None) => Credentials::Bearer(secret),
-                (Some("digest"), Some(algorithm @ ("MD5" | "SHA-256")), Some(realm)) => {
-                    let sha256 = algorithm == "SHA-256";
-                    Credentials::Hash { user: user.clone(), realm: realm.to_owned(), sha256, ha1: secret }
+            let id = session.session_id;
+            let (sha256, md5) = (id.strip_prefix("digest:SHA-256:"), id.strip_prefix("digest:MD5:"));
+            let credentials = match sha256.or(md5) {
+                Some(realm) => {
+                    let (user, realm) = (user.clone(), realm.to_owned());
+                    Credentials::Hash { user, realm, sha256: sha256.is_some(), ha1: secret }
                 }
-                _ => return Err(Error::new(codes::MISSING_PARAMETER, "sessionId is none that getSession() gave")),
+                None if id == "bearer" => Credentials::Bearer(secret),
+                None => return Err(Error::new(codes::MISSING_PARAMETER, "sessionId is none that getSession() gave")),
             };
             (user, credentials)
         }

@@ -125,12 +125,16 @@ impl App {
                 self.log("started", &session.user_id);
                 *self.user.borrow_mut() = Some(session.user_id);
                 let starting = self.starting.take();
-                starting.into_iter().for_each(|starting| starting.resolve(&JsValue::UNDEFINED));
+                if let Some(starting) = starting {
+                    starting.resolve(&JsValue::UNDEFINED);
+                }
             }
             Event::StartFailed(error) => {
                 self.started.set(false);
                 let starting = self.starting.take();
-                starting.into_iter().for_each(|starting| starting.reject(&sinch_error(&error)));
+                if let Some(starting) = starting {
+                    starting.reject(&sinch_error(&error));
+                }
             }
             Event::Active(result) => self.active(true, result),
             Event::Inactive => self.active(false, Ok(())),
@@ -193,7 +197,9 @@ impl App {
             Change::CreditLow(seconds) => ("onCreditLow", Some(seconds.into())),
         };
         if change == Change::Ended {
-            self.calls.borrow_mut().retain(|(other, ..)| *other != id);
+            let mut calls = self.calls.borrow_mut();
+            let position = calls.iter().position(|(other, ..)| *other == id);
+            position.map(|position| calls.remove(position));
         }
         if change == Change::LocalStream && !call.is_outgoing() {
             self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream()));

@@ -9,7 +9,7 @@ use super::app::App;
 use super::error::{record, sinch_error};
 use super::listeners::Listeners;
 use super::{class_of, prototype_of, text};
-use crate::call::CallInfo;
+use crate::call::{CallId, CallInfo, Error};
 use crate::client::Client;
 use crate::time::Instant;
 use crate::web::{Media, dom};
@@ -54,13 +54,13 @@ impl CallInner {
         self.media.outgoing().into()
     }
 
-    fn command(&self, command: impl FnOnce(&mut Client, Instant) -> Result<(), crate::call::Error>) -> Result<(), JsValue> {
-        let result = self.app.driver.command(command);
-        self.commanded(result)
+    fn command(&self, command: fn(&mut Client, Instant, CallId) -> Result<(), Error>) -> Result<(), JsValue> {
+        let id = self.info.borrow().id;
+        self.commanded(self.app.driver.command(|client, now| command(client, now, id)))
     }
 
     /// The page sees at once what its command changed.
-    fn commanded(&self, result: Result<(), crate::call::Error>) -> Result<(), JsValue> {
+    fn commanded(&self, result: Result<(), Error>) -> Result<(), JsValue> {
         let id = self.info.borrow().id;
         if let Some(info) = self.app.driver.call_info(id) {
             self.update(info);
@@ -110,8 +110,7 @@ impl Call {
     /// Answers. A call that has ended meanwhile, or was answered before, stays as it is.
     #[wasm_bindgen(skip_typescript)]
     pub fn answer(&self) {
-        let id = self.info().id;
-        if let Err(error) = self.inner().command(|client, now| client.answer(now, id)) {
+        if let Err(error) = self.inner().command(Client::answer) {
             self.inner().app.log("answer", &dom::get_string(&error, "message"));
         }
     }
@@ -122,8 +121,7 @@ impl Call {
     /// `SinchError` (5, 6002) where the call has ended.
     #[wasm_bindgen(skip_typescript)]
     pub fn hangup(&self) -> Result<(), JsValue> {
-        let id = self.info().id;
-        self.inner().command(|client, now| client.hangup(now, id))
+        self.inner().command(Client::hangup)
     }
 
     /// Sends silence.
@@ -132,8 +130,7 @@ impl Call {
     /// `SinchError` (5, 6002) where the call has ended.
     #[wasm_bindgen(skip_typescript)]
     pub fn mute(&self) -> Result<(), JsValue> {
-        let id = self.info().id;
-        self.inner().command(|client, _| client.mute(id, true))
+        self.inner().command(|client, _, id| client.mute(id, true))
     }
 
     /// Sends sound again.
@@ -142,8 +139,7 @@ impl Call {
     /// As [`Call::mute`].
     #[wasm_bindgen(skip_typescript)]
     pub fn unmute(&self) -> Result<(), JsValue> {
-        let id = self.info().id;
-        self.inner().command(|client, _| client.mute(id, false))
+        self.inner().command(|client, _, id| client.mute(id, false))
     }
 
     /// Sends tones.
@@ -153,7 +149,8 @@ impl Call {
     #[wasm_bindgen(js_name = sendDTMF, skip_typescript)]
     pub fn send_dtmf(&self, keys: &JsValue) -> Result<(), JsValue> {
         let (id, keys) = (self.info().id, text(keys)?);
-        self.inner().command(|client, now| client.send_dtmf(now, id, &keys))
+        let call = self.inner();
+        call.commanded(call.app.driver.command(|client, now| client.send_dtmf(now, id, &keys)))
     }
 
     /// The id, the same on both sides.

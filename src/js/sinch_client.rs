@@ -64,7 +64,9 @@ impl SinchClient {
         if let Err(error) = app.driver.start(login) {
             app.started.set(false);
             let refused = app.starting.take();
-            refused.into_iter().for_each(|refused| refused.reject(&sinch_error(&error)));
+            if let Some(refused) = refused {
+                refused.reject(&sinch_error(&error));
+            }
         }
         promise
     }
@@ -239,7 +241,7 @@ async fn post(url: String, body: String) -> Result<JsValue, JsValue> {
         return Ok(json);
     }
     let or_status = |value: JsValue| if value.is_undefined() { get(&answer, "status") } else { value };
-    let message = [&*text(&or_status(get(&json, "errorCode")))?, &get_string(&json, "message")].join(" ");
+    let message = [&*text(&or_status(get(&json, "errorCode")))?, " ", &get_string(&json, "message")].concat();
     let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
     if json.is_object() {
         set(&error, "response", json);

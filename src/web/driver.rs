@@ -181,8 +181,9 @@ impl Driver {
     }
 
     fn deliver(&self) {
-        let notices = self.notices.take();
-        notices.into_iter().for_each(|notice| (self.app)(notice));
+        for notice in self.notices.take() {
+            (self.app)(notice);
+        }
     }
 
     fn timeout(&self) {
@@ -219,9 +220,7 @@ impl Driver {
                 }
             }
             Output::Close { peer } => {
-                if let Some(peer) = self.peer(peer) {
-                    self.close(|other| Rc::ptr_eq(other, &peer));
-                }
+                self.close(&|other| other.id == peer);
             }
             Output::Release { call } => self.release(call),
             Output::Event(event) => self.note(event),
@@ -288,8 +287,9 @@ impl Driver {
 
     /// The peer connections of the call that these streams are of.
     pub(super) fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
-        let peers = self.peers.borrow();
-        peers.iter().filter(|peer| Rc::ptr_eq(&peer.media, media)).cloned().collect()
+        let mut peers = self.peers.borrow().clone();
+        peers.retain(|peer| Rc::ptr_eq(&peer.media, media));
+        peers
     }
 
     /// The streams of a call; made where it has none yet.
@@ -308,17 +308,19 @@ impl Driver {
         let position = self.calls.borrow().iter().position(|(id, _)| *id == call);
         let Some(position) = position else { return };
         let (_, media) = self.calls.borrow_mut().swap_remove(position);
-        self.close(|peer| Rc::ptr_eq(&peer.media, &media));
+        self.close(&|peer| Rc::ptr_eq(&peer.media, &media));
         media.release();
         self.microphone.leave();
     }
 
-    fn close(&self, which: impl Fn(&Rc<Peer>) -> bool) {
-        let peers = self.peers.take();
-        let (closing, staying) = peers.into_iter().partition(which);
-        *self.peers.borrow_mut() = staying;
-        let closing: Vec<Rc<Peer>> = closing;
-        closing.iter().for_each(|peer| peer.close());
+    fn close(&self, which: &dyn Fn(&Peer) -> bool) {
+        for peer in self.peers.take() {
+            if which(&peer) {
+                peer.close();
+            } else {
+                self.peers.borrow_mut().push(peer);
+            }
+        }
     }
 
     /// A page that goes away hangs up: nobody will hear it any more. Whatever else happens to it, the network may be another one after.

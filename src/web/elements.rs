@@ -21,28 +21,30 @@ use super::dom::{
 use crate::random::Random;
 
 thread_local! {
-    static ELEMENTS: Elements = Elements::new();
+    static ELEMENTS: &'static Elements = Box::leak(Box::new(Elements::new()));
+}
+
+/// The one of the page, made when it is first asked for.
+fn elements() -> &'static Elements {
+    ELEMENTS.with(|elements| *elements)
 }
 
 /// Gives `stream` a URL, alive until it is [`retire`]d.
 #[must_use]
 pub fn publish(stream: &MediaStream) -> String {
     let url = ["blob:offhook/", &Random::new(seed()).uuid()].concat();
-    ELEMENTS.with(|elements| {
-        elements.entries.borrow_mut().push(Entry { url: url.clone(), stream: stream.into(), retired: false, players: Vec::new() });
-        elements.install();
-    });
+    let entry = Entry { url: url.clone(), stream: stream.into(), retired: false, players: Vec::new() };
+    elements().entries.borrow_mut().push(entry);
+    elements().install();
     url
 }
 
 /// The stream is over: its URL means nothing more once the elements that play it have another.
 pub fn retire(url: &str) {
-    ELEMENTS.with(|elements| {
-        for entry in elements.entries.borrow_mut().iter_mut().filter(|entry| entry.url == url) {
-            entry.retired = true;
-        }
-        elements.tidy();
-    });
+    for entry in elements().entries.borrow_mut().iter_mut().filter(|entry| entry.url == url) {
+        entry.retired = true;
+    }
+    elements().tidy();
 }
 
 type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
@@ -197,7 +199,7 @@ fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsVal
 /// `new Audio(url)`.
 fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     let url = get(&arguments, "0");
-    let ours = ELEMENTS.with(|elements| elements.stream(&string(&url)).is_some());
+    let ours = elements().stream(&string(&url)).is_some();
     let plain = if ours { Array::new().into() } else { arguments };
     let reflect = global_value("Reflect");
     let audio = natively(&get(&reflect, "construct"), &reflect, &Array::of3(&native, &plain, &target).into());
@@ -211,11 +213,11 @@ fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
 /// Does a write of `value` to the `src` of `element`, natively done by `native`, and gives or takes the stream.
 fn write(element: &JsValue, value: &JsValue, native: &dyn Fn() -> JsValue) -> JsValue {
     let url = string(value);
-    if ELEMENTS.with(|elements| attach(elements, element, &url)) {
+    if attach(element, &url) {
         // With the stream there already, the browser does not try to fetch the URL.
         return native();
     }
-    if !ELEMENTS.with(|elements| elements.is_player(element)) {
+    if !elements().is_player(element) {
         return native();
     }
     // An empty `src` is an error for an element that plays nothing else: none at all is not.
@@ -225,11 +227,11 @@ fn write(element: &JsValue, value: &JsValue, native: &dyn Fn() -> JsValue) -> Js
 }
 
 /// Plays the stream behind `url`, if it is one of ours.
-fn attach(elements: &Elements, element: &JsValue, url: &str) -> bool {
-    let Some(stream) = elements.stream(url) else { return false };
+fn attach(element: &JsValue, url: &str) -> bool {
+    let Some(stream) = elements().stream(url) else { return false };
     if !plays(element, &stream) {
         set(element, "srcObject", stream);
-        elements.note_player(url, element);
+        elements().note_player(url, element);
     }
     true
 }
@@ -246,7 +248,7 @@ fn detach(element: &JsValue, url: &str) {
         let _ = call1(element, "removeAttribute", "src".into());
     }
     set(element, "srcObject", JsValue::NULL);
-    ELEMENTS.with(Elements::tidy);
+    elements().tidy();
 }
 
 /// What happened in the document: attributes and new nodes.
@@ -271,7 +273,7 @@ fn look(element: &JsValue) {
         return;
     }
     let url = string(&call1(element, "getAttribute", "src".into()).unwrap_or_default());
-    if !ELEMENTS.with(|elements| attach(elements, element, &url)) && ELEMENTS.with(|elements| elements.is_player(element)) {
+    if !attach(element, &url) && elements().is_player(element) {
         detach(element, &url);
     }
 }

@@ -62,12 +62,11 @@ impl Session {
         let package = info.get(Name::InfoPackage).unwrap_or("trickle-ice");
         if package.eq_ignore_ascii_case("offhook-credit") {
             // {"seconds":30}
-            let mut seconds = 0_u32;
-            let digits = info.text().bytes().skip_while(|b| !b.is_ascii_digit()).take_while(u8::is_ascii_digit);
-            for digit in digits {
-                seconds = seconds.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+            let mut seconds = String::new();
+            for digit in info.text().bytes().skip_while(|b| !b.is_ascii_digit()).take_while(u8::is_ascii_digit) {
+                seconds.push(char::from(digit));
             }
-            core.changed(Change::CreditLow(seconds), &self.info);
+            core.changed(Change::CreditLow(seconds.parse().unwrap_or(0)), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
             return core.respond(now, key, reply(info, 469, None).field("Recv-Info", PACKAGES).end());
         }
@@ -464,8 +463,7 @@ impl Refresh {
 }
 
 fn session_expires<'a>(message: &Message<'a>) -> Option<(u32, Option<&'a str>)> {
-    let value = message.get(Name::SessionExpires)?;
-    let (interval, params) = value.split_once(';').unwrap_or((value, ""));
-    let refresher = params.split(';').find_map(|param| param.trim().strip_prefix("refresher="));
-    Some((interval.trim().parse().ok()?, refresher))
+    let params = message.get(Name::SessionExpires)?.split(';');
+    let refresher = params.skip(1).find_map(|param| param.trim_ascii().strip_prefix("refresher="));
+    Some((message.number(Name::SessionExpires)?, refresher))
 }
