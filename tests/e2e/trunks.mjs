@@ -47,6 +47,7 @@ export default function suite(check) {
   test("both hang up at once", 20, bothHangUp);
   test("a call is taken back on either side", 30, takenBack);
   test("a trunk calls a page on all its devices, in both browsers", 40, incoming);
+  test("ports used up: 503 at once, running calls go on, and the next call has the port of one that ended", 30, portsUsedUp);
   test("a path that loses and doubles a quarter of all packets", 60, lossy);
 }
 
@@ -261,6 +262,40 @@ async function incoming(world) {
   check(JSON.stringify(headers).toLowerCase().includes("x-order"), `the headers: ${JSON.stringify(headers)}`);
   await other.hangup();
   await sipp.done();
+}
+
+/** A gateway with two pairs of ports. */
+async function portsUsedUp(world) {
+  const spoken = await voice("plain");
+  const sipp = await carrier("plain", answers(spoken.address, ...isHungUp), { calls: 3 });
+  const trunk = { address: address("plain"), domains: ["plain.test"], codecs: ["pcmu"] };
+  const small = await gatewayWith({ plain: trunk }, { media: { ports: "44000-44003" } });
+  try {
+    const alice = await world.user("chromium", world.name("alice"), { server: small });
+    for (const i of [0, 1]) {
+      await callSip(alice, "plain.test");
+      await alice.until(i, "onCallEstablished");
+    }
+    spoken.speak(rtpOf(await sipp.gets("INVITE")));
+    await soon(() => hears(alice, 0, spoken));
+    const began = Date.now();
+    await callSip(alice, "plain.test");
+    await alice.until(2, "onCallEnded");
+    const took = Date.now() - began;
+    const { error } = await ended(alice, 2, "FAILURE");
+    same(error.message, "50300 No media port is free", "why the third call ended");
+    check(took < 2_000, `refused after ${took} ms`);
+    same(small.log.split("no port is left for a call").length - 1, 1, `lines about it in the log:\n${small.log}`);
+    await hears(alice, 0, spoken);
+    await alice.hangup(1);
+    await callSip(alice, "plain.test");
+    await alice.until(3, "onCallEstablished");
+    await hears(alice, 0, spoken);
+    for (const i of [0, 3]) await alice.hangup(i);
+    await sipp.done();
+  } finally {
+    await small.stop();
+  }
 }
 
 /** Several calls over a relay between the gateway and the carrier; which packets it loses is the same in each run. */
