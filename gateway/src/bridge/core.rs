@@ -42,6 +42,13 @@ pub(super) enum Asked {
     Else,
 }
 
+/// By what a call is found.
+enum Lead {
+    Tag(String),
+    Invite(Leg, ServerKey),
+    Asked(Leg, ClientKey),
+}
+
 pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) random: Random,
@@ -55,6 +62,8 @@ pub(super) struct Core {
     pub(super) invites: BTreeMap<(Leg, ServerKey), CallKey>,
     /// Calls by our requests.
     pub(super) asked: BTreeMap<(Leg, ClientKey), (CallKey, Asked)>,
+    /// What of these three leads to which call: to forget one does not take a look at all others.
+    leads: BTreeMap<CallKey, Vec<Lead>>,
     /// Calls by their name in the ledger.
     pub(super) booked: BTreeMap<CallRef, CallKey>,
     pub(super) out: VecDeque<Output>,
@@ -72,6 +81,7 @@ impl Core {
             tags: BTreeMap::new(),
             invites: BTreeMap::new(),
             asked: BTreeMap::new(),
+            leads: BTreeMap::new(),
             booked: BTreeMap::new(),
             out: VecDeque::new(),
         }
@@ -94,7 +104,26 @@ impl Core {
     pub(super) fn tag(&mut self, key: CallKey, leg: Leg) -> String {
         let tag = self.random.token();
         self.tags.insert(tag.clone(), (key, leg));
+        self.lead(key, Lead::Tag(tag.clone()));
         tag
+    }
+
+    /// The INVITE that began a call.
+    pub(super) fn began(&mut self, key: CallKey, leg: Leg, invite: ServerKey) {
+        self.lead(key, Lead::Invite(leg, invite.clone()));
+        self.invites.insert((leg, invite), key);
+    }
+
+    fn lead(&mut self, key: CallKey, lead: Lead) {
+        self.leads.entry(key).or_default().push(lead);
+    }
+
+    /// A request of ours has its final answer.
+    pub(super) fn settled(&mut self, key: CallKey, leg: Leg, request: &ClientKey) {
+        self.asked.remove(&(leg, request.clone()));
+        if let Some(leads) = self.leads.get_mut(&key) {
+            leads.retain(|lead| !matches!(lead, Lead::Asked(side, known) if *side == leg && known == request));
+        }
     }
 
     /// Sends a request; all but Via is in it.
@@ -119,6 +148,7 @@ impl Core {
             }
         };
         self.asked.insert((leg, sent.clone()), (key, asked));
+        self.lead(key, Lead::Asked(leg, sent.clone()));
         self.flush();
         (sent, text)
     }
@@ -199,13 +229,33 @@ impl Core {
 
     /// Forgets all that leads to a call.
     pub(super) fn forget(&mut self, key: CallKey, booking: &CallRef) {
-        self.tags.retain(|_, (owner, _)| *owner != key);
-        self.invites.retain(|_, owner| *owner != key);
-        self.asked.retain(|_, (owner, _)| *owner != key);
+        self.forget_leads(key);
         self.booked.remove(booking);
         for timer in Timer::all(key) {
             self.timers.clear(&timer);
         }
+    }
+
+    /// Forgets by what a call is found, but for its name in the ledger.
+    pub(super) fn forget_leads(&mut self, key: CallKey) {
+        for lead in self.leads.remove(&key).unwrap_or_default() {
+            match lead {
+                Lead::Tag(tag) => {
+                    self.tags.remove(&tag);
+                }
+                Lead::Invite(leg, invite) => {
+                    self.invites.remove(&(leg, invite));
+                }
+                Lead::Asked(leg, request) => {
+                    self.asked.remove(&(leg, request));
+                }
+            }
+        }
+    }
+
+    /// How many things are remembered that lead to a call.
+    pub(super) fn len(&self) -> usize {
+        self.tags.len() + self.invites.len() + self.asked.len() + self.leads.len() + self.booked.len()
     }
 
     fn page(&mut self, tenant: Tenant, text: String) {

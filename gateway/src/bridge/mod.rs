@@ -143,8 +143,7 @@ impl Bridge {
     #[must_use]
     pub fn footprint(&self) -> usize {
         let core = &self.core;
-        let indices = core.tags.len() + core.invites.len() + core.asked.len() + core.booked.len();
-        self.calls.len() + self.live + indices + core.timers.len() + core.pages.len() + core.out.len()
+        self.calls.len() + self.live + core.len() + core.timers.len() + core.pages.len() + core.out.len()
     }
 
     /// The trunks, to look at them.
@@ -275,13 +274,13 @@ impl Bridge {
         };
         match made {
             Ok(made) => {
-                self.core.invites.insert((leg, key), call);
+                self.core.began(call, leg, key);
                 self.live += 1;
                 self.keep(made, false);
             }
             Err(failure) => {
                 let tag = self.core.random.token();
-                self.core.tags.retain(|_, (owner, _)| *owner != call);
+                self.core.forget_leads(call);
                 self.core.respond(now, leg, &key, failure.answer(invite, &tag));
             }
         }
@@ -329,7 +328,7 @@ impl Bridge {
         if code >= 200 {
             // Copies of the 2xx to a re-INVITE come here, too.
             if asked != Asked::Reinvite || code >= 300 {
-                self.core.asked.remove(&at);
+                self.core.settled(call, leg, key);
             }
             self.with(now, call, |call, core| call.request_answered(core, now, (leg, asked), key, answer));
         }

@@ -7,6 +7,7 @@
 //!                    └── events, datagrams, ports
 //! ```
 
+mod dtls;
 mod engine;
 mod epoch;
 mod flow;

@@ -21,6 +21,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
 
+use super::dtls;
 use super::epoch::Epoch;
 use super::page_sdp::PageSdp;
 use super::port::{Codec, MediaError};
@@ -45,7 +46,7 @@ impl Shared {
     /// With a certificate of its own.
     #[must_use]
     pub fn new(addresses: Vec<SocketAddr>, epoch: Epoch) -> Self {
-        let provider = str0m::crypto::from_feature_flags();
+        let provider = dtls::provider();
         let certificate = provider.dtls_provider.generate_certificate().expect("aws-lc-rs makes certificates");
         Self { provider: Arc::new(provider), certificate, addresses, epoch }
     }
