@@ -51,6 +51,8 @@ pub enum Order {
         hold: u64,
         /// Beside them, other users who connect, register and leave, a second. They are those after the last that arrived.
         newcomers: u32,
+        /// Whom everybody calls; none: each other.
+        callee: Option<String>,
     },
     /// As many calls as possible, one after the other on this many lines.
     Ceiling {
@@ -58,6 +60,8 @@ pub enum Order {
         lines: usize,
         /// For so long.
         millis: u64,
+        /// Whom everybody calls; none: each other.
+        callee: Option<String>,
     },
 }
 
@@ -184,17 +188,17 @@ impl Here {
                 };
                 timed(from, to, again).await
             }
-            Order::Calls { rate, millis, hold, newcomers } => {
+            Order::Calls { rate, millis, hold, newcomers, callee } => {
                 let long = Duration::from_millis(millis);
                 let beside = tokio::spawn(newcome(self.server, self.path.clone(), self.phones.len(), newcomers, long));
-                let mut outcome = self.calls(rate, long, Duration::from_millis(hold)).await;
+                let mut outcome = self.calls(rate, long, Duration::from_millis(hold), callee.as_deref()).await;
                 let more = beside.await.expect("a newcomer does not panic");
                 outcome.tried += more.tried;
                 outcome.newcomers = more.times;
                 more.failures.into_iter().for_each(|(why, count)| *outcome.failures.entry(why).or_default() += count);
                 outcome
             }
-            Order::Ceiling { lines, millis } => self.ceiling(lines, Duration::from_millis(millis)).await,
+            Order::Ceiling { lines, millis, callee } => self.ceiling(lines, Duration::from_millis(millis), callee).await,
         }
     }
 
@@ -218,14 +222,14 @@ impl Here {
         outcome
     }
 
-    async fn calls(&self, rate: u32, long: Duration, hold: Duration) -> Outcome {
+    async fn calls(&self, rate: u32, long: Duration, hold: Duration, callee: Option<&str>) -> Outcome {
         let mut beat = interval(Duration::from_secs(1) / rate);
         beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (began, mut calls) = (Instant::now(), JoinSet::new());
         let mut number = 0;
         while began.elapsed() < long {
             beat.tick().await;
-            let (caller, callee) = self.pair(number);
+            let (caller, callee) = self.pair(number, callee);
             calls.spawn(async move { caller.call(&callee, hold).await });
             number += 1;
         }
@@ -236,15 +240,15 @@ impl Here {
         outcome
     }
 
-    async fn ceiling(&self, lines: usize, long: Duration) -> Outcome {
+    async fn ceiling(&self, lines: usize, long: Duration, callee: Option<String>) -> Outcome {
         let (outcome, next, began) = (Arc::new(Mutex::new(Outcome::default())), Arc::new(AtomicUsize::new(0)), Instant::now());
         let mut tasks = JoinSet::new();
         let phones = Arc::new(Self { server: self.server, path: String::new(), created: None, phones: self.phones.clone() });
         for _ in 0..lines {
-            let (outcome, next, phones) = (Arc::clone(&outcome), Arc::clone(&next), Arc::clone(&phones));
+            let (outcome, next, phones, callee) = (Arc::clone(&outcome), Arc::clone(&next), Arc::clone(&phones), callee.clone());
             tasks.spawn(async move {
                 while began.elapsed() < long {
-                    let (caller, callee) = phones.pair(next.fetch_add(1, Ordering::Relaxed));
+                    let (caller, callee) = phones.pair(next.fetch_add(1, Ordering::Relaxed), callee.as_deref());
                     let call = caller.call(&callee, Duration::ZERO).await;
                     let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                     outcome.tried += 1;
@@ -258,9 +262,12 @@ impl Here {
         outcome.clone()
     }
 
-    /// Caller and callee of call `number`: everybody calls in turn, and neighbours do not call each other.
-    fn pair(&self, number: usize) -> (Arc<Phone>, String) {
+    /// Caller and callee of call `number`: everybody calls in turn, the same `outside` or users that are not their neighbours.
+    fn pair(&self, number: usize, outside: Option<&str>) -> (Arc<Phone>, String) {
         let count = self.phones.len();
+        if let Some(outside) = outside {
+            return (Arc::clone(&self.phones[number % count]), outside.to_owned());
+        }
         let callee = (number * 7 + count / 2 + 1) % count;
         let caller = number % count;
         let caller = if caller == callee { (caller + 1) % count } else { caller };

@@ -1,8 +1,8 @@
 //! Measures the gateway beside Kamailio in one run: memory and processor time of registered users, calls, and what floods of strangers
-//! do to both; and its media beside rtpengine. Servers, users and strangers are processes of their own on 127.0.0.0/8; nothing leaves
+//! do to both; calls of a carrier; and its media beside rtpengine. Servers, users and strangers are processes of their own on 127.0.0.0/8; nothing leaves
 //! the machine.
 //!
-//! `scripts/bench-gateway` and `scripts/bench-bridge` build everything and run it.
+//! `scripts/bench-gateway`, `scripts/bench-trunks` and `scripts/bench-bridge` build everything and run it.
 
 mod bridges;
 mod crowd;
@@ -12,6 +12,7 @@ mod report;
 mod server;
 mod strangers;
 mod trial;
+mod trunks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     Run(Options),
     /// Measure calls between pages and phones
     Bridges(bridges::Options),
+    /// Measure calls between users and a carrier
+    Trunks(trunks::Options),
     /// (for itself) The gateway's media
     #[command(hide = true)]
     Edge,
@@ -95,6 +98,7 @@ impl Command {
         match self {
             Self::Run(options) => return options.run().await,
             Self::Bridges(options) => return options.run().await,
+            Self::Trunks(options) => return options.run().await,
             Self::Edge => bridges::edge::run().await?,
             Self::Crowd { server, path, created } => crowd::run(server, path, created).await,
             Self::Strangers { kind, server, path, millis, most } => {

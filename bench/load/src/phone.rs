@@ -161,11 +161,11 @@ impl Phone {
     }
 
     fn invite(&self, callee: &str, number: u32, branch: &str) -> String {
-        let uri = format!("sip:{callee}@{DOMAIN}");
+        let uri = if callee.contains('@') { format!("sip:{callee}") } else { format!("sip:{callee}@{DOMAIN}") };
         let mut text = self
             .begin("INVITE", &uri, branch)
             .field("From", &format!("{};tag={branch}f", self.address(&self.user)))
-            .field("To", &self.address(callee))
+            .field("To", &format!("<{uri}>"))
             .field("Call-ID", &format!("{branch}i"))
             .cseq(number, "INVITE")
             .field("Contact", &self.contact())
@@ -296,8 +296,16 @@ impl Phone {
         let (_, tag) = self.next();
         let answer = |code| reply(invite, code, Some(&tag)).field("Contact", &self.contact());
         self.send(answer(180).end());
-        self.send(answer(200).field("Supported", "outbound, gruu, replaces").body("application/sdp", include_str!("offer.sdp")));
+        let sdp = described(invite.text());
+        self.send(answer(200).field("Supported", "outbound, gruu, replaces").body("application/sdp", &sdp));
     }
+}
+
+/// The answer to an offer: what a page has, in the section that the offer names (RFC 9143, 7.3).
+fn described(offer: &str) -> String {
+    let mid = offer.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or("0").trim_end();
+    let sdp = include_str!("offer.sdp").replace("a=setup:actpass", "a=setup:active");
+    sdp.replace("a=mid:0", &format!("a=mid:{mid}")).replace("BUNDLE 0", &format!("BUNDLE {mid}"))
 }
 
 /// The digest hash that the servers keep of `user`.

@@ -63,6 +63,11 @@ impl Report {
         self.rows.iter_mut().next_back().into_iter().for_each(|row| row.main = true);
     }
 
+    /// Makes all rows main figures.
+    pub fn all_main(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.main = true);
+    }
+
     /// The main figures as a Markdown table, with the line that says how they came about.
     #[must_use]
     pub fn markdown(&self, how: &str) -> String {

@@ -42,16 +42,16 @@ pub struct Place {
 }
 
 impl Server {
-    /// The gateway with `users` that have a password; its limits are the defaults but for `limits`, lines of `[limits]`.
+    /// The gateway with `users` that have a password; all is as by default but for `settings`, sections of its configuration.
     ///
     /// # Errors
     ///
     /// What could not be made ready.
-    pub fn gateway(name: &'static str, place: &Place, users: usize, limits: &str) -> Result<Self, String> {
+    pub fn gateway(name: &'static str, place: &Place, users: usize, settings: &str) -> Result<Self, String> {
         let port = free_port()?;
         let config = format!(
             "[listen]\nport = {port}\n[data]\nfolder = {:?}\ndefault_application = \"{APPLICATION}\"\n[log]\nlevel = \"warn\"\n\
-             [limits]\n{limits}",
+             {settings}",
             place.folder.join("data")
         );
         let file = place.folder.join("offhook.toml");
@@ -77,17 +77,28 @@ impl Server {
         let write = |name: &str, text: String| fs::write(place.folder.join(name), text).map_err(|error| error.to_string());
         write("version", "table_name(string) table_version(int)\nha1:2\n".into())?;
         write("ha1", format!("key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n{rows}"))?;
-        let (port, folder) = (free_port()?, place.folder.display());
-        let mut command = Command::new(&place.program);
-        command.arg("-f").arg(config).args(["-DD", "-E", "-m", "4096", "-M", "64", "-Y"]).arg(&place.folder);
-        for define in [
-            format!("LISTEN_WS=tcp:127.0.0.1:{port}"),
+        let folder = place.folder.display();
+        let defines = [
             format!("DOMAIN=\"{DOMAIN}\""),
             format!("USERS=\"text://{folder}\""),
             format!("CONTROL=\"unix:{folder}/ctl\""),
             "WITH_SHA256".into(),
-        ] {
-            command.args(["-A", &define]);
+        ];
+        Self::with_kamailio(place, config, &defines)
+    }
+
+    /// Kamailio with a configuration that takes these definitions, and `LISTEN_WS`.
+    ///
+    /// # Errors
+    ///
+    /// What could not be made ready.
+    pub fn with_kamailio(place: &Place, config: &Path, defines: &[String]) -> Result<Self, String> {
+        let port = free_port()?;
+        let mut command = Command::new(&place.program);
+        command.arg("-f").arg(config).args(["-DD", "-E", "-m", "4096", "-M", "64", "-Y"]).arg(&place.folder);
+        command.args(["-A", &format!("LISTEN_WS=tcp:127.0.0.1:{port}")]);
+        for define in defines {
+            command.args(["-A", define]);
         }
         Self::start("Kamailio", place, command, port, "/")
     }
@@ -112,6 +123,18 @@ impl Server {
         }
         Err(format!("{} does not start; its output is in the folder of the results", self.name))
     }
+}
+
+/// An empty folder for the files of `name`.
+///
+/// # Errors
+///
+/// Where it cannot be made.
+pub fn place(folder: &Path, name: &str) -> std::io::Result<PathBuf> {
+    let folder = folder.join(name.replace(' ', "-"));
+    drop(fs::remove_dir_all(&folder));
+    fs::create_dir_all(&folder)?;
+    fs::canonicalize(folder)
 }
 
 /// The name of user `number`.

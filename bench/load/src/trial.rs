@@ -1,6 +1,5 @@
 //! The order of events: who is measured when. What is compared is done in turns, so that a busy machine is busy for all.
 
-use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use crate::crowd::{Crowd, Order, Outcome};
 use crate::report::{Bar, Report, quantile};
-use crate::server::{Place, Server};
+use crate::server::{Place, Server, place};
 use crate::strangers::{Flood, KINDS, Kind};
 
 /// Rounds of everything that is compared.
@@ -83,7 +82,7 @@ impl Plan {
 
     async fn gateway(&self, name: &'static str, created: Option<&str>) -> Result<Bench, Failure> {
         let place = self.place(&self.gateway, name)?;
-        let server = Server::gateway(name, &place, self.users, "connections = 60000\n")?;
+        let server = Server::gateway(name, &place, self.users, "[limits]\nconnections = 60000\n")?;
         Bench::new(server, created).await
     }
 
@@ -94,10 +93,7 @@ impl Plan {
     }
 
     fn place(&self, program: &std::path::Path, name: &str) -> Result<Place, Failure> {
-        let folder = self.folder.join(name.replace(' ', "-"));
-        drop(fs::remove_dir_all(&folder));
-        fs::create_dir_all(&folder)?;
-        Ok(Place { program: program.into(), folder: fs::canonicalize(folder)? })
+        Ok(Place { program: program.into(), folder: place(&self.folder, name)? })
     }
 
     fn registrations(
@@ -131,8 +127,8 @@ impl Plan {
     }
 
     fn calls(&self, report: &mut Report, ours: &mut Bench, mut kamailio: Option<&mut Bench>) -> Result<(), Failure> {
-        let steady = Order::Calls { rate: CALLS, millis: self.seconds * 500, hold: 500, newcomers: 0 };
-        let ceiling = Order::Ceiling { lines: 64, millis: self.seconds * 500 };
+        let steady = Order::Calls { rate: CALLS, millis: self.seconds * 500, hold: 500, newcomers: 0, callee: None };
+        let ceiling = Order::Ceiling { lines: 64, millis: self.seconds * 500, callee: None };
         let (mut calls, mut most) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         for _ in 0..ROUNDS {
             for (n, bench) in [Some(&mut *ours), kamailio.as_deref_mut()].into_iter().enumerate() {
@@ -169,7 +165,7 @@ impl Plan {
             let before = ours.server.process.rss();
             let cpu = ours.server.process.cpu();
             let millis = self.seconds * 1_000;
-            ours.crowd.begin(&Order::Calls { rate: CALLS, millis, hold: 500, newcomers: 20 })?;
+            ours.crowd.begin(&Order::Calls { rate: CALLS, millis, hold: 500, newcomers: 20, callee: None })?;
             let mut strangers = strangers(*kind, &ours.server, millis, most)?;
             let mut peak = before;
             for _ in 0..self.seconds * 4 {
