@@ -301,5 +301,9 @@ fn an_offer_of_firefox_is_answered() {
     );
     let answer = world.offered(Leg::Page, offer).expect("an answer");
     assert!(answer.contains("m=audio 9 UDP/TLS/RTP/SAVPF 8 109 0 9 101\r\n"), "{answer}");
+    assert!(
+        answer.lines().any(|line| line.starts_with("a=fmtp:109 ") && line.contains("useinbandfec=1")),
+        "we use copies: {answer}"
+    );
     assert!(answer.contains("a=setup:passive") && answer.contains("a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid"), "{answer}");
 }
