@@ -3,6 +3,8 @@
 
 #[path = "bridge/credit.rs"]
 mod credit;
+#[path = "bridge/endings.rs"]
+mod endings;
 #[path = "bridge/incoming.rs"]
 mod incoming;
 #[path = "bridge/inside.rs"]

@@ -1,5 +1,7 @@
 // Phones behind trunks, with the sound checked at both ends: baresip (Opus and G.711) and pjsua2 (G.722) straight, and baresip behind
 // Kamailio and rtpengine, a carrier with which the gateway registers.
+import dgram from "node:dgram";
+import { once } from "node:events";
 import { Baresip } from "./lib/baresip.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
 import { Carrier, PASSWORD } from "./lib/carrier.mjs";
@@ -66,6 +68,7 @@ export default function suite(test) {
     test(`${where} calls a phone of the carrier by ${domain}`, 40, (world) => carrierIsCalled(world, where, domain));
   }
   test("a phone of the carrier calls a page, and declines one", 40, carrierCalls);
+  test("a gateway that stops is registered no more", 20, leaves);
 }
 
 const user = (world, where, id = world.name("alice")) => world.user(where, id, { server: gateway });
@@ -159,4 +162,31 @@ async function carrierCalls(world) {
   await alice.hangup(1);
   const { param } = await phone.until("CALL_CLOSED");
   check(param.includes("603"), `why the call ended at ${phone.name}: ${param}`);
+}
+
+async function leaves() {
+  const username = "leaver";
+  const own = await gatewayWith({ carrier: { ...TRUNKS.carrier, username } });
+  try {
+    await soon(async () => same(await registered(username), true, "whether it is registered"), 8_000);
+  } finally {
+    await own.stop();
+  }
+  check(/registration .* taken back/.test(own.log), `what the log says at the end:\n${own.log}`);
+  same(await registered(username), false, "whether it is registered after its end");
+}
+
+/** Whether the carrier knows where this customer is. */
+async function registered(name) {
+  const socket = dgram.createSocket("udp4");
+  socket.bind(0, "127.0.0.34");
+  await once(socket, "listening");
+  const uri = `sip:${name}@carrier.test`;
+  const head = [`OPTIONS ${uri} SIP/2.0`, `Via: SIP/2.0/UDP 127.0.0.34:${socket.address().port};branch=z9hG4bK${Date.now()}`, "Max-Forwards: 70"];
+  const who = ["From: <sip:test@carrier.test>;tag=1", `To: <${uri}>`, `Call-ID: ${Date.now()}`, "CSeq: 1 OPTIONS", "Content-Length: 0", "", ""];
+  const [ip, port] = CARRIER.split(":");
+  socket.send([...head, ...who].join("\r\n"), Number(port), ip);
+  const [answer] = await once(socket, "message", { signal: AbortSignal.timeout(3_000) });
+  socket.close();
+  return `${answer}`.startsWith("SIP/2.0 200 ");
 }

@@ -14,7 +14,7 @@ import { Skip } from "./lib/skip.mjs";
 // lane hears.
 const LANES = [
   ["sound", "scenarios", "page", "logins", "webpeers", "phones", "cluster"],
-  ["drops", "network", "relay", "kamailio", "trunks", "carriers", "rogues", "credit"],
+  ["drops", "network", "relay", "kamailio", "trunks", "names", "carriers", "rogues", "credit"],
 ];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 const LANE = "OFFHOOK_E2E_LANE";

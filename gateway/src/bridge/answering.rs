@@ -47,7 +47,7 @@ impl Call {
         if leg == Leg::Peer && invite.has_token(Name::Require, "100rel") {
             return;
         }
-        let answer = party.reply(&invite, code);
+        let answer = reply(&invite, code, Some(&party.tag)).field("Contact", &party.contact);
         let answer = if told.1 { answer.field("P-Early-Media", "sendonly") } else { answer };
         core.respond(now, leg, &key, answer.end());
         self.told = told;
@@ -144,13 +144,13 @@ impl Call {
             self.say_goodbye(core, now, leg);
             return self.settle(now);
         }
-        self.lose(core, now);
+        self.lose(core, now, leg);
     }
 
     /// The caller takes its INVITE back.
-    pub(super) fn cancelled(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+    pub(super) fn cancelled(&mut self, core: &mut Core, now: Instant, leg: Leg, reasons: Vec<String>) {
         if matches!(self.party(leg).invite, Invite::Received { .. }) {
-            self.finish(core, now, "cancelled", &Failure::plain(487));
+            self.finish(core, now, "cancelled", &Failure::hung_up(487, reasons));
         }
     }
 }

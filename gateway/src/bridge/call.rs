@@ -82,7 +82,7 @@ pub(super) struct Call {
     pub(super) routes: VecDeque<TrunkId>,
     /// The trunk that it is on.
     pub(super) trunk: Option<TrunkId>,
-    /// The best failure of the trunks that were tried.
+    /// Why it has ended; before that, the best failure of the trunks that were tried.
     pub(super) failure: Option<Failure>,
     pub(super) booking: CallRef,
     booked: bool,
@@ -217,6 +217,7 @@ impl Call {
             return;
         }
         self.stage = Stage::Over;
+        self.failure = Some(failure.clone());
         for timer in Timer::running(self.key) {
             core.timers.clear(&timer);
         }
@@ -237,14 +238,20 @@ impl Call {
         self.settle(now);
     }
 
-    /// It ended as calls do.
-    pub(super) fn complete(&mut self, core: &mut Core, now: Instant) {
-        self.finish(core, now, "completed", &Failure::plain(200));
+    /// One side has hung up, perhaps with reasons (RFC 3326).
+    pub(super) fn complete(&mut self, core: &mut Core, now: Instant, by: Leg, reasons: Vec<String>) {
+        let cause = if by == self.caller_leg() { "caller hung up" } else { "callee hung up" };
+        self.finish(core, now, cause, &Failure::hung_up(200, reasons));
     }
 
-    /// The other side, or the way to it, is gone.
-    pub(super) fn lose(&mut self, core: &mut Core, now: Instant) {
-        self.finish(core, now, "lost", &Failure::plain(480));
+    /// One side, or the way to it, is gone.
+    pub(super) fn lose(&mut self, core: &mut Core, now: Instant, side: Leg) {
+        let (cause, why) = if side == self.caller_leg() {
+            ("caller lost", "No sign of life from the caller")
+        } else {
+            ("callee lost", "No sign of life from the callee")
+        };
+        self.finish(core, now, cause, &Failure::new(408, 40800, why));
     }
 
     fn leave(&mut self, core: &mut Core, now: Instant, leg: Leg, failure: &Failure) {
@@ -261,7 +268,7 @@ impl Call {
             }
             Invite::Sent { key, text, .. } => {
                 if let Some(way) = &party.way {
-                    core.cancel(now, way, key, text);
+                    core.cancel(now, way, (key, text), failure.reason(leg).as_deref());
                 }
             }
             Invite::None | Invite::Done => self.say_goodbye(core, now, leg),
@@ -271,13 +278,14 @@ impl Call {
     /// BYE: at once, or, where our 2xx was not acknowledged, after its ACK (RFC 3261, 15).
     pub(super) fn say_goodbye(&mut self, core: &mut Core, now: Instant, leg: Leg) {
         let key = self.key;
+        let reason = self.failure.as_ref().and_then(|failure| failure.reason(leg));
         let party = self.party(leg);
         if party.gone || party.is_waiting() {
             return;
         }
         if let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) {
             party.gone = true;
-            let bye = dialog.request("BYE");
+            let bye = reason.iter().fold(dialog.request("BYE"), |bye, reason| bye.field("Reason", reason));
             core.ask(now, key, &way, Asked::Else, bye, None);
         }
     }

@@ -189,18 +189,19 @@ impl Core {
     /// Refuses a request of a call, or one that belongs to none.
     pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: u16) {
         let tag = self.random.token();
-        self.respond(now, leg, key, reply(request, code, Some(&tag)).field("Allow", ALLOW).end());
+        let answer = reply(request, code, Some(&tag));
+        self.respond(now, leg, key, if code == 405 { answer.field("Allow", ALLOW) } else { answer }.end());
     }
 
     /// Takes an INVITE of ours back.
-    pub(super) fn cancel(&mut self, now: Instant, way: &Way, key: &ClientKey, invite: &str) {
+    pub(super) fn cancel(&mut self, now: Instant, way: &Way, (key, invite): (&ClientKey, &str), reason: Option<&str>) {
         match way {
             Way::Page(tenant) => {
-                if let Some(text) = cancel(invite, None) {
+                if let Some(text) = cancel(invite, reason) {
                     self.pages.request(now, *tenant, Transport::Reliable, text);
                 }
             }
-            Way::Peer(_) => self.trunks.cancel(now, key, None),
+            Way::Peer(_) => self.trunks.cancel(now, key, reason),
         }
         self.flush();
     }

@@ -20,10 +20,10 @@ impl Call {
                 self.play(core);
             }
             Event::Pressed { leg, key, duration, .. } => self.pressed(core, now, leg, key, duration),
-            Event::Played { .. } => self.complete(core, now),
+            Event::Played { .. } => self.complete(core, now, Leg::Peer, Vec::new()),
             // Who does not send before the answer has every right to.
             Event::Silent { .. } if self.stage != Stage::Up => {}
-            Event::Silent { .. } => self.lose(core, now),
+            Event::Silent { leg, .. } => self.lose(core, now, leg),
             Event::Failed { error, .. } => self.media_failed(core, now, error),
             Event::Closed { .. } => {}
         }

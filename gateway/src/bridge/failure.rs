@@ -1,9 +1,9 @@
 //! Why a call comes to nothing, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
-use offhook::sip::{Message, Name, Start, Writer, digits, parse, reason, reply};
+use offhook::sip::{Message, Name, Start, Writer, digits, parse, quote, reason, reply};
 
 use crate::ledger::Refused;
-use crate::media::MediaError;
+use crate::media::{Leg, MediaError};
 
 /// The final answer to an INVITE that does not become a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,12 @@ impl Failure {
         Self { code, phrase: reason(code).to_owned(), fields: Vec::new() }
     }
 
+    /// Somebody has ended it, for these reasons, if any.
+    pub(super) fn hung_up(code: u16, reasons: Vec<String>) -> Self {
+        let fields = reasons.into_iter().map(|value| ("Reason".to_owned(), value)).collect();
+        Self { fields, ..Self::plain(code) }
+    }
+
     /// The session would have to be refreshed too often (RFC 4028, 6).
     pub(super) fn too_brief() -> Self {
         let fields = vec![("Min-SE".to_owned(), digits(super::refresh::LEAST))];
@@ -44,7 +50,7 @@ impl Failure {
             code => code,
         };
         let mut fields = super::outgoing::headers(answer);
-        fields.extend(answer.values(Name::Reason).take(4).map(|value| ("Reason".to_owned(), value.to_owned())));
+        fields.extend(reasons(answer).into_iter().map(|value| ("Reason".to_owned(), value)));
         Self { code, phrase: phrase.to_owned(), fields }
     }
 
@@ -81,6 +87,19 @@ impl Failure {
         self.fields.iter().fold(text, |text, (name, value)| text.field(name, value)).end()
     }
 
+    /// Why, for a CANCEL or BYE (RFC 3326): as the other side has said it, or in our words. That somebody has no credit is no business of
+    /// the SIP side.
+    pub(super) fn reason(&self, leg: Leg) -> Option<String> {
+        let field = |wanted| self.fields.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str());
+        let said = field("Reason").collect::<Vec<_>>().join(", ");
+        let silent = matches!(self.code, 200 | 487) || (leg == Leg::Peer && self.code == 402);
+        if !said.is_empty() || silent {
+            return Some(said).filter(|said| !said.is_empty());
+        }
+        let why = field("X-Error").find_map(|value| Some(value.split_once(' ')?.1)).unwrap_or(&self.phrase);
+        Some(["SIP;cause=", &*digits(self.code.into()), ";text=", &quote(why)].concat())
+    }
+
     /// Whether the next trunk may do better: this one is broken, not the callee (never after busy, declined or unknown).
     pub(super) const fn is_trunks(&self) -> bool {
         matches!(self.code, 500 | 502..=504)
@@ -98,4 +117,9 @@ impl Failure {
             _ => "failed",
         }
     }
+}
+
+/// Why a message says that something is over (RFC 3326): the first of many.
+pub(super) fn reasons(message: &Message<'_>) -> Vec<String> {
+    message.values(Name::Reason).take(4).map(str::to_owned).collect()
 }

@@ -8,7 +8,7 @@ use offhook::time::Instant;
 use super::Timer;
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP};
-use super::failure::Failure;
+use super::failure::{Failure, reasons};
 use super::party::{ALLOW, Exchange, Invite};
 use super::refresh::{LEAST, Refresh};
 use crate::config::Dtmf;
@@ -47,11 +47,11 @@ impl Call {
         party.gone = true;
         if matches!(party.invite, Invite::Received { .. }) {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
-            return self.finish(core, now, "cancelled", &Failure::plain(487));
+            return self.finish(core, now, "cancelled", &Failure::hung_up(487, reasons(bye)));
         }
         party.unacknowledged = None;
         core.timers.clear(&Timer::Repeat(self.key, leg));
-        self.complete(core, now);
+        self.complete(core, now, leg, reasons(bye));
         self.settle(now);
     }
 
@@ -241,7 +241,7 @@ impl Call {
         };
         if gone && self.stage == Stage::Up && key.method != "PRACK" {
             self.party(leg).gone |= code != 408;
-            return self.lose(core, now);
+            return self.lose(core, now, leg);
         }
         match (asked, answer) {
             (Asked::Update, Ok(answer)) if code < 300 => self.refreshed(core, now, leg, answer),

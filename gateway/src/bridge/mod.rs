@@ -33,7 +33,7 @@ use offhook::time::Instant;
 
 use self::call::{Call, CallKey};
 use self::core::{Asked, Core};
-use self::failure::Failure;
+use self::failure::{Failure, reasons};
 use crate::media::{Event, Leg};
 use crate::trunk::{self, Trunks};
 
@@ -118,6 +118,7 @@ impl Bridge {
             Input::Mapped { query, callee } => self.with(now, CallKey(query.0), |call, core| call.mapped(core, now, callee)),
             Input::Timeout => self.timeout(now),
             Input::Drain => self.draining = true,
+            Input::Stop => self.stop(now),
         }
         self.trunks(now);
     }
@@ -146,10 +147,27 @@ impl Bridge {
         self.calls.len() + self.live + core.len() + core.timers.len() + core.pages.len() + core.out.len()
     }
 
+    /// Whether nobody waits for an answer of a trunk.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.core.trunks.is_quiet()
+    }
+
     /// The trunks, to look at them.
     #[must_use]
     pub const fn outside(&self) -> &Trunks {
         &self.core.trunks
+    }
+
+    /// The end has come: no call outlives us, as its sound goes through here.
+    fn stop(&mut self, now: Instant) {
+        self.draining = true;
+        let failure = Failure::new(503, 50300, "Server is going down");
+        let running: Vec<CallKey> = self.calls.iter().filter(|(_, call)| !call.is_over()).map(|(key, _)| *key).collect();
+        for key in running {
+            self.with(now, key, |call, core| call.finish(core, now, "gateway going down", &failure));
+        }
+        self.core.trunks.leave(now);
     }
 
     /// Lets a call do something, and forgets it where nothing is left to do.
@@ -182,7 +200,7 @@ impl Bridge {
                 Timer::Booking(_) => call.finish(core, now, "failed", &Failure::new(503, 50300, "The store does not answer")),
                 Timer::Ring(_) => call.unanswered(core, now),
                 Timer::Refresh(_, leg) => call.refresh(core, now, leg),
-                Timer::Expire(..) => call.lose(core, now),
+                Timer::Expire(_, leg) => call.lose(core, now, leg),
                 Timer::Credit(_) => call.watch_credit(core, now),
                 Timer::Test(_) => call.test_due(core, now),
                 Timer::Repeat(_, leg) => call.repeat(core, now, leg),
@@ -203,7 +221,7 @@ impl Bridge {
                 let known = self.core.pages.knows(&key.invite());
                 let tag = self.core.random.token();
                 self.core.respond(now, Leg::Page, &key, reply(&message, if known { 200 } else { 481 }, Some(&tag)).end());
-                self.cancelled(now, Leg::Page, &key);
+                self.cancelled(now, Leg::Page, &key, &message);
             }
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, Leg::Page, &key, &message),
             Received::Request(key) if key.method == "INVITE" => {
@@ -236,7 +254,7 @@ impl Bridge {
                 let Ok(message) = parse(text.as_bytes()) else { return };
                 match key {
                     None => self.acknowledged(now, Leg::Peer, &message),
-                    Some(key) if key.method == "CANCEL" => self.cancelled(now, Leg::Peer, &key),
+                    Some(key) if key.method == "CANCEL" => self.cancelled(now, Leg::Peer, &key, &message),
                     Some(key) if to_tag(&message).is_some() => self.inside(now, Leg::Peer, &key, &message),
                     Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key| {
                         Call::incoming(core, now, (call, trunk), key, &message)
@@ -287,10 +305,10 @@ impl Bridge {
     }
 
     /// The INVITE with the branch of this CANCEL is taken back; the CANCEL was answered.
-    fn cancelled(&mut self, now: Instant, leg: Leg, cancel: &ServerKey) {
-        let invite = cancel.invite();
+    fn cancelled(&mut self, now: Instant, leg: Leg, key: &ServerKey, cancel: &Message<'_>) {
+        let invite = key.invite();
         if let Some(key) = self.core.invites.get(&(leg, invite.clone())).copied() {
-            return self.with(now, key, |call, core| call.cancelled(core, now, leg));
+            return self.with(now, key, |call, core| call.cancelled(core, now, leg, reasons(cancel)));
         }
         let waiting = self.calls.values_mut().find_map(|call| call.party(leg).answers(&invite).then_some(call.key));
         if let Some(key) = waiting {

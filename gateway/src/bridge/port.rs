@@ -58,6 +58,8 @@ pub enum Input {
     Timeout,
     /// Take no new calls.
     Drain,
+    /// End all calls, and take back what was registered.
+    Stop,
 }
 
 /// What has to be done for the bridge, in order.

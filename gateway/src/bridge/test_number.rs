@@ -6,6 +6,7 @@ use super::Timer;
 use super::call::{Call, Stage};
 use super::core::Core;
 use super::failure::Failure;
+use crate::media::Leg;
 use crate::test_number::TestNumber;
 
 impl Call {
@@ -39,14 +40,14 @@ impl Call {
                 };
                 self.finish(core, now, failure.cause(), &failure);
             }
-            _ => self.complete(core, now),
+            _ => self.complete(core, now, Leg::Peer, Vec::new()),
         }
     }
 
     /// A key was pressed.
     pub(super) fn test_key(&mut self, core: &mut Core, now: Instant, key: char) {
         if matches!(self.test, Some(TestNumber::Answers { until: Some(until), .. }) if until == key) {
-            self.complete(core, now);
+            self.complete(core, now, Leg::Peer, Vec::new());
         }
     }
 }

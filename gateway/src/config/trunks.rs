@@ -27,6 +27,8 @@ pub struct Trunks {
     pub tls: u16,
     /// PEM file with the authorities that TLS trunks are checked by; empty: those of the system.
     pub authorities: PathBuf,
+    /// Name servers that are asked where trunks are; empty: those of the system.
+    pub nameservers: Vec<SocketAddr>,
     /// SIP domains that are called directly, by DNS, without a trunk.
     pub open_domains: Vec<String>,
 }
@@ -115,6 +117,7 @@ impl Default for Trunks {
             tcp: 5060,
             tls: 5061,
             authorities: PathBuf::new(),
+            nameservers: Vec::new(),
             open_domains: Vec::new(),
         }
     }

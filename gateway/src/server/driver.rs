@@ -114,6 +114,7 @@ enum Happening {
     Outside(bridge::Input),
     Timeout,
     Drain,
+    Stop,
 }
 
 /// How everybody else reaches the driver.
@@ -155,7 +156,7 @@ impl Handle {
         drop(drained.await);
     }
 
-    /// Closes every connection; the driver ends when the last one is gone.
+    /// Ends the calls that leave here and closes every connection; the driver ends when the last one is gone.
     pub async fn stop(&self) {
         self.tell(Event::Stop).await;
     }
@@ -237,12 +238,12 @@ impl Driver {
         (driver, Handle { events: sender, next: Arc::new(AtomicU64::new(1)) })
     }
 
-    /// Runs until [`Handle::stop`] and the end of the last connection.
+    /// Runs until [`Handle::stop`], the end of the last connection, and the last answer of a trunk.
     pub async fn run(mut self) {
         for attachment in self.outside.attachments() {
             self.hub.handle(self.clock.now(), attachment);
         }
-        while !(self.stopping && self.open == 0) {
+        while !(self.stopping && self.open == 0 && self.outside.is_quiet()) {
             match self.wait().await {
                 None => continue,
                 Some(Happening::Switch(input)) => self.hub.handle(self.clock.now(), input),
@@ -250,6 +251,12 @@ impl Driver {
                 Some(Happening::Drain) => {
                     self.hub.handle(self.clock.now(), Input::Drain);
                     self.outside.handle(self.clock.now(), bridge::Input::Drain);
+                }
+                Some(Happening::Stop) => {
+                    self.outside.handle(self.clock.now(), bridge::Input::Stop);
+                    // What it says to pages arrives before their connections are closed.
+                    self.settle().await;
+                    self.close_all();
                 }
                 Some(Happening::Timeout) => {
                     self.hub.handle(self.clock.now(), Input::Timeout);
@@ -324,13 +331,14 @@ impl Driver {
                 self.drained.push(done);
                 Some(Happening::Drain)
             }
-            Event::Stop => {
-                self.stopping = true;
-                for outbox in self.outboxes.values() {
-                    outbox.push(Outgoing::Close(1001, "going away"));
-                }
-                None
-            }
+            Event::Stop => Some(Happening::Stop),
+        }
+    }
+
+    fn close_all(&mut self) {
+        self.stopping = true;
+        for outbox in self.outboxes.values() {
+            outbox.push(Outgoing::Close(1001, "going away"));
         }
     }
 

@@ -109,6 +109,11 @@ impl Outside {
         self.bridge.deadline()
     }
 
+    /// Whether nobody waits for an answer of a trunk.
+    pub fn is_quiet(&self) -> bool {
+        self.bridge.is_quiet()
+    }
+
     /// How many calls there are that have not ended.
     pub const fn calls(&self) -> usize {
         self.bridge.calls()

@@ -25,6 +25,8 @@ const NONCES: usize = 4_096;
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
 /// Methods that others know and we do nothing with: 405 and not 501.
 const KNOWN: [&str; 6] = ["REGISTER", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "PUBLISH"];
+/// Octets that a refusal of an INVITE has more than a bare one: its tag, a code and a reason.
+const REFUSAL: usize = 100;
 /// The To tag of answers without a transaction, the same for each copy.
 const TAG: &str = "0";
 
@@ -135,7 +137,12 @@ impl Trunks {
             }
         }
         match self.transactions.receive(now, hop, transport(hop.wire), &request) {
-            Received::Request(key) => self.admitted(now, hop, key, &request),
+            Received::Request(key) => {
+                if let Some(length) = small.filter(|_| !in_dialog && self.peers[trunk].config.from_username.is_empty()) {
+                    self.transactions.limit(&key, copies(length, &request));
+                }
+                self.admitted(now, hop, key, small, &request);
+            }
             Received::Ack if in_dialog => self.tell(hop, None, &request),
             _ => {}
         }
@@ -168,13 +175,16 @@ impl Trunks {
         self.answer_plainly(hop, small, fitting(small, full).unwrap_or_else(|| answer(code).end()));
     }
 
-    fn admitted(&mut self, now: Instant, hop: Hop, key: ServerKey, request: &Message<'_>) {
+    fn admitted(&mut self, now: Instant, hop: Hop, key: ServerKey, small: Option<usize>, request: &Message<'_>) {
         match key.method.as_str() {
             "CANCEL" => {
                 let tag = self.random.token();
                 self.respond(now, &key, reply(request, 200, Some(&tag)).end());
             }
-            "INVITE" => self.respond(now, &key, reply(request, 100, None).end()),
+            // Whoever hears nothing asks again, and an answer that is larger than its request would be a gift to a forger.
+            "INVITE" => {
+                fitting(small, reply(request, 100, None).end()).into_iter().for_each(|trying| self.respond(now, &key, trying))
+            }
             _ => {}
         }
         self.tell(hop, Some(key), request);
@@ -262,6 +272,13 @@ fn invite_of(cancel: &Message<'_>) -> Option<ServerKey> {
     let via = cancel.via().ok()?;
     let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| format!("{}:{port}", via.host));
     Some(ServerKey { branch: via.branch()?.to_owned(), sent_by, method: "INVITE".into() })
+}
+
+/// How often the refusal of an INVITE may be repeated without its ACK. Whose source is known by its address alone may be forged: together
+/// with the first and a 100 no more than three times what came (as RFC 9000, 8.1, does it), and as RFC 3261 has it where that is enough.
+fn copies(length: usize, request: &Message<'_>) -> u32 {
+    let once = reply(request, 480, Some(TAG)).end().len() + REFUSAL;
+    u32::try_from((3 * length).saturating_sub(2 * once) / once).unwrap_or(0)
 }
 
 /// The answer, where it is no larger than what it answers (if that counts).

@@ -66,6 +66,8 @@ pub struct Trunks {
     timers: Timers<Timer>,
     paths: Paths,
     strangers: Strangers,
+    /// Whether the end has come.
+    leaving: bool,
     out: VecDeque<Output>,
 }
 
@@ -119,6 +121,7 @@ impl Trunks {
             timers,
             paths: Paths::default(),
             strangers: Strangers::default(),
+            leaving: false,
             out: VecDeque::new(),
         }
     }
@@ -154,7 +157,8 @@ impl Trunks {
         key
     }
 
-    /// There is no other way than this one: an INVITE waits as long as RFC 3261 lets it (timer B), not only for the trunk's `silence`.
+    /// There is no other way than this one: at the last address an INVITE waits as long as RFC 3261 lets it (timer B), not only for the
+    /// trunk's `silence`.
     pub fn persist(&mut self, key: &ClientKey) {
         self.branches.get(&key.branch).copied().into_iter().for_each(|id| self.be_patient(id));
     }
@@ -185,6 +189,24 @@ impl Trunks {
             self.cancel_job(now, id, reason);
             self.flush(now);
         }
+    }
+
+    /// The end has come: registrations are taken back, and nothing else is begun.
+    pub fn leave(&mut self, now: Instant) {
+        self.leaving = true;
+        for index in 0..self.peers.len() {
+            for timer in [Timer::Addresses(index), Timer::Watch(index), Timer::Register(index)] {
+                self.timers.clear(&timer);
+            }
+            self.unregister(now, index);
+        }
+        self.flush(now);
+    }
+
+    /// Whether nobody waits for the answer to anything.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.jobs.values().all(Job::is_settled)
     }
 
     /// A call over this trunk has begun, to or from it.

@@ -22,6 +22,8 @@ use super::{Event, LinkId, Output, Timer, Trunks, Wire, text};
 
 /// How long a registrar may be silent before the next address is tried, in milliseconds.
 const REGISTER: u64 = 16_000;
+/// The same where a registration is taken back: the end does not wait.
+const LEAVE: u64 = 2_000;
 /// How often a request is said again over new connections.
 const RESENT: u8 = 2;
 /// How long answers to a request that is over may still come, in milliseconds.
@@ -49,6 +51,8 @@ pub(super) struct Job {
     initial: bool,
     /// How long each try may be met with silence; `None`: as long as its transaction lets it.
     patience: Option<u64>,
+    /// Whether the last try may be met with it for longer.
+    persists: bool,
     /// When it was sent.
     began: Instant,
     /// The highest provisional answer, 0 for none.
@@ -88,6 +92,11 @@ impl Job {
         self.current.is_some() && !self.done
     }
 
+    /// Whether nobody waits for its end.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.done || matches!(self.owner, Owner::Options | Owner::Nobody)
+    }
+
     /// Whether the resolver has not said yet where to.
     pub(super) fn is_unaimed(&self) -> bool {
         self.hop.is_none() && self.targets.is_empty()
@@ -114,7 +123,7 @@ impl Trunks {
         let silence = self.peers[trunk].config.silence;
         let patience = match owner {
             Owner::Options => Some(2 * silence),
-            Owner::Register => Some(REGISTER),
+            Owner::Register => Some(if self.leaving { LEAVE } else { REGISTER }),
             Owner::Caller | Owner::Nobody => (initial && key.method == "INVITE").then_some(silence),
         };
         if let Some(patience) = patience {
@@ -134,6 +143,7 @@ impl Trunks {
             branches,
             initial,
             patience,
+            persists: false,
             began: now,
             heard: 0,
             retried: false,
@@ -172,8 +182,10 @@ impl Trunks {
             job.began = now;
             job.branches.push(current.branch.clone());
             job.current = Some(current);
-            if let Some(patience) = job.patience {
-                self.timers.set(Timer::Silence(id), now + patience);
+            let last = job.persists && job.targets.is_empty();
+            match job.patience.filter(|_| !last) {
+                Some(patience) => self.timers.set(Timer::Silence(id), now + patience),
+                None => self.timers.clear(&Timer::Silence(id)),
             }
         }
         self.flush(now);
@@ -327,7 +339,7 @@ impl Trunks {
             self.peers[hop.trunk].health.silent(now, hop.address);
         }
         if more {
-            self.leave(now, id);
+            self.set_aside(now, id);
             self.attempt(now, id, false);
         } else {
             self.fail(now, id, 408);
@@ -338,7 +350,7 @@ impl Trunks {
     }
 
     /// Leaves a try to nobody, before the next one.
-    fn leave(&mut self, now: Instant, id: JobId) {
+    fn set_aside(&mut self, now: Instant, id: JobId) {
         let left = JobId(self.next());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(current) = job.current.take() else { return };
@@ -355,6 +367,7 @@ impl Trunks {
             branches: vec![current.branch.clone()],
             initial: job.initial,
             patience: None,
+            persists: false,
             began: job.began,
             heard: 0,
             retried: job.retried,
@@ -388,11 +401,12 @@ impl Trunks {
         self.move_on(now, id, 503);
     }
 
-    /// Silence has no end but that of the transaction.
+    /// Silence of the last address has no end but that of the transaction.
     pub(super) fn be_patient(&mut self, id: JobId) {
-        self.timers.clear(&Timer::Silence(id));
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.patience = None;
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.persists = true;
+        if job.hop.is_some() && job.targets.is_empty() {
+            self.timers.clear(&Timer::Silence(id));
         }
     }
 

@@ -1,20 +1,31 @@
 //! One trunk: its configuration, where it is, how it is, and what we show to it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use offhook::random::Random;
 use offhook::signalling::authentication::{Authenticator, Credentials};
 use offhook::signalling::registration::Registration;
+use offhook::time::Instant;
 
 use super::health::Health;
 use super::{TrunkId, Wire};
 use crate::config;
+
+/// How long it is still known by where it was, in milliseconds: its calls may last.
+const FORMER: u64 = 3_600_000;
+/// The most places where it was.
+const PLACES: usize = 32;
 
 pub(super) struct Peer {
     pub(super) id: TrunkId,
     pub(super) config: config::Trunk,
     /// Where it is: fixed, or what the resolver said last.
     pub(super) addresses: Vec<SocketAddr>,
+    /// Where it was, and until when it is still known by that.
+    former: BTreeMap<SocketAddr, Instant>,
+    /// What the resolver said last, in ascending order.
+    pub(super) told: Option<Vec<SocketAddr>>,
     /// Whether the resolver is being asked.
     pub(super) resolving: bool,
     pub(super) health: Health,
@@ -40,6 +51,8 @@ impl Peer {
             id: TrunkId(config.name.clone()),
             fixed: !addresses.is_empty(),
             addresses,
+            former: BTreeMap::new(),
+            told: None,
             resolving: false,
             health: Health::default(),
             authenticator: (!config.username.is_empty()).then(|| Authenticator::new(password)),
@@ -56,16 +69,26 @@ impl Peer {
         self.fixed
     }
 
+    /// It is somewhere else now.
+    pub(super) fn is_at(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
+        for left in std::mem::replace(&mut self.addresses, addresses) {
+            if self.former.len() < PLACES {
+                self.former.insert(left, now + FORMER);
+            }
+        }
+        self.former.retain(|address, until| *until > now && !self.addresses.contains(address));
+    }
+
     pub(super) const fn is_full(&self) -> bool {
         self.calls >= self.config.calls
     }
 
-    /// How well an address is this trunk's: its very address and port, one of its networks, its address with another port; `None`: not.
+    /// How well an address is this trunk's: its very address and port, one of its networks or where it was, its address with another port; `None`: not.
     pub(super) fn knows(&self, source: SocketAddr) -> Option<u8> {
         if self.addresses.contains(&source) {
             return Some(2);
         }
-        if self.config.from.iter().any(|network| network.contains(source.ip())) {
+        if self.former.contains_key(&source) || self.config.from.iter().any(|network| network.contains(source.ip())) {
             return Some(1);
         }
         self.addresses.iter().any(|known| known.ip() == source.ip()).then_some(0)

@@ -163,8 +163,22 @@ pub enum Record {
         /// Why.
         why: &'static str,
     },
+    /// A trunk's name leads to other addresses than before, in ascending order; none: nobody says, and those of before stay.
+    Addresses {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Where it is.
+        addresses: Vec<SocketAddr>,
+    },
     /// Registered with the provider, or refused.
     Registration {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The SIP status; 408 for silence.
+        code: u16,
+    },
+    /// The registration was taken back, or the registrar refused that.
+    Unregistered {
         /// The trunk.
         trunk: TrunkId,
         /// The SIP status; 408 for silence.

@@ -6,13 +6,13 @@ use offhook::sip::{Message, Name, NameAddr, Uri, parse};
 use offhook::time::Instant;
 
 use super::outbound::JobId;
-use super::{LinkId, Output, ResolveId, Timer, Trunks, Wire};
+use super::{LinkId, Output, Record, ResolveId, Timer, Trunks, Wire};
 
 /// How long the resolver may take, in milliseconds.
 const QUERY: u64 = 4_000;
 /// Between two questions for the addresses of one trunk, in seconds: at least, at most, and after a failure.
-const TTL: (u32, u32) = (30, 3_600);
-const AGAIN: u64 = 10_000;
+const TTL: (u32, u32) = (5, 3_600);
+const AGAIN: u64 = 5_000;
 /// Octets of a request from which on it may go over TCP (RFC 3261, 18.1.1), less what Via and credentials add.
 const LARGE: usize = 1_300 - 200;
 
@@ -155,9 +155,17 @@ impl Trunks {
         let ttl = addresses.iter().map(|(_, ttl)| *ttl).min();
         let wait = ttl.map_or(AGAIN, |ttl| u64::from(ttl.clamp(TTL.0, TTL.1)) * 1_000);
         self.timers.set(Timer::Addresses(index), now + wait);
-        if !addresses.is_empty() {
-            peer.addresses = addresses.iter().map(|(address, _)| *address).collect();
+        let mut told: Vec<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
+        if !told.is_empty() {
+            peer.is_at(now, told.clone());
         }
+        told.sort_unstable();
+        if peer.told.as_ref() != Some(&told) {
+            peer.told = Some(told.clone());
+            let trunk = peer.id.clone();
+            self.out.push_back(Output::Record(Record::Addresses { trunk, addresses: told }));
+        }
+        let peer = &self.peers[index];
         let found = !peer.addresses.is_empty();
         let wire = peer.config.transport;
         let waiting = self.jobs.iter().filter(|(_, job)| job.trunk == index && job.is_unaimed());

@@ -84,19 +84,43 @@ impl Trunks {
 
     /// Registers, for the first time or again.
     pub(super) fn register(&mut self, now: Instant, index: usize) {
+        let seconds = self.peers[index].config.expires.max(self.peers[index].least);
+        let contact = self.binding(index);
+        self.ask_registrar(now, index, Ask::Bind(&contact, seconds));
+    }
+
+    /// Our Contact there.
+    fn binding(&self, index: usize) -> String {
+        let config = &self.peers[index].config;
+        ["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat()
+    }
+
+    fn ask_registrar(&mut self, now: Instant, index: usize, ask: Ask<'_>) {
         let peer = &mut self.peers[index];
-        let config = &peer.config;
-        let (home, seconds) = (config.home(), config.expires.max(peer.least));
-        let contact = ["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat();
-        let (registrar, aor) =
-            (["sip:", &home].concat(), ["sip:", &offhook::sip::escape_user(&config.username), "@", &home].concat());
-        let text = peer.registration.request(&registrar, &aor, Ask::Bind(&contact, seconds)).end();
+        let home = peer.config.home();
+        let aor = ["sip:", &offhook::sip::escape_user(&peer.config.username), "@", &home].concat();
+        let text = peer.registration.request(&["sip:", &home].concat(), &aor, ask).end();
         self.launch(now, Some(index), Owner::Register, text);
+    }
+
+    /// Takes a registration back (RFC 3261, 10.2.2).
+    pub(super) fn unregister(&mut self, now: Instant, index: usize) {
+        let under_way = self.jobs.iter().find(|(_, job)| job.trunk == index && job.owner == Owner::Register).map(|(id, _)| *id);
+        if under_way.is_none() && !self.peers[index].registration.stands() {
+            return;
+        }
+        // Whatever becomes of one that is under way: its number in CSeq is the lower one.
+        under_way.into_iter().for_each(|id| self.forget(id));
+        let contact = self.binding(index);
+        self.ask_registrar(now, index, Ask::Unbind(&contact));
     }
 
     /// The registrar has answered.
     pub(super) fn registered(&mut self, now: Instant, index: usize, answer: &Message<'_>) {
         let code = answer.code().unwrap_or(500);
+        if self.leaving {
+            return self.unregistered(index, code);
+        }
         let granted = self.granted(index, answer);
         let peer = &mut self.peers[index];
         if let Ok(cseq) = answer.cseq() {
@@ -119,8 +143,16 @@ impl Trunks {
         }
     }
 
+    fn unregistered(&mut self, index: usize, code: u16) {
+        let trunk = self.peers[index].id.clone();
+        self.push(Output::Record(Record::Unregistered { trunk, code }));
+    }
+
     /// Registering came to nothing: again, but ever later.
     pub(super) fn not_registered(&mut self, now: Instant, index: usize, code: u16, after: Option<u32>) {
+        if self.leaving {
+            return self.unregistered(index, code);
+        }
         let peer = &mut self.peers[index];
         peer.registration.lost();
         let back_off = (BACK_OFF.0 << peer.refused.min(10)).min(BACK_OFF.1);

@@ -2,7 +2,7 @@
 
 use offhook_gateway::ledger::Grant;
 
-use crate::world::{World, answer, talking};
+use crate::world::{World, answer, field, talking};
 
 fn paid(paid: u64, more: bool) -> World {
     let mut world = World::new();
@@ -30,6 +30,8 @@ fn more_is_asked_for_in_time_and_the_end_comes_at_the_paid_millisecond() {
     assert!(bye.starts_with("BYE "), "{bye}");
     world.hear(crate::world::FIRST, &answer(&bye, 200));
     assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    assert_eq!(field(world.text("BYE"), "reason"), "SIP;cause=402;text=\"Not enough credit\"", "the page hears why");
+    assert_eq!(field(&bye, "reason"), "", "the carrier does not");
     assert_eq!(world.lines("ledger: ").last(), Some(&"no credit 402"));
     let ended = world.log.iter().filter(|line| line.starts_with("ledger: no credit")).count();
     assert_eq!(ended, 1);

@@ -58,7 +58,7 @@ fn a_call_rings_the_page_is_answered_and_hung_up() {
          carrier > BYE
          page < BYE
          media: close
-         ledger: completed 200
+         ledger: caller hung up 200
          carrier < 200 BYE
          app: ended HUNG_UP
          page > 200 BYE",

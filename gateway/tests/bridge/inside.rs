@@ -100,7 +100,7 @@ fn who_vanishes_ends_the_call_on_both_sides() {
     world.media(Event::Silent { session, leg: Leg::Page });
     let bye = world.expect("BYE");
     world.hear(FIRST, &answer(&bye, 200));
-    assert_eq!(world.lines("ledger: ").last(), Some(&"lost 480"));
+    assert_eq!(world.lines("ledger: ").last(), Some(&"caller lost 408"));
     world.nothing_left();
 
     // Nobody refreshes the session.

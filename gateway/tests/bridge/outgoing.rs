@@ -52,7 +52,7 @@ fn a_phone_rings_is_answered_and_hung_up() {
          page > BYE
          page < 200 BYE
          media: close
-         ledger: completed 200
+         ledger: caller hung up 200
          carrier < BYE
          carrier > 200 BYE",
     );

@@ -63,7 +63,7 @@ fn both_hang_up_at_once() {
     let answered = world.sent.pop_front().unwrap().1;
     assert!(["200 BYE", "481 BYE"].contains(&head(&answered).as_str()), "{answered}");
     world.hear(FIRST, &answer(&bye, 481));
-    assert_eq!(world.lines("ledger: ").iter().filter(|line| **line == "completed 200").count(), 1);
+    assert_eq!(world.lines("ledger: ").iter().filter(|line| **line == "caller hung up 200").count(), 1);
     assert_eq!(world.app(), ["progressing", "established", "ended HUNG_UP"]);
     world.nothing_left();
 }

@@ -33,7 +33,7 @@ fn the_first_answers_says_that_it_is_connected_and_hangs_up() {
          app: established
          page < BYE
          media: close
-         ledger: completed 200
+         ledger: callee hung up 200
          app: ended HUNG_UP
          page > 200 BYE",
     );

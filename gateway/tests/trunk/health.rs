@@ -3,7 +3,7 @@
 use offhook_gateway::config::Trunk;
 use offhook_gateway::trunk::{Destination, Flow, Record};
 
-use crate::world::{PROVIDER, World, address, answer, id, provider, request};
+use crate::world::{PROVIDER, World, address, answer, foreign, id, provider, request, within};
 
 fn watched() -> Trunk {
     Trunk { watch: 30, ..provider() }
@@ -149,4 +149,61 @@ fn what_the_resolver_said_before_holds_while_it_fails() {
     world.resolve(&["192.0.2.9:5060"]);
     world.ask(&request("INVITE", "two", ""));
     assert_eq!(world.next().0, Flow::Udp(address("192.0.2.9:5060")));
+}
+
+#[test]
+fn the_only_trunk_is_waited_for_at_its_last_address_only() {
+    let mut world = World::new(vec![named()]);
+    let key = world.ask(&request("INVITE", "one", ""));
+    world.trunks.persist(&key);
+    world.resolve(&["192.0.2.1:5060", "192.0.2.2:5060"]);
+    assert_eq!(world.next().0, Flow::Udp(address("192.0.2.1:5060")));
+    world.pass(3_999);
+    world.sent.clear();
+    world.pass(1);
+    assert_eq!(world.next().0, Flow::Udp(address("192.0.2.2:5060")));
+    world.pass(31_999);
+    assert_eq!(world.event(), None);
+    world.pass(1);
+    assert_eq!(world.event().as_deref(), Some("failed 408"));
+}
+
+#[test]
+fn where_a_trunk_is_is_told_when_it_changes() {
+    let mut world = World::new(vec![named()]);
+    let said = |addresses: &[&str]| Record::Addresses {
+        trunk: id("provider"),
+        addresses: addresses.iter().map(|text| address(text)).collect(),
+    };
+    for (addresses, told) in [
+        (&["192.0.2.2:5060", "192.0.2.1:5060"][..], Some(said(&["192.0.2.1:5060", "192.0.2.2:5060"]))),
+        (&["192.0.2.1:5060", "192.0.2.2:5060"], None),
+        (&[], Some(said(&[]))),
+        (&[], None),
+        (&["192.0.2.9:5060"], Some(said(&["192.0.2.9:5060"]))),
+    ] {
+        world.records.clear();
+        world.resolve(addresses);
+        assert_eq!(world.records, Vec::from_iter(told));
+        world.pass(300_000);
+    }
+}
+
+#[test]
+fn calls_of_a_trunk_that_has_moved_go_on() {
+    let mut world = World::new(vec![named()]);
+    world.resolve(&[PROVIDER]);
+    world.pass(300_000);
+    world.resolve(&["192.0.2.9:5060"]);
+    world.hear(
+        PROVIDER,
+        &within("BYE", "one", 2, "sip:us@198.51.100.1").replacen("\r\n", "\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa\r\n", 1),
+    );
+    assert_eq!(world.event().as_deref(), Some("BYE"));
+    for _ in 0..13 {
+        world.pass(300_000);
+        world.resolve(&["192.0.2.9:5060"]);
+    }
+    world.hear(PROVIDER, &foreign("INVITE", "late", ""));
+    assert_eq!(world.event(), None, "but not for ever");
 }

@@ -16,9 +16,7 @@ fn it_registers_with_its_password_and_again_in_time() {
     let first = world.expect("REGISTER");
     assert_eq!(read(&first).uri(), Some("sip:192.0.2.1"));
     assert_eq!(header(&first, Name::Contact), "<sip:us@198.51.100.1:5060>");
-    let (realm, nonce) = ("p".into(), "n".into());
-    let challenge = Challenge { realm, nonce, opaque: None, algorithm: Algorithm::Sha256, qop_auth: true, stale: false }.to_value();
-    world.hear(PROVIDER, &answer(&first, 401, &format!("WWW-Authenticate: {challenge}")));
+    world.hear(PROVIDER, &answer(&first, 401, &format!("WWW-Authenticate: {}", challenge("n", false))));
     let second = world.expect("REGISTER");
     assert!(header(&second, Name::Authorization).contains("response="));
     let granted = "Contact: <sip:us@10.0.0.1>;expires=9999, <sip:us@198.51.100.1:5060>;expires=100";
@@ -61,4 +59,81 @@ fn it_waits_as_long_as_it_is_told_and_asks_for_as_long_as_it_must() {
     world.pass(1);
     let register = world.expect("REGISTER");
     assert_eq!(header(&register, Name::Expires), "1800");
+}
+
+/// Registered, with the nonce known.
+fn registered() -> (World, String) {
+    let mut world = World::new(vec![registering()]);
+    let first = world.expect("REGISTER");
+    world.hear(PROVIDER, &answer(&first, 401, &format!("WWW-Authenticate: {}", challenge("n", false))));
+    let second = world.expect("REGISTER");
+    world.hear(PROVIDER, &answer(&second, 200, "Contact: <sip:us@198.51.100.1:5060>;expires=600"));
+    (world, second)
+}
+
+fn challenge(nonce: &str, stale: bool) -> String {
+    let (realm, nonce) = ("p".into(), nonce.into());
+    Challenge { realm, nonce, opaque: None, algorithm: Algorithm::Sha256, qop_auth: true, stale }.to_value()
+}
+
+fn leave(world: &mut World) {
+    let now = world.now;
+    world.trunks.leave(now);
+    world.drain();
+}
+
+#[test]
+fn it_is_taken_back_at_the_end() {
+    for stale in [false, true] {
+        let (mut world, before) = registered();
+        leave(&mut world);
+        let mut last = world.expect("REGISTER");
+        assert_eq!((header(&last, Name::Expires).as_str(), header(&last, Name::Contact)), ("0", header(&before, Name::Contact)));
+        assert_eq!(header(&last, Name::CallId), header(&before, Name::CallId));
+        assert!(header(&last, Name::Authorization).contains("nc=00000002"), "with the nonce that is known");
+        if stale {
+            world.hear(PROVIDER, &answer(&last, 401, &format!("WWW-Authenticate: {}", challenge("other", true))));
+            last = world.expect("REGISTER");
+            assert!(header(&last, Name::Authorization).contains("nonce=\"other\""));
+        }
+        assert!(!world.trunks.is_quiet());
+        world.hear(PROVIDER, &answer(&last, 200, ""));
+        assert!(world.trunks.is_quiet());
+        assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: 200 }));
+        world.pass(1_000_000);
+        world.nothing_more();
+        assert_eq!(world.trunks.footprint(), 0);
+    }
+}
+
+#[test]
+fn the_end_waits_two_seconds_for_a_registrar_that_is_silent() {
+    let (mut world, _) = registered();
+    leave(&mut world);
+    world.pass(1_999);
+    assert!(!world.trunks.is_quiet());
+    world.pass(1);
+    assert!(world.trunks.is_quiet());
+    assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: 408 }));
+}
+
+#[test]
+fn only_what_may_be_registered_is_taken_back() {
+    let mut world = World::new(vec![registering()]);
+    let register = world.expect("REGISTER");
+    world.hear(PROVIDER, &answer(&register, 403, ""));
+    leave(&mut world);
+    world.nothing_more();
+    assert!(world.trunks.is_quiet());
+
+    let mut world = World::new(vec![registering()]);
+    let under_way = world.expect("REGISTER");
+    leave(&mut world);
+    let last = world.expect("REGISTER");
+    assert_eq!(header(&last, Name::Expires), "0");
+    assert!(read(&last).cseq().expect("CSeq").number > read(&under_way).cseq().expect("CSeq").number);
+    world.hear(PROVIDER, &answer(&under_way, 200, ""));
+    assert!(!world.trunks.is_quiet(), "that answer is of no interest any more");
+    world.hear(PROVIDER, &answer(&last, 200, ""));
+    assert!(world.trunks.is_quiet());
 }

@@ -1,9 +1,10 @@
 //! Those who are no trunk, and trunks whose address anybody can forge.
 
+use offhook::sip::reply;
 use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Input, LinkId, Wire};
+use offhook_gateway::trunk::{Event, Input, LinkId, Wire};
 
-use crate::world::{PROVIDER, World, address, foreign, id, kind, provider};
+use crate::world::{PROVIDER, World, address, foreign, id, kind, provider, read};
 
 const METHODS: [&str; 14] = [
     "INVITE",
@@ -166,4 +167,47 @@ fn too_many_connections_are_closed() {
         connected(&mut world, 2 * index + 1, "203.0.113.1:5060", Wire::Tcp, &[]);
     }
     assert_eq!(world.disconnected.len(), 1_100 - 1_024);
+}
+
+/// The octets that come back for an INVITE from a forged address that is refused with 486 and never acknowledged, and how many refusals.
+fn forged(trunk: Trunk, text: &str) -> (usize, usize) {
+    let mut world = World::new(vec![trunk]);
+    world.hear(PROVIDER, text);
+    if let Some(Event::Request { key: Some(key), text: invite, .. }) = world.events.pop_front() {
+        let answer = reply(&read(&invite), 486, Some("0123456789abcdef")).field("X-Error", "48600 Busy, as all of its devices are");
+        world.trunks.respond(world.now, &key, answer.end());
+        world.drain();
+        world.pass(64_000);
+    }
+    let refusals = world.sent.iter().filter(|(_, text)| kind(text) == "486").count();
+    (world.sent.iter().map(|(_, text)| text.len()).sum(), refusals)
+}
+
+#[test]
+fn a_forged_invite_is_answered_with_three_times_its_size_at_most() {
+    let sdp = format!("X-Padding: {}\r\n", "x".repeat(400));
+    for text in [foreign("INVITE", "a", &sdp), foreign("INVITE", "a", ""), short("INVITE", 1)] {
+        let (octets, refusals) = forged(provider(), &text);
+        assert!(octets <= 3 * text.len() && refusals > 0, "{octets} octets, {refusals} refusals for {}", text.len());
+    }
+    let large = foreign("INVITE", "a", &sdp);
+    assert!(forged(provider(), &large).1 >= 6, "a usual one is refused until {} ms", 500 + 1_000 + 2_000 + 2 * 4_000);
+}
+
+#[test]
+fn who_has_acknowledged_gets_no_more_and_a_copy_gets_one() {
+    let mut world = World::new(vec![provider()]);
+    let invite = short("INVITE", 1);
+    world.hear(PROVIDER, &invite);
+    let Some(Event::Request { key: Some(key), text, .. }) = world.events.pop_front() else { panic!("a request") };
+    world.trunks.respond(world.now, &key, reply(&read(&text), 486, Some("ours")).end());
+    world.drain();
+    world.sent.clear();
+    world.pass(10_000);
+    world.nothing_more();
+    world.hear(PROVIDER, &invite);
+    world.expect("486");
+    world.hear(PROVIDER, &invite.replace("INVITE", "ACK"));
+    world.pass(64_000);
+    world.nothing_more();
 }

@@ -64,7 +64,7 @@ impl fmt::Display for SipError {
             }
             Self::Tls(error) => write!(f, "`trunks.authorities`: {error}"),
             Self::NoAuthorities => f.write_str("the system has no authorities to check certificates by: set `trunks.authorities`"),
-            Self::Resolver(error) => write!(f, "cannot ask the resolver of the system: {error}"),
+            Self::Resolver(error) => write!(f, "there is no name server to ask: {error}; see `trunks.nameservers`"),
         }
     }
 }
@@ -138,7 +138,7 @@ impl Edge {
             bind: own.bind,
             acceptor,
             connector: TlsConnector::from(tls::client(&authorities, certificate)),
-            resolver: Resolver::new(own.bind).map_err(SipError::Resolver)?,
+            resolver: Resolver::new(own).map_err(SipError::Resolver)?,
             metrics,
         });
         let udp = open_udp(own, &shared, clock).await?;
@@ -198,8 +198,16 @@ impl Edge {
         match record {
             Record::Health { trunk, up: true, why } => info!(trunk = trunk.0, why, "trunk is up"),
             Record::Health { trunk, up: false, why } => warn!(trunk = trunk.0, why, "trunk is down"),
+            Record::Addresses { trunk, addresses } if addresses.is_empty() => {
+                warn!(trunk = trunk.0, "the trunk's name cannot be looked up, or has no address");
+            }
+            Record::Addresses { trunk, addresses } => info!(trunk = trunk.0, ?addresses, "the trunk was looked up"),
             Record::Registration { trunk, code: 200 } => info!(trunk = trunk.0, "registered with the provider"),
             Record::Registration { trunk, code } => warn!(trunk = trunk.0, code, "not registered with the provider"),
+            Record::Unregistered { trunk, code: 200 } => info!(trunk = trunk.0, "the registration with the provider is taken back"),
+            Record::Unregistered { trunk, code } => {
+                warn!(trunk = trunk.0, code, "the registration with the provider could not be taken back: it lapses by itself");
+            }
             Record::Stranger { peer, what } => {
                 self.shared.metrics.refused("stranger");
                 info!(%peer, what, "not a trunk");

@@ -1,29 +1,34 @@
 //! Where a SIP server is: SRV, then A and AAAA (RFC 3263).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use offhook::random::Random;
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
+use crate::config::Trunks;
 use crate::store;
 use crate::trunk::{Wire, order};
 
 /// How long all questions for one name may take; less than the trunks wait.
 const PATIENCE: Duration = Duration::from_millis(3_500);
+/// How long one name server may take before another is asked, or the same again.
+const ONE: Duration = Duration::from_secs(1);
 /// The most servers of one name.
 const SERVERS: usize = 8;
 
-/// Asks the resolver of the system, and keeps what it says for as long as it holds.
+/// Asks the name servers of the configuration, or those of the system, and keeps what they say for as long as it holds.
 pub(super) struct Resolver {
     dns: TokioResolver,
-    /// Whether only addresses of this family can be reached from ours.
-    family: Option<bool>,
     random: Mutex<Random>,
 }
 
@@ -37,42 +42,49 @@ struct Server {
 }
 
 impl Resolver {
-    pub(super) fn new(bind: IpAddr) -> Result<Self, NetError> {
-        let dns = TokioResolver::builder_tokio()?.build()?;
+    pub(super) fn new(own: &Trunks) -> Result<Self, NetError> {
+        let mut builder = if own.nameservers.is_empty() {
+            TokioResolver::builder_tokio()?
+        } else {
+            let servers = own.nameservers.iter().copied().map(name_server).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        options.timeout = ONE;
+        // Only addresses that our socket reaches; one on every IPv6 address reaches IPv4, too.
+        options.ip_strategy = match own.bind {
+            IpAddr::V4(_) => LookupIpStrategy::Ipv4Only,
+            IpAddr::V6(bind) if bind.is_unspecified() => LookupIpStrategy::Ipv4AndIpv6,
+            IpAddr::V6(_) => LookupIpStrategy::Ipv6Only,
+        };
         let seed = store::random(32).try_into().expect("32 octets were asked for");
-        // A socket on every IPv6 address reaches IPv4, too.
-        let family = if bind.is_ipv6() && bind.is_unspecified() { None } else { Some(bind.is_ipv4()) };
-        Ok(Self { dns, family, random: Mutex::new(Random::new(seed)) })
+        Ok(Self { dns: builder.build()?, random: Mutex::new(Random::new(seed)) })
     }
 
-    /// Addresses in the order in which they are to be tried, each with the seconds that it holds; none where nothing is known in time.
+    /// Addresses in the order in which they are to be tried, each with the seconds that it holds: those that are known in time.
     pub(super) async fn addresses(&self, host: &str, port: Option<u16>, wire: Wire) -> Vec<(SocketAddr, u32)> {
-        let found = timeout(PATIENCE, self.look_up(host, port, wire)).await.unwrap_or_default();
-        debug!(host, ?found, "looked up");
-        found
-    }
-
-    async fn look_up(&self, host: &str, port: Option<u16>, wire: Wire) -> Vec<(SocketAddr, u32)> {
-        let mut servers = if port.is_none() { self.servers(host, wire).await } else { Vec::new() };
+        let until = Instant::now() + PATIENCE;
+        let mut servers = Vec::new();
+        if port.is_none() {
+            servers = timeout_at(until, self.servers(host, wire)).await.unwrap_or_default();
+        }
         if servers.is_empty() {
             let port = port.unwrap_or(wire.default_port());
             servers.push(Server { priority: 0, weight: 0, host: host.to_owned(), port, ttl: u32::MAX });
         }
-        let mut addresses = Vec::new();
-        for server in servers.into_iter().take(SERVERS) {
-            let Ok(found) = self.dns.lookup_ip(server.host.as_str()).await else { continue };
-            let records = found.as_lookup().answers().iter();
-            for record in records {
-                let ip = match &record.data {
-                    RData::A(a) => IpAddr::V4(a.0),
-                    RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
-                    _ => continue,
-                };
-                if self.family.is_none_or(|v4| ip.is_ipv4() == v4) {
-                    addresses.push((SocketAddr::new(ip, server.port), server.ttl.min(record.ttl)));
-                }
-            }
+        // All at once: whose name server is silent holds up no other.
+        let mut asked = JoinSet::new();
+        for (place, server) in servers.into_iter().take(SERVERS).enumerate() {
+            let dns = self.dns.clone();
+            asked.spawn(async move { (place, look_up(&dns, &server).await) });
         }
+        let mut found = BTreeMap::new();
+        while let Ok(Some(answer)) = timeout_at(until, asked.join_next()).await {
+            found.extend(answer);
+        }
+        let addresses = found.into_values().flatten().collect();
+        debug!(host, ?addresses, "looked up");
         addresses
     }
 
@@ -96,4 +108,24 @@ impl Resolver {
         let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         order(servers, |server| server.priority, |server| u64::from(server.weight), &mut random)
     }
+}
+
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+    server
+}
+
+/// The addresses of one server.
+async fn look_up(dns: &TokioResolver, server: &Server) -> Vec<(SocketAddr, u32)> {
+    let Ok(found) = dns.lookup_ip(server.host.as_str()).await else { return Vec::new() };
+    let address = |record: &hickory_resolver::proto::rr::Record| {
+        let ip = match &record.data {
+            RData::A(a) => IpAddr::V4(a.0),
+            RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
+            _ => return None,
+        };
+        Some((SocketAddr::new(ip, server.port), server.ttl.min(record.ttl)))
+    };
+    found.as_lookup().answers().iter().filter_map(address).collect()
 }
