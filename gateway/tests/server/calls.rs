@@ -18,18 +18,18 @@ const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.77\r\ns=-\r\nt=0 0\r\nm=audio 9
 static BRANCHES: AtomicU32 = AtomicU32::new(1);
 
 /// A SIP device of a few lines.
-struct Phone {
-    socket: Socket<TcpStream>,
+pub struct Phone {
+    pub socket: Socket<TcpStream>,
     user: String,
     sequence: u32,
 }
 
 impl Phone {
-    async fn new(gateway: &Gateway, user: &str) -> Self {
+    pub async fn new(gateway: &Gateway, user: &str) -> Self {
         Self { socket: gateway.open().await, user: user.into(), sequence: 0 }
     }
 
-    fn request(&mut self, method: &str, to: &str) -> Writer {
+    pub fn request(&mut self, method: &str, to: &str) -> Writer {
         self.sequence += 1;
         let (user, sequence) = (&self.user, self.sequence);
         let branch = BRANCHES.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +55,7 @@ impl Phone {
         (code(&answer), answer)
     }
 
-    async fn register_with_ticket(&mut self, gateway: &Gateway) -> u16 {
+    pub async fn register_with_ticket(&mut self, gateway: &Gateway) -> u16 {
         let ticket = gateway.ticket(&self.user).await;
         self.register(Some(&format!("Bearer {ticket}"))).await.0
     }
@@ -91,7 +91,7 @@ impl Phone {
     }
 }
 
-fn code(text: &str) -> u16 {
+pub fn code(text: &str) -> u16 {
     parse(text.as_bytes()).ok().and_then(|message| message.code()).unwrap_or_else(|| panic!("no answer: {text}"))
 }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod limits;
 mod money;
+mod outside;
 mod support;
 mod tls;
 

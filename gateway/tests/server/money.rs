@@ -101,7 +101,7 @@ async fn talk(store: &Store, key: &str) {
         assert!(matches!(answered.await, Ok(offhook_gateway::ledger::Answer::Granted(_))));
         store.ledger(Query::Connected { call: call.clone(), at: start }, |_| {}).await;
         if name == "done" {
-            let end = End { cause: "completed", code: 200, trunk: "provider".into() };
+            let end = End { cause: "callee hung up", code: 200, trunk: "provider".into() };
             store.ledger(Query::Close { call, at: start + 31_000, end }, |_| {}).await;
         }
     }
@@ -254,6 +254,9 @@ async fn a_call_is_shown_while_it_runs_and_after() {
         ("domain", json!("pstn")),
         ("status", json!("FINAL")),
         ("result", json!("ANSWERED")),
+        ("reason", json!("CALLEEHANGUP")),
+        ("cause", json!("callee hung up")),
+        ("code", json!(200)),
         ("duration", json!(31)),
         ("userRate", json!({ "currencyId": "USD", "amount": 0.06 })),
         ("debit", json!({ "currencyId": "USD", "amount": 0.036 })),
@@ -402,7 +405,7 @@ async fn the_command_line_does_the_same() {
     let (_, calls) = says(&["cdr", "list", "shop"]);
     assert!(
         calls.lines().count() == 2
-            && calls.contains("\talice\tphone\talice\t+46701234567\t31.000\t36\t0.036\t200\tcompleted\tprovider"),
+            && calls.contains("\talice\tphone\talice\t+46701234567\t31.000\t36\t0.036\t200\tcallee hung up\tprovider"),
         "{calls}"
     );
     let (right, sums) = says(&["credit", "check"]);

@@ -66,3 +66,60 @@ pub fn outcome(record: &Record) -> (&'static str, &'static str) {
         _ => ("FAILED", "GENERALERROR"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use offhook::time::Instant;
+
+    use super::*;
+    use crate::ledger::{Reservation, Tariff};
+
+    fn record(cause: &str, code: u16, answered: bool) -> Record {
+        let tariff = Tariff { per_minute: 0, minimum: 0, increment: 1, fee: 0 };
+        let text = String::new;
+        Record {
+            id: text(),
+            application: text(),
+            call_id: text(),
+            user: text(),
+            kind: "phone".into(),
+            from: text(),
+            to: text(),
+            opened: Instant::default(),
+            answered: answered.then(Instant::default),
+            ended: None,
+            cause: cause.into(),
+            code,
+            trunk: text(),
+            reservation: Reservation { tariff, paid: None, reserved: 0 },
+            billed: 0,
+            charge: 0,
+        }
+    }
+
+    #[test]
+    fn each_end_has_its_word() {
+        for (cause, code, answered, words) in [
+            ("", 0, false, ("N/A", "N/A")),
+            ("", 0, true, ("ANSWERED", "N/A")),
+            ("caller hung up", 200, true, ("ANSWERED", "CALLERHANGUP")),
+            ("callee hung up", 200, true, ("ANSWERED", "CALLEEHANGUP")),
+            ("caller lost", 408, true, ("ANSWERED", "TIMEOUT")),
+            ("callee lost", 408, true, ("ANSWERED", "TIMEOUT")),
+            ("no credit", 402, true, ("ANSWERED", "NOCREDITPARTNER")),
+            ("gateway going down", 503, true, ("ANSWERED", "MANAGERHANGUP")),
+            ("gateway stopped", 503, true, ("ANSWERED", "GENERALERROR")),
+            ("failed", 488, true, ("ANSWERED", "GENERALERROR")),
+            ("completed", 200, true, ("ANSWERED", "N/A")),
+            ("cancelled", 487, false, ("NOANSWER", "CANCEL")),
+            ("caller lost", 408, false, ("NOANSWER", "TIMEOUT")),
+            ("unanswered", 480, false, ("NOANSWER", "TIMEOUT")),
+            ("declined", 603, false, ("BUSY", "N/A")),
+            ("no credit", 402, false, ("FAILED", "NOCREDITPARTNER")),
+            ("closed destination", 403, false, ("FAILED", "BLOCKED")),
+            ("gateway going down", 503, false, ("FAILED", "GENERALERROR")),
+        ] {
+            assert_eq!(outcome(&record(cause, code, answered)), words, "{cause} {code}");
+        }
+    }
+}

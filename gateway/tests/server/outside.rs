@@ -1,0 +1,117 @@
+//! How the gateway begins and ends with its trunks: the real program, and a provider that is a socket of the test.
+
+use std::time::Duration;
+
+use offhook::sip::{Writer, parse, reply};
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+use super::calls::{Phone, code};
+use super::support::{Gateway, PATIENCE, run};
+
+/// A page's offer that can be used.
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 127.0.0.1\r\na=mid:0\r\n\
+                     a=rtcp-mux\r\na=sendrecv\r\na=ice-ufrag:page\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n\
+                     a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
+                     a=rtpmap:0 PCMU/8000\r\n";
+
+struct Provider(UdpSocket);
+
+impl Provider {
+    async fn new() -> Self {
+        Self(UdpSocket::bind("127.0.0.1:0").await.expect("a port"))
+    }
+
+    /// A gateway that registers with it.
+    async fn customer(&self) -> Gateway {
+        let address = self.0.local_addr().expect("an address");
+        Gateway::with(&format!(
+            "{}[[trunk]]\nname = \"provider\"\naddress = \"{address}\"\nwatch = 0\nregister = true\nusername = \"us\"\n",
+            ports().await
+        ))
+    }
+
+    /// The next REGISTER, answered with 200 where it is wanted.
+    async fn registers(&self, answers: bool) -> String {
+        let mut buffer = [0; 2_000];
+        let (length, from) =
+            tokio::time::timeout(PATIENCE, self.0.recv_from(&mut buffer)).await.expect("it registers").expect("a datagram");
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let register = parse(text.as_bytes()).expect("SIP");
+        assert_eq!(register.method(), Some("REGISTER"), "{text}");
+        if answers {
+            let answer = reply(&register, 200, Some("provider")).end();
+            self.0.send_to(answer.as_bytes(), from).await.expect("sent");
+        }
+        text
+    }
+}
+
+/// Ports of its own for SIP.
+async fn ports() -> String {
+    let port = UdpSocket::bind("127.0.0.1:0").await.and_then(|socket| socket.local_addr()).expect("a port").port();
+    format!("[trunks]\nudp = {port}\ntcp = 0\ntls = 0\n")
+}
+
+#[tokio::test]
+async fn a_registration_is_taken_back_when_it_stops() {
+    let provider = Provider::new().await;
+    let mut gateway = provider.customer().await;
+    assert!(provider.registers(true).await.contains("\r\nExpires: 3600\r\n"));
+    while !gateway.log().contains("registered with the provider") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gateway.signal("TERM");
+    assert!(provider.registers(true).await.contains("\r\nExpires: 0\r\n"));
+    assert_eq!(gateway.ended().await, Some(0));
+    assert!(gateway.log().contains("taken back"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_registrar_that_is_silent_does_not_hold_it() {
+    let provider = Provider::new().await;
+    let mut gateway = provider.customer().await;
+    provider.registers(false).await;
+    let start = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await, Some(0));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_dns_server_that_is_silent_does_not_hold_it() {
+    let silent = Provider::new().await;
+    let nameserver = silent.0.local_addr().expect("an address");
+    let trunk =
+        "[[trunk]]\nname = \"provider\"\naddress = \"sip.provider.example\"\nwatch = 0\nregister = true\nusername = \"us\"\n";
+    let mut gateway = Gateway::with(&format!("{}nameservers = [\"{nameserver}\"]\n{trunk}", ports().await));
+    assert_eq!(gateway.get("/health").await.status, 200);
+    while !gateway.log().contains("cannot be looked up") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await, Some(0));
+}
+
+/// Told once it waits for the call, told again it ends it; the page, the record and the exit code say so.
+#[tokio::test]
+async fn a_call_to_the_outside_ends_with_the_gateway() {
+    let mut gateway = Gateway::start();
+    let mut alice = Phone::new(&gateway, "alice").await;
+    assert_eq!(alice.register_with_ticket(&gateway).await, 200);
+    let invite: Writer = alice.request("INVITE", "+46000000000");
+    alice.socket.say(&invite.body("application/sdp", OFFER)).await;
+    while code(&alice.socket.hear().await) != 180 {}
+    gateway.signal("TERM");
+    while gateway.get("/health").await.status != 503 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    gateway.signal("TERM");
+    let answer = alice.socket.hear().await;
+    assert!(code(&answer) == 503 && answer.contains("X-Error: 50300 Server is going down"), "{answer}");
+    assert_eq!(alice.socket.closed().await, 1001);
+    assert_eq!(gateway.ended().await, Some(0));
+    let calls = run(&gateway.data.0, &["cdr", "list", "demo"]);
+    let calls = String::from_utf8_lossy(&calls.stdout).into_owned();
+    assert!(calls.contains("\t503\tgateway going down\t"), "{calls}");
+}
