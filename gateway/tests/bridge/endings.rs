@@ -3,7 +3,8 @@
 use offhook_gateway::bridge::{Input, Record};
 use offhook_gateway::media::{Event, Leg};
 
-use crate::world::{FIRST, World, answer, field, short, talking, within};
+use crate::text::head;
+use crate::world::{FIRST, World, answer, field, talking, within};
 
 /// What the page's app was told last, with the code of its error; what the ledger and the log were told.
 fn told(world: &World) -> (String, Option<i32>, String) {
@@ -84,6 +85,6 @@ fn a_gateway_that_stops_ends_what_runs_and_what_rings() {
     world.expect("ACK");
     assert!(world.bridge.is_quiet());
     world.phone("+46701234567");
-    assert_eq!(short(world.text("503 INVITE")), "503 INVITE", "nothing new is begun");
+    assert_eq!(head(world.text("503 INVITE")), "503 INVITE", "nothing new is begun");
     world.nothing_left();
 }
