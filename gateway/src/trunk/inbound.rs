@@ -138,7 +138,7 @@ impl Trunks {
         }
         match self.transactions.receive(now, hop, transport(hop.wire), &request) {
             Received::Request(key) => {
-                if let Some(length) = small.filter(|_| !in_dialog && self.peers[trunk].config.from_username.is_empty()) {
+                if let Some(length) = small.filter(|_| in_dialog || self.peers[trunk].config.from_username.is_empty()) {
                     self.transactions.limit(&key, copies(length, &request));
                 }
                 self.admitted(now, hop, key, small, &request);

@@ -4,6 +4,7 @@ use offhook_gateway::bridge::Callee;
 use offhook_gateway::media::{Leg, MediaError};
 
 use crate::switch::DOMAIN;
+use crate::text::head;
 use crate::world::{FIRST, SDP, World, answer, field, read, within};
 
 /// A carrier's INVITE to a number of ours.
@@ -19,8 +20,8 @@ fn invite(more: &str, sdp: &str) -> String {
 
 fn derived(method: &str) -> String {
     let text = invite("", "");
-    let head = text.split("Contact:").next().unwrap().replace("INVITE", method);
-    format!("{head}Content-Length: 0\r\n\r\n")
+    let lines = text.split("Contact:").next().unwrap().replace("INVITE", method);
+    format!("{lines}Content-Length: 0\r\n\r\n")
 }
 
 #[test]
@@ -189,5 +190,29 @@ fn nobody_outside_poses_as_one_of_our_users() {
         world.hear(FIRST, &invite("", SDP).replace("\"Carol\" <sip:+46709999999@192.0.2.1;user=phone>", &from));
         world.run(1_000);
         assert_eq!(world.lines("app: incoming"), [format!(" from {shown}")]);
+    }
+}
+
+/// Who sends from the address of a trunk without a digest may be somebody else, for whom the trunk has to hear all that comes back.
+#[test]
+fn what_may_be_forged_brings_little_back() {
+    let tagged = |method| derived(method).replace("To: <sip:+46401234@198.51.100.1>", "To: <sip:+46401234@198.51.100.1>;tag=x");
+    for (text, times) in [
+        (invite("", SDP), 3.0),
+        (derived("OPTIONS"), 1.0),
+        (derived("REGISTER"), 1.0),
+        (tagged("BYE"), 1.25),
+        (tagged("INFO"), 1.25),
+        (tagged("INVITE"), 3.0),
+        ("INVITE".into(), 0.0),
+    ] {
+        let mut world = World::new();
+        world.callee = None;
+        world.hear(FIRST, &text);
+        world.run(64_000);
+        let back: usize = world.sent.drain(..).map(|(_, text)| text.len()).sum();
+        let ratio = f64::from(u32::try_from(back).unwrap()) / f64::from(u32::try_from(text.len()).unwrap());
+        assert!(ratio <= times, "{ratio} times the {} octets of {}", text.len(), head(&text));
+        println!("{}: {} octets, {ratio:.2} times back", head(&text), text.len());
     }
 }
