@@ -130,8 +130,6 @@ struct Transaction<F> {
     end: Option<Instant>,
     /// When the next copy or the end is due.
     wake: Option<Instant>,
-    /// How many copies may still be sent unasked.
-    copies: u32,
 }
 
 enum Kind {
@@ -169,10 +167,7 @@ impl<F: Copy + Ord> Transactions<F> {
         let end = Some(now + TIMEOUT);
         let wake = if transport == Transport::Unreliable { Some(now + T1) } else { end };
         let kind = Kind::Client(key.clone());
-        self.insert(
-            key.text(),
-            Transaction { kind, state: State::Trying, flow, transport, text, interval: T1, end, wake, copies: u32::MAX },
-        );
+        self.insert(key.text(), Transaction { kind, state: State::Trying, flow, transport, text, interval: T1, end, wake });
         key
     }
 
@@ -205,14 +200,6 @@ impl<F: Copy + Ord> Transactions<F> {
     /// Takes a message in: tells what it is, absorbs copies, acknowledges failures.
     pub fn receive(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
         if message.is_request() { self.receive_request(now, flow, transport, message) } else { self.receive_response(now, message) }
-    }
-
-    /// Lets the final answer to `key` be repeated so often at most (timer G): its sender may be forged. A copy of the request gets one more
-    /// in any case.
-    pub fn limit(&mut self, key: &ServerKey, copies: u32) {
-        if let Some(transaction) = self.table.get_mut(&key.text()) {
-            transaction.copies = copies;
-        }
     }
 
     /// Gives up waiting for an answer to `key`: what still comes is a stray.
@@ -305,17 +292,7 @@ impl<F: Copy + Ord> Transactions<F> {
             }
             let kind = Kind::Server(key.clone());
             let text = String::new();
-            let new = Transaction {
-                kind,
-                state: State::Proceeding,
-                flow,
-                transport,
-                text,
-                interval: T1,
-                end: None,
-                wake: None,
-                copies: u32::MAX,
-            };
+            let new = Transaction { kind, state: State::Proceeding, flow, transport, text, interval: T1, end: None, wake: None };
             self.insert(id, new);
             return Received::Request(key);
         };
@@ -409,10 +386,7 @@ impl<F: Copy + Ord> Transactions<F> {
             }
             return;
         }
-        if let Some(left) = transaction.copies.checked_sub(1) {
-            transaction.copies = left;
-            self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
-        }
+        self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
         // Timer A doubles without bound, E and G up to T2 (RFC 3261, 17.1.1.2, 17.1.2.2 and 17.2.1).
         let calling = matches!(&transaction.kind, Kind::Client(key) if key.method == "INVITE");
         transaction.interval = if calling { transaction.interval * 2 } else { (transaction.interval * 2).min(T2) };

@@ -25,8 +25,10 @@ const NONCES: usize = 4_096;
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
 /// Methods that others know and we do nothing with: 405 and not 501.
 const KNOWN: [&str; 6] = ["REGISTER", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "PUBLISH"];
-/// Octets that a refusal of an INVITE has more than a bare one: its tag, a code and a reason.
-const REFUSAL: usize = 100;
+/// How much more than came goes back to a source that may be forged (as RFC 9000, 8.1).
+const TIMES: usize = 3;
+/// For how long that is counted, in milliseconds: longer than anything rings.
+const COUNTED: u64 = 250_000;
 /// The To tag of answers without a transaction, the same for each copy.
 const TAG: &str = "0";
 
@@ -136,16 +138,41 @@ impl Trunks {
                 return;
             }
         }
-        match self.transactions.receive(now, hop, transport(hop.wire), &request) {
-            Received::Request(key) => {
-                if let Some(length) = small.filter(|_| in_dialog || self.peers[trunk].config.from_username.is_empty()) {
-                    self.transactions.limit(&key, copies(length, &request));
-                }
-                self.admitted(now, hop, key, small, &request);
+        let hop = match small {
+            Some(length) if in_dialog || self.peers[trunk].config.from_username.is_empty() => {
+                self.allow(now, hop, length, &request)
             }
+            _ => hop,
+        };
+        match self.transactions.receive(now, hop, transport(hop.wire), &request) {
+            Received::Request(key) => self.admitted(now, hop, key, small, &request),
             Received::Ack if in_dialog => self.tell(hop, None, &request),
             _ => {}
         }
+    }
+
+    /// Whose source is known by its address alone may be forged: what it is sent is counted.
+    fn allow(&mut self, now: Instant, hop: Hop, length: usize, request: &Message<'_>) -> Hop {
+        while self.allowed.first_key_value().is_some_and(|(_, (until, _))| *until <= now) || self.allowed.len() >= MOST {
+            self.allowed.pop_first();
+        }
+        let known =
+            self.transactions.origin(request).map(|origin| origin.source).filter(|source| self.allowed.contains_key(source));
+        let source = known.unwrap_or_else(|| self.next());
+        self.allowed.entry(source).or_insert((now + COUNTED, 0)).1 += TIMES * length;
+        Hop { source, ..hop }
+    }
+
+    /// Whether something may go out. Of answers to what may be forged a refusal, most of which are copies (timer G), only where it fits;
+    /// a 2xx, which somebody has picked up for, in any case.
+    pub(super) fn may_leave(&mut self, hop: Hop, text: &str) -> bool {
+        let Some((_, left)) = self.allowed.get_mut(&hop.source) else { return true };
+        let code = text.strip_prefix("SIP/2.0 ").and_then(|rest| rest.bytes().next());
+        let fits = text.len() <= *left;
+        if code.is_some() {
+            *left = left.saturating_sub(text.len());
+        }
+        fits || code.is_none_or(|code| code < b'3')
     }
 
     /// Where answers go (RFC 3261, 18.2.2; RFC 3581, 4), and where a connection can be made to if this one breaks.
@@ -158,7 +185,7 @@ impl Trunks {
             _ => SocketAddr::new(source.address.ip(), port),
         };
         let link = if let Flow::Link(link) = source.flow { link } else { LinkId(0) };
-        Hop { trunk, wire: source.wire, address, link }
+        Hop { trunk, wire: source.wire, address, link, source: 0 }
     }
 
     /// Answers a request that is for nobody else, without a transaction (RFC 3261, 8.2.7): a copy gets the same answer.
@@ -272,13 +299,6 @@ fn invite_of(cancel: &Message<'_>) -> Option<ServerKey> {
     let via = cancel.via().ok()?;
     let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| format!("{}:{port}", via.host));
     Some(ServerKey { branch: via.branch()?.to_owned(), sent_by, method: "INVITE".into() })
-}
-
-/// How often the refusal of an INVITE may be repeated without its ACK. Whose source is known by its address alone may be forged: together
-/// with the first and a 100 no more than three times what came (as RFC 9000, 8.1, does it), and as RFC 3261 has it where that is enough.
-fn copies(length: usize, request: &Message<'_>) -> u32 {
-    let once = reply(request, 480, Some(TAG)).end().len() + REFUSAL;
-    u32::try_from((3 * length).saturating_sub(2 * once) / once).unwrap_or(0)
 }
 
 /// The answer, where it is no larger than what it answers (if that counts).

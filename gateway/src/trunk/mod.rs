@@ -66,6 +66,8 @@ pub struct Trunks {
     timers: Timers<Timer>,
     paths: Paths,
     strangers: Strangers,
+    /// Octets that may still go to sources that may be forged, and until when they are counted.
+    allowed: BTreeMap<u64, (Instant, usize)>,
     /// Whether the end has come.
     leaving: bool,
     out: VecDeque<Output>,
@@ -121,6 +123,7 @@ impl Trunks {
             timers,
             paths: Paths::default(),
             strangers: Strangers::default(),
+            allowed: BTreeMap::new(),
             leaving: false,
             out: VecDeque::new(),
         }
@@ -293,7 +296,8 @@ impl Trunks {
     fn flush(&mut self, now: Instant) {
         while let Some(effect) = self.transactions.poll() {
             match effect {
-                Effect::Send { flow, text } => self.deliver(flow, text),
+                Effect::Send { flow, text } if self.may_leave(flow, &text) => self.deliver(flow, text),
+                Effect::Send { .. } => {}
                 Effect::TimedOut(key) => self.timed_out(now, &key),
                 Effect::NoAck(key) => self.push(Output::Event(Event::NoAck { key })),
             }

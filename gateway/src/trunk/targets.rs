@@ -24,6 +24,8 @@ pub(super) struct Hop {
     /// Where datagrams go, or where a connection can be made when `link` is gone.
     pub(super) address: SocketAddr,
     pub(super) link: LinkId,
+    /// The number of what may be forged and has come from there; 0: nothing has.
+    pub(super) source: u64,
 }
 
 /// What the resolver was asked for.
@@ -52,7 +54,7 @@ impl Trunks {
         let Ok(message) = parse(job.text.as_bytes()) else { return self.fail(now, id, 500) };
         match self.next_hop(trunk, &message) {
             Next::Known(hop) => self.go(now, id, vec![hop]),
-            Next::At(wire, address) => self.go(now, id, vec![Hop { trunk, wire, address, link: LinkId(0) }]),
+            Next::At(wire, address) => self.go(now, id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
             Next::Named(wire, host, port) => self.ask(now, Query::Hop(id, wire), host, port, wire),
             Next::Trunk(wire) => self.go_to_trunk(now, id, wire),
         }
@@ -70,7 +72,7 @@ impl Trunks {
         }
         let mut addresses = peer.addresses.clone();
         peer.health.order(now, &mut addresses);
-        let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, link: LinkId(0) });
+        let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 });
         self.go(now, id, hops.collect());
     }
 
@@ -141,7 +143,7 @@ impl Trunks {
             Some(Query::Hop(id, wire)) => {
                 let Some(trunk) = self.jobs.get(&id).filter(|job| job.is_unaimed()).map(|job| job.trunk) else { return };
                 let own = addresses.iter().map(|(address, _)| *address).filter(|a| self.peers[trunk].knows(*a).is_some());
-                let hops: Vec<Hop> = own.map(|address| Hop { trunk, wire, address, link: LinkId(0) }).collect();
+                let hops: Vec<Hop> = own.map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 }).collect();
                 if hops.is_empty() { self.go_to_trunk(now, id, wire) } else { self.go(now, id, hops) }
             }
             None => {}
