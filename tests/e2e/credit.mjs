@@ -113,7 +113,7 @@ async function paid(world) {
   check(Math.abs(spoken - details.duration) < 0.5, `${spoken} s on the wire, ${details.duration} s for the page`);
   check([Math.ceil(spoken), Math.ceil(spoken + 0.1), Math.ceil(spoken - 0.1)].includes(record.duration), `${spoken} s on the wire, ${record.duration} in the record`);
   same(record.debit.amount, cents(record.duration * SECOND), "the price");
-  same(record.result, "ANSWERED", "the result");
+  same([record.result, record.reason], ["ANSWERED", "CALLERHANGUP"], "the result and who ended it");
   return `${record.duration} s, ${record.debit.amount}`;
 }
 
