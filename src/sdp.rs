@@ -284,7 +284,7 @@ fn split(text: &str, separator: u8) -> (&str, &str) {
 /// The first line, without its end, and what follows it.
 fn first_line(text: &str) -> (&str, &str) {
     let (line, rest) = split(text, b'\n');
-    (line.strip_suffix('\r').unwrap_or(line), rest)
+    (line.strip_suffix("\r").unwrap_or(line), rest)
 }
 
 /// `audio` of `m=audio 9 …`.

@@ -1,7 +1,7 @@
 //! Whom to call, checked before anything is sent.
 
 use super::{Domain, Error, codes};
-use crate::sip::{Uri, escape_user};
+use crate::sip::{Uri, cut_at, escape_user};
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ const fn is_token(byte: u8) -> bool {
 
 /// What keeps a phone number from being one of E.164.
 fn not_e164(number: &str) -> Option<&'static str> {
-    let Some(digits) = number.strip_prefix('+') else {
+    let Some(digits) = number.strip_prefix("+") else {
         return Some("A phone number begins with + and the country code, as +14155550101 does");
     };
     match digits.as_bytes() {
@@ -153,6 +153,6 @@ fn is_sip(address: &str) -> bool {
     let text = ["sip:", without_scheme(address)].concat();
     let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
     // With a colon before the @ it has a password, or a scheme that is not `sip:`.
-    let user = text.split('@').next().unwrap_or_default();
+    let user = cut_at(&text, b'@').map_or(&*text, |(user, _)| user);
     clean && user.bytes().filter(|b| *b == b':').count() == 1 && Uri::parse(&text).is_ok_and(|uri| uri.user.is_some())
 }

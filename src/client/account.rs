@@ -13,7 +13,7 @@ use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
 use crate::signalling::authentication::{Authenticator, Credentials};
 use crate::signalling::registration::{Ask, Registration};
-use crate::sip::{Message, Name, NameAddr, Uri, digits};
+use crate::sip::{Message, Name, NameAddr, Uri, cut_at, digits};
 use crate::time::Instant;
 
 /// The account and its registration.
@@ -225,7 +225,7 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     };
     let said = answer.get_other("X-Error").unwrap_or_default();
     let (error_code, reason) =
-        said.split_once(' ').and_then(|(number, text)| Some((number.parse().ok()?, text))).unwrap_or((u32::from(code), reason));
+        cut_at(said, b' ').and_then(|(number, text)| Some((number.parse().ok()?, text))).unwrap_or((u32::from(code), reason));
     let mut headers = Vec::new();
     for field in answer.fields() {
         headers.push((field.raw_name.to_owned(), field.value.to_owned()));

@@ -282,7 +282,9 @@ impl Core {
 
     /// Waits no longer for some tasks of a call.
     pub fn drop_tasks(&mut self, of: CallId, which: &dyn Fn(Awaited) -> bool) {
-        self.tasks.retain(|(_, call, awaited)| *call != of || !which(*awaited));
+        while let Some(position) = self.tasks.iter().position(|(_, call, awaited)| *call == of && which(*awaited)) {
+            self.tasks.remove(position);
+        }
     }
 
     /// A name for a new peer connection.

@@ -472,14 +472,10 @@ impl Client {
 
     /// Gives up waiting for the answers of some requests.
     fn forget(&mut self, which: &dyn Fn(Owner) -> bool) {
-        let Core { pending, transactions, .. } = &mut self.core;
-        pending.retain(|request| {
-            let forget = which(request.owner);
-            if forget {
-                transactions.abandon(&request.key);
-            }
-            !forget
-        });
+        while let Some(position) = self.core.pending.iter().position(|request| which(request.owner)) {
+            let forgotten = self.core.pending.remove(position);
+            self.core.transactions.abandon(&forgotten.key);
+        }
     }
 }
 

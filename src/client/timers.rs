@@ -82,7 +82,9 @@ impl Timers {
 
     /// Stops all timers of a call.
     pub fn stop_call(&mut self, id: CallId) {
-        self.running.retain(|(_, running)| running.call() != Some(id));
+        while let Some(position) = self.running.iter().position(|(_, running)| running.call() == Some(id)) {
+            self.running.remove(position);
+        }
     }
 
     /// Whether a timer runs.

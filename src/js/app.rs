@@ -13,7 +13,7 @@ use super::listeners::{Listeners, notify};
 use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
-use crate::client::{Change, ConnectionState, Event};
+use crate::client::{Change, Config, ConnectionState, Event};
 use crate::web::{Driver, Media, Notice, dom};
 
 /// One client of the page.
@@ -37,7 +37,7 @@ pub struct App {
 
 impl App {
     /// A client that is not started.
-    pub fn new(options: Options) -> Rc<Self> {
+    pub fn new(options: Options, config: Config) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| {
             let app = this.clone();
             let tell = move |notice| {
@@ -45,9 +45,8 @@ impl App {
                     app.tell(notice);
                 }
             };
-            let (config, custom) = (options.config.clone(), options.custom.clone());
             Self {
-                driver: Driver::new(config, custom, options.on_message.is_some(), Box::new(tell)),
+                driver: Driver::new(config, options.custom.clone(), options.on_message.is_function(), Box::new(tell)),
                 options,
                 listeners: Listeners::default(),
                 started: Cell::new(false),
@@ -89,20 +88,21 @@ impl App {
 
     /// Tells the page's logger.
     pub fn log(&self, progress: &str, message: &str) {
-        if let Some(logger) = &self.options.on_log {
-            let object = js_sys::Object::new();
+        if self.options.on_log.is_function() {
+            let object = dom::new0("Object");
             dom::set(&object, "progress", progress.into());
             dom::set(&object, "message", message.into());
-            dom::set(&object, "object", js_sys::Object::new().into());
-            notify(logger, &JsValue::UNDEFINED, &Array::of1(&object));
+            dom::set(&object, "object", dom::new0("Object"));
+            notify(&self.options.on_log, &JsValue::UNDEFINED, &Array::of1(&object));
         }
     }
 
     /// Tells the page's logger of an error, or the console where there is none.
     fn log_error(&self, error: &JsValue) {
-        match &self.options.on_log {
-            Some(logger) => notify(logger, &JsValue::UNDEFINED, &Array::of1(error)),
-            None => dom::report(error.clone()),
+        if self.options.on_log.is_function() {
+            notify(&self.options.on_log, &JsValue::UNDEFINED, &Array::of1(error));
+        } else {
+            dom::report(error.clone());
         }
     }
 
@@ -110,10 +110,8 @@ impl App {
         match notice {
             Notice::Incoming(info, media) => self.incoming(info, media),
             Notice::Message(out, text) => {
-                if let Some(logger) = &self.options.on_message {
-                    let line = [if out { "→ " } else { "← " }, &text].concat();
-                    notify(logger, &JsValue::UNDEFINED, &Array::of1(&line.into()));
-                }
+                let line = [if out { "→ " } else { "← " }, &text].concat();
+                notify(&self.options.on_message, &JsValue::UNDEFINED, &Array::of1(&line.into()));
             }
             Notice::Event(event) => self.event(event),
         }

@@ -10,7 +10,7 @@ use super::login::stringify;
 use super::promise::Deferred;
 use super::{class_of, options, text};
 use crate::call::Destination;
-use crate::web::dom::{Gate, call1, get, global_value, items, nothing};
+use crate::web::dom::{Gate, call_of, get, items, nothing};
 use crate::web::task::spawn;
 
 /// Places calls and tells of incoming ones.
@@ -79,7 +79,7 @@ impl CallClient {
     pub fn init_stream(&self, custom: &JsValue, no_video: &JsValue) -> Result<JsValue, JsValue> {
         let app = self.app().clone();
         let custom = options::stream(custom)?;
-        let video = app.options.config.video && !no_video.is_truthy();
+        let video = app.options.video && !no_video.is_truthy();
         let (promise, deferred) = Deferred::new(JsValue::UNDEFINED, nothing());
         spawn(async move {
             let microphone = &app.driver.microphone;
@@ -139,7 +139,7 @@ fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
         return Err(bad_argument("headers is an object"));
     }
     let mut entries = Vec::new();
-    for pair in items(&call1(&global_value("Object"), "entries", headers.clone())?) {
+    for pair in items(&call_of("Object", "entries", headers.clone())?) {
         let value = get(&pair, "1");
         let value = if value.is_object() { stringify(value)? } else { text(&value)? };
         entries.push((text(&get(&pair, "0"))?, value));

@@ -1,15 +1,15 @@
 //! Errors as pages know them: real `Error` objects with a domain, a code, and what the server said.
 
-use js_sys::{Array, Object};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Error, codes};
-use crate::web::dom::{self, call1, global_value, list2, new1, set};
+use crate::web::dom::{self, call_of, list2, new0, new1, set};
 
 /// A `SinchError`.
 pub fn sinch_error(error: &Error) -> JsValue {
     let object = dom::error(&error.message);
-    let response = Object::new();
+    let response = new0("Object");
     set(&object, "name", "SinchError".into());
     set(&object, "domain", error.domain.into());
     set(&object, "code", error.code.into());
@@ -21,7 +21,7 @@ pub fn sinch_error(error: &Error) -> JsValue {
         set(&object, "reason", reason);
         set(&object, "headers", headers);
     }
-    set(&object, "response", response.into());
+    set(&object, "response", response);
     object
 }
 
@@ -46,5 +46,5 @@ pub fn record(entries: &[(String, String)]) -> JsValue {
     for (name, value) in entries {
         pairs.push(&list2(name.into(), value.into()));
     }
-    call1(&global_value("Object"), "fromEntries", pairs.into()).unwrap_or_default()
+    call_of("Object", "fromEntries", pairs.into()).unwrap_or_default()
 }

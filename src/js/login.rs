@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
-use crate::web::dom::{call0, call1, dict, get, get_string, global, global_value, new0, own, string};
+use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, new0, own, string};
 
 /// Reads a login object.
 ///
@@ -59,7 +59,7 @@ fn field(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
 
 /// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others.
 fn identity(given: &JsValue) -> Option<String> {
-    let identities = get(&get(given, "user"), "identities");
+    let identities = get_in(given, "user", "identities");
     let identities: Vec<JsValue> = identities.dyn_ref::<Array>()?.to_vec();
     let named = identities.iter().find(|identity| get_string(identity, "type") == "username");
     Some(get_string(named.or(identities.first())?, "endpoint")).filter(|user| !user.is_empty())
@@ -67,8 +67,8 @@ fn identity(given: &JsValue) -> Option<String> {
 
 /// The user of a ticket, `base64(JSON):base64(signature)`.
 fn ticket_user(ticket: &str) -> Result<String, JsValue> {
-    let data = ticket.split(':').next().and_then(json).unwrap_or_default();
-    let user = get_string(&get(&data, "identity"), "endpoint");
+    let data = part(ticket, b':', 0).and_then(json).unwrap_or_default();
+    let user = string(&get_in(&data, "identity", "endpoint"));
     if user.is_empty() { Err(bad_argument("The user ticket cannot be read")) } else { Ok(user) }
 }
 
@@ -77,14 +77,20 @@ const USERS: &[u8] = b"/users/";
 
 /// The user of a JWT: its subject, `//rtc.sinch.com/applications/KEY/users/USER` or the user alone.
 fn jwt_user(token: &str) -> Result<String, JsValue> {
-    let subject = get_string(&token.split('.').nth(1).and_then(json).unwrap_or_default(), "sub");
+    let subject = get_string(&part(token, b'.', 1).and_then(json).unwrap_or_default(), "sub");
     let prefix = subject.as_bytes().windows(USERS.len()).rposition(|part| part == USERS).map_or(0, |at| at + USERS.len());
     let user = subject.get(prefix..).unwrap_or_default();
     if user.is_empty() { Err(bad_argument("The token cannot be read")) } else { Ok(user.to_owned()) }
 }
 
+/// One of the parts between separators, which are ASCII characters.
+fn part(text: &str, separator: u8, which: usize) -> Option<&str> {
+    let part = text.as_bytes().split(|byte| *byte == separator).nth(which)?;
+    core::str::from_utf8(part).ok()
+}
+
 fn json(base64: &str) -> Option<JsValue> {
-    call1(&global_value("JSON"), "parse", String::from_utf8(decode(base64)?).ok()?.into()).ok()
+    call_of("JSON", "parse", String::from_utf8(decode(base64)?).ok()?.into()).ok()
 }
 
 /// Base64 in either alphabet, with or without padding.
@@ -138,5 +144,5 @@ fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> R
 /// # Errors
 /// What it throws: of a value that refers to itself.
 pub fn stringify(value: JsValue) -> Result<String, JsValue> {
-    Ok(string(&call1(&global_value("JSON"), "stringify", value)?))
+    Ok(string(&call_of("JSON", "stringify", value)?))
 }

@@ -34,7 +34,7 @@ fn class_of(object: &JsValue) -> JsValue {
 }
 
 fn prototype_of(object: &JsValue) -> JsValue {
-    dom::call1(&dom::global_value("Object"), "getPrototypeOf", object.clone()).unwrap_or_default()
+    dom::call_of("Object", "getPrototypeOf", object.clone()).unwrap_or_default()
 }
 
 /// What a page means by `value` where a string is asked for: nothing is an empty one.

@@ -1,15 +1,16 @@
 //! The options of `new SinchClient(…)`, read by their own keys.
 
-use js_sys::{Array, Function};
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
 use super::error::type_error;
 use crate::client::{Config, IceServer};
 use crate::random::Random;
-use crate::web::dom::{call1, get, get_string, global, global_value, items, new1, own, seed, string as text};
+use crate::web::dom::{call1, get, get_in, get_string, global, items, new1, own, seed, string as text};
 
 /// What the page chose.
+#[derive(Default)]
 pub struct Options {
     /// The name of the application at the server.
     pub application_key: String,
@@ -17,106 +18,97 @@ pub struct Options {
     pub capabilities: JsValue,
     /// Whether calls are wanted.
     pub calling: bool,
+    /// Whether calls between users have video.
+    pub video: bool,
     /// With it the page signs its own tickets.
     pub application_secret: Option<String>,
     /// What incoming calls send instead of the microphone.
     pub custom: Option<MediaStream>,
-    /// Gets log messages.
-    pub on_log: Option<Function>,
-    /// Gets the signalling.
-    pub on_message: Option<Function>,
-    /// The server for plain requests: `https://host`.
+    /// Gets log messages; `undefined` where nothing does.
+    pub on_log: JsValue,
+    /// Gets the signalling; `undefined` where nothing does.
+    pub on_message: JsValue,
+    /// The server for plain requests: `https://host`; empty where there is no server.
     pub http: String,
-    /// What there is for the client to know.
-    pub config: Config,
 }
 
-/// Reads the argument of the constructor. A page that has no origin and names no server gets a client without servers.
+/// Reads the argument of the constructor, and what of it is for the client to know. A page that has no origin and names no server gets a
+/// client without servers.
 ///
 /// # Errors
 /// A `TypeError` that names the option.
-pub fn read(given: &JsValue) -> Result<Options, JsValue> {
+pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
     if !given.is_object() {
         return Err(type_error("new SinchClient(config): config is an object with an applicationKey"));
     }
-    let application_key = own(given, "applicationKey").and_then(|key| key.as_string());
-    let application_key = application_key.ok_or_else(|| type_error("applicationKey is a string"))?;
-    let capabilities = own(given, "capabilities").unwrap_or_default();
-    let capable = |name| own(&capabilities, name).is_some_and(|value| value.is_truthy());
-    let servers = Servers::read(given, &application_key)?;
-    let config = Config { multi_call: capable("multiCall"), video: capable("video"), ..configure(given, &servers)? };
-    Ok(Options {
-        calling: capable("calling"),
-        capabilities,
-        application_secret: string(given, "applicationSecret")?,
-        custom: stream(&own(given, "customStream").unwrap_or_default())?,
-        on_log: function(given, "onLogMessage")?,
-        on_message: function(given, "onLogMxpMessage")?,
-        http: servers.http,
-        application_key,
-        config,
-    })
+    let (mut options, mut config) = (Options::default(), Config::default());
+    // Each is written to where it belongs: to hand them on one by one would be more code than to read them.
+    options.read(given, &mut config)?;
+    configure(given, &mut config)?;
+    if let Some(secret) = own(given, "applicationSecret") {
+        let secret = secret.as_string().ok_or_else(|| wrong("applicationSecret", "string"))?;
+        options.application_secret = Some(secret);
+    }
+    options.custom = stream(&own(given, "customStream").unwrap_or_default())?;
+    function(given, "onLogMessage", &mut options.on_log)?;
+    function(given, "onLogMxpMessage", &mut options.on_message)?;
+    Ok((options, config))
 }
 
-fn configure(given: &JsValue, servers: &Servers) -> Result<Config, JsValue> {
-    let activate = flag(given, "startActiveConnection", false);
-    let mut config = Config {
-        servers: servers.urls.clone(),
-        domain: string(given, "domain")?.unwrap_or_else(|| servers.host.clone()),
-        instance: string(given, "instanceId")?.unwrap_or_else(|| Random::new(seed()).uuid()),
-        relay_only: string(given, "iceTransportPolicy")?.as_deref() == Some("relay"),
-        active: activate || flag(given, "supportActiveConnection", false),
-        activate,
-        connect_while_ringing: flag(given, "connectWhileRinging", true),
-        ..Config::default()
-    };
-    let times = [
-        ("progressTimeout", &mut config.progress_timeout),
-        ("answerTimeout", &mut config.answer_timeout),
-        ("candidateWait", &mut config.candidate_wait),
-    ];
-    for (key, time) in times {
-        if let Some(millis) = millis(given, key)? {
-            *time = millis;
-        }
-    }
+fn configure(given: &JsValue, config: &mut Config) -> Result<(), JsValue> {
+    string(given, "domain", &mut config.domain)?;
+    config.instance = Random::new(seed()).uuid();
+    string(given, "instanceId", &mut config.instance)?;
+    let mut policy = String::new();
+    string(given, "iceTransportPolicy", &mut policy)?;
+    config.relay_only = policy == "relay";
+    flag(given, "startActiveConnection", &mut config.activate);
+    config.active = config.activate;
+    flag(given, "supportActiveConnection", &mut config.active);
+    config.active |= config.activate;
+    flag(given, "connectWhileRinging", &mut config.connect_while_ringing);
+    millis(given, "progressTimeout", &mut config.progress_timeout)?;
+    millis(given, "answerTimeout", &mut config.answer_timeout)?;
+    millis(given, "candidateWait", &mut config.candidate_wait)?;
     if let Some(list) = own(given, "iceServers") {
         for server in items(&list_of(&list)) {
             config.ice_servers.push(ice_server(&server)?);
         }
     }
-    Ok(config)
+    Ok(())
 }
 
-/// Where the server is.
-#[derive(Default)]
-struct Servers {
-    urls: Vec<String>,
-    host: String,
-    http: String,
-}
+impl Options {
+    fn read(&mut self, given: &JsValue, config: &mut Config) -> Result<(), JsValue> {
+        let application_key = own(given, "applicationKey").and_then(|key| key.as_string());
+        self.application_key = application_key.ok_or_else(|| wrong("applicationKey", "string"))?;
+        self.capabilities = own(given, "capabilities").unwrap_or_default();
+        flag(&self.capabilities, "calling", &mut self.calling);
+        flag(&self.capabilities, "video", &mut self.video);
+        flag(&self.capabilities, "multiCall", &mut config.multi_call);
+        config.video = self.video;
+        self.read_servers(given, config)
+    }
 
-impl Servers {
     /// `server`, else `urlObj.calling` or `urlObj.base`, else where the page came from.
-    fn read(given: &JsValue, application_key: &str) -> Result<Self, JsValue> {
-        let mut servers = Self::default();
+    fn read_servers(&mut self, given: &JsValue, config: &mut Config) -> Result<(), JsValue> {
         let places = own(given, "urlObj").unwrap_or_default();
         let named = own(given, "server").or_else(|| own(&places, "calling")).or_else(|| own(&places, "base"));
         let Some(named) = named else {
-            let origin = get_string(&global_value("location"), "origin");
+            let origin = text(&get_in(&global(), "location", "origin"));
             // A page from a file has none; `start` says so.
-            let _ = servers.add(&origin, application_key);
-            return Ok(servers);
+            let _ = self.add_server(&origin, config);
+            return Ok(());
         };
         for url in items(&list_of(&named)) {
-            let added = url.as_string().and_then(|url| servers.add(&url, application_key));
+            let added = url.as_string().and_then(|url| self.add_server(&url, config));
             added.ok_or_else(|| type_error("server is a ws, wss, http or https URL, or a list of them"))?;
         }
-        Ok(servers)
+        Ok(())
     }
 
     /// A WebSocket URL is taken as it is; of others only the origin counts.
-    fn add(&mut self, address: &str, application_key: &str) -> Option<()> {
+    fn add_server(&mut self, address: &str, config: &mut Config) -> Option<()> {
         let url = new1("URL", address.into());
         let host = get_string(&url, "host");
         let protocol = get_string(&url, "protocol");
@@ -125,14 +117,14 @@ impl Servers {
             return None;
         }
         let tail = if secure { "s://" } else { "://" };
-        if self.urls.is_empty() {
-            self.host = get_string(&url, "hostname");
+        if config.servers.is_empty() {
+            config.domain = get_string(&url, "hostname");
             self.http = ["http", tail, &host].concat();
         }
-        self.urls.push(if protocol.starts_with("ws") {
+        config.servers.push(if protocol.starts_with("ws") {
             address.to_owned()
         } else {
-            ["ws", tail, &host, "/sip?key=", &escaped(application_key)].concat()
+            ["ws", tail, &host, "/sip?key=", &escaped(&self.application_key)].concat()
         });
         Some(())
     }
@@ -174,25 +166,39 @@ pub fn stream(given: &JsValue) -> Result<Option<MediaStream>, JsValue> {
     Err(type_error("customStream is a MediaStream"))
 }
 
-fn flag(given: &JsValue, key: &str, otherwise: bool) -> bool {
-    own(given, key).map_or(otherwise, |value| value.is_truthy())
+fn wrong(key: &str, kind: &str) -> JsValue {
+    type_error(&[key, " is a ", kind].concat())
 }
 
-fn string(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
-    let wrong = || type_error(&[key, " is a string"].concat());
-    own(given, key).map(|value| value.as_string().ok_or_else(wrong)).transpose()
+fn flag(given: &JsValue, key: &str, into: &mut bool) {
+    if let Some(value) = own(given, key) {
+        *into = value.is_truthy();
+    }
 }
 
-fn function(given: &JsValue, key: &str) -> Result<Option<Function>, JsValue> {
-    let wrong = |_| type_error(&[key, " is a function"].concat());
-    own(given, key).map(|value| value.dyn_into().map_err(wrong)).transpose()
+fn string(given: &JsValue, key: &str, into: &mut String) -> Result<(), JsValue> {
+    if let Some(value) = own(given, key) {
+        *into = value.as_string().ok_or_else(|| wrong(key, "string"))?;
+    }
+    Ok(())
+}
+
+fn function(given: &JsValue, key: &str, into: &mut JsValue) -> Result<(), JsValue> {
+    if let Some(value) = own(given, key) {
+        if !value.is_function() {
+            return Err(wrong(key, "function"));
+        }
+        *into = value;
+    }
+    Ok(())
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a small positive number")]
-fn millis(given: &JsValue, key: &str) -> Result<Option<u64>, JsValue> {
-    let Some(value) = own(given, key) else { return Ok(None) };
+fn millis(given: &JsValue, key: &str, into: &mut u64) -> Result<(), JsValue> {
+    let Some(value) = own(given, key) else { return Ok(()) };
     match value.as_f64() {
-        Some(number) if (0.0..=2e9).contains(&number) => Ok(Some(number as u64)),
-        _ => Err(type_error(&[key, " is a number of milliseconds"].concat())),
+        Some(number) if (0.0..=2e9).contains(&number) => *into = number as u64,
+        _ => return Err(wrong(key, "number of milliseconds")),
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::listeners::notify;
-use crate::web::dom::{self, apply, dict, get, global_value, invoke, list1, new2, set};
+use crate::web::dom::{self, apply, dict, get, get_in, global, invoke, list1, new2, set};
 
 /// A promise of ours, still open, and the callbacks that came with it.
 pub struct Deferred {
@@ -79,5 +79,5 @@ pub fn rejected(error: &JsValue, fail: JsValue) -> JsValue {
 }
 
 fn prototype() -> JsValue {
-    get(&global_value("Promise"), "prototype")
+    get_in(&global(), "Promise", "prototype")
 }

@@ -33,11 +33,11 @@ impl SinchClient {
         if global_value("window").is_undefined() {
             return Err(dom::error("SinchClient works in the window of a browser only"));
         }
-        let options = options::read(config)?;
+        let (options, config) = options::read(config)?;
         if options.calling && global_value("RTCPeerConnection").is_undefined() {
             return Err(dom::error("This browser has no WebRTC, so it cannot call"));
         }
-        Ok(Self(App::new(options)))
+        Ok(Self(App::new(options, config)))
     }
 
     /// Signs in.
@@ -47,7 +47,7 @@ impl SinchClient {
         if app.started.get() {
             return rejected(&dom::error("Sinch client already started"), fail);
         }
-        if app.options.config.servers.is_empty() {
+        if app.options.http.is_empty() {
             return rejected(
                 &bad_argument("This page has no origin (is it a file?): name the server with the option `server`"),
                 fail,
@@ -111,13 +111,13 @@ impl SinchClient {
     /// What a later client can sign in with.
     #[wasm_bindgen(js_name = getSession, skip_typescript)]
     pub fn get_session(&self) -> JsValue {
-        let session = js_sys::Object::new();
+        let session = dom::new0("Object");
         if let Some(known) = self.0.driver.read(Client::session) {
             set(&session, "userId", known.user_id.into());
             set(&session, "sessionId", known.session_id.into());
             set(&session, "sessionSecret", known.session_secret.into());
         }
-        session.into()
+        session
     }
 
     /// The call client.

@@ -1,7 +1,7 @@
 //! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
 
 use crate::random::Random;
-use crate::sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse, strongest};
+use crate::sip::{Algorithm, Challenge, Message, Name, Writer, find_text, ha1, parse, strongest};
 
 /// What a user shows to a server. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -122,12 +122,8 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
     for field in request.fields() {
         match field.name {
             Name::Via => {
-                let mut value = String::new();
-                for part in field.value.split(';').take_while(|part| !part.starts_with("branch=")) {
-                    value.push_str(part);
-                    value.push(';');
-                }
-                copy = copy.field("Via", &[&*value, "branch=z9hG4bK", &random.token()].concat());
+                let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
+                copy = copy.field("Via", &[value, ";branch=z9hG4bK", &random.token()].concat());
             }
             Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}

@@ -122,6 +122,6 @@ impl Registration {
 
 fn is_instance(contact: &NameAddr<'_>, instance: &str) -> bool {
     let Some(value) = contact.params.get("+sip.instance") else { return false };
-    let value = value.strip_suffix('"').unwrap_or(value);
-    value.strip_suffix('>').unwrap_or(value).ends_with(instance)
+    let value = value.strip_suffix("\"").unwrap_or(value);
+    value.strip_suffix(">").unwrap_or(value).ends_with(instance)
 }

@@ -352,8 +352,15 @@ pub fn unquote(text: &str) -> Cow<'_, str> {
     if find(inner, b'\\').is_none() {
         return Cow::Borrowed(inner);
     }
+    let mut text = String::with_capacity(inner.len());
     let mut chars = inner.chars();
-    Cow::Owned(core::iter::from_fn(|| chars.next().and_then(|c| if c == '\\' { chars.next() } else { Some(c) })).collect())
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.extend(chars.next()),
+            c => text.push(c),
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// Where the quoted-string that begins at this octet has ended. `None` where it does not end.
@@ -401,8 +408,15 @@ pub(super) fn find(text: &str, byte: u8) -> Option<usize> {
     text.as_bytes().iter().position(|b| *b == byte)
 }
 
-/// Cuts at the first `separator`, an ASCII character.
-pub(super) fn cut_at(text: &str, separator: u8) -> Option<(&str, &str)> {
+/// Where `part` first stands. As [`find`]: what the standard library does is faster in books, and ten times the code.
+#[must_use]
+pub fn find_text(text: &str, part: &str) -> Option<usize> {
+    text.as_bytes().windows(part.len()).position(|known| known == part.as_bytes())
+}
+
+/// What precedes the first `separator`, an ASCII character, and what follows it.
+#[must_use]
+pub fn cut_at(text: &str, separator: u8) -> Option<(&str, &str)> {
     let at = find(text, separator)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }

@@ -32,7 +32,8 @@ extern "C" {
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970 fit in 53 bits")]
 pub fn now() -> Instant {
-    Instant::from_millis((get_number(&global_value("performance"), "timeOrigin") + performance_now()) as u64)
+    let origin = get_in(&global(), "performance", "timeOrigin").as_f64().unwrap_or(0.0);
+    Instant::from_millis((origin + performance_now()) as u64)
 }
 
 /// 32 bytes that nobody can foretell.
@@ -57,7 +58,7 @@ pub fn clear_timeout(id: JsValue) {
 
 /// Writes a value to the console, as an error.
 pub fn report(value: JsValue) {
-    let _ = call1(&global_value("console"), "error", value);
+    let _ = call_of("console", "error", value);
 }
 
 /// The global object.
@@ -76,6 +77,12 @@ pub fn global_value(name: &str) -> JsValue {
 #[must_use]
 pub fn get(object: &JsValue, key: &str) -> JsValue {
     read(object, key).unwrap_or_default()
+}
+
+/// `object[first][second]`, as [`get`].
+#[must_use]
+pub fn get_in(object: &JsValue, first: &str, second: &str) -> JsValue {
+    get(&get(object, first), second)
 }
 
 /// `object[key]` if it is a string, else an empty one.
@@ -123,7 +130,7 @@ pub struct Dict(JsValue);
 /// An empty one.
 #[must_use]
 pub fn dict() -> Dict {
-    Dict(call1(&global_value("Object"), "create", JsValue::NULL).unwrap_or_default())
+    Dict(call_of("Object", "create", JsValue::NULL).unwrap_or_default())
 }
 
 impl Dict {
@@ -175,6 +182,14 @@ pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> Result<JsValue,
 /// As [`call0`].
 pub fn call2(object: &JsValue, name: &str, first: JsValue, second: JsValue) -> Result<JsValue, JsValue> {
     call(object, name, &list2(first, second))
+}
+
+/// `NAME[method](argument)`, where the global object has that name.
+///
+/// # Errors
+/// As [`call0`].
+pub fn call_of(name: &str, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
+    call1(&global_value(name), method, argument)
 }
 
 /// `[first]`.
@@ -230,7 +245,7 @@ pub fn items(iterable: &JsValue) -> Vec<JsValue> {
 /// A function that does nothing: `Function.prototype` is one.
 #[must_use]
 pub fn nothing() -> JsValue {
-    get(&global_value("Function"), "prototype")
+    get_in(&global(), "Function", "prototype")
 }
 
 /// A promise that is open until its [`Gate::open`] is called: what waits for something that may never come is raced against it.
@@ -268,7 +283,7 @@ pub fn invoke(function: &JsValue, value: JsValue) {
 /// `Promise.HOW([first, second])`: `all` or `race`.
 #[must_use]
 pub fn together(how: &str, first: JsValue, second: JsValue) -> JsValue {
-    call1(&global_value("Promise"), how, list2(first, second).into()).unwrap_or_default()
+    call_of("Promise", how, list2(first, second).into()).unwrap_or_default()
 }
 
 /// A promise with the functions that fulfil and reject it.
@@ -278,7 +293,7 @@ pub fn promise() -> (JsValue, JsValue, JsValue) {
     // The executor runs inside the constructor: `push` writes down what it is given.
     let executor = call1(&get(&functions, "push"), "bind", functions.clone().into());
     let promise = new1("Promise", executor.unwrap_or_default());
-    (promise, functions.get(0), functions.get(1))
+    (promise, get(&functions, "0"), get(&functions, "1"))
 }
 
 /// Says that nobody need look at how `promise` ends.

@@ -287,8 +287,12 @@ impl Driver {
 
     /// The peer connections of the call that these streams are of.
     pub(super) fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
-        let mut peers = self.peers.borrow().clone();
-        peers.retain(|peer| Rc::ptr_eq(&peer.media, media));
+        let mut peers = Vec::new();
+        for peer in self.peers.borrow().iter() {
+            if Rc::ptr_eq(&peer.media, media) {
+                peers.push(peer.clone());
+            }
+        }
         peers
     }
 

@@ -15,8 +15,8 @@ use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
 use super::dom::{
-    apply, call0, call1, call2, descriptor, dict, get, get_string, global, global_value, items, list1, new1, new2, seed, set,
-    string,
+    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, items, list1, list2, new1, new2,
+    seed, set, string,
 };
 use crate::random::Random;
 
@@ -82,7 +82,7 @@ struct Wrap {
 
 impl Elements {
     fn new() -> Self {
-        let media = get(&global_value("HTMLMediaElement"), "prototype");
+        let media = get_in(&global(), "HTMLMediaElement", "prototype");
         let observed = Closure::wrap(Box::new(|records: JsValue| observe(&records)) as Box<dyn FnMut(JsValue)>);
         let observer = new1("MutationObserver", observed.as_ref().clone());
         Self {
@@ -111,11 +111,14 @@ impl Elements {
     /// Forgets retired URLs that no element plays; with the last, the browser is as it was.
     fn tidy(&self) {
         let mut entries = self.entries.borrow_mut();
-        for entry in entries.iter_mut() {
-            let Entry { stream, players, .. } = entry;
-            players.retain(|player| plays(&deref(player), stream));
+        for Entry { stream, players, .. } in entries.iter_mut() {
+            while let Some(position) = players.iter().position(|player| !plays(&deref(player), stream)) {
+                players.remove(position);
+            }
         }
-        entries.retain(|entry| !entry.retired || !entry.players.is_empty());
+        while let Some(position) = entries.iter().position(|entry| entry.retired && entry.players.is_empty()) {
+            entries.remove(position);
+        }
         if entries.is_empty() && self.installed.replace(false) {
             self.wraps.iter().for_each(Wrap::uninstall);
             let _ = call0(&self.observer, "disconnect");
@@ -201,8 +204,9 @@ fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     let url = get(&arguments, "0");
     let ours = elements().stream(&string(&url)).is_some();
     let plain = if ours { Array::new().into() } else { arguments };
-    let reflect = global_value("Reflect");
-    let audio = natively(&get(&reflect, "construct"), &reflect, &Array::of3(&native, &plain, &target).into());
+    let (reflect, how) = (global_value("Reflect"), list2(native, plain));
+    how.push(&target);
+    let audio = natively(&get(&reflect, "construct"), &reflect, &how.into());
     if ours {
         // The property and the attribute are wrapped while a URL is alive.
         set(&audio, "src", url);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
-use super::dom::{Gate, call0, call1, dict, error, get, get_string, global, global_value, items, new0, set};
+use super::dom::{Gate, call0, call1, dict, error, get, get_in, get_string, global, items, new0, set};
 use super::elements;
 use super::task::{settled, spawn};
 
@@ -255,7 +255,7 @@ fn stop(stream: &MediaStream) {
 }
 
 fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
-    let devices = get(&global_value("navigator"), "mediaDevices");
+    let devices = get_in(&global(), "navigator", "mediaDevices");
     if devices.is_undefined() {
         let fault = error(if get(&global(), "isSecureContext").is_truthy() {
             "This browser gives pages no microphone"

@@ -64,8 +64,8 @@ impl Window {
 
     fn each(&self, method: &str) {
         let _ = call2(&global(), method, "pagehide".into(), self.decoy.as_ref().clone());
-        for event in ["pagehide", "pageshow", "online", "visibilitychange"] {
-            let _ = call2(&global(), method, event.into(), self.callback.as_ref().clone());
+        for event in &["pagehide", "pageshow", "online", "visibilitychange"] {
+            let _ = call2(&global(), method, (*event).into(), self.callback.as_ref().clone());
         }
     }
 }

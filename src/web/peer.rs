@@ -9,8 +9,8 @@ use web_sys::RtcPeerConnection;
 
 use super::Media;
 use super::dom::{
-    Dict, Gate, call0, call1, call2, construct, dict, get, get_number, get_string, global_value, invoke, items, list1, nothing,
-    promise, set, set_timeout, together,
+    Dict, Gate, call_of, call0, call1, call2, construct, dict, get, get_in, get_number, get_string, invoke, items, list1, nothing,
+    promise, set, set_timeout, string, together,
 };
 use super::media::{kind, tracks};
 use super::task::{settled, spawn};
@@ -75,11 +75,11 @@ impl Peer {
     }
 
     fn listen(&self, handler: &JsValue) {
-        for event in ["onicecandidate", "oniceconnectionstatechange", "ontrack"] {
+        for event in &["onicecandidate", "oniceconnectionstatechange", "ontrack"] {
             set(&self.connection, event, handler.clone());
         }
         for transceiver in self.transceivers() {
-            set(&get(&get(&transceiver, "sender"), "transport"), "onstatechange", handler.clone());
+            set(&get_in(&transceiver, "sender", "transport"), "onstatechange", handler.clone());
         }
     }
 
@@ -302,7 +302,7 @@ impl Peer {
     }
 
     fn local_sdp(&self) -> String {
-        get_string(&get(&self.connection, "localDescription"), "sdp")
+        string(&get_in(&self.connection, "localDescription", "sdp"))
     }
 
     /// One step of the connection.
@@ -325,7 +325,7 @@ impl Drop for Peer {
 
 /// `audio` or `video`.
 fn receives(transceiver: &JsValue) -> String {
-    kind(&get(&get(transceiver, "receiver"), "track"))
+    kind(&get_in(transceiver, "receiver", "track"))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of a media line")]
@@ -344,7 +344,7 @@ fn candidate(found: &JsValue, text: String) -> Candidate {
 pub fn make_certificate(list: &Array) {
     let kind = dict().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
     let kind = kind.with("expires", 31_536_000_000_f64.into());
-    let making = call1(&global_value("RTCPeerConnection"), "generateCertificate", kind.into());
+    let making = call_of("RTCPeerConnection", "generateCertificate", kind.into());
     let keep = call1(&get(list, "push"), "bind", list.into());
     if let (Ok(making), Ok(keep)) = (making, keep) {
         let _ = call2(&making, "then", keep, nothing());

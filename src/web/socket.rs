@@ -54,7 +54,7 @@ impl Socket {
     }
 
     fn listen(&self, socket: &WebSocket, handler: &JsValue) {
-        for event in ["onopen", "onmessage", "onclose"] {
+        for event in &["onopen", "onmessage", "onclose"] {
             set(socket, event, handler.clone());
         }
     }

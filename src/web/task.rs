@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{call1, get, get_string, global_value, list1};
+use super::dom::{call_of, call1, get, get_string, list1};
 
 /// What a task and whoever polls it say to each other.
 enum Word {
@@ -58,7 +58,7 @@ fn resume_after(promise: JsValue, task: Task) {
         }
     }) as Box<dyn FnMut(JsValue)>);
     // Of whatever comes of it one function is told. The browser drops it when the promise is gone.
-    let outcomes = call1(&global_value("Promise"), "allSettled", list1(promise).into());
+    let outcomes = call_of("Promise", "allSettled", list1(promise).into());
     let _ = call1(&outcomes.unwrap_or_default(), "then", resume.into_js_value());
 }
 

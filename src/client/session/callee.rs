@@ -8,7 +8,7 @@ use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
-use crate::sip::{Message, Name, NameAddr, Writer, digits, parse, quote, reply};
+use crate::sip::{Message, Name, NameAddr, Writer, digits, find_text, parse, quote, reply};
 use crate::time::Instant;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
@@ -59,7 +59,7 @@ impl Session {
             }
             _ => (true, false),
         };
-        let up = self.phase == Phase::Up;
+        let up = self.is_up();
         self.connection = core.connection;
         self.phase = Phase::Ringing { key: new_key, invite: again.source().to_owned(), answering, described };
         if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
@@ -219,8 +219,10 @@ impl Session {
     }
 
     /// Refuses the INVITE; the call is over already.
-    pub(super) fn decline(&mut self, core: &mut Core, now: Instant, key: &ServerKey, invite: &str, code: u16) {
-        if let Ok(request) = parse(invite.as_bytes()) {
+    pub(super) fn decline(&mut self, core: &mut Core, now: Instant, code: u16) {
+        if let Phase::Ringing { key, invite, .. } = &self.phase
+            && let Ok(request) = parse(invite.as_bytes())
+        {
             let mut answer = reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent);
             if let Some(error) = &self.info.error {
                 answer = answer.field("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)].concat());
@@ -233,9 +235,8 @@ impl Session {
 
     /// The caller gave up, or another device of ours answered (RFC 3326).
     pub fn cancelled(&mut self, core: &mut Core, now: Instant, cancel: &Message<'_>) {
-        let elsewhere = cancel
-            .values(Name::Reason)
-            .any(|reason| reason.starts_with("SIP") && reason.split(';').any(|part| part.trim_ascii() == "cause=200"));
+        let elsewhere =
+            cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && find_text(reason, "cause=200").is_some());
         let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
         self.finish(core, now, cause, None, 487);
     }
@@ -276,7 +277,7 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
 fn party(from: &NameAddr<'_>, homes: [&str; 2]) -> (Domain, String) {
     let user = from.uri.user_text();
     let kind = from.uri.params.get("user");
-    if kind == Some("phone") || user.strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())) {
+    if kind == Some("phone") || user.strip_prefix("+").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())) {
         return (Domain::Pstn, user.into_owned());
     }
     // A gateway says so of whoever calls from outside, also where he names our own domain.

@@ -39,7 +39,7 @@ impl Session {
 
     /// Once we are signed in the offer is made, and once that is there the INVITE leaves.
     pub fn ready(&mut self, core: &mut Core, now: Instant) {
-        if self.phase != Phase::Placing || !core.signed_in || self.is_over() {
+        if !matches!(self.phase, Phase::Placing) || !core.signed_in || self.is_over() {
             return;
         }
         if self.media.local.is_some() {
@@ -223,7 +223,7 @@ impl Session {
             return;
         };
         let ours = self.legs.first().is_some_and(|leg| leg.dialog.confirmed && leg.dialog.remote_tag == tag);
-        if self.phase == Phase::Up && ours {
+        if self.is_up() && ours {
             if let Some(ack) = &self.ack {
                 core.send(ack.clone());
             }
@@ -238,7 +238,7 @@ impl Session {
         leg.dialog.refresh(answer);
         leg.learn(answer);
         let ack = core.acknowledge(leg.dialog.acknowledge(number));
-        if self.phase == Phase::Up || self.is_over() {
+        if self.is_up() || self.is_over() {
             return self.turn_away(core, now, leg);
         }
         // Nobody answers what did not ring, though the sign of it may be lost: every app hears of the one before the other.
@@ -290,7 +290,7 @@ impl Session {
     /// The other side's description is in place.
     pub(super) fn joined(&mut self, core: &mut Core, now: Instant) {
         self.media.joined = true;
-        if self.phase == Phase::Up || self.early {
+        if self.is_up() || self.early {
             self.establish(core, now);
         }
     }

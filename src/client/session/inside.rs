@@ -8,7 +8,7 @@ use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::sip::{Message, Name, Writer, digits, parse, reply};
+use crate::sip::{Message, Name, Writer, digits, find_text, parse, reply};
 use crate::time::Instant;
 
 impl Session {
@@ -18,7 +18,7 @@ impl Session {
         if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
             return core.refuse(now, key, request, 500);
         }
-        let gone = self.phase == Phase::Up && self.unacknowledged.is_none();
+        let gone = self.is_up() && self.unacknowledged.is_none();
         self.left = false;
         match request.method().unwrap_or_default() {
             method if self.is_over() && (gone || method != "BYE") => core.refuse(now, key, request, 481),
@@ -36,11 +36,11 @@ impl Session {
     fn bye(&mut self, core: &mut Core, now: Instant, key: &ServerKey, bye: &Message<'_>) {
         core.respond(now, key, reply(bye, 200, None).end());
         self.unacknowledged = None;
-        let cause = if self.phase == Phase::Up { EndCause::HungUp } else { EndCause::Canceled };
-        if let Phase::Ringing { key, invite, .. } = self.phase.clone() {
+        let cause = if self.is_up() { EndCause::HungUp } else { EndCause::Canceled };
+        if let Phase::Ringing { .. } = self.phase {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
             self.end(core, now, cause, None);
-            return self.decline(core, now, &key, &invite, 487);
+            return self.decline(core, now, 487);
         }
         self.end(core, now, cause, None);
         self.leave(core, now);
@@ -120,8 +120,8 @@ impl Session {
         if invite && self.media.joined {
             self.unacknowledged.take_if(|waiting| waiting.number.is_none());
         }
-        let free = self.exchange == Exchange::Idle && self.unacknowledged.is_none();
-        if invite && self.phase != Phase::Up || (offer || invite) && !free {
+        let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
+        if invite && !self.is_up() || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
             return core.refuse(now, key, request, if theirs { 500 } else { 491 });
         }
@@ -143,7 +143,7 @@ impl Session {
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
         let dead = self.media.ice == IceState::Failed;
         let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(&offer) != known);
-        self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned(), renewed };
+        self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
         if offer.is_empty() {
             let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video, restart: false, wait };
             return core.task(id, Awaited::Reanswer, kind);
@@ -206,7 +206,7 @@ impl Session {
 
     /// Whether nothing is on its way that an offer would cross.
     pub(super) fn may_offer(&self) -> bool {
-        self.exchange == Exchange::Idle && self.unacknowledged.is_none() && self.phase == Phase::Up && !self.is_over()
+        matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none() && self.is_up() && !self.is_over()
     }
 
     /// Makes an offer within the call, unless one is on its way.
@@ -363,7 +363,7 @@ impl Session {
 
     /// Keeps the session alive, or tells the other side our new address.
     pub fn refresh_session(&mut self, core: &mut Core, now: Instant) {
-        if self.phase != Phase::Up || self.is_over() {
+        if !self.is_up() || self.is_over() {
             return;
         }
         if !self.legs.first().is_some_and(|leg| leg.updates) {
@@ -415,7 +415,7 @@ impl Session {
 
     /// Sends tones: by RTP where the other side takes them (RFC 4733), else by INFO.
     pub fn send_tones(&mut self, core: &mut Core, now: Instant, keys: &str) {
-        if self.phase != Phase::Up || self.is_over() {
+        if !self.is_up() || self.is_over() {
             return;
         }
         if self.media.remote.as_deref().is_none_or(sdp::has_telephone_event) {
@@ -463,7 +463,8 @@ impl Refresh {
 }
 
 fn session_expires<'a>(message: &Message<'a>) -> Option<(u32, Option<&'a str>)> {
-    let params = message.get(Name::SessionExpires)?.split(';');
-    let refresher = params.skip(1).find_map(|param| param.trim_ascii().strip_prefix("refresher="));
-    Some((message.number(Name::SessionExpires)?, refresher))
+    const REFRESHER: &str = "refresher=";
+    let value = message.get(Name::SessionExpires)?;
+    let refresher = find_text(value, REFRESHER).map(|at| at + REFRESHER.len());
+    Some((message.number(Name::SessionExpires)?, refresher.and_then(|at| value.get(at..at + 3))))
 }

@@ -70,7 +70,7 @@ pub struct Session {
 }
 
 /// Where the signalling of a call stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Phase {
     /// Caller: the offer is being made, or we are not signed in yet.
     Placing,
@@ -115,7 +115,7 @@ impl Unacknowledged {
 }
 
 /// Who offers what within the call (RFC 3264): one at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Exchange {
     /// Nothing.
     Idle,
@@ -123,8 +123,8 @@ enum Exchange {
     Offering,
     /// Our offer is out, in an INVITE with this number in CSeq.
     Offered { number: u32 },
-    /// We answer theirs: the request, and whether the answer is for a peer connection made anew.
-    Answering { key: ServerKey, request: String, renewed: bool },
+    /// We answer theirs: the request.
+    Answering { key: ServerKey, request: String },
 }
 
 /// How a session is kept alive (RFC 4028).
@@ -168,6 +168,11 @@ impl Session {
         self.info.state == State::Ended
     }
 
+    /// Whether it was answered.
+    fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up)
+    }
+
     /// The peer connection of the call.
     pub fn owns(&self, peer: super::io::PeerId) -> bool {
         self.media.peer == peer
@@ -204,10 +209,10 @@ impl Session {
     /// Ends the call and tells the other side: CANCEL, BYE, or `code` to its INVITE.
     fn finish(&mut self, core: &mut Core, now: Instant, cause: EndCause, error: Option<Error>, code: u16) {
         self.end(core, now, cause, error);
-        match self.phase.clone() {
+        match &self.phase {
             Phase::Placing => self.done = true,
             Phase::Inviting { .. } => self.cancel(core, now),
-            Phase::Ringing { key, invite, .. } => self.decline(core, now, &key, &invite, code),
+            Phase::Ringing { .. } => self.decline(core, now, code),
             Phase::Up => self.say_goodbye(core, now),
         }
     }
@@ -278,7 +283,7 @@ impl Session {
 
     /// Sends our sound if the call was answered and the app did not mute it.
     fn unmute(&self, core: &mut Core) {
-        if self.phase == Phase::Up && self.info.state == State::Established && self.media.microphone == Microphone::Open {
+        if self.is_up() && self.info.state == State::Established && self.media.microphone == Microphone::Open {
             core.outputs.push(Output::Sending { call: self.info.id, on: !self.info.muted });
         }
     }

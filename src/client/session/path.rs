@@ -1,6 +1,6 @@
 //! The path of the media: candidates, its loss, and the way back (RFC 8445, ICE restart).
 
-use super::{Phase, Session};
+use super::Session;
 use crate::call::{EndCause, Error, State, codes};
 use crate::client::core::{Awaited, Core};
 use crate::client::io::{Change, IceState, TaskKind};
@@ -167,7 +167,7 @@ impl Session {
 
     /// The connection to the server is back: the other side learns our new address, and a broken path gets its chance at once.
     pub fn reconnected(&mut self, core: &mut Core, now: Instant) {
-        if self.info.state != State::Established || self.phase != Phase::Up {
+        if self.info.state != State::Established || !self.is_up() {
             self.invited_again(core, now);
             return self.ready(core, now);
         }
