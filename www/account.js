@@ -45,9 +45,9 @@ export class Account {
     const price = this.price(call);
     show(byId("price"), Boolean(price));
     if (!price) return;
-    const { rate, increment, minimum } = price;
+    const { rate, increment, minimum, fee } = price;
     const seconds = Math.max(minimum, Math.ceil((Date.now() - since) / 1_000 / increment) * increment);
-    const [sum, minute] = [(seconds * rate) / 60, rate].map((micros) => money(micros, this.known.currency, 4));
+    const [sum, minute] = [fee + (seconds * rate) / 60, rate].map((micros) => money(micros, this.known.currency, 4));
     byId("price").textContent = `${sum} so far, ${minute} a minute`;
   }
 }

@@ -38,7 +38,7 @@ const nobody = (name, domain) => (domain === "data" ? `There is no user ${name}.
 
 const REFUSALS = {
   402: () => "There is not enough credit for this call.",
-  403: (name) => `You may not call ${name}.`,
+  403: (name, domain, error) => (domain === "data" ? `You may not call ${name}.` : `You may not call ${name}: ${error.message}.`),
   404: nobody,
   488: (name) => `${name} cannot take the call, perhaps for want of a microphone.`,
   503: () => "The server is too busy. Try again in a moment.",
@@ -50,7 +50,7 @@ function failureWords(error, name, domain) {
   // A SIP status, or a code of five digits that begins with one.
   const code = String(error.response?.errorCode ?? "").slice(0, 3);
   const words = REFUSALS[code];
-  if (words && (domain === "data" || code < 500)) return words(name, domain);
+  if (words && (domain === "data" || code < 500)) return words(name, domain, error);
   if (domain !== "data" && error.reason) return `${name} cannot be reached: ${error.reason}.`;
   return `The call failed: ${errorWords(error)}`;
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use offhook_gateway::config::Config;
 use offhook_gateway::ledger::{Amount, Number, ShownBy, Tariff};
-use offhook_gateway::store::{AccountView, AssignedNumber, Limits, Rate, Record, Store};
+use offhook_gateway::store::{AccountView, Alarm, AssignedNumber, Limits, Rate, Record, Store};
 use offhook_gateway::ticket::iso;
 
 use super::Failure;
@@ -23,6 +23,14 @@ pub enum CreditCommand {
     },
     /// Set what an account may do; what is left out is as configured
     Limit(SetLimits),
+    /// List the newest alarms, of accounts that wanted more than they may: since, until, application, cause, range, most
+    Alarms {
+        /// Only those of this application
+        application: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 100)]
+        most: u32,
+    },
     /// Add everything up: accounts, transfers and call records must agree
     Check,
 }
@@ -46,6 +54,12 @@ pub struct SetLimits {
     /// Calls at a time
     #[arg(long)]
     calls: Option<u32>,
+    /// New calls to telephones in any minute
+    #[arg(long, value_name = "CALLS")]
+    per_minute: Option<u32>,
+    /// New calls to one range in any hour
+    #[arg(long, value_name = "CALLS")]
+    range_per_hour: Option<u32>,
     /// What may be spent in a day (UTC)
     #[arg(long, value_name = "AMOUNT")]
     per_day: Option<Amount>,
@@ -142,10 +156,16 @@ impl CreditCommand {
                 show(&store.top_up(application, micros, reference).await?);
             }
             Self::Show { application } => show(&store.account_view(application).await?),
-            Self::Limit(SetLimits { application, calls, per_day }) => {
+            Self::Limit(SetLimits { application, calls, per_minute, range_per_hour, per_day }) => {
                 let spend_per_day = per_day.map(|Amount(micros)| micros);
-                store.set_limits(application.clone(), Limits { calls, spend_per_day }).await?;
+                let limits = Limits { calls, calls_per_minute: per_minute, range_calls_per_hour: range_per_hour, spend_per_day };
+                store.set_limits(application.clone(), limits).await?;
                 show(&store.account_view(application).await?);
+            }
+            Self::Alarms { application, most } => {
+                for alarm in store.alarms(application, None, most).await? {
+                    println!("{}", alarm_line(&alarm));
+                }
             }
             Self::Check => return check(&store).await,
         }
@@ -169,15 +189,23 @@ async fn check(store: &Store) -> Result<(), Failure> {
 
 fn show(view: &AccountView) {
     println!(
-        "credit {} {}\nreserved {}\ncalls {} of {}\nspent today {} of {}",
+        "credit {} {}\nreserved {}\ncalls {} of {}\nspent today {} of {}\nnew calls {} in a minute, {} to a range in an hour",
         Amount(view.credit),
         view.currency,
         Amount(view.reserved),
         view.running,
         view.most_calls,
         Amount(view.spent),
-        Amount(view.most_spent)
+        Amount(view.most_spent),
+        view.most_in_minute,
+        view.most_to_range
     );
+}
+
+fn alarm_line(alarm: &Alarm) -> String {
+    let most = if alarm.is_spending() { Amount(alarm.most).to_string() } else { alarm.most.to_string() };
+    let Alarm { application, cause, range, .. } = alarm;
+    [&iso(alarm.at), &iso(alarm.until), application, cause, range, &most].map(String::as_str).join("\t")
 }
 
 impl RateCommand {
@@ -227,7 +255,7 @@ impl NumberCommand {
             Self::Add(AddNumber { application, number, user, show }) => {
                 let number = Number::parse(&number)?.to_string();
                 let shown_by = show.unwrap_or(ShownBy::unless_said(user.is_some()));
-                Ok(store.assign_number(AssignedNumber { number, application, user, shown_by }).await?)
+                Ok(store.assign_numbers(vec![AssignedNumber { number, application, user, shown_by }]).await?)
             }
             Self::List { application } => {
                 for number in store.numbers(application).await? {
@@ -236,10 +264,7 @@ impl NumberCommand {
                 }
                 Ok(())
             }
-            Self::Remove { application, number } => match store.remove_number(application, number).await? {
-                true => Ok(()),
-                false => Err("the application has no such number".into()),
-            },
+            Self::Remove { application, number } => Ok(store.remove_numbers(application, vec![number]).await?),
         }
     }
 }

@@ -1,27 +1,36 @@
 // Calls to telephones, paid from an account: to the last unit, not without credit, and not longer than it lasts.
+import { INSTANCES } from "./lib/browsers.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
 import { check, ended, events, hears, same, soon } from "./lib/check.mjs";
+import { at, demoPage, endsWith, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
+import { Operator, cents } from "./lib/operator.mjs";
 import { Sipp, ask, callee, caller, field, hear, invite, rtpOf, say } from "./lib/sipp.mjs";
 import { gatewayWith } from "./lib/trunks.mjs";
 import { Voice } from "./lib/voice.mjs";
+import { pause } from "./lib/world.mjs";
 
 const TRUNK = "127.0.0.61:5060";
 const NUMBER = "+46701234567";
 const OWN = "+46855501000";
-const TOKEN = "0123456789abcdef0123456789abcdef";
 /** Ten cents a second, begun seconds whole. */
 const RATE = { prefix: "46", perMinute: 6, increment: 1 };
 const SECOND = 0.1;
 
 let gateway = null;
+let operator = null;
 let voice = null;
 let sipp = null;
 
 export async function setUp() {
-  const trunk = { address: TRUNK, prefixes: ["+46"], codecs: ["pcmu"] };
-  gateway = await gatewayWith({ trunk }, { phone: { allow: ["46"], operator_token: TOKEN } });
+  gateway = await paying();
+  operator = new Operator(gateway);
   voice = await Voice.open(TRUNK.split(":")[0], 880);
-  await operator("PUT", "/v1/rates", { rates: [RATE] });
+  await operator.ask("PUT", "/v1/rates", { rates: [RATE] });
+}
+
+function paying(options) {
+  const trunk = { address: TRUNK, prefixes: ["+46"], codecs: ["pcmu"] };
+  return gatewayWith({ trunk }, { phone: { allow: ["46"], operator_token: Operator.TOKEN } }, options);
 }
 
 export async function tearDown() {
@@ -36,28 +45,13 @@ export default function suite(check) {
   test("credit runs out in a call: a warning, and the end at the paid second", 30, runsOut);
   test("credit that comes in a call makes it longer", 30, toppedUp);
   test("a number rings its user, and is shown when that user calls", 30, ownNumber);
+  for (const where of ["chromium", "firefox"]) {
+    test(`the demo page pays a call: dial pad, price, balance, history (${where})`, 90, (world) => demoPays(world, where));
+  }
+  test("a full disk: no new call, the one that runs goes on and is paid once", 90, fullDisk);
 }
 
-async function operator(method, path, body) {
-  const url = `http://${gateway.address}${path}${path.includes("?") ? "&" : "?"}key=demo`;
-  const response = await fetch(url, { method, headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" }, body: body && JSON.stringify(body) });
-  const text = await response.text();
-  check(response.ok, `${method} ${path}: ${response.status} ${text}`);
-  return text ? JSON.parse(text) : null;
-}
-
-const cents = (amount) => Math.round(amount * 1e6) / 1e6;
-const balance = async () => (await operator("GET", "/v1/account")).balance.amount;
-let references = 0;
-
-/** Makes the balance this, and gives it. */
-async function balanceOf(amount) {
-  const change = cents(amount - (await balance()));
-  if (change) await operator("POST", "/v1/account/credit", { amount: change, reference: `${++references}` });
-  same(await balance(), amount, "the balance");
-}
-
-const user = (world, where = "chromium") => world.user(where, world.name("alice"), { server: gateway });
+const user = (world, { where = "chromium", server = gateway } = {}) => world.user(where, world.name("alice"), { server });
 const answers = () => callee(hear("INVITE"), say("180 Ringing"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK"));
 
 async function established(page) {
@@ -67,25 +61,8 @@ async function established(page) {
   voice.speak(rtpOf(await sipp.gets("INVITE")));
 }
 
-/** Record, history and balance of a call that has ended. */
-async function account(page, before) {
-  const { callId } = await page.facts(0);
-  const record = await soon(async () => {
-    const found = await operator("GET", `/calling/v1/calls/id/${callId}`);
-    check(found.status === "FINAL", JSON.stringify(found));
-    return found;
-  });
-  const { history } = await operator("GET", "/v1/account/history");
-  const ours = history.filter(({ callId }) => callId === record.callId || callId === history[0].callId);
-  const charged = cents(ours.filter(({ type }) => type === "CHARGE").reduce((sum, { amount }) => sum + amount.amount, 0));
-  same(charged, record.debit.amount, `history and record: ${JSON.stringify(ours)}`);
-  same(await balance(), cents(before - charged), "the balance after it");
-  same((await operator("GET", "/v1/account")).reserved.amount, 0, "what is still reserved");
-  return record;
-}
-
 async function noCredit(world) {
-  await balanceOf(0);
+  await operator.balanceOf(0);
   sipp = await Sipp.start({ address: TRUNK, scenario: callee(hear("INVITE")) });
   const alice = await user(world);
   await alice.call(NUMBER, { method: "callPhoneNumber" });
@@ -97,15 +74,15 @@ async function noCredit(world) {
 }
 
 async function paid(world) {
-  await balanceOf(100);
+  await operator.balanceOf(100);
   const alice = await user(world);
   await established(alice);
   await hearEachOther(alice, voice);
-  const running = await operator("GET", "/v1/account");
+  const running = await operator.ask("GET", "/v1/account");
   check(running.reserved.amount > 0, `reserved while it runs: ${JSON.stringify(running)}`);
   await alice.hangup();
   await sipp.done();
-  const record = await account(alice, 100);
+  const record = await operator.account(alice, 100);
   const { details } = await ended(alice, 0, "HUNG_UP");
   const wire = sipp.messages();
   const at = (out, start) => wire.find((message) => message.out === out && message.text.startsWith(start)).at;
@@ -119,7 +96,7 @@ async function paid(world) {
 
 async function runsOut(world) {
   const SECONDS = 4;
-  await balanceOf(cents(SECONDS * SECOND));
+  await operator.balanceOf(cents(SECONDS * SECOND));
   const alice = await user(world);
   await established(alice);
   await soon(() => hears(alice, 0, voice));
@@ -130,33 +107,33 @@ async function runsOut(world) {
   const wire = sipp.messages();
   const spoken = wire.find(({ out, text }) => !out && text.startsWith("BYE")).at - wire.find(({ out, text }) => out && text.startsWith("SIP/2.0 200")).at;
   check(Math.abs(spoken - SECONDS * 1_000) < 500, `ended after ${spoken} ms`);
-  const record = await account(alice, cents(SECONDS * SECOND));
+  const record = await operator.account(alice, cents(SECONDS * SECOND));
   same([record.debit.amount, record.reason], [cents(SECONDS * SECOND), "NOCREDITPARTNER"], "the record");
-  same(await balance(), 0, "the balance");
+  same(await operator.balance(), 0, "the balance");
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", `onCallEnded(${(await alice.facts(0)).cause})`]);
   return `ended after ${spoken} ms`;
 }
 
 async function toppedUp(world) {
   const [before, more] = [cents(3 * SECOND), cents(100 * SECOND)];
-  await balanceOf(before);
+  await operator.balanceOf(before);
   const alice = await user(world);
   await established(alice);
   const began = Date.now();
-  await operator("POST", "/v1/account/credit", { amount: more, reference: `${++references}` });
+  await operator.ask("POST", "/v1/account/credit", { amount: more, reference: "in the call" });
   await soon(async () => {
     await hears(alice, 0, voice);
     check(Date.now() - began > 4_500, "not yet longer than it was paid for at first");
   }, 8_000);
   await alice.hangup();
   await sipp.done();
-  await account(alice, cents(before + more));
+  await operator.account(alice, cents(before + more));
 }
 
 async function ownNumber(world) {
-  await balanceOf(100);
+  await operator.balanceOf(100);
   const alice = await user(world);
-  await operator("POST", "/v1/configuration/numbers", { number: OWN, user: alice.id, shownBy: "user" });
+  await operator.ask("POST", "/v1/configuration/numbers", { number: OWN, user: alice.id, shownBy: "user" });
   const to = `sip:${OWN}@${gateway.sip}`;
   const steps = [invite(to, { rtp: voice.address }), hear(100, { optional: true }), hear(180), hear(200), ask("ACK"), hear("BYE"), say("200 OK")];
   sipp = await Sipp.start({ address: TRUNK, to: gateway.sip, scenario: caller(...steps) });
@@ -175,5 +152,95 @@ async function ownNumber(world) {
   const from = field(await sipp.gets("INVITE"), "From");
   check(from.includes(OWN), `who calls: ${from}`);
   await alice.hangup(1);
+  await sipp.done();
+}
+
+/** A call of the demo page by its own keys, and what the page says of the money. */
+async function demoPays(world, where) {
+  await operator.balanceOf(100);
+  const tab = await demoPage(world, where, world.name("Ann"), { server: gateway });
+  await soon(async () => same(await text(tab, "balance"), "$100.00", "the balance on the page"));
+  await dialNumber(tab);
+  sipp = await Sipp.start({ address: TRUNK, scenario: answers() });
+  await press(tab, "call");
+  await shown(tab, "timer");
+  voice.speak(rtpOf(await sipp.gets("INVITE")));
+  await soon(() => hears(voice, 0, { name: "the page", tone: INSTANCES[where].tone }));
+  // Firefox measures nothing where there is no sound device.
+  const level = () => tab.$eval(at("meter-in"), (element) => Number(element.dataset.level));
+  if (where === "chromium") await soon(async () => check((await level()) > 0.2, "the other side is heard"));
+  const price = async () => /^\$(\d+\.\d+) so far, \$6\.00 a minute$/.exec(await text(tab, "price"))?.[1];
+  const first = await soon(async () => (await price()) ?? check(false, `the price: ${await text(tab, "price")}`));
+  await soon(async () => check((await price()) > first, "the price grows"));
+  await press(tab, "keypad-toggle");
+  await press(tab, "key-5");
+  await soon(() => same(voice.keys.slice(-1), "5", "the key that the phone got"));
+  await shoot(tab, `paid-${where}-talking`);
+  await press(tab, "hangup");
+  await endsWith(tab, "HUNG_UP");
+  await sipp.done();
+  const { amount } = (await operator.ask("GET", "/v1/account/history")).history.find(({ type }) => type === "CHARGE");
+  await soon(async () => same(await text(tab, "balance"), dollars(100 - amount.amount), "the balance after it"));
+  const row = await tab.$eval(`${at("account-calls")} li`, (element) => element.textContent);
+  check(row.includes(NUMBER) && row.endsWith(dollars(amount.amount)), `the history on the page: ${row}`);
+  await shoot(tab, `paid-${where}-ended`);
+
+  await operator.balanceOf(0);
+  await press(tab, "call");
+  await endsWith(tab, "FAILURE");
+  check((await text(tab, "cause")).includes("not enough credit"), `what the page says: ${await text(tab, "cause")}`);
+  await shoot(tab, `paid-${where}-no-credit`);
+}
+
+const dollars = (amount) => `$${amount.toFixed(2)}`;
+
+async function dialNumber(tab) {
+  await press(tab, "dial-toggle");
+  await holdZero(tab);
+  const field = () => tab.$eval(at("callee"), (element) => element.value);
+  await soon(async () => same(await field(), "+", "a 0 that was held"));
+  await pause(200);
+  for (const key of NUMBER.slice(1)) await press(tab, `key-${key}`);
+  same(await field(), NUMBER, "what the keys wrote");
+}
+
+async function fullDisk(world) {
+  const full = await paying({ disk: "2m" });
+  try {
+    await runsOutOfDisk(world, full, new Operator(full));
+  } finally {
+    await full.stop();
+  }
+}
+
+async function runsOutOfDisk(world, server, owner) {
+  await owner.ask("PUT", "/v1/rates", { rates: [RATE] });
+  await owner.balanceOf(100);
+  const [alice, bob] = await Promise.all([user(world, { server }), user(world, { server })]);
+  await established(alice);
+  server.fillDisk();
+  await bob.call(NUMBER, { method: "callPhoneNumber" });
+  await bob.until(0, "onCallEnded");
+  const { error } = await ended(bob, 0, "FAILURE");
+  same([error.code, error.reason], [50300, "The gateway cannot use its database"], "why there is no new call");
+  same((await owner.request("POST", "/v1/account/credit", { amount: 1, reference: "full" })).status, 503, "credit, on a full disk");
+  same(server.log.match(/the books cannot be written/g)?.length, 1, `lines in the log: ${server.log}`);
+  await hearEachOther(alice, voice);
+  same(sipp.got("INVITE").length, 1, "what was dialled");
+  await alice.hangup();
+  await sipp.done();
+  check((await owner.ask("GET", "/v1/account")).reserved.amount > 0, "the end cannot be on disk yet");
+  check(server.alive, "the gateway lives");
+
+  server.freeDisk();
+  await soon(() => check(server.log.includes("nothing was lost"), `the log: ${server.log}`));
+  const record = await owner.account(alice, 100);
+  same(record.debit.amount, cents(record.duration * SECOND), "the price");
+  check(server.command("credit", "check").includes("open calls 0"), "the books");
+  await sipp.stop();
+  sipp = await Sipp.start({ address: TRUNK, scenario: answers() });
+  await bob.call(NUMBER, { method: "callPhoneNumber" });
+  await bob.until(1, "onCallEstablished");
+  await bob.hangup(1);
   await sipp.done();
 }

@@ -1,17 +1,14 @@
 // What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, keys, many calls, and the demo page itself.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { readFileSync } from "node:fs";
 import { PAIRS, answer, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
+import { at, demoPage, endsWith, fill, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
 import { heardKeys } from "./lib/keys.mjs";
 import { SILENCE, TONES, pause } from "./lib/world.mjs";
 
-const PICTURES = fileURLToPath(new URL("../../target/e2e/", import.meta.url));
 const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-const BEFORE = readFileSync(new URL("www/before.js", import.meta.url), "utf8");
 
 export default function suite(test) {
   for (const [from, to] of PAIRS) {
@@ -245,11 +242,7 @@ async function demo(world, from, to) {
 async function dialPad(tab) {
   const field = () => tab.$eval(at("callee"), (element) => element.value);
   await press(tab, "dial-toggle");
-  const zero = await shown(tab, "key-0");
-  await zero.evaluate((element) => {
-    element.dispatchEvent(new PointerEvent("pointerdown"));
-    setTimeout(() => dispatchEvent(new PointerEvent("pointerup")) && element.click(), 650);
-  });
+  await holdZero(tab);
   await soon(async () => same(await field(), "+", "a 0 that was held"));
   await pause(200);
   for (const key of "46090") await press(tab, `key-${key}`);
@@ -259,16 +252,6 @@ async function dialPad(tab) {
   await press(tab, "call");
   await soon(async () => check((await text(tab, "notice")).includes("7 to 15 digits"), "what is wrong with it"));
   same(await text(tab, "state"), "Ready to call", "nothing was called");
-}
-
-async function demoPage(world, where, name) {
-  const user = await world.page(where, { own: "/", inject: BEFORE });
-  const { tab } = user;
-  user.name = `${name} (${where})`;
-  await fill(tab, "user", name);
-  await press(tab, "sign-in");
-  await tab.waitForFunction(() => document.querySelector("[data-testid=connection]")?.dataset.connection === "connected", { timeout: 8_000 });
-  return tab;
 }
 
 /** Both at once, as the test number takes its time: it answers after 7.5 s, says that the call is connected, and hangs up. */
@@ -312,35 +295,6 @@ async function testNumber(tab) {
   await shoot(tab, "test-number");
   await endsWith(tab, "HUNG_UP", 15_000);
   same(await tab.$eval(at("price"), (element) => element.hidden), true, "it costs nothing");
-}
-
-const at = (id) => `[data-testid="${id}"]`;
-const text = (tab, id) => tab.$eval(at(id), (element) => element.textContent.trim());
-const shown = (tab, id, timeout = 8_000) => tab.waitForSelector(at(id), { visible: true, timeout });
-const endsWith = (tab, cause, timeout = 8_000) =>
-  tab.waitForFunction((c) => document.querySelector("[data-testid=cause]").dataset.cause === c, { timeout, polling: 100 }, cause);
-
-async function fill(tab, id, value) {
-  const field = await shown(tab, id);
-  await field.evaluate((element) => (element.value = ""));
-  await field.type(value);
-}
-
-async function press(tab, id) {
-  const button = await shown(tab, id);
-  await button.click();
-}
-
-async function shoot(tab, name) {
-  mkdirSync(PICTURES, { recursive: true });
-  for (const [size, width, height] of [["desktop", 1000, 760], ["phone", 375, 760]]) {
-    await tab.setViewport({ width, height });
-    await pause(80);
-    const wide = await tab.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-    await tab.screenshot({ path: join(PICTURES, `${name}-${size}.png`) });
-    check(!wide, `${name}: wider than a window of ${width} pixels`);
-  }
-  await tab.setViewport({ width: 1000, height: 760 });
 }
 
 /** When the INVITE left, the callee rang and the call was up, in ms from callUser() in the caller's page. */

@@ -17,6 +17,10 @@ pub struct Phone {
     pub currency: String,
     /// Calls of one account at a time.
     pub calls: u32,
+    /// New calls of one account to telephones in any minute.
+    pub calls_per_minute: u32,
+    /// New calls of one account to one range in any hour.
+    pub range_calls_per_hour: u32,
     /// What one account may spend in a day (UTC).
     pub spend_per_day: String,
     /// Days after which call records no longer say who called whom; 0: they always do.
@@ -31,6 +35,8 @@ impl Default for Phone {
             allow: Vec::new(),
             currency: "USD".into(),
             calls: 20,
+            calls_per_minute: 60,
+            range_calls_per_hour: 1_000,
             spend_per_day: "50".into(),
             forget_after: 365,
             operator_token: String::new(),
@@ -55,6 +61,8 @@ impl Phone {
             return wrong("phone.currency", "must be three capital letters such as USD");
         }
         between("phone.calls", u64::from(self.calls), 1, 1_000_000)?;
+        between("phone.calls_per_minute", u64::from(self.calls_per_minute), 1, 1_000_000)?;
+        between("phone.range_calls_per_hour", u64::from(self.range_calls_per_hour), 1, 1_000_000)?;
         match self.spend_per_day.parse::<Amount>() {
             Err(error) => return wrong("phone.spend_per_day", format!("is {:?}: {error}", self.spend_per_day)),
             Ok(Amount(..0)) => return wrong("phone.spend_per_day", "must not be less than 0"),
@@ -75,6 +83,13 @@ impl Phone {
     pub fn rules(&self) -> Rules {
         let openings = Openings::new(&self.allow).expect("the configuration was checked");
         let Amount(spend_per_day) = self.spend_per_day.parse().expect("the configuration was checked");
-        Rules { openings, currency: self.currency.clone(), calls: self.calls, spend_per_day }
+        Rules {
+            openings,
+            currency: self.currency.clone(),
+            calls: self.calls,
+            calls_per_minute: self.calls_per_minute,
+            range_calls_per_hour: self.range_calls_per_hour,
+            spend_per_day,
+        }
     }
 }

@@ -33,12 +33,23 @@ pub struct Rules {
     pub currency: String,
     /// Calls of one account at a time that are no test.
     pub calls: u32,
+    /// New calls of one account to telephones in any minute.
+    pub calls_per_minute: u32,
+    /// New calls of one account to one range in any hour: the prefix of a rate, or a country.
+    pub range_calls_per_hour: u32,
     /// What one account may spend in a day (UTC).
     pub spend_per_day: Micros,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { openings: Openings::default(), currency: "USD".into(), calls: 20, spend_per_day: 50_000_000 }
+        Self {
+            openings: Openings::default(),
+            currency: "USD".into(),
+            calls: 20,
+            calls_per_minute: 60,
+            range_calls_per_hour: 1_000,
+            spend_per_day: 50_000_000,
+        }
     }
 }

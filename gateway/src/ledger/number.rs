@@ -76,6 +76,12 @@ impl Number {
         self.0.strip_prefix('+').unwrap_or_default()
     }
 
+    /// The code of its country.
+    #[must_use]
+    pub fn country(&self) -> &str {
+        country_code(self.digits()).unwrap_or_default()
+    }
+
     /// Each beginning of its digits, the longest first; the last is empty.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         (0..=self.digits().len()).rev().filter_map(|length| self.digits().get(..length))

@@ -126,6 +126,10 @@ pub enum Refused {
     NoRate,
     /// 403, 40300: too many calls of this account at once.
     TooManyCalls,
+    /// 403, 40300: too many new calls of this account in a minute.
+    CallRate,
+    /// 403, 40300: too many new calls of this account to one range in an hour.
+    RangeRate,
     /// 403, 40300: the account's spending for today is used up.
     SpendCap,
     /// 503, 50300: the store failed; nothing was reserved.

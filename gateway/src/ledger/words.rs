@@ -9,7 +9,7 @@ impl Refused {
         match self {
             Self::Number => 400,
             Self::NoCredit => 402,
-            Self::Destination | Self::TooManyCalls | Self::SpendCap => 403,
+            Self::Destination | Self::TooManyCalls | Self::CallRate | Self::RangeRate | Self::SpendCap => 403,
             Self::NoRate => 404,
             Self::Store => 503,
         }
@@ -21,7 +21,7 @@ impl Refused {
         match self {
             Self::Number => 40_001,
             Self::NoCredit => 40_200,
-            Self::Destination | Self::TooManyCalls | Self::SpendCap => 40_300,
+            Self::Destination | Self::TooManyCalls | Self::CallRate | Self::RangeRate | Self::SpendCap => 40_300,
             Self::NoRate => 40_400,
             Self::Store => 50_300,
         }
@@ -36,6 +36,8 @@ impl Refused {
             Self::Destination => "Calls to this country or range are not allowed",
             Self::NoRate => "There is no rate for this number",
             Self::TooManyCalls => "Too many calls at once",
+            Self::CallRate => "Too many new calls in a minute",
+            Self::RangeRate => "Too many new calls to this country or range in an hour",
             Self::SpendCap => "The spending limit of today is reached",
             Self::Store => "The gateway cannot use its database",
         }
@@ -50,6 +52,8 @@ impl Refused {
             Self::Destination => "closed destination",
             Self::NoRate => "no rate",
             Self::TooManyCalls => "too many calls",
+            Self::CallRate => "call rate",
+            Self::RangeRate => "range rate",
             Self::SpendCap => "spend cap",
             Self::Store => "store failed",
         }

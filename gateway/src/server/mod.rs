@@ -263,7 +263,7 @@ async fn assign_numbers(store: &Store, config: &Config) -> Result<(), ServeError
         let user = Some(wanted.user.clone()).filter(|user| !user.is_empty());
         let shown_by = wanted.shown_by.unwrap_or(ShownBy::unless_said(user.is_some()));
         let number = AssignedNumber { number: wanted.number.clone(), application: application.clone(), user, shown_by };
-        store.assign_number(number).await.map_err(|error| ServeError::Number(wanted.number.clone(), error))?;
+        store.assign_numbers(vec![number]).await.map_err(|error| ServeError::Number(wanted.number.clone(), error))?;
     }
     Ok(())
 }

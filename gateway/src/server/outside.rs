@@ -14,7 +14,7 @@ use super::sip::{Edge, Inputs};
 use crate::bridge::{self, Bridge, Callee, Input, Output, Record};
 use crate::config::Config;
 use crate::hub::{self, ConnId};
-use crate::ledger::{CallRef, Query};
+use crate::ledger::{Answer, CallRef, Query};
 use crate::log::Plain;
 use crate::media::Event;
 use crate::metrics::Metrics;
@@ -26,6 +26,7 @@ use crate::trunk::{Settings, Trunks};
 pub struct Outside {
     bridge: Bridge,
     store: Store,
+    metrics: Arc<Metrics>,
     media: Media,
     events: mpsc::UnboundedReceiver<Event>,
     /// None where nothing is configured.
@@ -61,6 +62,7 @@ impl Outside {
         Ok(Self {
             bridge: Bridge::new(own, Trunks::new(settings, seed()), seed()),
             store,
+            metrics: Arc::clone(metrics),
             media,
             events,
             trunks,
@@ -143,8 +145,14 @@ impl Outside {
     }
 
     async fn book(&self, query: Query) {
-        let (call, answers) = (subject(&query).clone(), self.answers.0.clone());
-        self.store.ledger(query, move |answer| drop(answers.send(Input::Ledger { call, answer }))).await;
+        let (call, answers, metrics) = (subject(&query).clone(), self.answers.0.clone(), Arc::clone(&self.metrics));
+        let answered = move |answer| {
+            if let Answer::Refused(why) = &answer {
+                metrics.refused(why.cause());
+            }
+            drop(answers.send(Input::Ledger { call, answer }));
+        };
+        self.store.ledger(query, answered).await;
     }
 
     async fn map(&self, query: bridge::MapId, called: String) {

@@ -22,6 +22,10 @@ pub struct AccountView {
     pub spent: Micros,
     /// Calls at a time.
     pub most_calls: u32,
+    /// New calls to telephones in a minute.
+    pub most_in_minute: u32,
+    /// New calls to one range in an hour.
+    pub most_to_range: u32,
     /// What may be spent in a day.
     pub most_spent: Micros,
 }
@@ -31,6 +35,10 @@ pub struct AccountView {
 pub struct Limits {
     /// Calls at a time.
     pub calls: Option<u32>,
+    /// New calls to telephones in a minute.
+    pub calls_per_minute: Option<u32>,
+    /// New calls to one range in an hour.
+    pub range_calls_per_hour: Option<u32>,
     /// What may be spent in a day.
     pub spend_per_day: Option<Micros>,
 }
@@ -58,13 +66,15 @@ pub struct Transfer {
 
 /// An account as the rules need it.
 pub(super) struct Books {
-    application: String,
+    pub(super) application: String,
     pub(super) credit: Micros,
     pub(super) reserved: Micros,
     pub(super) running: u32,
     pub(super) day: u64,
     pub(super) spent: Micros,
     pub(super) most_calls: u32,
+    pub(super) most_in_minute: u32,
+    pub(super) most_to_range: u32,
     pub(super) most_spent: Micros,
 }
 
@@ -184,6 +194,8 @@ impl Database {
             running: books.running,
             spent: if books.day == today { books.spent } else { 0 },
             most_calls: books.most_calls,
+            most_in_minute: books.most_in_minute,
+            most_to_range: books.most_to_range,
             most_spent: books.most_spent,
         })
     }
@@ -211,15 +223,24 @@ impl Database {
     fn set_limits(&self, application: &str, limits: Limits) -> Result<(), StoreError> {
         self.books(application)?.ok_or(StoreError::NoApplication)?;
         self.connection
-            .prepare_cached("UPDATE account SET most_calls = ?2, most_spent = ?3 WHERE application = ?1")?
-            .execute(params![application, limits.calls, limits.spend_per_day])?;
+            .prepare_cached(
+                "UPDATE account SET most_calls = ?2, most_in_minute = ?3, most_to_range = ?4, most_spent = ?5 WHERE application = ?1",
+            )?
+            .execute(params![
+                application,
+                limits.calls,
+                limits.calls_per_minute,
+                limits.range_calls_per_hour,
+                limits.spend_per_day
+            ])?;
         Ok(())
     }
 
     /// The account of an application, opened where it has none yet; `None` where there is no such application.
     pub(super) fn books(&self, application: &str) -> rusqlite::Result<Option<Books>> {
         let mut query = self.connection.prepare_cached(
-            "SELECT application, credit, reserved, running, day, spent, most_calls, most_spent FROM account WHERE application = ?1",
+            "SELECT application, credit, reserved, running, day, spent, most_calls, most_in_minute, most_to_range, most_spent FROM account \
+             WHERE application = ?1",
         )?;
         let read = |row: &Row<'_>| {
             Ok(Books {
@@ -230,7 +251,9 @@ impl Database {
                 day: row.get(4)?,
                 spent: row.get(5)?,
                 most_calls: row.get::<_, Option<u32>>(6)?.unwrap_or(self.rules.calls),
-                most_spent: row.get::<_, Option<Micros>>(7)?.unwrap_or(self.rules.spend_per_day),
+                most_in_minute: row.get::<_, Option<u32>>(7)?.unwrap_or(self.rules.calls_per_minute),
+                most_to_range: row.get::<_, Option<u32>>(8)?.unwrap_or(self.rules.range_calls_per_hour),
+                most_spent: row.get::<_, Option<Micros>>(9)?.unwrap_or(self.rules.spend_per_day),
             })
         };
         if let Some(books) = query.query_row([application], read).optional()? {

@@ -13,7 +13,7 @@ use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 use tracing::{error, info, warn};
 
 use super::accounts::Books;
-use super::{Database, Store, StoreError};
+use super::{Database, Rate, Store, StoreError};
 use crate::ledger::{
     Amount, Answer, CallRef, Charge, End, Grant, Kind, Micros, NewCall, Number, Opening, Query, Refused, Reservation, Tariff,
 };
@@ -87,8 +87,10 @@ impl Database {
                 if std::mem::take(&mut self.failing) {
                     info!(written = all.len(), "the books can be written again; nothing was lost");
                 }
+                if let Err(error) = self.tell_alarms() {
+                    error!(%error, "alarms cannot be read");
+                }
                 for (waiting, answer) in all.into_iter().zip(answers) {
-                    self.tell_cap(&waiting.query, answer.as_ref());
                     if let (Some(answered), Some(answer)) = (waiting.answered, answer) {
                         answered(answer);
                     }
@@ -134,16 +136,6 @@ impl Database {
         paid.map_or(Answer::Refused(Refused::Store), |paid| Answer::Extended { paid: paid.map(|paid| paid * 1_000), more: true })
     }
 
-    /// Says once a day that an account may spend no more.
-    fn tell_cap(&mut self, query: &Query, answer: Option<&Answer>) {
-        if let (Query::Open(new), Some(Answer::Refused(Refused::SpendCap))) = (query, answer) {
-            let day = day(new.at);
-            if self.capped.insert(new.application.clone(), day) != Some(day) {
-                warn!(application = %new.application, "the account has spent all that it may today: no more paid calls until tomorrow (UTC)");
-            }
-        }
-    }
-
     fn apply(&self, query: &Query) -> rusqlite::Result<Option<Answer>> {
         match query {
             Query::Open(new) => self.begin_call(new).map(Some),
@@ -167,11 +159,11 @@ impl Database {
         let Some(books) = self.books(&new.application)?.filter(|_| !known) else { return Ok(Answer::Refused(Refused::Store)) };
         match self.decide(new, &books)? {
             Err(refused) => {
-                self.insert_call(new, &FREE, Some((refused.cause(), refused.status())))?;
+                self.insert_call(new, &FREE, "", Some((refused.cause(), refused.status())))?;
                 Ok(Answer::Refused(refused))
             }
-            Ok(reservation) => {
-                self.insert_call(new, &reservation, None)?;
+            Ok((reservation, range)) => {
+                self.insert_call(new, &reservation, &range, None)?;
                 self.reserve(&books, &new.call, reservation.reserved, u32::from(new.kind != Kind::Test), new.at)?;
                 let left = self.budget(&books, new.at) - reservation.reserved;
                 let more = reservation.paid.is_none() || reservation.extend(left) != reservation;
@@ -182,24 +174,38 @@ impl Database {
         }
     }
 
-    /// Whether a call may leave, and what has to be reserved for it.
-    fn decide(&self, new: &NewCall, books: &Books) -> rusqlite::Result<Result<Reservation, Refused>> {
-        let mut tariff = FREE.tariff;
-        if new.kind == Kind::Phone {
-            let Ok(number) = Number::parse(&new.to) else { return Ok(Err(Refused::Number)) };
-            if self.rules.openings.of(&number) != Opening::Open {
-                return Ok(Err(Refused::Destination));
-            }
-            match self.rate_of(&new.application, &number)? {
-                Some(rate) => tariff = rate.tariff,
-                None => return Ok(Err(Refused::NoRate)),
-            }
+    /// Whether a call may leave, what has to be reserved for it, and in which range it is; empty where it is none to a telephone.
+    fn decide(&self, new: &NewCall, books: &Books) -> rusqlite::Result<Result<(Reservation, String), Refused>> {
+        let (tariff, range) = match new.kind {
+            Kind::Phone => match self.way(new)? {
+                Ok(way) => way,
+                Err(refused) => return Ok(Err(refused)),
+            },
+            Kind::Sip | Kind::Test | Kind::Incoming => (FREE.tariff, String::new()),
+        };
+        let too_much = match new.kind {
+            Kind::Test => None,
+            _ if books.running >= books.most_calls => Some(Refused::TooManyCalls),
+            Kind::Phone => self.too_fast(books, &range, new.at)?,
+            Kind::Sip | Kind::Incoming => None,
+        };
+        let short = || if tariff.reserve(books.credit).is_some() { Refused::SpendCap } else { Refused::NoCredit };
+        let decided = too_much.map_or_else(|| tariff.reserve(self.budget(books, new.at)).ok_or_else(short), Err);
+        if let Err(refused) = decided {
+            self.raise(new, books, refused, &range)?;
         }
-        if new.kind != Kind::Test && books.running >= books.most_calls {
-            return Ok(Err(Refused::TooManyCalls));
+        Ok(decided.map(|reservation| (reservation, range)))
+    }
+
+    /// What a call to a telephone costs, and its range: the prefix of its rate, or its country where that says more.
+    fn way(&self, new: &NewCall) -> rusqlite::Result<Result<(Tariff, String), Refused>> {
+        let Ok(number) = Number::parse(&new.to) else { return Ok(Err(Refused::Number)) };
+        if self.rules.openings.of(&number) != Opening::Open {
+            return Ok(Err(Refused::Destination));
         }
-        let refused = || if tariff.reserve(books.credit).is_some() { Refused::SpendCap } else { Refused::NoCredit };
-        Ok(tariff.reserve(self.budget(books, new.at)).ok_or_else(refused))
+        let Some(Rate { tariff, prefix, .. }) = self.rate_of(&new.application, &number)? else { return Ok(Err(Refused::NoRate)) };
+        let country = number.country();
+        Ok(Ok((tariff, if prefix.len() > country.len() { prefix } else { country.to_owned() })))
     }
 
     /// What may be reserved at `at`: the credit, and no more than the day's limit leaves. What is reserved counts as spent.
@@ -208,14 +214,20 @@ impl Database {
         books.credit.min(books.most_spent - spent - books.reserved).max(0)
     }
 
-    fn insert_call(&self, new: &NewCall, reservation: &Reservation, refused: Option<(&str, u16)>) -> rusqlite::Result<()> {
+    fn insert_call(
+        &self,
+        new: &NewCall,
+        reservation: &Reservation,
+        range: &str,
+        refused: Option<(&str, u16)>,
+    ) -> rusqlite::Result<()> {
         let (cause, code) = refused.unwrap_or(("", 0));
         let tariff = &reservation.tariff;
         self.connection
             .prepare_cached(
                 "INSERT INTO call (id, application, call_id, user, kind, caller, callee, opened, ended, cause, code, \
-                 per_minute, minimum, increment, fee, paid, reserved) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                 per_minute, minimum, increment, fee, paid, reserved, range) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             )?
             .execute(params![
                 new.call.0,
@@ -234,7 +246,8 @@ impl Database {
                 tariff.increment,
                 tariff.fee,
                 reservation.paid,
-                reservation.reserved
+                reservation.reserved,
+                range
             ])?;
         Ok(())
     }

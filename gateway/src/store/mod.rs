@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod calls;
 mod numbers;
+mod pace;
 mod rates;
 mod records;
 mod users;
@@ -32,12 +33,16 @@ pub use self::accounts::{AccountView, Limits, Transfer};
 pub use self::audit::Audit;
 pub use self::calls::Recovered;
 pub use self::numbers::AssignedNumber;
+pub use self::pace::Alarm;
 pub use self::rates::Rate;
 pub use self::records::Record;
 pub use self::users::{Application, DEMO, Hashes, LOOPBACK};
 
 /// The version of the tables that this program writes.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
+
+/// The tables of each version, as it adds to those before.
+const TABLES: [&str; 3] = [include_str!("tables1.sql"), include_str!("tables2.sql"), include_str!("tables3.sql")];
 
 /// Questions that may wait for the database; who comes later waits outside.
 const QUEUE: usize = 1_024;
@@ -154,8 +159,8 @@ struct Database {
     queries: Vec<Waiting>,
     /// Whether the last try to write them failed: it is said once.
     failing: bool,
-    /// Accounts whose spending was stopped, and on which day: it is said once a day.
-    capped: BTreeMap<String, u64>,
+    /// The last alarm that is in the log.
+    alarmed: i64,
     /// Users by application and name who are to be written down, and who hears where they cannot be.
     noted: BTreeMap<(String, String), Failed>,
 }
@@ -169,10 +174,12 @@ impl Database {
         fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(blame)?;
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
         let connection = Connection::open(&path)?;
-        let (queries, capped, noted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let mut database = Self { connection, folder: folder.into(), serving: None, rules, queries, failing: false, capped, noted };
+        let (queries, noted) = (Vec::new(), BTreeMap::new());
+        let mut database =
+            Self { connection, folder: folder.into(), serving: None, rules, queries, failing: false, alarmed: 0, noted };
         database.prepare()?;
         database.check_currency()?;
+        database.alarmed = database.last_alarm()?;
         Ok(database)
     }
 
@@ -186,12 +193,10 @@ impl Database {
         self.connection.pragma_update(None, "foreign_keys", true)?;
         let transaction = self.begin()?;
         match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
-            SCHEMA => {}
-            0 => {
-                transaction.execute_batch(include_str!("tables1.sql"))?;
-                transaction.execute_batch(include_str!("tables2.sql"))?;
+            version @ 0..=SCHEMA => {
+                let missing = TABLES.iter().skip(usize::try_from(version).unwrap_or_default());
+                missing.copied().try_for_each(|tables| transaction.execute_batch(tables))?;
             }
-            1 => transaction.execute_batch(include_str!("tables2.sql"))?,
             newer => return Err(StoreError::Newer(newer)),
         }
         Ok(transaction.commit()?)
@@ -270,17 +275,19 @@ mod tests {
 
     #[test]
     fn an_older_database_gets_the_new_tables() {
-        let folder = folder("older");
-        fs::create_dir_all(&folder).expect("made");
-        let old = Connection::open(folder.join("offhook.sqlite")).expect("opened");
-        old.execute_batch(include_str!("tables1.sql")).expect("version 1");
-        old.execute("INSERT INTO application VALUES ('shop', x'00', '', 0, 0, 0)", []).expect("a row");
-        drop(old);
-        for _ in 0..2 {
-            let database = Database::open(&folder, Rules::default()).expect("version 2");
-            let count =
-                |table| database.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, u32>(0));
-            assert_eq!((count("application").expect("read"), count("transfer").expect("new")), (1, 0));
+        for version in 1..TABLES.len() {
+            let folder = folder(&format!("older{version}"));
+            fs::create_dir_all(&folder).expect("made");
+            let old = Connection::open(folder.join("offhook.sqlite")).expect("opened");
+            TABLES.iter().take(version).for_each(|tables| old.execute_batch(tables).expect("an old version"));
+            old.execute("INSERT INTO application VALUES ('shop', x'00', '', 0, 0, 0)", []).expect("a row");
+            drop(old);
+            for _ in 0..2 {
+                let database = Database::open(&folder, Rules::default()).expect("this version");
+                let sql = |table| format!("SELECT count(*) FROM {table}");
+                let count = |table| database.connection.query_row(&sql(table), [], |row| row.get::<_, u32>(0)).expect("there");
+                assert_eq!((count("application"), count("transfer"), count("alarm")), (1, 0, 0));
+            }
         }
     }
 

@@ -38,13 +38,19 @@ impl Store {
         self.ask(move |database| database.numbers(application.as_deref())).await
     }
 
-    /// Gives an application a number: the operator's word that it is the application's own. What it was before is forgotten.
+    /// Gives applications numbers: the operator's word that they are their own. What a number was before is forgotten. All of them, or
+    /// none where one cannot be given.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoApplication`], and [`StoreError::Taken`] where it is another application's.
-    pub async fn assign_number(&self, number: AssignedNumber) -> Result<(), StoreError> {
-        self.ask(move |database| database.assign_number(&number)).await
+    /// [`StoreError::NoApplication`], and [`StoreError::Taken`] where one is another application's.
+    pub async fn assign_numbers(&self, numbers: Vec<AssignedNumber>) -> Result<(), StoreError> {
+        self.ask(move |database| {
+            let transaction = database.begin()?;
+            numbers.iter().try_for_each(|number| database.assign_number(number))?;
+            Ok(transaction.commit()?)
+        })
+        .await
     }
 
     /// Lets calls to numbers of an application ring `user`, or nobody: all of them, or none where one is not the application's.
@@ -56,15 +62,21 @@ impl Store {
         self.ask(move |database| database.ring(&application, &numbers, user.as_deref())).await
     }
 
-    /// Takes a number from an application; false where it had no such number.
+    /// Takes numbers from an application: all of them, or none where one is not its own.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be written.
-    pub async fn remove_number(&self, application: String, number: String) -> Result<bool, StoreError> {
+    /// [`StoreError::NoNumber`].
+    pub async fn remove_numbers(&self, application: String, numbers: Vec<String>) -> Result<(), StoreError> {
         self.ask(move |database| {
-            let sql = "DELETE FROM number WHERE application = ?1 AND number = ?2";
-            Ok(database.connection.prepare_cached(sql)?.execute([application, number])? > 0)
+            let transaction = database.begin()?;
+            for number in &numbers {
+                let sql = "DELETE FROM number WHERE application = ?1 AND number = ?2";
+                if database.connection.prepare_cached(sql)?.execute([&application, number])? == 0 {
+                    return Err(StoreError::NoNumber);
+                }
+            }
+            Ok(transaction.commit()?)
         })
         .await
     }

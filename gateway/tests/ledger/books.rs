@@ -153,7 +153,7 @@ async fn a_thousand_calls_at_once_with_a_cap_of_ten_are_never_eleven() {
 async fn what_may_be_spent_in_a_day_is_never_exceeded() {
     let folder = Folder::new();
     let store = shop(&folder, Rules { spend_per_day: 100_000_000, ..rules() }, 1_000_000_000).await;
-    store.set_limits("shop".into(), Limits { calls: None, spend_per_day: Some(12 * 60_000) }).await.expect("set");
+    store.set_limits("shop".into(), Limits { spend_per_day: Some(12 * 60_000), ..Limits::default() }).await.expect("set");
     let mut calls = JoinSet::new();
     for n in 0..1_000 {
         let store = store.clone();
@@ -239,14 +239,14 @@ async fn only_numbers_of_the_account_are_shown() {
         Answer::Granted(grant) => grant.caller_id,
         other => panic!("{other:?}"),
     };
-    store.assign_number(number("+46811111111", "other", None, ShownBy::Application)).await.expect("assigned");
+    store.assign_numbers(vec![number("+46811111111", "other", None, ShownBy::Application)]).await.expect("assigned");
     assert_eq!(shown("1", "alice").await, None);
-    store.assign_number(number("+46822222222", "shop", Some("desk"), ShownBy::Application)).await.expect("assigned");
-    store.assign_number(number("+46833333333", "shop", Some("alice"), ShownBy::User)).await.expect("assigned");
-    store.assign_number(number("+46800000000", "shop", Some("alice"), ShownBy::Nobody)).await.expect("assigned");
+    store.assign_numbers(vec![number("+46822222222", "shop", Some("desk"), ShownBy::Application)]).await.expect("assigned");
+    store.assign_numbers(vec![number("+46833333333", "shop", Some("alice"), ShownBy::User)]).await.expect("assigned");
+    store.assign_numbers(vec![number("+46800000000", "shop", Some("alice"), ShownBy::Nobody)]).await.expect("assigned");
     assert_eq!(shown("2", "alice").await.as_deref(), Some("+46833333333"));
     assert_eq!(shown("3", "bob").await.as_deref(), Some("+46822222222"));
-    let taken = store.assign_number(number("+46822222222", "other", None, ShownBy::Nobody)).await;
+    let taken = store.assign_numbers(vec![number("+46822222222", "other", None, ShownBy::Nobody)]).await;
     assert!(matches!(taken, Err(StoreError::Taken)), "{taken:?}");
     let foreign = store.ring("other".into(), vec!["+46811111111".into(), "+46822222222".into()], Some("eve".into())).await;
     assert!(matches!(foreign, Err(StoreError::NoNumber)), "{foreign:?}");
@@ -261,8 +261,11 @@ async fn only_numbers_of_the_account_are_shown() {
         let expected = rings.map(|(application, user)| (application.to_owned(), user.to_owned()));
         assert_eq!(mapped.await.expect("an answer"), expected, "{called}");
     }
-    assert!(!store.remove_number("other".into(), "+46822222222".into()).await.expect("tried"));
-    assert!(store.remove_number("shop".into(), "+46822222222".into()).await.expect("removed"));
+    let both = vec!["+46833333333".into(), "+46811111111".into()];
+    let foreign = store.remove_numbers("shop".into(), both).await;
+    assert!(matches!(foreign, Err(StoreError::NoNumber)), "{foreign:?}");
+    assert_eq!(store.numbers(Some("shop".into())).await.expect("read").len(), 3, "none is gone");
+    store.remove_numbers("shop".into(), vec!["+46822222222".into()]).await.expect("removed");
 }
 
 #[tokio::test]

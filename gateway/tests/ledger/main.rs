@@ -2,4 +2,6 @@
 
 mod books;
 mod crash;
+mod disk;
+mod pace;
 mod support;

@@ -36,6 +36,8 @@ pub fn rules() -> Rules {
     Rules {
         openings: Openings::new(&["46", "1"]).expect("countries"),
         calls: 100_000,
+        calls_per_minute: 100_000,
+        range_calls_per_hour: 100_000,
         spend_per_day: 1_000_000_000,
         ..Rules::default()
     }

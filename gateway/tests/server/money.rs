@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use offhook::time::Instant;
-use offhook_gateway::ledger::{CallRef, End, Kind, NewCall, Openings, Query, Rules};
+use offhook_gateway::ledger::{CallRef, End, Kind, NewCall, Openings, Query, Refused, Rules};
 use offhook_gateway::signature::Signed;
 use offhook_gateway::store::{Application, Store};
 use offhook_gateway::ticket::iso;
@@ -163,6 +163,11 @@ async fn what_is_anothers_is_not_seen_and_not_changed() {
         ("GET", "/v1/account/history?key=other", "", 403),
         ("GET", "/v1/account/history?limit=0", "", 400),
         ("GET", "/v1/account/history?limit=x", "", 400),
+        ("GET", "/v1/account/history?limit=101", "", 400),
+        ("GET", "/v1/account/history?before=-1", "", 400),
+        ("GET", "/v1/account/history?before=9223372036854775808", "", 400),
+        ("GET", "/v1/account/alarms", "", 200),
+        ("GET", "/v1/account/alarms?key=other", "", 403),
         ("POST", "/v1/account/credit", &credit, 403),
         ("POST", "/v1/account/credit?key=other", &credit, 403),
         ("GET", "/v1/rates", "", 200),
@@ -223,6 +228,107 @@ async fn the_operator_gives_credit_once_for_each_reference() {
     assert_eq!(plain.refusal(), (415, 41500), "a form of a foreign page");
     let proxied = format!("{authorization}X-Forwarded-For: 192.0.2.1\r\nContent-Type: application/json\r\n");
     assert_eq!(world.gateway.post("/v1/account/credit?key=shop", &proxied, &body).await.refusal(), (401, 40108));
+}
+
+/// Nothing is rounded, nothing overflows, and who is refused has changed nothing.
+#[tokio::test]
+async fn absurd_amounts_are_refused() {
+    let world = World::new().await;
+    let before = world.basic("shop", "GET", "/v1/account", "").await.body;
+    for (amount, refusal) in [
+        ("123456789012345678901234567890", (400, 40001)),
+        ("-123456789012345678901234567890", (400, 40001)),
+        ("9223372036854775808", (400, 40001)),
+        ("\"9223372036854.775808\"", (400, 40001)),
+        ("1.000000000000000000000000000001", (400, 40001)),
+        ("1e308", (400, 40001)),
+        ("1e99999", (400, 40001)),
+        ("-1e-7", (400, 40001)),
+        ("-0", (400, 40001)),
+        ("0.000000", (400, 40001)),
+        ("\"NaN\"", (400, 40001)),
+        ("\"-Infinity\"", (400, 40001)),
+        ("\"1,000\"", (400, 40001)),
+        ("\"\"", (400, 40001)),
+        ("null", (400, 40001)),
+        ("[1]", (400, 40001)),
+        ("{}", (400, 40001)),
+        ("1000000000", (400, 40001)),
+        ("-1000000000", (402, 40200)),
+        ("NaN", (400, 40003)),
+        ("Infinity", (400, 40003)),
+        ("+1", (400, 40003)),
+        ("01", (400, 40003)),
+        (".5", (400, 40003)),
+    ] {
+        let body = format!("{{\"amount\": {amount}, \"reference\": \"absurd\"}}");
+        let answer = world.operator("POST", "/v1/account/credit?key=shop", &body).await;
+        assert_eq!(answer.refusal(), refusal, "{body}: {answer:?}");
+    }
+    let price = |price: &str| format!("{{\"rates\": [{{\"prefix\": \"46\", \"perMinute\": {price}}}]}}");
+    for wrong in ["1e308", "-0.000001", "1000.000001", "0.0000001", "123456789012345678901234567890"] {
+        assert_eq!(world.operator("PUT", "/v1/rates", &price(wrong)).await.refusal(), (400, 40001), "{wrong}");
+    }
+    assert_eq!(world.basic("shop", "GET", "/v1/account", "").await.body, before);
+    let body = "{\"amount\": 1e-05, \"reference\": \"small\"}";
+    assert_eq!(world.operator("POST", "/v1/account/credit?key=shop", body).await.status, 200, "as some write 0.00001");
+    assert_eq!(world.basic("shop", "GET", "/v1/account", "").await.json()["balance"]["amount"], 9.96401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_reference_many_times_at_once_counts_once() {
+    let world = World::new().await;
+    let body = json!({ "amount": 5, "reference": "twice" }).to_string();
+    let asked = (0..24).map(|_| world.operator("POST", "/v1/account/credit?key=shop", &body));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!((answer.status, &answer.json()["balance"]["amount"]), (200, &json!(14.964)), "{answer:?}");
+    }
+    let history = world.basic("shop", "GET", "/v1/account/history", "").await.json();
+    let rows = history["history"].as_array().expect("rows").iter().filter(|row| row["reference"] == "twice");
+    assert_eq!(rows.count(), 1);
+    let bodies = [5, 6, 7].map(|amount| json!({ "amount": amount, "reference": "which" }).to_string());
+    let asked = bodies.iter().map(|body| world.operator("POST", "/v1/account/credit?key=other", body));
+    let mut told: Vec<u16> = futures_util::future::join_all(asked).await.iter().map(|answer| answer.status).collect();
+    told.sort_unstable();
+    assert_eq!(told, [200, 409, 409], "one of three amounts");
+}
+
+/// G02: what the operator hears, and who else.
+#[tokio::test]
+async fn alarms_are_shown_to_whom_they_concern() {
+    let world = World::new().await;
+    let data = &world.gateway.data.0;
+    let limit = run(data, &["credit", "limit", "shop", "--range-per-hour", "2", "--per-minute", "50"]);
+    assert!(String::from_utf8_lossy(&limit.stdout).contains("new calls 50 in a minute, 2 to a range in an hour"), "{limit:?}");
+    let rules = Rules { openings: Openings::new(&["46"]).expect("Sweden"), ..Rules::default() };
+    let store = Store::open(data, rules).expect("it opens");
+    for n in 0..5 {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let new = NewCall {
+            call: CallRef(format!("fast-{n}")),
+            application: "shop".into(),
+            call_id: format!("fast-{n}@page"),
+            user: "alice".into(),
+            kind: Kind::Phone,
+            from: "alice".into(),
+            to: "+46701234567".into(),
+            at: now(),
+        };
+        store.ledger(Query::Open(new), |given| drop(answer.send(given))).await;
+        let refused = matches!(answered.await, Ok(offhook_gateway::ledger::Answer::Refused(Refused::RangeRate)));
+        assert!(refused, "two were made before");
+    }
+    let own = world.basic("shop", "GET", "/v1/account/alarms", "").await.json();
+    let alarm = &own["alarms"][0];
+    assert_eq!((own["alarms"].as_array().map(Vec::len), &own["next"]), (Some(1), &json!(null)), "{own}");
+    assert_eq!((&alarm["reason"], &alarm["range"], &alarm["max"]), (&json!("range rate"), &json!("46"), &json!(2)));
+    assert_eq!(world.basic("other", "GET", "/v1/account/alarms", "").await.json()["alarms"], json!([]));
+    assert_eq!(world.basic("other", "GET", "/v1/account/alarms?key=shop", "").await.status, 403);
+    assert_eq!(world.operator("GET", "/v1/account/alarms", "").await.json()["alarms"], own["alarms"]);
+    assert_eq!(world.operator("GET", "/v1/account/alarms?limit=1000", "").await.refusal(), (400, 40001));
+    assert!(String::from_utf8_lossy(&run(data, &["credit", "alarms", "shop"]).stdout).contains("\tshop\trange rate\t46\t2\n"));
+    let limits = world.basic("shop", "GET", "/v1/account", "").await.json();
+    assert_eq!((&limits["maxCallsPerMinute"], &limits["maxRangeCallsPerHour"]), (&json!(50), &json!(2)));
 }
 
 #[tokio::test]
@@ -306,8 +412,10 @@ async fn the_operator_assigns_numbers_and_the_application_maps_them() {
     let numbers = world.basic("shop", "GET", "/v1/configuration/numbers", "").await.json();
     let users: Vec<_> = numbers["numbers"].as_array().expect("numbers").iter().map(|number| number["user"].clone()).collect();
     assert_eq!(users, ["desk", "desk"]);
-    let taken = json!({ "number": "+46833333333", "applicationkey": "other" }).to_string();
+    let taken = json!({ "numbers": ["+46844444444", "+46833333333"], "applicationkey": "other" }).to_string();
     assert_eq!(world.operator("POST", "/v1/configuration/numbers", &taken).await.refusal(), (409, 40900));
+    let others = world.basic("other", "GET", "/v1/configuration/numbers", "").await.json();
+    assert_eq!(others["numbers"].as_array().map(Vec::len), Some(1), "all of them or none");
     let gone = json!({ "number": "+46833333333", "applicationkey": "shop" }).to_string();
     assert_eq!(world.operator("DELETE", "/v1/configuration/numbers", &gone).await.status, 200);
     assert_eq!(world.operator("DELETE", "/v1/configuration/numbers", &gone).await.refusal(), (404, 40400));

@@ -1,6 +1,6 @@
 // Small assertions that say what was there instead.
 import assert from "node:assert/strict";
-import { SILENCE } from "./world.mjs";
+import { SILENCE, pause } from "./world.mjs";
 
 export const same = (actual, expected, what) => assert.deepEqual(actual, expected, what);
 
@@ -40,6 +40,7 @@ export async function soon(f, ms = 4_000) {
       return await f();
     } catch (error) {
       if (Date.now() > end) throw error;
+      await pause(20);
     }
   }
 }

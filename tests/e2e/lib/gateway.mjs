@@ -1,18 +1,21 @@
 // Starts the gateway as a user would: the binary, a free port, an empty data folder.
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { skip } from "./skip.mjs";
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../target/", import.meta.url));
 
 export class Gateway {
   /**
    * `application`: key of an application of its own beside the demo; its `secret` is in base64. `settings`: text of a configuration file.
+   * `disk`: size of a disk of its own for its data, such as "2m".
    */
-  static async start({ application, settings } = {}) {
+  static async start({ application, settings, disk } = {}) {
     const gateway = new Gateway();
+    if (disk) gateway.#mount(disk);
     if (settings) {
       gateway.#env.OFFHOOK_CONFIG = join(gateway.#data, "offhook.toml");
       writeFileSync(gateway.#env.OFFHOOK_CONFIG, settings);
@@ -28,6 +31,7 @@ export class Gateway {
   #data = mkdtempSync(join(tmpdir(), "offhook-data-"));
   #env = { ...process.env, OFFHOOK_DATA: this.#data };
   #process = null;
+  #mounted = false;
 
   /** Ends without a word, and starts again after `ms` on the same port with the same data. */
   async crash(ms) {
@@ -39,8 +43,39 @@ export class Gateway {
     await this.#run(port);
   }
 
+  /** What its program says to these arguments, beside the one that runs; throws where it fails. */
+  command(...args) {
+    return execFileSync(binary(), args, { env: this.#env, encoding: "utf8" });
+  }
+
+  #mount(size) {
+    if (process.env.OFFHOOK_E2E_INSIDE !== "namespace") skip("a disk of its own needs root, unshare and mount");
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "offhook", this.#data]);
+    this.#mounted = true;
+  }
+
+  /** Leaves no room on its disk. */
+  fillDisk() {
+    const file = openSync(this.#filler, "w");
+    try {
+      for (const zeros = Buffer.alloc(4_096); ; ) writeSync(file, zeros);
+    } catch (error) {
+      if (error.code !== "ENOSPC") throw error;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  freeDisk() {
+    rmSync(this.#filler);
+  }
+
+  get #filler() {
+    return join(this.#data, "filler");
+  }
+
   #addApplication(key) {
-    const printed = execFileSync(binary(), ["application", "add", key, "--loopback"], { env: this.#env, encoding: "utf8" });
+    const printed = this.command("application", "add", key, "--loopback");
     this.key = key;
     this.secret = /^secret (\S+)$/m.exec(printed)[1];
   }
@@ -74,6 +109,8 @@ export class Gateway {
 
   async stop() {
     if (this.alive) await this.#end("SIGTERM");
+    if (this.#mounted) execFileSync("umount", [this.#data]);
+    this.#mounted = false;
     rmSync(this.#data, { recursive: true, force: true });
   }
 

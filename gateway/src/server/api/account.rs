@@ -7,6 +7,7 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::asker::Asked;
@@ -15,7 +16,7 @@ use super::money::{amount, money, read_amount};
 use super::{ApiError, demo_for, internal, private};
 use crate::ledger::{Micros, Tariff};
 use crate::server::{Peer, Shared};
-use crate::store::{AccountView, DEMO, Rate, Record, StoreError, Transfer};
+use crate::store::{AccountView, Alarm, DEMO, Rate, Record, StoreError, Transfer};
 use crate::ticket::iso;
 
 /// Rows of a history at a time.
@@ -33,7 +34,7 @@ pub async fn account(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<
 
 #[derive(Deserialize)]
 struct Credit {
-    amount: Value,
+    amount: Box<RawValue>,
     reference: String,
 }
 
@@ -56,24 +57,39 @@ pub async fn history(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<
     let before = asked.number("before", i64::MAX)?;
     let rows = shared.store.history(asked.application()?, before, u32::try_from(most).unwrap_or(1)).await;
     let rows = rows.map_err(|error| internal(&error))?;
-    let full = i64::try_from(rows.len()).is_ok_and(|length| length == most);
-    let next = rows.last().filter(|_| full).map(|row| row.id);
+    let next = rows.last().filter(|_| full(&rows, most)).map(|row| row.id);
     let currency = &shared.config.phone.currency;
     let rows: Vec<Value> = rows.iter().map(|row| entry(row, currency)).collect();
     Ok(private(Json(json!({ "history": rows, "next": next })).into_response()))
+}
+
+/// `GET /v1/account/alarms?limit=…&before=…`: when the account wanted more than it may, or with no `?key=` all of them; paged like the history.
+pub async fn alarms(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
+    let most = asked.number("limit", PAGE)?.unwrap_or(PAGE);
+    let before = asked.number("before", i64::MAX)?;
+    let alarms = shared.store.alarms(asked.named(), before, u32::try_from(most).unwrap_or(1)).await;
+    let alarms = alarms.map_err(|error| internal(&error))?;
+    let next = alarms.last().filter(|_| full(&alarms, most)).map(|alarm| alarm.id);
+    let currency = &shared.config.phone.currency;
+    let alarms: Vec<Value> = alarms.iter().map(|alarm| told(alarm, currency)).collect();
+    Ok(private(Json(json!({ "alarms": alarms, "next": next })).into_response()))
+}
+
+/// Whether there may be another page.
+fn full<T>(rows: &[T], most: i64) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|length| length == most)
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NewRate {
     prefix: String,
-    per_minute: Value,
+    per_minute: Box<RawValue>,
     #[serde(default)]
     minimum: u32,
     #[serde(default = "second")]
     increment: u32,
-    #[serde(default)]
-    fee: Value,
+    fee: Option<Box<RawValue>>,
 }
 
 const fn second() -> u32 {
@@ -109,7 +125,7 @@ impl NewRate {
         if self.prefix.len() > 15 || !self.prefix.bytes().all(|b| b.is_ascii_digit()) {
             return Err(ApiError::new(400, 40001, "prefix must be at most 15 digits, without a plus"));
         }
-        let fee = if self.fee.is_null() { 0 } else { read_amount(&self.fee, currency)? };
+        let fee = self.fee.map_or(Ok(0), |fee| read_amount(&fee, currency))?;
         let per_minute = read_amount(&self.per_minute, currency)?;
         let tariff = Tariff { per_minute, minimum: self.minimum, increment: self.increment, fee };
         tariff.check().map_err(|_| wrong())?;
@@ -131,7 +147,7 @@ pub async fn demo(
         let tariff = &record.reservation.tariff;
         json!({
             "callId": record.call_id, "to": record.to, "rate": tariff.per_minute, "minimum": tariff.minimum,
-            "increment": tariff.increment, "debit": record.debit(now),
+            "increment": tariff.increment, "fee": tariff.fee, "debit": record.debit(now),
         })
     });
     let running: Vec<Value> = running.collect();
@@ -157,6 +173,8 @@ fn shown(application: &str, view: &AccountView) -> Value {
         "reserved": money(view.reserved),
         "calls": view.running,
         "maxCalls": view.most_calls,
+        "maxCallsPerMinute": view.most_in_minute,
+        "maxRangeCallsPerHour": view.most_to_range,
         "spentToday": money(view.spent),
         "maxSpentPerDay": money(view.most_spent),
     })
@@ -173,6 +191,14 @@ fn entry(row: &Transfer, currency: &str) -> Value {
     json!({
         "id": row.id, "timestamp": iso(row.at), "type": kind, "amount": money(currency, row.amount),
         "available": money(currency, row.credit), "callId": row.call, "reference": row.reference,
+    })
+}
+
+fn told(alarm: &Alarm, currency: &str) -> Value {
+    let most = if alarm.is_spending() { money(currency, alarm.most) } else { json!(alarm.most) };
+    json!({
+        "id": alarm.id, "applicationKey": alarm.application, "timestamp": iso(alarm.at), "until": iso(alarm.until), "reason": alarm.cause,
+        "range": Some(&alarm.range).filter(|range| !range.is_empty()), "max": most,
     })
 }
 

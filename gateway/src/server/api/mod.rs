@@ -73,6 +73,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         .route("/v1/account", get(account::account))
         .route("/v1/account/credit", post(account::credit))
         .route("/v1/account/history", get(account::history))
+        .route("/v1/account/alarms", get(account::alarms))
         .route("/v1/rates", get(account::rates).put(account::set_rates))
         .route("/v1/configuration/numbers", get(numbers::list).post(numbers::assign).delete(numbers::remove))
         .route("/calling/v1/calls/id/{id}", get(calls::call))
@@ -140,7 +141,7 @@ fn demo_for<'a>(shared: &'a Shared, peer: &Peer, headers: &HeaderMap) -> Result<
 
 fn internal(error: &StoreError) -> ApiError {
     error!(%error, "the database could not be read or written");
-    ApiError::new(500, 50000, "The gateway cannot use its database")
+    ApiError::new(503, 50300, "The gateway cannot use its database")
 }
 
 /// Equality in a time that depends on the length only.

@@ -1,5 +1,7 @@
 //! Money in JSON: `{"currencyId": "USD", "amount": 0.05}`, and never rounded.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Number, Value, json};
 
 use super::ApiError;
@@ -16,24 +18,39 @@ pub fn amount(micros: Micros) -> Value {
     number.map_or(Value::Null, Value::Number)
 }
 
+/// Money as [`money`] writes it.
+#[derive(Deserialize)]
+struct Money<'a> {
+    #[serde(rename = "currencyId")]
+    currency: String,
+    #[serde(borrow)]
+    amount: &'a RawValue,
+}
+
 /// Reads an amount: a number, its text, or both in the shape of [`money`].
-pub fn read_amount(value: &Value, currency: &str) -> Result<Micros, ApiError> {
-    let wrong = ApiError::new(400, 40001, "An amount is a number with at most six digits after the point");
-    let value = match value {
-        Value::Object(object) => {
-            if object.get("currencyId").and_then(Value::as_str) != Some(currency) {
-                return Err(ApiError::new(400, 40001, "The account has another currencyId"));
-            }
-            object.get("amount").unwrap_or(&Value::Null)
+pub fn read_amount(written: &RawValue, currency: &str) -> Result<Micros, ApiError> {
+    let wrong = || ApiError::new(400, 40001, "An amount is a number up to 1000000000 with at most six digits after the point");
+    let mut text = written.get();
+    if text.starts_with('{') {
+        let money: Money<'_> = serde_json::from_str(text).map_err(|_| wrong())?;
+        if money.currency != currency {
+            return Err(ApiError::new(400, 40001, "The account has another currencyId"));
         }
-        value => value,
-    };
-    // A number is written as shortly as it can be, without an exponent, and read as text: 0.1 is a tenth and not the f64 beside it.
-    let text = match value {
-        Value::String(text) => text.clone(),
-        value => value.as_f64().map(|number| number.to_string()).unwrap_or_default(),
-    };
-    text.parse().map(|Amount(micros)| micros).map_err(|_| wrong)
+        text = money.amount.get();
+    }
+    digits(text).and_then(|digits| digits.parse().ok()).map(|Amount(micros)| micros).ok_or_else(wrong)
+}
+
+/// The digits of a JSON number or string, as they were sent: a f64 between would make 1 of 1.00000000000000000001.
+fn digits(json: &str) -> Option<String> {
+    if json.starts_with('"') {
+        return serde_json::from_str(json).ok();
+    }
+    if json.contains(['e', 'E']) {
+        // Some write small numbers so: 1e-05. With so few digits a f64 loses none.
+        return json.parse::<f64>().ok().filter(|_| json.len() < 16).map(|number| number.to_string());
+    }
+    Some(json.to_owned())
 }
 
 #[cfg(test)]
@@ -44,7 +61,7 @@ mod tests {
     fn amounts_are_the_same_there_and_back() {
         for micros in [0, 1, 50_000, 10_000_000, 123_456_789, -1_500_000, crate::ledger::MOST, crate::ledger::MOST - 1] {
             let text = money("USD", micros).to_string();
-            let value = serde_json::from_str(&text).expect("JSON");
+            let value: Box<RawValue> = serde_json::from_str(&text).expect("JSON");
             assert_eq!(read_amount(&value, "USD").ok(), Some(micros), "{text}");
         }
         assert_eq!(money("USD", 50_000).to_string(), r#"{"amount":0.05,"currencyId":"USD"}"#);
@@ -65,8 +82,23 @@ mod tests {
             r#"{"currencyId":"SEK","amount":1}"#,
             r#"{"amount":1}"#,
             r#"{"currencyId":"USD"}"#,
+            "1.000000000000000000000000000001",
+            "0.1000000000000000055511151231257827",
+            "1.0000000000000000e0",
+            "123456789012345678901234567890",
+            "-123456789012345678901234567890",
+            "9223372036854775807",
+            "18446744073709551616",
+            "1000000000.000001",
+            "\"NaN\"",
+            "\"Infinity\"",
+            "\"-\"",
+            "\"0x10\"",
+            "\" 1\"",
+            "\"1_000\"",
+            "\"\\u0661\"",
         ] {
-            let value = serde_json::from_str(text).expect("JSON");
+            let value: Box<RawValue> = serde_json::from_str(text).expect("JSON");
             assert!(read_amount(&value, "USD").is_err(), "{text}");
         }
     }

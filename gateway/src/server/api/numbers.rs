@@ -56,7 +56,10 @@ pub async fn assign(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
     }
     let done = match (asked.role, shown_by(change.shown_by.as_deref(), user.is_some())?) {
         (Role::Application, _) => shared.store.ring(application, numbers, user).await,
-        (Role::Operator, shown_by) => give(&shared, &application, numbers, user, shown_by).await,
+        (Role::Operator, shown_by) => {
+            let given = |number| AssignedNumber { number, application: application.clone(), user: user.clone(), shown_by };
+            shared.store.assign_numbers(numbers.into_iter().map(given).collect()).await
+        }
     };
     done.map_err(|error| refusal(&error))?;
     Ok(private(StatusCode::OK.into_response()))
@@ -65,17 +68,11 @@ pub async fn assign(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
 /// `DELETE /v1/configuration/numbers`: for an application the numbers ring nobody any more; the operator takes them away.
 pub async fn remove(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     let (application, numbers, _) = read(&shared, &asked)?;
-    match asked.role {
-        Role::Application => shared.store.ring(application, numbers, None).await.map_err(|error| refusal(&error))?,
-        Role::Operator => {
-            for number in numbers {
-                let removed = shared.store.remove_number(application.clone(), number).await.map_err(|error| internal(&error))?;
-                if !removed {
-                    return Err(refusal(&StoreError::NoNumber));
-                }
-            }
-        }
-    }
+    let done = match asked.role {
+        Role::Application => shared.store.ring(application, numbers, None).await,
+        Role::Operator => shared.store.remove_numbers(application, numbers).await,
+    };
+    done.map_err(|error| refusal(&error))?;
     Ok(private(StatusCode::OK.into_response()))
 }
 
@@ -99,20 +96,6 @@ fn read(shared: &Shared, asked: &Asked) -> Result<(String, Vec<String>, Change),
 fn shown_by(text: Option<&str>, user: bool) -> Result<ShownBy, ApiError> {
     let Some(text) = text else { return Ok(ShownBy::unless_said(user)) };
     text.parse().map_err(|_| ApiError::new(400, 40001, "shownBy is nobody, user or application"))
-}
-
-async fn give(
-    shared: &Shared,
-    application: &str,
-    numbers: Vec<String>,
-    user: Option<String>,
-    shown_by: ShownBy,
-) -> Result<(), StoreError> {
-    for number in numbers {
-        let number = AssignedNumber { number, application: application.to_owned(), user: user.clone(), shown_by };
-        shared.store.assign_number(number).await?;
-    }
-    Ok(())
 }
 
 fn refusal(error: &StoreError) -> ApiError {

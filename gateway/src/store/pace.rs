@@ -1,0 +1,135 @@
+//! How fast an account makes new calls to telephones, and the alarm where it wants more than it may: who has stolen an account calls as
+//! much and as dear as he can, until somebody notices.
+//!
+//! Pace is counted in the call records themselves, so that a restart forgets nothing and no call is counted beside its reservation. Only
+//! calls that were let go count, in any minute and in any hour: who is refused has not called.
+
+use offhook::time::Instant;
+use rusqlite::params;
+use tracing::warn;
+
+use super::accounts::Books;
+use super::calls::{day, millis};
+use super::{Database, Store, StoreError};
+use crate::ledger::{Amount, NewCall, Refused};
+use crate::ticket::iso;
+
+/// Milliseconds in which [`Refused::CallRate`] and [`Refused::RangeRate`] count.
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 86_400_000;
+
+/// An account wanted more than it may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// Counts up.
+    pub id: i64,
+    /// Application key.
+    pub application: String,
+    /// When it did first.
+    pub at: Instant,
+    /// Until when there is no second alarm of the same.
+    pub until: Instant,
+    /// What was too much, as in the call records.
+    pub cause: String,
+    /// Digits of the range; empty where it is about all.
+    pub range: String,
+    /// What it may: calls, or money.
+    pub most: i64,
+}
+
+impl Alarm {
+    /// Whether it is about money.
+    #[must_use]
+    pub fn is_spending(&self) -> bool {
+        self.cause == Refused::SpendCap.cause()
+    }
+}
+
+impl Store {
+    /// The newest `most` alarms of an application, or of all, that are older than `before`, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be read.
+    pub async fn alarms(&self, application: Option<String>, before: Option<i64>, most: u32) -> Result<Vec<Alarm>, StoreError> {
+        self.ask(move |database| {
+            database.write_queries();
+            Ok(database.alarms(application.as_deref(), (0, before.unwrap_or(i64::MAX)), most)?)
+        })
+        .await
+    }
+}
+
+impl Database {
+    /// What one more call to a telephone in `range` would be too much for.
+    pub(super) fn too_fast(&self, books: &Books, range: &str, at: Instant) -> rusqlite::Result<Option<Refused>> {
+        if self.made_since(books, None, at, MINUTE, books.most_in_minute)? {
+            return Ok(Some(Refused::CallRate));
+        }
+        let range_full = self.made_since(books, Some(range), at, HOUR, books.most_to_range)?;
+        Ok(range_full.then_some(Refused::RangeRate))
+    }
+
+    /// Whether `most` calls were let go in the last `window` milliseconds. Never reads more rows than that.
+    fn made_since(&self, books: &Books, range: Option<&str>, at: Instant, window: u64, most: u32) -> rusqlite::Result<bool> {
+        let (index, only) = if range.is_some() { ("call_range", "range = ?2") } else { ("call_pace", "?2 IS NULL") };
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM call INDEXED BY {index} WHERE application = ?1 AND {only} AND range <> '' \
+             AND opened > ?3 LIMIT ?4)"
+        );
+        let since = millis(at).saturating_sub_unsigned(window);
+        let made: u32 =
+            self.connection.prepare_cached(&sql)?.query_row(params![books.application, range, since, most], |row| row.get(0))?;
+        Ok(made >= most)
+    }
+
+    /// Notes that a call was refused for being too much, unless that is noted already.
+    pub(super) fn raise(&self, new: &NewCall, books: &Books, refused: Refused, range: &str) -> rusqlite::Result<()> {
+        let (range, until, most) = match refused {
+            Refused::CallRate => ("", new.at + MINUTE, i64::from(books.most_in_minute)),
+            Refused::RangeRate => (range, new.at + HOUR, i64::from(books.most_to_range)),
+            Refused::SpendCap => ("", Instant::from_millis((day(new.at) + 1) * DAY), books.most_spent),
+            _ => return Ok(()),
+        };
+        let sql = "INSERT INTO alarm (application, at, until, cause, range, most) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS \
+                   (SELECT 1 FROM alarm WHERE application = ?1 AND cause = ?4 AND range = ?5 AND until > ?2)";
+        let values = params![new.application, millis(new.at), millis(until), refused.cause(), range, most];
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Puts alarms that are on disk into the log.
+    pub(super) fn tell_alarms(&mut self) -> rusqlite::Result<()> {
+        for alarm in self.alarms(None, (self.alarmed, i64::MAX), u32::MAX)?.into_iter().rev() {
+            let Alarm { application, cause, range, .. } = &alarm;
+            let most = if alarm.is_spending() { Amount(alarm.most).to_string() } else { alarm.most.to_string() };
+            warn!(%application, %cause, %range, %most, until = %iso(alarm.until), "alarm: an account wants more than it may; such calls are refused");
+            self.alarmed = alarm.id;
+        }
+        Ok(())
+    }
+
+    pub(super) fn last_alarm(&self) -> rusqlite::Result<i64> {
+        self.connection.query_row("SELECT coalesce(max(id), 0) FROM alarm", [], |row| row.get(0))
+    }
+
+    /// Alarms between two ids, the newest first.
+    fn alarms(&self, application: Option<&str>, (after, before): (i64, i64), most: u32) -> rusqlite::Result<Vec<Alarm>> {
+        let sql = "SELECT id, application, at, until, cause, range, most FROM alarm \
+                   WHERE (?1 IS NULL OR application = ?1) AND id > ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
+        let mut query = self.connection.prepare_cached(sql)?;
+        let rows = query.query_map(params![application, after, before, most], |row| {
+            Ok(Alarm {
+                id: row.get(0)?,
+                application: row.get(1)?,
+                at: Instant::from_millis(row.get(2)?),
+                until: Instant::from_millis(row.get(3)?),
+                cause: row.get(4)?,
+                range: row.get(5)?,
+                most: row.get(6)?,
+            })
+        })?;
+        rows.collect()
+    }
+}
