@@ -5,6 +5,8 @@ import { byId, make, show } from "./dom.js";
 import { clock, timeOfDay } from "./words.js";
 
 const AGAIN = 5_000; // ms between two questions while a call is paid
+const SOON = 500; // ms until the next question after a call, and how often that is asked
+const LAST = 10;
 const LONGEST = 20;
 const RESULTS = { ANSWERED: "", BUSY: "Busy", NOANSWER: "No answer", FAILED: "Failed" };
 
@@ -29,6 +31,16 @@ export class Account {
     this.asking = setInterval(() => this.refresh(), AGAIN);
     await this.refresh();
     if (!this.price(call)) clearInterval(this.asking);
+  }
+
+  /** The call is over: what it has cost is known a moment later. */
+  async settle(call) {
+    this.end();
+    await this.refresh();
+    for (let again = 0; again < LAST && this.price(call); again++) {
+      await new Promise((resolve) => setTimeout(resolve, SOON));
+      await this.refresh();
+    }
   }
 
   end() {

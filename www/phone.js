@@ -201,13 +201,13 @@ export class Phone {
   }
 
   release() {
+    const call = this.call;
     this.call = null;
     this.stopRingback();
     this.stopRingback = () => {};
     this.stopTimer();
     this.keypad.idle();
-    this.account.end();
-    this.account.refresh();
+    this.account.settle(call);
     this.audio.srcObject = null;
     this.devices.callEnds();
     this.panel("idle");
