@@ -31,6 +31,8 @@ export class Stage {
   /** Partner online, `callClient` signed in. Needs a click before: sound. */
   async begin(report) {
     this.report = report;
+    // The clients of the last snippet would answer the calls of this one.
+    await this.gone;
     // A snippet calls straight after `new SinchClient`, so its ticket has to be there before.
     this.ticket = await demoTicket(this.user);
     await this.partner.start();
@@ -95,7 +97,7 @@ export class Stage {
     this.partner.hangup();
     const clients = this.clients.splice(0);
     // The BYEs leave first.
-    setTimeout(() => clients.forEach((client) => client.terminate()), 300);
+    this.gone = new Promise((resolve) => setTimeout(resolve, 300)).then(() => clients.forEach((client) => client.terminate()));
     this.calls.clear();
     this.resetAudio();
   }
