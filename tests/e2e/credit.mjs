@@ -41,6 +41,7 @@ export async function tearDown() {
 export default function suite(check) {
   const test = (name, seconds, run) => check(name, seconds, (world) => run(world).finally(() => sipp?.stop()));
   test("without credit nothing is dialled", 20, noCredit);
+  test("calls that come too fast are refused, with the reason and one alarm", 30, tooFast);
   test("a call costs its begun seconds, in record, history and balance", 30, paid);
   test("credit runs out in a call: a warning, and the end at the paid second", 30, runsOut);
   test("credit that comes in a call makes it longer", 30, toppedUp);
@@ -71,6 +72,26 @@ async function noCredit(world) {
   same(error.code, 40200, "the code");
   check(/credit/i.test(error.message), `the reason: ${error.message}`);
   same(sipp.messages(), [], "what was dialled");
+}
+
+async function tooFast(world) {
+  await operator.balanceOf(100);
+  const alice = await user(world);
+  gateway.command("credit", "limit", "demo", "--per-minute", "0");
+  try {
+    for (const i of [0, 1, 2]) {
+      await alice.call(NUMBER, { method: "callPhoneNumber" });
+      await alice.until(i, "onCallEnded");
+      const { error } = await ended(alice, i, "FAILURE");
+      same([error.code, error.reason], [40300, "Too many new calls in a minute"], `call ${i}`);
+    }
+  } finally {
+    gateway.command("credit", "limit", "demo");
+  }
+  const { alarms } = await operator.ask("GET", "/v1/account/alarms");
+  same(alarms.map(({ reason, range, max }) => [reason, range, max]), [["call rate", null, 0]], "the alarms");
+  same(gateway.log.match(/alarm: .*cause=call rate/g)?.length, 1, `alarms in the log: ${gateway.log}`);
+  same(await operator.balance(), 100, "the balance");
 }
 
 async function paid(world) {
