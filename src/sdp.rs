@@ -145,13 +145,6 @@ pub fn trickles(sdp: &str) -> bool {
     attributes(sdp).filter_map(|text| text.strip_prefix("ice-options:")).any(|tags| tags.split(' ').any(|tag| tag == "trickle"))
 }
 
-/// Kind (`audio`, `video`, `application`, …) and identification of each media line.
-#[must_use]
-pub fn media_lines(sdp: &str) -> Vec<(String, String)> {
-    let read = |section| (kind(section).into(), attribute(section, "mid:").unwrap_or("").into());
-    sections(sdp).1.map(read).collect()
-}
-
 /// The `application/trickle-ice-sdpfrag` body that carries these candidates of the local description `sdp` (RFC 8840, 9).
 /// `end`: there will be no more.
 #[must_use]

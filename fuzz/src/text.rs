@@ -114,7 +114,7 @@ pub fn challenge(data: &[u8]) {
 pub fn sdp(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = (sdp::check(text), sdp::ice_credentials(text), sdp::fingerprint(text), sdp::has_telephone_event(text));
-    let _ = (sdp::trickles(text), sdp::has_video(text), sdp::has_candidates(text), sdp::media_lines(text));
+    let _ = (sdp::trickles(text), sdp::has_video(text), sdp::has_candidates(text));
     let _ = sdp::taking_the_lead(text);
     let found = sdp::candidates(text);
     if let Ok(again) = sdp::read_fragment(&sdp::fragment(text, &found, true)) {

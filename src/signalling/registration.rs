@@ -98,12 +98,6 @@ impl Registration {
         self.stands() && self.bound
     }
 
-    /// Whether a REGISTER waits for its answer.
-    #[must_use]
-    pub const fn is_asking(&self) -> bool {
-        matches!(self.state, State::Asking)
-    }
-
     /// When the next refresh is due.
     #[must_use]
     pub const fn refresh_at(&self) -> Option<Instant> {
