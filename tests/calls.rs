@@ -232,6 +232,41 @@ fn the_callees_microphone_is_refused() {
 }
 
 #[test]
+fn a_microphone_that_the_user_allowed_before_is_not_waited_for() {
+    for (granted, heard) in [(true, true), (false, false)] {
+        let (mut world, alice, bob) = pair();
+        world.nodes[bob].microphone = Some(2_000);
+        let call = world.call(alice, "bob");
+        world.run(1_000);
+        let id = ringing(&world, bob);
+        world.command(bob, |client, now| client.answer(now, id, granted).unwrap());
+        world.run(100);
+        assert_eq!(world.events(alice).ends_with("established"), heard);
+        assert_eq!((world.nodes[alice].sending, world.nodes[bob].sending), (heard, false));
+        world.run(2_000);
+        assert!(world.nodes[alice].sending && world.nodes[bob].sending);
+        hang_up(&mut world, alice, call);
+        clean(&mut world);
+    }
+}
+
+#[test]
+fn a_microphone_that_fails_after_the_answer_ends_the_call() {
+    let (mut world, alice, bob, _) = ringing_pair();
+    world.nodes[bob].microphone = None;
+    let id = ringing(&world, bob);
+    world.command(bob, |client, now| client.answer(now, id, true).unwrap());
+    world.run(1_000);
+    assert!(
+        world.events(bob).ends_with("established, ended FAILURE (NotAllowedError: Permission denied)"),
+        "{}",
+        world.events(bob)
+    );
+    assert!(world.events(alice).ends_with("established, ended HUNG_UP"), "{}", world.events(alice));
+    clean(&mut world);
+}
+
+#[test]
 fn a_slow_microphone_delays_no_ring() {
     let (mut world, alice, bob) = pair();
     world.nodes[alice].microphone = Some(30_000);
@@ -258,8 +293,8 @@ fn both_call_each_other() {
 fn hanging_up_answering_and_muting_twice() {
     let (mut world, alice, bob, call) = ringing_pair();
     let incoming = answer(&mut world, bob);
-    assert!(world.command(bob, |client, now| client.answer(now, incoming)).is_ok(), "a second answer changes nothing");
-    assert!(world.command(alice, |client, now| client.answer(now, call)).is_err(), "nobody answers an own call");
+    assert!(world.command(bob, |client, now| client.answer(now, incoming, false)).is_ok(), "a second answer changes nothing");
+    assert!(world.command(alice, |client, now| client.answer(now, call, false)).is_err(), "nobody answers an own call");
     world.run(1_000);
     hang_up(&mut world, alice, call);
     let error = world.command(alice, |client, now| client.hangup(now, call)).unwrap_err();

@@ -105,7 +105,7 @@ fn an_invite_without_an_offer_gets_one() {
     let mut page = Page::signed_in();
     page.ring("", "");
     assert_eq!(page.code(), 180);
-    page.client.answer(page.now, CallId(1)).unwrap();
+    page.client.answer(page.now, CallId(1), false).unwrap();
     page.drain();
     let ok = page.sent.last().unwrap().clone();
     assert!(ok.starts_with("SIP/2.0 200") && ok.contains("m=audio"), "{ok}");
@@ -310,7 +310,7 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
     assert!(page.offers[0].contains("a=setup:active"), "two devices that answer early must not both begin");
     let mut page = Page::signed_in();
     page.ring(TYPE, &sdp(2));
-    page.client.answer(page.now, CallId(1)).unwrap();
+    page.client.answer(page.now, CallId(1), false).unwrap();
     page.drain();
     assert!(page.offers[0].contains("a=setup:actpass"));
 }
@@ -319,7 +319,7 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
 fn an_answer_does_not_wait_for_a_lost_prack_for_ever() {
     let mut page = Page::signed_in();
     page.ring(&format!("Supported: 100rel\r\n{TYPE}"), &sdp(2));
-    page.client.answer(page.now, CallId(1)).unwrap();
+    page.client.answer(page.now, CallId(1), false).unwrap();
     page.drain();
     assert_eq!(page.code(), 183);
     page.wait(4_000);
@@ -483,7 +483,7 @@ fn an_answer_to_whoever_takes_no_candidates_later_waits_for_its_first() {
     for (supported, patience) in [("Supported: timer\r\n", 1_000), ("Supported: trickle-ice\r\n", 20)] {
         let mut page = Page::signed_in();
         page.ring(&format!("{supported}{TYPE}"), &sdp(2));
-        page.client.answer(page.now, CallId(1)).unwrap();
+        page.client.answer(page.now, CallId(1), false).unwrap();
         page.drain();
         assert_eq!(page.patience, patience, "{supported}");
     }

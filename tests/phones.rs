@@ -323,7 +323,7 @@ fn whoever_calls_from_outside_is_named_as_he_is() {
         assert_eq!((info.domain, info.from_id.as_str()), (domain, id), "{from}");
         let headers = [("x-one", "1"), ("two", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(info.headers, headers);
-        page.client.answer(page.now, CallId(1)).unwrap();
+        page.client.answer(page.now, CallId(1), false).unwrap();
         page.drain();
         assert!(page.sent.last().unwrap().starts_with("SIP/2.0 200"));
         assert_eq!(page.state(CallId(1)), State::Established);

@@ -49,7 +49,7 @@ impl Race {
     /// The client is Bob and has sent its 200: the moratorium, until the ACK comes.
     fn answered(offer: &str) -> Self {
         let mut race = Self::ringing(offer);
-        race.page.client.answer(race.page.now, race.id).unwrap();
+        race.page.client.answer(race.page.now, race.id, false).unwrap();
         race.page.drain();
         assert_eq!(race.page.code(), 200);
         race

@@ -88,7 +88,7 @@ impl Life {
             b'q' => self.ask(&text),
             b'i' => self.ring(&text),
             b'c' => self.call(&text),
-            b'+' => drop(self.client.answer(self.now, call)),
+            b'+' => drop(self.client.answer(self.now, call, number % 2 == 1)),
             b'-' => drop(self.client.hangup(self.now, call)),
             b'd' => drop(self.client.send_dtmf(self.now, call, &text)),
             b'm' => drop(self.client.mute(call, number.is_multiple_of(2))),

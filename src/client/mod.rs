@@ -174,16 +174,17 @@ impl Client {
         Ok(info)
     }
 
-    /// Answers a call that rings here; a second answer changes nothing.
+    /// Answers a call that rings here; a second answer changes nothing. `granted`: the microphone will open without a question to the user, so
+    /// the caller hears of the answer at once. Otherwise the microphone comes first, and where there is none the call is declined.
     ///
     /// # Errors
     /// `InternalOther` (5, 6002) where the call is our own or over.
-    pub fn answer(&mut self, now: Instant, id: CallId) -> Result<(), Error> {
+    pub fn answer(&mut self, now: Instant, id: CallId, granted: bool) -> Result<(), Error> {
         let (call, core) = self.living(id)?;
         if call.info.outgoing {
             return Err(Error::new(codes::MISUSE, "Only an incoming call can be answered"));
         }
-        call.answer(core, now);
+        call.answer(core, now, granted);
         self.settle(now);
         Ok(())
     }

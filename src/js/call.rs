@@ -110,8 +110,10 @@ impl Call {
     /// Answers. A call that has ended meanwhile, or was answered before, stays as it is.
     #[wasm_bindgen(skip_typescript)]
     pub fn answer(&self) {
-        if let Err(error) = self.inner().command(Client::answer) {
-            self.inner().app.log("answer", &dom::get_string(&error, "message"));
+        let inner = self.inner();
+        let id = self.info().id;
+        if let Err(error) = inner.commanded(inner.app.driver.answer(id)) {
+            inner.app.log("answer", &dom::get_string(&error, "message"));
         }
     }
 

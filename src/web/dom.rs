@@ -192,6 +192,14 @@ pub fn call_of(name: &str, method: &str, argument: JsValue) -> Result<JsValue, J
     call1(&global_value(name), method, argument)
 }
 
+/// Puts what a promise comes to into `list`; nothing where there is none, or it fails.
+pub fn keep(promise: Result<JsValue, JsValue>, list: &Array) {
+    let push = call1(&get(list, "push"), "bind", list.into());
+    if let (Ok(promise), Ok(push)) = (promise, push) {
+        let _ = call2(&promise, "then", push, nothing());
+    }
+}
+
 /// `[first]`.
 #[must_use]
 pub fn list1(first: JsValue) -> Array {

@@ -9,11 +9,10 @@ use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
 use super::dom::{get, get_string, now, seed};
-use super::media::{Media, Microphone};
+use super::media::{Media, Microphone, ask_permission};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
-use super::task::spawn;
 use super::tasks;
 use super::timer::Timer;
 use crate::call::{CallId, CallInfo, Destination, Error};
@@ -45,6 +44,8 @@ pub struct Driver {
     peers: RefCell<Vec<Rc<Peer>>>,
     /// The one that first offers show, once it is made.
     certificates: Array,
+    /// The browser's word on whether we may open the microphone, once it is known; it keeps itself up to date.
+    permission: Array,
     calls: RefCell<Vec<(CallId, Rc<Media>)>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
@@ -70,6 +71,7 @@ impl Driver {
             window: Window::new(with(this, Self::window_event)),
             peers: RefCell::default(),
             certificates: Array::new(),
+            permission: Array::new(),
             calls: RefCell::default(),
             microphone: Rc::default(),
             custom,
@@ -100,6 +102,7 @@ impl Driver {
         self.window.listen();
         if self.certificates.length() == 0 {
             make_certificate(&self.certificates);
+            ask_permission(&self.permission);
         }
         self.command(|client, now| client.start(now, login))
     }
@@ -118,6 +121,15 @@ impl Driver {
         let media = self.media(info.id, custom);
         self.after_command();
         Ok((info, media))
+    }
+
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// What the client says of a call that is none to answer.
+    pub fn answer(&self, id: CallId) -> Result<(), Error> {
+        let granted = get_string(&self.permission.get(0), "state") == "granted";
+        self.command(|client, now| client.answer(now, id, granted))
     }
 
     /// Reads something of the client.
@@ -210,7 +222,7 @@ impl Driver {
                 if let Some(media) = media {
                     media.send(on);
                     for peer in self.peers_of(&media) {
-                        spawn(async move { drop(peer.attach().await) });
+                        peer.attach();
                     }
                 }
             }

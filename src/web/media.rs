@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
 
-use super::dom::{Gate, call0, call1, dict, error, get, get_in, get_string, global, items, new0, set};
+use super::dom::{Gate, call0, call1, dict, error, get, get_in, get_string, global, items, keep, new0, set};
 use super::elements;
 use super::task::{settled, spawn};
 
@@ -252,6 +253,12 @@ fn stop(stream: &MediaStream) {
     for track in tracks(stream) {
         let _ = call0(&track, "stop");
     }
+}
+
+/// Puts into `list` what tells whether the microphone would open without a question, where the browser says so.
+pub fn ask_permission(list: &Array) {
+    let permissions = get_in(&global(), "navigator", "permissions");
+    keep(call1(&permissions, "query", dict().with("name", "microphone".into()).into()), list);
 }
 
 fn get_user_media(video: bool) -> Result<JsValue, JsValue> {

@@ -9,8 +9,8 @@ use web_sys::RtcPeerConnection;
 
 use super::Media;
 use super::dom::{
-    Dict, Gate, call_of, call0, call1, call2, construct, dict, get, get_in, get_number, get_string, invoke, items, list1, nothing,
-    promise, set, set_timeout, string, together,
+    Dict, Gate, call_of, call0, call1, call2, construct, dict, forget, get, get_in, get_number, get_string, invoke, items, keep,
+    list1, promise, set, set_timeout, string, together,
 };
 use super::media::{kind, tracks};
 use super::task::{settled, spawn};
@@ -132,7 +132,7 @@ impl Peer {
             // Credentials for TURN run out: an ICE restart needs those of now.
             let _ = call1(&self.connection, "setConfiguration", configuration(ice).into());
         }
-        self.attach().await?;
+        self.attach();
         let options = dict().with("iceRestart", restart.into());
         let offer = self.step("createOffer", options.into()).await?;
         self.describe(offer, wait).await
@@ -151,7 +151,7 @@ impl Peer {
                 let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local().into());
             }
         }
-        self.attach().await?;
+        self.attach();
         let answer = self.step("createAnswer", JsValue::UNDEFINED).await?;
         self.describe(answer, wait).await
     }
@@ -178,21 +178,18 @@ impl Peer {
         self.step("setLocalDescription", rollback.into()).await.map(drop)
     }
 
-    /// Sends the tracks of the call, once it is up.
-    ///
-    /// # Errors
-    /// As [`Peer::offer`].
-    pub async fn attach(&self) -> Result<(), JsValue> {
+    /// Sends the tracks of the call, once it is up. The browser is at it when this returns, and nothing has to wait for its end: no
+    /// description tells of tracks.
+    pub fn attach(&self) {
         if !self.media.is_sending() {
-            return Ok(());
+            return;
         }
         for track in tracks(self.media.local()) {
             let sender = self.sender(&kind(&track));
             if sender.is_object() && get(&sender, "track") != track {
-                self.wait_for(call1(&sender, "replaceTrack", track)?).await?;
+                forget(&call1(&sender, "replaceTrack", track).unwrap_or_default());
             }
         }
-        Ok(())
     }
 
     /// Candidates of the other side; without any, there are no more.
@@ -345,10 +342,7 @@ pub fn make_certificate(list: &Array) {
     let kind = dict().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
     let kind = kind.with("expires", 31_536_000_000_f64.into());
     let making = call_of("RTCPeerConnection", "generateCertificate", kind.into());
-    let keep = call1(&get(list, "push"), "bind", list.into());
-    if let (Ok(making), Ok(keep)) = (making, keep) {
-        let _ = call2(&making, "then", keep, nothing());
-    }
+    keep(making, list);
 }
 
 fn configuration(ice: &Ice) -> Dict {

@@ -61,7 +61,7 @@ async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(),
     }
     // The call may have moved to another peer connection meanwhile.
     for peer in driver.peers_of(media) {
-        peer.attach().await?;
+        peer.attach();
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub fn ringing(world: &World, node: usize) -> CallId {
 
 pub fn answer(world: &mut World, node: usize) -> CallId {
     let id = ringing(world, node);
-    world.command(node, |client, now| client.answer(now, id).unwrap());
+    world.command(node, |client, now| client.answer(now, id, false).unwrap());
     id
 }
 

@@ -154,7 +154,7 @@ impl World {
 
     pub fn answer(&mut self, page: usize) {
         let id = *self.pages[page].calls.last().expect("a call");
-        self.pages[page].client.answer(self.now, id).expect("it can be answered");
+        self.pages[page].client.answer(self.now, id, false).expect("it can be answered");
         self.run(100);
     }
 

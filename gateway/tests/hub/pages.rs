@@ -57,7 +57,7 @@ impl Web {
 
     fn answer(&mut self, page: usize) {
         let (now, id) = (self.world.now, self.pages[page].calls[0]);
-        assert!(self.pages[page].client.answer(now, id).is_ok());
+        assert!(self.pages[page].client.answer(now, id, false).is_ok());
         self.settle();
     }
 

@@ -243,7 +243,7 @@ impl World {
             Act::Answer => {
                 if let Some(id) = self.pages[page].ringing() {
                     self.view(page, id).into_iter().for_each(|view| view.answered = true);
-                    let _ = self.command(page, |client, now| client.answer(now, id));
+                    let _ = self.command(page, |client, now| client.answer(now, id, false));
                 }
             }
             Act::HangUp => {

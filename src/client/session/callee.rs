@@ -78,12 +78,12 @@ impl Session {
         }
     }
 
-    /// The app answers.
-    pub fn answer(&mut self, core: &mut Core, now: Instant) {
+    /// The app answers. `granted`: the microphone will open without a question.
+    pub fn answer(&mut self, core: &mut Core, now: Instant, granted: bool) {
         let Phase::Ringing { answering: answering @ false, .. } = &mut self.phase else { return };
         *answering = true;
         if self.media.local.is_some() {
-            self.open_microphone(core);
+            self.open_microphone(core, granted && !self.info.video);
             self.accept(core, now);
         } else if !self.is_describing(core) {
             self.describe(core);
@@ -139,7 +139,7 @@ impl Session {
         }
         let Phase::Ringing { answering, invite, .. } = &self.phase else { return };
         if *answering {
-            self.open_microphone(core);
+            self.open_microphone(core, false);
             return self.accept(core, now);
         }
         let Ok(early) = parse(invite.as_bytes()).map(|invite| self.may_connect_early(core, &invite)) else { return };
@@ -176,11 +176,12 @@ impl Session {
         self.accept(core, now);
     }
 
-    /// Sends the 200 once the app has answered, the microphone is open, and no provisional answer waits for its PRACK.
+    /// Sends the 200 once the app has answered, the user has allowed the microphone, and no provisional answer waits for its PRACK. An open
+    /// microphone is not waited for: the caller may be heard while it opens.
     pub(super) fn accept(&mut self, core: &mut Core, now: Instant) {
         let Phase::Ringing { answering: true, described, invite, .. } = &self.phase else { return };
         let waiting = self.unacknowledged.as_ref().is_some_and(|waiting| now - waiting.since < LOST_PRACK);
-        if self.is_over() || self.media.microphone != Microphone::Open || waiting {
+        if self.is_over() || self.media.microphone < Microphone::Granted || waiting {
             return;
         }
         let Some(local) = self.media.local.clone() else { return };

@@ -48,7 +48,7 @@ impl Session {
         if !self.is_describing(core) {
             let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
             core.task(self.info.id, Awaited::FirstOffer, TaskKind::Offer { peer, ice, video, restart: false, wait });
-            self.open_microphone(core);
+            self.open_microphone(core, false);
         }
     }
 

@@ -31,12 +31,14 @@ pub struct Media {
 }
 
 /// Where the microphone stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Microphone {
     /// Not asked for.
     Closed,
-    /// Being opened.
+    /// Being opened, and nobody knows what the user will say to it.
     Asked,
+    /// Being opened, as the user allowed before.
+    Granted,
     /// Open.
     Open,
 }

@@ -294,9 +294,9 @@ impl Session {
         self.unmute(core);
     }
 
-    fn open_microphone(&mut self, core: &mut Core) {
+    fn open_microphone(&mut self, core: &mut Core, granted: bool) {
         if self.media.microphone == Microphone::Closed {
-            self.media.microphone = Microphone::Asked;
+            self.media.microphone = if granted { Microphone::Granted } else { Microphone::Asked };
             let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
             core.task(self.info.id, Awaited::Microphone, kind);
         }

@@ -50,6 +50,12 @@
 
   const devices = navigator.mediaDevices;
   if (!devices) return; // not a page of ours: an error page, about:blank
+  // Who will say no, or nothing at all, has not said yes before.
+  const query = navigator.permissions?.query.bind(navigator.permissions);
+  if (query) navigator.permissions.query = async (what) => {
+    const status = await query(what);
+    return { get state() { return window.microphone.refuse || window.microphone.never ? "prompt" : status.state; } };
+  };
   const open = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (constraints) => {
     const { delay, refuse, never } = window.microphone;
