@@ -169,7 +169,7 @@ impl Microphone {
     pub fn adopt(&self, stream: &MediaStream) {
         self.close();
         self.adopted.set(true);
-        *self.shared.borrow_mut() = Some(stream.clone());
+        *self.shared.borrow_mut() = Some(Clone::clone(stream));
     }
 
     /// The shared stream, opened if it is not. Gives up when `end` opens.

@@ -47,7 +47,7 @@ async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(),
     let media = &peer.media;
     if media.outgoing().is_none() {
         let source = match media.custom() {
-            Some(custom) => Ok(custom.clone()),
+            Some(custom) => Ok(Clone::clone(custom)),
             None => driver.microphone.open(video, &media.end).await,
         };
         // What waited for a call that is over got no stream.

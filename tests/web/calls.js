@@ -235,11 +235,14 @@
   async a_stream_of_the_page_is_sent({ talking, equal, until, microphones }) {
     const canvas = new AudioContext();
     const stream = canvas.createMediaStreamDestination().stream;
+    let copies = 0;
+    stream.clone = () => (copies++, MediaStream.prototype.clone.call(stream));
     const { alice, bob } = await talking({ stream, bob: { customStream: stream } });
     for (const { call } of [alice, bob]) await until(() => call.outgoingStream?.getAudioTracks().length === 1, "a track");
     equal(microphones.length, 0, "no microphone");
     alice.call.hangup();
     equal(stream.getAudioTracks()[0].readyState, "live", "the page's own stream is left to the page");
+    equal(copies, 0, "copies of it, which nobody would stop");
     await canvas.close();
   },
 
