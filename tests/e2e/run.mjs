@@ -4,9 +4,11 @@
 //
 // OFFHOOK_GATEWAY  path of the gateway's binary (default: target/gateway/, then target/debug/)
 // OFFHOOK_SCRIPT   another offhook.js than the gateway's and pkg/dist's
-// OFFHOOK_TRACE    a file that gets the SIP of all pages of each failed test, and what the servers that it used say
+// OFFHOOK_TRACE    the file that gets the SIP of all pages of each failed try, and what the servers that it used say (default:
+//                  target/e2e/traces.log)
 import { spawn, spawnSync } from "node:child_process";
-import { appendFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Skip } from "./lib/skip.mjs";
 
@@ -18,12 +20,15 @@ const LANES = [
 ];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 const LANE = "OFFHOOK_E2E_LANE";
+const TRACES = process.env.OFFHOOK_TRACE ?? fileURLToPath(new URL("../../target/e2e/traces.log", import.meta.url));
 
 if (process.env[INSIDE]) await inLane(LANES[process.env[LANE]], process.argv.slice(2));
 else process.exitCode = await inNamespaces();
 
 /** Runs this file again for each lane where only the loopback exists: no test can reach the world, and no process outlives the run. */
 async function inNamespaces() {
+  mkdirSync(dirname(TRACES), { recursive: true });
+  rmSync(TRACES, { force: true });
   const unshare = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
   // Firefox gathers no candidate unless some route is the default one.
   const prepare = "ip link set lo up && ip route replace default dev lo src 127.0.0.1";
@@ -115,9 +120,9 @@ async function runTest(world, suite, { name, seconds, run }) {
   } catch (error) {
     result = error instanceof Skip ? "skipped" : "failed";
     trouble = result === "skipped" ? error.message : `${error.message}\n${where(error)}`;
-    if (result === "failed" && process.env.OFFHOOK_TRACE) {
+    if (result === "failed") {
       const traces = await within(5, world.traces()).catch((reason) => reason.message);
-      appendFileSync(process.env.OFFHOOK_TRACE, `\n===== ${suite}: ${name}\n${trouble}\n${traces}\n`);
+      appendFileSync(TRACES, `\n===== ${suite}: ${name}\n${trouble}\n${traces}\n`);
     }
   }
   const complaints = await within(20, world.tidy()).catch((error) => [`closing the pages: ${error.message}`]);

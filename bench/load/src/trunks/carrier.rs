@@ -99,6 +99,8 @@ impl Carrier {
             Scene::Asks => self.command("options.xml"),
         };
         command.args(["-inf", "users.csv", "-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_rtt", "-rtt_freq", "1"]);
+        // A call that nobody answers has failed; without this SIPp would wait for it for ever.
+        command.args(["-recv_timeout", "8000"]);
         match pace {
             Pace::Steady { rate, count, hold } => {
                 let (rate, count, hold) = (rate.to_string(), count.to_string(), hold.to_string());
