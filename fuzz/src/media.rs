@@ -7,6 +7,8 @@ use offhook_gateway::media::{
     Codec, Command, Engine, Epoch, Event, Input, Leg, Moment, Output, PeerSettings, Prompt, Security, SessionId, Settings, Socket,
 };
 
+use super::steps;
+
 const S: SessionId = SessionId(1);
 const PAGES: ([u8; 4], u16) = ([198, 51, 100, 1], 4000);
 const PAGE: ([u8; 4], u16) = ([203, 0, 113, 1], 5000);
@@ -16,12 +18,8 @@ const PHONE: ([u8; 4], u16) = ([192, 0, 2, 1], 4000);
 /// often as its description says, and nothing is sent that no path takes.
 pub fn media(data: &[u8]) {
     let mut life = Life::new();
-    let mut rest = data;
-    for _ in 0..64 {
-        let [step, high, low, after @ ..] = rest else { break };
-        let (octets, after) = after.split_at(after.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
-        life.step(*step, octets);
-        rest = after;
+    for (step, octets) in steps(data) {
+        life.step(step, octets);
     }
     life.pass(60_000);
     life.command(Command::Close { session: S });

@@ -5,6 +5,8 @@ use offhook::time::Instant;
 use offhook_gateway::config::Trunk;
 use offhook_gateway::trunk::{Event, Flow, Frame, Framer, Input, LinkId, Output, Settings, TrunkId, Trunks, Wire};
 
+use super::steps;
+
 const PROVIDER: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
 const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 1], 5060);
 const LINK: LinkId = LinkId(1);
@@ -38,12 +40,8 @@ fn frames(parts: &[&[u8]]) -> Vec<Frame> {
 /// A life: each step is a byte that says what happens, two with a length, and as many octets.
 pub fn life(data: &[u8]) {
     let mut life = Life::new();
-    let mut rest = data;
-    for _ in 0..64 {
-        let [step, high, low, after @ ..] = rest else { break };
-        let (octets, after) = after.split_at(after.len().min(usize::from(u16::from_be_bytes([*high, *low]))));
-        life.step(*step, octets);
-        rest = after;
+    for (step, octets) in steps(data) {
+        life.step(step, octets);
     }
     life.pass(200_000);
     life.pass(200_000);

@@ -3,9 +3,9 @@
 import dgram from "node:dgram";
 import { once } from "node:events";
 import { Baresip } from "./lib/baresip.mjs";
-import { hearEachOther } from "./lib/calls.mjs";
+import { hearEachOther, holds } from "./lib/calls.mjs";
 import { Carrier, PASSWORD } from "./lib/carrier.mjs";
-import { check, ended, events, same, silent, soon } from "./lib/check.mjs";
+import { check, ended, events, same, soon } from "./lib/check.mjs";
 import { Pjsua } from "./lib/pjsua.mjs";
 import { Rtpengine } from "./lib/rtpengine.mjs";
 import { gatewayWith } from "./lib/trunks.mjs";
@@ -127,10 +127,7 @@ async function hold(world, where) {
   const alice = await user(world, where);
   await established(alice, phone, "sip:desk@g722.test");
   await hearEachOther(alice, phone);
-  await phone.hold();
-  await soon(() => silent(alice, 0));
-  await phone.resume();
-  await hearEachOther(alice, phone);
+  await holds(phone, alice);
   await alice.hangup();
   await phone.until("CALL_CLOSED");
 }

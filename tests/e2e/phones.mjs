@@ -1,8 +1,8 @@
 // Phones behind Kamailio and rtpengine, with the configuration of deploy/kamailio: baresip (Opus, over TCP) and pjsua2 (G.722 and G.711,
 // over UDP) call pages and are called by them, with the sound checked at both ends.
 import { Baresip } from "./lib/baresip.mjs";
-import { hearEachOther } from "./lib/calls.mjs";
-import { check, ended, events, same, silent, soon } from "./lib/check.mjs";
+import { hearEachOther, holds } from "./lib/calls.mjs";
+import { check, ended, events, same, soon } from "./lib/check.mjs";
 import { Kamailio } from "./lib/kamailio.mjs";
 import { Pjsua } from "./lib/pjsua.mjs";
 import { Rtpengine } from "./lib/rtpengine.mjs";
@@ -132,10 +132,7 @@ async function pageDeclines(world, where, name) {
 
 async function hold(world, where) {
   const [alice, phone] = await talking(world, where, "pjsua2");
-  await phone.hold();
-  await soon(() => silent(alice, 0));
-  await phone.resume();
-  await hearEachOther(alice, phone);
+  await holds(phone, alice);
   await alice.hangup();
   await phone.until("CALL_CLOSED");
 }

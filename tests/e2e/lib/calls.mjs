@@ -1,5 +1,5 @@
 // Calls of one page to another, which nearly every suite begins with.
-import { hears, soon } from "./check.mjs";
+import { hears, silent, soon } from "./check.mjs";
 
 /** Each browser calls the other. */
 export const PAIRS = [
@@ -33,3 +33,11 @@ export async function answer(alice, bob) {
 
 /** Each hears the other's tone in its call `i`, or `j`, soon. */
 export const hearEachOther = (one, other, i = 0, j = i) => Promise.all([soon(() => hears(one, i, other)), soon(() => hears(other, j, one))]);
+
+/** A phone puts a page on hold, and goes on. */
+export async function holds(phone, user) {
+  await phone.hold();
+  await soon(() => silent(user, 0));
+  await phone.resume();
+  await hearEachOther(user, phone);
+}
