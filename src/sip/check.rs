@@ -84,7 +84,7 @@ impl Message<'_> {
             return Err(Rejection::bad("Repeated Header Field"));
         }
         let via = self.via().map_err(refusal)?;
-        if via.branch() == Some("z9hG4bK") {
+        if matches!(via.branch(), Some("" | "z9hG4bK")) {
             return Err(Rejection::bad("Empty Branch"));
         }
         let ends = [self.from().map_err(refusal)?, self.to().map_err(refusal)?];

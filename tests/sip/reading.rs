@@ -201,6 +201,17 @@ fn names_are_known_in_any_case_and_in_short() {
 }
 
 #[test]
+fn an_empty_branch_is_refused() {
+    for branch in [";branch", ";branch=", ";branch=z9hG4bK"] {
+        let text = format!(
+            "BYE sip:b@h SIP/2.0\r\nVia: SIP/2.0/WS h{branch}\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\nCall-ID: c\r\n\
+             CSeq: 1 BYE\r\n\r\n"
+        );
+        assert!(parse(text.as_bytes()).is_ok_and(|message| message.check().is_err()), "{branch}");
+    }
+}
+
+#[test]
 fn an_empty_tag_is_refused() {
     for tag in [";tag", ";tag="] {
         let text = format!(
