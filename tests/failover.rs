@@ -68,6 +68,27 @@ fn a_server_that_comes_back_does_not_call_anybody_away() {
 }
 
 #[test]
+fn a_server_that_was_tried_in_vain_comes_after_the_one_that_served() {
+    let mut world = World::new();
+    let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
+    world.run(10_000);
+    world.kill(ONE);
+    world.run(10_000);
+    for (cut, tried) in [(1, &[ONE, OTHER][..]), (2, &[OTHER]), (3, &[OTHER])] {
+        let before = world.nodes[alice].tried.len();
+        world.cut(alice);
+        world.run(10_000);
+        let urls: Vec<_> = world.nodes[alice].tried.iter().skip(before).map(|(_, url)| url.as_str()).collect();
+        assert_eq!(urls, tried, "cut {cut}");
+    }
+    // It is tried again as soon as the other fails, and serves again from then on.
+    world.revive(ONE);
+    world.kill(OTHER);
+    world.run(200);
+    assert_eq!(world.at(alice), ONE);
+}
+
+#[test]
 fn the_pause_grows_with_each_round_and_no_two_pages_keep_step() {
     let mut world = World::new();
     let pages = [("A", "alice"), ("B", "bob")].map(|(name, user)| page(&mut world, name, user, [ONE, OTHER]));

@@ -7,9 +7,10 @@
 //!    └── back-off ────────┴─────────────────────┘
 //! ```
 //!
-//! Of several servers the next one is tried at once, each once; only then there is a pause, longer after each round. Where the client
-//! is signed in it stays, also when a server that it preferred comes back. A server that signs it in and drops it again soon counts as
-//! tried in vain: whoever has no server that serves goes round ever more slowly.
+//! Of several servers the next one is tried at once, each once; only then there is a pause, longer after each round. Servers that were last
+//! tried in vain come after those that served, also after the one that was just lost. Where the client is signed in it stays, also when a
+//! server that it preferred comes back. A server that signs it in and drops it again soon counts as tried in vain: whoever has no server
+//! that serves goes round ever more slowly.
 //!
 //! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
 
@@ -44,6 +45,8 @@ pub struct Connection {
     serves: Option<Instant>,
     /// Which server is next.
     server: usize,
+    /// The servers that were last tried in vain, a bit each: as many as there are bits.
+    vain: u32,
     /// Whether this server answers `CRLF CRLF` with `CRLF` (RFC 5626, 4.4.1).
     pongs: bool,
 }
@@ -60,7 +63,7 @@ enum State {
 
 impl Connection {
     pub const fn new() -> Self {
-        Self { state: State::Closed, tries: 0, since: Instant::from_millis(0), serves: None, server: 0, pongs: false }
+        Self { state: State::Closed, tries: 0, since: Instant::from_millis(0), serves: None, server: 0, vain: 0, pongs: false }
     }
 
     pub fn is_open(&self) -> bool {
@@ -114,13 +117,15 @@ impl Connection {
         self.pongs = true;
     }
 
-    /// It is gone; goes to the next server, at once or after a while, which is shorter where a call waits.
-    pub fn lost(&mut self, core: &mut Core, now: Instant, in_call: bool) {
+    /// It is gone; goes to the next server, at once or after a while, which is shorter where a call waits. `refused`: the server is there,
+    /// and does not serve.
+    pub fn lost(&mut self, core: &mut Core, now: Instant, in_call: bool, refused: bool) {
         // A try that hung has waited already.
         let since = if self.state == State::Connecting { self.since } else { now };
         self.close(core);
         let served = self.serves.take();
-        if served.is_some_and(|since| now - since >= STEADY) {
+        let steady = served.is_some_and(|since| now - since >= STEADY);
+        if steady {
             self.tries = 0;
         }
         let servers = core.config.servers.len().max(1);
@@ -132,7 +137,7 @@ impl Connection {
             let wait = (BACK_OFF.0 << (round - 1)).min(BACK_OFF.1[usize::from(in_call)]);
             wait / 2 + core.random.below(wait)
         };
-        self.server = (self.server + 1) % servers;
+        self.go_on(servers, steady && !refused);
         self.tries += 1;
         if self.tries == 1 && served.is_some() {
             // Without a timer: in a tab that nobody looks at the shortest takes a second.
@@ -141,10 +146,24 @@ impl Connection {
         core.timers.set(Timer::Reconnect, now.max(since + wait));
     }
 
+    /// Whose turn is next: of those that were not tried in vain, the next one; where there is none, the next of all.
+    fn go_on(&mut self, servers: usize, served: bool) {
+        let bit = |server: usize| 1_u32.checked_shl(server as u32).unwrap_or(0);
+        let now = bit(self.server);
+        self.vain = if served { self.vain & !now } else { self.vain | now };
+        for _ in 0..servers {
+            self.server = (self.server + 1) % servers;
+            if self.vain & bit(self.server) == 0 {
+                return;
+            }
+        }
+        self.server = (self.server + 1) % servers;
+    }
+
     /// Goes to the next server: this one is there, and does not serve.
     pub fn give_up(&mut self, core: &mut Core, now: Instant, in_call: bool) {
         core.outputs.push(Output::Disconnect);
-        self.lost(core, now, in_call);
+        self.lost(core, now, in_call, true);
     }
 
     /// Forgets it, without another try.

@@ -367,7 +367,7 @@ impl Client {
     fn lost(&mut self, now: Instant, why: &str) {
         self.disconnected();
         let in_call = self.has_calls();
-        self.connection.lost(&mut self.core, now, in_call);
+        self.connection.lost(&mut self.core, now, in_call, false);
         if self.connection.is_hopeless(&self.core) {
             let verdict = self.account.unreachable(&mut self.core, why);
             self.judge(now, verdict);
