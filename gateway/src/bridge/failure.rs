@@ -2,6 +2,7 @@
 
 use offhook::sip::{Message, Name, Start, Writer, digits, parse, quote, reason, reply};
 
+use crate::hub::reasons;
 use crate::ledger::Refused;
 use crate::media::{Leg, MediaError};
 
@@ -117,9 +118,4 @@ impl Failure {
             _ => "failed",
         }
     }
-}
-
-/// Why a message says that something is over (RFC 3326): the first of many.
-pub(super) fn reasons(message: &Message<'_>) -> Vec<String> {
-    message.values(Name::Reason).take(4).map(str::to_owned).collect()
 }

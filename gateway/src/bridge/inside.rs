@@ -8,10 +8,11 @@ use offhook::time::Instant;
 use super::Timer;
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP};
-use super::failure::{Failure, reasons};
+use super::failure::Failure;
 use super::party::{ALLOW, Exchange, Invite};
 use super::refresh::{LEAST, Refresh};
 use crate::config::Dtmf;
+use crate::hub::reasons;
 use crate::media::{Command, Leg};
 
 /// How long a key is said to be pressed where nobody says it, in milliseconds.

@@ -33,7 +33,8 @@ use offhook::time::Instant;
 
 use self::call::{Call, CallKey};
 use self::core::{Asked, Core};
-use self::failure::{Failure, reasons};
+use self::failure::Failure;
+use crate::hub::reasons;
 use crate::media::{Event, Leg};
 use crate::trunk::{self, Trunks};
 

@@ -11,6 +11,8 @@
 //!
 //! An Over call stays until no late 2xx can come any more.
 
+use std::borrow::Cow;
+
 use offhook::signalling::transaction::{ClientKey, ServerKey};
 
 use super::ConnId;
@@ -70,6 +72,8 @@ pub(super) struct Setup {
     pub(super) best: Best,
     /// Whether the caller has taken it back.
     pub(super) cancelled: bool,
+    /// Why devices are told to stop (RFC 3326).
+    pub(super) reason: Option<Cow<'static, str>>,
 }
 
 /// The INVITE to one device.
@@ -100,8 +104,8 @@ pub(super) enum Progress {
 pub(super) enum Cancel {
     /// It may ring.
     No,
-    /// It is to be told, with this Reason, as soon as it may.
-    Wanted(Option<&'static str>),
+    /// It is to be told as soon as it may.
+    Wanted,
     /// It was told.
     Sent,
 }

@@ -1,6 +1,7 @@
 //! INVITEs that make a call: to whom, to which devices, and what the caller hears (RFC 3261, 16; the stages are drawn in
 //! [`super::call`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use offhook::signalling::TIMEOUT;
@@ -12,7 +13,7 @@ use super::admission::Request;
 use super::best::{Best, passed_on};
 use super::call::{Branch, Call, CallKey, Cancel, Progress, Setup, Stage};
 use super::refusal::Refusal;
-use super::rewrite::{Head, Onward, cancel, forward, restore, restore_trusted};
+use super::rewrite::{Head, Onward, cancel, forward, reasons, restore, restore_trusted};
 use super::timers::Timer;
 use super::token::Parties;
 use super::{ConnId, Hub, Leg, Pending, Record};
@@ -48,6 +49,7 @@ impl Hub {
             branches: Vec::new(),
             best: Best::default(),
             cancelled: false,
+            reason: None,
         };
         self.respond(now, &request.key, reply(request.message, 100, None).end());
         let from = if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.user.clone() };
@@ -240,8 +242,8 @@ impl Hub {
     fn branch_proceeds(&mut self, now: Instant, key: CallKey, index: usize) {
         let Some(branch) = self.branch_of(key, index).filter(|branch| branch.progress != Progress::Done) else { return };
         branch.progress = Progress::Proceeding;
-        if let Cancel::Wanted(reason) = branch.cancel {
-            self.cancel_branch(now, key, index, reason);
+        if branch.cancel == Cancel::Wanted {
+            self.cancel_branch(now, key, index);
         } else {
             self.timers.set(Timer::Branch(key, index), now + RING);
         }
@@ -275,7 +277,7 @@ impl Hub {
         self.timers.clear(&Timer::GiveUp(key));
         self.timers.set(Timer::Linger(key), now + TIMEOUT);
         self.timers.start(Timer::Sweep, now + super::SWEEP);
-        self.cancel_others(now, key, Some(ANSWERED_ELSEWHERE));
+        self.cancel_others(now, key, Some(ANSWERED_ELSEWHERE.into()));
     }
 
     /// A device will not answer: it said so, or (`None`) it said nothing in time.
@@ -294,7 +296,7 @@ impl Hub {
         }
         if ringing && code >= 600 {
             // A user who declines declines for all devices.
-            self.stop(now, key, Some(DECLINED));
+            self.stop(now, key, Some(DECLINED.into()));
         } else {
             self.settle(now, key);
         }
@@ -303,12 +305,13 @@ impl Hub {
     /// Timer C: a device has rung for too long.
     pub(super) fn branch_expired(&mut self, now: Instant, key: CallKey, index: usize) {
         if self.branch_of(key, index).is_some_and(|branch| branch.progress == Progress::Proceeding && branch.cancel == Cancel::No) {
-            self.cancel_branch(now, key, index, None);
+            self.cancel_branch(now, key, index);
         }
         self.branch_failed(now, key, index, 408, None);
     }
 
-    /// The caller takes its INVITE back (RFC 3261, 9.2).
+    /// The caller takes its INVITE back (RFC 3261, 9.2). Why it does so the devices hear, too: one that was answered elsewhere is no missed
+    /// call (RFC 3326, 1).
     pub(super) fn cancel(&mut self, now: Instant, request: &Request<'_>) {
         let invite = request.key.invite();
         if let Some(query) = self.pending_login(request.conn, &invite) {
@@ -317,7 +320,8 @@ impl Hub {
             self.refuse(now, request, Refusal::new(403, 40300, "Not authenticated"));
         } else if let Some(key) = self.setups.get(&invite).copied().filter(|key| self.is_callers(*key, request.conn)) {
             self.answer_cancel(now, request);
-            self.cancel_call(now, key);
+            let why = reasons(request.message).join(", ");
+            self.cancel_call(now, key, Some(why.into()).filter(|why: &Cow<'_, str>| !why.is_empty()));
         } else if !self.cancel_relayed(now, request, &invite) {
             self.refuse(now, request, Refusal::new(481, 40400, "Nothing to cancel"));
         }
@@ -332,20 +336,20 @@ impl Hub {
         self.calls.get(&key).is_some_and(|call| self.flows.resolve(call.conn) == Some((conn, true)))
     }
 
-    fn cancel_call(&mut self, now: Instant, key: CallKey) {
+    fn cancel_call(&mut self, now: Instant, key: CallKey, reason: Option<Cow<'static, str>>) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         if let Some(setup) = call.setup.as_mut() {
             setup.cancelled = true;
         }
         match call.stage {
             Stage::Looking | Stage::Holding => self.fail_call(now, key, CANCELLED, "cancelled"),
-            Stage::Ringing => self.stop(now, key, None),
+            Stage::Ringing => self.stop(now, key, reason),
             Stage::Stopping | Stage::Answered | Stage::Over => {}
         }
     }
 
     /// Tells every device to stop, then the caller how it ended.
-    fn stop(&mut self, now: Instant, key: CallKey, reason: Option<&'static str>) {
+    fn stop(&mut self, now: Instant, key: CallKey, reason: Option<Cow<'static, str>>) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.stage = Stage::Stopping;
         self.timers.set(Timer::GiveUp(key), now + GIVE_UP);
@@ -353,22 +357,24 @@ impl Hub {
         self.settle(now, key);
     }
 
-    fn cancel_others(&mut self, now: Instant, key: CallKey, reason: Option<&'static str>) {
-        let count = self.calls.get(&key).and_then(|call| call.setup.as_ref()).map_or(0, |setup| setup.branches.len());
-        for index in 0..count {
+    fn cancel_others(&mut self, now: Instant, key: CallKey, reason: Option<Cow<'static, str>>) {
+        let Some(setup) = self.calls.get_mut(&key).and_then(|call| call.setup.as_mut()) else { return };
+        setup.reason = reason;
+        for index in 0..setup.branches.len() {
             let Some(branch) = self.branch_of(key, index) else { continue };
             match (branch.progress, branch.cancel) {
-                (Progress::Proceeding, Cancel::No) => self.cancel_branch(now, key, index, reason),
-                (Progress::Calling, Cancel::No) => branch.cancel = Cancel::Wanted(reason),
+                (Progress::Proceeding, Cancel::No) => self.cancel_branch(now, key, index),
+                (Progress::Calling, Cancel::No) => branch.cancel = Cancel::Wanted,
                 _ => {}
             }
         }
     }
 
-    fn cancel_branch(&mut self, now: Instant, key: CallKey, index: usize, reason: Option<&'static str>) {
-        let Some(branch) = self.branch_of(key, index) else { return };
+    fn cancel_branch(&mut self, now: Instant, key: CallKey, index: usize) {
+        let Some(setup) = self.calls.get_mut(&key).and_then(|call| call.setup.as_mut()) else { return };
+        let Some(branch) = setup.branches.get_mut(index) else { return };
         branch.cancel = Cancel::Sent;
-        let (conn, text) = (branch.conn, cancel(&branch.text, reason));
+        let (conn, text) = (branch.conn, cancel(&branch.text, setup.reason.as_deref()));
         if let Some(text) = text {
             self.transactions.request(now, conn, Transport::Reliable, text);
             self.flush(now);
@@ -468,7 +474,7 @@ impl Hub {
         for key in keys {
             match self.calls.get(&key) {
                 Some(call) if call.stage == Stage::Stopping => self.settle(now, key),
-                Some(call) if self.flows.resolve(call.conn).is_none() => self.cancel_call(now, key),
+                Some(call) if self.flows.resolve(call.conn).is_none() => self.cancel_call(now, key, None),
                 _ => {}
             }
         }

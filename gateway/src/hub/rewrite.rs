@@ -107,6 +107,11 @@ pub(crate) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
     Some(text.end())
 }
 
+/// Why a message says that something is over (RFC 3326): the first of many.
+pub(crate) fn reasons(message: &Message<'_>) -> Vec<String> {
+    message.values(Name::Reason).take(4).map(str::to_owned).collect()
+}
+
 fn copy(mut text: Writer, message: &Message<'_>, ours: &[Name], stripped: &[&str]) -> Writer {
     let framing = [Name::ContentLength, Name::ContentType, Name::Authorization, Name::ProxyAuthorization];
     for field in message.fields() {

@@ -46,8 +46,9 @@ impl Budgets {
     }
 }
 
-/// Connections that are open, in all and of each address. Those that have not asked for anything yet are silent: where there are too many
-/// of them one goes, so that half-open connections fill neither the memory nor the places of others.
+/// Connections that are open, in all and of each address. Those that have not asked for anything yet are silent, and those that were told to
+/// go and have not gone are again: where there are too many of them, or no place is left, one goes. So half-open connections fill neither
+/// the memory nor the places of others.
 pub struct Places {
     most: usize,
     most_per_address: usize,
@@ -85,6 +86,12 @@ impl Places {
         }
     }
 
+    /// The connection was told to go: from now on it gives way to others. Whoever waits for it says so by [`Places::served_by`].
+    pub fn goes(&self, id: PlaceId, address: Option<IpAddr>) {
+        let first = self.lock().come(id, address, self.most_silent);
+        self.give_way(first);
+    }
+
     /// The connection has asked for something.
     pub fn stays(&self, id: PlaceId) {
         self.lock().leave(id);
@@ -92,6 +99,13 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_way(&self, first: Option<AbortHandle>) {
+        if let Some(first) = first {
+            first.abort();
+            self.metrics.refused("too many silent connections");
+        }
     }
 
     /// A place for one connection, or why there is none.
@@ -111,7 +125,8 @@ impl Places {
 
     fn place(self: &Arc<Self>, connection: bool, address: Option<IpAddr>) -> Result<Place, &'static str> {
         let mut taken = self.lock();
-        if connection && taken.all >= self.most {
+        let full = connection && taken.all >= self.most;
+        if full && !taken.silent.first_to_go().is_some_and(|first| taken.tasks.contains_key(&first)) {
             return Err("too many connections");
         }
         if let Some(address) = address {
@@ -126,24 +141,23 @@ impl Places {
         if connection {
             taken.all += 1;
             self.metrics.connections.inc();
-            if let Some(first) = taken.come(id, address, self.most_silent) {
-                first.abort();
-                self.metrics.refused("too many silent connections");
-            }
+            let first = taken.come(id, address, if full { 0 } else { self.most_silent });
+            self.give_way(first);
         }
         Ok(Place { places: Arc::clone(self), connection, address, id })
     }
 }
 
 impl Taken {
-    /// A connection has come; who serves the one that has to go for it.
+    /// A connection is silent from now on; who serves the one that has to go for it where `most` are there already.
     fn come(&mut self, id: PlaceId, address: Option<IpAddr>, most: usize) -> Option<AbortHandle> {
+        self.leave(id);
         let first = self.silent.first_to_go().filter(|_| self.silent.len() >= most);
         self.silent.insert(id, address);
         first.and_then(|first| self.leave(first))
     }
 
-    /// A connection is silent no more.
+    /// It is silent no more, or gone.
     fn leave(&mut self, id: PlaceId) -> Option<AbortHandle> {
         self.silent.remove(id);
         self.tasks.remove(&id)
@@ -163,6 +177,14 @@ impl Place {
     #[must_use]
     pub const fn id(&self) -> PlaceId {
         self.id
+    }
+
+    /// Lets `task`, which gets this place, see a connection off that was told to go, unless others need its room.
+    pub fn see_off(self, task: impl FnOnce(Self) -> AbortHandle) {
+        let (places, id) = (Arc::clone(&self.places), self.id);
+        places.goes(id, self.address);
+        let task = task(self);
+        places.served_by(id, task);
     }
 }
 
@@ -227,6 +249,39 @@ mod tests {
         assert!(goes.await.expect_err("never ends").is_cancelled(), "the oldest of those who are many");
         assert!(!stays.is_finished(), "it has asked for something");
         assert!(!waits.is_finished(), "it came alone");
+    }
+
+    #[tokio::test]
+    async fn where_no_place_is_left_a_silent_connection_or_one_that_was_told_to_go_makes_room() {
+        let places = Places::new(3, 2, 100, Arc::default());
+        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let visit = |address: &str| places.take(parse(address));
+        let task = || tokio::spawn(std::future::pending::<()>());
+        let [Ok(first), Ok(second), Ok(third)] = ["192.0.2.1", "192.0.2.1", "192.0.2.2"].map(visit) else { panic!("three places") };
+        let tasks = [&first, &second, &third].map(|place| {
+            let task = task();
+            places.served_by(place.id(), task.abort_handle());
+            task
+        });
+        places.stays(third.id());
+        assert_eq!(visit("192.0.2.1").err(), Some("too many connections of one address"), "which displaces nobody");
+        let fourth = visit("192.0.2.3").unwrap_or_else(|why| panic!("{why}"));
+        let [goes, waits, stays] = tasks;
+        assert!(goes.await.expect_err("never ends").is_cancelled(), "the oldest of those who are many");
+        drop(first);
+        assert!(!waits.is_finished() && !stays.is_finished());
+        // All have asked for something: nobody makes room, but for who was told to go.
+        [&second, &fourth].map(|place| places.stays(place.id()));
+        assert_eq!(visit("192.0.2.4").err(), Some("too many connections"));
+        let (told, farewell) = (third.id(), task());
+        let abort = farewell.abort_handle();
+        third.see_off(|place| {
+            std::mem::forget(place);
+            abort
+        });
+        assert!(visit("192.0.2.4").is_ok());
+        assert!(farewell.await.expect_err("never ends").is_cancelled());
+        assert!(!places.lock().silent.contains(told));
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // Outside the runtime the process is ending anyway.
         if let (Some((stream, place)), Ok(runtime), false) = (self.open.take(), tokio::runtime::Handle::try_current(), self.ended) {
-            runtime.spawn(linger(stream, place));
+            place.see_off(|place| runtime.spawn(linger(stream, place)).abort_handle());
         }
     }
 }

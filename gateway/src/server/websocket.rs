@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::api::ApiError;
 use super::driver::{Inbox, Outgoing, outbox};
+use super::limit::Places;
 use super::origin::{is_allowed, is_local};
 use super::{Peer, Shared};
 use crate::bucket::Bucket;
@@ -93,13 +94,13 @@ async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: Web
     let (heard, pinged, left) = (Instant::now(), Instant::now(), false);
     let mut connection = Connection { conn, socket, inbox, heard, pinged, left, shared, peer };
     let end = connection.run().await;
-    let Connection { shared, socket, left, .. } = connection;
+    let Connection { shared, socket, left, peer, .. } = connection;
     debug!(conn = conn.0, reason = end.reason(), "closed");
     if let End::Refuse(_, reason) = end {
         shared.metrics.refused(reason);
     }
     if let End::Told(code, reason) | End::Refuse(code, reason) = end {
-        close(socket, code, reason).await;
+        close(&shared.places, &peer, socket, CloseFrame { code, reason: reason.into() }).await;
     }
     shared.metrics.sockets.dec();
     shared.hub.closed(conn, left).await;
@@ -216,13 +217,13 @@ fn blame(error: &axum::Error) -> End {
     }
 }
 
-/// Says why and waits a moment for the answer.
-async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
-    let goodbye = async {
-        let frame = CloseFrame { code, reason: reason.into() };
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = socket.recv().await {}
-        }
-    };
-    drop(timeout(GOODBYE, goodbye).await);
+/// Says why and waits a moment for the answer, unless others need the place: whoever does not answer must not keep it from them.
+async fn close(places: &Places, peer: &Peer, mut socket: WebSocket, why: CloseFrame) {
+    if !matches!(timeout(GOODBYE, socket.send(Message::Close(Some(why)))).await, Ok(Ok(()))) {
+        return;
+    }
+    places.goes(peer.place, Some(peer.address));
+    let answer = tokio::spawn(timeout(GOODBYE, async move { while let Some(Ok(_)) = socket.recv().await {} }));
+    places.served_by(peer.place, answer.abort_handle());
+    drop(answer.await);
 }

@@ -121,6 +121,22 @@ fn a_carrier_takes_its_call_back() {
 }
 
 #[test]
+fn a_call_that_was_answered_at_another_phone_is_no_missed_call() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("", SDP));
+    world.run(500);
+    let elsewhere = "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\nContent-Length";
+    world.hear(FIRST, &derived("CANCEL").replace("Content-Length", elsewhere));
+    world.sent.drain(..2);
+    world.expect("200 CANCEL");
+    world.expect("487 INVITE");
+    world.hear(FIRST, &derived("ACK"));
+    world.run(100);
+    assert_eq!(world.app(), ["incoming from +46709999999", "ended OTHER_DEVICE_ANSWERED"]);
+    world.nothing_left();
+}
+
+#[test]
 fn who_declines_is_said_to_decline() {
     let mut world = World::new();
     world.hear(FIRST, &invite("", SDP));

@@ -220,15 +220,18 @@ fn a_cancelled_call_stops_ringing() {
 }
 
 #[test]
-fn a_cancel_waits_for_the_provisional_answer() {
+fn a_cancel_waits_for_the_provisional_answer_and_says_why() {
     let (mut world, alice, bob) = pair();
     alice.call(&mut world, "bob", "c1");
     let invite = bob.rung(&mut world);
-    alice.cancel(&mut world, "bob", "c1");
+    let cancel = derived(&alice.invite_text("bob", "c1"), "CANCEL");
+    world.send(alice.conn, &with(&cancel, "Reason: SIP;cause=200;text=\"elsewhere\"\r\nReason: Q.850;cause=26"));
     assert_eq!(world.heads(bob.conn), [""; 0]);
     assert_eq!(world.heads(alice.conn), ["100 INVITE", "200 CANCEL"]);
     bob.answer(&mut world, &invite, 100);
-    assert_eq!(world.heads(bob.conn), ["CANCEL"]);
+    let cancel = world.one(bob.conn);
+    assert_eq!(head(&cancel), "CANCEL");
+    assert_eq!(field(&cancel, "reason").unwrap(), "SIP;cause=200;text=\"elsewhere\", Q.850;cause=26");
     bob.answer(&mut world, &invite, 487);
     assert_eq!(world.heads(alice.conn), ["487 INVITE"]);
 }
