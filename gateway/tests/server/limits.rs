@@ -55,6 +55,20 @@ async fn who_says_nothing_gives_way_to_who_comes() {
 }
 
 #[tokio::test]
+async fn who_does_not_go_when_told_gives_way_to_who_comes() {
+    let gateway = Gateway::with("[limits]\nconnections = 48\nsilent = 16\n");
+    let mut known = gateway.open().await;
+    assert!(known.is_alive().await);
+    let mut silent = Vec::new();
+    for n in 0..64 {
+        // From the seventeenth on each takes the place of another, which never reads that it was told to go.
+        silent.push(gateway.open().await);
+        assert_eq!(gateway.get("/health").await.status, 200, "after {n}");
+    }
+    assert!(known.is_alive().await);
+}
+
+#[tokio::test]
 async fn there_are_no_more_connections_than_open_files() {
     let data = Folder::new();
     let file = data.write("offhook.toml", "[media]\nsessions = 0\n");
