@@ -11,6 +11,7 @@
 //! Each module may use only those above it in the list below.
 
 pub mod random;
+pub mod text;
 pub mod time;
 
 pub mod sip;

@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::text::hex;
+
 /// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
 #[derive(Clone)]
 pub struct Random {
@@ -40,7 +42,7 @@ impl Random {
             if matches!(at, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            push_hex(&mut text, *byte);
+            text.push_str(&hex(&[*byte]));
         }
         text
     }
@@ -50,21 +52,5 @@ impl Random {
         let b = self.bytes();
         let n = u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
         n.checked_rem(bound).unwrap_or(0)
-    }
-}
-
-/// Lower-case hexadecimal digits, two a byte.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        push_hex(&mut text, *byte);
-    }
-    text
-}
-
-fn push_hex(text: &mut String, byte: u8) {
-    for value in [byte >> 4, byte & 15] {
-        text.push(char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value }));
     }
 }

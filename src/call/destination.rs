@@ -2,6 +2,7 @@
 
 use super::{Domain, Error, codes};
 use crate::sip::{Uri, cut_at, escape_user};
+use crate::text::concat;
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +70,10 @@ impl Destination {
     #[must_use]
     pub fn uri(&self, domain: &str) -> String {
         match self {
-            Self::User(id) => ["sip:", &escape_user(id), "@", domain].concat(),
-            Self::Phone(number) => ["sip:", number, "@", domain, ";user=phone"].concat(),
-            Self::Sip(address) => ["sip:", without_scheme(address)].concat(),
-            Self::Conference(room) => ["sip:", &escape_user(room), "@conference.", domain].concat(),
+            Self::User(id) => concat(&["sip:", &escape_user(id), "@", domain]),
+            Self::Phone(number) => concat(&["sip:", number, "@", domain, ";user=phone"]),
+            Self::Sip(address) => concat(&["sip:", without_scheme(address)]),
+            Self::Conference(room) => concat(&["sip:", &escape_user(room), "@conference.", domain]),
         }
     }
 }
@@ -103,7 +104,7 @@ pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec
         if reserved(name) {
             return refuse("This header name is the SDK's own");
         }
-        wire.push((if own { name.clone() } else { [HEADER_PREFIX, name].concat() }, value.clone()));
+        wire.push((if own { name.clone() } else { concat(&[HEADER_PREFIX, name]) }, value.clone()));
     }
     Ok(wire)
 }
@@ -150,7 +151,7 @@ fn without_scheme(address: &str) -> &str {
 }
 
 fn is_sip(address: &str) -> bool {
-    let text = ["sip:", without_scheme(address)].concat();
+    let text = concat(&["sip:", without_scheme(address)]);
     let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
     // With a colon before the @ it has a password, or a scheme that is not `sip:`.
     let user = cut_at(&text, b'@').map_or(&*text, |(user, _)| user);

@@ -13,7 +13,8 @@ use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
 use crate::signalling::authentication::{Authenticator, Credentials};
 use crate::signalling::registration::{Ask, Registration};
-use crate::sip::{Message, Name, NameAddr, Uri, cut_at, digits};
+use crate::sip::{Message, Name, NameAddr, Uri, cut_at};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// The account and its registration.
@@ -93,7 +94,7 @@ impl Account {
 
     /// Sends a REGISTER: what it asks for follows from what is wanted.
     pub fn register(&mut self, core: &mut Core, now: Instant) {
-        let (uri, aor, binding) = (["sip:", &core.config.domain].concat(), core.aor(), core.binding());
+        let (uri, aor, binding) = (concat(&["sip:", &core.config.domain]), core.aor(), core.binding());
         let ask = match (self.wanted && self.phase != Phase::Over, self.registration.is_bound()) {
             (true, _) => Ask::Bind(&binding, self.expires),
             (false, true) => Ask::Unbind(&binding),
@@ -157,10 +158,10 @@ impl Account {
             Credentials::Bearer(token) => ("bearer".to_owned(), token.clone()),
             Credentials::Password { .. } => {
                 let (realm, sha256, ha1) = core.authenticator.as_ref()?.hashed()?;
-                ([if sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm].concat(), ha1.to_owned())
+                (concat(&[if sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm]), ha1.to_owned())
             }
             Credentials::Hash { realm, sha256, ha1, .. } => {
-                ([if *sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm].concat(), ha1.clone())
+                (concat(&[if *sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm]), ha1.clone())
             }
         };
         Some(Session { user_id: core.user.clone(), session_id, session_secret })
@@ -231,7 +232,7 @@ pub fn refusal(answer: &Message<'_>) -> Error {
         headers.push((field.raw_name.to_owned(), field.value.to_owned()));
     }
     let response = Some(ErrorResponse { error_code, reason: reason.to_owned(), headers });
-    Error { response, ..Error::new(codes::API_CALL_FAILED, &[&*digits(error_code), " ", reason].concat()) }
+    Error { response, ..Error::new(codes::API_CALL_FAILED, &concat(&[&*digits(error_code), " ", reason])) }
 }
 
 fn read(login: Login) -> Result<(String, Credentials), Error> {

@@ -18,6 +18,7 @@ use super::core::{About, Core, Owner};
 use super::io::Output;
 use super::timers::Timer;
 use crate::sip::Writer;
+use crate::text::concat;
 use crate::time::Instant;
 
 /// How long a WebSocket may take to open: in the first round, and later. TCP asks again after 1, 3 and 7 s; Firefox makes whoever gave up
@@ -191,12 +192,12 @@ impl Connection {
             core.send("\r\n\r\n".to_owned());
             return;
         }
-        let uri = ["sip:", &core.config.domain].concat();
+        let uri = concat(&["sip:", &core.config.domain]);
         let aor = core.aor();
         let (tag, call_id) = (core.random.token(), core.random.token());
         let options = Writer::request("OPTIONS", &uri)
-            .field("From", &["<", &aor, ">;tag=", &tag].concat())
-            .field("To", &["<", &uri, ">"].concat())
+            .field("From", &concat(&["<", &aor, ">;tag=", &tag]))
+            .field("To", &concat(&["<", &uri, ">"]))
             .field("Call-ID", &call_id)
             .cseq(1, "OPTIONS");
         core.request(now, options, About { owner: Owner::Connection, method: "OPTIONS", uri: &uri }, None);

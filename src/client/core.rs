@@ -7,6 +7,7 @@ use crate::random::Random;
 use crate::signalling::authentication::{Authenticator, again};
 use crate::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
 use crate::sip::{Message, Writer, escape_user, reply};
+use crate::text::concat;
 use crate::time::Instant;
 
 /// The methods that we take.
@@ -117,7 +118,7 @@ pub enum Awaited {
 impl Core {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
-        let host = [random.token().get(..12).unwrap_or("client"), ".invalid"].concat();
+        let host = concat(&[random.token().get(..12).unwrap_or("client"), ".invalid"]);
         Self {
             config,
             random,
@@ -151,24 +152,24 @@ impl Core {
 
     /// `sip:USER@DOMAIN`.
     pub fn aor(&self) -> String {
-        ["sip:", &escape_user(&self.user), "@", &self.config.domain].concat()
+        concat(&["sip:", &escape_user(&self.user), "@", &self.config.domain])
     }
 
     /// The Contact of requests and answers within calls: the GRUU where there is one (RFC 5627, 4.4).
     pub fn contact(&self) -> String {
         match &self.gruu {
-            Some(gruu) => ["<", gruu, ">"].concat(),
-            None => ["<", &self.flow_uri(), ";ob>"].concat(),
+            Some(gruu) => concat(&["<", gruu, ">"]),
+            None => concat(&["<", &self.flow_uri(), ";ob>"]),
         }
     }
 
     /// The Contact of a REGISTER (RFC 5626, 4.2).
     pub fn binding(&self) -> String {
-        ["<", &self.flow_uri(), ">;+sip.instance=\"<urn:uuid:", &self.config.instance, ">\";reg-id=1"].concat()
+        concat(&["<", &self.flow_uri(), ">;+sip.instance=\"<urn:uuid:", &self.config.instance, ">\";reg-id=1"])
     }
 
     fn flow_uri(&self) -> String {
-        ["sip:", &escape_user(&self.user), "@", &self.host, ";transport=ws"].concat()
+        concat(&["sip:", &escape_user(&self.user), "@", &self.host, ";transport=ws"])
     }
 
     /// Completes and sends a request; the answer will be for `owner`.
@@ -325,7 +326,7 @@ impl Core {
     fn finish(&self, request: Writer, branch: &str) -> Writer {
         let transport = if self.secure { "SIP/2.0/WSS " } else { "SIP/2.0/WS " };
         request
-            .field("Via", &[transport, &self.host, ";branch=z9hG4bK", branch].concat())
+            .field("Via", &concat(&[transport, &self.host, ";branch=z9hG4bK", branch]))
             .field("Max-Forwards", "70")
             .field("User-Agent", &self.config.user_agent)
     }

@@ -33,7 +33,7 @@ use self::core::{Asked, Core, Owner};
 use self::session::Session as Call;
 use self::timers::Timer;
 use crate::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
-use crate::sip::digits;
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// How late a timer comes where the page, or the whole machine, has slept, ms.
@@ -354,7 +354,7 @@ impl Client {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
-        self.lost(now, &["The server cannot be reached (", &digits(code.into()), ")"].concat());
+        self.lost(now, &concat(&["The server cannot be reached (", &digits(code.into()), ")"]));
     }
 
     fn disconnected(&mut self) {

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::sip::{Message, Name, NameAddr, Writer};
+use crate::text::concat;
 
 /// One dialog, seen from one end.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ impl Dialog {
             local_tag: local_tag.to_owned(),
             remote_tag: invite.from().ok()?.tag().unwrap_or_default().to_owned(),
             confirmed: false,
-            local: [invite.get(Name::To)?, ";tag=", local_tag].concat(),
+            local: concat(&[invite.get(Name::To)?, ";tag=", local_tag]),
             remote: invite.get(Name::From)?.to_owned(),
             target: target(invite)?,
             routes: routes(invite, false),

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::sip::{Message, NameAddr, Writer};
+use crate::text::concat;
 use crate::time::Instant;
 
 /// What is registered and what is asked for.
@@ -54,8 +55,8 @@ impl Registration {
         self.number += 1;
         self.state = State::Asking;
         let request = Writer::request("REGISTER", registrar)
-            .field("From", &["<", aor, ">;tag=", &self.tag].concat())
-            .field("To", &["<", aor, ">"].concat())
+            .field("From", &concat(&["<", aor, ">;tag=", &self.tag]))
+            .field("To", &concat(&["<", aor, ">"]))
             .field("Call-ID", &self.call_id)
             .cseq(self.number, "REGISTER");
         self.bound = matches!(ask, Ask::Bind(..));

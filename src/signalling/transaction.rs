@@ -12,7 +12,8 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
-use crate::sip::{Message, Name, Writer, digits, parse};
+use crate::sip::{Message, Name, Writer, parse};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
@@ -92,7 +93,7 @@ impl ServerKey {
     }
 
     fn text(&self) -> String {
-        ["s ", &self.branch, " ", &self.sent_by, " ", &self.method].concat()
+        concat(&["s ", &self.branch, " ", &self.sent_by, " ", &self.method])
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {
@@ -100,16 +101,16 @@ impl ServerKey {
         let method = message.method()?;
         let branch = match via.branch() {
             Some(branch) if branch.starts_with("z9hG4bK") => branch.to_owned(),
-            _ => [message.get(Name::CallId)?, " ", &digits(message.number(Name::CSeq)?)].concat(),
+            _ => concat(&[message.get(Name::CallId)?, " ", &digits(message.number(Name::CSeq)?)]),
         };
-        let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| [via.host, ":", &digits(port.into())].concat());
+        let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| concat(&[via.host, ":", &digits(port.into())]));
         Some(Self { branch, sent_by, method: if method == "ACK" { "INVITE" } else { method }.to_owned() })
     }
 }
 
 impl ClientKey {
     fn text(&self) -> String {
-        ["c ", &self.branch, " ", &self.method].concat()
+        concat(&["c ", &self.branch, " ", &self.method])
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::header::{LWS, pairs, split_before, unquote};
 use super::message::ParseError;
 use super::write::quote;
+use crate::text::hex;
 
 /// How the digest is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +62,12 @@ impl Algorithm {
 
     /// The parts, joined by colons, hashed, in lower-case hexadecimal digits.
     fn hash(self, parts: &[&str]) -> String {
-        let text = parts.join(":");
+        let mut text = String::new();
+        for part in parts {
+            text.push_str(part);
+            text.push(':');
+        }
+        text.pop();
         match self {
             Self::Md5 | Self::Md5Sess => hex(&Md5::digest(text.as_bytes())),
             Self::Sha256 | Self::Sha256Sess => hex(&Sha256::digest(text.as_bytes())),
@@ -308,14 +314,4 @@ impl<'a> Pairs<'a> {
     fn required(&self, name: &str) -> Result<Cow<'a, str>, ParseError> {
         self.find(name).ok_or(ParseError::Authentication)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        for value in [byte >> 4, byte & 15] {
-            text.push(char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value }));
-        }
-    }
-    text
 }

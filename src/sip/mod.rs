@@ -23,4 +23,4 @@ pub use header::{CSeq, Field, Name, NameAddr, Params, Via, cut_at, find_text, un
 pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse};
 pub use redact::redacted;
 pub use uri::{Uri, escape_user};
-pub use write::{Writer, digits, quote, reason, reply};
+pub use write::{Writer, quote, reason, reply};

@@ -3,6 +3,7 @@
 use super::header::{Name, is_token};
 use super::message::Message;
 use super::uri::push_escape;
+use crate::text::{concat, digits, push_digits};
 
 /// A message being written: start line, fields, then [`Writer::body`] or [`Writer::end`], which add Content-Length.
 ///
@@ -29,7 +30,7 @@ impl Writer {
     pub fn response(code: u16, reason: &str) -> Self {
         let mut text = String::with_capacity(1024);
         text.push_str("SIP/2.0 ");
-        push_number(&mut text, if (100..700).contains(&code) { code.into() } else { 500 });
+        push_digits(&mut text, if (100..700).contains(&code) { code.into() } else { 500 });
         text.push(' ');
         push_value(&mut text, reason);
         text.push_str("\r\n");
@@ -50,7 +51,7 @@ impl Writer {
     pub fn number(mut self, name: &str, value: u32) -> Self {
         push_token(&mut self.0, name);
         self.0.push_str(": ");
-        push_number(&mut self.0, value);
+        push_digits(&mut self.0, value);
         self.0.push_str("\r\n");
         self
     }
@@ -59,7 +60,7 @@ impl Writer {
     #[must_use]
     #[inline(never)]
     pub fn cseq(self, number: u32, method: &str) -> Self {
-        self.field(Name::CSeq.as_str(), &[&*digits(number), " ", method].concat())
+        self.field(Name::CSeq.as_str(), &concat(&[&*digits(number), " ", method]))
     }
 
     /// The message, with that body.
@@ -240,20 +241,4 @@ fn push_uri(text: &mut String, uri: &str) {
             push_escape(text, byte);
         }
     }
-}
-
-/// A number as a value has it.
-#[must_use]
-pub fn digits(number: u32) -> String {
-    let mut text = String::new();
-    push_number(&mut text, number);
-    text
-}
-
-/// Digits, without the formatting machinery.
-fn push_number(text: &mut String, number: u32) {
-    if number >= 10 {
-        push_number(text, number / 10);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
 }

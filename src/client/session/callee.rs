@@ -8,7 +8,8 @@ use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
-use crate::sip::{Message, Name, NameAddr, Writer, digits, find_text, parse, quote, reply};
+use crate::sip::{Message, Name, NameAddr, Writer, find_text, parse, quote, reply};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
@@ -226,7 +227,7 @@ impl Session {
         {
             let mut answer = reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent);
             if let Some(error) = &self.info.error {
-                answer = answer.field("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)].concat());
+                answer = answer.field("Reason", &concat(&["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)]));
             }
             core.respond(now, key, answer.end());
         }
@@ -285,5 +286,5 @@ fn party(from: &NameAddr<'_>, homes: [&str; 2]) -> (Domain, String) {
     if kind != Some("ip") && homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
         return (Domain::Data, user.into_owned());
     }
-    (Domain::Sip, [&user, "@", from.uri.host].concat())
+    (Domain::Sip, concat(&[&user, "@", from.uri.host]))
 }

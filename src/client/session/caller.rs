@@ -11,7 +11,8 @@ use crate::sdp;
 use crate::signalling::TIMEOUT;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ClientKey;
-use crate::sip::{Message, Name, Writer, digits};
+use crate::sip::{Message, Name, Writer};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
@@ -55,8 +56,8 @@ impl Session {
     /// `expires` and `least`: the interval between refreshes that we ask for, and the shortest that anybody on the way took, s.
     fn invite(&mut self, core: &mut Core, now: Instant, number: u32, (expires, least): (u32, u32)) {
         let invite = Writer::request("INVITE", &self.uri)
-            .field("From", &["<", &core.aor(), ">;tag=", &self.local_tag].concat())
-            .field("To", &["<", &self.uri, ">"].concat())
+            .field("From", &concat(&["<", &core.aor(), ">;tag=", &self.local_tag]))
+            .field("To", &concat(&["<", &self.uri, ">"]))
             .field("Call-ID", &self.info.call_id)
             .cseq(number, "INVITE");
         let mut invite = capable(invite, &core.contact());
@@ -194,7 +195,7 @@ impl Session {
             return;
         }
         leg.acknowledged = sequence;
-        let acknowledged = [&*digits(sequence), " ", &digits(number), " INVITE"].concat();
+        let acknowledged = concat(&[&*digits(sequence), " ", &digits(number), " INVITE"]);
         self.ask(core, now, position, ("PRACK", Asked::Prack), None, &|prack| prack.field("RAck", &acknowledged));
     }
 

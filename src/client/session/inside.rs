@@ -8,7 +8,8 @@ use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::sip::{Message, Name, Writer, digits, find_text, parse, reply};
+use crate::sip::{Message, Name, Writer, find_text, parse, reply};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 impl Session {
@@ -438,7 +439,7 @@ impl Session {
 
     fn send_tone(&mut self, core: &mut Core, now: Instant) {
         let Some(key) = self.tones.get(..1) else { return };
-        let body = ["Signal=", key, "\r\nDuration=160\r\n"].concat();
+        let body = concat(&["Signal=", key, "\r\nDuration=160\r\n"]);
         self.ask(core, now, 0, ("INFO", Asked::Tone), Some(("application/dtmf-relay", &body)), &|info| info);
     }
 }
@@ -458,7 +459,7 @@ impl Refresh {
     }
 
     fn value(self, refresher: &str) -> String {
-        [&*digits(self.interval), ";refresher=", refresher].concat()
+        concat(&[&*digits(self.interval), ";refresher=", refresher])
     }
 }
 

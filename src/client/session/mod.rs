@@ -27,6 +27,7 @@ use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
 use crate::signalling::{T1, T2, TIMEOUT};
 use crate::sip::{Message, Writer, parse};
+use crate::text::concat;
 use crate::time::Instant;
 
 /// One call.
@@ -310,7 +311,7 @@ impl Session {
     }
 
     fn media_failed(&mut self, core: &mut Core, now: Instant, awaited: Awaited, error: &MediaError) {
-        let fault = Error::new(codes::INTERNAL, &[&error.name, ": ", &error.message].concat());
+        let fault = Error::new(codes::INTERNAL, &concat(&[&error.name, ": ", &error.message]));
         match awaited {
             Awaited::Nothing => {}
             Awaited::Sound => self.unheard(core, now),
