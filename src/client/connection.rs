@@ -196,8 +196,8 @@ impl Connection {
         let aor = core.aor();
         let (tag, call_id) = (core.random.token(), core.random.token());
         let options = Writer::request("OPTIONS", &uri)
-            .field("From", &concat(&["<", &aor, ">;tag=", &tag]))
-            .field("To", &concat(&["<", &uri, ">"]))
+            .joined("From", &["<", &aor, ">;tag=", &tag])
+            .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &call_id)
             .cseq(1, "OPTIONS");
         core.request(now, options, About { owner: Owner::Connection, method: "OPTIONS", uri: &uri }, None);

@@ -326,7 +326,7 @@ impl Core {
     fn finish(&self, request: Writer, branch: &str) -> Writer {
         let transport = if self.secure { "SIP/2.0/WSS " } else { "SIP/2.0/WS " };
         request
-            .field("Via", &concat(&[transport, &self.host, ";branch=z9hG4bK", branch]))
+            .joined("Via", &[transport, &self.host, ";branch=z9hG4bK", branch])
             .field("Max-Forwards", "70")
             .field("User-Agent", &self.config.user_agent)
     }

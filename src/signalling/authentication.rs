@@ -2,7 +2,6 @@
 
 use crate::random::Random;
 use crate::sip::{Algorithm, Challenge, Message, Name, Writer, find_text, ha1, parse, strongest};
-use crate::text::concat;
 
 /// What a user shows to a server. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Authenticator {
     pub fn authorize(&mut self, request: Writer, method: &str, uri: &str, random: &mut Random) -> Writer {
         let user = match &self.credentials {
             Credentials::Bearer(token) if method == "REGISTER" => {
-                return request.field("Authorization", &concat(&["Bearer ", token]));
+                return request.joined("Authorization", &["Bearer ", token]);
             }
             Credentials::Bearer(_) => return request,
             Credentials::Password { user, .. } | Credentials::Hash { user, .. } => user,
@@ -124,7 +123,7 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
         match field.name {
             Name::Via => {
                 let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
-                copy = copy.field("Via", &concat(&[value, ";branch=z9hG4bK", &random.token()]));
+                copy = copy.joined("Via", &[value, ";branch=z9hG4bK", &random.token()]);
             }
             Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}

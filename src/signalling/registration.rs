@@ -7,7 +7,6 @@
 //! ```
 
 use crate::sip::{Message, NameAddr, Writer};
-use crate::text::concat;
 use crate::time::Instant;
 
 /// What is registered and what is asked for.
@@ -55,8 +54,8 @@ impl Registration {
         self.number += 1;
         self.state = State::Asking;
         let request = Writer::request("REGISTER", registrar)
-            .field("From", &concat(&["<", aor, ">;tag=", &self.tag]))
-            .field("To", &concat(&["<", aor, ">"]))
+            .joined("From", &["<", aor, ">;tag=", &self.tag])
+            .joined("To", &["<", aor, ">"])
             .field("Call-ID", &self.call_id)
             .cseq(self.number, "REGISTER");
         self.bound = matches!(ask, Ask::Bind(..));

@@ -3,7 +3,7 @@
 use super::header::{Name, is_token};
 use super::message::Message;
 use super::uri::push_escape;
-use crate::text::{concat, digits, push_digits};
+use crate::text::{digits, push_digits};
 
 /// A message being written: start line, fields, then [`Writer::body`] or [`Writer::end`], which add Content-Length.
 ///
@@ -40,8 +40,20 @@ impl Writer {
     /// Adds a field. Content-Length is written by [`Writer::body`] and [`Writer::end`], never here.
     #[must_use]
     #[inline(never)]
-    pub fn field(mut self, name: &str, value: &str) -> Self {
-        self.push(name, value);
+    pub fn field(self, name: &str, value: &str) -> Self {
+        self.joined(name, &[value])
+    }
+
+    /// Adds a field whose value is made of parts.
+    #[must_use]
+    #[inline(never)]
+    pub fn joined(mut self, name: &str, parts: &[&str]) -> Self {
+        push_token(&mut self.0, name);
+        self.0.push_str(": ");
+        for part in parts {
+            push_value(&mut self.0, part);
+        }
+        self.0.push_str("\r\n");
         self
     }
 
@@ -60,29 +72,19 @@ impl Writer {
     #[must_use]
     #[inline(never)]
     pub fn cseq(self, number: u32, method: &str) -> Self {
-        self.field(Name::CSeq.as_str(), &concat(&[&*digits(number), " ", method]))
+        self.joined(Name::CSeq.as_str(), &[&digits(number), " ", method])
     }
 
     /// The message, with that body.
     #[must_use]
-    pub fn body(mut self, content_type: &str, body: &str) -> String {
-        self.push(Name::ContentType.as_str(), content_type);
-        self.finish(body)
+    pub fn body(self, content_type: &str, body: &str) -> String {
+        self.field(Name::ContentType.as_str(), content_type).finish(body)
     }
 
     /// The message, without a body.
     #[must_use]
     pub fn end(self) -> String {
         self.finish("")
-    }
-
-    // Some hundred calls: a copy in each would be a kilobyte in every page.
-    #[inline(never)]
-    fn push(&mut self, name: &str, value: &str) {
-        push_token(&mut self.0, name);
-        self.0.push_str(": ");
-        push_value(&mut self.0, value);
-        self.0.push_str("\r\n");
     }
 
     fn finish(self, body: &str) -> String {
@@ -105,17 +107,14 @@ pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
         let again = request.get(field.name).is_some_and(|first| !core::ptr::eq(first, field.value));
         match field.name {
             Name::From | Name::To | Name::CallId | Name::CSeq if again => {}
-            Name::Via | Name::From | Name::CallId | Name::CSeq => writer.push(field.name.as_str(), field.value),
-            Name::RecordRoute if dialog => writer.push(field.name.as_str(), field.value),
+            Name::RecordRoute if !dialog => {}
+            Name::Via | Name::From | Name::CallId | Name::CSeq | Name::RecordRoute => {
+                writer = writer.field(field.name.as_str(), field.value);
+            }
             Name::To => {
-                let mut value = String::from(field.value);
-                if let (Some(tag), Ok(to)) = (to_tag, request.to())
-                    && to.tag().is_none()
-                {
-                    value.push_str(";tag=");
-                    value.push_str(tag);
-                }
-                writer.push(field.name.as_str(), &value);
+                let tag = to_tag.filter(|_| request.to().is_ok_and(|to| to.tag().is_none()));
+                let mark = if tag.is_some() { ";tag=" } else { "" };
+                writer = writer.joined(field.name.as_str(), &[field.value, mark, tag.unwrap_or("")]);
             }
             _ => {}
         }

@@ -227,7 +227,7 @@ impl Session {
         {
             let mut answer = reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent);
             if let Some(error) = &self.info.error {
-                answer = answer.field("Reason", &concat(&["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)]));
+                answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)]);
             }
             core.respond(now, key, answer.end());
         }

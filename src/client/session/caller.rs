@@ -56,8 +56,8 @@ impl Session {
     /// `expires` and `least`: the interval between refreshes that we ask for, and the shortest that anybody on the way took, s.
     fn invite(&mut self, core: &mut Core, now: Instant, number: u32, (expires, least): (u32, u32)) {
         let invite = Writer::request("INVITE", &self.uri)
-            .field("From", &concat(&["<", &core.aor(), ">;tag=", &self.local_tag]))
-            .field("To", &concat(&["<", &self.uri, ">"]))
+            .joined("From", &["<", &core.aor(), ">;tag=", &self.local_tag])
+            .joined("To", &["<", &self.uri, ">"])
             .field("Call-ID", &self.info.call_id)
             .cseq(number, "INVITE");
         let mut invite = capable(invite, &core.contact());
