@@ -10,9 +10,10 @@
 //!
 //! Each module may use only those above it in the list below.
 
-pub mod random;
 pub mod text;
 pub mod time;
+
+pub mod random;
 
 pub mod sip;
 

@@ -7,7 +7,7 @@
 //!   └────────────────┘
 //! ```
 
-use super::core::{About, Core, Owner};
+use super::core::{Core, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
@@ -101,7 +101,7 @@ impl Account {
             (false, false) => Ask::Nothing,
         };
         let request = self.registration.request(&uri, &aor, ask).field("Supported", "path, outbound, gruu");
-        core.request(now, request, About { owner: Owner::Account, method: "REGISTER", uri: &uri }, None);
+        core.request(now, request, Owner::Account, None);
     }
 
     /// Takes the answer to a REGISTER in.

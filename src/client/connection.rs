@@ -14,7 +14,7 @@
 //!
 //! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
 
-use super::core::{About, Core, Owner};
+use super::core::{Core, Owner};
 use super::io::Output;
 use super::timers::Timer;
 use crate::sip::Writer;
@@ -200,6 +200,6 @@ impl Connection {
             .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &call_id)
             .cseq(1, "OPTIONS");
-        core.request(now, options, About { owner: Owner::Connection, method: "OPTIONS", uri: &uri }, None);
+        core.request(now, options, Owner::Connection, None);
     }
 }

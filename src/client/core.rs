@@ -173,18 +173,16 @@ impl Core {
     }
 
     /// Completes and sends a request; the answer will be for `owner`.
-    pub fn request(&mut self, now: Instant, request: Writer, about: About<'_>, body: Option<(&str, &str)>) -> ClientKey {
+    pub fn request(&mut self, now: Instant, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
         let branch = self.random.token();
         let mut request = self.finish(request, &branch);
         if let Some(authenticator) = &mut self.authenticator {
-            request = authenticator.authorize(request, about.method, about.uri, &mut self.random);
+            request = authenticator.authorize(request, &mut self.random);
         }
-        let text = match body {
-            Some((kind, body)) => request.body(kind, body),
-            None => request.end(),
-        };
+        let (kind, body) = body.unwrap_or_default();
+        let text = request.body(kind, body);
         let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
-        self.pending.push(Pending { key: key.clone(), owner: about.owner, text, retried: false });
+        self.pending.push(Pending { key: key.clone(), owner, text, retried: false });
         key
     }
 
@@ -330,15 +328,6 @@ impl Core {
             .field("Max-Forwards", "70")
             .field("User-Agent", &self.config.user_agent)
     }
-}
-
-/// What a request is about.
-#[derive(Clone, Copy)]
-pub struct About<'a> {
-    pub owner: Owner,
-    pub method: &'a str,
-    /// The request-URI: the digest covers it.
-    pub uri: &'a str,
 }
 
 fn cancel_of(invite: &Message<'_>) -> String {

@@ -52,9 +52,10 @@ impl Authenticator {
     }
 
     /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
-    pub fn authorize(&mut self, request: Writer, method: &str, uri: &str, random: &mut Random) -> Writer {
+    pub fn authorize(&mut self, request: Writer, random: &mut Random) -> Writer {
+        let registers = request.request_line().is_some_and(|(method, _)| method == "REGISTER");
         let user = match &self.credentials {
-            Credentials::Bearer(token) if method == "REGISTER" => {
+            Credentials::Bearer(token) if registers => {
                 return request.joined("Authorization", &["Bearer ", token]);
             }
             Credentials::Bearer(_) => return request,
@@ -62,8 +63,9 @@ impl Authenticator {
         };
         let mut request = request;
         for (name, known) in [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)] {
-            if let Some(known) = known.as_mut().filter(|known| known.beyond || method == "REGISTER") {
+            if let Some(known) = known.as_mut().filter(|known| known.beyond || registers) {
                 known.count += 1;
+                let (method, uri) = request.request_line().unwrap_or_default();
                 let answer = known.challenge.answer(user, &known.ha1, method, uri, &random.token(), known.count);
                 request = request.field(name, &answer);
             }
@@ -130,10 +132,10 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
             _ => copy = copy.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
         }
     }
-    let copy = authenticator.authorize(copy, method, uri, random);
+    let copy = authenticator.authorize(copy, random);
     let body = core::str::from_utf8(request.body).ok()?;
     let content_type = request.get(Name::ContentType).unwrap_or_default();
-    Some((if body.is_empty() { copy.end() } else { copy.body(content_type, body) }, number))
+    Some((copy.body(content_type, body), number))
 }
 
 const fn is_sha256(challenge: &Challenge) -> bool {

@@ -1,6 +1,6 @@
 //! Values → SIP text. Nothing written here can start a line of its own.
 
-use super::header::{Name, is_token};
+use super::header::{Name, cut_at, is_token};
 use super::message::Message;
 use super::uri::push_escape;
 use crate::text::{digits, push_digits};
@@ -75,24 +75,28 @@ impl Writer {
         self.joined(Name::CSeq.as_str(), &[&digits(number), " ", method])
     }
 
-    /// The message, with that body.
+    /// Method and Request-URI of a request, as they go on the wire.
+    #[must_use]
+    pub fn request_line(&self) -> Option<(&str, &str)> {
+        let (method, rest) = cut_at(&self.0, b' ')?;
+        Some((method, cut_at(rest, b' ')?.0))
+    }
+
+    /// The message, with that body, if it is none that is empty.
     #[must_use]
     pub fn body(self, content_type: &str, body: &str) -> String {
-        self.field(Name::ContentType.as_str(), content_type).finish(body)
+        let typed = if body.is_empty() { self } else { self.field(Name::ContentType.as_str(), content_type) };
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let mut text = *typed.number(Name::ContentLength.as_str(), length).0;
+        text.push_str("\r\n");
+        text.push_str(body);
+        text
     }
 
     /// The message, without a body.
     #[must_use]
     pub fn end(self) -> String {
-        self.finish("")
-    }
-
-    fn finish(self, body: &str) -> String {
-        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let mut text = *self.number(Name::ContentLength.as_str(), length).0;
-        text.push_str("\r\n");
-        text.push_str(body);
-        text
+        self.body("", "")
     }
 }
 

@@ -28,7 +28,7 @@ impl Session {
         leg.learn(invite);
         session.legs.push(leg);
         core.event(Event::Incoming(Box::new(session.info.clone())));
-        session.respond(core, now, 180, &|answer| answer, None);
+        session.respond(core, now, session.reply(core, 180), "");
         session.progress(core, now);
         core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
         if session.may_connect_early(core, invite) {
@@ -71,11 +71,9 @@ impl Session {
             self.unacknowledged = None;
             return self.accept(core, now);
         }
-        self.respond(core, now, 180, &|answer| answer, None);
-        let unheard = self.unacknowledged.as_ref().and_then(|waiting| waiting.number).zip(self.media.local.clone());
-        if let Some((number, sdp)) = unheard {
-            let text = self.respond(core, now, 183, &|answer| answer.field("Require", "100rel").number("RSeq", number), Some(sdp));
-            self.wait_for_acknowledgement(core, now, text, Some(number));
+        self.respond(core, now, self.reply(core, 180), "");
+        if let Some(number) = self.unacknowledged.as_ref().and_then(|waiting| waiting.number) {
+            self.answer_early(core, now, number);
         }
     }
 
@@ -145,15 +143,15 @@ impl Session {
         }
         let Ok(early) = parse(invite.as_bytes()).map(|invite| self.may_connect_early(core, &invite)) else { return };
         if early {
-            self.answer_early(core, now);
+            let number = 1 + core.random.below(1 << 30) as u32;
+            self.answer_early(core, now, number);
         }
     }
 
     /// A reliable 183 with our answer (RFC 3262, 3).
-    fn answer_early(&mut self, core: &mut Core, now: Instant) {
-        let number = 1 + u32::try_from(core.random.below(1 << 30)).unwrap_or(0);
-        let sdp = self.media.local.clone();
-        let text = self.respond(core, now, 183, &|answer| answer.field("Require", "100rel").number("RSeq", number), sdp);
+    fn answer_early(&mut self, core: &mut Core, now: Instant, number: u32) {
+        let answer = self.reply(core, 183).map(|answer| answer.field("Require", "100rel").number("RSeq", number));
+        let text = self.respond(core, now, answer, self.media.local.as_deref().unwrap_or_default());
         self.wait_for_acknowledgement(core, now, text, Some(number));
     }
 
@@ -185,15 +183,15 @@ impl Session {
         if self.is_over() || self.media.microphone < Microphone::Granted || waiting {
             return;
         }
-        let Some(local) = self.media.local.clone() else { return };
-        let sdp = if *described { None } else { Some(local) };
+        let Some(local) = self.media.local.as_deref() else { return };
+        let sdp = if *described { "" } else { local };
         let offerless = self.media.remote.is_none();
         let refresh = parse(invite.as_bytes()).ok().and_then(|invite| Self::asked_refresh(&invite));
-        let granted = |answer| match refresh {
+        let answer = self.reply(core, 200).map(|answer| match refresh {
             Some(refresh) => refresh.write(answer),
             None => answer,
-        };
-        let text = self.respond(core, now, 200, &granted, sdp);
+        });
+        let text = self.respond(core, now, answer, sdp);
         self.phase = Phase::Up;
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.confirmed = true;
@@ -206,16 +204,18 @@ impl Session {
         }
     }
 
-    /// Answers the INVITE.
-    fn respond(&self, core: &mut Core, now: Instant, code: u16, more: &dyn Fn(Writer) -> Writer, sdp: Option<String>) -> String {
-        let Phase::Ringing { key, invite, .. } = &self.phase else { return String::new() };
-        let Ok(request) = parse(invite.as_bytes()) else { return String::new() };
+    /// Begins an answer to the INVITE.
+    fn reply(&self, core: &Core, code: u16) -> Option<Writer> {
+        let Phase::Ringing { invite, .. } = &self.phase else { return None };
+        let request = parse(invite.as_bytes()).ok()?;
         let answer = capable(reply(&request, code, Some(&self.local_tag)), &core.contact());
-        let answer = more(answer.field("User-Agent", &core.config.user_agent));
-        let text = match sdp {
-            Some(sdp) => answer.body("application/sdp", &sdp),
-            None => answer.end(),
-        };
+        Some(answer.field("User-Agent", &core.config.user_agent))
+    }
+
+    /// Answers the INVITE.
+    fn respond(&self, core: &mut Core, now: Instant, answer: Option<Writer>, sdp: &str) -> String {
+        let Some((Phase::Ringing { key, .. }, answer)) = Some(&self.phase).zip(answer) else { return String::new() };
+        let text = answer.body("application/sdp", sdp);
         core.respond(now, key, text.clone());
         text
     }

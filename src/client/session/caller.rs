@@ -4,7 +4,7 @@ use super::path::LOST;
 use super::{Leg, Phase, Session};
 use crate::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::account::refusal;
-use crate::client::core::{About, Asked, Awaited, Core, Owner, capable};
+use crate::client::core::{Asked, Awaited, Core, Owner, capable};
 use crate::client::io::TaskKind;
 use crate::client::timers::Timer;
 use crate::sdp;
@@ -12,7 +12,7 @@ use crate::signalling::TIMEOUT;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ClientKey;
 use crate::sip::{Message, Name, Writer};
-use crate::text::{concat, digits};
+use crate::text::digits;
 use crate::time::Instant;
 
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
@@ -67,9 +67,8 @@ impl Session {
         for (name, value) in &self.headers {
             invite = invite.field(name, value);
         }
-        let sdp = self.media.local.clone().unwrap_or_default();
-        let about = About { owner: Owner::Call(self.info.id, Asked::Invite), method: "INVITE", uri: &self.uri };
-        let key = core.request(now, invite, about, Some(("application/sdp", &sdp)));
+        let owner = Owner::Call(self.info.id, Asked::Invite);
+        let key = core.request(now, invite, owner, self.media.local.as_deref().map(|sdp| ("application/sdp", sdp)));
         self.phase = Phase::Inviting { key, number, heard: false, canceled: false };
     }
 
@@ -195,8 +194,8 @@ impl Session {
             return;
         }
         leg.acknowledged = sequence;
-        let acknowledged = concat(&[&*digits(sequence), " ", &digits(number), " INVITE"]);
-        self.ask(core, now, position, ("PRACK", Asked::Prack), None, &|prack| prack.field("RAck", &acknowledged));
+        let prack = leg.dialog.request("PRACK").joined("RAck", &[&digits(sequence), " ", &digits(number), " INVITE"]);
+        core.request(now, prack, Owner::Call(self.info.id, Asked::Prack), None);
     }
 
     /// A PRACK that came out of order, overtaken by what was sent after it: the next copy of the provisional answer gets another.
@@ -262,11 +261,9 @@ impl Session {
     }
 
     /// Hangs up on a fork that answered too late.
-    fn turn_away(&mut self, core: &mut Core, now: Instant, mut leg: Leg) {
+    fn turn_away(&self, core: &mut Core, now: Instant, mut leg: Leg) {
         leg.dialog.sent(self.spent);
-        self.legs.push(leg);
-        self.ask(core, now, self.legs.len() - 1, ("BYE", Asked::Goodbye), None, &|bye| bye);
-        self.legs.pop();
+        core.request(now, leg.dialog.request("BYE"), Owner::Call(self.info.id, Asked::Goodbye), None);
     }
 
     /// Joins the media of the party that answered.

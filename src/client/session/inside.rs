@@ -3,7 +3,7 @@
 use super::caller::MIN_SE;
 use super::{Exchange, Phase, Refresh, Session};
 use crate::call::{EndCause, Error, codes};
-use crate::client::core::{ALLOW, Asked, Awaited, Core, PACKAGES, SUPPORTED, capable};
+use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
@@ -133,7 +133,7 @@ impl Session {
             leg.dialog.refresh(request);
         }
         self.keep_alive(core, now, Self::asked_refresh(request));
-        if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, None) }
+        if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, "") }
     }
 
     /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection, and so does ICE that has
@@ -170,7 +170,7 @@ impl Session {
         for leg in &mut self.legs {
             leg.described(described);
         }
-        self.confirm(core, now, &key, &request, Some(&sdp));
+        self.confirm(core, now, &key, &request, &sdp);
         if self.is_broken() {
             // Their offer looks for a path: ours would only cross it.
             self.watch_path(core, now);
@@ -190,15 +190,12 @@ impl Session {
     }
 
     /// 200 to an INVITE or UPDATE within the call.
-    fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: Option<&str>) {
+    fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: &str) {
         let mut answer = capable(reply(request, 200, None), &core.contact());
         if let Some(refresh) = Self::asked_refresh(request) {
             answer = refresh.write(answer);
         }
-        let text = match sdp {
-            Some(sdp) => answer.body("application/sdp", sdp),
-            None => answer.end(),
-        };
+        let text = answer.body("application/sdp", sdp);
         core.respond(now, key, text.clone());
         if request.method() == Some("INVITE") {
             self.wait_for_acknowledgement(core, now, text, None);
@@ -240,21 +237,14 @@ impl Session {
 
     pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         self.media.describe(sdp.clone());
-        let described = self.media.described;
-        if let Some(leg) = self.legs.first_mut() {
-            leg.described(described);
+        let Some(leg) = self.legs.first_mut() else { return };
+        leg.described(self.media.described);
+        let mut invite = capable(leg.dialog.request("INVITE"), &core.contact());
+        if let Some(refresh) = self.refresh {
+            invite = refresh.ask(invite);
         }
-        let contact = core.contact();
-        let refresh = self.refresh;
-        self.ask(core, now, 0, ("INVITE", Asked::Reinvite), Some(("application/sdp", &sdp)), &|invite| {
-            let invite = capable(invite, &contact);
-            match refresh {
-                Some(refresh) => refresh.ask(invite),
-                None => invite,
-            }
-        });
-        let number = self.legs.first().map_or(0, |leg| leg.dialog.last_number());
-        self.exchange = Exchange::Offered { number };
+        self.exchange = Exchange::Offered { number: leg.dialog.last_number() };
+        core.request(now, invite, Owner::Call(self.info.id, Asked::Reinvite), Some(("application/sdp", &sdp)));
     }
 
     /// The final answer to a request of ours within the call; `None`: there was none.
@@ -367,17 +357,12 @@ impl Session {
         if !self.is_up() || self.is_over() {
             return;
         }
-        if !self.legs.first().is_some_and(|leg| leg.updates) {
-            return self.reoffer(core, false);
+        let Some(leg) = self.legs.first_mut().filter(|leg| leg.updates) else { return self.reoffer(core, false) };
+        let mut update = leg.dialog.request("UPDATE").field("Contact", &core.contact()).field("Supported", SUPPORTED);
+        if let Some(refresh) = self.refresh {
+            update = refresh.ask(update);
         }
-        let (contact, refresh) = (core.contact(), self.refresh);
-        self.ask(core, now, 0, ("UPDATE", Asked::Update), None, &|update| {
-            let update = update.field("Contact", &contact).field("Supported", SUPPORTED);
-            match refresh {
-                Some(refresh) => refresh.ask(update),
-                None => update,
-            }
-        });
+        core.request(now, update, Owner::Call(self.info.id, Asked::Update), None);
     }
 
     /// Nobody refreshed the session (RFC 4028, 10).
@@ -438,9 +423,10 @@ impl Session {
     }
 
     fn send_tone(&mut self, core: &mut Core, now: Instant) {
-        let Some(key) = self.tones.get(..1) else { return };
+        let Some((leg, key)) = self.legs.first_mut().zip(self.tones.get(..1)) else { return };
         let body = concat(&["Signal=", key, "\r\nDuration=160\r\n"]);
-        self.ask(core, now, 0, ("INFO", Asked::Tone), Some(("application/dtmf-relay", &body)), &|info| info);
+        let owner = Owner::Call(self.info.id, Asked::Tone);
+        core.request(now, leg.dialog.request("INFO"), owner, Some(("application/dtmf-relay", &body)));
     }
 }
 

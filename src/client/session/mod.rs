@@ -20,13 +20,13 @@ pub use caller::MIN_SE;
 use leg::Leg;
 use media::{Media, Microphone};
 
-use super::core::{About, Asked, Awaited, Core, Owner};
+use super::core::{Asked, Awaited, Core, Owner};
 use super::io::{Change, MediaError, Output, TaskKind, TaskResult};
 use super::timers::Timer;
 use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
 use crate::signalling::{T1, T2, TIMEOUT};
-use crate::sip::{Message, Writer, parse};
+use crate::sip::{Message, parse};
 use crate::text::concat;
 use crate::time::Instant;
 
@@ -248,8 +248,8 @@ impl Session {
         if self.unacknowledged.is_some() {
             return;
         }
-        for position in 0..self.legs.len() {
-            self.ask(core, now, position, ("BYE", Asked::Goodbye), None, &|bye| bye);
+        for leg in &mut self.legs {
+            core.request(now, leg.dialog.request("BYE"), Owner::Call(self.info.id, Asked::Goodbye), None);
         }
         self.leave(core, now);
     }
@@ -321,23 +321,6 @@ impl Session {
             Awaited::Reaccept if self.media.joined && self.may_offer() => self.renew(core, true),
             _ => self.finish(core, now, EndCause::Failure, Some(fault), 488),
         }
-    }
-
-    /// Sends a request within a dialog.
-    fn ask(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        position: usize,
-        (method, asked): (&str, Asked),
-        body: Option<(&str, &str)>,
-        more: &dyn Fn(Writer) -> Writer,
-    ) -> Option<ClientKey> {
-        let leg = self.legs.get_mut(position)?;
-        let request = more(leg.dialog.request(method));
-        let target = leg.dialog.target().to_owned();
-        let about = About { owner: Owner::Call(self.info.id, asked), method, uri: &target };
-        Some(core.request(now, request, about, body))
     }
 
     /// Repeats what was not acknowledged, until its time is over.
