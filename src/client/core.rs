@@ -5,7 +5,7 @@ use super::timers::Timers;
 use crate::call::{CallId, CallInfo};
 use crate::random::Random;
 use crate::signalling::authentication::{Authenticator, again};
-use crate::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
+use crate::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport, follow_up};
 use crate::sip::{Message, Writer, escape_user, reply};
 use crate::text::concat;
 use crate::time::Instant;
@@ -229,8 +229,7 @@ impl Core {
     /// The CANCEL for an INVITE of ours (RFC 3261, 9.1): the same Via, To without tag, and a reason (RFC 3326).
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, id: CallId) {
         let Some(pending) = self.pending.iter().find(|pending| pending.key == *key) else { return };
-        let Ok(invite) = crate::sip::parse(pending.text.as_bytes()) else { return };
-        let text = cancel_of(&invite);
+        let text = follow_up(&pending.text, "CANCEL", None);
         let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
         self.pending.push(Pending { key, owner: Owner::Call(id, Asked::Goodbye), text, retried: true });
     }
@@ -328,16 +327,4 @@ impl Core {
             .field("Max-Forwards", "70")
             .field("User-Agent", &self.config.user_agent)
     }
-}
-
-fn cancel_of(invite: &Message<'_>) -> String {
-    use crate::sip::Name;
-    let mut cancel = Writer::request("CANCEL", invite.uri().unwrap_or_default());
-    for field in invite.fields() {
-        if matches!(field.name, Name::Via | Name::Route | Name::From | Name::To | Name::CallId | Name::MaxForwards) {
-            cancel = cancel.field(field.name.as_str(), field.value);
-        }
-    }
-    let number = invite.cseq().map_or(0, |cseq| cseq.number);
-    cancel.cseq(number, "CANCEL").end()
 }

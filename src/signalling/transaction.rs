@@ -369,7 +369,7 @@ impl<F: Copy + Ord> Transactions<F> {
         if invite && code < 300 {
             transaction.text = String::new();
         } else if invite {
-            transaction.text = acknowledge(&transaction.text, message);
+            transaction.text = follow_up(&transaction.text, "ACK", message.get(Name::To));
             self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
         }
         self.settle(now, id);
@@ -420,19 +420,21 @@ impl<F: Copy + Ord> Default for Transactions<F> {
     }
 }
 
-/// The ACK to a failure: the INVITE's Via, Route and From, the answer's To (RFC 3261, 17.1.1.3).
-fn acknowledge(invite: &str, response: &Message<'_>) -> String {
+/// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer.
+#[must_use]
+pub fn follow_up(invite: &str, method: &str, to: Option<&str>) -> String {
     let Ok(invite) = parse(invite.as_bytes()) else { return String::new() };
-    let mut ack = Writer::request("ACK", invite.uri().unwrap_or_default());
-    for (position, field) in invite.fields().iter().enumerate() {
+    let mut request = Writer::request(method, invite.uri().unwrap_or_default());
+    let mut on_top = true;
+    for field in invite.fields() {
         let value = match field.name {
-            Name::Via if invite.fields().iter().position(|other| other.name == Name::Via) == Some(position) => field.value,
+            Name::Via if ::core::mem::take(&mut on_top) => field.value,
             Name::From | Name::CallId | Name::Route | Name::MaxForwards => field.value,
-            Name::To => response.get(Name::To).unwrap_or(field.value),
+            Name::To => to.unwrap_or(field.value),
             _ => continue,
         };
-        ack = ack.field(field.name.as_str(), value);
+        request = request.field(field.name.as_str(), value);
     }
     let number = invite.cseq().map_or(0, |cseq| cseq.number);
-    ack.cseq(number, "ACK").end()
+    request.cseq(number, method).end()
 }
