@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::header::{LWS, pairs, split_before, unquote};
 use super::message::ParseError;
 use super::write::quote;
-use crate::text::hex;
+use crate::text::{concat, hex};
 
 /// How the digest is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,9 +120,9 @@ impl Challenge {
     pub fn to_value(&self) -> String {
         let mut value = String::from("Digest realm=");
         value.push_str(&quote(&self.realm));
-        push(&mut value, "nonce", &quote(&self.nonce));
+        push_quoted(&mut value, "nonce", &self.nonce);
         if let Some(opaque) = &self.opaque {
-            push(&mut value, "opaque", &quote(opaque));
+            push_quoted(&mut value, "opaque", opaque);
         }
         push(&mut value, "algorithm", self.algorithm.as_str());
         if self.qop_auth {
@@ -140,20 +140,50 @@ impl Challenge {
     /// to this nonce, from 1.
     #[must_use]
     pub fn answer(&self, user: &str, ha1: &str, method: &str, uri: &str, cnonce: &str, nc: u32) -> String {
-        let mut credentials = Credentials {
-            username: user.into(),
-            realm: self.realm.as_str().into(),
-            nonce: self.nonce.as_str().into(),
-            uri: uri.into(),
-            response: "".into(),
-            algorithm: self.algorithm,
-            cnonce: if self.qop_auth || self.algorithm.is_session() { cnonce } else { "" }.into(),
-            nc: if self.qop_auth { hex(&nc.to_be_bytes()) } else { String::new() }.into(),
-            qop: if self.qop_auth { "auth" } else { "" }.into(),
-            opaque: self.opaque.as_deref().map(Cow::Borrowed),
-        };
-        credentials.response = credentials.expected(ha1, method, "").into();
-        credentials.to_value()
+        let (nonce, algorithm) = (&self.nonce, self.algorithm);
+        let qop = if self.qop_auth { "auth" } else { "" };
+        let cnonce = if self.qop_auth || algorithm.is_session() { cnonce } else { "" };
+        let nc = hex(&nc.to_be_bytes());
+        let proof = Proof { nonce, nc: &nc, cnonce, qop, ha2: &algorithm.hash(&[method, uri]) };
+        let mut value = concat(&["Digest username=", &quote(user)]);
+        push_quoted(&mut value, "realm", &self.realm);
+        push_quoted(&mut value, "nonce", nonce);
+        push_quoted(&mut value, "uri", uri);
+        push_quoted(&mut value, "response", &proof.response(algorithm, ha1));
+        push(&mut value, "algorithm", algorithm.as_str());
+        if !cnonce.is_empty() {
+            push_quoted(&mut value, "cnonce", cnonce);
+        }
+        if self.qop_auth {
+            push(&mut value, "qop", qop);
+            push(&mut value, "nc", &nc);
+        }
+        if let Some(opaque) = &self.opaque {
+            push_quoted(&mut value, "opaque", opaque);
+        }
+        value
+    }
+}
+
+/// What a response proves that it was made for, with the names of RFC 7616; absent values are `""`.
+struct Proof<'a> {
+    nonce: &'a str,
+    nc: &'a str,
+    cnonce: &'a str,
+    qop: &'a str,
+    ha2: &'a str,
+}
+
+impl Proof<'_> {
+    /// The response (RFC 7616, 3.4.1 and 3.4.2).
+    fn response(&self, algorithm: Algorithm, ha1: &str) -> String {
+        let session = algorithm.is_session().then(|| algorithm.hash(&[ha1, self.nonce, self.cnonce]));
+        let ha1 = session.as_deref().unwrap_or(ha1);
+        if self.qop.is_empty() {
+            algorithm.hash(&[ha1, self.nonce, self.ha2])
+        } else {
+            algorithm.hash(&[ha1, self.nonce, self.nc, self.cnonce, self.qop, self.ha2])
+        }
     }
 }
 
@@ -246,42 +276,20 @@ impl<'a> Credentials<'a> {
         core::hint::black_box(differences) == 0 && expected.len() == self.response.len()
     }
 
-    /// The right response (RFC 7616, 3.4.1 to 3.4.3).
+    /// The right response; with qop=auth-int it covers the body (RFC 7616, 3.4.3).
     fn expected(&self, ha1: &str, method: &str, body: &str) -> String {
         let algorithm = self.algorithm;
-        let session = algorithm.is_session().then(|| algorithm.hash(&[ha1, &self.nonce, &self.cnonce]));
-        let ha1 = session.as_deref().unwrap_or(ha1);
         let ha2 = match &*self.qop {
             "auth-int" => algorithm.hash(&[method, &self.uri, &algorithm.hash(&[body])]),
             _ => algorithm.hash(&[method, &self.uri]),
         };
-        if self.qop.is_empty() {
-            algorithm.hash(&[ha1, &self.nonce, &ha2])
-        } else {
-            algorithm.hash(&[ha1, &self.nonce, &self.nc, &self.cnonce, &self.qop, &ha2])
-        }
+        let proof = Proof { nonce: &self.nonce, nc: &self.nc, cnonce: &self.cnonce, qop: &self.qop, ha2: &ha2 };
+        proof.response(algorithm, ha1)
     }
+}
 
-    fn to_value(&self) -> String {
-        let mut value = String::from("Digest username=");
-        value.push_str(&quote(&self.username));
-        push(&mut value, "realm", &quote(&self.realm));
-        push(&mut value, "nonce", &quote(&self.nonce));
-        push(&mut value, "uri", &quote(&self.uri));
-        push(&mut value, "response", &quote(&self.response));
-        push(&mut value, "algorithm", self.algorithm.as_str());
-        if !self.cnonce.is_empty() {
-            push(&mut value, "cnonce", &quote(&self.cnonce));
-        }
-        if !self.qop.is_empty() {
-            push(&mut value, "qop", &self.qop);
-            push(&mut value, "nc", &self.nc);
-        }
-        if let Some(opaque) = &self.opaque {
-            push(&mut value, "opaque", &quote(opaque));
-        }
-        value
-    }
+fn push_quoted(value: &mut String, name: &str, text: &str) {
+    push(value, name, &quote(text));
 }
 
 fn push(value: &mut String, name: &str, text: &str) {
