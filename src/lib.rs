@@ -13,6 +13,8 @@
 pub mod text;
 pub mod time;
 
+pub mod hash;
+
 pub mod random;
 
 pub mod sip;

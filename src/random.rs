@@ -1,7 +1,6 @@
 //! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
 
-use sha2::{Digest, Sha256};
-
+use crate::hash::sha256;
 use crate::text::hex;
 
 /// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
@@ -24,7 +23,7 @@ impl Random {
         let mut text = [0; 40];
         text[..32].copy_from_slice(&self.seed);
         text[32..].copy_from_slice(&self.counter.to_be_bytes());
-        Sha256::digest(&text[..]).into()
+        sha256(&text)
     }
 
     /// 96 bits as 24 lower-case hexadecimal digits: fit for tags, branches and nonces (RFC 3261, 19.3).

@@ -9,14 +9,15 @@ use std::process::Command;
 const MODULES: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("time", &[]),
-    ("random", &["text"]),
-    ("sip", &["text"]),
+    ("hash", &["text"]),
+    ("random", &["hash", "text"]),
+    ("sip", &["hash", "text"]),
     ("sdp", &[]),
     ("signalling", &["text", "random", "time", "sip"]),
     ("call", &["text", "random", "time", "sip", "sdp", "signalling"]),
     ("client", &["text", "random", "time", "sip", "sdp", "signalling", "call"]),
     ("web", &["text", "random", "time", "sdp", "call", "client"]),
-    ("js", &["text", "random", "time", "call", "client", "web"]),
+    ("js", &["hash", "text", "random", "time", "call", "client", "web"]),
 ];
 
 /// The same for the gateway; what may touch the world (`server`, `store`, `main` and what they begin with) has no row and no bounds.

@@ -1,13 +1,12 @@
 //! The login objects that `start()` takes.
 
-use hmac::{Hmac, KeyInit, Mac};
 use js_sys::Array;
-use sha2::Sha256;
 use wasm_bindgen::prelude::*;
 
 use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
+use crate::hash::hmac;
 use crate::text::concat;
 use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, new0, own, string};
 
@@ -134,9 +133,7 @@ fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> R
         .with("expiresIn", seconds.into());
     let data = stringify(data.into())?;
     let key = decode(secret).ok_or_else(|| bad_argument("applicationSecret is base64"))?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| bad_argument("applicationSecret is base64"))?;
-    mac.update(data.as_bytes());
-    let signature = encode(&mac.finalize().into_bytes());
+    let signature = encode(&hmac(&key, data.as_bytes()));
     Ok(Login::Token { user, token: concat(&[&encode(data.as_bytes()), ":", &signature]) })
 }
 

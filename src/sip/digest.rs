@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use md5::Md5;
-use sha2::{Digest, Sha256};
-
 use super::header::{LWS, pairs, split_before, unquote};
 use super::message::ParseError;
 use super::write::quote;
+use crate::hash::{md5, sha256};
 use crate::text::{concat, hex};
 
 /// How the digest is made.
@@ -69,10 +67,10 @@ impl Algorithm {
         }
         text.pop();
         match self {
-            Self::Md5 | Self::Md5Sess => hex(&Md5::digest(text.as_bytes())),
-            Self::Sha256 | Self::Sha256Sess => hex(&Sha256::digest(text.as_bytes())),
+            Self::Md5 | Self::Md5Sess => hex(&md5(text.as_bytes())),
+            Self::Sha256 | Self::Sha256Sess => hex(&sha256(text.as_bytes())),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Sha512256 => hex(&sha2::Sha512_256::digest(text.as_bytes())),
+            Self::Sha512256 => hex(&<sha2::Sha512_256 as sha2::Digest>::digest(text.as_bytes())),
         }
     }
 }
