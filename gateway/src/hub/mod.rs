@@ -272,10 +272,10 @@ impl Hub {
             return;
         }
         if let Received::Response(client) = self.transactions.receive(now, conn, Transport::Reliable, message)
-            && client.method != "CANCEL"
+            && client.method() != "CANCEL"
         {
             self.flush(now);
-            if client.method == "INVITE"
+            if client.method() == "INVITE"
                 && message.code().is_some_and(|code| (101..300).contains(&code))
                 && let Some(aor) = self.identity(conn).cloned()
             {
@@ -300,10 +300,10 @@ impl Hub {
     }
 
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        if key.method == "CANCEL" {
+        if key.method() == "CANCEL" {
             return;
         }
-        match self.legs.get(&key.branch).copied() {
+        match self.legs.get(key.branch()).copied() {
             Some(Leg::Branch(key, index)) => self.branch_failed(now, key, index, 408, None),
             Some(Leg::Forward(key)) => self.forward_expired(now, key),
             None => {}
