@@ -231,7 +231,7 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     for field in answer.fields() {
         headers.push((field.raw_name.to_owned(), field.value.to_owned()));
     }
-    let response = Some(ErrorResponse { error_code, reason: reason.to_owned(), headers });
+    let response = Some(Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers }));
     Error { response, ..Error::new(codes::API_CALL_FAILED, &concat(&[&*digits(error_code), " ", reason])) }
 }
 
