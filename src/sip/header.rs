@@ -165,10 +165,10 @@ pub struct CSeq<'a> {
 }
 
 /// An address with its display name and the parameters of the field: From, To, Contact, Route, …
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameAddr<'a> {
-    /// The display name without its quotes and escapes; `""` where there is none.
-    pub display: Cow<'a, str>,
+    /// The display name as written; `""` where there is none.
+    pub display_text: &'a str,
     /// The address.
     pub uri: Uri<'a>,
     /// The address as written.
@@ -197,19 +197,25 @@ impl<'a> NameAddr<'a> {
             // No brackets: what looked like a display name is the address.
             let uri_text = trim(display);
             let uri = Uri::parse(uri_text).ok().filter(|uri| uri.headers.is_empty() && find(uri_text, b',').is_none())?;
-            return Some(Self { display: Cow::Borrowed(""), uri, uri_text, params: Params::parse(rest)? });
+            return Some(Self { display_text: "", uri, uri_text, params: Params::parse(rest)? });
         };
         let display = trim(display);
         // Words: tokens, or text that is not ASCII, which some write.
         let fine = after(display, b'"').is_some() || display.bytes().all(|b| !b.is_ascii() || is(b, TOKEN | SPACE));
         let uri = Uri::parse(uri_text).ok().filter(|_| fine)?;
-        Some(Self { display: unquote(display), uri, uri_text, params: Params::parse(params)? })
+        Some(Self { display_text: display, uri, uri_text, params: Params::parse(params)? })
     }
 
     /// The contact `*`.
     pub(super) fn star() -> Self {
         let uri = Uri { scheme: "*", user: None, host: "", port: None, params: Params::NONE, headers: "" };
-        Self { display: Cow::Borrowed(""), uri, uri_text: "*", params: Params::NONE }
+        Self { display_text: "", uri, uri_text: "*", params: Params::NONE }
+    }
+
+    /// The display name without its quotes and escapes; `""` where there is none.
+    #[must_use]
+    pub fn display(&self) -> Cow<'a, str> {
+        unquote(self.display_text)
     }
 
     /// The tag.

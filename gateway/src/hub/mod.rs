@@ -331,7 +331,8 @@ impl Hub {
     fn identity_value(&self, aor: &Aor, message: &Message<'_>) -> String {
         if aor.is_outside() {
             let Ok(from) = message.from() else { return String::new() };
-            let name = if from.display.is_empty() { String::new() } else { [&quote(&from.display), " "].concat() };
+            let display = from.display();
+            let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
             return [&name, "<", from.uri_text, ">"].concat();
         }
         let uri = ["<sip:", &escape_user(&aor.user), "@", &self.settings.domain, ">"].concat();

@@ -262,7 +262,7 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
         domain,
         from_id,
         to_id: core.user.clone(),
-        display_name: from.display.into_owned(),
+        display_name: from.display().into_owned(),
         headers,
         state: State::Initiating,
         end_cause: EndCause::None,
