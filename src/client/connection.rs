@@ -87,7 +87,7 @@ impl Connection {
         core.timers.stop(Timer::Reconnect);
         let later = self.tries as usize > core.config.servers.len();
         core.timers.set(Timer::Connect, now + CONNECT_TIMEOUT[usize::from(later)]);
-        core.outputs.push(Output::Connect { url });
+        core.push(Output::Connect { url });
         self.state = State::Connecting;
         self.since = now;
     }
@@ -163,7 +163,7 @@ impl Connection {
 
     /// Goes to the next server: this one is there, and does not serve.
     pub fn give_up(&mut self, core: &mut Core, now: Instant, in_call: bool) {
-        core.outputs.push(Output::Disconnect);
+        core.push(Output::Disconnect);
         self.lost(core, now, in_call, true);
     }
 

@@ -275,7 +275,7 @@ impl Core {
         self.counter += 1;
         let id = TaskId(self.counter);
         self.tasks.push((id, call, awaited));
-        self.outputs.push(Output::Task(Task { id, call, kind }));
+        self.push(Output::Task(Task { id, call, kind }));
     }
 
     /// Waits no longer for some tasks of a call.
@@ -301,13 +301,19 @@ impl Core {
     /// with all others that wait for their answer.
     pub fn send(&mut self, text: String) {
         if self.signed_in || ["SIP/2.0", "REGISTER", "OPTIONS", "\r\n"].iter().any(|start| text.starts_with(start)) {
-            self.outputs.push(Output::Send(text));
+            self.push(Output::Send(text));
         }
+    }
+
+    /// Wants something done, after all that was wanted before.
+    #[inline(never)]
+    pub fn push(&mut self, output: Output) {
+        self.outputs.push(output);
     }
 
     /// Tells the app.
     pub fn event(&mut self, event: Event) {
-        self.outputs.push(Output::Event(event));
+        self.push(Output::Event(event));
     }
 
     /// Tells the app that a call changed.

@@ -130,7 +130,7 @@ impl Session {
         self.media.describe(sdp);
         let (candidates, end) = ::core::mem::take(&mut self.media.early);
         if !candidates.is_empty() || end {
-            core.outputs.push(Output::Candidates { peer: self.media.peer, candidates, end });
+            core.push(Output::Candidates { peer: self.media.peer, candidates, end });
         }
         let described = self.media.described;
         for leg in &mut self.legs {

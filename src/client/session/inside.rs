@@ -84,7 +84,7 @@ impl Session {
                     self.media.early.0.truncate(100);
                     self.media.early.1 |= end;
                 } else {
-                    core.outputs.push(Output::Candidates { peer: self.media.peer, candidates, end });
+                    core.push(Output::Candidates { peer: self.media.peer, candidates, end });
                 }
             }
         }
@@ -231,7 +231,7 @@ impl Session {
     fn replace_peer(&mut self, core: &mut Core) {
         let id = self.info.id;
         core.drop_tasks(id, &|awaited| awaited != Awaited::Microphone);
-        core.outputs.push(Output::Close { peer: self.media.peer });
+        core.push(Output::Close { peer: self.media.peer });
         self.media.renew(core.new_peer());
     }
 
@@ -406,7 +406,7 @@ impl Session {
         }
         if self.media.remote.as_deref().is_none_or(sdp::has_telephone_event) {
             let keys = keys.to_ascii_uppercase();
-            return core.outputs.push(Output::Tones { peer: self.media.peer, keys });
+            return core.push(Output::Tones { peer: self.media.peer, keys });
         }
         let idle = self.tones.is_empty();
         self.tones.push_str(&keys.to_ascii_uppercase());

@@ -239,7 +239,7 @@ impl Session {
     pub fn release(&mut self, core: &mut Core) {
         if self.is_over() && !self.released {
             self.released = true;
-            core.outputs.push(Output::Release { call: self.info.id });
+            core.push(Output::Release { call: self.info.id });
         }
     }
 
@@ -285,7 +285,7 @@ impl Session {
     /// Sends our sound if the call was answered and the app did not mute it.
     fn unmute(&self, core: &mut Core) {
         if self.is_up() && self.info.state == State::Established && self.media.microphone == Microphone::Open {
-            core.outputs.push(Output::Sending { call: self.info.id, on: !self.info.muted });
+            core.push(Output::Sending { call: self.info.id, on: !self.info.muted });
         }
     }
 
