@@ -151,6 +151,13 @@ struct Transaction<F> {
     wake: Option<Instant>,
 }
 
+impl<F: Copy> Transaction<F> {
+    #[inline(never)]
+    fn send(&self, effects: &mut VecDeque<Effect<F>>) {
+        effects.push_back(Effect::Send { flow: self.flow, text: self.text.clone() });
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Client: sent, nothing heard.
@@ -233,7 +240,7 @@ impl<F: Copy + Ord> Transactions<F> {
             };
             if waits {
                 transaction.flow = flow;
-                self.effects.push_back(Effect::Send { flow, text: transaction.text.clone() });
+                transaction.send(&mut self.effects);
             }
         }
     }
@@ -316,7 +323,7 @@ impl<F: Copy + Ord> Transactions<F> {
         // A copy may come over another connection than the first: the answer goes where the request came from.
         transaction.flow = flow;
         if transaction.state != State::Accepted && !transaction.text.is_empty() {
-            self.effects.push_back(Effect::Send { flow, text: transaction.text.clone() });
+            transaction.send(&mut self.effects);
         }
         Received::Absorbed
     }
@@ -358,7 +365,7 @@ impl<F: Copy + Ord> Transactions<F> {
             }
             State::Accepted if (200..300).contains(&code) => Received::Response(key),
             State::Completed if invite && code >= 300 => {
-                self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+                transaction.send(&mut self.effects);
                 Received::Absorbed
             }
             _ => Received::Absorbed,
@@ -382,7 +389,7 @@ impl<F: Copy + Ord> Transactions<F> {
             transaction.text = String::new();
         } else if invite {
             transaction.text = follow_up(&transaction.text, "ACK", message.get(Name::To));
-            self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+            transaction.send(&mut self.effects);
         }
         self.settle(now, id);
     }
@@ -400,7 +407,7 @@ impl<F: Copy + Ord> Transactions<F> {
             self.table.remove(id);
             return;
         }
-        self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+        transaction.send(&mut self.effects);
         // Timer A doubles without bound, E and G up to T2 (RFC 3261, 17.1.1.2, 17.1.2.2 and 17.2.1).
         let calling = id.starts_with(SENT_INVITE);
         transaction.interval = if calling { transaction.interval * 2 } else { (transaction.interval * 2).min(T2) };
