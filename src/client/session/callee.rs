@@ -3,7 +3,7 @@
 use super::{Leg, Microphone, Phase, Session};
 use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
 use crate::client::core::{Awaited, Core, capable};
-use crate::client::io::{Event, Output, TaskKind};
+use crate::client::io::{Event, Output};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::dialog::Dialog;
@@ -108,7 +108,7 @@ impl Session {
         let Phase::Ringing { invite, answering, .. } = &self.phase else { return };
         let answering = *answering;
         let Ok(invite) = parse(invite.as_bytes()) else { return };
-        let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, self.candidate_wait(core));
+        let wait = self.candidate_wait(core);
         if invite.content_is("application/sdp") {
             let mut offer = invite.text().to_owned();
             self.media.remote = Some(offer.clone());
@@ -119,22 +119,18 @@ impl Session {
             }
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             self.media.joined = true;
-            core.task(self.info.id, Awaited::FirstAnswer, TaskKind::Answer { peer, ice, offer, video, wait });
+            self.make_answer(core, Awaited::FirstAnswer, offer, wait);
         } else {
-            core.task(self.info.id, Awaited::FirstOffer, TaskKind::Offer { peer, ice, video, restart: false, wait });
+            self.make_offer(core, Awaited::FirstOffer, false, wait);
         }
     }
 
     /// Our description is made.
     pub(super) fn answer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        self.media.describe(sdp);
+        self.describe_us(sdp);
         let (candidates, end) = ::core::mem::take(&mut self.media.early);
         if !candidates.is_empty() || end {
             core.push(Output::Candidates { peer: self.media.peer, candidates, end });
-        }
-        let described = self.media.described;
-        for leg in &mut self.legs {
-            leg.described(described);
         }
         let Phase::Ringing { answering, invite, .. } = &self.phase else { return };
         if *answering {

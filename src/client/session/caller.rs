@@ -5,7 +5,6 @@ use super::{Leg, Phase, Session};
 use crate::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::account::refusal;
 use crate::client::core::{Asked, Awaited, Core, Owner, capable};
-use crate::client::io::TaskKind;
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::TIMEOUT;
@@ -34,7 +33,7 @@ impl Session {
     }
 
     pub(super) fn offer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        self.media.describe(sdp);
+        self.describe_us(sdp);
         self.ready(core, now);
     }
 
@@ -47,8 +46,7 @@ impl Session {
             return self.invite(core, now, 1, (core.config.session_expires, MIN_SE));
         }
         if !self.is_describing(core) {
-            let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
-            core.task(self.info.id, Awaited::FirstOffer, TaskKind::Offer { peer, ice, video, restart: false, wait });
+            self.make_offer(core, Awaited::FirstOffer, false, core.config.candidate_wait);
             self.open_microphone(core, false);
         }
     }
@@ -209,11 +207,8 @@ impl Session {
     /// Gives the peer connection the other side's answer: the first one, and no other.
     fn take_answer(&mut self, core: &mut Core, tag: &str, answer: &Message<'_>) -> bool {
         let Some(text) = Some(answer.text()).filter(|text| sdp::check(text).is_ok()) else { return false };
-        self.media.learn_role(text, false);
         self.media.taken_from = Some(tag.to_owned());
-        self.media.remote = Some(text.to_owned());
-        let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };
-        core.task(self.info.id, Awaited::FirstAccept, kind);
+        self.accept_answer(core, Awaited::FirstAccept, text);
         true
     }
 

@@ -105,10 +105,7 @@ impl Session {
         }
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
         if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
-            self.media.learn_role(answer, false);
-            self.media.remote = Some(answer.to_owned());
-            let kind = TaskKind::Accept { peer: self.media.peer, answer: answer.to_owned() };
-            core.task(self.info.id, Awaited::FirstAccept, kind);
+            self.accept_answer(core, Awaited::FirstAccept, answer);
         }
         self.trickle(core, now);
     }
@@ -139,15 +136,14 @@ impl Session {
     /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection, and so does ICE that has
     /// failed.
     fn answer_offer(&mut self, core: &mut Core, key: &ServerKey, request: &Message<'_>) {
-        let (id, video, wait) = (self.info.id, self.info.video, core.config.candidate_wait);
+        let wait = core.config.candidate_wait;
         let offer = request.text().to_owned();
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
         let dead = self.media.ice == IceState::Failed;
         let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(&offer) != known);
         self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
         if offer.is_empty() {
-            let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video, restart: false, wait };
-            return core.task(id, Awaited::Reanswer, kind);
+            return self.make_offer(core, Awaited::Reanswer, false, wait);
         }
         if renewed {
             self.replace_peer(core);
@@ -155,21 +151,17 @@ impl Session {
         self.media.remote = Some(offer.clone());
         // The DTLS association goes on, and so do the roles in it (RFC 8842, 5.3): a browser that is asked anew may take the other one.
         let offer = if self.media.passive { sdp::taking_the_lead(&offer) } else { offer };
-        core.task(id, Awaited::Reanswer, TaskKind::Answer { peer: self.media.peer, ice: core.ice(), offer, video, wait });
+        self.make_answer(core, Awaited::Reanswer, offer, wait);
         if renewed {
-            core.task(id, Awaited::Nothing, TaskKind::Microphone { peer: self.media.peer, video });
+            self.send_stream(core, Awaited::Nothing);
         }
     }
 
     pub(super) fn reanswer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
         let Ok(request) = parse(request.as_bytes()) else { return };
-        self.media.describe(sdp.clone());
+        self.describe_us(sdp.clone());
         self.media.joined = !request.body.is_empty();
-        let described = self.media.described;
-        for leg in &mut self.legs {
-            leg.described(described);
-        }
         self.confirm(core, now, &key, &request, &sdp);
         if self.is_broken() {
             // Their offer looks for a path: ours would only cross it.
@@ -214,8 +206,7 @@ impl Session {
         }
         self.exchange = Exchange::Offering;
         let wait = self.candidate_wait(core);
-        let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video: self.info.video, restart, wait };
-        core.task(self.info.id, Awaited::Reoffer, kind);
+        self.make_offer(core, Awaited::Reoffer, restart, wait);
     }
 
     /// Begins anew with another peer connection; `restart`: the other side has one that was up, and needs another one, too.
@@ -223,8 +214,7 @@ impl Session {
         self.replace_peer(core);
         self.exchange = Exchange::Idle;
         self.reoffer(core, restart);
-        let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
-        core.task(self.info.id, Awaited::Nothing, kind);
+        self.send_stream(core, Awaited::Nothing);
     }
 
     /// Takes another peer connection. What the old one had still to do is given up and must not end the call.
@@ -236,9 +226,8 @@ impl Session {
     }
 
     pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        self.media.describe(sdp.clone());
+        self.describe_us(sdp.clone());
         let Some(leg) = self.legs.first_mut() else { return };
-        leg.described(self.media.described);
         let mut invite = capable(leg.dialog.request("INVITE"), &core.contact());
         if let Some(refresh) = self.refresh {
             invite = refresh.ask(invite);
@@ -343,11 +332,8 @@ impl Session {
         self.learn_refresh(core, now, answer);
         let text = Some(answer.text()).filter(|text| sdp::check(text).is_ok());
         if let Some(text) = text {
-            self.media.learn_role(text, false);
-            self.media.remote = Some(text.to_owned());
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
-            let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };
-            core.task(self.info.id, Awaited::Reaccept, kind);
+            self.accept_answer(core, Awaited::Reaccept, text);
         }
         self.trickle(core, now);
     }

@@ -21,7 +21,7 @@ use leg::Leg;
 use media::{Media, Microphone};
 
 use super::core::{Asked, Awaited, Core, Owner};
-use super::io::{Change, MediaError, Output, TaskKind, TaskResult};
+use super::io::{Change, MediaError, Output, TaskResult};
 use super::timers::Timer;
 use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
@@ -298,8 +298,7 @@ impl Session {
     fn open_microphone(&mut self, core: &mut Core, granted: bool) {
         if self.media.microphone == Microphone::Closed {
             self.media.microphone = if granted { Microphone::Granted } else { Microphone::Asked };
-            let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
-            core.task(self.info.id, Awaited::Microphone, kind);
+            self.send_stream(core, Awaited::Microphone);
         }
     }
 
