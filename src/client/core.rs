@@ -239,6 +239,11 @@ impl Core {
         self.transactions.respond(now, key, text);
     }
 
+    /// Answers a request with 200 and nothing more to say.
+    pub fn confirm(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>) {
+        self.respond(now, key, reply(request, 200, None).end());
+    }
+
     /// Answers a request with a bare status.
     pub fn refuse(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, code: u16) {
         let tag = self.random.token();

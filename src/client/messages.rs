@@ -71,7 +71,7 @@ impl Client {
         if !self.core.transactions.knows(&invite) {
             return self.core.refuse(now, key, cancel, 481);
         }
-        self.core.respond(now, key, reply(cancel, 200, None).end());
+        self.core.confirm(now, key, cancel);
         // What was answered meanwhile stays answered (RFC 3261, 9.2).
         if let Some(call) = self.calls.iter_mut().find(|call| call.rings_for(&invite)) {
             call.cancelled(&mut self.core, now, cancel);

@@ -158,7 +158,7 @@ impl Session {
         if number.is_none() || number != waiting {
             return core.refuse(now, key, prack, 481);
         }
-        core.respond(now, key, reply(prack, 200, None).end());
+        core.confirm(now, key, prack);
         self.unacknowledged = None;
         core.timers.stop(Timer::Repeat(self.info.id));
         if let Phase::Ringing { described, .. } = &mut self.phase {

@@ -66,7 +66,7 @@ impl Session {
             invite = invite.field(name, value);
         }
         let owner = Owner::Call(self.info.id, Asked::Invite);
-        let key = core.request(now, invite, owner, self.media.local.as_deref().map(|sdp| ("application/sdp", sdp)));
+        let key = core.request(now, invite, owner, self.media.offer());
         self.phase = Phase::Inviting { key, number, heard: false, canceled: false };
     }
 

@@ -35,7 +35,7 @@ impl Session {
     }
 
     fn bye(&mut self, core: &mut Core, now: Instant, key: &ServerKey, bye: &Message<'_>) {
-        core.respond(now, key, reply(bye, 200, None).end());
+        core.confirm(now, key, bye);
         self.unacknowledged = None;
         let cause = if self.is_up() { EndCause::HungUp } else { EndCause::Canceled };
         if let Phase::Ringing { .. } = self.phase {
@@ -88,7 +88,7 @@ impl Session {
                 }
             }
         }
-        core.respond(now, key, reply(info, 200, None).end());
+        core.confirm(now, key, info);
     }
 
     /// ACK to a 2xx of ours.
@@ -226,14 +226,14 @@ impl Session {
     }
 
     pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        self.describe_us(sdp.clone());
+        self.describe_us(sdp);
         let Some(leg) = self.legs.first_mut() else { return };
         let mut invite = capable(leg.dialog.request("INVITE"), &core.contact());
         if let Some(refresh) = self.refresh {
             invite = refresh.ask(invite);
         }
         self.exchange = Exchange::Offered { number: leg.dialog.last_number() };
-        core.request(now, invite, Owner::Call(self.info.id, Asked::Reinvite), Some(("application/sdp", &sdp)));
+        core.request(now, invite, Owner::Call(self.info.id, Asked::Reinvite), self.media.offer());
     }
 
     /// The final answer to a request of ours within the call; `None`: there was none.

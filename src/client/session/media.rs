@@ -85,6 +85,11 @@ impl Media {
         self.local = Some(local);
     }
 
+    /// Our description as the body of a request.
+    pub fn offer(&self) -> Option<(&str, &str)> {
+        Some(("application/sdp", self.local.as_deref()?))
+    }
+
     /// Learns from a description, ours or theirs, who begins the DTLS handshake; offers mostly leave it open.
     pub fn learn_role(&mut self, sdp: &str, ours: bool) {
         if let Some(active) = sdp::is_active(sdp) {
