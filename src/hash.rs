@@ -9,7 +9,7 @@ pub fn sha256(text: &[u8]) -> [u8; 32] {
     let mut state = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
     compress256(&mut state, padded(text, u64::to_be_bytes).as_chunks().0);
     let mut digest = [0; 32];
-    for (part, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+    for (part, word) in digest.as_chunks_mut().0.iter_mut().zip(&state) {
         *part = word.to_be_bytes();
     }
     digest
@@ -21,10 +21,9 @@ pub fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     let hashed = sha256(key);
     let key = if key.len() > 64 { &hashed } else { key };
     let keyed = |pad: u8, text: &[u8]| {
-        let mut block = vec![pad; 64];
+        let mut block = [pad; 64];
         block.iter_mut().zip(key).for_each(|(pad, key)| *pad ^= key);
-        block.extend_from_slice(text);
-        sha256(&block)
+        sha256(&[&block, text].concat())
     };
     keyed(0x5c, &keyed(0x36, text))
 }
@@ -37,7 +36,7 @@ pub fn md5(text: &[u8]) -> [u8; 16] {
         compress(&mut state, block);
     }
     let mut digest = [0; 16];
-    for (part, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+    for (part, word) in digest.as_chunks_mut().0.iter_mut().zip(&state) {
         *part = word.to_le_bytes();
     }
     digest
