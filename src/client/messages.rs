@@ -53,7 +53,7 @@ impl Client {
         if let Some((call, position)) = known {
             return call.request(&mut self.core, now, position, key, request);
         }
-        let inside = request.to().is_ok_and(|to| to.tag().is_some());
+        let inside = request.to_tag().is_some();
         match request.method() {
             _ if inside => self.core.refuse(now, key, request, 481),
             Some("INVITE") => self.invited(now, key, request),

@@ -5,7 +5,7 @@
 //! 101..199 with a To tag ──▶ early ── 2xx ──▶ confirmed ── BYE, 481, 408 ──▶ gone (its owner drops it)
 //! ```
 
-use crate::sip::{Message, Name, NameAddr, Writer};
+use crate::sip::{Message, Name, Writer};
 use crate::text::concat;
 
 /// One dialog, seen from one end.
@@ -37,14 +37,14 @@ impl Dialog {
     /// The dialog that an answer with a To tag makes at the end that sent the INVITE (RFC 3261, 12.1.2).
     #[must_use]
     pub fn of_caller(answer: &Message<'_>) -> Option<Self> {
-        let (local_tag, remote_tag) = (answer.from().ok()?.tag()?, answer.to().ok()?.tag()?);
+        let (local_tag, remote_tag) = (answer.from_tag()?, answer.to_tag()?);
         Self::of(answer, [Name::From, Name::To], [local_tag, remote_tag])
     }
 
     /// The dialog that an INVITE makes at the end that received it and gives itself `local_tag` (RFC 3261, 12.1.1).
     #[must_use]
     pub fn of_callee(invite: &Message<'_>, local_tag: &str) -> Option<Self> {
-        let remote_tag = invite.from().ok()?.tag().unwrap_or_default();
+        let remote_tag = invite.from_tag().unwrap_or_default();
         target(invite)?;
         let mut dialog = Self::of(invite, [Name::To, Name::From], [local_tag, remote_tag])?;
         dialog.local = concat(&[&dialog.local, ";tag=", local_tag]);
@@ -73,17 +73,15 @@ impl Dialog {
     /// Whether a request from the other end belongs here.
     #[must_use]
     pub fn receives(&self, request: &Message<'_>) -> bool {
-        let is = |end: Result<NameAddr<'_>, _>, tag| end.is_ok_and(|end| end.tag().unwrap_or_default() == tag);
         request.call_id().is_ok_and(|id| id == self.call_id)
-            && is(request.to(), &self.local_tag)
-            && is(request.from(), &self.remote_tag)
+            && request.to_tag().unwrap_or_default() == self.local_tag
+            && request.from_tag().unwrap_or_default() == self.remote_tag
     }
 
     /// Whether this request, which names no dialog, made this one at its callee.
     #[must_use]
     pub fn is_made_by(&self, request: &Message<'_>) -> bool {
-        request.call_id().is_ok_and(|id| id == self.call_id)
-            && request.from().is_ok_and(|from| from.tag() == Some(&self.remote_tag))
+        request.call_id().is_ok_and(|id| id == self.call_id) && request.from_tag() == Some(&self.remote_tag)
     }
 
     /// Begins the next request: start line, Route, From, To, Call-ID, CSeq. Via, Max-Forwards and the rest are the sender's.

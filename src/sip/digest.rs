@@ -188,11 +188,13 @@ impl Proof<'_> {
 /// The best of several challenges: SHA-256 before MD5, the first of equals (RFC 8760, 2.4). Schemes and algorithms not known
 /// here are passed over.
 pub fn strongest<'a>(values: impl Iterator<Item = &'a str>) -> Option<Challenge> {
-    let better = |best: Option<Challenge>, next: Challenge| match best {
-        Some(best) if best.algorithm >= next.algorithm => Some(best),
-        _ => Some(next),
-    };
-    values.filter_map(|value| Challenge::parse(value).ok()).fold(None, better)
+    let mut strongest: Option<Challenge> = None;
+    for challenge in values.filter_map(|value| Challenge::parse(value).ok()) {
+        if strongest.as_ref().is_none_or(|best| best.algorithm < challenge.algorithm) {
+            strongest = Some(challenge);
+        }
+    }
+    strongest
 }
 
 /// The secret that a server keeps in place of a password and a client answers with: H(user:realm:password).

@@ -157,9 +157,9 @@ impl Session {
         }
         let Some(position) = self.early_leg(answer) else { return };
         self.acknowledge_provisional(core, now, position, answer);
-        let tag = answer.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
+        let tag = answer.to_tag().unwrap_or_default();
         if self.media.taken_from.is_none() && answer.content_is("application/sdp") {
-            self.take_answer(core, &tag, answer);
+            self.take_answer(core, tag, answer);
         }
         if self.early && self.media.joined {
             self.establish(core, now);
@@ -169,7 +169,7 @@ impl Session {
 
     /// The dialog that a provisional answer speaks of, made where it is the first of it.
     fn early_leg(&mut self, answer: &Message<'_>) -> Option<usize> {
-        let tag = answer.to().ok()?.tag()?.to_owned();
+        let tag = answer.to_tag()?;
         let known = self.legs.iter().position(|leg| leg.dialog.remote_tag == tag);
         let position = known.unwrap_or(self.legs.len());
         if known.is_none() {
@@ -198,7 +198,7 @@ impl Session {
 
     /// A PRACK that came out of order, overtaken by what was sent after it: the next copy of the provisional answer gets another.
     pub(super) fn prack_refused(&mut self, refusal: &Message<'_>) {
-        let tag = refusal.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
+        let tag = refusal.to_tag().unwrap_or_default();
         for leg in self.legs.iter_mut().filter(|leg| leg.dialog.remote_tag == tag) {
             leg.acknowledged = leg.acknowledged.saturating_sub(1);
         }
@@ -214,7 +214,7 @@ impl Session {
 
     /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
     fn picked_up(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
-        let Some((tag, number)) = answer.to().ok().and_then(|to| to.tag()).zip(answer.cseq().ok().map(|cseq| cseq.number)) else {
+        let Some((tag, number)) = answer.to_tag().zip(answer.cseq().ok().map(|cseq| cseq.number)) else {
             return;
         };
         let ours = self.legs.first().is_some_and(|leg| leg.dialog.confirmed && leg.dialog.remote_tag == tag);
