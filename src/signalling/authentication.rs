@@ -118,8 +118,8 @@ impl Authenticator {
 /// and 22.2), one that nobody answered with the same (RFC 3263, 4.3). Gives the text and that number.
 pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
     let request = parse(text.as_bytes()).ok()?;
-    let (method, uri, cseq) = (request.method()?, request.uri()?, request.cseq().ok()?);
-    let number = cseq.number.checked_add(refused.into())?;
+    let (method, uri) = (request.method()?, request.uri()?);
+    let number = request.number(Name::CSeq)?.checked_add(refused.into())?;
     let mut copy = Writer::request(method, uri);
     for field in request.fields() {
         match field.name {

@@ -53,7 +53,7 @@ impl Dialog {
 
     /// The fields of `message` that name its own end and the other one, with their tags.
     fn of(message: &Message<'_>, [local, remote]: [Name; 2], [local_tag, remote_tag]: [&str; 2]) -> Option<Self> {
-        let (call_id, cseq) = (message.call_id().ok()?, message.cseq().ok()?);
+        let (call_id, number) = (message.call_id().ok()?, message.number(Name::CSeq)?);
         let (local, remote) = (message.get(local)?, message.get(remote)?);
         let callee = message.is_request();
         Some(Self {
@@ -65,8 +65,8 @@ impl Dialog {
             remote: remote.to_owned(),
             target: target(message).unwrap_or_default().to_owned(),
             routes: routes(message, !callee),
-            local_number: if callee { 0 } else { cseq.number },
-            remote_number: callee.then_some(cseq.number),
+            local_number: if callee { 0 } else { number },
+            remote_number: callee.then_some(number),
         })
     }
 

@@ -455,6 +455,6 @@ pub fn follow_up(invite: &str, method: &str, to: Option<&str>) -> String {
         };
         request = request.field(field.name.as_str(), value);
     }
-    let number = invite.cseq().map_or(0, |cseq| cseq.number);
+    let number = invite.number(Name::CSeq).unwrap_or(0);
     request.cseq(number, method).end()
 }

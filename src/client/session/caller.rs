@@ -214,7 +214,7 @@ impl Session {
 
     /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
     fn picked_up(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
-        let Some((tag, number)) = answer.to_tag().zip(answer.cseq().ok().map(|cseq| cseq.number)) else {
+        let Some((tag, number)) = answer.to_tag().zip(answer.number(Name::CSeq)) else {
             return;
         };
         let ours = self.legs.first().is_some_and(|leg| leg.dialog.confirmed && leg.dialog.remote_tag == tag);

@@ -15,7 +15,7 @@ use crate::time::Instant;
 impl Session {
     /// Takes a request of the other side in that belongs to the dialog at `position`.
     pub fn request(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
-        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let number = request.number(Name::CSeq).unwrap_or(0);
         if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
             return core.refuse(now, key, request, 500);
         }

@@ -26,7 +26,7 @@ use super::timers::Timer;
 use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
 use crate::signalling::{T1, T2, TIMEOUT};
-use crate::sip::{Message, parse};
+use crate::sip::{Message, Name, parse};
 use crate::text::concat;
 use crate::time::Instant;
 
@@ -110,8 +110,8 @@ struct Unacknowledged {
 impl Unacknowledged {
     /// Whether this is the ACK to it, if it is a 2xx.
     fn is_acknowledged_by(&self, ack: &Message<'_>) -> bool {
-        let number = |message: &Message<'_>| message.cseq().map(|cseq| cseq.number).ok();
-        self.number.is_none() && parse(self.text.as_bytes()).is_ok_and(|answer| number(&answer) == number(ack))
+        let number = ack.number(Name::CSeq);
+        self.number.is_none() && parse(self.text.as_bytes()).is_ok_and(|answer| answer.number(Name::CSeq) == number)
     }
 }
 
