@@ -11,7 +11,7 @@ use super::core::{Core, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
-use crate::signalling::authentication::{Authenticator, Credentials};
+use crate::signalling::authentication::{Authenticator, Credentials, Lasting};
 use crate::signalling::registration::{Ask, Registration};
 use crate::sip::{Message, Name, NameAddr, Uri, cut_at};
 use crate::text::{concat, digits};
@@ -21,7 +21,6 @@ use crate::time::Instant;
 pub struct Account {
     pub phase: Phase,
     registration: Registration,
-    credentials: Option<Credentials>,
     /// Whether calls are to be received.
     wanted: bool,
     /// Whether the app waits to hear that they are, or no longer are.
@@ -60,15 +59,14 @@ impl Account {
     pub fn new(core: &mut Core) -> Self {
         let registration = Registration::new(core.random.uuid(), core.random.token());
         let (wanted, expires) = (core.config.active && core.config.activate, core.config.register_expires);
-        Self { phase: Phase::Idle, registration, credentials: None, wanted, asked: false, expires }
+        Self { phase: Phase::Idle, registration, wanted, asked: false, expires }
     }
 
     /// Begins to sign in.
     pub fn start(&mut self, core: &mut Core, login: Login) -> Result<(), Error> {
         let (user, credentials) = read(login)?;
         core.user = user;
-        core.authenticator = Some(Authenticator::new(credentials.clone()));
-        self.credentials = Some(credentials);
+        core.authenticator = Some(Authenticator::new(credentials));
         self.phase = Phase::Starting;
         Ok(())
     }
@@ -153,18 +151,13 @@ impl Account {
     }
 
     /// What a later client can sign in with.
-    pub fn session(&self, core: &Core) -> Option<Session> {
-        let (session_id, session_secret) = match self.credentials.as_ref()? {
-            Credentials::Bearer(token) => ("bearer".to_owned(), token.clone()),
-            Credentials::Password { .. } => {
-                let (realm, sha256, ha1) = core.authenticator.as_ref()?.hashed()?;
-                (concat(&[if sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm]), ha1.to_owned())
-            }
-            Credentials::Hash { realm, sha256, ha1, .. } => {
-                (concat(&[if *sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm]), ha1.clone())
-            }
+    pub fn session(core: &Core) -> Option<Session> {
+        let (kind, realm, secret) = match core.authenticator.as_ref()?.lasting()? {
+            Lasting::Bearer(token) => ("bearer", "", token),
+            Lasting::Hash { realm, sha256: true, ha1 } => ("digest:SHA-256:", realm, ha1),
+            Lasting::Hash { realm, sha256: false, ha1 } => ("digest:MD5:", realm, ha1),
         };
-        Some(Session { user_id: core.user.clone(), session_id, session_secret })
+        Some(Session { user_id: core.user.clone(), session_id: concat(&[kind, realm]), session_secret: secret.to_owned() })
     }
 
     fn accepted(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
@@ -179,7 +172,7 @@ impl Account {
         }
         if self.phase == Phase::Starting {
             self.phase = Phase::Ready;
-            let session = self.session(core).unwrap_or(Session {
+            let session = Self::session(core).unwrap_or(Session {
                 user_id: core.user.clone(),
                 session_id: String::new(),
                 session_secret: String::new(),

@@ -298,7 +298,7 @@ impl Client {
     /// What a later client can sign in with.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        self.account.session(&self.core)
+        Account::session(&self.core)
     }
 
     /// Whether a call goes on.

@@ -28,6 +28,21 @@ pub enum Credentials {
     },
 }
 
+/// What is left of [`Credentials`] for later: see there.
+pub enum Lasting<'a> {
+    /// A ticket or JWT.
+    Bearer(&'a str),
+    /// The hash of a password.
+    Hash {
+        /// The realm.
+        realm: &'a str,
+        /// Whether the hash is SHA-256; else MD5.
+        sha256: bool,
+        /// The hash.
+        ha1: &'a str,
+    },
+}
+
 /// Puts credentials into requests.
 pub struct Authenticator {
     credentials: Credentials,
@@ -96,11 +111,17 @@ impl Authenticator {
         true
     }
 
-    /// What a later session can show instead of the password: realm, whether SHA-256, and the hash.
+    /// What a later session can show; a password only once it was asked for, as its hash.
     #[must_use]
-    pub fn hashed(&self) -> Option<(&str, bool, &str)> {
-        let known = self.server.as_ref().or(self.proxy.as_ref())?;
-        Some((&known.challenge.realm, is_sha256(&known.challenge), &known.ha1))
+    pub fn lasting(&self) -> Option<Lasting<'_>> {
+        Some(match &self.credentials {
+            Credentials::Bearer(token) => Lasting::Bearer(token),
+            Credentials::Hash { realm, sha256, ha1, .. } => Lasting::Hash { realm, sha256: *sha256, ha1 },
+            Credentials::Password { .. } => {
+                let Known { challenge, ha1, .. } = self.server.as_ref().or(self.proxy.as_ref())?;
+                Lasting::Hash { realm: &challenge.realm, sha256: is_sha256(challenge), ha1 }
+            }
+        })
     }
 
     fn hash(&self, challenge: &Challenge) -> Option<String> {
