@@ -21,9 +21,8 @@ impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
     pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
         let info = incoming(core, id, invite)?;
-        let phase = Phase::Ringing { key, invite: invite.source().to_owned(), answering: false, described: false };
-        let mut session = Self::new(core, info, phase);
-        session.connection = core.connection;
+        let mut session = Self::new(core, info, Phase::Placing);
+        session.rings(core, key, invite, (false, false));
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
         session.legs.push(leg);
@@ -31,10 +30,20 @@ impl Session {
         session.respond(core, now, session.reply(core, 180), "");
         session.progress(core, now);
         core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
-        if session.may_connect_early(core, invite) {
+        if matches!(session.phase, Phase::Ringing { early: true, .. }) {
             session.describe(core);
         }
         Some(session)
+    }
+
+    fn rings(&mut self, core: &Core, key: ServerKey, invite: &Message<'_>, (answering, described): (bool, bool)) {
+        // RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
+        let early = core.config.connect_while_ringing
+            && invite.content_is("application/sdp")
+            && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"));
+        self.phase = Phase::Ringing { key, invite: invite.source().to_owned(), early, answering, described };
+        self.connection = core.connection;
+        self.refresh = Self::asked_refresh(invite);
     }
 
     /// Whether this is the INVITE of this call, come again by another branch: a server lost its memory, or the caller its connection,
@@ -52,7 +61,7 @@ impl Session {
     /// merged (RFC 3261, 8.2.2.2): the newer way is the one that leads back.
     pub fn ring_again(&mut self, core: &mut Core, now: Instant, new_key: ServerKey, again: &Message<'_>) {
         let (answering, described) = match &self.phase {
-            Phase::Ringing { key, invite, answering, described } => {
+            Phase::Ringing { key, invite, answering, described, .. } => {
                 if let (true, Ok(invite)) = (self.connection == core.connection, parse(invite.as_bytes())) {
                     core.refuse(now, key, &invite, 482);
                 }
@@ -61,8 +70,7 @@ impl Session {
             _ => (true, false),
         };
         let up = self.is_up();
-        self.connection = core.connection;
-        self.phase = Phase::Ringing { key: new_key, invite: again.source().to_owned(), answering, described };
+        self.rings(core, new_key, again, (answering, described));
         if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
             leg.dialog.reroute(&dialog);
         }
@@ -96,17 +104,10 @@ impl Session {
             .any(|(_, call, awaited)| *call == self.info.id && matches!(awaited, Awaited::FirstAnswer | Awaited::FirstOffer))
     }
 
-    /// RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
-    fn may_connect_early(&self, core: &Core, invite: &Message<'_>) -> bool {
-        core.config.connect_while_ringing
-            && invite.content_is("application/sdp")
-            && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"))
-    }
-
     /// Has our description made: an answer, or an offer where the INVITE had none.
     fn describe(&mut self, core: &mut Core) {
-        let Phase::Ringing { invite, answering, .. } = &self.phase else { return };
-        let answering = *answering;
+        let Phase::Ringing { invite, early, answering, .. } = &self.phase else { return };
+        let leads = *early && !*answering;
         let Ok(invite) = parse(invite.as_bytes()) else { return };
         let wait = self.candidate_wait(core);
         if invite.content_is("application/sdp") {
@@ -114,7 +115,7 @@ impl Session {
             self.media.remote = Some(offer.clone());
             // Several devices may answer early, and all of them reach the caller's one port: only the caller, who knows whose answer
             // it took, may begin the DTLS handshake (RFC 8842, 5.3).
-            if !answering && self.may_connect_early(core, &invite) {
+            if leads {
                 offer = sdp::taking_the_lead(&offer);
             }
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
@@ -132,12 +133,11 @@ impl Session {
         if !candidates.is_empty() || end {
             core.push(Output::Candidates { peer: self.media.peer, candidates, end });
         }
-        let Phase::Ringing { answering, invite, .. } = &self.phase else { return };
-        if *answering {
+        let Phase::Ringing { answering, early, .. } = self.phase else { return };
+        if answering {
             self.open_microphone(core, false);
             return self.accept(core, now);
         }
-        let Ok(early) = parse(invite.as_bytes()).map(|invite| self.may_connect_early(core, &invite)) else { return };
         if early {
             let number = 1 + core.random.below(1 << 30) as u32;
             self.answer_early(core, now, number);
@@ -174,16 +174,15 @@ impl Session {
     /// Sends the 200 once the app has answered, the user has allowed the microphone, and no provisional answer waits for its PRACK. An open
     /// microphone is not waited for: the caller may be heard while it opens.
     pub(super) fn accept(&mut self, core: &mut Core, now: Instant) {
-        let Phase::Ringing { answering: true, described, invite, .. } = &self.phase else { return };
+        let Phase::Ringing { answering: true, described, .. } = self.phase else { return };
         let waiting = self.unacknowledged.as_ref().is_some_and(|waiting| now - waiting.since < LOST_PRACK);
         if self.is_over() || self.media.microphone < Microphone::Granted || waiting {
             return;
         }
         let Some(local) = self.media.local.as_deref() else { return };
-        let sdp = if *described { "" } else { local };
+        let sdp = if described { "" } else { local };
         let offerless = self.media.remote.is_none();
-        let refresh = parse(invite.as_bytes()).ok().and_then(|invite| Self::asked_refresh(&invite));
-        let answer = self.reply(core, 200).map(|answer| match refresh {
+        let answer = self.reply(core, 200).map(|answer| match self.refresh {
             Some(refresh) => refresh.write(answer),
             None => answer,
         });
@@ -193,7 +192,7 @@ impl Session {
             leg.dialog.confirmed = true;
         }
         self.wait_for_acknowledgement(core, now, text, None);
-        self.keep_alive(core, now, refresh);
+        self.keep_alive(core, now, self.refresh);
         core.timers.stop(Timer::Answer(self.info.id));
         if !offerless {
             self.establish(core, now);
@@ -204,24 +203,20 @@ impl Session {
     fn reply(&self, core: &Core, code: u16) -> Option<Writer> {
         let Phase::Ringing { invite, .. } = &self.phase else { return None };
         let request = parse(invite.as_bytes()).ok()?;
-        let answer = capable(reply(&request, code, Some(&self.local_tag)), &core.contact());
-        Some(answer.field("User-Agent", &core.config.user_agent))
+        Some(reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent))
     }
 
     /// Answers the INVITE.
     fn respond(&self, core: &mut Core, now: Instant, answer: Option<Writer>, sdp: &str) -> String {
         let Some((Phase::Ringing { key, .. }, answer)) = Some(&self.phase).zip(answer) else { return String::new() };
-        let text = answer.body("application/sdp", sdp);
+        let text = capable(answer, &core.contact()).body("application/sdp", sdp);
         core.respond(now, key, text.clone());
         text
     }
 
     /// Refuses the INVITE; the call is over already.
     pub(super) fn decline(&mut self, core: &mut Core, now: Instant, code: u16) {
-        if let Phase::Ringing { key, invite, .. } = &self.phase
-            && let Ok(request) = parse(invite.as_bytes())
-        {
-            let mut answer = reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent);
+        if let (Phase::Ringing { key, .. }, Some(mut answer)) = (&self.phase, self.reply(core, code)) {
             if let Some(error) = &self.info.error {
                 answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)]);
             }

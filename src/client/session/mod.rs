@@ -89,6 +89,8 @@ enum Phase {
         key: ServerKey,
         /// The INVITE, to be answered.
         invite: String,
+        /// Whether the caller can take an early answer.
+        early: bool,
         /// Whether the app said `answer()`.
         answering: bool,
         /// Whether our SDP went out in a reliable provisional answer that the caller acknowledged.
