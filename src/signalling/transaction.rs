@@ -197,7 +197,7 @@ impl<F: Copy + Ord> Transactions<F> {
 
     /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
-        let code = parse(text.as_bytes()).ok().and_then(|response| response.code()).unwrap_or(500);
+        let code = text.get(8..11).and_then(|code| code.parse::<u32>().ok()).unwrap_or(500);
         let Some(transaction) = self.table.get_mut(&key.0) else { return };
         if transaction.state != State::Proceeding {
             return;

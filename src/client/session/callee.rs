@@ -21,7 +21,7 @@ impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
     pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
         let info = incoming(core, id, invite)?;
-        let mut session = Self::new(core, info, Phase::Placing);
+        let mut session = Self::new(core, info);
         session.rings(core, key, invite, (false, false));
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);

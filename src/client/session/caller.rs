@@ -23,7 +23,7 @@ impl Session {
     /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other. Before we are signed in
     /// there is no offer, as the server may have TURN servers to name.
     pub fn place(core: &mut Core, now: Instant, info: CallInfo, uri: String, headers: Vec<(String, String)>) -> Self {
-        let mut session = Self::new(core, info, Phase::Placing);
+        let mut session = Self::new(core, info);
         session.uri = uri;
         session.headers = headers;
         core.timers.set(Timer::Progress(session.info.id), now + core.config.progress_timeout);

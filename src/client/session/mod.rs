@@ -140,11 +140,11 @@ struct Refresh {
 }
 
 impl Session {
-    fn new(core: &mut Core, info: CallInfo, phase: Phase) -> Self {
+    fn new(core: &mut Core, info: CallInfo) -> Self {
         let (peer, local_tag) = (core.new_peer(), core.random.token());
         Self {
             info,
-            phase,
+            phase: Phase::Placing,
             uri: String::new(),
             headers: Vec::new(),
             local_tag,
