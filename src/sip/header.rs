@@ -480,7 +480,8 @@ pub(super) fn trim(text: &str) -> &str {
 }
 
 /// Whether this is a token (RFC 3261, 25.1).
-pub(super) fn is_token(text: &str) -> bool {
+#[must_use]
+pub fn is_token(text: &str) -> bool {
     !text.is_empty() && all(text, TOKEN)
 }
 
