@@ -481,6 +481,7 @@ pub(super) fn trim(text: &str) -> &str {
 
 /// Whether this is a token (RFC 3261, 25.1).
 #[must_use]
+#[inline(never)]
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && all(text, TOKEN)
 }

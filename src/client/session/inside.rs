@@ -195,6 +195,7 @@ impl Session {
     }
 
     /// Whether nothing is on its way that an offer would cross.
+    #[inline(never)]
     pub(super) fn may_offer(&self) -> bool {
         matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none() && self.is_up() && !self.is_over()
     }
