@@ -107,6 +107,7 @@ impl Media {
     }
 
     /// Whether sound can travel.
+    #[inline(never)]
     pub const fn is_up(&self) -> bool {
         self.has_path() && !self.silent
     }
