@@ -8,7 +8,7 @@
 //! ```
 
 use core::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
@@ -22,7 +22,10 @@ use crate::time::Instant;
 pub struct Transactions<F> {
     table: Table<Transaction<F>>,
     wakes: BinaryHeap<Reverse<(Instant, String)>>,
-    effects: VecDeque<Effect<F>>,
+    /// In the order in which they came up.
+    effects: Vec<Effect<F>>,
+    /// Those of before that `poll` was not asked for yet, the next one last.
+    queued: Vec<Effect<F>>,
 }
 
 /// Whether the transport repeats lost messages by itself.
@@ -153,8 +156,8 @@ struct Transaction<F> {
 
 impl<F: Copy> Transaction<F> {
     #[inline(never)]
-    fn send(&self, effects: &mut VecDeque<Effect<F>>) {
-        effects.push_back(Effect::Send { flow: self.flow, text: self.text.clone() });
+    fn send(&self, effects: &mut Vec<Effect<F>>) {
+        effects.push(Effect::Send { flow: self.flow, text: self.text.clone() });
     }
 }
 
@@ -180,7 +183,7 @@ impl<F: Copy + Ord> Transactions<F> {
     /// No transaction yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { table: Table::new(), wakes: BinaryHeap::new(), effects: VecDeque::new() }
+        Self { table: Table::new(), wakes: BinaryHeap::new(), effects: Vec::new(), queued: Vec::new() }
     }
 
     /// Starts a client transaction: `text` is a complete request whose topmost Via has a branch of its own. Not for an ACK to a 2xx.
@@ -188,7 +191,7 @@ impl<F: Copy + Ord> Transactions<F> {
         let key = parse(text.as_bytes()).ok().and_then(|request| ClientKey::of(&request));
         debug_assert!(key.is_some(), "a request of our own has a Via with a branch and a CSeq");
         let key = key.unwrap_or_else(|| ClientKey::new("", ""));
-        self.effects.push_back(Effect::Send { flow, text: text.clone() });
+        self.effects.push(Effect::Send { flow, text: text.clone() });
         let end = Some(now + TIMEOUT);
         let wake = if transport == Transport::Unreliable { Some(now + T1) } else { end };
         self.insert(key.0.clone(), Transaction { state: State::Trying, flow, transport, text, interval: T1, end, wake });
@@ -206,7 +209,7 @@ impl<F: Copy + Ord> Transactions<F> {
         let accepted = invite && (200..300).contains(&code);
         // A 2xx is repeated by whoever answered, not here (RFC 6026, 7.1): nothing to keep for half a minute.
         transaction.text = if accepted { String::new() } else { text.clone() };
-        self.effects.push_back(Effect::Send { flow: transaction.flow, text });
+        self.effects.push(Effect::Send { flow: transaction.flow, text });
         if code < 200 {
             return;
         }
@@ -302,7 +305,11 @@ impl<F: Copy + Ord> Transactions<F> {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Effect<F>> {
-        self.effects.pop_front()
+        if self.queued.is_empty() {
+            ::core::mem::swap(&mut self.effects, &mut self.queued);
+            self.queued.reverse();
+        }
+        self.queued.pop()
     }
 
     fn receive_request(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
@@ -398,9 +405,9 @@ impl<F: Copy + Ord> Transactions<F> {
         let Some(transaction) = self.table.get_mut(id) else { return };
         if transaction.end.is_some_and(|end| end <= now) {
             match transaction.state {
-                State::Trying | State::Proceeding => self.effects.push_back(Effect::TimedOut(ClientKey(id.to_owned()))),
+                State::Trying | State::Proceeding => self.effects.push(Effect::TimedOut(ClientKey(id.to_owned()))),
                 State::Completed if id.starts_with(SERVED_INVITE) => {
-                    self.effects.push_back(Effect::NoAck(ServerKey(id.to_owned())));
+                    self.effects.push(Effect::NoAck(ServerKey(id.to_owned())));
                 }
                 _ => {}
             }
