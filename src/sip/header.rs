@@ -501,6 +501,8 @@ pub(super) const URI: Class = 8;
 pub(super) const HOST: Class = 16;
 /// Linear white space.
 const SPACE: Class = 32;
+/// Of the user part of a SIP URI without an escape.
+pub(super) const USER: Class = 64;
 
 static CLASSES: [Class; 256] = classes();
 
@@ -516,13 +518,17 @@ const fn classes() -> [Class; 256] {
         let host = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         let (token, name) = (token as u8 * TOKEN, name as u8 * PARAM_NAME);
         let (value, uri) = ((uri && byte != b';') as u8 * VALUE, uri as u8 * URI);
-        classes[b] = token | name | value | uri | (host as u8 * HOST) | (is_lws(byte) as u8 * SPACE);
+        let user = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+            || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/');
+        let (host, space, user) = (host as u8 * HOST, is_lws(byte) as u8 * SPACE, user as u8 * USER);
+        classes[b] = token | name | value | uri | host | space | user;
         b += 1;
     }
     classes
 }
 
-fn is(byte: u8, class: Class) -> bool {
+pub(super) fn is(byte: u8, class: Class) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 

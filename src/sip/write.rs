@@ -1,6 +1,6 @@
 //! Values → SIP text. Nothing written here can start a line of its own.
 
-use super::header::{Name, cut_at, is_token};
+use super::header::{Name, URI, cut_at, is, is_token};
 use super::message::Message;
 use super::uri::push_escape;
 use crate::text::{digits, push_digits};
@@ -245,7 +245,7 @@ fn push_token(text: &mut String, token: &str) {
 
 fn push_uri(text: &mut String, uri: &str) {
     for byte in uri.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"') {
+        if is(byte, URI) {
             text.push(char::from(byte));
         } else {
             push_escape(text, byte);
