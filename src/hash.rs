@@ -9,8 +9,8 @@ pub fn sha256(text: &[u8]) -> [u8; 32] {
     let mut state = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
     compress256(&mut state, padded(text, u64::to_be_bytes).as_chunks().0);
     let mut digest = [0; 32];
-    for (part, word) in digest.as_chunks_mut().0.iter_mut().zip(&state) {
-        *part = word.to_be_bytes();
+    for (at, octet) in digest.iter_mut().enumerate() {
+        *octet = state[at / 4].to_be_bytes()[at % 4];
     }
     digest
 }
@@ -36,8 +36,8 @@ pub fn md5(text: &[u8]) -> [u8; 16] {
         compress(&mut state, block);
     }
     let mut digest = [0; 16];
-    for (part, word) in digest.as_chunks_mut().0.iter_mut().zip(&state) {
-        *part = word.to_le_bytes();
+    for (at, octet) in digest.iter_mut().enumerate() {
+        *octet = state[at / 4].to_le_bytes()[at % 4];
     }
     digest
 }
@@ -65,7 +65,7 @@ fn compress(state: &mut [u32; 4], block: &[u8; 64]) {
         };
         let word = u32::from_le_bytes(block.as_chunks().0[word % 16]);
         let sum = a.wrapping_add(mixed).wrapping_add(*sine).wrapping_add(word);
-        (a, d, c, b) = (d, c, b, b.wrapping_add(sum.rotate_left(TURNS[at / 16][at % 4])));
+        (a, d, c, b) = (d, c, b, b.wrapping_add(sum.rotate_left(TURNS[at / 16][at % 4].into())));
     }
     for (word, add) in state.iter_mut().zip([a, b, c, d]) {
         *word = word.wrapping_add(add);
@@ -73,7 +73,7 @@ fn compress(state: &mut [u32; 4], block: &[u8; 64]) {
 }
 
 /// How far the steps of each round turn.
-const TURNS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+const TURNS: [[u8; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
 /// The integer part of 4294967296 times abs(sin(i)).
 static SINES: [u32; 64] = [
