@@ -12,7 +12,7 @@ use std::collections::BinaryHeap;
 
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
-use crate::sip::{Message, Name, Writer, cut_at, parse};
+use crate::sip::{Message, Name, Writer, cut_last, parse};
 use crate::text::{concat, digits};
 use crate::time::Instant;
 
@@ -68,7 +68,7 @@ pub enum Effect<F> {
     NoAck(ServerKey),
 }
 
-/// Names a client transaction (RFC 3261, 17.1.3): `c METHOD BRANCH`.
+/// Names a client transaction (RFC 3261, 17.1.3): `c BRANCH METHOD`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientKey(String);
 
@@ -76,19 +76,19 @@ impl ClientKey {
     /// By the branch of the topmost Via and the method in CSeq.
     #[must_use]
     pub fn new(branch: &str, method: &str) -> Self {
-        Self(concat(&["c ", method, " ", branch]))
+        Self(concat(&["c ", branch, " ", method]))
     }
 
     /// The branch of the topmost Via.
     #[must_use]
     pub fn branch(&self) -> &str {
-        parts(&self.0).1
+        parts(&self.0).0
     }
 
     /// The method in CSeq.
     #[must_use]
     pub fn method(&self) -> &str {
-        parts(&self.0).0
+        parts(&self.0).1
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {
@@ -96,7 +96,7 @@ impl ClientKey {
     }
 }
 
-/// Names a server transaction (RFC 3261, 17.2.3): `s METHOD HOST:PORT BRANCH`.
+/// Names a server transaction (RFC 3261, 17.2.3): `s BRANCH HOST:PORT METHOD`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerKey(String);
 
@@ -105,19 +105,19 @@ impl ServerKey {
     #[must_use]
     pub fn new(branch: &str, sent_by: (&str, Option<u16>), method: &str) -> Self {
         let port = sent_by.1.map(|port| concat(&[":", &digits(port.into())])).unwrap_or_default();
-        Self(concat(&["s ", method, " ", sent_by.0, &port, " ", branch]))
+        Self(concat(&["s ", branch, " ", sent_by.0, &port, " ", method]))
     }
 
     /// The method.
     #[must_use]
     pub fn method(&self) -> &str {
-        parts(&self.0).0
+        parts(&self.0).1
     }
 
     /// The INVITE transaction that a CANCEL with this key speaks of (RFC 3261, 9.2).
     #[must_use]
     pub fn invite(&self) -> Self {
-        Self(concat(&["s INVITE ", parts(&self.0).1]))
+        Self(concat(&["s ", parts(&self.0).0, INVITE]))
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {
@@ -135,9 +135,9 @@ impl ServerKey {
     }
 }
 
-/// The method in a key, and what follows it.
+/// What precedes the method in a key, and the method.
 fn parts(key: &str) -> (&str, &str) {
-    key.get(2..).and_then(|rest| cut_at(rest, b' ')).unwrap_or_default()
+    key.get(2..).and_then(|rest| cut_last(rest, b' ')).unwrap_or_default()
 }
 
 struct Transaction<F> {
@@ -175,9 +175,10 @@ enum State {
     Confirmed,
 }
 
-/// What the keys of INVITE transactions begin with: of ours, and of theirs.
-const SENT_INVITE: &str = "c INVITE ";
-const SERVED_INVITE: &str = "s INVITE ";
+/// What the keys of INVITE transactions end with.
+const INVITE: &str = " INVITE";
+/// What the keys of client transactions begin with.
+const CLIENT: &str = "c ";
 
 impl<F: Copy + Ord> Transactions<F> {
     /// No transaction yet.
@@ -238,8 +239,8 @@ impl<F: Copy + Ord> Transactions<F> {
     pub fn resend(&mut self, flow: F) {
         for (key, transaction) in self.table.iter_mut() {
             let waits = match transaction.state {
-                State::Trying | State::Proceeding => key.starts_with("c "),
-                state => state == State::Completed && key.starts_with(SERVED_INVITE),
+                State::Trying | State::Proceeding => key.starts_with(CLIENT),
+                state => state == State::Completed && key.ends_with(INVITE) && !key.starts_with(CLIENT),
             };
             if waits {
                 transaction.flow = flow;
@@ -406,7 +407,7 @@ impl<F: Copy + Ord> Transactions<F> {
         if transaction.end.is_some_and(|end| end <= now) {
             match transaction.state {
                 State::Trying | State::Proceeding => self.effects.push(Effect::TimedOut(ClientKey(id.to_owned()))),
-                State::Completed if id.starts_with(SERVED_INVITE) => {
+                State::Completed if id.ends_with(INVITE) && !id.starts_with(CLIENT) => {
                     self.effects.push(Effect::NoAck(ServerKey(id.to_owned())));
                 }
                 _ => {}
@@ -416,7 +417,7 @@ impl<F: Copy + Ord> Transactions<F> {
         }
         transaction.send(&mut self.effects);
         // Timer A doubles without bound, E and G up to T2 (RFC 3261, 17.1.1.2, 17.1.2.2 and 17.2.1).
-        let calling = id.starts_with(SENT_INVITE);
+        let calling = id.ends_with(INVITE) && id.starts_with(CLIENT);
         transaction.interval = if calling { transaction.interval * 2 } else { (transaction.interval * 2).min(T2) };
         let next = now + transaction.interval;
         transaction.wake = Some(transaction.end.map_or(next, |end| next.min(end)));

@@ -428,7 +428,8 @@ pub fn cut_at(text: &str, separator: u8) -> Option<(&str, &str)> {
 }
 
 /// Cuts at the last `separator`, an ASCII character.
-pub(super) fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
+#[must_use]
+pub fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
     let at = text.as_bytes().iter().rposition(|b| *b == separator)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
