@@ -17,7 +17,7 @@ const AREAS = [
   ["call", /^<?offhook::call/],
   ["web: edge", /^<?offhook::web/],
   ["js: face", /^<?offhook::js|^(call|callclient|calldetails|sinchclient|__wbg_\w+)_/],
-  ["hashes", /^<?(md5|sha2|hmac|digest|hybrid_array|block_buffer|sip::digest)/],
+  ["hashes", /^<?(offhook::hash|sha2)/],
   ["allocator", /talc|__rust|__wbindgen_(malloc|realloc|free)/],
   ["wasm-bindgen", /wasm_bindgen|externref|wbindgen|js_sys/],
   ["text of the standard library", /^<?(core::str|alloc::str|alloc::string|<?str|core::char|u32|<char)/],

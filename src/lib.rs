@@ -10,8 +10,12 @@
 //!
 //! Each module may use only those above it in the list below.
 
-pub mod random;
+pub mod text;
 pub mod time;
+
+pub mod hash;
+
+pub mod random;
 
 pub mod sip;
 

@@ -1,6 +1,7 @@
 //! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
 
-use sha2::{Digest, Sha256};
+use crate::hash::sha256;
+use crate::text::hex;
 
 /// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ impl Random {
         let mut text = [0; 40];
         text[..32].copy_from_slice(&self.seed);
         text[32..].copy_from_slice(&self.counter.to_be_bytes());
-        Sha256::digest(&text[..]).into()
+        sha256(&text)
     }
 
     /// 96 bits as 24 lower-case hexadecimal digits: fit for tags, branches and nonces (RFC 3261, 19.3).
@@ -40,7 +41,7 @@ impl Random {
             if matches!(at, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            push_hex(&mut text, *byte);
+            text.push_str(&hex(&[*byte]));
         }
         text
     }
@@ -50,21 +51,5 @@ impl Random {
         let b = self.bytes();
         let n = u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
         n.checked_rem(bound).unwrap_or(0)
-    }
-}
-
-/// Lower-case hexadecimal digits, two a byte.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        push_hex(&mut text, *byte);
-    }
-    text
-}
-
-fn push_hex(text: &mut String, byte: u8) {
-    for value in [byte >> 4, byte & 15] {
-        text.push(char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value }));
     }
 }

@@ -63,7 +63,7 @@ pub fn header(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(rest) else { return };
     match kind % 6 {
-        0 => drop(NameAddr::parse(text).map(|address| (address.tag(), address.uri.user_text().len(), address.display.len()))),
+        0 => drop(NameAddr::parse(text).map(|address| (address.tag(), address.uri.user_text().len(), address.display().len()))),
         1 => drop(Via::parse(text).map(|via| (via.branch(), via.params.iter().count()))),
         2 => assert_eq!(unquote(&quote(text)), text.replace(['\r', '\n', '\0'], " ")),
         3 => listed(text),

@@ -1,7 +1,8 @@
 //! Whom to call, checked before anything is sent.
 
 use super::{Domain, Error, codes};
-use crate::sip::{Uri, cut_at, escape_user};
+use crate::sip::{Uri, cut_at, escape_user, is_token};
+use crate::text::concat;
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,10 +70,10 @@ impl Destination {
     #[must_use]
     pub fn uri(&self, domain: &str) -> String {
         match self {
-            Self::User(id) => ["sip:", &escape_user(id), "@", domain].concat(),
-            Self::Phone(number) => ["sip:", number, "@", domain, ";user=phone"].concat(),
-            Self::Sip(address) => ["sip:", without_scheme(address)].concat(),
-            Self::Conference(room) => ["sip:", &escape_user(room), "@conference.", domain].concat(),
+            Self::User(id) => concat(&["sip:", &escape_user(id), "@", domain]),
+            Self::Phone(number) => concat(&["sip:", number, "@", domain, ";user=phone"]),
+            Self::Sip(address) => concat(&["sip:", without_scheme(address)]),
+            Self::Conference(room) => concat(&["sip:", &escape_user(room), "@conference.", domain]),
         }
     }
 }
@@ -84,26 +85,26 @@ impl Destination {
 /// `MissingParameter` (5, 6003) for names that are no token, control characters, names without `x-` towards SIP, names of ours, and
 /// more than 1,024 bytes in all.
 pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec<(String, String)>, Error> {
-    let refuse = |fault: &str| Err(Error::new(codes::MISSING_PARAMETER, fault));
-    if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > LONGEST_HEADERS {
-        return refuse("The headers of a call have at most 1024 bytes");
-    }
     let mut wire = Vec::with_capacity(headers.len());
+    let mut length = 0;
     for (name, value) in headers {
-        let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-        if name.is_empty() || !name.bytes().all(is_token) {
-            return refuse("A header name has letters, digits and -.!%*_+`'~ only");
-        }
-        if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
-            return refuse("A header value has no line breaks and no NUL");
-        }
-        if domain == Domain::Sip && !own {
-            return refuse("The headers of a call to a SIP address begin with x-");
-        }
-        if reserved(name) {
-            return refuse("This header name is the SDK's own");
-        }
-        wire.push((if own { name.clone() } else { [HEADER_PREFIX, name].concat() }, value.clone()));
+        length += name.len() + value.len();
+        let own = is_own(name);
+        let fault = if length > LONGEST_HEADERS {
+            "The headers of a call have at most 1024 bytes"
+        } else if !is_token(name) {
+            "A header name has letters, digits and -.!%*_+`'~ only"
+        } else if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            "A header value has no line breaks and no NUL"
+        } else if domain == Domain::Sip && !own {
+            "The headers of a call to a SIP address begin with x-"
+        } else if reserved(name) {
+            "This header name is the SDK's own"
+        } else {
+            wire.push((concat(&[if own { "" } else { HEADER_PREFIX }, name]), value.clone()));
+            continue;
+        };
+        return Err(Error::new(codes::MISSING_PARAMETER, fault));
     }
     Ok(wire)
 }
@@ -115,8 +116,7 @@ pub fn header_name(name: &str) -> Option<&str> {
     if prefix.is_some_and(|start| start.eq_ignore_ascii_case(HEADER_PREFIX)) {
         return name.get(HEADER_PREFIX.len()..);
     }
-    let own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-    (own && !reserved(name)).then_some(name)
+    (is_own(name) && !reserved(name)).then_some(name)
 }
 
 const HEADER_PREFIX: &str = "X-Header-";
@@ -125,9 +125,8 @@ fn reserved(name: &str) -> bool {
     name.eq_ignore_ascii_case("X-ICE-Server") || name.eq_ignore_ascii_case("X-Error")
 }
 
-/// RFC 3261, 25.1.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+fn is_own(name: &str) -> bool {
+    name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
 }
 
 /// What keeps a phone number from being one of E.164.
@@ -150,7 +149,7 @@ fn without_scheme(address: &str) -> &str {
 }
 
 fn is_sip(address: &str) -> bool {
-    let text = ["sip:", without_scheme(address)].concat();
+    let text = concat(&["sip:", without_scheme(address)]);
     let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
     // With a colon before the @ it has a password, or a scheme that is not `sip:`.
     let user = cut_at(&text, b'@').map_or(&*text, |(user, _)| user);

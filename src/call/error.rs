@@ -10,7 +10,7 @@ pub struct Error {
     /// A sentence for a person.
     pub message: String,
     /// What the server answered.
-    pub response: Option<ErrorResponse>,
+    pub response: Option<Box<ErrorResponse>>,
 }
 
 /// A refusal of a server.

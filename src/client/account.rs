@@ -7,20 +7,20 @@
 //!   └────────────────┘
 //! ```
 
-use super::core::{About, Core, Owner};
+use super::core::{Core, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
-use crate::signalling::authentication::{Authenticator, Credentials};
+use crate::signalling::authentication::{Authenticator, Credentials, Lasting};
 use crate::signalling::registration::{Ask, Registration};
-use crate::sip::{Message, Name, NameAddr, Uri, cut_at, digits};
+use crate::sip::{Message, Name, NameAddr, Uri, cut_at};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// The account and its registration.
 pub struct Account {
     pub phase: Phase,
     registration: Registration,
-    credentials: Option<Credentials>,
     /// Whether calls are to be received.
     wanted: bool,
     /// Whether the app waits to hear that they are, or no longer are.
@@ -59,15 +59,14 @@ impl Account {
     pub fn new(core: &mut Core) -> Self {
         let registration = Registration::new(core.random.uuid(), core.random.token());
         let (wanted, expires) = (core.config.active && core.config.activate, core.config.register_expires);
-        Self { phase: Phase::Idle, registration, credentials: None, wanted, asked: false, expires }
+        Self { phase: Phase::Idle, registration, wanted, asked: false, expires }
     }
 
     /// Begins to sign in.
     pub fn start(&mut self, core: &mut Core, login: Login) -> Result<(), Error> {
         let (user, credentials) = read(login)?;
         core.user = user;
-        core.authenticator = Some(Authenticator::new(credentials.clone()));
-        self.credentials = Some(credentials);
+        core.authenticator = Some(Authenticator::new(credentials));
         self.phase = Phase::Starting;
         Ok(())
     }
@@ -93,14 +92,14 @@ impl Account {
 
     /// Sends a REGISTER: what it asks for follows from what is wanted.
     pub fn register(&mut self, core: &mut Core, now: Instant) {
-        let (uri, aor, binding) = (["sip:", &core.config.domain].concat(), core.aor(), core.binding());
+        let (uri, aor, binding) = (concat(&["sip:", &core.config.domain]), core.aor(), core.binding());
         let ask = match (self.wanted && self.phase != Phase::Over, self.registration.is_bound()) {
             (true, _) => Ask::Bind(&binding, self.expires),
             (false, true) => Ask::Unbind(&binding),
             (false, false) => Ask::Nothing,
         };
         let request = self.registration.request(&uri, &aor, ask).field("Supported", "path, outbound, gruu");
-        core.request(now, request, About { owner: Owner::Account, method: "REGISTER", uri: &uri }, None);
+        core.request(now, request, Owner::Account, None);
     }
 
     /// Takes the answer to a REGISTER in.
@@ -152,18 +151,13 @@ impl Account {
     }
 
     /// What a later client can sign in with.
-    pub fn session(&self, core: &Core) -> Option<Session> {
-        let (session_id, session_secret) = match self.credentials.as_ref()? {
-            Credentials::Bearer(token) => ("bearer".to_owned(), token.clone()),
-            Credentials::Password { .. } => {
-                let (realm, sha256, ha1) = core.authenticator.as_ref()?.hashed()?;
-                ([if sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm].concat(), ha1.to_owned())
-            }
-            Credentials::Hash { realm, sha256, ha1, .. } => {
-                ([if *sha256 { "digest:SHA-256:" } else { "digest:MD5:" }, realm].concat(), ha1.clone())
-            }
+    pub fn session(core: &Core) -> Option<Session> {
+        let (kind, realm, secret) = match core.authenticator.as_ref()?.lasting()? {
+            Lasting::Bearer(token) => ("bearer", "", token),
+            Lasting::Hash { realm, sha256: true, ha1 } => ("digest:SHA-256:", realm, ha1),
+            Lasting::Hash { realm, sha256: false, ha1 } => ("digest:MD5:", realm, ha1),
         };
-        Some(Session { user_id: core.user.clone(), session_id, session_secret })
+        Some(Session { user_id: core.user.clone(), session_id: concat(&[kind, realm]), session_secret: secret.to_owned() })
     }
 
     fn accepted(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
@@ -178,7 +172,7 @@ impl Account {
         }
         if self.phase == Phase::Starting {
             self.phase = Phase::Ready;
-            let session = self.session(core).unwrap_or(Session {
+            let session = Self::session(core).unwrap_or(Session {
                 user_id: core.user.clone(),
                 session_id: String::new(),
                 session_secret: String::new(),
@@ -230,8 +224,8 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     for field in answer.fields() {
         headers.push((field.raw_name.to_owned(), field.value.to_owned()));
     }
-    let response = Some(ErrorResponse { error_code, reason: reason.to_owned(), headers });
-    Error { response, ..Error::new(codes::API_CALL_FAILED, &[&*digits(error_code), " ", reason].concat()) }
+    let response = Some(Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers }));
+    Error { response, ..Error::new(codes::API_CALL_FAILED, &concat(&[&*digits(error_code), " ", reason])) }
 }
 
 fn read(login: Login) -> Result<(String, Credentials), Error> {

@@ -14,10 +14,11 @@
 //!
 //! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
 
-use super::core::{About, Core, Owner};
+use super::core::{Core, Owner};
 use super::io::Output;
 use super::timers::Timer;
 use crate::sip::Writer;
+use crate::text::concat;
 use crate::time::Instant;
 
 /// How long a WebSocket may take to open: in the first round, and later. TCP asks again after 1, 3 and 7 s; Firefox makes whoever gave up
@@ -86,7 +87,7 @@ impl Connection {
         core.timers.stop(Timer::Reconnect);
         let later = self.tries as usize > core.config.servers.len();
         core.timers.set(Timer::Connect, now + CONNECT_TIMEOUT[usize::from(later)]);
-        core.outputs.push(Output::Connect { url });
+        core.push(Output::Connect { url });
         self.state = State::Connecting;
         self.since = now;
     }
@@ -162,7 +163,7 @@ impl Connection {
 
     /// Goes to the next server: this one is there, and does not serve.
     pub fn give_up(&mut self, core: &mut Core, now: Instant, in_call: bool) {
-        core.outputs.push(Output::Disconnect);
+        core.push(Output::Disconnect);
         self.lost(core, now, in_call, true);
     }
 
@@ -191,14 +192,14 @@ impl Connection {
             core.send("\r\n\r\n".to_owned());
             return;
         }
-        let uri = ["sip:", &core.config.domain].concat();
+        let uri = concat(&["sip:", &core.config.domain]);
         let aor = core.aor();
         let (tag, call_id) = (core.random.token(), core.random.token());
         let options = Writer::request("OPTIONS", &uri)
-            .field("From", &["<", &aor, ">;tag=", &tag].concat())
-            .field("To", &["<", &uri, ">"].concat())
+            .joined("From", &["<", &aor, ">;tag=", &tag])
+            .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &call_id)
             .cseq(1, "OPTIONS");
-        core.request(now, options, About { owner: Owner::Connection, method: "OPTIONS", uri: &uri }, None);
+        core.request(now, options, Owner::Connection, None);
     }
 }

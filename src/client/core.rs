@@ -5,8 +5,9 @@ use super::timers::Timers;
 use crate::call::{CallId, CallInfo};
 use crate::random::Random;
 use crate::signalling::authentication::{Authenticator, again};
-use crate::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
+use crate::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport, follow_up};
 use crate::sip::{Message, Writer, escape_user, reply};
+use crate::text::concat;
 use crate::time::Instant;
 
 /// The methods that we take.
@@ -117,7 +118,7 @@ pub enum Awaited {
 impl Core {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
-        let host = [random.token().get(..12).unwrap_or("client"), ".invalid"].concat();
+        let host = concat(&[random.token().get(..12).unwrap_or("client"), ".invalid"]);
         Self {
             config,
             random,
@@ -151,39 +152,37 @@ impl Core {
 
     /// `sip:USER@DOMAIN`.
     pub fn aor(&self) -> String {
-        ["sip:", &escape_user(&self.user), "@", &self.config.domain].concat()
+        concat(&["sip:", &escape_user(&self.user), "@", &self.config.domain])
     }
 
     /// The Contact of requests and answers within calls: the GRUU where there is one (RFC 5627, 4.4).
     pub fn contact(&self) -> String {
         match &self.gruu {
-            Some(gruu) => ["<", gruu, ">"].concat(),
-            None => ["<", &self.flow_uri(), ";ob>"].concat(),
+            Some(gruu) => concat(&["<", gruu, ">"]),
+            None => concat(&["<", &self.flow_uri(), ";ob>"]),
         }
     }
 
     /// The Contact of a REGISTER (RFC 5626, 4.2).
     pub fn binding(&self) -> String {
-        ["<", &self.flow_uri(), ">;+sip.instance=\"<urn:uuid:", &self.config.instance, ">\";reg-id=1"].concat()
+        concat(&["<", &self.flow_uri(), ">;+sip.instance=\"<urn:uuid:", &self.config.instance, ">\";reg-id=1"])
     }
 
     fn flow_uri(&self) -> String {
-        ["sip:", &escape_user(&self.user), "@", &self.host, ";transport=ws"].concat()
+        concat(&["sip:", &escape_user(&self.user), "@", &self.host, ";transport=ws"])
     }
 
     /// Completes and sends a request; the answer will be for `owner`.
-    pub fn request(&mut self, now: Instant, request: Writer, about: About<'_>, body: Option<(&str, &str)>) -> ClientKey {
+    pub fn request(&mut self, now: Instant, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
         let branch = self.random.token();
         let mut request = self.finish(request, &branch);
         if let Some(authenticator) = &mut self.authenticator {
-            request = authenticator.authorize(request, about.method, about.uri, &mut self.random);
+            request = authenticator.authorize(request, &mut self.random);
         }
-        let text = match body {
-            Some((kind, body)) => request.body(kind, body),
-            None => request.end(),
-        };
+        let (kind, body) = body.unwrap_or_default();
+        let text = request.body(kind, body);
         let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
-        self.pending.push(Pending { key: key.clone(), owner: about.owner, text, retried: false });
+        self.pending.push(Pending { key: key.clone(), owner, text, retried: false });
         key
     }
 
@@ -230,8 +229,7 @@ impl Core {
     /// The CANCEL for an INVITE of ours (RFC 3261, 9.1): the same Via, To without tag, and a reason (RFC 3326).
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, id: CallId) {
         let Some(pending) = self.pending.iter().find(|pending| pending.key == *key) else { return };
-        let Ok(invite) = crate::sip::parse(pending.text.as_bytes()) else { return };
-        let text = cancel_of(&invite);
+        let text = follow_up(&pending.text, "CANCEL", None);
         let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
         self.pending.push(Pending { key, owner: Owner::Call(id, Asked::Goodbye), text, retried: true });
     }
@@ -239,6 +237,11 @@ impl Core {
     /// Answers a request; 2xx and provisional answers to an INVITE are for their owners to repeat.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
         self.transactions.respond(now, key, text);
+    }
+
+    /// Answers a request with 200 and nothing more to say.
+    pub fn confirm(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>) {
+        self.respond(now, key, reply(request, 200, None).end());
     }
 
     /// Answers a request with a bare status.
@@ -277,7 +280,7 @@ impl Core {
         self.counter += 1;
         let id = TaskId(self.counter);
         self.tasks.push((id, call, awaited));
-        self.outputs.push(Output::Task(Task { id, call, kind }));
+        self.push(Output::Task(Task { id, call, kind }));
     }
 
     /// Waits no longer for some tasks of a call.
@@ -303,13 +306,19 @@ impl Core {
     /// with all others that wait for their answer.
     pub fn send(&mut self, text: String) {
         if self.signed_in || ["SIP/2.0", "REGISTER", "OPTIONS", "\r\n"].iter().any(|start| text.starts_with(start)) {
-            self.outputs.push(Output::Send(text));
+            self.push(Output::Send(text));
         }
+    }
+
+    /// Wants something done, after all that was wanted before.
+    #[inline(never)]
+    pub fn push(&mut self, output: Output) {
+        self.outputs.push(output);
     }
 
     /// Tells the app.
     pub fn event(&mut self, event: Event) {
-        self.outputs.push(Output::Event(event));
+        self.push(Output::Event(event));
     }
 
     /// Tells the app that a call changed.
@@ -325,29 +334,8 @@ impl Core {
     fn finish(&self, request: Writer, branch: &str) -> Writer {
         let transport = if self.secure { "SIP/2.0/WSS " } else { "SIP/2.0/WS " };
         request
-            .field("Via", &[transport, &self.host, ";branch=z9hG4bK", branch].concat())
+            .joined("Via", &[transport, &self.host, ";branch=z9hG4bK", branch])
             .field("Max-Forwards", "70")
             .field("User-Agent", &self.config.user_agent)
     }
-}
-
-/// What a request is about.
-#[derive(Clone, Copy)]
-pub struct About<'a> {
-    pub owner: Owner,
-    pub method: &'a str,
-    /// The request-URI: the digest covers it.
-    pub uri: &'a str,
-}
-
-fn cancel_of(invite: &Message<'_>) -> String {
-    use crate::sip::Name;
-    let mut cancel = Writer::request("CANCEL", invite.uri().unwrap_or_default());
-    for field in invite.fields() {
-        if matches!(field.name, Name::Via | Name::Route | Name::From | Name::To | Name::CallId | Name::MaxForwards) {
-            cancel = cancel.field(field.name.as_str(), field.value);
-        }
-    }
-    let number = invite.cseq().map_or(0, |cseq| cseq.number);
-    cancel.cseq(number, "CANCEL").end()
 }

@@ -53,7 +53,7 @@ impl Client {
         if let Some((call, position)) = known {
             return call.request(&mut self.core, now, position, key, request);
         }
-        let inside = request.to().is_ok_and(|to| to.tag().is_some());
+        let inside = request.to_tag().is_some();
         match request.method() {
             _ if inside => self.core.refuse(now, key, request, 481),
             Some("INVITE") => self.invited(now, key, request),
@@ -71,7 +71,7 @@ impl Client {
         if !self.core.transactions.knows(&invite) {
             return self.core.refuse(now, key, cancel, 481);
         }
-        self.core.respond(now, key, reply(cancel, 200, None).end());
+        self.core.confirm(now, key, cancel);
         // What was answered meanwhile stays answered (RFC 3261, 9.2).
         if let Some(call) = self.calls.iter_mut().find(|call| call.rings_for(&invite)) {
             call.cancelled(&mut self.core, now, cancel);

@@ -33,7 +33,7 @@ use self::core::{Asked, Core, Owner};
 use self::session::Session as Call;
 use self::timers::Timer;
 use crate::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
-use crate::sip::digits;
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// How late a timer comes where the page, or the whole machine, has slept, ms.
@@ -95,7 +95,7 @@ impl Client {
         self.core.signed_in = false;
         self.account.disconnected(&mut self.core);
         self.connection.close(&mut self.core);
-        self.core.outputs.push(Output::Disconnect);
+        self.core.push(Output::Disconnect);
         self.core.event(Event::Connection(ConnectionState::Closed));
     }
 
@@ -110,7 +110,7 @@ impl Client {
         }
         self.settle(now);
         if cached && self.account.phase == Phase::Ready {
-            self.core.outputs.push(Output::Disconnect);
+            self.core.push(Output::Disconnect);
             self.disconnected();
             self.connection.close(&mut self.core);
             self.core.timers.set(Timer::Reconnect, now + CACHED);
@@ -298,7 +298,7 @@ impl Client {
     /// What a later client can sign in with.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        self.account.session(&self.core)
+        Account::session(&self.core)
     }
 
     /// Whether a call goes on.
@@ -354,7 +354,7 @@ impl Client {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
-        self.lost(now, &["The server cannot be reached (", &digits(code.into()), ")"].concat());
+        self.lost(now, &concat(&["The server cannot be reached (", &digits(code.into()), ")"]));
     }
 
     fn disconnected(&mut self) {
@@ -398,7 +398,7 @@ impl Client {
             Verdict::Wait => {}
             Verdict::Out => {
                 self.connection.close(&mut self.core);
-                self.core.outputs.push(Output::Disconnect);
+                self.core.push(Output::Disconnect);
                 self.core.event(Event::Connection(ConnectionState::Closed));
                 for call in &self.calls {
                     self.core.timers.set(Timer::Refuse(call.info.id), now);
@@ -421,13 +421,13 @@ impl Client {
         while let Some(timer) = self.core.timers.due(now) {
             match timer {
                 Timer::Connect => {
-                    self.core.outputs.push(Output::Disconnect);
+                    self.core.push(Output::Disconnect);
                     self.lost(now, "The server did not answer in time");
                 }
                 Timer::Reconnect => self.connection.open(&mut self.core, now),
                 Timer::KeepAlive => self.connection.ask(&mut self.core, now, slept),
                 Timer::Silence => {
-                    self.core.outputs.push(Output::Disconnect);
+                    self.core.push(Output::Disconnect);
                     self.lost(now, "The server fell silent");
                 }
                 Timer::Refresh => self.account.register(&mut self.core, now),

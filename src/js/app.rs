@@ -14,6 +14,7 @@ use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
 use crate::client::{Change, Config, ConnectionState, Event};
+use crate::text::concat;
 use crate::web::{Driver, Media, Notice, dom};
 
 /// One client of the page.
@@ -110,7 +111,7 @@ impl App {
         match notice {
             Notice::Incoming(info, media) => self.incoming(info, media),
             Notice::Message(out, text) => {
-                let line = [if out { "→ " } else { "← " }, &text].concat();
+                let line = concat(&[if out { "→ " } else { "← " }, &text]);
                 notify(&self.options.on_message, &JsValue::UNDEFINED, &Array::of1(&line.into()));
             }
             Notice::Event(event) => self.event(event),

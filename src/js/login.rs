@@ -1,13 +1,13 @@
 //! The login objects that `start()` takes.
 
-use hmac::{Hmac, KeyInit, Mac};
 use js_sys::Array;
-use sha2::Sha256;
 use wasm_bindgen::prelude::*;
 
 use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
+use crate::hash::hmac;
+use crate::text::concat;
 use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, new0, own, string};
 
 /// Reads a login object.
@@ -44,7 +44,7 @@ pub fn read(given: &JsValue, application_key: &str, secret: Option<&str>) -> Res
 }
 
 fn need(given: &JsValue, key: &str) -> Result<String, JsValue> {
-    field(given, key)?.ok_or_else(|| bad_argument(&["The login object has no ", key].concat()))
+    field(given, key)?.ok_or_else(|| bad_argument(&concat(&["The login object has no ", key])))
 }
 
 /// A field that is there must say something.
@@ -52,7 +52,7 @@ fn field(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
     let Some(value) = own(given, key) else { return Ok(None) };
     let value = text(&value)?;
     if value.is_empty() || value.bytes().any(|byte| byte < b' ') {
-        return Err(bad_argument(&["The login object's ", key, " is empty or has control characters"].concat()));
+        return Err(bad_argument(&concat(&["The login object's ", key, " is empty or has control characters"])));
     }
     Ok(Some(value))
 }
@@ -133,10 +133,8 @@ fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> R
         .with("expiresIn", seconds.into());
     let data = stringify(data.into())?;
     let key = decode(secret).ok_or_else(|| bad_argument("applicationSecret is base64"))?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| bad_argument("applicationSecret is base64"))?;
-    mac.update(data.as_bytes());
-    let signature = encode(&mac.finalize().into_bytes());
-    Ok(Login::Token { user, token: [&encode(data.as_bytes()), ":", &signature].concat() })
+    let signature = encode(&hmac(&key, data.as_bytes()));
+    Ok(Login::Token { user, token: concat(&[&encode(data.as_bytes()), ":", &signature]) })
 }
 
 /// A value as JSON.

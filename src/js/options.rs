@@ -7,6 +7,7 @@ use web_sys::MediaStream;
 use super::error::type_error;
 use crate::client::{Config, IceServer};
 use crate::random::Random;
+use crate::text::concat;
 use crate::web::dom::{call1, get, get_in, get_string, global, items, new1, own, seed, string as text};
 
 /// What the page chose.
@@ -119,12 +120,12 @@ impl Options {
         let tail = if secure { "s://" } else { "://" };
         if config.servers.is_empty() {
             config.domain = get_string(&url, "hostname");
-            self.http = ["http", tail, &host].concat();
+            self.http = concat(&["http", tail, &host]);
         }
         config.servers.push(if protocol.starts_with("ws") {
             address.to_owned()
         } else {
-            ["ws", tail, &host, "/sip?key=", &escaped(&self.application_key)].concat()
+            concat(&["ws", tail, &host, "/sip?key=", &escaped(&self.application_key)])
         });
         Some(())
     }
@@ -167,7 +168,7 @@ pub fn stream(given: &JsValue) -> Result<Option<MediaStream>, JsValue> {
 }
 
 fn wrong(key: &str, kind: &str) -> JsValue {
-    type_error(&[key, " is a ", kind].concat())
+    type_error(&concat(&[key, " is a ", kind]))
 }
 
 fn flag(given: &JsValue, key: &str, into: &mut bool) {

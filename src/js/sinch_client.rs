@@ -12,6 +12,7 @@ use super::promise::{Deferred, rejected};
 use super::{Call, CallClient, CallDetails, login, options, text};
 use crate::call::{Destination, Error, codes};
 use crate::client::Client;
+use crate::text::concat;
 use crate::time::Instant;
 use crate::web::dom::{self, call0, call2, dict, get, get_string, global, global_value, set};
 use crate::web::task::{settled, spawn};
@@ -95,7 +96,7 @@ impl SinchClient {
             Ok(body) => {
                 let (promise, deferred) = Deferred::new(success, fail);
                 let key = options::escaped(&self.0.options.application_key);
-                let url = [&self.0.options.http, "/users?key=", &key].concat();
+                let url = concat(&[&self.0.options.http, "/users?key=", &key]);
                 spawn(async move {
                     match post(url, body).await {
                         Ok(ticket) => deferred.resolve(&ticket),
@@ -241,7 +242,7 @@ async fn post(url: String, body: String) -> Result<JsValue, JsValue> {
         return Ok(json);
     }
     let or_status = |value: JsValue| if value.is_undefined() { get(&answer, "status") } else { value };
-    let message = [&*text(&or_status(get(&json, "errorCode")))?, " ", &get_string(&json, "message")].concat();
+    let message = concat(&[&*text(&or_status(get(&json, "errorCode")))?, " ", &get_string(&json, "message")]);
     let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
     if json.is_object() {
         set(&error, "response", json);

@@ -28,6 +28,21 @@ pub enum Credentials {
     },
 }
 
+/// What is left of [`Credentials`] for later: see there.
+pub enum Lasting<'a> {
+    /// A ticket or JWT.
+    Bearer(&'a str),
+    /// The hash of a password.
+    Hash {
+        /// The realm.
+        realm: &'a str,
+        /// Whether the hash is SHA-256; else MD5.
+        sha256: bool,
+        /// The hash.
+        ha1: &'a str,
+    },
+}
+
 /// Puts credentials into requests.
 pub struct Authenticator {
     credentials: Credentials,
@@ -52,18 +67,20 @@ impl Authenticator {
     }
 
     /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
-    pub fn authorize(&mut self, request: Writer, method: &str, uri: &str, random: &mut Random) -> Writer {
+    pub fn authorize(&mut self, request: Writer, random: &mut Random) -> Writer {
+        let registers = request.request_line().is_some_and(|(method, _)| method == "REGISTER");
         let user = match &self.credentials {
-            Credentials::Bearer(token) if method == "REGISTER" => {
-                return request.field("Authorization", &["Bearer ", token].concat());
+            Credentials::Bearer(token) if registers => {
+                return request.joined("Authorization", &["Bearer ", token]);
             }
             Credentials::Bearer(_) => return request,
             Credentials::Password { user, .. } | Credentials::Hash { user, .. } => user,
         };
         let mut request = request;
         for (name, known) in [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)] {
-            if let Some(known) = known.as_mut().filter(|known| known.beyond || method == "REGISTER") {
+            if let Some(known) = known.as_mut().filter(|known| known.beyond || registers) {
                 known.count += 1;
+                let (method, uri) = request.request_line().unwrap_or_default();
                 let answer = known.challenge.answer(user, &known.ha1, method, uri, &random.token(), known.count);
                 request = request.field(name, &answer);
             }
@@ -94,11 +111,17 @@ impl Authenticator {
         true
     }
 
-    /// What a later session can show instead of the password: realm, whether SHA-256, and the hash.
+    /// What a later session can show; a password only once it was asked for, as its hash.
     #[must_use]
-    pub fn hashed(&self) -> Option<(&str, bool, &str)> {
-        let known = self.server.as_ref().or(self.proxy.as_ref())?;
-        Some((&known.challenge.realm, is_sha256(&known.challenge), &known.ha1))
+    pub fn lasting(&self) -> Option<Lasting<'_>> {
+        Some(match &self.credentials {
+            Credentials::Bearer(token) => Lasting::Bearer(token),
+            Credentials::Hash { realm, sha256, ha1, .. } => Lasting::Hash { realm, sha256: *sha256, ha1 },
+            Credentials::Password { .. } => {
+                let Known { challenge, ha1, .. } = self.server.as_ref().or(self.proxy.as_ref())?;
+                Lasting::Hash { realm: &challenge.realm, sha256: is_sha256(challenge), ha1 }
+            }
+        })
     }
 
     fn hash(&self, challenge: &Challenge) -> Option<String> {
@@ -116,24 +139,24 @@ impl Authenticator {
 /// and 22.2), one that nobody answered with the same (RFC 3263, 4.3). Gives the text and that number.
 pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
     let request = parse(text.as_bytes()).ok()?;
-    let (method, uri, cseq) = (request.method()?, request.uri()?, request.cseq().ok()?);
-    let number = cseq.number.checked_add(refused.into())?;
+    let (method, uri) = (request.method()?, request.uri()?);
+    let number = request.number(Name::CSeq)?.checked_add(refused.into())?;
     let mut copy = Writer::request(method, uri);
     for field in request.fields() {
         match field.name {
             Name::Via => {
                 let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
-                copy = copy.field("Via", &[value, ";branch=z9hG4bK", &random.token()].concat());
+                copy = copy.joined("Via", &[value, ";branch=z9hG4bK", &random.token()]);
             }
             Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}
             _ => copy = copy.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
         }
     }
-    let copy = authenticator.authorize(copy, method, uri, random);
+    let copy = authenticator.authorize(copy, random);
     let body = core::str::from_utf8(request.body).ok()?;
     let content_type = request.get(Name::ContentType).unwrap_or_default();
-    Some((if body.is_empty() { copy.end() } else { copy.body(content_type, body) }, number))
+    Some((copy.body(content_type, body), number))
 }
 
 const fn is_sha256(challenge: &Challenge) -> bool {

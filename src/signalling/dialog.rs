@@ -5,7 +5,8 @@
 //! 101..199 with a To tag ──▶ early ── 2xx ──▶ confirmed ── BYE, 481, 408 ──▶ gone (its owner drops it)
 //! ```
 
-use crate::sip::{Message, Name, NameAddr, Writer};
+use crate::sip::{Message, Name, Writer};
+use crate::text::concat;
 
 /// One dialog, seen from one end.
 #[derive(Clone, Debug)]
@@ -36,52 +37,51 @@ impl Dialog {
     /// The dialog that an answer with a To tag makes at the end that sent the INVITE (RFC 3261, 12.1.2).
     #[must_use]
     pub fn of_caller(answer: &Message<'_>) -> Option<Self> {
-        Some(Self {
-            call_id: answer.call_id().ok()?.to_owned(),
-            local_tag: answer.from().ok()?.tag()?.to_owned(),
-            remote_tag: answer.to().ok()?.tag()?.to_owned(),
-            confirmed: false,
-            local: answer.get(Name::From)?.to_owned(),
-            remote: answer.get(Name::To)?.to_owned(),
-            target: target(answer).unwrap_or_default(),
-            routes: routes(answer, true),
-            local_number: answer.cseq().ok()?.number,
-            remote_number: None,
-        })
+        let (local_tag, remote_tag) = (answer.from_tag()?, answer.to_tag()?);
+        Self::of(answer, [Name::From, Name::To], [local_tag, remote_tag])
     }
 
     /// The dialog that an INVITE makes at the end that received it and gives itself `local_tag` (RFC 3261, 12.1.1).
     #[must_use]
     pub fn of_callee(invite: &Message<'_>, local_tag: &str) -> Option<Self> {
+        let remote_tag = invite.from_tag().unwrap_or_default();
+        target(invite)?;
+        let mut dialog = Self::of(invite, [Name::To, Name::From], [local_tag, remote_tag])?;
+        dialog.local = concat(&[&dialog.local, ";tag=", local_tag]);
+        Some(dialog)
+    }
+
+    /// The fields of `message` that name its own end and the other one, with their tags.
+    fn of(message: &Message<'_>, [local, remote]: [Name; 2], [local_tag, remote_tag]: [&str; 2]) -> Option<Self> {
+        let (call_id, number) = (message.call_id().ok()?, message.number(Name::CSeq)?);
+        let (local, remote) = (message.get(local)?, message.get(remote)?);
+        let callee = message.is_request();
         Some(Self {
-            call_id: invite.call_id().ok()?.to_owned(),
+            call_id: call_id.to_owned(),
             local_tag: local_tag.to_owned(),
-            remote_tag: invite.from().ok()?.tag().unwrap_or_default().to_owned(),
+            remote_tag: remote_tag.to_owned(),
             confirmed: false,
-            local: [invite.get(Name::To)?, ";tag=", local_tag].concat(),
-            remote: invite.get(Name::From)?.to_owned(),
-            target: target(invite)?,
-            routes: routes(invite, false),
-            local_number: 0,
-            remote_number: Some(invite.cseq().ok()?.number),
+            local: local.to_owned(),
+            remote: remote.to_owned(),
+            target: target(message).unwrap_or_default().to_owned(),
+            routes: routes(message, !callee),
+            local_number: if callee { 0 } else { number },
+            remote_number: callee.then_some(number),
         })
     }
 
     /// Whether a request from the other end belongs here.
     #[must_use]
     pub fn receives(&self, request: &Message<'_>) -> bool {
-        let tag =
-            |value: Result<NameAddr<'_>, _>| value.ok().and_then(|address| address.tag().map(str::to_owned)).unwrap_or_default();
         request.call_id().is_ok_and(|id| id == self.call_id)
-            && tag(request.to()) == self.local_tag
-            && tag(request.from()) == self.remote_tag
+            && request.to_tag().unwrap_or_default() == self.local_tag
+            && request.from_tag().unwrap_or_default() == self.remote_tag
     }
 
     /// Whether this request, which names no dialog, made this one at its callee.
     #[must_use]
     pub fn is_made_by(&self, request: &Message<'_>) -> bool {
-        request.call_id().is_ok_and(|id| id == self.call_id)
-            && request.from().is_ok_and(|from| from.tag() == Some(&self.remote_tag))
+        request.call_id().is_ok_and(|id| id == self.call_id) && request.from_tag() == Some(&self.remote_tag)
     }
 
     /// Begins the next request: start line, Route, From, To, Call-ID, CSeq. Via, Max-Forwards and the rest are the sender's.
@@ -130,7 +130,7 @@ impl Dialog {
     /// Learns what a 2xx or a target refresh request (INVITE, UPDATE) says of the other end's target; a first 2xx fixes the route, too.
     pub fn refresh(&mut self, message: &Message<'_>) {
         if let Some(target) = target(message) {
-            self.target = target;
+            self.target = target.to_owned();
         }
         if message.code().is_some_and(|code| (200..300).contains(&code)) && !self.confirmed {
             self.confirmed = true;
@@ -168,6 +168,6 @@ fn routes(message: &Message<'_>, back: bool) -> Vec<String> {
     routes
 }
 
-fn target(message: &Message<'_>) -> Option<String> {
-    Some(message.contacts().next()?.ok()?.uri_text.to_owned())
+fn target<'a>(message: &Message<'a>) -> Option<&'a str> {
+    Some(message.contacts().next()?.ok()?.uri_text)
 }

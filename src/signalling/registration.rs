@@ -6,7 +6,7 @@
 //!                        └── refused, timed out, socket lost ──▶ Idle
 //! ```
 
-use crate::sip::{Message, NameAddr, Writer};
+use crate::sip::{Message, Params, Writer};
 use crate::time::Instant;
 
 /// What is registered and what is asked for.
@@ -54,8 +54,8 @@ impl Registration {
         self.number += 1;
         self.state = State::Asking;
         let request = Writer::request("REGISTER", registrar)
-            .field("From", &["<", aor, ">;tag=", &self.tag].concat())
-            .field("To", &["<", aor, ">"].concat())
+            .joined("From", &["<", aor, ">;tag=", &self.tag])
+            .joined("To", &["<", aor, ">"])
             .field("Call-ID", &self.call_id)
             .cseq(self.number, "REGISTER");
         self.bound = matches!(ask, Ask::Bind(..));
@@ -73,9 +73,10 @@ impl Registration {
 
     /// Takes a 200 in. `instance` tells our own contact from those of other devices; `asked` is the time to live that we asked for, s.
     pub fn accepted(&mut self, now: Instant, answer: &Message<'_>, instance: &str, asked: u32) {
-        let own = answer.contacts().filter_map(Result::ok).find(|contact| is_instance(contact, instance));
-        let granted = own.as_ref().and_then(|contact| contact.params.get("expires")?.parse().ok()).unwrap_or(asked).max(2);
-        self.gruu = own.and_then(|contact| contact.params.get("pub-gruu").map(str::to_owned));
+        let mut contacts = answer.contacts().filter_map(|contact| Some(contact.ok()?.params));
+        let own = contacts.find(|params| is_instance(*params, instance)).unwrap_or_default();
+        let granted = own.get("expires").and_then(|seconds| seconds.parse().ok()).unwrap_or(asked).max(2);
+        self.gruu = own.get("pub-gruu").map(str::to_owned);
         // Early enough for a lost answer and a slow timer, as RFC 5626, 4.4.1 does it: 50 to 90 % of what was granted; here 80 %.
         self.state = State::Standing(now + u64::from(granted) * 800);
     }
@@ -114,8 +115,8 @@ impl Registration {
     }
 }
 
-fn is_instance(contact: &NameAddr<'_>, instance: &str) -> bool {
-    let Some(value) = contact.params.get("+sip.instance") else { return false };
+fn is_instance(contact: Params<'_>, instance: &str) -> bool {
+    let Some(value) = contact.get("+sip.instance") else { return false };
     let value = value.strip_suffix("\"").unwrap_or(value);
     value.strip_suffix(">").unwrap_or(value).ends_with(instance)
 }

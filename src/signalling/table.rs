@@ -53,8 +53,8 @@ impl<T> Table<T> {
         Some(value)
     }
 
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.leaves.iter_mut().flatten().map(|(_, value)| &mut **value)
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut T)> {
+        self.leaves.iter_mut().flatten().map(|(name, value)| (name.as_str(), &mut **value))
     }
 
     pub fn len(&self) -> usize {
@@ -97,7 +97,7 @@ mod tests {
             assert_eq!(table.get(&name), model.get(&name));
             assert_eq!((table.len(), table.is_empty()), (model.len(), model.is_empty()));
         }
-        assert!(table.values_mut().eq(model.values_mut()));
+        assert!(table.iter_mut().eq(model.iter_mut().map(|(name, value)| (name.as_str(), value))));
         for name in model.keys() {
             table.remove(name);
         }

@@ -8,11 +8,12 @@
 //! ```
 
 use core::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
-use crate::sip::{Message, Name, Writer, digits, parse};
+use crate::sip::{Message, Name, Writer, cut_last, parse};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
@@ -21,7 +22,10 @@ use crate::time::Instant;
 pub struct Transactions<F> {
     table: Table<Transaction<F>>,
     wakes: BinaryHeap<Reverse<(Instant, String)>>,
-    effects: VecDeque<Effect<F>>,
+    /// In the order in which they came up.
+    effects: Vec<Effect<F>>,
+    /// Those of before that `poll` was not asked for yet, the next one last.
+    queued: Vec<Effect<F>>,
 }
 
 /// Whether the transport repeats lost messages by itself.
@@ -64,61 +68,79 @@ pub enum Effect<F> {
     NoAck(ServerKey),
 }
 
-/// Names a client transaction (RFC 3261, 17.1.3).
+/// Names a client transaction (RFC 3261, 17.1.3): `c BRANCH METHOD`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ClientKey {
+pub struct ClientKey(String);
+
+impl ClientKey {
+    /// By the branch of the topmost Via and the method in CSeq.
+    #[must_use]
+    pub fn new(branch: &str, method: &str) -> Self {
+        Self(concat(&["c ", branch, " ", method]))
+    }
+
     /// The branch of the topmost Via.
-    pub branch: String,
+    #[must_use]
+    pub fn branch(&self) -> &str {
+        parts(&self.0).0
+    }
+
     /// The method in CSeq.
-    pub method: String,
+    #[must_use]
+    pub fn method(&self) -> &str {
+        parts(&self.0).1
+    }
+
+    fn of(message: &Message<'_>) -> Option<Self> {
+        Some(Self::new(message.via().ok()?.branch()?, message.cseq().ok()?.method))
+    }
 }
 
-/// Names a server transaction (RFC 3261, 17.2.3).
+/// Names a server transaction (RFC 3261, 17.2.3): `s BRANCH HOST:PORT METHOD`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ServerKey {
-    /// The branch of the topmost Via; of an RFC 2543 request, what stands for it.
-    pub branch: String,
-    /// The host and port in the topmost Via.
-    pub sent_by: String,
-    /// The method.
-    pub method: String,
-}
+pub struct ServerKey(String);
 
 impl ServerKey {
+    /// By the branch of the topmost Via, or what stands for it in an RFC 2543 request, the host and port in it, and the method.
+    #[must_use]
+    pub fn new(branch: &str, sent_by: (&str, Option<u16>), method: &str) -> Self {
+        let port = sent_by.1.map(|port| concat(&[":", &digits(port.into())])).unwrap_or_default();
+        Self(concat(&["s ", branch, " ", sent_by.0, &port, " ", method]))
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        parts(&self.0).1
+    }
+
     /// The INVITE transaction that a CANCEL with this key speaks of (RFC 3261, 9.2).
     #[must_use]
     pub fn invite(&self) -> Self {
-        Self { method: "INVITE".into(), ..self.clone() }
-    }
-
-    fn text(&self) -> String {
-        ["s ", &self.branch, " ", &self.sent_by, " ", &self.method].concat()
+        Self(concat(&["s ", parts(&self.0).0, INVITE]))
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {
         let via = message.via().ok()?;
         let method = message.method()?;
-        let branch = match via.branch() {
-            Some(branch) if branch.starts_with("z9hG4bK") => branch.to_owned(),
-            _ => [message.get(Name::CallId)?, " ", &digits(message.number(Name::CSeq)?)].concat(),
-        };
-        let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| [via.host, ":", &digits(port.into())].concat());
-        Some(Self { branch, sent_by, method: if method == "ACK" { "INVITE" } else { method }.to_owned() })
+        let method = if method == "ACK" { "INVITE" } else { method };
+        let sent_by = (via.host, via.port);
+        match via.branch().filter(|branch| branch.starts_with("z9hG4bK")) {
+            Some(branch) => Some(Self::new(branch, sent_by, method)),
+            None => {
+                let old = concat(&[message.get(Name::CallId)?, " ", &digits(message.number(Name::CSeq)?)]);
+                Some(Self::new(&old, sent_by, method))
+            }
+        }
     }
 }
 
-impl ClientKey {
-    fn text(&self) -> String {
-        ["c ", &self.branch, " ", &self.method].concat()
-    }
-
-    fn of(message: &Message<'_>) -> Option<Self> {
-        Some(Self { branch: message.via().ok()?.branch()?.to_owned(), method: message.cseq().ok()?.method.to_owned() })
-    }
+/// What precedes the method in a key, and the method.
+fn parts(key: &str) -> (&str, &str) {
+    key.get(2..).and_then(|rest| cut_last(rest, b' ')).unwrap_or_default()
 }
 
 struct Transaction<F> {
-    kind: Kind,
     state: State,
     flow: F,
     transport: Transport,
@@ -132,9 +154,11 @@ struct Transaction<F> {
     wake: Option<Instant>,
 }
 
-enum Kind {
-    Client(ClientKey),
-    Server(ServerKey),
+impl<F: Copy> Transaction<F> {
+    #[inline(never)]
+    fn send(&self, effects: &mut Vec<Effect<F>>) {
+        effects.push(Effect::Send { flow: self.flow, text: self.text.clone() });
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,39 +175,42 @@ enum State {
     Confirmed,
 }
 
+/// What the keys of INVITE transactions end with.
+const INVITE: &str = " INVITE";
+/// What the keys of client transactions begin with.
+const CLIENT: &str = "c ";
+
 impl<F: Copy + Ord> Transactions<F> {
     /// No transaction yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { table: Table::new(), wakes: BinaryHeap::new(), effects: VecDeque::new() }
+        Self { table: Table::new(), wakes: BinaryHeap::new(), effects: Vec::new(), queued: Vec::new() }
     }
 
     /// Starts a client transaction: `text` is a complete request whose topmost Via has a branch of its own. Not for an ACK to a 2xx.
     pub fn request(&mut self, now: Instant, flow: F, transport: Transport, text: String) -> ClientKey {
         let key = parse(text.as_bytes()).ok().and_then(|request| ClientKey::of(&request));
         debug_assert!(key.is_some(), "a request of our own has a Via with a branch and a CSeq");
-        let key = key.unwrap_or(ClientKey { branch: String::new(), method: String::new() });
-        self.effects.push_back(Effect::Send { flow, text: text.clone() });
+        let key = key.unwrap_or_else(|| ClientKey::new("", ""));
+        self.effects.push(Effect::Send { flow, text: text.clone() });
         let end = Some(now + TIMEOUT);
         let wake = if transport == Transport::Unreliable { Some(now + T1) } else { end };
-        let kind = Kind::Client(key.clone());
-        self.insert(key.text(), Transaction { kind, state: State::Trying, flow, transport, text, interval: T1, end, wake });
+        self.insert(key.0.clone(), Transaction { state: State::Trying, flow, transport, text, interval: T1, end, wake });
         key
     }
 
     /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
-        let id = key.text();
-        let code = parse(text.as_bytes()).ok().and_then(|response| response.code()).unwrap_or(500);
-        let Some(transaction) = self.table.get_mut(&id) else { return };
+        let code = text.get(8..11).and_then(|code| code.parse::<u32>().ok()).unwrap_or(500);
+        let Some(transaction) = self.table.get_mut(&key.0) else { return };
         if transaction.state != State::Proceeding {
             return;
         }
-        let invite = key.method == "INVITE";
+        let invite = key.method() == "INVITE";
         let accepted = invite && (200..300).contains(&code);
         // A 2xx is repeated by whoever answered, not here (RFC 6026, 7.1): nothing to keep for half a minute.
         transaction.text = if accepted { String::new() } else { text.clone() };
-        self.effects.push_back(Effect::Send { flow: transaction.flow, text });
+        self.effects.push(Effect::Send { flow: transaction.flow, text });
         if code < 200 {
             return;
         }
@@ -194,7 +221,7 @@ impl<F: Copy + Ord> Transactions<F> {
         transaction.end = Some(now + if invite || unreliable { TIMEOUT } else { T4 });
         let repeats = invite && code >= 300 && unreliable;
         transaction.wake = if repeats { Some(now + T1) } else { transaction.end };
-        self.settle(now, id);
+        self.settle(now, &key.0);
     }
 
     /// Takes a message in: tells what it is, absorbs copies, acknowledges failures.
@@ -204,20 +231,20 @@ impl<F: Copy + Ord> Transactions<F> {
 
     /// Gives up waiting for an answer to `key`: what still comes is a stray.
     pub fn abandon(&mut self, key: &ClientKey) {
-        self.table.remove(&key.text());
+        self.table.remove(&key.0);
     }
 
     /// Sends everything again that still waits, requests for their final answer and refusals of an INVITE for their ACK: the connection
     /// is a new one, and what was in the old one is lost.
     pub fn resend(&mut self, flow: F) {
-        for transaction in self.table.values_mut() {
-            let waits = match &transaction.kind {
-                Kind::Client(_) => matches!(transaction.state, State::Trying | State::Proceeding),
-                Kind::Server(key) => key.method == "INVITE" && transaction.state == State::Completed,
+        for (key, transaction) in self.table.iter_mut() {
+            let waits = match transaction.state {
+                State::Trying | State::Proceeding => key.starts_with(CLIENT),
+                state => state == State::Completed && key.ends_with(INVITE) && !key.starts_with(CLIENT),
             };
             if waits {
                 transaction.flow = flow;
-                self.effects.push_back(Effect::Send { flow, text: transaction.text.clone() });
+                transaction.send(&mut self.effects);
             }
         }
     }
@@ -225,25 +252,25 @@ impl<F: Copy + Ord> Transactions<F> {
     /// Where the transaction with `key` sends to.
     #[must_use]
     pub fn flow(&self, key: &ClientKey) -> Option<F> {
-        self.table.get(&key.text()).map(|transaction| transaction.flow)
+        self.table.get(&key.0).map(|transaction| transaction.flow)
     }
 
     /// Whether the request with `key` came, and its transaction still lives.
     #[must_use]
     pub fn knows(&self, key: &ServerKey) -> bool {
-        self.table.get(&key.text()).is_some()
+        self.table.get(&key.0).is_some()
     }
 
     /// Where answers to the request with `key` go.
     #[must_use]
     pub fn way_back(&self, key: &ServerKey) -> Option<F> {
-        self.table.get(&key.text()).map(|transaction| transaction.flow)
+        self.table.get(&key.0).map(|transaction| transaction.flow)
     }
 
     /// Where the request came from that `message` is a copy of.
     #[must_use]
     pub fn origin(&self, message: &Message<'_>) -> Option<F> {
-        self.table.get(&ServerKey::of(message)?.text()).map(|transaction| transaction.flow)
+        self.table.get(&ServerKey::of(message)?.0).map(|transaction| transaction.flow)
     }
 
     /// How many transactions live.
@@ -266,7 +293,7 @@ impl<F: Copy + Ord> Transactions<F> {
             }
             let Some(Reverse((at, id))) = self.wakes.pop() else { break };
             if self.table.get(&id).is_some_and(|transaction| transaction.wake == Some(at)) {
-                self.wake(now, id);
+                self.wake(now, &id);
             }
         }
     }
@@ -279,36 +306,38 @@ impl<F: Copy + Ord> Transactions<F> {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Effect<F>> {
-        self.effects.pop_front()
+        if self.queued.is_empty() {
+            ::core::mem::swap(&mut self.effects, &mut self.queued);
+            self.queued.reverse();
+        }
+        self.queued.pop()
     }
 
     fn receive_request(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
         let Some(key) = ServerKey::of(message) else { return Received::Stray };
-        let id = key.text();
         let ack = message.method() == Some("ACK");
-        let Some(transaction) = self.table.get_mut(&id) else {
+        let Some(transaction) = self.table.get_mut(&key.0) else {
             if ack {
                 return Received::Ack;
             }
-            let kind = Kind::Server(key.clone());
             let text = String::new();
-            let new = Transaction { kind, state: State::Proceeding, flow, transport, text, interval: T1, end: None, wake: None };
-            self.insert(id, new);
+            let new = Transaction { state: State::Proceeding, flow, transport, text, interval: T1, end: None, wake: None };
+            self.insert(key.0.clone(), new);
             return Received::Request(key);
         };
         if ack {
-            return self.acknowledged(now, id);
+            return self.acknowledged(now, &key.0);
         }
         // A copy may come over another connection than the first: the answer goes where the request came from.
         transaction.flow = flow;
         if transaction.state != State::Accepted && !transaction.text.is_empty() {
-            self.effects.push_back(Effect::Send { flow, text: transaction.text.clone() });
+            transaction.send(&mut self.effects);
         }
         Received::Absorbed
     }
 
-    fn acknowledged(&mut self, now: Instant, id: String) -> Received {
-        let Some(transaction) = self.table.get_mut(&id) else { return Received::Ack };
+    fn acknowledged(&mut self, now: Instant, id: &str) -> Received {
+        let Some(transaction) = self.table.get_mut(id) else { return Received::Ack };
         match transaction.state {
             State::Accepted => return Received::Ack,
             State::Completed => {
@@ -324,9 +353,8 @@ impl<F: Copy + Ord> Transactions<F> {
 
     fn receive_response(&mut self, now: Instant, message: &Message<'_>) -> Received {
         let Some((key, code)) = ClientKey::of(message).zip(message.code()) else { return Received::Stray };
-        let id = key.text();
-        let Some(transaction) = self.table.get_mut(&id) else { return Received::Stray };
-        let invite = key.method == "INVITE";
+        let Some(transaction) = self.table.get_mut(&key.0) else { return Received::Stray };
+        let invite = key.method() == "INVITE";
         match transaction.state {
             State::Trying | State::Proceeding if code < 200 => {
                 transaction.state = State::Proceeding;
@@ -340,12 +368,12 @@ impl<F: Copy + Ord> Transactions<F> {
                 Received::Response(key)
             }
             State::Trying | State::Proceeding => {
-                self.finish(now, id, message, code, invite);
+                self.finish(now, &key.0, message, code, invite);
                 Received::Response(key)
             }
             State::Accepted if (200..300).contains(&code) => Received::Response(key),
             State::Completed if invite && code >= 300 => {
-                self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+                transaction.send(&mut self.effects);
                 Received::Absorbed
             }
             _ => Received::Absorbed,
@@ -353,8 +381,8 @@ impl<F: Copy + Ord> Transactions<F> {
     }
 
     /// The first final answer to a request of ours.
-    fn finish(&mut self, now: Instant, id: String, message: &Message<'_>, code: u16, invite: bool) {
-        let Some(transaction) = self.table.get_mut(&id) else { return };
+    fn finish(&mut self, now: Instant, id: &str, message: &Message<'_>, code: u16, invite: bool) {
+        let Some(transaction) = self.table.get_mut(id) else { return };
         let unreliable = transaction.transport == Transport::Unreliable;
         let stay = match (invite, code < 300) {
             (true, true) => TIMEOUT,
@@ -368,27 +396,28 @@ impl<F: Copy + Ord> Transactions<F> {
         if invite && code < 300 {
             transaction.text = String::new();
         } else if invite {
-            transaction.text = acknowledge(&transaction.text, message);
-            self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+            transaction.text = follow_up(&transaction.text, "ACK", message.get(Name::To));
+            transaction.send(&mut self.effects);
         }
         self.settle(now, id);
     }
 
-    fn wake(&mut self, now: Instant, id: String) {
-        let Some(transaction) = self.table.get_mut(&id) else { return };
+    fn wake(&mut self, now: Instant, id: &str) {
+        let Some(transaction) = self.table.get_mut(id) else { return };
         if transaction.end.is_some_and(|end| end <= now) {
-            if let Some(ended) = self.table.remove(&id) {
-                match (ended.kind, ended.state) {
-                    (Kind::Client(key), State::Trying | State::Proceeding) => self.effects.push_back(Effect::TimedOut(key)),
-                    (Kind::Server(key), State::Completed) if key.method == "INVITE" => self.effects.push_back(Effect::NoAck(key)),
-                    _ => {}
+            match transaction.state {
+                State::Trying | State::Proceeding => self.effects.push(Effect::TimedOut(ClientKey(id.to_owned()))),
+                State::Completed if id.ends_with(INVITE) && !id.starts_with(CLIENT) => {
+                    self.effects.push(Effect::NoAck(ServerKey(id.to_owned())));
                 }
+                _ => {}
             }
+            self.table.remove(id);
             return;
         }
-        self.effects.push_back(Effect::Send { flow: transaction.flow, text: transaction.text.clone() });
+        transaction.send(&mut self.effects);
         // Timer A doubles without bound, E and G up to T2 (RFC 3261, 17.1.1.2, 17.1.2.2 and 17.2.1).
-        let calling = matches!(&transaction.kind, Kind::Client(key) if key.method == "INVITE");
+        let calling = id.ends_with(INVITE) && id.starts_with(CLIENT);
         transaction.interval = if calling { transaction.interval * 2 } else { (transaction.interval * 2).min(T2) };
         let next = now + transaction.interval;
         transaction.wake = Some(transaction.end.map_or(next, |end| next.min(end)));
@@ -403,12 +432,12 @@ impl<F: Copy + Ord> Transactions<F> {
     }
 
     /// Notes the new wake of a transaction, or removes it where its time is over.
-    fn settle(&mut self, now: Instant, id: String) {
-        let Some(wake) = self.table.get(&id).and_then(|transaction| transaction.wake) else { return };
+    fn settle(&mut self, now: Instant, id: &str) {
+        let Some(wake) = self.table.get(id).and_then(|transaction| transaction.wake) else { return };
         if wake <= now {
-            self.table.remove(&id);
+            self.table.remove(id);
         } else {
-            self.wakes.push(Reverse((wake, id)));
+            self.wakes.push(Reverse((wake, id.to_owned())));
         }
     }
 }
@@ -419,19 +448,21 @@ impl<F: Copy + Ord> Default for Transactions<F> {
     }
 }
 
-/// The ACK to a failure: the INVITE's Via, Route and From, the answer's To (RFC 3261, 17.1.1.3).
-fn acknowledge(invite: &str, response: &Message<'_>) -> String {
+/// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer.
+#[must_use]
+pub fn follow_up(invite: &str, method: &str, to: Option<&str>) -> String {
     let Ok(invite) = parse(invite.as_bytes()) else { return String::new() };
-    let mut ack = Writer::request("ACK", invite.uri().unwrap_or_default());
-    for (position, field) in invite.fields().iter().enumerate() {
+    let mut request = Writer::request(method, invite.uri().unwrap_or_default());
+    let mut on_top = true;
+    for field in invite.fields() {
         let value = match field.name {
-            Name::Via if invite.fields().iter().position(|other| other.name == Name::Via) == Some(position) => field.value,
+            Name::Via if ::core::mem::take(&mut on_top) => field.value,
             Name::From | Name::CallId | Name::Route | Name::MaxForwards => field.value,
-            Name::To => response.get(Name::To).unwrap_or(field.value),
+            Name::To => to.unwrap_or(field.value),
             _ => continue,
         };
-        ack = ack.field(field.name.as_str(), value);
+        request = request.field(field.name.as_str(), value);
     }
-    let number = invite.cseq().map_or(0, |cseq| cseq.number);
-    ack.cseq(number, "ACK").end()
+    let number = invite.number(Name::CSeq).unwrap_or(0);
+    request.cseq(number, method).end()
 }

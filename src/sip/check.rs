@@ -87,8 +87,8 @@ impl Message<'_> {
         if matches!(via.branch(), Some("" | "z9hG4bK")) {
             return Err(Rejection::bad("Empty Branch"));
         }
-        let ends = [self.from().map_err(refusal)?, self.to().map_err(refusal)?];
-        if ends.iter().any(|end| end.tag() == Some("")) {
+        let tags = [self.from().map_err(refusal)?.tag(), self.to().map_err(refusal)?.tag()];
+        if tags.contains(&Some("")) {
             return Err(Rejection::bad("Empty Tag"));
         }
         self.call_id().map_err(refusal)?;

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use md5::Md5;
-use sha2::{Digest, Sha256};
-
 use super::header::{LWS, pairs, split_before, unquote};
 use super::message::ParseError;
 use super::write::quote;
+use crate::hash::{md5, sha256};
+use crate::text::{concat, hex};
 
 /// How the digest is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,12 +60,17 @@ impl Algorithm {
 
     /// The parts, joined by colons, hashed, in lower-case hexadecimal digits.
     fn hash(self, parts: &[&str]) -> String {
-        let text = parts.join(":");
+        let mut text = String::new();
+        for part in parts {
+            text.push_str(part);
+            text.push(':');
+        }
+        text.pop();
         match self {
-            Self::Md5 | Self::Md5Sess => hex(&Md5::digest(text.as_bytes())),
-            Self::Sha256 | Self::Sha256Sess => hex(&Sha256::digest(text.as_bytes())),
+            Self::Md5 | Self::Md5Sess => hex(&md5(text.as_bytes())),
+            Self::Sha256 | Self::Sha256Sess => hex(&sha256(text.as_bytes())),
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Sha512256 => hex(&sha2::Sha512_256::digest(text.as_bytes())),
+            Self::Sha512256 => hex(&<sha2::Sha512_256 as sha2::Digest>::digest(text.as_bytes())),
         }
     }
 }
@@ -114,9 +118,9 @@ impl Challenge {
     pub fn to_value(&self) -> String {
         let mut value = String::from("Digest realm=");
         value.push_str(&quote(&self.realm));
-        push(&mut value, "nonce", &quote(&self.nonce));
+        push_quoted(&mut value, "nonce", &self.nonce);
         if let Some(opaque) = &self.opaque {
-            push(&mut value, "opaque", &quote(opaque));
+            push_quoted(&mut value, "opaque", opaque);
         }
         push(&mut value, "algorithm", self.algorithm.as_str());
         if self.qop_auth {
@@ -134,31 +138,63 @@ impl Challenge {
     /// to this nonce, from 1.
     #[must_use]
     pub fn answer(&self, user: &str, ha1: &str, method: &str, uri: &str, cnonce: &str, nc: u32) -> String {
-        let mut credentials = Credentials {
-            username: user.into(),
-            realm: self.realm.as_str().into(),
-            nonce: self.nonce.as_str().into(),
-            uri: uri.into(),
-            response: "".into(),
-            algorithm: self.algorithm,
-            cnonce: if self.qop_auth || self.algorithm.is_session() { cnonce } else { "" }.into(),
-            nc: if self.qop_auth { hex(&nc.to_be_bytes()) } else { String::new() }.into(),
-            qop: if self.qop_auth { "auth" } else { "" }.into(),
-            opaque: self.opaque.as_deref().map(Cow::Borrowed),
-        };
-        credentials.response = credentials.expected(ha1, method, "").into();
-        credentials.to_value()
+        let (nonce, algorithm) = (&self.nonce, self.algorithm);
+        let qop = if self.qop_auth { "auth" } else { "" };
+        let cnonce = if self.qop_auth || algorithm.is_session() { cnonce } else { "" };
+        let nc = hex(&nc.to_be_bytes());
+        let proof = Proof { nonce, nc: &nc, cnonce, qop, ha2: &algorithm.hash(&[method, uri]) };
+        let mut value = concat(&["Digest username=", &quote(user)]);
+        push_quoted(&mut value, "realm", &self.realm);
+        push_quoted(&mut value, "nonce", nonce);
+        push_quoted(&mut value, "uri", uri);
+        push_quoted(&mut value, "response", &proof.response(algorithm, ha1));
+        push(&mut value, "algorithm", algorithm.as_str());
+        if !cnonce.is_empty() {
+            push_quoted(&mut value, "cnonce", cnonce);
+        }
+        if self.qop_auth {
+            push(&mut value, "qop", qop);
+            push(&mut value, "nc", &nc);
+        }
+        if let Some(opaque) = &self.opaque {
+            push_quoted(&mut value, "opaque", opaque);
+        }
+        value
+    }
+}
+
+/// What a response proves that it was made for, with the names of RFC 7616; absent values are `""`.
+struct Proof<'a> {
+    nonce: &'a str,
+    nc: &'a str,
+    cnonce: &'a str,
+    qop: &'a str,
+    ha2: &'a str,
+}
+
+impl Proof<'_> {
+    /// The response (RFC 7616, 3.4.1 and 3.4.2).
+    fn response(&self, algorithm: Algorithm, ha1: &str) -> String {
+        let session = algorithm.is_session().then(|| algorithm.hash(&[ha1, self.nonce, self.cnonce]));
+        let ha1 = session.as_deref().unwrap_or(ha1);
+        if self.qop.is_empty() {
+            algorithm.hash(&[ha1, self.nonce, self.ha2])
+        } else {
+            algorithm.hash(&[ha1, self.nonce, self.nc, self.cnonce, self.qop, self.ha2])
+        }
     }
 }
 
 /// The best of several challenges: SHA-256 before MD5, the first of equals (RFC 8760, 2.4). Schemes and algorithms not known
 /// here are passed over.
 pub fn strongest<'a>(values: impl Iterator<Item = &'a str>) -> Option<Challenge> {
-    let better = |best: Option<Challenge>, next: Challenge| match best {
-        Some(best) if best.algorithm >= next.algorithm => Some(best),
-        _ => Some(next),
-    };
-    values.filter_map(|value| Challenge::parse(value).ok()).fold(None, better)
+    let mut strongest: Option<Challenge> = None;
+    for challenge in values.filter_map(|value| Challenge::parse(value).ok()) {
+        if strongest.as_ref().is_none_or(|best| best.algorithm < challenge.algorithm) {
+            strongest = Some(challenge);
+        }
+    }
+    strongest
 }
 
 /// The secret that a server keeps in place of a password and a client answers with: H(user:realm:password).
@@ -240,42 +276,20 @@ impl<'a> Credentials<'a> {
         core::hint::black_box(differences) == 0 && expected.len() == self.response.len()
     }
 
-    /// The right response (RFC 7616, 3.4.1 to 3.4.3).
+    /// The right response; with qop=auth-int it covers the body (RFC 7616, 3.4.3).
     fn expected(&self, ha1: &str, method: &str, body: &str) -> String {
         let algorithm = self.algorithm;
-        let session = algorithm.is_session().then(|| algorithm.hash(&[ha1, &self.nonce, &self.cnonce]));
-        let ha1 = session.as_deref().unwrap_or(ha1);
         let ha2 = match &*self.qop {
             "auth-int" => algorithm.hash(&[method, &self.uri, &algorithm.hash(&[body])]),
             _ => algorithm.hash(&[method, &self.uri]),
         };
-        if self.qop.is_empty() {
-            algorithm.hash(&[ha1, &self.nonce, &ha2])
-        } else {
-            algorithm.hash(&[ha1, &self.nonce, &self.nc, &self.cnonce, &self.qop, &ha2])
-        }
+        let proof = Proof { nonce: &self.nonce, nc: &self.nc, cnonce: &self.cnonce, qop: &self.qop, ha2: &ha2 };
+        proof.response(algorithm, ha1)
     }
+}
 
-    fn to_value(&self) -> String {
-        let mut value = String::from("Digest username=");
-        value.push_str(&quote(&self.username));
-        push(&mut value, "realm", &quote(&self.realm));
-        push(&mut value, "nonce", &quote(&self.nonce));
-        push(&mut value, "uri", &quote(&self.uri));
-        push(&mut value, "response", &quote(&self.response));
-        push(&mut value, "algorithm", self.algorithm.as_str());
-        if !self.cnonce.is_empty() {
-            push(&mut value, "cnonce", &quote(&self.cnonce));
-        }
-        if !self.qop.is_empty() {
-            push(&mut value, "qop", &self.qop);
-            push(&mut value, "nc", &self.nc);
-        }
-        if let Some(opaque) = &self.opaque {
-            push(&mut value, "opaque", &quote(opaque));
-        }
-        value
-    }
+fn push_quoted(value: &mut String, name: &str, text: &str) {
+    push(value, name, &quote(text));
 }
 
 fn push(value: &mut String, name: &str, text: &str) {
@@ -308,14 +322,4 @@ impl<'a> Pairs<'a> {
     fn required(&self, name: &str) -> Result<Cow<'a, str>, ParseError> {
         self.find(name).ok_or(ParseError::Authentication)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        for value in [byte >> 4, byte & 15] {
-            text.push(char::from(if value < 10 { b'0' + value } else { b'a' - 10 + value }));
-        }
-    }
-    text
 }

@@ -165,10 +165,10 @@ pub struct CSeq<'a> {
 }
 
 /// An address with its display name and the parameters of the field: From, To, Contact, Route, …
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameAddr<'a> {
-    /// The display name without its quotes and escapes; `""` where there is none.
-    pub display: Cow<'a, str>,
+    /// The display name as written; `""` where there is none.
+    pub display_text: &'a str,
     /// The address.
     pub uri: Uri<'a>,
     /// The address as written.
@@ -197,19 +197,25 @@ impl<'a> NameAddr<'a> {
             // No brackets: what looked like a display name is the address.
             let uri_text = trim(display);
             let uri = Uri::parse(uri_text).ok().filter(|uri| uri.headers.is_empty() && find(uri_text, b',').is_none())?;
-            return Some(Self { display: Cow::Borrowed(""), uri, uri_text, params: Params::parse(rest)? });
+            return Some(Self { display_text: "", uri, uri_text, params: Params::parse(rest)? });
         };
         let display = trim(display);
         // Words: tokens, or text that is not ASCII, which some write.
         let fine = after(display, b'"').is_some() || display.bytes().all(|b| !b.is_ascii() || is(b, TOKEN | SPACE));
         let uri = Uri::parse(uri_text).ok().filter(|_| fine)?;
-        Some(Self { display: unquote(display), uri, uri_text, params: Params::parse(params)? })
+        Some(Self { display_text: display, uri, uri_text, params: Params::parse(params)? })
     }
 
     /// The contact `*`.
     pub(super) fn star() -> Self {
         let uri = Uri { scheme: "*", user: None, host: "", port: None, params: Params::NONE, headers: "" };
-        Self { display: Cow::Borrowed(""), uri, uri_text: "*", params: Params::NONE }
+        Self { display_text: "", uri, uri_text: "*", params: Params::NONE }
+    }
+
+    /// The display name without its quotes and escapes; `""` where there is none.
+    #[must_use]
+    pub fn display(&self) -> Cow<'a, str> {
+        unquote(self.display_text)
     }
 
     /// The tag.
@@ -422,7 +428,8 @@ pub fn cut_at(text: &str, separator: u8) -> Option<(&str, &str)> {
 }
 
 /// Cuts at the last `separator`, an ASCII character.
-pub(super) fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
+#[must_use]
+pub fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
     let at = text.as_bytes().iter().rposition(|b| *b == separator)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
@@ -474,7 +481,9 @@ pub(super) fn trim(text: &str) -> &str {
 }
 
 /// Whether this is a token (RFC 3261, 25.1).
-pub(super) fn is_token(text: &str) -> bool {
+#[must_use]
+#[inline(never)]
+pub fn is_token(text: &str) -> bool {
     !text.is_empty() && all(text, TOKEN)
 }
 
@@ -493,6 +502,8 @@ pub(super) const URI: Class = 8;
 pub(super) const HOST: Class = 16;
 /// Linear white space.
 const SPACE: Class = 32;
+/// Of the user part of a SIP URI without an escape.
+pub(super) const USER: Class = 64;
 
 static CLASSES: [Class; 256] = classes();
 
@@ -508,13 +519,17 @@ const fn classes() -> [Class; 256] {
         let host = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         let (token, name) = (token as u8 * TOKEN, name as u8 * PARAM_NAME);
         let (value, uri) = ((uri && byte != b';') as u8 * VALUE, uri as u8 * URI);
-        classes[b] = token | name | value | uri | (host as u8 * HOST) | (is_lws(byte) as u8 * SPACE);
+        let user = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+            || matches!(byte, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/');
+        let (host, space, user) = (host as u8 * HOST, is_lws(byte) as u8 * SPACE, user as u8 * USER);
+        classes[b] = token | name | value | uri | host | space | user;
         b += 1;
     }
     classes
 }
 
-fn is(byte: u8, class: Class) -> bool {
+pub(super) fn is(byte: u8, class: Class) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 

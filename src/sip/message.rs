@@ -312,6 +312,23 @@ impl<'a> Message<'a> {
         self.address(Name::To)
     }
 
+    /// The tag in From: `None` where there is none, or the field cannot be read.
+    #[must_use]
+    pub fn from_tag(&self) -> Option<&'a str> {
+        self.tag(Name::From)
+    }
+
+    /// The tag in To: `None` where there is none, or the field cannot be read.
+    #[must_use]
+    pub fn to_tag(&self) -> Option<&'a str> {
+        self.tag(Name::To)
+    }
+
+    #[inline(never)]
+    fn tag(&self, name: Name) -> Option<&'a str> {
+        self.address(name).ok()?.tag()
+    }
+
     fn address(&self, name: Name) -> Result<NameAddr<'a>, ParseError> {
         NameAddr::parse(self.required(name)?).map_err(|_| ParseError::Malformed(name))
     }

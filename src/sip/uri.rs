@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::header::{HOST, Params, URI, after, all, cut_at, find, inside, split_at};
+use super::header::{HOST, Params, URI, USER, after, all, cut_at, find, inside, is, split_at};
 use super::message::{ParseError, number};
 
 /// A URI, borrowed.
@@ -88,7 +88,7 @@ impl<'a> Uri<'a> {
 pub fn escape_user(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte) {
+        if is(byte, USER) {
             escaped.push(char::from(byte));
         } else {
             push_escape(&mut escaped, byte);

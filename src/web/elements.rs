@@ -19,6 +19,7 @@ use super::dom::{
     seed, set, string,
 };
 use crate::random::Random;
+use crate::text::concat;
 
 thread_local! {
     static ELEMENTS: &'static Elements = Box::leak(Box::new(Elements::new()));
@@ -32,7 +33,7 @@ fn elements() -> &'static Elements {
 /// Gives `stream` a URL, alive until it is [`retire`]d.
 #[must_use]
 pub fn publish(stream: &MediaStream) -> String {
-    let url = ["blob:offhook/", &Random::new(seed()).uuid()].concat();
+    let url = concat(&["blob:offhook/", &Random::new(seed()).uuid()]);
     let entry = Entry { url: url.clone(), stream: stream.into(), retired: false, players: Vec::new() };
     elements().entries.borrow_mut().push(entry);
     elements().install();

@@ -16,6 +16,7 @@ use super::media::{kind, tracks};
 use super::task::{settled, spawn};
 use crate::client::{Ice, IceState, Input, PeerId};
 use crate::sdp::{self, Candidate};
+use crate::text::concat;
 
 /// Gets every event of the connection.
 type Handler = Closure<dyn FnMut(JsValue)>;
@@ -256,7 +257,7 @@ impl Peer {
     /// Tones by RTP, after those that are still being sent.
     pub fn send_tones(&self, keys: &str) {
         let dtmf = get(&self.sender("audio"), "dtmf");
-        let tones = [&get_string(&dtmf, "toneBuffer"), keys].concat();
+        let tones = concat(&[&get_string(&dtmf, "toneBuffer"), keys]);
         let _ = call1(&dtmf, "insertDTMF", tones.into());
     }
 

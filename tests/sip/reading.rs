@@ -77,7 +77,7 @@ fn lists_are_cut_at_their_own_commas_only() {
     let message = parse(text.as_bytes()).unwrap();
     let displays: Vec<_> = message.contacts().map(|contact| contact.unwrap()).collect();
     assert_eq!(displays.len(), 3);
-    assert_eq!((displays[0].display.as_ref(), displays[0].uri_text), ("a, \" b", "sip:x@y;p=a,b"));
+    assert_eq!((displays[0].display().as_ref(), displays[0].uri_text), ("a, \" b", "sip:x@y;p=a,b"));
     assert_eq!(displays[2].uri.user, Some("plain"));
     assert_eq!(message.all(Name::WwwAuthenticate).count(), 1);
     assert!(!message.contact_is_star());
@@ -98,7 +98,7 @@ fn star_is_a_contact_of_register_only() {
 #[test]
 fn addresses_come_in_three_forms() {
     let read =
-        |text| NameAddr::parse(text).map(|address| (address.display.into_owned(), address.uri_text, address.params.as_str()));
+        |text| NameAddr::parse(text).map(|address| (address.display().into_owned(), address.uri_text, address.params.as_str()));
     assert_eq!(read("\"A\" <sip:a@b;x=1>;tag=2"), Ok(("A".into(), "sip:a@b;x=1", ";tag=2")));
     assert_eq!(read("A B<sip:a@b> ; tag = 2"), Ok(("A B".into(), "sip:a@b", "; tag = 2")));
     assert_eq!(read("sip:a@b;tag=2"), Ok((String::new(), "sip:a@b", ";tag=2")));

@@ -134,7 +134,7 @@ fn a_tortuous_invite_is_read_in_full() {
     with("wsinv", |message| {
         assert_eq!(message.to().unwrap().uri.user, Some("vivekg"));
         assert_eq!(message.to().unwrap().tag(), Some("1918181833n"));
-        assert_eq!(message.from().unwrap().display, "J Rosenberg \\\"");
+        assert_eq!(message.from().unwrap().display(), "J Rosenberg \\\"");
         assert_eq!(message.from().unwrap().tag(), Some("98asjd8"));
         assert_eq!(message.number(Name::MaxForwards), Some(68));
         assert_eq!((message.cseq().unwrap().number, message.cseq().unwrap().method), (9, "INVITE"));
@@ -147,7 +147,7 @@ fn a_tortuous_invite_is_read_in_full() {
         ];
         assert_eq!(read, expected);
         let contact = message.contacts().next().unwrap().unwrap();
-        assert_eq!(contact.display, "Quoted string \"\"");
+        assert_eq!(contact.display(), "Quoted string \"\"");
         assert_eq!((contact.params.get("newparam"), contact.params.get("q")), (Some("newvalue"), Some("0.33")));
         assert_eq!(contact.params.get("secondparam"), Some(""));
         assert_eq!(message.body.len(), 150);
@@ -166,7 +166,7 @@ fn escapes_are_undone_once_and_only_in_uris() {
     });
     with("esc02", |message| {
         assert_eq!(message.method(), Some("RE%47IST%45R"));
-        assert_eq!(message.to().unwrap().display, "%Z%45");
+        assert_eq!(message.to().unwrap().display(), "%Z%45");
         assert_eq!(message.contacts().count(), 2);
     });
     with("semiuri", |message| {
@@ -213,8 +213,8 @@ fn parameters_belong_to_the_contact_or_to_its_uri() {
 #[test]
 fn odd_but_legal_values_are_kept() {
     with("intmeth", |message| {
-        assert_eq!(message.to().unwrap().display, "BEL:\u{7} NUL:\0 DEL:\u{7f}");
-        assert_eq!(message.from().unwrap().display, "token1~` token2'+_ token3*%!.-");
+        assert_eq!(message.to().unwrap().display(), "BEL:\u{7} NUL:\0 DEL:\u{7f}");
+        assert_eq!(message.from().unwrap().display(), "token1~` token2'+_ token3*%!.-");
         assert_eq!(message.from().unwrap().tag(), Some("_token~1'+`*%!-."));
     });
     with("transports", |message| assert_eq!(message.all(Name::Via).count(), 5));

@@ -87,7 +87,7 @@ fn a_quoted_name_comes_back() {
         let mut value = quote(name);
         value.push_str(" <sip:a@b>;tag=1");
         let address = NameAddr::parse(&value).unwrap();
-        assert_eq!((address.display.as_ref(), address.tag()), (name, Some("1")));
+        assert_eq!((address.display().as_ref(), address.tag()), (name, Some("1")));
     }
     assert_eq!(quote("a\r\nb\0"), "\"a  b \"");
 }

@@ -1,7 +1,8 @@
 //! Towards the side that is called: our INVITE, its forks, its answers, and the next trunk where this one does not take the call.
 
 use offhook::signalling::dialog::Dialog;
-use offhook::sip::{Message, Name, Writer, digits};
+use offhook::sip::{Message, Name, Writer};
+use offhook::text::digits;
 use offhook::time::Instant;
 
 use super::call::{Call, Stage};

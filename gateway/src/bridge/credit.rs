@@ -1,6 +1,6 @@
 //! What is paid of a running call: more is asked for in time, its user is warned, and it ends at the paid millisecond.
 
-use offhook::sip::digits;
+use offhook::text::digits;
 use offhook::time::Instant;
 
 use super::Timer;

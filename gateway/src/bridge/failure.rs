@@ -1,6 +1,7 @@
 //! Why a call comes to nothing, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
-use offhook::sip::{Message, Name, Start, Writer, digits, parse, quote, reason, reply};
+use offhook::sip::{Message, Name, Start, Writer, parse, quote, reason, reply};
+use offhook::text::digits;
 
 use crate::hub::reasons;
 use crate::ledger::Refused;

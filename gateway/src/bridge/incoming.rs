@@ -102,7 +102,8 @@ impl Call {
 /// takes him for a user of its own, whatever host he names.
 fn shown(invite: &Message<'_>) -> String {
     let Ok(from) = invite.from() else { return "<sip:anonymous@anonymous.invalid;user=ip>".to_owned() };
-    let name = if from.display.is_empty() { String::new() } else { [&quote(&from.display), " "].concat() };
+    let display = from.display();
+    let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
     let phone = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
     let number = from.uri.user_text().strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     if phone || number {

@@ -240,7 +240,7 @@ impl Call {
             Leg::Page => matches!(code, 404 | 410 | 481),
             Leg::Peer => matches!(code, 404 | 408 | 410 | 481 | 604),
         };
-        if gone && self.stage == Stage::Up && key.method != "PRACK" {
+        if gone && self.stage == Stage::Up && key.method() != "PRACK" {
             self.party(leg).gone |= code != 408;
             return self.lose(core, now, leg);
         }

@@ -218,14 +218,14 @@ impl Bridge {
         let Ok(message) = parse(text.as_bytes()) else { return };
         let tenant = self.core.tenant(application);
         match self.core.pages.receive(now, tenant, Transport::Reliable, &message) {
-            Received::Request(key) if key.method == "CANCEL" => {
+            Received::Request(key) if key.method() == "CANCEL" => {
                 let known = self.core.pages.knows(&key.invite());
                 let tag = self.core.random.token();
                 self.core.respond(now, Leg::Page, &key, reply(&message, if known { 200 } else { 481 }, Some(&tag)).end());
                 self.cancelled(now, Leg::Page, &key, &message);
             }
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, Leg::Page, &key, &message),
-            Received::Request(key) if key.method == "INVITE" => {
+            Received::Request(key) if key.method() == "INVITE" => {
                 self.core.respond(now, Leg::Page, &key, reply(&message, 100, None).end());
                 self.begin(now, Leg::Page, key, &message, |core, call, key| {
                     Call::outgoing(core, now, (call, tenant), key, &message)
@@ -255,7 +255,7 @@ impl Bridge {
                 let Ok(message) = parse(text.as_bytes()) else { return };
                 match key {
                     None => self.acknowledged(now, Leg::Peer, &message),
-                    Some(key) if key.method == "CANCEL" => self.cancelled(now, Leg::Peer, &key, &message),
+                    Some(key) if key.method() == "CANCEL" => self.cancelled(now, Leg::Peer, &key, &message),
                     Some(key) if to_tag(&message).is_some() => self.inside(now, Leg::Peer, &key, &message),
                     Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key| {
                         Call::incoming(core, now, (call, trunk), key, &message)

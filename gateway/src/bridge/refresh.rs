@@ -1,6 +1,7 @@
 //! How a session is kept alive on one of its sides (RFC 4028).
 
-use offhook::sip::{Message, Name, Writer, digits};
+use offhook::sip::{Message, Name, Writer};
+use offhook::text::digits;
 
 /// The interval that we ask for, in seconds.
 const INTERVAL: u32 = 1_800;

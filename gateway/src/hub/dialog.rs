@@ -218,7 +218,7 @@ impl Hub {
         let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
         self.serial += 1;
         let forward = ForwardKey(self.serial);
-        if key.method == "INVITE" {
+        if key.method() == "INVITE" {
             self.relayed.insert(key.clone(), forward);
             self.timers.set(Timer::Forward(forward), now + INVITE);
         }
@@ -241,7 +241,7 @@ impl Hub {
             return self.forward_proceeds(now, key);
         }
         forward.finished = true;
-        let accepted = server.method == "INVITE" && code < 300;
+        let accepted = server.method() == "INVITE" && code < 300;
         if again {
             // The copy of a 2xx, because the ACK is late.
             self.flush(now);
@@ -335,7 +335,7 @@ impl Hub {
         let Some(forward) = self.forwards.remove(&key) else { return };
         self.timers.clear(&Timer::Forward(key));
         self.relayed.remove(&forward.key);
-        self.legs.remove(&forward.client.branch);
+        self.legs.remove(forward.client.branch());
         self.transactions.abandon(&forward.client);
     }
 

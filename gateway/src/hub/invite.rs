@@ -487,7 +487,7 @@ impl Hub {
         self.setups.remove(&setup.key);
         for (index, branch) in setup.branches.iter().enumerate() {
             self.timers.clear(&Timer::Branch(key, index));
-            self.legs.remove(&branch.key.branch);
+            self.legs.remove(branch.key.branch());
             self.transactions.abandon(&branch.key);
         }
         for timer in [Timer::Linger(key), Timer::Hold(key), Timer::GiveUp(key)] {

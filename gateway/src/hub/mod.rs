@@ -272,10 +272,10 @@ impl Hub {
             return;
         }
         if let Received::Response(client) = self.transactions.receive(now, conn, Transport::Reliable, message)
-            && client.method != "CANCEL"
+            && client.method() != "CANCEL"
         {
             self.flush(now);
-            if client.method == "INVITE"
+            if client.method() == "INVITE"
                 && message.code().is_some_and(|code| (101..300).contains(&code))
                 && let Some(aor) = self.identity(conn).cloned()
             {
@@ -300,10 +300,10 @@ impl Hub {
     }
 
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        if key.method == "CANCEL" {
+        if key.method() == "CANCEL" {
             return;
         }
-        match self.legs.get(&key.branch).copied() {
+        match self.legs.get(key.branch()).copied() {
             Some(Leg::Branch(key, index)) => self.branch_failed(now, key, index, 408, None),
             Some(Leg::Forward(key)) => self.forward_expired(now, key),
             None => {}
@@ -331,7 +331,8 @@ impl Hub {
     fn identity_value(&self, aor: &Aor, message: &Message<'_>) -> String {
         if aor.is_outside() {
             let Ok(from) = message.from() else { return String::new() };
-            let name = if from.display.is_empty() { String::new() } else { [&quote(&from.display), " "].concat() };
+            let display = from.display();
+            let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
             return [&name, "<", from.uri_text, ">"].concat();
         }
         let uri = ["<sip:", &escape_user(&aor.user), "@", &self.settings.domain, ">"].concat();

@@ -203,7 +203,7 @@ impl Trunks {
     }
 
     fn admitted(&mut self, now: Instant, hop: Hop, key: ServerKey, small: Option<usize>, request: &Message<'_>) {
-        match key.method.as_str() {
+        match key.method() {
             "CANCEL" => {
                 let tag = self.random.token();
                 self.respond(now, &key, reply(request, 200, Some(&tag)).end());
@@ -297,8 +297,7 @@ impl Strangers {
 /// The transaction that a CANCEL speaks of (RFC 3261, 9.2).
 fn invite_of(cancel: &Message<'_>) -> Option<ServerKey> {
     let via = cancel.via().ok()?;
-    let sent_by = via.port.map_or_else(|| via.host.to_owned(), |port| format!("{}:{port}", via.host));
-    Some(ServerKey { branch: via.branch()?.to_owned(), sent_by, method: "INVITE".into() })
+    Some(ServerKey::new(via.branch()?, (via.host, via.port), "INVITE"))
 }
 
 /// The answer, where it is no larger than what it answers (if that counts).

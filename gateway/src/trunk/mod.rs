@@ -163,7 +163,7 @@ impl Trunks {
     /// There is no other way than this one: at the last address an INVITE waits as long as RFC 3261 lets it (timer B), not only for the
     /// trunk's `silence`.
     pub fn persist(&mut self, key: &ClientKey) {
-        self.branches.get(&key.branch).copied().into_iter().for_each(|id| self.be_patient(id));
+        self.branches.get(key.branch()).copied().into_iter().for_each(|id| self.be_patient(id));
     }
 
     /// Sends the ACK to a 2xx, for each copy of that: whole, but without Via.
@@ -188,7 +188,7 @@ impl Trunks {
     /// Takes an INVITE back, as soon as that may be (RFC 3261, 9.1). Its end is told as ever: the answer (487, or 200 where that was
     /// faster), or [`Event::Failed`] with 487.
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, reason: Option<&str>) {
-        if let Some(id) = self.branches.get(&key.branch).copied() {
+        if let Some(id) = self.branches.get(key.branch()).copied() {
             self.cancel_job(now, id, reason);
             self.flush(now);
         }

@@ -103,7 +103,7 @@ impl Job {
     }
 
     fn is_invite(&self) -> bool {
-        self.key.method == "INVITE"
+        self.key.method() == "INVITE"
     }
 }
 
@@ -114,7 +114,7 @@ impl Trunks {
             |_| (String::new(), true),
             |request| (request.method().unwrap_or_default().to_owned(), request.to().ok().and_then(|to| to.tag()).is_none()),
         );
-        let key = ClientKey { branch: self.branch(), method };
+        let key = ClientKey::new(&self.branch(), &method);
         let Some(trunk) = trunk else {
             self.push(Output::Event(Event::Failed { key: key.clone(), code: 503 }));
             return key;
@@ -124,14 +124,14 @@ impl Trunks {
         let patience = match owner {
             Owner::Options => Some(2 * silence),
             Owner::Register => Some(if self.leaving { LEAVE } else { REGISTER }),
-            Owner::Caller | Owner::Nobody => (initial && key.method == "INVITE").then_some(silence),
+            Owner::Caller | Owner::Nobody => (initial && key.method() == "INVITE").then_some(silence),
         };
         if let Some(patience) = patience {
             // Also for the resolver.
             self.timers.set(Timer::Silence(id), now + patience);
         }
-        let branches = vec![key.branch.clone()];
-        self.branches.insert(key.branch.clone(), id);
+        let branches = vec![key.branch().to_owned()];
+        self.branches.insert(key.branch().to_owned(), id);
         let job = Job {
             key: key.clone(),
             owner,
@@ -170,17 +170,17 @@ impl Trunks {
             request = written;
         }
         job.text.clone_from(&request);
-        if job.key.method == "ACK" {
+        if job.key.method() == "ACK" {
             self.forget(id);
             return self.deliver(hop, request);
         }
         let hop = self.connect(hop);
         let current = self.transactions.request(now, hop, transport(hop.wire), request);
-        self.branches.insert(current.branch.clone(), id);
+        self.branches.insert(current.branch().to_owned(), id);
         if let Some(job) = self.jobs.get_mut(&id) {
             job.hop = Some(hop);
             job.began = now;
-            job.branches.push(current.branch.clone());
+            job.branches.push(current.branch().to_owned());
             job.current = Some(current);
             let last = job.persists && job.targets.is_empty();
             match job.patience.filter(|_| !last) {
@@ -201,7 +201,7 @@ impl Trunks {
         }
         if let Received::Response(client) = self.transactions.receive(now, hop, transport(hop.wire), message) {
             self.flush(now);
-            if client.method != "CANCEL" {
+            if client.method() != "CANCEL" {
                 self.answered(now, id, message, text);
             }
         }
@@ -364,7 +364,7 @@ impl Trunks {
             text: job.text.clone(),
             targets: VecDeque::new(),
             hop: job.hop,
-            branches: vec![current.branch.clone()],
+            branches: vec![current.branch().to_owned()],
             initial: job.initial,
             patience: None,
             persists: false,
@@ -376,7 +376,7 @@ impl Trunks {
             done: false,
             current: Some(current.clone()),
         };
-        self.branches.insert(current.branch, left);
+        self.branches.insert(current.branch().to_owned(), left);
         self.timers.set(Timer::Forget(left), now + LATE);
         self.jobs.insert(left, job);
     }
@@ -412,7 +412,7 @@ impl Trunks {
 
     /// Timer B or F.
     pub(super) fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        let Some(id) = self.branches.get(&key.branch).copied().filter(|_| key.method != "CANCEL") else { return };
+        let Some(id) = self.branches.get(key.branch()).copied().filter(|_| key.method() != "CANCEL") else { return };
         if let Some(job) = self.jobs.get_mut(&id) {
             job.current = None;
             self.move_on(now, id, 408);
@@ -463,7 +463,7 @@ impl Trunks {
         if !self.peers[job.trunk].config.nat {
             return;
         }
-        match (job.hop, job.key.method.as_str()) {
+        match (job.hop, job.key.method()) {
             (Some(hop), "INVITE") if (101..300).contains(&code) => self.paths.learn(call_id, hop),
             (_, "INVITE") if code >= 300 && job.initial => self.paths.forget(call_id),
             (_, "BYE") if code >= 200 => self.paths.forget(call_id),

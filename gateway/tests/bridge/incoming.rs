@@ -67,7 +67,7 @@ fn a_call_rings_the_page_is_answered_and_hung_up() {
     let rung = world.text("INVITE").to_owned();
     assert_eq!(field(&rung, "x-lang"), "sv");
     assert_eq!(field(&rung, "x-error"), "");
-    assert_eq!(read(&rung).from().unwrap().display, "Carol");
+    assert_eq!(read(&rung).from().unwrap().display(), "Carol");
     assert_eq!(read(&rung).contacts().next().unwrap().unwrap().uri.host, "bridge.invalid");
     world.nothing_left();
 }

@@ -249,7 +249,7 @@ impl Edge {
             });
         }
         let request = request.source().to_owned();
-        if key.method == "INVITE" {
+        if key.method() == "INVITE" {
             self.patience.push_back((now + RING, key.clone()));
         }
         self.forwards.insert(key, Forward { from: flow, request, branches, answered: false });
@@ -285,7 +285,7 @@ impl Edge {
             }
             return;
         }
-        if code < 300 && server.method == "INVITE" {
+        if code < 300 && server.method() == "INVITE" {
             branch.final_answer = Some((code, String::new()));
             if std::mem::replace(&mut forward.answered, true) {
                 // A copy, or another device: for the caller to deal with.
@@ -317,7 +317,7 @@ impl Edge {
     }
 
     fn cancel_branches(&mut self, now: Instant, server: &ServerKey, reason: Option<&'static str>) {
-        let Some(forward) = self.forwards.get_mut(server).filter(|_| server.method == "INVITE") else { return };
+        let Some(forward) = self.forwards.get_mut(server).filter(|_| server.method() == "INVITE") else { return };
         for branch in forward.branches.iter_mut().filter(|branch| branch.final_answer.is_none()) {
             let reason = *branch.cancel.get_or_insert(reason);
             if branch.proceeding && !std::mem::replace(&mut branch.cancelled, true) {
@@ -351,14 +351,12 @@ impl Edge {
 
     /// Nobody answered: a request fails, and a branch that did not hear its CANCEL is over (RFC 3261, 9.1).
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        let invite = ClientKey {
-            branch: key.branch.clone(),
-            method: if key.method == "CANCEL" { "INVITE".into() } else { key.method.clone() },
-        };
+        let cancelled = key.method() == "CANCEL";
+        let invite = ClientKey::new(key.branch(), if cancelled { "INVITE" } else { key.method() });
         let ours = |forward: &Forward| forward.branches.iter().any(|branch| branch.key == invite && branch.final_answer.is_none());
         let Some((server, _)) = self.forwards.iter().find(|(_, forward)| ours(forward)) else { return };
         let server = server.clone();
-        self.silent(now, &server, &invite, if key.method == "CANCEL" { 487 } else { 408 });
+        self.silent(now, &server, &invite, if cancelled { 487 } else { 408 });
     }
 
     /// A branch will not answer any more.

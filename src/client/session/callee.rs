@@ -3,12 +3,13 @@
 use super::{Leg, Microphone, Phase, Session};
 use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
 use crate::client::core::{Awaited, Core, capable};
-use crate::client::io::{Event, Output, TaskKind};
+use crate::client::io::{Event, Output};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
-use crate::sip::{Message, Name, NameAddr, Writer, digits, find_text, parse, quote, reply};
+use crate::sip::{Message, Name, NameAddr, Writer, find_text, parse, quote, reply};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
@@ -20,20 +21,29 @@ impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
     pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
         let info = incoming(core, id, invite)?;
-        let phase = Phase::Ringing { key, invite: invite.source().to_owned(), answering: false, described: false };
-        let mut session = Self::new(core, info, phase);
-        session.connection = core.connection;
+        let mut session = Self::new(core, info);
+        session.rings(core, key, invite, (false, false));
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
         session.legs.push(leg);
         core.event(Event::Incoming(Box::new(session.info.clone())));
-        session.respond(core, now, 180, &|answer| answer, None);
+        session.respond(core, now, session.reply(core, 180), "");
         session.progress(core, now);
         core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
-        if session.may_connect_early(core, invite) {
+        if matches!(session.phase, Phase::Ringing { early: true, .. }) {
             session.describe(core);
         }
         Some(session)
+    }
+
+    fn rings(&mut self, core: &Core, key: ServerKey, invite: &Message<'_>, (answering, described): (bool, bool)) {
+        // RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
+        let early = core.config.connect_while_ringing
+            && invite.content_is("application/sdp")
+            && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"));
+        self.phase = Phase::Ringing { key, invite: invite.source().to_owned(), early, answering, described };
+        self.connection = core.connection;
+        self.refresh = Self::asked_refresh(invite);
     }
 
     /// Whether this is the INVITE of this call, come again by another branch: a server lost its memory, or the caller its connection,
@@ -51,7 +61,7 @@ impl Session {
     /// merged (RFC 3261, 8.2.2.2): the newer way is the one that leads back.
     pub fn ring_again(&mut self, core: &mut Core, now: Instant, new_key: ServerKey, again: &Message<'_>) {
         let (answering, described) = match &self.phase {
-            Phase::Ringing { key, invite, answering, described } => {
+            Phase::Ringing { key, invite, answering, described, .. } => {
                 if let (true, Ok(invite)) = (self.connection == core.connection, parse(invite.as_bytes())) {
                     core.refuse(now, key, &invite, 482);
                 }
@@ -60,8 +70,7 @@ impl Session {
             _ => (true, false),
         };
         let up = self.is_up();
-        self.connection = core.connection;
-        self.phase = Phase::Ringing { key: new_key, invite: again.source().to_owned(), answering, described };
+        self.rings(core, new_key, again, (answering, described));
         if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
             leg.dialog.reroute(&dialog);
         }
@@ -70,11 +79,9 @@ impl Session {
             self.unacknowledged = None;
             return self.accept(core, now);
         }
-        self.respond(core, now, 180, &|answer| answer, None);
-        let unheard = self.unacknowledged.as_ref().and_then(|waiting| waiting.number).zip(self.media.local.clone());
-        if let Some((number, sdp)) = unheard {
-            let text = self.respond(core, now, 183, &|answer| answer.field("Require", "100rel").number("RSeq", number), Some(sdp));
-            self.wait_for_acknowledgement(core, now, text, Some(number));
+        self.respond(core, now, self.reply(core, 180), "");
+        if let Some(number) = self.unacknowledged.as_ref().and_then(|waiting| waiting.number) {
+            self.answer_early(core, now, number);
         }
     }
 
@@ -97,62 +104,50 @@ impl Session {
             .any(|(_, call, awaited)| *call == self.info.id && matches!(awaited, Awaited::FirstAnswer | Awaited::FirstOffer))
     }
 
-    /// RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
-    fn may_connect_early(&self, core: &Core, invite: &Message<'_>) -> bool {
-        core.config.connect_while_ringing
-            && invite.content_is("application/sdp")
-            && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"))
-    }
-
     /// Has our description made: an answer, or an offer where the INVITE had none.
     fn describe(&mut self, core: &mut Core) {
-        let Phase::Ringing { invite, answering, .. } = &self.phase else { return };
-        let answering = *answering;
+        let Phase::Ringing { invite, early, answering, .. } = &self.phase else { return };
+        let leads = *early && !*answering;
         let Ok(invite) = parse(invite.as_bytes()) else { return };
-        let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, self.candidate_wait(core));
+        let wait = self.candidate_wait(core);
         if invite.content_is("application/sdp") {
             let mut offer = invite.text().to_owned();
             self.media.remote = Some(offer.clone());
             // Several devices may answer early, and all of them reach the caller's one port: only the caller, who knows whose answer
             // it took, may begin the DTLS handshake (RFC 8842, 5.3).
-            if !answering && self.may_connect_early(core, &invite) {
+            if leads {
                 offer = sdp::taking_the_lead(&offer);
             }
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             self.media.joined = true;
-            core.task(self.info.id, Awaited::FirstAnswer, TaskKind::Answer { peer, ice, offer, video, wait });
+            self.make_answer(core, Awaited::FirstAnswer, offer, wait);
         } else {
-            core.task(self.info.id, Awaited::FirstOffer, TaskKind::Offer { peer, ice, video, restart: false, wait });
+            self.make_offer(core, Awaited::FirstOffer, false, wait);
         }
     }
 
     /// Our description is made.
     pub(super) fn answer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        self.media.describe(sdp);
+        self.describe_us(sdp);
         let (candidates, end) = ::core::mem::take(&mut self.media.early);
         if !candidates.is_empty() || end {
-            core.outputs.push(Output::Candidates { peer: self.media.peer, candidates, end });
+            core.push(Output::Candidates { peer: self.media.peer, candidates, end });
         }
-        let described = self.media.described;
-        for leg in &mut self.legs {
-            leg.described(described);
-        }
-        let Phase::Ringing { answering, invite, .. } = &self.phase else { return };
-        if *answering {
+        let Phase::Ringing { answering, early, .. } = self.phase else { return };
+        if answering {
             self.open_microphone(core, false);
             return self.accept(core, now);
         }
-        let Ok(early) = parse(invite.as_bytes()).map(|invite| self.may_connect_early(core, &invite)) else { return };
         if early {
-            self.answer_early(core, now);
+            let number = 1 + core.random.below(1 << 30) as u32;
+            self.answer_early(core, now, number);
         }
     }
 
     /// A reliable 183 with our answer (RFC 3262, 3).
-    fn answer_early(&mut self, core: &mut Core, now: Instant) {
-        let number = 1 + u32::try_from(core.random.below(1 << 30)).unwrap_or(0);
-        let sdp = self.media.local.clone();
-        let text = self.respond(core, now, 183, &|answer| answer.field("Require", "100rel").number("RSeq", number), sdp);
+    fn answer_early(&mut self, core: &mut Core, now: Instant, number: u32) {
+        let answer = self.reply(core, 183).map(|answer| answer.field("Require", "100rel").number("RSeq", number));
+        let text = self.respond(core, now, answer, self.media.local.as_deref().unwrap_or_default());
         self.wait_for_acknowledgement(core, now, text, Some(number));
     }
 
@@ -163,7 +158,7 @@ impl Session {
         if number.is_none() || number != waiting {
             return core.refuse(now, key, prack, 481);
         }
-        core.respond(now, key, reply(prack, 200, None).end());
+        core.confirm(now, key, prack);
         self.unacknowledged = None;
         core.timers.stop(Timer::Repeat(self.info.id));
         if let Phase::Ringing { described, .. } = &mut self.phase {
@@ -179,54 +174,51 @@ impl Session {
     /// Sends the 200 once the app has answered, the user has allowed the microphone, and no provisional answer waits for its PRACK. An open
     /// microphone is not waited for: the caller may be heard while it opens.
     pub(super) fn accept(&mut self, core: &mut Core, now: Instant) {
-        let Phase::Ringing { answering: true, described, invite, .. } = &self.phase else { return };
+        let Phase::Ringing { answering: true, described, .. } = self.phase else { return };
         let waiting = self.unacknowledged.as_ref().is_some_and(|waiting| now - waiting.since < LOST_PRACK);
         if self.is_over() || self.media.microphone < Microphone::Granted || waiting {
             return;
         }
-        let Some(local) = self.media.local.clone() else { return };
-        let sdp = if *described { None } else { Some(local) };
+        let Some(local) = self.media.local.as_deref() else { return };
+        let sdp = if described { "" } else { local };
         let offerless = self.media.remote.is_none();
-        let refresh = parse(invite.as_bytes()).ok().and_then(|invite| Self::asked_refresh(&invite));
-        let granted = |answer| match refresh {
+        let answer = self.reply(core, 200).map(|answer| match self.refresh {
             Some(refresh) => refresh.write(answer),
             None => answer,
-        };
-        let text = self.respond(core, now, 200, &granted, sdp);
+        });
+        let text = self.respond(core, now, answer, sdp);
         self.phase = Phase::Up;
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.confirmed = true;
         }
         self.wait_for_acknowledgement(core, now, text, None);
-        self.keep_alive(core, now, refresh);
+        self.keep_alive(core, now, self.refresh);
         core.timers.stop(Timer::Answer(self.info.id));
         if !offerless {
             self.establish(core, now);
         }
     }
 
+    /// Begins an answer to the INVITE.
+    fn reply(&self, core: &Core, code: u16) -> Option<Writer> {
+        let Phase::Ringing { invite, .. } = &self.phase else { return None };
+        let request = parse(invite.as_bytes()).ok()?;
+        Some(reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent))
+    }
+
     /// Answers the INVITE.
-    fn respond(&self, core: &mut Core, now: Instant, code: u16, more: &dyn Fn(Writer) -> Writer, sdp: Option<String>) -> String {
-        let Phase::Ringing { key, invite, .. } = &self.phase else { return String::new() };
-        let Ok(request) = parse(invite.as_bytes()) else { return String::new() };
-        let answer = capable(reply(&request, code, Some(&self.local_tag)), &core.contact());
-        let answer = more(answer.field("User-Agent", &core.config.user_agent));
-        let text = match sdp {
-            Some(sdp) => answer.body("application/sdp", &sdp),
-            None => answer.end(),
-        };
+    fn respond(&self, core: &mut Core, now: Instant, answer: Option<Writer>, sdp: &str) -> String {
+        let Some((Phase::Ringing { key, .. }, answer)) = Some(&self.phase).zip(answer) else { return String::new() };
+        let text = capable(answer, &core.contact()).body("application/sdp", sdp);
         core.respond(now, key, text.clone());
         text
     }
 
     /// Refuses the INVITE; the call is over already.
     pub(super) fn decline(&mut self, core: &mut Core, now: Instant, code: u16) {
-        if let Phase::Ringing { key, invite, .. } = &self.phase
-            && let Ok(request) = parse(invite.as_bytes())
-        {
-            let mut answer = reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent);
+        if let (Phase::Ringing { key, .. }, Some(mut answer)) = (&self.phase, self.reply(core, code)) {
             if let Some(error) = &self.info.error {
-                answer = answer.field("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)].concat());
+                answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)]);
             }
             core.respond(now, key, answer.end());
         }
@@ -261,7 +253,7 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
         domain,
         from_id,
         to_id: core.user.clone(),
-        display_name: from.display.into_owned(),
+        display_name: from.display().into_owned(),
         headers,
         state: State::Initiating,
         end_cause: EndCause::None,
@@ -285,5 +277,5 @@ fn party(from: &NameAddr<'_>, homes: [&str; 2]) -> (Domain, String) {
     if kind != Some("ip") && homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
         return (Domain::Data, user.into_owned());
     }
-    (Domain::Sip, [&user, "@", from.uri.host].concat())
+    (Domain::Sip, concat(&[&user, "@", from.uri.host]))
 }

@@ -4,14 +4,14 @@ use super::path::LOST;
 use super::{Leg, Phase, Session};
 use crate::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::account::refusal;
-use crate::client::core::{About, Asked, Awaited, Core, Owner, capable};
-use crate::client::io::TaskKind;
+use crate::client::core::{Asked, Awaited, Core, Owner, capable};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::TIMEOUT;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ClientKey;
-use crate::sip::{Message, Name, Writer, digits};
+use crate::sip::{Message, Name, Writer};
+use crate::text::digits;
 use crate::time::Instant;
 
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
@@ -23,7 +23,7 @@ impl Session {
     /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other. Before we are signed in
     /// there is no offer, as the server may have TURN servers to name.
     pub fn place(core: &mut Core, now: Instant, info: CallInfo, uri: String, headers: Vec<(String, String)>) -> Self {
-        let mut session = Self::new(core, info, Phase::Placing);
+        let mut session = Self::new(core, info);
         session.uri = uri;
         session.headers = headers;
         core.timers.set(Timer::Progress(session.info.id), now + core.config.progress_timeout);
@@ -33,7 +33,7 @@ impl Session {
     }
 
     pub(super) fn offer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        self.media.describe(sdp);
+        self.describe_us(sdp);
         self.ready(core, now);
     }
 
@@ -46,8 +46,7 @@ impl Session {
             return self.invite(core, now, 1, (core.config.session_expires, MIN_SE));
         }
         if !self.is_describing(core) {
-            let (peer, ice, video, wait) = (self.media.peer, core.ice(), self.info.video, core.config.candidate_wait);
-            core.task(self.info.id, Awaited::FirstOffer, TaskKind::Offer { peer, ice, video, restart: false, wait });
+            self.make_offer(core, Awaited::FirstOffer, false, core.config.candidate_wait);
             self.open_microphone(core, false);
         }
     }
@@ -55,8 +54,8 @@ impl Session {
     /// `expires` and `least`: the interval between refreshes that we ask for, and the shortest that anybody on the way took, s.
     fn invite(&mut self, core: &mut Core, now: Instant, number: u32, (expires, least): (u32, u32)) {
         let invite = Writer::request("INVITE", &self.uri)
-            .field("From", &["<", &core.aor(), ">;tag=", &self.local_tag].concat())
-            .field("To", &["<", &self.uri, ">"].concat())
+            .joined("From", &["<", &core.aor(), ">;tag=", &self.local_tag])
+            .joined("To", &["<", &self.uri, ">"])
             .field("Call-ID", &self.info.call_id)
             .cseq(number, "INVITE");
         let mut invite = capable(invite, &core.contact());
@@ -66,9 +65,8 @@ impl Session {
         for (name, value) in &self.headers {
             invite = invite.field(name, value);
         }
-        let sdp = self.media.local.clone().unwrap_or_default();
-        let about = About { owner: Owner::Call(self.info.id, Asked::Invite), method: "INVITE", uri: &self.uri };
-        let key = core.request(now, invite, about, Some(("application/sdp", &sdp)));
+        let owner = Owner::Call(self.info.id, Asked::Invite);
+        let key = core.request(now, invite, owner, self.media.offer());
         self.phase = Phase::Inviting { key, number, heard: false, canceled: false };
     }
 
@@ -159,9 +157,9 @@ impl Session {
         }
         let Some(position) = self.early_leg(answer) else { return };
         self.acknowledge_provisional(core, now, position, answer);
-        let tag = answer.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
+        let tag = answer.to_tag().unwrap_or_default();
         if self.media.taken_from.is_none() && answer.content_is("application/sdp") {
-            self.take_answer(core, &tag, answer);
+            self.take_answer(core, tag, answer);
         }
         if self.early && self.media.joined {
             self.establish(core, now);
@@ -171,7 +169,7 @@ impl Session {
 
     /// The dialog that a provisional answer speaks of, made where it is the first of it.
     fn early_leg(&mut self, answer: &Message<'_>) -> Option<usize> {
-        let tag = answer.to().ok()?.tag()?.to_owned();
+        let tag = answer.to_tag()?;
         let known = self.legs.iter().position(|leg| leg.dialog.remote_tag == tag);
         let position = known.unwrap_or(self.legs.len());
         if known.is_none() {
@@ -194,13 +192,13 @@ impl Session {
             return;
         }
         leg.acknowledged = sequence;
-        let acknowledged = [&*digits(sequence), " ", &digits(number), " INVITE"].concat();
-        self.ask(core, now, position, ("PRACK", Asked::Prack), None, &|prack| prack.field("RAck", &acknowledged));
+        let prack = leg.dialog.request("PRACK").joined("RAck", &[&digits(sequence), " ", &digits(number), " INVITE"]);
+        core.request(now, prack, Owner::Call(self.info.id, Asked::Prack), None);
     }
 
     /// A PRACK that came out of order, overtaken by what was sent after it: the next copy of the provisional answer gets another.
     pub(super) fn prack_refused(&mut self, refusal: &Message<'_>) {
-        let tag = refusal.to().ok().and_then(|to| to.tag()).unwrap_or_default().to_owned();
+        let tag = refusal.to_tag().unwrap_or_default();
         for leg in self.legs.iter_mut().filter(|leg| leg.dialog.remote_tag == tag) {
             leg.acknowledged = leg.acknowledged.saturating_sub(1);
         }
@@ -209,17 +207,14 @@ impl Session {
     /// Gives the peer connection the other side's answer: the first one, and no other.
     fn take_answer(&mut self, core: &mut Core, tag: &str, answer: &Message<'_>) -> bool {
         let Some(text) = Some(answer.text()).filter(|text| sdp::check(text).is_ok()) else { return false };
-        self.media.learn_role(text, false);
         self.media.taken_from = Some(tag.to_owned());
-        self.media.remote = Some(text.to_owned());
-        let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };
-        core.task(self.info.id, Awaited::FirstAccept, kind);
+        self.accept_answer(core, Awaited::FirstAccept, text);
         true
     }
 
     /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
     fn picked_up(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
-        let Some((tag, number)) = answer.to().ok().and_then(|to| to.tag()).zip(answer.cseq().ok().map(|cseq| cseq.number)) else {
+        let Some((tag, number)) = answer.to_tag().zip(answer.number(Name::CSeq)) else {
             return;
         };
         let ours = self.legs.first().is_some_and(|leg| leg.dialog.confirmed && leg.dialog.remote_tag == tag);
@@ -261,11 +256,9 @@ impl Session {
     }
 
     /// Hangs up on a fork that answered too late.
-    fn turn_away(&mut self, core: &mut Core, now: Instant, mut leg: Leg) {
+    fn turn_away(&self, core: &mut Core, now: Instant, mut leg: Leg) {
         leg.dialog.sent(self.spent);
-        self.legs.push(leg);
-        self.ask(core, now, self.legs.len() - 1, ("BYE", Asked::Goodbye), None, &|bye| bye);
-        self.legs.pop();
+        core.request(now, leg.dialog.request("BYE"), Owner::Call(self.info.id, Asked::Goodbye), None);
     }
 
     /// Joins the media of the party that answered.

@@ -3,18 +3,19 @@
 use super::caller::MIN_SE;
 use super::{Exchange, Phase, Refresh, Session};
 use crate::call::{EndCause, Error, codes};
-use crate::client::core::{ALLOW, Asked, Awaited, Core, PACKAGES, SUPPORTED, capable};
+use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::sip::{Message, Name, Writer, digits, find_text, parse, reply};
+use crate::sip::{Message, Name, Writer, find_text, parse, reply};
+use crate::text::{concat, digits};
 use crate::time::Instant;
 
 impl Session {
     /// Takes a request of the other side in that belongs to the dialog at `position`.
     pub fn request(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
-        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let number = request.number(Name::CSeq).unwrap_or(0);
         if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
             return core.refuse(now, key, request, 500);
         }
@@ -34,7 +35,7 @@ impl Session {
     }
 
     fn bye(&mut self, core: &mut Core, now: Instant, key: &ServerKey, bye: &Message<'_>) {
-        core.respond(now, key, reply(bye, 200, None).end());
+        core.confirm(now, key, bye);
         self.unacknowledged = None;
         let cause = if self.is_up() { EndCause::HungUp } else { EndCause::Canceled };
         if let Phase::Ringing { .. } = self.phase {
@@ -83,11 +84,11 @@ impl Session {
                     self.media.early.0.truncate(100);
                     self.media.early.1 |= end;
                 } else {
-                    core.outputs.push(Output::Candidates { peer: self.media.peer, candidates, end });
+                    core.push(Output::Candidates { peer: self.media.peer, candidates, end });
                 }
             }
         }
-        core.respond(now, key, reply(info, 200, None).end());
+        core.confirm(now, key, info);
     }
 
     /// ACK to a 2xx of ours.
@@ -104,10 +105,7 @@ impl Session {
         }
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
         if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
-            self.media.learn_role(answer, false);
-            self.media.remote = Some(answer.to_owned());
-            let kind = TaskKind::Accept { peer: self.media.peer, answer: answer.to_owned() };
-            core.task(self.info.id, Awaited::FirstAccept, kind);
+            self.accept_answer(core, Awaited::FirstAccept, answer);
         }
         self.trickle(core, now);
     }
@@ -132,21 +130,20 @@ impl Session {
             leg.dialog.refresh(request);
         }
         self.keep_alive(core, now, Self::asked_refresh(request));
-        if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, None) }
+        if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, "") }
     }
 
     /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection, and so does ICE that has
     /// failed.
     fn answer_offer(&mut self, core: &mut Core, key: &ServerKey, request: &Message<'_>) {
-        let (id, video, wait) = (self.info.id, self.info.video, core.config.candidate_wait);
+        let wait = core.config.candidate_wait;
         let offer = request.text().to_owned();
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
         let dead = self.media.ice == IceState::Failed;
         let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(&offer) != known);
         self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
         if offer.is_empty() {
-            let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video, restart: false, wait };
-            return core.task(id, Awaited::Reanswer, kind);
+            return self.make_offer(core, Awaited::Reanswer, false, wait);
         }
         if renewed {
             self.replace_peer(core);
@@ -154,22 +151,18 @@ impl Session {
         self.media.remote = Some(offer.clone());
         // The DTLS association goes on, and so do the roles in it (RFC 8842, 5.3): a browser that is asked anew may take the other one.
         let offer = if self.media.passive { sdp::taking_the_lead(&offer) } else { offer };
-        core.task(id, Awaited::Reanswer, TaskKind::Answer { peer: self.media.peer, ice: core.ice(), offer, video, wait });
+        self.make_answer(core, Awaited::Reanswer, offer, wait);
         if renewed {
-            core.task(id, Awaited::Nothing, TaskKind::Microphone { peer: self.media.peer, video });
+            self.send_stream(core, Awaited::Nothing);
         }
     }
 
     pub(super) fn reanswer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
         let Ok(request) = parse(request.as_bytes()) else { return };
-        self.media.describe(sdp.clone());
+        self.describe_us(sdp.clone());
         self.media.joined = !request.body.is_empty();
-        let described = self.media.described;
-        for leg in &mut self.legs {
-            leg.described(described);
-        }
-        self.confirm(core, now, &key, &request, Some(&sdp));
+        self.confirm(core, now, &key, &request, &sdp);
         if self.is_broken() {
             // Their offer looks for a path: ours would only cross it.
             self.watch_path(core, now);
@@ -189,15 +182,12 @@ impl Session {
     }
 
     /// 200 to an INVITE or UPDATE within the call.
-    fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: Option<&str>) {
+    fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: &str) {
         let mut answer = capable(reply(request, 200, None), &core.contact());
         if let Some(refresh) = Self::asked_refresh(request) {
             answer = refresh.write(answer);
         }
-        let text = match sdp {
-            Some(sdp) => answer.body("application/sdp", sdp),
-            None => answer.end(),
-        };
+        let text = answer.body("application/sdp", sdp);
         core.respond(now, key, text.clone());
         if request.method() == Some("INVITE") {
             self.wait_for_acknowledgement(core, now, text, None);
@@ -205,6 +195,7 @@ impl Session {
     }
 
     /// Whether nothing is on its way that an offer would cross.
+    #[inline(never)]
     pub(super) fn may_offer(&self) -> bool {
         matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none() && self.is_up() && !self.is_over()
     }
@@ -216,8 +207,7 @@ impl Session {
         }
         self.exchange = Exchange::Offering;
         let wait = self.candidate_wait(core);
-        let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video: self.info.video, restart, wait };
-        core.task(self.info.id, Awaited::Reoffer, kind);
+        self.make_offer(core, Awaited::Reoffer, restart, wait);
     }
 
     /// Begins anew with another peer connection; `restart`: the other side has one that was up, and needs another one, too.
@@ -225,35 +215,26 @@ impl Session {
         self.replace_peer(core);
         self.exchange = Exchange::Idle;
         self.reoffer(core, restart);
-        let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
-        core.task(self.info.id, Awaited::Nothing, kind);
+        self.send_stream(core, Awaited::Nothing);
     }
 
     /// Takes another peer connection. What the old one had still to do is given up and must not end the call.
     fn replace_peer(&mut self, core: &mut Core) {
         let id = self.info.id;
         core.drop_tasks(id, &|awaited| awaited != Awaited::Microphone);
-        core.outputs.push(Output::Close { peer: self.media.peer });
+        core.push(Output::Close { peer: self.media.peer });
         self.media.renew(core.new_peer());
     }
 
     pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        self.media.describe(sdp.clone());
-        let described = self.media.described;
-        if let Some(leg) = self.legs.first_mut() {
-            leg.described(described);
+        self.describe_us(sdp);
+        let Some(leg) = self.legs.first_mut() else { return };
+        let mut invite = capable(leg.dialog.request("INVITE"), &core.contact());
+        if let Some(refresh) = self.refresh {
+            invite = refresh.ask(invite);
         }
-        let contact = core.contact();
-        let refresh = self.refresh;
-        self.ask(core, now, 0, ("INVITE", Asked::Reinvite), Some(("application/sdp", &sdp)), &|invite| {
-            let invite = capable(invite, &contact);
-            match refresh {
-                Some(refresh) => refresh.ask(invite),
-                None => invite,
-            }
-        });
-        let number = self.legs.first().map_or(0, |leg| leg.dialog.last_number());
-        self.exchange = Exchange::Offered { number };
+        self.exchange = Exchange::Offered { number: leg.dialog.last_number() };
+        core.request(now, invite, Owner::Call(self.info.id, Asked::Reinvite), self.media.offer());
     }
 
     /// The final answer to a request of ours within the call; `None`: there was none.
@@ -352,11 +333,8 @@ impl Session {
         self.learn_refresh(core, now, answer);
         let text = Some(answer.text()).filter(|text| sdp::check(text).is_ok());
         if let Some(text) = text {
-            self.media.learn_role(text, false);
-            self.media.remote = Some(text.to_owned());
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
-            let kind = TaskKind::Accept { peer: self.media.peer, answer: text.to_owned() };
-            core.task(self.info.id, Awaited::Reaccept, kind);
+            self.accept_answer(core, Awaited::Reaccept, text);
         }
         self.trickle(core, now);
     }
@@ -366,17 +344,12 @@ impl Session {
         if !self.is_up() || self.is_over() {
             return;
         }
-        if !self.legs.first().is_some_and(|leg| leg.updates) {
-            return self.reoffer(core, false);
+        let Some(leg) = self.legs.first_mut().filter(|leg| leg.updates) else { return self.reoffer(core, false) };
+        let mut update = leg.dialog.request("UPDATE").field("Contact", &core.contact()).field("Supported", SUPPORTED);
+        if let Some(refresh) = self.refresh {
+            update = refresh.ask(update);
         }
-        let (contact, refresh) = (core.contact(), self.refresh);
-        self.ask(core, now, 0, ("UPDATE", Asked::Update), None, &|update| {
-            let update = update.field("Contact", &contact).field("Supported", SUPPORTED);
-            match refresh {
-                Some(refresh) => refresh.ask(update),
-                None => update,
-            }
-        });
+        core.request(now, update, Owner::Call(self.info.id, Asked::Update), None);
     }
 
     /// Nobody refreshed the session (RFC 4028, 10).
@@ -420,7 +393,7 @@ impl Session {
         }
         if self.media.remote.as_deref().is_none_or(sdp::has_telephone_event) {
             let keys = keys.to_ascii_uppercase();
-            return core.outputs.push(Output::Tones { peer: self.media.peer, keys });
+            return core.push(Output::Tones { peer: self.media.peer, keys });
         }
         let idle = self.tones.is_empty();
         self.tones.push_str(&keys.to_ascii_uppercase());
@@ -437,9 +410,10 @@ impl Session {
     }
 
     fn send_tone(&mut self, core: &mut Core, now: Instant) {
-        let Some(key) = self.tones.get(..1) else { return };
-        let body = ["Signal=", key, "\r\nDuration=160\r\n"].concat();
-        self.ask(core, now, 0, ("INFO", Asked::Tone), Some(("application/dtmf-relay", &body)), &|info| info);
+        let Some((leg, key)) = self.legs.first_mut().zip(self.tones.get(..1)) else { return };
+        let body = concat(&["Signal=", key, "\r\nDuration=160\r\n"]);
+        let owner = Owner::Call(self.info.id, Asked::Tone);
+        core.request(now, leg.dialog.request("INFO"), owner, Some(("application/dtmf-relay", &body)));
     }
 }
 
@@ -458,7 +432,7 @@ impl Refresh {
     }
 
     fn value(self, refresher: &str) -> String {
-        [&*digits(self.interval), ";refresher=", refresher].concat()
+        concat(&[&*digits(self.interval), ";refresher=", refresher])
     }
 }
 

@@ -1,7 +1,7 @@
 //! One dialog of a call, with what its other end can do and what it was told.
 
 use super::{Exchange, Session};
-use crate::client::core::{Asked, Core};
+use crate::client::core::{Asked, Core, Owner};
 use crate::sdp::{self, Candidate};
 use crate::signalling::dialog::Dialog;
 use crate::sip::{Message, Name};
@@ -51,8 +51,7 @@ impl Session {
         if matches!(self.exchange, Exchange::Offering | Exchange::Answering { .. }) {
             return;
         }
-        for position in 0..self.legs.len() {
-            let Some(leg) = self.legs.get_mut(position) else { return };
+        for leg in &mut self.legs {
             let news = leg.told < self.media.found.len() || (self.media.gathered && !leg.told_end);
             let Some(local) = self.media.local.as_deref().filter(|_| leg.open && leg.trickles && !leg.flying && news) else {
                 continue;
@@ -62,10 +61,10 @@ impl Session {
             leg.told = self.media.found.len();
             leg.told_end = self.media.gathered;
             leg.flying = true;
-            let body = Some(("application/trickle-ice-sdpfrag", body.as_str()));
-            self.ask(core, now, position, ("INFO", Asked::Trickle), body, &|info| {
-                info.field("Info-Package", "trickle-ice").field("Content-Disposition", "Info-Package")
-            });
+            let info = leg.dialog.request("INFO").field("Info-Package", "trickle-ice");
+            let info = info.field("Content-Disposition", "Info-Package");
+            let owner = Owner::Call(self.info.id, Asked::Trickle);
+            core.request(now, info, owner, Some(("application/trickle-ice-sdpfrag", &body)));
         }
     }
 

@@ -1,6 +1,8 @@
 //! The media side of a call: which peer connection, whose answer it took, which candidates were found and told.
 
-use crate::client::io::{IceState, PeerId};
+use super::Session;
+use crate::client::core::{Awaited, Core};
+use crate::client::io::{IceState, PeerId, TaskKind};
 use crate::sdp::{self, Candidate};
 
 /// What a call knows of its media.
@@ -83,6 +85,11 @@ impl Media {
         self.local = Some(local);
     }
 
+    /// Our description as the body of a request.
+    pub fn offer(&self) -> Option<(&str, &str)> {
+        Some(("application/sdp", self.local.as_deref()?))
+    }
+
     /// Learns from a description, ours or theirs, who begins the DTLS handshake; offers mostly leave it open.
     pub fn learn_role(&mut self, sdp: &str, ours: bool) {
         if let Some(active) = sdp::is_active(sdp) {
@@ -100,6 +107,7 @@ impl Media {
     }
 
     /// Whether sound can travel.
+    #[inline(never)]
     pub const fn is_up(&self) -> bool {
         self.has_path() && !self.silent
     }
@@ -107,5 +115,39 @@ impl Media {
     /// Whether ICE has a path: where that broke, it takes browsers 5 s and more to notice.
     pub const fn has_path(&self) -> bool {
         matches!(self.ice, IceState::Connected | IceState::Completed)
+    }
+}
+
+impl Session {
+    /// Has an offer made.
+    pub(super) fn make_offer(&self, core: &mut Core, awaited: Awaited, restart: bool, wait: u64) {
+        let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video: self.info.video, restart, wait };
+        core.task(self.info.id, awaited, kind);
+    }
+
+    /// Has an answer made.
+    pub(super) fn make_answer(&self, core: &mut Core, awaited: Awaited, offer: String, wait: u64) {
+        let kind = TaskKind::Answer { peer: self.media.peer, ice: core.ice(), offer, video: self.info.video, wait };
+        core.task(self.info.id, awaited, kind);
+    }
+
+    /// Takes our description in, and with it the other ends learn some candidates.
+    pub(super) fn describe_us(&mut self, sdp: String) {
+        self.media.describe(sdp);
+        for leg in &mut self.legs {
+            leg.described(self.media.described);
+        }
+    }
+
+    /// Gives the peer connection their answer.
+    pub(super) fn accept_answer(&mut self, core: &mut Core, awaited: Awaited, answer: &str) {
+        self.media.learn_role(answer, false);
+        self.media.remote = Some(answer.to_owned());
+        core.task(self.info.id, awaited, TaskKind::Accept { peer: self.media.peer, answer: answer.to_owned() });
+    }
+
+    /// Gives the peer connection the call's own stream.
+    pub(super) fn send_stream(&self, core: &mut Core, awaited: Awaited) {
+        core.task(self.info.id, awaited, TaskKind::Microphone { peer: self.media.peer, video: self.info.video });
     }
 }

@@ -20,13 +20,14 @@ pub use caller::MIN_SE;
 use leg::Leg;
 use media::{Media, Microphone};
 
-use super::core::{About, Asked, Awaited, Core, Owner};
-use super::io::{Change, MediaError, Output, TaskKind, TaskResult};
+use super::core::{Asked, Awaited, Core, Owner};
+use super::io::{Change, MediaError, Output, TaskResult};
 use super::timers::Timer;
 use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
 use crate::signalling::{T1, T2, TIMEOUT};
-use crate::sip::{Message, Writer, parse};
+use crate::sip::{Message, Name, parse};
+use crate::text::concat;
 use crate::time::Instant;
 
 /// One call.
@@ -88,6 +89,8 @@ enum Phase {
         key: ServerKey,
         /// The INVITE, to be answered.
         invite: String,
+        /// Whether the caller can take an early answer.
+        early: bool,
         /// Whether the app said `answer()`.
         answering: bool,
         /// Whether our SDP went out in a reliable provisional answer that the caller acknowledged.
@@ -109,8 +112,8 @@ struct Unacknowledged {
 impl Unacknowledged {
     /// Whether this is the ACK to it, if it is a 2xx.
     fn is_acknowledged_by(&self, ack: &Message<'_>) -> bool {
-        let number = |message: &Message<'_>| message.cseq().map(|cseq| cseq.number).ok();
-        self.number.is_none() && parse(self.text.as_bytes()).is_ok_and(|answer| number(&answer) == number(ack))
+        let number = ack.number(Name::CSeq);
+        self.number.is_none() && parse(self.text.as_bytes()).is_ok_and(|answer| answer.number(Name::CSeq) == number)
     }
 }
 
@@ -137,11 +140,11 @@ struct Refresh {
 }
 
 impl Session {
-    fn new(core: &mut Core, info: CallInfo, phase: Phase) -> Self {
+    fn new(core: &mut Core, info: CallInfo) -> Self {
         let (peer, local_tag) = (core.new_peer(), core.random.token());
         Self {
             info,
-            phase,
+            phase: Phase::Placing,
             uri: String::new(),
             headers: Vec::new(),
             local_tag,
@@ -238,7 +241,7 @@ impl Session {
     pub fn release(&mut self, core: &mut Core) {
         if self.is_over() && !self.released {
             self.released = true;
-            core.outputs.push(Output::Release { call: self.info.id });
+            core.push(Output::Release { call: self.info.id });
         }
     }
 
@@ -247,8 +250,8 @@ impl Session {
         if self.unacknowledged.is_some() {
             return;
         }
-        for position in 0..self.legs.len() {
-            self.ask(core, now, position, ("BYE", Asked::Goodbye), None, &|bye| bye);
+        for leg in &mut self.legs {
+            core.request(now, leg.dialog.request("BYE"), Owner::Call(self.info.id, Asked::Goodbye), None);
         }
         self.leave(core, now);
     }
@@ -284,7 +287,7 @@ impl Session {
     /// Sends our sound if the call was answered and the app did not mute it.
     fn unmute(&self, core: &mut Core) {
         if self.is_up() && self.info.state == State::Established && self.media.microphone == Microphone::Open {
-            core.outputs.push(Output::Sending { call: self.info.id, on: !self.info.muted });
+            core.push(Output::Sending { call: self.info.id, on: !self.info.muted });
         }
     }
 
@@ -297,8 +300,7 @@ impl Session {
     fn open_microphone(&mut self, core: &mut Core, granted: bool) {
         if self.media.microphone == Microphone::Closed {
             self.media.microphone = if granted { Microphone::Granted } else { Microphone::Asked };
-            let kind = TaskKind::Microphone { peer: self.media.peer, video: self.info.video };
-            core.task(self.info.id, Awaited::Microphone, kind);
+            self.send_stream(core, Awaited::Microphone);
         }
     }
 
@@ -310,7 +312,7 @@ impl Session {
     }
 
     fn media_failed(&mut self, core: &mut Core, now: Instant, awaited: Awaited, error: &MediaError) {
-        let fault = Error::new(codes::INTERNAL, &[&error.name, ": ", &error.message].concat());
+        let fault = Error::new(codes::INTERNAL, &concat(&[&error.name, ": ", &error.message]));
         match awaited {
             Awaited::Nothing => {}
             Awaited::Sound => self.unheard(core, now),
@@ -320,23 +322,6 @@ impl Session {
             Awaited::Reaccept if self.media.joined && self.may_offer() => self.renew(core, true),
             _ => self.finish(core, now, EndCause::Failure, Some(fault), 488),
         }
-    }
-
-    /// Sends a request within a dialog.
-    fn ask(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        position: usize,
-        (method, asked): (&str, Asked),
-        body: Option<(&str, &str)>,
-        more: &dyn Fn(Writer) -> Writer,
-    ) -> Option<ClientKey> {
-        let leg = self.legs.get_mut(position)?;
-        let request = more(leg.dialog.request(method));
-        let target = leg.dialog.target().to_owned();
-        let about = About { owner: Owner::Call(self.info.id, asked), method, uri: &target };
-        Some(core.request(now, request, about, body))
     }
 
     /// Repeats what was not acknowledged, until its time is over.

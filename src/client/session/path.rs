@@ -75,6 +75,7 @@ impl Session {
     }
 
     /// Whether a path that was there is gone, also while the next peer connection has not found one.
+    #[inline(never)]
     pub(super) fn is_broken(&self) -> bool {
         matches!(self.media.ice, IceState::Disconnected | IceState::Failed) || self.interrupted && !self.media.is_up()
     }
