@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::call::{Call, CallInner};
@@ -14,6 +13,7 @@ use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
 use crate::client::{Change, Config, ConnectionState, Event};
+use crate::web::dom::{list0, list1, list2};
 use crate::web::{Driver, Media, Notice, dom};
 
 /// One client of the page.
@@ -93,14 +93,14 @@ impl App {
             dom::set(&object, "progress", progress.into());
             dom::set(&object, "message", message.into());
             dom::set(&object, "object", dom::new0("Object"));
-            notify(&self.options.on_log, &JsValue::UNDEFINED, &Array::of1(&object));
+            notify(&self.options.on_log, &JsValue::UNDEFINED, &list1(object));
         }
     }
 
     /// Tells the page's logger of an error, or the console where there is none.
     fn log_error(&self, error: &JsValue) {
         if self.options.on_log.is_function() {
-            notify(&self.options.on_log, &JsValue::UNDEFINED, &Array::of1(error));
+            notify(&self.options.on_log, &JsValue::UNDEFINED, &list1(error.clone()));
         } else {
             dom::report(error.clone());
         }
@@ -111,7 +111,7 @@ impl App {
             Notice::Incoming(info, media) => self.incoming(info, media),
             Notice::Message(out, text) => {
                 let line = [if out { "→ " } else { "← " }, &text].concat();
-                notify(&self.options.on_message, &JsValue::UNDEFINED, &Array::of1(&line.into()));
+                notify(&self.options.on_message, &JsValue::UNDEFINED, &list1(line.into()));
             }
             Notice::Event(event) => self.event(event),
         }
@@ -139,11 +139,11 @@ impl App {
             Event::Connection(connection) => {
                 let (before, state) = (self.connection.replace(word(connection)), word(connection));
                 self.log("connection", state);
-                self.listeners.tell("onConnectionState", &Array::of1(&state.into()));
+                self.listeners.tell("onConnectionState", &list1(state.into()));
                 if connection == ConnectionState::Reconnecting {
-                    self.listeners.tell("onReconnecting", &Array::new());
+                    self.listeners.tell("onReconnecting", &list0());
                 } else if connection == ConnectionState::Connected && before == word(ConnectionState::Reconnecting) {
-                    self.listeners.tell("onReconnected", &Array::new());
+                    self.listeners.tell("onReconnected", &list0());
                 }
             }
             Event::Incoming(_) => {}
@@ -176,7 +176,7 @@ impl App {
             self.log_error(&sinch_error(&fault));
         }
         let call = self.add_call(info, media, JsValue::UNDEFINED);
-        self.listeners.tell("onIncomingCall", &Array::of1(&call));
+        self.listeners.tell("onIncomingCall", &list1(call));
     }
 
     fn changed(&self, change: Change, info: Box<CallInfo>) {
@@ -200,9 +200,13 @@ impl App {
             position.map(|position| calls.remove(position));
         }
         if change == Change::LocalStream && !call.is_outgoing() {
-            self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream()));
+            self.listeners.tell("onMediaStream", &list1(call.outgoing_stream()));
         }
-        call.listeners.tell(handler, &about.map_or_else(|| Array::of1(&object), |about| Array::of2(&object, &about)));
+        let arguments = match about {
+            Some(about) => list2(object, about),
+            None => list1(object),
+        };
+        call.listeners.tell(handler, &arguments);
     }
 }
 

@@ -1,10 +1,9 @@
 //! Errors as pages know them: real `Error` objects with a domain, a code, and what the server said.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Error, codes};
-use crate::web::dom::{self, call_of, list2, new0, new1, set};
+use crate::web::dom::{self, call_of, list0, list2, new0, new1, push, set};
 
 /// A `SinchError`.
 pub fn sinch_error(error: &Error) -> JsValue {
@@ -42,9 +41,9 @@ pub fn type_error(message: &str) -> JsValue {
 
 /// Names and values as an object; `__proto__` is a name like any other.
 pub fn record(entries: &[(String, String)]) -> JsValue {
-    let pairs = Array::new();
+    let pairs = list0();
     for (name, value) in entries {
-        pairs.push(&list2(name.into(), value.into()));
+        push(&pairs, list2(name.into(), value.into()));
     }
-    call_of("Object", "fromEntries", pairs.into()).unwrap_or_default()
+    call_of("Object", "fromEntries", pairs).unwrap_or_default()
 }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::web::dom;
@@ -33,7 +32,7 @@ impl Listeners {
     }
 
     /// Calls the handler of this name on each, as its method.
-    pub fn tell(&self, handler: &str, arguments: &Array) {
+    pub fn tell(&self, handler: &str, arguments: &JsValue) {
         // A handler may add and remove listeners.
         let listeners = self.0.borrow().clone();
         for listener in listeners {
@@ -43,7 +42,7 @@ impl Listeners {
 }
 
 /// Calls `handler` if it is a function. What it throws goes to the console.
-pub fn notify(handler: &JsValue, this: &JsValue, arguments: &Array) {
+pub fn notify(handler: &JsValue, this: &JsValue, arguments: &JsValue) {
     if handler.is_function()
         && let Err(error) = dom::apply(handler, this, arguments)
     {

@@ -1,14 +1,13 @@
 //! The login objects that `start()` takes.
 
 use hmac::{Hmac, KeyInit, Mac};
-use js_sys::Array;
 use sha2::Sha256;
 use wasm_bindgen::prelude::*;
 
 use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
-use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, new0, own, string};
+use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, items, new0, own, string};
 
 /// Reads a login object.
 ///
@@ -59,8 +58,7 @@ fn field(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
 
 /// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others.
 fn identity(given: &JsValue) -> Option<String> {
-    let identities = get_in(given, "user", "identities");
-    let identities: Vec<JsValue> = identities.dyn_ref::<Array>()?.to_vec();
+    let identities = items(get_in(given, "user", "identities"));
     let named = identities.iter().find(|identity| get_string(identity, "type") == "username");
     Some(get_string(named.or(identities.first())?, "endpoint")).filter(|user| !user.is_empty())
 }

@@ -1,13 +1,12 @@
 //! The options of `new SinchClient(…)`, read by their own keys.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
 
 use super::error::type_error;
 use crate::client::{Config, IceServer};
 use crate::random::Random;
-use crate::web::dom::{call1, get, get_in, get_string, global, items, new1, own, seed, string as text};
+use crate::web::MediaStream;
+use crate::web::dom::{call_of, call1, get, get_in, get_string, global, items, list1, new1, own, seed, string as text};
 
 /// What the page chose.
 #[derive(Default)]
@@ -71,7 +70,7 @@ fn configure(given: &JsValue, config: &mut Config) -> Result<(), JsValue> {
     millis(given, "answerTimeout", &mut config.answer_timeout)?;
     millis(given, "candidateWait", &mut config.candidate_wait)?;
     if let Some(list) = own(given, "iceServers") {
-        for server in items(&list_of(&list)) {
+        for server in list_of(list) {
             config.ice_servers.push(ice_server(&server)?);
         }
     }
@@ -100,7 +99,7 @@ impl Options {
             let _ = self.add_server(&origin, config);
             return Ok(());
         };
-        for url in items(&list_of(&named)) {
+        for url in list_of(named) {
             let added = url.as_string().and_then(|url| self.add_server(&url, config));
             added.ok_or_else(|| type_error("server is a ws, wss, http or https URL, or a list of them"))?;
         }
@@ -131,15 +130,16 @@ impl Options {
 }
 
 /// A list as it is, anything else as a list of one.
-fn list_of(value: &JsValue) -> Array {
-    value.dyn_ref::<Array>().cloned().unwrap_or_else(|| Array::of1(value))
+fn list_of(value: JsValue) -> Vec<JsValue> {
+    let listed = call_of("Array", "isArray", value.clone()).unwrap_or_default().is_truthy();
+    items(if listed { value } else { list1(value) })
 }
 
 fn ice_server(given: &JsValue) -> Result<IceServer, JsValue> {
     let urls = own(given, "urls").or_else(|| own(given, "url")).unwrap_or_default();
     let mut server =
         IceServer { urls: Vec::new(), username: get_string(given, "username"), credential: get_string(given, "credential") };
-    for url in items(&list_of(&urls)) {
+    for url in list_of(urls) {
         let url = url.as_string().ok_or_else(|| type_error("iceServers is a list of RTCIceServer objects"))?;
         server.urls.push(url);
     }
@@ -161,7 +161,7 @@ pub fn stream(given: &JsValue) -> Result<Option<MediaStream>, JsValue> {
     }
     // By what it can do, as it may come from another frame.
     if get(given, "getTracks").is_function() {
-        return Ok(Some(given.clone().unchecked_into()));
+        return Ok(Some(given.clone()));
     }
     Err(type_error("customStream is a MediaStream"))
 }

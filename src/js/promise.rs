@@ -1,11 +1,10 @@
 //! Promises as pages of the original know them: native ones that also have `fail`, `done`, `fin` and `progress`, as do those that
 //! `then`, `catch` and `finally` make of them.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::listeners::notify;
-use crate::web::dom::{self, apply, dict, get, get_in, global, invoke, list1, new2, set};
+use crate::web::dom::{self, apply, dict, get, get_in, global, invoke, list0, list1, new2, set};
 
 /// A promise of ours, still open, and the callbacks that came with it.
 pub struct Deferred {
@@ -41,8 +40,8 @@ impl Deferred {
     }
 }
 
-fn arguments(value: &JsValue) -> Array {
-    if value.is_undefined() { Array::new() } else { list1(value.clone()) }
+fn arguments(value: &JsValue) -> JsValue {
+    if value.is_undefined() { list0() } else { list1(value.clone()) }
 }
 
 type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;

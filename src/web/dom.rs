@@ -4,7 +4,6 @@
 //! What the browser has is reached by its name, through these few functions: an import of its own for each of its methods would cost
 //! every page forty octets, in the wasm and in the JavaScript around it. What they are given they take, so that no caller has to drop it.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::task::settled;
@@ -18,6 +17,15 @@ extern "C" {
     fn performance_now() -> f64;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn random_values(octets: &mut [u8]);
+    /// `[]`.
+    #[wasm_bindgen(js_namespace = Array, js_name = of)]
+    pub fn list0() -> JsValue;
+    /// `[first]`.
+    #[wasm_bindgen(js_namespace = Array, js_name = of)]
+    pub fn list1(first: JsValue) -> JsValue;
+    /// `[first, second]`.
+    #[wasm_bindgen(js_namespace = Array, js_name = of)]
+    pub fn list2(first: JsValue, second: JsValue) -> JsValue;
     #[wasm_bindgen(catch, js_namespace = Reflect, js_name = get)]
     fn read(object: &JsValue, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch, js_namespace = Reflect, js_name = set)]
@@ -156,8 +164,8 @@ pub fn apply(function: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<
     apply_to(function, this, arguments)
 }
 
-fn call(object: &JsValue, name: &str, arguments: &Array) -> Result<JsValue, JsValue> {
-    apply_to(&get(object, name), object, arguments)
+fn call(object: &JsValue, name: &str, arguments: JsValue) -> Result<JsValue, JsValue> {
+    apply_to(&get(object, name), object, &arguments)
 }
 
 /// `object[name]()`.
@@ -165,7 +173,7 @@ fn call(object: &JsValue, name: &str, arguments: &Array) -> Result<JsValue, JsVa
 /// # Errors
 /// What it throws; also where there is no such function.
 pub fn call0(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
-    call(object, name, &Array::new())
+    call(object, name, list0())
 }
 
 /// `object[name](argument)`.
@@ -173,7 +181,7 @@ pub fn call0(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
 /// # Errors
 /// As [`call0`].
 pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> Result<JsValue, JsValue> {
-    call(object, name, &list1(argument))
+    call(object, name, list1(argument))
 }
 
 /// `object[name](first, second)`.
@@ -181,7 +189,7 @@ pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> Result<JsValue,
 /// # Errors
 /// As [`call0`].
 pub fn call2(object: &JsValue, name: &str, first: JsValue, second: JsValue) -> Result<JsValue, JsValue> {
-    call(object, name, &list2(first, second))
+    call(object, name, list2(first, second))
 }
 
 /// `NAME[method](argument)`, where the global object has that name.
@@ -193,37 +201,30 @@ pub fn call_of(name: &str, method: &str, argument: JsValue) -> Result<JsValue, J
 }
 
 /// Puts what a promise comes to into `list`; nothing where there is none, or it fails.
-pub fn keep(promise: Result<JsValue, JsValue>, list: &Array) {
-    let push = call1(&get(list, "push"), "bind", list.into());
+pub fn keep(promise: Result<JsValue, JsValue>, list: &JsValue) {
+    let push = call1(&get(list, "push"), "bind", list.clone());
     if let (Ok(promise), Ok(push)) = (promise, push) {
         let _ = call2(&promise, "then", push, nothing());
     }
 }
 
-/// `[first]`.
-#[must_use]
-pub fn list1(first: JsValue) -> Array {
-    Array::of1(&first)
-}
-
-/// `[first, second]`.
-#[must_use]
-pub fn list2(first: JsValue, second: JsValue) -> Array {
-    Array::of2(&first, &second)
+/// `list.push(value)`.
+pub fn push(list: &JsValue, value: JsValue) {
+    let _ = call1(list, "push", value);
 }
 
 /// `new NAME(…arguments)`.
 ///
 /// # Errors
 /// What it throws; also where the browser has no such constructor.
-pub fn construct(name: &str, arguments: &Array) -> Result<JsValue, JsValue> {
+pub fn construct(name: &str, arguments: &JsValue) -> Result<JsValue, JsValue> {
     construct_of(&global_value(name), arguments)
 }
 
 /// `new NAME()`; `undefined` where the browser has no such constructor, or it throws.
 #[must_use]
 pub fn new0(name: &str) -> JsValue {
-    construct(name, &Array::new()).unwrap_or_default()
+    construct(name, &list0()).unwrap_or_default()
 }
 
 /// `new NAME(argument)`, as [`new0`].
@@ -244,10 +245,15 @@ pub fn error(message: &str) -> JsValue {
     new1("Error", message.into())
 }
 
-/// What a list or any other iterable has in it.
+/// What a list or any other iterable has in it; nothing where it is none.
 #[must_use]
-pub fn items(iterable: &JsValue) -> Vec<JsValue> {
-    Array::from(iterable).to_vec()
+pub fn items(iterable: JsValue) -> Vec<JsValue> {
+    let list = call_of("Array", "from", iterable).unwrap_or_default();
+    let mut items = Vec::new();
+    while get_number(&list, "length") > 0.0 {
+        items.push(call0(&list, "shift").unwrap_or_default());
+    }
+    items
 }
 
 /// A function that does nothing: `Function.prototype` is one.
@@ -291,15 +297,15 @@ pub fn invoke(function: &JsValue, value: JsValue) {
 /// `Promise.HOW([first, second])`: `all` or `race`.
 #[must_use]
 pub fn together(how: &str, first: JsValue, second: JsValue) -> JsValue {
-    call_of("Promise", how, list2(first, second).into()).unwrap_or_default()
+    call_of("Promise", how, list2(first, second)).unwrap_or_default()
 }
 
 /// A promise with the functions that fulfil and reject it.
 #[must_use]
 pub fn promise() -> (JsValue, JsValue, JsValue) {
-    let functions = Array::new();
+    let functions = list0();
     // The executor runs inside the constructor: `push` writes down what it is given.
-    let executor = call1(&get(&functions, "push"), "bind", functions.clone().into());
+    let executor = call1(&get(&functions, "push"), "bind", functions.clone());
     let promise = new1("Promise", executor.unwrap_or_default());
     (promise, get(&functions, "0"), get(&functions, "1"))
 }

@@ -4,12 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
 
-use super::dom::{get, get_string, now, seed};
-use super::media::{Media, Microphone, ask_permission};
+use super::dom::{get, get_string, list0, now, seed};
+use super::media::{Media, MediaStream, Microphone, ask_permission};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
@@ -43,9 +41,9 @@ pub struct Driver {
     window: Window,
     peers: RefCell<Vec<Rc<Peer>>>,
     /// The one that first offers show, once it is made.
-    certificates: Array,
+    certificates: JsValue,
     /// The browser's word on whether we may open the microphone, once it is known; it keeps itself up to date.
-    permission: Array,
+    permission: JsValue,
     calls: RefCell<Vec<(CallId, Rc<Media>)>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
@@ -70,8 +68,8 @@ impl Driver {
             later: Later::new(with(this, |driver, _| driver.deliver())),
             window: Window::new(with(this, Self::window_event)),
             peers: RefCell::default(),
-            certificates: Array::new(),
-            permission: Array::new(),
+            certificates: list0(),
+            permission: list0(),
             calls: RefCell::default(),
             microphone: Rc::default(),
             custom,
@@ -100,7 +98,7 @@ impl Driver {
     /// Where the client has signed in already.
     pub fn start(&self, login: Login) -> Result<(), Error> {
         self.window.listen();
-        if self.certificates.length() == 0 {
+        if get(&self.certificates, "0").is_undefined() {
             make_certificate(&self.certificates);
             ask_permission(&self.permission);
         }
@@ -128,7 +126,7 @@ impl Driver {
     /// # Errors
     /// What the client says of a call that is none to answer.
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
-        let granted = get_string(&self.permission.get(0), "state") == "granted";
+        let granted = get_string(&get(&self.permission, "0"), "state") == "granted";
         self.command(|client, now| client.answer(now, id, granted))
     }
 
@@ -275,7 +273,7 @@ impl Driver {
     }
 
     fn peer_of(&self, call: CallId, kind: &TaskKind) -> Result<Rc<Peer>, JsValue> {
-        let certificates = if matches!(kind, TaskKind::Offer { restart: false, .. }) { &self.certificates } else { &Array::new() };
+        let certificates = if matches!(kind, TaskKind::Offer { restart: false, .. }) { self.certificates.clone() } else { list0() };
         let (id, ice) = match kind {
             TaskKind::Offer { peer, ice, .. } | TaskKind::Answer { peer, ice, .. } => (*peer, Some(ice)),
             TaskKind::Accept { peer, .. }

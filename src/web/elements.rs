@@ -10,13 +10,12 @@
 
 use std::cell::{Cell, RefCell};
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
 
+use super::MediaStream;
 use super::dom::{
-    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, items, list1, list2, new1, new2,
-    seed, set, string,
+    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, items, list0, list1, list2, new1,
+    new2, push, seed, set, string,
 };
 use crate::random::Random;
 
@@ -33,7 +32,7 @@ fn elements() -> &'static Elements {
 #[must_use]
 pub fn publish(stream: &MediaStream) -> String {
     let url = ["blob:offhook/", &Random::new(seed()).uuid()].concat();
-    let entry = Entry { url: url.clone(), stream: stream.into(), retired: false, players: Vec::new() };
+    let entry = Entry { url: url.clone(), stream: stream.clone(), retired: false, players: Vec::new() };
     elements().entries.borrow_mut().push(entry);
     elements().install();
     url
@@ -83,7 +82,7 @@ struct Wrap {
 impl Elements {
     fn new() -> Self {
         let media = get_in(&global(), "HTMLMediaElement", "prototype");
-        let observed = Closure::wrap(Box::new(|records: JsValue| observe(&records)) as Box<dyn FnMut(JsValue)>);
+        let observed = Closure::wrap(Box::new(|records: JsValue| observe(records)) as Box<dyn FnMut(JsValue)>);
         let observer = new1("MutationObserver", observed.as_ref().clone());
         Self {
             entries: RefCell::default(),
@@ -104,7 +103,7 @@ impl Elements {
         }
         self.wraps.iter().for_each(Wrap::install);
         let options = dict().with("subtree", JsValue::TRUE).with("childList", JsValue::TRUE);
-        let options = options.with("attributeFilter", list1("src".into()).into());
+        let options = options.with("attributeFilter", list1("src".into()));
         let _ = call2(&self.observer, "observe", global_value("document"), options.into());
     }
 
@@ -203,10 +202,10 @@ fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsVal
 fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     let url = get(&arguments, "0");
     let ours = elements().stream(&string(&url)).is_some();
-    let plain = if ours { Array::new().into() } else { arguments };
+    let plain = if ours { list0() } else { arguments };
     let (reflect, how) = (global_value("Reflect"), list2(native, plain));
-    how.push(&target);
-    let audio = natively(&get(&reflect, "construct"), &reflect, &how.into());
+    push(&how, target);
+    let audio = natively(&get(&reflect, "construct"), &reflect, &how);
     if ours {
         // The property and the attribute are wrapped while a URL is alive.
         set(&audio, "src", url);
@@ -256,16 +255,16 @@ fn detach(element: &JsValue, url: &str) {
 }
 
 /// What happened in the document: attributes and new nodes.
-fn observe(records: &JsValue) {
+fn observe(records: JsValue) {
     for record in items(records) {
         if get_string(&record, "type") == "attributes" {
             look(&get(&record, "target"));
             continue;
         }
-        for node in items(&get(&record, "addedNodes")) {
+        for node in items(get(&record, "addedNodes")) {
             look(&node);
             if let Ok(found) = call1(&node, "querySelectorAll", "audio[src],video[src]".into()) {
-                items(&found).iter().for_each(look);
+                items(found).iter().for_each(look);
             }
         }
     }

@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
 
 use super::dom::{Gate, call0, call1, dict, error, get, get_in, get_string, global, items, keep, new0, set};
 use super::elements;
 use super::task::{settled, spawn};
+
+/// A `MediaStream` of the browser.
+pub type MediaStream = JsValue;
 
 /// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
 /// connection, only their tracks change, and a media element that plays one goes on.
@@ -28,10 +29,9 @@ pub struct Media {
 impl Media {
     /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
     pub(super) fn new(custom: Option<MediaStream>) -> Self {
-        let empty = || new0("MediaStream").unchecked_into();
         Self {
-            local: empty(),
-            remote: empty(),
+            local: new0("MediaStream"),
+            remote: new0("MediaStream"),
             custom,
             urls: [RefCell::default(), RefCell::default()],
             sending: Cell::new(None),
@@ -169,7 +169,7 @@ impl Microphone {
     pub fn adopt(&self, stream: &MediaStream) {
         self.close();
         self.adopted.set(true);
-        *self.shared.borrow_mut() = Some(Clone::clone(stream));
+        *self.shared.borrow_mut() = Some(stream.clone());
     }
 
     /// The shared stream, opened if it is not. Gives up when `end` opens.
@@ -185,7 +185,7 @@ impl Microphone {
             Some((_, promise)) => promise,
             None => self.begin(video)?,
         };
-        end.or(promise).await.map(JsValue::unchecked_into)
+        end.or(promise).await
     }
 
     /// The shared stream, while it is open.
@@ -204,7 +204,7 @@ impl Microphone {
             this.opening.borrow_mut().take();
             if let Ok(stream) = stream {
                 this.close();
-                *this.shared.borrow_mut() = Some(stream.unchecked_into());
+                *this.shared.borrow_mut() = Some(stream);
                 this.close_if_unused();
             }
         });
@@ -237,7 +237,7 @@ impl Microphone {
 
 /// All tracks of a stream.
 pub fn tracks(stream: &MediaStream) -> Vec<JsValue> {
-    items(&call0(stream, "getTracks").unwrap_or_default())
+    items(call0(stream, "getTracks").unwrap_or_default())
 }
 
 /// `audio` or `video`.
@@ -256,7 +256,7 @@ fn stop(stream: &MediaStream) {
 }
 
 /// Puts into `list` what tells whether the microphone would open without a question, where the browser says so.
-pub fn ask_permission(list: &Array) {
+pub fn ask_permission(list: &JsValue) {
     let permissions = get_in(&global(), "navigator", "permissions");
     keep(call1(&permissions, "query", dict().with("name", "microphone".into()).into()), list);
 }

@@ -3,14 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::RtcPeerConnection;
 
 use super::Media;
 use super::dom::{
     Dict, Gate, call_of, call0, call1, call2, construct, dict, forget, get, get_in, get_number, get_string, invoke, items, keep,
-    list1, promise, set, set_timeout, string, together,
+    list0, list1, promise, push, set, set_timeout, string, together,
 };
 use super::media::{kind, tracks};
 use super::task::{settled, spawn};
@@ -24,7 +22,8 @@ type Handler = Closure<dyn FnMut(JsValue)>;
 pub struct Peer {
     pub id: PeerId,
     pub media: Rc<Media>,
-    connection: RtcPeerConnection,
+    /// An `RTCPeerConnection`.
+    connection: JsValue,
     handler: RefCell<Option<Handler>>,
     /// Candidates of the other side that came before the description they belong to.
     held: RefCell<Vec<JsValue>>,
@@ -48,11 +47,11 @@ impl Peer {
         id: PeerId,
         media: Rc<Media>,
         ice: &Ice,
-        certificates: &Array,
+        certificates: JsValue,
         tell: Box<dyn Fn(Input)>,
     ) -> Result<Rc<Self>, JsValue> {
-        let configuration = configuration(ice).with("certificates", certificates.into());
-        let connection = construct("RTCPeerConnection", &list1(configuration.into()))?.unchecked_into();
+        let configuration = configuration(ice).with("certificates", certificates);
+        let connection = construct("RTCPeerConnection", &list1(configuration.into()))?;
         let peer = Rc::new(Self {
             id,
             media,
@@ -241,7 +240,7 @@ impl Peer {
             let both = settled(together("all", stats, later)).await?;
             // Counted at each layer that counts them, the octets of media.
             let mut arrived = 0.0;
-            for entry in items(&call0(&get(&both, "0"), "values")?) {
+            for entry in items(call0(&get(&both, "0"), "values")?) {
                 arrived += get_number(&entry, "bytesReceived");
             }
             news += u8::from(arrived > before);
@@ -271,13 +270,13 @@ impl Peer {
     }
 
     fn add(&self, kind: &str) -> Result<(), JsValue> {
-        let streams = list1(self.media.local().into());
-        let init = dict().with("direction", "sendrecv".into()).with("streams", streams.into());
+        let streams = list1(self.media.local().clone());
+        let init = dict().with("direction", "sendrecv".into()).with("streams", streams);
         call2(&self.connection, "addTransceiver", kind.into(), init.into()).map(drop)
     }
 
     fn transceivers(&self) -> Vec<JsValue> {
-        items(&call0(&self.connection, "getTransceivers").unwrap_or_default())
+        items(call0(&self.connection, "getTransceivers").unwrap_or_default())
     }
 
     /// What sends tracks of that kind; `undefined` where nothing does.
@@ -338,7 +337,7 @@ fn candidate(found: &JsValue, text: String) -> Candidate {
 /// Puts a certificate into `list` that lasts for a year. Where another device answers than the one whose early answer took the peer
 /// connection, the offer for that device comes from another peer connection with the same certificate: this is an ICE restart, which every
 /// browser takes. Firefox takes no other fingerprint in a new offer, against RFC 8842, 5.5.
-pub fn make_certificate(list: &Array) {
+pub fn make_certificate(list: &JsValue) {
     let kind = dict().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
     let kind = kind.with("expires", 31_536_000_000_f64.into());
     let making = call_of("RTCPeerConnection", "generateCertificate", kind.into());
@@ -346,18 +345,18 @@ pub fn make_certificate(list: &Array) {
 }
 
 fn configuration(ice: &Ice) -> Dict {
-    let servers = Array::new();
+    let servers = list0();
     for server in &ice.servers {
-        let urls = Array::new();
+        let urls = list0();
         for url in &server.urls {
-            urls.push(&url.as_str().into());
+            push(&urls, url.as_str().into());
         }
-        let mut entry = dict().with("urls", urls.into());
+        let mut entry = dict().with("urls", urls);
         if !server.username.is_empty() {
             entry = entry.with("username", server.username.as_str().into()).with("credential", server.credential.as_str().into());
         }
-        servers.push(&entry.into());
+        push(&servers, entry.into());
     }
     let policy = if ice.relay_only { "relay" } else { "all" };
-    dict().with("iceServers", servers.into()).with("iceTransportPolicy", policy.into())
+    dict().with("iceServers", servers).with("iceTransportPolicy", policy.into())
 }

@@ -3,14 +3,13 @@
 use std::cell::RefCell;
 
 use wasm_bindgen::prelude::*;
-use web_sys::WebSocket;
 
 use super::dom::{call0, call1, construct, dict, get, get_number, get_string, list2, new2, set, string};
 use crate::client::Input;
 
 /// What arrives on the socket that is open now, told as inputs; of an older one nothing is told.
 pub struct Socket {
-    current: RefCell<Option<WebSocket>>,
+    current: RefCell<Option<JsValue>>,
     handler: Closure<dyn FnMut(JsValue)>,
 }
 
@@ -31,7 +30,7 @@ impl Socket {
     /// What the browser says of a URL that it refuses.
     pub fn connect(&self, url: &str) -> Result<(), JsValue> {
         self.disconnect();
-        let socket: WebSocket = construct("WebSocket", &list2(url.into(), "sip".into()))?.unchecked_into();
+        let socket = construct("WebSocket", &list2(url.into(), "sip".into()))?;
         set(&socket, "binaryType", "arraybuffer".into());
         self.listen(&socket, self.handler.as_ref());
         *self.current.borrow_mut() = Some(socket);
@@ -53,7 +52,7 @@ impl Socket {
         }
     }
 
-    fn listen(&self, socket: &WebSocket, handler: &JsValue) {
+    fn listen(&self, socket: &JsValue, handler: &JsValue) {
         for event in &["onopen", "onmessage", "onclose"] {
             set(socket, event, handler.clone());
         }
