@@ -10,8 +10,8 @@ use super::login::stringify;
 use super::promise::Deferred;
 use super::{class_of, options, text};
 use crate::call::Destination;
-use crate::web::dom::{Gate, call_of, get, items, nothing};
-use crate::web::task::spawn;
+use crate::web::dom::{call_of, get, items, nothing};
+use crate::web::task::{settled, spawn};
 
 /// Places calls and tells of incoming ones.
 #[wasm_bindgen(skip_typescript)]
@@ -87,7 +87,11 @@ impl CallClient {
             if let Some(stream) = custom {
                 microphone.adopt(&stream);
             }
-            match microphone.open(video, &Gate::closed()).await {
+            let stream = match microphone.open(video) {
+                Ok(opening) => settled(opening).await,
+                fault => fault,
+            };
+            match stream {
                 Ok(stream) => deferred.resolve(&stream),
                 Err(error) => {
                     microphone.hold(false);

@@ -6,7 +6,6 @@
 
 use wasm_bindgen::prelude::*;
 
-use super::task::settled;
 use crate::time::Instant;
 
 #[wasm_bindgen]
@@ -245,6 +244,14 @@ pub fn error(message: &str) -> JsValue {
     new1("Error", message.into())
 }
 
+/// The error of what was given up.
+#[must_use]
+pub fn aborted() -> JsValue {
+    let error = error("The call is over");
+    set(&error, "name", "AbortError".into());
+    error
+}
+
 /// What a list or any other iterable has in it; nothing where it is none.
 #[must_use]
 pub fn items(iterable: JsValue) -> Vec<JsValue> {
@@ -262,30 +269,29 @@ pub fn nothing() -> JsValue {
     get_in(&global(), "Function", "prototype")
 }
 
-/// A promise that is open until its [`Gate::open`] is called: what waits for something that may never come is raced against it.
-pub struct Gate {
+/// The end of something that others wait for: what may never come is raced against it.
+pub struct End {
     promise: JsValue,
-    resolve: JsValue,
+    reject: JsValue,
 }
 
-impl Gate {
-    /// One that is not open yet.
-    pub fn closed() -> Self {
-        let (promise, resolve, _) = promise();
-        Self { promise, resolve }
+impl End {
+    /// One that is still to come.
+    pub fn ahead() -> Self {
+        let (promise, _, reject) = promise();
+        forget(&promise);
+        Self { promise, reject }
     }
 
-    /// Lets everybody through who waits.
-    pub fn open(&self) {
-        invoke(&self.resolve, JsValue::UNDEFINED);
+    /// Now it has come.
+    pub fn reach(&self) {
+        invoke(&self.reject, aborted());
     }
 
-    /// What `promise` comes to, or something else where this gate opens first.
-    ///
-    /// # Errors
-    /// What `promise` is rejected with.
-    pub async fn or(&self, promise: JsValue) -> Result<JsValue, JsValue> {
-        settled(together("race", promise, self.promise.clone())).await
+    /// A promise of what `promise` comes to, rejected with [`aborted`] where the end comes first.
+    #[must_use]
+    pub fn or(&self, promise: JsValue) -> JsValue {
+        together("race", self.promise.clone(), promise)
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{get, get_string, list0, now, seed};
+use super::dom::{aborted, get, get_string, list0, now, seed};
 use super::media::{Media, MediaStream, Microphone, ask_permission};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
@@ -284,7 +284,7 @@ impl Driver {
         if let Some(peer) = self.peer(id) {
             return Ok(peer);
         }
-        let ice = ice.ok_or_else(tasks::aborted)?;
+        let ice = ice.ok_or_else(aborted)?;
         let media = self.media(call, self.custom.clone());
         let peer = Peer::new(id, media, ice, certificates, tell(&self.this))?;
         self.peers.borrow_mut().push(peer.clone());

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{Gate, call0, call1, dict, error, get, get_in, get_string, global, items, keep, new0, set};
+use super::dom::{End, call0, call1, dict, error, get, get_in, get_string, global, items, keep, new0, set};
 use super::elements;
 use super::task::{settled, spawn};
 
@@ -22,8 +22,8 @@ pub struct Media {
     /// Whether the call sends; nothing before it is up.
     sending: Cell<Option<bool>>,
     released: Cell<bool>,
-    /// Opens when the call is released.
-    pub(super) end: Gate,
+    /// Comes when the call is released.
+    pub(super) end: End,
 }
 
 impl Media {
@@ -36,7 +36,7 @@ impl Media {
             urls: [RefCell::default(), RefCell::default()],
             sending: Cell::new(None),
             released: Cell::new(false),
-            end: Gate::closed(),
+            end: End::ahead(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Media {
     /// Stops what the call sends and retires its URLs.
     pub(super) fn release(&self) {
         self.released.set(true);
-        self.end.open();
+        self.end.reach();
         stop(&self.local);
         for url in &self.urls {
             if let Some(url) = &*url.borrow() {
@@ -172,20 +172,19 @@ impl Microphone {
         *self.shared.borrow_mut() = Some(stream.clone());
     }
 
-    /// The shared stream, opened if it is not. Gives up when `end` opens.
+    /// The shared stream, or a promise of it where it is being opened.
     ///
     /// # Errors
-    /// What `getUserMedia` says, or why there is none.
-    pub async fn open(self: &Rc<Self>, video: bool, end: &Gate) -> Result<MediaStream, JsValue> {
+    /// Why there is no `getUserMedia`.
+    pub fn open(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
         if let Some(stream) = self.usable(video) {
             return Ok(stream);
         }
         let opening = self.opening.borrow().clone().filter(|(with_video, _)| *with_video || !video);
-        let promise = match opening {
-            Some((_, promise)) => promise,
-            None => self.begin(video)?,
-        };
-        end.or(promise).await
+        match opening {
+            Some((_, promise)) => Ok(promise),
+            None => self.begin(video),
+        }
     }
 
     /// The shared stream, while it is open.

@@ -7,12 +7,12 @@ use wasm_bindgen::prelude::*;
 
 use super::Media;
 use super::dom::{
-    Dict, Gate, call_of, call0, call1, call2, construct, dict, forget, get, get_in, get_number, get_string, invoke, items, keep,
-    list0, list1, promise, push, set, set_timeout, string, together,
+    Dict, End, aborted, call_of, call0, call1, call2, construct, dict, forget, get, get_in, get_number, get_string, invoke, items,
+    keep, list0, list1, promise, push, set, set_timeout, string, together,
 };
 use super::media::{kind, tracks};
 use super::task::{settled, spawn};
-use crate::client::{Ice, IceState, Input, PeerId};
+use crate::client::{Ice, IceState, Input, PeerId, TaskKind, TaskResult};
 use crate::sdp::{self, Candidate};
 
 /// Gets every event of the connection.
@@ -27,10 +27,10 @@ pub struct Peer {
     handler: RefCell<Option<Handler>>,
     /// Candidates of the other side that came before the description they belong to.
     held: RefCell<Vec<JsValue>>,
-    /// Who waits for the first candidate of ours.
-    waiting: RefCell<Option<JsValue>>,
+    /// Lets whoever waits for the first candidate of ours go on; `undefined` where nobody does.
+    waiting: RefCell<JsValue>,
     closed: Cell<bool>,
-    end: Gate,
+    end: End,
 }
 
 /// How many candidates are held for a description that may never come.
@@ -60,7 +60,7 @@ impl Peer {
             held: RefCell::default(),
             waiting: RefCell::default(),
             closed: Cell::new(false),
-            end: Gate::closed(),
+            end: End::ahead(),
         });
         let weak = Rc::downgrade(&peer);
         let handler = Closure::wrap(Box::new(move |event: JsValue| {
@@ -92,9 +92,7 @@ impl Peer {
                 if found.is_object() && text.is_empty() {
                     return None;
                 }
-                if let Some(waiting) = self.waiting.take() {
-                    invoke(&waiting, JsValue::UNDEFINED);
-                }
+                invoke(&self.waiting.take(), JsValue::UNDEFINED);
                 Some(if found.is_object() {
                     Input::Candidate { peer, candidate: candidate(&found, text) }
                 } else {
@@ -117,11 +115,50 @@ impl Peer {
         }
     }
 
-    /// An offer with what there is to send now. Gives the local description with the candidates of the first `wait` milliseconds.
+    /// A task of offer and answer, step by step. What makes a description gives it with the candidates of the first `wait` milliseconds.
     ///
     /// # Errors
     /// What the browser says, or that the connection was closed meanwhile.
-    pub async fn offer(&self, ice: &Ice, video: bool, restart: bool, wait: u64) -> Result<String, JsValue> {
+    pub async fn negotiate(self: &Rc<Self>, kind: &TaskKind) -> Result<TaskResult, JsValue> {
+        let (step, argument) = match kind {
+            TaskKind::Offer { ice, video, restart, .. } => {
+                self.prepare(ice, *video)?;
+                ("createOffer", dict().with("iceRestart", (*restart).into()))
+            }
+            TaskKind::Answer { offer, .. } => ("setRemoteDescription", description("offer", offer)),
+            TaskKind::Accept { answer, .. } => ("setRemoteDescription", description("answer", answer)),
+            _ => ("setLocalDescription", description("rollback", "")),
+        };
+        let made = settled(self.step(step, argument.into())?).await?;
+        for candidate in self.held.take() {
+            self.add_candidate(candidate);
+        }
+        let local = match kind {
+            TaskKind::Offer { wait, .. } => Some((made, *wait)),
+            TaskKind::Answer { video, wait, .. } => {
+                self.join(*video);
+                // The answer to the offer is made on the way.
+                Some((JsValue::UNDEFINED, *wait))
+            }
+            _ => None,
+        };
+        let mut result = TaskResult::Done;
+        if let Some((description, wait)) = local {
+            settled(self.step("setLocalDescription", description)?).await?;
+            // Nobody knows yet whether the other side takes candidates later, so a first one is waited for.
+            if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
+                let (first, resolve, _) = promise();
+                set_timeout(resolve.clone(), wait);
+                self.waiting.replace(resolve);
+                settled(self.end.or(first)).await?;
+            }
+            result = TaskResult::Description(self.local_sdp());
+        }
+        if self.closed.get() { Err(aborted()) } else { Ok(result) }
+    }
+
+    /// Has what an offer is about: audio, perhaps video, both ways.
+    fn prepare(&self, ice: &Ice, video: bool) -> Result<(), JsValue> {
         if self.transceivers().is_empty() {
             self.add("audio")?;
             if video {
@@ -132,49 +169,19 @@ impl Peer {
             let _ = call1(&self.connection, "setConfiguration", configuration(ice).into());
         }
         self.attach();
-        let options = dict().with("iceRestart", restart.into());
-        let offer = self.step("createOffer", options.into()).await?;
-        self.describe(offer, wait).await
+        Ok(())
     }
 
-    /// An answer to `offer`, receiving and sending what it asks for. Gives the same as [`Peer::offer`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn answer(self: &Rc<Self>, offer: &str, video: bool, wait: u64) -> Result<String, JsValue> {
-        self.remote("offer", offer).await?;
+    /// Receives and sends what an offer asks for.
+    fn join(&self, video: bool) {
         for transceiver in self.transceivers() {
             if video || receives(&transceiver) == "audio" {
                 set(&transceiver, "direction", "sendrecv".into());
                 // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
-                let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local().into());
+                let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local().clone());
             }
         }
         self.attach();
-        let answer = self.step("createAnswer", JsValue::UNDEFINED).await?;
-        self.describe(answer, wait).await
-    }
-
-    /// Takes the other side's description, and the candidates that came too early for it.
-    ///
-    /// # Errors
-    /// As [`Peer::offer`].
-    pub async fn remote(self: &Rc<Self>, kind: &str, sdp: &str) -> Result<(), JsValue> {
-        let description = dict().with("type", kind.into()).with("sdp", sdp.into());
-        self.step("setRemoteDescription", description.into()).await?;
-        for candidate in self.held.take() {
-            self.add_candidate(candidate);
-        }
-        Ok(())
-    }
-
-    /// Takes the local offer back.
-    ///
-    /// # Errors
-    /// As [`Peer::offer`].
-    pub async fn rollback(&self) -> Result<(), JsValue> {
-        let rollback = dict().with("type", "rollback".into());
-        self.step("setLocalDescription", rollback.into()).await.map(drop)
     }
 
     /// Sends the tracks of the call, once it is up. The browser is at it when this returns, and nothing has to wait for its end: no
@@ -211,10 +218,10 @@ impl Peer {
         if !get(&self.connection, "remoteDescription").is_object() {
             return self.hold(candidate);
         }
-        let added = call1(&self.connection, "addIceCandidate", candidate.clone()).unwrap_or_default();
+        let added = self.step("addIceCandidate", candidate.clone()).unwrap_or_default();
         let peer = self.clone();
         spawn(async move {
-            if peer.wait_for(added).await.is_err() && !peer.closed.get() {
+            if settled(added).await.is_err() && !peer.closed.get() {
                 peer.hold(candidate);
             }
         });
@@ -230,7 +237,7 @@ impl Peer {
     /// Waits until media arrives. What was on its way when a path broke still does: twice, with time between.
     ///
     /// # Errors
-    /// Where none did for `wait` milliseconds; as [`Peer::offer`].
+    /// Where none did for `wait` milliseconds; as [`Peer::negotiate`].
     pub async fn hear(&self, wait: u64) -> Result<(), JsValue> {
         let (mut before, mut news) = (-1.0, 0);
         for _ in 0..wait / LOOK {
@@ -249,7 +256,7 @@ impl Peer {
                 return Ok(());
             }
         }
-        Err(super::tasks::aborted())
+        Err(aborted())
     }
 
     /// Tones by RTP, after those that are still being sent.
@@ -265,7 +272,7 @@ impl Peer {
             self.listen(&JsValue::NULL);
             self.handler.take();
             let _ = call0(&self.connection, "close");
-            self.end.open();
+            self.end.reach();
         }
     }
 
@@ -285,31 +292,13 @@ impl Peer {
         get(&transceiver.unwrap_or_default(), "sender")
     }
 
-    /// Sets the local description and waits for a first candidate: nobody knows yet whether the other side takes any later.
-    async fn describe(&self, made: JsValue, wait: u64) -> Result<String, JsValue> {
-        self.step("setLocalDescription", made).await?;
-        if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
-            let (first, resolve, _) = promise();
-            set_timeout(resolve.clone(), wait);
-            *self.waiting.borrow_mut() = Some(resolve);
-            self.wait_for(first).await?;
-        }
-        Ok(self.local_sdp())
-    }
-
     fn local_sdp(&self) -> String {
         string(&get_in(&self.connection, "localDescription", "sdp"))
     }
 
-    /// One step of the connection.
-    async fn step(&self, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
-        self.wait_for(call1(&self.connection, method, argument)?).await
-    }
-
-    /// Waits for what a step comes to: a closed connection never settles its promises.
-    async fn wait_for(&self, promise: JsValue) -> Result<JsValue, JsValue> {
-        let result = self.end.or(promise).await?;
-        if self.closed.get() { Err(super::tasks::aborted()) } else { Ok(result) }
+    /// A promise of what a step comes to: a closed connection never settles its own.
+    fn step(&self, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
+        Ok(self.end.or(call1(&self.connection, method, argument)?))
     }
 }
 
@@ -317,6 +306,10 @@ impl Drop for Peer {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn description(kind: &str, sdp: &str) -> Dict {
+    dict().with("type", kind.into()).with("sdp", sdp.into())
 }
 
 /// `audio` or `video`.

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
 use super::Driver;
-use super::dom::{error, get_string, set};
+use super::dom::{aborted, get_string};
 use super::peer::Peer;
-use super::task::spawn;
+use super::task::{settled, spawn};
 use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
 
 /// Starts a task of `peer` and tells the driver what came of it.
@@ -23,32 +23,21 @@ pub fn failed(error: &JsValue) -> TaskResult {
     TaskResult::Failed(MediaError { name: get_string(error, "name"), message: get_string(error, "message") })
 }
 
-/// The error of what was given up.
-pub fn aborted() -> JsValue {
-    let error = error("The call is over");
-    set(&error, "name", "AbortError".into());
-    error
-}
-
 async fn perform(driver: &Rc<Driver>, peer: &Rc<Peer>, kind: TaskKind) -> Result<TaskResult, JsValue> {
     match kind {
-        TaskKind::Offer { ice, video, restart, wait, .. } => {
-            peer.offer(&ice, video, restart, wait).await.map(TaskResult::Description)
-        }
-        TaskKind::Answer { offer, video, wait, .. } => peer.answer(&offer, video, wait).await.map(TaskResult::Description),
-        TaskKind::Accept { answer, .. } => peer.remote("answer", &answer).await.map(|()| TaskResult::Done),
-        TaskKind::Rollback { .. } => peer.rollback().await.map(|()| TaskResult::Done),
-        TaskKind::Listen { wait, .. } => peer.hear(wait).await.map(|()| TaskResult::Done),
-        TaskKind::Microphone { video, .. } => microphone(driver, peer, video).await.map(|()| TaskResult::Done),
+        TaskKind::Listen { wait, .. } => peer.hear(wait).await?,
+        TaskKind::Microphone { video, .. } => microphone(driver, peer, video).await?,
+        kind => return peer.negotiate(&kind).await,
     }
+    Ok(TaskResult::Done)
 }
 
 async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(), JsValue> {
     let media = &peer.media;
     if media.outgoing().is_none() {
         let source = match media.custom() {
-            Some(custom) => Ok(Clone::clone(custom)),
-            None => driver.microphone.open(video, &media.end).await,
+            Some(custom) => Ok(custom.clone()),
+            None => settled(media.end.or(driver.microphone.open(video)?)).await,
         };
         // What waited for a call that is over got no stream.
         if media.is_released() {
