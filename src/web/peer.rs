@@ -1,22 +1,19 @@
 //! One `RTCPeerConnection`: its events as inputs, and the steps of offer and answer.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use wasm_bindgen::prelude::*;
 
 use super::Media;
 use super::dom::{
     Dict, End, aborted, call_of, call0, call1, call2, construct, dict, forget, get, get_in, get_number, get_string, invoke, items,
-    keep, list0, list1, promise, push, set, set_timeout, string, together,
+    keep, list0, list1, nothing, promise, push, set, set_timeout, string, together,
 };
 use super::media::{kind, tracks};
 use super::task::{settled, spawn};
 use crate::client::{Ice, IceState, Input, PeerId, TaskKind, TaskResult};
 use crate::sdp::{self, Candidate};
-
-/// Gets every event of the connection.
-type Handler = Closure<dyn FnMut(JsValue)>;
 
 /// A peer connection of a call.
 pub struct Peer {
@@ -24,10 +21,11 @@ pub struct Peer {
     pub media: Rc<Media>,
     /// An `RTCPeerConnection`.
     connection: JsValue,
-    handler: RefCell<Option<Handler>>,
+    /// Gets every event of the connection.
+    handler: Closure<dyn FnMut(JsValue)>,
     /// Candidates of the other side that came before the description they belong to.
     held: RefCell<Vec<JsValue>>,
-    /// Lets whoever waits for the first candidate of ours go on; `undefined` where nobody does.
+    /// Lets whoever waits for the first candidate of ours go on.
     waiting: RefCell<JsValue>,
     closed: Cell<bool>,
     end: End,
@@ -52,24 +50,25 @@ impl Peer {
     ) -> Result<Rc<Self>, JsValue> {
         let configuration = configuration(ice).with("certificates", certificates);
         let connection = construct("RTCPeerConnection", &list1(configuration.into()))?;
-        let peer = Rc::new(Self {
-            id,
-            media,
-            connection,
-            handler: RefCell::default(),
-            held: RefCell::default(),
-            waiting: RefCell::default(),
-            closed: Cell::new(false),
-            end: End::ahead(),
-        });
-        let weak = Rc::downgrade(&peer);
-        let handler = Closure::wrap(Box::new(move |event: JsValue| {
-            if let Some(input) = weak.upgrade().and_then(|peer| peer.input(&event)) {
-                tell(input);
+        let peer = Rc::new_cyclic(|peer: &Weak<Self>| {
+            let peer = peer.clone();
+            let handler = Closure::wrap(Box::new(move |event: JsValue| {
+                if let Some(input) = peer.upgrade().and_then(|peer| peer.input(&event)) {
+                    tell(input);
+                }
+            }) as Box<dyn FnMut(JsValue)>);
+            Self {
+                id,
+                media,
+                connection,
+                handler,
+                held: RefCell::default(),
+                waiting: RefCell::new(nothing()),
+                closed: Cell::new(false),
+                end: End::ahead(),
             }
-        }) as Box<dyn FnMut(JsValue)>);
-        peer.listen(handler.as_ref());
-        *peer.handler.borrow_mut() = Some(handler);
+        });
+        peer.listen(peer.handler.as_ref());
         Ok(peer)
     }
 
@@ -92,7 +91,7 @@ impl Peer {
                 if found.is_object() && text.is_empty() {
                     return None;
                 }
-                invoke(&self.waiting.take(), JsValue::UNDEFINED);
+                invoke(&self.waiting.borrow(), JsValue::UNDEFINED);
                 Some(if found.is_object() {
                     Input::Candidate { peer, candidate: candidate(&found, text) }
                 } else {
@@ -106,9 +105,7 @@ impl Peer {
             "statechange" => (get_string(&get(event, "target"), "state") == "closed").then_some(Input::PeerGone { peer }),
             _ => {
                 // By now there is a DTLS transport.
-                if let Some(handler) = &*self.handler.borrow() {
-                    self.listen(handler.as_ref());
-                }
+                self.listen(self.handler.as_ref());
                 let state = IceState::from_str(&get_string(&self.connection, "iceConnectionState"));
                 Some(Input::IceState { peer, state })
             }
@@ -270,7 +267,6 @@ impl Peer {
     pub fn close(&self) {
         if !self.closed.replace(true) {
             self.listen(&JsValue::NULL);
-            self.handler.take();
             let _ = call0(&self.connection, "close");
             self.end.reach();
         }
