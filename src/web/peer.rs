@@ -126,31 +126,32 @@ impl Peer {
             TaskKind::Accept { answer, .. } => ("setRemoteDescription", description("answer", answer)),
             _ => ("setLocalDescription", description("rollback", "")),
         };
-        let made = settled(self.step(step, argument.into())?).await?;
+        let mut local = settled(self.step(step, argument.into())?).await?;
         for candidate in self.held.take() {
             self.add_candidate(candidate);
         }
-        let local = match kind {
-            TaskKind::Offer { wait, .. } => Some((made, *wait)),
+        let wait = match kind {
+            TaskKind::Offer { wait, .. } => *wait,
             TaskKind::Answer { video, wait, .. } => {
                 self.join(*video);
-                // The answer to the offer is made on the way.
-                Some((JsValue::UNDEFINED, *wait))
+                // Without a description the browser makes the answer on the way.
+                local = JsValue::UNDEFINED;
+                *wait
             }
-            _ => None,
+            _ => return self.unless_closed(TaskResult::Done),
         };
-        let mut result = TaskResult::Done;
-        if let Some((description, wait)) = local {
-            settled(self.step("setLocalDescription", description)?).await?;
-            // Nobody knows yet whether the other side takes candidates later, so a first one is waited for.
-            if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
-                let (first, resolve, _) = promise();
-                set_timeout(resolve.clone(), wait);
-                self.waiting.replace(resolve);
-                settled(self.end.or(first)).await?;
-            }
-            result = TaskResult::Description(self.local_sdp());
+        settled(self.step("setLocalDescription", local)?).await?;
+        // Nobody knows yet whether the other side takes candidates later, so a first one is waited for.
+        if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
+            let (first, resolve, _) = promise();
+            set_timeout(resolve.clone(), wait);
+            self.waiting.replace(resolve);
+            settled(self.end.or(first)).await?;
         }
+        self.unless_closed(TaskResult::Description(self.local_sdp()))
+    }
+
+    fn unless_closed(&self, result: TaskResult) -> Result<TaskResult, JsValue> {
         if self.closed.get() { Err(aborted()) } else { Ok(result) }
     }
 
@@ -235,22 +236,22 @@ impl Peer {
     ///
     /// # Errors
     /// Where none did for `wait` milliseconds; as [`Peer::negotiate`].
-    pub async fn hear(&self, wait: u64) -> Result<(), JsValue> {
+    pub async fn hear(&self, wait: u64) -> Result<TaskResult, JsValue> {
         let (mut before, mut news) = (-1.0, 0);
         for _ in 0..wait / LOOK {
             let (later, resolve, _) = promise();
             set_timeout(resolve, LOOK);
-            let stats = call0(&self.connection, "getStats")?;
+            let stats = call0(&self.connection, "getStats").unwrap_or_default();
             let both = settled(together("all", stats, later)).await?;
             // Counted at each layer that counts them, the octets of media.
             let mut arrived = 0.0;
-            for entry in items(call0(&get(&both, "0"), "values")?) {
+            for entry in items(call0(&get(&both, "0"), "values").unwrap_or_default()) {
                 arrived += get_number(&entry, "bytesReceived");
             }
             news += u8::from(arrived > before);
             before = arrived;
             if news == 3 {
-                return Ok(());
+                return Ok(TaskResult::Done);
             }
         }
         Err(aborted())

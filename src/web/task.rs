@@ -35,17 +35,14 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     resume_after(JsValue::UNDEFINED, Box::pin(task));
 }
 
-/// What comes of `promise`. Only for tasks.
+/// What comes of `promise`. Only for tasks, and to be awaited where it is called: the word is given at once.
 pub fn settled(promise: JsValue) -> impl Future<Output = Result<JsValue, JsValue>> {
-    let mut promise = Some(promise);
-    poll_fn(move |_| {
-        if let Some(promise) = promise.take() {
-            WORD.set(Word::Awaited(promise));
-            return Poll::Pending;
-        }
-        match WORD.replace(Word::Nothing) {
-            Word::Settled(result) => Poll::Ready(result),
-            _ => Poll::Pending,
+    WORD.set(Word::Awaited(promise));
+    poll_fn(|_| match WORD.replace(Word::Nothing) {
+        Word::Settled(result) => Poll::Ready(result),
+        word => {
+            WORD.set(word);
+            Poll::Pending
         }
     })
 }

@@ -13,7 +13,12 @@ use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
 /// Starts a task of `peer` and tells the driver what came of it.
 pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
     spawn(async move {
-        let result = perform(&driver, &peer, kind).await.unwrap_or_else(|error| failed(&error));
+        let result = match &kind {
+            TaskKind::Listen { wait, .. } => peer.hear(*wait).await,
+            TaskKind::Microphone { video, .. } => microphone(&driver, &peer, *video).await,
+            kind => peer.negotiate(kind).await,
+        };
+        let result = result.unwrap_or_else(|error| failed(&error));
         driver.input(Input::Answered { task, result });
     });
 }
@@ -23,22 +28,14 @@ pub fn failed(error: &JsValue) -> TaskResult {
     TaskResult::Failed(MediaError { name: get_string(error, "name"), message: get_string(error, "message") })
 }
 
-async fn perform(driver: &Rc<Driver>, peer: &Rc<Peer>, kind: TaskKind) -> Result<TaskResult, JsValue> {
-    match kind {
-        TaskKind::Listen { wait, .. } => peer.hear(wait).await?,
-        TaskKind::Microphone { video, .. } => microphone(driver, peer, video).await?,
-        kind => return peer.negotiate(&kind).await,
-    }
-    Ok(TaskResult::Done)
-}
-
-async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(), JsValue> {
+async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<TaskResult, JsValue> {
     let media = &peer.media;
     if media.outgoing().is_none() {
         let source = match media.custom() {
-            Some(custom) => Ok(custom.clone()),
-            None => settled(media.end.or(driver.microphone.open(video)?)).await,
+            Some(custom) => custom.clone(),
+            None => driver.microphone.open(video)?,
         };
+        let source = settled(media.end.or(source)).await;
         // What waited for a call that is over got no stream.
         if media.is_released() {
             return Err(aborted());
@@ -52,5 +49,5 @@ async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(),
     for peer in driver.peers_of(media) {
         peer.attach();
     }
-    Ok(())
+    Ok(TaskResult::Done)
 }
