@@ -46,12 +46,12 @@ impl CallInner {
 
     /// The stream from the other side.
     pub fn incoming_stream(&self) -> JsValue {
-        self.media.incoming().into()
+        self.media.incoming()
     }
 
     /// The stream to the other side.
     pub fn outgoing_stream(&self) -> JsValue {
-        self.media.outgoing().into()
+        self.media.outgoing()
     }
 
     fn command(&self, command: fn(&mut Client, Instant, CallId) -> Result<(), Error>) -> Result<(), JsValue> {
@@ -298,13 +298,13 @@ impl Call {
     /// What plays the stream from the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = incomingStreamURL, skip_typescript)]
     pub fn incoming_stream_url(&self) -> JsValue {
-        self.inner().media.incoming_url().into()
+        self.inner().media.incoming_url()
     }
 
     /// What plays the stream to the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = outgoingStreamURL, skip_typescript)]
     pub fn outgoing_stream_url(&self) -> JsValue {
-        self.inner().media.outgoing_url().into()
+        self.inner().media.outgoing_url()
     }
 }
 

@@ -84,8 +84,8 @@ impl CallClient {
         spawn(async move {
             let microphone = &app.driver.microphone;
             microphone.hold(true);
-            if let Some(stream) = custom {
-                microphone.adopt(&stream);
+            if custom.is_object() {
+                microphone.adopt(custom);
             }
             let stream = match microphone.open(video) {
                 Ok(opening) => settled(opening).await,
@@ -117,7 +117,7 @@ impl CallClient {
     /// The microphone stream that calls share, while it is open.
     #[wasm_bindgen(getter, js_name = localMediaStream, skip_typescript)]
     pub fn local_media_stream(&self) -> JsValue {
-        self.app().driver.microphone.current().into()
+        self.app().driver.microphone.current()
     }
 }
 
@@ -130,7 +130,7 @@ pub fn place(
     custom: &JsValue,
 ) -> Result<JsValue, JsValue> {
     let (to, custom, entries) = (text(to)?, options::stream(custom)?, entries(&headers)?);
-    let (info, media) = app.driver.call(kind(to), entries, custom).map_err(|error| sinch_error(&error))?;
+    let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(|error| sinch_error(&error))?;
     Ok(app.add_call(info, media, headers))
 }
 

@@ -4,9 +4,8 @@ use wasm_bindgen::prelude::*;
 
 use super::error::type_error;
 use crate::client::{Config, IceServer};
-use crate::random::Random;
 use crate::web::MediaStream;
-use crate::web::dom::{call_of, call1, get, get_in, get_string, global, items, list1, new1, own, seed, string as text};
+use crate::web::dom::{call_of, call1, get, get_in, get_string, global, items, list1, new1, own, string as text, uuid};
 
 /// What the page chose.
 #[derive(Default)]
@@ -22,7 +21,7 @@ pub struct Options {
     /// With it the page signs its own tickets.
     pub application_secret: Option<String>,
     /// What incoming calls send instead of the microphone.
-    pub custom: Option<MediaStream>,
+    pub custom: MediaStream,
     /// Gets log messages; `undefined` where nothing does.
     pub on_log: JsValue,
     /// Gets the signalling; `undefined` where nothing does.
@@ -56,7 +55,7 @@ pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
 
 fn configure(given: &JsValue, config: &mut Config) -> Result<(), JsValue> {
     string(given, "domain", &mut config.domain)?;
-    config.instance = Random::new(seed()).uuid();
+    config.instance = uuid();
     string(given, "instanceId", &mut config.instance)?;
     let mut policy = String::new();
     string(given, "iceTransportPolicy", &mut policy)?;
@@ -155,13 +154,13 @@ pub fn escaped(part: &str) -> String {
 ///
 /// # Errors
 /// A `TypeError` for anything else.
-pub fn stream(given: &JsValue) -> Result<Option<MediaStream>, JsValue> {
+pub fn stream(given: &JsValue) -> Result<MediaStream, JsValue> {
     if given.is_undefined() || given.is_null() {
-        return Ok(None);
+        return Ok(JsValue::UNDEFINED);
     }
     // By what it can do, as it may come from another frame.
     if get(given, "getTracks").is_function() {
-        return Ok(Some(given.clone()));
+        return Ok(given.clone());
     }
     Err(type_error("customStream is a MediaStream"))
 }

@@ -6,6 +6,7 @@
 
 use wasm_bindgen::prelude::*;
 
+use crate::random::Random;
 use crate::time::Instant;
 
 #[wasm_bindgen]
@@ -49,6 +50,12 @@ pub fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     random_values(&mut seed);
     seed
+}
+
+/// A version 4 UUID.
+#[must_use]
+pub fn uuid() -> String {
+    Random::new(seed()).uuid()
 }
 
 /// Calls `callback` in `millis` milliseconds. Gives the id for [`clear_timeout`].

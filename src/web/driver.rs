@@ -44,11 +44,11 @@ pub struct Driver {
     certificates: JsValue,
     /// The browser's word on whether we may open the microphone, once it is known; it keeps itself up to date.
     permission: JsValue,
-    calls: RefCell<Vec<(CallId, Rc<Media>)>>,
+    calls: RefCell<Vec<Rc<Media>>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
     /// What incoming calls send instead of the microphone.
-    custom: Option<MediaStream>,
+    custom: MediaStream,
     traced: bool,
     this: Weak<Self>,
 }
@@ -56,7 +56,7 @@ pub struct Driver {
 impl Driver {
     /// A driver that tells `app`. `custom` is what incoming calls send instead of the microphone; with `traced`, messages are told.
     #[must_use]
-    pub fn new(config: Config, custom: Option<MediaStream>, traced: bool, app: Box<dyn Fn(Notice)>) -> Rc<Self> {
+    pub fn new(config: Config, custom: MediaStream, traced: bool, app: Box<dyn Fn(Notice)>) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             client: RefCell::new(Client::new(config, seed())),
             inputs: RefCell::default(),
@@ -113,7 +113,7 @@ impl Driver {
         &self,
         to: Destination,
         headers: Vec<(String, String)>,
-        custom: Option<MediaStream>,
+        custom: &MediaStream,
     ) -> Result<(Box<CallInfo>, Rc<Media>), Error> {
         let info = Box::new(self.client.borrow_mut().call(now(), to, headers)?);
         let media = self.media(info.id, custom);
@@ -216,12 +216,9 @@ impl Driver {
                 }
             }
             Output::Sending { call, on } => {
-                let media = self.calls.borrow().iter().find(|(id, _)| *id == call).map(|(_, media)| media.clone());
-                if let Some(media) = media {
+                if let Some(media) = self.known_media(call) {
                     media.send(on);
-                    for peer in self.peers_of(&media) {
-                        peer.attach();
-                    }
+                    self.attach(&media);
                 }
             }
             Output::Tones { peer, keys } => {
@@ -229,9 +226,7 @@ impl Driver {
                     peer.send_tones(&keys);
                 }
             }
-            Output::Close { peer } => {
-                self.close(&|other| other.id == peer);
-            }
+            Output::Close { peer } => self.close(peer),
             Output::Release { call } => self.release(call),
             Output::Event(event) => self.note(event),
         }
@@ -240,7 +235,7 @@ impl Driver {
     fn note(&self, event: Event) {
         let notice = match event {
             Event::Incoming(info) => {
-                let media = self.media(info.id, self.custom.clone());
+                let media = self.media(info.id, &self.custom);
                 Notice::Incoming(info, media)
             }
             event => Notice::Event(event),
@@ -285,7 +280,7 @@ impl Driver {
             return Ok(peer);
         }
         let ice = ice.ok_or_else(aborted)?;
-        let media = self.media(call, self.custom.clone());
+        let media = self.media(call, &self.custom);
         let peer = Peer::new(id, media, ice, certificates, tell(&self.this))?;
         self.peers.borrow_mut().push(peer.clone());
         Ok(peer)
@@ -296,7 +291,7 @@ impl Driver {
     }
 
     /// The peer connections of the call that these streams are of.
-    pub(super) fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
+    fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
         let mut peers = Vec::new();
         for peer in self.peers.borrow().iter() {
             if Rc::ptr_eq(&peer.media, media) {
@@ -306,35 +301,43 @@ impl Driver {
         peers
     }
 
-    /// The streams of a call; made where it has none yet.
-    fn media(&self, id: CallId, custom: Option<MediaStream>) -> Rc<Media> {
-        let mut calls = self.calls.borrow_mut();
-        if let Some((_, media)) = calls.iter().find(|(call, _)| *call == id) {
-            return media.clone();
+    /// All of them send what the call has to send.
+    pub(super) fn attach(&self, media: &Rc<Media>) {
+        for peer in self.peers_of(media) {
+            peer.attach();
         }
-        self.microphone.join();
-        let media = Rc::new(Media::new(custom));
-        calls.push((id, media.clone()));
-        media
+    }
+
+    fn known_media(&self, id: CallId) -> Option<Rc<Media>> {
+        self.calls.borrow().iter().find(|media| media.id == id).cloned()
+    }
+
+    /// The streams of a call; made where it has none yet.
+    fn media(&self, id: CallId, custom: &MediaStream) -> Rc<Media> {
+        self.known_media(id).unwrap_or_else(|| {
+            self.microphone.join();
+            let media = Rc::new(Media::new(id, custom.clone()));
+            self.calls.borrow_mut().push(media.clone());
+            media
+        })
     }
 
     fn release(&self, call: CallId) {
-        let position = self.calls.borrow().iter().position(|(id, _)| *id == call);
+        let position = self.calls.borrow().iter().position(|media| media.id == call);
         let Some(position) = position else { return };
-        let (_, media) = self.calls.borrow_mut().swap_remove(position);
-        self.close(&|peer| Rc::ptr_eq(&peer.media, &media));
+        let media = self.calls.borrow_mut().swap_remove(position);
+        for peer in self.peers_of(&media) {
+            self.close(peer.id);
+        }
         media.release();
         self.microphone.leave();
     }
 
-    fn close(&self, which: &dyn Fn(&Peer) -> bool) {
-        for peer in self.peers.take() {
-            if which(&peer) {
-                peer.close();
-            } else {
-                self.peers.borrow_mut().push(peer);
-            }
-        }
+    fn close(&self, id: PeerId) {
+        let position = self.peers.borrow().iter().position(|peer| peer.id == id);
+        let Some(position) = position else { return };
+        let peer = self.peers.borrow_mut().swap_remove(position);
+        peer.close();
     }
 
     /// A page that goes away hangs up: nobody will hear it any more. Whatever else happens to it, the network may be another one after.

@@ -15,9 +15,8 @@ use wasm_bindgen::prelude::*;
 use super::MediaStream;
 use super::dom::{
     apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, items, list0, list1, list2, new1,
-    new2, push, seed, set, string,
+    new2, push, set, uuid,
 };
-use crate::random::Random;
 
 thread_local! {
     static ELEMENTS: &'static Elements = Box::leak(Box::new(Elements::new()));
@@ -30,8 +29,8 @@ fn elements() -> &'static Elements {
 
 /// Gives `stream` a URL, alive until it is [`retire`]d.
 #[must_use]
-pub fn publish(stream: &MediaStream) -> String {
-    let url = ["blob:offhook/", &Random::new(seed()).uuid()].concat();
+pub fn publish(stream: &MediaStream) -> JsValue {
+    let url = JsValue::from(["blob:offhook/", &uuid()].concat());
     let entry = Entry { url: url.clone(), stream: stream.clone(), retired: false, players: Vec::new() };
     elements().entries.borrow_mut().push(entry);
     elements().install();
@@ -39,8 +38,8 @@ pub fn publish(stream: &MediaStream) -> String {
 }
 
 /// The stream is over: its URL means nothing more once the elements that play it have another.
-pub fn retire(url: &str) {
-    for entry in elements().entries.borrow_mut().iter_mut().filter(|entry| entry.url == url) {
+pub fn retire(url: &JsValue) {
+    for entry in elements().entries.borrow_mut().iter_mut().filter(|entry| entry.url == *url) {
         entry.retired = true;
     }
     elements().tidy();
@@ -60,7 +59,7 @@ struct Elements {
 }
 
 struct Entry {
-    url: String,
+    url: JsValue,
     stream: JsValue,
     retired: bool,
     /// Weak references.
@@ -125,8 +124,8 @@ impl Elements {
     }
 
     /// The stream behind a URL.
-    fn stream(&self, url: &str) -> Option<JsValue> {
-        self.entries.borrow().iter().find(|entry| entry.url == url).map(|entry| entry.stream.clone())
+    fn stream(&self, url: &JsValue) -> Option<JsValue> {
+        self.entries.borrow().iter().find(|entry| entry.url == *url).map(|entry| entry.stream.clone())
     }
 
     /// Whether an element plays the stream of a URL that was written to it.
@@ -135,8 +134,8 @@ impl Elements {
         self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.iter().any(known))
     }
 
-    fn note_player(&self, url: &str, element: &JsValue) {
-        for entry in self.entries.borrow_mut().iter_mut().filter(|entry| entry.url == url) {
+    fn note_player(&self, url: &JsValue, element: &JsValue) {
+        for entry in self.entries.borrow_mut().iter_mut().filter(|entry| entry.url == *url) {
             entry.players.push(new1("WeakRef", element.clone()));
         }
     }
@@ -201,7 +200,7 @@ fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsVal
 /// `new Audio(url)`.
 fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     let url = get(&arguments, "0");
-    let ours = elements().stream(&string(&url)).is_some();
+    let ours = elements().stream(&url).is_some();
     let plain = if ours { list0() } else { arguments };
     let (reflect, how) = (global_value("Reflect"), list2(native, plain));
     push(&how, target);
@@ -215,8 +214,7 @@ fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
 
 /// Does a write of `value` to the `src` of `element`, natively done by `native`, and gives or takes the stream.
 fn write(element: &JsValue, value: &JsValue, native: &dyn Fn() -> JsValue) -> JsValue {
-    let url = string(value);
-    if attach(element, &url) {
+    if attach(element, value) {
         // With the stream there already, the browser does not try to fetch the URL.
         return native();
     }
@@ -224,13 +222,13 @@ fn write(element: &JsValue, value: &JsValue, native: &dyn Fn() -> JsValue) -> Js
         return native();
     }
     // An empty `src` is an error for an element that plays nothing else: none at all is not.
-    let result = if value.is_null() || url.is_empty() { JsValue::UNDEFINED } else { native() };
-    detach(element, &url);
+    let result = if value.is_truthy() { native() } else { JsValue::UNDEFINED };
+    detach(element, value);
     result
 }
 
 /// Plays the stream behind `url`, if it is one of ours.
-fn attach(element: &JsValue, url: &str) -> bool {
+fn attach(element: &JsValue, url: &JsValue) -> bool {
     let Some(stream) = elements().stream(url) else { return false };
     if !plays(element, &stream) {
         set(element, "srcObject", stream);
@@ -246,8 +244,8 @@ fn plays(element: &JsValue, stream: &JsValue) -> bool {
 }
 
 /// Takes our stream away from an element whose `src` is something else now.
-fn detach(element: &JsValue, url: &str) {
-    if url.is_empty() {
+fn detach(element: &JsValue, url: &JsValue) {
+    if !url.is_truthy() {
         let _ = call1(element, "removeAttribute", "src".into());
     }
     set(element, "srcObject", JsValue::NULL);
@@ -275,7 +273,7 @@ fn look(element: &JsValue) {
     if !is_media(element) {
         return;
     }
-    let url = string(&call1(element, "getAttribute", "src".into()).unwrap_or_default());
+    let url = call1(element, "getAttribute", "src".into()).unwrap_or_default();
     if !attach(element, &url) && elements().is_player(element) {
         detach(element, &url);
     }

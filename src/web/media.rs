@@ -8,17 +8,24 @@ use wasm_bindgen::prelude::*;
 use super::dom::{End, call0, call1, dict, error, get, get_in, get_string, global, items, keep, new0, set};
 use super::elements;
 use super::task::{settled, spawn};
+use crate::call::CallId;
 
-/// A `MediaStream` of the browser.
+/// A `MediaStream` of the browser; `undefined` where there is none.
 pub type MediaStream = JsValue;
 
 /// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
 /// connection, only their tracks change, and a media element that plays one goes on.
 pub struct Media {
-    local: MediaStream,
+    /// The call.
+    pub(super) id: CallId,
+    /// The stream that goes into the SDP, also while it is empty: it gives the other side a stream and not only tracks.
+    pub(super) local: MediaStream,
     remote: MediaStream,
-    custom: Option<MediaStream>,
-    urls: [RefCell<Option<String>>; 2],
+    /// What the call sends instead of the microphone.
+    pub(super) custom: MediaStream,
+    /// The URLs of both streams, once they were asked for.
+    local_url: RefCell<JsValue>,
+    remote_url: RefCell<JsValue>,
     /// Whether the call sends; nothing before it is up.
     sending: Cell<Option<bool>>,
     released: Cell<bool>,
@@ -28,12 +35,14 @@ pub struct Media {
 
 impl Media {
     /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
-    pub(super) fn new(custom: Option<MediaStream>) -> Self {
+    pub(super) fn new(id: CallId, custom: MediaStream) -> Self {
         Self {
+            id,
             local: new0("MediaStream"),
             remote: new0("MediaStream"),
             custom,
-            urls: [RefCell::default(), RefCell::default()],
+            local_url: RefCell::default(),
+            remote_url: RefCell::default(),
             sending: Cell::new(None),
             released: Cell::new(false),
             end: End::ahead(),
@@ -42,43 +51,32 @@ impl Media {
 
     /// What the call sends, once it has something to send.
     #[must_use]
-    pub fn outgoing(&self) -> Option<&MediaStream> {
+    pub fn outgoing(&self) -> MediaStream {
         filled(&self.local)
     }
 
     /// What the call receives, once there is something to receive.
     #[must_use]
-    pub fn incoming(&self) -> Option<&MediaStream> {
+    pub fn incoming(&self) -> MediaStream {
         filled(&self.remote)
     }
 
     /// A string that plays [`Media::outgoing`] where a page writes it to the `src` of a media element.
-    #[must_use]
-    pub fn outgoing_url(&self) -> Option<String> {
-        self.url(self.outgoing(), 0)
+    pub fn outgoing_url(&self) -> JsValue {
+        self.url(&self.local, &self.local_url)
     }
 
     /// A string that plays [`Media::incoming`] where a page writes it to the `src` of a media element.
-    #[must_use]
-    pub fn incoming_url(&self) -> Option<String> {
-        self.url(self.incoming(), 1)
+    pub fn incoming_url(&self) -> JsValue {
+        self.url(&self.remote, &self.remote_url)
     }
 
-    fn url(&self, stream: Option<&MediaStream>, which: usize) -> Option<String> {
-        let mut url = self.urls.get(which)?.borrow_mut();
-        if url.is_none() && !self.released.get() {
-            *url = stream.map(elements::publish);
+    fn url(&self, stream: &MediaStream, url: &RefCell<JsValue>) -> JsValue {
+        let mut url = url.borrow_mut();
+        if url.is_undefined() && !self.released.get() && has_tracks(stream) {
+            *url = elements::publish(stream);
         }
         url.clone()
-    }
-
-    /// The stream that goes into the SDP, also while it is empty: it gives the other side a stream and not only tracks.
-    pub(super) const fn local(&self) -> &MediaStream {
-        &self.local
-    }
-
-    pub(super) const fn custom(&self) -> Option<&MediaStream> {
-        self.custom.as_ref()
     }
 
     /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
@@ -88,7 +86,7 @@ impl Media {
             set(&own, "enabled", (self.sending.get() == Some(true)).into());
             let _ = call1(&self.local, "addTrack", own);
         }
-        let _ = self.outgoing_url();
+        self.outgoing_url();
     }
 
     /// Enables everything, or disables the sound: a muted call goes on showing its picture.
@@ -116,7 +114,7 @@ impl Media {
         }
         let _ = call1(&self.remote, "addTrack", track.clone());
         // Known before a page asks: `new Audio(call.incomingStreamURL)` looks `Audio` up first.
-        let _ = self.incoming_url();
+        self.incoming_url();
     }
 
     pub(super) const fn is_released(&self) -> bool {
@@ -128,18 +126,15 @@ impl Media {
         self.released.set(true);
         self.end.reach();
         stop(&self.local);
-        for url in &self.urls {
-            if let Some(url) = &*url.borrow() {
-                elements::retire(url);
-            }
-        }
+        elements::retire(&self.local_url.borrow());
+        elements::retire(&self.remote_url.borrow());
     }
 }
 
 /// The microphone (and camera) that calls share, opened when the first needs it and closed when the last has ended.
 #[derive(Default)]
 pub struct Microphone {
-    shared: RefCell<Option<MediaStream>>,
+    shared: RefCell<MediaStream>,
     opening: RefCell<Option<(bool, JsValue)>>,
     calls: Cell<usize>,
     held: Cell<bool>,
@@ -166,10 +161,10 @@ impl Microphone {
     }
 
     /// Takes the app's own stream for all calls that have none of their own.
-    pub fn adopt(&self, stream: &MediaStream) {
+    pub fn adopt(&self, stream: MediaStream) {
         self.close();
         self.adopted.set(true);
-        *self.shared.borrow_mut() = Some(stream.clone());
+        self.shared.replace(stream);
     }
 
     /// The shared stream, or a promise of it where it is being opened.
@@ -177,7 +172,8 @@ impl Microphone {
     /// # Errors
     /// Why there is no `getUserMedia`.
     pub fn open(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
-        if let Some(stream) = self.usable(video) {
+        let stream = self.current();
+        if usable(&stream, video) {
             return Ok(stream);
         }
         let opening = self.opening.borrow().clone().filter(|(with_video, _)| *with_video || !video);
@@ -189,7 +185,7 @@ impl Microphone {
 
     /// The shared stream, while it is open.
     #[must_use]
-    pub fn current(&self) -> Option<MediaStream> {
+    pub fn current(&self) -> MediaStream {
         self.shared.borrow().clone()
     }
 
@@ -203,21 +199,11 @@ impl Microphone {
             this.opening.borrow_mut().take();
             if let Ok(stream) = stream {
                 this.close();
-                *this.shared.borrow_mut() = Some(stream);
+                this.shared.replace(stream);
                 this.close_if_unused();
             }
         });
         Ok(promise)
-    }
-
-    fn usable(&self, video: bool) -> Option<MediaStream> {
-        let stream = self.shared.borrow().clone()?;
-        let (mut live, mut shows) = (true, false);
-        for track in tracks(&stream) {
-            live &= get_string(&track, "readyState") == "live";
-            shows |= kind(&track) == "video";
-        }
-        (live && (shows || !video)).then_some(stream)
     }
 
     fn close_if_unused(&self) {
@@ -227,8 +213,8 @@ impl Microphone {
     }
 
     fn close(&self) {
-        let stream = self.shared.borrow_mut().take();
-        if let Some(stream) = stream.filter(|_| !self.adopted.replace(false)) {
+        let stream = self.shared.take();
+        if !self.adopted.replace(false) {
             stop(&stream);
         }
     }
@@ -244,8 +230,23 @@ pub fn kind(track: &JsValue) -> String {
     get_string(track, "kind")
 }
 
-fn filled(stream: &MediaStream) -> Option<&MediaStream> {
-    if tracks(stream).is_empty() { None } else { Some(stream) }
+/// Whether there is a stream with something in it.
+pub fn has_tracks(stream: &MediaStream) -> bool {
+    !tracks(stream).is_empty()
+}
+
+fn filled(stream: &MediaStream) -> MediaStream {
+    if has_tracks(stream) { stream.clone() } else { JsValue::UNDEFINED }
+}
+
+/// Whether a stream is open, and has a picture where there shall be one.
+fn usable(stream: &MediaStream, video: bool) -> bool {
+    let (mut live, mut shows) = (stream.is_object(), !video);
+    for track in tracks(stream) {
+        live &= get_string(&track, "readyState") == "live";
+        shows |= kind(&track) == "video";
+    }
+    live && shows
 }
 
 fn stop(stream: &MediaStream) {

@@ -176,7 +176,7 @@ impl Peer {
             if video || receives(&transceiver) == "audio" {
                 set(&transceiver, "direction", "sendrecv".into());
                 // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
-                let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local().clone());
+                let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local.clone());
             }
         }
         self.attach();
@@ -188,7 +188,7 @@ impl Peer {
         if !self.media.is_sending() {
             return;
         }
-        for track in tracks(self.media.local()) {
+        for track in tracks(&self.media.local) {
             let sender = self.sender(&kind(&track));
             if sender.is_object() && get(&sender, "track") != track {
                 forget(&call1(&sender, "replaceTrack", track).unwrap_or_default());
@@ -274,7 +274,7 @@ impl Peer {
     }
 
     fn add(&self, kind: &str) -> Result<(), JsValue> {
-        let streams = list1(self.media.local().clone());
+        let streams = list1(self.media.local.clone());
         let init = dict().with("direction", "sendrecv".into()).with("streams", streams);
         call2(&self.connection, "addTransceiver", kind.into(), init.into()).map(drop)
     }

@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 
 use super::Driver;
 use super::dom::{aborted, get_string};
+use super::media::has_tracks;
 use super::peer::Peer;
 use super::task::{settled, spawn};
 use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
@@ -30,24 +31,19 @@ pub fn failed(error: &JsValue) -> TaskResult {
 
 async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<TaskResult, JsValue> {
     let media = &peer.media;
-    if media.outgoing().is_none() {
-        let source = match media.custom() {
-            Some(custom) => custom.clone(),
-            None => driver.microphone.open(video)?,
-        };
+    if !has_tracks(&media.local) {
+        let source = if media.custom.is_object() { media.custom.clone() } else { driver.microphone.open(video)? };
         let source = settled(media.end.or(source)).await;
         // What waited for a call that is over got no stream.
         if media.is_released() {
             return Err(aborted());
         }
         // Another task of the same call may have been faster.
-        if media.outgoing().is_none() {
+        if !has_tracks(&media.local) {
             media.take(&source?);
         }
     }
     // The call may have moved to another peer connection meanwhile.
-    for peer in driver.peers_of(media) {
-        peer.attach();
-    }
+    driver.attach(media);
     Ok(TaskResult::Done)
 }
