@@ -12,68 +12,105 @@ use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, i
 ///
 /// # Errors
 /// A `SinchError` (5, 6003).
-pub fn read(given: &JsValue, application_key: &str, secret: Option<&str>) -> Result<Login, JsValue> {
+pub fn read(given: &JsValue, application_key: &str, secret: &str) -> Result<Login, JsValue> {
     if !given.is_object() {
         return Err(bad_argument("start(login): login is an object"));
     }
-    if let Some(ticket) = field(given, "userTicket")? {
-        return Ok(Login::Token { user: ticket_user(&ticket)?, token: ticket });
+    let mut reader = Reader { given, fault: None };
+    let login = reader.login(application_key, secret);
+    match reader.fault {
+        Some(fault) => Err(fault),
+        None => login,
     }
-    if let Some(token) = field(given, "token")? {
-        return Ok(Login::Token { user: jwt_user(&token)?, token });
+}
+
+struct Reader<'a> {
+    given: &'a JsValue,
+    /// The first that was found.
+    fault: Option<JsValue>,
+}
+
+/// Whom a token of a login object is for; empty where that cannot be told.
+type UserOf = fn(&JsValue, &str) -> String;
+
+/// The names of tokens, whom each is for, and what is said where that cannot be told.
+const TOKENS: [(&str, UserOf, &str); 3] = [
+    ("userTicket", |_, token| ticket_user(token), "The user ticket cannot be read"),
+    ("token", |_, token| jwt_user(token), "The token cannot be read"),
+    ("authorization", authorized_user, "The login object names no user"),
+];
+
+impl Reader<'_> {
+    fn login(&mut self, application_key: &str, secret: &str) -> Result<Login, JsValue> {
+        for (key, user_of, fault) in TOKENS {
+            if let Some(token) = self.field(key) {
+                let user = user_of(self.given, &token);
+                return if user.is_empty() { Err(bad_argument(fault)) } else { Ok(Login::Token { user, token }) };
+            }
+        }
+        if let Some(session_id) = self.field("sessionId") {
+            let (user_id, session_secret) = (self.need("userId"), self.need("sessionSecret"));
+            return Ok(Login::Session(Session { user_id, session_id, session_secret }));
+        }
+        for key in ["username", "email", "number"] {
+            if let Some(user) = self.field(key) {
+                if !secret.is_empty() && own(self.given, "password").is_none() {
+                    return sign(user, application_key, secret, self.given);
+                }
+                return Ok(Login::Password { user, password: self.need("password") });
+            }
+        }
+        Err(bad_argument("The login object has a userTicket, a token, a username with password, or a session"))
     }
-    if let Some(token) = field(given, "authorization")? {
-        let user = identity(given).or_else(|| ticket_user(&token).ok());
-        return Ok(Login::Token { user: user.ok_or_else(|| bad_argument("The login object names no user"))?, token });
+
+    fn need(&mut self, key: &str) -> String {
+        self.field(key).unwrap_or_else(|| {
+            self.refuse(&["The login object has no ", key]);
+            String::new()
+        })
     }
-    if let Some(session_id) = field(given, "sessionId")? {
-        let (user_id, session_secret) = (need(given, "userId")?, need(given, "sessionSecret")?);
-        return Ok(Login::Session(Session { user_id, session_id, session_secret }));
+
+    /// A field that is there must say something.
+    fn field(&mut self, key: &str) -> Option<String> {
+        let text = text(&own(self.given, key)?).unwrap_or_default();
+        if text.is_empty() || text.bytes().any(|byte| byte < b' ') {
+            self.refuse(&["The login object's ", key, " is empty or has control characters"]);
+        }
+        Some(text)
     }
-    for key in ["username", "email", "number"] {
-        if let Some(user) = field(given, key)? {
-            return match secret.filter(|_| own(given, "password").is_none()) {
-                Some(secret) => sign(user, application_key, secret, given),
-                None => Ok(Login::Password { user, password: need(given, "password")? }),
-            };
+
+    fn refuse(&mut self, words: &[&str]) {
+        if self.fault.is_none() {
+            self.fault = Some(bad_argument(&words.concat()));
         }
     }
-    Err(bad_argument("The login object has a userTicket, a token, a username with password, or a session"))
 }
 
-fn need(given: &JsValue, key: &str) -> Result<String, JsValue> {
-    field(given, key)?.ok_or_else(|| bad_argument(&["The login object has no ", key].concat()))
-}
-
-/// A field that is there must say something.
-fn field(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
-    let Some(value) = own(given, key) else { return Ok(None) };
-    let value = text(&value)?;
-    if value.is_empty() || value.bytes().any(|byte| byte < b' ') {
-        return Err(bad_argument(&["The login object's ", key, " is empty or has control characters"].concat()));
+/// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others; else that of the ticket.
+fn authorized_user(given: &JsValue, token: &str) -> String {
+    let mut user = String::new();
+    for identity in items(get_in(given, "user", "identities")) {
+        let named = get_string(&identity, "type") == "username";
+        if named || user.is_empty() {
+            user = get_string(&identity, "endpoint");
+        }
+        if named {
+            break;
+        }
     }
-    Ok(Some(value))
-}
-
-/// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others.
-fn identity(given: &JsValue) -> Option<String> {
-    let identities = items(get_in(given, "user", "identities"));
-    let named = identities.iter().find(|identity| get_string(identity, "type") == "username");
-    Some(get_string(named.or(identities.first())?, "endpoint")).filter(|user| !user.is_empty())
+    if user.is_empty() { ticket_user(token) } else { user }
 }
 
 /// The user of a ticket, `base64(JSON):base64(signature)`.
-fn ticket_user(ticket: &str) -> Result<String, JsValue> {
+fn ticket_user(ticket: &str) -> String {
     let data = json(&part(ticket, ":", "0")).unwrap_or_default();
-    let user = string(&get_in(&data, "identity", "endpoint"));
-    if user.is_empty() { Err(bad_argument("The user ticket cannot be read")) } else { Ok(user) }
+    string(&get_in(&data, "identity", "endpoint"))
 }
 
 /// The user of a JWT: its subject, `//rtc.sinch.com/applications/KEY/users/USER` or the user alone.
-fn jwt_user(token: &str) -> Result<String, JsValue> {
+fn jwt_user(token: &str) -> String {
     let subject = get_string(&json(&part(token, ".", "1")).unwrap_or_default(), "sub");
-    let user = string(&call0(&split(&subject, "/users/"), "pop").unwrap_or_default());
-    if user.is_empty() { Err(bad_argument("The token cannot be read")) } else { Ok(user) }
+    string(&call0(&split(&subject, "/users/"), "pop").unwrap_or_default())
 }
 
 /// One of the parts between separators; empty where there are fewer.

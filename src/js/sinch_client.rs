@@ -53,7 +53,7 @@ impl SinchClient {
                 fail,
             );
         }
-        let read = login::read(login, &app.options.application_key, app.options.application_secret.as_deref());
+        let read = login::read(login, &app.options.application_key, &app.options.application_secret);
         let login = match read {
             Ok(login) => login,
             Err(error) => return rejected(&error, fail),
