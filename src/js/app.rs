@@ -7,13 +7,13 @@ use wasm_bindgen::prelude::*;
 
 use super::call::{Call, CallInner};
 use super::call_client::CallClient;
-use super::error::sinch_error;
+use super::error::{misuse, sinch_error};
 use super::listeners::{Listeners, notify};
 use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
 use crate::client::{Change, Config, ConnectionState, Event};
-use crate::web::dom::{list0, list1, list2};
+use crate::web::dom::{list0, list1, push};
 use crate::web::{Driver, Media, Notice, dom};
 
 /// One client of the page.
@@ -28,7 +28,7 @@ pub struct App {
     pub starting: RefCell<Option<Deferred>>,
     /// The changes of the active connection under way: whether it shall be on.
     pub activating: RefCell<Vec<(bool, Deferred)>>,
-    pub connection: Cell<&'static str>,
+    pub connection: Cell<ConnectionState>,
     /// The objects of the calls that go on, so that there is one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
     call_client: RefCell<Option<JsValue>>,
@@ -53,7 +53,7 @@ impl App {
                 user: RefCell::default(),
                 starting: RefCell::default(),
                 activating: RefCell::default(),
-                connection: Cell::new(word(ConnectionState::Closed)),
+                connection: Cell::new(ConnectionState::Closed),
                 calls: RefCell::default(),
                 call_client: RefCell::default(),
                 this: this.clone(),
@@ -81,9 +81,7 @@ impl App {
     pub fn forget(&self) {
         self.started.set(false);
         self.call_client.take();
-        if let Some(starting) = self.starting.take() {
-            starting.reject(&super::error::misuse("The client was terminated"));
-        }
+        self.start_ended(Err(misuse("The client was terminated")));
     }
 
     /// Tells the page's logger.
@@ -122,33 +120,34 @@ impl App {
             Event::Started(session) => {
                 self.log("started", &session.user_id);
                 *self.user.borrow_mut() = Some(session.user_id);
-                let starting = self.starting.take();
-                if let Some(starting) = starting {
-                    starting.resolve(&JsValue::UNDEFINED);
-                }
+                self.start_ended(Ok(JsValue::UNDEFINED));
             }
             Event::StartFailed(error) => {
                 self.started.set(false);
-                let starting = self.starting.take();
-                if let Some(starting) = starting {
-                    starting.reject(&sinch_error(&error));
-                }
+                self.start_ended(Err(sinch_error(&error)));
             }
             Event::Active(result) => self.active(true, result),
             Event::Inactive => self.active(false, Ok(())),
             Event::Connection(connection) => {
-                let (before, state) = (self.connection.replace(word(connection)), word(connection));
+                let (before, state) = (self.connection.replace(connection), word(connection));
                 self.log("connection", state);
                 self.listeners.tell("onConnectionState", &list1(state.into()));
                 if connection == ConnectionState::Reconnecting {
                     self.listeners.tell("onReconnecting", &list0());
-                } else if connection == ConnectionState::Connected && before == word(ConnectionState::Reconnecting) {
+                } else if connection == ConnectionState::Connected && before == ConnectionState::Reconnecting {
                     self.listeners.tell("onReconnected", &list0());
                 }
             }
             Event::Incoming(_) => {}
             Event::Call { change, info } => self.changed(change, info),
             Event::Log(line) => self.log("log", &line),
+        }
+    }
+
+    fn start_ended(&self, result: Result<JsValue, JsValue>) {
+        let starting = self.starting.take();
+        if let Some(starting) = starting {
+            starting.settle(result);
         }
     }
 
@@ -162,10 +161,10 @@ impl App {
             return;
         }
         for (wanted, deferred) in asked {
-            match &result {
-                Err(error) if wanted == on => deferred.reject(&sinch_error(error)),
-                _ => deferred.resolve(&JsValue::UNDEFINED),
-            }
+            deferred.settle(match &result {
+                Err(error) if wanted == on => Err(sinch_error(error)),
+                _ => Ok(JsValue::UNDEFINED),
+            });
         }
     }
 
@@ -194,6 +193,10 @@ impl App {
             Change::Reconnected => ("onReconnected", None),
             Change::CreditLow(seconds) => ("onCreditLow", Some(seconds.into())),
         };
+        let arguments = list1(object);
+        if let Some(about) = about {
+            push(&arguments, about);
+        }
         if change == Change::Ended {
             let mut calls = self.calls.borrow_mut();
             let position = calls.iter().position(|(other, ..)| *other == id);
@@ -202,15 +205,12 @@ impl App {
         if change == Change::LocalStream && !call.is_outgoing() {
             self.listeners.tell("onMediaStream", &list1(call.outgoing_stream()));
         }
-        let arguments = match about {
-            Some(about) => list2(object, about),
-            None => list1(object),
-        };
         call.listeners.tell(handler, &arguments);
     }
 }
 
-const fn word(connection: ConnectionState) -> &'static str {
+/// The word that pages know a state by.
+pub const fn word(connection: ConnectionState) -> &'static str {
     match connection {
         ConnectionState::Connecting => "connecting",
         ConnectionState::Connected => "connected",

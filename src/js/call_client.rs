@@ -91,13 +91,10 @@ impl CallClient {
                 Ok(opening) => settled(opening).await,
                 fault => fault,
             };
-            match stream {
-                Ok(stream) => deferred.resolve(&stream),
-                Err(error) => {
-                    microphone.hold(false);
-                    deferred.reject(&error);
-                }
+            if stream.is_err() {
+                microphone.hold(false);
             }
+            deferred.settle(stream);
         });
         Ok(promise)
     }
