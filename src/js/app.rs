@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use super::call::{Call, CallInner};
 use super::call_client::CallClient;
 use super::error::{misuse, sinch_error};
-use super::listeners::{Listeners, notify};
+use super::listeners::{Listeners, call_back};
 use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
@@ -91,16 +91,16 @@ impl App {
             dom::set(&object, "progress", progress.into());
             dom::set(&object, "message", message.into());
             dom::set(&object, "object", dom::new0("Object"));
-            notify(&self.options.on_log, &JsValue::UNDEFINED, &list1(object));
+            call_back(&self.options.on_log, object);
         }
     }
 
     /// Tells the page's logger of an error, or the console where there is none.
-    fn log_error(&self, error: &JsValue) {
+    fn log_error(&self, error: JsValue) {
         if self.options.on_log.is_function() {
-            notify(&self.options.on_log, &JsValue::UNDEFINED, &list1(error.clone()));
+            call_back(&self.options.on_log, error);
         } else {
-            dom::report(error.clone());
+            dom::report(error);
         }
     }
 
@@ -109,7 +109,7 @@ impl App {
             Notice::Incoming(info, media) => self.incoming(info, media),
             Notice::Message(out, text) => {
                 let line = [if out { "→ " } else { "← " }, &text].concat();
-                notify(&self.options.on_message, &JsValue::UNDEFINED, &list1(line.into()));
+                call_back(&self.options.on_message, line.into());
             }
             Notice::Event(event) => self.event(event),
         }
@@ -131,11 +131,11 @@ impl App {
             Event::Connection(connection) => {
                 let (before, state) = (self.connection.replace(connection), word(connection));
                 self.log("connection", state);
-                self.listeners.tell("onConnectionState", &list1(state.into()));
+                self.listeners.tell("onConnectionState", list1(state.into()));
                 if connection == ConnectionState::Reconnecting {
-                    self.listeners.tell("onReconnecting", &list0());
+                    self.listeners.tell("onReconnecting", list0());
                 } else if connection == ConnectionState::Connected && before == ConnectionState::Reconnecting {
-                    self.listeners.tell("onReconnected", &list0());
+                    self.listeners.tell("onReconnected", list0());
                 }
             }
             Event::Incoming(_) => {}
@@ -156,7 +156,7 @@ impl App {
         let asked = self.activating.take();
         if asked.is_empty() {
             if let Err(error) = result {
-                self.log_error(&sinch_error(&error));
+                self.log_error(sinch_error(&error));
             }
             return;
         }
@@ -172,10 +172,10 @@ impl App {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
             let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
-            self.log_error(&sinch_error(&fault));
+            self.log_error(sinch_error(&fault));
         }
         let call = self.add_call(info, media, JsValue::UNDEFINED);
-        self.listeners.tell("onIncomingCall", &list1(call));
+        self.listeners.tell("onIncomingCall", list1(call));
     }
 
     fn changed(&self, change: Change, info: Box<CallInfo>) {
@@ -203,9 +203,9 @@ impl App {
             position.map(|position| calls.remove(position));
         }
         if change == Change::LocalStream && !call.is_outgoing() {
-            self.listeners.tell("onMediaStream", &list1(call.outgoing_stream()));
+            self.listeners.tell("onMediaStream", list1(call.outgoing_stream()));
         }
-        call.listeners.tell(handler, &arguments);
+        call.listeners.tell(handler, arguments);
     }
 }
 

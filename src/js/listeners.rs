@@ -32,13 +32,18 @@ impl Listeners {
     }
 
     /// Calls the handler of this name on each, as its method.
-    pub fn tell(&self, handler: &str, arguments: &JsValue) {
+    pub fn tell(&self, handler: &str, arguments: JsValue) {
         // A handler may add and remove listeners.
         let listeners = self.0.borrow().clone();
         for listener in listeners {
-            notify(&dom::get(&listener, handler), &listener, arguments);
+            notify(&dom::get(&listener, handler), &listener, &arguments);
         }
     }
+}
+
+/// Calls `callback` with one argument, if it is a function.
+pub fn call_back(callback: &JsValue, argument: JsValue) {
+    notify(callback, &JsValue::UNDEFINED, &dom::list1(argument));
 }
 
 /// Calls `handler` if it is a function. What it throws goes to the console.
