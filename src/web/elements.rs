@@ -184,15 +184,13 @@ fn deref(player: &JsValue) -> JsValue {
 
 /// `element.src = value`.
 fn set_src(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
-    let value = get(&arguments, "0");
-    write(&element, &value, &|| natively(&native, &element, &arguments))
+    write(&native, &element, &arguments, "0")
 }
 
 /// `element.setAttribute(name, value)`.
 fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
     if get_string(&arguments, "0").eq_ignore_ascii_case("src") {
-        let value = get(&arguments, "1");
-        return write(&element, &value, &|| natively(&native, &element, &arguments));
+        return write(&native, &element, &arguments, "1");
     }
     natively(&native, &element, &arguments)
 }
@@ -212,18 +210,16 @@ fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     audio
 }
 
-/// Does a write of `value` to the `src` of `element`, natively done by `native`, and gives or takes the stream.
-fn write(element: &JsValue, value: &JsValue, native: &dyn Fn() -> JsValue) -> JsValue {
-    if attach(element, value) {
-        // With the stream there already, the browser does not try to fetch the URL.
-        return native();
-    }
-    if !elements().is_player(element) {
-        return native();
-    }
+/// Does a write to the `src` of `element`, natively done by `native`, and gives or takes the stream. `which` of the arguments is written.
+fn write(native: &JsValue, element: &JsValue, arguments: &JsValue, which: &str) -> JsValue {
+    let url = get(arguments, which);
+    // With the stream there already, the browser does not try to fetch the URL.
+    let taken = !attach(element, &url) && elements().is_player(element);
     // An empty `src` is an error for an element that plays nothing else: none at all is not.
-    let result = if value.is_truthy() { native() } else { JsValue::UNDEFINED };
-    detach(element, value);
+    let result = if taken && !url.is_truthy() { JsValue::UNDEFINED } else { natively(native, element, arguments) };
+    if taken {
+        detach(element, &url);
+    }
     result
 }
 
