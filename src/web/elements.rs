@@ -9,6 +9,7 @@
 //! plays its stream any more, the browser's own functions are back.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
@@ -31,18 +32,18 @@ fn elements() -> &'static Elements {
 #[must_use]
 pub fn publish(stream: &MediaStream) -> JsValue {
     let url = JsValue::from(["blob:offhook/", &uuid()].concat());
-    let entry = Entry { url: url.clone(), stream: stream.clone(), retired: false, players: Vec::new() };
-    elements().entries.borrow_mut().push(entry);
+    let entry = Entry { url: url.clone(), stream: stream.clone(), retired: Cell::new(false), players: RefCell::default() };
+    elements().entries.borrow_mut().push(Rc::new(entry));
     elements().install();
     url
 }
 
 /// The stream is over: its URL means nothing more once the elements that play it have another.
 pub fn retire(url: &JsValue) {
-    for entry in elements().entries.borrow_mut().iter_mut().filter(|entry| entry.url == *url) {
-        entry.retired = true;
+    if let Some(entry) = elements().entry(url) {
+        entry.retired.set(true);
+        elements().tidy();
     }
-    elements().tidy();
 }
 
 type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
@@ -50,7 +51,7 @@ type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
 /// The URLs, and the functions of the browser before and after wrapping. The wrappers are made once and never dropped, as a page may
 /// have kept one; with no URL alive they do what they wrap.
 struct Elements {
-    entries: RefCell<Vec<Entry>>,
+    entries: RefCell<Vec<Rc<Entry>>>,
     installed: Cell<bool>,
     wraps: [Wrap; 3],
     observer: JsValue,
@@ -61,9 +62,9 @@ struct Elements {
 struct Entry {
     url: JsValue,
     stream: JsValue,
-    retired: bool,
-    /// Weak references.
-    players: Vec<JsValue>,
+    retired: Cell<bool>,
+    /// Weak references to the elements that it was written to.
+    players: RefCell<Vec<JsValue>>,
 }
 
 /// One function of the browser: where it lives, itself, and its replacement.
@@ -109,12 +110,13 @@ impl Elements {
     /// Forgets retired URLs that no element plays; with the last, the browser is as it was.
     fn tidy(&self) {
         let mut entries = self.entries.borrow_mut();
-        for Entry { stream, players, .. } in entries.iter_mut() {
-            while let Some(position) = players.iter().position(|player| !plays(&deref(player), stream)) {
+        for entry in entries.iter() {
+            let mut players = entry.players.borrow_mut();
+            while let Some(position) = players.iter().position(|player| !plays(&deref(player), &entry.stream)) {
                 players.remove(position);
             }
         }
-        while let Some(position) = entries.iter().position(|entry| entry.retired && entry.players.is_empty()) {
+        while let Some(position) = entries.iter().position(|entry| entry.retired.get() && entry.players.borrow().is_empty()) {
             entries.remove(position);
         }
         if entries.is_empty() && self.installed.replace(false) {
@@ -123,21 +125,15 @@ impl Elements {
         }
     }
 
-    /// The stream behind a URL.
-    fn stream(&self, url: &JsValue) -> Option<JsValue> {
-        self.entries.borrow().iter().find(|entry| entry.url == *url).map(|entry| entry.stream.clone())
+    /// What is known of a URL.
+    fn entry(&self, url: &JsValue) -> Option<Rc<Entry>> {
+        self.entries.borrow().iter().find(|entry| entry.url == *url).cloned()
     }
 
     /// Whether an element plays the stream of a URL that was written to it.
     fn is_player(&self, element: &JsValue) -> bool {
         let known = |player: &JsValue| deref(player) == *element;
-        self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.iter().any(known))
-    }
-
-    fn note_player(&self, url: &JsValue, element: &JsValue) {
-        for entry in self.entries.borrow_mut().iter_mut().filter(|entry| entry.url == *url) {
-            entry.players.push(new1("WeakRef", element.clone()));
-        }
+        self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.borrow().iter().any(known))
     }
 }
 
@@ -198,7 +194,7 @@ fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsVal
 /// `new Audio(url)`.
 fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     let url = get(&arguments, "0");
-    let ours = elements().stream(&url).is_some();
+    let ours = elements().entry(&url).is_some();
     let plain = if ours { list0() } else { arguments };
     let (reflect, how) = (global_value("Reflect"), list2(native, plain));
     push(&how, target);
@@ -225,10 +221,10 @@ fn write(native: &JsValue, element: &JsValue, arguments: &JsValue, which: &str) 
 
 /// Plays the stream behind `url`, if it is one of ours.
 fn attach(element: &JsValue, url: &JsValue) -> bool {
-    let Some(stream) = elements().stream(url) else { return false };
-    if !plays(element, &stream) {
-        set(element, "srcObject", stream);
-        elements().note_player(url, element);
+    let Some(entry) = elements().entry(url) else { return false };
+    if !plays(element, &entry.stream) {
+        set(element, "srcObject", entry.stream.clone());
+        entry.players.borrow_mut().push(new1("WeakRef", element.clone()));
     }
     true
 }
