@@ -65,7 +65,7 @@ impl CallInner {
         if let Some(info) = self.app.driver.call_info(id) {
             self.update(info);
         }
-        result.map_err(|error| sinch_error(&error))
+        result.map_err(sinch_error)
     }
 }
 
@@ -150,7 +150,7 @@ impl Call {
     /// `SinchError` for keys other than `0-9 # * A-D`.
     #[wasm_bindgen(js_name = sendDTMF, skip_typescript)]
     pub fn send_dtmf(&self, keys: &JsValue) -> Result<(), JsValue> {
-        let (id, keys) = (self.info().id, text(keys)?);
+        let (id, keys) = (self.info().id, text(keys));
         let call = self.inner();
         call.commanded(call.app.driver.command(|client, now| client.send_dtmf(now, id, &keys)))
     }
@@ -268,7 +268,7 @@ impl Call {
     /// Why it failed.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn error(&self) -> JsValue {
-        self.info().error.as_ref().map_or(JsValue::NULL, sinch_error)
+        self.info().error.clone().map_or(JsValue::NULL, sinch_error)
     }
 
     /// The same: the documentation of the original calls it so.

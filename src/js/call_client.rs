@@ -126,8 +126,8 @@ pub fn place(
     headers: JsValue,
     custom: &JsValue,
 ) -> Result<JsValue, JsValue> {
-    let (to, custom, entries) = (text(to)?, options::stream(custom)?, entries(&headers)?);
-    let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(|error| sinch_error(&error))?;
+    let (to, custom, entries) = (text(to), options::stream(custom)?, entries(&headers)?);
+    let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(sinch_error)?;
     Ok(app.add_call(info, media, headers))
 }
 
@@ -142,8 +142,8 @@ fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
     let mut entries = Vec::new();
     for pair in items(call_of("Object", "entries", headers.clone())?) {
         let value = get(&pair, "1");
-        let value = if value.is_object() { stringify(value)? } else { text(&value)? };
-        entries.push((text(&get(&pair, "0"))?, value));
+        let value = if value.is_object() { stringify(value)? } else { text(&value) };
+        entries.push((text(&get(&pair, "0")), value));
     }
     Ok(entries)
 }

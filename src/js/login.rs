@@ -72,7 +72,7 @@ impl Reader<'_> {
 
     /// A field that is there must say something.
     fn field(&mut self, key: &str) -> Option<String> {
-        let text = text(&own(self.given, key)?).unwrap_or_default();
+        let text = text(&own(self.given, key)?);
         if text.is_empty() || text.bytes().any(|byte| byte < b' ') {
             self.refuse(&["The login object's ", key, " is empty or has control characters"]);
         }
