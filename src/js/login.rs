@@ -89,10 +89,10 @@ impl Reader<'_> {
 /// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others; else that of the ticket.
 fn authorized_user(given: &JsValue, token: &str) -> String {
     let mut user = String::new();
-    for identity in items(get_in(given, "user", "identities")) {
-        let named = get_string(&identity, "type") == "username";
+    for identity in &items(get_in(given, "user", "identities")) {
+        let named = get_string(identity, "type") == "username";
         if named || user.is_empty() {
-            user = get_string(&identity, "endpoint");
+            user = get_string(identity, "endpoint");
         }
         if named {
             break;

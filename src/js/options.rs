@@ -86,8 +86,8 @@ impl Reader<'_> {
             options.add_server(&origin, config);
             return;
         };
-        for url in list_of(named) {
-            if !options.add_server(&text(&url), config) {
+        for url in &list_of(named) {
+            if !options.add_server(&text(url), config) {
                 self.refuse("server is a ws, wss, http or https URL, or a list of them");
             }
         }
@@ -109,8 +109,8 @@ impl Reader<'_> {
         self.millis("answerTimeout", &mut config.answer_timeout);
         self.millis("candidateWait", &mut config.candidate_wait);
         if let Some(list) = own(self.given, "iceServers") {
-            for server in list_of(list) {
-                config.ice_servers.push(self.ice_server(&server));
+            for server in &list_of(list) {
+                config.ice_servers.push(self.ice_server(server));
             }
         }
     }
@@ -119,7 +119,7 @@ impl Reader<'_> {
         let urls = own(given, "urls").or_else(|| own(given, "url")).unwrap_or_default();
         let mut server =
             IceServer { urls: Vec::new(), username: get_string(given, "username"), credential: get_string(given, "credential") };
-        for url in list_of(urls) {
+        for url in &list_of(urls) {
             match url.as_string() {
                 Some(url) => server.urls.push(url),
                 None => self.refuse("iceServers is a list of RTCIceServer objects"),

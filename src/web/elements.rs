@@ -246,14 +246,14 @@ fn detach(element: &JsValue, url: &JsValue) {
 
 /// What happened in the document: attributes and new nodes.
 fn observe(records: JsValue) {
-    for record in items(records) {
-        if get_string(&record, "type") == "attributes" {
-            look(&get(&record, "target"));
+    for record in &items(records) {
+        if get_string(record, "type") == "attributes" {
+            look(&get(record, "target"));
             continue;
         }
-        for node in items(get(&record, "addedNodes")) {
-            look(&node);
-            if let Ok(found) = call1(&node, "querySelectorAll", "audio[src],video[src]".into()) {
+        for node in &items(get(record, "addedNodes")) {
+            look(node);
+            if let Ok(found) = call1(node, "querySelectorAll", "audio[src],video[src]".into()) {
                 items(found).iter().for_each(look);
             }
         }

@@ -81,8 +81,8 @@ impl Media {
 
     /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
     pub(super) fn take(&self, source: &MediaStream) {
-        for track in tracks(source) {
-            let own = call0(&track, "clone").unwrap_or_default();
+        for track in &tracks(source) {
+            let own = call0(track, "clone").unwrap_or_default();
             set(&own, "enabled", (self.sending.get() == Some(true)).into());
             let _ = call1(&self.local, "addTrack", own);
         }
@@ -92,9 +92,9 @@ impl Media {
     /// Enables everything, or disables the sound: a muted call goes on showing its picture.
     pub(super) fn send(&self, on: bool) {
         self.sending.set(Some(on));
-        for track in tracks(&self.local) {
-            if on || kind(&track) == "audio" {
-                set(&track, "enabled", on.into());
+        for track in &tracks(&self.local) {
+            if on || kind(track) == "audio" {
+                set(track, "enabled", on.into());
             }
         }
     }
@@ -107,9 +107,9 @@ impl Media {
 
     /// Receives `track` in place of any other of its kind.
     pub(super) fn receive(&self, track: &JsValue) {
-        for old in tracks(&self.remote) {
-            if kind(&old) == kind(track) && old != *track {
-                let _ = call1(&self.remote, "removeTrack", old);
+        for old in &tracks(&self.remote) {
+            if kind(old) == kind(track) && old != track {
+                let _ = call1(&self.remote, "removeTrack", old.clone());
             }
         }
         let _ = call1(&self.remote, "addTrack", track.clone());
@@ -242,16 +242,16 @@ fn filled(stream: &MediaStream) -> MediaStream {
 /// Whether a stream is open, and has a picture where there shall be one.
 fn usable(stream: &MediaStream, video: bool) -> bool {
     let (mut live, mut shows) = (stream.is_object(), !video);
-    for track in tracks(stream) {
-        live &= get_string(&track, "readyState") == "live";
-        shows |= kind(&track) == "video";
+    for track in &tracks(stream) {
+        live &= get_string(track, "readyState") == "live";
+        shows |= kind(track) == "video";
     }
     live && shows
 }
 
 fn stop(stream: &MediaStream) {
-    for track in tracks(stream) {
-        let _ = call0(&track, "stop");
+    for track in &tracks(stream) {
+        let _ = call0(track, "stop");
     }
 }
 

@@ -76,8 +76,8 @@ impl Peer {
         for event in &["onicecandidate", "oniceconnectionstatechange", "ontrack"] {
             set(&self.connection, event, handler.clone());
         }
-        for transceiver in self.transceivers() {
-            set(&get_in(&transceiver, "sender", "transport"), "onstatechange", handler.clone());
+        for transceiver in &self.transceivers() {
+            set(&get_in(transceiver, "sender", "transport"), "onstatechange", handler.clone());
         }
     }
 
@@ -172,11 +172,11 @@ impl Peer {
 
     /// Receives and sends what an offer asks for.
     fn join(&self, video: bool) {
-        for transceiver in self.transceivers() {
-            if video || receives(&transceiver) == "audio" {
-                set(&transceiver, "direction", "sendrecv".into());
+        for transceiver in &self.transceivers() {
+            if video || receives(transceiver) == "audio" {
+                set(transceiver, "direction", "sendrecv".into());
                 // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
-                let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local.clone());
+                let _ = call1(&get(transceiver, "sender"), "setStreams", self.media.local.clone());
             }
         }
         self.attach();
@@ -188,10 +188,10 @@ impl Peer {
         if !self.media.is_sending() {
             return;
         }
-        for track in tracks(&self.media.local) {
-            let sender = self.sender(&kind(&track));
-            if sender.is_object() && get(&sender, "track") != track {
-                forget(&call1(&sender, "replaceTrack", track).unwrap_or_default());
+        for track in &tracks(&self.media.local) {
+            let sender = self.sender(&kind(track));
+            if sender.is_object() && get(&sender, "track") != *track {
+                forget(&call1(&sender, "replaceTrack", track.clone()).unwrap_or_default());
             }
         }
     }
@@ -245,8 +245,8 @@ impl Peer {
             let both = settled(together("all", stats, later)).await?;
             // Counted at each layer that counts them, the octets of media.
             let mut arrived = 0.0;
-            for entry in items(call0(&get(&both, "0"), "values").unwrap_or_default()) {
-                arrived += get_number(&entry, "bytesReceived");
+            for entry in &items(call0(&get(&both, "0"), "values").unwrap_or_default()) {
+                arrived += get_number(entry, "bytesReceived");
             }
             news += u8::from(arrived > before);
             before = arrived;
