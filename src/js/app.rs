@@ -160,9 +160,9 @@ impl App {
             }
             return;
         }
-        for (wanted, deferred) in asked {
+        for (wanted, deferred) in &asked {
             deferred.settle(match &result {
-                Err(error) if wanted == on => Err(sinch_error(error.clone())),
+                Err(error) if *wanted == on => Err(sinch_error(error.clone())),
                 _ => Ok(JsValue::UNDEFINED),
             });
         }

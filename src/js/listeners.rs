@@ -35,8 +35,8 @@ impl Listeners {
     pub fn tell(&self, handler: &str, arguments: JsValue) {
         // A handler may add and remove listeners.
         let listeners = self.0.borrow().clone();
-        for listener in listeners {
-            notify(&dom::get(&listener, handler), &listener, &arguments);
+        for listener in &listeners {
+            notify(&dom::get(listener, handler), listener, &arguments);
         }
     }
 }

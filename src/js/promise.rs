@@ -24,19 +24,19 @@ impl Deferred {
     }
 
     /// Fulfils or rejects the promise. Without a callback of the page the console gets the error.
-    pub fn settle(self, result: Result<JsValue, JsValue>) {
+    pub fn settle(&self, result: Result<JsValue, JsValue>) {
         let (callback, settle, value) = match result {
-            Ok(value) => (self.success, self.resolve, value),
+            Ok(value) => (&self.success, &self.resolve, value),
             Err(error) => {
                 if !self.fail.is_function() {
                     dom::report(error.clone());
                 }
-                (self.fail, self.reject, error)
+                (&self.fail, &self.reject, error)
             }
         };
         let arguments = if value.is_undefined() { list0() } else { list1(value.clone()) };
-        notify(&callback, &JsValue::UNDEFINED, &arguments);
-        invoke(&settle, value);
+        notify(callback, &JsValue::UNDEFINED, &arguments);
+        invoke(settle, value);
     }
 }
 

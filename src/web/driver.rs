@@ -303,7 +303,7 @@ impl Driver {
 
     /// All of them send what the call has to send.
     pub(super) fn attach(&self, media: &Rc<Media>) {
-        for peer in self.peers_of(media) {
+        for peer in &self.peers_of(media) {
             peer.attach();
         }
     }
@@ -326,7 +326,7 @@ impl Driver {
         let position = self.calls.borrow().iter().position(|media| media.id == call);
         let Some(position) = position else { return };
         let media = self.calls.borrow_mut().swap_remove(position);
-        for peer in self.peers_of(&media) {
+        for peer in &self.peers_of(&media) {
             self.close(peer.id);
         }
         media.release();

@@ -127,8 +127,8 @@ impl Peer {
             _ => ("setLocalDescription", description("rollback", "")),
         };
         let mut local = settled(self.step(step, argument.into())?).await?;
-        for candidate in self.held.take() {
-            self.add_candidate(candidate);
+        for candidate in &self.held.take() {
+            self.add_candidate(candidate.clone());
         }
         let wait = match kind {
             TaskKind::Offer { wait, .. } => *wait,
@@ -285,8 +285,9 @@ impl Peer {
 
     /// What sends tracks of that kind; `undefined` where nothing does.
     fn sender(&self, kind: &str) -> JsValue {
-        let transceiver = self.transceivers().into_iter().find(|transceiver| receives(transceiver) == kind);
-        get(&transceiver.unwrap_or_default(), "sender")
+        let transceivers = self.transceivers();
+        let transceiver = transceivers.iter().find(|transceiver| receives(transceiver) == kind);
+        transceiver.map(|transceiver| get(transceiver, "sender")).unwrap_or_default()
     }
 
     fn local_sdp(&self) -> String {
