@@ -165,22 +165,21 @@ impl Driver {
             return;
         }
         self.drain();
-        loop {
-            let inputs = self.inputs.take();
-            if inputs.is_empty() {
-                break;
+        while let Some(input) = self.next() {
+            if let Input::Received(text) = &input {
+                self.trace(false, text);
             }
-            for input in inputs {
-                if let Input::Received(text) = &input {
-                    self.trace(false, text);
-                }
-                self.client.borrow_mut().handle(now(), input);
-                self.drain();
-            }
+            self.client.borrow_mut().handle(now(), input);
+            self.drain();
         }
         let deadline = self.client.borrow().deadline();
         self.timer.arm(now(), deadline);
         self.busy.set(false);
+    }
+
+    fn next(&self) -> Option<Input> {
+        let mut inputs = self.inputs.borrow_mut();
+        if inputs.is_empty() { None } else { Some(inputs.remove(0)) }
     }
 
     fn drain(&self) {
