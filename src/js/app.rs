@@ -40,7 +40,7 @@ impl App {
     pub fn new(options: Options, config: Config) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| {
             let app = this.clone();
-            let tell = move |notice| {
+            let tell = move |notice: &Notice| {
                 if let Some(app) = app.upgrade() {
                     app.tell(notice);
                 }
@@ -104,43 +104,43 @@ impl App {
         }
     }
 
-    fn tell(&self, notice: Notice) {
+    fn tell(&self, notice: &Notice) {
         match notice {
-            Notice::Incoming(info, media) => self.incoming(info, media),
+            Notice::Incoming(info, media) => self.incoming(info.clone(), media.clone()),
             Notice::Message(out, text) => {
-                let line = [if out { "→ " } else { "← " }, &text].concat();
+                let line = [if *out { "→ " } else { "← " }, text].concat();
                 call_back(&self.options.on_message, line.into());
             }
             Notice::Event(event) => self.event(event),
         }
     }
 
-    fn event(&self, event: Event) {
+    fn event(&self, event: &Event) {
         match event {
             Event::Started(session) => {
                 self.log("started", &session.user_id);
-                *self.user.borrow_mut() = Some(session.user_id);
+                *self.user.borrow_mut() = Some(session.user_id.clone());
                 self.start_ended(Ok(JsValue::UNDEFINED));
             }
             Event::StartFailed(error) => {
                 self.started.set(false);
-                self.start_ended(Err(sinch_error(error)));
+                self.start_ended(Err(sinch_error(error.clone())));
             }
             Event::Active(result) => self.active(true, result),
-            Event::Inactive => self.active(false, Ok(())),
+            Event::Inactive => self.active(false, &Ok(())),
             Event::Connection(connection) => {
-                let (before, state) = (self.connection.replace(connection), word(connection));
+                let (before, state) = (self.connection.replace(*connection), word(*connection));
                 self.log("connection", state);
                 self.listeners.tell("onConnectionState", list1(state.into()));
-                if connection == ConnectionState::Reconnecting {
+                if *connection == ConnectionState::Reconnecting {
                     self.listeners.tell("onReconnecting", list0());
-                } else if connection == ConnectionState::Connected && before == ConnectionState::Reconnecting {
+                } else if *connection == ConnectionState::Connected && before == ConnectionState::Reconnecting {
                     self.listeners.tell("onReconnected", list0());
                 }
             }
             Event::Incoming(_) => {}
-            Event::Call { change, info } => self.changed(change, info),
-            Event::Log(line) => self.log("log", &line),
+            Event::Call { change, info } => self.changed(*change, info.clone()),
+            Event::Log(line) => self.log("log", line),
         }
     }
 
@@ -152,16 +152,16 @@ impl App {
     }
 
     /// Whoever asked last is right: an earlier wish that was overtaken is answered, too.
-    fn active(&self, on: bool, result: Result<(), Error>) {
+    fn active(&self, on: bool, result: &Result<(), Error>) {
         let asked = self.activating.take();
         if asked.is_empty() {
             if let Err(error) = result {
-                self.log_error(sinch_error(error));
+                self.log_error(sinch_error(error.clone()));
             }
             return;
         }
         for (wanted, deferred) in &asked {
-            deferred.settle(match &result {
+            deferred.settle(match result {
                 Err(error) if *wanted == on => Err(sinch_error(error.clone())),
                 _ => Ok(JsValue::UNDEFINED),
             });

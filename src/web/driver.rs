@@ -34,7 +34,7 @@ pub struct Driver {
     inputs: RefCell<Vec<Input>>,
     busy: Cell<bool>,
     notices: RefCell<Vec<Notice>>,
-    app: Box<dyn Fn(Notice)>,
+    app: Box<dyn Fn(&Notice)>,
     socket: Socket,
     timer: Timer,
     later: Later,
@@ -56,7 +56,7 @@ pub struct Driver {
 impl Driver {
     /// A driver that tells `app`. `custom` is what incoming calls send instead of the microphone; with `traced`, messages are told.
     #[must_use]
-    pub fn new(config: Config, custom: MediaStream, traced: bool, app: Box<dyn Fn(Notice)>) -> Rc<Self> {
+    pub fn new(config: Config, custom: MediaStream, traced: bool, app: Box<dyn Fn(&Notice)>) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             client: RefCell::new(Client::new(config, seed())),
             inputs: RefCell::default(),
@@ -190,7 +190,7 @@ impl Driver {
     }
 
     fn deliver(&self) {
-        for notice in self.notices.take() {
+        for notice in &self.notices.take() {
             (self.app)(notice);
         }
     }
