@@ -323,7 +323,7 @@ impl CallDetails {
         let until = info.ended.unwrap_or_else(dom::now);
         let duration = info.established.map_or(0.0, |from| (until - from) as f64 / 1000.0);
         let prototype = prototype_of(&Self.into());
-        let details = dom::call_of("Object", "create", prototype).unwrap_or_default();
+        let details = dom::call_of("Object", "create", prototype);
         dom::set(&details, "startedTime", date(info.progressing));
         dom::set(&details, "establishedTime", date(info.established));
         dom::set(&details, "endedTime", date(info.ended));

@@ -45,5 +45,5 @@ pub fn record(entries: &[(String, String)]) -> JsValue {
     for (name, value) in entries {
         push(&pairs, list2(name.into(), value.into()));
     }
-    call_of("Object", "fromEntries", pairs).unwrap_or_default()
+    call_of("Object", "fromEntries", pairs)
 }

@@ -6,7 +6,9 @@ use wasm_bindgen::prelude::*;
 use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
-use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, items, new0, new1, own, string};
+use crate::web::dom::{
+    call_of, call0, call1, dict, get_in, get_string, global, global_value, items, list1, new0, new1, own, string, try_call,
+};
 
 /// Reads a login object.
 ///
@@ -103,14 +105,14 @@ fn authorized_user(given: &JsValue, token: &str) -> String {
 
 /// The user of a ticket, `base64(JSON):base64(signature)`.
 fn ticket_user(ticket: &str) -> String {
-    let data = json(&part(ticket, ":", "0")).unwrap_or_default();
+    let data = json(&part(ticket, ":", "0"));
     string(&get_in(&data, "identity", "endpoint"))
 }
 
 /// The user of a JWT: its subject, `//rtc.sinch.com/applications/KEY/users/USER` or the user alone.
 fn jwt_user(token: &str) -> String {
-    let subject = get_string(&json(&part(token, ".", "1")).unwrap_or_default(), "sub");
-    string(&call0(&split(&subject, "/users/"), "pop").unwrap_or_default())
+    let subject = get_string(&json(&part(token, ".", "1")), "sub");
+    string(&call0(&split(&subject, "/users/"), "pop"))
 }
 
 /// One of the parts between separators; empty where there are fewer.
@@ -119,15 +121,16 @@ fn part(text: &str, separator: &str, which: &str) -> String {
 }
 
 fn split(text: &str, separator: &str) -> JsValue {
-    call1(&new1("String", text.into()), "split", separator.into()).unwrap_or_default()
+    call1(&new1("String", text.into()), "split", separator.into())
 }
 
-fn json(base64: &str) -> Option<JsValue> {
-    call_of("JSON", "parse", String::from_utf8(decode(base64)?).ok()?.into()).ok()
+/// The value that it is the JSON of; `undefined` where it is none.
+fn json(base64: &str) -> JsValue {
+    call_of("JSON", "parse", String::from_utf8(decode(base64)).unwrap_or_default().into())
 }
 
-/// Base64 in either alphabet, with or without padding.
-fn decode(base64: &str) -> Option<Vec<u8>> {
+/// The bytes of Base64 in either alphabet, with or without padding; none where it is not Base64.
+fn decode(base64: &str) -> Vec<u8> {
     let mut standard = String::new();
     for c in base64.chars() {
         standard.push(match c {
@@ -136,12 +139,12 @@ fn decode(base64: &str) -> Option<Vec<u8>> {
             c => c,
         });
     }
-    let latin = string(&call1(&global(), "atob", standard.into()).ok()?);
+    let latin = string(&call1(&global(), "atob", standard.into()));
     let mut bytes = Vec::new();
     for c in latin.chars() {
-        bytes.push(u8::try_from(u32::from(c)).ok()?);
+        bytes.push(u8::try_from(u32::from(c)).unwrap_or_default());
     }
-    Some(bytes)
+    bytes
 }
 
 fn encode(bytes: &[u8]) -> String {
@@ -149,7 +152,7 @@ fn encode(bytes: &[u8]) -> String {
     for byte in bytes {
         latin.push(char::from(*byte));
     }
-    string(&call1(&global(), "btoa", latin.into()).unwrap_or_default())
+    string(&call1(&global(), "btoa", latin.into()))
 }
 
 /// How long a ticket is good for where the page does not say, s.
@@ -162,10 +165,13 @@ fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> R
     let data = dict()
         .with("identity", identity.into())
         .with("applicationKey", application_key.into())
-        .with("created", call0(&new0("Date"), "toJSON")?)
+        .with("created", call0(&new0("Date"), "toJSON"))
         .with("expiresIn", seconds.into());
     let data = stringify(data.into())?;
-    let key = decode(secret).ok_or_else(|| bad_argument("applicationSecret is base64"))?;
+    let key = decode(secret);
+    if key.is_empty() {
+        return Err(bad_argument("applicationSecret is base64"));
+    }
     let signature = encode(&authentication_code(key, data.as_bytes()));
     Ok(Login::Token { user, token: [&encode(data.as_bytes()), ":", &signature].concat() })
 }
@@ -196,5 +202,5 @@ fn sha256(data: &[u8]) -> Vec<u8> {
 /// # Errors
 /// What it throws: of a value that refers to itself.
 pub fn stringify(value: JsValue) -> Result<String, JsValue> {
-    Ok(string(&call_of("JSON", "stringify", value)?))
+    Ok(string(&try_call(&global_value("JSON"), "stringify", list1(value))?))
 }

@@ -34,7 +34,7 @@ fn class_of(object: &JsValue) -> JsValue {
 }
 
 fn prototype_of(object: &JsValue) -> JsValue {
-    dom::call_of("Object", "getPrototypeOf", object.clone()).unwrap_or_default()
+    dom::call_of("Object", "getPrototypeOf", object.clone())
 }
 
 /// What a page means by `value` where a string is asked for: nothing is an empty one, and so is what cannot be said in words.
@@ -42,5 +42,5 @@ fn text(value: &JsValue) -> String {
     if value.is_null() || value.is_undefined() {
         return String::new();
     }
-    dom::string(&dom::call1(&dom::global(), "String", value.clone()).unwrap_or_default())
+    dom::string(&dom::call1(&dom::global(), "String", value.clone()))
 }

@@ -194,13 +194,13 @@ impl Options {
 
 /// A list as it is, anything else as a list of one.
 fn list_of(value: JsValue) -> Vec<JsValue> {
-    let listed = call_of("Array", "isArray", value.clone()).unwrap_or_default().is_truthy();
+    let listed = call_of("Array", "isArray", value.clone()).is_truthy();
     items(if listed { value } else { list1(value) })
 }
 
 /// Text as a part of a URL.
 pub fn escaped(part: &str) -> String {
-    text(&call1(&global(), "encodeURIComponent", part.into()).unwrap_or_default())
+    text(&call1(&global(), "encodeURIComponent", part.into()))
 }
 
 const NO_STREAM: &str = "customStream is a MediaStream";

@@ -232,8 +232,8 @@ async fn post(url: String, body: JsValue) -> Result<JsValue, JsValue> {
     let headers = dict().with("Content-Type", "application/json".into());
     let init = dict().with("method", "POST".into()).with("headers", headers.into()).with("body", body);
     let unreachable = |error: JsValue| sinch_error(Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
-    let answer = settled(call2(&global(), "fetch", url.into(), init.into())?).await.map_err(unreachable)?;
-    let json = settled(call0(&answer, "json").unwrap_or_default()).await.unwrap_or_default();
+    let answer = settled(call2(&global(), "fetch", url.into(), init.into())).await.map_err(unreachable)?;
+    let json = settled(call0(&answer, "json")).await.unwrap_or_default();
     if get(&answer, "ok").is_truthy() {
         return Ok(json);
     }

@@ -62,17 +62,17 @@ pub fn uuid() -> String {
 pub fn set_timeout(callback: JsValue, millis: u64) -> JsValue {
     // The browser takes a 32-bit number, and a larger one as 0.
     #[expect(clippy::cast_precision_loss, reason = "below 2^31")]
-    call2(&global(), "setTimeout", callback, (millis.min(0x7fff_ffff) as f64).into()).unwrap_or_default()
+    call2(&global(), "setTimeout", callback, (millis.min(0x7fff_ffff) as f64).into())
 }
 
 /// Takes a timeout back.
 pub fn clear_timeout(id: JsValue) {
-    let _ = call1(&global(), "clearTimeout", id);
+    call1(&global(), "clearTimeout", id);
 }
 
 /// Writes a value to the console, as an error.
 pub fn report(value: JsValue) {
-    let _ = call_of("console", "error", value);
+    call_of("console", "error", value);
 }
 
 /// The global object.
@@ -130,7 +130,7 @@ pub fn own(object: &JsValue, key: &str) -> Option<JsValue> {
 /// How a property of the object's own is defined; `undefined` where it has none of that name.
 #[must_use]
 pub fn descriptor(object: &JsValue, key: &str) -> JsValue {
-    call2(&global_value("Reflect"), "getOwnPropertyDescriptor", object.clone(), key.into()).unwrap_or_default()
+    call2(&global_value("Reflect"), "getOwnPropertyDescriptor", object.clone(), key.into())
 }
 
 /// `object[key] = value`; what refuses is left as it is.
@@ -144,7 +144,7 @@ pub struct Dict(JsValue);
 /// An empty one.
 #[must_use]
 pub fn dict() -> Dict {
-    Dict(call_of("Object", "create", JsValue::NULL).unwrap_or_default())
+    Dict(call_of("Object", "create", JsValue::NULL))
 }
 
 impl Dict {
@@ -170,53 +170,42 @@ pub fn apply(function: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<
     apply_to(function, this, arguments)
 }
 
-fn call(object: &JsValue, name: &str, arguments: JsValue) -> Result<JsValue, JsValue> {
-    apply_to(&get(object, name), object, &arguments)
-}
-
-/// `object[name]()`.
+/// `object[name](…arguments)`.
 ///
 /// # Errors
 /// What it throws; also where there is no such function.
-pub fn call0(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
-    call(object, name, list0())
+pub fn try_call(object: &JsValue, name: &str, arguments: JsValue) -> Result<JsValue, JsValue> {
+    apply_to(&get(object, name), object, &arguments)
 }
 
-/// `object[name](argument)`.
-///
-/// # Errors
-/// As [`call0`].
-pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> Result<JsValue, JsValue> {
-    call(object, name, list1(argument))
+/// `object[name]()`; `undefined` where it throws, or there is no such function.
+pub fn call0(object: &JsValue, name: &str) -> JsValue {
+    try_call(object, name, list0()).unwrap_or_default()
 }
 
-/// `object[name](first, second)`.
-///
-/// # Errors
-/// As [`call0`].
-pub fn call2(object: &JsValue, name: &str, first: JsValue, second: JsValue) -> Result<JsValue, JsValue> {
-    call(object, name, list2(first, second))
+/// `object[name](argument)`, as [`call0`].
+pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> JsValue {
+    try_call(object, name, list1(argument)).unwrap_or_default()
 }
 
-/// `NAME[method](argument)`, where the global object has that name.
-///
-/// # Errors
-/// As [`call0`].
-pub fn call_of(name: &str, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
+/// `object[name](first, second)`, as [`call0`].
+pub fn call2(object: &JsValue, name: &str, first: JsValue, second: JsValue) -> JsValue {
+    try_call(object, name, list2(first, second)).unwrap_or_default()
+}
+
+/// `NAME[method](argument)` of the global object, as [`call0`].
+pub fn call_of(name: &str, method: &str, argument: JsValue) -> JsValue {
     call1(&global_value(name), method, argument)
 }
 
 /// Puts what a promise comes to into `list`; nothing where there is none, or it fails.
-pub fn keep(promise: Result<JsValue, JsValue>, list: &JsValue) {
-    let push = call1(&get(list, "push"), "bind", list.clone());
-    if let (Ok(promise), Ok(push)) = (promise, push) {
-        let _ = call2(&promise, "then", push, nothing());
-    }
+pub fn keep(promise: &JsValue, list: &JsValue) {
+    call2(promise, "then", call1(&get(list, "push"), "bind", list.clone()), nothing());
 }
 
 /// `list.push(value)`.
 pub fn push(list: &JsValue, value: JsValue) {
-    let _ = call1(list, "push", value);
+    call1(list, "push", value);
 }
 
 /// `new NAME(…arguments)`.
@@ -262,10 +251,10 @@ pub fn aborted() -> JsValue {
 /// What a list or any other iterable has in it; nothing where it is none.
 #[must_use]
 pub fn items(iterable: JsValue) -> Vec<JsValue> {
-    let list = call_of("Array", "from", iterable).unwrap_or_default();
+    let list = call_of("Array", "from", iterable);
     let mut items = Vec::new();
     while get_number(&list, "length") > 0.0 {
-        items.push(call0(&list, "shift").unwrap_or_default());
+        items.push(call0(&list, "shift"));
     }
     items
 }
@@ -310,7 +299,7 @@ pub fn invoke(function: &JsValue, value: JsValue) {
 /// `Promise.HOW([first, second])`: `all` or `race`.
 #[must_use]
 pub fn together(how: &str, first: JsValue, second: JsValue) -> JsValue {
-    call_of("Promise", how, list2(first, second)).unwrap_or_default()
+    call_of("Promise", how, list2(first, second))
 }
 
 /// A promise with the functions that fulfil and reject it.
@@ -319,11 +308,11 @@ pub fn promise() -> (JsValue, JsValue, JsValue) {
     let functions = list0();
     // The executor runs inside the constructor: `push` writes down what it is given.
     let executor = call1(&get(&functions, "push"), "bind", functions.clone());
-    let promise = new1("Promise", executor.unwrap_or_default());
+    let promise = new1("Promise", executor);
     (promise, get(&functions, "0"), get(&functions, "1"))
 }
 
 /// Says that nobody need look at how `promise` ends.
 pub fn forget(promise: &JsValue) {
-    let _ = call2(promise, "then", JsValue::UNDEFINED, nothing());
+    call2(promise, "then", JsValue::UNDEFINED, nothing());
 }

@@ -104,7 +104,7 @@ impl Elements {
         self.wraps.iter().for_each(Wrap::install);
         let options = dict().with("subtree", JsValue::TRUE).with("childList", JsValue::TRUE);
         let options = options.with("attributeFilter", list1("src".into()));
-        let _ = call2(&self.observer, "observe", global_value("document"), options.into());
+        call2(&self.observer, "observe", global_value("document"), options.into());
     }
 
     /// Forgets retired URLs that no element plays; with the last, the browser is as it was.
@@ -121,7 +121,7 @@ impl Elements {
         }
         if entries.is_empty() && self.installed.replace(false) {
             self.wraps.iter().for_each(Wrap::uninstall);
-            let _ = call0(&self.observer, "disconnect");
+            call0(&self.observer, "disconnect");
         }
     }
 
@@ -161,7 +161,7 @@ impl Wrap {
         }
         let before = self.before.take();
         if before.is_undefined() {
-            let _ = call2(&global_value("Reflect"), "deleteProperty", self.owner.clone(), self.key.into());
+            call2(&global_value("Reflect"), "deleteProperty", self.owner.clone(), self.key.into());
         } else {
             self.define(before);
         }
@@ -169,13 +169,13 @@ impl Wrap {
 
     fn define(&self, descriptor: JsValue) {
         let properties = dict().with(self.key, descriptor);
-        let _ = call2(&global_value("Object"), "defineProperties", self.owner.clone(), properties.into());
+        call2(&global_value("Object"), "defineProperties", self.owner.clone(), properties.into());
     }
 }
 
 /// What a weak reference leads to, while it is there.
 fn deref(player: &JsValue) -> JsValue {
-    call0(player, "deref").unwrap_or_default()
+    call0(player, "deref")
 }
 
 /// `element.src = value`.
@@ -238,7 +238,7 @@ fn plays(element: &JsValue, stream: &JsValue) -> bool {
 /// Takes our stream away from an element whose `src` is something else now.
 fn detach(element: &JsValue, url: &JsValue) {
     if !url.is_truthy() {
-        let _ = call1(element, "removeAttribute", "src".into());
+        call1(element, "removeAttribute", "src".into());
     }
     set(element, "srcObject", JsValue::NULL);
     elements().tidy();
@@ -253,9 +253,7 @@ fn observe(records: JsValue) {
         }
         for node in &items(get(record, "addedNodes")) {
             look(node);
-            if let Ok(found) = call1(node, "querySelectorAll", "audio[src],video[src]".into()) {
-                items(found).iter().for_each(look);
-            }
+            items(call1(node, "querySelectorAll", "audio[src],video[src]".into())).iter().for_each(look);
         }
     }
 }
@@ -265,7 +263,7 @@ fn look(element: &JsValue) {
     if !is_media(element) {
         return;
     }
-    let url = call1(element, "getAttribute", "src".into()).unwrap_or_default();
+    let url = call1(element, "getAttribute", "src".into());
     if !attach(element, &url) && elements().is_player(element) {
         detach(element, &url);
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{End, call0, call1, dict, error, get, get_in, get_string, global, items, keep, new0, set};
+use super::dom::{End, call0, call1, dict, error, get, get_in, get_string, global, items, keep, list1, new0, set, try_call};
 use super::elements;
 use super::task::{settled, spawn};
 use crate::call::CallId;
@@ -82,9 +82,9 @@ impl Media {
     /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
     pub(super) fn take(&self, source: &MediaStream) {
         for track in &tracks(source) {
-            let own = call0(track, "clone").unwrap_or_default();
+            let own = call0(track, "clone");
             set(&own, "enabled", (self.sending.get() == Some(true)).into());
-            let _ = call1(&self.local, "addTrack", own);
+            call1(&self.local, "addTrack", own);
         }
         self.outgoing_url();
     }
@@ -109,10 +109,10 @@ impl Media {
     pub(super) fn receive(&self, track: &JsValue) {
         for old in &tracks(&self.remote) {
             if kind(old) == kind(track) && old != track {
-                let _ = call1(&self.remote, "removeTrack", old.clone());
+                call1(&self.remote, "removeTrack", old.clone());
             }
         }
-        let _ = call1(&self.remote, "addTrack", track.clone());
+        call1(&self.remote, "addTrack", track.clone());
         // Known before a page asks: `new Audio(call.incomingStreamURL)` looks `Audio` up first.
         self.incoming_url();
     }
@@ -222,7 +222,7 @@ impl Microphone {
 
 /// All tracks of a stream.
 pub fn tracks(stream: &MediaStream) -> Vec<JsValue> {
-    items(call0(stream, "getTracks").unwrap_or_default())
+    items(call0(stream, "getTracks"))
 }
 
 /// `audio` or `video`.
@@ -251,14 +251,14 @@ fn usable(stream: &MediaStream, video: bool) -> bool {
 
 fn stop(stream: &MediaStream) {
     for track in &tracks(stream) {
-        let _ = call0(track, "stop");
+        call0(track, "stop");
     }
 }
 
 /// Puts into `list` what tells whether the microphone would open without a question, where the browser says so.
 pub fn ask_permission(list: &JsValue) {
     let permissions = get_in(&global(), "navigator", "permissions");
-    keep(call1(&permissions, "query", dict().with("name", "microphone".into()).into()), list);
+    keep(&call1(&permissions, "query", dict().with("name", "microphone".into()).into()), list);
 }
 
 fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
@@ -273,5 +273,5 @@ fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
         return Err(fault);
     }
     let constraints = dict().with("audio", JsValue::TRUE).with("video", video.into());
-    call1(&devices, "getUserMedia", constraints.into())
+    try_call(&devices, "getUserMedia", list1(constraints.into()))
 }

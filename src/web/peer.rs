@@ -7,8 +7,8 @@ use wasm_bindgen::prelude::*;
 
 use super::Media;
 use super::dom::{
-    Dict, End, aborted, call_of, call0, call1, call2, construct, dict, forget, get, get_in, get_number, get_string, invoke, items,
-    keep, list0, list1, nothing, promise, push, set, set_timeout, string, together,
+    Dict, End, aborted, call_of, call0, call1, construct, dict, forget, get, get_in, get_number, get_string, invoke, items, keep,
+    list0, list1, list2, nothing, promise, push, set, set_timeout, string, together, try_call,
 };
 use super::media::{kind, tracks};
 use super::task::{settled, spawn};
@@ -164,7 +164,7 @@ impl Peer {
             }
         } else {
             // Credentials for TURN run out: an ICE restart needs those of now.
-            let _ = call1(&self.connection, "setConfiguration", configuration(ice).into());
+            call1(&self.connection, "setConfiguration", configuration(ice).into());
         }
         self.attach();
         Ok(())
@@ -176,7 +176,7 @@ impl Peer {
             if video || receives(transceiver) == "audio" {
                 set(transceiver, "direction", "sendrecv".into());
                 // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
-                let _ = call1(&get(transceiver, "sender"), "setStreams", self.media.local.clone());
+                call1(&get(transceiver, "sender"), "setStreams", self.media.local.clone());
             }
         }
         self.attach();
@@ -191,7 +191,7 @@ impl Peer {
         for track in &tracks(&self.media.local) {
             let sender = self.sender(&kind(track));
             if sender.is_object() && get(&sender, "track") != *track {
-                forget(&call1(&sender, "replaceTrack", track.clone()).unwrap_or_default());
+                forget(&call1(&sender, "replaceTrack", track.clone()));
             }
         }
     }
@@ -241,11 +241,11 @@ impl Peer {
         for _ in 0..wait / LOOK {
             let (later, resolve, _) = promise();
             set_timeout(resolve, LOOK);
-            let stats = call0(&self.connection, "getStats").unwrap_or_default();
+            let stats = call0(&self.connection, "getStats");
             let both = settled(together("all", stats, later)).await?;
             // Counted at each layer that counts them, the octets of media.
             let mut arrived = 0.0;
-            for entry in &items(call0(&get(&both, "0"), "values").unwrap_or_default()) {
+            for entry in &items(call0(&get(&both, "0"), "values")) {
                 arrived += get_number(entry, "bytesReceived");
             }
             news += u8::from(arrived > before);
@@ -261,14 +261,14 @@ impl Peer {
     pub fn send_tones(&self, keys: &str) {
         let dtmf = get(&self.sender("audio"), "dtmf");
         let tones = [&get_string(&dtmf, "toneBuffer"), keys].concat();
-        let _ = call1(&dtmf, "insertDTMF", tones.into());
+        call1(&dtmf, "insertDTMF", tones.into());
     }
 
     /// Ends it; what is under way fails with `AbortError`.
     pub fn close(&self) {
         if !self.closed.replace(true) {
             self.listen(&JsValue::NULL);
-            let _ = call0(&self.connection, "close");
+            call0(&self.connection, "close");
             self.end.reach();
         }
     }
@@ -276,11 +276,11 @@ impl Peer {
     fn add(&self, kind: &str) -> Result<(), JsValue> {
         let streams = list1(self.media.local.clone());
         let init = dict().with("direction", "sendrecv".into()).with("streams", streams);
-        call2(&self.connection, "addTransceiver", kind.into(), init.into()).map(drop)
+        try_call(&self.connection, "addTransceiver", list2(kind.into(), init.into())).map(drop)
     }
 
     fn transceivers(&self) -> Vec<JsValue> {
-        items(call0(&self.connection, "getTransceivers").unwrap_or_default())
+        items(call0(&self.connection, "getTransceivers"))
     }
 
     /// What sends tracks of that kind; `undefined` where nothing does.
@@ -296,7 +296,7 @@ impl Peer {
 
     /// A promise of what a step comes to: a closed connection never settles its own.
     fn step(&self, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
-        Ok(self.end.or(call1(&self.connection, method, argument)?))
+        Ok(self.end.or(try_call(&self.connection, method, list1(argument))?))
     }
 }
 
@@ -332,7 +332,7 @@ pub fn make_certificate(list: &JsValue) {
     let kind = dict().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
     let kind = kind.with("expires", 31_536_000_000_f64.into());
     let making = call_of("RTCPeerConnection", "generateCertificate", kind.into());
-    keep(making, list);
+    keep(&making, list);
 }
 
 fn configuration(ice: &Ice) -> Dict {

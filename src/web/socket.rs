@@ -40,7 +40,7 @@ impl Socket {
     /// Sends a text frame; without a connection it is lost, which the client knows how to bear.
     pub fn send(&self, text: &str) {
         if let Some(socket) = &*self.current.borrow() {
-            let _ = call1(socket, "send", text.into());
+            call1(socket, "send", text.into());
         }
     }
 
@@ -48,7 +48,7 @@ impl Socket {
     pub fn disconnect(&self) {
         if let Some(socket) = self.current.take() {
             self.listen(&socket, &JsValue::NULL);
-            let _ = call0(&socket, "close");
+            call0(&socket, "close");
         }
     }
 
@@ -83,6 +83,6 @@ fn text(data: &JsValue) -> String {
     data.as_string().unwrap_or_else(|| {
         let strict = dict().with("fatal", JsValue::TRUE);
         let decoder = new2("TextDecoder", "utf-8".into(), strict.into());
-        string(&call1(&decoder, "decode", data.clone()).unwrap_or_default())
+        string(&call1(&decoder, "decode", data.clone()))
     })
 }

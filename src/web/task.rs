@@ -56,7 +56,7 @@ fn resume_after(promise: JsValue, task: Task) {
     }) as Box<dyn FnMut(JsValue)>);
     // Of whatever comes of it one function is told. The browser drops it when the promise is gone.
     let outcomes = call_of("Promise", "allSettled", list1(promise));
-    let _ = call1(&outcomes.unwrap_or_default(), "then", resume.into_js_value());
+    call1(&outcomes, "then", resume.into_js_value());
 }
 
 fn resume(mut task: Task, outcome: &JsValue) {
