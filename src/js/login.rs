@@ -7,7 +7,7 @@ use super::error::bad_argument;
 use super::text;
 use crate::client::{Login, Session};
 use crate::web::dom::{
-    call_of, call0, call1, dict, get_in, get_string, global, global_value, items, list1, new0, new1, own, string, try_call,
+    call_of, call0, call1, dict, get_in, get_string, global, global_value, is, items, list1, new0, new1, own, string, try_call,
 };
 
 /// Reads a login object.
@@ -92,7 +92,7 @@ impl Reader<'_> {
 fn authorized_user(given: &JsValue, token: &str) -> String {
     let mut user = String::new();
     for identity in &items(get_in(given, "user", "identities")) {
-        let named = get_string(identity, "type") == "username";
+        let named = is(identity, "type", "username");
         if named || user.is_empty() {
             user = get_string(identity, "endpoint");
         }

@@ -111,6 +111,12 @@ pub fn string(value: &JsValue) -> String {
     value.as_string().unwrap_or_default()
 }
 
+/// Whether `object[key]` is this word.
+#[must_use]
+pub fn is(object: &JsValue, key: &str, word: &str) -> bool {
+    get_string(object, key) == word
+}
+
 /// `object[key]` if it is a number, else 0.
 #[must_use]
 pub fn get_number(object: &JsValue, key: &str) -> f64 {

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{aborted, get, get_string, list0, now, seed};
+use super::dom::{aborted, get, get_string, is, list0, now, seed};
 use super::media::{Media, MediaStream, Microphone, ask_permission};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
@@ -126,7 +126,7 @@ impl Driver {
     /// # Errors
     /// What the client says of a call that is none to answer.
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
-        let granted = get_string(&get(&self.permission, "0"), "state") == "granted";
+        let granted = is(&get(&self.permission, "0"), "state", "granted");
         self.command(|client, now| client.answer(now, id, granted))
     }
 
@@ -341,7 +341,7 @@ impl Driver {
 
     /// A page that goes away hangs up: nobody will hear it any more. Whatever else happens to it, the network may be another one after.
     fn window_event(&self, event: JsValue) {
-        if get_string(&event, "type") != "pagehide" {
+        if !is(&event, "type", "pagehide") {
             return self.input(Input::Online);
         }
         let cached = get(&event, "persisted").is_truthy();

@@ -15,8 +15,8 @@ use wasm_bindgen::prelude::*;
 
 use super::MediaStream;
 use super::dom::{
-    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, items, list0, list1, list2, new1,
-    new2, push, set, uuid,
+    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, is, items, list0, list1, list2,
+    new1, new2, push, set, uuid,
 };
 
 thread_local! {
@@ -247,7 +247,7 @@ fn detach(element: &JsValue, url: &JsValue) {
 /// What happened in the document: attributes and new nodes.
 fn observe(records: JsValue) {
     for record in &items(records) {
-        if get_string(record, "type") == "attributes" {
+        if is(record, "type", "attributes") {
             look(&get(record, "target"));
             continue;
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{End, call0, call1, dict, error, get, get_in, get_string, global, items, keep, list1, new0, set, try_call};
+use super::dom::{End, call0, call1, dict, error, get, get_in, global, is, items, keep, list1, new0, set, try_call};
 use super::elements;
 use super::task::{settled, spawn};
 use crate::call::CallId;
@@ -93,7 +93,7 @@ impl Media {
     pub(super) fn send(&self, on: bool) {
         self.sending.set(Some(on));
         for track in &tracks(&self.local) {
-            if on || kind(track) == "audio" {
+            if on || is(track, "kind", "audio") {
                 set(track, "enabled", on.into());
             }
         }
@@ -108,7 +108,7 @@ impl Media {
     /// Receives `track` in place of any other of its kind.
     pub(super) fn receive(&self, track: &JsValue) {
         for old in &tracks(&self.remote) {
-            if kind(old) == kind(track) && old != track {
+            if old != track && get(old, "kind") == get(track, "kind") {
                 call1(&self.remote, "removeTrack", old.clone());
             }
         }
@@ -225,11 +225,6 @@ pub fn tracks(stream: &MediaStream) -> Vec<JsValue> {
     items(call0(stream, "getTracks"))
 }
 
-/// `audio` or `video`.
-pub fn kind(track: &JsValue) -> String {
-    get_string(track, "kind")
-}
-
 /// Whether there is a stream with something in it.
 pub fn has_tracks(stream: &MediaStream) -> bool {
     !tracks(stream).is_empty()
@@ -243,8 +238,8 @@ fn filled(stream: &MediaStream) -> MediaStream {
 fn usable(stream: &MediaStream, video: bool) -> bool {
     let (mut live, mut shows) = (stream.is_object(), !video);
     for track in &tracks(stream) {
-        live &= get_string(track, "readyState") == "live";
-        shows |= kind(track) == "video";
+        live &= is(track, "readyState", "live");
+        shows |= is(track, "kind", "video");
     }
     live && shows
 }

@@ -7,10 +7,10 @@ use wasm_bindgen::prelude::*;
 
 use super::Media;
 use super::dom::{
-    Dict, End, aborted, call_of, call0, call1, construct, dict, forget, get, get_in, get_number, get_string, invoke, items, keep,
-    list0, list1, list2, nothing, promise, push, set, set_timeout, string, together, try_call,
+    Dict, End, aborted, call_of, call0, call1, construct, dict, forget, get, get_in, get_number, get_string, invoke, is, items,
+    keep, list0, list1, list2, nothing, promise, push, set, set_timeout, string, together, try_call,
 };
-use super::media::{kind, tracks};
+use super::media::tracks;
 use super::task::{settled, spawn};
 use crate::client::{Ice, IceState, Input, PeerId, TaskKind, TaskResult};
 use crate::sdp::{self, Candidate};
@@ -102,7 +102,7 @@ impl Peer {
                 self.media.receive(&get(event, "track"));
                 Some(Input::RemoteTrack { peer })
             }
-            "statechange" => (get_string(&get(event, "target"), "state") == "closed").then_some(Input::PeerGone { peer }),
+            "statechange" => is(&get(event, "target"), "state", "closed").then_some(Input::PeerGone { peer }),
             _ => {
                 // By now there is a DTLS transport.
                 self.listen(self.handler.as_ref());
@@ -189,7 +189,7 @@ impl Peer {
             return;
         }
         for track in &tracks(&self.media.local) {
-            let sender = self.sender(&kind(track));
+            let sender = self.sender(&get(track, "kind"));
             if sender.is_object() && get(&sender, "track") != *track {
                 forget(&call1(&sender, "replaceTrack", track.clone()));
             }
@@ -259,7 +259,7 @@ impl Peer {
 
     /// Tones by RTP, after those that are still being sent.
     pub fn send_tones(&self, keys: &str) {
-        let dtmf = get(&self.sender("audio"), "dtmf");
+        let dtmf = get(&self.sender(&"audio".into()), "dtmf");
         let tones = [&get_string(&dtmf, "toneBuffer"), keys].concat();
         call1(&dtmf, "insertDTMF", tones.into());
     }
@@ -284,9 +284,9 @@ impl Peer {
     }
 
     /// What sends tracks of that kind; `undefined` where nothing does.
-    fn sender(&self, kind: &str) -> JsValue {
+    fn sender(&self, kind: &JsValue) -> JsValue {
         let transceivers = self.transceivers();
-        let transceiver = transceivers.iter().find(|transceiver| receives(transceiver) == kind);
+        let transceiver = transceivers.iter().find(|transceiver| receives(transceiver) == *kind);
         transceiver.map(|transceiver| get(transceiver, "sender")).unwrap_or_default()
     }
 
@@ -311,8 +311,8 @@ fn description(kind: &str, sdp: &str) -> Dict {
 }
 
 /// `audio` or `video`.
-fn receives(transceiver: &JsValue) -> String {
-    kind(&get_in(transceiver, "receiver", "track"))
+fn receives(transceiver: &JsValue) -> JsValue {
+    get(&get_in(transceiver, "receiver", "track"), "kind")
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of a media line")]

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{call_of, call1, get, get_string, list1};
+use super::dom::{call_of, call1, get, is, list1};
 
 /// What a task and whoever polls it say to each other.
 enum Word {
@@ -60,7 +60,7 @@ fn resume_after(promise: JsValue, task: Task) {
 }
 
 fn resume(mut task: Task, outcome: &JsValue) {
-    let fulfilled = get_string(outcome, "status") == "fulfilled";
+    let fulfilled = is(outcome, "status", "fulfilled");
     WORD.set(Word::Settled(if fulfilled { Ok(get(outcome, "value")) } else { Err(get(outcome, "reason")) }));
     if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
         && let Word::Awaited(promise) = WORD.replace(Word::Nothing)
