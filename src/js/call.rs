@@ -91,6 +91,11 @@ impl Call {
     fn info(&self) -> Ref<'_, Box<CallInfo>> {
         self.inner().info.borrow()
     }
+
+    /// Something of the call as the page knows it.
+    fn read(&self, what: fn(&CallInfo) -> JsValue) -> JsValue {
+        what(&self.info())
+    }
 }
 
 #[wasm_bindgen]
@@ -164,7 +169,7 @@ impl Call {
     /// The id, the same on both sides.
     #[wasm_bindgen(getter, js_name = callId, skip_typescript)]
     pub fn call_id(&self) -> JsValue {
-        self.info().call_id.as_str().into()
+        self.read(|info| info.call_id.as_str().into())
     }
 
     /// A snapshot of times and end.
@@ -175,45 +180,44 @@ impl Call {
 
     /// 1 for an outgoing call, 0 for an incoming one.
     #[wasm_bindgen(js_name = getDirection, skip_typescript)]
-    pub fn get_direction(&self) -> i32 {
-        i32::from(self.info().outgoing)
+    pub fn get_direction(&self) -> JsValue {
+        self.read(|info| i32::from(info.outgoing).into())
     }
 
     /// Whether the page called.
     #[wasm_bindgen(getter, js_name = callOutbound, skip_typescript)]
-    pub fn call_outbound(&self) -> bool {
-        self.info().outgoing
+    pub fn call_outbound(&self) -> JsValue {
+        self.read(|info| info.outgoing.into())
     }
 
     /// The other side: user, number, room or SIP address.
     #[wasm_bindgen(js_name = getRemoteUserId, skip_typescript)]
     pub fn get_remote_user_id(&self) -> JsValue {
-        let info = self.info();
-        if info.outgoing { &info.to_id } else { &info.from_id }.into()
+        self.read(|info| if info.outgoing { &info.to_id } else { &info.from_id }.into())
     }
 
     /// `INITIATING`, `PROGRESSING`, `ESTABLISHED` or `ENDED`.
     #[wasm_bindgen(js_name = getState, skip_typescript)]
     pub fn get_state(&self) -> JsValue {
-        self.info().state.as_str().into()
+        self.read(|info| info.state.as_str().into())
     }
 
     /// The same as a number.
     #[wasm_bindgen(getter, js_name = callState, skip_typescript)]
-    pub fn call_state(&self) -> i32 {
-        self.info().state as i32
+    pub fn call_state(&self) -> JsValue {
+        self.read(|info| (info.state as i32).into())
     }
 
     /// `NONE` until the call has ended.
     #[wasm_bindgen(js_name = getEndCause, skip_typescript)]
     pub fn get_end_cause(&self) -> JsValue {
-        self.info().end_cause.as_str().into()
+        self.read(|info| info.end_cause.as_str().into())
     }
 
     /// The same as a number.
     #[wasm_bindgen(getter, js_name = callEndCause, skip_typescript)]
-    pub fn call_end_cause(&self) -> i32 {
-        self.info().end_cause as i32
+    pub fn call_end_cause(&self) -> JsValue {
+        self.read(|info| (info.end_cause as i32).into())
     }
 
     /// What the caller sent along.
@@ -226,49 +230,49 @@ impl Call {
     /// Who called.
     #[wasm_bindgen(getter, js_name = fromId, skip_typescript)]
     pub fn from_id(&self) -> JsValue {
-        self.info().from_id.as_str().into()
+        self.read(|info| info.from_id.as_str().into())
     }
 
     /// Who was called.
     #[wasm_bindgen(getter, js_name = toId, skip_typescript)]
     pub fn to_id(&self) -> JsValue {
-        self.info().to_id.as_str().into()
+        self.read(|info| info.to_id.as_str().into())
     }
 
     /// The name that the caller shows.
     #[wasm_bindgen(getter, js_name = displayName, skip_typescript)]
     pub fn display_name(&self) -> JsValue {
-        self.info().display_name.as_str().into()
+        self.read(|info| info.display_name.as_str().into())
     }
 
     /// `data`, `pstn`, `conference` or `sip`.
     #[wasm_bindgen(getter, js_name = callDomain, skip_typescript)]
     pub fn call_domain(&self) -> JsValue {
-        self.info().domain.as_str().into()
+        self.read(|info| info.domain.as_str().into())
     }
 
     /// When it began to ring.
     #[wasm_bindgen(getter, js_name = timeProgressing, skip_typescript)]
     pub fn time_progressing(&self) -> JsValue {
-        date(self.info().progressing)
+        self.read(|info| date(info.progressing))
     }
 
     /// When it was answered.
     #[wasm_bindgen(getter, js_name = timeEstablished, skip_typescript)]
     pub fn time_established(&self) -> JsValue {
-        date(self.info().established)
+        self.read(|info| date(info.established))
     }
 
     /// When it ended.
     #[wasm_bindgen(getter, js_name = timeEnded, skip_typescript)]
     pub fn time_ended(&self) -> JsValue {
-        date(self.info().ended)
+        self.read(|info| date(info.ended))
     }
 
     /// Why it failed.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn error(&self) -> JsValue {
-        self.info().error.clone().map_or(JsValue::NULL, sinch_error)
+        self.read(|info| info.error.clone().map_or(JsValue::NULL, sinch_error))
     }
 
     /// The same: the documentation of the original calls it so.
@@ -279,8 +283,8 @@ impl Call {
 
     /// Whether the page muted it.
     #[wasm_bindgen(getter, skip_typescript)]
-    pub fn muted(&self) -> bool {
-        self.info().muted
+    pub fn muted(&self) -> JsValue {
+        self.read(|info| info.muted.into())
     }
 
     /// The stream from the other side.
