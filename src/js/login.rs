@@ -56,7 +56,7 @@ impl Reader<'_> {
         }
         for key in ["username", "email", "number"] {
             if let Some(user) = self.field(key) {
-                if !secret.is_empty() && own(self.given, "password").is_none() {
+                if !secret.is_empty() && own(self.given, "password").is_undefined() {
                     return sign(user, application_key, secret, self.given);
                 }
                 return Ok(Login::Password { user, password: self.need("password") });
@@ -74,7 +74,11 @@ impl Reader<'_> {
 
     /// A field that is there must say something.
     fn field(&mut self, key: &str) -> Option<String> {
-        let text = text(&own(self.given, key)?);
+        let value = own(self.given, key);
+        if value.is_undefined() {
+            return None;
+        }
+        let text = text(&value);
         if text.is_empty() || text.bytes().any(|byte| byte < b' ') {
             self.refuse(&["The login object's ", key, " is empty or has control characters"]);
         }
@@ -160,7 +164,7 @@ const TICKET_SECONDS: f64 = 86_400.0;
 
 /// A ticket signed here, with the secret of the application: for demonstrations and back ends.
 fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> Result<Login, JsValue> {
-    let seconds = own(given, "expiresIn").and_then(|value| value.as_f64()).unwrap_or(TICKET_SECONDS);
+    let seconds = own(given, "expiresIn").as_f64().unwrap_or(TICKET_SECONDS);
     let identity = dict().with("type", "username".into()).with("endpoint", user.as_str().into());
     let data = dict()
         .with("identity", identity.into())

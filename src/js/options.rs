@@ -61,14 +61,14 @@ impl Reader<'_> {
         if !self.string("applicationKey", &mut options.application_key) {
             self.wrong("applicationKey", "string");
         }
-        options.capabilities = own(self.given, "capabilities").unwrap_or_default();
+        options.capabilities = own(self.given, "capabilities");
         flag(&options.capabilities, "calling", &mut options.calling);
         flag(&options.capabilities, "video", &mut options.video);
         flag(&options.capabilities, "multiCall", &mut config.multi_call);
         config.video = options.video;
         self.read_servers(options, config);
         self.string("applicationSecret", &mut options.application_secret);
-        match stream(&own(self.given, "customStream").unwrap_or_default()) {
+        match stream(&own(self.given, "customStream")) {
             Ok(custom) => options.custom = custom,
             Err(_) => self.refuse(NO_STREAM),
         }
@@ -78,14 +78,15 @@ impl Reader<'_> {
 
     /// `server`, else `urlObj.calling` or `urlObj.base`, else where the page came from.
     fn read_servers(&mut self, options: &mut Options, config: &mut Config) {
-        let places = own(self.given, "urlObj").unwrap_or_default();
-        let named = own(self.given, "server").or_else(|| own(&places, "calling")).or_else(|| own(&places, "base"));
-        let Some(named) = named else {
+        let places = own(self.given, "urlObj");
+        let named = either(own(self.given, "server"), &places, "calling");
+        let named = either(named, &places, "base");
+        if named.is_undefined() {
             let origin = text(&get_in(&global(), "location", "origin"));
             // A page from a file has none; `start` says so.
             options.add_server(&origin, config);
             return;
-        };
+        }
         for url in &list_of(named) {
             if !options.add_server(&text(url), config) {
                 self.refuse("server is a ws, wss, http or https URL, or a list of them");
@@ -108,7 +109,8 @@ impl Reader<'_> {
         self.millis("progressTimeout", &mut config.progress_timeout);
         self.millis("answerTimeout", &mut config.answer_timeout);
         self.millis("candidateWait", &mut config.candidate_wait);
-        if let Some(list) = own(self.given, "iceServers") {
+        let list = own(self.given, "iceServers");
+        if !list.is_undefined() {
             for server in &list_of(list) {
                 config.ice_servers.push(self.ice_server(server));
             }
@@ -116,7 +118,7 @@ impl Reader<'_> {
     }
 
     fn ice_server(&mut self, given: &JsValue) -> IceServer {
-        let urls = own(given, "urls").or_else(|| own(given, "url")).unwrap_or_default();
+        let urls = either(own(given, "urls"), given, "url");
         let mut server =
             IceServer { urls: Vec::new(), username: get_string(given, "username"), credential: get_string(given, "credential") };
         for url in &list_of(urls) {
@@ -130,7 +132,10 @@ impl Reader<'_> {
 
     /// Whether there is one.
     fn string(&mut self, key: &str, into: &mut String) -> bool {
-        let Some(value) = own(self.given, key) else { return false };
+        let value = own(self.given, key);
+        if value.is_undefined() {
+            return false;
+        }
         match value.as_string() {
             Some(text) => *into = text,
             None => self.wrong(key, "string"),
@@ -139,7 +144,8 @@ impl Reader<'_> {
     }
 
     fn function(&mut self, key: &str, into: &mut JsValue) {
-        if let Some(value) = own(self.given, key) {
+        let value = own(self.given, key);
+        if !value.is_undefined() {
             if !value.is_function() {
                 self.wrong(key, "function");
             }
@@ -149,7 +155,8 @@ impl Reader<'_> {
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a small positive number")]
     fn millis(&mut self, key: &str, into: &mut u64) {
-        if let Some(value) = own(self.given, key) {
+        let value = own(self.given, key);
+        if !value.is_undefined() {
             match value.as_f64() {
                 Some(number) if (0.0..=2e9).contains(&number) => *into = number as u64,
                 _ => self.wrong(key, "number of milliseconds"),
@@ -192,6 +199,11 @@ impl Options {
     }
 }
 
+/// `value`, or `object[key]` where it is `undefined`.
+fn either(value: JsValue, object: &JsValue, key: &str) -> JsValue {
+    if value.is_undefined() { own(object, key) } else { value }
+}
+
 /// A list as it is, anything else as a list of one.
 fn list_of(value: JsValue) -> Vec<JsValue> {
     let listed = call_of("Array", "isArray", value.clone()).is_truthy();
@@ -221,7 +233,8 @@ pub fn stream(given: &JsValue) -> Result<MediaStream, JsValue> {
 }
 
 fn flag(given: &JsValue, key: &str, into: &mut bool) {
-    if let Some(value) = own(given, key) {
+    let value = own(given, key);
+    if !value.is_undefined() {
         *into = value.is_truthy();
     }
 }

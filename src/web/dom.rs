@@ -123,14 +123,11 @@ pub fn get_number(object: &JsValue, key: &str) -> f64 {
     get(object, key).as_f64().unwrap_or(0.0)
 }
 
-/// `object[key]` if that is a property of its own and not `undefined`.
+/// `object[key]` if that is a property of its own, else `undefined`.
 #[must_use]
-pub fn own(object: &JsValue, key: &str) -> Option<JsValue> {
+pub fn own(object: &JsValue, key: &str) -> JsValue {
     // Not by `instanceof`: an object may have no prototype, or one of another frame.
-    if !object.is_object() || !descriptor(object, key).is_object() {
-        return None;
-    }
-    Some(get(object, key)).filter(|value| !value.is_undefined())
+    if object.is_object() && descriptor(object, key).is_object() { get(object, key) } else { JsValue::UNDEFINED }
 }
 
 /// How a property of the object's own is defined; `undefined` where it has none of that name.
