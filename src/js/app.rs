@@ -32,7 +32,6 @@ pub struct App {
     /// The objects of the calls that go on, so that there is one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
     call_client: RefCell<Option<JsValue>>,
-    this: Weak<Self>,
 }
 
 impl App {
@@ -56,22 +55,19 @@ impl App {
                 connection: Cell::new(ConnectionState::Closed),
                 calls: RefCell::default(),
                 call_client: RefCell::default(),
-                this: this.clone(),
             }
         })
     }
 
     /// The one call client, as the page has it.
-    pub fn call_client(&self) -> JsValue {
-        let Some(app) = self.this.upgrade() else { return JsValue::UNDEFINED };
-        self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(app).into()).clone()
+    pub fn call_client(self: &Rc<Self>) -> JsValue {
+        self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(self.clone()).into()).clone()
     }
 
     /// The object of a new call, as the page has it. `headers` is what the page gave.
-    pub fn add_call(&self, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
-        let Some(app) = self.this.upgrade() else { return JsValue::UNDEFINED };
+    pub fn add_call(self: &Rc<Self>, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
         let id = info.id;
-        let inner = Rc::new(CallInner::new(app, info, media, headers));
+        let inner = Rc::new(CallInner::new(self.clone(), info, media, headers));
         let object = JsValue::from(Call::new(inner.clone()));
         self.calls.borrow_mut().push((id, inner, object.clone()));
         object
@@ -104,7 +100,7 @@ impl App {
         }
     }
 
-    fn tell(&self, notice: &Notice) {
+    fn tell(self: &Rc<Self>, notice: &Notice) {
         match notice {
             Notice::Incoming(info, media) => self.incoming(info.clone(), media.clone()),
             Notice::Message(out, text) => {
@@ -168,7 +164,7 @@ impl App {
         }
     }
 
-    fn incoming(&self, info: Box<CallInfo>, media: Rc<Media>) {
+    fn incoming(self: &Rc<Self>, info: Box<CallInfo>, media: Rc<Media>) {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
             let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };

@@ -120,7 +120,7 @@ impl CallClient {
 
 /// Places a call. Nothing is told of it before the page's own code has returned.
 pub fn place(
-    app: &App,
+    app: &Rc<App>,
     kind: fn(String) -> Destination,
     to: &JsValue,
     headers: JsValue,
