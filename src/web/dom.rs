@@ -13,8 +13,6 @@ use crate::time::Instant;
 extern "C" {
     #[wasm_bindgen(js_namespace = globalThis, js_name = valueOf)]
     fn global_this() -> JsValue;
-    #[wasm_bindgen(js_namespace = performance, js_name = now)]
-    fn performance_now() -> f64;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn random_values(octets: &mut [u8]);
     /// `[]`.
@@ -32,16 +30,15 @@ extern "C" {
     fn write(object: &JsValue, key: &str, value: JsValue) -> Result<bool, JsValue>;
     #[wasm_bindgen(catch, js_namespace = Reflect, js_name = apply)]
     fn apply_to(function: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch, js_namespace = Reflect, js_name = construct)]
-    fn construct_of(constructor: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue>;
 }
 
 /// The time now, by the clock that never goes back.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970 fit in 53 bits")]
 pub fn now() -> Instant {
-    let origin = get_in(&global(), "performance", "timeOrigin").as_f64().unwrap_or(0.0);
-    Instant::from_millis((origin + performance_now()) as u64)
+    let performance = global_value("performance");
+    let since = call0(&performance, "now").as_f64().unwrap_or(0.0);
+    Instant::from_millis((get_number(&performance, "timeOrigin") + since) as u64)
 }
 
 /// 32 bytes that nobody can foretell.
@@ -215,26 +212,26 @@ pub fn push(list: &JsValue, value: JsValue) {
 ///
 /// # Errors
 /// What it throws; also where the browser has no such constructor.
-pub fn construct(name: &str, arguments: &JsValue) -> Result<JsValue, JsValue> {
-    construct_of(&global_value(name), arguments)
+pub fn construct(name: &str, arguments: JsValue) -> Result<JsValue, JsValue> {
+    try_call(&global_value("Reflect"), "construct", list2(global_value(name), arguments))
 }
 
 /// `new NAME()`; `undefined` where the browser has no such constructor, or it throws.
 #[must_use]
 pub fn new0(name: &str) -> JsValue {
-    construct(name, &list0()).unwrap_or_default()
+    construct(name, list0()).unwrap_or_default()
 }
 
 /// `new NAME(argument)`, as [`new0`].
 #[must_use]
 pub fn new1(name: &str, argument: JsValue) -> JsValue {
-    construct(name, &list1(argument)).unwrap_or_default()
+    construct(name, list1(argument)).unwrap_or_default()
 }
 
 /// `new NAME(first, second)`, as [`new0`].
 #[must_use]
 pub fn new2(name: &str, first: JsValue, second: JsValue) -> JsValue {
-    construct(name, &list2(first, second)).unwrap_or_default()
+    construct(name, list2(first, second)).unwrap_or_default()
 }
 
 /// `new Error(message)`.

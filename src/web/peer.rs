@@ -49,7 +49,7 @@ impl Peer {
         tell: Box<dyn Fn(Input)>,
     ) -> Result<Rc<Self>, JsValue> {
         let configuration = configuration(ice).with("certificates", certificates);
-        let connection = construct("RTCPeerConnection", &list1(configuration.into()))?;
+        let connection = construct("RTCPeerConnection", list1(configuration.into()))?;
         let peer = Rc::new_cyclic(|peer: &Weak<Self>| {
             let peer = peer.clone();
             let handler = Closure::wrap(Box::new(move |event: JsValue| {

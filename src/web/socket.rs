@@ -30,7 +30,7 @@ impl Socket {
     /// What the browser says of a URL that it refuses.
     pub fn connect(&self, url: &str) -> Result<(), JsValue> {
         self.disconnect();
-        let socket = construct("WebSocket", &list2(url.into(), "sip".into()))?;
+        let socket = construct("WebSocket", list2(url.into(), "sip".into()))?;
         set(&socket, "binaryType", "arraybuffer".into());
         self.listen(&socket, self.handler.as_ref());
         *self.current.borrow_mut() = Some(socket);
