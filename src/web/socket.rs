@@ -9,7 +9,8 @@ use crate::client::Input;
 
 /// What arrives on the socket that is open now, told as inputs; of an older one nothing is told.
 pub struct Socket {
-    current: RefCell<Option<JsValue>>,
+    /// `undefined` where there is no connection.
+    current: RefCell<JsValue>,
     handler: Closure<dyn FnMut(JsValue)>,
 }
 
@@ -21,7 +22,7 @@ impl Socket {
                 tell(input);
             }
         }) as Box<dyn FnMut(JsValue)>);
-        Self { current: RefCell::new(None), handler }
+        Self { current: RefCell::default(), handler }
     }
 
     /// Opens a connection in place of any other.
@@ -33,20 +34,19 @@ impl Socket {
         let socket = construct("WebSocket", list2(url.into(), "sip".into()))?;
         set(&socket, "binaryType", "arraybuffer".into());
         self.listen(&socket, self.handler.as_ref());
-        *self.current.borrow_mut() = Some(socket);
+        self.current.replace(socket);
         Ok(())
     }
 
     /// Sends a text frame; without a connection it is lost, which the client knows how to bear.
     pub fn send(&self, text: &str) {
-        if let Some(socket) = &*self.current.borrow() {
-            call1(socket, "send", text.into());
-        }
+        call1(&self.current.borrow(), "send", text.into());
     }
 
     /// Closes the connection; nothing more is told of it.
     pub fn disconnect(&self) {
-        if let Some(socket) = self.current.take() {
+        let socket = self.current.take();
+        if !socket.is_undefined() {
             self.listen(&socket, &JsValue::NULL);
             call0(&socket, "close");
         }
