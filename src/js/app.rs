@@ -23,7 +23,8 @@ pub struct App {
     /// Of the call client.
     pub listeners: Listeners,
     pub started: Cell<bool>,
-    pub user: RefCell<Option<String>>,
+    /// Who is signed in, once somebody is.
+    pub user: RefCell<JsValue>,
     /// The `start` under way.
     pub starting: RefCell<Option<Deferred>>,
     /// The changes of the active connection under way: whether it shall be on.
@@ -31,7 +32,7 @@ pub struct App {
     pub connection: Cell<ConnectionState>,
     /// The objects of the calls that go on, so that there is one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
-    call_client: RefCell<Option<JsValue>>,
+    call_client: RefCell<JsValue>,
 }
 
 impl App {
@@ -61,7 +62,11 @@ impl App {
 
     /// The one call client, as the page has it.
     pub fn call_client(self: &Rc<Self>) -> JsValue {
-        self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(self.clone()).into()).clone()
+        let mut call_client = self.call_client.borrow_mut();
+        if call_client.is_undefined() {
+            *call_client = CallClient::new(self.clone()).into();
+        }
+        call_client.clone()
     }
 
     /// The object of a new call, as the page has it. `headers` is what the page gave.
@@ -115,7 +120,7 @@ impl App {
         match event {
             Event::Started(session) => {
                 self.log("started", &session.user_id);
-                *self.user.borrow_mut() = Some(session.user_id.clone());
+                self.user.replace(session.user_id.as_str().into());
                 self.start_ended(Ok(JsValue::UNDEFINED));
             }
             Event::StartFailed(error) => {

@@ -156,8 +156,7 @@ impl SinchClient {
     /// Who is signed in: `{userId}`.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn user(&self) -> JsValue {
-        let user = self.0.user.borrow();
-        dict().with("userId", user.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str)).into()
+        dict().with("userId", self.0.user.borrow().clone()).into()
     }
 
     /// Whether `start` was called and did not fail.

@@ -135,7 +135,9 @@ impl Media {
 #[derive(Default)]
 pub struct Microphone {
     shared: RefCell<MediaStream>,
-    opening: RefCell<Option<(bool, JsValue)>>,
+    /// The promise of a stream that is being opened, and whether with video.
+    opening: RefCell<JsValue>,
+    opening_video: Cell<bool>,
     calls: Cell<usize>,
     held: Cell<bool>,
     /// The shared stream is the app's own: it is not for us to stop.
@@ -176,11 +178,8 @@ impl Microphone {
         if usable(&stream, video) {
             return Ok(stream);
         }
-        let opening = self.opening.borrow().clone().filter(|(with_video, _)| *with_video || !video);
-        match opening {
-            Some((_, promise)) => Ok(promise),
-            None => self.begin(video),
-        }
+        let opening = self.opening.borrow().clone();
+        if opening.is_object() && (self.opening_video.get() || !video) { Ok(opening) } else { self.begin(video) }
     }
 
     /// The shared stream, while it is open.
@@ -191,12 +190,13 @@ impl Microphone {
 
     fn begin(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
         let promise = get_user_media(video)?;
-        *self.opening.borrow_mut() = Some((video, promise.clone()));
+        self.opening.replace(promise.clone());
+        self.opening_video.set(video);
         let (this, opened) = (self.clone(), promise.clone());
         // Whoever asked may be gone by then, so the result is taken care of here.
         spawn(async move {
             let stream = settled(opened).await;
-            this.opening.borrow_mut().take();
+            this.opening.take();
             if let Ok(stream) = stream {
                 this.close();
                 this.shared.replace(stream);
