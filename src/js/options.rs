@@ -175,17 +175,17 @@ impl Reader<'_> {
     }
 }
 
+/// The protocols of a server, and what the two that it speaks have after `http` and `ws`.
+const PROTOCOLS: [(&str, &str); 4] = [("http:", "://"), ("ws:", "://"), ("https:", "s://"), ("wss:", "s://")];
+
 impl Options {
     /// A WebSocket URL is taken as it is; of others only the origin counts.
     fn add_server(&mut self, address: &str, config: &mut Config) -> bool {
         let url = new1("URL", address.into());
         let host = get_string(&url, "host");
         let protocol = get_string(&url, "protocol");
-        let (plain, secure) = (matches!(&*protocol, "http:" | "ws:"), matches!(&*protocol, "https:" | "wss:"));
-        if host.is_empty() || !(plain || secure) {
-            return false;
-        }
-        let tail = if secure { "s://" } else { "://" };
+        let known = PROTOCOLS.iter().find(|(known, _)| *known == protocol && !host.is_empty());
+        let Some((_, tail)) = known else { return false };
         if config.servers.is_empty() {
             config.domain = get_string(&url, "hostname");
             self.http = ["http", tail, &host].concat();

@@ -85,9 +85,9 @@ impl SinchClient {
     pub fn get_session(&self) -> JsValue {
         let session = dom::new0("Object");
         if let Some(known) = self.0.driver.read(Client::session) {
-            set(&session, "userId", known.user_id.into());
-            set(&session, "sessionId", known.session_id.into());
-            set(&session, "sessionSecret", known.session_secret.into());
+            set(&session, "userId", known.user_id.as_str().into());
+            set(&session, "sessionId", known.session_id.as_str().into());
+            set(&session, "sessionSecret", known.session_secret.as_str().into());
         }
         session
     }
