@@ -250,10 +250,11 @@ pub fn aborted() -> JsValue {
 
 /// What a list or any other iterable has in it; nothing where it is none.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a list has less than 2^32 items")]
 pub fn items(iterable: JsValue) -> Vec<JsValue> {
     let list = call_of("Array", "from", iterable);
     let mut items = Vec::new();
-    while get_number(&list, "length") > 0.0 {
+    for _ in 0..get_number(&list, "length") as u32 {
         items.push(call0(&list, "shift"));
     }
     items
