@@ -40,7 +40,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` for an id that no user can have, or for headers that cannot be sent.
     #[wasm_bindgen(js_name = callUser, skip_typescript)]
-    pub fn call_user(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::User, to, headers, custom)
     }
 
@@ -49,7 +49,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` for a number that is not E.164.
     #[wasm_bindgen(js_name = callPhoneNumber, skip_typescript)]
-    pub fn call_phone_number(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_phone_number(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Phone, to, headers, custom)
     }
 
@@ -58,7 +58,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` for what is no address, and for headers without `x-`.
     #[wasm_bindgen(js_name = callSip, skip_typescript)]
-    pub fn call_sip(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_sip(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Sip, to, headers, custom)
     }
 
@@ -67,7 +67,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` (5, 6003) for a name that is empty or longer than 64 characters.
     #[wasm_bindgen(js_name = callConference, skip_typescript)]
-    pub fn call_conference(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_conference(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Conference, to, headers, custom)
     }
 
@@ -122,11 +122,11 @@ impl CallClient {
 pub fn place(
     app: &Rc<App>,
     kind: fn(String) -> Destination,
-    to: &JsValue,
+    to: JsValue,
     headers: JsValue,
-    custom: &JsValue,
+    custom: JsValue,
 ) -> Result<JsValue, JsValue> {
-    let (to, custom, entries) = (text(to), options::stream(custom)?, entries(&headers)?);
+    let (to, custom, entries) = (text(&to), options::stream(&custom)?, entries(&headers)?);
     let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(sinch_error)?;
     Ok(app.add_call(info, media, headers))
 }

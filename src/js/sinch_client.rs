@@ -43,9 +43,9 @@ impl SinchClient {
 
     /// Signs in.
     #[wasm_bindgen(skip_typescript)]
-    pub fn start(&self, login: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
+    pub fn start(&self, login: JsValue, success: JsValue, fail: JsValue) -> JsValue {
         let (promise, deferred) = Deferred::new(success, fail);
-        match self.sign_in(login) {
+        match self.sign_in(&login) {
             Ok(()) => {
                 self.0.started.set(true);
                 *self.0.starting.borrow_mut() = Some(deferred);
@@ -71,9 +71,9 @@ impl SinchClient {
 
     /// Makes a user at the server. Gives a promise of a ticket for [`SinchClient::start`].
     #[wasm_bindgen(js_name = newUser, skip_typescript)]
-    pub fn new_user(&self, user: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
+    pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> JsValue {
         let (promise, deferred) = Deferred::new(success, fail);
-        match self.request_of(user) {
+        match self.request_of(&user) {
             Ok((url, body)) => spawn(async move { deferred.settle(post(url, body).await) }),
             Err(fault) => deferred.settle(Err(fault)),
         }
@@ -112,7 +112,7 @@ impl SinchClient {
     /// # Errors
     /// As that, and as [`SinchClient::get_call_client`].
     #[wasm_bindgen(js_name = callUser, skip_typescript)]
-    pub fn call_user(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         self.get_call_client()?;
         place(&self.0, Destination::User, to, headers, custom)
     }
