@@ -19,7 +19,7 @@ const AREAS = [
   ["js: face", /^<?offhook::js|^(call|callclient|calldetails|sinchclient|__wbg_\w+)_/],
   ["hashes", /^<?(offhook::hash|sha2)/],
   ["allocator", /talc|__rust|__wbindgen_(malloc|realloc|free)/],
-  ["wasm-bindgen", /wasm_bindgen|externref|wbindgen|js_sys/],
+  ["wasm-bindgen", /wasm_bindgen|externref|wbindgen/],
   ["text of the standard library", /^<?(core::str|alloc::str|alloc::string|<?str|core::char|u32|<char)/],
   ["collections and iterators, for types of ours", /offhook/],
   ["collections and iterators, others", /./],

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { encodeWhole } from "./glue.mjs";
+import { encodeWhole, withoutUnused } from "./glue.mjs";
 import { pack } from "./pack.mjs";
 
 const { build } = createRequire(new URL("../tests/package.json", import.meta.url))("esbuild");
@@ -18,7 +18,7 @@ if (!existsSync(GLUE)) {
 rmSync(DIST, { recursive: true, force: true });
 mkdirSync(DIST);
 
-const glue = shorten(encodeWhole(withoutDefaultUrl(readFileSync(GLUE, "utf8"))));
+const glue = shorten(withoutUnused(encodeWhole(withoutDefaultUrl(readFileSync(GLUE, "utf8")))));
 const text = pack(readFileSync(DIST + "offhook.wasm"));
 await bundle("index.js", "entry/index.js", { format: "esm" });
 await bundle("inline.js", "entry/inline.js", { format: "esm" });

@@ -13,3 +13,21 @@ export function encodeWhole(glue) {
         arg = arg.slice(first.read);`;
   return glue.replace(loop, whole);
 }
+
+/** What wasm-bindgen writes for browsers that are older than those of pkg/build.mjs, and for uses that the types of the package do not have. */
+const NEVER_USED = [
+  [/\(typeof FinalizationRegistry === 'undefined'\)\s+\? \{ register: \(\) => \{\}, unregister: \(\) => \{\} \}\s+: new /g, "new "],
+  [/if \(!\('encodeInto' in cachedTextEncoder\)\) \{.*?\n\}\n/s, ""],
+  [/if \(realloc === undefined\) \{.*?\n    \}\n/s, ""],
+  [/ else \{\s+console\.warn\('using deprecated parameters[^}]*\}/g, ""],
+  [/if \(Symbol\.dispose\) \w+\.prototype\[Symbol\.dispose\] = \w+\.prototype\.free;\n/g, ""],
+];
+
+/** The same without that. */
+export function withoutUnused(glue) {
+  for (const [unused, rest] of NEVER_USED) {
+    if (glue.search(unused) < 0) throw new Error(`wasm-bindgen's glue looks different: adapt NEVER_USED in pkg/glue.mjs: ${unused}`);
+    glue = glue.replace(unused, rest);
+  }
+  return glue;
+}

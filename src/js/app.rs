@@ -3,18 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::call::{Call, CallInner};
 use super::call_client::CallClient;
-use super::error::sinch_error;
-use super::listeners::{Listeners, notify};
+use super::error::{misuse, sinch_error};
+use super::listeners::{Listeners, call_back};
 use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
 use crate::client::{Change, Config, ConnectionState, Event};
 use crate::text::concat;
+use crate::web::dom::{list0, list1, push};
 use crate::web::{Driver, Media, Notice, dom};
 
 /// One client of the page.
@@ -24,16 +24,16 @@ pub struct App {
     /// Of the call client.
     pub listeners: Listeners,
     pub started: Cell<bool>,
-    pub user: RefCell<Option<String>>,
+    /// Who is signed in, once somebody is.
+    pub user: RefCell<JsValue>,
     /// The `start` under way.
     pub starting: RefCell<Option<Deferred>>,
     /// The changes of the active connection under way: whether it shall be on.
     pub activating: RefCell<Vec<(bool, Deferred)>>,
-    pub connection: Cell<&'static str>,
+    pub connection: Cell<ConnectionState>,
     /// The objects of the calls that go on, so that there is one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
-    call_client: RefCell<Option<JsValue>>,
-    this: Weak<Self>,
+    call_client: RefCell<JsValue>,
 }
 
 impl App {
@@ -41,7 +41,7 @@ impl App {
     pub fn new(options: Options, config: Config) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| {
             let app = this.clone();
-            let tell = move |notice| {
+            let tell = move |notice: &Notice| {
                 if let Some(app) = app.upgrade() {
                     app.tell(notice);
                 }
@@ -54,25 +54,26 @@ impl App {
                 user: RefCell::default(),
                 starting: RefCell::default(),
                 activating: RefCell::default(),
-                connection: Cell::new(word(ConnectionState::Closed)),
+                connection: Cell::new(ConnectionState::Closed),
                 calls: RefCell::default(),
                 call_client: RefCell::default(),
-                this: this.clone(),
             }
         })
     }
 
     /// The one call client, as the page has it.
-    pub fn call_client(&self) -> JsValue {
-        let Some(app) = self.this.upgrade() else { return JsValue::UNDEFINED };
-        self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(app).into()).clone()
+    pub fn call_client(self: &Rc<Self>) -> JsValue {
+        let mut call_client = self.call_client.borrow_mut();
+        if call_client.is_undefined() {
+            *call_client = CallClient::new(self.clone()).into();
+        }
+        call_client.clone()
     }
 
     /// The object of a new call, as the page has it. `headers` is what the page gave.
-    pub fn add_call(&self, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
-        let Some(app) = self.this.upgrade() else { return JsValue::UNDEFINED };
+    pub fn add_call(self: &Rc<Self>, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
         let id = info.id;
-        let inner = Rc::new(CallInner::new(app, info, media, headers));
+        let inner = Rc::new(CallInner::new(self.clone(), info, media, headers));
         let object = JsValue::from(Call::new(inner.clone()));
         self.calls.borrow_mut().push((id, inner, object.clone()));
         object
@@ -82,9 +83,7 @@ impl App {
     pub fn forget(&self) {
         self.started.set(false);
         self.call_client.take();
-        if let Some(starting) = self.starting.take() {
-            starting.reject(&super::error::misuse("The client was terminated"));
-        }
+        self.start_ended(Err(misuse("The client was terminated")));
     }
 
     /// Tells the page's logger.
@@ -94,90 +93,91 @@ impl App {
             dom::set(&object, "progress", progress.into());
             dom::set(&object, "message", message.into());
             dom::set(&object, "object", dom::new0("Object"));
-            notify(&self.options.on_log, &JsValue::UNDEFINED, &Array::of1(&object));
+            call_back(&self.options.on_log, object);
         }
     }
 
     /// Tells the page's logger of an error, or the console where there is none.
-    fn log_error(&self, error: &JsValue) {
+    fn log_error(&self, error: JsValue) {
         if self.options.on_log.is_function() {
-            notify(&self.options.on_log, &JsValue::UNDEFINED, &Array::of1(error));
+            call_back(&self.options.on_log, error);
         } else {
-            dom::report(error.clone());
+            dom::report(error);
         }
     }
 
-    fn tell(&self, notice: Notice) {
+    fn tell(self: &Rc<Self>, notice: &Notice) {
         match notice {
-            Notice::Incoming(info, media) => self.incoming(info, media),
+            Notice::Incoming(info, media) => self.incoming(info.clone(), media.clone()),
             Notice::Message(out, text) => {
-                let line = concat(&[if out { "→ " } else { "← " }, &text]);
-                notify(&self.options.on_message, &JsValue::UNDEFINED, &Array::of1(&line.into()));
+                let line = concat(&[if *out { "→ " } else { "← " }, text]);
+                call_back(&self.options.on_message, line.into());
             }
             Notice::Event(event) => self.event(event),
         }
     }
 
-    fn event(&self, event: Event) {
+    fn event(&self, event: &Event) {
         match event {
             Event::Started(session) => {
                 self.log("started", &session.user_id);
-                *self.user.borrow_mut() = Some(session.user_id);
-                let starting = self.starting.take();
-                if let Some(starting) = starting {
-                    starting.resolve(&JsValue::UNDEFINED);
-                }
+                self.user.replace(session.user_id.as_str().into());
+                self.start_ended(Ok(JsValue::UNDEFINED));
             }
             Event::StartFailed(error) => {
                 self.started.set(false);
-                let starting = self.starting.take();
-                if let Some(starting) = starting {
-                    starting.reject(&sinch_error(&error));
-                }
+                self.start_ended(Err(sinch_error(error.clone())));
             }
             Event::Active(result) => self.active(true, result),
-            Event::Inactive => self.active(false, Ok(())),
+            Event::Inactive => self.active(false, &Ok(())),
             Event::Connection(connection) => {
-                let (before, state) = (self.connection.replace(word(connection)), word(connection));
+                let (before, state) = (self.connection.replace(*connection), word(*connection));
                 self.log("connection", state);
-                self.listeners.tell("onConnectionState", &Array::of1(&state.into()));
-                if connection == ConnectionState::Reconnecting {
-                    self.listeners.tell("onReconnecting", &Array::new());
-                } else if connection == ConnectionState::Connected && before == word(ConnectionState::Reconnecting) {
-                    self.listeners.tell("onReconnected", &Array::new());
+                self.listeners.tell("onConnectionState", list1(state.into()));
+                if *connection == ConnectionState::Reconnecting {
+                    self.listeners.tell("onReconnecting", list0());
+                } else if *connection == ConnectionState::Connected && before == ConnectionState::Reconnecting {
+                    self.listeners.tell("onReconnected", list0());
                 }
             }
             Event::Incoming(_) => {}
-            Event::Call { change, info } => self.changed(change, info),
-            Event::Log(line) => self.log("log", &line),
+            Event::Call { change, info } => self.changed(*change, info.clone()),
+            Event::Log(line) => self.log("log", line),
+        }
+    }
+
+    fn start_ended(&self, result: Result<JsValue, JsValue>) {
+        let starting = self.starting.take();
+        if let Some(starting) = starting {
+            starting.settle(result);
         }
     }
 
     /// Whoever asked last is right: an earlier wish that was overtaken is answered, too.
-    fn active(&self, on: bool, result: Result<(), Error>) {
+    fn active(&self, on: bool, result: &Result<(), Error>) {
         let asked = self.activating.take();
         if asked.is_empty() {
             if let Err(error) = result {
-                self.log_error(&sinch_error(&error));
+                self.log_error(sinch_error(error.clone()));
             }
             return;
         }
-        for (wanted, deferred) in asked {
-            match &result {
-                Err(error) if wanted == on => deferred.reject(&sinch_error(error)),
-                _ => deferred.resolve(&JsValue::UNDEFINED),
-            }
+        for (wanted, deferred) in &asked {
+            deferred.settle(match result {
+                Err(error) if *wanted == on => Err(sinch_error(error.clone())),
+                _ => Ok(JsValue::UNDEFINED),
+            });
         }
     }
 
-    fn incoming(&self, info: Box<CallInfo>, media: Rc<Media>) {
+    fn incoming(self: &Rc<Self>, info: Box<CallInfo>, media: Rc<Media>) {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
             let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
-            self.log_error(&sinch_error(&fault));
+            self.log_error(sinch_error(fault));
         }
         let call = self.add_call(info, media, JsValue::UNDEFINED);
-        self.listeners.tell("onIncomingCall", &Array::of1(&call));
+        self.listeners.tell("onIncomingCall", list1(call));
     }
 
     fn changed(&self, change: Change, info: Box<CallInfo>) {
@@ -195,19 +195,24 @@ impl App {
             Change::Reconnected => ("onReconnected", None),
             Change::CreditLow(seconds) => ("onCreditLow", Some(seconds.into())),
         };
+        let arguments = list1(object);
+        if let Some(about) = about {
+            push(&arguments, about);
+        }
         if change == Change::Ended {
             let mut calls = self.calls.borrow_mut();
             let position = calls.iter().position(|(other, ..)| *other == id);
             position.map(|position| calls.remove(position));
         }
         if change == Change::LocalStream && !call.is_outgoing() {
-            self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream()));
+            self.listeners.tell("onMediaStream", list1(call.outgoing_stream()));
         }
-        call.listeners.tell(handler, &about.map_or_else(|| Array::of1(&object), |about| Array::of2(&object, &about)));
+        call.listeners.tell(handler, arguments);
     }
 }
 
-const fn word(connection: ConnectionState) -> &'static str {
+/// The word that pages know a state by.
+pub const fn word(connection: ConnectionState) -> &'static str {
     match connection {
         ConnectionState::Connecting => "connecting",
         ConnectionState::Connected => "connected",

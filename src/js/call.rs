@@ -46,12 +46,12 @@ impl CallInner {
 
     /// The stream from the other side.
     pub fn incoming_stream(&self) -> JsValue {
-        self.media.incoming().into()
+        self.media.incoming()
     }
 
     /// The stream to the other side.
     pub fn outgoing_stream(&self) -> JsValue {
-        self.media.outgoing().into()
+        self.media.outgoing()
     }
 
     fn command(&self, command: fn(&mut Client, Instant, CallId) -> Result<(), Error>) -> Result<(), JsValue> {
@@ -65,7 +65,7 @@ impl CallInner {
         if let Some(info) = self.app.driver.call_info(id) {
             self.update(info);
         }
-        result.map_err(|error| sinch_error(&error))
+        result.map_err(sinch_error)
     }
 }
 
@@ -90,6 +90,11 @@ impl Call {
 
     fn info(&self) -> Ref<'_, Box<CallInfo>> {
         self.inner().info.borrow()
+    }
+
+    /// Something of the call as the page knows it.
+    fn read(&self, what: fn(&CallInfo) -> JsValue) -> JsValue {
+        what(&self.info())
     }
 }
 
@@ -150,7 +155,7 @@ impl Call {
     /// `SinchError` for keys other than `0-9 # * A-D`.
     #[wasm_bindgen(js_name = sendDTMF, skip_typescript)]
     pub fn send_dtmf(&self, keys: &JsValue) -> Result<(), JsValue> {
-        let (id, keys) = (self.info().id, text(keys)?);
+        let (id, keys) = (self.info().id, text(keys));
         let call = self.inner();
         call.commanded(call.app.driver.command(|client, now| client.send_dtmf(now, id, &keys)))
     }
@@ -164,7 +169,7 @@ impl Call {
     /// The id, the same on both sides.
     #[wasm_bindgen(getter, js_name = callId, skip_typescript)]
     pub fn call_id(&self) -> JsValue {
-        self.info().call_id.as_str().into()
+        self.read(|info| info.call_id.as_str().into())
     }
 
     /// A snapshot of times and end.
@@ -175,45 +180,44 @@ impl Call {
 
     /// 1 for an outgoing call, 0 for an incoming one.
     #[wasm_bindgen(js_name = getDirection, skip_typescript)]
-    pub fn get_direction(&self) -> i32 {
-        i32::from(self.info().outgoing)
+    pub fn get_direction(&self) -> JsValue {
+        self.read(|info| i32::from(info.outgoing).into())
     }
 
     /// Whether the page called.
     #[wasm_bindgen(getter, js_name = callOutbound, skip_typescript)]
-    pub fn call_outbound(&self) -> bool {
-        self.info().outgoing
+    pub fn call_outbound(&self) -> JsValue {
+        self.read(|info| info.outgoing.into())
     }
 
     /// The other side: user, number, room or SIP address.
     #[wasm_bindgen(js_name = getRemoteUserId, skip_typescript)]
     pub fn get_remote_user_id(&self) -> JsValue {
-        let info = self.info();
-        if info.outgoing { &info.to_id } else { &info.from_id }.into()
+        self.read(|info| if info.outgoing { &info.to_id } else { &info.from_id }.into())
     }
 
     /// `INITIATING`, `PROGRESSING`, `ESTABLISHED` or `ENDED`.
     #[wasm_bindgen(js_name = getState, skip_typescript)]
     pub fn get_state(&self) -> JsValue {
-        self.info().state.as_str().into()
+        self.read(|info| info.state.as_str().into())
     }
 
     /// The same as a number.
     #[wasm_bindgen(getter, js_name = callState, skip_typescript)]
-    pub fn call_state(&self) -> i32 {
-        self.info().state as i32
+    pub fn call_state(&self) -> JsValue {
+        self.read(|info| (info.state as i32).into())
     }
 
     /// `NONE` until the call has ended.
     #[wasm_bindgen(js_name = getEndCause, skip_typescript)]
     pub fn get_end_cause(&self) -> JsValue {
-        self.info().end_cause.as_str().into()
+        self.read(|info| info.end_cause.as_str().into())
     }
 
     /// The same as a number.
     #[wasm_bindgen(getter, js_name = callEndCause, skip_typescript)]
-    pub fn call_end_cause(&self) -> i32 {
-        self.info().end_cause as i32
+    pub fn call_end_cause(&self) -> JsValue {
+        self.read(|info| (info.end_cause as i32).into())
     }
 
     /// What the caller sent along.
@@ -226,49 +230,49 @@ impl Call {
     /// Who called.
     #[wasm_bindgen(getter, js_name = fromId, skip_typescript)]
     pub fn from_id(&self) -> JsValue {
-        self.info().from_id.as_str().into()
+        self.read(|info| info.from_id.as_str().into())
     }
 
     /// Who was called.
     #[wasm_bindgen(getter, js_name = toId, skip_typescript)]
     pub fn to_id(&self) -> JsValue {
-        self.info().to_id.as_str().into()
+        self.read(|info| info.to_id.as_str().into())
     }
 
     /// The name that the caller shows.
     #[wasm_bindgen(getter, js_name = displayName, skip_typescript)]
     pub fn display_name(&self) -> JsValue {
-        self.info().display_name.as_str().into()
+        self.read(|info| info.display_name.as_str().into())
     }
 
     /// `data`, `pstn`, `conference` or `sip`.
     #[wasm_bindgen(getter, js_name = callDomain, skip_typescript)]
     pub fn call_domain(&self) -> JsValue {
-        self.info().domain.as_str().into()
+        self.read(|info| info.domain.as_str().into())
     }
 
     /// When it began to ring.
     #[wasm_bindgen(getter, js_name = timeProgressing, skip_typescript)]
     pub fn time_progressing(&self) -> JsValue {
-        date(self.info().progressing)
+        self.read(|info| date(info.progressing))
     }
 
     /// When it was answered.
     #[wasm_bindgen(getter, js_name = timeEstablished, skip_typescript)]
     pub fn time_established(&self) -> JsValue {
-        date(self.info().established)
+        self.read(|info| date(info.established))
     }
 
     /// When it ended.
     #[wasm_bindgen(getter, js_name = timeEnded, skip_typescript)]
     pub fn time_ended(&self) -> JsValue {
-        date(self.info().ended)
+        self.read(|info| date(info.ended))
     }
 
     /// Why it failed.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn error(&self) -> JsValue {
-        self.info().error.as_ref().map_or(JsValue::NULL, sinch_error)
+        self.read(|info| info.error.clone().map_or(JsValue::NULL, sinch_error))
     }
 
     /// The same: the documentation of the original calls it so.
@@ -279,8 +283,8 @@ impl Call {
 
     /// Whether the page muted it.
     #[wasm_bindgen(getter, skip_typescript)]
-    pub fn muted(&self) -> bool {
-        self.info().muted
+    pub fn muted(&self) -> JsValue {
+        self.read(|info| info.muted.into())
     }
 
     /// The stream from the other side.
@@ -298,13 +302,13 @@ impl Call {
     /// What plays the stream from the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = incomingStreamURL, skip_typescript)]
     pub fn incoming_stream_url(&self) -> JsValue {
-        self.inner().media.incoming_url().into()
+        self.inner().media.incoming_url()
     }
 
     /// What plays the stream to the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = outgoingStreamURL, skip_typescript)]
     pub fn outgoing_stream_url(&self) -> JsValue {
-        self.inner().media.outgoing_url().into()
+        self.inner().media.outgoing_url()
     }
 }
 
@@ -323,7 +327,7 @@ impl CallDetails {
         let until = info.ended.unwrap_or_else(dom::now);
         let duration = info.established.map_or(0.0, |from| (until - from) as f64 / 1000.0);
         let prototype = prototype_of(&Self.into());
-        let details = dom::call_of("Object", "create", prototype).unwrap_or_default();
+        let details = dom::call_of("Object", "create", prototype);
         dom::set(&details, "startedTime", date(info.progressing));
         dom::set(&details, "establishedTime", date(info.established));
         dom::set(&details, "endedTime", date(info.ended));

@@ -10,8 +10,8 @@ use super::login::stringify;
 use super::promise::Deferred;
 use super::{class_of, options, text};
 use crate::call::Destination;
-use crate::web::dom::{Gate, call_of, get, items, nothing};
-use crate::web::task::spawn;
+use crate::web::dom::{call_of, get, items, nothing};
+use crate::web::task::{settled, spawn};
 
 /// Places calls and tells of incoming ones.
 #[wasm_bindgen(skip_typescript)]
@@ -40,7 +40,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` for an id that no user can have, or for headers that cannot be sent.
     #[wasm_bindgen(js_name = callUser, skip_typescript)]
-    pub fn call_user(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::User, to, headers, custom)
     }
 
@@ -49,7 +49,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` for a number that is not E.164.
     #[wasm_bindgen(js_name = callPhoneNumber, skip_typescript)]
-    pub fn call_phone_number(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_phone_number(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Phone, to, headers, custom)
     }
 
@@ -58,7 +58,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` for what is no address, and for headers without `x-`.
     #[wasm_bindgen(js_name = callSip, skip_typescript)]
-    pub fn call_sip(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_sip(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Sip, to, headers, custom)
     }
 
@@ -67,7 +67,7 @@ impl CallClient {
     /// # Errors
     /// `SinchError` (5, 6003) for a name that is empty or longer than 64 characters.
     #[wasm_bindgen(js_name = callConference, skip_typescript)]
-    pub fn call_conference(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_conference(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Conference, to, headers, custom)
     }
 
@@ -84,16 +84,17 @@ impl CallClient {
         spawn(async move {
             let microphone = &app.driver.microphone;
             microphone.hold(true);
-            if let Some(stream) = custom {
-                microphone.adopt(&stream);
+            if custom.is_object() {
+                microphone.adopt(custom);
             }
-            match microphone.open(video, &Gate::closed()).await {
-                Ok(stream) => deferred.resolve(&stream),
-                Err(error) => {
-                    microphone.hold(false);
-                    deferred.reject(&error);
-                }
+            let stream = match microphone.open(video) {
+                Ok(opening) => settled(opening).await,
+                fault => fault,
+            };
+            if stream.is_err() {
+                microphone.hold(false);
             }
+            deferred.settle(stream);
         });
         Ok(promise)
     }
@@ -113,20 +114,20 @@ impl CallClient {
     /// The microphone stream that calls share, while it is open.
     #[wasm_bindgen(getter, js_name = localMediaStream, skip_typescript)]
     pub fn local_media_stream(&self) -> JsValue {
-        self.app().driver.microphone.current().into()
+        self.app().driver.microphone.current()
     }
 }
 
 /// Places a call. Nothing is told of it before the page's own code has returned.
 pub fn place(
-    app: &App,
+    app: &Rc<App>,
     kind: fn(String) -> Destination,
-    to: &JsValue,
+    to: JsValue,
     headers: JsValue,
-    custom: &JsValue,
+    custom: JsValue,
 ) -> Result<JsValue, JsValue> {
-    let (to, custom, entries) = (text(to)?, options::stream(custom)?, entries(&headers)?);
-    let (info, media) = app.driver.call(kind(to), entries, custom).map_err(|error| sinch_error(&error))?;
+    let (to, custom, entries) = (text(&to), options::stream(&custom)?, entries(&headers)?);
+    let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(sinch_error)?;
     Ok(app.add_call(info, media, headers))
 }
 
@@ -139,10 +140,10 @@ fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
         return Err(bad_argument("headers is an object"));
     }
     let mut entries = Vec::new();
-    for pair in items(&call_of("Object", "entries", headers.clone())?) {
-        let value = get(&pair, "1");
-        let value = if value.is_object() { stringify(value)? } else { text(&value)? };
-        entries.push((text(&get(&pair, "0"))?, value));
+    for pair in &items(call_of("Object", "entries", headers.clone())) {
+        let value = get(pair, "1");
+        let value = if value.is_object() { stringify(value)? } else { text(&value) };
+        entries.push((text(&get(pair, "0")), value));
     }
     Ok(entries)
 }

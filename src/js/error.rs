@@ -1,13 +1,12 @@
 //! Errors as pages know them: real `Error` objects with a domain, a code, and what the server said.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Error, codes};
-use crate::web::dom::{self, call_of, list2, new0, new1, set};
+use crate::web::dom::{self, call_of, list0, list2, new0, new1, push, set};
 
 /// A `SinchError`.
-pub fn sinch_error(error: &Error) -> JsValue {
+pub fn sinch_error(error: Error) -> JsValue {
     let object = dom::error(&error.message);
     let response = new0("Object");
     set(&object, "name", "SinchError".into());
@@ -27,12 +26,12 @@ pub fn sinch_error(error: &Error) -> JsValue {
 
 /// A `SinchError` for something that makes no sense now (5, 6002).
 pub fn misuse(message: &str) -> JsValue {
-    sinch_error(&Error::new(codes::MISUSE, message))
+    sinch_error(Error::new(codes::MISUSE, message))
 }
 
 /// A `SinchError` for an argument that is missing or malformed (5, 6003).
 pub fn bad_argument(message: &str) -> JsValue {
-    sinch_error(&Error::new(codes::MISSING_PARAMETER, message))
+    sinch_error(Error::new(codes::MISSING_PARAMETER, message))
 }
 
 /// A `TypeError`.
@@ -42,9 +41,9 @@ pub fn type_error(message: &str) -> JsValue {
 
 /// Names and values as an object; `__proto__` is a name like any other.
 pub fn record(entries: &[(String, String)]) -> JsValue {
-    let pairs = Array::new();
+    let pairs = list0();
     for (name, value) in entries {
-        pairs.push(&list2(name.into(), value.into()));
+        push(&pairs, list2(name.into(), value.into()));
     }
-    call_of("Object", "fromEntries", pairs.into()).unwrap_or_default()
+    call_of("Object", "fromEntries", pairs)
 }

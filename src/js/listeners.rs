@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::web::dom;
@@ -33,17 +32,22 @@ impl Listeners {
     }
 
     /// Calls the handler of this name on each, as its method.
-    pub fn tell(&self, handler: &str, arguments: &Array) {
+    pub fn tell(&self, handler: &str, arguments: JsValue) {
         // A handler may add and remove listeners.
         let listeners = self.0.borrow().clone();
-        for listener in listeners {
-            notify(&dom::get(&listener, handler), &listener, arguments);
+        for listener in &listeners {
+            notify(&dom::get(listener, handler), listener, &arguments);
         }
     }
 }
 
+/// Calls `callback` with one argument, if it is a function.
+pub fn call_back(callback: &JsValue, argument: JsValue) {
+    notify(callback, &JsValue::UNDEFINED, &dom::list1(argument));
+}
+
 /// Calls `handler` if it is a function. What it throws goes to the console.
-pub fn notify(handler: &JsValue, this: &JsValue, arguments: &Array) {
+pub fn notify(handler: &JsValue, this: &JsValue, arguments: &JsValue) {
     if handler.is_function()
         && let Err(error) = dom::apply(handler, this, arguments)
     {

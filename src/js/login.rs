@@ -1,6 +1,5 @@
 //! The login objects that `start()` takes.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::error::bad_argument;
@@ -8,93 +7,135 @@ use super::text;
 use crate::client::{Login, Session};
 use crate::hash::hmac;
 use crate::text::concat;
-use crate::web::dom::{call_of, call0, call1, dict, get_in, get_string, global, new0, own, string};
+use crate::web::dom::{
+    call_of, call0, call1, dict, get_in, get_string, global, global_value, is, items, list1, new0, new1, own, string, try_call,
+};
 
 /// Reads a login object.
 ///
 /// # Errors
 /// A `SinchError` (5, 6003).
-pub fn read(given: &JsValue, application_key: &str, secret: Option<&str>) -> Result<Login, JsValue> {
+pub fn read(given: &JsValue, application_key: &str, secret: &str) -> Result<Login, JsValue> {
     if !given.is_object() {
         return Err(bad_argument("start(login): login is an object"));
     }
-    if let Some(ticket) = field(given, "userTicket")? {
-        return Ok(Login::Token { user: ticket_user(&ticket)?, token: ticket });
+    let mut reader = Reader { given, fault: None };
+    let login = reader.login(application_key, secret);
+    match reader.fault {
+        Some(fault) => Err(fault),
+        None => login,
     }
-    if let Some(token) = field(given, "token")? {
-        return Ok(Login::Token { user: jwt_user(&token)?, token });
+}
+
+struct Reader<'a> {
+    given: &'a JsValue,
+    /// The first that was found.
+    fault: Option<JsValue>,
+}
+
+/// Whom a token of a login object is for; empty where that cannot be told.
+type UserOf = fn(&JsValue, &str) -> String;
+
+/// The names of tokens, whom each is for, and what is said where that cannot be told.
+const TOKENS: [(&str, UserOf, &str); 3] = [
+    ("userTicket", |_, token| ticket_user(token), "The user ticket cannot be read"),
+    ("token", |_, token| jwt_user(token), "The token cannot be read"),
+    ("authorization", authorized_user, "The login object names no user"),
+];
+
+impl Reader<'_> {
+    fn login(&mut self, application_key: &str, secret: &str) -> Result<Login, JsValue> {
+        for (key, user_of, fault) in TOKENS {
+            if let Some(token) = self.field(key) {
+                let user = user_of(self.given, &token);
+                return if user.is_empty() { Err(bad_argument(fault)) } else { Ok(Login::Token { user, token }) };
+            }
+        }
+        if let Some(session_id) = self.field("sessionId") {
+            let (user_id, session_secret) = (self.need("userId"), self.need("sessionSecret"));
+            return Ok(Login::Session(Session { user_id, session_id, session_secret }));
+        }
+        for key in ["username", "email", "number"] {
+            if let Some(user) = self.field(key) {
+                if !secret.is_empty() && own(self.given, "password").is_undefined() {
+                    return sign(user, application_key, secret, self.given);
+                }
+                return Ok(Login::Password { user, password: self.need("password") });
+            }
+        }
+        Err(bad_argument("The login object has a userTicket, a token, a username with password, or a session"))
     }
-    if let Some(token) = field(given, "authorization")? {
-        let user = identity(given).or_else(|| ticket_user(&token).ok());
-        return Ok(Login::Token { user: user.ok_or_else(|| bad_argument("The login object names no user"))?, token });
+
+    fn need(&mut self, key: &str) -> String {
+        self.field(key).unwrap_or_else(|| {
+            self.refuse(&["The login object has no ", key]);
+            String::new()
+        })
     }
-    if let Some(session_id) = field(given, "sessionId")? {
-        let (user_id, session_secret) = (need(given, "userId")?, need(given, "sessionSecret")?);
-        return Ok(Login::Session(Session { user_id, session_id, session_secret }));
+
+    /// A field that is there must say something.
+    fn field(&mut self, key: &str) -> Option<String> {
+        let value = own(self.given, key);
+        if value.is_undefined() {
+            return None;
+        }
+        let text = text(&value);
+        if text.is_empty() || text.bytes().any(|byte| byte < b' ') {
+            self.refuse(&["The login object's ", key, " is empty or has control characters"]);
+        }
+        Some(text)
     }
-    for key in ["username", "email", "number"] {
-        if let Some(user) = field(given, key)? {
-            return match secret.filter(|_| own(given, "password").is_none()) {
-                Some(secret) => sign(user, application_key, secret, given),
-                None => Ok(Login::Password { user, password: need(given, "password")? }),
-            };
+
+    fn refuse(&mut self, words: &[&str]) {
+        if self.fault.is_none() {
+            self.fault = Some(bad_argument(&concat(words)));
         }
     }
-    Err(bad_argument("The login object has a userTicket, a token, a username with password, or a session"))
 }
 
-fn need(given: &JsValue, key: &str) -> Result<String, JsValue> {
-    field(given, key)?.ok_or_else(|| bad_argument(&concat(&["The login object has no ", key])))
-}
-
-/// A field that is there must say something.
-fn field(given: &JsValue, key: &str) -> Result<Option<String>, JsValue> {
-    let Some(value) = own(given, key) else { return Ok(None) };
-    let value = text(&value)?;
-    if value.is_empty() || value.bytes().any(|byte| byte < b' ') {
-        return Err(bad_argument(&concat(&["The login object's ", key, " is empty or has control characters"])));
+/// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others; else that of the ticket.
+fn authorized_user(given: &JsValue, token: &str) -> String {
+    let mut user = String::new();
+    for identity in &items(get_in(given, "user", "identities")) {
+        let named = is(identity, "type", "username");
+        if named || user.is_empty() {
+            user = get_string(identity, "endpoint");
+        }
+        if named {
+            break;
+        }
     }
-    Ok(Some(value))
-}
-
-/// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others.
-fn identity(given: &JsValue) -> Option<String> {
-    let identities = get_in(given, "user", "identities");
-    let identities: Vec<JsValue> = identities.dyn_ref::<Array>()?.to_vec();
-    let named = identities.iter().find(|identity| get_string(identity, "type") == "username");
-    Some(get_string(named.or(identities.first())?, "endpoint")).filter(|user| !user.is_empty())
+    if user.is_empty() { ticket_user(token) } else { user }
 }
 
 /// The user of a ticket, `base64(JSON):base64(signature)`.
-fn ticket_user(ticket: &str) -> Result<String, JsValue> {
-    let data = part(ticket, b':', 0).and_then(json).unwrap_or_default();
-    let user = string(&get_in(&data, "identity", "endpoint"));
-    if user.is_empty() { Err(bad_argument("The user ticket cannot be read")) } else { Ok(user) }
+fn ticket_user(ticket: &str) -> String {
+    let data = json(&part(ticket, ":", "0"));
+    string(&get_in(&data, "identity", "endpoint"))
 }
-
-/// What stands before the user in the subject of a JWT.
-const USERS: &[u8] = b"/users/";
 
 /// The user of a JWT: its subject, `//rtc.sinch.com/applications/KEY/users/USER` or the user alone.
-fn jwt_user(token: &str) -> Result<String, JsValue> {
-    let subject = get_string(&part(token, b'.', 1).and_then(json).unwrap_or_default(), "sub");
-    let prefix = subject.as_bytes().windows(USERS.len()).rposition(|part| part == USERS).map_or(0, |at| at + USERS.len());
-    let user = subject.get(prefix..).unwrap_or_default();
-    if user.is_empty() { Err(bad_argument("The token cannot be read")) } else { Ok(user.to_owned()) }
+fn jwt_user(token: &str) -> String {
+    let subject = get_string(&json(&part(token, ".", "1")), "sub");
+    string(&call0(&split(&subject, "/users/"), "pop"))
 }
 
-/// One of the parts between separators, which are ASCII characters.
-fn part(text: &str, separator: u8, which: usize) -> Option<&str> {
-    let part = text.as_bytes().split(|byte| *byte == separator).nth(which)?;
-    core::str::from_utf8(part).ok()
+/// One of the parts between separators; empty where there are fewer.
+fn part(text: &str, separator: &str, which: &str) -> String {
+    get_string(&split(text, separator), which)
 }
 
-fn json(base64: &str) -> Option<JsValue> {
-    call_of("JSON", "parse", String::from_utf8(decode(base64)?).ok()?.into()).ok()
+fn split(text: &str, separator: &str) -> JsValue {
+    call1(&new1("String", text.into()), "split", separator.into())
 }
 
-/// Base64 in either alphabet, with or without padding.
-fn decode(base64: &str) -> Option<Vec<u8>> {
+/// The value that it is the JSON of; `undefined` where it is none.
+fn json(base64: &str) -> JsValue {
+    call_of("JSON", "parse", String::from_utf8(decode(base64)).unwrap_or_default().into())
+}
+
+/// The bytes of Base64 in either alphabet, with or without padding; none where it is not Base64.
+fn decode(base64: &str) -> Vec<u8> {
     let mut standard = String::new();
     for c in base64.chars() {
         standard.push(match c {
@@ -103,12 +144,12 @@ fn decode(base64: &str) -> Option<Vec<u8>> {
             c => c,
         });
     }
-    let latin = string(&call1(&global(), "atob", standard.into()).ok()?);
+    let latin = string(&call1(&global(), "atob", standard.into()));
     let mut bytes = Vec::new();
     for c in latin.chars() {
-        bytes.push(u8::try_from(u32::from(c)).ok()?);
+        bytes.push(u8::try_from(u32::from(c)).unwrap_or_default());
     }
-    Some(bytes)
+    bytes
 }
 
 fn encode(bytes: &[u8]) -> String {
@@ -116,7 +157,7 @@ fn encode(bytes: &[u8]) -> String {
     for byte in bytes {
         latin.push(char::from(*byte));
     }
-    string(&call1(&global(), "btoa", latin.into()).unwrap_or_default())
+    string(&call1(&global(), "btoa", latin.into()))
 }
 
 /// How long a ticket is good for where the page does not say, s.
@@ -124,15 +165,18 @@ const TICKET_SECONDS: f64 = 86_400.0;
 
 /// A ticket signed here, with the secret of the application: for demonstrations and back ends.
 fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> Result<Login, JsValue> {
-    let seconds = own(given, "expiresIn").and_then(|value| value.as_f64()).unwrap_or(TICKET_SECONDS);
+    let seconds = own(given, "expiresIn").as_f64().unwrap_or(TICKET_SECONDS);
     let identity = dict().with("type", "username".into()).with("endpoint", user.as_str().into());
     let data = dict()
         .with("identity", identity.into())
         .with("applicationKey", application_key.into())
-        .with("created", call0(&new0("Date"), "toJSON")?)
+        .with("created", call0(&new0("Date"), "toJSON"))
         .with("expiresIn", seconds.into());
     let data = stringify(data.into())?;
-    let key = decode(secret).ok_or_else(|| bad_argument("applicationSecret is base64"))?;
+    let key = decode(secret);
+    if key.is_empty() {
+        return Err(bad_argument("applicationSecret is base64"));
+    }
     let signature = encode(&hmac(&key, data.as_bytes()));
     Ok(Login::Token { user, token: concat(&[&encode(data.as_bytes()), ":", &signature]) })
 }
@@ -142,5 +186,5 @@ fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> R
 /// # Errors
 /// What it throws: of a value that refers to itself.
 pub fn stringify(value: JsValue) -> Result<String, JsValue> {
-    Ok(string(&call_of("JSON", "stringify", value)?))
+    Ok(string(&try_call(&global_value("JSON"), "stringify", list1(value))?))
 }

@@ -34,16 +34,13 @@ fn class_of(object: &JsValue) -> JsValue {
 }
 
 fn prototype_of(object: &JsValue) -> JsValue {
-    dom::call_of("Object", "getPrototypeOf", object.clone()).unwrap_or_default()
+    dom::call_of("Object", "getPrototypeOf", object.clone())
 }
 
-/// What a page means by `value` where a string is asked for: nothing is an empty one.
-fn text(value: &JsValue) -> Result<String, JsValue> {
+/// What a page means by `value` where a string is asked for: nothing is an empty one, and so is what cannot be said in words.
+fn text(value: &JsValue) -> String {
     if value.is_null() || value.is_undefined() {
-        return Ok(String::new());
+        return String::new();
     }
-    match value.as_string() {
-        Some(text) => Ok(text),
-        None => Ok(dom::string(&dom::call1(&dom::global(), "String", value.clone())?)),
-    }
+    dom::string(&dom::call1(&dom::global(), "String", value.clone()))
 }

@@ -1,11 +1,10 @@
 //! Promises as pages of the original know them: native ones that also have `fail`, `done`, `fin` and `progress`, as do those that
 //! `then`, `catch` and `finally` make of them.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::listeners::notify;
-use crate::web::dom::{self, apply, dict, get, get_in, global, invoke, list1, new2, set};
+use crate::web::dom::{self, apply, dict, get, get_in, global, invoke, list0, list1, new2, set};
 
 /// A promise of ours, still open, and the callbacks that came with it.
 pub struct Deferred {
@@ -24,25 +23,21 @@ impl Deferred {
         (dress(promise), Self { resolve, reject, success, fail })
     }
 
-    /// Fulfils the promise.
-    pub fn resolve(self, value: &JsValue) {
-        notify(&self.success, &JsValue::UNDEFINED, &arguments(value));
-        invoke(&self.resolve, value.clone());
+    /// Fulfils or rejects the promise. Without a callback of the page the console gets the error.
+    pub fn settle(&self, result: Result<JsValue, JsValue>) {
+        let (callback, settle, value) = match result {
+            Ok(value) => (&self.success, &self.resolve, value),
+            Err(error) => {
+                if !self.fail.is_function() {
+                    dom::report(error.clone());
+                }
+                (&self.fail, &self.reject, error)
+            }
+        };
+        let arguments = if value.is_undefined() { list0() } else { list1(value.clone()) };
+        notify(callback, &JsValue::UNDEFINED, &arguments);
+        invoke(settle, value);
     }
-
-    /// Rejects the promise. Without a callback of the page the console gets the error.
-    pub fn reject(self, error: &JsValue) {
-        if self.fail.is_function() {
-            notify(&self.fail, &JsValue::UNDEFINED, &arguments(error));
-        } else {
-            dom::report(error.clone());
-        }
-        invoke(&self.reject, error.clone());
-    }
-}
-
-fn arguments(value: &JsValue) -> Array {
-    if value.is_undefined() { Array::new() } else { list1(value.clone()) }
 }
 
 type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
@@ -68,13 +63,6 @@ pub fn dress(promise: JsValue) -> JsValue {
     set(&promise, "fail", get(&native, "catch"));
     set(&promise, "fin", get(&native, "finally"));
     set(&promise, "progress", get(&native, "valueOf"));
-    promise
-}
-
-/// A promise that is rejected with `error` already.
-pub fn rejected(error: &JsValue, fail: JsValue) -> JsValue {
-    let (promise, deferred) = Deferred::new(JsValue::UNDEFINED, fail);
-    deferred.reject(error);
     promise
 }
 

@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
-use super::app::App;
+use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::login::stringify;
-use super::promise::{Deferred, rejected};
+use super::options::Options;
+use super::promise::Deferred;
 use super::{Call, CallClient, CallDetails, login, options, text};
 use crate::call::{Destination, Error, codes};
 use crate::client::Client;
@@ -43,31 +44,14 @@ impl SinchClient {
 
     /// Signs in.
     #[wasm_bindgen(skip_typescript)]
-    pub fn start(&self, login: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
-        let app = &self.0;
-        if app.started.get() {
-            return rejected(&dom::error("Sinch client already started"), fail);
-        }
-        if app.options.http.is_empty() {
-            return rejected(
-                &bad_argument("This page has no origin (is it a file?): name the server with the option `server`"),
-                fail,
-            );
-        }
-        let read = login::read(login, &app.options.application_key, app.options.application_secret.as_deref());
-        let login = match read {
-            Ok(login) => login,
-            Err(error) => return rejected(&error, fail),
-        };
+    pub fn start(&self, login: JsValue, success: JsValue, fail: JsValue) -> JsValue {
         let (promise, deferred) = Deferred::new(success, fail);
-        *app.starting.borrow_mut() = Some(deferred);
-        app.started.set(true);
-        if let Err(error) = app.driver.start(login) {
-            app.started.set(false);
-            let refused = app.starting.take();
-            if let Some(refused) = refused {
-                refused.reject(&sinch_error(&error));
+        match self.sign_in(&login) {
+            Ok(()) => {
+                self.0.started.set(true);
+                *self.0.starting.borrow_mut() = Some(deferred);
             }
+            Err(fault) => deferred.settle(Err(fault)),
         }
         promise
     }
@@ -88,25 +72,13 @@ impl SinchClient {
 
     /// Makes a user at the server. Gives a promise of a ticket for [`SinchClient::start`].
     #[wasm_bindgen(js_name = newUser, skip_typescript)]
-    pub fn new_user(&self, user: &JsValue, success: JsValue, fail: JsValue) -> JsValue {
-        let fault = match stringify(user.clone()) {
-            _ if !user.is_object() => bad_argument("newUser(user): user is an object"),
-            Err(error) => error,
-            Ok(_) if self.0.options.http.is_empty() => bad_argument("Name the server with the option `server`"),
-            Ok(body) => {
-                let (promise, deferred) = Deferred::new(success, fail);
-                let key = options::escaped(&self.0.options.application_key);
-                let url = concat(&[&self.0.options.http, "/users?key=", &key]);
-                spawn(async move {
-                    match post(url, body).await {
-                        Ok(ticket) => deferred.resolve(&ticket),
-                        Err(error) => deferred.reject(&error),
-                    }
-                });
-                return promise;
-            }
-        };
-        rejected(&fault, fail)
+    pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> JsValue {
+        let (promise, deferred) = Deferred::new(success, fail);
+        match self.request_of(&user) {
+            Ok((url, body)) => spawn(async move { deferred.settle(post(url, body).await) }),
+            Err(fault) => deferred.settle(Err(fault)),
+        }
+        promise
     }
 
     /// What a later client can sign in with.
@@ -114,9 +86,9 @@ impl SinchClient {
     pub fn get_session(&self) -> JsValue {
         let session = dom::new0("Object");
         if let Some(known) = self.0.driver.read(Client::session) {
-            set(&session, "userId", known.user_id.into());
-            set(&session, "sessionId", known.session_id.into());
-            set(&session, "sessionSecret", known.session_secret.into());
+            set(&session, "userId", known.user_id.as_str().into());
+            set(&session, "sessionId", known.session_id.as_str().into());
+            set(&session, "sessionSecret", known.session_secret.as_str().into());
         }
         session
     }
@@ -141,7 +113,7 @@ impl SinchClient {
     /// # Errors
     /// As that, and as [`SinchClient::get_call_client`].
     #[wasm_bindgen(js_name = callUser, skip_typescript)]
-    pub fn call_user(&self, to: &JsValue, headers: JsValue, custom: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         self.get_call_client()?;
         place(&self.0, Destination::User, to, headers, custom)
     }
@@ -185,8 +157,7 @@ impl SinchClient {
     /// Who is signed in: `{userId}`.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn user(&self) -> JsValue {
-        let user = self.0.user.borrow();
-        dict().with("userId", user.as_deref().map_or(JsValue::UNDEFINED, JsValue::from_str)).into()
+        dict().with("userId", self.0.user.borrow().clone()).into()
     }
 
     /// Whether `start` was called and did not fail.
@@ -198,7 +169,7 @@ impl SinchClient {
     /// `connecting`, `connected`, `reconnecting` or `closed`.
     #[wasm_bindgen(getter, js_name = connectionState, skip_typescript)]
     pub fn connection_state(&self) -> JsValue {
-        self.0.connection.get().into()
+        word(self.0.connection.get()).into()
     }
 
     /// The class of calls.
@@ -219,8 +190,33 @@ impl SinchClient {
         CallDetails::class()
     }
 
+    fn sign_in(&self, login: &JsValue) -> Result<(), JsValue> {
+        let Options { http, application_key, application_secret, .. } = &self.0.options;
+        if self.0.started.get() {
+            return Err(dom::error("Sinch client already started"));
+        }
+        if http.is_empty() {
+            return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
+        }
+        let login = login::read(login, application_key, application_secret)?;
+        self.0.driver.start(login).map_err(sinch_error)
+    }
+
+    /// The request that makes a user: its URL and its body.
+    fn request_of(&self, user: &JsValue) -> Result<(String, JsValue), JsValue> {
+        let Options { http, application_key, .. } = &self.0.options;
+        if !user.is_object() {
+            return Err(bad_argument("newUser(user): user is an object"));
+        }
+        let body = stringify(user.clone())?;
+        if http.is_empty() {
+            return Err(bad_argument("Name the server with the option `server`"));
+        }
+        Ok((concat(&[http, "/users?key=", &options::escaped(application_key)]), body.into()))
+    }
+
     fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<JsValue, JsValue> {
-        let answered = self.0.driver.command(command).map_err(|error| sinch_error(&error))?;
+        let answered = self.0.driver.command(command).map_err(sinch_error)?;
         if !answered {
             return Ok(JsValue::UNDEFINED);
         }
@@ -232,18 +228,18 @@ impl SinchClient {
 }
 
 /// Sends JSON and gives the JSON that comes back.
-async fn post(url: String, body: String) -> Result<JsValue, JsValue> {
+async fn post(url: String, body: JsValue) -> Result<JsValue, JsValue> {
     let headers = dict().with("Content-Type", "application/json".into());
-    let init = dict().with("method", "POST".into()).with("headers", headers.into()).with("body", body.into());
-    let unreachable = |error: JsValue| sinch_error(&Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
-    let answer = settled(call2(&global(), "fetch", url.into(), init.into())?).await.map_err(unreachable)?;
-    let json = settled(call0(&answer, "json").unwrap_or_default()).await.unwrap_or_default();
+    let init = dict().with("method", "POST".into()).with("headers", headers.into()).with("body", body);
+    let unreachable = |error: JsValue| sinch_error(Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
+    let answer = settled(call2(&global(), "fetch", url.into(), init.into())).await.map_err(unreachable)?;
+    let json = settled(call0(&answer, "json")).await.unwrap_or_default();
     if get(&answer, "ok").is_truthy() {
         return Ok(json);
     }
     let or_status = |value: JsValue| if value.is_undefined() { get(&answer, "status") } else { value };
-    let message = concat(&[&*text(&or_status(get(&json, "errorCode")))?, " ", &get_string(&json, "message")]);
-    let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
+    let message = concat(&[&*text(&or_status(get(&json, "errorCode"))), " ", &get_string(&json, "message")]);
+    let error = sinch_error(Error::new(codes::API_CALL_FAILED, &message));
     if json.is_object() {
         set(&error, "response", json);
     }

@@ -4,36 +4,41 @@
 //! What the browser has is reached by its name, through these few functions: an import of its own for each of its methods would cost
 //! every page forty octets, in the wasm and in the JavaScript around it. What they are given they take, so that no caller has to drop it.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use super::task::settled;
+use crate::random::Random;
 use crate::time::Instant;
 
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_namespace = globalThis, js_name = valueOf)]
     fn global_this() -> JsValue;
-    #[wasm_bindgen(js_namespace = performance, js_name = now)]
-    fn performance_now() -> f64;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn random_values(octets: &mut [u8]);
+    /// `[]`.
+    #[wasm_bindgen(js_namespace = Array, js_name = of)]
+    pub fn list0() -> JsValue;
+    /// `[first]`.
+    #[wasm_bindgen(js_namespace = Array, js_name = of)]
+    pub fn list1(first: JsValue) -> JsValue;
+    /// `[first, second]`.
+    #[wasm_bindgen(js_namespace = Array, js_name = of)]
+    pub fn list2(first: JsValue, second: JsValue) -> JsValue;
     #[wasm_bindgen(catch, js_namespace = Reflect, js_name = get)]
     fn read(object: &JsValue, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch, js_namespace = Reflect, js_name = set)]
     fn write(object: &JsValue, key: &str, value: JsValue) -> Result<bool, JsValue>;
     #[wasm_bindgen(catch, js_namespace = Reflect, js_name = apply)]
     fn apply_to(function: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue>;
-    #[wasm_bindgen(catch, js_namespace = Reflect, js_name = construct)]
-    fn construct_of(constructor: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue>;
 }
 
 /// The time now, by the clock that never goes back.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970 fit in 53 bits")]
 pub fn now() -> Instant {
-    let origin = get_in(&global(), "performance", "timeOrigin").as_f64().unwrap_or(0.0);
-    Instant::from_millis((origin + performance_now()) as u64)
+    let performance = global_value("performance");
+    let since = call0(&performance, "now").as_f64().unwrap_or(0.0);
+    Instant::from_millis((get_number(&performance, "timeOrigin") + since) as u64)
 }
 
 /// 32 bytes that nobody can foretell.
@@ -44,21 +49,27 @@ pub fn seed() -> [u8; 32] {
     seed
 }
 
+/// A version 4 UUID.
+#[must_use]
+pub fn uuid() -> String {
+    Random::new(seed()).uuid()
+}
+
 /// Calls `callback` in `millis` milliseconds. Gives the id for [`clear_timeout`].
 pub fn set_timeout(callback: JsValue, millis: u64) -> JsValue {
     // The browser takes a 32-bit number, and a larger one as 0.
     #[expect(clippy::cast_precision_loss, reason = "below 2^31")]
-    call2(&global(), "setTimeout", callback, (millis.min(0x7fff_ffff) as f64).into()).unwrap_or_default()
+    call2(&global(), "setTimeout", callback, (millis.min(0x7fff_ffff) as f64).into())
 }
 
 /// Takes a timeout back.
 pub fn clear_timeout(id: JsValue) {
-    let _ = call1(&global(), "clearTimeout", id);
+    call1(&global(), "clearTimeout", id);
 }
 
 /// Writes a value to the console, as an error.
 pub fn report(value: JsValue) {
-    let _ = call_of("console", "error", value);
+    call_of("console", "error", value);
 }
 
 /// The global object.
@@ -97,26 +108,29 @@ pub fn string(value: &JsValue) -> String {
     value.as_string().unwrap_or_default()
 }
 
+/// Whether `object[key]` is this word.
+#[must_use]
+pub fn is(object: &JsValue, key: &str, word: &str) -> bool {
+    get_string(object, key) == word
+}
+
 /// `object[key]` if it is a number, else 0.
 #[must_use]
 pub fn get_number(object: &JsValue, key: &str) -> f64 {
     get(object, key).as_f64().unwrap_or(0.0)
 }
 
-/// `object[key]` if that is a property of its own and not `undefined`.
+/// `object[key]` if that is a property of its own, else `undefined`.
 #[must_use]
-pub fn own(object: &JsValue, key: &str) -> Option<JsValue> {
+pub fn own(object: &JsValue, key: &str) -> JsValue {
     // Not by `instanceof`: an object may have no prototype, or one of another frame.
-    if !object.is_object() || !descriptor(object, key).is_object() {
-        return None;
-    }
-    Some(get(object, key)).filter(|value| !value.is_undefined())
+    if object.is_object() && descriptor(object, key).is_object() { get(object, key) } else { JsValue::UNDEFINED }
 }
 
 /// How a property of the object's own is defined; `undefined` where it has none of that name.
 #[must_use]
 pub fn descriptor(object: &JsValue, key: &str) -> JsValue {
-    call2(&global_value("Reflect"), "getOwnPropertyDescriptor", object.clone(), key.into()).unwrap_or_default()
+    call2(&global_value("Reflect"), "getOwnPropertyDescriptor", object.clone(), key.into())
 }
 
 /// `object[key] = value`; what refuses is left as it is.
@@ -130,7 +144,7 @@ pub struct Dict(JsValue);
 /// An empty one.
 #[must_use]
 pub fn dict() -> Dict {
-    Dict(call_of("Object", "create", JsValue::NULL).unwrap_or_default())
+    Dict(call_of("Object", "create", JsValue::NULL))
 }
 
 impl Dict {
@@ -156,86 +170,68 @@ pub fn apply(function: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<
     apply_to(function, this, arguments)
 }
 
-fn call(object: &JsValue, name: &str, arguments: &Array) -> Result<JsValue, JsValue> {
-    apply_to(&get(object, name), object, arguments)
-}
-
-/// `object[name]()`.
+/// `object[name](…arguments)`.
 ///
 /// # Errors
 /// What it throws; also where there is no such function.
-pub fn call0(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
-    call(object, name, &Array::new())
+pub fn try_call(object: &JsValue, name: &str, arguments: JsValue) -> Result<JsValue, JsValue> {
+    apply_to(&get(object, name), object, &arguments)
 }
 
-/// `object[name](argument)`.
-///
-/// # Errors
-/// As [`call0`].
-pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> Result<JsValue, JsValue> {
-    call(object, name, &list1(argument))
+/// `object[name]()`; `undefined` where it throws, or there is no such function.
+pub fn call0(object: &JsValue, name: &str) -> JsValue {
+    try_call(object, name, list0()).unwrap_or_default()
 }
 
-/// `object[name](first, second)`.
-///
-/// # Errors
-/// As [`call0`].
-pub fn call2(object: &JsValue, name: &str, first: JsValue, second: JsValue) -> Result<JsValue, JsValue> {
-    call(object, name, &list2(first, second))
+/// `object[name](argument)`, as [`call0`].
+pub fn call1(object: &JsValue, name: &str, argument: JsValue) -> JsValue {
+    try_call(object, name, list1(argument)).unwrap_or_default()
 }
 
-/// `NAME[method](argument)`, where the global object has that name.
-///
-/// # Errors
-/// As [`call0`].
-pub fn call_of(name: &str, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
+/// `object[name](first, second)`, as [`call0`].
+pub fn call2(object: &JsValue, name: &str, first: JsValue, second: JsValue) -> JsValue {
+    try_call(object, name, list2(first, second)).unwrap_or_default()
+}
+
+/// `NAME[method](argument)` of the global object, as [`call0`].
+pub fn call_of(name: &str, method: &str, argument: JsValue) -> JsValue {
     call1(&global_value(name), method, argument)
 }
 
 /// Puts what a promise comes to into `list`; nothing where there is none, or it fails.
-pub fn keep(promise: Result<JsValue, JsValue>, list: &Array) {
-    let push = call1(&get(list, "push"), "bind", list.into());
-    if let (Ok(promise), Ok(push)) = (promise, push) {
-        let _ = call2(&promise, "then", push, nothing());
-    }
+pub fn keep(promise: &JsValue, list: &JsValue) {
+    call2(promise, "then", call1(&get(list, "push"), "bind", list.clone()), nothing());
 }
 
-/// `[first]`.
-#[must_use]
-pub fn list1(first: JsValue) -> Array {
-    Array::of1(&first)
-}
-
-/// `[first, second]`.
-#[must_use]
-pub fn list2(first: JsValue, second: JsValue) -> Array {
-    Array::of2(&first, &second)
+/// `list.push(value)`.
+pub fn push(list: &JsValue, value: JsValue) {
+    call1(list, "push", value);
 }
 
 /// `new NAME(…arguments)`.
 ///
 /// # Errors
 /// What it throws; also where the browser has no such constructor.
-pub fn construct(name: &str, arguments: &Array) -> Result<JsValue, JsValue> {
-    construct_of(&global_value(name), arguments)
+pub fn construct(name: &str, arguments: JsValue) -> Result<JsValue, JsValue> {
+    try_call(&global_value("Reflect"), "construct", list2(global_value(name), arguments))
 }
 
 /// `new NAME()`; `undefined` where the browser has no such constructor, or it throws.
 #[must_use]
 pub fn new0(name: &str) -> JsValue {
-    construct(name, &Array::new()).unwrap_or_default()
+    construct(name, list0()).unwrap_or_default()
 }
 
 /// `new NAME(argument)`, as [`new0`].
 #[must_use]
 pub fn new1(name: &str, argument: JsValue) -> JsValue {
-    construct(name, &list1(argument)).unwrap_or_default()
+    construct(name, list1(argument)).unwrap_or_default()
 }
 
 /// `new NAME(first, second)`, as [`new0`].
 #[must_use]
 pub fn new2(name: &str, first: JsValue, second: JsValue) -> JsValue {
-    construct(name, &list2(first, second)).unwrap_or_default()
+    construct(name, list2(first, second)).unwrap_or_default()
 }
 
 /// `new Error(message)`.
@@ -244,10 +240,24 @@ pub fn error(message: &str) -> JsValue {
     new1("Error", message.into())
 }
 
-/// What a list or any other iterable has in it.
+/// The error of what was given up.
 #[must_use]
-pub fn items(iterable: &JsValue) -> Vec<JsValue> {
-    Array::from(iterable).to_vec()
+pub fn aborted() -> JsValue {
+    let error = error("The call is over");
+    set(&error, "name", "AbortError".into());
+    error
+}
+
+/// What a list or any other iterable has in it; nothing where it is none.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a list has less than 2^32 items")]
+pub fn items(iterable: JsValue) -> Vec<JsValue> {
+    let list = call_of("Array", "from", iterable);
+    let mut items = Vec::new();
+    for _ in 0..get_number(&list, "length") as u32 {
+        items.push(call0(&list, "shift"));
+    }
+    items
 }
 
 /// A function that does nothing: `Function.prototype` is one.
@@ -256,30 +266,29 @@ pub fn nothing() -> JsValue {
     get_in(&global(), "Function", "prototype")
 }
 
-/// A promise that is open until its [`Gate::open`] is called: what waits for something that may never come is raced against it.
-pub struct Gate {
+/// The end of something that others wait for: what may never come is raced against it.
+pub struct End {
     promise: JsValue,
-    resolve: JsValue,
+    reject: JsValue,
 }
 
-impl Gate {
-    /// One that is not open yet.
-    pub fn closed() -> Self {
-        let (promise, resolve, _) = promise();
-        Self { promise, resolve }
+impl End {
+    /// One that is still to come.
+    pub fn ahead() -> Self {
+        let (promise, _, reject) = promise();
+        forget(&promise);
+        Self { promise, reject }
     }
 
-    /// Lets everybody through who waits.
-    pub fn open(&self) {
-        invoke(&self.resolve, JsValue::UNDEFINED);
+    /// Now it has come.
+    pub fn reach(&self) {
+        invoke(&self.reject, aborted());
     }
 
-    /// What `promise` comes to, or something else where this gate opens first.
-    ///
-    /// # Errors
-    /// What `promise` is rejected with.
-    pub async fn or(&self, promise: JsValue) -> Result<JsValue, JsValue> {
-        settled(together("race", promise, self.promise.clone())).await
+    /// A promise of what `promise` comes to, rejected with [`aborted`] where the end comes first.
+    #[must_use]
+    pub fn or(&self, promise: JsValue) -> JsValue {
+        together("race", self.promise.clone(), promise)
     }
 }
 
@@ -291,20 +300,20 @@ pub fn invoke(function: &JsValue, value: JsValue) {
 /// `Promise.HOW([first, second])`: `all` or `race`.
 #[must_use]
 pub fn together(how: &str, first: JsValue, second: JsValue) -> JsValue {
-    call_of("Promise", how, list2(first, second).into()).unwrap_or_default()
+    call_of("Promise", how, list2(first, second))
 }
 
 /// A promise with the functions that fulfil and reject it.
 #[must_use]
 pub fn promise() -> (JsValue, JsValue, JsValue) {
-    let functions = Array::new();
+    let functions = list0();
     // The executor runs inside the constructor: `push` writes down what it is given.
-    let executor = call1(&get(&functions, "push"), "bind", functions.clone().into());
-    let promise = new1("Promise", executor.unwrap_or_default());
+    let executor = call1(&get(&functions, "push"), "bind", functions.clone());
+    let promise = new1("Promise", executor);
     (promise, get(&functions, "0"), get(&functions, "1"))
 }
 
 /// Says that nobody need look at how `promise` ends.
 pub fn forget(promise: &JsValue) {
-    let _ = call2(promise, "then", JsValue::UNDEFINED, nothing());
+    call2(promise, "then", JsValue::UNDEFINED, nothing());
 }

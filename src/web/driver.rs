@@ -4,12 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
 
-use super::dom::{get, get_string, now, seed};
-use super::media::{Media, Microphone, ask_permission};
+use super::dom::{aborted, get, get_string, is, list0, now, seed};
+use super::media::{Media, MediaStream, Microphone, ask_permission};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
@@ -36,21 +34,21 @@ pub struct Driver {
     inputs: RefCell<Vec<Input>>,
     busy: Cell<bool>,
     notices: RefCell<Vec<Notice>>,
-    app: Box<dyn Fn(Notice)>,
+    app: Box<dyn Fn(&Notice)>,
     socket: Socket,
     timer: Timer,
     later: Later,
     window: Window,
     peers: RefCell<Vec<Rc<Peer>>>,
     /// The one that first offers show, once it is made.
-    certificates: Array,
+    certificates: JsValue,
     /// The browser's word on whether we may open the microphone, once it is known; it keeps itself up to date.
-    permission: Array,
-    calls: RefCell<Vec<(CallId, Rc<Media>)>>,
+    permission: JsValue,
+    calls: RefCell<Vec<Rc<Media>>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
     /// What incoming calls send instead of the microphone.
-    custom: Option<MediaStream>,
+    custom: MediaStream,
     traced: bool,
     this: Weak<Self>,
 }
@@ -58,7 +56,7 @@ pub struct Driver {
 impl Driver {
     /// A driver that tells `app`. `custom` is what incoming calls send instead of the microphone; with `traced`, messages are told.
     #[must_use]
-    pub fn new(config: Config, custom: Option<MediaStream>, traced: bool, app: Box<dyn Fn(Notice)>) -> Rc<Self> {
+    pub fn new(config: Config, custom: MediaStream, traced: bool, app: Box<dyn Fn(&Notice)>) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             client: RefCell::new(Client::new(config, seed())),
             inputs: RefCell::default(),
@@ -70,8 +68,8 @@ impl Driver {
             later: Later::new(with(this, |driver, _| driver.deliver())),
             window: Window::new(with(this, Self::window_event)),
             peers: RefCell::default(),
-            certificates: Array::new(),
-            permission: Array::new(),
+            certificates: list0(),
+            permission: list0(),
             calls: RefCell::default(),
             microphone: Rc::default(),
             custom,
@@ -100,7 +98,7 @@ impl Driver {
     /// Where the client has signed in already.
     pub fn start(&self, login: Login) -> Result<(), Error> {
         self.window.listen();
-        if self.certificates.length() == 0 {
+        if get(&self.certificates, "0").is_undefined() {
             make_certificate(&self.certificates);
             ask_permission(&self.permission);
         }
@@ -115,7 +113,7 @@ impl Driver {
         &self,
         to: Destination,
         headers: Vec<(String, String)>,
-        custom: Option<MediaStream>,
+        custom: &MediaStream,
     ) -> Result<(Box<CallInfo>, Rc<Media>), Error> {
         let info = Box::new(self.client.borrow_mut().call(now(), to, headers)?);
         let media = self.media(info.id, custom);
@@ -128,7 +126,7 @@ impl Driver {
     /// # Errors
     /// What the client says of a call that is none to answer.
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
-        let granted = get_string(&self.permission.get(0), "state") == "granted";
+        let granted = is(&get(&self.permission, "0"), "state", "granted");
         self.command(|client, now| client.answer(now, id, granted))
     }
 
@@ -167,22 +165,21 @@ impl Driver {
             return;
         }
         self.drain();
-        loop {
-            let inputs = self.inputs.take();
-            if inputs.is_empty() {
-                break;
+        while let Some(input) = self.next() {
+            if let Input::Received(text) = &input {
+                self.trace(false, text);
             }
-            for input in inputs {
-                if let Input::Received(text) = &input {
-                    self.trace(false, text);
-                }
-                self.client.borrow_mut().handle(now(), input);
-                self.drain();
-            }
+            self.client.borrow_mut().handle(now(), input);
+            self.drain();
         }
         let deadline = self.client.borrow().deadline();
         self.timer.arm(now(), deadline);
         self.busy.set(false);
+    }
+
+    fn next(&self) -> Option<Input> {
+        let mut inputs = self.inputs.borrow_mut();
+        if inputs.is_empty() { None } else { Some(inputs.remove(0)) }
     }
 
     fn drain(&self) {
@@ -193,7 +190,7 @@ impl Driver {
     }
 
     fn deliver(&self) {
-        for notice in self.notices.take() {
+        for notice in &self.notices.take() {
             (self.app)(notice);
         }
     }
@@ -218,12 +215,9 @@ impl Driver {
                 }
             }
             Output::Sending { call, on } => {
-                let media = self.calls.borrow().iter().find(|(id, _)| *id == call).map(|(_, media)| media.clone());
-                if let Some(media) = media {
+                if let Some(media) = self.known_media(call) {
                     media.send(on);
-                    for peer in self.peers_of(&media) {
-                        peer.attach();
-                    }
+                    self.attach(&media);
                 }
             }
             Output::Tones { peer, keys } => {
@@ -231,9 +225,7 @@ impl Driver {
                     peer.send_tones(&keys);
                 }
             }
-            Output::Close { peer } => {
-                self.close(&|other| other.id == peer);
-            }
+            Output::Close { peer } => self.close(peer),
             Output::Release { call } => self.release(call),
             Output::Event(event) => self.note(event),
         }
@@ -242,7 +234,7 @@ impl Driver {
     fn note(&self, event: Event) {
         let notice = match event {
             Event::Incoming(info) => {
-                let media = self.media(info.id, self.custom.clone());
+                let media = self.media(info.id, &self.custom);
                 Notice::Incoming(info, media)
             }
             event => Notice::Event(event),
@@ -275,7 +267,7 @@ impl Driver {
     }
 
     fn peer_of(&self, call: CallId, kind: &TaskKind) -> Result<Rc<Peer>, JsValue> {
-        let certificates = if matches!(kind, TaskKind::Offer { restart: false, .. }) { &self.certificates } else { &Array::new() };
+        let certificates = if matches!(kind, TaskKind::Offer { restart: false, .. }) { self.certificates.clone() } else { list0() };
         let (id, ice) = match kind {
             TaskKind::Offer { peer, ice, .. } | TaskKind::Answer { peer, ice, .. } => (*peer, Some(ice)),
             TaskKind::Accept { peer, .. }
@@ -286,8 +278,8 @@ impl Driver {
         if let Some(peer) = self.peer(id) {
             return Ok(peer);
         }
-        let ice = ice.ok_or_else(tasks::aborted)?;
-        let media = self.media(call, self.custom.clone());
+        let ice = ice.ok_or_else(aborted)?;
+        let media = self.media(call, &self.custom);
         let peer = Peer::new(id, media, ice, certificates, tell(&self.this))?;
         self.peers.borrow_mut().push(peer.clone());
         Ok(peer)
@@ -298,7 +290,7 @@ impl Driver {
     }
 
     /// The peer connections of the call that these streams are of.
-    pub(super) fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
+    fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
         let mut peers = Vec::new();
         for peer in self.peers.borrow().iter() {
             if Rc::ptr_eq(&peer.media, media) {
@@ -308,40 +300,48 @@ impl Driver {
         peers
     }
 
-    /// The streams of a call; made where it has none yet.
-    fn media(&self, id: CallId, custom: Option<MediaStream>) -> Rc<Media> {
-        let mut calls = self.calls.borrow_mut();
-        if let Some((_, media)) = calls.iter().find(|(call, _)| *call == id) {
-            return media.clone();
+    /// All of them send what the call has to send.
+    pub(super) fn attach(&self, media: &Rc<Media>) {
+        for peer in &self.peers_of(media) {
+            peer.attach();
         }
-        self.microphone.join();
-        let media = Rc::new(Media::new(custom));
-        calls.push((id, media.clone()));
-        media
+    }
+
+    fn known_media(&self, id: CallId) -> Option<Rc<Media>> {
+        self.calls.borrow().iter().find(|media| media.id == id).cloned()
+    }
+
+    /// The streams of a call; made where it has none yet.
+    fn media(&self, id: CallId, custom: &MediaStream) -> Rc<Media> {
+        self.known_media(id).unwrap_or_else(|| {
+            self.microphone.join();
+            let media = Rc::new(Media::new(id, custom.clone()));
+            self.calls.borrow_mut().push(media.clone());
+            media
+        })
     }
 
     fn release(&self, call: CallId) {
-        let position = self.calls.borrow().iter().position(|(id, _)| *id == call);
+        let position = self.calls.borrow().iter().position(|media| media.id == call);
         let Some(position) = position else { return };
-        let (_, media) = self.calls.borrow_mut().swap_remove(position);
-        self.close(&|peer| Rc::ptr_eq(&peer.media, &media));
+        let media = self.calls.borrow_mut().swap_remove(position);
+        for peer in &self.peers_of(&media) {
+            self.close(peer.id);
+        }
         media.release();
         self.microphone.leave();
     }
 
-    fn close(&self, which: &dyn Fn(&Peer) -> bool) {
-        for peer in self.peers.take() {
-            if which(&peer) {
-                peer.close();
-            } else {
-                self.peers.borrow_mut().push(peer);
-            }
-        }
+    fn close(&self, id: PeerId) {
+        let position = self.peers.borrow().iter().position(|peer| peer.id == id);
+        let Some(position) = position else { return };
+        let peer = self.peers.borrow_mut().swap_remove(position);
+        peer.close();
     }
 
     /// A page that goes away hangs up: nobody will hear it any more. Whatever else happens to it, the network may be another one after.
     fn window_event(&self, event: JsValue) {
-        if get_string(&event, "type") != "pagehide" {
+        if !is(&event, "type", "pagehide") {
             return self.input(Input::Online);
         }
         let cached = get(&event, "persisted").is_truthy();

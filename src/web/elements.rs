@@ -9,16 +9,15 @@
 //! plays its stream any more, the browser's own functions are back.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
 
+use super::MediaStream;
 use super::dom::{
-    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, items, list1, list2, new1, new2,
-    seed, set, string,
+    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, is, items, list0, list1, list2,
+    new1, new2, push, set, uuid,
 };
-use crate::random::Random;
 use crate::text::concat;
 
 thread_local! {
@@ -32,20 +31,20 @@ fn elements() -> &'static Elements {
 
 /// Gives `stream` a URL, alive until it is [`retire`]d.
 #[must_use]
-pub fn publish(stream: &MediaStream) -> String {
-    let url = concat(&["blob:offhook/", &Random::new(seed()).uuid()]);
-    let entry = Entry { url: url.clone(), stream: stream.into(), retired: false, players: Vec::new() };
-    elements().entries.borrow_mut().push(entry);
+pub fn publish(stream: &MediaStream) -> JsValue {
+    let url = JsValue::from(concat(&["blob:offhook/", &uuid()]));
+    let entry = Entry { url: url.clone(), stream: stream.clone(), retired: Cell::new(false), players: RefCell::default() };
+    elements().entries.borrow_mut().push(Rc::new(entry));
     elements().install();
     url
 }
 
 /// The stream is over: its URL means nothing more once the elements that play it have another.
-pub fn retire(url: &str) {
-    for entry in elements().entries.borrow_mut().iter_mut().filter(|entry| entry.url == url) {
-        entry.retired = true;
+pub fn retire(url: &JsValue) {
+    if let Some(entry) = elements().entry(url) {
+        entry.retired.set(true);
+        elements().tidy();
     }
-    elements().tidy();
 }
 
 type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
@@ -53,7 +52,7 @@ type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
 /// The URLs, and the functions of the browser before and after wrapping. The wrappers are made once and never dropped, as a page may
 /// have kept one; with no URL alive they do what they wrap.
 struct Elements {
-    entries: RefCell<Vec<Entry>>,
+    entries: RefCell<Vec<Rc<Entry>>>,
     installed: Cell<bool>,
     wraps: [Wrap; 3],
     observer: JsValue,
@@ -62,11 +61,11 @@ struct Elements {
 }
 
 struct Entry {
-    url: String,
+    url: JsValue,
     stream: JsValue,
-    retired: bool,
-    /// Weak references.
-    players: Vec<JsValue>,
+    retired: Cell<bool>,
+    /// Weak references to the elements that it was written to.
+    players: RefCell<Vec<JsValue>>,
 }
 
 /// One function of the browser: where it lives, itself, and its replacement.
@@ -84,7 +83,7 @@ struct Wrap {
 impl Elements {
     fn new() -> Self {
         let media = get_in(&global(), "HTMLMediaElement", "prototype");
-        let observed = Closure::wrap(Box::new(|records: JsValue| observe(&records)) as Box<dyn FnMut(JsValue)>);
+        let observed = Closure::wrap(Box::new(|records: JsValue| observe(records)) as Box<dyn FnMut(JsValue)>);
         let observer = new1("MutationObserver", observed.as_ref().clone());
         Self {
             entries: RefCell::default(),
@@ -105,42 +104,37 @@ impl Elements {
         }
         self.wraps.iter().for_each(Wrap::install);
         let options = dict().with("subtree", JsValue::TRUE).with("childList", JsValue::TRUE);
-        let options = options.with("attributeFilter", list1("src".into()).into());
-        let _ = call2(&self.observer, "observe", global_value("document"), options.into());
+        let options = options.with("attributeFilter", list1("src".into()));
+        call2(&self.observer, "observe", global_value("document"), options.into());
     }
 
     /// Forgets retired URLs that no element plays; with the last, the browser is as it was.
     fn tidy(&self) {
         let mut entries = self.entries.borrow_mut();
-        for Entry { stream, players, .. } in entries.iter_mut() {
-            while let Some(position) = players.iter().position(|player| !plays(&deref(player), stream)) {
+        for entry in entries.iter() {
+            let mut players = entry.players.borrow_mut();
+            while let Some(position) = players.iter().position(|player| !plays(&deref(player), &entry.stream)) {
                 players.remove(position);
             }
         }
-        while let Some(position) = entries.iter().position(|entry| entry.retired && entry.players.is_empty()) {
+        while let Some(position) = entries.iter().position(|entry| entry.retired.get() && entry.players.borrow().is_empty()) {
             entries.remove(position);
         }
         if entries.is_empty() && self.installed.replace(false) {
             self.wraps.iter().for_each(Wrap::uninstall);
-            let _ = call0(&self.observer, "disconnect");
+            call0(&self.observer, "disconnect");
         }
     }
 
-    /// The stream behind a URL.
-    fn stream(&self, url: &str) -> Option<JsValue> {
-        self.entries.borrow().iter().find(|entry| entry.url == url).map(|entry| entry.stream.clone())
+    /// What is known of a URL.
+    fn entry(&self, url: &JsValue) -> Option<Rc<Entry>> {
+        self.entries.borrow().iter().find(|entry| entry.url == *url).cloned()
     }
 
     /// Whether an element plays the stream of a URL that was written to it.
     fn is_player(&self, element: &JsValue) -> bool {
         let known = |player: &JsValue| deref(player) == *element;
-        self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.iter().any(known))
-    }
-
-    fn note_player(&self, url: &str, element: &JsValue) {
-        for entry in self.entries.borrow_mut().iter_mut().filter(|entry| entry.url == url) {
-            entry.players.push(new1("WeakRef", element.clone()));
-        }
+        self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.borrow().iter().any(known))
     }
 }
 
@@ -168,7 +162,7 @@ impl Wrap {
         }
         let before = self.before.take();
         if before.is_undefined() {
-            let _ = call2(&global_value("Reflect"), "deleteProperty", self.owner.clone(), self.key.into());
+            call2(&global_value("Reflect"), "deleteProperty", self.owner.clone(), self.key.into());
         } else {
             self.define(before);
         }
@@ -176,26 +170,24 @@ impl Wrap {
 
     fn define(&self, descriptor: JsValue) {
         let properties = dict().with(self.key, descriptor);
-        let _ = call2(&global_value("Object"), "defineProperties", self.owner.clone(), properties.into());
+        call2(&global_value("Object"), "defineProperties", self.owner.clone(), properties.into());
     }
 }
 
 /// What a weak reference leads to, while it is there.
 fn deref(player: &JsValue) -> JsValue {
-    call0(player, "deref").unwrap_or_default()
+    call0(player, "deref")
 }
 
 /// `element.src = value`.
 fn set_src(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
-    let value = get(&arguments, "0");
-    write(&element, &value, &|| natively(&native, &element, &arguments))
+    write(&native, &element, &arguments, "0")
 }
 
 /// `element.setAttribute(name, value)`.
 fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
     if get_string(&arguments, "0").eq_ignore_ascii_case("src") {
-        let value = get(&arguments, "1");
-        return write(&element, &value, &|| natively(&native, &element, &arguments));
+        return write(&native, &element, &arguments, "1");
     }
     natively(&native, &element, &arguments)
 }
@@ -203,11 +195,11 @@ fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsVal
 /// `new Audio(url)`.
 fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     let url = get(&arguments, "0");
-    let ours = elements().stream(&string(&url)).is_some();
-    let plain = if ours { Array::new().into() } else { arguments };
+    let ours = elements().entry(&url).is_some();
+    let plain = if ours { list0() } else { arguments };
     let (reflect, how) = (global_value("Reflect"), list2(native, plain));
-    how.push(&target);
-    let audio = natively(&get(&reflect, "construct"), &reflect, &how.into());
+    push(&how, target);
+    let audio = natively(&get(&reflect, "construct"), &reflect, &how);
     if ours {
         // The property and the attribute are wrapped while a URL is alive.
         set(&audio, "src", url);
@@ -215,28 +207,25 @@ fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
     audio
 }
 
-/// Does a write of `value` to the `src` of `element`, natively done by `native`, and gives or takes the stream.
-fn write(element: &JsValue, value: &JsValue, native: &dyn Fn() -> JsValue) -> JsValue {
-    let url = string(value);
-    if attach(element, &url) {
-        // With the stream there already, the browser does not try to fetch the URL.
-        return native();
-    }
-    if !elements().is_player(element) {
-        return native();
-    }
+/// Does a write to the `src` of `element`, natively done by `native`, and gives or takes the stream. `which` of the arguments is written.
+fn write(native: &JsValue, element: &JsValue, arguments: &JsValue, which: &str) -> JsValue {
+    let url = get(arguments, which);
+    // With the stream there already, the browser does not try to fetch the URL.
+    let taken = !attach(element, &url) && elements().is_player(element);
     // An empty `src` is an error for an element that plays nothing else: none at all is not.
-    let result = if value.is_null() || url.is_empty() { JsValue::UNDEFINED } else { native() };
-    detach(element, &url);
+    let result = if taken && !url.is_truthy() { JsValue::UNDEFINED } else { natively(native, element, arguments) };
+    if taken {
+        detach(element, &url);
+    }
     result
 }
 
 /// Plays the stream behind `url`, if it is one of ours.
-fn attach(element: &JsValue, url: &str) -> bool {
-    let Some(stream) = elements().stream(url) else { return false };
-    if !plays(element, &stream) {
-        set(element, "srcObject", stream);
-        elements().note_player(url, element);
+fn attach(element: &JsValue, url: &JsValue) -> bool {
+    let Some(entry) = elements().entry(url) else { return false };
+    if !plays(element, &entry.stream) {
+        set(element, "srcObject", entry.stream.clone());
+        entry.players.borrow_mut().push(new1("WeakRef", element.clone()));
     }
     true
 }
@@ -248,26 +237,24 @@ fn plays(element: &JsValue, stream: &JsValue) -> bool {
 }
 
 /// Takes our stream away from an element whose `src` is something else now.
-fn detach(element: &JsValue, url: &str) {
-    if url.is_empty() {
-        let _ = call1(element, "removeAttribute", "src".into());
+fn detach(element: &JsValue, url: &JsValue) {
+    if !url.is_truthy() {
+        call1(element, "removeAttribute", "src".into());
     }
     set(element, "srcObject", JsValue::NULL);
     elements().tidy();
 }
 
 /// What happened in the document: attributes and new nodes.
-fn observe(records: &JsValue) {
-    for record in items(records) {
-        if get_string(&record, "type") == "attributes" {
-            look(&get(&record, "target"));
+fn observe(records: JsValue) {
+    for record in &items(records) {
+        if is(record, "type", "attributes") {
+            look(&get(record, "target"));
             continue;
         }
-        for node in items(&get(&record, "addedNodes")) {
-            look(&node);
-            if let Ok(found) = call1(&node, "querySelectorAll", "audio[src],video[src]".into()) {
-                items(&found).iter().for_each(look);
-            }
+        for node in &items(get(record, "addedNodes")) {
+            look(node);
+            items(call1(node, "querySelectorAll", "audio[src],video[src]".into())).iter().for_each(look);
         }
     }
 }
@@ -277,7 +264,7 @@ fn look(element: &JsValue) {
     if !is_media(element) {
         return;
     }
-    let url = string(&call1(element, "getAttribute", "src".into()).unwrap_or_default());
+    let url = call1(element, "getAttribute", "src".into());
     if !attach(element, &url) && elements().is_player(element) {
         detach(element, &url);
     }

@@ -3,100 +3,98 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
 
-use super::dom::{Gate, call0, call1, dict, error, get, get_in, get_string, global, items, keep, new0, set};
+use super::dom::{End, call0, call1, dict, error, get, get_in, global, is, items, keep, list1, new0, set, try_call};
 use super::elements;
 use super::task::{settled, spawn};
+use crate::call::CallId;
+
+/// A `MediaStream` of the browser; `undefined` where there is none.
+pub type MediaStream = JsValue;
 
 /// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
 /// connection, only their tracks change, and a media element that plays one goes on.
 pub struct Media {
-    local: MediaStream,
+    /// The call.
+    pub(super) id: CallId,
+    /// The stream that goes into the SDP, also while it is empty: it gives the other side a stream and not only tracks.
+    pub(super) local: MediaStream,
     remote: MediaStream,
-    custom: Option<MediaStream>,
-    urls: [RefCell<Option<String>>; 2],
+    /// What the call sends instead of the microphone.
+    pub(super) custom: MediaStream,
+    /// The URLs of both streams, once they were asked for.
+    local_url: RefCell<JsValue>,
+    remote_url: RefCell<JsValue>,
     /// Whether the call sends; nothing before it is up.
     sending: Cell<Option<bool>>,
     released: Cell<bool>,
-    /// Opens when the call is released.
-    pub(super) end: Gate,
+    /// Comes when the call is released.
+    pub(super) end: End,
 }
 
 impl Media {
     /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
-    pub(super) fn new(custom: Option<MediaStream>) -> Self {
-        let empty = || new0("MediaStream").unchecked_into();
+    pub(super) fn new(id: CallId, custom: MediaStream) -> Self {
         Self {
-            local: empty(),
-            remote: empty(),
+            id,
+            local: new0("MediaStream"),
+            remote: new0("MediaStream"),
             custom,
-            urls: [RefCell::default(), RefCell::default()],
+            local_url: RefCell::default(),
+            remote_url: RefCell::default(),
             sending: Cell::new(None),
             released: Cell::new(false),
-            end: Gate::closed(),
+            end: End::ahead(),
         }
     }
 
     /// What the call sends, once it has something to send.
     #[must_use]
-    pub fn outgoing(&self) -> Option<&MediaStream> {
+    pub fn outgoing(&self) -> MediaStream {
         filled(&self.local)
     }
 
     /// What the call receives, once there is something to receive.
     #[must_use]
-    pub fn incoming(&self) -> Option<&MediaStream> {
+    pub fn incoming(&self) -> MediaStream {
         filled(&self.remote)
     }
 
     /// A string that plays [`Media::outgoing`] where a page writes it to the `src` of a media element.
-    #[must_use]
-    pub fn outgoing_url(&self) -> Option<String> {
-        self.url(self.outgoing(), 0)
+    pub fn outgoing_url(&self) -> JsValue {
+        self.url(&self.local, &self.local_url)
     }
 
     /// A string that plays [`Media::incoming`] where a page writes it to the `src` of a media element.
-    #[must_use]
-    pub fn incoming_url(&self) -> Option<String> {
-        self.url(self.incoming(), 1)
+    pub fn incoming_url(&self) -> JsValue {
+        self.url(&self.remote, &self.remote_url)
     }
 
-    fn url(&self, stream: Option<&MediaStream>, which: usize) -> Option<String> {
-        let mut url = self.urls.get(which)?.borrow_mut();
-        if url.is_none() && !self.released.get() {
-            *url = stream.map(elements::publish);
+    fn url(&self, stream: &MediaStream, url: &RefCell<JsValue>) -> JsValue {
+        let mut url = url.borrow_mut();
+        if url.is_undefined() && !self.released.get() && has_tracks(stream) {
+            *url = elements::publish(stream);
         }
         url.clone()
     }
 
-    /// The stream that goes into the SDP, also while it is empty: it gives the other side a stream and not only tracks.
-    pub(super) const fn local(&self) -> &MediaStream {
-        &self.local
-    }
-
-    pub(super) const fn custom(&self) -> Option<&MediaStream> {
-        self.custom.as_ref()
-    }
-
     /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
     pub(super) fn take(&self, source: &MediaStream) {
-        for track in tracks(source) {
-            let own = call0(&track, "clone").unwrap_or_default();
+        for track in &tracks(source) {
+            let own = call0(track, "clone");
             set(&own, "enabled", (self.sending.get() == Some(true)).into());
-            let _ = call1(&self.local, "addTrack", own);
+            call1(&self.local, "addTrack", own);
         }
-        let _ = self.outgoing_url();
+        self.outgoing_url();
     }
 
     /// Enables everything, or disables the sound: a muted call goes on showing its picture.
     pub(super) fn send(&self, on: bool) {
         self.sending.set(Some(on));
-        for track in tracks(&self.local) {
-            if on || kind(&track) == "audio" {
-                set(&track, "enabled", on.into());
+        for track in &tracks(&self.local) {
+            if on || is(track, "kind", "audio") {
+                set(track, "enabled", on.into());
             }
         }
     }
@@ -109,14 +107,14 @@ impl Media {
 
     /// Receives `track` in place of any other of its kind.
     pub(super) fn receive(&self, track: &JsValue) {
-        for old in tracks(&self.remote) {
-            if kind(&old) == kind(track) && old != *track {
-                let _ = call1(&self.remote, "removeTrack", old);
+        for old in &tracks(&self.remote) {
+            if old != track && get(old, "kind") == get(track, "kind") {
+                call1(&self.remote, "removeTrack", old.clone());
             }
         }
-        let _ = call1(&self.remote, "addTrack", track.clone());
+        call1(&self.remote, "addTrack", track.clone());
         // Known before a page asks: `new Audio(call.incomingStreamURL)` looks `Audio` up first.
-        let _ = self.incoming_url();
+        self.incoming_url();
     }
 
     pub(super) const fn is_released(&self) -> bool {
@@ -126,21 +124,20 @@ impl Media {
     /// Stops what the call sends and retires its URLs.
     pub(super) fn release(&self) {
         self.released.set(true);
-        self.end.open();
+        self.end.reach();
         stop(&self.local);
-        for url in &self.urls {
-            if let Some(url) = &*url.borrow() {
-                elements::retire(url);
-            }
-        }
+        elements::retire(&self.local_url.borrow());
+        elements::retire(&self.remote_url.borrow());
     }
 }
 
 /// The microphone (and camera) that calls share, opened when the first needs it and closed when the last has ended.
 #[derive(Default)]
 pub struct Microphone {
-    shared: RefCell<Option<MediaStream>>,
-    opening: RefCell<Option<(bool, JsValue)>>,
+    shared: RefCell<MediaStream>,
+    /// The promise of a stream that is being opened, and whether with video.
+    opening: RefCell<JsValue>,
+    opening_video: Cell<bool>,
     calls: Cell<usize>,
     held: Cell<bool>,
     /// The shared stream is the app's own: it is not for us to stop.
@@ -166,59 +163,47 @@ impl Microphone {
     }
 
     /// Takes the app's own stream for all calls that have none of their own.
-    pub fn adopt(&self, stream: &MediaStream) {
+    pub fn adopt(&self, stream: MediaStream) {
         self.close();
         self.adopted.set(true);
-        *self.shared.borrow_mut() = Some(Clone::clone(stream));
+        self.shared.replace(stream);
     }
 
-    /// The shared stream, opened if it is not. Gives up when `end` opens.
+    /// The shared stream, or a promise of it where it is being opened.
     ///
     /// # Errors
-    /// What `getUserMedia` says, or why there is none.
-    pub async fn open(self: &Rc<Self>, video: bool, end: &Gate) -> Result<MediaStream, JsValue> {
-        if let Some(stream) = self.usable(video) {
+    /// Why there is no `getUserMedia`.
+    pub fn open(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
+        let stream = self.current();
+        if usable(&stream, video) {
             return Ok(stream);
         }
-        let opening = self.opening.borrow().clone().filter(|(with_video, _)| *with_video || !video);
-        let promise = match opening {
-            Some((_, promise)) => promise,
-            None => self.begin(video)?,
-        };
-        end.or(promise).await.map(JsValue::unchecked_into)
+        let opening = self.opening.borrow().clone();
+        if opening.is_object() && (self.opening_video.get() || !video) { Ok(opening) } else { self.begin(video) }
     }
 
     /// The shared stream, while it is open.
     #[must_use]
-    pub fn current(&self) -> Option<MediaStream> {
+    pub fn current(&self) -> MediaStream {
         self.shared.borrow().clone()
     }
 
     fn begin(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
         let promise = get_user_media(video)?;
-        *self.opening.borrow_mut() = Some((video, promise.clone()));
+        self.opening.replace(promise.clone());
+        self.opening_video.set(video);
         let (this, opened) = (self.clone(), promise.clone());
         // Whoever asked may be gone by then, so the result is taken care of here.
         spawn(async move {
             let stream = settled(opened).await;
-            this.opening.borrow_mut().take();
+            this.opening.take();
             if let Ok(stream) = stream {
                 this.close();
-                *this.shared.borrow_mut() = Some(stream.unchecked_into());
+                this.shared.replace(stream);
                 this.close_if_unused();
             }
         });
         Ok(promise)
-    }
-
-    fn usable(&self, video: bool) -> Option<MediaStream> {
-        let stream = self.shared.borrow().clone()?;
-        let (mut live, mut shows) = (true, false);
-        for track in tracks(&stream) {
-            live &= get_string(&track, "readyState") == "live";
-            shows |= kind(&track) == "video";
-        }
-        (live && (shows || !video)).then_some(stream)
     }
 
     fn close_if_unused(&self) {
@@ -228,8 +213,8 @@ impl Microphone {
     }
 
     fn close(&self) {
-        let stream = self.shared.borrow_mut().take();
-        if let Some(stream) = stream.filter(|_| !self.adopted.replace(false)) {
+        let stream = self.shared.take();
+        if !self.adopted.replace(false) {
             stop(&stream);
         }
     }
@@ -237,28 +222,38 @@ impl Microphone {
 
 /// All tracks of a stream.
 pub fn tracks(stream: &MediaStream) -> Vec<JsValue> {
-    items(&call0(stream, "getTracks").unwrap_or_default())
+    items(call0(stream, "getTracks"))
 }
 
-/// `audio` or `video`.
-pub fn kind(track: &JsValue) -> String {
-    get_string(track, "kind")
+/// Whether there is a stream with something in it.
+pub fn has_tracks(stream: &MediaStream) -> bool {
+    !tracks(stream).is_empty()
 }
 
-fn filled(stream: &MediaStream) -> Option<&MediaStream> {
-    if tracks(stream).is_empty() { None } else { Some(stream) }
+fn filled(stream: &MediaStream) -> MediaStream {
+    if has_tracks(stream) { stream.clone() } else { JsValue::UNDEFINED }
+}
+
+/// Whether a stream is open, and has a picture where there shall be one.
+fn usable(stream: &MediaStream, video: bool) -> bool {
+    let (mut live, mut shows) = (stream.is_object(), !video);
+    for track in &tracks(stream) {
+        live &= is(track, "readyState", "live");
+        shows |= is(track, "kind", "video");
+    }
+    live && shows
 }
 
 fn stop(stream: &MediaStream) {
-    for track in tracks(stream) {
-        let _ = call0(&track, "stop");
+    for track in &tracks(stream) {
+        call0(track, "stop");
     }
 }
 
 /// Puts into `list` what tells whether the microphone would open without a question, where the browser says so.
-pub fn ask_permission(list: &Array) {
+pub fn ask_permission(list: &JsValue) {
     let permissions = get_in(&global(), "navigator", "permissions");
-    keep(call1(&permissions, "query", dict().with("name", "microphone".into()).into()), list);
+    keep(&call1(&permissions, "query", dict().with("name", "microphone".into()).into()), list);
 }
 
 fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
@@ -273,5 +268,5 @@ fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
         return Err(fault);
     }
     let constraints = dict().with("audio", JsValue::TRUE).with("video", video.into());
-    call1(&devices, "getUserMedia", constraints.into())
+    try_call(&devices, "getUserMedia", list1(constraints.into()))
 }

@@ -19,7 +19,7 @@ mod tasks;
 mod timer;
 
 pub use driver::{Driver, Notice};
-pub use media::Media;
+pub use media::{Media, MediaStream};
 
 /// Memory for everything in the wasm. It takes a quarter of the code of the standard library's allocator: 2 kB less in every page.
 #[global_allocator]

@@ -21,13 +21,13 @@ impl Later {
 
     /// Runs it soon, once the page's own code has returned.
     pub fn ask(&self) {
-        let _ = call1(&get(&self.channel, "port2"), "postMessage", JsValue::NULL);
+        call1(&get(&self.channel, "port2"), "postMessage", JsValue::NULL);
     }
 }
 
 impl Drop for Later {
     fn drop(&mut self) {
-        let _ = call0(&get(&self.channel, "port1"), "close");
+        call0(&get(&self.channel, "port1"), "close");
     }
 }
 
@@ -63,9 +63,9 @@ impl Window {
     }
 
     fn each(&self, method: &str) {
-        let _ = call2(&global(), method, "pagehide".into(), self.decoy.as_ref().clone());
+        call2(&global(), method, "pagehide".into(), self.decoy.as_ref().clone());
         for event in &["pagehide", "pageshow", "online", "visibilitychange"] {
-            let _ = call2(&global(), method, (*event).into(), self.callback.as_ref().clone());
+            call2(&global(), method, (*event).into(), self.callback.as_ref().clone());
         }
     }
 }

@@ -1,38 +1,35 @@
 //! One `RTCPeerConnection`: its events as inputs, and the steps of offer and answer.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use web_sys::RtcPeerConnection;
 
 use super::Media;
 use super::dom::{
-    Dict, Gate, call_of, call0, call1, call2, construct, dict, forget, get, get_in, get_number, get_string, invoke, items, keep,
-    list1, promise, set, set_timeout, string, together,
+    Dict, End, aborted, call_of, call0, call1, construct, dict, forget, get, get_in, get_number, get_string, invoke, is, items,
+    keep, list0, list1, list2, nothing, promise, push, set, set_timeout, string, together, try_call,
 };
-use super::media::{kind, tracks};
+use super::media::tracks;
 use super::task::{settled, spawn};
-use crate::client::{Ice, IceState, Input, PeerId};
+use crate::client::{Ice, IceState, Input, PeerId, TaskKind, TaskResult};
 use crate::sdp::{self, Candidate};
 use crate::text::concat;
-
-/// Gets every event of the connection.
-type Handler = Closure<dyn FnMut(JsValue)>;
 
 /// A peer connection of a call.
 pub struct Peer {
     pub id: PeerId,
     pub media: Rc<Media>,
-    connection: RtcPeerConnection,
-    handler: RefCell<Option<Handler>>,
+    /// An `RTCPeerConnection`.
+    connection: JsValue,
+    /// Gets every event of the connection.
+    handler: Closure<dyn FnMut(JsValue)>,
     /// Candidates of the other side that came before the description they belong to.
     held: RefCell<Vec<JsValue>>,
-    /// Who waits for the first candidate of ours.
-    waiting: RefCell<Option<JsValue>>,
+    /// Lets whoever waits for the first candidate of ours go on.
+    waiting: RefCell<JsValue>,
     closed: Cell<bool>,
-    end: Gate,
+    end: End,
 }
 
 /// How many candidates are held for a description that may never come.
@@ -49,29 +46,30 @@ impl Peer {
         id: PeerId,
         media: Rc<Media>,
         ice: &Ice,
-        certificates: &Array,
+        certificates: JsValue,
         tell: Box<dyn Fn(Input)>,
     ) -> Result<Rc<Self>, JsValue> {
-        let configuration = configuration(ice).with("certificates", certificates.into());
-        let connection = construct("RTCPeerConnection", &list1(configuration.into()))?.unchecked_into();
-        let peer = Rc::new(Self {
-            id,
-            media,
-            connection,
-            handler: RefCell::default(),
-            held: RefCell::default(),
-            waiting: RefCell::default(),
-            closed: Cell::new(false),
-            end: Gate::closed(),
-        });
-        let weak = Rc::downgrade(&peer);
-        let handler = Closure::wrap(Box::new(move |event: JsValue| {
-            if let Some(input) = weak.upgrade().and_then(|peer| peer.input(&event)) {
-                tell(input);
+        let configuration = configuration(ice).with("certificates", certificates);
+        let connection = construct("RTCPeerConnection", list1(configuration.into()))?;
+        let peer = Rc::new_cyclic(|peer: &Weak<Self>| {
+            let peer = peer.clone();
+            let handler = Closure::wrap(Box::new(move |event: JsValue| {
+                if let Some(input) = peer.upgrade().and_then(|peer| peer.input(&event)) {
+                    tell(input);
+                }
+            }) as Box<dyn FnMut(JsValue)>);
+            Self {
+                id,
+                media,
+                connection,
+                handler,
+                held: RefCell::default(),
+                waiting: RefCell::new(nothing()),
+                closed: Cell::new(false),
+                end: End::ahead(),
             }
-        }) as Box<dyn FnMut(JsValue)>);
-        peer.listen(handler.as_ref());
-        *peer.handler.borrow_mut() = Some(handler);
+        });
+        peer.listen(peer.handler.as_ref());
         Ok(peer)
     }
 
@@ -79,8 +77,8 @@ impl Peer {
         for event in &["onicecandidate", "oniceconnectionstatechange", "ontrack"] {
             set(&self.connection, event, handler.clone());
         }
-        for transceiver in self.transceivers() {
-            set(&get_in(&transceiver, "sender", "transport"), "onstatechange", handler.clone());
+        for transceiver in &self.transceivers() {
+            set(&get_in(transceiver, "sender", "transport"), "onstatechange", handler.clone());
         }
     }
 
@@ -94,9 +92,7 @@ impl Peer {
                 if found.is_object() && text.is_empty() {
                     return None;
                 }
-                if let Some(waiting) = self.waiting.take() {
-                    invoke(&waiting, JsValue::UNDEFINED);
-                }
+                invoke(&self.waiting.borrow(), JsValue::UNDEFINED);
                 Some(if found.is_object() {
                     Input::Candidate { peer, candidate: candidate(&found, text) }
                 } else {
@@ -107,23 +103,61 @@ impl Peer {
                 self.media.receive(&get(event, "track"));
                 Some(Input::RemoteTrack { peer })
             }
-            "statechange" => (get_string(&get(event, "target"), "state") == "closed").then_some(Input::PeerGone { peer }),
+            "statechange" => is(&get(event, "target"), "state", "closed").then_some(Input::PeerGone { peer }),
             _ => {
                 // By now there is a DTLS transport.
-                if let Some(handler) = &*self.handler.borrow() {
-                    self.listen(handler.as_ref());
-                }
+                self.listen(self.handler.as_ref());
                 let state = IceState::from_str(&get_string(&self.connection, "iceConnectionState"));
                 Some(Input::IceState { peer, state })
             }
         }
     }
 
-    /// An offer with what there is to send now. Gives the local description with the candidates of the first `wait` milliseconds.
+    /// A task of offer and answer, step by step. What makes a description gives it with the candidates of the first `wait` milliseconds.
     ///
     /// # Errors
     /// What the browser says, or that the connection was closed meanwhile.
-    pub async fn offer(&self, ice: &Ice, video: bool, restart: bool, wait: u64) -> Result<String, JsValue> {
+    pub async fn negotiate(self: &Rc<Self>, kind: &TaskKind) -> Result<TaskResult, JsValue> {
+        let (step, argument) = match kind {
+            TaskKind::Offer { ice, video, restart, .. } => {
+                self.prepare(ice, *video)?;
+                ("createOffer", dict().with("iceRestart", (*restart).into()))
+            }
+            TaskKind::Answer { offer, .. } => ("setRemoteDescription", description("offer", offer)),
+            TaskKind::Accept { answer, .. } => ("setRemoteDescription", description("answer", answer)),
+            _ => ("setLocalDescription", description("rollback", "")),
+        };
+        let mut local = settled(self.step(step, argument.into())?).await?;
+        for candidate in &self.held.take() {
+            self.add_candidate(candidate.clone());
+        }
+        let wait = match kind {
+            TaskKind::Offer { wait, .. } => *wait,
+            TaskKind::Answer { video, wait, .. } => {
+                self.join(*video);
+                // Without a description the browser makes the answer on the way.
+                local = JsValue::UNDEFINED;
+                *wait
+            }
+            _ => return self.unless_closed(TaskResult::Done),
+        };
+        settled(self.step("setLocalDescription", local)?).await?;
+        // Nobody knows yet whether the other side takes candidates later, so a first one is waited for.
+        if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
+            let (first, resolve, _) = promise();
+            set_timeout(resolve.clone(), wait);
+            self.waiting.replace(resolve);
+            settled(self.end.or(first)).await?;
+        }
+        self.unless_closed(TaskResult::Description(self.local_sdp()))
+    }
+
+    fn unless_closed(&self, result: TaskResult) -> Result<TaskResult, JsValue> {
+        if self.closed.get() { Err(aborted()) } else { Ok(result) }
+    }
+
+    /// Has what an offer is about: audio, perhaps video, both ways.
+    fn prepare(&self, ice: &Ice, video: bool) -> Result<(), JsValue> {
         if self.transceivers().is_empty() {
             self.add("audio")?;
             if video {
@@ -131,52 +165,22 @@ impl Peer {
             }
         } else {
             // Credentials for TURN run out: an ICE restart needs those of now.
-            let _ = call1(&self.connection, "setConfiguration", configuration(ice).into());
+            call1(&self.connection, "setConfiguration", configuration(ice).into());
         }
         self.attach();
-        let options = dict().with("iceRestart", restart.into());
-        let offer = self.step("createOffer", options.into()).await?;
-        self.describe(offer, wait).await
-    }
-
-    /// An answer to `offer`, receiving and sending what it asks for. Gives the same as [`Peer::offer`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn answer(self: &Rc<Self>, offer: &str, video: bool, wait: u64) -> Result<String, JsValue> {
-        self.remote("offer", offer).await?;
-        for transceiver in self.transceivers() {
-            if video || receives(&transceiver) == "audio" {
-                set(&transceiver, "direction", "sendrecv".into());
-                // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
-                let _ = call1(&get(&transceiver, "sender"), "setStreams", self.media.local().into());
-            }
-        }
-        self.attach();
-        let answer = self.step("createAnswer", JsValue::UNDEFINED).await?;
-        self.describe(answer, wait).await
-    }
-
-    /// Takes the other side's description, and the candidates that came too early for it.
-    ///
-    /// # Errors
-    /// As [`Peer::offer`].
-    pub async fn remote(self: &Rc<Self>, kind: &str, sdp: &str) -> Result<(), JsValue> {
-        let description = dict().with("type", kind.into()).with("sdp", sdp.into());
-        self.step("setRemoteDescription", description.into()).await?;
-        for candidate in self.held.take() {
-            self.add_candidate(candidate);
-        }
         Ok(())
     }
 
-    /// Takes the local offer back.
-    ///
-    /// # Errors
-    /// As [`Peer::offer`].
-    pub async fn rollback(&self) -> Result<(), JsValue> {
-        let rollback = dict().with("type", "rollback".into());
-        self.step("setLocalDescription", rollback.into()).await.map(drop)
+    /// Receives and sends what an offer asks for.
+    fn join(&self, video: bool) {
+        for transceiver in &self.transceivers() {
+            if video || receives(transceiver) == "audio" {
+                set(transceiver, "direction", "sendrecv".into());
+                // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
+                call1(&get(transceiver, "sender"), "setStreams", self.media.local.clone());
+            }
+        }
+        self.attach();
     }
 
     /// Sends the tracks of the call, once it is up. The browser is at it when this returns, and nothing has to wait for its end: no
@@ -185,10 +189,10 @@ impl Peer {
         if !self.media.is_sending() {
             return;
         }
-        for track in tracks(self.media.local()) {
-            let sender = self.sender(&kind(&track));
-            if sender.is_object() && get(&sender, "track") != track {
-                forget(&call1(&sender, "replaceTrack", track).unwrap_or_default());
+        for track in &tracks(&self.media.local) {
+            let sender = self.sender(&get(track, "kind"));
+            if sender.is_object() && get(&sender, "track") != *track {
+                forget(&call1(&sender, "replaceTrack", track.clone()));
             }
         }
     }
@@ -213,10 +217,10 @@ impl Peer {
         if !get(&self.connection, "remoteDescription").is_object() {
             return self.hold(candidate);
         }
-        let added = call1(&self.connection, "addIceCandidate", candidate.clone()).unwrap_or_default();
+        let added = self.step("addIceCandidate", candidate.clone()).unwrap_or_default();
         let peer = self.clone();
         spawn(async move {
-            if peer.wait_for(added).await.is_err() && !peer.closed.get() {
+            if settled(added).await.is_err() && !peer.closed.get() {
                 peer.hold(candidate);
             }
         });
@@ -232,86 +236,68 @@ impl Peer {
     /// Waits until media arrives. What was on its way when a path broke still does: twice, with time between.
     ///
     /// # Errors
-    /// Where none did for `wait` milliseconds; as [`Peer::offer`].
-    pub async fn hear(&self, wait: u64) -> Result<(), JsValue> {
+    /// Where none did for `wait` milliseconds; as [`Peer::negotiate`].
+    pub async fn hear(&self, wait: u64) -> Result<TaskResult, JsValue> {
         let (mut before, mut news) = (-1.0, 0);
         for _ in 0..wait / LOOK {
             let (later, resolve, _) = promise();
             set_timeout(resolve, LOOK);
-            let stats = call0(&self.connection, "getStats")?;
+            let stats = call0(&self.connection, "getStats");
             let both = settled(together("all", stats, later)).await?;
             // Counted at each layer that counts them, the octets of media.
             let mut arrived = 0.0;
-            for entry in items(&call0(&get(&both, "0"), "values")?) {
-                arrived += get_number(&entry, "bytesReceived");
+            for entry in &items(call0(&get(&both, "0"), "values")) {
+                arrived += get_number(entry, "bytesReceived");
             }
             news += u8::from(arrived > before);
             before = arrived;
             if news == 3 {
-                return Ok(());
+                return Ok(TaskResult::Done);
             }
         }
-        Err(super::tasks::aborted())
+        Err(aborted())
     }
 
     /// Tones by RTP, after those that are still being sent.
     pub fn send_tones(&self, keys: &str) {
-        let dtmf = get(&self.sender("audio"), "dtmf");
+        let dtmf = get(&self.sender(&"audio".into()), "dtmf");
         let tones = concat(&[&get_string(&dtmf, "toneBuffer"), keys]);
-        let _ = call1(&dtmf, "insertDTMF", tones.into());
+        call1(&dtmf, "insertDTMF", tones.into());
     }
 
     /// Ends it; what is under way fails with `AbortError`.
     pub fn close(&self) {
         if !self.closed.replace(true) {
             self.listen(&JsValue::NULL);
-            self.handler.take();
-            let _ = call0(&self.connection, "close");
-            self.end.open();
+            call0(&self.connection, "close");
+            self.end.reach();
         }
     }
 
     fn add(&self, kind: &str) -> Result<(), JsValue> {
-        let streams = list1(self.media.local().into());
-        let init = dict().with("direction", "sendrecv".into()).with("streams", streams.into());
-        call2(&self.connection, "addTransceiver", kind.into(), init.into()).map(drop)
+        let streams = list1(self.media.local.clone());
+        let init = dict().with("direction", "sendrecv".into()).with("streams", streams);
+        try_call(&self.connection, "addTransceiver", list2(kind.into(), init.into())).map(drop)
     }
 
     fn transceivers(&self) -> Vec<JsValue> {
-        items(&call0(&self.connection, "getTransceivers").unwrap_or_default())
+        items(call0(&self.connection, "getTransceivers"))
     }
 
     /// What sends tracks of that kind; `undefined` where nothing does.
-    fn sender(&self, kind: &str) -> JsValue {
-        let transceiver = self.transceivers().into_iter().find(|transceiver| receives(transceiver) == kind);
-        get(&transceiver.unwrap_or_default(), "sender")
-    }
-
-    /// Sets the local description and waits for a first candidate: nobody knows yet whether the other side takes any later.
-    async fn describe(&self, made: JsValue, wait: u64) -> Result<String, JsValue> {
-        self.step("setLocalDescription", made).await?;
-        if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
-            let (first, resolve, _) = promise();
-            set_timeout(resolve.clone(), wait);
-            *self.waiting.borrow_mut() = Some(resolve);
-            self.wait_for(first).await?;
-        }
-        Ok(self.local_sdp())
+    fn sender(&self, kind: &JsValue) -> JsValue {
+        let transceivers = self.transceivers();
+        let transceiver = transceivers.iter().find(|transceiver| receives(transceiver) == *kind);
+        transceiver.map(|transceiver| get(transceiver, "sender")).unwrap_or_default()
     }
 
     fn local_sdp(&self) -> String {
         string(&get_in(&self.connection, "localDescription", "sdp"))
     }
 
-    /// One step of the connection.
-    async fn step(&self, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
-        self.wait_for(call1(&self.connection, method, argument)?).await
-    }
-
-    /// Waits for what a step comes to: a closed connection never settles its promises.
-    async fn wait_for(&self, promise: JsValue) -> Result<JsValue, JsValue> {
-        let result = self.end.or(promise).await?;
-        if self.closed.get() { Err(super::tasks::aborted()) } else { Ok(result) }
+    /// A promise of what a step comes to: a closed connection never settles its own.
+    fn step(&self, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
+        Ok(self.end.or(try_call(&self.connection, method, list1(argument))?))
     }
 }
 
@@ -321,9 +307,13 @@ impl Drop for Peer {
     }
 }
 
+fn description(kind: &str, sdp: &str) -> Dict {
+    dict().with("type", kind.into()).with("sdp", sdp.into())
+}
+
 /// `audio` or `video`.
-fn receives(transceiver: &JsValue) -> String {
-    kind(&get_in(transceiver, "receiver", "track"))
+fn receives(transceiver: &JsValue) -> JsValue {
+    get(&get_in(transceiver, "receiver", "track"), "kind")
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of a media line")]
@@ -339,26 +329,26 @@ fn candidate(found: &JsValue, text: String) -> Candidate {
 /// Puts a certificate into `list` that lasts for a year. Where another device answers than the one whose early answer took the peer
 /// connection, the offer for that device comes from another peer connection with the same certificate: this is an ICE restart, which every
 /// browser takes. Firefox takes no other fingerprint in a new offer, against RFC 8842, 5.5.
-pub fn make_certificate(list: &Array) {
+pub fn make_certificate(list: &JsValue) {
     let kind = dict().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
     let kind = kind.with("expires", 31_536_000_000_f64.into());
     let making = call_of("RTCPeerConnection", "generateCertificate", kind.into());
-    keep(making, list);
+    keep(&making, list);
 }
 
 fn configuration(ice: &Ice) -> Dict {
-    let servers = Array::new();
+    let servers = list0();
     for server in &ice.servers {
-        let urls = Array::new();
+        let urls = list0();
         for url in &server.urls {
-            urls.push(&url.as_str().into());
+            push(&urls, url.as_str().into());
         }
-        let mut entry = dict().with("urls", urls.into());
+        let mut entry = dict().with("urls", urls);
         if !server.username.is_empty() {
             entry = entry.with("username", server.username.as_str().into()).with("credential", server.credential.as_str().into());
         }
-        servers.push(&entry.into());
+        push(&servers, entry.into());
     }
     let policy = if ice.relay_only { "relay" } else { "all" };
-    dict().with("iceServers", servers.into()).with("iceTransportPolicy", policy.into())
+    dict().with("iceServers", servers).with("iceTransportPolicy", policy.into())
 }

@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 
 use wasm_bindgen::prelude::*;
-use web_sys::WebSocket;
 
 use super::dom::{call0, call1, construct, dict, get, get_number, get_string, list2, new2, set, string};
 use crate::client::Input;
 
 /// What arrives on the socket that is open now, told as inputs; of an older one nothing is told.
 pub struct Socket {
-    current: RefCell<Option<WebSocket>>,
+    /// `undefined` where there is no connection.
+    current: RefCell<JsValue>,
     handler: Closure<dyn FnMut(JsValue)>,
 }
 
@@ -22,7 +22,7 @@ impl Socket {
                 tell(input);
             }
         }) as Box<dyn FnMut(JsValue)>);
-        Self { current: RefCell::new(None), handler }
+        Self { current: RefCell::default(), handler }
     }
 
     /// Opens a connection in place of any other.
@@ -31,29 +31,28 @@ impl Socket {
     /// What the browser says of a URL that it refuses.
     pub fn connect(&self, url: &str) -> Result<(), JsValue> {
         self.disconnect();
-        let socket: WebSocket = construct("WebSocket", &list2(url.into(), "sip".into()))?.unchecked_into();
+        let socket = construct("WebSocket", list2(url.into(), "sip".into()))?;
         set(&socket, "binaryType", "arraybuffer".into());
         self.listen(&socket, self.handler.as_ref());
-        *self.current.borrow_mut() = Some(socket);
+        self.current.replace(socket);
         Ok(())
     }
 
     /// Sends a text frame; without a connection it is lost, which the client knows how to bear.
     pub fn send(&self, text: &str) {
-        if let Some(socket) = &*self.current.borrow() {
-            let _ = call1(socket, "send", text.into());
-        }
+        call1(&self.current.borrow(), "send", text.into());
     }
 
     /// Closes the connection; nothing more is told of it.
     pub fn disconnect(&self) {
-        if let Some(socket) = self.current.take() {
+        let socket = self.current.take();
+        if !socket.is_undefined() {
             self.listen(&socket, &JsValue::NULL);
-            let _ = call0(&socket, "close");
+            call0(&socket, "close");
         }
     }
 
-    fn listen(&self, socket: &WebSocket, handler: &JsValue) {
+    fn listen(&self, socket: &JsValue, handler: &JsValue) {
         for event in &["onopen", "onmessage", "onclose"] {
             set(socket, event, handler.clone());
         }
@@ -84,6 +83,6 @@ fn text(data: &JsValue) -> String {
     data.as_string().unwrap_or_else(|| {
         let strict = dict().with("fatal", JsValue::TRUE);
         let decoder = new2("TextDecoder", "utf-8".into(), strict.into());
-        string(&call1(&decoder, "decode", data.clone()).unwrap_or_default())
+        string(&call1(&decoder, "decode", data.clone()))
     })
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use wasm_bindgen::prelude::*;
 
-use super::dom::{call_of, call1, get, get_string, list1};
+use super::dom::{call_of, call1, get, is, list1};
 
 /// What a task and whoever polls it say to each other.
 enum Word {
@@ -35,17 +35,14 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     resume_after(JsValue::UNDEFINED, Box::pin(task));
 }
 
-/// What comes of `promise`. Only for tasks.
+/// What comes of `promise`. Only for tasks, and to be awaited where it is called: the word is given at once.
 pub fn settled(promise: JsValue) -> impl Future<Output = Result<JsValue, JsValue>> {
-    let mut promise = Some(promise);
-    poll_fn(move |_| {
-        if let Some(promise) = promise.take() {
-            WORD.set(Word::Awaited(promise));
-            return Poll::Pending;
-        }
-        match WORD.replace(Word::Nothing) {
-            Word::Settled(result) => Poll::Ready(result),
-            _ => Poll::Pending,
+    WORD.set(Word::Awaited(promise));
+    poll_fn(|_| match WORD.replace(Word::Nothing) {
+        Word::Settled(result) => Poll::Ready(result),
+        word => {
+            WORD.set(word);
+            Poll::Pending
         }
     })
 }
@@ -58,12 +55,12 @@ fn resume_after(promise: JsValue, task: Task) {
         }
     }) as Box<dyn FnMut(JsValue)>);
     // Of whatever comes of it one function is told. The browser drops it when the promise is gone.
-    let outcomes = call_of("Promise", "allSettled", list1(promise).into());
-    let _ = call1(&outcomes.unwrap_or_default(), "then", resume.into_js_value());
+    let outcomes = call_of("Promise", "allSettled", list1(promise));
+    call1(&outcomes, "then", resume.into_js_value());
 }
 
 fn resume(mut task: Task, outcome: &JsValue) {
-    let fulfilled = get_string(outcome, "status") == "fulfilled";
+    let fulfilled = is(outcome, "status", "fulfilled");
     WORD.set(Word::Settled(if fulfilled { Ok(get(outcome, "value")) } else { Err(get(outcome, "reason")) }));
     if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
         && let Word::Awaited(promise) = WORD.replace(Word::Nothing)

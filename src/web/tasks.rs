@@ -5,15 +5,21 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 
 use super::Driver;
-use super::dom::{error, get_string, set};
+use super::dom::{aborted, get_string};
+use super::media::has_tracks;
 use super::peer::Peer;
-use super::task::spawn;
+use super::task::{settled, spawn};
 use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
 
 /// Starts a task of `peer` and tells the driver what came of it.
 pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
     spawn(async move {
-        let result = perform(&driver, &peer, kind).await.unwrap_or_else(|error| failed(&error));
+        let result = match &kind {
+            TaskKind::Listen { wait, .. } => peer.hear(*wait).await,
+            TaskKind::Microphone { video, .. } => microphone(&driver, &peer, *video).await,
+            kind => peer.negotiate(kind).await,
+        };
+        let result = result.unwrap_or_else(|error| failed(&error));
         driver.input(Input::Answered { task, result });
     });
 }
@@ -23,45 +29,21 @@ pub fn failed(error: &JsValue) -> TaskResult {
     TaskResult::Failed(MediaError { name: get_string(error, "name"), message: get_string(error, "message") })
 }
 
-/// The error of what was given up.
-pub fn aborted() -> JsValue {
-    let error = error("The call is over");
-    set(&error, "name", "AbortError".into());
-    error
-}
-
-async fn perform(driver: &Rc<Driver>, peer: &Rc<Peer>, kind: TaskKind) -> Result<TaskResult, JsValue> {
-    match kind {
-        TaskKind::Offer { ice, video, restart, wait, .. } => {
-            peer.offer(&ice, video, restart, wait).await.map(TaskResult::Description)
-        }
-        TaskKind::Answer { offer, video, wait, .. } => peer.answer(&offer, video, wait).await.map(TaskResult::Description),
-        TaskKind::Accept { answer, .. } => peer.remote("answer", &answer).await.map(|()| TaskResult::Done),
-        TaskKind::Rollback { .. } => peer.rollback().await.map(|()| TaskResult::Done),
-        TaskKind::Listen { wait, .. } => peer.hear(wait).await.map(|()| TaskResult::Done),
-        TaskKind::Microphone { video, .. } => microphone(driver, peer, video).await.map(|()| TaskResult::Done),
-    }
-}
-
-async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<(), JsValue> {
+async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<TaskResult, JsValue> {
     let media = &peer.media;
-    if media.outgoing().is_none() {
-        let source = match media.custom() {
-            Some(custom) => Ok(Clone::clone(custom)),
-            None => driver.microphone.open(video, &media.end).await,
-        };
+    if !has_tracks(&media.local) {
+        let source = if media.custom.is_object() { media.custom.clone() } else { driver.microphone.open(video)? };
+        let source = settled(media.end.or(source)).await;
         // What waited for a call that is over got no stream.
         if media.is_released() {
             return Err(aborted());
         }
         // Another task of the same call may have been faster.
-        if media.outgoing().is_none() {
+        if !has_tracks(&media.local) {
             media.take(&source?);
         }
     }
     // The call may have moved to another peer connection meanwhile.
-    for peer in driver.peers_of(media) {
-        peer.attach();
-    }
-    Ok(())
+    driver.attach(media);
+    Ok(TaskResult::Done)
 }
