@@ -271,7 +271,8 @@ mod tests {
         drop(first);
         assert!(!waits.is_finished() && !stays.is_finished());
         // All have asked for something: nobody makes room, but for who was told to go.
-        [&second, &fourth].map(|place| places.stays(place.id()));
+        places.stays(second.id());
+        places.stays(fourth.id());
         assert_eq!(visit("192.0.2.4").err(), Some("too many connections"));
         let (told, farewell) = (third.id(), task());
         let abort = farewell.abort_handle();
