@@ -555,6 +555,41 @@ fn a_peer_that_ends_the_media_is_asked_what_it_means() {
 }
 
 #[test]
+fn a_caller_that_ends_the_media_while_it_rings_is_asked_whether_it_is_there() {
+    let ringing = || {
+        let mut page = Page::signed_in();
+        page.ring(&format!("Supported: 100rel\r\nAllow: INVITE, ACK, UPDATE\r\nSession-Expires: 90\r\n{TYPE}"), &sdp(2));
+        page.acknowledge_early();
+        page.events.clear();
+        page.input(Input::PeerGone { peer: page.peer.unwrap() });
+        page
+    };
+    for code in [480, 481, 410, 404] {
+        let mut page = ringing();
+        assert_eq!(page.count("UPDATE"), 0, "its CANCEL may be on the way");
+        page.wait(400);
+        page.answer("UPDATE", code, |answer| answer);
+        assert_eq!(page.events, ["Ended CANCELED"], "{code}");
+        assert_eq!(page.code(), 487);
+    }
+    let mut page = ringing();
+    page.wait(400);
+    page.answer("UPDATE", 200, |answer| answer);
+    assert!(page.events.is_empty(), "it goes on with another peer connection");
+    page.client.answer(page.now, CallId(1), true).unwrap();
+    page.drain();
+    assert_eq!(page.code(), 200);
+    assert!(page.sent.last().unwrap().contains("Session-Expires: 90"), "as the INVITE asks for");
+    for code in [403, 405, 408, 503] {
+        let mut page = ringing();
+        page.wait(400);
+        page.answer("UPDATE", code, |answer| answer);
+        page.wait(10_000);
+        assert!(page.events.is_empty(), "{code} says nothing of the caller");
+    }
+}
+
+#[test]
 fn the_roles_in_the_dtls_association_stay_when_the_peer_offers_again() {
     for (role, told) in [("active", "active"), ("passive", "actpass")] {
         let mut page = Page::signed_in();

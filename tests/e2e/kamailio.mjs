@@ -30,7 +30,8 @@ export default function suite(test) {
   }
   on("keys, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => keys(world, from, to))));
   on("a wrong password, an unknown name; a user who just closed the page", 30, (world) => inParallel(["chromium", "firefox"].flatMap((where) => [refused(world, where), nobody(world, where)])));
-  const closing = (world) => PAIRS.flatMap(([from, to]) => [pageCloses(world, from, to), pageCloses(world, from, to, true), callerCloses(world, from, to)]);
+  const ends = [pageCloses, callerCloses].flatMap((closes) => [false, true].map((mute) => (...call) => closes(...call, mute)));
+  const closing = (world) => PAIRS.flatMap(([from, to]) => ends.map((closes) => closes(world, from, to)));
   on("closing the page ends the call, up or ringing", 70, (world) => inParallel(closing(world)));
   on("pages without a GRUU", 30, (world) => inParallel(PAIRS.map(([from, to]) => withoutGruu(world, from, to))));
   on("digest with SHA-256; a call that is refreshed", 60, strict);

@@ -68,15 +68,19 @@ async function silence(world, from, to) {
 /** `mute`: the browser cuts off what the page says last, as Firefox does at times. Then the other side finds out by itself. */
 export async function pageCloses(world, from, to, mute = false) {
   const [alice, bob] = await established(world, from, to);
-  if (mute) await alice.run(() => seen.sockets.forEach((socket) => (socket.send = () => {})));
+  if (mute) await silenced(alice);
   await alice.tab.close();
   await bob.until(0, "onCallEnded", 15_000);
   await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
   await soon(async () => same(await bob.open(), { tracks: 0, peers: 0 }, "what the other side still holds"));
 }
 
-export async function callerCloses(world, from, to) {
+const silenced = (user) => user.run(() => seen.sockets.forEach((socket) => (socket.send = () => {})));
+
+export async function callerCloses(world, from, to, mute = false) {
   const [alice, bob] = await ringing(world, from, to);
+  await bob.wait(() => seen.peers.some(({ peer }) => peer.connectionState === "connected"), "the path while it rings", 5_000);
+  if (mute) await silenced(alice);
   await alice.tab.close();
   await bob.until(0, "onCallEnded", 5_000);
   await events(bob, 0, ["onIncomingCall", "onCallEnded(CANCELED)"]);

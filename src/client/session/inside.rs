@@ -279,6 +279,9 @@ impl Session {
         if self.is_over() {
             return self.leave(core, now);
         }
+        if self.is_ringing() {
+            return self.finish(core, now, EndCause::Canceled, None, 487);
+        }
         let error = (code != 410 && !self.left).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
         self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
@@ -288,7 +291,9 @@ impl Session {
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.refresh(answer);
         }
-        self.learn_refresh(core, now, answer);
+        if self.is_up() {
+            self.learn_refresh(core, now, answer);
+        }
     }
 
     /// The other end takes no UPDATE after all: the next refresh is an INVITE.
@@ -344,9 +349,18 @@ impl Session {
         if !self.is_up() || self.is_over() {
             return;
         }
-        let Some(leg) = self.legs.first_mut().filter(|leg| leg.updates) else { return self.reoffer(core, false) };
+        if self.legs.first().is_some_and(|leg| leg.updates) {
+            self.update(core, now, self.refresh)
+        } else {
+            self.reoffer(core, false)
+        }
+    }
+
+    /// Sends an UPDATE, where the other side takes it.
+    pub(super) fn update(&mut self, core: &mut Core, now: Instant, refresh: Option<Refresh>) {
+        let Some(leg) = self.legs.first_mut().filter(|leg| leg.updates) else { return };
         let mut update = leg.dialog.request("UPDATE").field("Contact", &core.contact()).field("Supported", SUPPORTED);
-        if let Some(refresh) = self.refresh {
+        if let Some(refresh) = refresh {
             update = refresh.ask(update);
         }
         core.request(now, update, Owner::Call(self.info.id, Asked::Update), None);

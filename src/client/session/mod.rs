@@ -176,6 +176,11 @@ impl Session {
         matches!(self.phase, Phase::Up)
     }
 
+    /// Whether it rings here.
+    fn is_ringing(&self) -> bool {
+        matches!(self.phase, Phase::Ringing { .. }) && !self.is_over()
+    }
+
     /// The peer connection of the call.
     pub fn owns(&self, peer: super::io::PeerId) -> bool {
         self.media.peer == peer

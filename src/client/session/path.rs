@@ -57,12 +57,15 @@ impl Session {
         }
     }
 
-    /// The other side has ended the media. What it means by that it says itself, or the server does when it is asked.
+    /// The other side has ended the media. What it means by that it says itself, or the server does when it is asked. A caller who is gone
+    /// while it rings may have had no time to say so: browsers cut off what a page that is being closed says last.
     pub fn peer_gone(&mut self, core: &mut Core, now: Instant) {
         self.media.ice = IceState::Failed;
         self.left = true;
         if self.info.state == State::Established {
             self.watch_path(core, now);
+        }
+        if self.info.state == State::Established || self.is_ringing() {
             core.timers.set(Timer::Path(self.info.id), now + SETTLED);
         }
     }
@@ -137,6 +140,12 @@ impl Session {
 
     /// The path did not come (back) by itself: new candidates, or a new start.
     pub fn mend_path(&mut self, core: &mut Core, now: Instant) {
+        if self.is_ringing() {
+            let known = self.legs.first().is_some_and(|leg| leg.open);
+            return if known {
+                self.update(core, now, None)
+            };
+        }
         if self.info.state != State::Established {
             return;
         }
