@@ -12,8 +12,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address (IPv6: of one /64).
     pub connections_per_address: usize,
-    /// Connections on which nobody has asked for anything, and as many WebSockets on which nobody has said anything; where there are more,
-    /// one of the address that has most of them is closed.
+    /// Connections on which nobody has asked for anything or which were told to go, and as many WebSockets on which nobody has said
+    /// anything; where there are more, or no connection is left, one of the address that has most of them is closed.
     pub silent: usize,
     /// WebSockets of one user.
     pub connections_per_user: usize,
