@@ -559,7 +559,7 @@ fn a_caller_that_ends_the_media_while_it_rings_is_asked_whether_it_is_there() {
     let ringing = || {
         let mut page = Page::signed_in();
         page.ring(&format!("Supported: 100rel\r\nAllow: INVITE, ACK, UPDATE\r\nSession-Expires: 90\r\n{TYPE}"), &sdp(2));
-        page.acknowledge_early();
+        acknowledge_early(&mut page);
         page.events.clear();
         page.input(Input::PeerGone { peer: page.peer.unwrap() });
         page
@@ -613,4 +613,19 @@ fn a_prack_that_came_out_of_order_is_said_again() {
     page.answer("PRACK", 200, |answer| answer);
     page.answer("INVITE", 183, reliable);
     assert_eq!(page.count("PRACK"), 2);
+}
+
+/// The PRACK to the page's last answer, which was a reliable one.
+fn acknowledge_early(page: &mut Page) {
+    let answer = page.sent.last().unwrap().clone();
+    let answer = parse(answer.as_bytes()).unwrap();
+    let text = format!(
+        "PRACK sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKprack\r\nMax-Forwards: 70\r\n\
+         From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 6 PRACK\r\nRAck: {} 5 INVITE\r\nContent-Length: 0\r\n\r\n",
+        answer.get(Name::From).unwrap(),
+        answer.get(Name::To).unwrap(),
+        answer.call_id().unwrap(),
+        answer.number(Name::RSeq).unwrap(),
+    );
+    page.input(Input::Received(text));
 }

@@ -220,21 +220,6 @@ impl Page {
         self.input(Input::Received(text));
     }
 
-    /// The PRACK to our last answer, which was a reliable one.
-    pub fn acknowledge_early(&mut self) {
-        let answer = self.sent.last().unwrap().clone();
-        let answer = parse(answer.as_bytes()).unwrap();
-        let text = format!(
-            "PRACK sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKprack\r\nMax-Forwards: 70\r\n\
-             From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 6 PRACK\r\nRAck: {} 5 INVITE\r\nContent-Length: 0\r\n\r\n",
-            answer.get(Name::From).unwrap(),
-            answer.get(Name::To).unwrap(),
-            answer.call_id().unwrap(),
-            answer.number(Name::RSeq).unwrap(),
-        );
-        self.input(Input::Received(text));
-    }
-
     /// An INVITE to us.
     pub fn ring(&mut self, more: &str, body: &str) {
         self.ring_from("\"Bob\" <sip:bob@s.test>", more, body);
