@@ -4,7 +4,7 @@ use super::core::{ALLOW, Asked, Owner, SUPPORTED};
 use super::session::{MIN_SE, Session as Call};
 use super::{Client, Phase};
 use crate::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
-use crate::sip::{Abilities, Message, Name, parse, reply};
+use crate::sip::{Abilities, Message, Name, parse_text, reply};
 use crate::time::Instant;
 
 impl Client {
@@ -13,7 +13,7 @@ impl Client {
         if text.bytes().all(|b| matches!(b, b'\r' | b'\n')) {
             return if text.len() == 2 { self.connection.ponged() } else { self.core.send("\r\n".to_owned()) };
         }
-        let Ok(message) = parse(text.as_bytes()) else {
+        let Ok(message) = parse_text(text) else {
             return self.core.log("A message from the server makes no sense");
         };
         if let Err(rejection) = message.check() {

@@ -1,7 +1,7 @@
 //! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
 
 use crate::random::Random;
-use crate::sip::{Algorithm, Challenge, Message, Name, Writer, find_text, ha1, parse, strongest};
+use crate::sip::{Algorithm, Challenge, Message, Name, Writer, find_text, ha1, parse_text, strongest};
 
 /// What a user shows to a server. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl Authenticator {
 /// Writes a request again with a branch of its own and credentials: one that was refused with the next number in CSeq (RFC 3261, 8.1.3.5
 /// and 22.2), one that nobody answered with the same (RFC 3263, 4.3). Gives the text and that number.
 pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
-    let request = parse(text.as_bytes()).ok()?;
+    let request = parse_text(text).ok()?;
     let (method, uri) = (request.method()?, request.uri()?);
     let number = request.number(Name::CSeq)?.checked_add(refused.into())?;
     let mut copy = Writer::request(method, uri);
@@ -154,9 +154,8 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
         }
     }
     let copy = authenticator.authorize(copy, random);
-    let body = core::str::from_utf8(request.body).ok()?;
     let content_type = request.get(Name::ContentType).unwrap_or_default();
-    Some((copy.body(content_type, body), number))
+    Some((copy.body(content_type, request.text()), number))
 }
 
 const fn is_sha256(challenge: &Challenge) -> bool {

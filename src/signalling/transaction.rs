@@ -12,7 +12,7 @@ use std::collections::BinaryHeap;
 
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
-use crate::sip::{Message, Name, Writer, cut_last, parse};
+use crate::sip::{Message, Name, Writer, cut_last, parse_text};
 use crate::text::{concat, digits};
 use crate::time::Instant;
 
@@ -189,7 +189,7 @@ impl<F: Copy + Ord> Transactions<F> {
 
     /// Starts a client transaction: `text` is a complete request whose topmost Via has a branch of its own. Not for an ACK to a 2xx.
     pub fn request(&mut self, now: Instant, flow: F, transport: Transport, text: String) -> ClientKey {
-        let key = parse(text.as_bytes()).ok().and_then(|request| ClientKey::of(&request));
+        let key = parse_text(&text).ok().and_then(|request| ClientKey::of(&request));
         debug_assert!(key.is_some(), "a request of our own has a Via with a branch and a CSeq");
         let key = key.unwrap_or_else(|| ClientKey::new("", ""));
         self.effects.push(Effect::Send { flow, text: text.clone() });
@@ -451,7 +451,7 @@ impl<F: Copy + Ord> Default for Transactions<F> {
 /// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer.
 #[must_use]
 pub fn follow_up(invite: &str, method: &str, to: Option<&str>) -> String {
-    let Ok(invite) = parse(invite.as_bytes()) else { return String::new() };
+    let Ok(invite) = parse_text(invite) else { return String::new() };
     let mut request = Writer::request(method, invite.uri().unwrap_or_default());
     let mut on_top = true;
     for field in invite.fields() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::header::{LWS, pairs, split_before, unquote};
+use super::header::{SPACE, pairs, split_before, unquote};
 use super::message::ParseError;
 use super::write::quote;
 use crate::hash::{md5, sha256};
@@ -304,7 +304,7 @@ struct Pairs<'a>(&'a str);
 
 impl<'a> Pairs<'a> {
     fn of(value: &'a str) -> Result<Self, ParseError> {
-        let (scheme, params) = split_before(value, LWS);
+        let (scheme, params) = split_before(value, SPACE);
         if scheme.eq_ignore_ascii_case("Digest") { Ok(Self(params)) } else { Err(ParseError::Authentication) }
     }
 

@@ -5,7 +5,8 @@ use core::str;
 
 use super::check::Rejection;
 use super::header::{
-    CSeq, Field, LWS, Name, NameAddr, Via, after, before, cut, cut_at, cut_last, is_lws, is_token, split_at, split_before, trim,
+    CSeq, Field, Name, NameAddr, SPACE, Via, after, before, cut, cut_at, cut_last, is_lws, is_token, seek, split_at, split_before,
+    trim,
 };
 use super::uri::Uri;
 
@@ -24,8 +25,9 @@ pub struct Message<'a> {
     /// What follows the blank line, as long as Content-Length says; all of it where there is no Content-Length.
     pub body: &'a [u8],
     fields: Vec<Field<'a>>,
-    /// All that it was read from.
-    source: &'a [u8],
+    /// All that it was read from, and the body of it; `""` where there is no UTF-8.
+    source: &'a str,
+    text: &'a str,
     /// What [`parse`] found wrong and [`Message::check`] is to tell.
     pub(super) fault: Option<Rejection>,
 }
@@ -101,14 +103,28 @@ impl core::error::Error for ParseError {}
 ///
 /// Where nothing could be answered: not SIP, not UTF-8, beyond a limit. All other faults are for [`Message::check`].
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
+    // A body may be anything: only what precedes it has to be UTF-8.
+    match str::from_utf8(bytes) {
+        Ok(text) => parse_text(text),
+        Err(error) => read(bytes.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or(""), bytes),
+    }
+}
+
+/// [`parse`] of what is known to be UTF-8 already, as the text frames of a WebSocket are.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_text(text: &str) -> Result<Message<'_>, ParseError> {
+    read(text, text.as_bytes())
+}
+
+/// Reads a message of which `valid` is what precedes the first octet that is not UTF-8.
+fn read<'a>(valid: &'a str, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
     if bytes.len() > MAX_MESSAGE {
         return Err(ParseError::MessageTooLong);
     }
-    // A body may be anything: only what precedes it has to be UTF-8.
-    let (valid, utf8) = match str::from_utf8(bytes) {
-        Ok(text) => (text, true),
-        Err(error) => (bytes.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or(""), false),
-    };
+    let utf8 = valid.len() == bytes.len();
     let mut text = valid;
     while let Some(rest) = after(text, b'\r').or_else(|| after(text, b'\n')) {
         text = rest;
@@ -123,9 +139,10 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
     let mut fault = None;
     let start = start_line(before(line, b'\r').unwrap_or(line), &mut fault)?;
     let (fields, rest) = fields(rest, utf8, &mut fault)?;
-    let tail = bytes.get(valid.len() - rest.len()..).unwrap_or(&[]);
-    let body = body(tail, &fields, &mut fault);
-    Ok(Message { start, body, fields, source: bytes, fault })
+    let from = valid.len() - rest.len();
+    let body = body(bytes.get(from..).unwrap_or(&[]), &fields, &mut fault);
+    let text = valid.get(from..from + body.len()).unwrap_or("");
+    Ok(Message { start, body, fields, source: if utf8 { valid } else { "" }, text, fault })
 }
 
 fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<'a>, ParseError> {
@@ -198,9 +215,7 @@ fn folded_line(bytes: &[u8], from: usize) -> (usize, usize, bool) {
     let (mut at, mut plain) = (from, true);
     loop {
         // From one control character to the next: of these only line ends matter.
-        while bytes.get(at).is_some_and(|b| *b > b'\r') {
-            at += 1;
-        }
+        at = seek(bytes, at, 0, b'\r' + 1);
         let next = bytes.get(at + 1);
         match bytes.get(at) {
             Some(b'\n') if !matches!(next, Some(b' ' | b'\t')) => break,
@@ -353,7 +368,7 @@ impl<'a> Message<'a> {
     ///
     /// Where there is none, or it is malformed, or its number does not fit in 32 bits.
     pub fn cseq(&self) -> Result<CSeq<'a>, ParseError> {
-        let (digits, method) = split_before(self.required(Name::CSeq)?, LWS);
+        let (digits, method) = split_before(self.required(Name::CSeq)?, SPACE);
         number(digits)
             .map(|number| CSeq { number, method: trim(method) })
             .filter(|cseq| is_token(cseq.method))
@@ -383,7 +398,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn number(&self, name: Name) -> Option<u32> {
         let value = self.get(name)?;
-        number(split_before(value, b" \t\r\n;(").0)
+        number(split_before(split_at(bare(value), b'(').0, SPACE).0)
     }
 
     /// Whether the body is of that media type, whatever its parameters. Without a body field: no.
@@ -400,14 +415,14 @@ impl<'a> Message<'a> {
 
     /// The whole message as it came, to be kept and read again; `""` where it is not UTF-8.
     #[must_use]
-    pub fn source(&self) -> &'a str {
-        str::from_utf8(self.source).unwrap_or("")
+    pub const fn source(&self) -> &'a str {
+        self.source
     }
 
     /// The body as text: `""` where it is not UTF-8.
     #[must_use]
-    pub fn text(&self) -> &'a str {
-        str::from_utf8(self.body).unwrap_or("")
+    pub const fn text(&self) -> &'a str {
+        self.text
     }
 }
 

@@ -1,7 +1,7 @@
 //! The SDK's reading of SIP, exported so that the bench can time it in a page. The package has no such export: there, messages are read
 //! by the client inside.
 
-use offhook::sip::{Message, parse};
+use offhook::sip::{Message, parse, parse_text};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Reads a message as the client does when it comes: start line, all fields, and the checks of RFC 3261, which read Via, From, To, Call-ID,
@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[wasm_bindgen]
 #[must_use]
 pub fn read(text: &str) -> i32 {
-    let Ok(message) = parse(text.as_bytes()) else { return -1 };
+    let Ok(message) = parse_text(text) else { return -1 };
     if accepted(&message) { i32::try_from(message.body.len()).unwrap_or(-1) } else { -1 }
 }
 

@@ -8,7 +8,7 @@ use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
-use crate::sip::{Message, Name, NameAddr, Writer, find_text, parse, quote, reply};
+use crate::sip::{Message, Name, NameAddr, Writer, find_text, parse_text, quote, reply};
 use crate::text::{concat, digits};
 use crate::time::Instant;
 
@@ -62,7 +62,7 @@ impl Session {
     pub fn ring_again(&mut self, core: &mut Core, now: Instant, new_key: ServerKey, again: &Message<'_>) {
         let (answering, described) = match &self.phase {
             Phase::Ringing { key, invite, answering, described, .. } => {
-                if let (true, Ok(invite)) = (self.connection == core.connection, parse(invite.as_bytes())) {
+                if let (true, Ok(invite)) = (self.connection == core.connection, parse_text(invite)) {
                     core.refuse(now, key, &invite, 482);
                 }
                 (*answering, *described)
@@ -108,7 +108,7 @@ impl Session {
     fn describe(&mut self, core: &mut Core) {
         let Phase::Ringing { invite, early, answering, .. } = &self.phase else { return };
         let leads = *early && !*answering;
-        let Ok(invite) = parse(invite.as_bytes()) else { return };
+        let Ok(invite) = parse_text(invite) else { return };
         let wait = self.candidate_wait(core);
         if invite.content_is("application/sdp") {
             let mut offer = invite.text().to_owned();
@@ -202,7 +202,7 @@ impl Session {
     /// Begins an answer to the INVITE.
     fn reply(&self, core: &Core, code: u16) -> Option<Writer> {
         let Phase::Ringing { invite, .. } = &self.phase else { return None };
-        let request = parse(invite.as_bytes()).ok()?;
+        let request = parse_text(invite).ok()?;
         Some(reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent))
     }
 

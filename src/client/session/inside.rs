@@ -8,7 +8,7 @@ use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::sip::{Message, Name, Writer, find_text, parse, reply};
+use crate::sip::{Message, Name, Writer, find_text, parse_text, reply};
 use crate::text::{concat, digits};
 use crate::time::Instant;
 
@@ -159,7 +159,7 @@ impl Session {
 
     pub(super) fn reanswer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
-        let Ok(request) = parse(request.as_bytes()) else { return };
+        let Ok(request) = parse_text(&request) else { return };
         self.describe_us(sdp.clone());
         self.media.joined = !request.body.is_empty();
         self.confirm(core, now, &key, &request, &sdp);
@@ -176,7 +176,7 @@ impl Session {
 
     pub(super) fn reanswer_failed(&mut self, core: &mut Core, now: Instant) {
         let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
-        if let Ok(request) = parse(request.as_bytes()) {
+        if let Ok(request) = parse_text(&request) {
             core.refuse(now, &key, &request, 488);
         }
     }

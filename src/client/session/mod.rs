@@ -26,7 +26,7 @@ use super::timers::Timer;
 use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
 use crate::signalling::{T1, T2, TIMEOUT};
-use crate::sip::{Message, Name, parse};
+use crate::sip::{Message, Name, parse_text};
 use crate::text::concat;
 use crate::time::Instant;
 
@@ -113,7 +113,7 @@ impl Unacknowledged {
     /// Whether this is the ACK to it, if it is a 2xx.
     fn is_acknowledged_by(&self, ack: &Message<'_>) -> bool {
         let number = ack.number(Name::CSeq);
-        self.number.is_none() && parse(self.text.as_bytes()).is_ok_and(|answer| answer.number(Name::CSeq) == number)
+        self.number.is_none() && parse_text(&self.text).is_ok_and(|answer| answer.number(Name::CSeq) == number)
     }
 }
 
