@@ -56,6 +56,7 @@ export default function suite(test) {
   }
   test("a user with a page and a phone answers on either, and pages talk directly", 40, pageAndPhone);
   test("a phone calls a user with two pages", 30, twoPages);
+  test("a phone calls a page that comes online in time", 30, comesOnline);
   test("a phone leaves the offer to the page", 30, lateOffer);
 }
 
@@ -180,6 +181,22 @@ async function twoPages(world) {
   await ended(alice, 0, "OTHER_DEVICE_ANSWERED");
   await hearEachOther(other, phone);
   await other.hangup();
+  await phone.until("CALL_CLOSED");
+}
+
+/** The call waits at Kamailio, and rtpengine bridges it all the same. */
+async function comesOnline(world) {
+  const phone = phones.baresip;
+  await phone.rest();
+  const id = `page${serial++}`;
+  await phone.call(`sip:${id}@${DOMAIN}`);
+  await pause(1_000);
+  const alice = await user(world, "chromium", { id });
+  await alice.until(0, "onIncomingCall");
+  await alice.answer();
+  await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
+  await hearEachOther(alice, phone);
+  await alice.hangup();
   await phone.until("CALL_CLOSED");
 }
 

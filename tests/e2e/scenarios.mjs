@@ -120,15 +120,15 @@ async function busy(world, from, to) {
 
 async function nobodyOnline(world, from, to) {
   const bob = await away(world, to);
-  const alice = await world.user(from, world.name("alice"), { config: { progressTimeout: world.holds ? 1_200 : 6_000 } });
+  const alice = await world.user(from, world.name("alice"), { config: { progressTimeout: 1_200 } });
   const began = Date.now();
   await alice.call(bob);
   await alice.until(0, "onCallEnded");
   const took = Date.now() - began;
   await events(alice, 0, ["onCallEnded(TIMEOUT)"]);
   await ended(alice, 0, "TIMEOUT");
-  const [least, most] = world.holds ? [1_000, 2_500] : [0, 5_000];
-  check(took > least && took < most, `ended after ${took} ms`);
+  // The timers of a page behind another tick once a second.
+  check(took > 1_000 && took < 4_000, `ended after ${took} ms`);
 }
 
 async function defaultTimeout(world) {

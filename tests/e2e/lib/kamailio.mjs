@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Daemon } from "./daemon.mjs";
-import { freePort } from "./ports.mjs";
+import { accepts, freePort } from "./ports.mjs";
 
 const CONFIG = fileURLToPath(new URL("../../../deploy/kamailio/kamailio.cfg", import.meta.url));
 const PROGRAM = "/usr/sbin/kamailio";
@@ -25,16 +25,18 @@ function everybody() {
 }
 
 export class Kamailio extends Daemon {
+  #ip;
   #domain;
   #users;
   #more = {};
 
   /**
    * `users`: name → password; else the tests' own. `sha256`: digest with SHA-256 instead of MD5. `rtpengine`: for
-   * calls with phones, on SIP by UDP and TCP. `defines`: more of the configuration's defines, by name.
+   * calls with phones, on SIP by UDP and TCP. `ip`: where pages connect. `defines`: more of the configuration's defines, by name.
    */
-  static async start({ domain = DOMAIN, users = everybody(), sha256 = false, rtpengine = null, defines = {} } = {}) {
+  static async start({ domain = DOMAIN, users = everybody(), sha256 = false, rtpengine = null, ip = "127.0.0.1", defines = {} } = {}) {
     const kamailio = new Kamailio("kamailio");
+    kamailio.#ip = ip;
     kamailio.#domain = domain;
     kamailio.#users = users;
     if (rtpengine) {
@@ -49,15 +51,20 @@ export class Kamailio extends Daemon {
 
   /** Starts it, after `crash` once more. */
   begin() {
-    return this.run(PROGRAM, (port) => this.#options(port));
+    return this.run(PROGRAM, (port) => this.#options(port), (port) => accepts(port, this.#ip));
   }
 
   /** Two nodes that share the locations of their pages. */
   static async cluster() {
-    // Addresses of their own, as machines have: a Path with our own address would mean us, whatever its port.
-    const [one, other] = [`127.0.0.2:${await freePort()}`, `127.0.0.3:${await freePort()}`];
-    const defines = (node, another) => ({ LISTEN_NODE: node, NODE: `"sip:${node}"`, OTHER_NODE: `"sip:${another}"`, NODE_SECRET: '"of both"' });
-    return Promise.all([Kamailio.start({ defines: defines(one, other) }), Kamailio.start({ defines: defines(other, one) })]);
+    // Addresses of their own, as machines have. A Path with our own address would mean us, whatever its port; and a browser opens one
+    // WebSocket at a time to an address (RFC 6455, 4.1), so who tries a dead node would keep others from a live one.
+    const ips = ["127.0.0.2", "127.0.0.3"];
+    const addresses = [`${ips[0]}:${await freePort()}`, `${ips[1]}:${await freePort()}`];
+    const start = (i) => {
+      const [node, other] = [addresses[i], addresses[1 - i]];
+      return Kamailio.start({ ip: ips[i], defines: { LISTEN_NODE: node, NODE: `"sip:${node}"`, OTHER_NODE: `"sip:${other}"`, NODE_SECRET: '"of both"' } });
+    };
+    return Promise.all([start(0), start(1)]);
   }
 
   get url() {
@@ -65,7 +72,7 @@ export class Kamailio extends Daemon {
   }
 
   get address() {
-    return `127.0.0.1:${this.port}`;
+    return `${this.#ip}:${this.port}`;
   }
 
   /** `world` with this server behind its pages in place of the gateway. */
@@ -84,7 +91,7 @@ export class Kamailio extends Daemon {
 
   #options(port) {
     const defines = {
-      LISTEN_WS: `tcp:127.0.0.1:${port}`,
+      LISTEN_WS: `tcp:${this.#ip}:${port}`,
       DOMAIN: `"${this.#domain}"`,
       USERS: `"text://${this.folder}"`,
       CONTROL: `"unix:${join(this.folder, "ctl")}"`,
@@ -98,8 +105,6 @@ export class Kamailio extends Daemon {
 
 /** What a scenario needs of a World, with users who sign in at Kamailio by digest. */
 class Behind {
-  /** Whether a call to a user with no device waits for one that comes online. */
-  holds = false;
   #world;
   #server;
 

@@ -16,7 +16,7 @@ const require = createRequire(import.meta.url);
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
 
 // What a careful operator sends. jQuery 3 writes innerHTML while it starts, so its page goes without Trusted Types.
-const CSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws://127.0.0.1:*; img-src 'self' data:";
+const CSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws:; img-src 'self' data:";
 const TRUSTED = `${CSP}; require-trusted-types-for 'script'`;
 
 export class Site {

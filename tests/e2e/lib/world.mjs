@@ -13,8 +13,6 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class World {
   browsers = new Browsers();
-  /** Whether a call to a user with no device waits for one that comes online. */
-  holds = true;
   #gateway = null;
   #starting = null;
   #users = [];

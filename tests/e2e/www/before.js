@@ -11,7 +11,7 @@
     window.setTimeout = (f, ms, ...more) => wait(f, ms / options.speed, ...more);
   }
   const now = () => Math.round(performance.now() * 10) / 10;
-  const seen = { peers: [], tracks: [], sip: [], sockets: [], closed: [], violations: [], errors: [] };
+  const seen = { peers: [], tracks: [], sip: [], sockets: [], lives: [], closed: [], violations: [], errors: [] };
   window.seen = seen;
   window.microphone = { delay: 0, refuse: null, never: false, ...options.microphone };
 
@@ -35,10 +35,17 @@
     constructor(...args) {
       super(...args);
       seen.sockets.push(this);
-      this.addEventListener("close", () => seen.closed.push(now()));
+      const lives = (what) => seen.lives.push({ at: now(), text: `${what} ${args[0]}` });
+      lives("connects to");
+      this.addEventListener("open", () => lives("is connected to"));
+      this.addEventListener("close", ({ code }) => (seen.closed.push(now()), lives(`is told of the end (${code}) of`)));
       const unwanted = (options.withoutGruu && /;(pub|temp)-gruu="[^"]*"/g) || (options.withoutUpdate && /, UPDATE\b/g);
       if (unwanted) this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(unwanted, "") }));
       this.addEventListener("message", (event) => seen.sip.push({ at: now(), out: false, text: String(event.data) }));
+    }
+    close(...why) {
+      seen.lives.push({ at: now(), text: `closes ${this.url}` });
+      super.close(...why);
     }
     send(data) {
       // Of the same length, so the message stays right.

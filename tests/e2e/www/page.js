@@ -100,9 +100,11 @@
     };
   };
 
-  /** The SIP that went over the page's sockets, one line a message, or with all its text. */
-  e2e.sip = (full = false) =>
-    seen.sip.map(({ at, out, text }) => `${at} ${out ? ">" : "<"} ${full ? text : text.split("\r\n")[0]}`).join("\n");
+  /** The SIP that went over the page's sockets, one line a message, or with all its text; and what became of the sockets. */
+  e2e.sip = (full = false) => {
+    const sip = seen.sip.map(({ at, out, text }) => ({ at, text: `${out ? ">" : "<"} ${full ? text : text.split("\r\n")[0]}` }));
+    return [...sip, ...seen.lives].sort((one, other) => one.at - other.at).map(({ at, text }) => `${at} ${text}`).join("\n");
+  };
 
   /** Microphone tracks that are still open, and peer connections that are not closed. */
   e2e.open = () => ({
