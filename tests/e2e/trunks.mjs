@@ -311,6 +311,9 @@ async function lossy(world) {
     const alice = await user(world);
     for (let i = 0; i < CALLS; i++) await callSip(alice, "lossy.test");
     for (let i = 0; i < CALLS; i++) await alice.until(i, "onCallEstablished", 30_000);
+    // SIPp takes no BYE before the ACK, and says its 200 until one comes.
+    const acknowledged = () => new Set(sipp.got("ACK").map(({ text }) => field(text, "Call-ID"))).size;
+    await soon(() => same(acknowledged(), CALLS, "calls whose 200 was acknowledged"), 30_000);
     for (let i = 0; i < CALLS; i++) await alice.hangup(i);
     await sipp.done();
     for (let i = 0; i < CALLS; i++) await ended(alice, i, "HUNG_UP");
