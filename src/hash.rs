@@ -23,7 +23,9 @@ pub fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     let keyed = |pad: u8, text: &[u8]| {
         let mut block = [pad; 64];
         block.iter_mut().zip(key).for_each(|(pad, key)| *pad ^= key);
-        sha256(&[&block, text].concat())
+        let mut whole = block.to_vec();
+        whole.extend_from_slice(text);
+        sha256(&whole)
     };
     keyed(0x5c, &keyed(0x36, text))
 }

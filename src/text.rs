@@ -27,6 +27,16 @@ pub fn push_digits(text: &mut String, number: u32) {
     text.push(char::from(b'0' + (number % 10) as u8));
 }
 
+/// Decimal digits, and nothing but digits, as a number; `None` where it does not fit.
+#[must_use]
+pub fn number(digits: &str) -> Option<u32> {
+    let mut number = if digits.is_empty() { None } else { Some(0_u32) };
+    for digit in digits.bytes() {
+        number = if digit.is_ascii_digit() { number?.checked_mul(10)?.checked_add(u32::from(digit - b'0')) } else { None };
+    }
+    number
+}
+
 /// Lower-case hexadecimal digits, two a byte.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {

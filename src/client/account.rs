@@ -14,7 +14,7 @@ use crate::call::{Error, ErrorResponse, codes};
 use crate::signalling::authentication::{Authenticator, Credentials, Lasting};
 use crate::signalling::registration::{Ask, Registration};
 use crate::sip::{Message, Name, NameAddr, Uri, cut_at};
-use crate::text::{concat, digits};
+use crate::text::{concat, digits, number};
 use crate::time::Instant;
 
 /// The account and its registration.
@@ -219,7 +219,7 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     };
     let said = answer.get_other("X-Error").unwrap_or_default();
     let (error_code, reason) =
-        cut_at(said, b' ').and_then(|(number, text)| Some((number.parse().ok()?, text))).unwrap_or((u32::from(code), reason));
+        cut_at(said, b' ').and_then(|(code, text)| Some((number(code)?, text))).unwrap_or((u32::from(code), reason));
     let mut headers = Vec::new();
     for field in answer.fields() {
         headers.push((field.raw_name.to_owned(), field.value.to_owned()));

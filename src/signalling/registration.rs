@@ -7,6 +7,7 @@
 //! ```
 
 use crate::sip::{Message, Params, Writer};
+use crate::text::number;
 use crate::time::Instant;
 
 /// What is registered and what is asked for.
@@ -75,7 +76,7 @@ impl Registration {
     pub fn accepted(&mut self, now: Instant, answer: &Message<'_>, instance: &str, asked: u32) {
         let mut contacts = answer.contacts().filter_map(|contact| Some(contact.ok()?.params));
         let own = contacts.find(|params| is_instance(*params, instance)).unwrap_or_default();
-        let granted = own.get("expires").and_then(|seconds| seconds.parse().ok()).unwrap_or(asked).max(2);
+        let granted = own.get("expires").and_then(number).unwrap_or(asked).max(2);
         self.gruu = own.get("pub-gruu").map(str::to_owned);
         // Early enough for a lost answer and a slow timer, as RFC 5626, 4.4.1 does it: 50 to 90 % of what was granted; here 80 %.
         self.state = State::Standing(now + u64::from(granted) * 800);

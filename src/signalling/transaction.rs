@@ -13,7 +13,7 @@ use std::collections::BinaryHeap;
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
 use crate::sip::{Message, Name, Writer, cut_last, parse_text};
-use crate::text::{concat, digits};
+use crate::text::{concat, digits, number};
 use crate::time::Instant;
 
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
@@ -201,7 +201,7 @@ impl<F: Copy + Ord> Transactions<F> {
 
     /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
-        let code = text.get(8..11).and_then(|code| code.parse::<u32>().ok()).unwrap_or(500);
+        let code = text.get(8..11).and_then(number).unwrap_or(500);
         let Some(transaction) = self.table.get_mut(&key.0) else { return };
         if transaction.state != State::Proceeding {
             return;
@@ -307,7 +307,7 @@ impl<F: Copy + Ord> Transactions<F> {
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Effect<F>> {
         if self.queued.is_empty() {
-            ::core::mem::swap(&mut self.effects, &mut self.queued);
+            self.queued = ::core::mem::take(&mut self.effects);
             self.queued.reverse();
         }
         self.queued.pop()

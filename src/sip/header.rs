@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::message::ParseError;
 use super::uri::{Uri, host_port_of};
+use crate::text::number;
 
 /// One header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +350,7 @@ fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
         return host_port_of(text);
     };
     let (host, none) = host_port_of(trim(host))?;
-    let port = u16::try_from(super::message::number(trim(port))?).ok()?;
+    let port = u16::try_from(number(trim(port))?).ok()?;
     none.is_none().then_some((host, Some(port)))
 }
 
@@ -422,9 +423,9 @@ pub(super) fn find(text: &str, byte: u8) -> Option<usize> {
 pub(super) fn seek(bytes: &[u8], mut at: usize, flip: u8, limit: u8) -> usize {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*word) ^ EACH * u64::from(flip);
+        let word = u64::from_le_bytes(*word) ^ (EACH * u64::from(flip));
         // A subtraction sets the top bit of an octet that had none and is below the limit. What it borrows spoils only octets behind it.
-        let below = word.wrapping_sub(EACH * u64::from(limit)) & !word & EACH << 7;
+        let below = word.wrapping_sub(EACH * u64::from(limit)) & !word & (EACH << 7);
         if below != 0 {
             return at + below.trailing_zeros() as usize / 8;
         }

@@ -9,6 +9,7 @@ use super::header::{
     trim,
 };
 use super::uri::Uri;
+use crate::text::number;
 
 /// The largest message in octets that [`parse`] takes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -238,12 +239,6 @@ fn body<'a>(tail: &'a [u8], fields: &[Field<'_>], fault: &mut Option<Rejection>)
         fault.get_or_insert(Rejection::bad("Bad Content-Length"));
     }
     body.unwrap_or(tail)
-}
-
-/// Digits, and nothing but digits, as a number; `None` where it does not fit.
-pub(super) fn number(text: &str) -> Option<u32> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten()
 }
 
 impl<'a> Message<'a> {

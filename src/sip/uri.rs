@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::header::{HOST, Params, URI, USER, after, all, cut_at, find, inside, is, split_at};
-use super::message::{ParseError, number};
+use super::message::ParseError;
+use crate::text::number;
 
 /// A URI, borrowed.
 ///

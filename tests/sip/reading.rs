@@ -1,6 +1,7 @@
 //! Limits, framing, and what each typed reader takes.
 
-use offhook::sip::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Name, NameAddr, ParseError, Uri, Via, parse};
+use offhook::sip::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Name, NameAddr, ParseError, Uri, Via, cut_at, parse};
+use offhook::text::number;
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -219,5 +220,48 @@ fn an_empty_tag_is_refused() {
              CSeq: 1 BYE\r\n\r\n"
         );
         assert!(parse(text.as_bytes()).is_ok_and(|message| message.check().is_err()), "{tag}");
+    }
+}
+
+/// Where searches go several octets a step: at every place of a step, beside every neighbour that could be taken for the separator, and
+/// characters outside ASCII.
+#[test]
+fn a_separator_is_found_wherever_it_stands() {
+    for separator in [b':', b';', b'%', b' '] {
+        let neighbours = [separator - 1, separator + 1, 1, 0x7f].map(char::from);
+        for fill in neighbours.into_iter().chain(['ÿ', '\u{80}', '語']) {
+            for length in 0..20 {
+                let text = fill.to_string().repeat(length);
+                assert_eq!(cut_at(&text, separator), None, "{text}");
+                for at in 0..=length {
+                    let head = fill.to_string().repeat(at);
+                    let whole = format!("{head}{}{text}{0}", char::from(separator));
+                    assert_eq!(cut_at(&whole, separator), whole.split_once(char::from(separator)), "{whole}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_end_at_their_line_end_and_at_nothing_else() {
+    for length in 0..20 {
+        for odd in ["\u{e}", "\u{7f}", "\u{80}", "ÿ", "\t", "\u{1}"] {
+            let value = format!("a{}{odd}{}", "b".repeat(length), "c".repeat(20 - length));
+            let text = format!("OPTIONS sip:h SIP/2.0\r\nSubject: {value}\r\nX: 1\n\r\n");
+            let message = parse(text.as_bytes()).unwrap();
+            assert_eq!(message.get_other("Subject"), Some(&*value), "{value:?}");
+            assert_eq!(message.get_other("X"), Some("1"));
+        }
+    }
+}
+
+#[test]
+fn a_number_is_digits_that_fit() {
+    for (text, value) in [("0", Some(0)), ("007", Some(7)), ("4294967295", Some(u32::MAX)), ("4294967296", None)] {
+        assert_eq!(number(text), value, "{text}");
+    }
+    for text in ["", " 1", "1 ", "+1", "-1", "1a", "٣", "99999999999999999999"] {
+        assert_eq!(number(text), None, "{text}");
     }
 }

@@ -9,7 +9,7 @@ use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
 use crate::sip::{Message, Name, Writer, find_text, parse_text, reply};
-use crate::text::{concat, digits};
+use crate::text::{concat, digits, number};
 use crate::time::Instant;
 
 impl Session {
@@ -67,7 +67,7 @@ impl Session {
             for digit in info.text().bytes().skip_while(|b| !b.is_ascii_digit()).take_while(u8::is_ascii_digit) {
                 seconds.push(char::from(digit));
             }
-            core.changed(Change::CreditLow(seconds.parse().unwrap_or(0)), &self.info);
+            core.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
             return core.respond(now, key, reply(info, 469, None).field("Recv-Info", PACKAGES).end());
         }
