@@ -191,19 +191,17 @@ async function comesOnline(world) {
   const id = `page${serial++}`;
   await phone.call(`sip:${id}@${DOMAIN}`);
   await pause(1_000);
-  const alice = await user(world, "chromium", { id });
-  await alice.until(0, "onIncomingCall");
-  await alice.answer();
-  await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
-  await hearEachOther(alice, phone);
-  await alice.hangup();
-  await phone.until("CALL_CLOSED");
+  await pageAnswers(await user(world, "chromium", { id }), phone);
 }
 
 /** An INVITE without a description: the page's 200 brings the offer, the ACK the answer. */
 async function lateOffer(world) {
   const [alice, phone] = await parties(world, "firefox", "pjsua2");
   await phone.command("dial-without-offer", `sip:${alice.id}@${DOMAIN}`);
+  await pageAnswers(alice, phone);
+}
+
+async function pageAnswers(alice, phone) {
   await alice.until(0, "onIncomingCall");
   await alice.answer();
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
