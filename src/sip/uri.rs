@@ -59,15 +59,13 @@ impl<'a> Uri<'a> {
     fn read_sip(self, rest: &'a str) -> Option<Self> {
         // `;`, `?` and `/` may stand in the user part, `@` nowhere but after it: so that comes first.
         let (user, rest) = match cut_at(rest, b'@') {
+            Some((_, rest)) if find(rest, b'@').is_some() => return None,
             Some((user, rest)) => (Some(Some(split_at(user, b':').0).filter(|user| is_user(user))?), rest),
             None => (None, rest),
         };
         let (rest, headers) = split_at(rest, b'?');
         let (host_port, params) = split_at(rest, b';');
         let (host, port) = host_port_of(host_port)?;
-        if find(headers, b'@').or_else(|| find(params, b'@')).is_some() {
-            return None;
-        }
         Some(Self { user, host, port, params: Params::parse(params)?, headers: after(headers, b'?').unwrap_or(""), ..self })
     }
 
