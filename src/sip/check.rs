@@ -87,9 +87,10 @@ impl Message<'_> {
         if matches!(via.branch(), Some("" | "z9hG4bK")) {
             return Err(Rejection::bad("Empty Branch"));
         }
-        let tags = [self.from().map_err(refusal)?.tag(), self.to().map_err(refusal)?.tag()];
-        if tags.contains(&Some("")) {
-            return Err(Rejection::bad("Empty Tag"));
+        for name in [Name::From, Name::To] {
+            if self.read_tag(name).map_err(refusal)? == Some("") {
+                return Err(Rejection::bad("Empty Tag"));
+            }
         }
         self.call_id().map_err(refusal)?;
         let cseq = self.cseq().map_err(refusal)?;

@@ -334,9 +334,13 @@ impl<'a> Message<'a> {
         self.tag(Name::To)
     }
 
-    #[inline(never)]
     fn tag(&self, name: Name) -> Option<&'a str> {
-        self.address(name).ok()?.tag()
+        self.read_tag(name).ok()?
+    }
+
+    #[inline(never)]
+    pub(super) fn read_tag(&self, name: Name) -> Result<Option<&'a str>, ParseError> {
+        Ok(self.address(name)?.tag())
     }
 
     fn address(&self, name: Name) -> Result<NameAddr<'a>, ParseError> {
