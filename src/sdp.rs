@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use crate::sip::{cut_at, find_text};
+
 /// The largest description in octets.
 const MAX_LEN: usize = 64 * 1024;
 /// The most candidates in a description or fragment.
@@ -247,31 +249,23 @@ fn within_limits(sdp: &str) -> Result<(), SdpError> {
 
 /// The session part, and each media section from its `m=` on.
 fn sections(sdp: &str) -> (&str, impl Iterator<Item = &str>) {
-    let (session, rest) = cut(sdp, 0);
-    let mut rest = rest;
+    let (session, mut rest) = if sdp.starts_with("m=") { ("", sdp) } else { cut(sdp) };
     let media = core::iter::from_fn(move || {
-        let (section, after) = cut(rest, 1);
+        let (section, after) = cut(rest);
         rest = after;
         Some(section).filter(|section| !section.is_empty())
     });
     (session, media)
 }
 
-/// Cuts before the first line from octet `from` on that starts with `m=`.
-fn cut(sdp: &str, from: usize) -> (&str, &str) {
-    let bytes = sdp.as_bytes();
-    let begins = |at: usize| at == 0 || bytes.get(at - 1) == Some(&b'\n');
-    let mut at = from;
-    while at < bytes.len() && !(begins(at) && bytes.get(at..).is_some_and(|rest| rest.starts_with(b"m="))) {
-        at += 1;
-    }
-    sdp.split_at_checked(at).unwrap_or((sdp, ""))
+/// Cuts before the first line but the one it begins with that starts with `m=`.
+fn cut(sdp: &str) -> (&str, &str) {
+    find_text(sdp, "\nm=").and_then(|at| sdp.split_at_checked(at + 1)).unwrap_or((sdp, ""))
 }
 
 /// What precedes the first `separator`, an ASCII character, and what follows it. Without one all of it precedes it.
 fn split(text: &str, separator: u8) -> (&str, &str) {
-    let at = text.bytes().position(|b| b == separator).unwrap_or(text.len());
-    (text.get(..at).unwrap_or(text), text.get(at + 1..).unwrap_or(""))
+    cut_at(text, separator).unwrap_or((text, ""))
 }
 
 /// The first line, without its end, and what follows it.
