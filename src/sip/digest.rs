@@ -99,17 +99,20 @@ impl Challenge {
     ///
     /// [`ParseError::Authentication`]: another scheme, an unknown algorithm, only qops other than auth, no realm or nonce.
     pub fn parse(value: &str) -> Result<Self, ParseError> {
-        let params = Pairs::of(value)?;
-        let qop = params.get("qop");
+        Self::read(&Pairs::of(value)?).ok_or(ParseError::Authentication)
+    }
+
+    fn read(params: &Pairs<'_>) -> Option<Self> {
+        let qop = params.owned("qop").unwrap_or_default();
         let qop_auth = pairs(Some(&qop), b',').any(|(qop, _)| qop.eq_ignore_ascii_case("auth"));
-        let algorithm = Algorithm::parse(&params.get("algorithm")).filter(|_| qop_auth || qop.is_empty());
-        Ok(Self {
-            realm: params.required("realm")?.into_owned(),
-            nonce: params.required("nonce")?.into_owned(),
-            opaque: params.find("opaque").map(Cow::into_owned),
-            algorithm: algorithm.ok_or(ParseError::Authentication)?,
+        let algorithm = params.owned("algorithm").unwrap_or_default();
+        Some(Self {
+            realm: params.owned("realm")?,
+            nonce: params.owned("nonce")?,
+            opaque: params.owned("opaque"),
+            algorithm: Algorithm::parse(&algorithm).filter(|_| qop_auth || qop.is_empty())?,
             qop_auth,
-            stale: params.get("stale").eq_ignore_ascii_case("true"),
+            stale: params.owned("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
         })
     }
 
@@ -313,6 +316,11 @@ impl<'a> Pairs<'a> {
         let mut pairs = pairs(Some(self.0), b',');
         let (_, value) = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         Some(unquote(value.unwrap_or(""))).filter(|value| !value.bytes().any(|octet| matches!(octet, 0 | b'\r' | b'\n')))
+    }
+
+    #[inline(never)]
+    fn owned(&self, name: &str) -> Option<String> {
+        self.find(name).map(Cow::into_owned)
     }
 
     fn get(&self, name: &str) -> Cow<'a, str> {
