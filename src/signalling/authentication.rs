@@ -94,8 +94,7 @@ impl Authenticator {
         let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != "REGISTER");
         let proxy = refusal.code() == Some(407);
         let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
-        let fields = refusal.fields().iter().filter(|field| field.name == name);
-        let Some(challenge) = strongest(fields.map(|field| field.value)) else { return false };
+        let Some(challenge) = strongest(refusal.values(name)) else { return false };
         let realm = self.server.as_ref().or(self.proxy.as_ref()).map_or(home, |known| &known.challenge.realm);
         if beyond && challenge.realm != realm {
             return false;

@@ -74,8 +74,12 @@ impl Registration {
 
     /// Takes a 200 in. `instance` tells our own contact from those of other devices; `asked` is the time to live that we asked for, s.
     pub fn accepted(&mut self, now: Instant, answer: &Message<'_>, instance: &str, asked: u32) {
-        let mut contacts = answer.contacts().filter_map(|contact| Some(contact.ok()?.params));
-        let own = contacts.find(|params| is_instance(*params, instance)).unwrap_or_default();
+        let mut own = Params::default();
+        for contact in answer.contacts() {
+            if let Some(contact) = contact.ok().filter(|contact| is_instance(contact.params, instance)) {
+                own = contact.params;
+            }
+        }
         let granted = own.get("expires").and_then(number).unwrap_or(asked).max(2);
         self.gruu = own.get("pub-gruu").map(str::to_owned);
         // Early enough for a lost answer and a slow timer, as RFC 5626, 4.4.1 does it: 50 to 90 % of what was granted; here 80 %.
