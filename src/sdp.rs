@@ -226,25 +226,33 @@ pub fn check(sdp: &str) -> Result<(), SdpError> {
     if attribute(sdp, "crypto:").is_some() {
         return Err(SdpError::Crypto);
     }
-    let mut prints = attributes(sdp).filter_map(|text| text.strip_prefix("fingerprint:")).peekable();
-    if prints.peek().is_none() {
-        return Err(SdpError::NoFingerprint);
-    }
-    let strong = |print: &str| {
+    let mut result = Err(SdpError::NoFingerprint);
+    for text in attributes(sdp) {
+        let Some(print) = text.strip_prefix("fingerprint:") else { continue };
         let hash = split(print, b' ').0;
-        ["sha-256", "sha-384", "sha-512"].iter().any(|known| known.eq_ignore_ascii_case(hash))
-    };
-    if prints.all(strong) { Ok(()) } else { Err(SdpError::WeakFingerprint) }
+        if !["sha-256", "sha-384", "sha-512"].iter().any(|known| known.eq_ignore_ascii_case(hash)) {
+            return Err(SdpError::WeakFingerprint);
+        }
+        result = Ok(());
+    }
+    result
 }
 
 /// Profiles under DTLS (RFC 5764, RFC 7850, RFC 8841).
 const PROFILES: [&str; 5] = ["UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP", "TCP/DTLS/SCTP"];
 
 fn within_limits(sdp: &str) -> Result<(), SdpError> {
-    let many = || {
-        sections(sdp).1.nth(MAX_MEDIA).is_some() || attributes(sdp).filter(|text| is_candidate(text)).nth(MAX_CANDIDATES).is_some()
-    };
-    if sdp.len() > MAX_LEN || many() { Err(SdpError::TooLarge) } else { Ok(()) }
+    if sdp.len() > MAX_LEN {
+        return Err(SdpError::TooLarge);
+    }
+    let (mut media, mut candidates) = (0, 0);
+    for _ in sections(sdp).1 {
+        media += 1;
+    }
+    for text in attributes(sdp) {
+        candidates += usize::from(is_candidate(text));
+    }
+    if media > MAX_MEDIA || candidates > MAX_CANDIDATES { Err(SdpError::TooLarge) } else { Ok(()) }
 }
 
 /// The session part, and each media section from its `m=` on.

@@ -192,7 +192,8 @@ impl Proof<'_> {
 /// here are passed over.
 pub fn strongest<'a>(values: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut strongest: Option<Challenge> = None;
-    for challenge in values.filter_map(|value| Challenge::parse(value).ok()) {
+    for value in values {
+        let Ok(challenge) = Challenge::parse(value) else { continue };
         if strongest.as_ref().is_none_or(|best| best.algorithm < challenge.algorithm) {
             strongest = Some(challenge);
         }

@@ -286,13 +286,13 @@ impl<'a> Message<'a> {
 
     /// The whole value of each field of that name.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> {
-        self.fields.iter().filter(move |field| field.name == name).map(|field| field.value)
+        Values { fields: &self.fields, name }
     }
 
     /// The items of the lists in all fields of that name, without empty ones. Where a comma separates no items but belongs to
     /// the value (authentication, dates, free text), each value is one item.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &'a str> {
-        Items { fields: &self.fields, name, rest: None }
+        Items { values: Values { fields: &self.fields, name }, rest: None }
     }
 
     /// The topmost Via.
@@ -430,10 +430,30 @@ pub(super) fn bare(item: &str) -> &str {
     trim(split_at(item, b';').0)
 }
 
-/// The items of all fields of one name: written out, because what the adapters of iterators make of it is larger.
-struct Items<'m, 'a> {
+/// The values of all fields of one name: written out, because what the adapters of iterators make of it is larger.
+struct Values<'m, 'a> {
     fields: &'m [Field<'a>],
     name: Name,
+}
+
+impl<'a> Iterator for Values<'_, 'a> {
+    type Item = &'a str;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            let (field, fields) = self.fields.split_first()?;
+            self.fields = fields;
+            if field.name == self.name {
+                return Some(field.value);
+            }
+        }
+    }
+}
+
+/// The items of all fields of one name.
+struct Items<'m, 'a> {
+    values: Values<'m, 'a>,
     rest: Option<&'a str>,
 }
 
@@ -446,12 +466,8 @@ impl<'a> Iterator for Items<'_, 'a> {
             let (item, rest) = match self.rest {
                 Some(rest) => cut(rest, b','),
                 None => {
-                    let (field, fields) = self.fields.split_first()?;
-                    self.fields = fields;
-                    if field.name != self.name {
-                        continue;
-                    }
-                    if self.name.is_list() { cut(field.value, b',') } else { (field.value, None) }
+                    let value = self.values.next()?;
+                    if self.values.name.is_list() { cut(value, b',') } else { (value, None) }
                 }
             };
             self.rest = rest;
