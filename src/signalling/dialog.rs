@@ -142,9 +142,9 @@ impl Dialog {
     }
 
     /// Takes target and route of the same dialog as a repeated request made it.
-    pub fn reroute(&mut self, again: &Self) {
-        self.target.clone_from(&again.target);
-        self.routes.clone_from(&again.routes);
+    pub fn reroute(&mut self, again: Self) {
+        self.target = again.target;
+        self.routes = again.routes;
     }
 
     fn write(&self, method: &str, number: u32) -> Writer {

@@ -72,7 +72,7 @@ impl Session {
         let up = self.is_up();
         self.rings(core, new_key, again, (answering, described));
         if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
-            leg.dialog.reroute(&dialog);
+            leg.dialog.reroute(dialog);
         }
         if up {
             // It was answered, and the caller did not hear it.
