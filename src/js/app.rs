@@ -126,7 +126,7 @@ impl App {
             }
             Event::StartFailed(error) => {
                 self.started.set(false);
-                self.start_ended(Err(sinch_error(error.clone())));
+                self.start_ended(Err(sinch_error(error)));
             }
             Event::Active(result) => self.active(true, result),
             Event::Inactive => self.active(false, &Ok(())),
@@ -158,13 +158,13 @@ impl App {
         let asked = self.activating.take();
         if asked.is_empty() {
             if let Err(error) = result {
-                self.log_error(sinch_error(error.clone()));
+                self.log_error(sinch_error(error));
             }
             return;
         }
         for (wanted, deferred) in &asked {
             deferred.settle(match result {
-                Err(error) if *wanted == on => Err(sinch_error(error.clone())),
+                Err(error) if *wanted == on => Err(sinch_error(error)),
                 _ => Ok(JsValue::UNDEFINED),
             });
         }
@@ -174,7 +174,7 @@ impl App {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
             let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
-            self.log_error(sinch_error(fault));
+            self.log_error(sinch_error(&fault));
         }
         let call = self.add_call(info, media, JsValue::UNDEFINED);
         self.listeners.tell("onIncomingCall", list1(call));

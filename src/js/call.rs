@@ -65,7 +65,7 @@ impl CallInner {
         if let Some(info) = self.app.driver.call_info(id) {
             self.update(info);
         }
-        result.map_err(sinch_error)
+        result.map_err(|error| sinch_error(&error))
     }
 }
 
@@ -272,7 +272,7 @@ impl Call {
     /// Why it failed.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn error(&self) -> JsValue {
-        self.read(|info| info.error.clone().map_or(JsValue::NULL, sinch_error))
+        self.read(|info| info.error.as_ref().map_or(JsValue::NULL, sinch_error))
     }
 
     /// The same: the documentation of the original calls it so.

@@ -127,7 +127,7 @@ pub fn place(
     custom: JsValue,
 ) -> Result<JsValue, JsValue> {
     let (to, custom, entries) = (text(&to), options::stream(&custom)?, entries(&headers)?);
-    let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(sinch_error)?;
+    let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(|error| sinch_error(&error))?;
     Ok(app.add_call(info, media, headers))
 }
 

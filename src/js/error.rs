@@ -6,7 +6,7 @@ use crate::call::{Error, codes};
 use crate::web::dom::{self, call_of, list0, list2, new0, new1, push, set};
 
 /// A `SinchError`.
-pub fn sinch_error(error: Error) -> JsValue {
+pub fn sinch_error(error: &Error) -> JsValue {
     let object = dom::error(&error.message);
     let response = new0("Object");
     set(&object, "name", "SinchError".into());
@@ -26,12 +26,12 @@ pub fn sinch_error(error: Error) -> JsValue {
 
 /// A `SinchError` for something that makes no sense now (5, 6002).
 pub fn misuse(message: &str) -> JsValue {
-    sinch_error(Error::new(codes::MISUSE, message))
+    sinch_error(&Error::new(codes::MISUSE, message))
 }
 
 /// A `SinchError` for an argument that is missing or malformed (5, 6003).
 pub fn bad_argument(message: &str) -> JsValue {
-    sinch_error(Error::new(codes::MISSING_PARAMETER, message))
+    sinch_error(&Error::new(codes::MISSING_PARAMETER, message))
 }
 
 /// A `TypeError`.

@@ -199,7 +199,7 @@ impl SinchClient {
             return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
         }
         let login = login::read(login, application_key, application_secret)?;
-        self.0.driver.start(login).map_err(sinch_error)
+        self.0.driver.start(login).map_err(|error| sinch_error(&error))
     }
 
     /// The request that makes a user: its URL and its body.
@@ -216,7 +216,7 @@ impl SinchClient {
     }
 
     fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<JsValue, JsValue> {
-        let answered = self.0.driver.command(command).map_err(sinch_error)?;
+        let answered = self.0.driver.command(command).map_err(|error| sinch_error(&error))?;
         if !answered {
             return Ok(JsValue::UNDEFINED);
         }
@@ -231,7 +231,7 @@ impl SinchClient {
 async fn post(url: String, body: JsValue) -> Result<JsValue, JsValue> {
     let headers = dict().with("Content-Type", "application/json".into());
     let init = dict().with("method", "POST".into()).with("headers", headers.into()).with("body", body);
-    let unreachable = |error: JsValue| sinch_error(Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
+    let unreachable = |error: JsValue| sinch_error(&Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
     let answer = settled(call2(&global(), "fetch", url.into(), init.into())).await.map_err(unreachable)?;
     let json = settled(call0(&answer, "json")).await.unwrap_or_default();
     if get(&answer, "ok").is_truthy() {
@@ -239,7 +239,7 @@ async fn post(url: String, body: JsValue) -> Result<JsValue, JsValue> {
     }
     let or_status = |value: JsValue| if value.is_undefined() { get(&answer, "status") } else { value };
     let message = concat(&[&*text(&or_status(get(&json, "errorCode"))), " ", &get_string(&json, "message")]);
-    let error = sinch_error(Error::new(codes::API_CALL_FAILED, &message));
+    let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
     if json.is_object() {
         set(&error, "response", json);
     }
