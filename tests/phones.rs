@@ -51,7 +51,7 @@ fn lite() -> String {
 }
 
 fn told(page: &Page) -> CallInfo {
-    page.told.last().unwrap().clone()
+    CallInfo::clone(page.told.last().unwrap())
 }
 
 /// The call is over, and nothing is left of it.

@@ -1,5 +1,7 @@
 //! What the connection, the account and the calls share: identity, credentials, transactions, timers, and the way out.
 
+use std::rc::Rc;
+
 use super::io::{Change, Config, Event, Ice, IceServer, Output, PeerId, Task, TaskId, TaskKind};
 use super::timers::Timers;
 use crate::call::{CallId, CallInfo};
@@ -323,7 +325,7 @@ impl Core {
 
     /// Tells the app that a call changed.
     pub fn changed(&mut self, change: Change, info: &CallInfo) {
-        self.event(Event::Call { change, info: Box::new(info.clone()) });
+        self.event(Event::Call { change, info: Rc::new(info.clone()) });
     }
 
     /// Writes a line into the log.

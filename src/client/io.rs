@@ -1,5 +1,7 @@
 //! What goes into the client and what comes out of it.
 
+use std::rc::Rc;
+
 use crate::call::{CallId, CallInfo, Error};
 use crate::sdp::Candidate;
 
@@ -383,13 +385,13 @@ pub enum Event {
     /// The connection to the server changed.
     Connection(Connection),
     /// Somebody calls.
-    Incoming(Box<CallInfo>),
+    Incoming(Rc<CallInfo>),
     /// A call changed.
     Call {
         /// In which way.
         change: Change,
         /// The call as it is now.
-        info: Box<CallInfo>,
+        info: Rc<CallInfo>,
     },
     /// Something worth a line in a log; never a secret.
     Log(String),

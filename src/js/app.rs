@@ -71,7 +71,7 @@ impl App {
     }
 
     /// The object of a new call, as the page has it. `headers` is what the page gave.
-    pub fn add_call(self: &Rc<Self>, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
+    pub fn add_call(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
         let id = info.id;
         let inner = Rc::new(CallInner::new(self.clone(), info, media, headers));
         let object = JsValue::from(Call::new(inner.clone()));
@@ -170,7 +170,7 @@ impl App {
         }
     }
 
-    fn incoming(self: &Rc<Self>, info: Box<CallInfo>, media: Rc<Media>) {
+    fn incoming(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>) {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
             let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
@@ -180,7 +180,7 @@ impl App {
         self.listeners.tell("onIncomingCall", list1(call));
     }
 
-    fn changed(&self, change: Change, info: Box<CallInfo>) {
+    fn changed(&self, change: Change, info: Rc<CallInfo>) {
         let known = self.calls.borrow().iter().find(|(id, ..)| *id == info.id).cloned();
         let Some((id, call, object)) = known else { return };
         call.update(info);

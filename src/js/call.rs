@@ -21,19 +21,19 @@ pub struct CallInner {
     app: Rc<App>,
     media: Rc<Media>,
     /// As of the last event that the page was told, or the page's own last command.
-    info: RefCell<Box<CallInfo>>,
+    info: RefCell<Rc<CallInfo>>,
     /// What the page gave to `callX`.
     headers: JsValue,
 }
 
 impl CallInner {
     /// A call of `app`.
-    pub fn new(app: Rc<App>, info: Box<CallInfo>, media: Rc<Media>, headers: JsValue) -> Self {
+    pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> Self {
         Self { listeners: Listeners::default(), app, media, info: RefCell::new(info), headers }
     }
 
     /// Takes what is news; a call never goes back.
-    pub fn update(&self, info: Box<CallInfo>) {
+    pub fn update(&self, info: Rc<CallInfo>) {
         if info.state >= self.info.borrow().state {
             *self.info.borrow_mut() = info;
         }
@@ -88,7 +88,7 @@ impl Call {
         self.0.as_deref().expect("only `class` makes a call of nothing, and nobody gets it")
     }
 
-    fn info(&self) -> Ref<'_, Box<CallInfo>> {
+    fn info(&self) -> Ref<'_, Rc<CallInfo>> {
         self.inner().info.borrow()
     }
 

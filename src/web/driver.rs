@@ -22,7 +22,7 @@ pub enum Notice {
     /// The client has something to say.
     Event(Event),
     /// Somebody calls; these are the streams of the call.
-    Incoming(Box<CallInfo>, Rc<Media>),
+    Incoming(Rc<CallInfo>, Rc<Media>),
     /// A message went out (`true`) or came in, for those who asked to see them.
     Message(bool, String),
 }
@@ -114,8 +114,8 @@ impl Driver {
         to: Destination,
         headers: Vec<(String, String)>,
         custom: &MediaStream,
-    ) -> Result<(Box<CallInfo>, Rc<Media>), Error> {
-        let info = Box::new(self.client.borrow_mut().call(now(), to, headers)?);
+    ) -> Result<(Rc<CallInfo>, Rc<Media>), Error> {
+        let info = Rc::new(self.client.borrow_mut().call(now(), to, headers)?);
         let media = self.media(info.id, custom);
         self.after_command();
         Ok((info, media))
@@ -136,13 +136,16 @@ impl Driver {
     }
 
     /// A call as it is now. Of one that is over, the client may know no more than what the app is about to be told.
-    pub fn call_info(&self, id: CallId) -> Option<Box<CallInfo>> {
-        let notices = self.notices.borrow();
-        let told = notices.iter().rev().find_map(|notice| match notice {
-            Notice::Event(Event::Call { info, .. }) if info.id == id => Some(info),
-            _ => None,
-        });
-        told.cloned().or_else(|| self.client.borrow().call_info(id).cloned().map(Box::new))
+    pub fn call_info(&self, id: CallId) -> Option<Rc<CallInfo>> {
+        let mut told = None;
+        for notice in self.notices.borrow().iter() {
+            if let Notice::Event(Event::Call { info, .. }) = notice
+                && info.id == id
+            {
+                told = Some(info.clone());
+            }
+        }
+        told.or_else(|| self.client.borrow().call_info(id).cloned().map(Rc::new))
     }
 
     /// Ends everything, for good.

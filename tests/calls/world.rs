@@ -383,7 +383,7 @@ impl World {
             Event::Call { change: Change::ConnectionChange(_) | Change::RemoteTrack | Change::LocalStream, .. } => return,
             Event::Call { change: Change::Ended, info } => {
                 assert_eq!(info.state, State::Ended);
-                let error = info.error.map(|error| format!(" ({})", error.message)).unwrap_or_default();
+                let error = info.error.as_ref().map(|error| format!(" ({})", error.message)).unwrap_or_default();
                 format!("ended {}{error}", info.end_cause.as_str())
             }
             Event::Call { change, .. } => format!("{change:?}").to_lowercase(),

@@ -1,5 +1,7 @@
 //! One client in a page that obeys it, and a peer and a server that do exactly what a test says.
 
+use std::rc::Rc;
+
 use offhook::call::{CallId, CallInfo, Destination, State};
 use offhook::client::{
     Change, Client, Config, Event, IceServer, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
@@ -30,7 +32,7 @@ pub struct Page {
     /// What a person reads: messages and events.
     pub ladder: Vec<String>,
     /// Each call as the app was told of it last.
-    pub told: Vec<CallInfo>,
+    pub told: Vec<Rc<CallInfo>>,
 }
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
@@ -135,7 +137,7 @@ impl Page {
                     }
                     self.events.push(format!("{change:?} {}", info.end_cause.as_str()));
                     self.told.retain(|told| told.id != info.id);
-                    self.told.push(*info);
+                    self.told.push(info);
                 }
                 Output::Event(event) => self.events.push(format!("{event:?}").split(['(', ' ']).next().unwrap().to_owned()),
                 _ => {}

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use offhook::call::{CallId, CallInfo, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
@@ -58,7 +59,7 @@ pub struct Page {
     /// Whether it never comes back.
     gone: bool,
     pub calls: Vec<CallId>,
-    pub last: Option<CallInfo>,
+    pub last: Option<Rc<CallInfo>>,
     /// What its app was told.
     pub told: Vec<String>,
     later: VecDeque<(Instant, Input)>,
@@ -394,7 +395,7 @@ impl World {
             Event::Incoming(info) => {
                 self.pages[number].calls.push(info.id);
                 let line = format!("incoming from {}", info.from_id);
-                self.pages[number].last = Some(*info);
+                self.pages[number].last = Some(info);
                 line
             }
             Event::Call { change: Change::Progressing, .. } => "progressing".into(),
@@ -402,7 +403,7 @@ impl World {
             Event::Call { change: Change::CreditLow(seconds), .. } => format!("credit low {seconds}"),
             Event::Call { change: Change::Ended, info } => {
                 let line = format!("ended {}", info.end_cause.as_str());
-                self.pages[number].last = Some(*info);
+                self.pages[number].last = Some(info);
                 line
             }
             _ => return,

@@ -1,5 +1,7 @@
 //! The callee's side: ringing, early media path, answer, refusal.
 
+use std::rc::Rc;
+
 use super::{Leg, Microphone, Phase, Session};
 use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
 use crate::client::core::{Awaited, Core, capable};
@@ -26,7 +28,7 @@ impl Session {
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
         session.legs.push(leg);
-        core.event(Event::Incoming(Box::new(session.info.clone())));
+        core.event(Event::Incoming(Rc::new(session.info.clone())));
         session.respond(core, now, session.reply(core, 180), "");
         session.progress(core, now);
         core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
