@@ -7,6 +7,8 @@
 //!   └────────────────┘
 //! ```
 
+use std::rc::Rc;
+
 use super::core::{Core, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
@@ -165,7 +167,7 @@ impl Account {
         self.registration.accepted(now, answer, &instance, self.expires);
         core.gruu = self.registration.gruu().map(str::to_owned);
         core.home = core.gruu.as_deref().and_then(|gruu| Some(Uri::parse(gruu).ok()?.host.to_owned()));
-        core.named_ice = named_ice(answer);
+        core.named_ice = Rc::new(named_ice(answer));
         match self.registration.refresh_at() {
             Some(at) => core.timers.set(Timer::Refresh, at),
             None => core.timers.stop(Timer::Refresh),

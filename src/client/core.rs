@@ -49,7 +49,7 @@ pub struct Core {
     /// The SIP domain as the registrar writes it: it may know itself by another name than we do.
     pub home: Option<String>,
     /// The ICE servers that the server named.
-    pub named_ice: Vec<IceServer>,
+    pub named_ice: Rc<Vec<IceServer>>,
     /// The host in Via and Contact: made up, as no browser has an address of its own (RFC 7118, 5.1).
     host: String,
     secure: bool,
@@ -135,7 +135,7 @@ impl Core {
             signed_in: false,
             gruu: None,
             home: None,
-            named_ice: Vec::new(),
+            named_ice: Rc::default(),
             host,
             secure: true,
             counter: 0,

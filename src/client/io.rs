@@ -17,7 +17,7 @@ pub struct Config {
     /// The UUID of this device (RFC 5626, 4.1).
     pub instance: String,
     /// STUN and TURN servers; where there are none, those that the server names.
-    pub ice_servers: Vec<IceServer>,
+    pub ice_servers: Rc<Vec<IceServer>>,
     /// Whether only relayed candidates may be used.
     pub relay_only: bool,
     /// How long a caller waits for the first sign of the callee.
@@ -49,7 +49,7 @@ impl Default for Config {
             domain: String::new(),
             user_agent: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
             instance: String::new(),
-            ice_servers: Vec::new(),
+            ice_servers: Rc::default(),
             relay_only: false,
             progress_timeout: 10_500,
             answer_timeout: 45_000,
@@ -366,7 +366,7 @@ pub enum TaskKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ice {
     /// STUN and TURN servers.
-    pub servers: Vec<IceServer>,
+    pub servers: Rc<Vec<IceServer>>,
     /// Whether only relayed candidates may be used.
     pub relay_only: bool,
 }

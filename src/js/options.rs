@@ -1,5 +1,7 @@
 //! The options of `new SinchClient(…)`, read by their own keys.
 
+use std::rc::Rc;
+
 use wasm_bindgen::prelude::*;
 
 use super::error::type_error;
@@ -112,9 +114,11 @@ impl Reader<'_> {
         self.millis("candidateWait", &mut config.candidate_wait);
         let list = own(self.given, "iceServers");
         if !list.is_undefined() {
+            let mut servers = Vec::new();
             for server in &list_of(list) {
-                config.ice_servers.push(self.ice_server(server));
+                servers.push(self.ice_server(server));
             }
+            config.ice_servers = Rc::new(servers);
         }
     }
 

@@ -338,7 +338,7 @@ pub fn make_certificate(list: &JsValue) {
 
 fn configuration(ice: &Ice) -> Dict {
     let servers = list0();
-    for server in &ice.servers {
+    for server in ice.servers.iter() {
         let urls = list0();
         for url in &server.urls {
             push(&urls, url.as_str().into());
