@@ -101,6 +101,12 @@ impl Timers {
 
     /// When the next one is due.
     pub fn next(&self) -> Option<Instant> {
-        self.running.iter().map(|(at, _)| *at).min()
+        let mut next = None;
+        for (at, _) in &self.running {
+            if next.is_none_or(|next| *at < next) {
+                next = Some(*at);
+            }
+        }
+        next
     }
 }

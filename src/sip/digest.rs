@@ -51,7 +51,7 @@ impl Algorithm {
         if text.is_empty() {
             return Some(Self::Md5);
         }
-        ALL.iter().copied().find(|known| known.as_str().eq_ignore_ascii_case(text))
+        ALL.iter().find(|known| known.as_str().eq_ignore_ascii_case(text)).copied()
     }
 
     const fn is_session(self) -> bool {

@@ -239,7 +239,10 @@ impl Session {
         // Nobody answers what did not ring, though the sign of it may be lost: every app hears of the one before the other.
         self.progress(core, now);
         self.ack = Some(ack);
-        self.spent = self.legs.iter().map(|other| other.dialog.last_number()).max().unwrap_or(0);
+        self.spent = 0;
+        for other in &self.legs {
+            self.spent = self.spent.max(other.dialog.last_number());
+        }
         self.legs = vec![leg];
         self.phase = Phase::Up;
         core.timers.stop(Timer::Progress(self.info.id));
