@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use crate::sip::{cut_at, find_text};
+use crate::text::{cut_at, find_text};
 
 /// The largest description in octets.
 const MAX_LEN: usize = 64 * 1024;

@@ -1,5 +1,5 @@
-//! Texts out of parts and numbers, without the formatting machinery: in the standard library, joining alone has a path for each length of
-//! separator, and every page would pay for all of them.
+//! Texts out of parts and numbers, and what is found in them, without the formatting machinery: in the standard library, joining alone has
+//! a path for each length of separator, and every page would pay for all of them.
 
 /// The parts, one after the other.
 #[must_use]
@@ -47,4 +47,52 @@ pub fn hex(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Where the first `byte`, an ASCII character, stands. Written out, like its neighbours: this is what reading messages is made of, and the
+/// searchers of the standard library, which look for any character, take three times as long.
+#[must_use]
+pub fn find(text: &str, byte: u8) -> Option<usize> {
+    let at = seek(text.as_bytes(), 0, byte, 1);
+    (at < text.len()).then_some(at)
+}
+
+/// The first octet from `at` on that is below `limit`, at most 128, once `flip` is XORed to it; eight octets a step.
+#[inline(never)]
+#[must_use]
+pub fn seek(bytes: &[u8], mut at: usize, flip: u8, limit: u8) -> usize {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*word) ^ (EACH * u64::from(flip));
+        // A subtraction sets the top bit of an octet that had none and is below the limit. What it borrows spoils only octets behind it.
+        let below = word.wrapping_sub(EACH * u64::from(limit)) & !word & (EACH << 7);
+        if below != 0 {
+            return at + below.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|b| b ^ flip >= limit) {
+        at += 1;
+    }
+    at
+}
+
+/// Where `part` first stands. As [`find`]: what the standard library does is faster in books, and ten times the code.
+#[must_use]
+pub fn find_text(text: &str, part: &str) -> Option<usize> {
+    text.as_bytes().windows(part.len()).position(|known| known == part.as_bytes())
+}
+
+/// What precedes the first `separator`, an ASCII character, and what follows it.
+#[must_use]
+pub fn cut_at(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = find(text, separator)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// Cuts at the last `separator`, an ASCII character.
+#[must_use]
+pub fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = text.as_bytes().iter().rposition(|b| *b == separator)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }

@@ -12,7 +12,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("hash", &["text"]),
     ("random", &["hash", "text"]),
     ("sip", &["hash", "text"]),
-    ("sdp", &[]),
+    ("sdp", &["text"]),
     ("signalling", &["text", "random", "time", "sip"]),
     ("call", &["text", "random", "time", "sip", "sdp", "signalling"]),
     ("client", &["text", "random", "time", "sip", "sdp", "signalling", "call"]),

@@ -1,8 +1,8 @@
 //! Whom to call, checked before anything is sent.
 
 use super::{Domain, Error, codes};
-use crate::sip::{Uri, cut_at, escape_user, is_token};
-use crate::text::concat;
+use crate::sip::{Uri, escape_user, is_token};
+use crate::text::{concat, cut_at};
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]

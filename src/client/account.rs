@@ -15,8 +15,8 @@ use super::timers::Timer;
 use crate::call::{Error, ErrorResponse, codes};
 use crate::signalling::authentication::{Authenticator, Credentials, Lasting};
 use crate::signalling::registration::{Ask, Registration};
-use crate::sip::{Message, Name, NameAddr, Uri, cut_at};
-use crate::text::{concat, digits, number};
+use crate::sip::{Message, Name, NameAddr, Uri};
+use crate::text::{concat, cut_at, digits, number};
 use crate::time::Instant;
 
 /// The account and its registration.

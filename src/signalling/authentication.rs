@@ -1,7 +1,8 @@
 //! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
 
 use crate::random::Random;
-use crate::sip::{Algorithm, Challenge, Message, Name, Writer, find_text, ha1, parse_text, strongest};
+use crate::sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse_text, strongest};
+use crate::text::find_text;
 
 /// What a user shows to a server. Never printed.
 #[derive(Clone, PartialEq, Eq)]

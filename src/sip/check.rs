@@ -1,8 +1,9 @@
 //! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
 
-use super::header::{Field, Name, NameAddr, cut_at, split_at};
+use super::header::{Field, Name, NameAddr, split_at};
 use super::message::{Message, ParseError, Start, bare};
 use super::uri::Uri;
+use crate::text::cut_at;
 
 /// Why a message is refused. A request is answered with it (an ACK is dropped), a response is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

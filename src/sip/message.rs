@@ -4,12 +4,9 @@ use core::fmt;
 use core::str;
 
 use super::check::Rejection;
-use super::header::{
-    CSeq, Field, Name, NameAddr, SPACE, Via, after, before, cut, cut_at, cut_last, is_lws, is_token, seek, split_at, split_before,
-    trim,
-};
+use super::header::{CSeq, Field, Name, NameAddr, SPACE, Via, after, before, cut, is_lws, is_token, split_at, split_before, trim};
 use super::uri::Uri;
-use crate::text::number;
+use crate::text::{cut_at, cut_last, number, seek};
 
 /// The largest message in octets that [`parse`] takes.
 pub const MAX_MESSAGE: usize = 64 * 1024;

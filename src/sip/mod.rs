@@ -19,7 +19,7 @@ mod write;
 
 pub use check::{Abilities, Rejection};
 pub use digest::{Algorithm, Challenge, Credentials, ha1, strongest};
-pub use header::{CSeq, Field, Name, NameAddr, Params, Via, cut_at, cut_last, find_text, is_token, unquote};
+pub use header::{CSeq, Field, Name, NameAddr, Params, Via, is_token, unquote};
 pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse, parse_text};
 pub use redact::redacted;
 pub use uri::{Uri, escape_user};

@@ -1,6 +1,7 @@
 //! Messages for logs: without what would let a reader in.
 
-use super::header::{after, find, split_at, trim};
+use super::header::{after, split_at, trim};
+use crate::text::find;
 
 /// Names of lines whose value is a secret: credentials, TURN passwords, and the passwords of ICE in SDP.
 const SECRET: [&str; 4] = ["Authorization", "Proxy-Authorization", "X-ICE-Server", "a=ice-pwd"];

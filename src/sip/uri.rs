@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::header::{HOST, Params, URI, USER, after, all, cut_at, find, inside, is, split_at};
+use super::header::{HOST, Params, URI, USER, after, all, inside, is, split_at};
 use super::message::ParseError;
-use crate::text::number;
+use crate::text::{cut_at, find, number};
 
 /// A URI, borrowed.
 ///

@@ -1,9 +1,9 @@
 //! Values → SIP text. Nothing written here can start a line of its own.
 
-use super::header::{Name, URI, cut_at, is, is_token};
+use super::header::{Name, URI, is, is_token};
 use super::message::Message;
 use super::uri::push_escape;
-use crate::text::{digits, push_digits};
+use crate::text::{cut_at, digits, push_digits};
 
 /// A message being written: start line, fields, then [`Writer::body`] or [`Writer::end`], which add Content-Length.
 ///

@@ -10,8 +10,8 @@ use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::dialog::Dialog;
 use crate::signalling::transaction::ServerKey;
-use crate::sip::{Message, Name, NameAddr, Writer, find_text, parse_text, quote, reply};
-use crate::text::{concat, digits};
+use crate::sip::{Message, Name, NameAddr, Writer, parse_text, quote, reply};
+use crate::text::{concat, digits, find_text};
 use crate::time::Instant;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.

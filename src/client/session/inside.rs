@@ -8,8 +8,8 @@ use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use crate::sdp;
 use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::sip::{Message, Name, Writer, find_text, parse_text, reply};
-use crate::text::{concat, digits, number};
+use crate::sip::{Message, Name, Writer, parse_text, reply};
+use crate::text::{concat, digits, find_text, number};
 use crate::time::Instant;
 
 impl Session {
