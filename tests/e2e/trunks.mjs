@@ -307,7 +307,7 @@ async function lossy(world) {
   const behind = address("lossy", 5070);
   const path = await LossyPath.open(address("lossy"), behind, { loses: 0.25, doubles: 0.25 });
   try {
-    const sipp = await carrier("lossy", answers(spoken.address, ...copies, ...isHungUp), { address: behind, place: address("lossy"), calls: CALLS });
+    const sipp = await carrier("lossy", answers(spoken.address, ...copies, ...isHungUp), { address: behind, place: address("lossy"), calls: CALLS, patient: true });
     const alice = await user(world);
     for (let i = 0; i < CALLS; i++) await callSip(alice, "lossy.test");
     for (let i = 0; i < CALLS; i++) await alice.until(i, "onCallEstablished", 30_000);

@@ -96,15 +96,16 @@ function scenario(side, steps) {
 export class Sipp extends Daemon {
   /**
    * Runs `scenario` for `calls` calls at `address` (`ip:port`). `to`: `ip:port` that it calls; else it waits to be called.
-   * `place`: the address in its Contact, if another.
+   * `place`: the address in its Contact, if another. `patient`: what it does not expect is no reason to give a call up.
    */
-  static async start({ scenario, address, to, place = address, calls = 1 }) {
+  static async start({ scenario, address, to, place = address, calls = 1, patient = false }) {
     const sipp = new Sipp("sipp");
     const [ip, port] = address.split(":");
     sipp.port = Number(port);
     const file = join(sipp.folder, "scenario.xml");
     writeFileSync(file, scenario);
     const log = ["-trace_msg", "-message_file", sipp.#messages, "-trace_err", "-error_file", sipp.#errors];
+    if (patient) log.push("-default_behaviors", "all,-abortunexp");
     const args = ["-sf", file, "-i", ip, "-p", port, "-key", "place", place, "-m", `${calls}`, "-l", `${calls}`, "-r", `${calls}`, "-nostdin", "-timeout", "45s", "-timeout_error", ...log];
     await sipp.run(PROGRAM, () => (to ? [...args, to] : args), () => hasUdp(address));
     return sipp;
