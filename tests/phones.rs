@@ -310,8 +310,12 @@ fn credit_that_runs_out_is_told() {
 fn whoever_calls_from_outside_is_named_as_he_is() {
     for (from, domain, id) in [
         ("\"+46 70\" <sip:+46700000001@s.test;user=phone>", Domain::Pstn, "+46700000001"),
-        ("<sip:+46700000001@s.test>", Domain::Pstn, "+46700000001"),
+        ("<sip:+46700000001@s.test;user=Phone>", Domain::Pstn, "+46700000001"),
         ("<sip:4611@s.test;user=phone>", Domain::Pstn, "4611"),
+        // Only the server says who is a telephone: not a name that looks like a number.
+        ("<sip:+46700000001@s.test>", Domain::Data, "+46700000001"),
+        ("<sip:+46700000001@other.example>", Domain::Sip, "+46700000001@other.example"),
+        ("<sip:+46700000001@s.test;user=ip>", Domain::Sip, "+46700000001@s.test"),
         ("<sip:carol@other.example>", Domain::Sip, "carol@other.example"),
         ("\"Anonymous\" <sip:anonymous@anonymous.invalid>", Domain::Sip, "anonymous@anonymous.invalid"),
         ("<sip:carol@s.test;user=ip>", Domain::Sip, "carol@s.test"),
@@ -327,6 +331,37 @@ fn whoever_calls_from_outside_is_named_as_he_is() {
         page.drain();
         assert!(page.sent.last().unwrap().starts_with("SIP/2.0 200"));
         assert_eq!(page.state(CallId(1)), State::Established);
+    }
+}
+
+#[test]
+fn a_server_may_assert_that_a_telephone_calls() {
+    for (asserted, domain, id) in [
+        ("<sip:+46700000001@s.test;user=phone>", Domain::Pstn, "+46700000001"),
+        ("\"Desk\" <sip:4611@s.test;user=phone>", Domain::Pstn, "4611"),
+        ("<sip:+46700000001@s.test>", Domain::Data, "carol"),
+        ("<<", Domain::Data, "carol"),
+    ] {
+        let mut page = Page::signed_in();
+        page.ring_from("<sip:carol@s.test>", &format!("P-Asserted-Identity: {asserted}\r\n{TYPE}"), &lite());
+        let info = page.client.call_info(CallId(1)).unwrap();
+        assert_eq!((info.domain, info.from_id.as_str()), (domain, id), "{asserted}");
+    }
+}
+
+#[test]
+fn emergency_numbers_are_for_the_server_to_judge() {
+    for number in ["112", "911", "1122", "10111"] {
+        let mut page = Page::signed_in();
+        page.dial(Destination::Phone(number.into()));
+        let invite = page.last("INVITE");
+        assert_eq!(parse(invite.as_bytes()).unwrap().uri(), Some(format!("sip:{number}@s.test;user=phone").as_str()));
+        page.answer("INVITE", 403, |answer| answer.field("X-Error", "40310 Emergency calls are not possible here"));
+        assert_eq!(told(&page).error.unwrap().code, 40310);
+    }
+    let mut page = Page::signed_in();
+    for number in ["1", "12", "118118", "1 1 2", "1-1-2", "+112", "11a", "\u{661}\u{661}\u{662}"] {
+        assert!(page.client.call(page.now, Destination::Phone(number.into()), Vec::new()).is_err(), "{number}");
     }
 }
 

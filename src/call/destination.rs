@@ -9,7 +9,7 @@ use crate::text::{concat, cut_at};
 pub enum Destination {
     /// A user of the same server: 1 to 255 bytes.
     User(String),
-    /// A phone number in E.164 with its `+`.
+    /// A phone number in E.164 with its `+`, or a short one for emergencies, which the server knows.
     Phone(String),
     /// A SIP address: `user@domain`, with or without `sip:`.
     Sip(String),
@@ -52,6 +52,7 @@ impl Destination {
         let fault = match self {
             Self::User(id) if id.is_empty() || id.len() > LONGEST_USER => "A user id has 1 to 255 bytes",
             Self::User(id) if id.chars().any(char::is_control) => "A user id has no control characters",
+            Self::Phone(number) if is_short(number) => return Ok(()),
             Self::Phone(number) => match not_e164(number) {
                 Some(fault) => fault,
                 None => return Ok(()),
@@ -127,6 +128,11 @@ fn reserved(name: &str) -> bool {
 
 fn is_own(name: &str) -> bool {
     name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
+}
+
+/// Whether a phone number may be an emergency number, such as 112: which ones are depends on where one is, so the server says.
+fn is_short(number: &str) -> bool {
+    (3..=5).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What keeps a phone number from being one of E.164.

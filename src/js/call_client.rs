@@ -47,7 +47,7 @@ impl CallClient {
     /// Calls a phone.
     ///
     /// # Errors
-    /// `SinchError` for a number that is not E.164.
+    /// `SinchError` for a number that is neither E.164 nor short as emergency numbers are.
     #[wasm_bindgen(js_name = callPhoneNumber, skip_typescript)]
     pub fn call_phone_number(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Phone, to, headers, custom)

@@ -165,7 +165,8 @@ export class CallClient {
   private constructor();
   /** Calls a user. Listeners added before the page's code returns miss nothing. */
   callUser(userId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
-  /** Calls a phone: E.164 with its `+`. Any other number throws a `SinchError` (5, 6003) that says what is wrong with it. */
+  /** Calls a phone: E.164 with its `+`, or an emergency number of three to five digits, of which the gateway says whether it can be called. Any
+   * other number throws a `SinchError` (5, 6003) that says what is wrong with it. */
   callPhoneNumber(phoneNumber: string, headers?: CallHeaders, customStream?: MediaStream): Call;
   /** Calls a SIP address, `user@domain`. Names of headers begin with `x-`. What the other side answers, a refusal has in `call.error`. */
   callSip(sipAddress: string, headers?: CallHeaders, customStream?: MediaStream): Call;

@@ -240,7 +240,10 @@ impl Session {
 /// What the app sees of an INVITE.
 fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
     let from = invite.from().ok()?;
-    let (domain, from_id) = party(&from, [&core.config.domain, core.home.as_deref().unwrap_or_default()]);
+    let (domain, from_id) = match telephone(invite, &from) {
+        Some(number) => (Domain::Pstn, number),
+        None => party(&from, [&core.config.domain, core.home.as_deref().unwrap_or_default()]),
+    };
     let mut headers = Vec::new();
     for field in invite.fields() {
         if let Some(name) = header_name(field.raw_name) {
@@ -268,15 +271,20 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
     })
 }
 
-/// Who calls: a number, a user of the same server, or a SIP address.
+/// The number, where the server says that a telephone calls: `user=phone` (RFC 3261, 19.1.1), which it lets no user write, in From or in its
+/// own word for the caller (RFC 3325). How a name looks says nothing.
+fn telephone(invite: &Message<'_>, from: &NameAddr<'_>) -> Option<String> {
+    let phone = |party: &&NameAddr<'_>| party.uri.params.get("user").is_some_and(|kind| kind.eq_ignore_ascii_case("phone"));
+    let asserted = invite.get_other("P-Asserted-Identity").and_then(|value| NameAddr::parse(value).ok());
+    asserted.iter().chain([from]).find(phone).map(|party| party.uri.user_text().into_owned())
+}
+
+/// Who calls: a user of the same server, or a SIP address.
 fn party(from: &NameAddr<'_>, homes: [&str; 2]) -> (Domain, String) {
     let user = from.uri.user_text();
-    let kind = from.uri.params.get("user");
-    if kind == Some("phone") || user.strip_prefix("+").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())) {
-        return (Domain::Pstn, user.into_owned());
-    }
     // A gateway says so of whoever calls from outside, also where he names our own domain.
-    if kind != Some("ip") && homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
+    let outside = from.uri.params.get("user") == Some("ip");
+    if !outside && homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
         return (Domain::Data, user.into_owned());
     }
     (Domain::Sip, concat(&[&user, "@", from.uri.host]))
