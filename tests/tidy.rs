@@ -25,17 +25,18 @@ const MACHINES: &[(&str, &[&str])] = &[
     ("bucket", &[]),
     ("network", &[]),
     ("nonce", &[]),
+    ("telephone", &[]),
     ("test_number", &[]),
     ("ticket", &[]),
     ("timers", &[]),
     ("signature", &["ticket"]),
     ("silent", &["network"]),
     ("registrar", &["hub"]),
-    ("hub", &["bucket", "nonce", "registrar", "silent", "test_number", "ticket", "timers"]),
+    ("hub", &["bucket", "nonce", "registrar", "silent", "telephone", "test_number", "ticket", "timers"]),
     ("ledger", &[]),
     ("media", &["timers"]),
-    ("trunk", &["bucket", "config", "media", "nonce", "timers"]),
-    ("bridge", &["config", "hub", "ledger", "media", "test_number", "timers", "trunk"]),
+    ("trunk", &["bucket", "config", "media", "nonce", "telephone", "timers"]),
+    ("bridge", &["config", "hub", "ledger", "media", "telephone", "test_number", "timers", "trunk"]),
 ];
 const GATEWAY_EDGE: &[&str] = &["cli", "config", "lib", "log", "main", "metrics", "server", "store", "tls"];
 

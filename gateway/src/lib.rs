@@ -27,6 +27,7 @@ pub mod server;
 pub mod signature;
 pub mod silent;
 pub mod store;
+pub mod telephone;
 pub mod test_number;
 pub mod ticket;
 pub mod timers;

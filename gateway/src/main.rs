@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use offhook_gateway::config::{Config, Overrides};
 use offhook_gateway::hub::Account;
-use offhook_gateway::store::{Application, Hashes, LOOPBACK, Store, decode_secret, encode_secret, random};
+use offhook_gateway::store::{Application, Hashes, LOOPBACK, Store, check_name, decode_secret, encode_secret, random};
 use offhook_gateway::{log, server};
 
 use self::cli::{CdrCommand, CreditCommand, NumberCommand, RateCommand};
@@ -110,7 +110,7 @@ enum UserCommand {
 struct AddUser {
     /// Key of the application
     application: String,
-    /// User name: 1 to 40 printable ASCII characters
+    /// User name: 1 to 40 printable ASCII characters, not in the form of a phone number
     name: String,
     /// What those who are called see
     #[arg(long, default_value = "")]
@@ -249,9 +249,7 @@ impl ImportUsers {
 
 /// What the store keeps of a user whom the operator names.
 fn account(name: &str, password: &str, display_name: String, config: &Config) -> Result<Account, Failure> {
-    if name.is_empty() || name.len() > 40 || !name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
-        return Err("a user name has 1 to 40 printable ASCII characters".into());
-    }
+    check_name(name)?;
     if password.is_empty() || password.len() > 256 {
         return Err("a password has 1 to 256 octets".into());
     }

@@ -3,6 +3,8 @@
 
 #[path = "bridge/credit.rs"]
 mod credit;
+#[path = "bridge/emergency.rs"]
+mod emergency;
 #[path = "bridge/endings.rs"]
 mod endings;
 #[path = "bridge/incoming.rs"]
@@ -19,6 +21,8 @@ mod races;
 mod routes;
 #[path = "support/switch.rs"]
 mod switch;
+#[path = "bridge/telephones.rs"]
+mod telephones;
 #[path = "bridge/test_numbers.rs"]
 mod test_numbers;
 #[path = "support/text.rs"]

@@ -73,8 +73,10 @@ pub(super) struct Call {
     pub(super) destination: Option<Destination>,
     /// The called as the ledger knows it.
     pub(super) to: String,
-    /// The caller as shown to the other side: a From without tag.
+    /// The caller as shown to the other side, where that is no telephone: a From without tag.
     pub(super) caller: String,
+    /// The number that the caller may show.
+    pub(super) caller_id: Option<String>,
     /// The caller's own fields.
     pub(super) headers: Vec<(String, String)>,
     pub(super) test: Option<TestNumber>,
@@ -129,6 +131,7 @@ impl Call {
             destination: None,
             to: String::new(),
             caller: String::new(),
+            caller_id: None,
             headers: Vec::new(),
             test: None,
             routes: VecDeque::new(),
@@ -170,7 +173,8 @@ impl Call {
     /// Asks whether the call may be made.
     pub(super) fn book(&mut self, core: &mut Core, now: Instant, from: String) {
         self.booked = true;
-        core.timers.set(Timer::Booking(self.key), now + BOOKING);
+        let patience = if self.kind == Kind::Emergency { HELP } else { BOOKING };
+        core.timers.set(Timer::Booking(self.key), now + patience);
         core.ledger(Query::Open(NewCall {
             call: self.booking.clone(),
             application: self.application.clone(),
@@ -307,3 +311,5 @@ impl Call {
 
 /// How long the ledger may take, in milliseconds.
 const BOOKING: u64 = 10_000;
+/// The same where somebody calls for help, who does not depend on what it says.
+const HELP: u64 = 1_000;

@@ -39,7 +39,8 @@ impl Call {
     }
 
     fn next_trunk(&mut self, core: &Core) -> Option<TrunkId> {
-        std::iter::from_fn(|| self.routes.pop_front()).find(|trunk| !core.trunks.is_full(trunk))
+        let help = self.kind == Kind::Emergency;
+        std::iter::from_fn(|| self.routes.pop_front()).find(|trunk| help || !core.trunks.is_full(trunk))
     }
 
     /// Sends the INVITE, with our offer.
@@ -89,13 +90,15 @@ impl Call {
         }
     }
 
-    /// The From that the SIP side sees: over this trunk only a number that may be shown there (RFC 3323 where none may).
+    /// The From that the SIP side sees. A user has his name towards a SIP address, unless it would be taken for a number there; numbers are
+    /// only those that may be shown over this trunk (RFC 3323 where none may).
     fn shown(&self, core: &Core, trunk: &TrunkId) -> String {
-        const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
-        match self.kind {
-            Kind::Phone if self.caller.is_empty() || !core.trunks.may_show(trunk, &self.caller) => ANONYMOUS.to_owned(),
-            Kind::Phone => ["<sip:", &self.caller, "@", &core.settings.domain, ";user=phone>"].concat(),
-            _ => self.caller.clone(),
+        if self.kind == Kind::Sip && !core.trunks.may_mislead(trunk, &self.user) {
+            return self.caller.clone();
+        }
+        match self.caller_id.as_deref().filter(|number| core.trunks.may_show(trunk, number)) {
+            Some(number) => ["<sip:", number, "@", &core.settings.domain, ";user=phone>"].concat(),
+            None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
         }
     }
 

@@ -12,9 +12,10 @@ use super::outgoing::{contact, headers};
 use super::party::{Exchange, Invite, Party};
 use super::port::{Callee, MapId};
 use super::refresh::Refresh;
-use super::{Output, Timer};
+use super::{Output, Room, Timer};
 use crate::ledger::Kind;
 use crate::media::{Command, Leg};
+use crate::telephone::is_form_of_number;
 use crate::trunk::TrunkId;
 
 /// What an INVITE from outside may require of us.
@@ -29,8 +30,9 @@ impl Call {
         now: Instant,
         (key, trunk): (CallKey, TrunkId),
         server: &ServerKey,
-        invite: &Message<'_>,
+        (invite, room): (&Message<'_>, Room),
     ) -> Result<Self, Failure> {
+        room.usual?;
         if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
             return Err(Failure::plain(420));
         }
@@ -56,7 +58,7 @@ impl Call {
         let page = Party::new(Leg::Page, None, tag, contact(key));
         let call_id = core.random.uuid();
         let mut call = Self::new(core, key, Kind::Incoming, Parties { page, peer }, [String::new(), String::new(), call_id]);
-        call.caller = shown(invite);
+        call.caller = shown(invite, core.trunks.has_telephones(&trunk), &core.settings.domain);
         call.headers = headers(invite);
         call.take_trunk(core, trunk);
         core.timers.set(Timer::Booking(key), now + MAPPING);
@@ -98,16 +100,20 @@ impl Call {
     }
 }
 
-/// The caller as the page sees it: a From without tag. Who is no number is said to be none (`user=ip`; RFC 3261, 19.1.1), so that no page
-/// takes him for a user of its own, whatever host he names.
-fn shown(invite: &Message<'_>) -> String {
-    let Ok(from) = invite.from() else { return "<sip:anonymous@anonymous.invalid;user=ip>".to_owned() };
+/// The caller as the page sees it: a From without tag. A telephone is said to be one (`user=phone`; RFC 3261, 19.1.1), and pages rely on
+/// that: so only over a trunk that has some, whatever the caller calls himself. Anybody else is said to be none (`user=ip`), so that no page
+/// takes him for a user of its own, whatever host he names. `ours` is the host of those that name none.
+fn shown(invite: &Message<'_>, telephones: bool, ours: &str) -> String {
+    let from = invite.from().ok();
+    let tel = |uri: &Uri<'_>| uri.scheme.eq_ignore_ascii_case("tel");
+    let Some(from) = from.filter(|from| from.uri.is_sip() || tel(&from.uri)) else {
+        return "<sip:anonymous@anonymous.invalid;user=ip>".to_owned();
+    };
     let display = from.display();
     let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
-    let phone = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
-    let number = from.uri.user_text().strip_prefix('+').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
-    if phone || number {
-        return [&name, "<", from.uri_text, ">"].concat();
-    }
-    [&name, "<sip:", from.uri.user.unwrap_or("anonymous"), "@", from.uri.host, ";user=ip>"].concat()
+    let marked = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone")) || tel(&from.uri);
+    let phone = telephones && (marked || is_form_of_number(&from.uri.user_text()));
+    let host = if from.uri.host.is_empty() { ours } else { from.uri.host };
+    let kind = if phone { ";user=phone>" } else { ";user=ip>" };
+    [&name, "<sip:", from.uri.user.unwrap_or("anonymous"), "@", host, kind].concat()
 }

@@ -38,7 +38,7 @@ use crate::hub::reasons;
 use crate::media::{Event, Leg};
 use crate::trunk::{self, Trunks};
 
-pub use port::{Callee, Input, MapId, Output, Record, Settings};
+pub use port::{Callee, Input, MapId, Output, RESERVE, Record, Settings};
 
 /// The bridge.
 pub struct Bridge {
@@ -49,6 +49,15 @@ pub struct Bridge {
     /// The last number given to a call.
     serial: u64,
     draining: bool,
+    /// Whether the end has come.
+    stopped: bool,
+}
+
+/// Whether one more call may begin.
+struct Room {
+    usual: Result<(), Failure>,
+    /// One for help.
+    help: Result<(), Failure>,
 }
 
 /// What is waited for.
@@ -96,7 +105,14 @@ impl Bridge {
     /// A bridge with no calls. `seed` makes its tags and names: it must not be guessable.
     #[must_use]
     pub fn new(settings: Settings, trunks: Trunks, seed: [u8; 32]) -> Self {
-        Self { core: Core::new(settings, trunks, seed), calls: BTreeMap::new(), live: 0, serial: 0, draining: false }
+        Self {
+            core: Core::new(settings, trunks, seed),
+            calls: BTreeMap::new(),
+            live: 0,
+            serial: 0,
+            draining: false,
+            stopped: false,
+        }
     }
 
     /// Takes in what happened at `now`.
@@ -163,6 +179,7 @@ impl Bridge {
     /// The end has come: no call outlives us, as its sound goes through here.
     fn stop(&mut self, now: Instant) {
         self.draining = true;
+        self.stopped = true;
         let failure = Failure::new(503, 50300, "Server is going down");
         let running: Vec<CallKey> = self.calls.iter().filter(|(_, call)| !call.is_over()).map(|(key, _)| *key).collect();
         for key in running {
@@ -198,7 +215,7 @@ impl Bridge {
         while let Some(timer) = self.core.timers.pop(now) {
             let linger = matches!(timer, Timer::Linger(_));
             self.with(now, timer.call(), |call, core| match timer {
-                Timer::Booking(_) => call.finish(core, now, "failed", &Failure::new(503, 50300, "The store does not answer")),
+                Timer::Booking(_) => call.unbooked(core, now),
                 Timer::Ring(_) => call.unanswered(core, now),
                 Timer::Refresh(_, leg) => call.refresh(core, now, leg),
                 Timer::Expire(_, leg) => call.lose(core, now, leg),
@@ -227,8 +244,8 @@ impl Bridge {
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, Leg::Page, &key, &message),
             Received::Request(key) if key.method() == "INVITE" => {
                 self.core.respond(now, Leg::Page, &key, reply(&message, 100, None).end());
-                self.begin(now, Leg::Page, key, &message, |core, call, key| {
-                    Call::outgoing(core, now, (call, tenant), key, &message)
+                self.begin(now, Leg::Page, key, &message, |core, call, key, room| {
+                    Call::outgoing(core, now, (call, tenant), key, (&message, room))
                 });
             }
             Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, 405),
@@ -257,8 +274,8 @@ impl Bridge {
                     None => self.acknowledged(now, Leg::Peer, &message),
                     Some(key) if key.method() == "CANCEL" => self.cancelled(now, Leg::Peer, &key, &message),
                     Some(key) if to_tag(&message).is_some() => self.inside(now, Leg::Peer, &key, &message),
-                    Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key| {
-                        Call::incoming(core, now, (call, trunk), key, &message)
+                    Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key, room| {
+                        Call::incoming(core, now, (call, trunk), key, (&message, room))
                     }),
                 }
             }
@@ -273,25 +290,18 @@ impl Bridge {
         }
     }
 
-    /// An INVITE that makes a call.
+    /// An INVITE that makes a call, where there is room for it.
     fn begin(
         &mut self,
         now: Instant,
         leg: Leg,
         key: ServerKey,
         invite: &Message<'_>,
-        make: impl FnOnce(&mut Core, CallKey, &ServerKey) -> Result<Call, Failure>,
+        make: impl FnOnce(&mut Core, CallKey, &ServerKey, Room) -> Result<Call, Failure>,
     ) {
         self.serial += 1;
-        let call = CallKey(self.serial);
-        let made = if self.draining {
-            Err(Failure::new(503, 50300, "Server is going down"))
-        } else if self.live >= self.core.settings.calls {
-            Err(Failure::new(503, 50300, "Too many calls at once"))
-        } else {
-            make(&mut self.core, call, &key)
-        };
-        match made {
+        let (call, room) = (CallKey(self.serial), self.room());
+        match make(&mut self.core, call, &key, room) {
             Ok(made) => {
                 self.core.began(call, leg, key);
                 self.live += 1;
@@ -303,6 +313,20 @@ impl Bridge {
                 self.core.respond(now, leg, &key, failure.answer(invite, &tag));
             }
         }
+    }
+
+    fn room(&self) -> Room {
+        let room = |closed, most| {
+            if closed {
+                Err(Failure::new(503, 50300, "Server is going down"))
+            } else if self.live >= most {
+                Err(Failure::new(503, 50300, "Too many calls at once"))
+            } else {
+                Ok(())
+            }
+        };
+        let most = self.core.settings.calls;
+        Room { usual: room(self.draining, most), help: room(self.stopped, most.saturating_add(RESERVE)) }
     }
 
     /// The INVITE with the branch of this CANCEL is taken back; the CANCEL was answered.

@@ -5,17 +5,17 @@ use offhook::signalling::transaction::ServerKey;
 use offhook::sip::{Message, Name, Uri};
 use offhook::time::Instant;
 
-use super::Timer;
 use super::call::{Call, CallKey, Parties, Stage};
 use super::core::{Core, SDP, Tenant, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Exchange, Invite, Party};
 use super::refresh::Refresh;
+use super::{Room, Timer};
 use crate::ledger::{Answer, Grant, Kind, Number, Refused};
 use crate::media::{Codec, Command, Leg, PeerSettings, Security};
 use crate::test_number::TestNumber;
-use crate::trunk::Destination;
+use crate::trunk::{Destination, TrunkId};
 
 /// What a page's INVITE may require of us.
 const KNOWN: [&str; 4] = ["100rel", "timer", "trickle-ice", "outbound"];
@@ -27,9 +27,10 @@ impl Call {
         now: Instant,
         (key, tenant): (CallKey, Tenant),
         server: &ServerKey,
-        invite: &Message<'_>,
+        (invite, room): (&Message<'_>, Room),
     ) -> Result<Self, Failure> {
-        let (kind, to) = called(invite)?;
+        let (kind, to) = called(core, invite)?;
+        if kind == Kind::Emergency { room.help } else { room.usual }?;
         check(invite)?;
         let tag = core.tag(key, Leg::Page);
         let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
@@ -64,8 +65,22 @@ impl Call {
         Ok(call)
     }
 
-    /// The ledger has answered.
+    /// The ledger does not answer.
+    pub(super) fn unbooked(&mut self, core: &mut Core, now: Instant) {
+        if self.kind == Kind::Emergency {
+            return self.booked(core, now, Answer::Refused(Refused::Store));
+        }
+        self.finish(core, now, "failed", &Failure::new(503, 50300, "The store does not answer"));
+    }
+
+    /// The ledger has answered. A call for help leaves whatever it says.
     pub(super) fn booked(&mut self, core: &mut Core, now: Instant, answer: Answer) {
+        let answer = match answer {
+            Answer::Refused(_) if self.kind == Kind::Emergency => {
+                Answer::Granted(Grant { paid: None, more: false, caller_id: None })
+            }
+            answer => answer,
+        };
         match answer {
             Answer::Extended { paid, more } => self.extended(core, now, paid, more),
             // The ledger could not be asked for more.
@@ -83,18 +98,16 @@ impl Call {
     /// The call may leave: the page's offer is answered, then somebody is dialled.
     fn granted(&mut self, core: &mut Core, now: Instant, grant: Grant) {
         self.credit = Credit::new(grant.paid, grant.more);
-        if self.kind == Kind::Phone {
-            self.caller = grant.caller_id.unwrap_or_default();
-        }
+        self.caller_id = grant.caller_id;
         let settings = match &self.destination {
             None => local(),
             Some(destination) => {
-                self.routes = core.trunks.routes(now, destination).into();
-                let first = self.routes.front().and_then(|trunk| core.trunks.peer_settings(trunk));
-                let Some(settings) = first else {
-                    let failure = Failure::new(503, 50300, "There is no way to this destination now");
-                    return self.finish(core, now, failure.cause(), &failure);
+                self.routes = match self.kind {
+                    Kind::Emergency => [TrunkId(core.settings.emergency.trunk.clone())].into(),
+                    _ => core.trunks.routes(now, destination).into(),
                 };
+                let first = self.routes.front().and_then(|trunk| core.trunks.peer_settings(trunk));
+                let Some(settings) = first else { return self.without_way(core, now) };
                 settings
             }
         };
@@ -106,25 +119,42 @@ impl Call {
     }
 }
 
+impl Call {
+    /// No trunk is there for what was dialled.
+    fn without_way(&mut self, core: &mut Core, now: Instant) {
+        if self.kind == Kind::Emergency {
+            let failure = Failure::new(403, 40310, "Emergency calls are not possible here: use a telephone");
+            return self.finish(core, now, "no emergency trunk", &failure);
+        }
+        let failure = Failure::new(503, 50300, "There is no way to this destination now");
+        self.finish(core, now, failure.cause(), &failure);
+    }
+}
+
 /// What was dialled.
 enum Called {
     Test(String, TestNumber),
     Elsewhere(Destination),
 }
 
-/// Whom an INVITE is for.
-fn called(invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
+/// Whom an INVITE is for. What is dialled as a number, or leads to a telephone, has to be a whole one: a number is never mended.
+fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
     let uri = invite.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or_else(|| Failure::new(400, 40003, "Malformed Request-URI"))?;
     let user = uri.user_text().into_owned();
     let phone = uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
     if let Some(test) = TestNumber::read(&user) {
         return Ok((Kind::Test, Called::Test(["+", user.trim_start_matches('+')].concat(), test)));
     }
-    if !phone {
+    if !phone && !core.trunks.is_telephone(&user, uri.host) {
         return Ok((Kind::Sip, Called::Elsewhere(Destination::Sip { user, host: uri.host.to_owned() })));
     }
-    let number = Number::parse(&["+", user.trim_start_matches('+')].concat()).map_err(|_| Failure::refused(Refused::Number))?;
-    Ok((Kind::Phone, Called::Elsewhere(Destination::Phone(number.as_str().to_owned()))))
+    if core.settings.emergency.has(&user) {
+        return Ok((Kind::Emergency, Called::Elsewhere(Destination::Phone(user))));
+    }
+    match Number::parse(&user) {
+        Ok(_) => Ok((Kind::Phone, Called::Elsewhere(Destination::Phone(user)))),
+        Err(error) => Err(Failure::new(Refused::Number.status(), Refused::Number.code(), &error.to_string())),
+    }
 }
 
 /// Whether the INVITE asks for what there is.

@@ -1,5 +1,6 @@
 //! What goes into the bridge and what comes out: values only.
 
+use crate::config::Emergency;
 use crate::ledger::{Answer, CallRef, Query};
 use crate::media::{Command, Event, Traffic};
 use crate::trunk;
@@ -9,9 +10,14 @@ use crate::trunk;
 pub struct Settings {
     /// The SIP domain of the gateway.
     pub domain: String,
-    /// The most calls at once.
+    /// The most calls at once; calls for help may be [`RESERVE`] more.
     pub calls: usize,
+    /// Where calls for help go.
+    pub emergency: Emergency,
 }
+
+/// Calls for help beyond the most calls at once: enough for those in need, too few to be an attack.
+pub const RESERVE: usize = 16;
 
 /// One question whose number it is; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

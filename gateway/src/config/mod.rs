@@ -18,7 +18,7 @@ use crate::network::Network;
 pub use limits::Limits;
 pub use media::Media;
 pub use number::Number;
-pub use phone::Phone;
+pub use phone::{Emergency, Phone};
 pub use trunks::{Dtmf, Trunk, Trunks};
 
 /// Everything an operator can set. `gateway/offhook.toml` is the same with a sentence on each field.
@@ -367,7 +367,7 @@ impl Config {
         self.check_names()?;
         self.ice.servers.iter().try_for_each(|url| check_ice(url))?;
         self.trunks.check(&self.trunk, self.tls_on())?;
-        self.phone.check()?;
+        self.phone.check(&self.trunk)?;
         Number::check_all(&self.number)?;
         self.media.check()?;
         self.limits.check()
@@ -466,6 +466,9 @@ mod tests {
             ("[phone]\nallow = [\"2\"]", "phone.allow"),
             ("[phone]\nspend_per_day = \"5,0\"", "phone.spend_per_day"),
             ("[phone]\noperator_token = \"secret\"", "phone.operator_token"),
+            ("[phone]\nemergency = { trunk = \"none\" }", "phone.emergency"),
+            ("[phone]\nemergency = { numbers = [\"+112\"] }", "phone.emergency"),
+            ("[[trunk]]\nname = \"a\"\naddress = \"a\"\nextensions = [\"1??\"]", "trunk.extensions"),
             ("[[number]]\nnumber = \"0701234567\"", "number.number"),
             ("[[number]]\nnumber = \"+46701234567\"\n[[number]]\nnumber = \"+46701234567\"", "number.number"),
             ("[tls]\ncertificate = \"a.pem\"", "tls.key"),

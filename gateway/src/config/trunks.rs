@@ -72,6 +72,11 @@ pub struct Trunk {
     pub prefixes: Vec<String>,
     /// SIP domains that go over it: `example.com`, `*.example.com`, `*`.
     pub domains: Vec<String>,
+    /// Whether what is called over it may be a telephone; `None`: where it has prefixes or no domains, or is at the address of one that has
+    /// prefixes.
+    pub telephones: Option<bool>,
+    /// Numbers at its domains that are none of telephones, though it reaches some: `1001`, `10??`.
+    pub extensions: Vec<String>,
     /// The least is tried first.
     pub priority: u32,
     /// Its share among those of one priority.
@@ -138,6 +143,8 @@ impl Default for Trunk {
             expires: 3_600,
             prefixes: Vec::new(),
             domains: Vec::new(),
+            telephones: None,
+            extensions: Vec::new(),
             priority: 0,
             weight: 1,
             caller_ids: Vec::new(),
@@ -225,6 +232,13 @@ impl Trunk {
         }
     }
 
+    /// Whether it names this number as an extension.
+    #[must_use]
+    pub fn has_extension(&self, number: &str) -> bool {
+        let digit = |(wanted, is): (u8, u8)| wanted == is || (wanted == b'?' && is.is_ascii_digit());
+        self.extensions.iter().any(|one| one.len() == number.len() && one.bytes().zip(number.bytes()).all(digit))
+    }
+
     fn check(&self, ours: &Trunks, tls: bool) -> Result<(), ConfigError> {
         let named = |message: &str| format!("of trunk {:?} {message}", self.name);
         if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
@@ -260,6 +274,10 @@ impl Trunk {
         }
         if !self.domains.iter().all(|domain| domain == "*" || is_host(domain.strip_prefix("*.").unwrap_or(domain))) {
             return wrong("trunk.domains", named("must be host names, *.HOST or *"));
+        }
+        let is_extension = |one: &String| (1..=6).contains(&one.len()) && one.bytes().all(|b| b.is_ascii_digit() || b == b'?');
+        if !self.extensions.iter().all(is_extension) {
+            return wrong("trunk.extensions", named("must be 1 to 6 digits each; `?` is any digit"));
         }
         if self.codecs.is_empty() {
             return wrong("trunk.codecs", named("must not be empty"));
@@ -314,6 +332,7 @@ mod tests {
         let named = |text: &toml::Value| text["trunk"][0].as_table().expect("a trunk").keys().cloned().collect::<Vec<_>>();
         let mut all = config.clone();
         all.trunk[0].media_address = Some([192, 0, 2, 1].into());
+        all.trunk[0].telephones = Some(true);
         let all = toml::Value::try_from(all).expect("TOML");
         assert_eq!(named(&toml::from_str(&example).expect("TOML")), named(&all));
     }
@@ -328,6 +347,8 @@ mod tests {
             ("name = \"a\"\naddress = \"a\"\nprefixes = [\"46\"]", "trunk.prefixes"),
             ("name = \"a\"\naddress = \"a\"\ndomains = [\"a*\"]", "trunk.domains"),
             ("name = \"a\"\naddress = \"a\"\ncodecs = []", "trunk.codecs"),
+            ("name = \"a\"\naddress = \"a\"\nextensions = [\"+46\"]", "trunk.extensions"),
+            ("name = \"a\"\naddress = \"a\"\nextensions = [\"0046????\"]", "trunk.extensions"),
             ("name = \"a\"\naddress = \"a\"\nregister = true", "trunk.username"),
             ("name = \"a\"\naddress = \"a\"\nfrom_username = \"u\"", "trunk.from_password"),
             ("name = \"a\"\naddress = \"a\"\ntls_name = \"u\"", "trunk.tls_name"),

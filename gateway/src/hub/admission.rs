@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record};
 use crate::nonce;
 use crate::registrar::Aor;
+use crate::telephone::is_form_of_number;
 use crate::ticket;
 
 /// Wrong credentials on one connection before it is closed.
@@ -183,6 +184,11 @@ impl Hub {
         let bound = self.identity(request.conn);
         if !speaks_for(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
             self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
+            return false;
+        }
+        if is_form_of_number(&aor.user) {
+            // Whoever is called would take it for the number of a telephone.
+            self.refuse(now, request, Refusal::new(403, 40302, "A user name must not be a phone number"));
             return false;
         }
         if bound.is_none() {

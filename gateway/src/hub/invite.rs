@@ -26,6 +26,8 @@ const RING: u64 = 185_000;
 const GIVE_UP: u64 = 2_000;
 /// After how many seconds a caller may try again whom an overloaded switch has refused.
 const OVERLOAD: u32 = 5;
+/// Calls for help of one user beyond the most calls of a user.
+const HELP: usize = 4;
 /// How many devices one call may try.
 const BRANCHES: usize = 32;
 const ANSWERED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -86,12 +88,18 @@ impl Hub {
         }
     }
 
-    /// The one way out is asked, and by the URI that the caller has named.
+    /// The one way out is asked, and by the URI that the caller has named; who calls for help as if that were a user calls a telephone.
     fn fork_outside(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get(&key) else { return };
         let Some(conn) = self.flows.way_out(&call.callee.application) else { return };
-        let uri = call.setup.as_ref().and_then(|setup| Some(parse(setup.text.as_bytes()).ok()?.uri()?.to_owned()));
-        self.fork(now, key, conn, Device::Instance(String::new()), &uri.unwrap_or_default());
+        let Some(Ok(invite)) = call.setup.as_ref().map(|setup| parse(setup.text.as_bytes())) else { return };
+        let Some((text, uri)) = invite.uri().and_then(|text| Some((text, Uri::parse(text).ok()?))) else { return };
+        let uri = if !is_phone(&uri) && self.is_for_help(&uri) && self.is_ours(uri.host, from_host(&invite)) {
+            ["sip:", &uri.user_text(), "@", &self.settings.domain, ";user=phone"].concat()
+        } else {
+            text.to_owned()
+        };
+        self.fork(now, key, conn, Device::Instance(String::new()), &uri);
     }
 
     /// Whom an INVITE is for, where this caller may call now.
@@ -100,18 +108,18 @@ impl Hub {
         if message.number(Name::MaxForwards) == Some(0) {
             return Err(Refusal::new(483, 40003, "Too many hops"));
         }
-        if self.draining {
-            return Err(Refusal::new(503, 50300, "Server is going down").after(5));
-        }
-        if self.overloaded {
-            return Err(Refusal::new(503, 50300, "Server is overloaded").after(OVERLOAD));
-        }
         let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(400, 40003, "Malformed Request-URI"))?;
         if !uri.is_sip() {
             return Err(Refusal::new(416, 40003, "Unsupported URI scheme"));
         }
-        let from = message.from().map(|from| from.uri.host).unwrap_or_default();
-        let outside = self.is_outside(&uri, from, caller)?;
+        let outside = self.is_outside(&uri, from_host(message), caller)?;
+        let help = outside && self.is_for_help(&uri);
+        if self.draining && !help {
+            return Err(Refusal::new(503, 50300, "Server is going down").after(5));
+        }
+        if self.overloaded && !help {
+            return Err(Refusal::new(503, 50300, "Server is overloaded").after(OVERLOAD));
+        }
         let user = if outside { String::new() } else { uri.user_text().into_owned() };
         if !outside && (user.is_empty() || user.len() > crate::ticket::MAX_USER || user.chars().any(char::is_control)) {
             return Err(Refusal::new(404, 40400, "No such user"));
@@ -121,7 +129,7 @@ impl Hub {
             return Err(Refusal::new(482, 40003, "A call with this Call-ID is there already"));
         }
         let callee = Aor { application: caller.application.clone(), user };
-        if self.live_calls(caller) >= self.settings.max_calls_per_user {
+        if self.live_calls(caller) >= self.settings.max_calls_per_user + if help { HELP } else { 0 } {
             return Err(Refusal::new(403, 40300, "Too many calls at once"));
         }
         if self.live_calls(&callee) >= self.settings.max_calls_per_user {
@@ -132,13 +140,10 @@ impl Hub {
 
     /// Whether the way to the destination leads out, to a telephone or another SIP domain, and not to a user of ours.
     fn is_outside(&self, uri: &Uri<'_>, from_host: &str, caller: &Aor) -> Result<bool, Refusal> {
+        let ours = self.is_ours(uri.host, from_host);
         let host = uri.host.to_ascii_lowercase();
         let homes = [self.settings.domain.to_ascii_lowercase(), from_host.to_ascii_lowercase()];
-        // A page reaches the gateway under names that the gateway need not know: what it calls its own domain is taken as ours.
-        let address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
-        let ours = address || host == "localhost" || host.ends_with(".invalid") || homes.contains(&host);
-        let phone = uri.params.get("user").is_some_and(|user| user.eq_ignore_ascii_case("phone"));
-        let refusal = if phone || ours && TestNumber::read(&uri.user_text()).is_some() {
+        let refusal = if is_phone(uri) || ours && (TestNumber::read(&uri.user_text()).is_some() || self.is_for_help(uri)) {
             "Calls to telephones are not available"
         } else if host.strip_prefix("conference.").is_some_and(|rest| homes.iter().any(|home| home == rest)) {
             return Err(Refusal::new(501, 50100, "Conferences are not available"));
@@ -152,6 +157,19 @@ impl Hub {
             Some(_) => Ok(true),
             None => Err(Refusal::new(501, 50100, refusal)),
         }
+    }
+
+    /// Whether a host is this gateway. A page reaches it under names that the gateway need not know: what it calls its own domain is taken
+    /// as ours.
+    fn is_ours(&self, host: &str, from_host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+        let homes = [&*self.settings.domain, from_host];
+        address || host == "localhost" || host.ends_with(".invalid") || homes.iter().any(|home| home.eq_ignore_ascii_case(&host))
+    }
+
+    fn is_for_help(&self, uri: &Uri<'_>) -> bool {
+        self.settings.emergency.iter().any(|number| **number == *uri.user_text())
     }
 
     fn live_calls(&self, aor: &Aor) -> usize {
@@ -497,6 +515,15 @@ impl Hub {
             self.forget_call(key);
         }
     }
+}
+
+/// Whether a URI says that it is a telephone's (RFC 3261, 19.1.1).
+fn is_phone(uri: &Uri<'_>) -> bool {
+    uri.params.get("user").is_some_and(|user| user.eq_ignore_ascii_case("phone"))
+}
+
+fn from_host<'a>(message: &Message<'a>) -> &'a str {
+    message.from().map(|from| from.uri.host).unwrap_or_default()
 }
 
 /// The user part of an address, for the log.

@@ -18,6 +18,8 @@ pub struct Settings {
     pub turn_ttl: u32,
     /// How long a call waits for a known user who has no device, in milliseconds.
     pub hold_offline: u64,
+    /// Numbers that call for help, also where they are dialled as if they were users.
+    pub emergency: Vec<String>,
     /// Messages a second that one connection may send.
     pub per_second: u32,
     /// Messages a second that all connections of one user may send.

@@ -29,10 +29,10 @@ pub enum NumberError {
 impl fmt::Display for NumberError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoPlus => "A phone number begins with + and the country code, not with 00, 011 or 0",
+            Self::NoPlus => "A phone number begins with + and the country code, as +14155550101 does",
             Self::Parameters => "A phone number has no parameters",
-            Self::Digits => "A phone number has only the digits 0 to 9 after its +",
-            Self::Length => "A phone number has 7 to 15 digits",
+            Self::Digits => "A phone number has nothing but digits after its +",
+            Self::Length => "A phone number has 7 to 15 digits after its +",
             Self::Country => "No country has the code of this phone number",
         })
     }

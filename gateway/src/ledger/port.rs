@@ -35,6 +35,8 @@ pub struct NewCall {
 pub enum Kind {
     /// A telephone: by the rate of its prefix.
     Phone,
+    /// Help, by an emergency number: free, and past every limit.
+    Emergency,
     /// A SIP address: free, and counted.
     Sip,
     /// A test number: free.

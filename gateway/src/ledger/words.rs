@@ -65,7 +65,7 @@ impl Kind {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Phone => "phone",
+            Self::Phone | Self::Emergency => "phone",
             Self::Sip => "sip",
             Self::Test => "test",
             Self::Incoming => "incoming",

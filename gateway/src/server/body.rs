@@ -4,9 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::api::ApiError;
-
-/// Longest user name (Sinch 1.x: printable ASCII, 40 characters).
-const LONGEST_NAME: usize = 40;
+use crate::store::check_name;
 
 /// Shortest name of a user who makes itself (Sinch 1.x user guide).
 const SHORTEST_NEW_NAME: usize = 4;
@@ -29,7 +27,7 @@ impl TicketRequest {
     /// 400 where it is not JSON, a field is missing, or the name cannot be one.
     pub fn read(body: &[u8]) -> Result<Self, ApiError> {
         let request: Self = read(body)?;
-        check_name(&request.user_id)?;
+        named(&request.user_id)?;
         Ok(request)
     }
 }
@@ -50,7 +48,7 @@ impl Login {
     /// 400 where it is not JSON, a field is missing, the name cannot be one, or the password is too long.
     pub fn read(body: &[u8]) -> Result<Self, ApiError> {
         let login: Self = read(body)?;
-        check_name(&login.username)?;
+        named(&login.username)?;
         if login.password.len() > *PASSWORD.end() {
             return Err(ApiError::new(400, 40001, "password must have 4 to 256 octets"));
         }
@@ -83,9 +81,6 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-fn check_name(name: &str) -> Result<(), ApiError> {
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
-        return Ok(());
-    }
-    Err(ApiError::new(400, 40001, "A user name must have 1 to 40 printable ASCII characters"))
+fn named(name: &str) -> Result<(), ApiError> {
+    check_name(name).map_err(|why| ApiError::new(400, 40001, why))
 }

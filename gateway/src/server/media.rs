@@ -17,11 +17,11 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::clock::Clock;
-use crate::config;
 use crate::media::{
     Command, Engine, Epoch, Event, Input, Leg, MediaError, Output, SessionId, Settings, Socket, refusal, session_of,
 };
 use crate::store;
+use crate::{bridge, config};
 
 /// Commands that may wait for one thread.
 const QUEUE: usize = 4_096;
@@ -115,7 +115,7 @@ fn settings(config: &config::Media, page_port: u16, threads: usize) -> Settings 
         page: told.iter().filter(reachable).map(|address| SocketAddr::new(*address, page_port)).collect(),
         address: told[0],
         silence: config.silence * 1000,
-        sessions: config.sessions.div_ceil(threads),
+        sessions: config.sessions.div_ceil(threads) + bridge::RESERVE,
     }
 }
 

@@ -56,7 +56,8 @@ impl Outside {
             Some(Edge::open(config, certificate, Arc::clone(metrics), Arc::clone(clock)).await.map_err(ServeError::Sip)?)
         };
         let (media, events) = Media::start(&config.media, clock).map_err(ServeError::Media)?;
-        let own = bridge::Settings { domain: config.sip.domain.clone(), calls: config.media.sessions };
+        let emergency = config.phone.emergency.clone();
+        let own = bridge::Settings { domain: config.sip.domain.clone(), calls: config.media.sessions, emergency };
         // Far away from the numbers of WebSockets.
         let places = applications.zip(0..).map(|(application, number)| (ConnId(u64::MAX - number), application.clone()));
         Ok(Self {

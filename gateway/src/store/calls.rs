@@ -168,7 +168,7 @@ impl Database {
                 let left = self.budget(&books, new.at) - reservation.reserved;
                 let more = reservation.paid.is_none() || reservation.extend(left) != reservation;
                 let caller_id =
-                    self.caller_id(&new.application, &new.user)?.filter(|_| matches!(new.kind, Kind::Phone | Kind::Sip));
+                    self.caller_id(&new.application, &new.user)?.filter(|_| !matches!(new.kind, Kind::Test | Kind::Incoming));
                 Ok(Answer::Granted(Grant { paid: reservation.paid.map(|paid| paid * 1_000), more, caller_id }))
             }
         }
@@ -181,10 +181,10 @@ impl Database {
                 Ok(way) => way,
                 Err(refused) => return Ok(Err(refused)),
             },
-            Kind::Sip | Kind::Test | Kind::Incoming => (FREE.tariff, String::new()),
+            Kind::Emergency | Kind::Sip | Kind::Test | Kind::Incoming => (FREE.tariff, String::new()),
         };
         let too_much = match new.kind {
-            Kind::Test => None,
+            Kind::Test | Kind::Emergency => None,
             _ if books.running >= books.most_calls => Some(Refused::TooManyCalls),
             Kind::Phone => self.too_fast(books, &range, new.at)?,
             Kind::Sip | Kind::Incoming => None,

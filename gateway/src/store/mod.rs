@@ -36,7 +36,7 @@ pub use self::numbers::AssignedNumber;
 pub use self::pace::Alarm;
 pub use self::rates::Rate;
 pub use self::records::Record;
-pub use self::users::{Application, DEMO, Hashes, LOOPBACK};
+pub use self::users::{Application, DEMO, Hashes, LOOPBACK, check_name};
 
 /// The version of the tables that this program writes.
 const SCHEMA: i64 = 3;

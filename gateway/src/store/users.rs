@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Database, Job, Store, StoreError};
 use crate::hub::Account;
+use crate::telephone::is_form_of_number;
 
 /// The one application that only this machine may use.
 pub const DEMO: &str = "demo";
@@ -34,6 +35,24 @@ impl fmt::Debug for Application {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Application").field("key", &self.key).field("origins", &self.origins).finish_non_exhaustive()
     }
+}
+
+/// Longest user name (Sinch 1.x: printable ASCII, 40 characters).
+const LONGEST_NAME: usize = 40;
+
+/// Whether a user may be called so, here and with those whom he calls.
+///
+/// # Errors
+///
+/// What is wrong with the name.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    if !(1..=LONGEST_NAME).contains(&name.len()) || !name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+        return Err("A user name must have 1 to 40 printable ASCII characters");
+    }
+    if is_form_of_number(name) {
+        return Err("A user name must not be a phone number");
+    }
+    Ok(())
 }
 
 /// The two digest hashes of a password (RFC 7616): equal to the password for whoever holds them, in this realm only.

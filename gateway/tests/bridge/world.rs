@@ -9,7 +9,7 @@ use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Ta
 use offhook::sip::{Message, Name, parse, reply};
 use offhook::time::Instant;
 use offhook_gateway::bridge::{self, Bridge, Callee, Record};
-use offhook_gateway::config::Trunk;
+use offhook_gateway::config::{Emergency, Trunk};
 use offhook_gateway::hub::{self, Account, ConnId, Hub};
 use offhook_gateway::ledger::{Answer, CallRef, Grant, Query, Refused};
 use offhook_gateway::media::{self, Command, Leg, MediaError, SessionId, Traffic};
@@ -47,8 +47,12 @@ pub struct World {
     pub ledger_down: bool,
     /// How the media answer each offer of these legs; `Ok` where nothing is said.
     pub unusable: Option<(Leg, MediaError)>,
+    /// The address of every name that the resolver is asked for.
+    pub resolved: Option<SocketAddr>,
     paid: (Option<u64>, bool),
     conns: u64,
+    /// What the next INVITE of a page is for, in place of what its app has said.
+    dialled: Option<String>,
 }
 
 /// A page with a user on it.
@@ -89,30 +93,36 @@ impl World {
     }
 
     pub fn with(trunks: Vec<Trunk>) -> Self {
-        let mut world = Self::empty(trunks);
-        world.open_page("alice");
+        Self::of(trunks, &[], Emergency::default(), "alice")
+    }
+
+    /// With domains that are called without a trunk, a way to help, and a user of that name on the first page.
+    pub fn of(trunks: Vec<Trunk>, open: &[&str], emergency: Emergency, user: &str) -> Self {
+        let mut world = Self::empty(trunks, open, emergency);
+        world.open_page(user);
         world.run(1_000);
         world.log.clear();
         world.texts.clear();
         world
     }
 
-    fn empty(trunks: Vec<Trunk>) -> Self {
+    fn empty(trunks: Vec<Trunk>, open: &[&str], emergency: Emergency) -> Self {
         let settings = trunk::Settings {
             domain: DOMAIN.into(),
             host: "198.51.100.1".into(),
             ports: [5060, 5060, 5061],
             trunks,
-            ..trunk::Settings::default()
+            open_domains: open.iter().map(|domain| (*domain).to_owned()).collect(),
         };
-        let mut hub = Hub::new(switch::settings(), [7; 32]);
+        let own = hub::Settings { emergency: emergency.numbers.clone(), ..switch::settings() };
+        let mut hub = Hub::new(own, [7; 32]);
         let now = Instant::from_millis(START);
         hub.handle(now, hub::Input::Attached { conn: OUT, application: KEY.into() });
         let trunks = Trunks::new(settings, [8; 32]);
         Self {
             now,
             hub,
-            bridge: Bridge::new(bridge::Settings { domain: DOMAIN.into(), calls: 10 }, trunks, [9; 32]),
+            bridge: Bridge::new(bridge::Settings { domain: DOMAIN.into(), calls: 10, emergency }, trunks, [9; 32]),
             pages: Vec::new(),
             sent: VecDeque::new(),
             log: Vec::new(),
@@ -124,8 +134,10 @@ impl World {
             callee: Some(Callee { application: KEY.into(), user: "alice".into() }),
             ledger_down: false,
             unusable: None,
+            resolved: None,
             paid: (None, false),
             conns: 0,
+            dialled: None,
         }
     }
 
@@ -144,6 +156,12 @@ impl World {
 
     pub fn phone(&mut self, number: &str) {
         self.call(Destination::Phone(number.into()));
+    }
+
+    /// Alice calls this very URI, with another SIP client than ours.
+    pub fn dial(&mut self, uri: &str) {
+        self.dialled = Some(uri.to_owned());
+        self.call(Destination::User("bob".into()));
     }
 
     pub fn call_with(&mut self, destination: Destination, headers: &[(&str, &str)]) {
@@ -272,7 +290,11 @@ impl World {
                 self.hub_input(hub::Input::Opened { conn, peer: [127, 0, 0, 1].into(), application: KEY.into() });
                 self.pages[number].client.handle(self.now, Input::Opened);
             }
-            Output::Send(text) => {
+            Output::Send(mut text) => {
+                if let Some(uri) = self.dialled.take_if(|_| text.starts_with("INVITE ")) {
+                    let (_, rest) = text.split_once("\r\n").expect("a request");
+                    text = format!("INVITE {uri} SIP/2.0\r\n{rest}");
+                }
                 self.heard_of(number, '>', &text);
                 if let Some(conn) = self.pages[number].conn {
                     self.hub_input(hub::Input::Received { conn, text });
@@ -322,6 +344,10 @@ impl World {
                 bridge::Output::Trunk(trunk::Output::Send { flow: Flow::Udp(to), text }) => {
                     self.log.push(format!("carrier < {}", head(&text)));
                     self.sent.push_back((to.to_string(), text));
+                }
+                bridge::Output::Trunk(trunk::Output::Resolve { query, .. }) => {
+                    let addresses = self.resolved.iter().map(|address| (*address, 60)).collect();
+                    self.bridge_input(bridge::Input::Trunk(trunk::Input::Resolved { query, addresses }));
                 }
                 bridge::Output::Trunk(_) => {}
                 bridge::Output::Media(command) => self.command(command),
@@ -453,7 +479,9 @@ impl World {
             .log
             .iter()
             .filter(|line| {
-                ["ledger: Phone", "ledger: Sip", "ledger: Test", "ledger: Incoming"].iter().any(|kind| line.starts_with(kind))
+                ["ledger: Phone", "ledger: Emergency", "ledger: Sip", "ledger: Test", "ledger: Incoming"]
+                    .iter()
+                    .any(|kind| line.starts_with(kind))
             })
             .count();
         let ended = self.records.iter().filter(|record| matches!(record, Record::Ended { .. })).count();

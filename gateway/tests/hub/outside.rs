@@ -2,7 +2,7 @@
 
 use crate::switch::{DOMAIN, KEY};
 use crate::text::head;
-use crate::world::{Dialog, Phone, World, code, derived, field, with_start};
+use crate::world::{Dialog, Phone, World, code, derived, field, with, with_start};
 use offhook::sip::{parse, reply};
 use offhook_gateway::hub::{ConnId, Input};
 
@@ -49,6 +49,46 @@ fn telephones_and_other_domains_go_out_and_nothing_else_does() {
             assert_eq!(field(out, "from").unwrap(), format!("<sip:alice@{DOMAIN}>;tag=fc1"));
         }
     }
+}
+
+#[test]
+fn an_emergency_number_goes_out_as_that_of_a_telephone() {
+    let phone = format!("sip:112@{DOMAIN};user=phone");
+    for (uri, sent) in [
+        (&*format!("sip:112@{DOMAIN}"), &*phone),
+        ("sip:112@localhost", &phone),
+        ("sip:1%312@127.0.0.1;transport=ws", &phone),
+        (&phone, &phone),
+        ("sip:112@example.com", "sip:112@example.com"),
+    ] {
+        let mut world = attached();
+        world.known("112");
+        let alice = Phone::registered(&mut world, "alice", 1);
+        world.handle(Input::Overloaded(true));
+        world.handle(Input::Drain);
+        world.send(alice.conn, &invite(&alice, uri));
+        assert_eq!(parse(world.one(OUT).as_bytes()).unwrap().uri(), Some(sent), "{uri}");
+    }
+    let mut world = attached();
+    let alice = Phone::registered(&mut world, "alice", 1);
+    world.handle(Input::Overloaded(true));
+    world.send(alice.conn, &invite(&alice, &format!("sip:+46701234567@{DOMAIN};user=phone")));
+    assert_eq!(world.heads(OUT), [""; 0]);
+}
+
+/// What a page says of itself is not what others hear: a telephone is who comes from outside as one.
+#[test]
+fn no_page_says_that_it_is_a_telephone() {
+    let mut world = attached();
+    let alice = Phone::registered(&mut world, "alice", 1);
+    let bob = Phone::registered(&mut world, "bob", 2);
+    let text = alice.invite_text("bob", "c1");
+    let marked =
+        text.replace(&format!("From: <sip:alice@{DOMAIN}>"), &format!("From: \"+46701112233\" <sip:alice@{DOMAIN};user=phone>"));
+    assert_ne!(text, marked);
+    world.send(alice.conn, &with(&marked, &format!("P-Asserted-Identity: <sip:+46701112233@{DOMAIN};user=phone>")));
+    let rung = bob.rung(&mut world);
+    assert!(!rung.contains("user=phone") && !rung.contains("+46701112233"), "{rung}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod outside;
 mod support;
 mod tls;
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::SinkExt;
@@ -15,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use support::{Folder, Gateway, closes, run};
+use support::{Folder, Gateway, closes, program, run};
 
 #[tokio::test]
 async fn it_says_where_it_serves() {
@@ -433,4 +435,65 @@ async fn metrics_are_for_this_machine() {
     assert_eq!(gateway.send(forwarded).await.refusal(), (403, 40300));
     let public = Gateway::with("[metrics]\npublic = true\n");
     assert_eq!(public.send(forwarded).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_user_has_the_name_of_a_telephone() {
+    let gateway = Gateway::start();
+    let ask = async |path: &str, name: &str| {
+        let body = if path == "/demo/ticket" {
+            format!(r#"{{"userId":"{name}"}}"#)
+        } else {
+            format!(r#"{{"username":"{name}","password":"wonderland"}}"#)
+        };
+        gateway.post_json(path, &body).await
+    };
+    for name in ["+46701112233", "46701112233", "0046701112233", "070-111 22 33", "+46 (0)70.111", "+1"] {
+        for path in ["/users?key=demo", "/users/authentication?key=demo", "/demo/ticket"] {
+            let answer = ask(path, name).await;
+            assert!(matches!(answer.refusal(), (400, 40001)), "{path} {name}: {answer:?}");
+            let long_enough = name.len() > 3 || path != "/users?key=demo";
+            assert!(!long_enough || answer.body.contains("must not be a phone number"), "{answer:?}");
+        }
+        let command = |arguments: &[&str], input: &str| {
+            let mut child =
+                program(&gateway.data.0).args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+            child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
+            let output = child.wait_with_output().expect("ended");
+            (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (added, why) = command(&["user", "add", "demo", name], "wonderland");
+        assert!(!added && why.contains("must not be a phone number"), "{name}: {why}");
+        if !name.contains(' ') {
+            let (added, why) = command(&["user", "import", "demo"], &format!("alice wonderland\n{name} wonderland\n"));
+            assert!(!added && why.contains("line 2") && why.contains("must not be a phone number"), "{name}: {why}");
+        }
+    }
+    assert_eq!(ask("/users/authentication?key=demo", "alice").await.status, 401, "nobody of an import that fails is there");
+    for name in ["1001", "123456", "alice1", "1234567x"] {
+        assert_eq!(ask("/users?key=demo", name).await.status, 200, "{name}");
+        assert_eq!(ask("/demo/ticket", name).await.status, 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_emergency_trunk_has_to_be_there() {
+    let data = Folder::new();
+    let trunk = "[[trunk]]\nname = \"provider\"\naddress = \"192.0.2.1\"\nprefixes = [\"+\"]\n";
+    for (text, error) in [
+        (format!("[phone]\nemergency = {{ trunk = \"other\" }}\n{trunk}"), Some("`phone.emergency`")),
+        (format!("[phone]\nemergency = {{ trunk = \"provider\", numbers = [\"+112\"] }}\n{trunk}"), Some("`phone.emergency`")),
+        (format!("[phone]\nemergency = {{ trunc = \"provider\" }}\n{trunk}"), Some("trunc")),
+        (format!("{trunk}extensions = [\"9??\"]\n"), Some("`trunk.extensions`")),
+        (
+            format!("[phone]\nemergency = {{ trunk = \"provider\", numbers = [\"112\", \"110\"] }}\n{trunk}extensions = [\"9??\"]"),
+            None,
+        ),
+    ] {
+        let file = data.write("offhook.toml", &text);
+        let output = run(&data.0, &["--config", file.to_str().expect("a plain path"), "--check"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), error.is_none(), "{text}: {said}");
+        assert!(error.is_none_or(|error| said.contains(error)), "{text}: {said}");
+    }
 }

@@ -115,3 +115,53 @@ async fn a_call_to_the_outside_ends_with_the_gateway() {
     let calls = String::from_utf8_lossy(&calls.stdout).into_owned();
     assert!(calls.contains("\t503\tgateway going down\t"), "{calls}");
 }
+
+/// Of an application that may do nothing: its calls for help are dialled, its calls to numbers by way of SIP addresses are not.
+#[tokio::test]
+async fn help_is_called_without_credit_and_a_number_never_is() {
+    let provider = Provider::new().await;
+    let address = provider.0.local_addr().expect("an address");
+    let trunk = format!(
+        "[[trunk]]\nname = \"provider\"\naddress = \"{address}\"\nwatch = 0\nprefixes = [\"+\"]\ndomains = [\"provider.test\"]\n"
+    );
+    let emergency = "[phone]\nallow = [\"46\"]\nemergency = { trunk = \"provider\", numbers = [\"112\"] }\n";
+    let gateway = Gateway::with(&format!("{}{trunk}{emergency}", ports().await));
+    assert!(run(&gateway.data.0, &["credit", "limit", "demo", "--calls", "0", "--per-day", "0"]).status.success());
+    assert!(run(&gateway.data.0, &["credit", "add", "demo", "-10"]).status.success());
+    let mut alice = Phone::new(&gateway, "alice").await;
+    assert_eq!(alice.register_with_ticket(&gateway).await, 200);
+    for (uri, status, error) in [
+        ("sip:+46701234567@provider.test", 403, "40300 Too many calls at once"),
+        ("sip:+4690012345678@provider.test", 403, "40300 Calls to this country or range are not allowed"),
+        ("sip:0046701234567@provider.test", 400, "40001 A phone number begins with +"),
+        ("sip:112@localhost", 486, ""),
+        ("sip:112@provider.test", 486, ""),
+    ] {
+        let text = alice.request("INVITE", "x").body("application/sdp", OFFER);
+        let (_, rest) = text.split_once("\r\n").expect("a request");
+        alice.socket.say(&format!("INVITE {uri} SIP/2.0\r\n{rest}")).await;
+        if status == 486 {
+            let mut buffer = [0; 4_000];
+            let (length, from) =
+                tokio::time::timeout(PATIENCE, provider.0.recv_from(&mut buffer)).await.expect("it is called").expect("a datagram");
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            assert!(text.starts_with("INVITE sip:112@127.0.0.1;user=phone SIP/2.0\r\n"), "{text}");
+            let busy = reply(&parse(text.as_bytes()).expect("SIP"), 486, Some("provider")).end();
+            provider.0.send_to(busy.as_bytes(), from).await.expect("sent");
+            provider.0.recv_from(&mut buffer).await.expect("the ACK");
+        }
+        let answer = loop {
+            let answer = alice.socket.hear().await;
+            if code(&answer) >= 200 {
+                break answer;
+            }
+        };
+        assert!(code(&answer) == status && answer.contains(error), "{uri}: {answer}");
+        assert!(provider.0.try_recv_from(&mut [0; 4_000]).is_err(), "{uri}: nothing was dialled");
+    }
+    let calls = run(&gateway.data.0, &["cdr", "list", "demo"]);
+    let calls = String::from_utf8_lossy(&calls.stdout).into_owned();
+    let help = calls.lines().filter(|line| line.contains("\t112\t") && line.contains("\t0\t0.00\t486\tbusy\tprovider"));
+    assert_eq!(help.count(), 2, "{calls}");
+    assert!(run(&gateway.data.0, &["credit", "check"]).status.success());
+}

@@ -17,6 +17,7 @@ pub fn settings() -> Settings {
         turn_secret: None,
         turn_ttl: 600,
         hold_offline: 10_500,
+        emergency: vec!["112".into(), "911".into()],
         per_second: 0,
         user_per_second: 0,
         max_silent: 1_000,
