@@ -25,6 +25,7 @@ const MACHINES: &[(&str, &[&str])] = &[
     ("bucket", &[]),
     ("network", &[]),
     ("nonce", &[]),
+    ("proofs", &["network"]),
     ("telephone", &[]),
     ("test_number", &[]),
     ("ticket", &[]),
@@ -32,10 +33,10 @@ const MACHINES: &[(&str, &[&str])] = &[
     ("signature", &["ticket"]),
     ("silent", &["network"]),
     ("registrar", &["hub"]),
-    ("hub", &["bucket", "nonce", "registrar", "silent", "telephone", "test_number", "ticket", "timers"]),
+    ("hub", &["bucket", "nonce", "proofs", "registrar", "silent", "telephone", "test_number", "ticket", "timers"]),
     ("ledger", &[]),
     ("media", &["timers"]),
-    ("trunk", &["bucket", "config", "media", "nonce", "telephone", "timers"]),
+    ("trunk", &["bucket", "config", "media", "nonce", "proofs", "telephone", "timers"]),
     ("bridge", &["config", "hub", "ledger", "media", "telephone", "test_number", "timers", "trunk"]),
 ];
 const GATEWAY_EDGE: &[&str] = &["cli", "config", "lib", "log", "main", "metrics", "server", "store", "tls"];

@@ -22,6 +22,7 @@ pub mod media;
 pub mod metrics;
 pub mod network;
 pub mod nonce;
+pub mod proofs;
 pub mod registrar;
 pub mod server;
 pub mod signature;

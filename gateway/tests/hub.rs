@@ -6,6 +6,8 @@ mod admission;
 mod calls;
 #[path = "hub/dialogs.rs"]
 mod dialogs;
+#[path = "hub/guesses.rs"]
+mod guesses;
 #[path = "hub/limits.rs"]
 mod limits;
 #[path = "hub/outside.rs"]

@@ -27,8 +27,10 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Messages that wait for a slow reader.
     pub queued_messages: usize,
-    /// New users and sign-ins by password a minute from one address.
+    /// Failed proofs of identity a minute from one address (IPv6: from one /64), of every kind together, and as many new users.
     pub sign_ins_per_minute: u32,
+    /// Failed proofs of identity a minute for one user; beyond, an address that has failed three times for it waits.
+    pub user_sign_ins_per_minute: u32,
     /// Milliseconds for the first octet, again for a TLS handshake, and again for the head of a request.
     pub handshake_timeout: u64,
     /// Milliseconds for a started WebSocket message, a request with its body, and a blocked write.
@@ -52,6 +54,7 @@ impl Default for Limits {
             message_bytes: 65_536,
             queued_messages: 256,
             sign_ins_per_minute: 60,
+            user_sign_ins_per_minute: 60,
             handshake_timeout: 5_000,
             message_timeout: 10_000,
             ping_interval: 25_000,
@@ -73,6 +76,7 @@ impl Limits {
         between("limits.message_bytes", self.message_bytes as u64, 4_096, 65_536)?;
         between("limits.queued_messages", self.queued_messages as u64, 16, 65_536)?;
         between("limits.sign_ins_per_minute", u64::from(self.sign_ins_per_minute), 1, 1_000_000)?;
+        between("limits.user_sign_ins_per_minute", u64::from(self.user_sign_ins_per_minute), 1, 1_000_000)?;
         between("limits.handshake_timeout", self.handshake_timeout, 100, 60_000)?;
         between("limits.message_timeout", self.message_timeout, 100, 60_000)?;
         between("limits.ping_interval", self.ping_interval, 100, 600_000)?;

@@ -63,6 +63,8 @@ pub struct Listen {
     pub bind: IpAddr,
     /// Port; 0 takes a free one.
     pub port: u16,
+    /// Another port on 127.0.0.1, for what this machine alone may do; 0: none.
+    pub local_port: u16,
     /// Serve http and ws on an address that others can reach.
     pub allow_plain: bool,
     /// Seconds that running calls get to end after SIGTERM.
@@ -178,6 +180,7 @@ impl Default for Listen {
         Self {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8080,
+            local_port: 0,
             allow_plain: false,
             drain_timeout: 30,
             trusted_proxies: Vec::new(),
@@ -361,6 +364,20 @@ impl Config {
         SocketAddr::new(self.listen.bind, self.listen.port)
     }
 
+    /// Address and port for this machine alone.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        (self.listen.local_port > 0).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen.local_port)))
+    }
+
+    /// Whether anything says that others than this machine are to use the gateway, if need be by a proxy on this machine.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        let Listen { bind, allow_plain, trusted_proxies, .. } = &self.listen;
+        let reached = !bind.is_loopback() || *allow_plain || !trusted_proxies.is_empty() || self.tls_on();
+        reached || self.sip.domain != Sip::default().domain || self.data.allow_missing_origin || self.metrics.public
+    }
+
     /// Whether every value can work.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_listen()?;
@@ -384,6 +401,9 @@ impl Config {
                 "is an address that others can reach, and there is no TLS: set `tls.certificate` and `tls.key`, or \
                  `listen.allow_plain = true` where something in front adds TLS",
             );
+        }
+        if self.listen.local_port > 0 && self.listen.local_port == self.listen.port {
+            return wrong("listen.local_port", "is the port of everybody, `listen.port`: name another one");
         }
         between("listen.drain_timeout", self.listen.drain_timeout, 0, 86_400)
     }
@@ -461,6 +481,7 @@ mod tests {
             ("[limits]\nmessage_bytes = 1", "limits.message_bytes"),
             ("[limits]\nidle_timeout = 1000", "limits.idle_timeout"),
             ("[listen]\nbind = \"0.0.0.0\"", "listen.bind"),
+            ("[listen]\nlocal_port = 8080", "listen.local_port"),
             ("[sip]\ndomain = \"a b\"", "sip.domain"),
             ("[ice]\nservers = [\"http://x\"]", "ice.servers"),
             ("[phone]\nallow = [\"2\"]", "phone.allow"),

@@ -7,9 +7,10 @@ use offhook::time::Instant;
 use super::refusal::Refusal;
 use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record};
 use crate::nonce;
+use crate::proofs::{Claim, TOO_MANY};
 use crate::registrar::Aor;
 use crate::telephone::is_form_of_number;
-use crate::ticket;
+use crate::ticket::{self, TokenError};
 
 /// Wrong credentials on one connection before it is closed.
 const FAILURES: u32 = 10;
@@ -115,12 +116,16 @@ impl Hub {
         } else if let Ok(credentials) = Credentials::parse(shown) {
             self.login_digest(now, request, &credentials);
         } else {
-            self.fail(now, request, "credentials of an unknown kind");
+            self.guessed(now, request, &claimed(request.message), "credentials of an unknown kind");
         }
     }
 
     fn login_bearer(&mut self, now: Instant, request: &Request<'_>, token: &str) {
         let Some(application) = self.application(request.conn) else { return };
+        let user = claimed(request.message);
+        if self.is_spent(now, request, &user) {
+            return;
+        }
         match ticket::verify(&application.key, &application.secret, token, now) {
             Ok(verified) => {
                 let aor = Aor { application: application.key.clone(), user: verified.user };
@@ -131,26 +136,37 @@ impl Hub {
                     self.route(now, request);
                 }
             }
-            Err(error) => self.fail(now, request, error.as_str()),
+            // Whoever made it has the secret: nobody guesses.
+            Err(error @ (TokenError::Expired | TokenError::NotYet)) => self.fail(now, request, error.as_str()),
+            Err(error) => self.guessed(now, request, &user, error.as_str()),
         }
     }
 
     fn login_digest(&mut self, now: Instant, request: &Request<'_>, credentials: &Credentials<'_>) {
         let made = nonce::check(&self.nonce_key, now, &request.conn.0.to_be_bytes(), &credentials.nonce);
-        let Some(connection) = self.flows.connections.get_mut(&request.conn) else { return };
+        let Some(connection) = self.flows.connections.get(&request.conn) else { return };
         let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
         let plausible = *credentials.realm == *self.settings.domain
             && credentials.qop == "auth"
             && Some(&*credentials.uri) == request.message.uri()
             && (1..=ticket::MAX_USER).contains(&aor.user.len());
-        if !plausible {
-            return self.fail(now, request, "digest for something else");
-        }
         // Of one connection's nonces only the newest is taken, and each count of it once.
         let using = made.map(|made| (made, credentials.count()));
-        match using.filter(|(_, count)| *count > 0).filter(|using| *using > connection.used) {
-            Some(using) => connection.used = using,
-            None => return self.stale(now, request),
+        let (last, fresh) = (connection.used, using.filter(|using| using.1 > 0 && *using > connection.used));
+        if !plausible {
+            return self.guessed(now, request, &aor.user, "digest for something else");
+        }
+        if self.is_spent(now, request, &aor.user) {
+            return;
+        }
+        let Some(using) = fresh else {
+            if using.is_some_and(|(made, count)| made == last.0 && (1..=last.1).contains(&count)) {
+                self.draw(now, request.conn, &aor.user);
+            }
+            return self.stale(now, request);
+        };
+        if let Some(connection) = self.flows.connections.get_mut(&request.conn) {
+            connection.used = using;
         }
         let pending = Pending::Login { conn: request.conn, key: request.key.clone(), text: request.text.to_owned() };
         self.look_up(now, &aor, pending);
@@ -167,13 +183,17 @@ impl Hub {
             Algorithm::Md5 | Algorithm::Md5Sess => account.ha1_md5.as_deref(),
             Algorithm::Sha512256 => None,
         });
-        let right = credentials.matches(hash.unwrap_or(NOBODY), request.method()) && hash.is_some();
         let Some(connection) = self.flows.connections.get(&conn) else {
-            return self.refuse(now, &request, Refusal::new(503, 50300, "Connection lost"));
+            // Nobody hears it; but the transaction ends.
+            let answer = Refusal::new(503, 50300, "Connection lost").answer(request.message, "0").end();
+            return self.respond(now, &request.key, answer);
         };
-        let aor = Aor { application: connection.application.clone(), user: credentials.username.into_owned() };
-        if !right {
-            self.fail(now, &request, "wrong user or password");
+        let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
+        if self.is_spent(now, &request, &aor.user) {
+            return;
+        }
+        if !(credentials.matches(hash.unwrap_or(NOBODY), request.method()) && hash.is_some()) {
+            self.guessed(now, &request, &aor.user, "wrong user or password");
         } else if self.admit(now, &request, &aor, account.map(|account| account.display_name)) {
             self.route(now, &request);
         }
@@ -190,6 +210,9 @@ impl Hub {
             // Whoever is called would take it for the number of a telephone.
             self.refuse(now, request, Refusal::new(403, 40302, "A user name must not be a phone number"));
             return false;
+        }
+        if let Some(address) = self.flows.connections.get(&request.conn).and_then(|connection| connection.peer) {
+            self.settings.proofs.proven(now, &Claim { address, application: &aor.application, user: &aor.user });
         }
         if bound.is_none() {
             self.bind(now, request.conn, aor);
@@ -244,6 +267,33 @@ impl Hub {
         }
     }
 
+    /// Whether so many proofs have failed, from the same address or for the same user, that this one is not looked at. A connection whose
+    /// identity is known is not harmed by what others have tried.
+    fn is_spent(&mut self, now: Instant, request: &Request<'_>, user: &str) -> bool {
+        let Some(connection) = self.flows.connections.get(&request.conn) else { return true };
+        let Some(address) = connection.peer.filter(|_| connection.aor.as_ref().is_none_or(|aor| aor.user != user)) else {
+            return false;
+        };
+        let claim = Claim { address, application: &connection.application, user };
+        let Some(seconds) = self.settings.proofs.wait(now, &claim) else { return false };
+        self.refuse(now, request, Refusal::new(503, 42900, TOO_MANY).after(seconds));
+        self.hang_up(now, request.conn, 1013, "too many wrong credentials");
+        true
+    }
+
+    /// A proof for `user` was looked at in vain.
+    fn draw(&self, now: Instant, conn: ConnId, user: &str) {
+        let Some(connection) = self.flows.connections.get(&conn) else { return };
+        let Some(address) = connection.peer else { return };
+        self.settings.proofs.failed(now, &Claim { address, application: &connection.application, user });
+    }
+
+    /// The credentials may be a guess.
+    fn guessed(&mut self, now: Instant, request: &Request<'_>, user: &str, why: &'static str) {
+        self.draw(now, request.conn, user);
+        self.fail(now, request, why);
+    }
+
     /// The credentials are not valid. What is said does not depend on why.
     fn fail(&mut self, now: Instant, request: &Request<'_>, why: &'static str) {
         let text = self.challenge_text(now, request.conn, request.message, false, "Invalid credentials");
@@ -293,6 +343,11 @@ impl Hub {
         let Aor { application, user } = aor.clone();
         self.push(Output::Lookup { query, application, user });
     }
+}
+
+/// Whom a request says that it is from.
+fn claimed(message: &Message<'_>) -> String {
+    message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default()
 }
 
 /// Whether From names the user, however it is escaped. The way out speaks for anybody.

@@ -36,6 +36,8 @@ const HOPS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) application: String,
+    /// Where it comes from; the way out comes from nowhere.
+    pub(super) peer: Option<IpAddr>,
     /// Whom it has proven to speak for.
     pub(super) aor: Option<Aor>,
     pub(super) bucket: Bucket,
@@ -48,9 +50,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(now: Instant, application: String, rate: u32) -> Self {
+    fn new(now: Instant, application: String, peer: Option<IpAddr>, rate: u32) -> Self {
         let (bucket, used) = (Bucket::new(now, rate), (Instant::default(), 0));
-        Self { application, aor: None, bucket, strikes: 0, failures: 0, used }
+        Self { application, peer, aor: None, bucket, strikes: 0, failures: 0, used }
     }
 }
 
@@ -152,7 +154,7 @@ impl Hub {
         if !self.settings.applications.contains_key(&application) {
             return self.push(Output::Close { conn, code: 1008, reason: "unknown application" });
         }
-        self.flows.connections.insert(conn, Connection::new(now, application, self.settings.per_second));
+        self.flows.connections.insert(conn, Connection::new(now, application, Some(peer), self.settings.per_second));
         self.flows.silent.insert(conn, Some(peer));
         self.timers.set(Timer::Login(conn), now + LOGIN);
         self.make_room(now);
@@ -162,7 +164,7 @@ impl Hub {
     pub(super) fn attach(&mut self, now: Instant, conn: ConnId, application: String) {
         let aor = Some(Aor::outside(application.clone()));
         self.flows.attached.insert(application.clone(), conn);
-        self.flows.connections.insert(conn, Connection { aor, ..Connection::new(now, application, 0) });
+        self.flows.connections.insert(conn, Connection { aor, ..Connection::new(now, application, None, 0) });
     }
 
     /// Where too many connections are silent, one makes room.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::proofs::Proofs;
+
 /// What the operator has set.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -30,6 +32,8 @@ pub struct Settings {
     pub max_connections_per_user: usize,
     /// Calls at once of one user.
     pub max_calls_per_user: usize,
+    /// Budgets of failed proofs, shared with all others who look at secrets.
+    pub proofs: Proofs,
 }
 
 /// One tenant: its users know nothing of another's.

@@ -17,6 +17,7 @@ use crate::bridge;
 use crate::hub::{ConnId, Hub, Input, Output, Record};
 use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
+use crate::proofs::TOO_MANY;
 use crate::store::Store;
 
 /// Inputs that may wait for the switch; who comes later waits at its socket.
@@ -402,6 +403,10 @@ impl Driver {
             }
             Record::Refused { conn, user, code, why } => {
                 self.metrics.refused(why);
+                // Anybody can fail to prove who he is as often as he likes: that is told by the minute.
+                if *code == 401 || *why == TOO_MANY {
+                    return debug!(user = %Masked(user), conn = conn.0, code, why, "refused");
+                }
                 info!(user = %Masked(user), conn = conn.0, code, why, "refused");
             }
             Record::CallStarted { call_id, application, from, to } => {

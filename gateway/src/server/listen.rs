@@ -47,20 +47,28 @@ pub struct Front {
     router: Router,
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
+    /// Whether this machine alone is meant to come here.
+    private: bool,
     handshake: Duration,
     message: Duration,
 }
 
 impl Front {
     /// With a certificate: TLS and nothing else.
-    pub fn new(shared: &Arc<Shared>, router: Router, certificate: Option<Arc<Certificate>>) -> Self {
+    pub fn new(shared: &Arc<Shared>, router: Router, certificate: Option<Arc<Certificate>>, private: bool) -> Self {
         Self {
             router,
             tls: certificate.map(|certificate| TlsAcceptor::from(certificate.server())),
             shared: Arc::clone(shared),
+            private,
             handshake: Duration::from_millis(shared.config.limits.handshake_timeout),
             message: Duration::from_millis(shared.config.limits.message_timeout),
         }
+    }
+
+    /// The same for this machine alone, without TLS.
+    pub fn for_this_machine(&self) -> Self {
+        Self { tls: None, private: true, ..self.clone() }
     }
 
     /// Accepts until aborted.
@@ -108,7 +116,7 @@ impl Front {
         let (progress, place_id) = (Progress::new(), place.id());
         let socket = Socket::new(stream, place, Arc::clone(&progress), self.message);
         let address = peer.ip().to_canonical();
-        let peer = Peer { address, proxied: self.shared.is_proxy(address), place: place_id, progress };
+        let peer = Peer { address, proxied: self.shared.is_proxy(address), private: self.private, place: place_id, progress };
         let Some(tls) = self.tls.clone() else { return self.http(socket, peer).await };
         match tokio::time::timeout(self.handshake, tls.accept(socket)).await {
             Ok(Ok(stream)) => self.http(stream, peer).await,

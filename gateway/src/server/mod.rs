@@ -24,7 +24,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -43,7 +43,9 @@ use self::socket::Progress;
 use crate::config::{Config, Limits};
 use crate::hub::{self, Hub, IceServer, Settings};
 use crate::ledger::ShownBy;
+use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
+use crate::proofs::{Proofs, Told};
 use crate::signature::Seen;
 use crate::store::{self, Application, AssignedNumber, DEMO, LOOPBACK, Store, StoreError};
 use crate::tls::{Certificate, TlsError};
@@ -59,6 +61,9 @@ const OTHER_FILES: usize = 100;
 
 /// How often old call records are looked for.
 const FORGETTING: Duration = Duration::from_secs(3_600);
+
+/// How often it is told that proofs have failed.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// How often the certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
@@ -95,7 +100,10 @@ impl fmt::Display for ServeError {
             Self::Number(number, error) => write!(f, "[[number]] {number}: {error}"),
             Self::Tls(error) => error.fmt(f),
             Self::Bind(address, error) => {
-                write!(f, "cannot listen on {address}: {error}; name another port with OFFHOOK_PORT, --port or `listen.port`")
+                write!(
+                    f,
+                    "cannot listen on {address}: {error}; name another port with OFFHOOK_PORT, --port or `listen.port`, or `listen.local_port`"
+                )
             }
             Self::Files(error) => write!(f, "`files.www` or `files.package` cannot be read: {error}"),
             Self::Media(error) => {
@@ -126,7 +134,8 @@ struct Shared {
     clock: Arc<Clock>,
     hub: Handle,
     assets: Assets,
-    sign_ins: Budgets,
+    proofs: Proofs,
+    new_users: Budgets,
     operator: Operator,
     seen: Mutex<Seen>,
     places: Arc<Places>,
@@ -160,8 +169,18 @@ struct Peer {
     /// Behind a trusted proxy: what that says.
     address: IpAddr,
     proxied: bool,
+    /// Whether it came by a port that this machine alone is meant to use.
+    private: bool,
     place: PlaceId,
     progress: Arc<Progress>,
+}
+
+impl Peer {
+    /// Whether a request is of this machine, which may do more than others. Where the gateway is for others, too, a proxy in front may make
+    /// whatever it hands on look so: then only what comes by the port for this machine is.
+    fn is_local(&self, headers: &HeaderMap) -> bool {
+        self.private && origin::is_local(self.address, headers)
+    }
 }
 
 /// Serves until SIGTERM or SIGINT; `ready` is told the URL as soon as requests are answered.
@@ -179,13 +198,18 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let address = config.address();
     let listener = listen::bind(address).map_err(|error| ServeError::Bind(address, error))?;
     let address = listener.local_addr().map_err(|error| ServeError::Bind(address, error))?;
+    let local = config.local_address();
+    let local = local.map(|local| listen::bind(local).map_err(|error| ServeError::Bind(local, error))).transpose()?;
+    let private = is_private(&config, &applications);
 
     let (metrics, clock) = (Arc::new(Metrics::default()), Arc::new(Clock::default()));
-    let outside = Outside::open(&config, applications.keys(), store.clone(), (&metrics, &clock), certificate.as_ref()).await?;
-    let switch = switch(&config, &applications);
+    let proofs = Proofs::new(config.limits.sign_ins_per_minute, config.limits.user_sign_ins_per_minute);
+    let given = (store.clone(), proofs.clone());
+    let outside = Outside::open(&config, applications.keys(), given, (&metrics, &clock), certificate.as_ref()).await?;
+    let switch = switch(&config, &applications, proofs.clone());
     let (driver, hub) = Driver::new(switch, outside, store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
     let (phase, phases) = watch::channel(Phase::Serving);
-    let sign_ins = Budgets::new(config.limits.sign_ins_per_minute);
+    let new_users = Budgets::new(config.limits.sign_ins_per_minute);
     let places = places(&config.limits, config.media.sessions, &metrics);
     let operator = Operator::load(&config.phone, &config.data.folder).map_err(ServeError::Operator)?;
     let seen = Mutex::default();
@@ -197,7 +221,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
         clock,
         hub,
         assets,
-        sign_ins,
+        proofs,
+        new_users,
         operator,
         seen,
         places,
@@ -206,16 +231,37 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     if shared.config.phone.forget_after > 0 {
         tokio::spawn(forget(Arc::clone(&shared)));
     }
+    tokio::spawn(tell_failed_proofs(Arc::clone(&shared)));
 
     let driver = tokio::spawn(driver.run());
-    let front = listen::Front::new(&shared, router(&shared), certificate.clone());
+    let front = listen::Front::new(&shared, router(&shared), certificate.clone(), private);
+    let at_home = local.map(|local| tokio::spawn(front.for_this_machine().accept(local)));
     let accepting = tokio::spawn(front.accept(listener));
     let scheme = if certificate.is_some() { "https" } else { "http" };
     info!(%address, tls = certificate.is_some(), "ready");
     ready(&format!("{scheme}://{address}"));
     let result = live(&shared, signals, certificate, phase, driver).await;
     accepting.abort();
+    at_home.inspect(JoinHandle::abort);
     result
+}
+
+/// Whether all that comes from this machine is meant to: nothing says that others come by a proxy.
+fn is_private(config: &Config, applications: &BTreeMap<String, Application>) -> bool {
+    let public = config.is_public() || applications.values().any(|a| a.origins.iter().any(|origin| origin != LOOPBACK));
+    if public && config.listen.local_port == 0 {
+        let unreachable =
+            applications.values().filter(|a| a.loopback_only).map(|a| a.key.as_str()).collect::<Vec<&str>>().join(" ");
+        if unreachable.is_empty() {
+            info!("others may use this gateway: what is for this machine only needs `listen.local_port`");
+        } else {
+            warn!(
+                applications = unreachable,
+                "others may use this gateway: what is for this machine only needs `listen.local_port`"
+            );
+        }
+    }
+    !public
 }
 
 /// As many connections as are configured, or as there can be open files: each is one, and others are needed for files and the database.
@@ -272,7 +318,7 @@ fn by_key(applications: Vec<Application>) -> BTreeMap<String, Application> {
     applications.into_iter().map(|application| (application.key.clone(), application)).collect()
 }
 
-fn switch(config: &Config, applications: &BTreeMap<String, Application>) -> Hub {
+fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs: Proofs) -> Hub {
     let applications =
         applications.values().map(|a| (a.key.clone(), hub::Application { key: a.key.clone(), secret: a.secret.clone() }));
     let secret = &config.ice.turn_secret;
@@ -289,6 +335,7 @@ fn switch(config: &Config, applications: &BTreeMap<String, Application>) -> Hub 
         max_silent: config.limits.silent,
         max_connections_per_user: config.limits.connections_per_user,
         max_calls_per_user: config.limits.calls_per_user,
+        proofs,
     };
     let seed = store::random(32).try_into().expect("32 octets were asked for");
     Hub::new(settings, seed)
@@ -396,6 +443,29 @@ async fn forget(shared: Arc<Shared>) {
             Ok(0) => {}
             Ok(calls) => info!(calls, "old call records no longer say who called whom"),
             Err(error) => error!(%error, "old call records could not be forgotten; tried again in an hour"),
+        }
+    }
+}
+
+/// Says once for each address and user, and minute, that proofs have failed; in the metrics each is counted.
+async fn tell_failed_proofs(shared: Arc<Shared>) {
+    let mut often = tokio::time::interval(TELLING);
+    loop {
+        often.tick().await;
+        for told in shared.proofs.tell(shared.clock.now()) {
+            match told {
+                Told::Address { address, failed, spent: false } => info!(%address, failed, "failed proofs of identity"),
+                Told::Address { address, failed, spent: true } => {
+                    warn!(%address, failed, "too many failed proofs of identity: no other is looked at in this minute");
+                }
+                Told::User { application, user, failed } => {
+                    let (application, user) = (Plain(&application), Masked(&user));
+                    warn!(%application, %user, failed, "too many failed proofs of identity for one user: addresses get a few tries each");
+                }
+                Told::Others { budgets, failed } => {
+                    warn!(budgets, failed, "failed proofs of identity, of other addresses and users")
+                }
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::ledger::{Answer, CallRef, Query};
 use crate::log::Plain;
 use crate::media::Event;
 use crate::metrics::Metrics;
+use crate::proofs::Proofs;
 use crate::store::{self, Store};
 use crate::tls::Certificate;
 use crate::trunk::{Settings, Trunks};
@@ -44,12 +45,12 @@ impl Outside {
     pub async fn open(
         config: &Config,
         applications: impl Iterator<Item = &String>,
-        store: Store,
+        (store, proofs): (Store, Proofs),
         (metrics, clock): (&Arc<Metrics>, &Arc<Clock>),
         certificate: Option<&Arc<Certificate>>,
     ) -> Result<Self, ServeError> {
         let seed = || store::random(32).try_into().expect("32 octets were asked for");
-        let settings = Settings::of(config);
+        let settings = Settings::of(config, proofs);
         let trunks = if settings.is_empty() {
             None
         } else {

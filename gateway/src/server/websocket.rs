@@ -15,7 +15,7 @@ use tracing::debug;
 use super::api::ApiError;
 use super::driver::{Inbox, Outgoing, outbox};
 use super::limit::Places;
-use super::origin::{is_allowed, is_local};
+use super::origin::is_allowed;
 use super::{Peer, Shared};
 use crate::bucket::Bucket;
 use crate::hub::ConnId;
@@ -73,7 +73,7 @@ fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &Hea
     if shared.draining() {
         return Err(shared.refuse("draining", ApiError::new(503, 50300, "The gateway is being stopped")));
     }
-    let local = is_local(peer.address, headers);
+    let local = peer.is_local(headers);
     let application = shared.application(query, local)?;
     let missing = local || (shared.config.data.allow_missing_origin && !application.loopback_only);
     if !is_allowed(application, headers, missing) {

@@ -13,6 +13,7 @@ use super::targets::Hop;
 use super::{Event, Flow, LinkId, Output, Record, Trunks, Wire, text};
 use crate::bucket::Bucket;
 use crate::nonce;
+use crate::proofs::Claim;
 
 /// Strangers that are recorded a second; the others are only counted.
 const RECORDED: u32 = 1;
@@ -246,18 +247,28 @@ impl Trunks {
         }
         let shown = request.get(Name::Authorization).and_then(|value| Credentials::parse(value).ok());
         let place = hop.address.ip().to_string();
+        let fresh = |shown: &Credentials<'_>| nonce::check(&self.nonce_key, now, place.as_bytes(), &shown.nonce).is_some();
         let stale = match &shown {
             None => false,
+            // Who never got a challenge of ours, as one who forges where it is, finds out nothing and uses nothing up.
+            Some(shown) if !fresh(shown) => true,
             Some(shown) => {
+                let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
+                if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
+                    let refusal = reply(request, 503, Some(TAG)).number("Retry-After", seconds).end();
+                    self.answer_plainly(hop, small, refusal);
+                    return false;
+                }
                 let secret = ha1(shown.algorithm, &config.from_username, &self.settings.domain, &config.from_password);
                 let right = shown.username == config.from_username
                     && shown.realm == self.settings.domain
                     && request.uri() == Some(&*shown.uri)
                     && shown.matches(&secret, request.method().unwrap_or_default());
-                let fresh = nonce::check(&self.nonce_key, now, place.as_bytes(), &shown.nonce).is_some();
-                if right && fresh && self.strangers.is_first(now, &self.nonce_key, place.as_bytes(), shown) {
+                if right && self.strangers.is_first(now, &self.nonce_key, place.as_bytes(), shown) {
+                    self.settings.proofs.proven(now, &claim);
                     return true;
                 }
+                self.settings.proofs.failed(now, &claim);
                 if !right {
                     self.record_stranger(now, hop.address, "credentials");
                 }

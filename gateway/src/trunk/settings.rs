@@ -2,6 +2,7 @@
 
 use super::Wire;
 use crate::config::{Config, Trunk};
+use crate::proofs::Proofs;
 
 /// Who we are for others, and who they are.
 #[derive(Clone, Debug, Default)]
@@ -16,12 +17,14 @@ pub struct Settings {
     pub trunks: Vec<Trunk>,
     /// Domains that are called without one.
     pub open_domains: Vec<String>,
+    /// Budgets of failed proofs, shared with all others who look at secrets.
+    pub proofs: Proofs,
 }
 
 impl Settings {
     /// As configured.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
+    pub fn of(config: &Config, proofs: Proofs) -> Self {
         let own = &config.trunks;
         Self {
             domain: config.sip.domain.clone(),
@@ -29,6 +32,7 @@ impl Settings {
             ports: [own.udp, own.tcp, if config.tls_on() { own.tls } else { 0 }],
             trunks: config.trunk.clone(),
             open_domains: own.open_domains.clone(),
+            proofs,
         }
     }
 

@@ -44,7 +44,7 @@ impl Phone {
     }
 
     /// The status of a REGISTER with these credentials, and the answer.
-    async fn register(&mut self, authorization: Option<&str>) -> (u16, String) {
+    pub async fn register(&mut self, authorization: Option<&str>) -> (u16, String) {
         let user = self.user.clone();
         let mut request = self.request("REGISTER", &user);
         if let Some(value) = authorization {
@@ -61,6 +61,11 @@ impl Phone {
     }
 
     async fn register_with_password(&mut self, password: &str) -> u16 {
+        code(&self.try_password(password).await)
+    }
+
+    /// The answer to a REGISTER with a password, after the challenge.
+    pub async fn try_password(&mut self, password: &str) -> String {
         let (code, answer) = self.register(None).await;
         assert_eq!(code, 401, "{answer}");
         let message = parse(answer.as_bytes()).expect("SIP");
@@ -69,7 +74,7 @@ impl Phone {
         let secret = ha1(Algorithm::Sha256, &self.user, &challenge.realm, password);
         let uri = format!("sip:{}@localhost", self.user);
         let authorization = challenge.answer(&self.user, &secret, "REGISTER", &uri, "0a4f113b", 1);
-        self.register(Some(&authorization)).await.0
+        self.register(Some(&authorization)).await.1
     }
 
     /// Calls and waits until it rings.

@@ -1,7 +1,9 @@
 //! The edge of the gateway, as the world meets it: the real program on a free port with an empty folder.
 
 mod calls;
+mod guesses;
 mod limits;
+mod local;
 mod money;
 mod outside;
 mod support;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::support::{Folder, Gateway, PATIENCE, Socket, closes, exchange};
+use super::support::{Folder, Gateway, PATIENCE, Socket, closes, exchange, run};
 
 #[tokio::test]
 async fn it_serves_https_and_wss() {
@@ -77,7 +77,9 @@ async fn a_handshake_has_a_deadline() {
 fn folder() -> (Folder, String) {
     let data = Folder::new();
     let folder = data.0.display();
-    let config = format!("[tls]\ncertificate = \"{folder}/chain.pem\"\nkey = \"{folder}/key.pem\"\n");
+    assert!(run(&data.0, &["application", "add", "shop"]).status.success());
+    let own = "[data]\ndefault_application = \"shop\"\nallow_missing_origin = true\n";
+    let config = format!("{own}[tls]\ncertificate = \"{folder}/chain.pem\"\nkey = \"{folder}/key.pem\"\n");
     (data, config)
 }
 
@@ -103,7 +105,7 @@ async fn connect(gateway: &Gateway, root: &str) -> std::io::Result<TlsStream<Tcp
 
 async fn secure(gateway: &Gateway, root: &str) -> Socket<TlsStream<TcpStream>> {
     let stream = connect(gateway, root).await.expect("the certificate is good");
-    Socket::open(stream, &format!("wss://localhost:{}/sip", gateway.port), &[]).await.expect("a program of this machine")
+    Socket::open(stream, &format!("wss://localhost:{}/sip", gateway.port), &[]).await.expect("a program")
 }
 
 /// Waits until the gateway shows the certificate `root`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use offhook_gateway::hub::{Application, Settings};
+use offhook_gateway::proofs::Proofs;
 
 pub const DOMAIN: &str = "calls.example";
 pub const KEY: &str = "demo";
@@ -23,5 +24,6 @@ pub fn settings() -> Settings {
         max_silent: 1_000,
         max_connections_per_user: 20,
         max_calls_per_user: 10,
+        proofs: Proofs::default(),
     }
 }

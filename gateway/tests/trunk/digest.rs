@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use offhook::sip::{Algorithm, Challenge, Credentials, Name, ha1, strongest};
 use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::Record;
+use offhook_gateway::proofs::Proofs;
+use offhook_gateway::trunk::{Record, Settings};
 
-use crate::world::{PROVIDER, World, answer, foreign, header, provider, read, request};
+use crate::world::{PROVIDER, World, answer, foreign, header, provider, read, request, settings};
 
 fn with_password() -> Trunk {
     Trunk { username: "us".into(), password: "secret".into(), ..provider() }
@@ -127,4 +128,34 @@ fn credentials_for_another_request_are_none() {
         world.expect("401");
         assert_eq!(world.event(), None);
     }
+}
+
+#[test]
+fn guesses_of_a_trunks_password_are_bounded_and_what_is_forged_uses_nothing_up() {
+    let mut world = World::with(Settings { proofs: Proofs::new(3, 100), ..settings(vec![proving()]) });
+    let stolen = proven_nowhere();
+    for branch in 0..20 {
+        world.hear(PROVIDER, &stolen.replace("z9hG4bK", &format!("z9hG4bK{branch}")));
+        world.expect("401");
+    }
+    world.hear(PROVIDER, &foreign("INVITE", "a", ""));
+    let challenge = world.expect("401");
+    for (branch, count) in [("b", 1), ("c", 2), ("d", 3)] {
+        world.hear(PROVIDER, &proven(&challenge, branch, "guess", count));
+        world.expect("401");
+    }
+    world.hear(PROVIDER, &proven(&challenge, "e", "other", 4));
+    assert_eq!(header(&world.expect("503"), Name::RetryAfter), "60");
+    assert_eq!(world.event(), None);
+    world.pass(60_000);
+    world.hear(PROVIDER, &proven(&challenge, "f", "other", 5));
+    world.expect("100");
+}
+
+/// An INVITE with an answer to a challenge that was never ours: where it came from may be forged.
+fn proven_nowhere() -> String {
+    let mut elsewhere = World::new(vec![proving()]);
+    elsewhere.hear(PROVIDER, &foreign("INVITE", "x", ""));
+    let challenge = elsewhere.expect("401");
+    proven(&challenge, "x", "guess", 1).replace("nonce=\"", "nonce=\"A")
 }

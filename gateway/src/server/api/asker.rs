@@ -8,6 +8,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use serde::de::DeserializeOwned;
 
 use super::{ApiError, arrived, is_json, same};
 use crate::config::Phone;
-use crate::server::origin::is_local;
+use crate::proofs::Claim;
 use crate::server::{Peer, Shared};
 use crate::signature::{SignatureError, Signed};
 use crate::store::{Application, decode_secret, random};
@@ -48,6 +49,21 @@ pub struct Asked {
 pub enum Role {
     Application,
     Operator,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+struct From {
+    address: IpAddr,
+    /// Whether that is this machine.
+    local: bool,
+}
+
+impl From {
+    /// What it is said to come from: an application, or with no key the operator.
+    const fn claim<'a>(&self, key: &'a str) -> Claim<'a> {
+        Claim { address: self.address, application: key, user: "" }
+    }
 }
 
 /// How the operator is known.
@@ -89,9 +105,9 @@ impl FromRequest<Arc<Shared>> for Asked {
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = request.extensions().get::<Peer>().cloned().expect("every request has its peer");
         let body = arrived(Bytes::from_request(request, shared).await)?;
-        let local = peer.is_some_and(|peer| is_local(peer.address, &headers));
+        let from = From { address: peer.address, local: peer.is_local(&headers) };
         let query = uri.query().unwrap_or_default().to_owned();
         let (scheme, credentials) = text(&headers, &AUTHORIZATION).split_once(' ').unwrap_or_default();
         let path = uri.path_and_query().map_or(uri.path(), |path| path.as_str());
@@ -103,9 +119,9 @@ impl FromRequest<Arc<Shared>> for Asked {
             body: &body,
         };
         let known = match scheme.to_ascii_lowercase().as_str() {
-            "application" => shared.signed(credentials, &signed, local).map(|key| (Role::Application, Some(key))),
-            "basic" => shared.basic(credentials, local).map(|key| (Role::Application, Some(key))),
-            "bearer" => shared.operator(credentials, local).map(|()| (Role::Operator, None)),
+            "application" => shared.signed(credentials, &signed, from).map(|key| (Role::Application, Some(key))),
+            "basic" => shared.basic(credentials, from).map(|key| (Role::Application, Some(key))),
+            "bearer" => shared.operator(credentials, from).map(|()| (Role::Operator, None)),
             "" => Err(ApiError::new(401, 40100, "The Authorization header is missing")),
             _ => Err(ApiError::new(403, 40301, "Authorization must be application, Basic or Bearer")),
         };
@@ -152,43 +168,48 @@ impl Asked {
 }
 
 impl Shared {
-    fn signed(&self, credentials: &str, signed: &Signed<'_>, local: bool) -> Result<String, ApiError> {
+    fn signed(&self, credentials: &str, signed: &Signed<'_>, from: From) -> Result<String, ApiError> {
         let (key, signature) = credentials.split_once(':').ok_or(ApiError::new(401, 40100, "Write application KEY:SIGNATURE"))?;
-        let application = self.applications.get(key).filter(|application| local || !application.loopback_only);
+        let application = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
         // Nobody learns from the time or the answer whether there is such an application.
         let secret = application.map_or(&[][..], |application| &application.secret);
-        let admitted = self.seen.lock().map(|mut seen| seen.admit(self.clock.now(), key, secret, signed, signature));
-        let admitted = admitted.unwrap_or(Err(SignatureError::TooMany));
-        match (application, admitted) {
-            (Some(application), Ok(())) => Ok(application.key.clone()),
-            (None, _) | (_, Err(SignatureError::Wrong)) => Err(ApiError::new(401, 40102, "The signature is wrong")),
-            (_, Err(SignatureError::Time)) => {
-                Err(ApiError::new(401, 40101, "x-timestamp is missing or off by more than five minutes"))
+        self.prove(&from.claim(key), || {
+            let admitted = self.seen.lock().map(|mut seen| seen.admit(self.clock.now(), key, secret, signed, signature));
+            let admitted = admitted.unwrap_or(Err(SignatureError::TooMany));
+            match (application, admitted) {
+                (Some(application), Ok(())) => Ok(application.key.clone()),
+                (None, _) | (_, Err(SignatureError::Wrong)) => Err(ApiError::new(401, 40102, "The signature is wrong")),
+                (_, Err(SignatureError::Time)) => {
+                    Err(ApiError::new(401, 40101, "x-timestamp is missing or off by more than five minutes"))
+                }
+                (_, Err(SignatureError::Replayed)) => {
+                    Err(ApiError::new(401, 40102, "This very request was made before: x-timestamp may have milliseconds"))
+                }
+                (_, Err(SignatureError::TooMany)) => Err(ApiError::new(429, 42900, "Too many requests")),
             }
-            (_, Err(SignatureError::Replayed)) => {
-                Err(ApiError::new(401, 40102, "This very request was made before: x-timestamp may have milliseconds"))
-            }
-            (_, Err(SignatureError::TooMany)) => Err(ApiError::new(429, 42900, "Too many requests")),
-        }
+        })
     }
 
-    fn basic(&self, credentials: &str, local: bool) -> Result<String, ApiError> {
-        let wrong = ApiError::new(401, 40108, "Invalid credentials");
+    fn basic(&self, credentials: &str, from: From) -> Result<String, ApiError> {
         let text = STANDARD.decode(credentials).ok().and_then(|octets| String::from_utf8(octets).ok()).unwrap_or_default();
         let (key, secret) = text.split_once(':').unwrap_or_default();
-        let shown = decode_secret(secret).unwrap_or_default();
-        let found = self.applications.get(key).filter(|application| local || !application.loopback_only);
-        match found.filter(|application| same(&application.secret, &shown)) {
-            Some(Application { key, .. }) => Ok(key.clone()),
-            None => Err(wrong),
-        }
+        self.prove(&from.claim(key), || {
+            let shown = decode_secret(secret).unwrap_or_default();
+            let found = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
+            match found.filter(|application| same(&application.secret, &shown)) {
+                Some(Application { key, .. }) => Ok(key.clone()),
+                None => Err(ApiError::new(401, 40108, "Invalid credentials")),
+            }
+        })
     }
 
-    fn operator(&self, token: &str, local: bool) -> Result<(), ApiError> {
-        if same(self.operator.token.as_bytes(), token.as_bytes()) && (local || !self.operator.local) {
-            return Ok(());
-        }
-        Err(ApiError::new(401, 40108, "Invalid credentials"))
+    fn operator(&self, token: &str, from: From) -> Result<(), ApiError> {
+        self.prove(&from.claim(""), || {
+            if same(self.operator.token.as_bytes(), token.as_bytes()) && (from.local || !self.operator.local) {
+                return Ok(());
+            }
+            Err(ApiError::new(401, 40108, "Invalid credentials"))
+        })
     }
 
     /// An application has its own account and no other; the operator has that which `key` names.

@@ -21,8 +21,9 @@ use axum::{Json, Router};
 use serde_json::json;
 use tracing::error;
 
-use super::origin::{is_allowed, is_local};
+use super::origin::is_allowed;
 use super::{Peer, Shared};
+use crate::proofs::{Claim, TOO_MANY};
 use crate::store::{Application, DEMO, StoreError};
 
 pub use self::asker::Operator;
@@ -36,6 +37,7 @@ pub struct ApiError {
     status: StatusCode,
     code: u32,
     message: &'static str,
+    retry_after: u32,
 }
 
 impl ApiError {
@@ -46,7 +48,18 @@ impl ApiError {
     /// Where `status` is not one.
     #[must_use]
     pub fn new(status: u16, code: u32, message: &'static str) -> Self {
-        Self { status: StatusCode::from_u16(status).expect("a status of this program"), code, message }
+        Self { status: StatusCode::from_u16(status).expect("a status of this program"), code, message, retry_after: 10 }
+    }
+
+    /// Says when to try again, in seconds.
+    #[must_use]
+    const fn after(self, seconds: u32) -> Self {
+        Self { retry_after: seconds, ..self }
+    }
+
+    /// Whether a secret was shown that is wrong.
+    const fn is_wrong_secret(&self) -> bool {
+        matches!(self.code, 40102 | 40108)
     }
 }
 
@@ -54,7 +67,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(json!({ "errorCode": self.code, "message": self.message }))).into_response();
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
         response
     }
@@ -89,8 +102,8 @@ pub async fn health(State(shared): State<Arc<Shared>>) -> Response {
 
 /// `GET /metrics`, for Prometheus.
 pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
-    if !shared.config.metrics.public && !is_local(peer.address, &headers) {
-        return ApiError::new(403, 40300, "The metrics are for this machine only").into_response();
+    if !shared.config.metrics.public && !peer.is_local(&headers) {
+        return ApiError::new(403, 40300, "The metrics are for this machine only (listen.local_port)").into_response();
     }
     if let Some(counts) = shared.hub.count().await {
         shared.metrics.calls.set(i64::try_from(counts.calls).unwrap_or(i64::MAX));
@@ -135,8 +148,8 @@ fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// The demo application, for this machine; not for a page of another site in its browser, which could call as whoever sits there.
 fn demo_for<'a>(shared: &'a Shared, peer: &Peer, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
-    let demo = shared.applications.get(DEMO).filter(|demo| is_local(peer.address, headers) && is_allowed(demo, headers, true));
-    demo.ok_or_else(|| shared.refuse("demo", ApiError::new(403, 40300, "The demo is for this machine only")))
+    let demo = shared.applications.get(DEMO).filter(|demo| peer.is_local(headers) && is_allowed(demo, headers, true));
+    demo.ok_or_else(|| shared.refuse("demo", ApiError::new(403, 40300, "The demo is for this machine only (listen.local_port)")))
 }
 
 fn internal(error: &StoreError) -> ApiError {
@@ -156,6 +169,26 @@ fn private(mut response: Response) -> Response {
 }
 
 impl Shared {
+    /// What `check` finds of somebody's secret, unless so many were wrong that it is not looked at.
+    fn prove<T>(&self, claim: &Claim<'_>, check: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
+        self.may_prove(claim)?;
+        let found = check();
+        match &found {
+            Ok(_) => self.proofs.proven(self.clock.now(), claim),
+            Err(error) if error.is_wrong_secret() => self.proofs.failed(self.clock.now(), claim),
+            Err(_) => {}
+        }
+        found
+    }
+
+    /// Whether a secret is looked at.
+    fn may_prove(&self, claim: &Claim<'_>) -> Result<(), ApiError> {
+        match self.proofs.wait(self.clock.now(), claim) {
+            Some(seconds) => Err(self.refuse(TOO_MANY, ApiError::new(429, 42900, TOO_MANY).after(seconds))),
+            None => Ok(()),
+        }
+    }
+
     /// Counts a refusal.
     pub(super) fn refuse(&self, reason: &'static str, error: ApiError) -> ApiError {
         self.metrics.refused(reason);

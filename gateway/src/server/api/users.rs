@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::{ApiError, Body, demo_for, internal, json_body, private, same};
 use crate::hub::Account;
+use crate::proofs::Claim;
 use crate::server::body::{Login, TicketRequest};
-use crate::server::origin::{is_allowed, is_local};
+use crate::server::origin::is_allowed;
 use crate::server::{Peer, Shared};
 use crate::store::{Application, Hashes, StoreError};
 use crate::ticket;
@@ -47,6 +48,9 @@ pub async fn new_user(
         if !application.allow_new_users {
             return Err(shared.refuse("new users", ApiError::new(403, 40300, "The application makes its users itself")));
         }
+        if !shared.new_users.take(shared.clock.now(), peer.address) {
+            return Err(shared.refuse("new users", ApiError::new(429, 42900, "Too many new users from this address")));
+        }
         login.check_new()?;
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let account = Account { display_name: String::new(), ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) };
@@ -71,16 +75,20 @@ pub async fn authenticate(
 ) -> Response {
     let answer = async || {
         let (application, login) = admit(&shared, &peer, query.as_deref(), &headers, body)?;
+        let claim = Claim { address: peer.address, application: &application.key, user: &login.username };
+        shared.may_prove(&claim)?;
         let account = shared.store.account(application.key.clone(), login.username.clone()).await;
         shared.metrics.query(account.is_ok());
         let account = account.map_err(|error| internal(&error))?;
         // The same work and the same answer whether the user is unknown, has no password, or another one.
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let kept = account.and_then(|account| account.ha1_sha256).unwrap_or_else(|| "0".repeat(64));
-        if !same(kept.as_bytes(), hashes.sha256.as_bytes()) {
-            return Err(shared.refuse("password", ApiError::new(401, 40108, "Invalid credentials")));
-        }
-        Ok(signed_in(&shared, application, &login.username))
+        shared.prove(&claim, || {
+            if same(kept.as_bytes(), hashes.sha256.as_bytes()) {
+                return Ok(signed_in(&shared, application, &login.username));
+            }
+            Err(shared.refuse("password", ApiError::new(401, 40108, "Invalid credentials")))
+        })
     };
     with_cors(&shared, query.as_deref(), &headers, answer().await.into_response())
 }
@@ -90,7 +98,7 @@ pub async fn preflight(State(shared): State<Arc<Shared>>, RawQuery(query): RawQu
     with_cors(&shared, query.as_deref(), &headers, StatusCode::NO_CONTENT.into_response())
 }
 
-/// What new users and sign-ins have in common: application, origin, budget, body.
+/// What new users and sign-ins have in common: application, origin, body.
 fn admit<'a>(
     shared: &'a Shared,
     peer: &Peer,
@@ -98,15 +106,12 @@ fn admit<'a>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(&'a Application, Login), ApiError> {
-    let application = shared.application(query, is_local(peer.address, headers))?;
+    let application = shared.application(query, peer.is_local(headers))?;
     // A program without an origin may ask: it could send any origin it likes.
     if !is_allowed(application, headers, true) {
         return Err(
             shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application"))
         );
-    }
-    if !shared.sign_ins.take(shared.clock.now(), peer.address) {
-        return Err(shared.refuse("sign-ins", ApiError::new(429, 42900, "Too many attempts from this address")));
     }
     Ok((application, Login::read(&json_body(headers, body)?)?))
 }
