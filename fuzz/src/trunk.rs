@@ -67,8 +67,8 @@ impl Life {
             ..Trunk::default()
         };
         let trunks = vec![trunk("udp", Wire::Udp), Trunk { nat: true, ..trunk("tcp", Wire::Tcp) }];
-        let settings =
-            Settings { domain: "b".into(), host: "198.51.100.1".into(), ports: [5060, 5060, 0], trunks, open_domains: Vec::new() };
+        let (domain, host) = ("b".into(), "198.51.100.1".into());
+        let settings = Settings { domain, host, ports: [5060, 5060, 0], trunks, ..Settings::default() };
         Self { trunks: Trunks::new(settings, [7; 32]), now: Instant::from_millis(1_772_366_400_000), asked: None }
     }
 
