@@ -358,7 +358,7 @@ fn a_call_of_a_client_that_is_not_started_fails_later_and_not_inside_the_call() 
 fn a_call_placed_while_the_client_signs_in_waits_for_it() {
     let (mut world, _, bob) = pair();
     let carol = world.add("C", config());
-    let login = Login::Token { user: "carol".into(), token: "t".into() };
+    let login = Login::Token { user: "carol".into(), token: "t".into(), lasts: None };
     world.command(carol, |client, now| client.start(now, login).unwrap());
     world.call(carol, "bob");
     world.run(1_000);

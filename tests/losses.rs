@@ -89,7 +89,7 @@ fn start_fails_where_no_server_can_be_reached() {
     let mut world = World::new();
     let alice = world.add("A", config());
     world.nodes[alice].offline = true;
-    let login = || Login::Token { user: "alice".into(), token: "t".into() };
+    let login = || Login::Token { user: "alice".into(), token: "t".into(), lasts: None };
     world.command(alice, |client, now| client.start(now, login()).unwrap());
     let error = world.command(alice, |client, now| client.start(now, login()).unwrap_err());
     assert_eq!(error.message, "Sinch client already started");

@@ -246,7 +246,7 @@ fn a_message_that_breaks_the_rules_harms_no_call() {
 
 #[test]
 fn the_server_names_ice_servers() {
-    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 200, |answer| {
         answer
             .field("X-ICE-Server", "<stun:s.test:3478>")
@@ -284,7 +284,7 @@ fn a_call_that_nobody_answers_at_all_times_out() {
 
 #[test]
 fn a_user_of_the_registrars_own_domain_is_a_user_whatever_we_call_the_domain() {
-    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 200, |answer| {
         answer.field(
             "Contact",
@@ -293,7 +293,7 @@ fn a_user_of_the_registrars_own_domain_is_a_user_whatever_we_call_the_domain() {
     });
     page.ring("", "");
     assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the name that we use");
-    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 200, |answer| {
         answer.field(
             "Contact",
@@ -331,7 +331,7 @@ fn an_answer_does_not_wait_for_a_lost_prack_for_ever() {
 
 #[test]
 fn a_call_placed_while_the_client_signs_in_uses_the_servers_relay() {
-    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.client.call(page.now, Destination::User("bob".into()), Vec::new()).unwrap();
     page.drain();
     assert!(page.commands.is_empty(), "no offer before the server could name its relays");

@@ -17,6 +17,7 @@ export async function signIn(userId, prepare, onConnection) {
     startActiveConnection: true,
   });
   client.getCallClient().addEventListener({ onConnectionState: onConnection });
+  client.addEventListener({ onTokenWillExpire: async () => client.updateToken(await demoTicket(userId)) });
   try {
     prepare(client);
     await client.start({ userTicket });

@@ -254,7 +254,7 @@ fn account(name: &str, password: &str, display_name: String, config: &Config) ->
         return Err("a password has 1 to 256 octets".into());
     }
     let hashes = Hashes::new(name, &config.sip.domain, password);
-    Ok(Account { display_name, ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) })
+    Ok(Account { display_name, ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() })
 }
 
 /// One line that no other user of the machine can see in the list of processes.

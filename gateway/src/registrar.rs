@@ -150,16 +150,18 @@ struct Wish {
 }
 
 impl Registrar {
-    /// Takes in a REGISTER for `aor` that came over `conn`. Nothing is changed where it is refused.
+    /// Takes in a REGISTER for `aor` that came over `conn`. Nothing is changed where it is refused. No binding is made for longer than
+    /// `most` seconds: an identity that ends before is no reason to refuse who asks for more, or for [`MIN_EXPIRES`].
     ///
     /// # Errors
     ///
     /// The sender is at fault, or has too many devices.
-    pub fn register(&mut self, now: Instant, aor: &Aor, conn: ConnId, request: &Message<'_>) -> Result<Change, Refusal> {
+    pub fn register(&mut self, now: Instant, aor: &Aor, conn: ConnId, most: u32, request: &Message<'_>) -> Result<Change, Refusal> {
         self.expire(now, aor);
         let call_id = request.call_id().map_err(|_| Refusal::Malformed("no Call-ID"))?;
         let cseq = request.cseq().map_err(|_| Refusal::Malformed("no CSeq"))?.number;
-        let wishes = if request.contact_is_star() { self.everything(aor, request)? } else { wishes(request)? };
+        let mut wishes = if request.contact_is_star() { self.everything(aor, request)? } else { wishes(request)? };
+        wishes.iter_mut().for_each(|wish| wish.expires = wish.expires.min(most));
         let bindings = self.aors.get(aor).map_or(&[][..], Vec::as_slice);
         for wish in &wishes {
             let old = bindings.iter().find(|binding| wish.is(binding));
@@ -208,6 +210,14 @@ impl Registrar {
         for binding in self.aors.get_mut(&aor).into_iter().flatten().filter(|binding| binding.conn == Some(conn)) {
             binding.conn = None;
         }
+    }
+
+    /// Nobody is believed on a connection any more: takes away the bindings that it carries and says how many that were.
+    pub fn lapse(&mut self, conn: ConnId) -> usize {
+        let Some(aor) = self.by_conn.remove(&conn) else { return 0 };
+        let lapsed = self.aors.get_mut(&aor).map_or(0, |all| all.extract_if(.., |binding| binding.conn == Some(conn)).count());
+        self.tidy(&aor, std::iter::empty());
+        lapsed
     }
 
     /// Takes away what has run out and says how many bindings that were.

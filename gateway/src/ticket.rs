@@ -31,6 +31,16 @@ pub struct Verified {
     pub user: String,
     /// When the ticket or token runs out.
     pub expires: Instant,
+    /// Of a ticket that was given for a password: which password that was ([`crate::hub::Account::revision`]).
+    pub password: Option<u64>,
+}
+
+impl Verified {
+    /// From when on nobody is believed because of it: the clocks may differ.
+    #[must_use]
+    pub fn ends(&self) -> Instant {
+        self.expires + LEEWAY
+    }
 }
 
 /// Why a ticket or token is refused. Its maker is at fault, but for `Expired` and `NotYet`, which a wrong clock makes, too.
@@ -94,13 +104,35 @@ impl std::error::Error for TokenError {}
 /// A user ticket, as an application's back end makes it: valid for `expires_in` seconds.
 #[must_use]
 pub fn ticket(application_key: &str, secret: &[u8], user: &str, now: Instant, expires_in: u32) -> String {
-    let data = json!({
+    sign(secret, &data(application_key, user, now, expires_in))
+}
+
+/// The same for somebody who has shown a password: the ticket is good for as long as that is the password.
+#[must_use]
+pub fn ticket_for_password(
+    application_key: &str,
+    secret: &[u8],
+    user: &str,
+    now: Instant,
+    expires_in: u32,
+    revision: u64,
+) -> String {
+    let mut data = data(application_key, user, now, expires_in);
+    data["password"] = json!(revision);
+    sign(secret, &data)
+}
+
+fn data(application_key: &str, user: &str, now: Instant, expires_in: u32) -> Value {
+    json!({
         "identity": { "type": "username", "endpoint": user },
         "applicationKey": application_key,
         "created": iso(now),
         "expiresIn": expires_in,
     })
-    .to_string();
+}
+
+fn sign(secret: &[u8], data: &Value) -> String {
+    let data = data.to_string();
     let signature = mac(secret, data.as_bytes());
     [STANDARD.encode(&data), STANDARD.encode(signature)].join(":")
 }
@@ -143,7 +175,7 @@ pub fn verify_ticket(application_key: &str, secret: &[u8], text: &str, now: Inst
         data.get("expiresIn").and_then(Value::as_u64).filter(|life| (1..=YEAR_SECONDS).contains(life)).ok_or(TokenError::Time)?;
     let expires = created + life * 1000;
     window(now, created, expires)?;
-    Ok(Verified { user, expires })
+    Ok(Verified { user, expires, password: data.get("password").and_then(Value::as_u64) })
 }
 
 /// Checks a registration token: a JWT signed with HS256 and the day's key, `HMAC-SHA256(secret, "YYYYMMDD")`.
@@ -188,7 +220,7 @@ fn verify_claims(application_key: &str, claims: &Map<String, Value>, now: Instan
     match time("nbf") {
         Some(None) => Err(TokenError::Time),
         Some(Some(start)) if start > now + LEEWAY => Err(TokenError::NotYet),
-        _ => Ok(Verified { user, expires }),
+        _ => Ok(Verified { user, expires, password: None }),
     }
 }
 

@@ -8,6 +8,8 @@ mod calls;
 mod dialogs;
 #[path = "hub/guesses.rs"]
 mod guesses;
+#[path = "hub/identity.rs"]
+mod identity;
 #[path = "hub/limits.rs"]
 mod limits;
 #[path = "hub/outside.rs"]
@@ -22,6 +24,8 @@ mod random;
 mod reconnect;
 #[path = "hub/registration.rs"]
 mod registration;
+#[path = "hub/sessions.rs"]
+mod sessions;
 #[path = "support/switch.rs"]
 mod switch;
 #[path = "support/text.rs"]

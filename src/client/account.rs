@@ -6,6 +6,14 @@
 //!   ▲                │ refused, no server reachable
 //!   └────────────────┘
 //! ```
+//!
+//! What was signed in with may run out. The app is told before, and may hand over another, which replaces it once the server has taken it:
+//!
+//! ```text
+//! Fresh ── a while before its end ──▶ Warned ── its end, or a refusal ──▶ the server is asked ── refused ──▶ Expired
+//!   ▲                                   │                                                                    │
+//!   └── 200 to REGISTER with another ───┴────────────────────────────────────────────────────────────────────┘
+//! ```
 
 use std::rc::Rc;
 
@@ -29,7 +37,24 @@ pub struct Account {
     asked: bool,
     /// What REGISTER asks for, s; a registrar may demand more (RFC 3261, 10.2.8).
     expires: u32,
+    /// When what we sign in with runs out, where that is known.
+    ends: Option<Instant>,
+    /// Whether the server has refused it.
+    expired: bool,
+    /// What shall replace it, until the server has taken that.
+    update: Option<Update>,
 }
+
+/// What is shown to the server already in place of what it has taken.
+struct Update {
+    /// That: it counts again where the server refuses the new one.
+    before: Option<Authenticator>,
+    /// When the new one runs out, where that is known.
+    ends: Option<Instant>,
+}
+
+/// How often, and for how long, the server is asked whether it takes what has run out, ms: its clock may differ from ours.
+const LATE: (u64, u64) = (30_000, 120_000);
 
 /// Where the account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +86,57 @@ impl Account {
     pub fn new(core: &mut Core) -> Self {
         let registration = Registration::new(core.random.uuid(), core.random.token());
         let (wanted, expires) = (core.config.active && core.config.activate, core.config.register_expires);
-        Self { phase: Phase::Idle, registration, wanted, asked: false, expires }
+        Self { phase: Phase::Idle, registration, wanted, asked: false, expires, ends: None, expired: false, update: None }
     }
 
     /// Begins to sign in.
-    pub fn start(&mut self, core: &mut Core, login: Login) -> Result<(), Error> {
-        let (user, credentials) = read(login)?;
+    pub fn start(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
+        let (user, credentials, lasts) = read(login)?;
         core.user = user;
         core.authenticator = Some(Authenticator::new(credentials));
+        self.ends = lasts.map(|lasts| now + lasts);
         self.phase = Phase::Starting;
         Ok(())
+    }
+
+    /// Shows something else from now on. The next REGISTER tells what the server says of it.
+    pub fn update(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
+        if self.phase != Phase::Ready {
+            return Err(Error::new(codes::MISUSE, "The client is not started"));
+        }
+        let (user, credentials, lasts) = read(login)?;
+        if user != core.user {
+            return Err(Error::new(codes::MISSING_PARAMETER, "The login object is another user's"));
+        }
+        let shown = core.authenticator.replace(Authenticator::new(credentials));
+        // Of two that the server has not taken yet, the later counts.
+        let before = self.update.take().map_or(shown, |update| update.before);
+        self.update = Some(Update { before, ends: lasts.map(|lasts| now + lasts) });
+        Ok(())
+    }
+
+    /// Tells the app that it needs another ticket or token soon.
+    pub fn warn(&self, core: &mut Core, now: Instant) {
+        if let Some(ends) = self.ends {
+            core.event(Event::TokenWillExpire(u32::try_from((ends - now).div_ceil(1000)).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// A ticket or token has run out: the server says whether it takes it still.
+    pub fn token_ended(&mut self, core: &mut Core, now: Instant, open: bool) {
+        if self.ends.is_some_and(|ends| now - ends < LATE.1) {
+            core.timers.set(Timer::TokenEnd, now + LATE.0);
+        }
+        if open {
+            self.register(core, now);
+        }
+    }
+
+    /// The server has asked for a proof in vain: it says what it takes.
+    pub fn doubted(&mut self, core: &mut Core, now: Instant) {
+        if self.phase == Phase::Ready && !self.expired {
+            self.register(core, now);
+        }
     }
 
     /// Wants calls to be received, or not. `Ok(true)`: the app will hear of it.
@@ -117,13 +183,13 @@ impl Account {
                     self.register(core, now);
                     Verdict::Wait
                 }
-                None => self.refused(core, refusal(answer)),
+                None => self.refused(core, now, answer.code(), refusal(answer)),
             },
             Some(408 | 500..=599) if self.phase == Phase::Ready => {
                 self.registration.lost();
                 Verdict::Busy
             }
-            _ => self.refused(core, refusal(answer)),
+            _ => self.refused(core, now, answer.code(), refusal(answer)),
         }
     }
 
@@ -133,12 +199,12 @@ impl Account {
     }
 
     /// Nobody can be reached, or the server does not answer.
-    pub fn unreachable(&mut self, core: &mut Core, why: &str) -> Verdict {
+    pub fn unreachable(&mut self, core: &mut Core, now: Instant, why: &str) -> Verdict {
         self.registration.lost();
         if self.phase != Phase::Starting {
             return Verdict::Busy;
         }
-        self.refused(core, Error::new(codes::CONNECTION_REFUSED, why))
+        self.refused(core, now, None, Error::new(codes::CONNECTION_REFUSED, why))
     }
 
     /// The connection is gone, and the registration with it.
@@ -172,8 +238,15 @@ impl Account {
             Some(at) => core.timers.set(Timer::Refresh, at),
             None => core.timers.stop(Timer::Refresh),
         }
+        self.expired = false;
+        if let Some(update) = self.update.take() {
+            self.ends = update.ends;
+            self.watch_token(core, now);
+            core.event(Event::TokenUpdated(Ok(())));
+        }
         if self.phase == Phase::Starting {
             self.phase = Phase::Ready;
+            self.watch_token(core, now);
             let session = Self::session(core).unwrap_or(Session {
                 user_id: core.user.clone(),
                 session_id: String::new(),
@@ -193,9 +266,35 @@ impl Account {
         core.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
     }
 
-    fn refused(&mut self, core: &mut Core, error: Error) -> Verdict {
+    /// Starts the timers for the end of what the server has taken.
+    fn watch_token(&self, core: &mut Core, now: Instant) {
+        self.forget_token(core);
+        if let Some(ends) = self.ends {
+            let early = core.config.token_refresh.min((ends - now) / 10);
+            core.timers.set(Timer::TokenWarning, Instant::from_millis(ends.millis() - early));
+            core.timers.set(Timer::TokenEnd, ends);
+        }
+    }
+
+    /// Stops them.
+    pub fn forget_token(&self, core: &mut Core) {
+        core.timers.stop(Timer::TokenWarning);
+        core.timers.stop(Timer::TokenEnd);
+    }
+
+    fn refused(&mut self, core: &mut Core, now: Instant, code: Option<u16>, error: Error) -> Verdict {
+        if let Some(update) = self.update.take() {
+            core.authenticator = update.before;
+            core.event(Event::TokenUpdated(Err(error)));
+            // What stood before stands as long as the server says so.
+            if !self.expired {
+                self.register(core, now);
+            }
+            return Verdict::Wait;
+        }
         self.registration.lost();
         core.timers.stop(Timer::Refresh);
+        self.forget_token(core);
         match self.phase {
             Phase::Starting => {
                 self.phase = Phase::Idle;
@@ -204,6 +303,9 @@ impl Account {
             }
             Phase::Ready => {
                 self.asked = false;
+                if matches!(code, Some(401 | 407)) && !::core::mem::replace(&mut self.expired, true) {
+                    core.event(Event::TokenExpired(error.clone()));
+                }
                 core.event(Event::Active(Err(error)));
                 Verdict::Wait
             }
@@ -230,9 +332,13 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     Error { response, ..Error::new(codes::API_CALL_FAILED, &concat(&[&*digits(error_code), " ", reason])) }
 }
 
-fn read(login: Login) -> Result<(String, Credentials), Error> {
+fn read(login: Login) -> Result<(String, Credentials, Option<u64>), Error> {
+    let mut life = None;
     let (user, credentials) = match login {
-        Login::Token { user, token } => (user, Credentials::Bearer(token)),
+        Login::Token { user, token, lasts } => {
+            life = lasts;
+            (user, Credentials::Bearer(token))
+        }
         Login::Password { user, password } => (user.clone(), Credentials::Password { user, password }),
         Login::Session(session) => {
             let secret = session.session_secret;
@@ -253,7 +359,7 @@ fn read(login: Login) -> Result<(String, Credentials), Error> {
     if user.is_empty() || user.len() > 255 || user.chars().any(char::is_control) {
         return Err(Error::new(codes::MISSING_PARAMETER, "A user id has 1 to 255 bytes and no control characters"));
     }
-    Ok((user, credentials))
+    Ok((user, credentials, life))
 }
 
 fn named_ice(answer: &Message<'_>) -> Vec<IceServer> {

@@ -40,6 +40,8 @@ pub struct Config {
     pub session_expires: u32,
     /// How long a registration lasts, s.
     pub register_expires: u32,
+    /// How long before a ticket or token runs out the app is told, at most; of one that lasts less than ten times as long, a tenth.
+    pub token_refresh: u64,
 }
 
 impl Default for Config {
@@ -61,6 +63,7 @@ impl Default for Config {
             candidate_wait: 20,
             session_expires: 1_800,
             register_expires: 600,
+            token_refresh: 30_000,
         }
     }
 }
@@ -85,6 +88,8 @@ pub enum Login {
         user: String,
         /// The ticket or JWT.
         token: String,
+        /// For how long from now on it is good, ms, where that can be read.
+        lasts: Option<u64>,
     },
     /// With name and password.
     Password {
@@ -382,6 +387,12 @@ pub enum Event {
     Active(Result<(), Error>),
     /// Calls are no longer received, as asked.
     Inactive,
+    /// What was signed in with runs out in so many seconds.
+    TokenWillExpire(u32),
+    /// The server takes what was signed in with no longer. Told once, until it takes another.
+    TokenExpired(Error),
+    /// The server has taken another token or password, or has not, and the one before counts.
+    TokenUpdated(Result<(), Error>),
     /// The connection to the server changed.
     Connection(Connection),
     /// Somebody calls.

@@ -3,6 +3,7 @@
 use super::core::{ALLOW, Asked, Owner, SUPPORTED};
 use super::session::{MIN_SE, Session as Call};
 use super::{Client, Phase};
+use crate::call::State;
 use crate::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
 use crate::sip::{Abilities, Message, Name, parse_text, reply};
 use crate::time::Instant;
@@ -124,6 +125,10 @@ impl Client {
             Some(Owner::Call(id, Asked::Invite)) => {
                 if let Some((call, core)) = self.on_call(id) {
                     call.invite_answered(core, now, key, answer);
+                }
+                if challenged && self.call_info(id).is_none_or(|info| info.state == State::Ended) {
+                    // The server may know us no longer.
+                    self.account.doubted(&mut self.core, now);
                 }
             }
             Some(Owner::Call(id, asked)) if code >= 200 => {

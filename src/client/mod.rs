@@ -71,9 +71,25 @@ impl Client {
         if self.core.config.servers.is_empty() {
             return Err(Error::new(codes::MISSING_PARAMETER, "No server is named"));
         }
-        self.account.start(&mut self.core, login)?;
+        self.account.start(&mut self.core, now, login)?;
         self.core.event(Event::Connection(ConnectionState::Connecting));
         self.connection.open(&mut self.core, now);
+        Ok(())
+    }
+
+    /// Shows another ticket, token or password of the same user to the server, over the connection that is there or is being made. Nothing
+    /// else changes. [`Event::TokenUpdated`] tells what came of it.
+    ///
+    /// # Errors
+    /// Where the client is not started, or the login is malformed or another user's.
+    pub fn update_token(&mut self, now: Instant, login: Login) -> Result<(), Error> {
+        self.account.update(&mut self.core, now, login)?;
+        // What is under way shows the old one: its answer is none to this.
+        self.forget(&|owner| owner == Owner::Account);
+        if self.connection.is_open() {
+            self.account.register(&mut self.core, now);
+        }
+        self.settle(now);
         Ok(())
     }
 
@@ -93,6 +109,7 @@ impl Client {
         // Whoever starts again must not hear that nobody answered the last goodbye.
         self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
         self.core.signed_in = false;
+        self.account.forget_token(&mut self.core);
         self.account.disconnected(&mut self.core);
         self.connection.close(&mut self.core);
         self.core.push(Output::Disconnect);
@@ -369,7 +386,7 @@ impl Client {
         let in_call = self.has_calls();
         self.connection.lost(&mut self.core, now, in_call, false);
         if self.connection.is_hopeless(&self.core) {
-            let verdict = self.account.unreachable(&mut self.core, why);
+            let verdict = self.account.unreachable(&mut self.core, now, why);
             self.judge(now, verdict);
         }
     }
@@ -431,6 +448,11 @@ impl Client {
                     self.lost(now, "The server fell silent");
                 }
                 Timer::Refresh => self.account.register(&mut self.core, now),
+                Timer::TokenWarning => self.account.warn(&mut self.core, now),
+                Timer::TokenEnd => {
+                    let open = self.connection.is_open();
+                    self.account.token_ended(&mut self.core, now, open);
+                }
                 timer => {
                     if let Some((call, core)) = timer.call().and_then(|id| self.on_call(id)) {
                         call_timeout(call, core, now, timer);
@@ -445,7 +467,7 @@ impl Client {
         for key in self.core.drain_transactions() {
             match self.core.owner(&key, true) {
                 Some(Owner::Account) => {
-                    let verdict = self.account.unreachable(&mut self.core, "The server did not answer");
+                    let verdict = self.account.unreachable(&mut self.core, now, "The server did not answer");
                     self.judge(now, verdict);
                 }
                 Some(Owner::Call(id, asked)) => {
@@ -494,5 +516,6 @@ fn call_timeout(call: &mut Call, core: &mut Core, now: Instant, timer: Timer) {
         Timer::PathLost(_) => call.path_lost(core, now),
         Timer::Forget(_) => call.done = true,
         Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::Silence | Timer::Refresh => {}
+        Timer::TokenWarning | Timer::TokenEnd => {}
     }
 }

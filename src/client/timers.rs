@@ -16,6 +16,10 @@ pub enum Timer {
     Silence,
     /// When to refresh the registration.
     Refresh,
+    /// When to tell the app that its ticket or token will run out.
+    TokenWarning,
+    /// When to see whether the server still takes a ticket or token that has run out.
+    TokenEnd,
     /// When to tell the app that its call cannot be placed.
     Refuse(CallId),
     /// When a caller gives up waiting for the first sign of the callee.
@@ -44,7 +48,13 @@ impl Timer {
     /// The call that it belongs to.
     pub const fn call(self) -> Option<CallId> {
         match self {
-            Self::Connect | Self::Reconnect | Self::KeepAlive | Self::Silence | Self::Refresh => None,
+            Self::Connect
+            | Self::Reconnect
+            | Self::KeepAlive
+            | Self::Silence
+            | Self::Refresh
+            | Self::TokenWarning
+            | Self::TokenEnd => None,
             Self::Refuse(id)
             | Self::Progress(id)
             | Self::Answer(id)

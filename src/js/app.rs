@@ -23,11 +23,15 @@ pub struct App {
     pub options: Options,
     /// Of the call client.
     pub listeners: Listeners,
+    /// Of the client itself.
+    pub client_listeners: Listeners,
     pub started: Cell<bool>,
     /// Who is signed in, once somebody is.
     pub user: RefCell<JsValue>,
     /// The `start` under way.
     pub starting: RefCell<Option<Deferred>>,
+    /// The changes of the token under way.
+    pub updating: RefCell<Vec<Deferred>>,
     /// The changes of the active connection under way: whether it shall be on.
     pub activating: RefCell<Vec<(bool, Deferred)>>,
     pub connection: Cell<ConnectionState>,
@@ -50,9 +54,11 @@ impl App {
                 driver: Driver::new(config, options.custom.clone(), options.on_message.is_function(), Box::new(tell)),
                 options,
                 listeners: Listeners::default(),
+                client_listeners: Listeners::default(),
                 started: Cell::new(false),
                 user: RefCell::default(),
                 starting: RefCell::default(),
+                updating: RefCell::default(),
                 activating: RefCell::default(),
                 connection: Cell::new(ConnectionState::Closed),
                 calls: RefCell::default(),
@@ -84,6 +90,7 @@ impl App {
         self.started.set(false);
         self.call_client.take();
         self.start_ended(Err(misuse("The client was terminated")));
+        self.updated(&Err(misuse("The client was terminated")));
     }
 
     /// Tells the page's logger.
@@ -130,6 +137,17 @@ impl App {
             }
             Event::Active(result) => self.active(true, result),
             Event::Inactive => self.active(false, &Ok(())),
+            Event::TokenWillExpire(seconds) => {
+                self.log("token", "will expire");
+                self.client_listeners.tell("onTokenWillExpire", list1((*seconds).into()));
+            }
+            Event::TokenExpired(error) => {
+                self.log("token", "expired");
+                self.client_listeners.tell("onTokenExpired", list1(sinch_error(error)));
+            }
+            Event::TokenUpdated(result) => {
+                self.updated(&result.as_ref().map(|()| JsValue::UNDEFINED).map_err(sinch_error));
+            }
             Event::Connection(connection) => {
                 let (before, state) = (self.connection.replace(*connection), word(*connection));
                 self.log("connection", state);
@@ -150,6 +168,14 @@ impl App {
         let starting = self.starting.take();
         if let Some(starting) = starting {
             starting.settle(result);
+        }
+    }
+
+    /// One answer for all that were handed over: the last one counts.
+    fn updated(&self, result: &Result<JsValue, JsValue>) {
+        let updating = self.updating.take();
+        for deferred in &updating {
+            deferred.settle(result.clone());
         }
     }
 

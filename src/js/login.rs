@@ -8,7 +8,7 @@ use crate::client::{Login, Session};
 use crate::hash::hmac;
 use crate::text::concat;
 use crate::web::dom::{
-    call_of, call0, call1, dict, get_in, get_string, global, global_value, is, items, list1, new0, new1, own, string, try_call,
+    call_of, call0, call1, dict, get, get_in, get_string, global, global_value, is, items, list1, new0, new1, own, string, try_call,
 };
 
 /// Reads a login object.
@@ -48,11 +48,14 @@ impl Reader<'_> {
         for (key, user_of, fault) in TOKENS {
             if let Some(token) = self.field(key) {
                 let user = user_of(self.given, &token);
-                return if user.is_empty() { Err(bad_argument(fault)) } else { Ok(Login::Token { user, token }) };
+                return if user.is_empty() { Err(bad_argument(fault)) } else { Ok(with_token(user, token)) };
             }
         }
         if let Some(session_id) = self.field("sessionId") {
             let (user_id, session_secret) = (self.need("userId"), self.need("sessionSecret"));
+            if session_id == "bearer" {
+                return Ok(with_token(user_id, session_secret));
+            }
             return Ok(Login::Session(Session { user_id, session_id, session_secret }));
         }
         for key in ["username", "email", "number"] {
@@ -90,6 +93,37 @@ impl Reader<'_> {
         if self.fault.is_none() {
             self.fault = Some(bad_argument(&concat(words)));
         }
+    }
+}
+
+fn with_token(user: String, token: String) -> Login {
+    let lasts = lasts(&token);
+    Login::Token { user, token, lasts }
+}
+
+/// How long a ticket or JWT is good for from now on, ms. Where by the clock of this machine it is over, or has not begun, that clock is wrong,
+/// or the server will say so: then it counts from now.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive; a cast saturates")]
+fn lasts(token: &str) -> Option<u64> {
+    let number = |value: JsValue| value.as_f64().unwrap_or(f64::NAN);
+    let (made, life) = if token.contains(':') {
+        let data = json(&part(token, ":", "0"));
+        (number(call_of("Date", "parse", get(&data, "created"))), number(get(&data, "expiresIn")) * 1000.0)
+    } else {
+        let claims = json(&part(token, ".", "1"));
+        let made = number(get(&claims, "iat"));
+        (made * 1000.0, (number(get(&claims, "exp")) - made) * 1000.0)
+    };
+    let left = made + life - number(call_of("Date", "now", JsValue::UNDEFINED));
+    let left = if left > 0.0 && left < life { left } else { life };
+    (left > 0.0).then_some(left as u64)
+}
+
+/// A login object for a ticket or JWT by itself; what is no string is one already.
+pub fn object_of(given: JsValue) -> JsValue {
+    match given.as_string() {
+        Some(token) => dict().with(if token.contains(':') { "userTicket" } else { "token" }, given).into(),
+        None => given,
     }
 }
 
@@ -178,7 +212,7 @@ fn sign(user: String, application_key: &str, secret: &str, given: &JsValue) -> R
         return Err(bad_argument("applicationSecret is base64"));
     }
     let signature = encode(&hmac(&key, data.as_bytes()));
-    Ok(Login::Token { user, token: concat(&[&encode(data.as_bytes()), ":", &signature]) })
+    Ok(with_token(user, concat(&[&encode(data.as_bytes()), ":", &signature])))
 }
 
 /// A value as JSON.

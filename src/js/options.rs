@@ -112,6 +112,7 @@ impl Reader<'_> {
         self.millis("progressTimeout", &mut config.progress_timeout);
         self.millis("answerTimeout", &mut config.answer_timeout);
         self.millis("candidateWait", &mut config.candidate_wait);
+        self.millis("tokenRefreshMs", &mut config.token_refresh);
         let list = own(self.given, "iceServers");
         if !list.is_undefined() {
             let mut servers = Vec::new();

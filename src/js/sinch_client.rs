@@ -56,6 +56,34 @@ impl SinchClient {
         promise
     }
 
+    /// Goes on with another ticket, token or password of the same user.
+    #[wasm_bindgen(js_name = updateToken, skip_typescript)]
+    pub fn update_token(&self, login: JsValue, success: JsValue, fail: JsValue) -> JsValue {
+        let (promise, deferred) = Deferred::new(success, fail);
+        let Options { application_key, application_secret, .. } = &self.0.options;
+        let updated = login::read(&login::object_of(login), application_key, application_secret).and_then(|login| {
+            self.0.driver.command(|client, now| client.update_token(now, login)).map_err(|error| sinch_error(&error))
+        });
+        match updated {
+            // What follows from a command is told in a later task.
+            Ok(()) => self.0.updating.borrow_mut().push(deferred),
+            Err(fault) => deferred.settle(Err(fault)),
+        }
+        promise
+    }
+
+    /// Adds a listener.
+    #[wasm_bindgen(js_name = addEventListener, skip_typescript)]
+    pub fn add_event_listener(&self, listener: JsValue) {
+        self.0.client_listeners.add(listener);
+    }
+
+    /// Removes a listener.
+    #[wasm_bindgen(js_name = removeEventListener, skip_typescript)]
+    pub fn remove_event_listener(&self, listener: &JsValue) {
+        self.0.client_listeners.remove(listener);
+    }
+
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {

@@ -46,6 +46,11 @@ export interface SinchClientConfig {
   candidateWait?: number;
   /** How long it may ring, in milliseconds: 45000. */
   answerTimeout?: number;
+  /**
+   * How long before a ticket or token runs out `onTokenWillExpire` is called, in milliseconds: 30000. Of one that lasts less than ten times
+   * as long it is a tenth.
+   */
+  tokenRefreshMs?: number;
   /** The UUID of this device, where several clients of a page or a reloaded page shall be told apart, or be the same. */
   instanceId?: string;
 }
@@ -136,6 +141,16 @@ export class SinchClient {
   readonly connectionState: ConnectionState;
   /** Signs in. The callbacks run before anything given to `then`. */
   start(login: Login, success?: () => void, fail?: (error: SinchError) => void): SinchPromise<void>;
+  /**
+   * An addition to 1.x: goes on with another ticket or token of the same user, by itself or as a login object, or with another password.
+   * Calls and the connection stay as they are. Where the server refuses it, what was signed in with before counts still. After
+   * `onTokenExpired`, calls are received again from then on.
+   */
+  updateToken(login: string | Login, success?: () => void, fail?: (error: SinchError) => void): SinchPromise<void>;
+  /** An addition to 1.x. */
+  addEventListener(listener: ClientListener): void;
+  /** An addition to 1.x. */
+  removeEventListener(listener: ClientListener): void;
   /** Ends calls and signs out. */
   terminate(): void;
   /** @deprecated the old name of `terminate` */
@@ -153,6 +168,17 @@ export class SinchClient {
   /** Receives calls no longer. */
   stopActiveConnection(): SinchPromise<void> | undefined;
   getVersion(): string;
+}
+
+/** All handlers may be missing. They are called as methods of the listener. An addition to 1.x. */
+export interface ClientListener {
+  /** What was signed in with runs out in so many seconds: get another from your back end and pass it to `updateToken`. */
+  onTokenWillExpire?(seconds: number): void;
+  /**
+   * The server takes the ticket, token or password no longer: no calls are received, and new ones fail, until `updateToken` has handed over
+   * another. Calls that run go on. Told once.
+   */
+  onTokenExpired?(error: SinchError): void;
 }
 
 export type ConnectionState = "connecting" | "connected" | "reconnecting" | "closed";

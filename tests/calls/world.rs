@@ -112,7 +112,7 @@ impl World {
     /// A page of `name` that signs in as `user`.
     pub fn join(&mut self, name: &'static str, user: &str, config: Config) -> usize {
         let number = self.add(name, config);
-        let login = Login::Token { user: user.to_owned(), token: "ticket".to_owned() };
+        let login = Login::Token { user: user.to_owned(), token: "ticket".to_owned(), lasts: None };
         let now = self.now;
         self.nodes[number].client.start(now, login).unwrap();
         self.drain(number);
@@ -389,6 +389,10 @@ impl World {
             Event::Call { change, .. } => format!("{change:?}").to_lowercase(),
             Event::Started(_) => "started".into(),
             Event::StartFailed(error) => format!("start failed: {}", error.message),
+            Event::TokenWillExpire(seconds) => format!("token will expire in {seconds}"),
+            Event::TokenExpired(error) => format!("token expired: {}", error.message),
+            Event::TokenUpdated(Ok(())) => "token updated".into(),
+            Event::TokenUpdated(Err(error)) => format!("token refused: {}", error.message),
             Event::Active(Ok(())) => "active".into(),
             Event::Active(Err(error)) => format!("not active: {}", error.message),
             Event::Inactive => "inactive".into(),

@@ -76,7 +76,7 @@ impl Page {
     }
 
     pub fn signed_in() -> Self {
-        let mut page = Self::new(Login::Token { user: "alice".into(), token: "t".into() });
+        let mut page = Self::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
         page.answer("REGISTER", 200, |answer| answer);
         page.sent.clear();
         page.events.clear();

@@ -58,7 +58,7 @@ fn a_wrong_password_is_tried_once() {
 
 #[test]
 fn a_refused_ticket_is_not_tried_again() {
-    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
     assert_eq!(page.count("REGISTER"), 1);
     assert!(page.events.contains(&"StartFailed".to_owned()));
@@ -79,9 +79,114 @@ fn a_session_signs_in_again_without_the_password() {
 
 #[test]
 fn a_registrar_may_want_longer_registrations() {
-    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into() });
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 423, |answer| answer.field("Min-Expires", "1200"));
     assert_eq!(parse(page.last("REGISTER").as_bytes()).unwrap().number(Name::Expires), Some(1_200));
+}
+
+fn lasting(lasts: u64) -> Page {
+    let mut page = Page::new(token("t", lasts));
+    page.answer("REGISTER", 200, |answer| answer);
+    page
+}
+
+fn token(token: &str, lasts: u64) -> Login {
+    Login::Token { user: "alice".into(), token: token.into(), lasts: Some(lasts) }
+}
+
+fn told(page: &Page, what: &str) -> usize {
+    page.events.iter().filter(|event| *event == what).count()
+}
+
+/// Time passes, and the server is there and takes each REGISTER.
+fn served(page: &mut Page, seconds: u64) {
+    for _ in 0..seconds {
+        let before = page.count("REGISTER");
+        page.wait(1_000);
+        page.input(Input::Received("\r\n".into()));
+        if page.count("REGISTER") > before {
+            page.answer("REGISTER", 200, |answer| answer);
+        }
+    }
+}
+
+#[test]
+fn the_app_is_told_before_its_token_runs_out() {
+    for (lasts, early) in [(600, 30), (301, 30), (120, 12), (20, 2)] {
+        let mut page = lasting(lasts * 1_000);
+        served(&mut page, lasts - early - 1);
+        assert_eq!(told(&page, "TokenWillExpire"), 0, "{lasts}");
+        served(&mut page, 1);
+        assert_eq!(told(&page, "TokenWillExpire"), 1, "{lasts}");
+        page.client.update_token(page.now, token("u", 7_200_000)).unwrap();
+        page.drain();
+        assert!(page.last("REGISTER").contains("Bearer u\r\n"));
+        page.answer("REGISTER", 200, |answer| answer);
+        assert_eq!(told(&page, "TokenUpdated"), 1);
+        served(&mut page, 7_100);
+        assert_eq!((told(&page, "TokenWillExpire"), told(&page, "TokenExpired")), (1, 0), "{lasts}");
+    }
+}
+
+#[test]
+fn a_token_that_the_server_takes_no_longer_is_told_of_once() {
+    let refuse = |page: &mut Page| {
+        page.answer("REGISTER", 401, |answer| answer.field("WWW-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
+    };
+    let mut page = lasting(60_000);
+    served(&mut page, 59);
+    page.sent.clear();
+    page.wait(1_000);
+    assert_eq!(page.count("REGISTER"), 1, "at its end the server is asked");
+    page.answer("REGISTER", 200, |answer| answer);
+    page.wait(30_000);
+    assert_eq!(page.count("REGISTER"), 2, "and again: its clock may be late");
+    refuse(&mut page);
+    assert_eq!((told(&page, "TokenExpired"), told(&page, "Active")), (1, 1));
+    for _ in 0..100 {
+        page.wait(5_000);
+        page.input(Input::Received("\r\n".into()));
+    }
+    assert_eq!(page.count("REGISTER"), 2, "nobody is asked in vain");
+    let id = page.call();
+    page.answer("INVITE", 407, |answer| answer.field("Proxy-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
+    assert_eq!(page.state(id), State::Ended);
+    assert_eq!((page.count("REGISTER"), told(&page, "TokenExpired")), (2, 1));
+    page.client.update_token(page.now, token("u", 60_000)).unwrap();
+    page.drain();
+    page.answer("REGISTER", 200, |answer| answer);
+    assert_eq!((told(&page, "TokenUpdated"), told(&page, "TokenWillExpire")), (1, 1));
+    served(&mut page, 54);
+    assert_eq!(told(&page, "TokenWillExpire"), 2);
+}
+
+#[test]
+fn a_call_that_is_refused_for_want_of_a_proof_shows_that_it_is_over() {
+    let mut page = Page::signed_in();
+    page.call();
+    page.answer("INVITE", 407, |answer| answer.field("Proxy-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
+    assert_eq!(page.count("REGISTER"), 1);
+    page.answer("REGISTER", 401, |answer| answer.field("WWW-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
+    assert_eq!(told(&page, "TokenExpired"), 1);
+}
+
+#[test]
+fn an_update_that_is_refused_leaves_what_was_there() {
+    let mut page = Page::signed_in();
+    page.client.update_token(page.now, token("first", 60_000)).unwrap();
+    page.client.update_token(page.now, token("second", 60_000)).unwrap();
+    page.drain();
+    assert!(page.last("REGISTER").contains("Bearer second\r\n"));
+    challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
+    assert!(page.last("REGISTER").contains("Bearer t\r\n"), "neither was taken");
+    page.answer("REGISTER", 200, |answer| answer);
+    assert_eq!((told(&page, "TokenUpdated"), told(&page, "TokenExpired")), (1, 0));
+    served(&mut page, 600);
+    assert_eq!(told(&page, "TokenWillExpire"), 0);
+    let others = Login::Token { user: "bob".into(), token: "t".into(), lasts: None };
+    assert!(page.client.update_token(page.now, others).is_err());
+    page.client.terminate(page.now);
+    assert!(page.client.update_token(page.now, token("late", 60_000)).is_err());
 }
 
 #[test]

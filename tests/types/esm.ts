@@ -32,6 +32,14 @@ client
   })
   .fail((error) => error);
 
+client.addEventListener({
+  onTokenWillExpire: (seconds) => client.updateToken({ userTicket: seconds.toFixed() }),
+  onTokenExpired: (error) => void error.code,
+});
+client.updateToken("…", () => {}, (error) => error.code).done(() => {}).fail((error) => error);
+// @ts-expect-error neither a token nor a login object
+client.updateToken(7);
+
 // @ts-expect-error applicationKey is required
 new SinchClient({});
 // @ts-expect-error a call is made by a CallClient

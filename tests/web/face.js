@@ -254,6 +254,36 @@
     }
   },
 
+  async a_token_is_renewed_over_the_same_connection({ client, network, equal, until }) {
+    const ticket = (endpoint, expiresIn) =>
+      `${btoa(JSON.stringify({ identity: { type: "username", endpoint }, created: new Date().toJSON(), expiresIn }))}:c2ln`;
+    const made = client({ startActiveConnection: true, onLogMessage: () => {} });
+    const [told, quiet] = [[], () => {}];
+    const listener = {
+      onTokenWillExpire: (seconds) => told.push(seconds),
+      onTokenExpired: (error) => told.push(error.code),
+    };
+    made.addEventListener(listener);
+    equal((await made.updateToken(ticket("alice", 9), quiet, quiet).catch((error) => error)).code, 6002, "not before start");
+    await made.start({ userTicket: ticket("alice", 1) });
+    await until(() => told.length, "told in time", 3000);
+    equal(told, [1], "with the seconds that are left");
+    network.said = [];
+    let done = 0;
+    await made.updateToken(ticket("alice", 600)).done(() => done++);
+    equal([done, network.said.filter((text) => text.startsWith("REGISTER")).length, network.urls.length], [1, 1, 1], "at once, and no more");
+    equal(made.getSession().sessionSecret.length > 0, true, "a session can be kept");
+    equal((await made.updateToken(ticket("bob", 600), quiet, quiet).fail((error) => error)).code, 6003, "another user's");
+    network.register = () => 401;
+    equal((await made.updateToken({ userTicket: ticket("alice", 600) }, quiet, quiet).fail((error) => error)).code, 4000, "refused");
+    await until(() => told.length > 1, "the old one is refused, too", 3000);
+    equal(told, [1, 4000], "told");
+    made.removeEventListener(listener);
+    network.register = () => 200;
+    await made.updateToken({ userTicket: ticket("alice", 600) });
+    equal([made.started, network.urls.length, told.length], [true, 1, 2], "it goes on over the same connection");
+  },
+
   async a_terminated_client_leaves_nothing({ client, network, equal, sleep }) {
     const made = client({ startActiveConnection: true });
     await made.start({ username: "alice", password: "x" });

@@ -4,6 +4,7 @@ use offhook::signalling::transaction::{Received, ServerKey, Transport};
 use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, parse, reply};
 use offhook::time::Instant;
 
+use super::flows::Proof;
 use super::refusal::Refusal;
 use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record};
 use crate::nonce;
@@ -80,8 +81,8 @@ impl Hub {
     fn request(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
         let method = message.method().unwrap_or_default();
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization));
-        let identified = self.identity(conn).is_some();
-        if !identified && shown.is_none() && !matches!(method, "ACK" | "CANCEL") {
+        let proven = self.is_proven(now, conn) || self.continues(conn, message);
+        if !proven && shown.is_none() && !matches!(method, "ACK" | "CANCEL") {
             // Without any state: a flood of strangers costs nothing but the answers.
             return self.challenge(now, conn, message, false, "Authorization required");
         }
@@ -99,20 +100,19 @@ impl Hub {
                 let request = Request { conn, key, message, text };
                 match shown {
                     _ if method == "CANCEL" => self.cancel(now, &request),
-                    Some(shown) if !identified || method == "REGISTER" => self.login(now, &request, shown),
+                    Some(shown) if !proven || method == "REGISTER" => self.login(now, &request, shown),
                     _ => self.route(now, &request),
                 }
             }
-            Received::Ack if identified => self.acknowledge(now, conn, text, message),
+            Received::Ack => self.acknowledge(now, conn, text, message),
             _ => {}
         }
     }
 
     /// Credentials were shown that have to be looked at.
     fn login(&mut self, now: Instant, request: &Request<'_>, shown: &str) {
-        let (scheme, rest) = shown.split_once([' ', '\t']).unwrap_or((shown, ""));
-        if scheme.eq_ignore_ascii_case("Bearer") {
-            self.login_bearer(now, request, rest.trim());
+        if let Some(token) = bearer(shown) {
+            self.login_bearer(now, request, token);
         } else if let Ok(credentials) = Credentials::parse(shown) {
             self.login_digest(now, request, &credentials);
         } else {
@@ -128,8 +128,12 @@ impl Hub {
         }
         match ticket::verify(&application.key, &application.secret, token, now) {
             Ok(verified) => {
+                let proof = Proof { until: Some(verified.ends()), password: verified.password, is_token: true };
                 let aor = Aor { application: application.key.clone(), user: verified.user };
-                if self.admit(now, request, &aor, None) {
+                if proof.password.is_some() {
+                    return self.look_up_login(now, request, &aor);
+                }
+                if self.admit(now, request, &aor, proof, None) {
                     let Aor { application, user } = aor.clone();
                     self.push(Output::Seen { application, user });
                     self.look_up(now, &aor, Pending::Name(aor.clone()));
@@ -168,39 +172,72 @@ impl Hub {
         if let Some(connection) = self.flows.connections.get_mut(&request.conn) {
             connection.used = using;
         }
-        let pending = Pending::Login { conn: request.conn, key: request.key.clone(), text: request.text.to_owned() };
-        self.look_up(now, &aor, pending);
+        self.look_up_login(now, request, &aor);
     }
 
-    /// The store has answered for a user who showed a digest.
+    /// What was shown stands and falls with a password: the store knows it.
+    fn look_up_login(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
+        let pending = Pending::Login { conn: request.conn, key: request.key.clone(), text: request.text.to_owned() };
+        self.look_up(now, aor, pending);
+    }
+
+    /// The store has answered for a user who showed a digest, or a ticket that was given for a password.
     pub(super) fn finish_login(&mut self, now: Instant, conn: ConnId, key: ServerKey, text: &str, account: Option<Account>) {
         let Ok(message) = parse(text.as_bytes()) else { return };
         let request = Request { conn, key, message: &message, text };
-        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).unwrap_or_default();
-        let Ok(credentials) = Credentials::parse(shown) else { return };
-        let hash = account.as_ref().and_then(|account| match credentials.algorithm {
-            Algorithm::Sha256 | Algorithm::Sha256Sess => account.ha1_sha256.as_deref(),
-            Algorithm::Md5 | Algorithm::Md5Sess => account.ha1_md5.as_deref(),
-            Algorithm::Sha512256 => None,
-        });
-        let Some(connection) = self.flows.connections.get(&conn) else {
+        if !self.flows.connections.contains_key(&conn) {
             // Nobody hears it; but the transaction ends.
             let answer = Refusal::new(503, 50300, "Connection lost").answer(request.message, "0").end();
             return self.respond(now, &request.key, answer);
-        };
-        let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
-        if self.is_spent(now, &request, &aor.user) {
+        }
+        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).unwrap_or_default();
+        let digest = Credentials::parse(shown).ok().map(|credentials| credentials.username.into_owned());
+        let user = digest.clone().unwrap_or_else(|| claimed(request.message));
+        if self.is_spent(now, &request, &user) {
             return;
         }
-        if !(credentials.matches(hash.unwrap_or(NOBODY), request.method()) && hash.is_some()) {
-            self.guessed(now, &request, &aor.user, "wrong user or password");
-        } else if self.admit(now, &request, &aor, account.map(|account| account.display_name)) {
-            self.route(now, &request);
+        let account = account.unwrap_or_default();
+        match self.proven_by(now, &request, &account) {
+            // The ticket was signed right: nobody guesses.
+            None if digest.is_none() => self.fail(now, &request, "a ticket for a password that has changed"),
+            None => self.guessed(now, &request, &user, "wrong user or password"),
+            Some((aor, proof)) => {
+                if self.admit(now, &request, &aor, proof, Some(account.display_name)) {
+                    self.route(now, &request);
+                }
+            }
         }
     }
 
+    /// Whom the credentials of a request prove it to come from, if they are right for what the store knows.
+    fn proven_by(&self, now: Instant, request: &Request<'_>, account: &Account) -> Option<(Aor, Proof)> {
+        let application = self.application(request.conn)?;
+        let shown = request.message.get(Name::Authorization).or_else(|| request.message.get(Name::ProxyAuthorization))?;
+        let (user, until) = match Credentials::parse(shown) {
+            Ok(credentials) => {
+                let hash = match credentials.algorithm {
+                    Algorithm::Sha256 | Algorithm::Sha256Sess => account.ha1_sha256.as_deref(),
+                    Algorithm::Md5 | Algorithm::Md5Sess => account.ha1_md5.as_deref(),
+                    Algorithm::Sha512256 => None,
+                };
+                let right = credentials.matches(hash.unwrap_or(NOBODY), request.method()) && hash.is_some();
+                (right.then(|| credentials.username.into_owned())?, None)
+            }
+            Err(_) => {
+                let verified = ticket::verify(&application.key, &application.secret, bearer(shown)?, now).ok()?;
+                let right = verified.password == Some(account.revision) && account.ha1_sha256.is_some();
+                let until = Some(verified.ends());
+                (right.then_some(verified.user)?, until)
+            }
+        };
+        Some((
+            Aor { application: application.key, user },
+            Proof { until, password: Some(account.revision), is_token: until.is_some() },
+        ))
+    }
+
     /// Binds a proven identity to the connection. Not where From or the connection is somebody else's.
-    fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, display: Option<String>) -> bool {
+    fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, proof: Proof, display: Option<String>) -> bool {
         let bound = self.identity(request.conn);
         if !speaks_for(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
             self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
@@ -217,6 +254,7 @@ impl Hub {
         if bound.is_none() {
             self.bind(now, request.conn, aor);
         }
+        self.prove(request.conn, proof);
         if let (Some(user), Some(display)) = (self.flows.users.get_mut(aor), display) {
             user.display = display;
         }
@@ -234,10 +272,9 @@ impl Hub {
         if request.message.all(Name::ProxyRequire).next().is_some() {
             return self.refuse_extension(now, request, Name::ProxyRequire, &[]);
         }
-        let in_dialog = request.message.to().is_ok_and(|to| to.tag().is_some());
         match request.method() {
             "REGISTER" => self.register(now, request, &aor),
-            _ if in_dialog => self.relay(now, request, &aor),
+            _ if is_in_dialog(request.message) => self.relay(now, request, &aor),
             "INVITE" => self.invite(now, request, aor),
             "OPTIONS" => self.options(now, request),
             method => self.refuse(now, request, Refusal::unserved(method)),
@@ -270,10 +307,10 @@ impl Hub {
     /// Whether so many proofs have failed, from the same address or for the same user, that this one is not looked at. A connection whose
     /// identity is known is not harmed by what others have tried.
     fn is_spent(&mut self, now: Instant, request: &Request<'_>, user: &str) -> bool {
+        let proven = self.is_proven(now, request.conn);
         let Some(connection) = self.flows.connections.get(&request.conn) else { return true };
-        let Some(address) = connection.peer.filter(|_| connection.aor.as_ref().is_none_or(|aor| aor.user != user)) else {
-            return false;
-        };
+        let known = proven && connection.aor.as_ref().is_some_and(|aor| aor.user == user);
+        let Some(address) = connection.peer.filter(|_| !known) else { return false };
         let claim = Claim { address, application: &connection.application, user };
         let Some(seconds) = self.settings.proofs.wait(now, &claim) else { return false };
         self.refuse(now, request, Refusal::new(503, 42900, TOO_MANY).after(seconds));
@@ -320,7 +357,11 @@ impl Hub {
         let mut text = reply(message, code, Some(&tag));
         // The stronger first: a client takes the first that it can (RFC 8760, 2.3 and 2.4). MD5 last of all, as clients that read one field
         // only, which is mostly the last, know no other.
-        text = text.field(field, &["Bearer realm=", &offhook::sip::quote(&self.settings.domain)].concat());
+        // RFC 8898, 4: a token was shown, here or before, and is not valid, or no longer.
+        let lapsed = self.proof(conn).is_some_and(|proof| proof.is_token) && !self.is_proven(now, conn);
+        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).and_then(bearer);
+        let error = if lapsed || shown.is_some() { ", error=\"invalid_token\"" } else { "" };
+        text = text.field(field, &["Bearer realm=", &offhook::sip::quote(&self.settings.domain), error].concat());
         for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
             let (realm, nonce) = (self.settings.domain.clone(), nonce.clone());
             let challenge = Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale };
@@ -348,6 +389,17 @@ impl Hub {
 /// Whom a request says that it is from.
 fn claimed(message: &Message<'_>) -> String {
     message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default()
+}
+
+/// What follows `Bearer`; `None` for another scheme.
+fn bearer(shown: &str) -> Option<&str> {
+    let (scheme, rest) = shown.split_once([' ', '\t']).unwrap_or((shown, ""));
+    scheme.eq_ignore_ascii_case("Bearer").then(|| rest.trim())
+}
+
+/// Whether a request belongs to a dialog, by its To.
+pub(super) fn is_in_dialog(message: &Message<'_>) -> bool {
+    message.to().is_ok_and(|to| to.tag().is_some())
 }
 
 /// Whether From names the user, however it is escaped. The way out speaks for anybody.

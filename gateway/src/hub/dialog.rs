@@ -17,7 +17,7 @@ use offhook::signalling::transaction::{ClientKey, ServerKey, Transport};
 use offhook::sip::{Message, Name, NameAddr, Uri, parse, reply};
 use offhook::time::Instant;
 
-use super::admission::{Request, speaks_for};
+use super::admission::{Request, is_in_dialog, speaks_for};
 use super::best::passed_on;
 use super::call::{CallKey, Stage};
 use super::refusal::Refusal;
@@ -113,6 +113,12 @@ impl Hub {
         if let Ok(Route { from, to, target }) = self.in_dialog(conn, message, &aor) {
             self.pass_or_hold(now, Held { key: None, sender: conn, from, to, target, text: text.to_owned() });
         }
+    }
+
+    /// Whether a request belongs to a call of whom the connection speaks for: calls go on, also when that has to be proven anew for others.
+    pub(super) fn continues(&self, conn: ConnId, message: &Message<'_>) -> bool {
+        let Some(aor) = self.identity(conn).filter(|_| message.method() != Some("REGISTER")) else { return false };
+        is_in_dialog(message) && speaks_for(message, aor) && self.in_dialog(conn, message, aor).is_ok()
     }
 
     /// Checks that the sender is one of the two users of the dialog, and finds the other.

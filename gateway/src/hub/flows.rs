@@ -14,7 +14,7 @@ use offhook::sip::{Message, Name};
 use offhook::time::Instant;
 
 use super::timers::Timer;
-use super::{ConnId, Hub, Output};
+use super::{ConnId, Hub, Output, Record};
 use crate::bucket::Bucket;
 use crate::registrar::{Aor, Device, Target};
 use crate::silent::Silent;
@@ -32,14 +32,27 @@ const FLOWS: usize = 32;
 /// Steps from one reconnect to the next.
 const HOPS: usize = 8;
 
+/// What was shown for an identity, as far as it says when that ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Proof {
+    /// When it ends, or has ended.
+    pub(super) until: Option<Instant>,
+    /// Which password it was shown with; it ends with that password.
+    pub(super) password: Option<u64>,
+    /// Whether it is a ticket or token.
+    pub(super) is_token: bool,
+}
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) application: String,
     /// Where it comes from; the way out comes from nowhere.
     pub(super) peer: Option<IpAddr>,
-    /// Whom it has proven to speak for.
+    /// Whom it speaks for, or has spoken for until its proof ended: it never speaks for anybody else.
     pub(super) aor: Option<Aor>,
+    /// What it has shown for that.
+    pub(super) proof: Option<Proof>,
     pub(super) bucket: Bucket,
     /// Messages beyond the allowance.
     pub(super) strikes: u32,
@@ -52,7 +65,7 @@ pub(super) struct Connection {
 impl Connection {
     fn new(now: Instant, application: String, peer: Option<IpAddr>, rate: u32) -> Self {
         let (bucket, used) = (Bucket::new(now, rate), (Instant::default(), 0));
-        Self { application, peer, aor: None, bucket, strikes: 0, failures: 0, used }
+        Self { application, peer, aor: None, proof: None, bucket, strikes: 0, failures: 0, used }
     }
 }
 
@@ -162,9 +175,10 @@ impl Hub {
 
     /// The way out of an application is there.
     pub(super) fn attach(&mut self, now: Instant, conn: ConnId, application: String) {
-        let aor = Some(Aor::outside(application.clone()));
+        let (aor, proof) = (Some(Aor::outside(application.clone())), Some(Proof::default()));
         self.flows.attached.insert(application.clone(), conn);
-        self.flows.connections.insert(conn, Connection { aor, ..Connection::new(now, application, None, 0) });
+        let connection = Connection { aor, proof, ..Connection::new(now, application, None, 0) };
+        self.flows.connections.insert(conn, connection);
     }
 
     /// Where too many connections are silent, one makes room.
@@ -205,6 +219,47 @@ impl Hub {
         }
     }
 
+    /// The identity of a connection holds from now on for as long as this proof does.
+    pub(super) fn prove(&mut self, conn: ConnId, proof: Proof) {
+        let Some(connection) = self.flows.connections.get_mut(&conn) else { return };
+        connection.proof = Some(proof);
+        match proof.until {
+            Some(until) => self.timers.set(Timer::Proof(conn), until),
+            None => self.timers.clear(&Timer::Proof(conn)),
+        }
+    }
+
+    /// Whether the identity of a connection holds now.
+    pub(super) fn is_proven(&self, now: Instant, conn: ConnId) -> bool {
+        self.proof(conn).is_some_and(|proof| proof.until.is_none_or(|until| now < until))
+    }
+
+    /// What was shown for the identity of a connection, whether it holds or not.
+    pub(super) fn proof(&self, conn: ConnId) -> Option<Proof> {
+        self.flows.connections.get(&conn)?.proof
+    }
+
+    /// The identity of a connection holds no longer: new calls do not ring there and do not come from there until it is proven anew. Calls
+    /// that run go on.
+    pub(super) fn lapse(&mut self, now: Instant, conn: ConnId) {
+        self.timers.clear(&Timer::Proof(conn));
+        let Some(connection) = self.flows.connections.get_mut(&conn) else { return };
+        connection.proof = connection.proof.map(|proof| Proof { until: Some(now), ..proof });
+        let Some(aor) = connection.aor.clone() else { return };
+        for _ in 0..self.registrar.lapse(conn) {
+            self.record(Record::Unregistered { application: aor.application.clone(), user: aor.user.clone() });
+        }
+        self.watch_expiry(&aor);
+    }
+
+    /// A user has another password: what was shown with an older one holds no longer.
+    pub(super) fn password_changed(&mut self, now: Instant, aor: &Aor, revision: u64) {
+        let is_older = |conn: &ConnId| self.proof(*conn).and_then(|proof| proof.password).is_some_and(|shown| shown < revision);
+        let connections = self.flows.users.get(aor).into_iter().flat_map(|user| user.connections.iter().copied());
+        let older: Vec<ConnId> = connections.filter(is_older).collect();
+        older.into_iter().for_each(|conn| self.lapse(now, conn));
+    }
+
     /// Whether two connections, of which the first may be lost, speak for the same user.
     pub(super) fn is_same_user(&self, old: ConnId, conn: ConnId) -> bool {
         let speaker = |conn| self.identity(conn).or_else(|| self.flows.lost.get(&conn).map(|lost| &lost.aor));
@@ -217,6 +272,7 @@ impl Hub {
         let Some(connection) = self.flows.connections.remove(&conn) else { return };
         self.flows.silent.remove(conn);
         self.timers.clear(&Timer::Login(conn));
+        self.timers.clear(&Timer::Proof(conn));
         let Some(aor) = connection.aor else { return };
         let bound = self.registrar.bindings(&aor).iter().filter(|binding| binding.conn == Some(conn));
         let mut devices: BTreeSet<Device> = bound.map(|binding| binding.device.clone()).collect();

@@ -82,7 +82,7 @@ pub struct Hub {
 
 /// What the store was asked for.
 enum Pending {
-    /// The password of a user who showed a digest.
+    /// The password of a user who showed a digest, or a ticket that was given for a password.
     Login { conn: ConnId, key: ServerKey, text: String },
     /// Whether the callee of a call exists.
     Callee(CallKey),
@@ -144,6 +144,9 @@ impl Hub {
                 }
             }
             Input::Account { query, account } => self.account(now, query, account),
+            Input::PasswordChanged { application, user, revision } => {
+                self.password_changed(now, &Aor { application, user }, revision);
+            }
             Input::Timeout => self.timeout(now),
             Input::Drain => self.draining = true,
             Input::Overloaded(overloaded) => self.overloaded = overloaded,
@@ -195,6 +198,7 @@ impl Hub {
     fn timer(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Login(conn) => self.hang_up(now, conn, 1008, "not authenticated in time"),
+            Timer::Proof(conn) => self.lapse(now, conn),
             Timer::Query(query) => self.query_expired(now, query),
             Timer::Hold(key) => self.hold_ended(now, key),
             Timer::Branch(key, index) => self.branch_expired(now, key, index),

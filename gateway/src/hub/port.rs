@@ -75,6 +75,8 @@ pub struct Account {
     pub ha1_md5: Option<String>,
     /// The name that others see; may be empty.
     pub display_name: String,
+    /// Which password it is: greater with each change of it.
+    pub revision: u64,
 }
 
 impl std::fmt::Debug for Account {
@@ -123,6 +125,15 @@ pub enum Input {
         query: QueryId,
         /// `None`: there is no such user.
         account: Option<Account>,
+    },
+    /// The password of a user was changed, or the user removed: who has shown an older one has to show the new one.
+    PasswordChanged {
+        /// Application key.
+        application: String,
+        /// User id.
+        user: String,
+        /// Which password it is now, as in [`Account`].
+        revision: u64,
     },
     /// The deadline has come.
     Timeout,

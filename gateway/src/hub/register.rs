@@ -10,8 +10,8 @@ use sha1::Sha1;
 use super::admission::Request;
 use super::refusal::Refusal;
 use super::timers::Timer;
-use super::{Hub, Record};
-use crate::registrar::{self, Aor, Binding, Change, Device, MIN_EXPIRES};
+use super::{ConnId, Hub, Record};
+use crate::registrar::{self, Aor, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES};
 
 const EXTENSIONS: [&str; 3] = ["path", "outbound", "gruu"];
 /// How often a client should show that it lives, in seconds (RFC 5626, 4.4.1).
@@ -26,13 +26,19 @@ impl Hub {
         if message.unsupported(&EXTENSIONS).next().is_some() {
             return self.refuse_extension(now, request, Name::Require, &EXTENSIONS);
         }
-        match self.registrar.register(now, aor, request.conn, message) {
+        match self.registrar.register(now, aor, request.conn, self.seconds_left(now, request.conn), message) {
             Ok(change) => self.registered(now, request, aor, change),
             Err(registrar::Refusal::TooBrief) => self.refuse_brief(now, request),
             Err(registrar::Refusal::Malformed(why)) => self.refuse(now, request, Refusal::new(400, 40003, why)),
             Err(registrar::Refusal::OutOfOrder) => self.refuse(now, request, Refusal::new(500, 50000, "REGISTER out of order")),
             Err(registrar::Refusal::TooMany) => self.refuse(now, request, Refusal::new(403, 40300, "Too many devices")),
         }
+    }
+
+    /// How many whole seconds the identity of a connection holds yet; a last one that is not whole counts.
+    fn seconds_left(&self, now: Instant, conn: ConnId) -> u32 {
+        let until = self.proof(conn).and_then(|proof| proof.until);
+        until.map_or(MAX_EXPIRES, |until| u32::try_from(((until - now) / 1000).max(1)).unwrap_or(MAX_EXPIRES))
     }
 
     fn refuse_brief(&mut self, now: Instant, request: &Request<'_>) {
@@ -123,7 +129,7 @@ impl Hub {
         self.watch_expiry(aor);
     }
 
-    fn watch_expiry(&mut self, aor: &Aor) {
+    pub(super) fn watch_expiry(&mut self, aor: &Aor) {
         match self.registrar.expiry(aor) {
             Some(at) => self.timers.set(Timer::Bindings(aor.clone()), at),
             None => self.timers.clear(&Timer::Bindings(aor.clone())),

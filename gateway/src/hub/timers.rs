@@ -10,6 +10,8 @@ use crate::registrar::Aor;
 pub(super) enum Timer {
     /// When to close a connection that has shown no identity.
     Login(ConnId),
+    /// When what a connection has shown for its identity ends.
+    Proof(ConnId),
     /// When to stop waiting for the store.
     Query(QueryId),
     /// When to tell the caller that no device of the callee has come.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::clock::Clock;
@@ -18,7 +18,7 @@ use crate::hub::{ConnId, Hub, Input, Output, Record};
 use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
 use crate::proofs::TOO_MANY;
-use crate::store::Store;
+use crate::store::{PasswordChange, Store};
 
 /// Inputs that may wait for the switch; who comes later waits at its socket.
 const QUEUE: usize = 1_024;
@@ -29,6 +29,9 @@ const OVERLOADED: Duration = Duration::from_secs(2);
 const WINDOW: Duration = Duration::from_secs(1);
 /// Fewer messages than these in a window are no queue.
 const QUEUED: u32 = 10;
+
+/// How often the store is asked whether a password was changed: another process may do that.
+const PASSWORDS: Duration = Duration::from_secs(1);
 
 /// Octets that may wait for one slow reader.
 const QUEUED_BYTES: usize = 1 << 20;
@@ -186,6 +189,7 @@ pub struct Driver {
     drained: Vec<oneshot::Sender<()>>,
     stopping: bool,
     backlog: Backlog,
+    passwords: Interval,
 }
 
 /// Whether a queue stands before the switch. One that comes and goes, as with a burst or a pause of the whole machine, is none: so the
@@ -221,6 +225,8 @@ impl Driver {
     #[must_use]
     pub fn new(hub: Hub, outside: Outside, store: Store, metrics: Arc<Metrics>, clock: Arc<Clock>) -> (Self, Handle) {
         let (sender, events) = mpsc::channel(QUEUE);
+        let mut passwords = interval(PASSWORDS);
+        passwords.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let driver = Self {
             hub,
             outside,
@@ -235,6 +241,7 @@ impl Driver {
             drained: Vec::new(),
             stopping: false,
             backlog: Backlog::new(Instant::now()),
+            passwords,
         };
         (driver, Handle { events: sender, next: Arc::new(AtomicU64::new(1)) })
     }
@@ -296,9 +303,25 @@ impl Driver {
             biased;
             Some(answer) = self.answers.1.recv() => Some(Happening::Switch(answer)),
             () = timer => Some(Happening::Timeout),
+            _ = self.passwords.tick() => {
+                self.ask_passwords().await;
+                None
+            }
             input = self.outside.next() => Some(Happening::Outside(input)),
             Some(event) = self.events.recv() => self.event(event),
         }
+    }
+
+    /// The answers come in the same queue as those about users: nobody signs in with a password after it was said to be another one.
+    async fn ask_passwords(&self) {
+        let answers = self.answers.0.clone();
+        let found = move |result: Result<Vec<PasswordChange>, _>| match result {
+            Ok(changes) => changes.into_iter().for_each(|PasswordChange { application, user, revision }| {
+                drop(answers.send(Input::PasswordChanged { application, user, revision }));
+            }),
+            Err(error) => error!(%error, "changes of passwords could not be read; tried again in a second"),
+        };
+        self.store.password_changes(found).await;
     }
 
     fn event(&mut self, event: Event) -> Option<Happening> {

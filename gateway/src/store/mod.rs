@@ -36,13 +36,14 @@ pub use self::numbers::AssignedNumber;
 pub use self::pace::Alarm;
 pub use self::rates::Rate;
 pub use self::records::Record;
-pub use self::users::{Application, DEMO, Hashes, LOOPBACK, check_name};
+pub use self::users::{Application, DEMO, Hashes, LOOPBACK, PasswordChange, check_name};
 
 /// The version of the tables that this program writes.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 /// The tables of each version, as it adds to those before.
-const TABLES: [&str; 3] = [include_str!("tables1.sql"), include_str!("tables2.sql"), include_str!("tables3.sql")];
+const TABLES: [&str; 4] =
+    [include_str!("tables1.sql"), include_str!("tables2.sql"), include_str!("tables3.sql"), include_str!("tables4.sql")];
 
 /// Questions that may wait for the database; who comes later waits outside.
 const QUEUE: usize = 1_024;
@@ -161,6 +162,8 @@ struct Database {
     failing: bool,
     /// The last alarm that is in the log.
     alarmed: i64,
+    /// The last change of a password that was told.
+    told: u64,
     /// Users by application and name who are to be written down, and who hears where they cannot be.
     noted: BTreeMap<(String, String), Failed>,
 }
@@ -176,10 +179,11 @@ impl Database {
         let connection = Connection::open(&path)?;
         let (queries, noted) = (Vec::new(), BTreeMap::new());
         let mut database =
-            Self { connection, folder: folder.into(), serving: None, rules, queries, failing: false, alarmed: 0, noted };
+            Self { connection, folder: folder.into(), serving: None, rules, queries, failing: false, alarmed: 0, told: 0, noted };
         database.prepare()?;
         database.check_currency()?;
         database.alarmed = database.last_alarm()?;
+        database.told = database.last_change()?;
         Ok(database)
     }
 
@@ -286,7 +290,7 @@ mod tests {
                 let database = Database::open(&folder, Rules::default()).expect("this version");
                 let sql = |table| format!("SELECT count(*) FROM {table}");
                 let count = |table| database.connection.query_row(&sql(table), [], |row| row.get::<_, u32>(0)).expect("there");
-                assert_eq!((count("application"), count("transfer"), count("alarm")), (1, 0, 0));
+                assert_eq!((count("application"), count("transfer"), count("alarm"), count("password_change")), (1, 0, 0, 0));
             }
         }
     }

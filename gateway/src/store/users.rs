@@ -72,6 +72,17 @@ impl Hashes {
     }
 }
 
+/// Somebody has another password, or was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordChange {
+    /// Key of the application.
+    pub application: String,
+    /// Who.
+    pub user: String,
+    /// As in [`Account`].
+    pub revision: u64,
+}
+
 /// Who hears of an error.
 pub(super) type Failed = Box<dyn FnOnce(StoreError) + Send>;
 
@@ -86,8 +97,8 @@ impl Store {
         self.ask(move |database| database.add_application(&application)).await
     }
 
-    /// Adds a user; [`StoreError::Taken`] where the name exists, also as a user that has shown only tickets so far.
-    pub async fn add_user(&self, application: String, user: String, account: Account) -> Result<(), StoreError> {
+    /// Adds a user and gives what is kept; [`StoreError::Taken`] where the name exists, also as a user that has shown only tickets so far.
+    pub async fn add_user(&self, application: String, user: String, account: Account) -> Result<Account, StoreError> {
         self.ask(move |database| database.add_user(&application, &user, &account)).await
     }
 
@@ -114,6 +125,12 @@ impl Store {
         found: impl FnOnce(Result<Option<Account>, StoreError>) + Send + 'static,
     ) {
         let job: Job = Box::new(move |database| found(database.account(&application, &user)));
+        drop(self.jobs.send(job).await);
+    }
+
+    /// Gives `found`, on the database thread, the passwords that were changed since the last time, also by other processes.
+    pub async fn password_changes(&self, found: impl FnOnce(Result<Vec<PasswordChange>, StoreError>) + Send + 'static) {
+        let job: Job = Box::new(move |database| found(database.password_changes()));
         drop(self.jobs.send(job).await);
     }
 
@@ -157,7 +174,7 @@ impl Database {
         Ok(())
     }
 
-    fn add_user(&mut self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
+    fn add_user(&mut self, application: &str, user: &str, account: &Account) -> Result<Account, StoreError> {
         self.write_noted();
         self.must_exist(application)?;
         self.insert(
@@ -165,7 +182,8 @@ impl Database {
             application,
             user,
             account,
-        )
+        )?;
+        Ok(self.account(application, user)?.unwrap_or_default())
     }
 
     fn set_user(&self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
@@ -202,14 +220,30 @@ impl Database {
     }
 
     fn account(&self, application: &str, user: &str) -> Result<Option<Account>, StoreError> {
-        let mut query = self
-            .connection
-            .prepare_cached("SELECT display_name, ha1_sha256, ha1_md5 FROM user WHERE application = ?1 AND name = ?2")?;
+        let mut query = self.connection.prepare_cached(
+            "SELECT display_name, ha1_sha256, ha1_md5, coalesce(id, 0) FROM user LEFT JOIN password_change AS change \
+                 ON change.application = user.application AND change.user = name WHERE user.application = ?1 AND name = ?2",
+        )?;
         let account = query.query_row([application, user], |row| {
-            Ok(Account { display_name: row.get(0)?, ha1_sha256: row.get(1)?, ha1_md5: row.get(2)? })
+            Ok(Account { display_name: row.get(0)?, ha1_sha256: row.get(1)?, ha1_md5: row.get(2)?, revision: row.get(3)? })
         });
         let noted = || self.noted.contains_key(&(application.to_owned(), user.to_owned())).then(Account::default);
         Ok(account.optional()?.or_else(noted))
+    }
+
+    fn password_changes(&mut self) -> Result<Vec<PasswordChange>, StoreError> {
+        let mut query =
+            self.connection.prepare_cached("SELECT application, user, id FROM password_change WHERE id > ?1 ORDER BY id")?;
+        let rows = query.query_map([self.told], |row| {
+            Ok(PasswordChange { application: row.get(0)?, user: row.get(1)?, revision: row.get(2)? })
+        })?;
+        let changes: Vec<PasswordChange> = rows.collect::<Result<_, _>>()?;
+        self.told = changes.last().map_or(self.told, |change| change.revision);
+        Ok(changes)
+    }
+
+    pub(super) fn last_change(&self) -> rusqlite::Result<u64> {
+        self.connection.query_row("SELECT coalesce(max(id), 0) FROM password_change", [], |row| row.get(0))
     }
 
     fn seen(&mut self, application: String, user: String, failed: Failed) {
@@ -280,6 +314,32 @@ mod tests {
         see(&mut database, "alice");
         database.write_noted();
         assert!(database.account("shop", "alice").expect("read").expect("there").ha1_sha256.is_some());
+    }
+
+    #[test]
+    fn a_change_of_a_password_is_told_once_whoever_made_it() {
+        let path = folder("changes");
+        let mut ours = Database::open(&path, Rules::default()).expect("a fresh database");
+        ours.add_application(&application()).expect("added");
+        ours.add_user("shop", "alice", &account("Alice")).expect("added");
+        assert!(ours.password_changes().expect("read").is_empty(), "a new user is no change");
+        let theirs = Database::open(&path, Rules::default()).expect("another process");
+        theirs.set_user("shop", "alice", &account("Alice B.")).expect("set");
+        assert!(ours.password_changes().expect("read").is_empty(), "another name, the same password");
+        let other = |password| {
+            let hashes = Hashes::new("alice", "localhost", password);
+            Account { ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() }
+        };
+        theirs.set_users("shop", &[("alice".into(), other("one")), ("bob".into(), other("one"))]).expect("set");
+        theirs.set_user("shop", "alice", &other("two")).expect("set");
+        let revision = ours.account("shop", "alice").expect("read").expect("there").revision;
+        let changes = ours.password_changes().expect("read");
+        assert_eq!(changes, [PasswordChange { application: "shop".into(), user: "alice".into(), revision }]);
+        assert!(ours.password_changes().expect("read").is_empty());
+        theirs.connection.execute("DELETE FROM user WHERE name = 'alice'", []).expect("removed");
+        assert!(ours.password_changes().expect("read")[0].revision > revision);
+        ours.add_user("shop", "alice", &other("two")).expect("added");
+        assert!(ours.account("shop", "alice").expect("read").expect("there").revision > revision, "somebody else of that name");
     }
 
     #[test]
@@ -360,6 +420,6 @@ mod tests {
 
     fn account(name: &str) -> Account {
         let hashes = Hashes::new("alice", "localhost", "wonderland");
-        Account { display_name: name.into(), ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) }
+        Account { display_name: name.into(), ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() }
     }
 }

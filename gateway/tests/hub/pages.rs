@@ -12,26 +12,26 @@ use crate::page::signing_in;
 use crate::world::World;
 
 /// A page: its machine, its connection, and what its app was told.
-struct Page {
-    client: Client,
+pub struct Page {
+    pub client: Client,
     conn: Option<ConnId>,
     peer: Option<PeerId>,
     later: VecDeque<(Instant, Input)>,
-    events: Vec<String>,
+    pub events: Vec<String>,
     calls: Vec<CallId>,
     offline: bool,
 }
 
 /// The switch and the pages.
-struct Web {
-    world: World,
-    pages: Vec<Page>,
+pub struct Web {
+    pub world: World,
+    pub pages: Vec<Page>,
 }
 
 impl Web {
     /// Pages of these users, signed in with a ticket.
     fn new(users: &[&str]) -> Self {
-        let mut web = Self { world: World::new(), pages: Vec::new() };
+        let mut web = Self::empty();
         users.iter().for_each(|user| web.page(user));
         web.run(1_000);
         for page in &web.pages {
@@ -40,35 +40,42 @@ impl Web {
         web
     }
 
+    pub fn empty() -> Self {
+        Self { world: World::new(), pages: Vec::new() }
+    }
+
     fn page(&mut self, user: &str) {
         let number = self.pages.len() as u8 + 1;
-        let client = signing_in(user, number, self.world.now);
+        self.add(signing_in(user, number, self.world.now));
+    }
+
+    pub fn add(&mut self, client: Client) {
         let (later, events, calls) = (VecDeque::new(), Vec::new(), Vec::new());
         self.pages.push(Page { client, conn: None, peer: None, later, events, calls, offline: false });
         self.settle();
     }
 
-    fn call(&mut self, page: usize, user: &str) {
+    pub fn call(&mut self, page: usize, user: &str) {
         let now = self.world.now;
         let info = self.pages[page].client.call(now, Destination::User(user.into()), Vec::new());
         self.pages[page].calls.push(info.map(|info| info.id).expect("a call"));
         self.settle();
     }
 
-    fn answer(&mut self, page: usize) {
+    pub fn answer(&mut self, page: usize) {
         let (now, id) = (self.world.now, self.pages[page].calls[0]);
         assert!(self.pages[page].client.answer(now, id, false).is_ok());
         self.settle();
     }
 
-    fn hangup(&mut self, page: usize) {
+    pub fn hangup(&mut self, page: usize) {
         let (now, id) = (self.world.now, self.pages[page].calls[0]);
         assert!(self.pages[page].client.hangup(now, id).is_ok());
         self.settle();
     }
 
     /// The page's connection breaks, and the next one opens only when the page is online again.
-    fn cut(&mut self, page: usize) {
+    pub fn cut(&mut self, page: usize) {
         self.pages[page].offline = true;
         if let Some(conn) = self.pages[page].conn.take() {
             self.world.close(conn);
@@ -83,7 +90,7 @@ impl Web {
         self.input(page, Input::Closed { code: 1006, reason: String::new() });
     }
 
-    fn back(&mut self, page: usize) {
+    pub fn back(&mut self, page: usize) {
         self.pages[page].offline = false;
         self.input(page, Input::Online);
     }
@@ -95,9 +102,14 @@ impl Web {
     }
 
     /// Lets time pass, in steps of ten milliseconds.
-    fn run(&mut self, millis: u64) {
-        for _ in 0..millis / 10 {
-            self.world.wait(10);
+    pub fn run(&mut self, millis: u64) {
+        self.run_in_steps(millis, 10);
+    }
+
+    /// The same with longer steps, by which everything may be late.
+    pub fn run_in_steps(&mut self, millis: u64, step: u64) {
+        for _ in 0..millis / step {
+            self.world.wait(step);
             let now = self.world.now;
             for page in 0..self.pages.len() {
                 while let Some((_, input)) = self.pages[page].later.pop_front_if(|(at, _)| *at <= now) {
@@ -112,7 +124,7 @@ impl Web {
     }
 
     /// Carries messages until nobody has anything to say.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         loop {
             let mut quiet = true;
             for page in 0..self.pages.len() {
@@ -130,6 +142,8 @@ impl Web {
             if quiet {
                 return;
             }
+            // Messages take time: no two nonces are of the same moment.
+            self.world.now = self.world.now + 1;
         }
     }
 
@@ -185,6 +199,9 @@ impl Page {
             Event::Started(_) => "started".into(),
             Event::StartFailed(error) => format!("start failed: {}", error.message),
             Event::Active(result) => if result.is_ok() { "active" } else { "not active" }.into(),
+            Event::TokenWillExpire(seconds) => format!("token will expire in {seconds}"),
+            Event::TokenExpired(_) => "token expired".into(),
+            Event::TokenUpdated(result) => if result.is_ok() { "token updated" } else { "token refused" }.into(),
             Event::Incoming(info) => {
                 self.calls.push(info.id);
                 format!("incoming from {}", info.from_id)
@@ -200,12 +217,12 @@ impl Page {
     }
 
     /// What the app was told after it had signed in.
-    fn told(&self) -> Vec<&str> {
+    pub fn told(&self) -> Vec<&str> {
         self.events[1..].iter().map(String::as_str).collect()
     }
 }
 
-fn sdp(number: usize) -> String {
+pub fn sdp(number: usize) -> String {
     let fingerprint = [&*format!("{number:02X}"); 32].join(":");
     format!(
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 126\r\n\

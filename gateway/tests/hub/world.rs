@@ -63,7 +63,15 @@ impl World {
     pub fn account(&mut self, user: &str, password: &str, display: &str) {
         let hash = |algorithm| Some(ha1(algorithm, user, DOMAIN, password));
         let (ha1_sha256, ha1_md5) = (hash(Algorithm::Sha256), hash(Algorithm::Md5));
-        self.accounts.insert((KEY.into(), user.into()), Account { ha1_sha256, ha1_md5, display_name: display.into() });
+        let revision = self.accounts.get(&(KEY.into(), user.into())).map_or(0, |account| account.revision + 1);
+        self.accounts.insert((KEY.into(), user.into()), Account { ha1_sha256, ha1_md5, display_name: display.into(), revision });
+    }
+
+    /// The user gets another password, and the switch hears of it.
+    pub fn change_password(&mut self, user: &str, password: &str) {
+        self.account(user, password, "");
+        let revision = self.accounts[&(KEY.into(), user.into())].revision;
+        self.handle(Input::PasswordChanged { application: KEY.into(), user: user.into(), revision });
     }
 
     /// A user who was seen before.

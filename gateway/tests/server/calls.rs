@@ -9,7 +9,7 @@ use std::time::Duration;
 use offhook::sip::{Algorithm, Challenge, Name, Writer, ha1, parse, strongest};
 use tokio::net::TcpStream;
 
-use super::support::{Folder, Gateway, Socket, program, run};
+use super::support::{Folder, Gateway, PATIENCE, Socket, program, run};
 
 /// What no log may show.
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.77\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.77\r\n";
@@ -100,6 +100,19 @@ pub fn code(text: &str) -> u16 {
     parse(text.as_bytes()).ok().and_then(|message| message.code()).unwrap_or_else(|| panic!("no answer: {text}"))
 }
 
+/// What the operator does beside a gateway: `user add`, in a process of its own.
+fn set_password(data: &Folder, user: &[&str], password: &str) {
+    let mut child = program(&data.0)
+        .args(["user", "add"])
+        .args(user)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program can be started");
+    child.stdin.take().expect("piped").write_all(password.as_bytes()).expect("it reads");
+    assert!(child.wait().expect("our child").success());
+}
+
 #[tokio::test]
 async fn a_ticket_signs_in_also_after_a_kill() {
     let gateway = Gateway::start();
@@ -120,14 +133,7 @@ async fn a_ticket_signs_in_also_after_a_kill() {
 async fn a_password_of_the_operator_signs_in() {
     let data = Folder::new();
     assert!(run(&data.0, &["application", "add", "shop", "--loopback"]).status.success());
-    let mut child = program(&data.0)
-        .args(["user", "add", "shop", "alice", "--display-name", "Alice"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the program can be started");
-    child.stdin.take().expect("piped").write_all(b"wonderland\n").expect("it reads");
-    assert!(child.wait().expect("our child").success());
+    set_password(&data, &["shop", "alice", "--display-name", "Alice"], "wonderland");
     assert!(!run(&data.0, &["user", "add", "none", "alice"]).status.success(), "no such application, no password");
 
     let gateway = Gateway::over(data, "[data]\ndefault_application = \"shop\"\n");
@@ -147,6 +153,42 @@ async fn a_user_who_made_itself_signs_in_both_ways() {
     let ticket = made.json()["authorization"].as_str().expect("a ticket").to_owned();
     assert_eq!(Phone::new(&gateway, "alice").await.register(Some(&format!("Bearer {ticket}"))).await.0, 200);
     assert_eq!(Phone::new(&gateway, "alice").await.register_with_password("wonderland").await, 200);
+}
+
+#[tokio::test]
+async fn a_password_that_another_process_changes_ends_what_was_shown_for_the_old_one() {
+    let gateway = Gateway::start();
+    let old = r#"{"username":"alice","password":"wonderland"}"#;
+    let tickets = [
+        gateway.post_json("/users?key=demo", old).await.json(),
+        gateway.post_json("/users/authentication?key=demo", old).await.json(),
+    ];
+    let mut phones = vec![Phone::new(&gateway, "alice").await];
+    assert_eq!(phones[0].register_with_password("wonderland").await, 200);
+    for ticket in &tickets {
+        let mut phone = Phone::new(&gateway, "alice").await;
+        let bearer = format!("Bearer {}", ticket["authorization"].as_str().expect("a ticket"));
+        assert_eq!(phone.register(Some(&bearer)).await.0, 200);
+        phones.push(phone);
+    }
+    let mut by_ticket = Phone::new(&gateway, "alice").await;
+    assert_eq!(by_ticket.register_with_ticket(&gateway).await, 200);
+    set_password(&gateway.data, &["demo", "alice"], "looking-glass");
+    for phone in &mut phones {
+        let asked = async { while phone.register(None).await.0 != 401 {} };
+        tokio::time::timeout(PATIENCE, asked).await.expect("it is noticed");
+        assert_eq!(phone.register_with_password("wonderland").await, 401);
+        assert_eq!(phone.register_with_password("looking-glass").await, 200);
+    }
+    assert_eq!(by_ticket.register(None).await.0, 200, "who is vouched for by the application needs no password");
+    for ticket in &tickets {
+        let bearer = format!("Bearer {}", ticket["authorization"].as_str().expect("a ticket"));
+        assert_eq!(Phone::new(&gateway, "alice").await.register(Some(&bearer)).await.0, 401);
+    }
+    let new = old.replace("wonderland", "looking-glass");
+    let fresh = gateway.post_json("/users/authentication?key=demo", &new).await.json();
+    let bearer = format!("Bearer {}", fresh["authorization"].as_str().expect("a ticket"));
+    assert_eq!(Phone::new(&gateway, "alice").await.register(Some(&bearer)).await.0, 200);
 }
 
 #[tokio::test]

@@ -84,7 +84,9 @@ impl World {
                 self.later(1_000, Happening::Start(page, life));
             }
             Event::Active(Err(error)) => self.break_rule(format!("{} cannot be called: {}", PAGES[page], error.message)),
+            Event::TokenExpired(error) => self.break_rule(format!("{} has to sign in again: {}", PAGES[page], error.message)),
             Event::Started(_) | Event::Active(Ok(())) | Event::Inactive | Event::Connection(_) | Event::Log(_) => {}
+            Event::TokenWillExpire(_) | Event::TokenUpdated(_) => {}
         }
     }
 

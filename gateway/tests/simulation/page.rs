@@ -69,7 +69,7 @@ impl Page {
             return Login::Password { user, password: PASSWORD.into() };
         }
         let token = ticket(KEY, SECRET, &user, now, 36_000);
-        Login::Token { user, token }
+        Login::Token { user, token, lasts: None }
     }
 
     /// Its calls that are not over, the oldest first.

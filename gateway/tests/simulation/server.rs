@@ -111,5 +111,5 @@ impl Server {
 /// What the store knows of everybody.
 pub fn account(user: &str) -> Account {
     let hash = |algorithm| Some(ha1(algorithm, user, DOMAIN, PASSWORD));
-    Account { ha1_sha256: hash(Algorithm::Sha256), ha1_md5: hash(Algorithm::Md5), display_name: String::new() }
+    Account { ha1_sha256: hash(Algorithm::Sha256), ha1_md5: hash(Algorithm::Md5), ..Account::default() }
 }

@@ -18,6 +18,6 @@ pub fn signing_in(user: &str, number: u8, now: Instant) -> Client {
     };
     let mut client = Client::new(config, [number; 32]);
     let token = ticket(KEY, SECRET, user, now, 3600);
-    assert!(client.start(now, Login::Token { user: user.into(), token }).is_ok());
+    assert!(client.start(now, Login::Token { user: user.into(), token, lasts: None }).is_ok());
     client
 }

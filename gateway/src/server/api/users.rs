@@ -53,11 +53,11 @@ pub async fn new_user(
         }
         login.check_new()?;
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
-        let account = Account { display_name: String::new(), ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5) };
+        let account = Account { ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() };
         let added = shared.store.add_user(application.key.clone(), login.username.clone(), account).await;
-        shared.metrics.query(matches!(added, Ok(()) | Err(StoreError::Taken)));
+        shared.metrics.query(matches!(added, Ok(_) | Err(StoreError::Taken)));
         match added {
-            Ok(()) => Ok(signed_in(&shared, application, &login.username)),
+            Ok(account) => Ok(signed_in(&shared, application, &login.username, account.revision)),
             Err(StoreError::Taken) => Err(ApiError::new(409, 40900, "The user name is taken")),
             Err(error) => Err(internal(&error)),
         }
@@ -82,10 +82,11 @@ pub async fn authenticate(
         let account = account.map_err(|error| internal(&error))?;
         // The same work and the same answer whether the user is unknown, has no password, or another one.
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
-        let kept = account.and_then(|account| account.ha1_sha256).unwrap_or_else(|| "0".repeat(64));
+        let Account { ha1_sha256, revision, .. } = account.unwrap_or_default();
+        let kept = ha1_sha256.unwrap_or_else(|| "0".repeat(64));
         shared.prove(&claim, || {
             if same(kept.as_bytes(), hashes.sha256.as_bytes()) {
-                return Ok(signed_in(&shared, application, &login.username));
+                return Ok(signed_in(&shared, application, &login.username, revision));
             }
             Err(shared.refuse("password", ApiError::new(401, 40108, "Invalid credentials")))
         })
@@ -116,10 +117,12 @@ fn admit<'a>(
     Ok((application, Login::read(&json_body(headers, body)?)?))
 }
 
-/// The answer of Sinch's `newUser`: what `start()` takes.
-fn signed_in(shared: &Shared, application: &Application, user: &str) -> Json<serde_json::Value> {
+/// The answer of Sinch's `newUser`: what `start()` takes. It is good for no longer than the password that was shown.
+fn signed_in(shared: &Shared, application: &Application, user: &str, revision: u64) -> Json<serde_json::Value> {
+    let (now, lifetime) = (shared.clock.now(), shared.config.data.ticket_lifetime);
+    let ticket = ticket::ticket_for_password(&application.key, &application.secret, user, now, lifetime, revision);
     Json(json!({
-        "authorization": shared.ticket(application, user),
+        "authorization": ticket,
         "user": { "identities": [{ "type": "username", "endpoint": user }] },
     }))
 }
