@@ -9,7 +9,7 @@ use std::time::Duration;
 use offhook::sip::{Algorithm, Challenge, Name, Writer, ha1, parse, strongest};
 use tokio::net::TcpStream;
 
-use super::support::{Folder, Gateway, PATIENCE, Socket, program, run};
+use super::support::{Answer, Folder, Gateway, PATIENCE, Socket, program, run};
 
 /// What no log may show.
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.77\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.77\r\n";
@@ -158,37 +158,39 @@ async fn a_user_who_made_itself_signs_in_both_ways() {
 #[tokio::test]
 async fn a_password_that_another_process_changes_ends_what_was_shown_for_the_old_one() {
     let gateway = Gateway::start();
-    let old = r#"{"username":"alice","password":"wonderland"}"#;
-    let tickets = [
-        gateway.post_json("/users?key=demo", old).await.json(),
-        gateway.post_json("/users/authentication?key=demo", old).await.json(),
-    ];
-    let mut phones = vec![Phone::new(&gateway, "alice").await];
-    assert_eq!(phones[0].register_with_password("wonderland").await, 200);
-    for ticket in &tickets {
-        let mut phone = Phone::new(&gateway, "alice").await;
-        let bearer = format!("Bearer {}", ticket["authorization"].as_str().expect("a ticket"));
-        assert_eq!(phone.register(Some(&bearer)).await.0, 200);
-        phones.push(phone);
+    let login = |user: &str, password: &str| format!(r#"{{"username":"{user}","password":"{password}"}}"#);
+    let bearer = |answer: Answer| format!("Bearer {}", answer.json()["authorization"].as_str().expect("a ticket"));
+    let (mut phones, mut tickets) = (Vec::new(), Vec::new());
+    for user in ["alice", "bobby", "carol"] {
+        let made = bearer(gateway.post_json("/users?key=demo", &login(user, "wonderland")).await);
+        let given = bearer(gateway.post_json("/users/authentication?key=demo", &login(user, "wonderland")).await);
+        tickets.extend([(user, made), (user, given)]);
+        phones.push(Phone::new(&gateway, user).await);
     }
-    let mut by_ticket = Phone::new(&gateway, "alice").await;
-    assert_eq!(by_ticket.register_with_ticket(&gateway).await, 200);
-    set_password(&gateway.data, &["demo", "alice"], "looking-glass");
+    assert_eq!(phones[0].register_with_password("wonderland").await, 200);
+    assert_eq!(phones[1].register(Some(&tickets[2].1)).await.0, 200);
+    assert_eq!(phones[2].register(Some(&tickets[5].1)).await.0, 200);
+    let mut vouched = Phone::new(&gateway, "dave").await;
+    assert_eq!(vouched.register_with_ticket(&gateway).await, 200);
+    for user in ["alice", "bobby", "carol", "dave"] {
+        set_password(&gateway.data, &["demo", user], "looking-glass");
+    }
     for phone in &mut phones {
-        let asked = async { while phone.register(None).await.0 != 401 {} };
+        let asked = async {
+            while phone.register(None).await.0 != 401 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
         tokio::time::timeout(PATIENCE, asked).await.expect("it is noticed");
         assert_eq!(phone.register_with_password("wonderland").await, 401);
         assert_eq!(phone.register_with_password("looking-glass").await, 200);
     }
-    assert_eq!(by_ticket.register(None).await.0, 200, "who is vouched for by the application needs no password");
-    for ticket in &tickets {
-        let bearer = format!("Bearer {}", ticket["authorization"].as_str().expect("a ticket"));
-        assert_eq!(Phone::new(&gateway, "alice").await.register(Some(&bearer)).await.0, 401);
+    assert_eq!(vouched.register(None).await.0, 200, "whom the application vouches for needs no password");
+    for (user, old) in &tickets {
+        assert_eq!(Phone::new(&gateway, user).await.register(Some(old)).await.0, 401);
     }
-    let new = old.replace("wonderland", "looking-glass");
-    let fresh = gateway.post_json("/users/authentication?key=demo", &new).await.json();
-    let bearer = format!("Bearer {}", fresh["authorization"].as_str().expect("a ticket"));
-    assert_eq!(Phone::new(&gateway, "alice").await.register(Some(&bearer)).await.0, 200);
+    let fresh = bearer(gateway.post_json("/users/authentication?key=demo", &login("alice", "looking-glass")).await);
+    assert_eq!(Phone::new(&gateway, "alice").await.register(Some(&fresh)).await.0, 200);
 }
 
 #[tokio::test]
