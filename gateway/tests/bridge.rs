@@ -19,6 +19,8 @@ mod page;
 mod races;
 #[path = "bridge/routes.rs"]
 mod routes;
+#[path = "bridge/speakers.rs"]
+mod speakers;
 #[path = "support/switch.rs"]
 mod switch;
 #[path = "bridge/telephones.rs"]

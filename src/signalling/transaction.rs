@@ -267,10 +267,11 @@ impl<F: Copy + Ord> Transactions<F> {
         self.table.get(&key.0).map(|transaction| transaction.flow)
     }
 
-    /// Where the request came from that `message` is a copy of.
+    /// Where the request came from that `message` is a copy of, or acknowledges; where the one went to that it answers.
     #[must_use]
     pub fn origin(&self, message: &Message<'_>) -> Option<F> {
-        self.table.get(&ServerKey::of(message)?.0).map(|transaction| transaction.flow)
+        let key = if message.is_request() { ServerKey::of(message)?.0 } else { ClientKey::of(message)?.0 };
+        self.table.get(&key).map(|transaction| transaction.flow)
     }
 
     /// How many transactions live.

@@ -19,7 +19,7 @@ use offhook::time::Instant;
 use super::core::{Asked, Core, Way};
 use super::credit::Credit;
 use super::failure::Failure;
-use super::party::{Invite, Party};
+use super::party::{Invite, Party, Speaker};
 use super::{Record, Timer};
 use crate::ledger::{CallRef, End, Kind, NewCall, Query};
 use crate::media::{Command, Leg, PeerSettings, SessionId};
@@ -153,6 +153,15 @@ impl Call {
         match leg {
             Leg::Page => &mut self.page,
             Leg::Peer => &mut self.peer,
+        }
+    }
+
+    /// Whether it is the party of its side who speaks.
+    pub(super) fn hears(&self, speaker: Speaker<'_>) -> bool {
+        match (speaker, self.way(speaker.leg())) {
+            (Speaker::Page { tenant, user }, Some(Way::Page(own))) => tenant == own && user == self.user,
+            (Speaker::Peer { trunk, others }, Some(Way::Peer(own))) => *trunk == own || others.contains(&own),
+            _ => false,
         }
     }
 

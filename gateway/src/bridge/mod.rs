@@ -34,6 +34,7 @@ use offhook::time::Instant;
 use self::call::{Call, CallKey};
 use self::core::{Asked, Core};
 use self::failure::Failure;
+use self::party::Speaker;
 use crate::hub::reasons;
 use crate::media::{Event, Leg};
 use crate::trunk::{self, Trunks};
@@ -234,14 +235,19 @@ impl Bridge {
     fn page(&mut self, now: Instant, application: &str, text: &str) {
         let Ok(message) = parse(text.as_bytes()) else { return };
         let tenant = self.core.tenant(application);
+        if self.core.pages.origin(&message).is_some_and(|origin| origin != tenant) {
+            return;
+        }
+        let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
+        let speaker = Speaker::Page { tenant, user: &user };
         match self.core.pages.receive(now, tenant, Transport::Reliable, &message) {
             Received::Request(key) if key.method() == "CANCEL" => {
-                let known = self.core.pages.knows(&key.invite());
+                let known = self.core.pages.way_back(&key.invite()) == Some(tenant);
                 let tag = self.core.random.token();
                 self.core.respond(now, Leg::Page, &key, reply(&message, if known { 200 } else { 481 }, Some(&tag)).end());
-                self.cancelled(now, Leg::Page, &key, &message);
+                self.cancelled(now, speaker, &key, &message);
             }
-            Received::Request(key) if to_tag(&message).is_some() => self.inside(now, Leg::Page, &key, &message),
+            Received::Request(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
             Received::Request(key) if key.method() == "INVITE" => {
                 self.core.respond(now, Leg::Page, &key, reply(&message, 100, None).end());
                 self.begin(now, Leg::Page, key, &message, |core, call, key, room| {
@@ -249,7 +255,7 @@ impl Bridge {
                 });
             }
             Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, 405),
-            Received::Ack => self.acknowledged(now, Leg::Page, &message),
+            Received::Ack => self.acknowledged(now, speaker, &message),
             Received::Response(key) => self.answered(now, Leg::Page, &key, Ok(&message)),
             Received::Absorbed | Received::Stray => {}
         }
@@ -268,12 +274,13 @@ impl Bridge {
 
     fn trunk_told(&mut self, now: Instant, event: trunk::Event) {
         match event {
-            trunk::Event::Request { trunk, key, text } => {
+            trunk::Event::Request { trunk, others, key, text } => {
                 let Ok(message) = parse(text.as_bytes()) else { return };
+                let speaker = Speaker::Peer { trunk: &trunk, others: &others };
                 match key {
-                    None => self.acknowledged(now, Leg::Peer, &message),
-                    Some(key) if key.method() == "CANCEL" => self.cancelled(now, Leg::Peer, &key, &message),
-                    Some(key) if to_tag(&message).is_some() => self.inside(now, Leg::Peer, &key, &message),
+                    None => self.acknowledged(now, speaker, &message),
+                    Some(key) if key.method() == "CANCEL" => self.cancelled(now, speaker, &key, &message),
+                    Some(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
                     Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key, room| {
                         Call::incoming(core, now, (call, trunk), key, (&message, room))
                     }),
@@ -330,34 +337,39 @@ impl Bridge {
     }
 
     /// The INVITE with the branch of this CANCEL is taken back; the CANCEL was answered.
-    fn cancelled(&mut self, now: Instant, leg: Leg, key: &ServerKey, cancel: &Message<'_>) {
-        let invite = key.invite();
+    fn cancelled(&mut self, now: Instant, speaker: Speaker<'_>, key: &ServerKey, cancel: &Message<'_>) {
+        let (leg, invite) = (speaker.leg(), key.invite());
         if let Some(key) = self.core.invites.get(&(leg, invite.clone())).copied() {
-            return self.with(now, key, |call, core| call.cancelled(core, now, leg, reasons(cancel)));
+            if self.calls.get(&key).is_some_and(|call| call.hears(speaker)) {
+                self.with(now, key, |call, core| call.cancelled(core, now, leg, reasons(cancel)));
+            }
+            return;
         }
-        let waiting = self.calls.values_mut().find_map(|call| call.party(leg).answers(&invite).then_some(call.key));
-        if let Some(key) = waiting {
+        let waits = |call: &mut Call| (call.party(leg).answers(&invite) && call.hears(speaker)).then_some(call.key);
+        if let Some(key) = self.calls.values_mut().find_map(waits) {
             self.with(now, key, |call, core| call.reoffer_cancelled(core, now, leg));
         }
     }
 
     /// A request that names one of our tags.
-    fn inside(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
-        match self.owner(leg, request) {
+    fn inside(&mut self, now: Instant, speaker: Speaker<'_>, key: &ServerKey, request: &Message<'_>) {
+        let leg = speaker.leg();
+        match self.owner(speaker, request) {
             Some(call) => self.with(now, call, |call, core| call.request(core, now, leg, key, request)),
             None => self.core.refuse(now, leg, key, request, 481),
         }
     }
 
-    fn acknowledged(&mut self, now: Instant, leg: Leg, ack: &Message<'_>) {
-        if let Some(call) = self.owner(leg, ack) {
-            self.with(now, call, |call, core| call.acknowledged(core, now, leg, ack));
+    fn acknowledged(&mut self, now: Instant, speaker: Speaker<'_>, ack: &Message<'_>) {
+        if let Some(call) = self.owner(speaker, ack) {
+            self.with(now, call, |call, core| call.acknowledged(core, now, speaker.leg(), ack));
         }
     }
 
-    fn owner(&self, leg: Leg, request: &Message<'_>) -> Option<CallKey> {
+    /// The call that a request belongs to, where whoever has sent it is the one at that side of it: Call-ID and tags are no proof.
+    fn owner(&self, speaker: Speaker<'_>, request: &Message<'_>) -> Option<CallKey> {
         let (key, side) = self.core.tags.get(to_tag(request)?)?;
-        (*side == leg).then_some(*key)
+        (*side == speaker.leg() && self.calls.get(key)?.hears(speaker)).then_some(*key)
     }
 
     /// An answer to a request of ours; `Err`: there was none.

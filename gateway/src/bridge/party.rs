@@ -11,14 +11,33 @@ use offhook::signalling::transaction::{ClientKey, ServerKey};
 use offhook::sip::{Message, Name, Writer, reply};
 use offhook::time::Instant;
 
-use super::core::Way;
+use super::core::{Tenant, Way};
 use super::refresh::Refresh;
 use crate::media::Leg;
+use crate::trunk::TrunkId;
 
 /// What we take part in within a call.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";
 /// Early dialogs of one INVITE that are followed.
 const FORKS: usize = 16;
+
+/// Who has sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Speaker<'a> {
+    /// A user of an application: the switch knows for whom each connection speaks.
+    Page { tenant: Tenant, user: &'a str },
+    /// A trunk, or one of others that send from the same place.
+    Peer { trunk: &'a TrunkId, others: &'a [TrunkId] },
+}
+
+impl Speaker<'_> {
+    pub(super) const fn leg(self) -> Leg {
+        match self {
+            Self::Page { .. } => Leg::Page,
+            Self::Peer { .. } => Leg::Peer,
+        }
+    }
+}
 
 /// One side of a call.
 #[derive(Debug)]

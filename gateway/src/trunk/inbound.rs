@@ -1,6 +1,7 @@
 //! What comes in. Whose it is decides everything: strangers get no octet over UDP, and no second request over a connection. Trunks are
 //! known by where they send from, by the name in their certificate, and by a digest where the operator wants one.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -52,38 +53,44 @@ struct Source {
 
 impl Trunks {
     pub(super) fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
-        let (address, wire, owner) = match flow {
-            Flow::Udp(address) => (address, Wire::Udp, None),
+        let (address, wire) = match flow {
+            Flow::Udp(address) => (address, Wire::Udp),
             Flow::Link(link) => match self.links.get_mut(&link) {
                 Some(link) => {
                     link.heard = now;
-                    (link.peer, link.wire, link.trunk)
+                    (link.peer, link.wire)
                 }
                 None => return,
             },
         };
         let source = Source { flow, address, wire };
         let message = parse(bytes);
-        if let Ok(message) = message.as_ref().map_err(|_| ()).and_then(|m| if m.is_request() { Err(()) } else { Ok(m) }) {
-            return self.response(now, message, &String::from_utf8_lossy(bytes));
-        }
-        // A datagram comes from the port itself.
-        let named = message.as_ref().ok().filter(|_| wire != Wire::Udp);
-        let port = named.and_then(|message| Some(message.via().ok()?.port.unwrap_or(wire.default_port())));
-        let Some(trunk) = owner.or_else(|| self.whose(address, port, wire, &[])) else {
-            let what = if message.is_ok() { "method" } else { "malformed" };
-            return self.stranger(now, source, what);
-        };
+        let speakers = self.speakers(source, message.as_ref().ok());
         match message {
-            Ok(message) => self.asked(now, trunk, source, &message, bytes),
+            Ok(message) if !message.is_request() => self.answer(now, source, &speakers, &message, bytes),
+            Ok(message) if !speakers.is_empty() => self.asked(now, &speakers, source, &message, bytes),
+            Ok(_) => self.stranger(now, source, "method"),
+            Err(_) if speakers.is_empty() => self.stranger(now, source, "malformed"),
             Err(ParseError::Empty) => {}
             Err(_) => self.record_stranger(now, address, "malformed"),
         }
     }
 
-    /// The trunk that sends from `source`, or from the same address and calls itself by `port` (a connection comes from any), with a
-    /// certificate of these names: the one that fits best.
-    pub(super) fn whose(&self, source: SocketAddr, port: Option<u16>, wire: Wire, names: &[String]) -> Option<usize> {
+    /// Whose a message may be: first of all that of the trunk whose connection it is, then that of all who send from there.
+    fn speakers(&self, source: Source, message: Option<&Message<'_>>) -> Vec<usize> {
+        let Source { flow, address, wire } = source;
+        let Flow::Link(link) = flow else { return self.all_at(address, None, wire, &[]) };
+        let Some(link) = self.links.get(&link) else { return Vec::new() };
+        // A datagram comes from the port itself; who has made a connection says in the Via of its requests which one is its own.
+        let named = message.filter(|message| message.is_request());
+        let port = named.and_then(|message| Some(message.via().ok()?.port.unwrap_or(wire.default_port())));
+        let all = self.all_at(address, port, wire, &link.names).into_iter().filter(|trunk| link.trunk != Some(*trunk));
+        link.trunk.into_iter().chain(all).collect()
+    }
+
+    /// The trunks that send from `source`, or from the same address and call themselves by `port` (a connection comes from any), with a
+    /// certificate of these names: the one that fits best first. Another port of a trunk's address is its own only where it is nobody else's.
+    pub(super) fn all_at(&self, source: SocketAddr, port: Option<u16>, wire: Wire, names: &[String]) -> Vec<usize> {
         let fits = |index: usize| {
             let peer = &self.peers[index];
             let name = &peer.config.tls_name;
@@ -93,10 +100,32 @@ impl Trunks {
             let named = port.and_then(|port| peer.knows(SocketAddr::new(source.ip(), port)));
             peer.knows(source).max(named).filter(|_| wire == Wire::Tls || !peer.needs_tls())
         };
-        let rank = |index: usize| Some((fits(index)?, self.peers[index].config.transport == wire, index));
         // Of equals the first in the configuration.
-        let best = (0..self.peers.len()).rev().filter_map(rank).max_by_key(|(fit, same, _)| (*fit, *same));
-        best.map(|(.., index)| index)
+        let rank = |index: usize| Some((fits(index)?, self.peers[index].config.transport == wire, Reverse(index)));
+        let mut all: Vec<_> = (0..self.peers.len()).filter_map(rank).collect();
+        all.sort_unstable_by_key(|rank| Reverse(*rank));
+        let known = all.first().is_some_and(|(fit, ..)| *fit > 0);
+        all.into_iter().filter(|(fit, ..)| *fit > 0 || !known).map(|(.., Reverse(index))| index).collect()
+    }
+
+    /// An answer came. It counts from the trunk that was asked: from one of its addresses, or from where the request went (RFC 3261, 18.2.2).
+    fn answer(&mut self, now: Instant, source: Source, speakers: &[usize], message: &Message<'_>, bytes: &[u8]) {
+        let asked = self.asked_by(message);
+        let (known, wanted) = (!speakers.is_empty(), asked.is_some());
+        let counts = asked.filter(|(_, hop)| {
+            let there = match source.flow {
+                Flow::Udp(address) => hop.wire == Wire::Udp && hop.address == address,
+                Flow::Link(link) => hop.link == link,
+            };
+            there || speakers.contains(&hop.trunk)
+        });
+        match counts {
+            Some(asked) => self.response(now, asked, message, &String::from_utf8_lossy(bytes)),
+            None if !known => self.stranger(now, source, "answer"),
+            None if wanted => self.record_stranger(now, source.address, "answer"),
+            // It is late.
+            None => {}
+        }
     }
 
     fn stranger(&mut self, now: Instant, source: Source, what: &'static str) {
@@ -114,7 +143,8 @@ impl Trunks {
     }
 
     /// A trunk has sent a request.
-    fn asked(&mut self, now: Instant, trunk: usize, source: Source, message: &Message<'_>, bytes: &[u8]) {
+    fn asked(&mut self, now: Instant, speakers: &[usize], source: Source, message: &Message<'_>, bytes: &[u8]) {
+        let trunk = speakers[0];
         let noted = text::note_source(message, bytes, source.address);
         let Ok(request) = parse(noted.as_bytes()) else { return };
         let hop = self.way_back(trunk, source, &request);
@@ -126,12 +156,18 @@ impl Trunks {
             }
             return;
         }
+        let theirs = |origin: Option<Hop>| origin.is_some_and(|origin| speakers.contains(&origin.trunk));
+        let origin = self.transactions.origin(&request);
+        if origin.is_some() && !theirs(origin) {
+            // Whoever copies another's request would get the answers to it, and whose ACK it is stops them.
+            return self.record_stranger(now, source.address, "method");
+        }
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-        let stray = method == "CANCEL" && !invite_of(&request).is_some_and(|invite| self.transactions.knows(&invite));
+        let stray = method == "CANCEL" && !theirs(invite_of(&request).and_then(|invite| self.transactions.way_back(&invite)));
         if stray || (!in_dialog && !matches!(method, "INVITE" | "ACK" | "CANCEL")) {
             return self.answer_at_once(hop, small, &request);
         }
-        if !matches!(method, "ACK" | "CANCEL") && self.transactions.origin(&request).is_none() {
+        if !matches!(method, "ACK" | "CANCEL") && origin.is_none() {
             if self.transactions.len() >= MOST {
                 return self.answer_plainly(hop, small, reply(&request, 503, Some(TAG)).number("Retry-After", 5).end());
             }
@@ -146,8 +182,8 @@ impl Trunks {
             _ => hop,
         };
         match self.transactions.receive(now, hop, transport(hop.wire), &request) {
-            Received::Request(key) => self.admitted(now, hop, key, small, &request),
-            Received::Ack if in_dialog => self.tell(hop, None, &request),
+            Received::Request(key) => self.admitted(now, hop, key, small, (speakers, &request)),
+            Received::Ack if in_dialog => self.tell(hop, speakers, None, &request),
             _ => {}
         }
     }
@@ -203,7 +239,14 @@ impl Trunks {
         self.answer_plainly(hop, small, fitting(small, full).unwrap_or_else(|| answer(code).end()));
     }
 
-    fn admitted(&mut self, now: Instant, hop: Hop, key: ServerKey, small: Option<usize>, request: &Message<'_>) {
+    fn admitted(
+        &mut self,
+        now: Instant,
+        hop: Hop,
+        key: ServerKey,
+        small: Option<usize>,
+        (speakers, request): (&[usize], &Message<'_>),
+    ) {
         match key.method() {
             "CANCEL" => {
                 let tag = self.random.token();
@@ -215,21 +258,23 @@ impl Trunks {
             }
             _ => {}
         }
-        self.tell(hop, Some(key), request);
+        self.tell(hop, speakers, Some(key), request);
     }
 
     /// Hands a request on.
-    fn tell(&mut self, hop: Hop, key: Option<ServerKey>, request: &Message<'_>) {
-        let (peer, call_id) = (&self.peers[hop.trunk], request.call_id().unwrap_or_default());
-        let trunk = peer.id.clone();
-        if peer.config.nat {
+    fn tell(&mut self, hop: Hop, speakers: &[usize], key: Option<ServerKey>, request: &Message<'_>) {
+        let call_id = request.call_id().unwrap_or_default();
+        let trunk = speakers.iter().copied().find(|trunk| self.paths.of(*trunk, call_id).is_some()).unwrap_or(hop.trunk);
+        if self.peers[trunk].config.nat {
             match request.method() {
-                Some("BYE") => self.paths.forget(call_id),
+                Some("BYE") => self.paths.forget(trunk, call_id),
                 Some("INVITE" | "CANCEL") if request.to().is_ok_and(|to| to.tag().is_none()) => {}
-                _ => self.paths.learn(call_id, hop),
+                _ => self.paths.learn(call_id, Hop { trunk, ..hop }),
             }
         }
-        self.push(Output::Event(Event::Request { trunk, key, text: request.source().to_owned() }));
+        let id = |trunk: usize| self.peers[trunk].id.clone();
+        let others = speakers.iter().copied().filter(|other| *other != hop.trunk).map(id).collect();
+        self.push(Output::Event(Event::Request { trunk: id(hop.trunk), others, key, text: request.source().to_owned() }));
     }
 
     /// An answer without a transaction. Over UDP, where the source may be forged, none that is larger than its request.

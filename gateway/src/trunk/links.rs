@@ -26,6 +26,8 @@ pub(super) struct Link {
     pub(super) peer: SocketAddr,
     /// Whose it is, where that is known.
     pub(super) trunk: Option<usize>,
+    /// Names that the other end's certificate has.
+    pub(super) names: Vec<String>,
     /// Whether we have made it: then `peer` is where more can be made.
     ours: bool,
     open: bool,
@@ -45,8 +47,9 @@ impl Trunks {
             return self.push(Output::Disconnect { link: id });
         }
         // Without a certificate each message tells.
-        let trunk = if names.is_empty() { None } else { self.whose(peer, None, wire, names) };
-        let link = Link { wire, peer, trunk, ours: false, open: true, heard: now, waiting: Vec::new() };
+        let trunk = if names.is_empty() { None } else { self.all_at(peer, None, wire, names).first().copied() };
+        let (names, waiting) = (names.to_vec(), Vec::new());
+        let link = Link { wire, peer, trunk, names, ours: false, open: true, heard: now, waiting };
         self.links.insert(id, link);
     }
 
@@ -82,6 +85,7 @@ impl Trunks {
                 wire: hop.wire,
                 peer: hop.address,
                 trunk: Some(hop.trunk),
+                names: vec![name.clone()],
                 ours: true,
                 open: false,
                 heard: Instant::default(),

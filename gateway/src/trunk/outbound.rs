@@ -191,11 +191,14 @@ impl Trunks {
         self.flush(now);
     }
 
-    /// An answer came. Whoever knows the branch, which cannot be guessed, was asked.
-    pub(super) fn response(&mut self, now: Instant, message: &Message<'_>, text: &str) {
-        let Ok(via) = message.via() else { return };
-        let Some(id) = via.branch().and_then(|branch| self.branches.get(branch)).copied() else { return };
-        let Some(hop) = self.jobs.get(&id).and_then(|job| job.hop) else { return };
+    /// The request of ours that an answer is to, and where that went.
+    pub(super) fn asked_by(&self, answer: &Message<'_>) -> Option<(JobId, Hop)> {
+        let id = answer.via().ok()?.branch().and_then(|branch| self.branches.get(branch)).copied()?;
+        Some((id, self.jobs.get(&id)?.hop?))
+    }
+
+    /// An answer came from whom was asked.
+    pub(super) fn response(&mut self, now: Instant, (id, hop): (JobId, Hop), message: &Message<'_>, text: &str) {
         if message.check_uac().is_err() {
             return;
         }
@@ -465,8 +468,8 @@ impl Trunks {
         }
         match (job.hop, job.key.method()) {
             (Some(hop), "INVITE") if (101..300).contains(&code) => self.paths.learn(call_id, hop),
-            (_, "INVITE") if code >= 300 && job.initial => self.paths.forget(call_id),
-            (_, "BYE") if code >= 200 => self.paths.forget(call_id),
+            (_, "INVITE") if code >= 300 && job.initial => self.paths.forget(job.trunk, call_id),
+            (_, "BYE") if code >= 200 => self.paths.forget(job.trunk, call_id),
             _ => {}
         }
     }

@@ -7,17 +7,18 @@ use super::targets::Hop;
 /// The most dialogs that are remembered; of more the oldest is forgotten.
 const MOST: usize = 10_000;
 
-/// Ways by Call-ID.
+/// Ways by trunk and Call-ID: no trunk moves the calls of another.
 #[derive(Default)]
 pub(super) struct Paths {
-    ways: BTreeMap<String, (u64, Hop)>,
-    age: BTreeMap<u64, String>,
+    ways: BTreeMap<(usize, String), (u64, Hop)>,
+    age: BTreeMap<u64, (usize, String)>,
     last: u64,
 }
 
 impl Paths {
     pub(super) fn learn(&mut self, call_id: &str, hop: Hop) {
-        if let Some((_, known)) = self.ways.get_mut(call_id) {
+        let key = (hop.trunk, call_id.to_owned());
+        if let Some((_, known)) = self.ways.get_mut(&key) {
             *known = hop;
             return;
         }
@@ -27,18 +28,18 @@ impl Paths {
             self.ways.remove(&oldest);
         }
         self.last += 1;
-        self.ways.insert(call_id.to_owned(), (self.last, hop));
-        self.age.insert(self.last, call_id.to_owned());
+        self.ways.insert(key.clone(), (self.last, hop));
+        self.age.insert(self.last, key);
     }
 
-    pub(super) fn forget(&mut self, call_id: &str) {
-        if let Some((age, _)) = self.ways.remove(call_id) {
+    pub(super) fn forget(&mut self, trunk: usize, call_id: &str) {
+        if let Some((age, _)) = self.ways.remove(&(trunk, call_id.to_owned())) {
             self.age.remove(&age);
         }
     }
 
-    pub(super) fn of(&self, call_id: &str) -> Option<Hop> {
-        self.ways.get(call_id).map(|(_, hop)| *hop)
+    pub(super) fn of(&self, trunk: usize, call_id: &str) -> Option<Hop> {
+        self.ways.get(&(trunk, call_id.to_owned())).map(|(_, hop)| *hop)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -125,6 +125,8 @@ pub enum Event {
     Request {
         /// The trunk.
         trunk: TrunkId,
+        /// Other trunks that send from there, too: in their calls it may be they who speak.
+        others: Vec<TrunkId>,
         /// To answer it with; `None` for the ACK to a 2xx.
         key: Option<ServerKey>,
         /// The message.
@@ -188,7 +190,7 @@ pub enum Record {
     Stranger {
         /// Where from.
         peer: SocketAddr,
-        /// `method`, `malformed`, `credentials`.
+        /// `method`, `answer`, `malformed`, `credentials`.
         what: &'static str,
     },
 }

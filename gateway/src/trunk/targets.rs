@@ -98,7 +98,7 @@ impl Trunks {
         if message.to().ok().and_then(|to| to.tag()).is_none() {
             return Next::Trunk(wire);
         }
-        if let Some(hop) = message.call_id().ok().and_then(|call_id| self.paths.of(call_id)) {
+        if let Some(hop) = message.call_id().ok().and_then(|call_id| self.paths.of(trunk, call_id)) {
             return Next::Known(hop);
         }
         let route = message.all(Name::Route).next().and_then(|route| NameAddr::parse(route).ok()).map(|route| route.uri);

@@ -36,6 +36,8 @@ pub struct World {
     pub log: Vec<String>,
     /// Everything that the page was sent and has sent.
     pub texts: Vec<String>,
+    /// Everything that the bridge has said to the switch.
+    pub said: Vec<String>,
     pub commands: Vec<Command>,
     pub records: Vec<Record>,
     /// What the ledger says to the next call.
@@ -127,6 +129,7 @@ impl World {
             sent: VecDeque::new(),
             log: Vec::new(),
             texts: Vec::new(),
+            said: Vec::new(),
             commands: Vec::new(),
             records: Vec::new(),
             grant: Ok(Grant { paid: None, more: false, caller_id: Some("+46401234".into()) }),
@@ -340,7 +343,10 @@ impl World {
         self.bridge.handle(self.now, input);
         while let Some(output) = self.bridge.poll() {
             match output {
-                bridge::Output::Page { text, .. } => self.hub_input(hub::Input::Received { conn: OUT, text }),
+                bridge::Output::Page { text, .. } => {
+                    self.said.push(text.clone());
+                    self.hub_input(hub::Input::Received { conn: OUT, text });
+                }
                 bridge::Output::Trunk(trunk::Output::Send { flow: Flow::Udp(to), text }) => {
                     self.log.push(format!("carrier < {}", head(&text)));
                     self.sent.push_back((to.to_string(), text));

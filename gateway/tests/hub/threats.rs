@@ -1,6 +1,7 @@
 //! What strangers and bad neighbours try, each with everything that they could know.
 
 use offhook_gateway::hub::{Input, Settings};
+use offhook_gateway::ticket::ticket;
 
 use crate::switch::DOMAIN;
 use crate::text::head;
@@ -59,6 +60,73 @@ fn a_call_cannot_be_touched_by_another_user_who_copies_its_requests() {
     assert_eq!((world.heads(mallory.conn), world.heads(alice.conn)), (vec![], vec![]));
     bob.answer(&mut world, &passed, 200);
     assert_eq!(world.heads(alice.conn), ["200 INFO"]);
+    still_talking(&mut world, &alice, &bob, caller);
+}
+
+/// With a call of her own she has what the switch gives to the parties of a call; it is good for that call only.
+#[test]
+fn a_call_cannot_be_touched_by_another_user_with_a_call_of_her_own() {
+    let mut world = World::new();
+    let (alice, bob, caller, callee) = talking(&mut world);
+    let mallory = Phone::registered(&mut world, "mallory", 9);
+    mallory.call(&mut world, "bob", "hers");
+    let invite = bob.rung(&mut world);
+    bob.answer(&mut world, &invite, 200);
+    let hers = world.take(mallory.conn).pop().expect("an answer");
+    let route = Dialog::caller(&mallory, &hers).route;
+    for (side, dialog) in [&caller, &callee].into_iter().enumerate() {
+        for method in METHODS.into_iter().filter(|method| *method != "REGISTER").chain(["ACK"]) {
+            let mut stolen = dialog.clone();
+            (stolen.conn, stolen.serial) = (mallory.conn, 90 + side as u32);
+            for route in [&route, &dialog.route] {
+                (stolen.route, stolen.serial) = (route.clone(), stolen.serial + 10);
+                let text = stolen.request_text(method);
+                let named = ["alice", "bob"]
+                    .iter()
+                    .fold(text, |text, name| text.replace(&format!("From: <sip:{name}@"), "From: <sip:mallory@"));
+                world.send(mallory.conn, &named);
+                let answers: Vec<u16> = world.take(mallory.conn).iter().map(|text| code(text)).collect();
+                let refused = method == "ACK" && answers.is_empty() || matches!(answers[..], [403 | 481]);
+                assert!(refused, "{method}: {answers:?}");
+            }
+        }
+    }
+    // A call that has the Call-ID of one that runs would give her what she needs.
+    mallory.call(&mut world, "bob", "talk");
+    assert_eq!(world.heads(mallory.conn), ["482 INVITE"]);
+    assert_eq!((world.heads(alice.conn), world.heads(bob.conn), world.hub.calls()), (vec![], vec![], 2));
+}
+
+/// The same names and the same call in another application.
+#[test]
+fn a_call_cannot_be_touched_from_another_application() {
+    let mut world = World::new();
+    let (alice, bob, mut caller, _) = talking(&mut world);
+    let foreign = |world: &mut World, user: &str, number| {
+        let phone = Phone {
+            conn: world.open_for("other"),
+            user: user.into(),
+            instance: format!("00000000-0000-4000-8000-{number:012}"),
+            serial: 1,
+        };
+        let ticket = ticket("other", b"another secret", user, world.now, 3600);
+        world.send(phone.conn, &with(&phone.register_text(""), &format!("Authorization: Bearer {ticket}")));
+        assert_eq!(code(&world.one(phone.conn)), 200);
+        phone
+    };
+    let (their_alice, their_bob) = (foreign(&mut world, "alice", 31), foreign(&mut world, "bob", 32));
+    their_alice.call(&mut world, "bob", "talk");
+    let invite = their_bob.rung(&mut world);
+    their_bob.answer(&mut world, &invite, 200);
+    let ok = world.take(their_alice.conn).pop().expect("an answer");
+    let theirs = Dialog::caller(&their_alice, &ok);
+    for (method, route) in METHODS.iter().flat_map(|method| [(method, &theirs.route), (method, &caller.route)]) {
+        caller.serial += 1;
+        let mut stolen = caller.clone();
+        (stolen.conn, stolen.route) = (their_alice.conn, route.clone());
+        let text = stolen.request_text(method);
+        world.send(their_alice.conn, &text);
+    }
     still_talking(&mut world, &alice, &bob, caller);
 }
 

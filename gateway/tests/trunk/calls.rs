@@ -144,7 +144,7 @@ fn a_call_of_the_trunk_is_told_and_answered_where_it_came_from() {
     assert_eq!((flow, kind(&trying).as_str()), (Flow::Udp(address(from)), "100"));
     assert!(header(&trying, Name::Via).contains(";received=192.0.2.1") && header(&trying, Name::Via).contains(";rport=40000"));
     world.expect("100");
-    let Some(Event::Request { trunk, key: Some(key), text }) = world.events.pop_front() else { panic!("a request") };
+    let Some(Event::Request { trunk, key: Some(key), text, .. }) = world.events.pop_front() else { panic!("a request") };
     assert_eq!((trunk, world.event()), (id("provider"), None), "a copy is none");
     let ok = reply(&read(&text), 200, Some("ours")).end();
     world.trunks.respond(world.now, &key, ok);

@@ -2,9 +2,9 @@
 
 use offhook::sip::reply;
 use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Event, Input, LinkId, Wire};
+use offhook_gateway::trunk::{Event, Flow, Input, LinkId, Wire};
 
-use crate::world::{PROVIDER, World, address, foreign, id, kind, provider, read};
+use crate::world::{PROVIDER, World, address, answer, foreign, id, kind, provider, read, request, within};
 
 const METHODS: [&str; 14] = [
     "INVITE",
@@ -158,6 +158,72 @@ fn a_forged_answer_to_nothing_is_nothing() {
         world.hear(PROVIDER, &answer);
     }
     world.nothing_more();
+}
+
+/// Answers to what was really asked, with all that an answer needs, by whom was not.
+#[test]
+fn an_answer_counts_from_whom_was_asked_only() {
+    let other = Trunk { name: "other".into(), address: "192.0.2.2:5060".into(), ..provider() };
+    for method in ["INVITE", "OPTIONS", "REGISTER", "BYE"] {
+        let us = Trunk { username: "us".into(), password: "secret".into(), ..provider() };
+        let mut world = World::new(vec![us, other.clone()]);
+        world.ask(&request(method, "one", ""));
+        let request = world.expect(method);
+        let strangers = world.trunks.strangers();
+        let challenge = "WWW-Authenticate: Digest realm=\"x\", nonce=\"y\", qop=\"auth\", algorithm=MD5";
+        let codes = [100, 180, 200, 302, 401, 486, 503, 603];
+        for from in ["203.0.113.1:5060", "192.0.2.2:5060"] {
+            for code in codes {
+                world.hear(from, &answer(&request, code, challenge));
+                world.nothing_more();
+            }
+        }
+        assert_eq!(world.trunks.strangers() - strangers, 2 * codes.len() as u64, "they are counted");
+        // From another port of the address that was asked, as some do.
+        world.hear("192.0.2.1:7777", &answer(&request, 200, ""));
+        assert_eq!(world.event().as_deref(), Some("200"), "{method}");
+    }
+}
+
+#[test]
+fn an_answer_may_come_from_all_of_a_trunks_addresses() {
+    let network = Trunk { from: vec!["198.18.0.0/24".parse().expect("a network")], ..provider() };
+    let mut world = World::new(vec![network]);
+    world.ask(&request("INVITE", "one", ""));
+    let invite = world.expect("INVITE");
+    world.hear("198.18.0.7:5080", &answer(&invite, 200, ""));
+    assert_eq!(world.event().as_deref(), Some("200"));
+}
+
+#[test]
+fn an_answer_over_a_strangers_connection_is_none() {
+    let mut world = World::new(vec![Trunk { transport: Wire::Tls, ..provider() }]);
+    world.ask(&request("INVITE", "one", ""));
+    let link = world.open();
+    let invite = world.expect("INVITE");
+    let strange = connected(&mut world, 101, "203.0.113.1:5061", Wire::Tls, &["sip.other.example"]);
+    world.hear_on(strange, &answer(&invite, 200, ""));
+    assert_eq!(world.disconnected, [strange]);
+    // The trunk's address can be forged, its connection cannot.
+    world.hear(PROVIDER, &answer(&invite, 200, ""));
+    world.nothing_more();
+    world.hear_on(link, &answer(&invite, 200, ""));
+    assert_eq!(world.event().as_deref(), Some("200"));
+}
+
+#[test]
+fn no_trunk_moves_the_calls_of_another() {
+    let other = Trunk { name: "other".into(), address: "192.0.2.2:5060".into(), ..provider() };
+    let mut world = World::new([provider(), other].map(|trunk| Trunk { nat: true, ..trunk }).into());
+    world.ask(&request("INVITE", "one", ""));
+    let invite = world.expect("INVITE");
+    world.hear(PROVIDER, &answer(&invite, 200, ""));
+    for method in ["INFO", "BYE"] {
+        let text = foreign(method, "one", "").replace("@198.51.100.1>\r\nCall-ID", "@198.51.100.1>;tag=ours\r\nCall-ID");
+        world.hear("192.0.2.2:5060", &text.replace("z9hG4bK", &format!("z9hG4bK{method}")));
+        world.ask(&within("INFO", "one", 2, "sip:a@10.0.0.1:5070"));
+        assert_eq!(world.next().0, Flow::Udp(address(PROVIDER)), "{method}");
+    }
 }
 
 #[test]
