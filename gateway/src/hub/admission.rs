@@ -15,6 +15,8 @@ use crate::ticket::{self, TokenError};
 
 /// Wrong credentials on one connection before it is closed.
 const FAILURES: u32 = 10;
+/// The largest body in octets: several times what browsers describe a call with, and it is kept for each device that rings.
+const BODY: usize = 32 * 1024;
 /// The shape of a stored hash, to compare with where there is none: the work is the same for unknown users.
 const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -51,6 +53,9 @@ impl Hub {
         match message.check() {
             Err(_) if !message.is_request() => self.record(Record::Malformed { conn }),
             Err(rejection) => self.refuse_plainly(conn, &message, Refusal::new(rejection.code, 40003, rejection.reason)),
+            Ok(()) if message.is_request() && message.body.len() > BODY => {
+                self.refuse_plainly(conn, &message, Refusal::new(413, 40003, "Message body too large"));
+            }
             Ok(()) if message.is_request() => self.request(now, conn, text, &message),
             Ok(()) => self.response(now, conn, &message),
         }

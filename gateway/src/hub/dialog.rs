@@ -216,7 +216,8 @@ impl Hub {
         let id = self.branch();
         let (via, from) = (self.via(&id), self.identity_value(&held.from, &message));
         let uri = uri.as_deref().or_else(|| message.uri()).unwrap_or_default();
-        let text = forward(&message, &Onward { uri, via: &via, from: &from, record_route: None });
+        let outside = held.from.is_outside();
+        let text = forward(&message, &Onward { uri, via: &via, from: &from, record_route: None, outside });
         let Some(key) = held.key else {
             self.flush(now);
             return self.deliver(conn, text);
@@ -239,8 +240,9 @@ impl Hub {
     /// The receiver has answered.
     pub(super) fn forward_answered(&mut self, now: Instant, key: ForwardKey, response: &Message<'_>) {
         let code = response.code().unwrap_or_default();
+        let outside = self.forwards.get(&key).and_then(|forward| self.identity(forward.conn)).is_some_and(Aor::is_outside);
         let Some(forward) = self.forwards.get_mut(&key).filter(|_| code > 100) else { return self.forward_proceeds(now, key) };
-        let text = restore(response, &forward.head, passed_on(code), None);
+        let text = restore(response, &forward.head, passed_on(code), None, outside);
         let (server, sender, again) = (forward.key.clone(), forward.sender, forward.finished);
         if code < 200 {
             self.respond(now, &server, text);
@@ -329,7 +331,7 @@ impl Hub {
             // What was passed on names the same dialog as what came; only Via and From are the sender's.
             let text = parse(forward.text.as_bytes()).map(|sent| {
                 let answer = refusal.answer(&sent, &tag).end();
-                parse(answer.as_bytes()).map(|answer| restore(&answer, &forward.head, 408, None)).unwrap_or_default()
+                parse(answer.as_bytes()).map(|answer| restore(&answer, &forward.head, 408, None, true)).unwrap_or_default()
             });
             let server = forward.key.clone();
             self.respond(now, &server, text.unwrap_or_default());

@@ -13,7 +13,7 @@ use super::admission::Request;
 use super::best::{Best, passed_on};
 use super::call::{Branch, Call, CallKey, Cancel, Progress, Setup, Stage};
 use super::refusal::Refusal;
-use super::rewrite::{Head, Onward, cancel, forward, reasons, restore, restore_trusted};
+use super::rewrite::{Head, Onward, cancel, forward, reasons, restore, without_body};
 use super::timers::Timer;
 use super::token::Parties;
 use super::{ConnId, Hub, Leg, Pending, Record};
@@ -231,7 +231,8 @@ impl Hub {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(setup) = call.setup.as_mut().filter(|setup| setup.branches.len() < BRANCHES) else { return };
         let Ok(invite) = parse(setup.text.as_bytes()) else { return };
-        let onward = Onward { uri, via: &via, from: &from, record_route: Some(&setup.route) };
+        let outside = call.caller.is_outside();
+        let onward = Onward { uri, via: &via, from: &from, record_route: Some(&setup.route), outside };
         let text = forward(&invite, &onward);
         call.stage = Stage::Ringing;
         let index = setup.branches.len();
@@ -260,6 +261,8 @@ impl Hub {
     fn branch_proceeds(&mut self, now: Instant, key: CallKey, index: usize) {
         let Some(branch) = self.branch_of(key, index).filter(|branch| branch.progress != Progress::Done) else { return };
         branch.progress = Progress::Proceeding;
+        // What is still made of the INVITE, its CANCEL, needs no description.
+        without_body(&mut branch.text);
         if branch.cancel == Cancel::Wanted {
             self.cancel_branch(now, key, index);
         } else {
@@ -270,7 +273,7 @@ impl Hub {
     fn pass_provisional(&mut self, now: Instant, key: CallKey, response: &Message<'_>) {
         let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Ringing) else { return };
         let Some(setup) = &call.setup else { return };
-        let text = restore(response, &setup.head, response.code().unwrap_or(180), Some(&setup.route));
+        let text = restore(response, &setup.head, response.code().unwrap_or(180), Some(&setup.route), call.callee.is_outside());
         let server = setup.key.clone();
         self.respond(now, &server, text);
     }
@@ -280,7 +283,7 @@ impl Hub {
         self.branch_done(key, index);
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(setup) = call.setup.as_ref() else { return };
-        let text = restore(response, &setup.head, response.code().unwrap_or(200), Some(&setup.route));
+        let text = restore(response, &setup.head, response.code().unwrap_or(200), Some(&setup.route), call.callee.is_outside());
         if !matches!(call.stage, Stage::Ringing | Stage::Stopping) {
             let conn = call.conn;
             self.flush(now);
@@ -307,8 +310,7 @@ impl Hub {
             let head = &setup.head;
             let code = if outside { code } else { passed_on(code) };
             setup.best.offer(code, || match response {
-                Some(response) if outside => restore_trusted(response, head),
-                Some(response) => restore(response, head, code, None),
+                Some(response) => restore(response, head, code, None, outside),
                 None => String::new(),
             });
         }

@@ -36,7 +36,7 @@ use dialog::{Forward, ForwardKey, Held, HeldKey};
 use flows::Flows;
 pub use port::{Account, Application, ConnId, IceServer, Input, Output, QueryId, Record, Settings};
 use refusal::{ALLOW, Refusal};
-pub(crate) use rewrite::{cancel, reasons};
+pub(crate) use rewrite::{cancel, is_apps, reasons, without_body};
 use timers::Timer;
 
 use crate::registrar::{Aor, Registrar};

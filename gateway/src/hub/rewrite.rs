@@ -2,25 +2,59 @@
 
 use offhook::sip::{Message, Name, Start, Writer, parse, reason};
 
-/// Fields that claim an identity or a credential, or, the last, speak in our name. Nobody may send them through us.
-const STRIPPED: [&str; 16] = [
-    "P-Asserted-Identity",
-    "P-Preferred-Identity",
-    "P-Called-Party-ID",
-    "P-Access-Network-Info",
-    "P-Charging-Vector",
-    "P-Associated-URI",
-    "Remote-Party-ID",
-    "Diversion",
-    "History-Info",
-    "Identity",
-    "Identity-Info",
-    "Authentication-Info",
-    "Proxy-Authentication-Info",
-    "Service-Route",
-    "X-ICE-Server",
-    "X-Error",
+/// What a user's message carries to another user or out of here, by full and compact name: what two user agents need of each other to
+/// call, hold, transfer and end (RFC 3261, 3262, 3311, 3515, 4028, 6086, 6665). All else stays here: what claims to be proof of somebody, what
+/// has phones play, show, fetch or answer something, and what nobody has heard of.
+const PASSED: [(&str, &str); 31] = [
+    ("Accept", ""),
+    ("Accept-Encoding", ""),
+    ("Accept-Language", ""),
+    ("Allow", ""),
+    ("Allow-Events", "u"),
+    ("Call-ID", "i"),
+    ("Contact", "m"),
+    ("Content-Disposition", ""),
+    ("Content-Encoding", "e"),
+    ("Content-Language", ""),
+    ("CSeq", ""),
+    ("Event", "o"),
+    ("Expires", ""),
+    ("Info-Package", ""),
+    ("MIME-Version", ""),
+    ("Min-SE", ""),
+    ("RAck", ""),
+    ("Reason", ""),
+    ("Recv-Info", ""),
+    ("Refer-To", "r"),
+    ("Require", ""),
+    ("Retry-After", ""),
+    ("RSeq", ""),
+    ("Server", ""),
+    ("Session-Expires", "x"),
+    ("Subscription-State", ""),
+    ("Supported", "k"),
+    ("To", "t"),
+    ("Unsupported", ""),
+    ("User-Agent", ""),
+    ("Warning", ""),
 ];
+/// What only the way out may say: why in our name, and whether there is anything to hear (RFC 5009).
+const OUTSIDE: [&str; 2] = ["X-Error", "P-Early-Media"];
+/// `X-` fields that speak in our name.
+const OURS: [&str; 2] = ["X-Error", "X-ICE-Server"];
+
+/// Whether a field is the app's own: `X-…`, but for those that are ours.
+pub(crate) fn is_apps(name: &str) -> bool {
+    let named = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("X-"));
+    named && !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+}
+
+/// The name under which a field is passed on; `outside`: by the way out.
+fn passed(name: &str, outside: bool) -> Option<&str> {
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    let listed = PASSED.iter().find(|(full, compact)| is(full) || is(compact)).map(|(full, _)| *full);
+    listed.or_else(|| (is_apps(name) || outside && OUTSIDE.iter().any(|known| is(known))).then_some(name))
+}
 
 /// What the sender of a request has to find again in the answer.
 #[derive(Clone, Debug)]
@@ -49,6 +83,8 @@ pub(super) struct Onward<'a> {
     pub(super) from: &'a str,
     /// The switch's own Record-Route, where the request makes a dialog.
     pub(super) record_route: Option<&'a str>,
+    /// Whether the way out has sent it.
+    pub(super) outside: bool,
 }
 
 /// The request as the receiver gets it.
@@ -62,22 +98,11 @@ pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
     }
     let tag = request.from().ok().and_then(|from| from.tag());
     text = text.field("From", &tag.map_or_else(|| onward.from.to_owned(), |tag| [onward.from, ";tag=", tag].concat()));
-    let ours = [Name::Via, Name::MaxForwards, Name::From, Name::Route, Name::RecordRoute, Name::Path];
-    finish(copy(text, request, &ours, &STRIPPED), request)
+    finish(copy(text, request, onward.outside), request)
 }
 
-/// The answer as the sender of the request gets it. `code` may differ from the answer's own.
-pub(super) fn restore(response: &Message<'_>, head: &Head, code: u16, record_route: Option<&str>) -> String {
-    restore_but(response, head, code, record_route, &STRIPPED)
-}
-
-/// The refusal of the way out, which says why in our name.
-pub(super) fn restore_trusted(response: &Message<'_>, head: &Head) -> String {
-    let (_, claims) = STRIPPED.split_last().expect("there are such fields");
-    restore_but(response, head, response.code().unwrap_or(500), None, claims)
-}
-
-fn restore_but(response: &Message<'_>, head: &Head, code: u16, record_route: Option<&str>, stripped: &[&str]) -> String {
+/// The answer as the sender of the request gets it. `code` may differ from the answer's own; `outside`: the way out, or we, have answered.
+pub(super) fn restore(response: &Message<'_>, head: &Head, code: u16, record_route: Option<&str>, outside: bool) -> String {
     let phrase = match response.start {
         Start::Response { code: own, reason } if own == code => reason,
         _ => reason(code),
@@ -89,8 +114,7 @@ fn restore_but(response: &Message<'_>, head: &Head, code: u16, record_route: Opt
     if let Some(route) = record_route {
         text = text.field("Record-Route", route);
     }
-    let ours = [Name::Via, Name::From, Name::RecordRoute, Name::WwwAuthenticate, Name::ProxyAuthenticate];
-    finish(copy(text.field("From", &head.from), response, &ours, stripped), response)
+    finish(copy(text.field("From", &head.from), response, outside), response)
 }
 
 /// The CANCEL for a request of ours (RFC 3261, 9.1).
@@ -112,15 +136,17 @@ pub(crate) fn reasons(message: &Message<'_>) -> Vec<String> {
     message.values(Name::Reason).take(4).map(str::to_owned).collect()
 }
 
-fn copy(mut text: Writer, message: &Message<'_>, ours: &[Name], stripped: &[&str]) -> Writer {
-    let framing = [Name::ContentLength, Name::ContentType, Name::Authorization, Name::ProxyAuthorization];
-    for field in message.fields() {
-        let claims = stripped.iter().any(|name| name.eq_ignore_ascii_case(field.raw_name.trim()));
-        if !claims && !ours.contains(&field.name) && !framing.contains(&field.name) {
-            text = text.field(field.raw_name.trim(), field.value);
-        }
+/// A message of which only the fields will be read again.
+pub(crate) fn without_body(text: &mut String) {
+    if let Some(end) = text.find("\r\n\r\n") {
+        text.truncate(end + 4);
+        text.shrink_to_fit();
     }
-    text
+}
+
+fn copy(text: Writer, message: &Message<'_>, outside: bool) -> Writer {
+    let named = message.fields().iter().filter_map(|field| Some((passed(field.raw_name, outside)?, field.value)));
+    named.fold(text, |text, (name, value)| text.field(name, value))
 }
 
 fn finish(text: Writer, message: &Message<'_>) -> String {

@@ -2,7 +2,7 @@
 
 use crate::switch::{DOMAIN, KEY, SECRET};
 use crate::text::head;
-use crate::world::{Phone, World, code, digest, digest_md5, field, with, with_start};
+use crate::world::{Dialog, Phone, World, code, digest, digest_md5, field, with, with_start};
 use offhook::sip::{Name, parse};
 use offhook::time::Instant;
 use offhook_gateway::hub::Record;
@@ -306,6 +306,158 @@ fn claims_of_identity_do_not_get_through() {
     let invite = bob.rung(&mut world);
     assert!(!invite.contains("king") && !invite.contains("King"), "{invite}");
     assert_eq!(field(&invite, "from").unwrap(), "<sip:mallory@calls.example>;tag=fc1");
+}
+
+/// Claims, and what has a phone play, show, fetch or answer something; with their compact forms. None of them is for others to say.
+const CLAIMS: [(&str, &str); 36] = [
+    ("P-Asserted-Identity", ""),
+    ("P-Preferred-Identity", ""),
+    ("P-Called-Party-ID", ""),
+    ("P-Charging-Vector", ""),
+    ("P-Early-Media", ""),
+    ("P-Anything", ""),
+    ("Remote-Party-ID", ""),
+    ("Diversion", ""),
+    ("History-Info", ""),
+    ("Privacy", ""),
+    ("Identity", "y"),
+    ("Identity-Info", "n"),
+    ("Referred-By", "b"),
+    ("Replaces", ""),
+    ("Join", ""),
+    ("Target-Dialog", ""),
+    ("Alert-Info", ""),
+    ("Call-Info", ""),
+    ("Error-Info", ""),
+    ("Reply-To", ""),
+    ("In-Reply-To", ""),
+    ("Subject", "s"),
+    ("Organization", ""),
+    ("Priority", ""),
+    ("Date", ""),
+    ("Accept-Contact", "a"),
+    ("Reject-Contact", "j"),
+    ("Request-Disposition", "d"),
+    ("Answer-Mode", ""),
+    ("Geolocation", ""),
+    ("Path", ""),
+    ("Service-Route", ""),
+    ("Authentication-Info", ""),
+    ("Proxy-Authenticate", ""),
+    ("X-Error", ""),
+    ("X-ICE-Server", ""),
+];
+/// What user agents need of each other.
+const NEEDED: [(&str, &str, &str); 17] = [
+    ("Supported", "k", "timer"),
+    ("Allow-Events", "u", "refer"),
+    ("Content-Encoding", "e", "identity"),
+    ("Session-Expires", "x", "1800;refresher=uac"),
+    ("Event", "o", "refer"),
+    ("Refer-To", "r", "<sip:carol@calls.example>"),
+    ("Allow", "", "INVITE, BYE"),
+    ("Accept", "", "application/sdp"),
+    ("Min-SE", "", "90"),
+    ("RSeq", "", "7"),
+    ("RAck", "", "7 1 INVITE"),
+    ("Reason", "", "SIP;cause=200"),
+    ("Recv-Info", "", "trickle-ice"),
+    ("Info-Package", "", "trickle-ice"),
+    ("User-Agent", "", "a phone"),
+    ("X-Colour", "", "blue"),
+    ("x-colour-of-sky", "", "blue"),
+];
+
+/// A message with all of these, each in every form in which it can be written.
+fn with_all(message: &str) -> String {
+    let value = "<sip:king@calls.example>";
+    let mut more = String::new();
+    for (number, (full, compact)) in CLAIMS.into_iter().enumerate() {
+        let (lower, upper) = (full.to_lowercase(), full.to_uppercase());
+        let forms = [format!("{full}: "), format!("{lower} : "), format!("{upper}\t:\r\n ")];
+        let short = [format!("{compact}: "), format!("{} \t: ", compact.to_uppercase())];
+        // No message has room for all of all.
+        let forms = if compact.is_empty() { &forms[number % 2..number % 2 + 2] } else { &short[..] };
+        forms.iter().for_each(|form| more.push_str(&format!("{form}{value}\r\n")));
+    }
+    NEEDED.iter().for_each(|(full, compact, value)| {
+        more.push_str(&format!("{}: {value}\r\n", if compact.is_empty() { full } else { compact }));
+    });
+    message.replacen("Call-ID:", &format!("{more}Call-ID:"), 1)
+}
+
+/// Of all that, what is needed has arrived, once.
+#[track_caller]
+fn only_needed(message: &str) {
+    assert!(!message.contains("king"), "{message}");
+    let read = parse(message.as_bytes()).expect("a message");
+    for (name, compact, value) in NEEDED {
+        let is = |known: &str| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(compact);
+        let values: Vec<&str> = read.fields().iter().filter(|field| is(field.raw_name)).map(|field| field.value).collect();
+        assert_eq!(values, [value], "{name}: {message}");
+    }
+}
+
+/// In each message from user to user, in both directions.
+#[test]
+fn only_what_user_agents_need_of_each_other_passes() {
+    let mut world = World::new();
+    let alice = Phone::registered(&mut world, "alice", 1);
+    let bob = Phone::registered(&mut world, "bob", 2);
+    world.send(alice.conn, &with_all(&alice.invite_text("bob", "c1").replace("X-Color: blue\r\n", "")));
+    let invite = bob.rung(&mut world);
+    only_needed(&invite);
+    world.take(alice.conn);
+    for code in [183, 200] {
+        world.send(bob.conn, &with_all(&bob.answer_text(&invite, code)));
+        only_needed(&world.one(alice.conn));
+    }
+    bob.answer(&mut world, &invite, 200);
+    let ok = world.one(alice.conn);
+    let mut sides = [(Dialog::caller(&alice, &ok), &alice, &bob), (Dialog::callee(&bob, &invite), &bob, &alice)];
+    for method in ["ACK", "INFO", "UPDATE", "PRACK", "MESSAGE", "REFER", "NOTIFY", "INVITE", "OPTIONS", "X-OTHER", "BYE"] {
+        for (dialog, from, to) in &mut sides {
+            let text = with_all(&dialog.request_text(method));
+            world.send(from.conn, &text);
+            let request = world.one(to.conn);
+            only_needed(&request);
+            if method != "ACK" {
+                world.take(from.conn);
+                let code = if method == "INFO" { 469 } else { 200 };
+                world.send(to.conn, &with_all(&to.answer_text(&request, code)));
+                only_needed(&world.one(from.conn));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_carries_no_claims_either() {
+    let mut world = World::new();
+    let alice = Phone::registered(&mut world, "alice", 1);
+    let bob = Phone::registered(&mut world, "bob", 2);
+    alice.call(&mut world, "bob", "c1");
+    let invite = bob.rung(&mut world);
+    world.send(bob.conn, &with_all(&bob.answer_text(&invite, 486)));
+    only_needed(&world.take(alice.conn).pop().expect("an answer"));
+}
+
+#[test]
+fn a_body_has_a_size() {
+    let mut world = World::new();
+    let alice = Phone::registered(&mut world, "alice", 1);
+    let bob = Phone::registered(&mut world, "bob", 2);
+    let with_body = |call_id: &str, length: usize| {
+        let text = alice.invite_text("bob", call_id);
+        let head = &text[..text.find("Content-Length").expect("a length")];
+        format!("{head}Content-Length: {length}\r\n\r\n{}", "a=ssrc:1 cname:x\r\n".repeat(length / 18 + 1)[..length].to_owned())
+    };
+    world.send(alice.conn, &with_body("c1", 32 * 1024 + 1));
+    let answer = world.one(alice.conn);
+    assert_eq!((code(&answer), field(&answer, "x-error").as_deref()), (413, Some("40003 Message body too large")));
+    world.send(alice.conn, &with_body("c2", 32 * 1024));
+    assert!(bob.rung(&mut world).len() > 32 * 1024);
+    assert_eq!(world.hub.calls(), 1);
 }
 
 #[test]

@@ -121,6 +121,23 @@ fn what_the_way_out_says_arrives_as_it_was_said() {
     assert_eq!(world.hub.calls(), 0);
 }
 
+/// Whether there is something to hear yet, and what went wrong, it says in our name: nobody else may.
+#[test]
+fn only_the_way_out_speaks_for_the_gateway() {
+    let (media, error) = (("P-Early-Media", "inactive"), ("X-Error", "50300 No trunk"));
+    let mut world = attached();
+    let alice = Phone::registered(&mut world, "alice", 1);
+    world.send(
+        alice.conn,
+        &invite(&alice, "sip:alice@example.com").replace("X-Color", "P-Early-Media: inactive\r\nX-Error: 1\r\ns: x\r\nX-Color"),
+    );
+    let out = world.one(OUT);
+    assert_eq!(["p-early-media", "x-error", "subject", "s"].map(|name| field(&out, name)), [None, None, None, None]);
+    answer(&mut world, &out, 183, &[media, error, ("Alert-Info", "<http://x>")]);
+    let early = world.take(alice.conn).pop().unwrap();
+    assert_eq!(["p-early-media", "alert-info"].map(|name| field(&early, name)), [Some("inactive".into()), None]);
+}
+
 #[test]
 fn requests_of_a_call_that_went_out_find_both_sides() {
     let mut world = attached();
