@@ -120,5 +120,5 @@ impl Life {
 fn peer(other: bool) -> PeerSettings {
     let codecs = vec![Codec::Opus, Codec::G722, Codec::Pcma, Codec::Pcmu];
     let security = if other { Security::Sdes } else { Security::None };
-    PeerSettings { codecs, security, address: None, nat: other, eager: !other, info: other }
+    PeerSettings { codecs, security, address: None, nat: other, signalling: Vec::new(), eager: !other, info: other }
 }

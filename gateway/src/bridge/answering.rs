@@ -6,7 +6,7 @@ use offhook::time::Instant;
 
 use super::Timer;
 use super::call::{Call, Stage};
-use super::core::{Core, SDP};
+use super::core::{Core, SDP, description};
 use super::failure::Failure;
 use super::party::Invite;
 use super::refresh::Refresh;
@@ -120,10 +120,8 @@ impl Call {
         }
         if waited.offers {
             // Our 2xx had the offer (RFC 3261, 13.2.1).
-            if !ack.content_is(SDP) {
-                return self.finish(core, now, "failed", &Failure::plain(488));
-            }
-            core.media(Command::Answered { session, leg, sdp: ack.text().to_owned() });
+            let Some(sdp) = description(ack) else { return self.finish(core, now, "failed", &Failure::plain(488)) };
+            core.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
         }
     }
 

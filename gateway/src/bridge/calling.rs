@@ -6,7 +6,7 @@ use offhook::text::digits;
 use offhook::time::Instant;
 
 use super::call::{Call, Stage};
-use super::core::{Asked, Core, SDP, Way};
+use super::core::{Asked, Core, SDP, Way, description};
 use super::failure::Failure;
 use super::party::{ALLOW, Exchange, Invite};
 use super::refresh::{LEAST, Refresh};
@@ -137,14 +137,13 @@ impl Call {
                 core.ask(now, key, &way, Asked::Else, prack, None);
             }
             let silent = answer.get_other("P-Early-Media").is_some_and(|value| value.contains("inactive"));
-            if answer.content_is(SDP) && fork.sdp.is_none() {
-                let sdp = answer.text().to_owned();
+            if let Some(sdp) = description(answer).map(str::to_owned).filter(|_| fork.sdp.is_none()) {
                 fork.sdp = Some(sdp.clone());
                 if leg == Leg::Peer && first {
                     core.media(Command::Answered { session, leg, sdp });
                 }
             }
-            early = leg == Leg::Peer && answer.content_is(SDP) && !silent;
+            early = leg == Leg::Peer && fork.sdp.is_some() && answer.content_is(SDP) && !silent;
         }
         self.ring(core, now, code, early);
     }
@@ -182,8 +181,8 @@ impl Call {
         party.ack = Some(ack);
         party.dialog = Some(dialog);
         party.refresh = Refresh::granted(answer);
-        let Some(sdp) = Some(answer.text().to_owned()).filter(|_| answer.content_is(SDP)).or(early) else {
-            return self.finish(core, now, "failed", &Failure::new(502, 50300, "The answer has no session description"));
+        let Some(sdp) = description(answer).map(str::to_owned).or(early) else {
+            return self.finish(core, now, "failed", &Failure::new(502, 50300, "The answer has no usable session description"));
         };
         let again = leg == Leg::Peer && taken.as_ref().is_some_and(|taken| *taken == (tag.to_owned(), sdp.clone()));
         if leg == Leg::Peer && taken.is_some_and(|(other, _)| other != tag) {

@@ -12,7 +12,7 @@ use super::party::ALLOW;
 use super::{Output, Record, Settings, Timer};
 use crate::hub::cancel;
 use crate::ledger::{CallRef, Query};
-use crate::media::{Command, Leg};
+use crate::media::{Command, Leg, MAX_SDP};
 use crate::timers::Timers;
 use crate::trunk::{TrunkId, Trunks};
 
@@ -274,6 +274,11 @@ pub(super) type Body<'a> = Option<(&'a str, &'a str)>;
 
 /// The type of descriptions.
 pub(super) const SDP: &str = "application/sdp";
+
+/// The description in a message, where there is one of a size that is kept.
+pub(super) fn description<'a>(message: &Message<'a>) -> Option<&'a str> {
+    (message.content_is(SDP) && message.body.len() <= MAX_SDP).then(|| message.text())
+}
 
 fn write(message: Writer, body: Body<'_>) -> String {
     match body {

@@ -39,6 +39,11 @@ impl Failure {
         Self { fields, ..Self::plain(422) }
     }
 
+    /// The description is larger than is kept.
+    pub(super) fn too_large() -> Self {
+        Self::new(413, 40003, "The session description is too large")
+    }
+
     /// The SIP side's, with its phrase, its Reason and its `X-` fields. What is between it and us is no business of the caller's
     /// (RFC 3261, 16.7): credentials and other places to try become 502, silence becomes 480.
     pub(super) fn passed(answer: &Message<'_>) -> Self {

@@ -1,5 +1,7 @@
 //! Calls of the SIP side to the pages of a user.
 
+use std::net::IpAddr;
+
 use offhook::signalling::dialog::Dialog;
 use offhook::signalling::transaction::ServerKey;
 use offhook::sip::{Message, Name, Uri, parse, quote};
@@ -13,8 +15,9 @@ use super::party::{Exchange, Invite, Party};
 use super::port::{Callee, MapId};
 use super::refresh::Refresh;
 use super::{Output, Room, Timer};
+use crate::hub::without_body;
 use crate::ledger::Kind;
-use crate::media::{Command, Leg};
+use crate::media::{Command, Leg, MAX_SDP};
 use crate::telephone::is_form_of_number;
 use crate::trunk::TrunkId;
 
@@ -41,6 +44,9 @@ impl Call {
         }
         if !invite.content_is(SDP) && !invite.body.is_empty() {
             return Err(Failure::plain(415));
+        }
+        if invite.body.len() > MAX_SDP {
+            return Err(Failure::too_large());
         }
         if core.trunks.is_full(&trunk) {
             return Err(Failure::plain(503));
@@ -86,14 +92,18 @@ impl Call {
     /// The call may come in: the caller's offer is answered, or one is made for it, before anybody rings.
     pub(super) fn let_in(&mut self, core: &mut Core) {
         let session = self.key.session();
-        let Some(settings) = self.trunk.as_ref().and_then(|trunk| core.trunks.peer_settings(trunk)) else { return };
-        let Invite::Received { text, .. } = &self.peer.invite else { return };
+        let Some(mut settings) = self.trunk.as_ref().and_then(|trunk| core.trunks.peer_settings(trunk)) else { return };
+        let Invite::Received { text, .. } = &mut self.peer.invite else { return };
         let Ok(invite) = parse(text.as_bytes()) else { return };
+        // Where it came from, as we have noted it in its Via (RFC 3261, 18.2.1).
+        let source = invite.via().ok().and_then(|via| via.params.get("received")?.parse::<IpAddr>().ok());
+        settings.signalling.extend(source);
         let command = if invite.content_is(SDP) {
             Command::Offered { session, leg: Leg::Peer, sdp: invite.text().to_owned() }
         } else {
             Command::Offer { session, leg: Leg::Peer }
         };
+        without_body(text);
         self.open(core, settings);
         self.peer.exchange = Exchange::First;
         core.media(command);

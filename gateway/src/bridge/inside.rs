@@ -7,13 +7,13 @@ use offhook::time::Instant;
 
 use super::Timer;
 use super::call::{Call, Stage};
-use super::core::{Asked, Core, SDP};
+use super::core::{Asked, Core, SDP, description};
 use super::failure::Failure;
 use super::party::{ALLOW, Exchange, Invite};
 use super::refresh::{LEAST, Refresh};
 use crate::config::Dtmf;
 use crate::hub::reasons;
-use crate::media::{Command, Leg};
+use crate::media::{Command, Leg, MAX_SDP};
 
 /// How long a key is said to be pressed where nobody says it, in milliseconds.
 const PRESSED: u32 = 160;
@@ -106,6 +106,9 @@ impl Call {
             party.unacknowledged.take_if(|waiting| waiting.number.is_none() && !waiting.offers);
         }
         let free = matches!(party.exchange, Exchange::Idle) && !party.is_waiting();
+        if request.body.len() > MAX_SDP {
+            return core.refuse(now, leg, key, request, 413);
+        }
         if Refresh::is_too_brief(request) {
             let text = reply(request, 422, None).number("Min-SE", LEAST).end();
             return core.respond(now, leg, key, text);
@@ -270,8 +273,8 @@ impl Call {
         if over || !matches!(std::mem::take(&mut party.exchange), Exchange::Offered) {
             return;
         }
-        if answer.content_is(SDP) {
-            core.media(Command::Answered { session, leg, sdp: answer.text().to_owned() });
+        if let Some(sdp) = description(answer) {
+            core.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
         }
         self.refreshed(core, now, leg, answer);
     }

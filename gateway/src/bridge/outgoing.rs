@@ -12,8 +12,9 @@ use super::failure::Failure;
 use super::party::{Exchange, Invite, Party};
 use super::refresh::Refresh;
 use super::{Room, Timer};
+use crate::hub::{is_apps, without_body};
 use crate::ledger::{Answer, Grant, Kind, Number, Refused};
-use crate::media::{Codec, Command, Leg, PeerSettings, Security};
+use crate::media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};
 use crate::test_number::TestNumber;
 use crate::trunk::{Destination, TrunkId};
 
@@ -111,8 +112,9 @@ impl Call {
                 settings
             }
         };
-        let Invite::Received { text, .. } = &self.page.invite else { return };
+        let Invite::Received { text, .. } = &mut self.page.invite else { return };
         let sdp = offhook::sip::parse(text.as_bytes()).map(|invite| invite.text().to_owned()).unwrap_or_default();
+        without_body(text);
         self.open(core, settings);
         self.page.exchange = Exchange::First;
         core.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });
@@ -165,6 +167,9 @@ fn check(invite: &Message<'_>) -> Result<(), Failure> {
     if !invite.content_is(SDP) {
         return Err(Failure::new(488, 40003, "An offer is needed"));
     }
+    if invite.body.len() > MAX_SDP {
+        return Err(Failure::too_large());
+    }
     if Refresh::is_too_brief(invite) {
         return Err(Failure::too_brief());
     }
@@ -173,10 +178,8 @@ fn check(invite: &Message<'_>) -> Result<(), Failure> {
 
 /// The fields of the app that go on to the other side.
 pub(super) fn headers(invite: &Message<'_>) -> Vec<(String, String)> {
-    let own = |name: &str| name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-    let ours = |name: &str| ["X-Error", "X-ICE-Server"].iter().any(|ours| ours.eq_ignore_ascii_case(name));
-    let fields = invite.fields().iter().filter(|field| own(field.raw_name.trim()) && !ours(field.raw_name.trim()));
-    fields.take(32).map(|field| (field.raw_name.trim().to_owned(), field.value.to_owned())).collect()
+    let fields = invite.fields().iter().filter(|field| is_apps(field.raw_name));
+    fields.take(32).map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect()
 }
 
 /// Our Contact on the page's side.
@@ -187,5 +190,6 @@ pub(super) fn contact(key: CallKey) -> String {
 /// The media of a call with nobody at the other side.
 fn local() -> PeerSettings {
     let codecs = vec![Codec::Opus, Codec::Pcma, Codec::Pcmu];
-    PeerSettings { codecs, security: Security::None, address: None, nat: false, eager: false, info: false }
+    let (security, signalling) = (Security::None, Vec::new());
+    PeerSettings { codecs, security, address: None, nat: false, signalling, eager: false, info: false }
 }

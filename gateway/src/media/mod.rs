@@ -21,8 +21,10 @@ mod rtp;
 mod sdp;
 mod session;
 pub mod sound;
+mod sources;
 mod srtp;
 
 pub use engine::{Engine, Input, Output, Settings, Socket, refusal, session_of};
 pub use epoch::{Epoch, Moment};
 pub use port::{Codec, Command, Event, Leg, MediaError, PeerSettings, Prompt, Security, SessionId, Traffic};
+pub use sdp::MAX_LEN as MAX_SDP;

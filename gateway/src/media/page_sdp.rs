@@ -6,10 +6,10 @@
 use offhook::sdp::{SdpError, check};
 
 use super::port::MediaError;
-use super::sdp::codec;
+use super::sdp::{MAX_LEN, MAX_LINES, codec};
 
-/// The most media lines.
-const MAX_LINES: usize = 16;
+/// The most lines of the session, and of the audio, that str0m gets.
+const KEPT_LINES: usize = 100;
 
 /// Attributes of a session or an audio line that matter to us, beside those that are looked at one by one.
 const KEPT: &[&str] = &["ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "fingerprint", "setup", "rtcp-mux"];
@@ -33,6 +33,9 @@ pub struct PageSdp {
 impl PageSdp {
     /// Reads an offer or answer of a page.
     pub fn read(sdp: &str) -> Result<Self, MediaError> {
+        if sdp.len() > MAX_LEN {
+            return Err(MediaError::Malformed);
+        }
         check(sdp).map_err(|error| match error {
             SdpError::Malformed | SdpError::TooLarge => MediaError::Malformed,
             SdpError::Insecure | SdpError::Crypto => MediaError::NotAcceptable,
@@ -113,14 +116,18 @@ fn narrow(session: &[&str], audio: &[&str], mid: &str) -> Result<String, MediaEr
     if formats.is_empty() {
         return Err(MediaError::NotAcceptable);
     }
-    let mut lines: Vec<String> =
-        session.iter().filter(|line| !line.starts_with("a=") || is_kept(line)).map(|line| (*line).to_owned()).collect();
+    let of_session = |line: &&&str| ["v=", "o=", "s=", "t="].iter().any(|kind| line.starts_with(kind)) || is_kept(line);
+    let mut lines: Vec<String> = session.iter().filter(of_session).take(KEPT_LINES).map(|line| (*line).to_owned()).collect();
     lines.push(format!("a=group:BUNDLE {mid}"));
     lines.push(format!("m=audio 9 {protocol} {}", formats.join(" ")));
     lines.push("c=IN IP4 0.0.0.0".into());
     lines.push(format!("a=mid:{mid}"));
-    let wanted = |line: &&&str| is_kept(line) || is_stream(line) || is_of_format(line, &formats);
-    lines.extend(audio[1..].iter().filter(wanted).take(100).map(|line| (*line).to_owned()));
+    // A page has one stream: for each that is named str0m makes room.
+    let stream = audio[1..].iter().position(|line| line.starts_with("a=ssrc:") && line.contains(" cname:")).map(|at| at + 1);
+    let names_line = |line: &str| line.starts_with("a=extmap:") && line.ends_with("urn:ietf:params:rtp-hdrext:sdes:mid");
+    let wanted = |at: usize, line: &str| is_kept(line) || Some(at) == stream || names_line(line) || is_of_format(line, &formats);
+    let wanted = audio.iter().enumerate().skip(1).filter(|(at, line)| wanted(*at, line));
+    lines.extend(wanted.take(KEPT_LINES).map(|(_, line)| (*line).to_owned()));
     lines.push(String::new());
     Ok(lines.join("\r\n"))
 }
@@ -129,12 +136,6 @@ fn is_kept(line: &str) -> bool {
     let Some(text) = line.strip_prefix("a=") else { return false };
     let name = text.split(':').next().unwrap_or_default();
     KEPT.contains(&name) || DIRECTIONS.contains(&text)
-}
-
-/// The page's stream, and the extension that names its line.
-fn is_stream(line: &str) -> bool {
-    line.starts_with("a=ssrc:") && line.contains(" cname:")
-        || line.starts_with("a=extmap:") && line.ends_with("urn:ietf:params:rtp-hdrext:sdes:mid")
 }
 
 /// Formats that we know, each once.

@@ -1,12 +1,4 @@
-//! The SIP side of a session: its SDP, its ports, whom we listen and talk to, and the protection of its packets.
-//!
-//! ```text
-//!              SDP says where it is        a packet from there (behind NAT: from anywhere)
-//!   unknown ──────────────────────▶ signalled ─────────────────────────────────▶ locked
-//!      ▲ takes nothing, sends nothing   ▲  sends there, three packets        only from and to that address; another port of
-//!      │                                │  at most unless `eager`            the same host is believed with the same SSRC,
-//!      └───────── another trunk ────────┴──────── SDP with another address ───────────┘ or after new SDP
-//! ```
+//! The SIP side of a session: its SDP, its ports, whom we listen and talk to ([`super::sources`]), and the protection of its packets.
 
 use std::net::SocketAddr;
 
@@ -17,10 +9,8 @@ use super::port::{Codec, MediaError, PeerSettings, Security};
 use super::rtcp::{self, Sent};
 use super::rtp::{self, Header, Numbering, Place, Reception};
 use super::sdp::{self, Audio, Crypto, Direction, Events, Local, clock};
+use super::sources::{Signalled, Sources, UNPROVEN};
 use super::srtp::{Context, Master, TAG};
-
-/// Packets to an address that was only signalled (an address in SDP is anybody's).
-const UNPROVEN: u32 = 3;
 
 /// How often reports go out, in milliseconds (RFC 3550, 6.2).
 const REPORTS: u64 = 5_000;
@@ -59,7 +49,7 @@ pub struct Peer {
     ours: Ours,
     theirs: Option<Audio>,
     keys: Option<Keys>,
-    lock: Option<Lock>,
+    sources: Sources,
     unproven: u32,
     stream: Option<Reception>,
     /// Packets and losses of streams that have ended.
@@ -91,15 +81,6 @@ struct Keys {
     outward: Context,
 }
 
-/// Whom we listen to.
-#[derive(Clone, Copy, Debug)]
-struct Lock {
-    address: SocketAddr,
-    ssrc: u32,
-    /// New SDP came: another port of the same host will be believed once.
-    loose: bool,
-}
-
 impl Peer {
     /// A side of which nothing is known.
     #[must_use]
@@ -113,7 +94,7 @@ impl Peer {
             ours: Ours::default(),
             theirs: None,
             keys: None,
-            lock: None,
+            sources: Sources::default(),
             unproven: 0,
             stream: None,
             past: (0, 0),
@@ -129,7 +110,7 @@ impl Peer {
     /// The next trunk or fork: what the SIP side has said no longer counts.
     pub fn forget(&mut self, settings: Option<PeerSettings>) {
         self.settings = settings.unwrap_or_else(|| self.settings.clone());
-        (self.theirs, self.keys, self.lock, self.heard, self.unproven) = (None, None, None, None, 0);
+        (self.theirs, self.keys, self.sources, self.heard, self.unproven) = (None, None, Sources::default(), None, 0);
         self.end_stream();
     }
 
@@ -194,11 +175,13 @@ impl Peer {
                 self.keys = Some(Keys { inward: Context::new(&of[0]), outward: Context::new(&of[1]), of });
             }
         }
-        if self.theirs.as_ref().is_some_and(|before| before.rtp != audio.rtp) {
-            (self.lock, self.unproven) = (None, 0);
-        } else if let Some(lock) = &mut self.lock {
-            lock.loose = true;
+        let moved = self.theirs.as_ref().is_some_and(|before| before.rtp != audio.rtp);
+        if moved {
+            self.unproven = 0;
         }
+        self.sources.described(moved);
+        // Nothing more is answered to it.
+        audio.lines = (Vec::new(), 0);
         self.theirs = Some(audio);
     }
 
@@ -283,7 +266,9 @@ impl Peer {
     fn take(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<(Header, u64, Kind, std::ops::Range<usize>)> {
         let (header, start) = rtp::parse(bytes)?;
         let kind = self.kind(header.payload_type)?;
-        self.may_come_from(source, header.ssrc).then_some(())?;
+        let signalled = Signalled { rtp: self.theirs.as_ref()?.rtp, hosts: &self.settings.signalling, nat: self.settings.nat };
+        let keyed = self.keys.is_some();
+        self.sources.admits(now, &signalled, source, &header, keyed).then_some(())?;
         let length = match &mut self.keys {
             Some(keys) => keys.inward.unprotect(bytes, start, header.ssrc, header.sequence)?,
             None => bytes.len(),
@@ -292,7 +277,7 @@ impl Peer {
         if payload == 0 || payload > rtp::MAX_PAYLOAD {
             return None;
         }
-        self.lock = Some(Lock { address: source, ssrc: header.ssrc, loose: false });
+        self.sources.take(now, &signalled, source, &header, keyed);
         if self.stream.as_ref().is_none_or(|stream| stream.ssrc != header.ssrc) {
             self.end_stream();
         }
@@ -310,16 +295,6 @@ impl Peer {
         sound.or_else(|| {
             self.ours.events.iter().find(|events| events.payload_type == payload_type).map(|events| Kind::Event(*events))
         })
-    }
-
-    fn may_come_from(&self, source: SocketAddr, ssrc: u32) -> bool {
-        let Some(theirs) = &self.theirs else { return false };
-        match self.lock {
-            Some(lock) if lock.address == source => true,
-            Some(lock) if lock.address.ip() == source.ip() => lock.loose || lock.ssrc == ssrc,
-            Some(lock) => lock.loose && self.settings.nat,
-            None => self.settings.nat || source.ip() == theirs.rtp.ip(),
-        }
     }
 
     fn end_stream(&mut self) {
@@ -343,7 +318,7 @@ impl Peer {
     }
 
     fn take_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<()> {
-        let known = self.lock.map(|lock| lock.address.ip()).or_else(|| Some(self.theirs.as_ref()?.rtp.ip()))?;
+        let known = self.sources.host().or_else(|| Some(self.theirs.as_ref()?.rtp.ip()))?;
         (source.ip() == known).then_some(())?;
         let length = match &mut self.keys {
             Some(keys) => keys.inward.unprotect_rtcp(bytes)?,
@@ -360,11 +335,15 @@ impl Peer {
         Some(())
     }
 
-    /// Where packets go at present.
-    fn destination(&self) -> Option<SocketAddr> {
+    /// Where the next packet goes.
+    fn destination(&mut self, now: Instant) -> Option<SocketAddr> {
         let theirs = self.theirs.as_ref().filter(|theirs| !theirs.rtp.ip().is_unspecified())?;
-        let proven = self.settings.eager && !self.settings.nat || self.unproven < UNPROVEN;
-        self.lock.map(|lock| lock.address).or_else(|| proven.then_some(theirs.rtp))
+        if let Some(heard) = self.sources.destination(now) {
+            return heard;
+        }
+        let may = self.settings.eager && !self.settings.nat || self.unproven < UNPROVEN;
+        self.unproven = self.unproven.saturating_add(1);
+        may.then_some(theirs.rtp)
     }
 
     /// A packet of our stream, and where it goes; `None` where it may go nowhere.
@@ -374,8 +353,7 @@ impl Peer {
         (payload_type, place, marker): (u8, Place, bool),
         payload: &[u8],
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let destination = self.destination()?;
-        self.unproven += u32::from(self.lock.is_none());
+        let destination = self.destination(now)?;
         let header =
             Header { marker, payload_type, sequence: place.sequence as u16, timestamp: place.timestamp, ssrc: self.numbering.ssrc };
         let mut packet = rtp::write(&header, payload, if self.keys.is_some() { TAG } else { 0 });
@@ -391,21 +369,21 @@ impl Peer {
     /// When the next report is due; none goes to who has sent nothing.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.lock.map(|_| self.report_at)
+        self.sources.sure().map(|_| self.report_at)
     }
 
     /// The report that is due: where it goes, and whether over the RTP port.
     pub fn report(&mut self, now: Instant) -> Option<(SocketAddr, bool, Vec<u8>)> {
         let theirs = self.theirs.as_ref().filter(|_| self.report_at <= now)?;
-        let lock = self.lock?;
+        let sure = self.sources.sure()?;
         let recently = self.last.filter(|(at, _)| now - *at < REPORTS).zip(self.codec());
         let sent = recently.map(|((at, timestamp), (codec, _))| {
             (self.sent, timestamp.wrapping_add(((now - at) * u64::from(clock(codec)) / 1000) as u32))
         });
         let destination = match theirs.mux {
-            true => lock.address,
+            true => sure,
             // Behind NAT the port of its reports is not known; the next one is what most have.
-            false if self.settings.nat => SocketAddr::new(lock.address.ip(), lock.address.port().saturating_add(1)),
+            false if self.settings.nat => SocketAddr::new(sure.ip(), sure.port().saturating_add(1)),
             false => theirs.rtcp,
         };
         let mux = theirs.mux;

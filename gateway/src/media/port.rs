@@ -50,8 +50,11 @@ pub struct PeerSettings {
     pub security: Security,
     /// The address of ours that stands in SDP; `None`: the configured one.
     pub address: Option<IpAddr>,
-    /// Whether media are taken from, and after that sent to, another address than the signalled one (a peer behind NAT).
+    /// Whether media are taken from, and after that sent to, another address than the signalled one (a peer behind NAT): as soon as they come
+    /// from the signalled one, or from a host of `signalling`, that is it.
     pub nat: bool,
+    /// Hosts that its SIP comes from.
+    pub signalling: Vec<IpAddr>,
     /// Whether media may go to the signalled address before anything has come from there. Otherwise it gets three packets until then: who
     /// can name an address in SDP cannot have it flooded.
     pub eager: bool,

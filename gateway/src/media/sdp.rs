@@ -12,8 +12,10 @@ use super::srtp::Master;
 /// The one protection that all know (RFC 4568, 6.2.1).
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
-/// The largest description.
-const MAX_LEN: usize = 16 * 1024;
+/// The largest description, in octets.
+pub const MAX_LEN: usize = 16 * 1024;
+/// The most media lines.
+pub const MAX_LINES: usize = 16;
 
 /// Who sends (RFC 3264, 5.1), from the view of whoever says it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +156,9 @@ pub fn read(sdp: &str) -> Result<Audio, MediaError> {
         return Err(MediaError::Malformed);
     }
     let session = Session::parse(sdp.as_bytes()).map_err(|_| MediaError::Malformed)?;
+    if session.medias.len() > MAX_LINES {
+        return Err(MediaError::Malformed);
+    }
     let is_audio = |media: &&Media| media.media == "audio" && media.port != 0;
     let index = session.medias.iter().position(|media| is_audio(&media)).ok_or(MediaError::Malformed)?;
     let media = &session.medias[index];

@@ -241,9 +241,11 @@ impl Trunks {
     /// What its media need to know.
     #[must_use]
     pub fn peer_settings(&self, trunk: &TrunkId) -> Option<PeerSettings> {
-        let config = self.config(trunk)?;
-        let (codecs, security, address) = (config.codecs.clone(), config.security, config.media_address);
-        Some(PeerSettings { codecs, security, address, nat: config.nat, eager: config.eager, info: config.dtmf == Dtmf::Info })
+        let peer = &self.peers[self.index(trunk)?];
+        let config::Trunk { security, nat, eager, media_address: address, .. } = peer.config;
+        let signalling = peer.addresses.iter().map(|address| address.ip().to_canonical()).collect();
+        let (codecs, info) = (peer.config.codecs.clone(), peer.config.dtmf == Dtmf::Info);
+        Some(PeerSettings { codecs, security, address, nat, signalling, eager, info })
     }
 
     /// How keys are told.

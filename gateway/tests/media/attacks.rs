@@ -177,6 +177,134 @@ fn who_has_not_shown_the_password_cannot_be_first_with_dtls() {
     assert!(!world.events.iter().any(|event| matches!(event, Event::Failed { .. })));
 }
 
+const ATTACKER: &str = "192.0.2.66:6000";
+
+/// A call to a phone behind NAT that says it is at `said`, and whose SIP comes from 203.0.113.9.
+fn behind_nat(said: &str, security: Security) -> (World, usize) {
+    let mut world = World::new();
+    let there = std::mem::replace(&mut world.phone.at, address(said));
+    world.phone.key = (security == Security::Sdes).then(|| STANDARD.encode(KEY));
+    let settings = PeerSettings { nat: true, signalling: vec![there.ip()], security, ..settings(&[Codec::Pcmu]) };
+    let page = world.call(settings, &[PCMU]);
+    world.phone.at = there;
+    world.to_peer.clear();
+    (world, page)
+}
+
+/// A packet of somebody else's stream.
+fn strange(number: u16, ssrc: u32) -> Vec<u8> {
+    let mut packet = vec![0x80, 0];
+    packet.extend(number.to_be_bytes());
+    packet.extend((u32::from(number) * 160).to_be_bytes());
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend([9; 160]);
+    packet
+}
+
+/// The phone and the page talk, while the attacker goes on; they hear each other and nobody else.
+#[track_caller]
+fn they_talk(world: &mut World, page: usize, attackers: &[&str]) {
+    world.to_peer.clear();
+    world.pages[page].received.clear();
+    for number in 0..50 {
+        let packet = world.phone.packet(0, &[1; 160], 160);
+        let packet = if world.phone.key.is_some() { srtp(&KEY, &packet, 0) } else { packet };
+        world.inject(Socket::Rtp(S), world.phone.at, packet);
+        world.page_sends(page, 0, &[2; 160], 160);
+        attackers.iter().for_each(|from| world.inject(Socket::Rtp(S), address(from), strange(1_000 + number, 7)));
+        world.run(20);
+    }
+    let received = &world.pages[page].received;
+    assert!(received.len() >= 48 && received.iter().all(|packet| packet.payload[0] == 1), "{} of 50", received.len());
+    let sound = world.to_peer.iter().filter(|(socket, to, _)| *socket == Socket::Rtp(S) && *to == world.phone.at).count();
+    assert!(sound >= 48, "{sound} of 50");
+    let astray = world.to_peer.iter().filter(|(socket, to, _)| *socket == Socket::Rtp(S) && *to != world.phone.at).count();
+    assert_eq!(astray, 0, "nothing to others");
+}
+
+/// CVE-2017-14099, CVE-2025-53399: who sent first to the port of a phone behind NAT was taken for it until the call was described anew.
+#[test]
+fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
+    for (said, attacker, before) in
+        [("203.0.113.9:6000", ATTACKER, 200), ("10.1.1.1:6000", ATTACKER, 90), ("203.0.113.9:6000", "203.0.113.9:7777", 90)]
+    {
+        let (mut world, page) = behind_nat(said, Security::None);
+        for number in 0..before {
+            world.inject(Socket::Rtp(S), address(attacker), strange(number, 7));
+            world.page_sends(page, 0, &[2; 160], 160);
+            world.run(20);
+        }
+        assert!(attacker != ATTACKER || world.pages[page].received.is_empty(), "{said}: nothing of the attacker is heard");
+        let leaked = world.to_peer.iter().filter(|(_, to, _)| *to == address(attacker)).count();
+        assert!(leaked < 5, "{said}: {leaked} packets to {attacker}");
+        they_talk(&mut world, page, &[attacker]);
+        // New SDP is no new chance.
+        let offer = world.phone.sdp(&[PCMU]).replace(&world.phone.at.ip().to_string(), &address(said).ip().to_string());
+        world.offered(Leg::Peer, offer).expect("an answer");
+        they_talk(&mut world, page, &[attacker]);
+    }
+}
+
+/// Of whom nothing was known but an inner address: that somebody else was believed to be it, for want of anybody better, ends with its first
+/// packet.
+#[test]
+fn who_was_taken_for_a_phone_behind_nat_gives_way_to_it() {
+    let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
+    for number in 0..300 {
+        world.inject(Socket::Rtp(S), address(ATTACKER), strange(number, 7));
+        world.run(20);
+    }
+    they_talk(&mut world, page, &[ATTACKER]);
+}
+
+/// Where its media come from another address than its SIP, it is heard all the same, once nobody better has spoken for two seconds.
+#[test]
+fn a_phone_behind_a_nat_with_several_addresses_is_heard() {
+    let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
+    world.phone.at = address("198.51.100.77:40000");
+    for _ in 0..110 {
+        world.phone_sends(0, &[1; 160], 160);
+        world.run(20);
+    }
+    they_talk(&mut world, page, &[]);
+}
+
+/// Single packets from the address of the phone's NAT, which can be forged, but whose answers the forger does not see.
+#[test]
+fn single_shots_do_not_deafen_a_phone_behind_nat() {
+    let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
+    for number in 0..20_u16 {
+        let from = format!("203.0.113.9:{}", 20_000 + number);
+        world.inject(Socket::Rtp(S), address(&from), strange(number * 999, number.into()));
+        world.page_sends(page, 0, &[2; 160], 160);
+    }
+    assert!(world.to_peer.len() <= 3, "{} packets to where nobody is", world.to_peer.len());
+    world.phone.at = address("203.0.113.9:40000");
+    they_talk(&mut world, page, &[]);
+}
+
+/// What has no valid tag changes nothing, whoever is first, and a copy of what has one comes too late.
+#[test]
+fn with_keys_nobody_else_is_heard_or_sent_to_behind_nat() {
+    for said in ["203.0.113.9:6000", "10.1.1.1:6000"] {
+        let (mut world, page) = behind_nat(said, Security::Sdes);
+        for number in 0..200 {
+            world.inject(Socket::Rtp(S), address(ATTACKER), strange(number, 7));
+            world.inject(Socket::Rtp(S), address(ATTACKER), srtp(&[8; 30], &strange(number, 7), 0));
+            world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), srtp(&[8; 30], &strange(number, 7), 0));
+            world.page_sends(page, 0, &[2; 160], 160);
+            world.run(20);
+        }
+        let leaked = world.to_peer.iter().filter(|(_, to, _)| *to != address(said)).count();
+        assert_eq!((world.pages[page].received.len(), leaked), (0, 0), "{said}");
+        they_talk(&mut world, page, &[ATTACKER, "203.0.113.9:7777"]);
+        let packet = srtp(&KEY, &world.phone.packet(0, &[1; 160], 160), 0);
+        world.inject(Socket::Rtp(S), world.phone.at, packet.clone());
+        world.inject(Socket::Rtp(S), address(ATTACKER), packet);
+        they_talk(&mut world, page, &[ATTACKER]);
+    }
+}
+
 /// A NAT gives the phone another port in the call, while others try to be it.
 #[test]
 fn a_phone_with_a_new_port_goes_on_and_nobody_else_does() {

@@ -31,7 +31,8 @@ fn others_are_neither_heard_nor_sent_to() {
 fn a_phone_behind_nat_is_answered_where_it_comes_from() {
     let mut world = World::new();
     world.phone.at = address("10.1.1.1:6000");
-    let nat = PeerSettings { nat: true, ..settings(&[Codec::Pcmu]) };
+    let signalling = vec![address("203.0.113.50:5060").ip()];
+    let nat = PeerSettings { nat: true, signalling, ..settings(&[Codec::Pcmu]) };
     let page = world.call(nat, &[PCMU]);
     world.phone.at = address("203.0.113.50:40000");
     world.phone_sends(0, &[1; 160], 160);

@@ -381,7 +381,8 @@ impl Phone {
 }
 
 pub fn settings(codecs: &[Codec]) -> PeerSettings {
-    PeerSettings { codecs: codecs.to_vec(), security: Security::None, address: None, nat: false, eager: true, info: false }
+    let (codecs, security, signalling) = (codecs.to_vec(), Security::None, Vec::new());
+    PeerSettings { codecs, security, address: None, nat: false, signalling, eager: true, info: false }
 }
 
 /// A page's offer with only these payload types.

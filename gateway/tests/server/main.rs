@@ -2,6 +2,7 @@
 
 mod calls;
 mod guesses;
+mod hostile;
 mod limits;
 mod local;
 mod money;

@@ -10,7 +10,7 @@ use super::calls::{Phone, code};
 use super::support::{Gateway, PATIENCE, run};
 
 /// A page's offer that can be used.
-const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 127.0.0.1\r\na=mid:0\r\n\
+pub const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 127.0.0.1\r\na=mid:0\r\n\
                      a=rtcp-mux\r\na=sendrecv\r\na=ice-ufrag:page\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n\
                      a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
                      a=rtpmap:0 PCMU/8000\r\n";

@@ -104,6 +104,13 @@ impl Gateway {
         std::fs::read_to_string(self.data.0.join("log")).expect("the log is text")
     }
 
+    /// Octets of memory that it takes.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+    }
+
     /// The exit code, once it has stopped.
     pub async fn ended(&mut self) -> Option<i32> {
         let wait = async {

@@ -29,8 +29,8 @@ pub async fn run() -> Result<(), Failure> {
 
 async fn bridge(media: &Media, events: &mut UnboundedReceiver<Event>, request: Request) -> Result<Bridged, String> {
     let session = SessionId(request.call);
-    let peer =
-        PeerSettings { codecs: vec![Codec::Pcmu], security: Security::None, address: None, nat: false, eager: true, info: false };
+    let (codecs, security, signalling) = (vec![Codec::Pcmu], Security::None, Vec::new());
+    let peer = PeerSettings { codecs, security, address: None, nat: false, signalling, eager: true, info: false };
     media.command(Command::Open { session, peer });
     media.command(Command::Offered { session, leg: Leg::Page, sdp: request.page });
     let page = said(events).await?;
