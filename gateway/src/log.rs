@@ -1,6 +1,8 @@
-//! Log lines on standard error. Nobody's name or number is written out at `info`, and nothing from outside can make a line of its own.
+//! Log lines on standard error. Nobody's name or number is written out at `info`, and nothing from outside can make a line of its own, or
+//! change how one looks.
 
-use std::fmt::{self, Write};
+use std::fmt;
+use std::io::{self, Write};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -20,7 +22,7 @@ pub fn start(log: &Log) {
     let filter = Targets::new().with_target("offhook_gateway", level).with_default(level.min(LevelFilter::WARN));
     // Those of the media warn of single datagrams, which anybody can send as many of as he likes.
     let filter = filter.with_targets(["str0m", "is", "dimpl"].map(|library| (library, level.min(LevelFilter::ERROR))));
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Lines(io::stderr()));
     let registry = tracing_subscriber::registry();
     let result = match log.format {
         Format::Text => registry.with(layer.with_ansi(false).with_target(false).with_filter(filter)).try_init(),
@@ -50,20 +52,51 @@ impl fmt::Display for Masked<'_> {
     }
 }
 
-/// A value from outside, cut to a length and without anything that a terminal or a line reader would act on.
+/// A value from outside, cut to a length.
 pub struct Plain<'a>(pub &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars().take(LONGEST) {
-            match character {
-                '\u{2028}' | '\u{2029}' => f.write_char('?')?,
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => f.write_char(c)?,
+        match self.0.char_indices().nth(LONGEST) {
+            Some((end, _)) => write!(f, "{}…", &self.0[..end]),
+            None => f.write_str(self.0),
+        }
+    }
+}
+
+/// Writes lines, each of which comes whole and may hold anything: all that a terminal or a line reader would act on, and all that cannot be
+/// seen or turns what is beside it around (controls, formats, line separators, unassigned), is written as JSON escapes it. In JSON such
+/// characters are only within strings.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+        let mut plain = String::with_capacity(line.len() + 1);
+        for character in text.chars() {
+            if is_plain(character) {
+                plain.push(character);
+            } else {
+                plain.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
             }
         }
-        if self.0.chars().nth(LONGEST).is_some() { f.write_char('…') } else { Ok(()) }
+        plain.push('\n');
+        self.0.write_all(plain.as_bytes())?;
+        Ok(line.len())
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Whether a character is only what it looks like. The standard library knows which can be printed; marks that stand on the letter before
+/// them can, too.
+fn is_plain(character: char) -> bool {
+    if character.is_ascii() {
+        return !character.is_ascii_control();
+    }
+    String::from_iter(['a', character]).escape_debug().count() == 2
 }
 
 /// Enough of a name to tell two users apart, not enough to know or call one: `alice` is `a…e`, `+46701234567` is `+4…67`.
@@ -92,9 +125,29 @@ mod tests {
     }
 
     #[test]
-    fn a_value_makes_no_line_and_no_colour() {
-        let text = Plain("a\r\nb\u{1b}[31m\0\u{2028}").to_string();
-        assert!(text.chars().all(|c| !c.is_control() && c != '\u{2028}'), "{text}");
+    fn a_value_has_a_length() {
         assert_eq!(Plain(&"x".repeat(1_000)).to_string().chars().count(), LONGEST + 1);
+        assert_eq!(Plain("å").to_string(), "å");
+    }
+
+    fn written(line: &str) -> String {
+        let mut out = Vec::new();
+        Lines(&mut out).write_all(line.as_bytes()).expect("a vector takes everything");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn nothing_makes_a_line_a_colour_or_turns_the_text_around() {
+        for hidden in ["\n", "\r", "\0", "\u{1b}", "\u{7f}", "\u{85}", "\u{9b}", "\u{ad}", "\u{61c}", "\u{2028}", "\u{feff}"] {
+            let line = written(&format!("a{hidden}b\n"));
+            assert_eq!(line, format!("a\\u{:04x}b\n", u32::from(hidden.chars().next().expect("one"))));
+        }
+        for code in (0x200b..=0x200f).chain(0x202a..=0x202e).chain(0x2060..=0x206f) {
+            let hidden = char::from_u32(code).expect("a character");
+            assert!(written(&hidden.to_string()).is_ascii(), "{code:x}");
+        }
+        assert_eq!(written("\u{e0041}"), "\\udb40\\udc41\n", "as JSON has it");
+        let fine = "{\"name\":\"Zoë O'Brien \\\\ नमस्ते 日本 👍\"}\n";
+        assert_eq!(written(fine), fine);
     }
 }
