@@ -9,6 +9,7 @@ use offhook::time::Instant;
 
 use super::call::CallKey;
 use super::party::ALLOW;
+use super::room::Room;
 use super::{Output, Record, Settings, Timer};
 use crate::hub::cancel;
 use crate::ledger::{CallRef, Query};
@@ -51,6 +52,7 @@ enum Lead {
 
 pub(super) struct Core {
     pub(super) settings: Settings,
+    pub(super) room: Room,
     pub(super) random: Random,
     pub(super) trunks: Trunks,
     pub(super) pages: Transactions<Tenant>,
@@ -73,6 +75,7 @@ impl Core {
     pub(super) fn new(settings: Settings, trunks: Trunks, seed: [u8; 32]) -> Self {
         Self {
             settings,
+            room: Room::default(),
             random: Random::new(seed),
             trunks,
             pages: Transactions::new(),

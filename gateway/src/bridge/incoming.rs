@@ -14,7 +14,7 @@ use super::outgoing::{contact, headers};
 use super::party::{Exchange, Invite, Party};
 use super::port::{Callee, MapId};
 use super::refresh::Refresh;
-use super::{Output, Room, Timer};
+use super::{Output, Timer};
 use crate::hub::without_body;
 use crate::ledger::Kind;
 use crate::media::{Command, Leg, MAX_SDP};
@@ -33,9 +33,8 @@ impl Call {
         now: Instant,
         (key, trunk): (CallKey, TrunkId),
         server: &ServerKey,
-        (invite, room): (&Message<'_>, Room),
+        invite: &Message<'_>,
     ) -> Result<Self, Failure> {
-        room.usual?;
         if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
             return Err(Failure::plain(420));
         }
@@ -48,6 +47,7 @@ impl Call {
         if invite.body.len() > MAX_SDP {
             return Err(Failure::too_large());
         }
+        core.room.check(&core.settings, Kind::Incoming, "", "")?;
         if core.trunks.is_full(&trunk) {
             return Err(Failure::plain(503));
         }

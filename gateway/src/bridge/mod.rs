@@ -23,6 +23,7 @@ mod outgoing;
 mod party;
 mod port;
 mod refresh;
+mod room;
 mod test_number;
 
 use std::collections::BTreeMap;
@@ -45,20 +46,8 @@ pub use port::{Callee, Input, MapId, Output, RESERVE, Record, Settings};
 pub struct Bridge {
     core: Core,
     calls: BTreeMap<CallKey, Call>,
-    /// How many of them are not over.
-    live: usize,
     /// The last number given to a call.
     serial: u64,
-    draining: bool,
-    /// Whether the end has come.
-    stopped: bool,
-}
-
-/// Whether one more call may begin.
-struct Room {
-    usual: Result<(), Failure>,
-    /// One for help.
-    help: Result<(), Failure>,
 }
 
 /// What is waited for.
@@ -106,14 +95,7 @@ impl Bridge {
     /// A bridge with no calls. `seed` makes its tags and names: it must not be guessable.
     #[must_use]
     pub fn new(settings: Settings, trunks: Trunks, seed: [u8; 32]) -> Self {
-        Self {
-            core: Core::new(settings, trunks, seed),
-            calls: BTreeMap::new(),
-            live: 0,
-            serial: 0,
-            draining: false,
-            stopped: false,
-        }
+        Self { core: Core::new(settings, trunks, seed), calls: BTreeMap::new(), serial: 0 }
     }
 
     /// Takes in what happened at `now`.
@@ -135,7 +117,7 @@ impl Bridge {
             }
             Input::Mapped { query, callee } => self.with(now, CallKey(query.0), |call, core| call.mapped(core, now, callee)),
             Input::Timeout => self.timeout(now),
-            Input::Drain => self.draining = true,
+            Input::Drain => self.core.room.drain(),
             Input::Stop => self.stop(now),
         }
         self.trunks(now);
@@ -154,15 +136,15 @@ impl Bridge {
 
     /// How many calls there are that have not ended.
     #[must_use]
-    pub const fn calls(&self) -> usize {
-        self.live
+    pub fn calls(&self) -> usize {
+        self.core.room.len()
     }
 
     /// How many things are remembered, of whatever kind, but for what the trunks are.
     #[must_use]
     pub fn footprint(&self) -> usize {
         let core = &self.core;
-        self.calls.len() + self.live + core.len() + core.timers.len() + core.pages.len() + core.out.len()
+        self.calls.len() + core.room.len() + core.len() + core.timers.len() + core.pages.len() + core.out.len()
     }
 
     /// Whether nobody waits for an answer of a trunk.
@@ -179,8 +161,7 @@ impl Bridge {
 
     /// The end has come: no call outlives us, as its sound goes through here.
     fn stop(&mut self, now: Instant) {
-        self.draining = true;
-        self.stopped = true;
+        self.core.room.close();
         let failure = Failure::new(503, 50300, "Server is going down");
         let running: Vec<CallKey> = self.calls.iter().filter(|(_, call)| !call.is_over()).map(|(key, _)| *key).collect();
         for key in running {
@@ -200,7 +181,7 @@ impl Bridge {
 
     fn keep(&mut self, call: Call, was_over: bool) {
         if !was_over && call.is_over() {
-            self.live -= 1;
+            self.core.room.leave(&call);
         }
         if call.done {
             self.core.forget(call.key, &call.booking);
@@ -250,8 +231,8 @@ impl Bridge {
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
             Received::Request(key) if key.method() == "INVITE" => {
                 self.core.respond(now, Leg::Page, &key, reply(&message, 100, None).end());
-                self.begin(now, Leg::Page, key, &message, |core, call, key, room| {
-                    Call::outgoing(core, now, (call, tenant), key, (&message, room))
+                self.begin(now, Leg::Page, key, &message, |core, call, key| {
+                    Call::outgoing(core, now, (call, tenant), key, &message)
                 });
             }
             Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, 405),
@@ -281,8 +262,8 @@ impl Bridge {
                     None => self.acknowledged(now, speaker, &message),
                     Some(key) if key.method() == "CANCEL" => self.cancelled(now, speaker, &key, &message),
                     Some(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
-                    Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key, room| {
-                        Call::incoming(core, now, (call, trunk), key, (&message, room))
+                    Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key| {
+                        Call::incoming(core, now, (call, trunk), key, &message)
                     }),
                 }
             }
@@ -304,14 +285,14 @@ impl Bridge {
         leg: Leg,
         key: ServerKey,
         invite: &Message<'_>,
-        make: impl FnOnce(&mut Core, CallKey, &ServerKey, Room) -> Result<Call, Failure>,
+        make: impl FnOnce(&mut Core, CallKey, &ServerKey) -> Result<Call, Failure>,
     ) {
         self.serial += 1;
-        let (call, room) = (CallKey(self.serial), self.room());
-        match make(&mut self.core, call, &key, room) {
+        let call = CallKey(self.serial);
+        match make(&mut self.core, call, &key) {
             Ok(made) => {
                 self.core.began(call, leg, key);
-                self.live += 1;
+                self.core.room.enter(&made);
                 self.keep(made, false);
             }
             Err(failure) => {
@@ -320,20 +301,6 @@ impl Bridge {
                 self.core.respond(now, leg, &key, failure.answer(invite, &tag));
             }
         }
-    }
-
-    fn room(&self) -> Room {
-        let room = |closed, most| {
-            if closed {
-                Err(Failure::new(503, 50300, "Server is going down"))
-            } else if self.live >= most {
-                Err(Failure::new(503, 50300, "Too many calls at once"))
-            } else {
-                Ok(())
-            }
-        };
-        let most = self.core.settings.calls;
-        Room { usual: room(self.draining, most), help: room(self.stopped, most.saturating_add(RESERVE)) }
     }
 
     /// The INVITE with the branch of this CANCEL is taken back; the CANCEL was answered.

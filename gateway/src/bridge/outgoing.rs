@@ -11,7 +11,7 @@ use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Exchange, Invite, Party};
 use super::refresh::Refresh;
-use super::{Room, Timer};
+use super::Timer;
 use crate::hub::{is_apps, without_body};
 use crate::ledger::{Answer, Grant, Kind, Number, Refused};
 use crate::media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};
@@ -28,11 +28,12 @@ impl Call {
         now: Instant,
         (key, tenant): (CallKey, Tenant),
         server: &ServerKey,
-        (invite, room): (&Message<'_>, Room),
+        invite: &Message<'_>,
     ) -> Result<Self, Failure> {
         let (kind, to) = called(core, invite)?;
-        if kind == Kind::Emergency { room.help } else { room.usual }?;
         check(invite)?;
+        let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
+        core.room.check(&core.settings, kind, &core.application(tenant), &user)?;
         let tag = core.tag(key, Leg::Page);
         let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
         page.dialog = Dialog::of_callee(invite, &page.tag);
@@ -43,7 +44,6 @@ impl Call {
         page.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
         let tag = core.tag(key, Leg::Peer);
         let peer = Party::new(Leg::Peer, None, tag, String::new());
-        let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
         let (application, call_id) = (core.application(tenant), invite.call_id().unwrap_or_default().to_owned());
         let mut call = Self::new(core, key, kind, Parties { page, peer }, [application, user, call_id]);
         call.headers = headers(invite);

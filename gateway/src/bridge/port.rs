@@ -10,8 +10,10 @@ use crate::trunk;
 pub struct Settings {
     /// The SIP domain of the gateway.
     pub domain: String,
-    /// The most calls at once; calls for help may be [`RESERVE`] more.
+    /// The most calls at once that are not to test numbers; calls for help may be [`RESERVE`] more.
     pub calls: usize,
+    /// The most calls at once to test numbers; of one application at most half of these, of one user a tenth, and one in any case.
+    pub test_calls: usize,
     /// Where calls for help go.
     pub emergency: Emergency,
 }

@@ -21,8 +21,10 @@ pub struct Media {
     pub ports: String,
     /// Seconds without a packet after which a side of a call has vanished.
     pub silence: u64,
-    /// The most calls with media.
+    /// The most calls with media, but for those to test numbers.
     pub sessions: usize,
+    /// The most calls to test numbers.
+    pub test_sessions: usize,
 }
 
 impl Default for Media {
@@ -34,6 +36,7 @@ impl Default for Media {
             ports: "30000-39999".into(),
             silence: 30,
             sessions: 500,
+            test_sessions: 50,
         }
     }
 }
@@ -66,6 +69,7 @@ impl Media {
             return wrong("media.advertise", "must be addresses of this machine as others see it, one for IPv4, one for IPv6");
         }
         between("media.silence", self.silence, 1, 86_400)?;
-        between("media.sessions", self.sessions as u64, 0, 32_000)
+        between("media.sessions", self.sessions as u64, 0, 32_000)?;
+        between("media.test_sessions", self.test_sessions as u64, 0, 32_000)
     }
 }

@@ -53,7 +53,7 @@ struct Way {
 impl Media {
     /// Opens the sockets for pages and starts a thread for each core.
     pub fn start(config: &config::Media, clock: &Arc<Clock>) -> io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
-        let cores = thread::available_parallelism().map_or(1, usize::from).min(config.sessions.max(1));
+        let cores = thread::available_parallelism().map_or(1, usize::from).min((config.sessions + config.test_sessions).max(1));
         let (sender, events) = mpsc::unbounded_channel();
         let epoch = Epoch { ours: clock.now(), theirs: tokio::time::Instant::now().into_std() };
         let pairs = Arc::new(Mutex::new(pairs(config)));
@@ -63,7 +63,7 @@ impl Media {
             let port = if config.page_port == 0 { 0 } else { config.page_port.saturating_add(index as u16) };
             let mut page = UdpSocket::bind(SocketAddr::new(config.bind, port))?;
             poll.registry().register(&mut page, PAGE, Interest::READABLE)?;
-            let settings = settings(config, page.local_addr()?.port(), cores);
+            let settings = settings(config, page.local_addr()?.port());
             let (commands, received) = queue::channel();
             let waiting = Arc::new(AtomicUsize::new(0));
             let way = Way { commands, waiting: Arc::clone(&waiting), waker };
@@ -108,14 +108,15 @@ fn pairs(config: &config::Media) -> VecDeque<u16> {
     all.into()
 }
 
-fn settings(config: &config::Media, page_port: u16, threads: usize) -> Settings {
+fn settings(config: &config::Media, page_port: u16) -> Settings {
     let told = config.told();
     let reachable = |address: &&IpAddr| config.bind.is_ipv6() || address.is_ipv4();
     Settings {
         page: told.iter().filter(reachable).map(|address| SocketAddr::new(*address, page_port)).collect(),
         address: told[0],
         silence: config.silence * 1000,
-        sessions: config.sessions.div_ceil(threads) + bridge::RESERVE,
+        // The bridge counts them; whose thread has how many is chance, or somebody's choice.
+        sessions: config.sessions + config.test_sessions + bridge::RESERVE,
     }
 }
 

@@ -57,8 +57,12 @@ impl Outside {
             Some(Edge::open(config, certificate, Arc::clone(metrics), Arc::clone(clock)).await.map_err(ServeError::Sip)?)
         };
         let (media, events) = Media::start(&config.media, clock).map_err(ServeError::Media)?;
-        let emergency = config.phone.emergency.clone();
-        let own = bridge::Settings { domain: config.sip.domain.clone(), calls: config.media.sessions, emergency };
+        let own = bridge::Settings {
+            domain: config.sip.domain.clone(),
+            calls: config.media.sessions,
+            test_calls: config.media.test_sessions,
+            emergency: config.phone.emergency.clone(),
+        };
         // Far away from the numbers of WebSockets.
         let places = applications.zip(0..).map(|(application, number)| (ConnId(u64::MAX - number), application.clone()));
         Ok(Self {
@@ -119,7 +123,7 @@ impl Outside {
     }
 
     /// How many calls there are that have not ended.
-    pub const fn calls(&self) -> usize {
+    pub fn calls(&self) -> usize {
         self.bridge.calls()
     }
 

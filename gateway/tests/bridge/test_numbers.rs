@@ -2,7 +2,7 @@
 
 use offhook_gateway::media::{Event, Leg};
 
-use crate::world::{World, field};
+use crate::world::{FIRST, World, field, trunk};
 
 #[test]
 fn the_first_answers_says_that_it_is_connected_and_hangs_up() {
@@ -106,4 +106,42 @@ fn a_caller_who_gives_up_stops_it() {
     assert_eq!(world.app(), ["progressing", "ended CANCELED"]);
     assert_eq!(world.lines("ledger: ").last(), Some(&"cancelled 487"));
     world.nothing_left();
+}
+
+/// How the last calls ended for their callers: `X-Error` of each that was refused.
+fn errors(world: &World) -> Vec<String> {
+    world.texts.iter().map(|text| field(text, "x-error")).filter(|error| !error.is_empty()).collect()
+}
+
+#[test]
+fn test_calls_have_a_share_of_their_own_and_nobody_has_all_of_it() {
+    let mut world = World::with(vec![trunk("first", FIRST)]);
+    (1..=8).for_each(|number| world.open_page(&format!("user{number}")));
+    world.run(1_000);
+    for page in 0..9 {
+        (0..3).for_each(|_| world.call_from(page, "+4600000000010"));
+    }
+    assert_eq!(world.bridge.calls(), 10, "of twenty, half for one application");
+    let refused = errors(&world);
+    let (own, share) = ("40300 Too many test calls of this user at once", "50300 Too many test calls at once");
+    assert_eq!(refused.iter().filter(|error| *error == own).count(), 5, "a tenth for each user: {refused:?}");
+    assert_eq!(refused.iter().filter(|error| *error == share).count(), 12, "{refused:?}");
+    // Those that are paid find all the room that is theirs, and take none of the tests'.
+    (0..12).for_each(|number| world.call_from(number % 9, "+46701234567"));
+    assert_eq!((world.lines("ledger: Phone ").len(), world.bridge.calls()), (10, 20));
+    assert_eq!(errors(&world).last().map(String::as_str), Some("50300 Too many calls at once"));
+    world.run(130_000);
+    assert_eq!(world.bridge.calls(), 0, "two minutes later the tests are over, and nobody has answered");
+    world.call_from(5, "+46000000000");
+    assert_eq!(world.bridge.calls(), 1);
+}
+
+#[test]
+fn full_of_calls_it_still_takes_tests() {
+    let mut world = World::with(vec![trunk("first", FIRST)]);
+    world.open_page("carol");
+    world.run(1_000);
+    (0..10).for_each(|_| world.call_from(0, "+46701234567"));
+    world.call_from(1, "+46000000000");
+    assert_eq!(world.bridge.calls(), 11);
 }

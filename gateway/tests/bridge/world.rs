@@ -124,7 +124,7 @@ impl World {
         Self {
             now,
             hub,
-            bridge: Bridge::new(bridge::Settings { domain: DOMAIN.into(), calls: 10, emergency }, trunks, [9; 32]),
+            bridge: Bridge::new(bridge::Settings { domain: DOMAIN.into(), calls: 10, test_calls: 20, emergency }, trunks, [9; 32]),
             pages: Vec::new(),
             sent: VecDeque::new(),
             log: Vec::new(),
@@ -165,6 +165,13 @@ impl World {
     pub fn dial(&mut self, uri: &str) {
         self.dialled = Some(uri.to_owned());
         self.call(Destination::User("bob".into()));
+    }
+
+    /// A page calls a number.
+    pub fn call_from(&mut self, page: usize, number: &str) {
+        let info = self.pages[page].client.call(self.now, Destination::Phone(number.into()), Vec::new()).expect("a call");
+        self.pages[page].calls.push(info.id);
+        self.run(100);
     }
 
     pub fn call_with(&mut self, destination: Destination, headers: &[(&str, &str)]) {
