@@ -17,8 +17,10 @@ pub struct Limits {
     pub silent: usize,
     /// WebSockets of one user.
     pub connections_per_user: usize,
-    /// Calls of one user at a time.
+    /// Calls that one user makes at a time; and as many that users, and that callers from outside, make to one user.
     pub calls_per_user: usize,
+    /// Calls of one caller that ring or wait at one user at a time.
+    pub waiting_calls_per_caller: usize,
     /// SIP messages a second on one connection.
     pub messages_per_second: u32,
     /// SIP messages a second of one user.
@@ -49,6 +51,7 @@ impl Default for Limits {
             silent: 2_000,
             connections_per_user: 20,
             calls_per_user: 20,
+            waiting_calls_per_caller: 3,
             messages_per_second: 50,
             user_messages_per_second: 100,
             message_bytes: 65_536,
@@ -71,6 +74,7 @@ impl Limits {
         between("limits.silent", self.silent as u64, 16, 1_000_000)?;
         between("limits.connections_per_user", self.connections_per_user as u64, 1, 10_000)?;
         between("limits.calls_per_user", self.calls_per_user as u64, 1, 10_000)?;
+        between("limits.waiting_calls_per_caller", self.waiting_calls_per_caller as u64, 1, 10_000)?;
         between("limits.messages_per_second", u64::from(self.messages_per_second), 1, 1_000_000)?;
         between("limits.user_messages_per_second", u64::from(self.user_messages_per_second), 1, 1_000_000)?;
         between("limits.message_bytes", self.message_bytes as u64, 4_096, 65_536)?;

@@ -48,6 +48,8 @@ pub(super) struct Call {
     pub(super) call_id: String,
     pub(super) caller: Aor,
     pub(super) callee: Aor,
+    /// Who the caller is to the callee ([`super::room::source`]).
+    pub(super) source: String,
     /// The caller's connection.
     pub(super) conn: ConnId,
     /// The connection of the device that answered.
@@ -121,6 +123,11 @@ impl Call {
         if let Some(setup) = self.setup.as_mut() {
             setup.text = String::new();
         }
+    }
+
+    /// Whether it rings or waits: neither answered nor over.
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Looking | Stage::Holding | Stage::Ringing | Stage::Stopping)
     }
 
     /// Whether another device may still be asked.

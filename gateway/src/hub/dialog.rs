@@ -29,7 +29,7 @@ use crate::registrar::{Aor, Target};
 
 /// How long a request waits for its receiver to reconnect.
 const HOLD: u64 = 8_000;
-/// Requests that wait for one user.
+/// Requests of one sender that wait for one user.
 const HELD: usize = 32;
 /// How long a re-INVITE may take.
 const INVITE: u64 = 185_000;
@@ -66,6 +66,7 @@ pub(super) struct Held {
     from: Aor,
     to: Aor,
     target: Target,
+    call_id: String,
     text: String,
 }
 
@@ -99,6 +100,7 @@ impl Hub {
             from: route.from,
             to: route.to,
             target: route.target,
+            call_id: request.message.call_id().unwrap_or_default().to_owned(),
             text: request.text.to_owned(),
         };
         self.pass_or_hold(now, held);
@@ -111,7 +113,8 @@ impl Hub {
             return;
         }
         if let Ok(Route { from, to, target }) = self.in_dialog(conn, message, &aor) {
-            self.pass_or_hold(now, Held { key: None, sender: conn, from, to, target, text: text.to_owned() });
+            let call_id = message.call_id().unwrap_or_default().to_owned();
+            self.pass_or_hold(now, Held { key: None, sender: conn, from, to, target, call_id, text: text.to_owned() });
         }
     }
 
@@ -144,8 +147,7 @@ impl Hub {
 
     /// Whether the receiver's page was closed: it cannot come back into this call.
     fn is_left(&self, held: &Held) -> bool {
-        let id = parse(held.text.as_bytes()).ok().and_then(|message| Some(message.call_id().ok()?.to_owned()));
-        let key = id.and_then(|id| self.call_ids.get(&(held.to.application.clone(), id)));
+        let key = self.call_ids.get(&(held.to.application.clone(), held.call_id.clone()));
         key.and_then(|key| self.calls.get(key)).is_some_and(|call| call.left.as_ref() == Some(&held.to))
     }
 
@@ -162,8 +164,11 @@ impl Hub {
         self.serial += 1;
         let key = HeldKey(self.serial);
         let waiting = self.held_for.entry(held.to.clone()).or_default();
+        // Each sender by himself, from outside each call: nobody fills the place of another's BYE.
+        let alike = |o: &Held| o.from == held.from && (!o.from.is_outside() || o.call_id == held.call_id);
+        let same = |other: &&HeldKey| self.held.get(other).is_some_and(alike);
+        let full = waiting.iter().filter(same).count() >= HELD;
         waiting.insert(key);
-        let full = waiting.len() > HELD;
         self.held.insert(key, held);
         if full {
             self.refuse_held(now, key);

@@ -2,7 +2,6 @@
 //! [`super::call`]).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use offhook::signalling::TIMEOUT;
 use offhook::signalling::transaction::Transport;
@@ -14,6 +13,7 @@ use super::best::{Best, passed_on};
 use super::call::{Branch, Call, CallKey, Cancel, Progress, Setup, Stage};
 use super::refusal::Refusal;
 use super::rewrite::{Head, Onward, cancel, forward, reasons, restore, without_body};
+use super::room::source;
 use super::timers::Timer;
 use super::token::Parties;
 use super::{ConnId, Hub, Leg, Pending, Record};
@@ -26,8 +26,6 @@ const RING: u64 = 185_000;
 const GIVE_UP: u64 = 2_000;
 /// After how many seconds a caller may try again whom an overloaded switch has refused.
 const OVERLOAD: u32 = 5;
-/// Calls for help of one user beyond the most calls of a user.
-const HELP: usize = 4;
 /// How many devices one call may try.
 const BRANCHES: usize = 32;
 const ANSWERED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -35,7 +33,8 @@ const DECLINED: &str = "SIP;cause=603;text=\"Declined\"";
 
 impl Hub {
     pub(super) fn invite(&mut self, now: Instant, request: &Request<'_>, caller: Aor) {
-        let callee = match self.invited(request, &caller) {
+        let source = source(&caller, request.message);
+        let callee = match self.invited(request, &caller, &source) {
             Ok(callee) => callee,
             Err(refusal) => return self.refuse(now, request, refusal),
         };
@@ -62,6 +61,7 @@ impl Hub {
             call_id,
             caller,
             callee,
+            source,
             conn: request.conn,
             answered: None,
             left: None,
@@ -103,7 +103,7 @@ impl Hub {
     }
 
     /// Whom an INVITE is for, where this caller may call now.
-    fn invited(&self, request: &Request<'_>, caller: &Aor) -> Result<Aor, Refusal> {
+    fn invited(&self, request: &Request<'_>, caller: &Aor, source: &str) -> Result<Aor, Refusal> {
         let message = request.message;
         if message.number(Name::MaxForwards) == Some(0) {
             return Err(Refusal::new(483, 40003, "Too many hops"));
@@ -129,13 +129,7 @@ impl Hub {
             return Err(Refusal::new(482, 40003, "A call with this Call-ID is there already"));
         }
         let callee = Aor { application: caller.application.clone(), user };
-        if self.live_calls(caller) >= self.settings.max_calls_per_user + if help { HELP } else { 0 } {
-            return Err(Refusal::new(403, 40300, "Too many calls at once"));
-        }
-        if self.live_calls(&callee) >= self.settings.max_calls_per_user {
-            return Err(Refusal::new(486, 48600, "Too many calls to this user"));
-        }
-        Ok(callee)
+        self.check_room(caller, source, &callee, help).map(|()| callee)
     }
 
     /// Whether the way to the destination leads out, to a telephone or another SIP domain, and not to a user of ours.
@@ -170,13 +164,6 @@ impl Hub {
 
     fn is_for_help(&self, uri: &Uri<'_>) -> bool {
         self.settings.emergency.iter().any(|number| **number == *uri.user_text())
-    }
-
-    fn live_calls(&self, aor: &Aor) -> usize {
-        if aor.is_outside() {
-            return 0;
-        }
-        self.calls_of.get(aor).map_or(0, BTreeSet::len)
     }
 
     /// The store has answered for the callee.

@@ -20,6 +20,7 @@ mod port;
 mod refusal;
 mod register;
 mod rewrite;
+mod room;
 mod timers;
 mod token;
 

@@ -30,8 +30,10 @@ pub struct Settings {
     pub max_silent: usize,
     /// Connections of one user; the oldest gives way.
     pub max_connections_per_user: usize,
-    /// Calls at once of one user.
+    /// Calls at once that one user makes; and as many that users, and that others, make to one user.
     pub max_calls_per_user: usize,
+    /// Calls at once of one caller that ring or wait at one user.
+    pub max_waiting_per_caller: usize,
     /// Budgets of failed proofs, shared with all others who look at secrets.
     pub proofs: Proofs,
 }

@@ -335,6 +335,7 @@ fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs:
         max_silent: config.limits.silent,
         max_connections_per_user: config.limits.connections_per_user,
         max_calls_per_user: config.limits.calls_per_user,
+        max_waiting_per_caller: config.limits.waiting_calls_per_caller,
         proofs,
     };
     let seed = store::random(32).try_into().expect("32 octets were asked for");

@@ -1,6 +1,6 @@
 //! Nothing is without limit, and nothing is left behind.
 
-use crate::world::{Phone, World, code, derived, field, settings, talking};
+use crate::world::{Dialog, Phone, World, code, derived, field, settings, talking};
 use offhook_gateway::hub::Record;
 
 #[test]
@@ -61,22 +61,103 @@ fn the_oldest_connection_of_a_user_gives_way() {
 }
 
 #[test]
-fn a_user_has_only_so_many_calls() {
+fn a_user_makes_only_so_many_calls() {
     let mut world = World::with(offhook_gateway::hub::Settings { max_calls_per_user: 3, ..settings() });
     let alice = Phone::registered(&mut world, "alice", 1);
-    let carol = Phone::registered(&mut world, "carol", 3);
-    let bob = Phone::registered(&mut world, "bob", 2);
-    for number in 0..5 {
-        alice.call(&mut world, "bob", &format!("c{number}"));
+    let callees = ["bob", "carol", "dave", "erin", "frank"].map(|user| Phone::registered(&mut world, user, user.len() as u32 + 10));
+    for callee in &callees {
+        alice.call(&mut world, &callee.user, &callee.user);
     }
-    assert_eq!(world.take(bob.conn).len(), 3);
-    assert_eq!(world.heads(alice.conn)[3..], ["403 INVITE", "403 INVITE"]);
-    carol.call(&mut world, "bob", "d1");
-    assert_eq!(world.heads(carol.conn), ["486 INVITE"]);
-    alice.cancel(&mut world, "bob", "c0");
+    let tablet = Phone::registered(&mut world, "alice", 2);
+    tablet.call(&mut world, "frank", "another");
+    assert_eq!(world.heads(alice.conn), ["100 INVITE", "100 INVITE", "100 INVITE", "403 INVITE", "403 INVITE"]);
+    assert_eq!(world.heads(tablet.conn), ["403 INVITE"]);
+    alice.cancel(&mut world, "bob", "bob");
     world.wait(5_000);
-    carol.call(&mut world, "bob", "d2");
-    assert_eq!(world.heads(carol.conn), ["100 INVITE"]);
+    tablet.call(&mut world, "frank", "again");
+    assert_eq!(world.heads(tablet.conn), ["100 INVITE"]);
+}
+
+/// As the gateway comes.
+fn usual() -> World {
+    World::with(offhook_gateway::hub::Settings { max_calls_per_user: 20, max_waiting_per_caller: 3, ..settings() })
+}
+
+/// How many of so many INVITEs to bob are taken; the others get 486.
+#[track_caller]
+fn taken(world: &mut World, caller: &Phone, id: &str, calls: usize) -> usize {
+    (0..calls).for_each(|number| caller.call(world, "bob", &format!("{id}{number}")));
+    let heads = world.heads(caller.conn);
+    assert!(heads.len() == calls && heads.iter().all(|head| head == "100 INVITE" || head == "486 INVITE"), "{heads:?}");
+    heads.iter().filter(|head| *head == "100 INVITE").count()
+}
+
+#[test]
+fn nobody_silences_another_by_ringing_him() {
+    let mut world = usual();
+    let (bob, mallory) = (Phone::registered(&mut world, "bob", 1), Phone::registered(&mut world, "mallory", 2));
+    let (alice, tablet) = (Phone::registered(&mut world, "alice", 3), Phone::registered(&mut world, "mallory", 4));
+    assert_eq!(taken(&mut world, &mallory, "first", 25), 3);
+    assert_eq!(taken(&mut world, &tablet, "tablet", 5), 0, "another device of the same user");
+    mallory.call(&mut world, "bob", "why");
+    assert_eq!(field(&world.one(mallory.conn), "x-error").unwrap(), "48600 Earlier calls of this caller still ring or wait");
+    world.wait(1_000);
+    assert_eq!(taken(&mut world, &alice, "alice", 1), 1);
+    assert_eq!(world.heads(bob.conn), ["INVITE"; 4]);
+    (0..20).for_each(|number| bob.call(&mut world, "alice", &format!("own{number}")));
+    assert!(world.heads(bob.conn)[..3].iter().all(|head| head == "100 INVITE"), "what rings him takes nothing of his own");
+    // Copies of what was said before count for nothing, and what was taken back makes room.
+    let invite = mallory.invite_text("bob", "first0");
+    (0..5).for_each(|_| world.send(mallory.conn, &invite));
+    mallory.cancel(&mut world, "bob", "first0");
+    world.wait(5_000);
+    world.take(mallory.conn);
+    assert_eq!(taken(&mut world, &mallory, "third", 3), 1);
+}
+
+#[test]
+fn nobody_silences_another_by_waiting_for_him() {
+    let mut world = usual();
+    world.known("bob");
+    let (mallory, alice) = (Phone::registered(&mut world, "mallory", 2), Phone::registered(&mut world, "alice", 3));
+    assert_eq!(taken(&mut world, &mallory, "first", 25), 3);
+    world.close(mallory.conn);
+    let mallory = mallory.reconnected(&mut world);
+    let mut again = mallory.clone();
+    again.register(&mut world);
+    world.take(again.conn);
+    assert_eq!(taken(&mut world, &again, "second", 20), 0, "over a new connection");
+    assert_eq!(taken(&mut world, &alice, "alice", 1), 1);
+    let bob = Phone::registered(&mut world, "bob", 1);
+    let rung = world.take(bob.conn);
+    assert_eq!(rung.len(), 4, "all that wait ring");
+    bob.call(&mut world, "alice", "own");
+    assert_eq!(world.heads(bob.conn), ["100 INVITE"]);
+    // Who was answered waits no more.
+    rung.iter().for_each(|invite| bob.answer(&mut world, invite, 200));
+    world.take(again.conn);
+    assert_eq!(taken(&mut world, &again, "third", 5), 3);
+}
+
+#[test]
+fn a_few_who_conspire_do_not_fill_a_user() {
+    let mut world = usual();
+    let bob = Phone::registered(&mut world, "bob", 1);
+    let crowd: Vec<Phone> = (0..12).map(|n| Phone::registered(&mut world, &format!("mallory{n}"), 10 + n)).collect();
+    let rung: usize = crowd.iter().map(|one| taken(&mut world, one, &one.user, 25)).sum();
+    assert_eq!(rung, 18, "half of all there is, by threes, then one for each");
+    let alice = Phone::registered(&mut world, "alice", 2);
+    assert_eq!(taken(&mut world, &alice, "alice", 2), 1);
+    world.take(bob.conn);
+    bob.call(&mut world, "alice", "own");
+    assert_eq!(world.heads(bob.conn), ["100 INVITE"]);
+    // Against a crowd of any size there is an end.
+    let mut more = 0;
+    for n in 20..60 {
+        let one = Phone::registered(&mut world, &format!("mallory{n}"), n);
+        more += taken(&mut world, &one, &one.user, 2);
+    }
+    assert_eq!(more, 1);
 }
 
 #[test]
@@ -120,6 +201,25 @@ fn held_requests_are_bounded() {
     assert_eq!(refused.len(), 68);
     world.wait(8_000);
     assert_eq!(world.heads(caller.conn).len(), 32);
+}
+
+#[test]
+fn the_requests_of_one_caller_leave_room_for_those_of_another() {
+    let mut world = World::new();
+    let (_, bob, mut mallory, _) = talking(&mut world);
+    let carol = Phone::registered(&mut world, "carol", 3);
+    carol.call(&mut world, "bob", "carol");
+    let invite = bob.rung(&mut world);
+    bob.answer(&mut world, &invite, 200);
+    let mut good = Dialog::caller(&carol, &world.take(carol.conn)[1]);
+    good.send(&mut world, "ACK");
+    world.close(bob.conn);
+    (0..100).for_each(|_| mallory.send(&mut world, "INFO"));
+    good.send(&mut world, "BYE");
+    assert_eq!(world.heads(carol.conn), [""; 0], "it waits for bob");
+    let mut back = bob.reconnected(&mut world);
+    back.register(&mut world);
+    assert!(world.heads(back.conn).contains(&"BYE".to_owned()));
 }
 
 #[test]

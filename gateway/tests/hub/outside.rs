@@ -4,7 +4,7 @@ use crate::switch::{DOMAIN, KEY};
 use crate::text::head;
 use crate::world::{Dialog, Phone, World, code, derived, field, with, with_start};
 use offhook::sip::{parse, reply};
-use offhook_gateway::hub::{ConnId, Input};
+use offhook_gateway::hub::{ConnId, Input, Settings};
 
 const OUT: ConnId = ConnId(1_000_000);
 
@@ -207,6 +207,45 @@ fn calls_from_outside_ring_every_device_with_the_callers_own_address() {
     let loops = with_start(&text, "INVITE sip:x@example.com SIP/2.0").replace("in1", "in2").replace("z9hG4bKin", "z9hG4bKi2");
     world.send(OUT, &loops);
     assert_eq!(code(&world.one(OUT)), 501);
+}
+
+/// An INVITE from outside to bob, by a caller that shows itself like this.
+fn incoming(from: &str, call_id: &str) -> String {
+    format!(
+        "INVITE sip:bob@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/WS out.invalid;branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n\
+         From: {from};tag={call_id}\r\nTo: <sip:bob@{DOMAIN}>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:out@out.invalid>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_number_has_only_so_many_calls_to_one_user_and_so_have_all_who_withhold_theirs() {
+    let settings = Settings { max_calls_per_user: 20, max_waiting_per_caller: 3, ..crate::world::settings() };
+    let mut world = World::with(settings);
+    world.handle(Input::Attached { conn: OUT, application: KEY.into() });
+    world.known("bob");
+    let mut serial = 0;
+    let mut taken = |world: &mut World, froms: &[String]| {
+        for from in froms {
+            serial += 1;
+            world.send(OUT, &incoming(from, &format!("in{serial}")));
+        }
+        world.heads(OUT).iter().filter(|head| *head == "100 INVITE").count()
+    };
+    let number = |n: usize| format!("<sip:+4670{n:07}@pstn.example;user=phone>");
+    let withheld =
+        ["anonymous@anonymous.invalid", "Anonymous@one.example", "anonymous@two.example;user=ip"].map(|who| format!("<sip:{who}>"));
+    assert_eq!(taken(&mut world, &vec![number(1); 25]), 3);
+    assert_eq!(taken(&mut world, &[withheld.clone(), withheld].concat()), 3);
+    assert_eq!(taken(&mut world, &[number(2), number(2), number(2), number(3), number(3)]), 4, "three, then one, as ten wait");
+    assert_eq!(taken(&mut world, &(100..200).map(number).collect::<Vec<_>>()), 10, "in all as many as a user may have");
+    // However many numbers somebody out there shows, users have room of their own, and bob has his.
+    let (alice, bob) = (Phone::registered(&mut world, "alice", 1), Phone::registered(&mut world, "bob", 2));
+    alice.call(&mut world, "bob", "inside");
+    assert_eq!(world.heads(alice.conn), ["100 INVITE"]);
+    assert_eq!(world.heads(bob.conn), ["INVITE"; 21]);
+    bob.call(&mut world, "alice", "own");
+    assert_eq!(world.heads(bob.conn), ["100 INVITE"]);
 }
 
 #[test]

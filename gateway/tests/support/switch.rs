@@ -24,6 +24,7 @@ pub fn settings() -> Settings {
         max_silent: 1_000,
         max_connections_per_user: 20,
         max_calls_per_user: 10,
+        max_waiting_per_caller: 5,
         proofs: Proofs::default(),
     }
 }
