@@ -34,3 +34,4 @@ pub mod ticket;
 pub mod timers;
 pub mod tls;
 pub mod trunk;
+pub mod wall;

@@ -20,6 +20,9 @@ pub const TOLERANCE: u64 = 300_000;
 /// Signatures of one application that are remembered at a time.
 const REMEMBERED: usize = 60_000;
 
+/// How much longer they are remembered, in milliseconds, while there is room: a wall clock that is put back makes old ones valid again.
+const STEP: u64 = 3_600_000;
+
 /// What is signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed<'a> {
@@ -73,26 +76,26 @@ impl Signed<'_> {
     }
 }
 
-/// What was signed and seen in the last ten minutes, for each application.
+/// What was signed and seen of late, for each application.
 #[derive(Debug, Default)]
 pub struct Seen(BTreeMap<String, Signatures>);
 
 #[derive(Debug, Default)]
 struct Signatures {
     all: BTreeSet<Vec<u8>>,
-    /// In the order in which they came, with the time at which they came.
+    /// In the order in which they came, with the moment at which they came.
     order: VecDeque<(Instant, Vec<u8>)>,
 }
 
 impl Seen {
-    /// Checks a request of `application`, and remembers it where it is right: nobody else can fill the memory.
+    /// Checks a request of `application` at this moment and date, and remembers it where it is right: nobody else can fill the memory.
     ///
     /// # Errors
     ///
     /// Where it is not to be believed.
     pub fn admit(
         &mut self,
-        now: Instant,
+        (now, date): (Instant, Instant),
         application: &str,
         secret: &[u8],
         signed: &Signed<'_>,
@@ -100,11 +103,12 @@ impl Seen {
     ) -> Result<(), SignatureError> {
         let octets = signed.verify(secret, signature)?;
         let at = read_iso(signed.timestamp).ok_or(SignatureError::Time)?;
-        if now - at > TOLERANCE || at - now > TOLERANCE {
+        if date - at > TOLERANCE || at - date > TOLERANCE {
             return Err(SignatureError::Time);
         }
         let seen = self.0.entry(application.to_owned()).or_default();
-        while let Some((_, old)) = seen.order.pop_front_if(|(came, _)| now - *came > 2 * TOLERANCE) {
+        let life = 2 * TOLERANCE + if seen.all.len() < REMEMBERED { STEP } else { 0 };
+        while let Some((_, old)) = seen.order.pop_front_if(|(came, _)| now - *came > life) {
             seen.all.remove(&old);
         }
         if seen.all.contains(&octets) {
@@ -148,13 +152,28 @@ mod tests {
     #[test]
     fn a_request_is_made_once() {
         let mut seen = Seen::default();
-        let mut admit = |millis: i64| seen.admit(moment(millis), "shop", &secret(SECRET), &MESSAGE, SIGNATURE);
+        let mut admit = |millis: i64| seen.admit((moment(millis), moment(millis)), "shop", &secret(SECRET), &MESSAGE, SIGNATURE);
         assert_eq!(admit(-300_001), Err(SignatureError::Time));
         assert_eq!(admit(300_001), Err(SignatureError::Time));
         assert_eq!(admit(-300_000), Ok(()));
         assert_eq!(admit(0), Err(SignatureError::Replayed));
         assert_eq!(admit(300_000), Err(SignatureError::Replayed));
         assert_eq!(admit(300_001), Err(SignatureError::Time));
+    }
+
+    /// F11: the wall clock is put back by an hour, or ahead and back.
+    #[test]
+    fn a_request_is_made_once_whatever_the_wall_clock_shows() {
+        let (mut seen, key) = (Seen::default(), secret(SECRET));
+        let mut admit = |passed: i64, shown: i64| seen.admit((moment(passed), moment(shown)), "shop", &key, &MESSAGE, SIGNATURE);
+        assert_eq!(admit(0, 0), Ok(()));
+        for (passed, shown) in [(3_600_000, 0), (3_600_001, 3_600_001), (3_600_002, 2)] {
+            let refused = if shown < 300_000 { SignatureError::Replayed } else { SignatureError::Time };
+            assert_eq!(admit(passed, shown), Err(refused), "{passed} {shown}");
+        }
+        let later = Signed { timestamp: "2014-06-04T12:41:58Z", ..MESSAGE };
+        let admitted = seen.admit((moment(10), moment(-3_600_000)), "shop", &key, &later, &later.sign(&key));
+        assert_eq!(admitted, Ok(()), "others are welcome at once");
     }
 
     #[test]
@@ -164,12 +183,12 @@ mod tests {
         for n in 0..REMEMBERED {
             let path = format!("/{n}");
             let signed = Signed { path: &path, ..MESSAGE };
-            assert_eq!(seen.admit(moment(0), "shop", &key, &signed, &signed.sign(&key)), Ok(()));
+            assert_eq!(seen.admit((moment(0), moment(0)), "shop", &key, &signed, &signed.sign(&key)), Ok(()));
         }
-        assert_eq!(seen.admit(moment(0), "shop", &key, &MESSAGE, SIGNATURE), Err(SignatureError::TooMany));
-        assert_eq!(seen.admit(moment(0), "other", &key, &MESSAGE, SIGNATURE), Ok(()));
+        assert_eq!(seen.admit((moment(0), moment(0)), "shop", &key, &MESSAGE, SIGNATURE), Err(SignatureError::TooMany));
+        assert_eq!(seen.admit((moment(0), moment(0)), "other", &key, &MESSAGE, SIGNATURE), Ok(()));
         let later = Signed { timestamp: "2014-06-04T13:51:59Z", ..MESSAGE };
-        assert_eq!(seen.admit(moment(601_000), "shop", &key, &later, &later.sign(&key)), Ok(()));
+        assert_eq!(seen.admit((moment(601_000), moment(601_000)), "shop", &key, &later, &later.sign(&key)), Ok(()));
         assert_eq!(seen.0["shop"].all.len(), 1);
     }
 

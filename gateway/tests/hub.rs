@@ -4,6 +4,8 @@
 mod admission;
 #[path = "hub/calls.rs"]
 mod calls;
+#[path = "hub/clock.rs"]
+mod clock;
 #[path = "hub/dialogs.rs"]
 mod dialogs;
 #[path = "hub/guesses.rs"]

@@ -131,9 +131,10 @@ impl Hub {
         if self.is_spent(now, request, &user) {
             return;
         }
-        match ticket::verify(&application.key, &application.secret, token, now) {
+        match ticket::verify(&application.key, &application.secret, token, self.wall.date(now)) {
             Ok(verified) => {
-                let proof = Proof { until: Some(verified.ends()), password: verified.password, is_token: true };
+                let until = Some(self.wall.moment(verified.ends()));
+                let proof = Proof { until, password: verified.password, is_token: true };
                 let aor = Aor { application: application.key.clone(), user: verified.user };
                 if proof.password.is_some() {
                     return self.look_up_login(now, request, &aor);
@@ -229,9 +230,10 @@ impl Hub {
                 (right.then(|| credentials.username.into_owned())?, None)
             }
             Err(_) => {
-                let verified = ticket::verify(&application.key, &application.secret, bearer(shown)?, now).ok()?;
+                let date = self.wall.date(now);
+                let verified = ticket::verify(&application.key, &application.secret, bearer(shown)?, date).ok()?;
                 let right = verified.password == Some(account.revision) && account.ha1_sha256.is_some();
-                let until = Some(verified.ends());
+                let until = Some(self.wall.moment(verified.ends()));
                 (right.then_some(verified.user)?, until)
             }
         };

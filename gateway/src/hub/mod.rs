@@ -42,6 +42,7 @@ use timers::Timer;
 
 use crate::registrar::{Aor, Registrar};
 use crate::timers::Timers;
+use crate::wall::Wall;
 
 /// How long the store may take, in milliseconds.
 const QUERY: u64 = 10_000;
@@ -55,6 +56,7 @@ pub struct Hub {
     nonce_key: [u8; 32],
     /// The last number given to anything.
     serial: u64,
+    wall: Wall,
     draining: bool,
     overloaded: bool,
     transactions: Transactions<ConnId>,
@@ -111,6 +113,7 @@ impl Hub {
             random,
             nonce_key,
             serial: 0,
+            wall: Wall::default(),
             draining: false,
             overloaded: false,
             transactions: Transactions::new(),
@@ -149,6 +152,7 @@ impl Hub {
                 self.password_changed(now, &Aor { application, user }, revision);
             }
             Input::Timeout => self.timeout(now),
+            Input::Wall(wall) => self.wall = wall,
             Input::Drain => self.draining = true,
             Input::Overloaded(overloaded) => self.overloaded = overloaded,
         }

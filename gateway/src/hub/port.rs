@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::proofs::Proofs;
+use crate::wall::Wall;
 
 /// What the operator has set.
 #[derive(Clone, Debug)]
@@ -139,6 +140,8 @@ pub enum Input {
     },
     /// The deadline has come.
     Timeout,
+    /// What the wall clock shows from now on, by which tickets and TURN credentials are dated. Before this is said: what time it is.
+    Wall(Wall),
     /// Take no new calls.
     Drain,
     /// More comes in than can be handled in time: take no new calls until this is `false` again, so that those that run do not suffer.

@@ -109,7 +109,7 @@ impl Hub {
             let value = secret.map_or_else(
                 || format!("<{}>", server.url),
                 |secret| {
-                    let username = format!("{}:{user}", now.millis() / 1000 + u64::from(self.settings.turn_ttl));
+                    let username = format!("{}:{user}", self.wall.date(now).millis() / 1000 + u64::from(self.settings.turn_ttl));
                     let mut hash = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
                     hash.update(username.as_bytes());
                     let credential = STANDARD.encode(hash.finalize().into_bytes());

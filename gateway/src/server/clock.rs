@@ -1,33 +1,51 @@
-//! The one clock of the gateway.
+//! The clocks of the gateway, read here and nowhere else.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use offhook::time::Instant;
 
-/// Milliseconds since 1970 that never go back. A step of the system clock forwards (a suspended machine, a first time
-/// synchronisation) is followed, because tickets carry dates; a step backwards is not, because timers must go on.
+use crate::wall::Wall;
+
+/// The clock by which everything lasts: calls, bills, timers, registrations. It is `CLOCK_MONOTONIC`, by which the runtime sleeps, too: no
+/// step of the wall clock moves it. While the machine is suspended it stands: nobody can talk through a gateway that does not run, so
+/// nothing is billed for that time and nothing has run out of which nobody could be told. Dates are those of the wall clock, which is
+/// read whenever one is needed, and so is right at once after a step or a suspension.
 #[derive(Debug)]
 pub struct Clock {
     start: tokio::time::Instant,
-    /// What to add to the milliseconds since `start`; only grows.
-    offset: AtomicU64,
+    /// What it shows at `start`.
+    epoch: Instant,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { start: tokio::time::Instant::now(), offset: AtomicU64::new(system_millis()) }
+        Self::starting_at(date())
     }
 }
 
 impl Clock {
+    /// One that shows `epoch` now.
+    #[must_use]
+    pub fn starting_at(epoch: Instant) -> Self {
+        Self { start: tokio::time::Instant::now(), epoch }
+    }
+
     /// Now.
     #[must_use]
     pub fn now(&self) -> Instant {
-        let elapsed = self.elapsed();
-        let behind = system_millis().saturating_sub(elapsed);
-        let offset = self.offset.fetch_max(behind, Ordering::Relaxed).max(behind);
-        Instant::from_millis(elapsed + offset)
+        self.epoch + u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What the wall clock shows.
+    #[must_use]
+    pub fn date(&self) -> Instant {
+        self.wall().date(self.now())
+    }
+
+    /// How far the wall clock is ahead.
+    #[must_use]
+    pub fn wall(&self) -> Wall {
+        Wall::new(self.now(), date())
     }
 
     /// When tokio has to wake whoever waits for `instant`.
@@ -35,14 +53,11 @@ impl Clock {
     pub fn wake_at(&self, instant: Instant) -> tokio::time::Instant {
         tokio::time::Instant::now() + std::time::Duration::from_millis(instant - self.now())
     }
-
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
 }
 
 #[expect(clippy::disallowed_types, reason = "the gateway reads the system clock here and nowhere else")]
-fn system_millis() -> u64 {
+fn date() -> Instant {
     // Before 1970 there is no sensible answer, and only a broken machine asks.
-    std::time::SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+    Instant::from_millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }

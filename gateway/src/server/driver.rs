@@ -19,6 +19,7 @@ use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
 use crate::proofs::TOO_MANY;
 use crate::store::{PasswordChange, Store};
+use crate::wall::Wall;
 
 /// Inputs that may wait for the switch; who comes later waits at its socket.
 const QUEUE: usize = 1_024;
@@ -32,6 +33,9 @@ const QUEUED: u32 = 10;
 
 /// How often the store is asked whether a password was changed: another process may do that.
 const PASSWORDS: Duration = Duration::from_secs(1);
+
+/// Milliseconds by which dates may be wrong: less is no step of the wall clock, but how it is kept right, and how it is read.
+const STEP: i64 = 500;
 
 /// Octets that may wait for one slow reader.
 const QUEUED_BYTES: usize = 1 << 20;
@@ -180,6 +184,8 @@ pub struct Driver {
     store: Store,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
+    /// What the wall clock shows, as everybody was told.
+    wall: Wall,
     outboxes: BTreeMap<ConnId, Outbox>,
     /// Connections of which the switch has heard "opened" and not "closed".
     open: usize,
@@ -234,6 +240,7 @@ impl Driver {
             store,
             metrics,
             clock,
+            wall: Wall::default(),
             outboxes: BTreeMap::new(),
             open: 0,
             events,
@@ -248,11 +255,14 @@ impl Driver {
 
     /// Runs until [`Handle::stop`], the end of the last connection, and the last answer of a trunk.
     pub async fn run(mut self) {
+        self.tell_wall(true).await;
         for attachment in self.outside.attachments() {
             self.hub.handle(self.clock.now(), attachment);
         }
         while !(self.stopping && self.open == 0 && self.outside.is_quiet()) {
-            match self.wait().await {
+            let happening = self.wait().await;
+            self.tell_wall(false).await;
+            match happening {
                 None => continue,
                 Some(Happening::Switch(input)) => self.hub.handle(self.clock.now(), input),
                 Some(Happening::Outside(input)) => self.outside.handle(self.clock.now(), input),
@@ -274,6 +284,21 @@ impl Driver {
             self.settle().await;
             self.report_drained();
         }
+    }
+
+    /// Tells the switch and the books when the wall clock was put ahead or back; `first`: what it shows.
+    async fn tell_wall(&mut self, first: bool) {
+        let wall = self.clock.wall();
+        let step = wall.step(self.wall);
+        if !first && step.abs() < STEP {
+            return;
+        }
+        if !first {
+            warn!(milliseconds = step, "the wall clock was put ahead, or back: dates follow it, what runs is not touched");
+        }
+        self.wall = wall;
+        self.hub.handle(self.clock.now(), Input::Wall(wall));
+        self.store.set_wall(wall).await;
     }
 
     /// Does what switch and bridge say, until both are silent.

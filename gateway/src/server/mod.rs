@@ -190,6 +190,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let assets = Assets::load(&config.files).map_err(ServeError::Files)?;
     let store = Store::open(&config.data.folder, config.phone.rules())?;
     store.serve().await?;
+    let clock = Arc::new(Clock::starting_at(store.epoch().await?));
     let applications = applications(&store, config.data.demo).await?;
     assign_numbers(&store, &config).await?;
     if !applications.contains_key(&config.data.default_application) {
@@ -202,7 +203,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let local = local.map(|local| listen::bind(local).map_err(|error| ServeError::Bind(local, error))).transpose()?;
     let private = is_private(&config, &applications);
 
-    let (metrics, clock) = (Arc::new(Metrics::default()), Arc::new(Clock::default()));
+    let metrics = Arc::new(Metrics::default());
     let proofs = Proofs::new(config.limits.sign_ins_per_minute, config.limits.user_sign_ins_per_minute);
     let given = (store.clone(), proofs.clone());
     let outside = Outside::open(&config, applications.keys(), given, (&metrics, &clock), certificate.as_ref()).await?;
@@ -439,7 +440,7 @@ async fn forget(shared: Arc<Shared>) {
     let mut hourly = tokio::time::interval(FORGETTING);
     loop {
         hourly.tick().await;
-        let before = Instant::from_millis(shared.clock.now().millis().saturating_sub(age));
+        let before = Instant::from_millis(shared.clock.date().millis().saturating_sub(age));
         match shared.store.forget(before).await {
             Ok(0) => {}
             Ok(calls) => info!(calls, "old call records no longer say who called whom"),

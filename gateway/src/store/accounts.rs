@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::calls::{day, millis};
 use super::{DEMO, Database, Rate, Store, StoreError};
-use crate::ledger::{AmountError, CallRef, MOST, Micros, Tariff};
+use crate::ledger::{AmountError, CallRef, Kind, MOST, Micros, Tariff};
 
 /// An account as an application sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,11 @@ pub struct AccountView {
     pub credit: Micros,
     /// What is set aside for calls that ring or run.
     pub reserved: Micros,
-    /// Calls that ring or run, and are no test.
+    /// Calls that ring or run, made or come in, and are no test.
     pub running: u32,
     /// What was spent today (UTC).
     pub spent: Micros,
-    /// Calls at a time.
+    /// Calls at a time that it makes, and as many that come in.
     pub most_calls: u32,
     /// New calls to telephones in a minute.
     pub most_in_minute: u32,
@@ -69,13 +69,35 @@ pub(super) struct Books {
     pub(super) application: String,
     pub(super) credit: Micros,
     pub(super) reserved: Micros,
+    /// Calls that it makes and that ring or run, but for tests.
     pub(super) running: u32,
+    /// The same of those that come in.
+    pub(super) incoming: u32,
     pub(super) day: u64,
     pub(super) spent: Micros,
     pub(super) most_calls: u32,
     pub(super) most_in_minute: u32,
     pub(super) most_to_range: u32,
     pub(super) most_spent: Micros,
+}
+
+impl Books {
+    /// The day to which `date`, a day, belongs. A day that has begun is not left when the wall clock is put back over midnight: its limit
+    /// is not given twice.
+    pub(super) const fn today(&self, date: u64) -> u64 {
+        if date + 1 == self.day { self.day } else { date }
+    }
+
+    /// What was spent on a day.
+    pub(super) const fn spent_on(&self, date: u64) -> Micros {
+        if self.today(date) == self.day { self.spent } else { 0 }
+    }
+}
+
+/// By how much a call of a kind counts among those that an account makes, and those that come in. A test does not.
+fn counts(kind: &str) -> (u32, u32) {
+    let made = [Kind::Phone, Kind::Sip].iter().any(|made| made.as_str() == kind);
+    (u32::from(made), u32::from(kind == Kind::Incoming.as_str()))
 }
 
 /// What a transfer is for.
@@ -191,8 +213,8 @@ impl Database {
             currency: self.rules.currency.clone(),
             credit: books.credit,
             reserved: books.reserved,
-            running: books.running,
-            spent: if books.day == today { books.spent } else { 0 },
+            running: books.running + books.incoming,
+            spent: books.spent_on(today),
             most_calls: books.most_calls,
             most_in_minute: books.most_in_minute,
             most_to_range: books.most_to_range,
@@ -239,7 +261,7 @@ impl Database {
     /// The account of an application, opened where it has none yet; `None` where there is no such application.
     pub(super) fn books(&self, application: &str) -> rusqlite::Result<Option<Books>> {
         let mut query = self.connection.prepare_cached(
-            "SELECT application, credit, reserved, running, day, spent, most_calls, most_in_minute, most_to_range, most_spent FROM account \
+            "SELECT application, credit, reserved, running, incoming, day, spent, most_calls, most_in_minute, most_to_range, most_spent FROM account \
              WHERE application = ?1",
         )?;
         let read = |row: &Row<'_>| {
@@ -248,12 +270,13 @@ impl Database {
                 credit: row.get(1)?,
                 reserved: row.get(2)?,
                 running: row.get(3)?,
-                day: row.get(4)?,
-                spent: row.get(5)?,
-                most_calls: row.get::<_, Option<u32>>(6)?.unwrap_or(self.rules.calls),
-                most_in_minute: row.get::<_, Option<u32>>(7)?.unwrap_or(self.rules.calls_per_minute),
-                most_to_range: row.get::<_, Option<u32>>(8)?.unwrap_or(self.rules.range_calls_per_hour),
-                most_spent: row.get::<_, Option<Micros>>(9)?.unwrap_or(self.rules.spend_per_day),
+                incoming: row.get(4)?,
+                day: row.get(5)?,
+                spent: row.get(6)?,
+                most_calls: row.get::<_, Option<u32>>(7)?.unwrap_or(self.rules.calls),
+                most_in_minute: row.get::<_, Option<u32>>(8)?.unwrap_or(self.rules.calls_per_minute),
+                most_to_range: row.get::<_, Option<u32>>(9)?.unwrap_or(self.rules.range_calls_per_hour),
+                most_spent: row.get::<_, Option<Micros>>(10)?.unwrap_or(self.rules.spend_per_day),
             })
         };
         if let Some(books) = query.query_row([application], read).optional()? {
@@ -265,36 +288,40 @@ impl Database {
         query.query_row([application], read).optional()
     }
 
-    /// Sets `amount` aside for a call, which is `calls` more (0 or 1).
-    pub(super) fn reserve(&self, books: &Books, call: &CallRef, amount: Micros, calls: u32, at: Instant) -> rusqlite::Result<()> {
+    /// Sets `amount` aside for a call. One that begins is of this kind; for one that runs already it is empty.
+    pub(super) fn reserve(&self, books: &Books, call: &CallRef, amount: Micros, kind: &str, at: Instant) -> rusqlite::Result<()> {
+        let (made, come) = counts(kind);
         self.connection
             .prepare_cached(
-                "UPDATE account SET credit = credit - ?2, reserved = reserved + ?2, running = running + ?3 WHERE application = ?1",
+                "UPDATE account SET credit = credit - ?2, reserved = reserved + ?2, running = running + ?3, incoming = incoming + ?4 \
+                 WHERE application = ?1",
             )?
-            .execute(params![books.application, amount, calls])?;
-        self.transfer(books, ("credit", "reserved"), amount, books.credit - amount, Cause { call: Some(call), reference: None }, at)
+            .execute(params![books.application, amount, made, come])?;
+        let cause = Cause { call: Some(call), reference: None };
+        self.transfer(books, ("credit", "reserved"), amount, books.credit - amount, cause, self.wall.date(at))
     }
 
-    /// Takes `price` of what is reserved for a call, gives the rest back, and counts the call (`calls`, 0 or 1) no longer.
+    /// Takes `price` of what is reserved for a call of this kind, gives the rest back, and counts the call no longer.
     pub(super) fn settle(
         &self,
         books: &Books,
         call: &CallRef,
         (reserved, price): (Micros, Micros),
-        calls: u32,
+        kind: &str,
         at: Instant,
     ) -> rusqlite::Result<()> {
-        let (rest, day) = (reserved - price, day(at));
-        let spent = if books.day == day { books.spent + price } else { price };
+        let (rest, date, (made, come)) = (reserved - price, self.wall.date(at), counts(kind));
+        let day = books.today(day(date));
+        let spent = books.spent_on(day) + price;
         self.connection
             .prepare_cached(
-                "UPDATE account SET credit = credit + ?2, reserved = reserved - ?3, running = max(running - ?4, 0), day = ?5, spent = ?6 \
-                 WHERE application = ?1",
+                "UPDATE account SET credit = credit + ?2, reserved = reserved - ?3, running = max(running - ?4, 0), \
+                 incoming = max(incoming - ?5, 0), day = ?6, spent = ?7 WHERE application = ?1",
             )?
-            .execute(params![books.application, rest, reserved, calls, day, spent])?;
+            .execute(params![books.application, rest, reserved, made, come, day, spent])?;
         let cause = Cause { call: Some(call), reference: None };
-        self.transfer(books, ("reserved", "revenue"), price, books.credit, cause, at)?;
-        self.transfer(books, ("reserved", "credit"), rest, books.credit + rest, cause, at)
+        self.transfer(books, ("reserved", "revenue"), price, books.credit, cause, date)?;
+        self.transfer(books, ("reserved", "credit"), rest, books.credit + rest, cause, date)
     }
 
     /// Writes a row of the books; nothing where nothing moves.
@@ -305,7 +332,7 @@ impl Database {
         amount: Micros,
         credit: Micros,
         cause: Cause<'_>,
-        at: Instant,
+        date: Instant,
     ) -> rusqlite::Result<()> {
         if amount == 0 {
             return Ok(());
@@ -317,7 +344,7 @@ impl Database {
             )?
             .execute(params![
                 books.application,
-                millis(at),
+                millis(date),
                 source,
                 target,
                 amount,

@@ -89,7 +89,8 @@ impl Database {
              OR reserved <> (SELECT coalesce(sum(CASE 'reserved' WHEN target THEN amount WHEN source THEN -amount ELSE 0 END), 0) \
                         FROM transfer WHERE application = a.application) \
              OR reserved <> (SELECT coalesce(sum(reserved), 0) FROM call WHERE application = a.application AND ended IS NULL) \
-             OR running <> (SELECT count(*) FROM call WHERE application = a.application AND ended IS NULL AND kind <> 'test')";
+             OR running <> (SELECT count(*) FROM call WHERE application = a.application AND ended IS NULL AND kind IN ('phone', 'sip')) \
+             OR incoming <> (SELECT count(*) FROM call WHERE application = a.application AND ended IS NULL AND kind = 'incoming')";
         let mut query = self.connection.prepare(sql)?;
         for application in query.query_map([], |row| row.get::<_, String>(0))? {
             audit.wrong.push(format!("account {}: not what its transfers and calls say", application?));

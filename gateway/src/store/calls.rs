@@ -17,6 +17,7 @@ use super::{Database, Rate, Store, StoreError};
 use crate::ledger::{
     Amount, Answer, CallRef, Charge, End, Grant, Kind, Micros, NewCall, Number, Opening, Query, Refused, Reservation, Tariff,
 };
+use crate::wall::Wall;
 
 /// A query and who waits for its answer, if anybody.
 pub(super) struct Waiting {
@@ -56,6 +57,25 @@ impl Store {
     /// Where the database cannot be written.
     pub async fn serve(&self) -> Result<Recovered, StoreError> {
         self.ask(Database::serve).await
+    }
+
+    /// The moment at which the clock of this process has to begin: the books' clock only goes on. How long no process ran, the wall clock
+    /// has to say.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be read.
+    pub async fn epoch(&self) -> Result<Instant, StoreError> {
+        self.ask(|database| {
+            let ((at, date), now) = (database.pulse()?, database.now()?);
+            Ok(at + (now - date))
+        })
+        .await
+    }
+
+    /// What the wall clock shows from now on: dates in the books are its dates.
+    pub async fn set_wall(&self, wall: Wall) {
+        drop(self.jobs.send(Box::new(move |database| database.wall = wall)).await);
     }
 
     /// Returns when everything that was asked before is on disk.
@@ -106,7 +126,8 @@ impl Database {
         let transaction = self.begin()?;
         let answers = all.iter().map(|waiting| self.apply(&waiting.query)).collect::<Result<_, _>>()?;
         if let Some(last) = all.iter().map(|waiting| when(&waiting.query)).max() {
-            self.connection.prepare_cached("UPDATE pulse SET at = ?1 WHERE at < ?1")?.execute([millis(last)])?;
+            let sql = "UPDATE pulse SET at = ?1, date = ?2 WHERE at < ?1";
+            self.connection.prepare_cached(sql)?.execute([millis(last), millis(self.wall.date(last))])?;
         }
         transaction.commit()?;
         Ok(answers)
@@ -140,7 +161,8 @@ impl Database {
         match query {
             Query::Open(new) => self.begin_call(new).map(Some),
             Query::Connected { call, at } => {
-                let sql = "UPDATE call SET answered = ?2 WHERE id = ?1 AND answered IS NULL AND ended IS NULL";
+                let sql =
+                    "UPDATE call SET answered = opened + max(?2 - moment, 0) WHERE id = ?1 AND answered IS NULL AND ended IS NULL";
                 self.connection.prepare_cached(sql)?.execute(params![call.0, millis(*at)])?;
                 Ok(None)
             }
@@ -164,7 +186,7 @@ impl Database {
             }
             Ok((reservation, range)) => {
                 self.insert_call(new, &reservation, &range, None)?;
-                self.reserve(&books, &new.call, reservation.reserved, u32::from(new.kind != Kind::Test), new.at)?;
+                self.reserve(&books, &new.call, reservation.reserved, new.kind.as_str(), new.at)?;
                 let left = self.budget(&books, new.at) - reservation.reserved;
                 let more = reservation.paid.is_none() || reservation.extend(left) != reservation;
                 let caller_id =
@@ -185,9 +207,10 @@ impl Database {
         };
         let too_much = match new.kind {
             Kind::Test | Kind::Emergency => None,
+            Kind::Incoming => (books.incoming >= books.most_calls).then_some(Refused::TooManyCalls),
             _ if books.running >= books.most_calls => Some(Refused::TooManyCalls),
             Kind::Phone => self.too_fast(books, &range, new.at)?,
-            Kind::Sip | Kind::Incoming => None,
+            Kind::Sip => None,
         };
         let short = || if tariff.reserve(books.credit).is_some() { Refused::SpendCap } else { Refused::NoCredit };
         let decided = too_much.map_or_else(|| tariff.reserve(self.budget(books, new.at)).ok_or_else(short), Err);
@@ -210,7 +233,7 @@ impl Database {
 
     /// What may be reserved at `at`: the credit, and no more than the day's limit leaves. What is reserved counts as spent.
     fn budget(&self, books: &Books, at: Instant) -> Micros {
-        let spent = if books.day == day(at) { books.spent } else { 0 };
+        let spent = books.spent_on(day(self.wall.date(at)));
         books.credit.min(books.most_spent - spent - books.reserved).max(0)
     }
 
@@ -223,11 +246,12 @@ impl Database {
     ) -> rusqlite::Result<()> {
         let (cause, code) = refused.unwrap_or(("", 0));
         let tariff = &reservation.tariff;
+        let opened = millis(self.wall.date(new.at));
         self.connection
             .prepare_cached(
                 "INSERT INTO call (id, application, call_id, user, kind, caller, callee, opened, ended, cause, code, \
-                 per_minute, minimum, increment, fee, paid, reserved, range) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                 per_minute, minimum, increment, fee, paid, reserved, range, moment) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             )?
             .execute(params![
                 new.call.0,
@@ -237,8 +261,8 @@ impl Database {
                 new.kind.as_str(),
                 new.from,
                 new.to,
-                millis(new.at),
-                refused.map(|_| millis(new.at)),
+                opened,
+                refused.map(|_| opened),
                 cause,
                 code,
                 tariff.per_minute,
@@ -247,7 +271,8 @@ impl Database {
                 tariff.fee,
                 reservation.paid,
                 reservation.reserved,
-                range
+                range,
+                millis(new.at)
             ])?;
         Ok(())
     }
@@ -264,7 +289,7 @@ impl Database {
                 next.paid,
                 next.reserved
             ])?;
-            self.reserve(&books, call, added, 0, at)?;
+            self.reserve(&books, call, added, "", at)?;
         }
         let more = next.paid.is_none() || next.extend(budget - added) != next;
         Ok(Answer::Extended { paid: next.paid.map(|paid| paid * 1_000), more })
@@ -272,14 +297,15 @@ impl Database {
 
     /// Settles: what was used goes to the revenue, the rest back to the credit.
     fn close_call(&self, open: &OpenCall, at: Instant, end: &End) -> rusqlite::Result<Charge> {
-        let charge = open.answered.map_or(Charge::default(), |answered| open.reservation.charge(at - answered));
+        let ended = open.opened + (at - open.moment);
+        let charge = open.answered.map_or(Charge::default(), |answered| open.reservation.charge(ended - answered));
         self.connection
             .prepare_cached(
                 "UPDATE call SET ended = ?2, cause = ?3, code = ?4, trunk = ?5, billed = ?6, charge = ?7 WHERE id = ?1",
             )?
-            .execute(params![open.call.0, millis(at), end.cause, end.code, end.trunk, charge.seconds, charge.price])?;
+            .execute(params![open.call.0, millis(ended), end.cause, end.code, end.trunk, charge.seconds, charge.price])?;
         if let Some(books) = self.books(&open.application)? {
-            self.settle(&books, &open.call, (open.reservation.reserved, charge.price), u32::from(open.counted), at)?;
+            self.settle(&books, &open.call, (open.reservation.reserved, charge.price), &open.kind, at)?;
         }
         Ok(charge)
     }
@@ -310,7 +336,7 @@ impl Database {
     fn recover(&mut self) -> rusqlite::Result<Recovered> {
         self.write_queries();
         let transaction = self.begin()?;
-        let last = self.connection.query_row("SELECT at FROM pulse", [], |row| row.get(0)).map(Instant::from_millis)?;
+        let (last, _) = self.pulse()?;
         let open: Vec<OpenCall> = self.connection.prepare(OPEN_CALLS)?.query_map([], OpenCall::read)?.collect::<Result<_, _>>()?;
         let end = End { cause: "gateway stopped", code: 503, trunk: String::new() };
         let mut recovered = Recovered::default();
@@ -322,18 +348,27 @@ impl Database {
         transaction.commit()?;
         Ok(recovered)
     }
+
+    /// The last moment at which the gateway is known to have run, and what the wall clock showed then.
+    pub(super) fn pulse(&self) -> rusqlite::Result<(Instant, Instant)> {
+        let read = |row: &Row<'_>| Ok((Instant::from_millis(row.get(0)?), Instant::from_millis(row.get(1)?)));
+        self.connection.query_row("SELECT at, date FROM pulse", [], read)
+    }
 }
 
 /// The columns that [`OpenCall::read`] reads, of the calls that have not ended.
-const OPEN_CALLS: &str =
-    "SELECT id, application, kind, answered, per_minute, minimum, increment, fee, paid, reserved FROM call WHERE ended IS NULL";
+const OPEN_CALLS: &str = "SELECT id, application, kind, answered, per_minute, minimum, increment, fee, paid, reserved, opened, moment \
+                          FROM call WHERE ended IS NULL";
 
 /// A call that rings or runs.
 struct OpenCall {
     call: CallRef,
     application: String,
-    /// Whether it counts towards the calls of the account.
-    counted: bool,
+    /// As [`Kind::as_str`] says it.
+    kind: String,
+    opened: Instant,
+    /// When it was opened by the books' clock.
+    moment: Instant,
     answered: Option<Instant>,
     reservation: Reservation,
 }
@@ -344,7 +379,9 @@ impl OpenCall {
         Ok(Self {
             call: CallRef(row.get(0)?),
             application: row.get(1)?,
-            counted: row.get_ref(2)?.as_str()? != Kind::Test.as_str(),
+            kind: row.get(2)?,
+            opened: Instant::from_millis(row.get(10)?),
+            moment: Instant::from_millis(row.get(11)?),
             answered: row.get::<_, Option<u64>>(3)?.map(Instant::from_millis),
             reservation: Reservation { tariff, paid: row.get(8)?, reserved: row.get(9)? },
         })

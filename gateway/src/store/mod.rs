@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::calls::Waiting;
 use self::users::Failed;
 use crate::ledger::{AmountError, Rules};
+use crate::wall::Wall;
 
 pub use self::accounts::{AccountView, Limits, Transfer};
 pub use self::audit::Audit;
@@ -39,11 +40,16 @@ pub use self::records::Record;
 pub use self::users::{Application, DEMO, Hashes, LOOPBACK, PasswordChange, check_name};
 
 /// The version of the tables that this program writes.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 
 /// The tables of each version, as it adds to those before.
-const TABLES: [&str; 4] =
-    [include_str!("tables1.sql"), include_str!("tables2.sql"), include_str!("tables3.sql"), include_str!("tables4.sql")];
+const TABLES: [&str; 5] = [
+    include_str!("tables1.sql"),
+    include_str!("tables2.sql"),
+    include_str!("tables3.sql"),
+    include_str!("tables4.sql"),
+    include_str!("tables5.sql"),
+];
 
 /// Questions that may wait for the database; who comes later waits outside.
 const QUEUE: usize = 1_024;
@@ -156,6 +162,8 @@ struct Database {
     /// Locked as long as this process serves calls.
     serving: Option<fs::File>,
     rules: Rules,
+    /// What the wall clock shows; before anybody has said it, what the books last knew.
+    wall: Wall,
     /// What calls ask and tell that is not written yet, in order.
     queries: Vec<Waiting>,
     /// Whether the last try to write them failed: it is said once.
@@ -178,12 +186,24 @@ impl Database {
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
         let connection = Connection::open(&path)?;
         let (queries, noted) = (Vec::new(), BTreeMap::new());
-        let mut database =
-            Self { connection, folder: folder.into(), serving: None, rules, queries, failing: false, alarmed: 0, told: 0, noted };
+        let mut database = Self {
+            connection,
+            folder: folder.into(),
+            serving: None,
+            rules,
+            wall: Wall::default(),
+            queries,
+            failing: false,
+            alarmed: 0,
+            told: 0,
+            noted,
+        };
         database.prepare()?;
         database.check_currency()?;
         database.alarmed = database.last_alarm()?;
         database.told = database.last_change()?;
+        let (at, date) = database.pulse()?;
+        database.wall = Wall::new(at, date);
         Ok(database)
     }
 

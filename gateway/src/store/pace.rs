@@ -76,7 +76,7 @@ impl Database {
         let (index, only) = if range.is_some() { ("call_range", "range = ?2") } else { ("call_pace", "?2 IS NULL") };
         let sql = format!(
             "SELECT count(*) FROM (SELECT 1 FROM call INDEXED BY {index} WHERE application = ?1 AND {only} AND range <> '' \
-             AND opened > ?3 LIMIT ?4)"
+             AND moment > ?3 LIMIT ?4)"
         );
         let since = millis(at).saturating_sub_unsigned(window);
         let made: u32 =
@@ -86,15 +86,18 @@ impl Database {
 
     /// Notes that a call was refused for being too much, unless that is noted already.
     pub(super) fn raise(&self, new: &NewCall, books: &Books, refused: Refused, range: &str) -> rusqlite::Result<()> {
-        let (range, until, most) = match refused {
-            Refused::CallRate => ("", new.at + MINUTE, i64::from(books.most_in_minute)),
-            Refused::RangeRate => (range, new.at + HOUR, i64::from(books.most_to_range)),
-            Refused::SpendCap => ("", Instant::from_millis((day(new.at) + 1) * DAY), books.most_spent),
+        let date = self.wall.date(new.at);
+        let midnight = Instant::from_millis((books.today(day(date)) + 1) * DAY);
+        let (range, quiet, most) = match refused {
+            Refused::CallRate => ("", MINUTE, i64::from(books.most_in_minute)),
+            Refused::RangeRate => (range, HOUR, i64::from(books.most_to_range)),
+            Refused::SpendCap => ("", midnight - date, books.most_spent),
             _ => return Ok(()),
         };
-        let sql = "INSERT INTO alarm (application, at, until, cause, range, most) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS \
-                   (SELECT 1 FROM alarm WHERE application = ?1 AND cause = ?4 AND range = ?5 AND until > ?2)";
-        let values = params![new.application, millis(new.at), millis(until), refused.cause(), range, most];
+        let sql = "INSERT INTO alarm (application, at, until, cause, range, most, quiet) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 \
+                   WHERE NOT EXISTS (SELECT 1 FROM alarm WHERE application = ?1 AND cause = ?4 AND range = ?5 AND quiet > ?8)";
+        let (at, until, quiet) = (millis(date), millis(date + quiet), millis(new.at + quiet));
+        let values = params![new.application, at, until, refused.cause(), range, most, quiet, millis(new.at)];
         self.connection.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }

@@ -29,6 +29,8 @@ pub struct Record {
     pub to: String,
     /// When it began.
     pub opened: Instant,
+    /// The same by the clock that runs on: how long it lasts is measured by that.
+    pub moment: Instant,
     /// When it was answered.
     pub answered: Option<Instant>,
     /// When it ended; `None`: it rings or runs.
@@ -48,10 +50,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// Milliseconds of talk until `now`, or until its end.
+    /// Milliseconds of talk until `now` by the clock that runs on, or until its end.
     #[must_use]
     pub fn duration(&self, now: Instant) -> u64 {
-        self.answered.map_or(0, |answered| self.ended.unwrap_or(now) - answered)
+        let end = self.ended.unwrap_or(self.opened + (now - self.moment));
+        self.answered.map_or(0, |answered| end - answered)
     }
 
     /// What it has cost, or would if it ended now.
@@ -111,16 +114,16 @@ impl Store {
 
 /// What [`read`] reads.
 const COLUMNS: &str = "SELECT id, application, call_id, user, kind, caller, callee, opened, answered, ended, cause, code, trunk, \
-                       per_minute, minimum, increment, fee, paid, reserved, billed, charge FROM call";
+                       per_minute, minimum, increment, fee, paid, reserved, billed, charge, moment FROM call";
 
 impl Database {
     fn record(&self, application: &str, name: &str) -> Result<Option<Record>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE application = ?1 AND (call_id = ?2 OR id = ?2) ORDER BY opened DESC LIMIT 1");
+        let sql = format!("{COLUMNS} WHERE application = ?1 AND (call_id = ?2 OR id = ?2) ORDER BY moment DESC LIMIT 1");
         Ok(self.connection.prepare_cached(&sql)?.query_row([application, name], read).optional()?)
     }
 
     fn records(&self, application: Option<&str>, most: u32) -> Result<Vec<Record>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE ?1 IS NULL OR application = ?1 ORDER BY opened DESC, id LIMIT ?2");
+        let sql = format!("{COLUMNS} WHERE ?1 IS NULL OR application = ?1 ORDER BY moment DESC, id LIMIT ?2");
         Ok(self.connection.prepare_cached(&sql)?.query_map(params![application, most], read)?.collect::<Result<_, _>>()?)
     }
 
@@ -143,6 +146,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Record> {
         from: row.get(5)?,
         to: row.get(6)?,
         opened: time(7)?.unwrap_or_default(),
+        moment: time(21)?.unwrap_or_default(),
         answered: time(8)?,
         ended: time(9)?,
         cause: row.get(10)?,

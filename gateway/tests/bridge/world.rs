@@ -146,7 +146,7 @@ impl World {
 
     pub fn open_page(&mut self, user: &str) {
         let number = self.pages.len() + 1;
-        let client = signing_in(user, u8::try_from(number).expect("few pages"), self.now);
+        let client = signing_in(user, u8::try_from(number).expect("few pages"), self.now, self.now);
         let (calls, told, later) = (Vec::new(), Vec::new(), VecDeque::new());
         self.pages.push(Page { client, conn: None, peer: None, gone: false, calls, last: None, told, later });
         self.settle();

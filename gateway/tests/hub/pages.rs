@@ -20,6 +20,8 @@ pub struct Page {
     pub events: Vec<String>,
     calls: Vec<CallId>,
     offline: bool,
+    /// By how many milliseconds its clock is ahead of the gateway's.
+    ahead: i64,
 }
 
 /// The switch and the pages.
@@ -31,8 +33,13 @@ pub struct Web {
 impl Web {
     /// Pages of these users, signed in with a ticket.
     fn new(users: &[&str]) -> Self {
+        Self::with_clocks(&users.iter().map(|user| (*user, 0)).collect::<Vec<_>>())
+    }
+
+    /// The same, of pages whose clocks are so many milliseconds ahead.
+    fn with_clocks(users: &[(&str, i64)]) -> Self {
         let mut web = Self::empty();
-        users.iter().for_each(|user| web.page(user));
+        users.iter().for_each(|(user, ahead)| web.page(user, *ahead));
         web.run(1_000);
         for page in &web.pages {
             assert_eq!(page.events, ["started"]);
@@ -44,32 +51,42 @@ impl Web {
         Self { world: World::new(), pages: Vec::new() }
     }
 
-    fn page(&mut self, user: &str) {
+    fn page(&mut self, user: &str, ahead: i64) {
         let number = self.pages.len() as u8 + 1;
-        self.add(signing_in(user, number, self.world.now));
+        let client = signing_in(user, number, shifted(self.world.now, ahead), self.world.now);
+        self.add_with_clock(client, ahead);
     }
 
     pub fn add(&mut self, client: Client) {
+        self.add_with_clock(client, 0);
+    }
+
+    fn add_with_clock(&mut self, client: Client, ahead: i64) {
         let (later, events, calls) = (VecDeque::new(), Vec::new(), Vec::new());
-        self.pages.push(Page { client, conn: None, peer: None, later, events, calls, offline: false });
+        self.pages.push(Page { client, conn: None, peer: None, later, events, calls, offline: false, ahead });
         self.settle();
     }
 
+    /// What time it is for a page.
+    fn now(&self, page: usize) -> Instant {
+        shifted(self.world.now, self.pages[page].ahead)
+    }
+
     pub fn call(&mut self, page: usize, user: &str) {
-        let now = self.world.now;
+        let now = self.now(page);
         let info = self.pages[page].client.call(now, Destination::User(user.into()), Vec::new());
         self.pages[page].calls.push(info.map(|info| info.id).expect("a call"));
         self.settle();
     }
 
     pub fn answer(&mut self, page: usize) {
-        let (now, id) = (self.world.now, self.pages[page].calls[0]);
+        let (now, id) = (self.now(page), self.pages[page].calls[0]);
         assert!(self.pages[page].client.answer(now, id, false).is_ok());
         self.settle();
     }
 
     pub fn hangup(&mut self, page: usize) {
-        let (now, id) = (self.world.now, self.pages[page].calls[0]);
+        let (now, id) = (self.now(page), self.pages[page].calls[0]);
         assert!(self.pages[page].client.hangup(now, id).is_ok());
         self.settle();
     }
@@ -96,7 +113,7 @@ impl Web {
     }
 
     fn input(&mut self, page: usize, input: Input) {
-        let now = self.world.now;
+        let now = self.now(page);
         self.pages[page].client.handle(now, input);
         self.settle();
     }
@@ -110,8 +127,8 @@ impl Web {
     pub fn run_in_steps(&mut self, millis: u64, step: u64) {
         for _ in 0..millis / step {
             self.world.wait(step);
-            let now = self.world.now;
             for page in 0..self.pages.len() {
+                let now = self.now(page);
                 while let Some((_, input)) = self.pages[page].later.pop_front_if(|(at, _)| *at <= now) {
                     self.input(page, input);
                 }
@@ -135,7 +152,7 @@ impl Web {
                 let Some(conn) = self.pages[page].conn else { continue };
                 for text in self.world.take(conn) {
                     quiet = false;
-                    let now = self.world.now;
+                    let now = self.now(page);
                     self.pages[page].client.handle(now, Input::Received(text));
                 }
             }
@@ -148,7 +165,7 @@ impl Web {
     }
 
     fn output(&mut self, number: usize, output: Output) {
-        let now = self.world.now;
+        let now = self.now(number);
         match output {
             Output::Connect { .. } => {
                 let conn = (!self.pages[number].offline).then(|| self.world.open());
@@ -222,6 +239,11 @@ impl Page {
     }
 }
 
+/// A moment by a clock that is so many milliseconds ahead.
+fn shifted(now: Instant, ahead: i64) -> Instant {
+    Instant::from_millis(now.millis().checked_add_signed(ahead).expect("after 1970"))
+}
+
 pub fn sdp(number: usize) -> String {
     let fingerprint = [&*format!("{number:02X}"); 32].join(":");
     format!(
@@ -245,6 +267,23 @@ fn two_pages_talk() {
     assert_eq!(web.pages[0].told(), ["progressing", "established", "ended HUNG_UP"]);
     assert_eq!(web.pages[1].told(), ["incoming from alice", "established", "ended HUNG_UP"]);
     assert_eq!(web.world.ends(), [("completed", 200)]);
+}
+
+/// F10.
+#[test]
+fn pages_whose_clocks_are_ten_minutes_off_talk() {
+    for ahead in [600_000, -600_000] {
+        let mut web = Web::with_clocks(&[("alice", ahead), ("bob", -ahead)]);
+        web.call(0, "bob");
+        web.run(1_000);
+        web.answer(1);
+        web.run(1_500_000);
+        assert_eq!((web.world.hub.calls(), web.world.hub.devices()), (1, 2), "past the end of two registrations");
+        web.hangup(0);
+        web.run(100);
+        assert_eq!(web.pages[0].told(), ["progressing", "established", "ended HUNG_UP"]);
+        assert_eq!(web.pages[1].told(), ["incoming from alice", "established", "ended HUNG_UP"]);
+    }
 }
 
 #[test]
@@ -305,7 +344,7 @@ fn a_page_that_loads_while_it_is_called_rings() {
     web.world.known("bob");
     web.call(0, "bob");
     web.run(5_000);
-    web.page("bob");
+    web.page("bob", 0);
     web.run(2_000);
     web.answer(1);
     web.run(1_000);

@@ -1,6 +1,7 @@
 //! The edge of the gateway, as the world meets it: the real program on a free port with an empty folder.
 
 mod calls;
+mod clock;
 mod guesses;
 mod hostile;
 mod limits;

@@ -68,7 +68,7 @@ fn basic(key: &str, secret: &str) -> String {
 }
 
 /// The headers of a request that `secret` signs.
-fn signed(key: &str, secret: &[u8], method: &str, path: &str, body: &str, at: Instant) -> String {
+pub fn signed(key: &str, secret: &[u8], method: &str, path: &str, body: &str, at: Instant) -> String {
     let content_type = if body.is_empty() { "" } else { "application/json" };
     let timestamp = iso(at);
     let signature = Signed { method, path, content_type, timestamp: &timestamp, body: body.as_bytes() }.sign(secret);
@@ -76,7 +76,7 @@ fn signed(key: &str, secret: &[u8], method: &str, path: &str, body: &str, at: In
 }
 
 #[expect(clippy::disallowed_types, reason = "requests carry the time at which they are made")]
-fn now() -> Instant {
+pub fn now() -> Instant {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     Instant::from_millis(u64::try_from(since.as_millis()).expect("before the year 500,000,000"))
 }

@@ -48,7 +48,7 @@ impl Provider {
 }
 
 /// Ports of its own for SIP.
-async fn ports() -> String {
+pub async fn ports() -> String {
     let port = UdpSocket::bind("127.0.0.1:0").await.and_then(|socket| socket.local_addr()).expect("a port").port();
     format!("[trunks]\nudp = {port}\ntcp = 0\ntls = 0\n")
 }

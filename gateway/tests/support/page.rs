@@ -6,8 +6,8 @@ use offhook_gateway::ticket::ticket;
 
 use super::switch::{DOMAIN, KEY, SECRET};
 
-/// The client of page `number`, which signs in as `user` with a ticket and can be called.
-pub fn signing_in(user: &str, number: u8, now: Instant) -> Client {
+/// The client of page `number`, by whose clock it is `now`, which signs in as `user` with a ticket made at `date` and can be called.
+pub fn signing_in(user: &str, number: u8, now: Instant, date: Instant) -> Client {
     let config = Config {
         servers: vec!["wss://calls.example/sip".into()],
         domain: DOMAIN.into(),
@@ -17,7 +17,7 @@ pub fn signing_in(user: &str, number: u8, now: Instant) -> Client {
         ..Config::default()
     };
     let mut client = Client::new(config, [number; 32]);
-    let token = ticket(KEY, SECRET, user, now, 3600);
+    let token = ticket(KEY, SECRET, user, date, 3600);
     assert!(client.start(now, Login::Token { user: user.into(), token, lasts: None }).is_ok());
     client
 }

@@ -28,6 +28,7 @@ use crate::proofs::Claim;
 use crate::server::{Peer, Shared};
 use crate::signature::{SignatureError, Signed};
 use crate::store::{Application, decode_secret, random};
+use crate::ticket::iso;
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
@@ -173,14 +174,17 @@ impl Shared {
         let application = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
         // Nobody learns from the time or the answer whether there is such an application.
         let secret = application.map_or(&[][..], |application| &application.secret);
+        let date = self.clock.date();
         self.prove(&from.claim(key), || {
-            let admitted = self.seen.lock().map(|mut seen| seen.admit(self.clock.now(), key, secret, signed, signature));
+            let admitted = self.seen.lock().map(|mut seen| seen.admit((self.clock.now(), date), key, secret, signed, signature));
             let admitted = admitted.unwrap_or(Err(SignatureError::TooMany));
             match (application, admitted) {
                 (Some(application), Ok(())) => Ok(application.key.clone()),
                 (None, _) | (_, Err(SignatureError::Wrong)) => Err(ApiError::new(401, 40102, "The signature is wrong")),
                 (_, Err(SignatureError::Time)) => {
-                    Err(ApiError::new(401, 40101, "x-timestamp is missing or off by more than five minutes"))
+                    let now = iso(date);
+                    let message = format!("x-timestamp is missing or off by more than five minutes: it is {now} here");
+                    Err(ApiError::new(401, 40101, message))
                 }
                 (_, Err(SignatureError::Replayed)) => {
                     Err(ApiError::new(401, 40102, "This very request was made before: x-timestamp may have milliseconds"))

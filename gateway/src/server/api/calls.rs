@@ -86,6 +86,7 @@ mod tests {
             from: text(),
             to: text(),
             opened: Instant::default(),
+            moment: Instant::default(),
             answered: answered.then(Instant::default),
             ended: None,
             cause: cause.into(),

@@ -8,6 +8,7 @@ mod money;
 mod numbers;
 mod users;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -36,7 +37,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 pub struct ApiError {
     status: StatusCode,
     code: u32,
-    message: &'static str,
+    message: Cow<'static, str>,
     retry_after: u32,
 }
 
@@ -47,13 +48,14 @@ impl ApiError {
     ///
     /// Where `status` is not one.
     #[must_use]
-    pub fn new(status: u16, code: u32, message: &'static str) -> Self {
-        Self { status: StatusCode::from_u16(status).expect("a status of this program"), code, message, retry_after: 10 }
+    pub fn new(status: u16, code: u32, message: impl Into<Cow<'static, str>>) -> Self {
+        let status = StatusCode::from_u16(status).expect("a status of this program");
+        Self { status, code, message: message.into(), retry_after: 10 }
     }
 
     /// Says when to try again, in seconds.
     #[must_use]
-    const fn after(self, seconds: u32) -> Self {
+    fn after(self, seconds: u32) -> Self {
         Self { retry_after: seconds, ..self }
     }
 

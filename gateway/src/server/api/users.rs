@@ -146,7 +146,7 @@ fn with_cors(shared: &Shared, query: Option<&str>, headers: &HeaderMap, response
 impl Shared {
     /// A ticket for `user`, valid from now on.
     fn ticket(&self, application: &Application, user: &str) -> String {
-        ticket::ticket(&application.key, &application.secret, user, self.clock.now(), self.config.data.ticket_lifetime)
+        ticket::ticket(&application.key, &application.secret, user, self.clock.date(), self.config.data.ticket_lifetime)
     }
 
     /// The application that `?key=` names, or the default one.
