@@ -1,20 +1,22 @@
 // The network goes and comes back, pages are hidden, left and put to sleep: what is heard, what the page is told, and how long it takes.
 import { readdirSync, readFileSync } from "node:fs";
+import { bar } from "./lib/bar.mjs";
 import { PAIRS, established } from "./lib/calls.mjs";
 import { check, events, hears, same, soon } from "./lib/check.mjs";
 import { listen, soundAfter, told, toldAt } from "./lib/ears.mjs";
 import { Outage, everythingOf, portsOf, signallingOf } from "./lib/network.mjs";
+import { skip } from "./lib/skip.mjs";
 import { pause } from "./lib/world.mjs";
 
 const ONE_PAIR = ["call reconnecting", "call reconnected"];
 
 export default function suite(test) {
-  test("the server closes the WebSockets, then 5 s without any network", 60, short);
-  test("both sides move to another network at once", 60, moved);
-  test("60 s without any network, and tabs that are hidden as long", 130, long);
-  test("machines sleep during a call and wake", 60, asleep);
-  test("a page that is reloaded in a call hangs up", 40, reloaded);
-  test("a page that is left and come back to is there at once", 40, leftAndBack);
+  test.timed("the server closes the WebSockets, then 5 s without any network", 60, short);
+  test.timed("both sides move to another network at once", 60, moved);
+  test.timed("60 s without any network, and tabs that are hidden as long", 130, long);
+  test.timed("machines sleep during a call and wake", 60, asleep);
+  test.timed("a page that is reloaded in a call hangs up", 40, reloaded);
+  test.timed("a page that is left and come back to is there at once", 40, leftAndBack);
 }
 
 async function short(world) {
@@ -24,7 +26,7 @@ async function short(world) {
   users.forEach(({ site }) => site.cut());
   await Promise.all(users.map(connected));
   const signalling = await Promise.all(users.map((user) => toldAt(user, "reconnected", calm)));
-  check(signalling.every((ms) => ms < 2_000), `connected again after ${signalling} ms`);
+  bar(Math.max(...signalling), 2_000, "connected again");
   same(await Promise.all(users.map(told)), users.map(() => ["reconnecting", "reconnected"]), "what is told of a closed WebSocket");
   const outage = Outage.begin(...everythingOf(...users));
   let end;
@@ -35,7 +37,8 @@ async function short(world) {
   }
   await pause(5_000);
   const sound = await Promise.all(users.map((user) => soundAfter(user, end, calm)));
-  check(sound.every((ms) => ms !== null && ms <= 1_000), `the sound is back after ${sound} ms`);
+  check(!sound.includes(null), `the sound is back after ${sound} ms`);
+  bar(Math.max(...sound), 1_000, "the sound is back");
   await soon(async () => {
     for (const user of users) {
       const call = (await told(user)).filter((what) => what.startsWith("call"));
@@ -61,7 +64,9 @@ async function moved(world) {
     await pause(1_000);
     const sound = await Promise.all(users.map((user) => soundAfter(user, calm + 1_000, calm)));
     // Sooner than any ICE notices, but for one whom a busy machine kept waiting.
-    check(sound.filter((ms) => ms + 1_000 <= 5_000).length >= sound.length - 1, `sound ${sound} ms after the first second`);
+    const after = sound.map((ms) => ms + 1_000).sort((a, b) => a - b);
+    bar(after.at(-2), 5_000, `the sound is back, but for one of ${after}`);
+    bar(after.at(-1), 10_000, "the sound is back for everybody");
     for (const user of users) same((await told(user)).filter((what) => what.startsWith("call")), ONE_PAIR, `what ${user.name} is told of its call`);
     await hangUp(users);
     return `sound back ${sound.map((ms) => ms + 1_000).join(", ")} ms after the move`;
@@ -132,7 +137,7 @@ async function sleeper(world, where, awake) {
     check: async (woken) => {
       await Promise.all(pages.map((page) => page.wait(() => window.ears.told.some(({ what }) => what === "reconnected"), "the connection", 10_000)));
       const took = await Promise.all(pages.map((page) => toldAt(page, "reconnected", woken)));
-      check(took.every((ms) => ms <= 5_000), `connected ${took} ms after waking`);
+      bar(Math.max(...took), 5_000, "connected after waking");
       await Promise.all([soon(() => hears(pages[0], 0, partners[0]), 20_000), soon(() => hears(partners[0], 0, pages[0]), 20_000)]);
       await Promise.all([pages[1].until(0, "onCallEnded", 20_000), partners[1].until(0, "onCallEnded")]);
       const cause = (await pages[1].facts()).cause;
@@ -177,7 +182,7 @@ async function rings(world, { page, front }) {
   await alice.call(page.id);
   await page.until(0, "onIncomingCall", 5_000);
   const took = Date.now() - began;
-  check(took <= 2_000, `a hidden tab rings after ${took} ms`);
+  bar(took, 2_000, "a hidden tab rings");
   await alice.hangup();
   await front.close();
   return `${took} (${slow} ticks in 30 s)`;
@@ -189,7 +194,7 @@ async function reloaded(world) {
     const began = Date.now();
     await Promise.all([alice.tab.reload(), bob.until(0, "onCallEnded", 5_000)]);
     const ms = (await bob.log(0)).at(-1).at - (await bob.run(() => performance.now())) + Date.now() - began;
-    check(ms <= 2_000, `the other side of ${from} learns after ${ms} ms`);
+    bar(ms, 2_000, `the other side of ${from} learns`);
     await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
     return `${from} ${Math.round(ms)} ms`;
   }));
@@ -212,11 +217,12 @@ async function leftAndBack(world) {
     if (kept === null) return `${from} kept no page: ${await carol.run(() => JSON.stringify(performance.getEntriesByType("navigation")[0]?.notRestoredReasons))}`;
     await connected(carol);
     const ms = Date.now() - kept;
-    check(ms <= 2_000, `connected ${ms} ms after coming back`);
+    bar(ms, 2_000, "connected after coming back");
     await bob.call(carol.id);
     await carol.until(0, "onIncomingCall");
     return `${from} connected within ${ms} ms`;
   }));
+  if (notes.every((note) => note.includes("kept no page"))) skip(notes.join("; "));
   return notes.join("; ");
 }
 

@@ -1,11 +1,12 @@
 // The network and the server fail; calls do not.
+import { bar } from "./lib/bar.mjs";
 import { PAIRS, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, same, soon } from "./lib/check.mjs";
 import { Gateway } from "./lib/gateway.mjs";
 import { pause } from "./lib/world.mjs";
 
 export default function suite(test) {
-  test("a connection that went silent is noticed", 60, async (world) => (await Promise.all(PAIRS.map(([from, to]) => silence(world, from, to)))).join("; "));
+  test.timed("a connection that went silent is noticed", 60, async (world) => (await Promise.all(PAIRS.map(([from, to]) => silence(world, from, to)))).join("; "));
   for (const [from, to] of PAIRS) {
     const both = `(${from} calls ${to})`;
     test(`the gateway crashes during a call and comes back ${both}`, 40, (world) => crashInCall(world, from, to));
@@ -57,7 +58,7 @@ async function silence(world, from, to) {
   alice.site.freeze();
   await alice.wait(() => window.seen.sockets.length > 1 && window.seen.sockets.at(-1).readyState === 1, "a new WebSocket", 40_000);
   const took = Date.now() - began;
-  check(took < 15_000, `reconnected after ${took} ms`);
+  bar(took, 15_000, "reconnected");
   await pause(500);
   await hearEachOther(alice, bob);
   await bob.hangup();

@@ -2,6 +2,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { bar } from "./lib/bar.mjs";
 import { PAIRS, answer, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { at, demoPage, endsWith, fill, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
@@ -16,9 +17,9 @@ export default function suite(test) {
     test(`the short snippet with jQuery makes sound ${both}`, 30, (world) => shortSnippet(world, from, to));
     test(`the ringback snippet makes sound and stops it ${both}`, 30, (world) => ringbackSnippet(world, from, to));
     test(`incomingStream and incomingStreamURL in elements of any kind ${both}`, 30, (world) => elements(world, from, to));
-    test(`rings while the caller's microphone takes 500 ms ${both}`, 30, (world) => slowMicrophone(world, from, to));
+    test.timed(`rings while the caller's microphone takes 500 ms ${both}`, 30, (world) => slowMicrophone(world, from, to));
     test(`rings though the caller's microphone never opens ${both}`, 30, (world) => noMicrophone(world, from, to));
-    test(`a dead STUN server costs nothing ${both}`, 30, (world) => deadStun(world, from, to));
+    test.timed(`a dead STUN server costs nothing ${both}`, 30, (world) => deadStun(world, from, to));
     test(`connectWhileRinging off: no candidate of the callee before its answer ${both}`, 30, (world) => lateConnect(world, from, to));
     test(`keys travel by RTP ${both}`, 50, (world) => keys(world, from, to));
     test(`a call with video shows a moving picture on both sides ${both}`, 30, (world) => video(world, from, to));
@@ -102,7 +103,7 @@ async function slowMicrophone(world, from, to) {
   await alice.call(bob.id);
   await Promise.all([bob.until(0, "onIncomingCall"), alice.until(0, "onCallProgressing")]);
   const times = await callTimes(alice);
-  check(times.ringing < 450, `the microphone opens after 500 ms, and the callee should ring before: ${JSON.stringify(times)}`);
+  bar(times.ringing, 450, "the callee rings before the microphone opens after 500 ms");
   await bob.answer();
   await alice.until(0, "onCallEstablished");
   await hearEachOther(alice, bob);
@@ -140,7 +141,8 @@ async function callWithStun(world, from, to, address) {
   await answer(alice, bob);
   await hearEachOther(alice, bob);
   const times = await callTimes(alice);
-  check(times.invite < 1_000 && times.ringing < 2_000, `JsSIP needs 40 s and SIP.js 5 s here: ${JSON.stringify(times)}`);
+  bar(times.invite, 1_000, "INVITE, for which JsSIP needs 40 s and SIP.js 5 s here");
+  bar(times.ringing, 2_000, "ringing");
   return `INVITE after ${times.invite} ms, ringing after ${times.ringing} ms, established after ${times.established} ms`;
 }
 

@@ -10,13 +10,14 @@ import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { allowBars } from "./lib/bar.mjs";
 import { Skip } from "./lib/skip.mjs";
 
 // Both lanes at once, each with browsers, a gateway and a network of its own: a test mostly waits, and what one does to its network no other
 // lane hears.
 const LANES = [
   ["sound", "scenarios", "page", "snippets", "logins", "webpeers", "phones", "cluster"],
-  ["drops", "network", "relay", "kamailio", "trunks", "names", "carriers", "rogues", "credit"],
+  ["drops", "network", "relay", "inside", "kamailio", "trunks", "names", "carriers", "rogues", "credit"],
 ];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 const LANE = "OFFHOOK_E2E_LANE";
@@ -87,10 +88,11 @@ async function inLane(suites, filters) {
   process.send({ count, unsure }, () => process.exit());
 }
 
-/** A suite calls `test(name, seconds, async (world) => …)` for each of its tests. */
+/** A suite calls `test(name, seconds, async (world) => …)` for each of its tests, and `test.timed(…)` for those that have a time bar. */
 function tests(module) {
   const list = [];
-  module.default((name, seconds, run) => list.push({ name, seconds, run }));
+  const add = (timed) => (name, seconds, run) => list.push({ name, seconds, run, timed });
+  module.default(Object.assign(add(false), { timed: add(true) }));
   return list;
 }
 
@@ -98,10 +100,14 @@ function matches(name, filters) {
   return filters.length === 0 || filters.some((filter) => name.includes(filter));
 }
 
-/** Two browsers and a recording on two busy cores may be late once: what fails is tried up to twice more, and the end of the report says so. */
+/**
+ * Two browsers and a recording on two busy cores may be late once: what fails is tried up to twice more, and the end of the report says so.
+ * A time bar is there for the slowest: its test is not tried again.
+ */
 async function runAgain(world, suite, test, unsure) {
+  allowBars(test.timed);
   const first = await runTest(world, suite, test);
-  if (first !== "failed") return first;
+  if (first !== "failed" || test.timed) return first;
   for (const time of ["second", "third"]) {
     if ((await runTest(world, suite, test)) !== "passed") continue;
     unsure.push(`${time} try: ${suite}: ${test.name}`);
