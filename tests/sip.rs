@@ -1,6 +1,6 @@
 //! SIP and SDP text: what is read, what is refused, what is written.
 //!
-//! The messages and vectors of the RFCs are read from `../shared/corpora`; where that is not there, their tests say so and pass.
+//! The messages and vectors of the RFCs are those of `../shared/corpora` (build.rs); where that is not there, their tests are ignored.
 
 #[path = "sip/corpora.rs"]
 mod corpora;

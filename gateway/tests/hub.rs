@@ -6,6 +6,10 @@ mod admission;
 mod calls;
 #[path = "hub/clock.rs"]
 mod clock;
+/// What build.rs has found.
+mod corpora {
+    include!(concat!(env!("OUT_DIR"), "/corpora.rs"));
+}
 #[path = "hub/dialogs.rs"]
 mod dialogs;
 #[path = "hub/guesses.rs"]

@@ -1,22 +1,21 @@
-//! Where the corpora are, and random numbers that are the same in every run.
+//! The corpora, and random numbers that are the same in every run.
 
-use std::fs;
-use std::path::PathBuf;
+include!(concat!(env!("OUT_DIR"), "/corpora.rs"));
 
-/// The file of that path below the corpora. `None`, and a word about it, where there are no corpora; on wasm there never are.
-pub fn read(path: &str) -> Option<Vec<u8>> {
-    let corpora = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora");
-    if cfg!(target_arch = "wasm32") || !corpora.is_dir() {
-        println!("skipped: ../shared/corpora is not there");
-        return None;
-    }
-    Some(fs::read(corpora.join(path)).unwrap_or_else(|error| panic!("{path}: {error}")))
+/// The file of that path below the corpora; `None` where it is not there.
+pub fn find(path: &str) -> Option<&'static [u8]> {
+    FILES.iter().find(|(name, _)| *name == path).map(|(_, content)| *content)
+}
+
+/// The same in a test that is ignored where there are no corpora.
+pub fn read(path: &str) -> &'static [u8] {
+    find(path).unwrap_or_else(|| panic!("{path} is not among the corpora"))
 }
 
 /// The rows of a table below the corpora, without its head.
-pub fn table(path: &str) -> Option<Vec<Vec<String>>> {
-    let text = String::from_utf8(read(path)?).expect("tables are UTF-8");
-    Some(text.lines().skip(1).map(|row| row.split('\t').map(String::from).collect()).collect())
+pub fn table(path: &str) -> Vec<Vec<String>> {
+    let text = std::str::from_utf8(read(path)).expect("tables are UTF-8");
+    text.lines().skip(1).map(|row| row.split('\t').map(String::from).collect()).collect()
 }
 
 /// Xorshift: cheap, and the same numbers in every run.

@@ -151,8 +151,9 @@ fn damage(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], numbers: &mut Numbers) {
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = BUILT_IN.iter().map(|text| text.as_bytes().to_vec()).collect();
     for (directory, table) in [("rfc4475", "expected.tsv"), ("rfc5118", "expected.tsv"), ("rfc3665", "index.tsv")] {
-        let Some(rows) = corpora::table(&format!("{directory}/{table}")) else { break };
-        seeds.extend(rows.iter().filter_map(|row| corpora::read(&format!("{directory}/{}", row[0]))));
+        let table = format!("{directory}/{table}");
+        let rows = corpora::find(&table).map(|_| corpora::table(&table)).unwrap_or_default();
+        seeds.extend(rows.iter().map(|row| corpora::read(&format!("{directory}/{}", row[0])).to_vec()));
     }
     seeds.retain(|seed| seed.len() < 600);
     seeds

@@ -1,5 +1,6 @@
 //! Nothing is without limit, and nothing is left behind.
 
+use crate::corpora::FILES;
 use crate::world::{Dialog, Phone, World, code, derived, field, settings, talking};
 use offhook_gateway::hub::Record;
 
@@ -223,20 +224,16 @@ fn the_requests_of_one_caller_leave_room_for_those_of_another() {
 }
 
 #[test]
+#[cfg_attr(not(corpora), ignore = "the corpora are not here")]
 fn torture_messages_harm_no_call() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpora");
-    let mut files = Vec::new();
-    for corpus in ["rfc4475", "rfc5118", "rfc3665"] {
-        let Ok(entries) = std::fs::read_dir(format!("{folder}/{corpus}")) else {
-            return println!("skipped: the corpora are not here");
-        };
-        files.extend(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())));
-    }
+    let corpora = ["rfc4475/", "rfc5118/", "rfc3665/"];
+    let files = FILES.iter().filter(|(path, _)| corpora.iter().any(|corpus| path.starts_with(corpus)));
+    assert!(files.clone().count() > 200, "all of them");
     let mut world = World::new();
     let (alice, bob, mut caller, _) = talking(&mut world);
     let stranger = world.open();
-    for bytes in files.iter().filter_map(|file| std::fs::read(file).ok()) {
-        let text = String::from_utf8_lossy(&bytes);
+    for (_, bytes) in files {
+        let text = String::from_utf8_lossy(bytes);
         for (conn, user) in [(alice.conn, "alice"), (bob.conn, "bob"), (stranger, "x")] {
             world.send(conn, &text);
             // Once more in the name of the user who sends it.
