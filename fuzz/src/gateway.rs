@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use offhook::time::Instant;
 use offhook_gateway::config::Config;
+use offhook_gateway::secret::Secret;
 use offhook_gateway::server::body::{Login, TicketRequest};
 use offhook_gateway::ticket;
 use sha2::Sha256;
@@ -20,7 +21,7 @@ pub fn ticket(data: &[u8]) {
     forged(ticket::verify_ticket(KEY, SECRET, text, NOW));
     // The same words, signed: what they say is read only now.
     let signed = [STANDARD.encode(data), STANDARD.encode(mac(SECRET, data))].join(":");
-    if let Ok(verified) = ticket::verify(KEY, SECRET, &signed, NOW) {
+    if let Ok(verified) = ticket::verify(KEY, &Secret::shared(SECRET.to_vec()), &signed, NOW) {
         sound(&verified);
     }
 }
@@ -32,7 +33,7 @@ pub fn jwt(data: &[u8]) {
     let (header, claims) = text.split_once('\n').unwrap_or((r#"{"alg":"HS256","kid":"hkdfv1-20260301"}"#, text));
     let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
     let signature = URL_SAFE_NO_PAD.encode(mac(&mac(SECRET, b"20260301"), signed.as_bytes()));
-    if let Ok(verified) = ticket::verify(KEY, SECRET, &[signed, signature].join("."), NOW) {
+    if let Ok(verified) = ticket::verify(KEY, &Secret::shared(SECRET.to_vec()), &[signed, signature].join("."), NOW) {
         sound(&verified);
     }
 }

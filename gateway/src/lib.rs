@@ -24,6 +24,7 @@ pub mod network;
 pub mod nonce;
 pub mod proofs;
 pub mod registrar;
+pub mod secret;
 pub mod server;
 pub mod signature;
 pub mod silent;

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 
 use offhook_gateway::config::{Config, Overrides};
 use offhook_gateway::hub::Account;
-use offhook_gateway::store::{Application, Hashes, LOOPBACK, Store, check_name, decode_secret, encode_secret, random};
+use offhook_gateway::secret::{Secret, Use};
+use offhook_gateway::store::{Application, Hashes, LOOPBACK, Store, StoreError, check_name, decode_secret, encode_secret, random};
 use offhook_gateway::{log, server};
 
 use self::cli::{CdrCommand, CreditCommand, NumberCommand, RateCommand};
@@ -40,6 +41,7 @@ const EXAMPLES: &str = "Examples:
   offhook-gateway --port 0 --data ./offhook-data              any free port, another folder
   offhook-gateway --config /etc/offhook.toml --check          is this file right?
   offhook-gateway application add shop --origin https://shop.example
+  offhook-gateway application keys shop                       what its pages and back ends sign with
   echo 'the password' | offhook-gateway user add shop alice
   offhook-gateway user import shop < users.txt                name and password on each line
   offhook-gateway rate set 46 0.02 --increment 6              what a minute to Sweden costs
@@ -74,10 +76,20 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ApplicationCommand {
-    /// Add one and print its key and secret
+    /// Add one and print its key and its secrets, one for each use
     Add(AddApplication),
     /// List them, without their secrets
     List,
+    /// Print the secrets of one again
+    Keys {
+        /// Its public key
+        key: String,
+    },
+    /// End the time in which one secret signs everything: from the next start on only those that `keys` prints are valid
+    Separate {
+        /// Its public key
+        key: String,
+    },
 }
 
 #[derive(Args)]
@@ -90,11 +102,13 @@ struct AddApplication {
     /// Pages of this machine may use it, on any port
     #[arg(long)]
     loopback: bool,
-    /// Pages may make users by themselves (newUser)
+    /// Pages make users by themselves (newUser). It then takes no tickets or JWTs of a back end: somebody else could have taken the name of
+    /// a user before the first ticket for it
     #[arg(long)]
     allow_new_users: bool,
-    /// Read its secret (base64, 16 octets or more) from standard input in place of making one
-    #[arg(long)]
+    /// Read a secret that back ends know already (base64, 16 octets or more) from standard input. It signs tickets, JWTs and requests until
+    /// `application separate`
+    #[arg(long, conflicts_with = "allow_new_users")]
     secret_stdin: bool,
 }
 
@@ -181,7 +195,26 @@ impl ApplicationCommand {
                 }
                 Ok(())
             }
+            Self::Keys { key } => {
+                let found = store.applications().await?.into_iter().find(|application| application.key == key);
+                print_keys(&found.ok_or(StoreError::NoApplication)?);
+                Ok(())
+            }
+            Self::Separate { key } => Ok(store.separate(key).await?),
         }
+    }
+}
+
+/// What pages and back ends of an application sign with.
+fn print_keys(application: &Application) {
+    let Application { key, secret, allow_new_users, .. } = application;
+    println!("key {key}");
+    if secret.is_shared() {
+        println!("secret {}", encode_secret(secret.octets()));
+    }
+    // Where pages make users, nobody else vouches for one.
+    for what in Use::ALL.into_iter().filter(|what| !allow_new_users || *what == Use::Rest) {
+        println!("{}-secret {}", what.as_str(), encode_secret(secret.key(what)));
     }
 }
 
@@ -202,15 +235,16 @@ impl AddApplication {
             self.origins.push(LOOPBACK.into());
         }
         let secret = if self.secret_stdin {
-            decode_secret(&standard_input("secret")?).ok_or("the secret must be base64 of 16 octets or more")?
+            let known = decode_secret(&standard_input("secret")?).ok_or("the secret must be base64 of 16 octets or more")?;
+            Secret::shared(known)
         } else {
-            random(32)
+            Secret::separate(random(32))
         };
-        let text = encode_secret(&secret);
         let (origins, allow_new_users) = (self.origins, self.allow_new_users);
-        let application = Application { key: key.clone(), secret, origins, allow_new_users, loopback_only: false };
-        store.add_application(application).await.map_err(|error| format!("application {key}: {error}"))?;
-        println!("key    {key}\nsecret {text}");
+        let application = Application { key, secret, origins, allow_new_users, loopback_only: false };
+        let added = store.add_application(application.clone()).await;
+        added.map_err(|error| format!("application {}: {error}", application.key))?;
+        print_keys(&application);
         Ok(())
     }
 }

@@ -11,6 +11,8 @@ use offhook::time::Instant;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
+use crate::secret::{Secret, Use};
+
 /// How far the clocks of the application's back end and of this machine may differ, in milliseconds.
 const LEEWAY: u64 = 60_000;
 /// The longest ticket or token in octets.
@@ -101,7 +103,7 @@ impl std::fmt::Display for TokenError {
 
 impl std::error::Error for TokenError {}
 
-/// A user ticket, as an application's back end makes it: valid for `expires_in` seconds.
+/// A user ticket, as an application's back end makes it with its key for tickets: valid for `expires_in` seconds.
 #[must_use]
 pub fn ticket(application_key: &str, secret: &[u8], user: &str, now: Instant, expires_in: u32) -> String {
     sign(secret, &data(application_key, user, now, expires_in))
@@ -142,11 +144,11 @@ fn sign(secret: &[u8], data: &Value) -> String {
 /// # Errors
 ///
 /// As [`verify_ticket`] and [`verify_jwt`].
-pub fn verify(application_key: &str, secret: &[u8], text: &str, now: Instant) -> Result<Verified, TokenError> {
+pub fn verify(application_key: &str, secret: &Secret, text: &str, now: Instant) -> Result<Verified, TokenError> {
     if text.contains(':') {
-        verify_ticket(application_key, secret, text, now)
+        secret.check(Use::Ticket, TokenError::Signature, |key| verify_ticket(application_key, key, text, now))
     } else {
-        verify_jwt(application_key, secret, text, now)
+        secret.check(Use::Jwt, TokenError::Signature, |key| verify_jwt(application_key, key, text, now))
     }
 }
 

@@ -29,7 +29,7 @@ async function jwt(world, where) {
   const name = world.name("jane");
   const user = await world.user(where, name, { ...shop(), login: { token: token(name) } });
   same(await user.run(() => e2e.client.getSession().userId), name, "who is signed in");
-  for (const wrong of [token(name, { secret: "c29tZXRoaW5nIGVsc2U=" }), token(name, { age: 10_000 }), token(name, { algorithm: "none" })]) {
+  for (const wrong of [token(name, { secret: gateway.secrets.ticket }), token(name, { age: 10_000 }), token(name, { algorithm: "none" })]) {
     const page = await world.page(where, shop());
     const { error } = await page.start({ userId: name, login: { token: wrong }, config: shop().config });
     check(error?.name === "SinchError" && error.domain === 3 && error.code === 4000, `a bad token: ${JSON.stringify(error)}`);
@@ -38,7 +38,7 @@ async function jwt(world, where) {
 
 async function ownTicket(world, where) {
   const name = world.name("owen");
-  const config = { applicationKey: gateway.key, applicationSecret: gateway.secret };
+  const config = { applicationKey: gateway.key, applicationSecret: gateway.secrets.ticket };
   const user = await world.user(where, name, { config, server: gateway, login: { username: name } });
   same(await user.run(() => e2e.client.user.userId), name, "who is signed in");
 }
@@ -145,7 +145,7 @@ async function twoClients(world, where) {
 }
 
 /** A registration JWT (see the gateway's documentation), signed as a back end does it. */
-function token(user, { secret = gateway.secret, age = 0, algorithm = "HS256" } = {}) {
+function token(user, { secret = gateway.secrets.jwt, age = 0, algorithm = "HS256" } = {}) {
   const now = Math.floor(Date.now() / 1000) - age;
   const day = new Date().toISOString().slice(0, 10).replaceAll("-", "");
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");

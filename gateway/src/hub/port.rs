@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::proofs::Proofs;
+use crate::secret::Secret;
 use crate::wall::Wall;
 
 /// What the operator has set.
@@ -40,18 +41,12 @@ pub struct Settings {
 }
 
 /// One tenant: its users know nothing of another's.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Application {
     /// The public key that names it.
     pub key: String,
-    /// The decoded secret.
-    pub secret: Vec<u8>,
-}
-
-impl std::fmt::Debug for Application {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Application").field("key", &self.key).field("secret", &"[redacted]").finish()
-    }
+    /// What its tickets and tokens are signed with.
+    pub secret: Secret,
 }
 
 /// A STUN or TURN server.

@@ -43,17 +43,12 @@ impl Parties {
     }
 
     fn code(&self, application: &Application, call_id: &str) -> Hmac<Sha256> {
-        let mut derive = new(&application.secret);
-        derive.update(b"offhook record-route 1");
-        let mut hash = new(&derive.finalize().into_bytes());
+        let key = application.secret.own("offhook record-route 1");
+        let mut hash = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
         for part in [&application.key, call_id, &self.caller, &self.callee] {
             hash.update(&(part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
         hash
     }
-}
-
-fn new(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }

@@ -46,6 +46,7 @@ use crate::ledger::ShownBy;
 use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
 use crate::proofs::{Proofs, Told};
+use crate::secret::Secret;
 use crate::signature::Seen;
 use crate::store::{self, Application, AssignedNumber, DEMO, LOOPBACK, Store, StoreError};
 use crate::tls::{Certificate, TlsError};
@@ -288,7 +289,7 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
         all.remove(DEMO);
     } else if !all.contains_key(DEMO) {
         let origins = vec![LOOPBACK.into()];
-        let secret = store::random(32);
+        let secret = Secret::separate(store::random(32));
         let fresh = Application { key: DEMO.into(), secret, origins, allow_new_users: true, loopback_only: true };
         match store.add_application(fresh).await {
             Ok(()) => {
@@ -299,6 +300,13 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
             Err(StoreError::Taken) => all = by_key(store.applications().await?),
             Err(error) => return Err(error),
         }
+    }
+    for open in all.values().filter(|one| one.allow_new_users && one.secret.is_shared() && !one.loopback_only) {
+        let key = &open.key;
+        warn!(
+            key,
+            "pages make users of an application that also takes tickets: a name may be taken before its first ticket (application separate)"
+        );
     }
     Ok(all)
 }

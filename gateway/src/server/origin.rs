@@ -94,6 +94,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn the_allow_list_is_exact() {
@@ -208,7 +209,7 @@ mod tests {
 
     fn application(origins: &[&str]) -> Application {
         let origins = origins.iter().map(|&origin| origin.into()).collect();
-        Application { key: "a".into(), secret: Vec::new(), origins, allow_new_users: false, loopback_only: false }
+        Application { key: "a".into(), secret: Secret::separate(Vec::new()), origins, allow_new_users: false, loopback_only: false }
     }
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {

@@ -482,7 +482,7 @@ mod tests {
     fn database(name: &str) -> Database {
         let rules = Rules { openings: Openings::new(&["46"]).expect("Sweden"), calls: 1_000, ..Rules::default() };
         let database = Database::open(&folder(name), rules).expect("a fresh database");
-        database.connection.execute("INSERT INTO application VALUES ('shop', x'00', '', 0, 0, 0)", []).expect("added");
+        database.connection.execute("INSERT INTO application VALUES ('shop', x'00', '', 0, 0, 0, 0)", []).expect("added");
         let tariff = Tariff { per_minute: 60_000, minimum: 30, increment: 6, fee: 0 };
         let sql = "INSERT INTO rate VALUES ('', '46', ?1, ?2, ?3, ?4)";
         database.connection.execute(sql, params![tariff.per_minute, tariff.minimum, tariff.increment, tariff.fee]).expect("added");

@@ -1,7 +1,7 @@
 //! Applications, users, numbers and money in SQLite. One thread owns the database; everybody else holds a [`Store`] and asks.
 //!
-//! Secrets of applications are kept as they are (tickets are checked with them), passwords only as digest hashes, and the file is
-//! readable by its owner alone. Every change is on disk before it is answered.
+//! Secrets of applications and the digest hashes of passwords are sealed with a key that is not in the database (seal.rs); both files are
+//! readable by their owner alone. Every change is on disk before it is answered.
 
 mod accounts;
 mod audit;
@@ -10,6 +10,7 @@ mod numbers;
 mod pace;
 mod rates;
 mod records;
+mod seal;
 mod users;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use self::calls::Waiting;
+use self::seal::Seal;
 use self::users::Failed;
 use crate::ledger::{AmountError, Rules};
 use crate::wall::Wall;
@@ -37,18 +39,23 @@ pub use self::numbers::AssignedNumber;
 pub use self::pace::Alarm;
 pub use self::rates::Rate;
 pub use self::records::Record;
+pub use self::seal::SealError;
 pub use self::users::{Application, DEMO, Hashes, LOOPBACK, PasswordChange, check_name};
 
 /// The version of the tables that this program writes.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 6;
+
+/// The version from which on secrets are sealed.
+const SEALED: i64 = 4;
 
 /// The tables of each version, as it adds to those before.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     include_str!("tables1.sql"),
     include_str!("tables2.sql"),
     include_str!("tables3.sql"),
     include_str!("tables4.sql"),
     include_str!("tables5.sql"),
+    include_str!("tables6.sql"),
 ];
 
 /// Questions that may wait for the database; who comes later waits outside.
@@ -67,6 +74,8 @@ pub enum StoreError {
     Folder(PathBuf, std::io::Error),
     /// The file was written by a newer program.
     Newer(i64),
+    /// The key of what is sealed.
+    Seal(SealError),
     /// The application or user exists.
     Taken,
     /// There is no such application.
@@ -98,6 +107,7 @@ impl fmt::Display for StoreError {
             Self::Newer(version) => {
                 write!(f, "the database has version {version}, this program knows {SCHEMA}: run a newer program")
             }
+            Self::Seal(error) => error.fmt(f),
             Self::Taken => f.write_str("it exists already"),
             Self::NoApplication => f.write_str("there is no such application"),
             Self::NoNumber => f.write_str("the application has no such number"),
@@ -121,6 +131,12 @@ impl From<rusqlite::Error> for StoreError {
             Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Taken,
             _ => Self::Sqlite(error),
         }
+    }
+}
+
+impl From<SealError> for StoreError {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
     }
 }
 
@@ -158,6 +174,7 @@ impl Store {
 /// The database itself.
 struct Database {
     connection: Connection,
+    seal: Seal,
     folder: PathBuf,
     /// Locked as long as this process serves calls.
     serving: Option<fs::File>,
@@ -185,9 +202,11 @@ impl Database {
         fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(blame)?;
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
         let connection = Connection::open(&path)?;
+        let seal = prepare(&connection, folder)?;
         let (queries, noted) = (Vec::new(), BTreeMap::new());
         let mut database = Self {
             connection,
+            seal,
             folder: folder.into(),
             serving: None,
             rules,
@@ -198,32 +217,12 @@ impl Database {
             told: 0,
             noted,
         };
-        database.prepare()?;
         database.check_currency()?;
         database.alarmed = database.last_alarm()?;
         database.told = database.last_change()?;
         let (at, date) = database.pulse()?;
         database.wall = Wall::new(at, date);
         Ok(database)
-    }
-
-    /// Settings of the connection, then the tables.
-    fn prepare(&mut self) -> Result<(), StoreError> {
-        // A second process (`user add` beside a running server) waits for its turn.
-        self.connection.busy_timeout(Duration::from_secs(5))?;
-        self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        // FULL: what was answered survives a power cut. There are few writes: a user's first, not each registration.
-        self.connection.pragma_update(None, "synchronous", "full")?;
-        self.connection.pragma_update(None, "foreign_keys", true)?;
-        let transaction = self.begin()?;
-        match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
-            version @ 0..=SCHEMA => {
-                let missing = TABLES.iter().skip(usize::try_from(version).unwrap_or_default());
-                missing.copied().try_for_each(|tables| transaction.execute_batch(tables))?;
-            }
-            newer => return Err(StoreError::Newer(newer)),
-        }
-        Ok(transaction.commit()?)
     }
 
     /// The file whose lock says that a process serves calls.
@@ -267,6 +266,31 @@ impl Database {
             }
         }
     }
+}
+
+/// Settings of the connection, then the tables and the key of what is sealed in them.
+fn prepare(connection: &Connection, folder: &Path) -> Result<Seal, StoreError> {
+    // A second process (`user add` beside a running server) waits for its turn.
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    // FULL: what was answered survives a power cut. There are few writes: a user's first, not each registration.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let version = match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        version @ 0..=SCHEMA => version,
+        newer => return Err(StoreError::Newer(newer)),
+    };
+    for (next, tables) in (1..).zip(TABLES).skip(usize::try_from(version).unwrap_or_default()) {
+        transaction.execute_batch(tables)?;
+        if next == SEALED {
+            Seal::open(folder, &transaction)?.adopt(&transaction)?;
+        }
+    }
+    let seal = Seal::open(folder, &transaction)?;
+    transaction.commit()?;
+    seal::scrub(connection)?;
+    Ok(seal)
 }
 
 /// `length` unpredictable octets.

@@ -1,22 +1,11 @@
--- Version 4 of the tables: whose password was changed, or who was removed, by whatever process.
-CREATE TABLE password_change (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,   -- greater with each change
-  application TEXT NOT NULL,
-  user TEXT NOT NULL,
-  UNIQUE (application, user)              -- only the last one is kept
+-- Version 4 of the tables: secrets are sealed (seal.rs). Version 1 had them in clear; they are sealed in the same transaction.
+ALTER TABLE application ADD COLUMN shared INTEGER NOT NULL DEFAULT 1;  -- whether the secret itself signs, and not only what is derived from it
+ALTER TABLE user ADD COLUMN proof BLOB;                                -- the digest hashes of the password; NULL: no password, only tickets
+
+CREATE TABLE seal (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  key BLOB NOT NULL,                  -- says which key it is, and nothing of it
+  scrubbed INTEGER NOT NULL           -- whether no page of the file can have a secret in clear any more
 ) STRICT;
-
-CREATE TRIGGER password_changed AFTER UPDATE OF ha1_sha256, ha1_md5 ON user
-WHEN OLD.ha1_sha256 IS NOT NEW.ha1_sha256 OR OLD.ha1_md5 IS NOT NEW.ha1_md5
-BEGIN
-  DELETE FROM password_change WHERE application = NEW.application AND user = NEW.name;
-  INSERT INTO password_change (application, user) VALUES (NEW.application, NEW.name);
-END;
-
-CREATE TRIGGER user_removed AFTER DELETE ON user
-BEGIN
-  DELETE FROM password_change WHERE application = OLD.application AND user = OLD.name;
-  INSERT INTO password_change (application, user) VALUES (OLD.application, OLD.name);
-END;
 
 PRAGMA user_version = 4;

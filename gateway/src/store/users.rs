@@ -5,8 +5,9 @@ use std::fmt;
 use offhook::sip::digest::{Algorithm, ha1};
 use rusqlite::{OptionalExtension, params};
 
-use super::{Database, Job, Store, StoreError};
+use super::{Database, Job, SealError, Store, StoreError, seal};
 use crate::hub::Account;
+use crate::secret::Secret;
 use crate::telephone::is_form_of_number;
 
 /// The one application that only this machine may use.
@@ -17,8 +18,8 @@ pub const DEMO: &str = "demo";
 pub struct Application {
     /// Its public name, in every page.
     pub key: String,
-    /// What its back end signs tickets with.
-    pub secret: Vec<u8>,
+    /// What its back end signs tickets and requests with.
+    pub secret: Secret,
     /// Origins whose pages may use it, exactly as browsers send them; [`LOOPBACK`] stands for every page of this machine.
     pub origins: Vec<String>,
     /// Whether pages may make users by themselves.
@@ -97,6 +98,11 @@ impl Store {
         self.ask(move |database| database.add_application(&application)).await
     }
 
+    /// From now on only the keys that are derived from the secret of this application are valid.
+    pub async fn separate(&self, application: String) -> Result<(), StoreError> {
+        self.ask(move |database| database.separate(&application)).await
+    }
+
     /// Adds a user and gives what is kept; [`StoreError::Taken`] where the name exists, also as a user that has shown only tickets so far.
     pub async fn add_user(&self, application: String, user: String, account: Account) -> Result<Account, StoreError> {
         self.ask(move |database| database.add_user(&application, &user, &account)).await
@@ -145,28 +151,33 @@ impl Database {
     fn applications(&self) -> Result<Vec<Application>, StoreError> {
         let mut query = self
             .connection
-            .prepare_cached("SELECT key, secret, origins, allow_new_users, loopback_only FROM application ORDER BY key")?;
-        let rows = query.query_map([], |row| {
-            Ok(Application {
-                key: row.get(0)?,
-                secret: row.get(1)?,
-                origins: row.get::<_, String>(2)?.lines().map(str::to_owned).collect(),
-                allow_new_users: row.get(3)?,
-                loopback_only: row.get(4)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+            .prepare_cached("SELECT key, secret, shared, origins, allow_new_users, loopback_only FROM application ORDER BY key")?;
+        let mut rows = query.query([])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            let key: String = row.get(0)?;
+            let secret = self.seal.reveal(&seal::application(&key), &row.get::<_, Vec<u8>>(1)?)?;
+            all.push(Application {
+                secret: if row.get(2)? { Secret::shared(secret) } else { Secret::separate(secret) },
+                origins: row.get::<_, String>(3)?.lines().map(str::to_owned).collect(),
+                allow_new_users: row.get(4)?,
+                loopback_only: row.get(5)?,
+                key,
+            });
+        }
+        Ok(all)
     }
 
     fn add_application(&self, application: &Application) -> Result<(), StoreError> {
         self.connection
             .prepare_cached(
-                "INSERT INTO application (key, secret, origins, allow_new_users, loopback_only, created) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, unixepoch())",
+                "INSERT INTO application (key, secret, shared, origins, allow_new_users, loopback_only, created) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, unixepoch())",
             )?
             .execute(params![
                 application.key,
-                application.secret,
+                self.seal.close(&seal::application(&application.key), application.secret.octets()),
+                application.secret.is_shared(),
                 application.origins.join("\n"),
                 application.allow_new_users,
                 application.loopback_only
@@ -174,11 +185,18 @@ impl Database {
         Ok(())
     }
 
+    fn separate(&self, application: &str) -> Result<(), StoreError> {
+        match self.connection.execute("UPDATE application SET shared = 0 WHERE key = ?1", [application])? {
+            0 => Err(StoreError::NoApplication),
+            _ => Ok(()),
+        }
+    }
+
     fn add_user(&mut self, application: &str, user: &str, account: &Account) -> Result<Account, StoreError> {
         self.write_noted();
         self.must_exist(application)?;
         self.insert(
-            "INSERT INTO user (application, name, display_name, ha1_sha256, ha1_md5, created) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch())",
+            "INSERT INTO user (application, name, display_name, proof, created) VALUES (?1, ?2, ?3, ?4, unixepoch())",
             application,
             user,
             account,
@@ -188,13 +206,17 @@ impl Database {
 
     fn set_user(&self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
         self.must_exist(application)?;
-        self.insert(
-            "INSERT INTO user (application, name, display_name, ha1_sha256, ha1_md5, created) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch()) \
-             ON CONFLICT DO UPDATE SET display_name = ?3, ha1_sha256 = ?4, ha1_md5 = ?5",
-            application,
-            user,
-            account,
-        )
+        let known = self.account(application, user)?;
+        let hashes = |account: &Account| (account.ha1_sha256.clone(), account.ha1_md5.clone());
+        // Sealed anew, the same password would look like another one.
+        let sql = if known.is_some_and(|known| hashes(&known) == hashes(account)) {
+            "INSERT INTO user (application, name, display_name, proof, created) VALUES (?1, ?2, ?3, ?4, unixepoch()) \
+             ON CONFLICT DO UPDATE SET display_name = ?3"
+        } else {
+            "INSERT INTO user (application, name, display_name, proof, created) VALUES (?1, ?2, ?3, ?4, unixepoch()) \
+             ON CONFLICT DO UPDATE SET display_name = ?3, proof = ?4"
+        };
+        self.insert(sql, application, user, account)
     }
 
     fn set_users(&self, application: &str, users: &[(String, Account)]) -> Result<(), StoreError> {
@@ -204,13 +226,9 @@ impl Database {
     }
 
     fn insert(&self, sql: &str, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
-        self.connection.prepare_cached(sql)?.execute(params![
-            application,
-            user,
-            account.display_name,
-            account.ha1_sha256,
-            account.ha1_md5
-        ])?;
+        let hashes = account.ha1_sha256.as_ref().map(|sha256| [sha256, account.ha1_md5.as_deref().unwrap_or_default()].join("\n"));
+        let proof = hashes.map(|hashes| self.seal.close(&seal::user(application, user), hashes.as_bytes()));
+        self.connection.prepare_cached(sql)?.execute(params![application, user, account.display_name, proof])?;
         Ok(())
     }
 
@@ -221,14 +239,20 @@ impl Database {
 
     fn account(&self, application: &str, user: &str) -> Result<Option<Account>, StoreError> {
         let mut query = self.connection.prepare_cached(
-            "SELECT display_name, ha1_sha256, ha1_md5, coalesce(id, 0) FROM user LEFT JOIN password_change AS change \
+            "SELECT display_name, proof, coalesce(id, 0) FROM user LEFT JOIN password_change AS change \
                  ON change.application = user.application AND change.user = name WHERE user.application = ?1 AND name = ?2",
         )?;
-        let account = query.query_row([application, user], |row| {
-            Ok(Account { display_name: row.get(0)?, ha1_sha256: row.get(1)?, ha1_md5: row.get(2)?, revision: row.get(3)? })
+        let found = query.query_row([application, user], |row| {
+            let account = Account { display_name: row.get(0)?, revision: row.get(2)?, ..Account::default() };
+            Ok((account, row.get::<_, Option<Vec<u8>>>(1)?))
         });
         let noted = || self.noted.contains_key(&(application.to_owned(), user.to_owned())).then(Account::default);
-        Ok(account.optional()?.or_else(noted))
+        let Some((account, proof)) = found.optional()? else { return Ok(noted()) };
+        let Some(proof) = proof else { return Ok(Some(account)) };
+        let hashes = String::from_utf8(self.seal.reveal(&seal::user(application, user), &proof)?).map_err(|_| SealError::Broken)?;
+        let (sha256, md5) = hashes.split_once('\n').ok_or(SealError::Broken)?;
+        let md5 = Some(md5.to_owned()).filter(|md5| !md5.is_empty());
+        Ok(Some(Account { ha1_sha256: Some(sha256.to_owned()), ha1_md5: md5, ..account }))
     }
 
     fn password_changes(&mut self) -> Result<Vec<PasswordChange>, StoreError> {
@@ -269,7 +293,7 @@ impl Database {
         let transaction = self.connection.unchecked_transaction()?;
         for (application, user) in users {
             self.insert(
-                "INSERT INTO user (application, name, display_name, ha1_sha256, ha1_md5, created) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch()) \
+                "INSERT INTO user (application, name, display_name, proof, created) VALUES (?1, ?2, ?3, ?4, unixepoch()) \
                  ON CONFLICT DO NOTHING",
                 application,
                 user,
@@ -415,7 +439,13 @@ mod tests {
 
     fn application() -> Application {
         let origins = vec!["https://a.example".into(), "https://b.example:8443".into()];
-        Application { key: "shop".into(), secret: vec![7; 32], origins, allow_new_users: false, loopback_only: false }
+        Application {
+            key: "shop".into(),
+            secret: Secret::separate(vec![7; 32]),
+            origins,
+            allow_new_users: false,
+            loopback_only: false,
+        }
     }
 
     fn account(name: &str) -> Account {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use offhook::sip::{Algorithm, Challenge, Message, Name, ha1, parse, reply, strongest};
 use offhook::time::Instant;
 use offhook_gateway::hub::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
+use offhook_gateway::secret::Secret;
 use offhook_gateway::ticket::ticket;
 
 use super::switch::{self, DOMAIN, KEY, SECRET};
@@ -32,7 +33,7 @@ pub struct World {
 /// Settings that the tests start from: another application, too, and servers for ICE.
 pub fn settings() -> Settings {
     let mut settings = switch::settings();
-    let (key, secret) = ("other".to_owned(), b"another secret".to_vec());
+    let (key, secret) = ("other".to_owned(), Secret::shared(b"another secret".to_vec()));
     settings.applications.insert(key.clone(), Application { key, secret });
     settings.ice_servers =
         ["stun:stun.example:3478", "turn:turn.example:3478?transport=udp"].map(|url| IceServer { url: url.into() }).into();

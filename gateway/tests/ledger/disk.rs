@@ -183,7 +183,7 @@ impl World {
         // What this process has in memory is lost with it: a copy of its files is what the next one finds.
         let other = Folder::new();
         std::fs::create_dir_all(&other.0).expect("made");
-        for file in ["offhook.sqlite", "offhook.sqlite-wal"] {
+        for file in ["seal-key", "offhook.sqlite", "offhook.sqlite-wal"] {
             std::fs::copy(self.folder.0.join(file), other.0.join(file)).expect("copied");
         }
         let store = Store::open(&other.0, lavish()).expect("it opens");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use offhook::time::Instant;
 use offhook_gateway::ledger::{Answer, CallRef, End, Kind, Micros, NewCall, Openings, Query, Rules, Tariff};
+use offhook_gateway::secret::Secret;
 use offhook_gateway::store::{Application, Rate, Store};
 use tokio::sync::oneshot;
 
@@ -55,7 +56,7 @@ pub async fn shop(folder: &Folder, rules: Rules, credit: Micros) -> Store {
 }
 
 pub fn application(key: &str) -> Application {
-    let secret = vec![7; 32];
+    let secret = Secret::separate(vec![7; 32]);
     Application { key: key.into(), secret, origins: Vec::new(), allow_new_users: false, loopback_only: false }
 }
 

@@ -26,7 +26,14 @@ pub struct Phone {
 
 impl Phone {
     pub async fn new(gateway: &Gateway, user: &str) -> Self {
-        Self { socket: gateway.open().await, user: user.into(), sequence: 0 }
+        Self::of(gateway, "demo", user).await
+    }
+
+    /// One of a user of that application.
+    pub async fn of(gateway: &Gateway, application: &str, user: &str) -> Self {
+        let origin = format!("http://localhost:{}", gateway.port);
+        let socket = gateway.upgrade(&format!("/sip?key={application}"), &[("Origin", &origin)]).await.expect("its pages may");
+        Self { socket, user: user.into(), sequence: 0 }
     }
 
     pub fn request(&mut self, method: &str, to: &str) -> Writer {
@@ -60,7 +67,7 @@ impl Phone {
         self.register(Some(&format!("Bearer {ticket}"))).await.0
     }
 
-    async fn register_with_password(&mut self, password: &str) -> u16 {
+    pub async fn register_with_password(&mut self, password: &str) -> u16 {
         code(&self.try_password(password).await)
     }
 

@@ -4,10 +4,12 @@ mod calls;
 mod clock;
 mod guesses;
 mod hostile;
+mod kills;
 mod limits;
 mod local;
 mod money;
 mod outside;
+mod secrets;
 mod support;
 mod tls;
 

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use offhook::time::Instant;
 use offhook_gateway::ledger::{CallRef, End, Kind, NewCall, Openings, Query, Refused, Rules};
+use offhook_gateway::secret::Secret;
 use offhook_gateway::signature::Signed;
 use offhook_gateway::store::{Application, Store};
 use offhook_gateway::ticket::iso;
@@ -26,7 +27,7 @@ impl World {
         let rules = Rules { openings: Openings::new(&["46"]).expect("Sweden"), ..Rules::default() };
         let store = Store::open(&data.0, rules).expect("a fresh store");
         for (key, secret) in [("shop", SHOP), ("other", OTHER)] {
-            let (key, secret) = (key.to_owned(), secret.to_vec());
+            let (key, secret) = (key.to_owned(), Secret::shared(secret.to_vec()));
             store
                 .add_application(Application { key, secret, origins: vec![], allow_new_users: false, loopback_only: false })
                 .await

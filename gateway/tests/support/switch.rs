@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use offhook_gateway::hub::{Application, Settings};
 use offhook_gateway::proofs::Proofs;
+use offhook_gateway::secret::Secret;
 
 pub const DOMAIN: &str = "calls.example";
 pub const KEY: &str = "demo";
@@ -13,7 +14,7 @@ pub const SECRET: &[u8] = b"a secret of the application";
 pub fn settings() -> Settings {
     Settings {
         domain: DOMAIN.into(),
-        applications: BTreeMap::from([(KEY.into(), Application { key: KEY.into(), secret: SECRET.to_vec() })]),
+        applications: BTreeMap::from([(KEY.into(), Application { key: KEY.into(), secret: Secret::shared(SECRET.to_vec()) })]),
         ice_servers: Vec::new(),
         turn_secret: None,
         turn_ttl: 600,

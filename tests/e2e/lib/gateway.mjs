@@ -10,7 +10,7 @@ const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../t
 
 export class Gateway {
   /**
-   * `application`: key of an application of its own beside the demo; its `secret` is in base64. `settings`: text of a configuration file.
+   * `application`: key of an application of its own beside the demo; its `secrets` (`ticket`, `jwt`, `rest`) are in base64. `settings`: text of a configuration file.
    * `disk`: size of a disk of its own for its data, such as "2m".
    */
   static async start({ application, settings, disk } = {}) {
@@ -77,7 +77,7 @@ export class Gateway {
   #addApplication(key) {
     const printed = this.command("application", "add", key, "--loopback");
     this.key = key;
-    this.secret = /^secret (\S+)$/m.exec(printed)[1];
+    this.secrets = Object.fromEntries([...printed.matchAll(/^(\w+)-secret (\S+)$/gm)].map(([, use, secret]) => [use, secret]));
   }
 
   #run(port = "0") {

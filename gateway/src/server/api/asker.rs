@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use super::{ApiError, arrived, is_json, same};
 use crate::config::Phone;
 use crate::proofs::Claim;
+use crate::secret::{Secret, Use};
 use crate::server::{Peer, Shared};
 use crate::signature::{SignatureError, Signed};
 use crate::store::{Application, decode_secret, random};
@@ -173,10 +174,14 @@ impl Shared {
         let (key, signature) = credentials.split_once(':').ok_or(ApiError::new(401, 40100, "Write application KEY:SIGNATURE"))?;
         let application = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
         // Nobody learns from the time or the answer whether there is such an application.
-        let secret = application.map_or(&[][..], |application| &application.secret);
+        let nobody = Secret::separate(Vec::new());
+        let secret = application.map_or(&nobody, |application| &application.secret);
         let date = self.clock.date();
         self.prove(&from.claim(key), || {
-            let admitted = self.seen.lock().map(|mut seen| seen.admit((self.clock.now(), date), key, secret, signed, signature));
+            let admitted = self.seen.lock().map(|mut seen| {
+                let admit = |signing: &[u8]| seen.admit((self.clock.now(), date), key, signing, signed, signature);
+                secret.check(Use::Rest, SignatureError::Wrong, admit)
+            });
             let admitted = admitted.unwrap_or(Err(SignatureError::TooMany));
             match (application, admitted) {
                 (Some(application), Ok(())) => Ok(application.key.clone()),
@@ -200,7 +205,8 @@ impl Shared {
         self.prove(&from.claim(key), || {
             let shown = decode_secret(secret).unwrap_or_default();
             let found = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
-            match found.filter(|application| same(&application.secret, &shown)) {
+            let is_right = |secret: &Secret| secret.check(Use::Rest, (), |key| same(key, &shown).then_some(()).ok_or(())).is_ok();
+            match found.filter(|application| is_right(&application.secret)) {
                 Some(Application { key, .. }) => Ok(key.clone()),
                 None => Err(ApiError::new(401, 40108, "Invalid credentials")),
             }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{ApiError, Body, demo_for, internal, json_body, private, same};
 use crate::hub::Account;
 use crate::proofs::Claim;
+use crate::secret::Use;
 use crate::server::body::{Login, TicketRequest};
 use crate::server::origin::is_allowed;
 use crate::server::{Peer, Shared};
@@ -146,7 +147,8 @@ fn with_cors(shared: &Shared, query: Option<&str>, headers: &HeaderMap, response
 impl Shared {
     /// A ticket for `user`, valid from now on.
     fn ticket(&self, application: &Application, user: &str) -> String {
-        ticket::ticket(&application.key, &application.secret, user, self.clock.date(), self.config.data.ticket_lifetime)
+        let (secret, lifetime) = (application.secret.key(Use::Ticket), self.config.data.ticket_lifetime);
+        ticket::ticket(&application.key, secret, user, self.clock.date(), lifetime)
     }
 
     /// The application that `?key=` names, or the default one.
