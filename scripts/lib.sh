@@ -3,6 +3,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT=$PWD
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/offhook
 source scripts/versions
 
 # npm's wasm-opt comes before any of the system: Debian's is 24 versions older and makes a larger file.

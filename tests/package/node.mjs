@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { project } from "./projects.mjs";
 
 const EXPECTED = [
-  "LICENSE-APACHE", "LICENSE-MIT", "README.md", "dist/index.cjs", "dist/index.d.cts", "dist/index.d.ts", "dist/index.js", "dist/inline.js",
+  "LICENSE-APACHE", "LICENSE-MIT", "README.md", "THIRD-PARTY.txt", "dist/index.cjs", "dist/index.d.cts", "dist/index.d.ts", "dist/index.js", "dist/inline.js",
   "dist/offhook.js", "dist/offhook.wasm", "dist/slim.d.ts", "dist/slim.js", "package.json",
 ];
 

@@ -26,6 +26,9 @@ struct Www;
 #[allow_missing = true]
 struct Package;
 
+/// Whose work is in the binary, and under which licences.
+const THIRD_PARTY: &[u8] = include_bytes!("../../../THIRD-PARTY.txt");
+
 /// What our own page may do: nothing from elsewhere, no inline script, WebAssembly.
 const STRICT: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' ws: wss:; \
     media-src 'self' blob: data: mediastream:; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; \
@@ -98,6 +101,7 @@ impl Assets {
         } else {
             assets.folder(&files.www, "/", DEPTH)?;
         }
+        assets.table.insert("/third-party.txt".into(), Source::Memory(Asset::new(THIRD_PARTY.into())));
         if let Some(index) = assets.table.remove("/index.html") {
             assets.table.insert("/".into(), index);
         }

@@ -34,6 +34,10 @@ async fn it_says_where_it_serves() {
     assert_eq!(gateway.get("/nothing").await.refusal(), (404, 40400));
     assert_eq!(gateway.post_json("/health", "{}").await.refusal(), (405, 40500));
     assert_eq!(gateway.get("/health").await.header("x-content-type-options"), Some("nosniff"));
+    let third_party = gateway.get("/third-party.txt").await;
+    for part in ["rustls ", "libopus", "SQLite", "AWS-LC", "mimalloc"] {
+        assert!(third_party.status == 200 && third_party.body.contains(part), "whose work is in it: {part}");
+    }
 }
 
 #[tokio::test]
