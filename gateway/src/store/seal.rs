@@ -170,12 +170,12 @@ pub(super) fn scrub(database: &Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     let emptied = || database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).map(|busy| !busy);
-    let scrubbed = database.execute_batch("VACUUM").and_then(|()| emptied());
-    match scrubbed {
-        Ok(true) => database.execute("UPDATE seal SET scrubbed = 1", []).map(drop),
-        Ok(false) => Ok(warn!("the database is in use: old copies of secrets in its files are removed at the next start")),
-        Err(error) => {
-            Ok(warn!(%error, "old copies of secrets in the files of the database could not be removed; the next start tries again"))
+    match database.execute_batch("VACUUM").and_then(|()| emptied()) {
+        Ok(true) => {
+            database.execute("UPDATE seal SET scrubbed = 1", [])?;
         }
+        Ok(false) => warn!("the database is in use: old copies of secrets in its files are removed at the next start"),
+        Err(error) => warn!(%error, "old copies of secrets in the database could not be removed; the next start tries again"),
     }
+    Ok(())
 }
