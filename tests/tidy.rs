@@ -35,7 +35,10 @@ const MACHINES: &[(&str, &[&str])] = &[
     ("signature", &["ticket"]),
     ("silent", &["network"]),
     ("registrar", &["hub"]),
-    ("hub", &["bucket", "nonce", "proofs", "registrar", "secret", "silent", "telephone", "test_number", "ticket", "timers", "wall"]),
+    (
+        "hub",
+        &["bucket", "nonce", "proofs", "registrar", "secret", "silent", "telephone", "test_number", "ticket", "timers", "wall"],
+    ),
     ("ledger", &[]),
     ("media", &["timers"]),
     ("trunk", &["bucket", "config", "media", "nonce", "proofs", "telephone", "timers"]),

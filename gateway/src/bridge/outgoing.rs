@@ -5,13 +5,13 @@ use offhook::signalling::transaction::ServerKey;
 use offhook::sip::{Message, Name, Uri};
 use offhook::time::Instant;
 
+use super::Timer;
 use super::call::{Call, CallKey, Parties, Stage};
 use super::core::{Core, SDP, Tenant, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Exchange, Invite, Party};
 use super::refresh::Refresh;
-use super::Timer;
 use crate::hub::{is_apps, without_body};
 use crate::ledger::{Answer, Grant, Kind, Number, Refused};
 use crate::media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};

@@ -13,6 +13,7 @@ use offhook_gateway::config::{Emergency, Trunk};
 use offhook_gateway::hub::{self, Account, ConnId, Hub};
 use offhook_gateway::ledger::{Answer, CallRef, Grant, Query, Refused};
 use offhook_gateway::media::{self, Command, Leg, MediaError, SessionId, Traffic};
+use offhook_gateway::proofs::Proofs;
 use offhook_gateway::trunk::{self, Flow, Trunks};
 
 use crate::page::signing_in;
@@ -115,6 +116,7 @@ impl World {
             ports: [5060, 5060, 5061],
             trunks,
             open_domains: open.iter().map(|domain| (*domain).to_owned()).collect(),
+            proofs: Proofs::default(),
         };
         let own = hub::Settings { emergency: emergency.numbers.clone(), ..switch::settings() };
         let mut hub = Hub::new(own, [7; 32]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use offhook::sip::{Message, Name, Writer, parse, reply};
 use offhook::time::Instant;
 use offhook_gateway::ledger::Rules;
+use offhook_gateway::secret::Use;
 use offhook_gateway::store::Store;
 use offhook_gateway::ticket::iso;
 use serde_json::{Value, json};
@@ -181,7 +182,7 @@ async fn a_signed_request_that_is_off_hears_what_time_it_is_and_none_is_made_twi
     let store = Store::open(&world.gateway.data.0, Rules::default()).expect("it opens");
     let secret = store.applications().await.expect("read").remove(0).secret;
     let ask = async |date: Instant| {
-        let headers = signed("demo", &secret, "GET", "/v1/account", "", date);
+        let headers = signed("demo", secret.key(Use::Rest), "GET", "/v1/account", "", date);
         world.gateway.send(&format!("GET /v1/account HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await
     };
     let now = now();

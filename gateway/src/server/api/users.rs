@@ -120,8 +120,8 @@ fn admit<'a>(
 
 /// The answer of Sinch's `newUser`: what `start()` takes. It is good for no longer than the password that was shown.
 fn signed_in(shared: &Shared, application: &Application, user: &str, revision: u64) -> Json<serde_json::Value> {
-    let (now, lifetime) = (shared.clock.now(), shared.config.data.ticket_lifetime);
-    let ticket = ticket::ticket_for_password(&application.key, &application.secret, user, now, lifetime, revision);
+    let (secret, lifetime) = (application.secret.key(Use::Ticket), shared.config.data.ticket_lifetime);
+    let ticket = ticket::ticket_for_password(&application.key, secret, user, shared.clock.date(), lifetime, revision);
     Json(json!({
         "authorization": ticket,
         "user": { "identities": [{ "type": "username", "endpoint": user }] },
