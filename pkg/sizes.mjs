@@ -20,7 +20,7 @@ for (const { entry, raw, gzip, brotli } of sizes) {
 }
 console.log(`\nlimit for offhook, brotli: ${LIMIT} bytes; it is ${sizes[0].brotli}`);
 foreign();
-if (sizes[0].brotli > LIMIT) stop(`the package has grown over pkg/size-limit by ${sizes[0].brotli - LIMIT} bytes. Make it smaller: the limit only goes down.`);
+if (sizes[0].brotli > LIMIT) stop(`the package has grown over pkg/size-limit by ${sizes[0].brotli - LIMIT} bytes. A feature may raise the limit by what it adds; anything else is an accident.`);
 
 function measure(bytes) {
   const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };

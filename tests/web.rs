@@ -38,7 +38,8 @@ behaviours! {
         users_are_made_at_the_server
         the_active_connection_has_its_rules
         extended_prototypes_break_nothing
-        a_terminated_client_leaves_nothing;
+        a_terminated_client_leaves_nothing
+        a_token_is_renewed_over_the_same_connection;
     "web/calls.js":
         two_clients_talk
         candidates_that_come_later_are_taken
