@@ -13,7 +13,16 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets it"));
     let mut table = String::from("/// Path below the corpora, and content.\npub const FILES: &[(&str, &[u8])] = &[\n");
     let folder = folder();
-    println!("cargo::rerun-if-changed={}", folder.display());
+    // A path that is missing would count as changed at every build.
+    if folder.exists() {
+        println!("cargo::rerun-if-changed={}", folder.display());
+    }
+    // The gateway has the demo page and the package inside.
+    if env::var("CARGO_PKG_NAME").is_ok_and(|name| name == "offhook-gateway") {
+        let package = if Path::new("../pkg/dist").exists() { "../pkg/dist" } else { "../pkg" };
+        println!("cargo::rerun-if-changed=../www");
+        println!("cargo::rerun-if-changed={package}");
+    }
     let mut files = Vec::new();
     collect(&folder, &mut files);
     files.sort();

@@ -85,6 +85,11 @@ enum ApplicationCommand {
         /// Its public key
         key: String,
     },
+    /// Make new secrets, where the ones before may be known to others, and print them: from the next start on only these are valid
+    Renew {
+        /// Its public key
+        key: String,
+    },
     /// End the time in which one secret signs everything: from the next start on only those that `keys` prints are valid
     Separate {
         /// Its public key
@@ -196,6 +201,12 @@ impl ApplicationCommand {
                 Ok(())
             }
             Self::Keys { key } => {
+                let found = store.applications().await?.into_iter().find(|application| application.key == key);
+                print_keys(&found.ok_or(StoreError::NoApplication)?);
+                Ok(())
+            }
+            Self::Renew { key } => {
+                store.renew(key.clone(), Secret::separate(random(32))).await?;
                 let found = store.applications().await?.into_iter().find(|application| application.key == key);
                 print_keys(&found.ok_or(StoreError::NoApplication)?);
                 Ok(())

@@ -16,7 +16,11 @@ pub fn is_number(user: &str) -> bool {
     for _ in 0..ESCAPED {
         text = unescaped(&text);
     }
-    let said = text.split(';').next().and_then(|text| text.rsplit(':').next()).unwrap_or_default();
+    // Of `tel:+1;ext=2` each part by itself: which of them a switch dials, nobody here knows.
+    text.split([';', ':']).any(begins_as_number)
+}
+
+fn begins_as_number(said: &str) -> bool {
     let signs: Vec<char> = said.chars().filter(|sign| sign.is_alphanumeric() || DIALLED.contains(sign)).collect();
     let begins = signs.iter().take_while(|sign| !sign.is_alphabetic()).count();
     begins > 0 && (begins == signs.len() || begins >= *DIGITS.start() || signs.first() == Some(&'+'))
@@ -70,6 +74,11 @@ mod tests {
             "+46701234567;phone-context=x",
             "tel:+46701234567",
             "tel%3A0046701234567",
+            "+8816123456%3Asecret",
+            "0046701234567:",
+            "118118%3Ax",
+            ";+46701234567",
+            "sip:alice;+46701234567",
             "1001",
             "112",
             "118 118",

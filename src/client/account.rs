@@ -92,6 +92,7 @@ impl Account {
     /// Begins to sign in.
     pub fn start(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
         let (user, credentials, lasts) = read(login)?;
+        (self.update, self.expired) = (None, false);
         core.user = user;
         core.authenticator = Some(Authenticator::new(credentials));
         self.ends = lasts.map(|lasts| now + lasts);

@@ -190,6 +190,22 @@ fn an_update_that_is_refused_leaves_what_was_there() {
 }
 
 #[test]
+fn what_was_under_way_is_forgotten_by_the_next_start() {
+    let mut page = Page::signed_in();
+    page.client.update_token(page.now, token("new", 60_000)).unwrap();
+    page.client.terminate(page.now);
+    page.drain();
+    page.client.start(page.now, token("wrong", 60_000)).unwrap();
+    page.drain();
+    page.input(Input::Opened);
+    assert!(page.last("REGISTER").contains("Bearer wrong\r\n"));
+    let started = told(&page, "Started");
+    page.answer("REGISTER", 401, |answer| answer.field("WWW-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
+    assert!(!page.last("REGISTER").contains("Bearer t\r\n"), "the login of before is not tried");
+    assert_eq!((told(&page, "StartFailed"), told(&page, "Started")), (1, started));
+}
+
+#[test]
 fn the_registration_is_refreshed_in_time() {
     let mut page = Page::signed_in();
     // The server answers what keeps the connection alive.

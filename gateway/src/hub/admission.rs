@@ -250,8 +250,8 @@ impl Hub {
             self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
             return false;
         }
-        if is_form_of_number(&aor.user) {
-            // Whoever is called would take it for the number of a telephone.
+        // Whoever is called would take it for the number of a telephone; and whoever calls for help must not reach a user.
+        if is_form_of_number(&aor.user) || self.settings.emergency.contains(&aor.user) {
             self.refuse(now, request, Refusal::new(403, 40302, "A user name must not be a phone number"));
             return false;
         }

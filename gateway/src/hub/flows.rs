@@ -257,7 +257,14 @@ impl Hub {
         let is_older = |conn: &ConnId| self.proof(*conn).and_then(|proof| proof.password).is_some_and(|shown| shown < revision);
         let connections = self.flows.users.get(aor).into_iter().flat_map(|user| user.connections.iter().copied());
         let older: Vec<ConnId> = connections.filter(is_older).collect();
-        older.into_iter().for_each(|conn| self.lapse(now, conn));
+        let in_call = self.calls_of.contains_key(aor);
+        for conn in older {
+            self.lapse(now, conn);
+            // A page that only waits would learn of it when its registration is due.
+            if !in_call {
+                self.hang_up(now, conn, 1008, "the password was changed");
+            }
+        }
     }
 
     /// Whether two connections, of which the first may be lost, speak for the same user.

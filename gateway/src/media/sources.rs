@@ -169,7 +169,8 @@ impl Sources {
     pub fn take(&mut self, now: Instant, signalled: &Signalled<'_>, source: SocketAddr, header: &Header, keyed: bool) {
         let Some(place) = signalled.place(source) else { return };
         let shown = self.others.iter().find(|(address, ..)| *address == source).map(|(.., run)| *run);
-        self.others.clear();
+        // Who is better placed goes on to show it, however much this one says.
+        self.others.retain(|(address, known, _)| *address != source && *known > place);
         let before =
             self.lock.filter(|lock| lock.address.ip() == source.ip() && (lock.address == source || lock.run.ssrc == header.ssrc));
         let run = before.map(|lock| lock.run).and_then(|run| run.and(header));

@@ -78,7 +78,7 @@ impl Seal {
 
     fn find(folder: &Path, may_make: bool) -> Result<Self, SealError> {
         let path = folder.join(FILE);
-        if let Ok(text) = std::env::var(VARIABLE) {
+        if let Some(text) = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()) {
             return Self::parse(&text, VARIABLE.into());
         }
         let text = match fs::read_to_string(&path) {

@@ -103,6 +103,11 @@ impl Store {
         self.ask(move |database| database.separate(&application)).await
     }
 
+    /// Gives an application another secret: what was signed with the one before is not valid any more.
+    pub async fn renew(&self, application: String, secret: Secret) -> Result<(), StoreError> {
+        self.ask(move |database| database.renew(&application, &secret)).await
+    }
+
     /// Adds a user and gives what is kept; [`StoreError::Taken`] where the name exists, also as a user that has shown only tickets so far.
     pub async fn add_user(&self, application: String, user: String, account: Account) -> Result<Account, StoreError> {
         self.ask(move |database| database.add_user(&application, &user, &account)).await
@@ -185,6 +190,15 @@ impl Database {
         Ok(())
     }
 
+    fn renew(&self, application: &str, secret: &Secret) -> Result<(), StoreError> {
+        let sealed = self.seal.close(&seal::application(application), secret.octets());
+        let sql = "UPDATE application SET secret = ?2, shared = ?3 WHERE key = ?1";
+        match self.connection.execute(sql, params![application, sealed, secret.is_shared()])? {
+            0 => Err(StoreError::NoApplication),
+            _ => Ok(()),
+        }
+    }
+
     fn separate(&self, application: &str) -> Result<(), StoreError> {
         match self.connection.execute("UPDATE application SET shared = 0 WHERE key = ?1", [application])? {
             0 => Err(StoreError::NoApplication),
@@ -206,7 +220,11 @@ impl Database {
 
     fn set_user(&self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
         self.must_exist(application)?;
-        let known = self.account(application, user)?;
+        // What was damaged is overwritten.
+        let known = match self.account(application, user) {
+            Err(StoreError::Seal(SealError::Broken)) => None,
+            known => known?,
+        };
         let hashes = |account: &Account| (account.ha1_sha256.clone(), account.ha1_md5.clone());
         // Sealed anew, the same password would look like another one.
         let sql = if known.is_some_and(|known| hashes(&known) == hashes(account)) {

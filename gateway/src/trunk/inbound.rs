@@ -313,7 +313,9 @@ impl Trunks {
                     self.settings.proofs.proven(now, &claim);
                     return true;
                 }
-                self.settings.proofs.failed(now, &claim);
+                if !right {
+                    self.settings.proofs.failed(now, &claim);
+                }
                 if !right {
                     self.record_stranger(now, hop.address, "credentials");
                 }

@@ -237,8 +237,13 @@ fn a_changed_password_has_to_be_shown() {
     world.change_password("bob", "another");
     assert!(rings(&mut world, "alice", alice.conn, 2), "what bob changes is bob's");
     world.change_password("alice", "looking-glass");
+    assert_eq!(
+        world.closed.remove(&alice.conn),
+        Some((1008, "the password was changed")),
+        "she does not have to wait to hear of it"
+    );
+    alice = alice.reconnected(&mut world);
     assert!(!rings(&mut world, "alice", alice.conn, 3));
-    assert!(!world.closed.contains_key(&alice.conn));
     alice.call(&mut world, "bob", "late");
     assert_eq!(world.heads(alice.conn), ["407 INVITE"]);
     let old = answer_challenge(&mut world, &mut alice, "wonderland");
@@ -261,10 +266,12 @@ fn a_ticket_for_a_password_is_good_for_that_password_only() {
     // What the back end of the application vouches for does not depend on a password.
     let mut other = Phone::registered(&mut world, "alice", 2);
     world.change_password("alice", "looking-glass");
-    let answer = register(&mut world, &mut alice, "");
+    assert!(world.closed.contains_key(&alice.conn) && !world.closed.contains_key(&other.conn));
+    alice = alice.reconnected(&mut world);
+    assert_eq!(code(&register(&mut world, &mut alice, "")), 401);
+    let answer = register(&mut world, &mut alice, &given);
     assert_eq!(code(&answer), 401);
     assert!(bearer_challenge(&answer).ends_with("error=\"invalid_token\""));
-    assert_eq!(code(&register(&mut world, &mut alice, &given)), 401);
     let mut elsewhere = Phone::new(&mut world, "alice", 3);
     assert_eq!(code(&register(&mut world, &mut elsewhere, &given)), 401);
     assert_eq!(code(&register(&mut world, &mut other, "")), 200);

@@ -257,6 +257,22 @@ fn who_was_taken_for_a_phone_behind_nat_gives_way_to_it() {
     they_talk(&mut world, page, &[ATTACKER]);
 }
 
+/// The same where another behind its NAT was first, and for long: what the signalled address says in order counts, however much he says.
+#[test]
+fn the_signalled_port_has_the_media_whoever_else_its_host_has() {
+    let (mut world, page) = behind_nat("203.0.113.9:6000", Security::None);
+    for number in 0..300 {
+        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), strange(number, 7));
+        world.run(20);
+    }
+    for number in 0..3 {
+        world.phone_sends(0, &[1; 160], 160);
+        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), strange(300 + number, 7));
+        world.run(20);
+    }
+    they_talk(&mut world, page, &["203.0.113.9:7777"]);
+}
+
 /// Where its media come from another address than its SIP, it is heard all the same, once nobody better has spoken for two seconds.
 #[test]
 fn a_phone_behind_a_nat_with_several_addresses_is_heard() {

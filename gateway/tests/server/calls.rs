@@ -9,7 +9,7 @@ use std::time::Duration;
 use offhook::sip::{Algorithm, Challenge, Name, Writer, ha1, parse, strongest};
 use tokio::net::TcpStream;
 
-use super::support::{Answer, Folder, Gateway, PATIENCE, Socket, program, run};
+use super::support::{Answer, Folder, Gateway, Socket, program, run};
 
 /// What no log may show.
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.77\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.77\r\n";
@@ -183,12 +183,8 @@ async fn a_password_that_another_process_changes_ends_what_was_shown_for_the_old
         set_password(&gateway.data, &["demo", user], "looking-glass");
     }
     for phone in &mut phones {
-        let asked = async {
-            while phone.register(None).await.0 != 401 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, asked).await.expect("it is noticed");
+        assert_eq!(phone.socket.closed().await, 1008, "it is noticed");
+        *phone = Phone::new(&gateway, &phone.user).await;
         assert_eq!(phone.register_with_password("wonderland").await, 401);
         assert_eq!(phone.register_with_password("looking-glass").await, 200);
     }

@@ -5,8 +5,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use offhook::sip::parse;
+use offhook::time::Instant;
+use offhook_gateway::ledger::Rules;
+use offhook_gateway::secret::Use;
+use offhook_gateway::store::Store;
 
 use super::calls::{Phone, code};
+use super::money::{now, signed};
 use super::support::{Gateway, PATIENCE};
 
 const GUESS: &str = r#"{"username":"alice","password":"guess"}"#;
@@ -76,6 +81,24 @@ async fn passwords_are_not_guessed_over_a_websocket_either() {
     let metrics = gateway.get("/metrics").await.body;
     assert!(metrics.contains(&format!("offhook_refused_total{{reason=\"wrong user or password\"}} {looked_at}\n")), "{metrics}");
     assert!(metrics.contains("offhook_refused_total{reason=\"Too many failed attempts\"}"), "{metrics}");
+}
+
+/// What was signed right is no guess, also where it comes twice; nor is anything remembered of what nobody can have signed.
+#[tokio::test]
+async fn who_repeats_a_right_request_is_not_taken_for_a_thief() {
+    let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 6\n");
+    let store = Store::open(&gateway.data.0, Rules::default()).expect("it opens");
+    let secret = store.applications().await.expect("read").remove(0).secret;
+    let ask = async |headers: &str| {
+        gateway.send(&format!("GET /v1/account HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await
+    };
+    let once = signed("demo", secret.key(Use::Rest), "GET", "/v1/account", "", now());
+    assert_eq!(ask(&once).await.status, 200);
+    for _ in 0..10 {
+        assert_eq!(ask(&once).await.refusal(), (401, 40102));
+    }
+    let again = Instant::from_millis(now().millis() + 1);
+    assert_eq!(ask(&signed("demo", secret.key(Use::Rest), "GET", "/v1/account", "", again)).await.status, 200);
 }
 
 #[tokio::test]

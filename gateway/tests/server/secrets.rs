@@ -114,6 +114,20 @@ async fn a_secret_that_was_given_signs_everything_until_it_is_separated() {
 }
 
 #[tokio::test]
+async fn what_others_may_know_is_changed() {
+    let data = Folder::new();
+    let before = Keys::add(&data.0, &[]);
+    let after = Keys::read(&run(&data.0, &["application", "renew", "shop"]));
+    assert_eq!(Keys::of_shop(&data.0).0, after.0);
+    assert!(!run(&data.0, &["application", "renew", "none"]).status.success());
+    let gateway = Gateway::over(data, "");
+    for (name, good_for) in [("ticket-secret", TICKET), ("jwt-secret", JWT), ("rest-secret", REST)] {
+        assert_eq!(what_it_opens(&gateway, &before.get(name).expect("printed")).await, [false; 4], "{name} of before");
+        assert_eq!(what_it_opens(&gateway, &after.get(name).expect("printed")).await, good_for, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn an_application_of_an_earlier_version_goes_on() {
     let gateway = Gateway::over(old(), "");
     for (user, password) in [("alice", "wonderland"), ("bob", "wonderland")] {
@@ -222,6 +236,8 @@ async fn a_lost_or_wrong_key_is_said_and_harms_nothing() {
     assert!(!place.exists(), "and no file is made then");
     std::fs::write(&place, key).expect("written");
     assert_eq!(Keys::of_shop(&data.0).0, keys.0);
+    let empty = program(&data.0).env("OFFHOOK_SEAL_KEY", "").args(["application", "keys", "shop"]).output().expect("started");
+    assert_eq!(Keys::read(&empty).0, keys.0, "a variable that is set to nothing is none");
 }
 
 #[tokio::test]

@@ -174,7 +174,8 @@ impl Shared {
         let (key, signature) = credentials.split_once(':').ok_or(ApiError::new(401, 40100, "Write application KEY:SIGNATURE"))?;
         let application = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
         // Nobody learns from the time or the answer whether there is such an application.
-        let nobody = Secret::separate(Vec::new());
+        // A key that nobody knows: what is signed for no application is never right, and never remembered.
+        let nobody = Secret::separate(random(SHORTEST_TOKEN));
         let secret = application.map_or(&nobody, |application| &application.secret);
         let date = self.clock.date();
         self.prove(&from.claim(key), || {
@@ -185,7 +186,7 @@ impl Shared {
             let admitted = admitted.unwrap_or(Err(SignatureError::TooMany));
             match (application, admitted) {
                 (Some(application), Ok(())) => Ok(application.key.clone()),
-                (None, _) | (_, Err(SignatureError::Wrong)) => Err(ApiError::new(401, 40102, "The signature is wrong")),
+                (None, _) | (_, Err(SignatureError::Wrong)) => Err(ApiError::new(401, 40102, "The signature is wrong").guess()),
                 (_, Err(SignatureError::Time)) => {
                     let now = iso(date);
                     let message = format!("x-timestamp is missing or off by more than five minutes: it is {now} here");
@@ -208,7 +209,7 @@ impl Shared {
             let is_right = |secret: &Secret| secret.check(Use::Rest, (), |key| same(key, &shown).then_some(()).ok_or(())).is_ok();
             match found.filter(|application| is_right(&application.secret)) {
                 Some(Application { key, .. }) => Ok(key.clone()),
-                None => Err(ApiError::new(401, 40108, "Invalid credentials")),
+                None => Err(ApiError::new(401, 40108, "Invalid credentials").guess()),
             }
         })
     }
@@ -218,7 +219,7 @@ impl Shared {
             if same(self.operator.token.as_bytes(), token.as_bytes()) && (from.local || !self.operator.local) {
                 return Ok(());
             }
-            Err(ApiError::new(401, 40108, "Invalid credentials"))
+            Err(ApiError::new(401, 40108, "Invalid credentials").guess())
         })
     }
 

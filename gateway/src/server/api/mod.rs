@@ -39,6 +39,8 @@ pub struct ApiError {
     code: u32,
     message: Cow<'static, str>,
     retry_after: u32,
+    /// Whether a secret was shown that is wrong.
+    guess: bool,
 }
 
 impl ApiError {
@@ -50,7 +52,7 @@ impl ApiError {
     #[must_use]
     pub fn new(status: u16, code: u32, message: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(status).expect("a status of this program");
-        Self { status, code, message: message.into(), retry_after: 10 }
+        Self { status, code, message: message.into(), retry_after: 10, guess: false }
     }
 
     /// Says when to try again, in seconds.
@@ -59,9 +61,10 @@ impl ApiError {
         Self { retry_after: seconds, ..self }
     }
 
-    /// Whether a secret was shown that is wrong.
-    const fn is_wrong_secret(&self) -> bool {
-        matches!(self.code, 40102 | 40108)
+    /// The secret that was shown is wrong, so it may have been a guess.
+    #[must_use]
+    fn guess(self) -> Self {
+        Self { guess: true, ..self }
     }
 }
 
@@ -177,7 +180,7 @@ impl Shared {
         let found = check();
         match &found {
             Ok(_) => self.proofs.proven(self.clock.now(), claim),
-            Err(error) if error.is_wrong_secret() => self.proofs.failed(self.clock.now(), claim),
+            Err(error) if error.guess => self.proofs.failed(self.clock.now(), claim),
             Err(_) => {}
         }
         found

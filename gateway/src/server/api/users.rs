@@ -53,6 +53,9 @@ pub async fn new_user(
             return Err(shared.refuse("new users", ApiError::new(429, 42900, "Too many new users from this address")));
         }
         login.check_new()?;
+        if shared.config.phone.emergency.has(&login.username) {
+            return Err(ApiError::new(400, 40001, "A user name must not be an emergency number"));
+        }
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let account = Account { ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() };
         let added = shared.store.add_user(application.key.clone(), login.username.clone(), account).await;
@@ -89,7 +92,7 @@ pub async fn authenticate(
             if same(kept.as_bytes(), hashes.sha256.as_bytes()) {
                 return Ok(signed_in(&shared, application, &login.username, revision));
             }
-            Err(shared.refuse("password", ApiError::new(401, 40108, "Invalid credentials")))
+            Err(shared.refuse("password", ApiError::new(401, 40108, "Invalid credentials").guess()))
         })
     };
     with_cors(&shared, query.as_deref(), &headers, answer().await.into_response())
