@@ -40,7 +40,8 @@ export async function tearDown() {
 }
 
 export default function suite(check) {
-  const test = (name, seconds, run) => check(name, seconds, (world) => run(world).finally(() => sipp?.stop()));
+  const tidied = (add) => (name, seconds, run) => add(name, seconds, (world) => run(world).finally(() => sipp?.stop()));
+  const test = Object.assign(tidied(check), { timed: tidied(check.timed) });
   test("without credit nothing is dialled", 20, noCredit);
   test("calls that come too fast are refused, with the reason and one alarm", 30, tooFast);
   test.timed("a call costs its begun seconds, in record, history and balance", 30, paid);

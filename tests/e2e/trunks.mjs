@@ -37,7 +37,8 @@ export async function tearDown() {
 }
 
 export default function suite(check) {
-  const test = (name, seconds, run) => check(name, seconds, (world) => run(world).finally(cleanUp));
+  const tidied = (add) => (name, seconds, run) => add(name, seconds, (world) => run(world).finally(cleanUp));
+  const test = Object.assign(tidied(check), { timed: tidied(check.timed) });
   test("busy: the answer of the trunk arrives whole, and no other way is tried", 20, busy);
   test("not found and declined are final, too", 20, final);
   test.timed("503: the next way at once", 20, nextWay);

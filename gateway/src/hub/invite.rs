@@ -113,7 +113,7 @@ impl Hub {
             return Err(Refusal::new(416, 40003, "Unsupported URI scheme"));
         }
         let outside = self.is_outside(&uri, from_host(message), caller)?;
-        let help = outside && self.is_for_help(&uri) && (is_phone(&uri) || self.is_ours(uri.host, from_host(message)));
+        let help = outside && self.is_for_help(&uri);
         if self.draining && !help {
             return Err(Refusal::new(503, 50300, "Server is going down").after(5));
         }

@@ -250,10 +250,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
 
 /// Whether all that comes from this machine is meant to: nothing says that others come by a proxy.
 fn is_private(config: &Config, applications: &BTreeMap<String, Application>) -> bool {
-    // An application that names no page of this machine is for programs or pages elsewhere.
-    let elsewhere =
-        |a: &Application| !a.loopback_only && (a.origins.is_empty() || a.origins.iter().any(|origin| origin != LOOPBACK));
-    let public = config.is_public() || applications.values().any(elsewhere);
+    let public = config.is_public() || applications.values().any(|a| a.origins.iter().any(|origin| origin != LOOPBACK));
     if public && config.listen.local_port == 0 {
         let unreachable =
             applications.values().filter(|a| a.loopback_only).map(|a| a.key.as_str()).collect::<Vec<&str>>().join(" ");

@@ -236,6 +236,8 @@ fn a_changed_password_has_to_be_shown() {
     world.account("bob", "builder", "");
     world.change_password("bob", "another");
     assert!(rings(&mut world, "alice", alice.conn, 2), "what bob changes is bob's");
+    // Until the call whose end she has not heard is over.
+    world.wait(60_000);
     world.change_password("alice", "looking-glass");
     assert_eq!(
         world.closed.remove(&alice.conn),
