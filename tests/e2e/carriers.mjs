@@ -23,7 +23,8 @@ const TRUNKS = {
   ulaw: { address: BARESIP, domains: ["pcmu.test"], codecs: ["pcmu"] },
   pjsua: { address: PJSUA, domains: ["g722.test"], codecs: ["g722", "pcma"] },
   carrier: { address: CARRIER, domain: "carrier.test", domains: ["carrier.test"], register: true, ...LOGIN },
-  stream: { address: CARRIER, domain: "carrier.test", domains: ["stream.carrier.test"], transport: "tcp", ...LOGIN },
+  // Kamailio makes its connections from the address that the system gives it, which is another one than it listens at.
+  stream: { address: CARRIER, from: ["127.0.0.1/32"], domain: "carrier.test", domains: ["stream.carrier.test"], transport: "tcp", ...LOGIN },
   secret: { address: CARRIER_TLS, domain: "carrier.test", domains: ["secret.carrier.test"], transport: "tls", ...LOGIN },
 };
 
