@@ -3,7 +3,6 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { encodeWhole, withoutUnused } from "./glue.mjs";
 import { pack } from "./pack.mjs";
 
 const { build } = createRequire(new URL("../tests/package.json", import.meta.url))("esbuild");
@@ -18,7 +17,7 @@ if (!existsSync(GLUE)) {
 rmSync(DIST, { recursive: true, force: true });
 mkdirSync(DIST);
 
-const glue = shorten(withoutUnused(encodeWhole(withoutDefaultUrl(readFileSync(GLUE, "utf8")))));
+const glue = shorten(readFileSync(GLUE, "utf8"));
 const text = pack(readFileSync(DIST + "offhook.wasm"));
 await bundle("index.js", "entry/index.js", { format: "esm" });
 await bundle("inline.js", "entry/inline.js", { format: "esm" });
@@ -43,13 +42,6 @@ function bundle(name, entry, options) {
   // package.json calls the modules free of side effects for other people's bundlers; this one has to keep the start of the wasm.
   const small = { minify: true, ignoreAnnotations: true, legalComments: "none", target: ["chrome100", "firefox100", "safari16"] };
   return build({ ...files, ...small, logLevel: "warning", ...options });
-}
-
-/** The glue's own guess where the wasm is would make every bundler look for a file that is not there. */
-function withoutDefaultUrl(glue) {
-  const guess = "module_or_path = new URL('offhook_bg.wasm', import.meta.url);";
-  if (!glue.includes(guess)) throw new Error("wasm-bindgen's glue looks different: adapt withoutDefaultUrl in pkg/build.mjs");
-  return glue.replace(guess, `throw new TypeError("init() of offhook/slim needs { module_or_path }");`);
 }
 
 /** Gives imports and exports of the wasm short names, in the wasm and in the glue: the long ones hold hashes, which do not compress. */

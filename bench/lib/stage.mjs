@@ -16,7 +16,7 @@ export const DOMAIN = "calls.test";
 export const USERS = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`user${i}`, `secret ${i}`]));
 
 /** Where the bundler finds the libraries, which are no dependencies of this folder. */
-const PLACES = { offhook: path("pkg/dist/index.js"), parser: `${OUT}/parser/fast.js`, jssip: path("tests/node_modules/jssip"), "sip.js": path("tests/node_modules/sip.js") };
+const PLACES = { offhook: path("pkg/dist/index.js"), parser: `${OUT}/parser/parser.js`, jssip: path("tests/node_modules/jssip"), "sip.js": path("tests/node_modules/sip.js") };
 
 /** Bundles as a page of today would: minified, for browsers of today. */
 export function bundle(options) {

@@ -1,7 +1,6 @@
 // Reading one INVITE in a page, as each library does when it comes. Offhook's time includes the copy of the text into the wasm.
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { encodeWhole } from "../../pkg/glue.mjs";
 import { OUT, bundle } from "../lib/stage.mjs";
 import { interleave } from "../lib/statistics.mjs";
 import { LIBRARIES } from "../lib/variants.mjs";
@@ -9,8 +8,6 @@ import { LIBRARIES } from "../lib/variants.mjs";
 const MILLISECONDS = 50;
 
 export async function run(stage) {
-  // The package's build does the same to the SDK's.
-  writeFileSync(`${OUT}/parser/fast.js`, encodeWhole(readFileSync(`${OUT}/parser/parser.js`, "utf8")));
   const entry = fileURLToPath(new URL("../www/parsers.js", import.meta.url));
   writeFileSync(`${OUT}/site/parsers.js`, await bundle({ build: { entryPoints: [entry] } }));
   writeFileSync(`${OUT}/site/parsers.html`, `<!doctype html><script type="module" src="parsers.js"></script>`);

@@ -3,23 +3,25 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
+use js_sys::{Array, Object};
 use wasm_bindgen::prelude::*;
+use web_sys::console;
 
 use super::call::{Call, CallInner};
 use super::call_client::CallClient;
-use super::error::{misuse, sinch_error};
+use super::error::{misuse, object, sinch_error};
+use super::fault;
 use super::listeners::{Listeners, call_back};
 use super::options::Options;
 use super::promise::Deferred;
 use crate::call::{CallId, CallInfo, Error};
 use crate::client::{Change, Config, ConnectionState, Event};
-use crate::text::concat;
-use crate::web::dom::{list0, list1, push};
-use crate::web::{Driver, Media, Notice, dom};
+use crate::web::{Driver, Media, Notice};
 
 /// One client of the page.
 pub struct App {
-    pub driver: Rc<Driver>,
+    driver: RefCell<Rc<Driver>>,
+    config: Config,
     pub options: Options,
     /// Of the call client.
     pub listeners: Listeners,
@@ -27,7 +29,7 @@ pub struct App {
     pub client_listeners: Listeners,
     pub started: Cell<bool>,
     /// Who is signed in, once somebody is.
-    pub user: RefCell<JsValue>,
+    pub user: RefCell<Option<String>>,
     /// The `start` under way.
     pub starting: RefCell<Option<Deferred>>,
     /// The changes of the token under way.
@@ -37,47 +39,45 @@ pub struct App {
     pub connection: Cell<ConnectionState>,
     /// The objects of the calls that go on, so that there is one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
-    call_client: RefCell<JsValue>,
+    call_client: RefCell<Option<JsValue>>,
+    this: Weak<Self>,
 }
 
 impl App {
     /// A client that is not started.
     pub fn new(options: Options, config: Config) -> Rc<Self> {
-        Rc::new_cyclic(|this: &Weak<Self>| {
-            let app = this.clone();
-            let tell = move |notice: &Notice| {
-                if let Some(app) = app.upgrade() {
-                    app.tell(notice);
-                }
-            };
-            Self {
-                driver: Driver::new(config, options.custom.clone(), options.on_message.is_function(), Box::new(tell)),
-                options,
-                listeners: Listeners::default(),
-                client_listeners: Listeners::default(),
-                started: Cell::new(false),
-                user: RefCell::default(),
-                starting: RefCell::default(),
-                updating: RefCell::default(),
-                activating: RefCell::default(),
-                connection: Cell::new(ConnectionState::Closed),
-                calls: RefCell::default(),
-                call_client: RefCell::default(),
-            }
-        })
+        let app = Rc::new_cyclic(|this: &Weak<Self>| Self {
+            driver: RefCell::new(drive(this, &options, config.clone())),
+            config,
+            this: this.clone(),
+            options,
+            listeners: Listeners::default(),
+            client_listeners: Listeners::default(),
+            started: Cell::new(false),
+            user: RefCell::default(),
+            starting: RefCell::default(),
+            updating: RefCell::default(),
+            activating: RefCell::default(),
+            connection: Cell::new(ConnectionState::Closed),
+            calls: RefCell::default(),
+            call_client: RefCell::default(),
+        });
+        fault::watch(&app);
+        app
+    }
+
+    /// What runs the client.
+    pub fn driver(&self) -> Rc<Driver> {
+        self.driver.borrow().clone()
     }
 
     /// The one call client, as the page has it.
     pub fn call_client(self: &Rc<Self>) -> JsValue {
-        let mut call_client = self.call_client.borrow_mut();
-        if call_client.is_undefined() {
-            *call_client = CallClient::new(self.clone()).into();
-        }
-        call_client.clone()
+        self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(self.clone()).into()).clone()
     }
 
     /// The object of a new call, as the page has it. `headers` is what the page gave.
-    pub fn add_call(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
+    pub fn add_call(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>, headers: Option<Object>) -> JsValue {
         let id = info.id;
         let inner = Rc::new(CallInner::new(self.clone(), info, media, headers));
         let object = JsValue::from(Call::new(inner.clone()));
@@ -93,23 +93,38 @@ impl App {
         self.updated(&Err(misuse("The client was terminated")));
     }
 
+    /// The SDK itself has failed, and what runs the client may be half done: everything ends, and the page may start anew.
+    pub fn fail(&self, error: &Error) {
+        self.driver.replace(drive(&self.this, &self.options, self.config.clone())).abandon();
+        let fault = sinch_error(error);
+        self.log_error(&fault);
+        for (_, call, object) in self.calls.take() {
+            call.fail(error);
+            call.listeners.tell("onCallEnded", &Array::of1(&object));
+        }
+        self.started.set(false);
+        self.start_ended(Err(fault.clone()));
+        self.updated(&Err(fault.clone()));
+        for (_, deferred) in self.activating.take() {
+            deferred.settle(Err(fault.clone()));
+        }
+        self.event(&Event::Connection(ConnectionState::Closed));
+        self.client_listeners.tell("onError", &Array::of1(&fault));
+    }
+
     /// Tells the page's logger.
     pub fn log(&self, progress: &str, message: &str) {
-        if self.options.on_log.is_function() {
-            let object = dom::new0("Object");
-            dom::set(&object, "progress", progress.into());
-            dom::set(&object, "message", message.into());
-            dom::set(&object, "object", dom::new0("Object"));
-            call_back(&self.options.on_log, object);
+        if let Some(logger) = &self.options.on_log_message {
+            let fields = [("progress", progress.into()), ("message", message.into()), ("object", Object::new().into())];
+            call_back(logger, &object(&fields));
         }
     }
 
     /// Tells the page's logger of an error, or the console where there is none.
-    fn log_error(&self, error: JsValue) {
-        if self.options.on_log.is_function() {
-            call_back(&self.options.on_log, error);
-        } else {
-            dom::report(error);
+    fn log_error(&self, error: &JsValue) {
+        match &self.options.on_log_message {
+            Some(logger) => call_back(logger, error),
+            None => console::error_1(error),
         }
     }
 
@@ -117,8 +132,10 @@ impl App {
         match notice {
             Notice::Incoming(info, media) => self.incoming(info.clone(), media.clone()),
             Notice::Message(out, text) => {
-                let line = concat(&[if *out { "→ " } else { "← " }, text]);
-                call_back(&self.options.on_message, line.into());
+                if let Some(logger) = &self.options.on_log_mxp_message {
+                    let arrow = if *out { '→' } else { '←' };
+                    call_back(logger, &format!("{arrow} {text}").into());
+                }
             }
             Notice::Event(event) => self.event(event),
         }
@@ -128,7 +145,7 @@ impl App {
         match event {
             Event::Started(session) => {
                 self.log("started", &session.user_id);
-                self.user.replace(session.user_id.as_str().into());
+                self.user.replace(Some(session.user_id.clone()));
                 self.start_ended(Ok(JsValue::UNDEFINED));
             }
             Event::StartFailed(error) => {
@@ -139,11 +156,11 @@ impl App {
             Event::Inactive => self.active(false, &Ok(())),
             Event::TokenWillExpire(seconds) => {
                 self.log("token", "will expire");
-                self.client_listeners.tell("onTokenWillExpire", list1((*seconds).into()));
+                self.client_listeners.tell("onTokenWillExpire", &Array::of1(&(*seconds).into()));
             }
             Event::TokenExpired(error) => {
                 self.log("token", "expired");
-                self.client_listeners.tell("onTokenExpired", list1(sinch_error(error)));
+                self.client_listeners.tell("onTokenExpired", &Array::of1(&sinch_error(error)));
             }
             Event::TokenUpdated(result) => {
                 self.updated(&result.as_ref().map(|()| JsValue::UNDEFINED).map_err(sinch_error));
@@ -151,11 +168,11 @@ impl App {
             Event::Connection(connection) => {
                 let (before, state) = (self.connection.replace(*connection), word(*connection));
                 self.log("connection", state);
-                self.listeners.tell("onConnectionState", list1(state.into()));
+                self.listeners.tell("onConnectionState", &Array::of1(&state.into()));
                 if *connection == ConnectionState::Reconnecting {
-                    self.listeners.tell("onReconnecting", list0());
+                    self.listeners.tell("onReconnecting", &Array::new());
                 } else if *connection == ConnectionState::Connected && before == ConnectionState::Reconnecting {
-                    self.listeners.tell("onReconnected", list0());
+                    self.listeners.tell("onReconnected", &Array::new());
                 }
             }
             Event::Incoming(_) => {}
@@ -184,7 +201,7 @@ impl App {
         let asked = self.activating.take();
         if asked.is_empty() {
             if let Err(error) = result {
-                self.log_error(sinch_error(error));
+                self.log_error(&sinch_error(error));
             }
             return;
         }
@@ -200,10 +217,10 @@ impl App {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
             let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
-            self.log_error(sinch_error(&fault));
+            self.log_error(&sinch_error(&fault));
         }
-        let call = self.add_call(info, media, JsValue::UNDEFINED);
-        self.listeners.tell("onIncomingCall", list1(call));
+        let call = self.add_call(info, media, None);
+        self.listeners.tell("onIncomingCall", &Array::of1(&call));
     }
 
     fn changed(&self, change: Change, info: Rc<CallInfo>) {
@@ -214,27 +231,35 @@ impl App {
             Change::Progressing => ("onCallProgressing", None),
             Change::Established => ("onCallEstablished", None),
             Change::Ended => ("onCallEnded", None),
-            Change::LocalStream => ("onLocalStream", Some(call.outgoing_stream())),
-            Change::RemoteTrack => ("onRemoteTrack", Some(call.incoming_stream())),
+            Change::LocalStream => ("onLocalStream", Some(call.outgoing_stream().into())),
+            Change::RemoteTrack => ("onRemoteTrack", Some(call.incoming_stream().into())),
             Change::ConnectionChange(state) => ("onConnectionChange", Some(state.as_str().into())),
             Change::Reconnecting => ("onReconnecting", None),
             Change::Reconnected => ("onReconnected", None),
             Change::CreditLow(seconds) => ("onCreditLow", Some(seconds.into())),
         };
-        let arguments = list1(object);
-        if let Some(about) = about {
-            push(&arguments, about);
-        }
+        let arguments: Array = [object].into_iter().chain(about).collect();
         if change == Change::Ended {
             let mut calls = self.calls.borrow_mut();
             let position = calls.iter().position(|(other, ..)| *other == id);
             position.map(|position| calls.remove(position));
         }
         if change == Change::LocalStream && !call.is_outgoing() {
-            self.listeners.tell("onMediaStream", list1(call.outgoing_stream()));
+            self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream().into()));
         }
-        call.listeners.tell(handler, arguments);
+        call.listeners.tell(handler, &arguments);
     }
+}
+
+/// What runs a client of `app`.
+fn drive(app: &Weak<App>, options: &Options, config: Config) -> Rc<Driver> {
+    let app = app.clone();
+    let tell = move |notice: &Notice| {
+        if let Some(app) = app.upgrade() {
+            app.tell(notice);
+        }
+    };
+    Driver::new(config, options.custom_stream.clone(), options.on_log_mxp_message.is_some(), Box::new(tell))
 }
 
 /// The word that pages know a state by.

@@ -3,13 +3,16 @@
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
+use js_sys::{Date, Error as JsError, Function, Object};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
+use web_sys::MediaStream;
 
 use super::app::App;
 use super::error::{record, sinch_error};
 use super::listeners::Listeners;
-use super::{class_of, prototype_of, text};
-use crate::call::{CallId, CallInfo, Error};
+use super::{class_of, text};
+use crate::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::client::Client;
 use crate::time::Instant;
 use crate::web::{Media, dom};
@@ -23,12 +26,12 @@ pub struct CallInner {
     /// As of the last event that the page was told, or the page's own last command.
     info: RefCell<Rc<CallInfo>>,
     /// What the page gave to `callX`.
-    headers: JsValue,
+    headers: Option<Object>,
 }
 
 impl CallInner {
     /// A call of `app`.
-    pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> Self {
+    pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: Option<Object>) -> Self {
         Self { listeners: Listeners::default(), app, media, info: RefCell::new(info), headers }
     }
 
@@ -39,30 +42,40 @@ impl CallInner {
         }
     }
 
+    /// The call is over, as the SDK itself has failed.
+    pub fn fail(&self, error: &Error) {
+        let mut info = CallInfo::clone(&self.info.borrow());
+        info.state = State::Ended;
+        info.end_cause = EndCause::Failure;
+        info.ended = Some(dom::now());
+        info.error = Some(error.clone());
+        self.info.replace(Rc::new(info));
+    }
+
     /// Whether the page called.
     pub fn is_outgoing(&self) -> bool {
         self.info.borrow().outgoing
     }
 
     /// The stream from the other side.
-    pub fn incoming_stream(&self) -> JsValue {
+    pub fn incoming_stream(&self) -> Option<MediaStream> {
         self.media.incoming()
     }
 
     /// The stream to the other side.
-    pub fn outgoing_stream(&self) -> JsValue {
+    pub fn outgoing_stream(&self) -> Option<MediaStream> {
         self.media.outgoing()
     }
 
     fn command(&self, command: fn(&mut Client, Instant, CallId) -> Result<(), Error>) -> Result<(), JsValue> {
         let id = self.info.borrow().id;
-        self.commanded(self.app.driver.command(|client, now| command(client, now, id)))
+        self.commanded(self.app.driver().command(|client, now| command(client, now, id)))
     }
 
     /// The page sees at once what its command changed.
     fn commanded(&self, result: Result<(), Error>) -> Result<(), JsValue> {
         let id = self.info.borrow().id;
-        if let Some(info) = self.app.driver.call_info(id) {
+        if let Some(info) = self.app.driver().call_info(id) {
             self.update(info);
         }
         result.map_err(|error| sinch_error(&error))
@@ -80,7 +93,7 @@ impl Call {
     }
 
     /// The class.
-    pub(super) fn class() -> JsValue {
+    pub(super) fn class() -> Function {
         class_of(&Self(None).into())
     }
 
@@ -90,11 +103,6 @@ impl Call {
 
     fn info(&self) -> Ref<'_, Rc<CallInfo>> {
         self.inner().info.borrow()
-    }
-
-    /// Something of the call as the page knows it.
-    fn read(&self, what: fn(&CallInfo) -> JsValue) -> JsValue {
-        what(&self.info())
     }
 }
 
@@ -117,8 +125,8 @@ impl Call {
     pub fn answer(&self) {
         let inner = self.inner();
         let id = self.info().id;
-        if let Err(error) = inner.commanded(inner.app.driver.answer(id)) {
-            inner.app.log("answer", &dom::get_string(&error, "message"));
+        if let Err(error) = inner.commanded(inner.app.driver().answer(id)) {
+            inner.app.log("answer", &String::from(error.unchecked_into::<JsError>().message()));
         }
     }
 
@@ -157,122 +165,123 @@ impl Call {
     pub fn send_dtmf(&self, keys: &JsValue) -> Result<(), JsValue> {
         let (id, keys) = (self.info().id, text(keys));
         let call = self.inner();
-        call.commanded(call.app.driver.command(|client, now| client.send_dtmf(now, id, &keys)))
+        call.commanded(call.app.driver().command(|client, now| client.send_dtmf(now, id, &keys)))
     }
 
     /// The id, the same on both sides.
     #[wasm_bindgen(js_name = getCallId, skip_typescript)]
-    pub fn get_call_id(&self) -> JsValue {
+    pub fn get_call_id(&self) -> String {
         self.call_id()
     }
 
     /// The id, the same on both sides.
     #[wasm_bindgen(getter, js_name = callId, skip_typescript)]
-    pub fn call_id(&self) -> JsValue {
-        self.read(|info| info.call_id.as_str().into())
+    pub fn call_id(&self) -> String {
+        self.info().call_id.clone()
     }
 
     /// A snapshot of times and end.
     #[wasm_bindgen(js_name = getDetails, skip_typescript)]
-    pub fn get_details(&self) -> JsValue {
-        CallDetails::of(&self.info(), &self.error())
+    pub fn get_details(&self) -> Result<JsValue, JsValue> {
+        CallDetails::of(&self.info())
     }
 
     /// 1 for an outgoing call, 0 for an incoming one.
     #[wasm_bindgen(js_name = getDirection, skip_typescript)]
-    pub fn get_direction(&self) -> JsValue {
-        self.read(|info| i32::from(info.outgoing).into())
+    pub fn get_direction(&self) -> i32 {
+        i32::from(self.info().outgoing)
     }
 
     /// Whether the page called.
     #[wasm_bindgen(getter, js_name = callOutbound, skip_typescript)]
-    pub fn call_outbound(&self) -> JsValue {
-        self.read(|info| info.outgoing.into())
+    pub fn call_outbound(&self) -> bool {
+        self.info().outgoing
     }
 
     /// The other side: user, number, room or SIP address.
     #[wasm_bindgen(js_name = getRemoteUserId, skip_typescript)]
-    pub fn get_remote_user_id(&self) -> JsValue {
-        self.read(|info| if info.outgoing { &info.to_id } else { &info.from_id }.into())
+    pub fn get_remote_user_id(&self) -> String {
+        let info = self.info();
+        if info.outgoing { info.to_id.clone() } else { info.from_id.clone() }
     }
 
     /// `INITIATING`, `PROGRESSING`, `ESTABLISHED` or `ENDED`.
     #[wasm_bindgen(js_name = getState, skip_typescript)]
-    pub fn get_state(&self) -> JsValue {
-        self.read(|info| info.state.as_str().into())
+    pub fn get_state(&self) -> String {
+        self.info().state.as_str().to_owned()
     }
 
     /// The same as a number.
     #[wasm_bindgen(getter, js_name = callState, skip_typescript)]
-    pub fn call_state(&self) -> JsValue {
-        self.read(|info| (info.state as i32).into())
+    pub fn call_state(&self) -> i32 {
+        self.info().state as i32
     }
 
     /// `NONE` until the call has ended.
     #[wasm_bindgen(js_name = getEndCause, skip_typescript)]
-    pub fn get_end_cause(&self) -> JsValue {
-        self.read(|info| info.end_cause.as_str().into())
+    pub fn get_end_cause(&self) -> String {
+        self.info().end_cause.as_str().to_owned()
     }
 
     /// The same as a number.
     #[wasm_bindgen(getter, js_name = callEndCause, skip_typescript)]
-    pub fn call_end_cause(&self) -> JsValue {
-        self.read(|info| (info.end_cause as i32).into())
+    pub fn call_end_cause(&self) -> i32 {
+        self.info().end_cause as i32
     }
 
     /// What the caller sent along.
     #[wasm_bindgen(js_name = getHeaders, skip_typescript)]
     pub fn get_headers(&self) -> JsValue {
         let info = self.info();
-        if info.outgoing { self.inner().headers.clone() } else { record(&info.headers) }
+        if info.outgoing { self.inner().headers.clone().into() } else { record(&info.headers) }
     }
 
     /// Who called.
     #[wasm_bindgen(getter, js_name = fromId, skip_typescript)]
-    pub fn from_id(&self) -> JsValue {
-        self.read(|info| info.from_id.as_str().into())
+    pub fn from_id(&self) -> String {
+        self.info().from_id.clone()
     }
 
     /// Who was called.
     #[wasm_bindgen(getter, js_name = toId, skip_typescript)]
-    pub fn to_id(&self) -> JsValue {
-        self.read(|info| info.to_id.as_str().into())
+    pub fn to_id(&self) -> String {
+        self.info().to_id.clone()
     }
 
     /// The name that the caller shows.
     #[wasm_bindgen(getter, js_name = displayName, skip_typescript)]
-    pub fn display_name(&self) -> JsValue {
-        self.read(|info| info.display_name.as_str().into())
+    pub fn display_name(&self) -> String {
+        self.info().display_name.clone()
     }
 
     /// `data`, `pstn`, `conference` or `sip`.
     #[wasm_bindgen(getter, js_name = callDomain, skip_typescript)]
-    pub fn call_domain(&self) -> JsValue {
-        self.read(|info| info.domain.as_str().into())
+    pub fn call_domain(&self) -> String {
+        self.info().domain.as_str().to_owned()
     }
 
     /// When it began to ring.
     #[wasm_bindgen(getter, js_name = timeProgressing, skip_typescript)]
     pub fn time_progressing(&self) -> JsValue {
-        self.read(|info| date(info.progressing))
+        date(self.info().progressing)
     }
 
     /// When it was answered.
     #[wasm_bindgen(getter, js_name = timeEstablished, skip_typescript)]
     pub fn time_established(&self) -> JsValue {
-        self.read(|info| date(info.established))
+        date(self.info().established)
     }
 
     /// When it ended.
     #[wasm_bindgen(getter, js_name = timeEnded, skip_typescript)]
     pub fn time_ended(&self) -> JsValue {
-        self.read(|info| date(info.ended))
+        date(self.info().ended)
     }
 
     /// Why it failed.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn error(&self) -> JsValue {
-        self.read(|info| info.error.as_ref().map_or(JsValue::NULL, sinch_error))
+        self.info().error.as_ref().map_or(JsValue::NULL, sinch_error)
     }
 
     /// The same: the documentation of the original calls it so.
@@ -283,31 +292,31 @@ impl Call {
 
     /// Whether the page muted it.
     #[wasm_bindgen(getter, skip_typescript)]
-    pub fn muted(&self) -> JsValue {
-        self.read(|info| info.muted.into())
+    pub fn muted(&self) -> bool {
+        self.info().muted
     }
 
     /// The stream from the other side.
     #[wasm_bindgen(getter, js_name = incomingStream, skip_typescript)]
-    pub fn incoming_stream(&self) -> JsValue {
+    pub fn incoming_stream(&self) -> Option<MediaStream> {
         self.inner().incoming_stream()
     }
 
     /// The stream to the other side.
     #[wasm_bindgen(getter, js_name = outgoingStream, skip_typescript)]
-    pub fn outgoing_stream(&self) -> JsValue {
+    pub fn outgoing_stream(&self) -> Option<MediaStream> {
         self.inner().outgoing_stream()
     }
 
     /// What plays the stream from the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = incomingStreamURL, skip_typescript)]
-    pub fn incoming_stream_url(&self) -> JsValue {
+    pub fn incoming_stream_url(&self) -> Option<String> {
         self.inner().media.incoming_url()
     }
 
     /// What plays the stream to the other side as `src` of a media element.
     #[wasm_bindgen(getter, js_name = outgoingStreamURL, skip_typescript)]
-    pub fn outgoing_stream_url(&self) -> JsValue {
+    pub fn outgoing_stream_url(&self) -> Option<String> {
         self.inner().media.outgoing_url()
     }
 }
@@ -316,29 +325,44 @@ impl Call {
 #[wasm_bindgen(skip_typescript)]
 pub struct CallDetails;
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    started_time: JsValue,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    established_time: JsValue,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    ended_time: JsValue,
+    duration: f64,
+    end_cause: i32,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    error: JsValue,
+}
+
 impl CallDetails {
     /// The class.
-    pub(super) fn class() -> JsValue {
+    pub(super) fn class() -> Function {
         class_of(&Self.into())
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a call lasts less than 2^53 ms")]
-    fn of(info: &CallInfo, error: &JsValue) -> JsValue {
+    fn of(info: &CallInfo) -> Result<JsValue, JsValue> {
         let until = info.ended.unwrap_or_else(dom::now);
-        let duration = info.established.map_or(0.0, |from| (until - from) as f64 / 1000.0);
-        let prototype = prototype_of(&Self.into());
-        let details = dom::call_of("Object", "create", prototype);
-        dom::set(&details, "startedTime", date(info.progressing));
-        dom::set(&details, "establishedTime", date(info.established));
-        dom::set(&details, "endedTime", date(info.ended));
-        dom::set(&details, "duration", duration.into());
-        dom::set(&details, "endCause", (info.end_cause as i32).into());
-        dom::set(&details, "error", error.clone());
-        details
+        let details = serde_wasm_bindgen::to_value(&Details {
+            started_time: date(info.progressing),
+            established_time: date(info.established),
+            ended_time: date(info.ended),
+            duration: info.established.map_or(0.0, |from| (until - from) as f64 / 1000.0),
+            end_cause: info.end_cause as i32,
+            error: info.error.as_ref().map_or(JsValue::NULL, sinch_error),
+        })?;
+        let prototype = Object::get_prototype_of(&Self.into());
+        Ok(Object::<JsValue>::set_prototype_of(details.unchecked_ref(), &prototype).into())
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "dates have less than 2^53 ms")]
 fn date(at: Option<Instant>) -> JsValue {
-    at.map_or(JsValue::NULL, |at| dom::new1("Date", JsValue::from_f64(at.millis() as f64)))
+    at.map_or(JsValue::NULL, |at| Date::new(&(at.millis() as f64).into()).into())
 }

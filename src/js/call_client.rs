@@ -2,16 +2,17 @@
 
 use std::rc::Rc;
 
+use js_sys::{Array, Function, JSON, Object, Promise};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::MediaStream;
 
 use super::app::App;
 use super::error::{bad_argument, sinch_error};
-use super::login::stringify;
 use super::promise::Deferred;
 use super::{class_of, options, text};
 use crate::call::Destination;
-use crate::web::dom::{call_of, get, items, nothing};
-use crate::web::task::{settled, spawn};
+use crate::web::dom::items;
 
 /// Places calls and tells of incoming ones.
 #[wasm_bindgen(skip_typescript)]
@@ -24,7 +25,7 @@ impl CallClient {
     }
 
     /// The class.
-    pub(super) fn class() -> JsValue {
+    pub(super) fn class() -> Function {
         class_of(&Self(None).into())
     }
 
@@ -76,20 +77,20 @@ impl CallClient {
     /// # Errors
     /// A `TypeError` for a custom stream that is none.
     #[wasm_bindgen(js_name = initStream, skip_typescript)]
-    pub fn init_stream(&self, custom: &JsValue, no_video: &JsValue) -> Result<JsValue, JsValue> {
+    pub fn init_stream(&self, custom: JsValue, no_video: &JsValue) -> Result<Promise, JsValue> {
         let app = self.app().clone();
         let custom = options::stream(custom)?;
         let video = app.options.video && !no_video.is_truthy();
-        let (promise, deferred) = Deferred::new(JsValue::UNDEFINED, nothing());
-        spawn(async move {
-            let microphone = &app.driver.microphone;
+        let (promise, deferred) = Deferred::silent();
+        spawn_local(async move {
+            let microphone = &app.driver().microphone;
             microphone.hold(true);
-            if custom.is_object() {
+            if let Some(custom) = custom {
                 microphone.adopt(custom);
             }
             let stream = match microphone.open(video) {
-                Ok(opening) => settled(opening).await,
-                fault => fault,
+                Ok(opening) => opening.await.map(JsValue::from),
+                Err(fault) => Err(fault),
             };
             if stream.is_err() {
                 microphone.hold(false);
@@ -113,8 +114,8 @@ impl CallClient {
 
     /// The microphone stream that calls share, while it is open.
     #[wasm_bindgen(getter, js_name = localMediaStream, skip_typescript)]
-    pub fn local_media_stream(&self) -> JsValue {
-        self.app().driver.microphone.current()
+    pub fn local_media_stream(&self) -> Option<MediaStream> {
+        self.app().driver().microphone.current()
     }
 }
 
@@ -126,24 +127,27 @@ pub fn place(
     headers: JsValue,
     custom: JsValue,
 ) -> Result<JsValue, JsValue> {
-    let (to, custom, entries) = (text(&to), options::stream(&custom)?, entries(&headers)?);
-    let (info, media) = app.driver.call(kind(to), entries, &custom).map_err(|error| sinch_error(&error))?;
+    let custom = options::stream(custom)?;
+    let headers = object(headers)?;
+    let entries = headers.as_ref().map(entries).transpose()?.unwrap_or_default();
+    let (info, media) = app.driver().call(kind(text(&to)), entries, custom.as_ref()).map_err(|error| sinch_error(&error))?;
     Ok(app.add_call(info, media, headers))
 }
 
+fn object(headers: JsValue) -> Result<Option<Object>, JsValue> {
+    match headers {
+        headers if headers.is_undefined() || headers.is_null() => Ok(None),
+        headers if headers.is_object() => Ok(Some(headers.unchecked_into())),
+        _ => Err(bad_argument("headers is an object")),
+    }
+}
+
 /// The headers of a page: strings as they are, objects as JSON.
-fn entries(headers: &JsValue) -> Result<Vec<(String, String)>, JsValue> {
-    if headers.is_undefined() || headers.is_null() {
-        return Ok(Vec::new());
-    }
-    if !headers.is_object() {
-        return Err(bad_argument("headers is an object"));
-    }
-    let mut entries = Vec::new();
-    for pair in &items(call_of("Object", "entries", headers.clone())) {
-        let value = get(pair, "1");
-        let value = if value.is_object() { stringify(value)? } else { text(&value) };
-        entries.push((text(&get(pair, "0")), value));
-    }
-    Ok(entries)
+fn entries(headers: &Object) -> Result<Vec<(String, String)>, JsValue> {
+    let entry = |pair: Array| {
+        let value = pair.get(1);
+        let value = if value.is_object() { JSON::stringify(&value)?.into() } else { text(&value) };
+        Ok((text(&pair.get(0)), value))
+    };
+    items(&Object::entries(headers)).map(entry).collect()
 }

@@ -1,49 +1,90 @@
 //! Errors as pages know them: real `Error` objects with a domain, a code, and what the server said.
 
+use js_sys::{Array, Error as JsError, Object, Reflect, TypeError};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use crate::call::{Error, codes};
-use crate::web::dom::{self, call_of, list0, list2, new0, new1, push, set};
+
+/// What a `SinchError` has more than an `Error`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    domain: i32,
+    code: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    headers: JsValue,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    headers: JsValue,
+}
 
 /// A `SinchError`.
+#[must_use]
 pub fn sinch_error(error: &Error) -> JsValue {
-    let object = dom::error(&error.message);
-    let response = new0("Object");
-    set(&object, "name", "SinchError".into());
-    set(&object, "domain", error.domain.into());
-    set(&object, "code", error.code.into());
-    if let Some(answer) = &error.response {
-        let (reason, headers) = (JsValue::from_str(&answer.reason), record(&answer.headers));
-        set(&response, "errorCode", answer.error_code.into());
-        set(&response, "message", reason.clone());
-        set(&response, "headers", headers.clone());
-        set(&object, "reason", reason);
-        set(&object, "headers", headers);
-    }
-    set(&object, "response", response);
+    let object = JsError::new(&error.message);
+    object.set_name("SinchError");
+    let answer = error.response.as_deref();
+    let reason = answer.map(|answer| answer.reason.as_str());
+    let headers = answer.map(|answer| record(&answer.headers)).unwrap_or_default();
+    let fields = Fields {
+        domain: error.domain,
+        code: error.code,
+        reason,
+        headers: headers.clone(),
+        response: Response { error_code: answer.map(|answer| answer.error_code), message: reason, headers },
+    };
+    let fields = serde_wasm_bindgen::to_value(&fields).unwrap_or_default();
+    Object::assign(&object, fields.unchecked_ref()).into()
+}
+
+/// An object with these fields.
+#[must_use]
+pub fn object(fields: &[(&str, JsValue)]) -> Object {
+    let object = Object::new();
+    set(&object, fields);
     object
 }
 
+/// Sets these fields of an object.
+pub fn set(object: &Object, fields: &[(&str, JsValue)]) {
+    for (key, value) in fields {
+        let _ = Reflect::set(object, &(*key).into(), value);
+    }
+}
+
 /// A `SinchError` for something that makes no sense now (5, 6002).
+#[must_use]
 pub fn misuse(message: &str) -> JsValue {
     sinch_error(&Error::new(codes::MISUSE, message))
 }
 
 /// A `SinchError` for an argument that is missing or malformed (5, 6003).
+#[must_use]
 pub fn bad_argument(message: &str) -> JsValue {
     sinch_error(&Error::new(codes::MISSING_PARAMETER, message))
 }
 
 /// A `TypeError`.
+#[must_use]
 pub fn type_error(message: &str) -> JsValue {
-    new1("TypeError", message.into())
+    TypeError::new(message).into()
 }
 
 /// Names and values as an object; `__proto__` is a name like any other.
+#[must_use]
 pub fn record(entries: &[(String, String)]) -> JsValue {
-    let pairs = list0();
-    for (name, value) in entries {
-        push(&pairs, list2(name.into(), value.into()));
-    }
-    call_of("Object", "fromEntries", pairs)
+    let pairs: Array = entries.iter().map(|(name, value)| Array::of2(&name.into(), &value.into())).collect();
+    Object::from_entries(&pairs).map(JsValue::from).unwrap_or_default()
 }

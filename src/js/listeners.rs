@@ -2,26 +2,26 @@
 
 use std::cell::RefCell;
 
+use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::prelude::*;
-
-use crate::web::dom;
+use web_sys::console;
 
 /// Listeners in the order they were added.
 #[derive(Default)]
-pub struct Listeners(RefCell<Vec<JsValue>>);
+pub struct Listeners(RefCell<Vec<Object>>);
 
 impl Listeners {
     /// Adds one. What is no object has no handlers and is passed over.
     pub fn add(&self, listener: JsValue) {
         if listener.is_object() || listener.is_function() {
-            self.0.borrow_mut().push(listener);
+            self.0.borrow_mut().push(listener.unchecked_into());
         }
     }
 
     /// Removes one; one that is not there is not missed.
     pub fn remove(&self, listener: &JsValue) {
         let mut listeners = self.0.borrow_mut();
-        if let Some(position) = listeners.iter().position(|known| known == listener) {
+        if let Some(position) = listeners.iter().position(|known| **known == *listener) {
             listeners.remove(position);
         }
     }
@@ -32,25 +32,27 @@ impl Listeners {
     }
 
     /// Calls the handler of this name on each, as its method.
-    pub fn tell(&self, handler: &str, arguments: JsValue) {
+    pub fn tell(&self, handler: &str, arguments: &Array) {
         // A handler may add and remove listeners.
         let listeners = self.0.borrow().clone();
-        for listener in &listeners {
-            notify(&dom::get(listener, handler), listener, &arguments);
+        for listener in listeners {
+            if let Ok(handler) = Reflect::get(&listener, &handler.into())
+                && let Ok(handler) = handler.dyn_into()
+            {
+                notify(&handler, &listener, arguments);
+            }
         }
     }
 }
 
-/// Calls `callback` with one argument, if it is a function.
-pub fn call_back(callback: &JsValue, argument: JsValue) {
-    notify(callback, &JsValue::UNDEFINED, &dom::list1(argument));
+/// Calls `callback` with one argument.
+pub fn call_back(callback: &Function, argument: &JsValue) {
+    notify(callback, &JsValue::UNDEFINED, &Array::of1(argument));
 }
 
-/// Calls `handler` if it is a function. What it throws goes to the console.
-pub fn notify(handler: &JsValue, this: &JsValue, arguments: &JsValue) {
-    if handler.is_function()
-        && let Err(error) = dom::apply(handler, this, arguments)
-    {
-        dom::report(error);
+/// Calls `handler`. What it throws goes to the console.
+pub fn notify(handler: &Function, this: &JsValue, arguments: &Array) {
+    if let Err(error) = handler.apply(this, arguments) {
+        console::error_1(&error);
     }
 }

@@ -11,6 +11,7 @@ mod app;
 mod call;
 mod call_client;
 mod error;
+mod fault;
 mod listeners;
 mod login;
 mod options;
@@ -21,20 +22,17 @@ pub use call::{Call, CallDetails};
 pub use call_client::CallClient;
 pub use sinch_client::SinchClient;
 
+use js_sys::{Function, Object};
 use wasm_bindgen::prelude::*;
 
-use crate::web::dom;
+use crate::web::bindings::string;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
 
 /// The class of an object that we made.
-fn class_of(object: &JsValue) -> JsValue {
-    dom::get(&prototype_of(object), "constructor")
-}
-
-fn prototype_of(object: &JsValue) -> JsValue {
-    dom::call_of("Object", "getPrototypeOf", object.clone())
+fn class_of(object: &JsValue) -> Function {
+    Object::get_prototype_of(object).constructor()
 }
 
 /// What a page means by `value` where a string is asked for: nothing is an empty one, and so is what cannot be said in words.
@@ -42,5 +40,5 @@ fn text(value: &JsValue) -> String {
     if value.is_null() || value.is_undefined() {
         return String::new();
     }
-    dom::string(&dom::call1(&dom::global(), "String", value.clone()))
+    string(value).map(String::from).unwrap_or_default()
 }

@@ -1,17 +1,17 @@
-//! The options of `new SinchClient(…)`, read by their own keys.
+//! The options of `new SinchClient(…)`: see `SinchClientConfig` in `types.d.ts`.
 
 use std::rc::Rc;
 
+use js_sys::{Array, Error as JsError, Function, Object, Reflect};
+use wasm_bindgen::convert::TryFromJsValue;
 use wasm_bindgen::prelude::*;
+use web_sys::{MediaStream, Url};
 
 use super::error::type_error;
 use crate::client::{Config, IceServer};
-use crate::text::concat;
-use crate::web::MediaStream;
-use crate::web::dom::{call_of, call1, get, get_in, get_string, global, items, list1, new1, own, string as text, uuid};
+use crate::web::dom::{as_stream, uuid, window};
 
-/// What the page chose.
-#[derive(Default)]
+/// What the page chose, and is not for the client to know.
 pub struct Options {
     /// The name of the application at the server.
     pub application_key: String,
@@ -21,226 +21,178 @@ pub struct Options {
     pub calling: bool,
     /// Whether calls between users have video.
     pub video: bool,
-    /// With it the page signs its own tickets; empty without.
-    pub application_secret: String,
+    /// With it the page signs its own tickets.
+    pub application_secret: Option<String>,
     /// What incoming calls send instead of the microphone.
-    pub custom: MediaStream,
-    /// Gets log messages; `undefined` where nothing does.
-    pub on_log: JsValue,
-    /// Gets the signalling; `undefined` where nothing does.
-    pub on_message: JsValue,
-    /// The server for plain requests: `https://host`; empty where there is no server.
-    pub http: String,
+    pub custom_stream: Option<MediaStream>,
+    /// Gets log messages.
+    pub on_log_message: Option<Function>,
+    /// Gets the signalling.
+    pub on_log_mxp_message: Option<Function>,
+    /// Where plain requests go; nowhere for a page that has no origin and names no server.
+    pub http: Option<String>,
 }
 
-/// Reads the argument of the constructor, and what of it is for the client to know. A page that has no origin and names no server gets a
-/// client without servers.
+/// Reads the argument of the constructor.
 ///
 /// # Errors
 /// A `TypeError` that names the option.
 pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
-    if !given.is_object() {
+    let Some(given) = own(given) else {
         return Err(type_error("new SinchClient(config): config is an object with an applicationKey"));
+    };
+    let application_key: String = option(&given, "applicationKey")?.ok_or_else(|| type_error("applicationKey is missing"))?;
+    let servers = servers(&given, &application_key)?;
+    let capabilities = Reflect::get(&given, &"capabilities".into())?;
+    let can = own(&capabilities).unwrap_or_default();
+    let (calling, video) = (flag(&can, "calling"), flag(&can, "video"));
+    let defaults = Config::default();
+    let activate = flag(&given, "startActiveConnection");
+    let config = Config {
+        servers: servers.iter().map(|server| server.web_socket.clone()).collect(),
+        domain: option(&given, "domain")?.or(servers.first().map(|server| server.host.clone())).unwrap_or_default(),
+        instance: option(&given, "instanceId")?.unwrap_or_else(uuid),
+        ice_servers: Rc::new(ice_servers(&given)?),
+        relay_only: option::<String>(&given, "iceTransportPolicy")?.as_deref() == Some("relay"),
+        progress_timeout: millis(&given, "progressTimeout")?.unwrap_or(defaults.progress_timeout),
+        answer_timeout: millis(&given, "answerTimeout")?.unwrap_or(defaults.answer_timeout),
+        candidate_wait: millis(&given, "candidateWait")?.unwrap_or(defaults.candidate_wait),
+        token_refresh: millis(&given, "tokenRefreshMs")?.unwrap_or(defaults.token_refresh),
+        connect_while_ringing: option(&given, "connectWhileRinging")?.unwrap_or(defaults.connect_while_ringing),
+        active: activate || flag(&given, "supportActiveConnection"),
+        activate,
+        multi_call: flag(&can, "multiCall"),
+        video,
+        ..defaults
+    };
+    let options = Options {
+        application_secret: option(&given, "applicationSecret")?,
+        custom_stream: stream(Reflect::get(&given, &"customStream".into())?)?,
+        on_log_message: option(&given, "onLogMessage")?,
+        on_log_mxp_message: option(&given, "onLogMxpMessage")?,
+        http: servers.into_iter().next().map(|server| server.http),
+        application_key,
+        capabilities,
+        calling,
+        video,
+    };
+    Ok((options, config))
+}
+
+/// An object without what a page adds to `Object.prototype`.
+fn own(given: &JsValue) -> Option<Object> {
+    let bare = Object::<JsValue>::create(JsValue::NULL.unchecked_ref());
+    given.is_object().then(|| Object::assign(&bare, given.unchecked_ref()))
+}
+
+/// `given[key]`; nothing where it is `undefined`.
+fn option<T: TryFromJsValue>(given: &Object, key: &str) -> Result<Option<T>, JsValue> {
+    let value = Reflect::get(given, &key.into())?;
+    if value.is_undefined() {
+        return Ok(None);
     }
-    let mut reader = Reader { given, fault: None };
-    let (mut options, mut config) = (Options::default(), Config::default());
-    reader.read(&mut options, &mut config);
-    reader.configure(&mut config);
-    match reader.fault {
-        Some(fault) => Err(fault),
-        None => Ok((options, config)),
+    T::try_from_js_value(value).map(Some).map_err(|_| type_error(&format!("{key} has the wrong type")))
+}
+
+fn flag(given: &Object, key: &str) -> bool {
+    Reflect::get(given, &key.into()).is_ok_and(|value| value.is_truthy())
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a small positive number")]
+fn millis(given: &Object, key: &str) -> Result<Option<u64>, JsValue> {
+    match option::<f64>(given, key)? {
+        Some(number) if !(0.0..=2e9).contains(&number) => Err(type_error(&format!("{key} is a number of milliseconds"))),
+        number => Ok(number.map(|number| number as u64)),
     }
 }
 
-/// Reads options, each to where it belongs: to hand them on one by one would be more code than to read them.
-struct Reader<'a> {
-    given: &'a JsValue,
-    /// The first that was found.
-    fault: Option<JsValue>,
+/// A string, or a list of them.
+fn strings(given: &Object, key: &str) -> Result<Option<Vec<String>>, JsValue> {
+    let value = Reflect::get(given, &key.into())?;
+    if let Some(one) = value.as_string() {
+        return Ok(Some(vec![one]));
+    }
+    option(given, key)
 }
 
-impl Reader<'_> {
-    fn read(&mut self, options: &mut Options, config: &mut Config) {
-        if !self.string("applicationKey", &mut options.application_key) {
-            self.wrong("applicationKey", "string");
-        }
-        options.capabilities = own(self.given, "capabilities");
-        flag(&options.capabilities, "calling", &mut options.calling);
-        flag(&options.capabilities, "video", &mut options.video);
-        flag(&options.capabilities, "multiCall", &mut config.multi_call);
-        config.video = options.video;
-        self.read_servers(options, config);
-        self.string("applicationSecret", &mut options.application_secret);
-        match stream(&own(self.given, "customStream")) {
-            Ok(custom) => options.custom = custom,
-            Err(_) => self.refuse(NO_STREAM),
-        }
-        self.function("onLogMessage", &mut options.on_log);
-        self.function("onLogMxpMessage", &mut options.on_message);
-    }
-
-    /// `server`, else `urlObj.calling` or `urlObj.base`, else where the page came from.
-    fn read_servers(&mut self, options: &mut Options, config: &mut Config) {
-        let places = own(self.given, "urlObj");
-        let named = either(own(self.given, "server"), &places, "calling");
-        let named = either(named, &places, "base");
-        if named.is_undefined() {
-            let origin = text(&get_in(&global(), "location", "origin"));
-            // A page from a file has none; `start` says so.
-            options.add_server(&origin, config);
-            return;
-        }
-        for url in &list_of(named) {
-            if !options.add_server(&text(url), config) {
-                self.refuse("server is a ws, wss, http or https URL, or a list of them");
-            }
-        }
-    }
-
-    fn configure(&mut self, config: &mut Config) {
-        self.string("domain", &mut config.domain);
-        config.instance = uuid();
-        self.string("instanceId", &mut config.instance);
-        let mut policy = String::new();
-        self.string("iceTransportPolicy", &mut policy);
-        config.relay_only = policy == "relay";
-        flag(self.given, "startActiveConnection", &mut config.activate);
-        config.active = config.activate;
-        flag(self.given, "supportActiveConnection", &mut config.active);
-        config.active |= config.activate;
-        flag(self.given, "connectWhileRinging", &mut config.connect_while_ringing);
-        self.millis("progressTimeout", &mut config.progress_timeout);
-        self.millis("answerTimeout", &mut config.answer_timeout);
-        self.millis("candidateWait", &mut config.candidate_wait);
-        self.millis("tokenRefreshMs", &mut config.token_refresh);
-        let list = own(self.given, "iceServers");
-        if !list.is_undefined() {
-            let mut servers = Vec::new();
-            for server in &list_of(list) {
-                servers.push(self.ice_server(server));
-            }
-            config.ice_servers = Rc::new(servers);
-        }
-    }
-
-    fn ice_server(&mut self, given: &JsValue) -> IceServer {
-        let urls = either(own(given, "urls"), given, "url");
-        let mut server =
-            IceServer { urls: Vec::new(), username: get_string(given, "username"), credential: get_string(given, "credential") };
-        for url in &list_of(urls) {
-            match url.as_string() {
-                Some(url) => server.urls.push(url),
-                None => self.refuse("iceServers is a list of RTCIceServer objects"),
-            }
-        }
-        server
-    }
-
-    /// Whether there is one.
-    fn string(&mut self, key: &str, into: &mut String) -> bool {
-        let value = own(self.given, key);
-        if value.is_undefined() {
-            return false;
-        }
-        match value.as_string() {
-            Some(text) => *into = text,
-            None => self.wrong(key, "string"),
-        }
-        true
-    }
-
-    fn function(&mut self, key: &str, into: &mut JsValue) {
-        let value = own(self.given, key);
-        if !value.is_undefined() {
-            if !value.is_function() {
-                self.wrong(key, "function");
-            }
-            *into = value;
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a small positive number")]
-    fn millis(&mut self, key: &str, into: &mut u64) {
-        let value = own(self.given, key);
-        if !value.is_undefined() {
-            match value.as_f64() {
-                Some(number) if (0.0..=2e9).contains(&number) => *into = number as u64,
-                _ => self.wrong(key, "number of milliseconds"),
-            }
-        }
-    }
-
-    fn wrong(&mut self, key: &str, kind: &str) {
-        self.refuse(&concat(&[key, " is a ", kind]));
-    }
-
-    fn refuse(&mut self, message: &str) {
-        if self.fault.is_none() {
-            self.fault = Some(type_error(message));
-        }
-    }
+/// A server of the page: where its plain requests go, and its WebSockets.
+struct Server {
+    http: String,
+    host: String,
+    web_socket: String,
 }
 
-/// The protocols of a server, and what the two that it speaks have after `http` and `ws`.
-const PROTOCOLS: [(&str, &str); 4] = [("http:", "://"), ("ws:", "://"), ("https:", "s://"), ("wss:", "s://")];
+/// `server`, else `urlObj.calling` or `urlObj.base`, else where the page came from. A page that has no origin and names no server gets
+/// a client without servers: `start` says so.
+fn servers(given: &Object, application_key: &str) -> Result<Vec<Server>, JsValue> {
+    let places = option(given, "urlObj")?.unwrap_or_default();
+    let named = match strings(given, "server")? {
+        None => strings(&places, "calling")?.or(strings(&places, "base")?),
+        named => named,
+    };
+    let Some(named) = named else {
+        let origin = window().location().origin().unwrap_or_default();
+        return Ok(server(&origin, application_key).into_iter().collect());
+    };
+    let read = |url: &String| {
+        server(url, application_key).ok_or_else(|| type_error("server is a ws, wss, http or https URL, or a list of them"))
+    };
+    named.iter().map(read).collect()
+}
 
-impl Options {
-    /// A WebSocket URL is taken as it is; of others only the origin counts.
-    fn add_server(&mut self, address: &str, config: &mut Config) -> bool {
-        let url = new1("URL", address.into());
-        let host = get_string(&url, "host");
-        let protocol = get_string(&url, "protocol");
-        let known = PROTOCOLS.iter().find(|(known, _)| *known == protocol && !host.is_empty());
-        let Some((_, tail)) = known else { return false };
-        if config.servers.is_empty() {
-            config.domain = get_string(&url, "hostname");
-            self.http = concat(&["http", tail, &host]);
-        }
-        config.servers.push(if protocol.starts_with("ws") {
-            address.to_owned()
-        } else {
-            concat(&["ws", tail, &host, "/sip?key=", &escaped(&self.application_key)])
-        });
-        true
+/// A WebSocket URL is taken as it is; of others only the origin counts.
+fn server(address: &str, application_key: &str) -> Option<Server> {
+    let url = Url::new(address).ok()?;
+    let (host, protocol) = (url.host(), url.protocol());
+    let secure = match protocol.as_str() {
+        "http:" | "ws:" => "",
+        "https:" | "wss:" => "s",
+        _ => return None,
+    };
+    if host.is_empty() {
+        return None;
     }
+    let web_socket = if protocol.starts_with("ws") {
+        address.to_owned()
+    } else {
+        format!("ws{secure}://{host}/sip?key={}", escaped(application_key))
+    };
+    Some(Server { http: format!("http{secure}://{host}"), host: url.hostname(), web_socket })
 }
 
-/// `value`, or `object[key]` where it is `undefined`.
-fn either(value: JsValue, object: &JsValue, key: &str) -> JsValue {
-    if value.is_undefined() { own(object, key) } else { value }
+fn ice_servers(given: &Object) -> Result<Vec<IceServer>, JsValue> {
+    let list = option::<Array>(given, "iceServers")?.unwrap_or_default();
+    list.iter().map(|given| ice_server(given.unchecked_ref())).collect::<Result<_, _>>().map_err(|error| {
+        let reason = String::from(error.unchecked_into::<JsError>().message());
+        type_error(&format!("iceServers is a list of RTCIceServer objects: {reason}"))
+    })
 }
 
-/// A list as it is, anything else as a list of one.
-fn list_of(value: JsValue) -> Vec<JsValue> {
-    let listed = call_of("Array", "isArray", value.clone()).is_truthy();
-    items(if listed { value } else { list1(value) })
+fn ice_server(given: &Object) -> Result<IceServer, JsValue> {
+    let urls = match strings(given, "urls")? {
+        None => strings(given, "url")?,
+        urls => urls,
+    };
+    Ok(IceServer {
+        urls: urls.ok_or_else(|| type_error("urls is missing"))?,
+        username: option(given, "username")?.unwrap_or_default(),
+        credential: option(given, "credential")?.unwrap_or_default(),
+    })
 }
 
 /// Text as a part of a URL.
+#[must_use]
 pub fn escaped(part: &str) -> String {
-    text(&call1(&global(), "encodeURIComponent", part.into()))
+    js_sys::encode_uri_component(part).into()
 }
-
-const NO_STREAM: &str = "customStream is a MediaStream";
 
 /// A `MediaStream`, or nothing.
 ///
 /// # Errors
 /// A `TypeError` for anything else.
-pub fn stream(given: &JsValue) -> Result<MediaStream, JsValue> {
+pub fn stream(given: JsValue) -> Result<Option<MediaStream>, JsValue> {
     if given.is_undefined() || given.is_null() {
-        return Ok(JsValue::UNDEFINED);
+        return Ok(None);
     }
-    // By what it can do, as it may come from another frame.
-    if get(given, "getTracks").is_function() {
-        return Ok(given.clone());
-    }
-    Err(type_error(NO_STREAM))
-}
-
-fn flag(given: &JsValue, key: &str, into: &mut bool) {
-    let value = own(given, key);
-    if !value.is_undefined() {
-        *into = value.is_truthy();
-    }
+    as_stream(given).map(Some).map_err(|_| type_error("customStream is a MediaStream"))
 }

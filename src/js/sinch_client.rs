@@ -2,21 +2,21 @@
 
 use std::rc::Rc;
 
+use gloo_net::http::Request;
+use js_sys::{Error as JsError, Function, JSON, Object, Promise, Reflect};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::console;
 
 use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
-use super::login::stringify;
-use super::options::Options;
 use super::promise::Deferred;
 use super::{Call, CallClient, CallDetails, login, options, text};
 use crate::call::{Destination, Error, codes};
 use crate::client::Client;
-use crate::text::concat;
 use crate::time::Instant;
-use crate::web::dom::{self, call0, call2, dict, get, get_string, global, global_value, set};
-use crate::web::task::{settled, spawn};
 
 /// One user of one application.
 #[wasm_bindgen(skip_typescript)]
@@ -30,23 +30,21 @@ impl SinchClient {
     /// A `TypeError` for options that make no sense, an `Error` where the browser has no WebRTC.
     #[wasm_bindgen(constructor, skip_typescript)]
     pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
-        #[cfg(debug_assertions)]
-        console_error_panic_hook::set_once();
-        if global_value("window").is_undefined() {
-            return Err(dom::error("SinchClient works in the window of a browser only"));
+        if web_sys::window().is_none() {
+            return Err(JsError::new("SinchClient works in the window of a browser only").into());
         }
         let (options, config) = options::read(config)?;
-        if options.calling && global_value("RTCPeerConnection").is_undefined() {
-            return Err(dom::error("This browser has no WebRTC, so it cannot call"));
+        if options.calling && !Reflect::has(&js_sys::global(), &"RTCPeerConnection".into())? {
+            return Err(JsError::new("This browser has no WebRTC, so it cannot call").into());
         }
         Ok(Self(App::new(options, config)))
     }
 
     /// Signs in.
     #[wasm_bindgen(skip_typescript)]
-    pub fn start(&self, login: JsValue, success: JsValue, fail: JsValue) -> JsValue {
+    pub fn start(&self, login: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
-        match self.sign_in(&login) {
+        match self.sign_in(login) {
             Ok(()) => {
                 self.0.started.set(true);
                 *self.0.starting.borrow_mut() = Some(deferred);
@@ -58,11 +56,13 @@ impl SinchClient {
 
     /// Goes on with another ticket, token or password of the same user.
     #[wasm_bindgen(js_name = updateToken, skip_typescript)]
-    pub fn update_token(&self, login: JsValue, success: JsValue, fail: JsValue) -> JsValue {
+    pub fn update_token(&self, login: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
-        let Options { application_key, application_secret, .. } = &self.0.options;
-        let updated = login::read(&login::object_of(login), application_key, application_secret).and_then(|login| {
-            self.0.driver.command(|client, now| client.update_token(now, login)).map_err(|error| sinch_error(&error))
+        let options = &self.0.options;
+        let login = login::read(&login::object_of(login), &options.application_key, options.application_secret.as_deref());
+        let updated = login.and_then(|login| {
+            let update = |client: &mut Client, now| client.update_token(now, login);
+            self.0.driver().command(update).map_err(|error| sinch_error(&error))
         });
         match updated {
             // What follows from a command is told in a later task.
@@ -87,23 +87,23 @@ impl SinchClient {
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {
-        self.0.driver.terminate();
+        self.0.driver().terminate();
         self.0.forget();
     }
 
     /// The old name of [`SinchClient::terminate`].
     #[wasm_bindgen(skip_typescript)]
     pub fn stop(&self) {
-        dom::report("SinchClient.stop() is deprecated: use terminate()".into());
+        console::warn_1(&"SinchClient.stop() is deprecated: use terminate()".into());
         self.terminate();
     }
 
     /// Makes a user at the server. Gives a promise of a ticket for [`SinchClient::start`].
     #[wasm_bindgen(js_name = newUser, skip_typescript)]
-    pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> JsValue {
+    pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
         match self.request_of(&user) {
-            Ok((url, body)) => spawn(async move { deferred.settle(post(url, body).await) }),
+            Ok((url, body)) => spawn_local(async move { deferred.settle(post(&url, body).await) }),
             Err(fault) => deferred.settle(Err(fault)),
         }
         promise
@@ -111,14 +111,14 @@ impl SinchClient {
 
     /// What a later client can sign in with.
     #[wasm_bindgen(js_name = getSession, skip_typescript)]
-    pub fn get_session(&self) -> JsValue {
-        let session = dom::new0("Object");
-        if let Some(known) = self.0.driver.read(Client::session) {
-            set(&session, "userId", known.user_id.as_str().into());
-            set(&session, "sessionId", known.session_id.as_str().into());
-            set(&session, "sessionSecret", known.session_secret.as_str().into());
-        }
-        session
+    pub fn get_session(&self) -> Result<JsValue, JsValue> {
+        let session = self.0.driver().read(Client::session);
+        let session = session.as_ref().map(|session| SessionFields {
+            user_id: &session.user_id,
+            session_id: &session.session_id,
+            session_secret: &session.session_secret,
+        });
+        Ok(session.map_or(Ok(Object::new().into()), |session| serde_wasm_bindgen::to_value(&session))?)
     }
 
     /// The call client.
@@ -151,7 +151,7 @@ impl SinchClient {
     /// # Errors
     /// `SinchError` (5, 6002) without the option `supportActiveConnection`.
     #[wasm_bindgen(js_name = startActiveConnection, skip_typescript)]
-    pub fn start_active_connection(&self) -> Result<JsValue, JsValue> {
+    pub fn start_active_connection(&self) -> Result<Option<Promise>, JsValue> {
         self.activate(true, Client::start_active_connection)
     }
 
@@ -160,20 +160,20 @@ impl SinchClient {
     /// # Errors
     /// As [`SinchClient::start_active_connection`].
     #[wasm_bindgen(js_name = stopActiveConnection, skip_typescript)]
-    pub fn stop_active_connection(&self) -> Result<JsValue, JsValue> {
+    pub fn stop_active_connection(&self) -> Result<Option<Promise>, JsValue> {
         self.activate(false, Client::stop_active_connection)
     }
 
     /// The version of this SDK.
     #[wasm_bindgen(js_name = getVersion, skip_typescript)]
-    pub fn get_version(&self) -> JsValue {
-        env!("CARGO_PKG_VERSION").into()
+    pub fn get_version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
     }
 
     /// The name of the application.
     #[wasm_bindgen(getter, js_name = applicationKey, skip_typescript)]
-    pub fn application_key(&self) -> JsValue {
-        self.0.options.application_key.as_str().into()
+    pub fn application_key(&self) -> String {
+        self.0.options.application_key.clone()
     }
 
     /// The option of that name.
@@ -184,8 +184,8 @@ impl SinchClient {
 
     /// Who is signed in: `{userId}`.
     #[wasm_bindgen(getter, skip_typescript)]
-    pub fn user(&self) -> JsValue {
-        dict().with("userId", self.0.user.borrow().clone()).into()
+    pub fn user(&self) -> Result<JsValue, JsValue> {
+        Ok(serde_wasm_bindgen::to_value(&User { user_id: self.0.user.borrow().as_deref() })?)
     }
 
     /// Whether `start` was called and did not fail.
@@ -196,80 +196,99 @@ impl SinchClient {
 
     /// `connecting`, `connected`, `reconnecting` or `closed`.
     #[wasm_bindgen(getter, js_name = connectionState, skip_typescript)]
-    pub fn connection_state(&self) -> JsValue {
-        word(self.0.connection.get()).into()
+    pub fn connection_state(&self) -> String {
+        word(self.0.connection.get()).to_owned()
     }
 
     /// The class of calls.
     #[wasm_bindgen(getter, js_name = Call, skip_typescript)]
-    pub fn class_of_calls() -> JsValue {
+    pub fn class_of_calls() -> Function {
         Call::class()
     }
 
     /// The class of call clients.
     #[wasm_bindgen(getter, js_name = CallClient, skip_typescript)]
-    pub fn class_of_call_clients() -> JsValue {
+    pub fn class_of_call_clients() -> Function {
         CallClient::class()
     }
 
     /// The class of call details.
     #[wasm_bindgen(getter, js_name = CallDetails, skip_typescript)]
-    pub fn class_of_call_details() -> JsValue {
+    pub fn class_of_call_details() -> Function {
         CallDetails::class()
     }
 
-    fn sign_in(&self, login: &JsValue) -> Result<(), JsValue> {
-        let Options { http, application_key, application_secret, .. } = &self.0.options;
+    fn sign_in(&self, login: JsValue) -> Result<(), JsValue> {
+        let options = &self.0.options;
         if self.0.started.get() {
-            return Err(dom::error("Sinch client already started"));
+            return Err(JsError::new("Sinch client already started").into());
         }
-        if http.is_empty() {
+        if options.http.is_none() {
             return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
         }
-        let login = login::read(login, application_key, application_secret)?;
-        self.0.driver.start(login).map_err(|error| sinch_error(&error))
+        let login = login::read(&login, &options.application_key, options.application_secret.as_deref())?;
+        self.0.driver().start(login).map_err(|error| sinch_error(&error))
     }
 
     /// The request that makes a user: its URL and its body.
-    fn request_of(&self, user: &JsValue) -> Result<(String, JsValue), JsValue> {
-        let Options { http, application_key, .. } = &self.0.options;
+    fn request_of(&self, user: &JsValue) -> Result<(String, String), JsValue> {
         if !user.is_object() {
             return Err(bad_argument("newUser(user): user is an object"));
         }
-        let body = stringify(user.clone())?;
-        if http.is_empty() {
-            return Err(bad_argument("Name the server with the option `server`"));
-        }
-        Ok((concat(&[http, "/users?key=", &options::escaped(application_key)]), body.into()))
+        let http = self.0.options.http.as_ref().ok_or_else(|| bad_argument("Name the server with the option `server`"))?;
+        let key = options::escaped(&self.0.options.application_key);
+        Ok((format!("{http}/users?key={key}"), JSON::stringify(user)?.into()))
     }
 
-    fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<JsValue, JsValue> {
-        let answered = self.0.driver.command(command).map_err(|error| sinch_error(&error))?;
+    fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<Option<Promise>, JsValue> {
+        let answered = self.0.driver().command(command).map_err(|error| sinch_error(&error))?;
         if !answered {
-            return Ok(JsValue::UNDEFINED);
+            return Ok(None);
         }
         // What follows from a command is told in a later task, so the promise is in time.
-        let (promise, deferred) = Deferred::new(JsValue::UNDEFINED, dom::nothing());
+        let (promise, deferred) = Deferred::silent();
         self.0.activating.borrow_mut().push((on, deferred));
-        Ok(promise)
+        Ok(Some(promise))
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionFields<'a> {
+    user_id: &'a str,
+    session_id: &'a str,
+    session_secret: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct User<'a> {
+    user_id: Option<&'a str>,
+}
+
 /// Sends JSON and gives the JSON that comes back.
-async fn post(url: String, body: JsValue) -> Result<JsValue, JsValue> {
-    let headers = dict().with("Content-Type", "application/json".into());
-    let init = dict().with("method", "POST".into()).with("headers", headers.into()).with("body", body);
-    let unreachable = |error: JsValue| sinch_error(&Error::new(codes::CONNECTION_REFUSED, &get_string(&error, "message")));
-    let answer = settled(call2(&global(), "fetch", url.into(), init.into())).await.map_err(unreachable)?;
-    let json = settled(call0(&answer, "json")).await.unwrap_or_default();
-    if get(&answer, "ok").is_truthy() {
+async fn post(url: &str, body: String) -> Result<JsValue, JsValue> {
+    let request = Request::post(url).header("Content-Type", "application/json").body(body).map_err(unreachable)?;
+    let answer = request.send().await.map_err(unreachable)?;
+    let json = JSON::parse(&answer.text().await.map_err(unreachable)?).unwrap_or_default();
+    if answer.ok() {
         return Ok(json);
     }
-    let or_status = |value: JsValue| if value.is_undefined() { get(&answer, "status") } else { value };
-    let message = concat(&[&*text(&or_status(get(&json, "errorCode"))), " ", &get_string(&json, "message")]);
+    let field = |key: &str| Reflect::get(&json, &key.into()).unwrap_or_default();
+    let code = Some(field("errorCode")).filter(|code| !code.is_undefined()).unwrap_or_else(|| answer.status().into());
+    let message = format!("{} {}", text(&code), text(&field("message")));
     let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
     if json.is_object() {
-        set(&error, "response", json);
+        Reflect::set(&error, &"response".into(), &json)?;
     }
     Err(error)
+}
+
+/// The request did not get through: what the browser says of it.
+fn unreachable(error: gloo_net::Error) -> JsValue {
+    let message = match error {
+        gloo_net::Error::JsError(error) => error.message,
+        error => error.to_string(),
+    };
+    sinch_error(&Error::new(codes::CONNECTION_REFUSED, &message))
 }

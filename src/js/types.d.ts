@@ -179,6 +179,11 @@ export interface ClientListener {
    * another. Calls that run go on. Told once.
    */
   onTokenExpired?(error: SinchError): void;
+  /**
+   * The SDK itself has failed, by a fault of its own that the console shows. All calls have ended with `FAILURE`, and the microphone is
+   * closed. `start()`, of this client or of a new one, begins anew.
+   */
+  onError?(error: SinchError): void;
 }
 
 export type ConnectionState = "connecting" | "connected" | "reconnecting" | "closed";

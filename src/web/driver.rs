@@ -4,10 +4,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
+use js_sys::{Array, Error as JsError};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus};
 
-use super::dom::{aborted, get, get_string, is, list0, now, seed};
-use super::media::{Media, MediaStream, Microphone, ask_permission};
+use super::bindings::PageTransition;
+use super::dom::{aborted, now, seed};
+use super::media::{Media, Microphone, ask_permission};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
@@ -41,14 +45,14 @@ pub struct Driver {
     window: Window,
     peers: RefCell<Vec<Rc<Peer>>>,
     /// The one that first offers show, once it is made.
-    certificates: JsValue,
+    certificate: RefCell<Option<JsValue>>,
     /// The browser's word on whether we may open the microphone, once it is known; it keeps itself up to date.
-    permission: JsValue,
+    permission: RefCell<Option<PermissionStatus>>,
     calls: RefCell<Vec<Rc<Media>>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
     /// What incoming calls send instead of the microphone.
-    custom: MediaStream,
+    custom: Option<MediaStream>,
     traced: bool,
     this: Weak<Self>,
 }
@@ -56,20 +60,20 @@ pub struct Driver {
 impl Driver {
     /// A driver that tells `app`. `custom` is what incoming calls send instead of the microphone; with `traced`, messages are told.
     #[must_use]
-    pub fn new(config: Config, custom: MediaStream, traced: bool, app: Box<dyn Fn(&Notice)>) -> Rc<Self> {
+    pub fn new(config: Config, custom: Option<MediaStream>, traced: bool, app: Box<dyn Fn(&Notice)>) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| Self {
             client: RefCell::new(Client::new(config, seed())),
             inputs: RefCell::default(),
             busy: Cell::new(false),
             notices: RefCell::default(),
             app,
-            socket: Socket::new(tell(this)),
-            timer: Timer::new(with(this, |driver, _| driver.timeout())),
-            later: Later::new(with(this, |driver, _| driver.deliver())),
-            window: Window::new(with(this, Self::window_event)),
+            socket: Socket::new(tell(this).into()),
+            timer: Timer::new(with(this, Self::timeout).into()),
+            later: Later::new(with(this, Self::deliver)),
+            window: Window::new(window_event(this)),
             peers: RefCell::default(),
-            certificates: list0(),
-            permission: list0(),
+            certificate: RefCell::default(),
+            permission: RefCell::default(),
             calls: RefCell::default(),
             microphone: Rc::default(),
             custom,
@@ -98,11 +102,19 @@ impl Driver {
     /// Where the client has signed in already.
     pub fn start(&self, login: Login) -> Result<(), Error> {
         self.window.listen();
-        if get(&self.certificates, "0").is_undefined() {
-            make_certificate(&self.certificates);
-            ask_permission(&self.permission);
+        if self.certificate.borrow().is_none() {
+            self.look_around();
         }
         self.command(|client, now| client.start(now, login))
+    }
+
+    /// Learns what calls will need, while nothing waits for it.
+    fn look_around(&self) {
+        let Some(driver) = self.this.upgrade() else { return };
+        spawn_local(async move {
+            driver.certificate.replace(make_certificate().await.ok());
+            driver.permission.replace(ask_permission().await.ok());
+        });
     }
 
     /// Calls somebody, sending `custom` or the microphone.
@@ -113,7 +125,7 @@ impl Driver {
         &self,
         to: Destination,
         headers: Vec<(String, String)>,
-        custom: &MediaStream,
+        custom: Option<&MediaStream>,
     ) -> Result<(Rc<CallInfo>, Rc<Media>), Error> {
         let info = Rc::new(self.client.borrow_mut().call(now(), to, headers)?);
         let media = self.media(info.id, custom);
@@ -126,7 +138,7 @@ impl Driver {
     /// # Errors
     /// What the client says of a call that is none to answer.
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
-        let granted = is(&get(&self.permission, "0"), "state", "granted");
+        let granted = self.permission.borrow().as_ref().is_some_and(|status| status.state() == PermissionState::Granted);
         self.command(|client, now| client.answer(now, id, granted))
     }
 
@@ -153,6 +165,21 @@ impl Driver {
         self.command(|client, now| client.terminate(now));
         self.microphone.hold(false);
         self.window.forget();
+    }
+
+    /// Lets go of the browser after a panic, wherever that was: what is still borrowed then is borrowed for ever.
+    pub fn abandon(&self) {
+        self.window.forget();
+        self.timer.disarm();
+        self.socket.disconnect();
+        if let Ok(peers) = self.peers.try_borrow() {
+            peers.iter().for_each(|peer| peer.close());
+        }
+        if let Ok(calls) = self.calls.try_borrow() {
+            calls.iter().for_each(|media| media.release());
+        }
+        self.microphone.hold(false);
+        self.microphone.close();
     }
 
     fn after_command(&self) {
@@ -237,7 +264,7 @@ impl Driver {
     fn note(&self, event: Event) {
         let notice = match event {
             Event::Incoming(info) => {
-                let media = self.media(info.id, &self.custom);
+                let media = self.media(info.id, self.custom.as_ref());
                 Notice::Incoming(info, media)
             }
             event => Notice::Event(event),
@@ -253,7 +280,7 @@ impl Driver {
 
     fn connect(&self, url: &str) {
         if let Err(error) = self.socket.connect(url) {
-            self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: get_string(&error, "message") });
+            self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: error.unchecked_into::<JsError>().message().into() });
         }
     }
 
@@ -265,12 +292,12 @@ impl Driver {
                     tasks::start(driver, peer, id, kind);
                 }
             }
-            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(&error) }),
+            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(error) }),
         }
     }
 
     fn peer_of(&self, call: CallId, kind: &TaskKind) -> Result<Rc<Peer>, JsValue> {
-        let certificates = if matches!(kind, TaskKind::Offer { restart: false, .. }) { self.certificates.clone() } else { list0() };
+        let certificate = self.certificate.borrow().clone().filter(|_| matches!(kind, TaskKind::Offer { restart: false, .. }));
         let (id, ice) = match kind {
             TaskKind::Offer { peer, ice, .. } | TaskKind::Answer { peer, ice, .. } => (*peer, Some(ice)),
             TaskKind::Accept { peer, .. }
@@ -282,8 +309,8 @@ impl Driver {
             return Ok(peer);
         }
         let ice = ice.ok_or_else(aborted)?;
-        let media = self.media(call, &self.custom);
-        let peer = Peer::new(id, media, ice, certificates, tell(&self.this))?;
+        let media = self.media(call, self.custom.as_ref());
+        let peer = Peer::new(id, media, ice, &certificate.into_iter().collect::<Array>(), tell(&self.this))?;
         self.peers.borrow_mut().push(peer.clone());
         Ok(peer)
     }
@@ -315,10 +342,10 @@ impl Driver {
     }
 
     /// The streams of a call; made where it has none yet.
-    fn media(&self, id: CallId, custom: &MediaStream) -> Rc<Media> {
+    fn media(&self, id: CallId, custom: Option<&MediaStream>) -> Rc<Media> {
         self.known_media(id).unwrap_or_else(|| {
             self.microphone.join();
-            let media = Rc::new(Media::new(id, custom.clone()));
+            let media = Rc::new(Media::new(id, custom.cloned()));
             self.calls.borrow_mut().push(media.clone());
             media
         })
@@ -343,11 +370,11 @@ impl Driver {
     }
 
     /// A page that goes away hangs up: nobody will hear it any more. Whatever else happens to it, the network may be another one after.
-    fn window_event(&self, event: JsValue) {
-        if !is(&event, "type", "pagehide") {
+    fn window_event(&self, event: &DomEvent) {
+        if event.type_() != "pagehide" {
             return self.input(Input::Online);
         }
-        let cached = get(&event, "persisted").is_truthy();
+        let cached = event.unchecked_ref::<PageTransition>().persisted() == Some(true);
         self.command(|client, now| client.leave(now, cached));
     }
 }
@@ -363,11 +390,20 @@ fn tell(driver: &Weak<Driver>) -> Box<dyn Fn(Input)> {
 }
 
 /// Calls `method`, as long as there is a driver.
-fn with(driver: &Weak<Driver>, method: fn(&Driver, JsValue)) -> Box<dyn FnMut(JsValue)> {
+fn with(driver: &Weak<Driver>, method: fn(&Driver)) -> Box<dyn Fn()> {
     let driver = driver.clone();
-    Box::new(move |event| {
+    Box::new(move || {
         if let Some(driver) = driver.upgrade() {
-            method(&driver, event);
+            method(&driver);
+        }
+    })
+}
+
+fn window_event(driver: &Weak<Driver>) -> Rc<dyn Fn(&DomEvent)> {
+    let driver = driver.clone();
+    Rc::new(move |event| {
+        if let Some(driver) = driver.upgrade() {
+            driver.window_event(event);
         }
     })
 }

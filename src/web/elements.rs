@@ -11,14 +11,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use js_sys::{Array, Function, Object, Proxy, Reflect, WeakRef};
 use wasm_bindgen::prelude::*;
+use web_sys::{Element, HtmlMediaElement, MediaStream, MutationObserver, MutationObserverInit, MutationRecord, Node, NodeList};
 
-use super::MediaStream;
-use super::dom::{
-    apply, call0, call1, call2, descriptor, dict, get, get_in, get_string, global, global_value, is, items, list0, list1, list2,
-    new1, new2, push, set, uuid,
-};
-use crate::text::concat;
+use super::bindings::{PropertyDescriptor, ProxyHandler};
+use super::dom::{items, uuid, window};
+use super::media::same;
 
 thread_local! {
     static ELEMENTS: &'static Elements = Box::leak(Box::new(Elements::new()));
@@ -31,23 +30,23 @@ fn elements() -> &'static Elements {
 
 /// Gives `stream` a URL, alive until it is [`retire`]d.
 #[must_use]
-pub fn publish(stream: &MediaStream) -> JsValue {
-    let url = JsValue::from(concat(&["blob:offhook/", &uuid()]));
-    let entry = Entry { url: url.clone(), stream: stream.clone(), retired: Cell::new(false), players: RefCell::default() };
+pub fn publish(stream: &MediaStream) -> String {
+    let url = format!("blob:offhook/{}", uuid());
+    let entry = Entry { url: url.clone(), stream: same(stream), retired: Cell::new(false), players: RefCell::default() };
     elements().entries.borrow_mut().push(Rc::new(entry));
     elements().install();
     url
 }
 
 /// The stream is over: its URL means nothing more once the elements that play it have another.
-pub fn retire(url: &JsValue) {
+pub fn retire(url: &str) {
     if let Some(entry) = elements().entry(url) {
         entry.retired.set(true);
         elements().tidy();
     }
 }
 
-type Trap = Closure<dyn FnMut(JsValue, JsValue, JsValue) -> JsValue>;
+type Trap = Closure<dyn FnMut(Function, JsValue, JsValue) -> Result<JsValue, JsValue>>;
 
 /// The URLs, and the functions of the browser before and after wrapping. The wrappers are made once and never dropped, as a page may
 /// have kept one; with no URL alive they do what they wrap.
@@ -55,43 +54,51 @@ struct Elements {
     entries: RefCell<Vec<Rc<Entry>>>,
     installed: Cell<bool>,
     wraps: [Wrap; 3],
-    observer: JsValue,
+    observer: MutationObserver,
     /// Called by the observer.
-    _observed: Closure<dyn FnMut(JsValue)>,
+    _observed: Closure<dyn FnMut(Array)>,
 }
 
 struct Entry {
-    url: JsValue,
-    stream: JsValue,
+    url: String,
+    stream: MediaStream,
     retired: Cell<bool>,
     /// Weak references to the elements that it was written to.
-    players: RefCell<Vec<JsValue>>,
+    players: RefCell<Vec<WeakRef>>,
 }
 
 /// One function of the browser: where it lives, itself, and its replacement.
 struct Wrap {
-    owner: JsValue,
+    owner: Object,
     key: &'static str,
-    /// Which field of the property's descriptor holds it.
-    field: &'static str,
+    part: Part,
     wrapper: JsValue,
     /// The descriptor that was there before; `undefined` where the function was inherited.
-    before: RefCell<JsValue>,
+    before: RefCell<Option<PropertyDescriptor>>,
     _trap: Trap,
+}
+
+/// Which field of the property's descriptor is wrapped.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Setter,
+    Value,
 }
 
 impl Elements {
     fn new() -> Self {
-        let media = get_in(&global(), "HTMLMediaElement", "prototype");
-        let observed = Closure::wrap(Box::new(|records: JsValue| observe(records)) as Box<dyn FnMut(JsValue)>);
-        let observer = new1("MutationObserver", observed.as_ref().clone());
+        let media = prototype_of_media_elements();
+        let observed = Closure::wrap(Box::new(|records| observe(&records)) as Box<dyn FnMut(Array)>);
+        let observer = MutationObserver::new(observed.as_ref().unchecked_ref()).expect("every browser has it");
+        let (set_src, set_attribute, new_audio) =
+            (Trap::wrap(Box::new(set_src)), Trap::wrap(Box::new(set_attribute)), Trap::wrap(Box::new(new_audio)));
         Self {
             entries: RefCell::default(),
             installed: Cell::new(false),
             wraps: [
-                Wrap::new(&media, "src", "set", "apply", Trap::wrap(Box::new(set_src))),
-                Wrap::new(&media, "setAttribute", "value", "apply", Trap::wrap(Box::new(set_attribute))),
-                Wrap::new(&global(), "Audio", "value", "construct", Trap::wrap(Box::new(new_audio))),
+                Wrap::new(&media, "src", Part::Setter, ProxyHandler::applying(&set_src), set_src),
+                Wrap::new(&media, "setAttribute", Part::Value, ProxyHandler::applying(&set_attribute), set_attribute),
+                Wrap::new(&window(), "Audio", Part::Value, ProxyHandler::constructing(&new_audio), new_audio),
             ],
             observer,
             _observed: observed,
@@ -103,178 +110,190 @@ impl Elements {
             return;
         }
         self.wraps.iter().for_each(Wrap::install);
-        let options = dict().with("subtree", JsValue::TRUE).with("childList", JsValue::TRUE);
-        let options = options.with("attributeFilter", list1("src".into()));
-        call2(&self.observer, "observe", global_value("document"), options.into());
+        let options = MutationObserverInit::new();
+        options.set_subtree(true);
+        options.set_child_list(true);
+        options.set_attribute_filter(&Array::of1(&"src".into()));
+        if let Some(document) = window().document() {
+            let _ = self.observer.observe_with_options(&document, &options);
+        }
     }
 
     /// Forgets retired URLs that no element plays; with the last, the browser is as it was.
     fn tidy(&self) {
         let mut entries = self.entries.borrow_mut();
         for entry in entries.iter() {
-            let mut players = entry.players.borrow_mut();
-            while let Some(position) = players.iter().position(|player| !plays(&deref(player), &entry.stream)) {
-                players.remove(position);
-            }
+            entry.players.borrow_mut().retain(|player| deref(player).is_some_and(|player| plays(&player, &entry.stream)));
         }
-        while let Some(position) = entries.iter().position(|entry| entry.retired.get() && entry.players.borrow().is_empty()) {
-            entries.remove(position);
-        }
+        entries.retain(|entry| !entry.retired.get() || !entry.players.borrow().is_empty());
         if entries.is_empty() && self.installed.replace(false) {
             self.wraps.iter().for_each(Wrap::uninstall);
-            call0(&self.observer, "disconnect");
+            self.observer.disconnect();
         }
     }
 
     /// What is known of a URL.
-    fn entry(&self, url: &JsValue) -> Option<Rc<Entry>> {
-        self.entries.borrow().iter().find(|entry| entry.url == *url).cloned()
+    fn entry(&self, url: &str) -> Option<Rc<Entry>> {
+        self.entries.borrow().iter().find(|entry| entry.url == url).cloned()
     }
 
     /// Whether an element plays the stream of a URL that was written to it.
-    fn is_player(&self, element: &JsValue) -> bool {
-        let known = |player: &JsValue| deref(player) == *element;
+    fn is_player(&self, element: &HtmlMediaElement) -> bool {
+        let known = |player: &WeakRef| deref(player).as_ref() == Some(element);
         self.entries.borrow().iter().any(|entry| plays(element, &entry.stream) && entry.players.borrow().iter().any(known))
     }
 }
 
 impl Wrap {
-    fn new(owner: &JsValue, key: &'static str, field: &'static str, trap_name: &str, trap: Trap) -> Self {
-        let native = if field == "set" { get(&descriptor(owner, key), field) } else { get(owner, key) };
-        let wrapper = new2("Proxy", native, dict().with(trap_name, trap.as_ref().clone()).into());
-        Self { owner: owner.clone(), key, field, wrapper, before: RefCell::default(), _trap: trap }
+    fn new(owner: &Object, key: &'static str, part: Part, handler: ProxyHandler, trap: Trap) -> Self {
+        let native = match part {
+            Part::Setter => descriptor(owner, key).map(|descriptor| descriptor.set()),
+            Part::Value => Reflect::get(owner, &key.into()).ok(),
+        };
+        let wrapper = Proxy::new(&native.unwrap_or_default(), &handler).into();
+        Self { owner: owner.clone(), key, part, wrapper, before: RefCell::default(), _trap: trap }
     }
 
     fn install(&self) {
         let before = descriptor(&self.owner, self.key);
-        let wrapped = dict().with(self.field, self.wrapper.clone()).with("configurable", JsValue::TRUE);
-        let wrapped =
-            if self.field == "set" { wrapped.with("get", get(&before, "get")) } else { wrapped.with("writable", JsValue::TRUE) };
-        let wrapped = wrapped.with("enumerable", get(&before, "enumerable"));
-        *self.before.borrow_mut() = before;
-        self.define(wrapped.into());
+        let wrapped = PropertyDescriptor::new(before.as_ref().is_some_and(PropertyDescriptor::enumerable));
+        match self.part {
+            Part::Setter => {
+                wrapped.set_get(&before.as_ref().map(PropertyDescriptor::get).unwrap_or_default());
+                wrapped.set_set(&self.wrapper);
+            }
+            Part::Value => {
+                wrapped.set_value(&self.wrapper);
+                wrapped.set_writable(true);
+            }
+        }
+        self.before.replace(before);
+        self.define(&wrapped);
     }
 
     /// Where a page has put something else meanwhile, that stays.
     fn uninstall(&self) {
-        if get(&descriptor(&self.owner, self.key), self.field) != self.wrapper {
+        let now = descriptor(&self.owner, self.key).map(|now| if self.part == Part::Setter { now.set() } else { now.value() });
+        if now.as_ref() != Some(&self.wrapper) {
             return;
         }
-        let before = self.before.take();
-        if before.is_undefined() {
-            call2(&global_value("Reflect"), "deleteProperty", self.owner.clone(), self.key.into());
-        } else {
-            self.define(before);
+        match self.before.take() {
+            None => drop(Reflect::delete_property(&self.owner, &self.key.into())),
+            Some(before) => self.define(&before),
         }
     }
 
-    fn define(&self, descriptor: JsValue) {
-        let properties = dict().with(self.key, descriptor);
-        call2(&global_value("Object"), "defineProperties", self.owner.clone(), properties.into());
+    fn define(&self, descriptor: &PropertyDescriptor) {
+        Object::define_property(&self.owner, &self.key.into(), descriptor);
     }
+}
+
+fn descriptor(owner: &Object, key: &str) -> Option<PropertyDescriptor> {
+    let descriptor = Object::get_own_property_descriptor(owner, &key.into());
+    descriptor.is_object().then(|| descriptor.unchecked_into())
+}
+
+fn prototype_of_media_elements() -> Object {
+    let class = Reflect::get(&window(), &"HTMLMediaElement".into()).unwrap_or_default();
+    Reflect::get(&class, &"prototype".into()).unwrap_or_default().unchecked_into()
 }
 
 /// What a weak reference leads to, while it is there.
-fn deref(player: &JsValue) -> JsValue {
-    call0(player, "deref")
+fn deref(player: &WeakRef) -> Option<HtmlMediaElement> {
+    player.deref().map(JsCast::unchecked_into)
 }
 
 /// `element.src = value`.
-fn set_src(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
-    write(&native, &element, &arguments, "0")
+fn set_src(native: Function, element: JsValue, arguments: JsValue) -> Result<JsValue, JsValue> {
+    let arguments: Array = arguments.unchecked_into();
+    write(&native, &element, &arguments, &arguments.get(0))
 }
 
 /// `element.setAttribute(name, value)`.
-fn set_attribute(native: JsValue, element: JsValue, arguments: JsValue) -> JsValue {
-    if get_string(&arguments, "0").eq_ignore_ascii_case("src") {
-        return write(&native, &element, &arguments, "1");
+fn set_attribute(native: Function, element: JsValue, arguments: JsValue) -> Result<JsValue, JsValue> {
+    let arguments: Array = arguments.unchecked_into();
+    if arguments.get(0).as_string().is_some_and(|name| name.eq_ignore_ascii_case("src")) {
+        return write(&native, &element, &arguments, &arguments.get(1));
     }
-    natively(&native, &element, &arguments)
+    native.apply(&element, &arguments)
 }
 
 /// `new Audio(url)`.
-fn new_audio(native: JsValue, arguments: JsValue, target: JsValue) -> JsValue {
-    let url = get(&arguments, "0");
-    let ours = elements().entry(&url).is_some();
-    let plain = if ours { list0() } else { arguments };
-    let (reflect, how) = (global_value("Reflect"), list2(native, plain));
-    push(&how, target);
-    let audio = natively(&get(&reflect, "construct"), &reflect, &how);
-    if ours {
-        // The property and the attribute are wrapped while a URL is alive.
-        set(&audio, "src", url);
-    }
-    audio
+fn new_audio(native: Function, arguments: JsValue, target: JsValue) -> Result<JsValue, JsValue> {
+    let (arguments, target): (Array, Function) = (arguments.unchecked_into(), target.unchecked_into());
+    let url = arguments.get(0).as_string().filter(|url| elements().entry(url).is_some());
+    let Some(url) = url else { return Reflect::construct_with_new_target(&native, &arguments, &target) };
+    let audio = Reflect::construct_with_new_target(&native, &Array::new(), &target)?;
+    // The property and the attribute are wrapped while a URL is alive.
+    audio.unchecked_ref::<HtmlMediaElement>().set_src(&url);
+    Ok(audio)
 }
 
-/// Does a write to the `src` of `element`, natively done by `native`, and gives or takes the stream. `which` of the arguments is written.
-fn write(native: &JsValue, element: &JsValue, arguments: &JsValue, which: &str) -> JsValue {
-    let url = get(arguments, which);
+/// Does a write to the `src` of `element`, natively done by `native`, and gives or takes the stream.
+fn write(native: &Function, element: &JsValue, arguments: &Array, value: &JsValue) -> Result<JsValue, JsValue> {
+    let url = value.as_string().unwrap_or_default();
+    let Some(media) = element.dyn_ref::<HtmlMediaElement>() else { return native.apply(element, arguments) };
     // With the stream there already, the browser does not try to fetch the URL.
-    let taken = !attach(element, &url) && elements().is_player(element);
+    let taken = !attach(media, &url) && elements().is_player(media);
     // An empty `src` is an error for an element that plays nothing else: none at all is not.
-    let result = if taken && !url.is_truthy() { JsValue::UNDEFINED } else { natively(native, element, arguments) };
+    let result = if taken && !value.is_truthy() { JsValue::UNDEFINED } else { native.apply(element, arguments)? };
     if taken {
-        detach(element, &url);
+        detach(media, value.is_truthy());
     }
-    result
+    Ok(result)
 }
 
 /// Plays the stream behind `url`, if it is one of ours.
-fn attach(element: &JsValue, url: &JsValue) -> bool {
+fn attach(element: &HtmlMediaElement, url: &str) -> bool {
     let Some(entry) = elements().entry(url) else { return false };
     if !plays(element, &entry.stream) {
-        set(element, "srcObject", entry.stream.clone());
-        entry.players.borrow_mut().push(new1("WeakRef", element.clone()));
+        element.set_src_object(Some(&entry.stream));
+        entry.players.borrow_mut().push(WeakRef::new(element));
     }
     true
 }
 
 /// Whether an element plays a stream. By its id: Chromium wraps a stream anew once a page has called `captureStream()`.
-fn plays(element: &JsValue, stream: &JsValue) -> bool {
-    let playing = get(element, "srcObject");
-    playing.is_object() && get(&playing, "id") == get(stream, "id")
+fn plays(element: &HtmlMediaElement, stream: &MediaStream) -> bool {
+    element.src_object().is_some_and(|playing| playing.id() == stream.id())
 }
 
-/// Takes our stream away from an element whose `src` is something else now.
-fn detach(element: &JsValue, url: &JsValue) {
-    if !url.is_truthy() {
-        call1(element, "removeAttribute", "src".into());
+/// Takes our stream away from an element whose `src` is something else now, or nothing.
+fn detach(element: &HtmlMediaElement, has_src: bool) {
+    if !has_src {
+        let _ = element.remove_attribute("src");
     }
-    set(element, "srcObject", JsValue::NULL);
+    element.set_src_object(None);
     elements().tidy();
 }
 
 /// What happened in the document: attributes and new nodes.
-fn observe(records: JsValue) {
-    for record in &items(records) {
-        if is(record, "type", "attributes") {
-            look(&get(record, "target"));
+fn observe(records: &Array) {
+    for record in items::<MutationRecord>(records) {
+        if record.type_() == "attributes" {
+            record.target().iter().for_each(look);
             continue;
         }
-        for node in &items(get(record, "addedNodes")) {
-            look(node);
-            items(call1(node, "querySelectorAll", "audio[src],video[src]".into())).iter().for_each(look);
+        for node in nodes(&record.added_nodes()) {
+            look(&node);
+            if let Some(element) = node.dyn_ref::<Element>()
+                && let Ok(inner) = element.query_selector_all("audio[src],video[src]")
+            {
+                nodes(&inner).for_each(|node| look(&node));
+            }
         }
     }
+}
+
+fn nodes(list: &NodeList) -> impl Iterator<Item = Node> {
+    (0..list.length()).filter_map(|at| list.get(at))
 }
 
 /// Gives or takes the stream as the `src` attribute of an element says.
-fn look(element: &JsValue) {
-    if !is_media(element) {
-        return;
-    }
-    let url = call1(element, "getAttribute", "src".into());
+fn look(node: &Node) {
+    let Some(element) = node.dyn_ref::<HtmlMediaElement>() else { return };
+    let url = element.get_attribute("src").unwrap_or_default();
     if !attach(element, &url) && elements().is_player(element) {
-        detach(element, &url);
+        detach(element, !url.is_empty());
     }
-}
-
-fn is_media(element: &JsValue) -> bool {
-    !get(element, "srcObject").is_undefined()
-}
-
-/// Calls the browser's own function; what it throws, the page gets.
-fn natively(native: &JsValue, this: &JsValue, arguments: &JsValue) -> JsValue {
-    apply(native, this, arguments).unwrap_or_else(|error| wasm_bindgen::throw_val(error))
 }

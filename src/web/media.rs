@@ -1,17 +1,17 @@
 //! The streams of a call, and the microphone that calls share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
+use js_sys::{Object, Promise};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaStreamTrackState, PermissionStatus};
 
-use super::dom::{End, call0, call1, dict, error, get, get_in, global, is, items, keep, list1, new0, set, try_call};
+use super::bindings::PermissionQuery;
+use super::dom::{End, items, named_error, window};
 use super::elements;
-use super::task::{settled, spawn};
 use crate::call::CallId;
-
-/// A `MediaStream` of the browser; `undefined` where there is none.
-pub type MediaStream = JsValue;
 
 /// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
 /// connection, only their tracks change, and a media element that plays one goes on.
@@ -22,10 +22,10 @@ pub struct Media {
     pub(super) local: MediaStream,
     remote: MediaStream,
     /// What the call sends instead of the microphone.
-    pub(super) custom: MediaStream,
+    pub(super) custom: Option<MediaStream>,
     /// The URLs of both streams, once they were asked for.
-    local_url: RefCell<JsValue>,
-    remote_url: RefCell<JsValue>,
+    local_url: OnceCell<String>,
+    remote_url: OnceCell<String>,
     /// Whether the call sends; nothing before it is up.
     sending: Cell<Option<bool>>,
     released: Cell<bool>,
@@ -35,14 +35,15 @@ pub struct Media {
 
 impl Media {
     /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
-    pub(super) fn new(id: CallId, custom: MediaStream) -> Self {
+    pub(super) fn new(id: CallId, custom: Option<MediaStream>) -> Self {
+        let stream = || MediaStream::new().expect("a browser with WebRTC has it");
         Self {
             id,
-            local: new0("MediaStream"),
-            remote: new0("MediaStream"),
+            local: stream(),
+            remote: stream(),
             custom,
-            local_url: RefCell::default(),
-            remote_url: RefCell::default(),
+            local_url: OnceCell::new(),
+            remote_url: OnceCell::new(),
             sending: Cell::new(None),
             released: Cell::new(false),
             end: End::ahead(),
@@ -51,40 +52,39 @@ impl Media {
 
     /// What the call sends, once it has something to send.
     #[must_use]
-    pub fn outgoing(&self) -> MediaStream {
-        filled(&self.local)
+    pub fn outgoing(&self) -> Option<MediaStream> {
+        has_tracks(&self.local).then(|| same(&self.local))
     }
 
     /// What the call receives, once there is something to receive.
     #[must_use]
-    pub fn incoming(&self) -> MediaStream {
-        filled(&self.remote)
+    pub fn incoming(&self) -> Option<MediaStream> {
+        has_tracks(&self.remote).then(|| same(&self.remote))
     }
 
     /// A string that plays [`Media::outgoing`] where a page writes it to the `src` of a media element.
-    pub fn outgoing_url(&self) -> JsValue {
+    pub fn outgoing_url(&self) -> Option<String> {
         self.url(&self.local, &self.local_url)
     }
 
     /// A string that plays [`Media::incoming`] where a page writes it to the `src` of a media element.
-    pub fn incoming_url(&self) -> JsValue {
+    pub fn incoming_url(&self) -> Option<String> {
         self.url(&self.remote, &self.remote_url)
     }
 
-    fn url(&self, stream: &MediaStream, url: &RefCell<JsValue>) -> JsValue {
-        let mut url = url.borrow_mut();
-        if url.is_undefined() && !self.released.get() && has_tracks(stream) {
-            *url = elements::publish(stream);
+    fn url(&self, stream: &MediaStream, url: &OnceCell<String>) -> Option<String> {
+        if url.get().is_none() && (self.released.get() || !has_tracks(stream)) {
+            return None;
         }
-        url.clone()
+        Some(url.get_or_init(|| elements::publish(stream)).clone())
     }
 
     /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
     pub(super) fn take(&self, source: &MediaStream) {
-        for track in &tracks(source) {
-            let own = call0(track, "clone");
-            set(&own, "enabled", (self.sending.get() == Some(true)).into());
-            call1(&self.local, "addTrack", own);
+        for track in tracks(source) {
+            let own = MediaStreamTrack::clone(&track);
+            own.set_enabled(self.sending.get() == Some(true));
+            self.local.add_track(&own);
         }
         self.outgoing_url();
     }
@@ -92,9 +92,9 @@ impl Media {
     /// Enables everything, or disables the sound: a muted call goes on showing its picture.
     pub(super) fn send(&self, on: bool) {
         self.sending.set(Some(on));
-        for track in &tracks(&self.local) {
-            if on || is(track, "kind", "audio") {
-                set(track, "enabled", on.into());
+        for track in tracks(&self.local) {
+            if on || track.kind() == "audio" {
+                track.set_enabled(on);
             }
         }
     }
@@ -106,13 +106,13 @@ impl Media {
     }
 
     /// Receives `track` in place of any other of its kind.
-    pub(super) fn receive(&self, track: &JsValue) {
-        for old in &tracks(&self.remote) {
-            if old != track && get(old, "kind") == get(track, "kind") {
-                call1(&self.remote, "removeTrack", old.clone());
+    pub(super) fn receive(&self, track: &MediaStreamTrack) {
+        for old in tracks(&self.remote) {
+            if old != *track && old.kind() == track.kind() {
+                self.remote.remove_track(&old);
             }
         }
-        call1(&self.remote, "addTrack", track.clone());
+        self.remote.add_track(track);
         // Known before a page asks: `new Audio(call.incomingStreamURL)` looks `Audio` up first.
         self.incoming_url();
     }
@@ -126,18 +126,18 @@ impl Media {
         self.released.set(true);
         self.end.reach();
         stop(&self.local);
-        elements::retire(&self.local_url.borrow());
-        elements::retire(&self.remote_url.borrow());
+        for url in [&self.local_url, &self.remote_url].into_iter().filter_map(OnceCell::get) {
+            elements::retire(url);
+        }
     }
 }
 
 /// The microphone (and camera) that calls share, opened when the first needs it and closed when the last has ended.
 #[derive(Default)]
 pub struct Microphone {
-    shared: RefCell<MediaStream>,
+    shared: RefCell<Option<MediaStream>>,
     /// The promise of a stream that is being opened, and whether with video.
-    opening: RefCell<JsValue>,
-    opening_video: Cell<bool>,
+    opening: RefCell<Option<(Promise<MediaStream>, bool)>>,
     calls: Cell<usize>,
     held: Cell<bool>,
     /// The shared stream is the app's own: it is not for us to stop.
@@ -166,40 +166,41 @@ impl Microphone {
     pub fn adopt(&self, stream: MediaStream) {
         self.close();
         self.adopted.set(true);
-        self.shared.replace(stream);
+        self.shared.replace(Some(stream));
     }
 
-    /// The shared stream, or a promise of it where it is being opened.
+    /// A promise of the shared stream.
     ///
     /// # Errors
     /// Why there is no `getUserMedia`.
-    pub fn open(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
-        let stream = self.current();
-        if usable(&stream, video) {
-            return Ok(stream);
+    pub fn open(self: &Rc<Self>, video: bool) -> Result<Promise<MediaStream>, JsValue> {
+        if let Some(stream) = self.current().filter(|stream| usable(stream, video)) {
+            return Ok(Promise::resolve(&stream));
         }
         let opening = self.opening.borrow().clone();
-        if opening.is_object() && (self.opening_video.get() || !video) { Ok(opening) } else { self.begin(video) }
+        match opening {
+            Some((promise, shows)) if shows || !video => Ok(promise),
+            _ => self.begin(video),
+        }
     }
 
     /// The shared stream, while it is open.
     #[must_use]
-    pub fn current(&self) -> MediaStream {
+    pub fn current(&self) -> Option<MediaStream> {
         self.shared.borrow().clone()
     }
 
-    fn begin(self: &Rc<Self>, video: bool) -> Result<JsValue, JsValue> {
+    fn begin(self: &Rc<Self>, video: bool) -> Result<Promise<MediaStream>, JsValue> {
         let promise = get_user_media(video)?;
-        self.opening.replace(promise.clone());
-        self.opening_video.set(video);
-        let (this, opened) = (self.clone(), promise.clone());
+        self.opening.replace(Some((promise.clone(), video)));
+        let (this, opened) = (self.clone(), JsFuture::from(promise.clone()));
         // Whoever asked may be gone by then, so the result is taken care of here.
-        spawn(async move {
-            let stream = settled(opened).await;
+        spawn_local(async move {
+            let stream = opened.await;
             this.opening.take();
             if let Ok(stream) = stream {
                 this.close();
-                this.shared.replace(stream);
+                this.shared.replace(Some(stream));
                 this.close_if_unused();
             }
         });
@@ -212,61 +213,61 @@ impl Microphone {
         }
     }
 
-    fn close(&self) {
-        let stream = self.shared.take();
-        if !self.adopted.replace(false) {
+    /// Closes it, whoever may still need it.
+    pub fn close(&self) {
+        if let Some(stream) = self.shared.take()
+            && !self.adopted.replace(false)
+        {
             stop(&stream);
         }
     }
 }
 
 /// All tracks of a stream.
-pub fn tracks(stream: &MediaStream) -> Vec<JsValue> {
-    items(call0(stream, "getTracks"))
+pub fn tracks(stream: &MediaStream) -> impl Iterator<Item = MediaStreamTrack> {
+    items(&stream.get_tracks()).collect::<Vec<_>>().into_iter()
 }
 
-/// Whether there is a stream with something in it.
+/// The same stream once more: `stream.clone()` is the browser's method, which makes another one.
+pub fn same(stream: &MediaStream) -> MediaStream {
+    Clone::clone(stream)
+}
+
+/// Whether there is something in a stream.
 pub fn has_tracks(stream: &MediaStream) -> bool {
-    !tracks(stream).is_empty()
-}
-
-fn filled(stream: &MediaStream) -> MediaStream {
-    if has_tracks(stream) { stream.clone() } else { JsValue::UNDEFINED }
+    stream.get_tracks().length() > 0
 }
 
 /// Whether a stream is open, and has a picture where there shall be one.
 fn usable(stream: &MediaStream, video: bool) -> bool {
-    let (mut live, mut shows) = (stream.is_object(), !video);
-    for track in &tracks(stream) {
-        live &= is(track, "readyState", "live");
-        shows |= is(track, "kind", "video");
-    }
-    live && shows
+    tracks(stream).all(|track| track.ready_state() == MediaStreamTrackState::Live)
+        && (!video || stream.get_video_tracks().length() > 0)
 }
 
 fn stop(stream: &MediaStream) {
-    for track in &tracks(stream) {
-        call0(track, "stop");
-    }
+    tracks(stream).for_each(|track| track.stop());
 }
 
-/// Puts into `list` what tells whether the microphone would open without a question, where the browser says so.
-pub fn ask_permission(list: &JsValue) {
-    let permissions = get_in(&global(), "navigator", "permissions");
-    keep(&call1(&permissions, "query", dict().with("name", "microphone".into()).into()), list);
+/// What tells whether the microphone would open without a question, where the browser says so.
+pub async fn ask_permission() -> Result<PermissionStatus, JsValue> {
+    let microphone: PermissionQuery = Object::new().unchecked_into();
+    microphone.set_name("microphone");
+    let status = window().navigator().permissions()?.query(&microphone)?.await?;
+    Ok(status.unchecked_into())
 }
 
-fn get_user_media(video: bool) -> Result<JsValue, JsValue> {
-    let devices = get_in(&global(), "navigator", "mediaDevices");
-    if devices.is_undefined() {
-        let fault = error(if get(&global(), "isSecureContext").is_truthy() {
+fn get_user_media(video: bool) -> Result<Promise<MediaStream>, JsValue> {
+    let devices = window().navigator().media_devices().ok().filter(|devices| !devices.is_undefined());
+    let Some(devices) = devices else {
+        let message = if window().is_secure_context() {
             "This browser gives pages no microphone"
         } else {
             "Browsers give the microphone to secure pages only: open this page over https or on localhost"
-        });
-        set(&fault, "name", "NotSupportedError".into());
-        return Err(fault);
-    }
-    let constraints = dict().with("audio", JsValue::TRUE).with("video", video.into());
-    try_call(&devices, "getUserMedia", list1(constraints.into()))
+        };
+        return Err(named_error("NotSupportedError", message));
+    };
+    let constraints = MediaStreamConstraints::new();
+    constraints.set_audio(&JsValue::TRUE);
+    constraints.set_video(&video.into());
+    Ok(devices.get_user_media_with_constraints(&constraints)?.unchecked_into())
 }

@@ -7,6 +7,7 @@
 //!    Socket  Timer  Peer  Media  Microphone  elements
 //! ```
 
+pub mod bindings;
 pub mod dom;
 mod driver;
 pub mod elements;
@@ -14,12 +15,11 @@ mod media;
 mod page;
 mod peer;
 mod socket;
-pub mod task;
 mod tasks;
 mod timer;
 
 pub use driver::{Driver, Notice};
-pub use media::{Media, MediaStream};
+pub use media::Media;
 
 /// Memory for everything in the wasm. It takes a quarter of the code of the standard library's allocator: 2 kB less in every page.
 #[global_allocator]

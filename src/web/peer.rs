@@ -1,33 +1,40 @@
 //! One `RTCPeerConnection`: its events as inputs, and the steps of offer and answer.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
+use gloo_events::EventListener;
+use gloo_timers::callback::Timeout;
+use gloo_timers::future::TimeoutFuture;
+use js_sys::{Array, Function, Object};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    Event, EventTarget, RtcConfiguration, RtcIceConnectionState, RtcIceServer, RtcIceTransportPolicy, RtcOfferOptions,
+    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcRtpTransceiver, RtcRtpTransceiverDirection, RtcRtpTransceiverInit, RtcSdpType,
+    RtcSessionDescriptionInit, RtcStatsReport, RtcTrackEvent,
+};
 
 use super::Media;
-use super::dom::{
-    Dict, End, aborted, call_of, call0, call1, construct, dict, forget, get, get_in, get_number, get_string, invoke, is, items,
-    keep, list0, list1, list2, nothing, promise, push, set, set_timeout, string, together, try_call,
-};
+use super::bindings::{Connection, DtlsTransport, IceCandidate, IceCandidateInit, KeyAlgorithm, Received, Sender, ToneSender};
+use super::dom::{End, aborted, forget, items, promise};
 use super::media::tracks;
-use super::task::{settled, spawn};
 use crate::client::{Ice, IceState, Input, PeerId, TaskKind, TaskResult};
 use crate::sdp::{self, Candidate};
-use crate::text::concat;
 
 /// A peer connection of a call.
 pub struct Peer {
     pub id: PeerId,
     pub media: Rc<Media>,
-    /// An `RTCPeerConnection`.
-    connection: JsValue,
-    /// Gets every event of the connection.
-    handler: Closure<dyn FnMut(JsValue)>,
-    /// Candidates of the other side that came before the description they belong to.
-    held: RefCell<Vec<JsValue>>,
+    connection: RtcPeerConnection,
+    tell: Box<dyn Fn(Input)>,
+    listeners: RefCell<Vec<EventListener>>,
+    /// Those of the DTLS transports, once there are some.
+    transports: RefCell<Vec<EventListener>>,
+    /// Candidates of the other side that came before the description they belong to; `None` is the end of them.
+    held: RefCell<Vec<Option<IceCandidateInit>>>,
     /// Lets whoever waits for the first candidate of ours go on.
-    waiting: RefCell<JsValue>,
+    waiting: RefCell<Option<Function>>,
     closed: Cell<bool>,
     end: End,
 }
@@ -35,7 +42,7 @@ pub struct Peer {
 /// How many candidates are held for a description that may never come.
 const MOST_HELD: usize = 100;
 /// How often is looked whether media arrives, ms.
-const LOOK: u64 = 100;
+const LOOK: u32 = 100;
 
 impl Peer {
     /// A new connection that shows one of `certificates`, or one of its own where there is none. What happens to it goes to `tell`.
@@ -46,70 +53,82 @@ impl Peer {
         id: PeerId,
         media: Rc<Media>,
         ice: &Ice,
-        certificates: JsValue,
+        certificates: &Array,
         tell: Box<dyn Fn(Input)>,
     ) -> Result<Rc<Self>, JsValue> {
-        let configuration = configuration(ice).with("certificates", certificates);
-        let connection = construct("RTCPeerConnection", list1(configuration.into()))?;
-        let peer = Rc::new_cyclic(|peer: &Weak<Self>| {
-            let peer = peer.clone();
-            let handler = Closure::wrap(Box::new(move |event: JsValue| {
-                if let Some(input) = peer.upgrade().and_then(|peer| peer.input(&event)) {
-                    tell(input);
-                }
-            }) as Box<dyn FnMut(JsValue)>);
-            Self {
-                id,
-                media,
-                connection,
-                handler,
-                held: RefCell::default(),
-                waiting: RefCell::new(nothing()),
-                closed: Cell::new(false),
-                end: End::ahead(),
-            }
+        let configuration = configuration(ice);
+        configuration.set_certificates(certificates);
+        let peer = Rc::new(Self {
+            id,
+            media,
+            connection: RtcPeerConnection::new_with_configuration(&configuration)?,
+            tell,
+            listeners: RefCell::default(),
+            transports: RefCell::default(),
+            held: RefCell::default(),
+            waiting: RefCell::default(),
+            closed: Cell::new(false),
+            end: End::ahead(),
         });
-        peer.listen(peer.handler.as_ref());
+        peer.listeners.replace(vec![
+            peer.on(&peer.connection, "icecandidate", |peer, event| peer.found(event.unchecked_ref())),
+            peer.on(&peer.connection, "iceconnectionstatechange", |peer, _| peer.changed()),
+            peer.on(&peer.connection, "track", |peer, event| peer.received(event.unchecked_ref())),
+        ]);
         Ok(peer)
     }
 
-    fn listen(&self, handler: &JsValue) {
-        for event in &["onicecandidate", "oniceconnectionstatechange", "ontrack"] {
-            set(&self.connection, event, handler.clone());
-        }
-        for transceiver in &self.transceivers() {
-            set(&get_in(transceiver, "sender", "transport"), "onstatechange", handler.clone());
-        }
+    fn on(self: &Rc<Self>, target: &EventTarget, event: &'static str, handler: fn(&Rc<Self>, &Event)) -> EventListener {
+        let peer = Rc::downgrade(self);
+        EventListener::new(target, event, move |event| {
+            if let Some(peer) = peer.upgrade() {
+                handler(&peer, event);
+            }
+        })
     }
 
-    fn input(&self, event: &JsValue) -> Option<Input> {
+    fn found(&self, event: &RtcPeerConnectionIceEvent) {
         let peer = self.id;
-        match get_string(event, "type").as_str() {
-            "icecandidate" => {
-                let found = get(event, "candidate");
-                let text = get_string(&found, "candidate");
-                // An empty candidate ends one generation, none at all ends the gathering.
-                if found.is_object() && text.is_empty() {
-                    return None;
-                }
-                invoke(&self.waiting.borrow(), JsValue::UNDEFINED);
-                Some(if found.is_object() {
-                    Input::Candidate { peer, candidate: candidate(&found, text) }
-                } else {
-                    Input::Gathered { peer }
-                })
-            }
-            "track" => {
-                self.media.receive(&get(event, "track"));
-                Some(Input::RemoteTrack { peer })
-            }
-            "statechange" => is(&get(event, "target"), "state", "closed").then_some(Input::PeerGone { peer }),
-            _ => {
-                // By now there is a DTLS transport.
-                self.listen(self.handler.as_ref());
-                let state = IceState::from_str(&get_string(&self.connection, "iceConnectionState"));
-                Some(Input::IceState { peer, state })
-            }
+        let found = event.candidate();
+        // An empty candidate ends one generation, none at all ends the gathering.
+        if found.as_ref().is_some_and(|found| found.candidate().is_empty()) {
+            return;
+        }
+        if let Some(waiting) = &*self.waiting.borrow() {
+            let _ = waiting.call0(&JsValue::UNDEFINED);
+        }
+        (self.tell)(match found {
+            Some(found) => Input::Candidate { peer, candidate: candidate(found.unchecked_ref()) },
+            None => Input::Gathered { peer },
+        });
+    }
+
+    fn received(&self, event: &RtcTrackEvent) {
+        self.media.receive(&event.track());
+        (self.tell)(Input::RemoteTrack { peer: self.id });
+    }
+
+    fn changed(self: &Rc<Self>) {
+        // By now there is a DTLS transport.
+        let transports = self.transceivers().filter_map(|transceiver| sender(&transceiver).transport());
+        let listeners = transports.map(|transport| self.on(&transport, "statechange", |peer, event| peer.transport_changed(event)));
+        self.transports.replace(listeners.collect());
+        let state = match self.connection.ice_connection_state() {
+            RtcIceConnectionState::Checking => IceState::Checking,
+            RtcIceConnectionState::Connected => IceState::Connected,
+            RtcIceConnectionState::Completed => IceState::Completed,
+            RtcIceConnectionState::Disconnected => IceState::Disconnected,
+            RtcIceConnectionState::Failed => IceState::Failed,
+            RtcIceConnectionState::Closed => IceState::Closed,
+            _ => IceState::New,
+        };
+        (self.tell)(Input::IceState { peer: self.id, state });
+    }
+
+    fn transport_changed(&self, event: &Event) {
+        let transport = event.target().map(JsCast::unchecked_into::<DtlsTransport>);
+        if transport.is_some_and(|transport| transport.state() == "closed") {
+            (self.tell)(Input::PeerGone { peer: self.id });
         }
     }
 
@@ -118,36 +137,39 @@ impl Peer {
     /// # Errors
     /// What the browser says, or that the connection was closed meanwhile.
     pub async fn negotiate(self: &Rc<Self>, kind: &TaskKind) -> Result<TaskResult, JsValue> {
-        let (step, argument) = match kind {
+        let connection = &self.connection;
+        let step = match kind {
             TaskKind::Offer { ice, video, restart, .. } => {
                 self.prepare(ice, *video)?;
-                ("createOffer", dict().with("iceRestart", (*restart).into()))
+                let options = RtcOfferOptions::new();
+                options.set_ice_restart(*restart);
+                connection.create_offer_with_rtc_offer_options(&options)
             }
-            TaskKind::Answer { offer, .. } => ("setRemoteDescription", description("offer", offer)),
-            TaskKind::Accept { answer, .. } => ("setRemoteDescription", description("answer", answer)),
-            _ => ("setLocalDescription", description("rollback", "")),
+            TaskKind::Answer { offer, .. } => connection.set_remote_description(&description(RtcSdpType::Offer, offer)),
+            TaskKind::Accept { answer, .. } => connection.set_remote_description(&description(RtcSdpType::Answer, answer)),
+            _ => connection.set_local_description(&RtcSessionDescriptionInit::new(RtcSdpType::Rollback)),
         };
-        let mut local = settled(self.step(step, argument.into())?).await?;
-        for candidate in &self.held.take() {
-            self.add_candidate(candidate.clone());
+        let made = self.end.or(&step).await?;
+        for candidate in self.held.take() {
+            self.add_candidate(candidate);
         }
-        let wait = match kind {
-            TaskKind::Offer { wait, .. } => *wait,
+        let (wait, local) = match kind {
+            TaskKind::Offer { wait, .. } => (*wait, made),
             TaskKind::Answer { video, wait, .. } => {
                 self.join(*video);
-                // Without a description the browser makes the answer on the way.
-                local = JsValue::UNDEFINED;
-                *wait
+                (*wait, self.end.or(&connection.create_answer()).await?)
             }
             _ => return self.unless_closed(TaskResult::Done),
         };
-        settled(self.step("setLocalDescription", local)?).await?;
+        self.end.or(&connection.set_local_description(local.unchecked_ref())).await?;
         // Nobody knows yet whether the other side takes candidates later, so a first one is waited for.
         if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
             let (first, resolve, _) = promise();
-            set_timeout(resolve.clone(), wait);
-            self.waiting.replace(resolve);
-            settled(self.end.or(first)).await?;
+            let late = resolve.clone();
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be a small number")]
+            let _timeout = Timeout::new(wait as u32, move || drop(late.call0(&JsValue::UNDEFINED)));
+            self.waiting.replace(Some(resolve));
+            self.end.or(&first).await?;
         }
         self.unless_closed(TaskResult::Description(self.local_sdp()))
     }
@@ -158,14 +180,14 @@ impl Peer {
 
     /// Has what an offer is about: audio, perhaps video, both ways.
     fn prepare(&self, ice: &Ice, video: bool) -> Result<(), JsValue> {
-        if self.transceivers().is_empty() {
+        if self.transceivers().next().is_none() {
             self.add("audio")?;
             if video {
                 self.add("video")?;
             }
         } else {
             // Credentials for TURN run out: an ICE restart needs those of now.
-            call1(&self.connection, "setConfiguration", configuration(ice).into());
+            let _ = self.connection.set_configuration_with_configuration(&configuration(ice));
         }
         self.attach();
         Ok(())
@@ -173,11 +195,11 @@ impl Peer {
 
     /// Receives and sends what an offer asks for.
     fn join(&self, video: bool) {
-        for transceiver in &self.transceivers() {
-            if video || receives(transceiver) == "audio" {
-                set(transceiver, "direction", "sendrecv".into());
+        for transceiver in self.transceivers() {
+            if video || kind(&transceiver) == "audio" {
+                transceiver.set_direction(RtcRtpTransceiverDirection::Sendrecv);
                 // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
-                call1(&get(transceiver, "sender"), "setStreams", self.media.local.clone());
+                let _ = sender(&transceiver).set_streams(&self.media.local);
             }
         }
         self.attach();
@@ -189,10 +211,11 @@ impl Peer {
         if !self.media.is_sending() {
             return;
         }
-        for track in &tracks(&self.media.local) {
-            let sender = self.sender(&get(track, "kind"));
-            if sender.is_object() && get(&sender, "track") != *track {
-                forget(&call1(&sender, "replaceTrack", track.clone()));
+        for track in tracks(&self.media.local) {
+            if let Some(sender) = self.sender(&track.kind())
+                && sender.track().as_ref() != Some(&track)
+            {
+                forget(sender.replace_track(Some(&track)));
             }
         }
     }
@@ -200,33 +223,33 @@ impl Peer {
     /// Candidates of the other side; without any, there are no more.
     pub fn add_candidates(self: &Rc<Self>, candidates: &[Candidate], end: bool) {
         for Candidate { mid, line, text, ufrag } in candidates {
-            let init = dict()
-                .with("candidate", text.as_str().into())
-                .with("sdpMid", if mid.is_empty() { JsValue::NULL } else { mid.as_str().into() })
-                .with("sdpMLineIndex", (*line).into())
-                .with("usernameFragment", ufrag.as_deref().map_or(JsValue::NULL, JsValue::from_str));
-            self.add_candidate(init.into());
+            let init: IceCandidateInit = Object::new().unchecked_into();
+            init.set_candidate(text);
+            init.set_sdp_mid((!mid.is_empty()).then_some(mid));
+            init.set_sdp_m_line_index(Some(*line));
+            init.set_username_fragment(ufrag.as_deref());
+            self.add_candidate(Some(init));
         }
         if end {
-            self.add_candidate(JsValue::UNDEFINED);
+            self.add_candidate(None);
         }
     }
 
     /// A candidate with the credentials of a description still to come is refused now and tried again with that description.
-    fn add_candidate(self: &Rc<Self>, candidate: JsValue) {
-        if !get(&self.connection, "remoteDescription").is_object() {
+    fn add_candidate(self: &Rc<Self>, candidate: Option<IceCandidateInit>) {
+        if self.connection.remote_description().is_none() {
             return self.hold(candidate);
         }
-        let added = self.step("addIceCandidate", candidate.clone()).unwrap_or_default();
+        let added = self.connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(candidate.as_deref());
         let peer = self.clone();
-        spawn(async move {
-            if settled(added).await.is_err() && !peer.closed.get() {
+        spawn_local(async move {
+            if peer.end.or(&added).await.is_err() && !peer.closed.get() {
                 peer.hold(candidate);
             }
         });
     }
 
-    fn hold(&self, candidate: JsValue) {
+    fn hold(&self, candidate: Option<IceCandidateInit>) {
         let mut held = self.held.borrow_mut();
         if held.len() < MOST_HELD {
             held.push(candidate);
@@ -239,16 +262,10 @@ impl Peer {
     /// Where none did for `wait` milliseconds; as [`Peer::negotiate`].
     pub async fn hear(&self, wait: u64) -> Result<TaskResult, JsValue> {
         let (mut before, mut news) = (-1.0, 0);
-        for _ in 0..wait / LOOK {
-            let (later, resolve, _) = promise();
-            set_timeout(resolve, LOOK);
-            let stats = call0(&self.connection, "getStats");
-            let both = settled(together("all", stats, later)).await?;
-            // Counted at each layer that counts them, the octets of media.
-            let mut arrived = 0.0;
-            for entry in &items(call0(&get(&both, "0"), "values")) {
-                arrived += get_number(entry, "bytesReceived");
-            }
+        for _ in 0..wait / u64::from(LOOK) {
+            TimeoutFuture::new(LOOK).await;
+            self.unless_closed(TaskResult::Done)?;
+            let arrived = arrived(JsFuture::from(self.connection.get_stats()).await?.unchecked_ref());
             news += u8::from(arrived > before);
             before = arrived;
             if news == 3 {
@@ -260,44 +277,41 @@ impl Peer {
 
     /// Tones by RTP, after those that are still being sent.
     pub fn send_tones(&self, keys: &str) {
-        let dtmf = get(&self.sender(&"audio".into()), "dtmf");
-        let tones = concat(&[&get_string(&dtmf, "toneBuffer"), keys]);
-        call1(&dtmf, "insertDTMF", tones.into());
+        if let Some(dtmf) = self.sender("audio").and_then(|sender| sender.dtmf()) {
+            // Refused only once the connection is closed: then nobody would hear them.
+            let _ = dtmf.unchecked_ref::<ToneSender>().insert_dtmf(&(dtmf.tone_buffer() + keys));
+        }
     }
 
     /// Ends it; what is under way fails with `AbortError`.
     pub fn close(&self) {
         if !self.closed.replace(true) {
-            self.listen(&JsValue::NULL);
-            call0(&self.connection, "close");
+            self.listeners.take();
+            self.transports.take();
+            self.connection.close();
             self.end.reach();
         }
     }
 
     fn add(&self, kind: &str) -> Result<(), JsValue> {
-        let streams = list1(self.media.local.clone());
-        let init = dict().with("direction", "sendrecv".into()).with("streams", streams);
-        try_call(&self.connection, "addTransceiver", list2(kind.into(), init.into())).map(drop)
+        let init = RtcRtpTransceiverInit::new();
+        init.set_direction(RtcRtpTransceiverDirection::Sendrecv);
+        init.set_streams(&Array::of1(&self.media.local));
+        self.connection.unchecked_ref::<Connection>().add_transceiver(kind, &init).map(drop)
     }
 
-    fn transceivers(&self) -> Vec<JsValue> {
-        items(call0(&self.connection, "getTransceivers"))
+    fn transceivers(&self) -> impl Iterator<Item = RtcRtpTransceiver> {
+        let transceivers: Vec<_> = items(&self.connection.get_transceivers()).collect();
+        transceivers.into_iter()
     }
 
-    /// What sends tracks of that kind; `undefined` where nothing does.
-    fn sender(&self, kind: &JsValue) -> JsValue {
-        let transceivers = self.transceivers();
-        let transceiver = transceivers.iter().find(|transceiver| receives(transceiver) == *kind);
-        transceiver.map(|transceiver| get(transceiver, "sender")).unwrap_or_default()
+    /// What sends tracks of that kind.
+    fn sender(&self, wanted: &str) -> Option<Sender> {
+        self.transceivers().find(|transceiver| kind(transceiver) == wanted).map(|transceiver| sender(&transceiver))
     }
 
     fn local_sdp(&self) -> String {
-        string(&get_in(&self.connection, "localDescription", "sdp"))
-    }
-
-    /// A promise of what a step comes to: a closed connection never settles its own.
-    fn step(&self, method: &str, argument: JsValue) -> Result<JsValue, JsValue> {
-        Ok(self.end.or(try_call(&self.connection, method, list1(argument))?))
+        self.connection.local_description().map(|description| description.sdp()).unwrap_or_default()
     }
 }
 
@@ -307,48 +321,59 @@ impl Drop for Peer {
     }
 }
 
-fn description(kind: &str, sdp: &str) -> Dict {
-    dict().with("type", kind.into()).with("sdp", sdp.into())
+fn description(kind: RtcSdpType, sdp: &str) -> RtcSessionDescriptionInit {
+    let description = RtcSessionDescriptionInit::new(kind);
+    description.set_sdp(sdp);
+    description
+}
+
+fn sender(transceiver: &RtcRtpTransceiver) -> Sender {
+    transceiver.sender().unchecked_into()
 }
 
 /// `audio` or `video`.
-fn receives(transceiver: &JsValue) -> JsValue {
-    get(&get_in(transceiver, "receiver", "track"), "kind")
+fn kind(transceiver: &RtcRtpTransceiver) -> String {
+    transceiver.receiver().track().kind()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of a media line")]
-fn candidate(found: &JsValue, text: String) -> Candidate {
+fn candidate(found: &IceCandidate) -> Candidate {
     Candidate {
-        mid: get_string(found, "sdpMid"),
-        line: get_number(found, "sdpMLineIndex") as u16,
-        text,
-        ufrag: get(found, "usernameFragment").as_string(),
+        mid: found.sdp_mid().unwrap_or_default(),
+        line: found.sdp_m_line_index().unwrap_or_default(),
+        text: found.candidate(),
+        ufrag: found.username_fragment(),
     }
 }
 
-/// Puts a certificate into `list` that lasts for a year. Where another device answers than the one whose early answer took the peer
+/// Counted at each layer that counts them, the octets of media.
+fn arrived(report: &RtcStatsReport) -> f64 {
+    let entries = report.values().into_iter().flatten();
+    entries.filter_map(|entry| entry.unchecked_into::<Received>().bytes_received()).sum()
+}
+
+/// Makes a certificate that lasts for a year. Where another device answers than the one whose early answer took the peer
 /// connection, the offer for that device comes from another peer connection with the same certificate: this is an ICE restart, which every
 /// browser takes. Firefox takes no other fingerprint in a new offer, against RFC 8842, 5.5.
-pub fn make_certificate(list: &JsValue) {
-    let kind = dict().with("name", "ECDSA".into()).with("namedCurve", "P-256".into());
-    let kind = kind.with("expires", 31_536_000_000_f64.into());
-    let making = call_of("RTCPeerConnection", "generateCertificate", kind.into());
-    keep(&making, list);
+pub async fn make_certificate() -> Result<JsValue, JsValue> {
+    let kind: KeyAlgorithm = Object::new().unchecked_into();
+    kind.set_name("ECDSA");
+    kind.set_named_curve("P-256");
+    kind.set_expires(31_536_000_000.0);
+    RtcPeerConnection::generate_certificate_with_object(&kind)?.await
 }
 
-fn configuration(ice: &Ice) -> Dict {
-    let servers = list0();
-    for server in ice.servers.iter() {
-        let urls = list0();
-        for url in &server.urls {
-            push(&urls, url.as_str().into());
-        }
-        let mut entry = dict().with("urls", urls);
+fn configuration(ice: &Ice) -> RtcConfiguration {
+    let servers = ice.servers.iter().map(|server| {
+        let entry = RtcIceServer::new();
+        entry.set_urls(&server.urls.iter().map(|url| JsValue::from(url.as_str())).collect::<Array>());
         if !server.username.is_empty() {
-            entry = entry.with("username", server.username.as_str().into()).with("credential", server.credential.as_str().into());
+            entry.set_username(&server.username);
+            entry.set_credential(&server.credential);
         }
-        push(&servers, entry.into());
-    }
-    let policy = if ice.relay_only { "relay" } else { "all" };
-    dict().with("iceServers", servers).with("iceTransportPolicy", policy.into())
+        entry
+    });
+    let configuration = RtcConfiguration::new();
+    configuration.set_ice_servers(&servers.collect::<Array>());
+    configuration.set_ice_transport_policy(if ice.relay_only { RtcIceTransportPolicy::Relay } else { RtcIceTransportPolicy::All });
+    configuration
 }

@@ -2,38 +2,44 @@
 
 use std::rc::Rc;
 
+use js_sys::{Error, Promise};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 
 use super::Driver;
-use super::dom::{aborted, get_string};
+use super::dom::aborted;
 use super::media::has_tracks;
 use super::peer::Peer;
-use super::task::{settled, spawn};
 use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
 
 /// Starts a task of `peer` and tells the driver what came of it.
 pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
-    spawn(async move {
+    spawn_local(async move {
         let result = match &kind {
             TaskKind::Listen { wait, .. } => peer.hear(*wait).await,
             TaskKind::Microphone { video, .. } => microphone(&driver, &peer, *video).await,
             kind => peer.negotiate(kind).await,
         };
-        let result = result.unwrap_or_else(|error| failed(&error));
+        let result = result.unwrap_or_else(failed);
         driver.input(Input::Answered { task, result });
     });
 }
 
 /// What a task comes to that failed with `error`.
-pub fn failed(error: &JsValue) -> TaskResult {
-    TaskResult::Failed(MediaError { name: get_string(error, "name"), message: get_string(error, "message") })
+pub fn failed(error: JsValue) -> TaskResult {
+    // Not by `instanceof`: a `DOMException` is no `Error`, but has the same two fields.
+    let error: Error = error.unchecked_into();
+    TaskResult::Failed(MediaError { name: error.name().into(), message: error.message().into() })
 }
 
 async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<TaskResult, JsValue> {
     let media = &peer.media;
     if !has_tracks(&media.local) {
-        let source = if media.custom.is_object() { media.custom.clone() } else { driver.microphone.open(video)? };
-        let source = settled(media.end.or(source)).await;
+        let source = match &media.custom {
+            Some(custom) => Promise::resolve(custom),
+            None => driver.microphone.open(video)?,
+        };
+        let source = media.end.or(&source).await;
         // What waited for a call that is over got no stream.
         if media.is_released() {
             return Err(aborted());

@@ -1,24 +1,23 @@
 //! The one timer of the client.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
-use wasm_bindgen::prelude::*;
+use gloo_timers::callback::Timeout;
 
-use super::dom;
 use crate::time::Instant;
 
 /// Calls back at the deadline that was set last.
 pub struct Timer {
     deadline: Cell<Option<Instant>>,
-    /// The browser's name for it.
-    id: RefCell<JsValue>,
-    callback: Closure<dyn FnMut(JsValue)>,
+    timeout: RefCell<Option<Timeout>>,
+    callback: Rc<dyn Fn()>,
 }
 
 impl Timer {
     /// A timer that calls `callback`.
-    pub fn new(callback: Box<dyn FnMut(JsValue)>) -> Self {
-        Self { deadline: Cell::new(None), id: RefCell::default(), callback: Closure::wrap(callback) }
+    pub fn new(callback: Rc<dyn Fn()>) -> Self {
+        Self { deadline: Cell::new(None), timeout: RefCell::default(), callback }
     }
 
     /// Sets, moves or takes back the deadline.
@@ -26,20 +25,22 @@ impl Timer {
         if self.deadline.replace(deadline) == deadline {
             return;
         }
-        dom::clear_timeout(self.id.take());
-        if let Some(at) = deadline {
-            self.id.replace(dom::set_timeout(self.callback.as_ref().clone(), at - now));
-        }
+        let timeout = deadline.map(|at| {
+            let callback = self.callback.clone();
+            // The browser takes a larger number as 0.
+            Timeout::new(u32::try_from(at - now).unwrap_or(u32::MAX).min(0x7fff_ffff), move || callback())
+        });
+        self.timeout.replace(timeout);
+    }
+
+    /// Takes the deadline back for good.
+    pub fn disarm(&self) {
+        self.deadline.set(None);
+        self.timeout.take();
     }
 
     /// To be called when the callback runs: nothing is armed any more.
     pub fn fired(&self) {
         self.deadline.set(None);
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.arm(Instant::default(), None);
     }
 }

@@ -209,13 +209,16 @@
   async users_are_made_at_the_server({ client, equal }) {
     const made = client({ server: "https://voice.example" });
     const asked = [];
-    let answer = { ok: true, status: 200, json: async () => ({ authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }) };
-    globalThis.fetch = async (url, init) => asked.push([url, init.method, init.body]) && answer;
+    let answer = [200, { authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }];
+    globalThis.fetch = async (request) => {
+      asked.push([request.url, request.method, await request.text()]);
+      return new Response(JSON.stringify(answer[1]), { status: answer[0] });
+    };
     const order = [];
     const ticket = await made.newUser({ username: "alice", password: "secret" }, () => order.push("success"));
     equal([ticket.authorization, order], ["ticket", ["success"]], "the ticket");
     equal(asked[0], ["https://voice.example/users?key=key", "POST", '{"username":"alice","password":"secret"}'], "the request");
-    answer = { ok: false, status: 400, json: async () => ({ errorCode: 40001, message: "Too short" }) };
+    answer = [400, { errorCode: 40001, message: "Too short" }];
     const error = await made.newUser({ username: "al" }, null, () => order.push("fail")).fail((error) => error);
     equal([error.domain, error.code, error.message, error.response.errorCode], [3, 4000, "40001 Too short", 40001], "a refusal");
     globalThis.fetch = async () => { throw new TypeError("no network"); };

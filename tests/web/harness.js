@@ -37,6 +37,8 @@ function harness(SinchClient) {
     return [`SIP/2.0 ${status}`, ...same, `${field(request, "To")[0]};tag=made-up`, ...more, "Content-Length: 0", "", ""].join("\r\n");
   };
   class FakeSocket {
+    addEventListener(type, listener) { this[`on${type}`] = listener; }
+    removeEventListener(type) { this[`on${type}`] = null; }
     constructor(url, protocol) {
       Object.assign(this, { url, protocol, readyState: 0 });
       network.urls.push(url);

@@ -3,7 +3,7 @@
   const now = () => Math.round(performance.now() * 10) / 10;
   const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const calls = []; // { call, events }, in the order in which they appeared
-  const e2e = { client: null, calls, answerAtOnce: false, ready: () => typeof SinchClient === "function" };
+  const e2e = { client: null, calls, answerAtOnce: false, faults: [], ready: () => typeof SinchClient === "function" };
   window.e2e = e2e;
 
   const MAIN = ["onCallProgressing", "onCallEstablished", "onCallEnded"];
@@ -40,6 +40,7 @@
     const options = { applicationKey: "demo", capabilities: { calling: true, ...config?.capabilities }, supportActiveConnection: online };
     const client = new SinchClient({ ...options, ...config, capabilities: options.capabilities });
     e2e.client = client;
+    client.addEventListener({ onError: (error) => e2e.faults.push(plain(error)) });
     client.getCallClient().addEventListener({
       onIncomingCall(call) {
         watch(call, false);

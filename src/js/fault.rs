@@ -1,0 +1,42 @@
+//! What pages are told where the SDK itself fails. A panic stops the wasm in the middle of what it did, so nothing that ran can be relied
+//! upon: every client ends and says so, and may be started anew.
+
+use std::cell::RefCell;
+use std::panic;
+use std::rc::{Rc, Weak};
+use std::sync::Once;
+
+use wasm_bindgen::prelude::*;
+
+use super::app::App;
+use crate::call::{Error, codes};
+use crate::web::dom::window;
+
+thread_local! {
+    static CLIENTS: RefCell<Vec<Weak<App>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Sees to it that `app` ends with an error after a panic.
+pub fn watch(app: &Rc<App>) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        panic::set_hook(Box::new(|info| {
+            console_error_panic_hook::hook(info);
+            // The panic itself cannot run much: it leaves the wasm by a trap, and a borrow that is held stays so.
+            window().queue_microtask(Closure::once_into_js(end_all).unchecked_ref());
+        }));
+    });
+    CLIENTS.with_borrow_mut(|clients| {
+        clients.retain(|client| client.strong_count() > 0);
+        clients.push(Rc::downgrade(app));
+    });
+}
+
+fn end_all() {
+    let error = Error::new(codes::INTERNAL, "The SDK has failed: its console message says where. All calls are over; start again");
+    for client in CLIENTS.with_borrow(Clone::clone) {
+        if let Some(client) = client.upgrade() {
+            client.fail(&error);
+        }
+    }
+}
