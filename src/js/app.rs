@@ -93,16 +93,19 @@ impl App {
         self.updated(&Err(misuse("The client was terminated")));
     }
 
-    /// The SDK itself has failed, and what runs the client may be half done: everything ends, and the page may start anew.
+    /// Ends everything after a panic, which may have left the driver half done, and tells the page, which may start anew. A client that was
+    /// not started has nothing to tell.
     pub fn fail(&self, error: &Error) {
         self.driver.replace(drive(&self.this, &self.options, self.config.clone())).abandon();
+        if !self.started.replace(false) {
+            return;
+        }
         let fault = sinch_error(error);
         self.log_error(&fault);
         for (_, call, object) in self.calls.take() {
             call.fail(error);
             call.listeners.tell("onCallEnded", &Array::of1(&object));
         }
-        self.started.set(false);
         self.start_ended(Err(fault.clone()));
         self.updated(&Err(fault.clone()));
         for (_, deferred) in self.activating.take() {

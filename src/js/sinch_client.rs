@@ -45,10 +45,7 @@ impl SinchClient {
     pub fn start(&self, login: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
         match self.sign_in(login) {
-            Ok(()) => {
-                self.0.started.set(true);
-                *self.0.starting.borrow_mut() = Some(deferred);
-            }
+            Ok(()) => *self.0.starting.borrow_mut() = Some(deferred),
             Err(fault) => deferred.settle(Err(fault)),
         }
         promise
@@ -227,7 +224,12 @@ impl SinchClient {
             return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
         }
         let login = login::read(&login, &options.application_key, options.application_secret.as_deref())?;
-        self.0.driver().start(login).map_err(|error| sinch_error(&error))
+        // Before anything can fail half way, so that a panic is told.
+        self.0.started.set(true);
+        self.0.driver().start(login).map_err(|error| {
+            self.0.started.set(false);
+            sinch_error(&error)
+        })
     }
 
     /// The request that makes a user: its URL and its body.

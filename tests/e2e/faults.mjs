@@ -30,37 +30,49 @@ async function panics(world, where) {
   const places = [
     ...Object.entries(PLACES).map(([name, act]) => [name, () => alice.run(`try { (${act})() } catch (error) { e2e.thrown = String(error) }`)]),
     ...Object.entries(FROM_OUTSIDE).map(([name, act]) => [name, () => act(alice, bob)]),
-    ["start()", null],
   ];
   for (const [place, act] of places) {
-    if (act) {
-      const call = await alice.call(bob.id);
-      await alice.until(call, "onCallEstablished");
-    }
+    const call = await alice.call(bob.id);
+    await alice.until(call, "onCallEstablished");
     await alice.run(takeTheClockOnce);
-    if (act) await act();
-    else await alice.run((id) => void e2e.start({ userId: id }), alice.id);
-    const began = Date.now();
-    await alice.wait(() => e2e.faults.length === 1, `an error event of the panic in ${place}`, 2_000).catch(async (error) => {
-      throw new Error(`${error.message}; thrown: ${await alice.run(() => e2e.thrown)}`);
-    });
-    const [fault] = await alice.run(() => e2e.faults.splice(0));
-    same([fault.name, fault.domain, fault.code], ["SinchError", 5, 6001], `the error after ${place}`);
-    same(await alice.open(), { tracks: 0, peers: 0 }, `what stays open after ${place}`);
-    const last = await alice.run(() => e2e.calls.at(-1)?.call.getEndCause());
-    same(last, "FAILURE", `how the call ends after ${place}`);
-    await alice.start({ userId: alice.id });
-    slowest = Math.max(slowest, Date.now() - began);
-    check(Date.now() - began <= 2_000, `${Date.now() - began} ms until a new client has signed in after ${place}`);
-    await soon(async () => same(await bob.run(() => e2e.calls.at(-1).call.getState()), "ENDED", `bob's call after ${place}`), 10_000);
+    await act();
+    slowest = Math.max(slowest, await recovers(alice, place));
+    same(await alice.run(() => e2e.calls.at(-1).call.getEndCause()), "FAILURE", `how the call ends after ${place}`);
   }
+  await alice.run(() => e2e.client.terminate());
+  await alice.run(takeTheClockOnce);
+  await alice.run((id) => void e2e.start({ userId: id }), alice.id);
+  slowest = Math.max(slowest, await recovers(alice, "start()"));
+  // The gateway keeps a request for a page that may come back for 8 s.
+  const states = () => bob.run(() => e2e.calls.map((entry) => entry.call.getState()));
+  await soon(async () => same(await states(), places.map(() => "ENDED"), "bob's calls"), 15_000);
   await alice.forgive();
-  return `${places.length} places; a new client was there after ${slowest} ms at most`;
+  return `${places.length + 1} places; a new client was there after ${slowest} ms at most`;
 }
 
-/** The next who asks for the clock gets none, which the SDK takes for impossible. */
+/** The page hears of the panic in `place`, nothing of the client stays open, and a new one signs in. Returns in how many milliseconds. */
+async function recovers(alice, place) {
+  const began = Date.now();
+  await alice.wait(() => e2e.faults.length === 1, `an error event of the panic in ${place}`, 2_000).catch(async (error) => {
+    throw new Error(`${error.message}; thrown: ${await alice.run(() => e2e.thrown)}`);
+  });
+  const [fault] = await alice.run(() => e2e.faults.splice(0));
+  same([fault.name, fault.domain, fault.code], ["SinchError", 5, 6001], `the error after ${place}`);
+  same(await alice.open(), { tracks: 0, peers: 0 }, `what stays open after ${place}`);
+  await alice.start({ userId: alice.id });
+  const took = Date.now() - began;
+  check(took <= 2_000, `${took} ms until a new client has signed in after ${place}`);
+  return took;
+}
+
+/** The wasm gets no clock the next time that it asks for one, which it takes for impossible. The page's own scripts keep theirs. */
 function takeTheClockOnce() {
   const clock = Object.getOwnPropertyDescriptor(window, "performance");
-  const get = () => void Object.defineProperty(window, "performance", clock);
+  const get = () => {
+    // This getter, the import that asks, the wasm; a listener that the wasm has called is further away.
+    const callers = new Error().stack.split("\n").slice(0, 4).join("\n");
+    if (!callers.includes("wasm")) return clock.get.call(window);
+    Object.defineProperty(window, "performance", clock);
+  };
   Object.defineProperty(window, "performance", { configurable: true, get });
 }

@@ -20,7 +20,7 @@ impl Session {
             return core.refuse(now, key, request, 500);
         }
         let gone = self.is_up() && self.unacknowledged.is_none();
-        self.left = false;
+        self.left = None;
         match request.method().unwrap_or_default() {
             method if self.is_over() && (gone || method != "BYE") => core.refuse(now, key, request, 481),
             "BYE" => self.bye(core, now, key, request),
@@ -248,7 +248,7 @@ impl Session {
         // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057). 408 and 480 only say
         // that it is away now, as in a tunnel: the media and the session timer decide how long to wait for it. Who ended the media
         // before is in no tunnel.
-        let gone = (matches!(code, 404 | 410 | 430) || code == 480 && self.left) && !self.media.is_up();
+        let gone = (matches!(code, 404 | 410 | 430) || code == 480 && self.left.is_some()) && !self.media.is_up();
         if (gone || code == 481) && matches!(asked, Asked::Update | Asked::Reinvite) {
             return self.vanished(core, now, code);
         }
@@ -282,7 +282,7 @@ impl Session {
         if self.is_ringing() {
             return self.finish(core, now, EndCause::Canceled, None, 487);
         }
-        let error = (code != 410 && !self.left).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
+        let error = (code != 410 && self.left.is_none()).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
         self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
     }

@@ -21,7 +21,7 @@ use leg::Leg;
 use media::{Media, Microphone};
 
 use super::core::{Asked, Awaited, Core, Owner};
-use super::io::{Change, MediaError, Output, TaskResult};
+use super::io::{Change, MediaError, Output, PeerId, TaskResult};
 use super::timers::Timer;
 use crate::call::{CallInfo, EndCause, Error, State, codes};
 use crate::signalling::transaction::{ClientKey, ServerKey};
@@ -60,8 +60,8 @@ pub struct Session {
     early: bool,
     /// Whether the app was told that the media is interrupted.
     interrupted: bool,
-    /// Whether the other side ended the media, and has not been heard of since.
-    left: bool,
+    /// The peer connection that the remote party closed, while nothing has been heard of it since.
+    left: Option<PeerId>,
     /// Tones that wait for the one before them.
     tones: String,
     /// Whether its media was let go.
@@ -159,7 +159,7 @@ impl Session {
             refresh: None,
             early: false,
             interrupted: false,
-            left: false,
+            left: None,
             tones: String::new(),
             released: false,
             done: false,
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// The peer connection of the call.
-    pub fn owns(&self, peer: super::io::PeerId) -> bool {
+    pub fn owns(&self, peer: PeerId) -> bool {
         self.media.peer == peer
     }
 

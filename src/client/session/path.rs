@@ -40,10 +40,16 @@ impl Session {
 
     /// The state of the path changed.
     pub fn ice_changed(&mut self, core: &mut Core, now: Instant, state: IceState) {
+        // A path without DTLS carries nothing, and browsers may report it after the end of DTLS.
+        if self.left == Some(self.media.peer) {
+            return;
+        }
         self.media.ice = state;
         // What is heard now says more than what was not heard before.
         self.media.silent = false;
-        self.left &= !self.media.is_up();
+        if self.media.is_up() {
+            self.left = None;
+        }
         core.drop_tasks(self.info.id, &|awaited| awaited == Awaited::Sound);
         if self.is_over() {
             return;
@@ -61,7 +67,7 @@ impl Session {
     /// while it rings may have had no time to say so: browsers cut off what a page that is being closed says last.
     pub fn peer_gone(&mut self, core: &mut Core, now: Instant) {
         self.media.ice = IceState::Failed;
-        self.left = true;
+        self.left = Some(self.media.peer);
         if self.info.state == State::Established {
             self.watch_path(core, now);
         }
