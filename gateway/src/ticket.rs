@@ -60,7 +60,8 @@ impl Verified {
 }
 
 /// Why a ticket or token is refused. Its maker is at fault, but for `Expired` and `NotYet`, which a wrong clock makes, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
 pub enum TokenError {
     /// Over 4,096 octets.
     TooLong,
@@ -108,14 +109,6 @@ impl TokenError {
         }
     }
 }
-
-impl std::fmt::Display for TokenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl std::error::Error for TokenError {}
 
 /// A user ticket, as an application's back end makes it with its key for tickets: valid for `expires_in` seconds.
 #[must_use]
