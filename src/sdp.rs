@@ -2,7 +2,7 @@
 //!
 //! The rest of a description passes through untouched: browsers write it and browsers read it.
 
-use core::fmt;
+use thiserror::Error;
 
 use crate::text::{cut_at, find_text};
 
@@ -27,36 +27,27 @@ pub struct Candidate {
 }
 
 /// A description or fragment that the other side ought not to have sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SdpError {
     /// It does not start with `v=0`.
+    #[error("not a session description")]
     Malformed,
     /// More than 64 KiB, 100 candidates or 16 media lines.
+    #[error("session description too large")]
     TooLarge,
     /// A media line whose media would not be encrypted with DTLS.
+    #[error("media without DTLS")]
     Insecure,
     /// No fingerprint, so that anybody could be at the other end.
+    #[error("no fingerprint")]
     NoFingerprint,
     /// A fingerprint of a hash weaker than SHA-256.
+    #[error("fingerprint weaker than SHA-256")]
     WeakFingerprint,
     /// `a=crypto`: keys in the signalling.
+    #[error("keys in the session description")]
     Crypto,
 }
-
-impl fmt::Display for SdpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "not a session description",
-            Self::TooLarge => "session description too large",
-            Self::Insecure => "media without DTLS",
-            Self::NoFingerprint => "no fingerprint",
-            Self::WeakFingerprint => "fingerprint weaker than SHA-256",
-            Self::Crypto => "keys in the session description",
-        })
-    }
-}
-
-impl core::error::Error for SdpError {}
 
 /// All candidates, in order.
 #[must_use]

@@ -1,6 +1,8 @@
 //! What looks like a telephone number. Which numbers there are [`crate::ledger::Number`] knows; here it is what the telephone network, or a
 //! person who reads it, may take for one: such a text costs money where it is called, and deceives where it is somebody's name.
 
+use percent_encoding::percent_decode_str;
+
 /// Digits of a number: at least those of the shortest in E.164 (fewer are an extension, or the id of a user), at most the longest with the
 /// prefix of a call abroad before it (`011`).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=18;
@@ -14,7 +16,7 @@ const ESCAPED: usize = 4;
 pub fn is_number(user: &str) -> bool {
     let mut text = user.to_owned();
     for _ in 0..ESCAPED {
-        text = unescaped(&text);
+        text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
     }
     // Of `tel:+1;ext=2` each part by itself: which of them a switch dials, nobody here knows.
     text.split([';', ':']).any(begins_as_number)
@@ -40,19 +42,6 @@ pub fn is_form_of_number(name: &str) -> bool {
 const DIALLED: [char; 3] = ['+', '*', '#'];
 /// The plus, and what is drawn like it.
 const PLUS: [char; 4] = ['+', '\u{ff0b}', '\u{fe62}', '\u{207a}'];
-
-/// With each `%XX` replaced by its octet.
-fn unescaped(text: &str) -> String {
-    let hex = |at: usize| text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-    let mut octets = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(octet) = text.as_bytes().get(at) {
-        let escape = if *octet == b'%' { hex(at) } else { None };
-        octets.push(escape.unwrap_or(*octet));
-        at += if escape.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&octets).into_owned()
-}
 
 #[cfg(test)]
 mod tests {
@@ -86,6 +75,7 @@ mod tests {
             "#21#",
             "++46701234567",
             "+1415CALLNOW",
+            "%+1415CALLNOW",
             "0046701234567x",
             "0046701234567,1",
             "٤٦٧٠١٢٣٤٥٦٧",

@@ -10,6 +10,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use offhook::time::Instant;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::parsing::Parsed;
+use time::{PrimitiveDateTime, UtcDateTime, UtcOffset};
 
 use crate::secret::{Secret, Use};
 
@@ -21,6 +25,16 @@ const MAX_TOKEN: usize = 4096;
 pub const MAX_USER: usize = 255;
 const DAY: u64 = 86_400_000;
 const YEAR_SECONDS: u64 = 366 * 86_400;
+
+const DAY_FORMAT: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]");
+const ISO_FORMAT: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+/// The zone is nothing, `Z`, `+01:00`, `+0100` or `+01`.
+const READ_FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
+    version = 2,
+    "[year]-[month]-[day][first [T][t][ ]][hour]:[minute]:[second][optional [[first [.][,]][subsecond]]]\
+     [optional [[first [Z][z][[offset_hour sign:mandatory][optional [[optional [:]][offset_minute]]]]]]]"
+);
 
 /// Tickets come from many generators: with and without padding.
 const LENIENT: GeneralPurpose =
@@ -46,7 +60,8 @@ impl Verified {
 }
 
 /// Why a ticket or token is refused. Its maker is at fault, but for `Expired` and `NotYet`, which a wrong clock makes, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
 pub enum TokenError {
     /// Over 4,096 octets.
     TooLong,
@@ -94,14 +109,6 @@ impl TokenError {
         }
     }
 }
-
-impl std::fmt::Display for TokenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl std::error::Error for TokenError {}
 
 /// A user ticket, as an application's back end makes it with its key for tickets: valid for `expires_in` seconds.
 #[must_use]
@@ -275,99 +282,83 @@ fn seconds(value: &Value) -> Option<Instant> {
 
 /// `YYYYMMDD`, UTC.
 fn day_of(at: Instant) -> String {
-    let (year, month, day) = civil(at.millis() / DAY);
-    format!("{year:04}{month:02}{day:02}")
+    formatted(at, DAY_FORMAT)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+/// `YYYY-MM-DDTHH:MM:SS.mmmZ`; what is later than the year 9999 is shown as its last millisecond.
 #[must_use]
 pub fn iso(at: Instant) -> String {
-    let (year, month, day) = civil(at.millis() / DAY);
-    let (hour, minute) = (at.millis() / 3_600_000 % 24, at.millis() / 60_000 % 60);
-    let (second, milli) = (at.millis() / 1000 % 60, at.millis() % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+    formatted(at, ISO_FORMAT)
+}
+
+fn formatted(at: Instant, format: &[BorrowedFormatItem<'_>]) -> String {
+    let date = UtcDateTime::from_unix_timestamp_nanos(i128::from(at.millis()) * 1_000_000).unwrap_or(UtcDateTime::MAX);
+    date.format(format).expect("a moment has a date and a time of day")
 }
 
 /// Reads ISO 8601 as the ticket generators of many languages print it: `T` or a blank, with or without a fraction; without a zone
 /// it is UTC.
 pub(crate) fn read_iso(text: &str) -> Option<Instant> {
-    let number = |range: std::ops::Range<usize>| {
-        let digits = text.get(range)?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok()).flatten()
-    };
-    let sign = |at: usize| text.as_bytes().get(at).copied();
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let separated = sign(4) == Some(b'-') && sign(7) == Some(b'-') && sign(13) == Some(b':') && sign(16) == Some(b':');
-    let joined = matches!(sign(10), Some(b'T' | b't' | b' '));
-    let real = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !(separated && joined && real && hour < 24 && minute < 60 && second <= 60) {
+    let mut parsed = Parsed::new();
+    let rest = parsed.parse_items(text.as_bytes(), READ_FORMAT).ok()?;
+    if !rest.is_empty() || !text.starts_with(|sign: char| sign.is_ascii_digit()) {
         return None;
     }
-    let (millis, zone) = fraction(text.get(19..)?)?;
-    let local = days(year, month, day)? * DAY + (hour * 3600 + minute * 60 + second) * 1000 + millis;
-    local.checked_add_signed(-offset(zone)?).map(Instant::from_millis)
-}
-
-/// Milliseconds of `.123456`, and what follows.
-fn fraction(text: &str) -> Option<(u64, &str)> {
-    let Some(rest) = text.strip_prefix(['.', ',']) else { return Some((0, text)) };
-    let end = rest.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
-    let (digits, zone) = rest.split_at_checked(end)?;
-    let millis = digits.bytes().chain(*b"000").take(3).fold(0, |millis, digit| millis * 10 + u64::from(digit - b'0'));
-    (!digits.is_empty()).then_some((millis, zone))
-}
-
-/// Milliseconds east of Greenwich: of nothing, `Z`, `+01:00`, `+0100` or `+01`.
-fn offset(zone: &str) -> Option<i64> {
-    if zone.is_empty() || zone.eq_ignore_ascii_case("z") {
-        return Some(0);
+    let leap = parsed.second() == Some(60);
+    if leap {
+        parsed.set_second(59)?;
     }
-    let (sign, digits) = zone.strip_prefix('+').map(|rest| (1, rest)).or_else(|| zone.strip_prefix('-').map(|rest| (-1, rest)))?;
-    let digits = digits.replacen(':', "", 1);
-    if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let hours: i64 = digits.get(..2)?.parse().ok()?;
-    let minutes: i64 = digits.get(2..).filter(|rest| !rest.is_empty()).map_or(Some(0), |rest| rest.parse().ok())?;
-    (hours <= 18 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60_000)
-}
-
-/// Year, month and day of the Gregorian calendar, `days` days after 1970-01-01 (months counted from March make leap days last).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, of_year - (153 * from_march + 2) / 5 + 1)
-}
-
-/// The inverse of [`civil`]; `None` for a day that the month does not have.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (shifted / 400, shifted % 400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = (era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year).checked_sub(719_468)?;
-    (civil(days) == (year, month, day)).then_some(days)
+    let zone = parsed.offset_hour().map_or(Some(UtcOffset::UTC), |_| UtcOffset::try_from(parsed).ok())?;
+    let nanos = PrimitiveDateTime::try_from(parsed).ok()?.assume_offset(zone).unix_timestamp_nanos();
+    let millis = u64::try_from(nanos / 1_000_000).ok()?;
+    Some(Instant::from_millis(millis + if leap { 1000 } else { 0 }))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{civil, days, iso, read_iso};
+    use super::{day_of, iso, read_iso};
     use offhook::time::Instant;
 
     #[test]
-    fn dates_go_there_and_back() {
-        for day in (0..80_000).step_by(7) {
-            let (y, m, d) = civil(day);
-            assert_eq!(days(y, m, d), Some(day));
+    fn moments_of_known_dates() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_514_862_245_678, "2018-01-02T03:04:05.678Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            let at = Instant::from_millis(millis);
+            assert_eq!((iso(at).as_str(), read_iso(text)), (text, Some(at)));
         }
-        assert_eq!(days(2023, 2, 29), None);
-        let at = Instant::from_millis(1_514_862_245_678);
-        assert_eq!(iso(at), "2018-01-02T03:04:05.678Z");
-        assert_eq!(read_iso(&iso(at)), Some(at));
+        for millis in [253_402_300_800_000, u64::MAX] {
+            assert_eq!(iso(Instant::from_millis(millis)), "9999-12-31T23:59:59.999Z", "{millis}");
+        }
+    }
+
+    /// Each day of 1970 to 2100, counted as on a wall calendar, at a moment of its own.
+    #[test]
+    fn dates_go_there_and_back() {
+        let mut days = 0;
+        for year in 1970..=2100 {
+            let february = if year % 4 == 0 && year != 2100 { 29 } else { 28 };
+            for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+                for day in 1..=length {
+                    let of_day = days * 7_654_321 % 86_400_000;
+                    let (second, milli) = (of_day / 1000, of_day % 1000);
+                    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+                    let at = Instant::from_millis(days * 86_400_000 + of_day);
+                    let text = format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+                    assert_eq!((iso(at), read_iso(&text)), (text, Some(at)));
+                    assert_eq!(day_of(at), format!("{year}{month:02}{day:02}"));
+                    days += 1;
+                }
+                assert_eq!(read_iso(&format!("{year}-{month:02}-{:02}T00:00:00Z", length + 1)), None);
+            }
+        }
+        assert_eq!(days, 47_847);
     }
 
     #[test]
@@ -383,6 +374,7 @@ mod tests {
             "2018-01-02t03:04:05z",
             "2018-01-02T03:04:05.0000009Z",
             "2018-01-02T03:04:05+00",
+            "2018-01-02T03:04:05,0001234567890123+0000",
         ] {
             assert_eq!(read_iso(text), second, "{text}");
         }
@@ -394,8 +386,22 @@ mod tests {
             "2018-01-02T03:04:05.Z",
             "2018-01-02T03:04:05X",
             "2018-01-02T25:04:05",
+            "2018-01-02T03:60:05",
+            "2018-01-02T03:04:61",
+            "2018-01-02T03:04",
+            "2018-01-02T03:04:05+:00",
+            "2018-01-02T03:04:05+0:130",
+            "2018-01-02T03:04:05+01:",
+            "2018-01-02T03:04:05Z ",
+            "+2018-01-02T03:04:05",
+            "-2018-01-02T03:04:05",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+00:01",
         ] {
             assert_eq!(read_iso(text), None, "{text}");
         }
+        let leap = read_iso("2016-12-31T23:59:60Z");
+        assert_eq!(leap, read_iso("2017-01-01T00:00:00Z"), "a leap second is the one after it");
+        assert!(leap.is_some());
     }
 }

@@ -1,6 +1,5 @@
 //! The certificate: read from two PEM files, and again when they change. A pair that does not fit leaves the old one in use.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,31 +11,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SignatureScheme, WantsVerifier, WantsVersions};
+use thiserror::Error;
 
 use crate::config;
 
 /// What is wrong with certificate or key. Always the operator's to mend.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum TlsError {
     /// The file cannot be read, or has no certificate or key in it.
+    #[error("cannot read {0}: {1}")]
     File(PathBuf, rustls::pki_types::pem::Error),
     /// The file has no certificate in it.
+    #[error("no certificate in {0}")]
     Empty(PathBuf),
     /// Key and certificate do not belong together, or the key is of a kind that nobody uses any more.
+    #[error("`tls.certificate` and `tls.key` do not work together: {0}")]
     Pair(rustls::Error),
 }
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Self::Empty(path) => write!(f, "no certificate in {}", path.display()),
-            Self::Pair(error) => write!(f, "`tls.certificate` and `tls.key` do not work together: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for TlsError {}
 
 /// The certificate in use, shared by every handshake.
 #[derive(Debug)]

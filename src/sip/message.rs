@@ -1,7 +1,8 @@
 //! One message: its start line, its fields in the order they came in, its body.
 
-use core::fmt;
 use core::str;
+
+use thiserror::Error;
 
 use super::check::Rejection;
 use super::header::{CSeq, Field, Name, NameAddr, SPACE, Via, after, before, cut, is_lws, is_token, split_at, split_before, trim};
@@ -50,50 +51,39 @@ pub enum Start<'a> {
 }
 
 /// Why text is no message, or a value not what its field needs. The sender is at fault in every case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ParseError {
     /// Nothing but line ends: a keep-alive (RFC 5626, 4.4.1), not a message.
+    #[error("no message, only line ends")]
     Empty,
     /// Longer than [`MAX_MESSAGE`].
+    #[error("message too long")]
     MessageTooLong,
     /// A line longer than [`MAX_LINE`].
+    #[error("line too long")]
     LineTooLong,
     /// More than [`MAX_FIELDS`] fields.
+    #[error("too many header fields")]
     TooManyFields,
     /// The header part is not UTF-8.
+    #[error("header is not UTF-8")]
     NotUtf8,
     /// The first line is neither a request line nor a status line of SIP.
+    #[error("first line is not SIP")]
     StartLine,
     /// The field is not there.
+    #[error("missing {}", .0.as_str())]
     Missing(Name),
     /// The value of the field breaks its grammar.
+    #[error("malformed {}", .0.as_str())]
     Malformed(Name),
     /// Not a URI.
+    #[error("malformed URI")]
     Uri,
     /// Not an authentication challenge or credentials of a scheme and algorithm known here.
+    #[error("authentication scheme or algorithm not known")]
     Authentication,
 }
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (text, name) = match self {
-            Self::Empty => ("no message, only line ends", None),
-            Self::MessageTooLong => ("message too long", None),
-            Self::LineTooLong => ("line too long", None),
-            Self::TooManyFields => ("too many header fields", None),
-            Self::NotUtf8 => ("header is not UTF-8", None),
-            Self::StartLine => ("first line is not SIP", None),
-            Self::Missing(name) => ("missing ", Some(name)),
-            Self::Malformed(name) => ("malformed ", Some(name)),
-            Self::Uri => ("malformed URI", None),
-            Self::Authentication => ("authentication scheme or algorithm not known", None),
-        };
-        f.write_str(text)?;
-        f.write_str(name.map_or("", |name| name.as_str()))
-    }
-}
-
-impl core::error::Error for ParseError {}
 
 /// Reads the one message that a datagram or WebSocket frame carries. Octets after Content-Length are dropped.
 ///

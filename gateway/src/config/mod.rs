@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::network::Network;
 
@@ -283,27 +284,18 @@ fn operator_token_from_environment() -> Option<String> {
 }
 
 /// Why a configuration is not taken. Always the operator's to mend.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
+    #[error("cannot read the configuration {0}: {1}")]
     Read(PathBuf, std::io::Error),
     /// The file is not TOML, or has a field that does not exist or has another type. The message names line and field.
+    #[error("the configuration {0} is wrong: {1}")]
     Parse(PathBuf, String),
     /// The value of this field cannot work.
+    #[error("the configuration is wrong: `{0}` {1}")]
     Field(&'static str, String),
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, error) => write!(f, "cannot read the configuration {}: {error}", path.display()),
-            Self::Parse(path, message) => write!(f, "the configuration {} is wrong: {message}", path.display()),
-            Self::Field(field, message) => write!(f, "the configuration is wrong: `{field}` {message}"),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// File, environment and flags as one checked configuration.

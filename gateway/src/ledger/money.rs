@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use thiserror::Error;
+
 use super::Micros;
 
 /// Millionths in one unit.
@@ -16,30 +18,21 @@ pub const MOST: Micros = 1_000_000_000 * UNIT;
 pub struct Amount(pub Micros);
 
 /// Whoever wrote it is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AmountError {
     /// Not digits with at most one point between them.
+    #[error("an amount is written as 10 or 0.05")]
     Shape,
     /// More than six digits after the point.
+    #[error("an amount has at most six digits after the point")]
     Precision,
     /// More than [`MOST`].
+    #[error("an amount is at most 1000000000")]
     TooMuch,
     /// 0 where something has to change.
+    #[error("an amount of 0 changes nothing")]
     Nothing,
 }
-
-impl fmt::Display for AmountError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Shape => "an amount is written as 10 or 0.05",
-            Self::Precision => "an amount has at most six digits after the point",
-            Self::TooMuch => "an amount is at most 1000000000",
-            Self::Nothing => "an amount of 0 changes nothing",
-        })
-    }
-}
-
-impl std::error::Error for AmountError {}
 
 impl FromStr for Amount {
     type Err = AmountError;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::range::country_code;
 
@@ -12,33 +13,24 @@ use super::range::country_code;
 pub struct Number(String);
 
 /// Why a text is no number. Whoever dialled is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NumberError {
     /// `00…`, `011…` or a national number: what is meant depends on where one is.
+    #[error("A phone number begins with + and the country code, as +14155550101 does")]
     NoPlus,
     /// `;phone-context=` and the like (RFC 3966): the number alone must say everything.
+    #[error("A phone number has no parameters")]
     Parameters,
     /// Something that is no ASCII digit: digits of other scripts, blanks, brackets, letters.
+    #[error("A phone number has nothing but digits after its +")]
     Digits,
     /// Fewer than 7 or more than 15 digits.
+    #[error("A phone number has 7 to 15 digits after its +")]
     Length,
     /// No country has this code.
+    #[error("No country has the code of this phone number")]
     Country,
 }
-
-impl fmt::Display for NumberError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoPlus => "A phone number begins with + and the country code, as +14155550101 does",
-            Self::Parameters => "A phone number has no parameters",
-            Self::Digits => "A phone number has nothing but digits after its +",
-            Self::Length => "A phone number has 7 to 15 digits after its +",
-            Self::Country => "No country has the code of this phone number",
-        })
-    }
-}
-
-impl std::error::Error for NumberError {}
 
 impl Number {
     /// Reads a number.
@@ -125,16 +117,9 @@ impl ShownBy {
 }
 
 /// No [`ShownBy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a number is shown by nobody, user or application")]
 pub struct ShownByError;
-
-impl fmt::Display for ShownByError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number is shown by nobody, user or application")
-    }
-}
-
-impl std::error::Error for ShownByError {}
 
 impl FromStr for ShownBy {
     type Err = ShownByError;

@@ -4,7 +4,7 @@
 //! `allow = ["1", "44"]` opens the United States, Canada and the United Kingdom, but neither Jamaica (`1876`) nor premium numbers (`449`);
 //! `allow = ["1", "1876"]` opens Jamaica too.
 
-use std::fmt;
+use thiserror::Error;
 
 use super::Number;
 
@@ -104,20 +104,9 @@ pub enum Opening {
 }
 
 /// Whoever configured it is at fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("has {0:?}, which names no country: write the digits of a country code, such as \"46\", or of a range in one")]
 pub struct OpeningsError(String);
-
-impl fmt::Display for OpeningsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "has {:?}, which names no country: write the digits of a country code, such as \"46\", or of a range in one",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for OpeningsError {}
 
 impl Openings {
     /// Opens `prefixes`: digits, with or without a plus.

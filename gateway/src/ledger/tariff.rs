@@ -3,7 +3,7 @@
 //! A call of `d` is billed as `minimum + n × increment` seconds, with the smallest `n` that covers it (`30/6`: half a minute at least, then
 //! six seconds at a time). Its price is `fee + per_minute × seconds / 60`, rounded up once. Both only grow with `d`.
 
-use std::fmt;
+use thiserror::Error;
 
 use super::Micros;
 
@@ -27,24 +27,15 @@ pub struct Tariff {
 }
 
 /// Whoever set it is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TariffError {
     /// Below 0 or over 1,000 units.
+    #[error("a price is 0 to 1000")]
     Price,
     /// The minimum is over an hour, or the increment is not 1 second to an hour.
+    #[error("the minimum is 0 to 3600 seconds, the increment 1 to 3600")]
     Steps,
 }
-
-impl fmt::Display for TariffError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Price => "a price is 0 to 1000",
-            Self::Steps => "the minimum is 0 to 3600 seconds, the increment 1 to 3600",
-        })
-    }
-}
-
-impl std::error::Error for TariffError {}
 
 impl Tariff {
     /// Whether it can be worked with.

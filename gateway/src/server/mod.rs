@@ -15,7 +15,6 @@ mod socket;
 mod websocket;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -29,6 +28,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use offhook::time::Instant;
+use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -70,60 +70,38 @@ const TELLING: Duration = Duration::from_secs(1);
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not start, or has ended by itself.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum ServeError {
     /// The data folder.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A number of the configuration cannot be given to its application.
+    #[error("[[number]] {0}: {1}")]
     Number(String, StoreError),
     /// Certificate or key.
+    #[error(transparent)]
     Tls(TlsError),
     /// The address is taken or not ours.
+    #[error("cannot listen on {0}: {1}; name another port with OFFHOOK_PORT, --port or `listen.port`, or `listen.local_port`")]
     Bind(SocketAddr, std::io::Error),
     /// A folder of `[files]`.
+    #[error("`files.www` or `files.package` cannot be read: {0}")]
     Files(std::io::Error),
     /// The sockets of the media.
+    #[error("cannot open the sockets of the media: {0}; see `media.bind` and `media.page_port`")]
     Media(std::io::Error),
     /// The sockets of the trunks.
+    #[error(transparent)]
     Sip(sip::SipError),
     /// The token of the operator in the data folder.
+    #[error("the operator's token cannot be read or made: {0}")]
     Operator(std::io::Error),
     /// The process may not have signal handlers.
+    #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
     /// A bug in the switch: everything is lost, a supervisor has to start us again.
+    #[error("the switch has failed")]
     Switch,
-}
-
-impl fmt::Display for ServeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Number(number, error) => write!(f, "[[number]] {number}: {error}"),
-            Self::Tls(error) => error.fmt(f),
-            Self::Bind(address, error) => {
-                write!(
-                    f,
-                    "cannot listen on {address}: {error}; name another port with OFFHOOK_PORT, --port or `listen.port`, or `listen.local_port`"
-                )
-            }
-            Self::Files(error) => write!(f, "`files.www` or `files.package` cannot be read: {error}"),
-            Self::Media(error) => {
-                write!(f, "cannot open the sockets of the media: {error}; see `media.bind` and `media.page_port`")
-            }
-            Self::Sip(error) => error.fmt(f),
-            Self::Operator(error) => write!(f, "the operator's token cannot be read or made: {error}"),
-            Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
-            Self::Switch => f.write_str("the switch has failed"),
-        }
-    }
-}
-
-impl std::error::Error for ServeError {}
-
-impl From<StoreError> for ServeError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 /// What every connection shares.

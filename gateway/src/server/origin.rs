@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use axum::http::header::{FORWARDED, HOST, ORIGIN, VIA};
+use url::Url;
 
 use crate::store::{Application, LOOPBACK};
 
@@ -54,15 +55,12 @@ fn lists(application: &Application, origin: &str) -> bool {
     application.origins.iter().any(|allowed| if allowed == LOOPBACK { is_loopback_origin(origin) } else { allowed == origin })
 }
 
-/// Whether `text` is an origin as browsers write it: lower case, no path, no default port. `null` is none.
+/// Whether `text` is an origin as browsers write it (RFC 6454, 6.2): lower case, no path, no default port. `null` is none. A name with `*`
+/// could be one, but whoever writes it means others.
 #[must_use]
 pub fn is_origin(text: &str) -> bool {
-    let Some((scheme @ ("http" | "https"), rest)) = text.split_once("://") else { return false };
-    let (host, port) = split_port(rest);
-    let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
-    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).is_some_and(|h| h.parse::<std::net::Ipv6Addr>().is_ok());
-    let default = if scheme == "http" { "80" } else { "443" };
-    !host.is_empty() && (literal || host.chars().all(named)) && port.is_none_or(|port| is_port(port) && port != default)
+    let parsed = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    parsed.is_some_and(|url| url.origin().ascii_serialization() == text) && !text.contains('*')
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
@@ -190,7 +188,16 @@ mod tests {
 
     #[test]
     fn an_origin_is_written_as_browsers_do() {
-        for good in ["https://a.example", "http://a.example:8080", "https://[2001:db8::1]:8443"] {
+        for good in [
+            "https://a.example",
+            "http://a.example:8080",
+            "https://[2001:db8::1]:8443",
+            "http://127.0.0.1",
+            "http://localhost:5173",
+            "https://xn--bcher-kva.example",
+            "https://a_b.example",
+            "https://a.example.",
+        ] {
             assert!(is_origin(good), "{good}");
         }
         for bad in [
@@ -202,6 +209,22 @@ mod tests {
             "https://",
             "*",
             "https://*.a",
+            "https://a.example:0443",
+            "https://a.example:65536",
+            "https://a.example:",
+            "https://u@a.example",
+            "https://a.example?b",
+            "https://a.example#b",
+            "https://a.example\\",
+            "https://bücher.example",
+            "wss://a.example",
+            "file:///a",
+            "https://[2001:db8:0::1]",
+            "https://[2001:DB8::1]",
+            "https://127.1",
+            "https://0127.0.0.1",
+            " https://a.example",
+            "",
         ] {
             assert!(!is_origin(bad), "{bad}");
         }

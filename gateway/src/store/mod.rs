@@ -14,7 +14,6 @@ mod seal;
 mod users;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -23,6 +22,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use thiserror::Error;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -68,62 +68,45 @@ const TOGETHER: usize = 256;
 const RETRY: Duration = Duration::from_millis(250);
 
 /// What the database could not do. Nothing was changed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum StoreError {
     /// The folder or the file cannot be made, read or written.
+    #[error("cannot write the data folder {0}: {1}; name another with OFFHOOK_DATA, --data or `data.folder`")]
     Folder(PathBuf, std::io::Error),
     /// The file was written by a newer program.
+    #[error("the database has version {0}, this program knows {SCHEMA}: run a newer program")]
     Newer(i64),
     /// The key of what is sealed.
-    Seal(SealError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// The application or user exists.
+    #[error("it exists already")]
     Taken,
     /// There is no such application.
+    #[error("there is no such application")]
     NoApplication,
     /// The application has no such number.
+    #[error("the application has no such number")]
     NoNumber,
     /// A top-up with this reference was made, of another amount.
+    #[error("the reference was used for another amount")]
     Reused,
     /// There is less credit than is to be taken back.
+    #[error("there is less credit than that")]
     TooLittle,
     /// An amount that is out of range.
+    #[error(transparent)]
     Amount(AmountError),
     /// The account has another currency than `phone.currency`: its first word, then the second.
+    #[error("the account is in {0}, `phone.currency` says {1}: money is not exchanged here")]
     Currency(String, String),
     /// SQLite: disk full, file damaged or locked by another process.
+    #[error("the database cannot be used: {0}")]
     Sqlite(rusqlite::Error),
     /// The database thread is gone: the process is stopping.
+    #[error("the database is closed")]
     Stopped,
 }
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(path, error) => write!(
-                f,
-                "cannot write the data folder {}: {error}; name another with OFFHOOK_DATA, --data or `data.folder`",
-                path.display()
-            ),
-            Self::Newer(version) => {
-                write!(f, "the database has version {version}, this program knows {SCHEMA}: run a newer program")
-            }
-            Self::Seal(error) => error.fmt(f),
-            Self::Taken => f.write_str("it exists already"),
-            Self::NoApplication => f.write_str("there is no such application"),
-            Self::NoNumber => f.write_str("the application has no such number"),
-            Self::Reused => f.write_str("the reference was used for another amount"),
-            Self::TooLittle => f.write_str("there is less credit than that"),
-            Self::Amount(error) => error.fmt(f),
-            Self::Currency(ours, theirs) => {
-                write!(f, "the account is in {ours}, `phone.currency` says {theirs}: money is not exchanged here")
-            }
-            Self::Sqlite(error) => write!(f, "the database cannot be used: {error}"),
-            Self::Stopped => f.write_str("the database is closed"),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {}
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
@@ -131,12 +114,6 @@ impl From<rusqlite::Error> for StoreError {
             Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Taken,
             _ => Self::Sqlite(error),
         }
-    }
-}
-
-impl From<SealError> for StoreError {
-    fn from(error: SealError) -> Self {
-        Self::Seal(error)
     }
 }
 

@@ -4,7 +4,6 @@
 //! The key is in the environment ([`VARIABLE`]) or else in the file [`FILE`] of the data folder, made at the first start. The database knows
 //! which key it was, so a wrong or lost one is noticed before anything is written.
 
-use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::Sha256;
+use thiserror::Error;
 use tracing::warn;
 
 use super::{StoreError, random};
@@ -28,32 +28,23 @@ const FILE: &str = "seal-key";
 const LENGTH: usize = 32;
 
 /// What is wrong with the key. Nothing was changed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum SealError {
     /// The file cannot be read or made.
+    #[error("the key of the database, {0}: {1}")]
     File(PathBuf, io::Error),
     /// What is there (a file, or the variable) is no key.
+    #[error("{0} is no key: it must be base64 of {LENGTH} octets")]
     NoKey(String),
     /// The database is sealed, and there is no key.
+    #[error("the key of the database is missing: put {0} back, or set {VARIABLE}")]
     Lost(PathBuf),
     /// It is not the key with which the database was sealed.
+    #[error("{0} is not the key with which the database was sealed")]
     Other(String),
     /// A sealed value was changed, or moved to another row.
+    #[error("a secret in the database was damaged or belongs to another row")]
     Broken,
-}
-
-impl fmt::Display for SealError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, error) => write!(f, "the key of the database, {}: {error}", path.display()),
-            Self::NoKey(place) => write!(f, "{place} is no key: it must be base64 of {LENGTH} octets"),
-            Self::Lost(path) => {
-                write!(f, "the key of the database is missing: put {} back, or set {VARIABLE}", path.display())
-            }
-            Self::Other(place) => write!(f, "{place} is not the key with which the database was sealed"),
-            Self::Broken => f.write_str("a secret in the database was damaged or belongs to another row"),
-        }
-    }
 }
 
 /// The key, ready for use.

@@ -13,6 +13,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::error::Unspecified;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -22,7 +24,7 @@ use base64::engine::general_purpose::STANDARD;
 use offhook::text::hex;
 use serde::de::DeserializeOwned;
 
-use super::{ApiError, arrived, is_json, same};
+use super::{ApiError, arrived, is_json};
 use crate::config::Phone;
 use crate::proofs::Claim;
 use crate::secret::{Secret, Use};
@@ -206,7 +208,8 @@ impl Shared {
         self.prove(&from.claim(key), || {
             let shown = decode_secret(secret).unwrap_or_default();
             let found = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
-            let is_right = |secret: &Secret| secret.check(Use::Rest, (), |key| same(key, &shown).then_some(()).ok_or(())).is_ok();
+            let is_right =
+                |secret: &Secret| secret.check(Use::Rest, Unspecified, |key| verify_slices_are_equal(key, &shown)).is_ok();
             match found.filter(|application| is_right(&application.secret)) {
                 Some(Application { key, .. }) => Ok(key.clone()),
                 None => Err(ApiError::new(401, 40108, "Invalid credentials").guess()),
@@ -216,7 +219,8 @@ impl Shared {
 
     fn operator(&self, token: &str, from: From) -> Result<(), ApiError> {
         self.prove(&from.claim(""), || {
-            if same(self.operator.token.as_bytes(), token.as_bytes()) && (from.local || !self.operator.local) {
+            let right = verify_slices_are_equal(self.operator.token.as_bytes(), token.as_bytes()).is_ok();
+            if right && (from.local || !self.operator.local) {
                 return Ok(());
             }
             Err(ApiError::new(401, 40108, "Invalid credentials").guess())

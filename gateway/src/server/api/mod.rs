@@ -162,11 +162,6 @@ fn internal(error: &StoreError) -> ApiError {
     ApiError::new(503, 50300, "The gateway cannot use its database")
 }
 
-/// Equality in a time that depends on the length only.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-}
-
 /// An answer that nobody may keep.
 fn private(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

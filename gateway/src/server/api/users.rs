@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Json;
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::header::{
@@ -11,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{ApiError, Body, demo_for, internal, json_body, private, same};
+use super::{ApiError, Body, demo_for, internal, json_body, private};
 use crate::hub::Account;
 use crate::proofs::Claim;
 use crate::secret::Use;
@@ -89,7 +90,7 @@ pub async fn authenticate(
         let Account { ha1_sha256, revision, .. } = account.unwrap_or_default();
         let kept = ha1_sha256.unwrap_or_else(|| "0".repeat(64));
         shared.prove(&claim, || {
-            if same(kept.as_bytes(), hashes.sha256.as_bytes()) {
+            if verify_slices_are_equal(kept.as_bytes(), hashes.sha256.as_bytes()).is_ok() {
                 return Ok(signed_in(&shared, application, &login.username, revision));
             }
             Err(shared.refuse("password", ApiError::new(401, 40108, "Invalid credentials").guess()))

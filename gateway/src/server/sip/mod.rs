@@ -10,13 +10,13 @@ mod link;
 mod resolve;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::RootCertStore;
+use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -44,32 +44,21 @@ const CONNECTIONS: usize = 512;
 const CONNECTIONS_PER_ADDRESS: usize = 32;
 
 /// Why there are no sockets for the trunks.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum SipError {
     /// The address is taken or not ours.
+    #[error("cannot listen for SIP on {0}: {1}; see `trunks.bind`, `udp`, `tcp` and `tls`")]
     Bind(SocketAddr, std::io::Error),
     /// `trunks.authorities`, or what was made of it.
+    #[error("`trunks.authorities`: {0}")]
     Tls(TlsError),
     /// There is no authority by which certificates could be checked.
+    #[error("the system has no authorities to check certificates by: set `trunks.authorities`")]
     NoAuthorities,
     /// There can be no resolver.
+    #[error("there is no name server to ask: {0}; see `trunks.nameservers`")]
     Resolver(hickory_resolver::net::NetError),
 }
-
-impl fmt::Display for SipError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(address, error) => {
-                write!(f, "cannot listen for SIP on {address}: {error}; see `trunks.bind`, `udp`, `tcp` and `tls`")
-            }
-            Self::Tls(error) => write!(f, "`trunks.authorities`: {error}"),
-            Self::NoAuthorities => f.write_str("the system has no authorities to check certificates by: set `trunks.authorities`"),
-            Self::Resolver(error) => write!(f, "there is no name server to ask: {error}; see `trunks.nameservers`"),
-        }
-    }
-}
-
-impl std::error::Error for SipError {}
 
 /// What has come in for the trunks, in order.
 pub type Inputs = mpsc::Receiver<Input>;
