@@ -1,6 +1,6 @@
 //! A token bucket: so many at once, and then so many in a time.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// What is left of an allowance.
 #[derive(Clone, Copy, Debug)]

@@ -314,7 +314,7 @@ fn standard_input(what: &str) -> Result<String, Failure> {
 
 fn uuid() -> String {
     let seed = random(32).try_into().expect("32 octets were asked for");
-    offhook::random::Random::new(seed).uuid()
+    offhook_ua::random::Random::new(seed).uuid()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use sha2::Sha256;
 
 /// How long a nonce may be used, in milliseconds.

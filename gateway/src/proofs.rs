@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use crate::network::customer;

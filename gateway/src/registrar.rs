@@ -12,8 +12,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook::sip::{Message, Name, NameAddr, Uri};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, NameAddr, Uri};
+use offhook_ua::time::Instant;
 
 use crate::hub::ConnId;
 

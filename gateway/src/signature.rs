@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use sha2::Sha256;
 
 use crate::ticket::read_iso;

@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
@@ -356,7 +356,7 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{civil, days, iso, read_iso};
-    use offhook::time::Instant;
+    use offhook_ua::time::Instant;
 
     #[test]
     fn dates_go_there_and_back() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// The timers that run.
 #[derive(Debug)]

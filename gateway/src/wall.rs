@@ -1,7 +1,7 @@
 //! The wall clock beside the clock of the machines. Machines are driven by one that only goes on: what lasts is measured by it. The wall
 //! clock may be put ahead or back at any time; it is asked only where a date is shown, or judged.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// How far the wall clock is ahead of the machines' clock, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Every timer of the client.
 
-use crate::call::CallId;
-use crate::time::Instant;
+use crate::client::call::CallId;
+use offhook_ua::time::Instant;
 
 /// What becomes due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

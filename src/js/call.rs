@@ -12,10 +12,10 @@ use super::app::App;
 use super::error::{record, sinch_error};
 use super::listeners::Listeners;
 use super::{class_of, text};
-use crate::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::client::Client;
-use crate::time::Instant;
+use crate::client::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::web::{Media, dom};
+use offhook_ua::time::Instant;
 
 /// What an object [`Call`] stands for.
 pub struct CallInner {

@@ -6,8 +6,8 @@ use wasm_bindgen::prelude::*;
 use super::error::{bad_argument, object};
 use super::text;
 use crate::client::{Login, Session};
-use crate::hash::hmac;
 use crate::web::dom::{items, window};
+use offhook_sip::hash::hmac;
 
 /// How long a ticket is good for where the page does not say, s.
 const TICKET_SECONDS: f64 = 86_400.0;

@@ -14,9 +14,9 @@ use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
 use super::{Call, CallClient, CallDetails, login, options, text};
-use crate::call::{Destination, Error, codes};
 use crate::client::Client;
-use crate::time::Instant;
+use crate::client::call::{Destination, Error, codes};
+use offhook_ua::time::Instant;
 
 /// One user of one application.
 #[wasm_bindgen(skip_typescript)]

@@ -7,8 +7,8 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{MediaStream, Window};
 
 use super::bindings::TextEncoder;
-use crate::random::Random;
-use crate::time::Instant;
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
 
 /// The window of the page.
 ///

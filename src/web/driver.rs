@@ -17,9 +17,9 @@ use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
 use super::tasks;
 use super::timer::Timer;
-use crate::call::{CallId, CallInfo, Destination, Error};
+use crate::client::call::{CallId, CallInfo, Destination, Error};
 use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
-use crate::time::Instant;
+use offhook_ua::time::Instant;
 
 /// What the face is told.
 pub enum Notice {

@@ -20,7 +20,7 @@ use super::bindings::{Connection, DtlsTransport, IceCandidate, IceCandidateInit,
 use super::dom::{End, aborted, forget, items, promise};
 use super::media::tracks;
 use crate::client::{Ice, IceState, Input, PeerId, TaskKind, TaskResult};
-use crate::sdp::{self, Candidate};
+use offhook_sip::sdp::{self, Candidate};
 
 /// A peer connection of a call.
 pub struct Peer {

@@ -1,8 +1,8 @@
 //! Towards the side that calls: its INVITE, what it hears while it rings, the answer, and the ways in which it ends all that.
 
-use offhook::signalling::{T2, TIMEOUT};
-use offhook::sip::{Message, Name, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::{T2, TIMEOUT};
 
 use super::Timer;
 use super::call::{Call, Stage};
@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::party::Invite;
 use super::refresh::Refresh;
 use crate::media::{Command, Leg};
-use offhook::signalling::transaction::ServerKey;
+use offhook_ua::transaction::ServerKey;
 
 /// How long a 2xx waits for the PRACK of an early answer, in milliseconds: it may be lost with a connection (RFC 3262, 3).
 const LOST_PRACK: u64 = 2_000;
@@ -29,7 +29,7 @@ impl Call {
         let number = 1 + u32::try_from(core.random.below(1 << 30)).unwrap_or(0);
         let text = answer.field("Require", "100rel").number("RSeq", number).body(SDP, sdp);
         self.page.wait(now, key.clone(), text.clone(), Some(number), false);
-        core.timers.set(Timer::Repeat(self.key, Leg::Page), now + offhook::signalling::T1);
+        core.timers.set(Timer::Repeat(self.key, Leg::Page), now + offhook_ua::T1);
         core.respond(now, Leg::Page, &key, text);
     }
 
@@ -98,7 +98,7 @@ impl Call {
         if let Some(dialog) = party.dialog.as_mut() {
             dialog.confirmed = true;
         }
-        core.timers.set(Timer::Repeat(key, leg), now + offhook::signalling::T1);
+        core.timers.set(Timer::Repeat(key, leg), now + offhook_ua::T1);
         core.respond(now, leg, &server, answer);
         self.stage = Stage::Up;
         self.keep_alive(core, now, leg);

@@ -12,9 +12,9 @@
 
 use std::collections::VecDeque;
 
-use offhook::signalling::TIMEOUT;
-use offhook::sip::parse;
-use offhook::time::Instant;
+use offhook_sip::parse;
+use offhook_ua::TIMEOUT;
+use offhook_ua::time::Instant;
 
 use super::core::{Asked, Core, Way};
 use super::credit::Credit;

@@ -1,9 +1,9 @@
 //! Towards the side that is called: our INVITE, its forks, its answers, and the next trunk where this one does not take the call.
 
-use offhook::signalling::dialog::Dialog;
-use offhook::sip::{Message, Name, Writer};
-use offhook::text::digits;
-use offhook::time::Instant;
+use offhook_sip::text::digits;
+use offhook_sip::{Message, Name, Writer};
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
 
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP, Way, description};
@@ -55,7 +55,7 @@ impl Call {
         let leg = self.callee_leg();
         let (uri, caller) = match (&self.trunk, &self.destination) {
             (Some(trunk), Some(destination)) => (core.trunks.invite_uri(trunk, destination), self.shown(core, trunk)),
-            _ => (["sip:", &offhook::sip::escape_user(&self.user), "@", &core.settings.domain].concat(), self.caller.clone()),
+            _ => (["sip:", &offhook_sip::escape_user(&self.user), "@", &core.settings.domain].concat(), self.caller.clone()),
         };
         let last = self.routes.is_empty();
         let (key, headers) = (self.key, self.headers.clone());

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook::random::Random;
-use offhook::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
-use offhook::sip::{Message, Writer, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Writer, reply};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
 
 use super::call::CallKey;
 use super::party::ALLOW;

@@ -1,7 +1,7 @@
 //! What is paid of a running call: more is asked for in time, its user is warned, and it ends at the paid millisecond.
 
-use offhook::text::digits;
-use offhook::time::Instant;
+use offhook_sip::text::digits;
+use offhook_ua::time::Instant;
 
 use super::Timer;
 use super::call::Call;

@@ -1,7 +1,7 @@
 //! What the media tell of a call, and what follows for its signalling.
 
-use offhook::sip::parse;
-use offhook::time::Instant;
+use offhook_sip::parse;
+use offhook_ua::time::Instant;
 
 use super::call::{Call, Stage};
 use super::core::Core;

@@ -1,7 +1,7 @@
 //! Why a call comes to nothing, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
-use offhook::sip::{Message, Name, Start, Writer, parse, quote, reason, reply};
-use offhook::text::digits;
+use offhook_sip::text::digits;
+use offhook_sip::{Message, Name, Start, Writer, parse, quote, reason, reply};
 
 use crate::hub::reasons;
 use crate::ledger::Refused;

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use offhook::signalling::dialog::Dialog;
-use offhook::signalling::transaction::ServerKey;
-use offhook::sip::{Message, Name, Uri, parse, quote};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, Uri, parse, quote};
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::ServerKey;
 
 use super::call::{Call, CallKey, Parties};
 use super::core::{Core, SDP, Way};

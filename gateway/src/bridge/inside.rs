@@ -1,9 +1,9 @@
 //! Requests within a call, on either side. Each side has media of its own with us, so offers, refreshes and trickled candidates end here
 //! and go no further; what goes on to the other side are keys and the end.
 
-use offhook::signalling::transaction::{ClientKey, ServerKey};
-use offhook::sip::{Message, Name, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::Timer;
 use super::call::{Call, Stage};
@@ -158,7 +158,7 @@ impl Call {
         };
         if request.method() == Some("INVITE") {
             party.wait(now, key.clone(), text.clone(), None, !request.content_is(SDP));
-            core.timers.set(Timer::Repeat(call, leg), now + offhook::signalling::T1);
+            core.timers.set(Timer::Repeat(call, leg), now + offhook_ua::T1);
         }
         core.respond(now, leg, key, text);
     }

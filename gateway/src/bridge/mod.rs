@@ -28,9 +28,9 @@ mod test_number;
 
 use std::collections::BTreeMap;
 
-use offhook::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
-use offhook::sip::{Message, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
 
 use self::call::{Call, CallKey};
 use self::core::{Asked, Core};

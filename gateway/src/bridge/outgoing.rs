@@ -1,9 +1,9 @@
 //! Calls of pages: to telephones, to SIP addresses, and to test numbers.
 
-use offhook::signalling::dialog::Dialog;
-use offhook::signalling::transaction::ServerKey;
-use offhook::sip::{Message, Name, Uri};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, Uri};
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::ServerKey;
 
 use super::Timer;
 use super::call::{Call, CallKey, Parties, Stage};
@@ -113,7 +113,7 @@ impl Call {
             }
         };
         let Invite::Received { text, .. } = &mut self.page.invite else { return };
-        let sdp = offhook::sip::parse(text.as_bytes()).map(|invite| invite.text().to_owned()).unwrap_or_default();
+        let sdp = offhook_sip::parse(text.as_bytes()).map(|invite| invite.text().to_owned()).unwrap_or_default();
         without_body(text);
         self.open(core, settings);
         self.page.exchange = Exchange::First;

@@ -5,11 +5,11 @@
 //!               └── failure ──▶ gone                                └── failure ──▶ gone, or the next trunk
 //! ```
 
-use offhook::signalling::T1;
-use offhook::signalling::dialog::Dialog;
-use offhook::signalling::transaction::{ClientKey, ServerKey};
-use offhook::sip::{Message, Name, Writer, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, Writer, reply};
+use offhook_ua::T1;
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::core::{Tenant, Way};
 use super::refresh::Refresh;

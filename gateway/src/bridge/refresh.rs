@@ -1,7 +1,7 @@
 //! How a session is kept alive on one of its sides (RFC 4028).
 
-use offhook::sip::{Message, Name, Writer};
-use offhook::text::digits;
+use offhook_sip::text::digits;
+use offhook_sip::{Message, Name, Writer};
 
 /// The interval that we ask for, in seconds.
 const INTERVAL: u32 = 1_800;

@@ -1,6 +1,6 @@
 //! Calls to numbers to try an app with: the media play what is heard, and time does the rest.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::Timer;
 use super::call::{Call, Stage};

@@ -1,8 +1,8 @@
 //! Who may say what: allowances, challenges, and the identity that a connection has proven. Everything is refused until then.
 
-use offhook::signalling::transaction::{Received, ServerKey, Transport};
-use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{Received, ServerKey, Transport};
 
 use super::flows::Proof;
 use super::refusal::Refusal;
@@ -368,7 +368,7 @@ impl Hub {
         let lapsed = self.proof(conn).is_some_and(|proof| proof.is_token) && !self.is_proven(now, conn);
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).and_then(bearer);
         let error = if lapsed || shown.is_some() { ", error=\"invalid_token\"" } else { "" };
-        text = text.field(field, &["Bearer realm=", &offhook::sip::quote(&self.settings.domain), error].concat());
+        text = text.field(field, &["Bearer realm=", &offhook_sip::quote(&self.settings.domain), error].concat());
         for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
             let (realm, nonce) = (self.settings.domain.clone(), nonce.clone());
             let challenge = Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale };

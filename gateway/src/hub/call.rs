@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 
-use offhook::signalling::transaction::{ClientKey, ServerKey};
+use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::ConnId;
 use super::best::Best;

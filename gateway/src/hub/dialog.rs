@@ -12,10 +12,10 @@
 //!
 //! Where the receiver's page was closed nothing is held: 410.
 
-use offhook::signalling::TIMEOUT;
-use offhook::signalling::transaction::{ClientKey, ServerKey, Transport};
-use offhook::sip::{Message, Name, NameAddr, Uri, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, NameAddr, Uri, parse, reply};
+use offhook_ua::TIMEOUT;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey, Transport};
 
 use super::admission::{Request, is_in_dialog, speaks_for};
 use super::best::passed_on;

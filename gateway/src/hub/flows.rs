@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use offhook::sip::{Message, Name};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name};
+use offhook_ua::time::Instant;
 
 use super::timers::Timer;
 use super::{ConnId, Hub, Output, Record};

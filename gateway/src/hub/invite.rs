@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use offhook::signalling::TIMEOUT;
-use offhook::signalling::transaction::Transport;
-use offhook::sip::{Message, Name, Uri, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, Uri, parse, reply};
+use offhook_ua::TIMEOUT;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::Transport;
 
 use super::admission::Request;
 use super::best::{Best, passed_on};

@@ -26,10 +26,10 @@ mod token;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook::random::Random;
-use offhook::signalling::transaction::{ClientKey, Effect, Received, ServerKey, Transactions, Transport};
-use offhook::sip::{Message, escape_user, parse, quote};
-use offhook::time::Instant;
+use offhook_sip::{Message, escape_user, parse, quote};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Effect, Received, ServerKey, Transactions, Transport};
 
 use admission::Request;
 use call::{Call, CallKey};

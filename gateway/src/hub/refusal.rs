@@ -1,7 +1,7 @@
 //! How the switch says no: the SIP status for every client, and the five-digit code of the calling API in `X-Error`.
 
-use offhook::sip::{Message, Name, Writer, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, Writer, reply};
+use offhook_ua::time::Instant;
 
 use super::admission::Request;
 use super::{ConnId, Hub, Output, Record};

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook::sip::{Name, Writer, escape_user, quote, reply};
-use offhook::time::Instant;
+use offhook_sip::{Name, Writer, escape_user, quote, reply};
+use offhook_ua::time::Instant;
 use sha1::Sha1;
 
 use super::admission::Request;

@@ -1,6 +1,6 @@
 //! What a message looks like on the other side: our Via and no other, the proven identity, nothing that pretends to be proof.
 
-use offhook::sip::{Message, Name, Start, Writer, parse, reason};
+use offhook_sip::{Message, Name, Start, Writer, parse, reason};
 
 /// What a user's message carries to another user or out of here, by full and compact name: what two user agents need of each other to
 /// call, hold, transfer and end (RFC 3261, 3262, 3311, 3515, 4028, 6086, 6665). All else stays here: what claims to be proof of somebody, what

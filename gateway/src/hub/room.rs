@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use offhook::sip::Message;
+use offhook_sip::Message;
 
 use super::Hub;
 use super::call::{Call, CallKey};

@@ -1,6 +1,6 @@
 //! What calls ask of the money, and what they are told: values only. Money is in micro-units: millionths of the account's currency.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// One call as the ledger knows it; never used twice, also over restarts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

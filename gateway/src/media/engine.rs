@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use offhook::random::Random;
-use offhook::time::Instant;
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
 use str0m::ice::StunMessage;
 
 use super::epoch::Epoch;

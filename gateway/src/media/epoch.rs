@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// A moment of the standard library's clock.
 #[expect(clippy::disallowed_types, reason = "str0m takes and gives these; no clock is read for them here")]

@@ -6,7 +6,7 @@
 //!                       └──▶ pressed, where the other side takes no keys this way
 //! ```
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::port::Codec;
 use super::rtp::{Header, Numbering, Place};

@@ -3,7 +3,7 @@
 //! str0m reads and writes the rest. It is given no candidates (the gateway is ICE-lite and calls nobody: RFC 8445, 2.5), no video, no
 //! data channel and no codec that it will not be asked for; what was left out is refused in the answer.
 
-use offhook::sdp::{SdpError, check};
+use offhook_sip::sdp::{SdpError, check};
 
 use super::port::MediaError;
 use super::sdp::{MAX_LEN, MAX_LINES, codec};

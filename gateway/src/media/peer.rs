@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use offhook::random::Random;
-use offhook::time::Instant;
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
 
 use super::port::{Codec, MediaError, PeerSettings, Security};
 use super::rtcp::{self, Sent};

@@ -1,6 +1,6 @@
 //! A recorded announcement that is being played.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::flow::Outgoing;
 use super::port::{Codec, Prompt};

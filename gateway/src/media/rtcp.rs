@@ -1,6 +1,6 @@
 //! RTCP of the SIP side (RFC 3550, 6.4): our reports, and what we read of theirs. Nothing is passed through.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::rtp::Reception;
 

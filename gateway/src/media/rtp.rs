@@ -1,6 +1,6 @@
 //! RTP packets as values (RFC 3550, 5.1), what has been received of a stream (A.1, A.8), and how a stream of ours is numbered.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// Octets of the fixed header.
 pub const HEADER: usize = 12;

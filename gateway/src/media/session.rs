@@ -12,8 +12,8 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use offhook::random::Random;
-use offhook::time::Instant;
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
 
 use super::engine::{Output, Socket};
 use super::flow::{Flow, Outgoing};

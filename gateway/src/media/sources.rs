@@ -12,7 +12,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::rtp::Header;
 

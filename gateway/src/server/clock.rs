@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use crate::wall::Wall;
 

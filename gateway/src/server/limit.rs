@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use tokio::task::AbortHandle;
 
 use crate::bucket::Bucket;

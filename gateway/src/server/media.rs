@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
-use offhook::random::Random;
+use offhook_ua::random::Random;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 

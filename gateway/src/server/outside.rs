@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 

@@ -1,6 +1,6 @@
 //! The account of each application: credit, what is reserved of it, and every transfer that has made it so.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::calls::{day, millis};

@@ -8,7 +8,7 @@
 //!                                                    └── the process dies ──▶ recover: as if closed when it was last known to run
 //! ```
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 use tracing::{error, info, warn};
 

@@ -4,7 +4,7 @@
 //! Pace is counted in the call records themselves, so that a restart forgets nothing and no call is counted beside its reservation. Only
 //! calls that were let go count, in any minute and in any hour: who is refused has not called.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use rusqlite::params;
 use tracing::warn;
 

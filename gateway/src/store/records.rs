@@ -1,6 +1,6 @@
 //! Call records: one for each call, also for those that were refused, with the same facts as signalling and books.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::calls::millis;

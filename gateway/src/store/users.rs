@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use offhook::sip::digest::{Algorithm, ha1};
+use offhook_sip::digest::{Algorithm, ha1};
 use rusqlite::{OptionalExtension, params};
 
 use super::{Database, Job, SealError, Store, StoreError, seal};

@@ -1,6 +1,6 @@
 //! Order by rank, and among equals by chance according to weight (RFC 2782).
 
-use offhook::random::Random;
+use offhook_ua::random::Random;
 
 /// The items in the order in which they are to be tried: the least rank first; of equals each is the next as often as its weight says, and
 /// one with a weight of 0 when no other is left.

@@ -1,6 +1,6 @@
 //! Messages out of a stream (RFC 3261, 18.3): each as long as its Content-Length says, keep-alives between them (RFC 5626, 4.4.1).
 
-use offhook::sip::MAX_MESSAGE;
+use offhook_sip::MAX_MESSAGE;
 
 /// The most octets before the blank line.
 const HEAD: usize = 32 * 1024;

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// Failures in a row that make a trunk down, and answers in a row that make it up.
 const TURN: u32 = 2;

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use offhook::signalling::transaction::{Received, ServerKey};
-use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ParseError, Writer, ha1, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, ParseError, Writer, ha1, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{Received, ServerKey};
 
 use super::outbound::transport;
 use super::targets::Hop;

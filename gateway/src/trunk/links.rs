@@ -8,7 +8,7 @@
 
 use std::net::SocketAddr;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::outbound::JobId;
 use super::targets::Hop;

@@ -28,9 +28,9 @@ mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook::random::Random;
-use offhook::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions};
-use offhook::time::Instant;
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions};
 
 use inbound::Strangers;
 use links::Link;

@@ -10,12 +10,12 @@
 
 use std::collections::VecDeque;
 
-use offhook::signalling::TIMEOUT;
-use offhook::signalling::authentication::again;
-use offhook::signalling::dialog::Dialog;
-use offhook::signalling::transaction::{ClientKey, Received, Transport};
-use offhook::sip::{Message, Name, parse, strongest};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, parse, strongest};
+use offhook_ua::TIMEOUT;
+use offhook_ua::authentication::again;
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Received, Transport};
 
 use super::targets::Hop;
 use super::{Event, LinkId, Output, Timer, Trunks, Wire, text};

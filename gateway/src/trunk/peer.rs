@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use offhook::random::Random;
-use offhook::signalling::authentication::{Authenticator, Credentials};
-use offhook::signalling::registration::Registration;
-use offhook::time::Instant;
+use offhook_ua::authentication::{Authenticator, Credentials};
+use offhook_ua::random::Random;
+use offhook_ua::registration::Registration;
+use offhook_ua::time::Instant;
 
 use super::health::Health;
 use super::{TrunkId, Wire};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook::signalling::transaction::{ClientKey, ServerKey};
+use offhook_ua::transaction::{ClientKey, ServerKey};
 
 /// The name of a trunk in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! Which trunks a call may take, and in which order; and what a SIP address is that may be a telephone.
 
-use offhook::sip::escape_user;
-use offhook::time::Instant;
+use offhook_sip::escape_user;
+use offhook_ua::time::Instant;
 
 use super::chance::order;
 use super::peer::Peer;

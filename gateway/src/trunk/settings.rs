@@ -62,7 +62,7 @@ impl Settings {
 
     /// The URI at which we are reached.
     pub(super) fn contact_uri(&self, wire: Wire, user: &str) -> String {
-        let user = if user.is_empty() { String::new() } else { [&offhook::sip::escape_user(user), "@"].concat() };
+        let user = if user.is_empty() { String::new() } else { [&offhook_sip::escape_user(user), "@"].concat() };
         let transport = ["", ";transport=tcp", ";transport=tls"][wire as usize];
         ["sip:", &user, &self.host_port(wire), transport].concat()
     }

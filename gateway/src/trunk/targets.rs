@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use offhook::sip::{Message, Name, NameAddr, Uri, parse};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, NameAddr, Uri, parse};
+use offhook_ua::time::Instant;
 
 use super::outbound::JobId;
 use super::{LinkId, Output, Record, ResolveId, Timer, Trunks, Wire};

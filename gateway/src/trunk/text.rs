@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook::sip::{Message, Name, Writer, parse};
+use offhook_sip::{Message, Name, Writer, parse};
 
 /// The request with `via` as its topmost, in place of one of ours that an earlier try had, and with Max-Forwards.
 pub(super) fn put_via(request: &str, via: &str) -> String {

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use offhook::signalling::registration::Ask;
-use offhook::sip::{Message, Name, Writer};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, Writer};
+use offhook_ua::registration::Ask;
+use offhook_ua::time::Instant;
 
 use super::outbound::Owner;
 use super::{Output, Record, Timer, Trunks};
@@ -98,7 +98,7 @@ impl Trunks {
     fn ask_registrar(&mut self, now: Instant, index: usize, ask: Ask<'_>) {
         let peer = &mut self.peers[index];
         let home = peer.config.home();
-        let aor = ["sip:", &offhook::sip::escape_user(&peer.config.username), "@", &home].concat();
+        let aor = ["sip:", &offhook_sip::escape_user(&peer.config.username), "@", &home].concat();
         let text = peer.registration.request(&["sip:", &home].concat(), &aor, ask).end();
         self.launch(now, Some(index), Owner::Register, text);
     }

@@ -1,6 +1,6 @@
 //! Calls for help: where they go, past what, and what happens where they go nowhere.
 
-use offhook::call::Destination;
+use offhook::client::call::Destination;
 use offhook_gateway::bridge::Input;
 use offhook_gateway::config::{Emergency, Trunk};
 use offhook_gateway::hub;

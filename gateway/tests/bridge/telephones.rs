@@ -1,6 +1,6 @@
 //! What is a call to a telephone, however it is dialled, and who is one.
 
-use offhook::call::{Destination, Domain};
+use offhook::client::call::{Destination, Domain};
 use offhook_gateway::config::{Emergency, Trunk};
 use offhook_gateway::ledger::{Grant, Refused};
 

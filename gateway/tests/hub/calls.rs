@@ -2,8 +2,8 @@
 
 use crate::text::head;
 use crate::world::{Phone, World, code, derived, digest, field, with, with_start};
-use offhook::sip::{Name, parse};
 use offhook_gateway::hub::{Input, Record};
+use offhook_sip::{Name, parse};
 
 fn pair() -> (World, Phone, Phone) {
     let mut world = World::new();

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use crate::switch::{KEY, SECRET};
 use crate::world::{Phone, World, code, digest, field, settings, with};
-use offhook::time::Instant;
 use offhook_gateway::hub::{ConnId, Settings};
 use offhook_gateway::proofs::Proofs;
 use offhook_gateway::ticket::ticket;
+use offhook_ua::time::Instant;
 
 const URI: &str = "sip:calls.example";
 const BUDGET: u32 = 60;

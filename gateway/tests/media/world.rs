@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use offhook::time::Instant;
 use offhook_gateway::media::{
     Codec, Command, Engine, Epoch, Event, Input, Leg, Moment, Output, PeerSettings, Security, SessionId, Settings, Socket,
 };
+use offhook_ua::time::Instant;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook::sip::parse;
-use offhook::time::Instant;
 use offhook_gateway::ledger::Rules;
 use offhook_gateway::secret::Use;
 use offhook_gateway::store::Store;
+use offhook_sip::parse;
+use offhook_ua::time::Instant;
 
 use super::calls::{Phone, code};
 use super::money::{now, signed};

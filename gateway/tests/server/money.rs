@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook::time::Instant;
 use offhook_gateway::ledger::{CallRef, End, Kind, NewCall, Openings, Query, Refused, Rules};
 use offhook_gateway::secret::Secret;
 use offhook_gateway::signature::Signed;
 use offhook_gateway::store::{Application, Store};
 use offhook_gateway::ticket::iso;
+use offhook_ua::time::Instant;
 use serde_json::json;
 
 use crate::support::{Answer, Folder, Gateway, run};

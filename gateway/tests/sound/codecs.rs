@@ -1,8 +1,8 @@
 //! Each way from one codec to another, in each length of packets.
 
-use offhook::time::Instant;
 use offhook_gateway::media::Codec;
 use offhook_gateway::media::sound::Transcoder;
+use offhook_ua::time::Instant;
 
 use crate::network::{Dice, Line, TONE, rate, ticks};
 use crate::tone;

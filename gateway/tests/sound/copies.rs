@@ -1,8 +1,8 @@
 //! In-band FEC of Opus (RFC 6716, 2.1.7): copies that the packet after a lost one holds, in both directions.
 
-use offhook::time::Instant;
 use offhook_gateway::media::Codec;
 use offhook_gateway::media::sound::{Packet, Transcoder};
+use offhook_ua::time::Instant;
 
 use crate::network::{BEGIN, Dice, Line, Mouth};
 use crate::tone;

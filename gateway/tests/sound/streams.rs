@@ -1,8 +1,8 @@
 //! The jitter buffer: what is lost, late, early, doubled, or of another clock.
 
-use offhook::time::Instant;
 use offhook_gateway::media::Codec;
 use offhook_gateway::media::sound::Transcoder;
+use offhook_ua::time::Instant;
 
 use crate::network::{BEGIN, Ear, Heard, Line, Sent, TONE, rate, tone_packets};
 use crate::tone;

@@ -1,7 +1,7 @@
 //! Requests of ours and of a trunk, from the first octet to the last.
 
-use offhook::sip::{Name, reply};
 use offhook_gateway::trunk::{Event, Flow, Settings};
+use offhook_sip::{Name, reply};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, header, id, kind, provider, read, request, settings, within};
 

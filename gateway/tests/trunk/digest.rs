@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use offhook::sip::{Algorithm, Challenge, Credentials, Name, ha1, strongest};
 use offhook_gateway::config::Trunk;
 use offhook_gateway::proofs::Proofs;
 use offhook_gateway::trunk::{Record, Settings};
+use offhook_sip::{Algorithm, Challenge, Credentials, Name, ha1, strongest};
 
 use crate::world::{PROVIDER, World, answer, foreign, header, provider, read, request, settings};
 

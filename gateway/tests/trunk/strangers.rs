@@ -1,8 +1,8 @@
 //! Those who are no trunk, and trunks whose address anybody can forge.
 
-use offhook::sip::reply;
 use offhook_gateway::config::Trunk;
 use offhook_gateway::trunk::{Event, Flow, Input, LinkId, Wire};
+use offhook_sip::reply;
 
 use crate::world::{PROVIDER, World, address, answer, foreign, id, kind, provider, read, request, within};
 

@@ -2,10 +2,10 @@
 
 use super::{Exchange, Session};
 use crate::client::core::{Asked, Core, Owner};
-use crate::sdp::{self, Candidate};
-use crate::signalling::dialog::Dialog;
-use crate::sip::{Message, Name};
-use crate::time::Instant;
+use offhook_sip::sdp::{self, Candidate};
+use offhook_sip::{Message, Name};
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
 
 /// One dialog of a call.
 pub struct Leg {

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::client::core::{Awaited, Core};
 use crate::client::io::{IceState, PeerId, TaskKind};
-use crate::sdp::{self, Candidate};
+use offhook_sip::sdp::{self, Candidate};
 
 /// What a call knows of its media.
 pub struct Media {

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::transcoder::Packet;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 /// The keys in the order of their event codes (RFC 4733, 3.2).
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";

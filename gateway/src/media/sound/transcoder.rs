@@ -1,6 +1,6 @@
 //! One direction of sound: packets of one codec in, frames of another out, in even steps that follow the sender's clock.
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
 use super::SoundError;
 use super::codec::{Decoder, Encoder};

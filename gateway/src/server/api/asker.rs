@@ -19,7 +19,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook::text::hex;
+use offhook_sip::text::hex;
 use serde::de::DeserializeOwned;
 
 use super::{ApiError, arrived, is_json, same};

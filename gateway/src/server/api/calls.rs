@@ -69,7 +69,7 @@ pub fn outcome(record: &Record) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use offhook::time::Instant;
+    use offhook_ua::time::Instant;
 
     use super::*;
     use crate::ledger::{Reservation, Tariff};

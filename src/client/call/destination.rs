@@ -1,8 +1,8 @@
 //! Whom to call, checked before anything is sent.
 
 use super::{Domain, Error, codes};
-use crate::sip::{Uri, escape_user, is_token};
-use crate::text::{concat, cut_at};
+use offhook_sip::text::{concat, cut_at};
+use offhook_sip::{Uri, escape_user, is_token};
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ mod error;
 pub use destination::{Destination, check_headers, header_name};
 pub use error::{Error, ErrorResponse, codes};
 
-use crate::time::Instant;
+use offhook_ua::time::Instant;
 
 /// Names a call within one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,14 +6,20 @@
 //!                       └ reply() ──▶ Writer ── end()/body() ──▶ text
 //! ```
 //!
+//! [`sdp`] reads session descriptions (RFC 8866), [`digest`] has the credentials of RFC 8760; [`text`] searches and joins, [`hash`] has the
+//! hashes that SIP needs. This crate stands below all others: it depends on none of ours.
+//!
 //! Two layers judge what comes in. [`parse`] fails only where nothing is left that could be answered. Everything else that
 //! is wrong is told by [`Message::check`], with the code to answer; whoever acts on a message calls it first.
 
 mod check;
 pub mod digest;
+pub mod hash;
 mod header;
 mod message;
 mod redact;
+pub mod sdp;
+pub mod text;
 mod uri;
 mod write;
 

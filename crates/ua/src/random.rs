@@ -1,7 +1,7 @@
 //! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
 
-use crate::hash::sha256;
-use crate::text::hex;
+use offhook_sip::hash::sha256;
+use offhook_sip::text::hex;
 
 /// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
 #[derive(Clone)]

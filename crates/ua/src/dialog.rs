@@ -5,8 +5,8 @@
 //! 101..199 with a To tag ──▶ early ── 2xx ──▶ confirmed ── BYE, 481, 408 ──▶ gone (its owner drops it)
 //! ```
 
-use crate::sip::{Message, Name, Writer};
-use crate::text::concat;
+use offhook_sip::text::concat;
+use offhook_sip::{Message, Name, Writer};
 
 /// One dialog, seen from one end.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@
 //!                        └── refused, timed out, socket lost ──▶ Idle
 //! ```
 
-use crate::sip::{Message, Params, Writer};
-use crate::text::number;
 use crate::time::Instant;
+use offhook_sip::text::number;
+use offhook_sip::{Message, Params, Writer};
 
 /// What is registered and what is asked for.
 pub struct Registration {

@@ -1,9 +1,20 @@
 //! RFC 3261 as machines: transactions, dialogs, credentials and the registration. They know texts and timers, and neither media nor browser.
+//!
+//! ```text
+//! sip ◀── ua ◀── the SDK's client, the gateway
+//!
+//! handle(now, what came), send(…) ──▶ Transactions, Dialog, Registration, Authenticator ──▶ poll(): what to do; deadline(): when to wake
+//! ```
+//!
+//! Whoever drives one of them says what time it is ([`time`]) and what seed it draws from ([`random`]); after each call it takes what there
+//! is to do until there is nothing left, and looks at the deadline.
 
 pub mod authentication;
 pub mod dialog;
+pub mod random;
 pub mod registration;
 mod table;
+pub mod time;
 pub mod transaction;
 
 /// T1, the round-trip estimate: 500 ms (RFC 3261, 17.1.1.1).
