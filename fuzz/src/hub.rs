@@ -2,7 +2,7 @@
 //!
 //! Lines as in `client`: they end with a zero octet, the first octet says what happens, the second who does it.
 
-use offhook_gateway::hub::{ConnId, Record};
+use offhook_proxy::{ConnId, Record};
 use offhook_sip::parse;
 
 #[path = "../../gateway/tests/support/switch.rs"]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook_gateway::media::{
+use offhook_media::{
     Codec, Command, Engine, Epoch, Event, Input, Leg, Moment, Output, PeerSettings, Prompt, Security, SessionId, Settings, Socket,
 };
 use offhook_ua::time::Instant;

@@ -17,15 +17,16 @@
 
 use std::rc::Rc;
 
-use super::core::{Core, Owner};
-use super::io::{Event, IceServer, Login, Session};
-use super::timers::Timer;
-use crate::client::call::{Error, ErrorResponse, codes};
 use offhook_sip::text::{concat, cut_at, digits, number};
 use offhook_sip::{Message, Name, NameAddr, Uri};
 use offhook_ua::authentication::{Authenticator, Credentials, Lasting};
 use offhook_ua::registration::{Ask, Registration};
 use offhook_ua::time::Instant;
+
+use super::core::{Core, Owner};
+use super::io::{Event, IceServer, Login, Session};
+use super::timers::Timer;
+use crate::client::call::{Error, ErrorResponse, codes};
 
 /// The account and its registration.
 pub struct Account {

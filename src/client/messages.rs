@@ -1,12 +1,13 @@
 //! What the server sends: which account, call or transaction each message is for, and the answer to what is for none.
 
+use offhook_sip::{Abilities, Message, Name, parse_text, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
+
 use super::core::{ALLOW, Asked, Owner, SUPPORTED};
 use super::session::{MIN_SE, Session as Call};
 use super::{Client, Phase};
 use crate::client::call::State;
-use offhook_sip::{Abilities, Message, Name, parse_text, reply};
-use offhook_ua::time::Instant;
-use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
 
 impl Client {
     pub(super) fn received(&mut self, now: Instant, text: &str) {

@@ -28,14 +28,15 @@ pub use io::{
 /// What a trace of the signalling may show.
 pub use offhook_sip::redacted;
 
+use offhook_sip::text::{concat, digits};
+use offhook_ua::time::Instant;
+
 use self::account::{Account, Phase, Verdict};
 use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
 use self::connection::Connection;
 use self::core::{Asked, Core, Owner};
 use self::session::Session as Call;
 use self::timers::Timer;
-use offhook_sip::text::{concat, digits};
-use offhook_ua::time::Instant;
 
 /// How late a timer comes where the page, or the whole machine, has slept, ms.
 const SLEPT: u64 = 3_000;

@@ -4,6 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Date, Error as JsError, Function, Object};
+use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
@@ -15,7 +16,6 @@ use super::{class_of, text};
 use crate::client::Client;
 use crate::client::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::web::{Media, dom};
-use offhook_ua::time::Instant;
 
 /// What an object [`Call`] stands for.
 pub struct CallInner {

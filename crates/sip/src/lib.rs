@@ -13,20 +13,23 @@
 //! is wrong is told by [`Message::check`], with the code to answer; whoever acts on a message calls it first.
 
 mod check;
+mod codec;
 pub mod digest;
 pub mod hash;
 mod header;
 mod message;
 mod redact;
 pub mod sdp;
+pub mod telephone;
 pub mod text;
 mod uri;
 mod write;
 
 pub use check::{Abilities, Rejection};
+pub use codec::{Codec, Security};
 pub use digest::{Algorithm, Challenge, Credentials, ha1, strongest};
 pub use header::{CSeq, Field, Name, NameAddr, Params, Via, is_token, unquote};
-pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse, parse_text};
+pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse, parse_text, reasons};
 pub use redact::redacted;
 pub use uri::{Uri, escape_user};
-pub use write::{Writer, quote, reason, reply};
+pub use write::{Writer, cancel, quote, reason, reply, without_body};

@@ -422,6 +422,12 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Why a message says that something is over (RFC 3326): the first of many.
+#[must_use]
+pub fn reasons(message: &Message<'_>) -> Vec<String> {
+    message.values(Name::Reason).take(4).map(str::to_owned).collect()
+}
+
 /// What precedes the parameters.
 pub(super) fn bare(item: &str) -> &str {
     trim(split_at(item, b';').0)

@@ -1,7 +1,7 @@
 //! Values → SIP text. Nothing written here can start a line of its own.
 
 use super::header::{Name, URI, is, is_token};
-use super::message::Message;
+use super::message::{Message, parse};
 use super::uri::push_escape;
 use crate::text::{cut_at, digits, push_digits};
 
@@ -124,6 +124,29 @@ pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
         }
     }
     writer
+}
+
+/// The CANCEL for a request of ours (RFC 3261, 9.1).
+#[must_use]
+pub fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
+    let request = parse(request.as_bytes()).ok()?;
+    let mut text = Writer::request("CANCEL", request.uri()?).field("Max-Forwards", "70");
+    for name in [Name::Via, Name::From, Name::To, Name::CallId] {
+        text = text.field(name.as_str(), request.get(name)?);
+    }
+    text = text.field("CSeq", &[&request.cseq().ok()?.number.to_string(), " CANCEL"].concat());
+    if let Some(reason) = reason {
+        text = text.field("Reason", reason);
+    }
+    Some(text.end())
+}
+
+/// A message of which only the fields will be read again.
+pub fn without_body(text: &mut String) {
+    if let Some(end) = text.find("\r\n\r\n") {
+        text.truncate(end + 4);
+        text.shrink_to_fit();
+    }
 }
 
 /// What a code is called. A code with no name of its own has that of its class (RFC 3261, 8.1.3.2).

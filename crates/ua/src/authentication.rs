@@ -1,8 +1,9 @@
 //! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
 
-use crate::random::Random;
 use offhook_sip::text::find_text;
 use offhook_sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse_text, strongest};
+
+use crate::random::Random;
 
 /// What a user shows to a server. Never printed.
 #[derive(Clone, PartialEq, Eq)]

@@ -15,7 +15,9 @@ pub mod random;
 pub mod registration;
 mod table;
 pub mod time;
+pub mod timers;
 pub mod transaction;
+pub mod wall;
 
 /// T1, the round-trip estimate: 500 ms (RFC 3261, 17.1.1.1).
 pub const T1: u64 = 500;

@@ -6,9 +6,10 @@
 //!                        └── refused, timed out, socket lost ──▶ Idle
 //! ```
 
-use crate::time::Instant;
 use offhook_sip::text::number;
 use offhook_sip::{Message, Params, Writer};
+
+use crate::time::Instant;
 
 /// What is registered and what is asked for.
 pub struct Registration {

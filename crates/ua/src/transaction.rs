@@ -10,11 +10,12 @@
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use offhook_sip::text::{concat, cut_last, digits, number};
+use offhook_sip::{Message, Name, Writer, parse_text};
+
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
 use crate::time::Instant;
-use offhook_sip::text::{concat, cut_last, digits, number};
-use offhook_sip::{Message, Name, Writer, parse_text};
 
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
 ///

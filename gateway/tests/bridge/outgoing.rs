@@ -1,9 +1,9 @@
 //! Calls of a page to telephones and SIP addresses.
 
 use offhook::client::call::Destination;
-use offhook_gateway::bridge::Input;
-use offhook_gateway::ledger::{Grant, Refused};
-use offhook_gateway::media::{Leg, MediaError};
+use offhook_b2bua::Input;
+use offhook_ledger::{Grant, Refused};
+use offhook_media::{Leg, MediaError};
 
 use crate::switch::DOMAIN;
 use crate::world::{FIRST, World, answer, answer_as, field, read, talking};

@@ -1,10 +1,11 @@
 //! The way out: calls to telephones and other SIP domains go to whoever is attached for them, and come from there.
 
+use offhook_proxy::{ConnId, Input, Settings};
+use offhook_sip::{parse, reply};
+
 use crate::switch::{DOMAIN, KEY};
 use crate::text::head;
 use crate::world::{Dialog, Phone, World, code, derived, field, with, with_start};
-use offhook_gateway::hub::{ConnId, Input, Settings};
-use offhook_sip::{parse, reply};
 
 const OUT: ConnId = ConnId(1_000_000);
 

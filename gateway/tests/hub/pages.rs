@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use offhook::client::call::{CallId, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
-use offhook_gateway::hub::ConnId;
+use offhook_proxy::ConnId;
 use offhook_sip::sdp::Candidate;
 use offhook_ua::time::Instant;
 

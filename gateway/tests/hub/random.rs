@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook_gateway::hub::Record;
+use offhook_proxy::Record;
 use offhook_sip::{Name, parse};
 use offhook_ua::random::Random;
 

@@ -1,7 +1,7 @@
 //! Long sessions of whole pages, whose tickets and passwords do not last as long.
 
 use offhook::client::{Client, Config, Login};
-use offhook_gateway::ticket::ticket;
+use offhook_access::ticket::ticket;
 use offhook_ua::time::Instant;
 
 use crate::pages::{Web, sdp};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use offhook_gateway::hub::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
-use offhook_gateway::secret::Secret;
-use offhook_gateway::ticket::ticket;
+use offhook_access::secret::Secret;
+use offhook_access::ticket::ticket;
+use offhook_proxy::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
 use offhook_sip::{Algorithm, Challenge, Message, Name, ha1, parse, reply, strongest};
 use offhook_ua::time::Instant;
 

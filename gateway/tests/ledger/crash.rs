@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use offhook_gateway::ledger::{Answer, Grant, Query, Rules};
 use offhook_gateway::store::{Store, random};
+use offhook_ledger::{Answer, Grant, Query, Rules};
 use offhook_ua::random::Random;
 use tokio::task::JoinSet;
 

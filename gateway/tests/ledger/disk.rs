@@ -8,8 +8,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use offhook_gateway::ledger::{Answer, Micros, Query, Refused, Rules};
 use offhook_gateway::store::{Store, StoreError};
+use offhook_ledger::{Answer, Micros, Query, Refused, Rules};
 use offhook_ua::random::Random;
 use rusqlite::{Connection, ErrorCode};
 

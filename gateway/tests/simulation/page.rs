@@ -2,7 +2,7 @@
 
 use offhook::client::call::{CallId, State};
 use offhook::client::{Client, Config, Login, MediaError, TaskResult};
-use offhook_gateway::ticket::ticket;
+use offhook_access::ticket::ticket;
 use offhook_ua::time::Instant;
 
 use super::dice::Dice;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use offhook::client::Input;
 use offhook::client::call::CallId;
-use offhook_gateway::hub::{QueryId, Record};
+use offhook_proxy::{QueryId, Record};
 use offhook_ua::time::Instant;
 
 use super::dice::Dice;

@@ -1,6 +1,6 @@
 //! Keys: presses as their packets, and back, over networks that lose them.
 
-use offhook_gateway::media::sound::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
+use offhook_media::sound::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
 use offhook_ua::time::Instant;
 
 use crate::network::Dice;

@@ -1,7 +1,7 @@
 //! Pages that tests open: the real client, on its way to the switch.
 
 use offhook::client::{Client, Config, Login};
-use offhook_gateway::ticket::ticket;
+use offhook_access::ticket::ticket;
 use offhook_ua::time::Instant;
 
 use super::switch::{DOMAIN, KEY, SECRET};

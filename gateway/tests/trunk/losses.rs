@@ -1,6 +1,6 @@
 //! Datagrams that are lost or doubled.
 
-use offhook_gateway::trunk::Event;
+use offhook_trunk::Event;
 use offhook_ua::random::Random;
 
 use crate::world::{PROVIDER, World, answer, kind, provider, request};

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Event, Flow, Input, LinkId, Output, Record, ResolveId, Settings, TrunkId, Trunks, Wire};
 use offhook_sip::{Message, Name, parse, reply};
+use offhook_trunk::Trunk;
+use offhook_trunk::{Event, Flow, Input, LinkId, Output, Record, ResolveId, Settings, TrunkId, Trunks, Wire};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ClientKey;
 

@@ -1,8 +1,9 @@
 //! Whom to call, checked before anything is sent.
 
-use super::{Domain, Error, codes};
 use offhook_sip::text::{concat, cut_at};
 use offhook_sip::{Uri, escape_user, is_token};
+
+use super::{Domain, Error, codes};
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]

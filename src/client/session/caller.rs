@@ -1,11 +1,5 @@
 //! The caller's side: offer, INVITE, what comes back, CANCEL.
 
-use super::path::LOST;
-use super::{Leg, Phase, Session};
-use crate::client::account::refusal;
-use crate::client::call::{CallInfo, Domain, EndCause, Error, State, codes};
-use crate::client::core::{Asked, Awaited, Core, Owner, capable};
-use crate::client::timers::Timer;
 use offhook_sip::sdp;
 use offhook_sip::text::digits;
 use offhook_sip::{Message, Name, Writer};
@@ -13,6 +7,13 @@ use offhook_ua::TIMEOUT;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ClientKey;
+
+use super::path::LOST;
+use super::{Leg, Phase, Session};
+use crate::client::account::refusal;
+use crate::client::call::{CallInfo, Domain, EndCause, Error, State, codes};
+use crate::client::core::{Asked, Awaited, Core, Owner, capable};
+use crate::client::timers::Timer;
 
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
 pub const MIN_SE: u32 = 90;
