@@ -2,28 +2,13 @@
 //! and, on `wasm32`, the browser edge and the JavaScript face around it.
 //!
 //! ```text
-//! page ── js ── client ── call ── signalling ── sip ── web ══ WebSocket ══ server
-//!         face   one      what     RFC 3261     text    edge
-//!               machine  the app   machines     ⇄
-//!                         sees                 values
+//! page ── js ── client ── ua ── sip ── web ══ WebSocket ══ server
+//!         face   one      RFC 3261 text    edge
+//!               machine  machines   ⇄
+//!                                 values
 //! ```
 //!
-//! Each module may use only those above it in the list below.
-
-pub mod text;
-pub mod time;
-
-pub mod hash;
-
-pub mod random;
-
-pub mod sip;
-
-pub mod sdp;
-
-pub mod signalling;
-
-pub mod call;
+//! `sip` and `ua` are crates of their own. Each module may use only those above it in the list below.
 
 pub mod client;
 

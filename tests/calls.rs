@@ -6,7 +6,7 @@
 #[path = "calls/mod.rs"]
 mod harness;
 
-use offhook::call::{Destination, Domain, EndCause, State};
+use offhook::client::call::{Destination, Domain, EndCause, State};
 use offhook::client::{Config, Login};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -21,7 +21,7 @@ fn page(world: &mut World, name: &'static str, user: &str, servers: [&str; 2]) -
 }
 
 /// A caller at the one server and a callee at the other, and both talk.
-fn talking() -> (World, usize, usize, offhook::call::CallId) {
+fn talking() -> (World, usize, usize, offhook::client::call::CallId) {
     let mut world = World::new();
     let (alice, bob) = (page(&mut world, "A", "alice", [ONE, OTHER]), page(&mut world, "B", "bob", [OTHER, ONE]));
     let call = world.call(alice, "bob");
@@ -182,7 +182,7 @@ fn the_dialog_is_refreshed_once_its_side_is_back() {
 }
 
 /// A caller at the one server, and a callee at the other where it rings.
-fn ringing() -> (World, usize, usize, offhook::call::CallId) {
+fn ringing() -> (World, usize, usize, offhook::client::call::CallId) {
     let mut world = World::new();
     let (alice, bob) = (page(&mut world, "A", "alice", [ONE, OTHER]), page(&mut world, "B", "bob", [OTHER, ONE]));
     world.run(6_000);

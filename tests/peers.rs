@@ -7,10 +7,10 @@ mod page;
 #[path = "peers/signing_in.rs"]
 mod signing_in;
 
-use offhook::call::{CallId, Destination, EndCause, State};
+use offhook::client::call::{CallId, Destination, EndCause, State};
 use offhook::client::{IceState, Input, Login, MediaError, Output, TaskKind, TaskResult};
-use offhook::random::Random;
-use offhook::sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse};
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse};
+use offhook_ua::random::Random;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -61,7 +61,7 @@ fn a_second_fork_that_answers_is_turned_away() {
 fn reliable_provisional_answers_are_acknowledged_once_and_in_order() {
     let mut page = Page::signed_in();
     page.call();
-    let reliable = |number: u32| move |answer: offhook::sip::Writer| answer.field("Require", "100rel").number("RSeq", number);
+    let reliable = |number: u32| move |answer: offhook_sip::Writer| answer.field("Require", "100rel").number("RSeq", number);
     page.answer("INVITE", 180, reliable(10));
     page.answer("INVITE", 180, reliable(10));
     page.answer("INVITE", 183, reliable(12));
@@ -395,7 +395,7 @@ fn an_answer_that_was_written_for_somebody_else_is_none() {
     let invite = page.last("INVITE");
     let invite = parse(invite.as_bytes()).unwrap();
     let host = invite.via().unwrap().host;
-    let text = offhook::sip::reply(&invite, 603, Some("peer")).end().replace(host, "other.invalid");
+    let text = offhook_sip::reply(&invite, 603, Some("peer")).end().replace(host, "other.invalid");
     page.input(Input::Received(text));
     assert_eq!(page.state(id), State::Initiating);
 }
@@ -508,7 +508,7 @@ fn the_roles_in_the_dtls_association_stay_when_the_peer_offers_again() {
 fn a_prack_that_came_out_of_order_is_said_again() {
     let mut page = Page::signed_in();
     page.call();
-    let reliable = |answer: offhook::sip::Writer| answer.field("Require", "100rel").number("RSeq", 7);
+    let reliable = |answer: offhook_sip::Writer| answer.field("Require", "100rel").number("RSeq", 7);
     page.answer("INVITE", 183, reliable);
     assert_eq!(page.count("PRACK"), 1);
     page.answer("PRACK", 500, |answer| answer);

@@ -7,9 +7,9 @@ mod ladder;
 #[path = "peers/page.rs"]
 mod page;
 
-use offhook::call::{CallId, CallInfo, Destination, Domain, EndCause, State};
+use offhook::client::call::{CallId, CallInfo, Destination, Domain, EndCause, State};
 use offhook::client::{IceState, Input};
-use offhook::sip::{Name, Writer, parse};
+use offhook_sip::{Name, Writer, parse};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -371,7 +371,7 @@ fn a_gateway_that_is_ice_lite_is_told_no_candidates_later() {
     page.answer("INVITE", 200, |answer| answer);
     let peer = page.peer.unwrap();
     let text = "candidate:2 1 udp 2 192.0.2.77 4000 typ srflx";
-    let candidate = offhook::sdp::Candidate { mid: "0".into(), line: 0, text: text.into(), ufrag: None };
+    let candidate = offhook_sip::sdp::Candidate { mid: "0".into(), line: 0, text: text.into(), ufrag: None };
     page.input(Input::Candidate { peer, candidate });
     page.input(Input::Gathered { peer });
     page.input(Input::IceState { peer, state: IceState::Connected });

@@ -6,9 +6,9 @@ mod ladder;
 #[path = "peers/page.rs"]
 mod page;
 
-use offhook::call::{CallId, State};
+use offhook::client::call::{CallId, State};
 use offhook::client::{IceState, Input};
-use offhook::sip::{Name, parse};
+use offhook_sip::{Name, parse};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -4,8 +4,8 @@
 #[path = "calls/mod.rs"]
 mod harness;
 
-use offhook::call::CallId;
 use offhook::client::Config;
+use offhook::client::call::CallId;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -6,50 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each module of the SDK may name by `crate::…`. The row of a module that is missing here fails the test.
-const MODULES: &[(&str, &[&str])] = &[
-    ("text", &[]),
-    ("time", &[]),
-    ("hash", &["text"]),
-    ("random", &["hash", "text"]),
-    ("sip", &["hash", "text"]),
-    ("sdp", &["text"]),
-    ("signalling", &["text", "random", "time", "sip"]),
-    ("call", &["text", "random", "time", "sip", "sdp", "signalling"]),
-    ("client", &["text", "random", "time", "sip", "sdp", "signalling", "call"]),
-    ("web", &["text", "random", "time", "sdp", "call", "client"]),
-    ("js", &["hash", "text", "random", "time", "call", "client", "web"]),
-];
+const MODULES: &[(&str, &[&str])] = &[("client", &[]), ("web", &["client"]), ("js", &["client", "web"])];
 
-/// The same for the gateway; what may touch the world (`server`, `store`, `main` and what they begin with) has no row and no bounds.
-const MACHINES: &[(&str, &[&str])] = &[
-    ("bucket", &[]),
-    ("network", &[]),
-    ("nonce", &[]),
-    ("proofs", &["network"]),
-    ("secret", &[]),
-    ("telephone", &[]),
-    ("test_number", &[]),
-    ("ticket", &["secret"]),
-    ("timers", &[]),
-    ("wall", &[]),
-    ("signature", &["ticket"]),
-    ("silent", &["network"]),
-    ("registrar", &["hub"]),
-    (
-        "hub",
-        &["bucket", "nonce", "proofs", "registrar", "secret", "silent", "telephone", "test_number", "ticket", "timers", "wall"],
-    ),
-    ("ledger", &[]),
-    ("media", &["timers"]),
-    ("trunk", &["bucket", "config", "media", "nonce", "proofs", "telephone", "timers"]),
-    ("bridge", &["config", "hub", "ledger", "media", "telephone", "test_number", "timers", "trunk"]),
-];
-const GATEWAY_EDGE: &[&str] = &["cli", "config", "lib", "log", "main", "metrics", "server", "store", "tls"];
-
-/// What the gateway may take of the SDK.
-const GATEWAY_MAY_USE: &[&str] = &["text", "random", "time", "sip", "sdp", "signalling"];
-
-/// What no machine of the gateway may name: clock, sockets, files, threads, randomness, logs.
+/// What no machine may name: clock, sockets, files, threads, randomness, logs.
 const WORLD: &[&str] = &[
     "axum::",
     "getrandom::",
@@ -78,27 +37,21 @@ const USUAL_FILE: usize = 600;
 fn modules_use_only_those_below_them() {
     let mut wrong = Vec::new();
     for file in sources("src").iter().filter(|file| file.module() != "lib") {
-        check_row(file, MODULES, &mut wrong);
-    }
-    for file in sources("gateway/src").iter().filter(|file| !GATEWAY_EDGE.contains(&file.module().as_str())) {
-        check_row(file, MACHINES, &mut wrong);
+        let module = file.module();
+        let Some((_, allowed)) = MODULES.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: module {module} has no row in the table of tests/tidy.rs", file.path));
+            continue;
+        };
+        let foreign = file.named("crate").into_iter().filter(|(_, used)| *used != module && !allowed.contains(&used.as_str()));
+        wrong.extend(foreign.map(|(line, used)| format!("{}:{line}: {module} may not use {used}", file.path)));
     }
     none(wrong);
-}
-
-fn check_row(file: &Source, table: &[(&str, &[&str])], wrong: &mut Vec<String>) {
-    let module = file.module();
-    let Some((_, allowed)) = table.iter().find(|(name, _)| *name == module) else {
-        return wrong.push(format!("{}: module {module} has no row in the tables of tests/tidy.rs", file.path));
-    };
-    let foreign = file.named("crate").into_iter().filter(|(_, used)| *used != module && !allowed.contains(&used.as_str()));
-    wrong.extend(foreign.map(|(line, used)| format!("{}:{line}: {module} may not use {used}", file.path)));
 }
 
 #[test]
 fn machines_do_not_touch_the_world() {
     let mut wrong = Vec::new();
-    for file in sources("gateway/src").iter().filter(|file| !GATEWAY_EDGE.contains(&file.module().as_str())) {
+    for file in sources("crates").iter().filter(|file| file.path.contains("/src/")) {
         for (number, line) in file.code() {
             let named = WORLD.iter().filter(|name| line.contains(**name));
             wrong.extend(named.map(|name| format!("{}:{number}: a machine names {name}", file.path)));
@@ -110,7 +63,7 @@ fn machines_do_not_touch_the_world() {
 #[test]
 fn the_browser_is_named_only_at_the_edge() {
     let mut wrong = Vec::new();
-    for file in sources("src").into_iter().chain(sources("gateway/src")) {
+    for file in ["src", "crates", "gateway/src"].into_iter().flat_map(sources) {
         if file.path.starts_with("src/web/") || file.path.starts_with("src/js/") {
             continue;
         }
@@ -118,16 +71,6 @@ fn the_browser_is_named_only_at_the_edge() {
             let named = BROWSER.iter().filter(|name| line.contains(&format!("{name}::")));
             wrong.extend(named.map(|name| format!("{}:{number}: names {name}", file.path)));
         }
-    }
-    none(wrong);
-}
-
-#[test]
-fn the_gateway_uses_values_and_machines_but_neither_the_client_nor_the_browser() {
-    let mut wrong = Vec::new();
-    for file in sources("gateway/src") {
-        let foreign = file.named("offhook").into_iter().filter(|(_, used)| !GATEWAY_MAY_USE.contains(&used.as_str()));
-        wrong.extend(foreign.map(|(line, used)| format!("{}:{line}: the gateway may not use offhook::{used}", file.path)));
     }
     none(wrong);
 }
@@ -280,7 +223,7 @@ fn value(text: &str, before: &str, after: &str) -> String {
 
 /// All Rust files of the repository.
 fn rust() -> impl Iterator<Item = Source> {
-    ["src", "gateway/src", "gateway/tests", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources)
+    ["src", "crates", "gateway/src", "gateway/tests", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources)
 }
 
 /// All Rust files in a folder, without the npm tools in tests/.

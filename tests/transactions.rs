@@ -1,8 +1,8 @@
 //! Transactions over a transport that loses messages (RFC 3261, 17; RFC 6026).
 
-use offhook::signalling::transaction::{Effect, Received, Transactions, Transport};
-use offhook::sip::{Name, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Name, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{Effect, Received, Transactions, Transport};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use offhook::call::{CallId, Destination};
+use offhook::client::call::{CallId, Destination};
 use offhook::client::{
     Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, TaskId, TaskKind, TaskResult,
 };
-use offhook::sip::{Name, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Name, parse, reply};
+use offhook_ua::time::Instant;
 
 const MOST_STEPS: usize = 60;
 /// More than any one input can cause.

@@ -3,7 +3,7 @@
 //! That one of the two refuses what the other takes is no finding: both are strict in their own places.
 
 use bytes::Bytes;
-use offhook::sip::{Message, parse};
+use offhook_sip::{Message, parse};
 use sipx_sip::headers::{CSeq, CallId, From, To, Via};
 use sipx_sip::{Limits, parse_datagram};
 

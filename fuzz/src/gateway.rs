@@ -3,11 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook::time::Instant;
+use offhook_access::secret::Secret;
+use offhook_access::ticket;
 use offhook_gateway::config::Config;
-use offhook_gateway::secret::Secret;
 use offhook_gateway::server::body::{Login, TicketRequest};
-use offhook_gateway::ticket;
+use offhook_ua::time::Instant;
 use sha2::Sha256;
 
 const KEY: &str = "demo";

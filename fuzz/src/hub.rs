@@ -2,8 +2,8 @@
 //!
 //! Lines as in `client`: they end with a zero octet, the first octet says what happens, the second who does it.
 
-use offhook::sip::parse;
-use offhook_gateway::hub::{ConnId, Record};
+use offhook_proxy::{ConnId, Record};
+use offhook_sip::parse;
 
 #[path = "../../gateway/tests/support/switch.rs"]
 mod switch;

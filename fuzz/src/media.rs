@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use offhook::time::Instant;
-use offhook_gateway::media::{
+use offhook_media::{
     Codec, Command, Engine, Epoch, Event, Input, Leg, Moment, Output, PeerSettings, Prompt, Security, SessionId, Settings, Socket,
 };
+use offhook_ua::time::Instant;
 
 use super::steps;
 

@@ -1,7 +1,7 @@
 //! SIP and SDP text: one value from bytes. What can be read can be written and read again, and says the same.
 
-use offhook::sdp;
-use offhook::sip::{
+use offhook_sip::sdp;
+use offhook_sip::{
     Abilities, Algorithm, Challenge, Credentials, MAX_FIELDS, Message, Name, NameAddr, Uri, Via, Writer, escape_user, ha1, parse,
     quote, reply, strongest, unquote,
 };
@@ -18,7 +18,7 @@ pub fn message(data: &[u8]) {
     }
     let _ = (message.contact_is_star(), message.get_other("x-y"), message.content_is("application/sdp"), message.accepts("a/b"));
     let _ = (message.check_uas(&CAN), message.check_uac(), message.check_registrar(), message.target());
-    let _ = (strongest(message.values(Name::WwwAuthenticate)), offhook::sip::redacted(message.source()));
+    let _ = (strongest(message.values(Name::WwwAuthenticate)), offhook_sip::redacted(message.source()));
     message.contacts().for_each(drop);
     if message.check().is_ok() {
         answerable(&message);

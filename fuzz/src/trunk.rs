@@ -1,9 +1,9 @@
 //! What other SIP servers send: streams that are torn anywhere, and a life of the trunks that is written in the bytes.
 
-use offhook::sip::{parse, reply};
-use offhook::time::Instant;
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Event, Flow, Frame, Framer, Input, LinkId, Output, Settings, TrunkId, Trunks, Wire};
+use offhook_sip::{parse, reply};
+use offhook_trunk::Trunk;
+use offhook_trunk::{Event, Flow, Frame, Framer, Input, LinkId, Output, Settings, TrunkId, Trunks, Wire};
+use offhook_ua::time::Instant;
 
 use super::steps;
 

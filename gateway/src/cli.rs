@@ -2,10 +2,10 @@
 
 use clap::{Args, Subcommand};
 
+use offhook_access::ticket::iso;
 use offhook_gateway::config::Config;
-use offhook_gateway::ledger::{Amount, Number, ShownBy, Tariff};
 use offhook_gateway::store::{AccountView, Alarm, AssignedNumber, Limits, Rate, Record, Store};
-use offhook_gateway::ticket::iso;
+use offhook_ledger::{Amount, Number, ShownBy, Tariff};
 
 use super::Failure;
 

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use offhook_access::secret::{Secret, Use};
 use offhook_gateway::config::{Config, Overrides};
-use offhook_gateway::hub::Account;
-use offhook_gateway::secret::{Secret, Use};
 use offhook_gateway::store::{Application, Hashes, LOOPBACK, Store, StoreError, check_name, decode_secret, encode_secret, random};
 use offhook_gateway::{log, server};
+use offhook_proxy::Account;
 
 use self::cli::{CdrCommand, CreditCommand, NumberCommand, RateCommand};
 
@@ -314,7 +314,7 @@ fn standard_input(what: &str) -> Result<String, Failure> {
 
 fn uuid() -> String {
     let seed = random(32).try_into().expect("32 octets were asked for");
-    offhook::random::Random::new(seed).uuid()
+    offhook_ua::random::Random::new(seed).uuid()
 }
 
 #[cfg(test)]

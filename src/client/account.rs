@@ -17,15 +17,16 @@
 
 use std::rc::Rc;
 
+use offhook_sip::text::{concat, cut_at, digits, number};
+use offhook_sip::{Message, Name, NameAddr, Uri};
+use offhook_ua::authentication::{Authenticator, Credentials, Lasting};
+use offhook_ua::registration::{Ask, Registration};
+use offhook_ua::time::Instant;
+
 use super::core::{Core, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
-use crate::call::{Error, ErrorResponse, codes};
-use crate::signalling::authentication::{Authenticator, Credentials, Lasting};
-use crate::signalling::registration::{Ask, Registration};
-use crate::sip::{Message, Name, NameAddr, Uri};
-use crate::text::{concat, cut_at, digits, number};
-use crate::time::Instant;
+use crate::client::call::{Error, ErrorResponse, codes};
 
 /// The account and its registration.
 pub struct Account {
@@ -319,8 +320,8 @@ impl Account {
 pub fn refusal(answer: &Message<'_>) -> Error {
     let code = answer.code().unwrap_or(500);
     let reason = match answer.start {
-        crate::sip::Start::Response { reason, .. } => reason,
-        crate::sip::Start::Request { .. } => "",
+        offhook_sip::Start::Response { reason, .. } => reason,
+        offhook_sip::Start::Request { .. } => "",
     };
     let said = answer.get_other("X-Error").unwrap_or_default();
     let (error_code, reason) =

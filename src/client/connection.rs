@@ -14,12 +14,13 @@
 //!
 //! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
 
+use offhook_sip::Writer;
+use offhook_sip::text::concat;
+use offhook_ua::time::Instant;
+
 use super::core::{Core, Owner};
 use super::io::Output;
 use super::timers::Timer;
-use crate::sip::Writer;
-use crate::text::concat;
-use crate::time::Instant;
 
 /// How long a WebSocket may take to open: in the first round, and later. TCP asks again after 1, 3 and 7 s; Firefox makes whoever gave up
 /// wait half as long again each time, some seconds after a minute of tries of 5 s.

@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 
+use offhook_sip::text::concat;
+use offhook_sip::{Message, Writer, escape_user, reply};
+use offhook_ua::authentication::{Authenticator, again};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport, follow_up};
+
 use super::io::{Change, Config, Event, Ice, IceServer, Output, PeerId, Task, TaskId, TaskKind};
 use super::timers::Timers;
-use crate::call::{CallId, CallInfo};
-use crate::random::Random;
-use crate::signalling::authentication::{Authenticator, again};
-use crate::signalling::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport, follow_up};
-use crate::sip::{Message, Writer, escape_user, reply};
-use crate::text::concat;
-use crate::time::Instant;
+use crate::client::call::{CallId, CallInfo};
 
 /// The methods that we take.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";

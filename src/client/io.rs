@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::call::{CallId, CallInfo, Error};
-use crate::sdp::Candidate;
+use offhook_sip::sdp::Candidate;
+
+use crate::client::call::{CallId, CallInfo, Error};
 
 /// How a client is set up. Times are in milliseconds where nothing else is said.
 #[derive(Clone, Debug)]

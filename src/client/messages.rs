@@ -1,12 +1,13 @@
 //! What the server sends: which account, call or transaction each message is for, and the answer to what is for none.
 
+use offhook_sip::{Abilities, Message, Name, parse_text, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
+
 use super::core::{ALLOW, Asked, Owner, SUPPORTED};
 use super::session::{MIN_SE, Session as Call};
 use super::{Client, Phase};
-use crate::call::State;
-use crate::signalling::transaction::{ClientKey, Received, ServerKey, Transport};
-use crate::sip::{Abilities, Message, Name, parse_text, reply};
-use crate::time::Instant;
+use crate::client::call::State;
 
 impl Client {
     pub(super) fn received(&mut self, now: Instant, text: &str) {
@@ -94,7 +95,7 @@ impl Client {
             }
             return self.core.respond(now, key, answer.end());
         }
-        if !invite.body.is_empty() && crate::sdp::check(invite.text()).is_err() {
+        if !invite.body.is_empty() && offhook_sip::sdp::check(invite.text()).is_err() {
             return self.core.refuse(now, key, invite, 488);
         }
         if invite.number(Name::SessionExpires).is_some_and(|expires| expires < MIN_SE) {

@@ -12,6 +12,7 @@
 //! ```
 
 mod account;
+pub mod call;
 mod connection;
 mod core;
 mod io;
@@ -25,16 +26,17 @@ pub use io::{
 };
 
 /// What a trace of the signalling may show.
-pub use crate::sip::redacted;
+pub use offhook_sip::redacted;
+
+use offhook_sip::text::{concat, digits};
+use offhook_ua::time::Instant;
 
 use self::account::{Account, Phase, Verdict};
+use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
 use self::connection::Connection;
 use self::core::{Asked, Core, Owner};
 use self::session::Session as Call;
 use self::timers::Timer;
-use crate::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
-use crate::text::{concat, digits};
-use crate::time::Instant;
 
 /// How late a timer comes where the page, or the whole machine, has slept, ms.
 const SLEPT: u64 = 3_000;

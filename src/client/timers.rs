@@ -1,7 +1,8 @@
 //! Every timer of the client.
 
-use crate::call::CallId;
-use crate::time::Instant;
+use offhook_ua::time::Instant;
+
+use crate::client::call::CallId;
 
 /// What becomes due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

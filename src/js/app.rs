@@ -14,7 +14,7 @@ use super::fault;
 use super::listeners::{Listeners, call_back};
 use super::options::Options;
 use super::promise::Deferred;
-use crate::call::{CallId, CallInfo, Error};
+use crate::client::call::{CallId, CallInfo, Error};
 use crate::client::{Change, Config, ConnectionState, Event};
 use crate::web::{Driver, Media, Notice};
 

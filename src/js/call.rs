@@ -4,6 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Date, Error as JsError, Function, Object};
+use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::MediaStream;
@@ -12,9 +13,8 @@ use super::app::App;
 use super::error::{record, sinch_error};
 use super::listeners::Listeners;
 use super::{class_of, text};
-use crate::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::client::Client;
-use crate::time::Instant;
+use crate::client::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::web::{Media, dom};
 
 /// What an object [`Call`] stands for.

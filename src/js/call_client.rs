@@ -11,7 +11,7 @@ use super::app::App;
 use super::error::{bad_argument, sinch_error};
 use super::promise::Deferred;
 use super::{class_of, options, text};
-use crate::call::Destination;
+use crate::client::call::Destination;
 use crate::web::dom::items;
 
 /// Places calls and tells of incoming ones.

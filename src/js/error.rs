@@ -4,7 +4,7 @@ use js_sys::{Array, Error as JsError, Object, Reflect, TypeError};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::call::{Error, codes};
+use crate::client::call::{Error, codes};
 
 /// What a `SinchError` has more than an `Error`.
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ use std::sync::Once;
 use wasm_bindgen::prelude::*;
 
 use super::app::App;
-use crate::call::{Error, codes};
+use crate::client::call::{Error, codes};
 use crate::web::dom::window;
 
 thread_local! {

@@ -1,12 +1,12 @@
 //! The login objects that `start()` takes: see `Login` in `types.d.ts`.
 
 use js_sys::{Array, Date, JSON, Object, Reflect};
+use offhook_sip::hash::hmac;
 use wasm_bindgen::prelude::*;
 
 use super::error::{bad_argument, object};
 use super::text;
 use crate::client::{Login, Session};
-use crate::hash::hmac;
 use crate::web::dom::{items, window};
 
 /// How long a ticket is good for where the page does not say, s.

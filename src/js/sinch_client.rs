@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use gloo_net::http::Request;
 use js_sys::{Error as JsError, Function, JSON, Object, Promise, Reflect};
+use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -14,9 +15,8 @@ use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
 use super::{Call, CallClient, CallDetails, login, options, text};
-use crate::call::{Destination, Error, codes};
 use crate::client::Client;
-use crate::time::Instant;
+use crate::client::call::{Destination, Error, codes};
 
 /// One user of one application.
 #[wasm_bindgen(skip_typescript)]

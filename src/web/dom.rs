@@ -1,14 +1,14 @@
 //! Clock, randomness, errors and promises of the page around us.
 
 use js_sys::{Array, Error, Function, JsString, Promise, Reflect};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
 use wasm_bindgen::convert::FromWasmAbi;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{MediaStream, Window};
 
 use super::bindings::TextEncoder;
-use crate::random::Random;
-use crate::time::Instant;
 
 /// The window of the page.
 ///

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use js_sys::{Array, Error as JsError};
+use offhook_ua::time::Instant;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus};
@@ -17,9 +18,8 @@ use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
 use super::tasks;
 use super::timer::Timer;
-use crate::call::{CallId, CallInfo, Destination, Error};
+use crate::client::call::{CallId, CallInfo, Destination, Error};
 use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
-use crate::time::Instant;
 
 /// What the face is told.
 pub enum Notice {

@@ -11,7 +11,7 @@ use web_sys::{MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaStream
 use super::bindings::PermissionQuery;
 use super::dom::{End, items, named_error, window};
 use super::elements;
-use crate::call::CallId;
+use crate::client::call::CallId;
 
 /// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
 /// connection, only their tracks change, and a media element that plays one goes on.

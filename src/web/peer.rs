@@ -7,6 +7,7 @@ use gloo_events::EventListener;
 use gloo_timers::callback::Timeout;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Array, Function, Object};
+use offhook_sip::sdp::{self, Candidate};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -20,7 +21,6 @@ use super::bindings::{Connection, DtlsTransport, IceCandidate, IceCandidateInit,
 use super::dom::{End, aborted, forget, items, promise};
 use super::media::tracks;
 use crate::client::{Ice, IceState, Input, PeerId, TaskKind, TaskResult};
-use crate::sdp::{self, Candidate};
 
 /// A peer connection of a call.
 pub struct Peer {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
 
-use crate::time::Instant;
+use offhook_ua::time::Instant;
 
 /// Calls back at the deadline that was set last.
 pub struct Timer {

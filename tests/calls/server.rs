@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook::sip::{Message, Name, Start, Writer, parse, reply};
+use offhook_sip::{Message, Name, Start, Writer, parse, reply};
 
 /// The number of a socket.
 pub type Flow = usize;

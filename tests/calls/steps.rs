@@ -1,7 +1,7 @@
 //! The steps that most tests take.
 
-use offhook::call::CallId;
 use offhook::client::Config;
+use offhook::client::call::CallId;
 
 use super::ladder::keep;
 use super::world::{World, config};

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use offhook::call::{CallId, Destination, State};
+use offhook::client::call::{CallId, Destination, State};
 use offhook::client::{
     Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
-use offhook::random::Random;
-use offhook::sdp::Candidate;
-use offhook::sip::{Name, Start, parse};
-use offhook::time::Instant;
+use offhook_sip::sdp::Candidate;
+use offhook_sip::{Name, Start, parse};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
 
 use super::server::Server;
 

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use offhook::call::{CallId, CallInfo, Destination, State};
+use offhook::client::call::{CallId, CallInfo, Destination, State};
 use offhook::client::{
     Change, Client, Config, Event, IceServer, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
-use offhook::sip::{Name, Start, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Name, Start, parse, reply};
+use offhook_ua::time::Instant;
 
 const START: Instant = Instant::from_millis(1_000_000);
 
@@ -186,7 +186,7 @@ impl Page {
         self.sent.iter().filter(|text| text.starts_with(start)).count()
     }
 
-    pub fn answer(&mut self, method: &str, code: u16, more: impl Fn(offhook::sip::Writer) -> offhook::sip::Writer) {
+    pub fn answer(&mut self, method: &str, code: u16, more: impl Fn(offhook_sip::Writer) -> offhook_sip::Writer) {
         self.answer_as(method, code, "peer", more, "");
     }
 
@@ -196,7 +196,7 @@ impl Page {
         method: &str,
         code: u16,
         tag: &str,
-        more: impl Fn(offhook::sip::Writer) -> offhook::sip::Writer,
+        more: impl Fn(offhook_sip::Writer) -> offhook_sip::Writer,
         body: &str,
     ) {
         let request = self.last(method);

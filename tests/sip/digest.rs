@@ -1,6 +1,6 @@
 //! Digest authentication against published vectors, and a client against a server.
 
-use offhook::sip::{Algorithm, Challenge, Credentials, ha1, strongest};
+use offhook_sip::{Algorithm, Challenge, Credentials, ha1, strongest};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -1,6 +1,6 @@
 //! RFC 3665 and RFC 5118: real flows and IPv6, read, written again and read again.
 
-use offhook::sip::{Message, Name, Start, Writer, parse};
+use offhook_sip::{Message, Name, Start, Writer, parse};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

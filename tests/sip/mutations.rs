@@ -1,7 +1,7 @@
 //! A million damaged messages: nothing panics, no limit is passed, and what is answered is answered with a message.
 
-use offhook::sdp;
-use offhook::sip::{
+use offhook_sip::sdp;
+use offhook_sip::{
     Abilities, Challenge, Credentials, MAX_FIELDS, Message, Name, NameAddr, Uri, Via, Writer, parse, reply, strongest, unquote,
 };
 

@@ -1,7 +1,7 @@
 //! Limits, framing, and what each typed reader takes.
 
-use offhook::sip::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Name, NameAddr, ParseError, Uri, Via, parse};
-use offhook::text::{cut_at, number};
+use offhook_sip::text::{cut_at, number};
+use offhook_sip::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Name, NameAddr, ParseError, Uri, Via, parse};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -1,6 +1,6 @@
 //! Session descriptions: what we read out of them, what we refuse, fragments of trickled candidates.
 
-use offhook::sdp::{
+use offhook_sip::sdp::{
     Candidate, SdpError, candidates, check, fingerprint, fragment, has_telephone_event, ice_credentials, read_fragment, trickles,
 };
 

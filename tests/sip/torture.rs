@@ -1,6 +1,6 @@
 //! RFC 4475: all 49 torture messages, each with what it has to come to.
 
-use offhook::sip::{Abilities, Credentials, Message, Name, parse};
+use offhook_sip::{Abilities, Credentials, Message, Name, parse};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -138,7 +138,7 @@ fn a_tortuous_invite_is_read_in_full() {
         assert_eq!(message.from().unwrap().tag(), Some("98asjd8"));
         assert_eq!(message.number(Name::MaxForwards), Some(68));
         assert_eq!((message.cseq().unwrap().number, message.cseq().unwrap().method), (9, "INVITE"));
-        let vias: Vec<_> = message.all(Name::Via).map(|via| offhook::sip::Via::parse(via).unwrap()).collect();
+        let vias: Vec<_> = message.all(Name::Via).map(|via| offhook_sip::Via::parse(via).unwrap()).collect();
         let read: Vec<_> = vias.iter().map(|via| (via.transport, via.host, via.branch())).collect();
         let expected = [
             ("UDP", "192.0.2.2", Some("390skdjuw")),

@@ -1,6 +1,6 @@
 //! What is written is what is read, and nothing injects a line.
 
-use offhook::sip::{Name, NameAddr, ParseError, Uri, Writer, escape_user, parse, quote, reason, reply};
+use offhook_sip::{Name, NameAddr, ParseError, Uri, Writer, escape_user, parse, quote, reason, reply};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use offhook::signalling::dialog::Dialog;
-use offhook::sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse, reply, strongest};
+use offhook_sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse, reply, strongest};
+use offhook_ua::dialog::Dialog;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout};

@@ -4,8 +4,8 @@
 #![cfg(target_arch = "wasm32")]
 
 use js_sys::JsString;
-use offhook::sip::{Message, parse, parse_text};
 use offhook::web::dom::utf8;
+use offhook_sip::{Message, parse, parse_text};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Reads a message as the client does when it comes: start line, all fields, and the checks of RFC 3261, which read Via, From, To, Call-ID,

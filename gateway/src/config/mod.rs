@@ -14,13 +14,14 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::network::Network;
+use offhook_access::network::Network;
+use offhook_trunk::Trunk;
 
 pub use limits::Limits;
 pub use media::Media;
 pub use number::Number;
-pub use phone::{Emergency, Phone};
-pub use trunks::{Dtmf, Trunk, Trunks};
+pub use phone::Phone;
+pub use trunks::Trunks;
 
 /// Everything an operator can set. `gateway/offhook.toml` is the same with a sentence on each field.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

@@ -1,10 +1,10 @@
 //! `[[number]]`: telephone numbers of applications, beside those that the operator gives by command line or REST.
 
+use offhook_ledger as ledger;
+use offhook_ledger::ShownBy;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, wrong};
-use crate::ledger;
-use crate::ledger::ShownBy;
 
 /// One number; at each start it is as it stands here.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use offhook_b2bua::Emergency;
+use offhook_ledger::{Amount, Openings, Rules};
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, Trunk, between, wrong};
-use crate::ledger::{Amount, Openings, Rules};
 
 /// Calls that cost money.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -29,45 +30,6 @@ pub struct Phone {
     pub emergency: Emergency,
     /// What the operator's requests carry; empty: what is in `operator-token` of the data folder, on this machine only.
     pub operator_token: String,
-}
-
-/// Calls for help.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Emergency {
-    /// Name of the trunk that takes them; empty: none does, and they are refused.
-    pub trunk: String,
-    /// The numbers, as they are dialled.
-    pub numbers: Vec<String>,
-}
-
-impl Default for Emergency {
-    fn default() -> Self {
-        Self { trunk: String::new(), numbers: ["112", "911", "999", "000"].map(String::from).into() }
-    }
-}
-
-impl Emergency {
-    /// Whether this is the number of help.
-    #[must_use]
-    pub fn has(&self, number: &str) -> bool {
-        self.numbers.iter().any(|known| known == number)
-    }
-
-    fn check(&self, trunks: &[Trunk]) -> Result<(), ConfigError> {
-        let field = "phone.emergency";
-        let is_short = |number: &&String| (2..=6).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
-        if let Some(number) = self.numbers.iter().find(|number| !is_short(number)) {
-            return wrong(field, format!("has {number:?}; an emergency number has 2 to 6 digits"));
-        }
-        if !self.trunk.is_empty() && !trunks.iter().any(|trunk| trunk.name == self.trunk) {
-            return wrong(field, format!("names the trunk {:?}, and there is no such [[trunk]]", self.trunk));
-        }
-        match trunks.iter().find(|trunk| self.numbers.iter().any(|number| trunk.has_extension(number))) {
-            Some(trunk) => wrong("trunk.extensions", format!("of trunk {:?} have an emergency number among them", trunk.name)),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Default for Phone {
@@ -96,7 +58,7 @@ impl fmt::Debug for Phone {
 impl Phone {
     /// Whether every value can work with these trunks.
     pub(super) fn check(&self, trunks: &[Trunk]) -> Result<(), ConfigError> {
-        self.emergency.check(trunks)?;
+        check_emergency(&self.emergency, trunks)?;
         if let Err(error) = Openings::new(&self.allow) {
             return wrong("phone.allow", error.to_string());
         }
@@ -134,5 +96,21 @@ impl Phone {
             range_calls_per_hour: self.range_calls_per_hour,
             spend_per_day,
         }
+    }
+}
+
+/// Whether its numbers and its trunk can be meant.
+fn check_emergency(emergency: &Emergency, trunks: &[Trunk]) -> Result<(), ConfigError> {
+    let field = "phone.emergency";
+    let is_short = |number: &&String| (2..=6).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    if let Some(number) = emergency.numbers.iter().find(|number| !is_short(number)) {
+        return wrong(field, format!("has {number:?}; an emergency number has 2 to 6 digits"));
+    }
+    if !emergency.trunk.is_empty() && !trunks.iter().any(|trunk| trunk.name == emergency.trunk) {
+        return wrong(field, format!("names the trunk {:?}, and there is no such [[trunk]]", emergency.trunk));
+    }
+    match trunks.iter().find(|trunk| emergency.numbers.iter().any(|number| trunk.has_extension(number))) {
+        Some(trunk) => wrong("trunk.extensions", format!("of trunk {:?} have an emergency number among them", trunk.name)),
+        None => Ok(()),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::UNIX_EPOCH;
 
-use offhook::time::Instant;
+use offhook_ua::time::Instant;
 
-use crate::wall::Wall;
+use offhook_ua::wall::Wall;
 
 /// The clock by which everything lasts: calls, bills, timers, registrations. It is `CLOCK_MONOTONIC`, by which the runtime sleeps, too: no
 /// step of the wall clock moves it. While the machine is suspended it stands: nobody can talk through a gateway that does not run, so

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use offhook_access::proofs::TOO_MANY;
+use offhook_b2bua as bridge;
+use offhook_proxy::{ConnId, Hub, Input, Output, Record};
+use offhook_ua::wall::Wall;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::clock::Clock;
 use super::outside::Outside;
-use crate::bridge;
-use crate::hub::{ConnId, Hub, Input, Output, Record};
 use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
-use crate::proofs::TOO_MANY;
 use crate::store::{PasswordChange, Store};
-use crate::wall::Wall;
 
 /// Inputs that may wait for the switch; who comes later waits at its socket.
 const QUEUE: usize = 1_024;

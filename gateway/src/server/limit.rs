@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use offhook::time::Instant;
+use offhook_access::bucket::Bucket;
+use offhook_access::network::customer;
+use offhook_access::silent::Silent;
+use offhook_ua::time::Instant;
 use tokio::task::AbortHandle;
 
-use crate::bucket::Bucket;
 use crate::metrics::Metrics;
-use crate::network::customer;
-use crate::silent::Silent;
 
 /// Addresses that are remembered at most; beyond, the fullest budgets are forgotten first.
 const REMEMBERED: usize = 10_000;

@@ -1,4 +1,4 @@
-//! The edge of [`crate::media`]: threads with UDP sockets, each with an engine and the calls that fall to it.
+//! The edge of [`offhook_media`]: threads with UDP sockets, each with an engine and the calls that fall to it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
-use offhook::random::Random;
+use offhook_media::{
+    Command, Engine, Epoch, Event, Input, Leg, MediaError, Output, SessionId, Settings, Socket, refusal, session_of,
+};
+use offhook_ua::random::Random;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::clock::Clock;
-use crate::media::{
-    Command, Engine, Epoch, Event, Input, Leg, MediaError, Output, SessionId, Settings, Socket, refusal, session_of,
-};
+use crate::config;
 use crate::store;
-use crate::{bridge, config};
 
 /// Commands that may wait for one thread.
 const QUEUE: usize = 4_096;
@@ -116,7 +116,7 @@ fn settings(config: &config::Media, page_port: u16) -> Settings {
         address: told[0],
         silence: config.silence * 1000,
         // The bridge counts them; whose thread has how many is chance, or somebody's choice.
-        sessions: config.sessions + config.test_sessions + bridge::RESERVE,
+        sessions: config.sessions + config.test_sessions + offhook_b2bua::RESERVE,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The edge: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in [`crate::hub`].
+//! The edge: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in [`offhook_proxy`].
 
 mod api;
 mod assets;
@@ -27,7 +27,12 @@ use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use offhook::time::Instant;
+use offhook_access::proofs::{Proofs, Told};
+use offhook_access::secret::Secret;
+use offhook_access::signature::Seen;
+use offhook_ledger::ShownBy;
+use offhook_proxy::{self as hub, Hub, IceServer, Settings};
+use offhook_ua::time::Instant;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -41,13 +46,8 @@ use self::limit::{Budgets, PlaceId, Places};
 use self::outside::Outside;
 use self::socket::Progress;
 use crate::config::{Config, Limits};
-use crate::hub::{self, Hub, IceServer, Settings};
-use crate::ledger::ShownBy;
 use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
-use crate::proofs::{Proofs, Told};
-use crate::secret::Secret;
-use crate::signature::Seen;
 use crate::store::{self, Application, AssignedNumber, DEMO, LOOPBACK, Store, StoreError};
 use crate::tls::{Certificate, TlsError};
 

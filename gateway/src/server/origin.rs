@@ -92,7 +92,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-    use crate::secret::Secret;
+    use offhook_access::secret::Secret;
 
     #[test]
     fn the_allow_list_is_exact() {

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use offhook::time::Instant;
+use offhook_access::proofs::Proofs;
+use offhook_b2bua::{self as bridge, Bridge, Callee, Input, Output, Record};
+use offhook_ledger::{Answer, CallRef, Query};
+use offhook_media::Event;
+use offhook_proxy::{self as hub, ConnId};
+use offhook_trunk::{Settings, Trunks};
+use offhook_ua::time::Instant;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
@@ -11,17 +17,11 @@ use super::ServeError;
 use super::clock::Clock;
 use super::media::Media;
 use super::sip::{Edge, Inputs};
-use crate::bridge::{self, Bridge, Callee, Input, Output, Record};
 use crate::config::Config;
-use crate::hub::{self, ConnId};
-use crate::ledger::{Answer, CallRef, Query};
 use crate::log::Plain;
-use crate::media::Event;
 use crate::metrics::Metrics;
-use crate::proofs::Proofs;
 use crate::store::{self, Store};
 use crate::tls::Certificate;
-use crate::trunk::{Settings, Trunks};
 
 /// The bridge and its world.
 pub struct Outside {
@@ -50,7 +50,7 @@ impl Outside {
         certificate: Option<&Arc<Certificate>>,
     ) -> Result<Self, ServeError> {
         let seed = || store::random(32).try_into().expect("32 octets were asked for");
-        let settings = Settings::of(config, proofs);
+        let settings = trunk_settings(config, proofs);
         let trunks = if settings.is_empty() {
             None
         } else {
@@ -197,5 +197,18 @@ fn note(record: &Record) {
             info!(call = %Plain(call_id), trunk, cause, code, duration, "outside call ended");
         }
         Record::Traffic { session, traffic } => debug!(session, ?traffic, "media ended"),
+    }
+}
+
+/// What the operator has set, as the trunks need it.
+fn trunk_settings(config: &Config, proofs: Proofs) -> Settings {
+    let own = &config.trunks;
+    Settings {
+        domain: config.sip.domain.clone(),
+        host: own.host(),
+        ports: [own.udp, own.tcp, if config.tls_on() { own.tls } else { 0 }],
+        trunks: config.trunk.clone(),
+        open_domains: own.open_domains.clone(),
+        proofs,
     }
 }

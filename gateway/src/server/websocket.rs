@@ -9,6 +9,8 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use offhook_access::bucket::Bucket;
+use offhook_proxy::ConnId;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
@@ -17,8 +19,6 @@ use super::driver::{Inbox, Outgoing, outbox};
 use super::limit::Places;
 use super::origin::is_allowed;
 use super::{Peer, Shared};
-use crate::bucket::Bucket;
-use crate::hub::ConnId;
 use crate::store::Application;
 
 /// The sub-protocol of RFC 7118.

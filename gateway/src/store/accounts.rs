@@ -1,11 +1,11 @@
 //! The account of each application: credit, what is reserved of it, and every transfer that has made it so.
 
-use offhook::time::Instant;
+use offhook_ledger::{AmountError, CallRef, Kind, MOST, Micros, Tariff};
+use offhook_ua::time::Instant;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::calls::{day, millis};
 use super::{DEMO, Database, Rate, Store, StoreError};
-use crate::ledger::{AmountError, CallRef, Kind, MOST, Micros, Tariff};
 
 /// An account as an application sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Whether the books are right: what the accounts say, what the transfers add up to, and what the call records cost by their rates.
 
+use offhook_ledger::{Micros, Reservation, Tariff};
+
 use super::{Database, Store, StoreError};
-use crate::ledger::{Micros, Reservation, Tariff};
 
 /// Sums over the whole database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,16 +8,16 @@
 //!                                                    └── the process dies ──▶ recover: as if closed when it was last known to run
 //! ```
 
-use offhook::time::Instant;
+use offhook_ledger::{
+    Amount, Answer, CallRef, Charge, End, Grant, Kind, Micros, NewCall, Number, Opening, Query, Refused, Reservation, Tariff,
+};
+use offhook_ua::time::Instant;
+use offhook_ua::wall::Wall;
 use rusqlite::{ErrorCode, OptionalExtension, Row, params};
 use tracing::{error, info, warn};
 
 use super::accounts::Books;
 use super::{Database, Rate, Store, StoreError};
-use crate::ledger::{
-    Amount, Answer, CallRef, Charge, End, Grant, Kind, Micros, NewCall, Number, Opening, Query, Refused, Reservation, Tariff,
-};
-use crate::wall::Wall;
 
 /// A query and who waits for its answer, if anybody.
 pub(super) struct Waiting {
@@ -417,8 +417,8 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use super::*;
-    use crate::ledger::{Openings, Rules};
     use crate::store::tests::folder;
+    use offhook_ledger::{Openings, Rules};
 
     #[test]
     fn a_full_disk_grants_nothing_and_loses_nothing() {

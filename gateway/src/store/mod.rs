@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use offhook_ledger::{AmountError, Rules};
+use offhook_ua::wall::Wall;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use thiserror::Error;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -29,8 +31,6 @@ use tokio::sync::{mpsc, oneshot};
 use self::calls::Waiting;
 use self::seal::Seal;
 use self::users::Failed;
-use crate::ledger::{AmountError, Rules};
-use crate::wall::Wall;
 
 pub use self::accounts::{AccountView, Limits, Transfer};
 pub use self::audit::Audit;

@@ -1,9 +1,9 @@
 //! The numbers of each application, which the operator has made sure are its own: whom calls to them ring, and whose calls show them.
 
+use offhook_ledger::ShownBy;
 use rusqlite::{OptionalExtension, params};
 
 use super::{Database, Job, Store, StoreError};
-use crate::ledger::ShownBy;
 
 /// A number of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,15 +4,15 @@
 //! Pace is counted in the call records themselves, so that a restart forgets nothing and no call is counted beside its reservation. Only
 //! calls that were let go count, in any minute and in any hour: who is refused has not called.
 
-use offhook::time::Instant;
+use offhook_access::ticket::iso;
+use offhook_ledger::{Amount, NewCall, Refused};
+use offhook_ua::time::Instant;
 use rusqlite::params;
 use tracing::warn;
 
 use super::accounts::Books;
 use super::calls::{day, millis};
 use super::{Database, Store, StoreError};
-use crate::ledger::{Amount, NewCall, Refused};
-use crate::ticket::iso;
 
 /// Milliseconds in which [`Refused::CallRate`] and [`Refused::RangeRate`] count.
 const MINUTE: u64 = 60_000;

@@ -1,9 +1,9 @@
 //! What calls to each prefix cost.
 
+use offhook_ledger::{Number, Tariff};
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::{Database, Store, StoreError};
-use crate::ledger::{Number, Tariff};
 
 /// The price of one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]

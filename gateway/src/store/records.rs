@@ -1,11 +1,11 @@
 //! Call records: one for each call, also for those that were refused, with the same facts as signalling and books.
 
-use offhook::time::Instant;
+use offhook_ledger::{Micros, Reservation, Tariff};
+use offhook_ua::time::Instant;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::calls::millis;
 use super::{Database, Store, StoreError};
-use crate::ledger::{Micros, Reservation, Tariff};
 
 /// Rows that are worked on at a time, so that nobody waits long.
 const PORTION: usize = 1_000;

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use offhook::sip::digest::{Algorithm, ha1};
+use offhook_access::secret::Secret;
+use offhook_proxy::Account;
+use offhook_sip::digest::{Algorithm, ha1};
+use offhook_sip::telephone::is_form_of_number;
 use rusqlite::{OptionalExtension, params};
 
 use super::{Database, Job, SealError, Store, StoreError, seal};
-use crate::hub::Account;
-use crate::secret::Secret;
-use crate::telephone::is_form_of_number;
 
 /// The one application that only this machine may use.
 pub const DEMO: &str = "demo";
@@ -327,8 +327,8 @@ mod tests {
     use super::*;
     use std::fs;
 
-    use crate::ledger::Rules;
     use crate::store::tests::folder;
+    use offhook_ledger::Rules;
 
     #[test]
     fn what_was_added_is_there_after_opening_again() {

@@ -1,6 +1,6 @@
 //! Credit while a call runs.
 
-use offhook_gateway::ledger::Grant;
+use offhook_ledger::Grant;
 
 use crate::world::{World, answer, field, talking};
 

@@ -1,10 +1,11 @@
 //! Calls for help: where they go, past what, and what happens where they go nowhere.
 
-use offhook::call::Destination;
-use offhook_gateway::bridge::Input;
-use offhook_gateway::config::{Emergency, Trunk};
-use offhook_gateway::hub;
-use offhook_gateway::ledger::{Grant, Refused};
+use offhook::client::call::Destination;
+use offhook_b2bua::Emergency;
+use offhook_b2bua::Input;
+use offhook_ledger::{Grant, Refused};
+use offhook_proxy as hub;
+use offhook_trunk::Trunk;
 
 use crate::switch::DOMAIN;
 use crate::world::{FIRST, SECOND, World, answer, field, read, trunk};

@@ -1,7 +1,7 @@
 //! How a call ended: the ledger, the page and the carrier hear the same.
 
-use offhook_gateway::bridge::{Input, Record};
-use offhook_gateway::media::{Event, Leg};
+use offhook_b2bua::{Input, Record};
+use offhook_media::{Event, Leg};
 
 use crate::text::head;
 use crate::world::{FIRST, World, answer, field, talking, within};

@@ -1,7 +1,7 @@
 //! Calls of carriers to pages.
 
-use offhook_gateway::bridge::Callee;
-use offhook_gateway::media::{Leg, MediaError};
+use offhook_b2bua::Callee;
+use offhook_media::{Leg, MediaError};
 
 use crate::switch::DOMAIN;
 use crate::text::head;

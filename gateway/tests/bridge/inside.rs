@@ -1,10 +1,10 @@
 //! What happens within a call, on either side.
 
-use offhook_gateway::media::{Event, Leg, MediaError};
+use offhook_media::{Event, Leg, MediaError};
+use offhook_trunk::{Dtmf, Trunk};
 
 use crate::text::head;
 use crate::world::{FIRST, SDP, World, answer, answer_as, field, talking, trunk, within};
-use offhook_gateway::config::{Dtmf, Trunk};
 
 #[test]
 fn a_hold_of_the_other_side_keeps_the_call_up() {

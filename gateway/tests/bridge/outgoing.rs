@@ -1,9 +1,9 @@
 //! Calls of a page to telephones and SIP addresses.
 
-use offhook::call::Destination;
-use offhook_gateway::bridge::Input;
-use offhook_gateway::ledger::{Grant, Refused};
-use offhook_gateway::media::{Leg, MediaError};
+use offhook::client::call::Destination;
+use offhook_b2bua::Input;
+use offhook_ledger::{Grant, Refused};
+use offhook_media::{Leg, MediaError};
 
 use crate::switch::DOMAIN;
 use crate::world::{FIRST, World, answer, answer_as, field, read, talking};
@@ -67,7 +67,7 @@ fn a_sip_address_gets_the_fields_of_the_app_and_its_own_name() {
     assert_eq!(read(&invite).uri(), Some("sip:Bob@example.com"));
     assert_eq!((field(&invite, "x-colour"), field(&invite, "x-order")), ("blue".to_owned(), "17".to_owned()));
     assert!(field(&invite, "from").starts_with(&format!("<sip:alice@{DOMAIN}>;tag=")), "{invite}");
-    assert_eq!(read(&invite).all(offhook::sip::Name::Via).count(), 1);
+    assert_eq!(read(&invite).all(offhook_sip::Name::Via).count(), 1);
     assert!(!invite.contains("invalid"), "nothing of the page's is told: {invite}");
     world.hear(
         FIRST,

@@ -1,6 +1,6 @@
 //! What crosses on the way, and what is lost or comes twice.
 
-use offhook::random::Random;
+use offhook_ua::random::Random;
 
 use crate::text::head;
 use crate::world::{FIRST, SECOND, World, answer, answer_as, field, talking, two, within};

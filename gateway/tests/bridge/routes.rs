@@ -1,7 +1,8 @@
 //! Which trunk is tried when, and which failures are the trunk's own.
 
+use offhook_b2bua::Record;
+
 use crate::world::{FIRST, SECOND, World, answer, answer_as, field, trunk, two};
-use offhook_gateway::bridge::Record;
 
 #[test]
 fn the_next_trunk_is_tried_at_once_where_the_first_is_out_of_service() {

@@ -1,7 +1,7 @@
 //! Who speaks in a call: everything is right, Call-ID, tags and branch, but for who has sent it.
 
-use offhook_gateway::bridge;
-use offhook_gateway::config::Trunk;
+use offhook_b2bua as bridge;
+use offhook_trunk::Trunk;
 
 use crate::switch::KEY;
 use crate::text::head;

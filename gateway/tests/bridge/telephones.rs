@@ -1,8 +1,9 @@
 //! What is a call to a telephone, however it is dialled, and who is one.
 
-use offhook::call::{Destination, Domain};
-use offhook_gateway::config::{Emergency, Trunk};
-use offhook_gateway::ledger::{Grant, Refused};
+use offhook::client::call::{Destination, Domain};
+use offhook_b2bua::Emergency;
+use offhook_ledger::{Grant, Refused};
+use offhook_trunk::Trunk;
 
 use crate::switch::DOMAIN;
 use crate::world::{FIRST, SDP, SECOND, World, answer, field, read, trunk};

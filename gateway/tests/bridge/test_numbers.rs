@@ -1,6 +1,6 @@
 //! The test numbers, each as its page sees it.
 
-use offhook_gateway::media::{Event, Leg};
+use offhook_media::{Event, Leg};
 
 use crate::world::{FIRST, World, field, trunk};
 

@@ -4,17 +4,18 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use offhook::call::{CallId, CallInfo, Destination};
+use offhook::client::call::{CallId, CallInfo, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
-use offhook::sip::{Message, Name, parse, reply};
-use offhook::time::Instant;
-use offhook_gateway::bridge::{self, Bridge, Callee, Record};
-use offhook_gateway::config::{Emergency, Trunk};
-use offhook_gateway::hub::{self, Account, ConnId, Hub};
-use offhook_gateway::ledger::{Answer, CallRef, Grant, Query, Refused};
-use offhook_gateway::media::{self, Command, Leg, MediaError, SessionId, Traffic};
-use offhook_gateway::proofs::Proofs;
-use offhook_gateway::trunk::{self, Flow, Trunks};
+use offhook_access::proofs::Proofs;
+use offhook_b2bua::Emergency;
+use offhook_b2bua::{self as bridge, Bridge, Callee, Record};
+use offhook_ledger::{Answer, CallRef, Grant, Query, Refused};
+use offhook_media::{self as media, Command, Leg, MediaError, SessionId, Traffic};
+use offhook_proxy::{self as hub, Account, ConnId, Hub};
+use offhook_sip::{Message, Name, parse, reply};
+use offhook_trunk::Trunk;
+use offhook_trunk::{self as trunk, Flow, Trunks};
+use offhook_ua::time::Instant;
 
 use crate::page::signing_in;
 use crate::switch::{self, DOMAIN, KEY};

@@ -1,12 +1,13 @@
 //! Who gets in, and as whom.
 
+use offhook_access::ticket::ticket;
+use offhook_proxy::Record;
+use offhook_sip::{Name, parse};
+use offhook_ua::time::Instant;
+
 use crate::switch::{DOMAIN, KEY, SECRET};
 use crate::text::head;
 use crate::world::{Dialog, Phone, World, code, digest, digest_md5, field, with, with_start};
-use offhook::sip::{Name, parse};
-use offhook::time::Instant;
-use offhook_gateway::hub::Record;
-use offhook_gateway::ticket::ticket;
 
 fn with_password() -> World {
     let mut world = World::new();

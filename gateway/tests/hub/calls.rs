@@ -1,9 +1,10 @@
 //! Setting calls up: forks, declines, holds, cancels.
 
+use offhook_proxy::{Input, Record};
+use offhook_sip::{Name, parse};
+
 use crate::text::head;
 use crate::world::{Phone, World, code, derived, digest, field, with, with_start};
-use offhook::sip::{Name, parse};
-use offhook_gateway::hub::{Input, Record};
 
 fn pair() -> (World, Phone, Phone) {
     let mut world = World::new();

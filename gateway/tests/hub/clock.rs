@@ -1,9 +1,9 @@
 //! F11: the wall clock is put ahead and back. What runs goes on, and dates are judged by what it shows then.
 
-use offhook::time::Instant;
-use offhook_gateway::hub::{Input, Record};
-use offhook_gateway::ticket::ticket;
-use offhook_gateway::wall::Wall;
+use offhook_access::ticket::ticket;
+use offhook_proxy::{Input, Record};
+use offhook_ua::time::Instant;
+use offhook_ua::wall::Wall;
 
 use crate::switch::{KEY, SECRET};
 use crate::text::head;

@@ -1,6 +1,6 @@
 //! Requests inside a dialog: they find the other side, and nobody else's do.
 
-use offhook::sip::{Name, escape_user, parse};
+use offhook_sip::{Name, escape_user, parse};
 
 use crate::switch::DOMAIN;
 use crate::text::head;

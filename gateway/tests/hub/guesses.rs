@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use offhook_access::proofs::Proofs;
+use offhook_access::ticket::ticket;
+use offhook_proxy::{ConnId, Settings};
+use offhook_ua::time::Instant;
+
 use crate::switch::{KEY, SECRET};
 use crate::world::{Phone, World, code, digest, field, settings, with};
-use offhook::time::Instant;
-use offhook_gateway::hub::{ConnId, Settings};
-use offhook_gateway::proofs::Proofs;
-use offhook_gateway::ticket::ticket;
 
 const URI: &str = "sip:calls.example";
 const BUDGET: u32 = 60;

@@ -1,8 +1,8 @@
 //! An identity lasts no longer than what was shown for it; calls that run last as long as they like.
 
-use offhook::sip::{Name, parse};
-use offhook_gateway::hub::ConnId;
-use offhook_gateway::ticket::{ticket, ticket_for_password};
+use offhook_access::ticket::{ticket, ticket_for_password};
+use offhook_proxy::ConnId;
+use offhook_sip::{Name, parse};
 
 use crate::switch::{DOMAIN, KEY, SECRET};
 use crate::text::head;

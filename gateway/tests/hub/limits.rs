@@ -1,12 +1,13 @@
 //! Nothing is without limit, and nothing is left behind.
 
+use offhook_proxy::Record;
+
 use crate::corpora::FILES;
 use crate::world::{Dialog, Phone, World, code, derived, field, settings, talking};
-use offhook_gateway::hub::Record;
 
 #[test]
 fn a_flood_is_refused_and_then_cut_off() {
-    let mut world = World::with(offhook_gateway::hub::Settings { per_second: 10, ..settings() });
+    let mut world = World::with(offhook_proxy::Settings { per_second: 10, ..settings() });
     let alice = Phone::registered(&mut world, "alice", 1);
     let bob = Phone::registered(&mut world, "bob", 2);
     for number in 0..40 {
@@ -27,7 +28,7 @@ fn a_flood_is_refused_and_then_cut_off() {
 
 #[test]
 fn an_allowance_comes_back() {
-    let mut world = World::with(offhook_gateway::hub::Settings { per_second: 10, ..settings() });
+    let mut world = World::with(offhook_proxy::Settings { per_second: 10, ..settings() });
     let conn = world.open();
     for _ in 0..25 {
         world.send(conn, "\r\n\r\n");
@@ -42,7 +43,7 @@ fn an_allowance_comes_back() {
 
 #[test]
 fn all_connections_of_a_user_share_one_allowance() {
-    let mut world = World::with(offhook_gateway::hub::Settings { user_per_second: 10, ..settings() });
+    let mut world = World::with(offhook_proxy::Settings { user_per_second: 10, ..settings() });
     let phones: Vec<Phone> = (1..=4).map(|number| Phone::registered(&mut world, "alice", number)).collect();
     for _ in 0..10 {
         for phone in &phones {
@@ -55,7 +56,7 @@ fn all_connections_of_a_user_share_one_allowance() {
 
 #[test]
 fn the_oldest_connection_of_a_user_gives_way() {
-    let mut world = World::with(offhook_gateway::hub::Settings { max_connections_per_user: 3, ..settings() });
+    let mut world = World::with(offhook_proxy::Settings { max_connections_per_user: 3, ..settings() });
     let phones: Vec<Phone> = (1..=4).map(|number| Phone::registered(&mut world, "alice", number)).collect();
     assert_eq!(world.closed.keys().copied().collect::<Vec<_>>(), [phones[0].conn]);
     assert_eq!(world.hub.devices(), 3);
@@ -63,7 +64,7 @@ fn the_oldest_connection_of_a_user_gives_way() {
 
 #[test]
 fn a_user_makes_only_so_many_calls() {
-    let mut world = World::with(offhook_gateway::hub::Settings { max_calls_per_user: 3, ..settings() });
+    let mut world = World::with(offhook_proxy::Settings { max_calls_per_user: 3, ..settings() });
     let alice = Phone::registered(&mut world, "alice", 1);
     let callees = ["bob", "carol", "dave", "erin", "frank"].map(|user| Phone::registered(&mut world, user, user.len() as u32 + 10));
     for callee in &callees {
@@ -81,7 +82,7 @@ fn a_user_makes_only_so_many_calls() {
 
 /// As the gateway comes.
 fn usual() -> World {
-    World::with(offhook_gateway::hub::Settings { max_calls_per_user: 20, max_waiting_per_caller: 3, ..settings() })
+    World::with(offhook_proxy::Settings { max_calls_per_user: 20, max_waiting_per_caller: 3, ..settings() })
 }
 
 /// How many of so many INVITEs to bob are taken; the others get 486.

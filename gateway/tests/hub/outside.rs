@@ -1,10 +1,11 @@
 //! The way out: calls to telephones and other SIP domains go to whoever is attached for them, and come from there.
 
+use offhook_proxy::{ConnId, Input, Settings};
+use offhook_sip::{parse, reply};
+
 use crate::switch::{DOMAIN, KEY};
 use crate::text::head;
 use crate::world::{Dialog, Phone, World, code, derived, field, with, with_start};
-use offhook::sip::{parse, reply};
-use offhook_gateway::hub::{ConnId, Input, Settings};
 
 const OUT: ConnId = ConnId(1_000_000);
 
@@ -152,7 +153,7 @@ fn requests_of_a_call_that_went_out_find_both_sides() {
     caller.send(&mut world, "INFO");
     assert_eq!(world.heads(OUT), ["ACK", "INFO"]);
     let invite = parse(out.as_bytes()).unwrap();
-    let (from, to) = (invite.get(offhook::sip::Name::From).unwrap(), invite.get(offhook::sip::Name::To).unwrap());
+    let (from, to) = (invite.get(offhook_sip::Name::From).unwrap(), invite.get(offhook_sip::Name::To).unwrap());
     let bye = format!(
         "BYE {} SIP/2.0\r\nVia: SIP/2.0/WS out.invalid;branch=z9hG4bKbye\r\nMax-Forwards: 70\r\nRoute: {}\r\nFrom: {to};tag=out\r\nTo: {from}\r\n\
          Call-ID: c1\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use offhook::call::{CallId, Destination};
+use offhook::client::call::{CallId, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
-use offhook::sdp::Candidate;
-use offhook::time::Instant;
-use offhook_gateway::hub::ConnId;
+use offhook_proxy::ConnId;
+use offhook_sip::sdp::Candidate;
+use offhook_ua::time::Instant;
 
 use crate::page::signing_in;
 use crate::world::World;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use offhook::random::Random;
-use offhook::sip::{Name, parse};
-use offhook_gateway::hub::Record;
+use offhook_proxy::Record;
+use offhook_sip::{Name, parse};
+use offhook_ua::random::Random;
 
 use crate::text::head;
 use crate::world::{Dialog, Phone, World, derived};

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook::sip::{Name, parse};
-use offhook_gateway::hub::Record;
+use offhook_proxy::Record;
+use offhook_sip::{Name, parse};
 use sha1::Sha1;
 
 use crate::text::head;

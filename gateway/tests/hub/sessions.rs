@@ -1,8 +1,8 @@
 //! Long sessions of whole pages, whose tickets and passwords do not last as long.
 
 use offhook::client::{Client, Config, Login};
-use offhook::time::Instant;
-use offhook_gateway::ticket::ticket;
+use offhook_access::ticket::ticket;
+use offhook_ua::time::Instant;
 
 use crate::pages::{Web, sdp};
 use crate::switch::{DOMAIN, KEY, SECRET};

@@ -1,7 +1,7 @@
 //! What strangers and bad neighbours try, each with everything that they could know.
 
-use offhook_gateway::hub::{Input, Settings};
-use offhook_gateway::ticket::ticket;
+use offhook_access::ticket::ticket;
+use offhook_proxy::{Input, Settings};
 
 use crate::switch::DOMAIN;
 use crate::text::head;

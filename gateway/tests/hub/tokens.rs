@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook::time::Instant;
-use offhook_gateway::secret::Secret;
-use offhook_gateway::ticket::{TokenError, ticket, verify, verify_jwt, verify_ticket};
+use offhook_access::secret::Secret;
+use offhook_access::ticket::{TokenError, ticket, verify, verify_jwt, verify_ticket};
+use offhook_ua::time::Instant;
 use serde_json::{Value, json};
 use sha2::Sha256;
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
-use offhook::sip::{Algorithm, Challenge, Message, Name, ha1, parse, reply, strongest};
-use offhook::time::Instant;
-use offhook_gateway::hub::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
-use offhook_gateway::secret::Secret;
-use offhook_gateway::ticket::ticket;
+use offhook_access::secret::Secret;
+use offhook_access::ticket::ticket;
+use offhook_proxy::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
+use offhook_sip::{Algorithm, Challenge, Message, Name, ha1, parse, reply, strongest};
+use offhook_ua::time::Instant;
 
 use super::switch::{self, DOMAIN, KEY, SECRET};
 use super::text::head;
@@ -234,11 +234,11 @@ impl Phone {
     }
 
     pub fn contact(&self) -> String {
-        format!("<sip:{}@{}.invalid;transport=ws>", offhook::sip::escape_user(&self.user), &self.instance[24..])
+        format!("<sip:{}@{}.invalid;transport=ws>", offhook_sip::escape_user(&self.user), &self.instance[24..])
     }
 
     pub fn uri(&self) -> String {
-        format!("sip:{}@{DOMAIN}", offhook::sip::escape_user(&self.user))
+        format!("sip:{}@{DOMAIN}", offhook_sip::escape_user(&self.user))
     }
 
     pub fn register_text(&self, more: &str) -> String {
@@ -260,7 +260,7 @@ impl Phone {
     /// An INVITE to a user.
     pub fn invite_text(&self, callee: &str, call_id: &str) -> String {
         let uri = self.uri();
-        let to = offhook::sip::escape_user(callee);
+        let to = offhook_sip::escape_user(callee);
         let body = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
         format!(
             "INVITE sip:{to}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/WS {}.invalid;branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n\

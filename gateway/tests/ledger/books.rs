@@ -1,7 +1,7 @@
 //! Calls that are opened, extended and closed, one after another and all at once.
 
-use offhook_gateway::ledger::{Answer, CallRef, Grant, Kind, NewCall, Query, Refused, Rules, ShownBy, Tariff};
 use offhook_gateway::store::{AssignedNumber, Limits, Rate, StoreError};
+use offhook_ledger::{Answer, CallRef, Grant, Kind, NewCall, Query, Refused, Rules, ShownBy, Tariff};
 use tokio::task::JoinSet;
 
 use crate::support::{Folder, application, ask, call, close, connect, extend, instant, is_granted, rules, shop};

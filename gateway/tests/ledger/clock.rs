@@ -1,10 +1,10 @@
 //! F11: the wall clock is put ahead and back, while calls run and between two lives of the gateway. What calls cost, how many there may be
 //! and what an alarm says goes by the books' own clock; dates are those of the wall clock.
 
-use offhook::time::Instant;
-use offhook_gateway::ledger::{Answer, Kind, NewCall, Query, Refused, Rules};
 use offhook_gateway::store::{Limits, Store};
-use offhook_gateway::wall::Wall;
+use offhook_ledger::{Answer, Kind, NewCall, Query, Refused, Rules};
+use offhook_ua::time::Instant;
+use offhook_ua::wall::Wall;
 
 use crate::support::{Folder, ask, call, close, connect, extend, instant, is_granted, rules, shop};
 

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use offhook::random::Random;
-use offhook_gateway::ledger::{Answer, Grant, Query, Rules};
 use offhook_gateway::store::{Store, random};
+use offhook_ledger::{Answer, Grant, Query, Rules};
+use offhook_ua::random::Random;
 use tokio::task::JoinSet;
 
 use crate::support::{Folder, ask, call, close, connect, extend, rules, shop};

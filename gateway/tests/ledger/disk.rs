@@ -8,9 +8,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use offhook::random::Random;
-use offhook_gateway::ledger::{Answer, Micros, Query, Refused, Rules};
 use offhook_gateway::store::{Store, StoreError};
+use offhook_ledger::{Answer, Micros, Query, Refused, Rules};
+use offhook_ua::random::Random;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::support::{Folder, ask, call, close, connect, extend, is_granted, rules, shop};

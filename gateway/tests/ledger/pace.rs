@@ -1,7 +1,7 @@
 //! G02: how fast an account makes calls, and the alarm where it wants more than it may.
 
-use offhook_gateway::ledger::{Answer, NewCall, Query, Refused, Rules};
 use offhook_gateway::store::{Alarm, Limits, Store};
+use offhook_ledger::{Answer, NewCall, Query, Refused, Rules};
 use tokio::task::JoinSet;
 
 use crate::support::{Folder, application, ask, call, close, connect, instant, is_granted, rules, shop};

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use offhook::time::Instant;
-use offhook_gateway::ledger::{Answer, CallRef, End, Kind, Micros, NewCall, Openings, Query, Rules, Tariff};
-use offhook_gateway::secret::Secret;
+use offhook_access::secret::Secret;
 use offhook_gateway::store::{Application, Rate, Store};
+use offhook_ledger::{Answer, CallRef, End, Kind, Micros, NewCall, Openings, Query, Rules, Tariff};
+use offhook_ua::time::Instant;
 use tokio::sync::oneshot;
 
 /// When everything here begins: a morning.

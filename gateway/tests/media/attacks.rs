@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook_gateway::media::{Codec, Command, Event, Input, Leg, PeerSettings, Security, Socket};
+use offhook_media::{Codec, Command, Event, Input, Leg, PeerSettings, Security, Socket};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_gateway::config;
-use offhook_gateway::media::{Command, Event, Leg, MediaError, Moment, SessionId};
 use offhook_gateway::server::Clock;
 use offhook_gateway::server::media::Media;
+use offhook_media::Codec;
+use offhook_media::{Command, Event, Leg, MediaError, Moment, SessionId};
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
@@ -18,7 +19,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use crate::world::{PCMU, Phone, settings};
-use offhook_gateway::media::Codec;
 
 const S: SessionId = SessionId(3);
 const PACKETS: u64 = 50;

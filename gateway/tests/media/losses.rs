@@ -1,6 +1,6 @@
 //! What sides say that they miss, and what is done about it; and sound between phones and pages that have neither codec in common.
 
-use offhook_gateway::media::{Codec, Leg, Socket};
+use offhook_media::{Codec, Leg, Socket};
 
 use crate::tone::{loudness, quality, sine, voice};
 use crate::world::{PCMU, S, World, address, only, settings};

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook_gateway::media::{Codec, Event, Leg, MediaError, PeerSettings, Security, Socket};
+use offhook_media::{Codec, Event, Leg, MediaError, PeerSettings, Security, Socket};
 
 use crate::world::{PCMU, S, World, settings};
 

@@ -1,6 +1,6 @@
 //! What holds on the page's side: codecs, restarts, hold, other devices, and who is not let in.
 
-use offhook_gateway::media::{Codec, Command, Event, Leg, MediaError, Socket};
+use offhook_media::{Codec, Command, Event, Leg, MediaError, Socket};
 use str0m::media::Direction;
 
 use crate::world::{EVENTS, PCMA, PCMU, S, World, address, settings};

@@ -1,6 +1,6 @@
 //! What holds on the SIP side: whom we listen and talk to, hold, ports, forks, and protection.
 
-use offhook_gateway::media::{Codec, Command, Event, Leg, MediaError, PeerSettings, Socket};
+use offhook_media::{Codec, Command, Event, Leg, MediaError, PeerSettings, Socket};
 
 use crate::world::{EVENTS, PCMA, PCMU, S, World, address, settings};
 

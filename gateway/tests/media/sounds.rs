@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook_gateway::media::{Codec, Command, Event, Leg, PeerSettings, Prompt, Security, Socket};
+use offhook_media::{Codec, Command, Event, Leg, PeerSettings, Prompt, Security, Socket};
 
 use crate::srtp::srtp;
 use crate::tone::{quality, sine};
@@ -218,5 +218,5 @@ fn a_phone_without_keys_is_refused_where_they_are_wanted() {
     let mut world = World::new();
     world.open(PeerSettings { security: Security::Sdes, ..settings(&[Codec::Pcmu]) });
     let offer = world.phone.sdp(&[PCMU, OPUS]);
-    assert_eq!(world.offered(Leg::Peer, offer), Err(offhook_gateway::media::MediaError::NotAcceptable));
+    assert_eq!(world.offered(Leg::Peer, offer), Err(offhook_media::MediaError::NotAcceptable));
 }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use offhook::time::Instant;
-use offhook_gateway::media::{
+use offhook_media::{
     Codec, Command, Engine, Epoch, Event, Input, Leg, Moment, Output, PeerSettings, Security, SessionId, Settings, Socket,
 };
+use offhook_ua::time::Instant;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// The answer of the gateway to a page's offer.
-    pub fn offered(&mut self, leg: Leg, sdp: String) -> Result<String, offhook_gateway::media::MediaError> {
+    pub fn offered(&mut self, leg: Leg, sdp: String) -> Result<String, offhook_media::MediaError> {
         self.command(Command::Offered { session: S, leg, sdp });
         let answers = self.events.iter().rev();
         let mut answers = answers.filter_map(|event| match event {
@@ -100,7 +100,7 @@ impl World {
         answers.next().expect("an answer")
     }
 
-    pub fn offer(&mut self, leg: Leg) -> Result<String, offhook_gateway::media::MediaError> {
+    pub fn offer(&mut self, leg: Leg) -> Result<String, offhook_media::MediaError> {
         self.command(Command::Offer { session: S, leg });
         match self.events.last() {
             Some(Event::Offer { leg: of, sdp, .. }) if *of == leg => sdp.clone(),
@@ -212,7 +212,7 @@ impl World {
             }
             Output::Send { socket, destination, bytes } => self.to_peer.push((socket, destination, bytes)),
             Output::Bind(session) => {
-                let port = if self.bound < self.ports { Ok(RTP_PORT) } else { Err(offhook_gateway::media::MediaError::Busy) };
+                let port = if self.bound < self.ports { Ok(RTP_PORT) } else { Err(offhook_media::MediaError::Busy) };
                 self.bound += u16::from(port.is_ok());
                 self.engine.handle(self.now, Input::Bound { session, port });
             }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use offhook::sip::{Algorithm, Challenge, Name, Writer, ha1, parse, strongest};
+use offhook_sip::{Algorithm, Challenge, Name, Writer, ha1, parse, strongest};
 use tokio::net::TcpStream;
 
 use super::support::{Answer, Folder, Gateway, Socket, program, run};
@@ -94,7 +94,7 @@ impl Phone {
                 break text;
             }
         };
-        let ringing = offhook::sip::reply(&parse(incoming.as_bytes()).expect("SIP"), 180, Some("callee"))
+        let ringing = offhook_sip::reply(&parse(incoming.as_bytes()).expect("SIP"), 180, Some("callee"))
             .field("Contact", &format!("<sip:{0}@{0}.invalid;transport=ws>", to.user))
             .end();
         to.socket.say(&ringing).await;
@@ -210,7 +210,7 @@ async fn a_call_may_end_before_the_gateway_stops() {
     assert!(gateway.get("/health").await.body.contains("draining"), "still there for the call");
 
     let invite = bob.1;
-    let busy = offhook::sip::reply(&parse(invite.as_bytes()).expect("SIP"), 486, Some("callee")).end();
+    let busy = offhook_sip::reply(&parse(invite.as_bytes()).expect("SIP"), 486, Some("callee")).end();
     bob.0.socket.say(&busy).await;
     assert_eq!(gateway.ended().await, Some(0));
     assert_eq!(alice.socket.closed().await, 1001);

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use offhook::sip::{Message, Name, Writer, parse, reply};
-use offhook::time::Instant;
-use offhook_gateway::ledger::Rules;
-use offhook_gateway::secret::Use;
+use offhook_access::secret::Use;
+use offhook_access::ticket::iso;
 use offhook_gateway::store::Store;
-use offhook_gateway::ticket::iso;
+use offhook_ledger::Rules;
+use offhook_sip::{Message, Name, Writer, parse, reply};
+use offhook_ua::time::Instant;
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 use tokio::time;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook::sip::parse;
-use offhook::time::Instant;
-use offhook_gateway::ledger::Rules;
-use offhook_gateway::secret::Use;
+use offhook_access::secret::Use;
 use offhook_gateway::store::Store;
+use offhook_ledger::Rules;
+use offhook_sip::parse;
+use offhook_ua::time::Instant;
 
 use super::calls::{Phone, code};
 use super::money::{now, signed};
@@ -106,7 +106,7 @@ async fn every_kind_of_proof_draws_on_the_budget_of_the_address() {
     let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 6\n");
     let basic = format!("Authorization: Basic {}\r\n", STANDARD.encode("demo:AAAA"));
     let operator = format!("Authorization: Bearer {}\r\n", "0".repeat(64));
-    let now = offhook_gateway::ticket::iso(offhook_gateway::server::Clock::default().now());
+    let now = offhook_access::ticket::iso(offhook_gateway::server::Clock::default().now());
     let signed = format!("x-timestamp: {now}\r\nAuthorization: application demo:{}\r\n", STANDARD.encode([0; 32]));
     let ask = async |headers: &str| {
         gateway.send(&format!("GET /v1/account HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook::sip::{Writer, parse};
+use offhook_sip::{Writer, parse};
 
 use super::calls::{Phone, code};
 use super::outside::OFFER;

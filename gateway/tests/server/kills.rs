@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use offhook::sip::{parse, reply};
 use offhook_gateway::store::random;
+use offhook_sip::{parse, reply};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};

@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook::time::Instant;
-use offhook_gateway::ledger::{CallRef, End, Kind, NewCall, Openings, Query, Refused, Rules};
-use offhook_gateway::secret::Secret;
-use offhook_gateway::signature::Signed;
+use offhook_access::secret::Secret;
+use offhook_access::signature::Signed;
+use offhook_access::ticket::iso;
 use offhook_gateway::store::{Application, Store};
-use offhook_gateway::ticket::iso;
+use offhook_ledger::{CallRef, End, Kind, NewCall, Openings, Query, Refused, Rules};
+use offhook_ua::time::Instant;
 use serde_json::json;
 
 use crate::support::{Answer, Folder, Gateway, run};
@@ -99,7 +99,7 @@ async fn talk(store: &Store, key: &str) {
             at: start,
         };
         store.ledger(Query::Open(new), |given| drop(answer.send(given))).await;
-        assert!(matches!(answered.await, Ok(offhook_gateway::ledger::Answer::Granted(_))));
+        assert!(matches!(answered.await, Ok(offhook_ledger::Answer::Granted(_))));
         store.ledger(Query::Connected { call: call.clone(), at: start }, |_| {}).await;
         if name == "done" {
             let end = End { cause: "callee hung up", code: 200, trunk: "provider".into() };
@@ -316,7 +316,7 @@ async fn alarms_are_shown_to_whom_they_concern() {
             at: now(),
         };
         store.ledger(Query::Open(new), |given| drop(answer.send(given))).await;
-        let refused = matches!(answered.await, Ok(offhook_gateway::ledger::Answer::Refused(Refused::RangeRate)));
+        let refused = matches!(answered.await, Ok(offhook_ledger::Answer::Refused(Refused::RangeRate)));
         assert!(refused, "two were made before");
     }
     let own = world.basic("shop", "GET", "/v1/account/alarms", "").await.json();

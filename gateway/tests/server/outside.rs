@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook::sip::{Writer, parse, reply};
+use offhook_sip::{Writer, parse, reply};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 

@@ -1,9 +1,9 @@
 //! What a page does with its client's wishes, and what people do with the page.
 
-use offhook::call::{CallId, CallInfo, Destination, EndCause};
+use offhook::client::call::{CallId, CallInfo, Destination, EndCause};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
-use offhook::sdp::Candidate;
-use offhook::time::Instant;
+use offhook_sip::sdp::Candidate;
+use offhook_ua::time::Instant;
 
 use super::media::Key;
 use super::model::{Told, View};

@@ -1,9 +1,9 @@
 //! The browsers' peer connections, as far as signalling can see them: offers and answers in their order (JSEP, RFC 8829), and an ICE
 //! state that follows from who has taken whose description, who is still there, and whether the network lets media through.
 
-use offhook::call::CallId;
 use offhook::client::IceState;
-use offhook::sdp;
+use offhook::client::call::CallId;
+use offhook_sip::sdp;
 
 /// Checks take this long, a silent path counts as shaky after this long, and as dead after this long again, ms.
 const CHECKS: u64 = 40;

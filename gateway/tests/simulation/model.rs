@@ -2,8 +2,8 @@
 //!
 //! A [`View`] is a call as one page saw it. The rules speak of all views of one call, the caller's and one for each device that rang.
 
-use offhook::call::EndCause;
-use offhook::time::Instant;
+use offhook::client::call::EndCause;
+use offhook_ua::time::Instant;
 
 /// One call as one page saw it.
 #[derive(Clone, Debug)]

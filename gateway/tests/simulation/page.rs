@@ -1,9 +1,9 @@
 //! A page: the real client with a browser around it that is slow, refuses, fails, and is closed.
 
-use offhook::call::{CallId, State};
+use offhook::client::call::{CallId, State};
 use offhook::client::{Client, Config, Login, MediaError, TaskResult};
-use offhook::time::Instant;
-use offhook_gateway::ticket::ticket;
+use offhook_access::ticket::ticket;
+use offhook_ua::time::Instant;
 
 use super::dice::Dice;
 use super::plan::{Settings, USERS};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use offhook::call::EndCause;
+use offhook::client::call::EndCause;
 
 use super::life::{Lived, live};
 use super::mutants::Mutant;

@@ -1,9 +1,9 @@
 //! What pages are connected to: the gateway's real switch with a store beside it, or a pair of proxies ([`super::trunk`]).
 
-use offhook::random::Random;
-use offhook::sip::{Algorithm, ha1};
-use offhook::time::Instant;
-use offhook_gateway::hub::{Account, ConnId, Hub, Input, Output, QueryId, Record};
+use offhook_proxy::{Account, ConnId, Hub, Input, Output, QueryId, Record};
+use offhook_sip::{Algorithm, ha1};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
 
 use super::switch::{DOMAIN, KEY, settings};
 use super::trunk::Trunk;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use offhook::sip::{Name, Start, parse};
-use offhook::time::Instant;
+use offhook_sip::{Name, Start, parse};
+use offhook_ua::time::Instant;
 
 #[derive(Default)]
 pub struct Trace {

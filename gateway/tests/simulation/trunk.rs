@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook::random::Random;
-use offhook::signalling::transaction::{ClientKey, Effect, Received, ServerKey, Transactions, Transport};
-use offhook::sip::{Message, Name, Start, Writer, parse, reply};
-use offhook::time::Instant;
+use offhook_sip::{Message, Name, Start, Writer, parse, reply};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Effect, Received, ServerKey, Transactions, Transport};
 
 use super::server::{Said, Wire};
 

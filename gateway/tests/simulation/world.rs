@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use offhook::call::CallId;
 use offhook::client::Input;
-use offhook::time::Instant;
-use offhook_gateway::hub::{QueryId, Record};
+use offhook::client::call::CallId;
+use offhook_proxy::{QueryId, Record};
+use offhook_ua::time::Instant;
 
 use super::dice::Dice;
 use super::media::{Key, Media};

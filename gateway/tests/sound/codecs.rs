@@ -1,10 +1,10 @@
 //! Each way from one codec to another, in each length of packets.
 
-use offhook::time::Instant;
-use offhook_gateway::media::Codec;
-use offhook_gateway::media::sound::Transcoder;
-
 use crate::network::{Dice, Line, TONE, rate, ticks};
+use offhook_media::Codec;
+use offhook_media::sound::Transcoder;
+use offhook_ua::time::Instant;
+
 use crate::tone;
 
 /// From, to, and what is to be left of a tone, in dB.
@@ -67,7 +67,7 @@ fn packets_of_any_content_do_no_harm() {
         for i in 0..2000_u64 {
             let now = Instant::from_millis(i * 7);
             let payload: Vec<u8> = (0..dice.below(if i % 10 == 0 { 1600 } else { 60 })).map(|_| dice.next() as u8).collect();
-            let packet = offhook_gateway::media::sound::Packet {
+            let packet = offhook_media::sound::Packet {
                 ssrc: if dice.below(50) == 0 { dice.next() as u32 } else { 5 },
                 sequence: if dice.below(20) == 0 { dice.next() as u16 } else { i as u16 },
                 timestamp: if dice.below(20) == 0 { dice.next() as u32 } else { (i * 7) as u32 * ticks(from) },

@@ -1,10 +1,10 @@
 //! In-band FEC of Opus (RFC 6716, 2.1.7): copies that the packet after a lost one holds, in both directions.
 
-use offhook::time::Instant;
-use offhook_gateway::media::Codec;
-use offhook_gateway::media::sound::{Packet, Transcoder};
-
 use crate::network::{BEGIN, Dice, Line, Mouth};
+use offhook_media::Codec;
+use offhook_media::sound::{Packet, Transcoder};
+use offhook_ua::time::Instant;
+
 use crate::tone;
 
 /// What is left of a voice, in dB against the same that lost nothing.

@@ -1,7 +1,7 @@
 //! Keys: presses as their packets, and back, over networks that lose them.
 
-use offhook::time::Instant;
-use offhook_gateway::media::sound::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
+use offhook_media::sound::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
+use offhook_ua::time::Instant;
 
 use crate::network::Dice;
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use offhook::time::Instant;
-use offhook_gateway::media::Codec;
-use offhook_gateway::media::sound::{Packet, Transcoder};
+use offhook_media::Codec;
+use offhook_media::sound::{Packet, Transcoder};
+use offhook_ua::time::Instant;
 
 use crate::tone;
 

@@ -1,9 +1,9 @@
 //! The announcements, as each codec says them.
 
-use offhook_gateway::media::sound::recording;
-use offhook_gateway::media::{Codec, Prompt};
-
 use crate::network::{Ear, rate};
+use offhook_media::sound::recording;
+use offhook_media::{Codec, Prompt};
+
 use crate::tone;
 
 const CODECS: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcma, Codec::Pcmu];

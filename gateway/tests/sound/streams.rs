@@ -1,10 +1,10 @@
 //! The jitter buffer: what is lost, late, early, doubled, or of another clock.
 
-use offhook::time::Instant;
-use offhook_gateway::media::Codec;
-use offhook_gateway::media::sound::Transcoder;
-
 use crate::network::{BEGIN, Ear, Heard, Line, Sent, TONE, rate, tone_packets};
+use offhook_media::Codec;
+use offhook_media::sound::Transcoder;
+use offhook_ua::time::Instant;
+
 use crate::tone;
 
 /// What a listener hears of the tone after half a second.

@@ -1,8 +1,8 @@
 //! Pages that tests open: the real client, on its way to the switch.
 
 use offhook::client::{Client, Config, Login};
-use offhook::time::Instant;
-use offhook_gateway::ticket::ticket;
+use offhook_access::ticket::ticket;
+use offhook_ua::time::Instant;
 
 use super::switch::{DOMAIN, KEY, SECRET};
 

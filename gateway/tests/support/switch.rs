@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use offhook_gateway::hub::{Application, Settings};
-use offhook_gateway::proofs::Proofs;
-use offhook_gateway::secret::Secret;
+use offhook_access::proofs::Proofs;
+use offhook_access::secret::Secret;
+use offhook_proxy::{Application, Settings};
 
 pub const DOMAIN: &str = "calls.example";
 pub const KEY: &str = "demo";

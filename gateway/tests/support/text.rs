@@ -1,6 +1,6 @@
 //! Messages, as tests speak of them.
 
-use offhook::sip::parse;
+use offhook_sip::parse;
 
 /// A message in short: `INVITE`, `183 INVITE`.
 pub fn head(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Requests of ours and of a trunk, from the first octet to the last.
 
-use offhook::sip::{Name, reply};
-use offhook_gateway::trunk::{Event, Flow, Settings};
+use offhook_sip::{Name, reply};
+use offhook_trunk::{Event, Flow, Settings};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, header, id, kind, provider, read, request, settings, within};
 
@@ -188,7 +188,7 @@ fn a_call_of_the_trunk_is_taken_back() {
 fn in_a_dialog_only_the_trunk_is_spoken_to() {
     let elsewhere = provider();
     let mut world =
-        World::new(vec![offhook_gateway::config::Trunk { from: vec!["203.0.113.0/24".parse().expect("a network")], ..elsewhere }]);
+        World::new(vec![offhook_trunk::Trunk { from: vec!["203.0.113.0/24".parse().expect("a network")], ..elsewhere }]);
     for (target, at) in [
         ("sip:a@203.0.113.7:5080", "203.0.113.7:5080"),
         ("sip:a@192.0.2.1:5070", "192.0.2.1:5070"),
@@ -208,7 +208,7 @@ fn in_a_dialog_only_the_trunk_is_spoken_to() {
 
 #[test]
 fn a_dialog_with_somebody_behind_nat_goes_on_where_it_came_from() {
-    let mut world = World::new(vec![offhook_gateway::config::Trunk { nat: true, ..provider() }]);
+    let mut world = World::new(vec![offhook_trunk::Trunk { nat: true, ..provider() }]);
     world.ask(&request("INVITE", "one", ""));
     let invite = world.expect("INVITE");
     world.hear(PROVIDER, &answer(&invite, 200, ""));

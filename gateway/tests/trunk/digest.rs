@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use offhook::sip::{Algorithm, Challenge, Credentials, Name, ha1, strongest};
-use offhook_gateway::config::Trunk;
-use offhook_gateway::proofs::Proofs;
-use offhook_gateway::trunk::{Record, Settings};
+use offhook_access::proofs::Proofs;
+use offhook_sip::{Algorithm, Challenge, Credentials, Name, ha1, strongest};
+use offhook_trunk::Trunk;
+use offhook_trunk::{Record, Settings};
 
 use crate::world::{PROVIDER, World, answer, foreign, header, provider, read, request, settings};
 
@@ -39,7 +39,7 @@ fn a_challenge_is_met_inside() {
         assert_eq!(read(&again).cseq().map(|cseq| cseq.number), Ok(2));
         assert!(is_right(&again, shows, "p") && header(&again, Name::Via) != header(&invite, Name::Via));
         world.hear(PROVIDER, &answer(&again, 180, ""));
-        let Some(offhook_gateway::trunk::Event::Response { key: told, .. }) = world.events.pop_front() else { panic!("180") };
+        let Some(offhook_trunk::Event::Response { key: told, .. }) = world.events.pop_front() else { panic!("180") };
         assert_eq!(told, key, "the key stays");
         // The next request shows it at once, and counts.
         world.ask(&request("INVITE", "two", ""));

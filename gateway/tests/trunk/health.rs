@@ -1,7 +1,7 @@
 //! Whether a trunk is there, and where: OPTIONS, failures of calls, 503, names that change.
 
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Destination, Flow, Record};
+use offhook_trunk::Trunk;
+use offhook_trunk::{Destination, Flow, Record};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, id, provider, request, within};
 

@@ -1,8 +1,8 @@
 //! Connections: made, used again, lost.
 
-use offhook::sip::{Name, reply};
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Event, Flow, Input, LinkId, Wire};
+use offhook_sip::{Name, reply};
+use offhook_trunk::Trunk;
+use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, header, provider, read, request, within};
 

@@ -1,7 +1,7 @@
 //! Datagrams that are lost or doubled.
 
-use offhook::random::Random;
-use offhook_gateway::trunk::Event;
+use offhook_trunk::Event;
+use offhook_ua::random::Random;
 
 use crate::world::{PROVIDER, World, answer, kind, provider, request};
 

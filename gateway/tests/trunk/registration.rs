@@ -1,8 +1,8 @@
 //! Registering with a provider.
 
-use offhook::sip::{Algorithm, Challenge, Name};
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::Record;
+use offhook_sip::{Algorithm, Challenge, Name};
+use offhook_trunk::Record;
+use offhook_trunk::Trunk;
 
 use crate::world::{PROVIDER, World, answer, header, id, provider, read};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Destination, TrunkId};
+use offhook_trunk::Trunk;
+use offhook_trunk::{Destination, TrunkId};
 
 use crate::world::{World, id, provider};
 

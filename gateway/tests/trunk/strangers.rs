@@ -1,8 +1,8 @@
 //! Those who are no trunk, and trunks whose address anybody can forge.
 
-use offhook::sip::reply;
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Event, Flow, Input, LinkId, Wire};
+use offhook_sip::reply;
+use offhook_trunk::Trunk;
+use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, id, kind, provider, read, request, within};
 
@@ -109,7 +109,7 @@ fn of_two_trunks_at_one_address_the_port_tells() {
     let mut world = World::new(vec![provider(), other]);
     for (from, trunk) in [("192.0.2.1:5080", "other"), (PROVIDER, "provider"), ("192.0.2.1:7777", "provider")] {
         world.hear(from, &foreign("INVITE", from, ""));
-        let Some(offhook_gateway::trunk::Event::Request { trunk: told, .. }) = world.events.pop_front() else { panic!("{from}") };
+        let Some(offhook_trunk::Event::Request { trunk: told, .. }) = world.events.pop_front() else { panic!("{from}") };
         assert_eq!(told, id(trunk));
     }
 }
@@ -123,7 +123,7 @@ fn over_a_connection_the_port_of_the_via_tells() {
         let mut world = World::new(trunks.clone());
         let link = connected(&mut world, 1, "192.0.2.1:40000", Wire::Tcp, &[]);
         world.hear_on(link, &foreign("INVITE", "a", "").replace("UDP 192.0.2.1:5060", &format!("TCP 192.0.2.1:{port}")));
-        let Some(offhook_gateway::trunk::Event::Request { trunk: told, .. }) = world.events.pop_front() else { panic!("{port}") };
+        let Some(offhook_trunk::Event::Request { trunk: told, .. }) = world.events.pop_front() else { panic!("{port}") };
         assert_eq!(told, id(trunk), "{port}");
     }
 }

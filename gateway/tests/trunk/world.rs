@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use offhook::signalling::transaction::ClientKey;
-use offhook::sip::{Message, Name, parse, reply};
-use offhook::time::Instant;
-use offhook_gateway::config::Trunk;
-use offhook_gateway::trunk::{Event, Flow, Input, LinkId, Output, Record, ResolveId, Settings, TrunkId, Trunks, Wire};
+use offhook_sip::{Message, Name, parse, reply};
+use offhook_trunk::Trunk;
+use offhook_trunk::{Event, Flow, Input, LinkId, Output, Record, ResolveId, Settings, TrunkId, Trunks, Wire};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::ClientKey;
 
 /// 2026-03-01T12:00:00Z.
 pub const START: u64 = 1_772_366_400_000;

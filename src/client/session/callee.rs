@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
+use offhook_sip::sdp;
+use offhook_sip::text::{concat, digits, find_text};
+use offhook_sip::{Message, Name, NameAddr, Writer, parse_text, quote, reply};
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::ServerKey;
+
 use super::{Leg, Microphone, Phase, Session};
-use crate::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
+use crate::client::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
 use crate::client::core::{Awaited, Core, capable};
 use crate::client::io::{Event, Output};
 use crate::client::timers::Timer;
-use crate::sdp;
-use crate::signalling::dialog::Dialog;
-use crate::signalling::transaction::ServerKey;
-use crate::sip::{Message, Name, NameAddr, Writer, parse_text, quote, reply};
-use crate::text::{concat, digits, find_text};
-use crate::time::Instant;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
 const GRACE: u64 = 5_000;

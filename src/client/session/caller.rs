@@ -1,18 +1,19 @@
 //! The caller's side: offer, INVITE, what comes back, CANCEL.
 
+use offhook_sip::sdp;
+use offhook_sip::text::digits;
+use offhook_sip::{Message, Name, Writer};
+use offhook_ua::TIMEOUT;
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::ClientKey;
+
 use super::path::LOST;
 use super::{Leg, Phase, Session};
-use crate::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::account::refusal;
+use crate::client::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::core::{Asked, Awaited, Core, Owner, capable};
 use crate::client::timers::Timer;
-use crate::sdp;
-use crate::signalling::TIMEOUT;
-use crate::signalling::dialog::Dialog;
-use crate::signalling::transaction::ClientKey;
-use crate::sip::{Message, Name, Writer};
-use crate::text::digits;
-use crate::time::Instant;
 
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
 pub const MIN_SE: u32 = 90;

@@ -1,16 +1,17 @@
 //! What happens within a call: requests of the other side, offers both ways (RFC 3264), refreshes (RFC 4028), tones.
 
+use offhook_sip::sdp;
+use offhook_sip::text::{concat, digits, find_text, number};
+use offhook_sip::{Message, Name, Writer, parse_text, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey};
+
 use super::caller::MIN_SE;
 use super::{Exchange, Phase, Refresh, Session};
-use crate::call::{EndCause, Error, codes};
+use crate::client::call::{EndCause, Error, codes};
 use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
-use crate::sdp;
-use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::sip::{Message, Name, Writer, parse_text, reply};
-use crate::text::{concat, digits, find_text, number};
-use crate::time::Instant;
 
 impl Session {
     /// Takes a request of the other side in that belongs to the dialog at `position`.

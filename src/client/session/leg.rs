@@ -1,11 +1,12 @@
 //! One dialog of a call, with what its other end can do and what it was told.
 
+use offhook_sip::sdp::{self, Candidate};
+use offhook_sip::{Message, Name};
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+
 use super::{Exchange, Session};
 use crate::client::core::{Asked, Core, Owner};
-use crate::sdp::{self, Candidate};
-use crate::signalling::dialog::Dialog;
-use crate::sip::{Message, Name};
-use crate::time::Instant;
 
 /// One dialog of a call.
 pub struct Leg {

@@ -1,9 +1,10 @@
 //! The media side of a call: which peer connection, whose answer it took, which candidates were found and told.
 
+use offhook_sip::sdp::{self, Candidate};
+
 use super::Session;
 use crate::client::core::{Awaited, Core};
 use crate::client::io::{IceState, PeerId, TaskKind};
-use crate::sdp::{self, Candidate};
 
 /// What a call knows of its media.
 pub struct Media {

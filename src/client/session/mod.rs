@@ -20,15 +20,16 @@ pub use caller::MIN_SE;
 use leg::Leg;
 use media::{Media, Microphone};
 
+use offhook_sip::text::concat;
+use offhook_sip::{Message, Name, parse_text};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey};
+use offhook_ua::{T1, T2, TIMEOUT};
+
 use super::core::{Asked, Awaited, Core, Owner};
 use super::io::{Change, MediaError, Output, PeerId, TaskResult};
 use super::timers::Timer;
-use crate::call::{CallInfo, EndCause, Error, State, codes};
-use crate::signalling::transaction::{ClientKey, ServerKey};
-use crate::signalling::{T1, T2, TIMEOUT};
-use crate::sip::{Message, Name, parse_text};
-use crate::text::concat;
-use crate::time::Instant;
+use crate::client::call::{CallInfo, EndCause, Error, State, codes};
 
 /// One call.
 pub struct Session {

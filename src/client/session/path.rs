@@ -1,12 +1,13 @@
 //! The path of the media: candidates, its loss, and the way back (RFC 8445, ICE restart).
 
+use offhook_sip::sdp::{self, Candidate};
+use offhook_ua::time::Instant;
+
 use super::Session;
-use crate::call::{EndCause, Error, State, codes};
+use crate::client::call::{EndCause, Error, State, codes};
 use crate::client::core::{Awaited, Core};
 use crate::client::io::{Change, IceState, TaskKind};
 use crate::client::timers::Timer;
-use crate::sdp::{self, Candidate};
-use crate::time::Instant;
 
 /// How long a path may take to come up, or to come back by itself. Longer than a connection in doubt may be silent: an offer that is
 /// made without a network has candidates that nobody can use.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use offhook_gateway::config;
-use offhook_gateway::media::{Codec, Command, Event, Leg, MediaError, PeerSettings, Security, SessionId};
 use offhook_gateway::server::clock::Clock;
 use offhook_gateway::server::media::Media;
+use offhook_media::{Codec, Command, Event, Leg, MediaError, PeerSettings, Security, SessionId};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::relay::{Bridged, Request};

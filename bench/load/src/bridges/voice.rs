@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use offhook_gateway::media::Moment;
+use offhook_media::Moment;
 
 use crate::trial::Failure;
 

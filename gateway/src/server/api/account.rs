@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use offhook_access::ticket::iso;
+use offhook_ledger::{Micros, Tariff};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -14,10 +16,8 @@ use super::asker::Asked;
 use super::calls::outcome;
 use super::money::{amount, money, read_amount};
 use super::{ApiError, demo_for, internal, private};
-use crate::ledger::{Micros, Tariff};
 use crate::server::{Peer, Shared};
 use crate::store::{AccountView, Alarm, DEMO, Rate, Record, StoreError, Transfer};
-use crate::ticket::iso;
 
 /// Rows of a history at a time.
 const PAGE: i64 = 100;

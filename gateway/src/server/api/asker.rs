@@ -21,17 +21,17 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use offhook::text::hex;
+use offhook_access::proofs::Claim;
+use offhook_access::secret::{Secret, Use};
+use offhook_access::signature::{SignatureError, Signed};
+use offhook_access::ticket::iso;
+use offhook_sip::text::hex;
 use serde::de::DeserializeOwned;
 
 use super::{ApiError, arrived, is_json};
 use crate::config::Phone;
-use crate::proofs::Claim;
-use crate::secret::{Secret, Use};
 use crate::server::{Peer, Shared};
-use crate::signature::{SignatureError, Signed};
 use crate::store::{Application, decode_secret, random};
-use crate::ticket::iso;
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use offhook_access::ticket::iso;
 use serde_json::json;
 
 use super::asker::Asked;
@@ -12,7 +13,6 @@ use super::money::money;
 use super::{ApiError, internal, private};
 use crate::server::Shared;
 use crate::store::Record;
-use crate::ticket::iso;
 
 /// `GET /calling/v1/calls/id/{callId}`: by the id that the page sees, or by that of the history.
 pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
@@ -69,10 +69,10 @@ pub fn outcome(record: &Record) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use offhook::time::Instant;
+    use offhook_ua::time::Instant;
 
     use super::*;
-    use crate::ledger::{Reservation, Tariff};
+    use offhook_ledger::{Reservation, Tariff};
 
     fn record(cause: &str, code: u16, answered: bool) -> Record {
         let tariff = Tariff { per_minute: 0, minimum: 0, increment: 1, fee: 0 };

@@ -19,12 +19,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use offhook_access::proofs::{Claim, TOO_MANY};
 use serde_json::json;
 use tracing::error;
 
 use super::origin::is_allowed;
 use super::{Peer, Shared};
-use crate::proofs::{Claim, TOO_MANY};
 use crate::store::{Application, DEMO, StoreError};
 
 pub use self::asker::Operator;

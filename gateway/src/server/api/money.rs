@@ -1,11 +1,11 @@
 //! Money in JSON: `{"currencyId": "USD", "amount": 0.05}`, and never rounded.
 
+use offhook_ledger::{Amount, Micros};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Number, Value, json};
 
 use super::ApiError;
-use crate::ledger::{Amount, Micros};
 
 /// As Sinch writes it.
 pub fn money(currency: &str, micros: Micros) -> Value {
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn amounts_are_the_same_there_and_back() {
-        for micros in [0, 1, 50_000, 10_000_000, 123_456_789, -1_500_000, crate::ledger::MOST, crate::ledger::MOST - 1] {
+        for micros in [0, 1, 50_000, 10_000_000, 123_456_789, -1_500_000, offhook_ledger::MOST, offhook_ledger::MOST - 1] {
             let text = money("USD", micros).to_string();
             let value: Box<RawValue> = serde_json::from_str(&text).expect("JSON");
             assert_eq!(read_amount(&value, "USD").ok(), Some(micros), "{text}");

@@ -7,15 +7,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use offhook_access::ticket::MAX_USER;
+use offhook_ledger::{Number, ShownBy};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::asker::{Asked, Role};
 use super::{ApiError, internal, private};
-use crate::ledger::{Number, ShownBy};
 use crate::server::Shared;
 use crate::store::{AssignedNumber, StoreError};
-use crate::ticket::MAX_USER;
 
 /// Numbers in one request.
 const MOST: usize = 1_000;

@@ -10,17 +10,17 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use offhook_access::proofs::Claim;
+use offhook_access::secret::Use;
+use offhook_access::ticket;
+use offhook_proxy::Account;
 use serde_json::json;
 
 use super::{ApiError, Body, demo_for, internal, json_body, private};
-use crate::hub::Account;
-use crate::proofs::Claim;
-use crate::secret::Use;
 use crate::server::body::{Login, TicketRequest};
 use crate::server::origin::is_allowed;
 use crate::server::{Peer, Shared};
 use crate::store::{Application, Hashes, StoreError};
-use crate::ticket;
 
 /// `POST /demo/ticket`: a ticket for anybody, on this machine.
 pub async fn demo_ticket(

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_trunk::{Flow, Frame, Framer, Input, LinkId, Wire};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -13,7 +14,6 @@ use tracing::debug;
 
 use super::{Place, Shared};
 use crate::tls;
-use crate::trunk::{Flow, Frame, Framer, Input, LinkId, Wire};
 
 /// How long a connection may take to stand, TLS included; shorter than the silence that a call bears.
 const CONNECT: Duration = Duration::from_secs(3);

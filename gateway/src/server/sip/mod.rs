@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use offhook_access::bucket::Bucket;
+use offhook_trunk::{Flow, Input, LinkId, Output, Record, Wire};
 use rustls::RootCertStore;
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
@@ -25,11 +27,9 @@ use tracing::{debug, info, warn};
 use self::resolve::Resolver;
 use super::clock::Clock;
 use super::listen;
-use crate::bucket::Bucket;
 use crate::config::{Config, Trunks};
 use crate::metrics::Metrics;
 use crate::tls::{self, Certificate, TlsError};
-use crate::trunk::{Flow, Input, LinkId, Output, Record, Wire};
 
 /// Inputs that may wait for the driver. Beyond, datagrams are lost, which SIP is made for, and connections are not read.
 const QUEUE: usize = 1_024;
@@ -240,7 +240,8 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
             // With so many, most are forged: none of them is worth remembering.
             allowances.clear();
         }
-        let allowance = allowances.entry(crate::network::customer(from.ip())).or_insert_with(|| Bucket::new(now, PER_SECOND));
+        let allowance =
+            allowances.entry(offhook_access::network::customer(from.ip())).or_insert_with(|| Bucket::new(now, PER_SECOND));
         let bytes = buffer[..length].to_vec();
         let passed =
             allowance.take(now, PER_SECOND) && shared.inputs.try_send(Input::Received { flow: Flow::Udp(from), bytes }).is_ok();
@@ -282,7 +283,7 @@ struct Place {
 
 impl Place {
     fn take(shared: &Arc<Shared>, address: IpAddr) -> Option<Self> {
-        let address = crate::network::customer(address);
+        let address = offhook_access::network::customer(address);
         let mut taken = shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(address).or_default();
         if *count >= CONNECTIONS_PER_ADDRESS || shared.all.load(Ordering::Relaxed) >= CONNECTIONS {

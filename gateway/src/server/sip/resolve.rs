@@ -10,14 +10,14 @@ use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfi
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
-use offhook::random::Random;
+use offhook_trunk::{Wire, order};
+use offhook_ua::random::Random;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::config::Trunks;
 use crate::store;
-use crate::trunk::{Wire, order};
 
 /// How long all questions for one name may take; less than the trunks wait.
 const PATIENCE: Duration = Duration::from_millis(3_500);

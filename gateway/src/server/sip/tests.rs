@@ -2,12 +2,12 @@
 
 use std::fs;
 
+use offhook_trunk::ResolveId;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::trunk::ResolveId;
 
 const PING: &str = "OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n";
 

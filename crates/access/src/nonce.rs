@@ -1,0 +1,38 @@
+//! Nonces of digest challenges that need no memory: time, and a code that only we can make, for one place.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use offhook_ua::time::Instant;
+use sha2::Sha256;
+
+/// How long a nonce may be used, in milliseconds.
+const LIFE: u64 = 300_000;
+
+/// A new nonce for whoever speaks from `place`.
+#[must_use]
+pub fn make(key: &[u8; 32], now: Instant, place: &[u8]) -> String {
+    let time = now.millis().to_be_bytes();
+    let mut bytes = time.to_vec();
+    bytes.extend_from_slice(&code(key, now, place).finalize().into_bytes()[..16]);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// When `nonce` was made, where it was made for `place` and is not too old.
+#[must_use]
+pub fn check(key: &[u8; 32], now: Instant, place: &[u8], nonce: &str) -> Option<Instant> {
+    let bytes = URL_SAFE_NO_PAD.decode(nonce).ok()?;
+    let (time, mac) = bytes.split_first_chunk::<8>()?;
+    let made = Instant::from_millis(u64::from_be_bytes(*time));
+    if mac.len() != 16 || code(key, made, place).verify_truncated_left(mac).is_err() {
+        return None;
+    }
+    (made <= now && now - made <= LIFE).then_some(made)
+}
+
+fn code(key: &[u8; 32], made: Instant, place: &[u8]) -> Hmac<Sha256> {
+    let mut hash = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    hash.update(&made.millis().to_be_bytes());
+    hash.update(place);
+    hash
+}

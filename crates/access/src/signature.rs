@@ -1,0 +1,240 @@
+//! Requests that an application's own back end signs: `Authorization: application KEY:SIGNATURE`, as in Sinch's REST API.
+//!
+//! The signature covers method, body, type, time and path, so nobody on the way can change one of them; the time and a list of what was
+//! seen keep a request from being made twice.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use md5::{Digest as _, Md5};
+use offhook_ua::time::Instant;
+use sha2::Sha256;
+
+use crate::ticket::read_iso;
+
+/// How far the clocks may differ, in milliseconds; a signature lives for twice as long.
+pub const TOLERANCE: u64 = 300_000;
+
+/// Signatures of one application that are remembered at a time.
+const REMEMBERED: usize = 60_000;
+
+/// How much longer they are remembered, in milliseconds, while there is room: a wall clock that is put back makes old ones valid again.
+const STEP: u64 = 3_600_000;
+
+/// What is signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// Such as `POST`.
+    pub method: &'a str,
+    /// The path with its query, as sent.
+    pub path: &'a str,
+    /// The header `Content-Type`, as sent; empty where there is none.
+    pub content_type: &'a str,
+    /// The header `x-timestamp`, as sent: ISO 8601.
+    pub timestamp: &'a str,
+    /// The octets of the body.
+    pub body: &'a [u8],
+}
+
+/// Why a request is not believed. Whoever signed it is at fault, or somebody who did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureError {
+    /// The signature is not that of these octets and this secret.
+    Wrong,
+    /// The time is missing or off by more than five minutes.
+    Time,
+    /// The same request was made before.
+    Replayed,
+    /// So many requests in ten minutes that they cannot be told apart any more.
+    TooMany,
+}
+
+impl Signed<'_> {
+    /// The signature as it is written.
+    #[must_use]
+    pub fn sign(&self, secret: &[u8]) -> String {
+        STANDARD.encode(self.keyed(secret).finalize().into_bytes())
+    }
+
+    /// Whether `signature` is that of these octets, in a time that does not depend on how much of it is right. Gives its octets.
+    fn verify(&self, secret: &[u8], signature: &str) -> Result<Vec<u8>, SignatureError> {
+        let octets = STANDARD.decode(signature).map_err(|_| SignatureError::Wrong)?;
+        self.keyed(secret).verify_slice(&octets).map_err(|_| SignatureError::Wrong)?;
+        Ok(octets)
+    }
+
+    /// Method, MD5 of the body, type, time and path, a line each.
+    fn keyed(&self, secret: &[u8]) -> Hmac<Sha256> {
+        let hash = if self.body.is_empty() { String::new() } else { STANDARD.encode(Md5::digest(self.body)) };
+        let time = ["x-timestamp:", self.timestamp].concat();
+        let text = [self.method, hash.as_str(), self.content_type, time.as_str(), self.path].join("\n");
+        let mut keyed = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
+        keyed.update(text.as_bytes());
+        keyed
+    }
+}
+
+/// What was signed and seen of late, for each application.
+#[derive(Debug, Default)]
+pub struct Seen(BTreeMap<String, Signatures>);
+
+#[derive(Debug, Default)]
+struct Signatures {
+    all: BTreeSet<Vec<u8>>,
+    /// In the order in which they came, with the moment at which they came.
+    order: VecDeque<(Instant, Vec<u8>)>,
+}
+
+impl Seen {
+    /// Checks a request of `application` at this moment and date, and remembers it where it is right: nobody else can fill the memory.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not to be believed.
+    pub fn admit(
+        &mut self,
+        (now, date): (Instant, Instant),
+        application: &str,
+        secret: &[u8],
+        signed: &Signed<'_>,
+        signature: &str,
+    ) -> Result<(), SignatureError> {
+        let octets = signed.verify(secret, signature)?;
+        let at = read_iso(signed.timestamp).ok_or(SignatureError::Time)?;
+        if date - at > TOLERANCE || at - date > TOLERANCE {
+            return Err(SignatureError::Time);
+        }
+        let seen = self.0.entry(application.to_owned()).or_default();
+        let life = 2 * TOLERANCE + if seen.all.len() < REMEMBERED { STEP } else { 0 };
+        while let Some((_, old)) = seen.order.pop_front_if(|(came, _)| now - *came > life) {
+            seen.all.remove(&old);
+        }
+        if seen.all.contains(&octets) {
+            return Err(SignatureError::Replayed);
+        }
+        if seen.all.len() >= REMEMBERED {
+            return Err(SignatureError::TooMany);
+        }
+        seen.order.push_back((now, octets.clone()));
+        seen.all.insert(octets);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "JViE5vDor0Sw3WllZka15Q==";
+    const MESSAGE: Signed<'_> = Signed {
+        method: "POST",
+        path: "/v1/sms/+46700000000",
+        content_type: "application/json",
+        timestamp: "2014-06-04T13:41:58Z",
+        body: br#"{"message":"Hello world"}"#,
+    };
+    const SIGNATURE: &str = "qDXMwzfaxCRS849c/2R0hg0nphgdHciTo7OdM6MsdnM=";
+
+    #[test]
+    fn the_published_examples_are_met() {
+        assert_eq!(MESSAGE.sign(&secret(SECRET)), SIGNATURE);
+        let callback = Signed {
+            path: "/sinch/callback/ace",
+            timestamp: "2014-09-24T10:59:41Z",
+            body: br#"{"event":"ace","callid":"822aa4b7-05b4-4d83-87c7-1f835ee0b6f6_257","timestamp":"2014-09-24T10:59:41Z","version":1}"#,
+            ..MESSAGE
+        };
+        assert_eq!(callback.sign(&secret("BeIukql3pTKJ8RGL5zo0DA==")), "Tg6fMyo8mj9pYfWQ9ssbx3Tc1BNC87IEygAfLbJqZb4=");
+    }
+
+    #[test]
+    fn a_request_is_made_once() {
+        let mut seen = Seen::default();
+        let mut admit = |millis: i64| seen.admit((moment(millis), moment(millis)), "shop", &secret(SECRET), &MESSAGE, SIGNATURE);
+        assert_eq!(admit(-300_001), Err(SignatureError::Time));
+        assert_eq!(admit(300_001), Err(SignatureError::Time));
+        assert_eq!(admit(-300_000), Ok(()));
+        assert_eq!(admit(0), Err(SignatureError::Replayed));
+        assert_eq!(admit(300_000), Err(SignatureError::Replayed));
+        assert_eq!(admit(300_001), Err(SignatureError::Time));
+    }
+
+    /// F11: the wall clock is put back by an hour, or ahead and back.
+    #[test]
+    fn a_request_is_made_once_whatever_the_wall_clock_shows() {
+        let (mut seen, key) = (Seen::default(), secret(SECRET));
+        let mut admit = |passed: i64, shown: i64| seen.admit((moment(passed), moment(shown)), "shop", &key, &MESSAGE, SIGNATURE);
+        assert_eq!(admit(0, 0), Ok(()));
+        for (passed, shown) in [(3_600_000, 0), (3_600_001, 3_600_001), (3_600_002, 2)] {
+            let refused = if shown < 300_000 { SignatureError::Replayed } else { SignatureError::Time };
+            assert_eq!(admit(passed, shown), Err(refused), "{passed} {shown}");
+        }
+        let later = Signed { timestamp: "2014-06-04T12:41:58Z", ..MESSAGE };
+        let admitted = seen.admit((moment(10), moment(-3_600_000)), "shop", &key, &later, &later.sign(&key));
+        assert_eq!(admitted, Ok(()), "others are welcome at once");
+    }
+
+    #[test]
+    fn an_application_is_remembered_by_itself_and_so_long_as_needed() {
+        let mut seen = Seen::default();
+        let key = secret(SECRET);
+        for n in 0..REMEMBERED {
+            let path = format!("/{n}");
+            let signed = Signed { path: &path, ..MESSAGE };
+            assert_eq!(seen.admit((moment(0), moment(0)), "shop", &key, &signed, &signed.sign(&key)), Ok(()));
+        }
+        assert_eq!(seen.admit((moment(0), moment(0)), "shop", &key, &MESSAGE, SIGNATURE), Err(SignatureError::TooMany));
+        assert_eq!(seen.admit((moment(0), moment(0)), "other", &key, &MESSAGE, SIGNATURE), Ok(()));
+        let later = Signed { timestamp: "2014-06-04T13:51:59Z", ..MESSAGE };
+        assert_eq!(seen.admit((moment(601_000), moment(601_000)), "shop", &key, &later, &later.sign(&key)), Ok(()));
+        assert_eq!(seen.0["shop"].all.len(), 1);
+    }
+
+    /// G19: each bit of all that is signed and of the signature, for thirty bodies.
+    #[test]
+    fn a_hundred_thousand_flipped_bits_are_refused() {
+        let key = secret(SECRET);
+        let mut refused = 0;
+        for round in 0..30u8 {
+            let body = [round; 350];
+            let signed = Signed { body: &body, ..MESSAGE };
+            let signature = signed.sign(&key);
+            let mut refuse = |signed: &Signed<'_>, signature: &str| {
+                assert_eq!(signed.verify(&key, signature), Err(SignatureError::Wrong), "{signed:?} {signature}");
+                refused += 1;
+            };
+            flips(&body).for_each(|body| refuse(&Signed { body: &body, ..signed }, &signature));
+            texts(signed.method).for_each(|method| refuse(&Signed { method: &method, ..signed }, &signature));
+            texts(signed.path).for_each(|path| refuse(&Signed { path: &path, ..signed }, &signature));
+            texts(signed.content_type).for_each(|kind| refuse(&Signed { content_type: &kind, ..signed }, &signature));
+            texts(signed.timestamp).for_each(|time| refuse(&Signed { timestamp: &time, ..signed }, &signature));
+            texts(&signature).for_each(|flipped| refuse(&signed, &flipped));
+        }
+        assert!(refused >= 100_000, "{refused}");
+    }
+
+    /// Only what is text: a header that is not never gets so far.
+    fn texts(text: &str) -> impl Iterator<Item = String> {
+        flips(text.as_bytes()).filter_map(|octets| String::from_utf8(octets).ok())
+    }
+
+    fn flips(octets: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+        (0..octets.len() * 8).map(|bit| {
+            let mut flipped = octets.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            flipped
+        })
+    }
+
+    fn secret(text: &str) -> Vec<u8> {
+        STANDARD.decode(text).expect("Base64")
+    }
+
+    /// So long after the message was signed.
+    fn moment(millis: i64) -> Instant {
+        let signed = read_iso(MESSAGE.timestamp).expect("a time").millis();
+        Instant::from_millis(signed.saturating_add_signed(millis))
+    }
+}

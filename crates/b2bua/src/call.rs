@@ -1,0 +1,324 @@
+//! One call, from the INVITE to the last message of it.
+//!
+//! ```text
+//!            the ledger lets it      both sides described     2xx            200 sent
+//!   Booking ───────────────▶ Preparing ────────▶ Calling ───────▶ Accepting ───────▶ Up
+//!      │                        │                  │  ▲              │               │
+//!      │                        │                  └──┘ next trunk   │               │
+//!      └────────────────────────┴──── refused, taken back, broken ───┴──── BYE ──────┴──▶ Over ── all answered ──▶ gone
+//! ```
+//!
+//! Calls to test numbers have no other side: they are Calling until their time has come.
+
+use std::collections::VecDeque;
+
+use offhook_ledger::{CallRef, End, Kind, NewCall, Query};
+use offhook_media::{Command, Leg, PeerSettings, SessionId};
+use offhook_proxy::test_number::TestNumber;
+use offhook_sip::parse;
+use offhook_trunk::{Destination, TrunkId};
+use offhook_ua::TIMEOUT;
+use offhook_ua::time::Instant;
+
+use super::core::{Asked, Core, Way};
+use super::credit::Credit;
+use super::failure::Failure;
+use super::party::{Invite, Party, Speaker};
+use super::{Record, Timer};
+
+/// One call; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CallKey(pub(super) u64);
+
+impl CallKey {
+    /// Its media.
+    pub(super) const fn session(self) -> SessionId {
+        SessionId(self.0)
+    }
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It is asked whose number is called, or whether the call is paid.
+    Booking,
+    /// Media are made ready.
+    Preparing,
+    /// The other side has the INVITE, or will have it.
+    Calling,
+    /// The other side has answered; the caller has not been told.
+    Accepting,
+    /// Both are connected.
+    Up,
+    /// It has ended; what still comes is answered.
+    Over,
+}
+
+/// A call.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) key: CallKey,
+    pub(super) stage: Stage,
+    pub(super) kind: Kind,
+    pub(super) application: String,
+    /// The user of the page.
+    pub(super) user: String,
+    /// Call-ID of the page's side.
+    pub(super) call_id: String,
+    /// Whether the page calls.
+    pub(super) outgoing: bool,
+    pub(super) page: Party,
+    pub(super) peer: Party,
+    /// Whom the page calls.
+    pub(super) destination: Option<Destination>,
+    /// The called as the ledger knows it.
+    pub(super) to: String,
+    /// The caller as shown to the other side, where that is no telephone: a From without tag.
+    pub(super) caller: String,
+    /// The number that the caller may show.
+    pub(super) caller_id: Option<String>,
+    /// The caller's own fields.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) test: Option<TestNumber>,
+    /// Trunks that were not tried yet.
+    pub(super) routes: VecDeque<TrunkId>,
+    /// The trunk that it is on.
+    pub(super) trunk: Option<TrunkId>,
+    /// Why it has ended; before that, the best failure of the trunks that were tried.
+    pub(super) failure: Option<Failure>,
+    pub(super) booking: CallRef,
+    booked: bool,
+    pub(super) open: bool,
+    /// When the other side answered.
+    pub(super) connected: Option<Instant>,
+    pub(super) credit: Credit,
+    /// What the page was last told while it rings.
+    pub(super) told: (u16, bool),
+    /// Whether the page's media are up.
+    pub(super) heard: bool,
+    /// Until when other devices that rang may answer, too (RFC 3261, 13.2.2.4).
+    forks_until: Instant,
+    /// Nothing is left to do.
+    pub(super) done: bool,
+}
+
+/// Who calls whom.
+pub(super) struct Parties {
+    pub(super) page: Party,
+    pub(super) peer: Party,
+}
+
+impl Call {
+    pub(super) fn new(
+        core: &mut Core,
+        key: CallKey,
+        kind: Kind,
+        parties: Parties,
+        [application, user, call_id]: [String; 3],
+    ) -> Self {
+        let booking = CallRef(core.random.uuid());
+        core.booked.insert(booking.clone(), key);
+        Self {
+            key,
+            stage: Stage::Booking,
+            kind,
+            application,
+            user,
+            call_id,
+            outgoing: kind != Kind::Incoming,
+            page: parties.page,
+            peer: parties.peer,
+            destination: None,
+            to: String::new(),
+            caller: String::new(),
+            caller_id: None,
+            headers: Vec::new(),
+            test: None,
+            routes: VecDeque::new(),
+            trunk: None,
+            failure: None,
+            booking,
+            booked: false,
+            open: false,
+            connected: None,
+            credit: Credit::default(),
+            told: (0, false),
+            heard: false,
+            forks_until: Instant::default(),
+            done: false,
+        }
+    }
+
+    pub(super) const fn party(&mut self, leg: Leg) -> &mut Party {
+        match leg {
+            Leg::Page => &mut self.page,
+            Leg::Peer => &mut self.peer,
+        }
+    }
+
+    /// Whether it is the party of its side who speaks.
+    pub(super) fn hears(&self, speaker: Speaker<'_>) -> bool {
+        match (speaker, self.way(speaker.leg())) {
+            (Speaker::Page { tenant, user }, Some(Way::Page(own))) => tenant == own && user == self.user,
+            (Speaker::Peer { trunk, others }, Some(Way::Peer(own))) => *trunk == own || others.contains(&own),
+            _ => false,
+        }
+    }
+
+    /// The side that calls.
+    pub(super) const fn caller_leg(&self) -> Leg {
+        if self.outgoing { Leg::Page } else { Leg::Peer }
+    }
+
+    /// The side that is called.
+    pub(super) const fn callee_leg(&self) -> Leg {
+        if self.outgoing { Leg::Peer } else { Leg::Page }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Asks whether the call may be made.
+    pub(super) fn book(&mut self, core: &mut Core, now: Instant, from: String) {
+        self.booked = true;
+        let patience = if self.kind == Kind::Emergency { HELP } else { BOOKING };
+        core.timers.set(Timer::Booking(self.key), now + patience);
+        core.ledger(Query::Open(NewCall {
+            call: self.booking.clone(),
+            application: self.application.clone(),
+            call_id: self.call_id.clone(),
+            user: self.user.clone(),
+            kind: self.kind,
+            from,
+            to: self.to.clone(),
+            at: now,
+        }));
+    }
+
+    /// Media for the call.
+    pub(super) fn open(&mut self, core: &mut Core, peer: PeerSettings) {
+        self.open = true;
+        core.media(Command::Open { session: self.key.session(), peer });
+    }
+
+    /// The trunk that the call is on counts it.
+    pub(super) fn take_trunk(&mut self, core: &mut Core, trunk: TrunkId) {
+        core.trunks.began(&trunk);
+        self.trunk = Some(trunk);
+    }
+
+    pub(super) fn leave_trunk(&mut self, core: &mut Core) -> Option<TrunkId> {
+        let trunk = self.trunk.take();
+        trunk.iter().for_each(|trunk| core.trunks.ended(trunk));
+        trunk
+    }
+
+    /// The other side has answered: from now on it costs.
+    pub(super) fn connect(&mut self, core: &mut Core, now: Instant) {
+        self.stage = Stage::Accepting;
+        self.connected = Some(now);
+        self.forks_until = now + TIMEOUT;
+        core.timers.clear(&Timer::Ring(self.key));
+        core.ledger(Query::Connected { call: self.booking.clone(), at: now });
+        self.watch_credit(core, now);
+    }
+
+    /// Ends the call on both sides: each gets what its state asks for, BYE, CANCEL, or `failure` to its INVITE. Once.
+    pub(super) fn finish(&mut self, core: &mut Core, now: Instant, cause: &'static str, failure: &Failure) {
+        if self.is_over() {
+            return;
+        }
+        self.stage = Stage::Over;
+        self.failure = Some(failure.clone());
+        for timer in Timer::running(self.key) {
+            core.timers.clear(&timer);
+        }
+        self.leave(core, now, Leg::Page, failure);
+        self.leave(core, now, Leg::Peer, failure);
+        if std::mem::take(&mut self.open) {
+            core.media(Command::Close { session: self.key.session() });
+        }
+        let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
+        let code = failure.code;
+        if std::mem::take(&mut self.booked) {
+            let end = End { cause, code, trunk: trunk.clone() };
+            core.ledger(Query::Close { call: self.booking.clone(), at: now, end });
+        }
+        let duration = self.connected.map_or(0, |connected| now - connected);
+        core.record(Record::Ended { call_id: self.call_id.clone(), trunk, cause, code, duration });
+        core.timers.set(Timer::Linger(self.key), now + TIMEOUT);
+        self.settle(now);
+    }
+
+    /// One side has hung up, perhaps with reasons (RFC 3326).
+    pub(super) fn complete(&mut self, core: &mut Core, now: Instant, by: Leg, reasons: Vec<String>) {
+        let cause = if by == self.caller_leg() { "caller hung up" } else { "callee hung up" };
+        self.finish(core, now, cause, &Failure::hung_up(200, reasons));
+    }
+
+    /// One side, or the way to it, is gone.
+    pub(super) fn lose(&mut self, core: &mut Core, now: Instant, side: Leg) {
+        let (cause, why) = if side == self.caller_leg() {
+            ("caller lost", "No sign of life from the caller")
+        } else {
+            ("callee lost", "No sign of life from the callee")
+        };
+        self.finish(core, now, cause, &Failure::new(408, 40800, why));
+    }
+
+    fn leave(&mut self, core: &mut Core, now: Instant, leg: Leg, failure: &Failure) {
+        let party = self.party(leg);
+        match &party.invite {
+            Invite::Received { key, text } => {
+                let (key, text) = (key.clone(), text.clone());
+                party.invite = Invite::Done;
+                party.unacknowledged = None;
+                if let Ok(invite) = parse(text.as_bytes()) {
+                    let code = if failure.code < 300 { Failure::plain(480) } else { failure.clone() };
+                    core.respond(now, leg, &key, code.answer(&invite, &party.tag));
+                }
+            }
+            Invite::Sent { key, text, .. } => {
+                if let Some(way) = &party.way {
+                    core.cancel(now, way, (key, text), failure.reason(leg).as_deref());
+                }
+            }
+            Invite::None | Invite::Done => self.say_goodbye(core, now, leg),
+        }
+    }
+
+    /// BYE: at once, or, where our 2xx was not acknowledged, after its ACK (RFC 3261, 15).
+    pub(super) fn say_goodbye(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+        let key = self.key;
+        let reason = self.failure.as_ref().and_then(|failure| failure.reason(leg));
+        let party = self.party(leg);
+        if party.gone || party.is_waiting() {
+            return;
+        }
+        if let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) {
+            party.gone = true;
+            let bye = reason.iter().fold(dialog.request("BYE"), |bye, reason| bye.field("Reason", reason));
+            core.ask(now, key, &way, Asked::Else, bye, None);
+        }
+    }
+
+    /// An ended call stays while something of it may still have to be answered.
+    pub(super) fn settle(&mut self, now: Instant) {
+        let waits = |party: &Party| matches!(party.invite, Invite::Sent { .. }) || party.is_waiting();
+        self.done = self.is_over() && !waits(&self.page) && !waits(&self.peer) && now >= self.forks_until;
+    }
+
+    /// The way to one side of the call.
+    pub(super) fn way(&self, leg: Leg) -> Option<Way> {
+        match leg {
+            Leg::Page => self.page.way.clone(),
+            Leg::Peer => self.peer.way.clone(),
+        }
+    }
+}
+
+/// How long the ledger may take, in milliseconds.
+const BOOKING: u64 = 10_000;
+/// The same where somebody calls for help, who does not depend on what it says.
+const HELP: u64 = 1_000;

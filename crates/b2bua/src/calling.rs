@@ -1,0 +1,243 @@
+//! Towards the side that is called: our INVITE, its forks, its answers, and the next trunk where this one does not take the call.
+
+use offhook_ledger::Kind;
+use offhook_media::{Command, Leg};
+use offhook_sip::text::digits;
+use offhook_sip::{Message, Name, Writer};
+use offhook_trunk::TrunkId;
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+
+use super::call::{Call, Stage};
+use super::core::{Asked, Core, SDP, Way, description};
+use super::failure::Failure;
+use super::party::{ALLOW, Exchange, Invite};
+use super::refresh::{LEAST, Refresh};
+use super::{Record, Timer};
+
+/// How long it may ring, in milliseconds: Timer C (RFC 3261, 16.6).
+const RING: u64 = 180_000;
+
+impl Call {
+    /// Puts the call on the next trunk that has room; the last one is waited for as long as it takes.
+    pub(super) fn dial(&mut self, core: &mut Core, now: Instant) {
+        let Some(trunk) = self.next_trunk(core) else {
+            let failure = self.failure.take().unwrap_or_else(|| Failure::new(503, 50300, "No trunk is free"));
+            return self.finish(core, now, failure.cause(), &failure);
+        };
+        let session = self.key.session();
+        if self.peer.way.is_some() {
+            core.media(Command::Forget { session, peer: core.peer_settings(&trunk) });
+        }
+        self.stage = Stage::Calling;
+        self.peer.contact = core.trunks.contact(&trunk);
+        self.peer.way = Some(Way::Peer(trunk.clone()));
+        self.peer.forks.clear();
+        self.peer.exchange = Exchange::First;
+        self.take_trunk(core, trunk);
+        core.media(Command::Offer { session, leg: Leg::Peer });
+    }
+
+    fn next_trunk(&mut self, core: &Core) -> Option<TrunkId> {
+        let help = self.kind == Kind::Emergency;
+        std::iter::from_fn(|| self.routes.pop_front()).find(|trunk| help || !core.trunks.is_full(trunk))
+    }
+
+    /// Sends the INVITE, with our offer.
+    pub(super) fn invite(&mut self, core: &mut Core, now: Instant, sdp: &str) {
+        let call_id = if self.outgoing { core.random.uuid() } else { self.call_id.clone() };
+        let refresh = Refresh::wish(LEAST);
+        self.send_invite(core, now, [&call_id, sdp], 1, refresh);
+        core.timers.start(Timer::Ring(self.key), now + RING);
+    }
+
+    fn send_invite(&mut self, core: &mut Core, now: Instant, [call_id, sdp]: [&str; 2], number: u32, refresh: Refresh) {
+        let leg = self.callee_leg();
+        let (uri, caller) = match (&self.trunk, &self.destination) {
+            (Some(trunk), Some(destination)) => (core.trunks.invite_uri(trunk, destination), self.shown(core, trunk)),
+            _ => (["sip:", &offhook_sip::escape_user(&self.user), "@", &core.settings.domain].concat(), self.caller.clone()),
+        };
+        let last = self.routes.is_empty();
+        let (key, headers) = (self.key, self.headers.clone());
+        let anonymous = caller.contains("@anonymous.invalid");
+        let party = self.party(leg);
+        let Some(way) = party.way.clone() else { return };
+        // No early answers of pages: several devices may ring, and all of them would have our one transport.
+        let supported = if leg == Leg::Page { "timer, trickle-ice" } else { party.supported() };
+        let mut invite = Writer::request("INVITE", &uri)
+            .field("From", &[&caller, ";tag=", &party.tag].concat())
+            .field("To", &["<", &uri, ">"].concat())
+            .field("Call-ID", call_id)
+            .cseq(number, "INVITE")
+            .field("Contact", &party.contact)
+            .field("Allow", ALLOW)
+            .field("Supported", supported);
+        invite = match leg {
+            Leg::Page => invite.field("Recv-Info", "trickle-ice"),
+            Leg::Peer if anonymous => invite.field("P-Early-Media", "supported").field("Privacy", "id"),
+            Leg::Peer => invite.field("P-Early-Media", "supported"),
+        };
+        invite = headers.iter().fold(refresh.ask(invite, true), |invite, (name, value)| invite.field(name, value));
+        party.local = Some(sdp.to_owned());
+        party.forks.clear();
+        let (sent, text) = core.ask(now, key, &way, Asked::Invite, invite, Some((SDP, sdp)));
+        if last && leg == Leg::Peer {
+            core.trunks.persist(&sent);
+        }
+        self.party(leg).invite = Invite::Sent { key: sent, text, tries: number };
+        if let (Leg::Peer, Some(trunk)) = (leg, &self.trunk) {
+            core.record(Record::Dialled { call_id: self.call_id.clone(), trunk: trunk.0.clone() });
+        }
+    }
+
+    /// The From that the SIP side sees. A user has his name towards a SIP address, unless it would be taken for a number there; numbers are
+    /// only those that may be shown over this trunk (RFC 3323 where none may).
+    fn shown(&self, core: &Core, trunk: &TrunkId) -> String {
+        if self.kind == Kind::Sip && !core.trunks.may_mislead(trunk, &self.user) {
+            return self.caller.clone();
+        }
+        match self.caller_id.as_deref().filter(|number| core.trunks.may_show(trunk, number)) {
+            Some(number) => ["<sip:", number, "@", &core.settings.domain, ";user=phone>"].concat(),
+            None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
+        }
+    }
+
+    /// An answer to our INVITE; `None`: there was none, and this status stands for that.
+    pub(super) fn invite_answered(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, u16>) {
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+        match (code, answer) {
+            (0..=100, _) => {}
+            (101..=199, Ok(answer)) => self.provisional(core, now, answer),
+            (200..=299, Ok(answer)) => self.picked_up(core, now, answer),
+            (422, Ok(answer)) if self.ask_longer(core, now, answer) => {}
+            (_, answer) => self.not_taken(core, now, answer),
+        }
+    }
+
+    fn provisional(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        if self.stage != Stage::Calling {
+            return;
+        }
+        let leg = self.callee_leg();
+        let (key, session) = (self.key, self.key.session());
+        let (party, code) = (self.party(leg), answer.code().unwrap_or(180));
+        party.learn(answer);
+        let way = party.way.clone();
+        let mut early = false;
+        let first = party.forks.iter().all(|fork| fork.sdp.is_none());
+        if let (Some(fork), Some(way)) = (party.fork(answer), way) {
+            // Each reliable one is acknowledged once, in order (RFC 3262, 4).
+            let number = answer.number(Name::RSeq).filter(|_| answer.has_token(Name::Require, "100rel"));
+            if let (Some(number), Ok(cseq)) = (number, answer.cseq())
+                && (fork.acknowledged == 0 || number == fork.acknowledged + 1)
+            {
+                fork.acknowledged = number;
+                let value = [&*digits(number), " ", &digits(cseq.number), " INVITE"].concat();
+                let prack = fork.dialog.request("PRACK").field("RAck", &value);
+                core.ask(now, key, &way, Asked::Else, prack, None);
+            }
+            let silent = answer.get_other("P-Early-Media").is_some_and(|value| value.contains("inactive"));
+            if let Some(sdp) = description(answer).map(str::to_owned).filter(|_| fork.sdp.is_none()) {
+                fork.sdp = Some(sdp.clone());
+                if leg == Leg::Peer && first {
+                    core.media(Command::Answered { session, leg, sdp });
+                }
+            }
+            early = leg == Leg::Peer && fork.sdp.is_some() && answer.content_is(SDP) && !silent;
+        }
+        self.ring(core, now, code, early);
+    }
+
+    /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
+    fn picked_up(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+        let leg = self.callee_leg();
+        let (key, session) = (self.key, self.key.session());
+        let (Ok(to), Ok(cseq)) = (answer.to(), answer.cseq()) else { return };
+        let party = self.party(leg);
+        let (Some(tag), Some(way)) = (to.tag(), party.way.clone()) else { return };
+        if let (Some(dialog), Some(ack)) = (&party.dialog, &party.ack)
+            && dialog.remote_tag == tag
+        {
+            return core.acknowledge_again(now, &way, ack);
+        }
+        let taken = party.forks.iter().find_map(|fork| Some((fork.dialog.remote_tag.clone(), fork.sdp.clone()?)));
+        let known = party.forks.iter().position(|fork| fork.dialog.remote_tag == tag).map(|at| party.forks.remove(at));
+        let early = known.as_ref().and_then(|fork| fork.sdp.clone());
+        let Some(mut dialog) = known.map(|fork| fork.dialog).or_else(|| Dialog::of_caller(answer)) else { return };
+        dialog.refresh(answer);
+        let ack = core.acknowledge(now, &way, dialog.acknowledge(cseq.number), None);
+        if self.stage != Stage::Calling {
+            // Somebody else was faster, or the caller has left.
+            core.ask(now, key, &way, Asked::Else, dialog.request("BYE"), None);
+            if self.is_over() {
+                self.party(leg).invite = Invite::Done;
+                self.settle(now);
+            }
+            return;
+        }
+        let party = self.party(leg);
+        party.learn(answer);
+        party.invite = Invite::Done;
+        party.ack = Some(ack);
+        party.dialog = Some(dialog);
+        party.refresh = Refresh::granted(answer);
+        let Some(sdp) = description(answer).map(str::to_owned).or(early) else {
+            return self.finish(core, now, "failed", &Failure::new(502, 50300, "The answer has no usable session description"));
+        };
+        let again = leg == Leg::Peer && taken.as_ref().is_some_and(|taken| *taken == (tag.to_owned(), sdp.clone()));
+        if leg == Leg::Peer && taken.is_some_and(|(other, _)| other != tag) {
+            core.media(Command::Forget { session, peer: None });
+        }
+        if !again {
+            core.media(Command::Answered { session, leg, sdp });
+        }
+        self.connect(core, now);
+        self.keep_alive(core, now, leg);
+        self.accept(core, now);
+    }
+
+    /// The other side, or somebody on the way, wants longer intervals between refreshes (RFC 4028, 7.3): once more, with theirs.
+    fn ask_longer(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) -> bool {
+        let leg = self.callee_leg();
+        let party = self.party(leg);
+        let Invite::Sent { tries, .. } = party.invite else { return false };
+        let (Some(least), Some(sdp)) = (answer.number(Name::MinSe), party.local.clone()) else { return false };
+        if tries > 2 || self.stage != Stage::Calling {
+            return false;
+        }
+        let (call_id, number) = (answer.call_id().unwrap_or_default(), answer.cseq().map_or(tries, |cseq| cseq.number));
+        self.send_invite(core, now, [call_id, &sdp], number + 1, Refresh::wish(least.max(LEAST)));
+        true
+    }
+
+    /// A failure.
+    fn not_taken(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, u16>) {
+        let leg = self.callee_leg();
+        self.party(leg).invite = Invite::Done;
+        if self.stage != Stage::Calling {
+            return self.settle(now);
+        }
+        let failure = match answer {
+            // What the switch says of our users is for us alone.
+            Ok(answer) if leg == Leg::Page => Failure::plain(match answer.code() {
+                Some(408 | 487) | None => 480,
+                Some(code) => code,
+            }),
+            Ok(answer) => Failure::passed(answer),
+            Err(code) => Failure::unheard(code),
+        };
+        if leg == Leg::Page || !failure.is_trunks() {
+            return self.finish(core, now, failure.cause(), &failure);
+        }
+        let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+        core.record(Record::Passed { call_id: self.call_id.clone(), trunk, code });
+        self.failure = Some(failure);
+        self.dial(core, now);
+    }
+
+    /// It has rung for too long.
+    pub(super) fn unanswered(&mut self, core: &mut Core, now: Instant) {
+        self.finish(core, now, "unanswered", &Failure::new(480, 48000, "No answer"));
+    }
+}

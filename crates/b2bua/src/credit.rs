@@ -1,0 +1,97 @@
+//! What is paid of a running call: more is asked for in time, its user is warned, and it ends at the paid millisecond.
+
+use offhook_ledger::Query;
+use offhook_sip::text::digits;
+use offhook_ua::time::Instant;
+
+use super::Timer;
+use super::call::Call;
+use super::core::{Asked, Core};
+use super::failure::Failure;
+
+/// How long before what is paid runs out more is asked for, and, where there was none, once more: credit may have been added.
+const EARLY: u64 = 15_000;
+const LATE: u64 = 2_000;
+/// How long before the end the user is warned.
+const WARNING: u64 = 30_000;
+
+/// What is paid.
+#[derive(Debug, Default)]
+pub(super) struct Credit {
+    /// Milliseconds from the answer on; `None`: without end.
+    paid: Option<u64>,
+    more: bool,
+    /// When to ask next, as long before the end; `None`: an answer is waited for, or nothing is expected any more.
+    ask: Option<u64>,
+    warned: bool,
+}
+
+impl Credit {
+    pub(super) const fn new(paid: Option<u64>, more: bool) -> Self {
+        Self { paid, more, ask: Some(EARLY), warned: false }
+    }
+
+    /// When something is to be done next, in milliseconds from the answer.
+    fn next(&self) -> Option<u64> {
+        let paid = self.paid?;
+        let warn = (!self.more && !self.warned).then(|| paid.saturating_sub(WARNING));
+        let ask = self.ask.map(|before| paid.saturating_sub(before));
+        [Some(paid), warn, ask].into_iter().flatten().min()
+    }
+}
+
+impl Call {
+    /// Does what is due now for the credit, and sets the timer for what is due next.
+    pub(super) fn watch_credit(&mut self, core: &mut Core, now: Instant) {
+        let (Some(connected), Some(paid)) = (self.connected, self.credit.paid) else { return };
+        let used = now - connected;
+        if used >= paid {
+            return self.finish(core, now, "no credit", &Failure::new(402, 40200, "Not enough credit"));
+        }
+        if self.credit.ask.take_if(|before| used + *before >= paid).is_some() {
+            core.ledger(Query::Extend { call: self.booking.clone(), at: now });
+        }
+        if !self.credit.more && !self.credit.warned && used + WARNING >= paid {
+            self.credit.warned = true;
+            self.warn(core, now, paid - used);
+        }
+        if let Some(next) = self.credit.next() {
+            core.timers.set(Timer::Credit(self.key), connected + next);
+        }
+    }
+
+    /// The ledger has answered [`Query::Extend`].
+    pub(super) fn extended(&mut self, core: &mut Core, now: Instant, paid: Option<u64>, more: bool) {
+        if self.is_over() {
+            return;
+        }
+        let before = self.credit.paid;
+        self.credit.more = more;
+        if paid != before {
+            self.credit = Credit { warned: false, ..Credit::new(paid, more) };
+        } else if self.connected.zip(paid).is_some_and(|(connected, paid)| connected + paid > now + LATE) {
+            self.credit.more = false;
+            self.credit.ask = Some(LATE);
+        } else {
+            self.credit.more = false;
+        }
+        core.timers.clear(&Timer::Credit(self.key));
+        self.watch_credit(core, now);
+    }
+
+    /// The ledger could not say.
+    pub(super) fn extended_no_more(&mut self, core: &mut Core, now: Instant) {
+        self.extended(core, now, self.credit.paid, false);
+    }
+
+    /// Tells the page how long there is, where it wants to know (RFC 6086).
+    fn warn(&mut self, core: &mut Core, now: Instant, left: u64) {
+        let (Some(dialog), Some(way)) = (self.page.dialog.as_mut().filter(|_| self.page.hears_credit), &self.page.way) else {
+            return;
+        };
+        let seconds = u32::try_from(left.div_ceil(1_000)).unwrap_or(u32::MAX);
+        let body = ["{\"seconds\":", &*digits(seconds), "}"].concat();
+        let info = dialog.request("INFO").field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");
+        core.ask(now, self.key, way, Asked::Else, info, Some(("application/json", &body)));
+    }
+}

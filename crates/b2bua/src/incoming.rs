@@ -1,0 +1,129 @@
+//! Calls of the SIP side to the pages of a user.
+
+use std::net::IpAddr;
+
+use offhook_ledger::Kind;
+use offhook_media::{Command, Leg, MAX_SDP};
+use offhook_sip::telephone::is_form_of_number;
+use offhook_sip::without_body;
+use offhook_sip::{Message, Name, Uri, parse, quote};
+use offhook_trunk::TrunkId;
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::ServerKey;
+
+use super::call::{Call, CallKey, Parties};
+use super::core::{Core, SDP, Way};
+use super::failure::Failure;
+use super::outgoing::{contact, headers};
+use super::party::{Exchange, Invite, Party};
+use super::port::{Callee, MapId};
+use super::refresh::Refresh;
+use super::{Output, Timer};
+
+/// What an INVITE from outside may require of us.
+const KNOWN: [&str; 2] = ["100rel", "timer"];
+/// How long the store may take to say whose number it is, in milliseconds.
+const MAPPING: u64 = 10_000;
+
+impl Call {
+    /// The call that an INVITE of a trunk asks for; first it is asked whose number that is.
+    pub(super) fn incoming(
+        core: &mut Core,
+        now: Instant,
+        (key, trunk): (CallKey, TrunkId),
+        server: &ServerKey,
+        invite: &Message<'_>,
+    ) -> Result<Self, Failure> {
+        if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
+            return Err(Failure::plain(420));
+        }
+        if Refresh::is_too_brief(invite) {
+            return Err(Failure::too_brief());
+        }
+        if !invite.content_is(SDP) && !invite.body.is_empty() {
+            return Err(Failure::plain(415));
+        }
+        if invite.body.len() > MAX_SDP {
+            return Err(Failure::too_large());
+        }
+        core.room.check(&core.settings, Kind::Incoming, "", "")?;
+        if core.trunks.is_full(&trunk) {
+            return Err(Failure::plain(503));
+        }
+        let called = invite.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or_else(|| Failure::plain(400))?.user_text().into_owned();
+        let tag = core.tag(key, Leg::Peer);
+        let mut peer = Party::new(Leg::Peer, Some(Way::Peer(trunk.clone())), tag, core.trunks.contact(&trunk));
+        peer.dialog = Dialog::of_callee(invite, &peer.tag);
+        if peer.dialog.is_none() {
+            return Err(Failure::plain(400));
+        }
+        peer.learn(invite);
+        peer.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
+        let tag = core.tag(key, Leg::Page);
+        let page = Party::new(Leg::Page, None, tag, contact(key));
+        let call_id = core.random.uuid();
+        let mut call = Self::new(core, key, Kind::Incoming, Parties { page, peer }, [String::new(), String::new(), call_id]);
+        call.caller = shown(invite, core.trunks.has_telephones(&trunk), &core.settings.domain);
+        call.headers = headers(invite);
+        call.take_trunk(core, trunk);
+        core.timers.set(Timer::Booking(key), now + MAPPING);
+        core.out.push_back(Output::Map { query: MapId(key.0), called });
+        Ok(call)
+    }
+
+    /// It is known whose number was called.
+    pub(super) fn mapped(&mut self, core: &mut Core, now: Instant, callee: Option<Callee>) {
+        if self.is_over() || self.page.way.is_some() {
+            return;
+        }
+        let Some(callee) = callee else {
+            let failure = Failure::plain(404);
+            return self.finish(core, now, failure.cause(), &failure);
+        };
+        self.page.way = Some(Way::Page(core.tenant(&callee.application)));
+        self.application = callee.application;
+        self.user.clone_from(&callee.user);
+        self.to = callee.user;
+        let from = self.caller.clone();
+        self.book(core, now, from);
+    }
+
+    /// The call may come in: the caller's offer is answered, or one is made for it, before anybody rings.
+    pub(super) fn let_in(&mut self, core: &mut Core) {
+        let session = self.key.session();
+        let Some(mut settings) = self.trunk.as_ref().and_then(|trunk| core.peer_settings(trunk)) else { return };
+        let Invite::Received { text, .. } = &mut self.peer.invite else { return };
+        let Ok(invite) = parse(text.as_bytes()) else { return };
+        // Where it came from, as we have noted it in its Via (RFC 3261, 18.2.1).
+        let source = invite.via().ok().and_then(|via| via.params.get("received")?.parse::<IpAddr>().ok());
+        settings.signalling.extend(source);
+        let command = if invite.content_is(SDP) {
+            Command::Offered { session, leg: Leg::Peer, sdp: invite.text().to_owned() }
+        } else {
+            Command::Offer { session, leg: Leg::Peer }
+        };
+        without_body(text);
+        self.open(core, settings);
+        self.peer.exchange = Exchange::First;
+        core.media(command);
+    }
+}
+
+/// The caller as the page sees it: a From without tag. A telephone is said to be one (`user=phone`; RFC 3261, 19.1.1), and pages rely on
+/// that: so only over a trunk that has some, whatever the caller calls himself. Anybody else is said to be none (`user=ip`), so that no page
+/// takes him for a user of its own, whatever host he names. `ours` is the host of those that name none.
+fn shown(invite: &Message<'_>, telephones: bool, ours: &str) -> String {
+    let from = invite.from().ok();
+    let tel = |uri: &Uri<'_>| uri.scheme.eq_ignore_ascii_case("tel");
+    let Some(from) = from.filter(|from| from.uri.is_sip() || tel(&from.uri)) else {
+        return "<sip:anonymous@anonymous.invalid;user=ip>".to_owned();
+    };
+    let display = from.display();
+    let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
+    let marked = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone")) || tel(&from.uri);
+    let phone = telephones && (marked || is_form_of_number(&from.uri.user_text()));
+    let host = if from.uri.host.is_empty() { ours } else { from.uri.host };
+    let kind = if phone { ";user=phone>" } else { ";user=ip>" };
+    [&name, "<sip:", from.uri.user.unwrap_or("anonymous"), "@", host, kind].concat()
+}

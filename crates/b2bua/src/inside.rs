@@ -1,0 +1,318 @@
+//! Requests within a call, on either side. Each side has media of its own with us, so offers, refreshes and trickled candidates end here
+//! and go no further; what goes on to the other side are keys and the end.
+
+use offhook_media::{Command, Leg, MAX_SDP};
+use offhook_sip::reasons;
+use offhook_sip::{Message, Name, parse, reply};
+use offhook_trunk::Dtmf;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey};
+
+use super::Timer;
+use super::call::{Call, Stage};
+use super::core::{Asked, Core, SDP, description};
+use super::failure::Failure;
+use super::party::{ALLOW, Exchange, Invite};
+use super::refresh::{LEAST, Refresh};
+
+/// How long a key is said to be pressed where nobody says it, in milliseconds.
+const PRESSED: u32 = 160;
+/// How long both sides wait that have offered at once, in milliseconds (RFC 3261, 14.1): ours made the Call-ID or not, it varies enough.
+const GLARE: u64 = 2_100;
+
+impl Call {
+    /// A request within one of the call's dialogs.
+    pub(super) fn request(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let Some(dialog) = self.party(leg).dialog_of(request) else { return core.refuse(now, leg, key, request, 481) };
+        if !dialog.in_order(number) {
+            return core.refuse(now, leg, key, request, 500);
+        }
+        match request.method().unwrap_or_default() {
+            "BYE" => self.bye(core, now, leg, key, request),
+            _ if self.is_over() => core.refuse(now, leg, key, request, 481),
+            "PRACK" => self.provisional_acknowledged(core, now, leg, key, request),
+            "INFO" => self.info(core, now, leg, key, request),
+            "INVITE" | "UPDATE" => self.reoffered(core, now, leg, key, request),
+            "OPTIONS" => core.respond(now, leg, key, reply(request, 200, None).field("Allow", ALLOW).field("Accept", SDP).end()),
+            // Transfers are nobody's business but ours: who pays for what would be open.
+            "REFER" => core.refuse(now, leg, key, request, 603),
+            "NOTIFY" | "SUBSCRIBE" => core.refuse(now, leg, key, request, 489),
+            _ => core.refuse(now, leg, key, request, 405),
+        }
+    }
+
+    fn bye(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, bye: &Message<'_>) {
+        core.respond(now, leg, key, reply(bye, 200, None).end());
+        let party = self.party(leg);
+        party.gone = true;
+        if matches!(party.invite, Invite::Received { .. }) {
+            // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
+            return self.finish(core, now, "cancelled", &Failure::hung_up(487, reasons(bye)));
+        }
+        party.unacknowledged = None;
+        core.timers.clear(&Timer::Repeat(self.key, leg));
+        self.complete(core, now, leg, reasons(bye));
+        self.settle(now);
+    }
+
+    fn info(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, info: &Message<'_>) {
+        let package = info.get(Name::InfoPackage);
+        if package.is_some_and(|package| !package.eq_ignore_ascii_case("trickle-ice")) {
+            return core.respond(now, leg, key, reply(info, 469, None).field("Recv-Info", "trickle-ice").end());
+        }
+        let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
+            let Some(pressed) = read_key(info.text()) else { return core.refuse(now, leg, key, info, 400) };
+            Some(pressed)
+        } else if !info.body.is_empty() && !info.content_is("application/trickle-ice-sdpfrag") {
+            return core.refuse(now, leg, key, info, 415);
+        } else {
+            // Candidates: the other end finds us, and needs not be found (RFC 8445, 2.5).
+            None
+        };
+        core.respond(now, leg, key, reply(info, 200, None).end());
+        if let Some((digit, duration)) = pressed {
+            self.pressed(core, now, leg, digit, duration);
+        }
+    }
+
+    /// A key was pressed at one side and was told by INFO, or has to be: it goes on in the way that the other side takes.
+    pub(super) fn pressed(&mut self, core: &mut Core, now: Instant, leg: Leg, digit: char, duration: u32) {
+        if self.stage != Stage::Up {
+            return;
+        }
+        if self.test.is_some() {
+            return self.test_key(core, now, digit);
+        }
+        let other = if leg == Leg::Page { Leg::Peer } else { Leg::Page };
+        let by_info = other == Leg::Peer && self.trunk.as_ref().is_some_and(|trunk| core.trunks.dtmf(trunk) == Dtmf::Info);
+        let (key, session) = (self.key, self.key.session());
+        if !by_info {
+            return core.media(Command::Press { session, leg: other, key: digit, duration });
+        }
+        let (Some(way), Some(dialog)) = (self.way(other), self.peer.dialog.as_mut()) else { return };
+        let body = format!("Signal={digit}\r\nDuration={duration}\r\n");
+        core.ask(now, key, &way, Asked::Else, dialog.request("INFO"), Some(("application/dtmf-relay", &body)));
+    }
+
+    /// INVITE or UPDATE within the call: another offer, or only a sign of life.
+    fn reoffered(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
+        let (offers, invite) = (request.content_is(SDP), request.method() == Some("INVITE"));
+        let session = self.key.session();
+        let up = self.stage == Stage::Up;
+        let party = self.party(leg);
+        if invite && up {
+            // Who asks for more has our 2xx, whatever became of the ACK (RFC 5407, 3.1.4), unless its answer was in there.
+            party.unacknowledged.take_if(|waiting| waiting.number.is_none() && !waiting.offers);
+        }
+        let free = matches!(party.exchange, Exchange::Idle) && !party.is_waiting();
+        if request.body.len() > MAX_SDP {
+            return core.refuse(now, leg, key, request, 413);
+        }
+        if Refresh::is_too_brief(request) {
+            let text = reply(request, 422, None).number("Min-SE", LEAST).end();
+            return core.respond(now, leg, key, text);
+        }
+        if invite && !up || (offers || invite) && !free {
+            let theirs = matches!(party.exchange, Exchange::Answering { .. });
+            return core.refuse(now, leg, key, request, if theirs { 500 } else { 491 });
+        }
+        if let Some(dialog) = party.dialog_of(request) {
+            dialog.refresh(request);
+        }
+        party.learn(request);
+        if Refresh::asked(request).is_some() {
+            party.refresh = Refresh::asked(request);
+            self.keep_alive(core, now, leg);
+        }
+        if !offers && !invite {
+            return self.confirm(core, now, leg, key, request, None);
+        }
+        self.party(leg).exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
+        core.media(if offers {
+            Command::Offered { session, leg, sdp: request.text().to_owned() }
+        } else {
+            Command::Offer { session, leg }
+        });
+    }
+
+    /// 200 to an INVITE or UPDATE within the call.
+    pub(super) fn confirm(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        leg: Leg,
+        key: &ServerKey,
+        request: &Message<'_>,
+        sdp: Option<&str>,
+    ) {
+        let call = self.key;
+        let party = self.party(leg);
+        let mut answer = party.reply(request, 200);
+        if let Some(refresh) = Refresh::asked(request) {
+            answer = refresh.grant(answer);
+        }
+        let text = match sdp {
+            Some(sdp) => answer.body(SDP, sdp),
+            None => answer.end(),
+        };
+        if request.method() == Some("INVITE") {
+            party.wait(now, key.clone(), text.clone(), None, !request.content_is(SDP));
+            core.timers.set(Timer::Repeat(call, leg), now + offhook_ua::T1);
+        }
+        core.respond(now, leg, key, text);
+    }
+
+    /// The other side takes a re-INVITE back.
+    pub(super) fn reoffer_cancelled(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+        let party = self.party(leg);
+        if let Exchange::Answering { key, request } = std::mem::replace(&mut party.exchange, Exchange::Dropped)
+            && let Ok(request) = parse(request.as_bytes())
+        {
+            core.refuse(now, leg, &key, &request, 487);
+        }
+    }
+
+    /// Sees to it that the session lives on, or ends where nobody does (RFC 4028, 10).
+    pub(super) fn keep_alive(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+        let (refresh, end) = (Timer::Refresh(self.key, leg), Timer::Expire(self.key, leg));
+        core.timers.clear(&refresh);
+        core.timers.clear(&end);
+        if let Some(agreed) = self.party(leg).refresh {
+            let (half, whole) = agreed.times();
+            core.timers.set(end, now + whole);
+            if agreed.ours {
+                core.timers.set(refresh, now + half);
+            }
+        }
+    }
+
+    /// Refreshes the session: by UPDATE where the other side takes it, else by an offer.
+    pub(super) fn refresh(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+        let (key, session) = (self.key, self.key.session());
+        let party = self.party(leg);
+        if !matches!(party.exchange, Exchange::Idle) || party.is_waiting() {
+            return core.timers.set(Timer::Refresh(key, leg), now + GLARE);
+        }
+        if !party.updates {
+            party.exchange = Exchange::Offering;
+            return core.media(Command::Offer { session, leg });
+        }
+        let (Some(dialog), Some(way), Some(refresh)) = (party.dialog.as_mut(), party.way.clone(), party.refresh) else { return };
+        let update = dialog.request("UPDATE").field("Contact", &party.contact).field("Supported", "timer");
+        core.ask(now, key, &way, Asked::Update, refresh.ask(update, false), None);
+    }
+
+    /// Our offer for a refresh is made.
+    pub(super) fn reoffer(&mut self, core: &mut Core, now: Instant, leg: Leg, sdp: &str) {
+        let key = self.key;
+        let party = self.party(leg);
+        party.exchange = Exchange::Offered;
+        let supported = party.supported();
+        let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
+        let invite = dialog.request("INVITE").field("Contact", &party.contact).field("Allow", ALLOW).field("Supported", supported);
+        let invite = party.refresh.map_or_else(|| invite.clone(), |refresh| refresh.ask(invite.clone(), false));
+        core.ask(now, key, &way, Asked::Reinvite, invite, Some((SDP, sdp)));
+    }
+
+    /// The final answer to a request of ours within the call; `Err`: there was none.
+    pub(super) fn request_answered(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        (leg, asked): (Leg, Asked),
+        key: &ClientKey,
+        answer: Result<&Message<'_>, u16>,
+    ) {
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+        let call = self.key;
+        // A challenge has raised the number (RFC 3261, 22.2).
+        if let (Ok(answer), Some(dialog)) = (answer, self.party(leg).dialog.as_mut())
+            && let Ok(cseq) = answer.cseq()
+        {
+            dialog.sent(cseq.number);
+        }
+        if asked == Asked::Reinvite {
+            self.reoffer_answered(core, now, leg, answer);
+        }
+        if self.is_over() {
+            return;
+        }
+        // A page that is away for a moment comes back, as a call outlives its connection; behind a trunk nobody does.
+        let gone = match leg {
+            Leg::Page => matches!(code, 404 | 410 | 481),
+            Leg::Peer => matches!(code, 404 | 408 | 410 | 481 | 604),
+        };
+        if gone && self.stage == Stage::Up && key.method() != "PRACK" {
+            self.party(leg).gone |= code != 408;
+            return self.lose(core, now, leg);
+        }
+        match (asked, answer) {
+            (Asked::Update, Ok(answer)) if code < 300 => self.refreshed(core, now, leg, answer),
+            (Asked::Update, _) if matches!(code, 405 | 501) => {
+                self.party(leg).updates = false;
+                self.refresh(core, now, leg);
+            }
+            (Asked::Update | Asked::Reinvite, _) if code >= 300 => core.timers.set(Timer::Refresh(call, leg), now + GLARE),
+            _ => {}
+        }
+    }
+
+    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, leg: Leg, answer: Result<&Message<'_>, u16>) {
+        let session = self.key.session();
+        let over = self.is_over();
+        let party = self.party(leg);
+        let Some((answer, way)) = answer.ok().filter(|answer| answer.code().is_some_and(|code| code < 300)).zip(party.way.clone())
+        else {
+            party.exchange = Exchange::Idle;
+            return;
+        };
+        let Some((dialog, cseq)) = party.dialog.as_mut().zip(answer.cseq().ok()) else { return };
+        dialog.refresh(answer);
+        party.ack = Some(core.acknowledge(now, &way, dialog.acknowledge(cseq.number), None));
+        if over || !matches!(std::mem::take(&mut party.exchange), Exchange::Offered) {
+            return;
+        }
+        if let Some(sdp) = description(answer) {
+            core.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
+        }
+        self.refreshed(core, now, leg, answer);
+    }
+
+    fn refreshed(&mut self, core: &mut Core, now: Instant, leg: Leg, answer: &Message<'_>) {
+        let party = self.party(leg);
+        if let Some(dialog) = party.dialog.as_mut() {
+            dialog.refresh(answer);
+        }
+        party.refresh = Refresh::granted(answer);
+        self.keep_alive(core, now, leg);
+    }
+}
+
+/// The key and its duration in a body that tells of one: `Signal=5` and `Duration=160`, or only `5`.
+fn read_key(body: &str) -> Option<(char, u32)> {
+    let value = |name: &str| {
+        let lines = body.lines().filter_map(|line| line.split_once('='));
+        lines.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    };
+    let digit = value("signal").unwrap_or(body.trim());
+    let digit = Some(digit).filter(|digit| digit.len() == 1)?.chars().next()?.to_ascii_uppercase();
+    let duration = value("duration").and_then(|value| value.parse().ok()).unwrap_or(PRESSED);
+    matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D').then_some((digit, duration.clamp(40, 5_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_in_two_forms() {
+        assert_eq!(read_key("Signal=5\r\nDuration=200\r\n"), Some(('5', 200)));
+        assert_eq!(read_key("signal = # \r\n"), Some(('#', 160)));
+        assert_eq!(read_key("d\r\n"), Some(('D', 160)));
+        assert_eq!(read_key("Signal=1\r\nDuration=999999"), Some(('1', 5_000)));
+        for other in ["", "Signal=", "Signal=12", "x", "Signal=é"] {
+            assert_eq!(read_key(other), None, "{other}");
+        }
+    }
+}

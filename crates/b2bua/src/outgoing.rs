@@ -1,0 +1,196 @@
+//! Calls of pages: to telephones, to SIP addresses, and to test numbers.
+
+use offhook_ledger::{Answer, Grant, Kind, Number, Refused};
+use offhook_media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};
+use offhook_proxy::is_apps;
+use offhook_proxy::test_number::TestNumber;
+use offhook_sip::without_body;
+use offhook_sip::{Message, Name, Uri};
+use offhook_trunk::{Destination, TrunkId};
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::ServerKey;
+
+use super::Timer;
+use super::call::{Call, CallKey, Parties, Stage};
+use super::core::{Core, SDP, Tenant, Way};
+use super::credit::Credit;
+use super::failure::Failure;
+use super::party::{Exchange, Invite, Party};
+use super::refresh::Refresh;
+
+/// What a page's INVITE may require of us.
+const KNOWN: [&str; 4] = ["100rel", "timer", "trickle-ice", "outbound"];
+
+impl Call {
+    /// The call that a page's INVITE asks for.
+    pub(super) fn outgoing(
+        core: &mut Core,
+        now: Instant,
+        (key, tenant): (CallKey, Tenant),
+        server: &ServerKey,
+        invite: &Message<'_>,
+    ) -> Result<Self, Failure> {
+        let (kind, to) = called(core, invite)?;
+        check(invite)?;
+        let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
+        core.room.check(&core.settings, kind, &core.application(tenant), &user)?;
+        let tag = core.tag(key, Leg::Page);
+        let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
+        page.dialog = Dialog::of_callee(invite, &page.tag);
+        if page.dialog.is_none() {
+            return Err(Failure::new(400, 40003, "Malformed Contact"));
+        }
+        page.learn(invite);
+        page.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
+        let tag = core.tag(key, Leg::Peer);
+        let peer = Party::new(Leg::Peer, None, tag, String::new());
+        let (application, call_id) = (core.application(tenant), invite.call_id().unwrap_or_default().to_owned());
+        let mut call = Self::new(core, key, kind, Parties { page, peer }, [application, user, call_id]);
+        call.headers = headers(invite);
+        call.to = match &to {
+            Called::Test(number, test) => {
+                call.test = Some(*test);
+                number.clone()
+            }
+            Called::Elsewhere(Destination::Phone(number)) => number.clone(),
+            Called::Elsewhere(Destination::Sip { user, host }) => [user, "@", host].concat(),
+        };
+        if let Called::Elsewhere(destination) = to {
+            call.destination = Some(destination);
+        }
+        let from = invite.from().map(|from| from.uri_text.to_owned()).unwrap_or_default();
+        if kind == Kind::Sip {
+            call.caller = ["<", &from, ">"].concat();
+        }
+        call.book(core, now, from);
+        Ok(call)
+    }
+
+    /// The ledger does not answer.
+    pub(super) fn unbooked(&mut self, core: &mut Core, now: Instant) {
+        if self.kind == Kind::Emergency {
+            return self.booked(core, now, Answer::Refused(Refused::Store));
+        }
+        self.finish(core, now, "failed", &Failure::new(503, 50300, "The store does not answer"));
+    }
+
+    /// The ledger has answered. A call for help leaves whatever it says.
+    pub(super) fn booked(&mut self, core: &mut Core, now: Instant, answer: Answer) {
+        let answer = match answer {
+            Answer::Refused(_) if self.kind == Kind::Emergency => {
+                Answer::Granted(Grant { paid: None, more: false, caller_id: None })
+            }
+            answer => answer,
+        };
+        match answer {
+            Answer::Extended { paid, more } => self.extended(core, now, paid, more),
+            // The ledger could not be asked for more.
+            Answer::Refused(_) if self.stage != Stage::Booking => self.extended_no_more(core, now),
+            Answer::Refused(why) => self.finish(core, now, why.cause(), &Failure::refused(why)),
+            Answer::Granted(_) if self.stage != Stage::Booking => {}
+            Answer::Granted(grant) => {
+                core.timers.clear(&Timer::Booking(self.key));
+                self.stage = Stage::Preparing;
+                if self.outgoing { self.granted(core, now, grant) } else { self.let_in(core) }
+            }
+        }
+    }
+
+    /// The call may leave: the page's offer is answered, then somebody is dialled.
+    fn granted(&mut self, core: &mut Core, now: Instant, grant: Grant) {
+        self.credit = Credit::new(grant.paid, grant.more);
+        self.caller_id = grant.caller_id;
+        let settings = match &self.destination {
+            None => local(),
+            Some(destination) => {
+                self.routes = match self.kind {
+                    Kind::Emergency => [TrunkId(core.settings.emergency.trunk.clone())].into(),
+                    _ => core.trunks.routes(now, destination).into(),
+                };
+                let first = self.routes.front().and_then(|trunk| core.peer_settings(trunk));
+                let Some(settings) = first else { return self.without_way(core, now) };
+                settings
+            }
+        };
+        let Invite::Received { text, .. } = &mut self.page.invite else { return };
+        let sdp = offhook_sip::parse(text.as_bytes()).map(|invite| invite.text().to_owned()).unwrap_or_default();
+        without_body(text);
+        self.open(core, settings);
+        self.page.exchange = Exchange::First;
+        core.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });
+    }
+}
+
+impl Call {
+    /// No trunk is there for what was dialled.
+    fn without_way(&mut self, core: &mut Core, now: Instant) {
+        if self.kind == Kind::Emergency {
+            let failure = Failure::new(403, 40310, "Emergency calls are not possible here: use a telephone");
+            return self.finish(core, now, "no emergency trunk", &failure);
+        }
+        let failure = Failure::new(503, 50300, "There is no way to this destination now");
+        self.finish(core, now, failure.cause(), &failure);
+    }
+}
+
+/// What was dialled.
+enum Called {
+    Test(String, TestNumber),
+    Elsewhere(Destination),
+}
+
+/// Whom an INVITE is for. What is dialled as a number, or leads to a telephone, has to be a whole one: a number is never mended.
+fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
+    let uri = invite.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or_else(|| Failure::new(400, 40003, "Malformed Request-URI"))?;
+    let user = uri.user_text().into_owned();
+    let phone = uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
+    if let Some(test) = TestNumber::read(&user) {
+        return Ok((Kind::Test, Called::Test(["+", user.trim_start_matches('+')].concat(), test)));
+    }
+    if !phone && !core.trunks.is_telephone(&user, uri.host) {
+        return Ok((Kind::Sip, Called::Elsewhere(Destination::Sip { user, host: uri.host.to_owned() })));
+    }
+    if core.settings.emergency.has(&user) {
+        return Ok((Kind::Emergency, Called::Elsewhere(Destination::Phone(user))));
+    }
+    match Number::parse(&user) {
+        Ok(_) => Ok((Kind::Phone, Called::Elsewhere(Destination::Phone(user)))),
+        Err(error) => Err(Failure::new(Refused::Number.status(), Refused::Number.code(), &error.to_string())),
+    }
+}
+
+/// Whether the INVITE asks for what there is.
+fn check(invite: &Message<'_>) -> Result<(), Failure> {
+    if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
+        return Err(Failure::plain(420));
+    }
+    if !invite.content_is(SDP) {
+        return Err(Failure::new(488, 40003, "An offer is needed"));
+    }
+    if invite.body.len() > MAX_SDP {
+        return Err(Failure::too_large());
+    }
+    if Refresh::is_too_brief(invite) {
+        return Err(Failure::too_brief());
+    }
+    Ok(())
+}
+
+/// The fields of the app that go on to the other side.
+pub(super) fn headers(invite: &Message<'_>) -> Vec<(String, String)> {
+    let fields = invite.fields().iter().filter(|field| is_apps(field.raw_name));
+    fields.take(32).map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect()
+}
+
+/// Our Contact on the page's side.
+pub(super) fn contact(key: CallKey) -> String {
+    ["<sip:", &key.0.to_string(), "@bridge.invalid;transport=ws>"].concat()
+}
+
+/// The media of a call with nobody at the other side.
+fn local() -> PeerSettings {
+    let codecs = vec![Codec::Opus, Codec::Pcma, Codec::Pcmu];
+    let (security, signalling) = (Security::None, Vec::new());
+    PeerSettings { codecs, security, address: None, nat: false, signalling, eager: false, info: false }
+}

@@ -1,0 +1,206 @@
+//! One side of a call: the page, or the SIP side. Which of them calls makes no difference here.
+//!
+//! ```text
+//!   caller   Received ── 200, ACK ──▶ in dialog          callee   Sent ── 1xx ──▶ forks ── 2xx ──▶ in dialog
+//!               └── failure ──▶ gone                                └── failure ──▶ gone, or the next trunk
+//! ```
+
+use offhook_media::Leg;
+use offhook_sip::{Message, Name, Writer, reply};
+use offhook_trunk::TrunkId;
+use offhook_ua::T1;
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey};
+
+use super::core::{Tenant, Way};
+use super::refresh::Refresh;
+
+/// What we take part in within a call.
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";
+/// Early dialogs of one INVITE that are followed.
+const FORKS: usize = 16;
+
+/// Who has sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Speaker<'a> {
+    /// A user of an application: the switch knows for whom each connection speaks.
+    Page { tenant: Tenant, user: &'a str },
+    /// A trunk, or one of others that send from the same place.
+    Peer { trunk: &'a TrunkId, others: &'a [TrunkId] },
+}
+
+impl Speaker<'_> {
+    pub(super) const fn leg(self) -> Leg {
+        match self {
+            Self::Page { .. } => Leg::Page,
+            Self::Peer { .. } => Leg::Peer,
+        }
+    }
+}
+
+/// One side of a call.
+#[derive(Debug)]
+pub(super) struct Party {
+    pub(super) leg: Leg,
+    /// Where it is; none before a trunk is chosen.
+    pub(super) way: Option<Way>,
+    /// Our tag.
+    pub(super) tag: String,
+    /// Our Contact.
+    pub(super) contact: String,
+    /// The dialog, once there is a single one.
+    pub(super) dialog: Option<Dialog>,
+    /// Early dialogs of our INVITE.
+    pub(super) forks: Vec<Fork>,
+    pub(super) invite: Invite,
+    /// Our description, once made.
+    pub(super) local: Option<String>,
+    /// Whether our description went out in a reliable provisional answer that was acknowledged.
+    pub(super) described: bool,
+    pub(super) unacknowledged: Option<Unacknowledged>,
+    pub(super) exchange: Exchange,
+    pub(super) refresh: Option<Refresh>,
+    /// Our ACK, for the case that the 2xx comes again.
+    pub(super) ack: Option<String>,
+    /// Whether it takes UPDATE (RFC 3311).
+    pub(super) updates: bool,
+    /// Whether it wants to hear of the credit (RFC 6086).
+    pub(super) hears_credit: bool,
+    /// Whether it has left, by BYE or by not knowing the dialog any more.
+    pub(super) gone: bool,
+}
+
+/// An INVITE between us and this side.
+#[derive(Debug)]
+pub(super) enum Invite {
+    /// None yet.
+    None,
+    /// It has sent one that waits for its final answer.
+    Received { key: ServerKey, text: String },
+    /// We have sent one: with this number in CSeq at first.
+    Sent { key: ClientKey, text: String, tries: u32 },
+    /// It was answered for good.
+    Done,
+}
+
+/// An early dialog.
+#[derive(Debug)]
+pub(super) struct Fork {
+    pub(super) dialog: Dialog,
+    /// The number in RSeq of the last provisional answer that we acknowledged.
+    pub(super) acknowledged: u32,
+    /// What it answered to our offer.
+    pub(super) sdp: Option<String>,
+}
+
+/// An answer that is repeated until it is acknowledged (RFC 3261, 13.3.1.4; RFC 3262, 3).
+#[derive(Debug)]
+pub(super) struct Unacknowledged {
+    pub(super) key: ServerKey,
+    pub(super) text: String,
+    /// The number in RSeq of a provisional answer; `None` for a 2xx.
+    pub(super) number: Option<u32>,
+    /// Whether the ACK has to bring an answer to our offer.
+    pub(super) offers: bool,
+    pub(super) since: Instant,
+    pub(super) interval: u64,
+}
+
+/// Who offers what (RFC 3264): one at a time.
+#[derive(Debug, Default)]
+pub(super) enum Exchange {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// The first description for this side is being made.
+    First,
+    /// The answer to their offer is being made, or an offer where their INVITE had none.
+    Answering { key: ServerKey, request: String },
+    /// The same; but they have taken their request back.
+    Dropped,
+    /// An offer of ours is being made.
+    Offering,
+    /// It is out.
+    Offered,
+}
+
+impl Party {
+    pub(super) const fn new(leg: Leg, way: Option<Way>, tag: String, contact: String) -> Self {
+        Self {
+            leg,
+            way,
+            tag,
+            contact,
+            dialog: None,
+            forks: Vec::new(),
+            invite: Invite::None,
+            local: None,
+            described: false,
+            unacknowledged: None,
+            exchange: Exchange::Idle,
+            refresh: None,
+            ack: None,
+            updates: false,
+            hears_credit: false,
+            gone: false,
+        }
+    }
+
+    /// The dialog that a request belongs to.
+    pub(super) fn dialog_of(&mut self, request: &Message<'_>) -> Option<&mut Dialog> {
+        let forks = self.forks.iter_mut().map(|fork| &mut fork.dialog);
+        self.dialog.iter_mut().chain(forks).find(|dialog| dialog.receives(request))
+    }
+
+    /// Learns what this side can do.
+    pub(super) fn learn(&mut self, message: &Message<'_>) {
+        self.updates |= message.has_token(Name::Allow, "UPDATE");
+        self.hears_credit |= message.has_token(Name::RecvInfo, "offhook-credit");
+    }
+
+    /// The early dialog that an answer speaks of, made where it is the first of it.
+    pub(super) fn fork(&mut self, answer: &Message<'_>) -> Option<&mut Fork> {
+        let tag = answer.to().ok()?.tag()?;
+        let known = self.forks.iter().position(|fork| fork.dialog.remote_tag == tag);
+        let at = known.unwrap_or(self.forks.len());
+        if known.is_none() {
+            let dialog = Dialog::of_caller(answer).filter(|_| at < FORKS)?;
+            self.forks.push(Fork { dialog, acknowledged: 0, sdp: None });
+        }
+        self.forks.get_mut(at)
+    }
+
+    /// Whether a re-INVITE of this side waits for our answer.
+    pub(super) fn answers(&self, invite: &ServerKey) -> bool {
+        matches!(&self.exchange, Exchange::Answering { key, .. } if key == invite)
+    }
+
+    /// Begins an answer to a request of this side.
+    pub(super) fn reply(&self, request: &Message<'_>, code: u16) -> Writer {
+        reply(request, code, Some(&self.tag))
+            .field("Contact", &self.contact)
+            .field("Allow", ALLOW)
+            .field("Supported", self.supported())
+            .field("Recv-Info", "trickle-ice")
+    }
+
+    /// Extensions that we name to this side. A page that could not trickle would wait for its candidates; we need none of them, as the
+    /// gateway is ICE-lite.
+    pub(super) const fn supported(&self) -> &'static str {
+        match self.leg {
+            Leg::Page => "100rel, timer, trickle-ice",
+            Leg::Peer => "100rel, timer",
+        }
+    }
+
+    /// Keeps an answer of ours until it is acknowledged.
+    pub(super) fn wait(&mut self, now: Instant, key: ServerKey, text: String, number: Option<u32>, offers: bool) {
+        self.unacknowledged = Some(Unacknowledged { key, text, number, offers, since: now, interval: T1 });
+    }
+
+    /// Whether an answer of ours was not acknowledged yet.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.unacknowledged.is_some()
+    }
+}

@@ -1,0 +1,406 @@
+//! The page's leg of a session: str0m with ICE-lite, DTLS and SRTP, one transport at a time.
+//!
+//! ```text
+//!            offered / offer+answered        ICE, DTLS            new certificate in an offer,
+//!   nothing ────────────────────────▶ agreed ────────▶ connected  another answer to our offer
+//!                                       ▲                  │      ─────▶ agreed, by a new transport
+//!                                       └──── ICE restart ─┘
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::config::{CryptoProvider, DtlsCert};
+use str0m::format::{Codec as Format, FormatParams, PayloadParams};
+use str0m::media::{Direction as Way, Frequency, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{Extension, RtpPacket, RtpWrite, Ssrc};
+use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
+
+use super::dtls;
+use super::epoch::Epoch;
+use super::page_sdp::PageSdp;
+use super::port::{Codec, MediaError};
+use super::rtp::{Header, Place};
+use super::sdp::{Events, takes_copies};
+
+/// How often str0m sums up what the reports of a page have said since.
+const REPORTS: Duration = Duration::from_secs(1);
+
+/// What all pages of an engine share.
+#[derive(Clone)]
+pub struct Shared {
+    provider: Arc<CryptoProvider>,
+    certificate: DtlsCert,
+    /// Where pages reach us.
+    addresses: Vec<SocketAddr>,
+    /// str0m's time.
+    pub epoch: Epoch,
+}
+
+impl Shared {
+    /// With a certificate of its own.
+    #[must_use]
+    pub fn new(addresses: Vec<SocketAddr>, epoch: Epoch) -> Self {
+        let provider = dtls::provider();
+        let certificate = provider.dtls_provider.generate_certificate().expect("aws-lc-rs makes certificates");
+        Self { provider: Arc::new(provider), certificate, addresses, epoch }
+    }
+
+    /// Which of our addresses somebody at `source` has sent to.
+    fn reached_from(&self, source: SocketAddr) -> Option<SocketAddr> {
+        self.addresses.iter().copied().find(|address| address.is_ipv4() == source.is_ipv4())
+    }
+}
+
+/// What comes out of a page's leg.
+pub enum PageOutput {
+    /// A datagram for the page.
+    Send(SocketAddr, Vec<u8>),
+    /// Sound or an event from the page.
+    Packet(FromPage),
+    /// What fraction of our stream the page misses, of 256, as its reports say.
+    Missed(u8),
+    /// ICE and DTLS are up.
+    Connected,
+    /// It is over.
+    Failed(MediaError),
+}
+
+/// A packet of the page, decrypted; its payload type is one of those that were agreed.
+pub struct FromPage {
+    /// As it came.
+    pub header: Header,
+    /// Its whole sequence number.
+    pub number: u64,
+    /// What is in it.
+    pub payload: Arc<[u8]>,
+}
+
+impl From<RtpPacket> for FromPage {
+    fn from(packet: RtpPacket) -> Self {
+        let header = Header {
+            marker: packet.header.marker,
+            payload_type: *packet.header.payload_type,
+            sequence: packet.header.sequence_number,
+            timestamp: packet.header.timestamp,
+            ssrc: *packet.header.ssrc,
+        };
+        Self { header, number: *packet.seq_no, payload: packet.payload }
+    }
+}
+
+/// What we have offered: what is needed to take an answer, and another one after that.
+struct Ours {
+    creds: IceCreds,
+    stream: Option<Ssrc>,
+    pending: Option<SdpPendingOffer>,
+}
+
+/// One page.
+#[derive(Default)]
+pub struct Page {
+    rtc: Option<Rtc>,
+    mid: Option<Mid>,
+    ours: Option<Ours>,
+    /// User name fragment and certificate of the page; there as soon as both have spoken.
+    theirs: Option<(String, String)>,
+    connected: bool,
+    deadline: Option<Instant>,
+    /// What both can, best first.
+    pub codecs: Vec<(Codec, u8)>,
+    /// Telephone events.
+    pub events: Vec<Events>,
+    /// Whether its Opus decoder knows what to do with copies of lost frames.
+    pub takes_copies: bool,
+    /// Goes up with each new transport, whose stream begins anew.
+    pub transport: u64,
+}
+
+impl Page {
+    /// The page offers, for the first time or again; the answer.
+    pub fn offered(
+        &mut self,
+        shared: &Shared,
+        now: Instant,
+        sdp: &str,
+        order: &[Codec],
+        random: &mut Random,
+    ) -> Result<String, MediaError> {
+        let page = PageSdp::read(sdp)?;
+        let offer = SdpOffer::from_sdp_string(&page.text).map_err(|_| MediaError::Malformed)?;
+        let same = self.theirs.as_ref().is_some_and(|(_, fingerprint)| *fingerprint == page.fingerprint);
+        if !same || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
+            self.begin(shared, now, order, credentials(random));
+        }
+        self.notice_restart(&page);
+        let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
+        let before = rtc.direct_api().local_ice_credentials();
+        let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| MediaError::NotAcceptable)?;
+        let (mut answer, after) = (answer.to_sdp_string(), rtc.direct_api().local_ice_credentials());
+        if after != before {
+            // Restarted with a password out of a generator that others could foretell.
+            let fresh = credentials(random);
+            answer = answer.replace(&after.pass, &fresh.pass).replace(&after.ufrag, &fresh.ufrag);
+            rtc.direct_api().set_local_ice_credentials(fresh);
+        }
+        self.agreed(Mid::from(page.mid.as_str()), &page)?;
+        Ok(page.widen(&answer))
+    }
+
+    /// An offer for the page; a further one restarts ICE.
+    pub fn offer(&mut self, shared: &Shared, now: Instant, order: &[Codec], random: &mut Random) -> Result<String, MediaError> {
+        if self.theirs.is_none() || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
+            self.begin(shared, now, order, credentials(random));
+        }
+        let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
+        let mut changes = rtc.sdp_api();
+        if self.theirs.is_none() {
+            changes.add_media(MediaKind::Audio, Way::SendRecv, Some("offhook".into()), None, None);
+        } else {
+            changes.ice_restart(true);
+        }
+        let (offer, pending) = changes.apply().ok_or(MediaError::Broken)?;
+        let (creds, offer) = (rtc.direct_api().local_ice_credentials(), offer.to_sdp_string());
+        self.ours = Some(Ours { creds, stream: stream(&offer), pending: Some(pending) });
+        Ok(offer)
+    }
+
+    /// The page answers our offer; another device may do so later, with another answer.
+    pub fn answered(&mut self, shared: &Shared, now: Instant, sdp: &str, order: &[Codec]) -> Result<(), MediaError> {
+        let page = PageSdp::read(sdp)?;
+        let mut ours = self.ours.take().ok_or(MediaError::Malformed)?;
+        let known = self.theirs.as_ref().is_some_and(|(ufrag, print)| *ufrag == page.ufrag && *print == page.fingerprint);
+        let another = ours.pending.is_none();
+        if another && known {
+            self.ours = Some(ours);
+            return Ok(());
+        }
+        let (pending, text) = match ours.pending.take() {
+            Some(pending) => (pending, page.text.clone()),
+            None => self.offer_again(shared, now, &page, order, &ours)?,
+        };
+        self.notice_restart(&page);
+        let answer = SdpAnswer::from_sdp_string(&text).map_err(|_| MediaError::Malformed)?;
+        let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
+        rtc.sdp_api().accept_answer(pending, answer).map_err(|_| MediaError::NotAcceptable)?;
+        let mid = Mid::from(text.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or_default());
+        if let (true, Some(stream)) = (another, ours.stream) {
+            rtc.direct_api().reset_stream_tx(mid, None, stream, None);
+        }
+        self.ours = Some(ours);
+        self.agreed(mid, &page)
+    }
+
+    /// A transport for another answer to the same offer: that has the old password and the old stream, and only another name for its line.
+    fn offer_again(
+        &mut self,
+        shared: &Shared,
+        now: Instant,
+        page: &PageSdp,
+        order: &[Codec],
+        ours: &Ours,
+    ) -> Result<(SdpPendingOffer, String), MediaError> {
+        self.begin(shared, now, order, ours.creds.clone());
+        let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
+        let mut changes = rtc.sdp_api();
+        let mid = changes.add_media(MediaKind::Audio, Way::SendRecv, Some("offhook".into()), None, None);
+        let (_, pending) = changes.apply().ok_or(MediaError::Broken)?;
+        Ok((pending, page.with_mid(&mid.to_string())))
+    }
+
+    /// A new transport.
+    fn begin(&mut self, shared: &Shared, now: Instant, order: &[Codec], creds: IceCreds) {
+        let mut config = RtcConfig::new()
+            .set_crypto_provider(Arc::clone(&shared.provider))
+            .set_dtls_cert(shared.certificate.clone())
+            .set_ice_lite(true)
+            .set_local_ice_credentials(creds)
+            .set_rtp_mode(true)
+            .set_stats_interval(Some(REPORTS))
+            .clear_codecs()
+            .clear_extension_map()
+            .set_extension(4, Extension::RtpMid);
+        add_codecs(&mut config, order);
+        let mut rtc = config.build(shared.epoch.moment(now));
+        for address in &shared.addresses {
+            rtc.add_local_candidate(
+                Candidate::host(*address, "udp").expect("addresses that pages reach us at are none of everybody's"),
+            );
+        }
+        *self = Self { rtc: Some(rtc), transport: self.transport + 1, ..Self::default() };
+    }
+
+    fn notice_restart(&mut self, page: &PageSdp) {
+        if self.theirs.as_ref().is_some_and(|(ufrag, _)| *ufrag != page.ufrag) {
+            self.connected = false;
+        }
+    }
+
+    /// Offer and answer are there.
+    fn agreed(&mut self, mid: Mid, page: &PageSdp) -> Result<(), MediaError> {
+        let rtc = self.rtc.as_ref().ok_or(MediaError::Broken)?;
+        let media = rtc.media(mid).ok_or(MediaError::NotAcceptable)?;
+        let both: Vec<&PayloadParams> =
+            rtc.codec_config().params().iter().filter(|p| media.remote_pts().contains(&p.pt())).collect();
+        self.codecs = both.iter().filter_map(|p| Some((codec(p)?, *p.pt()))).collect();
+        let events = both.iter().filter(|p| p.spec().codec == Format::Tele);
+        self.events = events.map(|p| Events { payload_type: *p.pt(), clock: p.spec().clock_rate.get() }).collect();
+        self.takes_copies = takes_copies(&page.text);
+        self.mid = Some(mid);
+        self.theirs = Some((page.ufrag.clone(), page.fingerprint.clone()));
+        if self.codecs.is_empty() { Err(MediaError::NotAcceptable) } else { Ok(()) }
+    }
+
+    /// Our user name fragment, by which the page's first packet is known.
+    pub fn ufrag(&mut self) -> Option<String> {
+        Some(self.rtc.as_mut()?.direct_api().local_ice_credentials().ufrag)
+    }
+
+    /// Whether offer and answer are there.
+    #[must_use]
+    pub const fn is_agreed(&self) -> bool {
+        self.theirs.is_some()
+    }
+
+    /// Whether the page takes sound from us.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        self.connected && self.way().is_some_and(|way| way.is_sending())
+    }
+
+    /// Whether the page is to send sound.
+    #[must_use]
+    pub fn gives(&self) -> bool {
+        self.way().is_some_and(|way| way.is_receiving())
+    }
+
+    fn way(&self) -> Option<Way> {
+        Some(self.rtc.as_ref()?.media(self.mid?)?.direction())
+    }
+
+    /// Whether a datagram from there shows that it is the page's: a binding request with our password (RFC 8445, 7.3). Only who has shown
+    /// that may go on to DTLS.
+    #[must_use]
+    pub fn is_shown_by(&self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8]) -> bool {
+        let (Some(rtc), true, Some(ours)) = (&self.rtc, self.is_agreed(), shared.reached_from(source)) else { return false };
+        let received = Receive::new(Protocol::Udp, source, ours, bytes);
+        received.is_ok_and(|received| rtc.accepts(&Input::Receive(shared.epoch.moment(now), received)))
+    }
+
+    /// A datagram from an address that has shown to be the page's.
+    pub fn receive(&mut self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8], out: &mut Vec<PageOutput>) {
+        let (Some(rtc), true, Some(ours)) = (&mut self.rtc, self.theirs.is_some(), shared.reached_from(source)) else { return };
+        if let Ok(received) = Receive::new(Protocol::Udp, source, ours, bytes) {
+            // What is wrong with one datagram is nobody's fault who can be told: anybody can put the page's address on one.
+            drop(rtc.handle_input(Input::Receive(shared.epoch.moment(now), received)));
+            self.drain(shared, now, out);
+        }
+    }
+
+    /// Time has passed.
+    pub fn timeout(&mut self, shared: &Shared, now: Instant, out: &mut Vec<PageOutput>) {
+        if let Some(rtc) = &mut self.rtc {
+            drop(rtc.handle_input(Input::Timeout(shared.epoch.moment(now))));
+            self.drain(shared, now, out);
+        }
+    }
+
+    /// One packet for the page.
+    pub fn send(
+        &mut self,
+        shared: &Shared,
+        now: Instant,
+        (payload_type, place, marker): (u8, Place, bool),
+        payload: &[u8],
+        out: &mut Vec<PageOutput>,
+    ) {
+        let (Some(rtc), Some(mid)) = (&mut self.rtc, self.mid) else { return };
+        let moment = shared.epoch.moment(now);
+        if let Some(stream) = rtc.direct_api().stream_tx_by_mid(mid, None) {
+            let packet = RtpWrite::new(payload_type.into(), place.sequence.into(), place.timestamp, moment, payload);
+            stream.write_rtp(packet.marker(marker));
+            drop(rtc.handle_input(Input::Timeout(moment)));
+            self.drain(shared, now, out);
+        }
+    }
+
+    /// When str0m wants to be woken.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn drain(&mut self, shared: &Shared, now: Instant, out: &mut Vec<PageOutput>) {
+        let Some(rtc) = &mut self.rtc else { return };
+        loop {
+            match rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.deadline = shared.epoch.instant(now, at);
+                    break;
+                }
+                Ok(Output::Transmit(transmit)) => out.push(PageOutput::Send(transmit.destination, transmit.contents.into())),
+                Ok(Output::Event(Event::RtpPacket(packet))) => out.push(PageOutput::Packet(packet.into())),
+                Ok(Output::Event(Event::MediaEgressStats(told))) => {
+                    out.extend(told.loss.map(|fraction| PageOutput::Missed((fraction * 255.0) as u8)));
+                }
+                Ok(Output::Event(_)) => {}
+                Err(error) => {
+                    let fingerprint = matches!(&error, str0m::RtcError::RemoteSdp(_));
+                    out.push(PageOutput::Failed(if fingerprint { MediaError::Fingerprint } else { MediaError::Broken }));
+                    rtc.disconnect();
+                    self.deadline = None;
+                    return;
+                }
+            }
+        }
+        if !self.connected && rtc.is_connected() {
+            self.connected = true;
+            out.push(PageOutput::Connected);
+        }
+    }
+}
+
+/// A name and a password that nobody can foretell (RFC 8445, 5.3).
+fn credentials(random: &mut Random) -> IceCreds {
+    IceCreds { ufrag: random.token()[..16].into(), pass: random.token() + &random.token() }
+}
+
+/// The stream that an offer of ours names.
+fn stream(offer: &str) -> Option<Ssrc> {
+    let line = offer.lines().find_map(|line| line.strip_prefix("a=ssrc:"))?;
+    Some(line.split(' ').next()?.parse::<u32>().ok()?.into())
+}
+
+/// The codecs in the order in which they are wanted; the others after them, as a browser may have only those.
+fn add_codecs(config: &mut RtcConfig, order: &[Codec]) {
+    let all = [Codec::Opus, Codec::Pcmu, Codec::Pcma, Codec::G722];
+    let rest = all.iter().filter(|codec| !order.contains(codec));
+    let known = config.codec_config();
+    for wanted in order.iter().chain(rest) {
+        match wanted {
+            Codec::Opus => known.enable_opus(true, false),
+            Codec::Pcmu => known.enable_pcmu(true, false),
+            Codec::Pcma => known.enable_pcma(true, false),
+            Codec::G722 => known.enable_g722(true, false),
+        }
+    }
+    let digits = FormatParams { telephone_event_max: Some(15), ..FormatParams::default() };
+    known.add_config(101.into(), None, Format::Tele, Frequency::EIGHT_KHZ, None, digits);
+    known.add_config(110.into(), None, Format::Tele, Frequency::FORTY_EIGHT_KHZ, None, digits);
+    known.iter_mut().for_each(|params| params.set_fb_transport_cc(false));
+}
+
+fn codec(params: &PayloadParams) -> Option<Codec> {
+    match params.spec().codec {
+        Format::Opus => Some(Codec::Opus),
+        Format::PCMU => Some(Codec::Pcmu),
+        Format::PCMA => Some(Codec::Pcma),
+        Format::G722 => Some(Codec::G722),
+        _ => None,
+    }
+}

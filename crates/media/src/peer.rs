@@ -1,0 +1,419 @@
+//! The SIP side of a session: its SDP, its ports, whom we listen and talk to ([`super::sources`]), and the protection of its packets.
+
+use std::net::SocketAddr;
+
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+
+use super::port::{Codec, MediaError, PeerSettings, Security};
+use super::rtcp::{self, Sent};
+use super::rtp::{self, Header, Numbering, Place, Reception};
+use super::sdp::{self, Audio, Crypto, Direction, Events, Local, clock};
+use super::sources::{Signalled, Sources, UNPROVEN};
+use super::srtp::{Context, Master, TAG};
+
+/// How often reports go out, in milliseconds (RFC 3550, 6.2).
+const REPORTS: u64 = 5_000;
+
+/// What a packet of the SIP side is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Sound.
+    Sound(Codec),
+    /// A telephone event.
+    Event(Events),
+}
+
+/// A packet that was found good.
+#[derive(Debug)]
+pub struct Received<'a> {
+    /// As it came.
+    pub header: Header,
+    /// Its whole sequence number.
+    pub number: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// What is in it.
+    pub payload: &'a [u8],
+}
+
+/// The SIP side.
+pub struct Peer {
+    /// What was agreed beforehand.
+    pub settings: PeerSettings,
+    /// The numbers of our stream.
+    pub numbering: Numbering,
+    id: u64,
+    version: u64,
+    said: String,
+    ours: Ours,
+    theirs: Option<Audio>,
+    keys: Option<Keys>,
+    sources: Sources,
+    unproven: u32,
+    stream: Option<Reception>,
+    /// Packets and losses of streams that have ended.
+    past: (u64, u64),
+    sent: Sent,
+    last: Option<(Instant, u32)>,
+    report_at: Instant,
+    /// What fraction of our stream it has missed, of 256, as its last report says.
+    pub missed: Option<u8>,
+    /// When something good came last.
+    pub heard: Option<Instant>,
+    /// Packets thrown away.
+    pub refused: u64,
+}
+
+/// What our last SDP said.
+#[derive(Clone, Debug, Default)]
+struct Ours {
+    codecs: Vec<(Codec, u8)>,
+    events: Vec<Events>,
+    direction: Direction,
+    crypto: Option<Crypto>,
+}
+
+struct Keys {
+    /// The master keys that these were made of, to see when they change.
+    of: [Master; 2],
+    inward: Context,
+    outward: Context,
+}
+
+impl Peer {
+    /// A side of which nothing is known.
+    #[must_use]
+    pub fn new(settings: PeerSettings, now: Instant, random: &mut Random) -> Self {
+        Self {
+            settings,
+            numbering: Numbering::new(random.below(1 << 32) as u32, random.below(1 << 48)),
+            id: random.below(1 << 53),
+            version: 0,
+            said: String::new(),
+            ours: Ours::default(),
+            theirs: None,
+            keys: None,
+            sources: Sources::default(),
+            unproven: 0,
+            stream: None,
+            past: (0, 0),
+            sent: Sent::default(),
+            last: None,
+            report_at: now + REPORTS,
+            missed: None,
+            heard: None,
+            refused: 0,
+        }
+    }
+
+    /// The next trunk or fork: what the SIP side has said no longer counts.
+    pub fn forget(&mut self, settings: Option<PeerSettings>) {
+        self.settings = settings.unwrap_or_else(|| self.settings.clone());
+        (self.theirs, self.keys, self.sources, self.heard, self.unproven) = (None, None, Sources::default(), None, 0);
+        self.end_stream();
+    }
+
+    /// An offer; `page_gives`: whether there is anything to send at all.
+    pub fn offer(&mut self, address: SocketAddr, page_gives: bool, random: &mut Random) -> String {
+        let codecs: Vec<_> = self.settings.codecs.iter().map(|codec| (*codec, payload_type(*codec))).collect();
+        let mut events = vec![Events { payload_type: 101, clock: 8_000 }, Events { payload_type: 110, clock: 48_000 }];
+        events.retain(|events| !self.settings.info && codecs.iter().any(|(codec, _)| clock(*codec) == events.clock));
+        let direction = Direction::of(page_gives, true);
+        let crypto = (self.settings.security == Security::Sdes).then(|| {
+            let before = self.ours.crypto.clone().map(|crypto| crypto.master);
+            Crypto { tag: 1, master: before.unwrap_or_else(|| master(random)) }
+        });
+        self.ours = Ours { codecs, events, direction, crypto };
+        self.write(address, None)
+    }
+
+    /// The SIP side offers; our answer.
+    pub fn offered(&mut self, address: SocketAddr, text: &str, random: &mut Random) -> Result<String, MediaError> {
+        let offer = sdp::read(text)?;
+        let codecs = sdp::common(&offer, &self.settings.codecs, self.settings.security)?;
+        self.check(&offer, address)?;
+        let chosen = codecs[0];
+        let events = events_for(&offer.events, clock(chosen.0)).filter(|_| !self.settings.info).into_iter().collect();
+        let crypto = offer.crypto.first().map(|theirs| {
+            let before = self.ours.crypto.clone().map(|crypto| crypto.master);
+            Crypto { tag: theirs.tag, master: before.unwrap_or_else(|| master(random)) }
+        });
+        self.ours = Ours { codecs: vec![chosen], events, direction: offer.direction.reversed(), crypto };
+        let answer = self.write(address, Some(&offer));
+        self.agree(Audio { codecs: vec![chosen], ..offer });
+        Ok(answer)
+    }
+
+    /// The SIP side answers our offer, early or finally.
+    pub fn answered(&mut self, address: SocketAddr, text: &str) -> Result<(), MediaError> {
+        let answer = sdp::read(text)?;
+        let wanted: Vec<_> = self.ours.codecs.iter().map(|(codec, _)| *codec).collect();
+        let codecs = sdp::common(&answer, &wanted, self.settings.security)?;
+        self.check(&answer, address)?;
+        if self.ours.crypto.is_some() && answer.crypto.first().is_none_or(|crypto| crypto.tag != 1) {
+            return Err(MediaError::NotAcceptable);
+        }
+        self.agree(Audio { codecs, ..answer });
+        Ok(())
+    }
+
+    /// Nobody but this machine may have us send to this machine.
+    fn check(&self, audio: &Audio, ours: SocketAddr) -> Result<(), MediaError> {
+        let inside = |address: SocketAddr| address.ip().is_loopback() && !ours.ip().is_loopback();
+        if inside(audio.rtp) || inside(audio.rtcp) { Err(MediaError::NotAcceptable) } else { Ok(()) }
+    }
+
+    fn agree(&mut self, mut audio: Audio) {
+        // On hold in the old way it is still where it was (RFC 3264, 8.4).
+        if let Some(before) = self.theirs.as_ref().filter(|_| audio.rtp.ip().is_unspecified()) {
+            (audio.rtp, audio.rtcp) = (before.rtp, before.rtcp);
+        }
+        if let (Some(ours), Some(theirs)) = (&self.ours.crypto, audio.crypto.first()) {
+            let of = [theirs.master.clone(), ours.master.clone()];
+            if self.keys.as_ref().is_none_or(|keys| keys.of != of) {
+                self.keys = Some(Keys { inward: Context::new(&of[0]), outward: Context::new(&of[1]), of });
+            }
+        }
+        let moved = self.theirs.as_ref().is_some_and(|before| before.rtp != audio.rtp);
+        if moved {
+            self.unproven = 0;
+        }
+        self.sources.described(moved);
+        // Nothing more is answered to it.
+        audio.lines = (Vec::new(), 0);
+        self.theirs = Some(audio);
+    }
+
+    fn write(&mut self, address: SocketAddr, offer: Option<&Audio>) -> String {
+        let text = |version| {
+            sdp::write(&Local {
+                id: self.id,
+                version,
+                address: address.ip(),
+                port: address.port(),
+                direction: self.ours.direction,
+                codecs: &self.ours.codecs,
+                events: &self.ours.events,
+                crypto: self.ours.crypto.as_ref(),
+                offer,
+            })
+        };
+        if text(self.version) != self.said {
+            self.version += 1;
+            self.said = text(self.version);
+        }
+        self.said.clone()
+    }
+
+    /// What we send it, and as which payload type.
+    #[must_use]
+    pub fn codec(&self) -> Option<(Codec, u8)> {
+        self.theirs.as_ref()?.codecs.first().copied()
+    }
+
+    /// All that it takes, best first.
+    #[must_use]
+    pub fn codecs(&self) -> &[(Codec, u8)] {
+        self.theirs.as_ref().map_or(&[], |theirs| &theirs.codecs)
+    }
+
+    /// Whether its Opus decoder knows what to do with copies of lost frames.
+    #[must_use]
+    pub fn takes_copies(&self) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.copies)
+    }
+
+    /// How it takes telephone events.
+    #[must_use]
+    pub fn events(&self) -> Option<Events> {
+        let theirs = self.theirs.as_ref().filter(|_| !self.settings.info)?;
+        events_for(&theirs.events, clock(self.codec()?.0))
+    }
+
+    /// Whether it takes sound from us.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        self.ours.direction.sends() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction.receives())
+    }
+
+    /// Whether what it sends is to be heard: not from one that has said it would send nothing.
+    #[must_use]
+    pub fn gives(&self) -> bool {
+        self.ours.direction.receives() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction.sends())
+    }
+
+    /// Whether it has to send: who has put us on hold may play music, and may not.
+    #[must_use]
+    pub fn must_send(&self) -> bool {
+        self.ours.direction.receives() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction == Direction::Both)
+    }
+
+    /// A datagram on the RTP port.
+    pub fn receive<'a>(&mut self, now: Instant, source: SocketAddr, bytes: &'a mut [u8]) -> Option<Received<'a>> {
+        if rtp::is_rtcp(bytes) {
+            self.receive_report(now, source, bytes);
+            return None;
+        }
+        let taken = self.take(now, source, bytes);
+        let Some((header, number, kind, payload)) = taken else {
+            self.refused += 1;
+            return None;
+        };
+        Some(Received { header, number, kind, payload: &bytes[payload] })
+    }
+
+    fn take(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<(Header, u64, Kind, std::ops::Range<usize>)> {
+        let (header, start) = rtp::parse(bytes)?;
+        let kind = self.kind(header.payload_type)?;
+        let signalled = Signalled { rtp: self.theirs.as_ref()?.rtp, hosts: &self.settings.signalling, nat: self.settings.nat };
+        let keyed = self.keys.is_some();
+        self.sources.admits(now, &signalled, source, &header, keyed).then_some(())?;
+        let length = match &mut self.keys {
+            Some(keys) => keys.inward.unprotect(bytes, start, header.ssrc, header.sequence)?,
+            None => bytes.len(),
+        };
+        let payload = rtp::unpadded(bytes[0], &bytes[start..length])?.len();
+        if payload == 0 || payload > rtp::MAX_PAYLOAD {
+            return None;
+        }
+        self.sources.take(now, &signalled, source, &header, keyed);
+        if self.stream.as_ref().is_none_or(|stream| stream.ssrc != header.ssrc) {
+            self.end_stream();
+        }
+        let clock = match kind {
+            Kind::Sound(codec) => clock(codec),
+            Kind::Event(events) => events.clock,
+        };
+        let number = self.stream.get_or_insert_with(|| Reception::new(&header)).take(now, &header, clock)?;
+        self.heard = Some(now);
+        Some((header, number, kind, start..start + payload))
+    }
+
+    fn kind(&self, payload_type: u8) -> Option<Kind> {
+        let sound = self.ours.codecs.iter().find(|(_, pt)| *pt == payload_type).map(|(codec, _)| Kind::Sound(*codec));
+        sound.or_else(|| {
+            self.ours.events.iter().find(|events| events.payload_type == payload_type).map(|events| Kind::Event(*events))
+        })
+    }
+
+    fn end_stream(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.past = (self.past.0 + stream.received, self.past.1 + stream.lost());
+        }
+    }
+
+    /// Packets that came, and that were lost on the way.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        let now = self.stream.as_ref().map_or((0, 0), |stream| (stream.received, stream.lost()));
+        (self.past.0 + now.0, self.past.1 + now.1)
+    }
+
+    /// A datagram on the RTCP port.
+    pub fn receive_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) {
+        if self.take_report(now, source, bytes).is_none() {
+            self.refused += 1;
+        }
+    }
+
+    fn take_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<()> {
+        let known = self.sources.host().or_else(|| Some(self.theirs.as_ref()?.rtp.ip()))?;
+        (source.ip() == known).then_some(())?;
+        let length = match &mut self.keys {
+            Some(keys) => keys.inward.unprotect_rtcp(bytes)?,
+            None => bytes.len(),
+        };
+        let said = rtcp::read(&bytes[..length])?;
+        let ours = said.missed.iter().find(|(ssrc, _)| *ssrc == self.numbering.ssrc);
+        self.missed = ours.map(|(_, fraction)| *fraction).or(self.missed);
+        if let Some(stream) = &mut self.stream {
+            let mine = said.sent.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
+            stream.sender_report = mine.map(|(_, ntp)| (*ntp, now)).or(stream.sender_report);
+        }
+        self.heard = Some(now);
+        Some(())
+    }
+
+    /// Where the next packet goes.
+    fn destination(&mut self, now: Instant) -> Option<SocketAddr> {
+        let theirs = self.theirs.as_ref().filter(|theirs| !theirs.rtp.ip().is_unspecified())?;
+        if let Some(heard) = self.sources.destination(now) {
+            return heard;
+        }
+        let may = self.settings.eager && !self.settings.nat || self.unproven < UNPROVEN;
+        self.unproven = self.unproven.saturating_add(1);
+        may.then_some(theirs.rtp)
+    }
+
+    /// A packet of our stream, and where it goes; `None` where it may go nowhere.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        (payload_type, place, marker): (u8, Place, bool),
+        payload: &[u8],
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let destination = self.destination(now)?;
+        let header =
+            Header { marker, payload_type, sequence: place.sequence as u16, timestamp: place.timestamp, ssrc: self.numbering.ssrc };
+        let mut packet = rtp::write(&header, payload, if self.keys.is_some() { TAG } else { 0 });
+        if let Some(keys) = &self.keys {
+            keys.outward.protect(&mut packet, rtp::HEADER, header.ssrc, place.sequence);
+        }
+        self.sent.packets = self.sent.packets.wrapping_add(1);
+        self.sent.octets = self.sent.octets.wrapping_add(payload.len() as u32);
+        self.last = Some((now, place.timestamp));
+        Some((destination, packet))
+    }
+
+    /// When the next report is due; none goes to who has sent nothing.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.sources.sure().map(|_| self.report_at)
+    }
+
+    /// The report that is due: where it goes, and whether over the RTP port.
+    pub fn report(&mut self, now: Instant) -> Option<(SocketAddr, bool, Vec<u8>)> {
+        let theirs = self.theirs.as_ref().filter(|_| self.report_at <= now)?;
+        let sure = self.sources.sure()?;
+        let recently = self.last.filter(|(at, _)| now - *at < REPORTS).zip(self.codec());
+        let sent = recently.map(|((at, timestamp), (codec, _))| {
+            (self.sent, timestamp.wrapping_add(((now - at) * u64::from(clock(codec)) / 1000) as u32))
+        });
+        let destination = match theirs.mux {
+            true => sure,
+            // Behind NAT the port of its reports is not known; the next one is what most have.
+            false if self.settings.nat => SocketAddr::new(sure.ip(), sure.port().saturating_add(1)),
+            false => theirs.rtcp,
+        };
+        let mux = theirs.mux;
+        let mut packet = rtcp::report(now, self.numbering.ssrc, "offhook", sent, self.stream.as_mut());
+        if let Some(keys) = &mut self.keys {
+            keys.outward.protect_rtcp(&mut packet);
+        }
+        self.report_at = now + REPORTS;
+        Some((destination, mux, packet))
+    }
+}
+
+fn master(random: &mut Random) -> Master {
+    let mut key = [0; 30];
+    key.copy_from_slice(&random.bytes()[..30]);
+    Master(key)
+}
+
+/// Events with the clock of the sound (RFC 4733, 2.1), or any.
+#[must_use]
+pub fn events_for(all: &[Events], clock: u32) -> Option<Events> {
+    all.iter().find(|events| events.clock == clock).or_else(|| all.first()).copied()
+}
+
+/// What we call a codec in our offers.
+const fn payload_type(codec: Codec) -> u8 {
+    match codec {
+        Codec::Pcmu => 0,
+        Codec::Pcma => 8,
+        Codec::G722 => 9,
+        Codec::Opus => 111,
+    }
+}

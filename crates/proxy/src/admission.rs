@@ -1,0 +1,415 @@
+//! Who may say what: allowances, challenges, and the identity that a connection has proven. Everything is refused until then.
+
+use offhook_access::nonce;
+use offhook_access::proofs::{Claim, TOO_MANY};
+use offhook_access::ticket::{self, TokenError};
+use offhook_sip::telephone::is_form_of_number;
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{Received, ServerKey, Transport};
+
+use super::flows::Proof;
+use super::refusal::Refusal;
+use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record};
+use crate::registrar::Aor;
+
+/// Wrong credentials on one connection before it is closed.
+const FAILURES: u32 = 10;
+/// The largest body in octets: several times what browsers describe a call with, and it is kept for each device that rings.
+const BODY: usize = 32 * 1024;
+/// The shape of a stored hash, to compare with where there is none: the work is the same for unknown users.
+const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A request with a server transaction, which has to be answered.
+pub(super) struct Request<'m> {
+    pub(super) conn: ConnId,
+    pub(super) key: ServerKey,
+    pub(super) message: &'m Message<'m>,
+    /// The same, as it came.
+    pub(super) text: &'m str,
+}
+
+impl Request<'_> {
+    pub(super) fn method(&self) -> &str {
+        self.message.method().unwrap_or_default()
+    }
+}
+
+impl Hub {
+    /// Something came over a connection.
+    pub(super) fn receive(&mut self, now: Instant, conn: ConnId, text: &str) {
+        let Some(within) = self.allow(now, conn) else { return };
+        if text.bytes().all(|b| b == b'\r' || b == b'\n') {
+            // A ping has two line ends, the answer to one of ours has one (RFC 5626, 4.4.1).
+            if within && text.len() >= 4 {
+                self.push(Output::Send { conn, text: "\r\n".into() });
+            }
+            return;
+        }
+        let Ok(message) = parse(text.as_bytes()) else { return self.record(Record::Malformed { conn }) };
+        if !within {
+            return self.refuse_plainly(conn, &message, Refusal::new(503, 50300, "Too many messages").after(1));
+        }
+        match message.check() {
+            Err(_) if !message.is_request() => self.record(Record::Malformed { conn }),
+            Err(rejection) => self.refuse_plainly(conn, &message, Refusal::new(rejection.code, 40003, rejection.reason)),
+            Ok(()) if message.is_request() && message.body.len() > BODY => {
+                self.refuse_plainly(conn, &message, Refusal::new(413, 40003, "Message body too large"));
+            }
+            Ok(()) if message.is_request() => self.request(now, conn, text, &message),
+            Ok(()) => self.response(now, conn, &message),
+        }
+    }
+
+    /// Whether a message is within the allowances of connection and user; `None` where the connection is none, or none any more.
+    fn allow(&mut self, now: Instant, conn: ConnId) -> Option<bool> {
+        let (rate, user_rate) = (self.settings.per_second, self.settings.user_per_second);
+        let connection = self.flows.connections.get_mut(&conn)?;
+        if connection.aor.as_ref().is_some_and(Aor::is_outside) {
+            return Some(true);
+        }
+        self.flows.silent.remove(conn);
+        let user = connection.aor.as_ref().and_then(|aor| self.flows.users.get_mut(aor));
+        let within = connection.bucket.take(now, rate) && user.is_none_or(|user| user.bucket.take(now, user_rate));
+        connection.strikes = if within { connection.strikes.saturating_sub(1) } else { connection.strikes + 1 };
+        let strikes = connection.strikes;
+        if strikes == 1 && !within {
+            self.record(Record::Throttled { conn });
+        }
+        if strikes > rate.max(user_rate).saturating_mul(4) {
+            self.hang_up(now, conn, 1008, "too many messages");
+            return None;
+        }
+        Some(within)
+    }
+
+    fn request(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
+        let method = message.method().unwrap_or_default();
+        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization));
+        let proven = self.is_proven(now, conn) || self.continues(conn, message);
+        if !proven && shown.is_none() && !matches!(method, "ACK" | "CANCEL") {
+            // Without any state: a flood of strangers costs nothing but the answers.
+            return self.challenge(now, conn, message, false, "Authorization required");
+        }
+        if self.transactions.origin(message).is_some_and(|origin| !self.is_same_user(origin, conn)) {
+            // Whoever copies another's request would get the answer to it.
+            return;
+        }
+        match self.transactions.receive(now, conn, Transport::Reliable, message) {
+            // A device that lost its connection says again what it is waiting for: now we know where it is.
+            Received::Absorbed => {
+                let aor = self.identity(conn).cloned();
+                aor.into_iter().for_each(|aor| self.learn(now, conn, &aor, message));
+            }
+            Received::Request(key) => {
+                let request = Request { conn, key, message, text };
+                match shown {
+                    _ if method == "CANCEL" => self.cancel(now, &request),
+                    Some(shown) if !proven || method == "REGISTER" => self.login(now, &request, shown),
+                    _ => self.route(now, &request),
+                }
+            }
+            Received::Ack => self.acknowledge(now, conn, text, message),
+            _ => {}
+        }
+    }
+
+    /// Credentials were shown that have to be looked at.
+    fn login(&mut self, now: Instant, request: &Request<'_>, shown: &str) {
+        if let Some(token) = bearer(shown) {
+            self.login_bearer(now, request, token);
+        } else if let Ok(credentials) = Credentials::parse(shown) {
+            self.login_digest(now, request, &credentials);
+        } else {
+            self.guessed(now, request, &claimed(request.message), "credentials of an unknown kind");
+        }
+    }
+
+    fn login_bearer(&mut self, now: Instant, request: &Request<'_>, token: &str) {
+        let Some(application) = self.application(request.conn) else { return };
+        let user = claimed(request.message);
+        if self.is_spent(now, request, &user) {
+            return;
+        }
+        match ticket::verify(&application.key, &application.secret, token, self.wall.date(now)) {
+            Ok(verified) => {
+                let until = Some(self.wall.moment(verified.ends()));
+                let proof = Proof { until, password: verified.password, is_token: true };
+                let aor = Aor { application: application.key.clone(), user: verified.user };
+                if proof.password.is_some() {
+                    return self.look_up_login(now, request, &aor);
+                }
+                if self.admit(now, request, &aor, proof, None) {
+                    let Aor { application, user } = aor.clone();
+                    self.push(Output::Seen { application, user });
+                    self.look_up(now, &aor, Pending::Name(aor.clone()));
+                    self.route(now, request);
+                }
+            }
+            // Whoever made it has the secret: nobody guesses.
+            Err(error @ (TokenError::Expired | TokenError::NotYet)) => self.fail(now, request, error.as_str()),
+            Err(error) => self.guessed(now, request, &user, error.as_str()),
+        }
+    }
+
+    fn login_digest(&mut self, now: Instant, request: &Request<'_>, credentials: &Credentials<'_>) {
+        let made = nonce::check(&self.nonce_key, now, &request.conn.0.to_be_bytes(), &credentials.nonce);
+        let Some(connection) = self.flows.connections.get(&request.conn) else { return };
+        let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
+        let plausible = *credentials.realm == *self.settings.domain
+            && credentials.qop == "auth"
+            && Some(&*credentials.uri) == request.message.uri()
+            && (1..=ticket::MAX_USER).contains(&aor.user.len());
+        // Of one connection's nonces only the newest is taken, and each count of it once.
+        let using = made.map(|made| (made, credentials.count()));
+        let (last, fresh) = (connection.used, using.filter(|using| using.1 > 0 && *using > connection.used));
+        if !plausible {
+            return self.guessed(now, request, &aor.user, "digest for something else");
+        }
+        if self.is_spent(now, request, &aor.user) {
+            return;
+        }
+        let Some(using) = fresh else {
+            if using.is_some_and(|(made, count)| made == last.0 && (1..=last.1).contains(&count)) {
+                self.draw(now, request.conn, &aor.user);
+            }
+            return self.stale(now, request);
+        };
+        if let Some(connection) = self.flows.connections.get_mut(&request.conn) {
+            connection.used = using;
+        }
+        self.look_up_login(now, request, &aor);
+    }
+
+    /// What was shown stands and falls with a password: the store knows it.
+    fn look_up_login(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
+        let pending = Pending::Login { conn: request.conn, key: request.key.clone(), text: request.text.to_owned() };
+        self.look_up(now, aor, pending);
+    }
+
+    /// The store has answered for a user who showed a digest, or a ticket that was given for a password.
+    pub(super) fn finish_login(&mut self, now: Instant, conn: ConnId, key: ServerKey, text: &str, account: Option<Account>) {
+        let Ok(message) = parse(text.as_bytes()) else { return };
+        let request = Request { conn, key, message: &message, text };
+        if !self.flows.connections.contains_key(&conn) {
+            // Nobody hears it; but the transaction ends.
+            let answer = Refusal::new(503, 50300, "Connection lost").answer(request.message, "0").end();
+            return self.respond(now, &request.key, answer);
+        }
+        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).unwrap_or_default();
+        let digest = Credentials::parse(shown).ok().map(|credentials| credentials.username.into_owned());
+        let user = digest.clone().unwrap_or_else(|| claimed(request.message));
+        if self.is_spent(now, &request, &user) {
+            return;
+        }
+        let account = account.unwrap_or_default();
+        match self.proven_by(now, &request, &account) {
+            // The ticket was signed right: nobody guesses.
+            None if digest.is_none() => self.fail(now, &request, "a ticket for a password that has changed"),
+            None => self.guessed(now, &request, &user, "wrong user or password"),
+            Some((aor, proof)) => {
+                if self.admit(now, &request, &aor, proof, Some(account.display_name)) {
+                    self.route(now, &request);
+                }
+            }
+        }
+    }
+
+    /// Whom the credentials of a request prove it to come from, if they are right for what the store knows.
+    fn proven_by(&self, now: Instant, request: &Request<'_>, account: &Account) -> Option<(Aor, Proof)> {
+        let application = self.application(request.conn)?;
+        let shown = request.message.get(Name::Authorization).or_else(|| request.message.get(Name::ProxyAuthorization))?;
+        let (user, until) = match Credentials::parse(shown) {
+            Ok(credentials) => {
+                let hash = match credentials.algorithm {
+                    Algorithm::Sha256 | Algorithm::Sha256Sess => account.ha1_sha256.as_deref(),
+                    Algorithm::Md5 | Algorithm::Md5Sess => account.ha1_md5.as_deref(),
+                    Algorithm::Sha512256 => None,
+                };
+                let right = credentials.matches(hash.unwrap_or(NOBODY), request.method()) && hash.is_some();
+                (right.then(|| credentials.username.into_owned())?, None)
+            }
+            Err(_) => {
+                let date = self.wall.date(now);
+                let verified = ticket::verify(&application.key, &application.secret, bearer(shown)?, date).ok()?;
+                let right = verified.password == Some(account.revision) && account.ha1_sha256.is_some();
+                let until = Some(self.wall.moment(verified.ends()));
+                (right.then_some(verified.user)?, until)
+            }
+        };
+        Some((
+            Aor { application: application.key, user },
+            Proof { until, password: Some(account.revision), is_token: until.is_some() },
+        ))
+    }
+
+    /// Binds a proven identity to the connection. Not where From or the connection is somebody else's.
+    fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, proof: Proof, display: Option<String>) -> bool {
+        let bound = self.identity(request.conn);
+        if !speaks_for(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
+            self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
+            return false;
+        }
+        // Whoever is called would take it for the number of a telephone; and whoever calls for help must not reach a user.
+        if is_form_of_number(&aor.user) || self.settings.emergency.contains(&aor.user) {
+            self.refuse(now, request, Refusal::new(403, 40302, "A user name must not be a phone number"));
+            return false;
+        }
+        if let Some(address) = self.flows.connections.get(&request.conn).and_then(|connection| connection.peer) {
+            self.settings.proofs.proven(now, &Claim { address, application: &aor.application, user: &aor.user });
+        }
+        if bound.is_none() {
+            self.bind(now, request.conn, aor);
+        }
+        self.prove(request.conn, proof);
+        if let (Some(user), Some(display)) = (self.flows.users.get_mut(aor), display) {
+            user.display = display;
+        }
+        true
+    }
+
+    /// A request whose sender is known finds its way.
+    pub(super) fn route(&mut self, now: Instant, request: &Request<'_>) {
+        let Some(aor) = self.identity(request.conn).cloned() else {
+            return self.refuse(now, request, Refusal::new(403, 40300, "Not authenticated"));
+        };
+        if !speaks_for(request.message, &aor) {
+            return self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
+        }
+        if request.message.all(Name::ProxyRequire).next().is_some() {
+            return self.refuse_extension(now, request, Name::ProxyRequire, &[]);
+        }
+        match request.method() {
+            "REGISTER" => self.register(now, request, &aor),
+            _ if is_in_dialog(request.message) => self.relay(now, request, &aor),
+            "INVITE" => self.invite(now, request, aor),
+            "OPTIONS" => self.options(now, request),
+            method => self.refuse(now, request, Refusal::unserved(method)),
+        }
+    }
+
+    fn options(&mut self, now: Instant, request: &Request<'_>) {
+        let tag = self.random.token();
+        let answer = reply(request.message, 200, Some(&tag)).field("Allow", super::ALLOW).field("Accept", "application/sdp");
+        let answer = answer.field("Supported", "path, outbound, gruu").end();
+        self.respond(now, &request.key, answer);
+    }
+
+    /// Asks for credentials, without a transaction.
+    fn challenge(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) {
+        let text = self.challenge_text(now, conn, message, stale, why);
+        self.push(Output::Send { conn, text });
+    }
+
+    /// The nonce is not one that can be used (again): the password may still be right.
+    fn stale(&mut self, now: Instant, request: &Request<'_>) {
+        let text = self.challenge_text(now, request.conn, request.message, true, "Nonce used or too old");
+        self.respond(now, &request.key, text);
+        if self.identity(request.conn).is_none() {
+            // One who has signed in may come with an old nonce as often as it likes; a stranger needs one new nonce.
+            self.count_failure(now, request.conn);
+        }
+    }
+
+    /// Whether so many proofs have failed, from the same address or for the same user, that this one is not looked at. A connection whose
+    /// identity is known is not harmed by what others have tried.
+    fn is_spent(&mut self, now: Instant, request: &Request<'_>, user: &str) -> bool {
+        let proven = self.is_proven(now, request.conn);
+        let Some(connection) = self.flows.connections.get(&request.conn) else { return true };
+        let known = proven && connection.aor.as_ref().is_some_and(|aor| aor.user == user);
+        let Some(address) = connection.peer.filter(|_| !known) else { return false };
+        let claim = Claim { address, application: &connection.application, user };
+        let Some(seconds) = self.settings.proofs.wait(now, &claim) else { return false };
+        self.refuse(now, request, Refusal::new(503, 42900, TOO_MANY).after(seconds));
+        self.hang_up(now, request.conn, 1013, "too many wrong credentials");
+        true
+    }
+
+    /// A proof for `user` was looked at in vain.
+    fn draw(&self, now: Instant, conn: ConnId, user: &str) {
+        let Some(connection) = self.flows.connections.get(&conn) else { return };
+        let Some(address) = connection.peer else { return };
+        self.settings.proofs.failed(now, &Claim { address, application: &connection.application, user });
+    }
+
+    /// The credentials may be a guess.
+    fn guessed(&mut self, now: Instant, request: &Request<'_>, user: &str, why: &'static str) {
+        self.draw(now, request.conn, user);
+        self.fail(now, request, why);
+    }
+
+    /// The credentials are not valid. What is said does not depend on why.
+    fn fail(&mut self, now: Instant, request: &Request<'_>, why: &'static str) {
+        let text = self.challenge_text(now, request.conn, request.message, false, "Invalid credentials");
+        self.respond(now, &request.key, text);
+        self.record_refused(request.conn, request.message, 401, why);
+        self.count_failure(now, request.conn);
+    }
+
+    fn count_failure(&mut self, now: Instant, conn: ConnId) {
+        let Some(connection) = self.flows.connections.get_mut(&conn) else { return };
+        connection.failures += 1;
+        if connection.failures >= FAILURES {
+            self.hang_up(now, conn, 1008, "too many wrong credentials");
+        }
+    }
+
+    fn challenge_text(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) -> String {
+        let (code, field) = match message.method() {
+            Some("REGISTER" | "OPTIONS") => (401, "WWW-Authenticate"),
+            _ => (407, "Proxy-Authenticate"),
+        };
+        let tag = self.random.token();
+        let nonce = nonce::make(&self.nonce_key, now, &conn.0.to_be_bytes());
+        let mut text = reply(message, code, Some(&tag));
+        // The stronger first: a client takes the first that it can (RFC 8760, 2.3 and 2.4). MD5 last of all, as clients that read one field
+        // only, which is mostly the last, know no other.
+        // RFC 8898, 4: a token was shown, here or before, and is not valid, or no longer.
+        let lapsed = self.proof(conn).is_some_and(|proof| proof.is_token) && !self.is_proven(now, conn);
+        let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).and_then(bearer);
+        let error = if lapsed || shown.is_some() { ", error=\"invalid_token\"" } else { "" };
+        text = text.field(field, &["Bearer realm=", &offhook_sip::quote(&self.settings.domain), error].concat());
+        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+            let (realm, nonce) = (self.settings.domain.clone(), nonce.clone());
+            let challenge = Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale };
+            text = text.field(field, &challenge.to_value());
+        }
+        let number = if why == "Invalid credentials" { "40108 " } else { "40100 " };
+        text.field("X-Error", &[number, why].concat()).end()
+    }
+
+    /// Whom a connection has proven to speak for.
+    pub(super) fn identity(&self, conn: ConnId) -> Option<&Aor> {
+        self.flows.connections.get(&conn)?.aor.as_ref()
+    }
+
+    pub(super) fn look_up(&mut self, now: Instant, aor: &Aor, pending: Pending) {
+        self.serial += 1;
+        let query = QueryId(self.serial);
+        self.pending.insert(query, pending);
+        self.timers.set(super::timers::Timer::Query(query), now + super::QUERY);
+        let Aor { application, user } = aor.clone();
+        self.push(Output::Lookup { query, application, user });
+    }
+}
+
+/// Whom a request says that it is from.
+fn claimed(message: &Message<'_>) -> String {
+    message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default()
+}
+
+/// What follows `Bearer`; `None` for another scheme.
+fn bearer(shown: &str) -> Option<&str> {
+    let (scheme, rest) = shown.split_once([' ', '\t']).unwrap_or((shown, ""));
+    scheme.eq_ignore_ascii_case("Bearer").then(|| rest.trim())
+}
+
+/// Whether a request belongs to a dialog, by its To.
+pub(super) fn is_in_dialog(message: &Message<'_>) -> bool {
+    message.to().is_ok_and(|to| to.tag().is_some())
+}
+
+/// Whether From names the user, however it is escaped. The way out speaks for anybody.
+pub(super) fn speaks_for(message: &Message<'_>, aor: &Aor) -> bool {
+    aor.is_outside() || message.from().is_ok_and(|from| from.uri.is_sip() && from.uri.user_text() == aor.user)
+}

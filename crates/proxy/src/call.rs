@@ -1,0 +1,137 @@
+//! A call as the switch sees it, from the INVITE to the BYE.
+//!
+//! ```text
+//!            INVITE               known, no device             a device came
+//!   (none) ─────────▶ Looking ───────────────────▶ Holding ─────────────────┐
+//!                     │  │ known, devices                                   ▼
+//!                     │  └───────────────────────────────────────────────▶ Ringing ── 2xx ──▶ Answered ── BYE ──▶ Over
+//!              unknown│           time, CANCEL         6xx, CANCEL │          │                  ▲
+//!                     └────────────▶ Over ◀───── all settled ── Stopping ◀────┘ ── 2xx ──────────┘
+//! ```
+//!
+//! An Over call stays until no late 2xx can come any more.
+
+use std::borrow::Cow;
+
+use offhook_ua::transaction::{ClientKey, ServerKey};
+
+use super::ConnId;
+use super::best::Best;
+use super::rewrite::Head;
+use crate::registrar::{Aor, Device};
+
+/// One call; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CallKey(pub(super) u64);
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The store is asked whether there is such a user.
+    Looking,
+    /// The user has no device; one may come.
+    Holding,
+    /// Devices have the INVITE.
+    Ringing,
+    /// The devices were told to stop; the caller gets this status when they have.
+    Stopping,
+    /// A device has answered.
+    Answered,
+    /// The caller has a final answer, or a BYE went through.
+    Over,
+}
+
+/// A call.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) stage: Stage,
+    pub(super) call_id: String,
+    pub(super) caller: Aor,
+    pub(super) callee: Aor,
+    /// Who the caller is to the callee ([`super::room::source`]).
+    pub(super) source: String,
+    /// The caller's connection.
+    pub(super) conn: ConnId,
+    /// The connection of the device that answered.
+    pub(super) answered: Option<ConnId>,
+    /// Whose page was closed in the middle of it.
+    pub(super) left: Option<Aor>,
+    /// The caller's request, until no answer to it can come any more.
+    pub(super) setup: Option<Setup>,
+}
+
+/// What is needed to set a call up.
+#[derive(Debug)]
+pub(super) struct Setup {
+    /// The caller's transaction.
+    pub(super) key: ServerKey,
+    /// The caller's INVITE; empty once no further device gets it.
+    pub(super) text: String,
+    pub(super) head: Head,
+    /// Our Record-Route.
+    pub(super) route: String,
+    pub(super) branches: Vec<Branch>,
+    pub(super) best: Best,
+    /// Whether the caller has taken it back.
+    pub(super) cancelled: bool,
+    /// Why devices are told to stop (RFC 3326).
+    pub(super) reason: Option<Cow<'static, str>>,
+}
+
+/// The INVITE to one device.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub(super) device: Device,
+    pub(super) conn: ConnId,
+    pub(super) key: ClientKey,
+    /// The INVITE as this device has it; empty once it has answered.
+    pub(super) text: String,
+    pub(super) progress: Progress,
+    pub(super) cancel: Cancel,
+}
+
+/// How far a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing heard.
+    Calling,
+    /// A provisional answer came.
+    Proceeding,
+    /// A final answer came, or none will.
+    Done,
+}
+
+/// Whether a device was told to stop. It may be told only after a provisional answer (RFC 3261, 9.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancel {
+    /// It may ring.
+    No,
+    /// It is to be told as soon as it may.
+    Wanted,
+    /// It was told.
+    Sent,
+}
+
+impl Call {
+    /// Whether it counts as a call: neither side has ended it.
+    pub(super) fn is_live(&self) -> bool {
+        self.stage != Stage::Over
+    }
+
+    /// No further device gets the INVITE: its text, the largest part of a call, need not wait for late answers with the rest.
+    pub(super) fn asks_nobody(&mut self) {
+        if let Some(setup) = self.setup.as_mut() {
+            setup.text = String::new();
+        }
+    }
+
+    /// Whether it rings or waits: neither answered nor over.
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Looking | Stage::Holding | Stage::Ringing | Stage::Stopping)
+    }
+
+    /// Whether another device may still be asked.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Holding | Stage::Ringing)
+    }
+}

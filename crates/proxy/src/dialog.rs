@@ -1,0 +1,410 @@
+//! Requests inside a dialog: from one of its two users to the device of the other, which the Record-Route token proves
+//! ([`super::token`]). No table of dialogs is needed for that.
+//!
+//! ```text
+//!   request ── no or wrong token: 481 ── token of others: 403
+//!      │
+//!      ▼ device online                      final answer
+//!   Forward ───────────────────────────────────────────────▶ gone (an INVITE lingers: its 2xx may be repeated)
+//!      ▲ it is back
+//!   Held ──── 8 s ──▶ 480
+//! ```
+//!
+//! Where the receiver's page was closed nothing is held: 410.
+
+use offhook_sip::{Message, Name, NameAddr, Uri, cancel, parse, reply};
+use offhook_ua::TIMEOUT;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, ServerKey, Transport};
+
+use super::admission::{Request, is_in_dialog, speaks_for};
+use super::best::passed_on;
+use super::call::{CallKey, Stage};
+use super::refusal::Refusal;
+use super::rewrite::{Head, Onward, forward, restore};
+use super::timers::Timer;
+use super::token::Parties;
+use super::{ConnId, Hub, Leg, Record};
+use crate::registrar::{Aor, Target};
+
+/// How long a request waits for its receiver to reconnect.
+const HOLD: u64 = 8_000;
+/// Requests of one sender that wait for one user.
+const HELD: usize = 32;
+/// How long a re-INVITE may take.
+const INVITE: u64 = 185_000;
+
+/// One request that was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ForwardKey(pub(super) u64);
+
+/// One request that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HeldKey(u64);
+
+/// A request that was passed on, until its final answer.
+#[derive(Debug)]
+pub(super) struct Forward {
+    key: ServerKey,
+    client: ClientKey,
+    head: Head,
+    sender: ConnId,
+    pub(super) conn: ConnId,
+    /// The request as it was sent.
+    text: String,
+    proceeding: bool,
+    cancelled: bool,
+    finished: bool,
+}
+
+/// A request whose receiver is not connected now.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// `None` for an ACK, which is never answered.
+    key: Option<ServerKey>,
+    sender: ConnId,
+    from: Aor,
+    to: Aor,
+    target: Target,
+    call_id: String,
+    text: String,
+}
+
+/// Where a request goes and as what.
+struct Route {
+    from: Aor,
+    to: Aor,
+    target: Target,
+}
+
+impl Hub {
+    /// Passes on a request of a dialog.
+    pub(super) fn relay(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
+        if request.message.number(Name::MaxForwards) == Some(0) {
+            return self.refuse(now, request, Refusal::new(483, 40003, "Too many hops"));
+        }
+        let route = match self.in_dialog(request.conn, request.message, aor) {
+            Ok(route) => route,
+            Err(refusal) => return self.refuse(now, request, refusal),
+        };
+        self.learn(now, request.conn, aor, request.message);
+        if request.method() == "BYE" {
+            self.hung_up(aor, request.message.call_id().unwrap_or_default());
+        }
+        if request.method() == "INVITE" {
+            self.respond(now, &request.key, reply(request.message, 100, None).end());
+        }
+        let held = Held {
+            key: Some(request.key.clone()),
+            sender: request.conn,
+            from: route.from,
+            to: route.to,
+            target: route.target,
+            call_id: request.message.call_id().unwrap_or_default().to_owned(),
+            text: request.text.to_owned(),
+        };
+        self.pass_or_hold(now, held);
+    }
+
+    /// Passes on the ACK to a 2xx. One that belongs nowhere is dropped.
+    pub(super) fn acknowledge(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
+        let Some(aor) = self.identity(conn).cloned() else { return };
+        if !speaks_for(message, &aor) || message.number(Name::MaxForwards) == Some(0) {
+            return;
+        }
+        if let Ok(Route { from, to, target }) = self.in_dialog(conn, message, &aor) {
+            let call_id = message.call_id().unwrap_or_default().to_owned();
+            self.pass_or_hold(now, Held { key: None, sender: conn, from, to, target, call_id, text: text.to_owned() });
+        }
+    }
+
+    /// Whether a request belongs to a call of whom the connection speaks for: calls go on, also when that has to be proven anew for others.
+    pub(super) fn continues(&self, conn: ConnId, message: &Message<'_>) -> bool {
+        let Some(aor) = self.identity(conn).filter(|_| message.method() != Some("REGISTER")) else { return false };
+        is_in_dialog(message) && speaks_for(message, aor) && self.in_dialog(conn, message, aor).is_ok()
+    }
+
+    /// Checks that the sender is one of the two users of the dialog, and finds the other.
+    fn in_dialog(&self, conn: ConnId, message: &Message<'_>, aor: &Aor) -> Result<Route, Refusal> {
+        const UNKNOWN: Refusal = Refusal::new(481, 40400, "No such dialog");
+        let application = self.application(conn).ok_or(UNKNOWN)?;
+        let route = message.all(Name::Route).next().and_then(|route| NameAddr::parse(route).ok()).ok_or(UNKNOWN)?;
+        let call_id = message.call_id().map_err(|_| UNKNOWN)?;
+        let parties = Parties::verify(&application, call_id, route.uri.user.unwrap_or_default()).ok_or(UNKNOWN)?;
+        let other = parties.other(&aor.user).ok_or(Refusal::new(403, 40300, "Not a party of this dialog"))?;
+        let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(400, 40003, "Malformed Request-URI"))?;
+        let to = Aor { application: aor.application.clone(), user: other.to_owned() };
+        Ok(Route { from: aor.clone(), to, target: Target::of(&uri) })
+    }
+
+    fn pass_or_hold(&mut self, now: Instant, held: Held) {
+        match self.way(&held) {
+            Some((conn, uri)) => self.pass(now, held, conn, &uri),
+            None if self.is_left(&held) => self.turn_back(now, held, Refusal::new(410, 41000, "The other side has left")),
+            None => self.hold(now, held),
+        }
+    }
+
+    /// Whether the receiver's page was closed: it cannot come back into this call.
+    fn is_left(&self, held: &Held) -> bool {
+        let key = self.call_ids.get(&(held.to.application.clone(), held.call_id.clone()));
+        key.and_then(|key| self.calls.get(key)).is_some_and(|call| call.left.as_ref() == Some(&held.to))
+    }
+
+    /// The open connection of the device that a request is for, and the device's own URI where it was named by its GRUU.
+    fn way(&self, held: &Held) -> Option<(ConnId, Option<String>)> {
+        if let Some(conn) = self.flows.find(&held.to, &held.target) {
+            return Some((conn, None));
+        }
+        let binding = self.registrar.find(&held.to, &held.target)?;
+        Some((binding.conn?, Some(binding.contact.clone())))
+    }
+
+    fn hold(&mut self, now: Instant, held: Held) {
+        self.serial += 1;
+        let key = HeldKey(self.serial);
+        let waiting = self.held_for.entry(held.to.clone()).or_default();
+        // Each sender by himself, from outside each call: nobody fills the place of another's BYE.
+        let alike = |o: &Held| o.from == held.from && (!o.from.is_outside() || o.call_id == held.call_id);
+        let same = |other: &&HeldKey| self.held.get(other).is_some_and(alike);
+        let full = waiting.iter().filter(same).count() >= HELD;
+        waiting.insert(key);
+        self.held.insert(key, held);
+        if full {
+            self.refuse_held(now, key);
+        } else {
+            self.timers.set(Timer::Held(key), now + HOLD);
+        }
+    }
+
+    fn unhold(&mut self, key: HeldKey) -> Option<Held> {
+        let held = self.held.remove(&key)?;
+        self.timers.clear(&Timer::Held(key));
+        if let Some(waiting) = self.held_for.get_mut(&held.to) {
+            waiting.remove(&key);
+            if waiting.is_empty() {
+                self.held_for.remove(&held.to);
+            }
+        }
+        Some(held)
+    }
+
+    /// The receiver has not come back.
+    pub(super) fn refuse_held(&mut self, now: Instant, key: HeldKey) {
+        if let Some(held) = self.unhold(key) {
+            self.turn_back(now, held, Refusal::new(480, 48000, "The other side is not connected"));
+        }
+    }
+
+    fn turn_back(&mut self, now: Instant, held: Held, refusal: Refusal) {
+        if let (Some(key), Ok(message)) = (held.key, parse(held.text.as_bytes())) {
+            let request = Request { conn: held.sender, key, message: &message, text: &held.text };
+            self.refuse(now, &request, refusal);
+        }
+    }
+
+    /// A device of `aor` has shown up: what waits for it goes out, in order.
+    pub(super) fn release(&mut self, now: Instant, aor: &Aor) {
+        let keys: Vec<HeldKey> = self.held_for.get(aor).into_iter().flatten().copied().collect();
+        for key in keys {
+            let way = self.held.get(&key).and_then(|held| self.way(held));
+            if let Some((conn, uri)) = way
+                && let Some(held) = self.unhold(key)
+            {
+                self.pass(now, held, conn, &uri);
+            }
+        }
+    }
+
+    fn pass(&mut self, now: Instant, held: Held, conn: ConnId, uri: &Option<String>) {
+        let Ok(message) = parse(held.text.as_bytes()) else { return };
+        let id = self.branch();
+        let (via, from) = (self.via(&id), self.identity_value(&held.from, &message));
+        let uri = uri.as_deref().or_else(|| message.uri()).unwrap_or_default();
+        let outside = held.from.is_outside();
+        let text = forward(&message, &Onward { uri, via: &via, from: &from, record_route: None, outside });
+        let Some(key) = held.key else {
+            self.flush(now);
+            return self.deliver(conn, text);
+        };
+        let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
+        self.serial += 1;
+        let forward = ForwardKey(self.serial);
+        if key.method() == "INVITE" {
+            self.relayed.insert(key.clone(), forward);
+            self.timers.set(Timer::Forward(forward), now + INVITE);
+        }
+        self.legs.insert(id, Leg::Forward(forward));
+        let head = Head::of(&message);
+        let (proceeding, cancelled, finished) = (false, false, false);
+        let sender = held.sender;
+        self.forwards.insert(forward, Forward { key, client, head, sender, conn, text, proceeding, cancelled, finished });
+        self.flush(now);
+    }
+
+    /// The receiver has answered.
+    pub(super) fn forward_answered(&mut self, now: Instant, key: ForwardKey, response: &Message<'_>) {
+        let code = response.code().unwrap_or_default();
+        let outside = self.forwards.get(&key).and_then(|forward| self.identity(forward.conn)).is_some_and(Aor::is_outside);
+        let Some(forward) = self.forwards.get_mut(&key).filter(|_| code > 100) else { return self.forward_proceeds(now, key) };
+        let text = restore(response, &forward.head, passed_on(code), None, outside);
+        let (server, sender, again) = (forward.key.clone(), forward.sender, forward.finished);
+        if code < 200 {
+            self.respond(now, &server, text);
+            return self.forward_proceeds(now, key);
+        }
+        forward.finished = true;
+        let accepted = server.method() == "INVITE" && code < 300;
+        if again {
+            // The copy of a 2xx, because the ACK is late.
+            self.flush(now);
+            self.deliver(sender, text);
+        } else {
+            self.respond(now, &server, text);
+        }
+        match accepted {
+            true if !again => self.timers.set(Timer::Forward(key), now + TIMEOUT),
+            true => {}
+            false => self.forget_forward(key),
+        }
+    }
+
+    fn forward_proceeds(&mut self, now: Instant, key: ForwardKey) {
+        let Some(forward) = self.forwards.get_mut(&key) else { return };
+        let first = !std::mem::replace(&mut forward.proceeding, true);
+        if first && forward.cancelled {
+            self.cancel_forward(now, key);
+        }
+    }
+
+    /// A CANCEL for a re-INVITE; `false` where there is none.
+    pub(super) fn cancel_relayed(&mut self, now: Instant, request: &Request<'_>, invite: &ServerKey) -> bool {
+        let held = self.held.iter().find(|(_, held)| held.key.as_ref() == Some(invite)).map(|(key, held)| (*key, held.sender));
+        if let Some((key, _)) = held.filter(|(_, sender)| self.flows.resolve(*sender) == Some((request.conn, true))) {
+            self.answer_cancel(now, request);
+            self.cancel_held(now, key);
+            return true;
+        }
+        let Some(key) = self.relayed.get(invite).copied() else { return false };
+        let Some(forward) = self.forwards.get_mut(&key) else { return false };
+        if self.flows.resolve(forward.sender) != Some((request.conn, true)) {
+            return false;
+        }
+        forward.cancelled = true;
+        let now_possible = forward.proceeding && !forward.finished;
+        self.answer_cancel(now, request);
+        if now_possible {
+            self.cancel_forward(now, key);
+        }
+        true
+    }
+
+    fn cancel_held(&mut self, now: Instant, key: HeldKey) {
+        if let Some(held) = self.unhold(key) {
+            self.turn_back(now, held, Refusal::new(487, 48700, "Request terminated"));
+        }
+    }
+
+    /// A device came back over another connection: what it has not answered may have been lost with the old one, and is said again.
+    /// Gives what was said.
+    pub(super) fn forwards_followed(&mut self, now: Instant, old: ConnId, conn: ConnId) -> Vec<String> {
+        self.flush(now);
+        let mut again = Vec::new();
+        for forward in self.forwards.values_mut().filter(|forward| forward.conn == old && !forward.finished) {
+            forward.conn = conn;
+            again.push(forward.text.clone());
+        }
+        again.iter().for_each(|text| self.deliver(conn, text.clone()));
+        again
+    }
+
+    fn cancel_forward(&mut self, now: Instant, key: ForwardKey) {
+        let Some(forward) = self.forwards.get(&key) else { return };
+        let conn = forward.conn;
+        if let Some(text) = cancel(&forward.text, None) {
+            self.transactions.request(now, conn, Transport::Reliable, text);
+            self.flush(now);
+        }
+    }
+
+    /// No answer came, or none can come any more.
+    pub(super) fn forward_expired(&mut self, now: Instant, key: ForwardKey) {
+        let Some(forward) = self.forwards.get(&key) else { return };
+        if !forward.finished {
+            let tag = self.random.token();
+            let refusal = Refusal::new(408, 40800, "The other side does not answer");
+            // What was passed on names the same dialog as what came; only Via and From are the sender's.
+            let text = parse(forward.text.as_bytes()).map(|sent| {
+                let answer = refusal.answer(&sent, &tag).end();
+                parse(answer.as_bytes()).map(|answer| restore(&answer, &forward.head, 408, None, true)).unwrap_or_default()
+            });
+            let server = forward.key.clone();
+            self.respond(now, &server, text.unwrap_or_default());
+        }
+        self.forget_forward(key);
+    }
+
+    fn forget_forward(&mut self, key: ForwardKey) {
+        let Some(forward) = self.forwards.remove(&key) else { return };
+        self.timers.clear(&Timer::Forward(key));
+        self.relayed.remove(&forward.key);
+        self.legs.remove(forward.client.branch());
+        self.transactions.abandon(&forward.client);
+    }
+
+    /// A BYE went through: the call is over.
+    fn hung_up(&mut self, aor: &Aor, call_id: &str) {
+        let key = self.call_ids.get(&(aor.application.clone(), call_id.to_owned())).copied();
+        if let Some(key) = key {
+            self.end_answered(key, "completed");
+        }
+    }
+
+    /// An answered call is over.
+    pub(super) fn end_answered(&mut self, key: CallKey, cause: &'static str) {
+        let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Answered) else { return };
+        let (call_id, done) = (call.call_id.clone(), call.setup.is_none());
+        self.over(key);
+        self.record(Record::CallEnded { call_id, cause, code: 200 });
+        if done {
+            self.forget_call(key);
+        }
+    }
+
+    pub(super) fn forget_call(&mut self, key: CallKey) {
+        let Some(call) = self.calls.remove(&key) else { return };
+        let id = (call.callee.application.clone(), call.call_id);
+        if self.call_ids.get(&id) == Some(&key) {
+            self.call_ids.remove(&id);
+        }
+    }
+
+    /// A call counts as one no more, though late answers may still come.
+    pub(super) fn over(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key).filter(|call| call.is_live()) else { return };
+        call.stage = Stage::Over;
+        self.live -= 1;
+        for aor in [&call.caller, &call.callee] {
+            if let Some(keys) = self.calls_of.get_mut(aor) {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    self.calls_of.remove(aor);
+                }
+            }
+        }
+    }
+
+    /// Answered calls that both users have left without a BYE are over.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let gone = |conn: Option<ConnId>| conn.is_none_or(|conn| self.flows.resolve(conn).is_none());
+        let answered = self.calls.iter().filter(|(_, call)| call.stage == Stage::Answered);
+        let lost: Vec<CallKey> =
+            answered.filter(|(_, call)| gone(Some(call.conn)) && gone(call.answered)).map(|(key, _)| *key).collect();
+        for key in lost {
+            self.end_answered(key, "lost");
+        }
+        if self.calls.values().any(|call| call.stage == Stage::Answered) {
+            self.timers.set(Timer::Sweep, now + super::SWEEP);
+        }
+    }
+}

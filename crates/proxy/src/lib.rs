@@ -1,0 +1,363 @@
+//! The switch: who is there, who may say what, and which message goes where. A registrar and a forking proxy (RFC 3261, 10 and 16) over
+//! WebSocket (RFC 7118), as one machine without clock, socket or store.
+//!
+//! ```text
+//!   message ── parse ── admission ── identity? ──┬─ REGISTER ── register ── registrar
+//!                       allowance   no: 401/407  ├─ INVITE ──── invite ──── forks, best answer
+//!                                                ├─ in a dialog ── dialog ── the other user's device
+//!                                                └─ answer ──── the INVITE or request that it answers
+//! ```
+//!
+//! Order of calls: [`Hub::handle`], then [`Hub::poll`] until it gives `None`, then [`Hub::deadline`].
+
+mod admission;
+mod best;
+mod call;
+mod dialog;
+mod flows;
+mod invite;
+mod port;
+mod refusal;
+mod register;
+pub mod registrar;
+mod rewrite;
+mod room;
+pub mod test_number;
+mod timers;
+mod token;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use offhook_sip::{Message, escape_user, parse, quote};
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use offhook_ua::timers::Timers;
+use offhook_ua::transaction::{ClientKey, Effect, Received, ServerKey, Transactions, Transport};
+use offhook_ua::wall::Wall;
+
+use admission::Request;
+use call::{Call, CallKey};
+use dialog::{Forward, ForwardKey, Held, HeldKey};
+use flows::Flows;
+pub use port::{Account, Application, ConnId, IceServer, Input, Output, QueryId, Record, Settings};
+use refusal::{ALLOW, Refusal};
+pub use rewrite::is_apps;
+use timers::Timer;
+
+use crate::registrar::{Aor, Registrar};
+
+/// How long the store may take, in milliseconds.
+const QUERY: u64 = 10_000;
+/// How often answered calls are looked at, in milliseconds.
+const SWEEP: u64 = 60_000;
+
+/// The switch.
+pub struct Hub {
+    settings: Settings,
+    random: Random,
+    nonce_key: [u8; 32],
+    /// The last number given to anything.
+    serial: u64,
+    wall: Wall,
+    draining: bool,
+    overloaded: bool,
+    transactions: Transactions<ConnId>,
+    registrar: Registrar,
+    flows: Flows,
+    timers: Timers<Timer>,
+    pending: BTreeMap<QueryId, Pending>,
+    calls: BTreeMap<CallKey, Call>,
+    /// Calls by the caller's transaction.
+    setups: BTreeMap<ServerKey, CallKey>,
+    /// Calls by application and Call-ID.
+    call_ids: BTreeMap<(String, String), CallKey>,
+    /// How many of the calls are not over.
+    live: usize,
+    /// Those by user, caller or callee.
+    calls_of: BTreeMap<Aor, BTreeSet<CallKey>>,
+    forwards: BTreeMap<ForwardKey, Forward>,
+    /// Passed-on re-INVITEs by the sender's transaction.
+    relayed: BTreeMap<ServerKey, ForwardKey>,
+    held: BTreeMap<HeldKey, Held>,
+    held_for: BTreeMap<Aor, BTreeSet<HeldKey>>,
+    /// What our own branches belong to.
+    legs: BTreeMap<String, Leg>,
+    out: VecDeque<Output>,
+}
+
+/// What the store was asked for.
+enum Pending {
+    /// The password of a user who showed a digest, or a ticket that was given for a password.
+    Login { conn: ConnId, key: ServerKey, text: String },
+    /// Whether the callee of a call exists.
+    Callee(CallKey),
+    /// The name of a user who showed a ticket.
+    Name(Aor),
+}
+
+/// What a branch of ours is part of.
+#[derive(Clone, Copy, Debug)]
+enum Leg {
+    /// A call: the INVITE to one device.
+    Branch(CallKey, usize),
+    /// A request in a dialog.
+    Forward(ForwardKey),
+}
+
+impl Hub {
+    /// An empty switch. `seed` makes its tags, branches and nonces: it must not be guessable.
+    #[must_use]
+    pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
+        let mut random = Random::new(seed);
+        let nonce_key = random.bytes();
+        Self {
+            settings,
+            random,
+            nonce_key,
+            serial: 0,
+            wall: Wall::default(),
+            draining: false,
+            overloaded: false,
+            transactions: Transactions::new(),
+            registrar: Registrar::default(),
+            flows: Flows::default(),
+            timers: Timers::default(),
+            pending: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            setups: BTreeMap::new(),
+            call_ids: BTreeMap::new(),
+            live: 0,
+            calls_of: BTreeMap::new(),
+            forwards: BTreeMap::new(),
+            relayed: BTreeMap::new(),
+            held: BTreeMap::new(),
+            held_for: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Opened { conn, peer, application } => self.open(now, conn, peer, application),
+            Input::Attached { conn, application } => self.attach(now, conn, application),
+            Input::Received { conn, text } => self.receive(now, conn, &text),
+            Input::Closed { conn, left } => {
+                self.closed(now, conn);
+                if left {
+                    self.left(now, conn);
+                }
+            }
+            Input::Account { query, account } => self.account(now, query, account),
+            Input::PasswordChanged { application, user, revision } => {
+                self.password_changed(now, &Aor { application, user }, revision);
+            }
+            Input::Timeout => self.timeout(now),
+            Input::Wall(wall) => self.wall = wall,
+            Input::Drain => self.draining = true,
+            Input::Overloaded(overloaded) => self.overloaded = overloaded,
+        }
+        self.flush(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.timers.next(), self.transactions.deadline()].into_iter().flatten().min()
+    }
+
+    /// How many calls there are, ringing or answered.
+    #[must_use]
+    pub const fn calls(&self) -> usize {
+        self.live
+    }
+
+    /// How many devices are online.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.registrar.devices()
+    }
+
+    /// How many things are remembered, of whatever kind: 0 when everybody is gone and every timer has run out.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        let calls = self.calls.len() + self.setups.len() + self.call_ids.len() + self.calls_of.len() + self.live;
+        let requests = self.forwards.len() + self.relayed.len() + self.held.len() + self.held_for.len() + self.legs.len();
+        let rest = self.pending.len() + self.registrar.len() + self.flows.len() + self.timers.len() + self.transactions.len();
+        calls + requests + rest + self.out.len()
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.transactions.handle_timeout(now);
+        self.flush(now);
+        while let Some(timer) = self.timers.pop(now) {
+            self.timer(now, timer);
+            self.flush(now);
+        }
+    }
+
+    fn timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Login(conn) => self.hang_up(now, conn, 1008, "not authenticated in time"),
+            Timer::Proof(conn) => self.lapse(now, conn),
+            Timer::Query(query) => self.query_expired(now, query),
+            Timer::Hold(key) => self.hold_ended(now, key),
+            Timer::Branch(key, index) => self.branch_expired(now, key, index),
+            Timer::GiveUp(key) => self.give_up(now, key),
+            Timer::Linger(key) => self.forget_setup(key),
+            Timer::Forward(key) => self.forward_expired(now, key),
+            Timer::Held(key) => self.refuse_held(now, key),
+            Timer::Lost(conn) => self.lost_for_good(now, conn),
+            Timer::Moved(conn) => self.forget_moved(conn),
+            Timer::Bindings(aor) => self.expire_bindings(now, &aor),
+            Timer::Sweep => self.sweep(now),
+        }
+    }
+
+    /// The store has answered.
+    fn account(&mut self, now: Instant, query: QueryId, account: Option<Account>) {
+        self.timers.clear(&Timer::Query(query));
+        match self.pending.remove(&query) {
+            Some(Pending::Login { conn, key, text }) => self.finish_login(now, conn, key, &text, account),
+            Some(Pending::Callee(key)) => self.looked_up(now, key, account.is_some()),
+            Some(Pending::Name(aor)) => {
+                if let (Some(user), Some(account)) = (self.flows.users.get_mut(&aor), account) {
+                    user.display = account.display_name;
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn query_expired(&mut self, now: Instant, query: QueryId) {
+        let refusal = Refusal::new(500, 50000, "The user store does not answer");
+        match self.pending.remove(&query) {
+            Some(Pending::Login { conn, key, text }) => {
+                if let Ok(message) = parse(text.as_bytes()) {
+                    self.refuse(now, &Request { conn, key, message: &message, text: &text }, refusal);
+                }
+            }
+            Some(Pending::Callee(key)) => self.fail_call(now, key, refusal, "failed"),
+            Some(Pending::Name(_)) | None => {}
+        }
+    }
+
+    /// The question to the store that the INVITE with `key` waits for.
+    fn pending_login(&self, conn: ConnId, key: &ServerKey) -> Option<QueryId> {
+        let waits = |pending: &Pending| matches!(pending, Pending::Login { conn: c, key: k, .. } if *c == conn && k == key);
+        self.pending.iter().find(|(_, pending)| waits(pending)).map(|(query, _)| *query)
+    }
+
+    /// The caller takes back an INVITE before it was admitted.
+    fn cancel_login(&mut self, now: Instant, request: &Request<'_>, query: QueryId) {
+        self.timers.clear(&Timer::Query(query));
+        let Some(Pending::Login { conn, key, text }) = self.pending.remove(&query) else { return };
+        self.answer_cancel(now, request);
+        if let Ok(message) = parse(text.as_bytes()) {
+            self.refuse(
+                now,
+                &Request { conn, key, message: &message, text: &text },
+                Refusal::new(487, 48700, "Request terminated"),
+            );
+        }
+    }
+
+    /// An answer came over `conn`. It counts only where the request went, and for the transaction that asked (RFC 3261, 17.1.3).
+    fn response(&mut self, now: Instant, conn: ConnId, message: &Message<'_>) {
+        let Ok(via) = message.via() else { return };
+        let Some(leg) = via.branch().and_then(|branch| self.legs.get(branch)).copied() else { return };
+        let flow = match leg {
+            Leg::Branch(key, index) => {
+                self.calls.get(&key).and_then(|call| call.setup.as_ref()?.branches.get(index)).map(|branch| branch.conn)
+            }
+            Leg::Forward(key) => self.forwards.get(&key).map(|forward| forward.conn),
+        };
+        let expected = flow.and_then(|flow| self.flows.resolve(flow)) == Some((conn, true));
+        if !expected || !via.host.eq_ignore_ascii_case(&self.settings.domain) {
+            return;
+        }
+        if let Received::Response(client) = self.transactions.receive(now, conn, Transport::Reliable, message)
+            && client.method() != "CANCEL"
+        {
+            self.flush(now);
+            if client.method() == "INVITE"
+                && message.code().is_some_and(|code| (101..300).contains(&code))
+                && let Some(aor) = self.identity(conn).cloned()
+            {
+                self.learn(now, conn, &aor, message);
+            }
+            match leg {
+                Leg::Branch(key, index) => self.branch_answered(now, key, index, message),
+                Leg::Forward(key) => self.forward_answered(now, key, message),
+            }
+        }
+    }
+
+    /// What the transactions want done. Called before anything is sent beside them: so messages leave in their order.
+    fn flush(&mut self, now: Instant) {
+        while let Some(effect) = self.transactions.poll() {
+            match effect {
+                Effect::Send { flow, text } => self.deliver(flow, text),
+                Effect::TimedOut(key) => self.timed_out(now, &key),
+                Effect::NoAck(_) => {}
+            }
+        }
+    }
+
+    fn timed_out(&mut self, now: Instant, key: &ClientKey) {
+        if key.method() == "CANCEL" {
+            return;
+        }
+        match self.legs.get(key.branch()).copied() {
+            Some(Leg::Branch(key, index)) => self.branch_failed(now, key, index, 408, None),
+            Some(Leg::Forward(key)) => self.forward_expired(now, key),
+            None => {}
+        }
+    }
+
+    fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
+        self.transactions.respond(now, key, text);
+        self.flush(now);
+    }
+
+    fn push(&mut self, output: Output) {
+        self.out.push_back(output);
+    }
+
+    fn record(&mut self, record: Record) {
+        self.out.push_back(Output::Record(record));
+    }
+
+    fn application(&self, conn: ConnId) -> Option<Application> {
+        self.settings.applications.get(&self.flows.connections.get(&conn)?.application).cloned()
+    }
+
+    /// The From that others see: the proven user, with the name that the store has; of the way out, whoever it names.
+    fn identity_value(&self, aor: &Aor, message: &Message<'_>) -> String {
+        if aor.is_outside() {
+            let Ok(from) = message.from() else { return String::new() };
+            let display = from.display();
+            let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
+            return [&name, "<", from.uri_text, ">"].concat();
+        }
+        let uri = ["<sip:", &escape_user(&aor.user), "@", &self.settings.domain, ">"].concat();
+        match self.flows.users.get(aor).map(|user| user.display.as_str()).filter(|display| !display.is_empty()) {
+            Some(display) => [&quote(display), " ", &uri].concat(),
+            None => uri,
+        }
+    }
+
+    fn branch(&mut self) -> String {
+        ["z9hG4bK", &self.random.token()].concat()
+    }
+
+    fn via(&self, branch: &str) -> String {
+        ["SIP/2.0/WS ", &self.settings.domain, ";branch=", branch].concat()
+    }
+}

@@ -1,0 +1,138 @@
+//! REGISTER: whose device is where, and what it needs to know to make calls.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use offhook_sip::{Name, Writer, escape_user, quote, reply};
+use offhook_ua::time::Instant;
+use sha1::Sha1;
+
+use super::admission::Request;
+use super::refusal::Refusal;
+use super::timers::Timer;
+use super::{ConnId, Hub, Record};
+use crate::registrar::{self, Aor, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES};
+
+const EXTENSIONS: [&str; 3] = ["path", "outbound", "gruu"];
+/// How often a client should show that it lives, in seconds (RFC 5626, 4.4.1).
+const FLOW_TIMER: u32 = 30;
+
+impl Hub {
+    pub(super) fn register(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
+        let message = request.message;
+        if !message.to().is_ok_and(|to| to.uri.is_sip() && to.uri.user_text() == aor.user) {
+            return self.refuse(now, request, Refusal::new(403, 40300, "Registration of another user"));
+        }
+        if message.unsupported(&EXTENSIONS).next().is_some() {
+            return self.refuse_extension(now, request, Name::Require, &EXTENSIONS);
+        }
+        match self.registrar.register(now, aor, request.conn, self.seconds_left(now, request.conn), message) {
+            Ok(change) => self.registered(now, request, aor, change),
+            Err(registrar::Refusal::TooBrief) => self.refuse_brief(now, request),
+            Err(registrar::Refusal::Malformed(why)) => self.refuse(now, request, Refusal::new(400, 40003, why)),
+            Err(registrar::Refusal::OutOfOrder) => self.refuse(now, request, Refusal::new(500, 50000, "REGISTER out of order")),
+            Err(registrar::Refusal::TooMany) => self.refuse(now, request, Refusal::new(403, 40300, "Too many devices")),
+        }
+    }
+
+    /// How many whole seconds the identity of a connection holds yet; a last one that is not whole counts.
+    fn seconds_left(&self, now: Instant, conn: ConnId) -> u32 {
+        let until = self.proof(conn).and_then(|proof| proof.until);
+        until.map_or(MAX_EXPIRES, |until| u32::try_from(((until - now) / 1000).max(1)).unwrap_or(MAX_EXPIRES))
+    }
+
+    fn refuse_brief(&mut self, now: Instant, request: &Request<'_>) {
+        let tag = self.random.token();
+        let refusal = Refusal::new(423, 40001, "Interval too brief");
+        let text = refusal.answer(request.message, &tag).number("Min-Expires", MIN_EXPIRES).end();
+        self.respond(now, &request.key, text);
+    }
+
+    fn registered(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, change: Change) {
+        let answer = self.registered_answer(now, request, aor);
+        self.respond(now, &request.key, answer);
+        self.watch_expiry(aor);
+        let Aor { application, user } = aor;
+        for _ in 0..change.removed {
+            self.record(Record::Unregistered { application: application.clone(), user: user.clone() });
+        }
+        for _ in &change.arrived {
+            self.record(Record::Registered { application: application.clone(), user: user.clone(), conn: request.conn });
+        }
+        for old in change.superseded {
+            self.supersede(now, old, request.conn, aor);
+        }
+        self.flush(now);
+        for device in &change.arrived {
+            self.returned(now, request.conn, aor, device);
+        }
+        if !change.arrived.is_empty() {
+            self.release(now, aor);
+            self.ring_arrived(now, aor);
+        }
+    }
+
+    fn registered_answer(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) -> String {
+        let tag = self.random.token();
+        let mut text = reply(request.message, 200, Some(&tag));
+        let mut outbound = false;
+        for binding in self.registrar.bindings(aor) {
+            outbound |= binding.reg_id > 0;
+            text = text.field("Contact", &self.contact(now, aor, binding));
+        }
+        text = text.field("Supported", "path, outbound, gruu");
+        if outbound && request.message.has_token(Name::Supported, "outbound") {
+            text = text.field("Require", "outbound");
+        }
+        self.ice_servers(now, &aor.user, text.number("Flow-Timer", FLOW_TIMER)).end()
+    }
+
+    fn contact(&self, now: Instant, aor: &Aor, binding: &Binding) -> String {
+        let seconds = (binding.expires - now).div_ceil(1000);
+        let mut value = format!("<{}>;expires={seconds}", binding.contact);
+        if let Device::Instance(instance) = &binding.device {
+            let user = escape_user(&aor.user);
+            let domain = &self.settings.domain;
+            value.push_str(&format!(";+sip.instance=\"<{instance}>\";pub-gruu=\"sip:{user}@{domain};gr={instance}\""));
+        }
+        if binding.reg_id > 0 {
+            value.push_str(&format!(";reg-id={}", binding.reg_id));
+        }
+        value
+    }
+
+    /// STUN and TURN servers, the latter with credentials that run out (coturn's `use-auth-secret`).
+    fn ice_servers(&self, now: Instant, user: &str, mut text: Writer) -> Writer {
+        for server in &self.settings.ice_servers {
+            let turn = server.url.starts_with("turn:") || server.url.starts_with("turns:");
+            let secret = self.settings.turn_secret.as_ref().filter(|_| turn);
+            let value = secret.map_or_else(
+                || format!("<{}>", server.url),
+                |secret| {
+                    let username = format!("{}:{user}", self.wall.date(now).millis() / 1000 + u64::from(self.settings.turn_ttl));
+                    let mut hash = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+                    hash.update(username.as_bytes());
+                    let credential = STANDARD.encode(hash.finalize().into_bytes());
+                    format!("<{}>;username={};credential={}", server.url, quote(&username), quote(&credential))
+                },
+            );
+            text = text.field("X-ICE-Server", &value);
+        }
+        text
+    }
+
+    /// Registrations of a user have run out.
+    pub(super) fn expire_bindings(&mut self, now: Instant, aor: &Aor) {
+        for _ in 0..self.registrar.expire(now, aor) {
+            self.record(Record::Unregistered { application: aor.application.clone(), user: aor.user.clone() });
+        }
+        self.watch_expiry(aor);
+    }
+
+    pub(super) fn watch_expiry(&mut self, aor: &Aor) {
+        match self.registrar.expiry(aor) {
+            Some(at) => self.timers.set(Timer::Bindings(aor.clone()), at),
+            None => self.timers.clear(&Timer::Bindings(aor.clone())),
+        }
+    }
+}

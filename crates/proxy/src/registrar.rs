@@ -1,0 +1,387 @@
+//! Who can be reached where (RFC 3261, 10; RFC 5626): users and the devices that they registered.
+//!
+//! ```text
+//!            register                connection lost
+//!   (none) ───────────▶ online ─────────────────────▶ offline
+//!      ▲                │    ▲                          │  │
+//!      │  Expires: 0,   │    └────── registers again ───┘  │
+//!      └── ran out ─────┴───────────── ran out ────────────┘
+//! ```
+//!
+//! Online: it rings. Offline: it does not ring, but its place is kept until the registration runs out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use offhook_sip::{Message, Name, NameAddr, Uri};
+use offhook_ua::time::Instant;
+
+use crate::ConnId;
+
+/// Devices of one user.
+const MAX_BINDINGS: usize = 10;
+/// Contacts in one REGISTER.
+const MAX_CONTACTS: usize = 4;
+/// Octets of a contact URI.
+const MAX_URI: usize = 512;
+/// The shortest registration in seconds.
+pub const MIN_EXPIRES: u32 = 60;
+/// The longest registration in seconds.
+pub const MAX_EXPIRES: u32 = 3600;
+
+/// One user of one application (the address-of-record).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Aor {
+    /// Application key.
+    pub application: String,
+    /// User id, unescaped.
+    pub user: String,
+}
+
+impl Aor {
+    /// What is none of the application's users: telephones and other SIP domains, and what leads there. No user has an empty id.
+    #[must_use]
+    pub const fn outside(application: String) -> Self {
+        Self { application, user: String::new() }
+    }
+
+    /// Whether this is [`Aor::outside`].
+    #[must_use]
+    pub const fn is_outside(&self) -> bool {
+        self.user.is_empty()
+    }
+}
+
+/// What tells one device of a user from another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Device {
+    /// It has a name that survives reconnects (`+sip.instance`).
+    Instance(String),
+    /// It is known by its contact only.
+    Contact(Target),
+}
+
+impl Device {
+    /// The device that has this contact, as well as it can be told.
+    #[must_use]
+    pub fn of(contact: &NameAddr<'_>) -> Self {
+        let target = Target::of(&contact.uri);
+        let name = instance(contact).ok().flatten().or_else(|| target.gr.clone());
+        name.map_or(Self::Contact(target), Self::Instance)
+    }
+}
+
+/// The part of a URI by which a device is found again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    user: String,
+    host: String,
+    port: Option<u16>,
+    /// The instance that a GRUU names (RFC 5627).
+    gr: Option<String>,
+}
+
+impl Target {
+    /// The target that a contact or Request-URI names.
+    #[must_use]
+    pub fn of(uri: &Uri<'_>) -> Self {
+        let gr = uri.params.get("gr").filter(|gr| !gr.is_empty()).map(str::to_ascii_lowercase);
+        Self { user: uri.user_text().into_owned(), host: uri.host.to_ascii_lowercase(), port: uri.port, gr }
+    }
+}
+
+/// One way to one device.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The device.
+    pub device: Device,
+    /// Which of its ways (RFC 5626); 0 where it names none.
+    pub reg_id: u32,
+    /// Its contact URI as it came.
+    pub contact: String,
+    /// The same, to compare.
+    pub target: Target,
+    /// Its connection; `None` while it is offline.
+    pub conn: Option<ConnId>,
+    /// When it runs out.
+    pub expires: Instant,
+    call_id: String,
+    cseq: u32,
+}
+
+/// Why a REGISTER is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It breaks RFC 3261, 10.3.
+    Malformed(&'static str),
+    /// It asks for less than [`MIN_EXPIRES`].
+    TooBrief,
+    /// An older one came after a newer one.
+    OutOfOrder,
+    /// The user has too many devices.
+    TooMany,
+}
+
+/// What a REGISTER changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Devices that are online on this connection and were not before.
+    pub arrived: Vec<Device>,
+    /// Bindings taken away.
+    pub removed: usize,
+    /// Connections on which the same device was before.
+    pub superseded: BTreeSet<ConnId>,
+}
+
+/// All bindings.
+#[derive(Debug, Default)]
+pub struct Registrar {
+    aors: BTreeMap<Aor, Vec<Binding>>,
+    /// Connections that carry a binding; a connection speaks for one user.
+    by_conn: BTreeMap<ConnId, Aor>,
+}
+
+/// A contact of a REGISTER, read and checked.
+struct Wish {
+    device: Device,
+    reg_id: u32,
+    contact: String,
+    target: Target,
+    expires: u32,
+}
+
+impl Registrar {
+    /// Takes in a REGISTER for `aor` that came over `conn`. Nothing is changed where it is refused. No binding is made for longer than
+    /// `most` seconds: an identity that ends before is no reason to refuse who asks for more, or for [`MIN_EXPIRES`].
+    ///
+    /// # Errors
+    ///
+    /// The sender is at fault, or has too many devices.
+    pub fn register(&mut self, now: Instant, aor: &Aor, conn: ConnId, most: u32, request: &Message<'_>) -> Result<Change, Refusal> {
+        self.expire(now, aor);
+        let call_id = request.call_id().map_err(|_| Refusal::Malformed("no Call-ID"))?;
+        let cseq = request.cseq().map_err(|_| Refusal::Malformed("no CSeq"))?.number;
+        let mut wishes = if request.contact_is_star() { self.everything(aor, request)? } else { wishes(request)? };
+        wishes.iter_mut().for_each(|wish| wish.expires = wish.expires.min(most));
+        let bindings = self.aors.get(aor).map_or(&[][..], Vec::as_slice);
+        for wish in &wishes {
+            let old = bindings.iter().find(|binding| wish.is(binding));
+            if old.is_some_and(|old| old.call_id == call_id && old.cseq >= cseq) {
+                return Err(Refusal::OutOfOrder);
+            }
+        }
+        self.make_room(aor, &wishes)?;
+        let mut change = Change::default();
+        let left: Vec<ConnId> =
+            wishes.into_iter().filter_map(|wish| self.apply(now, aor, conn, wish, (call_id, cseq), &mut change)).collect();
+        self.tidy(aor, left.into_iter());
+        Ok(change)
+    }
+
+    /// The bindings of a user, those out of time included until [`Registrar::expire`].
+    #[must_use]
+    pub fn bindings(&self, aor: &Aor) -> &[Binding] {
+        self.aors.get(aor).map_or(&[], Vec::as_slice)
+    }
+
+    /// The online way to each device of a user: the last one registered where a device has several.
+    #[must_use]
+    pub fn online(&self, now: Instant, aor: &Aor) -> Vec<&Binding> {
+        let mut ways: BTreeMap<&Device, &Binding> = BTreeMap::new();
+        for binding in self.bindings(aor).iter().filter(|binding| binding.conn.is_some() && binding.expires > now) {
+            ways.insert(&binding.device, binding);
+        }
+        ways.into_values().collect()
+    }
+
+    /// The binding of a user that a Request-URI names, by contact or by GRUU; one that is online where there is one.
+    #[must_use]
+    pub fn find(&self, aor: &Aor, target: &Target) -> Option<&Binding> {
+        let named = |binding: &&Binding| match &target.gr {
+            Some(gr) => binding.device == Device::Instance(gr.clone()),
+            None => binding.target == *target,
+        };
+        let candidates = || self.bindings(aor).iter().rev().filter(named);
+        candidates().find(|binding| binding.conn.is_some()).or_else(|| candidates().next())
+    }
+
+    /// A connection is gone: what it carried goes offline.
+    pub fn close(&mut self, conn: ConnId) {
+        let Some(aor) = self.by_conn.remove(&conn) else { return };
+        for binding in self.aors.get_mut(&aor).into_iter().flatten().filter(|binding| binding.conn == Some(conn)) {
+            binding.conn = None;
+        }
+    }
+
+    /// Nobody is believed on a connection any more: takes away the bindings that it carries and says how many that were.
+    pub fn lapse(&mut self, conn: ConnId) -> usize {
+        let Some(aor) = self.by_conn.remove(&conn) else { return 0 };
+        let lapsed = self.aors.get_mut(&aor).map_or(0, |all| all.extract_if(.., |binding| binding.conn == Some(conn)).count());
+        self.tidy(&aor, std::iter::empty());
+        lapsed
+    }
+
+    /// Takes away what has run out and says how many bindings that were.
+    pub fn expire(&mut self, now: Instant, aor: &Aor) -> usize {
+        let Some(bindings) = self.aors.get_mut(aor) else { return 0 };
+        let gone: Vec<Binding> = bindings.extract_if(.., |binding| binding.expires <= now).collect();
+        self.tidy(aor, gone.iter().filter_map(|binding| binding.conn));
+        gone.len()
+    }
+
+    /// When the next binding of a user runs out.
+    #[must_use]
+    pub fn expiry(&self, aor: &Aor) -> Option<Instant> {
+        self.bindings(aor).iter().map(|binding| binding.expires).min()
+    }
+
+    /// How many devices are online.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.by_conn.len()
+    }
+
+    /// How many bindings there are, online or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.aors.values().map(Vec::len).sum()
+    }
+
+    /// Whether nobody is registered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.aors.is_empty()
+    }
+
+    /// `Contact: *` with `Expires: 0`: a wish to remove each binding there is.
+    fn everything(&self, aor: &Aor, request: &Message<'_>) -> Result<Vec<Wish>, Refusal> {
+        if request.all(Name::Contact).count() != 1 || request.number(Name::Expires) != Some(0) {
+            return Err(Refusal::Malformed("Contact * without Expires 0"));
+        }
+        let wish = |binding: &Binding| Wish {
+            device: binding.device.clone(),
+            reg_id: binding.reg_id,
+            contact: binding.contact.clone(),
+            target: binding.target.clone(),
+            expires: 0,
+        };
+        Ok(self.bindings(aor).iter().map(wish).collect())
+    }
+
+    /// Where the new devices do not fit, the offline ones that run out first give way.
+    fn make_room(&mut self, aor: &Aor, wishes: &[Wish]) -> Result<(), Refusal> {
+        let bindings = self.aors.entry(aor.clone()).or_default();
+        let new = wishes.iter().filter(|wish| wish.expires > 0 && !bindings.iter().any(|binding| wish.is(binding))).count();
+        let excess = (bindings.len() + new).saturating_sub(MAX_BINDINGS);
+        let idle = |binding: &Binding| binding.conn.is_none() && !wishes.iter().any(|wish| wish.is(binding));
+        if bindings.iter().filter(|binding| idle(binding)).count() < excess {
+            self.tidy(aor, std::iter::empty());
+            return Err(Refusal::TooMany);
+        }
+        for _ in 0..excess {
+            let oldest =
+                bindings.iter().enumerate().filter(|(_, binding)| idle(binding)).min_by_key(|(_, binding)| binding.expires);
+            if let Some(at) = oldest.map(|(at, _)| at) {
+                bindings.remove(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the connection that the binding was on before.
+    fn apply(
+        &mut self,
+        now: Instant,
+        aor: &Aor,
+        conn: ConnId,
+        wish: Wish,
+        (call_id, cseq): (&str, u32),
+        change: &mut Change,
+    ) -> Option<ConnId> {
+        let bindings = self.aors.entry(aor.clone()).or_default();
+        let old = bindings.iter().position(|binding| wish.is(binding)).map(|at| bindings.remove(at));
+        if wish.expires == 0 {
+            change.removed += usize::from(old.is_some());
+            return old?.conn;
+        }
+        let before = old.and_then(|old| old.conn);
+        if before != Some(conn) {
+            change.superseded.extend(before);
+            change.arrived.push(wish.device.clone());
+        }
+        let Wish { device, reg_id, contact, target, expires } = wish;
+        let expires = now + u64::from(expires) * 1000;
+        bindings.push(Binding { device, reg_id, contact, target, conn: Some(conn), expires, call_id: call_id.to_owned(), cseq });
+        self.by_conn.insert(conn, aor.clone());
+        before.filter(|before| *before != conn)
+    }
+
+    /// Forgets the user where it has no binding, and those of the connections that a binding left which carry none any more.
+    fn tidy(&mut self, aor: &Aor, left: impl Iterator<Item = ConnId>) {
+        for conn in left {
+            if !self.bindings(aor).iter().any(|binding| binding.conn == Some(conn)) {
+                self.by_conn.remove(&conn);
+            }
+        }
+        if self.aors.get(aor).is_some_and(Vec::is_empty) {
+            self.aors.remove(aor);
+        }
+    }
+}
+
+impl Wish {
+    fn is(&self, binding: &Binding) -> bool {
+        match &self.device {
+            Device::Instance(_) => binding.device == self.device && binding.reg_id == self.reg_id,
+            Device::Contact(target) => binding.target == *target,
+        }
+    }
+}
+
+fn wishes(request: &Message<'_>) -> Result<Vec<Wish>, Refusal> {
+    let contacts: Result<Vec<_>, _> = request.contacts().take(MAX_CONTACTS + 1).collect();
+    let contacts = contacts.map_err(|_| Refusal::Malformed("malformed Contact"))?;
+    if contacts.len() > MAX_CONTACTS {
+        return Err(Refusal::TooMany);
+    }
+    let default = request.get(Name::Expires).map_or(MAX_EXPIRES, seconds);
+    contacts.iter().map(|contact| wish(contact, default)).collect()
+}
+
+fn wish(contact: &NameAddr<'_>, default: u32) -> Result<Wish, Refusal> {
+    let uri = &contact.uri;
+    if !uri.is_sip()
+        || contact.uri_text.len() > MAX_URI
+        || contact.uri_text.contains(|c: char| c.is_control() || c == '<' || c == '>')
+    {
+        return Err(Refusal::Malformed("Contact is no SIP URI"));
+    }
+    let expires = contact.params.get("expires").map_or(default, seconds);
+    if (1..MIN_EXPIRES).contains(&expires) {
+        return Err(Refusal::TooBrief);
+    }
+    let target = Target::of(uri);
+    let device = instance(contact)?.map_or_else(|| Device::Contact(target.clone()), Device::Instance);
+    let reg_id = contact.params.get("reg-id").and_then(|id| id.parse().ok()).unwrap_or(0);
+    Ok(Wish { device, reg_id, contact: contact.uri_text.to_owned(), target, expires: expires.min(MAX_EXPIRES) })
+}
+
+/// The name of the device: `urn:uuid:…`, without quotes and angle brackets.
+///
+/// # Errors
+///
+/// Where it is not short and plain: it is written into URIs and quoted strings.
+fn instance(contact: &NameAddr<'_>) -> Result<Option<String>, Refusal> {
+    let Some(value) = contact.params.get("+sip.instance") else { return Ok(None) };
+    let name = value.trim_matches(['"', '<', '>']);
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:._".contains(&b));
+    if name.is_empty() || name.len() > 128 || !plain {
+        return Err(Refusal::Malformed("malformed +sip.instance"));
+    }
+    Ok(Some(name.to_ascii_lowercase()))
+}
+
+/// A malformed value counts as 3600 (RFC 3261, 10.3, step 6, and 20.10).
+fn seconds(value: &str) -> u32 {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) { value.parse().unwrap_or(u32::MAX) } else { MAX_EXPIRES }
+}

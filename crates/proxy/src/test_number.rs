@@ -1,0 +1,73 @@
+//! Numbers to try an app with: they answer, refuse or ring in a known way, at known times, with no trunk and no credit.
+
+/// How a number behaves that is there for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestNumber {
+    /// Answers and says that the call is connected.
+    Answers {
+        /// How often it says so, before it hangs up.
+        times: u32,
+        /// When it hangs up in any case, in milliseconds after the answer.
+        limit: u64,
+        /// The key that ends it.
+        until: Option<char>,
+    },
+    /// Refuses.
+    Refuses {
+        /// After so many milliseconds.
+        after: u64,
+        /// With this SIP status.
+        code: u16,
+    },
+}
+
+impl TestNumber {
+    /// When those answer that do, in milliseconds.
+    pub const ANSWER: u64 = 7_500;
+    /// Longer than any number of announcements takes, in milliseconds.
+    const LONGEST: u64 = 300_000;
+
+    /// The behaviour of a number, written with or without `+`: `46`, zeros, and what is meant, in 11 or 13 digits.
+    #[must_use]
+    pub fn read(number: &str) -> Option<Self> {
+        let digits = number.strip_prefix('+').unwrap_or(number);
+        let rest = digits.strip_prefix("46000000").filter(|_| matches!(digits.len(), 11 | 13))?;
+        let answers = |times, limit, until| Some(Self::Answers { times, limit, until });
+        let refuses = |after, code| Some(Self::Refuses { after, code });
+        match rest.bytes().all(|b| b.is_ascii_digit()).then(|| rest.parse().ok())?? {
+            0_u32 | 1 => answers(1, Self::LONGEST, None),
+            times @ 2..=9 => answers(times, Self::LONGEST, None),
+            10 => answers(u32::MAX, 120_000, None),
+            20 => answers(10, Self::LONGEST, Some('0')),
+            30 => refuses(0, 603),
+            31 => refuses(Self::ANSWER, 603),
+            40 => refuses(45_000, 480),
+            50 => refuses(0, 503),
+            51 => refuses(Self::ANSWER, 503),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_those_of_the_table_and_no_others() {
+        let once = Some(TestNumber::Answers { times: 1, limit: 300_000, until: None });
+        assert_eq!(TestNumber::read("+46000000000"), once);
+        assert_eq!(TestNumber::read("46000000000"), once);
+        assert_eq!(TestNumber::read("46000000007"), Some(TestNumber::Answers { times: 7, limit: 300_000, until: None }));
+        assert_eq!(TestNumber::read("+4600000000010"), Some(TestNumber::Answers { times: u32::MAX, limit: 120_000, until: None }));
+        assert_eq!(TestNumber::read("+46000000030"), Some(TestNumber::Refuses { after: 0, code: 603 }));
+        let readme = include_str!("../../../README.md");
+        for (at, _) in readme.match_indices("`+46000000") {
+            let number = &readme[at + 1..at + 13];
+            assert!(TestNumber::read(number).is_some(), "the README names {number}");
+        }
+        for other in ["+46000000060", "+460000000000", "+46700000000", "+4600000000", "46000000+00", "++46000000000", "bob", ""] {
+            assert_eq!(TestNumber::read(other), None, "{other}");
+        }
+    }
+}

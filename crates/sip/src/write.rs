@@ -1,0 +1,277 @@
+//! Values → SIP text. Nothing written here can start a line of its own.
+
+use super::header::{Name, URI, is, is_token};
+use super::message::{Message, parse};
+use super::uri::push_escape;
+use crate::text::{cut_at, digits, push_digits};
+
+/// A message being written: start line, fields, then [`Writer::body`] or [`Writer::end`], which add Content-Length.
+///
+/// CR, LF and NUL in a value become blanks, what no field name may hold becomes `_`, what no URI may hold is escaped: however
+/// odd the values, there come out as many fields as were written.
+#[derive(Clone, Debug)]
+#[expect(clippy::box_collection, reason = "one word that some hundred places hand on, in place of three")]
+pub struct Writer(Box<String>);
+
+impl Writer {
+    /// Starts a request.
+    #[must_use]
+    pub fn request(method: &str, uri: &str) -> Self {
+        let mut text = String::with_capacity(1024);
+        push_token(&mut text, method);
+        text.push(' ');
+        push_uri(&mut text, uri);
+        text.push_str(" SIP/2.0\r\n");
+        Self(Box::new(text))
+    }
+
+    /// Starts a response. A code beyond 100 to 699 becomes 500.
+    #[must_use]
+    pub fn response(code: u16, reason: &str) -> Self {
+        let mut text = String::with_capacity(1024);
+        text.push_str("SIP/2.0 ");
+        push_digits(&mut text, if (100..700).contains(&code) { code.into() } else { 500 });
+        text.push(' ');
+        push_value(&mut text, reason);
+        text.push_str("\r\n");
+        Self(Box::new(text))
+    }
+
+    /// Adds a field. Content-Length is written by [`Writer::body`] and [`Writer::end`], never here.
+    #[must_use]
+    #[inline(never)]
+    pub fn field(self, name: &str, value: &str) -> Self {
+        self.joined(name, &[value])
+    }
+
+    /// Adds a field whose value is made of parts.
+    #[must_use]
+    #[inline(never)]
+    pub fn joined(mut self, name: &str, parts: &[&str]) -> Self {
+        push_token(&mut self.0, name);
+        self.0.push_str(": ");
+        for part in parts {
+            push_value(&mut self.0, part);
+        }
+        self.0.push_str("\r\n");
+        self
+    }
+
+    /// Adds a field whose value is a number.
+    #[must_use]
+    #[inline(never)]
+    pub fn number(mut self, name: &str, value: u32) -> Self {
+        push_token(&mut self.0, name);
+        self.0.push_str(": ");
+        push_digits(&mut self.0, value);
+        self.0.push_str("\r\n");
+        self
+    }
+
+    /// Adds CSeq.
+    #[must_use]
+    #[inline(never)]
+    pub fn cseq(self, number: u32, method: &str) -> Self {
+        self.joined(Name::CSeq.as_str(), &[&digits(number), " ", method])
+    }
+
+    /// Method and Request-URI of a request, as they go on the wire.
+    #[must_use]
+    pub fn request_line(&self) -> Option<(&str, &str)> {
+        let (method, rest) = cut_at(&self.0, b' ')?;
+        Some((method, cut_at(rest, b' ')?.0))
+    }
+
+    /// The message, with that body, if it is none that is empty.
+    #[must_use]
+    pub fn body(self, content_type: &str, body: &str) -> String {
+        let typed = if body.is_empty() { self } else { self.field(Name::ContentType.as_str(), content_type) };
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let mut text = *typed.number(Name::ContentLength.as_str(), length).0;
+        text.push_str("\r\n");
+        text.push_str(body);
+        text
+    }
+
+    /// The message, without a body.
+    #[must_use]
+    pub fn end(self) -> String {
+        self.body("", "")
+    }
+}
+
+/// Starts the response to `request`: Via, From, To, Call-ID and CSeq as they came (RFC 3261, 8.2.6), Record-Route where the
+/// response may make a dialog (12.1.1). `to_tag` is added unless To has a tag, or cannot be read.
+#[must_use]
+pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
+    let mut writer = Writer::response(code, reason(code));
+    let dialog = (101..300).contains(&code);
+    for field in request.fields() {
+        // Of what there may be only one, only one: a refusal of a doubled field is no doubled field.
+        let again = request.get(field.name).is_some_and(|first| !core::ptr::eq(first, field.value));
+        match field.name {
+            Name::From | Name::To | Name::CallId | Name::CSeq if again => {}
+            Name::RecordRoute if !dialog => {}
+            Name::Via | Name::From | Name::CallId | Name::CSeq | Name::RecordRoute => {
+                writer = writer.field(field.name.as_str(), field.value);
+            }
+            Name::To => {
+                let tag = to_tag.filter(|_| request.to().is_ok_and(|to| to.tag().is_none()));
+                let mark = if tag.is_some() { ";tag=" } else { "" };
+                writer = writer.joined(field.name.as_str(), &[field.value, mark, tag.unwrap_or("")]);
+            }
+            _ => {}
+        }
+    }
+    writer
+}
+
+/// The CANCEL for a request of ours (RFC 3261, 9.1).
+#[must_use]
+pub fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
+    let request = parse(request.as_bytes()).ok()?;
+    let mut text = Writer::request("CANCEL", request.uri()?).field("Max-Forwards", "70");
+    for name in [Name::Via, Name::From, Name::To, Name::CallId] {
+        text = text.field(name.as_str(), request.get(name)?);
+    }
+    text = text.field("CSeq", &[&request.cseq().ok()?.number.to_string(), " CANCEL"].concat());
+    if let Some(reason) = reason {
+        text = text.field("Reason", reason);
+    }
+    Some(text.end())
+}
+
+/// A message of which only the fields will be read again.
+pub fn without_body(text: &mut String) {
+    if let Some(end) = text.find("\r\n\r\n") {
+        text.truncate(end + 4);
+        text.shrink_to_fit();
+    }
+}
+
+/// What a code is called. A code with no name of its own has that of its class (RFC 3261, 8.1.3.2).
+#[must_use]
+pub fn reason(code: u16) -> &'static str {
+    let named = REASONS.iter().chain(OTHER_REASONS).find(|(known, _)| *known == code);
+    let class = || REASONS.iter().find(|(known, _)| *known / 100 == code / 100);
+    named.or_else(class).map_or("Unknown", |(_, reason)| reason)
+}
+
+/// What a user agent here answers. The first of each hundred stands for its class.
+static REASONS: &[(u16, &str)] = &[
+    (183, "Session Progress"),
+    (180, "Ringing"),
+    (200, "OK"),
+    (400, "Bad Request"),
+    (405, "Method Not Allowed"),
+    (406, "Not Acceptable"),
+    (408, "Request Timeout"),
+    (415, "Unsupported Media Type"),
+    (416, "Unsupported URI Scheme"),
+    (420, "Bad Extension"),
+    (422, "Session Interval Too Small"),
+    (469, "Bad Info Package"),
+    (480, "Temporarily Unavailable"),
+    (481, "Call/Transaction Does Not Exist"),
+    (482, "Loop Detected"),
+    (486, "Busy Here"),
+    (487, "Request Terminated"),
+    (488, "Not Acceptable Here"),
+    (491, "Request Pending"),
+    (500, "Server Internal Error"),
+    (501, "Not Implemented"),
+    (504, "Server Time-out"),
+    (505, "Version Not Supported"),
+    (600, "Busy Everywhere"),
+    (603, "Decline"),
+];
+
+/// What only others have to say: no page has to carry it. Tests play the others, also where they run as wasm.
+#[cfg(any(not(target_arch = "wasm32"), debug_assertions))]
+static OTHER_REASONS: &[(u16, &str)] = &[
+    (100, "Trying"),
+    (181, "Call Is Being Forwarded"),
+    (182, "Queued"),
+    (202, "Accepted"),
+    (300, "Multiple Choices"),
+    (301, "Moved Permanently"),
+    (302, "Moved Temporarily"),
+    (305, "Use Proxy"),
+    (401, "Unauthorized"),
+    (402, "Payment Required"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (407, "Proxy Authentication Required"),
+    (410, "Gone"),
+    (413, "Request Entity Too Large"),
+    (414, "Request-URI Too Long"),
+    (421, "Extension Required"),
+    (423, "Interval Too Brief"),
+    (429, "Provide Referrer Identity"),
+    (430, "Flow Failed"),
+    (439, "First Hop Lacks Outbound Support"),
+    (483, "Too Many Hops"),
+    (484, "Address Incomplete"),
+    (485, "Ambiguous"),
+    (489, "Bad Event"),
+    (493, "Undecipherable"),
+    (502, "Bad Gateway"),
+    (503, "Service Unavailable"),
+    (513, "Message Too Large"),
+    (604, "Does Not Exist Anywhere"),
+    (606, "Not Acceptable"),
+];
+#[cfg(all(target_arch = "wasm32", not(debug_assertions)))]
+static OTHER_REASONS: &[(u16, &str)] = &[];
+
+/// The text as a quoted-string.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if c == '"' || c == '\\' {
+            quoted.push('\\');
+        }
+        quoted.push(inline(c));
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A character that stays in its line.
+fn inline(c: char) -> char {
+    if matches!(c, '\r' | '\n' | '\0') { ' ' } else { c }
+}
+
+fn push_value(text: &mut String, value: &str) {
+    if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+        for c in value.chars() {
+            text.push(inline(c));
+        }
+    } else {
+        text.push_str(value);
+    }
+}
+
+fn push_token(text: &mut String, token: &str) {
+    if is_token(token) {
+        text.push_str(token);
+    } else if token.is_empty() {
+        text.push('_');
+    } else {
+        for c in token.chars() {
+            text.push(if is_token(c.encode_utf8(&mut [0; 4])) { c } else { '_' });
+        }
+    }
+}
+
+fn push_uri(text: &mut String, uri: &str) {
+    for byte in uri.bytes() {
+        if is(byte, URI) {
+            text.push(char::from(byte));
+        } else {
+            push_escape(text, byte);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether a trunk, and each of its addresses, can be called.
+//!
+//! ```text
+//!   Up ── two failures in a row ──▶ Down ── two answers in a row ──▶ Up
+//!   either ── 503 with Retry-After ──▶ rests for that time
+//! ```
+//!
+//! A failure is silence, a connection that cannot be made, or 503: of a call as of OPTIONS. Without OPTIONS nothing would find out that a
+//! trunk is back: so it is not down, it rests for a while.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use offhook_ua::time::Instant;
+
+/// Failures in a row that make a trunk down, and answers in a row that make it up.
+const TURN: u32 = 2;
+/// How long a failed trunk without OPTIONS, or one address of several, is left alone, in milliseconds.
+const REST: u64 = 30_000;
+/// The longest that a Retry-After is believed, in seconds.
+const LONGEST_REST: u32 = 600;
+
+#[derive(Default)]
+pub(super) struct Health {
+    down: bool,
+    /// Answers in a row where it is down, failures in a row where it is up.
+    run: u32,
+    rest: Instant,
+    /// Addresses that were silent, and until when others come first.
+    silent: BTreeMap<SocketAddr, Instant>,
+}
+
+impl Health {
+    /// Whether calls may go there.
+    pub(super) fn is_up(&self, now: Instant) -> bool {
+        !self.down && now >= self.rest
+    }
+
+    pub(super) const fn is_down(&self) -> bool {
+        self.down
+    }
+
+    /// Whether the last sign speaks against what it is held for.
+    pub(super) const fn is_unsure(&self) -> bool {
+        self.run > 0
+    }
+
+    /// It has answered. Whether it is up again with that.
+    pub(super) fn answered(&mut self, address: SocketAddr) -> bool {
+        self.silent.remove(&address);
+        if !self.down {
+            self.run = 0;
+            return false;
+        }
+        self.run += 1;
+        let up = self.run >= TURN;
+        if up {
+            self.down = false;
+            self.run = 0;
+        }
+        up
+    }
+
+    /// It has failed. Whether it is down with that; `watched`: somebody finds out when it is back.
+    pub(super) fn failed(&mut self, now: Instant, watched: bool) -> bool {
+        if self.down {
+            self.run = 0;
+            return false;
+        }
+        self.run += 1;
+        if self.run < TURN {
+            return false;
+        }
+        self.run = 0;
+        if watched {
+            self.down = true;
+        } else {
+            self.rest = now + REST;
+        }
+        true
+    }
+
+    /// It has said when it wants to be asked again.
+    pub(super) fn rest(&mut self, now: Instant, seconds: u32) {
+        self.rest = self.rest.max(now + u64::from(seconds.min(LONGEST_REST)) * 1_000);
+    }
+
+    /// One of its addresses was silent, or there was no way to it.
+    pub(super) fn silent(&mut self, now: Instant, address: SocketAddr) {
+        self.silent.retain(|_, until| *until > now);
+        self.silent.insert(address, now + REST);
+    }
+
+    /// Those that are not known to be silent first, else in their order.
+    pub(super) fn order(&self, now: Instant, addresses: &mut [SocketAddr]) {
+        addresses.sort_by_key(|address| self.silent.get(address).is_some_and(|until| *until > now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_failures_and_two_answers_turn_it() {
+        let (now, address) = (Instant::from_millis(1), SocketAddr::from(([192, 0, 2, 1], 5060)));
+        let mut health = Health::default();
+        assert!(!health.failed(now, true) && health.is_up(now));
+        assert!(!health.answered(address));
+        assert!(!health.failed(now, true), "the answer between counts");
+        assert!(health.failed(now, true) && !health.is_up(now));
+        assert!(!health.answered(address) && !health.failed(now, true) && !health.answered(address));
+        assert!(health.answered(address) && health.is_up(now));
+    }
+
+    #[test]
+    fn who_is_not_watched_rests() {
+        let now = Instant::from_millis(1);
+        let mut health = Health::default();
+        assert!(!health.failed(now, false) && health.failed(now, false));
+        assert!(!health.is_up(now) && health.is_up(now + REST));
+        health.rest(now, u32::MAX);
+        assert!(!health.is_up(now + 599_999) && health.is_up(now + 600_000));
+    }
+}

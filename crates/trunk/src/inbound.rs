@@ -1,0 +1,364 @@
+//! What comes in. Whose it is decides everything: strangers get no octet over UDP, and no second request over a connection. Trunks are
+//! known by where they send from, by the name in their certificate, and by a digest where the operator wants one.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use offhook_access::bucket::Bucket;
+use offhook_access::nonce;
+use offhook_access::proofs::Claim;
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, ParseError, Writer, ha1, parse, reply};
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{Received, ServerKey};
+
+use super::outbound::transport;
+use super::targets::Hop;
+use super::{Event, Flow, LinkId, Output, Record, Trunks, Wire, text};
+
+/// Strangers that are recorded a second; the others are only counted.
+const RECORDED: u32 = 1;
+/// The most transactions at once; new calls beyond get 503.
+const MOST: usize = 50_000;
+/// The most nonces that are remembered as used.
+const NONCES: usize = 4_096;
+
+/// What trunks may ask of us.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
+/// Methods that others know and we do nothing with: 405 and not 501.
+const KNOWN: [&str; 6] = ["REGISTER", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "PUBLISH"];
+/// How much more than came goes back to a source that may be forged (as RFC 9000, 8.1).
+const TIMES: usize = 3;
+/// For how long that is counted, in milliseconds: longer than anything rings.
+const COUNTED: u64 = 250_000;
+/// The To tag of answers without a transaction, the same for each copy.
+const TAG: &str = "0";
+
+/// Those who are no trunk.
+#[derive(Default)]
+pub(super) struct Strangers {
+    pub(super) count: u64,
+    records: Option<Bucket>,
+    /// Nonces that trunks have answered, and how often.
+    nonces: BTreeMap<String, u32>,
+}
+
+/// Where a message came from.
+#[derive(Clone, Copy)]
+struct Source {
+    flow: Flow,
+    address: SocketAddr,
+    wire: Wire,
+}
+
+impl Trunks {
+    pub(super) fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        let (address, wire) = match flow {
+            Flow::Udp(address) => (address, Wire::Udp),
+            Flow::Link(link) => match self.links.get_mut(&link) {
+                Some(link) => {
+                    link.heard = now;
+                    (link.peer, link.wire)
+                }
+                None => return,
+            },
+        };
+        let source = Source { flow, address, wire };
+        let message = parse(bytes);
+        let speakers = self.speakers(source, message.as_ref().ok());
+        match message {
+            Ok(message) if !message.is_request() => self.answer(now, source, &speakers, &message, bytes),
+            Ok(message) if !speakers.is_empty() => self.asked(now, &speakers, source, &message, bytes),
+            Ok(_) => self.stranger(now, source, "method"),
+            Err(_) if speakers.is_empty() => self.stranger(now, source, "malformed"),
+            Err(ParseError::Empty) => {}
+            Err(_) => self.record_stranger(now, address, "malformed"),
+        }
+    }
+
+    /// Whose a message may be: first of all that of the trunk whose connection it is, then that of all who send from there.
+    fn speakers(&self, source: Source, message: Option<&Message<'_>>) -> Vec<usize> {
+        let Source { flow, address, wire } = source;
+        let Flow::Link(link) = flow else { return self.all_at(address, None, wire, &[]) };
+        let Some(link) = self.links.get(&link) else { return Vec::new() };
+        // A datagram comes from the port itself; who has made a connection says in the Via of its requests which one is its own.
+        let named = message.filter(|message| message.is_request());
+        let port = named.and_then(|message| Some(message.via().ok()?.port.unwrap_or(wire.default_port())));
+        let all = self.all_at(address, port, wire, &link.names).into_iter().filter(|trunk| link.trunk != Some(*trunk));
+        link.trunk.into_iter().chain(all).collect()
+    }
+
+    /// The trunks that send from `source`, or from the same address and call themselves by `port` (a connection comes from any), with a
+    /// certificate of these names: the one that fits best first. Another port of a trunk's address is its own only where it is nobody else's.
+    pub(super) fn all_at(&self, source: SocketAddr, port: Option<u16>, wire: Wire, names: &[String]) -> Vec<usize> {
+        let fits = |index: usize| {
+            let peer = &self.peers[index];
+            let name = &peer.config.tls_name;
+            if !name.is_empty() {
+                return (wire == Wire::Tls && names.iter().any(|known| known.eq_ignore_ascii_case(name))).then_some(3);
+            }
+            let named = port.and_then(|port| peer.knows(SocketAddr::new(source.ip(), port)));
+            peer.knows(source).max(named).filter(|_| wire == Wire::Tls || !peer.needs_tls())
+        };
+        // Of equals the first in the configuration.
+        let rank = |index: usize| Some((fits(index)?, self.peers[index].config.transport == wire, Reverse(index)));
+        let mut all: Vec<_> = (0..self.peers.len()).filter_map(rank).collect();
+        all.sort_unstable_by_key(|rank| Reverse(*rank));
+        let known = all.first().is_some_and(|(fit, ..)| *fit > 0);
+        all.into_iter().filter(|(fit, ..)| *fit > 0 || !known).map(|(.., Reverse(index))| index).collect()
+    }
+
+    /// An answer came. It counts from the trunk that was asked: from one of its addresses, or from where the request went (RFC 3261, 18.2.2).
+    fn answer(&mut self, now: Instant, source: Source, speakers: &[usize], message: &Message<'_>, bytes: &[u8]) {
+        let asked = self.asked_by(message);
+        let (known, wanted) = (!speakers.is_empty(), asked.is_some());
+        let counts = asked.filter(|(_, hop)| {
+            let there = match source.flow {
+                Flow::Udp(address) => hop.wire == Wire::Udp && hop.address == address,
+                Flow::Link(link) => hop.link == link,
+            };
+            there || speakers.contains(&hop.trunk)
+        });
+        match counts {
+            Some(asked) => self.response(now, asked, message, &String::from_utf8_lossy(bytes)),
+            None if !known => self.stranger(now, source, "answer"),
+            None if wanted => self.record_stranger(now, source.address, "answer"),
+            // It is late.
+            None => {}
+        }
+    }
+
+    fn stranger(&mut self, now: Instant, source: Source, what: &'static str) {
+        self.record_stranger(now, source.address, what);
+        if let Flow::Link(link) = source.flow {
+            self.disconnect(now, link);
+        }
+    }
+
+    fn record_stranger(&mut self, now: Instant, peer: SocketAddr, what: &'static str) {
+        self.strangers.count += 1;
+        if self.strangers.records.get_or_insert_with(|| Bucket::new(now, RECORDED)).take(now, RECORDED) {
+            self.push(Output::Record(Record::Stranger { peer, what }));
+        }
+    }
+
+    /// A trunk has sent a request.
+    fn asked(&mut self, now: Instant, speakers: &[usize], source: Source, message: &Message<'_>, bytes: &[u8]) {
+        let trunk = speakers[0];
+        let noted = text::note_source(message, bytes, source.address);
+        let Ok(request) = parse(noted.as_bytes()) else { return };
+        let hop = self.way_back(trunk, source, &request);
+        let method = request.method().unwrap_or_default();
+        let small = (source.wire == Wire::Udp).then_some(bytes.len());
+        if let Err(rejection) = request.check() {
+            if method != "ACK" {
+                self.answer_plainly(hop, small, reply(&request, rejection.code, Some(TAG)).end());
+            }
+            return;
+        }
+        let theirs = |origin: Option<Hop>| origin.is_some_and(|origin| speakers.contains(&origin.trunk));
+        let origin = self.transactions.origin(&request);
+        if origin.is_some() && !theirs(origin) {
+            // Whoever copies another's request would get the answers to it, and whose ACK it is stops them.
+            return self.record_stranger(now, source.address, "method");
+        }
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        let stray = method == "CANCEL" && !theirs(invite_of(&request).and_then(|invite| self.transactions.way_back(&invite)));
+        if stray || (!in_dialog && !matches!(method, "INVITE" | "ACK" | "CANCEL")) {
+            return self.answer_at_once(hop, small, &request);
+        }
+        if !matches!(method, "ACK" | "CANCEL") && origin.is_none() {
+            if self.transactions.len() >= MOST {
+                return self.answer_plainly(hop, small, reply(&request, 503, Some(TAG)).number("Retry-After", 5).end());
+            }
+            if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
+                return;
+            }
+        }
+        let hop = match small {
+            Some(length) if in_dialog || self.peers[trunk].config.from_username.is_empty() => {
+                self.allow(now, hop, length, &request)
+            }
+            _ => hop,
+        };
+        match self.transactions.receive(now, hop, transport(hop.wire), &request) {
+            Received::Request(key) => self.admitted(now, hop, key, small, (speakers, &request)),
+            Received::Ack if in_dialog => self.tell(hop, speakers, None, &request),
+            _ => {}
+        }
+    }
+
+    /// Whose source is known by its address alone may be forged: what it is sent is counted.
+    fn allow(&mut self, now: Instant, hop: Hop, length: usize, request: &Message<'_>) -> Hop {
+        while self.allowed.first_key_value().is_some_and(|(_, (until, _))| *until <= now) || self.allowed.len() >= MOST {
+            self.allowed.pop_first();
+        }
+        let known =
+            self.transactions.origin(request).map(|origin| origin.source).filter(|source| self.allowed.contains_key(source));
+        let source = known.unwrap_or_else(|| self.next());
+        self.allowed.entry(source).or_insert((now + COUNTED, 0)).1 += TIMES * length;
+        Hop { source, ..hop }
+    }
+
+    /// Whether something may go out. Of answers to what may be forged a refusal, most of which are copies (timer G), only where it fits;
+    /// a 2xx, which somebody has picked up for, in any case.
+    pub(super) fn may_leave(&mut self, hop: Hop, text: &str) -> bool {
+        let Some((_, left)) = self.allowed.get_mut(&hop.source) else { return true };
+        let code = text.strip_prefix("SIP/2.0 ").and_then(|rest| rest.bytes().next());
+        let fits = text.len() <= *left;
+        if code.is_some() {
+            *left = left.saturating_sub(text.len());
+        }
+        fits || code.is_none_or(|code| code < b'3')
+    }
+
+    /// Where answers go (RFC 3261, 18.2.2; RFC 3581, 4), and where a connection can be made to if this one breaks.
+    fn way_back(&self, trunk: usize, source: Source, request: &Message<'_>) -> Hop {
+        let via = request.via().ok();
+        let port = via.and_then(|via| via.port).unwrap_or(source.wire.default_port());
+        let symmetric = self.peers[trunk].config.nat || via.is_some_and(|via| via.params.get("rport").is_some());
+        let address = match source.flow {
+            Flow::Udp(address) if symmetric => address,
+            _ => SocketAddr::new(source.address.ip(), port),
+        };
+        let link = if let Flow::Link(link) = source.flow { link } else { LinkId(0) };
+        Hop { trunk, wire: source.wire, address, link, source: 0 }
+    }
+
+    /// Answers a request that is for nobody else, without a transaction (RFC 3261, 8.2.7): a copy gets the same answer.
+    fn answer_at_once(&mut self, hop: Hop, small: Option<usize>, request: &Message<'_>) {
+        let answer = |code| reply(request, code, Some(TAG));
+        let full = match request.method().unwrap_or_default() {
+            "OPTIONS" => answer(200).field("Allow", ALLOW).field("Accept", "application/sdp").field("Supported", "100rel, timer"),
+            "CANCEL" | "BYE" | "UPDATE" | "INFO" | "PRACK" => answer(481),
+            method if KNOWN.contains(&method) => answer(405).field("Allow", ALLOW),
+            _ => answer(501).field("Allow", ALLOW),
+        };
+        let full = full.end();
+        let code = parse(full.as_bytes()).ok().and_then(|full| full.code()).unwrap_or(500);
+        self.answer_plainly(hop, small, fitting(small, full).unwrap_or_else(|| answer(code).end()));
+    }
+
+    fn admitted(
+        &mut self,
+        now: Instant,
+        hop: Hop,
+        key: ServerKey,
+        small: Option<usize>,
+        (speakers, request): (&[usize], &Message<'_>),
+    ) {
+        match key.method() {
+            "CANCEL" => {
+                let tag = self.random.token();
+                self.respond(now, &key, reply(request, 200, Some(&tag)).end());
+            }
+            // Whoever hears nothing asks again, and an answer that is larger than its request would be a gift to a forger.
+            "INVITE" => {
+                fitting(small, reply(request, 100, None).end()).into_iter().for_each(|trying| self.respond(now, &key, trying))
+            }
+            _ => {}
+        }
+        self.tell(hop, speakers, Some(key), request);
+    }
+
+    /// Hands a request on.
+    fn tell(&mut self, hop: Hop, speakers: &[usize], key: Option<ServerKey>, request: &Message<'_>) {
+        let call_id = request.call_id().unwrap_or_default();
+        let trunk = speakers.iter().copied().find(|trunk| self.paths.of(*trunk, call_id).is_some()).unwrap_or(hop.trunk);
+        if self.peers[trunk].config.nat {
+            match request.method() {
+                Some("BYE") => self.paths.forget(trunk, call_id),
+                Some("INVITE" | "CANCEL") if request.to().is_ok_and(|to| to.tag().is_none()) => {}
+                _ => self.paths.learn(call_id, Hop { trunk, ..hop }),
+            }
+        }
+        let id = |trunk: usize| self.peers[trunk].id.clone();
+        let others = speakers.iter().copied().filter(|other| *other != hop.trunk).map(id).collect();
+        self.push(Output::Event(Event::Request { trunk: id(hop.trunk), others, key, text: request.source().to_owned() }));
+    }
+
+    /// An answer without a transaction. Over UDP, where the source may be forged, none that is larger than its request.
+    fn answer_plainly(&mut self, hop: Hop, small: Option<usize>, text: String) {
+        if let Some(text) = fitting(small, text) {
+            self.deliver(hop, text);
+        }
+    }
+
+    /// Whether a request outside a dialog shows the credentials that its trunk needs; if not, it is challenged, without any state.
+    fn is_proven(&mut self, now: Instant, trunk: usize, hop: Hop, small: Option<usize>, request: &Message<'_>) -> bool {
+        let config = &self.peers[trunk].config;
+        if config.from_username.is_empty() {
+            return true;
+        }
+        let shown = request.get(Name::Authorization).and_then(|value| Credentials::parse(value).ok());
+        let place = hop.address.ip().to_string();
+        let fresh = |shown: &Credentials<'_>| nonce::check(&self.nonce_key, now, place.as_bytes(), &shown.nonce).is_some();
+        let stale = match &shown {
+            None => false,
+            // Who never got a challenge of ours, as one who forges where it is, finds out nothing and uses nothing up.
+            Some(shown) if !fresh(shown) => true,
+            Some(shown) => {
+                let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
+                if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
+                    let refusal = reply(request, 503, Some(TAG)).number("Retry-After", seconds).end();
+                    self.answer_plainly(hop, small, refusal);
+                    return false;
+                }
+                let secret = ha1(shown.algorithm, &config.from_username, &self.settings.domain, &config.from_password);
+                let right = shown.username == config.from_username
+                    && shown.realm == self.settings.domain
+                    && request.uri() == Some(&*shown.uri)
+                    && shown.matches(&secret, request.method().unwrap_or_default());
+                if right && self.strangers.is_first(now, &self.nonce_key, place.as_bytes(), shown) {
+                    self.settings.proofs.proven(now, &claim);
+                    return true;
+                }
+                if !right {
+                    self.settings.proofs.failed(now, &claim);
+                }
+                if !right {
+                    self.record_stranger(now, hop.address, "credentials");
+                }
+                right
+            }
+        };
+        let nonce = nonce::make(&self.nonce_key, now, place.as_bytes());
+        let challenge = |answer: Writer, algorithm| {
+            let realm = self.settings.domain.clone();
+            let challenge = Challenge { realm, nonce: nonce.clone(), opaque: None, algorithm, qop_auth: true, stale };
+            answer.field("WWW-Authenticate", &challenge.to_value())
+        };
+        // SHA-256 first (RFC 8760, 2.4); where both would make the answer larger than the request, what everybody knows.
+        let plain = reply(request, 401, Some(TAG));
+        let both = challenge(challenge(plain.clone(), Algorithm::Sha256), Algorithm::Md5).end();
+        let text = fitting(small, both).unwrap_or_else(|| challenge(plain, Algorithm::Md5).end());
+        self.answer_plainly(hop, small, text);
+        false
+    }
+}
+
+impl Strangers {
+    /// Whether these credentials have not been shown before: each count of a nonce is good once.
+    fn is_first(&mut self, now: Instant, key: &[u8; 32], place: &[u8], shown: &Credentials<'_>) -> bool {
+        if self.nonces.len() >= NONCES {
+            self.nonces.retain(|nonce, _| nonce::check(key, now, place, nonce).is_some());
+        }
+        let count = shown.count();
+        let room = self.nonces.len() < NONCES;
+        match self.nonces.get_mut(&*shown.nonce) {
+            Some(last) => count > std::mem::replace(last, count.max(*last)),
+            None => room && self.nonces.insert(shown.nonce.to_string(), count).is_none(),
+        }
+    }
+}
+
+/// The transaction that a CANCEL speaks of (RFC 3261, 9.2).
+fn invite_of(cancel: &Message<'_>) -> Option<ServerKey> {
+    let via = cancel.via().ok()?;
+    Some(ServerKey::new(via.branch()?, (via.host, via.port), "INVITE"))
+}
+
+/// The answer, where it is no larger than what it answers (if that counts).
+fn fitting(small: Option<usize>, text: String) -> Option<String> {
+    small.is_none_or(|length| text.len() <= length).then_some(text)
+}

@@ -1,0 +1,315 @@
+//! SIP towards providers and other SIP servers, over UDP, TCP and TLS: who they are, whether they are there, and what is said to them. A
+//! machine without clock or socket.
+//!
+//! ```text
+//!   message ── whose? ──┬─ nobody's ── no octet, the connection is closed
+//!                       ├─ request ── inbound ── digest? ── OPTIONS, CANCEL, 100: answered here; the rest: Event::Request
+//!                       └─ answer ─── outbound ── 401, 407, 503: the next try; else Event::Response
+//!
+//!   request() ── where? ── Resolve, Connect ── transaction ── Send ── silence: the next address, then Event::Failed
+//! ```
+//!
+//! Order of calls: [`Trunks::handle`] or one of the commands, then [`Trunks::poll`] until it gives `None`, then [`Trunks::deadline`].
+
+mod chance;
+mod config;
+mod framing;
+mod health;
+mod inbound;
+mod links;
+mod outbound;
+mod paths;
+mod peer;
+mod port;
+mod routes;
+mod settings;
+mod targets;
+mod text;
+mod watch;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use offhook_ua::random::Random;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions};
+
+use inbound::Strangers;
+use links::Link;
+use outbound::{Job, JobId, Owner};
+use paths::Paths;
+use peer::Peer;
+use targets::{Hop, Query};
+
+pub use chance::order;
+pub use config::{Dtmf, Trunk};
+pub use framing::{Frame, Framer};
+pub use port::{Event, Flow, Input, LinkId, Output, Record, ResolveId, TrunkId, Wire};
+pub use routes::Destination;
+pub use settings::Settings;
+
+use offhook_ua::timers::Timers;
+
+/// All trunks.
+pub struct Trunks {
+    settings: Settings,
+    random: Random,
+    nonce_key: [u8; 32],
+    /// The last number given to anything.
+    serial: u64,
+    peers: Vec<Peer>,
+    transactions: Transactions<Hop>,
+    links: BTreeMap<LinkId, Link>,
+    jobs: BTreeMap<JobId, Job>,
+    /// What the branches of our requests belong to.
+    branches: BTreeMap<String, JobId>,
+    queries: BTreeMap<ResolveId, Query>,
+    timers: Timers<Timer>,
+    paths: Paths,
+    strangers: Strangers,
+    /// Octets that may still go to sources that may be forged, and until when they are counted.
+    allowed: BTreeMap<u64, (Instant, usize)>,
+    /// Whether the end has come.
+    leaving: bool,
+    out: VecDeque<Output>,
+}
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// When a request has been met with silence for too long.
+    Silence(JobId),
+    /// When no late answer to a request can come any more.
+    Forget(JobId),
+    /// When to stop waiting for the resolver.
+    Query(ResolveId),
+    /// When the addresses of a trunk are looked up again.
+    Addresses(usize),
+    /// When a trunk is sent OPTIONS.
+    Watch(usize),
+    /// When we register with a trunk, for the first time or again.
+    Register(usize),
+}
+
+impl Trunks {
+    /// Trunks that nothing is known of. `seed` makes tags, branches and nonces: it must not be guessable.
+    #[must_use]
+    pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
+        let mut random = Random::new(seed);
+        let nonce_key = random.bytes();
+        let peers: Vec<Peer> = settings.all().map(|config| Peer::new(config, &mut random)).collect();
+        let mut timers = Timers::default();
+        for (index, peer) in peers.iter().enumerate() {
+            if !peer.is_fixed() {
+                timers.set(Timer::Addresses(index), Instant::default());
+            }
+            if peer.config.watch > 0 {
+                timers.set(Timer::Watch(index), Instant::default());
+            }
+            if peer.config.register {
+                timers.set(Timer::Register(index), Instant::default());
+            }
+        }
+        Self {
+            settings,
+            random,
+            nonce_key,
+            serial: 0,
+            peers,
+            transactions: Transactions::new(),
+            links: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            branches: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            timers,
+            paths: Paths::default(),
+            strangers: Strangers::default(),
+            allowed: BTreeMap::new(),
+            leaving: false,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Received { flow, bytes } => self.received(now, flow, &bytes),
+            Input::Opened { link, peer, wire, names } => self.opened(now, link, peer, wire, &names),
+            Input::Closed { link } => self.closed(now, link),
+            Input::Resolved { query, addresses } => self.resolved(now, query, &addresses),
+            Input::Timeout => self.timeout(now),
+        }
+        self.flush(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.timers.next(), self.transactions.deadline()].into_iter().flatten().min()
+    }
+
+    /// Sends a request: whole, but without Via. Its key stays the same whatever is tried; a challenge raises the number in CSeq, which the
+    /// answers show. Ends in one final [`Event::Response`] or in [`Event::Failed`]. Not for ACK and CANCEL.
+    pub fn request(&mut self, now: Instant, trunk: &TrunkId, text: &str) -> ClientKey {
+        let key = self.launch(now, self.index(trunk), Owner::Caller, text.to_owned());
+        self.flush(now);
+        key
+    }
+
+    /// There is no other way than this one: at the last address an INVITE waits as long as RFC 3261 lets it (timer B), not only for the
+    /// trunk's `silence`.
+    pub fn persist(&mut self, key: &ClientKey) {
+        self.branches.get(key.branch()).copied().into_iter().for_each(|id| self.be_patient(id));
+    }
+
+    /// Sends the ACK to a 2xx, for each copy of that: whole, but without Via.
+    pub fn send(&mut self, now: Instant, trunk: &TrunkId, text: &str) {
+        self.launch(now, self.index(trunk), Owner::Nobody, text.to_owned());
+        self.flush(now);
+    }
+
+    /// Answers a request. What is written by `sip::reply` from the text of its [`Event::Request`] finds its way.
+    pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
+        self.transactions.respond(now, key, text);
+        self.flush(now);
+    }
+
+    /// Says a 2xx to an INVITE again that was not acknowledged (RFC 3261, 13.3.1.4). When, and for how long, is the caller's to know.
+    pub fn repeat(&mut self, key: &ServerKey, text: &str) {
+        if let Some(hop) = self.transactions.way_back(key) {
+            self.deliver(hop, text.to_owned());
+        }
+    }
+
+    /// Takes an INVITE back, as soon as that may be (RFC 3261, 9.1). Its end is told as ever: the answer (487, or 200 where that was
+    /// faster), or [`Event::Failed`] with 487.
+    pub fn cancel(&mut self, now: Instant, key: &ClientKey, reason: Option<&str>) {
+        if let Some(id) = self.branches.get(key.branch()).copied() {
+            self.cancel_job(now, id, reason);
+            self.flush(now);
+        }
+    }
+
+    /// The end has come: registrations are taken back, and nothing else is begun.
+    pub fn leave(&mut self, now: Instant) {
+        self.leaving = true;
+        for index in 0..self.peers.len() {
+            for timer in [Timer::Addresses(index), Timer::Watch(index), Timer::Register(index)] {
+                self.timers.clear(&timer);
+            }
+            self.unregister(now, index);
+        }
+        self.flush(now);
+    }
+
+    /// Whether nobody waits for the answer to anything.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.jobs.values().all(Job::is_settled)
+    }
+
+    /// A call over this trunk has begun, to or from it.
+    pub fn began(&mut self, trunk: &TrunkId) {
+        if let Some(peer) = self.index(trunk).and_then(|index| self.peers.get_mut(index)) {
+            peer.calls += 1;
+        }
+    }
+
+    /// It has ended.
+    pub fn ended(&mut self, trunk: &TrunkId) {
+        if let Some(peer) = self.index(trunk).and_then(|index| self.peers.get_mut(index)) {
+            peer.calls = peer.calls.saturating_sub(1);
+        }
+    }
+
+    /// Whether the trunk has as many calls as it may.
+    #[must_use]
+    pub fn is_full(&self, trunk: &TrunkId) -> bool {
+        self.index(trunk).is_none_or(|index| self.peers[index].is_full())
+    }
+
+    /// The trunk's configuration.
+    #[must_use]
+    pub fn config(&self, trunk: &TrunkId) -> Option<&config::Trunk> {
+        self.index(trunk).map(|index| &self.peers[index].config)
+    }
+
+    /// The hosts that its SIP comes from.
+    #[must_use]
+    pub fn hosts(&self, trunk: &TrunkId) -> Vec<IpAddr> {
+        let addresses = self.index(trunk).map(|index| &self.peers[index].addresses);
+        addresses.into_iter().flatten().map(|address| address.ip().to_canonical()).collect()
+    }
+
+    /// How keys are told.
+    #[must_use]
+    pub fn dtmf(&self, trunk: &TrunkId) -> Dtmf {
+        self.config(trunk).map(|config| config.dtmf).unwrap_or_default()
+    }
+
+    /// The value of our Contact.
+    #[must_use]
+    pub fn contact(&self, trunk: &TrunkId) -> String {
+        let (wire, user) = self.config(trunk).map_or((Wire::Udp, ""), |config| (config.transport, &config.username));
+        ["<", &self.settings.contact_uri(wire, user), ">"].concat()
+    }
+
+    /// How many requests of people who are no trunk came in.
+    #[must_use]
+    pub const fn strangers(&self) -> u64 {
+        self.strangers.count
+    }
+
+    /// How many things are remembered, of whatever kind.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        let requests = self.transactions.len() + self.jobs.len() + self.branches.len() + self.queries.len();
+        requests + self.links.len() + self.paths.len() + self.timers.len() + self.out.len()
+    }
+
+    fn index(&self, trunk: &TrunkId) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.id == *trunk)
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.transactions.handle_timeout(now);
+        self.flush(now);
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Silence(id) => self.silent(now, id),
+                Timer::Forget(id) => self.forget(id),
+                Timer::Query(query) => self.resolved(now, query, &[]),
+                Timer::Addresses(index) => self.look_up(now, index),
+                Timer::Watch(index) => self.watch(now, index),
+                Timer::Register(index) => self.register(now, index),
+            }
+            self.flush(now);
+        }
+    }
+
+    /// What the transactions want done. Called before anything is sent beside them: so messages leave in their order.
+    fn flush(&mut self, now: Instant) {
+        while let Some(effect) = self.transactions.poll() {
+            match effect {
+                Effect::Send { flow, text } if self.may_leave(flow, &text) => self.deliver(flow, text),
+                Effect::Send { .. } => {}
+                Effect::TimedOut(key) => self.timed_out(now, &key),
+                Effect::NoAck(key) => self.push(Output::Event(Event::NoAck { key })),
+            }
+        }
+    }
+
+    fn push(&mut self, output: Output) {
+        self.out.push_back(output);
+    }
+
+    const fn next(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+}

@@ -1,0 +1,499 @@
+//! Requests of ours: tries at one address after the other, with and without credentials, until there is one end.
+//!
+//! ```text
+//!   aimed ──▶ sent ── 1xx ──▶ heard ── final ──▶ done (2xx to INVITE: copies are told) ──▶ gone
+//!     │         ├── 401, 407 ──▶ sent again with credentials
+//!     │         ├── 503, connection refused ──▶ sent to the next address
+//!     │         └── silence ──▶ sent to the next address; what was sent is left to nobody, who takes it back when it is heard of
+//!     └── no way ──▶ Failed
+//! ```
+
+use std::collections::VecDeque;
+
+use offhook_sip::{Message, Name, parse, strongest};
+use offhook_ua::TIMEOUT;
+use offhook_ua::authentication::again;
+use offhook_ua::dialog::Dialog;
+use offhook_ua::time::Instant;
+use offhook_ua::transaction::{ClientKey, Received, Transport};
+
+use super::targets::Hop;
+use super::{Event, LinkId, Output, Timer, Trunks, Wire, text};
+
+/// How long a registrar may be silent before the next address is tried, in milliseconds.
+const REGISTER: u64 = 16_000;
+/// The same where a registration is taken back: the end does not wait.
+const LEAVE: u64 = 2_000;
+/// How often a request is said again over new connections.
+const RESENT: u8 = 2;
+/// How long answers to a request that is over may still come, in milliseconds.
+const LATE: u64 = 2 * TIMEOUT;
+
+/// A request of ours, in all its tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct JobId(pub(super) u64);
+
+pub(super) struct Job {
+    /// What whoever asked knows it by.
+    pub(super) key: ClientKey,
+    pub(super) owner: Owner,
+    pub(super) trunk: usize,
+    /// As it was last written.
+    pub(super) text: String,
+    /// Where it has not been sent yet.
+    pub(super) targets: VecDeque<Hop>,
+    /// Where it was sent.
+    pub(super) hop: Option<Hop>,
+    /// The transaction that lives.
+    current: Option<ClientKey>,
+    branches: Vec<String>,
+    /// Whether it is outside a dialog: then its failure is one of the trunk.
+    initial: bool,
+    /// How long each try may be met with silence; `None`: as long as its transaction lets it.
+    patience: Option<u64>,
+    /// Whether the last try may be met with it for longer.
+    persists: bool,
+    /// When it was sent.
+    began: Instant,
+    /// The highest provisional answer, 0 for none.
+    heard: u16,
+    /// Whether credentials were shown because they were asked for.
+    retried: bool,
+    resent: u8,
+    cancel: Cancel,
+    /// Whether a final answer came.
+    done: bool,
+}
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Whoever makes the calls.
+    Caller,
+    /// The watch.
+    Options,
+    /// The registration.
+    Register,
+    /// Nobody any more, or an ACK: what still comes is cleaned up.
+    Nobody,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Cancel {
+    No,
+    /// As soon as something was heard, with this Reason.
+    Wanted(Option<String>),
+    Sent,
+}
+
+impl Job {
+    /// Whether a final answer is still to come.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.current.is_some() && !self.done
+    }
+
+    /// Whether nobody waits for its end.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.done || matches!(self.owner, Owner::Options | Owner::Nobody)
+    }
+
+    /// Whether the resolver has not said yet where to.
+    pub(super) fn is_unaimed(&self) -> bool {
+        self.hop.is_none() && self.targets.is_empty()
+    }
+
+    fn is_invite(&self) -> bool {
+        self.key.method() == "INVITE"
+    }
+}
+
+impl Trunks {
+    /// Begins a request.
+    pub(super) fn launch(&mut self, now: Instant, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
+        let (method, initial) = parse(text.as_bytes()).map_or_else(
+            |_| (String::new(), true),
+            |request| (request.method().unwrap_or_default().to_owned(), request.to().ok().and_then(|to| to.tag()).is_none()),
+        );
+        let key = ClientKey::new(&self.branch(), &method);
+        let Some(trunk) = trunk else {
+            self.push(Output::Event(Event::Failed { key: key.clone(), code: 503 }));
+            return key;
+        };
+        let id = JobId(self.next());
+        let silence = self.peers[trunk].config.silence;
+        let patience = match owner {
+            Owner::Options => Some(2 * silence),
+            Owner::Register => Some(if self.leaving { LEAVE } else { REGISTER }),
+            Owner::Caller | Owner::Nobody => (initial && key.method() == "INVITE").then_some(silence),
+        };
+        if let Some(patience) = patience {
+            // Also for the resolver.
+            self.timers.set(Timer::Silence(id), now + patience);
+        }
+        let branches = vec![key.branch().to_owned()];
+        self.branches.insert(key.branch().to_owned(), id);
+        let job = Job {
+            key: key.clone(),
+            owner,
+            trunk,
+            text,
+            targets: VecDeque::new(),
+            hop: None,
+            current: None,
+            branches,
+            initial,
+            patience,
+            persists: false,
+            began: now,
+            heard: 0,
+            retried: false,
+            resent: 0,
+            cancel: Cancel::No,
+            done: false,
+        };
+        self.jobs.insert(id, job);
+        self.aim(now, id);
+        key
+    }
+
+    /// Sends a request to its next target, or where it was refused, again with credentials.
+    pub(super) fn attempt(&mut self, now: Instant, id: JobId, refused: bool) {
+        let branch = self.branch();
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let next = if refused { job.hop } else { job.targets.pop_front() };
+        let Some(hop) = next else { return self.fail(now, id, 503) };
+        let mut request = text::put_via(&job.text, &self.settings.via(hop.wire, &branch));
+        if let Some(authenticator) = self.peers[job.trunk].authenticator.as_mut() {
+            let Some((written, _)) = again(&request, refused, authenticator, &mut self.random) else {
+                return self.fail(now, id, 500);
+            };
+            request = written;
+        }
+        job.text.clone_from(&request);
+        if job.key.method() == "ACK" {
+            self.forget(id);
+            return self.deliver(hop, request);
+        }
+        let hop = self.connect(hop);
+        let current = self.transactions.request(now, hop, transport(hop.wire), request);
+        self.branches.insert(current.branch().to_owned(), id);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.hop = Some(hop);
+            job.began = now;
+            job.branches.push(current.branch().to_owned());
+            job.current = Some(current);
+            let last = job.persists && job.targets.is_empty();
+            match job.patience.filter(|_| !last) {
+                Some(patience) => self.timers.set(Timer::Silence(id), now + patience),
+                None => self.timers.clear(&Timer::Silence(id)),
+            }
+        }
+        self.flush(now);
+    }
+
+    /// The request of ours that an answer is to, and where that went.
+    pub(super) fn asked_by(&self, answer: &Message<'_>) -> Option<(JobId, Hop)> {
+        let id = answer.via().ok()?.branch().and_then(|branch| self.branches.get(branch)).copied()?;
+        Some((id, self.jobs.get(&id)?.hop?))
+    }
+
+    /// An answer came from whom was asked.
+    pub(super) fn response(&mut self, now: Instant, (id, hop): (JobId, Hop), message: &Message<'_>, text: &str) {
+        if message.check_uac().is_err() {
+            return;
+        }
+        if let Received::Response(client) = self.transactions.receive(now, hop, transport(hop.wire), message) {
+            self.flush(now);
+            if client.method() != "CANCEL" {
+                self.answered(now, id, message, text);
+            }
+        }
+    }
+
+    fn answered(&mut self, now: Instant, id: JobId, message: &Message<'_>, text: &str) {
+        let Some((job, code)) = self.jobs.get_mut(&id).zip(message.code()) else { return };
+        let (trunk, hop) = (job.trunk, job.hop);
+        if code < 200 {
+            job.heard = job.heard.max(code);
+        }
+        if matches!(job.cancel, Cancel::No) || code >= 200 {
+            self.timers.clear(&Timer::Silence(id));
+        }
+        if let Some(hop) = hop.filter(|_| code != 503) {
+            self.alive(now, trunk, hop.address);
+        }
+        self.learn_path(id, message, code);
+        match code {
+            ..200 => self.provisional(now, id, text),
+            401 | 407 if self.may_retry(id, message) => self.attempt(now, id, true),
+            503 if self.unavailable(now, id, message) => {}
+            _ => self.finish(now, id, message, text),
+        }
+    }
+
+    fn provisional(&mut self, now: Instant, id: JobId, text: &str) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        if job.owner == Owner::Caller {
+            let key = job.key.clone();
+            self.push(Output::Event(Event::Response { key, text: text.to_owned() }));
+        } else if job.owner == Owner::Nobody && job.is_invite() && job.cancel == Cancel::No {
+            return self.send_cancel(now, id, None);
+        }
+        self.send_wanted_cancel(now, id);
+    }
+
+    /// Whether a challenge can be met.
+    fn may_retry(&mut self, id: JobId, message: &Message<'_>) -> bool {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.cancel == Cancel::No && job.owner != Owner::Nobody) else {
+            return false;
+        };
+        let peer = &mut self.peers[job.trunk];
+        let Some(authenticator) = peer.authenticator.as_mut() else { return false };
+        let name = if message.code() == Some(407) { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
+        // Where the operator names no realm, the first one counts: the trunk's own, as it is the first whom we ask anything.
+        let named = strongest(message.values(name)).map(|challenge| challenge.realm).unwrap_or_default();
+        let home = if peer.config.realm.is_empty() { &named } else { &peer.config.realm };
+        if !peer.config.realm.is_empty() && named != peer.config.realm {
+            return false;
+        }
+        let may = authenticator.challenged(message, job.retried, home);
+        job.retried = true;
+        may
+    }
+
+    /// Takes a 503 in. Whether the next address was tried.
+    fn unavailable(&mut self, now: Instant, id: JobId, message: &Message<'_>) -> bool {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.initial && job.owner != Owner::Nobody) else { return false };
+        let (trunk, more) = (job.trunk, !job.targets.is_empty() && job.heard <= 100 && job.cancel == Cancel::No);
+        if let Some(hop) = job.hop {
+            self.peers[trunk].health.silent(now, hop.address);
+        }
+        if more {
+            self.attempt(now, id, false);
+            return true;
+        }
+        match message.number(Name::RetryAfter) {
+            Some(seconds) => self.peers[trunk].health.rest(now, seconds),
+            None => self.failed(now, trunk, "503"),
+        }
+        false
+    }
+
+    /// The final answer, or a copy of a 2xx.
+    fn finish(&mut self, now: Instant, id: JobId, message: &Message<'_>, text: &str) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let (owner, trunk, key) = (job.owner, job.trunk, job.key.clone());
+        let accepted = job.is_invite() && message.code().is_some_and(|code| code < 300);
+        job.done = true;
+        if accepted {
+            self.timers.set(Timer::Forget(id), now + LATE);
+        } else {
+            self.forget(id);
+        }
+        match owner {
+            Owner::Caller => self.push(Output::Event(Event::Response { key, text: text.to_owned() })),
+            Owner::Options => self.watched(now, trunk),
+            Owner::Register => self.registered(now, trunk, message),
+            Owner::Nobody if accepted => self.release(now, trunk, message),
+            Owner::Nobody => {}
+        }
+    }
+
+    /// Somebody has accepted what nobody waits for any more: the call is acknowledged and ended (RFC 3261, 13.2.2.4 and 15).
+    fn release(&mut self, now: Instant, trunk: usize, answer: &Message<'_>) {
+        let Some(mut dialog) = Dialog::of_caller(answer) else { return };
+        dialog.refresh(answer);
+        let ack = dialog.acknowledge(dialog.last_number()).end();
+        self.launch(now, Some(trunk), Owner::Nobody, ack);
+        let bye = dialog.request("BYE").end();
+        self.launch(now, Some(trunk), Owner::Nobody, bye);
+    }
+
+    /// A request has come to nothing.
+    pub(super) fn fail(&mut self, now: Instant, id: JobId, code: u16) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        self.timers.clear(&Timer::Silence(id));
+        let (owner, trunk, key, initial) = (job.owner, job.trunk, job.key.clone(), job.initial);
+        let code = if job.cancel == Cancel::No { code } else { 487 };
+        if job.is_invite() && job.current.is_some() {
+            // It may still be answered: then it is taken back.
+            job.owner = Owner::Nobody;
+            self.timers.set(Timer::Forget(id), now + LATE);
+        } else {
+            self.forget(id);
+        }
+        if initial && matches!(code, 408 | 503) && owner != Owner::Nobody {
+            self.failed(now, trunk, if code == 408 { "silence" } else { "no way" });
+        }
+        match owner {
+            Owner::Caller => self.push(Output::Event(Event::Failed { key, code })),
+            Owner::Options => self.watched(now, trunk),
+            Owner::Register => self.not_registered(now, trunk, code, None),
+            Owner::Nobody => {}
+        }
+    }
+
+    /// Nothing was heard of a request for too long.
+    pub(super) fn silent(&mut self, now: Instant, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(hop) = job.hop else { return self.fail(now, id, 503) };
+        let (began, more) = (job.began, !job.targets.is_empty() && job.cancel == Cancel::No);
+        if job.cancel == Cancel::No {
+            self.peers[hop.trunk].health.silent(now, hop.address);
+        }
+        if more {
+            self.set_aside(now, id);
+            self.attempt(now, id, false);
+        } else {
+            self.fail(now, id, 408);
+        }
+        if !self.is_alive(hop.link, began) {
+            self.disconnect(now, hop.link);
+        }
+    }
+
+    /// Leaves a try to nobody, before the next one.
+    fn set_aside(&mut self, now: Instant, id: JobId) {
+        let left = JobId(self.next());
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(current) = job.current.take() else { return };
+        if !job.is_invite() {
+            return self.transactions.abandon(&current);
+        }
+        let job = Job {
+            key: current.clone(),
+            owner: Owner::Nobody,
+            trunk: job.trunk,
+            text: job.text.clone(),
+            targets: VecDeque::new(),
+            hop: job.hop,
+            branches: vec![current.branch().to_owned()],
+            initial: job.initial,
+            patience: None,
+            persists: false,
+            began: job.began,
+            heard: 0,
+            retried: job.retried,
+            resent: RESENT,
+            cancel: Cancel::No,
+            done: false,
+            current: Some(current.clone()),
+        };
+        self.branches.insert(current.branch().to_owned(), left);
+        self.timers.set(Timer::Forget(left), now + LATE);
+        self.jobs.insert(left, job);
+    }
+
+    /// The connection under a request is gone; `was_open`: it stood.
+    pub(super) fn stranded(&mut self, now: Instant, id: JobId, was_open: bool) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(hop) = job.hop else { return };
+        if was_open && job.resent < RESENT && job.owner != Owner::Nobody {
+            job.resent += 1;
+            let request = job.text.clone();
+            let hop = self.connect(Hop { link: LinkId(0), ..hop });
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.hop = Some(hop);
+            }
+            return self.deliver(hop, request);
+        }
+        if let Some(current) = job.current.take() {
+            self.transactions.abandon(&current);
+        }
+        self.peers[hop.trunk].health.silent(now, hop.address);
+        self.move_on(now, id, 503);
+    }
+
+    /// Silence of the last address has no end but that of the transaction.
+    pub(super) fn be_patient(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.persists = true;
+        if job.hop.is_some() && job.targets.is_empty() {
+            self.timers.clear(&Timer::Silence(id));
+        }
+    }
+
+    /// Timer B or F.
+    pub(super) fn timed_out(&mut self, now: Instant, key: &ClientKey) {
+        let Some(id) = self.branches.get(key.branch()).copied().filter(|_| key.method() != "CANCEL") else { return };
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.current = None;
+            self.move_on(now, id, 408);
+        }
+    }
+
+    /// Tries the next address, or gives up with `code`.
+    fn move_on(&mut self, now: Instant, id: JobId, code: u16) {
+        let more = self.jobs.get(&id).is_some_and(|job| !job.targets.is_empty() && job.cancel == Cancel::No);
+        if more { self.attempt(now, id, false) } else { self.fail(now, id, code) }
+    }
+
+    /// Takes an INVITE back.
+    pub(super) fn cancel_job(&mut self, now: Instant, id: JobId, reason: Option<&str>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.done || job.owner != Owner::Caller || job.cancel != Cancel::No || !job.is_invite() {
+            return;
+        }
+        job.cancel = Cancel::Wanted(reason.map(str::to_owned));
+        if job.current.is_none() {
+            return self.fail(now, id, 487);
+        }
+        self.send_wanted_cancel(now, id);
+    }
+
+    /// RFC 3261, 9.1: not before something was heard.
+    fn send_wanted_cancel(&mut self, now: Instant, id: JobId) {
+        let Some(job) = self.jobs.get(&id).filter(|job| job.heard > 0) else { return };
+        if let Cancel::Wanted(reason) = job.cancel.clone() {
+            self.send_cancel(now, id, reason.as_deref());
+            // Who does not answer the INVITE after that never will.
+            self.timers.set(Timer::Silence(id), now + TIMEOUT);
+        }
+    }
+
+    fn send_cancel(&mut self, now: Instant, id: JobId, reason: Option<&str>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.cancel = Cancel::Sent;
+        if let Some((hop, text)) = job.hop.zip(text::cancel(&job.text, reason)) {
+            self.transactions.request(now, hop, transport(hop.wire), text);
+            self.flush(now);
+        }
+    }
+
+    /// A dialog with a trunk behind NAT goes on where it began.
+    fn learn_path(&mut self, id: JobId, message: &Message<'_>, code: u16) {
+        let Some((job, call_id)) = self.jobs.get(&id).zip(message.call_id().ok()) else { return };
+        if !self.peers[job.trunk].config.nat {
+            return;
+        }
+        match (job.hop, job.key.method()) {
+            (Some(hop), "INVITE") if (101..300).contains(&code) => self.paths.learn(call_id, hop),
+            (_, "INVITE") if code >= 300 && job.initial => self.paths.forget(job.trunk, call_id),
+            (_, "BYE") if code >= 200 => self.paths.forget(job.trunk, call_id),
+            _ => {}
+        }
+    }
+
+    /// No answer is waited for any more.
+    pub(super) fn forget(&mut self, id: JobId) {
+        self.timers.clear(&Timer::Silence(id));
+        self.timers.clear(&Timer::Forget(id));
+        let Some(job) = self.jobs.remove(&id) else { return };
+        if let Some(current) = job.current.filter(|_| !job.done) {
+            self.transactions.abandon(&current);
+        }
+        for branch in job.branches {
+            if self.branches.get(&branch) == Some(&id) {
+                self.branches.remove(&branch);
+            }
+        }
+    }
+
+    fn branch(&mut self) -> String {
+        ["z9hG4bK", &self.random.token()].concat()
+    }
+}
+
+pub(super) const fn transport(wire: Wire) -> Transport {
+    if matches!(wire, Wire::Udp) { Transport::Unreliable } else { Transport::Reliable }
+}

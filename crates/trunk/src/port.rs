@@ -1,0 +1,196 @@
+//! What goes into the trunks and what comes out: values only.
+
+use std::net::SocketAddr;
+
+use offhook_ua::transaction::{ClientKey, ServerKey};
+
+/// The name of a trunk in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TrunkId(pub String);
+
+/// How SIP travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wire {
+    /// Datagrams; lost ones are sent again.
+    #[default]
+    Udp,
+    /// A stream.
+    Tcp,
+    /// A stream, with the certificate's name checked.
+    Tls,
+}
+
+/// One stream connection; never used twice. Even ones are made by us, odd ones by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// Where a message comes from or goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flow {
+    /// A datagram of our UDP port.
+    Udp(SocketAddr),
+    /// A connection.
+    Link(LinkId),
+}
+
+/// One question to the resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ResolveId(pub u64);
+
+/// What happens to the trunks.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A datagram, or a whole message from a connection (framed by Content-Length).
+    Received {
+        /// Where from.
+        flow: Flow,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A connection that was asked for stands, or a peer has made one.
+    Opened {
+        /// The connection.
+        link: LinkId,
+        /// The other end.
+        peer: SocketAddr,
+        /// TCP or TLS.
+        wire: Wire,
+        /// Names in the peer's verified certificate; empty where it showed none.
+        names: Vec<String>,
+    },
+    /// A connection is gone, or could not be made.
+    Closed {
+        /// The connection.
+        link: LinkId,
+    },
+    /// The answer to [`Output::Resolve`]: addresses in the order in which they are to be tried; empty: there are none.
+    Resolved {
+        /// The question.
+        query: ResolveId,
+        /// Where, and how long that holds in seconds.
+        addresses: Vec<(SocketAddr, u32)>,
+    },
+    /// The deadline has come.
+    Timeout,
+}
+
+/// What has to be done for the trunks.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Put this on the wire.
+    Send {
+        /// Where to.
+        flow: Flow,
+        /// What.
+        text: String,
+    },
+    /// Make a connection.
+    Connect {
+        /// Its name from now on.
+        link: LinkId,
+        /// The other end.
+        peer: SocketAddr,
+        /// TCP or TLS.
+        wire: Wire,
+        /// The name that the certificate must have; empty for TCP.
+        name: String,
+    },
+    /// Close a connection.
+    Disconnect {
+        /// The connection.
+        link: LinkId,
+    },
+    /// Look a host up: SRV (RFC 3263) where `port` is `None`, else A and AAAA.
+    Resolve {
+        /// The question.
+        query: ResolveId,
+        /// The name.
+        host: String,
+        /// The port, where the configuration names one.
+        port: Option<u16>,
+        /// Which service.
+        wire: Wire,
+    },
+    /// For whoever makes the calls.
+    Event(Event),
+    /// Something to log.
+    Record(Record),
+}
+
+/// What the trunks tell whoever makes the calls.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request of a known peer: it has shown that it is this trunk. Not ACK of a failure, not a copy, not OPTIONS outside a dialog.
+    Request {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Other trunks that send from there, too: in their calls it may be they who speak.
+        others: Vec<TrunkId>,
+        /// To answer it with; `None` for the ACK to a 2xx.
+        key: Option<ServerKey>,
+        /// The message.
+        text: String,
+    },
+    /// An answer, provisional or final; copies of a 2xx to INVITE come each. Challenges were met before.
+    Response {
+        /// The request.
+        key: ClientKey,
+        /// The message.
+        text: String,
+    },
+    /// No answer in time, or no way to the trunk: as 408 or 503 by `code`.
+    Failed {
+        /// The request.
+        key: ClientKey,
+        /// The SIP status that it stands for.
+        code: u16,
+    },
+    /// A 2xx of ours was never acknowledged, or a failure (timer H).
+    NoAck {
+        /// The request.
+        key: ServerKey,
+    },
+}
+
+/// What is worth a log line or a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A trunk answers, or does not any more.
+    Health {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Whether calls may go over it.
+        up: bool,
+        /// Why.
+        why: &'static str,
+    },
+    /// A trunk's name leads to other addresses than before, in ascending order; none: nobody says, and those of before stay.
+    Addresses {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Where it is.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Registered with the provider, or refused.
+    Registration {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The SIP status; 408 for silence.
+        code: u16,
+    },
+    /// The registration was taken back, or the registrar refused that.
+    Unregistered {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The SIP status; 408 for silence.
+        code: u16,
+    },
+    /// Somebody who is no trunk; counted, never answered over UDP.
+    Stranger {
+        /// Where from.
+        peer: SocketAddr,
+        /// `method`, `answer`, `malformed`, `credentials`.
+        what: &'static str,
+    },
+}

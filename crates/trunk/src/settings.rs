@@ -1,0 +1,75 @@
+//! What the operator has set, as the trunks need it.
+
+use offhook_access::proofs::Proofs;
+
+use super::{Trunk, Wire};
+
+/// Who we are for others, and who they are.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Our SIP domain and the realm of our challenges.
+    pub domain: String,
+    /// The host that stands in Via and Contact.
+    pub host: String,
+    /// Our ports for UDP, TCP and TLS; 0: none.
+    pub ports: [u16; 3],
+    /// The trunks of the configuration.
+    pub trunks: Vec<Trunk>,
+    /// Domains that are called without one.
+    pub open_domains: Vec<String>,
+    /// Budgets of failed proofs, shared with all others who look at secrets.
+    pub proofs: Proofs,
+}
+
+impl Settings {
+    /// Whether anything is to be done at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.trunks.is_empty() && self.open_domains.is_empty()
+    }
+
+    /// The trunks, and for each open domain one of its own: named `@domain`, after all others.
+    pub(super) fn all(&self) -> impl Iterator<Item = Trunk> {
+        let open = self.open_domains.iter().map(|domain| Trunk {
+            name: ["@", domain].concat(),
+            address: domain.clone(),
+            domains: vec![domain.clone()],
+            priority: u32::MAX,
+            watch: 0,
+            ..Trunk::default()
+        });
+        self.trunks.iter().cloned().chain(open)
+    }
+
+    /// The value of our Via, with that branch.
+    pub(super) fn via(&self, wire: Wire, branch: &str) -> String {
+        ["SIP/2.0/", wire.name(), " ", &self.host_port(wire), ";branch=", branch, ";rport"].concat()
+    }
+
+    /// The URI at which we are reached.
+    pub(super) fn contact_uri(&self, wire: Wire, user: &str) -> String {
+        let user = if user.is_empty() { String::new() } else { [&offhook_sip::escape_user(user), "@"].concat() };
+        let transport = ["", ";transport=tcp", ";transport=tls"][wire as usize];
+        ["sip:", &user, &self.host_port(wire), transport].concat()
+    }
+
+    fn host_port(&self, wire: Wire) -> String {
+        match self.ports[wire as usize] {
+            0 => self.host.clone(),
+            port => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+impl Wire {
+    /// As Via has it.
+    pub(super) const fn name(self) -> &'static str {
+        ["UDP", "TCP", "TLS"][self as usize]
+    }
+
+    /// Where it goes when no port is named.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        [5060, 5060, 5061][self as usize]
+    }
+}

@@ -1,0 +1,178 @@
+//! Where a request goes: to the trunk's addresses, in a dialog to the one that the trunk named, but never to anybody else.
+
+use std::net::{IpAddr, SocketAddr};
+
+use offhook_sip::{Message, Name, NameAddr, Uri, parse};
+use offhook_ua::time::Instant;
+
+use super::outbound::JobId;
+use super::{LinkId, Output, Record, ResolveId, Timer, Trunks, Wire};
+
+/// How long the resolver may take, in milliseconds.
+const QUERY: u64 = 4_000;
+/// Between two questions for the addresses of one trunk, in seconds: at least, at most, and after a failure.
+const TTL: (u32, u32) = (5, 3_600);
+const AGAIN: u64 = 5_000;
+/// Octets of a request from which on it may go over TCP (RFC 3261, 18.1.1), less what Via and credentials add.
+const LARGE: usize = 1_300 - 200;
+
+/// The next element on the way, and how it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Hop {
+    pub(super) trunk: usize,
+    pub(super) wire: Wire,
+    /// Where datagrams go, or where a connection can be made when `link` is gone.
+    pub(super) address: SocketAddr,
+    pub(super) link: LinkId,
+    /// The number of what may be forged and has come from there; 0: nothing has.
+    pub(super) source: u64,
+}
+
+/// What the resolver was asked for.
+pub(super) enum Query {
+    /// The addresses of a trunk.
+    Trunk(usize),
+    /// The next hop of a request in a dialog.
+    Hop(JobId, Wire),
+}
+
+/// Where the next hop of a request is.
+enum Next {
+    /// On the way that the dialog came.
+    Known(Hop),
+    At(Wire, SocketAddr),
+    Named(Wire, String, Option<u16>),
+    /// Wherever the trunk is.
+    Trunk(Wire),
+}
+
+impl Trunks {
+    /// Finds out where a request goes, and sends it there. The addresses stay the same for all its tries.
+    pub(super) fn aim(&mut self, now: Instant, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let trunk = job.trunk;
+        let Ok(message) = parse(job.text.as_bytes()) else { return self.fail(now, id, 500) };
+        match self.next_hop(trunk, &message) {
+            Next::Known(hop) => self.go(now, id, vec![hop]),
+            Next::At(wire, address) => self.go(now, id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
+            Next::Named(wire, host, port) => self.ask(now, Query::Hop(id, wire), host, port, wire),
+            Next::Trunk(wire) => self.go_to_trunk(now, id, wire),
+        }
+    }
+
+    fn go_to_trunk(&mut self, now: Instant, id: JobId, wire: Wire) {
+        let Some(trunk) = self.jobs.get(&id).map(|job| job.trunk) else { return };
+        let peer = &self.peers[trunk];
+        if peer.addresses.is_empty() {
+            // It goes on when the resolver has answered.
+            if !peer.resolving {
+                self.look_up(now, trunk);
+            }
+            return;
+        }
+        let mut addresses = peer.addresses.clone();
+        peer.health.order(now, &mut addresses);
+        let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 });
+        self.go(now, id, hops.collect());
+    }
+
+    fn go(&mut self, now: Instant, id: JobId, hops: Vec<Hop>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let large = job.text.len() > LARGE && self.peers[job.trunk].config.large_over_tcp;
+        for hop in hops {
+            if large && hop.wire == Wire::Udp {
+                job.targets.push_back(Hop { wire: Wire::Tcp, ..hop });
+            }
+            // Where there is no TCP, a large request goes over UDP all the same, in fragments: most networks pass them, and the other
+            // choice is no call.
+            job.targets.push_back(hop);
+        }
+        self.attempt(now, id, false);
+    }
+
+    /// RFC 3261, 12.2.1.1: the topmost Route or the Request-URI, where that is the trunk's. Whatever else a trunk names goes to the trunk:
+    /// we do not send to whom somebody tells us to.
+    fn next_hop(&self, trunk: usize, message: &Message<'_>) -> Next {
+        let peer = &self.peers[trunk];
+        let wire = peer.config.transport;
+        if message.to().ok().and_then(|to| to.tag()).is_none() {
+            return Next::Trunk(wire);
+        }
+        if let Some(hop) = message.call_id().ok().and_then(|call_id| self.paths.of(trunk, call_id)) {
+            return Next::Known(hop);
+        }
+        let route = message.all(Name::Route).next().and_then(|route| NameAddr::parse(route).ok()).map(|route| route.uri);
+        let Some(uri) = route.or_else(|| Uri::parse(message.uri()?).ok()).filter(Uri::is_sip) else { return Next::Trunk(wire) };
+        let wire = match uri.params.get("transport") {
+            _ if wire == Wire::Tls => wire,
+            Some(name) if name.eq_ignore_ascii_case("tcp") => Wire::Tcp,
+            Some(name) if name.eq_ignore_ascii_case("udp") => Wire::Udp,
+            _ => wire,
+        };
+        match uri.host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(ip) => {
+                let address = SocketAddr::new(ip, uri.port.unwrap_or(wire.default_port()));
+                if peer.knows(address).is_some() { Next::At(wire, address) } else { Next::Trunk(wire) }
+            }
+            Err(_) if uri.host.eq_ignore_ascii_case(peer.config.place().0) => Next::Trunk(wire),
+            Err(_) => Next::Named(wire, uri.host.to_owned(), uri.port),
+        }
+    }
+
+    /// Asks where a trunk is.
+    pub(super) fn look_up(&mut self, now: Instant, index: usize) {
+        let peer = &mut self.peers[index];
+        peer.resolving = true;
+        let (host, port) = peer.config.place();
+        let (host, wire) = (host.to_owned(), peer.config.transport);
+        self.ask(now, Query::Trunk(index), host, port, wire);
+    }
+
+    fn ask(&mut self, now: Instant, what: Query, host: String, port: Option<u16>, wire: Wire) {
+        let query = ResolveId(self.next());
+        self.queries.insert(query, what);
+        self.timers.set(Timer::Query(query), now + QUERY);
+        self.push(Output::Resolve { query, host, port, wire });
+    }
+
+    /// The resolver has answered, or has not in time.
+    pub(super) fn resolved(&mut self, now: Instant, query: ResolveId, addresses: &[(SocketAddr, u32)]) {
+        self.timers.clear(&Timer::Query(query));
+        match self.queries.remove(&query) {
+            Some(Query::Trunk(index)) => self.trunk_resolved(now, index, addresses),
+            Some(Query::Hop(id, wire)) => {
+                let Some(trunk) = self.jobs.get(&id).filter(|job| job.is_unaimed()).map(|job| job.trunk) else { return };
+                let own = addresses.iter().map(|(address, _)| *address).filter(|a| self.peers[trunk].knows(*a).is_some());
+                let hops: Vec<Hop> = own.map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 }).collect();
+                if hops.is_empty() { self.go_to_trunk(now, id, wire) } else { self.go(now, id, hops) }
+            }
+            None => {}
+        }
+    }
+
+    /// Where the resolver fails, what it said before stays: running calls and new ones go on.
+    fn trunk_resolved(&mut self, now: Instant, index: usize, addresses: &[(SocketAddr, u32)]) {
+        let peer = &mut self.peers[index];
+        peer.resolving = false;
+        let ttl = addresses.iter().map(|(_, ttl)| *ttl).min();
+        let wait = ttl.map_or(AGAIN, |ttl| u64::from(ttl.clamp(TTL.0, TTL.1)) * 1_000);
+        self.timers.set(Timer::Addresses(index), now + wait);
+        let mut told: Vec<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
+        if !told.is_empty() {
+            peer.is_at(now, told.clone());
+        }
+        told.sort_unstable();
+        if peer.told.as_ref() != Some(&told) {
+            peer.told = Some(told.clone());
+            let trunk = peer.id.clone();
+            self.out.push_back(Output::Record(Record::Addresses { trunk, addresses: told }));
+        }
+        let peer = &self.peers[index];
+        let found = !peer.addresses.is_empty();
+        let wire = peer.config.transport;
+        let waiting = self.jobs.iter().filter(|(_, job)| job.trunk == index && job.is_unaimed());
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<JobId>>() {
+            if found { self.go_to_trunk(now, id, wire) } else { self.fail(now, id, 503) }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What is changed in messages: the Via of ours, and what a Via says of where a request came from.
+
+use std::net::SocketAddr;
+
+use offhook_sip::{Message, Name, Writer, parse};
+
+/// The request with `via` as its topmost, in place of one of ours that an earlier try had, and with Max-Forwards.
+pub(super) fn put_via(request: &str, via: &str) -> String {
+    let (line, rest) = request.split_once("\r\n").unwrap_or((request, ""));
+    let rest = match rest.split_once("\r\n") {
+        Some((old, rest)) if old.starts_with("Via: ") => rest,
+        _ => rest,
+    };
+    let hops = parse(request.as_bytes()).is_ok_and(|request| request.get(Name::MaxForwards).is_some());
+    [line, "\r\nVia: ", via, "\r\n", if hops { "" } else { "Max-Forwards: 70\r\n" }, rest].concat()
+}
+
+/// The request as text, its topmost Via completed by where it came from (RFC 3261, 18.2.1; RFC 3581, 4): what answers it finds its way.
+pub(super) fn note_source(request: &Message<'_>, bytes: &[u8], source: SocketAddr) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let Some(via) = request.all(Name::Via).next() else { return text.into_owned() };
+    let mut noted = String::with_capacity(via.len() + 48);
+    for (index, part) in via.split(';').enumerate() {
+        let name = part.split('=').next().unwrap_or_default().trim();
+        if index > 0 && name.eq_ignore_ascii_case("received") {
+            continue;
+        }
+        if index > 0 {
+            noted.push(';');
+        }
+        noted.push_str(part.trim_end());
+        if index > 0 && name.eq_ignore_ascii_case("rport") && !part.contains('=') {
+            noted.push_str(&format!("={}", source.port()));
+        }
+    }
+    noted.push_str(&format!(";received={}", source.ip().to_canonical()));
+    text.replacen(via, &noted, 1)
+}
+
+/// The CANCEL for a request of ours as it was sent (RFC 3261, 9.1).
+pub(super) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
+    let request = parse(request.as_bytes()).ok()?;
+    let mut text = Writer::request("CANCEL", request.uri()?).field("Via", request.all(Name::Via).next()?);
+    for route in request.values(Name::Route) {
+        text = text.field("Route", route);
+    }
+    text = text.field("Max-Forwards", "70");
+    for name in [Name::From, Name::To, Name::CallId] {
+        text = text.field(name.as_str(), request.get(name)?);
+    }
+    text = text.cseq(request.cseq().ok()?.number, "CANCEL");
+    if let Some(reason) = reason {
+        text = text.field("Reason", reason);
+    }
+    Some(text.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_via_is_put_on_top_once() {
+        let request = "BYE sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\n\r\n";
+        let first = put_via(request, "SIP/2.0/UDP x;branch=1");
+        assert_eq!(first, "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=1\r\nMax-Forwards: 70\r\nTo: <sip:a@b>\r\n\r\n");
+        assert_eq!(put_via(&first, "SIP/2.0/TCP x;branch=2"), first.replace("UDP x;branch=1", "TCP x;branch=2"));
+    }
+
+    #[test]
+    fn a_source_is_noted() {
+        let source: SocketAddr = "192.0.2.9:40000".parse().expect("an address");
+        for (via, noted) in [
+            ("SIP/2.0/UDP a:5060;rport;branch=z9hG4bK1", "SIP/2.0/UDP a:5060;rport=40000;branch=z9hG4bK1;received=192.0.2.9"),
+            ("SIP/2.0/UDP a;branch=z9hG4bK1;received=10.0.0.1", "SIP/2.0/UDP a;branch=z9hG4bK1;received=192.0.2.9"),
+            ("SIP/2.0/UDP a;branch=1, SIP/2.0/UDP b;branch=2", "SIP/2.0/UDP a;branch=1;received=192.0.2.9, SIP/2.0/UDP b;branch=2"),
+        ] {
+            let text = format!("OPTIONS sip:x SIP/2.0\r\nVia: {via}\r\nTo: <sip:x>\r\n\r\n");
+            let message = parse(text.as_bytes()).expect("a message");
+            assert_eq!(note_source(&message, text.as_bytes(), source), text.replace(via, noted));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Whether the trunks are there (OPTIONS), and that they know where we are (REGISTER).
+
+use std::net::SocketAddr;
+
+use offhook_sip::{Message, Name, Writer};
+use offhook_ua::registration::Ask;
+use offhook_ua::time::Instant;
+
+use super::outbound::Owner;
+use super::{Output, Record, Timer, Trunks};
+
+/// Between two OPTIONS to a trunk that is down, in milliseconds, at most.
+const DOWN: u64 = 5_000;
+/// When one sign was no proof, in milliseconds.
+const SOON: u64 = 500;
+/// The wait after a registration failed: the first, and the longest, in milliseconds.
+const BACK_OFF: (u64, u64) = (15_000, 600_000);
+/// A registration lasts at least so many seconds for us, whatever the registrar says.
+const SHORTEST: u32 = 20;
+/// What no contact's instance is.
+const NO_INSTANCE: &str = "\0";
+
+impl Trunks {
+    /// Sends OPTIONS (RFC 3261, 11).
+    pub(super) fn watch(&mut self, now: Instant, index: usize) {
+        let (tag, call_id) = (self.random.token(), self.random.token());
+        let config = &self.peers[index].config;
+        let uri = ["sip:", &config.home()].concat();
+        let text = Writer::request("OPTIONS", &uri)
+            .field("From", &["<sip:", &self.settings.domain, ">;tag=", &tag].concat())
+            .field("To", &["<", &uri, ">"].concat())
+            .field("Call-ID", &call_id)
+            .cseq(1, "OPTIONS")
+            .field("Contact", &["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat())
+            .field("Accept", "application/sdp")
+            .end();
+        self.launch(now, Some(index), Owner::Options, text);
+    }
+
+    /// OPTIONS came to an end: the next ones follow.
+    pub(super) fn watched(&mut self, now: Instant, index: usize) {
+        let peer = &self.peers[index];
+        let usual = u64::from(peer.config.watch) * 1_000;
+        let wait = match &peer.health {
+            health if health.is_unsure() => SOON,
+            health if health.is_down() => usual.min(DOWN),
+            _ => usual,
+        };
+        // Not all trunks at the same moment.
+        let wait = wait - wait / 10 + self.random.below(wait / 5 + 1);
+        self.timers.start(Timer::Watch(index), now + wait);
+    }
+
+    /// A trunk has answered something.
+    pub(super) fn alive(&mut self, now: Instant, index: usize, address: SocketAddr) {
+        let peer = &mut self.peers[index];
+        if peer.health.answered(address) {
+            let trunk = peer.id.clone();
+            self.push(Output::Record(Record::Health { trunk, up: true, why: "answers" }));
+        } else if peer.health.is_down() {
+            self.watch_soon(now, index);
+        }
+    }
+
+    /// A trunk has failed to.
+    pub(super) fn failed(&mut self, now: Instant, index: usize, why: &'static str) {
+        let peer = &mut self.peers[index];
+        let watched = peer.config.watch > 0;
+        if peer.health.failed(now, watched) {
+            let trunk = peer.id.clone();
+            self.push(Output::Record(Record::Health { trunk, up: false, why }));
+        } else if watched && !peer.health.is_down() {
+            self.watch_soon(now, index);
+        }
+    }
+
+    /// One sign is none: the second is looked for at once, unless OPTIONS are under way.
+    fn watch_soon(&mut self, now: Instant, index: usize) {
+        let asked = self.jobs.values().any(|job| job.trunk == index && job.owner == Owner::Options);
+        if !asked {
+            self.timers.set(Timer::Watch(index), now + SOON);
+        }
+    }
+
+    /// Registers, for the first time or again.
+    pub(super) fn register(&mut self, now: Instant, index: usize) {
+        let seconds = self.peers[index].config.expires.max(self.peers[index].least);
+        let contact = self.binding(index);
+        self.ask_registrar(now, index, Ask::Bind(&contact, seconds));
+    }
+
+    /// Our Contact there.
+    fn binding(&self, index: usize) -> String {
+        let config = &self.peers[index].config;
+        ["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat()
+    }
+
+    fn ask_registrar(&mut self, now: Instant, index: usize, ask: Ask<'_>) {
+        let peer = &mut self.peers[index];
+        let home = peer.config.home();
+        let aor = ["sip:", &offhook_sip::escape_user(&peer.config.username), "@", &home].concat();
+        let text = peer.registration.request(&["sip:", &home].concat(), &aor, ask).end();
+        self.launch(now, Some(index), Owner::Register, text);
+    }
+
+    /// Takes a registration back (RFC 3261, 10.2.2).
+    pub(super) fn unregister(&mut self, now: Instant, index: usize) {
+        let under_way = self.jobs.iter().find(|(_, job)| job.trunk == index && job.owner == Owner::Register).map(|(id, _)| *id);
+        if under_way.is_none() && !self.peers[index].registration.stands() {
+            return;
+        }
+        // Whatever becomes of one that is under way: its number in CSeq is the lower one.
+        under_way.into_iter().for_each(|id| self.forget(id));
+        let contact = self.binding(index);
+        self.ask_registrar(now, index, Ask::Unbind(&contact));
+    }
+
+    /// The registrar has answered.
+    pub(super) fn registered(&mut self, now: Instant, index: usize, answer: &Message<'_>) {
+        let code = answer.code().unwrap_or(500);
+        if self.leaving {
+            return self.unregistered(index, code);
+        }
+        let granted = self.granted(index, answer);
+        let peer = &mut self.peers[index];
+        if let Ok(cseq) = answer.cseq() {
+            peer.registration.sent(cseq.number);
+        }
+        if code >= 300 {
+            let least = answer.number(Name::MinExpires).filter(|least| code == 423 && (peer.least + 1..=86_400).contains(least));
+            peer.least = least.unwrap_or(peer.least);
+            let after = least.map(|_| 0).or_else(|| answer.number(Name::RetryAfter));
+            return self.not_registered(now, index, code, after);
+        }
+        peer.refused = 0;
+        let was = peer.registration.stands();
+        peer.registration.accepted(now, answer, NO_INSTANCE, granted);
+        let refresh = peer.registration.refresh_at().unwrap_or(now + u64::from(granted) * 500);
+        self.timers.set(Timer::Register(index), refresh);
+        if !was {
+            let trunk = self.peers[index].id.clone();
+            self.push(Output::Record(Record::Registration { trunk, code }));
+        }
+    }
+
+    fn unregistered(&mut self, index: usize, code: u16) {
+        let trunk = self.peers[index].id.clone();
+        self.push(Output::Record(Record::Unregistered { trunk, code }));
+    }
+
+    /// Registering came to nothing: again, but ever later.
+    pub(super) fn not_registered(&mut self, now: Instant, index: usize, code: u16, after: Option<u32>) {
+        if self.leaving {
+            return self.unregistered(index, code);
+        }
+        let peer = &mut self.peers[index];
+        peer.registration.lost();
+        let back_off = (BACK_OFF.0 << peer.refused.min(10)).min(BACK_OFF.1);
+        peer.refused += 1;
+        let wait = after.map_or(back_off, |seconds| (u64::from(seconds) * 1_000).min(BACK_OFF.1 * 6));
+        let wait = wait + self.random.below(wait / 10 + 1);
+        let trunk = self.peers[index].id.clone();
+        self.timers.set(Timer::Register(index), now + wait);
+        self.push(Output::Record(Record::Registration { trunk, code }));
+    }
+
+    /// For how long: what our own Contact says in the answer, else Expires, else what we asked for (RFC 3261, 10.2.4).
+    fn granted(&self, index: usize, answer: &Message<'_>) -> u32 {
+        let config = &self.peers[index].config;
+        let ours = self.settings.contact_uri(config.transport, &config.username);
+        let place = |uri: &str| uri.split(';').next().unwrap_or_default().to_ascii_lowercase();
+        let own = answer.contacts().filter_map(Result::ok).find(|contact| place(contact.uri_text) == place(&ours));
+        let said = own.and_then(|contact| contact.params.get("expires")?.parse().ok()).or_else(|| answer.number(Name::Expires));
+        said.unwrap_or(config.expires).clamp(SHORTEST, config.expires.max(SHORTEST))
+    }
+}

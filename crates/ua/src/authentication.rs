@@ -1,0 +1,164 @@
+//! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
+
+use offhook_sip::text::find_text;
+use offhook_sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse_text, strongest};
+
+use crate::random::Random;
+
+/// What a user shows to a server. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A ticket or JWT.
+    Bearer(String),
+    /// A name and its password.
+    Password {
+        /// The user name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// A name and the hash H(A1) of its password in one realm (RFC 7616, 3.4.2).
+    Hash {
+        /// The user name.
+        user: String,
+        /// The realm.
+        realm: String,
+        /// Whether the hash is SHA-256; else MD5.
+        sha256: bool,
+        /// The hash, hexadecimal.
+        ha1: String,
+    },
+}
+
+/// What is left of [`Credentials`] for later: see there.
+pub enum Lasting<'a> {
+    /// A ticket or JWT.
+    Bearer(&'a str),
+    /// The hash of a password.
+    Hash {
+        /// The realm.
+        realm: &'a str,
+        /// Whether the hash is SHA-256; else MD5.
+        sha256: bool,
+        /// The hash.
+        ha1: &'a str,
+    },
+}
+
+/// Puts credentials into requests.
+pub struct Authenticator {
+    credentials: Credentials,
+    server: Option<Known>,
+    proxy: Option<Known>,
+}
+
+/// A challenge and how often it was answered.
+struct Known {
+    challenge: Challenge,
+    ha1: String,
+    count: u32,
+    /// Whether anything but REGISTER was challenged. What only the registrar asked for does not travel on to those whom we call.
+    beyond: bool,
+}
+
+impl Authenticator {
+    /// Shows `credentials` wherever they are asked for.
+    #[must_use]
+    pub const fn new(credentials: Credentials) -> Self {
+        Self { credentials, server: None, proxy: None }
+    }
+
+    /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
+    pub fn authorize(&mut self, request: Writer, random: &mut Random) -> Writer {
+        let registers = request.request_line().is_some_and(|(method, _)| method == "REGISTER");
+        let user = match &self.credentials {
+            Credentials::Bearer(token) if registers => {
+                return request.joined("Authorization", &["Bearer ", token]);
+            }
+            Credentials::Bearer(_) => return request,
+            Credentials::Password { user, .. } | Credentials::Hash { user, .. } => user,
+        };
+        let mut request = request;
+        for (name, known) in [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)] {
+            if let Some(known) = known.as_mut().filter(|known| known.beyond || registers) {
+                known.count += 1;
+                let (method, uri) = request.request_line().unwrap_or_default();
+                let answer = known.challenge.answer(user, &known.ha1, method, uri, &random.token(), known.count);
+                request = request.field(name, &answer);
+            }
+        }
+        request
+    }
+
+    /// Takes a 401 or 407 in: whether trying once more can help. `retried` says that the refused request was such a try itself, `home` is
+    /// our SIP domain. Anybody on the way of a call may challenge: only the realm that the registrar named, or else `home`, gets an answer.
+    pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool, home: &str) -> bool {
+        let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != "REGISTER");
+        let proxy = refusal.code() == Some(407);
+        let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
+        let Some(challenge) = strongest(refusal.values(name)) else { return false };
+        let realm = self.server.as_ref().or(self.proxy.as_ref()).map_or(home, |known| &known.challenge.realm);
+        if beyond && challenge.realm != realm {
+            return false;
+        }
+        let Some(ha1) = self.hash(&challenge) else { return false };
+        // The same secret was just refused: asking again would only lock the account.
+        if retried && !challenge.stale {
+            return false;
+        }
+        let slot = if proxy { &mut self.proxy } else { &mut self.server };
+        let beyond = beyond || slot.as_ref().is_some_and(|known| known.beyond);
+        *slot = Some(Known { challenge, ha1, count: 0, beyond });
+        true
+    }
+
+    /// What a later session can show; a password only once it was asked for, as its hash.
+    #[must_use]
+    pub fn lasting(&self) -> Option<Lasting<'_>> {
+        Some(match &self.credentials {
+            Credentials::Bearer(token) => Lasting::Bearer(token),
+            Credentials::Hash { realm, sha256, ha1, .. } => Lasting::Hash { realm, sha256: *sha256, ha1 },
+            Credentials::Password { .. } => {
+                let Known { challenge, ha1, .. } = self.server.as_ref().or(self.proxy.as_ref())?;
+                Lasting::Hash { realm: &challenge.realm, sha256: is_sha256(challenge), ha1 }
+            }
+        })
+    }
+
+    fn hash(&self, challenge: &Challenge) -> Option<String> {
+        match &self.credentials {
+            Credentials::Bearer(_) => None,
+            Credentials::Password { user, password } => Some(ha1(challenge.algorithm, user, &challenge.realm, password)),
+            Credentials::Hash { realm, sha256, ha1, .. } => {
+                (*realm == challenge.realm && *sha256 == is_sha256(challenge)).then(|| ha1.clone())
+            }
+        }
+    }
+}
+
+/// Writes a request again with a branch of its own and credentials: one that was refused with the next number in CSeq (RFC 3261, 8.1.3.5
+/// and 22.2), one that nobody answered with the same (RFC 3263, 4.3). Gives the text and that number.
+pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
+    let request = parse_text(text).ok()?;
+    let (method, uri) = (request.method()?, request.uri()?);
+    let number = request.number(Name::CSeq)?.checked_add(refused.into())?;
+    let mut copy = Writer::request(method, uri);
+    for field in request.fields() {
+        match field.name {
+            Name::Via => {
+                let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
+                copy = copy.joined("Via", &[value, ";branch=z9hG4bK", &random.token()]);
+            }
+            Name::CSeq => copy = copy.cseq(number, method),
+            Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}
+            _ => copy = copy.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
+        }
+    }
+    let copy = authenticator.authorize(copy, random);
+    let content_type = request.get(Name::ContentType).unwrap_or_default();
+    Some((copy.body(content_type, request.text()), number))
+}
+
+const fn is_sha256(challenge: &Challenge) -> bool {
+    matches!(challenge.algorithm, Algorithm::Sha256 | Algorithm::Sha256Sess)
+}

@@ -1,0 +1,173 @@
+//! Dialogs (RFC 3261, section 12): two ends that know each other by Call-ID and tags, each with its own count of requests, its target
+//! and the route to it.
+//!
+//! ```text
+//! 101..199 with a To tag ──▶ early ── 2xx ──▶ confirmed ── BYE, 481, 408 ──▶ gone (its owner drops it)
+//! ```
+
+use offhook_sip::text::concat;
+use offhook_sip::{Message, Name, Writer};
+
+/// One dialog, seen from one end.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    /// Call-ID.
+    pub call_id: String,
+    /// The tag of this end.
+    pub local_tag: String,
+    /// The tag of the other end.
+    pub remote_tag: String,
+    /// Whether a 2xx made it final.
+    pub confirmed: bool,
+    /// From of our requests: name-addr with tag.
+    local: String,
+    /// To of our requests: name-addr with tag.
+    remote: String,
+    /// The Contact of the other end: the request-URI of our requests.
+    target: String,
+    /// Route of our requests, in order.
+    routes: Vec<String>,
+    /// CSeq of our last request.
+    local_number: u32,
+    /// CSeq of their last request.
+    remote_number: Option<u32>,
+}
+
+impl Dialog {
+    /// The dialog that an answer with a To tag makes at the end that sent the INVITE (RFC 3261, 12.1.2).
+    #[must_use]
+    pub fn of_caller(answer: &Message<'_>) -> Option<Self> {
+        let (local_tag, remote_tag) = (answer.from_tag()?, answer.to_tag()?);
+        Self::of(answer, [Name::From, Name::To], [local_tag, remote_tag])
+    }
+
+    /// The dialog that an INVITE makes at the end that received it and gives itself `local_tag` (RFC 3261, 12.1.1).
+    #[must_use]
+    pub fn of_callee(invite: &Message<'_>, local_tag: &str) -> Option<Self> {
+        let remote_tag = invite.from_tag().unwrap_or_default();
+        target(invite)?;
+        let mut dialog = Self::of(invite, [Name::To, Name::From], [local_tag, remote_tag])?;
+        dialog.local = concat(&[&dialog.local, ";tag=", local_tag]);
+        Some(dialog)
+    }
+
+    /// The fields of `message` that name its own end and the other one, with their tags.
+    fn of(message: &Message<'_>, [local, remote]: [Name; 2], [local_tag, remote_tag]: [&str; 2]) -> Option<Self> {
+        let (call_id, number) = (message.call_id().ok()?, message.number(Name::CSeq)?);
+        let (local, remote) = (message.get(local)?, message.get(remote)?);
+        let callee = message.is_request();
+        Some(Self {
+            call_id: call_id.to_owned(),
+            local_tag: local_tag.to_owned(),
+            remote_tag: remote_tag.to_owned(),
+            confirmed: false,
+            local: local.to_owned(),
+            remote: remote.to_owned(),
+            target: target(message).unwrap_or_default().to_owned(),
+            routes: routes(message, !callee),
+            local_number: if callee { 0 } else { number },
+            remote_number: callee.then_some(number),
+        })
+    }
+
+    /// Whether a request from the other end belongs here.
+    #[must_use]
+    pub fn receives(&self, request: &Message<'_>) -> bool {
+        request.call_id().is_ok_and(|id| id == self.call_id)
+            && request.to_tag().unwrap_or_default() == self.local_tag
+            && request.from_tag().unwrap_or_default() == self.remote_tag
+    }
+
+    /// Whether this request, which names no dialog, made this one at its callee.
+    #[must_use]
+    pub fn is_made_by(&self, request: &Message<'_>) -> bool {
+        request.call_id().is_ok_and(|id| id == self.call_id) && request.from_tag() == Some(&self.remote_tag)
+    }
+
+    /// Begins the next request: start line, Route, From, To, Call-ID, CSeq. Via, Max-Forwards and the rest are the sender's.
+    pub fn request(&mut self, method: &str) -> Writer {
+        self.local_number += 1;
+        self.write(method, self.local_number)
+    }
+
+    /// Begins the ACK to the 2xx that answered our INVITE with this number in CSeq (RFC 3261, 13.2.2.4).
+    #[must_use]
+    pub fn acknowledge(&self, number: u32) -> Writer {
+        self.write("ACK", number)
+    }
+
+    /// The request-URI of our requests.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The number in CSeq of our last request.
+    #[must_use]
+    pub const fn last_number(&self) -> u32 {
+        self.local_number
+    }
+
+    /// Takes note of the number in CSeq that a repeated request of ours was given (after a challenge, RFC 3261, 22.2).
+    pub const fn sent(&mut self, number: u32) {
+        if number > self.local_number {
+            self.local_number = number;
+        }
+    }
+
+    /// Whether a request of the other end comes in order; notes its number (RFC 3261, 12.2.2).
+    pub const fn in_order(&mut self, number: u32) -> bool {
+        let in_order = match self.remote_number {
+            Some(last) => number > last,
+            None => true,
+        };
+        if in_order {
+            self.remote_number = Some(number);
+        }
+        in_order
+    }
+
+    /// Learns what a 2xx or a target refresh request (INVITE, UPDATE) says of the other end's target; a first 2xx fixes the route, too.
+    pub fn refresh(&mut self, message: &Message<'_>) {
+        if let Some(target) = target(message) {
+            self.target = target.to_owned();
+        }
+        if message.code().is_some_and(|code| (200..300).contains(&code)) && !self.confirmed {
+            self.confirmed = true;
+            let routes = routes(message, true);
+            if !routes.is_empty() {
+                self.routes = routes;
+            }
+        }
+    }
+
+    /// Takes target and route of the same dialog as a repeated request made it.
+    pub fn reroute(&mut self, again: Self) {
+        self.target = again.target;
+        self.routes = again.routes;
+    }
+
+    fn write(&self, method: &str, number: u32) -> Writer {
+        let mut request = Writer::request(method, &self.target);
+        for route in &self.routes {
+            request = request.field("Route", route);
+        }
+        request.field("From", &self.local).field("To", &self.remote).field("Call-ID", &self.call_id).cseq(number, method)
+    }
+}
+
+/// The way that the message came, or the way back.
+fn routes(message: &Message<'_>, back: bool) -> Vec<String> {
+    let mut routes = Vec::new();
+    for route in message.all(Name::RecordRoute) {
+        routes.push(route.to_owned());
+    }
+    if back {
+        routes.reverse();
+    }
+    routes
+}
+
+fn target<'a>(message: &Message<'a>) -> Option<&'a str> {
+    Some(message.contacts().next()?.ok()?.uri_text)
+}

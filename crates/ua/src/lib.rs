@@ -1,0 +1,29 @@
+//! RFC 3261 as machines: transactions, dialogs, credentials and the registration. They know texts and timers, and neither media nor browser.
+//!
+//! ```text
+//! sip ◀── ua ◀── the SDK's client, the gateway
+//!
+//! handle(now, what came), send(…) ──▶ Transactions, Dialog, Registration, Authenticator ──▶ poll(): what to do; deadline(): when to wake
+//! ```
+//!
+//! Whoever drives one of them says what time it is ([`time`]) and what seed it draws from ([`random`]); after each call it takes what there
+//! is to do until there is nothing left, and looks at the deadline.
+
+pub mod authentication;
+pub mod dialog;
+pub mod random;
+pub mod registration;
+mod table;
+pub mod time;
+pub mod timers;
+pub mod transaction;
+pub mod wall;
+
+/// T1, the round-trip estimate: 500 ms (RFC 3261, 17.1.1.1).
+pub const T1: u64 = 500;
+/// T2, the longest interval between two copies: 4 s.
+pub const T2: u64 = 4_000;
+/// T4, the longest that a message stays in the network: 5 s.
+pub const T4: u64 = 5_000;
+/// How long a transaction waits for the other side: 64 * T1 = 32 s.
+pub const TIMEOUT: u64 = 64 * T1;
