@@ -5,16 +5,8 @@
 use offhook_proxy::{ConnId, Record};
 use offhook_sip::parse;
 
-#[path = "../../gateway/tests/support/switch.rs"]
-mod switch;
-#[path = "../../gateway/tests/support/text.rs"]
-mod text;
-#[expect(dead_code, reason = "the tests of the switch use more of it")]
-#[path = "../../gateway/tests/hub/world.rs"]
-mod world;
-
-use text::head;
-use world::{Dialog, Phone, World, derived, with};
+use offhook_testing::text::head;
+use offhook_testing::world::{Dialog, Phone, World, derived, with};
 
 const MOST_STEPS: usize = 60;
 

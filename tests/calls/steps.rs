@@ -2,8 +2,8 @@
 
 use offhook::client::Config;
 use offhook::client::call::CallId;
+use offhook_testing::ladder::keep;
 
-use super::ladder::keep;
 use super::world::{World, config};
 
 pub fn pair() -> (World, usize, usize) {
@@ -30,7 +30,7 @@ pub fn talking() -> (World, usize, usize, CallId) {
 
 /// Compares with the kept ladder.
 pub fn ladder(world: &World, name: &str) {
-    keep(&world.ladder, name);
+    keep(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/calls/ladders"), name, &world.ladder);
 }
 
 /// The call that rings at a page.

@@ -1,0 +1,234 @@
+//! Calls of carriers to pages.
+
+use offhook_b2bua::Callee;
+use offhook_media::{Leg, MediaError};
+use offhook_testing::switch::DOMAIN;
+use offhook_testing::text::head;
+
+use crate::world::{FIRST, SDP, World, answer, field, read, within};
+
+/// A carrier's INVITE to a number of ours.
+fn invite(more: &str, sdp: &str) -> String {
+    let kind = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    format!(
+        "INVITE sip:+46401234@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcall;rport\r\nMax-Forwards: 70\r\n\
+         From: \"Carol\" <sip:+46709999999@192.0.2.1;user=phone>;tag=theirs\r\nTo: <sip:+46401234@198.51.100.1>\r\nCall-ID: incoming\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:theirs@192.0.2.1:5060>\r\nAllow: INVITE, ACK, BYE, CANCEL\r\n{more}{kind}Content-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    )
+}
+
+fn derived(method: &str) -> String {
+    let text = invite("", "");
+    let lines = text.split("Contact:").next().unwrap().replace("INVITE", method);
+    format!("{lines}Content-Length: 0\r\n\r\n")
+}
+
+#[test]
+fn a_call_rings_the_page_is_answered_and_hung_up() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("X-Lang: sv\r\nX-Error: 1 no\r\n", SDP));
+    world.run(1_000);
+    world.answer(0);
+    world.expect("100 INVITE");
+    world.expect("180 INVITE");
+    let ok = world.expect("200 INVITE");
+    assert!(ok.contains("s=answer to Peer"), "{ok}");
+    world.hear(FIRST, &within("ACK", &ok, 1, "", None));
+    world.run(5_000);
+    world.silent();
+    world.hear(FIRST, &within("BYE", &ok, 2, "", None));
+    world.ladder(
+        "carrier > INVITE
+         carrier < 100 INVITE
+         ledger: Incoming alice
+         media: open
+         media: Peer offers
+         media: offer for Page
+         page < INVITE
+         app: incoming from +46709999999
+         page > 180 INVITE
+         carrier < 180 INVITE
+         app: established
+         page > 200 INVITE
+         page < ACK
+         media: Page answers
+         ledger: connected
+         carrier < 200 INVITE
+         carrier > ACK
+         carrier > BYE
+         page < BYE
+         media: close
+         ledger: caller hung up 200
+         carrier < 200 BYE
+         app: ended HUNG_UP
+         page > 200 BYE",
+    );
+    let rung = world.text("INVITE").to_owned();
+    assert_eq!(field(&rung, "x-lang"), "sv");
+    assert_eq!(field(&rung, "x-error"), "");
+    assert_eq!(read(&rung).from().unwrap().display(), "Carol");
+    assert_eq!(read(&rung).contacts().next().unwrap().unwrap().uri.host, "bridge.invalid");
+    world.nothing_left();
+}
+
+#[test]
+fn a_carrier_that_does_not_offer_gets_an_offer() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("", ""));
+    world.run(500);
+    world.answer(0);
+    world.sent.drain(..2);
+    let ok = world.expect("200 INVITE");
+    assert!(ok.contains("s=offer to Peer"), "{ok}");
+    world.hear(FIRST, &within("ACK", &ok, 1, "", Some(("application/sdp", SDP))));
+    assert_eq!(world.lines("media: ").last(), Some(&"Peer answers"));
+    world.hang_up(0);
+    let bye = world.expect("BYE");
+    world.hear(FIRST, &answer(&bye, 200));
+    world.nothing_left();
+}
+
+#[test]
+fn a_2xx_that_is_not_acknowledged_is_repeated_and_then_ended() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("", SDP));
+    world.run(500);
+    world.answer(0);
+    world.sent.drain(..2);
+    world.run(35_000);
+    let copies = world.sent.iter().filter(|(_, text)| text.starts_with("SIP/2.0 200")).count();
+    assert_eq!(copies, 11, "{:?}", world.log);
+    assert!(world.sent.back().unwrap().1.starts_with("BYE "), "{:#?}", world.log);
+    assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    world.nothing_left();
+}
+
+#[test]
+fn a_carrier_takes_its_call_back() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("", SDP));
+    world.run(500);
+    world.hear(FIRST, &derived("CANCEL"));
+    world.sent.drain(..2);
+    world.expect("200 CANCEL");
+    world.expect("487 INVITE");
+    world.hear(FIRST, &derived("ACK"));
+    world.run(100);
+    assert_eq!(world.app(), ["incoming from +46709999999", "ended CANCELED"]);
+    assert_eq!(world.lines("ledger: ").last(), Some(&"cancelled 487"));
+    world.nothing_left();
+}
+
+#[test]
+fn a_call_that_was_answered_at_another_phone_is_no_missed_call() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("", SDP));
+    world.run(500);
+    let elsewhere = "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\nContent-Length";
+    world.hear(FIRST, &derived("CANCEL").replace("Content-Length", elsewhere));
+    world.sent.drain(..2);
+    world.expect("200 CANCEL");
+    world.expect("487 INVITE");
+    world.hear(FIRST, &derived("ACK"));
+    world.run(100);
+    assert_eq!(world.app(), ["incoming from +46709999999", "ended OTHER_DEVICE_ANSWERED"]);
+    world.nothing_left();
+}
+
+#[test]
+fn who_declines_is_said_to_decline() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("", SDP));
+    world.run(500);
+    world.hang_up(0);
+    world.sent.drain(..2);
+    world.expect("603 INVITE");
+    world.hear(FIRST, &derived("ACK"));
+    assert_eq!(world.lines("ledger: ").last(), Some(&"declined 603"));
+    world.nothing_left();
+}
+
+#[test]
+fn nobodys_number_and_media_that_do_not_fit_ring_nobody() {
+    let mut world = World::new();
+    world.callee = None;
+    world.hear(FIRST, &invite("", SDP));
+    world.sent.pop_front();
+    world.expect("404 INVITE");
+    assert!(world.app().is_empty() && world.commands.is_empty());
+    world.hear(FIRST, &derived("ACK"));
+    world.nothing_left();
+
+    let mut world = World::new();
+    world.unusable = Some((Leg::Peer, MediaError::NotAcceptable));
+    world.hear(FIRST, &invite("", SDP));
+    world.sent.pop_front();
+    world.expect("488 INVITE");
+    world.hear(FIRST, &derived("ACK"));
+    assert!(world.app().is_empty());
+    world.nothing_left();
+
+    let mut world = World::new();
+    world.callee = Some(Callee { application: "demo".into(), user: "alice".into() });
+    world.hear(FIRST, &invite("Require: fancy\r\n", SDP));
+    world.sent.pop_front();
+    world.expect("420 INVITE");
+    world.hear(FIRST, &derived("ACK"));
+    world.nothing_left();
+}
+
+#[test]
+fn all_pages_of_the_user_ring_and_one_has_the_call() {
+    let mut world = World::new();
+    world.open_page("alice");
+    world.run(1_000);
+    world.hear(FIRST, &invite("", SDP));
+    world.run(500);
+    world.answer(1);
+    world.run(500);
+    assert_eq!(world.app(), ["incoming from +46709999999", "ended OTHER_DEVICE_ANSWERED"]);
+    assert_eq!(world.pages[1].told, ["incoming from +46709999999", "established"]);
+    let ok = world.sent.iter().find(|(_, text)| text.starts_with("SIP/2.0 200")).unwrap().1.clone();
+    world.hear(FIRST, &within("ACK", &ok, 1, "", None));
+    world.hang_up(1);
+    world.run(500);
+    assert_eq!(world.lines("carrier < ").last(), Some(&"BYE"));
+    assert!(!ok.contains(DOMAIN), "{ok}");
+    world.nothing_left();
+}
+
+#[test]
+fn nobody_outside_poses_as_one_of_our_users() {
+    let (ours, other) = (format!("<sip:bob@{DOMAIN}>"), "\"Desk\" <sip:desk@192.0.2.1:5070;transport=tcp>".to_owned());
+    for (from, shown) in [(ours, format!("bob@{DOMAIN}")), (other, "desk@192.0.2.1".to_owned())] {
+        let mut world = World::new();
+        world.hear(FIRST, &invite("", SDP).replace("\"Carol\" <sip:+46709999999@192.0.2.1;user=phone>", &from));
+        world.run(1_000);
+        assert_eq!(world.lines("app: incoming"), [format!(" from {shown}")]);
+    }
+}
+
+/// Who sends from the address of a trunk without a digest may be somebody else, for whom the trunk has to hear all that comes back.
+#[test]
+fn what_may_be_forged_brings_little_back() {
+    let tagged = |method| derived(method).replace("To: <sip:+46401234@198.51.100.1>", "To: <sip:+46401234@198.51.100.1>;tag=x");
+    for (text, times) in [
+        (invite("", SDP), 3.0),
+        (derived("OPTIONS"), 1.0),
+        (derived("REGISTER"), 1.0),
+        (tagged("BYE"), 1.25),
+        (tagged("INFO"), 1.25),
+        (tagged("INVITE"), 3.0),
+        ("INVITE".into(), 0.0),
+    ] {
+        let mut world = World::new();
+        world.callee = None;
+        world.hear(FIRST, &text);
+        world.run(64_000);
+        let back: usize = world.sent.drain(..).map(|(_, text)| text.len()).sum();
+        let ratio = f64::from(u32::try_from(back).unwrap()) / f64::from(u32::try_from(text.len()).unwrap());
+        assert!(ratio <= times, "{ratio} times the {} octets of {}", text.len(), head(&text));
+        println!("{}: {} octets, {ratio:.2} times back", head(&text), text.len());
+    }
+}

@@ -1,0 +1,16 @@
+//! Calls through the bridge in virtual time: a real page over the real switch on one side, a scripted carrier behind real trunks on the
+//! other, and stand-ins for media, ledger and store that answer values.
+
+mod credit;
+mod emergency;
+mod endings;
+mod incoming;
+mod inside;
+mod outgoing;
+mod page;
+mod races;
+mod routes;
+mod speakers;
+mod telephones;
+mod test_numbers;
+mod world;

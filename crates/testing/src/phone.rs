@@ -1,0 +1,69 @@
+//! The media of a plain SIP phone: SDP and RTP as it would write them.
+
+use std::net::SocketAddr;
+
+/// G.711 µ-law, by name and payload type (RFC 3551, 6).
+pub const PCMU: (&str, u8) = ("PCMU/8000", 0);
+
+/// A phone or trunk, as far as media go.
+pub struct Phone {
+    /// Where it takes RTP.
+    pub at: SocketAddr,
+    /// The SSRC of what it sends.
+    pub ssrc: u32,
+    /// The sequence number of the last packet.
+    pub sequence: u16,
+    /// The time stamp of the last packet.
+    pub timestamp: u32,
+    /// Where the gateway takes RTP.
+    pub gateway: Option<u16>,
+    /// The key of its SRTP, as SDP has it (RFC 4568); none: RTP.
+    pub key: Option<String>,
+}
+
+impl Phone {
+    /// One that takes RTP at this address.
+    ///
+    /// # Panics
+    /// Where that is no address and port.
+    #[must_use]
+    pub fn new(at: &str) -> Self {
+        Self { at: at.parse().expect("an address"), ssrc: 0xabcd, sequence: 500, timestamp: 9_000, gateway: None, key: None }
+    }
+
+    /// Learns from SDP of the gateway where to send to.
+    ///
+    /// # Panics
+    /// Where it has no line of audio.
+    pub fn heed(&mut self, sdp: &str) {
+        let line = sdp.lines().find(|line| line.starts_with("m=audio ")).expect("audio");
+        self.gateway = line.split(' ').nth(1).and_then(|port| port.parse().ok());
+    }
+
+    /// What it says, with codecs by name and payload type.
+    #[must_use]
+    pub fn sdp(&self, codecs: &[(&str, u8)]) -> String {
+        let formats = codecs.iter().map(|(_, pt)| pt.to_string()).collect::<Vec<_>>().join(" ");
+        let maps: String = codecs.iter().map(|(name, pt)| format!("a=rtpmap:{pt} {name}\r\n")).collect();
+        let (ip, port) = (self.at.ip(), self.at.port());
+        let (profile, crypto) = match &self.key {
+            Some(key) => ("RTP/SAVP", format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n")),
+            None => ("RTP/AVP", String::new()),
+        };
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} {profile} {formats}\r\n{maps}{crypto}a=sendrecv\r\n"
+        )
+    }
+
+    /// The next packet of RTP (RFC 3550, 5.1), so many ticks of the clock after the last.
+    pub fn packet(&mut self, payload_type: u8, payload: &[u8], ticks: u32) -> Vec<u8> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(ticks);
+        let mut packet = vec![0x80, payload_type];
+        packet.extend(self.sequence.to_be_bytes());
+        packet.extend(self.timestamp.to_be_bytes());
+        packet.extend(self.ssrc.to_be_bytes());
+        packet.extend(payload);
+        packet
+    }
+}

@@ -1,0 +1,43 @@
+//! The switch that several tests call through: its domain, and an application that has tickets.
+
+use std::collections::BTreeMap;
+
+use offhook_access::proofs::Proofs;
+use offhook_access::secret::Secret;
+use offhook_access::ticket::ticket;
+use offhook_proxy::{Application, Settings};
+use offhook_ua::time::Instant;
+
+/// Its SIP domain.
+pub const DOMAIN: &str = "calls.example";
+/// The key of an application.
+pub const KEY: &str = "demo";
+/// The secret of that application.
+pub const SECRET: &[u8] = b"a secret of the application";
+
+/// Settings that tests start from: no TURN, and no bound that a test meets without wanting to.
+#[must_use]
+pub fn settings() -> Settings {
+    Settings {
+        domain: DOMAIN.into(),
+        applications: BTreeMap::from([(KEY.into(), Application { key: KEY.into(), secret: Secret::shared(SECRET.to_vec()) })]),
+        ice_servers: Vec::new(),
+        turn_secret: None,
+        turn_ttl: 600,
+        hold_offline: 10_500,
+        emergency: vec!["112".into(), "911".into()],
+        per_second: 0,
+        user_per_second: 0,
+        max_silent: 1_000,
+        max_connections_per_user: 20,
+        max_calls_per_user: 10,
+        max_waiting_per_caller: 5,
+        proofs: Proofs::default(),
+    }
+}
+
+/// A ticket of a user of that application, made at `date` for an hour.
+#[must_use]
+pub fn ticket_of(user: &str, date: Instant) -> String {
+    ticket(KEY, SECRET, user, date, 3600)
+}

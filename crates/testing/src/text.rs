@@ -1,0 +1,13 @@
+//! Messages, as tests speak of them.
+
+use offhook_sip::parse;
+
+/// A message in short: `INVITE`, `183 INVITE`.
+#[must_use]
+pub fn head(text: &str) -> String {
+    let Ok(message) = parse(text.as_bytes()) else { return format!("{text:?}") };
+    match message.code() {
+        Some(code) => format!("{code} {}", message.cseq().map(|cseq| cseq.method).unwrap_or_default()),
+        None => message.method().unwrap_or_default().to_owned(),
+    }
+}

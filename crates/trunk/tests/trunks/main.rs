@@ -1,0 +1,11 @@
+//! The trunks of the gateway in virtual time: no socket, no clock, no resolver. Each test is one scenario that a provider plays.
+
+mod calls;
+mod digest;
+mod health;
+mod links;
+mod losses;
+mod registration;
+mod routes;
+mod strangers;
+mod world;

@@ -1,0 +1,392 @@
+//! Calls to phones and SIP addresses, and from them: what is called, what is heard before the answer, why it failed, and the credit. One
+//! client, and a gateway that says exactly what a test wants.
+
+use offhook::client::call::{CallId, CallInfo, Destination, Domain, EndCause, State};
+use offhook::client::{IceState, Input};
+use offhook_sip::{Name, Writer, parse};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::keep;
+use super::page::{Page, sdp};
+
+const TYPE: &str = "Content-Type: application/sdp\r\n";
+const NUMBER: &str = "+14155550101";
+
+/// A page that has called a phone.
+fn dialled() -> (Page, CallId) {
+    calling(Destination::Phone(NUMBER.into()))
+}
+
+fn calling(to: Destination) -> (Page, CallId) {
+    let mut page = Page::signed_in();
+    let id = page.dial(to);
+    assert_eq!(page.events, ["LocalStream NONE"]);
+    page.events.clear();
+    (page, id)
+}
+
+/// The gateway has answered the offer, so that ICE and DTLS come up, and nothing is heard yet.
+fn connecting() -> (Page, CallId) {
+    let (mut page, id) = dialled();
+    page.answer_as("INVITE", 183, "peer", early("inactive", 1), &lite());
+    page.answer("PRACK", 200, |answer| answer);
+    (page, id)
+}
+
+/// A reliable provisional answer that says what may be heard (RFC 3262, RFC 5009).
+fn early(media: &'static str, number: u32) -> impl Fn(Writer) -> Writer {
+    move |answer| answer.field("Require", "100rel").number("RSeq", number).field("P-Early-Media", media)
+}
+
+/// What a gateway answers that is ICE-lite (RFC 8445, 2.5): one candidate, and no word of trickling.
+fn lite() -> String {
+    sdp(2).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n").replace("a=setup:actpass", "a=setup:passive")
+}
+
+fn told(page: &Page) -> CallInfo {
+    CallInfo::clone(page.told.last().unwrap())
+}
+
+/// The call is over, and nothing is left of it.
+fn over(page: &mut Page) {
+    page.wait(200_000);
+    assert!(page.client.is_clean(), "{:#?}", page.ladder);
+}
+
+#[test]
+fn what_is_wrong_with_a_number_is_said_at_once() {
+    let mut page = Page::signed_in();
+    for (number, fault) in [
+        ("", "begins with +"),
+        ("0701234567", "begins with +"),
+        ("14155550101", "begins with +"),
+        ("+0701234567", "without its leading 0"),
+        ("+1 415 555 0101", "nothing but digits"),
+        ("+1415CALLNOW", "nothing but digits"),
+        ("+14155550101;x=y", "nothing but digits"),
+        ("+14155550101\r\nX: y", "nothing but digits"),
+        ("+123456", "7 to 15 digits"),
+        ("+1234567890123456", "7 to 15 digits"),
+        ("+", "7 to 15 digits"),
+    ] {
+        let error = page.client.call(page.now, Destination::Phone(number.into()), Vec::new()).unwrap_err();
+        assert_eq!((error.domain, error.code), (5, 6003), "{number}");
+        assert!(error.message.contains(fault), "{number}: {}", error.message);
+    }
+    page.dial(Destination::Phone(NUMBER.into()));
+    let invite = page.last("INVITE");
+    assert_eq!(parse(invite.as_bytes()).unwrap().uri(), Some("sip:+14155550101@s.test;user=phone"));
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_at_once() {
+    let mut page = Page::signed_in();
+    for address in [
+        "",
+        "alice",
+        "@b.example",
+        "a@",
+        "a b@c.d",
+        "a@b@c.d",
+        "sips:a@b.example",
+        "a:secret@b.example",
+        "a@b.example?x=y",
+        "ä@b.c",
+        "a@b,c",
+    ] {
+        let error = page.client.call(page.now, Destination::Sip(address.into()), Vec::new()).unwrap_err();
+        assert_eq!((error.domain, error.code), (5, 6003), "{address}");
+    }
+    for address in ["Alice@SipProviderA.com", "sip:Alice@SipProviderA.com", "+14155550101@carrier.example:5070", "a@[::1]"] {
+        assert!(page.client.call(page.now, Destination::Sip(address.into()), Vec::new()).is_ok(), "{address}");
+    }
+    for name in ["subject", "x", "X-Error", "x-ice-server", "x-a b", "x-a:", "x-a\r\ny"] {
+        let headers = vec![(name.to_owned(), "1".to_owned())];
+        assert!(page.client.call(page.now, Destination::Sip("a@b.example".into()), headers).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_refusal_tells_its_code_its_reason_and_its_headers() {
+    let (mut page, _) = calling(Destination::Sip("Alice@SipProviderA.com".into()));
+    page.answer("INVITE", 486, |answer| answer.field("x-queue", "3").field("Reason", "Q.850;cause=17"));
+    assert_eq!(page.events, ["Progressing NONE", "Ended DENIED"], "as the original shows a refusal");
+    let error = told(&page).error.unwrap();
+    assert_eq!((error.domain, error.code, error.message.as_str()), (3, 486, "486 Busy Here"));
+    let response = error.response.unwrap();
+    assert_eq!(response.reason, "Busy Here");
+    for (name, value) in [("x-queue", "3"), ("Reason", "Q.850;cause=17")] {
+        assert!(response.headers.contains(&(name.to_owned(), value.to_owned())), "{name}: {:?}", response.headers);
+    }
+    over(&mut page);
+}
+
+#[test]
+fn without_credit_it_fails_with_the_gateways_code() {
+    let (mut page, _) = dialled();
+    page.answer("INVITE", 402, |answer| answer.field("X-Error", "40200 Not enough credit"));
+    assert_eq!(page.events, ["Ended FAILURE"]);
+    let error = told(&page).error.unwrap();
+    assert_eq!((error.code, error.message.as_str()), (40200, "40200 Not enough credit"));
+    assert_eq!(error.response.unwrap().reason, "Not enough credit");
+}
+
+#[test]
+fn each_refusal_has_its_end_cause() {
+    for (code, rings, cause) in [
+        (403, false, EndCause::Failure),
+        (404, false, EndCause::Failure),
+        (408, false, EndCause::Timeout),
+        (480, false, EndCause::Timeout),
+        (480, true, EndCause::NoAnswer),
+        (486, false, EndCause::Denied),
+        (488, false, EndCause::Failure),
+        (503, true, EndCause::Failure),
+        (600, false, EndCause::Denied),
+        (603, true, EndCause::Denied),
+        (604, false, EndCause::Failure),
+    ] {
+        let (mut page, _) = connecting();
+        if rings {
+            page.answer("INVITE", 180, |answer| answer);
+        }
+        page.answer("INVITE", code, |answer| answer);
+        let info = told(&page);
+        assert_eq!(info.end_cause, cause, "{code}");
+        assert_eq!(info.error.unwrap().code, i32::from(code), "another network's word is told in any case");
+    }
+}
+
+#[test]
+fn a_call_that_only_connects_does_not_ring_yet() {
+    let (mut page, id) = connecting();
+    assert_eq!(page.state(id), State::Initiating);
+    page.wait(20_000);
+    assert_eq!(page.state(id), State::Initiating, "the gateway is at it: this is no silence");
+    page.answer("INVITE", 180, |answer| answer);
+    page.answer("INVITE", 200, |answer| answer);
+    assert_eq!(page.events, ["Progressing NONE", "Established NONE"]);
+    assert_eq!(page.count("ACK"), 1);
+}
+
+#[test]
+fn what_is_heard_before_the_answer_establishes_the_call() {
+    let (mut page, id) = connecting();
+    page.answer("INVITE", 183, early("sendonly", 2));
+    page.answer("PRACK", 200, |answer| answer);
+    assert_eq!(page.events, ["Established NONE"], "with nothing before it");
+    assert!(!page.commands.contains(&"Sound".to_owned()), "nothing of the microphone before the answer");
+    page.wait(60_000);
+    page.answer("INVITE", 200, |answer| answer);
+    assert_eq!(page.events, ["Established NONE"], "nothing that the app sees changes");
+    assert_eq!(page.commands.last().map(String::as_str), Some("Sound"));
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    page.answer("BYE", 200, |answer| answer);
+    assert_eq!(told(&page).end_cause, EndCause::HungUp);
+    over(&mut page);
+    keep("early-media", &page.ladder);
+}
+
+#[test]
+fn it_may_ring_before_it_is_heard() {
+    let (mut page, _) = connecting();
+    page.answer("INVITE", 180, early("inactive", 2));
+    page.answer("INVITE", 180, |answer| answer);
+    page.answer("INVITE", 183, early("sendrecv, gated", 3));
+    assert_eq!(page.events, ["Progressing NONE", "Established NONE"]);
+}
+
+#[test]
+fn sound_that_is_told_of_with_the_description_waits_for_it() {
+    let (mut page, id) = dialled();
+    page.taking = Some(Vec::new());
+    page.answer_as("INVITE", 183, "peer", |answer| answer.field("P-Early-Media", "sendonly"), &lite());
+    assert_eq!(page.state(id), State::Progressing);
+    assert!(page.events.is_empty(), "{:?}", page.events);
+    let task = page.taking.take().unwrap()[0];
+    page.input(Input::Answered { task, result: offhook::client::TaskResult::Done });
+    assert_eq!(page.events, ["Established NONE"]);
+}
+
+#[test]
+fn a_call_that_was_heard_and_refused_ends_with_its_own_cause() {
+    for (code, cause) in [(486, EndCause::Denied), (480, EndCause::NoAnswer), (404, EndCause::Failure)] {
+        let (mut page, _) = connecting();
+        page.answer("INVITE", 183, early("sendonly", 2));
+        page.answer("INVITE", code, |answer| answer);
+        assert_eq!(page.events, ["Established NONE".to_owned(), format!("Ended {}", cause.as_str())]);
+        assert_eq!(told(&page).error.unwrap().code, i32::from(code));
+        if code == 486 {
+            keep("early-media-refused", &page.ladder);
+        }
+        over(&mut page);
+    }
+}
+
+#[test]
+fn a_call_that_is_only_heard_is_cancelled_by_hanging_up() {
+    let (mut page, id) = connecting();
+    page.answer("INVITE", 183, early("sendonly", 2));
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    assert_eq!((page.count("CANCEL"), page.count("BYE")), (1, 0));
+    assert_eq!(told(&page).end_cause, EndCause::HungUp);
+    page.answer("CANCEL", 200, |answer| answer);
+    page.answer("INVITE", 487, |answer| answer);
+    over(&mut page);
+}
+
+#[test]
+fn an_answer_after_the_ringing_was_heard_holds_as_any_other() {
+    let (mut page, id) = connecting();
+    let peer = page.peer.unwrap();
+    page.answer("INVITE", 183, early("sendonly", 2));
+    page.input(Input::IceState { peer, state: IceState::Connected });
+    page.wait(30_000);
+    page.answer("INVITE", 200, |answer| answer);
+    page.wait(600_000);
+    assert_eq!(page.state(id), State::Established, "no timer of the setup is left");
+    let (mut page, id) = connecting();
+    page.answer("INVITE", 183, early("sendonly", 2));
+    page.answer("INVITE", 200, |answer| answer);
+    page.wait(100_000);
+    assert_eq!(page.state(id), State::Ended, "no path ever came up");
+}
+
+#[test]
+fn a_connection_that_is_lost_while_it_is_heard_is_said_again() {
+    let (mut page, id) = connecting();
+    page.answer("INVITE", 183, early("sendonly", 2));
+    page.input(Input::Closed { code: 1006, reason: String::new() });
+    page.wait(500);
+    page.input(Input::Opened);
+    page.answer("REGISTER", 200, |answer| answer);
+    page.wait(3_000);
+    assert_eq!(page.count("UPDATE") + page.count("BYE"), 0);
+    assert_eq!(page.count("INVITE"), 3, "a copy, and then a new transaction");
+    page.answer("INVITE", 200, |answer| answer);
+    assert_eq!(page.state(id), State::Established);
+    assert_eq!(page.commands.last().map(String::as_str), Some("Sound"));
+}
+
+#[test]
+fn an_early_answer_without_that_word_is_no_sound() {
+    let (mut page, id) = dialled();
+    page.answer_as("INVITE", 183, "peer", |answer| answer.field("Require", "100rel").number("RSeq", 1), &lite());
+    assert_eq!(page.state(id), State::Progressing);
+    page.answer("INVITE", 200, |answer| answer);
+    assert_eq!(page.events, ["Progressing NONE", "Established NONE"]);
+}
+
+#[test]
+fn credit_that_runs_out_is_told() {
+    let (mut page, id) = connecting();
+    let invite = page.last("INVITE");
+    assert!(parse(invite.as_bytes()).unwrap().has_token(Name::RecvInfo, "offhook-credit"));
+    page.answer("INVITE", 200, |answer| answer);
+    page.events.clear();
+    let package = "Info-Package: offhook-credit\r\nContent-Type: application/json\r\n";
+    for (number, body, seconds) in
+        [(11, "{\"seconds\":30}", 30), (12, "{}", 0), (13, "{\"seconds\":99999999999}", 0), (14, "{\"seconds\":7,\"amount\":1}", 7)]
+    {
+        page.ask("INFO", number, package, body);
+        assert_eq!(page.code(), 200);
+        assert_eq!(page.events.pop(), Some(format!("CreditLow({seconds}) NONE")), "{body}");
+    }
+    page.ask("INFO", 15, "Info-Package: weather\r\n", "");
+    assert_eq!(page.code(), 469);
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn whoever_calls_from_outside_is_named_as_he_is() {
+    for (from, domain, id) in [
+        ("\"+46 70\" <sip:+46700000001@s.test;user=phone>", Domain::Pstn, "+46700000001"),
+        ("<sip:+46700000001@s.test;user=Phone>", Domain::Pstn, "+46700000001"),
+        ("<sip:4611@s.test;user=phone>", Domain::Pstn, "4611"),
+        // Only the server says who is a telephone: not a name that looks like a number.
+        ("<sip:+46700000001@s.test>", Domain::Data, "+46700000001"),
+        ("<sip:+46700000001@other.example>", Domain::Sip, "+46700000001@other.example"),
+        ("<sip:+46700000001@s.test;user=ip>", Domain::Sip, "+46700000001@s.test"),
+        ("<sip:carol@other.example>", Domain::Sip, "carol@other.example"),
+        ("\"Anonymous\" <sip:anonymous@anonymous.invalid>", Domain::Sip, "anonymous@anonymous.invalid"),
+        ("<sip:carol@s.test;user=ip>", Domain::Sip, "carol@s.test"),
+        ("<sip:carol@s.test>", Domain::Data, "carol"),
+    ] {
+        let mut page = Page::signed_in();
+        page.ring_from(from, &format!("x-one: 1\r\nX-Header-two: 2\r\nX-Error: 1\r\n{TYPE}"), &lite());
+        let info = page.client.call_info(CallId(1)).unwrap();
+        assert_eq!((info.domain, info.from_id.as_str()), (domain, id), "{from}");
+        let headers = [("x-one", "1"), ("two", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(info.headers, headers);
+        page.client.answer(page.now, CallId(1), false).unwrap();
+        page.drain();
+        assert!(page.sent.last().unwrap().starts_with("SIP/2.0 200"));
+        assert_eq!(page.state(CallId(1)), State::Established);
+    }
+}
+
+#[test]
+fn a_server_may_assert_that_a_telephone_calls() {
+    for (asserted, domain, id) in [
+        ("<sip:+46700000001@s.test;user=phone>", Domain::Pstn, "+46700000001"),
+        ("\"Desk\" <sip:4611@s.test;user=phone>", Domain::Pstn, "4611"),
+        ("<sip:+46700000001@s.test>", Domain::Data, "carol"),
+        ("<<", Domain::Data, "carol"),
+    ] {
+        let mut page = Page::signed_in();
+        page.ring_from("<sip:carol@s.test>", &format!("P-Asserted-Identity: {asserted}\r\n{TYPE}"), &lite());
+        let info = page.client.call_info(CallId(1)).unwrap();
+        assert_eq!((info.domain, info.from_id.as_str()), (domain, id), "{asserted}");
+    }
+}
+
+#[test]
+fn emergency_numbers_are_for_the_server_to_judge() {
+    for number in ["112", "911", "1122", "10111"] {
+        let mut page = Page::signed_in();
+        page.dial(Destination::Phone(number.into()));
+        let invite = page.last("INVITE");
+        assert_eq!(parse(invite.as_bytes()).unwrap().uri(), Some(format!("sip:{number}@s.test;user=phone").as_str()));
+        page.answer("INVITE", 403, |answer| answer.field("X-Error", "40310 Emergency calls are not possible here"));
+        assert_eq!(told(&page).error.unwrap().code, 40310);
+    }
+    let mut page = Page::signed_in();
+    for number in ["1", "12", "118118", "1 1 2", "1-1-2", "+112", "11a", "\u{661}\u{661}\u{662}"] {
+        assert!(page.client.call(page.now, Destination::Phone(number.into()), Vec::new()).is_err(), "{number}");
+    }
+}
+
+#[test]
+fn a_gateway_that_is_ice_lite_is_told_no_candidates_later() {
+    let (mut page, id) = connecting();
+    page.answer("INVITE", 200, |answer| answer);
+    let peer = page.peer.unwrap();
+    let text = "candidate:2 1 udp 2 192.0.2.77 4000 typ srflx";
+    let candidate = offhook_sip::sdp::Candidate { mid: "0".into(), line: 0, text: text.into(), ufrag: None };
+    page.input(Input::Candidate { peer, candidate });
+    page.input(Input::Gathered { peer });
+    page.input(Input::IceState { peer, state: IceState::Connected });
+    page.wait(60_000);
+    assert_eq!((page.count("INFO"), page.count("INVITE")), (0, 1), "it learns them from the checks");
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn a_phone_that_holds_the_call_keeps_it_up() {
+    let (mut page, id) = connecting();
+    page.answer("INVITE", 200, |answer| answer);
+    let peer = page.peer;
+    for (number, direction) in [(10, "sendonly"), (11, "inactive"), (12, "sendrecv")] {
+        let offer = lite().replace("a=sendrecv", &format!("a={direction}")).replace("a=setup:passive", "a=setup:actpass");
+        page.ask("INVITE", number, TYPE, &offer);
+        assert_eq!(page.code(), 200);
+        let given = page.offers.last().unwrap();
+        assert!(given.contains(&format!("a={direction}")) && given.contains("a=ice-lite"), "{given}");
+        page.ask("ACK", number, "", "");
+    }
+    assert_eq!((page.peer, page.state(id)), (peer, State::Established), "over the same peer connection");
+    assert_eq!(page.events, ["Progressing NONE", "Established NONE"], "the app is told nothing of it");
+}
