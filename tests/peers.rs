@@ -4,6 +4,8 @@
 mod leaving;
 #[path = "peers/page.rs"]
 mod page;
+#[path = "peers/session_timers.rs"]
+mod session_timers;
 #[path = "peers/signing_in.rs"]
 mod signing_in;
 

@@ -19,6 +19,8 @@ mod page;
 mod races;
 #[path = "bridge/routes.rs"]
 mod routes;
+#[path = "bridge/session_timers.rs"]
+mod session_timers;
 #[path = "bridge/speakers.rs"]
 mod speakers;
 #[path = "support/switch.rs"]
