@@ -55,7 +55,9 @@ function sums(functions) {
 
 function optimised() {
   const target = process.env.CARGO_TARGET_DIR ?? path("target");
-  const options = readFileSync(path("Cargo.toml"), "utf8").match(/wasm-opt = (\[[^\]]*\])/)[1].replace(/,\s*\]/, "]");
+  const options = readFileSync(path("Cargo.toml"), "utf8")
+    .match(/wasm-opt = (\[[^\]]*\])/)[1]
+    .replace(/,\s*\]/, "]");
   rmSync(FOLDER, { recursive: true, force: true });
   execFileSync("wasm-bindgen", ["--target", "web", "--out-dir", FOLDER, `${target}/wasm32-unknown-unknown/release/offhook.wasm`]);
   const file = `${FOLDER}/offhook_bg.wasm`;

@@ -86,7 +86,7 @@ async fn run(file: &str, name: &str) {
 }
 
 fn evaluate(source: &str) -> JsValue {
-    js_sys::eval(&["(", source, ")"].concat()).expect("the file is one expression")
+    js_sys::eval(source).expect("the file is one expression")
 }
 
 /// The class, as a page imports it.

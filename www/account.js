@@ -81,6 +81,11 @@ function money(micros, currency, digits) {
 
 function row(call, currency) {
   const facts = [timeOfDay(new Date(call.start)), call.duration ? clock(call.duration) : "", RESULTS[call.result] ?? call.result];
-  const text = make("div", "", make("p", "who", call.outgoing ? call.to : call.from), make("p", "quiet small", facts.filter(Boolean).join(" · ")));
+  const text = make(
+    "div",
+    "",
+    make("p", "who", call.outgoing ? call.to : call.from),
+    make("p", "quiet small", facts.filter(Boolean).join(" · ")),
+  );
   return make("li", "", text, make("span", "price", money(call.debit, currency, 4)));
 }

@@ -35,8 +35,16 @@ export class Devices {
   /** Fills both lists. Browsers name the devices only after the microphone was allowed once. */
   async list() {
     const devices = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
-    fill(byId("mic"), devices.filter((device) => device.kind === "audioinput"), "Microphone");
-    fill(byId("speaker"), devices.filter((device) => device.kind === "audiooutput"), "Speaker");
+    fill(
+      byId("mic"),
+      devices.filter((device) => device.kind === "audioinput"),
+      "Microphone",
+    );
+    fill(
+      byId("speaker"),
+      devices.filter((device) => device.kind === "audiooutput"),
+      "Speaker",
+    );
   }
 
   /** The client of the person who signed in. */

@@ -54,7 +54,7 @@ export class CallLog {
 
   row(entry) {
     const missed = !entry.outgoing && ["CANCELED", "NO_ANSWER", "TIMEOUT"].includes(entry.cause);
-    const cause = missed ? "Missed" : SHORT_CAUSE[entry.cause] ?? entry.cause;
+    const cause = missed ? "Missed" : (SHORT_CAUSE[entry.cause] ?? entry.cause);
     const direction = make("span", "visually-hidden", entry.outgoing ? "Outgoing, " : "Incoming, ");
     const facts = [timeOfDay(new Date(entry.time)), entry.seconds ? clock(entry.seconds) : "", cause].filter(Boolean);
     const text = make("div", "", make("p", "who", entry.who), make("p", "quiet small", direction, facts.join(" · ")));

@@ -22,7 +22,8 @@ export class Microphone {
   /** Chooses a device; `callClient` is told on the first choice. Resolves to the stream of the device if a call is on. */
   async choose(deviceId, callClient) {
     if (!this.ours && deviceId) {
-      if (!(await audioRuns())) throw new Error("Without a speaker this browser cannot switch microphones. Calls use the system's default.");
+      if (!(await audioRuns()))
+        throw new Error("Without a speaker this browser cannot switch microphones. Calls use the system's default.");
       this.destination = audioContext().createMediaStreamDestination();
       await callClient.initStream(this.destination.stream);
     }
@@ -61,7 +62,9 @@ export async function openMicrophone(deviceId) {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers give the microphone to secure pages only: https:// or localhost.");
   }
-  const audio = (id) => ({ audio: { deviceId: id ? { exact: id } : undefined, echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
+  const audio = (id) => ({
+    audio: { deviceId: id ? { exact: id } : undefined, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  });
   try {
     return await navigator.mediaDevices.getUserMedia(audio(deviceId));
   } catch (error) {

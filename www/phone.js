@@ -13,7 +13,10 @@ export class Phone {
   constructor(devices) {
     this.devices = devices;
     this.audio = byId("remote-audio");
-    this.keypad = new Keypad((key) => this.type(byId("callee").value + key), (key) => this.call?.sendDTMF(key));
+    this.keypad = new Keypad(
+      (key) => this.type(byId("callee").value + key),
+      (key) => this.call?.sendDTMF(key),
+    );
     this.account = new Account();
     this.call = null;
     this.ringing = null;
@@ -85,18 +88,27 @@ export class Phone {
     if (this.call) this.hangup();
     this.take(call);
     this.say("Connecting…", call.getState());
-    attempt(() => call.answer(), (error) => this.notice(errorWords(error)));
+    attempt(
+      () => call.answer(),
+      (error) => this.notice(errorWords(error)),
+    );
   }
 
   decline() {
     stopIncoming();
-    attempt(() => this.ringing?.hangup(), () => this.forgetRinging());
+    attempt(
+      () => this.ringing?.hangup(),
+      () => this.forgetRinging(),
+    );
   }
 
   hangup() {
     if (!this.call) return;
     this.hungUpHere = true;
-    attempt(() => this.call.hangup(), (error) => this.notice(errorWords(error)));
+    attempt(
+      () => this.call.hangup(),
+      (error) => this.notice(errorWords(error)),
+    );
   }
 
   toggleMute() {

@@ -177,7 +177,9 @@ async function ringFirst(stage) {
   await beCalled(stage);
   window.call = await incoming;
   window.call.addEventListener({ onCallEstablished: connect });
-  byId("ringback").play().catch(() => {});
+  byId("ringback")
+    .play()
+    .catch(() => {});
   await new Promise((resolve) => setTimeout(resolve, 1000));
 }
 

@@ -52,7 +52,10 @@ export class Stage {
     this.clients.push(client);
     this.watchCalls(client);
     const started = client.start({ userTicket: this.ticket });
-    started.then(() => {}, (error) => this.report(`start() failed: ${error.message}`, true));
+    started.then(
+      () => {},
+      (error) => this.report(`start() failed: ${error.message}`, true),
+    );
     Object.defineProperty(client, "started_", { value: started });
     return client;
   }

@@ -16,7 +16,12 @@ export const DOMAIN = "calls.test";
 export const USERS = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`user${i}`, `secret ${i}`]));
 
 /** Where the bundler finds the libraries, which are no dependencies of this folder. */
-const PLACES = { offhook: path("pkg/dist/index.js"), parser: `${OUT}/parser/parser.js`, jssip: path("tests/node_modules/jssip"), "sip.js": path("tests/node_modules/sip.js") };
+const PLACES = {
+  offhook: path("pkg/dist/index.js"),
+  parser: `${OUT}/parser/parser.js`,
+  jssip: path("tests/node_modules/jssip"),
+  "sip.js": path("tests/node_modules/sip.js"),
+};
 
 /** Bundles as a page of today would: minified, for browsers of today. */
 export function bundle(options) {
@@ -77,5 +82,8 @@ async function page(library) {
   const alias = { phone: path(`bench/www/${library}.js`) };
   const script = await bundle({ alias, build: { entryPoints: [path("bench/www/page.js")] } });
   writeFileSync(`${OUT}/site/${library}.js`, script);
-  writeFileSync(`${OUT}/site/${library}.html`, `<!doctype html><title>${library}</title><script type="module" src="${library}.js"></script>`);
+  writeFileSync(
+    `${OUT}/site/${library}.html`,
+    `<!doctype html><title>${library}</title><script type="module" src="${library}.js"></script>`,
+  );
 }

@@ -5,7 +5,11 @@ import { interleave } from "../lib/statistics.mjs";
 import { VARIANTS } from "../lib/variants.mjs";
 
 export async function run(stage) {
-  const results = await interleave(VARIANTS.filter(({ library }) => library !== "sipjs"), 20, (variant) => measure(stage, variant));
+  const results = await interleave(
+    VARIANTS.filter(({ library }) => library !== "sipjs"),
+    20,
+    (variant) => measure(stage, variant),
+  );
   return [{ title: "registered again after the server died, a second one there", unit: "ms", digits: 0, results }];
 }
 

@@ -13,7 +13,10 @@ export async function run(stage) {
   writeFileSync(`${OUT}/site/parsers.html`, `<!doctype html><script type="module" src="parsers.js"></script>`);
   copyFileSync(`${OUT}/parser/parser_bg.wasm`, `${OUT}/site/parser.wasm`);
   const figures = [];
-  for (const [where, browser] of [["chromium", "Chromium"], ["firefox", "Firefox"]]) {
+  for (const [where, browser] of [
+    ["chromium", "Chromium"],
+    ["firefox", "Firefox"],
+  ]) {
     const tab = await (await stage.browsers.get(where)).newPage();
     await tab.goto(`${stage.site.url}/parsers.html`);
     await tab.waitForFunction(() => window.ready, { polling: 50, timeout: 10_000 });

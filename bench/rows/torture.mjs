@@ -14,10 +14,12 @@ export async function run() {
   if (!existsSync(CORPUS)) return [];
   const takes = { offhook: await offhook(), jssip: jssip(), sipjs: await sipjs() };
   const rows = readFileSync(new URL("expected.tsv", CORPUS), "utf8").trim().split("\n").slice(1);
-  const messages = rows.map((row) => row.split("\t")).flatMap(([file, , , , syntax, action]) => {
-    const right = rightAnswer(syntax, action);
-    return right ? [{ right, bytes: readFileSync(new URL(file, CORPUS)) }] : [];
-  });
+  const messages = rows
+    .map((row) => row.split("\t"))
+    .flatMap(([file, , , , syntax, action]) => {
+      const right = rightAnswer(syntax, action);
+      return right ? [{ right, bytes: readFileSync(new URL(file, CORPUS)) }] : [];
+    });
   const results = LIBRARIES.map(({ name, library }) => {
     const good = messages.filter(({ right, bytes }) => right.includes(takes[library](bytes)));
     return { name, values: [good.length], failed: [] };

@@ -97,7 +97,9 @@ export function fakeSocket() {
 
   function registered(request) {
     const copied = request.split(CRLF).filter((line) => /^(Via|From|To|Call-ID|CSeq|Contact):/i.test(line));
-    const lines = copied.map((line) => (/^To:/i.test(line) ? `${line};tag=server` : /^Contact:/i.test(line) ? `${line};expires=600` : line));
+    const lines = copied.map((line) =>
+      /^To:/i.test(line) ? `${line};tag=server` : /^Contact:/i.test(line) ? `${line};expires=600` : line,
+    );
     return ["SIP/2.0 200 OK", ...lines, "Content-Length: 0", "", ""].join(CRLF);
   }
 

@@ -224,15 +224,7 @@ export interface CallClientListener {
 }
 
 export type CallState = "INITIATING" | "PROGRESSING" | "ESTABLISHED" | "ENDED";
-export type CallEndCause =
-  | "NONE"
-  | "TIMEOUT"
-  | "DENIED"
-  | "NO_ANSWER"
-  | "FAILURE"
-  | "HUNG_UP"
-  | "CANCELED"
-  | "OTHER_DEVICE_ANSWERED";
+export type CallEndCause = "NONE" | "TIMEOUT" | "DENIED" | "NO_ANSWER" | "FAILURE" | "HUNG_UP" | "CANCELED" | "OTHER_DEVICE_ANSWERED";
 
 /** A call. There is one object for each. */
 export class Call {

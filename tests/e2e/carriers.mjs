@@ -24,7 +24,14 @@ const TRUNKS = {
   pjsua: { address: PJSUA, domains: ["g722.test"], codecs: ["g722", "pcma"] },
   carrier: { address: CARRIER, domain: "carrier.test", domains: ["carrier.test"], register: true, ...LOGIN },
   // Kamailio makes its connections from the address that the system gives it, which is another one than it listens at.
-  stream: { address: CARRIER, from: ["127.0.0.1/32"], domain: "carrier.test", domains: ["stream.carrier.test"], transport: "tcp", ...LOGIN },
+  stream: {
+    address: CARRIER,
+    from: ["127.0.0.1/32"],
+    domain: "carrier.test",
+    domains: ["stream.carrier.test"],
+    transport: "tcp",
+    ...LOGIN,
+  },
   secret: { address: CARRIER_TLS, domain: "carrier.test", domains: ["secret.carrier.test"], transport: "tls", ...LOGIN },
 };
 
@@ -61,11 +68,18 @@ export default function suite(test) {
   ]) {
     test(`${where} calls ${name} at ${domain}: sound both ways, keys, hang-up`, 40, (world) => pageCalls(world, where, name, domain));
   }
-  for (const [where, name] of [["chromium", "pjsua2"], ["firefox", "baresip"]]) {
+  for (const [where, name] of [
+    ["chromium", "pjsua2"],
+    ["firefox", "baresip"],
+  ]) {
     test(`${name} calls a user: all devices ring, ${where} answers`, 40, (world) => phoneCalls(world, where, name));
     test(`pjsua2 holds ${where} and takes it back`, 30, (world) => hold(world, where));
   }
-  for (const [where, domain] of [["chromium", "carrier.test"], ["firefox", "stream.carrier.test"], ["chromium", "secret.carrier.test"]]) {
+  for (const [where, domain] of [
+    ["chromium", "carrier.test"],
+    ["firefox", "stream.carrier.test"],
+    ["chromium", "secret.carrier.test"],
+  ]) {
     test(`${where} calls a phone of the carrier by ${domain}`, 40, (world) => carrierIsCalled(world, where, domain));
   }
   test("a phone of the carrier calls a page, and declines one", 40, carrierCalls);
@@ -180,8 +194,20 @@ async function registered(name) {
   socket.bind(0, "127.0.0.34");
   await once(socket, "listening");
   const uri = `sip:${name}@carrier.test`;
-  const head = [`OPTIONS ${uri} SIP/2.0`, `Via: SIP/2.0/UDP 127.0.0.34:${socket.address().port};branch=z9hG4bK${Date.now()}`, "Max-Forwards: 70"];
-  const who = ["From: <sip:test@carrier.test>;tag=1", `To: <${uri}>`, `Call-ID: ${Date.now()}`, "CSeq: 1 OPTIONS", "Content-Length: 0", "", ""];
+  const head = [
+    `OPTIONS ${uri} SIP/2.0`,
+    `Via: SIP/2.0/UDP 127.0.0.34:${socket.address().port};branch=z9hG4bK${Date.now()}`,
+    "Max-Forwards: 70",
+  ];
+  const who = [
+    "From: <sip:test@carrier.test>;tag=1",
+    `To: <${uri}>`,
+    `Call-ID: ${Date.now()}`,
+    "CSeq: 1 OPTIONS",
+    "Content-Length: 0",
+    "",
+    "",
+  ];
   const [ip, port] = CARRIER.split(":");
   socket.send([...head, ...who].join("\r\n"), Number(port), ip);
   const [answer] = await once(socket, "message", { signal: AbortSignal.timeout(3_000) });

@@ -16,11 +16,20 @@ export async function setUp() {
 export const tearDown = () => Promise.all((nodes ?? []).map((node) => node.stop()));
 
 export default function suite(test) {
-  const on = (name, seconds, run, add = test) => add(name, seconds, (world) => (nodes ? run(nodes[0].behind(world)) : skip("Kamailio is not installed")));
+  const on = (name, seconds, run, add = test) =>
+    add(name, seconds, (world) => (nodes ? run(nodes[0].behind(world)) : skip("Kamailio is not installed")));
   const each = (run) => (world) => inParallel(PAIRS.map(([from, to]) => run(world, from, to)));
   on("calls from node to node", 40, each(across));
-  on("calls from node to node without a GRUU", 40, each((world, from, to) => across(world, from, to, { withoutGruu: true })));
-  on("a page that closed at the other node; one that comes online there in time", 40, each((world, from, to) => inParallel([gone(world, from, to), late(world, from, to)])));
+  on(
+    "calls from node to node without a GRUU",
+    40,
+    each((world, from, to) => across(world, from, to, { withoutGruu: true })),
+  );
+  on(
+    "a page that closed at the other node; one that comes online there in time",
+    40,
+    each((world, from, to) => inParallel([gone(world, from, to), late(world, from, to)])),
+  );
   on("a node dies: registered at the other at once, what is up stays up, and it comes back", 120, death, test.timed);
 }
 
@@ -99,19 +108,25 @@ async function death(world) {
   // It asks the other for all locations; until they are there nobody is online.
   await soon(async () => {
     const i = await dora.call(idle[1].id);
-    await idle[1].until(0, "onIncomingCall", 500).finally(() => dora.run((n) => e2e.calls[n].call.getState() === "ENDED" || e2e.calls[n].call.hangup(), i));
+    await idle[1]
+      .until(0, "onIncomingCall", 500)
+      .finally(() => dora.run((n) => e2e.calls[n].call.getState() === "ENDED" || e2e.calls[n].call.hangup(), i));
   }, 10_000);
   return `registered ${median} ms after the loss (median of ${times.join(" ")}); the node that came back found a page after ${Date.now() - began} ms`;
 }
 
 /** How long after its socket closed the page was registered again, ms. */
 async function backIn(user) {
-  await user.wait(() => {
-    const [since] = window.seen.closed;
-    const registered = ({ at, out, text }) => !out && at > since && /^SIP\/2.0 200/.test(text) && /CSeq: \d+ REGISTER/.test(text);
-    const answer = window.seen.sip.find(registered);
-    return answer && (window.took = Math.round(answer.at - since));
-  }, "the registration at the other node", 12_000);
+  await user.wait(
+    () => {
+      const [since] = window.seen.closed;
+      const registered = ({ at, out, text }) => !out && at > since && /^SIP\/2.0 200/.test(text) && /CSeq: \d+ REGISTER/.test(text);
+      const answer = window.seen.sip.find(registered);
+      return answer && (window.took = Math.round(answer.at - since));
+    },
+    "the registration at the other node",
+    12_000,
+  );
   return user.run(() => window.took);
 }
 

@@ -27,7 +27,11 @@ async function short(world) {
   await Promise.all(users.map(connected));
   const signalling = await Promise.all(users.map((user) => toldAt(user, "reconnected", calm)));
   bar(Math.max(...signalling), 2_000, "connected again");
-  same(await Promise.all(users.map(told)), users.map(() => ["reconnecting", "reconnected"]), "what is told of a closed WebSocket");
+  same(
+    await Promise.all(users.map(told)),
+    users.map(() => ["reconnecting", "reconnected"]),
+    "what is told of a closed WebSocket",
+  );
   const outage = Outage.begin(...everythingOf(...users));
   let end;
   try {
@@ -59,7 +63,10 @@ async function moved(world) {
     users.forEach(({ site }) => site.cut());
     await soon(async () => {
       const sound = await Promise.all(users.map((user) => soundAfter(user, calm + 1_000, calm)));
-      check(sound.every((ms) => ms !== null), `sound after ${sound} ms`);
+      check(
+        sound.every((ms) => ms !== null),
+        `sound after ${sound} ms`,
+      );
     }, 30_000);
     await pause(1_000);
     const sound = await Promise.all(users.map((user) => soundAfter(user, calm + 1_000, calm)));
@@ -118,7 +125,9 @@ async function asleep(world) {
 
 /** Everybody hears again, was told so once, and the right voice is heard. */
 async function back(users, end, calm) {
-  await Promise.all(users.map((user) => user.wait(() => window.ears.told.some(({ what }) => what === "call reconnected"), "the call", 25_000)));
+  await Promise.all(
+    users.map((user) => user.wait(() => window.ears.told.some(({ what }) => what === "call reconnected"), "the call", 25_000)),
+  );
   await Promise.all(users.map((user, i) => soon(() => hears(user, 0, users[i ^ 1]), 8_000)));
   const all = ["call reconnected", "call reconnecting", "reconnected", "reconnecting"];
   for (const user of users) same((await told(user)).sort(), all, `what ${user.name} is told of one outage`);
@@ -141,7 +150,9 @@ async function sleeper(world, where, awake) {
     },
     wake: () => signal("SIGCONT"),
     check: async (woken) => {
-      await Promise.all(pages.map((page) => page.wait(() => window.ears.told.some(({ what }) => what === "reconnected"), "the connection", 10_000)));
+      await Promise.all(
+        pages.map((page) => page.wait(() => window.ears.told.some(({ what }) => what === "reconnected"), "the connection", 10_000)),
+      );
       const took = await Promise.all(pages.map((page) => toldAt(page, "reconnected", woken)));
       bar(Math.max(...took), 5_000, "connected after waking");
       await Promise.all([soon(() => hears(pages[0], 0, partners[0]), 20_000), soon(() => hears(partners[0], 0, pages[0]), 20_000)]);
@@ -155,13 +166,15 @@ async function sleeper(world, where, awake) {
 
 /** A process and all that come from it. */
 function family(pid) {
-  const parents = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
-    try {
-      return [[Number(name), Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8"))[1])]];
-    } catch {
-      return []; // it has just ended
-    }
-  });
+  const parents = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        return [[Number(name), Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8"))[1])]];
+      } catch {
+        return []; // it has just ended
+      }
+    });
   const children = (parent) => parents.filter(([, its]) => its === parent).flatMap(([child]) => [child, ...children(child)]);
   return [pid, ...children(pid)];
 }
@@ -195,39 +208,44 @@ async function rings(world, { page, front }) {
 }
 
 async function reloaded(world) {
-  const took = await Promise.all(PAIRS.map(async ([from, to]) => {
-    const [alice, bob] = await talking(world, from, to);
-    const began = Date.now();
-    await Promise.all([alice.tab.reload(), bob.until(0, "onCallEnded", 5_000)]);
-    const ms = (await bob.log(0)).at(-1).at - (await bob.run(() => performance.now())) + Date.now() - began;
-    bar(ms, 2_000, `the other side of ${from} learns`);
-    await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
-    return `${from} ${Math.round(ms)} ms`;
-  }));
+  const took = await Promise.all(
+    PAIRS.map(async ([from, to]) => {
+      const [alice, bob] = await talking(world, from, to);
+      const began = Date.now();
+      await Promise.all([alice.tab.reload(), bob.until(0, "onCallEnded", 5_000)]);
+      const ms = (await bob.log(0)).at(-1).at - (await bob.run(() => performance.now())) + Date.now() - began;
+      bar(ms, 2_000, `the other side of ${from} learns`);
+      await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
+      return `${from} ${Math.round(ms)} ms`;
+    }),
+  );
   return `the other side learns after: ${took.join(", ")}`;
 }
 
 /** With a call: it ends. Without one: browsers keep the page as it was, and it goes on. */
 async function leftAndBack(world) {
-  const notes = await Promise.all(PAIRS.map(async ([from, to]) => {
-    const [alice, bob] = await talking(world, from, to);
-    const elsewhere = (user) => user.tab.goto(`${user.site.origin}/e2e/blank.html`);
-    await Promise.all([elsewhere(alice), bob.until(0, "onCallEnded", 5_000)]);
-    await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
-    const carol = await world.user(from, world.name("carol"));
-    await carol.run(() => addEventListener("pageshow", ({ persisted }) => persisted && (window.back = Date.now())));
-    await elsewhere(carol);
-    await pause(1_500);
-    await carol.tab.goBack();
-    const kept = await carol.run(() => window.back ?? null);
-    if (kept === null) return `${from} kept no page: ${await carol.run(() => JSON.stringify(performance.getEntriesByType("navigation")[0]?.notRestoredReasons))}`;
-    await connected(carol);
-    const ms = Date.now() - kept;
-    bar(ms, 2_000, "connected after coming back");
-    await bob.call(carol.id);
-    await carol.until(0, "onIncomingCall");
-    return `${from} connected within ${ms} ms`;
-  }));
+  const notes = await Promise.all(
+    PAIRS.map(async ([from, to]) => {
+      const [alice, bob] = await talking(world, from, to);
+      const elsewhere = (user) => user.tab.goto(`${user.site.origin}/e2e/blank.html`);
+      await Promise.all([elsewhere(alice), bob.until(0, "onCallEnded", 5_000)]);
+      await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
+      const carol = await world.user(from, world.name("carol"));
+      await carol.run(() => addEventListener("pageshow", ({ persisted }) => persisted && (window.back = Date.now())));
+      await elsewhere(carol);
+      await pause(1_500);
+      await carol.tab.goBack();
+      const kept = await carol.run(() => window.back ?? null);
+      if (kept === null)
+        return `${from} kept no page: ${await carol.run(() => JSON.stringify(performance.getEntriesByType("navigation")[0]?.notRestoredReasons))}`;
+      await connected(carol);
+      const ms = Date.now() - kept;
+      bar(ms, 2_000, "connected after coming back");
+      await bob.call(carol.id);
+      await carol.until(0, "onIncomingCall");
+      return `${from} connected within ${ms} ms`;
+    }),
+  );
   if (notes.every((note) => note.includes("kept no page"))) skip(notes.join("; "));
   return notes.join("; ");
 }

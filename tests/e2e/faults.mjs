@@ -2,7 +2,8 @@
 import { check, same, soon } from "./lib/check.mjs";
 
 export default function suite(test) {
-  for (const where of ["chromium", "firefox"]) test(`a panic ends the client with an error, and a new one works (${where})`, 120, (world) => panics(world, where));
+  for (const where of ["chromium", "firefox"])
+    test(`a panic ends the client with an error, and a new one works (${where})`, 120, (world) => panics(world, where));
 }
 
 /** Where it fails, in a call of `alice`, who fails, with `bob`: what the page does then. */
@@ -28,7 +29,10 @@ async function panics(world, where) {
   await bob.run(() => (e2e.answerAtOnce = true));
   let slowest = 0;
   const places = [
-    ...Object.entries(PLACES).map(([name, act]) => [name, () => alice.run(`try { (${act})() } catch (error) { e2e.thrown = String(error) }`)]),
+    ...Object.entries(PLACES).map(([name, act]) => [
+      name,
+      () => alice.run(`try { (${act})() } catch (error) { e2e.thrown = String(error) }`),
+    ]),
     ...Object.entries(FROM_OUTSIDE).map(([name, act]) => [name, () => act(alice, bob)]),
     ["start()", null],
   ];
@@ -41,9 +45,11 @@ async function panics(world, where) {
     if (act) await act();
     else await alice.run((id) => void e2e.start({ userId: id }), alice.id);
     const began = Date.now();
-    await alice.wait(() => e2e.faults.length === 1, `an error event of the panic in ${place}`, 2_000).catch(async (error) => {
-      throw new Error(`${error.message}; thrown: ${await alice.run(() => e2e.thrown)}`);
-    });
+    await alice
+      .wait(() => e2e.faults.length === 1, `an error event of the panic in ${place}`, 2_000)
+      .catch(async (error) => {
+        throw new Error(`${error.message}; thrown: ${await alice.run(() => e2e.thrown)}`);
+      });
     const [fault] = await alice.run(() => e2e.faults.splice(0));
     same([fault.name, fault.domain, fault.code], ["SinchError", 5, 6001], `the error after ${place}`);
     same(await alice.open(), { tracks: 0, peers: 0 }, `what stays open after ${place}`);

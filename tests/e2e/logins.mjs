@@ -44,7 +44,7 @@ async function ownTicket(world, where) {
 }
 
 async function newUser(world, where) {
-  const login = { username: world.name("nora"), password: "päss: \"word\"" };
+  const login = { username: world.name("nora"), password: 'päss: "word"' };
   const page = await world.page(where);
   const made = await page.run(async (login) => {
     const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true } });

@@ -29,7 +29,10 @@ const NAMES = [
 ];
 const moved = (ip, port) => [...NAMES, ...server("_sip._udp.moved.test", { ip, port })];
 /** Each is at its name and called by it. */
-const TRUNKS = ["pair", "shut", "heavy", "half", "plain", "moved", "nowhere", "mute"].map((name) => [name, { address: name === "mute" ? "a.mute.test" : `${name}.test`, domains: [`${name}.test`] }]);
+const TRUNKS = ["pair", "shut", "heavy", "half", "plain", "moved", "nowhere", "mute"].map((name) => [
+  name,
+  { address: name === "mute" ? "a.mute.test" : `${name}.test`, domains: [`${name}.test`] },
+]);
 const MORE = {
   stream: { address: "stream.test", transport: "tcp", domains: ["stream.test"] },
   lost: { address: "lost.test", domains: ["lost.test"] },
@@ -87,7 +90,9 @@ class Desk {
   #hears(text, say) {
     if (!text.startsWith("INVITE ")) return;
     this.#invites.push({ at: Date.now(), text });
-    const same = ["Via", "From", "To", "Call-ID", "CSeq"].map((name) => `${name}: ${field(text, name).trim()}${name === "To" ? ";tag=desk" : ""}\r\n`);
+    const same = ["Via", "From", "To", "Call-ID", "CSeq"].map(
+      (name) => `${name}: ${field(text, name).trim()}${name === "To" ? ";tag=desk" : ""}\r\n`,
+    );
     say(`SIP/2.0 486 Busy Here\r\n${same.join("")}Content-Length: 0\r\n\r\n`);
   }
 
@@ -111,11 +116,13 @@ const user = (world, server = gateway) => world.user("chromium", world.name("ali
 async function callAll(alice, domains) {
   for (const desk of desks) desk.forget();
   const began = Date.now();
-  return Promise.all(domains.map(async (domain) => {
-    const i = await alice.call(`sip:desk@${domain}`, { method: "callSip" });
-    await alice.until(i, "onCallEnded", 12_000);
-    return { took: Date.now() - began, i };
-  }));
+  return Promise.all(
+    domains.map(async (domain) => {
+      const i = await alice.call(`sip:desk@${domain}`, { method: "callSip" });
+      await alice.until(i, "onCallEnded", 12_000);
+      return { took: Date.now() - began, i };
+    }),
+  );
 }
 
 async function bySrv(world) {
@@ -161,13 +168,17 @@ async function unknown(world) {
   const took = calls.map((call) => call.took);
   bar(Math.max(took[0], took[2]), 1_500, "a name that does not exist");
   bar(Math.max(took[1], took[3]), 5_000, "a DNS server that is silent");
-  for (const trunk of ["lost", "dumb"]) check(new RegExp(`WARN.*cannot be looked up.*trunk="?${trunk}`).test(gateway.log), `what the log says of ${trunk}:\n${gateway.log}`);
+  for (const trunk of ["lost", "dumb"])
+    check(new RegExp(`WARN.*cannot be looked up.*trunk="?${trunk}`).test(gateway.log), `what the log says of ${trunk}:\n${gateway.log}`);
   return `${took} ms`;
 }
 
 async function six(world) {
   const desk = await Desk.open("::1", 5060).catch(() => skip("there is no IPv6"));
-  const own = await gatewayWith({ six: { address: "six.test", domains: ["six.test"] } }, { trunks: { bind: "::1", nameservers: [dns.address] } });
+  const own = await gatewayWith(
+    { six: { address: "six.test", domains: ["six.test"] } },
+    { trunks: { bind: "::1", nameservers: [dns.address] } },
+  );
   try {
     const alice = await user(world, own);
     const [{ i }] = await callAll(alice, ["six.test"]);

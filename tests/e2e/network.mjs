@@ -6,7 +6,9 @@ import { Gateway } from "./lib/gateway.mjs";
 import { pause } from "./lib/world.mjs";
 
 export default function suite(test) {
-  test.timed("a connection that went silent is noticed", 60, async (world) => (await Promise.all(PAIRS.map(([from, to]) => silence(world, from, to)))).join("; "));
+  test.timed("a connection that went silent is noticed", 60, async (world) =>
+    (await Promise.all(PAIRS.map(([from, to]) => silence(world, from, to)))).join("; "),
+  );
   for (const [from, to] of PAIRS) {
     const both = `(${from} calls ${to})`;
     test(`the gateway crashes during a call and comes back ${both}`, 40, (world) => crashInCall(world, from, to));

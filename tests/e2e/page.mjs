@@ -60,7 +60,7 @@ async function ringbackSnippet(world, from, to) {
       const element = document.querySelector("#incoming");
       return { stream: element.srcObject, src: element.getAttribute("src") ?? "" };
     });
-    same(after, { stream: null, src: "" }, "the element after attr(\"src\", \"\")");
+    same(after, { stream: null, src: "" }, 'the element after attr("src", "")');
   });
 }
 
@@ -70,29 +70,35 @@ async function elements(world, from, to) {
   const ways = await alice.run(async () => {
     const { call } = e2e.calls[0];
     const url = call.incomingStreamURL;
-    const made = { stream: new Audio(), property: document.querySelector("#incoming"), outside: document.createElement("audio"), constructed: new Audio(url) };
+    const made = {
+      stream: new Audio(),
+      property: document.querySelector("#incoming"),
+      outside: document.createElement("audio"),
+      constructed: new Audio(url),
+    };
     made.stream.srcObject = call.incomingStream;
     made.property.src = url;
     made.outside.setAttribute("src", url);
     window.made = made;
     for (const element of Object.values(made)) element.play().catch(() => {});
-    return { type: typeof url, same: url === call.incomingStreamURL, own: typeof call.outgoingStreamURL, tracks: call.incomingStream.getAudioTracks().length };
+    return {
+      type: typeof url,
+      same: url === call.incomingStreamURL,
+      own: typeof call.outgoingStreamURL,
+      tracks: call.incomingStream.getAudioTracks().length,
+    };
   });
   same(ways, { type: "string", same: true, own: "string", tracks: 1 }, "the properties");
   for (const way of ["stream", "property", "outside", "constructed"]) await soon(() => elementPlays(alice, way, bob));
   await alice.run(() => (window.made.property.src = ""));
-  await soon(async () => same(await alice.run(() => window.made.property.srcObject), null, "srcObject after src = \"\""));
+  await soon(async () => same(await alice.run(() => window.made.property.srcObject), null, 'srcObject after src = ""'));
   await hears(alice, 0, bob);
   await bob.hangup();
   await alice.until(0, "onCallEnded");
 }
 
 async function elementPlays(user, which, speaker) {
-  const heard = await user.run(
-    (name, tones) => e2e.hearElement(window.made?.[name] ?? document.querySelector(name), tones),
-    which,
-    TONES,
-  );
+  const heard = await user.run((name, tones) => e2e.hearElement(window.made?.[name] ?? document.querySelector(name), tones), which, TONES);
   const right = heard.tone === speaker.tone && heard.rms > 5 * SILENCE;
   check(right, `element ${which} of ${user.name} should play the ${speaker.tone} Hz of ${speaker.name}: ${JSON.stringify(heard)}`);
 }
@@ -149,7 +155,9 @@ async function callWithStun(world, from, to, address) {
 async function lateConnect(world, from, to) {
   const [alice, bob] = await ringing(world, from, to, { config: { connectWhileRinging: false } });
   await pause(400);
-  const early = await alice.run(() => window.seen.sip.filter(({ out, text }) => !out && text.includes("candidate:")).map(({ text }) => text.split("\r\n")[0]));
+  const early = await alice.run(() =>
+    window.seen.sip.filter(({ out, text }) => !out && text.includes("candidate:")).map(({ text }) => text.split("\r\n")[0]),
+  );
   same(early, [], "messages with the callee's candidates before the answer");
   await silent(alice, 0);
   await answer(alice, bob);
@@ -175,7 +183,8 @@ async function video(world, from, to) {
   }
   await alice.hangup();
   await bob.until(0, "onCallEnded");
-  for (const user of [alice, bob]) await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
+  for (const user of [alice, bob])
+    await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
 }
 
 async function twentyCalls(world, from, to) {
@@ -191,7 +200,8 @@ async function twentyCalls(world, from, to) {
     await Promise.all([alice.until(i, "onCallEnded"), bob.until(i, "onCallEnded")]);
   }
   const took = Date.now() - began;
-  for (const user of [alice, bob]) await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
+  for (const user of [alice, bob])
+    await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
   const wrong = (await alice.run(() => e2e.calls.map((_, i) => e2e.names(i).join(" ")))).filter(
     (names) => names !== "onCallProgressing onCallEstablished onCallEnded(HUNG_UP)",
   );
@@ -286,14 +296,20 @@ async function announced(user) {
 async function refusedAddress(user) {
   await runBlock(user, "callSip(");
   await over(user, 8_000);
-  const { cause, code, headers } = await user.run(({ call } = outside) => ({ cause: call.getEndCause(), ...call.errors, code: call.errors.code }));
+  const { cause, code, headers } = await user.run(({ call } = outside) => ({
+    cause: call.getEndCause(),
+    ...call.errors,
+    code: call.errors.code,
+  }));
   same([cause, code, typeof headers], ["FAILURE", 50300, "object"], "a domain to which there is no way");
 }
 
 async function testNumber(tab) {
   await press(tab, "test-number");
   await shown(tab, "timer", 12_000);
-  await soon(async () => check(Number(await tab.$eval(at("meter-in"), (element) => element.dataset.level)) > 0.2, "the announcement is heard"));
+  await soon(async () =>
+    check(Number(await tab.$eval(at("meter-in"), (element) => element.dataset.level)) > 0.2, "the announcement is heard"),
+  );
   await shoot(tab, "test-number");
   await endsWith(tab, "HUNG_UP", 15_000);
   same(await tab.$eval(at("price"), (element) => element.hidden), true, "it costs nothing");
@@ -309,4 +325,3 @@ function callTimes(user, i = 0) {
     return { invite: since(invite?.at), ringing: since(event("onCallProgressing")), established: since(event("onCallEstablished")) };
   }, i);
 }
-

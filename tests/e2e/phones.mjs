@@ -11,7 +11,9 @@ import { pause } from "./lib/world.mjs";
 const DOMAIN = "calls.test";
 /** One phone has a name, the other a number. */
 const PHONES = { baresip: "desk", pjsua2: "+4687654321" };
-const USERS = Object.fromEntries([...Object.values(PHONES), ...Array.from({ length: 80 }, (_, i) => `page${i}`)].map((id) => [id, `secret-${id}`]));
+const USERS = Object.fromEntries(
+  [...Object.values(PHONES), ...Array.from({ length: 80 }, (_, i) => `page${i}`)].map((id) => [id, `secret-${id}`]),
+);
 /** How a page calls a phone. */
 const WAYS = {
   "chromium baresip": ["callUser", "desk"],
@@ -48,7 +50,10 @@ export default function suite(test) {
       test(`${phone} calls ${where} with sound both ways, presses keys, hangs up`, 40, (world) => phoneCalls(world, where, phone));
     }
   }
-  for (const [where, phone] of [["chromium", "baresip"], ["firefox", "pjsua2"]]) {
+  for (const [where, phone] of [
+    ["chromium", "baresip"],
+    ["firefox", "pjsua2"],
+  ]) {
     test(`${phone} declines, and stops ringing when ${where} cancels`, 20, (world) => phoneDeclines(world, where, phone));
     test(`${where} declines, and stops ringing when ${phone} cancels`, 20, (world) => pageDeclines(world, where, phone));
     test(`${where} loses its connection in a call with ${phone}`, 30, (world) => connectionLost(world, where, phone));
@@ -215,7 +220,9 @@ async function farPort(page) {
   return page.run(async () => {
     const { peer } = seen.peers.find(({ peer }) => peer.signalingState !== "closed");
     const stats = [...(await peer.getStats()).values()];
-    const { remoteCandidateId } = stats.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded");
+    const { remoteCandidateId } = stats.find(
+      ({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded",
+    );
     return stats.find(({ id }) => id === remoteCandidateId).port;
   });
 }

@@ -13,7 +13,23 @@ import { Voice } from "./lib/voice.mjs";
 
 const TRUNK = "127.0.0.51:5060";
 const ROGUE = "127.0.0.66";
-const METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO", "PRACK", "UPDATE", "MESSAGE", "SUBSCRIBE", "NOTIFY", "REFER", "PUBLISH", "HACK"];
+const METHODS = [
+  "INVITE",
+  "ACK",
+  "BYE",
+  "CANCEL",
+  "OPTIONS",
+  "REGISTER",
+  "INFO",
+  "PRACK",
+  "UPDATE",
+  "MESSAGE",
+  "SUBSCRIBE",
+  "NOTIFY",
+  "REFER",
+  "PUBLISH",
+  "HACK",
+];
 
 let gateway = null;
 
@@ -45,7 +61,10 @@ async function spraysRtp(world) {
   const rogue = await Voice.open(ROGUE, 1500);
   const targets = Array.from({ length: (MEDIA_PORTS[1] - MEDIA_PORTS[0] + 1) / 2 }, (_, i) => MEDIA_PORTS[0] + 2 * i);
   const spraying = setInterval(() => rogue.spray(targets), 200);
-  const sipp = await Sipp.start({ address: TRUNK, scenario: callee(hear("INVITE"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK")) });
+  const sipp = await Sipp.start({
+    address: TRUNK,
+    scenario: callee(hear("INVITE"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK")),
+  });
   try {
     const alice = await world.user("chromium", world.name("alice"), { server: gateway });
     await alice.call("sip:desk@trunk.test", { method: "callSip" });
@@ -86,7 +105,13 @@ async function spraysSip() {
     const answers = requests.slice(0, 4).map((text) => text.replace(/^.*\r\n/, "SIP/2.0 200 OK\r\n"));
     const whole = Buffer.from(request("INVITE", uris[0]));
     const torn = Array.from({ length: whole.length }, (_, i) => whole.subarray(0, i));
-    const garbage = [Buffer.alloc(0), Buffer.from("\r\n\r\n"), Buffer.alloc(1_400, 0xff), Buffer.alloc(60_000, "A"), Buffer.from("\0".repeat(64))];
+    const garbage = [
+      Buffer.alloc(0),
+      Buffer.from("\r\n\r\n"),
+      Buffer.alloc(1_400, 0xff),
+      Buffer.alloc(60_000, "A"),
+      Buffer.from("\0".repeat(64)),
+    ];
     for (const packet of [...requests, ...answers, ...torn, ...garbage]) rogue.send(packet, Number(port), ip);
     // What the trunk sends after all that is answered after it, too.
     await soon(async () => {

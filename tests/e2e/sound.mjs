@@ -10,7 +10,8 @@ const PAIRS = [
 ];
 
 export default function suite(test) {
-  for (const [from, to] of PAIRS) test(`${from} calls ${to}: each hears the other, and only from the answer on`, 40, (world) => talk(world, from, to));
+  for (const [from, to] of PAIRS)
+    test(`${from} calls ${to}: each hears the other, and only from the answer on`, 40, (world) => talk(world, from, to));
   for (const where of ["chromium", "firefox"]) {
     test(`muting in ${where} silences that call and leaves another alone`, 40, (world) => muteOne(world, where));
     test(`${where} gives the microphone back after the last call`, 40, (world) => microphone(world, where));

@@ -28,7 +28,10 @@ let voices = [];
 let peers = [];
 
 export async function setUp() {
-  const trunks = Object.entries(TRUNKS).map(([name, { ip, domain, ...more }]) => [name, { address: address(name), domains: [domain], codecs: ["pcmu"], ...more }]);
+  const trunks = Object.entries(TRUNKS).map(([name, { ip, domain, ...more }]) => [
+    name,
+    { address: address(name), domains: [domain], codecs: ["pcmu"], ...more },
+  ]);
   gateway = await gatewayWith(Object.fromEntries(trunks));
 }
 
@@ -96,7 +99,10 @@ async function busy(world) {
 
 async function final(world) {
   const alice = await user(world);
-  for (const [i, status, code, cause] of [[0, "404 Not Found", 404, "FAILURE"], [1, "603 Decline", 603, "DENIED"]]) {
+  for (const [i, status, code, cause] of [
+    [0, "404 Not Found", 404, "FAILURE"],
+    [1, "603 Decline", 603, "DENIED"],
+  ]) {
     const sipp = await carrier("busy", callee(hear("INVITE"), say(status), hear("ACK")));
     const other = await carrier("unused", callee(hear("INVITE")));
     await callSip(alice, "busy.test");
@@ -150,7 +156,17 @@ async function silence(world) {
 
 async function earlyMedia(world) {
   const spoken = await voice("plain");
-  const sipp = await carrier("plain", callee(hear("INVITE"), say("183 Session Progress", { rtp: spoken.address }), wait(3_000), say("200 OK", { rtp: spoken.address }), hear("ACK"), ...isHungUp));
+  const sipp = await carrier(
+    "plain",
+    callee(
+      hear("INVITE"),
+      say("183 Session Progress", { rtp: spoken.address }),
+      wait(3_000),
+      say("200 OK", { rtp: spoken.address }),
+      hear("ACK"),
+      ...isHungUp,
+    ),
+  );
   const alice = await user(world);
   await callSip(alice, "plain.test");
   spoken.speak(rtpOf(await sipp.gets("INVITE")));
@@ -164,7 +180,10 @@ async function earlyMedia(world) {
 
 async function earlyRefusal(world) {
   const spoken = await voice("plain");
-  const sipp = await carrier("plain", callee(hear("INVITE"), say("183 Session Progress", { rtp: spoken.address }), wait(2_000), say("486 Busy Here"), hear("ACK")));
+  const sipp = await carrier(
+    "plain",
+    callee(hear("INVITE"), say("183 Session Progress", { rtp: spoken.address }), wait(2_000), say("486 Busy Here"), hear("ACK")),
+  );
   const alice = await user(world, "firefox");
   await callSip(alice, "plain.test");
   spoken.speak(rtpOf(await sipp.gets("INVITE")));
@@ -178,8 +197,23 @@ async function earlyRefusal(world) {
 async function hold(world) {
   const spoken = await voice("keys");
   const key = [hear("INFO"), say("200 OK")];
-  const again = (direction, version) => [ask("INVITE", { rtp: spoken.address, direction, version }), hear(100, { optional: true }), hear(200), ask("ACK")];
-  const steps = [...key, ...again("sendonly", 2), ...key, ...again("sendrecv", 3), ...key, ...again("inactive", 4), ...key, ...again("sendrecv", 5), ...key];
+  const again = (direction, version) => [
+    ask("INVITE", { rtp: spoken.address, direction, version }),
+    hear(100, { optional: true }),
+    hear(200),
+    ask("ACK"),
+  ];
+  const steps = [
+    ...key,
+    ...again("sendonly", 2),
+    ...key,
+    ...again("sendrecv", 3),
+    ...key,
+    ...again("inactive", 4),
+    ...key,
+    ...again("sendrecv", 5),
+    ...key,
+  ];
   const sipp = await carrier("keys", answers(spoken.address, ...steps, ...isHungUp));
   const alice = await user(world);
   await callSip(alice, "keys.test");
@@ -207,7 +241,14 @@ async function hold(world) {
   await hearEachOther(alice, spoken);
   await press("#");
   await sipp.gets("INFO", 5);
-  same(sipp.got("INFO").map(({ text }) => /^Signal *= *(\S)/m.exec(text)?.[1]).join(""), "1234#", "the keys");
+  same(
+    sipp
+      .got("INFO")
+      .map(({ text }) => /^Signal *= *(\S)/m.exec(text)?.[1])
+      .join(""),
+    "1234#",
+    "the keys",
+  );
   await alice.hangup();
   await sipp.done();
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
@@ -228,7 +269,10 @@ async function bothHangUp(world) {
 }
 
 async function takenBack(world) {
-  const sipp = await carrier("plain", callee(hear("INVITE"), say("180 Ringing"), hear("CANCEL"), say("200 OK"), refuseInvite("487 Request Terminated"), hear("ACK")));
+  const sipp = await carrier(
+    "plain",
+    callee(hear("INVITE"), say("180 Ringing"), hear("CANCEL"), say("200 OK"), refuseInvite("487 Request Terminated"), hear("ACK")),
+  );
   const alice = await user(world);
   await callSip(alice, "plain.test");
   await alice.until(0, "onCallProgressing");
@@ -239,7 +283,15 @@ async function takenBack(world) {
 
   const spoken = await voice("plain");
   const to = `sip:${alice.id}@localhost`;
-  const caller1 = caller(invite(to, { rtp: spoken.address }), hear(100, { optional: true }), hear(180), cancel(to), hear(200), hear(487), acknowledge(to));
+  const caller1 = caller(
+    invite(to, { rtp: spoken.address }),
+    hear(100, { optional: true }),
+    hear(180),
+    cancel(to),
+    hear(200),
+    hear(487),
+    acknowledge(to),
+  );
   const back = await carrier("plain", caller1, { to: gateway.sip });
   await alice.until(1, "onCallEnded");
   await back.done();
@@ -251,7 +303,16 @@ async function incoming(world) {
   const alice = await user(world);
   const other = await user(world, "firefox", alice.id);
   const to = `sip:${alice.id}@localhost`;
-  const steps = [invite(to, { rtp: spoken.address, headers: ["X-Order: 17"] }), hear(100, { optional: true }), hear(180), hear(180, { optional: true }), hear(200), ask("ACK"), hear("BYE"), say("200 OK")];
+  const steps = [
+    invite(to, { rtp: spoken.address, headers: ["X-Order: 17"] }),
+    hear(100, { optional: true }),
+    hear(180),
+    hear(180, { optional: true }),
+    hear(200),
+    ask("ACK"),
+    hear("BYE"),
+    say("200 OK"),
+  ];
   const sipp = await carrier("plain", caller(...steps), { to: gateway.sip });
   await Promise.all([alice, other].map((page) => page.until(0, "onIncomingCall")));
   await other.answer();
@@ -309,7 +370,12 @@ async function lossy(world) {
   const behind = address("lossy", 5070);
   const path = await LossyPath.open(address("lossy"), behind, { loses: 0.25, doubles: 0.25 });
   try {
-    const sipp = await carrier("lossy", answers(spoken.address, ...copies, ...isHungUp), { address: behind, place: address("lossy"), calls: CALLS, patient: true });
+    const sipp = await carrier("lossy", answers(spoken.address, ...copies, ...isHungUp), {
+      address: behind,
+      place: address("lossy"),
+      calls: CALLS,
+      patient: true,
+    });
     const alice = await user(world);
     for (let i = 0; i < CALLS; i++) await callSip(alice, "lossy.test");
     for (let i = 0; i < CALLS; i++) await alice.until(i, "onCallEstablished", 30_000);

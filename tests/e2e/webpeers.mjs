@@ -44,7 +44,9 @@ export default function suite(test) {
     on("is alive, comes back, and leaves", comesAndGoes, "chromium", "firefox");
   }
   for (const library of Object.keys(LIBRARIES)) {
-    test(`${library} in firefox answers beside a device with the SDK, called from chromium`, 40, (world) => beside(world, library, "firefox", "chromium"));
+    test(`${library} in firefox answers beside a device with the SDK, called from chromium`, 40, (world) =>
+      beside(world, library, "firefox", "chromium"),
+    );
   }
   for (const method of ["UPDATE", "INVITE"]) test(`JsSIP keeps the session alive with ${method}`, 40, (world) => refresh(world, method));
 }
@@ -99,7 +101,10 @@ async function talkShortly(world, library, where, other) {
   await answered(user, peer, 1);
   await hearEachOther(peer, user, 1);
   await hangUp(user, peer, 1);
-  for (const [i, code, cause] of [[2, 603, "DENIED"], [3, undefined, "NO_ANSWER"]]) {
+  for (const [i, code, cause] of [
+    [2, 603, "DENIED"],
+    [3, undefined, "NO_ANSWER"],
+  ]) {
     await user.call(peer.id);
     await Promise.all([peer.until(i, "onIncomingCall"), user.until(i, "onCallProgressing")]);
     await peer.run((i, code) => void e2e.calls[i].call.hangup(code), i, code);
@@ -202,7 +207,10 @@ async function keepsAlive(peer) {
   const OPTIONS = /^SIP\/2.0 200 [^]*\r\nCSeq: \d+ OPTIONS/i;
   await soon(async () => {
     const seen = [await sent(peer, /^OPTIONS /), await got(peer, OPTIONS), await sent(peer, /^\r\n\r\n$/), await got(peer, /^\r\n$/)];
-    check(seen.every((list) => list.length > 0), `OPTIONS, their answers, pings, pongs: ${seen.map((list) => list.length)}`);
+    check(
+      seen.every((list) => list.length > 0),
+      `OPTIONS, their answers, pings, pongs: ${seen.map((list) => list.length)}`,
+    );
   });
 }
 
@@ -238,7 +246,10 @@ async function refresh(world, method) {
   const [where, other] = method === "UPDATE" ? ["chromium", "firefox"] : ["firefox", "chromium"];
   const config = { session_timers_refresh_method: method };
   const [peer, user] = await Promise.all([signedIn(world, "JsSIP", where, config), world.user(other, world.name("user"))]);
-  for (const [i, [from, to, seconds]] of [[peer, user, 90], [user, peer, 1800]].entries()) {
+  for (const [i, [from, to, seconds]] of [
+    [peer, user, 90],
+    [user, peer, 1800],
+  ].entries()) {
     await peer.run((ms) => e2e.hurry(ms), seconds * 500);
     await from.call(to.id);
     await answered(from, to, i);
@@ -270,7 +281,9 @@ const REGISTERED = /^SIP\/2.0 200 [^]*\r\nCSeq: \d+ REGISTER/i;
 const sent = (peer, pattern) => messages(peer, true, pattern);
 const got = (peer, pattern) => messages(peer, false, pattern);
 const messages = async (peer, out, pattern) =>
-  (await peer.run((out) => seen.sip.filter((message) => message.out === out).map(({ text }) => text), out)).filter((text) => pattern.test(text));
+  (await peer.run((out) => seen.sip.filter((message) => message.out === out).map(({ text }) => text), out)).filter((text) =>
+    pattern.test(text),
+  );
 
 const extra = (peer) => peer.run(() => e2e.extra(0));
 

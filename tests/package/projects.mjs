@@ -11,7 +11,10 @@ export const USE = readFileSync(new URL("use.js", import.meta.url), "utf8");
 
 /** Packs the package as `npm publish` would, and gives the tarball's path. */
 export function packed(folder) {
-  const out = execFileSync("npm", ["pack", "--json", "--pack-destination", folder, PACKAGE], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const out = execFileSync("npm", ["pack", "--json", "--pack-destination", folder, PACKAGE], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   const [{ filename, files }] = JSON.parse(out);
   return { tarball: join(folder, filename), files: files.map(({ path }) => path).sort() };
 }
@@ -32,7 +35,8 @@ export function write(folder, files) {
 }
 
 /** A page with this head and body. */
-export const page = (inside) => `<!doctype html><html lang="en"><head><link rel="icon" href="data:,"><title>package test</title>${inside}</head><body></body></html>`;
+export const page = (inside) =>
+  `<!doctype html><html lang="en"><head><link rel="icon" href="data:,"><title>package test</title>${inside}</head><body></body></html>`;
 
 /** main.js that takes SinchClient from `entry`. */
 export const main = (entry) => `import SinchClient, * as all from "${entry}";\n${USE}\nuse(SinchClient, all);\n`;
@@ -54,7 +58,9 @@ export async function webpackBuild(root, entry = "./main.js") {
   const { default: webpack } = await import("webpack");
   const output = { path: join(root, "dist"), filename: "main.js" };
   const stats = await new Promise((done, fail) =>
-    webpack({ mode: "production", context: root, entry, output, performance: false }, (error, stats) => (error ? fail(error) : done(stats))),
+    webpack({ mode: "production", context: root, entry, output, performance: false }, (error, stats) =>
+      error ? fail(error) : done(stats),
+    ),
   );
   if (stats.hasErrors() || stats.hasWarnings()) throw new Error(stats.toString({ all: false, errors: true, warnings: true }));
   writeFileSync(join(root, "dist/index.html"), page(`<script defer src="main.js"></script>`));

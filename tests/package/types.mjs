@@ -18,8 +18,18 @@ export async function typeTests({ test, folder, tarball }) {
   const root = project(join(folder, "types"), tarball, sources);
   for (const [name, resolution] of Object.entries(RESOLUTIONS)) {
     await test(`tsc --strict accepts the types, module resolution ${name}`, () => {
-      const compilerOptions = { ...resolution, strict: true, noEmit: true, skipLibCheck: false, target: "es2022", lib: ["es2022", "dom"], types: [] };
-      write(root, { "tsconfig.json": JSON.stringify({ compilerOptions, files: names.filter((file) => name === "nodenext" || !file.endsWith(".cts")) }) });
+      const compilerOptions = {
+        ...resolution,
+        strict: true,
+        noEmit: true,
+        skipLibCheck: false,
+        target: "es2022",
+        lib: ["es2022", "dom"],
+        types: [],
+      };
+      write(root, {
+        "tsconfig.json": JSON.stringify({ compilerOptions, files: names.filter((file) => name === "nodenext" || !file.endsWith(".cts")) }),
+      });
       compile(root);
     });
   }

@@ -119,4 +119,4 @@
       harness.equal(own(), [true, false, true], "after the last");
     },
   };
-})()
+})();

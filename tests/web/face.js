@@ -20,7 +20,11 @@
     const bare = Object.assign(Object.create(null), { applicationKey: "bare" });
     equal(new SinchClient(bare).applicationKey, "bare", "an object without prototype");
     const client = new SinchClient({ applicationKey: "key", capabilities: { calling: true } });
-    equal([client.applicationKey, client.capabilities.calling, client.started, client.user.userId], ["key", true, false, undefined], "properties");
+    equal(
+      [client.applicationKey, client.capabilities.calling, client.started, client.user.userId],
+      ["key", true, false, undefined],
+      "properties",
+    );
     ok(/^\d+\.\d+\.\d+$/.test(client.getVersion()), "a version");
     ok(client.getCallClient() === client.callClient, "one call client");
   },
@@ -32,7 +36,10 @@
     ok(call instanceof SinchClient.Call, "Call");
     const details = call.getDetails();
     ok(details instanceof SinchClient.CallDetails, "CallDetails");
-    ok(Object.keys(details).join() === "startedTime,establishedTime,endedTime,duration,endCause,error", `plain fields: ${Object.keys(details)}`);
+    ok(
+      Object.keys(details).join() === "startedTime,establishedTime,endedTime,duration,endCause,error",
+      `plain fields: ${Object.keys(details)}`,
+    );
   },
 
   async the_server_is_named_in_many_ways({ client, network, equal, sleep }) {
@@ -48,7 +55,11 @@
     equal(await urls({ server: ["http://voice.example", "ws://b"] }), "ws://voice.example/sip?key=a%20b", "a list");
     equal(await urls({ server: "wss://voice.example/some/path" }), "wss://voice.example/some/path", "a WebSocket URL");
     equal(await urls({ urlObj: { base: "https://base.example/v1/" } }), "wss://base.example/sip?key=a%20b", "urlObj.base");
-    equal(await urls({ urlObj: { base: "https://base.example", calling: "https://calls.example" } }), "wss://calls.example/sip?key=a%20b", "urlObj.calling");
+    equal(
+      await urls({ urlObj: { base: "https://base.example", calling: "https://calls.example" } }),
+      "wss://calls.example/sip?key=a%20b",
+      "urlObj.calling",
+    );
     equal(await urls({}), `${location.origin.replace("http", "ws")}/sip?key=a%20b`, "the page's origin");
   },
 
@@ -69,13 +80,26 @@
 
   async logins_that_make_no_sense_are_refused({ client, equal }) {
     const logins = [
-      undefined, null, 7, "alice", {}, { username: "alice" }, { username: "", password: "x" }, { username: "alice", password: "" },
-      { userTicket: "nonsense" }, { userTicket: btoa("{}") }, { token: "a.b.c" }, { userId: "a", sessionId: "b" }, { authorization: "x" },
+      undefined,
+      null,
+      7,
+      "alice",
+      {},
+      { username: "alice" },
+      { username: "", password: "x" },
+      { username: "alice", password: "" },
+      { userTicket: "nonsense" },
+      { userTicket: btoa("{}") },
+      { token: "a.b.c" },
+      { userId: "a", sessionId: "b" },
+      { authorization: "x" },
       { username: "al\r\nice", password: "x" },
     ];
     for (const login of logins) {
       let called;
-      const error = await client().start(login, null, (error) => (called = error)).catch((error) => error);
+      const error = await client()
+        .start(login, null, (error) => (called = error))
+        .catch((error) => error);
       equal([error.name, error.domain, error.code], ["SinchError", 5, 6003], JSON.stringify(login));
       equal(called === error, true, "the callback gets it, too");
     }
@@ -88,7 +112,18 @@
       [{ userTicket: ticket }, "carol"],
       [{ token: claims("//rtc.sinch.com/applications/key/users/dave") }, "dave"],
       [{ token: claims("erin") }, "erin"],
-      [{ authorization: "opaque", user: { identities: [{ type: "email", endpoint: "x@y" }, { type: "username", endpoint: "frank" }] } }, "frank"],
+      [
+        {
+          authorization: "opaque",
+          user: {
+            identities: [
+              { type: "email", endpoint: "x@y" },
+              { type: "username", endpoint: "frank" },
+            ],
+          },
+        },
+        "frank",
+      ],
       [{ username: "grace", password: "secret" }, "grace"],
       [{ number: "+46700000000", password: "secret" }, "+46700000000"],
     ];
@@ -109,7 +144,11 @@
       await sleep(1);
     }
     const bearer = network.said.flatMap((text) => field(text, "Authorization"));
-    equal(bearer.some((line) => line === `Authorization: Bearer ${ticket}`), true, "the ticket is sent");
+    equal(
+      bearer.some((line) => line === `Authorization: Bearer ${ticket}`),
+      true,
+      "the ticket is sent",
+    );
   },
 
   async a_page_can_sign_its_own_ticket({ client, network, equal, field }) {
@@ -147,9 +186,15 @@
     const seen = [];
     const derived = promise.progress(() => {}).done(() => seen.push("done") && 7);
     equal(await derived, 7, "done is then");
-    const chain = promise.then(() => { throw new Error("x"); }).fin(() => seen.push("fin")).fail((error) => seen.push(error.message));
+    const chain = promise
+      .then(() => {
+        throw new Error("x");
+      })
+      .fin(() => seen.push("fin"))
+      .fail((error) => seen.push(error.message));
     for (const name of ["fail", "done", "fin", "progress", "then", "catch", "finally"]) {
-      for (const one of [promise, derived, chain, promise.catch(() => {}), promise.finally(() => {})]) ok(typeof one[name] === "function", name);
+      for (const one of [promise, derived, chain, promise.catch(() => {}), promise.finally(() => {})])
+        ok(typeof one[name] === "function", name);
     }
     await chain;
     equal(seen, ["done", "fin", "x"], "the order");
@@ -190,10 +235,18 @@
   async arguments_are_checked_at_once({ client, thrown, equal }) {
     const calls = client().getCallClient();
     const refused = [
-      () => calls.callUser(), () => calls.callUser(""), () => calls.callPhoneNumber("0701234567"), () => calls.callPhoneNumber("+46 70"),
-      () => calls.callSip("nobody"), () => calls.callSip("a@b\r\nX: y"), () => calls.callSip("a@b.example", { subject: "x" }),
-      () => calls.callConference("x".repeat(65)), () => calls.callUser("bob", "headers"), () => calls.callUser("bob", { "bad name": "x" }),
-      () => calls.callUser("bob", { name: "a\r\nb" }), () => calls.callUser("bob", { name: "x".repeat(1024) }),
+      () => calls.callUser(),
+      () => calls.callUser(""),
+      () => calls.callPhoneNumber("0701234567"),
+      () => calls.callPhoneNumber("+46 70"),
+      () => calls.callSip("nobody"),
+      () => calls.callSip("a@b\r\nX: y"),
+      () => calls.callSip("a@b.example", { subject: "x" }),
+      () => calls.callConference("x".repeat(65)),
+      () => calls.callUser("bob", "headers"),
+      () => calls.callUser("bob", { "bad name": "x" }),
+      () => calls.callUser("bob", { name: "a\r\nb" }),
+      () => calls.callUser("bob", { name: "x".repeat(1024) }),
     ];
     for (const act of refused) {
       const error = thrown(act);
@@ -221,7 +274,9 @@
     answer = [400, { errorCode: 40001, message: "Too short" }];
     const error = await made.newUser({ username: "al" }, null, () => order.push("fail")).fail((error) => error);
     equal([error.domain, error.code, error.message, error.response.errorCode], [3, 4000, "40001 Too short", 40001], "a refusal");
-    globalThis.fetch = async () => { throw new TypeError("no network"); };
+    globalThis.fetch = async () => {
+      throw new TypeError("no network");
+    };
     const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     equal([lost.domain, lost.code], [0, 1000], "no server");
     equal((await made.newUser(7, null, () => {}).fail((error) => error)).code, 6003, "no user");
@@ -243,8 +298,11 @@
 
   async extended_prototypes_break_nothing({ client, talking, equal }) {
     const extras = { video: true, apply: () => "wrong", server: "wss://wrong.example", headers: { x: "y" } };
-    for (const [key, value] of Object.entries(extras)) Object.defineProperty(Object.prototype, key, { value, configurable: true, writable: true });
-    Array.prototype.last = function () { return this[this.length - 1]; };
+    for (const [key, value] of Object.entries(extras))
+      Object.defineProperty(Object.prototype, key, { value, configurable: true, writable: true });
+    Array.prototype.last = function () {
+      return this[this.length - 1];
+    };
     try {
       const { alice, log } = await talking();
       alice.call.hangup();
@@ -274,7 +332,11 @@
     network.said = [];
     let done = 0;
     await made.updateToken(ticket("alice", 600)).done(() => done++);
-    equal([done, network.said.filter((text) => text.startsWith("REGISTER")).length, network.urls.length], [1, 1, 1], "at once, and no more");
+    equal(
+      [done, network.said.filter((text) => text.startsWith("REGISTER")).length, network.urls.length],
+      [1, 1, 1],
+      "at once, and no more",
+    );
     equal(made.getSession().sessionSecret.length > 0, true, "a session can be kept");
     equal((await made.updateToken(ticket("bob", 600), quiet, quiet).fail((error) => error)).code, 6003, "another user's");
     network.register = () => 401;
@@ -300,4 +362,4 @@
     pending.terminate();
     equal((await start.catch((error) => error)).code, 6002, "a start under way is over, too");
   },
-})
+});

@@ -1,5 +1,5 @@
 // What the behaviours have: the class, checks, a network inside the page, and a record of media.
-function harness(SinchClient) {
+(function harness(SinchClient) {
   const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
   const ok = (value, what) => {
     if (!value) throw new Error(what);
@@ -37,8 +37,12 @@ function harness(SinchClient) {
     return [`SIP/2.0 ${status}`, ...same, `${field(request, "To")[0]};tag=made-up`, ...more, "Content-Length: 0", "", ""].join("\r\n");
   };
   class FakeSocket {
-    addEventListener(type, listener) { this[`on${type}`] = listener; }
-    removeEventListener(type) { this[`on${type}`] = null; }
+    addEventListener(type, listener) {
+      this[`on${type}`] = listener;
+    }
+    removeEventListener(type) {
+      this[`on${type}`] = null;
+    }
     constructor(url, protocol) {
       Object.assign(this, { url, protocol, readyState: 0 });
       network.urls.push(url);
@@ -150,6 +154,23 @@ function harness(SinchClient) {
     });
   };
   return {
-    SinchClient, client, clients, clean, equal, events, field, hears, microphones, network, ok, peers, report, ringing, sleep, talking, thrown, until,
+    SinchClient,
+    client,
+    clients,
+    clean,
+    equal,
+    events,
+    field,
+    hears,
+    microphones,
+    network,
+    ok,
+    peers,
+    report,
+    ringing,
+    sleep,
+    talking,
+    thrown,
+    until,
   };
-}
+});

@@ -18,7 +18,26 @@ export class Carrier extends Daemon {
     const key = join(carrier.folder, "key.pem");
     carrier.certificate = join(carrier.folder, "certificate.pem");
     const names = ["-addext", `subjectAltName=IP:${ip}`, "-addext", "basicConstraints=critical,CA:FALSE", "-subj", "/CN=carrier"];
-    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout", key, "-out", carrier.certificate, ...names], { stdio: "pipe" });
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-keyout",
+        key,
+        "-out",
+        carrier.certificate,
+        ...names,
+      ],
+      { stdio: "pipe" },
+    );
     const defines = {
       LISTEN_UDP: `udp:${address}`,
       LISTEN_TCP: `tcp:${address}`,
@@ -32,7 +51,11 @@ export class Carrier extends Daemon {
     };
     const options = ["-f", CONFIG, "-DD", "-E", "-m", "64", "-M", "8", "-Y", carrier.folder];
     for (const [name, value] of Object.entries(defines)) options.push("-A", `${name}=${value}`);
-    await carrier.run(PROGRAM, () => options, (port) => accepts(port, ip));
+    await carrier.run(
+      PROGRAM,
+      () => options,
+      (port) => accepts(port, ip),
+    );
     return carrier;
   }
 }

@@ -16,8 +16,23 @@ export class Coturn extends Daemon {
   /** `peers`: flags that say who may be reached beside those of the configuration. */
   static async start({ realm, secret, peers = PAGES }) {
     const coturn = new Coturn("coturn");
-    const files = [`--userdb=${join(coturn.folder, "turn.sqlite")}`, `--pidfile=${join(coturn.folder, "pid")}`, "--log-file=stdout", "--verbose"];
-    const rest = ["-c", CONFIG, ...LOOPBACK, ...peers, ...files, `--min-port=${FIRST}`, `--max-port=${LAST}`, `--realm=${realm}`, `--static-auth-secret=${secret}`];
+    const files = [
+      `--userdb=${join(coturn.folder, "turn.sqlite")}`,
+      `--pidfile=${join(coturn.folder, "pid")}`,
+      "--log-file=stdout",
+      "--verbose",
+    ];
+    const rest = [
+      "-c",
+      CONFIG,
+      ...LOOPBACK,
+      ...peers,
+      ...files,
+      `--min-port=${FIRST}`,
+      `--max-port=${LAST}`,
+      `--realm=${realm}`,
+      `--static-auth-secret=${secret}`,
+    ];
     await coturn.run("turnserver", (port) => [...rest, `--listening-port=${port}`]);
     return coturn;
   }

@@ -15,7 +15,9 @@ export async function demoPage(world, where, name, options = {}) {
   user.name = `${name} (${where})`;
   await fill(tab, "user", name);
   await press(tab, "sign-in");
-  await tab.waitForFunction(() => document.querySelector("[data-testid=connection]")?.dataset.connection === "connected", { timeout: 8_000 });
+  await tab.waitForFunction(() => document.querySelector("[data-testid=connection]")?.dataset.connection === "connected", {
+    timeout: 8_000,
+  });
   return tab;
 }
 
@@ -38,7 +40,10 @@ export async function press(tab, id) {
 
 export async function shoot(tab, name) {
   mkdirSync(PICTURES, { recursive: true });
-  for (const [size, width, height] of [["desktop", 1000, 760], ["phone", 375, 760]]) {
+  for (const [size, width, height] of [
+    ["desktop", 1000, 760],
+    ["phone", 375, 760],
+  ]) {
     await tab.setViewport({ width, height });
     await pause(80);
     const wide = await tab.evaluate(() => document.documentElement.scrollWidth > innerWidth);

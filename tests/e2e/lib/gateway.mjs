@@ -58,7 +58,7 @@ export class Gateway {
   fillDisk() {
     const file = openSync(this.#filler, "w");
     try {
-      for (const zeros = Buffer.alloc(4_096); ; ) writeSync(file, zeros);
+      for (const zeros = Buffer.alloc(4_096); ;) writeSync(file, zeros);
     } catch (error) {
       if (error.code !== "ENOSPC") throw error;
     } finally {

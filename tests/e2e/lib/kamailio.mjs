@@ -41,7 +41,11 @@ export class Kamailio extends Daemon {
     kamailio.#users = users;
     if (rtpengine) {
       kamailio.sip = `127.0.0.1:${await freePort()}`;
-      Object.assign(defines, { RTPENGINE: `"${rtpengine.address}"`, LISTEN_SIP_UDP: `udp:${kamailio.sip}`, LISTEN_SIP_TCP: `tcp:${kamailio.sip}` });
+      Object.assign(defines, {
+        RTPENGINE: `"${rtpengine.address}"`,
+        LISTEN_SIP_UDP: `udp:${kamailio.sip}`,
+        LISTEN_SIP_TCP: `tcp:${kamailio.sip}`,
+      });
     }
     kamailio.#writeUsers(sha256 ? "sha256" : "md5");
     kamailio.#more = sha256 ? { WITH_SHA256: "", ...defines } : defines;
@@ -51,7 +55,11 @@ export class Kamailio extends Daemon {
 
   /** Starts it, after `crash` once more. */
   begin() {
-    return this.run(PROGRAM, (port) => this.#options(port), (port) => accepts(port, this.#ip));
+    return this.run(
+      PROGRAM,
+      (port) => this.#options(port),
+      (port) => accepts(port, this.#ip),
+    );
   }
 
   /** Two nodes that share the locations of their pages. */
@@ -62,7 +70,10 @@ export class Kamailio extends Daemon {
     const addresses = [`${ips[0]}:${await freePort()}`, `${ips[1]}:${await freePort()}`];
     const start = (i) => {
       const [node, other] = [addresses[i], addresses[1 - i]];
-      return Kamailio.start({ ip: ips[i], defines: { LISTEN_NODE: node, NODE: `"sip:${node}"`, OTHER_NODE: `"sip:${other}"`, NODE_SECRET: '"of both"' } });
+      return Kamailio.start({
+        ip: ips[i],
+        defines: { LISTEN_NODE: node, NODE: `"sip:${node}"`, OTHER_NODE: `"sip:${other}"`, NODE_SECRET: '"of both"' },
+      });
     };
     return Promise.all([start(0), start(1)]);
   }
@@ -86,7 +97,10 @@ export class Kamailio extends Daemon {
       return `${name}:0:0:${ha1}:0\n`;
     });
     writeFileSync(join(this.folder, "version"), "table_name(string) table_version(int)\nha1:2\n");
-    writeFileSync(join(this.folder, "ha1"), `key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n${rows.join("")}`);
+    writeFileSync(
+      join(this.folder, "ha1"),
+      `key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n${rows.join("")}`,
+    );
   }
 
   #options(port) {

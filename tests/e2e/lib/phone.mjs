@@ -62,7 +62,8 @@ export class Phone extends Daemon {
     for (;;) {
       const at = this.#events.findIndex((event) => event.type === type);
       if (at >= 0) return this.#events.splice(0, at + 1).at(-1);
-      if (Date.now() > end) throw new Error(`${this.name}: no ${type} after ${ms} ms; seen: ${this.#events.map((event) => event.type).join(" ") || "nothing"}`);
+      if (Date.now() > end)
+        throw new Error(`${this.name}: no ${type} after ${ms} ms; seen: ${this.#events.map((event) => event.type).join(" ") || "nothing"}`);
       await pause(10);
     }
   }
@@ -79,7 +80,9 @@ export class Phone extends Daemon {
   }
 
   #recordings() {
-    return readdirSync(this.folder).filter((file) => file.endsWith("dec.wav")).map((file) => join(this.folder, file));
+    return readdirSync(this.folder)
+      .filter((file) => file.endsWith("dec.wav"))
+      .map((file) => join(this.folder, file));
   }
 
   #listen() {
@@ -98,7 +101,6 @@ export class Phone extends Daemon {
   }
 
   #take(message) {
-
     if (message.event) this.#events.push(message);
     else if (message.response) this.#answers.shift()?.(message);
   }

@@ -33,6 +33,10 @@ export function accepts(port, ip = "127.0.0.1") {
 export function hasUdp(address) {
   const [ip, port] = address.split(":");
   const hex = (value, digits) => Number(value).toString(16).toUpperCase().padStart(digits, "0");
-  const entry = `${ip.split(".").reverse().map((octet) => hex(octet, 2)).join("")}:${hex(port, 4)}`;
+  const entry = `${ip
+    .split(".")
+    .reverse()
+    .map((octet) => hex(octet, 2))
+    .join("")}:${hex(port, 4)}`;
   return readFileSync("/proc/self/net/udp", "latin1").includes(` ${entry} `);
 }

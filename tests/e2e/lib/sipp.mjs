@@ -13,51 +13,96 @@ const CONTACT = "Contact: <sip:carrier@[place];transport=[transport]>";
 
 /** `steps` of one who is called, and of one who calls. */
 export const callee = (...steps) => scenario({ us: `[$local]${TAG}`, them: "[$remote]" }, steps);
-export const caller = (...steps) => scenario({ us: `<sip:+46705550100@[local_ip]:[local_port]>${TAG}`, them: "[$remote]", calls: true }, steps);
+export const caller = (...steps) =>
+  scenario({ us: `<sip:+46705550100@[local_ip]:[local_port]>${TAG}`, them: "[$remote]", calls: true }, steps);
 
 /** Waits for a request (a word) or an answer (a number); `optional`: it may stay out. */
-export const hear = (what, { optional = false } = {}) => (side) => {
-  const kind = typeof what === "number" ? "response" : "request";
-  const isFirst = what === "INVITE" && !side.known;
-  const isAnswer = kind === "response" && what >= 200 && side.calls && !side.known;
-  side.heard = what;
-  if (isFirst || isAnswer) side.known = true;
-  if (what === "ACK" || isAnswer) side.inDialog = true;
-  const take = (header, name, regexp = ".*") => `<ereg regexp="${regexp}" search_in="hdr" header="${header}:" assign_to="${name}"/>`;
-  const first = [take("From", "remote"), take("To", "local"), take("CSeq", "cseq", "[0-9]+")];
-  const notes = isFirst ? first : isAnswer ? [take("To", "remote")] : [];
-  const action = notes.length ? `<action>${notes.join("")}</action>` : "";
-  // Who has no Contact has no route set.
-  const rrs = what === "INVITE" || isAnswer ? ' rrs="true"' : "";
-  return `<recv ${kind}="${what}" crlf="true"${rrs}${optional ? ' optional="true"' : ""}>${action}</recv>`;
-};
+export const hear =
+  (what, { optional = false } = {}) =>
+  (side) => {
+    const kind = typeof what === "number" ? "response" : "request";
+    const isFirst = what === "INVITE" && !side.known;
+    const isAnswer = kind === "response" && what >= 200 && side.calls && !side.known;
+    side.heard = what;
+    if (isFirst || isAnswer) side.known = true;
+    if (what === "ACK" || isAnswer) side.inDialog = true;
+    const take = (header, name, regexp = ".*") => `<ereg regexp="${regexp}" search_in="hdr" header="${header}:" assign_to="${name}"/>`;
+    const first = [take("From", "remote"), take("To", "local"), take("CSeq", "cseq", "[0-9]+")];
+    const notes = isFirst ? first : isAnswer ? [take("To", "remote")] : [];
+    const action = notes.length ? `<action>${notes.join("")}</action>` : "";
+    // Who has no Contact has no route set.
+    const rrs = what === "INVITE" || isAnswer ? ' rrs="true"' : "";
+    return `<recv ${kind}="${what}" crlf="true"${rrs}${optional ? ' optional="true"' : ""}>${action}</recv>`;
+  };
 
 /** Answers what came last. `rtp`: `address:port` of a description; `direction`, `version`: the rest of it. */
-export const say = (status, { headers = [], ...description } = {}) => (side) => {
-  const to = side.inDialog ? "[last_To:]" : `[last_To:]${TAG}`;
-  const head = [`SIP/2.0 ${status}`, "[last_Via:]", "[last_From:]", to, "[last_Call-ID:]", "[last_CSeq:]", CONTACT, ...headers];
-  return send(head, description, parseInt(status) >= 200 && side.heard === "INVITE");
-};
+export const say =
+  (status, { headers = [], ...description } = {}) =>
+  (side) => {
+    const to = side.inDialog ? "[last_To:]" : `[last_To:]${TAG}`;
+    const head = [`SIP/2.0 ${status}`, "[last_Via:]", "[last_From:]", to, "[last_Call-ID:]", "[last_CSeq:]", CONTACT, ...headers];
+    return send(head, description, parseInt(status) >= 200 && side.heard === "INVITE");
+  };
 
 /** Answers the INVITE after a CANCEL came, whose answer was said before. */
 export const refuseInvite = (status) => () =>
   send([`SIP/2.0 ${status}`, "[last_Via:]", "[last_From:]", `[last_To:]${TAG}`, "[last_Call-ID:]", "CSeq: [$cseq] INVITE"], {}, true);
 
 /** Asks within the dialog. */
-export const ask = (method, { headers = [], ...description } = {}) => (side) =>
-  send([`${method} [next_url] SIP/2.0`, VIA, "Max-Forwards: 70", `From: ${side.us}`, `To: ${side.them}`, "Call-ID: [call_id]", `CSeq: [cseq] ${method}`, CONTACT, ...headers], description, method !== "ACK");
+export const ask =
+  (method, { headers = [], ...description } = {}) =>
+  (side) =>
+    send(
+      [
+        `${method} [next_url] SIP/2.0`,
+        VIA,
+        "Max-Forwards: 70",
+        `From: ${side.us}`,
+        `To: ${side.them}`,
+        "Call-ID: [call_id]",
+        `CSeq: [cseq] ${method}`,
+        CONTACT,
+        ...headers,
+      ],
+      description,
+      method !== "ACK",
+    );
 
 /** Calls `to`, a whole SIP URI. */
-export const invite = (to, { headers = [], ...description } = {}) => (side) =>
-  send([`INVITE ${to} SIP/2.0`, VIA, "Max-Forwards: 70", `From: ${side.us}`, `To: <${to}>`, "Call-ID: [call_id]", "CSeq: [cseq] INVITE", CONTACT, ...headers], description, true);
+export const invite =
+  (to, { headers = [], ...description } = {}) =>
+  (side) =>
+    send(
+      [
+        `INVITE ${to} SIP/2.0`,
+        VIA,
+        "Max-Forwards: 70",
+        `From: ${side.us}`,
+        `To: <${to}>`,
+        "Call-ID: [call_id]",
+        "CSeq: [cseq] INVITE",
+        CONTACT,
+        ...headers,
+      ],
+      description,
+      true,
+    );
 
 /** Takes the INVITE back. */
 export const cancel = (to) => (side) =>
-  send([`CANCEL ${to} SIP/2.0`, "[last_Via:]", "Max-Forwards: 70", `From: ${side.us}`, `To: <${to}>`, "Call-ID: [call_id]", "CSeq: 1 CANCEL"], {}, true);
+  send(
+    [`CANCEL ${to} SIP/2.0`, "[last_Via:]", "Max-Forwards: 70", `From: ${side.us}`, `To: <${to}>`, "Call-ID: [call_id]", "CSeq: 1 CANCEL"],
+    {},
+    true,
+  );
 
 /** Acknowledges a refusal. */
 export const acknowledge = (to) => (side) =>
-  send([`ACK ${to} SIP/2.0`, "[last_Via:]", "Max-Forwards: 70", `From: ${side.us}`, "[last_To:]", "Call-ID: [call_id]", "CSeq: 1 ACK"], {}, false);
+  send(
+    [`ACK ${to} SIP/2.0`, "[last_Via:]", "Max-Forwards: 70", `From: ${side.us}`, "[last_To:]", "Call-ID: [call_id]", "CSeq: 1 ACK"],
+    {},
+    false,
+  );
 
 /** Does nothing for so long. */
 export const wait = (ms) => () => `<pause milliseconds="${ms}"/>`;
@@ -106,8 +151,33 @@ export class Sipp extends Daemon {
     writeFileSync(file, scenario);
     const log = ["-trace_msg", "-message_file", sipp.#messages, "-trace_err", "-error_file", sipp.#errors];
     if (patient) log.push("-default_behaviors", "all,-abortunexp");
-    const args = ["-sf", file, "-i", ip, "-p", port, "-key", "place", place, "-m", `${calls}`, "-l", `${calls}`, "-r", `${calls}`, "-nostdin", "-timeout", "45s", "-timeout_error", ...log];
-    await sipp.run(PROGRAM, () => (to ? [...args, to] : args), () => hasUdp(address));
+    const args = [
+      "-sf",
+      file,
+      "-i",
+      ip,
+      "-p",
+      port,
+      "-key",
+      "place",
+      place,
+      "-m",
+      `${calls}`,
+      "-l",
+      `${calls}`,
+      "-r",
+      `${calls}`,
+      "-nostdin",
+      "-timeout",
+      "45s",
+      "-timeout_error",
+      ...log,
+    ];
+    await sipp.run(
+      PROGRAM,
+      () => (to ? [...args, to] : args),
+      () => hasUdp(address),
+    );
     return sipp;
   }
 
@@ -122,7 +192,10 @@ export class Sipp extends Daemon {
   /** What went over the wire so far: { out, at, text }, `at` in ms since 1970. */
   messages() {
     if (!existsSync(this.#messages)) return [];
-    const parts = readFileSync(this.#messages, "utf8").replaceAll("\r", "").split(/^-{20,} (.*)\n/m).slice(1);
+    const parts = readFileSync(this.#messages, "utf8")
+      .replaceAll("\r", "")
+      .split(/^-{20,} (.*)\n/m)
+      .slice(1);
     return parts.flatMap((time, i) => {
       if (i % 2) return [];
       const [head, ...rest] = parts[i + 1].split("\n");

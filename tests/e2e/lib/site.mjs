@@ -95,7 +95,10 @@ export class Site {
     this.sockets.add(pair);
     server.on("error", () => {});
     // What was sent before the end still arrives: end(), and destroy() only a moment later.
-    for (const [one, other] of [[client, server], [server, client]]) {
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ]) {
       one.on("close", () => {
         other.end();
         setTimeout(() => other.destroy(), 300);

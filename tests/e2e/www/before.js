@@ -15,7 +15,9 @@
   window.seen = seen;
   window.microphone = { delay: 0, refuse: null, never: false, ...options.microphone };
 
-  addEventListener("securitypolicyviolation", (event) => seen.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
+  addEventListener("securitypolicyviolation", (event) =>
+    seen.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`),
+  );
   addEventListener("error", (event) => seen.errors.push(event.message));
   addEventListener("unhandledrejection", (event) => seen.errors.push(`unhandled: ${event.reason}`));
 
@@ -40,7 +42,8 @@
       this.addEventListener("open", () => lives("is connected to"));
       this.addEventListener("close", ({ code }) => (seen.closed.push(now()), lives(`is told of the end (${code}) of`)));
       const unwanted = (options.withoutGruu && /;(pub|temp)-gruu="[^"]*"/g) || (options.withoutUpdate && /, UPDATE\b/g);
-      if (unwanted) this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(unwanted, "") }));
+      if (unwanted)
+        this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(unwanted, "") }));
       this.addEventListener("message", (event) => seen.sip.push({ at: now(), out: false, text: String(event.data) }));
     }
     close(...why) {
@@ -59,10 +62,15 @@
   if (!devices) return; // not a page of ours: an error page, about:blank
   // Who will say no, or nothing at all, has not said yes before.
   const query = navigator.permissions?.query.bind(navigator.permissions);
-  if (query) navigator.permissions.query = async (what) => {
-    const status = await query(what);
-    return { get state() { return window.microphone.refuse || window.microphone.never ? "prompt" : status.state; } };
-  };
+  if (query)
+    navigator.permissions.query = async (what) => {
+      const status = await query(what);
+      return {
+        get state() {
+          return window.microphone.refuse || window.microphone.never ? "prompt" : status.state;
+        },
+      };
+    };
   const open = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (constraints) => {
     const { delay, refuse, never } = window.microphone;
