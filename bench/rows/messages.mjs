@@ -21,7 +21,7 @@ export async function run(stage) {
 async function measure(phone) {
   const { tab, session, user } = phone;
   const done = await tab.evaluate(
-    (name, count) => Promise.race([feed(name, count).then(() => true), new Promise((resolve) => setTimeout(resolve, 20_000))]),
+    (name, count) => Promise.race([window.feed(name, count).then(() => true), new Promise((resolve) => setTimeout(resolve, 20_000))]),
     user,
     MESSAGES,
   );

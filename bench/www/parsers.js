@@ -15,7 +15,7 @@ window.parsers = {
 
 /** Microseconds for one message, over about `ms` milliseconds. */
 window.time = (library, ms) => {
-  const { message, [library]: parse } = parsers;
+  const { message, [library]: parse } = window.parsers;
   const began = performance.now();
   let count = 0;
   let took = 0;

@@ -3,7 +3,7 @@ import { bar } from "./lib/bar.mjs";
 import { PAIRS, established, hearEachOther } from "./lib/calls.mjs";
 import { check, events, inParallel, same } from "./lib/check.mjs";
 import { heardKeys } from "./lib/keys.mjs";
-import { DOMAIN, Kamailio, installed, passwordOf } from "./lib/kamailio.mjs";
+import { DOMAIN, Kamailio, installed } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
 import { callerCloses, pageCloses } from "./network.mjs";
 import { SCENARIOS, TIMED } from "./scenarios.mjs";

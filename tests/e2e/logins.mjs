@@ -103,12 +103,12 @@ async function customStream(world, where) {
   }, bob.id);
   await bob.until(0, "onIncomingCall");
   await bob.answer();
-  await alice.wait(() => outgoing.getState() === "ESTABLISHED", "the answer");
-  same(await alice.run(() => outgoing.outgoingStream.getAudioTracks().length), 1, "tracks that the call sends");
+  await alice.wait(() => window.outgoing.getState() === "ESTABLISHED", "the answer");
+  same(await alice.run(() => window.outgoing.outgoingStream.getAudioTracks().length), 1, "tracks that the call sends");
   same(await alice.open().then(({ tracks }) => tracks), 0, "microphones that were opened");
-  await alice.run(() => outgoing.hangup());
+  await alice.run(() => window.outgoing.hangup());
   await bob.until(0, "onCallEnded");
-  same(await alice.run(() => custom.getAudioTracks()[0].readyState), "live", "the page's own stream is the page's own");
+  same(await alice.run(() => window.custom.getAudioTracks()[0].readyState), "live", "the page's own stream is the page's own");
 }
 
 async function twoClients(world, where) {

@@ -177,9 +177,9 @@ async function video(world, from, to) {
   for (const user of [alice, bob]) {
     await user.run(() => {
       window.picture = document.body.appendChild(document.createElement("video"));
-      Object.assign(picture, { autoplay: true, muted: true, srcObject: e2e.calls[0].call.incomingStream });
+      Object.assign(window.picture, { autoplay: true, muted: true, srcObject: e2e.calls[0].call.incomingStream });
     });
-    await user.wait(() => picture.videoWidth > 0 && picture.currentTime > 0.3, "a picture that moves", 10_000);
+    await user.wait(() => window.picture.videoWidth > 0 && window.picture.currentTime > 0.3, "a picture that moves", 10_000);
   }
   await alice.hangup();
   await bob.until(0, "onCallEnded");

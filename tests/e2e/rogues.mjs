@@ -6,7 +6,7 @@ import { once } from "node:events";
 import net from "node:net";
 import { promisify } from "node:util";
 import { hearEachOther } from "./lib/calls.mjs";
-import { check, hears, same, soon } from "./lib/check.mjs";
+import { check, same, soon } from "./lib/check.mjs";
 import { Sipp, callee, hear, rtpOf, say } from "./lib/sipp.mjs";
 import { MEDIA_PORTS, gatewayWith } from "./lib/trunks.mjs";
 import { Voice } from "./lib/voice.mjs";

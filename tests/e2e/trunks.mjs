@@ -24,8 +24,8 @@ const TONE = 880;
 
 const address = (name, port = 5060) => `127.0.0.${TRUNKS[name].ip}:${port}`;
 let gateway = null;
-let voices = [];
-let peers = [];
+const voices = [];
+const peers = [];
 
 export async function setUp() {
   const trunks = Object.entries(TRUNKS).map(([name, { ip, domain, ...more }]) => [

@@ -39,6 +39,6 @@ function compile(root) {
   try {
     execFileSync(TSC, ["--project", "tsconfig.json"], { cwd: root, encoding: "utf8", stdio: "pipe" });
   } catch (error) {
-    throw new Error(error.stdout || error.message);
+    throw new Error(error.stdout || error.message, { cause: error });
   }
 }

@@ -215,7 +215,7 @@
     }
   },
 
-  async a_refused_microphone_ends_the_call({ client, events, ringing, until, equal }) {
+  async a_refused_microphone_ends_the_call({ events, ringing, until, equal }) {
     const open = navigator.mediaDevices.getUserMedia;
     const refuse = async () => {
       throw new DOMException("No", "NotAllowedError");
