@@ -8,6 +8,7 @@ import { brotliCompressSync } from "node:zlib";
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const FOLDER = path("target/areas");
 /** The first pattern that a function's name matches is its area; generic code of the libraries made for a type of ours counts there. */
+/** @type {[area: string, pattern: RegExp][]} */
 const AREAS = [
   ["client: a call", /^<?offhook::client::session/],
   ["client: account, connection, the whole", /^<?offhook::client/],

@@ -5,6 +5,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const read = (name) => readFileSync(new URL(name, import.meta.url));
 const LIMIT = Number(read("size-limit"));
+/** @type {[entry: string, files: string[]][]} */
 const ENTRIES = [
   ["offhook (index.js + wasm)", ["index.js", "offhook.wasm"]],
   ["offhook/slim (slim.js + wasm)", ["slim.js", "offhook.wasm"]],

@@ -30,6 +30,10 @@ export function bundle(options) {
 }
 
 export class Stage {
+  /** The pages. */
+  site = null;
+  /** The one server that all calls go through. */
+  kamailio = null;
   browsers = new Browsers();
   #serial = 0;
 
@@ -45,7 +49,7 @@ export class Stage {
   }
 
   /** A tab of `library` in which nobody is signed in yet; `inject` runs before its own scripts. */
-  async tab(library, { where = "chromium", inject } = {}) {
+  async tab(library, /** @type {{ where?: string, inject?: () => void }} */ { where = "chromium", inject } = {}) {
     const browser = await this.browsers.get(where);
     const tab = await browser.newPage();
     if (inject) await tab.evaluateOnNewDocument(inject);
@@ -55,7 +59,10 @@ export class Stage {
   }
 
   /** A tab with one phone of `variant`, signed in. */
-  async phone({ library, tuned = false }, { where, inject, ...options } = {}) {
+  async phone(
+    { library, tuned = false },
+    /** @type {{ where?: string, inject?: () => void, [option: string]: any }} */ { where, inject, ...options } = {},
+  ) {
     const tab = await this.tab(library, { where, inject });
     const user = this.user();
     await tab.evaluate((o) => bench.start(o), { ...this.account(user), tuned, iceServers: [], ...options });

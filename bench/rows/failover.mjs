@@ -34,7 +34,7 @@ async function measure(stage, variant) {
 /** Runs in the page before its own scripts. */
 function watchRegistrations() {
   window.WebSocket = class extends WebSocket {
-    constructor(...given) {
+    constructor(/** @type {ConstructorParameters<typeof WebSocket>} */ ...given) {
       super(...given);
       this.addEventListener("message", ({ data }) => {
         if (/^SIP\/2.0 200 /.test(data) && /^CSeq: \d+ REGISTER/im.test(data)) window.bench.note(`registered at ${given[0]}`);

@@ -36,7 +36,7 @@ function rightAnswer(syntax, action) {
 }
 
 async function offhook() {
-  const { initSync, takes } = await import(pathToFileURL(`${OUT}/parser/parser.js`));
+  const { initSync, takes } = await import(pathToFileURL(`${OUT}/parser/parser.js`).href);
   initSync({ module: readFileSync(`${OUT}/parser/parser_bg.wasm`) });
   return takes;
 }
@@ -54,7 +54,10 @@ function jssip() {
 
 async function sipjs() {
   const folder = pathToFileURL(require.resolve("sip.js"));
-  const [{ UserAgent }, { IncomingRequestMessage, Parser }] = await Promise.all([import(folder), import(new URL("core/index.js", folder))]);
+  const [{ UserAgent }, { IncomingRequestMessage, Parser }] = await Promise.all([
+    import(folder.href),
+    import(new URL("core/index.js", folder).href),
+  ]);
   const agent = new UserAgent({ transportOptions: { server: "ws://server.invalid" }, logBuiltinEnabled: false });
   const silent = agent.getLogger("bench");
   let taken;

@@ -68,7 +68,7 @@ export function fakeSocket() {
   let latest = null;
   let answered = () => {};
 
-  window.WebSocket = class FakeSocket extends EventTarget {
+  class FakeSocket extends EventTarget {
     static OPEN = 1;
     OPEN = 1;
     readyState = 0;
@@ -93,7 +93,8 @@ export function fakeSocket() {
     }
 
     close() {}
-  };
+  }
+  window.WebSocket = /** @type {any} */ (FakeSocket);
 
   function registered(request) {
     const copied = request.split(CRLF).filter((line) => /^(Via|From|To|Call-ID|CSeq|Contact):/i.test(line));
@@ -122,7 +123,7 @@ export function fakeSocket() {
 
   let serial = 0;
   window.feed = (user, count) =>
-    new Promise((resolve) => {
+    new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
       const messages = Array.from({ length: count }, () => options(user, ++serial));
       let left = count;
       answered = () => --left === 0 && resolve();

@@ -4,7 +4,8 @@ import { Parser as SipJsParser } from "sip.js/lib/core";
 import { initSync, read } from "parser";
 import { invite } from "./messages.js";
 
-const silent = { warn() {}, debug() {}, error() {}, log() {} };
+/** What its parser asks of a log. */
+const silent = /** @type {any} */ ({ warn() {}, debug() {}, error() {}, log() {} });
 
 window.parsers = {
   message: invite(),

@@ -96,8 +96,8 @@ async function death(world) {
   await nodes[0].crash();
   try {
     times = (await Promise.all(lost.map(backIn))).sort((a, b) => a - b);
-    const gone = calls.map((call, i) => goesOn(call, methods[i], call[i < 2 ? 0 : 1], call[i % 2]));
-    await inParallel([...gone, ringsOn(...rings)]);
+    const gone = calls.map((call, i) => goesOn([call[0], call[1]], methods[i], call[i < 2 ? 0 : 1], call[i % 2]));
+    await inParallel([...gone, ringsOn(rings[0], rings[1])]);
   } finally {
     await nodes[0].begin();
   }

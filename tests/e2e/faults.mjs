@@ -29,14 +29,14 @@ async function panics(world, where) {
   await bob.run(() => (e2e.answerAtOnce = true));
   let slowest = 0;
   const places = [
-    ...Object.entries(PLACES).map(([name, act]) => [
-      name,
-      () => alice.run(`try { (${act})() } catch (error) { e2e.thrown = String(error) }`),
-    ]),
-    ...Object.entries(FROM_OUTSIDE).map(([name, act]) => [name, () => act(alice, bob)]),
-    ["start()", null],
+    ...Object.entries(PLACES).map(([name, act]) => ({
+      place: name,
+      act: () => alice.run(`try { (${act})() } catch (error) { e2e.thrown = String(error) }`),
+    })),
+    ...Object.entries(FROM_OUTSIDE).map(([name, act]) => ({ place: name, act: () => act(alice, bob) })),
+    { place: "start()", act: null },
   ];
-  for (const [place, act] of places) {
+  for (const { place, act } of places) {
     if (act) {
       const call = await alice.call(bob.id);
       await alice.until(call, "onCallEstablished");

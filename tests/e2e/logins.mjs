@@ -124,6 +124,7 @@ async function twoClients(world, where) {
         return client;
       }),
     );
+    /** @type {Promise<void>} */
     const over = new Promise((resolve) => {
       const note = (side) => ({
         onCallEstablished: (call) => side === "left" && setTimeout(() => call.hangup(), 300),

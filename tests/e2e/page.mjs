@@ -46,7 +46,7 @@ async function ringbackSnippet(world, from, to) {
   await alice.call(bob.id);
   await alice.run(() => e2e.snippet(0, "ringback"));
   await bob.until(0, "onIncomingCall");
-  const playing = () => alice.run(() => !document.querySelector("#ringback").paused);
+  const playing = () => alice.run(() => !(/** @type {HTMLMediaElement} */ (document.querySelector("#ringback")).paused));
   await soon(async () => check(await playing(), "the ringback plays while it rings"));
   await pause(300);
   await bob.answer();
@@ -57,6 +57,7 @@ async function ringbackSnippet(world, from, to) {
   await Promise.all([alice.until(0, "onCallEnded"), bob.until(0, "onCallEnded")]);
   await soon(async () => {
     const after = await alice.run(() => {
+      /** @type {HTMLMediaElement} */
       const element = document.querySelector("#incoming");
       return { stream: element.srcObject, src: element.getAttribute("src") ?? "" };
     });
@@ -70,6 +71,7 @@ async function elements(world, from, to) {
   const ways = await alice.run(async () => {
     const { call } = e2e.calls[0];
     const url = call.incomingStreamURL;
+    /** @type {Record<string, HTMLMediaElement>} */
     const made = {
       stream: new Audio(),
       property: document.querySelector("#incoming"),
@@ -279,24 +281,24 @@ function runBlock(user, word) {
   return user.run(`{ const client = e2e.client; ${code}; window.outside = { call }; }`);
 }
 
-const over = (user, ms) => user.wait(() => outside.call.getState() === "ENDED", "the end", ms);
+const over = (user, ms) => user.wait(() => window.outside.call.getState() === "ENDED", "the end", ms);
 
 async function announced(user) {
   await runBlock(user, "callPhoneNumber(");
-  await user.wait(() => outside.call.getState() === "ESTABLISHED", "the answer", 12_000);
+  await user.wait(() => window.outside.call.getState() === "ESTABLISHED", "the answer", 12_000);
   await soon(async () => {
     const heard = await user.run((tones) => e2e.hearElement(document.querySelector("#incoming"), tones, 400), TONES);
     check(heard.rms > 5 * SILENCE, `the announcement: ${JSON.stringify(heard)}`);
   });
   await over(user, 15_000);
-  const facts = await user.run(({ call } = outside) => [call.getEndCause(), call.callDomain, call.getRemoteUserId(), call.error]);
+  const facts = await user.run(({ call } = window.outside) => [call.getEndCause(), call.callDomain, call.getRemoteUserId(), call.error]);
   same(facts, ["HUNG_UP", "pstn", "+46000000000", null], "how it ended");
 }
 
 async function refusedAddress(user) {
   await runBlock(user, "callSip(");
   await over(user, 8_000);
-  const { cause, code, headers } = await user.run(({ call } = outside) => ({
+  const { cause, code, headers } = await user.run(({ call } = window.outside) => ({
     cause: call.getEndCause(),
     ...call.errors,
     code: call.errors.code,

@@ -85,7 +85,7 @@ async function runs(user, name) {
   const [id] = name.split(" ");
   const { filled = false, says, sound = false, throws = false, ms = 12_000 } = RUNS[name];
   await user.run(
-    (article, button) => document.getElementById(article).querySelector(`[data-testid=${button}]`).click(),
+    (article, button) => /** @type {HTMLElement} */ (document.querySelector(`#${article} [data-testid=${button}]`)).click(),
     id,
     filled ? "run-filled" : "run",
   );
@@ -104,7 +104,7 @@ async function runs(user, name) {
     await soon(async () => check(Math.abs((await hertz(user)) - TONE) < 30, `${name}: ${await hertz(user)} Hz instead of ${TONE}`), 6_000);
   same(await user.run(() => window.executed.splice(0)), [await printed(user, id, filled)], `${name}: what ran`);
   if (throws) same((await user.run(() => window.seen.errors.splice(0))).length, 1, `${name}: what was thrown`);
-  await user.run((article) => document.querySelector(`#${article} [data-testid=stop]`).click(), id);
+  await user.run((article) => /** @type {HTMLElement} */ (document.querySelector(`#${article} [data-testid=stop]`)).click(), id);
 }
 
 const hertz = (user) => user.tab.$eval(at("frequency"), (element) => Number(element.dataset.frequency));

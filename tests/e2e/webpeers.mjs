@@ -299,7 +299,14 @@ async function page(world, library, where) {
   return user;
 }
 
-function signIn(user, { password = PASSWORD, username = user.id, ...config } = {}) {
+function signIn(
+  user,
+  /** @type {{ password?: string | null, username?: string, [option: string]: unknown }} */ {
+    password = PASSWORD,
+    username = user.id,
+    ...config
+  } = {},
+) {
   const url = `${user.site.origin.replace("http", "ws")}/sip?key=demo`;
   return user.start({ login: { username, password }, config: { url, domain: DOMAIN, ...config } });
 }

@@ -30,7 +30,7 @@ export async function nodeTests({ test, folder, tarball, files }) {
   await test("the tarball holds what is wanted and nothing else", () => assert.deepEqual(files, EXPECTED));
 
   await test("the package has no dependencies", () => {
-    const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, "node_modules/offhook/package.json")));
+    const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, "node_modules/offhook/package.json"), "utf8"));
     assert.deepEqual([dependencies, peerDependencies], [undefined, undefined]);
   });
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { USE, esbuildBuild, main, page, project, viteBuild, viteServer, webpackBuild } from "./projects.mjs";
 import { serve } from "./site.mjs";
 
-const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url)));
+const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url), "utf8"));
 const DIST = "node_modules/offhook/dist";
 /** No inline script, no eval, no string that becomes script: what the README promises to work under. */
 const POLICY = [
@@ -117,6 +117,11 @@ async function bundled(context) {
   return sites;
 }
 
+/**
+ * @typedef {{ folder: string, tarball: string }} Context
+ * @typedef {{ url: string, close: () => unknown, error?: Error }} Server
+ * @type {[what: string, make: (context: Context) => Promise<Server>, exports?: string][]}
+ */
 const BUNDLERS = [
   ["Vite build", async (context) => (await viteBuild(user(context, "vite")), serve(join(context.folder, "vite/dist")))],
   ["Vite development server", async (context) => viteServer(user(context, "vite-dev"))],

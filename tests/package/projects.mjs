@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { portOf } from "../e2e/lib/ports.mjs";
 
 const PACKAGE = fileURLToPath(new URL("../../pkg", import.meta.url));
 
@@ -51,7 +52,7 @@ export async function viteServer(root) {
   const { createServer } = await import("vite");
   const server = await createServer({ root, logLevel: "error", configFile: false, server: { host: "127.0.0.1", port: 0, hmr: false } });
   await server.listen();
-  return { url: `http://localhost:${server.httpServer.address().port}`, close: () => server.close() };
+  return { url: `http://localhost:${portOf(server.httpServer).port}`, close: () => server.close() };
 }
 
 export async function webpackBuild(root, entry = "./main.js") {
@@ -67,7 +68,7 @@ export async function webpackBuild(root, entry = "./main.js") {
 }
 
 /** esbuild copies no file by itself: `copyWasm` is the one step that the README asks for with the plain entry. */
-export async function esbuildBuild(root, { format, copyWasm }) {
+export async function esbuildBuild(root, /** @type {{ format: import("esbuild").Format, copyWasm?: boolean }} */ { format, copyWasm }) {
   const { build } = await import("esbuild");
   const outfile = join(root, "dist/main.js");
   await build({ entryPoints: [join(root, "main.js")], bundle: true, minify: true, format, outfile, logLevel: "silent" });

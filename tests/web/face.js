@@ -1,6 +1,7 @@
 // The face: constructor, sign-in, promises, errors.
 ({
   async the_constructor_names_what_is_wrong({ SinchClient, thrown, ok, equal }) {
+    /** @type {[config: any, name: string][]} */
     const refused = [
       [undefined, "config"],
       [{}, "applicationKey"],
@@ -65,9 +66,11 @@
 
   async a_page_without_origin_hears_of_it_at_start({ SinchClient, ok }) {
     const url = URL;
-    globalThis.URL = function (text) {
-      if (text === location.origin) throw new TypeError("file: has no host");
-      return new url(text);
+    globalThis.URL = class extends url {
+      constructor(/** @type {string | URL} */ text) {
+        if (text === location.origin) throw new TypeError("file: has no host");
+        super(text);
+      }
     };
     try {
       const client = new SinchClient({ applicationKey: "key" });
@@ -108,6 +111,7 @@
   async login_objects_become_credentials({ client, network, equal, field, sleep }) {
     const ticket = `${btoa(JSON.stringify({ identity: { type: "username", endpoint: "carol" }, applicationKey: "key" }))}:c2ln`;
     const claims = (sub) => `e30.${btoa(JSON.stringify({ sub })).replace(/=/g, "")}.c2ln`;
+    /** @type {[login: { password?: string, [name: string]: unknown }, user: string][]} */
     const logins = [
       [{ userTicket: ticket }, "carol"],
       [{ token: claims("//rtc.sinch.com/applications/key/users/dave") }, "dave"],
@@ -262,8 +266,10 @@
   async users_are_made_at_the_server({ client, equal }) {
     const made = client({ server: "https://voice.example" });
     const asked = [];
+    /** @type {[status: number, body: object]} */
     let answer = [200, { authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }];
-    globalThis.fetch = async (request) => {
+    globalThis.fetch = async (given) => {
+      const request = /** @type {Request} */ (given);
       asked.push([request.url, request.method, await request.text()]);
       return new Response(JSON.stringify(answer[1]), { status: answer[0] });
     };
@@ -300,9 +306,11 @@
     const extras = { video: true, apply: () => "wrong", server: "wss://wrong.example", headers: { x: "y" } };
     for (const [key, value] of Object.entries(extras))
       Object.defineProperty(Object.prototype, key, { value, configurable: true, writable: true });
-    Array.prototype.last = function () {
+    /** @this {unknown[]} */
+    const last = function () {
       return this[this.length - 1];
     };
+    Object.assign(Array.prototype, { last });
     try {
       const { alice, log } = await talking();
       alice.call.hangup();
@@ -311,7 +319,7 @@
       equal(client().applicationKey, "key", "options are the page's own");
     } finally {
       for (const key of Object.keys(extras)) delete Object.prototype[key];
-      delete Array.prototype.last;
+      Reflect.deleteProperty(Array.prototype, "last");
     }
   },
 

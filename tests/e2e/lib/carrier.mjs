@@ -10,6 +10,9 @@ const PROGRAM = "/usr/sbin/kamailio";
 export const PASSWORD = "shared-by-all";
 
 export class Carrier extends Daemon {
+  /** PEM file that those who call it by TLS trust. */
+  certificate = "";
+
   /** At `address` (`ip:port`; TLS on the next port), for `domain`; `customer`: the name of the one behind whom all are that it does not know. */
   static async start({ address, domain, customer, rtpengine }) {
     const carrier = new Carrier("carrier");
@@ -17,27 +20,9 @@ export class Carrier extends Daemon {
     const [ip, port] = address.split(":");
     const key = join(carrier.folder, "key.pem");
     carrier.certificate = join(carrier.folder, "certificate.pem");
-    const names = ["-addext", `subjectAltName=IP:${ip}`, "-addext", "basicConstraints=critical,CA:FALSE", "-subj", "/CN=carrier"];
-    execFileSync(
-      "openssl",
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-        "-keyout",
-        key,
-        "-out",
-        carrier.certificate,
-        ...names,
-      ],
-      { stdio: "pipe" },
-    );
+    const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=carrier".split(" ");
+    const names = ["-addext", `subjectAltName=IP:${ip}`, "-addext", "basicConstraints=critical,CA:FALSE"];
+    execFileSync("openssl", [...request, ...names, "-keyout", key, "-out", carrier.certificate], { stdio: "pipe" });
     const defines = {
       LISTEN_UDP: `udp:${address}`,
       LISTEN_TCP: `tcp:${address}`,

@@ -28,7 +28,7 @@ export async function silent(listener, i, ms) {
 
 /** Waits for all of these and fails with all that failed. */
 export async function inParallel(promises) {
-  const failed = (await Promise.allSettled(promises)).filter(({ status }) => status === "rejected").map(({ reason }) => reason);
+  const failed = (await Promise.allSettled(promises)).flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
   if (failed.length) throw Object.assign(failed[0], { message: failed.map(({ message }) => message).join("\n") });
 }
 

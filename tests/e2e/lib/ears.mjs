@@ -4,6 +4,7 @@
 export function listen(user, sound = true) {
   return user.run((hearing) => {
     const { call } = e2e.calls[0];
+    /** @type {HTMLMediaElement} */
     const player = document.querySelector("#incoming");
     const samples = [];
     window.ears = { samples, told: [] };

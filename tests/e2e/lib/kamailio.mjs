@@ -25,6 +25,8 @@ function everybody() {
 }
 
 export class Kamailio extends Daemon {
+  /** `ip:port` for SIP by UDP and TCP, where it was started with rtpengine. */
+  sip = null;
   #ip;
   #domain;
   #users;
@@ -136,7 +138,7 @@ class Behind {
     return this.#world.page(where, { server: this.#server, ...options });
   }
 
-  user(where, name, { config, ...rest } = {}) {
+  user(where, name, /** @type {import("./world.mjs").UserOptions} */ { config, ...rest } = {}) {
     const login = { username: name, password: passwordOf(name) };
     return this.#world.user(where, name, { server: this.#server, login, config: { domain: DOMAIN, ...config }, ...rest });
   }

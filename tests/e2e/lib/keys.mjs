@@ -27,6 +27,7 @@ async function press(i, keys) {
   const { peer } = window.seen.peers.find(({ peer }) => peer.signalingState !== "closed");
   const { dtmf } = peer.getSenders().find((sender) => sender.dtmf);
   let sent = "";
+  /** @type {Promise<void>} */
   const done = new Promise((resolve) => {
     dtmf.ontonechange = ({ tone }) => (tone ? (sent += tone) : resolve());
     setTimeout(resolve, 4_000);

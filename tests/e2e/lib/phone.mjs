@@ -8,6 +8,17 @@ import "../www/sound.js";
 import { Daemon } from "./daemon.mjs";
 import { TONES, pause } from "./world.mjs";
 
+/**
+ * @typedef {object} PhoneOptions
+ * @property {string} id
+ * @property {string} [password]
+ * @property {string} [address]
+ * @property {string} [domain]
+ * @property {string} server
+ * @property {number} tone Hz
+ * @property {string} [transport]
+ */
+
 export class Phone extends Daemon {
   #events = [];
   #answers = [];
@@ -93,7 +104,7 @@ export class Phone extends Daemon {
         const colon = rest.indexOf(":");
         const end = colon + 1 + Number(rest.subarray(0, colon));
         if (colon < 0 || rest.length <= end) return;
-        this.#take(JSON.parse(rest.subarray(colon + 1, end)));
+        this.#take(JSON.parse(rest.toString("utf8", colon + 1, end)));
         rest = rest.subarray(end + 1);
       }
     });

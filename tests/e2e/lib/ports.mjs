@@ -2,12 +2,18 @@
 import { readFileSync } from "node:fs";
 import net from "node:net";
 
+/**
+ * Where a server on TCP listens.
+ * @param {net.Server} server
+ */
+export const portOf = (server) => /** @type {net.AddressInfo} */ (server.address());
+
 /** A free port: any, or this one. */
 export function freePort(wanted = 0) {
   return new Promise((resolve, reject) => {
     const server = net.createServer().on("error", reject);
     server.listen(wanted, "127.0.0.1", () => {
-      const { port } = server.address();
+      const { port } = portOf(server);
       server.close(() => resolve(port));
     });
   });

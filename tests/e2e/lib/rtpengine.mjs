@@ -6,6 +6,9 @@ const PROGRAM = "/usr/bin/rtpengine";
 const [FIRST, LAST] = [30_000, 31_999];
 
 export class Rtpengine extends Daemon {
+  /** Where it takes commands. */
+  address = "";
+
   static async start() {
     const rtpengine = new Rtpengine("rtpengine");
     const commands = await freePort();

@@ -35,9 +35,14 @@ export const hear =
     return `<recv ${kind}="${what}" crlf="true"${rrs}${optional ? ' optional="true"' : ""}>${action}</recv>`;
   };
 
-/** Answers what came last. `rtp`: `address:port` of a description; `direction`, `version`: the rest of it. */
+/**
+ * What goes into a message: header fields, and `rtp`: `address:port` of a description; `direction`, `version`, `codecs`: the rest of it.
+ * @typedef {{ headers?: string[], rtp?: string, direction?: string, version?: number, codecs?: number[] }} Content
+ */
+
+/** Answers what came last. */
 export const say =
-  (status, { headers = [], ...description } = {}) =>
+  (status, /** @type {Content} */ { headers = [], ...description } = {}) =>
   (side) => {
     const to = side.inDialog ? "[last_To:]" : `[last_To:]${TAG}`;
     const head = [`SIP/2.0 ${status}`, "[last_Via:]", "[last_From:]", to, "[last_Call-ID:]", "[last_CSeq:]", CONTACT, ...headers];
@@ -50,7 +55,7 @@ export const refuseInvite = (status) => () =>
 
 /** Asks within the dialog. */
 export const ask =
-  (method, { headers = [], ...description } = {}) =>
+  (method, /** @type {Content} */ { headers = [], ...description } = {}) =>
   (side) =>
     send(
       [
@@ -70,7 +75,7 @@ export const ask =
 
 /** Calls `to`, a whole SIP URI. */
 export const invite =
-  (to, { headers = [], ...description } = {}) =>
+  (to, /** @type {Content} */ { headers = [], ...description } = {}) =>
   (side) =>
     send(
       [
@@ -107,7 +112,7 @@ export const acknowledge = (to) => (side) =>
 /** Does nothing for so long. */
 export const wait = (ms) => () => `<pause milliseconds="${ms}"/>`;
 
-function send(head, { rtp, direction = "sendrecv", version = 1, codecs = [0] }, again) {
+function send(head, /** @type {Content} */ { rtp, direction = "sendrecv", version = 1, codecs = [0] }, again) {
   const body = rtp ? describe(rtp, direction, version, codecs) : [];
   const type = rtp ? ["Content-Type: application/sdp"] : [];
   const text = [...head, ...type, "Content-Length: [len]", "", ...body, ""].join("\n");
@@ -142,6 +147,7 @@ export class Sipp extends Daemon {
   /**
    * Runs `scenario` for `calls` calls at `address` (`ip:port`). `to`: `ip:port` that it calls; else it waits to be called.
    * `place`: the address in its Contact, if another. `patient`: what it does not expect is no reason to give a call up.
+   * @param {{ scenario: string, address: string, to?: string, place?: string, calls?: number, patient?: boolean }} options
    */
   static async start({ scenario, address, to, place = address, calls = 1, patient = false }) {
     const sipp = new Sipp("sipp");
@@ -151,32 +157,13 @@ export class Sipp extends Daemon {
     writeFileSync(file, scenario);
     const log = ["-trace_msg", "-message_file", sipp.#messages, "-trace_err", "-error_file", sipp.#errors];
     if (patient) log.push("-default_behaviors", "all,-abortunexp");
-    const args = [
-      "-sf",
-      file,
-      "-i",
-      ip,
-      "-p",
-      port,
-      "-key",
-      "place",
-      place,
-      "-m",
-      `${calls}`,
-      "-l",
-      `${calls}`,
-      "-r",
-      `${calls}`,
-      "-nostdin",
-      "-timeout",
-      "45s",
-      "-timeout_error",
-      ...log,
-    ];
+    const options = { sf: file, i: ip, p: port, m: calls, l: calls, r: calls, timeout: "45s" };
+    const args = Object.entries(options).flatMap(([name, value]) => [`-${name}`, `${value}`]);
+    args.push("-key", "place", place, "-nostdin", "-timeout_error", ...log);
     await sipp.run(
       PROGRAM,
       () => (to ? [...args, to] : args),
-      () => hasUdp(address),
+      async () => hasUdp(address),
     );
     return sipp;
   }

@@ -34,7 +34,7 @@
   };
 
   window.WebSocket = class extends Socket {
-    constructor(...args) {
+    constructor(/** @type {ConstructorParameters<typeof Socket>} */ ...args) {
       super(...args);
       seen.sockets.push(this);
       const lives = (what) => seen.lives.push({ at: now(), text: `${what} ${args[0]}` });
@@ -65,11 +65,12 @@
   if (query)
     navigator.permissions.query = async (what) => {
       const status = await query(what);
-      return {
+      // The one thing that is asked of it.
+      return /** @type {PermissionStatus} */ ({
         get state() {
           return window.microphone.refuse || window.microphone.never ? "prompt" : status.state;
         },
-      };
+      });
     };
   const open = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (constraints) => {
