@@ -9,7 +9,7 @@ import { at, demoPage, endsWith, fill, holdZero, press, shoot, shown, text } fro
 import { heardKeys } from "./lib/keys.mjs";
 import { SILENCE, TONES, pause } from "./lib/world.mjs";
 
-const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+const DOCUMENT = readFileSync(new URL("../../docs/pages.md", import.meta.url), "utf8");
 
 export default function suite(test) {
   for (const [from, to] of PAIRS) {
@@ -26,7 +26,7 @@ export default function suite(test) {
     test(`twenty calls leave nothing open ${both}`, 60, (world) => twentyCalls(world, from, to));
     test(`the demo page makes a call by its buttons ${both}`, 60, (world) => demo(world, from, to));
   }
-  test("the README's calls to a phone and a SIP address, and the demo page's to the test number", 60, outside);
+  test("the documented calls to a phone and a SIP address, and the demo page's to the test number", 60, outside);
 }
 
 async function shortSnippet(world, from, to) {
@@ -275,9 +275,9 @@ async function outside(world) {
   await Promise.all([announcement, demoPage(world, "chromium", world.name("Ann")).then(testNumber)]);
 }
 
-/** Runs the block of the README that has `word` in it; its call is `outside.call` then. */
+/** Runs the block of docs/pages.md that has `word` in it; its call is `outside.call` then. */
 function runBlock(user, word) {
-  const [, code] = [...README.matchAll(/```js\n([\s\S]*?)```/g)].find(([, text]) => text.includes(word));
+  const [, code] = [...DOCUMENT.matchAll(/```js\n([\s\S]*?)```/g)].find(([, text]) => text.includes(word));
   return user.run(`{ const client = e2e.client; ${code}; window.outside = { call }; }`);
 }
 

@@ -8,7 +8,7 @@ import { pause } from "./lib/world.mjs";
 
 const DOMAIN = "localhost";
 const PASSWORD = "a secret";
-const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+const DOCUMENT = readFileSync(new URL("../../docs/sip-clients.md", import.meta.url), "utf8");
 
 /** What has to be said to each in its own words. */
 const LIBRARIES = {
@@ -40,7 +40,7 @@ export default function suite(test) {
     on("in firefox and the SDK in chromium talk, and decline", talkShortly, "firefox", "chromium");
     on("in chromium calls itself in firefox", itself, "chromium", "firefox");
     on("takes a call back, is declined, and calls as nobody else", refusals, "firefox", "chromium");
-    on("signs in with its own name and password, by the lines of the README", signsIn, "firefox");
+    on("signs in with its own name and password, by the lines of docs/sip-clients.md", signsIn, "firefox");
     on("is alive, comes back, and leaves", comesAndGoes, "chromium", "firefox");
   }
   for (const library of Object.keys(LIBRARIES)) {
@@ -176,11 +176,11 @@ async function signsIn(world, library, where) {
   same(wrong.error?.code, 401, "what a wrong password gets");
   const foreign = await signIn(peer, { username: world.name("mallory"), ...LIBRARIES[library].loginOf(peer.id) });
   same(foreign.error?.code, 403, "what the right one gets for the name of another");
-  const blocks = README.split("```js\n").map((block) => block.split("```")[0]);
+  const blocks = DOCUMENT.split("```js\n").map((block) => block.split("```")[0]);
   const lines = blocks.find((block) => block.includes(`from "${library.toLowerCase()}"`));
   const { host } = new URL(peer.site.origin);
   await peer.tab.evaluate(await bundleText(lines.replaceAll("localhost:8080", host).replaceAll("alice", peer.id)));
-  await soon(async () => check((await got(peer, REGISTERED)).length > 0, "the lines of the README register"));
+  await soon(async () => check((await got(peer, REGISTERED)).length > 0, "the lines of docs/sip-clients.md register"));
 }
 
 async function comesAndGoes(world, library, where, other) {

@@ -7,7 +7,7 @@ import { serve } from "./site.mjs";
 
 const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url), "utf8"));
 const DIST = "node_modules/offhook/dist";
-/** No inline script, no eval, no string that becomes script: what the README promises to work under. */
+/** No inline script, no eval, no string that becomes script: what docs/pages.md promises to work under. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",

@@ -7,7 +7,7 @@ use offhook_gateway::ledger::{Grant, Refused};
 use crate::switch::DOMAIN;
 use crate::world::{FIRST, SDP, SECOND, World, answer, field, read, trunk};
 
-/// Telephones and `example.com` are behind it, as behind the README's.
+/// Telephones and `example.com` are behind it, as behind that of `docs/operating.md`.
 fn provider() -> Trunk {
     trunk("provider", FIRST)
 }

@@ -1,4 +1,4 @@
-// rtpengine as deploy/kamailio/README.md says, on the loopback.
+// rtpengine as docs/kamailio.md says, on the loopback.
 import { Daemon } from "./daemon.mjs";
 import { freePort } from "./ports.mjs";
 
