@@ -17,7 +17,7 @@ const AREAS = [
   ["signalling", /^<?offhook::signalling/],
   ["call", /^<?offhook::call/],
   ["web: edge", /^<?offhook::web/],
-  ["js: face", /^<?offhook::js|^(call|callclient|calldetails|sinchclient|__wbg_\w+)_/],
+  ["js: JavaScript API", /^<?offhook::js|^(call|callclient|calldetails|sinchclient|__wbg_\w+)_/],
   ["hashes", /^<?(offhook::hash|sha2)/],
   ["allocator", /talc|__rust|__wbindgen_(malloc|realloc|free)/],
   ["wasm-bindgen", /wasm_bindgen|externref|wbindgen/],

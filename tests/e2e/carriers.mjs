@@ -66,7 +66,9 @@ export default function suite(test) {
     ["chromium", "pjsua2", "g722.test"],
     ["firefox", "pjsua2", "g722.test"],
   ]) {
-    test(`${where} calls ${name} at ${domain}: sound both ways, keys, hang-up`, 40, (world) => pageCalls(world, where, name, domain));
+    test(`${where} calls ${name} at ${domain}: sound both ways, DTMF digits, hang-up`, 40, (world) =>
+      pageCalls(world, where, name, domain),
+    );
   }
   for (const [where, name] of [
     ["chromium", "pjsua2"],
@@ -113,7 +115,7 @@ async function keysBothWays(alice, phone, domain) {
   for (const key of "159*") same((await phone.until("CALL_DTMF_START")).param, key, `a key that ${phone.name} heard`);
   if (domain === "opus.test") return;
   await soon(async () => {
-    const heard = alice.run(() => e2e.keys(0, 1_200));
+    const heard = alice.run(() => e2e.digits(0, 1_200));
     await phone.press("2");
     check((await heard).includes("2"), `${alice.name} should hear the key 2: "${await heard}"`);
   }, 8_000);

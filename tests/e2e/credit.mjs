@@ -196,7 +196,7 @@ async function ownNumber(world) {
   await sipp.done();
 }
 
-/** A call of the demo page by its own keys, and what the page says of the money. */
+/** A call of the demo page by its keypad, and what the page shows of the money. */
 async function demoPays(world, where) {
   await operator.balanceOf(100);
   const tab = await demoPage(world, where, world.name("Ann"), { server: gateway });
@@ -215,7 +215,7 @@ async function demoPays(world, where) {
   await soon(async () => check((await price()) > first, "the price grows"));
   await press(tab, "keypad-toggle");
   await press(tab, "key-5");
-  await soon(() => same(voice.keys.slice(-1), "5", "the key that the phone got"));
+  await soon(() => same(voice.digits.slice(-1), "5", "the digit that the phone got"));
   await shoot(tab, `paid-${where}-talking`);
   await press(tab, "hangup");
   await endsWith(tab, "HUNG_UP");

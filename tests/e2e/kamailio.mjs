@@ -1,8 +1,8 @@
-// The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: every scenario, digest, keys and headers.
+// The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: every scenario, digest, DTMF digits and headers.
 import { bar } from "./lib/bar.mjs";
 import { PAIRS, established, hearEachOther } from "./lib/calls.mjs";
 import { check, events, inParallel, same } from "./lib/check.mjs";
-import { heardKeys } from "./lib/keys.mjs";
+import { heardDigits } from "./lib/dtmf.mjs";
 import { DOMAIN, Kamailio, installed } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
 import { callerCloses, pageCloses } from "./network.mjs";
@@ -30,7 +30,7 @@ export default function suite(test) {
     const some = names.slice(i, i + AT_ONCE);
     on(some.join("; "), 60, (world) => atOnce(world, some), some.some((name) => TIMED.includes(name)) ? test.timed : test);
   }
-  on("keys, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => keys(world, from, to))));
+  on("DTMF digits, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => digits(world, from, to))));
   on(
     "a wrong password, an unknown name; a user who just closed the page",
     30,
@@ -65,10 +65,10 @@ function atOnce(world, names) {
   );
 }
 
-async function keys(world, from, to) {
+async function digits(world, from, to) {
   const [alice, bob] = await established(world, from, to);
   await hearEachOther(alice, bob);
-  await heardKeys(alice, bob, "159*");
+  await heardDigits(alice, bob, "159*");
 }
 
 async function refused(world, where) {

@@ -1,4 +1,4 @@
-// What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, keys, many calls, and the demo page itself.
+// What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, DTMF digits, many calls, and the demo page itself.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -6,7 +6,7 @@ import { bar } from "./lib/bar.mjs";
 import { PAIRS, answer, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { at, demoPage, endsWith, fill, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
-import { heardKeys } from "./lib/keys.mjs";
+import { heardDigits } from "./lib/dtmf.mjs";
 import { SILENCE, TONES, pause } from "./lib/world.mjs";
 
 const DOCUMENT = readFileSync(new URL("../../docs/pages.md", import.meta.url), "utf8");
@@ -21,7 +21,7 @@ export default function suite(test) {
     test(`rings though the caller's microphone never opens ${both}`, 30, (world) => noMicrophone(world, from, to));
     test.timed(`a dead STUN server costs nothing ${both}`, 30, (world) => deadStun(world, from, to));
     test(`connectWhileRinging off: no candidate of the callee before its answer ${both}`, 30, (world) => lateConnect(world, from, to));
-    test(`keys travel by RTP ${both}`, 50, (world) => keys(world, from, to));
+    test(`DTMF digits travel by RTP ${both}`, 50, (world) => digits(world, from, to));
     test(`a call with video shows a moving picture on both sides ${both}`, 30, (world) => video(world, from, to));
     test(`twenty calls leave nothing open ${both}`, 60, (world) => twentyCalls(world, from, to));
     test(`the demo page makes a call by its buttons ${both}`, 60, (world) => demo(world, from, to));
@@ -166,11 +166,11 @@ async function lateConnect(world, from, to) {
   await hearEachOther(alice, bob);
 }
 
-async function keys(world, from, to) {
+async function digits(world, from, to) {
   const [alice, bob] = await established(world, from, to);
   await soon(() => hears(bob, 0, alice));
-  await heardKeys(alice, bob, "0159*#AD");
-  await heardKeys(bob, alice, "42#");
+  await heardDigits(alice, bob, "0159*#AD");
+  await heardDigits(bob, alice, "42#");
   await soon(() => hears(bob, 0, alice));
 }
 
@@ -212,7 +212,7 @@ async function twentyCalls(world, from, to) {
   return `${took} ms in all, ringing after ${ringing[10]} ms (median)`;
 }
 
-/** Two people at the demo page: sign in, call, answer, talk, mute, keys, hang up; decline; each state as a picture. */
+/** Two people at the demo page: sign in, call, answer, talk, mute, use the keypad, hang up; decline; each state as a picture. */
 async function demo(world, from, to) {
   const names = [world.name("Ann"), world.name("Ben")];
   const [ann, ben] = await Promise.all([demoPage(world, from, names[0]), demoPage(world, to, names[1])]);

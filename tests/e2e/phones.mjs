@@ -46,8 +46,8 @@ export async function tearDown() {
 export default function suite(test) {
   for (const where of ["chromium", "firefox"]) {
     for (const phone of Object.keys(PHONES)) {
-      test(`${where} calls ${phone} with sound both ways, presses keys, hangs up`, 40, (world) => pageCalls(world, where, phone));
-      test(`${phone} calls ${where} with sound both ways, presses keys, hangs up`, 40, (world) => phoneCalls(world, where, phone));
+      test(`${where} calls ${phone} with sound both ways, sends DTMF digits, hangs up`, 40, (world) => pageCalls(world, where, phone));
+      test(`${phone} calls ${where} with sound both ways, sends DTMF digits, hangs up`, 40, (world) => phoneCalls(world, where, phone));
     }
   }
   for (const [where, phone] of [
@@ -82,9 +82,9 @@ async function pageCalls(world, where, name) {
 }
 
 /** Not with baresip and Opus: its events have another clock than the sound, and what browsers make of that it does not understand. */
-async function pressed(alice, phone, keys) {
-  await alice.run((text) => e2e.calls[0].call.sendDTMF(text), keys);
-  for (const key of keys) same((await phone.until("CALL_DTMF_START")).param, key, `a key that ${phone.name} heard`);
+async function pressed(alice, phone, digits) {
+  await alice.run((text) => e2e.calls[0].call.sendDTMF(text), digits);
+  for (const digit of digits) same((await phone.until("CALL_DTMF_START")).param, digit, `a digit that ${phone.name} heard`);
 }
 
 async function phoneCalls(world, where, name) {
@@ -97,7 +97,7 @@ async function phoneCalls(world, where, name) {
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
   await hearEachOther(alice, phone);
   await soon(async () => {
-    const heard = alice.run(() => e2e.keys(0, 1_200));
+    const heard = alice.run(() => e2e.digits(0, 1_200));
     await phone.press("2");
     check((await heard).includes("2"), `${alice.name} should hear the key 2: "${await heard}"`);
   }, 8_000);

@@ -16,7 +16,7 @@ const TRUNKS = {
   free: { ip: 25, domain: "full.test", priority: 1 },
   dead: { ip: 26, domain: "dead.test" },
   alive: { ip: 27, domain: "dead.test", priority: 1 },
-  keys: { ip: 28, domain: "keys.test", dtmf: "info" },
+  digits: { ip: 28, domain: "digits.test", dtmf: "info" },
   lossy: { ip: 29, domain: "lossy.test" },
   crossed: { ip: 30, domain: "crossed.test" },
 };
@@ -48,7 +48,7 @@ export default function suite(check) {
   test.timed("silence: the next way after four seconds", 30, silence);
   test("what is heard before the answer, and the answer", 30, earlyMedia);
   test("what is heard before a refusal", 30, earlyRefusal);
-  test("the SIP side holds and takes back, keys are INFO", 40, hold);
+  test("the SIP side holds and resumes, DTMF digits are INFO", 40, hold);
   test("both hang up at once", 20, bothHangUp);
   test("a call is taken back on either side", 30, takenBack);
   test("a trunk calls a page on all its devices, in both browsers", 40, incoming);
@@ -195,7 +195,7 @@ async function earlyRefusal(world) {
 
 /** Each key that the page presses takes the carrier one step further. */
 async function hold(world) {
-  const spoken = await voice("keys");
+  const spoken = await voice("digits");
   const key = [hear("INFO"), say("200 OK")];
   const again = (direction, version) => [
     ask("INVITE", { rtp: spoken.address, direction, version }),
@@ -214,11 +214,11 @@ async function hold(world) {
     ...again("sendrecv", 5),
     ...key,
   ];
-  const sipp = await carrier("keys", answers(spoken.address, ...steps, ...isHungUp));
+  const sipp = await carrier("digits", answers(spoken.address, ...steps, ...isHungUp));
   const alice = await user(world);
-  await callSip(alice, "keys.test");
+  await callSip(alice, "digits.test");
   await talk(alice, 0, sipp, spoken);
-  const press = (text) => alice.run((keys) => e2e.calls[0].call.sendDTMF(keys), text);
+  const press = (text) => alice.run((digits) => e2e.calls[0].call.sendDTMF(digits), text);
   // The first 200 is that of the first re-INVITE: the INFO are the gateway's.
   const answered = async (count, direction) => {
     const answer = await sipp.gets("SIP/2.0 200", count);
@@ -247,7 +247,7 @@ async function hold(world) {
       .map(({ text }) => /^Signal *= *(\S)/m.exec(text)?.[1])
       .join(""),
     "1234#",
-    "the keys",
+    "the digits",
   );
   await alice.hangup();
   await sipp.done();

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { bundleText } from "./lib/bundle.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
 import { check, events, same, silent, soon } from "./lib/check.mjs";
-import { heardKeys } from "./lib/keys.mjs";
+import { heardDigits } from "./lib/dtmf.mjs";
 import { pause } from "./lib/world.mjs";
 
 const DOMAIN = "localhost";
@@ -36,7 +36,7 @@ const LIBRARIES = {
 export default function suite(test) {
   for (const library of Object.keys(LIBRARIES)) {
     const on = (name, run, ...pair) => test(`${library} ${name}`, 40, (world) => run(world, library, ...pair));
-    on("in chromium and the SDK in firefox talk, press keys, and hold", talk, "chromium", "firefox");
+    on("in chromium and the SDK in firefox talk, send DTMF digits, and hold", talk, "chromium", "firefox");
     on("in firefox and the SDK in chromium talk, and decline", talkShortly, "firefox", "chromium");
     on("in chromium calls itself in firefox", itself, "chromium", "firefox");
     on("takes a call back, is declined, and calls as nobody else", refusals, "firefox", "chromium");
@@ -56,8 +56,8 @@ async function talk(world, library, where, other) {
   await user.call(peer.id);
   await answered(user, peer, 0);
   await hearEachOther(peer, user, 0);
-  await heardKeys(user, peer, "15");
-  await heardKeys(peer, user, "4#");
+  await heardDigits(user, peer, "15");
+  await heardDigits(peer, user, "4#");
   await info(peer, "7");
   await hold(peer, user);
   await hangUp(peer, user, 0);

@@ -59,7 +59,7 @@ export class Phone extends Daemon {
   hangup = () => this.command("hangup");
   hold = () => this.command("hold");
   resume = () => this.command("resume");
-  press = (keys) => this.command("sndcode", keys);
+  press = (digits) => this.command("sndcode", digits);
 
   command(command, params = "") {
     const text = JSON.stringify({ command, params, token: "" });

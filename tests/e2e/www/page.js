@@ -171,21 +171,21 @@
     return { tracks: live.length, ...(await analyse(await record(new MediaStream(live), ms), tones)) };
   };
 
-  /** Records `ms` of call `i` and reads the keys that sound in it: RFC 4733 events become the two tones of each key at the receiver. */
-  e2e.keys = async (i, ms) => {
+  /** Records `ms` of call `i` and reads the DTMF digits in it: RFC 4733 events become the two tones of each digit at the receiver. */
+  e2e.digits = async (i, ms) => {
     const samples = await decode(await record(new MediaStream(incoming(i)), ms));
-    let keys = "";
+    let digits = "";
     let last = "";
-    const step = 960; // 20 ms: five windows for each key of 100 ms, three for each pause
+    const step = 960; // 20 ms: five windows for each digit of 100 ms, three for each pause
     for (let at = 0; at + step <= samples.length; at += step) {
-      const key = keyOf(samples.subarray(at, at + step));
-      if (key !== last) keys += key;
-      last = key;
+      const digit = digitOf(samples.subarray(at, at + step));
+      if (digit !== last) digits += digit;
+      last = digit;
     }
-    return keys;
+    return digits;
   };
 
-  function keyOf(window) {
+  function digitOf(window) {
     const energy = window.reduce((sum, value) => sum + value * value, 0);
     if (energy < 0.001 * window.length * 0.01) return "";
     const share = (hertz) => (2 * sound.goertzel(window, hertz, 48_000)) / (energy * window.length);

@@ -1,7 +1,7 @@
 // A page with SIP.js in place of the SDK.
 import { Invitation, Inviter, version } from "sip.js";
 import { SessionManager } from "sip.js/lib/platform/web";
-import { ready, watch } from "./face.js";
+import { ready, watch } from "./common.js";
 
 let domain = null;
 const calls = new Map(); // session → what notes its events
