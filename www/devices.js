@@ -12,7 +12,7 @@ const SPEAKER_CHOICE = "setSinkId" in HTMLMediaElement.prototype;
 
 export class Devices {
   /**
-   * `audio` plays the other side; its level also goes to the `halo`.
+   * `audio` plays the remote party; its level is also shown on the `halo`.
    * @param {HTMLAudioElement} audio
    * @param {HTMLElement} halo
    */

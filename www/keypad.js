@@ -1,4 +1,4 @@
-// The keypad: twelve buttons. Before a call they write a number into the field; in a call they send DTMF, as the same keys of the keyboard do.
+// The keypad: twelve buttons. Before a call they write a number into the field; in a call they send DTMF digits, as the same keys of the keyboard do.
 
 import { byId, make, show } from "./dom.js";
 import { keyTone } from "./tones.js";

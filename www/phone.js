@@ -196,7 +196,7 @@ export class Phone {
     this.stopRingback();
     this.say(stateWords("ESTABLISHED"), "ESTABLISHED");
     this.audio.srcObject = call.incomingStream ?? null;
-    this.audio.play().catch(() => this.notice("The browser blocks the sound. Click anywhere on the page to hear the other side."));
+    this.audio.play().catch(() => this.notice("The browser blocks the sound. Click anywhere on the page to hear the call."));
     this.devices.callRuns(call);
     byId("mute").disabled = false;
     this.keypad.call(true);

@@ -1,4 +1,4 @@
-// The processor time that a page's main thread spends on 1,000 OPTIONS that come in and 1,000 answers that go out.
+// The processor time that a page's main thread spends on 1,000 OPTIONS that come in and 1,000 responses that go out.
 import { interleave } from "../lib/statistics.mjs";
 import { LIBRARIES } from "../lib/variants.mjs";
 import { fakeSocket } from "../www/messages.js";

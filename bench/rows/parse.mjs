@@ -1,4 +1,4 @@
-// Reading one INVITE in a page, as each library does when it comes. Offhook's time includes the copy of the text into the wasm.
+// Parsing one INVITE in a page, as each library does when it arrives. Offhook's time includes copying the text into the wasm.
 import { copyFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { OUT, bundle } from "../lib/stage.mjs";

@@ -27,7 +27,7 @@ export async function run() {
   return [{ title: `RFC 4475 messages handled right, of ${messages.length}`, unit: "", digits: 0, more: true, results }];
 }
 
-/** What may be done with a message: take it (`true`), refuse it (`false`); `null` where the RFC leaves the choice. */
+/** What may be done with a message: accept it (`true`), reject it (`false`); `null` where the RFC leaves the choice. */
 function rightAnswer(syntax, action) {
   const broken = syntax === "invalid" || syntax === "semantic";
   if (broken) return ["reject", "discard"].includes(action) ? [false] : null;
@@ -66,7 +66,7 @@ async function sipjs() {
   agent.userAgentCore.receiveIncomingRequestFromTransport = () => (taken = true);
   return attempt((text) => {
     const message = Parser.parseMessage(text, silent);
-    // The user agent drops all answers to requests that are not its own.
+    // The user agent drops all responses to requests that are not its own.
     if (!(message instanceof IncomingRequestMessage)) return message !== undefined;
     taken = false;
     agent.onTransportMessage(text);
@@ -74,7 +74,7 @@ async function sipjs() {
   });
 }
 
-/** Libraries take text; what throws takes nothing. */
+/** Libraries take text; a parser that throws rejects the message. */
 function attempt(takes) {
   return (bytes) => {
     try {

@@ -1,4 +1,4 @@
-// The SIP that the libraries are fed with.
+// The SIP messages that the libraries are measured with.
 
 const CRLF = "\r\n";
 

@@ -10,20 +10,20 @@ import { Pjsua } from "./lib/pjsua.mjs";
 import { Rtpengine } from "./lib/rtpengine.mjs";
 import { gatewayWith } from "./lib/trunks.mjs";
 
-/** Its sound comes from here, whatever address it names. */
+/** Its media come from here, whatever address its SDP names. */
 const BARESIP = "127.0.0.1:5062";
 const PJSUA = "127.0.0.32:5060";
 const CARRIER = "127.0.0.33:5060";
 const CARRIER_TLS = "127.0.0.33:5061";
 const LOGIN = { username: "offhook", password: PASSWORD };
-/** What is called at each is its domain; the first of an address is who it is when it calls. */
+/** Each is called by its domain; the first trunk of an address is the one that calls from there come from. */
 const TRUNKS = {
   baresip: { address: BARESIP, domains: ["opus.test"], codecs: ["opus", "pcma", "pcmu"] },
   alaw: { address: BARESIP, domains: ["pcma.test"], codecs: ["pcma"] },
   ulaw: { address: BARESIP, domains: ["pcmu.test"], codecs: ["pcmu"] },
   pjsua: { address: PJSUA, domains: ["g722.test"], codecs: ["g722", "pcma"] },
   carrier: { address: CARRIER, domain: "carrier.test", domains: ["carrier.test"], register: true, ...LOGIN },
-  // Kamailio makes its connections from the address that the system gives it, which is another one than it listens at.
+  // Kamailio connects from an address that the system chooses, which is not the one that it listens on.
   stream: {
     address: CARRIER,
     from: ["127.0.0.1/32"],
@@ -109,7 +109,7 @@ async function pageCalls(world, where, name, domain) {
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** baresip's events have the clock of G.711 with Opus, too. */
+/** baresip's DTMF events have the clock rate of G.711 with Opus, too. */
 async function keysBothWays(alice, phone, domain) {
   await alice.run(() => e2e.calls[0].call.sendDTMF("159*"));
   for (const key of "159*") same((await phone.until("CALL_DTMF_START")).param, key, `a key that ${phone.name} heard`);
@@ -190,7 +190,7 @@ async function leaves() {
   same(await registered(username), false, "whether it is registered after its end");
 }
 
-/** Whether the carrier knows where this customer is. */
+/** Whether this customer is registered at the carrier. */
 async function registered(name) {
   const socket = dgram.createSocket("udp4");
   socket.bind(0, "127.0.0.34");

@@ -105,7 +105,7 @@ async function death(world) {
   bar(median, 500, `registered at the other node, the median of ${times}`);
   const began = Date.now();
   const dora = await page(world, "chromium", "carol", 0);
-  // It asks the other for all locations; until they are there nobody is online.
+  // It fetches all locations from the other node; until they are there nobody is online.
   await soon(async () => {
     const i = await dora.call(idle[1].id);
     await idle[1]
@@ -131,7 +131,7 @@ async function backIn(user) {
 }
 
 /**
- * The call goes on: whoever came back has refreshed the dialog, the other side can, too, each can put the other on hold where the
+ * The call goes on: whoever came back has refreshed the dialog, the remote party can, too, each can put the other on hold where the
  * refresh is an offer, both hear each other, and the end arrives.
  */
 async function goesOn([alice, bob], method, moved, who) {
@@ -150,7 +150,7 @@ async function goesOn([alice, bob], method, moved, who) {
 
 /**
  * A page whose socket is closed connects again and refreshes the dialog. So soon after it came, the node that lives is no better than the
- * dead one, which is the next in its list: the page returns from there, in Firefox after up to 10 s, as that makes it wait ever longer.
+ * dead one, which is the next in its list: the page returns from there, in Firefox after up to 10 s, as Firefox delays each retry longer.
  */
 async function refreshes(user, method, hold) {
   await user.run((holding) => {
@@ -160,7 +160,7 @@ async function refreshes(user, method, hold) {
   return answered(user, method);
 }
 
-/** The answer to what refreshed the dialog over the newest connection: an UPDATE (RFC 3311), or an INVITE where that is not known. */
+/** The response to the request that refreshed the dialog over the newest connection: an UPDATE (RFC 3311), or an INVITE where that is not supported. */
 async function answered(user, method) {
   const found = (name) => {
     const since = window.seen.closed.at(-1);

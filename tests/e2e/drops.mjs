@@ -1,4 +1,4 @@
-// The network goes and comes back, pages are hidden, left and put to sleep: what is heard, what the page is told, and how long it takes.
+// The network is lost and comes back, pages are hidden, left and put to sleep: what is heard, what the page is told, and how long it takes.
 import { readdirSync, readFileSync } from "node:fs";
 import { bar } from "./lib/bar.mjs";
 import { PAIRS, established } from "./lib/calls.mjs";
@@ -53,7 +53,7 @@ async function short(world) {
   return `WebSocket back after ${signalling.join(", ")} ms; sound back after ${sound.join(", ")} ms`;
 }
 
-/** What went to the old ports is lost for good, for media and signalling alike. */
+/** Everything sent to the old ports is lost for good, media and signalling alike. */
 async function moved(world) {
   const users = (await Promise.all(PAIRS.map(([from, to]) => talking(world, from, to)))).flat();
   await pause(1_500);
@@ -70,13 +70,13 @@ async function moved(world) {
     }, 30_000);
     await pause(1_000);
     const sound = await Promise.all(users.map((user) => soundAfter(user, calm + 1_000, calm)));
-    // Sooner than any ICE notices, but for one whom a busy machine kept waiting.
+    // Sooner than ICE notices, except where a busy machine was late.
     const after = sound.map((ms) => ms + 1_000).sort((a, b) => a - b);
     bar(after.at(-2), 5_000, `the sound is back, but for one of ${after}`);
     bar(after.at(-1), 10_000, "the sound is back for everybody");
     const calls = await Promise.all(users.map(async (user) => (await told(user)).filter((what) => what.startsWith("call"))));
     for (let i = 0; i < users.length; i += 2) {
-      // Who hears again, by the restart of the other, before noticing anything has nothing to tell.
+      // A page whose audio is back, by the ICE restart of the other, before it noticed anything tells nothing.
       const noticed = [i, i + 1].filter((side) => calls[side].length);
       check(noticed.length, `neither ${users[i].name} nor ${users[i + 1].name} is told of its call`);
       for (const side of noticed) same(calls[side], ONE_PAIR, `what ${users[side].name} is told of its call`);
@@ -123,7 +123,7 @@ async function asleep(world) {
   return `connected after ${(await Promise.all(sleepers.map((one) => one.check(end)))).join(", ")} ms`;
 }
 
-/** Everybody hears again, was told so once, and the right voice is heard. */
+/** All hear again, were told so once, and hear the right voice. */
 async function back(users, end, calm) {
   await Promise.all(
     users.map((user) => user.wait(() => window.ears.told.some(({ what }) => what === "call reconnected"), "the call", 25_000)),
@@ -145,7 +145,7 @@ async function sleeper(world, where, awake) {
     partners,
     fallAsleep: () => {
       signal("SIGSTOP");
-      // The server has let go of them; no packet tells them so.
+      // The server has dropped them; no packet tells them so.
       pages.forEach(({ site }) => site.cut());
     },
     wake: () => signal("SIGCONT"),
@@ -222,7 +222,7 @@ async function reloaded(world) {
   return `the other side learns after: ${took.join(", ")}`;
 }
 
-/** With a call: it ends. Without one: browsers keep the page as it was, and it goes on. */
+/** With a call: the call ends. Without one: browsers keep the page as it was, and it goes on. */
 async function leftAndBack(world) {
   const notes = await Promise.all(
     PAIRS.map(async ([from, to]) => {
@@ -256,7 +256,7 @@ async function talking(world, from, to, sound = true) {
   return users;
 }
 
-/** Each even one hangs up, and the next one hears of it: the dialog lives. */
+/** Each even page hangs up, and the next one is told: the dialog still works. */
 async function hangUp(users) {
   for (let i = 0; i < users.length; i += 2) {
     await users[i].hangup();

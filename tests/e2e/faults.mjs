@@ -1,4 +1,4 @@
-// The SDK fails in the middle of what it does, by a fault of its own: the page hears of it, nothing stays open, and it may begin anew.
+// The SDK fails by a fault of its own: the page is told, nothing stays open, and the client can be started again.
 import { check, same, soon } from "./lib/check.mjs";
 
 export default function suite(test) {
@@ -6,7 +6,7 @@ export default function suite(test) {
     test(`a panic ends the client with an error, and a new one works (${where})`, 120, (world) => panics(world, where));
 }
 
-/** Where it fails, in a call of `alice`, who fails, with `bob`: what the page does then. */
+/** Where it fails, in a call of `alice`, whose SDK fails, with `bob`: what the page does then. */
 const PLACES = {
   "hangup()": () => e2e.calls.at(-1).call.hangup(),
   "mute()": () => e2e.calls.at(-1).call.mute(),
@@ -17,7 +17,7 @@ const PLACES = {
   "the network is back": () => dispatchEvent(new Event("online")),
   "the page goes away": () => dispatchEvent(new PageTransitionEvent("pagehide")),
 };
-/** The same, by what comes from outside. */
+/** The same, caused from outside the page. */
 const FROM_OUTSIDE = {
   "a message comes": (alice, bob) => bob.run(() => e2e.calls.at(-1).call.hangup()),
   "the WebSocket closes": (alice) => alice.site.cut(),
@@ -64,7 +64,7 @@ async function panics(world, where) {
   return `${places.length} places; a new client was there after ${slowest} ms at most`;
 }
 
-/** The next who asks for the clock gets none, which the SDK takes for impossible. */
+/** The next reading of the clock returns nothing, which the SDK takes for impossible. */
 function takeTheClockOnce() {
   const clock = Object.getOwnPropertyDescriptor(window, "performance");
   const get = () => void Object.defineProperty(window, "performance", clock);

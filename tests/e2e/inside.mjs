@@ -1,5 +1,5 @@
-// A relay that leads to the inside of a network is a hole in its wall: whoever may use coturn with the configuration of deploy/coturn reaches
-// no special-purpose address, however it is written (OWASP ASVS 17.1.1, CVE-2020-26262).
+// A relay that reaches the inside of a network is a hole in its firewall: users of coturn with the configuration of deploy/coturn reach no
+// special-purpose address, however it is written (OWASP ASVS 17.1.1, CVE-2020-26262).
 import { same } from "./lib/check.mjs";
 import { Coturn } from "./lib/coturn.mjs";
 import { TurnClient, octetsOf } from "./lib/turn.mjs";
@@ -50,7 +50,7 @@ const RANGES = {
   ],
 };
 
-/** The inside in disguise: as IPv4 in IPv6, behind NAT64, by 6to4 and by Teredo. */
+/** Inner addresses in other forms: IPv4 in IPv6, NAT64, 6to4 and Teredo. */
 const DISGUISED = [
   "::ffff:127.0.0.1",
   "::ffff:10.0.0.1",
@@ -67,7 +67,7 @@ const DISGUISED = [
   "::255.255.255.255",
 ];
 
-/** Whom calls have to reach: also right before and after what is denied. */
+/** Addresses that calls have to reach: also those right before and after the denied ranges. */
 const ALLOWED = {
   4: ["8.8.8.8", "9.255.255.255", "11.0.0.0", "172.32.0.0", "192.167.255.255", "223.255.255.255"],
   6: ["2001:4860:4860::8888", "2003::1", "2a00:1450::1", "2001:200::1"],

@@ -8,7 +8,7 @@ import { skip } from "./lib/skip.mjs";
 import { callerCloses, pageCloses } from "./network.mjs";
 import { SCENARIOS, TIMED } from "./scenarios.mjs";
 
-/** Kamailio has reasons of its own. */
+/** Kamailio has reason phrases of its own. */
 const ONLY_GATEWAY = ["why the gateway does not connect it"];
 
 /** So many scenarios run side by side, each in both directions: they mostly wait. */
@@ -83,7 +83,7 @@ async function refused(world, where) {
   }
 }
 
-/** The caller is patient, so the server ends it. */
+/** The caller waits for longer than the server, which ends the call. */
 async function nobody(world, where) {
   const alice = await world.user(where, world.name("alice"), { config: { progressTimeout: 20_000 } });
   const away = await world.user(where, world.name("bob"));
@@ -95,7 +95,7 @@ async function nobody(world, where) {
   await events(alice, 0, ["onCallEnded(TIMEOUT)"]);
 }
 
-/** Each finds the other by its connection, and says BYE once. */
+/** Each reaches the other over its connection, and sends BYE once. */
 async function withoutGruu(world, from, to) {
   const [alice, bob] = await world.pair(from, to, { before: { withoutGruu: true } });
   for (const [i, who] of [alice, bob].entries()) {

@@ -1,4 +1,4 @@
-// Every way to sign in at the gateway, and what may be sent instead of the microphone.
+// Every way to sign in at the gateway, and streams that are sent instead of the microphone.
 import { createHmac, randomUUID } from "node:crypto";
 import { check, same } from "./lib/check.mjs";
 import { Gateway } from "./lib/gateway.mjs";

@@ -131,7 +131,7 @@ async function noMicrophone(world, from, to) {
 }
 
 async function deadStun(world, from, to) {
-  const dead = createSocket("udp4").bind(0, "127.0.0.1"); // takes every question and never answers
+  const dead = createSocket("udp4").bind(0, "127.0.0.1"); // receives every request and never responds
   await once(dead, "listening");
   try {
     return await callWithStun(world, from, to, `127.0.0.1:${dead.address().port}`);
@@ -317,7 +317,7 @@ async function testNumber(tab) {
   same(await tab.$eval(at("price"), (element) => element.hidden), true, "it costs nothing");
 }
 
-/** When the INVITE left, the callee rang and the call was up, in ms from callUser() in the caller's page. */
+/** When the INVITE was sent, the callee rang and the call was established, in ms from callUser() in the caller's page. */
 function callTimes(user, i = 0) {
   return user.run((n) => {
     const { created, events: list } = e2e.calls[n];

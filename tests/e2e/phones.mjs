@@ -81,7 +81,7 @@ async function pageCalls(world, where, name) {
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** Not with baresip and Opus: its events have another clock than the sound, and what browsers make of that it does not understand. */
+/** Not with baresip and Opus: its DTMF events have another clock rate than the audio, and it does not understand those of browsers. */
 async function pressed(alice, phone, digits) {
   await alice.run((text) => e2e.calls[0].call.sendDTMF(text), digits);
   for (const digit of digits) same((await phone.until("CALL_DTMF_START")).param, digit, `a digit that ${phone.name} heard`);
@@ -143,7 +143,7 @@ async function hold(world, where) {
   await phone.until("CALL_CLOSED");
 }
 
-/** The sound goes on; the connection that comes back is another one, and the phone's BYE finds it. */
+/** The audio goes on; the page reconnects by another connection, and the phone's BYE reaches it. */
 async function connectionLost(world, where, name) {
   const [alice, phone] = await talking(world, where, name);
   await alice.run(() => seen.sockets.at(-1).close());

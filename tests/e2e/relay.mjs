@@ -1,4 +1,4 @@
-// Media through a real coturn, with the credentials that the gateway gives to whoever has signed in.
+// Media through a real coturn, with the credentials that the gateway gives to users who have signed in.
 import { answer, hearEachOther } from "./lib/calls.mjs";
 import { check, hears, same, soon } from "./lib/check.mjs";
 import { Coturn, RELAY_PORTS } from "./lib/coturn.mjs";

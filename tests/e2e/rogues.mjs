@@ -1,4 +1,4 @@
-// Those who are no trunk: they send SIP and RTP to every port, scan and guess, and get not one octet back. (On the loopback nobody can
+// Untrusted sources: they send SIP and RTP to every port, scan and guess, and get not one octet back. (On the loopback nobody can
 // send from a trunk's own address and port but the trunk: source addresses cannot be forged there.)
 import { execFile } from "node:child_process";
 import dgram from "node:dgram";
@@ -72,7 +72,7 @@ async function spraysRtp(world) {
     await alice.until(0, "onCallEstablished");
     const place = rtpOf(await sipp.gets("INVITE"));
     clearInterval(spraying);
-    // Now it knows the port, and says more than the voice does.
+    // Now it knows the port, and sends more than the voice does.
     rogue.speak(place);
     voice.speak(place);
     await hearEachOther(alice, voice);
@@ -129,7 +129,7 @@ async function spraysSip() {
   }
 }
 
-/** All that comes back until the connection is closed over there. */
+/** All that comes back until the peer closes the connection. */
 async function overTcp(host, port, text) {
   const socket = net.connect({ host, port, localAddress: ROGUE });
   let heard = "";

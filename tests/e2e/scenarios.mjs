@@ -126,7 +126,7 @@ async function decline(world, from, to) {
   for (const user of [alice, bob]) await ended(user, 0, "DENIED");
 }
 
-/** Bob talks to Carol; who calls him then is denied, and Bob's page hears nothing of it. */
+/** Bob talks to Carol; who calls him then is denied, and Bob's page is not told. */
 async function busy(world, from, to) {
   const [alice, bob] = await world.pair(from, to);
   const carol = await world.user(from, world.name("carol"));
@@ -224,7 +224,7 @@ async function unknownUser(world, from) {
   await failed(alice, 0, 404);
 }
 
-/** Numbers that are closed, SIP addresses without a trunk, and rooms without a conference server behind the gateway. */
+/** Numbers that are not open, SIP addresses without a trunk, and rooms without a conference server behind the gateway. */
 const REFUSED = { callPhoneNumber: ["+4687654321", 40300], callSip: ["alice@elsewhere.example", 50300], callConference: ["a room", 50100] };
 
 async function refusedByServer(world, from) {
@@ -339,7 +339,7 @@ async function socketLostInCall(world, from, to) {
   await goesOn(alice, bob);
 }
 
-/** The call is up, with sound, and the end of it arrives at the other side. */
+/** The call is established, with audio, and its end arrives at the remote party. */
 async function goesOn(alice, bob) {
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
   await hearEachOther(alice, bob);
@@ -349,13 +349,13 @@ async function goesOn(alice, bob) {
   await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** Two calls cross. However that is settled, it is settled: at most one of them lives, and both pages agree on it. */
+/** Two calls cross. However that ends, at most one of them is established, and both pages agree on it. */
 async function bothCall(world, from, to) {
   const [alice, bob] = await world.pair(from, to);
   await Promise.all([alice.call(bob.id), bob.call(alice.id)]);
   await pause(1_500);
   for (const user of [alice, bob]) {
-    // Whoever sees the other's call ring takes it.
+    // The first page that sees the other's call ring answers it.
     await user.run(() => e2e.calls.forEach(({ call, outgoing }) => !outgoing && call.getState() !== "ENDED" && call.answer()));
   }
   await pause(1_000);
@@ -414,7 +414,7 @@ async function headers(world, from, to) {
 
 const bothEnd = (...users) => Promise.all(users.map((user) => user.until(0, "onCallEnded")));
 
-/** A user whom the server knows and who has no page open. */
+/** A user who is known to the server and has no page open. */
 async function away(world, where) {
   const id = world.name("away");
   const user = await world.user(where, id);

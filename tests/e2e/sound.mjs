@@ -1,4 +1,4 @@
-// Two pages talk through the gateway: the right sound at both ends, silence where there must be silence, and the microphone given back.
+// Two pages talk through the gateway: the right audio at both ends, silence where there must be silence, and a microphone that is closed.
 import { hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 
@@ -62,7 +62,7 @@ async function muteOne(world, where) {
   await soon(() => silent(first, 0));
   await hears(second, 0, host);
 
-  // The end of the muted call takes nothing from the other.
+  // The end of the muted call does not change the other.
   await host.hangup(0);
   await first.until(0, "onCallEnded");
   await hearEachOther(second, host, 0, 1);

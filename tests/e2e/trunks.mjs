@@ -1,4 +1,4 @@
-// Calls over trunks with SIPp at the other end: carriers that are busy, broken, slow, or change their mind.
+// Calls over trunks with SIPp as the carrier: carriers that are busy, broken, slow, or change their mind.
 import { bar } from "./lib/bar.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
 import { check, ended, events, hears, same, silent, soon } from "./lib/check.mjs";
@@ -7,7 +7,7 @@ import { Sipp, acknowledge, ask, callee, caller, cancel, field, hear, invite, re
 import { gatewayWith } from "./lib/trunks.mjs";
 import { Voice } from "./lib/voice.mjs";
 
-/** Each has an address of its own, as carriers have. The second of a domain is the next way. */
+/** Each has an address of its own, as carriers have. The second of a domain is the next route. */
 const TRUNKS = {
   plain: { ip: 21, domain: "plain.test" },
   busy: { ip: 22, domain: "busy.test" },
@@ -115,7 +115,7 @@ async function final(world) {
   }
 }
 
-/** Rings, and answers with a voice. */
+/** Rings, and answers with the audio of a Voice. */
 const answers = (rtp, ...rest) => callee(hear("INVITE"), say("180 Ringing"), say("200 OK", { rtp }), hear("ACK"), ...rest);
 const isHungUp = [hear("BYE"), say("200 OK")];
 
@@ -193,7 +193,7 @@ async function earlyRefusal(world) {
   await ended(alice, 0, "DENIED");
 }
 
-/** Each key that the page presses takes the carrier one step further. */
+/** Each digit that the page sends takes the carrier one step further. */
 async function hold(world) {
   const spoken = await voice("digits");
   const key = [hear("INFO"), say("200 OK")];
@@ -254,7 +254,7 @@ async function hold(world) {
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** Each has said BYE before it hears that of the other; the carrier never answers that of the page. */
+/** Each has sent BYE before it receives that of the other; the carrier never answers that of the page. */
 async function bothHangUp(world) {
   const spoken = await voice("crossed");
   const sipp = await carrier("crossed", answers(spoken.address, hear("BYE"), ask("BYE"), hear(200)));
@@ -365,7 +365,7 @@ async function portsUsedUp(world) {
 async function lossy(world) {
   const CALLS = 4;
   const spoken = await voice("lossy");
-  // A repeated or doubled 200 is acknowledged again.
+  // A retransmitted or duplicated 200 is acknowledged again.
   const copies = Array.from({ length: 4 }, () => hear("ACK", { optional: true }));
   const behind = address("lossy", 5070);
   const path = await LossyPath.open(address("lossy"), behind, { loses: 0.25, doubles: 0.25 });
@@ -379,7 +379,7 @@ async function lossy(world) {
     const alice = await user(world);
     for (let i = 0; i < CALLS; i++) await callSip(alice, "lossy.test");
     for (let i = 0; i < CALLS; i++) await alice.until(i, "onCallEstablished", 30_000);
-    // SIPp takes no BYE before the ACK, and says its 200 until one comes.
+    // SIPp takes no BYE before the ACK, and retransmits its 200 until one comes.
     const acknowledged = () => new Set(sipp.got("ACK").map(({ text }) => field(text, "Call-ID"))).size;
     await soon(() => same(acknowledged(), CALLS, "calls whose 200 was acknowledged"), 30_000);
     for (let i = 0; i < CALLS; i++) await alice.hangup(i);

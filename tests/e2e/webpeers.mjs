@@ -1,4 +1,4 @@
-// JsSIP and SIP.js at our gateway, as they come: with the SDK at the other end, and each with itself.
+// JsSIP and SIP.js with the gateway, as they come: in calls with the SDK, and each with itself.
 import { readFileSync } from "node:fs";
 import { bundleText } from "./lib/bundle.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
@@ -10,7 +10,7 @@ const DOMAIN = "localhost";
 const PASSWORD = "a secret";
 const DOCUMENT = readFileSync(new URL("../../docs/sip-clients.md", import.meta.url), "utf8");
 
-/** What has to be said to each in its own words. */
+/** What differs between the libraries. */
 const LIBRARIES = {
   JsSIP: {
     file: "jssip.html",
@@ -72,13 +72,13 @@ async function talk(world, library, where, other) {
   await events(user, 1, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** A key by INFO, which is what these libraries send unless told otherwise: the SDK says that it has it. */
+/** A DTMF digit by INFO, which these libraries send unless configured otherwise: the SDK answers it with 200. */
 async function info(peer, key) {
   await peer.run((k) => void e2e.calls[0].call.sendInfo(k), key);
   await soon(async () => check((await extra(peer)).includes(`key taken(${key})`), `the key is taken: ${await extra(peer)}`));
 }
 
-/** Twice: with sendonly in a re-INVITE; then with what else the library can do, an UPDATE (JsSIP) or inactive (SIP.js). */
+/** Hold, twice: with sendonly in a re-INVITE; then in the library's other way, by UPDATE (JsSIP) or with inactive (SIP.js). */
 async function hold(peer, user) {
   for (const how of ["hold", "holdOtherwise"]) {
     await peer.run((f) => void e2e.calls[0].call[f](), how);
@@ -152,7 +152,7 @@ async function beside(world, library, where, from) {
 }
 
 async function refusals(world, library, where, other) {
-  // It has not registered: each of its calls shows the password.
+  // It has not registered: each of its calls is authenticated by digest.
   const [peer, user] = await Promise.all([signedIn(world, library, where, { register: false }), world.user(other, world.name("user"))]);
   await peer.run((to, options) => e2e.call(null, to, options), user.id, LIBRARIES[library].callAs(world.name("mallory")));
   await peer.until(0, "onCallEnded");
@@ -202,7 +202,7 @@ async function comesAndGoes(world, library, where, other) {
   await leaves(peer, user);
 }
 
-/** By OPTIONS and by line ends, by itself. */
+/** Keep-alive: by OPTIONS and by CRLF, of its own accord. */
 async function keepsAlive(peer) {
   const OPTIONS = /^SIP\/2.0 200 [^]*\r\nCSeq: \d+ OPTIONS/i;
   await soon(async () => {

@@ -1,4 +1,4 @@
-// The face: constructor, sign-in, promises, errors.
+// The JavaScript API: constructor, sign-in, promises, errors.
 ({
   async the_constructor_names_what_is_wrong({ SinchClient, thrown, ok, equal }) {
     /** @type {[config: any, name: string][]} */
@@ -138,7 +138,7 @@
       const session = made.getSession();
       made.terminate();
       const again = client();
-      // Of a password nothing is kept but its hash, and this server never asked for one.
+      // Only a hash of a password is kept, and this server never challenged.
       if (!login.password) {
         equal(session.userId, user, "the session");
         await again.start(JSON.parse(JSON.stringify(session)));

@@ -1,4 +1,4 @@
-// Calls between two clients of one page, over a network that is made up, with media that is real.
+// Calls between two clients of one page, over a simulated network, with real media.
 ({
   async two_clients_talk({ talking, peers, hears, until, equal, ok }) {
     const { alice, bob, log } = await talking({ headers: { "x-room": "7", note: "hello" } });
@@ -72,7 +72,7 @@
 
   async what_is_heard_before_the_answer_establishes_the_call({ client, events, network, peers, hears, report, until, equal, ok }) {
     const log = [];
-    // As a gateway to phones does: no 180, and a 183 that says that there is sound.
+    // As a gateway to phones does: no 180, and a 183 that says that there is early media.
     network.pass = (text) => {
       if (text.startsWith("SIP/2.0 180")) return null;
       return text.startsWith("SIP/2.0 183") ? text.replace("Content-Type", "P-Early-Media: sendonly\r\nContent-Type") : text;
@@ -95,7 +95,7 @@
     incoming.answer();
     await until(() => incoming.getState() === "ESTABLISHED", "the answer");
     for (const { incomingStream } of [call, incoming]) {
-      // What nobody plays has no energy.
+      // Audio that no element plays has no energy.
       const audio = document.body.appendChild(document.createElement("audio"));
       Object.assign(audio, { autoplay: true, srcObject: incomingStream });
     }

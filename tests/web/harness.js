@@ -1,4 +1,4 @@
-// What the behaviours have: the class, checks, a network inside the page, and a record of media.
+// What the behaviours get: the class, checks, a network inside the page, and a record of media.
 (function harness(SinchClient) {
   const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
   const ok = (value, what) => {
@@ -21,7 +21,7 @@
     throw new Error("nothing was thrown");
   };
 
-  // The network: registers everybody, and passes all else to the other socket.
+  // The network: registers every user, and passes everything else to the other socket.
   const network = {
     urls: [],
     sockets: [],

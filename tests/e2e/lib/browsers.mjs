@@ -1,5 +1,5 @@
 // The two browsers of the tests, headless, driven by puppeteer-core. Each instance has a microphone that plays one known tone, so that
-// what is heard at the other end says whose voice it is.
+// what is heard tells whose microphone it is.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -56,7 +56,7 @@ export class Browsers {
   }
 }
 
-/** What puppeteer turns off, and users have: the cache for pages that were left, and, in a browser of its own, slow timers in hidden tabs. */
+/** What puppeteer turns off and users have: the back/forward cache, and, in a browser of its own, slow timers in hidden tabs. */
 const UNLIKE_A_USER = (throttles) => [
   "--disable-back-forward-cache",
   ...(throttles

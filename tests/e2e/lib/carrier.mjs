@@ -13,7 +13,7 @@ export class Carrier extends Daemon {
   /** PEM file that those who call it by TLS trust. */
   certificate = "";
 
-  /** At `address` (`ip:port`; TLS on the next port), for `domain`; `customer`: the name of the one behind whom all are that it does not know. */
+  /** At `address` (`ip:port`; TLS on the next port), for `domain`. Calls to users that it does not know go to `customer`. */
   static async start({ address, domain, customer, rtpengine }) {
     const carrier = new Carrier("carrier");
     carrier.port = Number(address.split(":")[1]);

@@ -1,4 +1,4 @@
-// DTMF by RTP (RFC 4733): the receiving browser turns the events into the two tones of each digit, and those can be heard.
+// DTMF by RTP (RFC 4733): the receiving browser turns the events into the two tones of each digit, and those are measured.
 import { check, soon } from "./check.mjs";
 
 /**

@@ -37,7 +37,7 @@ export class Gateway {
   #process = null;
   #mounted = false;
 
-  /** Ends without a word, and starts again after `ms` on the same port with the same data. */
+  /** Kills it, and starts it again after `ms` on the same port with the same data. */
   async crash(ms) {
     const port = this.address.split(":")[1];
     await this.#end("SIGKILL");
@@ -47,7 +47,7 @@ export class Gateway {
     await this.#run(port);
   }
 
-  /** What its program says to these arguments, beside the one that runs; throws where it fails. */
+  /** Runs the program with these arguments beside the running gateway and returns its output; throws where it fails. */
   command(...args) {
     return execFileSync(binary(), args, { env: this.#env, encoding: "utf8" });
   }

@@ -1,4 +1,4 @@
-// The network of the run, taken away and given back: packets are dropped without a word, as on a road through a tunnel.
+// The network of the run, taken away and given back: packets are dropped silently, as in a tunnel.
 import { execFileSync } from "node:child_process";
 import { skip } from "./skip.mjs";
 
@@ -22,7 +22,7 @@ export class Outage {
     this.#rules = rules;
   }
 
-  /** The network is back. Gives the moment, ms since 1970. */
+  /** Restores the network. Returns the moment, ms since 1970. */
   lift() {
     if (this.#on) this.#each("-D");
     this.#on = false;

@@ -1,4 +1,4 @@
-// A SIP phone that somebody else wrote: registered at Kamailio, plays a tone, records what it hears. baresip and our driver of pjsua2
+// A third-party SIP phone: registered at Kamailio, plays a tone, records what it hears. baresip and our driver of pjsua2
 // are told what to do, and tell what happens, in the same language: JSON in netstrings (baresip's module ctrl_tcp).
 import { once } from "node:events";
 import { readFileSync, readdirSync, statSync } from "node:fs";
@@ -23,7 +23,7 @@ export class Phone extends Daemon {
   #events = [];
   #answers = [];
   #socket = null;
-  /** Whether it is ready only when a server knows it. */
+  /** Whether it is ready only when it has registered. */
   registers = true;
 
   /** `id`: its user name at the server. `tone`: what it plays, Hz. */
@@ -47,7 +47,7 @@ export class Phone extends Daemon {
     throw new Error(`${this.name} did not register:\n${this.log}`);
   }
 
-  /** Ends what an earlier test left behind. */
+  /** Ends the calls that an earlier test left behind. */
   async rest() {
     await this.hangup();
     await pause(50);

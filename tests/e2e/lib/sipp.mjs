@@ -16,7 +16,7 @@ export const callee = (...steps) => scenario({ us: `[$local]${TAG}`, them: "[$re
 export const caller = (...steps) =>
   scenario({ us: `<sip:+46705550100@[local_ip]:[local_port]>${TAG}`, them: "[$remote]", calls: true }, steps);
 
-/** Waits for a request (a word) or an answer (a number); `optional`: it may stay out. */
+/** Waits for a request (a word) or a response (a number); `optional`: it may be missing. */
 export const hear =
   (what, { optional = false } = {}) =>
   (side) => {
@@ -30,7 +30,7 @@ export const hear =
     const first = [take("From", "remote"), take("To", "local"), take("CSeq", "cseq", "[0-9]+")];
     const notes = isFirst ? first : isAnswer ? [take("To", "remote")] : [];
     const action = notes.length ? `<action>${notes.join("")}</action>` : "";
-    // Who has no Contact has no route set.
+    // A message without Contact establishes no route set.
     const rrs = what === "INVITE" || isAnswer ? ' rrs="true"' : "";
     return `<recv ${kind}="${what}" crlf="true"${rrs}${optional ? ' optional="true"' : ""}>${action}</recv>`;
   };
@@ -40,7 +40,7 @@ export const hear =
  * @typedef {{ headers?: string[], rtp?: string, direction?: string, version?: number, codecs?: number[] }} Content
  */
 
-/** Answers what came last. */
+/** Responds to the last request. */
 export const say =
   (status, /** @type {Content} */ { headers = [], ...description } = {}) =>
   (side) => {
@@ -49,11 +49,11 @@ export const say =
     return send(head, description, parseInt(status) >= 200 && side.heard === "INVITE");
   };
 
-/** Answers the INVITE after a CANCEL came, whose answer was said before. */
+/** Responds to the INVITE after a CANCEL, which was responded to before. */
 export const refuseInvite = (status) => () =>
   send([`SIP/2.0 ${status}`, "[last_Via:]", "[last_From:]", `[last_To:]${TAG}`, "[last_Call-ID:]", "CSeq: [$cseq] INVITE"], {}, true);
 
-/** Asks within the dialog. */
+/** Sends a request in the dialog. */
 export const ask =
   (method, /** @type {Content} */ { headers = [], ...description } = {}) =>
   (side) =>
@@ -93,7 +93,7 @@ export const invite =
       true,
     );
 
-/** Takes the INVITE back. */
+/** Cancels the INVITE. */
 export const cancel = (to) => (side) =>
   send(
     [`CANCEL ${to} SIP/2.0`, "[last_Via:]", "Max-Forwards: 70", `From: ${side.us}`, `To: <${to}>`, "Call-ID: [call_id]", "CSeq: 1 CANCEL"],
@@ -101,7 +101,7 @@ export const cancel = (to) => (side) =>
     true,
   );
 
-/** Acknowledges a refusal. */
+/** Acknowledges a final response that is not 2xx. */
 export const acknowledge = (to) => (side) =>
   send(
     [`ACK ${to} SIP/2.0`, "[last_Via:]", "Max-Forwards: 70", `From: ${side.us}`, "[last_To:]", "Call-ID: [call_id]", "CSeq: 1 ACK"],
@@ -190,12 +190,12 @@ export class Sipp extends Daemon {
     });
   }
 
-  /** The messages that it was sent and that begin so: `INVITE `, `SIP/2.0 200`. */
+  /** The messages that it received and that begin so: `INVITE `, `SIP/2.0 200`. */
   got(start) {
     return this.messages().filter(({ out, text }) => !out && text.startsWith(start));
   }
 
-  /** Waits until it was sent `count` such messages, and gives the text of the last. */
+  /** Waits until it has received `count` such messages, and returns the text of the last. */
   async gets(start, count = 1, ms = 8_000) {
     const end = Date.now() + ms;
     for (;;) {
@@ -225,5 +225,5 @@ export class Sipp extends Daemon {
 /** The value of a header field of a message; null: it has none. */
 export const field = (text, name) => new RegExp(`^${name}: *(.*)$`, "im").exec(text)?.[1] ?? null;
 
-/** Where a description wants its RTP: `address:port`. */
+/** The address and port for RTP of a session description: `address:port`. */
 export const rtpOf = (text) => `${/^c=IN IP4 (\S+)/m.exec(text)[1]}:${/^m=audio (\d+)/m.exec(text)[1]}`;

@@ -1,4 +1,4 @@
-// A client of TURN (RFC 8656) over UDP, as small as a rogue's: it takes an address of the relay and asks whom it may reach from there.
+// A small client of TURN (RFC 8656) over UDP: it allocates an address of the relay and asks for permissions to reach others from there.
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import dgram from "node:dgram";
 import { once } from "node:events";
@@ -10,7 +10,7 @@ const [USERNAME, INTEGRITY, ERROR, CHANNEL, PEER, REALM, NONCE, FAMILY, TRANSPOR
 const UDP = 17;
 
 export class TurnClient {
-  /** What asks the relay at 127.0.0.1:`port`, with credentials as the gateway makes them of `secret`. */
+  /** Speaks to the relay at 127.0.0.1:`port`, with credentials as the gateway makes them from `secret`. */
   static async open({ port, realm, secret }) {
     const socket = dgram.createSocket("udp4");
     socket.connect(port, "127.0.0.1");
@@ -35,7 +35,7 @@ export class TurnClient {
     this.#socket.close();
   }
 
-  /** Takes an address of the relay, of family 4 or 6. Gives the error code; 0: done. */
+  /** Allocates an address of the relay, of family 4 or 6. Returns the error code; 0: done. */
   allocate(family) {
     return this.#ask(ALLOCATE, [
       [TRANSPORT, Buffer.from([UDP, 0, 0, 0])],
@@ -43,7 +43,7 @@ export class TurnClient {
     ]);
   }
 
-  /** Asks whether packets may go to and come from `ip`: by permission, and by channel. Gives both error codes. */
+  /** Asks whether packets may go to and come from `ip`: by permission, and by channel. Returns both error codes. */
   async reach(ip) {
     const id = randomBytes(12);
     const channel = Buffer.from([0, 0, 0, 0]);
@@ -140,7 +140,7 @@ function peer(ip, id) {
   ]);
 }
 
-/** The octets of an address; the URL parser reads every way to write one of IPv6. */
+/** The octets of an address; the URL parser reads every form of IPv6. */
 export function octetsOf(ip) {
   if (isIPv4(ip)) return ip.split(".").map(Number);
   const [before, after] = new URL(`http://[${ip}]`).hostname

@@ -1,4 +1,4 @@
-// One end of an RTP stream in G.711 µ-law that plays a tone and keeps what it hears, with its eyes on who sends what.
+// One end of an RTP stream in G.711 µ-law that plays a tone, records what it hears, and counts who sends what.
 import dgram from "node:dgram";
 import { once } from "node:events";
 import "../www/sound.js";
@@ -40,13 +40,13 @@ export class Voice {
     socket.on("message", (packet, { address, port }) => this.#take(packet, `${address}:${port}`));
   }
 
-  /** Speaks to `place` (`ip:port`) from now on. */
+  /** Sends to `place` (`ip:port`) from now on. */
   speak(place) {
     this.hush();
     const [ip, port] = place.split(":");
     const began = Date.now() - this.#played * 20;
     this.#timer = setInterval(() => {
-      // A busy machine is late, and then several are due.
+      // On a busy machine the timer is late, and then several packets are due.
       for (; this.#played * 20 <= Date.now() - began; this.#played++) this.#socket.send(this.#frame(), Number(port), ip);
     }, 10);
   }

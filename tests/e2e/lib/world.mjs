@@ -185,7 +185,7 @@ export class User {
     return `--- ${this.name}\n${sip}`;
   }
 
-  /** What was wrong with the page until now had to be. */
+  /** Forgets the errors of the page so far, which the test has caused. */
   async forgive() {
     this.#errors = [];
     await this.run(() => (seen.errors.length = 0));

@@ -1,7 +1,7 @@
 // Runs before the SDK: keeps every peer connection, microphone track and SIP message of the page where a test can see it, and gives
-// the microphone a temper (`window.microphone`). Options come in the query: page.html?before={"microphone":{"delay":500}}
+// the microphone a behaviour (`window.microphone`). Options come in the query: page.html?before={"microphone":{"delay":500}}
 // `speed`: the page's clock runs so many times as fast. `withoutGruu`: the registrar's GRUU never arrives; `withoutUpdate`: nobody says
-// that he takes UPDATE. While `window.holding` is true, the page's offers put the other side on hold (RFC 3264, 8.4).
+// that it supports UPDATE. While `window.holding` is true, the page's offers put the remote party on hold (RFC 3264, 8.4).
 (() => {
   const options = JSON.parse(new URLSearchParams(location.search).get("before") ?? "{}");
   if (options.speed) {

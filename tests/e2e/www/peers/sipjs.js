@@ -45,7 +45,7 @@ const delegate = {
     session.delegate.onCancel = () => calls.get(session)("onCallEnded", "CANCELED");
   },
   onCallAnswered: (session) => calls.get(session)("onCallEstablished"),
-  // The reason, where there is one, is told a moment later.
+  // The reason, where there is one, is reported a moment later.
   onCallHangup: (session) => {
     const unanswered = session instanceof Inviter ? "CANCELED" : "Rejected";
     setTimeout(() => calls.get(session)("onCallEnded", session.established ? "HUNG_UP" : unanswered));
