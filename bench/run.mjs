@@ -37,7 +37,9 @@ async function measure(row) {
   const from = Date.now();
   let late;
   try {
-    const timeout = new Promise((_, reject) => (late = setTimeout(() => reject(new Error(`not done after ${MINUTES} minutes`)), MINUTES * 60_000)));
+    const timeout = new Promise(
+      (_, reject) => (late = setTimeout(() => reject(new Error(`not done after ${MINUTES} minutes`)), MINUTES * 60_000)),
+    );
     return await Promise.race([run(stage), timeout]);
   } catch (error) {
     console.error(`${row}: ${error.stack}`);
@@ -58,5 +60,9 @@ function report() {
   writeFileSync(`${OUT}/figures.txt`, text);
   writeFileSync(`${OUT}/figures.svg`, picture(figures));
   if (wanted.length) return;
-  for (const [name, content] of [["figures.txt", text], ["figures.svg", picture(figures)]]) writeFileSync(new URL(name, import.meta.url), content);
+  for (const [name, content] of [
+    ["figures.txt", text],
+    ["figures.svg", picture(figures)],
+  ])
+    writeFileSync(new URL(name, import.meta.url), content);
 }

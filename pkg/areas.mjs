@@ -8,6 +8,7 @@ import { brotliCompressSync } from "node:zlib";
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const FOLDER = path("target/areas");
 /** The first pattern that a function's name matches is its area; generic code of the libraries made for a type of ours counts there. */
+/** @type {[area: string, pattern: RegExp][]} */
 const AREAS = [
   ["client: a call", /^<?offhook::client::session/],
   ["client: account, connection, the whole", /^<?offhook::client/],
@@ -16,7 +17,7 @@ const AREAS = [
   ["sip", /^<?offhook_sip/],
   ["ua", /^<?offhook_ua/],
   ["web: edge", /^<?offhook::web/],
-  ["js: face", /^<?offhook::js|^(call|callclient|calldetails|sinchclient|__wbg_\w+)_/],
+  ["js: JavaScript API", /^<?offhook::js|^(call|callclient|calldetails|sinchclient|__wbg_\w+)_/],
   ["allocator", /talc|__rust|__wbindgen_(malloc|realloc|free)/],
   ["wasm-bindgen", /wasm_bindgen|externref|wbindgen/],
   ["text of the standard library", /^<?(core::str|alloc::str|alloc::string|<?str|core::char|u32|<char)/],
@@ -54,7 +55,9 @@ function sums(functions) {
 
 function optimised() {
   const target = process.env.CARGO_TARGET_DIR ?? path("target");
-  const options = readFileSync(path("Cargo.toml"), "utf8").match(/wasm-opt = (\[[^\]]*\])/)[1].replace(/,\s*\]/, "]");
+  const options = readFileSync(path("Cargo.toml"), "utf8")
+    .match(/wasm-opt = (\[[^\]]*\])/)[1]
+    .replace(/,\s*\]/, "]");
   rmSync(FOLDER, { recursive: true, force: true });
   execFileSync("wasm-bindgen", ["--target", "web", "--out-dir", FOLDER, `${target}/wasm32-unknown-unknown/release/offhook.wasm`]);
   const file = `${FOLDER}/offhook_bg.wasm`;

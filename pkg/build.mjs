@@ -58,18 +58,19 @@ function shorten(glue) {
     .replace(/\bwasm\.(\w+)/g, (all, name) => (exports.has(name) ? `wasm.${exports.get(name)}` : all));
   const lost = [...imports.keys()].filter((name) => !found.has(name));
   const long = shorter.match(/\bwasm\.\w{4,}/g) ?? [];
-  if (lost.length || long.length) throw new Error(`wasm-bindgen's glue looks different: adapt shorten() in pkg/build.mjs: ${[...lost, ...long]}`);
+  if (lost.length || long.length)
+    throw new Error(`wasm-bindgen's glue looks different: adapt shorten() in pkg/build.mjs: ${[...lost, ...long]}`);
   return shorter;
 }
 
-/** The types of the face are wasm-bindgen's, without what only the glue needs: no page has to free anything. */
+/** The types of the API are wasm-bindgen's, without what only the glue needs: no page has to free anything. */
 function types() {
   const all = readFileSync(path("wasm/offhook.d.ts"), "utf8");
   const classes = all.slice(0, all.indexOf("export type InitInput =")).replace(/^ +(free|\[Symbol\.dispose\])\(\): void;\n/gm, "");
-  const face = `${classes.trim()}\n\nexport default SinchClient;\n`;
-  const named = [...face.matchAll(/^export (?:declare )?(?:class|interface|type|enum) (\w+)(<\w+(?:, \w+)*>)?/gm)];
-  writeFileSync(DIST + "index.d.ts", face + readFileSync(path("entry/ready.d.ts"), "utf8"));
-  writeFileSync(DIST + "slim.d.ts", face + readFileSync(path("entry/slim.d.ts"), "utf8"));
+  const api = `${classes.trim()}\n\nexport default SinchClient;\n`;
+  const named = [...api.matchAll(/^export (?:declare )?(?:class|interface|type|enum) (\w+)(<\w+(?:, \w+)*>)?/gm)];
+  writeFileSync(DIST + "index.d.ts", `${api}\n${readFileSync(path("entry/ready.d.ts"), "utf8")}`);
+  writeFileSync(DIST + "slim.d.ts", `${api}\n${readFileSync(path("entry/slim.d.ts"), "utf8")}`);
   const inside = named.map(([, name, of = ""]) => `  export type ${name}${of} = all.${name}${of};\n`).join("");
   writeFileSync(DIST + "index.d.cts", readFileSync(path("entry/require.d.cts"), "utf8").replace("  // TYPES\n", inside));
 }

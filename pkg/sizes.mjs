@@ -5,6 +5,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const read = (name) => readFileSync(new URL(name, import.meta.url));
 const LIMIT = Number(read("size-limit"));
+/** @type {[entry: string, files: string[]][]} */
 const ENTRIES = [
   ["offhook (index.js + wasm)", ["index.js", "offhook.wasm"]],
   ["offhook/slim (slim.js + wasm)", ["slim.js", "offhook.wasm"]],
@@ -20,10 +21,17 @@ for (const { entry, raw, gzip, brotli } of sizes) {
 }
 console.log(`\nlimit for offhook, brotli: ${LIMIT} bytes; it is ${sizes[0].brotli}`);
 foreign();
-if (sizes[0].brotli > LIMIT) stop(`the package has grown over pkg/size-limit by ${sizes[0].brotli - LIMIT} bytes. A feature may raise the limit by what it adds; anything else is an accident.`);
+if (sizes[0].brotli > LIMIT)
+  stop(
+    `the package has grown over pkg/size-limit by ${sizes[0].brotli - LIMIT} bytes. A feature may raise the limit by what it adds; anything else is an accident.`,
+  );
 
 function measure(bytes) {
-  const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 22, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+  const params = {
+    [constants.BROTLI_PARAM_QUALITY]: 11,
+    [constants.BROTLI_PARAM_LGWIN]: 22,
+    [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+  };
   return { raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length, brotli: brotliCompressSync(bytes, { params }).length };
 }
 
@@ -38,7 +46,8 @@ function foreign() {
   for (const file of ["wasm/offhook_bg.wasm", "dist/offhook.wasm"]) {
     const modules = new Set(WebAssembly.Module.imports(new WebAssembly.Module(read(file))).map((import_) => import_.module));
     const unknown = [...modules].filter((module) => module !== "./offhook_bg.js" && module !== "a");
-    if (unknown.length) stop(`${file} imports from ${unknown.join(", ")}: a dependency wants something that no page has. Find it with cargo tree.`);
+    if (unknown.length)
+      stop(`${file} imports from ${unknown.join(", ")}: a dependency wants something that no page has. Find it with cargo tree.`);
   }
 }
 

@@ -1,4 +1,4 @@
-//! The SDK in a real browser, as a page meets it: the face, streams and media elements, and two clients that call each other over a
+//! The SDK in a real browser, as a page meets it: the JavaScript API, streams and media elements, and two clients that call each other over a
 //! network made up in the page. The behaviours are written as pages are, in `tests/web/*.js`; each has its line here.
 
 #![cfg(target_arch = "wasm32")]
@@ -21,7 +21,7 @@ macro_rules! behaviours {
 }
 
 behaviours! {
-    "web/face.js":
+    "web/api.js":
         the_constructor_names_what_is_wrong
         classes_hang_on_the_constructor
         the_server_is_named_in_many_ways
@@ -86,7 +86,7 @@ async fn run(file: &str, name: &str) {
 }
 
 fn evaluate(source: &str) -> JsValue {
-    js_sys::eval(&["(", source, ")"].concat()).expect("the file is one expression")
+    js_sys::eval(source).expect("the file is one expression")
 }
 
 /// The class, as a page imports it.

@@ -1,6 +1,8 @@
 // What calls cost: the balance of the demo application, the price of the call that is on, and the last paid calls. A server without
 // accounts has no `demo/account`; then nothing of this is shown.
 
+/** @import { Call } from "../tests/www.d.ts" */
+
 import { byId, make, show } from "./dom.js";
 import { clock, timeOfDay } from "./words.js";
 
@@ -8,9 +10,24 @@ const AGAIN = 5_000; // ms between two questions while a call is paid
 const SOON = 500; // ms until the next question after a call, and how often that is asked
 const LAST = 10;
 const LONGEST = 20;
+/** @type {Record<string, string>} */
 const RESULTS = { ANSWERED: "", BUSY: "Busy", NOANSWER: "No answer", FAILED: "Failed" };
 
+/**
+ * A call that is paid, as the server tells of it; `rate` and `fee` are in millionths of the currency, the rest in seconds.
+ * @typedef {{ callId: string, rate: number, fee: number, minimum: number, increment: number }} Running
+ * @typedef {{ start: string, duration: number, result: string, outgoing: boolean, from: string, to: string, debit: number }} Paid
+ * @typedef {{ balance: number, currency: string, running: Running[], calls: Paid[] }} Known
+ */
+
 export class Account {
+  /** @type {Known | undefined} what the server said last */
+  known;
+  /** @type {number | undefined} */
+  ticking;
+  /** @type {number | undefined} */
+  asking;
+
   /** Asks now, and shows what there is. */
   async refresh() {
     const answer = await ask();
@@ -23,7 +40,10 @@ export class Account {
     show(byId("account-empty"), paid.length === 0);
   }
 
-  /** A call is answered: shows its price for as long as it is paid. */
+  /**
+   * A call is answered: shows its price for as long as it is paid.
+   * @param {Call} call
+   */
   async begin(call) {
     this.end();
     const since = call.getDetails().establishedTime ?? new Date();
@@ -33,7 +53,10 @@ export class Account {
     if (!this.price(call)) clearInterval(this.asking);
   }
 
-  /** The call is over: what it has cost is known a moment later. */
+  /**
+   * The call is over: what it has cost is known a moment later.
+   * @param {Call} call
+   */
   async settle(call) {
     this.end();
     await this.refresh();
@@ -49,21 +72,28 @@ export class Account {
     show(byId("price"), false);
   }
 
+  /** @param {Call} call */
   price(call) {
     return this.known?.running.find((running) => running.callId === call.getCallId() && running.rate > 0);
   }
 
+  /**
+   * @param {Call} call
+   * @param {Date} since
+   */
   draw(call, since) {
     const price = this.price(call);
     show(byId("price"), Boolean(price));
-    if (!price) return;
+    if (!price || !this.known) return;
+    const { currency } = this.known;
     const { rate, increment, minimum, fee } = price;
-    const seconds = Math.max(minimum, Math.ceil((Date.now() - since) / 1_000 / increment) * increment);
-    const [sum, minute] = [fee + (seconds * rate) / 60, rate].map((micros) => money(micros, this.known.currency, 4));
+    const seconds = Math.max(minimum, Math.ceil((Date.now() - since.getTime()) / 1_000 / increment) * increment);
+    const [sum, minute] = [fee + (seconds * rate) / 60, rate].map((micros) => money(micros, currency, 4));
     byId("price").textContent = `${sum} so far, ${minute} a minute`;
   }
 }
 
+/** @returns {Promise<Known | null>} */
 async function ask() {
   try {
     const response = await fetch("demo/account");
@@ -73,14 +103,28 @@ async function ask() {
   }
 }
 
-/** Millionths of a currency in words. */
+/**
+ * Millionths of a currency in words.
+ * @param {number} micros
+ * @param {string} currency
+ * @param {number} digits
+ */
 function money(micros, currency, digits) {
-  const style = { style: "currency", currency, minimumFractionDigits: 2, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(undefined, style).format(micros / 1e6);
+  const fraction = { minimumFractionDigits: 2, maximumFractionDigits: digits };
+  return new Intl.NumberFormat(undefined, { style: "currency", currency, ...fraction }).format(micros / 1e6);
 }
 
+/**
+ * @param {Paid} call
+ * @param {string} currency
+ */
 function row(call, currency) {
   const facts = [timeOfDay(new Date(call.start)), call.duration ? clock(call.duration) : "", RESULTS[call.result] ?? call.result];
-  const text = make("div", "", make("p", "who", call.outgoing ? call.to : call.from), make("p", "quiet small", facts.filter(Boolean).join(" · ")));
+  const text = make(
+    "div",
+    "",
+    make("p", "who", call.outgoing ? call.to : call.from),
+    make("p", "quiet small", facts.filter(Boolean).join(" · ")),
+  );
   return make("li", "", text, make("span", "price", money(call.debit, currency, 4)));
 }

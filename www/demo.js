@@ -1,5 +1,7 @@
 // The demo page: sign in, then a phone. `/?user=alice&call=bob` fills in both names.
 
+/** @import { Client, ConnectionState } from "../tests/www.d.ts" */
+
 import { unlockAudio } from "./audio.js";
 import { Devices } from "./devices.js";
 import { destination } from "./destination.js";
@@ -15,6 +17,7 @@ const CONNECTION = { connecting: "Connecting", connected: "Connected", reconnect
 
 const devices = new Devices(byId("remote-audio"), byId("peer-avatar"));
 const phone = new Phone(devices);
+/** @type {Client | null} */
 let client = null;
 
 unlockAudio();
@@ -38,6 +41,7 @@ function begin() {
   if (remembered && remembered === byId("user").value) enter(remembered);
 }
 
+/** @param {string} userId */
 async function enter(userId) {
   if (!userId || client || byId("sign-in").disabled) return;
   busy(true);
@@ -55,7 +59,11 @@ async function enter(userId) {
   if (client) openPhone(userId);
 }
 
-/** Before the client starts: a call may be waiting already. */
+/**
+ * Before the client starts: a call may be waiting already.
+ * @param {Client} fresh
+ * @param {string} userId
+ */
 function prepare(fresh, userId) {
   const log = new CallLog(userId, (name) => {
     phone.type(name);
@@ -64,6 +72,7 @@ function prepare(fresh, userId) {
   phone.attach(fresh.getCallClient(), log);
 }
 
+/** @param {string} userId */
 function openPhone(userId) {
   byId("me").textContent = userId;
   drawAvatar(byId("me-avatar"), userId);
@@ -85,12 +94,14 @@ function leave() {
   byId("user").focus();
 }
 
+/** @param {boolean} signingIn */
 function busy(signingIn) {
   byId("sign-in").disabled = signingIn;
   byId("sign-in").textContent = signingIn ? "Signing in…" : "Sign in";
   if (signingIn) show(byId("sign-in-error"), false);
 }
 
+/** @param {ConnectionState} state */
 function showConnection(state) {
   byId("connection").textContent = CONNECTION[state];
   byId("connection").dataset.connection = state;

@@ -1,5 +1,7 @@
 // The "Sound" card: which microphone, which speaker, and how loud.
 
+/** @import { Call, CallClient } from "../tests/www.d.ts" */
+
 import { byId, make, show } from "./dom.js";
 import { LevelMeter } from "./meter.js";
 import { Microphone, openMicrophone, stopStream } from "./microphone.js";
@@ -9,14 +11,20 @@ import { errorWords } from "./words.js";
 const SPEAKER_CHOICE = "setSinkId" in HTMLMediaElement.prototype;
 
 export class Devices {
-  /** `audio` plays the other side; its level also goes to the `halo`. */
+  /**
+   * `audio` plays the remote party; its level is also shown on the `halo`.
+   * @param {HTMLAudioElement} audio
+   * @param {HTMLElement} halo
+   */
   constructor(audio, halo) {
     this.audio = audio;
     this.microphone = new Microphone();
     this.outgoing = new LevelMeter(byId("meter"));
     this.incoming = new LevelMeter(byId("meter-in"), halo);
+    /** @type {CallClient | null} */
     this.callClient = null;
     this.inCall = false;
+    /** @type {MediaStream | null} */
     this.tested = null;
     this.bind();
     this.list();
@@ -35,20 +43,35 @@ export class Devices {
   /** Fills both lists. Browsers name the devices only after the microphone was allowed once. */
   async list() {
     const devices = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
-    fill(byId("mic"), devices.filter((device) => device.kind === "audioinput"), "Microphone");
-    fill(byId("speaker"), devices.filter((device) => device.kind === "audiooutput"), "Speaker");
+    fill(
+      byId("mic"),
+      devices.filter((device) => device.kind === "audioinput"),
+      "Microphone",
+    );
+    fill(
+      byId("speaker"),
+      devices.filter((device) => device.kind === "audiooutput"),
+      "Speaker",
+    );
   }
 
-  /** The client of the person who signed in. */
+  /**
+   * The client of the person who signed in.
+   * @param {CallClient} callClient
+   */
   async attach(callClient) {
     this.callClient = callClient;
     this.microphone = new Microphone();
-    if (byId("mic").value) await this.useMicrophone(byId("mic").value);
+    if (byId("mic").value) await this.useMicrophone(callClient, byId("mic").value);
   }
 
-  async useMicrophone(deviceId) {
+  /**
+   * @param {CallClient} callClient
+   * @param {string} deviceId
+   */
+  async useMicrophone(callClient, deviceId) {
     try {
-      await this.microphone.choose(deviceId, this.callClient);
+      await this.microphone.choose(deviceId, callClient);
     } catch (error) {
       byId("mic").value = "";
       throw error;
@@ -58,7 +81,7 @@ export class Devices {
   async chooseMicrophone() {
     const deviceId = byId("mic").value;
     const late = this.inCall && !this.microphone.ours;
-    if (this.callClient) await this.useMicrophone(deviceId);
+    if (this.callClient) await this.useMicrophone(this.callClient, deviceId);
     if (this.tested) await this.startTest();
     if (late) throw new Error("The chosen microphone is used from your next call on.");
   }
@@ -93,7 +116,10 @@ export class Devices {
     await this.microphone.open();
   }
 
-  /** The voices of a call run: show both levels. */
+  /**
+   * The voices of a call run: show both levels.
+   * @param {Call} call
+   */
   callRuns(call) {
     this.outgoing.watch(call.outgoingStream);
     this.incoming.watch(call.incomingStream);
@@ -108,7 +134,10 @@ export class Devices {
     byId("mic-test").disabled = false;
   }
 
-  /** Shows what went wrong, if anything did. */
+  /**
+   * Shows what went wrong, if anything did.
+   * @param {Promise<unknown> | void} work
+   */
   async tell(work) {
     const note = byId("sound-note");
     try {
@@ -122,6 +151,11 @@ export class Devices {
   }
 }
 
+/**
+ * @param {HTMLSelectElement} select
+ * @param {MediaDeviceInfo[]} devices
+ * @param {string} kind
+ */
 function fill(select, devices, kind) {
   const chosen = select.value;
   // Chromium lists the system's choice a second time under names of its own; without permission there are no ids at all.
@@ -132,6 +166,10 @@ function fill(select, devices, kind) {
   if (select.value !== chosen) select.dispatchEvent(new Event("change"));
 }
 
+/**
+ * @param {string} value
+ * @param {string} text
+ */
 function option(value, text) {
   const element = make("option", "", text);
   element.value = value;

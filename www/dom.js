@@ -1,12 +1,28 @@
 // Small helpers for the page's elements. Text from outside only ever goes in as text.
 
-export const byId = (id) => document.getElementById(id);
+/** @import { ById } from "../tests/www.d.ts" */
 
+/**
+ * The element of the page with this id.
+ * @template {keyof ById} Id
+ * @param {Id} id
+ */
+export const byId = (id) => /** @type {ById[Id]} */ (document.getElementById(id));
+
+/**
+ * @param {HTMLElement} element
+ * @param {boolean} visible
+ */
 export function show(element, visible) {
   element.hidden = !visible;
 }
 
-/** An element with classes, text and children: `make("li", "missed", "Bob", …)`. */
+/**
+ * An element with classes, text and children: `make("li", "missed", "Bob", …)`.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {(Node | string)[]} children
+ */
 export function make(tag, className = "", ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -14,6 +30,7 @@ export function make(tag, className = "", ...children) {
   return element;
 }
 
+/** @param {string} name */
 export function icon(name, className = "icon") {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", className);
@@ -24,12 +41,16 @@ export function icon(name, className = "icon") {
   return svg;
 }
 
-/** Puts the initials of a name on a disc whose hue is made of the name. */
+/**
+ * Puts the initials of a name on a disc whose hue is made of the name.
+ * @param {HTMLElement} element
+ * @param {string} name
+ */
 export function drawAvatar(element, name) {
   const words = name.split(/[\s._@-]+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
   const initials = words.slice(0, 2).map((word) => [...word.replace(/^[^\p{L}\p{N}]+/u, "")][0] ?? "");
   let hue = 7;
-  for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
+  for (const letter of name) hue = (hue * 31 + Number(letter.codePointAt(0))) % 360;
   element.textContent = initials.join("").toUpperCase() || "?";
-  element.style.setProperty("--hue", hue);
+  element.style.setProperty("--hue", String(hue));
 }

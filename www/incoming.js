@@ -5,10 +5,15 @@ import { byId, drawAvatar } from "./dom.js";
 import { ringtone } from "./tones.js";
 
 const dialog = byId("incoming-call");
+/** @type {(() => void) | null} */
 let stopRinging = null;
 let title = document.title;
 
-/** Rings until `stopIncoming()`; `answer` and `decline` are what the buttons do. */
+/**
+ * Rings until `stopIncoming()`; `answer` and `decline` are what the buttons do.
+ * @param {string} name
+ * @param {{ answer: () => void, decline: () => void }} buttons
+ */
 export function showIncoming(name, { answer, decline }) {
   stopIncoming();
   byId("incoming-name").textContent = name;
@@ -28,7 +33,10 @@ export function stopIncoming() {
   dialog.close();
 }
 
-/** The title of the page while nothing rings. */
+/**
+ * The title of the page while nothing rings.
+ * @param {string} words
+ */
 export function setTitle(words) {
   title = words;
   if (!stopRinging) document.title = words;

@@ -1,14 +1,33 @@
-// The keypad: twelve buttons. Before a call they write a number into the field; in a call they send DTMF, as the same keys of the keyboard do.
+// The keypad: twelve buttons. Before a call they write a number into the field; in a call they send DTMF digits, as the same keys of the keyboard do.
 
 import { byId, make, show } from "./dom.js";
 import { keyTone } from "./tones.js";
 
-const KEYS = [["1", ""], ["2", "ABC"], ["3", "DEF"], ["4", "GHI"], ["5", "JKL"], ["6", "MNO"], ["7", "PQRS"], ["8", "TUV"], ["9", "WXYZ"], ["*", ""], ["0", "+"], ["#", ""]];
+const KEYS = [
+  ["1", ""],
+  ["2", "ABC"],
+  ["3", "DEF"],
+  ["4", "GHI"],
+  ["5", "JKL"],
+  ["6", "MNO"],
+  ["7", "PQRS"],
+  ["8", "TUV"],
+  ["9", "WXYZ"],
+  ["*", ""],
+  ["0", "+"],
+  ["#", ""],
+];
+/** @type {Record<string, string>} */
 const NAMES = { "*": "star", "#": "hash" };
+const TOGGLES = /** @type {const} */ (["keypad-toggle", "dial-toggle"]);
 const LONG = 500; // ms after which a pressed 0 is a +, as on a phone
 
 export class Keypad {
-  /** `dial(key)` writes a key into the field, `send(key)` sends one to the other side. */
+  /**
+   * `dial(key)` writes a key into the field, `send(key)` sends it to the remote party.
+   * @param {(key: string) => void} dial
+   * @param {(key: string) => void} send
+   */
   constructor(dial, send) {
     this.dial = dial;
     this.send = send;
@@ -17,7 +36,7 @@ export class Keypad {
     this.held = false;
     this.buttons = new Map(KEYS.map(([key, letters]) => [key, this.button(key, letters)]));
     byId("keys").replaceChildren(...this.buttons.values());
-    for (const id of ["keypad-toggle", "dial-toggle"]) byId(id).onclick = () => this.open(byId("keypad").hidden);
+    for (const id of TOGGLES) byId(id).onclick = () => this.open(byId("keypad").hidden === true);
     document.addEventListener("keydown", (event) => this.typed(event));
     this.idle();
   }
@@ -27,11 +46,18 @@ export class Keypad {
     this.change(false, true);
   }
 
-  /** A call is on: keys go nowhere until it is answered. */
+  /**
+   * A call is on: keys go nowhere until it is answered.
+   * @param {boolean} answered
+   */
   call(answered) {
     this.change(true, answered);
   }
 
+  /**
+   * @param {boolean} inCall
+   * @param {boolean} enabled
+   */
   change(inCall, enabled) {
     if (this.inCall !== inCall || !enabled) this.open(false);
     if (this.inCall !== inCall) byId("keys-sent").textContent = "";
@@ -42,11 +68,16 @@ export class Keypad {
     show(byId("keys-sent"), inCall);
   }
 
+  /** @param {boolean} visible */
   open(visible) {
     show(byId("keypad"), visible);
-    for (const id of ["keypad-toggle", "dial-toggle"]) byId(id).setAttribute("aria-expanded", String(visible));
+    for (const id of TOGGLES) byId(id).setAttribute("aria-expanded", String(visible));
   }
 
+  /**
+   * @param {string} key
+   * @param {string} letters
+   */
   button(key, letters) {
     const button = make("button", "key", key, make("small", "", letters));
     button.type = "button";
@@ -58,7 +89,10 @@ export class Keypad {
     return button;
   }
 
-  /** A 0 that is held becomes a +; the click that follows it is none. */
+  /**
+   * A 0 that is held becomes a +; the click that follows it is none.
+   * @param {string} key
+   */
   hold(key) {
     this.held = false;
     if (this.inCall || key !== "0") return;
@@ -69,9 +103,10 @@ export class Keypad {
     for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => clearTimeout(timer), { once: true });
   }
 
+  /** @param {KeyboardEvent} event */
   typed(event) {
     if (!this.inCall || !this.enabled || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (event.target.closest?.("input, select, textarea, dialog")) return;
+    if (event.target instanceof Element && event.target.closest("input, select, textarea, dialog")) return;
     const key = event.key.toUpperCase();
     if (!/^[0-9*#A-D]$/.test(key)) return;
     this.press(key);
@@ -80,6 +115,7 @@ export class Keypad {
     setTimeout(() => button?.classList.remove("down"), 150);
   }
 
+  /** @param {string} key */
   press(key) {
     if (!this.enabled) return;
     keyTone(key === "+" ? "0" : key);

@@ -1,12 +1,20 @@
 // The list of recent calls, kept for this window's session.
 
+/** @import { Call } from "../tests/www.d.ts" */
+
 import { byId, icon, make, show } from "./dom.js";
 import { SHORT_CAUSE, clock, timeOfDay } from "./words.js";
 
 const LIMIT = 50;
 
+/** @typedef {{ time: number, who: string, outgoing: boolean, seconds: number, cause: ReturnType<Call["getEndCause"]> }} Entry */
+
 export class CallLog {
-  /** `redial(name)` puts a name into the call form. */
+  /**
+   * `redial(name)` puts a name into the call form.
+   * @param {string} userId
+   * @param {(name: string) => void} redial
+   */
   constructor(userId, redial) {
     this.key = `offhook-demo-calls-${userId}`;
     this.redial = redial;
@@ -15,6 +23,7 @@ export class CallLog {
     this.draw();
   }
 
+  /** @param {Call} call */
   add(call) {
     const details = call.getDetails();
     const entry = {
@@ -27,6 +36,7 @@ export class CallLog {
     this.replace([entry, ...this.entries].slice(0, LIMIT));
   }
 
+  /** @param {Entry[]} entries */
   replace(entries) {
     this.entries = entries;
     try {
@@ -37,6 +47,7 @@ export class CallLog {
     this.draw();
   }
 
+  /** @returns {Entry[]} */
   load() {
     try {
       const entries = JSON.parse(sessionStorage.getItem(this.key) ?? "[]");
@@ -52,9 +63,10 @@ export class CallLog {
     show(byId("clear-log"), this.entries.length > 0);
   }
 
+  /** @param {Entry} entry */
   row(entry) {
     const missed = !entry.outgoing && ["CANCELED", "NO_ANSWER", "TIMEOUT"].includes(entry.cause);
-    const cause = missed ? "Missed" : SHORT_CAUSE[entry.cause] ?? entry.cause;
+    const cause = missed ? "Missed" : SHORT_CAUSE[entry.cause] || entry.cause;
     const direction = make("span", "visually-hidden", entry.outgoing ? "Outgoing, " : "Incoming, ");
     const facts = [timeOfDay(new Date(entry.time)), entry.seconds ? clock(entry.seconds) : "", cause].filter(Boolean);
     const text = make("div", "", make("p", "who", entry.who), make("p", "quiet small", direction, facts.join(" · ")));

@@ -7,25 +7,38 @@ const FULL = -12;
 const RECENT = 2048; // samples that make the level; the frequency needs more of them
 
 export class LevelMeter {
-  /** `followers` are further elements that get `--level`, too. */
+  /**
+   * `followers` are further elements that get `--level`, too.
+   * @param {HTMLElement} element
+   * @param {HTMLElement[]} followers
+   */
   constructor(element, ...followers) {
     this.element = element;
     this.followers = followers;
+    /** @type {MediaStreamAudioSourceNode | null} */
     this.source = null;
+    /** @type {AnalyserNode | null} */
+    this.analyser = null;
+    this.samples = new Float32Array();
     this.timer = 0;
     this.level = 0;
   }
 
-  /** Shows the level of `stream` until `stop()` or the next `watch()`. */
+  /**
+   * Shows the level of `stream` until `stop()` or the next `watch()`.
+   * @param {MediaStream | null | undefined} stream
+   */
   watch(stream) {
     this.stop();
     if (!stream?.getAudioTracks().length) return;
     const context = audioContext();
-    this.analyser = context.createAnalyser();
-    this.analyser.fftSize = 8192;
-    this.source = context.createMediaStreamSource(stream);
-    this.source.connect(this.analyser);
-    this.samples = new Float32Array(this.analyser.fftSize);
+    const analyser = context.createAnalyser();
+    analyser.fftSize = 8192;
+    this.analyser = analyser;
+    const source = context.createMediaStreamSource(stream);
+    source.connect(analyser);
+    this.source = source;
+    this.samples = new Float32Array(analyser.fftSize);
     this.timer = setInterval(() => this.draw(), 50);
   }
 
@@ -38,7 +51,7 @@ export class LevelMeter {
   }
 
   draw() {
-    this.analyser.getFloatTimeDomainData(this.samples);
+    this.analyser?.getFloatTimeDomainData(this.samples);
     const recent = this.samples.subarray(-RECENT);
     const power = recent.reduce((sum, sample) => sum + sample * sample, 0) / RECENT;
     const decibel = 10 * Math.log10(power + 1e-12);
@@ -57,7 +70,7 @@ export class LevelMeter {
 
   /** The strongest frequency in Hz, 0 when there is silence. */
   frequency() {
-    if (!this.source || this.level < 0.1) return 0;
+    if (!this.analyser || !this.source || this.level < 0.1) return 0;
     const bins = new Float32Array(this.analyser.frequencyBinCount);
     this.analyser.getFloatFrequencyData(bins);
     const strongest = bins.indexOf(Math.max(...bins));

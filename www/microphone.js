@@ -4,13 +4,19 @@
 // afterwards. Once another one is chosen, the SDK gets a stream of our own (`initStream`) whose source can be exchanged in the
 // middle of a call, and which is only connected to a microphone while a call is on.
 
+/** @import { CallClient } from "../tests/www.d.ts" */
+
 import { audioContext, audioRuns } from "./audio.js";
 
 export class Microphone {
   constructor() {
     this.deviceId = "";
+    /** @type {MediaStreamAudioDestinationNode | null} */
     this.destination = null;
+    /** @type {MediaStreamAudioSourceNode | null} */
     this.source = null;
+    /** @type {MediaStream | null} */
+    this.stream = null;
     this.wanted = false;
   }
 
@@ -19,12 +25,18 @@ export class Microphone {
     return this.destination !== null;
   }
 
-  /** Chooses a device; `callClient` is told on the first choice. Resolves to the stream of the device if a call is on. */
+  /**
+   * Chooses a device; `callClient` is told on the first choice. Where a call is on, the device is opened.
+   * @param {string} deviceId
+   * @param {CallClient} callClient
+   */
   async choose(deviceId, callClient) {
-    if (!this.ours && deviceId) {
-      if (!(await audioRuns())) throw new Error("Without a speaker this browser cannot switch microphones. Calls use the system's default.");
-      this.destination = audioContext().createMediaStreamDestination();
-      await callClient.initStream(this.destination.stream);
+    if (!this.destination && deviceId) {
+      if (!(await audioRuns()))
+        throw new Error("Without a speaker this browser cannot switch microphones. Calls use the system's default.");
+      const destination = audioContext().createMediaStreamDestination();
+      this.destination = destination;
+      await callClient.initStream(destination.stream);
     }
     this.deviceId = deviceId;
     if (this.wanted) await this.open();
@@ -32,14 +44,16 @@ export class Microphone {
 
   /** Connects the chosen device: at the start of a call. */
   async open() {
-    if (!this.ours) return;
+    const { destination } = this;
+    if (!destination) return;
     this.wanted = true;
     const stream = await openMicrophone(this.deviceId);
     this.unplug();
     if (!this.wanted) return stopStream(stream);
     this.stream = stream;
-    this.source = audioContext().createMediaStreamSource(stream);
-    this.source.connect(this.destination);
+    const source = audioContext().createMediaStreamSource(stream);
+    source.connect(destination);
+    this.source = source;
   }
 
   /** Lets go of the device: at the end of a call. */
@@ -56,20 +70,26 @@ export class Microphone {
   }
 }
 
-/** Opens a microphone; one that is no longer there gives way to the system's default. */
+/**
+ * Opens a microphone; one that is no longer there is replaced by the system's default.
+ * @param {string} deviceId
+ */
 export async function openMicrophone(deviceId) {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers give the microphone to secure pages only: https:// or localhost.");
   }
-  const audio = (id) => ({ audio: { deviceId: id ? { exact: id } : undefined, echoCancellation: true, noiseSuppression: true, autoGainControl: true } });
+  const audio = (/** @type {string} */ id) => ({
+    audio: { deviceId: id ? { exact: id } : undefined, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  });
   try {
     return await navigator.mediaDevices.getUserMedia(audio(deviceId));
   } catch (error) {
-    if (!deviceId || error.name !== "OverconstrainedError") throw error;
+    if (!deviceId || /** @type {{ name?: string }} */ (error).name !== "OverconstrainedError") throw error;
     return navigator.mediaDevices.getUserMedia(audio(""));
   }
 }
 
+/** @param {MediaStream | null | undefined} stream */
 export function stopStream(stream) {
   stream?.getTracks().forEach((track) => track.stop());
 }

@@ -4,12 +4,18 @@
 (function () {
   "use strict";
 
+  /** @extends {Array<any>} */
   class Elements extends Array {
+    /** @param {(this: any, index: number, element: any) => void} work */
     each(work) {
       this.forEach((element, index) => work.call(element, index, element));
       return this;
     }
 
+    /**
+     * @param {string} name
+     * @param {unknown} [value]
+     */
     attr(name, value) {
       if (value === undefined) return this[0]?.getAttribute(name) ?? undefined;
       return this.each((index, element) => {
@@ -19,6 +25,10 @@
       });
     }
 
+    /**
+     * @param {string} name
+     * @param {unknown} [value]
+     */
     prop(name, value) {
       if (value === undefined) return this[0]?.[name];
       return this.each((index, element) => {
@@ -26,11 +36,18 @@
       });
     }
 
+    /**
+     * @param {string} type
+     * @param {EventListener} listener
+     */
     on(type, listener) {
       return this.each((_, element) => element.addEventListener(type, listener));
     }
 
-    /** Tells the listeners, then does what the element itself does: `trigger("play")` plays. */
+    /**
+     * Tells the listeners, then does what the element itself does: `trigger("play")` plays.
+     * @param {string} type
+     */
     trigger(type) {
       return this.each((_, element) => {
         const event = new Event(type, { bubbles: true, cancelable: true });
@@ -42,7 +59,8 @@
     }
   }
 
-  window.$ = function (what) {
+  /** @param {string | Element | (() => void)} what */
+  const $ = function (what) {
     if (typeof what === "function") {
       if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => what());
       else what();
@@ -50,4 +68,5 @@
     }
     return Elements.from(typeof what === "string" ? document.querySelectorAll(what) : [what]);
   };
+  Object.assign(window, { $ });
 })();

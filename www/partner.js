@@ -1,5 +1,7 @@
 // The other person of the snippets: a second client in the same page that answers by itself and plays a tone.
 
+/** @import { Call, Client } from "../tests/www.d.ts" */
+
 import { audioContext, audioRuns } from "./audio.js";
 import { DEMO_APPLICATION, demoTicket } from "./tickets.js";
 
@@ -7,12 +9,18 @@ export const PARTNER = "<remote user id>";
 const TONE = 660;
 
 export class Partner {
-  /** `report(words)` gets what happens on the partner's side. */
+  /**
+   * `report(words)` gets what happens on the partner's side.
+   * @param {typeof Client} Sdk
+   * @param {(words: string) => void} report
+   */
   constructor(Sdk, report) {
     this.Sdk = Sdk;
     this.report = report;
     this.answerAfter = 700;
+    /** @type {Set<Call>} */
     this.calls = new Set();
+    /** @type {Promise<void> | null} */
     this.ready = null;
   }
 
@@ -28,26 +36,31 @@ export class Partner {
   async connect() {
     // Where there is no sound device to make a tone with, the partner speaks into the microphone.
     this.tone = (await audioRuns()) ? toneStream() : undefined;
-    this.client = new this.Sdk({
+    const client = new this.Sdk({
       applicationKey: DEMO_APPLICATION,
       capabilities: { calling: true, multiCall: true },
       supportActiveConnection: true,
       startActiveConnection: true,
       customStream: this.tone,
     });
-    this.client.getCallClient().addEventListener({ onIncomingCall: (call) => this.ring(call) });
-    await this.client.start({ userTicket: await demoTicket(PARTNER) });
+    this.client = client;
+    client.getCallClient().addEventListener({ onIncomingCall: (call) => this.ring(call) });
+    await client.start({ userTicket: await demoTicket(PARTNER) });
   }
 
+  /** @param {Call} call */
   ring(call) {
     this.follow(call);
     this.report("partner: rings");
     setTimeout(() => call.getState() !== "ENDED" && call.answer(), this.answerAfter);
   }
 
-  /** Calls the page. */
+  /**
+   * Calls the page.
+   * @param {string} userId
+   */
   callUser(userId) {
-    this.follow(this.client.getCallClient().callUser(userId, {}, this.tone));
+    if (this.client) this.follow(this.client.getCallClient().callUser(userId, {}, this.tone));
   }
 
   hangup() {
@@ -56,6 +69,7 @@ export class Partner {
     }
   }
 
+  /** @param {Call} call */
   follow(call) {
     this.calls.add(call);
     call.addEventListener({

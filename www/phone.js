@@ -1,5 +1,7 @@
 // The calls of the person who is signed in: at most one at a time, and one that rings.
 
+/** @import { Call, CallClient, CallListener } from "../tests/www.d.ts" */
+
 import { Account } from "./account.js";
 import { TEST_NUMBER, destination } from "./destination.js";
 import { byId, drawAvatar, show } from "./dom.js";
@@ -9,14 +11,28 @@ import { endTone, ringback } from "./tones.js";
 import { causeWords, clock, errorWords, stateWords } from "./words.js";
 
 export class Phone {
-  /** `devices`: the sound card of the page. */
+  /**
+   * `devices`: the sound card of the page.
+   * @param {import("./devices.js").Devices} devices
+   */
   constructor(devices) {
     this.devices = devices;
     this.audio = byId("remote-audio");
-    this.keypad = new Keypad((key) => this.type(byId("callee").value + key), (key) => this.call?.sendDTMF(key));
+    this.keypad = new Keypad(
+      (key) => this.type(byId("callee").value + key),
+      (key) => this.call?.sendDTMF(key),
+    );
     this.account = new Account();
+    /** @type {CallClient | null} */
+    this.callClient = null;
+    /** @type {import("./log.js").CallLog | null} */
+    this.log = null;
+    /** @type {Call | null} the call on the panel */
     this.call = null;
+    /** @type {Call | null} an incoming call that is not answered yet */
     this.ringing = null;
+    this.hungUpHere = false;
+    this.timer = 0;
     this.stopRingback = () => {};
     byId("call-form").onsubmit = (event) => {
       event.preventDefault();
@@ -34,7 +50,11 @@ export class Phone {
     for (const event of ["beforeunload", "pagehide"]) addEventListener(event, () => this.leave());
   }
 
-  /** Takes the call client of a fresh sign-in. */
+  /**
+   * Takes the call client of a fresh sign-in.
+   * @param {CallClient} callClient
+   * @param {import("./log.js").CallLog} log
+   */
   attach(callClient, log) {
     this.callClient = callClient;
     this.log = log;
@@ -44,7 +64,10 @@ export class Phone {
     this.account.refresh();
   }
 
-  /** Writes into the field. */
+  /**
+   * Writes into the field.
+   * @param {string} text
+   */
   type(text) {
     byId("callee").value = text;
     byId("callee").dispatchEvent(new Event("input"));
@@ -57,9 +80,10 @@ export class Phone {
     show(byId("erase"), Boolean(to));
   }
 
+  /** @param {string} text */
   dial(text) {
     const { to, method } = destination(text);
-    if (!to || this.call) return;
+    if (!to || this.call || !this.callClient) return;
     show(byId("notice"), false);
     try {
       const call = this.callClient[method](to);
@@ -70,6 +94,7 @@ export class Phone {
     }
   }
 
+  /** @param {Call} call */
   ring(call) {
     if (this.ringing) return call.hangup();
     this.ringing = call;
@@ -85,27 +110,38 @@ export class Phone {
     if (this.call) this.hangup();
     this.take(call);
     this.say("Connecting…", call.getState());
-    attempt(() => call.answer(), (error) => this.notice(errorWords(error)));
+    attempt(
+      () => call.answer(),
+      (error) => this.notice(errorWords(error)),
+    );
   }
 
   decline() {
     stopIncoming();
-    attempt(() => this.ringing?.hangup(), () => this.forgetRinging());
+    attempt(
+      () => this.ringing?.hangup(),
+      () => this.forgetRinging(),
+    );
   }
 
   hangup() {
-    if (!this.call) return;
+    const { call } = this;
+    if (!call) return;
     this.hungUpHere = true;
-    attempt(() => this.call.hangup(), (error) => this.notice(errorWords(error)));
+    attempt(
+      () => call.hangup(),
+      (error) => this.notice(errorWords(error)),
+    );
   }
 
   toggleMute() {
-    if (!this.call) return;
+    const { call } = this;
+    if (!call) return;
     const mute = byId("mute").getAttribute("aria-pressed") !== "true";
     attempt(
       () => {
-        if (mute) this.call.mute();
-        else this.call.unmute();
+        if (mute) call.mute();
+        else call.unmute();
         byId("mute").setAttribute("aria-pressed", String(mute));
       },
       (error) => this.notice(errorWords(error)),
@@ -131,16 +167,22 @@ export class Phone {
     this.callClient = null;
   }
 
+  /** @returns {CallListener} */
   listener() {
     return {
       onCallProgressing: (call) => this.progressing(call),
       onCallEstablished: (call) => this.established(call),
       onCallEnded: (call) => this.ended(call),
-      onConnectionChange: (call, state) => call === this.call && this.connectionChanged(state),
-      onCreditLow: (call, seconds) => call === this.call && this.notice(`The credit lasts for ${seconds} seconds more.`),
+      onConnectionChange: (call, state) => {
+        if (call === this.call) this.connectionChanged(state);
+      },
+      onCreditLow: (call, seconds) => {
+        if (call === this.call) this.notice(`The credit lasts for ${seconds} seconds more.`);
+      },
     };
   }
 
+  /** @param {Call} call */
   progressing(call) {
     if (call !== this.call) return;
     this.say(stateWords("PROGRESSING"), "PROGRESSING");
@@ -148,12 +190,13 @@ export class Phone {
     this.stopRingback = ringback();
   }
 
+  /** @param {Call} call */
   established(call) {
     if (call !== this.call) return;
     this.stopRingback();
     this.say(stateWords("ESTABLISHED"), "ESTABLISHED");
-    this.audio.srcObject = call.incomingStream;
-    this.audio.play().catch(() => this.notice("The browser blocks the sound. Click anywhere on the page to hear the other side."));
+    this.audio.srcObject = call.incomingStream ?? null;
+    this.audio.play().catch(() => this.notice("The browser blocks the sound. Click anywhere on the page to hear the call."));
     this.devices.callRuns(call);
     byId("mute").disabled = false;
     this.keypad.call(true);
@@ -161,6 +204,7 @@ export class Phone {
     this.account.begin(call);
   }
 
+  /** @param {Call} call */
   ended(call) {
     if (call === this.ringing) this.forgetRinging();
     this.log?.add(call);
@@ -179,7 +223,10 @@ export class Phone {
     stopIncoming();
   }
 
-  /** This call is now the one on the panel. */
+  /**
+   * This call is now the one on the panel.
+   * @param {Call} call
+   */
   take(call) {
     this.call = call;
     this.hungUpHere = false;
@@ -207,7 +254,7 @@ export class Phone {
     this.stopRingback = () => {};
     this.stopTimer();
     this.keypad.idle();
-    this.account.settle(call);
+    if (call) this.account.settle(call);
     this.audio.srcObject = null;
     this.devices.callEnds();
     this.panel("idle");
@@ -220,6 +267,7 @@ export class Phone {
     this.say("Ready to call", "");
   }
 
+  /** @param {"idle" | "call"} phase */
   panel(phase) {
     const calling = phase === "call";
     byId("call-panel").dataset.phase = phase;
@@ -230,6 +278,10 @@ export class Phone {
     show(byId("second"), !calling);
   }
 
+  /**
+   * @param {string} words
+   * @param {string} state
+   */
   say(words, state, cause = "", causeName = "") {
     byId("state").textContent = words;
     byId("state").dataset.state = state;
@@ -237,20 +289,23 @@ export class Phone {
     byId("cause").dataset.cause = causeName;
   }
 
+  /** @param {string} words */
   notice(words) {
     byId("notice").textContent = words[0].toUpperCase() + words.slice(1);
     show(byId("notice"), true);
   }
 
+  /** @param {RTCIceConnectionState} state */
   connectionChanged(state) {
     if (state === "disconnected" || state === "failed") this.notice("The sound is interrupted. Looking for another way…");
     if (state === "connected" || state === "completed") show(byId("notice"), false);
   }
 
+  /** @param {Call} call */
   startTimer(call) {
     const since = call.getDetails().establishedTime ?? new Date();
     const tick = () => {
-      byId("timer").textContent = clock((Date.now() - since) / 1000);
+      byId("timer").textContent = clock((Date.now() - since.getTime()) / 1000);
     };
     tick();
     show(byId("timer"), true);
@@ -263,6 +318,10 @@ export class Phone {
   }
 }
 
+/**
+ * @param {() => void} work
+ * @param {(error: unknown) => void} failed
+ */
 function attempt(work, failed = () => {}) {
   try {
     work();

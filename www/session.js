@@ -1,11 +1,13 @@
 // Signing in: a ticket from the gateway, a SinchClient, and what the SDK says about its connection.
 
+/** @import { Client, ConnectionState } from "../tests/www.d.ts" */
+
 import { DEMO_APPLICATION, demoTicket } from "./tickets.js";
 
 /**
  * @param {string} userId
- * @param {(client: object) => void} prepare gets the client before it starts: a call may already be waiting for this person
- * @param {(state: "connecting"|"connected"|"reconnecting"|"closed") => void} onConnection
+ * @param {(client: Client) => void} prepare gets the client before it starts: a call may already be waiting for this person
+ * @param {(state: ConnectionState) => void} onConnection
  */
 export async function signIn(userId, prepare, onConnection) {
   if (typeof window.SinchClient !== "function") throw new Error("The SDK did not load: /offhook.js is missing on this server.");

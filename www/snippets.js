@@ -1,5 +1,7 @@
 // Runs the snippets of this page, one at a time. What is executed is the text of the <pre> element, as it is shown.
 
+/** @import { Call } from "../tests/www.d.ts" */
+
 import { unlockAudio } from "./audio.js";
 import { byId, make, show } from "./dom.js";
 import { highlight } from "./highlight.js";
@@ -9,6 +11,7 @@ import { errorWords } from "./words.js";
 /**
  * What this page does around a snippet, by the id of its article: `before` runs first, `after` follows the snippet. Each gets the stage.
  */
+/** @type {Record<string, { before?: (stage: Stage) => unknown, after?: (stage: Stage) => unknown }>} */
 const SCENES = {
   enable: { after: (stage) => stage.report(`getCallClient() gives ${typeof window.sinchClient.getCallClient()}`) },
   "ringback-tone": {
@@ -45,12 +48,16 @@ const SCENES = {
 };
 
 unlockAudio();
-const stage = window.SinchClient ? new Stage() : null;
+const stage = window.SinchClient ? new Stage(window.SinchClient) : null;
 if (!stage) fail("The SDK did not load: /offhook.js is missing on this server.");
+/** @type {HTMLElement | null} */
 let running = null;
-document.querySelectorAll(".snippet").forEach(furnish);
+document.querySelectorAll(".snippet").forEach((article) => furnish(/** @type {HTMLElement} */ (article)));
 
-/** Adds the buttons and the list of events to a snippet. */
+/**
+ * Adds the buttons and the list of events to a snippet.
+ * @param {HTMLElement} article
+ */
 function furnish(article) {
   const events = make("div", "events");
   events.setAttribute("role", "log");
@@ -69,6 +76,12 @@ function furnish(article) {
   article.append(events);
 }
 
+/**
+ * @param {HTMLElement} article
+ * @param {HTMLElement} pre
+ * @param {string} code
+ * @param {HTMLButtonElement} stop
+ */
 function controls(article, pre, code, stop) {
   const filled = pre.classList.contains("filled");
   const trouble = filled ? null : syntaxError(code);
@@ -84,25 +97,33 @@ function controls(article, pre, code, stop) {
   return make("div", "actions", run, article.contains(stop) ? "" : stop);
 }
 
-/** Why JavaScript cannot even read the code, or null. */
+/**
+ * Why JavaScript cannot even read the code, or null.
+ * @param {string} code
+ */
 function syntaxError(code) {
   try {
     new Function(code);
     return null;
   } catch (error) {
-    return error;
+    return /** @type {SyntaxError} */ (error);
   }
 }
 
+/**
+ * @param {HTMLElement} article
+ * @param {string} code
+ */
 async function start(article, code) {
+  if (!stage) return;
   if (running) end(running);
   running = article;
   article.dataset.run = "on";
-  article.querySelector("[data-testid=stop]").disabled = false;
-  article.querySelector(".events").replaceChildren();
+  part(article, "[data-testid=stop]").disabled = false;
+  part(article, ".events").replaceChildren();
   const scene = SCENES[article.id] ?? {};
   const from = performance.now();
-  const report = (words, bad = false) => report_(article, performance.now() - from, words, bad);
+  const report = (/** @type {string} */ words, bad = false) => report_(article, performance.now() - from, words, bad);
   const current = () => running === article;
   try {
     await stage.begin(report);
@@ -117,18 +138,33 @@ async function start(article, code) {
   }
 }
 
+/** @param {HTMLElement} article */
 function end(article) {
   if (running !== article) return;
-  stage.end();
+  stage?.end();
   running = null;
   delete article.dataset.run;
-  article.querySelector("[data-testid=stop]").disabled = true;
+  part(article, "[data-testid=stop]").disabled = true;
 }
 
-/** Runs code as an inline script of this page; gives what it threw. */
+/**
+ * A button or list that `furnish` has added.
+ * @param {HTMLElement} article
+ * @param {string} selector
+ */
+function part(article, selector) {
+  return /** @type {HTMLButtonElement} */ (article.querySelector(selector));
+}
+
+/**
+ * Runs code as an inline script of this page; gives what it threw.
+ * @param {string} code
+ * @returns {Error | null}
+ */
 function execute(code) {
+  /** @type {Error | null} */
   let thrown = null;
-  const listener = (event) => {
+  const listener = (/** @type {ErrorEvent} */ event) => {
     thrown ??= event.error ?? new Error(event.message);
     event.preventDefault();
   };
@@ -141,15 +177,23 @@ function execute(code) {
   return thrown;
 }
 
+/**
+ * @param {HTMLElement} article
+ * @param {number} milliseconds
+ * @param {string} words
+ * @param {boolean} bad
+ */
 function report_(article, milliseconds, words, bad) {
   const time = make("time", "", `${Math.round(milliseconds)} ms`);
-  article.querySelector(".events").append(make("p", "", time, make("span", bad ? "bad" : "", words)));
+  part(article, ".events").append(make("p", "", time, make("span", bad ? "bad" : "", words)));
 }
 
+/** @param {Call} call */
 function connect(call) {
-  byId("incoming").setAttribute("src", call.incomingStreamURL);
+  byId("incoming").setAttribute("src", call.incomingStreamURL ?? "");
 }
 
+/** @param {import("../tests/www.d.ts").CallClient} callClient */
 function answerWithSound(callClient) {
   callClient.addEventListener({
     onIncomingCall: (call) => {
@@ -159,25 +203,34 @@ function answerWithSound(callClient) {
   });
 }
 
-/** The page goes online, the partner calls it. */
+/**
+ * The page goes online, the partner calls it.
+ * @param {Stage} stage
+ */
 async function beCalled(stage) {
   await window.sinchClient.started_;
   await window.sinchClient.startActiveConnection();
   stage.partner.callUser(stage.user);
 }
 
+/** @param {Stage} stage */
 async function beCalledWithSound(stage) {
   window.callClient.addEventListener({ onIncomingCall: (call) => call.addEventListener({ onCallEstablished: connect }) });
   await beCalled(stage);
 }
 
-/** There is an incoming `call` that rings. */
+/**
+ * There is an incoming `call` that rings.
+ * @param {Stage} stage
+ */
 async function ringFirst(stage) {
   const incoming = new Promise((resolve) => window.callClient.addEventListener({ onIncomingCall: resolve }));
   await beCalled(stage);
   window.call = await incoming;
   window.call.addEventListener({ onCallEstablished: connect });
-  byId("ringback").play().catch(() => {});
+  byId("ringback")
+    .play()
+    .catch(() => {});
   await new Promise((resolve) => setTimeout(resolve, 1000));
 }
 
@@ -190,6 +243,11 @@ async function callFirst() {
   await new Promise((resolve) => setTimeout(resolve, 1500));
 }
 
+/**
+ * @param {string} text
+ * @param {string} className
+ * @param {() => void} onclick
+ */
 function button(text, className, onclick) {
   const element = make("button", className, text);
   element.type = "button";
@@ -197,6 +255,7 @@ function button(text, className, onclick) {
   return element;
 }
 
+/** @param {string} words */
 function fail(words) {
   byId("page-error").textContent = words;
   show(byId("page-error"), true);

@@ -1,34 +1,51 @@
 // What a snippet finds on the page when it runs: SinchClient bound to the demo application, callClient, audio elements, a partner.
 
+/** @import { Call, Client, SinchClientConfig } from "../tests/www.d.ts" */
+
 import { byId, show } from "./dom.js";
 import { LevelMeter } from "./meter.js";
 import { PARTNER, Partner } from "./partner.js";
 import { DEMO_APPLICATION, demoTicket } from "./tickets.js";
 import { ringbackUrl } from "./wave.js";
 
-const CALLS = ["callUser", "callPhoneNumber", "callSip", "callConference"];
+const CALLS = /** @type {const} */ (["callUser", "callPhoneNumber", "callSip", "callConference"]);
+/** @typedef {Record<string, undefined | ((...args: unknown[]) => Call)>} Caller */
+
+/** What happened, in words. @typedef {(words: string, bad?: boolean) => void} Report */
+
 const GLOBALS = ["sinchClient", "callClient", "call", "callListeners"];
 
 export class Stage {
-  constructor() {
-    this.Sdk = window.SinchClient;
+  /** @param {typeof Client} Sdk */
+  constructor(Sdk) {
+    this.Sdk = Sdk;
     this.user = `reader-${crypto.randomUUID().slice(0, 8)}`;
     this.partner = new Partner(this.Sdk, (words) => this.report(words));
     this.meter = new LevelMeter(byId("meter"));
     this.ringback = ringbackUrl();
+    this.ticket = "";
+    /** @type {MediaStream | null} what `audio#incoming` plays */
+    this.heard = null;
+    /** @type {Client[]} */
     this.clients = [];
+    /** @type {Set<Call>} */
     this.calls = new Set();
+    /** @type {Report} */
     this.report = () => {};
     this.resetAudio();
     const stage = this;
-    window.SinchClient = function SinchClient(config) {
+    /** @param {SinchClientConfig} config */
+    const SinchClient = function SinchClient(config) {
       return stage.newClient(config);
     };
-    Object.setPrototypeOf(window.SinchClient, this.Sdk);
+    window.SinchClient = Object.setPrototypeOf(SinchClient, this.Sdk);
     setInterval(() => this.listen(), 200);
   }
 
-  /** Partner online, `callClient` signed in. Needs a click before: sound. */
+  /**
+   * Partner online, `callClient` signed in. Needs a click before: sound.
+   * @param {Report} report
+   */
   async begin(report) {
     this.report = report;
     // The clients of the last snippet would answer the calls of this one.
@@ -40,31 +57,40 @@ export class Stage {
     byId("partner").dataset.partner = "on";
     byId("partner").textContent = `Partner: ${PARTNER} is online`;
     this.partner.answerAfter = 700;
-    for (const name of GLOBALS) window[name] = undefined;
+    for (const name of GLOBALS) Object.assign(window, { [name]: undefined });
     window.sinchClient = this.newClient({ capabilities: { calling: true }, supportActiveConnection: true });
     await window.sinchClient.started_;
     window.callClient = window.sinchClient.getCallClient();
   }
 
-  /** What `new SinchClient(config)` of a snippet gives. */
+  /**
+   * What `new SinchClient(config)` of a snippet gives.
+   * @param {Omit<SinchClientConfig, "applicationKey">} config
+   */
   newClient(config) {
     const client = new this.Sdk({ ...config, applicationKey: DEMO_APPLICATION });
     this.clients.push(client);
     this.watchCalls(client);
     const started = client.start({ userTicket: this.ticket });
-    started.then(() => {}, (error) => this.report(`start() failed: ${error.message}`, true));
+    started.then(
+      () => {},
+      (error) => this.report(`start() failed: ${error.message}`, true),
+    );
     Object.defineProperty(client, "started_", { value: started });
     return client;
   }
 
-  /** Reports the events of every call that this client makes. */
+  /**
+   * Reports the events of every call that this client makes.
+   * @param {Client} client
+   */
   watchCalls(client) {
     const callClient = client.getCallClient();
     for (const owner of [client, callClient]) {
       for (const name of CALLS) {
-        if (typeof owner[name] !== "function") continue;
-        const original = owner[name].bind(owner);
-        owner[name] = (...args) => this.follow(original(...args));
+        const methods = /** @type {Caller} */ (/** @type {unknown} */ (owner));
+        const original = methods[name]?.bind(owner);
+        if (original) methods[name] = (...args) => this.follow(original(...args));
       }
     }
     callClient.addEventListener({
@@ -75,6 +101,7 @@ export class Stage {
     });
   }
 
+  /** @param {Call} call */
   follow(call) {
     if (this.calls.has(call)) return call;
     this.calls.add(call);
@@ -104,7 +131,7 @@ export class Stage {
 
   resetAudio() {
     byId("ringback").pause();
-    for (const id of ["incoming", "ringback"]) {
+    for (const id of /** @type {const} */ (["incoming", "ringback"])) {
       byId(id).setAttribute("src", "");
       byId(id).srcObject = null;
     }
@@ -113,13 +140,13 @@ export class Stage {
 
   /** Measures what `audio#incoming` plays: it plays nothing unless the snippet connected the stream. */
   listen() {
-    const stream = byId("incoming").srcObject;
+    const stream = /** @type {MediaStream | null} */ (byId("incoming").srcObject);
     if (stream !== this.heard) {
       this.heard = stream;
       this.meter.watch(stream);
     }
     const hertz = this.meter.frequency();
-    byId("frequency").dataset.frequency = hertz;
+    byId("frequency").dataset.frequency = String(hertz);
     byId("frequency").textContent = hertz ? `${hertz} Hz` : "silent";
   }
 }

@@ -3,7 +3,10 @@
 
 export const DEMO_APPLICATION = "demo";
 
-/** @returns {Promise<string>} a user ticket for `start({ userTicket })` */
+/**
+ * @param {string} userId
+ * @returns {Promise<string>} a user ticket for `start({ userTicket })`
+ */
 export async function demoTicket(userId) {
   const response = await ask(userId);
   const answer = await response.json().catch(() => ({}));
@@ -18,6 +21,7 @@ export async function demoTicket(userId) {
   throw new Error(answer.message || `The gateway refused to sign in ${userId} (HTTP ${response.status}).`);
 }
 
+/** @param {string} userId */
 async function ask(userId) {
   try {
     return await fetch("demo/ticket", {

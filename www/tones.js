@@ -2,33 +2,76 @@
 
 import { audioContext } from "./audio.js";
 
-// `notes` are [start in s, length in s, frequencies in Hz]; a pattern repeats every `period` seconds.
+/**
+ * `notes` are [start in s, length in s, frequencies in Hz]; a pattern repeats every `period` seconds.
+ * @typedef {[start: number, length: number, frequencies: number[]]} Note
+ * @typedef {{ period?: number, volume: number, bell?: boolean, notes: Note[] }} Pattern
+ */
+
+/** @type {Pattern} */
 const RINGTONE = {
   period: 2.8,
   volume: 0.2,
   bell: true,
-  notes: [[0, 0.5, [659.3]], [0.16, 0.5, [830.6]], [0.32, 0.5, [987.8]], [0.48, 0.9, [1318.5]],
-    [0.96, 0.5, [987.8]], [1.12, 1.1, [1318.5]]],
+  notes: [
+    [0, 0.5, [659.3]],
+    [0.16, 0.5, [830.6]],
+    [0.32, 0.5, [987.8]],
+    [0.48, 0.9, [1318.5]],
+    [0.96, 0.5, [987.8]],
+    [1.12, 1.1, [1318.5]],
+  ],
 };
+/** @type {Pattern} */
 const RINGBACK = { period: 5, volume: 0.08, notes: [[0, 1, [425]]] };
-const ENDED = { volume: 0.07, notes: [[0, 0.16, [480]], [0.22, 0.24, [360]]] };
-const CHIME = { volume: 0.2, bell: true, notes: [[0, 0.7, [523.3]], [0.2, 0.7, [659.3]], [0.4, 1.2, [784]]] };
+/** @type {Pattern} */
+const ENDED = {
+  volume: 0.07,
+  notes: [
+    [0, 0.16, [480]],
+    [0.22, 0.24, [360]],
+  ],
+};
+/** @type {Pattern} */
+const CHIME = {
+  volume: 0.2,
+  bell: true,
+  notes: [
+    [0, 0.7, [523.3]],
+    [0.2, 0.7, [659.3]],
+    [0.4, 1.2, [784]],
+  ],
+};
 
-const LOW = { 1: 697, 2: 697, 3: 697, A: 697, 4: 770, 5: 770, 6: 770, B: 770, 7: 852, 8: 852, 9: 852, C: 852, "*": 941, 0: 941, "#": 941, D: 941 };
-const HIGH = { 1: 1209, 4: 1209, 7: 1209, "*": 1209, 2: 1336, 5: 1336, 8: 1336, 0: 1336, 3: 1477, 6: 1477, 9: 1477, "#": 1477, A: 1633, B: 1633, C: 1633, D: 1633 };
+/** The keys in the rows and columns of their two frequencies, Hz (ITU-T Q.23). */
+const KEYS = ["123A", "456B", "789C", "*0#D"];
+const ROWS = [697, 770, 852, 941];
+const COLUMNS = [1209, 1336, 1477, 1633];
+
+/** @param {string} key */
+function frequencies(key) {
+  const row = KEYS.findIndex((keys) => keys.includes(key));
+  return [ROWS[row], COLUMNS[KEYS[row].indexOf(key)]];
+}
 
 /** Each returns a function that stops the sound. */
 export const ringtone = () => play(RINGTONE);
 export const ringback = () => play(RINGBACK);
 export const endTone = () => play(ENDED);
 export const chime = () => play(CHIME);
-export const keyTone = (key) => play({ volume: 0.08, notes: [[0, 0.14, [LOW[key], HIGH[key]]]] });
+export const keyTone = (/** @type {string} */ key) => play({ volume: 0.08, notes: [[0, 0.14, frequencies(key)]] });
 
-/** Where the browser can, tones follow the chosen speaker. */
+/**
+ * Where the browser can, tones follow the chosen speaker.
+ * @param {string} deviceId
+ */
 export async function setToneSpeaker(deviceId) {
-  await audioContext().setSinkId?.(deviceId);
+  /** @type {AudioContext & { setSinkId?: (id: string) => Promise<void> }} */
+  const context = audioContext();
+  await context.setSinkId?.(deviceId);
 }
 
+/** @param {Pattern} pattern */
 function play(pattern) {
   const context = audioContext();
   const output = context.createGain();
@@ -44,6 +87,12 @@ function play(pattern) {
   };
 }
 
+/**
+ * @param {AudioContext} context
+ * @param {AudioNode} output
+ * @param {boolean | undefined} bell
+ * @param {Note} note
+ */
 function strike(context, output, bell, [start, length, frequencies]) {
   const from = context.currentTime + start + 0.02;
   for (const frequency of frequencies) {

@@ -11,10 +11,14 @@ export function ringbackUrl() {
   return URL.createObjectURL(new Blob([header(samples.length), samples], { type: "audio/wav" }));
 }
 
-/** RIFF header of 8-bit mono PCM. */
+/**
+ * RIFF header of 8-bit mono PCM.
+ * @param {number} length
+ */
 function header(length) {
   const view = new DataView(new ArrayBuffer(44));
-  const text = (offset, word) => [...word].forEach((letter, i) => view.setUint8(offset + i, letter.charCodeAt(0)));
+  const text = (/** @type {number} */ offset, /** @type {string} */ word) =>
+    [...word].forEach((letter, i) => view.setUint8(offset + i, letter.charCodeAt(0)));
   text(0, "RIFF");
   view.setUint32(4, 36 + length, true);
   text(8, "WAVEfmt ");

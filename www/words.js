@@ -1,5 +1,7 @@
 // What the SDK says, in words for a person.
 
+/** @import { Call, SinchError } from "../tests/www.d.ts" */
+
 const STATES = {
   INITIATING: "Calling…",
   PROGRESSING: "Ringing…",
@@ -7,9 +9,14 @@ const STATES = {
   ENDED: "Call ended",
 };
 
-export const stateWords = (state) => STATES[state] ?? state;
+/** @param {keyof typeof STATES} state */
+export const stateWords = (state) => STATES[state];
 
-/** Why a call ended. `byMe`: this page's own hang-up button ended it. */
+/**
+ * Why a call ended. `byMe`: this page's own hang-up button ended it.
+ * @param {Call} call
+ * @param {boolean} byMe
+ */
 export function causeWords(call, byMe) {
   const name = call.getRemoteUserId();
   const outgoing = Boolean(call.getDirection());
@@ -34,8 +41,12 @@ export function causeWords(call, byMe) {
   }
 }
 
-const nobody = (name, domain) => (domain === "data" ? `There is no user ${name}.` : `${name} does not exist.`);
+/** @typedef {Call["callDomain"]} Domain */
 
+const nobody = (/** @type {string} */ name, /** @type {Domain} */ domain) =>
+  domain === "data" ? `There is no user ${name}.` : `${name} does not exist.`;
+
+/** @type {Record<string, (name: string, domain: Domain, error: SinchError) => string>} */
 const REFUSALS = {
   402: () => "There is not enough credit for this call.",
   403: (name, domain, error) => (domain === "data" ? `You may not call ${name}.` : `You may not call ${name}: ${error.message}.`),
@@ -45,18 +56,24 @@ const REFUSALS = {
   604: nobody,
 };
 
+/**
+ * @param {SinchError | null} error
+ * @param {string} name
+ * @param {Domain} domain
+ */
 function failureWords(error, name, domain) {
   if (!error) return "The call failed.";
   // A SIP status, or a code of five digits that begins with one.
   const code = String(error.response?.errorCode ?? "").slice(0, 3);
   const words = REFUSALS[code];
-  if (words && (domain === "data" || code < 500)) return words(name, domain, error);
+  if (words && (domain === "data" || Number(code) < 500)) return words(name, domain, error);
   if (domain !== "data" && error.reason) return `${name} cannot be reached: ${error.reason}.`;
   return `The call failed: ${errorWords(error)}`;
 }
 
 /** One line for the list of calls. */
 export const SHORT_CAUSE = {
+  NONE: "",
   TIMEOUT: "Not online",
   DENIED: "Declined",
   NO_ANSWER: "No answer",
@@ -66,6 +83,7 @@ export const SHORT_CAUSE = {
   OTHER_DEVICE_ANSWERED: "Answered elsewhere",
 };
 
+/** @type {Record<string, string>} */
 const MEDIA_ERRORS = {
   NotAllowedError: "the browser was not allowed to use the microphone. Allow it in the address bar and try again.",
   NotFoundError: "no microphone was found.",
@@ -73,21 +91,26 @@ const MEDIA_ERRORS = {
   OverconstrainedError: "the chosen microphone is not connected.",
 };
 
+/** @param {any} error whatever was thrown */
 export function errorWords(error) {
   const message = String(error?.message || error || "unknown error");
   const media = Object.keys(MEDIA_ERRORS).find((name) => error?.name === name || message.includes(name));
   return media ? MEDIA_ERRORS[media] : message;
 }
 
-/** Seconds as `m:ss` or `h:mm:ss`. */
+/**
+ * Seconds as `m:ss` or `h:mm:ss`.
+ * @param {number} seconds
+ */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
-  const two = (number) => String(number).padStart(2, "0");
+  const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
   const minutes = Math.floor(whole / 60) % 60;
   const hours = Math.floor(whole / 3600);
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
+/** @param {Date} date */
 export function timeOfDay(date) {
   return new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }).format(date);
 }

@@ -15,10 +15,25 @@ export const figure = (title, measured, what) => ({
 });
 
 /**
+ * `patience`: ms that a call may take; `options`: of the phones.
+ * @typedef {object} Options
+ * @property {number} rounds
+ * @property {number} [warm]
+ * @property {{ name: string, library: string, tuned?: boolean }[]} [variants]
+ * @property {string} [where]
+ * @property {object} [options]
+ * @property {string[]} [answers]
+ * @property {number} [patience]
+ */
+
+/**
  * One pair of phones for each variant; each variant calls in turn. With `answers` the callee answers, and these are waited for. After a
  * call that failed the pair is a new one.
  */
-export async function calls(stage, { rounds, warm = 1, variants = VARIANTS, where, options = {}, answers = [], patience = PATIENCE }) {
+export async function calls(
+  stage,
+  /** @type {Options} */ { rounds, warm = 1, variants = VARIANTS, where, options = {}, answers = [], patience = PATIENCE },
+) {
   const pairs = new Map();
   const measure = async (variant) => {
     const pair = pairs.get(variant) ?? (await meet(stage, variant, where, options));

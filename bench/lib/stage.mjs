@@ -16,7 +16,12 @@ export const DOMAIN = "calls.test";
 export const USERS = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`user${i}`, `secret ${i}`]));
 
 /** Where the bundler finds the libraries, which are no dependencies of this folder. */
-const PLACES = { offhook: path("pkg/dist/index.js"), parser: `${OUT}/parser/parser.js`, jssip: path("tests/node_modules/jssip"), "sip.js": path("tests/node_modules/sip.js") };
+const PLACES = {
+  offhook: path("pkg/dist/index.js"),
+  parser: `${OUT}/parser/parser.js`,
+  jssip: path("tests/node_modules/jssip"),
+  "sip.js": path("tests/node_modules/sip.js"),
+};
 
 /** Bundles as a page of today would: minified, for browsers of today. */
 export function bundle(options) {
@@ -25,6 +30,10 @@ export function bundle(options) {
 }
 
 export class Stage {
+  /** The pages. */
+  site = null;
+  /** The one server that all calls go through. */
+  kamailio = null;
   browsers = new Browsers();
   #serial = 0;
 
@@ -40,7 +49,7 @@ export class Stage {
   }
 
   /** A tab of `library` in which nobody is signed in yet; `inject` runs before its own scripts. */
-  async tab(library, { where = "chromium", inject } = {}) {
+  async tab(library, /** @type {{ where?: string, inject?: () => void }} */ { where = "chromium", inject } = {}) {
     const browser = await this.browsers.get(where);
     const tab = await browser.newPage();
     if (inject) await tab.evaluateOnNewDocument(inject);
@@ -50,7 +59,10 @@ export class Stage {
   }
 
   /** A tab with one phone of `variant`, signed in. */
-  async phone({ library, tuned = false }, { where, inject, ...options } = {}) {
+  async phone(
+    { library, tuned = false },
+    /** @type {{ where?: string, inject?: () => void, [option: string]: any }} */ { where, inject, ...options } = {},
+  ) {
     const tab = await this.tab(library, { where, inject });
     const user = this.user();
     await tab.evaluate((o) => bench.start(o), { ...this.account(user), tuned, iceServers: [], ...options });
@@ -77,5 +89,8 @@ async function page(library) {
   const alias = { phone: path(`bench/www/${library}.js`) };
   const script = await bundle({ alias, build: { entryPoints: [path("bench/www/page.js")] } });
   writeFileSync(`${OUT}/site/${library}.js`, script);
-  writeFileSync(`${OUT}/site/${library}.html`, `<!doctype html><title>${library}</title><script type="module" src="${library}.js"></script>`);
+  writeFileSync(
+    `${OUT}/site/${library}.html`,
+    `<!doctype html><title>${library}</title><script type="module" src="${library}.js"></script>`,
+  );
 }

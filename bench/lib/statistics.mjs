@@ -1,4 +1,4 @@
-// Medians, and how far the values lie apart.
+// Medians, and their spread.
 
 /** The value below which `part` of all lie, between two neighbours where it falls between them. */
 export function quantile(values, part) {

@@ -22,7 +22,7 @@ function line({ name, values, failed }, digits, ours, more) {
   return `  ${name.padEnd(14)}${shown(median(values), digits).padStart(WIDTHS.value)}  ${spread.padEnd(WIDTHS.spread)}${count}${ratio(values, ours, more, name)}${failures}`.trimEnd();
 }
 
-/** What Offhook is to this one, in words of the same direction for all figures but those where more is better. */
+/** How Offhook compares to this one, in the same direction for all figures except where more is better. */
 function ratio(values, ours, more, name) {
   if (name === VARIANTS[0].name || !ours.values.length || more) return "";
   const times = median(values) / median(ours.values);

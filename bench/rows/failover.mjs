@@ -5,7 +5,11 @@ import { interleave } from "../lib/statistics.mjs";
 import { VARIANTS } from "../lib/variants.mjs";
 
 export async function run(stage) {
-  const results = await interleave(VARIANTS.filter(({ library }) => library !== "sipjs"), 20, (variant) => measure(stage, variant));
+  const results = await interleave(
+    VARIANTS.filter(({ library }) => library !== "sipjs"),
+    20,
+    (variant) => measure(stage, variant),
+  );
   return [{ title: "registered again after the server died, a second one there", unit: "ms", digits: 0, results }];
 }
 
@@ -30,7 +34,7 @@ async function measure(stage, variant) {
 /** Runs in the page before its own scripts. */
 function watchRegistrations() {
   window.WebSocket = class extends WebSocket {
-    constructor(...given) {
+    constructor(/** @type {ConstructorParameters<typeof WebSocket>} */ ...given) {
       super(...given);
       this.addEventListener("message", ({ data }) => {
         if (/^SIP\/2.0 200 /.test(data) && /^CSeq: \d+ REGISTER/im.test(data)) window.bench.note(`registered at ${given[0]}`);

@@ -29,10 +29,10 @@ async function measure(stage, { library }, users) {
 /** Runs in the page before its own scripts. */
 function keepWasmMemory() {
   const { Instance } = WebAssembly;
-  WebAssembly.Instance = function (...given) {
-    const instance = new Instance(...given);
-    window.wasmMemory = Object.values(instance.exports).find((value) => value instanceof WebAssembly.Memory);
-    return instance;
+  WebAssembly.Instance = class extends Instance {
+    constructor(/** @type {ConstructorParameters<typeof Instance>} */ ...given) {
+      super(...given);
+      window.wasmMemory = Object.values(this.exports).find((value) => value instanceof WebAssembly.Memory);
+    }
   };
-  WebAssembly.Instance.prototype = Instance.prototype;
 }

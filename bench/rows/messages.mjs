@@ -1,4 +1,4 @@
-// The processor time that a page's main thread spends on 1,000 OPTIONS that come in and 1,000 answers that go out.
+// The processor time that a page's main thread spends on 1,000 OPTIONS that come in and 1,000 responses that go out.
 import { interleave } from "../lib/statistics.mjs";
 import { LIBRARIES } from "../lib/variants.mjs";
 import { fakeSocket } from "../www/messages.js";
@@ -21,7 +21,7 @@ export async function run(stage) {
 async function measure(phone) {
   const { tab, session, user } = phone;
   const done = await tab.evaluate(
-    (name, count) => Promise.race([feed(name, count).then(() => true), new Promise((resolve) => setTimeout(resolve, 20_000))]),
+    (name, count) => Promise.race([window.feed(name, count).then(() => true), new Promise((resolve) => setTimeout(resolve, 20_000))]),
     user,
     MESSAGES,
   );

@@ -1,4 +1,4 @@
-// Reading one INVITE in a page, as each library does when it comes. Offhook's time includes the copy of the text into the wasm.
+// Parsing one INVITE in a page, as each library does when it arrives. Offhook's time includes copying the text into the wasm.
 import { copyFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { OUT, bundle } from "../lib/stage.mjs";
@@ -13,7 +13,10 @@ export async function run(stage) {
   writeFileSync(`${OUT}/site/parsers.html`, `<!doctype html><script type="module" src="parsers.js"></script>`);
   copyFileSync(`${OUT}/parser/parser_bg.wasm`, `${OUT}/site/parser.wasm`);
   const figures = [];
-  for (const [where, browser] of [["chromium", "Chromium"], ["firefox", "Firefox"]]) {
+  for (const [where, browser] of [
+    ["chromium", "Chromium"],
+    ["firefox", "Firefox"],
+  ]) {
     const tab = await (await stage.browsers.get(where)).newPage();
     await tab.goto(`${stage.site.url}/parsers.html`);
     await tab.waitForFunction(() => window.ready, { polling: 50, timeout: 10_000 });

@@ -1,4 +1,4 @@
-// What a page loads to call: the bundle of its main classes, as brotli. Offhook's wasm counts.
+// What a page loads to make calls: the bundle of the main classes, as brotli. Offhook's wasm is included.
 import { readFileSync } from "node:fs";
 import { brotliCompressSync, constants } from "node:zlib";
 import { bundle } from "../lib/stage.mjs";

@@ -14,10 +14,12 @@ export async function run() {
   if (!existsSync(CORPUS)) return [];
   const takes = { offhook: await offhook(), jssip: jssip(), sipjs: await sipjs() };
   const rows = readFileSync(new URL("expected.tsv", CORPUS), "utf8").trim().split("\n").slice(1);
-  const messages = rows.map((row) => row.split("\t")).flatMap(([file, , , , syntax, action]) => {
-    const right = rightAnswer(syntax, action);
-    return right ? [{ right, bytes: readFileSync(new URL(file, CORPUS)) }] : [];
-  });
+  const messages = rows
+    .map((row) => row.split("\t"))
+    .flatMap(([file, , , , syntax, action]) => {
+      const right = rightAnswer(syntax, action);
+      return right ? [{ right, bytes: readFileSync(new URL(file, CORPUS)) }] : [];
+    });
   const results = LIBRARIES.map(({ name, library }) => {
     const good = messages.filter(({ right, bytes }) => right.includes(takes[library](bytes)));
     return { name, values: [good.length], failed: [] };
@@ -25,7 +27,7 @@ export async function run() {
   return [{ title: `RFC 4475 messages handled right, of ${messages.length}`, unit: "", digits: 0, more: true, results }];
 }
 
-/** What may be done with a message: take it (`true`), refuse it (`false`); `null` where the RFC leaves the choice. */
+/** What may be done with a message: accept it (`true`), reject it (`false`); `null` where the RFC leaves the choice. */
 function rightAnswer(syntax, action) {
   const broken = syntax === "invalid" || syntax === "semantic";
   if (broken) return ["reject", "discard"].includes(action) ? [false] : null;
@@ -34,7 +36,7 @@ function rightAnswer(syntax, action) {
 }
 
 async function offhook() {
-  const { initSync, takes } = await import(pathToFileURL(`${OUT}/parser/parser.js`));
+  const { initSync, takes } = await import(pathToFileURL(`${OUT}/parser/parser.js`).href);
   initSync({ module: readFileSync(`${OUT}/parser/parser_bg.wasm`) });
   return takes;
 }
@@ -52,7 +54,10 @@ function jssip() {
 
 async function sipjs() {
   const folder = pathToFileURL(require.resolve("sip.js"));
-  const [{ UserAgent }, { IncomingRequestMessage, Parser }] = await Promise.all([import(folder), import(new URL("core/index.js", folder))]);
+  const [{ UserAgent }, { IncomingRequestMessage, Parser }] = await Promise.all([
+    import(folder.href),
+    import(new URL("core/index.js", folder).href),
+  ]);
   const agent = new UserAgent({ transportOptions: { server: "ws://server.invalid" }, logBuiltinEnabled: false });
   const silent = agent.getLogger("bench");
   let taken;
@@ -61,7 +66,7 @@ async function sipjs() {
   agent.userAgentCore.receiveIncomingRequestFromTransport = () => (taken = true);
   return attempt((text) => {
     const message = Parser.parseMessage(text, silent);
-    // The user agent drops all answers to requests that are not its own.
+    // The user agent drops all responses to requests that are not its own.
     if (!(message instanceof IncomingRequestMessage)) return message !== undefined;
     taken = false;
     agent.onTransportMessage(text);
@@ -69,7 +74,7 @@ async function sipjs() {
   });
 }
 
-/** Libraries take text; what throws takes nothing. */
+/** Libraries take text; a parser that throws rejects the message. */
 function attempt(takes) {
   return (bytes) => {
     try {

@@ -38,12 +38,12 @@ export async function listen(note) {
       });
     }
     // Whoever offers has its receivers from the start, and Chromium heeds no transform that comes later.
-    addTransceiver(...given) {
+    addTransceiver(/** @type {Parameters<RTCPeerConnection["addTransceiver"]>} */ ...given) {
       const transceiver = super.addTransceiver(...given);
       watch(transceiver.receiver);
       return transceiver;
     }
-    addTrack(...given) {
+    addTrack(/** @type {Parameters<RTCPeerConnection["addTrack"]>} */ ...given) {
       const sender = super.addTrack(...given);
       this.getTransceivers().forEach(({ receiver }) => watch(receiver));
       return sender;

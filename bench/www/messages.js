@@ -1,4 +1,4 @@
-// The SIP that the libraries are fed with.
+// The SIP messages that the libraries are measured with.
 
 const CRLF = "\r\n";
 
@@ -68,7 +68,7 @@ export function fakeSocket() {
   let latest = null;
   let answered = () => {};
 
-  window.WebSocket = class FakeSocket extends EventTarget {
+  class FakeSocket extends EventTarget {
     static OPEN = 1;
     OPEN = 1;
     readyState = 0;
@@ -93,11 +93,14 @@ export function fakeSocket() {
     }
 
     close() {}
-  };
+  }
+  window.WebSocket = /** @type {any} */ (FakeSocket);
 
   function registered(request) {
     const copied = request.split(CRLF).filter((line) => /^(Via|From|To|Call-ID|CSeq|Contact):/i.test(line));
-    const lines = copied.map((line) => (/^To:/i.test(line) ? `${line};tag=server` : /^Contact:/i.test(line) ? `${line};expires=600` : line));
+    const lines = copied.map((line) =>
+      /^To:/i.test(line) ? `${line};tag=server` : /^Contact:/i.test(line) ? `${line};expires=600` : line,
+    );
     return ["SIP/2.0 200 OK", ...lines, "Content-Length: 0", "", ""].join(CRLF);
   }
 
@@ -120,7 +123,7 @@ export function fakeSocket() {
 
   let serial = 0;
   window.feed = (user, count) =>
-    new Promise((resolve) => {
+    new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
       const messages = Array.from({ length: count }, () => options(user, ++serial));
       let left = count;
       answered = () => --left === 0 && resolve();

@@ -4,7 +4,8 @@ import { Parser as SipJsParser } from "sip.js/lib/core";
 import { initSync, read } from "parser";
 import { invite } from "./messages.js";
 
-const silent = { warn() {}, debug() {}, error() {}, log() {} };
+/** What its parser asks of a log. */
+const silent = /** @type {any} */ ({ warn() {}, debug() {}, error() {}, log() {} });
 
 window.parsers = {
   message: invite(),
@@ -15,7 +16,7 @@ window.parsers = {
 
 /** Microseconds for one message, over about `ms` milliseconds. */
 window.time = (library, ms) => {
-  const { message, [library]: parse } = parsers;
+  const { message, [library]: parse } = window.parsers;
   const began = performance.now();
   let count = 0;
   let took = 0;

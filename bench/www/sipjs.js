@@ -24,6 +24,7 @@ export class Phone {
   async register() {
     await this.#ua.start();
     const registerer = new Registerer(this.#ua);
+    /** @type {Promise<void>} */
     const done = new Promise((resolve) => {
       registerer.stateChange.addListener((state) => state === RegistererState.Registered && resolve());
     });

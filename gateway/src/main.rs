@@ -320,14 +320,15 @@ fn uuid() -> String {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use clap::error::ErrorKind;
 
     use super::*;
 
     #[test]
     fn what_is_documented_can_be_called() {
-        let texts = [EXAMPLES, include_str!("../../README.md"), include_str!("../offhook.toml")];
+        let texts = documents();
         let documented: Vec<Vec<String>> = texts.iter().flat_map(|text| text.lines().filter_map(call)).collect();
-        assert!(documented.len() > 10, "the examples are found: {documented:?}");
+        assert!(documented.len() > 20, "the examples are found: {documented:?}");
         for words in &documented {
             Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
         }
@@ -337,6 +338,34 @@ mod tests {
                 "no example shows `{command}`"
             );
         }
+    }
+
+    /// Prose may name a command without its arguments.
+    #[test]
+    fn what_prose_names_is_a_command() {
+        let texts = documents();
+        let spans = texts.iter().flat_map(|text| text.split('`')).filter(|span| !span.contains('\n')).filter_map(call);
+        let named: Vec<Vec<String>> = spans.filter(|words| words.len() > 1).collect();
+        assert!(named.len() > 10, "the commands are found: {named:?}");
+        for words in named {
+            if let Err(error) = Cli::try_parse_from(&words) {
+                let incomplete = [
+                    ErrorKind::DisplayHelp,
+                    ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                    ErrorKind::MissingRequiredArgument,
+                    ErrorKind::MissingSubcommand,
+                ];
+                assert!(incomplete.contains(&error.kind()), "{words:?}: {error}");
+            }
+        }
+    }
+
+    /// Everything that tells people of commands.
+    fn documents() -> Vec<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let documents = std::fs::read_dir(folder).expect("the documents").flatten().map(|entry| entry.path());
+        let texts = documents.map(|path| std::fs::read_to_string(path).expect("a text"));
+        texts.chain([EXAMPLES, include_str!("../../README.md"), include_str!("../offhook.toml")].map(str::to_owned)).collect()
     }
 
     /// The words of a line that calls the program: what is in quotes is one, and what follows two blanks, `#` or `<` is none.

@@ -17,5 +17,7 @@ async function load() {
     throw new Error(`offhook: no wasm at ${url} (${response.status}). Copy offhook.wasm there, or import "offhook/inline".`);
   }
   const streams = type.startsWith("application/wasm");
-  initSync({ module: await (streams ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((b) => WebAssembly.compile(b))) });
+  initSync({
+    module: await (streams ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((b) => WebAssembly.compile(b))),
+  });
 }

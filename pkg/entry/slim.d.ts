@@ -1,4 +1,3 @@
-
 /** Where the wasm comes from: an address to fetch, an answer to a fetch, its bytes, or compiled already. */
 export type WasmSource = RequestInfo | URL | Response | BufferSource | WebAssembly.Module;
 

@@ -17,6 +17,7 @@ use super::promise::Deferred;
 use super::{Call, CallClient, CallDetails, login, options, text};
 use crate::client::Client;
 use crate::client::call::{Destination, Error, codes};
+use crate::web::dom::find_window;
 
 /// One user of one application.
 #[wasm_bindgen(skip_typescript)]
@@ -30,7 +31,7 @@ impl SinchClient {
     /// A `TypeError` for options that make no sense, an `Error` where the browser has no WebRTC.
     #[wasm_bindgen(constructor, skip_typescript)]
     pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
-        if web_sys::window().is_none() {
+        if find_window().is_none() {
             return Err(JsError::new("SinchClient works in the window of a browser only").into());
         }
         let (options, config) = options::read(config)?;

@@ -199,7 +199,7 @@ export class CallClient {
   /** Calls a phone: E.164 with its `+`, or an emergency number of three to five digits, of which the gateway says whether it can be called. Any
    * other number throws a `SinchError` (5, 6003) that says what is wrong with it. */
   callPhoneNumber(phoneNumber: string, headers?: CallHeaders, customStream?: MediaStream): Call;
-  /** Calls a SIP address, `user@domain`. Names of headers begin with `x-`. What the other side answers, a refusal has in `call.error`. */
+  /** Calls a SIP address, `user@domain`. Names of headers begin with `x-`. A rejection by the remote party is in `call.error`. */
   callSip(sipAddress: string, headers?: CallHeaders, customStream?: MediaStream): Call;
   /** Calls a conference room: 1 to 64 characters. */
   callConference(conferenceId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
@@ -224,15 +224,7 @@ export interface CallClientListener {
 }
 
 export type CallState = "INITIATING" | "PROGRESSING" | "ESTABLISHED" | "ENDED";
-export type CallEndCause =
-  | "NONE"
-  | "TIMEOUT"
-  | "DENIED"
-  | "NO_ANSWER"
-  | "FAILURE"
-  | "HUNG_UP"
-  | "CANCELED"
-  | "OTHER_DEVICE_ANSWERED";
+export type CallEndCause = "NONE" | "TIMEOUT" | "DENIED" | "NO_ANSWER" | "FAILURE" | "HUNG_UP" | "CANCELED" | "OTHER_DEVICE_ANSWERED";
 
 /** A call. There is one object for each. */
 export class Call {
@@ -245,8 +237,8 @@ export class Call {
   hangup(): void;
   mute(): void;
   unmute(): void;
-  /** Sends tones: `0-9 # * A-D`. */
-  sendDTMF(keys: string): void;
+  /** Sends DTMF digits: `0-9 # * A-D`. */
+  sendDTMF(digits: string): void;
   /** The same on both sides. */
   getCallId(): string;
   getDetails(): CallDetails;

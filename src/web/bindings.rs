@@ -5,11 +5,17 @@ use js_sys::{JsString, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{
     Event, EventTarget, MediaStream, RtcIceCandidate, RtcIceCandidateInit, RtcPeerConnection, RtcRtpSender, RtcRtpTransceiver,
-    RtcRtpTransceiverInit, RtcdtmfSender,
+    RtcRtpTransceiverInit, RtcdtmfSender, Window,
 };
 
 #[wasm_bindgen]
 extern "C" {
+    /// The global object, where there may be no `Window`.
+    pub type Global;
+    /// The window by its name and not by its class, which pages that are run outside of a browser may lack.
+    #[wasm_bindgen(method, getter)]
+    pub fn window(this: &Global) -> Option<Window>;
+
     /// What web-sys lacks of `RTCRtpSender`.
     #[wasm_bindgen(extends = RtcRtpSender)]
     pub type Sender;

@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{MediaStream, Window};
 
-use super::bindings::TextEncoder;
+use super::bindings::{Global, TextEncoder};
 
 /// The window of the page.
 ///
@@ -16,7 +16,13 @@ use super::bindings::TextEncoder;
 /// Where there is none: `SinchClient` is made in a window only.
 #[must_use]
 pub fn window() -> Window {
-    web_sys::window().expect("a SinchClient is made in a window only")
+    find_window().expect("a SinchClient is made in a window only")
+}
+
+/// The window, where there is one.
+#[must_use]
+pub fn find_window() -> Option<Window> {
+    js_sys::global().unchecked_into::<Global>().window()
 }
 
 /// The time now, by the clock that never goes back.

@@ -10,21 +10,28 @@ import { Pjsua } from "./lib/pjsua.mjs";
 import { Rtpengine } from "./lib/rtpengine.mjs";
 import { gatewayWith } from "./lib/trunks.mjs";
 
-/** Its sound comes from here, whatever address it names. */
+/** Its media come from here, whatever address its SDP names. */
 const BARESIP = "127.0.0.1:5062";
 const PJSUA = "127.0.0.32:5060";
 const CARRIER = "127.0.0.33:5060";
 const CARRIER_TLS = "127.0.0.33:5061";
 const LOGIN = { username: "offhook", password: PASSWORD };
-/** What is called at each is its domain; the first of an address is who it is when it calls. */
+/** Each is called by its domain; the first trunk of an address is the one that calls from there come from. */
 const TRUNKS = {
   baresip: { address: BARESIP, domains: ["opus.test"], codecs: ["opus", "pcma", "pcmu"] },
   alaw: { address: BARESIP, domains: ["pcma.test"], codecs: ["pcma"] },
   ulaw: { address: BARESIP, domains: ["pcmu.test"], codecs: ["pcmu"] },
   pjsua: { address: PJSUA, domains: ["g722.test"], codecs: ["g722", "pcma"] },
   carrier: { address: CARRIER, domain: "carrier.test", domains: ["carrier.test"], register: true, ...LOGIN },
-  // Kamailio makes its connections from the address that the system gives it, which is another one than it listens at.
-  stream: { address: CARRIER, from: ["127.0.0.1/32"], domain: "carrier.test", domains: ["stream.carrier.test"], transport: "tcp", ...LOGIN },
+  // Kamailio connects from an address that the system chooses, which is not the one that it listens on.
+  stream: {
+    address: CARRIER,
+    from: ["127.0.0.1/32"],
+    domain: "carrier.test",
+    domains: ["stream.carrier.test"],
+    transport: "tcp",
+    ...LOGIN,
+  },
   secret: { address: CARRIER_TLS, domain: "carrier.test", domains: ["secret.carrier.test"], transport: "tls", ...LOGIN },
 };
 
@@ -59,13 +66,22 @@ export default function suite(test) {
     ["chromium", "pjsua2", "g722.test"],
     ["firefox", "pjsua2", "g722.test"],
   ]) {
-    test(`${where} calls ${name} at ${domain}: sound both ways, keys, hang-up`, 40, (world) => pageCalls(world, where, name, domain));
+    test(`${where} calls ${name} at ${domain}: sound both ways, DTMF digits, hang-up`, 40, (world) =>
+      pageCalls(world, where, name, domain),
+    );
   }
-  for (const [where, name] of [["chromium", "pjsua2"], ["firefox", "baresip"]]) {
+  for (const [where, name] of [
+    ["chromium", "pjsua2"],
+    ["firefox", "baresip"],
+  ]) {
     test(`${name} calls a user: all devices ring, ${where} answers`, 40, (world) => phoneCalls(world, where, name));
     test(`pjsua2 holds ${where} and takes it back`, 30, (world) => hold(world, where));
   }
-  for (const [where, domain] of [["chromium", "carrier.test"], ["firefox", "stream.carrier.test"], ["chromium", "secret.carrier.test"]]) {
+  for (const [where, domain] of [
+    ["chromium", "carrier.test"],
+    ["firefox", "stream.carrier.test"],
+    ["chromium", "secret.carrier.test"],
+  ]) {
     test(`${where} calls a phone of the carrier by ${domain}`, 40, (world) => carrierIsCalled(world, where, domain));
   }
   test("a phone of the carrier calls a page, and declines one", 40, carrierCalls);
@@ -93,13 +109,13 @@ async function pageCalls(world, where, name, domain) {
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** baresip's events have the clock of G.711 with Opus, too. */
+/** baresip's DTMF events have the clock rate of G.711 with Opus, too. */
 async function keysBothWays(alice, phone, domain) {
   await alice.run(() => e2e.calls[0].call.sendDTMF("159*"));
   for (const key of "159*") same((await phone.until("CALL_DTMF_START")).param, key, `a key that ${phone.name} heard`);
   if (domain === "opus.test") return;
   await soon(async () => {
-    const heard = alice.run(() => e2e.keys(0, 1_200));
+    const heard = alice.run(() => e2e.digits(0, 1_200));
     await phone.press("2");
     check((await heard).includes("2"), `${alice.name} should hear the key 2: "${await heard}"`);
   }, 8_000);
@@ -174,14 +190,26 @@ async function leaves() {
   same(await registered(username), false, "whether it is registered after its end");
 }
 
-/** Whether the carrier knows where this customer is. */
+/** Whether this customer is registered at the carrier. */
 async function registered(name) {
   const socket = dgram.createSocket("udp4");
   socket.bind(0, "127.0.0.34");
   await once(socket, "listening");
   const uri = `sip:${name}@carrier.test`;
-  const head = [`OPTIONS ${uri} SIP/2.0`, `Via: SIP/2.0/UDP 127.0.0.34:${socket.address().port};branch=z9hG4bK${Date.now()}`, "Max-Forwards: 70"];
-  const who = ["From: <sip:test@carrier.test>;tag=1", `To: <${uri}>`, `Call-ID: ${Date.now()}`, "CSeq: 1 OPTIONS", "Content-Length: 0", "", ""];
+  const head = [
+    `OPTIONS ${uri} SIP/2.0`,
+    `Via: SIP/2.0/UDP 127.0.0.34:${socket.address().port};branch=z9hG4bK${Date.now()}`,
+    "Max-Forwards: 70",
+  ];
+  const who = [
+    "From: <sip:test@carrier.test>;tag=1",
+    `To: <${uri}>`,
+    `Call-ID: ${Date.now()}`,
+    "CSeq: 1 OPTIONS",
+    "Content-Length: 0",
+    "",
+    "",
+  ];
   const [ip, port] = CARRIER.split(":");
   socket.send([...head, ...who].join("\r\n"), Number(port), ip);
   const [answer] = await once(socket, "message", { signal: AbortSignal.timeout(3_000) });

@@ -16,11 +16,20 @@ export async function setUp() {
 export const tearDown = () => Promise.all((nodes ?? []).map((node) => node.stop()));
 
 export default function suite(test) {
-  const on = (name, seconds, run, add = test) => add(name, seconds, (world) => (nodes ? run(nodes[0].behind(world)) : skip("Kamailio is not installed")));
+  const on = (name, seconds, run, add = test) =>
+    add(name, seconds, (world) => (nodes ? run(nodes[0].behind(world)) : skip("Kamailio is not installed")));
   const each = (run) => (world) => inParallel(PAIRS.map(([from, to]) => run(world, from, to)));
   on("calls from node to node", 40, each(across));
-  on("calls from node to node without a GRUU", 40, each((world, from, to) => across(world, from, to, { withoutGruu: true })));
-  on("a page that closed at the other node; one that comes online there in time", 40, each((world, from, to) => inParallel([gone(world, from, to), late(world, from, to)])));
+  on(
+    "calls from node to node without a GRUU",
+    40,
+    each((world, from, to) => across(world, from, to, { withoutGruu: true })),
+  );
+  on(
+    "a page that closed at the other node; one that comes online there in time",
+    40,
+    each((world, from, to) => inParallel([gone(world, from, to), late(world, from, to)])),
+  );
   on("a node dies: registered at the other at once, what is up stays up, and it comes back", 120, death, test.timed);
 }
 
@@ -87,8 +96,8 @@ async function death(world) {
   await nodes[0].crash();
   try {
     times = (await Promise.all(lost.map(backIn))).sort((a, b) => a - b);
-    const gone = calls.map((call, i) => goesOn(call, methods[i], call[i < 2 ? 0 : 1], call[i % 2]));
-    await inParallel([...gone, ringsOn(...rings)]);
+    const gone = calls.map((call, i) => goesOn([call[0], call[1]], methods[i], call[i < 2 ? 0 : 1], call[i % 2]));
+    await inParallel([...gone, ringsOn(rings[0], rings[1])]);
   } finally {
     await nodes[0].begin();
   }
@@ -96,27 +105,33 @@ async function death(world) {
   bar(median, 500, `registered at the other node, the median of ${times}`);
   const began = Date.now();
   const dora = await page(world, "chromium", "carol", 0);
-  // It asks the other for all locations; until they are there nobody is online.
+  // It fetches all locations from the other node; until they are there nobody is online.
   await soon(async () => {
     const i = await dora.call(idle[1].id);
-    await idle[1].until(0, "onIncomingCall", 500).finally(() => dora.run((n) => e2e.calls[n].call.getState() === "ENDED" || e2e.calls[n].call.hangup(), i));
+    await idle[1]
+      .until(0, "onIncomingCall", 500)
+      .finally(() => dora.run((n) => e2e.calls[n].call.getState() === "ENDED" || e2e.calls[n].call.hangup(), i));
   }, 10_000);
   return `registered ${median} ms after the loss (median of ${times.join(" ")}); the node that came back found a page after ${Date.now() - began} ms`;
 }
 
 /** How long after its socket closed the page was registered again, ms. */
 async function backIn(user) {
-  await user.wait(() => {
-    const [since] = window.seen.closed;
-    const registered = ({ at, out, text }) => !out && at > since && /^SIP\/2.0 200/.test(text) && /CSeq: \d+ REGISTER/.test(text);
-    const answer = window.seen.sip.find(registered);
-    return answer && (window.took = Math.round(answer.at - since));
-  }, "the registration at the other node", 12_000);
+  await user.wait(
+    () => {
+      const [since] = window.seen.closed;
+      const registered = ({ at, out, text }) => !out && at > since && /^SIP\/2.0 200/.test(text) && /CSeq: \d+ REGISTER/.test(text);
+      const answer = window.seen.sip.find(registered);
+      return answer && (window.took = Math.round(answer.at - since));
+    },
+    "the registration at the other node",
+    12_000,
+  );
   return user.run(() => window.took);
 }
 
 /**
- * The call goes on: whoever came back has refreshed the dialog, the other side can, too, each can put the other on hold where the
+ * The call goes on: whoever came back has refreshed the dialog, the remote party can, too, each can put the other on hold where the
  * refresh is an offer, both hear each other, and the end arrives.
  */
 async function goesOn([alice, bob], method, moved, who) {
@@ -135,7 +150,7 @@ async function goesOn([alice, bob], method, moved, who) {
 
 /**
  * A page whose socket is closed connects again and refreshes the dialog. So soon after it came, the node that lives is no better than the
- * dead one, which is the next in its list: the page returns from there, in Firefox after up to 10 s, as that makes it wait ever longer.
+ * dead one, which is the next in its list: the page returns from there, in Firefox after up to 10 s, as Firefox delays each retry longer.
  */
 async function refreshes(user, method, hold) {
   await user.run((holding) => {
@@ -145,7 +160,7 @@ async function refreshes(user, method, hold) {
   return answered(user, method);
 }
 
-/** The answer to what refreshed the dialog over the newest connection: an UPDATE (RFC 3311), or an INVITE where that is not known. */
+/** The response to the request that refreshed the dialog over the newest connection: an UPDATE (RFC 3311), or an INVITE where that is not supported. */
 async function answered(user, method) {
   const found = (name) => {
     const since = window.seen.closed.at(-1);

@@ -55,7 +55,8 @@ export default function suite(check) {
 }
 
 const user = (world, { where = "chromium", server = gateway } = {}) => world.user(where, world.name("alice"), { server });
-const answers = () => callee(hear("INVITE"), say("180 Ringing"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK"));
+const answers = () =>
+  callee(hear("INVITE"), say("180 Ringing"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK"));
 
 async function established(page) {
   sipp = await Sipp.start({ address: TRUNK, scenario: answers() });
@@ -91,7 +92,11 @@ async function tooFast(world) {
     gateway.command("credit", "limit", "demo");
   }
   const { alarms } = await operator.ask("GET", "/v1/account/alarms");
-  same(alarms.map(({ reason, range, max }) => [reason, range, max]), [["call rate", null, 0]], "the alarms");
+  same(
+    alarms.map(({ reason, range, max }) => [reason, range, max]),
+    [["call rate", null, 0]],
+    "the alarms",
+  );
   same(gateway.log.match(/alarm: .*cause=call rate/g)?.length, 1, `alarms in the log: ${gateway.log}`);
   same(await operator.balance(), 100, "the balance");
 }
@@ -111,7 +116,10 @@ async function paid(world) {
   const at = (out, start) => wire.find((message) => message.out === out && message.text.startsWith(start)).at;
   const spoken = (at(false, "BYE") - at(true, "SIP/2.0 200")) / 1_000;
   bar(Math.abs(spoken - details.duration) * 1_000, 500, `the wire says ${spoken} s and the page ${details.duration} s, which are apart by`);
-  check([Math.ceil(spoken), Math.ceil(spoken + 0.1), Math.ceil(spoken - 0.1)].includes(record.duration), `${spoken} s on the wire, ${record.duration} in the record`);
+  check(
+    [Math.ceil(spoken), Math.ceil(spoken + 0.1), Math.ceil(spoken - 0.1)].includes(record.duration),
+    `${spoken} s on the wire, ${record.duration} in the record`,
+  );
   same(record.debit.amount, cents(record.duration * SECOND), "the price");
   same([record.result, record.reason], ["ANSWERED", "CALLERHANGUP"], "the result and who ended it");
   return `${record.duration} s, ${record.debit.amount}`;
@@ -128,7 +136,9 @@ async function runsOut(world) {
   const told = await alice.run(() => e2e.calls[0].extra.find(({ name }) => name === "onCreditLow")?.more);
   check(told > 0 && told <= SECONDS, `onCreditLow: ${told}`);
   const wire = sipp.messages();
-  const spoken = wire.find(({ out, text }) => !out && text.startsWith("BYE")).at - wire.find(({ out, text }) => out && text.startsWith("SIP/2.0 200")).at;
+  const spoken =
+    wire.find(({ out, text }) => !out && text.startsWith("BYE")).at -
+    wire.find(({ out, text }) => out && text.startsWith("SIP/2.0 200")).at;
   bar(spoken, SECONDS * 1_000 + 500, "ended at the paid second", SECONDS * 1_000 - 500);
   const record = await operator.account(alice, cents(SECONDS * SECOND));
   same([record.debit.amount, record.reason], [cents(SECONDS * SECOND), "NOCREDITPARTNER"], "the record");
@@ -158,7 +168,15 @@ async function ownNumber(world) {
   const alice = await user(world);
   await operator.ask("POST", "/v1/configuration/numbers", { number: OWN, user: alice.id, shownBy: "user" });
   const to = `sip:${OWN}@${gateway.sip}`;
-  const steps = [invite(to, { rtp: voice.address }), hear(100, { optional: true }), hear(180), hear(200), ask("ACK"), hear("BYE"), say("200 OK")];
+  const steps = [
+    invite(to, { rtp: voice.address }),
+    hear(100, { optional: true }),
+    hear(180),
+    hear(200),
+    ask("ACK"),
+    hear("BYE"),
+    say("200 OK"),
+  ];
   sipp = await Sipp.start({ address: TRUNK, to: gateway.sip, scenario: caller(...steps) });
   await alice.until(0, "onIncomingCall");
   const { remote, domain } = await alice.facts(0);
@@ -178,7 +196,7 @@ async function ownNumber(world) {
   await sipp.done();
 }
 
-/** A call of the demo page by its own keys, and what the page says of the money. */
+/** A call of the demo page by its keypad, and what the page shows of the money. */
 async function demoPays(world, where) {
   await operator.balanceOf(100);
   const tab = await demoPage(world, where, world.name("Ann"), { server: gateway });
@@ -197,7 +215,7 @@ async function demoPays(world, where) {
   await soon(async () => check((await price()) > first, "the price grows"));
   await press(tab, "keypad-toggle");
   await press(tab, "key-5");
-  await soon(() => same(voice.keys.slice(-1), "5", "the key that the phone got"));
+  await soon(() => same(voice.digits.slice(-1), "5", "the digit that the phone got"));
   await shoot(tab, `paid-${where}-talking`);
   await press(tab, "hangup");
   await endsWith(tab, "HUNG_UP");

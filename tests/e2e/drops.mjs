@@ -1,4 +1,4 @@
-// The network goes and comes back, pages are hidden, left and put to sleep: what is heard, what the page is told, and how long it takes.
+// The network is lost and comes back, pages are hidden, left and put to sleep: what is heard, what the page is told, and how long it takes.
 import { readdirSync, readFileSync } from "node:fs";
 import { bar } from "./lib/bar.mjs";
 import { PAIRS, established } from "./lib/calls.mjs";
@@ -27,7 +27,11 @@ async function short(world) {
   await Promise.all(users.map(connected));
   const signalling = await Promise.all(users.map((user) => toldAt(user, "reconnected", calm)));
   bar(Math.max(...signalling), 2_000, "connected again");
-  same(await Promise.all(users.map(told)), users.map(() => ["reconnecting", "reconnected"]), "what is told of a closed WebSocket");
+  same(
+    await Promise.all(users.map(told)),
+    users.map(() => ["reconnecting", "reconnected"]),
+    "what is told of a closed WebSocket",
+  );
   const outage = Outage.begin(...everythingOf(...users));
   let end;
   try {
@@ -49,7 +53,7 @@ async function short(world) {
   return `WebSocket back after ${signalling.join(", ")} ms; sound back after ${sound.join(", ")} ms`;
 }
 
-/** What went to the old ports is lost for good, for media and signalling alike. */
+/** Everything sent to the old ports is lost for good, media and signalling alike. */
 async function moved(world) {
   const users = (await Promise.all(PAIRS.map(([from, to]) => talking(world, from, to)))).flat();
   await pause(1_500);
@@ -59,17 +63,20 @@ async function moved(world) {
     users.forEach(({ site }) => site.cut());
     await soon(async () => {
       const sound = await Promise.all(users.map((user) => soundAfter(user, calm + 1_000, calm)));
-      check(sound.every((ms) => ms !== null), `sound after ${sound} ms`);
+      check(
+        sound.every((ms) => ms !== null),
+        `sound after ${sound} ms`,
+      );
     }, 30_000);
     await pause(1_000);
     const sound = await Promise.all(users.map((user) => soundAfter(user, calm + 1_000, calm)));
-    // Sooner than any ICE notices, but for one whom a busy machine kept waiting.
+    // Sooner than ICE notices, except where a busy machine was late.
     const after = sound.map((ms) => ms + 1_000).sort((a, b) => a - b);
     bar(after.at(-2), 5_000, `the sound is back, but for one of ${after}`);
     bar(after.at(-1), 10_000, "the sound is back for everybody");
     const calls = await Promise.all(users.map(async (user) => (await told(user)).filter((what) => what.startsWith("call"))));
     for (let i = 0; i < users.length; i += 2) {
-      // Who hears again, by the restart of the other, before noticing anything has nothing to tell.
+      // A page whose audio is back, by the ICE restart of the other, before it noticed anything tells nothing.
       const noticed = [i, i + 1].filter((side) => calls[side].length);
       check(noticed.length, `neither ${users[i].name} nor ${users[i + 1].name} is told of its call`);
       for (const side of noticed) same(calls[side], ONE_PAIR, `what ${users[side].name} is told of its call`);
@@ -116,9 +123,11 @@ async function asleep(world) {
   return `connected after ${(await Promise.all(sleepers.map((one) => one.check(end)))).join(", ")} ms`;
 }
 
-/** Everybody hears again, was told so once, and the right voice is heard. */
+/** All hear again, were told so once, and hear the right voice. */
 async function back(users, end, calm) {
-  await Promise.all(users.map((user) => user.wait(() => window.ears.told.some(({ what }) => what === "call reconnected"), "the call", 25_000)));
+  await Promise.all(
+    users.map((user) => user.wait(() => window.ears.told.some(({ what }) => what === "call reconnected"), "the call", 25_000)),
+  );
   await Promise.all(users.map((user, i) => soon(() => hears(user, 0, users[i ^ 1]), 8_000)));
   const all = ["call reconnected", "call reconnecting", "reconnected", "reconnecting"];
   for (const user of users) same((await told(user)).sort(), all, `what ${user.name} is told of one outage`);
@@ -136,12 +145,14 @@ async function sleeper(world, where, awake) {
     partners,
     fallAsleep: () => {
       signal("SIGSTOP");
-      // The server has let go of them; no packet tells them so.
+      // The server has dropped them; no packet tells them so.
       pages.forEach(({ site }) => site.cut());
     },
     wake: () => signal("SIGCONT"),
     check: async (woken) => {
-      await Promise.all(pages.map((page) => page.wait(() => window.ears.told.some(({ what }) => what === "reconnected"), "the connection", 10_000)));
+      await Promise.all(
+        pages.map((page) => page.wait(() => window.ears.told.some(({ what }) => what === "reconnected"), "the connection", 10_000)),
+      );
       const took = await Promise.all(pages.map((page) => toldAt(page, "reconnected", woken)));
       bar(Math.max(...took), 5_000, "connected after waking");
       await Promise.all([soon(() => hears(pages[0], 0, partners[0]), 20_000), soon(() => hears(partners[0], 0, pages[0]), 20_000)]);
@@ -155,13 +166,15 @@ async function sleeper(world, where, awake) {
 
 /** A process and all that come from it. */
 function family(pid) {
-  const parents = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
-    try {
-      return [[Number(name), Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8"))[1])]];
-    } catch {
-      return []; // it has just ended
-    }
-  });
+  const parents = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        return [[Number(name), Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8"))[1])]];
+      } catch {
+        return []; // it has just ended
+      }
+    });
   const children = (parent) => parents.filter(([, its]) => its === parent).flatMap(([child]) => [child, ...children(child)]);
   return [pid, ...children(pid)];
 }
@@ -195,39 +208,44 @@ async function rings(world, { page, front }) {
 }
 
 async function reloaded(world) {
-  const took = await Promise.all(PAIRS.map(async ([from, to]) => {
-    const [alice, bob] = await talking(world, from, to);
-    const began = Date.now();
-    await Promise.all([alice.tab.reload(), bob.until(0, "onCallEnded", 5_000)]);
-    const ms = (await bob.log(0)).at(-1).at - (await bob.run(() => performance.now())) + Date.now() - began;
-    bar(ms, 2_000, `the other side of ${from} learns`);
-    await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
-    return `${from} ${Math.round(ms)} ms`;
-  }));
+  const took = await Promise.all(
+    PAIRS.map(async ([from, to]) => {
+      const [alice, bob] = await talking(world, from, to);
+      const began = Date.now();
+      await Promise.all([alice.tab.reload(), bob.until(0, "onCallEnded", 5_000)]);
+      const ms = (await bob.log(0)).at(-1).at - (await bob.run(() => performance.now())) + Date.now() - began;
+      bar(ms, 2_000, `the other side of ${from} learns`);
+      await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
+      return `${from} ${Math.round(ms)} ms`;
+    }),
+  );
   return `the other side learns after: ${took.join(", ")}`;
 }
 
-/** With a call: it ends. Without one: browsers keep the page as it was, and it goes on. */
+/** With a call: the call ends. Without one: browsers keep the page as it was, and it goes on. */
 async function leftAndBack(world) {
-  const notes = await Promise.all(PAIRS.map(async ([from, to]) => {
-    const [alice, bob] = await talking(world, from, to);
-    const elsewhere = (user) => user.tab.goto(`${user.site.origin}/e2e/blank.html`);
-    await Promise.all([elsewhere(alice), bob.until(0, "onCallEnded", 5_000)]);
-    await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
-    const carol = await world.user(from, world.name("carol"));
-    await carol.run(() => addEventListener("pageshow", ({ persisted }) => persisted && (window.back = Date.now())));
-    await elsewhere(carol);
-    await pause(1_500);
-    await carol.tab.goBack();
-    const kept = await carol.run(() => window.back ?? null);
-    if (kept === null) return `${from} kept no page: ${await carol.run(() => JSON.stringify(performance.getEntriesByType("navigation")[0]?.notRestoredReasons))}`;
-    await connected(carol);
-    const ms = Date.now() - kept;
-    bar(ms, 2_000, "connected after coming back");
-    await bob.call(carol.id);
-    await carol.until(0, "onIncomingCall");
-    return `${from} connected within ${ms} ms`;
-  }));
+  const notes = await Promise.all(
+    PAIRS.map(async ([from, to]) => {
+      const [alice, bob] = await talking(world, from, to);
+      const elsewhere = (user) => user.tab.goto(`${user.site.origin}/e2e/blank.html`);
+      await Promise.all([elsewhere(alice), bob.until(0, "onCallEnded", 5_000)]);
+      await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
+      const carol = await world.user(from, world.name("carol"));
+      await carol.run(() => addEventListener("pageshow", ({ persisted }) => persisted && (window.back = Date.now())));
+      await elsewhere(carol);
+      await pause(1_500);
+      await carol.tab.goBack();
+      const kept = await carol.run(() => window.back ?? null);
+      if (kept === null)
+        return `${from} kept no page: ${await carol.run(() => JSON.stringify(performance.getEntriesByType("navigation")[0]?.notRestoredReasons))}`;
+      await connected(carol);
+      const ms = Date.now() - kept;
+      bar(ms, 2_000, "connected after coming back");
+      await bob.call(carol.id);
+      await carol.until(0, "onIncomingCall");
+      return `${from} connected within ${ms} ms`;
+    }),
+  );
   if (notes.every((note) => note.includes("kept no page"))) skip(notes.join("; "));
   return notes.join("; ");
 }
@@ -238,7 +256,7 @@ async function talking(world, from, to, sound = true) {
   return users;
 }
 
-/** Each even one hangs up, and the next one hears of it: the dialog lives. */
+/** Each even page hangs up, and the next one is told: the dialog still works. */
 async function hangUp(users) {
   for (let i = 0; i < users.length; i += 2) {
     await users[i].hangup();

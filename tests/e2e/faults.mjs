@@ -2,7 +2,8 @@
 import { check, same, soon } from "./lib/check.mjs";
 
 export default function suite(test) {
-  for (const where of ["chromium", "firefox"]) test(`a panic ends the client with an error, and a new one works (${where})`, 120, (world) => panics(world, where));
+  for (const where of ["chromium", "firefox"])
+    test(`a panic ends the client with an error, and a new one works (${where})`, 120, (world) => panics(world, where));
 }
 
 /** Where it fails, in a call of `alice`, who fails, with `bob`: what the page does then. */
@@ -28,10 +29,13 @@ async function panics(world, where) {
   await bob.run(() => (e2e.answerAtOnce = true));
   let slowest = 0;
   const places = [
-    ...Object.entries(PLACES).map(([name, act]) => [name, () => alice.run(`try { (${act})() } catch (error) { e2e.thrown = String(error) }`)]),
-    ...Object.entries(FROM_OUTSIDE).map(([name, act]) => [name, () => act(alice, bob)]),
+    ...Object.entries(PLACES).map(([name, act]) => ({
+      place: name,
+      act: () => alice.run(`try { (${act})() } catch (error) { e2e.thrown = String(error) }`),
+    })),
+    ...Object.entries(FROM_OUTSIDE).map(([name, act]) => ({ place: name, act: () => act(alice, bob) })),
   ];
-  for (const [place, act] of places) {
+  for (const { place, act } of places) {
     const call = await alice.call(bob.id);
     await alice.until(call, "onCallEstablished");
     await alice.run(takeTheClockOnce);
@@ -45,7 +49,15 @@ async function panics(world, where) {
   slowest = Math.max(slowest, await recovers(alice, "start()"));
   // The gateway keeps a request for a page that may come back for 8 s.
   const states = () => bob.run(() => e2e.calls.map((entry) => entry.call.getState()));
-  await soon(async () => same(await states(), places.map(() => "ENDED"), "bob's calls"), 15_000);
+  await soon(
+    async () =>
+      same(
+        await states(),
+        places.map(() => "ENDED"),
+        "bob's calls",
+      ),
+    15_000,
+  );
   await alice.forgive();
   return `${places.length + 1} places; a new client was there after ${slowest} ms at most`;
 }
@@ -53,9 +65,11 @@ async function panics(world, where) {
 /** The page hears of the panic in `place`, nothing of the client stays open, and a new one signs in. Returns in how many milliseconds. */
 async function recovers(alice, place) {
   const began = Date.now();
-  await alice.wait(() => e2e.faults.length === 1, `an error event of the panic in ${place}`, 2_000).catch(async (error) => {
-    throw new Error(`${error.message}; thrown: ${await alice.run(() => e2e.thrown)}`);
-  });
+  await alice
+    .wait(() => e2e.faults.length === 1, `an error event of the panic in ${place}`, 2_000)
+    .catch(async (error) => {
+      throw new Error(`${error.message}; thrown: ${await alice.run(() => e2e.thrown)}`);
+    });
   const [fault] = await alice.run(() => e2e.faults.splice(0));
   same([fault.name, fault.domain, fault.code], ["SinchError", 5, 6001], `the error after ${place}`);
   same(await alice.open(), { tracks: 0, peers: 0 }, `what stays open after ${place}`);

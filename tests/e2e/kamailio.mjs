@@ -1,14 +1,14 @@
-// The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: every scenario, digest, keys and headers.
+// The SDK on Kamailio 5.6 instead of the gateway, with the configuration of deploy/kamailio: every scenario, digest, DTMF digits and headers.
 import { bar } from "./lib/bar.mjs";
 import { PAIRS, established, hearEachOther } from "./lib/calls.mjs";
 import { check, events, inParallel, same } from "./lib/check.mjs";
-import { heardKeys } from "./lib/keys.mjs";
-import { DOMAIN, Kamailio, installed, passwordOf } from "./lib/kamailio.mjs";
+import { heardDigits } from "./lib/dtmf.mjs";
+import { DOMAIN, Kamailio, installed } from "./lib/kamailio.mjs";
 import { skip } from "./lib/skip.mjs";
 import { callerCloses, pageCloses } from "./network.mjs";
 import { SCENARIOS, TIMED } from "./scenarios.mjs";
 
-/** Kamailio has reasons of its own. */
+/** Kamailio has reason phrases of its own. */
 const ONLY_GATEWAY = ["why the gateway does not connect it"];
 
 /** So many scenarios run side by side, each in both directions: they mostly wait. */
@@ -23,15 +23,27 @@ export async function setUp() {
 export const tearDown = () => kamailio?.stop();
 
 export default function suite(test) {
-  const on = (name, seconds, run, add = test) => add(name, seconds, (world) => (kamailio ? run(kamailio.behind(world)) : skip("Kamailio is not installed")));
+  const on = (name, seconds, run, add = test) =>
+    add(name, seconds, (world) => (kamailio ? run(kamailio.behind(world)) : skip("Kamailio is not installed")));
   const names = Object.keys(SCENARIOS).filter((name) => !ONLY_GATEWAY.includes(name));
   for (let i = 0; i < names.length; i += AT_ONCE) {
     const some = names.slice(i, i + AT_ONCE);
     on(some.join("; "), 60, (world) => atOnce(world, some), some.some((name) => TIMED.includes(name)) ? test.timed : test);
   }
-  on("keys, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => keys(world, from, to))));
-  on("a wrong password, an unknown name; a user who just closed the page", 30, (world) => inParallel(["chromium", "firefox"].flatMap((where) => [refused(world, where), nobody(world, where)])), test.timed);
-  const ends = [pageCloses, callerCloses].flatMap((closes) => [false, true].map((mute) => (...call) => closes(...call, mute)));
+  on("DTMF digits, both ways", 60, (world) => inParallel(PAIRS.map(([from, to]) => digits(world, from, to))));
+  on(
+    "a wrong password, an unknown name; a user who just closed the page",
+    30,
+    (world) => inParallel(["chromium", "firefox"].flatMap((where) => [refused(world, where), nobody(world, where)])),
+    test.timed,
+  );
+  const ends = [pageCloses, callerCloses].flatMap((closes) =>
+    [false, true].map(
+      (mute) =>
+        (...call) =>
+          closes(...call, mute),
+    ),
+  );
   const closing = (world) => PAIRS.flatMap(([from, to]) => ends.map((closes) => closes(world, from, to)));
   on("closing the page ends the call, up or ringing", 70, (world) => inParallel(closing(world)));
   on("pages without a GRUU", 30, (world) => inParallel(PAIRS.map(([from, to]) => withoutGruu(world, from, to))));
@@ -39,32 +51,39 @@ export default function suite(test) {
 }
 
 function atOnce(world, names) {
-  return inParallel(names.flatMap((name) => PAIRS.map(async ([from, to]) => {
-    try {
-      await SCENARIOS[name](world, from, to);
-    } catch (error) {
-      error.message = `${name} (${from} calls ${to}): ${error.message}`;
-      throw error;
-    }
-  })));
+  return inParallel(
+    names.flatMap((name) =>
+      PAIRS.map(async ([from, to]) => {
+        try {
+          await SCENARIOS[name](world, from, to);
+        } catch (error) {
+          error.message = `${name} (${from} calls ${to}): ${error.message}`;
+          throw error;
+        }
+      }),
+    ),
+  );
 }
 
-async function keys(world, from, to) {
+async function digits(world, from, to) {
   const [alice, bob] = await established(world, from, to);
   await hearEachOther(alice, bob);
-  await heardKeys(alice, bob, "159*");
+  await heardDigits(alice, bob, "159*");
 }
 
 async function refused(world, where) {
   const user = await world.page(where);
-  for (const login of [{ username: world.name("alice"), password: "wrong" }, { username: "nobody", password: "secret" }]) {
+  for (const login of [
+    { username: world.name("alice"), password: "wrong" },
+    { username: "nobody", password: "secret" },
+  ]) {
     const { error, ms } = await user.start({ login, config: { domain: DOMAIN } });
     check(error?.name === "SinchError", `start(${JSON.stringify(login)}) should be refused with a SinchError: ${JSON.stringify(error)}`);
     bar(ms, 3_000, "refused");
   }
 }
 
-/** The caller is patient, so the server ends it. */
+/** The caller waits for longer than the server, which ends the call. */
 async function nobody(world, where) {
   const alice = await world.user(where, world.name("alice"), { config: { progressTimeout: 20_000 } });
   const away = await world.user(where, world.name("bob"));
@@ -76,7 +95,7 @@ async function nobody(world, where) {
   await events(alice, 0, ["onCallEnded(TIMEOUT)"]);
 }
 
-/** Each finds the other by its connection, and says BYE once. */
+/** Each reaches the other over its connection, and sends BYE once. */
 async function withoutGruu(world, from, to) {
   const [alice, bob] = await world.pair(from, to, { before: { withoutGruu: true } });
   for (const [i, who] of [alice, bob].entries()) {
@@ -112,7 +131,8 @@ async function refreshed(world, server, from, to) {
   await bob.until(0, "onIncomingCall", 8_000 * speed);
   await bob.answer();
   await alice.until(0, "onCallEstablished", 8_000 * speed);
-  const twice = () => window.seen.sip.filter(({ out, text }) => !out && /^SIP\/2.0 200/.test(text) && /^CSeq: \d+ UPDATE/m.test(text)).length >= 2;
+  const twice = () =>
+    window.seen.sip.filter(({ out, text }) => !out && /^SIP\/2.0 200/.test(text) && /^CSeq: \d+ UPDATE/m.test(text)).length >= 2;
   await alice.wait(twice, "two refreshes", 20_000);
   same((await bob.facts()).state, "ESTABLISHED", "a call that is refreshed");
   await alice.hangup();

@@ -1,4 +1,4 @@
-// Every way to sign in at the gateway, and what may be sent instead of the microphone.
+// Every way to sign in at the gateway, and streams that are sent instead of the microphone.
 import { createHmac, randomUUID } from "node:crypto";
 import { check, same } from "./lib/check.mjs";
 import { Gateway } from "./lib/gateway.mjs";
@@ -44,7 +44,7 @@ async function ownTicket(world, where) {
 }
 
 async function newUser(world, where) {
-  const login = { username: world.name("nora"), password: "päss: \"word\"" };
+  const login = { username: world.name("nora"), password: 'päss: "word"' };
   const page = await world.page(where);
   const made = await page.run(async (login) => {
     const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true } });
@@ -103,12 +103,12 @@ async function customStream(world, where) {
   }, bob.id);
   await bob.until(0, "onIncomingCall");
   await bob.answer();
-  await alice.wait(() => outgoing.getState() === "ESTABLISHED", "the answer");
-  same(await alice.run(() => outgoing.outgoingStream.getAudioTracks().length), 1, "tracks that the call sends");
+  await alice.wait(() => window.outgoing.getState() === "ESTABLISHED", "the answer");
+  same(await alice.run(() => window.outgoing.outgoingStream.getAudioTracks().length), 1, "tracks that the call sends");
   same(await alice.open().then(({ tracks }) => tracks), 0, "microphones that were opened");
-  await alice.run(() => outgoing.hangup());
+  await alice.run(() => window.outgoing.hangup());
   await bob.until(0, "onCallEnded");
-  same(await alice.run(() => custom.getAudioTracks()[0].readyState), "live", "the page's own stream is the page's own");
+  same(await alice.run(() => window.custom.getAudioTracks()[0].readyState), "live", "the page's own stream is the page's own");
 }
 
 async function twoClients(world, where) {
@@ -124,6 +124,7 @@ async function twoClients(world, where) {
         return client;
       }),
     );
+    /** @type {Promise<void>} */
     const over = new Promise((resolve) => {
       const note = (side) => ({
         onCallEstablished: (call) => side === "left" && setTimeout(() => call.hangup(), 300),

@@ -1,5 +1,5 @@
-// Trunks that are found by DNS (RFC 3263), asked of a DNS server: SRV with priorities and weights, servers that are dead, names that change,
-// names that nobody knows.
+// Trunks that are located by DNS (RFC 3263): SRV with priorities and weights, servers that are dead, names that change, names that do not
+// exist.
 import dgram from "node:dgram";
 import { once } from "node:events";
 import net from "node:net";
@@ -11,7 +11,7 @@ import { skip } from "./lib/skip.mjs";
 import { gatewayWith } from "./lib/trunks.mjs";
 
 const [DEAD, ALIVE, OTHER] = ["127.0.0.61", "127.0.0.62", "127.0.0.63"];
-/** Of most the first server is dead; where its port is 5099, it is closed. */
+/** Of most the first server does not respond; where its port is 5099, it is closed. */
 const NAMES = [
   ...server("_sip._udp.pair.test", { priority: 20, ip: ALIVE, port: 5070 }),
   ...server("_sip._udp.pair.test", { priority: 10, ip: DEAD, port: 5060 }),
@@ -21,15 +21,18 @@ const NAMES = [
   ...server("_sip._tcp.stream.test", { priority: 20, ip: ALIVE, port: 5070 }),
   ...server("_sip._udp.heavy.test", { weight: 0, ip: DEAD, port: 5060 }),
   ...server("_sip._udp.heavy.test", { weight: 65_535, ip: ALIVE, port: 5070 }),
-  // Of its first server nobody knows the address.
+  // Its first server has no address.
   "srv-host=_sip._udp.half.test,x.mute.test,5060,10,10",
   ...server("_sip._udp.half.test", { priority: 20, ip: ALIVE, port: 5070 }),
   `host-record=plain.test,${OTHER}`,
   "host-record=six.test,::1",
 ];
 const moved = (ip, port) => [...NAMES, ...server("_sip._udp.moved.test", { ip, port })];
-/** Each is at its name and called by it. */
-const TRUNKS = ["pair", "shut", "heavy", "half", "plain", "moved", "nowhere", "mute"].map((name) => [name, { address: name === "mute" ? "a.mute.test" : `${name}.test`, domains: [`${name}.test`] }]);
+/** Each trunk has its name as address and as domain. */
+const TRUNKS = ["pair", "shut", "heavy", "half", "plain", "moved", "nowhere", "mute"].map((name) => [
+  name,
+  { address: name === "mute" ? "a.mute.test" : `${name}.test`, domains: [`${name}.test`] },
+]);
 const MORE = {
   stream: { address: "stream.test", transport: "tcp", domains: ["stream.test"] },
   lost: { address: "lost.test", domains: ["lost.test"] },
@@ -60,7 +63,7 @@ export default function suite(test) {
   test("AAAA", 20, six);
 }
 
-/** Somebody who is always busy, over UDP and TCP; `mute`: who does not even say so. */
+/** A SIP server that answers 486 to every call, over UDP and TCP; `mute`: that does not even respond. */
 class Desk {
   static async open(ip, port, { mute = false } = {}) {
     const desk = new Desk();
@@ -87,11 +90,13 @@ class Desk {
   #hears(text, say) {
     if (!text.startsWith("INVITE ")) return;
     this.#invites.push({ at: Date.now(), text });
-    const same = ["Via", "From", "To", "Call-ID", "CSeq"].map((name) => `${name}: ${field(text, name).trim()}${name === "To" ? ";tag=desk" : ""}\r\n`);
+    const same = ["Via", "From", "To", "Call-ID", "CSeq"].map(
+      (name) => `${name}: ${field(text, name).trim()}${name === "To" ? ";tag=desk" : ""}\r\n`,
+    );
     say(`SIP/2.0 486 Busy Here\r\n${same.join("")}Content-Length: 0\r\n\r\n`);
   }
 
-  /** When it was first asked for somebody at `domain`, ms since 1970; null: never. */
+  /** When it first got a request for `domain`, ms since 1970; null: never. */
   asked(domain) {
     return this.#invites.find(({ text }) => text.split("\r\n")[0].includes(`@${domain} `))?.at ?? null;
   }
@@ -107,15 +112,17 @@ class Desk {
 
 const user = (world, server = gateway) => world.user("chromium", world.name("alice"), { server });
 
-/** Calls somebody at each of these at once, and gives each its number and the ms until it ended. */
+/** Calls a user at each of these domains at once; returns the number of each call and the ms until it ended. */
 async function callAll(alice, domains) {
   for (const desk of desks) desk.forget();
   const began = Date.now();
-  return Promise.all(domains.map(async (domain) => {
-    const i = await alice.call(`sip:desk@${domain}`, { method: "callSip" });
-    await alice.until(i, "onCallEnded", 12_000);
-    return { took: Date.now() - began, i };
-  }));
+  return Promise.all(
+    domains.map(async (domain) => {
+      const i = await alice.call(`sip:desk@${domain}`, { method: "callSip" });
+      await alice.until(i, "onCallEnded", 12_000);
+      return { took: Date.now() - began, i };
+    }),
+  );
 }
 
 async function bySrv(world) {
@@ -132,7 +139,7 @@ async function bySrv(world) {
   same(dead.asked("heavy.test"), null, "when the server of no weight was asked");
   bar(heavy, 1_500, "the server of all weight");
   bar(half, 4_000, "past a server whose address nobody knows");
-  // Who was silent is not the first to be asked any more.
+  // A server that was silent is no longer tried first.
   const [again] = await callAll(alice, ["pair.test"]);
   bar(again.took, 1_500, "once more");
   same(dead.asked("pair.test"), null, "when the one that was silent was asked again");
@@ -161,13 +168,17 @@ async function unknown(world) {
   const took = calls.map((call) => call.took);
   bar(Math.max(took[0], took[2]), 1_500, "a name that does not exist");
   bar(Math.max(took[1], took[3]), 5_000, "a DNS server that is silent");
-  for (const trunk of ["lost", "dumb"]) check(new RegExp(`WARN.*cannot be looked up.*trunk="?${trunk}`).test(gateway.log), `what the log says of ${trunk}:\n${gateway.log}`);
+  for (const trunk of ["lost", "dumb"])
+    check(new RegExp(`WARN.*cannot be looked up.*trunk="?${trunk}`).test(gateway.log), `what the log says of ${trunk}:\n${gateway.log}`);
   return `${took} ms`;
 }
 
 async function six(world) {
   const desk = await Desk.open("::1", 5060).catch(() => skip("there is no IPv6"));
-  const own = await gatewayWith({ six: { address: "six.test", domains: ["six.test"] } }, { trunks: { bind: "::1", nameservers: [dns.address] } });
+  const own = await gatewayWith(
+    { six: { address: "six.test", domains: ["six.test"] } },
+    { trunks: { bind: "::1", nameservers: [dns.address] } },
+  );
   try {
     const alice = await user(world, own);
     const [{ i }] = await callAll(alice, ["six.test"]);

@@ -1,4 +1,4 @@
-// The network and the server fail; calls do not.
+// The network and the server fail; calls go on.
 import { bar } from "./lib/bar.mjs";
 import { PAIRS, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, same, soon } from "./lib/check.mjs";
@@ -6,7 +6,9 @@ import { Gateway } from "./lib/gateway.mjs";
 import { pause } from "./lib/world.mjs";
 
 export default function suite(test) {
-  test.timed("a connection that went silent is noticed", 60, async (world) => (await Promise.all(PAIRS.map(([from, to]) => silence(world, from, to)))).join("; "));
+  test.timed("a connection that went silent is noticed", 60, async (world) =>
+    (await Promise.all(PAIRS.map(([from, to]) => silence(world, from, to)))).join("; "),
+  );
   for (const [from, to] of PAIRS) {
     const both = `(${from} calls ${to})`;
     test(`the gateway crashes during a call and comes back ${both}`, 40, (world) => crashInCall(world, from, to));
@@ -33,7 +35,7 @@ async function crashInCall(world, from, to) {
   }
 }
 
-/** The transactions of the gateway are gone with it. The call may end or go on, but it must not hang and both sides must agree. */
+/** The transactions of the gateway are lost with it. The call may end or go on, but it must not hang, and both pages must agree. */
 async function crashWhileRinging(world, from, to) {
   const gateway = await Gateway.start();
   try {
@@ -51,7 +53,7 @@ async function crashWhileRinging(world, from, to) {
   }
 }
 
-/** Nothing is closed and nothing arrives any more, as when a phone leaves the network: at most 15 s until the client has reconnected. */
+/** Nothing is closed and nothing arrives any more, as when a device leaves the network: at most 15 s until the client has reconnected. */
 async function silence(world, from, to) {
   const [alice, bob] = await established(world, from, to);
   const began = Date.now();
@@ -66,7 +68,7 @@ async function silence(world, from, to) {
   return `${from} reconnected after ${(took / 1000).toFixed(1)} s`;
 }
 
-/** `mute`: the browser cuts off what the page says last, as Firefox does at times. Then the other side finds out by itself. */
+/** `mute`: the browser cuts off what the page says last, as Firefox does at times. Then the remote party finds out by itself. */
 export async function pageCloses(world, from, to, mute = false) {
   const [alice, bob] = await established(world, from, to);
   if (mute) await silenced(alice);

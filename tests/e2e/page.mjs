@@ -1,4 +1,4 @@
-// What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, keys, many calls, and the demo page itself.
+// What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, DTMF digits, many calls, and the demo page itself.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -6,10 +6,10 @@ import { bar } from "./lib/bar.mjs";
 import { PAIRS, answer, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { at, demoPage, endsWith, fill, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
-import { heardKeys } from "./lib/keys.mjs";
+import { heardDigits } from "./lib/dtmf.mjs";
 import { SILENCE, TONES, pause } from "./lib/world.mjs";
 
-const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+const DOCUMENT = readFileSync(new URL("../../docs/pages.md", import.meta.url), "utf8");
 
 export default function suite(test) {
   for (const [from, to] of PAIRS) {
@@ -21,12 +21,12 @@ export default function suite(test) {
     test(`rings though the caller's microphone never opens ${both}`, 30, (world) => noMicrophone(world, from, to));
     test.timed(`a dead STUN server costs nothing ${both}`, 30, (world) => deadStun(world, from, to));
     test(`connectWhileRinging off: no candidate of the callee before its answer ${both}`, 30, (world) => lateConnect(world, from, to));
-    test(`keys travel by RTP ${both}`, 50, (world) => keys(world, from, to));
+    test(`DTMF digits travel by RTP ${both}`, 50, (world) => digits(world, from, to));
     test(`a call with video shows a moving picture on both sides ${both}`, 30, (world) => video(world, from, to));
     test(`twenty calls leave nothing open ${both}`, 60, (world) => twentyCalls(world, from, to));
     test(`the demo page makes a call by its buttons ${both}`, 60, (world) => demo(world, from, to));
   }
-  test("the README's calls to a phone and a SIP address, and the demo page's to the test number", 60, outside);
+  test("the documented calls to a phone and a SIP address, and the demo page's to the test number", 60, outside);
 }
 
 async function shortSnippet(world, from, to) {
@@ -46,7 +46,7 @@ async function ringbackSnippet(world, from, to) {
   await alice.call(bob.id);
   await alice.run(() => e2e.snippet(0, "ringback"));
   await bob.until(0, "onIncomingCall");
-  const playing = () => alice.run(() => !document.querySelector("#ringback").paused);
+  const playing = () => alice.run(() => !(/** @type {HTMLMediaElement} */ (document.querySelector("#ringback")).paused));
   await soon(async () => check(await playing(), "the ringback plays while it rings"));
   await pause(300);
   await bob.answer();
@@ -57,10 +57,11 @@ async function ringbackSnippet(world, from, to) {
   await Promise.all([alice.until(0, "onCallEnded"), bob.until(0, "onCallEnded")]);
   await soon(async () => {
     const after = await alice.run(() => {
+      /** @type {HTMLMediaElement} */
       const element = document.querySelector("#incoming");
       return { stream: element.srcObject, src: element.getAttribute("src") ?? "" };
     });
-    same(after, { stream: null, src: "" }, "the element after attr(\"src\", \"\")");
+    same(after, { stream: null, src: "" }, 'the element after attr("src", "")');
   });
 }
 
@@ -70,29 +71,36 @@ async function elements(world, from, to) {
   const ways = await alice.run(async () => {
     const { call } = e2e.calls[0];
     const url = call.incomingStreamURL;
-    const made = { stream: new Audio(), property: document.querySelector("#incoming"), outside: document.createElement("audio"), constructed: new Audio(url) };
+    /** @type {Record<string, HTMLMediaElement>} */
+    const made = {
+      stream: new Audio(),
+      property: document.querySelector("#incoming"),
+      outside: document.createElement("audio"),
+      constructed: new Audio(url),
+    };
     made.stream.srcObject = call.incomingStream;
     made.property.src = url;
     made.outside.setAttribute("src", url);
     window.made = made;
     for (const element of Object.values(made)) element.play().catch(() => {});
-    return { type: typeof url, same: url === call.incomingStreamURL, own: typeof call.outgoingStreamURL, tracks: call.incomingStream.getAudioTracks().length };
+    return {
+      type: typeof url,
+      same: url === call.incomingStreamURL,
+      own: typeof call.outgoingStreamURL,
+      tracks: call.incomingStream.getAudioTracks().length,
+    };
   });
   same(ways, { type: "string", same: true, own: "string", tracks: 1 }, "the properties");
   for (const way of ["stream", "property", "outside", "constructed"]) await soon(() => elementPlays(alice, way, bob));
   await alice.run(() => (window.made.property.src = ""));
-  await soon(async () => same(await alice.run(() => window.made.property.srcObject), null, "srcObject after src = \"\""));
+  await soon(async () => same(await alice.run(() => window.made.property.srcObject), null, 'srcObject after src = ""'));
   await hears(alice, 0, bob);
   await bob.hangup();
   await alice.until(0, "onCallEnded");
 }
 
 async function elementPlays(user, which, speaker) {
-  const heard = await user.run(
-    (name, tones) => e2e.hearElement(window.made?.[name] ?? document.querySelector(name), tones),
-    which,
-    TONES,
-  );
+  const heard = await user.run((name, tones) => e2e.hearElement(window.made?.[name] ?? document.querySelector(name), tones), which, TONES);
   const right = heard.tone === speaker.tone && heard.rms > 5 * SILENCE;
   check(right, `element ${which} of ${user.name} should play the ${speaker.tone} Hz of ${speaker.name}: ${JSON.stringify(heard)}`);
 }
@@ -123,7 +131,7 @@ async function noMicrophone(world, from, to) {
 }
 
 async function deadStun(world, from, to) {
-  const dead = createSocket("udp4").bind(0, "127.0.0.1"); // takes every question and never answers
+  const dead = createSocket("udp4").bind(0, "127.0.0.1"); // receives every request and never responds
   await once(dead, "listening");
   try {
     return await callWithStun(world, from, to, `127.0.0.1:${dead.address().port}`);
@@ -149,18 +157,20 @@ async function callWithStun(world, from, to, address) {
 async function lateConnect(world, from, to) {
   const [alice, bob] = await ringing(world, from, to, { config: { connectWhileRinging: false } });
   await pause(400);
-  const early = await alice.run(() => window.seen.sip.filter(({ out, text }) => !out && text.includes("candidate:")).map(({ text }) => text.split("\r\n")[0]));
+  const early = await alice.run(() =>
+    window.seen.sip.filter(({ out, text }) => !out && text.includes("candidate:")).map(({ text }) => text.split("\r\n")[0]),
+  );
   same(early, [], "messages with the callee's candidates before the answer");
   await silent(alice, 0);
   await answer(alice, bob);
   await hearEachOther(alice, bob);
 }
 
-async function keys(world, from, to) {
+async function digits(world, from, to) {
   const [alice, bob] = await established(world, from, to);
   await soon(() => hears(bob, 0, alice));
-  await heardKeys(alice, bob, "0159*#AD");
-  await heardKeys(bob, alice, "42#");
+  await heardDigits(alice, bob, "0159*#AD");
+  await heardDigits(bob, alice, "42#");
   await soon(() => hears(bob, 0, alice));
 }
 
@@ -169,13 +179,14 @@ async function video(world, from, to) {
   for (const user of [alice, bob]) {
     await user.run(() => {
       window.picture = document.body.appendChild(document.createElement("video"));
-      Object.assign(picture, { autoplay: true, muted: true, srcObject: e2e.calls[0].call.incomingStream });
+      Object.assign(window.picture, { autoplay: true, muted: true, srcObject: e2e.calls[0].call.incomingStream });
     });
-    await user.wait(() => picture.videoWidth > 0 && picture.currentTime > 0.3, "a picture that moves", 10_000);
+    await user.wait(() => window.picture.videoWidth > 0 && window.picture.currentTime > 0.3, "a picture that moves", 10_000);
   }
   await alice.hangup();
   await bob.until(0, "onCallEnded");
-  for (const user of [alice, bob]) await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
+  for (const user of [alice, bob])
+    await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
 }
 
 async function twentyCalls(world, from, to) {
@@ -191,7 +202,8 @@ async function twentyCalls(world, from, to) {
     await Promise.all([alice.until(i, "onCallEnded"), bob.until(i, "onCallEnded")]);
   }
   const took = Date.now() - began;
-  for (const user of [alice, bob]) await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
+  for (const user of [alice, bob])
+    await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
   const wrong = (await alice.run(() => e2e.calls.map((_, i) => e2e.names(i).join(" ")))).filter(
     (names) => names !== "onCallProgressing onCallEstablished onCallEnded(HUNG_UP)",
   );
@@ -200,7 +212,7 @@ async function twentyCalls(world, from, to) {
   return `${took} ms in all, ringing after ${ringing[10]} ms (median)`;
 }
 
-/** Two people at the demo page: sign in, call, answer, talk, mute, keys, hang up; decline; each state as a picture. */
+/** Two people at the demo page: sign in, call, answer, talk, mute, use the keypad, hang up; decline; each state as a picture. */
 async function demo(world, from, to) {
   const names = [world.name("Ann"), world.name("Ben")];
   const [ann, ben] = await Promise.all([demoPage(world, from, names[0]), demoPage(world, to, names[1])]);
@@ -263,43 +275,49 @@ async function outside(world) {
   await Promise.all([announcement, demoPage(world, "chromium", world.name("Ann")).then(testNumber)]);
 }
 
-/** Runs the block of the README that has `word` in it; its call is `outside.call` then. */
+/** Runs the block of docs/pages.md that has `word` in it; its call is `outside.call` then. */
 function runBlock(user, word) {
-  const [, code] = [...README.matchAll(/```js\n([\s\S]*?)```/g)].find(([, text]) => text.includes(word));
+  const [, code] = [...DOCUMENT.matchAll(/```js\n([\s\S]*?)```/g)].find(([, text]) => text.includes(word));
   return user.run(`{ const client = e2e.client; ${code}; window.outside = { call }; }`);
 }
 
-const over = (user, ms) => user.wait(() => outside.call.getState() === "ENDED", "the end", ms);
+const over = (user, ms) => user.wait(() => window.outside.call.getState() === "ENDED", "the end", ms);
 
 async function announced(user) {
   await runBlock(user, "callPhoneNumber(");
-  await user.wait(() => outside.call.getState() === "ESTABLISHED", "the answer", 12_000);
+  await user.wait(() => window.outside.call.getState() === "ESTABLISHED", "the answer", 12_000);
   await soon(async () => {
     const heard = await user.run((tones) => e2e.hearElement(document.querySelector("#incoming"), tones, 400), TONES);
     check(heard.rms > 5 * SILENCE, `the announcement: ${JSON.stringify(heard)}`);
   });
   await over(user, 15_000);
-  const facts = await user.run(({ call } = outside) => [call.getEndCause(), call.callDomain, call.getRemoteUserId(), call.error]);
+  const facts = await user.run(({ call } = window.outside) => [call.getEndCause(), call.callDomain, call.getRemoteUserId(), call.error]);
   same(facts, ["HUNG_UP", "pstn", "+46000000000", null], "how it ended");
 }
 
 async function refusedAddress(user) {
   await runBlock(user, "callSip(");
   await over(user, 8_000);
-  const { cause, code, headers } = await user.run(({ call } = outside) => ({ cause: call.getEndCause(), ...call.errors, code: call.errors.code }));
+  const { cause, code, headers } = await user.run(({ call } = window.outside) => ({
+    cause: call.getEndCause(),
+    ...call.errors,
+    code: call.errors.code,
+  }));
   same([cause, code, typeof headers], ["FAILURE", 50300, "object"], "a domain to which there is no way");
 }
 
 async function testNumber(tab) {
   await press(tab, "test-number");
   await shown(tab, "timer", 12_000);
-  await soon(async () => check(Number(await tab.$eval(at("meter-in"), (element) => element.dataset.level)) > 0.2, "the announcement is heard"));
+  await soon(async () =>
+    check(Number(await tab.$eval(at("meter-in"), (element) => element.dataset.level)) > 0.2, "the announcement is heard"),
+  );
   await shoot(tab, "test-number");
   await endsWith(tab, "HUNG_UP", 15_000);
   same(await tab.$eval(at("price"), (element) => element.hidden), true, "it costs nothing");
 }
 
-/** When the INVITE left, the callee rang and the call was up, in ms from callUser() in the caller's page. */
+/** When the INVITE was sent, the callee rang and the call was established, in ms from callUser() in the caller's page. */
 function callTimes(user, i = 0) {
   return user.run((n) => {
     const { created, events: list } = e2e.calls[n];
@@ -309,4 +327,3 @@ function callTimes(user, i = 0) {
     return { invite: since(invite?.at), ringing: since(event("onCallProgressing")), established: since(event("onCallEstablished")) };
   }, i);
 }
-

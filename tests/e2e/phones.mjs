@@ -11,7 +11,9 @@ import { pause } from "./lib/world.mjs";
 const DOMAIN = "calls.test";
 /** One phone has a name, the other a number. */
 const PHONES = { baresip: "desk", pjsua2: "+4687654321" };
-const USERS = Object.fromEntries([...Object.values(PHONES), ...Array.from({ length: 80 }, (_, i) => `page${i}`)].map((id) => [id, `secret-${id}`]));
+const USERS = Object.fromEntries(
+  [...Object.values(PHONES), ...Array.from({ length: 80 }, (_, i) => `page${i}`)].map((id) => [id, `secret-${id}`]),
+);
 /** How a page calls a phone. */
 const WAYS = {
   "chromium baresip": ["callUser", "desk"],
@@ -44,11 +46,14 @@ export async function tearDown() {
 export default function suite(test) {
   for (const where of ["chromium", "firefox"]) {
     for (const phone of Object.keys(PHONES)) {
-      test(`${where} calls ${phone} with sound both ways, presses keys, hangs up`, 40, (world) => pageCalls(world, where, phone));
-      test(`${phone} calls ${where} with sound both ways, presses keys, hangs up`, 40, (world) => phoneCalls(world, where, phone));
+      test(`${where} calls ${phone} with sound both ways, sends DTMF digits, hangs up`, 40, (world) => pageCalls(world, where, phone));
+      test(`${phone} calls ${where} with sound both ways, sends DTMF digits, hangs up`, 40, (world) => phoneCalls(world, where, phone));
     }
   }
-  for (const [where, phone] of [["chromium", "baresip"], ["firefox", "pjsua2"]]) {
+  for (const [where, phone] of [
+    ["chromium", "baresip"],
+    ["firefox", "pjsua2"],
+  ]) {
     test(`${phone} declines, and stops ringing when ${where} cancels`, 20, (world) => phoneDeclines(world, where, phone));
     test(`${where} declines, and stops ringing when ${phone} cancels`, 20, (world) => pageDeclines(world, where, phone));
     test(`${where} loses its connection in a call with ${phone}`, 30, (world) => connectionLost(world, where, phone));
@@ -76,10 +81,10 @@ async function pageCalls(world, where, name) {
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** Not with baresip and Opus: its events have another clock than the sound, and what browsers make of that it does not understand. */
-async function pressed(alice, phone, keys) {
-  await alice.run((text) => e2e.calls[0].call.sendDTMF(text), keys);
-  for (const key of keys) same((await phone.until("CALL_DTMF_START")).param, key, `a key that ${phone.name} heard`);
+/** Not with baresip and Opus: its DTMF events have another clock rate than the audio, and it does not understand those of browsers. */
+async function pressed(alice, phone, digits) {
+  await alice.run((text) => e2e.calls[0].call.sendDTMF(text), digits);
+  for (const digit of digits) same((await phone.until("CALL_DTMF_START")).param, digit, `a digit that ${phone.name} heard`);
 }
 
 async function phoneCalls(world, where, name) {
@@ -92,7 +97,7 @@ async function phoneCalls(world, where, name) {
   await Promise.all([alice.until(0, "onCallEstablished"), phone.until("CALL_ESTABLISHED")]);
   await hearEachOther(alice, phone);
   await soon(async () => {
-    const heard = alice.run(() => e2e.keys(0, 1_200));
+    const heard = alice.run(() => e2e.digits(0, 1_200));
     await phone.press("2");
     check((await heard).includes("2"), `${alice.name} should hear the key 2: "${await heard}"`);
   }, 8_000);
@@ -138,7 +143,7 @@ async function hold(world, where) {
   await phone.until("CALL_CLOSED");
 }
 
-/** The sound goes on; the connection that comes back is another one, and the phone's BYE finds it. */
+/** The audio goes on; the page reconnects by another connection, and the phone's BYE reaches it. */
 async function connectionLost(world, where, name) {
   const [alice, phone] = await talking(world, where, name);
   await alice.run(() => seen.sockets.at(-1).close());
@@ -215,7 +220,9 @@ async function farPort(page) {
   return page.run(async () => {
     const { peer } = seen.peers.find(({ peer }) => peer.signalingState !== "closed");
     const stats = [...(await peer.getStats()).values()];
-    const { remoteCandidateId } = stats.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded");
+    const { remoteCandidateId } = stats.find(
+      ({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded",
+    );
     return stats.find(({ id }) => id === remoteCandidateId).port;
   });
 }

@@ -1,4 +1,4 @@
-// Media through a real coturn, with the credentials that the gateway gives to whoever has signed in.
+// Media through a real coturn, with the credentials that the gateway gives to users who have signed in.
 import { answer, hearEachOther } from "./lib/calls.mjs";
 import { check, hears, same, soon } from "./lib/check.mjs";
 import { Coturn, RELAY_PORTS } from "./lib/coturn.mjs";
@@ -25,7 +25,10 @@ export default function suite(test) {
   test("chromium calls chromium2 through the relay only", 40, (world) => relayed(world, "chromium", "chromium2"));
   test("chromium calls firefox, and only chromium uses the relay", 40, (world) => relayed(world, "chromium", "firefox", ["chromium"]));
   test("firefox calls chromium through the relay only", 40, (world) => relayed(world, "firefox", "chromium"));
-  for (const [from, to] of [["chromium", "firefox"], ["firefox", "chromium"]]) {
+  for (const [from, to] of [
+    ["chromium", "firefox"],
+    ["firefox", "chromium"],
+  ]) {
     test(`where UDP is blocked, calls go through the relay over TCP (${from} calls ${to})`, 60, (world) => withoutUdp(world, from, to));
   }
 }

@@ -1,4 +1,4 @@
-// Those who are no trunk: they send SIP and RTP to every port, scan and guess, and get not one octet back. (On the loopback nobody can
+// Untrusted sources: they send SIP and RTP to every port, scan and guess, and get not one octet back. (On the loopback nobody can
 // send from a trunk's own address and port but the trunk: source addresses cannot be forged there.)
 import { execFile } from "node:child_process";
 import dgram from "node:dgram";
@@ -6,14 +6,30 @@ import { once } from "node:events";
 import net from "node:net";
 import { promisify } from "node:util";
 import { hearEachOther } from "./lib/calls.mjs";
-import { check, hears, same, soon } from "./lib/check.mjs";
+import { check, same, soon } from "./lib/check.mjs";
 import { Sipp, callee, hear, rtpOf, say } from "./lib/sipp.mjs";
 import { MEDIA_PORTS, gatewayWith } from "./lib/trunks.mjs";
 import { Voice } from "./lib/voice.mjs";
 
 const TRUNK = "127.0.0.51:5060";
 const ROGUE = "127.0.0.66";
-const METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO", "PRACK", "UPDATE", "MESSAGE", "SUBSCRIBE", "NOTIFY", "REFER", "PUBLISH", "HACK"];
+const METHODS = [
+  "INVITE",
+  "ACK",
+  "BYE",
+  "CANCEL",
+  "OPTIONS",
+  "REGISTER",
+  "INFO",
+  "PRACK",
+  "UPDATE",
+  "MESSAGE",
+  "SUBSCRIBE",
+  "NOTIFY",
+  "REFER",
+  "PUBLISH",
+  "HACK",
+];
 
 let gateway = null;
 
@@ -35,9 +51,10 @@ async function socketAt(ip, port = 0) {
   const socket = dgram.createSocket("udp4");
   socket.bind(port, ip);
   await once(socket, "listening");
-  socket.heard = [];
-  socket.on("message", (packet) => socket.heard.push(packet));
-  return socket;
+  /** @type {Buffer[]} */
+  const heard = [];
+  socket.on("message", (packet) => heard.push(packet));
+  return Object.assign(socket, { heard });
 }
 
 async function spraysRtp(world) {
@@ -45,14 +62,17 @@ async function spraysRtp(world) {
   const rogue = await Voice.open(ROGUE, 1500);
   const targets = Array.from({ length: (MEDIA_PORTS[1] - MEDIA_PORTS[0] + 1) / 2 }, (_, i) => MEDIA_PORTS[0] + 2 * i);
   const spraying = setInterval(() => rogue.spray(targets), 200);
-  const sipp = await Sipp.start({ address: TRUNK, scenario: callee(hear("INVITE"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK")) });
+  const sipp = await Sipp.start({
+    address: TRUNK,
+    scenario: callee(hear("INVITE"), say("200 OK", { rtp: voice.address }), hear("ACK"), hear("BYE"), say("200 OK")),
+  });
   try {
     const alice = await world.user("chromium", world.name("alice"), { server: gateway });
     await alice.call("sip:desk@trunk.test", { method: "callSip" });
     await alice.until(0, "onCallEstablished");
     const place = rtpOf(await sipp.gets("INVITE"));
     clearInterval(spraying);
-    // Now it knows the port, and says more than the voice does.
+    // Now it knows the port, and sends more than the voice does.
     rogue.speak(place);
     voice.speak(place);
     await hearEachOther(alice, voice);
@@ -86,7 +106,13 @@ async function spraysSip() {
     const answers = requests.slice(0, 4).map((text) => text.replace(/^.*\r\n/, "SIP/2.0 200 OK\r\n"));
     const whole = Buffer.from(request("INVITE", uris[0]));
     const torn = Array.from({ length: whole.length }, (_, i) => whole.subarray(0, i));
-    const garbage = [Buffer.alloc(0), Buffer.from("\r\n\r\n"), Buffer.alloc(1_400, 0xff), Buffer.alloc(60_000, "A"), Buffer.from("\0".repeat(64))];
+    const garbage = [
+      Buffer.alloc(0),
+      Buffer.from("\r\n\r\n"),
+      Buffer.alloc(1_400, 0xff),
+      Buffer.alloc(60_000, "A"),
+      Buffer.from("\0".repeat(64)),
+    ];
     for (const packet of [...requests, ...answers, ...torn, ...garbage]) rogue.send(packet, Number(port), ip);
     // What the trunk sends after all that is answered after it, too.
     await soon(async () => {
@@ -94,7 +120,7 @@ async function spraysSip() {
       trunk.send(request("OPTIONS", `sip:${gateway.sip}`).replaceAll(ROGUE, TRUNK.split(":")[0]), Number(port), ip);
       await Promise.race([heard, new Promise((_, reject) => setTimeout(reject, 1_000, new Error("the trunk gets no answer")))]);
     }, 5_000);
-    check(/^SIP\/2\.0 200 /.test(trunk.heard[0]), `the trunk is answered: ${trunk.heard[0]}`);
+    check(/^SIP\/2\.0 200 /.test(String(trunk.heard[0])), `the trunk is answered: ${trunk.heard[0]}`);
     same(rogue.heard.map(String), [], "what the rogue heard");
     same(await overTcp(ip, Number(port), requests.join("")), "", "what the rogue heard over TCP");
   } finally {
@@ -103,7 +129,7 @@ async function spraysSip() {
   }
 }
 
-/** All that comes back until the connection is closed over there. */
+/** All that comes back until the peer closes the connection. */
 async function overTcp(host, port, text) {
   const socket = net.connect({ host, port, localAddress: ROGUE });
   let heard = "";

@@ -50,10 +50,12 @@ function runLane(command, env) {
   const child = spawn(command[0], command.slice(1), { stdio: ["inherit", "inherit", "inherit", "ipc"], env });
   let result = null;
   child.on("message", (message) => (result = message));
-  return new Promise((resolve) => child.on("close", (code) => {
-    if (!result) console.log(`not ok: a lane ended with ${code} and without a word`);
-    resolve(result ?? { count: { passed: 0, failed: 1, skipped: 0 }, unsure: [] });
-  }));
+  return new Promise((resolve) =>
+    child.on("close", (code) => {
+      if (!result) console.log(`not ok: a lane ended with ${code} and without a word`);
+      resolve(result ?? { count: { passed: 0, failed: 1, skipped: 0 }, unsure: [] });
+    }),
+  );
 }
 
 async function inLane(suites, filters) {
@@ -143,7 +145,11 @@ async function runTest(world, suite, { name, seconds, run }) {
 }
 
 function where(error) {
-  return (error.stack ?? "").split("\n").filter((line) => line.includes("/e2e/")).slice(0, 4).join("\n");
+  return (error.stack ?? "")
+    .split("\n")
+    .filter((line) => line.includes("/e2e/"))
+    .slice(0, 4)
+    .join("\n");
 }
 
 function indent(text) {

@@ -40,7 +40,8 @@ export default function suite(test) {
     for (const [from, to] of PAIRS) add(`${name} (${from} calls ${to})`, 30, (world) => run(world, from, to));
   }
   test.timed("no device online, with the 10.5 seconds of a page that sets nothing", 30, defaultTimeout);
-  for (const where of ["chromium", "firefox"]) test(`a microphone that ${where} itself refuses`, 30, (world) => permissionDenied(world, where));
+  for (const where of ["chromium", "firefox"])
+    test(`a microphone that ${where} itself refuses`, 30, (world) => permissionDenied(world, where));
 }
 
 const ESTABLISHED = ["onCallProgressing", "onCallEstablished"];
@@ -48,22 +49,40 @@ const ESTABLISHED = ["onCallProgressing", "onCallEstablished"];
 async function normal(world, from, to) {
   const [alice, bob] = await established(world, from, to);
   const now = await Promise.all([alice.facts(), bob.facts()]);
-  same(now.map(({ state, stateInt, cause, causeInt }) => [state, stateInt, cause, causeInt]), Array(2).fill(["ESTABLISHED", 2, "NONE", 0]), "during the call");
-  same(now.map(({ direction, remote, fromId, toId, domain }) => [direction, remote, fromId, toId, domain]), [
-    [1, bob.id, alice.id, bob.id, "data"],
-    [0, alice.id, alice.id, bob.id, "data"],
-  ], "who and whom");
-  check(now.every(({ details }) => details.endedTime === null && details.duration >= 0 && details.duration < 60), "details of a call that goes on");
+  same(
+    now.map(({ state, stateInt, cause, causeInt }) => [state, stateInt, cause, causeInt]),
+    Array(2).fill(["ESTABLISHED", 2, "NONE", 0]),
+    "during the call",
+  );
+  same(
+    now.map(({ direction, remote, fromId, toId, domain }) => [direction, remote, fromId, toId, domain]),
+    [
+      [1, bob.id, alice.id, bob.id, "data"],
+      [0, alice.id, alice.id, bob.id, "data"],
+    ],
+    "who and whom",
+  );
+  check(
+    now.every(({ details }) => details.endedTime === null && details.duration >= 0 && details.duration < 60),
+    "details of a call that goes on",
+  );
   same(now[0].callId, now[1].callId, "one id at both ends");
   await alice.hangup();
   await bothEnd(alice, bob);
   await events(alice, 0, [...ESTABLISHED, "onCallEnded(HUNG_UP)"]);
   await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
   for (const user of [alice, bob]) await ended(user, 0, "HUNG_UP");
-  for (const [user, states] of [[alice, [1, 2, 3]], [bob, [null, 2, 3]]]) {
+  for (const [user, states] of [
+    [alice, [1, 2, 3]],
+    [bob, [null, 2, 3]],
+  ]) {
     const log = await user.log();
-    check(log.every(({ more }) => more !== "another object"), "every event brings the same Call object");
-    for (const [n, state] of states.entries()) check(state === null || log[n].stateInt === state, `state in ${log[n].name} at ${user.name}: ${log[n].stateInt}`);
+    check(
+      log.every(({ more }) => more !== "another object"),
+      "every event brings the same Call object",
+    );
+    for (const [n, state] of states.entries())
+      check(state === null || log[n].stateInt === state, `state in ${log[n].name} at ${user.name}: ${log[n].stateInt}`);
   }
 }
 
@@ -107,7 +126,7 @@ async function decline(world, from, to) {
   for (const user of [alice, bob]) await ended(user, 0, "DENIED");
 }
 
-/** Bob talks to Carol; who calls him then is denied, and Bob's page hears nothing of it. */
+/** Bob talks to Carol; who calls him then is denied, and Bob's page is not told. */
 async function busy(world, from, to) {
   const [alice, bob] = await world.pair(from, to);
   const carol = await world.user(from, world.name("carol"));
@@ -205,7 +224,7 @@ async function unknownUser(world, from) {
   await failed(alice, 0, 404);
 }
 
-/** Numbers that are closed, SIP addresses without a trunk, and rooms without a conference server behind the gateway. */
+/** Numbers that are not open, SIP addresses without a trunk, and rooms without a conference server behind the gateway. */
 const REFUSED = { callPhoneNumber: ["+4687654321", 40300], callSip: ["alice@elsewhere.example", 50300], callConference: ["a room", 50100] };
 
 async function refusedByServer(world, from) {
@@ -228,16 +247,26 @@ async function refusedByGateway(world, from) {
 
 async function badArguments(world, from) {
   const alice = await world.user(from, world.name("alice"));
-  const thrown = (method, to, headers) => alice.run((m, t, h) => e2e.caught(() => e2e.client.getCallClient()[m](t, h)), method, to, headers);
+  const thrown = (method, to, headers) =>
+    alice.run((m, t, h) => e2e.caught(() => e2e.client.getCallClient()[m](t, h)), method, to, headers);
   const wrong = [
-    ["callConference", ""], ["callConference", "x".repeat(65)],
-    ["callPhoneNumber", "0046123"], ["callPhoneNumber", "+46abc"], ["callPhoneNumber", ""],
-    ["callSip", "nobody"], ["callSip", "a@b\r\nVia: x"], ["callSip", "a@b.example", { color: "blue" }],
-    ["callUser", ""], ["callUser", "bob", { "x-a": "1\r\nVia: evil" }],
+    ["callConference", ""],
+    ["callConference", "x".repeat(65)],
+    ["callPhoneNumber", "0046123"],
+    ["callPhoneNumber", "+46abc"],
+    ["callPhoneNumber", ""],
+    ["callSip", "nobody"],
+    ["callSip", "a@b\r\nVia: x"],
+    ["callSip", "a@b.example", { color: "blue" }],
+    ["callUser", ""],
+    ["callUser", "bob", { "x-a": "1\r\nVia: evil" }],
   ];
   for (const [method, to, headers] of wrong) {
     const error = await thrown(method, to, headers);
-    check(error?.name === "SinchError" && error.isError && error.domain === 5, `${method}(${JSON.stringify(to)}) should throw a SinchError: ${JSON.stringify(error)}`);
+    check(
+      error?.name === "SinchError" && error.isError && error.domain === 5,
+      `${method}(${JSON.stringify(to)}) should throw a SinchError: ${JSON.stringify(error)}`,
+    );
   }
   same((await thrown("callConference", "")).code, 6003, "code of an empty room");
   check(!(await alice.trace()).includes("> INVITE"), "nothing was sent");
@@ -275,7 +304,15 @@ async function permissionDenied(world, where) {
   await alice.until(0, "onCallEnded");
   const facts = await ended(alice, 0, "FAILURE");
   check(/NotAllowed|microphone|permission/i.test(facts.error?.message ?? ""), `the reason: ${JSON.stringify(facts.error)}`);
-  const seen = await alice.run(() => e2e.client.getCallClient().initStream().then(() => "a stream", (error) => error.name));
+  const seen = await alice.run(() =>
+    e2e.client
+      .getCallClient()
+      .initStream()
+      .then(
+        () => "a stream",
+        (error) => error.name,
+      ),
+  );
   check(["SinchError", "NotAllowedError"].includes(seen), `initStream() should be refused, too: ${seen}`);
 }
 
@@ -302,7 +339,7 @@ async function socketLostInCall(world, from, to) {
   await goesOn(alice, bob);
 }
 
-/** The call is up, with sound, and the end of it arrives at the other side. */
+/** The call is established, with audio, and its end arrives at the remote party. */
 async function goesOn(alice, bob) {
   await Promise.all([alice.until(0, "onCallEstablished"), bob.until(0, "onCallEstablished")]);
   await hearEachOther(alice, bob);
@@ -312,13 +349,13 @@ async function goesOn(alice, bob) {
   await events(bob, 0, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** Two calls cross. However that is settled, it is settled: at most one of them lives, and both pages agree on it. */
+/** Two calls cross. However that ends, at most one of them is established, and both pages agree on it. */
 async function bothCall(world, from, to) {
   const [alice, bob] = await world.pair(from, to);
   await Promise.all([alice.call(bob.id), bob.call(alice.id)]);
   await pause(1_500);
   for (const user of [alice, bob]) {
-    // Whoever sees the other's call ring takes it.
+    // The first page that sees the other's call ring answers it.
     await user.run(() => e2e.calls.forEach(({ call, outgoing }) => !outgoing && call.getState() !== "ENDED" && call.answer()));
   }
   await pause(1_000);
@@ -357,12 +394,13 @@ async function twice(world, from, to) {
   await bob.run(() => e2e.caught(() => e2e.calls[1].call.answer()));
   await pause(300);
   await events(bob, 1, ["onIncomingCall", "onCallEnded(CANCELED)"]);
-  for (const user of [alice, bob]) await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
+  for (const user of [alice, bob])
+    await soon(async () => same(await user.open(), { tracks: 0, peers: 0 }, `what ${user.name} still holds`));
 }
 
 async function headers(world, from, to) {
   const [alice, bob] = await world.pair(from, to);
-  const sent = { subject: "Größe, \"quoted\"; a=b", "x-order": "12", topic: "ünïcode 電話" };
+  const sent = { subject: 'Größe, "quoted"; a=b', "x-order": "12", topic: "ünïcode 電話" };
   await alice.call(bob.id, { headers: sent });
   await bob.until(0, "onIncomingCall");
   same((await bob.facts()).headers, sent, "headers at the callee");
@@ -376,7 +414,7 @@ async function headers(world, from, to) {
 
 const bothEnd = (...users) => Promise.all(users.map((user) => user.until(0, "onCallEnded")));
 
-/** A user whom the server knows and who has no page open. */
+/** A user who is known to the server and has no page open. */
 async function away(world, where) {
   const id = world.name("away");
   const user = await world.user(where, id);

@@ -54,9 +54,13 @@ async function all(world) {
   const known = await first.run(() => [...document.querySelectorAll(".snippet")].map(({ id }) => id));
   same([...new Set(names.map((name) => name.split(" ")[0]))], known, "the snippets of the page");
   const gaps = await first.run(() => [...document.querySelectorAll("[data-testid=reason]")].map((note) => note.closest("article").id));
-  same(gaps, known.filter((id) => RUNS[id].filled !== undefined), "what the guide prints with gaps");
+  same(
+    gaps,
+    known.filter((id) => RUNS[id].filled !== undefined),
+    "what the guide prints with gaps",
+  );
   const next = async (user) => {
-    for (let name; (name = names.shift()); ) if (!RUNS[name].reason) await runs(user, name);
+    for (let name; (name = names.shift());) if (!RUNS[name].reason) await runs(user, name);
   };
   await Promise.all(pages.map(next));
 }
@@ -80,8 +84,13 @@ function keepScripts() {
 async function runs(user, name) {
   const [id] = name.split(" ");
   const { filled = false, says, sound = false, throws = false, ms = 12_000 } = RUNS[name];
-  await user.run((article, button) => document.getElementById(article).querySelector(`[data-testid=${button}]`).click(), id, filled ? "run-filled" : "run");
-  const reported = () => user.run((article) => [...document.querySelectorAll(`#${article} .events span`)].map((line) => line.textContent), id);
+  await user.run(
+    (article, button) => /** @type {HTMLElement} */ (document.querySelector(`#${article} [data-testid=${button}]`)).click(),
+    id,
+    filled ? "run-filled" : "run",
+  );
+  const reported = () =>
+    user.run((article) => [...document.querySelectorAll(`#${article} .events span`)].map((line) => line.textContent), id);
   await soon(async () => {
     const lines = await reported();
     let from = 0;
@@ -91,18 +100,23 @@ async function runs(user, name) {
       from = found + 1;
     }
   }, ms);
-  if (sound) await soon(async () => check(Math.abs((await hertz(user)) - TONE) < 30, `${name}: ${await hertz(user)} Hz instead of ${TONE}`), 6_000);
+  if (sound)
+    await soon(async () => check(Math.abs((await hertz(user)) - TONE) < 30, `${name}: ${await hertz(user)} Hz instead of ${TONE}`), 6_000);
   same(await user.run(() => window.executed.splice(0)), [await printed(user, id, filled)], `${name}: what ran`);
   if (throws) same((await user.run(() => window.seen.errors.splice(0))).length, 1, `${name}: what was thrown`);
-  await user.run((article) => document.querySelector(`#${article} [data-testid=stop]`).click(), id);
+  await user.run((article) => /** @type {HTMLElement} */ (document.querySelector(`#${article} [data-testid=stop]`)).click(), id);
 }
 
 const hertz = (user) => user.tab.$eval(at("frequency"), (element) => Number(element.dataset.frequency));
 
 /** The code as the file has it. */
 const printed = (user, article, filled) =>
-  user.run(async (id, which) => {
-    const text = await (await fetch(location.pathname)).text();
-    const page = new DOMParser().parseFromString(text, "text/html");
-    return page.querySelector(`#${id} pre${which ? ".filled" : ":not(.filled)"}`).textContent;
-  }, article, filled);
+  user.run(
+    async (id, which) => {
+      const text = await (await fetch(location.pathname)).text();
+      const page = new DOMParser().parseFromString(text, "text/html");
+      return page.querySelector(`#${id} pre${which ? ".filled" : ":not(.filled)"}`).textContent;
+    },
+    article,
+    filled,
+  );

@@ -1,4 +1,4 @@
-// Two pages talk through the gateway: the right sound at both ends, silence where there must be silence, and the microphone given back.
+// Two pages talk through the gateway: the right audio at both ends, silence where there must be silence, and a microphone that is closed.
 import { hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 
@@ -10,7 +10,8 @@ const PAIRS = [
 ];
 
 export default function suite(test) {
-  for (const [from, to] of PAIRS) test(`${from} calls ${to}: each hears the other, and only from the answer on`, 40, (world) => talk(world, from, to));
+  for (const [from, to] of PAIRS)
+    test(`${from} calls ${to}: each hears the other, and only from the answer on`, 40, (world) => talk(world, from, to));
   for (const where of ["chromium", "firefox"]) {
     test(`muting in ${where} silences that call and leaves another alone`, 40, (world) => muteOne(world, where));
     test(`${where} gives the microphone back after the last call`, 40, (world) => microphone(world, where));
@@ -61,7 +62,7 @@ async function muteOne(world, where) {
   await soon(() => silent(first, 0));
   await hears(second, 0, host);
 
-  // The end of the muted call takes nothing from the other.
+  // The end of the muted call does not change the other.
   await host.hangup(0);
   await first.until(0, "onCallEnded");
   await hearEachOther(second, host, 0, 1);

@@ -1,4 +1,4 @@
-// Calls over trunks with SIPp at the other end: carriers that are busy, broken, slow, or change their mind.
+// Calls over trunks with SIPp as the carrier: carriers that are busy, broken, slow, or change their mind.
 import { bar } from "./lib/bar.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
 import { check, ended, events, hears, same, silent, soon } from "./lib/check.mjs";
@@ -7,7 +7,7 @@ import { Sipp, acknowledge, ask, callee, caller, cancel, field, hear, invite, re
 import { gatewayWith } from "./lib/trunks.mjs";
 import { Voice } from "./lib/voice.mjs";
 
-/** Each has an address of its own, as carriers have. The second of a domain is the next way. */
+/** Each has an address of its own, as carriers have. The second of a domain is the next route. */
 const TRUNKS = {
   plain: { ip: 21, domain: "plain.test" },
   busy: { ip: 22, domain: "busy.test" },
@@ -16,7 +16,7 @@ const TRUNKS = {
   free: { ip: 25, domain: "full.test", priority: 1 },
   dead: { ip: 26, domain: "dead.test" },
   alive: { ip: 27, domain: "dead.test", priority: 1 },
-  keys: { ip: 28, domain: "keys.test", dtmf: "info" },
+  digits: { ip: 28, domain: "digits.test", dtmf: "info" },
   lossy: { ip: 29, domain: "lossy.test" },
   crossed: { ip: 30, domain: "crossed.test" },
 };
@@ -24,11 +24,14 @@ const TONE = 880;
 
 const address = (name, port = 5060) => `127.0.0.${TRUNKS[name].ip}:${port}`;
 let gateway = null;
-let voices = [];
-let peers = [];
+const voices = [];
+const peers = [];
 
 export async function setUp() {
-  const trunks = Object.entries(TRUNKS).map(([name, { ip, domain, ...more }]) => [name, { address: address(name), domains: [domain], codecs: ["pcmu"], ...more }]);
+  const trunks = Object.entries(TRUNKS).map(([name, { ip, domain, ...more }]) => [
+    name,
+    { address: address(name), domains: [domain], codecs: ["pcmu"], ...more },
+  ]);
   gateway = await gatewayWith(Object.fromEntries(trunks));
 }
 
@@ -45,7 +48,7 @@ export default function suite(check) {
   test.timed("silence: the next way after four seconds", 30, silence);
   test("what is heard before the answer, and the answer", 30, earlyMedia);
   test("what is heard before a refusal", 30, earlyRefusal);
-  test("the SIP side holds and takes back, keys are INFO", 40, hold);
+  test("the SIP side holds and resumes, DTMF digits are INFO", 40, hold);
   test("both hang up at once", 20, bothHangUp);
   test("a call is taken back on either side", 30, takenBack);
   test("a trunk calls a page on all its devices, in both browsers", 40, incoming);
@@ -96,7 +99,10 @@ async function busy(world) {
 
 async function final(world) {
   const alice = await user(world);
-  for (const [i, status, code, cause] of [[0, "404 Not Found", 404, "FAILURE"], [1, "603 Decline", 603, "DENIED"]]) {
+  for (const [i, status, code, cause] of [
+    [0, "404 Not Found", 404, "FAILURE"],
+    [1, "603 Decline", 603, "DENIED"],
+  ]) {
     const sipp = await carrier("busy", callee(hear("INVITE"), say(status), hear("ACK")));
     const other = await carrier("unused", callee(hear("INVITE")));
     await callSip(alice, "busy.test");
@@ -109,7 +115,7 @@ async function final(world) {
   }
 }
 
-/** Rings, and answers with a voice. */
+/** Rings, and answers with the audio of a Voice. */
 const answers = (rtp, ...rest) => callee(hear("INVITE"), say("180 Ringing"), say("200 OK", { rtp }), hear("ACK"), ...rest);
 const isHungUp = [hear("BYE"), say("200 OK")];
 
@@ -150,7 +156,17 @@ async function silence(world) {
 
 async function earlyMedia(world) {
   const spoken = await voice("plain");
-  const sipp = await carrier("plain", callee(hear("INVITE"), say("183 Session Progress", { rtp: spoken.address }), wait(3_000), say("200 OK", { rtp: spoken.address }), hear("ACK"), ...isHungUp));
+  const sipp = await carrier(
+    "plain",
+    callee(
+      hear("INVITE"),
+      say("183 Session Progress", { rtp: spoken.address }),
+      wait(3_000),
+      say("200 OK", { rtp: spoken.address }),
+      hear("ACK"),
+      ...isHungUp,
+    ),
+  );
   const alice = await user(world);
   await callSip(alice, "plain.test");
   spoken.speak(rtpOf(await sipp.gets("INVITE")));
@@ -164,7 +180,10 @@ async function earlyMedia(world) {
 
 async function earlyRefusal(world) {
   const spoken = await voice("plain");
-  const sipp = await carrier("plain", callee(hear("INVITE"), say("183 Session Progress", { rtp: spoken.address }), wait(2_000), say("486 Busy Here"), hear("ACK")));
+  const sipp = await carrier(
+    "plain",
+    callee(hear("INVITE"), say("183 Session Progress", { rtp: spoken.address }), wait(2_000), say("486 Busy Here"), hear("ACK")),
+  );
   const alice = await user(world, "firefox");
   await callSip(alice, "plain.test");
   spoken.speak(rtpOf(await sipp.gets("INVITE")));
@@ -174,17 +193,32 @@ async function earlyRefusal(world) {
   await ended(alice, 0, "DENIED");
 }
 
-/** Each key that the page presses takes the carrier one step further. */
+/** Each digit that the page sends takes the carrier one step further. */
 async function hold(world) {
-  const spoken = await voice("keys");
+  const spoken = await voice("digits");
   const key = [hear("INFO"), say("200 OK")];
-  const again = (direction, version) => [ask("INVITE", { rtp: spoken.address, direction, version }), hear(100, { optional: true }), hear(200), ask("ACK")];
-  const steps = [...key, ...again("sendonly", 2), ...key, ...again("sendrecv", 3), ...key, ...again("inactive", 4), ...key, ...again("sendrecv", 5), ...key];
-  const sipp = await carrier("keys", answers(spoken.address, ...steps, ...isHungUp));
+  const again = (direction, version) => [
+    ask("INVITE", { rtp: spoken.address, direction, version }),
+    hear(100, { optional: true }),
+    hear(200),
+    ask("ACK"),
+  ];
+  const steps = [
+    ...key,
+    ...again("sendonly", 2),
+    ...key,
+    ...again("sendrecv", 3),
+    ...key,
+    ...again("inactive", 4),
+    ...key,
+    ...again("sendrecv", 5),
+    ...key,
+  ];
+  const sipp = await carrier("digits", answers(spoken.address, ...steps, ...isHungUp));
   const alice = await user(world);
-  await callSip(alice, "keys.test");
+  await callSip(alice, "digits.test");
   await talk(alice, 0, sipp, spoken);
-  const press = (text) => alice.run((keys) => e2e.calls[0].call.sendDTMF(keys), text);
+  const press = (text) => alice.run((digits) => e2e.calls[0].call.sendDTMF(digits), text);
   // The first 200 is that of the first re-INVITE: the INFO are the gateway's.
   const answered = async (count, direction) => {
     const answer = await sipp.gets("SIP/2.0 200", count);
@@ -207,13 +241,20 @@ async function hold(world) {
   await hearEachOther(alice, spoken);
   await press("#");
   await sipp.gets("INFO", 5);
-  same(sipp.got("INFO").map(({ text }) => /^Signal *= *(\S)/m.exec(text)?.[1]).join(""), "1234#", "the keys");
+  same(
+    sipp
+      .got("INFO")
+      .map(({ text }) => /^Signal *= *(\S)/m.exec(text)?.[1])
+      .join(""),
+    "1234#",
+    "the digits",
+  );
   await alice.hangup();
   await sipp.done();
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** Each has said BYE before it hears that of the other; the carrier never answers that of the page. */
+/** Each has sent BYE before it receives that of the other; the carrier never answers that of the page. */
 async function bothHangUp(world) {
   const spoken = await voice("crossed");
   const sipp = await carrier("crossed", answers(spoken.address, hear("BYE"), ask("BYE"), hear(200)));
@@ -228,7 +269,10 @@ async function bothHangUp(world) {
 }
 
 async function takenBack(world) {
-  const sipp = await carrier("plain", callee(hear("INVITE"), say("180 Ringing"), hear("CANCEL"), say("200 OK"), refuseInvite("487 Request Terminated"), hear("ACK")));
+  const sipp = await carrier(
+    "plain",
+    callee(hear("INVITE"), say("180 Ringing"), hear("CANCEL"), say("200 OK"), refuseInvite("487 Request Terminated"), hear("ACK")),
+  );
   const alice = await user(world);
   await callSip(alice, "plain.test");
   await alice.until(0, "onCallProgressing");
@@ -239,7 +283,15 @@ async function takenBack(world) {
 
   const spoken = await voice("plain");
   const to = `sip:${alice.id}@localhost`;
-  const caller1 = caller(invite(to, { rtp: spoken.address }), hear(100, { optional: true }), hear(180), cancel(to), hear(200), hear(487), acknowledge(to));
+  const caller1 = caller(
+    invite(to, { rtp: spoken.address }),
+    hear(100, { optional: true }),
+    hear(180),
+    cancel(to),
+    hear(200),
+    hear(487),
+    acknowledge(to),
+  );
   const back = await carrier("plain", caller1, { to: gateway.sip });
   await alice.until(1, "onCallEnded");
   await back.done();
@@ -251,7 +303,16 @@ async function incoming(world) {
   const alice = await user(world);
   const other = await user(world, "firefox", alice.id);
   const to = `sip:${alice.id}@localhost`;
-  const steps = [invite(to, { rtp: spoken.address, headers: ["X-Order: 17"] }), hear(100, { optional: true }), hear(180), hear(180, { optional: true }), hear(200), ask("ACK"), hear("BYE"), say("200 OK")];
+  const steps = [
+    invite(to, { rtp: spoken.address, headers: ["X-Order: 17"] }),
+    hear(100, { optional: true }),
+    hear(180),
+    hear(180, { optional: true }),
+    hear(200),
+    ask("ACK"),
+    hear("BYE"),
+    say("200 OK"),
+  ];
   const sipp = await carrier("plain", caller(...steps), { to: gateway.sip });
   await Promise.all([alice, other].map((page) => page.until(0, "onIncomingCall")));
   await other.answer();
@@ -304,16 +365,21 @@ async function portsUsedUp(world) {
 async function lossy(world) {
   const CALLS = 4;
   const spoken = await voice("lossy");
-  // A repeated or doubled 200 is acknowledged again.
+  // A retransmitted or duplicated 200 is acknowledged again.
   const copies = Array.from({ length: 4 }, () => hear("ACK", { optional: true }));
   const behind = address("lossy", 5070);
   const path = await LossyPath.open(address("lossy"), behind, { loses: 0.25, doubles: 0.25 });
   try {
-    const sipp = await carrier("lossy", answers(spoken.address, ...copies, ...isHungUp), { address: behind, place: address("lossy"), calls: CALLS, patient: true });
+    const sipp = await carrier("lossy", answers(spoken.address, ...copies, ...isHungUp), {
+      address: behind,
+      place: address("lossy"),
+      calls: CALLS,
+      patient: true,
+    });
     const alice = await user(world);
     for (let i = 0; i < CALLS; i++) await callSip(alice, "lossy.test");
     for (let i = 0; i < CALLS; i++) await alice.until(i, "onCallEstablished", 30_000);
-    // SIPp takes no BYE before the ACK, and says its 200 until one comes.
+    // SIPp takes no BYE before the ACK, and retransmits its 200 until one comes.
     const acknowledged = () => new Set(sipp.got("ACK").map(({ text }) => field(text, "Call-ID"))).size;
     await soon(() => same(acknowledged(), CALLS, "calls whose 200 was acknowledged"), 30_000);
     for (let i = 0; i < CALLS; i++) await alice.hangup(i);

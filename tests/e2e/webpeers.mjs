@@ -1,16 +1,16 @@
-// JsSIP and SIP.js at our gateway, as they come: with the SDK at the other end, and each with itself.
+// JsSIP and SIP.js with the gateway, as they come: in calls with the SDK, and each with itself.
 import { readFileSync } from "node:fs";
 import { bundleText } from "./lib/bundle.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
 import { check, events, same, silent, soon } from "./lib/check.mjs";
-import { heardKeys } from "./lib/keys.mjs";
+import { heardDigits } from "./lib/dtmf.mjs";
 import { pause } from "./lib/world.mjs";
 
 const DOMAIN = "localhost";
 const PASSWORD = "a secret";
-const README = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+const DOCUMENT = readFileSync(new URL("../../docs/sip-clients.md", import.meta.url), "utf8");
 
-/** What has to be said to each in its own words. */
+/** What differs between the libraries. */
 const LIBRARIES = {
   JsSIP: {
     file: "jssip.html",
@@ -36,15 +36,17 @@ const LIBRARIES = {
 export default function suite(test) {
   for (const library of Object.keys(LIBRARIES)) {
     const on = (name, run, ...pair) => test(`${library} ${name}`, 40, (world) => run(world, library, ...pair));
-    on("in chromium and the SDK in firefox talk, press keys, and hold", talk, "chromium", "firefox");
+    on("in chromium and the SDK in firefox talk, send DTMF digits, and hold", talk, "chromium", "firefox");
     on("in firefox and the SDK in chromium talk, and decline", talkShortly, "firefox", "chromium");
     on("in chromium calls itself in firefox", itself, "chromium", "firefox");
     on("takes a call back, is declined, and calls as nobody else", refusals, "firefox", "chromium");
-    on("signs in with its own name and password, by the lines of the README", signsIn, "firefox");
+    on("signs in with its own name and password, by the lines of docs/sip-clients.md", signsIn, "firefox");
     on("is alive, comes back, and leaves", comesAndGoes, "chromium", "firefox");
   }
   for (const library of Object.keys(LIBRARIES)) {
-    test(`${library} in firefox answers beside a device with the SDK, called from chromium`, 40, (world) => beside(world, library, "firefox", "chromium"));
+    test(`${library} in firefox answers beside a device with the SDK, called from chromium`, 40, (world) =>
+      beside(world, library, "firefox", "chromium"),
+    );
   }
   for (const method of ["UPDATE", "INVITE"]) test(`JsSIP keeps the session alive with ${method}`, 40, (world) => refresh(world, method));
 }
@@ -54,8 +56,8 @@ async function talk(world, library, where, other) {
   await user.call(peer.id);
   await answered(user, peer, 0);
   await hearEachOther(peer, user, 0);
-  await heardKeys(user, peer, "15");
-  await heardKeys(peer, user, "4#");
+  await heardDigits(user, peer, "15");
+  await heardDigits(peer, user, "4#");
   await info(peer, "7");
   await hold(peer, user);
   await hangUp(peer, user, 0);
@@ -70,13 +72,13 @@ async function talk(world, library, where, other) {
   await events(user, 1, ["onIncomingCall", "onCallEstablished", "onCallEnded(HUNG_UP)"]);
 }
 
-/** A key by INFO, which is what these libraries send unless told otherwise: the SDK says that it has it. */
+/** A DTMF digit by INFO, which these libraries send unless configured otherwise: the SDK answers it with 200. */
 async function info(peer, key) {
   await peer.run((k) => void e2e.calls[0].call.sendInfo(k), key);
   await soon(async () => check((await extra(peer)).includes(`key taken(${key})`), `the key is taken: ${await extra(peer)}`));
 }
 
-/** Twice: with sendonly in a re-INVITE; then with what else the library can do, an UPDATE (JsSIP) or inactive (SIP.js). */
+/** Hold, twice: with sendonly in a re-INVITE; then in the library's other way, by UPDATE (JsSIP) or with inactive (SIP.js). */
 async function hold(peer, user) {
   for (const how of ["hold", "holdOtherwise"]) {
     await peer.run((f) => void e2e.calls[0].call[f](), how);
@@ -99,7 +101,10 @@ async function talkShortly(world, library, where, other) {
   await answered(user, peer, 1);
   await hearEachOther(peer, user, 1);
   await hangUp(user, peer, 1);
-  for (const [i, code, cause] of [[2, 603, "DENIED"], [3, undefined, "NO_ANSWER"]]) {
+  for (const [i, code, cause] of [
+    [2, 603, "DENIED"],
+    [3, undefined, "NO_ANSWER"],
+  ]) {
     await user.call(peer.id);
     await Promise.all([peer.until(i, "onIncomingCall"), user.until(i, "onCallProgressing")]);
     await peer.run((i, code) => void e2e.calls[i].call.hangup(code), i, code);
@@ -147,7 +152,7 @@ async function beside(world, library, where, from) {
 }
 
 async function refusals(world, library, where, other) {
-  // It has not registered: each of its calls shows the password.
+  // It has not registered: each of its calls is authenticated by digest.
   const [peer, user] = await Promise.all([signedIn(world, library, where, { register: false }), world.user(other, world.name("user"))]);
   await peer.run((to, options) => e2e.call(null, to, options), user.id, LIBRARIES[library].callAs(world.name("mallory")));
   await peer.until(0, "onCallEnded");
@@ -171,11 +176,11 @@ async function signsIn(world, library, where) {
   same(wrong.error?.code, 401, "what a wrong password gets");
   const foreign = await signIn(peer, { username: world.name("mallory"), ...LIBRARIES[library].loginOf(peer.id) });
   same(foreign.error?.code, 403, "what the right one gets for the name of another");
-  const blocks = README.split("```js\n").map((block) => block.split("```")[0]);
+  const blocks = DOCUMENT.split("```js\n").map((block) => block.split("```")[0]);
   const lines = blocks.find((block) => block.includes(`from "${library.toLowerCase()}"`));
   const { host } = new URL(peer.site.origin);
   await peer.tab.evaluate(await bundleText(lines.replaceAll("localhost:8080", host).replaceAll("alice", peer.id)));
-  await soon(async () => check((await got(peer, REGISTERED)).length > 0, "the lines of the README register"));
+  await soon(async () => check((await got(peer, REGISTERED)).length > 0, "the lines of docs/sip-clients.md register"));
 }
 
 async function comesAndGoes(world, library, where, other) {
@@ -197,12 +202,15 @@ async function comesAndGoes(world, library, where, other) {
   await leaves(peer, user);
 }
 
-/** By OPTIONS and by line ends, by itself. */
+/** Keep-alive: by OPTIONS and by CRLF, of its own accord. */
 async function keepsAlive(peer) {
   const OPTIONS = /^SIP\/2.0 200 [^]*\r\nCSeq: \d+ OPTIONS/i;
   await soon(async () => {
     const seen = [await sent(peer, /^OPTIONS /), await got(peer, OPTIONS), await sent(peer, /^\r\n\r\n$/), await got(peer, /^\r\n$/)];
-    check(seen.every((list) => list.length > 0), `OPTIONS, their answers, pings, pongs: ${seen.map((list) => list.length)}`);
+    check(
+      seen.every((list) => list.length > 0),
+      `OPTIONS, their answers, pings, pongs: ${seen.map((list) => list.length)}`,
+    );
   });
 }
 
@@ -238,7 +246,10 @@ async function refresh(world, method) {
   const [where, other] = method === "UPDATE" ? ["chromium", "firefox"] : ["firefox", "chromium"];
   const config = { session_timers_refresh_method: method };
   const [peer, user] = await Promise.all([signedIn(world, "JsSIP", where, config), world.user(other, world.name("user"))]);
-  for (const [i, [from, to, seconds]] of [[peer, user, 90], [user, peer, 1800]].entries()) {
+  for (const [i, [from, to, seconds]] of [
+    [peer, user, 90],
+    [user, peer, 1800],
+  ].entries()) {
     await peer.run((ms) => e2e.hurry(ms), seconds * 500);
     await from.call(to.id);
     await answered(from, to, i);
@@ -270,7 +281,9 @@ const REGISTERED = /^SIP\/2.0 200 [^]*\r\nCSeq: \d+ REGISTER/i;
 const sent = (peer, pattern) => messages(peer, true, pattern);
 const got = (peer, pattern) => messages(peer, false, pattern);
 const messages = async (peer, out, pattern) =>
-  (await peer.run((out) => seen.sip.filter((message) => message.out === out).map(({ text }) => text), out)).filter((text) => pattern.test(text));
+  (await peer.run((out) => seen.sip.filter((message) => message.out === out).map(({ text }) => text), out)).filter((text) =>
+    pattern.test(text),
+  );
 
 const extra = (peer) => peer.run(() => e2e.extra(0));
 
@@ -286,7 +299,14 @@ async function page(world, library, where) {
   return user;
 }
 
-function signIn(user, { password = PASSWORD, username = user.id, ...config } = {}) {
+function signIn(
+  user,
+  /** @type {{ password?: string | null, username?: string, [option: string]: unknown }} */ {
+    password = PASSWORD,
+    username = user.id,
+    ...config
+  } = {},
+) {
   const url = `${user.site.origin.replace("http", "ws")}/sip?key=demo`;
   return user.start({ login: { username, password }, config: { url, domain: DOMAIN, ...config } });
 }

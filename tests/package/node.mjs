@@ -6,8 +6,20 @@ import { join } from "node:path";
 import { project } from "./projects.mjs";
 
 const EXPECTED = [
-  "LICENSE-APACHE", "LICENSE-MIT", "README.md", "THIRD-PARTY.txt", "dist/index.cjs", "dist/index.d.cts", "dist/index.d.ts", "dist/index.js", "dist/inline.js",
-  "dist/offhook.js", "dist/offhook.wasm", "dist/slim.d.ts", "dist/slim.js", "package.json",
+  "LICENSE-APACHE",
+  "LICENSE-MIT",
+  "README.md",
+  "THIRD-PARTY.txt",
+  "dist/index.cjs",
+  "dist/index.d.cts",
+  "dist/index.d.ts",
+  "dist/index.js",
+  "dist/inline.js",
+  "dist/offhook.js",
+  "dist/offhook.wasm",
+  "dist/slim.d.ts",
+  "dist/slim.js",
+  "package.json",
 ];
 
 export async function nodeTests({ test, folder, tarball, files }) {
@@ -18,7 +30,7 @@ export async function nodeTests({ test, folder, tarball, files }) {
   await test("the tarball holds what is wanted and nothing else", () => assert.deepEqual(files, EXPECTED));
 
   await test("the package has no dependencies", () => {
-    const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, "node_modules/offhook/package.json")));
+    const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(root, "node_modules/offhook/package.json"), "utf8"));
     assert.deepEqual([dependencies, peerDependencies], [undefined, undefined]);
   });
 
@@ -32,7 +44,10 @@ export async function nodeTests({ test, folder, tarball, files }) {
 
   await test("the default export and the named one are the constructor", () => {
     const names = `console.log(SinchClient === named, SinchClient.name, CallClient.name, Call.name)`;
-    assert.equal(module(`import SinchClient, { SinchClient as named, Call, CallClient } from "offhook"; ${names}`), "true SinchClient CallClient Call");
+    assert.equal(
+      module(`import SinchClient, { SinchClient as named, Call, CallClient } from "offhook"; ${names}`),
+      "true SinchClient CallClient Call",
+    );
   });
 
   await test("require() gives the constructor", () => {

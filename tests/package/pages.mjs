@@ -5,12 +5,16 @@ import { join } from "node:path";
 import { USE, esbuildBuild, main, page, project, viteBuild, viteServer, webpackBuild } from "./projects.mjs";
 import { serve } from "./site.mjs";
 
-const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url)));
+const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url), "utf8"));
 const DIST = "node_modules/offhook/dist";
-/** No inline script, no eval, no string that becomes script: what the README promises to work under. */
+/** No inline script, no eval, no string that becomes script: what docs/pages.md promises to work under. */
 const POLICY = [
-  "default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", "connect-src 'self' ws:", "img-src data:",
-  "require-trusted-types-for 'script'", "trusted-types 'none'",
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "connect-src 'self' ws:",
+  "img-src data:",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
 ].join("; ");
 const MODULE = `<script type="module" src="main.js"></script>`;
 const FOUND = { name: "SinchClient", key: "demo", version, same: true, refused: "TypeError", statics: "function function" };
@@ -53,9 +57,13 @@ async function bare({ folder, tarball }) {
   copyFileSync(join(root, DIST, "offhook.wasm"), join(root, "octets/offhook.wasm"));
   const server = await serve(root, (path) => {
     if (path === "/octets/offhook.wasm") return { "content-type": "application/octet-stream" };
-    return path.startsWith("/latin1/") || path.endsWith("/offhook.js") ? { "content-type": path.endsWith(".js") ? "text/javascript" : "text/html; charset=windows-1252" } : {};
+    return path.startsWith("/latin1/") || path.endsWith("/offhook.js")
+      ? { "content-type": path.endsWith(".js") ? "text/javascript" : "text/html; charset=windows-1252" }
+      : {};
   });
-  const lost = { message: `offhook: no wasm at ${server.url}/lost/offhook.wasm (404). Copy offhook.wasm there, or import "offhook/inline".` };
+  const lost = {
+    message: `offhook: no wasm at ${server.url}/lost/offhook.wasm (404). Copy offhook.wasm there, or import "offhook/inline".`,
+  };
   return {
     server,
     cases: [
@@ -80,11 +88,20 @@ async function strict({ folder, tarball }) {
     "tag/main.js": `${USE}; use(SinchClient);`,
     "import/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
     "inline/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
-    "tag/index.html": page(`<script src="../watch.js"></script><script src="../${DIST}/offhook.js"></script><script src="main.js"></script>`),
+    "tag/index.html": page(
+      `<script src="../watch.js"></script><script src="../${DIST}/offhook.js"></script><script src="main.js"></script>`,
+    ),
   });
   const server = await serve(root, () => ({ "content-security-policy": POLICY }));
-  const cases = [["import", "import"], ["inline entry", "inline"], ["script tag", "tag"]].map(([what, place]) => [
-    `strict policy and Trusted Types: ${what}, no violation`, `/${place}/index.html`, { ...FOUND, exports: place === "tag" ? "" : `${ALL} ready` }, { policy: true },
+  const cases = [
+    ["import", "import"],
+    ["inline entry", "inline"],
+    ["script tag", "tag"],
+  ].map(([what, place]) => [
+    `strict policy and Trusted Types: ${what}, no violation`,
+    `/${place}/index.html`,
+    { ...FOUND, exports: place === "tag" ? "" : `${ALL} ready` },
+    { policy: true },
   ]);
   return { server, cases };
 }
@@ -100,21 +117,47 @@ async function bundled(context) {
   return sites;
 }
 
+/**
+ * @typedef {{ folder: string, tarball: string }} Context
+ * @typedef {{ url: string, close: () => unknown, error?: Error }} Server
+ * @type {[what: string, make: (context: Context) => Promise<Server>, exports?: string][]}
+ */
 const BUNDLERS = [
   ["Vite build", async (context) => (await viteBuild(user(context, "vite")), serve(join(context.folder, "vite/dist")))],
   ["Vite development server", async (context) => viteServer(user(context, "vite-dev"))],
-  ["Vite build of the inline entry", async (context) => (await viteBuild(user(context, "vite-inline", "offhook/inline")), serve(join(context.folder, "vite-inline/dist")))],
+  [
+    "Vite build of the inline entry",
+    async (context) => (await viteBuild(user(context, "vite-inline", "offhook/inline")), serve(join(context.folder, "vite-inline/dist"))),
+  ],
   ["webpack build", async (context) => (await webpackBuild(user(context, "webpack")), serve(join(context.folder, "webpack/dist")))],
-  ["webpack build of the inline entry", async (context) => (await webpackBuild(user(context, "webpack-inline", "offhook/inline")), serve(join(context.folder, "webpack-inline/dist")))],
+  [
+    "webpack build of the inline entry",
+    async (context) => (
+      await webpackBuild(user(context, "webpack-inline", "offhook/inline")),
+      serve(join(context.folder, "webpack-inline/dist"))
+    ),
+  ],
   ["webpack build of require()", webpackRequire, ""],
-  ["esbuild bundle of the inline entry", async (context) => (await esbuildBuild(user(context, "es-inline", "offhook/inline"), { format: "iife" }), serve(join(context.folder, "es-inline/dist")))],
-  ["esbuild bundle with the wasm copied beside it", async (context) => (await esbuildBuild(user(context, "es"), { format: "esm", copyWasm: true }), serve(join(context.folder, "es/dist")))],
+  [
+    "esbuild bundle of the inline entry",
+    async (context) => (
+      await esbuildBuild(user(context, "es-inline", "offhook/inline"), { format: "iife" }),
+      serve(join(context.folder, "es-inline/dist"))
+    ),
+  ],
+  [
+    "esbuild bundle with the wasm copied beside it",
+    async (context) => (await esbuildBuild(user(context, "es"), { format: "esm", copyWasm: true }), serve(join(context.folder, "es/dist"))),
+  ],
 ];
 
-const user = ({ folder, tarball }, name, entry = "offhook") => project(join(folder, name), tarball, { "main.js": main(entry), "index.html": page(MODULE) });
+const user = ({ folder, tarball }, name, entry = "offhook") =>
+  project(join(folder, name), tarball, { "main.js": main(entry), "index.html": page(MODULE) });
 
 async function webpackRequire({ folder, tarball }) {
-  const root = project(join(folder, "webpack-require"), tarball, { "main.cjs": `const SinchClient = require("offhook");\n${USE}\nuse(SinchClient);` });
+  const root = project(join(folder, "webpack-require"), tarball, {
+    "main.cjs": `const SinchClient = require("offhook");\n${USE}\nuse(SinchClient);`,
+  });
   await webpackBuild(root, "./main.cjs");
   return serve(join(root, "dist"));
 }
@@ -127,7 +170,9 @@ async function found(browser, url, expected, { faults: strictFaults = true, poli
   page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
   try {
     await page.goto(url);
-    await page.waitForFunction("window.RESULT", { polling: 200, timeout: 10_000 }).catch(() => Promise.reject(new Error(`no result; errors: ${faults.join("; ") || "none"}`)));
+    await page
+      .waitForFunction("window.RESULT", { polling: 200, timeout: 10_000 })
+      .catch(() => Promise.reject(new Error(`no result; errors: ${faults.join("; ") || "none"}`)));
     assert.deepEqual(await page.evaluate("window.RESULT"), expected);
     if (policy) assert.deepEqual(await page.evaluate("window.VIOLATIONS"), []);
     if (strictFaults) assert.deepEqual(faults, []);

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { portOf } from "../e2e/lib/ports.mjs";
 
 const PACKAGE = fileURLToPath(new URL("../../pkg", import.meta.url));
 
@@ -11,7 +12,10 @@ export const USE = readFileSync(new URL("use.js", import.meta.url), "utf8");
 
 /** Packs the package as `npm publish` would, and gives the tarball's path. */
 export function packed(folder) {
-  const out = execFileSync("npm", ["pack", "--json", "--pack-destination", folder, PACKAGE], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const out = execFileSync("npm", ["pack", "--json", "--pack-destination", folder, PACKAGE], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   const [{ filename, files }] = JSON.parse(out);
   return { tarball: join(folder, filename), files: files.map(({ path }) => path).sort() };
 }
@@ -32,7 +36,8 @@ export function write(folder, files) {
 }
 
 /** A page with this head and body. */
-export const page = (inside) => `<!doctype html><html lang="en"><head><link rel="icon" href="data:,"><title>package test</title>${inside}</head><body></body></html>`;
+export const page = (inside) =>
+  `<!doctype html><html lang="en"><head><link rel="icon" href="data:,"><title>package test</title>${inside}</head><body></body></html>`;
 
 /** main.js that takes SinchClient from `entry`. */
 export const main = (entry) => `import SinchClient, * as all from "${entry}";\n${USE}\nuse(SinchClient, all);\n`;
@@ -47,21 +52,23 @@ export async function viteServer(root) {
   const { createServer } = await import("vite");
   const server = await createServer({ root, logLevel: "error", configFile: false, server: { host: "127.0.0.1", port: 0, hmr: false } });
   await server.listen();
-  return { url: `http://localhost:${server.httpServer.address().port}`, close: () => server.close() };
+  return { url: `http://localhost:${portOf(server.httpServer).port}`, close: () => server.close() };
 }
 
 export async function webpackBuild(root, entry = "./main.js") {
   const { default: webpack } = await import("webpack");
   const output = { path: join(root, "dist"), filename: "main.js" };
   const stats = await new Promise((done, fail) =>
-    webpack({ mode: "production", context: root, entry, output, performance: false }, (error, stats) => (error ? fail(error) : done(stats))),
+    webpack({ mode: "production", context: root, entry, output, performance: false }, (error, stats) =>
+      error ? fail(error) : done(stats),
+    ),
   );
   if (stats.hasErrors() || stats.hasWarnings()) throw new Error(stats.toString({ all: false, errors: true, warnings: true }));
   writeFileSync(join(root, "dist/index.html"), page(`<script defer src="main.js"></script>`));
 }
 
 /** esbuild copies no file by itself: `copyWasm` is the one step that the README asks for with the plain entry. */
-export async function esbuildBuild(root, { format, copyWasm }) {
+export async function esbuildBuild(root, /** @type {{ format: import("esbuild").Format, copyWasm?: boolean }} */ { format, copyWasm }) {
   const { build } = await import("esbuild");
   const outfile = join(root, "dist/main.js");
   await build({ entryPoints: [join(root, "main.js")], bundle: true, minify: true, format, outfile, logLevel: "silent" });

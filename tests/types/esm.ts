@@ -3,7 +3,11 @@ import type { CallListener, SinchClientConfig, SinchError } from "offhook";
 import Inline from "offhook/inline";
 import Slim, { init, initSync } from "offhook/slim";
 
-const config: SinchClientConfig = { applicationKey: "demo", capabilities: { calling: true }, server: ["wss://a.example", "wss://b.example"] };
+const config: SinchClientConfig = {
+  applicationKey: "demo",
+  capabilities: { calling: true },
+  server: ["wss://a.example", "wss://b.example"],
+};
 const client: SinchClient = new SinchClient(config);
 const calls: CallClient = client.getCallClient();
 
@@ -23,7 +27,11 @@ const listener: CallListener = {
 
 calls.addEventListener({ onIncomingCall: (call) => call.answer() });
 client
-  .start({ userTicket: "…" }, () => {}, (error) => error.code)
+  .start(
+    { userTicket: "…" },
+    () => {},
+    (error) => error.code,
+  )
   .done(() => {
     const call: Call = calls.callUser("bob", { "x-reason": "lunch" });
     call.addEventListener(listener);
@@ -36,7 +44,14 @@ client.addEventListener({
   onTokenWillExpire: (seconds) => client.updateToken({ userTicket: seconds.toFixed() }),
   onTokenExpired: (error) => void error.code,
 });
-client.updateToken("…", () => {}, (error) => error.code).done(() => {}).fail((error) => error);
+client
+  .updateToken(
+    "…",
+    () => {},
+    (error) => error.code,
+  )
+  .done(() => {})
+  .fail((error) => error);
 // @ts-expect-error neither a token nor a login object
 client.updateToken(7);
 

@@ -1,9 +1,17 @@
-// Calls between two clients of one page, over a network that is made up, with media that is real.
+// Calls between two clients of one page, over a simulated network, with real media.
 ({
   async two_clients_talk({ talking, peers, hears, until, equal, ok }) {
     const { alice, bob, log } = await talking({ headers: { "x-room": "7", note: "hello" } });
-    equal(log.filter((event) => event.startsWith("alice")), ["alice progressing", "alice established"], "the caller's events");
-    equal(log.filter((event) => event.startsWith("bob")), ["bob incoming", "bob established"], "the callee's events");
+    equal(
+      log.filter((event) => event.startsWith("alice")),
+      ["alice progressing", "alice established"],
+      "the caller's events",
+    );
+    equal(
+      log.filter((event) => event.startsWith("bob")),
+      ["bob incoming", "bob established"],
+      "the callee's events",
+    );
     equal(bob.call.getHeaders(), { "x-room": "7", note: "hello" }, "headers arrive");
     equal(alice.call.getCallId(), bob.call.getCallId(), "one id");
     equal([bob.call.getRemoteUserId(), bob.call.fromId, bob.call.toId, bob.call.getDirection()], ["alice", "alice", "bob", 0], "who");
@@ -38,7 +46,10 @@
     const invite = network.said.find((text) => text.startsWith("INVITE "));
     ok(!invite.includes("a=candidate:"), "the INVITE waits for none");
     await until(() => peers.every((peer) => /connected|completed/.test(peer.iceConnectionState)), "they find each other");
-    ok(network.said.some((text) => text.includes("trickle-ice-sdpfrag") && text.includes("a=candidate:")), "by INFO");
+    ok(
+      network.said.some((text) => text.includes("trickle-ice-sdpfrag") && text.includes("a=candidate:")),
+      "by INFO",
+    );
     alice.call.hangup();
   },
 
@@ -61,7 +72,7 @@
 
   async what_is_heard_before_the_answer_establishes_the_call({ client, events, network, peers, hears, report, until, equal, ok }) {
     const log = [];
-    // As a gateway to phones does: no 180, and a 183 that says that there is sound.
+    // As a gateway to phones does: no 180, and a 183 that says that there is early media.
     network.pass = (text) => {
       if (text.startsWith("SIP/2.0 180")) return null;
       return text.startsWith("SIP/2.0 183") ? text.replace("Content-Type", "P-Early-Media: sendonly\r\nContent-Type") : text;
@@ -73,14 +84,18 @@
     events(call, "alice", log);
     const incoming = await rings;
     await until(() => log.length, "the first event");
-    equal([log, call.getState(), incoming.getState()], [["alice established"], "ESTABLISHED", "PROGRESSING"], "established, and not answered");
+    equal(
+      [log, call.getState(), incoming.getState()],
+      [["alice established"], "ESTABLISHED", "PROGRESSING"],
+      "established, and not answered",
+    );
     ok(call.incomingStream.getAudioTracks().length === 1 && call.incomingStreamURL, "there is a stream to be heard");
     await until(() => /connected|completed/.test(peers[0].iceConnectionState) && call.outgoingStream, "the path and the microphone");
     equal((await report(peers[0])).sent, 0, "nothing of the microphone");
     incoming.answer();
     await until(() => incoming.getState() === "ESTABLISHED", "the answer");
     for (const { incomingStream } of [call, incoming]) {
-      // What nobody plays has no energy.
+      // Audio that no element plays has no energy.
       const audio = document.body.appendChild(document.createElement("audio"));
       Object.assign(audio, { autoplay: true, srcObject: incomingStream });
     }
@@ -96,8 +111,22 @@
     alice.call.addEventListener({ onCreditLow: (call, seconds) => told.push(call === alice.call, seconds) });
     const ack = network.said.find((text) => text.startsWith("ACK "));
     const [from, to, id] = ["To", "From", "Call-ID"].map((name) => field(ack, name)[0].replace(/^[^:]+/, ""));
-    const lines = ["INFO sip:alice@made.up SIP/2.0", "Via: SIP/2.0/WS bridge.invalid;branch=z9hG4bKcredit", "Max-Forwards: 70", `From${from}`, `To${to}`];
-    lines.push(`Call-ID${id}`, "CSeq: 77 INFO", "Info-Package: offhook-credit", "Content-Type: application/json", "Content-Length: 14", "", '{"seconds":30}');
+    const lines = [
+      "INFO sip:alice@made.up SIP/2.0",
+      "Via: SIP/2.0/WS bridge.invalid;branch=z9hG4bKcredit",
+      "Max-Forwards: 70",
+      `From${from}`,
+      `To${to}`,
+    ];
+    lines.push(
+      `Call-ID${id}`,
+      "CSeq: 77 INFO",
+      "Info-Package: offhook-credit",
+      "Content-Type: application/json",
+      "Content-Length: 14",
+      "",
+      '{"seconds":30}',
+    );
     network.sockets[0].hear(lines.join("\r\n"));
     await until(() => told.length, "the warning");
     equal(told, [true, 30], "the call, and how long it lasts");
@@ -129,7 +158,11 @@
     await until(() => logged.some((message) => message.code === 6004), "the log");
     await sleep(200);
     equal(call.getState() !== "ENDED", true, "it rings on");
-    equal(logged.every((message) => message instanceof Error || (typeof message.progress === "string" && "object" in message)), true, "the shape of messages");
+    equal(
+      logged.every((message) => message instanceof Error || (typeof message.progress === "string" && "object" in message)),
+      true,
+      "the shape of messages",
+    );
   },
 
   async listeners_are_called_later_and_apart({ client, until, equal, ok }) {
@@ -148,8 +181,17 @@
       call.addEventListener("text");
       call.addEventListener({});
       call.addEventListener({ onCallEnded: "no function" });
-      call.addEventListener({ get onCallEnded() { throw new Error("getter"); } });
-      call.addEventListener({ onCallEnded() { seen.push("first"); throw new Error("thrown"); } });
+      call.addEventListener({
+        get onCallEnded() {
+          throw new Error("getter");
+        },
+      });
+      call.addEventListener({
+        onCallEnded() {
+          seen.push("first");
+          throw new Error("thrown");
+        },
+      });
       call.addEventListener(removed);
       const listener = {
         onCallEnded(ended) {
@@ -162,14 +204,18 @@
       equal(seen, [], "nothing yet");
       await until(() => seen.length > 1, "the end");
       equal(seen, ["first", "second"], "both, as methods");
-      equal(errors.map((error) => error.message), ["thrown"], "what was thrown is told");
+      equal(
+        errors.map((error) => error.message),
+        ["thrown"],
+        "what was thrown is told",
+      );
       ok(call.error?.name === "SinchError" && call.errors.code === call.error.code, "the reason");
     } finally {
       console.error = report;
     }
   },
 
-  async a_refused_microphone_ends_the_call({ client, events, ringing, until, equal }) {
+  async a_refused_microphone_ends_the_call({ events, ringing, until, equal }) {
     const open = navigator.mediaDevices.getUserMedia;
     const refuse = async () => {
       throw new DOMException("No", "NotAllowedError");
@@ -193,7 +239,10 @@
     navigator.mediaDevices.getUserMedia = async () => {
       throw new DOMException("No", "NotAllowedError");
     };
-    const error = await client().getCallClient().initStream().catch((error) => error);
+    const error = await client()
+      .getCallClient()
+      .initStream()
+      .catch((error) => error);
     equal(error.name, "NotAllowedError", "the browser's error");
   },
 
@@ -253,15 +302,25 @@
     bob.call.hangup();
     await until(() => log.includes("alice ended HUNG_UP"), "the end");
     await until(() => tracks.every((track) => track.readyState === "ended"), "tracks stop");
-    await until(() => microphones.flatMap((stream) => stream.getTracks()).every((track) => track.readyState === "ended"), "the microphone closes");
-    equal(peers.map((peer) => peer.connectionState), ["closed", "closed"], "peer connections close");
+    await until(
+      () => microphones.flatMap((stream) => stream.getTracks()).every((track) => track.readyState === "ended"),
+      "the microphone closes",
+    );
+    equal(
+      peers.map((peer) => peer.connectionState),
+      ["closed", "closed"],
+      "peer connections close",
+    );
   },
 
   async a_page_that_goes_hangs_up({ talking, network, until, ok }) {
     const { log } = await talking();
     network.said = [];
     dispatchEvent(new Event("pagehide"));
-    ok(network.said.some((text) => text.startsWith("BYE ")), "BYE is said at once");
+    ok(
+      network.said.some((text) => text.startsWith("BYE ")),
+      "BYE is said at once",
+    );
     await until(() => log.filter((event) => event.includes("ended HUNG_UP")).length === 2, "both end");
   },
 
@@ -269,7 +328,10 @@
     const { alice, bob, log } = await talking();
     const told = [];
     for (const [name, { client, call }] of Object.entries({ alice, bob })) {
-      const note = (what) => (...given) => told.push(`${name} ${what} ${given.length}`);
+      const note =
+        (what) =>
+        (...given) =>
+          told.push(`${name} ${what} ${given.length}`);
       const listener = { onReconnecting: note("reconnecting"), onReconnected: note("reconnected") };
       client.getCallClient().addEventListener(listener);
       call.addEventListener(listener);
@@ -280,7 +342,11 @@
     }
     await until(() => told.length >= 4, "both are back");
     await sleep(200);
-    equal(told.sort(), ["alice reconnected 0", "alice reconnecting 0", "bob reconnected 0", "bob reconnecting 0"], "once each, and nothing of the call");
+    equal(
+      told.sort(),
+      ["alice reconnected 0", "alice reconnecting 0", "bob reconnected 0", "bob reconnecting 0"],
+      "once each, and nothing of the call",
+    );
     alice.call.hangup();
     await until(() => log.includes("bob ended HUNG_UP"), "the call went on");
   },
@@ -307,4 +373,4 @@
     for (const peer of peers.slice(2)) await until(() => hears(peer), "sound");
     alice.call.hangup();
   },
-})
+});

@@ -9,7 +9,7 @@
     const url = world.alice.call.incomingStreamURL;
     ok(/^blob:offhook\/[0-9a-f-]{36}$/.test(url) && url === world.alice.call.incomingStreamURL, "one URL");
     ok(url !== world.alice.call.outgoingStreamURL && url !== world.bob.call.incomingStreamURL, "no two streams have the same");
-    const element = document.createElement(kind);
+    const element = /** @type {HTMLMediaElement} */ (document.createElement(kind));
     element.autoplay = true;
     let errors = 0;
     element.addEventListener("error", () => errors++);
@@ -119,4 +119,4 @@
       harness.equal(own(), [true, false, true], "after the last");
     },
   };
-})()
+})();

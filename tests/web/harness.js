@@ -1,5 +1,5 @@
-// What the behaviours have: the class, checks, a network inside the page, and a record of media.
-function harness(SinchClient) {
+// What the behaviours get: the class, checks, a network inside the page, and a record of media.
+(function harness(SinchClient) {
   const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
   const ok = (value, what) => {
     if (!value) throw new Error(what);
@@ -21,8 +21,16 @@ function harness(SinchClient) {
     throw new Error("nothing was thrown");
   };
 
-  // The network: registers everybody, and passes all else to the other socket.
-  const network = { urls: [], sockets: [], said: [], register: () => 200, pass: (text) => text };
+  // The network: registers every user, and passes everything else to the other socket.
+  const network = {
+    urls: [],
+    sockets: [],
+    said: [],
+    /** The status that the REGISTER `_text` gets. */
+    register: (_text) => 200,
+    pass: (text) => text,
+    answer,
+  };
   const field = (text, name) => text.split("\r\n").filter((line) => line.toLowerCase().startsWith(name.toLowerCase() + ":"));
   const registered = (text) => {
     const to = field(text, "To")[0];
@@ -32,13 +40,21 @@ function harness(SinchClient) {
     if (code !== 200) lines.push(`X-Error: ${code}08 No such luck`);
     return [...lines, ...field(text, "CSeq"), ...contacts, "Content-Length: 0", "", ""].join("\r\n");
   };
-  network.answer = (request, status, more) => {
+  function answer(request, status, more) {
     const same = ["Via", "From", "Call-ID", "CSeq"].flatMap((name) => field(request, name));
     return [`SIP/2.0 ${status}`, ...same, `${field(request, "To")[0]};tag=made-up`, ...more, "Content-Length: 0", "", ""].join("\r\n");
-  };
+  }
   class FakeSocket {
-    addEventListener(type, listener) { this[`on${type}`] = listener; }
-    removeEventListener(type) { this[`on${type}`] = null; }
+    /** @type {((event: object) => void) | null} */
+    onopen = null;
+    /** @type {((event: object) => void) | null} */
+    onmessage = null;
+    addEventListener(type, listener) {
+      this[`on${type}`] = listener;
+    }
+    removeEventListener(type) {
+      this[`on${type}`] = null;
+    }
     constructor(url, protocol) {
       Object.assign(this, { url, protocol, readyState: 0 });
       network.urls.push(url);
@@ -70,7 +86,7 @@ function harness(SinchClient) {
   const before = { WebSocket, RTCPeerConnection, fetch, getUserMedia: navigator.mediaDevices.getUserMedia };
   const peers = [];
   const microphones = [];
-  globalThis.WebSocket = FakeSocket;
+  globalThis.WebSocket = /** @type {any} */ (FakeSocket);
   globalThis.RTCPeerConnection = class extends before.RTCPeerConnection {
     constructor(configuration) {
       super(configuration);
@@ -100,7 +116,8 @@ function harness(SinchClient) {
   // Two clients; `alice.call` is under way to `bob.call`, which rings.
   const ringing = async (options = {}) => {
     const log = [];
-    const [alice, bob] = [{ client: client(options.alice) }, { client: client({ startActiveConnection: true, ...options.bob }) }];
+    const alice = { client: client(options.alice), call: null };
+    const bob = { client: client({ startActiveConnection: true, ...options.bob }), call: null };
     await Promise.all([
       alice.client.start({ username: "alice", password: "secret" }),
       bob.client.start({ username: "bob", password: "secret" }),
@@ -144,12 +161,31 @@ function harness(SinchClient) {
     for (const made of clients) made.terminate();
     Object.assign(globalThis, { WebSocket: before.WebSocket, RTCPeerConnection: before.RTCPeerConnection, fetch: before.fetch });
     delete navigator.mediaDevices.getUserMedia;
-    document.querySelectorAll("audio,video").forEach((element) => {
+    /** @type {NodeListOf<HTMLMediaElement>} */
+    const played = document.querySelectorAll("audio,video");
+    played.forEach((element) => {
       element.src = "";
       element.remove();
     });
   };
   return {
-    SinchClient, client, clients, clean, equal, events, field, hears, microphones, network, ok, peers, report, ringing, sleep, talking, thrown, until,
+    SinchClient,
+    client,
+    clients,
+    clean,
+    equal,
+    events,
+    field,
+    hears,
+    microphones,
+    network,
+    ok,
+    peers,
+    report,
+    ringing,
+    sleep,
+    talking,
+    thrown,
+    until,
   };
-}
+});

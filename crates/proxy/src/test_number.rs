@@ -61,10 +61,10 @@ mod tests {
         assert_eq!(TestNumber::read("46000000007"), Some(TestNumber::Answers { times: 7, limit: 300_000, until: None }));
         assert_eq!(TestNumber::read("+4600000000010"), Some(TestNumber::Answers { times: u32::MAX, limit: 120_000, until: None }));
         assert_eq!(TestNumber::read("+46000000030"), Some(TestNumber::Refuses { after: 0, code: 603 }));
-        let readme = include_str!("../../../README.md");
-        for (at, _) in readme.match_indices("`+46000000") {
-            let number = &readme[at + 1..at + 13];
-            assert!(TestNumber::read(number).is_some(), "the README names {number}");
+        let document = include_str!("../../../docs/pages.md");
+        for (at, _) in document.match_indices("`+46000000") {
+            let number = &document[at + 1..at + 13];
+            assert!(TestNumber::read(number).is_some(), "docs/pages.md names {number}");
         }
         for other in ["+46000000060", "+460000000000", "+46700000000", "+4600000000", "46000000+00", "++46000000000", "bob", ""] {
             assert_eq!(TestNumber::read(other), None, "{other}");

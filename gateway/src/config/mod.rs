@@ -451,11 +451,13 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_readme_work() {
-        let readme = include_str!("../../../README.md");
-        let examples: Vec<&str> =
-            readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-        assert!(!examples.is_empty(), "the README has examples");
+    fn the_examples_of_the_documents_work() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let documents = std::fs::read_dir(folder).expect("the documents").flatten().map(|entry| entry.path());
+        let texts: Vec<String> = documents.map(|path| std::fs::read_to_string(path).expect("a text")).collect();
+        let blocks = texts.iter().flat_map(|text| text.split("```toml\n").skip(1));
+        let examples: Vec<&str> = blocks.map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+        assert!(examples.len() > 5, "the examples are found: {examples:?}");
         for example in examples {
             let config = Config::parse(example).unwrap_or_else(|error| panic!("{error}\n{example}"));
             config.check().unwrap_or_else(|error| panic!("{error}\n{example}"));

@@ -11,6 +11,7 @@ export class Baresip extends Phone {
   /**
    * `server`: `host:port` of the SIP server for `domain`. `transport`: udp or tcp. Without a `password` it does not register: it is called
    * at `address` (`ip:port`; the next port is its own, too).
+   * @param {import("./phone.mjs").PhoneOptions} options
    */
   static async start({ id, password, address, domain = address, server, tone, transport = "udp" }) {
     const phone = new Baresip("baresip", { id, tone });

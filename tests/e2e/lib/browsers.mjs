@@ -1,5 +1,5 @@
 // The two browsers of the tests, headless, driven by puppeteer-core. Each instance has a microphone that plays one known tone, so that
-// what is heard at the other end says whose voice it is.
+// what is heard tells whose microphone it is.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,11 +32,20 @@ export class Browsers {
     const { kind, tone, refuses, throttles } = INSTANCES[name];
     const common = { browser: kind, headless: true, protocolTimeout: 60_000, defaultViewport: { width: 1000, height: 700 } };
     if (kind === "firefox") {
-      return puppeteer.launch({ ...common, executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr", extraPrefsFirefox: firefoxPrefs(tone, refuses, throttles) });
+      return puppeteer.launch({
+        ...common,
+        executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+        extraPrefsFirefox: firefoxPrefs(tone, refuses, throttles),
+      });
     }
     const file = join(this.#folder, `${tone}.wav`);
     writeFileSync(file, wav(tone));
-    return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: chromiumArgs(file, refuses, throttles), ignoreDefaultArgs: UNLIKE_A_USER(throttles) });
+    return puppeteer.launch({
+      ...common,
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      args: chromiumArgs(file, refuses, throttles),
+      ignoreDefaultArgs: UNLIKE_A_USER(throttles),
+    });
   }
 
   async close() {
@@ -47,10 +56,12 @@ export class Browsers {
   }
 }
 
-/** What puppeteer turns off, and users have: the cache for pages that were left, and, in a browser of its own, slow timers in hidden tabs. */
+/** What puppeteer turns off and users have: the back/forward cache, and, in a browser of its own, slow timers in hidden tabs. */
 const UNLIKE_A_USER = (throttles) => [
   "--disable-back-forward-cache",
-  ...(throttles ? ["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding"] : []),
+  ...(throttles
+    ? ["--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding"]
+    : []),
 ];
 
 const chromiumArgs = (microphone, refuses, throttles) => [

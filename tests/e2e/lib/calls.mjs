@@ -32,7 +32,8 @@ export async function answer(alice, bob) {
 }
 
 /** Each hears the other's tone in its call `i`, or `j`, soon. */
-export const hearEachOther = (one, other, i = 0, j = i) => Promise.all([soon(() => hears(one, i, other)), soon(() => hears(other, j, one))]);
+export const hearEachOther = (one, other, i = 0, j = i) =>
+  Promise.all([soon(() => hears(one, i, other)), soon(() => hears(other, j, one))]);
 
 /** A phone puts a page on hold, and goes on. */
 export async function holds(phone, user) {

@@ -10,15 +10,19 @@ const PROGRAM = "/usr/sbin/kamailio";
 export const PASSWORD = "shared-by-all";
 
 export class Carrier extends Daemon {
-  /** At `address` (`ip:port`; TLS on the next port), for `domain`; `customer`: the name of the one behind whom all are that it does not know. */
+  /** PEM file that those who call it by TLS trust. */
+  certificate = "";
+
+  /** At `address` (`ip:port`; TLS on the next port), for `domain`. Calls to users that it does not know go to `customer`. */
   static async start({ address, domain, customer, rtpengine }) {
     const carrier = new Carrier("carrier");
     carrier.port = Number(address.split(":")[1]);
     const [ip, port] = address.split(":");
     const key = join(carrier.folder, "key.pem");
     carrier.certificate = join(carrier.folder, "certificate.pem");
-    const names = ["-addext", `subjectAltName=IP:${ip}`, "-addext", "basicConstraints=critical,CA:FALSE", "-subj", "/CN=carrier"];
-    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout", key, "-out", carrier.certificate, ...names], { stdio: "pipe" });
+    const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=carrier".split(" ");
+    const names = ["-addext", `subjectAltName=IP:${ip}`, "-addext", "basicConstraints=critical,CA:FALSE"];
+    execFileSync("openssl", [...request, ...names, "-keyout", key, "-out", carrier.certificate], { stdio: "pipe" });
     const defines = {
       LISTEN_UDP: `udp:${address}`,
       LISTEN_TCP: `tcp:${address}`,
@@ -32,7 +36,11 @@ export class Carrier extends Daemon {
     };
     const options = ["-f", CONFIG, "-DD", "-E", "-m", "64", "-M", "8", "-Y", carrier.folder];
     for (const [name, value] of Object.entries(defines)) options.push("-A", `${name}=${value}`);
-    await carrier.run(PROGRAM, () => options, (port) => accepts(port, ip));
+    await carrier.run(
+      PROGRAM,
+      () => options,
+      (port) => accepts(port, ip),
+    );
     return carrier;
   }
 }

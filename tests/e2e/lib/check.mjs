@@ -28,7 +28,7 @@ export async function silent(listener, i, ms) {
 
 /** Waits for all of these and fails with all that failed. */
 export async function inParallel(promises) {
-  const failed = (await Promise.allSettled(promises)).filter(({ status }) => status === "rejected").map(({ reason }) => reason);
+  const failed = (await Promise.allSettled(promises)).flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
   if (failed.length) throw Object.assign(failed[0], { message: failed.map(({ message }) => message).join("\n") });
 }
 
@@ -56,9 +56,15 @@ export async function ended(user, i, cause) {
   const got = { state: facts.state, stateInt: facts.stateInt, cause: facts.cause, causeInt: facts.causeInt, details: details.endCause };
   same(got, { state: "ENDED", stateInt: STATES.indexOf("ENDED"), cause, causeInt: number, details: number }, `the end at ${user.name}`);
   same(facts.times, [details.startedTime, details.establishedTime, details.endedTime], `times at ${user.name}`);
-  check(typeof details.endedTime === "number" && Math.abs(details.endedTime - Date.now()) < 60_000, `endedTime at ${user.name}: ${details.endedTime}`);
+  check(
+    typeof details.endedTime === "number" && Math.abs(details.endedTime - Date.now()) < 60_000,
+    `endedTime at ${user.name}: ${details.endedTime}`,
+  );
   const known = facts.times.filter((time) => time !== null);
-  check(known.every((time, n) => n === 0 || time >= known[n - 1]), `times of ${user.name} are out of order: ${facts.times}`);
+  check(
+    known.every((time, n) => n === 0 || time >= known[n - 1]),
+    `times of ${user.name} are out of order: ${facts.times}`,
+  );
   const duration = details.establishedTime === null ? 0 : (details.endedTime - details.establishedTime) / 1000;
   check(Math.abs(details.duration - duration) < 0.01, `duration at ${user.name}: ${details.duration}, not ${duration}`);
   return facts;

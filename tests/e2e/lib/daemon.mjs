@@ -1,4 +1,4 @@
-// A server of somebody else's that a suite needs: started on a port of the loopback, watched, ended.
+// A third-party server that a suite needs: started on a port of the loopback, watched, ended.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -51,7 +51,7 @@ export class Daemon {
     return this.#process.exitCode;
   }
 
-  /** Ends without a word, and all its processes at once; `run` starts it again on the same port. */
+  /** Kills it and all its processes at once; `run` starts it again on the same port. */
   crash() {
     return this.#end(() => process.kill(-this.#process.pid, "SIGKILL"));
   }

@@ -15,7 +15,7 @@ export async function demoPage(world, where, name, options = {}) {
   user.name = `${name} (${where})`;
   await fill(tab, "user", name);
   await press(tab, "sign-in");
-  await tab.waitForFunction(() => document.querySelector("[data-testid=connection]")?.dataset.connection === "connected", { timeout: 8_000 });
+  await tab.waitForSelector("[data-testid=connection][data-connection=connected]", { timeout: 8_000 });
   return tab;
 }
 
@@ -23,7 +23,11 @@ export const at = (id) => `[data-testid="${id}"]`;
 export const text = (tab, id) => tab.$eval(at(id), (element) => element.textContent.trim());
 export const shown = (tab, id, timeout = 8_000) => tab.waitForSelector(at(id), { visible: true, timeout });
 export const endsWith = (tab, cause, timeout = 8_000) =>
-  tab.waitForFunction((c) => document.querySelector("[data-testid=cause]").dataset.cause === c, { timeout, polling: 100 }, cause);
+  tab.waitForFunction(
+    (c) => /** @type {HTMLElement} */ (document.querySelector("[data-testid=cause]")).dataset.cause === c,
+    { timeout, polling: 100 },
+    cause,
+  );
 
 export async function fill(tab, id, value) {
   const field = await shown(tab, id);
@@ -38,7 +42,10 @@ export async function press(tab, id) {
 
 export async function shoot(tab, name) {
   mkdirSync(PICTURES, { recursive: true });
-  for (const [size, width, height] of [["desktop", 1000, 760], ["phone", 375, 760]]) {
+  for (const [size, width, height] of [
+    ["desktop", 1000, 760],
+    ["phone", 375, 760],
+  ]) {
     await tab.setViewport({ width, height });
     await pause(80);
     const wide = await tab.evaluate(() => document.documentElement.scrollWidth > innerWidth);

@@ -24,9 +24,21 @@ export class Dns extends Daemon {
   }
 
   async serve(records) {
-    const own = ["--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--pid-file=", "--user=", "--no-resolv", "--no-hosts"];
+    const own = [
+      "--keep-in-foreground",
+      "--log-facility=-",
+      "--conf-file=/dev/null",
+      "--pid-file=",
+      "--user=",
+      "--no-resolv",
+      "--no-hosts",
+    ];
     const where = ["--listen-address=127.0.0.1", "--bind-interfaces", "--local-ttl=1"];
-    const names = ["--local=/test/", `--server=/mute.test/127.0.0.1#${this.#mute.address().port}`, ...records.map((record) => `--${record}`)];
+    const names = [
+      "--local=/test/",
+      `--server=/mute.test/127.0.0.1#${this.#mute.address().port}`,
+      ...records.map((record) => `--${record}`),
+    ];
     await this.run(PROGRAM, (port) => [...own, ...where, ...names, `--port=${port}`]);
   }
 

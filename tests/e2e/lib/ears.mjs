@@ -4,6 +4,7 @@
 export function listen(user, sound = true) {
   return user.run((hearing) => {
     const { call } = e2e.calls[0];
+    /** @type {HTMLMediaElement} */
     const player = document.querySelector("#incoming");
     const samples = [];
     window.ears = { samples, told: [] };
@@ -18,7 +19,12 @@ export function listen(user, sound = true) {
       for (const { peer } of open) {
         for (const entry of (await peer.getStats()).values()) {
           if (entry.type !== "inbound-rtp" || entry.kind !== "audio") continue;
-          samples.push({ at: Date.now(), id: seen.peers.findIndex((known) => known.peer === peer), energy: entry.totalAudioEnergy ?? 0, packets: entry.packetsReceived });
+          samples.push({
+            at: Date.now(),
+            id: seen.peers.findIndex((known) => known.peer === peer),
+            energy: entry.totalAudioEnergy ?? 0,
+            packets: entry.packetsReceived,
+          });
         }
       }
       if (open.length) setTimeout(look, 40);

@@ -12,6 +12,7 @@ export class Gateway {
   /**
    * `application`: key of an application of its own beside the demo; its `secrets` (`ticket`, `jwt`, `rest`) are in base64. `settings`: text of a configuration file.
    * `disk`: size of a disk of its own for its data, such as "2m".
+   * @param {{ application?: string, settings?: string, disk?: string }} [options]
    */
   static async start({ application, settings, disk } = {}) {
     const gateway = new Gateway();
@@ -27,13 +28,16 @@ export class Gateway {
 
   /** `host:port` that it serves on. */
   address = null;
+  /** `host:port` for SIP by UDP and TCP, where it has trunks. */
+  sip = null;
   log = "";
   #data = mkdtempSync(join(tmpdir(), "offhook-data-"));
+  /** @type {NodeJS.ProcessEnv} */
   #env = { ...process.env, OFFHOOK_DATA: this.#data };
   #process = null;
   #mounted = false;
 
-  /** Ends without a word, and starts again after `ms` on the same port with the same data. */
+  /** Kills it, and starts it again after `ms` on the same port with the same data. */
   async crash(ms) {
     const port = this.address.split(":")[1];
     await this.#end("SIGKILL");
@@ -43,7 +47,7 @@ export class Gateway {
     await this.#run(port);
   }
 
-  /** What its program says to these arguments, beside the one that runs; throws where it fails. */
+  /** Runs the program with these arguments beside the running gateway and returns its output; throws where it fails. */
   command(...args) {
     return execFileSync(binary(), args, { env: this.#env, encoding: "utf8" });
   }
@@ -58,7 +62,7 @@ export class Gateway {
   fillDisk() {
     const file = openSync(this.#filler, "w");
     try {
-      for (const zeros = Buffer.alloc(4_096); ; ) writeSync(file, zeros);
+      for (const zeros = Buffer.alloc(4_096); ;) writeSync(file, zeros);
     } catch (error) {
       if (error.code !== "ENOSPC") throw error;
     } finally {
@@ -85,21 +89,23 @@ export class Gateway {
     const env = { ...this.#env, OFFHOOK_PORT: port };
     const child = spawn(program, [], { env, stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
-    return new Promise((resolve, reject) => {
+    /** @type {Promise<void>} */
+    const ready = new Promise((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`the gateway was not ready after 20 s:\n${this.log}`)), 20_000);
       child.on("error", reject);
       child.on("exit", (code) => reject(new Error(`the gateway ended with ${code} before it was ready:\n${this.log}`)));
       const read = (chunk) => {
         this.log = (this.log + chunk).slice(-200_000);
-        const ready = /^ready http:\/\/(\S+)$/m.exec(this.log);
-        if (!ready || this.address) return;
-        this.address = ready[1];
+        const said = /^ready http:\/\/(\S+)$/m.exec(this.log);
+        if (!said || this.address) return;
+        this.address = said[1];
         clearTimeout(late);
         resolve();
       };
       child.stdout.on("data", read);
       child.stderr.on("data", read);
     });
+    return ready;
   }
 
   /** True as long as the process lives: a gateway that died under a test is that test's failure. */

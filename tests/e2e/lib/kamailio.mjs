@@ -25,6 +25,8 @@ function everybody() {
 }
 
 export class Kamailio extends Daemon {
+  /** `ip:port` for SIP by UDP and TCP, where it was started with rtpengine. */
+  sip = null;
   #ip;
   #domain;
   #users;
@@ -41,7 +43,11 @@ export class Kamailio extends Daemon {
     kamailio.#users = users;
     if (rtpengine) {
       kamailio.sip = `127.0.0.1:${await freePort()}`;
-      Object.assign(defines, { RTPENGINE: `"${rtpengine.address}"`, LISTEN_SIP_UDP: `udp:${kamailio.sip}`, LISTEN_SIP_TCP: `tcp:${kamailio.sip}` });
+      Object.assign(defines, {
+        RTPENGINE: `"${rtpengine.address}"`,
+        LISTEN_SIP_UDP: `udp:${kamailio.sip}`,
+        LISTEN_SIP_TCP: `tcp:${kamailio.sip}`,
+      });
     }
     kamailio.#writeUsers(sha256 ? "sha256" : "md5");
     kamailio.#more = sha256 ? { WITH_SHA256: "", ...defines } : defines;
@@ -51,7 +57,11 @@ export class Kamailio extends Daemon {
 
   /** Starts it, after `crash` once more. */
   begin() {
-    return this.run(PROGRAM, (port) => this.#options(port), (port) => accepts(port, this.#ip));
+    return this.run(
+      PROGRAM,
+      (port) => this.#options(port),
+      (port) => accepts(port, this.#ip),
+    );
   }
 
   /** Two nodes that share the locations of their pages. */
@@ -62,7 +72,10 @@ export class Kamailio extends Daemon {
     const addresses = [`${ips[0]}:${await freePort()}`, `${ips[1]}:${await freePort()}`];
     const start = (i) => {
       const [node, other] = [addresses[i], addresses[1 - i]];
-      return Kamailio.start({ ip: ips[i], defines: { LISTEN_NODE: node, NODE: `"sip:${node}"`, OTHER_NODE: `"sip:${other}"`, NODE_SECRET: '"of both"' } });
+      return Kamailio.start({
+        ip: ips[i],
+        defines: { LISTEN_NODE: node, NODE: `"sip:${node}"`, OTHER_NODE: `"sip:${other}"`, NODE_SECRET: '"of both"' },
+      });
     };
     return Promise.all([start(0), start(1)]);
   }
@@ -86,7 +99,10 @@ export class Kamailio extends Daemon {
       return `${name}:0:0:${ha1}:0\n`;
     });
     writeFileSync(join(this.folder, "version"), "table_name(string) table_version(int)\nha1:2\n");
-    writeFileSync(join(this.folder, "ha1"), `key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n${rows.join("")}`);
+    writeFileSync(
+      join(this.folder, "ha1"),
+      `key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n${rows.join("")}`,
+    );
   }
 
   #options(port) {
@@ -122,7 +138,7 @@ class Behind {
     return this.#world.page(where, { server: this.#server, ...options });
   }
 
-  user(where, name, { config, ...rest } = {}) {
+  user(where, name, /** @type {import("./world.mjs").UserOptions} */ { config, ...rest } = {}) {
     const login = { username: name, password: passwordOf(name) };
     return this.#world.user(where, name, { server: this.#server, login, config: { domain: DOMAIN, ...config }, ...rest });
   }

@@ -1,4 +1,4 @@
-// The network of the run, taken away and given back: packets are dropped without a word, as on a road through a tunnel.
+// The network of the run, taken away and given back: packets are dropped silently, as in a tunnel.
 import { execFileSync } from "node:child_process";
 import { skip } from "./skip.mjs";
 
@@ -22,7 +22,7 @@ export class Outage {
     this.#rules = rules;
   }
 
-  /** The network is back. Gives the moment, ms since 1970. */
+  /** Restores the network. Returns the moment, ms since 1970. */
   lift() {
     if (this.#on) this.#each("-D");
     this.#on = false;
@@ -41,11 +41,18 @@ export const everythingOf = (...users) => ["-p udp", ...users.flatMap((user) => 
 
 /** Rules for the ports that the media of `users` uses now; for what is opened later there are none, as on another network. */
 export async function portsOf(...users) {
-  const ports = await Promise.all(users.map((user) => user.run(async () => {
-    const open = seen.peers.filter(({ peer }) => peer.signalingState !== "closed");
-    const stats = await Promise.all(open.map(async ({ peer }) => [...(await peer.getStats()).values()]));
-    return stats.flat().filter(({ type, protocol }) => type === "local-candidate" && protocol === "udp").map(({ port }) => port);
-  })));
+  const ports = await Promise.all(
+    users.map((user) =>
+      user.run(async () => {
+        const open = seen.peers.filter(({ peer }) => peer.signalingState !== "closed");
+        const stats = await Promise.all(open.map(async ({ peer }) => [...(await peer.getStats()).values()]));
+        return stats
+          .flat()
+          .filter(({ type, protocol }) => type === "local-candidate" && protocol === "udp")
+          .map(({ port }) => port);
+      }),
+    ),
+  );
   return [...new Set(ports.flat())].map((port) => `-p udp --dport ${port}`);
 }
 

@@ -1,11 +1,11 @@
 // The operator of a gateway, by HTTP: the money of its demo application.
 import { check, same, soon } from "./check.mjs";
 
-/** Without what a sum of decimal fractions has too much. */
+/** Without the rounding error of a sum of decimal fractions. */
 export const cents = (amount) => Math.round(amount * 1e6) / 1e6;
 
 export class Operator {
-  /** What the gateway has to know it by. */
+  /** The configuration that makes the gateway accept it. */
   static TOKEN = "0123456789abcdef0123456789abcdef";
   #gateway;
   #references = 0;
@@ -14,7 +14,7 @@ export class Operator {
     this.#gateway = gateway;
   }
 
-  /** The answer, which must be a good one. */
+  /** The response, which must be a success. */
   async ask(method, path, body) {
     const { ok, status, text } = await this.request(method, path, body);
     check(ok, `${method} ${path}: ${status} ${text}`);
@@ -32,7 +32,7 @@ export class Operator {
     return (await this.ask("GET", "/v1/account")).balance.amount;
   }
 
-  /** Makes the balance this. */
+  /** Sets the balance. */
   async balanceOf(amount) {
     const change = cents(amount - (await this.balance()));
     if (change) await this.ask("POST", "/v1/account/credit", { amount: change, reference: `${++this.#references}` });

@@ -1,4 +1,4 @@
-// A SIP phone that somebody else wrote: registered at Kamailio, plays a tone, records what it hears. baresip and our driver of pjsua2
+// A third-party SIP phone: registered at Kamailio, plays a tone, records what it hears. baresip and our driver of pjsua2
 // are told what to do, and tell what happens, in the same language: JSON in netstrings (baresip's module ctrl_tcp).
 import { once } from "node:events";
 import { readFileSync, readdirSync, statSync } from "node:fs";
@@ -8,11 +8,22 @@ import "../www/sound.js";
 import { Daemon } from "./daemon.mjs";
 import { TONES, pause } from "./world.mjs";
 
+/**
+ * @typedef {object} PhoneOptions
+ * @property {string} id
+ * @property {string} [password]
+ * @property {string} [address]
+ * @property {string} [domain]
+ * @property {string} server
+ * @property {number} tone Hz
+ * @property {string} [transport]
+ */
+
 export class Phone extends Daemon {
   #events = [];
   #answers = [];
   #socket = null;
-  /** Whether it is ready only when a server knows it. */
+  /** Whether it is ready only when it has registered. */
   registers = true;
 
   /** `id`: its user name at the server. `tone`: what it plays, Hz. */
@@ -36,7 +47,7 @@ export class Phone extends Daemon {
     throw new Error(`${this.name} did not register:\n${this.log}`);
   }
 
-  /** Ends what an earlier test left behind. */
+  /** Ends the calls that an earlier test left behind. */
   async rest() {
     await this.hangup();
     await pause(50);
@@ -48,7 +59,7 @@ export class Phone extends Daemon {
   hangup = () => this.command("hangup");
   hold = () => this.command("hold");
   resume = () => this.command("resume");
-  press = (keys) => this.command("sndcode", keys);
+  press = (digits) => this.command("sndcode", digits);
 
   command(command, params = "") {
     const text = JSON.stringify({ command, params, token: "" });
@@ -62,7 +73,8 @@ export class Phone extends Daemon {
     for (;;) {
       const at = this.#events.findIndex((event) => event.type === type);
       if (at >= 0) return this.#events.splice(0, at + 1).at(-1);
-      if (Date.now() > end) throw new Error(`${this.name}: no ${type} after ${ms} ms; seen: ${this.#events.map((event) => event.type).join(" ") || "nothing"}`);
+      if (Date.now() > end)
+        throw new Error(`${this.name}: no ${type} after ${ms} ms; seen: ${this.#events.map((event) => event.type).join(" ") || "nothing"}`);
       await pause(10);
     }
   }
@@ -79,7 +91,9 @@ export class Phone extends Daemon {
   }
 
   #recordings() {
-    return readdirSync(this.folder).filter((file) => file.endsWith("dec.wav")).map((file) => join(this.folder, file));
+    return readdirSync(this.folder)
+      .filter((file) => file.endsWith("dec.wav"))
+      .map((file) => join(this.folder, file));
   }
 
   #listen() {
@@ -90,7 +104,7 @@ export class Phone extends Daemon {
         const colon = rest.indexOf(":");
         const end = colon + 1 + Number(rest.subarray(0, colon));
         if (colon < 0 || rest.length <= end) return;
-        this.#take(JSON.parse(rest.subarray(colon + 1, end)));
+        this.#take(JSON.parse(rest.toString("utf8", colon + 1, end)));
         rest = rest.subarray(end + 1);
       }
     });
@@ -98,7 +112,6 @@ export class Phone extends Daemon {
   }
 
   #take(message) {
-
     if (message.event) this.#events.push(message);
     else if (message.response) this.#answers.shift()?.(message);
   }

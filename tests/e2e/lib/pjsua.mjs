@@ -11,7 +11,10 @@ const PYTHON = join(CACHE, "offhook/python/bin/python");
 const DRIVER = fileURLToPath(new URL("pjsua.py", import.meta.url));
 
 export class Pjsua extends Phone {
-  /** As [`Baresip.start`]. */
+  /**
+   * As `Baresip.start`.
+   * @param {import("./phone.mjs").PhoneOptions} options
+   */
   static async start({ id, password, address, domain = address, server, tone }) {
     const phone = new Pjsua("pjsua2", { id, tone });
     phone.registers = Boolean(password);

@@ -2,12 +2,18 @@
 import { readFileSync } from "node:fs";
 import net from "node:net";
 
+/**
+ * Where a server on TCP listens.
+ * @param {net.Server} server
+ */
+export const portOf = (server) => /** @type {net.AddressInfo} */ (server.address());
+
 /** A free port: any, or this one. */
 export function freePort(wanted = 0) {
   return new Promise((resolve, reject) => {
     const server = net.createServer().on("error", reject);
     server.listen(wanted, "127.0.0.1", () => {
-      const { port } = server.address();
+      const { port } = portOf(server);
       server.close(() => resolve(port));
     });
   });
@@ -33,6 +39,10 @@ export function accepts(port, ip = "127.0.0.1") {
 export function hasUdp(address) {
   const [ip, port] = address.split(":");
   const hex = (value, digits) => Number(value).toString(16).toUpperCase().padStart(digits, "0");
-  const entry = `${ip.split(".").reverse().map((octet) => hex(octet, 2)).join("")}:${hex(port, 4)}`;
+  const entry = `${ip
+    .split(".")
+    .reverse()
+    .map((octet) => hex(octet, 2))
+    .join("")}:${hex(port, 4)}`;
   return readFileSync("/proc/self/net/udp", "latin1").includes(` ${entry} `);
 }

@@ -7,6 +7,7 @@ import net from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundle } from "./bundle.mjs";
+import { portOf } from "./ports.mjs";
 import { wav } from "./tone.mjs";
 
 const WWW = fileURLToPath(new URL("../www/", import.meta.url));
@@ -20,11 +21,14 @@ const CSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-s
 const TRUSTED = `${CSP}; require-trusted-types-for 'script'`;
 
 export class Site {
+  /** Where it serves: `http://ip:port`. */
+  origin = "";
+
   /** `upstream` is the server's `host:port`, or null for a page that names its server itself; `packaged`: the SDK comes from pkg/dist. */
   static async open(upstream, packaged) {
     const site = new Site(upstream, packaged);
-    await new Promise((resolve) => site.server.listen(0, "127.0.0.1", resolve));
-    site.origin = `http://127.0.0.1:${site.server.address().port}`;
+    await new Promise((resolve) => site.server.listen(0, "127.0.0.1", () => resolve(undefined)));
+    site.origin = `http://127.0.0.1:${portOf(site.server).port}`;
     return site;
   }
 
@@ -95,7 +99,10 @@ export class Site {
     this.sockets.add(pair);
     server.on("error", () => {});
     // What was sent before the end still arrives: end(), and destroy() only a moment later.
-    for (const [one, other] of [[client, server], [server, client]]) {
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ]) {
       one.on("close", () => {
         other.end();
         setTimeout(() => other.destroy(), 300);

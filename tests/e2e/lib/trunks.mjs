@@ -19,4 +19,7 @@ export async function gatewayWith(trunks, sections = {}, options = {}) {
 }
 
 /** What JSON writes for text, numbers and lists is TOML, too. */
-const table = (head, fields) => `${head}\n${Object.entries(fields).map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`).join("")}`;
+const table = (head, fields) =>
+  `${head}\n${Object.entries(fields)
+    .map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`)
+    .join("")}`;

@@ -1,4 +1,4 @@
-// A client of TURN (RFC 8656) over UDP, as small as a rogue's: it takes an address of the relay and asks whom it may reach from there.
+// A small client of TURN (RFC 8656) over UDP: it allocates an address of the relay and asks for permissions to reach others from there.
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import dgram from "node:dgram";
 import { once } from "node:events";
@@ -10,7 +10,7 @@ const [USERNAME, INTEGRITY, ERROR, CHANNEL, PEER, REALM, NONCE, FAMILY, TRANSPOR
 const UDP = 17;
 
 export class TurnClient {
-  /** What asks the relay at 127.0.0.1:`port`, with credentials as the gateway makes them of `secret`. */
+  /** Speaks to the relay at 127.0.0.1:`port`, with credentials as the gateway makes them from `secret`. */
   static async open({ port, realm, secret }) {
     const socket = dgram.createSocket("udp4");
     socket.connect(port, "127.0.0.1");
@@ -35,19 +35,29 @@ export class TurnClient {
     this.#socket.close();
   }
 
-  /** Takes an address of the relay, of family 4 or 6. Gives the error code; 0: done. */
+  /** Allocates an address of the relay, of family 4 or 6. Returns the error code; 0: done. */
   allocate(family) {
-    return this.#ask(ALLOCATE, [[TRANSPORT, Buffer.from([UDP, 0, 0, 0])], [FAMILY, Buffer.from([family === 6 ? 2 : 1, 0, 0, 0])]]);
+    return this.#ask(ALLOCATE, [
+      [TRANSPORT, Buffer.from([UDP, 0, 0, 0])],
+      [FAMILY, Buffer.from([family === 6 ? 2 : 1, 0, 0, 0])],
+    ]);
   }
 
-  /** Asks whether packets may go to and come from `ip`: by permission, and by channel. Gives both error codes. */
+  /** Asks whether packets may go to and come from `ip`: by permission, and by channel. Returns both error codes. */
   async reach(ip) {
     const id = randomBytes(12);
     const channel = Buffer.from([0, 0, 0, 0]);
     channel.writeUInt16BE(this.#channel++);
     return [
       await this.#ask(CREATE_PERMISSION, [[PEER, peer(ip, id)]], id),
-      await this.#ask(CHANNEL_BIND, [[CHANNEL, channel], [PEER, peer(ip, id)]], id),
+      await this.#ask(
+        CHANNEL_BIND,
+        [
+          [CHANNEL, channel],
+          [PEER, peer(ip, id)],
+        ],
+        id,
+      ),
     ];
   }
 
@@ -71,7 +81,13 @@ export class TurnClient {
 
   #message(method, attributes, id) {
     const { username, realm, key } = this.#login;
-    const known = this.#nonce ? [[USERNAME, Buffer.from(username)], [REALM, Buffer.from(realm)], [NONCE, this.#nonce]] : [];
+    const known = this.#nonce
+      ? [
+          [USERNAME, Buffer.from(username)],
+          [REALM, Buffer.from(realm)],
+          [NONCE, this.#nonce],
+        ]
+      : [];
     const body = Buffer.concat([...attributes, ...known].map(([type, value]) => attribute(type, value)));
     const head = (length) => Buffer.concat([short(method), short(length), COOKIE, id]);
     if (!this.#nonce) return Buffer.concat([head(body.length), body]);
@@ -95,7 +111,7 @@ export class TurnClient {
 
 function parse(packet) {
   const attributes = new Map();
-  for (let at = 20; at + 4 <= packet.length; ) {
+  for (let at = 20; at + 4 <= packet.length;) {
     const length = packet.readUInt16BE(at + 2);
     attributes.set(packet.readUInt16BE(at), packet.subarray(at + 4, at + 4 + length));
     at += 4 + length + (-length & 3);
@@ -117,13 +133,20 @@ function peer(ip, id) {
   const octets = octetsOf(ip);
   const mask = Buffer.concat([COOKIE, id]);
   const port = 5_000 ^ COOKIE.readUInt16BE(0);
-  return Buffer.concat([Buffer.from([0, octets.length === 4 ? 1 : 2]), short(port), Buffer.from(octets.map((octet, i) => octet ^ mask[i]))]);
+  return Buffer.concat([
+    Buffer.from([0, octets.length === 4 ? 1 : 2]),
+    short(port),
+    Buffer.from(octets.map((octet, i) => octet ^ mask[i])),
+  ]);
 }
 
-/** The octets of an address; the URL parser reads every way to write one of IPv6. */
+/** The octets of an address; the URL parser reads every form of IPv6. */
 export function octetsOf(ip) {
   if (isIPv4(ip)) return ip.split(".").map(Number);
-  const [before, after] = new URL(`http://[${ip}]`).hostname.slice(1, -1).split("::").map((half) => half.split(":").filter(Boolean));
+  const [before, after] = new URL(`http://[${ip}]`).hostname
+    .slice(1, -1)
+    .split("::")
+    .map((half) => half.split(":").filter(Boolean));
   const groups = after ? [...before, ...Array(8 - before.length - after.length).fill("0"), ...after] : before;
   return groups.flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 255]);
 }

@@ -1,4 +1,4 @@
-// One end of an RTP stream in G.711 µ-law that plays a tone and keeps what it hears, with its eyes on who sends what.
+// One end of an RTP stream in G.711 µ-law that plays a tone, records what it hears, and counts who sends what.
 import dgram from "node:dgram";
 import { once } from "node:events";
 import "../www/sound.js";
@@ -7,7 +7,7 @@ import { TONES, pause } from "./world.mjs";
 const RATE = 8_000;
 const FRAME = 160;
 const PCMU = 0;
-const KEYS = "0123456789*#ABCD";
+const DIGITS = "0123456789*#ABCD";
 
 export class Voice {
   /** At `ip`, any even port. */
@@ -24,12 +24,12 @@ export class Voice {
   name = "voice";
   /** Packets that came, by the address that sent them. */
   from = new Map();
-  /** Keys that were pressed over there (RFC 4733). */
-  keys = "";
+  /** DTMF digits that the remote party sent (RFC 4733). */
+  digits = "";
   #socket;
   #timer = null;
   #heard = [];
-  #key = null;
+  #event = null;
   #played = 0;
   #ssrc = Math.trunc(Math.random() * 2 ** 32);
 
@@ -40,13 +40,13 @@ export class Voice {
     socket.on("message", (packet, { address, port }) => this.#take(packet, `${address}:${port}`));
   }
 
-  /** Speaks to `place` (`ip:port`) from now on. */
+  /** Sends to `place` (`ip:port`) from now on. */
   speak(place) {
     this.hush();
     const [ip, port] = place.split(":");
     const began = Date.now() - this.#played * 20;
     this.#timer = setInterval(() => {
-      // A busy machine is late, and then several are due.
+      // On a busy machine the timer is late, and then several packets are due.
       for (; this.#played * 20 <= Date.now() - began; this.#played++) this.#socket.send(this.#frame(), Number(port), ip);
     }, 10);
   }
@@ -86,13 +86,13 @@ export class Voice {
     const type = packet[1] & 0x7f;
     const payload = packet.subarray(12);
     if (type === PCMU) this.#heard.push(payload);
-    else if (type === 101 && payload.length >= 4) this.#press(packet.readUInt32BE(4), payload[0]);
+    else if (type === 101 && payload.length >= 4) this.#dtmf(packet.readUInt32BE(4), payload[0]);
   }
 
-  /** All packets of one press have its time. */
-  #press(time, event) {
-    if (this.#key !== time) this.keys += KEYS[event] ?? "?";
-    this.#key = time;
+  /** All packets of one event have its timestamp. */
+  #dtmf(time, event) {
+    if (this.#event !== time) this.digits += DIGITS[event] ?? "?";
+    this.#event = time;
   }
 
   #frame() {

@@ -11,6 +11,21 @@ export const SILENCE = 0.002;
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/**
+ * Options of a page: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it, or
+ * another Gateway or Kamailio than the run's gateway; `own`: a page of the gateway instead, with the script `inject` run before its own.
+ * @typedef {object} PageOptions
+ * @property {object} [before]
+ * @property {string} [page]
+ * @property {any} [server]
+ * @property {string | null} [own]
+ * @property {string} [inject]
+ *
+ * Options of a user: those of its page, and `config`: options of its client; `login`: in place of a ticket of the demo application; `online`:
+ * whether it may be called.
+ * @typedef {PageOptions & { config?: object, login?: object, online?: boolean }} UserOptions
+ */
+
 export class World {
   browsers = new Browsers();
   #gateway = null;
@@ -30,12 +45,8 @@ export class World {
     return `${stem}${++this.#serial}`;
   }
 
-  /**
-   * A page of browser instance `where` with the SDK loaded, nobody signed in.
-   * Options: `before` (see www/before.js), `page` (file of www), `server`: false for a page without the gateway behind it, or another
-   * Gateway or Kamailio than the run's gateway; `own`: a page of the gateway instead, with the script `inject` run before its own.
-   */
-  async page(where, { before = {}, page = "page.html", server = true, own = null, inject } = {}) {
+  /** A page of browser instance `where` with the SDK loaded, nobody signed in. */
+  async page(where, /** @type {PageOptions} */ { before = {}, page = "page.html", server = true, own = null, inject } = {}) {
     const behind = server === true ? await this.gateway() : server;
     const site = await Site.open(behind ? behind.address : null, !(behind instanceof Gateway));
     const browser = await this.browsers.get(where);
@@ -53,7 +64,7 @@ export class World {
   }
 
   /** The same, signed in as `userId`. */
-  async user(where, userId, { config, login, online, ...rest } = {}) {
+  async user(where, userId, /** @type {UserOptions} */ { config, login, online, ...rest } = {}) {
     const user = await this.page(where, rest);
     user.id = userId;
     const result = await user.start({ userId, login, config, online });
@@ -96,6 +107,9 @@ const NETWORK_NOTE = /establish a connection to the server|connection to ws:.* w
 
 /** One page, seen from the test. Calls are numbers: 0 is the first call that the page made or got. */
 export class User {
+  /** The name under which it is signed in. */
+  id = "";
+
   constructor(where, site, tab) {
     this.where = where;
     this.tone = INSTANCES[where].tone;
@@ -117,7 +131,7 @@ export class User {
     return this.run((o) => e2e.start(o), options);
   }
 
-  call(to, { method = "callUser", headers } = {}) {
+  call(to, /** @type {{ method?: string, headers?: object }} */ { method = "callUser", headers } = {}) {
     return this.run((m, t, h) => e2e.call(m, t, h), method, to, headers);
   }
 
@@ -171,7 +185,7 @@ export class User {
     return `--- ${this.name}\n${sip}`;
   }
 
-  /** What was wrong with the page until now had to be. */
+  /** Forgets the errors of the page so far, which the test has caused. */
   async forgive() {
     this.#errors = [];
     await this.run(() => (seen.errors.length = 0));

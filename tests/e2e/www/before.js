@@ -1,7 +1,7 @@
 // Runs before the SDK: keeps every peer connection, microphone track and SIP message of the page where a test can see it, and gives
-// the microphone a temper (`window.microphone`). Options come in the query: page.html?before={"microphone":{"delay":500}}
+// the microphone a behaviour (`window.microphone`). Options come in the query: page.html?before={"microphone":{"delay":500}}
 // `speed`: the page's clock runs so many times as fast. `withoutGruu`: the registrar's GRUU never arrives; `withoutUpdate`: nobody says
-// that he takes UPDATE. While `window.holding` is true, the page's offers put the other side on hold (RFC 3264, 8.4).
+// that it supports UPDATE. While `window.holding` is true, the page's offers put the remote party on hold (RFC 3264, 8.4).
 (() => {
   const options = JSON.parse(new URLSearchParams(location.search).get("before") ?? "{}");
   if (options.speed) {
@@ -15,7 +15,9 @@
   window.seen = seen;
   window.microphone = { delay: 0, refuse: null, never: false, ...options.microphone };
 
-  addEventListener("securitypolicyviolation", (event) => seen.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
+  addEventListener("securitypolicyviolation", (event) =>
+    seen.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`),
+  );
   addEventListener("error", (event) => seen.errors.push(event.message));
   addEventListener("unhandledrejection", (event) => seen.errors.push(`unhandled: ${event.reason}`));
 
@@ -32,7 +34,7 @@
   };
 
   window.WebSocket = class extends Socket {
-    constructor(...args) {
+    constructor(/** @type {ConstructorParameters<typeof Socket>} */ ...args) {
       super(...args);
       seen.sockets.push(this);
       const lives = (what) => seen.lives.push({ at: now(), text: `${what} ${args[0]}` });
@@ -40,7 +42,8 @@
       this.addEventListener("open", () => lives("is connected to"));
       this.addEventListener("close", ({ code }) => (seen.closed.push(now()), lives(`is told of the end (${code}) of`)));
       const unwanted = (options.withoutGruu && /;(pub|temp)-gruu="[^"]*"/g) || (options.withoutUpdate && /, UPDATE\b/g);
-      if (unwanted) this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(unwanted, "") }));
+      if (unwanted)
+        this.addEventListener("message", (event) => Object.defineProperty(event, "data", { value: event.data.replace(unwanted, "") }));
       this.addEventListener("message", (event) => seen.sip.push({ at: now(), out: false, text: String(event.data) }));
     }
     close(...why) {
@@ -59,10 +62,16 @@
   if (!devices) return; // not a page of ours: an error page, about:blank
   // Who will say no, or nothing at all, has not said yes before.
   const query = navigator.permissions?.query.bind(navigator.permissions);
-  if (query) navigator.permissions.query = async (what) => {
-    const status = await query(what);
-    return { get state() { return window.microphone.refuse || window.microphone.never ? "prompt" : status.state; } };
-  };
+  if (query)
+    navigator.permissions.query = async (what) => {
+      const status = await query(what);
+      // The one thing that is asked of it.
+      return /** @type {PermissionStatus} */ ({
+        get state() {
+          return window.microphone.refuse || window.microphone.never ? "prompt" : status.state;
+        },
+      });
+    };
   const open = devices.getUserMedia.bind(devices);
   devices.getUserMedia = async (constraints) => {
     const { delay, refuse, never } = window.microphone;

@@ -12,7 +12,15 @@
   function watch(call, outgoing) {
     const entry = { call, outgoing, events: [], extra: [], created: now() };
     const note = (list, name, more) => {
-      list.push({ name, at: now(), state: call.getState(), stateInt: call.callState, cause: call.getEndCause(), causeInt: call.callEndCause, more });
+      list.push({
+        name,
+        at: now(),
+        state: call.getState(),
+        stateInt: call.callState,
+        cause: call.getEndCause(),
+        causeInt: call.callEndCause,
+        more,
+      });
     };
     const listener = {};
     for (const name of MAIN) listener[name] = (given) => note(entry.events, name, given === call ? undefined : "another object");
@@ -23,7 +31,15 @@
     return calls.length - 1;
   }
 
-  const plain = (error) => error && { name: error.name, domain: error.domain, code: error.code, reason: error.reason, message: error.message, isError: error instanceof Error };
+  const plain = (error) =>
+    error && {
+      name: error.name,
+      domain: error.domain,
+      code: error.code,
+      reason: error.reason,
+      message: error.message,
+      isError: error instanceof Error,
+    };
 
   /** `caught(() => …)`: what it threw, as plain values, or null. */
   e2e.caught = (f) => {
@@ -89,14 +105,28 @@
     const { call } = calls[i];
     const details = call.getDetails();
     return {
-      state: call.getState(), stateInt: call.callState, cause: call.getEndCause(), causeInt: call.callEndCause,
-      direction: call.getDirection(), remote: call.getRemoteUserId(), callId: call.getCallId(), headers: call.getHeaders(),
-      fromId: call.fromId, toId: call.toId, domain: call.callDomain, outbound: call.callOutbound,
-      error: plain(call.error), errors: plain(call.errors),
+      state: call.getState(),
+      stateInt: call.callState,
+      cause: call.getEndCause(),
+      causeInt: call.callEndCause,
+      direction: call.getDirection(),
+      remote: call.getRemoteUserId(),
+      callId: call.getCallId(),
+      headers: call.getHeaders(),
+      fromId: call.fromId,
+      toId: call.toId,
+      domain: call.callDomain,
+      outbound: call.callOutbound,
+      error: plain(call.error),
+      errors: plain(call.errors),
       times: [call.timeProgressing, call.timeEstablished, call.timeEnded].map(date),
       details: {
-        startedTime: date(details.startedTime), establishedTime: date(details.establishedTime), endedTime: date(details.endedTime),
-        duration: details.duration, endCause: details.endCause, error: plain(details.error),
+        startedTime: date(details.startedTime),
+        establishedTime: date(details.establishedTime),
+        endedTime: date(details.endedTime),
+        duration: details.duration,
+        endCause: details.endCause,
+        error: plain(details.error),
       },
     };
   };
@@ -104,7 +134,10 @@
   /** The SIP that went over the page's sockets, one line a message, or with all its text; and what became of the sockets. */
   e2e.sip = (full = false) => {
     const sip = seen.sip.map(({ at, out, text }) => ({ at, text: `${out ? ">" : "<"} ${full ? text : text.split("\r\n")[0]}` }));
-    return [...sip, ...seen.lives].sort((one, other) => one.at - other.at).map(({ at, text }) => `${at} ${text}`).join("\n");
+    return [...sip, ...seen.lives]
+      .sort((one, other) => one.at - other.at)
+      .map(({ at, text }) => `${at} ${text}`)
+      .join("\n");
   };
 
   /** Microphone tracks that are still open, and peer connections that are not closed. */
@@ -126,7 +159,10 @@
     const { call } = calls[i];
     if (call.incomingStream?.getAudioTracks().length) return call.incomingStream.getAudioTracks();
     // Before the answer the app has no stream yet; what arrives at the connections must be silent all the same.
-    return seen.peers.filter(({ peer }) => peer.signalingState !== "closed").flatMap(({ peer }) => peer.getReceivers().map((r) => r.track)).filter((t) => t.kind === "audio");
+    return seen.peers
+      .filter(({ peer }) => peer.signalingState !== "closed")
+      .flatMap(({ peer }) => peer.getReceivers().map((r) => r.track))
+      .filter((t) => t.kind === "audio");
   }
 
   e2e.listen = async (tracks, tones, ms = 700) => {
@@ -135,21 +171,21 @@
     return { tracks: live.length, ...(await analyse(await record(new MediaStream(live), ms), tones)) };
   };
 
-  /** Records `ms` of call `i` and reads the keys that sound in it: RFC 4733 events become the two tones of each key at the receiver. */
-  e2e.keys = async (i, ms) => {
+  /** Records `ms` of call `i` and reads the DTMF digits in it: RFC 4733 events become the two tones of each digit at the receiver. */
+  e2e.digits = async (i, ms) => {
     const samples = await decode(await record(new MediaStream(incoming(i)), ms));
-    let keys = "";
+    let digits = "";
     let last = "";
-    const step = 960; // 20 ms: five windows for each key of 100 ms, three for each pause
+    const step = 960; // 20 ms: five windows for each digit of 100 ms, three for each pause
     for (let at = 0; at + step <= samples.length; at += step) {
-      const key = keyOf(samples.subarray(at, at + step));
-      if (key !== last) keys += key;
-      last = key;
+      const digit = digitOf(samples.subarray(at, at + step));
+      if (digit !== last) digits += digit;
+      last = digit;
     }
-    return keys;
+    return digits;
   };
 
-  function keyOf(window) {
+  function digitOf(window) {
     const energy = window.reduce((sum, value) => sum + value * value, 0);
     if (energy < 0.001 * window.length * 0.01) return "";
     const share = (hertz) => (2 * sound.goertzel(window, hertz, 48_000)) / (energy * window.length);

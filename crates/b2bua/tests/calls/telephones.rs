@@ -8,7 +8,7 @@ use offhook_trunk::Trunk;
 
 use crate::world::{FIRST, SDP, SECOND, World, answer, field, read, trunk};
 
-/// Telephones and `example.com` are behind it, as behind the README's.
+/// Telephones and `example.com` are behind it, as behind that of `docs/operating.md`.
 fn provider() -> Trunk {
     trunk("provider", FIRST)
 }

@@ -1,6 +1,6 @@
 // A page with JsSIP in place of the SDK.
 import JsSIP from "jssip";
-import { ready, watch } from "./face.js";
+import { ready, watch } from "./common.js";
 
 const media = { mediaConstraints: { audio: true, video: false } };
 let domain = null;

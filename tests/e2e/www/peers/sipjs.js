@@ -1,7 +1,7 @@
 // A page with SIP.js in place of the SDK.
 import { Invitation, Inviter, version } from "sip.js";
 import { SessionManager } from "sip.js/lib/platform/web";
-import { ready, watch } from "./face.js";
+import { ready, watch } from "./common.js";
 
 let domain = null;
 const calls = new Map(); // session → what notes its events
@@ -45,7 +45,7 @@ const delegate = {
     session.delegate.onCancel = () => calls.get(session)("onCallEnded", "CANCELED");
   },
   onCallAnswered: (session) => calls.get(session)("onCallEstablished"),
-  // The reason, where there is one, is told a moment later.
+  // The reason, where there is one, is reported a moment later.
   onCallHangup: (session) => {
     const unanswered = session instanceof Inviter ? "CANCELED" : "Rejected";
     setTimeout(() => calls.get(session)("onCallEnded", session.established ? "HUNG_UP" : unanswered));

@@ -17,10 +17,10 @@ export function ready(library) {
   e2e.ready = () => true;
 }
 
-/** The names of what else happened to call `i`: keys, hold. */
+/** The names of what else happened to call `i`: DTMF digits, hold. */
 e2e.extra = (i) => e2e.calls[i].extra.map(({ name, cause }) => (cause === null ? name : `${name}(${cause})`));
 
-/** From now on a timer of `slow` milliseconds is over after 300: what a library does after 45 s can be seen. */
+/** From now on a timer of `slow` milliseconds fires after 300: what a library does after 45 s can be seen. */
 e2e.hurry = (slow) => {
   const { setTimeout } = window;
   window.setTimeout = (f, ms, ...rest) => setTimeout(f, ms === slow ? 300 : ms, ...rest);

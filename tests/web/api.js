@@ -1,6 +1,7 @@
-// The face: constructor, sign-in, promises, errors.
+// The JavaScript API: constructor, sign-in, promises, errors.
 ({
   async the_constructor_names_what_is_wrong({ SinchClient, thrown, ok, equal }) {
+    /** @type {[config: any, name: string][]} */
     const refused = [
       [undefined, "config"],
       [{}, "applicationKey"],
@@ -20,7 +21,11 @@
     const bare = Object.assign(Object.create(null), { applicationKey: "bare" });
     equal(new SinchClient(bare).applicationKey, "bare", "an object without prototype");
     const client = new SinchClient({ applicationKey: "key", capabilities: { calling: true } });
-    equal([client.applicationKey, client.capabilities.calling, client.started, client.user.userId], ["key", true, false, undefined], "properties");
+    equal(
+      [client.applicationKey, client.capabilities.calling, client.started, client.user.userId],
+      ["key", true, false, undefined],
+      "properties",
+    );
     ok(/^\d+\.\d+\.\d+$/.test(client.getVersion()), "a version");
     ok(client.getCallClient() === client.callClient, "one call client");
   },
@@ -32,7 +37,10 @@
     ok(call instanceof SinchClient.Call, "Call");
     const details = call.getDetails();
     ok(details instanceof SinchClient.CallDetails, "CallDetails");
-    ok(Object.keys(details).join() === "startedTime,establishedTime,endedTime,duration,endCause,error", `plain fields: ${Object.keys(details)}`);
+    ok(
+      Object.keys(details).join() === "startedTime,establishedTime,endedTime,duration,endCause,error",
+      `plain fields: ${Object.keys(details)}`,
+    );
   },
 
   async the_server_is_named_in_many_ways({ client, network, equal, sleep }) {
@@ -48,15 +56,21 @@
     equal(await urls({ server: ["http://voice.example", "ws://b"] }), "ws://voice.example/sip?key=a%20b", "a list");
     equal(await urls({ server: "wss://voice.example/some/path" }), "wss://voice.example/some/path", "a WebSocket URL");
     equal(await urls({ urlObj: { base: "https://base.example/v1/" } }), "wss://base.example/sip?key=a%20b", "urlObj.base");
-    equal(await urls({ urlObj: { base: "https://base.example", calling: "https://calls.example" } }), "wss://calls.example/sip?key=a%20b", "urlObj.calling");
+    equal(
+      await urls({ urlObj: { base: "https://base.example", calling: "https://calls.example" } }),
+      "wss://calls.example/sip?key=a%20b",
+      "urlObj.calling",
+    );
     equal(await urls({}), `${location.origin.replace("http", "ws")}/sip?key=a%20b`, "the page's origin");
   },
 
   async a_page_without_origin_hears_of_it_at_start({ SinchClient, ok }) {
     const url = URL;
-    globalThis.URL = function (text) {
-      if (text === location.origin) throw new TypeError("file: has no host");
-      return new url(text);
+    globalThis.URL = class extends url {
+      constructor(/** @type {string | URL} */ text) {
+        if (text === location.origin) throw new TypeError("file: has no host");
+        super(text);
+      }
     };
     try {
       const client = new SinchClient({ applicationKey: "key" });
@@ -69,13 +83,26 @@
 
   async logins_that_make_no_sense_are_refused({ client, equal }) {
     const logins = [
-      undefined, null, 7, "alice", {}, { username: "alice" }, { username: "", password: "x" }, { username: "alice", password: "" },
-      { userTicket: "nonsense" }, { userTicket: btoa("{}") }, { token: "a.b.c" }, { userId: "a", sessionId: "b" }, { authorization: "x" },
+      undefined,
+      null,
+      7,
+      "alice",
+      {},
+      { username: "alice" },
+      { username: "", password: "x" },
+      { username: "alice", password: "" },
+      { userTicket: "nonsense" },
+      { userTicket: btoa("{}") },
+      { token: "a.b.c" },
+      { userId: "a", sessionId: "b" },
+      { authorization: "x" },
       { username: "al\r\nice", password: "x" },
     ];
     for (const login of logins) {
       let called;
-      const error = await client().start(login, null, (error) => (called = error)).catch((error) => error);
+      const error = await client()
+        .start(login, null, (error) => (called = error))
+        .catch((error) => error);
       equal([error.name, error.domain, error.code], ["SinchError", 5, 6003], JSON.stringify(login));
       equal(called === error, true, "the callback gets it, too");
     }
@@ -84,11 +111,23 @@
   async login_objects_become_credentials({ client, network, equal, field, sleep }) {
     const ticket = `${btoa(JSON.stringify({ identity: { type: "username", endpoint: "carol" }, applicationKey: "key" }))}:c2ln`;
     const claims = (sub) => `e30.${btoa(JSON.stringify({ sub })).replace(/=/g, "")}.c2ln`;
+    /** @type {[login: { password?: string, [name: string]: unknown }, user: string][]} */
     const logins = [
       [{ userTicket: ticket }, "carol"],
       [{ token: claims("//rtc.sinch.com/applications/key/users/dave") }, "dave"],
       [{ token: claims("erin") }, "erin"],
-      [{ authorization: "opaque", user: { identities: [{ type: "email", endpoint: "x@y" }, { type: "username", endpoint: "frank" }] } }, "frank"],
+      [
+        {
+          authorization: "opaque",
+          user: {
+            identities: [
+              { type: "email", endpoint: "x@y" },
+              { type: "username", endpoint: "frank" },
+            ],
+          },
+        },
+        "frank",
+      ],
       [{ username: "grace", password: "secret" }, "grace"],
       [{ number: "+46700000000", password: "secret" }, "+46700000000"],
     ];
@@ -99,7 +138,7 @@
       const session = made.getSession();
       made.terminate();
       const again = client();
-      // Of a password nothing is kept but its hash, and this server never asked for one.
+      // Only a hash of a password is kept, and this server never challenged.
       if (!login.password) {
         equal(session.userId, user, "the session");
         await again.start(JSON.parse(JSON.stringify(session)));
@@ -109,7 +148,11 @@
       await sleep(1);
     }
     const bearer = network.said.flatMap((text) => field(text, "Authorization"));
-    equal(bearer.some((line) => line === `Authorization: Bearer ${ticket}`), true, "the ticket is sent");
+    equal(
+      bearer.some((line) => line === `Authorization: Bearer ${ticket}`),
+      true,
+      "the ticket is sent",
+    );
   },
 
   async a_page_can_sign_its_own_ticket({ client, network, equal, field }) {
@@ -147,9 +190,15 @@
     const seen = [];
     const derived = promise.progress(() => {}).done(() => seen.push("done") && 7);
     equal(await derived, 7, "done is then");
-    const chain = promise.then(() => { throw new Error("x"); }).fin(() => seen.push("fin")).fail((error) => seen.push(error.message));
+    const chain = promise
+      .then(() => {
+        throw new Error("x");
+      })
+      .fin(() => seen.push("fin"))
+      .fail((error) => seen.push(error.message));
     for (const name of ["fail", "done", "fin", "progress", "then", "catch", "finally"]) {
-      for (const one of [promise, derived, chain, promise.catch(() => {}), promise.finally(() => {})]) ok(typeof one[name] === "function", name);
+      for (const one of [promise, derived, chain, promise.catch(() => {}), promise.finally(() => {})])
+        ok(typeof one[name] === "function", name);
     }
     await chain;
     equal(seen, ["done", "fin", "x"], "the order");
@@ -190,10 +239,18 @@
   async arguments_are_checked_at_once({ client, thrown, equal }) {
     const calls = client().getCallClient();
     const refused = [
-      () => calls.callUser(), () => calls.callUser(""), () => calls.callPhoneNumber("0701234567"), () => calls.callPhoneNumber("+46 70"),
-      () => calls.callSip("nobody"), () => calls.callSip("a@b\r\nX: y"), () => calls.callSip("a@b.example", { subject: "x" }),
-      () => calls.callConference("x".repeat(65)), () => calls.callUser("bob", "headers"), () => calls.callUser("bob", { "bad name": "x" }),
-      () => calls.callUser("bob", { name: "a\r\nb" }), () => calls.callUser("bob", { name: "x".repeat(1024) }),
+      () => calls.callUser(),
+      () => calls.callUser(""),
+      () => calls.callPhoneNumber("0701234567"),
+      () => calls.callPhoneNumber("+46 70"),
+      () => calls.callSip("nobody"),
+      () => calls.callSip("a@b\r\nX: y"),
+      () => calls.callSip("a@b.example", { subject: "x" }),
+      () => calls.callConference("x".repeat(65)),
+      () => calls.callUser("bob", "headers"),
+      () => calls.callUser("bob", { "bad name": "x" }),
+      () => calls.callUser("bob", { name: "a\r\nb" }),
+      () => calls.callUser("bob", { name: "x".repeat(1024) }),
     ];
     for (const act of refused) {
       const error = thrown(act);
@@ -209,8 +266,10 @@
   async users_are_made_at_the_server({ client, equal }) {
     const made = client({ server: "https://voice.example" });
     const asked = [];
+    /** @type {[status: number, body: object]} */
     let answer = [200, { authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }];
-    globalThis.fetch = async (request) => {
+    globalThis.fetch = async (given) => {
+      const request = /** @type {Request} */ (given);
       asked.push([request.url, request.method, await request.text()]);
       return new Response(JSON.stringify(answer[1]), { status: answer[0] });
     };
@@ -221,7 +280,9 @@
     answer = [400, { errorCode: 40001, message: "Too short" }];
     const error = await made.newUser({ username: "al" }, null, () => order.push("fail")).fail((error) => error);
     equal([error.domain, error.code, error.message, error.response.errorCode], [3, 4000, "40001 Too short", 40001], "a refusal");
-    globalThis.fetch = async () => { throw new TypeError("no network"); };
+    globalThis.fetch = async () => {
+      throw new TypeError("no network");
+    };
     const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     equal([lost.domain, lost.code], [0, 1000], "no server");
     equal((await made.newUser(7, null, () => {}).fail((error) => error)).code, 6003, "no user");
@@ -243,8 +304,13 @@
 
   async extended_prototypes_break_nothing({ client, talking, equal }) {
     const extras = { video: true, apply: () => "wrong", server: "wss://wrong.example", headers: { x: "y" } };
-    for (const [key, value] of Object.entries(extras)) Object.defineProperty(Object.prototype, key, { value, configurable: true, writable: true });
-    Array.prototype.last = function () { return this[this.length - 1]; };
+    for (const [key, value] of Object.entries(extras))
+      Object.defineProperty(Object.prototype, key, { value, configurable: true, writable: true });
+    /** @this {unknown[]} */
+    const last = function () {
+      return this[this.length - 1];
+    };
+    Object.assign(Array.prototype, { last });
     try {
       const { alice, log } = await talking();
       alice.call.hangup();
@@ -253,7 +319,7 @@
       equal(client().applicationKey, "key", "options are the page's own");
     } finally {
       for (const key of Object.keys(extras)) delete Object.prototype[key];
-      delete Array.prototype.last;
+      Reflect.deleteProperty(Array.prototype, "last");
     }
   },
 
@@ -274,7 +340,11 @@
     network.said = [];
     let done = 0;
     await made.updateToken(ticket("alice", 600)).done(() => done++);
-    equal([done, network.said.filter((text) => text.startsWith("REGISTER")).length, network.urls.length], [1, 1, 1], "at once, and no more");
+    equal(
+      [done, network.said.filter((text) => text.startsWith("REGISTER")).length, network.urls.length],
+      [1, 1, 1],
+      "at once, and no more",
+    );
     equal(made.getSession().sessionSecret.length > 0, true, "a session can be kept");
     equal((await made.updateToken(ticket("bob", 600), quiet, quiet).fail((error) => error)).code, 6003, "another user's");
     network.register = () => 401;
@@ -300,4 +370,4 @@
     pending.terminate();
     equal((await start.catch((error) => error)).code, 6002, "a start under way is over, too");
   },
-})
+});
