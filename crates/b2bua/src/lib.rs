@@ -8,6 +8,8 @@
 //!          media: page ────┘                  └──── RTP
 //! ```
 //!
+//! It stands on `trunk`, `media` and `ledger`, and on `proxy` for what the two must agree on: test numbers, and which fields are the app's.
+//!
 //! Order of calls: [`Bridge::handle`], then [`Bridge::poll`] until it gives `None`, then [`Bridge::deadline`].
 
 mod answering;

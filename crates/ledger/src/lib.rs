@@ -9,6 +9,9 @@
 //!
 //! A call is paid before it happens: what is reserved is taken out of the credit, so two calls never spend the same unit, and a call
 //! never costs more than was reserved for it.
+//!
+//! It stands on `ua` (time), below the back-to-back user agent, which asks ([`Query`]) and hears what the store says by these rules
+//! ([`Answer`]): Open before it dials, Extend while the call lasts, Close at its end.
 
 mod money;
 mod number;

@@ -8,6 +8,9 @@
 //!                                                └─ answer ──── the INVITE or request that it answers
 //! ```
 //!
+//! It stands on `sip`, `ua` and `access`; the gateway gives it what connections bring, and takes calls that leave the browser from it to the
+//! back-to-back user agent.
+//!
 //! Order of calls: [`Hub::handle`], then [`Hub::poll`] until it gives `None`, then [`Hub::deadline`].
 
 mod admission;

@@ -9,6 +9,8 @@
 //!   request() ── where? ── Resolve, Connect ── transaction ── Send ── silence: the next address, then Event::Failed
 //! ```
 //!
+//! It stands on `sip`, `ua` and `access`, below the back-to-back user agent, which speaks through it.
+//!
 //! Order of calls: [`Trunks::handle`] or one of the commands, then [`Trunks::poll`] until it gives `None`, then [`Trunks::deadline`].
 
 mod chance;
