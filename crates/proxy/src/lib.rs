@@ -28,7 +28,7 @@ mod token;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_sip::{Message, escape_user, parse, quote};
+use offhook_sip::{Message, Method, StatusCode, escape_user, parse, quote};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
@@ -236,7 +236,7 @@ impl Hub {
     }
 
     fn query_expired(&mut self, now: Instant, query: QueryId) {
-        let refusal = Refusal::new(500, 50000, "The user store does not answer");
+        let refusal = Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "The user store does not answer");
         match self.pending.remove(&query) {
             Some(Pending::Login { conn, key, text }) => {
                 if let Ok(message) = parse(text.as_bytes()) {
@@ -263,7 +263,7 @@ impl Hub {
             self.refuse(
                 now,
                 &Request { conn, key, message: &message, text: &text },
-                Refusal::new(487, 48700, "Request terminated"),
+                Refusal::new(StatusCode::REQUEST_TERMINATED, 48700, "Request terminated"),
             );
         }
     }
@@ -283,11 +283,11 @@ impl Hub {
             return;
         }
         if let Received::Response(client) = self.transactions.receive(now, conn, Transport::Reliable, message)
-            && client.method() != "CANCEL"
+            && client.method() != Method::Cancel
         {
             self.flush(now);
-            if client.method() == "INVITE"
-                && message.code().is_some_and(|code| (101..300).contains(&code))
+            if client.method() == Method::Invite
+                && message.code().is_some_and(StatusCode::creates_dialog)
                 && let Some(aor) = self.identity(conn).cloned()
             {
                 self.learn(now, conn, &aor, message);
@@ -311,11 +311,11 @@ impl Hub {
     }
 
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        if key.method() == "CANCEL" {
+        if key.method() == Method::Cancel {
             return;
         }
         match self.legs.get(key.branch()).copied() {
-            Some(Leg::Branch(key, index)) => self.branch_failed(now, key, index, 408, None),
+            Some(Leg::Branch(key, index)) => self.branch_failed(now, key, index, StatusCode::REQUEST_TIMEOUT, None),
             Some(Leg::Forward(key)) => self.forward_expired(now, key),
             None => {}
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::message::ParseError;
+use super::method::Method;
 use super::uri::{Uri, host_port_of};
 use crate::text::{cut_at, cut_last, find, number};
 
@@ -161,8 +162,8 @@ impl Name {
 pub struct CSeq<'a> {
     /// Grows within a dialog.
     pub number: u32,
-    /// Case-sensitive.
-    pub method: &'a str,
+    /// That of the request.
+    pub method: Method<'a>,
 }
 
 /// An address with its display name and the parameters of the field: From, To, Contact, Route, …

@@ -16,6 +16,7 @@ use offhook_sip::{Message, Name, Writer, parse_text};
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
 use crate::time::Instant;
+use offhook_sip::{Method, StatusCode};
 
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
 ///
@@ -76,8 +77,8 @@ pub struct ClientKey(String);
 impl ClientKey {
     /// By the branch of the topmost Via and the method in CSeq.
     #[must_use]
-    pub fn new(branch: &str, method: &str) -> Self {
-        Self(concat(&["c ", branch, " ", method]))
+    pub fn new(branch: &str, method: Method<'_>) -> Self {
+        Self(concat(&["c ", branch, " ", method.as_str()]))
     }
 
     /// The branch of the topmost Via.
@@ -88,8 +89,8 @@ impl ClientKey {
 
     /// The method in CSeq.
     #[must_use]
-    pub fn method(&self) -> &str {
-        parts(&self.0).1
+    pub fn method(&self) -> Method<'_> {
+        Method::from(parts(&self.0).1)
     }
 
     fn of(message: &Message<'_>) -> Option<Self> {
@@ -104,15 +105,15 @@ pub struct ServerKey(String);
 impl ServerKey {
     /// By the branch of the topmost Via, or what stands for it in an RFC 2543 request, the host and port in it, and the method.
     #[must_use]
-    pub fn new(branch: &str, sent_by: (&str, Option<u16>), method: &str) -> Self {
+    pub fn new(branch: &str, sent_by: (&str, Option<u16>), method: Method<'_>) -> Self {
         let port = sent_by.1.map(|port| concat(&[":", &digits(port.into())])).unwrap_or_default();
-        Self(concat(&["s ", branch, " ", sent_by.0, &port, " ", method]))
+        Self(concat(&["s ", branch, " ", sent_by.0, &port, " ", method.as_str()]))
     }
 
     /// The method.
     #[must_use]
-    pub fn method(&self) -> &str {
-        parts(&self.0).1
+    pub fn method(&self) -> Method<'_> {
+        Method::from(parts(&self.0).1)
     }
 
     /// The INVITE transaction that a CANCEL with this key speaks of (RFC 3261, 9.2).
@@ -124,7 +125,7 @@ impl ServerKey {
     fn of(message: &Message<'_>) -> Option<Self> {
         let via = message.via().ok()?;
         let method = message.method()?;
-        let method = if method == "ACK" { "INVITE" } else { method };
+        let method = if method == Method::Ack { Method::Invite } else { method };
         let sent_by = (via.host, via.port);
         match via.branch().filter(|branch| branch.starts_with("z9hG4bK")) {
             Some(branch) => Some(Self::new(branch, sent_by, method)),
@@ -192,7 +193,7 @@ impl<F: Copy + Ord> Transactions<F> {
     pub fn request(&mut self, now: Instant, flow: F, transport: Transport, text: String) -> ClientKey {
         let key = parse_text(&text).ok().and_then(|request| ClientKey::of(&request));
         debug_assert!(key.is_some(), "a request of our own has a Via with a branch and a CSeq");
-        let key = key.unwrap_or_else(|| ClientKey::new("", ""));
+        let key = key.unwrap_or_else(|| ClientKey::new("", Method::Other("")));
         self.effects.push(Effect::Send { flow, text: text.clone() });
         let end = Some(now + TIMEOUT);
         let wake = if transport == Transport::Unreliable { Some(now + T1) } else { end };
@@ -202,17 +203,18 @@ impl<F: Copy + Ord> Transactions<F> {
 
     /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
-        let code = text.get(8..11).and_then(number).unwrap_or(500);
+        let code = text.get(8..11).and_then(number).and_then(|code| StatusCode::new(code.try_into().ok()?));
+        let code = code.unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         let Some(transaction) = self.table.get_mut(&key.0) else { return };
         if transaction.state != State::Proceeding {
             return;
         }
-        let invite = key.method() == "INVITE";
-        let accepted = invite && (200..300).contains(&code);
+        let invite = key.method() == Method::Invite;
+        let accepted = invite && code.is_success();
         // A 2xx is repeated by whoever answered, not here (RFC 6026, 7.1): nothing to keep for half a minute.
         transaction.text = if accepted { String::new() } else { text.clone() };
         self.effects.push(Effect::Send { flow: transaction.flow, text });
-        if code < 200 {
+        if code.is_provisional() {
             return;
         }
         let unreliable = transaction.transport == Transport::Unreliable;
@@ -220,7 +222,7 @@ impl<F: Copy + Ord> Transactions<F> {
         transaction.interval = T1;
         // Timer J would be 0 over a reliable transport; kept for T4, a request that came twice is answered twice and acted on once.
         transaction.end = Some(now + if invite || unreliable { TIMEOUT } else { T4 });
-        let repeats = invite && code >= 300 && unreliable;
+        let repeats = invite && code.is_failure() && unreliable;
         transaction.wake = if repeats { Some(now + T1) } else { transaction.end };
         self.settle(now, &key.0);
     }
@@ -317,7 +319,7 @@ impl<F: Copy + Ord> Transactions<F> {
 
     fn receive_request(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
         let Some(key) = ServerKey::of(message) else { return Received::Stray };
-        let ack = message.method() == Some("ACK");
+        let ack = message.method() == Some(Method::Ack);
         let Some(transaction) = self.table.get_mut(&key.0) else {
             if ack {
                 return Received::Ack;
@@ -356,9 +358,9 @@ impl<F: Copy + Ord> Transactions<F> {
     fn receive_response(&mut self, now: Instant, message: &Message<'_>) -> Received {
         let Some((key, code)) = ClientKey::of(message).zip(message.code()) else { return Received::Stray };
         let Some(transaction) = self.table.get_mut(&key.0) else { return Received::Stray };
-        let invite = key.method() == "INVITE";
+        let invite = key.method() == Method::Invite;
         match transaction.state {
-            State::Trying | State::Proceeding if code < 200 => {
+            State::Trying | State::Proceeding if code.is_provisional() => {
                 transaction.state = State::Proceeding;
                 // An INVITE may ring as long as it likes; anything else still has its time-out (RFC 3261, 17.1.2.2).
                 if invite {
@@ -373,8 +375,8 @@ impl<F: Copy + Ord> Transactions<F> {
                 self.finish(now, &key.0, message, code, invite);
                 Received::Response(key)
             }
-            State::Accepted if (200..300).contains(&code) => Received::Response(key),
-            State::Completed if invite && code >= 300 => {
+            State::Accepted if code.is_success() => Received::Response(key),
+            State::Completed if invite && code.is_failure() => {
                 transaction.send(&mut self.effects);
                 Received::Absorbed
             }
@@ -383,22 +385,23 @@ impl<F: Copy + Ord> Transactions<F> {
     }
 
     /// The first final answer to a request of ours.
-    fn finish(&mut self, now: Instant, id: &str, message: &Message<'_>, code: u16, invite: bool) {
+    fn finish(&mut self, now: Instant, id: &str, message: &Message<'_>, code: StatusCode, invite: bool) {
         let Some(transaction) = self.table.get_mut(id) else { return };
         let unreliable = transaction.transport == Transport::Unreliable;
-        let stay = match (invite, code < 300) {
+        let accepted = invite && !code.is_failure();
+        let stay = match (invite, accepted) {
             (true, true) => TIMEOUT,
             (true, false) if unreliable => TIMEOUT,
             (false, _) if unreliable => T4,
             _ => 0,
         };
-        transaction.state = if invite && code < 300 { State::Accepted } else { State::Completed };
+        transaction.state = if accepted { State::Accepted } else { State::Completed };
         transaction.end = Some(now + stay);
         transaction.wake = transaction.end;
-        if invite && code < 300 {
+        if accepted {
             transaction.text = String::new();
         } else if invite {
-            transaction.text = follow_up(&transaction.text, "ACK", message.get(Name::To));
+            transaction.text = follow_up(&transaction.text, Method::Ack, message.get(Name::To));
             transaction.send(&mut self.effects);
         }
         self.settle(now, id);
@@ -452,7 +455,7 @@ impl<F: Copy + Ord> Default for Transactions<F> {
 
 /// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer.
 #[must_use]
-pub fn follow_up(invite: &str, method: &str, to: Option<&str>) -> String {
+pub fn follow_up(invite: &str, method: Method<'_>, to: Option<&str>) -> String {
     let Ok(invite) = parse_text(invite) else { return String::new() };
     let mut request = Writer::request(method, invite.uri().unwrap_or_default());
     let mut on_top = true;

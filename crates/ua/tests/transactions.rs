@@ -1,6 +1,6 @@
 //! Transactions over a transport that loses messages (RFC 3261, 17; RFC 6026).
 
-use offhook_sip::{Name, parse, reply};
+use offhook_sip::{Method, Name, StatusCode, parse, reply};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Effect, Received, Transactions, Transport};
 #[cfg(target_arch = "wasm32")]
@@ -17,7 +17,7 @@ fn request(method: &str, branch: &str) -> String {
 }
 
 fn answer(request: &str, code: u16) -> String {
-    reply(&parse(request.as_bytes()).unwrap(), code, Some("2")).end()
+    reply(&parse(request.as_bytes()).unwrap(), StatusCode::new(code).unwrap(), Some("2")).end()
 }
 
 /// When something is sent, in ms after the start, until nothing is due any more.
@@ -77,7 +77,7 @@ fn a_failure_of_an_invite_is_acknowledged_as_often_as_it_comes() {
         let Some(Effect::Send { text, .. }) = transactions.poll() else { panic!("an ACK leaves") };
         let ack = parse(text.as_bytes()).unwrap();
         assert_eq!(ack.check(), Ok(()));
-        assert_eq!((ack.method(), ack.uri()), (Some("ACK"), Some("sip:bob@b.test")));
+        assert_eq!((ack.method(), ack.uri()), (Some(Method::Ack), Some("sip:bob@b.test")));
         assert_eq!(ack.via().unwrap().branch(), Some("z9hG4bKa"));
         assert_eq!(ack.to().unwrap().tag(), Some("2"));
         assert_eq!(ack.get(Name::Route), Some("<sip:p.test;lr>"));
