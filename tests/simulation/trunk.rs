@@ -358,7 +358,7 @@ impl Edge {
     /// Nobody answered: a request fails, and a branch that did not hear its CANCEL is over (RFC 3261, 9.1).
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
         let cancelled = key.method() == Method::Cancel;
-        let invite = ClientKey::new(key.branch(), if cancelled { Method::Invite } else { key.method() });
+        let invite = ClientKey::new(key.branch().clone(), if cancelled { Method::Invite } else { key.method() });
         let ours = |forward: &Forward| forward.branches.iter().any(|branch| branch.key == invite && branch.final_answer.is_none());
         let Some((server, _)) = self.forwards.iter().find(|(_, forward)| ours(forward)) else { return };
         let server = server.clone();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use offhook_ledger::{CallRef, Query};
 use offhook_media::{Command, Leg, MAX_SDP, PeerSettings};
 use offhook_sip::cancel;
-use offhook_sip::{Message, StatusCode, Writer, reply};
+use offhook_sip::{Branch, Message, StatusCode, Writer, reply};
 use offhook_trunk::{Dtmf, Trunk, TrunkId, Trunks};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -280,7 +280,7 @@ impl Core {
     }
 
     fn via(&mut self) -> String {
-        ["SIP/2.0/WS bridge.invalid;branch=z9hG4bK", &self.random.token()].concat()
+        ["SIP/2.0/WS bridge.invalid;branch=", Branch::new(&self.random.token()).as_str()].concat()
     }
 }
 

@@ -28,7 +28,7 @@ mod token;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_sip::{Message, Method, StatusCode, escape_user, parse, quote};
+use offhook_sip::{Branch, Message, Method, StatusCode, escape_user, parse, quote};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
@@ -81,7 +81,7 @@ pub struct Hub {
     held: BTreeMap<HeldKey, Held>,
     held_for: BTreeMap<Aor, BTreeSet<HeldKey>>,
     /// What our own branches belong to.
-    legs: BTreeMap<String, Leg>,
+    legs: BTreeMap<Branch, Leg>,
     out: VecDeque<Output>,
 }
 
@@ -353,11 +353,11 @@ impl Hub {
         }
     }
 
-    fn branch(&mut self) -> String {
-        ["z9hG4bK", &self.random.token()].concat()
+    fn branch(&mut self) -> Branch {
+        Branch::new(&self.random.token())
     }
 
-    fn via(&self, branch: &str) -> String {
-        ["SIP/2.0/WS ", &self.settings.domain, ";branch=", branch].concat()
+    fn via(&self, branch: &Branch) -> String {
+        ["SIP/2.0/WS ", &self.settings.domain, ";branch=", branch.as_str()].concat()
     }
 }

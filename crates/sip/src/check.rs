@@ -1,6 +1,6 @@
 //! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
 
-use super::header::{Field, Name, NameAddr, split_at};
+use super::header::{Branch, Field, Name, NameAddr, split_at};
 use super::message::{Message, ParseError, Start, bare};
 use super::method::Method;
 use super::status::StatusCode;
@@ -69,7 +69,7 @@ impl Message<'_> {
             return Err(Rejection::bad("Repeated Header Field"));
         }
         let via = self.via().map_err(refusal)?;
-        if matches!(via.branch(), Some("" | "z9hG4bK")) {
+        if matches!(via.branch(), Some("" | Branch::COOKIE)) {
             return Err(Rejection::bad("Empty Branch"));
         }
         for name in [Name::From, Name::To] {
@@ -92,7 +92,7 @@ impl Message<'_> {
     fn check_request(&self, method: Method<'_>, uri: &str, cseq_method: Method<'_>, starred: bool) -> Result<(), Rejection> {
         if cseq_method != method {
             // One that nobody has registered is answered 501 before anything else about it is looked at.
-            return Err(if method.is_registered() { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
+            return Err(if method.registered().is_some() { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
         }
         // Escaped headers in a Request-URI must never become fields (RFC 3261, 19.1.5).
         if Uri::parse(uri).map_or(true, |uri| !uri.headers.is_empty()) {

@@ -30,7 +30,7 @@ mod write;
 pub use check::{Abilities, Rejection};
 pub use codec::{Codec, Security};
 pub use digest::{Algorithm, Challenge, Credentials, ha1, strongest};
-pub use header::{CSeq, Field, Name, NameAddr, Params, Via, is_token, unquote};
+pub use header::{Branch, CSeq, Field, Name, NameAddr, Params, Via, is_token, unquote};
 pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse, parse_text, reasons};
 pub use method::Method;
 pub use redact::redacted;

@@ -15,6 +15,15 @@ macro_rules! methods {
         impl Method<'_> {
             /// The fourteen methods that the IANA has registered.
             pub const REGISTERED: &'static [Method<'static>] = &[$(Method::$name,)*];
+
+            /// This method, if it is one of [`Method::REGISTERED`]; `None` for an extension method.
+            #[must_use]
+            pub const fn registered(self) -> Option<Method<'static>> {
+                match self {
+                    $(Self::$name => Some(Method::$name),)*
+                    Self::Other(_) => None,
+                }
+            }
         }
 
         impl<'a> Method<'a> {
@@ -56,14 +65,6 @@ methods! {
     Publish "PUBLISH" "RFC 3903",
 }
 
-impl Method<'_> {
-    /// Whether this is one of [`Method::REGISTERED`].
-    #[must_use]
-    pub const fn is_registered(self) -> bool {
-        !matches!(self, Self::Other(_))
-    }
-}
-
 impl fmt::Display for Method<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -78,11 +79,11 @@ mod tests {
     fn registered_methods_are_known_by_their_names_and_extension_methods_keep_theirs() {
         for method in Method::REGISTERED {
             assert_eq!(Method::from(method.as_str()), *method);
-            assert!(method.is_registered());
+            assert_eq!(method.registered(), Some(*method));
         }
         for name in ["invite", "Invite", "INVITE ", "NEWMETHOD", ""] {
             assert_eq!(Method::from(name), Method::Other(name));
-            assert_eq!((Method::from(name).as_str(), Method::from(name).is_registered()), (name, false));
+            assert_eq!((Method::from(name).as_str(), Method::from(name).registered()), (name, None));
         }
     }
 }

@@ -164,7 +164,8 @@ impl Trunks {
             return self.record_stranger(now, source.address, "method");
         }
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-        let stray = method == Method::Cancel && !theirs(invite_of(&request).and_then(|invite| self.transactions.way_back(&invite)));
+        let stray = method == Method::Cancel
+            && !theirs(ServerKey::of(&request).and_then(|cancel| self.transactions.way_back(&cancel.invite())));
         if stray || (!in_dialog && !matches!(method, Method::Invite | Method::Ack | Method::Cancel)) {
             return self.answer_at_once(hop, small, &request);
         }
@@ -358,12 +359,6 @@ impl Strangers {
             None => room && self.nonces.insert(shown.nonce.to_string(), count).is_none(),
         }
     }
-}
-
-/// The transaction that a CANCEL speaks of (RFC 3261, 9.2).
-fn invite_of(cancel: &Message<'_>) -> Option<ServerKey> {
-    let via = cancel.via().ok()?;
-    Some(ServerKey::new(via.branch()?, (via.host, via.port), Method::Invite))
 }
 
 /// The answer, where it is no larger than what it answers (if that counts).

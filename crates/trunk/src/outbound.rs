@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use offhook_sip::{Message, Method, Name, StatusCode, parse, strongest};
+use offhook_sip::{Branch, Message, Method, Name, StatusCode, parse, strongest};
 use offhook_ua::TIMEOUT;
 use offhook_ua::authentication::again;
 use offhook_ua::dialog::Dialog;
@@ -46,7 +46,7 @@ pub(super) struct Job {
     pub(super) hop: Option<Hop>,
     /// The transaction that lives.
     current: Option<ClientKey>,
-    branches: Vec<String>,
+    branches: Vec<Branch>,
     /// Whether it is outside a dialog: then its failure is one of the trunk.
     initial: bool,
     /// How long each try may be met with silence; `None`: as long as its transaction lets it.
@@ -114,7 +114,7 @@ impl Trunks {
         let request = parse(text.as_bytes()).ok();
         let initial = request.as_ref().is_none_or(|request| request.to_tag().is_none());
         let method = request.and_then(|request| request.method()).unwrap_or(Method::Other(""));
-        let key = ClientKey::new(&branch, method);
+        let key = ClientKey::new(branch, method);
         let Some(trunk) = trunk else {
             self.push(Output::Event(Event::Failed { key: key.clone(), code: StatusCode::SERVICE_UNAVAILABLE }));
             return key;
@@ -130,8 +130,8 @@ impl Trunks {
             // Also for the resolver.
             self.timers.set(Timer::Silence(id), now + patience);
         }
-        let branches = vec![key.branch().to_owned()];
-        self.branches.insert(key.branch().to_owned(), id);
+        let branches = vec![key.branch().clone()];
+        self.branches.insert(key.branch().clone(), id);
         let job = Job {
             key: key.clone(),
             owner,
@@ -176,11 +176,11 @@ impl Trunks {
         }
         let hop = self.connect(hop);
         let current = self.transactions.request(now, hop, transport(hop.wire), request);
-        self.branches.insert(current.branch().to_owned(), id);
+        self.branches.insert(current.branch().clone(), id);
         if let Some(job) = self.jobs.get_mut(&id) {
             job.hop = Some(hop);
             job.began = now;
-            job.branches.push(current.branch().to_owned());
+            job.branches.push(current.branch().clone());
             job.current = Some(current);
             let last = job.persists && job.targets.is_empty();
             match job.patience.filter(|_| !last) {
@@ -376,7 +376,7 @@ impl Trunks {
             text: job.text.clone(),
             targets: VecDeque::new(),
             hop: job.hop,
-            branches: vec![current.branch().to_owned()],
+            branches: vec![current.branch().clone()],
             initial: job.initial,
             patience: None,
             persists: false,
@@ -388,7 +388,7 @@ impl Trunks {
             done: false,
             current: Some(current.clone()),
         };
-        self.branches.insert(current.branch().to_owned(), left);
+        self.branches.insert(current.branch().clone(), left);
         self.timers.set(Timer::Forget(left), now + LATE);
         self.jobs.insert(left, job);
     }
@@ -498,8 +498,8 @@ impl Trunks {
         }
     }
 
-    fn branch(&mut self) -> String {
-        ["z9hG4bK", &self.random.token()].concat()
+    fn branch(&mut self) -> Branch {
+        Branch::new(&self.random.token())
     }
 }
 

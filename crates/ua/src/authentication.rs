@@ -1,7 +1,7 @@
 //! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
 
 use offhook_sip::text::find_text;
-use offhook_sip::{Algorithm, Challenge, Message, Method, Name, StatusCode, Writer, ha1, parse_text, strongest};
+use offhook_sip::{Algorithm, Branch, Challenge, Message, Method, Name, StatusCode, Writer, ha1, parse_text, strongest};
 
 use crate::random::Random;
 
@@ -147,7 +147,7 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
         match field.name {
             Name::Via => {
                 let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
-                copy = copy.joined("Via", &[value, ";branch=z9hG4bK", &random.token()]);
+                copy = copy.joined("Via", &[value, ";branch=", Branch::new(&random.token()).as_str()]);
             }
             Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}

@@ -13,7 +13,6 @@ pub mod authentication;
 pub mod dialog;
 pub mod random;
 pub mod registration;
-mod table;
 pub mod time;
 pub mod timers;
 pub mod transaction;
