@@ -10,7 +10,7 @@ use offhook::client::call::{CallId, Destination};
 use offhook::client::{
     Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, TaskId, TaskKind, TaskResult,
 };
-use offhook_sip::{Name, parse, reply};
+use offhook_sip::{Method, Name, StatusCode, parse, reply};
 use offhook_ua::time::Instant;
 
 const MOST_STEPS: usize = 60;
@@ -123,7 +123,7 @@ impl Life {
     /// `CODE rest`: an answer to the last request but so many; the rest becomes the end of the message.
     fn answer(&mut self, text: &str) {
         let back = usize::from(text.as_bytes().first().map_or(0, |octet| octet % 4));
-        let code = text.get(1..4).and_then(|code| code.parse().ok()).filter(|code| (100..700).contains(code));
+        let code = text.get(1..4).and_then(|code| StatusCode::new(code.parse().ok()?));
         let (Some(code), Some(rest)) = (code, text.get(4..)) else { return };
         let Some(request) = self.asked.iter().rev().nth(back).cloned() else { return };
         let request = parse(request.as_bytes()).expect("the client sends SIP");
@@ -239,7 +239,7 @@ impl Life {
         }
         let message = parse(text.as_bytes()).expect("the client sends SIP");
         assert_eq!(message.check(), Ok(()), "{text}");
-        if message.is_request() && message.method() != Some("ACK") {
+        if message.is_request() && message.method() != Some(Method::Ack) {
             self.asked.push(text);
         }
     }

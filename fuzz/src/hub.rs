@@ -3,7 +3,7 @@
 //! Lines as in `client`: they end with a zero octet, the first octet says what happens, the second who does it.
 
 use offhook_proxy::{ConnId, Record};
-use offhook_sip::parse;
+use offhook_sip::{Method, StatusCode, parse};
 
 use offhook_testing::text::head;
 use offhook_testing::world::{Dialog, Phone, World, derived, with};
@@ -130,10 +130,10 @@ impl Life {
             }
             let message = parse(text.as_bytes()).expect("the switch sends SIP");
             // A refusal says what the request lacks, and lacks the same.
-            let refusal = message.code().is_some_and(|code| code >= 400);
+            let refusal = message.code().is_some_and(|code| code >= StatusCode::BAD_REQUEST);
             assert!(refusal || message.check().is_ok(), "the switch sends valid SIP: {text}");
             let Some(who) = self.phones.iter().position(|phone| phone.conn == conn) else { continue };
-            if message.method().is_some_and(|method| method != "ACK") {
+            if message.method().is_some_and(|method| method != Method::Ack) {
                 self.asked[who] = Some(text);
             } else if head(&text) == "200 INVITE" && message.contacts().next().is_some_and(|contact| contact.is_ok()) {
                 let mut dialog = Dialog::caller(&self.phones[who], &text);

@@ -2,12 +2,12 @@
 
 use offhook_sip::sdp;
 use offhook_sip::{
-    Abilities, Algorithm, Challenge, Credentials, MAX_FIELDS, Message, Name, NameAddr, Uri, Via, Writer, escape_user, ha1, parse,
-    quote, reply, strongest, unquote,
+    Abilities, Algorithm, Challenge, Credentials, MAX_FIELDS, Message, Method, Name, NameAddr, StatusCode, Uri, Via, Writer,
+    escape_user, ha1, parse, quote, reply, strongest, unquote,
 };
 
 const CAN: Abilities<'static> =
-    Abilities { methods: &["INVITE", "BYE"], extensions: &["path", "100rel"], bodies: &["application/sdp"] };
+    Abilities { methods: &[Method::Invite, Method::Bye], extensions: &["path", "100rel"], bodies: &["application/sdp"] };
 
 /// One SIP message, every reader of it, and the answer to it.
 pub fn message(data: &[u8]) {
@@ -34,14 +34,18 @@ fn answerable(message: &Message<'_>) {
         return;
     }
     if message.is_request() {
-        let text = reply(message, 200, Some("t")).end();
+        let text = reply(message, StatusCode::OK, Some("t")).end();
         let answer = parse(text.as_bytes()).expect("what we write can be read");
         assert_eq!(answer.check(), Ok(()), "{text:?}");
         assert_eq!(answer.via().map(|via| via.host), message.via().map(|via| via.host));
         assert_eq!(answer.call_id(), message.call_id());
         assert!(answer.to().is_ok_and(|to| to.tag().is_some()), "{text:?}");
     } else {
-        let copy = message.fields().iter().fold(Writer::response(200, ""), |to, field| to.field(field.raw_name, field.value)).end();
+        let copy = message
+            .fields()
+            .iter()
+            .fold(Writer::response(StatusCode::OK, ""), |to, field| to.field(field.raw_name, field.value))
+            .end();
         assert_eq!(parse(copy.as_bytes()).expect("what we write can be read").fields().len(), message.fields().len() + 1);
     }
 }
@@ -71,7 +75,7 @@ pub fn header(data: &[u8]) {
         1 => drop(Via::parse(text).map(|via| (via.branch(), via.params.iter().count()))),
         2 => assert_eq!(unquote(&quote(text)), text.replace(['\r', '\n', '\0'], " ")),
         3 => listed(text),
-        4 => drop(Credentials::parse(text).map(|credentials| (credentials.count(), credentials.matches("0", "INVITE")))),
+        4 => drop(Credentials::parse(text).map(|credentials| (credentials.count(), credentials.matches("0", Method::Invite)))),
         _ => field(text),
     }
 }
@@ -79,7 +83,7 @@ pub fn header(data: &[u8]) {
 /// The fields that are read through their message: numbers, lists, the ones that there may be only one of.
 fn listed(text: &str) {
     for name in ["CSeq", "Contact", "Max-Forwards", "Session-Expires", "RAck", "Retry-After", "Require", "Replaces", "Call-ID"] {
-        let written = Writer::response(200, "OK").field(name, text).end();
+        let written = Writer::response(StatusCode::OK, "OK").field(name, text).end();
         let Ok(message) = parse(written.as_bytes()) else { continue };
         let _ = (message.cseq(), message.call_id(), message.contact_is_star());
         message.contacts().for_each(drop);
@@ -91,7 +95,7 @@ fn listed(text: &str) {
 
 /// A value never becomes two fields.
 fn field(text: &str) {
-    let written = Writer::response(200, text).field("X-Value", text).field("Supported", text).end();
+    let written = Writer::response(StatusCode::OK, text).field("X-Value", text).field("Supported", text).end();
     let message = parse(written.as_bytes());
     if let Ok(message) = message {
         assert_eq!(message.fields().len(), 3, "{written:?}");
@@ -104,13 +108,13 @@ pub fn challenge(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(challenge) = Challenge::parse(text) else { return };
     let hash = ha1(challenge.algorithm, "alice", &challenge.realm, "secret");
-    let answer = challenge.answer("alice", &hash, "REGISTER", "sip:h", "cnonce", 1);
+    let answer = challenge.answer("alice", &hash, Method::Register, "sip:h", "cnonce", 1);
     let credentials = Credentials::parse(&answer).expect("our own answer can be read");
     // Session algorithms mix the nonces into the hash, which only their owner can do.
     if matches!(challenge.algorithm, Algorithm::Md5 | Algorithm::Sha256) {
-        assert!(credentials.matches(&hash, "REGISTER"), "{text:?} {answer:?}");
+        assert!(credentials.matches(&hash, Method::Register), "{text:?} {answer:?}");
     }
-    assert!(!credentials.matches(&hash, "INVITE"));
+    assert!(!credentials.matches(&hash, Method::Invite));
     assert!(Challenge::parse(&challenge.to_value()).is_ok());
 }
 

@@ -1,6 +1,6 @@
 //! What other SIP servers send: streams that are torn anywhere, and a life of the trunks that is written in the bytes.
 
-use offhook_sip::{parse, reply};
+use offhook_sip::{StatusCode, parse, reply};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Event, Flow, Frame, Framer, Input, LinkId, Output, Settings, TrunkId, Trunks, Wire};
 use offhook_ua::time::Instant;
@@ -102,7 +102,7 @@ impl Life {
         let Some(asked) = self.asked.clone() else { return };
         let Ok(request) = parse(asked.as_bytes()) else { return };
         let code = 100 + u16::from(octets.first().copied().unwrap_or(100)) * 2;
-        let mut text = reply(&request, code, Some("theirs"));
+        let mut text = reply(&request, StatusCode::new(code).unwrap(), Some("theirs"));
         for line in String::from_utf8_lossy(octets.get(1..).unwrap_or_default()).lines() {
             if let Some((name, value)) = line.split_once(':') {
                 text = text.field(name, value.trim());
@@ -128,7 +128,7 @@ impl Life {
                 }
                 Output::Event(Event::Request { key: Some(key), text, .. }) => {
                     let request = parse(text.as_bytes()).expect("it was read before");
-                    self.trunks.respond(self.now, &key, reply(&request, 486, Some("ours")).end());
+                    self.trunks.respond(self.now, &key, reply(&request, StatusCode::BUSY_HERE, Some("ours")).end());
                 }
                 _ => {}
             }

@@ -18,7 +18,7 @@
 use std::rc::Rc;
 
 use offhook_sip::text::{concat, cut_at, digits, number};
-use offhook_sip::{Message, Name, NameAddr, Uri};
+use offhook_sip::{Class, Message, Name, NameAddr, StatusCode, Uri};
 use offhook_ua::authentication::{Authenticator, Credentials, Lasting};
 use offhook_ua::registration::{Ask, Registration};
 use offhook_ua::time::Instant;
@@ -175,11 +175,11 @@ impl Account {
     /// Takes the answer to a REGISTER in.
     pub fn answered(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) -> Verdict {
         match answer.code() {
-            Some(200..=299) => {
+            Some(code) if code.is_success() => {
                 self.accepted(core, now, answer);
                 Verdict::In
             }
-            Some(423) => match answer.number(Name::MinExpires).filter(|least| *least > self.expires) {
+            Some(StatusCode::INTERVAL_TOO_BRIEF) => match answer.number(Name::MinExpires).filter(|least| *least > self.expires) {
                 Some(least) => {
                     self.expires = least;
                     self.register(core, now);
@@ -187,7 +187,9 @@ impl Account {
                 }
                 None => self.refused(core, now, answer.code(), refusal(answer)),
             },
-            Some(408 | 500..=599) if self.phase == Phase::Ready => {
+            Some(code)
+                if self.phase == Phase::Ready && (code == StatusCode::REQUEST_TIMEOUT || code.class() == Class::ServerError) =>
+            {
                 self.registration.lost();
                 Verdict::Busy
             }
@@ -284,7 +286,7 @@ impl Account {
         core.timers.stop(Timer::TokenEnd);
     }
 
-    fn refused(&mut self, core: &mut Core, now: Instant, code: Option<u16>, error: Error) -> Verdict {
+    fn refused(&mut self, core: &mut Core, now: Instant, code: Option<StatusCode>, error: Error) -> Verdict {
         if let Some(update) = self.update.take() {
             core.authenticator = update.before;
             core.event(Event::TokenUpdated(Err(error)));
@@ -305,7 +307,7 @@ impl Account {
             }
             Phase::Ready => {
                 self.asked = false;
-                if matches!(code, Some(401 | 407)) && !::core::mem::replace(&mut self.expired, true) {
+                if code.is_some_and(StatusCode::is_challenge) && !::core::mem::replace(&mut self.expired, true) {
                     core.event(Event::TokenExpired(error.clone()));
                 }
                 core.event(Event::Active(Err(error)));
@@ -318,7 +320,7 @@ impl Account {
 
 /// What a refusal says, in the numbers of the original SDK.
 pub fn refusal(answer: &Message<'_>) -> Error {
-    let code = answer.code().unwrap_or(500);
+    let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
     let reason = match answer.start {
         offhook_sip::Start::Response { reason, .. } => reason,
         offhook_sip::Start::Request { .. } => "",

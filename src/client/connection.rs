@@ -14,8 +14,8 @@
 //!
 //! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
 
-use offhook_sip::Writer;
 use offhook_sip::text::concat;
+use offhook_sip::{Method, Writer};
 use offhook_ua::time::Instant;
 
 use super::core::{Core, Owner};
@@ -196,11 +196,11 @@ impl Connection {
         let uri = concat(&["sip:", &core.config.domain]);
         let aor = core.aor();
         let (tag, call_id) = (core.random.token(), core.random.token());
-        let options = Writer::request("OPTIONS", &uri)
+        let options = Writer::request(Method::Options, &uri)
             .joined("From", &["<", &aor, ">;tag=", &tag])
             .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &call_id)
-            .cseq(1, "OPTIONS");
+            .cseq(1, Method::Options);
         core.request(now, options, Owner::Connection, None);
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use offhook_sip::text::concat;
-use offhook_sip::{Message, Writer, escape_user, reply};
+use offhook_sip::{Branch, Message, Method, StatusCode, Writer, escape_user, reply};
 use offhook_ua::authentication::{Authenticator, again};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -177,7 +177,7 @@ impl Core {
 
     /// Completes and sends a request; the answer will be for `owner`.
     pub fn request(&mut self, now: Instant, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
-        let branch = self.random.token();
+        let branch = Branch::new(&self.random.token());
         let mut request = self.finish(request, &branch);
         if let Some(authenticator) = &mut self.authenticator {
             request = authenticator.authorize(request, &mut self.random);
@@ -223,7 +223,7 @@ impl Core {
 
     /// The ACK to a 2xx: no transaction.
     pub fn acknowledge(&mut self, ack: Writer) -> String {
-        let branch = self.random.token();
+        let branch = Branch::new(&self.random.token());
         let text = self.finish(ack, &branch).end();
         self.send(text.clone());
         text
@@ -232,7 +232,7 @@ impl Core {
     /// The CANCEL for an INVITE of ours (RFC 3261, 9.1): the same Via, To without tag, and a reason (RFC 3326).
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, id: CallId) {
         let Some(pending) = self.pending.iter().find(|pending| pending.key == *key) else { return };
-        let text = follow_up(&pending.text, "CANCEL", None);
+        let text = follow_up(&pending.text, Method::Cancel, None);
         let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
         self.pending.push(Pending { key, owner: Owner::Call(id, Asked::Goodbye), text, retried: true });
     }
@@ -244,11 +244,11 @@ impl Core {
 
     /// Answers a request with 200 and nothing more to say.
     pub fn confirm(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>) {
-        self.respond(now, key, reply(request, 200, None).end());
+        self.respond(now, key, reply(request, StatusCode::OK, None).end());
     }
 
     /// Answers a request with a bare status.
-    pub fn refuse(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, code: u16) {
+    pub fn refuse(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
         let tag = self.random.token();
         let answer = reply(request, code, Some(&tag)).field("Allow", ALLOW).field("User-Agent", &self.config.user_agent);
         self.respond(now, key, answer.end());
@@ -334,10 +334,10 @@ impl Core {
         self.event(Event::Log(line.to_owned()));
     }
 
-    fn finish(&self, request: Writer, branch: &str) -> Writer {
+    fn finish(&self, request: Writer, branch: &Branch) -> Writer {
         let transport = if self.secure { "SIP/2.0/WSS " } else { "SIP/2.0/WS " };
         request
-            .joined("Via", &[transport, &self.host, ";branch=z9hG4bK", branch])
+            .joined("Via", &[transport, &self.host, ";branch=", branch.as_str()])
             .field("Max-Forwards", "70")
             .field("User-Agent", &self.config.user_agent)
     }

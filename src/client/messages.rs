@@ -9,6 +9,7 @@ use super::core::{ALLOW, Asked, Owner, SUPPORTED};
 use super::session::Session as Call;
 use super::{Client, Phase};
 use crate::client::call::State;
+use offhook_sip::{Method, StatusCode};
 
 impl Client {
     pub(super) fn received(&mut self, now: Instant, text: &str) {
@@ -38,9 +39,9 @@ impl Client {
     }
 
     /// Answers a request that breaks the rules, where it has what an answer needs.
-    fn reject(&mut self, now: Instant, message: &Message<'_>, code: u16) {
+    fn reject(&mut self, now: Instant, message: &Message<'_>, code: StatusCode) {
         self.core.log("A message from the server breaks the rules");
-        if !message.is_request() || message.method() == Some("ACK") {
+        if !message.is_request() || message.method() == Some(Method::Ack) {
             return;
         }
         if let Received::Request(key) = self.core.transactions.receive(now, (), Transport::Reliable, message) {
@@ -49,7 +50,7 @@ impl Client {
     }
 
     fn request(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>) {
-        if request.method() == Some("CANCEL") {
+        if request.method() == Some(Method::Cancel) {
             return self.cancelled(now, key, request);
         }
         let known = self.calls.iter_mut().find_map(|call| call.leg_of(request).map(|position| (call, position)));
@@ -58,21 +59,23 @@ impl Client {
         }
         let inside = request.to_tag().is_some();
         match request.method() {
-            _ if inside => self.core.refuse(now, key, request, 481),
-            Some("INVITE") => self.invited(now, key, request),
-            Some("OPTIONS") => {
-                let answer = reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED);
+            _ if inside => self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST),
+            Some(Method::Invite) => self.invited(now, key, request),
+            Some(Method::Options) => {
+                let answer = reply(request, StatusCode::OK, None).field("Allow", ALLOW).field("Supported", SUPPORTED);
                 self.core.respond(now, key, answer.field("Accept", "application/sdp").end());
             }
-            Some("BYE" | "PRACK" | "UPDATE" | "INFO") => self.core.refuse(now, key, request, 481),
-            _ => self.core.refuse(now, key, request, 405),
+            Some(Method::Bye | Method::Prack | Method::Update | Method::Info) => {
+                self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST)
+            }
+            _ => self.core.refuse(now, key, request, StatusCode::METHOD_NOT_ALLOWED),
         }
     }
 
     fn cancelled(&mut self, now: Instant, key: &ServerKey, cancel: &Message<'_>) {
         let invite = key.invite();
         if !self.core.transactions.knows(&invite) {
-            return self.core.refuse(now, key, cancel, 481);
+            return self.core.refuse(now, key, cancel, StatusCode::CALL_DOES_NOT_EXIST);
         }
         self.core.confirm(now, key, cancel);
         // What was answered meanwhile stays answered (RFC 3261, 9.2).
@@ -84,7 +87,7 @@ impl Client {
     /// Somebody calls: busy, refused, or it rings.
     fn invited(&mut self, now: Instant, key: &ServerKey, invite: &Message<'_>) {
         let can = Abilities {
-            methods: &["INVITE"],
+            methods: &[Method::Invite],
             extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice", "path"],
             bodies: &["application/sdp"],
         };
@@ -97,32 +100,36 @@ impl Client {
             return self.core.respond(now, key, answer.end());
         }
         if !invite.body.is_empty() && offhook_sip::sdp::check(invite.text()).is_err() {
-            return self.core.refuse(now, key, invite, 488);
+            return self.core.refuse(now, key, invite, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if SessionTimer::is_too_brief(invite) {
             let tag = self.core.random.token();
-            return self.core.respond(now, key, reply(invite, 422, Some(&tag)).number("Min-SE", MIN_SE).end());
+            return self.core.respond(
+                now,
+                key,
+                reply(invite, StatusCode::SESSION_INTERVAL_TOO_SMALL, Some(&tag)).number("Min-SE", MIN_SE).end(),
+            );
         }
         if let Some(call) = self.calls.iter_mut().find(|call| call.rings_again(invite)) {
             return call.ring_again(&mut self.core, now, key.clone(), invite);
         }
         if !self.account.is_receiving() {
-            return self.core.refuse(now, key, invite, 480);
+            return self.core.refuse(now, key, invite, StatusCode::TEMPORARILY_UNAVAILABLE);
         }
         if !self.core.config.multi_call && self.has_calls() {
-            return self.core.refuse(now, key, invite, 486);
+            return self.core.refuse(now, key, invite, StatusCode::BUSY_HERE);
         }
         let id = self.new_id();
         match Call::ring(&mut self.core, now, id, key.clone(), invite) {
             Some(call) => self.calls.push(call),
-            None => self.core.refuse(now, key, invite, 400),
+            None => self.core.refuse(now, key, invite, StatusCode::BAD_REQUEST),
         }
     }
 
     fn response(&mut self, now: Instant, key: &ClientKey, answer: &Message<'_>) {
-        let code = answer.code().unwrap_or(0);
-        let challenged = matches!(code, 401 | 407);
-        match self.core.owner(key, code >= 200 && !challenged) {
+        let Some(code) = answer.code() else { return };
+        let challenged = code.is_challenge();
+        match self.core.owner(key, code.is_final() && !challenged) {
             Some(Owner::Account) => self.registered(now, key, answer),
             Some(Owner::Call(id, Asked::Invite)) => {
                 if let Some((call, core)) = self.on_call(id) {
@@ -133,7 +140,7 @@ impl Client {
                     self.account.doubted(&mut self.core, now);
                 }
             }
-            Some(Owner::Call(id, asked)) if code >= 200 => {
+            Some(Owner::Call(id, asked)) if code.is_final() => {
                 if let Some((call, core)) = self.on_call(id) {
                     call.request_answered(core, now, asked, key, Some(answer));
                 }
@@ -149,10 +156,10 @@ impl Client {
     }
 
     fn registered(&mut self, now: Instant, key: &ClientKey, answer: &Message<'_>) {
-        if answer.code().is_some_and(|code| code < 200) {
+        if answer.code().is_some_and(StatusCode::is_provisional) {
             return;
         }
-        if matches!(answer.code(), Some(401 | 407)) {
+        if answer.code().is_some_and(StatusCode::is_challenge) {
             if let Some((_, number)) = self.core.retry(now, key, answer) {
                 return self.account.sent(number);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_sip::{Message, Name, Start, Writer, parse, reply};
+use offhook_sip::{Message, Method, Name, Start, StatusCode, Writer, parse, reply};
 
 /// The number of a socket.
 pub type Flow = usize;
@@ -55,8 +55,8 @@ impl Server {
         let Ok(message) = parse(text.as_bytes()) else { return Vec::new() };
         assert_eq!(message.check(), Ok(()), "the client sends only what is right: {text}");
         match message.start {
-            Start::Request { method, .. } => self.request(flow, method, &message),
-            Start::Response { code, .. } => self.response(flow, code, &message),
+            Start::Request { method, .. } => self.request(flow, method.as_str(), &message),
+            Start::Response { code, .. } => self.response(flow, u16::from(code), &message),
         }
     }
 
@@ -84,7 +84,7 @@ impl Server {
         }
         let inside = request.to().unwrap().tag().is_some();
         match method {
-            "OPTIONS" if !inside => vec![(flow, reply(request, 200, Some("server")).end())],
+            "OPTIONS" if !inside => vec![(flow, reply(request, StatusCode::OK, Some("server")).end())],
             "INVITE" if !inside => self.invite(flow, request),
             "CANCEL" => self.cancel(flow, request),
             "ACK" if request.to().unwrap().tag() == Some("server") || self.is_hop_ack(request) => Vec::new(),
@@ -97,7 +97,7 @@ impl Server {
         if !self.known.contains(&user) {
             self.known.push(user.clone());
         }
-        let mut answer = reply(request, 200, Some("server"));
+        let mut answer = reply(request, StatusCode::OK, Some("server"));
         if let Some(Ok(contact)) = request.contacts().next() {
             let uri = contact.uri_text.to_owned();
             self.bound.retain(|bound| *bound != uri);
@@ -117,13 +117,16 @@ impl Server {
         }
         let interval = invite.get(Name::SessionExpires).and_then(|value| value.split(';').next()?.parse::<u32>().ok());
         if interval.is_some_and(|interval| interval < self.least) {
-            return vec![(flow, reply(invite, 422, Some("server")).number("Min-SE", self.least).end())];
+            return vec![(
+                flow,
+                reply(invite, StatusCode::SESSION_INTERVAL_TOO_SMALL, Some("server")).number("Min-SE", self.least).end(),
+            )];
         }
         let user = invite.target().unwrap().unwrap().user_text().into_owned();
-        let mut sent = vec![(flow, reply(invite, 100, None).end())];
+        let mut sent = vec![(flow, reply(invite, StatusCode::TRYING, None).end())];
         let code = self.refuse.or_else(|| (!self.known.contains(&user)).then_some(404));
         if let Some(code) = code {
-            sent.push((flow, reply(invite, code, Some("server")).end()));
+            sent.push((flow, reply(invite, StatusCode::new(code).unwrap(), Some("server")).end()));
             return sent;
         }
         let mut branches = Vec::new();
@@ -154,14 +157,14 @@ impl Server {
 
     fn cancel(&mut self, flow: Flow, cancel: &Message<'_>) -> Vec<Sent> {
         let Some(fork) = self.forks.get_mut(&fork_id(cancel)) else {
-            return vec![(flow, reply(cancel, 481, Some("server")).end())];
+            return vec![(flow, reply(cancel, StatusCode::CALL_DOES_NOT_EXIST, Some("server")).end())];
         };
-        let mut sent = vec![(flow, reply(cancel, 200, Some("server")).end())];
+        let mut sent = vec![(flow, reply(cancel, StatusCode::OK, Some("server")).end())];
         if !fork.answered && !fork.cancelled {
             fork.cancelled = true;
             if fork.branches.iter().all(|branch| branch.final_code.is_some()) {
                 let invite = parse(fork.invite.as_bytes()).unwrap();
-                sent.push((fork.caller, reply(&invite, 487, Some("server")).end()));
+                sent.push((fork.caller, reply(&invite, StatusCode::REQUEST_TERMINATED, Some("server")).end()));
                 return sent;
             }
             sent.extend(
@@ -190,7 +193,7 @@ impl Server {
                 vec![(*other, forward(request, target, &format!("z9hG4bKin{}", self.branch), false))]
             }
             None if method == "ACK" => Vec::new(),
-            None => vec![(flow, reply(request, 480, None).end())],
+            None => vec![(flow, reply(request, StatusCode::TEMPORARILY_UNAVAILABLE, None).end())],
         }
     }
 
@@ -201,7 +204,7 @@ impl Server {
         }
         let branch = response.via().unwrap().branch().unwrap().to_owned();
         let cseq = response.cseq().unwrap();
-        if cseq.method == "CANCEL" {
+        if cseq.method == Method::Cancel {
             return Vec::new();
         }
         let Some(upstream) = upstream(response) else { return Vec::new() };
@@ -305,7 +308,7 @@ fn ack_of(branch: &Branch, response: &Message<'_>) -> String {
 
 fn hop(branch: &Branch, method: &str, to: Option<&str>, reason: Option<&str>) -> String {
     let invite = parse(branch.request.as_bytes()).unwrap();
-    let mut out = Writer::request(method, invite.uri().unwrap()).field("Via", invite.get(Name::Via).unwrap());
+    let mut out = Writer::request(Method::from(method), invite.uri().unwrap()).field("Via", invite.get(Name::Via).unwrap());
     for name in [Name::From, Name::CallId, Name::MaxForwards] {
         out = out.field(name.as_str(), invite.get(name).unwrap());
     }

@@ -7,7 +7,7 @@ use offhook::client::{
     Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
 use offhook_sip::sdp::Candidate;
-use offhook_sip::{Name, Start, parse};
+use offhook_sip::{Method, Name, Start, parse};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 
@@ -491,9 +491,9 @@ impl World {
         }
         let cseq = message.cseq().unwrap();
         let what = match message.start {
-            Start::Request { method: "OPTIONS" | "REGISTER", .. } => return,
-            Start::Request { method, .. } => method.to_owned(),
-            Start::Response { .. } if matches!(cseq.method, "OPTIONS" | "REGISTER") => return,
+            Start::Request { method: Method::Options | Method::Register, .. } => return,
+            Start::Request { method, .. } => method.to_string(),
+            Start::Response { .. } if matches!(cseq.method, Method::Options | Method::Register) => return,
             Start::Response { code, .. } => format!("{code} {}", cseq.method),
         };
         let mut more = String::new();

@@ -10,7 +10,7 @@ mod signing_in;
 
 use offhook::client::call::{CallId, Destination, EndCause, State};
 use offhook::client::{IceState, Input, Login, MediaError, Output, TaskKind, TaskResult};
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, ha1, parse};
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, StatusCode, ha1, parse};
 use offhook_ua::random::Random;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -401,7 +401,7 @@ fn an_answer_that_was_written_for_somebody_else_is_none() {
     let invite = page.last("INVITE");
     let invite = parse(invite.as_bytes()).unwrap();
     let host = invite.via().unwrap().host;
-    let text = offhook_sip::reply(&invite, 603, Some("peer")).end().replace(host, "other.invalid");
+    let text = offhook_sip::reply(&invite, StatusCode::DECLINE, Some("peer")).end().replace(host, "other.invalid");
     page.input(Input::Received(text));
     assert_eq!(page.state(id), State::Initiating);
 }

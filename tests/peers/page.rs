@@ -6,7 +6,7 @@ use offhook::client::call::{CallId, CallInfo, Destination, State};
 use offhook::client::{
     Change, Client, Config, Event, IceServer, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
-use offhook_sip::{Name, Start, parse, reply};
+use offhook_sip::{Method, Name, Start, StatusCode, parse, reply};
 use offhook_ua::time::Instant;
 
 const START: Instant = Instant::from_millis(1_000_000);
@@ -149,7 +149,7 @@ impl Page {
         let Ok(message) = parse(text.as_bytes()) else { return };
         let Ok(cseq) = message.cseq() else { return };
         let what = match message.start {
-            _ if matches!(cseq.method, "OPTIONS" | "REGISTER") => return,
+            _ if matches!(cseq.method, Method::Options | Method::Register) => return,
             Start::Request { method, .. } => format!("{method} {}", cseq.number),
             Start::Response { code, .. } => format!("{code} {} {}", cseq.method, cseq.number),
         };
@@ -201,7 +201,8 @@ impl Page {
     ) {
         let request = self.last(method);
         let request = parse(request.as_bytes()).unwrap();
-        let answer = more(reply(&request, code, Some(tag)).field("Contact", &format!("<sip:{tag}@peer.test>")));
+        let answer =
+            more(reply(&request, StatusCode::new(code).unwrap(), Some(tag)).field("Contact", &format!("<sip:{tag}@peer.test>")));
         let text = if body.is_empty() { answer.end() } else { answer.body("application/sdp", body) };
         self.input(Input::Received(text));
     }
@@ -238,7 +239,7 @@ impl Page {
     }
 
     pub fn code(&self) -> u16 {
-        parse(self.sent.last().unwrap().as_bytes()).unwrap().code().unwrap()
+        parse(self.sent.last().unwrap().as_bytes()).unwrap().code().unwrap().as_u16()
     }
 
     pub fn state(&self, id: CallId) -> State {

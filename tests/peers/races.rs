@@ -3,7 +3,7 @@
 
 use offhook::client::call::{CallId, State};
 use offhook::client::{IceState, Input};
-use offhook_sip::{Name, parse};
+use offhook_sip::{Method, Name, parse};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -87,7 +87,7 @@ impl Race {
         let peer = self.page.peer.unwrap();
         self.page.input(Input::IceState { peer, state: IceState::Failed });
         self.page.wait(2_600);
-        assert_eq!(parse(self.page.sent.last().unwrap().as_bytes()).unwrap().method(), Some("INVITE"));
+        assert_eq!(parse(self.page.sent.last().unwrap().as_bytes()).unwrap().method(), Some(Method::Invite));
     }
 
     /// The ladder is the kept one, the call ended once, and nothing is left of it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_sip::{Name, Start, parse};
+use offhook_sip::{Method, Name, Start, parse};
 use offhook_ua::time::Instant;
 
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Trace {
 fn in_short(text: &str) -> Option<String> {
     let message = parse(text.as_bytes()).ok()?;
     let cseq = message.cseq().ok()?;
-    if matches!(cseq.method, "OPTIONS" | "REGISTER") {
+    if matches!(cseq.method, Method::Options | Method::Register) {
         return None;
     }
     let what = match message.start {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook_sip::{Message, Name, Start, Writer, parse, reply};
+use offhook_sip::{Message, Method, Name, Start, StatusCode, Writer, parse, reply};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Effect, Received, ServerKey, Transactions, Transport};
@@ -182,17 +182,23 @@ impl Edge {
     }
 
     fn request(&mut self, now: Instant, flow: Flow, key: ServerKey, request: &Message<'_>) {
-        match (request.method().unwrap_or_default(), flow) {
-            ("REGISTER", Flow::Device(device)) => self.register(now, device, &key, request),
-            ("OPTIONS", Flow::Device(_)) => self.transactions.respond(now, &key, reply(request, 200, Some("edge")).end()),
-            ("CANCEL", _) => {
+        match (key.method(), flow) {
+            (Method::Register, Flow::Device(device)) => self.register(now, device, &key, request),
+            (Method::Options, Flow::Device(_)) => {
+                self.transactions.respond(now, &key, reply(request, StatusCode::OK, Some("edge")).end())
+            }
+            (Method::Cancel, _) => {
                 let known = self.forwards.contains_key(&key.invite());
-                self.transactions.respond(now, &key, reply(request, if known { 200 } else { 481 }, Some("edge")).end());
+                self.transactions.respond(
+                    now,
+                    &key,
+                    reply(request, if known { StatusCode::OK } else { StatusCode::CALL_DOES_NOT_EXIST }, Some("edge")).end(),
+                );
                 self.cancel_branches(now, &key.invite(), None);
             }
             (method, _) => {
-                if method == "INVITE" {
-                    self.transactions.respond(now, &key, reply(request, 100, None).end());
+                if method == Method::Invite {
+                    self.transactions.respond(now, &key, reply(request, StatusCode::TRYING, None).end());
                 }
                 self.pass_on(now, flow, key, request);
             }
@@ -202,7 +208,7 @@ impl Edge {
     fn register(&mut self, now: Instant, device: usize, key: &ServerKey, request: &Message<'_>) {
         let bind = request.number(Name::Expires) != Some(0) && request.get(Name::Contact).is_some();
         self.devices[device].registered = bind;
-        let mut answer = reply(request, 200, Some("edge"));
+        let mut answer = reply(request, StatusCode::OK, Some("edge"));
         if let Some(contact) = request.get(Name::Contact).filter(|_| bind) {
             answer = answer.field("Contact", &[contact, ";expires=600"].concat());
         }
@@ -231,7 +237,7 @@ impl Edge {
     fn pass_on(&mut self, now: Instant, flow: Flow, key: ServerKey, request: &Message<'_>) {
         let targets = self.targets(flow, request);
         if targets.is_empty() {
-            return self.transactions.respond(now, &key, reply(request, 480, Some("edge")).end());
+            return self.transactions.respond(now, &key, reply(request, StatusCode::TEMPORARILY_UNAVAILABLE, Some("edge")).end());
         }
         let mut branches = Vec::new();
         for (to, uri) in targets {
@@ -249,7 +255,7 @@ impl Edge {
             });
         }
         let request = request.source().to_owned();
-        if key.method() == "INVITE" {
+        if key.method() == Method::Invite {
             self.patience.push_back((now + RING, key.clone()));
         }
         self.forwards.insert(key, Forward { from: flow, request, branches, answered: false });
@@ -261,8 +267,8 @@ impl Edge {
 
     fn forward(&self, request: &Message<'_>, to: Flow, uri: &str, branch: &str) -> String {
         let via = ["SIP/2.0/", if to == Flow::Udp { "UDP " } else { "WS " }, self.host, ";branch=", branch].concat();
-        let mut out = Writer::request(request.method().unwrap_or_default(), uri).field("Via", &via);
-        if request.method() == Some("INVITE") && request.to().is_ok_and(|to| to.tag().is_none()) {
+        let mut out = Writer::request(request.method().expect("a request is passed on"), uri).field("Via", &via);
+        if request.method() == Some(Method::Invite) && request.to().is_ok_and(|to| to.tag().is_none()) {
             out = out.field("Record-Route", &["<sip:", self.host, ";lr>"].concat());
         }
         copy(out, request, |name| !matches!(name, Name::Route))
@@ -272,12 +278,12 @@ impl Edge {
         let ours = |forward: &Forward| forward.branches.iter().any(|branch| branch.key == *key);
         let Some((server, forward)) = self.forwards.iter_mut().find(|(_, forward)| ours(forward)) else { return };
         let Some(branch) = forward.branches.iter_mut().find(|branch| branch.key == *key) else { return };
-        let (server, code) = (server.clone(), response.code().unwrap_or(500));
+        let (server, code) = (server.clone(), response.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
         let upstream = strip(response);
         branch.proceeding = true;
-        if code < 200 {
+        if code.is_provisional() {
             let wanted = branch.cancel.is_some();
-            if code > 100 {
+            if code > StatusCode::TRYING {
                 self.transactions.respond(now, &server, upstream);
             }
             if wanted {
@@ -285,8 +291,8 @@ impl Edge {
             }
             return;
         }
-        if code < 300 && server.method() == "INVITE" {
-            branch.final_answer = Some((code, String::new()));
+        if !code.is_failure() && server.method() == Method::Invite {
+            branch.final_answer = Some((u16::from(code), String::new()));
             if std::mem::replace(&mut forward.answered, true) {
                 // A copy, or another device: for the caller to deal with.
                 return self.out.push_back((forward.from, upstream));
@@ -294,7 +300,7 @@ impl Edge {
             self.transactions.respond(now, &server, upstream);
             return self.cancel_branches(now, &server, Some(ELSEWHERE));
         }
-        self.failed(now, &server, key, code, upstream);
+        self.failed(now, &server, key, u16::from(code), upstream);
     }
 
     /// A branch has its final answer; the best one goes on when all have (RFC 3261, 16.7).
@@ -317,7 +323,7 @@ impl Edge {
     }
 
     fn cancel_branches(&mut self, now: Instant, server: &ServerKey, reason: Option<&'static str>) {
-        let Some(forward) = self.forwards.get_mut(server).filter(|_| server.method() == "INVITE") else { return };
+        let Some(forward) = self.forwards.get_mut(server).filter(|_| server.method() == Method::Invite) else { return };
         for branch in forward.branches.iter_mut().filter(|branch| branch.final_answer.is_none()) {
             let reason = *branch.cancel.get_or_insert(reason);
             if branch.proceeding && !std::mem::replace(&mut branch.cancelled, true) {
@@ -351,8 +357,8 @@ impl Edge {
 
     /// Nobody answered: a request fails, and a branch that did not hear its CANCEL is over (RFC 3261, 9.1).
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        let cancelled = key.method() == "CANCEL";
-        let invite = ClientKey::new(key.branch(), if cancelled { "INVITE" } else { key.method() });
+        let cancelled = key.method() == Method::Cancel;
+        let invite = ClientKey::new(key.branch().clone(), if cancelled { Method::Invite } else { key.method() });
         let ours = |forward: &Forward| forward.branches.iter().any(|branch| branch.key == invite && branch.final_answer.is_none());
         let Some((server, _)) = self.forwards.iter().find(|(_, forward)| ours(forward)) else { return };
         let server = server.clone();
@@ -362,7 +368,8 @@ impl Edge {
     /// A branch will not answer any more.
     fn silent(&mut self, now: Instant, server: &ServerKey, key: &ClientKey, code: u16) {
         let Some(forward) = self.forwards.get(server) else { return };
-        let text = parse(forward.request.as_bytes()).map(|request| reply(&request, code, Some("edge")).end());
+        let text =
+            parse(forward.request.as_bytes()).map(|request| reply(&request, StatusCode::new(code).unwrap(), Some("edge")).end());
         self.transactions.abandon(key);
         self.failed(now, server, key, code, text.unwrap_or_default());
     }
@@ -397,7 +404,7 @@ fn copy(out: Writer, message: &Message<'_>, mut wanted: impl FnMut(Name) -> bool
 fn cancel(invite: &str, reason: Option<&str>) -> String {
     let invite = parse(invite.as_bytes()).expect("we wrote it");
     let mut out =
-        Writer::request("CANCEL", invite.uri().unwrap_or_default()).field("Via", invite.get(Name::Via).unwrap_or_default());
+        Writer::request(Method::Cancel, invite.uri().unwrap_or_default()).field("Via", invite.get(Name::Via).unwrap_or_default());
     for name in [Name::From, Name::To, Name::CallId, Name::MaxForwards] {
         out = out.field(name.as_str(), invite.get(name).unwrap_or_default());
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use offhook_sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse, reply, strongest};
+use offhook_sip::{Algorithm, Challenge, Message, Method, Name, StatusCode, Writer, ha1, parse, reply, strongest};
 use offhook_ua::dialog::Dialog;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -98,7 +98,7 @@ impl Phone {
                 .field("From", &format!("{me};tag={}", self.prefix))
                 .field("To", &me)
                 .field("Call-ID", &self.prefix)
-                .cseq(number, "REGISTER")
+                .cseq(number, Method::Register)
                 .field("Contact", &format!("{};+sip.instance={device};reg-id=1", self.contact()))
                 .number("Expires", 600)
                 .field("Supported", "path, outbound, gruu");
@@ -167,7 +167,7 @@ impl Phone {
             .field("From", &format!("{};tag={branch}f", self.address(&self.user)))
             .field("To", &format!("<{uri}>"))
             .field("Call-ID", &format!("{branch}i"))
-            .cseq(number, "INVITE")
+            .cseq(number, Method::Invite)
             .field("Contact", &self.contact())
             .field("Supported", "outbound, gruu, replaces");
         if let Some(shown) = self.proven("INVITE", &uri).filter(|shown| shown.starts_with("Digest")) {
@@ -184,7 +184,7 @@ impl Phone {
         self.send(self.in_dialog(dialog.acknowledge(number), &branch).end());
         tokio::time::sleep(hold).await;
         let (_, branch) = self.next();
-        let bye = dialog.request("BYE");
+        let bye = dialog.request(Method::Bye);
         let answer = self.last(&branch, self.in_dialog(bye, &branch).end()).await.map_err(|error| format!("BYE: {error}"))?;
         if parse_code(&answer) == 200 { Ok(()) } else { Err(format!("BYE: {}", parse_code(&answer))) }
     }
@@ -192,12 +192,12 @@ impl Phone {
     /// The ACK to a failure (RFC 3261, 17.1.1.3).
     fn refused(&self, invite: &str, answer: &str) {
         let (Ok(invite), Ok(answer)) = (parse(invite.as_bytes()), parse(answer.as_bytes())) else { return };
-        let mut ack = Writer::request("ACK", invite.uri().unwrap_or_default());
+        let mut ack = Writer::request(Method::Ack, invite.uri().unwrap_or_default());
         for name in [Name::Via, Name::From, Name::CallId, Name::MaxForwards] {
             ack = ack.field(name.as_str(), invite.get(name).unwrap_or_default());
         }
         let number = invite.cseq().map_or(0, |cseq| cseq.number);
-        self.send(ack.field("To", answer.get(Name::To).unwrap_or_default()).cseq(number, "ACK").end());
+        self.send(ack.field("To", answer.get(Name::To).unwrap_or_default()).cseq(number, Method::Ack).end());
     }
 
     fn address(&self, user: &str) -> String {
@@ -209,7 +209,7 @@ impl Phone {
     }
 
     fn begin(&self, method: &str, uri: &str, branch: &str) -> Writer {
-        Writer::request(method, uri).field("Via", &self.via(branch)).field("Max-Forwards", "70")
+        Writer::request(Method::from(method), uri).field("Via", &self.via(branch)).field("Max-Forwards", "70")
     }
 
     fn in_dialog(&self, writer: Writer, branch: &str) -> Writer {
@@ -234,12 +234,12 @@ impl Phone {
         let (challenge, count) = challenges[usize::from(method != "REGISTER")].as_mut()?;
         *count += 1;
         let hash = ha1(challenge.algorithm, &self.user, DOMAIN, PASSWORD);
-        Some(challenge.answer(&self.user, &hash, method, uri, &self.prefix, *count))
+        Some(challenge.answer(&self.user, &hash, Method::from(method), uri, &self.prefix, *count))
     }
 
     fn challenged(&self, answer: &str) {
         let Ok(message) = parse(answer.as_bytes()) else { return };
-        let proxy = message.code() == Some(407);
+        let proxy = message.code() == Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
         let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
         let challenge = strongest(message.values(name)).map(|challenge| (challenge, 0));
         self.challenges.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(proxy)] = challenge;
@@ -285,9 +285,9 @@ impl Phone {
                     drop(waiter.send(text.to_owned()));
                 }
             }
-            Some("INVITE") => self.called(&message),
-            Some("ACK") => {}
-            Some(_) => self.send(reply(&message, 200, None).end()),
+            Some(Method::Invite) => self.called(&message),
+            Some(Method::Ack) => {}
+            Some(_) => self.send(reply(&message, StatusCode::OK, None).end()),
         }
     }
 
@@ -295,9 +295,9 @@ impl Phone {
     fn called(&self, invite: &Message<'_>) {
         let (_, tag) = self.next();
         let answer = |code| reply(invite, code, Some(&tag)).field("Contact", &self.contact());
-        self.send(answer(180).end());
+        self.send(answer(StatusCode::RINGING).end());
         let sdp = described(invite.text());
-        self.send(answer(200).field("Supported", "outbound, gruu, replaces").body("application/sdp", &sdp));
+        self.send(answer(StatusCode::OK).field("Supported", "outbound, gruu, replaces").body("application/sdp", &sdp));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Towards the side that calls: its INVITE, what it hears while it rings, the answer, and the ways in which it ends all that.
 
 use offhook_media::{Command, Leg};
-use offhook_sip::{Message, Name, parse, reply};
+use offhook_sip::{Message, Name, StatusCode, parse, reply};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
 use offhook_ua::{T2, TIMEOUT};
@@ -21,7 +21,7 @@ impl Call {
         let Invite::Received { key, text } = &self.page.invite else { return };
         let (key, Ok(invite), Some(sdp)) = (key.clone(), parse(text.as_bytes()), self.page.local.as_deref()) else { return };
         // Nothing is heard yet, and nothing rings (RFC 5009): only the media path comes up.
-        let answer = self.page.reply(&invite, 183).field("P-Early-Media", "inactive");
+        let answer = self.page.reply(&invite, StatusCode::SESSION_PROGRESS).field("P-Early-Media", "inactive");
         if !invite.has_token(Name::Supported, "100rel") && !invite.has_token(Name::Require, "100rel") {
             return core.respond(now, Leg::Page, &key, answer.body(SDP, sdp));
         }
@@ -33,10 +33,10 @@ impl Call {
     }
 
     /// Tells the caller that it rings; `early`: the other side can be heard already (RFC 5009).
-    pub(super) fn ring(&mut self, core: &mut Core, now: Instant, code: u16, early: bool) {
+    pub(super) fn ring(&mut self, core: &mut Core, now: Instant, code: StatusCode, early: bool) {
         let leg = self.caller_leg();
-        let told = (code, early || self.told.1);
-        if self.told == told || !matches!(self.stage, Stage::Preparing | Stage::Calling) {
+        let told = (code, early || self.told.is_some_and(|(_, early)| early));
+        if self.told == Some(told) || !matches!(self.stage, Stage::Preparing | Stage::Calling) {
             return;
         }
         let party = self.party(leg);
@@ -49,7 +49,7 @@ impl Call {
         let answer = reply(&invite, code, Some(&party.tag)).field("Contact", &party.contact);
         let answer = if told.1 { answer.field("P-Early-Media", "sendonly") } else { answer };
         core.respond(now, leg, &key, answer.end());
-        self.told = told;
+        self.told = Some(told);
     }
 
     /// PRACK of the caller.
@@ -64,12 +64,12 @@ impl Call {
         let number = prack.get(Name::RAck).and_then(|value| value.split_ascii_whitespace().next()?.parse::<u32>().ok());
         let party = self.party(leg);
         if number.is_none() || party.unacknowledged.as_ref().and_then(|waiting| waiting.number) != number {
-            return core.refuse(now, leg, key, prack, 481);
+            return core.refuse(now, leg, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
         }
         party.unacknowledged = None;
         party.described = true;
         core.timers.clear(&Timer::Repeat(self.key, leg));
-        core.respond(now, leg, key, reply(prack, 200, None).end());
+        core.respond(now, leg, key, reply(prack, StatusCode::OK, None).end());
         self.accept(core, now);
     }
 
@@ -86,7 +86,7 @@ impl Call {
         }
         let Invite::Received { key: server, text } = std::mem::replace(&mut party.invite, Invite::Done) else { return };
         let (Ok(invite), Some(sdp)) = (parse(text.as_bytes()), party.local.as_deref()) else { return };
-        let answer = party.timer.answer(&invite, party.reply(&invite, 200));
+        let answer = party.timer.answer(&invite, party.reply(&invite, StatusCode::OK));
         let answer = if party.described { answer.end() } else { answer.body(SDP, sdp) };
         let offers = !invite.content_is(SDP);
         party.wait(now, server.clone(), answer.clone(), None, offers);
@@ -115,7 +115,9 @@ impl Call {
         }
         if waited.offers {
             // Our 2xx had the offer (RFC 3261, 13.2.1).
-            let Some(sdp) = description(ack) else { return self.finish(core, now, "failed", &Failure::plain(488)) };
+            let Some(sdp) = description(ack) else {
+                return self.finish(core, now, "failed", &Failure::plain(StatusCode::NOT_ACCEPTABLE_HERE));
+            };
             core.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
         }
     }
@@ -143,7 +145,7 @@ impl Call {
     /// The caller takes its INVITE back.
     pub(super) fn cancelled(&mut self, core: &mut Core, now: Instant, leg: Leg, reasons: Vec<String>) {
         if matches!(self.party(leg).invite, Invite::Received { .. }) {
-            self.finish(core, now, "cancelled", &Failure::hung_up(487, reasons));
+            self.finish(core, now, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons));
         }
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Calls to test numbers have no other side: they are Calling until their time has come.
 
+use offhook_sip::{Method, StatusCode};
 use std::collections::VecDeque;
 
 use offhook_ledger::{CallRef, End, Kind, NewCall, Query};
@@ -92,8 +93,8 @@ pub(super) struct Call {
     /// When the other side answered.
     pub(super) connected: Option<Instant>,
     pub(super) credit: Credit,
-    /// What the page was last told while it rings.
-    pub(super) told: (u16, bool),
+    /// What the page was last told while it rings: the status, and whether the other side can be heard already.
+    pub(super) told: Option<(StatusCode, bool)>,
     /// Whether the page's media are up.
     pub(super) heard: bool,
     /// Until when other devices that rang may answer, too (RFC 3261, 13.2.2.4).
@@ -142,7 +143,7 @@ impl Call {
             open: false,
             connected: None,
             credit: Credit::default(),
-            told: (0, false),
+            told: None,
             heard: false,
             forks_until: Instant::default(),
             done: false,
@@ -242,7 +243,7 @@ impl Call {
         let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
         let code = failure.code;
         if std::mem::take(&mut self.booked) {
-            let end = End { cause, code, trunk: trunk.clone() };
+            let end = End { cause, code: code.into(), trunk: trunk.clone() };
             core.ledger(Query::Close { call: self.booking.clone(), at: now, end });
         }
         let duration = self.connected.map_or(0, |connected| now - connected);
@@ -254,7 +255,7 @@ impl Call {
     /// One side has hung up, perhaps with reasons (RFC 3326).
     pub(super) fn complete(&mut self, core: &mut Core, now: Instant, by: Leg, reasons: Vec<String>) {
         let cause = if by == self.caller_leg() { "caller hung up" } else { "callee hung up" };
-        self.finish(core, now, cause, &Failure::hung_up(200, reasons));
+        self.finish(core, now, cause, &Failure::hung_up(StatusCode::OK, reasons));
     }
 
     /// One side, or the way to it, is gone.
@@ -264,7 +265,7 @@ impl Call {
         } else {
             ("callee lost", "No sign of life from the callee")
         };
-        self.finish(core, now, cause, &Failure::new(408, 40800, why));
+        self.finish(core, now, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, 40800, why));
     }
 
     fn leave(&mut self, core: &mut Core, now: Instant, leg: Leg, failure: &Failure) {
@@ -275,7 +276,11 @@ impl Call {
                 party.invite = Invite::Done;
                 party.unacknowledged = None;
                 if let Ok(invite) = parse(text.as_bytes()) {
-                    let code = if failure.code < 300 { Failure::plain(480) } else { failure.clone() };
+                    let code = if !failure.code.is_failure() {
+                        Failure::plain(StatusCode::TEMPORARILY_UNAVAILABLE)
+                    } else {
+                        failure.clone()
+                    };
                     core.respond(now, leg, &key, code.answer(&invite, &party.tag));
                 }
             }
@@ -298,7 +303,7 @@ impl Call {
         }
         if let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) {
             party.gone = true;
-            let bye = reason.iter().fold(dialog.request("BYE"), |bye, reason| bye.field("Reason", reason));
+            let bye = reason.iter().fold(dialog.request(Method::Bye), |bye, reason| bye.field("Reason", reason));
             core.ask(now, key, &way, Asked::Else, bye, None);
         }
     }

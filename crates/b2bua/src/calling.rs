@@ -3,7 +3,7 @@
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
 use offhook_sip::text::digits;
-use offhook_sip::{Message, Name, Writer};
+use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::session_timer::SessionTimer;
@@ -24,7 +24,8 @@ impl Call {
     /// Puts the call on the next trunk that has room; the last one is waited for as long as it takes.
     pub(super) fn dial(&mut self, core: &mut Core, now: Instant) {
         let Some(trunk) = self.next_trunk(core) else {
-            let failure = self.failure.take().unwrap_or_else(|| Failure::new(503, 50300, "No trunk is free"));
+            let failure =
+                self.failure.take().unwrap_or_else(|| Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "No trunk is free"));
             return self.finish(core, now, failure.cause(), &failure);
         };
         let session = self.key.session();
@@ -67,11 +68,11 @@ impl Call {
         let Some(way) = party.way.clone() else { return };
         // No early answers of pages: several devices may ring, and all of them would have our one transport.
         let supported = if leg == Leg::Page { "timer, trickle-ice" } else { party.supported() };
-        let mut invite = Writer::request("INVITE", &uri)
+        let mut invite = Writer::request(Method::Invite, &uri)
             .field("From", &[&caller, ";tag=", &party.tag].concat())
             .field("To", &["<", &uri, ">"].concat())
             .field("Call-ID", call_id)
-            .cseq(number, "INVITE")
+            .cseq(number, Method::Invite)
             .field("Contact", &party.contact)
             .field("Allow", ALLOW)
             .field("Supported", supported);
@@ -106,13 +107,13 @@ impl Call {
     }
 
     /// An answer to our INVITE; `None`: there was none, and this status stands for that.
-    pub(super) fn invite_answered(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, u16>) {
-        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+    pub(super) fn invite_answered(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, StatusCode>) {
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
         match (code, answer) {
-            (0..=100, _) => {}
-            (101..=199, Ok(answer)) => self.provisional(core, now, answer),
-            (200..=299, Ok(answer)) => self.picked_up(core, now, answer),
-            (422, Ok(answer)) if self.ask_longer(core, now, answer) => {}
+            (StatusCode::TRYING, _) => {}
+            (code, Ok(answer)) if code.is_provisional() => self.provisional(core, now, answer),
+            (code, Ok(answer)) if code.is_success() => self.picked_up(core, now, answer),
+            (StatusCode::SESSION_INTERVAL_TOO_SMALL, Ok(answer)) if self.ask_longer(core, now, answer) => {}
             (_, answer) => self.not_taken(core, now, answer),
         }
     }
@@ -123,7 +124,7 @@ impl Call {
         }
         let leg = self.callee_leg();
         let (key, session) = (self.key, self.key.session());
-        let (party, code) = (self.party(leg), answer.code().unwrap_or(180));
+        let (party, code) = (self.party(leg), answer.code().unwrap_or(StatusCode::RINGING));
         party.learn(answer);
         let way = party.way.clone();
         let mut early = false;
@@ -136,7 +137,7 @@ impl Call {
             {
                 fork.acknowledged = number;
                 let value = [&*digits(number), " ", &digits(cseq.number), " INVITE"].concat();
-                let prack = fork.dialog.request("PRACK").field("RAck", &value);
+                let prack = fork.dialog.request(Method::Prack).field("RAck", &value);
                 core.ask(now, key, &way, Asked::Else, prack, None);
             }
             let silent = answer.get_other("P-Early-Media").is_some_and(|value| value.contains("inactive"));
@@ -171,7 +172,7 @@ impl Call {
         let ack = core.acknowledge(now, &way, dialog.acknowledge(cseq.number), None);
         if self.stage != Stage::Calling {
             // Somebody else was faster, or the caller has left.
-            core.ask(now, key, &way, Asked::Else, dialog.request("BYE"), None);
+            core.ask(now, key, &way, Asked::Else, dialog.request(Method::Bye), None);
             if self.is_over() {
                 self.party(leg).invite = Invite::Done;
                 self.settle(now);
@@ -185,7 +186,12 @@ impl Call {
         party.dialog = Some(dialog);
         party.timer.granted(answer);
         let Some(sdp) = description(answer).map(str::to_owned).or(early) else {
-            return self.finish(core, now, "failed", &Failure::new(502, 50300, "The answer has no usable session description"));
+            return self.finish(
+                core,
+                now,
+                "failed",
+                &Failure::new(StatusCode::BAD_GATEWAY, 50300, "The answer has no usable session description"),
+            );
         };
         let again = leg == Leg::Peer && taken.as_ref().is_some_and(|taken| *taken == (tag.to_owned(), sdp.clone()));
         if leg == Leg::Peer && taken.is_some_and(|(other, _)| other != tag) {
@@ -212,7 +218,7 @@ impl Call {
     }
 
     /// A failure.
-    fn not_taken(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, u16>) {
+    fn not_taken(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, StatusCode>) {
         let leg = self.callee_leg();
         self.party(leg).invite = Invite::Done;
         if self.stage != Stage::Calling {
@@ -221,7 +227,7 @@ impl Call {
         let failure = match answer {
             // What the switch says of our users is for us alone.
             Ok(answer) if leg == Leg::Page => Failure::plain(match answer.code() {
-                Some(408 | 487) | None => 480,
+                Some(StatusCode::REQUEST_TIMEOUT | StatusCode::REQUEST_TERMINATED) | None => StatusCode::TEMPORARILY_UNAVAILABLE,
                 Some(code) => code,
             }),
             Ok(answer) => Failure::passed(answer),
@@ -231,7 +237,7 @@ impl Call {
             return self.finish(core, now, failure.cause(), &failure);
         }
         let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
-        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
         core.record(Record::Passed { call_id: self.call_id.clone(), trunk, code });
         self.failure = Some(failure);
         self.dial(core, now);
@@ -239,6 +245,6 @@ impl Call {
 
     /// It has rung for too long.
     pub(super) fn unanswered(&mut self, core: &mut Core, now: Instant) {
-        self.finish(core, now, "unanswered", &Failure::new(480, 48000, "No answer"));
+        self.finish(core, now, "unanswered", &Failure::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "No answer"));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use offhook_ledger::{CallRef, Query};
 use offhook_media::{Command, Leg, MAX_SDP, PeerSettings};
 use offhook_sip::cancel;
-use offhook_sip::{Message, Writer, reply};
+use offhook_sip::{Branch, Message, StatusCode, Writer, reply};
 use offhook_trunk::{Dtmf, Trunk, TrunkId, Trunks};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -190,10 +190,15 @@ impl Core {
     }
 
     /// Refuses a request of a call, or one that belongs to none.
-    pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: u16) {
+    pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
         let tag = self.random.token();
         let answer = reply(request, code, Some(&tag));
-        self.respond(now, leg, key, if code == 405 { answer.field("Allow", ALLOW) } else { answer }.end());
+        self.respond(
+            now,
+            leg,
+            key,
+            if code == StatusCode::METHOD_NOT_ALLOWED { answer.field("Allow", ALLOW) } else { answer }.end(),
+        );
     }
 
     /// Takes an INVITE of ours back.
@@ -275,7 +280,7 @@ impl Core {
     }
 
     fn via(&mut self) -> String {
-        ["SIP/2.0/WS bridge.invalid;branch=z9hG4bK", &self.random.token()].concat()
+        ["SIP/2.0/WS bridge.invalid;branch=", Branch::new(&self.random.token()).as_str()].concat()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use offhook_ledger::Query;
 use offhook_sip::text::digits;
+use offhook_sip::{Method, StatusCode};
 use offhook_ua::time::Instant;
 
 use super::Timer;
@@ -46,7 +47,7 @@ impl Call {
         let (Some(connected), Some(paid)) = (self.connected, self.credit.paid) else { return };
         let used = now - connected;
         if used >= paid {
-            return self.finish(core, now, "no credit", &Failure::new(402, 40200, "Not enough credit"));
+            return self.finish(core, now, "no credit", &Failure::new(StatusCode::PAYMENT_REQUIRED, 40200, "Not enough credit"));
         }
         if self.credit.ask.take_if(|before| used + *before >= paid).is_some() {
             core.ledger(Query::Extend { call: self.booking.clone(), at: now });
@@ -91,7 +92,8 @@ impl Call {
         };
         let seconds = u32::try_from(left.div_ceil(1_000)).unwrap_or(u32::MAX);
         let body = ["{\"seconds\":", &*digits(seconds), "}"].concat();
-        let info = dialog.request("INFO").field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");
+        let info =
+            dialog.request(Method::Info).field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");
         core.ask(now, self.key, way, Asked::Else, info, Some(("application/json", &body)));
     }
 }

@@ -1,7 +1,7 @@
 //! Why a call comes to nothing, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
 use offhook_sip::text::digits;
-use offhook_sip::{Message, Name, Start, Writer, parse, quote, reason, reply};
+use offhook_sip::{Class, Message, Name, Start, StatusCode, Writer, parse, quote, reply};
 
 use offhook_ledger::Refused;
 use offhook_media::{Leg, MediaError};
@@ -10,25 +10,25 @@ use offhook_sip::reasons;
 /// The final answer to an INVITE that does not become a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) code: u16,
+    pub(super) code: StatusCode,
     phrase: String,
     fields: Vec<(String, String)>,
 }
 
 impl Failure {
     /// Ours: with the five-digit code of the calling API.
-    pub(super) fn new(code: u16, error: u32, why: &str) -> Self {
+    pub(super) fn new(code: StatusCode, error: u32, why: &str) -> Self {
         let fields = vec![("X-Error".to_owned(), [&*digits(error), " ", why].concat())];
-        Self { code, phrase: reason(code).to_owned(), fields }
+        Self { code, phrase: code.reason().to_owned(), fields }
     }
 
     /// A bare status.
-    pub(super) fn plain(code: u16) -> Self {
-        Self { code, phrase: reason(code).to_owned(), fields: Vec::new() }
+    pub(super) fn plain(code: StatusCode) -> Self {
+        Self { code, phrase: code.reason().to_owned(), fields: Vec::new() }
     }
 
     /// Somebody has ended it, for these reasons, if any.
-    pub(super) fn hung_up(code: u16, reasons: Vec<String>) -> Self {
+    pub(super) fn hung_up(code: StatusCode, reasons: Vec<String>) -> Self {
         let fields = reasons.into_iter().map(|value| ("Reason".to_owned(), value)).collect();
         Self { fields, ..Self::plain(code) }
     }
@@ -36,12 +36,12 @@ impl Failure {
     /// The session would have to be refreshed too often (RFC 4028, 6).
     pub(super) fn too_brief() -> Self {
         let fields = vec![("Min-SE".to_owned(), digits(offhook_ua::session_timer::MIN_SE))];
-        Self { fields, ..Self::plain(422) }
+        Self { fields, ..Self::plain(StatusCode::SESSION_INTERVAL_TOO_SMALL) }
     }
 
     /// The description is larger than is kept.
     pub(super) fn too_large() -> Self {
-        Self::new(413, 40003, "The session description is too large")
+        Self::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, 40003, "The session description is too large")
     }
 
     /// The SIP side's, with its phrase, its Reason and its `X-` fields. What is between it and us is no business of the caller's
@@ -49,11 +49,13 @@ impl Failure {
     pub(super) fn passed(answer: &Message<'_>) -> Self {
         let (code, phrase) = match answer.start {
             Start::Response { code, reason } => (code, reason),
-            Start::Request { .. } => (500, ""),
+            Start::Request { .. } => (StatusCode::SERVER_INTERNAL_ERROR, ""),
         };
         let code = match code {
-            300..=399 | 401 | 407 => return Self::new(502, 50300, "The trunk does not take the call"),
-            408 | 487 => 480,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::REQUEST_TERMINATED => StatusCode::TEMPORARILY_UNAVAILABLE,
+            code if code.is_challenge() || code.class() == Class::Redirection => {
+                return Self::new(StatusCode::BAD_GATEWAY, 50300, "The trunk does not take the call");
+            }
             code => code,
         };
         let mut fields = super::outgoing::headers(answer);
@@ -62,9 +64,9 @@ impl Failure {
     }
 
     /// Nothing was heard, or there was no way.
-    pub(super) fn unheard(code: u16) -> Self {
-        let why = if code == 408 { "The trunk does not answer" } else { "The trunk cannot be reached" };
-        Self::new(503, 50300, why)
+    pub(super) fn unheard(code: StatusCode) -> Self {
+        let why = if code == StatusCode::REQUEST_TIMEOUT { "The trunk does not answer" } else { "The trunk cannot be reached" };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, 50300, why)
     }
 
     /// As the ledger refuses.
@@ -75,11 +77,11 @@ impl Failure {
     /// As the media fail.
     pub(super) fn media(error: MediaError) -> Self {
         match error {
-            MediaError::Malformed => Self::new(400, 40003, "No usable session description"),
-            MediaError::NotAcceptable => Self::new(488, 40003, "No codec or transport in common"),
-            MediaError::Fingerprint => Self::new(488, 40003, "The fingerprint is missing or wrong"),
-            MediaError::Busy => Self::new(503, 50300, "No media port is free"),
-            MediaError::Broken | MediaError::Unknown => Self::new(500, 50000, "The media failed"),
+            MediaError::Malformed => Self::new(StatusCode::BAD_REQUEST, 40003, "No usable session description"),
+            MediaError::NotAcceptable => Self::new(StatusCode::NOT_ACCEPTABLE_HERE, 40003, "No codec or transport in common"),
+            MediaError::Fingerprint => Self::new(StatusCode::NOT_ACCEPTABLE_HERE, 40003, "The fingerprint is missing or wrong"),
+            MediaError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "No media port is free"),
+            MediaError::Broken | MediaError::Unknown => Self::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "The media failed"),
         }
     }
 
@@ -99,7 +101,8 @@ impl Failure {
     pub(super) fn reason(&self, leg: Leg) -> Option<String> {
         let field = |wanted| self.fields.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str());
         let said = field("Reason").collect::<Vec<_>>().join(", ");
-        let silent = matches!(self.code, 200 | 487) || (leg == Leg::Peer && self.code == 402);
+        let silent = matches!(self.code, StatusCode::OK | StatusCode::REQUEST_TERMINATED)
+            || (leg == Leg::Peer && self.code == StatusCode::PAYMENT_REQUIRED);
         if !said.is_empty() || silent {
             return Some(said).filter(|said| !said.is_empty());
         }
@@ -109,18 +112,24 @@ impl Failure {
 
     /// Whether the next trunk may do better: this one is broken, not the callee (never after busy, declined or unknown).
     pub(super) const fn is_trunks(&self) -> bool {
-        matches!(self.code, 500 | 502..=504)
+        matches!(
+            self.code,
+            StatusCode::SERVER_INTERNAL_ERROR
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::SERVER_TIMEOUT
+        )
     }
 
     /// In a word, for log and ledger.
     pub(super) const fn cause(&self) -> &'static str {
         match self.code {
-            402 => "no credit",
-            603 => "declined",
-            486 | 600 => "busy",
-            408 | 480 => "unanswered",
-            404 | 604 => "unknown",
-            487 => "cancelled",
+            StatusCode::PAYMENT_REQUIRED => "no credit",
+            StatusCode::DECLINE => "declined",
+            StatusCode::BUSY_HERE | StatusCode::BUSY_EVERYWHERE => "busy",
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARILY_UNAVAILABLE => "unanswered",
+            StatusCode::NOT_FOUND | StatusCode::DOES_NOT_EXIST_ANYWHERE => "unknown",
+            StatusCode::REQUEST_TERMINATED => "cancelled",
             _ => "failed",
         }
     }

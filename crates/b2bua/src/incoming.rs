@@ -6,7 +6,7 @@ use offhook_ledger::Kind;
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::telephone::is_form_of_number;
 use offhook_sip::without_body;
-use offhook_sip::{Message, Name, Uri, parse, quote};
+use offhook_sip::{Message, Name, StatusCode, Uri, parse, quote};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::session_timer::SessionTimer;
@@ -36,27 +36,32 @@ impl Call {
         invite: &Message<'_>,
     ) -> Result<Self, Failure> {
         if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
-            return Err(Failure::plain(420));
+            return Err(Failure::plain(StatusCode::BAD_EXTENSION));
         }
         if SessionTimer::is_too_brief(invite) {
             return Err(Failure::too_brief());
         }
         if !invite.content_is(SDP) && !invite.body.is_empty() {
-            return Err(Failure::plain(415));
+            return Err(Failure::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         if invite.body.len() > MAX_SDP {
             return Err(Failure::too_large());
         }
         core.room.check(&core.settings, Kind::Incoming, "", "")?;
         if core.trunks.is_full(&trunk) {
-            return Err(Failure::plain(503));
+            return Err(Failure::plain(StatusCode::SERVICE_UNAVAILABLE));
         }
-        let called = invite.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or_else(|| Failure::plain(400))?.user_text().into_owned();
+        let called = invite
+            .uri()
+            .and_then(|uri| Uri::parse(uri).ok())
+            .ok_or_else(|| Failure::plain(StatusCode::BAD_REQUEST))?
+            .user_text()
+            .into_owned();
         let tag = core.tag(key, Leg::Peer);
         let mut peer = Party::new(Leg::Peer, Some(Way::Peer(trunk.clone())), tag, core.trunks.contact(&trunk));
         peer.dialog = Dialog::of_callee(invite, &peer.tag);
         if peer.dialog.is_none() {
-            return Err(Failure::plain(400));
+            return Err(Failure::plain(StatusCode::BAD_REQUEST));
         }
         peer.learn(invite);
         peer.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
@@ -78,7 +83,7 @@ impl Call {
             return;
         }
         let Some(callee) = callee else {
-            let failure = Failure::plain(404);
+            let failure = Failure::plain(StatusCode::NOT_FOUND);
             return self.finish(core, now, failure.cause(), &failure);
         };
         self.page.way = Some(Way::Page(core.tenant(&callee.application)));

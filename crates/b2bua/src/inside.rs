@@ -3,7 +3,7 @@
 
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
-use offhook_sip::{Message, Name, parse, reply};
+use offhook_sip::{Message, Method, Name, StatusCode, parse, reply};
 use offhook_trunk::Dtmf;
 use offhook_ua::session_timer::{MIN_SE, SessionTimer};
 use offhook_ua::time::Instant;
@@ -24,31 +24,36 @@ impl Call {
     /// A request within one of the call's dialogs.
     pub(super) fn request(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
-        let Some(dialog) = self.party(leg).dialog_of(request) else { return core.refuse(now, leg, key, request, 481) };
+        let Some(dialog) = self.party(leg).dialog_of(request) else {
+            return core.refuse(now, leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
+        };
         if !dialog.in_order(number) {
-            return core.refuse(now, leg, key, request, 500);
+            return core.refuse(now, leg, key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
-        match request.method().unwrap_or_default() {
-            "BYE" => self.bye(core, now, leg, key, request),
-            _ if self.is_over() => core.refuse(now, leg, key, request, 481),
-            "PRACK" => self.provisional_acknowledged(core, now, leg, key, request),
-            "INFO" => self.info(core, now, leg, key, request),
-            "INVITE" | "UPDATE" => self.reoffered(core, now, leg, key, request),
-            "OPTIONS" => core.respond(now, leg, key, reply(request, 200, None).field("Allow", ALLOW).field("Accept", SDP).end()),
+        let Some(method) = request.method() else { return };
+        match method {
+            Method::Bye => self.bye(core, now, leg, key, request),
+            _ if self.is_over() => core.refuse(now, leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
+            Method::Prack => self.provisional_acknowledged(core, now, leg, key, request),
+            Method::Info => self.info(core, now, leg, key, request),
+            Method::Invite | Method::Update => self.reoffered(core, now, leg, key, request),
+            Method::Options => {
+                core.respond(now, leg, key, reply(request, StatusCode::OK, None).field("Allow", ALLOW).field("Accept", SDP).end())
+            }
             // Transfers are nobody's business but ours: who pays for what would be open.
-            "REFER" => core.refuse(now, leg, key, request, 603),
-            "NOTIFY" | "SUBSCRIBE" => core.refuse(now, leg, key, request, 489),
-            _ => core.refuse(now, leg, key, request, 405),
+            Method::Refer => core.refuse(now, leg, key, request, StatusCode::DECLINE),
+            Method::Notify | Method::Subscribe => core.refuse(now, leg, key, request, StatusCode::BAD_EVENT),
+            _ => core.refuse(now, leg, key, request, StatusCode::METHOD_NOT_ALLOWED),
         }
     }
 
     fn bye(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, bye: &Message<'_>) {
-        core.respond(now, leg, key, reply(bye, 200, None).end());
+        core.respond(now, leg, key, reply(bye, StatusCode::OK, None).end());
         let party = self.party(leg);
         party.gone = true;
         if matches!(party.invite, Invite::Received { .. }) {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
-            return self.finish(core, now, "cancelled", &Failure::hung_up(487, reasons(bye)));
+            return self.finish(core, now, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons(bye)));
         }
         party.unacknowledged = None;
         core.timers.clear(&Timer::Repeat(self.key, leg));
@@ -59,18 +64,23 @@ impl Call {
     fn info(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, info: &Message<'_>) {
         let package = info.get(Name::InfoPackage);
         if package.is_some_and(|package| !package.eq_ignore_ascii_case("trickle-ice")) {
-            return core.respond(now, leg, key, reply(info, 469, None).field("Recv-Info", "trickle-ice").end());
+            return core.respond(
+                now,
+                leg,
+                key,
+                reply(info, StatusCode::BAD_INFO_PACKAGE, None).field("Recv-Info", "trickle-ice").end(),
+            );
         }
         let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
-            let Some(pressed) = read_key(info.text()) else { return core.refuse(now, leg, key, info, 400) };
+            let Some(pressed) = read_key(info.text()) else { return core.refuse(now, leg, key, info, StatusCode::BAD_REQUEST) };
             Some(pressed)
         } else if !info.body.is_empty() && !info.content_is("application/trickle-ice-sdpfrag") {
-            return core.refuse(now, leg, key, info, 415);
+            return core.refuse(now, leg, key, info, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         } else {
             // Candidates: the other end finds us, and needs not be found (RFC 8445, 2.5).
             None
         };
-        core.respond(now, leg, key, reply(info, 200, None).end());
+        core.respond(now, leg, key, reply(info, StatusCode::OK, None).end());
         if let Some((digit, duration)) = pressed {
             self.pressed(core, now, leg, digit, duration);
         }
@@ -92,12 +102,12 @@ impl Call {
         }
         let (Some(way), Some(dialog)) = (self.way(other), self.peer.dialog.as_mut()) else { return };
         let body = format!("Signal={digit}\r\nDuration={duration}\r\n");
-        core.ask(now, key, &way, Asked::Else, dialog.request("INFO"), Some(("application/dtmf-relay", &body)));
+        core.ask(now, key, &way, Asked::Else, dialog.request(Method::Info), Some(("application/dtmf-relay", &body)));
     }
 
     /// INVITE or UPDATE within the call: another offer, or only a sign of life.
     fn reoffered(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
-        let (offers, invite) = (request.content_is(SDP), request.method() == Some("INVITE"));
+        let (offers, invite) = (request.content_is(SDP), request.method() == Some(Method::Invite));
         let session = self.key.session();
         let up = self.stage == Stage::Up;
         let party = self.party(leg);
@@ -107,15 +117,21 @@ impl Call {
         }
         let free = matches!(party.exchange, Exchange::Idle) && !party.is_waiting();
         if request.body.len() > MAX_SDP {
-            return core.refuse(now, leg, key, request, 413);
+            return core.refuse(now, leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         }
         if SessionTimer::is_too_brief(request) {
-            let text = reply(request, 422, None).number("Min-SE", MIN_SE).end();
+            let text = reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", MIN_SE).end();
             return core.respond(now, leg, key, text);
         }
         if invite && !up || (offers || invite) && !free {
             let theirs = matches!(party.exchange, Exchange::Answering { .. });
-            return core.refuse(now, leg, key, request, if theirs { 500 } else { 491 });
+            return core.refuse(
+                now,
+                leg,
+                key,
+                request,
+                if theirs { StatusCode::SERVER_INTERNAL_ERROR } else { StatusCode::REQUEST_PENDING },
+            );
         }
         if let Some(dialog) = party.dialog_of(request) {
             dialog.refresh(request);
@@ -144,12 +160,12 @@ impl Call {
     ) {
         let call = self.key;
         let party = self.party(leg);
-        let answer = party.timer.answer(request, party.reply(request, 200));
+        let answer = party.timer.answer(request, party.reply(request, StatusCode::OK));
         let text = match sdp {
             Some(sdp) => answer.body(SDP, sdp),
             None => answer.end(),
         };
-        if request.method() == Some("INVITE") {
+        if request.method() == Some(Method::Invite) {
             party.wait(now, key.clone(), text.clone(), None, !request.content_is(SDP));
             core.timers.set(Timer::Repeat(call, leg), now + offhook_ua::T1);
         }
@@ -163,7 +179,7 @@ impl Call {
         if let Exchange::Answering { key, request } = std::mem::replace(&mut party.exchange, Exchange::Dropped)
             && let Ok(request) = parse(request.as_bytes())
         {
-            core.refuse(now, leg, &key, &request, 487);
+            core.refuse(now, leg, &key, &request, StatusCode::REQUEST_TERMINATED);
         }
     }
 
@@ -193,7 +209,7 @@ impl Call {
             return core.media(Command::Offer { session, leg });
         }
         let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
-        let update = dialog.request("UPDATE").field("Contact", &party.contact).field("Supported", "timer");
+        let update = dialog.request(Method::Update).field("Contact", &party.contact).field("Supported", "timer");
         core.ask(now, key, &way, Asked::Update, party.timer.refresh(update), None);
     }
 
@@ -204,7 +220,8 @@ impl Call {
         party.exchange = Exchange::Offered;
         let supported = party.supported();
         let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
-        let invite = dialog.request("INVITE").field("Contact", &party.contact).field("Allow", ALLOW).field("Supported", supported);
+        let invite =
+            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", ALLOW).field("Supported", supported);
         core.ask(now, key, &way, Asked::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 
@@ -215,9 +232,9 @@ impl Call {
         now: Instant,
         (leg, asked): (Leg, Asked),
         key: &ClientKey,
-        answer: Result<&Message<'_>, u16>,
+        answer: Result<&Message<'_>, StatusCode>,
     ) {
-        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
         let call = self.key;
         // A challenge has raised the number (RFC 3261, 22.2).
         if let (Ok(answer), Some(dialog)) = (answer, self.party(leg).dialog.as_mut())
@@ -233,32 +250,42 @@ impl Call {
         }
         // A page that is away for a moment comes back, as a call outlives its connection; behind a trunk nobody does.
         let gone = match leg {
-            Leg::Page => matches!(code, 404 | 410 | 481),
-            Leg::Peer => matches!(code, 404 | 408 | 410 | 481 | 604),
+            Leg::Page => matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::CALL_DOES_NOT_EXIST),
+            Leg::Peer => matches!(
+                code,
+                StatusCode::NOT_FOUND
+                    | StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::GONE
+                    | StatusCode::CALL_DOES_NOT_EXIST
+                    | StatusCode::DOES_NOT_EXIST_ANYWHERE
+            ),
         };
-        if gone && self.stage == Stage::Up && key.method() != "PRACK" {
-            self.party(leg).gone |= code != 408;
+        if gone && self.stage == Stage::Up && key.method() != Method::Prack {
+            self.party(leg).gone |= code != StatusCode::REQUEST_TIMEOUT;
             return self.lose(core, now, leg);
         }
         match (asked, answer) {
-            (Asked::Update, Ok(answer)) if code < 300 => self.refreshed(core, now, leg, answer),
-            (Asked::Update, _) if matches!(code, 405 | 501) => {
+            (Asked::Update, Ok(answer)) if !code.is_failure() => self.refreshed(core, now, leg, answer),
+            (Asked::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
                 self.party(leg).updates = false;
                 self.refresh(core, now, leg);
             }
-            (Asked::Update | Asked::Reinvite, Ok(answer)) if code == 422 && self.party(leg).timer.too_brief(answer) => {
+            (Asked::Update | Asked::Reinvite, Ok(answer))
+                if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.party(leg).timer.too_brief(answer) =>
+            {
                 self.refresh(core, now, leg);
             }
-            (Asked::Update | Asked::Reinvite, _) if code >= 300 => core.timers.set(Timer::Refresh(call, leg), now + GLARE),
+            (Asked::Update | Asked::Reinvite, _) if code.is_failure() => core.timers.set(Timer::Refresh(call, leg), now + GLARE),
             _ => {}
         }
     }
 
-    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, leg: Leg, answer: Result<&Message<'_>, u16>) {
+    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, leg: Leg, answer: Result<&Message<'_>, StatusCode>) {
         let session = self.key.session();
         let over = self.is_over();
         let party = self.party(leg);
-        let Some((answer, way)) = answer.ok().filter(|answer| answer.code().is_some_and(|code| code < 300)).zip(party.way.clone())
+        let Some((answer, way)) =
+            answer.ok().filter(|answer| answer.code().is_some_and(|code| !code.is_failure())).zip(party.way.clone())
         else {
             party.exchange = Exchange::Idle;
             return;

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 
 use offhook_media::{Event, Leg};
 use offhook_sip::reasons;
-use offhook_sip::{Message, parse, reply};
+use offhook_sip::{Message, Method, StatusCode, parse, reply};
 use offhook_trunk::{self as trunk, Trunks};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
@@ -165,7 +165,7 @@ impl Bridge {
     /// The end has come: no call outlives us, as its sound goes through here.
     fn stop(&mut self, now: Instant) {
         self.core.room.close();
-        let failure = Failure::new(503, 50300, "Server is going down");
+        let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Server is going down");
         let running: Vec<CallKey> = self.calls.iter().filter(|(_, call)| !call.is_over()).map(|(key, _)| *key).collect();
         for key in running {
             self.with(now, key, |call, core| call.finish(core, now, "gateway going down", &failure));
@@ -225,20 +225,25 @@ impl Bridge {
         let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
         let speaker = Speaker::Page { tenant, user: &user };
         match self.core.pages.receive(now, tenant, Transport::Reliable, &message) {
-            Received::Request(key) if key.method() == "CANCEL" => {
+            Received::Request(key) if key.method() == Method::Cancel => {
                 let known = self.core.pages.way_back(&key.invite()) == Some(tenant);
                 let tag = self.core.random.token();
-                self.core.respond(now, Leg::Page, &key, reply(&message, if known { 200 } else { 481 }, Some(&tag)).end());
+                self.core.respond(
+                    now,
+                    Leg::Page,
+                    &key,
+                    reply(&message, if known { StatusCode::OK } else { StatusCode::CALL_DOES_NOT_EXIST }, Some(&tag)).end(),
+                );
                 self.cancelled(now, speaker, &key, &message);
             }
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
-            Received::Request(key) if key.method() == "INVITE" => {
-                self.core.respond(now, Leg::Page, &key, reply(&message, 100, None).end());
+            Received::Request(key) if key.method() == Method::Invite => {
+                self.core.respond(now, Leg::Page, &key, reply(&message, StatusCode::TRYING, None).end());
                 self.begin(now, Leg::Page, key, &message, |core, call, key| {
                     Call::outgoing(core, now, (call, tenant), key, &message)
                 });
             }
-            Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, 405),
+            Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, StatusCode::METHOD_NOT_ALLOWED),
             Received::Ack => self.acknowledged(now, speaker, &message),
             Received::Response(key) => self.answered(now, Leg::Page, &key, Ok(&message)),
             Received::Absorbed | Received::Stray => {}
@@ -263,7 +268,7 @@ impl Bridge {
                 let speaker = Speaker::Peer { trunk: &trunk, others: &others };
                 match key {
                     None => self.acknowledged(now, speaker, &message),
-                    Some(key) if key.method() == "CANCEL" => self.cancelled(now, speaker, &key, &message),
+                    Some(key) if key.method() == Method::Cancel => self.cancelled(now, speaker, &key, &message),
                     Some(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
                     Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key| {
                         Call::incoming(core, now, (call, trunk), key, &message)
@@ -326,7 +331,7 @@ impl Bridge {
         let leg = speaker.leg();
         match self.owner(speaker, request) {
             Some(call) => self.with(now, call, |call, core| call.request(core, now, leg, key, request)),
-            None => self.core.refuse(now, leg, key, request, 481),
+            None => self.core.refuse(now, leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
         }
     }
 
@@ -343,16 +348,16 @@ impl Bridge {
     }
 
     /// An answer to a request of ours; `Err`: there was none.
-    fn answered(&mut self, now: Instant, leg: Leg, key: &ClientKey, answer: Result<&Message<'_>, u16>) {
+    fn answered(&mut self, now: Instant, leg: Leg, key: &ClientKey, answer: Result<&Message<'_>, StatusCode>) {
         let at = (leg, key.clone());
         let Some((call, asked)) = self.core.asked.get(&at).copied() else { return };
-        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
         if asked == Asked::Invite {
             return self.with(now, call, |call, core| call.invite_answered(core, now, answer));
         }
-        if code >= 200 {
+        if code.is_final() {
             // Copies of the 2xx to a re-INVITE come here, too.
-            if asked != Asked::Reinvite || code >= 300 {
+            if asked != Asked::Reinvite || code.is_failure() {
                 self.core.settled(call, leg, key);
             }
             self.with(now, call, |call, core| call.request_answered(core, now, (leg, asked), key, answer));

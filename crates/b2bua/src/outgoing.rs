@@ -5,7 +5,7 @@ use offhook_media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};
 use offhook_proxy::is_apps;
 use offhook_proxy::test_number::TestNumber;
 use offhook_sip::without_body;
-use offhook_sip::{Message, Name, Uri};
+use offhook_sip::{Message, Name, StatusCode, Uri};
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::session_timer::SessionTimer;
@@ -39,7 +39,7 @@ impl Call {
         let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
         page.dialog = Dialog::of_callee(invite, &page.tag);
         if page.dialog.is_none() {
-            return Err(Failure::new(400, 40003, "Malformed Contact"));
+            return Err(Failure::new(StatusCode::BAD_REQUEST, 40003, "Malformed Contact"));
         }
         page.learn(invite);
         page.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
@@ -72,7 +72,7 @@ impl Call {
         if self.kind == Kind::Emergency {
             return self.booked(core, now, Answer::Refused(Refused::Store));
         }
-        self.finish(core, now, "failed", &Failure::new(503, 50300, "The store does not answer"));
+        self.finish(core, now, "failed", &Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "The store does not answer"));
     }
 
     /// The ledger has answered. A call for help leaves whatever it says.
@@ -126,10 +126,10 @@ impl Call {
     /// No trunk is there for what was dialled.
     fn without_way(&mut self, core: &mut Core, now: Instant) {
         if self.kind == Kind::Emergency {
-            let failure = Failure::new(403, 40310, "Emergency calls are not possible here: use a telephone");
+            let failure = Failure::new(StatusCode::FORBIDDEN, 40310, "Emergency calls are not possible here: use a telephone");
             return self.finish(core, now, "no emergency trunk", &failure);
         }
-        let failure = Failure::new(503, 50300, "There is no way to this destination now");
+        let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "There is no way to this destination now");
         self.finish(core, now, failure.cause(), &failure);
     }
 }
@@ -142,7 +142,10 @@ enum Called {
 
 /// Whom an INVITE is for. What is dialled as a number, or leads to a telephone, has to be a whole one: a number is never mended.
 fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
-    let uri = invite.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or_else(|| Failure::new(400, 40003, "Malformed Request-URI"))?;
+    let uri = invite
+        .uri()
+        .and_then(|uri| Uri::parse(uri).ok())
+        .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, 40003, "Malformed Request-URI"))?;
     let user = uri.user_text().into_owned();
     let phone = uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
     if let Some(test) = TestNumber::read(&user) {
@@ -163,10 +166,10 @@ fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> 
 /// Whether the INVITE asks for what there is.
 fn check(invite: &Message<'_>) -> Result<(), Failure> {
     if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
-        return Err(Failure::plain(420));
+        return Err(Failure::plain(StatusCode::BAD_EXTENSION));
     }
     if !invite.content_is(SDP) {
-        return Err(Failure::new(488, 40003, "An offer is needed"));
+        return Err(Failure::new(StatusCode::NOT_ACCEPTABLE_HERE, 40003, "An offer is needed"));
     }
     if invite.body.len() > MAX_SDP {
         return Err(Failure::too_large());

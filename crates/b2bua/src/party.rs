@@ -6,7 +6,7 @@
 //! ```
 
 use offhook_media::Leg;
-use offhook_sip::{Message, Name, Writer, reply};
+use offhook_sip::{Message, Name, StatusCode, Writer, reply};
 use offhook_trunk::TrunkId;
 use offhook_ua::T1;
 use offhook_ua::dialog::Dialog;
@@ -177,7 +177,7 @@ impl Party {
     }
 
     /// Begins an answer to a request of this side.
-    pub(super) fn reply(&self, request: &Message<'_>, code: u16) -> Writer {
+    pub(super) fn reply(&self, request: &Message<'_>, code: StatusCode) -> Writer {
         reply(request, code, Some(&self.tag))
             .field("Contact", &self.contact)
             .field("Allow", ALLOW)

@@ -2,6 +2,7 @@
 
 use offhook_ledger::{Answer, CallRef, Query};
 use offhook_media::{Command, Event, Traffic};
+use offhook_sip::StatusCode;
 use offhook_trunk as trunk;
 
 use crate::Emergency;
@@ -115,7 +116,7 @@ pub enum Record {
         /// The trunk.
         trunk: String,
         /// The SIP status; 408 for silence.
-        code: u16,
+        code: StatusCode,
     },
     /// A call is over.
     Ended {
@@ -126,7 +127,7 @@ pub enum Record {
         /// In a word, as in the ledger.
         cause: &'static str,
         /// The SIP status.
-        code: u16,
+        code: StatusCode,
         /// Milliseconds from the answer to the end; 0 where it was not answered.
         duration: u64,
     },

@@ -2,6 +2,7 @@
 
 use offhook_media::Leg;
 use offhook_proxy::test_number::TestNumber;
+use offhook_sip::StatusCode;
 use offhook_ua::time::Instant;
 
 use super::Timer;
@@ -20,7 +21,7 @@ impl Call {
         if after == 0 {
             return self.test_due(core, now);
         }
-        self.ring(core, now, 180, false);
+        self.ring(core, now, StatusCode::RINGING, false);
         core.timers.set(Timer::Test(self.key), now + after);
     }
 
@@ -35,7 +36,7 @@ impl Call {
             }
             Some(TestNumber::Refuses { code, .. }) => {
                 let failure = match code {
-                    503 => Failure::new(503, 50300, "Congestion"),
+                    StatusCode::SERVICE_UNAVAILABLE => Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Congestion"),
                     code => Failure::plain(code),
                 };
                 self.finish(core, now, failure.cause(), &failure);

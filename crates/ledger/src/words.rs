@@ -1,17 +1,19 @@
 //! What values are called in SIP, in HTTP, in records and to people.
 
+use offhook_sip::StatusCode;
+
 use super::{Kind, Refused};
 
 impl Refused {
     /// The SIP status, and the first three digits of [`Refused::code`].
     #[must_use]
-    pub const fn status(self) -> u16 {
+    pub const fn status(self) -> StatusCode {
         match self {
-            Self::Number => 400,
-            Self::NoCredit => 402,
-            Self::Destination | Self::TooManyCalls | Self::CallRate | Self::RangeRate | Self::SpendCap => 403,
-            Self::NoRate => 404,
-            Self::Store => 503,
+            Self::Number => StatusCode::BAD_REQUEST,
+            Self::NoCredit => StatusCode::PAYMENT_REQUIRED,
+            Self::Destination | Self::TooManyCalls | Self::CallRate | Self::RangeRate | Self::SpendCap => StatusCode::FORBIDDEN,
+            Self::NoRate => StatusCode::NOT_FOUND,
+            Self::Store => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

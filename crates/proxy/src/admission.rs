@@ -4,7 +4,7 @@ use offhook_access::nonce;
 use offhook_access::proofs::{Claim, TOO_MANY};
 use offhook_access::ticket::{self, TokenError};
 use offhook_sip::telephone::is_form_of_number;
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, parse, reply};
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, StatusCode, parse, reply};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey, Transport};
 
@@ -30,8 +30,8 @@ pub(super) struct Request<'m> {
 }
 
 impl Request<'_> {
-    pub(super) fn method(&self) -> &str {
-        self.message.method().unwrap_or_default()
+    pub(super) fn method(&self) -> Method<'_> {
+        self.key.method()
     }
 }
 
@@ -48,13 +48,21 @@ impl Hub {
         }
         let Ok(message) = parse(text.as_bytes()) else { return self.record(Record::Malformed { conn }) };
         if !within {
-            return self.refuse_plainly(conn, &message, Refusal::new(503, 50300, "Too many messages").after(1));
+            return self.refuse_plainly(
+                conn,
+                &message,
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Too many messages").after(1),
+            );
         }
         match message.check() {
             Err(_) if !message.is_request() => self.record(Record::Malformed { conn }),
             Err(rejection) => self.refuse_plainly(conn, &message, Refusal::new(rejection.code, 40003, rejection.reason)),
             Ok(()) if message.is_request() && message.body.len() > BODY => {
-                self.refuse_plainly(conn, &message, Refusal::new(413, 40003, "Message body too large"));
+                self.refuse_plainly(
+                    conn,
+                    &message,
+                    Refusal::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, 40003, "Message body too large"),
+                );
             }
             Ok(()) if message.is_request() => self.request(now, conn, text, &message),
             Ok(()) => self.response(now, conn, &message),
@@ -84,10 +92,10 @@ impl Hub {
     }
 
     fn request(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
-        let method = message.method().unwrap_or_default();
+        let Some(method) = message.method() else { return };
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization));
         let proven = self.is_proven(now, conn) || self.continues(conn, message);
-        if !proven && shown.is_none() && !matches!(method, "ACK" | "CANCEL") {
+        if !proven && shown.is_none() && !matches!(method, Method::Ack | Method::Cancel) {
             // Without any state: a flood of strangers costs nothing but the answers.
             return self.challenge(now, conn, message, false, "Authorization required");
         }
@@ -104,8 +112,8 @@ impl Hub {
             Received::Request(key) => {
                 let request = Request { conn, key, message, text };
                 match shown {
-                    _ if method == "CANCEL" => self.cancel(now, &request),
-                    Some(shown) if !proven || method == "REGISTER" => self.login(now, &request, shown),
+                    _ if method == Method::Cancel => self.cancel(now, &request),
+                    Some(shown) if !proven || method == Method::Register => self.login(now, &request, shown),
                     _ => self.route(now, &request),
                 }
             }
@@ -193,7 +201,7 @@ impl Hub {
         let request = Request { conn, key, message: &message, text };
         if !self.flows.connections.contains_key(&conn) {
             // Nobody hears it; but the transaction ends.
-            let answer = Refusal::new(503, 50300, "Connection lost").answer(request.message, "0").end();
+            let answer = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Connection lost").answer(request.message, "0").end();
             return self.respond(now, &request.key, answer);
         }
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).unwrap_or_default();
@@ -247,12 +255,12 @@ impl Hub {
     fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, proof: Proof, display: Option<String>) -> bool {
         let bound = self.identity(request.conn);
         if !speaks_for(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
-            self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
+            self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "From is not the authenticated user"));
             return false;
         }
         // Whoever is called would take it for the number of a telephone; and whoever calls for help must not reach a user.
         if is_form_of_number(&aor.user) || self.settings.emergency.contains(&aor.user) {
-            self.refuse(now, request, Refusal::new(403, 40302, "A user name must not be a phone number"));
+            self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40302, "A user name must not be a phone number"));
             return false;
         }
         if let Some(address) = self.flows.connections.get(&request.conn).and_then(|connection| connection.peer) {
@@ -271,26 +279,27 @@ impl Hub {
     /// A request whose sender is known finds its way.
     pub(super) fn route(&mut self, now: Instant, request: &Request<'_>) {
         let Some(aor) = self.identity(request.conn).cloned() else {
-            return self.refuse(now, request, Refusal::new(403, 40300, "Not authenticated"));
+            return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Not authenticated"));
         };
         if !speaks_for(request.message, &aor) {
-            return self.refuse(now, request, Refusal::new(403, 40300, "From is not the authenticated user"));
+            return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "From is not the authenticated user"));
         }
         if request.message.all(Name::ProxyRequire).next().is_some() {
             return self.refuse_extension(now, request, Name::ProxyRequire, &[]);
         }
         match request.method() {
-            "REGISTER" => self.register(now, request, &aor),
+            Method::Register => self.register(now, request, &aor),
             _ if is_in_dialog(request.message) => self.relay(now, request, &aor),
-            "INVITE" => self.invite(now, request, aor),
-            "OPTIONS" => self.options(now, request),
+            Method::Invite => self.invite(now, request, aor),
+            Method::Options => self.options(now, request),
             method => self.refuse(now, request, Refusal::unserved(method)),
         }
     }
 
     fn options(&mut self, now: Instant, request: &Request<'_>) {
         let tag = self.random.token();
-        let answer = reply(request.message, 200, Some(&tag)).field("Allow", super::ALLOW).field("Accept", "application/sdp");
+        let answer =
+            reply(request.message, StatusCode::OK, Some(&tag)).field("Allow", super::ALLOW).field("Accept", "application/sdp");
         let answer = answer.field("Supported", "path, outbound, gruu").end();
         self.respond(now, &request.key, answer);
     }
@@ -320,7 +329,7 @@ impl Hub {
         let Some(address) = connection.peer.filter(|_| !known) else { return false };
         let claim = Claim { address, application: &connection.application, user };
         let Some(seconds) = self.settings.proofs.wait(now, &claim) else { return false };
-        self.refuse(now, request, Refusal::new(503, 42900, TOO_MANY).after(seconds));
+        self.refuse(now, request, Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 42900, TOO_MANY).after(seconds));
         self.hang_up(now, request.conn, 1013, "too many wrong credentials");
         true
     }
@@ -342,7 +351,7 @@ impl Hub {
     fn fail(&mut self, now: Instant, request: &Request<'_>, why: &'static str) {
         let text = self.challenge_text(now, request.conn, request.message, false, "Invalid credentials");
         self.respond(now, &request.key, text);
-        self.record_refused(request.conn, request.message, 401, why);
+        self.record_refused(request.conn, request.message, StatusCode::UNAUTHORIZED, why);
         self.count_failure(now, request.conn);
     }
 
@@ -356,8 +365,8 @@ impl Hub {
 
     fn challenge_text(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) -> String {
         let (code, field) = match message.method() {
-            Some("REGISTER" | "OPTIONS") => (401, "WWW-Authenticate"),
-            _ => (407, "Proxy-Authenticate"),
+            Some(Method::Register | Method::Options) => (StatusCode::UNAUTHORIZED, "WWW-Authenticate"),
+            _ => (StatusCode::PROXY_AUTHENTICATION_REQUIRED, "Proxy-Authenticate"),
         };
         let tag = self.random.token();
         let nonce = nonce::make(&self.nonce_key, now, &conn.0.to_be_bytes());

@@ -1,46 +1,53 @@
 //! Which of several failures the caller hears of (RFC 3261, 16.7).
 
+use offhook_sip::{Class, StatusCode};
+
 /// The best failure so far, as the caller would get it.
 #[derive(Debug, Default)]
-pub(super) struct Best(Option<(u16, String)>);
+pub(super) struct Best(Option<(StatusCode, String)>);
 
 impl Best {
     /// Keeps `text` where `code` says more than what is there.
-    pub(super) fn offer(&mut self, code: u16, text: impl FnOnce() -> String) {
+    pub(super) fn offer(&mut self, code: StatusCode, text: impl FnOnce() -> String) {
         if self.0.as_ref().is_none_or(|(old, _)| rank(code) < rank(*old)) {
             self.0 = Some((code, text()));
         }
     }
 
     /// The failure to send.
-    pub(super) fn take(&mut self) -> Option<(u16, String)> {
+    pub(super) fn take(&mut self) -> Option<(StatusCode, String)> {
         self.0.take()
     }
 }
 
 /// Lower is better. A user who declined on one device declined; busy counts only where every device that answered is busy; a device
 /// that did not answer says less than one that did.
-const fn rank(code: u16) -> u16 {
+const fn rank(code: StatusCode) -> u8 {
     match code {
-        600.. => 0,
-        300..400 => 1,
         // The caller can do something about these.
-        415 | 420 | 484 | 488 => 2,
-        480 => 4,
-        486 => 5,
-        408 => 6,
-        487 => 9,
-        400..500 => 3,
-        _ => 7,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::BAD_EXTENSION
+        | StatusCode::ADDRESS_INCOMPLETE
+        | StatusCode::NOT_ACCEPTABLE_HERE => 2,
+        StatusCode::TEMPORARILY_UNAVAILABLE => 4,
+        StatusCode::BUSY_HERE => 5,
+        StatusCode::REQUEST_TIMEOUT => 6,
+        StatusCode::REQUEST_TERMINATED => 9,
+        _ => match code.class() {
+            Class::GlobalFailure => 0,
+            Class::Redirection => 1,
+            Class::ClientError => 3,
+            Class::Provisional | Class::Success | Class::ServerError => 7,
+        },
     }
 }
 
 /// The status that the caller gets for a device's: a challenge is for us alone to make (else a device could fish for credentials),
 /// and one device out of service is no reason to avoid this server (RFC 3261, 16.7, step 6).
-pub(super) const fn passed_on(code: u16) -> u16 {
+pub(super) const fn passed_on(code: StatusCode) -> StatusCode {
     match code {
-        401 | 407 => 403,
-        503 => 500,
+        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => StatusCode::FORBIDDEN,
+        StatusCode::SERVICE_UNAVAILABLE => StatusCode::SERVER_INTERNAL_ERROR,
         code => code,
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! Where the receiver's page was closed nothing is held: 410.
 
-use offhook_sip::{Message, Name, NameAddr, Uri, cancel, parse, reply};
+use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Uri, cancel, parse, reply};
 use offhook_ua::TIMEOUT;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey, Transport};
@@ -81,18 +81,18 @@ impl Hub {
     /// Passes on a request of a dialog.
     pub(super) fn relay(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
         if request.message.number(Name::MaxForwards) == Some(0) {
-            return self.refuse(now, request, Refusal::new(483, 40003, "Too many hops"));
+            return self.refuse(now, request, Refusal::new(StatusCode::TOO_MANY_HOPS, 40003, "Too many hops"));
         }
         let route = match self.in_dialog(request.conn, request.message, aor) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(now, request, refusal),
         };
         self.learn(now, request.conn, aor, request.message);
-        if request.method() == "BYE" {
+        if request.method() == Method::Bye {
             self.hung_up(aor, request.message.call_id().unwrap_or_default());
         }
-        if request.method() == "INVITE" {
-            self.respond(now, &request.key, reply(request.message, 100, None).end());
+        if request.method() == Method::Invite {
+            self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
         }
         let held = Held {
             key: Some(request.key.clone()),
@@ -120,19 +120,23 @@ impl Hub {
 
     /// Whether a request belongs to a call of whom the connection speaks for: calls go on, also when that has to be proven anew for others.
     pub(super) fn continues(&self, conn: ConnId, message: &Message<'_>) -> bool {
-        let Some(aor) = self.identity(conn).filter(|_| message.method() != Some("REGISTER")) else { return false };
+        let Some(aor) = self.identity(conn).filter(|_| message.method() != Some(Method::Register)) else { return false };
         is_in_dialog(message) && speaks_for(message, aor) && self.in_dialog(conn, message, aor).is_ok()
     }
 
     /// Checks that the sender is one of the two users of the dialog, and finds the other.
     fn in_dialog(&self, conn: ConnId, message: &Message<'_>, aor: &Aor) -> Result<Route, Refusal> {
-        const UNKNOWN: Refusal = Refusal::new(481, 40400, "No such dialog");
+        const UNKNOWN: Refusal = Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, 40400, "No such dialog");
         let application = self.application(conn).ok_or(UNKNOWN)?;
         let route = message.all(Name::Route).next().and_then(|route| NameAddr::parse(route).ok()).ok_or(UNKNOWN)?;
         let call_id = message.call_id().map_err(|_| UNKNOWN)?;
         let parties = Parties::verify(&application, call_id, route.uri.user.unwrap_or_default()).ok_or(UNKNOWN)?;
-        let other = parties.other(&aor.user).ok_or(Refusal::new(403, 40300, "Not a party of this dialog"))?;
-        let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(400, 40003, "Malformed Request-URI"))?;
+        let other = parties.other(&aor.user).ok_or(Refusal::new(StatusCode::FORBIDDEN, 40300, "Not a party of this dialog"))?;
+        let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            40003,
+            "Malformed Request-URI",
+        ))?;
         let to = Aor { application: aor.application.clone(), user: other.to_owned() };
         Ok(Route { from: aor.clone(), to, target: Target::of(&uri) })
     }
@@ -140,7 +144,9 @@ impl Hub {
     fn pass_or_hold(&mut self, now: Instant, held: Held) {
         match self.way(&held) {
             Some((conn, uri)) => self.pass(now, held, conn, &uri),
-            None if self.is_left(&held) => self.turn_back(now, held, Refusal::new(410, 41000, "The other side has left")),
+            None if self.is_left(&held) => {
+                self.turn_back(now, held, Refusal::new(StatusCode::GONE, 41000, "The other side has left"))
+            }
             None => self.hold(now, held),
         }
     }
@@ -192,7 +198,7 @@ impl Hub {
     /// The receiver has not come back.
     pub(super) fn refuse_held(&mut self, now: Instant, key: HeldKey) {
         if let Some(held) = self.unhold(key) {
-            self.turn_back(now, held, Refusal::new(480, 48000, "The other side is not connected"));
+            self.turn_back(now, held, Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "The other side is not connected"));
         }
     }
 
@@ -218,11 +224,12 @@ impl Hub {
 
     fn pass(&mut self, now: Instant, held: Held, conn: ConnId, uri: &Option<String>) {
         let Ok(message) = parse(held.text.as_bytes()) else { return };
+        let Some(method) = message.method() else { return };
         let id = self.branch();
         let (via, from) = (self.via(&id), self.identity_value(&held.from, &message));
         let uri = uri.as_deref().or_else(|| message.uri()).unwrap_or_default();
         let outside = held.from.is_outside();
-        let text = forward(&message, &Onward { uri, via: &via, from: &from, record_route: None, outside });
+        let text = forward(&message, &Onward { method, uri, via: &via, from: &from, record_route: None, outside });
         let Some(key) = held.key else {
             self.flush(now);
             return self.deliver(conn, text);
@@ -230,7 +237,7 @@ impl Hub {
         let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
         self.serial += 1;
         let forward = ForwardKey(self.serial);
-        if key.method() == "INVITE" {
+        if key.method() == Method::Invite {
             self.relayed.insert(key.clone(), forward);
             self.timers.set(Timer::Forward(forward), now + INVITE);
         }
@@ -244,17 +251,19 @@ impl Hub {
 
     /// The receiver has answered.
     pub(super) fn forward_answered(&mut self, now: Instant, key: ForwardKey, response: &Message<'_>) {
-        let code = response.code().unwrap_or_default();
+        let Some(code) = response.code() else { return };
         let outside = self.forwards.get(&key).and_then(|forward| self.identity(forward.conn)).is_some_and(Aor::is_outside);
-        let Some(forward) = self.forwards.get_mut(&key).filter(|_| code > 100) else { return self.forward_proceeds(now, key) };
+        let Some(forward) = self.forwards.get_mut(&key).filter(|_| code != StatusCode::TRYING) else {
+            return self.forward_proceeds(now, key);
+        };
         let text = restore(response, &forward.head, passed_on(code), None, outside);
         let (server, sender, again) = (forward.key.clone(), forward.sender, forward.finished);
-        if code < 200 {
+        if code.is_provisional() {
             self.respond(now, &server, text);
             return self.forward_proceeds(now, key);
         }
         forward.finished = true;
-        let accepted = server.method() == "INVITE" && code < 300;
+        let accepted = server.method() == Method::Invite && !code.is_failure();
         if again {
             // The copy of a 2xx, because the ACK is late.
             self.flush(now);
@@ -301,7 +310,7 @@ impl Hub {
 
     fn cancel_held(&mut self, now: Instant, key: HeldKey) {
         if let Some(held) = self.unhold(key) {
-            self.turn_back(now, held, Refusal::new(487, 48700, "Request terminated"));
+            self.turn_back(now, held, Refusal::new(StatusCode::REQUEST_TERMINATED, 48700, "Request terminated"));
         }
     }
 
@@ -332,11 +341,13 @@ impl Hub {
         let Some(forward) = self.forwards.get(&key) else { return };
         if !forward.finished {
             let tag = self.random.token();
-            let refusal = Refusal::new(408, 40800, "The other side does not answer");
+            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, 40800, "The other side does not answer");
             // What was passed on names the same dialog as what came; only Via and From are the sender's.
             let text = parse(forward.text.as_bytes()).map(|sent| {
                 let answer = refusal.answer(&sent, &tag).end();
-                parse(answer.as_bytes()).map(|answer| restore(&answer, &forward.head, 408, None, true)).unwrap_or_default()
+                parse(answer.as_bytes())
+                    .map(|answer| restore(&answer, &forward.head, StatusCode::REQUEST_TIMEOUT, None, true))
+                    .unwrap_or_default()
             });
             let server = forward.key.clone();
             self.respond(now, &server, text.unwrap_or_default());
@@ -365,7 +376,7 @@ impl Hub {
         let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Answered) else { return };
         let (call_id, done) = (call.call_id.clone(), call.setup.is_none());
         self.over(key);
-        self.record(Record::CallEnded { call_id, cause, code: 200 });
+        self.record(Record::CallEnded { call_id, cause, code: StatusCode::OK });
         if done {
             self.forget_call(key);
         }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use offhook_sip::{Message, Name, Uri, cancel, parse, reasons, reply, without_body};
+use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, cancel, parse, reasons, reply, without_body};
 use offhook_ua::TIMEOUT;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::Transport;
@@ -52,7 +52,7 @@ impl Hub {
             cancelled: false,
             reason: None,
         };
-        self.respond(now, &request.key, reply(request.message, 100, None).end());
+        self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
         let from = if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.user.clone() };
         let to = said(request.message.uri().and_then(|uri| Uri::parse(uri).ok()));
         self.record(Record::CallStarted { call_id: call_id.clone(), application: application.key, from, to });
@@ -106,27 +106,31 @@ impl Hub {
     fn invited(&self, request: &Request<'_>, caller: &Aor, source: &str) -> Result<Aor, Refusal> {
         let message = request.message;
         if message.number(Name::MaxForwards) == Some(0) {
-            return Err(Refusal::new(483, 40003, "Too many hops"));
+            return Err(Refusal::new(StatusCode::TOO_MANY_HOPS, 40003, "Too many hops"));
         }
-        let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(400, 40003, "Malformed Request-URI"))?;
+        let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            40003,
+            "Malformed Request-URI",
+        ))?;
         if !uri.is_sip() {
-            return Err(Refusal::new(416, 40003, "Unsupported URI scheme"));
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_URI_SCHEME, 40003, "Unsupported URI scheme"));
         }
         let outside = self.is_outside(&uri, from_host(message), caller)?;
         let help = outside && self.is_for_help(&uri);
         if self.draining && !help {
-            return Err(Refusal::new(503, 50300, "Server is going down").after(5));
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Server is going down").after(5));
         }
         if self.overloaded && !help {
-            return Err(Refusal::new(503, 50300, "Server is overloaded").after(OVERLOAD));
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Server is overloaded").after(OVERLOAD));
         }
         let user = if outside { String::new() } else { uri.user_text().into_owned() };
         if !outside && (user.is_empty() || user.len() > offhook_access::ticket::MAX_USER || user.chars().any(char::is_control)) {
-            return Err(Refusal::new(404, 40400, "No such user"));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, 40400, "No such user"));
         }
         let call_id = (caller.application.clone(), message.call_id().unwrap_or_default().to_owned());
         if self.call_ids.get(&call_id).and_then(|key| self.calls.get(key)).is_some_and(Call::is_live) {
-            return Err(Refusal::new(482, 40003, "A call with this Call-ID is there already"));
+            return Err(Refusal::new(StatusCode::LOOP_DETECTED, 40003, "A call with this Call-ID is there already"));
         }
         let callee = Aor { application: caller.application.clone(), user };
         self.check_room(caller, source, &callee, help).map(|()| callee)
@@ -140,7 +144,7 @@ impl Hub {
         let refusal = if is_phone(uri) || ours && (TestNumber::read(&uri.user_text()).is_some() || self.is_for_help(uri)) {
             "Calls to telephones are not available"
         } else if host.strip_prefix("conference.").is_some_and(|rest| homes.iter().any(|home| home == rest)) {
-            return Err(Refusal::new(501, 50100, "Conferences are not available"));
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, 50100, "Conferences are not available"));
         } else if ours {
             return Ok(false);
         } else {
@@ -149,7 +153,7 @@ impl Hub {
         // What comes in from outside does not go out again.
         match self.flows.way_out(&caller.application).filter(|_| !caller.is_outside()) {
             Some(_) => Ok(true),
-            None => Err(Refusal::new(501, 50100, refusal)),
+            None => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, 50100, refusal)),
         }
     }
 
@@ -170,7 +174,7 @@ impl Hub {
     pub(super) fn looked_up(&mut self, now: Instant, key: CallKey, known: bool) {
         let Some(call) = self.calls.get_mut(&key).filter(|call| call.stage == Stage::Looking) else { return };
         if !known {
-            return self.fail_call(now, key, Refusal::new(404, 40400, "No such user"), "unknown");
+            return self.fail_call(now, key, Refusal::new(StatusCode::NOT_FOUND, 40400, "No such user"), "unknown");
         }
         call.stage = Stage::Holding;
         self.ring(now, key);
@@ -181,7 +185,7 @@ impl Hub {
 
     /// No device came in time.
     pub(super) fn hold_ended(&mut self, now: Instant, key: CallKey) {
-        self.fail_call(now, key, Refusal::new(480, 48000, "No device is online"), "offline");
+        self.fail_call(now, key, Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "No device is online"), "offline");
     }
 
     /// Devices of a user have come: what waits for them or rings elsewhere rings there, too.
@@ -219,7 +223,8 @@ impl Hub {
         let Some(setup) = call.setup.as_mut().filter(|setup| setup.branches.len() < BRANCHES) else { return };
         let Ok(invite) = parse(setup.text.as_bytes()) else { return };
         let outside = call.caller.is_outside();
-        let onward = Onward { uri, via: &via, from: &from, record_route: Some(&setup.route), outside };
+        let record_route = Some(&*setup.route);
+        let onward = Onward { method: Method::Invite, uri, via: &via, from: &from, record_route, outside };
         let text = forward(&invite, &onward);
         call.stage = Stage::Ringing;
         let index = setup.branches.len();
@@ -234,14 +239,16 @@ impl Hub {
 
     /// A device has answered an INVITE.
     pub(super) fn branch_answered(&mut self, now: Instant, key: CallKey, index: usize, response: &Message<'_>) {
-        match response.code().unwrap_or_default() {
-            0..=100 => self.branch_proceeds(now, key, index),
-            101..=199 => {
+        let Some(code) = response.code() else { return };
+        match code.class() {
+            Class::Provisional => {
                 self.branch_proceeds(now, key, index);
-                self.pass_provisional(now, key, response);
+                if code != StatusCode::TRYING {
+                    self.pass_provisional(now, key, response);
+                }
             }
-            200..=299 => self.branch_accepted(now, key, index, response),
-            code => self.branch_failed(now, key, index, code, Some(response)),
+            Class::Success => self.branch_accepted(now, key, index, response),
+            _ => self.branch_failed(now, key, index, code, Some(response)),
         }
     }
 
@@ -260,7 +267,13 @@ impl Hub {
     fn pass_provisional(&mut self, now: Instant, key: CallKey, response: &Message<'_>) {
         let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Ringing) else { return };
         let Some(setup) = &call.setup else { return };
-        let text = restore(response, &setup.head, response.code().unwrap_or(180), Some(&setup.route), call.callee.is_outside());
+        let text = restore(
+            response,
+            &setup.head,
+            response.code().unwrap_or(StatusCode::RINGING),
+            Some(&setup.route),
+            call.callee.is_outside(),
+        );
         let server = setup.key.clone();
         self.respond(now, &server, text);
     }
@@ -270,7 +283,8 @@ impl Hub {
         self.branch_done(key, index);
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(setup) = call.setup.as_ref() else { return };
-        let text = restore(response, &setup.head, response.code().unwrap_or(200), Some(&setup.route), call.callee.is_outside());
+        let text =
+            restore(response, &setup.head, response.code().unwrap_or(StatusCode::OK), Some(&setup.route), call.callee.is_outside());
         if !matches!(call.stage, Stage::Ringing | Stage::Stopping) {
             let conn = call.conn;
             self.flush(now);
@@ -289,7 +303,14 @@ impl Hub {
     }
 
     /// A device will not answer: it said so, or (`None`) it said nothing in time.
-    pub(super) fn branch_failed(&mut self, now: Instant, key: CallKey, index: usize, code: u16, response: Option<&Message<'_>>) {
+    pub(super) fn branch_failed(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        index: usize,
+        code: StatusCode,
+        response: Option<&Message<'_>>,
+    ) {
         self.branch_done(key, index);
         let Some(call) = self.calls.get_mut(&key) else { return };
         let (ringing, outside) = (call.stage == Stage::Ringing, call.callee.is_outside());
@@ -301,7 +322,7 @@ impl Hub {
                 None => String::new(),
             });
         }
-        if ringing && code >= 600 {
+        if ringing && code >= StatusCode::BUSY_EVERYWHERE {
             // A user who declines declines for all devices.
             self.stop(now, key, Some(DECLINED.into()));
         } else {
@@ -314,7 +335,7 @@ impl Hub {
         if self.branch_of(key, index).is_some_and(|branch| branch.progress == Progress::Proceeding && branch.cancel == Cancel::No) {
             self.cancel_branch(now, key, index);
         }
-        self.branch_failed(now, key, index, 408, None);
+        self.branch_failed(now, key, index, StatusCode::REQUEST_TIMEOUT, None);
     }
 
     /// The caller takes its INVITE back (RFC 3261, 9.2). Why it does so the devices hear, too: one that was answered elsewhere is no missed
@@ -324,19 +345,19 @@ impl Hub {
         if let Some(query) = self.pending_login(request.conn, &invite) {
             self.cancel_login(now, request, query);
         } else if self.identity(request.conn).is_none() {
-            self.refuse(now, request, Refusal::new(403, 40300, "Not authenticated"));
+            self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Not authenticated"));
         } else if let Some(key) = self.setups.get(&invite).copied().filter(|key| self.is_callers(*key, request.conn)) {
             self.answer_cancel(now, request);
             let why = reasons(request.message).join(", ");
             self.cancel_call(now, key, Some(why.into()).filter(|why: &Cow<'_, str>| !why.is_empty()));
         } else if !self.cancel_relayed(now, request, &invite) {
-            self.refuse(now, request, Refusal::new(481, 40400, "Nothing to cancel"));
+            self.refuse(now, request, Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, 40400, "Nothing to cancel"));
         }
     }
 
     pub(super) fn answer_cancel(&mut self, now: Instant, request: &Request<'_>) {
         let tag = self.random.token();
-        self.respond(now, &request.key, reply(request.message, 200, Some(&tag)).end());
+        self.respond(now, &request.key, reply(request.message, StatusCode::OK, Some(&tag)).end());
     }
 
     fn is_callers(&self, key: CallKey, conn: ConnId) -> bool {
@@ -418,8 +439,12 @@ impl Hub {
                 self.respond(now, &server, text);
                 self.call_failed(now, key, code, cause(code));
             }
-            Some((408, _)) => self.fail_call(now, key, Refusal::new(408, 40800, "No device answered"), "unanswered"),
-            _ => self.fail_call(now, key, Refusal::new(480, 48000, "No device is online"), "offline"),
+            Some((StatusCode::REQUEST_TIMEOUT, _)) => {
+                self.fail_call(now, key, Refusal::new(StatusCode::REQUEST_TIMEOUT, 40800, "No device answered"), "unanswered")
+            }
+            _ => {
+                self.fail_call(now, key, Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "No device is online"), "offline")
+            }
         }
     }
 
@@ -432,7 +457,7 @@ impl Hub {
         self.call_failed(now, key, refusal.code, cause);
     }
 
-    fn call_failed(&mut self, now: Instant, key: CallKey, code: u16, cause: &'static str) {
+    fn call_failed(&mut self, now: Instant, key: CallKey, code: StatusCode, cause: &'static str) {
         let Some(call) = self.calls.get(&key) else { return };
         let call_id = call.call_id.clone();
         self.over(key);
@@ -520,16 +545,16 @@ fn said(uri: Option<Uri<'_>>) -> String {
     uri.map(|uri| uri.user_text().into_owned()).unwrap_or_default()
 }
 
-const CANCELLED: Refusal = Refusal::new(487, 48700, "Request terminated");
+const CANCELLED: Refusal = Refusal::new(StatusCode::REQUEST_TERMINATED, 48700, "Request terminated");
 
-const fn cause(code: u16) -> &'static str {
+const fn cause(code: StatusCode) -> &'static str {
     match code {
-        603 => "declined",
-        486 | 600 => "busy",
-        480 => "offline",
-        408 => "unanswered",
-        404 | 604 => "unknown",
-        487 => "cancelled",
+        StatusCode::DECLINE => "declined",
+        StatusCode::BUSY_HERE | StatusCode::BUSY_EVERYWHERE => "busy",
+        StatusCode::TEMPORARILY_UNAVAILABLE => "offline",
+        StatusCode::REQUEST_TIMEOUT => "unanswered",
+        StatusCode::NOT_FOUND | StatusCode::DOES_NOT_EXIST_ANYWHERE => "unknown",
+        StatusCode::REQUEST_TERMINATED => "cancelled",
         _ => "failed",
     }
 }

@@ -31,7 +31,7 @@ mod token;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use offhook_sip::{Message, escape_user, parse, quote};
+use offhook_sip::{Branch, Message, Method, StatusCode, escape_user, parse, quote};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
@@ -84,7 +84,7 @@ pub struct Hub {
     held: BTreeMap<HeldKey, Held>,
     held_for: BTreeMap<Aor, BTreeSet<HeldKey>>,
     /// What our own branches belong to.
-    legs: BTreeMap<String, Leg>,
+    legs: BTreeMap<Branch, Leg>,
     out: VecDeque<Output>,
 }
 
@@ -239,7 +239,7 @@ impl Hub {
     }
 
     fn query_expired(&mut self, now: Instant, query: QueryId) {
-        let refusal = Refusal::new(500, 50000, "The user store does not answer");
+        let refusal = Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "The user store does not answer");
         match self.pending.remove(&query) {
             Some(Pending::Login { conn, key, text }) => {
                 if let Ok(message) = parse(text.as_bytes()) {
@@ -266,7 +266,7 @@ impl Hub {
             self.refuse(
                 now,
                 &Request { conn, key, message: &message, text: &text },
-                Refusal::new(487, 48700, "Request terminated"),
+                Refusal::new(StatusCode::REQUEST_TERMINATED, 48700, "Request terminated"),
             );
         }
     }
@@ -286,11 +286,11 @@ impl Hub {
             return;
         }
         if let Received::Response(client) = self.transactions.receive(now, conn, Transport::Reliable, message)
-            && client.method() != "CANCEL"
+            && client.method() != Method::Cancel
         {
             self.flush(now);
-            if client.method() == "INVITE"
-                && message.code().is_some_and(|code| (101..300).contains(&code))
+            if client.method() == Method::Invite
+                && message.code().is_some_and(StatusCode::creates_dialog)
                 && let Some(aor) = self.identity(conn).cloned()
             {
                 self.learn(now, conn, &aor, message);
@@ -314,11 +314,11 @@ impl Hub {
     }
 
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        if key.method() == "CANCEL" {
+        if key.method() == Method::Cancel {
             return;
         }
         match self.legs.get(key.branch()).copied() {
-            Some(Leg::Branch(key, index)) => self.branch_failed(now, key, index, 408, None),
+            Some(Leg::Branch(key, index)) => self.branch_failed(now, key, index, StatusCode::REQUEST_TIMEOUT, None),
             Some(Leg::Forward(key)) => self.forward_expired(now, key),
             None => {}
         }
@@ -356,11 +356,11 @@ impl Hub {
         }
     }
 
-    fn branch(&mut self) -> String {
-        ["z9hG4bK", &self.random.token()].concat()
+    fn branch(&mut self) -> Branch {
+        Branch::new(&self.random.token())
     }
 
-    fn via(&self, branch: &str) -> String {
-        ["SIP/2.0/WS ", &self.settings.domain, ";branch=", branch].concat()
+    fn via(&self, branch: &Branch) -> String {
+        ["SIP/2.0/WS ", &self.settings.domain, ";branch=", branch.as_str()].concat()
     }
 }

@@ -1,5 +1,6 @@
 //! What goes into the switch and what comes out of it: values only.
 
+use offhook_sip::StatusCode;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -208,7 +209,7 @@ pub enum Record {
         /// The user it claimed to be; empty where it named none.
         user: String,
         /// The SIP status.
-        code: u16,
+        code: StatusCode,
         /// Why.
         why: &'static str,
     },
@@ -245,6 +246,6 @@ pub enum Record {
         /// In a word: `completed`, `cancelled`, `declined`, `busy`, `offline`, `unanswered`, `unknown`, `failed` or `lost`.
         cause: &'static str,
         /// The SIP status that the caller got; 200 where the call was answered.
-        code: u16,
+        code: StatusCode,
     },
 }

@@ -1,6 +1,6 @@
 //! How the switch says no: the SIP status for every client, and the five-digit code of the calling API in `X-Error`.
 
-use offhook_sip::{Message, Name, Writer, reply};
+use offhook_sip::{Message, Method, Name, StatusCode, Writer, reply};
 use offhook_ua::time::Instant;
 
 use super::admission::Request;
@@ -12,7 +12,7 @@ pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPD
 /// A final answer other than 2xx.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal {
-    pub(super) code: u16,
+    pub(super) code: StatusCode,
     error: u32,
     why: &'static str,
     retry_after: Option<u32>,
@@ -20,7 +20,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// With SIP status `code`, API error number `error`, and a phrase that both the user and the log see.
-    pub(super) const fn new(code: u16, error: u32, why: &'static str) -> Self {
+    pub(super) const fn new(code: StatusCode, error: u32, why: &'static str) -> Self {
         Self { code, error, why, retry_after: None }
     }
 
@@ -30,11 +30,11 @@ impl Refusal {
     }
 
     /// A method outside a dialog that the switch does nothing with.
-    pub(super) fn unserved(method: &str) -> Self {
-        if ALLOW.split(", ").any(|known| known == method) {
-            Self::new(405, 40003, "Method not allowed outside a dialog")
+    pub(super) fn unserved(method: Method<'_>) -> Self {
+        if ALLOW.split(", ").any(|known| known == method.as_str()) {
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, 40003, "Method not allowed outside a dialog")
         } else {
-            Self::new(501, 40003, "Method not implemented")
+            Self::new(StatusCode::NOT_IMPLEMENTED, 40003, "Method not implemented")
         }
     }
 
@@ -44,7 +44,7 @@ impl Refusal {
         if let Some(seconds) = self.retry_after {
             text = text.number("Retry-After", seconds);
         }
-        if matches!(self.code, 405 | 501) {
+        if matches!(self.code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) {
             text = text.field("Allow", ALLOW);
         }
         text.field("X-Error", &[&self.error.to_string(), " ", self.why].concat())
@@ -62,7 +62,7 @@ impl Hub {
 
     /// Refuses a request that has none. An ACK is never answered.
     pub(super) fn refuse_plainly(&mut self, conn: ConnId, message: &Message<'_>, refusal: Refusal) {
-        if message.is_request() && message.method() != Some("ACK") {
+        if message.is_request() && message.method() != Some(Method::Ack) {
             let tag = self.random.token();
             let text = refusal.answer(message, &tag).end();
             self.push(Output::Send { conn, text });
@@ -75,13 +75,13 @@ impl Hub {
         let tag = self.random.token();
         let unknown: Vec<&str> =
             request.message.all(name).filter(|token| !known.iter().any(|known| known.eq_ignore_ascii_case(token))).collect();
-        let refusal = Refusal::new(420, 40003, "Extension not supported");
+        let refusal = Refusal::new(StatusCode::BAD_EXTENSION, 40003, "Extension not supported");
         let text = refusal.answer(request.message, &tag).field("Unsupported", &unknown.join(", ")).end();
         self.respond(now, &request.key, text);
-        self.record_refused(request.conn, request.message, 420, refusal.why);
+        self.record_refused(request.conn, request.message, StatusCode::BAD_EXTENSION, refusal.why);
     }
 
-    pub(super) fn record_refused(&mut self, conn: ConnId, message: &Message<'_>, code: u16, why: &'static str) {
+    pub(super) fn record_refused(&mut self, conn: ConnId, message: &Message<'_>, code: StatusCode, why: &'static str) {
         let user = message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
         self.record(Record::Refused { conn, user, code, why });
     }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook_sip::{Name, Writer, escape_user, quote, reply};
+use offhook_sip::{Name, StatusCode, Writer, escape_user, quote, reply};
 use offhook_ua::time::Instant;
 use sha1::Sha1;
 
@@ -21,7 +21,7 @@ impl Hub {
     pub(super) fn register(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
         let message = request.message;
         if !message.to().is_ok_and(|to| to.uri.is_sip() && to.uri.user_text() == aor.user) {
-            return self.refuse(now, request, Refusal::new(403, 40300, "Registration of another user"));
+            return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Registration of another user"));
         }
         if message.unsupported(&EXTENSIONS).next().is_some() {
             return self.refuse_extension(now, request, Name::Require, &EXTENSIONS);
@@ -29,9 +29,13 @@ impl Hub {
         match self.registrar.register(now, aor, request.conn, self.seconds_left(now, request.conn), message) {
             Ok(change) => self.registered(now, request, aor, change),
             Err(registrar::Refusal::TooBrief) => self.refuse_brief(now, request),
-            Err(registrar::Refusal::Malformed(why)) => self.refuse(now, request, Refusal::new(400, 40003, why)),
-            Err(registrar::Refusal::OutOfOrder) => self.refuse(now, request, Refusal::new(500, 50000, "REGISTER out of order")),
-            Err(registrar::Refusal::TooMany) => self.refuse(now, request, Refusal::new(403, 40300, "Too many devices")),
+            Err(registrar::Refusal::Malformed(why)) => self.refuse(now, request, Refusal::new(StatusCode::BAD_REQUEST, 40003, why)),
+            Err(registrar::Refusal::OutOfOrder) => {
+                self.refuse(now, request, Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "REGISTER out of order"))
+            }
+            Err(registrar::Refusal::TooMany) => {
+                self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Too many devices"))
+            }
         }
     }
 
@@ -43,7 +47,7 @@ impl Hub {
 
     fn refuse_brief(&mut self, now: Instant, request: &Request<'_>) {
         let tag = self.random.token();
-        let refusal = Refusal::new(423, 40001, "Interval too brief");
+        let refusal = Refusal::new(StatusCode::INTERVAL_TOO_BRIEF, 40001, "Interval too brief");
         let text = refusal.answer(request.message, &tag).number("Min-Expires", MIN_EXPIRES).end();
         self.respond(now, &request.key, text);
     }
@@ -74,7 +78,7 @@ impl Hub {
 
     fn registered_answer(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) -> String {
         let tag = self.random.token();
-        let mut text = reply(request.message, 200, Some(&tag));
+        let mut text = reply(request.message, StatusCode::OK, Some(&tag));
         let mut outbound = false;
         for binding in self.registrar.bindings(aor) {
             outbound |= binding.reg_id > 0;

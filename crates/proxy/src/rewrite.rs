@@ -1,6 +1,6 @@
 //! What a message looks like on the other side: our Via and no other, the proven identity, nothing that pretends to be proof.
 
-use offhook_sip::{Message, Name, Start, Writer, reason};
+use offhook_sip::{Message, Method, Name, Start, StatusCode, Writer};
 
 /// What a user's message carries to another user or out of here, by full and compact name: what two user agents need of each other to
 /// call, hold, transfer and end (RFC 3261, 3262, 3311, 3515, 4028, 6086, 6665). All else stays here: what claims to be proof of somebody, what
@@ -75,6 +75,7 @@ impl Head {
 
 /// What changes in a request that is passed on.
 pub(super) struct Onward<'a> {
+    pub(super) method: Method<'a>,
     /// The new Request-URI.
     pub(super) uri: &'a str,
     /// The switch's own Via.
@@ -90,9 +91,7 @@ pub(super) struct Onward<'a> {
 /// The request as the receiver gets it.
 pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
     let hops = request.number(Name::MaxForwards).unwrap_or(70).min(255).saturating_sub(1);
-    let mut text = Writer::request(request.method().unwrap_or_default(), onward.uri)
-        .field("Via", onward.via)
-        .field("Max-Forwards", &hops.to_string());
+    let mut text = Writer::request(onward.method, onward.uri).field("Via", onward.via).field("Max-Forwards", &hops.to_string());
     if let Some(route) = onward.record_route {
         text = text.field("Record-Route", route);
     }
@@ -102,10 +101,10 @@ pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
 }
 
 /// The answer as the sender of the request gets it. `code` may differ from the answer's own; `outside`: the way out, or we, have answered.
-pub(super) fn restore(response: &Message<'_>, head: &Head, code: u16, record_route: Option<&str>, outside: bool) -> String {
+pub(super) fn restore(response: &Message<'_>, head: &Head, code: StatusCode, record_route: Option<&str>, outside: bool) -> String {
     let phrase = match response.start {
         Start::Response { code: own, reason } if own == code => reason,
-        _ => reason(code),
+        _ => code.reason(),
     };
     let mut text = Writer::response(code, phrase);
     for via in &head.vias {

@@ -1,5 +1,7 @@
 //! Numbers to try an app with: they answer, refuse or ring in a known way, at known times, with no trunk and no credit.
 
+use offhook_sip::StatusCode;
+
 /// How a number behaves that is there for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestNumber {
@@ -17,7 +19,7 @@ pub enum TestNumber {
         /// After so many milliseconds.
         after: u64,
         /// With this SIP status.
-        code: u16,
+        code: StatusCode,
     },
 }
 
@@ -39,11 +41,11 @@ impl TestNumber {
             times @ 2..=9 => answers(times, Self::LONGEST, None),
             10 => answers(u32::MAX, 120_000, None),
             20 => answers(10, Self::LONGEST, Some('0')),
-            30 => refuses(0, 603),
-            31 => refuses(Self::ANSWER, 603),
-            40 => refuses(45_000, 480),
-            50 => refuses(0, 503),
-            51 => refuses(Self::ANSWER, 503),
+            30 => refuses(0, StatusCode::DECLINE),
+            31 => refuses(Self::ANSWER, StatusCode::DECLINE),
+            40 => refuses(45_000, StatusCode::TEMPORARILY_UNAVAILABLE),
+            50 => refuses(0, StatusCode::SERVICE_UNAVAILABLE),
+            51 => refuses(Self::ANSWER, StatusCode::SERVICE_UNAVAILABLE),
             _ => None,
         }
     }
@@ -60,7 +62,7 @@ mod tests {
         assert_eq!(TestNumber::read("46000000000"), once);
         assert_eq!(TestNumber::read("46000000007"), Some(TestNumber::Answers { times: 7, limit: 300_000, until: None }));
         assert_eq!(TestNumber::read("+4600000000010"), Some(TestNumber::Answers { times: u32::MAX, limit: 120_000, until: None }));
-        assert_eq!(TestNumber::read("+46000000030"), Some(TestNumber::Refuses { after: 0, code: 603 }));
+        assert_eq!(TestNumber::read("+46000000030"), Some(TestNumber::Refuses { after: 0, code: StatusCode::DECLINE }));
         let document = include_str!("../../../docs/pages.md");
         for (at, _) in document.match_indices("`+46000000") {
             let number = &document[at + 1..at + 13];

@@ -1,7 +1,9 @@
 //! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
 
-use super::header::{Field, Name, NameAddr, split_at};
+use super::header::{Branch, Field, Name, NameAddr, split_at};
 use super::message::{Message, ParseError, Start, bare};
+use super::method::Method;
+use super::status::StatusCode;
 use super::uri::Uri;
 use crate::text::cut_at;
 
@@ -9,7 +11,7 @@ use crate::text::cut_at;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// The code to answer.
-    pub code: u16,
+    pub code: StatusCode,
     /// What is wrong, fit as a reason phrase.
     pub reason: &'static str,
 }
@@ -17,7 +19,7 @@ pub struct Rejection {
 impl Rejection {
     /// 400.
     pub(super) const fn bad(reason: &'static str) -> Self {
-        Self { code: 400, reason }
+        Self { code: StatusCode::BAD_REQUEST, reason }
     }
 }
 
@@ -25,7 +27,7 @@ impl Rejection {
 #[derive(Clone, Copy, Debug)]
 pub struct Abilities<'a> {
     /// Methods that it answers: what it writes to Allow.
-    pub methods: &'a [&'a str],
+    pub methods: &'a [Method<'a>],
     /// Option tags: what it writes to Supported.
     pub extensions: &'a [&'a str],
     /// Media types of bodies: what it writes to Accept. Bodies of INFO are judged by their package instead (RFC 6086).
@@ -41,24 +43,6 @@ const fn set(names: &[Name]) -> u64 {
         [first, rest @ ..] => 1 << *first as u8 | set(rest),
     }
 }
-
-/// Methods that RFCs define: one that is none of them is answered 501 before anything else about it is looked at.
-const METHODS: [&str; 14] = [
-    "INVITE",
-    "ACK",
-    "BYE",
-    "CANCEL",
-    "OPTIONS",
-    "REGISTER",
-    "INFO",
-    "PRACK",
-    "UPDATE",
-    "MESSAGE",
-    "NOTIFY",
-    "SUBSCRIBE",
-    "REFER",
-    "PUBLISH",
-];
 
 impl Message<'_> {
     /// What everybody who acts on a message relies on: whole framing; From, To, Call-ID, CSeq and the topmost Via, each once
@@ -85,7 +69,7 @@ impl Message<'_> {
             return Err(Rejection::bad("Repeated Header Field"));
         }
         let via = self.via().map_err(refusal)?;
-        if matches!(via.branch(), Some("" | "z9hG4bK")) {
+        if matches!(via.branch(), Some("" | Branch::COOKIE)) {
             return Err(Rejection::bad("Empty Branch"));
         }
         for name in [Name::From, Name::To] {
@@ -105,10 +89,10 @@ impl Message<'_> {
         }
     }
 
-    fn check_request(&self, method: &str, uri: &str, cseq_method: &str, starred: bool) -> Result<(), Rejection> {
+    fn check_request(&self, method: Method<'_>, uri: &str, cseq_method: Method<'_>, starred: bool) -> Result<(), Rejection> {
         if cseq_method != method {
-            let known = METHODS.contains(&method);
-            return Err(if known { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
+            // One that nobody has registered is answered 501 before anything else about it is looked at.
+            return Err(if method.registered().is_some() { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
         }
         // Escaped headers in a Request-URI must never become fields (RFC 3261, 19.1.5).
         if Uri::parse(uri).map_or(true, |uri| !uri.headers.is_empty()) {
@@ -117,7 +101,7 @@ impl Message<'_> {
         if self.get(Name::MaxForwards).is_some() && self.number(Name::MaxForwards).is_none() {
             return Err(Rejection::bad("Malformed Max-Forwards"));
         }
-        if starred && (method != "REGISTER" || !self.contact_is_star()) {
+        if starred && (method != Method::Register || !self.contact_is_star()) {
             return Err(Rejection::bad("Malformed Contact"));
         }
         Ok(())
@@ -137,17 +121,17 @@ impl Message<'_> {
             return Err(not_implemented());
         }
         if !Uri::parse(uri).is_ok_and(|uri| uri.is_sip()) {
-            return Err(Rejection { code: 416, reason: "Unsupported URI Scheme" });
+            return Err(Rejection { code: StatusCode::UNSUPPORTED_URI_SCHEME, reason: "Unsupported URI Scheme" });
         }
         // Require in a CANCEL and in an ACK to a failure is to be ignored (8.2.2.3).
-        if !matches!(method, "ACK" | "CANCEL") && self.unsupported(can.extensions).next().is_some() {
-            return Err(Rejection { code: 420, reason: "Bad Extension" });
+        if !matches!(method, Method::Ack | Method::Cancel) && self.unsupported(can.extensions).next().is_some() {
+            return Err(Rejection { code: StatusCode::BAD_EXTENSION, reason: "Bad Extension" });
         }
-        if method != "INFO" && !self.body.is_empty() && !can.bodies.iter().any(|mime| self.content_is(mime)) {
-            return Err(Rejection { code: 415, reason: "Unsupported Media Type" });
+        if method != Method::Info && !self.body.is_empty() && !can.bodies.iter().any(|mime| self.content_is(mime)) {
+            return Err(Rejection { code: StatusCode::UNSUPPORTED_MEDIA_TYPE, reason: "Unsupported Media Type" });
         }
-        if method == "INVITE" && !self.accepts("application/sdp") {
-            return Err(Rejection { code: 406, reason: "Not Acceptable" });
+        if method == Method::Invite && !self.accepts("application/sdp") {
+            return Err(Rejection { code: StatusCode::NOT_ACCEPTABLE, reason: "Not Acceptable" });
         }
         Ok(())
     }
@@ -200,7 +184,7 @@ impl Message<'_> {
 }
 
 fn not_implemented() -> Rejection {
-    Rejection { code: 501, reason: "Not Implemented" }
+    Rejection { code: StatusCode::NOT_IMPLEMENTED, reason: "Not Implemented" }
 }
 
 /// RFC 3261, 21.4.1: the reason names the field.

@@ -6,6 +6,7 @@ use ctutils::CtEq as _;
 
 use super::header::{SPACE, pairs, split_before, unquote};
 use super::message::ParseError;
+use super::method::Method;
 use super::write::quote;
 use crate::hash::{md5, sha256};
 use crate::text::{concat, hex};
@@ -142,12 +143,12 @@ impl Challenge {
     /// `ha1` is that of [`ha1`]; `uri` is the Request-URI as sent; `cnonce` is fresh and unpredictable; `nc` counts the answers
     /// to this nonce, from 1.
     #[must_use]
-    pub fn answer(&self, user: &str, ha1: &str, method: &str, uri: &str, cnonce: &str, nc: u32) -> String {
+    pub fn answer(&self, user: &str, ha1: &str, method: Method<'_>, uri: &str, cnonce: &str, nc: u32) -> String {
         let (nonce, algorithm) = (&self.nonce, self.algorithm);
         let qop = if self.qop_auth { "auth" } else { "" };
         let cnonce = if self.qop_auth || algorithm.is_session() { cnonce } else { "" };
         let nc = hex(&nc.to_be_bytes());
-        let proof = Proof { nonce, nc: &nc, cnonce, qop, ha2: &algorithm.hash(&[method, uri]) };
+        let proof = Proof { nonce, nc: &nc, cnonce, qop, ha2: &algorithm.hash(&[method.as_str(), uri]) };
         let mut value = concat(&["Digest username=", &quote(user)]);
         push_quoted(&mut value, "realm", &self.realm);
         push_quoted(&mut value, "nonce", nonce);
@@ -270,23 +271,23 @@ impl<'a> Credentials<'a> {
     /// Whether whoever wrote this knows `ha1` (that of [`ha1`], for the algorithm in here), in a time that does not tell how
     /// much of it was right. Never so with qop=auth-int, which covers a body: see [`Credentials::matches_body`].
     #[must_use]
-    pub fn matches(&self, ha1: &str, method: &str) -> bool {
+    pub fn matches(&self, ha1: &str, method: Method<'_>) -> bool {
         self.qop != "auth-int" && self.matches_body(ha1, method, "")
     }
 
     /// Like [`Credentials::matches`], for a request with that body, which qop=auth-int protects, too.
     #[must_use]
-    pub fn matches_body(&self, ha1: &str, method: &str, body: &str) -> bool {
+    pub fn matches_body(&self, ha1: &str, method: Method<'_>, body: &str) -> bool {
         let expected = self.expected(ha1, method, body);
         expected.as_bytes().ct_eq(self.response.as_bytes()).to_bool()
     }
 
     /// The right response; with qop=auth-int it covers the body (RFC 7616, 3.4.3).
-    fn expected(&self, ha1: &str, method: &str, body: &str) -> String {
+    fn expected(&self, ha1: &str, method: Method<'_>, body: &str) -> String {
         let algorithm = self.algorithm;
         let ha2 = match &*self.qop {
-            "auth-int" => algorithm.hash(&[method, &self.uri, &algorithm.hash(&[body])]),
-            _ => algorithm.hash(&[method, &self.uri]),
+            "auth-int" => algorithm.hash(&[method.as_str(), &self.uri, &algorithm.hash(&[body])]),
+            _ => algorithm.hash(&[method.as_str(), &self.uri]),
         };
         let proof = Proof { nonce: &self.nonce, nc: &self.nc, cnonce: &self.cnonce, qop: &self.qop, ha2: &ha2 };
         proof.response(algorithm, ha1)

@@ -1,8 +1,11 @@
 //! Header fields and their values: names, addresses, parameters, Via.
 
-use std::borrow::Cow;
+use core::fmt;
+use std::borrow::{Borrow, Cow};
+use std::sync::Arc;
 
 use super::message::ParseError;
+use super::method::Method;
 use super::uri::{Uri, host_port_of};
 use crate::text::{cut_at, cut_last, find, number};
 
@@ -161,8 +164,8 @@ impl Name {
 pub struct CSeq<'a> {
     /// Grows within a dialog.
     pub number: u32,
-    /// Case-sensitive.
-    pub method: &'a str,
+    /// That of the request.
+    pub method: Method<'a>,
 }
 
 /// An address with its display name and the parameters of the field: From, To, Contact, Route, …
@@ -341,6 +344,46 @@ impl<'a> Via<'a> {
     #[must_use]
     pub fn branch(&self) -> Option<&'a str> {
         self.params.get("branch")
+    }
+}
+
+/// The branch of a Via, which names a transaction (RFC 3261, 8.1.1.7). Clones share their text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Branch(Arc<str>);
+
+impl Branch {
+    /// The magic cookie: what begins with it is unique in space and time. A branch of RFC 2543 has none, and names nothing.
+    pub const COOKIE: &'static str = "z9hG4bK";
+
+    /// A branch of ours. `token` is one that nobody else uses, and only once: 64 random bits or more.
+    #[must_use]
+    pub fn new(token: &str) -> Self {
+        Self([Self::COOKIE, token].concat().into())
+    }
+
+    /// As it is written, the cookie included.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Branch {
+    /// As it is written.
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Borrow<str> for Branch {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Branch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

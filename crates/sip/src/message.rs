@@ -6,6 +6,8 @@ use thiserror::Error;
 
 use super::check::Rejection;
 use super::header::{CSeq, Field, Name, NameAddr, SPACE, Via, after, before, cut, is_lws, is_token, split_at, split_before, trim};
+use super::method::Method;
+use super::status::StatusCode;
 use super::uri::Uri;
 use crate::text::{cut_at, cut_last, number, seek};
 
@@ -37,14 +39,14 @@ pub enum Start<'a> {
     /// `method uri SIP/2.0`
     Request {
         /// Case-sensitive.
-        method: &'a str,
+        method: Method<'a>,
         /// The Request-URI as it came in; any scheme.
         uri: &'a str,
     },
     /// `SIP/2.0 code reason`
     Response {
-        /// 100 to 699.
-        code: u16,
+        /// What the answer means.
+        code: StatusCode,
         /// May be empty, may be any UTF-8.
         reason: &'a str,
     },
@@ -142,8 +144,8 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
             rest = less;
         }
         let (code, reason) = cut_at(rest, b' ').unwrap_or((rest, ""));
-        let code = number(code).filter(|code| (100..700).contains(code)).ok_or(ParseError::StartLine)?;
-        return Ok(Start::Response { code: code as u16, reason });
+        let code = number(code).and_then(|code| StatusCode::new(code.try_into().ok()?)).ok_or(ParseError::StartLine)?;
+        return Ok(Start::Response { code, reason });
     }
     let mut trimmed = rest;
     while let Some(shorter) = before(trimmed, b' ') {
@@ -155,11 +157,11 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
     }
     let clean = trim(uri);
     if !version.eq_ignore_ascii_case("SIP/2.0") {
-        *fault = Some(Rejection { code: 505, reason: "Version Not Supported" });
+        *fault = Some(Rejection { code: StatusCode::VERSION_NOT_SUPPORTED, reason: "Version Not Supported" });
     } else if trimmed.len() < rest.len() || uri.bytes().any(is_lws) {
         *fault = Some(Rejection::bad("Malformed Request-Line"));
     }
-    Ok(Start::Request { method: first, uri: clean })
+    Ok(Start::Request { method: Method::from(first), uri: clean })
 }
 
 /// The fields up to the blank line, and what follows it.
@@ -237,7 +239,7 @@ impl<'a> Message<'a> {
 
     /// The method of a request.
     #[must_use]
-    pub fn method(&self) -> Option<&'a str> {
+    pub fn method(&self) -> Option<Method<'a>> {
         if let Start::Request { method, .. } = self.start { Some(method) } else { None }
     }
 
@@ -249,7 +251,7 @@ impl<'a> Message<'a> {
 
     /// The status code of a response.
     #[must_use]
-    pub fn code(&self) -> Option<u16> {
+    pub fn code(&self) -> Option<StatusCode> {
         if let Start::Response { code, .. } = self.start { Some(code) } else { None }
     }
 
@@ -355,10 +357,9 @@ impl<'a> Message<'a> {
     /// Where there is none, or it is malformed, or its number does not fit in 32 bits.
     pub fn cseq(&self) -> Result<CSeq<'a>, ParseError> {
         let (digits, method) = split_before(self.required(Name::CSeq)?, SPACE);
-        number(digits)
-            .map(|number| CSeq { number, method: trim(method) })
-            .filter(|cseq| is_token(cseq.method))
-            .ok_or(ParseError::Malformed(Name::CSeq))
+        let method = trim(method);
+        let number = number(digits).filter(|_| is_token(method)).ok_or(ParseError::Malformed(Name::CSeq))?;
+        Ok(CSeq { number, method: Method::from(method) })
     }
 
     /// The contacts. `*` comes as an address whose scheme is `*`.

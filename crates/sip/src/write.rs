@@ -2,6 +2,8 @@
 
 use super::header::{Name, URI, is, is_token};
 use super::message::{Message, parse};
+use super::method::Method;
+use super::status::StatusCode;
 use super::uri::push_escape;
 use crate::text::{cut_at, digits, push_digits};
 
@@ -16,21 +18,21 @@ pub struct Writer(Box<String>);
 impl Writer {
     /// Starts a request.
     #[must_use]
-    pub fn request(method: &str, uri: &str) -> Self {
+    pub fn request(method: Method<'_>, uri: &str) -> Self {
         let mut text = String::with_capacity(1024);
-        push_token(&mut text, method);
+        push_token(&mut text, method.as_str());
         text.push(' ');
         push_uri(&mut text, uri);
         text.push_str(" SIP/2.0\r\n");
         Self(Box::new(text))
     }
 
-    /// Starts a response. A code beyond 100 to 699 becomes 500.
+    /// Starts a response.
     #[must_use]
-    pub fn response(code: u16, reason: &str) -> Self {
+    pub fn response(code: StatusCode, reason: &str) -> Self {
         let mut text = String::with_capacity(1024);
         text.push_str("SIP/2.0 ");
-        push_digits(&mut text, if (100..700).contains(&code) { code.into() } else { 500 });
+        push_digits(&mut text, code.into());
         text.push(' ');
         push_value(&mut text, reason);
         text.push_str("\r\n");
@@ -71,15 +73,15 @@ impl Writer {
     /// Adds CSeq.
     #[must_use]
     #[inline(never)]
-    pub fn cseq(self, number: u32, method: &str) -> Self {
-        self.joined(Name::CSeq.as_str(), &[&digits(number), " ", method])
+    pub fn cseq(self, number: u32, method: Method<'_>) -> Self {
+        self.joined(Name::CSeq.as_str(), &[&digits(number), " ", method.as_str()])
     }
 
     /// Method and Request-URI of a request, as they go on the wire.
     #[must_use]
-    pub fn request_line(&self) -> Option<(&str, &str)> {
+    pub fn request_line(&self) -> Option<(Method<'_>, &str)> {
         let (method, rest) = cut_at(&self.0, b' ')?;
-        Some((method, cut_at(rest, b' ')?.0))
+        Some((Method::from(method), cut_at(rest, b' ')?.0))
     }
 
     /// The message, with that body, if it is none that is empty.
@@ -103,9 +105,9 @@ impl Writer {
 /// Starts the response to `request`: Via, From, To, Call-ID and CSeq as they came (RFC 3261, 8.2.6), Record-Route where the
 /// response may make a dialog (12.1.1). `to_tag` is added unless To has a tag, or cannot be read.
 #[must_use]
-pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
-    let mut writer = Writer::response(code, reason(code));
-    let dialog = (101..300).contains(&code);
+pub fn reply(request: &Message<'_>, code: StatusCode, to_tag: Option<&str>) -> Writer {
+    let mut writer = Writer::response(code, code.reason());
+    let dialog = code.creates_dialog();
     for field in request.fields() {
         // Of what there may be only one, only one: a refusal of a doubled field is no doubled field.
         let again = request.get(field.name).is_some_and(|first| !core::ptr::eq(first, field.value));
@@ -130,7 +132,7 @@ pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
 #[must_use]
 pub fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
     let request = parse(request.as_bytes()).ok()?;
-    let mut text = Writer::request("CANCEL", request.uri()?).field("Max-Forwards", "70");
+    let mut text = Writer::request(Method::Cancel, request.uri()?).field("Max-Forwards", "70");
     for name in [Name::Via, Name::From, Name::To, Name::CallId] {
         text = text.field(name.as_str(), request.get(name)?);
     }
@@ -148,81 +150,6 @@ pub fn without_body(text: &mut String) {
         text.shrink_to_fit();
     }
 }
-
-/// What a code is called. A code with no name of its own has that of its class (RFC 3261, 8.1.3.2).
-#[must_use]
-pub fn reason(code: u16) -> &'static str {
-    let named = REASONS.iter().chain(OTHER_REASONS).find(|(known, _)| *known == code);
-    let class = || REASONS.iter().find(|(known, _)| *known / 100 == code / 100);
-    named.or_else(class).map_or("Unknown", |(_, reason)| reason)
-}
-
-/// What a user agent here answers. The first of each hundred stands for its class.
-static REASONS: &[(u16, &str)] = &[
-    (183, "Session Progress"),
-    (180, "Ringing"),
-    (200, "OK"),
-    (400, "Bad Request"),
-    (405, "Method Not Allowed"),
-    (406, "Not Acceptable"),
-    (408, "Request Timeout"),
-    (415, "Unsupported Media Type"),
-    (416, "Unsupported URI Scheme"),
-    (420, "Bad Extension"),
-    (422, "Session Interval Too Small"),
-    (469, "Bad Info Package"),
-    (480, "Temporarily Unavailable"),
-    (481, "Call/Transaction Does Not Exist"),
-    (482, "Loop Detected"),
-    (486, "Busy Here"),
-    (487, "Request Terminated"),
-    (488, "Not Acceptable Here"),
-    (491, "Request Pending"),
-    (500, "Server Internal Error"),
-    (501, "Not Implemented"),
-    (504, "Server Time-out"),
-    (505, "Version Not Supported"),
-    (600, "Busy Everywhere"),
-    (603, "Decline"),
-];
-
-/// What only others have to say: no page has to carry it. Tests play the others, also where they run as wasm.
-#[cfg(any(not(target_arch = "wasm32"), debug_assertions))]
-static OTHER_REASONS: &[(u16, &str)] = &[
-    (100, "Trying"),
-    (181, "Call Is Being Forwarded"),
-    (182, "Queued"),
-    (202, "Accepted"),
-    (300, "Multiple Choices"),
-    (301, "Moved Permanently"),
-    (302, "Moved Temporarily"),
-    (305, "Use Proxy"),
-    (401, "Unauthorized"),
-    (402, "Payment Required"),
-    (403, "Forbidden"),
-    (404, "Not Found"),
-    (407, "Proxy Authentication Required"),
-    (410, "Gone"),
-    (413, "Request Entity Too Large"),
-    (414, "Request-URI Too Long"),
-    (421, "Extension Required"),
-    (423, "Interval Too Brief"),
-    (429, "Provide Referrer Identity"),
-    (430, "Flow Failed"),
-    (439, "First Hop Lacks Outbound Support"),
-    (483, "Too Many Hops"),
-    (484, "Address Incomplete"),
-    (485, "Ambiguous"),
-    (489, "Bad Event"),
-    (493, "Undecipherable"),
-    (502, "Bad Gateway"),
-    (503, "Service Unavailable"),
-    (513, "Message Too Large"),
-    (604, "Does Not Exist Anywhere"),
-    (606, "Not Acceptable"),
-];
-#[cfg(all(target_arch = "wasm32", not(debug_assertions)))]
-static OTHER_REASONS: &[(u16, &str)] = &[];
 
 /// The text as a quoted-string.
 #[must_use]

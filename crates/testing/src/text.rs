@@ -7,7 +7,7 @@ use offhook_sip::parse;
 pub fn head(text: &str) -> String {
     let Ok(message) = parse(text.as_bytes()) else { return format!("{text:?}") };
     match message.code() {
-        Some(code) => format!("{code} {}", message.cseq().map(|cseq| cseq.method).unwrap_or_default()),
-        None => message.method().unwrap_or_default().to_owned(),
+        Some(code) => format!("{code} {}", message.cseq().map(|cseq| cseq.method.as_str()).unwrap_or_default()),
+        None => message.method().map(|method| method.to_string()).unwrap_or_default(),
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use offhook_access::secret::Secret;
 use offhook_proxy::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
-use offhook_sip::{Algorithm, Challenge, Message, Name, ha1, parse, reply, strongest};
+use offhook_sip::{Algorithm, Challenge, Message, Method, Name, StatusCode, ha1, parse, reply, strongest};
 use offhook_ua::time::Instant;
 
 use crate::switch::{self, DOMAIN, KEY};
@@ -184,7 +184,7 @@ impl World {
     /// The causes and codes of the calls that ended.
     pub fn ends(&self) -> Vec<(&'static str, u16)> {
         let end = |record: &Record| match record {
-            Record::CallEnded { cause, code, .. } => Some((*cause, *code)),
+            Record::CallEnded { cause, code, .. } => Some((*cause, code.as_u16())),
             _ => None,
         };
         self.records.iter().filter_map(end).collect()
@@ -198,7 +198,7 @@ pub fn field(text: &str, name: &str) -> Option<String> {
 
 /// The status of a response.
 pub fn code(text: &str) -> u16 {
-    parse(text.as_bytes()).ok().and_then(|message| message.code()).unwrap_or_default()
+    parse(text.as_bytes()).ok().and_then(|message| message.code()).map_or(0, StatusCode::as_u16)
 }
 
 /// A device with a page's user on it.
@@ -318,8 +318,8 @@ impl Phone {
     pub fn answer_text(&self, request: &str, code: u16) -> String {
         let message = parse(request.as_bytes()).expect("a request");
         let tag = format!("t{}", &self.instance[24..]);
-        let mut text = reply(&message, code, Some(&tag));
-        if code < 300 && matches!(message.method(), Some("INVITE" | "UPDATE")) {
+        let mut text = reply(&message, StatusCode::new(code).unwrap(), Some(&tag));
+        if code < 300 && matches!(message.method(), Some(Method::Invite | Method::Update)) {
             text = text.field("Contact", &self.contact());
         }
         text.end()
@@ -443,7 +443,7 @@ pub fn digest(answer: &str, user: &str, password: &str, method: &str, uri: &str,
     };
     let challenge: Challenge = strongest(message.all(name)).expect("a challenge");
     let hash = ha1(challenge.algorithm, user, &challenge.realm, password);
-    format!("{field}: {}", challenge.answer(user, &hash, method, uri, "c0ffee", count))
+    format!("{field}: {}", challenge.answer(user, &hash, Method::from(method), uri, "c0ffee", count))
 }
 
 /// The digest answer with MD5.
@@ -452,5 +452,5 @@ pub fn digest_md5(answer: &str, user: &str, password: &str, method: &str, uri: &
     let all = message.all(Name::WwwAuthenticate).filter_map(|value| Challenge::parse(value).ok());
     let challenge = all.into_iter().find(|challenge| challenge.algorithm == Algorithm::Md5).expect("an MD5 challenge");
     let hash = ha1(challenge.algorithm, user, &challenge.realm, password);
-    format!("Authorization: {}", challenge.answer(user, &hash, method, uri, "c0ffee", 1))
+    format!("Authorization: {}", challenge.answer(user, &hash, Method::from(method), uri, "c0ffee", 1))
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use offhook_access::bucket::Bucket;
 use offhook_access::nonce;
 use offhook_access::proofs::Claim;
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, ParseError, Writer, ha1, parse, reply};
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, ParseError, StatusCode, Writer, ha1, parse, reply};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey};
 
@@ -26,7 +26,8 @@ const NONCES: usize = 4_096;
 /// What trunks may ask of us.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
 /// Methods that others know and we do nothing with: 405 and not 501.
-const KNOWN: [&str; 6] = ["REGISTER", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "PUBLISH"];
+const KNOWN: [Method<'static>; 6] =
+    [Method::Register, Method::Refer, Method::Notify, Method::Subscribe, Method::Message, Method::Publish];
 /// How much more than came goes back to a source that may be forged (as RFC 9000, 8.1).
 const TIMES: usize = 3;
 /// For how long that is counted, in milliseconds: longer than anything rings.
@@ -148,10 +149,10 @@ impl Trunks {
         let noted = text::note_source(message, bytes, source.address);
         let Ok(request) = parse(noted.as_bytes()) else { return };
         let hop = self.way_back(trunk, source, &request);
-        let method = request.method().unwrap_or_default();
+        let Some(method) = request.method() else { return };
         let small = (source.wire == Wire::Udp).then_some(bytes.len());
         if let Err(rejection) = request.check() {
-            if method != "ACK" {
+            if method != Method::Ack {
                 self.answer_plainly(hop, small, reply(&request, rejection.code, Some(TAG)).end());
             }
             return;
@@ -163,13 +164,18 @@ impl Trunks {
             return self.record_stranger(now, source.address, "method");
         }
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-        let stray = method == "CANCEL" && !theirs(invite_of(&request).and_then(|invite| self.transactions.way_back(&invite)));
-        if stray || (!in_dialog && !matches!(method, "INVITE" | "ACK" | "CANCEL")) {
+        let stray = method == Method::Cancel
+            && !theirs(ServerKey::of(&request).and_then(|cancel| self.transactions.way_back(&cancel.invite())));
+        if stray || (!in_dialog && !matches!(method, Method::Invite | Method::Ack | Method::Cancel)) {
             return self.answer_at_once(hop, small, &request);
         }
-        if !matches!(method, "ACK" | "CANCEL") && origin.is_none() {
+        if !matches!(method, Method::Ack | Method::Cancel) && origin.is_none() {
             if self.transactions.len() >= MOST {
-                return self.answer_plainly(hop, small, reply(&request, 503, Some(TAG)).number("Retry-After", 5).end());
+                return self.answer_plainly(
+                    hop,
+                    small,
+                    reply(&request, StatusCode::SERVICE_UNAVAILABLE, Some(TAG)).number("Retry-After", 5).end(),
+                );
             }
             if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
                 return;
@@ -228,14 +234,17 @@ impl Trunks {
     /// Answers a request that is for nobody else, without a transaction (RFC 3261, 8.2.7): a copy gets the same answer.
     fn answer_at_once(&mut self, hop: Hop, small: Option<usize>, request: &Message<'_>) {
         let answer = |code| reply(request, code, Some(TAG));
-        let full = match request.method().unwrap_or_default() {
-            "OPTIONS" => answer(200).field("Allow", ALLOW).field("Accept", "application/sdp").field("Supported", "100rel, timer"),
-            "CANCEL" | "BYE" | "UPDATE" | "INFO" | "PRACK" => answer(481),
-            method if KNOWN.contains(&method) => answer(405).field("Allow", ALLOW),
-            _ => answer(501).field("Allow", ALLOW),
+        let Some(method) = request.method() else { return };
+        let full = match method {
+            Method::Options => {
+                answer(StatusCode::OK).field("Allow", ALLOW).field("Accept", "application/sdp").field("Supported", "100rel, timer")
+            }
+            Method::Cancel | Method::Bye | Method::Update | Method::Info | Method::Prack => answer(StatusCode::CALL_DOES_NOT_EXIST),
+            _ if KNOWN.contains(&method) => answer(StatusCode::METHOD_NOT_ALLOWED).field("Allow", ALLOW),
+            _ => answer(StatusCode::NOT_IMPLEMENTED).field("Allow", ALLOW),
         };
         let full = full.end();
-        let code = parse(full.as_bytes()).ok().and_then(|full| full.code()).unwrap_or(500);
+        let code = parse(full.as_bytes()).ok().and_then(|full| full.code()).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         self.answer_plainly(hop, small, fitting(small, full).unwrap_or_else(|| answer(code).end()));
     }
 
@@ -248,14 +257,14 @@ impl Trunks {
         (speakers, request): (&[usize], &Message<'_>),
     ) {
         match key.method() {
-            "CANCEL" => {
+            Method::Cancel => {
                 let tag = self.random.token();
-                self.respond(now, &key, reply(request, 200, Some(&tag)).end());
+                self.respond(now, &key, reply(request, StatusCode::OK, Some(&tag)).end());
             }
             // Whoever hears nothing asks again, and an answer that is larger than its request would be a gift to a forger.
-            "INVITE" => {
-                fitting(small, reply(request, 100, None).end()).into_iter().for_each(|trying| self.respond(now, &key, trying))
-            }
+            Method::Invite => fitting(small, reply(request, StatusCode::TRYING, None).end())
+                .into_iter()
+                .for_each(|trying| self.respond(now, &key, trying)),
             _ => {}
         }
         self.tell(hop, speakers, Some(key), request);
@@ -267,8 +276,8 @@ impl Trunks {
         let trunk = speakers.iter().copied().find(|trunk| self.paths.of(*trunk, call_id).is_some()).unwrap_or(hop.trunk);
         if self.peers[trunk].config.nat {
             match request.method() {
-                Some("BYE") => self.paths.forget(trunk, call_id),
-                Some("INVITE" | "CANCEL") if request.to().is_ok_and(|to| to.tag().is_none()) => {}
+                Some(Method::Bye) => self.paths.forget(trunk, call_id),
+                Some(Method::Invite | Method::Cancel) if request.to().is_ok_and(|to| to.tag().is_none()) => {}
                 _ => self.paths.learn(call_id, Hop { trunk, ..hop }),
             }
         }
@@ -300,7 +309,7 @@ impl Trunks {
             Some(shown) => {
                 let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
                 if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
-                    let refusal = reply(request, 503, Some(TAG)).number("Retry-After", seconds).end();
+                    let refusal = reply(request, StatusCode::SERVICE_UNAVAILABLE, Some(TAG)).number("Retry-After", seconds).end();
                     self.answer_plainly(hop, small, refusal);
                     return false;
                 }
@@ -308,7 +317,7 @@ impl Trunks {
                 let right = shown.username == config.from_username
                     && shown.realm == self.settings.domain
                     && request.uri() == Some(&*shown.uri)
-                    && shown.matches(&secret, request.method().unwrap_or_default());
+                    && request.method().is_some_and(|method| shown.matches(&secret, method));
                 if right && self.strangers.is_first(now, &self.nonce_key, place.as_bytes(), shown) {
                     self.settings.proofs.proven(now, &claim);
                     return true;
@@ -329,7 +338,7 @@ impl Trunks {
             answer.field("WWW-Authenticate", &challenge.to_value())
         };
         // SHA-256 first (RFC 8760, 2.4); where both would make the answer larger than the request, what everybody knows.
-        let plain = reply(request, 401, Some(TAG));
+        let plain = reply(request, StatusCode::UNAUTHORIZED, Some(TAG));
         let both = challenge(challenge(plain.clone(), Algorithm::Sha256), Algorithm::Md5).end();
         let text = fitting(small, both).unwrap_or_else(|| challenge(plain, Algorithm::Md5).end());
         self.answer_plainly(hop, small, text);
@@ -350,12 +359,6 @@ impl Strangers {
             None => room && self.nonces.insert(shown.nonce.to_string(), count).is_none(),
         }
     }
-}
-
-/// The transaction that a CANCEL speaks of (RFC 3261, 9.2).
-fn invite_of(cancel: &Message<'_>) -> Option<ServerKey> {
-    let via = cancel.via().ok()?;
-    Some(ServerKey::new(via.branch()?, (via.host, via.port), "INVITE"))
 }
 
 /// The answer, where it is no larger than what it answers (if that counts).

@@ -29,6 +29,7 @@ mod targets;
 mod text;
 mod watch;
 
+use offhook_sip::Branch;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
@@ -64,7 +65,7 @@ pub struct Trunks {
     links: BTreeMap<LinkId, Link>,
     jobs: BTreeMap<JobId, Job>,
     /// What the branches of our requests belong to.
-    branches: BTreeMap<String, JobId>,
+    branches: BTreeMap<Branch, JobId>,
     queries: BTreeMap<ResolveId, Query>,
     timers: Timers<Timer>,
     paths: Paths,

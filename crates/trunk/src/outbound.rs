@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use offhook_sip::{Message, Name, parse, strongest};
+use offhook_sip::{Branch, Message, Method, Name, StatusCode, parse, strongest};
 use offhook_ua::TIMEOUT;
 use offhook_ua::authentication::again;
 use offhook_ua::dialog::Dialog;
@@ -46,7 +46,7 @@ pub(super) struct Job {
     pub(super) hop: Option<Hop>,
     /// The transaction that lives.
     current: Option<ClientKey>,
-    branches: Vec<String>,
+    branches: Vec<Branch>,
     /// Whether it is outside a dialog: then its failure is one of the trunk.
     initial: bool,
     /// How long each try may be met with silence; `None`: as long as its transaction lets it.
@@ -55,8 +55,8 @@ pub(super) struct Job {
     persists: bool,
     /// When it was sent.
     began: Instant,
-    /// The highest provisional answer, 0 for none.
-    heard: u16,
+    /// The highest provisional answer.
+    heard: Option<StatusCode>,
     /// Whether credentials were shown because they were asked for.
     retried: bool,
     resent: u8,
@@ -103,20 +103,20 @@ impl Job {
     }
 
     fn is_invite(&self) -> bool {
-        self.key.method() == "INVITE"
+        self.key.method() == Method::Invite
     }
 }
 
 impl Trunks {
     /// Begins a request.
     pub(super) fn launch(&mut self, now: Instant, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
-        let (method, initial) = parse(text.as_bytes()).map_or_else(
-            |_| (String::new(), true),
-            |request| (request.method().unwrap_or_default().to_owned(), request.to().ok().and_then(|to| to.tag()).is_none()),
-        );
-        let key = ClientKey::new(&self.branch(), &method);
+        let branch = self.branch();
+        let request = parse(text.as_bytes()).ok();
+        let initial = request.as_ref().is_none_or(|request| request.to_tag().is_none());
+        let method = request.and_then(|request| request.method()).unwrap_or(Method::Other(""));
+        let key = ClientKey::new(branch, method);
         let Some(trunk) = trunk else {
-            self.push(Output::Event(Event::Failed { key: key.clone(), code: 503 }));
+            self.push(Output::Event(Event::Failed { key: key.clone(), code: StatusCode::SERVICE_UNAVAILABLE }));
             return key;
         };
         let id = JobId(self.next());
@@ -124,14 +124,14 @@ impl Trunks {
         let patience = match owner {
             Owner::Options => Some(2 * silence),
             Owner::Register => Some(if self.leaving { LEAVE } else { REGISTER }),
-            Owner::Caller | Owner::Nobody => (initial && key.method() == "INVITE").then_some(silence),
+            Owner::Caller | Owner::Nobody => (initial && key.method() == Method::Invite).then_some(silence),
         };
         if let Some(patience) = patience {
             // Also for the resolver.
             self.timers.set(Timer::Silence(id), now + patience);
         }
-        let branches = vec![key.branch().to_owned()];
-        self.branches.insert(key.branch().to_owned(), id);
+        let branches = vec![key.branch().clone()];
+        self.branches.insert(key.branch().clone(), id);
         let job = Job {
             key: key.clone(),
             owner,
@@ -145,7 +145,7 @@ impl Trunks {
             patience,
             persists: false,
             began: now,
-            heard: 0,
+            heard: None,
             retried: false,
             resent: 0,
             cancel: Cancel::No,
@@ -161,26 +161,26 @@ impl Trunks {
         let branch = self.branch();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let next = if refused { job.hop } else { job.targets.pop_front() };
-        let Some(hop) = next else { return self.fail(now, id, 503) };
+        let Some(hop) = next else { return self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) };
         let mut request = text::put_via(&job.text, &self.settings.via(hop.wire, &branch));
         if let Some(authenticator) = self.peers[job.trunk].authenticator.as_mut() {
             let Some((written, _)) = again(&request, refused, authenticator, &mut self.random) else {
-                return self.fail(now, id, 500);
+                return self.fail(now, id, StatusCode::SERVER_INTERNAL_ERROR);
             };
             request = written;
         }
         job.text.clone_from(&request);
-        if job.key.method() == "ACK" {
+        if job.key.method() == Method::Ack {
             self.forget(id);
             return self.deliver(hop, request);
         }
         let hop = self.connect(hop);
         let current = self.transactions.request(now, hop, transport(hop.wire), request);
-        self.branches.insert(current.branch().to_owned(), id);
+        self.branches.insert(current.branch().clone(), id);
         if let Some(job) = self.jobs.get_mut(&id) {
             job.hop = Some(hop);
             job.began = now;
-            job.branches.push(current.branch().to_owned());
+            job.branches.push(current.branch().clone());
             job.current = Some(current);
             let last = job.persists && job.targets.is_empty();
             match job.patience.filter(|_| !last) {
@@ -204,7 +204,7 @@ impl Trunks {
         }
         if let Received::Response(client) = self.transactions.receive(now, hop, transport(hop.wire), message) {
             self.flush(now);
-            if client.method() != "CANCEL" {
+            if client.method() != Method::Cancel {
                 self.answered(now, id, message, text);
             }
         }
@@ -213,20 +213,22 @@ impl Trunks {
     fn answered(&mut self, now: Instant, id: JobId, message: &Message<'_>, text: &str) {
         let Some((job, code)) = self.jobs.get_mut(&id).zip(message.code()) else { return };
         let (trunk, hop) = (job.trunk, job.hop);
-        if code < 200 {
-            job.heard = job.heard.max(code);
+        if code.is_provisional() {
+            job.heard = job.heard.max(Some(code));
         }
-        if matches!(job.cancel, Cancel::No) || code >= 200 {
+        if matches!(job.cancel, Cancel::No) || code.is_final() {
             self.timers.clear(&Timer::Silence(id));
         }
-        if let Some(hop) = hop.filter(|_| code != 503) {
+        if let Some(hop) = hop.filter(|_| code != StatusCode::SERVICE_UNAVAILABLE) {
             self.alive(now, trunk, hop.address);
         }
         self.learn_path(id, message, code);
         match code {
-            ..200 => self.provisional(now, id, text),
-            401 | 407 if self.may_retry(id, message) => self.attempt(now, id, true),
-            503 if self.unavailable(now, id, message) => {}
+            _ if code.is_provisional() => self.provisional(now, id, text),
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED if self.may_retry(id, message) => {
+                self.attempt(now, id, true)
+            }
+            StatusCode::SERVICE_UNAVAILABLE if self.unavailable(now, id, message) => {}
             _ => self.finish(now, id, message, text),
         }
     }
@@ -249,7 +251,11 @@ impl Trunks {
         };
         let peer = &mut self.peers[job.trunk];
         let Some(authenticator) = peer.authenticator.as_mut() else { return false };
-        let name = if message.code() == Some(407) { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
+        let name = if message.code() == Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+            Name::ProxyAuthenticate
+        } else {
+            Name::WwwAuthenticate
+        };
         // Where the operator names no realm, the first one counts: the trunk's own, as it is the first whom we ask anything.
         let named = strongest(message.values(name)).map(|challenge| challenge.realm).unwrap_or_default();
         let home = if peer.config.realm.is_empty() { &named } else { &peer.config.realm };
@@ -264,7 +270,10 @@ impl Trunks {
     /// Takes a 503 in. Whether the next address was tried.
     fn unavailable(&mut self, now: Instant, id: JobId, message: &Message<'_>) -> bool {
         let Some(job) = self.jobs.get(&id).filter(|job| job.initial && job.owner != Owner::Nobody) else { return false };
-        let (trunk, more) = (job.trunk, !job.targets.is_empty() && job.heard <= 100 && job.cancel == Cancel::No);
+        let (trunk, more) = (
+            job.trunk,
+            !job.targets.is_empty() && job.heard.is_none_or(|code| code == StatusCode::TRYING) && job.cancel == Cancel::No,
+        );
         if let Some(hop) = job.hop {
             self.peers[trunk].health.silent(now, hop.address);
         }
@@ -283,7 +292,7 @@ impl Trunks {
     fn finish(&mut self, now: Instant, id: JobId, message: &Message<'_>, text: &str) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (owner, trunk, key) = (job.owner, job.trunk, job.key.clone());
-        let accepted = job.is_invite() && message.code().is_some_and(|code| code < 300);
+        let accepted = job.is_invite() && message.code().is_some_and(|code| !code.is_failure());
         job.done = true;
         if accepted {
             self.timers.set(Timer::Forget(id), now + LATE);
@@ -305,16 +314,16 @@ impl Trunks {
         dialog.refresh(answer);
         let ack = dialog.acknowledge(dialog.last_number()).end();
         self.launch(now, Some(trunk), Owner::Nobody, ack);
-        let bye = dialog.request("BYE").end();
+        let bye = dialog.request(Method::Bye).end();
         self.launch(now, Some(trunk), Owner::Nobody, bye);
     }
 
     /// A request has come to nothing.
-    pub(super) fn fail(&mut self, now: Instant, id: JobId, code: u16) {
+    pub(super) fn fail(&mut self, now: Instant, id: JobId, code: StatusCode) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         self.timers.clear(&Timer::Silence(id));
         let (owner, trunk, key, initial) = (job.owner, job.trunk, job.key.clone(), job.initial);
-        let code = if job.cancel == Cancel::No { code } else { 487 };
+        let code = if job.cancel == Cancel::No { code } else { StatusCode::REQUEST_TERMINATED };
         if job.is_invite() && job.current.is_some() {
             // It may still be answered: then it is taken back.
             job.owner = Owner::Nobody;
@@ -322,8 +331,8 @@ impl Trunks {
         } else {
             self.forget(id);
         }
-        if initial && matches!(code, 408 | 503) && owner != Owner::Nobody {
-            self.failed(now, trunk, if code == 408 { "silence" } else { "no way" });
+        if initial && matches!(code, StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE) && owner != Owner::Nobody {
+            self.failed(now, trunk, if code == StatusCode::REQUEST_TIMEOUT { "silence" } else { "no way" });
         }
         match owner {
             Owner::Caller => self.push(Output::Event(Event::Failed { key, code })),
@@ -336,7 +345,7 @@ impl Trunks {
     /// Nothing was heard of a request for too long.
     pub(super) fn silent(&mut self, now: Instant, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
-        let Some(hop) = job.hop else { return self.fail(now, id, 503) };
+        let Some(hop) = job.hop else { return self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) };
         let (began, more) = (job.began, !job.targets.is_empty() && job.cancel == Cancel::No);
         if job.cancel == Cancel::No {
             self.peers[hop.trunk].health.silent(now, hop.address);
@@ -345,7 +354,7 @@ impl Trunks {
             self.set_aside(now, id);
             self.attempt(now, id, false);
         } else {
-            self.fail(now, id, 408);
+            self.fail(now, id, StatusCode::REQUEST_TIMEOUT);
         }
         if !self.is_alive(hop.link, began) {
             self.disconnect(now, hop.link);
@@ -367,19 +376,19 @@ impl Trunks {
             text: job.text.clone(),
             targets: VecDeque::new(),
             hop: job.hop,
-            branches: vec![current.branch().to_owned()],
+            branches: vec![current.branch().clone()],
             initial: job.initial,
             patience: None,
             persists: false,
             began: job.began,
-            heard: 0,
+            heard: None,
             retried: job.retried,
             resent: RESENT,
             cancel: Cancel::No,
             done: false,
             current: Some(current.clone()),
         };
-        self.branches.insert(current.branch().to_owned(), left);
+        self.branches.insert(current.branch().clone(), left);
         self.timers.set(Timer::Forget(left), now + LATE);
         self.jobs.insert(left, job);
     }
@@ -401,7 +410,7 @@ impl Trunks {
             self.transactions.abandon(&current);
         }
         self.peers[hop.trunk].health.silent(now, hop.address);
-        self.move_on(now, id, 503);
+        self.move_on(now, id, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     /// Silence of the last address has no end but that of the transaction.
@@ -415,15 +424,15 @@ impl Trunks {
 
     /// Timer B or F.
     pub(super) fn timed_out(&mut self, now: Instant, key: &ClientKey) {
-        let Some(id) = self.branches.get(key.branch()).copied().filter(|_| key.method() != "CANCEL") else { return };
+        let Some(id) = self.branches.get(key.branch()).copied().filter(|_| key.method() != Method::Cancel) else { return };
         if let Some(job) = self.jobs.get_mut(&id) {
             job.current = None;
-            self.move_on(now, id, 408);
+            self.move_on(now, id, StatusCode::REQUEST_TIMEOUT);
         }
     }
 
     /// Tries the next address, or gives up with `code`.
-    fn move_on(&mut self, now: Instant, id: JobId, code: u16) {
+    fn move_on(&mut self, now: Instant, id: JobId, code: StatusCode) {
         let more = self.jobs.get(&id).is_some_and(|job| !job.targets.is_empty() && job.cancel == Cancel::No);
         if more { self.attempt(now, id, false) } else { self.fail(now, id, code) }
     }
@@ -436,14 +445,14 @@ impl Trunks {
         }
         job.cancel = Cancel::Wanted(reason.map(str::to_owned));
         if job.current.is_none() {
-            return self.fail(now, id, 487);
+            return self.fail(now, id, StatusCode::REQUEST_TERMINATED);
         }
         self.send_wanted_cancel(now, id);
     }
 
     /// RFC 3261, 9.1: not before something was heard.
     fn send_wanted_cancel(&mut self, now: Instant, id: JobId) {
-        let Some(job) = self.jobs.get(&id).filter(|job| job.heard > 0) else { return };
+        let Some(job) = self.jobs.get(&id).filter(|job| job.heard.is_some()) else { return };
         if let Cancel::Wanted(reason) = job.cancel.clone() {
             self.send_cancel(now, id, reason.as_deref());
             // Who does not answer the INVITE after that never will.
@@ -461,15 +470,15 @@ impl Trunks {
     }
 
     /// A dialog with a trunk behind NAT goes on where it began.
-    fn learn_path(&mut self, id: JobId, message: &Message<'_>, code: u16) {
+    fn learn_path(&mut self, id: JobId, message: &Message<'_>, code: StatusCode) {
         let Some((job, call_id)) = self.jobs.get(&id).zip(message.call_id().ok()) else { return };
         if !self.peers[job.trunk].config.nat {
             return;
         }
         match (job.hop, job.key.method()) {
-            (Some(hop), "INVITE") if (101..300).contains(&code) => self.paths.learn(call_id, hop),
-            (_, "INVITE") if code >= 300 && job.initial => self.paths.forget(job.trunk, call_id),
-            (_, "BYE") if code >= 200 => self.paths.forget(job.trunk, call_id),
+            (Some(hop), Method::Invite) if code.creates_dialog() => self.paths.learn(call_id, hop),
+            (_, Method::Invite) if code.is_failure() && job.initial => self.paths.forget(job.trunk, call_id),
+            (_, Method::Bye) if code.is_final() => self.paths.forget(job.trunk, call_id),
             _ => {}
         }
     }
@@ -489,8 +498,8 @@ impl Trunks {
         }
     }
 
-    fn branch(&mut self) -> String {
-        ["z9hG4bK", &self.random.token()].concat()
+    fn branch(&mut self) -> Branch {
+        Branch::new(&self.random.token())
     }
 }
 

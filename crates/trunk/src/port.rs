@@ -1,5 +1,6 @@
 //! What goes into the trunks and what comes out: values only.
 
+use offhook_sip::StatusCode;
 use std::net::SocketAddr;
 
 use offhook_ua::transaction::{ClientKey, ServerKey};
@@ -144,7 +145,7 @@ pub enum Event {
         /// The request.
         key: ClientKey,
         /// The SIP status that it stands for.
-        code: u16,
+        code: StatusCode,
     },
     /// A 2xx of ours was never acknowledged, or a failure (timer H).
     NoAck {
@@ -177,14 +178,14 @@ pub enum Record {
         /// The trunk.
         trunk: TrunkId,
         /// The SIP status; 408 for silence.
-        code: u16,
+        code: StatusCode,
     },
     /// The registration was taken back, or the registrar refused that.
     Unregistered {
         /// The trunk.
         trunk: TrunkId,
         /// The SIP status; 408 for silence.
-        code: u16,
+        code: StatusCode,
     },
     /// Somebody who is no trunk; counted, never answered over UDP.
     Stranger {

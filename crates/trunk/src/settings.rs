@@ -1,6 +1,7 @@
 //! What the operator has set, as the trunks need it.
 
 use offhook_access::proofs::Proofs;
+use offhook_sip::Branch;
 
 use super::{Trunk, Wire};
 
@@ -42,8 +43,8 @@ impl Settings {
     }
 
     /// The value of our Via, with that branch.
-    pub(super) fn via(&self, wire: Wire, branch: &str) -> String {
-        ["SIP/2.0/", wire.name(), " ", &self.host_port(wire), ";branch=", branch, ";rport"].concat()
+    pub(super) fn via(&self, wire: Wire, branch: &Branch) -> String {
+        ["SIP/2.0/", wire.name(), " ", &self.host_port(wire), ";branch=", branch.as_str(), ";rport"].concat()
     }
 
     /// The URI at which we are reached.

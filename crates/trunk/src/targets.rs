@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use offhook_sip::{Message, Name, NameAddr, Uri, parse};
+use offhook_sip::{Message, Name, NameAddr, StatusCode, Uri, parse};
 use offhook_ua::time::Instant;
 
 use super::outbound::JobId;
@@ -51,7 +51,7 @@ impl Trunks {
     pub(super) fn aim(&mut self, now: Instant, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
         let trunk = job.trunk;
-        let Ok(message) = parse(job.text.as_bytes()) else { return self.fail(now, id, 500) };
+        let Ok(message) = parse(job.text.as_bytes()) else { return self.fail(now, id, StatusCode::SERVER_INTERNAL_ERROR) };
         match self.next_hop(trunk, &message) {
             Next::Known(hop) => self.go(now, id, vec![hop]),
             Next::At(wire, address) => self.go(now, id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
@@ -172,7 +172,7 @@ impl Trunks {
         let wire = peer.config.transport;
         let waiting = self.jobs.iter().filter(|(_, job)| job.trunk == index && job.is_unaimed());
         for id in waiting.map(|(id, _)| *id).collect::<Vec<JobId>>() {
-            if found { self.go_to_trunk(now, id, wire) } else { self.fail(now, id, 503) }
+            if found { self.go_to_trunk(now, id, wire) } else { self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) }
         }
     }
 }

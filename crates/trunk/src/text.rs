@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook_sip::{Message, Name, Writer, parse};
+use offhook_sip::{Message, Method, Name, Writer, parse};
 
 /// The request with `via` as its topmost, in place of one of ours that an earlier try had, and with Max-Forwards.
 pub(super) fn put_via(request: &str, via: &str) -> String {
@@ -40,7 +40,7 @@ pub(super) fn note_source(request: &Message<'_>, bytes: &[u8], source: SocketAdd
 /// The CANCEL for a request of ours as it was sent (RFC 3261, 9.1).
 pub(super) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
     let request = parse(request.as_bytes()).ok()?;
-    let mut text = Writer::request("CANCEL", request.uri()?).field("Via", request.all(Name::Via).next()?);
+    let mut text = Writer::request(Method::Cancel, request.uri()?).field("Via", request.all(Name::Via).next()?);
     for route in request.values(Name::Route) {
         text = text.field("Route", route);
     }
@@ -48,7 +48,7 @@ pub(super) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
     for name in [Name::From, Name::To, Name::CallId] {
         text = text.field(name.as_str(), request.get(name)?);
     }
-    text = text.cseq(request.cseq().ok()?.number, "CANCEL");
+    text = text.cseq(request.cseq().ok()?.number, Method::Cancel);
     if let Some(reason) = reason {
         text = text.field("Reason", reason);
     }

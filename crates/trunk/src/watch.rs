@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook_sip::{Message, Name, Writer};
+use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::registration::Ask;
 use offhook_ua::time::Instant;
 
@@ -26,11 +26,11 @@ impl Trunks {
         let (tag, call_id) = (self.random.token(), self.random.token());
         let config = &self.peers[index].config;
         let uri = ["sip:", &config.home()].concat();
-        let text = Writer::request("OPTIONS", &uri)
+        let text = Writer::request(Method::Options, &uri)
             .field("From", &["<sip:", &self.settings.domain, ">;tag=", &tag].concat())
             .field("To", &["<", &uri, ">"].concat())
             .field("Call-ID", &call_id)
-            .cseq(1, "OPTIONS")
+            .cseq(1, Method::Options)
             .field("Contact", &["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat())
             .field("Accept", "application/sdp")
             .end();
@@ -117,7 +117,7 @@ impl Trunks {
 
     /// The registrar has answered.
     pub(super) fn registered(&mut self, now: Instant, index: usize, answer: &Message<'_>) {
-        let code = answer.code().unwrap_or(500);
+        let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         if self.leaving {
             return self.unregistered(index, code);
         }
@@ -126,8 +126,10 @@ impl Trunks {
         if let Ok(cseq) = answer.cseq() {
             peer.registration.sent(cseq.number);
         }
-        if code >= 300 {
-            let least = answer.number(Name::MinExpires).filter(|least| code == 423 && (peer.least + 1..=86_400).contains(least));
+        if code.is_failure() {
+            let least = answer
+                .number(Name::MinExpires)
+                .filter(|least| code == StatusCode::INTERVAL_TOO_BRIEF && (peer.least + 1..=86_400).contains(least));
             peer.least = least.unwrap_or(peer.least);
             let after = least.map(|_| 0).or_else(|| answer.number(Name::RetryAfter));
             return self.not_registered(now, index, code, after);
@@ -143,13 +145,13 @@ impl Trunks {
         }
     }
 
-    fn unregistered(&mut self, index: usize, code: u16) {
+    fn unregistered(&mut self, index: usize, code: StatusCode) {
         let trunk = self.peers[index].id.clone();
         self.push(Output::Record(Record::Unregistered { trunk, code }));
     }
 
     /// Registering came to nothing: again, but ever later.
-    pub(super) fn not_registered(&mut self, now: Instant, index: usize, code: u16, after: Option<u32>) {
+    pub(super) fn not_registered(&mut self, now: Instant, index: usize, code: StatusCode, after: Option<u32>) {
         if self.leaving {
             return self.unregistered(index, code);
         }

@@ -1,7 +1,7 @@
 //! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
 
 use offhook_sip::text::find_text;
-use offhook_sip::{Algorithm, Challenge, Message, Name, Writer, ha1, parse_text, strongest};
+use offhook_sip::{Algorithm, Branch, Challenge, Message, Method, Name, StatusCode, Writer, ha1, parse_text, strongest};
 
 use crate::random::Random;
 
@@ -70,7 +70,7 @@ impl Authenticator {
 
     /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
     pub fn authorize(&mut self, request: Writer, random: &mut Random) -> Writer {
-        let registers = request.request_line().is_some_and(|(method, _)| method == "REGISTER");
+        let registers = request.request_line().is_some_and(|(method, _)| method == Method::Register);
         let user = match &self.credentials {
             Credentials::Bearer(token) if registers => {
                 return request.joined("Authorization", &["Bearer ", token]);
@@ -80,9 +80,9 @@ impl Authenticator {
         };
         let mut request = request;
         for (name, known) in [("Authorization", &mut self.server), ("Proxy-Authorization", &mut self.proxy)] {
-            if let Some(known) = known.as_mut().filter(|known| known.beyond || registers) {
+            let known = known.as_mut().filter(|known| known.beyond || registers);
+            if let Some((known, (method, uri))) = known.zip(request.request_line()) {
                 known.count += 1;
-                let (method, uri) = request.request_line().unwrap_or_default();
                 let answer = known.challenge.answer(user, &known.ha1, method, uri, &random.token(), known.count);
                 request = request.field(name, &answer);
             }
@@ -93,8 +93,8 @@ impl Authenticator {
     /// Takes a 401 or 407 in: whether trying once more can help. `retried` says that the refused request was such a try itself, `home` is
     /// our SIP domain. Anybody on the way of a call may challenge: only the realm that the registrar named, or else `home`, gets an answer.
     pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool, home: &str) -> bool {
-        let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != "REGISTER");
-        let proxy = refusal.code() == Some(407);
+        let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != Method::Register);
+        let proxy = refusal.code() == Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
         let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
         let Some(challenge) = strongest(refusal.values(name)) else { return false };
         let realm = self.server.as_ref().or(self.proxy.as_ref()).map_or(home, |known| &known.challenge.realm);
@@ -147,7 +147,7 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
         match field.name {
             Name::Via => {
                 let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
-                copy = copy.joined("Via", &[value, ";branch=z9hG4bK", &random.token()]);
+                copy = copy.joined("Via", &[value, ";branch=", Branch::new(&random.token()).as_str()]);
             }
             Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}

@@ -6,7 +6,7 @@
 //! ```
 
 use offhook_sip::text::concat;
-use offhook_sip::{Message, Name, Writer};
+use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 
 /// One dialog, seen from one end.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl Dialog {
     }
 
     /// Begins the next request: start line, Route, From, To, Call-ID, CSeq. Via, Max-Forwards and the rest are the sender's.
-    pub fn request(&mut self, method: &str) -> Writer {
+    pub fn request(&mut self, method: Method<'_>) -> Writer {
         self.local_number += 1;
         self.write(method, self.local_number)
     }
@@ -93,7 +93,7 @@ impl Dialog {
     /// Begins the ACK to the 2xx that answered our INVITE with this number in CSeq (RFC 3261, 13.2.2.4).
     #[must_use]
     pub fn acknowledge(&self, number: u32) -> Writer {
-        self.write("ACK", number)
+        self.write(Method::Ack, number)
     }
 
     /// The request-URI of our requests.
@@ -132,7 +132,7 @@ impl Dialog {
         if let Some(target) = target(message) {
             self.target = target.to_owned();
         }
-        if message.code().is_some_and(|code| (200..300).contains(&code)) && !self.confirmed {
+        if message.code().is_some_and(StatusCode::is_success) && !self.confirmed {
             self.confirmed = true;
             let routes = routes(message, true);
             if !routes.is_empty() {
@@ -147,7 +147,7 @@ impl Dialog {
         self.routes = again.routes;
     }
 
-    fn write(&self, method: &str, number: u32) -> Writer {
+    fn write(&self, method: Method<'_>, number: u32) -> Writer {
         let mut request = Writer::request(method, &self.target);
         for route in &self.routes {
             request = request.field("Route", route);

@@ -14,7 +14,6 @@ pub mod dialog;
 pub mod random;
 pub mod registration;
 pub mod session_timer;
-mod table;
 pub mod time;
 pub mod timers;
 pub mod transaction;

@@ -7,7 +7,7 @@
 //! ```
 
 use offhook_sip::text::number;
-use offhook_sip::{Message, Params, Writer};
+use offhook_sip::{Message, Method, Params, Writer};
 
 use crate::time::Instant;
 
@@ -55,11 +55,11 @@ impl Registration {
     pub fn request(&mut self, registrar: &str, aor: &str, ask: Ask<'_>) -> Writer {
         self.number += 1;
         self.state = State::Asking;
-        let request = Writer::request("REGISTER", registrar)
+        let request = Writer::request(Method::Register, registrar)
             .joined("From", &["<", aor, ">;tag=", &self.tag])
             .joined("To", &["<", aor, ">"])
             .field("Call-ID", &self.call_id)
-            .cseq(self.number, "REGISTER");
+            .cseq(self.number, Method::Register);
         self.bound = matches!(ask, Ask::Bind(..));
         match ask {
             Ask::Nothing => request,

@@ -143,7 +143,7 @@ fn knows_timers(request: &Message<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offhook_sip::parse_text;
+    use offhook_sip::{Method, StatusCode, parse_text};
 
     const INVITE: &str = "INVITE sip:b@c SIP/2.0\r\n";
     const OK: &str = "SIP/2.0 200 OK\r\n";
@@ -161,11 +161,11 @@ mod tests {
     }
 
     fn answered(timer: &mut SessionTimer, request: &str) -> String {
-        with(INVITE, request, |request| fields(&timer.answer(request, Writer::response(200, "OK")).end()))
+        with(INVITE, request, |request| fields(&timer.answer(request, Writer::response(StatusCode::OK, "OK")).end()))
     }
 
     fn refreshed(timer: &SessionTimer) -> String {
-        fields(&timer.refresh(Writer::request("UPDATE", "sip:b@c")).end())
+        fields(&timer.refresh(Writer::request(Method::Update, "sip:b@c")).end())
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn the_minimum_of_a_422_stands_in_all_later_requests() {
         let mut timer = SessionTimer::new();
-        let first = |timer: &SessionTimer| fields(&timer.propose(Writer::request("INVITE", "sip:b@c"), 1_800).end());
+        let first = |timer: &SessionTimer| fields(&timer.propose(Writer::request(Method::Invite, "sip:b@c"), 1_800).end());
         assert_eq!(first(&timer), "Session-Expires: 1800, Min-SE: 90");
         assert!(with(BRIEF, "Min-SE: 3600\r\n", |refusal| timer.too_brief(refusal)));
         assert_eq!(first(&timer), "Session-Expires: 3600, Min-SE: 3600");

@@ -1,8 +1,8 @@
 //! Transactions over a transport that loses messages (RFC 3261, 17; RFC 6026).
 
-use offhook_sip::{Name, parse, reply};
+use offhook_sip::{Method, Name, StatusCode, parse, reply};
 use offhook_ua::time::Instant;
-use offhook_ua::transaction::{Effect, Received, Transactions, Transport};
+use offhook_ua::transaction::{ClientKey, Effect, Received, Transactions, Transport};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -17,7 +17,7 @@ fn request(method: &str, branch: &str) -> String {
 }
 
 fn answer(request: &str, code: u16) -> String {
-    reply(&parse(request.as_bytes()).unwrap(), code, Some("2")).end()
+    reply(&parse(request.as_bytes()).unwrap(), StatusCode::new(code).unwrap(), Some("2")).end()
 }
 
 /// When something is sent, in ms after the start, until nothing is due any more.
@@ -77,7 +77,7 @@ fn a_failure_of_an_invite_is_acknowledged_as_often_as_it_comes() {
         let Some(Effect::Send { text, .. }) = transactions.poll() else { panic!("an ACK leaves") };
         let ack = parse(text.as_bytes()).unwrap();
         assert_eq!(ack.check(), Ok(()));
-        assert_eq!((ack.method(), ack.uri()), (Some("ACK"), Some("sip:bob@b.test")));
+        assert_eq!((ack.method(), ack.uri()), (Some(Method::Ack), Some("sip:bob@b.test")));
         assert_eq!(ack.via().unwrap().branch(), Some("z9hG4bKa"));
         assert_eq!(ack.to().unwrap().tag(), Some("2"));
         assert_eq!(ack.get(Name::Route), Some("<sip:p.test;lr>"));
@@ -132,4 +132,31 @@ fn an_ack_ends_the_repetition_and_a_later_copy_of_it_is_absorbed() {
     }
     let (times, rest) = sends(&mut transactions);
     assert_eq!((times, rest.len()), (vec![0], 0));
+}
+
+#[test]
+fn an_invite_that_comes_again_after_the_ack_to_its_failure_is_absorbed() {
+    let invite = request("INVITE", "a");
+    let (message, ack) = (parse(invite.as_bytes()).unwrap(), request("ACK", "a"));
+    let mut transactions = Transactions::new();
+    let Received::Request(key) = transactions.receive(START, 3u8, Transport::Unreliable, &message) else { panic!("it is new") };
+    transactions.respond(START, &key, answer(&invite, 486));
+    transactions.receive(START + 10, 3, Transport::Unreliable, &parse(ack.as_bytes()).unwrap());
+    assert_eq!(transactions.receive(START + 20, 3, Transport::Unreliable, &message), Received::Absorbed);
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!((times, rest.len()), (vec![0], 0), "nothing but the 486 (RFC 3261, 17.2.1: Confirmed)");
+}
+
+#[test]
+fn what_waits_leaves_again_in_its_order_an_invite_before_its_cancel() {
+    let mut transactions = Transactions::new();
+    let invite = transactions.request(START, 0u8, Transport::Reliable, request("INVITE", "a"));
+    let cancel = transactions.request(START, 0, Transport::Reliable, request("CANCEL", "a"));
+    while transactions.poll().is_some() {}
+    transactions.resend(1);
+    let mut again = Vec::new();
+    while let Some(Effect::Send { flow: 1, text }) = transactions.poll() {
+        again.push(ClientKey::of(&parse(text.as_bytes()).unwrap()));
+    }
+    assert_eq!(again, [Some(invite), Some(cancel)], "a CANCEL that comes first is answered 481, and then it rings");
 }

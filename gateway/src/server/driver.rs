@@ -1,6 +1,7 @@
 //! The task that owns the switch and the bridge: hands them one input at a time, does what they say, carries what they say to each other,
 //! and wakes them when their time has come.
 
+use offhook_sip::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -452,10 +453,10 @@ impl Driver {
             Record::Refused { conn, user, code, why } => {
                 self.metrics.refused(why);
                 // Anybody can fail to prove who he is as often as he likes: that is told by the minute.
-                if *code == 401 || *why == TOO_MANY {
-                    return debug!(user = %Masked(user), conn = conn.0, code, why, "refused");
+                if *code == StatusCode::UNAUTHORIZED || *why == TOO_MANY {
+                    return debug!(user = %Masked(user), conn = conn.0, code = code.as_u16(), why, "refused");
                 }
-                info!(user = %Masked(user), conn = conn.0, code, why, "refused");
+                info!(user = %Masked(user), conn = conn.0, code = code.as_u16(), why, "refused");
             }
             Record::CallStarted { call_id, application, from, to } => {
                 self.metrics.calls_started.inc();
@@ -467,7 +468,7 @@ impl Driver {
             }
             Record::CallEnded { call_id, cause, code } => {
                 self.metrics.call_ended(cause);
-                info!(call = %Plain(call_id), cause, code, "call ended");
+                info!(call = %Plain(call_id), cause, code = code.as_u16(), "call ended");
             }
             Record::Unregistered { application, user } => info!(%application, user = %Masked(user), "unregistered"),
             Record::Malformed { conn } => {

@@ -192,9 +192,11 @@ const fn subject(query: &Query) -> &CallRef {
 fn note(record: &Record) {
     match record {
         Record::Dialled { call_id, trunk } => info!(call = %Plain(call_id), trunk, "dialled"),
-        Record::Passed { call_id, trunk, code } => info!(call = %Plain(call_id), trunk, code, "not taken: the next trunk"),
+        Record::Passed { call_id, trunk, code } => {
+            info!(call = %Plain(call_id), trunk, code = code.as_u16(), "not taken: the next trunk")
+        }
         Record::Ended { call_id, trunk, cause, code, duration } => {
-            info!(call = %Plain(call_id), trunk, cause, code, duration, "outside call ended");
+            info!(call = %Plain(call_id), trunk, cause, code = code.as_u16(), duration, "outside call ended");
         }
         Record::Traffic { session, traffic } => debug!(session, ?traffic, "media ended"),
     }

@@ -181,7 +181,7 @@ impl Database {
         let Some(books) = self.books(&new.application)?.filter(|_| !known) else { return Ok(Answer::Refused(Refused::Store)) };
         match self.decide(new, &books)? {
             Err(refused) => {
-                self.insert_call(new, &FREE, "", Some((refused.cause(), refused.status())))?;
+                self.insert_call(new, &FREE, "", Some((refused.cause(), refused.status().into())))?;
                 Ok(Answer::Refused(refused))
             }
             Ok((reservation, range)) => {

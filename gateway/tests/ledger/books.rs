@@ -55,7 +55,7 @@ async fn who_may_not_call_is_told_why_and_it_is_recorded() {
         let answer = ask(&store, Query::Open(NewCall { to: to.into(), ..call(name, 0) })).await;
         assert_eq!(answer, Answer::Refused(refused), "{to}");
         let record = store.record("shop".into(), name.into()).await.expect("read").expect("a record");
-        assert_eq!((record.code, record.charge, record.ended), (refused.status(), 0, Some(instant(0))));
+        assert_eq!((record.code, record.charge, record.ended), (refused.status().as_u16(), 0, Some(instant(0))));
     }
     let stranger = NewCall { application: "nobody".into(), ..call("stranger", 0) };
     assert_eq!(ask(&store, Query::Open(stranger)).await, Answer::Refused(Refused::Store));

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use offhook_sip::{Algorithm, Challenge, Name, Writer, ha1, parse, strongest};
+use offhook_sip::{Algorithm, Challenge, Method, Name, StatusCode, Writer, ha1, parse, strongest};
 use tokio::net::TcpStream;
 
 use super::support::{Answer, Folder, Gateway, Socket, program, run};
@@ -40,7 +40,7 @@ impl Phone {
         self.sequence += 1;
         let (user, sequence) = (&self.user, self.sequence);
         let branch = BRANCHES.fetch_add(1, Ordering::Relaxed);
-        Writer::request(method, &format!("sip:{to}@localhost"))
+        Writer::request(Method::from(method), &format!("sip:{to}@localhost"))
             .field("Via", &format!("SIP/2.0/WS {user}.invalid;branch=z9hG4bK{branch}"))
             .field("Max-Forwards", "70")
             .field("From", &format!("<sip:{user}@localhost>;tag={user}"))
@@ -80,7 +80,7 @@ impl Phone {
         let challenge: Challenge = strongest(values).expect("a digest challenge");
         let secret = ha1(Algorithm::Sha256, &self.user, &challenge.realm, password);
         let uri = format!("sip:{}@localhost", self.user);
-        let authorization = challenge.answer(&self.user, &secret, "REGISTER", &uri, "0a4f113b", 1);
+        let authorization = challenge.answer(&self.user, &secret, Method::Register, &uri, "0a4f113b", 1);
         self.register(Some(&authorization)).await.1
     }
 
@@ -94,7 +94,7 @@ impl Phone {
                 break text;
             }
         };
-        let ringing = offhook_sip::reply(&parse(incoming.as_bytes()).expect("SIP"), 180, Some("callee"))
+        let ringing = offhook_sip::reply(&parse(incoming.as_bytes()).expect("SIP"), StatusCode::RINGING, Some("callee"))
             .field("Contact", &format!("<sip:{0}@{0}.invalid;transport=ws>", to.user))
             .end();
         to.socket.say(&ringing).await;
@@ -104,7 +104,7 @@ impl Phone {
 }
 
 pub fn code(text: &str) -> u16 {
-    parse(text.as_bytes()).ok().and_then(|message| message.code()).unwrap_or_else(|| panic!("no answer: {text}"))
+    parse(text.as_bytes()).ok().and_then(|message| message.code()).unwrap_or_else(|| panic!("no answer: {text}")).as_u16()
 }
 
 /// What the operator does beside a gateway: `user add`, in a process of its own.
@@ -210,7 +210,7 @@ async fn a_call_may_end_before_the_gateway_stops() {
     assert!(gateway.get("/health").await.body.contains("draining"), "still there for the call");
 
     let invite = bob.1;
-    let busy = offhook_sip::reply(&parse(invite.as_bytes()).expect("SIP"), 486, Some("callee")).end();
+    let busy = offhook_sip::reply(&parse(invite.as_bytes()).expect("SIP"), StatusCode::BUSY_HERE, Some("callee")).end();
     bob.0.socket.say(&busy).await;
     assert_eq!(gateway.ended().await, Some(0));
     assert_eq!(alice.socket.closed().await, 1001);

@@ -9,7 +9,7 @@ use offhook_access::secret::Use;
 use offhook_access::ticket::iso;
 use offhook_gateway::store::Store;
 use offhook_ledger::Rules;
-use offhook_sip::{Message, Name, Writer, parse, reply};
+use offhook_sip::{Message, Method, Name, StatusCode, Writer, parse, reply};
 use offhook_ua::time::Instant;
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
@@ -66,10 +66,11 @@ impl World {
     async fn answer(&self, request: &str, code: u16) {
         let message = parse(request.as_bytes()).expect("SIP");
         let address = self.provider.local_addr().expect("an address");
-        let answer = reply(&message, code, Some("provider")).field("Contact", &format!("<sip:provider@{address}>"));
+        let answer = reply(&message, StatusCode::new(code).unwrap(), Some("provider"))
+            .field("Contact", &format!("<sip:provider@{address}>"));
         let port = address.port();
         let sdp = format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n");
-        let text = if message.method() == Some("INVITE") { answer.body("application/sdp", &sdp) } else { answer.end() };
+        let text = if message.method() == Some(Method::Invite) { answer.body("application/sdp", &sdp) } else { answer.end() };
         let to = message.via().expect("a Via").port.expect("a port");
         self.provider.send_to(text.as_bytes(), ("127.0.0.1", to)).await.expect("sent");
     }
@@ -105,7 +106,7 @@ fn within(method: &str, answer: &str) -> String {
     let get = |name| answer.get(name).unwrap_or_default();
     let target = answer.contacts().next().expect("a Contact").expect("readable").uri_text;
     let sequence = if method == "ACK" { answer.cseq().expect("a CSeq").number } else { 100 };
-    Writer::request(method, target)
+    Writer::request(Method::from(method), target)
         .field("Via", &format!("SIP/2.0/WS alice.invalid;branch=z9hG4bK{method}"))
         .field("Max-Forwards", "70")
         .field("Route", get(Name::RecordRoute))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook_gateway::store::random;
-use offhook_sip::{parse, reply};
+use offhook_sip::{StatusCode, parse, reply};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -28,17 +28,17 @@ async fn carrier() -> (String, mpsc::UnboundedReceiver<String>) {
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             let Some((message, method)) =
-                parse(text.as_bytes()).ok().and_then(|message| Some((message.clone(), message.method()?.to_owned())))
+                parse(text.as_bytes()).ok().and_then(|message| Some((message.clone(), message.method()?.to_string())))
             else {
                 continue;
             };
             let answers = match method.as_str() {
                 "ACK" => vec![],
                 "INVITE" => vec![
-                    reply(&message, 180, Some("desk")).field("Contact", &contact).end(),
-                    reply(&message, 200, Some("desk")).field("Contact", &contact).body("application/sdp", ANSWER),
+                    reply(&message, StatusCode::RINGING, Some("desk")).field("Contact", &contact).end(),
+                    reply(&message, StatusCode::OK, Some("desk")).field("Contact", &contact).body("application/sdp", ANSWER),
                 ],
-                _ => vec![reply(&message, 200, Some("desk")).end()],
+                _ => vec![reply(&message, StatusCode::OK, Some("desk")).end()],
             };
             for answer in answers {
                 drop(socket.send_to(answer.as_bytes(), from).await);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook_sip::{Writer, parse, reply};
+use offhook_sip::{Method, StatusCode, Writer, parse, reply};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
@@ -38,9 +38,9 @@ impl Provider {
             tokio::time::timeout(PATIENCE, self.0.recv_from(&mut buffer)).await.expect("it registers").expect("a datagram");
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let register = parse(text.as_bytes()).expect("SIP");
-        assert_eq!(register.method(), Some("REGISTER"), "{text}");
+        assert_eq!(register.method(), Some(Method::Register), "{text}");
         if answers {
-            let answer = reply(&register, 200, Some("provider")).end();
+            let answer = reply(&register, StatusCode::OK, Some("provider")).end();
             self.0.send_to(answer.as_bytes(), from).await.expect("sent");
         }
         text
@@ -146,7 +146,7 @@ async fn help_is_called_without_credit_and_a_number_never_is() {
                 tokio::time::timeout(PATIENCE, provider.0.recv_from(&mut buffer)).await.expect("it is called").expect("a datagram");
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
             assert!(text.starts_with("INVITE sip:112@127.0.0.1;user=phone SIP/2.0\r\n"), "{text}");
-            let busy = reply(&parse(text.as_bytes()).expect("SIP"), 486, Some("provider")).end();
+            let busy = reply(&parse(text.as_bytes()).expect("SIP"), StatusCode::BUSY_HERE, Some("provider")).end();
             provider.0.send_to(busy.as_bytes(), from).await.expect("sent");
             provider.0.recv_from(&mut buffer).await.expect("the ACK");
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, digits, find_text};
-use offhook_sip::{Message, Name, NameAddr, Writer, parse_text, quote, reply};
+use offhook_sip::{Message, Name, NameAddr, StatusCode, Writer, parse_text, quote, reply};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
@@ -30,7 +30,7 @@ impl Session {
         leg.learn(invite);
         session.legs.push(leg);
         core.event(Event::Incoming(Rc::new(session.info.clone())));
-        session.respond(core, now, session.reply(core, 180), "");
+        session.respond(core, now, session.reply(core, StatusCode::RINGING), "");
         session.progress(core, now);
         core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
         if matches!(session.phase, Phase::Ringing { early: true, .. }) {
@@ -65,7 +65,7 @@ impl Session {
         let (answering, described) = match &self.phase {
             Phase::Ringing { key, invite, answering, described, .. } => {
                 if let (true, Ok(invite)) = (self.connection == core.connection, parse_text(invite)) {
-                    core.refuse(now, key, &invite, 482);
+                    core.refuse(now, key, &invite, StatusCode::LOOP_DETECTED);
                 }
                 (*answering, *described)
             }
@@ -81,7 +81,7 @@ impl Session {
             self.unacknowledged = None;
             return self.accept(core, now);
         }
-        self.respond(core, now, self.reply(core, 180), "");
+        self.respond(core, now, self.reply(core, StatusCode::RINGING), "");
         if let Some(number) = self.unacknowledged.as_ref().and_then(|waiting| waiting.number) {
             self.answer_early(core, now, number);
         }
@@ -148,7 +148,8 @@ impl Session {
 
     /// A reliable 183 with our answer (RFC 3262, 3).
     fn answer_early(&mut self, core: &mut Core, now: Instant, number: u32) {
-        let answer = self.reply(core, 183).map(|answer| answer.field("Require", "100rel").number("RSeq", number));
+        let answer =
+            self.reply(core, StatusCode::SESSION_PROGRESS).map(|answer| answer.field("Require", "100rel").number("RSeq", number));
         let text = self.respond(core, now, answer, self.media.local.as_deref().unwrap_or_default());
         self.wait_for_acknowledgement(core, now, text, Some(number));
     }
@@ -158,7 +159,7 @@ impl Session {
         let number = prack.number(Name::RAck);
         let waiting = self.unacknowledged.as_ref().and_then(|waiting| waiting.number);
         if number.is_none() || number != waiting {
-            return core.refuse(now, key, prack, 481);
+            return core.refuse(now, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
         }
         core.confirm(now, key, prack);
         self.unacknowledged = None;
@@ -187,7 +188,7 @@ impl Session {
         let Phase::Ringing { invite, .. } = &self.phase else { return };
         let Ok(invite) = parse_text(invite) else { return };
         let mut timer = self.timer;
-        let answer = self.reply(core, 200).map(|answer| timer.answer(&invite, answer));
+        let answer = self.reply(core, StatusCode::OK).map(|answer| timer.answer(&invite, answer));
         let text = self.respond(core, now, answer, sdp);
         self.timer = timer;
         self.phase = Phase::Up;
@@ -203,7 +204,7 @@ impl Session {
     }
 
     /// Begins an answer to the INVITE.
-    fn reply(&self, core: &Core, code: u16) -> Option<Writer> {
+    fn reply(&self, core: &Core, code: StatusCode) -> Option<Writer> {
         let Phase::Ringing { invite, .. } = &self.phase else { return None };
         let request = parse_text(invite).ok()?;
         Some(reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent))
@@ -218,7 +219,7 @@ impl Session {
     }
 
     /// Refuses the INVITE; the call is over already.
-    pub(super) fn decline(&mut self, core: &mut Core, now: Instant, code: u16) {
+    pub(super) fn decline(&mut self, core: &mut Core, now: Instant, code: StatusCode) {
         if let (Phase::Ringing { key, .. }, Some(mut answer)) = (&self.phase, self.reply(core, code)) {
             if let Some(error) = &self.info.error {
                 answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)]);
@@ -234,7 +235,7 @@ impl Session {
         let elsewhere =
             cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && find_text(reason, "cause=200").is_some());
         let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
-        self.finish(core, now, cause, None, 487);
+        self.finish(core, now, cause, None, StatusCode::REQUEST_TERMINATED);
     }
 }
 

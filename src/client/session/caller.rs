@@ -2,7 +2,7 @@
 
 use offhook_sip::sdp;
 use offhook_sip::text::digits;
-use offhook_sip::{Message, Name, Writer};
+use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::TIMEOUT;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::time::Instant;
@@ -51,11 +51,11 @@ impl Session {
     }
 
     fn invite(&mut self, core: &mut Core, now: Instant, number: u32) {
-        let invite = Writer::request("INVITE", &self.uri)
+        let invite = Writer::request(Method::Invite, &self.uri)
             .joined("From", &["<", &core.aor(), ">;tag=", &self.local_tag])
             .joined("To", &["<", &self.uri, ">"])
             .field("Call-ID", &self.info.call_id)
-            .cseq(number, "INVITE");
+            .cseq(number, Method::Invite);
         let mut invite = capable(invite, &core.contact());
         if core.config.session_expires > 0 {
             invite = self.timer.propose(invite, core.config.session_expires);
@@ -87,27 +87,28 @@ impl Session {
 
     /// Takes an answer to the INVITE in.
     pub fn invite_answered(&mut self, core: &mut Core, now: Instant, key: &ClientKey, answer: &Message<'_>) {
-        match answer.code().unwrap_or(0) {
-            200..=299 => return self.picked_up(core, now, answer),
-            code => {
-                let Phase::Inviting { key: current, heard, .. } = &mut self.phase else { return };
-                if current != key {
-                    return;
-                }
-                *heard = true;
-                core.timers.stop(Timer::Again(self.info.id));
-                if code < 200 {
-                    return self.provisional(core, now, answer);
-                }
-            }
+        let Some(code) = answer.code() else { return };
+        if code.is_success() {
+            return self.picked_up(core, now, answer);
+        }
+        let Phase::Inviting { key: current, heard, .. } = &mut self.phase else { return };
+        if current != key {
+            return;
+        }
+        *heard = true;
+        core.timers.stop(Timer::Again(self.info.id));
+        if code.is_provisional() {
+            return self.provisional(core, now, answer);
         }
         if self.is_over() {
             self.done = true;
             return;
         }
-        match answer.code() {
-            Some(401 | 407) => self.challenged(core, now, key, answer),
-            Some(422) if core.config.session_expires > 0 && self.timer.too_brief(answer) => self.invite_longer(core, now),
+        match code {
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.challenged(core, now, key, answer),
+            StatusCode::SESSION_INTERVAL_TOO_SMALL if core.config.session_expires > 0 && self.timer.too_brief(answer) => {
+                self.invite_longer(core, now)
+            }
             _ => self.refused(core, now, answer),
         }
     }
@@ -137,7 +138,7 @@ impl Session {
         if self.is_over() {
             return self.cancel(core, now);
         }
-        if answer.code() == Some(100) {
+        if answer.code() == Some(StatusCode::TRYING) {
             return;
         }
         // RFC 5009: the network says whether there is sound before the answer. A call that is heard counts as established, as in the
@@ -186,7 +187,7 @@ impl Session {
             return;
         }
         leg.acknowledged = sequence;
-        let prack = leg.dialog.request("PRACK").joined("RAck", &[&digits(sequence), " ", &digits(number), " INVITE"]);
+        let prack = leg.dialog.request(Method::Prack).joined("RAck", &[&digits(sequence), " ", &digits(number), " INVITE"]);
         core.request(now, prack, Owner::Call(self.info.id, Asked::Prack), None);
     }
 
@@ -255,7 +256,7 @@ impl Session {
     /// Hangs up on a fork that answered too late.
     fn turn_away(&self, core: &mut Core, now: Instant, mut leg: Leg) {
         leg.dialog.sent(self.spent);
-        core.request(now, leg.dialog.request("BYE"), Owner::Call(self.info.id, Asked::Goodbye), None);
+        core.request(now, leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Asked::Goodbye), None);
     }
 
     /// Joins the media of the party that answered.
@@ -271,7 +272,7 @@ impl Session {
             None if answer.content_is("application/sdp") && self.take_answer(core, tag, answer) => {}
             None => {
                 let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");
-                self.finish(core, now, EndCause::Failure, Some(error), 488);
+                self.finish(core, now, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
             }
         }
         self.trickle(core, now);
@@ -286,13 +287,13 @@ impl Session {
     }
 
     fn refused(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
-        let code = answer.code().unwrap_or(500);
+        let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         let rang = self.info.state > State::Initiating;
         let cause = match code {
-            486 | 600 | 603 => EndCause::Denied,
-            487 => EndCause::Canceled,
-            408 | 480 if rang => EndCause::NoAnswer,
-            408 | 480 => EndCause::Timeout,
+            StatusCode::BUSY_HERE | StatusCode::BUSY_EVERYWHERE | StatusCode::DECLINE => EndCause::Denied,
+            StatusCode::REQUEST_TERMINATED => EndCause::Canceled,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARILY_UNAVAILABLE if rang => EndCause::NoAnswer,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARILY_UNAVAILABLE => EndCause::Timeout,
             _ => EndCause::Failure,
         };
         // What another network says is told in any case; of a user who declines there is nothing more to tell.
@@ -318,20 +319,20 @@ impl Session {
     /// The client is not started, or could not be.
     pub fn refuse(&mut self, core: &mut Core, now: Instant) {
         let error = Error::new(codes::UNEXPECTED_CALL, "The client is not started");
-        self.finish(core, now, EndCause::Failure, Some(error), 480);
+        self.finish(core, now, EndCause::Failure, Some(error), StatusCode::TEMPORARILY_UNAVAILABLE);
     }
 
     /// The callee gave no sign of life in time.
     pub fn no_progress(&mut self, core: &mut Core, now: Instant) {
         if self.info.state == State::Initiating {
-            self.finish(core, now, EndCause::Timeout, None, 408);
+            self.finish(core, now, EndCause::Timeout, None, StatusCode::REQUEST_TIMEOUT);
         }
     }
 
     /// It rang long enough.
     pub fn no_answer(&mut self, core: &mut Core, now: Instant) {
         if self.info.state < State::Established {
-            self.finish(core, now, EndCause::NoAnswer, None, 480);
+            self.finish(core, now, EndCause::NoAnswer, None, StatusCode::TEMPORARILY_UNAVAILABLE);
         }
     }
 }

@@ -12,26 +12,32 @@ use crate::client::call::{EndCause, Error, codes};
 use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
+use offhook_sip::{Method, StatusCode};
 
 impl Session {
     /// Takes a request of the other side in that belongs to the dialog at `position`.
     pub fn request(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
         let number = request.number(Name::CSeq).unwrap_or(0);
         if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
-            return core.refuse(now, key, request, 500);
+            return core.refuse(now, key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
         let gone = self.is_up() && self.unacknowledged.is_none();
         self.left = None;
-        match request.method().unwrap_or_default() {
-            method if self.is_over() && (gone || method != "BYE") => core.refuse(now, key, request, 481),
-            "BYE" => self.bye(core, now, key, request),
-            "PRACK" => self.provisional_acknowledged(core, now, key, request),
-            "INFO" => self.info_request(core, now, key, request),
-            "INVITE" | "UPDATE" => self.reoffered(core, now, position, key, request),
-            "OPTIONS" => {
-                core.respond(now, key, reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end())
+        let Some(method) = request.method() else { return };
+        match method {
+            _ if self.is_over() && (gone || method != Method::Bye) => {
+                core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST)
             }
-            _ => core.refuse(now, key, request, 405),
+            Method::Bye => self.bye(core, now, key, request),
+            Method::Prack => self.provisional_acknowledged(core, now, key, request),
+            Method::Info => self.info_request(core, now, key, request),
+            Method::Invite | Method::Update => self.reoffered(core, now, position, key, request),
+            Method::Options => core.respond(
+                now,
+                key,
+                reply(request, StatusCode::OK, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end(),
+            ),
+            _ => core.refuse(now, key, request, StatusCode::METHOD_NOT_ALLOWED),
         }
     }
 
@@ -42,7 +48,7 @@ impl Session {
         if let Phase::Ringing { .. } = self.phase {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
             self.end(core, now, cause, None);
-            return self.decline(core, now, 487);
+            return self.decline(core, now, StatusCode::REQUEST_TERMINATED);
         }
         self.end(core, now, cause, None);
         self.leave(core, now);
@@ -70,11 +76,11 @@ impl Session {
             }
             core.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
-            return core.respond(now, key, reply(info, 469, None).field("Recv-Info", PACKAGES).end());
+            return core.respond(now, key, reply(info, StatusCode::BAD_INFO_PACKAGE, None).field("Recv-Info", PACKAGES).end());
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
             let fragment = sdp::read_fragment(info.text()).ok();
-            let Some(fragment) = fragment else { return core.refuse(now, key, info, 400) };
+            let Some(fragment) = fragment else { return core.refuse(now, key, info, StatusCode::BAD_REQUEST) };
             // Candidates of an ICE session that is no more (RFC 8840, 4.4).
             let remote = self.media.remote.as_deref().and_then(sdp::ice_credentials);
             let current = fragment.ufrag.is_none() || remote.is_none_or(|(ufrag, _)| fragment.ufrag.as_ref() == Some(&ufrag));
@@ -114,21 +120,30 @@ impl Session {
     /// INVITE or UPDATE within the call.
     fn reoffered(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
         let offer = request.content_is("application/sdp");
-        let invite = request.method() == Some("INVITE");
+        let invite = request.method() == Some(Method::Invite);
         // Who asks for more has our 2xx, whatever became of the ACK (RFC 5407, 3.1.4), unless its answer was in there (3.1.5).
         if invite && self.media.joined {
             self.unacknowledged.take_if(|waiting| waiting.number.is_none());
         }
         let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
         if SessionTimer::is_too_brief(request) {
-            return core.respond(now, key, reply(request, 422, None).number("Min-SE", MIN_SE).end());
+            return core.respond(
+                now,
+                key,
+                reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", MIN_SE).end(),
+            );
         }
         if invite && !self.is_up() || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
-            return core.refuse(now, key, request, if theirs { 500 } else { 491 });
+            return core.refuse(
+                now,
+                key,
+                request,
+                if theirs { StatusCode::SERVER_INTERNAL_ERROR } else { StatusCode::REQUEST_PENDING },
+            );
         }
         if offer && sdp::check(request.text()).is_err() {
-            return core.refuse(now, key, request, 488);
+            return core.refuse(now, key, request, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if let Some(leg) = self.legs.get_mut(position) {
             leg.dialog.refresh(request);
@@ -180,17 +195,17 @@ impl Session {
     pub(super) fn reanswer_failed(&mut self, core: &mut Core, now: Instant) {
         let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
         if let Ok(request) = parse_text(&request) {
-            core.refuse(now, &key, &request, 488);
+            core.refuse(now, &key, &request, StatusCode::NOT_ACCEPTABLE_HERE);
         }
     }
 
     /// 200 to an INVITE or UPDATE within the call.
     fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: &str) {
-        let answer = capable(reply(request, 200, None), &core.contact());
+        let answer = capable(reply(request, StatusCode::OK, None), &core.contact());
         let text = self.timer.answer(request, answer).body("application/sdp", sdp);
         core.respond(now, key, text.clone());
         self.keep_alive(core, now);
-        if request.method() == Some("INVITE") {
+        if request.method() == Some(Method::Invite) {
             self.wait_for_acknowledgement(core, now, text, None);
         }
     }
@@ -230,15 +245,15 @@ impl Session {
     pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         self.describe_us(sdp);
         let Some(leg) = self.legs.first_mut() else { return };
-        let invite = self.timer.refresh(capable(leg.dialog.request("INVITE"), &core.contact()));
+        let invite = self.timer.refresh(capable(leg.dialog.request(Method::Invite), &core.contact()));
         self.exchange = Exchange::Offered { number: leg.dialog.last_number() };
         core.request(now, invite, Owner::Call(self.info.id, Asked::Reinvite), self.media.offer());
     }
 
     /// The final answer to a request of ours within the call; `None`: there was none.
     pub fn request_answered(&mut self, core: &mut Core, now: Instant, asked: Asked, key: &ClientKey, answer: Option<&Message<'_>>) {
-        let code = answer.and_then(Message::code).unwrap_or(408);
-        if let (401 | 407, Some(answer)) = (code, answer)
+        let code = answer.and_then(Message::code).unwrap_or(StatusCode::REQUEST_TIMEOUT);
+        if let Some(answer) = answer.filter(|_| code.is_challenge())
             && let Some((_, number)) = core.retry(now, key, answer)
         {
             return self.repeated(asked, number);
@@ -246,17 +261,22 @@ impl Session {
         // The other side, or the way to it, knows nothing of this dialog any more (RFC 3261, 12.2.1.2; RFC 5057). 408 and 480 only say
         // that it is away now, as in a tunnel: the media and the session timer decide how long to wait for it. Who ended the media
         // before is in no tunnel.
-        let gone = (matches!(code, 404 | 410 | 430) || code == 480 && self.left.is_some()) && !self.media.is_up();
-        if (gone || code == 481) && matches!(asked, Asked::Update | Asked::Reinvite) {
+        let unknown = matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FLOW_FAILED);
+        let gone = (unknown || code == StatusCode::TEMPORARILY_UNAVAILABLE && self.left.is_some()) && !self.media.is_up();
+        if (gone || code == StatusCode::CALL_DOES_NOT_EXIST) && matches!(asked, Asked::Update | Asked::Reinvite) {
             return self.vanished(core, now, code);
         }
         match (asked, answer) {
             (Asked::Trickle, _) => self.trickled(core, now),
             (Asked::Tone, _) => self.next_tone(core, now),
-            (Asked::Prack, Some(answer)) if code >= 300 => self.prack_refused(answer),
-            (Asked::Update, Some(answer)) if code < 300 => self.updated(core, now, answer),
-            (Asked::Update, _) if matches!(code, 405 | 501) => self.update_refused(core, now),
-            (Asked::Update, Some(answer)) if code == 422 && self.timer.too_brief(answer) => self.refresh_session(core, now),
+            (Asked::Prack, Some(answer)) if code.is_failure() => self.prack_refused(answer),
+            (Asked::Update, Some(answer)) if !code.is_failure() => self.updated(core, now, answer),
+            (Asked::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
+                self.update_refused(core, now)
+            }
+            (Asked::Update, Some(answer)) if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.timer.too_brief(answer) => {
+                self.refresh_session(core, now)
+            }
             (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
             _ => {}
         }
@@ -273,15 +293,16 @@ impl Session {
     }
 
     /// The dialog is gone at the other side. 410, or media that it ended itself: its page was closed, which is how many people hang up.
-    fn vanished(&mut self, core: &mut Core, now: Instant, code: u16) {
+    fn vanished(&mut self, core: &mut Core, now: Instant, code: StatusCode) {
         self.exchange = Exchange::Idle;
         if self.is_over() {
             return self.leave(core, now);
         }
         if self.is_ringing() {
-            return self.finish(core, now, EndCause::Canceled, None, 487);
+            return self.finish(core, now, EndCause::Canceled, None, StatusCode::REQUEST_TERMINATED);
         }
-        let error = (code != 410 && self.left.is_none()).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
+        let error = (code != StatusCode::GONE && self.left.is_none())
+            .then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
         self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
     }
@@ -303,16 +324,16 @@ impl Session {
         self.refresh_session(core, now);
     }
 
-    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, code: u16, answer: Option<&Message<'_>>) {
+    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, code: StatusCode, answer: Option<&Message<'_>>) {
         let Exchange::Offered { number } = self.exchange else { return };
         if self.is_over() {
-            if let Some(ack) = self.legs.first().filter(|_| code < 300).map(|leg| leg.dialog.acknowledge(number)) {
+            if let Some(ack) = self.legs.first().filter(|_| !code.is_failure()).map(|leg| leg.dialog.acknowledge(number)) {
                 core.acknowledge(ack);
             }
             self.exchange = Exchange::Idle;
             return self.leave(core, now);
         }
-        if code >= 300 {
+        if code.is_failure() {
             self.exchange = Exchange::Idle;
             if self.media.joined {
                 core.task(self.info.id, Awaited::Nothing, TaskKind::Rollback { peer: self.media.peer });
@@ -321,12 +342,12 @@ impl Session {
                 self.replace_peer(core);
             }
             // Both offered at once; or something that was sent after our offer overtook it, and it came out of order.
-            if code == 491 || code == 500 && !self.media.is_up() {
+            if code == StatusCode::REQUEST_PENDING || code == StatusCode::SERVER_INTERNAL_ERROR && !self.media.is_up() {
                 // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
                 let wait = if self.info.outgoing { 2_100 + core.random.below(1_900) } else { core.random.below(2_000) };
                 core.timers.set(Timer::Glare(self.info.id), now + wait);
             }
-            if code == 422 && answer.is_some_and(|answer| self.timer.too_brief(answer)) {
+            if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && answer.is_some_and(|answer| self.timer.too_brief(answer)) {
                 self.offer_again(core);
             }
             return;
@@ -357,7 +378,7 @@ impl Session {
     /// Sends an UPDATE, where the other side takes it; `refreshes`: the session timer begins anew with it.
     pub(super) fn update(&mut self, core: &mut Core, now: Instant, refreshes: bool) {
         let Some(leg) = self.legs.first_mut().filter(|leg| leg.updates) else { return };
-        let update = leg.dialog.request("UPDATE").field("Contact", &core.contact()).field("Supported", SUPPORTED);
+        let update = leg.dialog.request(Method::Update).field("Contact", &core.contact()).field("Supported", SUPPORTED);
         let update = if refreshes { self.timer.refresh(update) } else { update };
         core.request(now, update, Owner::Call(self.info.id, Asked::Update), None);
     }
@@ -365,7 +386,7 @@ impl Session {
     /// Nobody refreshed the session (RFC 4028, 10).
     pub fn session_over(&mut self, core: &mut Core, now: Instant) {
         let error = Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone");
-        self.finish(core, now, EndCause::Failure, Some(error), 408);
+        self.finish(core, now, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
     }
 
     /// What an answer to a request of ours grants.
@@ -413,6 +434,6 @@ impl Session {
         let Some((leg, key)) = self.legs.first_mut().zip(self.tones.get(..1)) else { return };
         let body = concat(&["Signal=", key, "\r\nDuration=160\r\n"]);
         let owner = Owner::Call(self.info.id, Asked::Tone);
-        core.request(now, leg.dialog.request("INFO"), owner, Some(("application/dtmf-relay", &body)));
+        core.request(now, leg.dialog.request(Method::Info), owner, Some(("application/dtmf-relay", &body)));
     }
 }

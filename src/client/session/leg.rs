@@ -1,7 +1,7 @@
 //! One dialog of a call, with what its other end can do and what it was told.
 
 use offhook_sip::sdp::{self, Candidate};
-use offhook_sip::{Message, Name};
+use offhook_sip::{Message, Method, Name};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::time::Instant;
 
@@ -62,7 +62,7 @@ impl Session {
             leg.told = self.media.found.len();
             leg.told_end = self.media.gathered;
             leg.flying = true;
-            let info = leg.dialog.request("INFO").field("Info-Package", "trickle-ice");
+            let info = leg.dialog.request(Method::Info).field("Info-Package", "trickle-ice");
             let info = info.field("Content-Disposition", "Info-Package");
             let owner = Owner::Call(self.info.id, Asked::Trickle);
             core.request(now, info, owner, Some(("application/trickle-ice-sdpfrag", &body)));

@@ -20,7 +20,7 @@ use leg::Leg;
 use media::{Media, Microphone};
 
 use offhook_sip::text::concat;
-use offhook_sip::{Message, Name, parse_text};
+use offhook_sip::{Message, Method, Name, StatusCode, parse_text};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
@@ -202,11 +202,11 @@ impl Session {
             (Phase::Ringing { .. }, _) => EndCause::Denied,
             _ => EndCause::Canceled,
         };
-        self.finish(core, now, cause, None, 603);
+        self.finish(core, now, cause, None, StatusCode::DECLINE);
     }
 
     /// Ends the call and tells the other side: CANCEL, BYE, or `code` to its INVITE.
-    fn finish(&mut self, core: &mut Core, now: Instant, cause: EndCause, error: Option<Error>, code: u16) {
+    fn finish(&mut self, core: &mut Core, now: Instant, cause: EndCause, error: Option<Error>, code: StatusCode) {
         self.end(core, now, cause, error);
         match &self.phase {
             Phase::Placing => self.done = true,
@@ -247,7 +247,7 @@ impl Session {
             return;
         }
         for leg in &mut self.legs {
-            core.request(now, leg.dialog.request("BYE"), Owner::Call(self.info.id, Asked::Goodbye), None);
+            core.request(now, leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Asked::Goodbye), None);
         }
         self.leave(core, now);
     }
@@ -316,7 +316,7 @@ impl Session {
             Awaited::Reanswer => self.reanswer_failed(core, now),
             // Their peer connection is another one now, and ours cannot follow.
             Awaited::Reaccept if self.media.joined && self.may_offer() => self.renew(core, true),
-            _ => self.finish(core, now, EndCause::Failure, Some(fault), 488),
+            _ => self.finish(core, now, EndCause::Failure, Some(fault), StatusCode::NOT_ACCEPTABLE_HERE),
         }
     }
 
@@ -331,7 +331,7 @@ impl Session {
         }
         self.unacknowledged = None;
         let error = Error::new(codes::CONNECTION_TIMED_OUT, "The caller did not acknowledge the answer");
-        self.finish(core, now, EndCause::Failure, Some(error), 504);
+        self.finish(core, now, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
     }
 
     fn wait_for_acknowledgement(&mut self, core: &mut Core, now: Instant, text: String, number: Option<u32>) {

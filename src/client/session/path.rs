@@ -8,6 +8,7 @@ use crate::client::call::{EndCause, Error, State, codes};
 use crate::client::core::{Awaited, Core};
 use crate::client::io::{Change, IceState, TaskKind};
 use crate::client::timers::Timer;
+use offhook_sip::StatusCode;
 
 /// How long a path may take to come up, or to come back by itself. Longer than a connection in doubt may be silent: an offer that is
 /// made without a network has candidates that nobody can use.
@@ -179,7 +180,7 @@ impl Session {
     /// The path never came back.
     pub fn path_lost(&mut self, core: &mut Core, now: Instant) {
         let error = Error::new(codes::CONNECTION_TIMED_OUT, "The media path broke and did not come back");
-        self.finish(core, now, EndCause::Failure, Some(error), 408);
+        self.finish(core, now, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
     }
 
     /// The connection to the server is back: the other side learns our new address, and a broken path gets its chance at once.

@@ -3,6 +3,7 @@
 use offhook_b2bua::Record;
 
 use crate::world::{FIRST, SECOND, World, answer, answer_as, field, trunk, two};
+use offhook_sip::StatusCode;
 
 #[test]
 fn the_next_trunk_is_tried_at_once_where_the_first_is_out_of_service() {
@@ -21,7 +22,11 @@ fn the_next_trunk_is_tried_at_once_where_the_first_is_out_of_service() {
         world.run(100);
         assert_eq!(world.app(), ["progressing", "established"]);
         assert!(world.lines("media: ").contains(&"forget"));
-        let passed = Record::Passed { call_id: field(world.text("200 INVITE"), "call-id"), trunk: "first".into(), code };
+        let passed = Record::Passed {
+            call_id: field(world.text("200 INVITE"), "call-id"),
+            trunk: "first".into(),
+            code: StatusCode::new(code).unwrap(),
+        };
         assert!(world.records.contains(&passed), "{:?}", world.records);
         world.hang_up(0);
         world.expect("BYE");

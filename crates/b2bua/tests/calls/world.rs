@@ -12,7 +12,7 @@ use offhook_b2bua::{self as bridge, Bridge, Callee, Record};
 use offhook_ledger::{Answer, CallRef, Grant, Query, Refused};
 use offhook_media::{self as media, Command, Leg, MediaError, SessionId, Traffic};
 use offhook_proxy::{self as hub, Account, ConnId, Hub};
-use offhook_sip::{Message, Name, parse, reply};
+use offhook_sip::{Message, Method, Name, StatusCode, parse, reply};
 use offhook_testing::switch::{self, DOMAIN, KEY};
 use offhook_testing::text::head;
 use offhook_trunk::Trunk;
@@ -557,8 +557,8 @@ pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.
 /// A carrier's answer to a request, with that tag; `more`: further fields, and a description where it says `sdp`.
 pub fn answer_as(tag: &str, request: &str, code: u16, more: &[(&str, &str)], sdp: bool) -> String {
     let message = read(request);
-    let mut text = reply(&message, code, (code > 100).then_some(tag));
-    if (101..300).contains(&code) && message.cseq().is_ok_and(|cseq| matches!(cseq.method, "INVITE" | "UPDATE")) {
+    let mut text = reply(&message, StatusCode::new(code).unwrap(), (code > 100).then_some(tag));
+    if (101..300).contains(&code) && message.cseq().is_ok_and(|cseq| matches!(cseq.method, Method::Invite | Method::Update)) {
         text = text
             .field("Contact", &format!("<sip:{tag}@192.0.2.1:5060>"))
             .field("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, INFO, PRACK");

@@ -2,7 +2,7 @@
 
 use offhook_access::ticket::ticket;
 use offhook_proxy::Record;
-use offhook_sip::{Name, parse};
+use offhook_sip::{Name, StatusCode, parse};
 use offhook_ua::time::Instant;
 
 use offhook_testing::switch::{DOMAIN, KEY, SECRET};
@@ -109,7 +109,8 @@ fn an_unknown_user_and_a_wrong_password_look_the_same() {
         answers.push(answer.lines().map(blank).collect::<Vec<_>>());
     }
     assert_eq!(answers[0], answers[1]);
-    let refused = |record: &Record| matches!(record, Record::Refused { code: 401, why: "wrong user or password", .. });
+    let refused =
+        |record: &Record| matches!(record, Record::Refused { code: StatusCode::UNAUTHORIZED, why: "wrong user or password", .. });
     assert_eq!(world.records.iter().filter(|record| refused(record)).count(), 2);
 }
 

@@ -1,7 +1,7 @@
 //! The way out: calls to telephones and other SIP domains go to whoever is attached for them, and come from there.
 
 use offhook_proxy::{ConnId, Input, Settings};
-use offhook_sip::{parse, reply};
+use offhook_sip::{StatusCode, parse, reply};
 
 use offhook_testing::switch::{DOMAIN, KEY};
 use offhook_testing::text::head;
@@ -24,7 +24,7 @@ fn invite(phone: &Phone, uri: &str) -> String {
 /// The answer of the way out.
 fn answer(world: &mut World, request: &str, code: u16, more: &[(&str, &str)]) {
     let request = parse(request.as_bytes()).expect("a request");
-    let text = reply(&request, code, Some("out")).field("Contact", "<sip:out@out.invalid>");
+    let text = reply(&request, StatusCode::new(code).unwrap(), Some("out")).field("Contact", "<sip:out@out.invalid>");
     let text = more.iter().fold(text, |text, (name, value)| text.field(name, value)).end();
     world.send(OUT, &text);
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_proxy::Record;
-use offhook_sip::{Name, parse};
+use offhook_sip::{Method, Name, StatusCode, parse};
 use offhook_ua::random::Random;
 
 use offhook_testing::text::head;
@@ -134,9 +134,11 @@ impl Life {
                 message.check().expect("the switch sends valid SIP");
                 let call_id = message.call_id().unwrap().to_owned();
                 match (message.method(), message.code()) {
-                    (Some("ACK"), _) => {}
+                    (Some(Method::Ack), _) => {}
                     (Some(_), _) => self.open.push((phone, text)),
-                    (None, Some(200)) if message.cseq().unwrap().method == "INVITE" && message.get(Name::RecordRoute).is_some() => {
+                    (None, Some(StatusCode::OK))
+                        if message.cseq().unwrap().method == Method::Invite && message.get(Name::RecordRoute).is_some() =>
+                    {
                         let mut dialog = Dialog::caller(&self.phones[phone], &text);
                         let ack = dialog.request_text("ACK");
                         self.dialogs.insert((phone, call_id), dialog);

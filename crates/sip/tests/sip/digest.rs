@@ -1,6 +1,6 @@
 //! Digest authentication against published vectors, and a client against a server.
 
-use offhook_sip::{Algorithm, Challenge, Credentials, ha1, strongest};
+use offhook_sip::{Algorithm, Challenge, Credentials, Method, ha1, strongest};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -32,10 +32,10 @@ fn all_vectors_of_the_corpus_match() {
         let credentials = Credentials::parse(&value).unwrap();
         let secret = ha1(credentials.algorithm, at("username"), at("realm"), at("password"));
         let wrong = ha1(credentials.algorithm, at("username"), at("realm"), "another");
-        assert!(credentials.matches_body(&secret, at("method"), at("body")), "{value}");
-        assert!(!credentials.matches_body(&wrong, at("method"), at("body")), "{value}");
-        assert!(!credentials.matches_body(&secret, "BYE", at("body")), "{value}");
-        assert_eq!(credentials.matches(&secret, at("method")), at("qop") != "auth-int", "{value}");
+        assert!(credentials.matches_body(&secret, Method::from(at("method")), at("body")), "{value}");
+        assert!(!credentials.matches_body(&wrong, Method::from(at("method")), at("body")), "{value}");
+        assert!(!credentials.matches_body(&secret, Method::Bye, at("body")), "{value}");
+        assert_eq!(credentials.matches(&secret, Method::from(at("method"))), at("qop") != "auth-int", "{value}");
         if at("qop") != "auth-int" {
             assert!(answer(&credentials, at("method"), &secret).contains(&format!("response=\"{}\"", at("response"))));
         }
@@ -53,7 +53,7 @@ fn answer(vector: &Credentials<'_>, method: &str, secret: &str) -> String {
         qop_auth: vector.qop == "auth",
         stale: false,
     };
-    challenge.answer(&vector.username, secret, method, &vector.uri, &vector.cnonce, vector.count())
+    challenge.answer(&vector.username, secret, Method::from(method), &vector.uri, &vector.cnonce, vector.count())
 }
 
 /// The flat objects of a JSON array: names and values, of which only strings matter.
@@ -82,12 +82,12 @@ fn a_client_answers_as_in_rfc_7616() {
         let challenge = Challenge::parse(challenge).unwrap();
         let secret = ha1(challenge.algorithm, "Mufasa", &challenge.realm, "Circle of Life");
         let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
-        let value = challenge.answer("Mufasa", &secret, "GET", "/dir/index.html", cnonce, 1);
+        let value = challenge.answer("Mufasa", &secret, Method::from("GET"), "/dir/index.html", cnonce, 1);
         let credentials = Credentials::parse(&value).unwrap();
         assert_eq!(credentials.response, response);
         assert_eq!((credentials.count(), credentials.qop.as_ref()), (1, "auth"));
         assert_eq!(credentials.opaque.as_deref(), challenge.opaque.as_deref());
-        assert!(credentials.matches(&secret, "GET") && !credentials.matches(&secret, "PUT"));
+        assert!(credentials.matches(&secret, Method::from("GET")) && !credentials.matches(&secret, Method::from("PUT")));
     }
 }
 
@@ -120,13 +120,13 @@ fn an_answer_is_accepted_by_the_server_that_asked() {
             };
             assert_eq!(Challenge::parse(&challenge.to_value()).as_ref(), Ok(&challenge));
             let secret = ha1(algorithm, "J\"ä", &challenge.realm, "pa:ss");
-            let value = challenge.answer("J\"ä", &secret, "REGISTER", "sip:example.com", "c0", 0x1f);
+            let value = challenge.answer("J\"ä", &secret, Method::Register, "sip:example.com", "c0", 0x1f);
             let credentials = Credentials::parse(&value).unwrap();
             assert_eq!((credentials.username.as_ref(), credentials.opaque.as_deref()), ("J\"ä", Some("o=,1")));
             assert_eq!(credentials.count(), if qop_auth { 0x1f } else { 0 });
-            assert!(credentials.matches(&secret, "REGISTER"), "{value}");
-            assert!(!credentials.matches(&secret, "INVITE"), "{value}");
-            assert!(!credentials.matches(&"0".repeat(secret.len()), "REGISTER"), "{value}");
+            assert!(credentials.matches(&secret, Method::Register), "{value}");
+            assert!(!credentials.matches(&secret, Method::Invite), "{value}");
+            assert!(!credentials.matches(&"0".repeat(secret.len()), Method::Register), "{value}");
         }
     }
 }
@@ -135,11 +135,11 @@ fn an_answer_is_accepted_by_the_server_that_asked() {
 fn a_cut_or_padded_response_does_not_match() {
     let challenge = Challenge::parse(CHALLENGES[1]).unwrap();
     let secret = ha1(challenge.algorithm, "u", &challenge.realm, "p");
-    let value = challenge.answer("u", &secret, "INVITE", "sip:a@b", "c", 1);
+    let value = challenge.answer("u", &secret, Method::Invite, "sip:a@b", "c", 1);
     let right = Credentials::parse(&value).unwrap();
     for response in ["", &right.response[..63], &format!("{}0", right.response)] {
         let wrong = Credentials { response: response.into(), ..right.clone() };
-        assert!(!wrong.matches(&secret, "INVITE"));
+        assert!(!wrong.matches(&secret, Method::Invite));
     }
 }
 

@@ -1,6 +1,6 @@
 //! RFC 3665 and RFC 5118: real flows and IPv6, read, written again and read again.
 
-use offhook_sip::{Message, Name, Start, Writer, parse};
+use offhook_sip::{Message, Name, Start, StatusCode, Writer, parse};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -35,7 +35,7 @@ fn the_ipv6_messages_of_rfc_5118_are_told_apart() {
             let message = parse(corpora::read(&format!("rfc5118/{file}"))).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert_same(file, &message);
             let refused = message.check().err().map(|no| no.code);
-            assert_eq!(refused, (row[3] == "invalid").then_some(400), "{file}");
+            assert_eq!(refused, (row[3] == "invalid").then_some(StatusCode::BAD_REQUEST), "{file}");
         }
     }
 }

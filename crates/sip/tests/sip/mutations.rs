@@ -2,7 +2,8 @@
 
 use offhook_sip::sdp;
 use offhook_sip::{
-    Abilities, Challenge, Credentials, MAX_FIELDS, Message, Name, NameAddr, Uri, Via, Writer, parse, reply, strongest, unquote,
+    Abilities, Challenge, Credentials, MAX_FIELDS, Message, Method, Name, NameAddr, StatusCode, Uri, Via, Writer, parse, reply,
+    strongest, unquote,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -47,7 +48,7 @@ fn read_all(message: &Message<'_>, round: usize) -> bool {
         2 => drop(strongest(message.values(Name::WwwAuthenticate))),
         3 => drop((message.check_uas(&CAN), message.content_is("application/sdp"))),
         4 => drop((message.check_uac(), message.check_registrar(), message.target())),
-        _ => drop(reply(message, 200, Some("t")).end()),
+        _ => drop(reply(message, StatusCode::OK, Some("t")).end()),
     }
     let fine = message.check().is_ok();
     if fine {
@@ -58,7 +59,7 @@ fn read_all(message: &Message<'_>, round: usize) -> bool {
     fine
 }
 
-const CAN: Abilities<'static> = Abilities { methods: &["INVITE"], extensions: &["path"], bodies: &["application/sdp"] };
+const CAN: Abilities<'static> = Abilities { methods: &[Method::Invite], extensions: &["path"], bodies: &["application/sdp"] };
 
 fn read_value(value: &str, round: usize) {
     match round % 6 {
@@ -81,9 +82,9 @@ fn read_body(text: &str) {
 /// A fine request is answered with a fine response that goes the same way, and is copied with every field.
 fn assert_answerable(message: &Message<'_>) {
     let text = if message.is_request() {
-        reply(message, 200, Some("t")).end()
+        reply(message, StatusCode::OK, Some("t")).end()
     } else {
-        message.fields().iter().fold(Writer::response(200, ""), |to, field| to.field(field.raw_name, field.value)).end()
+        message.fields().iter().fold(Writer::response(StatusCode::OK, ""), |to, field| to.field(field.raw_name, field.value)).end()
     };
     let answer = parse(text.as_bytes()).expect("what we write can be read");
     if message.is_request() {

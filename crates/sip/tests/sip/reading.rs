@@ -1,7 +1,7 @@
 //! Limits, framing, and what each typed reader takes.
 
 use offhook_sip::text::{cut_at, number};
-use offhook_sip::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Name, NameAddr, ParseError, Uri, Via, parse};
+use offhook_sip::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Name, NameAddr, ParseError, StatusCode, Uri, Via, parse};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -50,13 +50,13 @@ fn bad_framing_is_answered_with_400() {
         ["l: 1\r\n", "l: -1\r\n", "l: +0\r\n", "l: 0x0\r\n", "l: \r\n", "l: 0\r\nContent-Length: 0\r\n", "l: 99999999999\r\n"]
     {
         let text = message(fields);
-        assert_eq!(parse(text.as_bytes()).unwrap().check().unwrap_err().code, 400, "{fields}");
+        assert_eq!(parse(text.as_bytes()).unwrap().check().unwrap_err().code, StatusCode::BAD_REQUEST, "{fields}");
     }
     for field in ["no colon\r\n", ": x\r\n", "a b: x\r\n", "X: a\rVia: b\r\n", "To: <sip:a@b>\r\n", "CSeq: 1 OPTIONS\r\n"] {
         let text = message(field);
-        assert_eq!(parse(text.as_bytes()).unwrap().check().unwrap_err().code, 400, "{field}");
+        assert_eq!(parse(text.as_bytes()).unwrap().check().unwrap_err().code, StatusCode::BAD_REQUEST, "{field}");
     }
-    assert_eq!(parse(HEAD.as_bytes()).unwrap().check().unwrap_err().code, 400, "no blank line");
+    assert_eq!(parse(HEAD.as_bytes()).unwrap().check().unwrap_err().code, StatusCode::BAD_REQUEST, "no blank line");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn star_is_a_contact_of_register_only() {
     assert!(parsed.contact_is_star());
     assert_eq!(parsed.contacts().next().unwrap().unwrap().uri.scheme, "*");
     for text in [message("Contact: *\r\n"), register.replace("*", "*, <sip:a@b>")] {
-        assert_eq!(parse(text.as_bytes()).unwrap().check().unwrap_err().code, 400);
+        assert_eq!(parse(text.as_bytes()).unwrap().check().unwrap_err().code, StatusCode::BAD_REQUEST);
     }
 }
 

@@ -1,6 +1,6 @@
 //! RFC 4475: all 49 torture messages, each with what it has to come to.
 
-use offhook_sip::{Abilities, Credentials, Message, Name, parse};
+use offhook_sip::{Abilities, Credentials, Message, Method, Name, parse};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -73,7 +73,16 @@ const CASES: &[(&str, u16, Role, u16)] = &[
 ];
 
 const ABILITIES: Abilities<'static> = Abilities {
-    methods: &["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "PRACK", "UPDATE"],
+    methods: &[
+        Method::Invite,
+        Method::Ack,
+        Method::Bye,
+        Method::Cancel,
+        Method::Options,
+        Method::Info,
+        Method::Prack,
+        Method::Update,
+    ],
     extensions: &["100rel"],
     bodies: &["application/sdp"],
 };
@@ -89,7 +98,7 @@ fn torture_messages_come_to_what_rfc_4475_says() {
         let (_, checked, role, acted) = *case.unwrap_or_else(|| panic!("{file}: no case"));
         let bytes = corpora::read(&format!("rfc4475/{file}"));
         let message = parse(bytes);
-        let found = message.as_ref().map_or(DROP, |message| outcome(message, message.check().err().map(|no| no.code)));
+        let found = message.as_ref().map_or(DROP, |message| outcome(message, message.check().err().map(|no| no.code.as_u16())));
         assert_eq!(found, checked, "{file}: check: {:?}", message.map(|message| message.check()));
         let found = parse(bytes).map_or(DROP, |message| act(&message, role));
         assert_eq!(found, acted, "{file}: {role:?}");
@@ -116,7 +125,7 @@ fn act(message: &Message<'_>, role: Role) -> u16 {
         Proxy => message.number(Name::MaxForwards).filter(|left| *left == 0).map(|_| 483),
         Uas | Uac => None,
     };
-    outcome(message, refused.err().map(|no| no.code).or_else(by_role))
+    outcome(message, refused.err().map(|no| no.code.as_u16()).or_else(by_role))
 }
 
 fn outcome(message: &Message<'_>, refused: Option<u16>) -> u16 {
@@ -137,7 +146,7 @@ fn a_tortuous_invite_is_read_in_full() {
         assert_eq!(message.from().unwrap().display(), "J Rosenberg \\\"");
         assert_eq!(message.from().unwrap().tag(), Some("98asjd8"));
         assert_eq!(message.number(Name::MaxForwards), Some(68));
-        assert_eq!((message.cseq().unwrap().number, message.cseq().unwrap().method), (9, "INVITE"));
+        assert_eq!((message.cseq().unwrap().number, message.cseq().unwrap().method), (9, Method::Invite));
         let vias: Vec<_> = message.all(Name::Via).map(|via| offhook_sip::Via::parse(via).unwrap()).collect();
         let read: Vec<_> = vias.iter().map(|via| (via.transport, via.host, via.branch())).collect();
         let expected = [
@@ -166,7 +175,7 @@ fn escapes_are_undone_once_and_only_in_uris() {
         assert_eq!(contact.uri.params.get("n%61me"), Some("v%61lue%25%34%31"));
     });
     with("esc02", |message| {
-        assert_eq!(message.method(), Some("RE%47IST%45R"));
+        assert_eq!(message.method(), Some(Method::from("RE%47IST%45R")));
         assert_eq!(message.to().unwrap().display(), "%Z%45");
         assert_eq!(message.contacts().count(), 2);
     });
@@ -189,7 +198,7 @@ fn an_escaped_nul_does_not_cut_a_user() {
 #[test]
 fn a_frame_is_one_message_as_long_as_it_says() {
     with("dblreq", |message| {
-        assert_eq!(message.method(), Some("REGISTER"));
+        assert_eq!(message.method(), Some(Method::Register));
         assert!(message.body.is_empty());
     });
     with("mpart01", |message| {

@@ -1,6 +1,6 @@
 //! Requests of ours and of a trunk, from the first octet to the last.
 
-use offhook_sip::{Name, reply};
+use offhook_sip::{Name, StatusCode, reply};
 use offhook_trunk::{Event, Flow, Settings};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, header, id, kind, provider, read, request, settings, within};
@@ -146,7 +146,7 @@ fn a_call_of_the_trunk_is_told_and_answered_where_it_came_from() {
     world.expect("100");
     let Some(Event::Request { trunk, key: Some(key), text, .. }) = world.events.pop_front() else { panic!("a request") };
     assert_eq!((trunk, world.event()), (id("provider"), None), "a copy is none");
-    let ok = reply(&read(&text), 200, Some("ours")).end();
+    let ok = reply(&read(&text), StatusCode::OK, Some("ours")).end();
     world.trunks.respond(world.now, &key, ok);
     world.drain();
     let (flow, _) = world.next();
@@ -177,7 +177,7 @@ fn a_call_of_the_trunk_is_taken_back() {
     world.hear(PROVIDER, &foreign("CANCEL", "b", ""));
     world.expect("200");
     let Some(Event::Request { key: Some(key), .. }) = world.events.pop_front() else { panic!("a CANCEL") };
-    world.trunks.respond(world.now, &key.invite(), reply(&read(&invite), 487, Some("ours")).end());
+    world.trunks.respond(world.now, &key.invite(), reply(&read(&invite), StatusCode::REQUEST_TERMINATED, Some("ours")).end());
     world.drain();
     world.expect("487");
     world.pass(40_000);

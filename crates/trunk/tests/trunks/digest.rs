@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use offhook_access::proofs::Proofs;
-use offhook_sip::{Algorithm, Challenge, Credentials, Name, ha1, strongest};
+use offhook_sip::{Algorithm, Challenge, Credentials, Method, Name, ha1, strongest};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Record, Settings};
 
@@ -86,7 +86,7 @@ fn proven(challenge: &str, branch: &str, password: &str, count: u32) -> String {
     let values: Vec<String> = read(challenge).values(Name::WwwAuthenticate).map(str::to_owned).collect();
     let asked = strongest(values.iter().map(String::as_str)).expect("a challenge");
     let secret = ha1(asked.algorithm, "them", &asked.realm, password);
-    let shown = asked.answer("them", &secret, "INVITE", "sip:+4640@198.51.100.1", "cnonce", count);
+    let shown = asked.answer("them", &secret, Method::Invite, "sip:+4640@198.51.100.1", "cnonce", count);
     foreign("INVITE", branch, &format!("Authorization: {shown}\r\n"))
 }
 

@@ -1,6 +1,6 @@
 //! Connections: made, used again, lost.
 
-use offhook_sip::{Name, reply};
+use offhook_sip::{Name, StatusCode, reply};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
 
@@ -101,7 +101,7 @@ fn an_answer_finds_its_way_when_the_connection_of_its_request_is_gone() {
     world.expect("100");
     close(&mut world, link);
     let Some(Event::Request { key: Some(key), text, .. }) = world.events.pop_front() else { panic!("a request") };
-    world.trunks.respond(world.now, &key, reply(&read(&text), 486, Some("ours")).end());
+    world.trunks.respond(world.now, &key, reply(&read(&text), StatusCode::BUSY_HERE, Some("ours")).end());
     world.drain();
     assert_eq!(world.connects[0].1, address(PROVIDER), "RFC 3261, 18.2.2: the port of the Via");
     world.open();

@@ -1,6 +1,6 @@
 //! Registering with a provider.
 
-use offhook_sip::{Algorithm, Challenge, Name};
+use offhook_sip::{Algorithm, Challenge, Name, StatusCode};
 use offhook_trunk::Record;
 use offhook_trunk::Trunk;
 
@@ -21,7 +21,7 @@ fn it_registers_with_its_password_and_again_in_time() {
     assert!(header(&second, Name::Authorization).contains("response="));
     let granted = "Contact: <sip:us@10.0.0.1>;expires=9999, <sip:us@198.51.100.1:5060>;expires=100";
     world.hear(PROVIDER, &answer(&second, 200, granted));
-    assert_eq!(world.records, [Record::Registration { trunk: id("provider"), code: 200 }]);
+    assert_eq!(world.records, [Record::Registration { trunk: id("provider"), code: StatusCode::OK }]);
     world.pass(79_999);
     world.nothing_more();
     world.pass(1);
@@ -99,7 +99,7 @@ fn it_is_taken_back_at_the_end() {
         assert!(!world.trunks.is_quiet());
         world.hear(PROVIDER, &answer(&last, 200, ""));
         assert!(world.trunks.is_quiet());
-        assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: 200 }));
+        assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: StatusCode::OK }));
         world.pass(1_000_000);
         world.nothing_more();
         assert_eq!(world.trunks.footprint(), 0);
@@ -114,7 +114,7 @@ fn the_end_waits_two_seconds_for_a_registrar_that_is_silent() {
     assert!(!world.trunks.is_quiet());
     world.pass(1);
     assert!(world.trunks.is_quiet());
-    assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: 408 }));
+    assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: StatusCode::REQUEST_TIMEOUT }));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Those who are no trunk, and trunks whose address anybody can forge.
 
-use offhook_sip::reply;
+use offhook_sip::{StatusCode, reply};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
 
@@ -240,7 +240,8 @@ fn forged(trunk: Trunk, text: &str) -> (usize, usize) {
     let mut world = World::new(vec![trunk]);
     world.hear(PROVIDER, text);
     if let Some(Event::Request { key: Some(key), text: invite, .. }) = world.events.pop_front() {
-        let answer = reply(&read(&invite), 486, Some("0123456789abcdef")).field("X-Error", "48600 Busy, as all of its devices are");
+        let answer = reply(&read(&invite), StatusCode::BUSY_HERE, Some("0123456789abcdef"))
+            .field("X-Error", "48600 Busy, as all of its devices are");
         world.trunks.respond(world.now, &key, answer.end());
         world.drain();
         world.pass(64_000);
@@ -266,7 +267,7 @@ fn who_has_acknowledged_gets_no_more_and_a_copy_gets_one() {
     let invite = short("INVITE", 1);
     world.hear(PROVIDER, &invite);
     let Some(Event::Request { key: Some(key), text, .. }) = world.events.pop_front() else { panic!("a request") };
-    world.trunks.respond(world.now, &key, reply(&read(&text), 486, Some("ours")).end());
+    world.trunks.respond(world.now, &key, reply(&read(&text), StatusCode::BUSY_HERE, Some("ours")).end());
     world.drain();
     world.pass(10_000);
     assert!(world.sent.len() <= 2, "{:?}", world.sent);

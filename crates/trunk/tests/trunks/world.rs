@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use offhook_sip::{Message, Name, parse, reply};
+use offhook_sip::{Message, Name, StatusCode, parse, reply};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Event, Flow, Input, LinkId, Output, Record, ResolveId, Settings, TrunkId, Trunks, Wire};
 use offhook_ua::time::Instant;
@@ -78,7 +78,7 @@ pub fn foreign(method: &str, branch: &str, more: &str) -> String {
 pub fn answer(request: &str, code: u16, more: &str) -> String {
     let request = parse(request.as_bytes()).expect("a request");
     let tag = (code > 100).then_some("theirs");
-    let mut text = reply(&request, code, tag);
+    let mut text = reply(&request, StatusCode::new(code).unwrap(), tag);
     for (name, value) in more.lines().filter_map(|line| line.split_once(": ")) {
         text = text.field(name, value);
     }
@@ -95,7 +95,7 @@ pub fn read(text: &str) -> Message<'_> {
 /// Method, or status code, of a message.
 pub fn kind(text: &str) -> String {
     let message = read(text);
-    message.code().map_or_else(|| message.method().unwrap_or_default().to_owned(), |code| code.to_string())
+    message.code().map_or_else(|| message.method().map(|method| method.to_string()).unwrap_or_default(), |code| code.to_string())
 }
 
 pub fn header(text: &str, name: Name) -> String {

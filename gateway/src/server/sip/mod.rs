@@ -9,6 +9,7 @@
 mod link;
 mod resolve;
 
+use offhook_sip::StatusCode;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -191,11 +192,19 @@ impl Edge {
                 warn!(trunk = trunk.0, "the trunk's name cannot be looked up, or has no address");
             }
             Record::Addresses { trunk, addresses } => info!(trunk = trunk.0, ?addresses, "the trunk was looked up"),
-            Record::Registration { trunk, code: 200 } => info!(trunk = trunk.0, "registered with the provider"),
-            Record::Registration { trunk, code } => warn!(trunk = trunk.0, code, "not registered with the provider"),
-            Record::Unregistered { trunk, code: 200 } => info!(trunk = trunk.0, "the registration with the provider is taken back"),
+            Record::Registration { trunk, code: StatusCode::OK } => info!(trunk = trunk.0, "registered with the provider"),
+            Record::Registration { trunk, code } => {
+                warn!(trunk = trunk.0, code = code.as_u16(), "not registered with the provider")
+            }
+            Record::Unregistered { trunk, code: StatusCode::OK } => {
+                info!(trunk = trunk.0, "the registration with the provider is taken back")
+            }
             Record::Unregistered { trunk, code } => {
-                warn!(trunk = trunk.0, code, "the registration with the provider could not be taken back: it lapses by itself");
+                warn!(
+                    trunk = trunk.0,
+                    code = code.as_u16(),
+                    "the registration with the provider could not be taken back: it lapses by itself"
+                );
             }
             Record::Stranger { peer, what } => {
                 self.shared.metrics.refused("stranger");

@@ -1,0 +1,472 @@
+//! Transactions (RFC 3261, section 17, with the corrections of RFC 6026): retransmissions are absorbed, requests and final responses are
+//! retransmitted over unreliable transports, failures of an INVITE are acknowledged, and silence ends in a time-out.
+//!
+//! ```text
+//!                     ┌── InviteClient ── NonInviteClient ──┐
+//! request, respond ──▶│ one machine for each transaction,   │──▶ poll: Effect::Send, TimedOut, NoAck
+//! receive          ──▶│ by its ClientKey or ServerKey       │──▶ Received: what a message is to the user of the transactions
+//! handle_timeout   ──▶└── InviteServer ── NonInviteServer ──┘──▶ deadline
+//! ```
+//!
+//! The diagrams of the four machines stand in their files.
+
+mod invite_client;
+mod invite_server;
+mod key;
+mod non_invite_client;
+mod non_invite_server;
+mod retransmission;
+
+use core::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use offhook_sip::text::number;
+use offhook_sip::{Branch, Message, Method, Name, StatusCode, Writer, parse_text};
+
+use crate::time::Instant;
+use invite_client::InviteClient;
+use invite_server::InviteServer;
+use non_invite_client::NonInviteClient;
+use non_invite_server::NonInviteServer;
+
+pub use key::{ClientKey, ServerKey};
+
+/// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
+///
+/// Order of calls: any of `request`, `respond`, `receive`, `handle_timeout`; then `poll` until it gives `None`; then `deadline`.
+pub struct Transactions<F> {
+    clients: BTreeMap<ClientKey, Client<F>>,
+    servers: BTreeMap<ServerKey, Server<F>>,
+    /// When which transaction may have a timer that fires: a deadline that has moved since then stays in here until it has passed.
+    wakes: BinaryHeap<Reverse<(Instant, Key)>>,
+    /// In the order in which they came up.
+    effects: VecDeque<Effect<F>>,
+}
+
+/// Whether the transport retransmits lost messages by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP, TLS, WebSocket.
+    Reliable,
+    /// UDP.
+    Unreliable,
+}
+
+/// What a received message is to the user of the transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A new request; answer it with this key.
+    Request(ServerKey),
+    /// An ACK to a 2xx: it belongs to no transaction.
+    Ack,
+    /// An answer to the request with this key.
+    Response(ClientKey),
+    /// A retransmission, or an ACK to a failure: done with.
+    Absorbed,
+    /// An answer to nothing that was asked.
+    Stray,
+}
+
+/// What has to be done, and what came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect<F> {
+    /// Put this on the wire.
+    Send {
+        /// Where to.
+        flow: F,
+        /// A complete message.
+        text: String,
+    },
+    /// No final answer came (timers B and F): treat it as a 408.
+    TimedOut(ClientKey),
+    /// A failure was never acknowledged (timer H).
+    NoAck(ServerKey),
+}
+
+/// Names a transaction of either side.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Client(ClientKey),
+    Server(ServerKey),
+}
+
+struct Client<F> {
+    machine: ClientMachine,
+    flow: F,
+    /// What is retransmitted: the request, or the ACK to its failure.
+    text: String,
+}
+
+enum ClientMachine {
+    Invite(InviteClient),
+    NonInvite(NonInviteClient),
+}
+
+struct Server<F> {
+    machine: ServerMachine,
+    flow: F,
+    /// The last response, as long as it may have to be sent again.
+    text: String,
+}
+
+enum ServerMachine {
+    Invite(InviteServer),
+    NonInvite(NonInviteServer),
+}
+
+/// What becomes of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Response {
+    /// The user gets it.
+    Pass,
+    /// The user gets it, and it is acknowledged: the first failure of an INVITE.
+    PassAndAcknowledge,
+    /// It is acknowledged: the failure of an INVITE once more.
+    Acknowledge,
+    /// Nothing.
+    Absorb,
+}
+
+/// What becomes of a transaction whose deadline has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fired {
+    /// It goes on, and what it sent last is sent once more.
+    Retransmit,
+    /// It is over: no final response came (timers B and F).
+    TimedOut,
+    /// It is over: the failure was not acknowledged (timer H).
+    NotAcknowledged,
+    /// It is over, as it had to be.
+    Ended,
+}
+
+impl<F: Copy> Transactions<F> {
+    /// No transaction yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { clients: BTreeMap::new(), servers: BTreeMap::new(), wakes: BinaryHeap::new(), effects: VecDeque::new() }
+    }
+
+    /// Starts a client transaction: `text` is a complete request whose topmost Via has a branch of its own. Not for an ACK to a 2xx.
+    pub fn request(&mut self, now: Instant, flow: F, transport: Transport, text: String) -> ClientKey {
+        let key = parse_text(&text).ok().and_then(|request| ClientKey::of(&request));
+        debug_assert!(key.is_some(), "a request of our own has a Via with a branch and a CSeq");
+        let key = key.unwrap_or_else(|| ClientKey::new(Branch::from(""), Method::Other("")));
+        let machine = ClientMachine::new(key.method(), now, transport);
+        self.effects.push_back(Effect::Send { flow, text: text.clone() });
+        if let Some(at) = machine.deadline() {
+            self.wakes.push(Reverse((at, Key::Client(key.clone()))));
+        }
+        self.clients.insert(key.clone(), Client { machine, flow, text });
+        key
+    }
+
+    /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
+    pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
+        let code = text.get(8..11).and_then(number).and_then(|code| StatusCode::new(code.try_into().ok()?));
+        let Some(server) = self.servers.get_mut(key) else { return };
+        if !server.machine.respond(now, code.unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)) {
+            return;
+        }
+        if server.machine.answers_retransmission() {
+            server.text.clone_from(&text);
+        } else {
+            server.text = String::new();
+        }
+        self.effects.push_back(Effect::Send { flow: server.flow, text });
+        if let Some(at) = server.machine.deadline() {
+            self.wakes.push(Reverse((at, Key::Server(key.clone()))));
+        }
+    }
+
+    /// Takes a message in: tells what it is, absorbs retransmissions, acknowledges failures.
+    pub fn receive(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
+        match message.method() {
+            Some(Method::Ack) => self.receive_ack(now, message),
+            Some(_) => self.receive_request(flow, transport, message),
+            None => self.receive_response(now, message),
+        }
+    }
+
+    /// Gives up waiting for an answer to `key`: what still comes is a stray.
+    pub fn abandon(&mut self, key: &ClientKey) {
+        self.clients.remove(key);
+    }
+
+    /// Sends everything again that still waits, requests for their final answer and refusals of an INVITE for their ACK: the connection
+    /// is a new one, and what was in the old one is lost.
+    pub fn resend(&mut self, flow: F) {
+        for client in self.clients.values_mut().filter(|client| client.machine.is_pending()) {
+            client.flow = flow;
+            self.effects.push_back(Effect::Send { flow, text: client.text.clone() });
+        }
+        for server in self.servers.values_mut().filter(|server| server.machine.awaits_ack()) {
+            server.flow = flow;
+            self.effects.push_back(Effect::Send { flow, text: server.text.clone() });
+        }
+    }
+
+    /// Where the transaction with `key` sends to.
+    #[must_use]
+    pub fn flow(&self, key: &ClientKey) -> Option<F> {
+        self.clients.get(key).map(|client| client.flow)
+    }
+
+    /// Whether the request with `key` came, and its transaction still lives.
+    #[must_use]
+    pub fn knows(&self, key: &ServerKey) -> bool {
+        self.servers.contains_key(key)
+    }
+
+    /// Where answers to the request with `key` go.
+    #[must_use]
+    pub fn way_back(&self, key: &ServerKey) -> Option<F> {
+        self.servers.get(key).map(|server| server.flow)
+    }
+
+    /// Where the request came from that `message` retransmits, or acknowledges; where the one went to that it answers.
+    #[must_use]
+    pub fn origin(&self, message: &Message<'_>) -> Option<F> {
+        if message.is_request() { self.way_back(&ServerKey::of(message)?) } else { self.flow(&ClientKey::of(message)?) }
+    }
+
+    /// How many transactions live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.clients.len() + self.servers.len()
+    }
+
+    /// Whether none lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.servers.is_empty()
+    }
+
+    /// Fires the timers that are due: retransmits, and ends what is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(Reverse((at, _))) = self.wakes.peek() {
+            if *at > now {
+                break;
+            }
+            match self.wakes.pop() {
+                Some(Reverse((at, Key::Client(key)))) => self.wake_client(now, at, key),
+                Some(Reverse((at, Key::Server(key)))) => self.wake_server(now, at, key),
+                None => break,
+            }
+        }
+    }
+
+    /// When `handle_timeout` is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.wakes.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Effect<F>> {
+        self.effects.pop_front()
+    }
+
+    fn receive_request(&mut self, flow: F, transport: Transport, request: &Message<'_>) -> Received {
+        let Some(key) = ServerKey::of(request) else { return Received::Stray };
+        let Some(server) = self.servers.get_mut(&key) else {
+            let machine = ServerMachine::new(key.method(), transport);
+            self.servers.insert(key.clone(), Server { machine, flow, text: String::new() });
+            return Received::Request(key);
+        };
+        // A retransmission may come over another connection than the request: the answer goes where it came from.
+        server.flow = flow;
+        if server.machine.answers_retransmission() && !server.text.is_empty() {
+            self.effects.push_back(Effect::Send { flow, text: server.text.clone() });
+        }
+        Received::Absorbed
+    }
+
+    fn receive_ack(&mut self, now: Instant, ack: &Message<'_>) -> Received {
+        let Some(key) = ServerKey::of(ack) else { return Received::Stray };
+        let Some(Server { machine: ServerMachine::Invite(machine), text, .. }) = self.servers.get_mut(&key) else {
+            return Received::Ack;
+        };
+        let before = machine.deadline();
+        if machine.acknowledge(now) {
+            return Received::Ack;
+        }
+        if let Some(at) = machine.deadline().filter(|at| before != Some(*at)) {
+            *text = String::new();
+            self.wakes.push(Reverse((at, Key::Server(key))));
+        }
+        Received::Absorbed
+    }
+
+    fn receive_response(&mut self, now: Instant, response: &Message<'_>) -> Received {
+        let Some((key, code)) = ClientKey::of(response).zip(response.code()) else { return Received::Stray };
+        let Some(client) = self.clients.get_mut(&key) else { return Received::Stray };
+        let before = client.machine.deadline();
+        let becomes = client.machine.receive(now, code);
+        if becomes == Response::PassAndAcknowledge {
+            client.text = follow_up(&client.text, Method::Ack, response.get(Name::To));
+        }
+        if matches!(becomes, Response::Acknowledge | Response::PassAndAcknowledge) {
+            self.effects.push_back(Effect::Send { flow: client.flow, text: client.text.clone() });
+        }
+        if !client.machine.may_retransmit() {
+            client.text = String::new();
+        }
+        if client.machine.is_terminated() {
+            self.clients.remove(&key);
+        } else if let Some(at) = client.machine.deadline().filter(|at| before != Some(*at)) {
+            self.wakes.push(Reverse((at, Key::Client(key.clone()))));
+        }
+        match becomes {
+            Response::Pass | Response::PassAndAcknowledge => Received::Response(key),
+            Response::Acknowledge | Response::Absorb => Received::Absorbed,
+        }
+    }
+
+    /// Fires the timer of a client transaction, if it is still due at that instant.
+    fn wake_client(&mut self, now: Instant, at: Instant, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(&key).filter(|client| client.machine.deadline() == Some(at)) else { return };
+        let fired = client.machine.handle_timeout(now);
+        if fired == Fired::Retransmit {
+            self.effects.push_back(Effect::Send { flow: client.flow, text: client.text.clone() });
+            self.wakes.extend(client.machine.deadline().map(|at| Reverse((at, Key::Client(key)))));
+            return;
+        }
+        self.clients.remove(&key);
+        if fired == Fired::TimedOut {
+            self.effects.push_back(Effect::TimedOut(key));
+        }
+    }
+
+    /// Fires the timer of a server transaction, if it is still due at that instant.
+    fn wake_server(&mut self, now: Instant, at: Instant, key: ServerKey) {
+        let Some(server) = self.servers.get_mut(&key).filter(|server| server.machine.deadline() == Some(at)) else { return };
+        let fired = server.machine.handle_timeout(now);
+        if fired == Fired::Retransmit {
+            self.effects.push_back(Effect::Send { flow: server.flow, text: server.text.clone() });
+            self.wakes.extend(server.machine.deadline().map(|at| Reverse((at, Key::Server(key)))));
+            return;
+        }
+        self.servers.remove(&key);
+        if fired == Fired::NotAcknowledged {
+            self.effects.push_back(Effect::NoAck(key));
+        }
+    }
+}
+
+impl<F: Copy> Default for Transactions<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ClientMachine {
+    fn new(method: Method<'_>, now: Instant, transport: Transport) -> Self {
+        match method {
+            Method::Invite => Self::Invite(InviteClient::new(now, transport)),
+            _ => Self::NonInvite(NonInviteClient::new(now, transport)),
+        }
+    }
+
+    fn receive(&mut self, now: Instant, code: StatusCode) -> Response {
+        match self {
+            Self::Invite(machine) => machine.receive(now, code),
+            Self::NonInvite(machine) => machine.receive(now, code),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Fired {
+        match self {
+            Self::Invite(machine) => machine.handle_timeout(now),
+            Self::NonInvite(machine) => machine.handle_timeout(now),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Invite(machine) => machine.deadline(),
+            Self::NonInvite(machine) => machine.deadline(),
+        }
+    }
+
+    const fn is_pending(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.is_pending(),
+            Self::NonInvite(machine) => machine.is_pending(),
+        }
+    }
+
+    const fn may_retransmit(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.may_retransmit(),
+            Self::NonInvite(machine) => machine.is_pending(),
+        }
+    }
+
+    const fn is_terminated(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.is_terminated(),
+            Self::NonInvite(machine) => machine.is_terminated(),
+        }
+    }
+}
+
+impl ServerMachine {
+    const fn new(method: Method<'_>, transport: Transport) -> Self {
+        match method {
+            Method::Invite => Self::Invite(InviteServer::new(transport)),
+            _ => Self::NonInvite(NonInviteServer::new(transport)),
+        }
+    }
+
+    fn respond(&mut self, now: Instant, code: StatusCode) -> bool {
+        match self {
+            Self::Invite(machine) => machine.respond(now, code),
+            Self::NonInvite(machine) => machine.respond(now, code),
+        }
+    }
+
+    const fn answers_retransmission(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.answers_retransmission(),
+            Self::NonInvite(machine) => machine.answers_retransmission(),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Fired {
+        match self {
+            Self::Invite(machine) => machine.handle_timeout(now),
+            Self::NonInvite(machine) => machine.handle_timeout(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Invite(machine) => machine.deadline(),
+            Self::NonInvite(machine) => machine.deadline(),
+        }
+    }
+
+    const fn awaits_ack(&self) -> bool {
+        matches!(self, Self::Invite(machine) if machine.awaits_ack())
+    }
+}
+
+/// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer.
+#[must_use]
+pub fn follow_up(invite: &str, method: Method<'_>, to: Option<&str>) -> String {
+    let Ok(invite) = parse_text(invite) else { return String::new() };
+    let mut request = Writer::request(method, invite.uri().unwrap_or_default());
+    let mut on_top = true;
+    for field in invite.fields() {
+        let value = match field.name {
+            Name::Via if ::core::mem::take(&mut on_top) => field.value,
+            Name::From | Name::CallId | Name::Route | Name::MaxForwards => field.value,
+            Name::To => to.unwrap_or(field.value),
+            _ => continue,
+        };
+        request = request.field(field.name.as_str(), value);
+    }
+    let number = invite.number(Name::CSeq).unwrap_or(0);
+    request.cseq(number, method).end()
+}
