@@ -7,7 +7,7 @@ use offhook_sip::{
 };
 
 const CAN: Abilities<'static> =
-    Abilities { methods: &["INVITE", "BYE"], extensions: &["path", "100rel"], bodies: &["application/sdp"] };
+    Abilities { methods: &["INVITE", "BYE"], extensions: &["path", "100rel"], bodies: &["application/sdp"], ..Abilities::NONE };
 
 /// One SIP message, every reader of it, and the answer to it.
 pub fn message(data: &[u8]) {

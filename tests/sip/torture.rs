@@ -76,6 +76,7 @@ const ABILITIES: Abilities<'static> = Abilities {
     methods: &["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "PRACK", "UPDATE"],
     extensions: &["100rel"],
     bodies: &["application/sdp"],
+    ..Abilities::NONE
 };
 
 #[cfg_attr(not(corpora), ignore = "the corpora are not here")]

@@ -276,7 +276,7 @@ impl Call {
                 party.unacknowledged = None;
                 if let Ok(invite) = parse(text.as_bytes()) {
                     let code = if failure.code < 300 { Failure::plain(480) } else { failure.clone() };
-                    core.respond(now, leg, &key, code.answer(&invite, &party.tag));
+                    core.respond(now, leg, &key, code.answer(&invite, leg, &party.tag));
                 }
             }
             Invite::Sent { key, text, .. } => {

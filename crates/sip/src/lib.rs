@@ -34,4 +34,4 @@ pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start,
 pub use redact::redacted;
 pub use session_expires::{Refresher, SessionExpires};
 pub use uri::{Uri, escape_user};
-pub use write::{Writer, cancel, quote, reason, reply, without_body};
+pub use write::{Writer, cancel, quote, reason, reply, reply_as, without_body};

@@ -104,7 +104,13 @@ impl Writer {
 /// response may make a dialog (12.1.1). `to_tag` is added unless To has a tag, or cannot be read.
 #[must_use]
 pub fn reply(request: &Message<'_>, code: u16, to_tag: Option<&str>) -> Writer {
-    let mut writer = Writer::response(code, reason(code));
+    reply_as(request, (code, reason(code)), to_tag)
+}
+
+/// [`reply`] with a reason phrase of its own.
+#[must_use]
+pub fn reply_as(request: &Message<'_>, (code, phrase): (u16, &str), to_tag: Option<&str>) -> Writer {
+    let mut writer = Writer::response(code, phrase);
     let dialog = (101..300).contains(&code);
     for field in request.fields() {
         // Of what there may be only one, only one: a refusal of a doubled field is no doubled field.

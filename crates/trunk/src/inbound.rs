@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use offhook_access::bucket::Bucket;
 use offhook_access::nonce;
 use offhook_access::proofs::Claim;
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, ParseError, Writer, ha1, parse, reply};
+use offhook_sip::{Abilities, Algorithm, Challenge, Credentials, Message, Name, ParseError, ha1, parse, reply};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey};
+use offhook_ua::uas::{self, Refusal};
 
 use super::outbound::transport;
 use super::targets::Hop;
@@ -24,9 +25,11 @@ const MOST: usize = 50_000;
 const NONCES: usize = 4_096;
 
 /// What trunks may ask of us.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
-/// Methods that others know and we do nothing with: 405 and not 501.
-const KNOWN: [&str; 6] = ["REGISTER", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "PUBLISH"];
+const CAN: Abilities<'static> = Abilities {
+    methods: &["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "INFO", "PRACK"],
+    bodies: &["application/sdp"],
+    ..Abilities::NONE
+};
 /// How much more than came goes back to a source that may be forged (as RFC 9000, 8.1).
 const TIMES: usize = 3;
 /// For how long that is counted, in milliseconds: longer than anything rings.
@@ -152,7 +155,7 @@ impl Trunks {
         let small = (source.wire == Wire::Udp).then_some(bytes.len());
         if let Err(rejection) = request.check() {
             if method != "ACK" {
-                self.answer_plainly(hop, small, reply(&request, rejection.code, Some(TAG)).end());
+                self.answer_plainly(hop, small, Refusal::Status(rejection.code).answer(&request, TAG, &CAN).end());
             }
             return;
         }
@@ -169,7 +172,7 @@ impl Trunks {
         }
         if !matches!(method, "ACK" | "CANCEL") && origin.is_none() {
             if self.transactions.len() >= MOST {
-                return self.answer_plainly(hop, small, reply(&request, 503, Some(TAG)).number("Retry-After", 5).end());
+                return self.answer_plainly(hop, small, Refusal::RetryAfter(503, 5).answer(&request, TAG, &CAN).end());
             }
             if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
                 return;
@@ -227,16 +230,21 @@ impl Trunks {
 
     /// Answers a request that is for nobody else, without a transaction (RFC 3261, 8.2.7): a copy gets the same answer.
     fn answer_at_once(&mut self, hop: Hop, small: Option<usize>, request: &Message<'_>) {
-        let answer = |code| reply(request, code, Some(TAG));
-        let full = match request.method().unwrap_or_default() {
-            "OPTIONS" => answer(200).field("Allow", ALLOW).field("Accept", "application/sdp").field("Supported", "100rel, timer"),
-            "CANCEL" | "BYE" | "UPDATE" | "INFO" | "PRACK" => answer(481),
-            method if KNOWN.contains(&method) => answer(405).field("Allow", ALLOW),
-            _ => answer(501).field("Allow", ALLOW),
+        let code = match request.method().unwrap_or_default() {
+            "OPTIONS" => 200,
+            "CANCEL" | "BYE" | "UPDATE" | "INFO" | "PRACK" => 481,
+            method => Abilities::unserved(method),
         };
-        let full = full.end();
-        let code = parse(full.as_bytes()).ok().and_then(|full| full.code()).unwrap_or(500);
-        self.answer_plainly(hop, small, fitting(small, full).unwrap_or_else(|| answer(code).end()));
+        let bare = uas::answer(request, code, TAG);
+        let full = match code {
+            200 => bare
+                .clone()
+                .field("Allow", &CAN.methods.join(", "))
+                .field("Accept", &CAN.bodies.join(", "))
+                .field("Supported", "100rel, timer"),
+            code => Refusal::Status(code).answer(request, TAG, &CAN),
+        };
+        self.answer_plainly(hop, small, fitting(small, full.end()).unwrap_or_else(|| bare.end()));
     }
 
     fn admitted(
@@ -300,7 +308,7 @@ impl Trunks {
             Some(shown) => {
                 let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
                 if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
-                    let refusal = reply(request, 503, Some(TAG)).number("Retry-After", seconds).end();
+                    let refusal = Refusal::RetryAfter(503, seconds).answer(request, TAG, &CAN).end();
                     self.answer_plainly(hop, small, refusal);
                     return false;
                 }
@@ -323,15 +331,14 @@ impl Trunks {
             }
         };
         let nonce = nonce::make(&self.nonce_key, now, place.as_bytes());
-        let challenge = |answer: Writer, algorithm| {
+        let challenge = |algorithm| {
             let realm = self.settings.domain.clone();
-            let challenge = Challenge { realm, nonce: nonce.clone(), opaque: None, algorithm, qop_auth: true, stale };
-            answer.field("WWW-Authenticate", &challenge.to_value())
+            Challenge { realm, nonce: nonce.clone(), opaque: None, algorithm, qop_auth: true, stale }.to_value()
         };
         // SHA-256 first (RFC 8760, 2.4); where both would make the answer larger than the request, what everybody knows.
-        let plain = reply(request, 401, Some(TAG));
-        let both = challenge(challenge(plain.clone(), Algorithm::Sha256), Algorithm::Md5).end();
-        let text = fitting(small, both).unwrap_or_else(|| challenge(plain, Algorithm::Md5).end());
+        let both = [challenge(Algorithm::Sha256), challenge(Algorithm::Md5)];
+        let refusal = |challenges: &[String]| Refusal::Unauthorized(challenges).answer(request, TAG, &CAN).end();
+        let text = fitting(small, refusal(&both)).unwrap_or_else(|| refusal(&both[1..]));
         self.answer_plainly(hop, small, text);
         false
     }

@@ -9,8 +9,13 @@
 
 use offhook_sip::{Message, Name, Refresher, SessionExpires, Writer};
 
+use crate::glare;
+use crate::random::Random;
+
 /// The shortest session interval that we take, and what a message without Min-SE stands for: 90 s (RFC 4028, section 5).
 pub const MIN_SE: u32 = 90;
+/// How long a refresh waits that could not be sent, or was refused, ms.
+pub const AGAIN: u64 = 2_100;
 /// How many 422 one request is raised for: a chain of proxies may have a minimum each.
 const RAISES: u8 = 3;
 
@@ -125,6 +130,12 @@ impl SessionTimer {
         let value = SessionExpires { refresher, ..asked }.to_value();
         let answer = answer.field(Name::SessionExpires.as_str(), &value);
         if known { answer.field(Name::Require.as_str(), "timer") } else { answer }
+    }
+
+    /// How long to wait, ms, before a refresh is sent again that was refused with this status: until the session ends it may still be
+    /// taken.
+    pub fn again(code: u16, made_call_id: bool, random: &mut Random) -> u64 {
+        if code == 491 { glare::wait(made_call_id, random) } else { AGAIN }
     }
 
     /// What is due, and when (section 10); `None`: the session has no timer.

@@ -2,14 +2,15 @@
 
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, number};
-use offhook_sip::{Message, Name, parse_text, reply};
-use offhook_ua::session_timer::{MIN_SE, SessionTimer};
+use offhook_sip::{Abilities, Message, Name, parse_text, reply};
+use offhook_ua::glare;
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::{Exchange, Phase, Session};
 use crate::client::call::{EndCause, Error, codes};
-use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
+use crate::client::core::{Asked, Awaited, CAN, Core, Owner, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 
@@ -29,9 +30,10 @@ impl Session {
             "INFO" => self.info_request(core, now, key, request),
             "INVITE" | "UPDATE" => self.reoffered(core, now, position, key, request),
             "OPTIONS" => {
-                core.respond(now, key, reply(request, 200, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end())
+                let answer = reply(request, 200, None).field("Allow", &CAN.methods.join(", ")).field("Supported", SUPPORTED);
+                core.respond(now, key, answer.end())
             }
-            _ => core.refuse(now, key, request, 405),
+            method => core.refuse(now, key, request, Abilities::unserved(method)),
         }
     }
 
@@ -70,7 +72,7 @@ impl Session {
             }
             core.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
-            return core.respond(now, key, reply(info, 469, None).field("Recv-Info", PACKAGES).end());
+            return core.refuse(now, key, info, 469);
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
             let fragment = sdp::read_fragment(info.text()).ok();
@@ -121,11 +123,12 @@ impl Session {
         }
         let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
         if SessionTimer::is_too_brief(request) {
-            return core.respond(now, key, reply(request, 422, None).number("Min-SE", MIN_SE).end());
+            return core.refuse(now, key, request, 422);
         }
         if invite && !self.is_up() || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
-            return core.refuse(now, key, request, if theirs { 500 } else { 491 });
+            let (refusal, tag) = (glare::refusal(theirs, &mut core.random), core.random.token());
+            return core.refuse_with(now, key, request, refusal, &tag);
         }
         if offer && sdp::check(request.text()).is_err() {
             return core.refuse(now, key, request, 488);
@@ -257,6 +260,12 @@ impl Session {
             (Asked::Update, Some(answer)) if code < 300 => self.updated(core, now, answer),
             (Asked::Update, _) if matches!(code, 405 | 501) => self.update_refused(core, now),
             (Asked::Update, Some(answer)) if code == 422 && self.timer.too_brief(answer) => self.refresh_session(core, now),
+            (Asked::Update, _)
+                if code >= 300 && self.is_up() && self.timer.deadlines().is_some_and(|due| due.refresh.is_some()) =>
+            {
+                let wait = SessionTimer::again(code, self.info.outgoing, &mut core.random);
+                core.timers.set(Timer::SessionRefresh(self.info.id), now + wait);
+            }
             (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
             _ => {}
         }
@@ -322,8 +331,7 @@ impl Session {
             }
             // Both offered at once; or something that was sent after our offer overtook it, and it came out of order.
             if code == 491 || code == 500 && !self.media.is_up() {
-                // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
-                let wait = if self.info.outgoing { 2_100 + core.random.below(1_900) } else { core.random.below(2_000) };
+                let wait = glare::wait(self.info.outgoing, &mut core.random);
                 core.timers.set(Timer::Glare(self.info.id), now + wait);
             }
             if code == 422 && answer.is_some_and(|answer| self.timer.too_brief(answer)) {
