@@ -1,7 +1,11 @@
 //! One client against peers and servers that are none of ours: messages written by hand.
 
+#[path = "support/descriptions.rs"]
+mod descriptions;
 #[path = "peers/leaving.rs"]
 mod leaving;
+#[path = "peers/odd_descriptions.rs"]
+mod odd_descriptions;
 #[path = "peers/page.rs"]
 mod page;
 #[path = "peers/session_timers.rs"]

@@ -5,10 +5,14 @@ mod world;
 
 #[path = "media/attacks.rs"]
 mod attacks;
+#[path = "../../tests/support/descriptions.rs"]
+mod descriptions;
 #[path = "media/edge.rs"]
 mod edge;
 #[path = "media/losses.rs"]
 mod losses;
+#[path = "media/odd_descriptions.rs"]
+mod odd_descriptions;
 #[path = "media/offers.rs"]
 mod offers;
 #[path = "media/pages.rs"]
