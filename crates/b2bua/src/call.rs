@@ -276,12 +276,12 @@ impl Call {
                 party.invite = Invite::Done;
                 party.unacknowledged = None;
                 if let Ok(invite) = parse(text.as_bytes()) {
-                    let code = if !failure.code.is_failure() {
-                        Failure::plain(StatusCode::TEMPORARILY_UNAVAILABLE)
-                    } else {
+                    let code = if failure.code.is_failure() {
                         failure.clone()
+                    } else {
+                        Failure::plain(StatusCode::TEMPORARILY_UNAVAILABLE)
                     };
-                    core.respond(now, leg, &key, code.answer(&invite, &party.tag));
+                    core.respond(now, leg, &key, code.answer(&invite, leg, &party.tag));
                 }
             }
             Invite::Sent { key, text, .. } => {

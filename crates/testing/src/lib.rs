@@ -11,6 +11,7 @@
 //! does not depend on the SDK: tests with real clients build these themselves.
 
 pub mod corpora;
+pub mod descriptions;
 pub mod ladder;
 mod numbers;
 pub mod phone;

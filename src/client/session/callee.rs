@@ -8,6 +8,7 @@ use offhook_sip::{Message, Name, NameAddr, StatusCode, Writer, parse_text, quote
 use offhook_ua::dialog::Dialog;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
+use offhook_ua::uas::Refusal;
 
 use super::{Leg, Microphone, Phase, Session};
 use crate::client::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
@@ -65,7 +66,7 @@ impl Session {
         let (answering, described) = match &self.phase {
             Phase::Ringing { key, invite, answering, described, .. } => {
                 if let (true, Ok(invite)) = (self.connection == core.connection, parse_text(invite)) {
-                    core.refuse(now, key, &invite, StatusCode::LOOP_DETECTED);
+                    core.refuse_with(now, key, &invite, Refusal::Status(StatusCode::LOOP_DETECTED), &self.local_tag);
                 }
                 (*answering, *described)
             }
@@ -113,8 +114,7 @@ impl Session {
         let Ok(invite) = parse_text(invite) else { return };
         let wait = self.candidate_wait(core);
         if invite.content_is("application/sdp") {
-            let mut offer = invite.text().to_owned();
-            self.media.remote = Some(offer.clone());
+            let mut offer = self.media.take_offer(invite.text());
             // Several devices may answer early, and all of them reach the caller's one port: only the caller, who knows whose answer
             // it took, may begin the DTLS handshake (RFC 8842, 5.3).
             if leads {

@@ -2,14 +2,15 @@
 
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, number};
-use offhook_sip::{Message, Name, parse_text, reply};
-use offhook_ua::session_timer::{MIN_SE, SessionTimer};
+use offhook_sip::{Abilities, Message, Name, parse_text, reply};
+use offhook_ua::glare;
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::{Exchange, Phase, Session};
 use crate::client::call::{EndCause, Error, codes};
-use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
+use crate::client::core::{Asked, Awaited, CAN, Core, Owner, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use offhook_sip::{Method, StatusCode};
@@ -32,12 +33,11 @@ impl Session {
             Method::Prack => self.provisional_acknowledged(core, now, key, request),
             Method::Info => self.info_request(core, now, key, request),
             Method::Invite | Method::Update => self.reoffered(core, now, position, key, request),
-            Method::Options => core.respond(
-                now,
-                key,
-                reply(request, StatusCode::OK, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end(),
-            ),
-            _ => core.refuse(now, key, request, StatusCode::METHOD_NOT_ALLOWED),
+            Method::Options => {
+                let answer = reply(request, StatusCode::OK, None).field("Allow", &CAN.allow()).field("Supported", SUPPORTED);
+                core.respond(now, key, answer.end())
+            }
+            method => core.refuse(now, key, request, Abilities::unserved(method)),
         }
     }
 
@@ -76,7 +76,7 @@ impl Session {
             }
             core.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
-            return core.respond(now, key, reply(info, StatusCode::BAD_INFO_PACKAGE, None).field("Recv-Info", PACKAGES).end());
+            return core.refuse(now, key, info, StatusCode::BAD_INFO_PACKAGE);
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
             let fragment = sdp::read_fragment(info.text()).ok();
@@ -112,6 +112,10 @@ impl Session {
         }
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
         if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
+            if sdp::check(answer).is_err() {
+                let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");
+                return self.finish(core, now, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
+            }
             self.accept_answer(core, Awaited::FirstAccept, answer);
         }
         self.trickle(core, now);
@@ -127,22 +131,14 @@ impl Session {
         }
         let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
         if SessionTimer::is_too_brief(request) {
-            return core.respond(
-                now,
-                key,
-                reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", MIN_SE).end(),
-            );
+            return core.refuse(now, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if invite && !self.is_up() || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
-            return core.refuse(
-                now,
-                key,
-                request,
-                if theirs { StatusCode::SERVER_INTERNAL_ERROR } else { StatusCode::REQUEST_PENDING },
-            );
+            let (refusal, tag) = (glare::refusal(theirs, &mut core.random), core.random.token());
+            return core.refuse_with(now, key, request, refusal, &tag);
         }
-        if offer && sdp::check(request.text()).is_err() {
+        if offer && sdp::usable(request.text()).is_err() {
             return core.refuse(now, key, request, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if let Some(leg) = self.legs.get_mut(position) {
@@ -166,7 +162,7 @@ impl Session {
         if renewed {
             self.replace_peer(core);
         }
-        self.media.remote = Some(offer.clone());
+        let offer = self.media.take_offer(&offer);
         // The DTLS association goes on, and so do the roles in it (RFC 8842, 5.3): a browser that is asked anew may take the other one.
         let offer = if self.media.passive { sdp::taking_the_lead(&offer) } else { offer };
         self.make_answer(core, Awaited::Reanswer, offer, wait);
@@ -178,8 +174,9 @@ impl Session {
     pub(super) fn reanswer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
         let Ok(request) = parse_text(&request) else { return };
-        self.describe_us(sdp.clone());
+        self.describe_us(sdp);
         self.media.joined = !request.body.is_empty();
+        let sdp = self.media.local.clone().unwrap_or_default();
         self.confirm(core, now, &key, &request, &sdp);
         if self.is_broken() {
             // Their offer looks for a path: ours would only cross it.
@@ -277,6 +274,12 @@ impl Session {
             (Asked::Update, Some(answer)) if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.timer.too_brief(answer) => {
                 self.refresh_session(core, now)
             }
+            (Asked::Update, _)
+                if code.is_failure() && self.is_up() && self.timer.deadlines().is_some_and(|due| due.refresh.is_some()) =>
+            {
+                let wait = SessionTimer::again(code, self.info.outgoing, &mut core.random);
+                core.timers.set(Timer::SessionRefresh(self.info.id), now + wait);
+            }
             (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
             _ => {}
         }
@@ -343,8 +346,7 @@ impl Session {
             }
             // Both offered at once; or something that was sent after our offer overtook it, and it came out of order.
             if code == StatusCode::REQUEST_PENDING || code == StatusCode::SERVER_INTERNAL_ERROR && !self.media.is_up() {
-                // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
-                let wait = if self.info.outgoing { 2_100 + core.random.below(1_900) } else { core.random.below(2_000) };
+                let wait = glare::wait(self.info.outgoing, &mut core.random);
                 core.timers.set(Timer::Glare(self.info.id), now + wait);
             }
             if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && answer.is_some_and(|answer| self.timer.too_brief(answer)) {
