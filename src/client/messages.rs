@@ -59,19 +59,19 @@ impl Client {
             return call.request(&mut self.core, now, position, key, request);
         }
         let inside = request.to_tag().is_some();
-        let Some(method) = request.method() else { return };
-        match method {
+        match request.method() {
             _ if inside => self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST),
-            Method::Invite => self.invited(now, key, request),
-            Method::Options => {
+            Some(Method::Invite) => self.invited(now, key, request),
+            Some(Method::Options) => {
                 let tag = self.core.random.token();
                 let answer = uas::answer(request, StatusCode::OK, &tag).field("Allow", &CAN.allow()).field("Supported", SUPPORTED);
                 self.core.respond(now, key, answer.field("Accept", &CAN.bodies.join(", ")).end());
             }
-            Method::Bye | Method::Prack | Method::Update | Method::Info => {
-                self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST)
+            Some(Method::Bye | Method::Prack | Method::Update | Method::Info) => {
+                self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST);
             }
-            _ => self.core.refuse(now, key, request, Abilities::unserved(method)),
+            Some(method) => self.core.refuse(now, key, request, Abilities::unserved(method)),
+            None => {}
         }
     }
 

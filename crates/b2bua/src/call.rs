@@ -276,10 +276,10 @@ impl Call {
                 party.invite = Invite::Done;
                 party.unacknowledged = None;
                 if let Ok(invite) = parse(text.as_bytes()) {
-                    let code = if failure.code.is_failure() {
-                        failure.clone()
-                    } else {
+                    let code = if !failure.code.is_failure() {
                         Failure::plain(StatusCode::TEMPORARILY_UNAVAILABLE)
+                    } else {
+                        failure.clone()
                     };
                     core.respond(now, leg, &key, code.answer(&invite, leg, &party.tag));
                 }

@@ -10,6 +10,14 @@ use offhook_ua::uas::Refusal;
 
 use super::party::can;
 
+/// What an answer of the SIP side says of our own INVITE, which the page could not mend.
+const OURS: [StatusCode; 4] = [
+    StatusCode::BAD_EXTENSION,
+    StatusCode::EXTENSION_REQUIRED,
+    StatusCode::SESSION_INTERVAL_TOO_SMALL,
+    StatusCode::INTERVAL_TOO_BRIEF,
+];
+
 /// The final answer to an INVITE that does not become a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -17,14 +25,6 @@ pub(super) struct Failure {
     phrase: String,
     fields: Vec<(String, String)>,
 }
-
-/// What a refusal says of extensions and intervals of our own INVITE.
-const OURS: [StatusCode; 4] = [
-    StatusCode::BAD_EXTENSION,
-    StatusCode::EXTENSION_REQUIRED,
-    StatusCode::SESSION_INTERVAL_TOO_SMALL,
-    StatusCode::INTERVAL_TOO_BRIEF,
-];
 
 impl Failure {
     /// Ours: with the five-digit code of the calling API.

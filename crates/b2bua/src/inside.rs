@@ -13,7 +13,7 @@ use super::Timer;
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP, description};
 use super::failure::Failure;
-use super::party::{Exchange, Invite, can};
+use super::party::{Exchange, Invite, allow};
 
 /// How long a key is said to be pressed where nobody says it, in milliseconds.
 const PRESSED: u32 = 160;
@@ -35,15 +35,13 @@ impl Call {
             Method::Prack => self.provisional_acknowledged(core, now, leg, key, request),
             Method::Info => self.info(core, now, leg, key, request),
             Method::Invite | Method::Update => self.reoffered(core, now, leg, key, request),
-            Method::Options => core.respond(
-                now,
-                leg,
-                key,
-                reply(request, StatusCode::OK, None).field("Allow", &can(leg).allow()).field("Accept", SDP).end(),
-            ),
+            Method::Options => {
+                let answer = reply(request, StatusCode::OK, None).field("Allow", &allow()).field("Accept", SDP);
+                core.respond(now, leg, key, answer.end());
+            }
             // Transfers are nobody's business but ours: who pays for what would be open.
             Method::Refer => core.refuse(now, leg, key, request, StatusCode::DECLINE),
-            _ => core.refuse(now, leg, key, request, Abilities::unserved(method)),
+            method => core.refuse(now, leg, key, request, Abilities::unserved(method)),
         }
     }
 
@@ -208,11 +206,8 @@ impl Call {
         party.exchange = Exchange::Offered;
         let supported = party.supported();
         let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
-        let invite = dialog
-            .request(Method::Invite)
-            .field("Contact", &party.contact)
-            .field("Allow", &can(leg).allow())
-            .field("Supported", supported);
+        let invite =
+            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", supported);
         core.ask(now, key, &way, Asked::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 

@@ -17,11 +17,11 @@ use offhook_ua::transaction::{ClientKey, ServerKey};
 use super::core::{SDP, Tenant, Way};
 
 /// What we take part in within a call.
-const METHODS: &[Method<'static>] =
-    &[Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack, Method::Info, Method::Options];
+const METHODS: [Method<'static>; 8] =
+    [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack, Method::Info, Method::Options];
 /// What pages may ask of us.
 const PAGE: Abilities<'static> = Abilities {
-    methods: METHODS,
+    methods: &METHODS,
     extensions: &["100rel", "timer", "trickle-ice", "outbound"],
     bodies: &[SDP],
     info_bodies: &["application/trickle-ice-sdpfrag", "application/dtmf-relay", "application/dtmf"],
@@ -38,6 +38,10 @@ pub(super) const fn can(leg: Leg) -> Abilities<'static> {
     }
 }
 
+/// The methods that we take part in within a call.
+pub(super) fn allow() -> String {
+    PAGE.allow()
+}
 /// Early dialogs of one INVITE that are followed.
 const FORKS: usize = 16;
 
@@ -200,7 +204,7 @@ impl Party {
     pub(super) fn reply(&self, request: &Message<'_>, code: StatusCode) -> Writer {
         reply(request, code, Some(&self.tag))
             .field("Contact", &self.contact)
-            .field("Allow", &can(self.leg).allow())
+            .field("Allow", &allow())
             .field("Supported", self.supported())
             .field("Recv-Info", &can(self.leg).packages.join(", "))
     }

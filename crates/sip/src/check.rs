@@ -42,17 +42,17 @@ impl Abilities<'_> {
     /// Nothing.
     pub const NONE: Self = Self { methods: &[], extensions: &[], bodies: &[], info_bodies: &[], packages: &[] };
 
-    /// The value of Allow: the methods.
-    #[must_use]
-    pub fn allow(&self) -> String {
-        self.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
-    }
-
     /// The status for a method that is none of those which are answered: 405 for one that an RFC defines, 501 for any other (RFC 3261,
     /// 21.4.6 and 21.5.2).
     #[must_use]
-    pub const fn unserved(method: Method<'_>) -> StatusCode {
+    pub fn unserved(method: Method<'_>) -> StatusCode {
         if method.registered().is_some() { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_IMPLEMENTED }
+    }
+
+    /// The value of Allow.
+    #[must_use]
+    pub fn allow(&self) -> String {
+        self.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Descriptions that are fine but for a part that nobody here uses: whoever reads descriptions takes all of them.
 
 /// The description `base`, which has one audio line, in all these odd forms, each with its name.
+#[must_use]
 pub fn odd_forms(base: &str) -> Vec<(&'static str, String)> {
     let lines = |edit: &dyn Fn(&str) -> Option<String>| {
         base.lines().map(|line| edit(line).unwrap_or_else(|| line.to_owned()) + "\r\n").collect::<String>()
@@ -23,6 +24,11 @@ pub fn odd_forms(base: &str) -> Vec<(&'static str, String)> {
 }
 
 /// The same with further media lines, which an offer may have and an answer may not.
+///
+/// # Panics
+///
+/// Where `base` has no media line.
+#[must_use]
 pub fn odd_offers(base: &str) -> Vec<(&'static str, String)> {
     let (session, audio) = base.split_at(base.find("m=").expect("a media line"));
     let fax = "m=image 5000 udptl t38\r\nc=IN IP4 192.0.2.1\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\n";
@@ -42,6 +48,7 @@ pub fn odd_offers(base: &str) -> Vec<(&'static str, String)> {
 pub const FAX: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=image 5000 udptl t38\r\n";
 
 /// The media lines of a description: kind and port.
+#[must_use]
 pub fn media_lines<'a>(sdp: &'a str) -> Vec<(&'a str, &'a str)> {
     let of_line = |line: &'a str| {
         let mut words = line.strip_prefix("m=")?.split(' ');

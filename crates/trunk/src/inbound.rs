@@ -252,11 +252,10 @@ impl Trunks {
         };
         let bare = uas::answer(request, code, TAG);
         let full = match code {
-            StatusCode::OK => bare
-                .clone()
-                .field("Allow", &CAN.allow())
-                .field("Accept", &CAN.bodies.join(", "))
-                .field("Supported", "100rel, timer"),
+            StatusCode::OK => {
+                let answer = bare.clone().field("Allow", &CAN.allow()).field("Accept", &CAN.bodies.join(", "));
+                answer.field("Supported", "100rel, timer")
+            }
             code => Refusal::Status(code).answer(request, TAG, &CAN),
         };
         self.answer_plainly(hop, small, fitting(small, full.end()).unwrap_or_else(|| bare.end()));

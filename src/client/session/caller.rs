@@ -107,7 +107,7 @@ impl Session {
         match code {
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.challenged(core, now, key, answer),
             StatusCode::SESSION_INTERVAL_TOO_SMALL if core.config.session_expires > 0 && self.timer.too_brief(answer) => {
-                self.invite_longer(core, now)
+                self.invite_longer(core, now);
             }
             _ => self.refused(core, now, answer),
         }

@@ -1,9 +1,8 @@
 //! Session timers (RFC 4028) on both sides of the bridge.
 
-use offhook_testing::text::head;
-
 use crate::incoming::invite;
 use crate::world::{FIRST, SDP, World, answer_as, field, within};
+use offhook_testing::text::head;
 
 const WITHOUT: &str = "Session-Expires: 90;refresher=uac\r\n";
 

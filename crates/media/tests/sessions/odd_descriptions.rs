@@ -1,10 +1,10 @@
 //! Descriptions that are fine but for a part that nobody here uses, from pages and from the SIP side.
 
 use offhook_media::{Codec, Event, Leg, MediaError, PeerSettings};
-
-use crate::world::{World, settings};
 use offhook_testing::descriptions::{FAX, media_lines, odd_forms, odd_offers};
 use offhook_testing::phone::PCMU;
+
+use crate::world::{World, settings};
 
 /// The answer has one line for each of theirs, and only the first sound is on.
 #[track_caller]
