@@ -130,7 +130,7 @@ async fn sound_goes_both_ways_over_real_sockets() {
 /// A page that has called a phone, both connected.
 async fn call(media: &Media, events: &mut UnboundedReceiver<Event>) -> (Page, UdpSocket, Phone, SocketAddr) {
     let mut page = Page::new().await;
-    media.command(Command::Open { session: S, peer: peer() });
+    media.command(Command::Open { session: S, call: "c1".into(), peer: peer() });
     let mut changes = page.rtc.sdp_api();
     page.mid = Some(changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None));
     let (offer, pending) = changes.apply().expect("a change");
@@ -192,7 +192,7 @@ async fn ports_that_are_used_up_refuse_calls_and_come_back() {
     let mut refused = 0;
     for n in 0..12 {
         let session = SessionId(n);
-        media.command(Command::Open { session, peer: peer() });
+        media.command(Command::Open { session, call: "c1".into(), peer: peer() });
         media.command(Command::Offer { session, leg: Leg::Peer });
     }
     for _ in 0..12 {
@@ -209,7 +209,7 @@ async fn ports_that_are_used_up_refuse_calls_and_come_back() {
     for _ in 0..12 {
         assert!(matches!(event(&mut events).await, Event::Closed { .. }));
     }
-    media.command(Command::Open { session: SessionId(0), peer: peer() });
+    media.command(Command::Open { session: SessionId(0), call: "c1".into(), peer: peer() });
     media.command(Command::Offer { session: SessionId(0), leg: Leg::Peer });
     assert!(matches!(event(&mut events).await, Event::Offer { sdp: Ok(_), .. }));
 }

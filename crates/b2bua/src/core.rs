@@ -7,15 +7,17 @@ use offhook_media::{Command, Leg, MAX_SDP, PeerSettings};
 use offhook_sip::cancel;
 use offhook_sip::{Message, Writer, reply};
 use offhook_trunk::{Dtmf, Trunk, TrunkId, Trunks};
+use offhook_ua::log::Plain;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
 use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
+use tracing::debug;
 
 use super::call::CallKey;
 use super::party::ALLOW;
 use super::room::Room;
-use super::{Output, Record, Settings, Timer};
+use super::{Output, Settings, Timer};
 
 /// One application, by its place in the list of those that were heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,6 +193,8 @@ impl Core {
 
     /// Refuses a request of a call, or one that belongs to none.
     pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: u16) {
+        let (call, side, method) = (request.call_id().unwrap_or_default(), side(leg), request.method());
+        debug!(call = %Plain(call), side, method, code, "a request in a call is refused");
         let tag = self.random.token();
         let answer = reply(request, code, Some(&tag));
         self.respond(now, leg, key, if code == 405 { answer.field("Allow", ALLOW) } else { answer }.end());
@@ -222,10 +226,6 @@ impl Core {
 
     pub(super) fn ledger(&mut self, query: Query) {
         self.out.push_back(Output::Ledger(query));
-    }
-
-    pub(super) fn record(&mut self, record: Record) {
-        self.out.push_back(Output::Record(record));
     }
 
     /// What the transactions with the switch want sent.
@@ -276,6 +276,14 @@ impl Core {
 
     fn via(&mut self) -> String {
         ["SIP/2.0/WS bridge.invalid;branch=z9hG4bK", &self.random.token()].concat()
+    }
+}
+
+/// A side of a call, as the log has it.
+pub(super) const fn side(leg: Leg) -> &'static str {
+    match leg {
+        Leg::Page => "page",
+        Leg::Peer => "trunk",
     }
 }
 

@@ -1,7 +1,10 @@
 //! How the switch says no: the SIP status for every client, and the five-digit code of the calling API in `X-Error`.
 
-use offhook_sip::{Message, Name, Writer, reply};
+use offhook_access::proofs::TOO_MANY;
+use offhook_sip::{Message, Name, Uri, Writer, reply};
+use offhook_ua::log::{Plain, named};
 use offhook_ua::time::Instant;
+use tracing::{debug, info};
 
 use super::admission::Request;
 use super::{ConnId, Hub, Output, Record};
@@ -14,7 +17,7 @@ pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPD
 pub(super) struct Refusal {
     pub(super) code: u16,
     error: u32,
-    why: &'static str,
+    pub(super) why: &'static str,
     retry_after: Option<u32>,
 }
 
@@ -83,6 +86,27 @@ impl Hub {
 
     pub(super) fn record_refused(&mut self, conn: ConnId, message: &Message<'_>, code: u16, why: &'static str) {
         let user = message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
+        self.tell_refused(conn, message, (code, why));
         self.record(Record::Refused { conn, user, code, why });
+    }
+
+    /// Says in the log what was refused, of whom, and why.
+    pub(super) fn tell_refused(&self, conn: ConnId, message: &Message<'_>, (code, reason): (u16, &'static str)) {
+        let method = message.method().unwrap_or_default();
+        let invited = message.uri().filter(|_| method == "INVITE").and_then(|uri| Uri::parse(uri).ok()).map(|uri| uri.user_text());
+        let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
+        let (call, user, to) = (Plain(message.call_id().unwrap_or_default()), named(&user), invited.as_deref().and_then(named));
+        let (application, conn) = (self.application_of(conn), conn.0);
+        // Anybody can fail to prove who he is as often as he likes: at `info` that is told by the minute.
+        if code == 401 || reason == TOO_MANY {
+            debug!(%call, application, user, to, conn, method, code, reason, "refused");
+        } else {
+            info!(%call, application, user, to, conn, method, code, reason, "refused");
+        }
+    }
+
+    /// The key of the application that a connection is of; empty where it is gone.
+    pub(super) fn application_of(&self, conn: ConnId) -> &str {
+        self.flows.connections.get(&conn).map_or("", |connection| &connection.application)
     }
 }

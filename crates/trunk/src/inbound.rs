@@ -9,8 +9,10 @@ use offhook_access::bucket::Bucket;
 use offhook_access::nonce;
 use offhook_access::proofs::Claim;
 use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, ParseError, Writer, ha1, parse, reply};
+use offhook_ua::log::{self, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey};
+use tracing::{debug, info};
 
 use super::outbound::transport;
 use super::targets::Hop;
@@ -63,6 +65,7 @@ impl Trunks {
                 None => return,
             },
         };
+        log::message("received", flow, bytes);
         let source = Source { flow, address, wire };
         let message = parse(bytes);
         let speakers = self.speakers(source, message.as_ref().ok());
@@ -138,6 +141,7 @@ impl Trunks {
     fn record_stranger(&mut self, now: Instant, peer: SocketAddr, what: &'static str) {
         self.strangers.count += 1;
         if self.strangers.records.get_or_insert_with(|| Bucket::new(now, RECORDED)).take(now, RECORDED) {
+            info!(%peer, what, "not a trunk");
             self.push(Output::Record(Record::Stranger { peer, what }));
         }
     }
@@ -151,6 +155,8 @@ impl Trunks {
         let method = request.method().unwrap_or_default();
         let small = (source.wire == Wire::Udp).then_some(bytes.len());
         if let Err(rejection) = request.check() {
+            let (trunk, code, reason) = (&self.peers[trunk].id.0, rejection.code, rejection.reason);
+            debug!(call = %call(&request), trunk, method, code, reason, "refused");
             if method != "ACK" {
                 self.answer_plainly(hop, small, reply(&request, rejection.code, Some(TAG)).end());
             }
@@ -169,6 +175,7 @@ impl Trunks {
         }
         if !matches!(method, "ACK" | "CANCEL") && origin.is_none() {
             if self.transactions.len() >= MOST {
+                debug!(call = %call(&request), trunk = self.peers[trunk].id.0, method, code = 503, "refused: too many transactions");
                 return self.answer_plainly(hop, small, reply(&request, 503, Some(TAG)).number("Retry-After", 5).end());
             }
             if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
@@ -300,6 +307,8 @@ impl Trunks {
             Some(shown) => {
                 let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
                 if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
+                    let (trunk, address) = (&self.peers[trunk].id.0, hop.address);
+                    debug!(call = %call(request), trunk, %address, seconds, "refused: too many failed proofs of identity");
                     let refusal = reply(request, 503, Some(TAG)).number("Retry-After", seconds).end();
                     self.answer_plainly(hop, small, refusal);
                     return false;
@@ -314,9 +323,8 @@ impl Trunks {
                     return true;
                 }
                 if !right {
+                    debug!(call = %call(request), trunk = self.peers[trunk].id.0, address = %hop.address, "wrong credentials");
                     self.settings.proofs.failed(now, &claim);
-                }
-                if !right {
                     self.record_stranger(now, hop.address, "credentials");
                 }
                 right
@@ -350,6 +358,11 @@ impl Strangers {
             None => room && self.nonces.insert(shown.nonce.to_string(), count).is_none(),
         }
     }
+}
+
+/// The Call-ID, for the log.
+fn call<'a>(request: &Message<'a>) -> Plain<'a> {
+    Plain(request.call_id().unwrap_or_default())
 }
 
 /// The transaction that a CANCEL speaks of (RFC 3261, 9.2).

@@ -11,6 +11,7 @@
 
 pub mod authentication;
 pub mod dialog;
+pub mod log;
 pub mod random;
 pub mod registration;
 mod table;

@@ -13,6 +13,7 @@ use std::collections::BinaryHeap;
 use offhook_sip::text::{concat, cut_last, digits, number};
 use offhook_sip::{Message, Name, Writer, parse_text};
 
+use super::log::{debug, trace};
 use super::table::Table;
 use super::{T1, T2, T4, TIMEOUT};
 use crate::time::Instant;
@@ -330,6 +331,7 @@ impl<F: Copy + Ord> Transactions<F> {
         if ack {
             return self.acknowledged(now, &key.0);
         }
+        trace!(call = %message.call_id().unwrap_or_default(), method = message.method(), "a retransmission");
         // A copy may come over another connection than the first: the answer goes where the request came from.
         transaction.flow = flow;
         if transaction.state != State::Accepted && !transaction.text.is_empty() {
@@ -408,8 +410,12 @@ impl<F: Copy + Ord> Transactions<F> {
         let Some(transaction) = self.table.get_mut(id) else { return };
         if transaction.end.is_some_and(|end| end <= now) {
             match transaction.state {
-                State::Trying | State::Proceeding => self.effects.push(Effect::TimedOut(ClientKey(id.to_owned()))),
+                State::Trying | State::Proceeding => {
+                    debug!(call = %super::log::CallId(transaction.text.as_bytes()), method = parts(id).1, "no final answer in time");
+                    self.effects.push(Effect::TimedOut(ClientKey(id.to_owned())));
+                }
                 State::Completed if id.ends_with(INVITE) && !id.starts_with(CLIENT) => {
+                    debug!(call = %super::log::CallId(transaction.text.as_bytes()), "a refusal was never acknowledged");
                     self.effects.push(Effect::NoAck(ServerKey(id.to_owned())));
                 }
                 _ => {}
