@@ -42,7 +42,7 @@ impl Life {
         let settings = Settings { page, address: PAGES.0.into(), silence: 30_000, sessions: 1 };
         let engine = Engine::new(settings, Epoch { ours: now, theirs: Moment::now() }, [5; 32]);
         let mut life = Self { engine, now, asked: [0; 3], answers: [0; 3] };
-        life.command(Command::Open { session: S, peer: peer(false) });
+        life.command(Command::Open { session: S, call: "c1".into(), peer: peer(false) });
         life
     }
 

@@ -1,7 +1,6 @@
 //! Log lines on standard error. Nobody's name or number is written out at `info`, and nothing from outside can make a line of its own, or
 //! change how one looks.
 
-use std::fmt;
 use std::io::{self, Write};
 
 use tracing::level_filters::LevelFilter;
@@ -12,14 +11,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Format, Level, Log};
 
-/// Characters of a value from outside that are written at most.
-const LONGEST: usize = 128;
-
 /// Starts logging; a second call does nothing.
 pub fn start(log: &Log) {
     let level = LevelFilter::from(log.level);
     // Libraries say at `debug` and below what they read: only their warnings are wanted.
-    let filter = Targets::new().with_target("offhook_gateway", level).with_default(level.min(LevelFilter::WARN));
+    let filter = Targets::new().with_target("offhook_", level).with_default(level.min(LevelFilter::WARN));
     // Those of the media warn of single datagrams, which anybody can send as many of as he likes.
     let filter = filter.with_targets(["str0m", "is", "dimpl"].map(|library| (library, level.min(LevelFilter::ERROR))));
     let layer = tracing_subscriber::fmt::layer().with_writer(|| Lines(io::stderr()));
@@ -39,27 +35,6 @@ impl From<Level> for LevelFilter {
             Level::Info => Self::INFO,
             Level::Debug => Self::DEBUG,
             Level::Trace => Self::TRACE,
-        }
-    }
-}
-
-/// A user name or number: masked at `info`, whole at `debug` and `trace`.
-pub struct Masked<'a>(pub &'a str);
-
-impl fmt::Display for Masked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if LevelFilter::current() >= LevelFilter::DEBUG { Plain(self.0).fmt(f) } else { f.write_str(&mask(self.0)) }
-    }
-}
-
-/// A value from outside, cut to a length.
-pub struct Plain<'a>(pub &'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.char_indices().nth(LONGEST) {
-            Some((end, _)) => write!(f, "{}…", &self.0[..end]),
-            None => f.write_str(self.0),
         }
     }
 }
@@ -99,36 +74,9 @@ fn is_plain(character: char) -> bool {
     String::from_iter(['a', character]).escape_debug().count() == 2
 }
 
-/// Enough of a name to tell two users apart, not enough to know or call one: `alice` is `a…e`, `+46701234567` is `+4…67`.
-fn mask(name: &str) -> String {
-    let length = name.chars().count();
-    let (front, back) = match length {
-        0..=2 => (0, 0),
-        3..=6 => (1, 1),
-        _ => (2, 2),
-    };
-    let start: String = name.chars().take(front).collect();
-    let end: String = name.chars().skip(length - back).collect();
-    Plain(&format!("{start}…{end}")).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_not_readable() {
-        assert_eq!(mask("alice"), "a…e");
-        assert_eq!(mask("+46701234567"), "+4…67");
-        assert_eq!(mask("al"), "…");
-        assert_eq!(mask(""), "…");
-    }
-
-    #[test]
-    fn a_value_has_a_length() {
-        assert_eq!(Plain(&"x".repeat(1_000)).to_string().chars().count(), LONGEST + 1);
-        assert_eq!(Plain("å").to_string(), "å");
-    }
 
     fn written(line: &str) -> String {
         let mut out = Vec::new();

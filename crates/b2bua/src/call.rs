@@ -19,13 +19,15 @@ use offhook_proxy::test_number::TestNumber;
 use offhook_sip::parse;
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::TIMEOUT;
+use offhook_ua::log::{Masked, Plain, said};
 use offhook_ua::time::Instant;
+use tracing::{debug, info};
 
+use super::Timer;
 use super::core::{Asked, Core, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Invite, Party, Speaker};
-use super::{Record, Timer};
 
 /// One call; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +68,8 @@ pub(super) struct Call {
     pub(super) user: String,
     /// Call-ID of the page's side.
     pub(super) call_id: String,
+    /// Call-ID of the SIP side; empty before it is called.
+    pub(super) trunk_call: String,
     /// Whether the page calls.
     pub(super) outgoing: bool,
     pub(super) page: Party,
@@ -126,6 +130,7 @@ impl Call {
             application,
             user,
             call_id,
+            trunk_call: String::new(),
             outgoing: kind != Kind::Incoming,
             page: parties.page,
             peer: parties.peer,
@@ -185,6 +190,8 @@ impl Call {
         self.booked = true;
         let patience = if self.kind == Kind::Emergency { HELP } else { BOOKING };
         core.timers.set(Timer::Booking(self.key), now + patience);
+        let (call, user, to) = (Plain(&self.call_id), Masked(&self.user), Masked(&self.to));
+        debug!(%call, application = self.application, %user, kind = ?self.kind, %to, "the ledger is asked");
         core.ledger(Query::Open(NewCall {
             call: self.booking.clone(),
             application: self.application.clone(),
@@ -200,7 +207,7 @@ impl Call {
     /// Media for the call.
     pub(super) fn open(&mut self, core: &mut Core, peer: PeerSettings) {
         self.open = true;
-        core.media(Command::Open { session: self.key.session(), peer });
+        core.media(Command::Open { session: self.key.session(), call: self.call_id.clone(), peer });
     }
 
     /// The trunk that the call is on counts it.
@@ -245,11 +252,21 @@ impl Call {
         if std::mem::take(&mut self.booked) {
             let end = End { cause, code: code.into(), trunk: trunk.clone() };
             core.ledger(Query::Close { call: self.booking.clone(), at: now, end });
+            debug!(call = %Plain(&self.call_id), "the ledger settles it");
         }
-        let duration = self.connected.map_or(0, |connected| now - connected);
-        core.record(Record::Ended { call_id: self.call_id.clone(), trunk, cause, code, duration });
+        self.tell_end(now, &trunk, cause, failure);
         core.timers.set(Timer::Linger(self.key), now + TIMEOUT);
         self.settle(now);
+    }
+
+    fn tell_end(&self, now: Instant, trunk: &str, cause: &'static str, failure: &Failure) {
+        let (call, trunk_call, user) = (Plain(&self.call_id), said(&self.trunk_call), Masked(&self.user));
+        let (application, code) = (&self.application, failure.code);
+        let trunk = Some(trunk).filter(|trunk| !trunk.is_empty());
+        // That it was hung up says the cause; of a status of others the phrase is theirs.
+        let reason = said(failure.why()).filter(|_| code.is_failure());
+        let duration = self.connected.map_or(0, |connected| now - connected);
+        info!(%call, trunk_call, application, %user, trunk, cause, code = code.as_u16(), reason, duration, "outside call ended");
     }
 
     /// One side has hung up, perhaps with reasons (RFC 3326).

@@ -6,14 +6,16 @@ use offhook_sip::text::digits;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
+use offhook_ua::log::{Masked, Plain, said};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
+use tracing::{debug, info};
 
+use super::Timer;
 use super::call::{Call, Stage};
-use super::core::{Asked, Core, SDP, Way, description};
+use super::core::{Asked, Core, SDP, Way, description, side};
 use super::failure::Failure;
 use super::party::{Exchange, Invite, allow};
-use super::{Record, Timer};
 
 /// The session interval that we ask for, s (RFC 4028).
 const SESSION: u32 = 1_800;
@@ -42,8 +44,15 @@ impl Call {
     }
 
     fn next_trunk(&mut self, core: &Core) -> Option<TrunkId> {
-        let help = self.kind == Kind::Emergency;
-        std::iter::from_fn(|| self.routes.pop_front()).find(|trunk| help || !core.trunks.is_full(trunk))
+        let (help, call) = (self.kind == Kind::Emergency, Plain(&self.call_id));
+        let has_room = |trunk: &TrunkId| {
+            let full = !help && core.trunks.is_full(trunk);
+            if full {
+                debug!(%call, trunk = trunk.0, "the trunk has as many calls as it may");
+            }
+            !full
+        };
+        std::iter::from_fn(|| self.routes.pop_front()).find(has_room)
     }
 
     /// Sends the INVITE, with our offer.
@@ -51,8 +60,22 @@ impl Call {
         let call_id = if self.outgoing { core.random.uuid() } else { self.call_id.clone() };
         let leg = self.callee_leg();
         self.party(leg).timer = SessionTimer::new();
+        if self.outgoing {
+            self.trunk_call.clone_from(&call_id);
+        }
+        self.tell_dialled();
         self.send_invite(core, now, [&call_id, sdp], 1);
         core.timers.start(Timer::Ring(self.key), now + RING);
+    }
+
+    fn tell_dialled(&self) {
+        let (call, trunk_call, user) = (Plain(&self.call_id), said(&self.trunk_call), Masked(&self.user));
+        let (application, trunk) = (&self.application, self.trunk.as_ref().map(|trunk| &*trunk.0));
+        if self.outgoing {
+            info!(%call, trunk_call, application, %user, trunk, to = %Masked(&self.to), "dialled");
+        } else {
+            debug!(%call, trunk_call, application, %user, trunk, "the page is called");
+        }
     }
 
     fn send_invite(&mut self, core: &mut Core, now: Instant, [call_id, sdp]: [&str; 2], number: u32) {
@@ -89,9 +112,6 @@ impl Call {
             core.trunks.persist(&sent);
         }
         self.party(leg).invite = Invite::Sent { key: sent, text };
-        if let (Leg::Peer, Some(trunk)) = (leg, &self.trunk) {
-            core.record(Record::Dialled { call_id: self.call_id.clone(), trunk: trunk.0.clone() });
-        }
     }
 
     /// The From that the SIP side sees. A user has his name towards a SIP address, unless it would be taken for a number there; numbers are
@@ -149,6 +169,7 @@ impl Call {
             }
             early = leg == Leg::Peer && fork.sdp.is_some() && answer.content_is(SDP) && !silent;
         }
+        debug!(call = %Plain(&self.call_id), trunk_call = said(&self.trunk_call), side = side(leg), code = code.as_u16(), early, "it rings");
         self.ring(core, now, code, early);
     }
 
@@ -172,6 +193,7 @@ impl Call {
         let ack = core.acknowledge(now, &way, dialog.acknowledge(cseq.number), None);
         if self.stage != Stage::Calling {
             // Somebody else was faster, or the caller has left.
+            debug!(call = %Plain(&self.call_id), side = side(leg), "an answer that came too late is taken back");
             core.ask(now, key, &way, Asked::Else, dialog.request(Method::Bye), None);
             if self.is_over() {
                 self.party(leg).invite = Invite::Done;
@@ -200,6 +222,7 @@ impl Call {
         if !again {
             core.media(Command::Answered { session, leg, sdp });
         }
+        debug!(call = %Plain(&self.call_id), trunk_call = said(&self.trunk_call), side = side(leg), "answered");
         self.connect(core, now);
         self.keep_alive(core, now, leg);
         self.accept(core, now);
@@ -237,8 +260,9 @@ impl Call {
             return self.finish(core, now, failure.cause(), &failure);
         }
         let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
-        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
-        core.record(Record::Passed { call_id: self.call_id.clone(), trunk, code });
+        let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)).as_u16();
+        let (call, reason) = (Plain(&self.call_id), Plain(failure.why()));
+        info!(%call, trunk_call = said(&self.trunk_call), trunk, code, %reason, "not taken: the next trunk");
         self.failure = Some(failure);
         self.dial(core, now);
     }

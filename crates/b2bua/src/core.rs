@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, VecDeque};
 use offhook_ledger::{CallRef, Query};
 use offhook_media::{Command, Leg, MAX_SDP, PeerSettings};
 use offhook_sip::cancel;
-use offhook_sip::{Branch, Message, StatusCode, Writer};
+use offhook_sip::{Branch, Message, Method, StatusCode, Writer};
 use offhook_trunk::{Dtmf, Trunk, TrunkId, Trunks};
 use offhook_ua::glare;
+use offhook_ua::log::Plain;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
 use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
 use offhook_ua::uas::Refusal;
+use tracing::debug;
 
 use super::call::CallKey;
 use super::party::can;
 use super::room::Room;
-use super::{Output, Record, Settings, Timer};
+use super::{Output, Settings, Timer};
 
 /// One application, by its place in the list of those that were heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,6 +195,9 @@ impl Core {
 
     /// Refuses a request of a call, or one that belongs to none.
     pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
+        let (call, side) = (request.call_id().unwrap_or_default(), side(leg));
+        let method = request.method().map(Method::as_str);
+        debug!(call = %Plain(call), side, method, code = code.as_u16(), "a request in a call is refused");
         let tag = self.random.token();
         self.respond(now, leg, key, Refusal::Status(code).answer(request, &tag, &can(leg)).end());
     }
@@ -229,10 +234,6 @@ impl Core {
 
     pub(super) fn ledger(&mut self, query: Query) {
         self.out.push_back(Output::Ledger(query));
-    }
-
-    pub(super) fn record(&mut self, record: Record) {
-        self.out.push_back(Output::Record(record));
     }
 
     /// What the transactions with the switch want sent.
@@ -283,6 +284,14 @@ impl Core {
 
     fn via(&mut self) -> String {
         ["SIP/2.0/WS bridge.invalid;branch=", Branch::new(&self.random.token()).as_str()].concat()
+    }
+}
+
+/// A side of a call, as the log has it.
+pub(super) const fn side(leg: Leg) -> &'static str {
+    match leg {
+        Leg::Page => "page",
+        Leg::Peer => "trunk",
     }
 }
 

@@ -3,7 +3,9 @@
 use offhook_ledger::Query;
 use offhook_sip::text::digits;
 use offhook_sip::{Method, StatusCode};
+use offhook_ua::log::{Masked, Plain};
 use offhook_ua::time::Instant;
+use tracing::{debug, info};
 
 use super::Timer;
 use super::call::Call;
@@ -54,6 +56,8 @@ impl Call {
         }
         if !self.credit.more && !self.credit.warned && used + WARNING >= paid {
             self.credit.warned = true;
+            let (call, user, milliseconds) = (Plain(&self.call_id), Masked(&self.user), paid - used);
+            info!(%call, application = self.application, %user, milliseconds, "low credit");
             self.warn(core, now, paid - used);
         }
         if let Some(next) = self.credit.next() {
@@ -66,6 +70,7 @@ impl Call {
         if self.is_over() {
             return;
         }
+        debug!(call = %Plain(&self.call_id), paid, more, "the ledger reserves more, where there is any");
         let before = self.credit.paid;
         self.credit.more = more;
         if paid != before {

@@ -111,8 +111,13 @@ impl Failure {
         if !said.is_empty() || silent {
             return Some(said).filter(|said| !said.is_empty());
         }
-        let why = field("X-Error").find_map(|value| Some(value.split_once(' ')?.1)).unwrap_or(&self.phrase);
-        Some(["SIP;cause=", &*digits(self.code.into()), ";text=", &quote(why)].concat())
+        Some(["SIP;cause=", &*digits(self.code.into()), ";text=", &quote(self.why())].concat())
+    }
+
+    /// Why, in words: ours where it has some, else the phrase of the status.
+    pub(super) fn why(&self) -> &str {
+        let ours = self.fields.iter().filter(|(name, _)| name == "X-Error");
+        ours.filter_map(|(_, value)| Some(value.split_once(' ')?.1)).next().unwrap_or(&self.phrase)
     }
 
     /// Whether the next trunk may do better: this one is broken, not the callee (never after busy, declined or unknown).

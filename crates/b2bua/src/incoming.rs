@@ -9,9 +9,11 @@ use offhook_sip::without_body;
 use offhook_sip::{Message, StatusCode, Uri, parse, quote};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
+use offhook_ua::log::{Masked, Plain, named};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
+use tracing::{debug, info};
 
 use super::call::{Call, CallKey, Parties};
 use super::core::{Core, SDP, Way};
@@ -69,6 +71,10 @@ impl Call {
         let mut call = Self::new(core, key, Kind::Incoming, Parties { page, peer }, [String::new(), String::new(), call_id]);
         call.caller = shown(invite, core.trunks.has_telephones(&trunk), &core.settings.domain);
         call.headers = headers(invite);
+        call.trunk_call = invite.call_id().unwrap_or_default().to_owned();
+        let from = invite.from().map(|from| from.uri.user_text()).unwrap_or_default();
+        let (call_id, trunk_call, from) = (Plain(&call.call_id), Plain(&call.trunk_call), named(&from));
+        info!(call = %call_id, %trunk_call, trunk = trunk.0, from, to = %Masked(&called), "called from outside");
         call.take_trunk(core, trunk);
         core.timers.set(Timer::Booking(key), now + MAPPING);
         core.out.push_back(Output::Map { query: MapId(key.0), called });
@@ -84,6 +90,7 @@ impl Call {
             let failure = Failure::plain(StatusCode::NOT_FOUND);
             return self.finish(core, now, failure.cause(), &failure);
         };
+        debug!(call = %Plain(&self.call_id), application = callee.application, user = %Masked(&callee.user), "the call is for a user");
         self.page.way = Some(Way::Page(core.tenant(&callee.application)));
         self.application = callee.application;
         self.user.clone_from(&callee.user);

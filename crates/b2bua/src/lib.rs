@@ -32,10 +32,12 @@ use std::collections::BTreeMap;
 
 use offhook_media::{Event, Leg};
 use offhook_sip::reasons;
-use offhook_sip::{Abilities, Message, Method, StatusCode, parse, reply};
+use offhook_sip::{Abilities, Message, Method, StatusCode, Uri, parse, reply};
 use offhook_trunk::{self as trunk, Trunks};
+use offhook_ua::log::{Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
+use tracing::info;
 
 use self::call::{Call, CallKey};
 use self::core::{Asked, Core};
@@ -43,7 +45,7 @@ use self::failure::Failure;
 use self::party::Speaker;
 
 pub use emergency::Emergency;
-pub use port::{Callee, Input, MapId, Output, RESERVE, Record, Settings};
+pub use port::{Callee, Input, MapId, Output, RESERVE, Settings};
 
 /// The bridge.
 pub struct Bridge {
@@ -106,9 +108,6 @@ impl Bridge {
         match input {
             Input::Page { application, text } => self.page(now, &application, &text),
             Input::Trunk(input) => self.core.trunks.handle(now, input),
-            Input::Media(Event::Closed { session, traffic }) => {
-                self.core.record(Record::Traffic { session: session.0, traffic });
-            }
             Input::Media(event) => {
                 let key = CallKey(session(&event));
                 self.with(now, key, |call, core| call.media_told(core, now, event));
@@ -239,9 +238,7 @@ impl Bridge {
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
             Received::Request(key) if key.method() == Method::Invite => {
                 self.core.respond(now, Leg::Page, &key, reply(&message, StatusCode::TRYING, None).end());
-                self.begin(now, Leg::Page, key, &message, |core, call, key| {
-                    Call::outgoing(core, now, (call, tenant), key, &message)
-                });
+                self.begin(now, speaker, key, &message, |core, call, key| Call::outgoing(core, now, (call, tenant), key, &message));
             }
             Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, Abilities::unserved(key.method())),
             Received::Ack => self.acknowledged(now, speaker, &message),
@@ -270,8 +267,8 @@ impl Bridge {
                     None => self.acknowledged(now, speaker, &message),
                     Some(key) if key.method() == Method::Cancel => self.cancelled(now, speaker, &key, &message),
                     Some(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
-                    Some(key) => self.begin(now, Leg::Peer, key, &message, |core, call, key| {
-                        Call::incoming(core, now, (call, trunk), key, &message)
+                    Some(key) => self.begin(now, speaker, key, &message, |core, call, key| {
+                        Call::incoming(core, now, (call, trunk.clone()), key, &message)
                     }),
                 }
             }
@@ -290,11 +287,12 @@ impl Bridge {
     fn begin(
         &mut self,
         now: Instant,
-        leg: Leg,
+        speaker: Speaker<'_>,
         key: ServerKey,
         invite: &Message<'_>,
         make: impl FnOnce(&mut Core, CallKey, &ServerKey) -> Result<Call, Failure>,
     ) {
+        let leg = speaker.leg();
         self.serial += 1;
         let call = CallKey(self.serial);
         match make(&mut self.core, call, &key) {
@@ -304,10 +302,25 @@ impl Bridge {
                 self.keep(made, false);
             }
             Err(failure) => {
+                self.tell_refused(speaker, invite, &failure);
                 let tag = self.core.random.token();
                 self.core.forget_leads(call);
                 self.core.respond(now, leg, &key, failure.answer(invite, leg, &tag));
             }
+        }
+    }
+
+    /// Says in the log whose INVITE has not become a call, and why.
+    fn tell_refused(&self, speaker: Speaker<'_>, invite: &Message<'_>, failure: &Failure) {
+        let to = invite.uri().and_then(|uri| Uri::parse(uri).ok()).map(|uri| uri.user_text());
+        let (call, to) = (Plain(invite.call_id().unwrap_or_default()), to.as_deref().and_then(named));
+        let (code, reason) = (failure.code, Plain(failure.why()));
+        match speaker {
+            Speaker::Page { tenant, user } => {
+                let application = self.core.application(tenant);
+                info!(%call, application, user = named(user), to, code = code.as_u16(), %reason, "outside call refused");
+            }
+            Speaker::Peer { trunk, .. } => info!(%call, trunk = trunk.0, to, code = code.as_u16(), %reason, "outside call refused"),
         }
     }
 

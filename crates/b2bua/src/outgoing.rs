@@ -8,9 +8,11 @@ use offhook_sip::without_body;
 use offhook_sip::{Message, StatusCode, Uri};
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
+use offhook_ua::log::{Plain, named};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
+use tracing::{debug, info, warn};
 
 use super::Timer;
 use super::call::{Call, CallKey, Parties, Stage};
@@ -66,6 +68,7 @@ impl Call {
 
     /// The ledger does not answer.
     pub(super) fn unbooked(&mut self, core: &mut Core, now: Instant) {
+        warn!(call = %Plain(&self.call_id), application = self.application, "the store does not answer");
         if self.kind == Kind::Emergency {
             return self.booked(core, now, Answer::Refused(Refused::Store));
         }
@@ -75,7 +78,8 @@ impl Call {
     /// The ledger has answered. A call for help leaves whatever it says.
     pub(super) fn booked(&mut self, core: &mut Core, now: Instant, answer: Answer) {
         let answer = match answer {
-            Answer::Refused(_) if self.kind == Kind::Emergency => {
+            Answer::Refused(why) if self.kind == Kind::Emergency => {
+                info!(call = %Plain(&self.call_id), reason = why.cause(), "the ledger refuses: a call for help goes on");
                 Answer::Granted(Grant { paid: None, more: false, caller_id: None })
             }
             answer => answer,
@@ -96,6 +100,8 @@ impl Call {
 
     /// The call may leave: the page's offer is answered, then somebody is dialled.
     fn granted(&mut self, core: &mut Core, now: Instant, grant: Grant) {
+        let (call, shown) = (Plain(&self.call_id), grant.caller_id.as_deref().and_then(named));
+        debug!(%call, paid = grant.paid, more = grant.more, shown, "the ledger has reserved it");
         self.credit = Credit::new(grant.paid, grant.more);
         self.caller_id = grant.caller_id;
         let settings = match &self.destination {
@@ -105,6 +111,7 @@ impl Call {
                     Kind::Emergency => [TrunkId(core.settings.emergency.trunk.clone())].into(),
                     _ => core.trunks.routes(now, destination).into(),
                 };
+                debug!(call = %Plain(&self.call_id), trunks = ?self.routes.iter().map(|trunk| &trunk.0).collect::<Vec<_>>(), "routes");
                 let first = self.routes.front().and_then(|trunk| core.peer_settings(trunk));
                 let Some(settings) = first else { return self.without_way(core, now) };
                 settings

@@ -1,8 +1,7 @@
 //! What goes into the bridge and what comes out: values only.
 
 use offhook_ledger::{Answer, CallRef, Query};
-use offhook_media::{Command, Event, Traffic};
-use offhook_sip::StatusCode;
+use offhook_media::{Command, Event};
 use offhook_trunk as trunk;
 
 use crate::Emergency;
@@ -94,48 +93,5 @@ pub enum Output {
         query: MapId,
         /// The user part that was called: a number, with or without `+`, or a user id.
         called: String,
-    },
-    /// Something to log and count.
-    Record(Record),
-}
-
-/// What is worth a log line or a metric. Never holds a secret or SDP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// A call was put on a trunk.
-    Dialled {
-        /// SIP Call-ID of the page's side.
-        call_id: String,
-        /// The trunk.
-        trunk: String,
-    },
-    /// A trunk did not take it; the next one is tried, if there is one.
-    Passed {
-        /// SIP Call-ID of the page's side.
-        call_id: String,
-        /// The trunk.
-        trunk: String,
-        /// The SIP status; 408 for silence.
-        code: StatusCode,
-    },
-    /// A call is over.
-    Ended {
-        /// SIP Call-ID of the page's side.
-        call_id: String,
-        /// The trunk; empty where there was none.
-        trunk: String,
-        /// In a word, as in the ledger.
-        cause: &'static str,
-        /// The SIP status.
-        code: StatusCode,
-        /// Milliseconds from the answer to the end; 0 where it was not answered.
-        duration: u64,
-    },
-    /// What went over it.
-    Traffic {
-        /// The session of the media.
-        session: u64,
-        /// Packets.
-        traffic: Traffic,
     },
 }

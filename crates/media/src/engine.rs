@@ -7,10 +7,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use offhook_ua::log::Plain;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
 use str0m::ice::StunMessage;
+use tracing::warn;
 
 use super::epoch::Epoch;
 use super::page::Shared;
@@ -127,7 +129,7 @@ impl Engine {
     /// Something has happened.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
-            Input::Command(Command::Open { session, peer }) => self.open(now, session, peer),
+            Input::Command(Command::Open { session, call, peer }) => self.open(now, session, call, peer),
             Input::Command(Command::Close { session }) => self.close(session),
             Input::Command(command) => self.command(now, command),
             Input::Datagram { socket: Socket::Page, source, bytes } => self.hear_page(now, source, bytes),
@@ -178,12 +180,14 @@ impl Engine {
         self.sessions.is_empty()
     }
 
-    fn open(&mut self, now: Instant, id: SessionId, peer: PeerSettings) {
+    fn open(&mut self, now: Instant, id: SessionId, call: String, peer: PeerSettings) {
         // Who is refused here hears of it by the answer to the first command that has one.
         if self.sessions.len() < self.settings.sessions {
             let mut cx = context(&self.settings, &self.shared, &mut self.random, &mut self.out, now);
-            let session = Session::new(id, peer, &mut cx);
+            let session = Session::new(id, call, peer, &mut cx);
             self.sessions.entry(id).or_insert(session);
+        } else {
+            warn!(call = %Plain(&call), sessions = self.sessions.len(), "no media for a call: there are as many sessions as there may be");
         }
     }
 
@@ -192,6 +196,7 @@ impl Engine {
             if session.has_ports() {
                 self.out.push_back(Output::Unbind(id));
             }
+            session.tell_end();
             session.traffic()
         });
         self.timers.clear(&id);

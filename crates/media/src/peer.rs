@@ -316,6 +316,18 @@ impl Peer {
         (self.past.0 + now.0, self.past.1 + now.1)
     }
 
+    /// Interarrival jitter of its stream, in milliseconds; `None` before it sends one.
+    #[must_use]
+    pub fn jitter(&self) -> Option<u32> {
+        self.stream.as_ref().zip(self.codec()).map(|(stream, (codec, _))| stream.jitter() / codec.ticks())
+    }
+
+    /// Where it is heard from.
+    #[must_use]
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.sources.address()
+    }
+
     /// A datagram on the RTCP port.
     pub fn receive_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) {
         if self.take_report(now, source, bytes).is_none() {

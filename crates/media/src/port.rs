@@ -53,6 +53,8 @@ pub enum Command {
     Open {
         /// The new session.
         session: SessionId,
+        /// The Call-ID of its page's side, for the log.
+        call: String,
         /// Its SIP side.
         peer: PeerSettings,
     },

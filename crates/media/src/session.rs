@@ -12,20 +12,25 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use offhook_ua::log::Plain;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
+use tracing::{debug, info};
 
 use super::engine::{Output, Socket};
 use super::flow::{Flow, Outgoing};
 use super::page::{FromPage, Page, PageOutput, Shared};
 use super::peer::{Kind, Peer, events_for};
-use super::port::{Codec, Command, Event, Leg, MediaError, PeerSettings, SessionId, Traffic};
+use super::port::{Codec, Command, Event, Leg, MediaError, PeerSettings, Security, SessionId, Traffic};
 use super::prompt::Playing;
 use super::rtp::{Header, Numbering, Place, Reception};
 use super::sdp::{Events, clock};
 
 /// Commands that may wait for a port pair.
 const WAITING: usize = 32;
+
+/// How often a session says from where its SIP side is heard.
+const TOLD: u8 = 8;
 
 /// What a session has from its engine for the time of a call.
 pub struct Context<'a> {
@@ -64,6 +69,12 @@ enum Ports {
 /// The media of one call.
 pub struct Session {
     id: SessionId,
+    /// The Call-ID, for the log.
+    call: String,
+    /// What each side sends first of all: page, SIP side; where both are known, it was told.
+    told: Option<(Codec, Codec)>,
+    /// How often it was told where the SIP side is heard from.
+    moved: u8,
     /// The page's leg.
     pub page: Page,
     peer: Peer,
@@ -91,9 +102,13 @@ pub struct Session {
 
 impl Session {
     /// A session in which nobody has said anything.
-    pub fn new(id: SessionId, settings: PeerSettings, cx: &mut Context<'_>) -> Self {
+    pub fn new(id: SessionId, call: String, settings: PeerSettings, cx: &mut Context<'_>) -> Self {
+        debug!(call = %Plain(&call), session = id.0, "media begin");
         Self {
             id,
+            call,
+            told: None,
+            moved: 0,
             page: Page::default(),
             peer: Peer::new(settings, cx.now, cx.random),
             ports: Ports::None,
@@ -234,10 +249,25 @@ impl Session {
         }
         if well {
             self.silent_since[leg as usize] = Some(cx.now);
+            self.tell_codecs();
         }
     }
 
+    /// Says in the log as what the sound goes, once both sides have said what they can, and whenever that changes.
+    fn tell_codecs(&mut self) {
+        let Some((page, peer)) = self.page.codecs.first().zip(self.peer.codec()).map(|((page, _), (peer, _))| (*page, peer)) else {
+            return;
+        };
+        if self.told.replace((page, peer)) == Some((page, peer)) {
+            return;
+        }
+        let (call, transcoded) = (Plain(&self.call), as_it_is(page, self.peer.codecs()).is_none());
+        let trunk_srtp = self.peer.settings.security == Security::Sdes;
+        info!(%call, page = ?page, trunk = ?peer, transcoded, trunk_srtp, "codecs");
+    }
+
     fn fail(&self, cx: &mut Context<'_>, leg: Leg, error: MediaError) {
+        debug!(call = %Plain(&self.call), side = side(leg), ?error, "media cannot go on");
         cx.tell(Event::Failed { session: self.id, leg, error });
     }
 
@@ -250,12 +280,15 @@ impl Session {
 
     /// A datagram on one of our two ports.
     pub fn hear_peer(&mut self, cx: &mut Context<'_>, socket: Socket, source: SocketAddr, bytes: &mut [u8]) {
+        let before = (self.peer.source(), self.peer.refused);
         if matches!(socket, Socket::Rtcp(_)) {
             self.peer.receive_report(cx.now, source, bytes);
-            return;
+            return self.tell_source(before, source);
         }
         let gives = self.peer.gives();
-        let Some(received) = self.peer.receive(cx.now, source, bytes).filter(|_| gives) else { return };
+        let received = self.peer.receive(cx.now, source, bytes);
+        self.tell_source(before, source);
+        let Some(received) = received.filter(|_| gives) else { return };
         match received.kind {
             Kind::Event(events) => self.outward.key(cx.now, events.clock, &received.header, received.payload),
             Kind::Sound(_) if self.prompt.is_some() || !self.page.takes() => return,
@@ -278,6 +311,20 @@ impl Session {
         }
         self.pump(cx);
         self.drain(cx);
+    }
+
+    /// Says in the log from where the SIP side is heard, where that is new, and which source was the first that is not listened to; `before`: as it
+    /// was before this packet. No more than a few lines in a session: anybody can send packets.
+    fn tell_source(&mut self, before: (Option<SocketAddr>, u64), source: SocketAddr) {
+        let (call, heard) = (Plain(&self.call), self.peer.source());
+        if let Some(from) = heard.filter(|_| heard != before.0 && self.moved < TOLD) {
+            let words = if self.moved == 0 { "first packet" } else { "heard from another address" };
+            debug!(%call, side = "trunk", %from, "{words}");
+            self.moved += 1;
+        }
+        if before.1 == 0 && self.peer.refused > 0 {
+            debug!(%call, side = "trunk", from = %source, "a packet is not taken");
+        }
     }
 
     /// A packet of the page.
@@ -361,6 +408,9 @@ impl Session {
         if self.page_stream.as_ref().is_none_or(|stream| stream.ssrc != header.ssrc) {
             self.end_page_stream();
         }
+        if self.page_stream.is_none() && self.page_past.0 == 0 {
+            debug!(call = %Plain(&self.call), side = "page", payload_type = header.payload_type, "first packet");
+        }
         self.page_stream.get_or_insert_with(|| Reception::new(header)).take(now, header, clock);
     }
 
@@ -383,6 +433,7 @@ impl Session {
                     PageOutput::Missed(fraction) if self.page.takes_copies => self.outward.missed(fraction),
                     PageOutput::Missed(_) => {}
                     PageOutput::Connected => {
+                        debug!(call = %Plain(&self.call), "the page is connected");
                         cx.tell(Event::Connected { session: self.id });
                         self.pump(cx);
                     }
@@ -407,6 +458,7 @@ impl Session {
         for leg in [Leg::Page, Leg::Peer] {
             if self.silent_at(leg, cx.silence).is_some_and(|at| at <= cx.now) {
                 self.silent_since[leg as usize] = Some(cx.now);
+                info!(call = %Plain(&self.call), side = side(leg), milliseconds = cx.silence, "nothing came for too long");
                 cx.tell(Event::Silent { session: self.id, leg });
             }
         }
@@ -443,6 +495,24 @@ impl Session {
         matches!(self.ports, Ports::Awaited | Ports::Bound(_))
     }
 
+    /// Says in the log that it ends, and what went over it; jitter is in milliseconds.
+    pub fn tell_end(&self) {
+        let Traffic { from_page: page, from_peer: trunk, refused } = self.traffic();
+        let page_ticks = self.page.codecs.first().map_or(1, |(codec, _)| codec.ticks());
+        let page_jitter = self.page_stream.as_ref().map(|stream| stream.jitter() / page_ticks);
+        info!(
+            call = %Plain(&self.call),
+            page_packets = page.0,
+            page_lost = page.1,
+            page_jitter,
+            trunk_packets = trunk.0,
+            trunk_lost = trunk.1,
+            trunk_jitter = self.peer.jitter(),
+            refused,
+            "media ended"
+        );
+    }
+
     /// What went over it.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
@@ -452,6 +522,14 @@ impl Session {
             from_peer: self.peer.traffic(),
             refused: self.peer.refused,
         }
+    }
+}
+
+/// A side, as the log has it.
+const fn side(leg: Leg) -> &'static str {
+    match leg {
+        Leg::Page => "page",
+        Leg::Peer => "trunk",
     }
 }
 

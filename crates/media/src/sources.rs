@@ -184,10 +184,16 @@ impl Sources {
         self.lock = Some(Lock { address: source, place, run, sure, sent, loose: false });
     }
 
+    /// The address that is heard.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.lock.map(|lock| lock.address)
+    }
+
     /// The host that is heard.
     #[must_use]
     pub fn host(&self) -> Option<IpAddr> {
-        self.lock.map(|lock| lock.address.ip())
+        self.address().map(|address| address.ip())
     }
 
     /// Where the SIP side is, for sure.

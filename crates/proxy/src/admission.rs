@@ -5,9 +5,11 @@ use offhook_access::proofs::{Claim, TOO_MANY};
 use offhook_access::ticket::{self, TokenError};
 use offhook_sip::telephone::is_form_of_number;
 use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, StatusCode, parse};
+use offhook_ua::log::{self, Masked, Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey, Transport};
 use offhook_ua::uas;
+use tracing::{debug, warn};
 
 use super::flows::Proof;
 use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
@@ -39,6 +41,7 @@ impl Request<'_> {
 impl Hub {
     /// Something came over a connection.
     pub(super) fn receive(&mut self, now: Instant, conn: ConnId, text: &str) {
+        log::message("received", conn.0, text.as_bytes());
         let Some(within) = self.allow(now, conn) else { return };
         if text.bytes().all(|b| b == b'\r' || b == b'\n') {
             // A ping has two line ends, the answer to one of ours has one (RFC 5626, 4.4.1).
@@ -47,7 +50,7 @@ impl Hub {
             }
             return;
         }
-        let Ok(message) = parse(text.as_bytes()) else { return self.record(Record::Malformed { conn }) };
+        let Ok(message) = parse(text.as_bytes()) else { return self.malformed(conn) };
         if !within {
             return self.refuse_plainly(
                 conn,
@@ -56,7 +59,7 @@ impl Hub {
             );
         }
         match message.check() {
-            Err(_) if !message.is_request() => self.record(Record::Malformed { conn }),
+            Err(_) if !message.is_request() => self.malformed(conn),
             Err(rejection) => self.refuse_plainly(conn, &message, Refusal::new(rejection.code, 40003, rejection.reason)),
             Ok(()) if message.is_request() && message.body.len() > BODY => {
                 self.refuse_plainly(
@@ -68,6 +71,11 @@ impl Hub {
             Ok(()) if message.is_request() => self.request(now, conn, text, &message),
             Ok(()) => self.response(now, conn, &message),
         }
+    }
+
+    fn malformed(&mut self, conn: ConnId) {
+        debug!(conn = conn.0, application = self.application_of(conn), "no SIP message");
+        self.record(Record::Malformed { conn });
     }
 
     /// Whether a message is within the allowances of connection and user; `None` where the connection is none, or none any more.
@@ -83,6 +91,8 @@ impl Hub {
         connection.strikes = if within { connection.strikes.saturating_sub(1) } else { connection.strikes + 1 };
         let strikes = connection.strikes;
         if strikes == 1 && !within {
+            let user = connection.aor.as_ref().and_then(|aor| named(&aor.user));
+            warn!(conn = conn.0, application = connection.application, user, "sends too much");
             self.record(Record::Throttled { conn });
         }
         if strikes > rate.max(user_rate).saturating_mul(4) {
@@ -268,6 +278,8 @@ impl Hub {
             self.settings.proofs.proven(now, &Claim { address, application: &aor.application, user: &aor.user });
         }
         if bound.is_none() {
+            let shown = if proof.is_token { "ticket" } else { "digest" };
+            debug!(conn = request.conn.0, application = aor.application, user = %Masked(&aor.user), shown, "signed in");
             self.bind(now, request.conn, aor);
         }
         self.prove(request.conn, proof);
@@ -312,6 +324,8 @@ impl Hub {
 
     /// The nonce is not one that can be used (again): the password may still be right.
     fn stale(&mut self, now: Instant, request: &Request<'_>) {
+        let call = Plain(request.message.call_id().unwrap_or_default());
+        debug!(%call, conn = request.conn.0, user = %Masked(&claimed(request.message)), "the nonce is used or too old");
         let text = self.challenge_text(now, request.conn, request.message, true, "Nonce used or too old");
         self.respond(now, &request.key, text);
         if self.identity(request.conn).is_none() {

@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 
+use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::ConnId;
@@ -54,6 +55,8 @@ pub(super) struct Call {
     pub(super) conn: ConnId,
     /// The connection of the device that answered.
     pub(super) answered: Option<ConnId>,
+    /// When it answered.
+    pub(super) connected: Option<Instant>,
     /// Whose page was closed in the middle of it.
     pub(super) left: Option<Aor>,
     /// The caller's request, until no answer to it can come any more.

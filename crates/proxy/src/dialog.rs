@@ -14,8 +14,10 @@
 
 use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Uri, cancel, parse, reply};
 use offhook_ua::TIMEOUT;
+use offhook_ua::log::{CallId, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey, Transport};
+use tracing::{debug, info};
 
 use super::admission::{Request, is_in_dialog, speaks_for};
 use super::best::passed_on;
@@ -89,7 +91,7 @@ impl Hub {
         };
         self.learn(now, request.conn, aor, request.message);
         if request.method() == Method::Bye {
-            self.hung_up(aor, request.message.call_id().unwrap_or_default());
+            self.hung_up(now, aor, request.message.call_id().unwrap_or_default());
         }
         if request.method() == Method::Invite {
             self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
@@ -167,6 +169,8 @@ impl Hub {
     }
 
     fn hold(&mut self, now: Instant, held: Held) {
+        let method = held.key.as_ref().map_or("ACK", |key| key.method().as_str());
+        debug!(call = %Plain(&held.call_id), method, "the other device is away: a request waits for it");
         self.serial += 1;
         let key = HeldKey(self.serial);
         let waiting = self.held_for.entry(held.to.clone()).or_default();
@@ -340,6 +344,7 @@ impl Hub {
     pub(super) fn forward_expired(&mut self, now: Instant, key: ForwardKey) {
         let Some(forward) = self.forwards.get(&key) else { return };
         if !forward.finished {
+            debug!(call = %CallId(forward.text.as_bytes()), method = forward.key.method().as_str(), "the other device does not answer");
             let tag = self.random.token();
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, 40800, "The other side does not answer");
             // What was passed on names the same dialog as what came; only Via and From are the sender's.
@@ -364,16 +369,19 @@ impl Hub {
     }
 
     /// A BYE went through: the call is over.
-    fn hung_up(&mut self, aor: &Aor, call_id: &str) {
+    fn hung_up(&mut self, now: Instant, aor: &Aor, call_id: &str) {
         let key = self.call_ids.get(&(aor.application.clone(), call_id.to_owned())).copied();
-        if let Some(key) = key {
-            self.end_answered(key, "completed");
+        if let Some((key, call)) = key.and_then(|key| Some((key, self.calls.get(&key)?))) {
+            let by = if call.caller == *aor { "caller" } else { "callee" };
+            self.end_answered(now, key, "completed", Some(by));
         }
     }
 
-    /// An answered call is over.
-    pub(super) fn end_answered(&mut self, key: CallKey, cause: &'static str) {
+    /// An answered call is over; `by`: who has hung up.
+    fn end_answered(&mut self, now: Instant, key: CallKey, cause: &'static str, by: Option<&'static str>) {
         let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Answered) else { return };
+        let duration = call.connected.map(|connected| now - connected);
+        info!(call = %Plain(&call.call_id), application = call.callee.application, cause, by, code = 200, duration, "call ended");
         let (call_id, done) = (call.call_id.clone(), call.setup.is_none());
         self.over(key);
         self.record(Record::CallEnded { call_id, cause, code: StatusCode::OK });
@@ -412,7 +420,7 @@ impl Hub {
         let lost: Vec<CallKey> =
             answered.filter(|(_, call)| gone(Some(call.conn)) && gone(call.answered)).map(|(key, _)| *key).collect();
         for key in lost {
-            self.end_answered(key, "lost");
+            self.end_answered(now, key, "lost", None);
         }
         if self.calls.values().any(|call| call.stage == Stage::Answered) {
             self.timers.set(Timer::Sweep, now + super::SWEEP);

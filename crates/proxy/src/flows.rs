@@ -13,10 +13,13 @@ use std::net::IpAddr;
 use offhook_access::bucket::Bucket;
 use offhook_access::silent::Silent;
 use offhook_sip::{Message, Name};
+use offhook_ua::log::{Masked, named};
 use offhook_ua::time::Instant;
+use tracing::debug;
 
+use super::register::tell_unregistered;
 use super::timers::Timer;
-use super::{ConnId, Hub, Output, Record};
+use super::{ConnId, Hub, Output};
 use crate::registrar::{Aor, Device, Target};
 
 /// How long an outage may take before what was to be sent is given up.
@@ -165,6 +168,7 @@ impl Flows {
 impl Hub {
     pub(super) fn open(&mut self, now: Instant, conn: ConnId, peer: IpAddr, application: String) {
         if !self.settings.applications.contains_key(&application) {
+            debug!(conn = conn.0, code = 1008, reason = "unknown application", "closing");
             return self.push(Output::Close { conn, code: 1008, reason: "unknown application" });
         }
         self.flows.connections.insert(conn, Connection::new(now, application, Some(peer), self.settings.per_second));
@@ -189,7 +193,9 @@ impl Hub {
 
     /// Closes a connection from our side.
     pub(super) fn hang_up(&mut self, now: Instant, conn: ConnId, code: u16, reason: &'static str) {
-        if self.flows.connections.contains_key(&conn) {
+        if let Some(connection) = self.flows.connections.get(&conn) {
+            let user = connection.aor.as_ref().and_then(|aor| named(&aor.user));
+            debug!(conn = conn.0, application = connection.application, user, code, reason, "closing");
             self.flush(now);
             self.push(Output::Close { conn, code, reason });
             self.closed(now, conn);
@@ -246,9 +252,7 @@ impl Hub {
         let Some(connection) = self.flows.connections.get_mut(&conn) else { return };
         connection.proof = connection.proof.map(|proof| Proof { until: Some(now), ..proof });
         let Some(aor) = connection.aor.clone() else { return };
-        for _ in 0..self.registrar.lapse(conn) {
-            self.record(Record::Unregistered { application: aor.application.clone(), user: aor.user.clone() });
-        }
+        tell_unregistered(&aor, self.registrar.lapse(conn), "what was shown for its identity holds no longer");
         self.watch_expiry(&aor);
     }
 
@@ -288,6 +292,7 @@ impl Hub {
         user.connections.remove(&conn);
         devices.extend(user.flows.extract_if(.., |_, flow| flow.conn == conn).map(|(_, flow)| flow.device));
         if !devices.is_empty() {
+            debug!(conn = conn.0, application = aor.application, user = %Masked(&aor.user), "a connection is lost");
             user.lost.insert(conn);
             self.flows.lost.insert(conn, Lost { aor: aor.clone(), devices, parked: VecDeque::new() });
             self.timers.set(Timer::Lost(conn), now + LOST);
@@ -337,6 +342,7 @@ impl Hub {
         for old in lost.filter(same).collect::<Vec<ConnId>>() {
             let parked = self.flows.lost.get_mut(&old).map(|lost| std::mem::take(&mut lost.parked)).unwrap_or_default();
             self.give_up_lost(old);
+            debug!(conn = conn.0, before = old.0, application = aor.application, user = %Masked(&aor.user), "the device is back");
             let said = self.follow(now, old, conn, aor);
             parked.into_iter().filter(|text| !said.contains(text)).for_each(|text| self.push(Output::Send { conn, text }));
         }

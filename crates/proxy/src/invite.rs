@@ -5,8 +5,10 @@ use std::borrow::Cow;
 
 use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, cancel, parse, reasons, reply, without_body};
 use offhook_ua::TIMEOUT;
+use offhook_ua::log::{Masked, Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::Transport;
+use tracing::{debug, info};
 
 use super::admission::Request;
 use super::best::{Best, passed_on};
@@ -55,6 +57,8 @@ impl Hub {
         self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
         let from = if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.user.clone() };
         let to = said(request.message.uri().and_then(|uri| Uri::parse(uri).ok()));
+        let call = Plain(&call_id);
+        info!(%call, application = application.key, from = %Masked(&from), to = %Masked(&to), conn = request.conn.0, "call started");
         self.record(Record::CallStarted { call_id: call_id.clone(), application: application.key, from, to });
         let call = Call {
             stage: Stage::Looking,
@@ -64,6 +68,7 @@ impl Hub {
             source,
             conn: request.conn,
             answered: None,
+            connected: None,
             left: None,
             setup: Some(setup),
         };
@@ -178,7 +183,8 @@ impl Hub {
         }
         call.stage = Stage::Holding;
         self.ring(now, key);
-        if self.calls.get(&key).is_some_and(|call| call.stage == Stage::Holding) {
+        if let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Holding) {
+            debug!(call = %Plain(&call.call_id), milliseconds = self.settings.hold_offline, "no device is online: it waits for one");
             self.timers.set(Timer::Hold(key), now + self.settings.hold_offline);
         }
     }
@@ -227,6 +233,8 @@ impl Hub {
         let onward = Onward { method: Method::Invite, uri, via: &via, from: &from, record_route, outside };
         let text = forward(&invite, &onward);
         call.stage = Stage::Ringing;
+        let (user, outside) = (named(&call.callee.user), call.callee.is_outside());
+        debug!(call = %Plain(&call.call_id), user, conn = conn.0, outside, "passed on to a device");
         let index = setup.branches.len();
         let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
         let (progress, cancel) = (Progress::Calling, Cancel::No);
@@ -287,12 +295,16 @@ impl Hub {
             restore(response, &setup.head, response.code().unwrap_or(StatusCode::OK), Some(&setup.route), call.callee.is_outside());
         if !matches!(call.stage, Stage::Ringing | Stage::Stopping) {
             let conn = call.conn;
+            debug!(call = %Plain(&call.call_id), "another device has answered, too");
             self.flush(now);
             return self.deliver(conn, text);
         }
         call.stage = Stage::Answered;
         call.answered = setup.branches.get(index).map(|branch| branch.conn);
+        call.connected = Some(now);
         let (server, call_id) = (setup.key.clone(), call.call_id.clone());
+        let conn = call.answered.map(|conn| conn.0);
+        info!(call = %Plain(&call_id), application = call.callee.application, conn, "call answered");
         call.asks_nobody();
         self.respond(now, &server, text);
         self.record(Record::CallAnswered { call_id });
@@ -313,6 +325,8 @@ impl Hub {
     ) {
         self.branch_done(key, index);
         let Some(call) = self.calls.get_mut(&key) else { return };
+        let conn = call.setup.as_ref().and_then(|setup| setup.branches.get(index)).map(|branch| branch.conn.0);
+        debug!(call = %Plain(&call.call_id), conn, code = code.as_u16(), "a device does not take the call");
         let (ringing, outside) = (call.stage == Stage::Ringing, call.callee.is_outside());
         if let Some(setup) = call.setup.as_mut().filter(|_| ringing) {
             let head = &setup.head;
@@ -366,6 +380,7 @@ impl Hub {
 
     fn cancel_call(&mut self, now: Instant, key: CallKey, reason: Option<Cow<'static, str>>) {
         let Some(call) = self.calls.get_mut(&key) else { return };
+        debug!(call = %Plain(&call.call_id), reason = reason.as_deref().map(|reason| display(Plain(reason))), "the caller has left");
         if let Some(setup) = call.setup.as_mut() {
             setup.cancelled = true;
         }
@@ -437,7 +452,7 @@ impl Hub {
             Some((code, text)) if !text.is_empty() => {
                 let server = setup.key.clone();
                 self.respond(now, &server, text);
-                self.call_failed(now, key, code, cause(code));
+                self.call_failed(now, key, (code, None), cause(code));
             }
             Some((StatusCode::REQUEST_TIMEOUT, _)) => {
                 self.fail_call(now, key, Refusal::new(StatusCode::REQUEST_TIMEOUT, 40800, "No device answered"), "unanswered")
@@ -454,11 +469,12 @@ impl Hub {
         let Ok(invite) = parse(setup.text.as_bytes()) else { return };
         let (server, text) = (setup.key.clone(), refusal.answer(&invite, &tag).end());
         self.respond(now, &server, text);
-        self.call_failed(now, key, refusal.code(), cause);
+        self.call_failed(now, key, (refusal.code(), Some(refusal.why)), cause);
     }
 
-    fn call_failed(&mut self, now: Instant, key: CallKey, code: StatusCode, cause: &'static str) {
+    fn call_failed(&mut self, now: Instant, key: CallKey, (code, reason): (StatusCode, Option<&'static str>), cause: &'static str) {
         let Some(call) = self.calls.get(&key) else { return };
+        info!(call = %Plain(&call.call_id), application = call.callee.application, cause, code = code.as_u16(), reason, "call ended");
         let call_id = call.call_id.clone();
         self.over(key);
         self.timers.clear(&Timer::Hold(key));

@@ -32,6 +32,7 @@ mod token;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use offhook_sip::{Branch, Message, Method, StatusCode, escape_user, parse, quote};
+use offhook_ua::log;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
@@ -330,6 +331,9 @@ impl Hub {
     }
 
     fn push(&mut self, output: Output) {
+        if let Output::Send { conn, text } = &output {
+            log::message("sent", conn.0, text.as_bytes());
+        }
         self.out.push_back(output);
     }
 

@@ -179,29 +179,13 @@ pub enum Output {
         /// User id.
         user: String,
     },
-    /// Something to log and count.
+    /// Something to count.
     Record(Record),
 }
 
-/// What is worth a log line, a metric or a line of the call log. Never holds a secret or SDP.
+/// What is worth a metric; the log was told already. Never holds a secret or SDP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A device is there.
-    Registered {
-        /// Application key.
-        application: String,
-        /// User id.
-        user: String,
-        /// Its connection.
-        conn: ConnId,
-    },
-    /// A device is gone: by its own wish, or because its registration ran out.
-    Unregistered {
-        /// Application key.
-        application: String,
-        /// User id.
-        user: String,
-    },
     /// A request was refused.
     Refused {
         /// The connection.

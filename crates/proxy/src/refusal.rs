@@ -1,8 +1,11 @@
 //! How the switch says no: the SIP status for every client, and the five-digit code of the calling API in `X-Error`.
 
-use offhook_sip::{Abilities, Message, Method, StatusCode, Writer};
+use offhook_access::proofs::TOO_MANY;
+use offhook_sip::{Abilities, Message, Method, StatusCode, Uri, Writer};
+use offhook_ua::log::{Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::uas;
+use tracing::{debug, info};
 
 use super::admission::Request;
 use super::{ConnId, Hub, Output, Record};
@@ -36,7 +39,7 @@ pub(super) const NOT_SUPPORTED: &str = "Extension not supported";
 pub(super) struct Refusal {
     status: uas::Refusal<'static>,
     error: u32,
-    why: &'static str,
+    pub(super) why: &'static str,
 }
 
 impl Refusal {
@@ -97,6 +100,28 @@ impl Hub {
 
     pub(super) fn record_refused(&mut self, conn: ConnId, message: &Message<'_>, code: StatusCode, why: &'static str) {
         let user = message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
+        self.tell_refused(conn, message, (code, why));
         self.record(Record::Refused { conn, user, code, why });
+    }
+
+    /// Says in the log what was refused, of whom, and why.
+    pub(super) fn tell_refused(&self, conn: ConnId, message: &Message<'_>, (code, reason): (StatusCode, &'static str)) {
+        let method = message.method().map(Method::as_str);
+        let invited =
+            message.uri().filter(|_| method == Some("INVITE")).and_then(|uri| Uri::parse(uri).ok()).map(|uri| uri.user_text());
+        let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
+        let (call, user, to) = (Plain(message.call_id().unwrap_or_default()), named(&user), invited.as_deref().and_then(named));
+        let (application, conn) = (self.application_of(conn), conn.0);
+        // Anybody can fail to prove who he is as often as he likes: at `info` that is told by the minute.
+        if code == StatusCode::UNAUTHORIZED || reason == TOO_MANY {
+            debug!(%call, application, user, to, conn, method, code = code.as_u16(), reason, "refused");
+        } else {
+            info!(%call, application, user, to, conn, method, code = code.as_u16(), reason, "refused");
+        }
+    }
+
+    /// The key of the application that a connection is of; empty where it is gone.
+    pub(super) fn application_of(&self, conn: ConnId) -> &str {
+        self.flows.connections.get(&conn).map_or("", |connection| &connection.application)
     }
 }

@@ -4,14 +4,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use offhook_sip::{Name, StatusCode, Writer, escape_user, quote, reply};
+use offhook_ua::log::{Masked, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::uas;
 use sha1::Sha1;
+use tracing::{debug, info};
 
 use super::admission::Request;
 use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
 use super::timers::Timer;
-use super::{ConnId, Hub, Record};
+use super::{ConnId, Hub};
 use crate::registrar::{self, Aor, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES};
 
 const TOO_BRIEF: Refusal = Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRES), 40001, "Interval too brief");
@@ -50,13 +52,7 @@ impl Hub {
         let answer = self.registered_answer(now, request, aor);
         self.respond(now, &request.key, answer);
         self.watch_expiry(aor);
-        let Aor { application, user } = aor;
-        for _ in 0..change.removed {
-            self.record(Record::Unregistered { application: application.clone(), user: user.clone() });
-        }
-        for _ in &change.arrived {
-            self.record(Record::Registered { application: application.clone(), user: user.clone(), conn: request.conn });
-        }
+        tell_registered(request, aor, &change);
         for old in change.superseded {
             self.supersede(now, old, request.conn, aor);
         }
@@ -121,9 +117,8 @@ impl Hub {
 
     /// Registrations of a user have run out.
     pub(super) fn expire_bindings(&mut self, now: Instant, aor: &Aor) {
-        for _ in 0..self.registrar.expire(now, aor) {
-            self.record(Record::Unregistered { application: aor.application.clone(), user: aor.user.clone() });
-        }
+        let expired = self.registrar.expire(now, aor);
+        tell_unregistered(aor, expired, "it was not refreshed");
         self.watch_expiry(aor);
     }
 
@@ -132,5 +127,25 @@ impl Hub {
             Some(at) => self.timers.set(Timer::Bindings(aor.clone()), at),
             None => self.timers.clear(&Timer::Bindings(aor.clone())),
         }
+    }
+}
+
+/// Says in the log which devices of a user came and went by a REGISTER.
+fn tell_registered(request: &Request<'_>, aor: &Aor, change: &Change) {
+    let (call, conn) = (Plain(request.message.call_id().unwrap_or_default()), request.conn.0);
+    let (application, user) = (&aor.application, Masked(&aor.user));
+    tell_unregistered(aor, change.removed, "it asked for that");
+    for _ in &change.arrived {
+        info!(application, %user, conn, "registered");
+    }
+    if change.arrived.is_empty() && change.removed == 0 {
+        debug!(%call, application, %user, conn, "the registration is refreshed");
+    }
+}
+
+/// Says in the log that so many devices of a user are registered no longer, and why.
+pub(super) fn tell_unregistered(aor: &Aor, devices: usize, reason: &'static str) {
+    for _ in 0..devices {
+        info!(application = aor.application, user = %Masked(&aor.user), reason, "unregistered");
     }
 }

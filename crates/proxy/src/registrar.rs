@@ -13,7 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use offhook_sip::{Message, Name, NameAddr, Uri};
+use offhook_ua::log::Masked;
 use offhook_ua::time::Instant;
+use tracing::info;
 
 use crate::ConnId;
 
@@ -282,6 +284,7 @@ impl Registrar {
                 bindings.iter().enumerate().filter(|(_, binding)| idle(binding)).min_by_key(|(_, binding)| binding.expires);
             if let Some(at) = oldest.map(|(at, _)| at) {
                 bindings.remove(at);
+                info!(application = aor.application, user = %Masked(&aor.user), reason = "a newer device takes its place", "unregistered");
             }
         }
         Ok(())

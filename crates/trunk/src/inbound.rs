@@ -9,9 +9,11 @@ use offhook_access::bucket::Bucket;
 use offhook_access::nonce;
 use offhook_access::proofs::Claim;
 use offhook_sip::{Abilities, Algorithm, Challenge, Credentials, Message, Method, Name, ParseError, StatusCode, ha1, parse, reply};
+use offhook_ua::log::{self, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey};
 use offhook_ua::uas::{self, Refusal};
+use tracing::{debug, info};
 
 use super::outbound::transport;
 use super::targets::Hop;
@@ -75,6 +77,7 @@ impl Trunks {
                 None => return,
             },
         };
+        log::message("received", flow, bytes);
         let source = Source { flow, address, wire };
         let message = parse(bytes);
         let speakers = self.speakers(source, message.as_ref().ok());
@@ -150,6 +153,7 @@ impl Trunks {
     fn record_stranger(&mut self, now: Instant, peer: SocketAddr, what: &'static str) {
         self.strangers.count += 1;
         if self.strangers.records.get_or_insert_with(|| Bucket::new(now, RECORDED)).take(now, RECORDED) {
+            info!(%peer, what, "not a trunk");
             self.push(Output::Record(Record::Stranger { peer, what }));
         }
     }
@@ -163,6 +167,8 @@ impl Trunks {
         let Some(method) = request.method() else { return };
         let small = (source.wire == Wire::Udp).then_some(bytes.len());
         if let Err(rejection) = request.check() {
+            let (trunk, code, reason) = (&self.peers[trunk].id.0, rejection.code.as_u16(), rejection.reason);
+            debug!(call = %call(&request), trunk, method = method.as_str(), code, reason, "refused");
             if method != Method::Ack {
                 self.answer_plainly(hop, small, Refusal::Status(rejection.code).answer(&request, TAG, &CAN).end());
             }
@@ -182,11 +188,10 @@ impl Trunks {
         }
         if !matches!(method, Method::Ack | Method::Cancel) && origin.is_none() {
             if self.transactions.len() >= MOST {
-                return self.answer_plainly(
-                    hop,
-                    small,
-                    Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, 5).answer(&request, TAG, &CAN).end(),
-                );
+                let trunk = &self.peers[trunk].id.0;
+                debug!(call = %call(&request), trunk, method = method.as_str(), code = 503, "refused: too many transactions");
+                let refusal = Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, 5);
+                return self.answer_plainly(hop, small, refusal.answer(&request, TAG, &CAN).end());
             }
             if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
                 return;
@@ -322,6 +327,8 @@ impl Trunks {
             Some(shown) => {
                 let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
                 if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
+                    let (trunk, address) = (&self.peers[trunk].id.0, hop.address);
+                    debug!(call = %call(request), trunk, %address, seconds, "refused: too many failed proofs of identity");
                     let refusal = Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, seconds).answer(request, TAG, &CAN).end();
                     self.answer_plainly(hop, small, refusal);
                     return false;
@@ -336,9 +343,8 @@ impl Trunks {
                     return true;
                 }
                 if !right {
+                    debug!(call = %call(request), trunk = self.peers[trunk].id.0, address = %hop.address, "wrong credentials");
                     self.settings.proofs.failed(now, &claim);
-                }
-                if !right {
                     self.record_stranger(now, hop.address, "credentials");
                 }
                 right
@@ -371,6 +377,11 @@ impl Strangers {
             None => room && self.nonces.insert(shown.nonce.to_string(), count).is_none(),
         }
     }
+}
+
+/// The Call-ID, for the log.
+fn call<'a>(request: &Message<'a>) -> Plain<'a> {
+    Plain(request.call_id().unwrap_or_default())
 }
 
 /// The answer, where it is no larger than what it answers (if that counts).

@@ -33,6 +33,7 @@ use offhook_sip::Branch;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
+use offhook_ua::log;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions};
@@ -308,6 +309,9 @@ impl Trunks {
     }
 
     fn push(&mut self, output: Output) {
+        if let Output::Send { flow, text } = &output {
+            log::message("sent", flow, text.as_bytes());
+        }
         self.out.push_back(output);
     }
 

@@ -14,8 +14,10 @@ use offhook_sip::{Branch, Message, Method, Name, StatusCode, parse, strongest};
 use offhook_ua::TIMEOUT;
 use offhook_ua::authentication::again;
 use offhook_ua::dialog::Dialog;
+use offhook_ua::log::{CallId, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, Transport};
+use tracing::{debug, info, warn};
 
 use super::targets::Hop;
 use super::{Event, LinkId, Output, Timer, Trunks, Wire, text};
@@ -174,6 +176,9 @@ impl Trunks {
             self.forget(id);
             return self.deliver(hop, request);
         }
+        let (trunk, method) = (&self.peers[job.trunk].id.0, job.key.method());
+        let (to, wire, credentials) = (hop.address, hop.wire, refused);
+        debug!(call = %CallId(request.as_bytes()), trunk, method = method.as_str(), %to, ?wire, credentials, "a request is sent");
         let hop = self.connect(hop);
         let current = self.transactions.request(now, hop, transport(hop.wire), request);
         self.branches.insert(current.branch().clone(), id);
@@ -260,10 +265,16 @@ impl Trunks {
         let named = strongest(message.values(name)).map(|challenge| challenge.realm).unwrap_or_default();
         let home = if peer.config.realm.is_empty() { &named } else { &peer.config.realm };
         if !peer.config.realm.is_empty() && named != peer.config.realm {
+            let call = message.call_id().unwrap_or_default();
+            warn!(call = %Plain(call), trunk = peer.id.0, realm = %Plain(&named), "credentials are asked for in another realm");
             return false;
         }
         let may = authenticator.challenged(message, job.retried, home);
         job.retried = true;
+        if !may {
+            let (call, code) = (message.call_id().unwrap_or_default(), message.code());
+            warn!(call = %Plain(call), trunk = peer.id.0, code = code.map(StatusCode::as_u16), "the trunk does not take our credentials");
+        }
         may
     }
 
@@ -275,6 +286,8 @@ impl Trunks {
             !job.targets.is_empty() && job.heard.is_none_or(|code| code == StatusCode::TRYING) && job.cancel == Cancel::No,
         );
         if let Some(hop) = job.hop {
+            let (call, trunk_name) = (CallId(job.text.as_bytes()), &self.peers[trunk].id.0);
+            debug!(%call, trunk = trunk_name, from = %hop.address, more, "an address of the trunk says 503");
             self.peers[trunk].health.silent(now, hop.address);
         }
         if more {
@@ -282,7 +295,10 @@ impl Trunks {
             return true;
         }
         match message.number(Name::RetryAfter) {
-            Some(seconds) => self.peers[trunk].health.rest(now, seconds),
+            Some(seconds) => {
+                info!(trunk = self.peers[trunk].id.0, seconds, "the trunk wants no calls for a while");
+                self.peers[trunk].health.rest(now, seconds);
+            }
             None => self.failed(now, trunk, "503"),
         }
         false
@@ -348,6 +364,8 @@ impl Trunks {
         let Some(hop) = job.hop else { return self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) };
         let (began, more) = (job.began, !job.targets.is_empty() && job.cancel == Cancel::No);
         if job.cancel == Cancel::No {
+            let (call, method) = (CallId(job.text.as_bytes()), job.key.method());
+            debug!(%call, trunk = self.peers[hop.trunk].id.0, method = method.as_str(), from = %hop.address, more, "an address of the trunk is silent");
             self.peers[hop.trunk].health.silent(now, hop.address);
         }
         if more {
@@ -409,6 +427,8 @@ impl Trunks {
         if let Some(current) = job.current.take() {
             self.transactions.abandon(&current);
         }
+        let call = CallId(job.text.as_bytes());
+        debug!(%call, trunk = self.peers[hop.trunk].id.0, from = %hop.address, was_open, "no connection to an address of the trunk");
         self.peers[hop.trunk].health.silent(now, hop.address);
         self.move_on(now, id, StatusCode::SERVICE_UNAVAILABLE);
     }

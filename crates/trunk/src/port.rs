@@ -35,6 +35,15 @@ pub enum Flow {
     Link(LinkId),
 }
 
+impl std::fmt::Display for Flow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Udp(address) => address.fmt(f),
+            Self::Link(link) => write!(f, "connection {}", link.0),
+        }
+    }
+}
+
 /// One question to the resolver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ResolveId(pub u64);
@@ -115,7 +124,7 @@ pub enum Output {
     },
     /// For whoever makes the calls.
     Event(Event),
-    /// Something to log.
+    /// Something to count.
     Record(Record),
 }
 
@@ -154,39 +163,9 @@ pub enum Event {
     },
 }
 
-/// What is worth a log line or a metric.
+/// What is worth a metric; the log was told already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A trunk answers, or does not any more.
-    Health {
-        /// The trunk.
-        trunk: TrunkId,
-        /// Whether calls may go over it.
-        up: bool,
-        /// Why.
-        why: &'static str,
-    },
-    /// A trunk's name leads to other addresses than before, in ascending order; none: nobody says, and those of before stay.
-    Addresses {
-        /// The trunk.
-        trunk: TrunkId,
-        /// Where it is.
-        addresses: Vec<SocketAddr>,
-    },
-    /// Registered with the provider, or refused.
-    Registration {
-        /// The trunk.
-        trunk: TrunkId,
-        /// The SIP status; 408 for silence.
-        code: StatusCode,
-    },
-    /// The registration was taken back, or the registrar refused that.
-    Unregistered {
-        /// The trunk.
-        trunk: TrunkId,
-        /// The SIP status; 408 for silence.
-        code: StatusCode,
-    },
     /// Somebody who is no trunk; counted, never answered over UDP.
     Stranger {
         /// Where from.

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use offhook_sip::{Message, Name, NameAddr, StatusCode, Uri, parse};
 use offhook_ua::time::Instant;
+use tracing::{info, warn};
 
 use super::outbound::JobId;
-use super::{LinkId, Output, Record, ResolveId, Timer, Trunks, Wire};
+use super::{LinkId, Output, ResolveId, Timer, Trunks, Wire};
 
 /// How long the resolver may take, in milliseconds.
 const QUERY: u64 = 4_000;
@@ -163,9 +164,12 @@ impl Trunks {
         }
         told.sort_unstable();
         if peer.told.as_ref() != Some(&told) {
-            peer.told = Some(told.clone());
-            let trunk = peer.id.clone();
-            self.out.push_back(Output::Record(Record::Addresses { trunk, addresses: told }));
+            if told.is_empty() {
+                warn!(trunk = peer.id.0, "the trunk's name cannot be looked up, or has no address");
+            } else {
+                info!(trunk = peer.id.0, addresses = ?told, "the trunk was looked up");
+            }
+            peer.told = Some(told);
         }
         let peer = &self.peers[index];
         let found = !peer.addresses.is_empty();

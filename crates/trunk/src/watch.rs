@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::registration::Ask;
 use offhook_ua::time::Instant;
+use tracing::{debug, info, warn};
 
 use super::outbound::Owner;
-use super::{Output, Record, Timer, Trunks};
+use super::{Timer, Trunks};
 
 /// Between two OPTIONS to a trunk that is down, in milliseconds, at most.
 const DOWN: u64 = 5_000;
@@ -55,8 +56,7 @@ impl Trunks {
     pub(super) fn alive(&mut self, now: Instant, index: usize, address: SocketAddr) {
         let peer = &mut self.peers[index];
         if peer.health.answered(address) {
-            let trunk = peer.id.clone();
-            self.push(Output::Record(Record::Health { trunk, up: true, why: "answers" }));
+            info!(trunk = peer.id.0, reason = "answers", "trunk is up");
         } else if peer.health.is_down() {
             self.watch_soon(now, index);
         }
@@ -67,8 +67,7 @@ impl Trunks {
         let peer = &mut self.peers[index];
         let watched = peer.config.watch > 0;
         if peer.health.failed(now, watched) {
-            let trunk = peer.id.clone();
-            self.push(Output::Record(Record::Health { trunk, up: false, why }));
+            warn!(trunk = peer.id.0, reason = why, "trunk is down");
         } else if watched && !peer.health.is_down() {
             self.watch_soon(now, index);
         }
@@ -139,15 +138,22 @@ impl Trunks {
         peer.registration.accepted(now, answer, NO_INSTANCE, granted);
         let refresh = peer.registration.refresh_at().unwrap_or(now + u64::from(granted) * 500);
         self.timers.set(Timer::Register(index), refresh);
-        if !was {
-            let trunk = self.peers[index].id.clone();
-            self.push(Output::Record(Record::Registration { trunk, code }));
+        let trunk = &self.peers[index].id.0;
+        if was {
+            debug!(trunk, seconds = granted, "the registration with the provider is refreshed");
+        } else {
+            info!(trunk, seconds = granted, "registered with the provider");
         }
     }
 
-    fn unregistered(&mut self, index: usize, code: StatusCode) {
-        let trunk = self.peers[index].id.clone();
-        self.push(Output::Record(Record::Unregistered { trunk, code }));
+    fn unregistered(&self, index: usize, code: StatusCode) {
+        let trunk = &self.peers[index].id.0;
+        if code == StatusCode::OK {
+            info!(trunk, "the registration with the provider is taken back");
+        } else {
+            let code = code.as_u16();
+            warn!(trunk, code, "the registration with the provider could not be taken back: it lapses by itself");
+        }
     }
 
     /// Registering came to nothing: again, but ever later.
@@ -161,9 +167,8 @@ impl Trunks {
         peer.refused += 1;
         let wait = after.map_or(back_off, |seconds| (u64::from(seconds) * 1_000).min(BACK_OFF.1 * 6));
         let wait = wait + self.random.below(wait / 10 + 1);
-        let trunk = self.peers[index].id.clone();
         self.timers.set(Timer::Register(index), now + wait);
-        self.push(Output::Record(Record::Registration { trunk, code }));
+        warn!(trunk = self.peers[index].id.0, code = code.as_u16(), again_in = wait, "not registered with the provider");
     }
 
     /// For how long: what our own Contact says in the answer, else Expires, else what we asked for (RFC 3261, 10.2.4).

@@ -12,6 +12,7 @@
 pub mod authentication;
 pub mod dialog;
 pub mod glare;
+pub mod log;
 pub mod random;
 pub mod registration;
 pub mod session_timer;

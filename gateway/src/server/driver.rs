@@ -1,24 +1,21 @@
 //! The task that owns the switch and the bridge: hands them one input at a time, does what they say, carries what they say to each other,
 //! and wakes them when their time has come.
 
-use offhook_sip::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use offhook_access::proofs::TOO_MANY;
 use offhook_b2bua as bridge;
 use offhook_proxy::{ConnId, Hub, Input, Output, Record};
 use offhook_ua::wall::Wall;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
 use super::clock::Clock;
 use super::outside::Outside;
-use crate::log::{Masked, Plain};
 use crate::metrics::Metrics;
 use crate::store::{PasswordChange, Store};
 
@@ -412,7 +409,6 @@ impl Driver {
                 self.push(conn, Outgoing::Text(text));
             }
             Output::Close { conn, code, reason } => {
-                debug!(conn = conn.0, code, reason, "closing");
                 self.metrics.refused(reason);
                 self.push(conn, Outgoing::Close(code, reason));
             }
@@ -445,40 +441,19 @@ impl Driver {
         }
     }
 
+    /// Counts it; the switch has said it in the log.
     fn record(&self, record: &Record) {
         match record {
-            Record::Registered { application, user, conn } => {
-                info!(%application, user = %Masked(user), conn = conn.0, "registered");
-            }
-            Record::Refused { conn, user, code, why } => {
-                self.metrics.refused(why);
-                // Anybody can fail to prove who he is as often as he likes: that is told by the minute.
-                if *code == StatusCode::UNAUTHORIZED || *why == TOO_MANY {
-                    return debug!(user = %Masked(user), conn = conn.0, code = code.as_u16(), why, "refused");
-                }
-                info!(user = %Masked(user), conn = conn.0, code = code.as_u16(), why, "refused");
-            }
-            Record::CallStarted { call_id, application, from, to } => {
+            Record::Refused { why, .. } => self.metrics.refused(why),
+            Record::CallStarted { .. } => {
                 self.metrics.calls_started.inc();
-                info!(call = %Plain(call_id), %application, from = %Masked(from), to = %Masked(to), "call started");
             }
-            Record::CallAnswered { call_id } => {
+            Record::CallAnswered { .. } => {
                 self.metrics.calls_answered.inc();
-                info!(call = %Plain(call_id), "call answered");
             }
-            Record::CallEnded { call_id, cause, code } => {
-                self.metrics.call_ended(cause);
-                info!(call = %Plain(call_id), cause, code = code.as_u16(), "call ended");
-            }
-            Record::Unregistered { application, user } => info!(%application, user = %Masked(user), "unregistered"),
-            Record::Malformed { conn } => {
-                self.metrics.refused("malformed");
-                debug!(conn = conn.0, "no SIP message");
-            }
-            Record::Throttled { conn } => {
-                self.metrics.refused("too many messages");
-                warn!(conn = conn.0, "sends too much");
-            }
+            Record::CallEnded { cause, .. } => self.metrics.call_ended(cause),
+            Record::Malformed { .. } => self.metrics.refused("malformed"),
+            Record::Throttled { .. } => self.metrics.refused("too many messages"),
         }
     }
 

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use offhook_access::proofs::Proofs;
-use offhook_b2bua::{self as bridge, Bridge, Callee, Input, Output, Record};
+use offhook_b2bua::{self as bridge, Bridge, Callee, Input, Output};
 use offhook_ledger::{Answer, CallRef, Query};
 use offhook_media::Event;
 use offhook_proxy::{self as hub, ConnId};
 use offhook_trunk::{Settings, Trunks};
 use offhook_ua::time::Instant;
 use tokio::sync::mpsc;
-use tracing::{debug, error, info};
+use tracing::error;
 
 use super::ServeError;
 use super::clock::Clock;
 use super::media::Media;
 use super::sip::{Edge, Inputs};
 use crate::config::Config;
-use crate::log::Plain;
 use crate::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::tls::Certificate;
@@ -144,7 +143,6 @@ impl Outside {
                 Output::Media(command) => self.media.command(command),
                 Output::Ledger(query) => self.book(query).await,
                 Output::Map { query, called } => self.map(query, called).await,
-                Output::Record(record) => note(&record),
             }
         }
         said
@@ -186,19 +184,6 @@ const fn subject(query: &Query) -> &CallRef {
     match query {
         Query::Open(new) => &new.call,
         Query::Connected { call, .. } | Query::Extend { call, .. } | Query::Close { call, .. } => call,
-    }
-}
-
-fn note(record: &Record) {
-    match record {
-        Record::Dialled { call_id, trunk } => info!(call = %Plain(call_id), trunk, "dialled"),
-        Record::Passed { call_id, trunk, code } => {
-            info!(call = %Plain(call_id), trunk, code = code.as_u16(), "not taken: the next trunk")
-        }
-        Record::Ended { call_id, trunk, cause, code, duration } => {
-            info!(call = %Plain(call_id), trunk, cause, code = code.as_u16(), duration, "outside call ended");
-        }
-        Record::Traffic { session, traffic } => debug!(session, ?traffic, "media ended"),
     }
 }
 

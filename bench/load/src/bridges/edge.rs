@@ -31,7 +31,7 @@ async fn bridge(media: &Media, events: &mut UnboundedReceiver<Event>, request: R
     let session = SessionId(request.call);
     let (codecs, security, signalling) = (vec![Codec::Pcmu], Security::None, Vec::new());
     let peer = PeerSettings { codecs, security, address: None, nat: false, signalling, eager: true, info: false };
-    media.command(Command::Open { session, peer });
+    media.command(Command::Open { session, call: String::new(), peer });
     media.command(Command::Offered { session, leg: Leg::Page, sdp: request.page });
     let page = said(events).await?;
     media.command(Command::Offer { session, leg: Leg::Peer });

@@ -1,20 +1,19 @@
 //! How a call ended: the ledger, the page and the carrier hear the same.
 
-use offhook_b2bua::{Input, Record};
+use offhook_b2bua::Input;
 use offhook_media::{Event, Leg};
+use offhook_testing::log::{LevelFilter, Log};
 use offhook_testing::text::head;
 
 use crate::world::{FIRST, World, answer, field, talking, within};
 
 /// What the page's app was told last, with the code of its error; what the ledger and the log were told.
-fn told(world: &World) -> (String, Option<i32>, String) {
+fn told(world: &World, log: &Log) -> (String, Option<i32>, String) {
     let info = world.pages[0].last.as_ref().expect("an ended call");
     let ledger = (*world.lines("ledger: ").last().expect("a call")).to_owned();
-    let logged = world.records.iter().rev().find_map(|record| match record {
-        Record::Ended { cause, code, .. } => Some(format!("{cause} {code}")),
-        _ => None,
-    });
-    assert_eq!(logged.as_deref(), Some(ledger.as_str()));
+    let logged: Vec<String> = log.take().into_iter().filter(|line| line.starts_with("INFO outside call ended ")).collect();
+    let (cause, code) = ledger.rsplit_once(' ').expect("a cause and a code");
+    assert!(logged.len() == 1 && logged[0].contains(&format!(" cause={cause} code={code} ")), "{ledger}: {logged:?}");
     (info.end_cause.as_str().into(), info.error.as_ref().map(|error| error.code), ledger)
 }
 
@@ -24,25 +23,27 @@ fn ended(cause: &str, error: Option<i32>, ledger: &str) -> (String, Option<i32>,
 
 #[test]
 fn who_hangs_up_is_told() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new();
     talking(&mut world);
     world.hang_up(0);
     let bye = world.expect("BYE");
     assert_eq!(field(&bye, "reason"), "");
     world.hear(FIRST, &answer(&bye, 200));
-    assert_eq!(told(&world), ended("HUNG_UP", None, "caller hung up 200"));
+    assert_eq!(told(&world, &log), ended("HUNG_UP", None, "caller hung up 200"));
     world.nothing_left();
 
     let mut world = World::new();
     let invite = talking(&mut world);
     world.hear(FIRST, &within("BYE", &invite, 2, "Reason: Q.850;cause=16\r\nX-Error: 40200 a lie\r\n", None));
     assert_eq!(field(world.text("BYE"), "reason"), "Q.850;cause=16");
-    assert_eq!(told(&world), ended("HUNG_UP", None, "callee hung up 200"));
+    assert_eq!(told(&world, &log), ended("HUNG_UP", None, "callee hung up 200"));
     world.nothing_left();
 }
 
 #[test]
 fn a_side_that_vanishes_is_named_to_both() {
+    let log = Log::start(LevelFilter::INFO);
     for (leg, ledger) in [(Leg::Peer, "callee lost 408"), (Leg::Page, "caller lost 408")] {
         let mut world = World::new();
         talking(&mut world);
@@ -51,7 +52,7 @@ fn a_side_that_vanishes_is_named_to_both() {
         let bye = world.expect("BYE");
         assert!(field(&bye, "reason").starts_with("SIP;cause=408;text="), "{bye}");
         assert_eq!(field(world.text("BYE"), "reason"), field(&bye, "reason"));
-        assert_eq!(told(&world), ended("HUNG_UP", None, ledger));
+        assert_eq!(told(&world, &log), ended("HUNG_UP", None, ledger));
         world.hear(FIRST, &answer(&bye, 200));
         world.nothing_left();
     }
@@ -59,13 +60,14 @@ fn a_side_that_vanishes_is_named_to_both() {
 
 #[test]
 fn a_gateway_that_stops_ends_what_runs_and_what_rings() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new();
     talking(&mut world);
     world.bridge_input(Input::Stop);
     world.run(10);
     let bye = world.expect("BYE");
     assert!(field(&bye, "reason").starts_with("SIP;cause=503"), "{bye}");
-    assert_eq!(told(&world), ended("HUNG_UP", None, "gateway going down 503"));
+    assert_eq!(told(&world, &log), ended("HUNG_UP", None, "gateway going down 503"));
     assert!(!world.bridge.is_quiet(), "it waits for the carrier");
     world.hear(FIRST, &answer(&bye, 200));
     assert!(world.bridge.is_quiet());
@@ -79,7 +81,7 @@ fn a_gateway_that_stops_ends_what_runs_and_what_rings() {
     world.run(10);
     let cancel = world.expect("CANCEL");
     assert!(field(&cancel, "reason").starts_with("SIP;cause=503"), "{cancel}");
-    assert_eq!(told(&world), ended("FAILURE", Some(50300), "gateway going down 503"));
+    assert_eq!(told(&world, &log), ended("FAILURE", Some(50300), "gateway going down 503"));
     world.hear(FIRST, &answer(&cancel, 200));
     world.hear(FIRST, &answer(&invite, 487));
     world.expect("ACK");

@@ -15,6 +15,8 @@ use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Rtc};
 
 pub const S: SessionId = SessionId(7);
+/// The Call-ID of the session.
+pub const CALL: &str = "c1";
 pub const GATEWAY: &str = "198.51.100.1:4000";
 pub const RTP_PORT: u16 = 30_000;
 pub const SILENCE: u64 = 30_000;
@@ -87,7 +89,7 @@ impl World {
     }
 
     pub fn open(&mut self, peer: PeerSettings) {
-        self.command(Command::Open { session: S, peer });
+        self.command(Command::Open { session: S, call: CALL.into(), peer });
     }
 
     /// The answer of the gateway to a page's offer.

@@ -7,6 +7,7 @@ mod dialogs;
 mod guesses;
 mod identity;
 mod limits;
+mod log;
 mod outside;
 mod page;
 mod pages;

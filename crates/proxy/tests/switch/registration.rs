@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook_proxy::Record;
 use offhook_sip::{Name, parse};
+use offhook_testing::log::{LevelFilter, Log};
 use sha1::Sha1;
 
 use offhook_testing::text::head;
@@ -64,14 +64,15 @@ fn without_contact_nothing_is_registered() {
 
 #[test]
 fn a_refresh_keeps_one_binding() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new();
     let mut phone = Phone::registered(&mut world, "alice", 1);
     world.wait(1_000_000);
     let answer = register(&mut world, &mut phone, |text| text);
     assert_eq!(contacts(&answer).len(), 1);
     assert!(contacts(&answer)[0].contains("expires=3600"));
-    let arrivals = world.records.iter().filter(|record| matches!(record, Record::Registered { .. })).count();
-    assert_eq!(arrivals, 1, "a refresh is no arrival");
+    // A refresh is no arrival.
+    log.says("INFO registered application=demo user=a…e conn=1");
 }
 
 #[test]
@@ -94,12 +95,18 @@ fn offline_devices_give_way_to_new_ones() {
         Phone::registered(&mut world, "alice", number);
     }
     world.close(first.conn);
+    let log = Log::start(LevelFilter::INFO);
     Phone::registered(&mut world, "alice", 11);
     assert_eq!(world.hub.devices(), 10);
+    log.says(
+        "INFO unregistered application=demo user=a…e reason=a newer device takes its place
+         INFO registered application=demo user=a…e conn=11",
+    );
 }
 
 #[test]
 fn a_registration_runs_out() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new();
     let mut phone = Phone::new(&mut world, "alice", 1);
     let answer = register(&mut world, &mut phone, |text| with(&text, "Expires: 60"));
@@ -108,7 +115,10 @@ fn a_registration_runs_out() {
     assert_eq!(world.hub.devices(), 1);
     world.wait(1);
     assert_eq!(world.hub.devices(), 0);
-    assert!(world.records.iter().any(|record| matches!(record, Record::Unregistered { .. })));
+    log.says(
+        "INFO registered application=demo user=a…e conn=1
+         INFO unregistered application=demo user=a…e reason=it was not refreshed",
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Whether a trunk is there, and where: OPTIONS, failures of calls, 503, names that change.
 
+use offhook_testing::log::{LevelFilter, Log};
 use offhook_trunk::Trunk;
-use offhook_trunk::{Destination, Flow, Record};
+use offhook_trunk::{Destination, Flow};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, id, provider, request, within};
 
@@ -18,19 +19,18 @@ fn is_up(world: &mut World) -> bool {
     routes == [id("provider")]
 }
 
-fn health(world: &World) -> Vec<bool> {
-    let up = |record: &Record| if let Record::Health { up, .. } = record { Some(*up) } else { None };
-    world.records.iter().filter_map(up).collect()
-}
+const DOWN: &str = "WARN trunk is down trunk=provider reason=silence";
+const UP: &str = "INFO trunk is up trunk=provider reason=answers";
 
 #[test]
 fn options_find_out_that_a_trunk_is_gone_and_back() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![watched()]);
     let options = world.expect("OPTIONS");
     world.hear(PROVIDER, &answer(&options, 404, ""));
     assert!(is_up(&mut world), "any answer is a sign of life");
     world.pass(60_000);
-    assert!(!is_up(&mut world) && health(&world) == [false]);
+    assert!(!is_up(&mut world) && log.lines() == [DOWN]);
     world.sent.clear();
     let (mut answers, gone) = (0, world.now);
     while !is_up(&mut world) && world.now - gone < 60_000 {
@@ -40,12 +40,13 @@ fn options_find_out_that_a_trunk_is_gone_and_back() {
             answers += 1;
         }
     }
-    assert_eq!((answers, health(&world)), (2, vec![false, true]));
+    assert_eq!((answers, log.lines()), (2, vec![DOWN.into(), UP.into()]));
     assert!(world.now - gone < 10_000, "back after {} ms", world.now - gone);
 }
 
 #[test]
 fn one_lost_answer_is_no_failure() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![watched()]);
     for _ in 0..20 {
         world.sent.clear();
@@ -54,7 +55,7 @@ fn one_lost_answer_is_no_failure() {
             world.hear(PROVIDER, &answer(&options, 200, ""));
         }
     }
-    assert!(is_up(&mut world) && health(&world).is_empty());
+    assert!(is_up(&mut world) && log.lines().is_empty());
 }
 
 #[test]
@@ -170,21 +171,19 @@ fn the_only_trunk_is_waited_for_at_its_last_address_only() {
 
 #[test]
 fn where_a_trunk_is_is_told_when_it_changes() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![named()]);
-    let said = |addresses: &[&str]| Record::Addresses {
-        trunk: id("provider"),
-        addresses: addresses.iter().map(|text| address(text)).collect(),
-    };
+    let said = |addresses: &str| format!("INFO the trunk was looked up trunk=provider addresses=[{addresses}]");
+    let unknown = "WARN the trunk's name cannot be looked up, or has no address trunk=provider".to_owned();
     for (addresses, told) in [
-        (&["192.0.2.2:5060", "192.0.2.1:5060"][..], Some(said(&["192.0.2.1:5060", "192.0.2.2:5060"]))),
+        (&["192.0.2.2:5060", "192.0.2.1:5060"][..], Some(said("192.0.2.1:5060, 192.0.2.2:5060"))),
         (&["192.0.2.1:5060", "192.0.2.2:5060"], None),
-        (&[], Some(said(&[]))),
+        (&[], Some(unknown)),
         (&[], None),
-        (&["192.0.2.9:5060"], Some(said(&["192.0.2.9:5060"]))),
+        (&["192.0.2.9:5060"], Some(said("192.0.2.9:5060"))),
     ] {
-        world.records.clear();
         world.resolve(addresses);
-        assert_eq!(world.records, Vec::from_iter(told));
+        assert_eq!(log.take(), Vec::from_iter(told));
         world.pass(if addresses.is_empty() { 5_000 } else { 300_000 });
     }
 }

@@ -4,6 +4,7 @@ mod calls;
 mod digest;
 mod health;
 mod links;
+mod log;
 mod losses;
 mod registration;
 mod routes;

@@ -1,10 +1,10 @@
 //! Registering with a provider.
 
-use offhook_sip::{Algorithm, Challenge, Name, StatusCode};
-use offhook_trunk::Record;
+use offhook_sip::{Algorithm, Challenge, Name};
+use offhook_testing::log::{LevelFilter, Log};
 use offhook_trunk::Trunk;
 
-use crate::world::{PROVIDER, World, answer, header, id, provider, read};
+use crate::world::{PROVIDER, World, answer, header, provider, read};
 
 fn registering() -> Trunk {
     Trunk { username: "us".into(), password: "secret".into(), register: true, expires: 600, ..provider() }
@@ -12,6 +12,7 @@ fn registering() -> Trunk {
 
 #[test]
 fn it_registers_with_its_password_and_again_in_time() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![registering()]);
     let first = world.expect("REGISTER");
     assert_eq!(read(&first).uri(), Some("sip:192.0.2.1"));
@@ -21,7 +22,7 @@ fn it_registers_with_its_password_and_again_in_time() {
     assert!(header(&second, Name::Authorization).contains("response="));
     let granted = "Contact: <sip:us@10.0.0.1>;expires=9999, <sip:us@198.51.100.1:5060>;expires=100";
     world.hear(PROVIDER, &answer(&second, 200, granted));
-    assert_eq!(world.records, [Record::Registration { trunk: id("provider"), code: StatusCode::OK }]);
+    log.says("INFO registered with the provider trunk=provider seconds=100");
     world.pass(79_999);
     world.nothing_more();
     world.pass(1);
@@ -33,6 +34,7 @@ fn it_registers_with_its_password_and_again_in_time() {
 
 #[test]
 fn a_refusal_is_not_hammered() {
+    let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![registering()]);
     let mut times = 0;
     for _ in 0..9_000 {
@@ -43,6 +45,9 @@ fn a_refusal_is_not_hammered() {
         }
     }
     assert!((8..=12).contains(&times), "{times} in an hour");
+    let lines = log.lines();
+    assert!(lines.iter().all(|line| line.starts_with("WARN not registered with the provider trunk=provider code=403 again_in=")));
+    assert_eq!(lines.len(), times);
 }
 
 #[test]
@@ -84,6 +89,7 @@ fn leave(world: &mut World) {
 
 #[test]
 fn it_is_taken_back_at_the_end() {
+    let log = Log::start(LevelFilter::INFO);
     for stale in [false, true] {
         let (mut world, before) = registered();
         leave(&mut world);
@@ -99,7 +105,7 @@ fn it_is_taken_back_at_the_end() {
         assert!(!world.trunks.is_quiet());
         world.hear(PROVIDER, &answer(&last, 200, ""));
         assert!(world.trunks.is_quiet());
-        assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: StatusCode::OK }));
+        assert_eq!(log.take().last().unwrap(), "INFO the registration with the provider is taken back trunk=provider");
         world.pass(1_000_000);
         world.nothing_more();
         assert_eq!(world.trunks.footprint(), 0);
@@ -108,13 +114,15 @@ fn it_is_taken_back_at_the_end() {
 
 #[test]
 fn the_end_waits_two_seconds_for_a_registrar_that_is_silent() {
+    let log = Log::start(LevelFilter::INFO);
     let (mut world, _) = registered();
     leave(&mut world);
     world.pass(1_999);
     assert!(!world.trunks.is_quiet());
     world.pass(1);
     assert!(world.trunks.is_quiet());
-    assert_eq!(world.records.last(), Some(&Record::Unregistered { trunk: id("provider"), code: StatusCode::REQUEST_TIMEOUT }));
+    let lapses = "WARN the registration with the provider could not be taken back: it lapses by itself trunk=provider code=408";
+    assert_eq!(log.take().last().unwrap(), lapses);
 }
 
 #[test]

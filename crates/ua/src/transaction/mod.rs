@@ -23,6 +23,9 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use offhook_sip::text::number;
 use offhook_sip::{Branch, Message, Method, Name, StatusCode, Writer, parse_text};
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::log::CallId;
+use crate::log::{debug, trace};
 use crate::time::Instant;
 use invite_client::InviteClient;
 use invite_server::InviteServer;
@@ -274,6 +277,7 @@ impl<F: Copy> Transactions<F> {
             self.servers.insert(key.clone(), Server { machine, flow, text: String::new() });
             return Received::Request(key);
         };
+        trace!(call = %request.call_id().unwrap_or_default(), method = key.method().as_str(), "a retransmission");
         // A retransmission may come over another connection than the request: the answer goes where it came from.
         server.flow = flow;
         if server.machine.answers_retransmission() && !server.text.is_empty() {
@@ -332,8 +336,12 @@ impl<F: Copy> Transactions<F> {
             self.wakes.extend(client.machine.deadline().map(|at| Reverse((at, Key::Client(key)))));
             return;
         }
+        let timed_out = fired == Fired::TimedOut;
+        if timed_out {
+            debug!(call = %CallId(client.text.as_bytes()), method = key.method().as_str(), "no final answer in time");
+        }
         self.clients.remove(&key);
-        if fired == Fired::TimedOut {
+        if timed_out {
             self.effects.push_back(Effect::TimedOut(key));
         }
     }
@@ -347,8 +355,12 @@ impl<F: Copy> Transactions<F> {
             self.wakes.extend(server.machine.deadline().map(|at| Reverse((at, Key::Server(key)))));
             return;
         }
+        let not_acknowledged = fired == Fired::NotAcknowledged;
+        if not_acknowledged {
+            debug!(call = %CallId(server.text.as_bytes()), "a refusal was never acknowledged");
+        }
         self.servers.remove(&key);
-        if fired == Fired::NotAcknowledged {
+        if not_acknowledged {
             self.effects.push_back(Effect::NoAck(key));
         }
     }

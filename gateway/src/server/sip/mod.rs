@@ -9,7 +9,6 @@
 mod link;
 mod resolve;
 
-use offhook_sip::StatusCode;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -167,7 +166,7 @@ impl Edge {
                     shared.tell(Input::Resolved { query, addresses }).await;
                 });
             }
-            Output::Record(record) => self.record(&record),
+            Output::Record(Record::Stranger { .. }) => self.shared.metrics.refused("stranger"),
             Output::Event(_) => {}
         }
     }
@@ -181,35 +180,6 @@ impl Edge {
         // What does not go out is lost like any datagram, and said again.
         if let Some(Err(error)) = self.udp.as_ref().map(|udp| udp.try_send_to(text.as_bytes(), address)) {
             debug!(%address, %error, "a datagram was not sent");
-        }
-    }
-
-    fn record(&self, record: &Record) {
-        match record {
-            Record::Health { trunk, up: true, why } => info!(trunk = trunk.0, why, "trunk is up"),
-            Record::Health { trunk, up: false, why } => warn!(trunk = trunk.0, why, "trunk is down"),
-            Record::Addresses { trunk, addresses } if addresses.is_empty() => {
-                warn!(trunk = trunk.0, "the trunk's name cannot be looked up, or has no address");
-            }
-            Record::Addresses { trunk, addresses } => info!(trunk = trunk.0, ?addresses, "the trunk was looked up"),
-            Record::Registration { trunk, code: StatusCode::OK } => info!(trunk = trunk.0, "registered with the provider"),
-            Record::Registration { trunk, code } => {
-                warn!(trunk = trunk.0, code = code.as_u16(), "not registered with the provider")
-            }
-            Record::Unregistered { trunk, code: StatusCode::OK } => {
-                info!(trunk = trunk.0, "the registration with the provider is taken back")
-            }
-            Record::Unregistered { trunk, code } => {
-                warn!(
-                    trunk = trunk.0,
-                    code = code.as_u16(),
-                    "the registration with the provider could not be taken back: it lapses by itself"
-                );
-            }
-            Record::Stranger { peer, what } => {
-                self.shared.metrics.refused("stranger");
-                info!(%peer, what, "not a trunk");
-            }
         }
     }
 }

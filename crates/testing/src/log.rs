@@ -1,0 +1,122 @@
+//! What the machines say in the log while a test runs, as text that a person reads: `INFO call started call=c1 from=a…e`.
+
+use std::fmt::{Debug, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tracing::dispatcher::DefaultGuard;
+use tracing::field::{Field, Visit};
+use tracing::subscriber::Subscriber;
+use tracing::{Dispatch, Event, Metadata};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry;
+
+pub use tracing::level_filters::LevelFilter;
+
+/// The lines of our crates in this thread, from [`Log::start`] on. There is one at a time in a process, and the next one waits: how names are
+/// masked depends on the level of the process.
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    _here: DefaultGuard,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Log {
+    /// Gathers lines of this level and of those above.
+    #[must_use]
+    pub fn start(level: LevelFilter) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        // With a single dispatcher in the process a line that another thread comes to first would be off for all of them.
+        static OTHER: OnceLock<Dispatch> = OnceLock::new();
+        let alone = locked(&ALONE);
+        let gather = |level, lines| Dispatch::new(registry().with(Gather { level, lines }));
+        OTHER.get_or_init(|| gather(LevelFilter::OFF, Arc::default()));
+        let lines = Arc::default();
+        let here = tracing::dispatcher::set_default(&gather(level, Arc::clone(&lines)));
+        Self { lines, _here: here, _alone: alone }
+    }
+
+    /// What was said so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        locked(&self.lines).clone()
+    }
+
+    /// What was said since the last time.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.lines))
+    }
+
+    /// All that was said is this, a line each; indentation does not count.
+    ///
+    /// # Panics
+    /// Where it is something else.
+    #[track_caller]
+    pub fn says(&self, expected: &str) {
+        let expected: Vec<&str> = expected.lines().map(str::trim).collect();
+        let lines = self.lines();
+        assert_eq!(lines, expected, "{lines:#?}");
+    }
+
+    /// Something was said, and none of these stands in it.
+    ///
+    /// # Panics
+    /// Where one does.
+    #[track_caller]
+    pub fn never_says(&self, secrets: &[&str]) {
+        let lines = self.lines();
+        assert!(!lines.is_empty(), "nothing was said at all");
+        for secret in secrets {
+            assert!(!secret.is_empty(), "a secret that is no secret");
+            let said: Vec<&String> = lines.iter().filter(|line| line.contains(secret)).collect();
+            assert!(said.is_empty(), "{secret}: {said:#?}");
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A test that has failed leaves nothing behind that the next one reads.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Gather {
+    level: LevelFilter,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl<S: Subscriber> Layer<S> for Gather {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.target().starts_with("offhook_") && *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        let text = format!("{} {}{}", event.metadata().level(), line.message, line.fields);
+        locked(&self.lines).push(text);
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let written = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+        written.expect("a string takes everything");
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
