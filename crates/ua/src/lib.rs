@@ -11,12 +11,14 @@
 
 pub mod authentication;
 pub mod dialog;
+pub mod glare;
 pub mod random;
 pub mod registration;
 pub mod session_timer;
 pub mod time;
 pub mod timers;
 pub mod transaction;
+pub mod uas;
 pub mod wall;
 
 /// T1, the round-trip estimate: 500 ms (RFC 3261, 17.1.1.1).
