@@ -22,11 +22,11 @@ use offhook_ua::log::{Masked, Plain, said};
 use offhook_ua::time::Instant;
 use tracing::{debug, info};
 
+use super::Timer;
 use super::core::{Asked, Core, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Invite, Party, Speaker};
-use super::Timer;
 
 /// One call; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

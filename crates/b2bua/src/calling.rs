@@ -10,12 +10,12 @@ use offhook_ua::log::{Masked, Plain, said};
 use offhook_ua::time::Instant;
 use tracing::{debug, info};
 
+use super::Timer;
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP, Way, description, side};
 use super::failure::Failure;
 use super::party::{ALLOW, Exchange, Invite};
 use super::refresh::{LEAST, Refresh};
-use super::Timer;
 
 /// How long it may ring, in milliseconds: Timer C (RFC 3261, 16.6).
 const RING: u64 = 180_000;

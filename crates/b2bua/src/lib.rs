@@ -232,9 +232,7 @@ impl Bridge {
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
             Received::Request(key) if key.method() == "INVITE" => {
                 self.core.respond(now, Leg::Page, &key, reply(&message, 100, None).end());
-                self.begin(now, speaker, key, &message, |core, call, key| {
-                    Call::outgoing(core, now, (call, tenant), key, &message)
-                });
+                self.begin(now, speaker, key, &message, |core, call, key| Call::outgoing(core, now, (call, tenant), key, &message));
             }
             Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, 405),
             Received::Ack => self.acknowledged(now, speaker, &message),

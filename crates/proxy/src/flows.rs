@@ -17,8 +17,8 @@ use offhook_ua::log::{Masked, named};
 use offhook_ua::time::Instant;
 use tracing::debug;
 
-use super::timers::Timer;
 use super::register::tell_unregistered;
+use super::timers::Timer;
 use super::{ConnId, Hub, Output};
 use crate::registrar::{Aor, Device, Target};
 

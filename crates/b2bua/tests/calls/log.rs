@@ -142,7 +142,8 @@ fn no_line_has_a_secret_nor_at_info_a_number() {
     world.media(Event::Pressed { session, leg: Leg::Page, key: '7', duration: 100 });
     world.hear(FIRST, &within("INFO", &invite, 2, "", Some(("application/dtmf-relay", "Signal=8\r\nDuration=77\r\n"))));
     world.hang_up(0);
-    let line = format!("TRACE sent by={FIRST} line=INVITE sip:{NUMBER}@192.0.2.1;user=phone SIP/2.0 call={}", field(&invite, "call-id"));
+    let line =
+        format!("TRACE sent by={FIRST} line=INVITE sip:{NUMBER}@192.0.2.1;user=phone SIP/2.0 call={}", field(&invite, "call-id"));
     assert!(log.lines().contains(&line), "{:#?}", log.lines());
     let password = "0123456789012345678901";
     assert!(world.texts.iter().any(|text| text.contains(&format!("ice-pwd:{password}"))), "the test would see it");
@@ -150,7 +151,9 @@ fn no_line_has_a_secret_nor_at_info_a_number() {
     drop(log);
 
     let log = Log::start(LevelFilter::INFO);
-    for act in [|world: &mut World| drop(failed_over(world)), |world: &mut World| world.hear(FIRST, &crate::incoming::invite("", SDP))] {
+    for act in
+        [|world: &mut World| drop(failed_over(world)), |world: &mut World| world.hear(FIRST, &crate::incoming::invite("", SDP))]
+    {
         act(&mut World::with(two()));
     }
     log.never_says(&["4670123", "4640123", "4670999", "alice"]);

@@ -3,6 +3,7 @@
 mod world;
 
 mod attacks;
+mod log;
 mod losses;
 mod offers;
 mod pages;

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook_testing::log::{LevelFilter, Log};
 use offhook_sip::{Name, parse};
+use offhook_testing::log::{LevelFilter, Log};
 use sha1::Sha1;
 
 use offhook_testing::text::head;
