@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, cancel, parse, reasons, reply, without_body};
 use offhook_ua::TIMEOUT;
-use offhook_ua::log::{Masked, Plain, named};
+use offhook_ua::log::{Masked, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::Transport;
 use tracing::{debug, info};
@@ -58,7 +58,8 @@ impl Hub {
         let from = if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.user.clone() };
         let to = said(request.message.uri().and_then(|uri| Uri::parse(uri).ok()));
         let call = Plain(&call_id);
-        info!(%call, application = application.key, from = %Masked(&from), to = %Masked(&to), conn = request.conn.0, "call started");
+        let conn = (!caller.is_outside()).then_some(request.conn.0);
+        info!(%call, application = application.key, from = %Masked(&from), to = %Masked(&to), conn, "call started");
         self.record(Record::CallStarted { call_id: call_id.clone(), application: application.key, from, to });
         let call = Call {
             stage: Stage::Looking,
@@ -233,8 +234,11 @@ impl Hub {
         let onward = Onward { method: Method::Invite, uri, via: &via, from: &from, record_route, outside };
         let text = forward(&invite, &onward);
         call.stage = Stage::Ringing;
-        let (user, outside) = (named(&call.callee.user), call.callee.is_outside());
-        debug!(call = %Plain(&call.call_id), user, conn = conn.0, outside, "passed on to a device");
+        if call.callee.is_outside() {
+            debug!(call = %Plain(&call.call_id), "it leaves for the outside");
+        } else {
+            debug!(call = %Plain(&call.call_id), user = %Masked(&call.callee.user), conn = conn.0, "passed on to a device");
+        }
         let index = setup.branches.len();
         let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
         let (progress, cancel) = (Progress::Calling, Cancel::No);
@@ -303,7 +307,7 @@ impl Hub {
         call.answered = setup.branches.get(index).map(|branch| branch.conn);
         call.connected = Some(now);
         let (server, call_id) = (setup.key.clone(), call.call_id.clone());
-        let conn = call.answered.map(|conn| conn.0);
+        let conn = call.answered.filter(|_| !call.callee.is_outside()).map(|conn| conn.0);
         info!(call = %Plain(&call_id), application = call.callee.application, conn, "call answered");
         call.asks_nobody();
         self.respond(now, &server, text);
@@ -325,7 +329,8 @@ impl Hub {
     ) {
         self.branch_done(key, index);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let conn = call.setup.as_ref().and_then(|setup| setup.branches.get(index)).map(|branch| branch.conn.0);
+        let branch = call.setup.as_ref().and_then(|setup| setup.branches.get(index)).filter(|_| !call.callee.is_outside());
+        let conn = branch.map(|branch| branch.conn.0);
         debug!(call = %Plain(&call.call_id), conn, code = code.as_u16(), "a device does not take the call");
         let (ringing, outside) = (call.stage == Stage::Ringing, call.callee.is_outside());
         if let Some(setup) = call.setup.as_mut().filter(|_| ringing) {

@@ -13,7 +13,7 @@ use tracing_subscriber::registry;
 
 pub use tracing::level_filters::LevelFilter;
 
-/// The lines of our crates in this thread, from [`Log::start`] on. There is one at a time in a process, and the next one waits: how names are
+/// The lines of our crates in this thread, and the errors of libraries, from [`Log::start`] on. There is one at a time in a process, and the next one waits: how names are
 /// masked depends on the level of the process.
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
@@ -22,7 +22,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Gathers lines of this level and of those above.
+    /// Gathers lines of this level and of those above it.
     #[must_use]
     pub fn start(level: LevelFilter) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
@@ -86,7 +86,8 @@ struct Gather {
 
 impl<S: Subscriber> Layer<S> for Gather {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target().starts_with("offhook_") && *metadata.level() <= self.level
+        let most = if metadata.target().starts_with("offhook_") { self.level } else { self.level.min(LevelFilter::ERROR) };
+        *metadata.level() <= most
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -165,3 +165,98 @@ async fn help_is_called_without_credit_and_a_number_never_is() {
     assert_eq!(help.count(), 2, "{calls}");
     assert!(run(&gateway.data.0, &["credit", "check"]).status.success());
 }
+
+/// What an operator does who asks what became of a call: the Call-ID of the page's INVITE finds all that was said of it, and the one that it names leads
+/// on to what the trunk was sent.
+#[tokio::test]
+async fn a_call_is_followed_in_the_log_from_the_page_to_the_trunk() {
+    for level in ["info", "trace"] {
+        let (gateway, page, trunk) = called_and_hung_up(level).await;
+        while gateway.log().matches("media ended").count() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let log = gateway.log();
+        let of = |id: &str| -> Vec<&str> {
+            let field = format!("call={id}");
+            log.lines().filter(|line| line.split(' ').any(|word| word == field)).collect()
+        };
+        let lines = of(&page);
+        let words = ["call started", "dialled", "codecs", "call answered", "outside call ended", "call ended", "media ended"];
+        let at = |words: &&str| lines.iter().position(|line| line.contains(&format!("INFO {words} ")));
+        let at: Option<Vec<usize>> = words.iter().map(at).collect();
+        assert!(at.is_some(), "{level}: {log}");
+        let dialled = lines.iter().find(|line| line.contains("INFO dialled ")).expect("as was seen");
+        assert!(dialled.contains(&format!("trunk_call={trunk}")) && dialled.contains("trunk=\"provider\""), "{dialled}");
+        let ended = lines.iter().find(|line| line.contains("INFO outside call ended ")).expect("as was seen");
+        assert!(ended.contains("cause=\"callee hung up\" code=200 duration="), "{ended}");
+        let number = log.contains("46701234567");
+        match level {
+            "info" => assert!(lines.len() == words.len() && !number && !log.contains("alice"), "{log}"),
+            _ => {
+                let sent =
+                    of(&trunk).iter().any(|line| line.contains("TRACE sent ") && line.contains(" line=INVITE sip:+46701234567@"));
+                let got = of(&page)
+                    .iter()
+                    .any(|line| line.contains("TRACE received ") && line.contains(" line=INVITE sip:+46701234567@"));
+                assert!(sent && got && number, "{log}");
+                for secret in ["0123456789012345678901", "ice-pwd", "Bearer", "m=audio"] {
+                    assert!(!log.contains(secret), "{secret}: {log}");
+                }
+            }
+        }
+    }
+}
+
+/// A page's call to a number, which the provider takes and ends; the Call-IDs of both sides.
+async fn called_and_hung_up(level: &str) -> (Gateway, String, String) {
+    let provider = Provider::new().await;
+    let address = provider.0.local_addr().expect("an address");
+    let trunk = format!("[[trunk]]\nname = \"provider\"\naddress = \"{address}\"\nwatch = 0\nprefixes = [\"+46\"]\n");
+    let rest = format!("[phone]\nallow = [\"46\"]\n[log]\nlevel = \"{level}\"\n");
+    let gateway = Gateway::with(&format!("{}{trunk}{rest}", ports().await));
+    assert!(run(&gateway.data.0, &["rate", "set", "46", "0.06"]).status.success());
+    let mut alice = Phone::new(&gateway, "alice").await;
+    assert_eq!(alice.register_with_ticket(&gateway).await, 200);
+    let text = alice.request("INVITE", "x").body("application/sdp", OFFER);
+    let (_, rest) = text.split_once("\r\n").expect("a request");
+    alice.socket.say(&format!("INVITE sip:+46701234567@localhost;user=phone SIP/2.0\r\n{rest}")).await;
+
+    let mut buffer = [0; 4_000];
+    let (length, from) =
+        tokio::time::timeout(PATIENCE, provider.0.recv_from(&mut buffer)).await.expect("called").expect("a datagram");
+    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let invite = parse(text.as_bytes()).expect("SIP");
+    let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+    let contact = format!("<sip:theirs@{address}>");
+    let taken = reply(&invite, StatusCode::OK, Some("theirs")).field("Contact", &contact).body("application/sdp", sdp);
+    provider.0.send_to(taken.as_bytes(), from).await.expect("sent");
+    let answer = loop {
+        let answer = alice.socket.hear().await;
+        if code(&answer) >= 200 {
+            break answer;
+        }
+    };
+    assert_eq!(code(&answer), 200, "{answer}");
+    let ok = parse(answer.as_bytes()).expect("SIP");
+    let field = |name: &str| ok.get_other(name).unwrap_or_default().to_owned();
+    let ack = Writer::request(Method::Ack, field("contact").trim_matches(['<', '>']))
+        .field("Via", "SIP/2.0/WS alice.invalid;branch=z9hG4bKack")
+        .field("Max-Forwards", "70")
+        .field("Route", &field("record-route"))
+        .field("From", &field("from"))
+        .field("To", &field("to"))
+        .field("Call-ID", &field("call-id"))
+        .cseq(ok.cseq().expect("CSeq").number, Method::Ack);
+    alice.socket.say(&ack.end()).await;
+    let get = |name: &str| invite.get_other(name).unwrap_or_default().to_owned();
+    let bye = format!(
+        "BYE sip:us@{from} SIP/2.0\r\nVia: SIP/2.0/UDP {address};branch=z9hG4bKbye\r\nMax-Forwards: 70\r\nFrom: {};tag=theirs\r\nTo: {}\r\n\
+         Call-ID: {}\r\nCSeq: 1 BYE\r\nContent-Length: 0\r\n\r\n",
+        get("to"),
+        get("from"),
+        get("call-id")
+    );
+    provider.0.send_to(bye.as_bytes(), from).await.expect("sent");
+    while !alice.socket.hear().await.starts_with("BYE ") {}
+    (gateway, field("call-id"), get("call-id"))
+}

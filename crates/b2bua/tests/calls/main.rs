@@ -6,6 +6,7 @@ mod emergency;
 mod endings;
 mod incoming;
 mod inside;
+mod log;
 mod outgoing;
 mod page;
 mod races;

@@ -3,6 +3,7 @@
 mod world;
 
 mod attacks;
+mod log;
 mod losses;
 mod odd_descriptions;
 mod offers;

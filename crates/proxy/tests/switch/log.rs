@@ -18,7 +18,7 @@ fn a_call_is_followed_by_its_call_id() {
          DEBUG signed in conn=2 application=demo user=bob shown=ticket
          INFO registered application=demo user=bob conn=2
          INFO call started call=talk application=demo from=alice to=bob conn=1
-         DEBUG passed on to a device call=talk user=bob conn=2 outside=false
+         DEBUG passed on to a device call=talk user=bob conn=2
          INFO call answered call=talk application=demo conn=2
          INFO call ended call=talk application=demo cause=completed by=caller code=200 duration=61000",
     );
@@ -44,8 +44,8 @@ fn a_call_that_comes_to_nothing_says_why() {
     world.wait(10_500);
     log.says(
         "INFO call started call=c1 application=demo from=alice to=bob conn=1
-         DEBUG passed on to a device call=c1 user=bob conn=2 outside=false
-         DEBUG passed on to a device call=c1 user=bob conn=3 outside=false
+         DEBUG passed on to a device call=c1 user=bob conn=2
+         DEBUG passed on to a device call=c1 user=bob conn=3
          DEBUG a device does not take the call call=c1 conn=2 code=486
          DEBUG the caller has left call=c1
          DEBUG a device does not take the call call=c1 conn=3 code=487
