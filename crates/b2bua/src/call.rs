@@ -10,8 +10,10 @@
 //!
 //! Calls to test numbers have no other side: they are Calling until their time has come.
 
-use offhook_sip::{Method, StatusCode};
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use offhook_sip::{Method, StatusCode};
 
 use offhook_ledger::{CallRef, End, Kind, NewCall, Query};
 use offhook_media::{Command, Leg, PeerSettings, SessionId};
@@ -265,7 +267,7 @@ impl Call {
         let trunk = Some(trunk).filter(|trunk| !trunk.is_empty());
         // That it was hung up says the cause; of a status of others the phrase is theirs.
         let reason = said(failure.why()).filter(|_| code.is_failure());
-        let duration = self.connected.map_or(0, |connected| now - connected);
+        let duration = self.connected.map_or(0, |connected| now.millis_since(connected));
         info!(%call, trunk_call, application, %user, trunk, cause, code = code.as_u16(), reason, duration, "outside call ended");
     }
 
@@ -340,7 +342,7 @@ impl Call {
     }
 }
 
-/// How long the ledger may take, in milliseconds.
-const BOOKING: u64 = 10_000;
+/// How long the ledger may take.
+const BOOKING: Duration = Duration::from_secs(10);
 /// The same where somebody calls for help, who does not depend on what it says.
-const HELP: u64 = 1_000;
+const HELP: Duration = Duration::from_secs(1);

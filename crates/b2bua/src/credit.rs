@@ -1,9 +1,11 @@
 //! What is paid of a running call: more is asked for in time, its user is warned, and it ends at the paid millisecond.
 
+use std::time::Duration;
+
 use offhook_ledger::Query;
 use offhook_sip::text::digits;
 use offhook_sip::{Method, StatusCode};
-use offhook_ua::log::{Masked, Plain};
+use offhook_ua::log::{Masked, Plain, millis};
 use offhook_ua::time::Instant;
 use tracing::{debug, info};
 
@@ -13,29 +15,29 @@ use super::core::{Asked, Core};
 use super::failure::Failure;
 
 /// How long before what is paid runs out more is asked for, and, where there was none, once more: credit may have been added.
-const EARLY: u64 = 15_000;
-const LATE: u64 = 2_000;
+const EARLY: Duration = Duration::from_secs(15);
+const LATE: Duration = Duration::from_secs(2);
 /// How long before the end the user is warned.
-const WARNING: u64 = 30_000;
+const WARNING: Duration = Duration::from_secs(30);
 
 /// What is paid.
 #[derive(Debug, Default)]
 pub(super) struct Credit {
-    /// Milliseconds from the answer on; `None`: without end.
-    paid: Option<u64>,
+    /// From the answer on; `None`: without end.
+    paid: Option<Duration>,
     more: bool,
     /// When to ask next, as long before the end; `None`: an answer is waited for, or nothing is expected any more.
-    ask: Option<u64>,
+    ask: Option<Duration>,
     warned: bool,
 }
 
 impl Credit {
-    pub(super) const fn new(paid: Option<u64>, more: bool) -> Self {
+    pub(super) const fn new(paid: Option<Duration>, more: bool) -> Self {
         Self { paid, more, ask: Some(EARLY), warned: false }
     }
 
-    /// When something is to be done next, in milliseconds from the answer.
-    fn next(&self) -> Option<u64> {
+    /// When something is to be done next, from the answer on.
+    fn next(&self) -> Option<Duration> {
         let paid = self.paid?;
         let warn = (!self.more && !self.warned).then(|| paid.saturating_sub(WARNING));
         let ask = self.ask.map(|before| paid.saturating_sub(before));
@@ -57,7 +59,7 @@ impl Call {
         if !self.credit.more && !self.credit.warned && used + WARNING >= paid {
             self.credit.warned = true;
             let (call, user, milliseconds) = (Plain(&self.call_id), Masked(&self.user), paid - used);
-            info!(%call, application = self.application, %user, milliseconds, "low credit");
+            info!(%call, application = self.application, %user, milliseconds = millis(milliseconds), "low credit");
             self.warn(core, now, paid - used);
         }
         if let Some(next) = self.credit.next() {
@@ -66,11 +68,11 @@ impl Call {
     }
 
     /// The ledger has answered [`Query::Extend`].
-    pub(super) fn extended(&mut self, core: &mut Core, now: Instant, paid: Option<u64>, more: bool) {
+    pub(super) fn extended(&mut self, core: &mut Core, now: Instant, paid: Option<Duration>, more: bool) {
         if self.is_over() {
             return;
         }
-        debug!(call = %Plain(&self.call_id), paid, more, "the ledger reserves more, where there is any");
+        debug!(call = %Plain(&self.call_id), paid = paid.map(millis), more, "the ledger reserves more, where there is any");
         let before = self.credit.paid;
         self.credit.more = more;
         if paid != before {
@@ -91,11 +93,11 @@ impl Call {
     }
 
     /// Tells the page how long there is, where it wants to know (RFC 6086).
-    fn warn(&mut self, core: &mut Core, now: Instant, left: u64) {
+    fn warn(&mut self, core: &mut Core, now: Instant, left: Duration) {
         let (Some(dialog), Some(way)) = (self.page.dialog.as_mut().filter(|_| self.page.hears_credit), &self.page.way) else {
             return;
         };
-        let seconds = u32::try_from(left.div_ceil(1_000)).unwrap_or(u32::MAX);
+        let seconds = u32::try_from(left.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         let body = ["{\"seconds\":", &*digits(seconds), "}"].concat();
         let info =
             dialog.request(Method::Info).field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");

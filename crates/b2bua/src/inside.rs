@@ -15,7 +15,7 @@ use super::core::{Asked, Core, SDP, description};
 use super::failure::Failure;
 use super::party::{Exchange, Invite, allow};
 
-/// How long a key is said to be pressed where nobody says it, in milliseconds.
+/// How long a key is said to be pressed where nobody says it.
 const PRESSED: u32 = 160;
 
 impl Call {

@@ -8,7 +8,7 @@ use offhook_sip::without_body;
 use offhook_sip::{Message, StatusCode, Uri};
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
-use offhook_ua::log::{Plain, named};
+use offhook_ua::log::{Plain, millis, named};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
@@ -101,7 +101,7 @@ impl Call {
     /// The call may leave: the page's offer is answered, then somebody is dialled.
     fn granted(&mut self, core: &mut Core, now: Instant, grant: Grant) {
         let (call, shown) = (Plain(&self.call_id), grant.caller_id.as_deref().and_then(named));
-        debug!(%call, paid = grant.paid, more = grant.more, shown, "the ledger has reserved it");
+        debug!(%call, paid = grant.paid.map(millis), more = grant.more, shown, "the ledger has reserved it");
         self.credit = Credit::new(grant.paid, grant.more);
         self.caller_id = grant.caller_id;
         let settings = match &self.destination {

@@ -12,9 +12,11 @@
 //!
 //! Where the receiver's page was closed nothing is held: 410.
 
+use std::time::Duration;
+
 use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Uri, cancel, parse, reply};
 use offhook_ua::TIMEOUT;
-use offhook_ua::log::{CallId, Plain};
+use offhook_ua::log::{CallId, Plain, millis};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey, Transport};
 use tracing::{debug, info};
@@ -30,11 +32,11 @@ use super::{ConnId, Hub, Leg, Record};
 use crate::registrar::{Aor, Target};
 
 /// How long a request waits for its receiver to reconnect.
-const HOLD: u64 = 8_000;
+const HOLD: Duration = Duration::from_secs(8);
 /// Requests of one sender that wait for one user.
 const HELD: usize = 32;
 /// How long a re-INVITE may take.
-const INVITE: u64 = 185_000;
+const INVITE: Duration = Duration::from_secs(185);
 
 /// One request that was passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -381,7 +383,7 @@ impl Hub {
     fn end_answered(&mut self, now: Instant, key: CallKey, cause: &'static str, by: Option<&'static str>) {
         let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Answered) else { return };
         let duration = call.connected.map(|connected| now - connected);
-        info!(call = %Plain(&call.call_id), application = call.callee.application, cause, by, code = 200, duration, "call ended");
+        info!(call = %Plain(&call.call_id), application = call.callee.application, cause, by, code = 200, duration = duration.map(millis), "call ended");
         let (call_id, done) = (call.call_id.clone(), call.setup.is_none());
         self.over(key);
         self.record(Record::CallEnded { call_id, cause, code: StatusCode::OK });

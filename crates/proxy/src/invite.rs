@@ -2,10 +2,11 @@
 //! [`super::call`]).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, cancel, parse, reasons, reply, without_body};
 use offhook_ua::TIMEOUT;
-use offhook_ua::log::{Masked, Plain};
+use offhook_ua::log::{Masked, Plain, millis};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::Transport;
 use tracing::{debug, info};
@@ -23,9 +24,9 @@ use crate::registrar::{Aor, Binding, Device};
 use crate::test_number::TestNumber;
 
 /// How long a device may ring: Timer C, longer than three minutes (RFC 3261, 16.6, step 11).
-const RING: u64 = 185_000;
+const RING: Duration = Duration::from_secs(185);
 /// How long a device may take to say that it stopped: one that sleeps with its connection open must not keep the caller.
-const GIVE_UP: u64 = 2_000;
+const GIVE_UP: Duration = Duration::from_secs(2);
 /// After how many seconds a caller may try again whom an overloaded switch has refused.
 const OVERLOAD: u32 = 5;
 /// How many devices one call may try.
@@ -185,7 +186,7 @@ impl Hub {
         call.stage = Stage::Holding;
         self.ring(now, key);
         if let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Holding) {
-            debug!(call = %Plain(&call.call_id), milliseconds = self.settings.hold_offline, "no device is online: it waits for one");
+            debug!(call = %Plain(&call.call_id), milliseconds = millis(self.settings.hold_offline), "no device is online: it waits for one");
             self.timers.set(Timer::Hold(key), now + self.settings.hold_offline);
         }
     }

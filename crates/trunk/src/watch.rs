@@ -1,8 +1,10 @@
 //! Whether the trunks are there (OPTIONS), and that they know where we are (REGISTER).
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
+use offhook_ua::log::millis;
 use offhook_ua::registration::Ask;
 use offhook_ua::time::Instant;
 use tracing::{debug, info, warn};
@@ -10,12 +12,14 @@ use tracing::{debug, info, warn};
 use super::outbound::Owner;
 use super::{Timer, Trunks};
 
-/// Between two OPTIONS to a trunk that is down, in milliseconds, at most.
-const DOWN: u64 = 5_000;
-/// When one sign was no proof, in milliseconds.
-const SOON: u64 = 500;
-/// The wait after a registration failed: the first, and the longest, in milliseconds.
-const BACK_OFF: (u64, u64) = (15_000, 600_000);
+/// Between two OPTIONS to a trunk that is down, at most.
+const DOWN: Duration = Duration::from_secs(5);
+/// When one sign was no proof.
+const SOON: Duration = Duration::from_millis(500);
+/// The wait after a registration failed: the first, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+/// Makes a bound of what is random the longest that it may be.
+const MOMENT: Duration = Duration::from_millis(1);
 /// A registration lasts at least so many seconds for us, whatever the registrar says.
 const SHORTEST: u32 = 20;
 /// What no contact's instance is.
@@ -41,14 +45,14 @@ impl Trunks {
     /// OPTIONS came to an end: the next ones follow.
     pub(super) fn watched(&mut self, now: Instant, index: usize) {
         let peer = &self.peers[index];
-        let usual = u64::from(peer.config.watch) * 1_000;
+        let usual = Duration::from_secs(peer.config.watch.into());
         let wait = match &peer.health {
             health if health.is_unsure() => SOON,
             health if health.is_down() => usual.min(DOWN),
             _ => usual,
         };
         // Not all trunks at the same moment.
-        let wait = wait - wait / 10 + self.random.below(wait / 5 + 1);
+        let wait = wait - wait / 10 + self.random.duration(wait / 5 + MOMENT);
         self.timers.start(Timer::Watch(index), now + wait);
     }
 
@@ -136,7 +140,7 @@ impl Trunks {
         peer.refused = 0;
         let was = peer.registration.stands();
         peer.registration.accepted(now, answer, NO_INSTANCE, granted);
-        let refresh = peer.registration.refresh_at().unwrap_or(now + u64::from(granted) * 500);
+        let refresh = peer.registration.refresh_at().unwrap_or(now + Duration::from_secs(granted.into()) / 2);
         self.timers.set(Timer::Register(index), refresh);
         let trunk = &self.peers[index].id.0;
         if was {
@@ -163,12 +167,12 @@ impl Trunks {
         }
         let peer = &mut self.peers[index];
         peer.registration.lost();
-        let back_off = (BACK_OFF.0 << peer.refused.min(10)).min(BACK_OFF.1);
+        let back_off = (BACK_OFF.0 * (1 << peer.refused.min(10))).min(BACK_OFF.1);
         peer.refused += 1;
-        let wait = after.map_or(back_off, |seconds| (u64::from(seconds) * 1_000).min(BACK_OFF.1 * 6));
-        let wait = wait + self.random.below(wait / 10 + 1);
+        let wait = after.map_or(back_off, |seconds| Duration::from_secs(seconds.into()).min(BACK_OFF.1 * 6));
+        let wait = wait + self.random.duration(wait / 10 + MOMENT);
         self.timers.set(Timer::Register(index), now + wait);
-        warn!(trunk = self.peers[index].id.0, code = code.as_u16(), again_in = wait, "not registered with the provider");
+        warn!(trunk = self.peers[index].id.0, code = code.as_u16(), again_in = millis(wait), "not registered with the provider");
     }
 
     /// For how long: what our own Contact says in the answer, else Expires, else what we asked for (RFC 3261, 10.2.4).

@@ -1,5 +1,7 @@
 //! Offers that cross (RFC 3261, 14.1 and 14.2): one at a time is answered in a dialog, and each end tries again after another while.
 
+use std::time::Duration;
+
 use offhook_sip::StatusCode;
 
 use crate::random::Random;
@@ -15,10 +17,10 @@ pub fn refusal(theirs: bool, random: &mut Random) -> Refusal<'static> {
     Refusal::RetryAfter(StatusCode::SERVER_INTERNAL_ERROR, u32::try_from(random.below(11)).unwrap_or(0))
 }
 
-/// How long to wait, ms, before an offer is made again that was refused with 491: 2.1 to 4 s where this end made the Call-ID of the dialog,
+/// How long to wait before an offer is made again that was refused with 491: 2.1 to 4 s where this end made the Call-ID of the dialog,
 /// up to 2 s where the other one did (14.1).
-pub fn wait(made_call_id: bool, random: &mut Random) -> u64 {
-    10 * if made_call_id { 210 + random.below(191) } else { random.below(201) }
+pub fn wait(made_call_id: bool, random: &mut Random) -> Duration {
+    Duration::from_millis(10 * if made_call_id { 210 + random.below(191) } else { random.below(201) })
 }
 
 #[cfg(test)]
@@ -28,7 +30,7 @@ mod tests {
     #[test]
     fn the_two_ends_never_wait_as_long() {
         let mut random = Random::new([1; 32]);
-        let mut drawn = |made| (0..1_000).map(|_| wait(made, &mut random)).collect::<Vec<_>>();
+        let mut drawn = |made| (0..1_000).map(|_| wait(made, &mut random).as_millis()).collect::<Vec<_>>();
         let (ours, theirs) = (drawn(true), drawn(false));
         assert!(ours.iter().all(|wait| (2_100..=4_000).contains(wait) && wait % 10 == 0));
         assert!(theirs.iter().all(|wait| *wait <= 2_000 && wait % 10 == 0));

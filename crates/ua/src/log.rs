@@ -2,7 +2,7 @@
 //! subscriber and the clock. Pages have no log: there, nothing of this is compiled.
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{CallId, Masked, Plain, message, named, said};
+pub use native::{CallId, Masked, Plain, message, millis, named, said};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use tracing::{debug, trace};
 
@@ -17,6 +17,7 @@ pub(crate) use {silent as debug, silent as trace};
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use std::fmt;
+    use std::time::Duration;
 
     use tracing::field::{DisplayValue, display};
     use tracing::level_filters::LevelFilter;
@@ -55,6 +56,12 @@ mod native {
                 None => f.write_str(self.0),
             }
         }
+    }
+
+    /// A length of time in whole milliseconds, the unit of all of them in the log.
+    #[must_use]
+    pub fn millis(length: Duration) -> u64 {
+        u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The Call-ID of a message, which is read only where it is written; nothing where it has none.

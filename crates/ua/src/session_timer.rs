@@ -7,6 +7,8 @@
 //! UAS   is_too_brief(): 422   answer() ──▶ 2xx       refresh() ──▶ UPDATE or re-INVITE
 //! ```
 
+use std::time::Duration;
+
 use offhook_sip::{Message, Name, Refresher, SessionExpires, StatusCode, Writer};
 
 use crate::glare;
@@ -14,8 +16,8 @@ use crate::random::Random;
 
 /// The shortest session interval that we take, and what a message without Min-SE stands for: 90 s (RFC 4028, section 5).
 pub const MIN_SE: u32 = 90;
-/// How long a refresh waits that could not be sent, or was refused, ms.
-pub const AGAIN: u64 = 2_100;
+/// How long a refresh waits that could not be sent, or was refused.
+pub const AGAIN: Duration = Duration::from_millis(2_100);
 /// How many 422 one request is raised for: a chain of proxies may have a minimum each.
 const RAISES: u8 = 3;
 
@@ -41,10 +43,10 @@ struct Agreement {
 /// What is due how long after the 2xx that was sent or received last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// When to refresh the session, ms; `None` where the other end does it.
-    pub refresh: Option<u64>,
-    /// When it is over if nobody has refreshed it, ms.
-    pub end: u64,
+    /// When to refresh the session; `None` where the other end does it.
+    pub refresh: Option<Duration>,
+    /// When it is over if nobody has refreshed it.
+    pub end: Duration,
 }
 
 impl Default for SessionTimer {
@@ -132,9 +134,9 @@ impl SessionTimer {
         if known { answer.field(Name::Require.as_str(), "timer") } else { answer }
     }
 
-    /// How long to wait, ms, before a refresh is sent again that was refused with this status: until the session ends it may still be
+    /// How long to wait before a refresh is sent again that was refused with this status: until the session ends it may still be
     /// taken.
-    pub fn again(code: StatusCode, made_call_id: bool, random: &mut Random) -> u64 {
+    pub fn again(code: StatusCode, made_call_id: bool, random: &mut Random) -> Duration {
         if code == StatusCode::REQUEST_PENDING { glare::wait(made_call_id, random) } else { AGAIN }
     }
 
@@ -142,8 +144,8 @@ impl SessionTimer {
     #[must_use]
     pub fn deadlines(&self) -> Option<Deadlines> {
         let Agreement { interval, ours } = self.agreement?;
-        let interval = u64::from(interval) * 1_000;
-        Some(Deadlines { refresh: ours.then_some(interval / 2), end: interval - (interval / 3).min(32_000) })
+        let interval = Duration::from_secs(interval.into());
+        Some(Deadlines { refresh: ours.then_some(interval / 2), end: interval - (interval / 3).min(Duration::from_secs(32)) })
     }
 }
 
@@ -249,7 +251,7 @@ mod tests {
         let of = |granted: &str| {
             let mut timer = SessionTimer::new();
             with(OK, granted, |answer| timer.granted(answer));
-            timer.deadlines().map(|deadlines| (deadlines.refresh, deadlines.end))
+            timer.deadlines().map(|due| (due.refresh.map(|refresh| refresh.as_millis()), due.end.as_millis()))
         };
         assert_eq!(of(""), None);
         assert_eq!(of("Session-Expires: 1800;refresher=uac\r\n"), Some((Some(900_000), 1_768_000)), "32 s");

@@ -16,6 +16,8 @@ mod leg;
 mod media;
 mod path;
 
+use std::time::Duration;
+
 use leg::Leg;
 use media::{Media, Microphone};
 
@@ -106,7 +108,7 @@ struct Unacknowledged {
     /// The number in RSeq of a provisional answer; `None` for a 2xx.
     number: Option<u32>,
     since: Instant,
-    interval: u64,
+    interval: Duration,
 }
 
 impl Unacknowledged {

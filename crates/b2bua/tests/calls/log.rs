@@ -1,5 +1,7 @@
 //! What an operator reads of calls to and from the outside: each is followed by one Call-ID through switch, back-to-back user agent and trunk.
 
+use std::time::Duration;
+
 use offhook_ledger::{Grant, Refused};
 use offhook_media::{Event, Leg};
 use offhook_testing::log::{LevelFilter, Log};
@@ -24,7 +26,7 @@ fn says(lines: &[String], expected: &str) {
 /// Alice calls a number: the first trunk is out of service, the second takes the call, and ends it after five seconds. Gives the Call-IDs of the page,
 /// of the first trunk and of the second.
 fn failed_over(world: &mut World) -> [String; 3] {
-    world.grant = Ok(Grant { paid: Some(60_000), more: false, caller_id: Some("+46401234".into()) });
+    world.grant = Ok(Grant { paid: Some(Duration::from_secs(60)), more: false, caller_id: Some("+46401234".into()) });
     world.phone(NUMBER);
     let refused = world.expect("INVITE");
     world.hear(FIRST, &answer(&refused, 503));
