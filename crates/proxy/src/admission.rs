@@ -5,7 +5,7 @@ use offhook_access::proofs::{Claim, TOO_MANY};
 use offhook_access::ticket::{self, TokenError};
 use offhook_sip::telephone::is_form_of_number;
 use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, StatusCode, parse};
-use offhook_ua::log::{self, Masked, Plain, named};
+use offhook_ua::log::{Masked, Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey, Transport};
 use offhook_ua::uas;
@@ -41,7 +41,7 @@ impl Request<'_> {
 impl Hub {
     /// Something came over a connection.
     pub(super) fn receive(&mut self, now: Instant, conn: ConnId, text: &str) {
-        log::message("received", conn.0, text.as_bytes());
+        self.tell_message("received", conn, text);
         let Some(within) = self.allow(now, conn) else { return };
         if text.bytes().all(|b| b == b'\r' || b == b'\n') {
             // A ping has two line ends, the answer to one of ours has one (RFC 5626, 4.4.1).

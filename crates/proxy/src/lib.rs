@@ -39,6 +39,7 @@ use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
 use offhook_ua::transaction::{ClientKey, Effect, Received, ServerKey, Transactions, Transport};
 use offhook_ua::wall::Wall;
+use tracing::Level;
 
 use admission::Request;
 use call::{Call, CallKey};
@@ -333,9 +334,18 @@ impl Hub {
 
     fn push(&mut self, output: Output) {
         if let Output::Send { conn, text } = &output {
-            log::message("sent", conn.0, text.as_bytes());
+            self.tell_message("sent", *conn, text);
         }
         self.out.push_back(output);
+    }
+
+    /// Says at `trace` that a message came in or goes out.
+    fn tell_message(&self, direction: &'static str, conn: ConnId, text: &str) {
+        if !tracing::enabled!(Level::TRACE) {
+            return;
+        }
+        let by = if self.identity(conn).is_some_and(Aor::is_outside) { "the way out".to_owned() } else { conn.0.to_string() };
+        log::message(direction, by, text.as_bytes());
     }
 
     fn record(&mut self, record: Record) {
