@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use offhook_b2bua::Emergency;
 use offhook_ledger::{Grant, Refused};
 use offhook_media::{Event, Leg};
 use offhook_testing::log::{LevelFilter, Log};
@@ -159,4 +160,34 @@ fn no_line_has_a_secret_nor_at_info_a_number() {
         act(&mut World::with(two()));
     }
     log.never_says(&["4670123", "4640123", "4670999", "alice"]);
+}
+
+#[test]
+fn a_call_for_help_that_the_ledger_would_refuse_says_so_and_one_without_a_trunk_why() {
+    let log = Log::start(LevelFilter::INFO);
+    let mut helped = World::of(two(), &[], Emergency { trunk: "second".into(), ..Emergency::default() }, "alice");
+    helped.grant = Err(Refused::NoCredit);
+    log.take();
+    helped.phone("112");
+    let invite = helped.expect("INVITE");
+    helped.hear(SECOND, &answer(&invite, 486));
+    let page = field(helped.text("486 INVITE"), "call-id");
+    says(
+        &told(&log, &[(&page, "PAGE"), (&field(&invite, "call-id"), "TRUNK")]),
+        "INFO call started call=PAGE application=demo from=a…e to=1…2 conn=1
+         INFO the ledger refuses: a call for help goes on call=PAGE reason=no credit
+         INFO dialled call=PAGE trunk_call=TRUNK application=demo user=a…e trunk=second to=1…2
+         INFO outside call ended call=PAGE trunk_call=TRUNK application=demo user=a…e trunk=second cause=busy code=486 reason=Busy Here duration=0
+         INFO call ended call=PAGE application=demo cause=busy code=486",
+    );
+    let mut alone = World::of(two(), &[], Emergency::default(), "alice");
+    log.take();
+    alone.phone("112");
+    let page = field(alone.text("403 INVITE"), "call-id");
+    says(
+        &told(&log, &[(&page, "PAGE")]),
+        "INFO call started call=PAGE application=demo from=a…e to=1…2 conn=1
+         INFO outside call ended call=PAGE application=demo user=a…e cause=no emergency trunk code=403 reason=Emergency calls are not possible here: use a telephone duration=0
+         INFO call ended call=PAGE application=demo cause=failed code=403",
+    );
 }

@@ -120,3 +120,17 @@ fn no_line_has_a_secret_nor_at_info_a_number() {
     refusals(&mut proving());
     log.never_says(&["4670", "4640"]);
 }
+
+#[test]
+fn a_call_that_nobody_answers_is_told_at_the_end_of_its_transaction() {
+    let log = Log::start(LevelFilter::DEBUG);
+    let mut world = World::new(vec![provider()]);
+    let key = world.ask(&request("INVITE", "call-four", ""));
+    world.trunks.persist(&key);
+    world.pass(32_000);
+    assert_eq!(world.event().as_deref(), Some("failed 408"));
+    log.says(
+        "DEBUG a request is sent call=call-four trunk=provider method=INVITE to=192.0.2.1:5060 wire=Udp credentials=false
+         DEBUG no final answer in time call=call-four method=INVITE",
+    );
+}
