@@ -5,6 +5,7 @@
 //! end of the message left to the bytes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use offhook::client::call::{CallId, Destination};
 use offhook::client::{
@@ -191,7 +192,7 @@ impl Life {
     }
 
     fn wait(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         let mut fired = 0;
         while let Some(at) = self.client.deadline().filter(|at| *at <= end) {
             self.now = self.now.max(at);

@@ -1,5 +1,7 @@
 //! What only the gateway reads: proofs of identity, the bodies of its HTTP calls, its configuration.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -51,7 +53,7 @@ fn forged(result: Result<ticket::Verified, ticket::TokenError>) {
 /// A good proof names somebody and has not run out.
 fn sound(verified: &ticket::Verified) {
     assert!((1..=ticket::MAX_USER).contains(&verified.user.len()));
-    assert!(verified.expires + 60_000 >= NOW);
+    assert!(verified.expires + Duration::from_secs(60) >= NOW);
 }
 
 /// The JSON bodies of the HTTP calls.

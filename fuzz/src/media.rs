@@ -1,6 +1,7 @@
 //! What both sides of a call send to its media: descriptions and datagrams, in a life that is written in the bytes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_media::{
     Codec, Command, Engine, Epoch, Event, Input, Leg, Moment, Output, PeerSettings, Prompt, Security, SessionId, Settings, Socket,
@@ -39,7 +40,7 @@ impl Life {
     fn new() -> Self {
         let now = Instant::from_millis(1_700_000_000_000);
         let page = vec![SocketAddr::from(PAGES)];
-        let settings = Settings { page, address: PAGES.0.into(), silence: 30_000, sessions: 1 };
+        let settings = Settings { page, address: PAGES.0.into(), silence: Duration::from_secs(30), sessions: 1 };
         let engine = Engine::new(settings, Epoch { ours: now, theirs: Moment::now() }, [5; 32]);
         let mut life = Self { engine, now, asked: [0; 3], answers: [0; 3] };
         life.command(Command::Open { session: S, peer: peer(false) });
@@ -90,7 +91,7 @@ impl Life {
     }
 
     fn pass(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         // Sound that is coded has a deadline in each frame: of a long time only some of them.
         for _ in 0..500 {
             let Some(deadline) = self.engine.deadline().filter(|deadline| *deadline <= end) else { break };

@@ -1,5 +1,7 @@
 //! What other SIP servers send: streams that are torn anywhere, and a life of the trunks that is written in the bytes.
 
+use std::time::Duration;
+
 use offhook_sip::{StatusCode, parse, reply};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Event, Flow, Frame, Framer, Input, LinkId, Output, Settings, TrunkId, Trunks, Wire};
@@ -136,7 +138,7 @@ impl Life {
     }
 
     fn pass(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         while let Some(deadline) = self.trunks.deadline().filter(|deadline| *deadline <= end) {
             self.now = self.now.max(deadline);
             self.handle(Input::Timeout);

@@ -1,5 +1,7 @@
 //! The commands about money: credit, rates, numbers and call records. They work on the database itself, also beside a running gateway.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
 use offhook_access::ticket::iso;
@@ -281,7 +283,7 @@ impl CdrCommand {
 
 /// One line a call, fields between tabs.
 fn line(record: &Record) -> String {
-    let talked = record.ended.map_or(0, |_| record.duration(record.opened));
+    let talked = record.ended.map_or(Duration::ZERO, |_| record.duration(record.opened));
     let cause = if record.ended.is_none() { "running" } else { &record.cause };
     [
         iso(record.opened),
@@ -290,7 +292,7 @@ fn line(record: &Record) -> String {
         record.kind.clone(),
         record.from.clone(),
         record.to.clone(),
-        format!("{}.{:03}", talked / 1_000, talked % 1_000),
+        format!("{}.{:03}", talked.as_secs(), talked.subsec_millis()),
         record.billed.to_string(),
         Amount(record.charge).to_string(),
         record.code.to_string(),

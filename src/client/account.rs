@@ -16,6 +16,7 @@
 //! ```
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use offhook_sip::text::{concat, cut_at, digits, number};
 use offhook_sip::{Class, Message, Name, NameAddr, StatusCode, Uri};
@@ -55,7 +56,7 @@ struct Update {
 }
 
 /// How often, and for how long, the server is asked whether it takes what has run out, ms: its clock may differ from ours.
-const LATE: (u64, u64) = (30_000, 120_000);
+const LATE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
 
 /// Where the account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Account {
     /// Tells the app that it needs another ticket or token soon.
     pub fn warn(&self, core: &mut Core, now: Instant) {
         if let Some(ends) = self.ends {
-            core.event(Event::TokenWillExpire(u32::try_from((ends - now).div_ceil(1000)).unwrap_or(u32::MAX)));
+            core.event(Event::TokenWillExpire(u32::try_from((ends - now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX)));
         }
     }
 
@@ -275,7 +276,7 @@ impl Account {
         self.forget_token(core);
         if let Some(ends) = self.ends {
             let early = core.config.token_refresh.min((ends - now) / 10);
-            core.timers.set(Timer::TokenWarning, Instant::from_millis(ends.millis() - early));
+            core.timers.set(Timer::TokenWarning, ends - early);
             core.timers.set(Timer::TokenEnd, ends);
         }
     }
@@ -336,7 +337,7 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     Error { response, ..Error::new(codes::API_CALL_FAILED, &concat(&[&*digits(error_code), " ", reason])) }
 }
 
-fn read(login: Login) -> Result<(String, Credentials, Option<u64>), Error> {
+fn read(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> {
     let mut life = None;
     let (user, credentials) = match login {
         Login::Token { user, token, lasts } => {

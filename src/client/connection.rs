@@ -14,6 +14,8 @@
 //!
 //! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
 
+use std::time::Duration;
+
 use offhook_sip::text::concat;
 use offhook_sip::{Method, Writer};
 use offhook_ua::time::Instant;
@@ -24,17 +26,17 @@ use super::timers::Timer;
 
 /// How long a WebSocket may take to open: in the first round, and later. TCP asks again after 1, 3 and 7 s; Firefox makes whoever gave up
 /// wait half as long again each time, some seconds after a minute of tries of 5 s.
-const CONNECT_TIMEOUT: [u64; 2] = [5_000, 10_000];
+const CONNECT_TIMEOUT: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10)];
 /// How long a connection may be silent before the server is asked for a sign of life.
-const QUIET: u64 = 7_000;
+const QUIET: Duration = Duration::from_secs(7);
 /// How long the server may take to give it: with `QUIET`, a dead peer is found within 12 s.
-const PATIENCE: u64 = 5_000;
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a server must have served for the next loss to count as the first one.
-const STEADY: u64 = 5_000;
+const STEADY: Duration = Duration::from_secs(5);
 /// The same where there is reason to doubt it: the media broke, the page slept, the network is another one.
-const DOUBT: u64 = 2_000;
+const DOUBT: Duration = Duration::from_secs(2);
 /// The first wait between two tries, and the longest: without a call, and with one that waits for it.
-const BACK_OFF: (u64, [u64; 2]) = (300, [20_000, 2_000]);
+const BACK_OFF: (Duration, [Duration; 2]) = (Duration::from_millis(300), [Duration::from_secs(20), Duration::from_secs(2)]);
 
 /// The one connection.
 pub struct Connection {
@@ -134,10 +136,10 @@ impl Connection {
         let round = (self.tries as usize / servers).min(8);
         // The rest of the first round goes through all servers without a pause, but for some jitter against herds.
         let wait = if round == 0 {
-            core.random.below(50)
+            core.random.duration(Duration::from_millis(50))
         } else {
-            let wait = (BACK_OFF.0 << (round - 1)).min(BACK_OFF.1[usize::from(in_call)]);
-            wait / 2 + core.random.below(wait)
+            let wait = (BACK_OFF.0 * (1 << (round - 1))).min(BACK_OFF.1[usize::from(in_call)]);
+            wait / 2 + core.random.duration(wait)
         };
         self.go_on(servers, steady && !refused);
         self.tries += 1;

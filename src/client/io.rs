@@ -1,12 +1,13 @@
 //! What goes into the client and what comes out of it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use offhook_sip::sdp::Candidate;
 
 use crate::client::call::{CallId, CallInfo, Error};
 
-/// How a client is set up. Times are in milliseconds where nothing else is said.
+/// How a client is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// WebSocket URLs of the servers, the preferred one first.
@@ -22,9 +23,9 @@ pub struct Config {
     /// Whether only relayed candidates may be used.
     pub relay_only: bool,
     /// How long a caller waits for the first sign of the callee.
-    pub progress_timeout: u64,
+    pub progress_timeout: Duration,
     /// How long a caller lets it ring; a callee a little longer.
-    pub answer_timeout: u64,
+    pub answer_timeout: Duration,
     /// Whether several calls may go on at once.
     pub multi_call: bool,
     /// Whether calls between users have video.
@@ -36,13 +37,13 @@ pub struct Config {
     /// Whether ICE and DTLS come up during ringing.
     pub connect_while_ringing: bool,
     /// How long an offer waits for its first candidate.
-    pub candidate_wait: u64,
+    pub candidate_wait: Duration,
     /// How often a call is refreshed (RFC 4028), s; 0 turns it off.
     pub session_expires: u32,
     /// How long a registration lasts, s.
     pub register_expires: u32,
     /// How long before a ticket or token runs out the app is told, at most; of one that lasts less than ten times as long, a tenth.
-    pub token_refresh: u64,
+    pub token_refresh: Duration,
 }
 
 impl Default for Config {
@@ -54,17 +55,17 @@ impl Default for Config {
             instance: String::new(),
             ice_servers: Rc::default(),
             relay_only: false,
-            progress_timeout: 10_500,
-            answer_timeout: 45_000,
+            progress_timeout: Duration::from_millis(10_500),
+            answer_timeout: Duration::from_secs(45),
             multi_call: false,
             video: false,
             active: false,
             activate: false,
             connect_while_ringing: true,
-            candidate_wait: 20,
+            candidate_wait: Duration::from_millis(20),
             session_expires: 1_800,
             register_expires: 600,
-            token_refresh: 30_000,
+            token_refresh: Duration::from_secs(30),
         }
     }
 }
@@ -90,7 +91,7 @@ pub enum Login {
         /// The ticket or JWT.
         token: String,
         /// For how long from now on it is good, ms, where that can be read.
-        lasts: Option<u64>,
+        lasts: Option<Duration>,
     },
     /// With name and password.
     Password {
@@ -314,7 +315,7 @@ pub struct Task {
 #[derive(Clone, Debug)]
 pub enum TaskKind {
     /// Make an offer; a peer not known yet is made first. Answered by `Description` once there is a candidate, all were found, or
-    /// `wait` ms passed.
+    /// `wait` has passed.
     Offer {
         /// From whom.
         peer: PeerId,
@@ -325,7 +326,7 @@ pub enum TaskKind {
         /// With new ICE credentials, and a connection not known yet with a certificate that no other has.
         restart: bool,
         /// See above.
-        wait: u64,
+        wait: Duration,
     },
     /// Make an answer, sending and receiving; a peer not known yet is made first. Answered like `Offer`.
     Answer {
@@ -338,7 +339,7 @@ pub enum TaskKind {
         /// With video.
         video: bool,
         /// See above.
-        wait: u64,
+        wait: Duration,
     },
     /// Take the other side's answer.
     Accept {
@@ -359,12 +360,12 @@ pub enum TaskKind {
         /// With video.
         video: bool,
     },
-    /// Listen whether media arrives. Answered by `Done` as soon as some did, by `Failed` where none did for `wait` ms.
+    /// Listen whether media arrives. Answered by `Done` as soon as some did, by `Failed` where none did for `wait`.
     Listen {
         /// At whom.
         peer: PeerId,
         /// See above.
-        wait: u64,
+        wait: Duration,
     },
 }
 

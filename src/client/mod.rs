@@ -28,6 +28,8 @@ pub use io::{
 /// What a trace of the signalling may show.
 pub use offhook_sip::redacted;
 
+use std::time::Duration;
+
 use offhook_sip::text::{concat, digits};
 use offhook_ua::time::Instant;
 
@@ -39,9 +41,9 @@ use self::session::Session as Call;
 use self::timers::Timer;
 
 /// How late a timer comes where the page, or the whole machine, has slept, ms.
-const SLEPT: u64 = 3_000;
+const SLEPT: Duration = Duration::from_secs(3);
 /// How long a page that went into the browser's cache waits with its connection: until then it sleeps.
-const CACHED: u64 = 1_000;
+const CACHED: Duration = Duration::from_secs(1);
 
 /// The client.
 pub struct Client {

@@ -353,7 +353,7 @@ impl CallDetails {
             started_time: date(info.progressing),
             established_time: date(info.established),
             ended_time: date(info.ended),
-            duration: info.established.map_or(0.0, |from| (until - from) as f64 / 1000.0),
+            duration: info.established.map_or(0.0, |from| (until - from).as_millis() as f64 / 1000.0),
             end_cause: info.end_cause as i32,
             error: info.error.as_ref().map_or(JsValue::NULL, sinch_error),
         })?;

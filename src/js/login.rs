@@ -1,5 +1,7 @@
 //! The login objects that `start()` takes: see `Login` in `types.d.ts`.
 
+use std::time::Duration;
+
 use js_sys::{Array, Date, JSON, Object, Reflect};
 use offhook_sip::hash::hmac;
 use wasm_bindgen::prelude::*;
@@ -64,10 +66,10 @@ fn with_token(user: String, token: String) -> Login {
     Login::Token { user, token, lasts }
 }
 
-/// How long a ticket or JWT is good for from now on, ms. Where by the clock of this machine it is over, or has not begun, that clock is wrong,
+/// How long a ticket or JWT is good for from now on. Where by the clock of this machine it is over, or has not begun, that clock is wrong,
 /// or the server will say so: then it counts from now.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive; a cast saturates")]
-fn lasts(token: &str) -> Option<u64> {
+fn lasts(token: &str) -> Option<Duration> {
     let now = Date::now();
     let (made, life) = if let Some((data, _)) = token.split_once(':') {
         let data = parse(data)?;
@@ -79,7 +81,7 @@ fn lasts(token: &str) -> Option<u64> {
     };
     let left = made + life - now;
     let left = if left > 0.0 && left < life { left } else { life };
-    (left > 0.0).then_some(left as u64)
+    (left > 0.0).then(|| Duration::from_millis(left as u64))
 }
 
 fn number(value: &JsValue, key: &str) -> Option<f64> {

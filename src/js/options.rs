@@ -1,6 +1,7 @@
 //! The options of `new SinchClient(…)`: see `SinchClientConfig` in `types.d.ts`.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use js_sys::{Array, Error as JsError, Function, Object, Reflect};
 use wasm_bindgen::convert::TryFromJsValue;
@@ -99,10 +100,10 @@ fn flag(given: &Object, key: &str) -> bool {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a small positive number")]
-fn millis(given: &Object, key: &str) -> Result<Option<u64>, JsValue> {
+fn millis(given: &Object, key: &str) -> Result<Option<Duration>, JsValue> {
     match option::<f64>(given, key)? {
         Some(number) if !(0.0..=2e9).contains(&number) => Err(type_error(&format!("{key} is a number of milliseconds"))),
-        number => Ok(number.map(|number| number as u64)),
+        number => Ok(number.map(|number| Duration::from_millis(number as u64))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gloo_events::EventListener;
 use wasm_bindgen::prelude::*;
@@ -42,8 +43,8 @@ pub struct Window {
     listeners: RefCell<Vec<EventListener>>,
 }
 
-/// How long the interruption takes to come, ms: with 3 ms nine of ten tabs that Firefox closes say goodbye, without it two.
-const INTERRUPTION: u64 = 3;
+/// How long the interruption takes to come: with 3 ms nine of ten tabs that Firefox closes say goodbye, without it two.
+const INTERRUPTION: Duration = Duration::from_millis(3);
 
 impl Window {
     /// Not listening yet.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use gloo_events::EventListener;
 use gloo_timers::callback::Timeout;
@@ -132,7 +133,7 @@ impl Peer {
         }
     }
 
-    /// A task of offer and answer, step by step. What makes a description gives it with the candidates of the first `wait` milliseconds.
+    /// A task of offer and answer, step by step. What makes a description gives it with the candidates that come until `wait` has passed.
     ///
     /// # Errors
     /// What the browser says, or that the connection was closed meanwhile.
@@ -163,11 +164,11 @@ impl Peer {
         };
         self.end.or(&connection.set_local_description(local.unchecked_ref())).await?;
         // Nobody knows yet whether the other side takes candidates later, so a first one is waited for.
-        if wait > 0 && !sdp::has_candidates(&self.local_sdp()) {
+        if wait > Duration::ZERO && !sdp::has_candidates(&self.local_sdp()) {
             let (first, resolve, _) = promise();
             let late = resolve.clone();
             #[expect(clippy::cast_possible_truncation, reason = "checked to be a small number")]
-            let _timeout = Timeout::new(wait as u32, move || drop(late.call0(&JsValue::UNDEFINED)));
+            let _timeout = Timeout::new(wait.as_millis() as u32, move || drop(late.call0(&JsValue::UNDEFINED)));
             self.waiting.replace(Some(resolve));
             self.end.or(&first).await?;
         }
@@ -259,10 +260,10 @@ impl Peer {
     /// Waits until media arrives. What was on its way when a path broke still does: twice, with time between.
     ///
     /// # Errors
-    /// Where none did for `wait` milliseconds; as [`Peer::negotiate`].
-    pub async fn hear(&self, wait: u64) -> Result<TaskResult, JsValue> {
+    /// Where none did for `wait`; as [`Peer::negotiate`].
+    pub async fn hear(&self, wait: Duration) -> Result<TaskResult, JsValue> {
         let (mut before, mut news) = (-1.0, 0);
-        for _ in 0..wait / u64::from(LOOK) {
+        for _ in 0..wait.as_millis() / u128::from(LOOK) {
             TimeoutFuture::new(LOOK).await;
             self.unless_closed(TaskResult::Done)?;
             let arrived = arrived(JsFuture::from(self.connection.get_stats()).await?.unchecked_ref());

@@ -28,7 +28,7 @@ impl Timer {
         let timeout = deadline.map(|at| {
             let callback = self.callback.clone();
             // The browser takes a larger number as 0.
-            Timeout::new(u32::try_from(at - now).unwrap_or(u32::MAX).min(0x7fff_ffff), move || callback())
+            Timeout::new(u32::try_from((at - now).as_millis()).unwrap_or(u32::MAX).min(0x7fff_ffff), move || callback())
         });
         self.timeout.replace(timeout);
     }

@@ -95,7 +95,7 @@ fn the_pause_grows_with_each_round_and_no_two_pages_keep_step() {
     let [a, b] = pages.map(|page| {
         let tried: Vec<_> = world.nodes[page].tried.iter().skip(1).collect();
         assert!(tried.iter().zip(tried.iter().skip(1)).all(|((_, a), (_, b))| a != b), "in turn: {tried:?}");
-        tried.iter().zip(tried.iter().skip(1)).map(|((a, _), (b, _))| *b - *a).collect::<Vec<_>>()
+        tried.iter().zip(tried.iter().skip(1)).map(|((a, _), (b, _))| b.millis_since(*a)).collect::<Vec<_>>()
     });
     for pauses in [&a, &b] {
         assert!(pauses[0] < 100, "all servers are tried at once before any pause: {pauses:?}");

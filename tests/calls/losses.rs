@@ -74,7 +74,12 @@ fn a_silent_server_is_found_dead_and_the_client_comes_back() {
     world.server = Server::default();
     world.blackhole(alice);
     world.run(15_000);
-    assert!(world.events(alice).starts_with("connection reconnecting"), "{} after {} ms", world.events(alice), world.now - before);
+    assert!(
+        world.events(alice).starts_with("connection reconnecting"),
+        "{} after {} ms",
+        world.events(alice),
+        world.now.millis_since(before)
+    );
     world.nodes[alice].offline = false;
     world.run(30_000);
     assert!(world.events(alice).ends_with("connection connected"), "{}", world.events(alice));

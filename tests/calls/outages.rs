@@ -1,5 +1,7 @@
 //! Networks that go and come back, pages that sleep: what the app is told, once for each outage, and how long a call waits.
 
+use std::time::Duration;
+
 use offhook::client::{IceState, Input};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -16,16 +18,16 @@ fn outage(world: &mut World, nodes: &[usize], millis: u64) {
         world.nodes[node].path = false;
     }
     nodes.iter().for_each(|node| world.darken(*node, millis));
-    let end = world.now + millis;
+    let end = world.now + Duration::from_millis(millis);
     for (at, state) in NOTICED.into_iter().filter(|(at, _)| *at < millis) {
-        world.run(at - (millis - (end - world.now)));
+        world.run(at - (millis - end.millis_since(world.now)));
         for node in [0, 1] {
             if !world.nodes[node].peers.is_empty() {
                 world.ice(node, state);
             }
         }
     }
-    world.run(end - world.now);
+    world.run(end.millis_since(world.now));
     for node in [0, 1] {
         world.nodes[node].path = true;
     }
@@ -87,12 +89,12 @@ fn sixty_seconds_are_survived() {
         let (mut world, alice, bob, call) = talking();
         outage(&mut world, dark, 60_000);
         let back = world.now;
-        while told(&world, alice, "reconnected") + told(&world, bob, "reconnected") < 2 && world.now - back < 30_000 {
+        while told(&world, alice, "reconnected") + told(&world, bob, "reconnected") < 2 && world.now.millis_since(back) < 30_000 {
             world.run(100);
         }
         // Where only one side was away, this server never says again what the other side asked meanwhile: that takes its time.
         let most = if dark.len() == 2 { 5_000 } else { 20_000 };
-        assert!(world.now - back <= most, "{dark:?}: {} ms\n{:#?}", world.now - back, world.ladder);
+        assert!(world.now.millis_since(back) <= most, "{dark:?}: {} ms\n{:#?}", world.now.millis_since(back), world.ladder);
         world.run(30_000);
         for node in [alice, bob] {
             assert!(

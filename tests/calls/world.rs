@@ -1,6 +1,7 @@
 //! Clients, a server and the network between them, in virtual time: nothing here sleeps.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use offhook::client::call::{CallId, Destination, State};
 use offhook::client::{
@@ -206,12 +207,12 @@ impl World {
 
     /// For so many ms no packet of a page travels. What is sent meanwhile arrives later, if the socket is still wanted then.
     pub fn darken(&mut self, node: usize, millis: u64) {
-        self.nodes[node].dark = self.now + millis;
+        self.nodes[node].dark = self.now + Duration::from_millis(millis);
     }
 
     /// For so many ms a page does nothing: the machine sleeps.
     pub fn sleep(&mut self, node: usize, millis: u64) {
-        self.nodes[node].asleep = self.now + millis;
+        self.nodes[node].asleep = self.now + Duration::from_millis(millis);
     }
 
     /// The state of the media path of a page changes.
@@ -227,7 +228,7 @@ impl World {
 
     /// Lets time pass, ms.
     pub fn run(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         while let Some(at) = self.next().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.step();
@@ -273,7 +274,7 @@ impl World {
             | Happening::Listened(node, ..)
                 if self.nodes[node].asleep > self.now =>
             {
-                self.later(self.nodes[node].asleep - self.now, happening);
+                self.later(self.nodes[node].asleep.millis_since(self.now), happening);
             }
             Happening::Opened(node, flow) if self.nodes[node].opening != Some(flow) => {}
             Happening::Opened(node, flow) => {
@@ -333,7 +334,7 @@ impl World {
                 self.nodes[node].tried.push((self.now, url));
                 let happening = if refused { Happening::Refused(node) } else { Happening::Opened(node, flow) };
                 self.nodes[node].opening = Some(flow);
-                self.later(self.nodes[node].dark - self.now + TRAVEL, happening);
+                self.later(self.nodes[node].dark.millis_since(self.now) + TRAVEL, happening);
             }
             Output::Disconnect => {
                 self.nodes[node].opening = None;
@@ -468,16 +469,16 @@ impl World {
                 copies = 2;
             }
         }
-        let at = (self.now.max(self.nodes[node].dark) + wait).max(self.nodes[node].last_arrival[direction]);
+        let at = (self.now.max(self.nodes[node].dark) + Duration::from_millis(wait)).max(self.nodes[node].last_arrival[direction]);
         self.nodes[node].last_arrival[direction] = at;
         for _ in 0..copies {
-            self.later(at - self.now, happening.clone());
+            self.later(at.millis_since(self.now), happening.clone());
         }
     }
 
     fn later(&mut self, wait: u64, happening: Happening) {
         self.sequence += 1;
-        self.queue.push((self.now + wait, self.sequence, happening));
+        self.queue.push((self.now + Duration::from_millis(wait), self.sequence, happening));
     }
 
     fn note(&mut self, line: String) {

@@ -7,6 +7,8 @@ mod phones;
 mod races;
 mod signing_in;
 
+use std::time::Duration;
+
 use offhook::client::call::{CallId, Destination, EndCause, State};
 use offhook::client::{IceState, Input, Login, MediaError, Output, TaskKind, TaskResult};
 use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, StatusCode, ha1, parse};
@@ -479,7 +481,7 @@ fn an_answer_to_whoever_takes_no_candidates_later_waits_for_its_first() {
         page.ring(&format!("{supported}{TYPE}"), &sdp(2));
         page.client.answer(page.now, CallId(1), false).unwrap();
         page.drain();
-        assert_eq!(page.patience, patience, "{supported}");
+        assert_eq!(page.patience, Duration::from_millis(patience), "{supported}");
     }
 }
 

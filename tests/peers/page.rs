@@ -1,6 +1,7 @@
 //! One client in a page that obeys it, and a peer and a server that do exactly what a test says.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use offhook::client::call::{CallId, CallInfo, Destination, State};
 use offhook::client::{
@@ -20,7 +21,7 @@ pub struct Page {
     /// The offers that the browser was given to answer.
     pub offers: Vec<String>,
     /// How long the last answer might wait for its first candidate, ms.
-    pub patience: u64,
+    pub patience: Duration,
     /// The ICE servers of the last offer.
     pub ice: Vec<IceServer>,
     /// The last peer connection.
@@ -63,7 +64,7 @@ impl Page {
             events: Vec::new(),
             commands: Vec::new(),
             offers: Vec::new(),
-            patience: 0,
+            patience: Duration::ZERO,
             ice: Vec::new(),
             peer: None,
             taking: None,
@@ -158,7 +159,7 @@ impl Page {
     }
 
     pub fn wait(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         while let Some(at) = self.client.deadline().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.input(Input::Timeout);

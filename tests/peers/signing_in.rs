@@ -1,5 +1,6 @@
 //! Signing in at servers that are none of ours: challenges, refusals, how long a registration lasts.
 
+use std::time::Duration;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -91,7 +92,7 @@ fn lasting(lasts: u64) -> Page {
 }
 
 fn token(token: &str, lasts: u64) -> Login {
-    Login::Token { user: "alice".into(), token: token.into(), lasts: Some(lasts) }
+    Login::Token { user: "alice".into(), token: token.into(), lasts: Some(Duration::from_millis(lasts)) }
 }
 
 fn told(page: &Page, what: &str) -> usize {

@@ -1,5 +1,7 @@
 //! What a page does with its client's wishes, and what people do with the page.
 
+use std::time::Duration;
+
 use offhook::client::call::{CallId, CallInfo, Destination, EndCause};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook_sip::sdp::Candidate;
@@ -186,7 +188,7 @@ impl World {
                 let now = self.now;
                 let clear = |page: usize| self.pages[page].path_down <= now && self.pages[page].offline <= now;
                 let hears = self.media.hears(self.key(page, *peer), clear);
-                if hears { (200, TaskResult::Done) } else { (*wait, failed("AbortError")) }
+                if hears { (200, TaskResult::Done) } else { (wait.as_millis() as u64, failed("AbortError")) }
             }
             TaskKind::Microphone { .. } => match self.pages[page].microphone {
                 Some(wait) => (wait, TaskResult::Done),
@@ -254,9 +256,9 @@ impl World {
                 }
             }
             Act::Cut(seen) => self.reset(page, seen != Seen::Server, seen != Seen::Page),
-            Act::Stall(wait) => self.stall(page, now + wait),
+            Act::Stall(wait) => self.stall(page, now + Duration::from_millis(wait)),
             Act::Offline(wait) => {
-                self.pages[page].offline = now + wait;
+                self.pages[page].offline = now + Duration::from_millis(wait);
                 self.reset(page, true, false);
             }
             Act::Vanish(wait, noticed) => {
@@ -268,7 +270,7 @@ impl World {
             Act::Microphone(wait) => self.pages[page].microphone = Some(wait),
             Act::Refused => self.pages[page].microphone = None,
             Act::MediaFails => self.pages[page].media_fails = true,
-            Act::PathDown(wait) => self.pages[page].path_down = now + wait,
+            Act::PathDown(wait) => self.pages[page].path_down = now + Duration::from_millis(wait),
             Act::Terminate => self.terminate(page),
             Act::Online => self.input(page, Input::Online),
             Act::Crash(wait, noticed) => self.crash(wait, noticed),

@@ -2,6 +2,8 @@
 //!
 //! A [`View`] is a call as one page saw it. The rules speak of all views of one call, the caller's and one for each device that rang.
 
+use std::time::Duration;
+
 use offhook::client::call::EndCause;
 use offhook_ua::time::Instant;
 
@@ -80,7 +82,7 @@ fn reason(view: &View, views: &[View], busy: bool, calm: bool) -> Result<(), Str
         EndCause::Canceled if view.outgoing => !up && (view.pressed.is_some() || !calm),
         EndCause::Canceled => !up && (caller_stopped() || others().any(|other| !other.outgoing && other.ended.is_some()) || !calm),
         EndCause::Timeout => !up && view.outgoing && !view.told.contains(&Told::Progressing),
-        EndCause::NoAnswer if calm => !up && lasted >= 45_000,
+        EndCause::NoAnswer if calm => !up && lasted >= Duration::from_secs(45),
         EndCause::NoAnswer => !up && view.told.len() > 1,
         EndCause::OtherDeviceAnswered => !view.outgoing && !up && others().any(|other| !other.outgoing && other.answered),
     };
@@ -101,7 +103,7 @@ fn established_together(views: &[View]) -> Result<(), String> {
     }
     let stays = |view: &&View| {
         let end = view.ended.or(view.gone);
-        end.is_none_or(|end| end - view.established.unwrap_or(end) > LATE_FORK)
+        end.is_none_or(|end| end - view.established.unwrap_or(end) > Duration::from_millis(LATE_FORK))
     };
     for view in up(false) {
         rule(view.answered, view, "was told of an answer that it did not give")?;
@@ -121,7 +123,7 @@ fn agreed_in_calm(views: &[View]) -> Result<(), String> {
         let refused = view.error.as_ref().is_some_and(|error| error.contains("NotAllowed") || error.contains("488"));
         rule(view.cause != EndCause::Failure || refused, view, "failed, and nothing went wrong")?;
         let late_fork = !view.outgoing && view.answered && views.iter().filter(|other| other.answered).count() > 1;
-        let together = view.ended.is_some_and(|end| end.max(ended) - end.min(ended) <= TOGETHER);
+        let together = view.ended.is_some_and(|end| end.max(ended) - end.min(ended) <= Duration::from_millis(TOGETHER));
         // One device of several may end it for itself.
         let alone =
             views.len() > 2 && !view.outgoing && (late_fork || view.cause != EndCause::HungUp && view.cause != EndCause::Canceled);

@@ -42,7 +42,7 @@ impl Trace {
         let line = line();
         self.add(now, &line);
         if let Some(ladder) = &mut self.ladder {
-            let since = self.start.map_or(0, |start| now - start);
+            let since = self.start.map_or(0, |start| now.millis_since(start));
             ladder.push(format!("{since:>7} {line}"));
         }
     }

@@ -5,6 +5,7 @@
 //! No more than RFC 3261 (16) asks of a proxy: no identity, no route for strangers.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use offhook_sip::{Message, Method, Name, Start, StatusCode, Writer, parse, reply};
 use offhook_ua::random::Random;
@@ -256,7 +257,7 @@ impl Edge {
         }
         let request = request.source().to_owned();
         if key.method() == Method::Invite {
-            self.patience.push_back((now + RING, key.clone()));
+            self.patience.push_back((now + Duration::from_millis(RING), key.clone()));
         }
         self.forwards.insert(key, Forward { from: flow, request, branches, answered: false });
     }

@@ -5,6 +5,7 @@
 //! have to take that. Single messages are lost only where somebody repeats them: between the two proxies of [`super::trunk`].
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use offhook::client::Input;
 use offhook::client::call::CallId;
@@ -118,7 +119,7 @@ impl World {
     }
 
     pub fn later(&mut self, wait: u64, happening: Happening) {
-        self.at(self.now + wait, happening);
+        self.at(self.now + Duration::from_millis(wait), happening);
     }
 
     fn at(&mut self, at: Instant, happening: Happening) {
@@ -128,7 +129,7 @@ impl World {
 
     /// Lets time pass, ms.
     pub fn run(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         while self.broken.is_none()
             && let Some(at) = self.next().filter(|at| *at <= end)
         {
@@ -249,7 +250,7 @@ impl World {
         self.numbers += 1;
         let (wire, now) = (self.numbers, self.now);
         self.pages[page].wire = Some(wire);
-        let accepted = now + 15;
+        let accepted = now + Duration::from_millis(15);
         self.wires.insert(wire, Line { page, opened: false, page_open: true, server_open: false, last: [accepted; 2] });
         if now < self.pages[page].offline {
             self.later(5, Happening::Closed(wire, 1006));
@@ -334,7 +335,7 @@ impl World {
                     }
                 }
                 Said::Lookup(query, user) => {
-                    let wait = if self.now < self.slow_store { self.slow_store - self.now } else { 1 };
+                    let wait = if self.now < self.slow_store { self.slow_store.millis_since(self.now) } else { 1 };
                     self.later(wait, Happening::Store(self.epoch, query, user));
                 }
                 Said::Datagram(edge, text) => self.datagram(edge, &text),
@@ -408,7 +409,9 @@ impl World {
     fn travel(&mut self, wire: Wire, way: usize, happening: Happening) {
         let slow = if self.dice.of_1000(self.set.slow) { self.dice.below(2_000) } else { 0 };
         let Some(line) = self.wires.get_mut(&wire) else { return };
-        let at = (self.now + TRAVEL + slow).max(line.last[way]).max(self.pages[line.page].stalled);
+        let at = (self.now + Duration::from_millis(TRAVEL) + Duration::from_millis(slow))
+            .max(line.last[way])
+            .max(self.pages[line.page].stalled);
         line.last[way] = at;
         self.at(at, happening);
     }
@@ -472,7 +475,7 @@ impl World {
         self.server = if self.set.trunk > 0 { Server::trunk(seed) } else { Server::gateway(seed) };
         self.epoch += 1;
         self.calls.clear();
-        self.down = self.now + wait;
+        self.down = self.now + Duration::from_millis(wait);
         self.down_silent = noticed == Noticed::Silent;
         let open: Vec<Wire> = self.wires.iter().filter(|(_, line)| line.server_open).map(|(wire, _)| *wire).collect();
         for wire in open {
@@ -484,7 +487,7 @@ impl World {
     }
 
     pub fn slow_store(&mut self, wait: u64) {
-        self.slow_store = self.now + wait;
+        self.slow_store = self.now + Duration::from_millis(wait);
     }
 
     /// Everything is well again from now on.

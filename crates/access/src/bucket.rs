@@ -32,7 +32,7 @@ impl Bucket {
     /// The same, where there are so many a minute and `burst` at once.
     pub fn draw(&mut self, now: Instant, per_minute: u32, burst: u32) -> bool {
         let most = u64::from(burst) * 60_000;
-        self.level = self.level.saturating_add((now - self.filled).saturating_mul(u64::from(per_minute))).min(most);
+        self.level = self.level.saturating_add(now.millis_since(self.filled).saturating_mul(u64::from(per_minute))).min(most);
         self.filled = now;
         let rest = self.level.checked_sub(60_000);
         self.level = rest.unwrap_or(self.level);

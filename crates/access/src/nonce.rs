@@ -1,13 +1,15 @@
 //! Nonces of digest challenges that need no memory: time, and a code that only we can make, for one place.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use offhook_ua::time::Instant;
 use sha2::Sha256;
 
-/// How long a nonce may be used, in milliseconds.
-const LIFE: u64 = 300_000;
+/// How long a nonce may be used.
+const LIFE: Duration = Duration::from_secs(300);
 
 /// A new nonce for whoever speaks from `place`.
 #[must_use]

@@ -19,16 +19,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use offhook_ua::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use crate::network::customer;
 
-/// How long a budget lasts, in milliseconds, from the first failure on.
-const MINUTE: u64 = 60_000;
-/// How long an address is one from which a user has proven itself, in milliseconds.
-const WEEK: u64 = 604_800_000;
+/// How long a budget lasts, from the first failure on.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long an address is one from which a user has proven itself.
+const WEEK: Duration = Duration::from_secs(604_800);
 /// Wrong tries that an address has for a user whose budget others have spent.
 const FIRST: u32 = 3;
 /// Addresses, users, and pairs of them that are remembered; beyond, the oldest are forgotten.
@@ -105,7 +106,7 @@ type Subject = [u8; 16];
 /// Counts that run out, the oldest first, also where there are too many.
 #[derive(Debug)]
 struct Recent<K> {
-    life: u64,
+    life: Duration,
     counts: BTreeMap<K, (Instant, u32)>,
     order: BTreeSet<(Instant, K)>,
 }
@@ -128,7 +129,7 @@ impl Proofs {
         let of_address = of_address.and_then(|left| if known { Some(left.min(tried?)) } else { Some(left) });
         let of_user = state.users.spent(now, &subject, self.per_user).filter(|_| !known);
         let of_user = of_user.and_then(|left| Some(left.min(tried?)));
-        of_address.max(of_user).map(|left| u32::try_from(left.div_ceil(1_000)).unwrap_or(u32::MAX))
+        of_address.max(of_user).map(|left| u32::try_from(left.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
     }
 
     /// It was looked at, and is none.
@@ -214,7 +215,7 @@ impl State {
 }
 
 impl<K: Clone + Ord> Recent<K> {
-    const fn new(life: u64) -> Self {
+    const fn new(life: Duration) -> Self {
         Self { life, counts: BTreeMap::new(), order: BTreeSet::new() }
     }
 
@@ -222,8 +223,8 @@ impl<K: Clone + Ord> Recent<K> {
         self.counts.get(key).filter(|(since, _)| now - *since < self.life).map_or(0, |(_, count)| *count)
     }
 
-    /// How long it still lasts, in milliseconds, that there are `most`.
-    fn spent(&self, now: Instant, key: &K, most: u32) -> Option<u64> {
+    /// How long it still lasts that there are `most`.
+    fn spent(&self, now: Instant, key: &K, most: u32) -> Option<Duration> {
         let spent = most > 0 && self.count(now, key) >= most;
         self.counts.get(key).filter(|_| spent).map(|(since, _)| self.life - (now - *since))
     }
@@ -288,8 +289,8 @@ mod tests {
         assert_eq!(proofs.tell(now), []);
         fail(2, 10);
         assert_eq!(proofs.tell(now), [Told::Address { address: address(2), failed: 3, spent: true }]);
-        assert_eq!(proofs.tell(now + 59_999), []);
-        assert_eq!(proofs.tell(now + 60_000), [Told::Address { address: address(1), failed: 2, spent: false }]);
-        assert_eq!(proofs.tell(now + 600_000), []);
+        assert_eq!(proofs.tell(now + Duration::from_millis(59_999)), []);
+        assert_eq!(proofs.tell(now + Duration::from_secs(60)), [Told::Address { address: address(1), failed: 2, spent: false }]);
+        assert_eq!(proofs.tell(now + Duration::from_secs(600)), []);
     }
 }

@@ -4,6 +4,7 @@
 //! seen keep a request from being made twice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,14 +15,14 @@ use sha2::Sha256;
 
 use crate::ticket::read_iso;
 
-/// How far the clocks may differ, in milliseconds; a signature lives for twice as long.
-pub const TOLERANCE: u64 = 300_000;
+/// How far the clocks may differ; a signature lives for twice as long.
+pub const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// Signatures of one application that are remembered at a time.
 const REMEMBERED: usize = 60_000;
 
-/// How much longer they are remembered, in milliseconds, while there is room: a wall clock that is put back makes old ones valid again.
-const STEP: u64 = 3_600_000;
+/// How much longer they are remembered, while there is room: a wall clock that is put back makes old ones valid again.
+const STEP: Duration = Duration::from_secs(3600);
 
 /// What is signed.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +108,7 @@ impl Seen {
             return Err(SignatureError::Time);
         }
         let seen = self.0.entry(application.to_owned()).or_default();
-        let life = 2 * TOLERANCE + if seen.all.len() < REMEMBERED { STEP } else { 0 };
+        let life = 2 * TOLERANCE + if seen.all.len() < REMEMBERED { STEP } else { Duration::ZERO };
         while let Some((_, old)) = seen.order.pop_front_if(|(came, _)| now - *came > life) {
             seen.all.remove(&old);
         }

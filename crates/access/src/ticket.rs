@@ -2,6 +2,8 @@
 //!
 //! Both are checked over the very bytes that were signed, in constant time, before anything in them is believed.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
@@ -13,14 +15,15 @@ use sha2::Sha256;
 
 use crate::secret::{Secret, Use};
 
-/// How far the clocks of the application's back end and of this machine may differ, in milliseconds.
-const LEEWAY: u64 = 60_000;
+/// How far the clocks of the application's back end and of this machine may differ.
+const LEEWAY: Duration = Duration::from_secs(60);
 /// The longest ticket or token in octets.
 const MAX_TOKEN: usize = 4096;
 /// The longest user id in octets.
 pub const MAX_USER: usize = 255;
-const DAY: u64 = 86_400_000;
-const YEAR_SECONDS: u64 = 366 * 86_400;
+const DAY: Duration = Duration::from_secs(86_400);
+const DAY_MS: u64 = 86_400_000;
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 /// Tickets come from many generators: with and without padding.
 const LENIENT: GeneralPurpose =
@@ -174,8 +177,8 @@ pub fn verify_ticket(application_key: &str, secret: &[u8], text: &str, now: Inst
     let user = user_id(identity.get("endpoint").and_then(Value::as_str).unwrap_or_default())?;
     let created = data.get("created").and_then(Value::as_str).and_then(read_iso).ok_or(TokenError::Time)?;
     let life =
-        data.get("expiresIn").and_then(Value::as_u64).filter(|life| (1..=YEAR_SECONDS).contains(life)).ok_or(TokenError::Time)?;
-    let expires = created + life * 1000;
+        data.get("expiresIn").and_then(Value::as_u64).filter(|life| (1..=YEAR.as_secs()).contains(life)).ok_or(TokenError::Time)?;
+    let expires = created + Duration::from_secs(life);
     window(now, created, expires)?;
     Ok(Verified { user, expires, password: data.get("password").and_then(Value::as_u64) })
 }
@@ -196,11 +199,10 @@ pub fn verify_jwt(application_key: &str, secret: &[u8], text: &str, now: Instant
         return Err(TokenError::Algorithm);
     }
     let day = header.get("kid").and_then(Value::as_str).and_then(|kid| kid.strip_prefix("hkdfv1-")).ok_or(TokenError::Key)?;
-    let back = |millis: u64| Instant::from_millis(now.millis().saturating_sub(millis));
     verify_mac(&mac(secret, day.as_bytes()), signed.as_bytes(), &decode(signature)?)?;
     // First of all whether it has run out: a page that comes back after days does not guess.
     let verified = verify_claims(application_key, &object(&decode(claims)?)?, now)?;
-    let near = [now, back(DAY), now + LEEWAY].iter().any(|at| day_of(*at) == day);
+    let near = [now, now - DAY, now + LEEWAY].iter().any(|at| day_of(*at) == day);
     if near { Ok(verified) } else { Err(TokenError::Key) }
 }
 
@@ -215,7 +217,7 @@ fn verify_claims(application_key: &str, claims: &Map<String, Value>, now: Instan
     let time = |name: &str| claims.get(name).map(seconds);
     let issued = time("iat").flatten().ok_or(TokenError::Time)?;
     let expires = time("exp").flatten().ok_or(TokenError::Time)?;
-    if expires <= issued || expires - issued > YEAR_SECONDS * 1000 {
+    if expires <= issued || expires - issued > YEAR {
         return Err(TokenError::Time);
     }
     window(now, issued, expires)?;
@@ -275,14 +277,14 @@ fn seconds(value: &Value) -> Option<Instant> {
 
 /// `YYYYMMDD`, UTC.
 fn day_of(at: Instant) -> String {
-    let (year, month, day) = civil(at.millis() / DAY);
+    let (year, month, day) = civil(at.millis() / DAY_MS);
     format!("{year:04}{month:02}{day:02}")
 }
 
 /// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 #[must_use]
 pub fn iso(at: Instant) -> String {
-    let (year, month, day) = civil(at.millis() / DAY);
+    let (year, month, day) = civil(at.millis() / DAY_MS);
     let (hour, minute) = (at.millis() / 3_600_000 % 24, at.millis() / 60_000 % 60);
     let (second, milli) = (at.millis() / 1000 % 60, at.millis() % 1000);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
@@ -305,7 +307,7 @@ pub(crate) fn read_iso(text: &str) -> Option<Instant> {
         return None;
     }
     let (millis, zone) = fraction(text.get(19..)?)?;
-    let local = days(year, month, day)? * DAY + (hour * 3600 + minute * 60 + second) * 1000 + millis;
+    let local = days(year, month, day)? * DAY_MS + (hour * 3600 + minute * 60 + second) * 1000 + millis;
     local.checked_add_signed(-offset(zone)?).map(Instant::from_millis)
 }
 

@@ -1,5 +1,7 @@
 //! Towards the side that calls: its INVITE, what it hears while it rings, the answer, and the ways in which it ends all that.
 
+use std::time::Duration;
+
 use offhook_media::{Command, Leg};
 use offhook_sip::{Message, Name, StatusCode, parse, reply};
 use offhook_ua::time::Instant;
@@ -13,8 +15,8 @@ use super::failure::Failure;
 use super::party::Invite;
 use super::refresh::Refresh;
 
-/// How long a 2xx waits for the PRACK of an early answer, in milliseconds: it may be lost with a connection (RFC 3262, 3).
-const LOST_PRACK: u64 = 2_000;
+/// How long a 2xx waits for the PRACK of an early answer: it may be lost with a connection (RFC 3262, 3).
+const LOST_PRACK: Duration = Duration::from_secs(2);
 
 impl Call {
     /// Answers a page's offer before anybody has picked up, so that ICE and DTLS come up while it rings (RFC 3262).

@@ -10,8 +10,10 @@
 //!
 //! Calls to test numbers have no other side: they are Calling until their time has come.
 
-use offhook_sip::{Method, StatusCode};
 use std::collections::VecDeque;
+use std::time::Duration;
+
+use offhook_sip::{Method, StatusCode};
 
 use offhook_ledger::{CallRef, End, Kind, NewCall, Query};
 use offhook_media::{Command, Leg, PeerSettings, SessionId};
@@ -246,7 +248,7 @@ impl Call {
             let end = End { cause, code: code.into(), trunk: trunk.clone() };
             core.ledger(Query::Close { call: self.booking.clone(), at: now, end });
         }
-        let duration = self.connected.map_or(0, |connected| now - connected);
+        let duration = self.connected.map_or(Duration::ZERO, |connected| now - connected);
         core.record(Record::Ended { call_id: self.call_id.clone(), trunk, cause, code, duration });
         core.timers.set(Timer::Linger(self.key), now + TIMEOUT);
         self.settle(now);
@@ -323,7 +325,7 @@ impl Call {
     }
 }
 
-/// How long the ledger may take, in milliseconds.
-const BOOKING: u64 = 10_000;
+/// How long the ledger may take.
+const BOOKING: Duration = Duration::from_secs(10);
 /// The same where somebody calls for help, who does not depend on what it says.
-const HELP: u64 = 1_000;
+const HELP: Duration = Duration::from_secs(1);

@@ -1,5 +1,7 @@
 //! Towards the side that is called: our INVITE, its forks, its answers, and the next trunk where this one does not take the call.
 
+use std::time::Duration;
+
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
 use offhook_sip::text::digits;
@@ -15,8 +17,8 @@ use super::party::{ALLOW, Exchange, Invite};
 use super::refresh::{LEAST, Refresh};
 use super::{Record, Timer};
 
-/// How long it may ring, in milliseconds: Timer C (RFC 3261, 16.6).
-const RING: u64 = 180_000;
+/// How long it may ring: Timer C (RFC 3261, 16.6).
+const RING: Duration = Duration::from_secs(180);
 
 impl Call {
     /// Puts the call on the next trunk that has room; the last one is waited for as long as it takes.

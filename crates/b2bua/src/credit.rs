@@ -1,5 +1,7 @@
 //! What is paid of a running call: more is asked for in time, its user is warned, and it ends at the paid millisecond.
 
+use std::time::Duration;
+
 use offhook_ledger::Query;
 use offhook_sip::text::digits;
 use offhook_sip::{Method, StatusCode};
@@ -11,29 +13,29 @@ use super::core::{Asked, Core};
 use super::failure::Failure;
 
 /// How long before what is paid runs out more is asked for, and, where there was none, once more: credit may have been added.
-const EARLY: u64 = 15_000;
-const LATE: u64 = 2_000;
+const EARLY: Duration = Duration::from_secs(15);
+const LATE: Duration = Duration::from_secs(2);
 /// How long before the end the user is warned.
-const WARNING: u64 = 30_000;
+const WARNING: Duration = Duration::from_secs(30);
 
 /// What is paid.
 #[derive(Debug, Default)]
 pub(super) struct Credit {
-    /// Milliseconds from the answer on; `None`: without end.
-    paid: Option<u64>,
+    /// From the answer on; `None`: without end.
+    paid: Option<Duration>,
     more: bool,
     /// When to ask next, as long before the end; `None`: an answer is waited for, or nothing is expected any more.
-    ask: Option<u64>,
+    ask: Option<Duration>,
     warned: bool,
 }
 
 impl Credit {
-    pub(super) const fn new(paid: Option<u64>, more: bool) -> Self {
+    pub(super) const fn new(paid: Option<Duration>, more: bool) -> Self {
         Self { paid, more, ask: Some(EARLY), warned: false }
     }
 
-    /// When something is to be done next, in milliseconds from the answer.
-    fn next(&self) -> Option<u64> {
+    /// When something is to be done next, from the answer on.
+    fn next(&self) -> Option<Duration> {
         let paid = self.paid?;
         let warn = (!self.more && !self.warned).then(|| paid.saturating_sub(WARNING));
         let ask = self.ask.map(|before| paid.saturating_sub(before));
@@ -62,7 +64,7 @@ impl Call {
     }
 
     /// The ledger has answered [`Query::Extend`].
-    pub(super) fn extended(&mut self, core: &mut Core, now: Instant, paid: Option<u64>, more: bool) {
+    pub(super) fn extended(&mut self, core: &mut Core, now: Instant, paid: Option<Duration>, more: bool) {
         if self.is_over() {
             return;
         }
@@ -86,11 +88,11 @@ impl Call {
     }
 
     /// Tells the page how long there is, where it wants to know (RFC 6086).
-    fn warn(&mut self, core: &mut Core, now: Instant, left: u64) {
+    fn warn(&mut self, core: &mut Core, now: Instant, left: Duration) {
         let (Some(dialog), Some(way)) = (self.page.dialog.as_mut().filter(|_| self.page.hears_credit), &self.page.way) else {
             return;
         };
-        let seconds = u32::try_from(left.div_ceil(1_000)).unwrap_or(u32::MAX);
+        let seconds = u32::try_from(left.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         let body = ["{\"seconds\":", &*digits(seconds), "}"].concat();
         let info =
             dialog.request(Method::Info).field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");

@@ -1,6 +1,7 @@
 //! Calls of the SIP side to the pages of a user.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg, MAX_SDP};
@@ -23,8 +24,8 @@ use super::{Output, Timer};
 
 /// What an INVITE from outside may require of us.
 const KNOWN: [&str; 2] = ["100rel", "timer"];
-/// How long the store may take to say whose number it is, in milliseconds.
-const MAPPING: u64 = 10_000;
+/// How long the store may take to say whose number it is.
+const MAPPING: Duration = Duration::from_secs(10);
 
 impl Call {
     /// The call that an INVITE of a trunk asks for; first it is asked whose number that is.

@@ -1,6 +1,8 @@
 //! Requests within a call, on either side. Each side has media of its own with us, so offers, refreshes and trickled candidates end here
 //! and go no further; what goes on to the other side are keys and the end.
 
+use std::time::Duration;
+
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
 use offhook_sip::{Message, Method, Name, StatusCode, parse, reply};
@@ -15,10 +17,10 @@ use super::failure::Failure;
 use super::party::{ALLOW, Exchange, Invite};
 use super::refresh::{LEAST, Refresh};
 
-/// How long a key is said to be pressed where nobody says it, in milliseconds.
+/// How long a key is said to be pressed where nobody says it.
 const PRESSED: u32 = 160;
 /// How long both sides wait that have offered at once, in milliseconds (RFC 3261, 14.1): ours made the Call-ID or not, it varies enough.
-const GLARE: u64 = 2_100;
+const GLARE: Duration = Duration::from_millis(2_100);
 
 impl Call {
     /// A request within one of the call's dialogs.

@@ -5,6 +5,8 @@
 //!               └── failure ──▶ gone                                └── failure ──▶ gone, or the next trunk
 //! ```
 
+use std::time::Duration;
+
 use offhook_media::Leg;
 use offhook_sip::{Message, Name, StatusCode, Writer, reply};
 use offhook_trunk::TrunkId;
@@ -104,7 +106,7 @@ pub(super) struct Unacknowledged {
     /// Whether the ACK has to bring an answer to our offer.
     pub(super) offers: bool,
     pub(super) since: Instant,
-    pub(super) interval: u64,
+    pub(super) interval: Duration,
 }
 
 /// Who offers what (RFC 3264): one at a time.

@@ -1,5 +1,7 @@
 //! What goes into the bridge and what comes out: values only.
 
+use std::time::Duration;
+
 use offhook_ledger::{Answer, CallRef, Query};
 use offhook_media::{Command, Event, Traffic};
 use offhook_sip::StatusCode;
@@ -128,8 +130,8 @@ pub enum Record {
         cause: &'static str,
         /// The SIP status.
         code: StatusCode,
-        /// Milliseconds from the answer to the end; 0 where it was not answered.
-        duration: u64,
+        /// From the answer to the end; zero where it was not answered.
+        duration: Duration,
     },
     /// What went over it.
     Traffic {

@@ -1,5 +1,7 @@
 //! How a session is kept alive on one of its sides (RFC 4028).
 
+use std::time::Duration;
+
 use offhook_sip::text::digits;
 use offhook_sip::{Message, Name, Writer};
 
@@ -53,10 +55,10 @@ impl Refresh {
         if self.ours { answer } else { answer.field("Require", "timer") }
     }
 
-    /// When to refresh and when it is over, in milliseconds from the last refresh (RFC 4028, 10).
-    pub(super) fn times(self) -> (u64, u64) {
-        let interval = u64::from(self.interval) * 1_000;
-        (interval / 2, interval - (interval / 3).min(32_000))
+    /// When to refresh and when it is over, counted from the last refresh (RFC 4028, 10).
+    pub(super) fn times(self) -> (Duration, Duration) {
+        let interval = Duration::from_secs(self.interval.into());
+        (interval / 2, interval - (interval / 3).min(Duration::from_secs(32)))
     }
 
     fn value(self, refresher: &str) -> String {

@@ -1,8 +1,9 @@
 //! How many calls there may be at once. Calls to test numbers are free, so they have room of their own and take none from those that are
 //! paid or come from outside; and no user or application has all of it.
 
-use offhook_sip::StatusCode;
 use std::collections::BTreeMap;
+
+use offhook_sip::StatusCode;
 
 use offhook_ledger::Kind;
 

@@ -18,7 +18,7 @@ impl Call {
             TestNumber::Answers { .. } => TestNumber::ANSWER,
             TestNumber::Refuses { after, .. } => after,
         };
-        if after == 0 {
+        if after.is_zero() {
             return self.test_due(core, now);
         }
         self.ring(core, now, StatusCode::RINGING, false);

@@ -1,5 +1,7 @@
 //! What calls ask of the money, and what they are told: values only. Money is in micro-units: millionths of the account's currency.
 
+use std::time::Duration;
+
 use offhook_ua::time::Instant;
 
 /// One call as the ledger knows it; never used twice, also over restarts.
@@ -97,8 +99,8 @@ pub enum Answer {
     Refused(Refused),
     /// So long is it paid now.
     Extended {
-        /// Milliseconds after [`Query::Connected`]; `None`: without end.
-        paid: Option<u64>,
+        /// From [`Query::Connected`] on; `None`: without end.
+        paid: Option<Duration>,
         /// Whether more can be had later; if not, the call ends then.
         more: bool,
     },
@@ -107,8 +109,8 @@ pub enum Answer {
 /// A call that may leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Milliseconds from the answer on that are paid; `None`: it is free.
-    pub paid: Option<u64>,
+    /// How long from the answer on is paid; `None`: it is free.
+    pub paid: Option<Duration>,
     /// Whether more can be had later.
     pub more: bool,
     /// The number to show: one that the account has verified; `None`: withheld.

@@ -4,6 +4,7 @@
 //! six seconds at a time). Its price is `fee + per_minute × seconds / 60`, rounded up once. Both only grow with `d`.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Micros;
 
@@ -63,11 +64,11 @@ impl Tariff {
         Ok(())
     }
 
-    /// Seconds that are billed for a call of so many milliseconds.
+    /// Seconds that are billed for a call that lasted so long.
     #[must_use]
-    pub fn billed(&self, millis: u64) -> u64 {
+    pub fn billed(&self, duration: Duration) -> u64 {
         let (minimum, increment) = self.steps();
-        let seconds = millis.div_ceil(1_000).min(FOREVER);
+        let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).min(FOREVER);
         minimum + seconds.saturating_sub(minimum).div_ceil(increment) * increment
     }
 
@@ -87,7 +88,7 @@ impl Tariff {
         }
         let (minimum, increment) = self.steps();
         let first = if minimum == 0 { increment } else { minimum };
-        let paid = self.affordable(budget, first.max(self.billed(STRETCH * 1_000))).filter(|paid| *paid >= first)?;
+        let paid = self.affordable(budget, first.max(self.billed(Duration::from_secs(STRETCH)))).filter(|paid| *paid >= first)?;
         Some(Reservation { tariff: *self, paid: Some(paid), reserved: self.price(paid) })
     }
 
@@ -130,16 +131,16 @@ impl Reservation {
     #[must_use]
     pub fn extend(&self, budget: Micros) -> Self {
         let Some(paid) = self.paid else { return *self };
-        let wanted = self.tariff.billed((paid + STRETCH).saturating_mul(1_000));
+        let wanted = self.tariff.billed(Duration::from_secs(paid + STRETCH));
         let more = self.tariff.affordable(budget.saturating_add(self.reserved), wanted).filter(|more| *more > paid);
         more.map_or(*self, |more| Self { paid: Some(more), reserved: self.tariff.price(more), ..*self })
     }
 
-    /// What an answered call of so many milliseconds costs: never more than was reserved, so that a hang-up that is late by a moment
+    /// What an answered call that lasted so long costs: never more than was reserved, so that a hang-up that is late by a moment
     /// costs nobody anything.
     #[must_use]
-    pub fn charge(&self, millis: u64) -> Charge {
-        let billed = self.tariff.billed(millis);
+    pub fn charge(&self, duration: Duration) -> Charge {
+        let billed = self.tariff.billed(duration);
         let seconds = self.paid.map_or(billed, |paid| billed.min(paid));
         Charge { seconds, price: self.tariff.price(seconds) }
     }
@@ -158,11 +159,11 @@ mod tests {
     fn a_call_is_billed_in_steps() {
         let half_minute = tariff(120_000, 30, 6);
         for (millis, seconds) in [(0, 30), (1, 30), (30_000, 30), (30_001, 36), (36_000, 36), (36_001, 42)] {
-            assert_eq!(half_minute.billed(millis), seconds, "{millis}");
+            assert_eq!(half_minute.billed(Duration::from_millis(millis)), seconds, "{millis}");
         }
         let by_second = tariff(120_000, 0, 1);
         for (millis, seconds) in [(0, 0), (1, 1), (1_000, 1), (59_999, 60)] {
-            assert_eq!(by_second.billed(millis), seconds, "{millis}");
+            assert_eq!(by_second.billed(Duration::from_millis(millis)), seconds, "{millis}");
         }
     }
 
@@ -190,10 +191,10 @@ mod tests {
     #[test]
     fn free_calls_need_no_credit_and_never_end() {
         let free = tariff(0, 60, 60).reserve(0).expect("free");
-        assert_eq!((free.paid, free.reserved, free.charge(u64::MAX).price), (None, 0, 0));
+        assert_eq!((free.paid, free.reserved, free.charge(Duration::MAX).price), (None, 0, 0));
         let flat = Tariff { fee: 100, ..tariff(0, 0, 1) };
         assert_eq!(flat.reserve(99), None);
-        assert_eq!(flat.reserve(100).map(|r| r.charge(86_400_000).price), Some(100));
+        assert_eq!(flat.reserve(100).map(|r| r.charge(Duration::from_secs(86400)).price), Some(100));
     }
 
     #[test]
@@ -216,9 +217,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_longer_call_never_costs_less(tariff in any_tariff(), a in 0..10_000_000u64, b in 0..10_000_000u64) {
-            let (short, long) = (a.min(b), a.max(b));
+            let (short, long) = (Duration::from_millis(a.min(b)), Duration::from_millis(a.max(b)));
             prop_assert!(tariff.price(tariff.billed(short)) <= tariff.price(tariff.billed(long)));
-            prop_assert!(tariff.billed(long) * 1_000 >= long);
+            prop_assert!(Duration::from_secs(tariff.billed(long)) >= long);
         }
 
         #[test]
@@ -240,7 +241,7 @@ mod tests {
                 prop_assert!(next.reserved >= reservation.reserved && next.paid >= reservation.paid);
                 reservation = next;
             }
-            let charge = reservation.charge(millis);
+            let charge = reservation.charge(Duration::from_millis(millis));
             prop_assert!((0..=reservation.reserved).contains(&charge.price));
             prop_assert_eq!(charge.price, tariff.price(charge.seconds));
         }
@@ -249,15 +250,15 @@ mod tests {
         fn a_call_within_what_is_paid_pays_exactly_its_time(tariff in any_tariff(), budget in 0..=super::super::MOST, part in 0.0..=1.0f64) {
             if let Some(reservation @ Reservation { paid: Some(paid), .. }) = tariff.reserve(budget) {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a part of it")]
-                let millis = (paid as f64 * 1_000.0 * part) as u64;
-                prop_assert_eq!(reservation.charge(millis).seconds, tariff.billed(millis));
+                let duration = Duration::from_millis((paid as f64 * 1_000.0 * part) as u64);
+                prop_assert_eq!(reservation.charge(duration).seconds, tariff.billed(duration));
             }
         }
 
         #[test]
         fn as_much_as_the_budget_allows_is_reserved(tariff in any_tariff(), budget in 0..=super::super::MOST) {
             if let Some(Reservation { paid: Some(paid), .. }) = tariff.reserve(budget) {
-                let full = paid >= tariff.billed(STRETCH * 1_000);
+                let full = paid >= tariff.billed(Duration::from_secs(STRETCH));
                 prop_assert!(full || tariff.price(paid + u64::from(tariff.increment)) > budget);
             }
         }

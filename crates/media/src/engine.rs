@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -28,7 +29,7 @@ pub struct Settings {
     /// What stands in the SDP of the SIP side, unless a trunk says otherwise.
     pub address: IpAddr,
     /// Milliseconds without a packet after which a side has vanished.
-    pub silence: u64,
+    pub silence: Duration,
     /// The most sessions.
     pub sessions: usize,
 }

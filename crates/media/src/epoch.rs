@@ -24,13 +24,13 @@ impl Epoch {
     /// Ours as theirs.
     #[must_use]
     pub fn moment(&self, now: Instant) -> Moment {
-        self.theirs + Duration::from_millis(now - self.ours)
+        self.theirs + (now - self.ours)
     }
 
     /// Theirs as ours, rounded up; `None`: too far away to matter.
     #[must_use]
     pub fn instant(&self, now: Instant, moment: Moment) -> Option<Instant> {
         let wait = moment.saturating_duration_since(self.moment(now));
-        (wait < NEVER).then(|| now + u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(0))
+        (wait < NEVER).then(|| now + Duration::from_millis(u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(0)))
     }
 }

@@ -1,6 +1,7 @@
 //! The SIP side of a session: its SDP, its ports, whom we listen and talk to ([`super::sources`]), and the protection of its packets.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -13,7 +14,7 @@ use super::sources::{Signalled, Sources, UNPROVEN};
 use super::srtp::{Context, Master, TAG};
 
 /// How often reports go out, in milliseconds (RFC 3550, 6.2).
-const REPORTS: u64 = 5_000;
+const REPORTS: Duration = Duration::from_secs(5);
 
 /// What a packet of the SIP side is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,7 +379,7 @@ impl Peer {
         let sure = self.sources.sure()?;
         let recently = self.last.filter(|(at, _)| now - *at < REPORTS).zip(self.codec());
         let sent = recently.map(|((at, timestamp), (codec, _))| {
-            (self.sent, timestamp.wrapping_add(((now - at) * u64::from(clock(codec)) / 1000) as u32))
+            (self.sent, timestamp.wrapping_add((now.millis_since(at) * u64::from(clock(codec)) / 1000) as u32))
         });
         let destination = match theirs.mux {
             true => sure,

@@ -1,5 +1,7 @@
 //! A recorded announcement that is being played.
 
+use std::time::Duration;
+
 use offhook_ua::time::Instant;
 
 use super::flow::Outgoing;
@@ -9,7 +11,7 @@ use super::sdp::clock;
 use super::sound::recording;
 
 /// Milliseconds of one packet.
-const FRAME: u64 = 20;
+const FRAME: Duration = Duration::from_millis(20);
 
 /// A recorded announcement that is being played, or waits for somebody who hears it.
 pub struct Playing {
@@ -44,7 +46,7 @@ impl Playing {
         let frames = recording(self.prompt, codec.0);
         let all = frames.len() * self.times as usize;
         while run.next <= now && run.at < all {
-            let ticks = u64::from(clock(codec.0)) * FRAME / 1000;
+            let ticks = u64::from(clock(codec.0)) * FRAME.as_millis() as u64 / 1000;
             let place = numbering.make(now, run.base);
             out.push(Outgoing {
                 payload_type: codec.1,

@@ -40,7 +40,8 @@ pub fn report(now: Instant, ssrc: u32, name: &str, sent: Option<(Sent, u32)>, he
 /// A report block (RFC 3550, 6.4.1).
 fn reception(packet: &mut Vec<u8>, now: Instant, heard: &mut Reception) {
     let lost = u32::try_from(heard.lost()).unwrap_or(u32::MAX).min(0x7f_ffff);
-    let (last, delay) = heard.sender_report.map_or((0, 0), |(ntp, at)| (ntp, ((now - at).min(60_000) * 65_536 / 1000) as u32));
+    let (last, delay) =
+        heard.sender_report.map_or((0, 0), |(ntp, at)| (ntp, (now.millis_since(at).min(60_000) * 65_536 / 1000) as u32));
     let fraction = u32::from(heard.fraction()) << 24;
     for word in [heard.ssrc, fraction | lost, heard.highest() as u32, heard.jitter(), last, delay] {
         packet.extend_from_slice(&word.to_be_bytes());

@@ -275,13 +275,15 @@ impl Numbering {
     /// The timestamp of now.
     #[must_use]
     pub fn clock(&self, now: Instant, clock: u32) -> u32 {
-        let passed = self.at.map_or(0, |at| (now - at).max(1) * u64::from(clock) / 1000);
+        let passed = self.at.map_or(0, |at| now.millis_since(at).max(1) * u64::from(clock) / 1000);
         self.timestamp.wrapping_add(passed as u32)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const T0: Instant = Instant::from_millis(1_000_000);
@@ -329,12 +331,12 @@ mod tests {
     fn another_source_continues_our_numbers_and_our_clock() {
         let mut ours = Numbering::new(1, 0);
         let first = ours.forward(T0, &header(100, 1000), 100, 8000);
-        let gap = ours.forward(T0 + 40, &header(102, 1320), 102, 8000);
+        let gap = ours.forward(T0 + Duration::from_millis(40), &header(102, 1320), 102, 8000);
         assert_eq!((gap.sequence - first.sequence, gap.timestamp - first.timestamp, gap.fresh), (2, 320, false));
         let other = Header { ssrc: 8, ..header(9, 77_777) };
-        let next = ours.forward(T0 + 60, &other, 9, 8000);
+        let next = ours.forward(T0 + Duration::from_millis(60), &other, 9, 8000);
         assert_eq!((next.sequence - gap.sequence, next.timestamp - gap.timestamp, next.fresh), (1, 160, true));
-        let late = ours.forward(T0 + 60, &Header { ssrc: 8, ..header(8, 77_617) }, 8, 8000);
+        let late = ours.forward(T0 + Duration::from_millis(60), &Header { ssrc: 8, ..header(8, 77_617) }, 8, 8000);
         assert_eq!(late.sequence + 1, next.sequence, "a late packet keeps its place");
     }
 }

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -35,8 +36,8 @@ pub struct Context<'a> {
     pub shared: &'a Shared,
     /// The address of ours in the SDP of the SIP side, unless its settings name another.
     pub address: IpAddr,
-    /// How long a side may be silent, in milliseconds.
-    pub silence: u64,
+    /// How long a side may be silent.
+    pub silence: Duration,
     /// A source of randomness.
     pub random: &'a mut Random,
     /// Where to put what is to be done.
@@ -413,7 +414,7 @@ impl Session {
     }
 
     /// When a side counts as silent. A page is heard even when it is on hold: browsers ask for consent every few seconds (RFC 7675).
-    fn silent_at(&self, leg: Leg, silence: u64) -> Option<Instant> {
+    fn silent_at(&self, leg: Leg, silence: Duration) -> Option<Instant> {
         let since = match leg {
             Leg::Page => self.silent_since[0].filter(|_| self.page.is_agreed()),
             Leg::Peer => self.silent_since[1].max(self.peer.heard).filter(|_| self.peer.must_send()),
@@ -423,7 +424,7 @@ impl Session {
 
     /// When [`Session::timeout`] is to be called.
     #[must_use]
-    pub fn deadline(&self, silence: u64) -> Option<Instant> {
+    pub fn deadline(&self, silence: Duration) -> Option<Instant> {
         let prompt = self.prompt.as_ref().filter(|_| self.page.takes());
         let all = [
             self.page.deadline(),

@@ -11,6 +11,7 @@
 //! Who is better placed takes over at once, whoever was first; others are heard only after new SDP.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use offhook_ua::time::Instant;
 
@@ -18,8 +19,8 @@ use super::rtp::Header;
 
 /// Packets in order that show a stream, where one alone may be a forger's shot.
 const IN_ORDER: u32 = 3;
-/// How long nobody better may speak before somebody who is placed nowhere is taken for the SIP side, in milliseconds.
-const PATIENCE: u64 = 2_000;
+/// How long nobody better may speak before somebody who is placed nowhere is taken for the SIP side.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Packets to an address that is not sure (one in SDP is anybody's).
 pub const UNPROVEN: u32 = 3;
 /// How far a sequence number may be ahead of the one before.

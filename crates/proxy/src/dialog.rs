@@ -12,6 +12,8 @@
 //!
 //! Where the receiver's page was closed nothing is held: 410.
 
+use std::time::Duration;
+
 use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Uri, cancel, parse, reply};
 use offhook_ua::TIMEOUT;
 use offhook_ua::time::Instant;
@@ -28,11 +30,11 @@ use super::{ConnId, Hub, Leg, Record};
 use crate::registrar::{Aor, Target};
 
 /// How long a request waits for its receiver to reconnect.
-const HOLD: u64 = 8_000;
+const HOLD: Duration = Duration::from_secs(8);
 /// Requests of one sender that wait for one user.
 const HELD: usize = 32;
 /// How long a re-INVITE may take.
-const INVITE: u64 = 185_000;
+const INVITE: Duration = Duration::from_secs(185);
 
 /// One request that was passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

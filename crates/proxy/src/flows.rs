@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use offhook_access::bucket::Bucket;
 use offhook_access::silent::Silent;
@@ -20,11 +21,11 @@ use super::{ConnId, Hub, Output, Record};
 use crate::registrar::{Aor, Device, Target};
 
 /// How long an outage may take before what was to be sent is given up.
-const LOST: u64 = 32_000;
+const LOST: Duration = Duration::from_secs(32);
 /// How long an answer can be on its way: Timer C and more.
-const MOVED: u64 = 240_000;
+const MOVED: Duration = Duration::from_secs(240);
 /// How long a connection may stay without identity.
-const LOGIN: u64 = 32_000;
+const LOGIN: Duration = Duration::from_secs(32);
 /// Messages and octets kept for a lost connection.
 const PARKED: (usize, usize) = (32, 64 * 1024);
 /// Contacts remembered for one user, and lost connections.

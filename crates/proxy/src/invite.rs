@@ -2,6 +2,7 @@
 //! [`super::call`]).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, cancel, parse, reasons, reply, without_body};
 use offhook_ua::TIMEOUT;
@@ -21,9 +22,9 @@ use crate::registrar::{Aor, Binding, Device};
 use crate::test_number::TestNumber;
 
 /// How long a device may ring: Timer C, longer than three minutes (RFC 3261, 16.6, step 11).
-const RING: u64 = 185_000;
+const RING: Duration = Duration::from_secs(185);
 /// How long a device may take to say that it stopped: one that sleeps with its connection open must not keep the caller.
-const GIVE_UP: u64 = 2_000;
+const GIVE_UP: Duration = Duration::from_secs(2);
 /// After how many seconds a caller may try again whom an overloaded switch has refused.
 const OVERLOAD: u32 = 5;
 /// How many devices one call may try.

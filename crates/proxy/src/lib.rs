@@ -27,6 +27,7 @@ mod timers;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use offhook_sip::{Branch, Message, Method, StatusCode, escape_user, parse, quote};
 use offhook_ua::random::Random;
@@ -46,10 +47,10 @@ use timers::Timer;
 
 use crate::registrar::{Aor, Registrar};
 
-/// How long the store may take, in milliseconds.
-const QUERY: u64 = 10_000;
-/// How often answered calls are looked at, in milliseconds.
-const SWEEP: u64 = 60_000;
+/// How long the store may take.
+const QUERY: Duration = Duration::from_secs(10);
+/// How often answered calls are looked at.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// The switch.
 pub struct Hub {

@@ -1,8 +1,10 @@
 //! What goes into the switch and what comes out of it: values only.
 
-use offhook_sip::StatusCode;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
+
+use offhook_sip::StatusCode;
 
 use offhook_access::proofs::Proofs;
 use offhook_access::secret::Secret;
@@ -21,8 +23,8 @@ pub struct Settings {
     pub turn_secret: Option<String>,
     /// Life of a TURN credential, in seconds.
     pub turn_ttl: u32,
-    /// How long a call waits for a known user who has no device, in milliseconds.
-    pub hold_offline: u64,
+    /// How long a call waits for a known user who has no device.
+    pub hold_offline: Duration,
     /// Numbers that call for help, also where they are dialled as if they were users.
     pub emergency: Vec<String>,
     /// Messages a second that one connection may send.

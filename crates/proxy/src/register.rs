@@ -42,7 +42,7 @@ impl Hub {
     /// How many whole seconds the identity of a connection holds yet; a last one that is not whole counts.
     fn seconds_left(&self, now: Instant, conn: ConnId) -> u32 {
         let until = self.proof(conn).and_then(|proof| proof.until);
-        until.map_or(MAX_EXPIRES, |until| u32::try_from(((until - now) / 1000).max(1)).unwrap_or(MAX_EXPIRES))
+        until.map_or(MAX_EXPIRES, |until| u32::try_from((until - now).as_secs().max(1)).unwrap_or(MAX_EXPIRES))
     }
 
     fn refuse_brief(&mut self, now: Instant, request: &Request<'_>) {
@@ -92,7 +92,7 @@ impl Hub {
     }
 
     fn contact(&self, now: Instant, aor: &Aor, binding: &Binding) -> String {
-        let seconds = (binding.expires - now).div_ceil(1000);
+        let seconds = (binding.expires - now).as_millis().div_ceil(1000);
         let mut value = format!("<{}>;expires={seconds}", binding.contact);
         if let Device::Instance(instance) = &binding.device {
             let user = escape_user(&aor.user);

@@ -11,6 +11,7 @@
 //! Online: it rings. Offline: it does not ring, but its place is kept until the registration runs out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use offhook_sip::{Message, Name, NameAddr, Uri};
 use offhook_ua::time::Instant;
@@ -309,7 +310,7 @@ impl Registrar {
             change.arrived.push(wish.device.clone());
         }
         let Wish { device, reg_id, contact, target, expires } = wish;
-        let expires = now + u64::from(expires) * 1000;
+        let expires = now + Duration::from_secs(expires.into());
         bindings.push(Binding { device, reg_id, contact, target, conn: Some(conn), expires, call_id: call_id.to_owned(), cseq });
         self.by_conn.insert(conn, aor.clone());
         before.filter(|before| *before != conn)

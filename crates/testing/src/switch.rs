@@ -1,6 +1,7 @@
 //! The switch that several tests call through: its domain, and an application that has tickets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use offhook_access::proofs::Proofs;
 use offhook_access::secret::Secret;
@@ -24,7 +25,7 @@ pub fn settings() -> Settings {
         ice_servers: Vec::new(),
         turn_secret: None,
         turn_ttl: 600,
-        hold_offline: 10_500,
+        hold_offline: Duration::from_millis(10_500),
         emergency: vec!["112".into(), "911".into()],
         per_second: 0,
         user_per_second: 0,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use offhook_access::secret::Secret;
 use offhook_proxy::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
@@ -155,7 +156,7 @@ impl World {
 
     /// Lets time pass; timers fire at their time.
     pub fn wait(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         while let Some(at) = self.hub.deadline().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.handle(Input::Timeout);

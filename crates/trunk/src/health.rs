@@ -10,13 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_ua::time::Instant;
 
 /// Failures in a row that make a trunk down, and answers in a row that make it up.
 const TURN: u32 = 2;
-/// How long a failed trunk without OPTIONS, or one address of several, is left alone, in milliseconds.
-const REST: u64 = 30_000;
+/// How long a failed trunk without OPTIONS, or one address of several, is left alone.
+const REST: Duration = Duration::from_secs(30);
 /// The longest that a Retry-After is believed, in seconds.
 const LONGEST_REST: u32 = 600;
 
@@ -82,7 +83,7 @@ impl Health {
 
     /// It has said when it wants to be asked again.
     pub(super) fn rest(&mut self, now: Instant, seconds: u32) {
-        self.rest = self.rest.max(now + u64::from(seconds.min(LONGEST_REST)) * 1_000);
+        self.rest = self.rest.max(now + Duration::from_secs(seconds.min(LONGEST_REST).into()));
     }
 
     /// One of its addresses was silent, or there was no way to it.
@@ -120,6 +121,6 @@ mod tests {
         assert!(!health.failed(now, false) && health.failed(now, false));
         assert!(!health.is_up(now) && health.is_up(now + REST));
         health.rest(now, u32::MAX);
-        assert!(!health.is_up(now + 599_999) && health.is_up(now + 600_000));
+        assert!(!health.is_up(now + Duration::from_millis(599_999)) && health.is_up(now + Duration::from_secs(600)));
     }
 }

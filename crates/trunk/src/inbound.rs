@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_access::bucket::Bucket;
 use offhook_access::nonce;
@@ -30,8 +31,8 @@ const KNOWN: [Method<'static>; 6] =
     [Method::Register, Method::Refer, Method::Notify, Method::Subscribe, Method::Message, Method::Publish];
 /// How much more than came goes back to a source that may be forged (as RFC 9000, 8.1).
 const TIMES: usize = 3;
-/// For how long that is counted, in milliseconds: longer than anything rings.
-const COUNTED: u64 = 250_000;
+/// For how long that is counted: longer than anything rings.
+const COUNTED: Duration = Duration::from_secs(250);
 /// The To tag of answers without a transaction, the same for each copy.
 const TAG: &str = "0";
 

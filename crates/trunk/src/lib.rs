@@ -27,9 +27,10 @@ mod targets;
 mod text;
 mod watch;
 
-use offhook_sip::Branch;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+
+use offhook_sip::Branch;
 
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;

@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use offhook_sip::{Branch, Message, Method, Name, StatusCode, parse, strongest};
 use offhook_ua::TIMEOUT;
@@ -20,14 +21,14 @@ use offhook_ua::transaction::{ClientKey, Received, Transport};
 use super::targets::Hop;
 use super::{Event, LinkId, Output, Timer, Trunks, Wire, text};
 
-/// How long a registrar may be silent before the next address is tried, in milliseconds.
-const REGISTER: u64 = 16_000;
+/// How long a registrar may be silent before the next address is tried.
+const REGISTER: Duration = Duration::from_secs(16);
 /// The same where a registration is taken back: the end does not wait.
-const LEAVE: u64 = 2_000;
+const LEAVE: Duration = Duration::from_secs(2);
 /// How often a request is said again over new connections.
 const RESENT: u8 = 2;
-/// How long answers to a request that is over may still come, in milliseconds.
-const LATE: u64 = 2 * TIMEOUT;
+/// How long answers to a request that is over may still come: 128 * T1.
+const LATE: Duration = Duration::from_secs(64);
 
 /// A request of ours, in all its tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +51,7 @@ pub(super) struct Job {
     /// Whether it is outside a dialog: then its failure is one of the trunk.
     initial: bool,
     /// How long each try may be met with silence; `None`: as long as its transaction lets it.
-    patience: Option<u64>,
+    patience: Option<Duration>,
     /// Whether the last try may be met with it for longer.
     persists: bool,
     /// When it was sent.
@@ -120,7 +121,7 @@ impl Trunks {
             return key;
         };
         let id = JobId(self.next());
-        let silence = self.peers[trunk].config.silence;
+        let silence = Duration::from_millis(self.peers[trunk].config.silence);
         let patience = match owner {
             Owner::Options => Some(2 * silence),
             Owner::Register => Some(if self.leaving { LEAVE } else { REGISTER }),

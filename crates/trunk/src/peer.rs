@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use offhook_ua::authentication::{Authenticator, Credentials};
 use offhook_ua::random::Random;
@@ -12,8 +13,8 @@ use super::health::Health;
 use super::{TrunkId, Wire};
 use crate::config;
 
-/// How long it is still known by where it was, in milliseconds: its calls may last.
-const FORMER: u64 = 3_600_000;
+/// How long it is still known by where it was: its calls may last.
+const FORMER: Duration = Duration::from_secs(3600);
 /// The most places where it was.
 const PLACES: usize = 32;
 

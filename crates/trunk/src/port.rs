@@ -1,7 +1,8 @@
 //! What goes into the trunks and what comes out: values only.
 
-use offhook_sip::StatusCode;
 use std::net::SocketAddr;
+
+use offhook_sip::StatusCode;
 
 use offhook_ua::transaction::{ClientKey, ServerKey};
 

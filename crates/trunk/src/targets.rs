@@ -1,6 +1,7 @@
 //! Where a request goes: to the trunk's addresses, in a dialog to the one that the trunk named, but never to anybody else.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use offhook_sip::{Message, Name, NameAddr, StatusCode, Uri, parse};
 use offhook_ua::time::Instant;
@@ -8,11 +9,11 @@ use offhook_ua::time::Instant;
 use super::outbound::JobId;
 use super::{LinkId, Output, Record, ResolveId, Timer, Trunks, Wire};
 
-/// How long the resolver may take, in milliseconds.
-const QUERY: u64 = 4_000;
+/// How long the resolver may take.
+const QUERY: Duration = Duration::from_secs(4);
 /// Between two questions for the addresses of one trunk, in seconds: at least, at most, and after a failure.
 const TTL: (u32, u32) = (5, 3_600);
-const AGAIN: u64 = 5_000;
+const AGAIN: Duration = Duration::from_secs(5);
 /// Octets of a request from which on it may go over TCP (RFC 3261, 18.1.1), less what Via and credentials add.
 const LARGE: usize = 1_300 - 200;
 
@@ -155,7 +156,7 @@ impl Trunks {
         let peer = &mut self.peers[index];
         peer.resolving = false;
         let ttl = addresses.iter().map(|(_, ttl)| *ttl).min();
-        let wait = ttl.map_or(AGAIN, |ttl| u64::from(ttl.clamp(TTL.0, TTL.1)) * 1_000);
+        let wait = ttl.map_or(AGAIN, |ttl| Duration::from_secs(ttl.clamp(TTL.0, TTL.1).into()));
         self.timers.set(Timer::Addresses(index), now + wait);
         let mut told: Vec<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
         if !told.is_empty() {

@@ -1,6 +1,7 @@
 //! Whether the trunks are there (OPTIONS), and that they know where we are (REGISTER).
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::registration::Ask;
@@ -9,12 +10,14 @@ use offhook_ua::time::Instant;
 use super::outbound::Owner;
 use super::{Output, Record, Timer, Trunks};
 
-/// Between two OPTIONS to a trunk that is down, in milliseconds, at most.
-const DOWN: u64 = 5_000;
-/// When one sign was no proof, in milliseconds.
-const SOON: u64 = 500;
-/// The wait after a registration failed: the first, and the longest, in milliseconds.
-const BACK_OFF: (u64, u64) = (15_000, 600_000);
+/// Between two OPTIONS to a trunk that is down, at most.
+const DOWN: Duration = Duration::from_secs(5);
+/// When one sign was no proof.
+const SOON: Duration = Duration::from_millis(500);
+/// The wait after a registration failed: the first, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+/// Makes a bound of what is random the longest that it may be.
+const MOMENT: Duration = Duration::from_millis(1);
 /// A registration lasts at least so many seconds for us, whatever the registrar says.
 const SHORTEST: u32 = 20;
 /// What no contact's instance is.
@@ -40,14 +43,14 @@ impl Trunks {
     /// OPTIONS came to an end: the next ones follow.
     pub(super) fn watched(&mut self, now: Instant, index: usize) {
         let peer = &self.peers[index];
-        let usual = u64::from(peer.config.watch) * 1_000;
+        let usual = Duration::from_secs(peer.config.watch.into());
         let wait = match &peer.health {
             health if health.is_unsure() => SOON,
             health if health.is_down() => usual.min(DOWN),
             _ => usual,
         };
         // Not all trunks at the same moment.
-        let wait = wait - wait / 10 + self.random.below(wait / 5 + 1);
+        let wait = wait - wait / 10 + self.random.duration(wait / 5 + MOMENT);
         self.timers.start(Timer::Watch(index), now + wait);
     }
 
@@ -137,7 +140,7 @@ impl Trunks {
         peer.refused = 0;
         let was = peer.registration.stands();
         peer.registration.accepted(now, answer, NO_INSTANCE, granted);
-        let refresh = peer.registration.refresh_at().unwrap_or(now + u64::from(granted) * 500);
+        let refresh = peer.registration.refresh_at().unwrap_or(now + Duration::from_secs(granted.into()) / 2);
         self.timers.set(Timer::Register(index), refresh);
         if !was {
             let trunk = self.peers[index].id.clone();
@@ -157,10 +160,10 @@ impl Trunks {
         }
         let peer = &mut self.peers[index];
         peer.registration.lost();
-        let back_off = (BACK_OFF.0 << peer.refused.min(10)).min(BACK_OFF.1);
+        let back_off = (BACK_OFF.0 * (1 << peer.refused.min(10))).min(BACK_OFF.1);
         peer.refused += 1;
-        let wait = after.map_or(back_off, |seconds| (u64::from(seconds) * 1_000).min(BACK_OFF.1 * 6));
-        let wait = wait + self.random.below(wait / 10 + 1);
+        let wait = after.map_or(back_off, |seconds| Duration::from_secs(seconds.into()).min(BACK_OFF.1 * 6));
+        let wait = wait + self.random.duration(wait / 10 + MOMENT);
         let trunk = self.peers[index].id.clone();
         self.timers.set(Timer::Register(index), now + wait);
         self.push(Output::Record(Record::Registration { trunk, code }));

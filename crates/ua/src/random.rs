@@ -1,5 +1,7 @@
 //! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
 
+use std::time::Duration;
+
 use offhook_sip::hash::sha256;
 use offhook_sip::text::hex;
 
@@ -51,5 +53,10 @@ impl Random {
         let b = self.bytes();
         let n = u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
         n.checked_rem(bound).unwrap_or(0)
+    }
+
+    /// A length of time in whole milliseconds, below `bound`; zero where that is below 1 ms.
+    pub fn duration(&mut self, bound: Duration) -> Duration {
+        Duration::from_millis(self.below(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)))
     }
 }

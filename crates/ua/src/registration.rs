@@ -9,6 +9,8 @@
 use offhook_sip::text::number;
 use offhook_sip::{Message, Method, Params, Writer};
 
+use std::time::Duration;
+
 use crate::time::Instant;
 
 /// What is registered and what is asked for.
@@ -84,7 +86,7 @@ impl Registration {
         let granted = own.get("expires").and_then(number).unwrap_or(asked).max(2);
         self.gruu = own.get("pub-gruu").map(str::to_owned);
         // Early enough for a lost answer and a slow timer, as RFC 5626, 4.4.1 does it: 50 to 90 % of what was granted; here 80 %.
-        self.state = State::Standing(now + u64::from(granted) * 800);
+        self.state = State::Standing(now + Duration::from_secs(granted.into()) * 4 / 5);
     }
 
     /// The registrar refused, or the way to it is lost.

@@ -33,7 +33,7 @@ impl Clock {
     /// Now.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.epoch + u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.epoch + self.start.elapsed()
     }
 
     /// What the wall clock shows.
@@ -51,7 +51,7 @@ impl Clock {
     /// When tokio has to wake whoever waits for `instant`.
     #[must_use]
     pub fn wake_at(&self, instant: Instant) -> tokio::time::Instant {
-        tokio::time::Instant::now() + std::time::Duration::from_millis(instant - self.now())
+        tokio::time::Instant::now() + (instant - self.now())
     }
 }
 

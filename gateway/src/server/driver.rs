@@ -1,12 +1,13 @@
 //! The task that owns the switch and the bridge: hands them one input at a time, does what they say, carries what they say to each other,
 //! and wakes them when their time has come.
 
-use offhook_sip::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+
+use offhook_sip::StatusCode;
 
 use offhook_access::proofs::TOO_MANY;
 use offhook_b2bua as bridge;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use offhook_access::bucket::Bucket;
 use offhook_access::network::customer;
@@ -34,7 +35,7 @@ impl Budgets {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= REMEMBERED {
             // A budget that nobody touched for a minute is full again: forgetting it changes nothing.
-            buckets.retain(|_, bucket| now - bucket.used() < 60_000);
+            buckets.retain(|_, bucket| now - bucket.used() < Duration::from_secs(60));
         }
         let full = buckets.len() >= REMEMBERED && !buckets.contains_key(&customer(address));
         let bucket = buckets.entry(customer(address)).or_insert_with(|| Bucket::full(now, self.per_minute));
@@ -216,7 +217,9 @@ mod tests {
         let budgets = Budgets::new(2);
         let (now, address) = (Instant::from_millis(1_000_000), "192.0.2.1".parse().expect("an address"));
         assert!(budgets.take(now, address) && budgets.take(now, address) && !budgets.take(now, address));
-        assert!(!budgets.take(now + 29_999, address) && budgets.take(now + 30_000, address));
+        assert!(
+            !budgets.take(now + Duration::from_millis(29_999), address) && budgets.take(now + Duration::from_secs(30), address)
+        );
         assert!(budgets.take(now, "192.0.2.2".parse().expect("another")));
     }
 

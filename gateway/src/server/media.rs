@@ -114,7 +114,7 @@ fn settings(config: &config::Media, page_port: u16) -> Settings {
     Settings {
         page: told.iter().filter(reachable).map(|address| SocketAddr::new(*address, page_port)).collect(),
         address: told[0],
-        silence: config.silence * 1000,
+        silence: Duration::from_secs(config.silence),
         // The bridge counts them; whose thread has how many is chance, or somebody's choice.
         sessions: config.sessions + config.test_sessions + offhook_b2bua::RESERVE,
     }
@@ -175,7 +175,7 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         loop {
             let now = self.clock.now();
-            let wait = engine.deadline().map(|at| Duration::from_millis(at - now));
+            let wait = engine.deadline().map(|at| at - now);
             let wait = if self.wires.ready.is_empty() { wait } else { Some(Duration::ZERO) };
             if let Err(error) = self.wires.poll.poll(&mut events, wait)
                 && error.kind() != io::ErrorKind::Interrupted

@@ -337,7 +337,7 @@ fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs:
         ice_servers: config.ice.servers.iter().map(|url| IceServer { url: url.clone() }).collect(),
         turn_secret: (!secret.is_empty()).then(|| secret.clone()),
         turn_ttl: config.ice.turn_ttl,
-        hold_offline: config.sip.hold_offline,
+        hold_offline: Duration::from_millis(config.sip.hold_offline),
         emergency: config.phone.emergency.numbers.clone(),
         per_second: config.limits.messages_per_second,
         user_per_second: config.limits.user_messages_per_second,

@@ -196,7 +196,7 @@ fn note(record: &Record) {
             info!(call = %Plain(call_id), trunk, code = code.as_u16(), "not taken: the next trunk")
         }
         Record::Ended { call_id, trunk, cause, code, duration } => {
-            info!(call = %Plain(call_id), trunk, cause, code = code.as_u16(), duration, "outside call ended");
+            info!(call = %Plain(call_id), trunk, cause, code = code.as_u16(), duration = duration.as_millis() as u64, "outside call ended");
         }
         Record::Traffic { session, traffic } => debug!(session, ?traffic, "media ended"),
     }

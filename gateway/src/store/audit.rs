@@ -1,5 +1,7 @@
 //! Whether the books are right: what the accounts say, what the transfers add up to, and what the call records cost by their rates.
 
+use std::time::Duration;
+
 use offhook_ledger::{Micros, Reservation, Tariff};
 
 use super::{Database, Store, StoreError};
@@ -72,8 +74,10 @@ impl Database {
             let (answered, ended): (Option<u64>, Option<u64>) = (row.get(7)?, row.get(8)?);
             let (billed, charge): (u64, Micros) = (row.get(9)?, row.get(10)?);
             audit.open += usize::from(ended.is_none());
-            let due =
-                answered.zip(ended).map(|(answered, ended)| reservation.charge(ended.saturating_sub(answered))).unwrap_or_default();
+            let due = answered
+                .zip(ended)
+                .map(|(answered, ended)| reservation.charge(Duration::from_millis(ended.saturating_sub(answered))))
+                .unwrap_or_default();
             audit.records += due.price;
             if (due.seconds, due.price) != (billed, charge) {
                 audit.wrong.push(format!("call {}: charged {charge}, by its rate {}", row.get::<_, String>(0)?, due.price));

@@ -11,6 +11,8 @@
 use offhook_ledger::{
     Amount, Answer, CallRef, Charge, End, Grant, Kind, Micros, NewCall, Number, Opening, Query, Refused, Reservation, Tariff,
 };
+use std::time::Duration;
+
 use offhook_ua::time::Instant;
 use offhook_ua::wall::Wall;
 use rusqlite::{ErrorCode, OptionalExtension, Row, params};
@@ -154,7 +156,7 @@ impl Database {
     /// The end of a call that could not be extended.
     fn unchanged(&self, call: &CallRef) -> Answer {
         let paid = self.open_call(call).ok().flatten().map(|open| open.reservation.paid);
-        paid.map_or(Answer::Refused(Refused::Store), |paid| Answer::Extended { paid: paid.map(|paid| paid * 1_000), more: true })
+        paid.map_or(Answer::Refused(Refused::Store), |paid| Answer::Extended { paid: paid.map(Duration::from_secs), more: true })
     }
 
     fn apply(&self, query: &Query) -> rusqlite::Result<Option<Answer>> {
@@ -191,7 +193,7 @@ impl Database {
                 let more = reservation.paid.is_none() || reservation.extend(left) != reservation;
                 let caller_id =
                     self.caller_id(&new.application, &new.user)?.filter(|_| !matches!(new.kind, Kind::Test | Kind::Incoming));
-                Ok(Answer::Granted(Grant { paid: reservation.paid.map(|paid| paid * 1_000), more, caller_id }))
+                Ok(Answer::Granted(Grant { paid: reservation.paid.map(Duration::from_secs), more, caller_id }))
             }
         }
     }
@@ -292,7 +294,7 @@ impl Database {
             self.reserve(&books, call, added, "", at)?;
         }
         let more = next.paid.is_none() || next.extend(budget - added) != next;
-        Ok(Answer::Extended { paid: next.paid.map(|paid| paid * 1_000), more })
+        Ok(Answer::Extended { paid: next.paid.map(Duration::from_secs), more })
     }
 
     /// Settles: what was used goes to the revenue, the rest back to the credit.
@@ -434,7 +436,7 @@ mod tests {
         ask(&mut database, Query::Extend { call: call("a"), at: at(50_000) }, &answered);
         let refused = std::iter::from_fn(|| answers.try_recv().ok()).collect::<Vec<_>>();
         assert_eq!(refused.iter().filter(|answer| **answer == Answer::Refused(Refused::Store)).count(), 200);
-        assert_eq!(refused.last(), Some(&Answer::Extended { paid: Some(60_000), more: true }), "the same end");
+        assert_eq!(refused.last(), Some(&Answer::Extended { paid: Some(Duration::from_secs(60)), more: true }), "the same end");
         for n in 0..200 {
             database.queries.push(waiting(open(&format!("more{n}"), 3_000), &answered));
         }

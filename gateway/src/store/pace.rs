@@ -4,6 +4,8 @@
 //! Pace is counted in the call records themselves, so that a restart forgets nothing and no call is counted beside its reservation. Only
 //! calls that were let go count, in any minute and in any hour: who is refused has not called.
 
+use std::time::Duration;
+
 use offhook_access::ticket::iso;
 use offhook_ledger::{Amount, NewCall, Refused};
 use offhook_ua::time::Instant;
@@ -15,9 +17,9 @@ use super::calls::{day, millis};
 use super::{Database, Store, StoreError};
 
 /// Milliseconds in which [`Refused::CallRate`] and [`Refused::RangeRate`] count.
-const MINUTE: u64 = 60_000;
-const HOUR: u64 = 3_600_000;
-const DAY: u64 = 86_400_000;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY_MS: u64 = 86_400_000;
 
 /// An account wanted more than it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,14 +73,14 @@ impl Database {
         Ok(range_full.then_some(Refused::RangeRate))
     }
 
-    /// Whether `most` calls were let go in the last `window` milliseconds. Never reads more rows than that.
-    fn made_since(&self, books: &Books, range: Option<&str>, at: Instant, window: u64, most: u32) -> rusqlite::Result<bool> {
+    /// Whether `most` calls were let go in the last `window`. Never reads more rows than that.
+    fn made_since(&self, books: &Books, range: Option<&str>, at: Instant, window: Duration, most: u32) -> rusqlite::Result<bool> {
         let (index, only) = if range.is_some() { ("call_range", "range = ?2") } else { ("call_pace", "?2 IS NULL") };
         let sql = format!(
             "SELECT count(*) FROM (SELECT 1 FROM call INDEXED BY {index} WHERE application = ?1 AND {only} AND range <> '' \
              AND moment > ?3 LIMIT ?4)"
         );
-        let since = millis(at).saturating_sub_unsigned(window);
+        let since = millis(at - window);
         let made: u32 =
             self.connection.prepare_cached(&sql)?.query_row(params![books.application, range, since, most], |row| row.get(0))?;
         Ok(made >= most)
@@ -87,7 +89,7 @@ impl Database {
     /// Notes that a call was refused for being too much, unless that is noted already.
     pub(super) fn raise(&self, new: &NewCall, books: &Books, refused: Refused, range: &str) -> rusqlite::Result<()> {
         let date = self.wall.date(new.at);
-        let midnight = Instant::from_millis((books.today(day(date)) + 1) * DAY);
+        let midnight = Instant::from_millis((books.today(day(date)) + 1) * DAY_MS);
         let (range, quiet, most) = match refused {
             Refused::CallRate => ("", MINUTE, i64::from(books.most_in_minute)),
             Refused::RangeRate => (range, HOUR, i64::from(books.most_to_range)),

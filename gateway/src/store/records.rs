@@ -1,5 +1,7 @@
 //! Call records: one for each call, also for those that were refused, with the same facts as signalling and books.
 
+use std::time::Duration;
+
 use offhook_ledger::{Micros, Reservation, Tariff};
 use offhook_ua::time::Instant;
 use rusqlite::{OptionalExtension, Row, params};
@@ -50,11 +52,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// Milliseconds of talk until `now` by the clock that runs on, or until its end.
+    /// How long they have talked until `now` by the clock that runs on, or until its end.
     #[must_use]
-    pub fn duration(&self, now: Instant) -> u64 {
+    pub fn duration(&self, now: Instant) -> Duration {
         let end = self.ended.unwrap_or(self.opened + (now - self.moment));
-        self.answered.map_or(0, |answered| end - answered)
+        self.answered.map_or(Duration::ZERO, |answered| end - answered)
     }
 
     /// What it has cost, or would if it ended now.

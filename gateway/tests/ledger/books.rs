@@ -1,5 +1,7 @@
 //! Calls that are opened, extended and closed, one after another and all at once.
 
+use std::time::Duration;
+
 use offhook_gateway::store::{AssignedNumber, Limits, Rate, StoreError};
 use offhook_ledger::{Answer, CallRef, Grant, Kind, NewCall, Query, Refused, Rules, ShownBy, Tariff};
 use tokio::task::JoinSet;
@@ -11,18 +13,21 @@ async fn a_call_costs_its_time_and_gives_the_rest_back() {
     let folder = Folder::new();
     let store = shop(&folder, rules(), 1_000_000).await;
     let granted = ask(&store, Query::Open(call("a", 0))).await;
-    assert_eq!(granted, Answer::Granted(Grant { paid: Some(60_000), more: true, caller_id: None }));
+    assert_eq!(granted, Answer::Granted(Grant { paid: Some(Duration::from_secs(60)), more: true, caller_id: None }));
     let account = store.account_view("shop".into()).await.expect("read");
     assert_eq!((account.credit, account.reserved, account.running), (940_000, 60_000, 1));
     connect(&store, "a", 5_000).await;
-    assert_eq!(extend(&store, "a", 50_000).await, Answer::Extended { paid: Some(120_000), more: true });
+    assert_eq!(extend(&store, "a", 50_000).await, Answer::Extended { paid: Some(Duration::from_secs(120)), more: true });
     close(&store, "a", 5_000 + 62_001, "completed", 200).await;
     close(&store, "a", 999_000, "completed", 200).await;
     let account = store.account_view("shop".into()).await.expect("read");
     assert_eq!((account.credit, account.reserved, account.running), (934_000, 0, 0), "66 seconds at a thousandth each");
     let record = store.record("shop".into(), "a@page".into()).await.expect("read").expect("a record");
     assert_eq!((record.billed, record.charge, record.cause.as_str(), record.code), (66, 66_000, "completed", 200));
-    assert_eq!((record.duration(instant(0)), record.trunk.as_str(), record.to.as_str()), (62_001, "provider", "+46701234567"));
+    assert_eq!(
+        (record.duration(instant(0)), record.trunk.as_str(), record.to.as_str()),
+        (Duration::from_millis(62_001), "provider", "+46701234567")
+    );
     assert_eq!(store.audit().await.expect("added up").wrong, [""; 0]);
 }
 
@@ -87,13 +92,13 @@ async fn credit_runs_out_in_a_call_and_comes_back() {
     let store = shop(&folder, rules(), 75_000).await;
     assert_eq!(
         ask(&store, Query::Open(call("a", 0))).await,
-        Answer::Granted(Grant { paid: Some(60_000), more: true, caller_id: None })
+        Answer::Granted(Grant { paid: Some(Duration::from_secs(60)), more: true, caller_id: None })
     );
     connect(&store, "a", 0).await;
-    assert_eq!(extend(&store, "a", 45_000).await, Answer::Extended { paid: Some(72_000), more: false });
-    assert_eq!(extend(&store, "a", 57_000).await, Answer::Extended { paid: Some(72_000), more: false });
+    assert_eq!(extend(&store, "a", 45_000).await, Answer::Extended { paid: Some(Duration::from_secs(72)), more: false });
+    assert_eq!(extend(&store, "a", 57_000).await, Answer::Extended { paid: Some(Duration::from_secs(72)), more: false });
     store.top_up("shop".into(), 50_000, Some("card 1".into())).await.expect("topped up");
-    assert_eq!(extend(&store, "a", 71_000).await, Answer::Extended { paid: Some(120_000), more: false });
+    assert_eq!(extend(&store, "a", 71_000).await, Answer::Extended { paid: Some(Duration::from_secs(120)), more: false });
     // The hang-up is late by some milliseconds: that costs nobody anything.
     close(&store, "a", 120_025, "no credit", 402).await;
     let account = store.account_view("shop".into()).await.expect("read");

@@ -77,7 +77,11 @@ impl Told {
         }
         for (name, millis) in &self.closed {
             let record = records[name.as_str()];
-            assert_eq!((record.cause.as_str(), record.duration(record.opened)), ("completed", *millis), "{name}");
+            assert_eq!(
+                (record.cause.as_str(), record.duration(record.opened)),
+                ("completed", Duration::from_millis(*millis)),
+                "{name}"
+            );
         }
         // Every top-up that was answered is there once: told again, it changes nothing.
         let before = store.audit().await.expect("added up").topped_up;
@@ -156,7 +160,7 @@ async fn finish(store: &Store, name: &str, start: u64, millis: u64) {
     close(store, name, start + 100 + millis, "completed", 200).await;
     store.settled().await.expect("written");
     let record = store.record("shop".into(), name.to_owned()).await.expect("read").expect("there");
-    println!("closed {name} {}", record.duration(record.opened));
+    println!("closed {name} {}", record.duration(record.opened).as_millis());
 }
 
 fn generous() -> Rules {

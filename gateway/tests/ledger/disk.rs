@@ -7,6 +7,7 @@ use std::fs::{File, remove_file};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use offhook_gateway::store::{Store, StoreError};
 use offhook_ledger::{Answer, Micros, Query, Refused, Rules};
@@ -63,8 +64,8 @@ struct World {
     folder: Folder,
     store: Store,
     dice: Random,
-    /// Calls that were closed, with the milliseconds that they lasted.
-    closed: BTreeMap<String, u64>,
+    /// Calls that were closed, with the time that they lasted.
+    closed: BTreeMap<String, Duration>,
     full: u32,
 }
 
@@ -95,11 +96,15 @@ impl World {
         self.store.settled().await.expect("written");
         self.fill(true);
         assert_eq!(ask(&self.store, Query::Open(call("refused", 1_000))).await, Answer::Refused(Refused::Store));
-        assert_eq!(extend(&self.store, "runs", 45_000).await, Answer::Extended { paid: Some(60_000), more: true }, "the same end");
+        assert_eq!(
+            extend(&self.store, "runs", 45_000).await,
+            Answer::Extended { paid: Some(Duration::from_secs(60)), more: true },
+            "the same end"
+        );
         let top_up = self.store.top_up("shop".into(), 5_000_000, Some("invoice".into())).await;
         assert!(matches!(&top_up, Err(StoreError::Sqlite(error)) if is_full(error)), "{top_up:?}");
         close(&self.store, "runs", 50_000, "completed", 200).await;
-        self.closed.insert("runs".into(), 50_000);
+        self.closed.insert("runs".into(), Duration::from_secs(50));
         let running = self.store.account_view("shop".into()).await.expect("what is on disk can be read").running;
         assert_eq!(running, 1, "the end is not on disk");
         self.fill(false);
@@ -133,7 +138,7 @@ impl World {
         if granted {
             connect(&self.store, name, 0).await;
             close(&self.store, name, millis, "completed", 200).await;
-            self.closed.insert(name.to_owned(), millis);
+            self.closed.insert(name.to_owned(), Duration::from_millis(millis));
         }
         granted
     }

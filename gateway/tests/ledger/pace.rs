@@ -12,7 +12,11 @@ const HOUR: u64 = 3_600_000;
 async fn alarms(store: &Store, application: &str) -> Vec<(u64, String, String, i64)> {
     let alarms = store.alarms(Some(application.into()), None, 100).await.expect("read");
     let morning = instant(0);
-    alarms.into_iter().rev().map(|Alarm { until, cause, range, most, .. }| (until - morning, cause, range, most)).collect()
+    alarms
+        .into_iter()
+        .rev()
+        .map(|Alarm { until, cause, range, most, .. }| (until.millis_since(morning), cause, range, most))
+        .collect()
 }
 
 /// Of calls to Sweden at these moments, all at once: how many were granted, and how many refused for `refused`.

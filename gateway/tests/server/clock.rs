@@ -187,7 +187,8 @@ async fn a_signed_request_that_is_off_hears_what_time_it_is_and_none_is_made_twi
         world.gateway.send(&format!("GET /v1/account HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await
     };
     let now = now();
-    let (hour, tells) = (now + 3_600_000, |answer: &Answer| answer.json()["message"].as_str().unwrap_or_default().to_owned());
+    let (hour, tells) =
+        (now + Duration::from_secs(3600), |answer: &Answer| answer.json()["message"].as_str().unwrap_or_default().to_owned());
     assert_eq!(ask(now).await.status, 200);
     assert_eq!(ask(now).await.refusal(), (401, 40102), "once");
     let refused = ask(hour).await;
@@ -196,11 +197,11 @@ async fn a_signed_request_that_is_off_hears_what_time_it_is_and_none_is_made_twi
     let shown = |answer: &Answer| Some(tells(answer).split_once(": it is ")?.1.get(..13)?.to_owned());
     assert_eq!(shown(&refused).as_deref(), iso(now).get(..13), "to the hour");
     world.put(HOUR).await;
-    let refused = ask(now + 1).await;
+    let refused = ask(now + Duration::from_millis(1)).await;
     assert_eq!((refused.refusal(), shown(&refused).as_deref()), ((401, 40101), iso(hour).get(..13)));
     assert_eq!(ask(hour).await.status, 200, "by the new date");
     assert_eq!(ask(hour).await.refusal(), (401, 40102));
     world.put(0).await;
     assert_eq!(ask(now).await.refusal(), (401, 40102), "it is put back: what was seen is still known");
-    assert_eq!(ask(now + 2).await.status, 200, "others are welcome at once");
+    assert_eq!(ask(now + Duration::from_millis(2)).await.status, 200, "others are welcome at once");
 }

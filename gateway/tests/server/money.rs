@@ -1,5 +1,7 @@
 //! Accounts, rates, numbers and calls by HTTP and command line: who may see and do what.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use offhook_access::secret::Secret;
@@ -103,7 +105,7 @@ async fn talk(store: &Store, key: &str) {
         store.ledger(Query::Connected { call: call.clone(), at: start }, |_| {}).await;
         if name == "done" {
             let end = End { cause: "callee hung up", code: 200, trunk: "provider".into() };
-            store.ledger(Query::Close { call, at: start + 31_000, end }, |_| {}).await;
+            store.ledger(Query::Close { call, at: start + Duration::from_secs(31), end }, |_| {}).await;
         }
     }
     store.settled().await.expect("written");

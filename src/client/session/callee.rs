@@ -1,6 +1,7 @@
 //! The callee's side: ringing, early media path, answer, refusal.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, digits, find_text};
@@ -16,9 +17,9 @@ use crate::client::io::{Event, Output};
 use crate::client::timers::Timer;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
-const GRACE: u64 = 5_000;
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a 2xx waits for the PRACK of an early answer, which may be lost with a connection (RFC 3262, 3).
-const LOST_PRACK: u64 = 2_000;
+const LOST_PRACK: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.

@@ -1,5 +1,7 @@
 //! The caller's side: offer, INVITE, what comes back, CANCEL.
 
+use std::time::Duration;
+
 use offhook_sip::sdp;
 use offhook_sip::text::digits;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
@@ -18,7 +20,7 @@ use crate::client::timers::Timer;
 /// The shortest interval between refreshes that we take, s (RFC 4028, 5).
 pub const MIN_SE: u32 = 90;
 /// How long a copy of the INVITE waits for an answer.
-const COPY: u64 = 2_000;
+const COPY: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other. Before we are signed in

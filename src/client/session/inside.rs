@@ -1,5 +1,7 @@
 //! What happens within a call: requests of the other side, offers both ways (RFC 3264), refreshes (RFC 4028), tones.
 
+use std::time::Duration;
+
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, digits, find_text, number};
 use offhook_sip::{Message, Name, Writer, parse_text, reply};
@@ -340,7 +342,11 @@ impl Session {
             // Both offered at once; or something that was sent after our offer overtook it, and it came out of order.
             if code == StatusCode::REQUEST_PENDING || code == StatusCode::SERVER_INTERNAL_ERROR && !self.media.is_up() {
                 // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
-                let wait = if self.info.outgoing { 2_100 + core.random.below(1_900) } else { core.random.below(2_000) };
+                let wait = if self.info.outgoing {
+                    Duration::from_millis(2_100) + core.random.duration(Duration::from_millis(1_900))
+                } else {
+                    core.random.duration(Duration::from_secs(2))
+                };
                 core.timers.set(Timer::Glare(self.info.id), now + wait);
             }
             return;
@@ -407,8 +413,8 @@ impl Session {
         core.timers.stop(Timer::SessionRefresh(self.info.id));
         core.timers.stop(Timer::SessionEnd(self.info.id));
         if let Some(Refresh { interval, ours }) = refresh {
-            let interval = u64::from(interval) * 1_000;
-            let end = now + (interval - (interval / 3).min(32_000));
+            let interval = Duration::from_secs(interval.into());
+            let end = now + (interval - (interval / 3).min(Duration::from_secs(32)));
             core.timers.set(Timer::SessionEnd(self.info.id), end);
             if ours {
                 core.timers.set(Timer::SessionRefresh(self.info.id), now + interval / 2);

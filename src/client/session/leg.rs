@@ -1,5 +1,7 @@
 //! One dialog of a call, with what its other end can do and what it was told.
 
+use std::time::Duration;
+
 use offhook_sip::sdp::{self, Candidate};
 use offhook_sip::{Message, Method, Name};
 use offhook_ua::dialog::Dialog;
@@ -77,9 +79,9 @@ impl Session {
         self.trickle(core, now);
     }
 
-    /// How long a description may wait for its first candidate, ms: whoever takes none by INFO needs one in it.
-    pub(super) fn candidate_wait(&self, core: &Core) -> u64 {
-        if self.legs.first().is_some_and(|leg| leg.trickles) { core.config.candidate_wait } else { 1_000 }
+    /// How long a description may wait for its first candidate: whoever takes none by INFO needs one in it.
+    pub(super) fn candidate_wait(&self, core: &Core) -> Duration {
+        if self.legs.first().is_some_and(|leg| leg.trickles) { core.config.candidate_wait } else { Duration::from_secs(1) }
     }
 
     /// Whether there are candidates that the other end, which takes none by INFO, was not told.

@@ -1,5 +1,7 @@
 //! The media side of a call: which peer connection, whose answer it took, which candidates were found and told.
 
+use std::time::Duration;
+
 use offhook_sip::sdp::{self, Candidate};
 
 use super::Session;
@@ -121,13 +123,13 @@ impl Media {
 
 impl Session {
     /// Has an offer made.
-    pub(super) fn make_offer(&self, core: &mut Core, awaited: Awaited, restart: bool, wait: u64) {
+    pub(super) fn make_offer(&self, core: &mut Core, awaited: Awaited, restart: bool, wait: Duration) {
         let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video: self.info.video, restart, wait };
         core.task(self.info.id, awaited, kind);
     }
 
     /// Has an answer made.
-    pub(super) fn make_answer(&self, core: &mut Core, awaited: Awaited, offer: String, wait: u64) {
+    pub(super) fn make_answer(&self, core: &mut Core, awaited: Awaited, offer: String, wait: Duration) {
         let kind = TaskKind::Answer { peer: self.media.peer, ice: core.ice(), offer, video: self.info.video, wait };
         core.task(self.info.id, awaited, kind);
     }

@@ -17,6 +17,8 @@ mod media;
 mod path;
 
 pub use caller::MIN_SE;
+use std::time::Duration;
+
 use leg::Leg;
 use media::{Media, Microphone};
 
@@ -107,7 +109,7 @@ struct Unacknowledged {
     /// The number in RSeq of a provisional answer; `None` for a 2xx.
     number: Option<u32>,
     since: Instant,
-    interval: u64,
+    interval: Duration,
 }
 
 impl Unacknowledged {

@@ -1,5 +1,7 @@
 //! The path of the media: candidates, its loss, and the way back (RFC 8445, ICE restart).
 
+use std::time::Duration;
+
 use offhook_sip::sdp::{self, Candidate};
 use offhook_ua::time::Instant;
 
@@ -12,17 +14,17 @@ use offhook_sip::StatusCode;
 
 /// How long a path may take to come up, or to come back by itself. Longer than a connection in doubt may be silent: an offer that is
 /// made without a network has candidates that nobody can use.
-const PATIENCE: u64 = 2_500;
+const PATIENCE: Duration = Duration::from_millis(2_500);
 /// How much later the callee tries than the caller, so that both do not offer at once; and where both have just reconnected.
-const MANNERS: (u64, u64) = (2_500, 500);
+const MANNERS: (Duration, Duration) = (Duration::from_millis(2_500), Duration::from_millis(500));
 /// How long a call is kept without a path. Browsers take some 5 s to notice, and what comes back needs some seconds, too: so an outage
 /// of 60 s is survived, and one of 120 s is not.
-pub(super) const LOST: u64 = 90_000;
+pub(super) const LOST: Duration = Duration::from_secs(90);
 /// How long a path must be up before it counts as back, and how long a side that ended the media may take to say why.
-const SETTLED: u64 = 300;
+const SETTLED: Duration = Duration::from_millis(300);
 /// How long no media may arrive where there is reason to doubt the path: the connection was lost, the page slept, the network is
 /// another one.
-const DOUBT: u64 = 1_000;
+const DOUBT: Duration = Duration::from_secs(1);
 
 impl Session {
     /// A local candidate was found.
@@ -109,7 +111,7 @@ impl Session {
         if !::core::mem::replace(&mut self.media.silent, true) {
             self.interrupt(core);
             self.watch_path(core, now);
-            core.timers.set(Timer::Path(self.info.id), now + if self.info.outgoing { 0 } else { MANNERS.1 });
+            core.timers.set(Timer::Path(self.info.id), now + if self.info.outgoing { Duration::ZERO } else { MANNERS.1 });
         }
         self.doubt_path(core);
     }
@@ -135,7 +137,7 @@ impl Session {
         if !core.timers.runs(Timer::PathLost(id)) {
             core.timers.set(Timer::PathLost(id), now + LOST);
         }
-        let manners = if self.info.outgoing { 0 } else { MANNERS.0 };
+        let manners = if self.info.outgoing { Duration::ZERO } else { MANNERS.0 };
         let wait = if self.media.ice == IceState::Failed { manners } else { PATIENCE + manners };
         core.timers.set(Timer::Path(id), now + wait);
     }

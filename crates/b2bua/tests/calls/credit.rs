@@ -1,29 +1,31 @@
 //! Credit while a call runs.
 
+use std::time::Duration;
+
 use offhook_ledger::Grant;
 
 use crate::world::{World, answer, field, talking};
 
 fn paid(paid: u64, more: bool) -> World {
     let mut world = World::new();
-    world.grant = Ok(Grant { paid: Some(paid), more, caller_id: None });
+    world.grant = Ok(Grant { paid: Some(Duration::from_millis(paid)), more, caller_id: None });
     world
 }
 
 #[test]
 fn more_is_asked_for_in_time_and_the_end_comes_at_the_paid_millisecond() {
     let mut world = paid(60_000, true);
-    world.extensions = [(Some(120_000), true), (Some(130_000), false)].into();
-    let began = world.now + 100;
+    world.extensions = [(Some(Duration::from_secs(120)), true), (Some(Duration::from_secs(130)), false)].into();
+    let began = world.now + Duration::from_millis(100);
     talking(&mut world);
     world.run(44_890);
     assert_eq!(world.lines("ledger: ").len(), 2);
     world.run(20);
-    assert_eq!(world.lines("ledger: ").last(), Some(&"Some(120000) paid"));
+    assert_eq!(world.lines("ledger: ").last(), Some(&"Some(120s) paid"));
     world.run(60_000);
-    assert_eq!(world.lines("ledger: ").last(), Some(&"Some(130000) paid"), "asked again 15 s before the end");
+    assert_eq!(world.lines("ledger: ").last(), Some(&"Some(130s) paid"), "asked again 15 s before the end");
     assert_eq!(world.app().last(), Some(&"credit low 25"), "what is left is less than 30 s: warned at once");
-    world.run((began + 129_990) - world.now);
+    world.run((began + Duration::from_millis(129_990)).millis_since(world.now));
     assert_eq!(world.app().last(), Some(&"credit low 25"));
     world.run(10);
     let bye = world.sent.pop_back().unwrap().1;
@@ -41,7 +43,7 @@ fn more_is_asked_for_in_time_and_the_end_comes_at_the_paid_millisecond() {
 #[test]
 fn credit_that_is_added_in_the_last_seconds_counts() {
     let mut world = paid(60_000, false);
-    world.extensions = [(Some(60_000), false), (Some(600_000), true)].into();
+    world.extensions = [(Some(Duration::from_secs(60)), false), (Some(Duration::from_secs(600)), true)].into();
     talking(&mut world);
     world.run(30_000);
     assert_eq!(world.app().last(), Some(&"credit low 30"));

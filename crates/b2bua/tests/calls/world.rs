@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use offhook::client::call::{CallId, CallInfo, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
@@ -45,7 +46,7 @@ pub struct World {
     /// What the ledger says to the next call.
     pub grant: Result<Grant, Refused>,
     /// What it says to each wish for more; none: the same end.
-    pub extensions: VecDeque<(Option<u64>, bool)>,
+    pub extensions: VecDeque<(Option<Duration>, bool)>,
     /// Whose number every number is.
     pub callee: Option<Callee>,
     pub ledger_down: bool,
@@ -53,7 +54,7 @@ pub struct World {
     pub unusable: Option<(Leg, MediaError)>,
     /// The address of every name that the resolver is asked for.
     pub resolved: Option<SocketAddr>,
-    paid: (Option<u64>, bool),
+    paid: (Option<Duration>, bool),
     conns: u64,
     /// What the next INVITE of a page is for, in place of what its app has said.
     dialled: Option<String>,
@@ -240,10 +241,10 @@ impl World {
 
     /// Lets time pass, in steps of ten milliseconds.
     pub fn run(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         while self.now < end {
             let due = self.bridge.deadline().into_iter().chain(self.hub.deadline()).min().unwrap_or(end);
-            self.now = self.now.max(due.min(self.now + 10).min(end));
+            self.now = self.now.max(due.min(self.now + Duration::from_millis(10)).min(end));
             if self.bridge.deadline().is_some_and(|at| at <= self.now) {
                 self.bridge_input(bridge::Input::Timeout);
             }
@@ -259,8 +260,9 @@ impl World {
                 }
             }
             self.settle();
-            if due >= self.now + 10 || due <= self.now {
-                self.now = self.now + (end - self.now).min(10).min(u64::from(due > self.now) * 10);
+            if due >= self.now + Duration::from_millis(10) || due <= self.now {
+                self.now = self.now
+                    + (end - self.now).min(Duration::from_millis(10)).min(Duration::from_millis(u64::from(due > self.now) * 10));
             }
             if self.bridge.deadline().is_none_or(|at| at > end)
                 && self.hub.deadline().is_none_or(|at| at > end)
@@ -516,7 +518,7 @@ impl Page {
         };
         if let TaskKind::Accept { peer, .. } | TaskKind::Answer { peer, .. } = task.kind {
             self.peer = Some(peer);
-            self.later.push_back((now + 30, Input::IceState { peer, state: IceState::Connected }));
+            self.later.push_back((now + Duration::from_millis(30), Input::IceState { peer, state: IceState::Connected }));
         }
         self.later.push_back((now, Input::Answered { task: task.id, result }));
         self.later.make_contiguous().sort_by_key(|(at, _)| *at);

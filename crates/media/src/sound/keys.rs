@@ -1,6 +1,7 @@
 //! Keys of a telephone as RTP packets (RFC 4733): one press out of many packets, and many packets out of one press.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use offhook_ua::time::Instant;
 
@@ -11,20 +12,20 @@ const END: u8 = 0x80;
 const VOLUME: u8 = 10;
 
 /// A sender updates a key at least every 50 ms; after the loss of three updates in a row it counts as released (RFC 4733, 2.5.2.2).
-const LOST_MS: u64 = 200;
+const LOST: Duration = Duration::from_millis(200);
 /// Packets of an older key that come so much later are of another timeline.
 const STALE_MS: u32 = 5000;
 /// Presses that wait to be read.
 const MOST_EVENTS: usize = 64;
 
 /// Between the updates of a key, and between the three packets that end it.
-const UPDATE_MS: u64 = 20;
+const UPDATE: Duration = Duration::from_millis(20);
 /// The end is said so often (RFC 4733, 2.5.1.4).
 const ENDS: u8 = 3;
 /// A key is heard by machines from 40 ms on, and so long a gap keeps two apart (ITU-T Q.24).
 const SHORTEST_MS: u32 = 40;
 const LONGEST_MS: u32 = 5000;
-const GAP_MS: u64 = 50;
+const GAP: Duration = Duration::from_millis(50);
 /// Presses that wait to be sent.
 const MOST_PRESSES: usize = 32;
 
@@ -129,7 +130,7 @@ impl KeyReader {
     /// When [`KeyReader::handle_timeout`] is to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.last.filter(|press| !press.ended).map(|press| press.seen + LOST_MS)
+        self.last.filter(|press| !press.ended).map(|press| press.seen + LOST)
     }
 
     fn is_stale(&self, age: u32) -> bool {
@@ -212,7 +213,7 @@ impl KeyWriter {
         if let Some((_, length)) = self.waiting.back_mut() {
             *length = Some(duration);
         } else if let State::Sounding { began, until, .. } = &mut self.state {
-            *until = (*until).min(*began + u64::from(duration));
+            *until = (*until).min(*began + Duration::from_millis(duration.into()));
         }
     }
 
@@ -230,27 +231,27 @@ impl KeyWriter {
             State::Quiet | State::Gap { .. } => {
                 self.state = State::Quiet;
                 let (code, duration) = self.waiting.pop_front()?;
-                let passed = (now - self.anchor.0) as u32;
+                let passed = now.millis_since(self.anchor.0) as u32;
                 let timestamp = self.anchor.1.wrapping_add(passed.wrapping_mul(self.ticks_per_ms));
-                let until = now + u64::from(duration.unwrap_or(LONGEST_MS));
+                let until = now + Duration::from_millis(duration.unwrap_or(LONGEST_MS).into());
                 self.state = State::Sounding { code, began: now, until, timestamp, packets: 1 };
-                let (timestamp, duration) = self.segment(timestamp, UPDATE_MS);
+                let (timestamp, duration) = self.segment(timestamp, UPDATE);
                 Some(packet(code, timestamp, duration, true, false))
             }
             State::Sounding { code, began, until, timestamp, packets } if now < until => {
                 self.state = State::Sounding { code, began, until, timestamp, packets: packets + 1 };
-                let (timestamp, duration) = self.segment(timestamp, (UPDATE_MS * u64::from(packets + 1)).min(until - began));
+                let (timestamp, duration) = self.segment(timestamp, (UPDATE * (packets + 1)).min(until - began));
                 Some(packet(code, timestamp, duration, false, false))
             }
             State::Sounding { code, began, until, timestamp, .. } => {
                 let (timestamp, duration) = self.segment(timestamp, until - began);
-                self.state = State::Ending { code, timestamp, duration, left: ENDS - 1, next: now + UPDATE_MS };
+                self.state = State::Ending { code, timestamp, duration, left: ENDS - 1, next: now + UPDATE };
                 Some(packet(code, timestamp, duration, false, true))
             }
             State::Ending { code, timestamp, duration, left, next } => {
                 self.state = match left {
-                    ..=1 => State::Gap { until: next + GAP_MS },
-                    _ => State::Ending { code, timestamp, duration, left: left - 1, next: next + UPDATE_MS },
+                    ..=1 => State::Gap { until: next + GAP },
+                    _ => State::Ending { code, timestamp, duration, left: left - 1, next: next + UPDATE },
                 };
                 Some(packet(code, timestamp, duration, false, true))
             }
@@ -262,7 +263,7 @@ impl KeyWriter {
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Quiet => (!self.waiting.is_empty()).then_some(self.anchor.0),
-            State::Sounding { began, until, packets, .. } => Some(until.min(began + UPDATE_MS * u64::from(packets))),
+            State::Sounding { began, until, packets, .. } => Some(until.min(began + UPDATE * packets)),
             State::Ending { next, .. } => Some(next),
             State::Gap { until } => Some(until),
         }
@@ -288,8 +289,8 @@ impl KeyWriter {
     }
 
     /// A press that is longer than its field can say goes on under another timestamp (RFC 4733, 2.5.1.3).
-    fn segment(&self, timestamp: u32, duration_ms: u64) -> (u32, u16) {
-        let ticks = duration_ms as u32 * self.ticks_per_ms;
+    fn segment(&self, timestamp: u32, duration: Duration) -> (u32, u16) {
+        let ticks = duration.as_millis() as u32 * self.ticks_per_ms;
         let full = (ticks - 1) / u32::from(u16::MAX) * u32::from(u16::MAX);
         (timestamp.wrapping_add(full), (ticks - full) as u16)
     }

@@ -1,5 +1,7 @@
 //! One direction of sound: packets of one codec in, frames of another out, in even steps that follow the sender's clock.
 
+use std::time::Duration;
+
 use offhook_ua::time::Instant;
 
 use super::SoundError;
@@ -179,7 +181,7 @@ impl Transcoder {
     /// When the next frame is due; `None`: not before a packet comes.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let paced = |sent: Sent| sent.due + (u64::from(self.ptime) - HASTE_MS);
+        let paced = |sent: Sent| sent.due + Duration::from_millis(u64::from(self.ptime) - HASTE_MS);
         self.playing.then(|| self.last.map_or(self.due(), |sent| self.due().max(paced(sent))))
     }
 
@@ -209,7 +211,7 @@ impl Transcoder {
 
     /// After a standstill, of the sender's network or of this machine: what is too old is not played.
     fn leave_out(&mut self, now: Instant) {
-        let late = i64::try_from(now - self.due()).unwrap_or(0);
+        let late = i64::try_from(now.millis_since(self.due())).unwrap_or(0);
         if late > HOPELESS_MS {
             let ticks = late * self.ticks_in;
             self.at += ticks - ticks % self.step;
@@ -245,7 +247,8 @@ impl Transcoder {
 
     /// The timestamp of a frame. Where the timeline is broken, it goes on by what the clock says.
     fn stamp(&mut self, now: Instant, due: Instant) -> u32 {
-        let passed = |sent: Sent| if self.broken { (now - sent.due).max(u64::from(self.ptime)) } else { u64::from(self.ptime) };
+        let passed =
+            |sent: Sent| if self.broken { now.millis_since(sent.due).max(u64::from(self.ptime)) } else { u64::from(self.ptime) };
         let timestamp = self.last.map_or(0, |sent| sent.timestamp.wrapping_add((passed(sent) as u32).wrapping_mul(self.ticks_out)));
         let due = if self.broken { now } else { due };
         self.last = Some(Sent { due, timestamp });

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_media::{
     Codec, Command, Engine, Epoch, Event, Input, Leg, Moment, Output, PeerSettings, Security, SessionId, Settings, Socket,
@@ -56,7 +57,12 @@ impl World {
     pub fn with_sessions(sessions: usize) -> Self {
         let now = Instant::from_millis(1_700_000_000_000);
         let epoch = Epoch { ours: now, theirs: Moment::now() };
-        let settings = Settings { page: vec![address(GATEWAY)], address: address(GATEWAY).ip(), silence: SILENCE, sessions };
+        let settings = Settings {
+            page: vec![address(GATEWAY)],
+            address: address(GATEWAY).ip(),
+            silence: Duration::from_millis(SILENCE),
+            sessions,
+        };
         Self {
             now,
             engine: Engine::new(settings, epoch, [5; 32]),
@@ -138,7 +144,7 @@ impl World {
     /// Lets time pass.
     pub fn run(&mut self, millis: u64) {
         for _ in 0..millis {
-            self.now = self.now + 1;
+            self.now = self.now + Duration::from_millis(1);
             let moment = self.epoch.moment(self.now);
             if self.engine.deadline().is_some_and(|at| at <= self.now) {
                 self.engine.handle(self.now, Input::Timeout);

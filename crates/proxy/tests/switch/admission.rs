@@ -1,5 +1,7 @@
 //! Who gets in, and as whom.
 
+use std::time::Duration;
+
 use offhook_access::ticket::ticket;
 use offhook_proxy::Record;
 use offhook_sip::{Name, StatusCode, parse};
@@ -200,7 +202,7 @@ fn bad_bearers_are_refused() {
         ticket("other", SECRET, "alice", now, 60),
         ticket("other", b"another secret", "alice", now, 60),
         ticket(KEY, SECRET, "alice", past, 60),
-        ticket(KEY, SECRET, "alice", now + 200_000, 60),
+        ticket(KEY, SECRET, "alice", now + Duration::from_secs(200), 60),
         ticket(KEY, SECRET, "", now, 60),
         "a.b.c".into(),
         format!("{good} {good}"),

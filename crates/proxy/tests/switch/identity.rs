@@ -1,5 +1,7 @@
 //! An identity lasts no longer than what was shown for it; calls that run last as long as they like.
 
+use std::time::Duration;
+
 use offhook_access::ticket::{ticket, ticket_for_password};
 use offhook_proxy::ConnId;
 use offhook_sip::{Name, parse};
@@ -95,7 +97,7 @@ fn the_last_moment_counts_and_the_next_does_not() {
         sign_in(&mut world, &mut alice, 10);
         world.wait(69_999);
         // The message comes before the timer is seen to.
-        world.now = world.now + more;
+        world.now = world.now + Duration::from_millis(more);
         assert_eq!(code(&register(&mut world, &mut alice, "")), expected);
     }
 }

@@ -1,6 +1,7 @@
 //! Whole pages over the switch: the SDK's own machine on both sides, in virtual time.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use offhook::client::call::{CallId, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
@@ -160,7 +161,7 @@ impl Web {
                 return;
             }
             // Messages take time: no two nonces are of the same moment.
-            self.world.now = self.world.now + 1;
+            self.world.now = self.world.now + Duration::from_millis(1);
         }
     }
 
@@ -172,7 +173,7 @@ impl Web {
                 let page = &mut self.pages[number];
                 page.conn = conn;
                 let refused = Input::Closed { code: 1006, reason: String::new() };
-                page.later.push_back((now + 10, if conn.is_some() { Input::Opened } else { refused }));
+                page.later.push_back((now + Duration::from_millis(10), if conn.is_some() { Input::Opened } else { refused }));
             }
             Output::Disconnect => {
                 let conn = self.pages[number].conn.take();
@@ -196,8 +197,8 @@ impl Page {
                 self.peer = Some(*peer);
                 let text = "candidate:2 1 udp 2 192.0.2.9 4000 typ host".into();
                 let candidate = Candidate { mid: "0".into(), line: 0, text, ufrag: None };
-                self.later.push_back((now + 10, Input::Candidate { peer: *peer, candidate }));
-                self.later.push_back((now + 20, Input::Gathered { peer: *peer }));
+                self.later.push_back((now + Duration::from_millis(10), Input::Candidate { peer: *peer, candidate }));
+                self.later.push_back((now + Duration::from_millis(20), Input::Gathered { peer: *peer }));
                 TaskResult::Description(sdp(number))
             }
             TaskKind::Accept { .. } | TaskKind::Rollback { .. } | TaskKind::Microphone { .. } | TaskKind::Listen { .. } => {
@@ -205,7 +206,7 @@ impl Page {
             }
         };
         if let TaskKind::Accept { peer, .. } | TaskKind::Answer { peer, .. } = task.kind {
-            self.later.push_back((now + 30, Input::IceState { peer, state: IceState::Connected }));
+            self.later.push_back((now + Duration::from_millis(30), Input::IceState { peer, state: IceState::Connected }));
         }
         self.later.push_back((now, Input::Answered { task: task.id, result }));
         self.later.make_contiguous().sort_by_key(|(at, _)| *at);

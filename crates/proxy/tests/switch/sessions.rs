@@ -1,5 +1,7 @@
 //! Long sessions of whole pages, whose tickets and passwords do not last as long.
 
+use std::time::Duration;
+
 use offhook::client::{Client, Config, Login};
 use offhook_access::ticket::ticket;
 use offhook_testing::switch::{DOMAIN, KEY, SECRET};
@@ -30,7 +32,11 @@ fn join(web: &mut Web, login: Login) {
 }
 
 fn lasting(user: &str, now: Instant, seconds: u32) -> Login {
-    Login::Token { user: user.into(), token: ticket(KEY, SECRET, user, now, seconds), lasts: Some(u64::from(seconds) * 1000) }
+    Login::Token {
+        user: user.into(),
+        token: ticket(KEY, SECRET, user, now, seconds),
+        lasts: Some(Duration::from_millis(u64::from(seconds) * 1000)),
+    }
 }
 
 fn password(user: &str, password: &str) -> Login {
@@ -155,8 +161,11 @@ fn a_page_that_cannot_be_called_hears_of_the_end_too() {
 #[test]
 fn what_the_server_refuses_changes_nothing() {
     let mut web = talking();
-    let forged =
-        |user: &str, now| Login::Token { user: user.into(), token: ticket(KEY, b"guessed", user, now, 600), lasts: Some(600_000) };
+    let forged = |user: &str, now| Login::Token {
+        user: user.into(),
+        token: ticket(KEY, b"guessed", user, now, 600),
+        lasts: Some(Duration::from_secs(600)),
+    };
     let (forged, others) = (forged("alice", web.world.now), lasting("bob", web.world.now, 600));
     update(&mut web, 0, forged);
     assert_eq!(told(&web, 0)[2..], ["token refused"]);

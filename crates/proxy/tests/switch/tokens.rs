@@ -1,5 +1,7 @@
 //! Tickets and registration tokens: the published vectors, and everything that must not pass.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -83,7 +85,7 @@ fn the_published_vector_holds() {
     assert!(token.ends_with(".EUltTTD4fxhkwCgLgj6qSQXKawpwQ952Ywm3OwQSARo"), "{token}");
     assert_eq!(check(&token), Ok("foo".into()));
     let token = verify(KEY, &Secret::shared(secret()), &token, now()).unwrap();
-    assert_eq!((token.user.as_str(), token.expires), ("foo", now() + 600_000));
+    assert_eq!((token.user.as_str(), token.expires), ("foo", now() + Duration::from_secs(600)));
 }
 
 #[cfg_attr(not(corpora), ignore = "the corpora are not here")]
@@ -103,9 +105,9 @@ fn our_own_tickets_pass_and_run_out() {
     let text = ticket(KEY, &secret(), "anna ü", now(), 60);
     assert_eq!(check_ticket(&text), Ok("anna ü".into()));
     let at = |millis| verify_ticket(KEY, &secret(), &text, Instant::from_millis(millis)).map(|verified| verified.expires);
-    assert_eq!(at(NOW + 119_999), Ok(now() + 60_000));
+    assert_eq!(at(NOW + 119_999), Ok(now() + Duration::from_secs(60)));
     assert_eq!(at(NOW + 120_000), Err(TokenError::Expired));
-    assert_eq!(at(NOW - 60_000), Ok(now() + 60_000));
+    assert_eq!(at(NOW - 60_000), Ok(now() + Duration::from_secs(60)));
     assert_eq!(at(NOW - 60_001), Err(TokenError::NotYet));
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use offhook_sip::{Message, Name, StatusCode, parse, reply};
 use offhook_trunk::Trunk;
@@ -142,7 +143,7 @@ impl World {
 
     /// Lets time pass, with all that is due in it.
     pub fn pass(&mut self, millis: u64) {
-        let end = self.now + millis;
+        let end = self.now + Duration::from_millis(millis);
         while let Some(deadline) = self.trunks.deadline().filter(|deadline| *deadline <= end) {
             self.now = self.now.max(deadline);
             self.handle(Input::Timeout);

@@ -12,7 +12,7 @@
 //!      │  └─ INVITE: absorb        │ └───── H: nobody acknowledged ─────────────▶ Terminated
 //!      │     ACK: pass on      ACK │
 //!      │                           ▼
-//!      │ L                     Confirmed ── INVITE, ACK: absorb ──▶ Confirmed
+//!      │ L                     Confirmed ── INVITE: as before, ACK: absorb ──▶ Confirmed
 //!      │                           │ I
 //!      └──────▶ Terminated ◀───────┘
 //! ```
@@ -37,7 +37,8 @@ enum State {
     Proceeding,
     /// A failure was sent, which is not acknowledged.
     Completed { g: Option<Retransmission>, h: Instant },
-    /// The failure was acknowledged; other ACKs are absorbed.
+    /// The failure was acknowledged; other ACKs are absorbed. An INVITE that was overtaken by its ACK is answered as it was: RFC 3261 says
+    /// nothing of it.
     Confirmed { i: Instant },
     /// A 2xx was sent. Whoever answered retransmits it, not this transaction (RFC 6026, 7.1).
     Accepted { l: Instant },
@@ -66,7 +67,7 @@ impl InviteServer {
 
     /// Whether the last response is sent again where the INVITE comes again.
     pub const fn answers_retransmission(&self) -> bool {
-        matches!(self.state, State::Proceeding | State::Completed { .. })
+        matches!(self.state, State::Proceeding | State::Completed { .. } | State::Confirmed { .. })
     }
 
     /// An ACK came: whether it acknowledges a 2xx, and so is none of this transaction's.

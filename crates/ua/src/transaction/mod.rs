@@ -284,7 +284,7 @@ impl<F: Copy> Transactions<F> {
 
     fn receive_ack(&mut self, now: Instant, ack: &Message<'_>) -> Received {
         let Some(key) = ServerKey::of(ack) else { return Received::Stray };
-        let Some(Server { machine: ServerMachine::Invite(machine), text, .. }) = self.servers.get_mut(&key) else {
+        let Some(Server { machine: ServerMachine::Invite(machine), .. }) = self.servers.get_mut(&key) else {
             return Received::Ack;
         };
         let before = machine.deadline();
@@ -292,7 +292,6 @@ impl<F: Copy> Transactions<F> {
             return Received::Ack;
         }
         if let Some(at) = machine.deadline().filter(|at| before != Some(*at)) {
-            *text = String::new();
             self.wakes.push(Reverse((at, Key::Server(key))));
         }
         Received::Absorbed

@@ -1,5 +1,7 @@
 //! Timers A, E and G: when to retransmit, at intervals that double.
 
+use std::time::Duration;
+
 use super::Transport;
 use crate::T1;
 use crate::time::Instant;
@@ -8,7 +10,7 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Retransmission {
     at: Instant,
-    interval: u64,
+    interval: Duration,
 }
 
 impl Retransmission {
@@ -23,7 +25,7 @@ impl Retransmission {
     }
 
     /// The next one follows after twice the interval, or after `longest`.
-    pub fn fired(&mut self, now: Instant, longest: Option<u64>) {
+    pub fn fired(&mut self, now: Instant, longest: Option<Duration>) {
         self.interval *= 2;
         if let Some(longest) = longest {
             self.interval = self.interval.min(longest);
@@ -32,7 +34,7 @@ impl Retransmission {
     }
 
     /// The next interval after the one that runs is `interval`.
-    pub const fn slow_down(&mut self, interval: u64) {
+    pub const fn slow_down(&mut self, interval: Duration) {
         self.interval = interval;
     }
 }

@@ -154,7 +154,7 @@ pub async fn demo(
     let ended = |record: &&Record| record.ended.is_some();
     let calls = records.iter().filter(ended).map(|record| {
         #[expect(clippy::cast_precision_loss, reason = "a call of 285,000 years is not shown to the millisecond")]
-        let duration = record.duration(now) as f64 / 1_000.0;
+        let duration = record.duration(now).as_millis() as f64 / 1_000.0;
         json!({
             "callId": record.call_id, "to": record.to, "from": record.from, "user": record.user, "outgoing": record.kind != "incoming",
             "start": record.opened.millis(), "duration": duration, "result": outcome(record).0, "debit": record.charge,

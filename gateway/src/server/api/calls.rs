@@ -37,7 +37,7 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
         "reason": reason,
         "cause": record.cause,
         "code": record.code,
-        "duration": record.duration(now).div_ceil(1_000),
+        "duration": record.duration(now).as_millis().div_ceil(1_000),
         "custom": "",
         "userRate": money(currency, record.reservation.tariff.per_minute),
         "debit": money(currency, record.debit(now)),

@@ -9,13 +9,14 @@
 mod link;
 mod resolve;
 
-use offhook_sip::StatusCode;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use offhook_sip::StatusCode;
 
 use offhook_access::bucket::Bucket;
 use offhook_trunk::{Flow, Input, LinkId, Output, Record, Wire};
