@@ -1,11 +1,12 @@
 //! What the server sends: which account, call or transaction each message is for, and the answer to what is for none.
 
-use offhook_sip::{Abilities, Message, Name, parse_text, reply};
+use offhook_sip::{Abilities, Message, parse_text, reply};
+use offhook_ua::session_timer::{MIN_SE, SessionTimer};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
 
 use super::core::{ALLOW, Asked, Owner, SUPPORTED};
-use super::session::{MIN_SE, Session as Call};
+use super::session::Session as Call;
 use super::{Client, Phase};
 use crate::client::call::State;
 use offhook_sip::{Method, StatusCode};
@@ -101,7 +102,7 @@ impl Client {
         if !invite.body.is_empty() && offhook_sip::sdp::check(invite.text()).is_err() {
             return self.core.refuse(now, key, invite, StatusCode::NOT_ACCEPTABLE_HERE);
         }
-        if invite.number(Name::SessionExpires).is_some_and(|expires| expires < MIN_SE) {
+        if SessionTimer::is_too_brief(invite) {
             let tag = self.core.random.token();
             return self.core.respond(
                 now,

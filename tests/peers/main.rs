@@ -5,6 +5,7 @@ mod leaving;
 mod page;
 mod phones;
 mod races;
+mod session_timers;
 mod signing_in;
 
 use std::time::Duration;

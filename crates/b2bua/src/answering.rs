@@ -13,7 +13,6 @@ use super::call::{Call, Stage};
 use super::core::{Core, SDP, description};
 use super::failure::Failure;
 use super::party::Invite;
-use super::refresh::Refresh;
 
 /// How long a 2xx waits for the PRACK of an early answer: it may be lost with a connection (RFC 3262, 3).
 const LOST_PRACK: Duration = Duration::from_secs(2);
@@ -89,11 +88,7 @@ impl Call {
         }
         let Invite::Received { key: server, text } = std::mem::replace(&mut party.invite, Invite::Done) else { return };
         let (Ok(invite), Some(sdp)) = (parse(text.as_bytes()), party.local.as_deref()) else { return };
-        let mut answer = party.reply(&invite, StatusCode::OK);
-        party.refresh = Refresh::asked(&invite);
-        if let Some(refresh) = party.refresh {
-            answer = refresh.grant(answer);
-        }
+        let answer = party.timer.answer(&invite, party.reply(&invite, StatusCode::OK));
         let answer = if party.described { answer.end() } else { answer.body(SDP, sdp) };
         let offers = !invite.content_is(SDP);
         party.wait(now, server.clone(), answer.clone(), None, offers);

@@ -8,15 +8,17 @@ use offhook_sip::text::digits;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP, Way, description};
 use super::failure::Failure;
 use super::party::{ALLOW, Exchange, Invite};
-use super::refresh::{LEAST, Refresh};
 use super::{Record, Timer};
 
+/// The session interval that we ask for, s (RFC 4028).
+const SESSION: u32 = 1_800;
 /// How long it may ring: Timer C (RFC 3261, 16.6).
 const RING: Duration = Duration::from_secs(180);
 
@@ -49,12 +51,13 @@ impl Call {
     /// Sends the INVITE, with our offer.
     pub(super) fn invite(&mut self, core: &mut Core, now: Instant, sdp: &str) {
         let call_id = if self.outgoing { core.random.uuid() } else { self.call_id.clone() };
-        let refresh = Refresh::wish(LEAST);
-        self.send_invite(core, now, [&call_id, sdp], 1, refresh);
+        let leg = self.callee_leg();
+        self.party(leg).timer = SessionTimer::new();
+        self.send_invite(core, now, [&call_id, sdp], 1);
         core.timers.start(Timer::Ring(self.key), now + RING);
     }
 
-    fn send_invite(&mut self, core: &mut Core, now: Instant, [call_id, sdp]: [&str; 2], number: u32, refresh: Refresh) {
+    fn send_invite(&mut self, core: &mut Core, now: Instant, [call_id, sdp]: [&str; 2], number: u32) {
         let leg = self.callee_leg();
         let (uri, caller) = match (&self.trunk, &self.destination) {
             (Some(trunk), Some(destination)) => (core.trunks.invite_uri(trunk, destination), self.shown(core, trunk)),
@@ -80,14 +83,14 @@ impl Call {
             Leg::Peer if anonymous => invite.field("P-Early-Media", "supported").field("Privacy", "id"),
             Leg::Peer => invite.field("P-Early-Media", "supported"),
         };
-        invite = headers.iter().fold(refresh.ask(invite, true), |invite, (name, value)| invite.field(name, value));
+        invite = headers.iter().fold(party.timer.propose(invite, SESSION), |invite, (name, value)| invite.field(name, value));
         party.local = Some(sdp.to_owned());
         party.forks.clear();
         let (sent, text) = core.ask(now, key, &way, Asked::Invite, invite, Some((SDP, sdp)));
         if last && leg == Leg::Peer {
             core.trunks.persist(&sent);
         }
-        self.party(leg).invite = Invite::Sent { key: sent, text, tries: number };
+        self.party(leg).invite = Invite::Sent { key: sent, text };
         if let (Leg::Peer, Some(trunk)) = (leg, &self.trunk) {
             core.record(Record::Dialled { call_id: self.call_id.clone(), trunk: trunk.0.clone() });
         }
@@ -183,7 +186,7 @@ impl Call {
         party.invite = Invite::Done;
         party.ack = Some(ack);
         party.dialog = Some(dialog);
-        party.refresh = Refresh::granted(answer);
+        party.timer.granted(answer);
         let Some(sdp) = description(answer).map(str::to_owned).or(early) else {
             return self.finish(
                 core,
@@ -204,17 +207,15 @@ impl Call {
         self.accept(core, now);
     }
 
-    /// The other side, or somebody on the way, wants longer intervals between refreshes (RFC 4028, 7.3): once more, with theirs.
+    /// The callee, or somebody on the way, wants a longer session interval (RFC 4028, 7.3): once more, with that.
     fn ask_longer(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) -> bool {
         let leg = self.callee_leg();
         let party = self.party(leg);
-        let Invite::Sent { tries, .. } = party.invite else { return false };
-        let (Some(least), Some(sdp)) = (answer.number(Name::MinSe), party.local.clone()) else { return false };
-        if tries > 2 || self.stage != Stage::Calling {
+        let (Ok(call_id), Ok(cseq), Some(sdp)) = (answer.call_id(), answer.cseq(), party.local.clone()) else { return false };
+        if !party.timer.too_brief(answer) || self.stage != Stage::Calling {
             return false;
         }
-        let (call_id, number) = (answer.call_id().unwrap_or_default(), answer.cseq().map_or(tries, |cseq| cseq.number));
-        self.send_invite(core, now, [call_id, &sdp], number + 1, Refresh::wish(least.max(LEAST)));
+        self.send_invite(core, now, [call_id, &sdp], cseq.number + 1);
         true
     }
 

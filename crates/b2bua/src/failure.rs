@@ -35,7 +35,7 @@ impl Failure {
 
     /// The session would have to be refreshed too often (RFC 4028, 6).
     pub(super) fn too_brief() -> Self {
-        let fields = vec![("Min-SE".to_owned(), digits(super::refresh::LEAST))];
+        let fields = vec![("Min-SE".to_owned(), digits(offhook_ua::session_timer::MIN_SE))];
         Self { fields, ..Self::plain(StatusCode::SESSION_INTERVAL_TOO_SMALL) }
     }
 

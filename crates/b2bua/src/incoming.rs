@@ -10,6 +10,7 @@ use offhook_sip::without_body;
 use offhook_sip::{Message, Name, StatusCode, Uri, parse, quote};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
 
@@ -19,7 +20,6 @@ use super::failure::Failure;
 use super::outgoing::{contact, headers};
 use super::party::{Exchange, Invite, Party};
 use super::port::{Callee, MapId};
-use super::refresh::Refresh;
 use super::{Output, Timer};
 
 /// What an INVITE from outside may require of us.
@@ -39,7 +39,7 @@ impl Call {
         if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
             return Err(Failure::plain(StatusCode::BAD_EXTENSION));
         }
-        if Refresh::is_too_brief(invite) {
+        if SessionTimer::is_too_brief(invite) {
             return Err(Failure::too_brief());
         }
         if !invite.content_is(SDP) && !invite.body.is_empty() {

@@ -7,6 +7,7 @@ use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
 use offhook_sip::{Message, Method, Name, StatusCode, parse, reply};
 use offhook_trunk::Dtmf;
+use offhook_ua::session_timer::{MIN_SE, SessionTimer};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
@@ -15,7 +16,6 @@ use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP, description};
 use super::failure::Failure;
 use super::party::{ALLOW, Exchange, Invite};
-use super::refresh::{LEAST, Refresh};
 
 /// How long a key is said to be pressed where nobody says it.
 const PRESSED: u32 = 160;
@@ -121,8 +121,8 @@ impl Call {
         if request.body.len() > MAX_SDP {
             return core.refuse(now, leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         }
-        if Refresh::is_too_brief(request) {
-            let text = reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", LEAST).end();
+        if SessionTimer::is_too_brief(request) {
+            let text = reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", MIN_SE).end();
             return core.respond(now, leg, key, text);
         }
         if invite && !up || (offers || invite) && !free {
@@ -139,10 +139,6 @@ impl Call {
             dialog.refresh(request);
         }
         party.learn(request);
-        if Refresh::asked(request).is_some() {
-            party.refresh = Refresh::asked(request);
-            self.keep_alive(core, now, leg);
-        }
         if !offers && !invite {
             return self.confirm(core, now, leg, key, request, None);
         }
@@ -166,10 +162,7 @@ impl Call {
     ) {
         let call = self.key;
         let party = self.party(leg);
-        let mut answer = party.reply(request, StatusCode::OK);
-        if let Some(refresh) = Refresh::asked(request) {
-            answer = refresh.grant(answer);
-        }
+        let answer = party.timer.answer(request, party.reply(request, StatusCode::OK));
         let text = match sdp {
             Some(sdp) => answer.body(SDP, sdp),
             None => answer.end(),
@@ -179,6 +172,7 @@ impl Call {
             core.timers.set(Timer::Repeat(call, leg), now + offhook_ua::T1);
         }
         core.respond(now, leg, key, text);
+        self.keep_alive(core, now, leg);
     }
 
     /// The other side takes a re-INVITE back.
@@ -191,16 +185,16 @@ impl Call {
         }
     }
 
-    /// Sees to it that the session lives on, or ends where nobody does (RFC 4028, 10).
+    /// Sees to it that the session is refreshed, or ends where nobody does that: from the last 2xx on.
     pub(super) fn keep_alive(&mut self, core: &mut Core, now: Instant, leg: Leg) {
         let (refresh, end) = (Timer::Refresh(self.key, leg), Timer::Expire(self.key, leg));
         core.timers.clear(&refresh);
         core.timers.clear(&end);
-        if let Some(agreed) = self.party(leg).refresh {
-            let (half, whole) = agreed.times();
-            core.timers.set(end, now + whole);
-            if agreed.ours {
-                core.timers.set(refresh, now + half);
+        let answered = matches!(self.stage, Stage::Accepting | Stage::Up);
+        if let Some(deadlines) = self.party(leg).timer.deadlines().filter(|_| answered) {
+            core.timers.set(end, now + deadlines.end);
+            if let Some(after) = deadlines.refresh {
+                core.timers.set(refresh, now + after);
             }
         }
     }
@@ -216,9 +210,9 @@ impl Call {
             party.exchange = Exchange::Offering;
             return core.media(Command::Offer { session, leg });
         }
-        let (Some(dialog), Some(way), Some(refresh)) = (party.dialog.as_mut(), party.way.clone(), party.refresh) else { return };
+        let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
         let update = dialog.request(Method::Update).field("Contact", &party.contact).field("Supported", "timer");
-        core.ask(now, key, &way, Asked::Update, refresh.ask(update, false), None);
+        core.ask(now, key, &way, Asked::Update, party.timer.refresh(update), None);
     }
 
     /// Our offer for a refresh is made.
@@ -230,8 +224,7 @@ impl Call {
         let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
         let invite =
             dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", ALLOW).field("Supported", supported);
-        let invite = party.refresh.map_or_else(|| invite.clone(), |refresh| refresh.ask(invite.clone(), false));
-        core.ask(now, key, &way, Asked::Reinvite, invite, Some((SDP, sdp)));
+        core.ask(now, key, &way, Asked::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 
     /// The final answer to a request of ours within the call; `Err`: there was none.
@@ -279,6 +272,11 @@ impl Call {
                 self.party(leg).updates = false;
                 self.refresh(core, now, leg);
             }
+            (Asked::Update | Asked::Reinvite, Ok(answer))
+                if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.party(leg).timer.too_brief(answer) =>
+            {
+                self.refresh(core, now, leg);
+            }
             (Asked::Update | Asked::Reinvite, _) if code.is_failure() => core.timers.set(Timer::Refresh(call, leg), now + GLARE),
             _ => {}
         }
@@ -311,7 +309,7 @@ impl Call {
         if let Some(dialog) = party.dialog.as_mut() {
             dialog.refresh(answer);
         }
-        party.refresh = Refresh::granted(answer);
+        party.timer.granted(answer);
         self.keep_alive(core, now, leg);
     }
 }

@@ -23,7 +23,6 @@ mod inside;
 mod outgoing;
 mod party;
 mod port;
-mod refresh;
 mod room;
 mod test_number;
 

@@ -8,6 +8,7 @@ use offhook_sip::without_body;
 use offhook_sip::{Message, Name, StatusCode, Uri};
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
 
@@ -17,7 +18,6 @@ use super::core::{Core, SDP, Tenant, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Exchange, Invite, Party};
-use super::refresh::Refresh;
 
 /// What a page's INVITE may require of us.
 const KNOWN: [&str; 4] = ["100rel", "timer", "trickle-ice", "outbound"];
@@ -174,7 +174,7 @@ fn check(invite: &Message<'_>) -> Result<(), Failure> {
     if invite.body.len() > MAX_SDP {
         return Err(Failure::too_large());
     }
-    if Refresh::is_too_brief(invite) {
+    if SessionTimer::is_too_brief(invite) {
         return Err(Failure::too_brief());
     }
     Ok(())

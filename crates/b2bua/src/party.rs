@@ -12,11 +12,11 @@ use offhook_sip::{Message, Name, StatusCode, Writer, reply};
 use offhook_trunk::TrunkId;
 use offhook_ua::T1;
 use offhook_ua::dialog::Dialog;
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::core::{Tenant, Way};
-use super::refresh::Refresh;
 
 /// What we take part in within a call.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";
@@ -62,7 +62,7 @@ pub(super) struct Party {
     pub(super) described: bool,
     pub(super) unacknowledged: Option<Unacknowledged>,
     pub(super) exchange: Exchange,
-    pub(super) refresh: Option<Refresh>,
+    pub(super) timer: SessionTimer,
     /// Our ACK, for the case that the 2xx comes again.
     pub(super) ack: Option<String>,
     /// Whether it takes UPDATE (RFC 3311).
@@ -80,8 +80,8 @@ pub(super) enum Invite {
     None,
     /// It has sent one that waits for its final answer.
     Received { key: ServerKey, text: String },
-    /// We have sent one: with this number in CSeq at first.
-    Sent { key: ClientKey, text: String, tries: u32 },
+    /// We have sent one.
+    Sent { key: ClientKey, text: String },
     /// It was answered for good.
     Done,
 }
@@ -141,7 +141,7 @@ impl Party {
             described: false,
             unacknowledged: None,
             exchange: Exchange::Idle,
-            refresh: None,
+            timer: SessionTimer::new(),
             ack: None,
             updates: false,
             hears_credit: false,

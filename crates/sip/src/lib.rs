@@ -21,6 +21,7 @@ mod message;
 mod method;
 mod redact;
 pub mod sdp;
+mod session_expires;
 mod status;
 pub mod telephone;
 pub mod text;
@@ -34,6 +35,7 @@ pub use header::{Branch, CSeq, Field, Name, NameAddr, Params, Via, is_token, unq
 pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse, parse_text, reasons};
 pub use method::Method;
 pub use redact::redacted;
+pub use session_expires::{Refresher, SessionExpires};
 pub use status::{Class, StatusCode};
 pub use uri::{Uri, escape_user};
 pub use write::{Writer, cancel, quote, reply, without_body};

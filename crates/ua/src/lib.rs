@@ -13,6 +13,7 @@ pub mod authentication;
 pub mod dialog;
 pub mod random;
 pub mod registration;
+pub mod session_timer;
 pub mod time;
 pub mod timers;
 pub mod transaction;

@@ -47,7 +47,6 @@ impl Session {
             && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"));
         self.phase = Phase::Ringing { key, invite: invite.source().to_owned(), early, answering, described };
         self.connection = core.connection;
-        self.refresh = Self::asked_refresh(invite);
     }
 
     /// Whether this is the INVITE of this call, come again by another branch: a server lost its memory, or the caller its connection,
@@ -187,17 +186,18 @@ impl Session {
         let Some(local) = self.media.local.as_deref() else { return };
         let sdp = if described { "" } else { local };
         let offerless = self.media.remote.is_none();
-        let answer = self.reply(core, StatusCode::OK).map(|answer| match self.refresh {
-            Some(refresh) => refresh.write(answer),
-            None => answer,
-        });
+        let Phase::Ringing { invite, .. } = &self.phase else { return };
+        let Ok(invite) = parse_text(invite) else { return };
+        let mut timer = self.timer;
+        let answer = self.reply(core, StatusCode::OK).map(|answer| timer.answer(&invite, answer));
         let text = self.respond(core, now, answer, sdp);
+        self.timer = timer;
         self.phase = Phase::Up;
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.confirmed = true;
         }
         self.wait_for_acknowledgement(core, now, text, None);
-        self.keep_alive(core, now, self.refresh);
+        self.keep_alive(core, now);
         core.timers.stop(Timer::Answer(self.info.id));
         if !offerless {
             self.establish(core, now);

@@ -17,8 +17,6 @@ use crate::client::call::{CallInfo, Domain, EndCause, Error, State, codes};
 use crate::client::core::{Asked, Awaited, Core, Owner, capable};
 use crate::client::timers::Timer;
 
-/// The shortest interval between refreshes that we take, s (RFC 4028, 5).
-pub const MIN_SE: u32 = 90;
 /// How long a copy of the INVITE waits for an answer.
 const COPY: Duration = Duration::from_secs(2);
 
@@ -46,7 +44,7 @@ impl Session {
             return;
         }
         if self.media.local.is_some() {
-            return self.invite(core, now, 1, (core.config.session_expires, MIN_SE));
+            return self.invite(core, now, 1);
         }
         if !self.is_describing(core) {
             self.make_offer(core, Awaited::FirstOffer, false, core.config.candidate_wait);
@@ -54,16 +52,15 @@ impl Session {
         }
     }
 
-    /// `expires` and `least`: the interval between refreshes that we ask for, and the shortest that anybody on the way took, s.
-    fn invite(&mut self, core: &mut Core, now: Instant, number: u32, (expires, least): (u32, u32)) {
+    fn invite(&mut self, core: &mut Core, now: Instant, number: u32) {
         let invite = Writer::request(Method::Invite, &self.uri)
             .joined("From", &["<", &core.aor(), ">;tag=", &self.local_tag])
             .joined("To", &["<", &self.uri, ">"])
             .field("Call-ID", &self.info.call_id)
             .cseq(number, Method::Invite);
         let mut invite = capable(invite, &core.contact());
-        if expires > 0 {
-            invite = invite.number("Session-Expires", expires.max(least)).number("Min-SE", least);
+        if core.config.session_expires > 0 {
+            invite = self.timer.propose(invite, core.config.session_expires);
         }
         for (name, value) in &self.headers {
             invite = invite.field(name, value);
@@ -111,7 +108,9 @@ impl Session {
         }
         match code {
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.challenged(core, now, key, answer),
-            StatusCode::SESSION_INTERVAL_TOO_SMALL if answer.number(Name::MinSe).is_some() => self.too_brief(core, now, answer),
+            StatusCode::SESSION_INTERVAL_TOO_SMALL if core.config.session_expires > 0 && self.timer.too_brief(answer) => {
+                self.invite_longer(core, now);
+            }
             _ => self.refused(core, now, answer),
         }
     }
@@ -131,14 +130,10 @@ impl Session {
         }
     }
 
-    /// The server wants longer intervals between refreshes (RFC 4028, 7.3).
-    fn too_brief(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    /// Somebody on the way wants a longer session interval (RFC 4028, 7.3).
+    fn invite_longer(&mut self, core: &mut Core, now: Instant) {
         let Phase::Inviting { number, .. } = self.phase else { return };
-        let least = answer.number(Name::MinSe).unwrap_or(MIN_SE).max(MIN_SE);
-        if number > 3 {
-            return self.refused(core, now, answer);
-        }
-        self.invite(core, now, number + 1, (core.config.session_expires, least));
+        self.invite(core, now, number + 1);
     }
 
     fn provisional(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use offhook_sip::sdp;
-use offhook_sip::text::{concat, digits, find_text, number};
-use offhook_sip::{Message, Name, Writer, parse_text, reply};
+use offhook_sip::text::{concat, number};
+use offhook_sip::{Message, Name, parse_text, reply};
+use offhook_ua::session_timer::{MIN_SE, SessionTimer};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
-use super::caller::MIN_SE;
-use super::{Exchange, Phase, Refresh, Session};
+use super::{Exchange, Phase, Session};
 use crate::client::call::{EndCause, Error, codes};
 use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
@@ -128,6 +128,13 @@ impl Session {
             self.unacknowledged.take_if(|waiting| waiting.number.is_none());
         }
         let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
+        if SessionTimer::is_too_brief(request) {
+            return core.respond(
+                now,
+                key,
+                reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", MIN_SE).end(),
+            );
+        }
         if invite && !self.is_up() || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
             return core.refuse(
@@ -143,7 +150,6 @@ impl Session {
         if let Some(leg) = self.legs.get_mut(position) {
             leg.dialog.refresh(request);
         }
-        self.keep_alive(core, now, Self::asked_refresh(request));
         if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, "") }
     }
 
@@ -197,12 +203,10 @@ impl Session {
 
     /// 200 to an INVITE or UPDATE within the call.
     fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: &str) {
-        let mut answer = capable(reply(request, StatusCode::OK, None), &core.contact());
-        if let Some(refresh) = Self::asked_refresh(request) {
-            answer = refresh.write(answer);
-        }
-        let text = answer.body("application/sdp", sdp);
+        let answer = capable(reply(request, StatusCode::OK, None), &core.contact());
+        let text = self.timer.answer(request, answer).body("application/sdp", sdp);
         core.respond(now, key, text.clone());
+        self.keep_alive(core, now);
         if request.method() == Some(Method::Invite) {
             self.wait_for_acknowledgement(core, now, text, None);
         }
@@ -243,10 +247,7 @@ impl Session {
     pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         self.describe_us(sdp);
         let Some(leg) = self.legs.first_mut() else { return };
-        let mut invite = capable(leg.dialog.request(Method::Invite), &core.contact());
-        if let Some(refresh) = self.refresh {
-            invite = refresh.ask(invite);
-        }
+        let invite = self.timer.refresh(capable(leg.dialog.request(Method::Invite), &core.contact()));
         self.exchange = Exchange::Offered { number: leg.dialog.last_number() };
         core.request(now, invite, Owner::Call(self.info.id, Asked::Reinvite), self.media.offer());
     }
@@ -274,6 +275,9 @@ impl Session {
             (Asked::Update, Some(answer)) if !code.is_failure() => self.updated(core, now, answer),
             (Asked::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
                 self.update_refused(core, now)
+            }
+            (Asked::Update, Some(answer)) if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.timer.too_brief(answer) => {
+                self.refresh_session(core, now)
             }
             (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
             _ => {}
@@ -349,6 +353,9 @@ impl Session {
                 };
                 core.timers.set(Timer::Glare(self.info.id), now + wait);
             }
+            if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && answer.is_some_and(|answer| self.timer.too_brief(answer)) {
+                self.offer_again(core);
+            }
             return;
         }
         let Some((leg, answer)) = self.legs.first_mut().zip(answer) else { return };
@@ -371,20 +378,14 @@ impl Session {
         if !self.is_up() || self.is_over() {
             return;
         }
-        if self.legs.first().is_some_and(|leg| leg.updates) {
-            self.update(core, now, self.refresh)
-        } else {
-            self.reoffer(core, false)
-        }
+        if self.legs.first().is_some_and(|leg| leg.updates) { self.update(core, now, true) } else { self.reoffer(core, false) }
     }
 
-    /// Sends an UPDATE, where the other side takes it.
-    pub(super) fn update(&mut self, core: &mut Core, now: Instant, refresh: Option<Refresh>) {
+    /// Sends an UPDATE, where the other side takes it; `refreshes`: the session timer begins anew with it.
+    pub(super) fn update(&mut self, core: &mut Core, now: Instant, refreshes: bool) {
         let Some(leg) = self.legs.first_mut().filter(|leg| leg.updates) else { return };
-        let mut update = leg.dialog.request(Method::Update).field("Contact", &core.contact()).field("Supported", SUPPORTED);
-        if let Some(refresh) = refresh {
-            update = refresh.ask(update);
-        }
+        let update = leg.dialog.request(Method::Update).field("Contact", &core.contact()).field("Supported", SUPPORTED);
+        let update = if refreshes { self.timer.refresh(update) } else { update };
         core.request(now, update, Owner::Call(self.info.id, Asked::Update), None);
     }
 
@@ -394,30 +395,20 @@ impl Session {
         self.finish(core, now, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
     }
 
-    /// What a request asks for (RFC 4028, 9): the sender refreshes unless it says otherwise.
-    pub(super) fn asked_refresh(request: &Message<'_>) -> Option<Refresh> {
-        let (interval, refresher) = session_expires(request)?;
-        (interval >= MIN_SE).then_some(Refresh { interval, ours: refresher == Some("uas") })
-    }
-
     /// What an answer to a request of ours grants.
     pub(super) fn learn_refresh(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
-        let granted = session_expires(answer);
-        let refresh =
-            granted.map(|(interval, refresher)| Refresh { interval: interval.max(MIN_SE), ours: refresher != Some("uas") });
-        self.keep_alive(core, now, refresh);
+        self.timer.granted(answer);
+        self.keep_alive(core, now);
     }
 
-    pub(super) fn keep_alive(&mut self, core: &mut Core, now: Instant, refresh: Option<Refresh>) {
-        self.refresh = refresh;
+    /// Sees to it that the session is refreshed, or ends where nobody does that: from the last 2xx on.
+    pub(super) fn keep_alive(&self, core: &mut Core, now: Instant) {
         core.timers.stop(Timer::SessionRefresh(self.info.id));
         core.timers.stop(Timer::SessionEnd(self.info.id));
-        if let Some(Refresh { interval, ours }) = refresh {
-            let interval = Duration::from_secs(interval.into());
-            let end = now + (interval - (interval / 3).min(Duration::from_secs(32)));
-            core.timers.set(Timer::SessionEnd(self.info.id), end);
-            if ours {
-                core.timers.set(Timer::SessionRefresh(self.info.id), now + interval / 2);
+        if let Some(deadlines) = self.timer.deadlines().filter(|_| self.is_up()) {
+            core.timers.set(Timer::SessionEnd(self.info.id), now + deadlines.end);
+            if let Some(refresh) = deadlines.refresh {
+                core.timers.set(Timer::SessionRefresh(self.info.id), now + refresh);
             }
         }
     }
@@ -451,30 +442,4 @@ impl Session {
         let owner = Owner::Call(self.info.id, Asked::Tone);
         core.request(now, leg.dialog.request(Method::Info), owner, Some(("application/dtmf-relay", &body)));
     }
-}
-
-impl Refresh {
-    /// As an answer grants it.
-    pub(super) fn write(self, answer: Writer) -> Writer {
-        let value = self.value(if self.ours { "uas" } else { "uac" });
-        let answer = answer.field("Session-Expires", &value);
-        if self.ours { answer } else { answer.field("Require", "timer") }
-    }
-
-    /// As a request asks for it.
-    fn ask(self, request: Writer) -> Writer {
-        let value = self.value(if self.ours { "uac" } else { "uas" });
-        request.field("Session-Expires", &value).number("Min-SE", MIN_SE)
-    }
-
-    fn value(self, refresher: &str) -> String {
-        concat(&[&*digits(self.interval), ";refresher=", refresher])
-    }
-}
-
-fn session_expires<'a>(message: &Message<'a>) -> Option<(u32, Option<&'a str>)> {
-    const REFRESHER: &str = "refresher=";
-    let value = message.get(Name::SessionExpires)?;
-    let refresher = find_text(value, REFRESHER).map(|at| at + REFRESHER.len());
-    Some((message.number(Name::SessionExpires)?, refresher.and_then(|at| value.get(at..at + 3))))
 }

@@ -16,7 +16,6 @@ mod leg;
 mod media;
 mod path;
 
-pub use caller::MIN_SE;
 use std::time::Duration;
 
 use leg::Leg;
@@ -24,6 +23,7 @@ use media::{Media, Microphone};
 
 use offhook_sip::text::concat;
 use offhook_sip::{Message, Method, Name, StatusCode, parse_text};
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 use offhook_ua::{T1, T2, TIMEOUT};
@@ -57,8 +57,7 @@ pub struct Session {
     ack: Option<String>,
     /// Offers within the call.
     exchange: Exchange,
-    /// How the session is kept alive (RFC 4028).
-    refresh: Option<Refresh>,
+    timer: SessionTimer,
     /// Caller: whether the other side is to be heard before the answer (RFC 5009): for the app, such a call is established.
     early: bool,
     /// Whether the app was told that the media is interrupted.
@@ -133,15 +132,6 @@ enum Exchange {
     Answering { key: ServerKey, request: String },
 }
 
-/// How a session is kept alive (RFC 4028).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Refresh {
-    /// s.
-    interval: u32,
-    /// Whether it is for us to do it.
-    ours: bool,
-}
-
 impl Session {
     fn new(core: &mut Core, info: CallInfo) -> Self {
         let (peer, local_tag) = (core.new_peer(), core.random.token());
@@ -159,7 +149,7 @@ impl Session {
             connection: 0,
             ack: None,
             exchange: Exchange::Idle,
-            refresh: None,
+            timer: SessionTimer::new(),
             early: false,
             interrupted: false,
             left: false,

@@ -147,7 +147,7 @@ impl Session {
         if self.is_ringing() {
             let known = self.legs.first().is_some_and(|leg| leg.open);
             return if known {
-                self.update(core, now, None)
+                self.update(core, now, false)
             };
         }
         if self.info.state != State::Established {

@@ -8,7 +8,7 @@ use offhook_testing::text::head;
 use crate::world::{FIRST, SDP, World, answer, field, read, within};
 
 /// A carrier's INVITE to a number of ours.
-fn invite(more: &str, sdp: &str) -> String {
+pub fn invite(more: &str, sdp: &str) -> String {
     let kind = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     format!(
         "INVITE sip:+46401234@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcall;rport\r\nMax-Forwards: 70\r\n\

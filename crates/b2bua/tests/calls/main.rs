@@ -10,6 +10,7 @@ mod outgoing;
 mod page;
 mod races;
 mod routes;
+mod session_timers;
 mod speakers;
 mod telephones;
 mod test_numbers;

@@ -56,9 +56,12 @@ pub struct World {
     pub resolved: Option<SocketAddr>,
     paid: (Option<Duration>, bool),
     conns: u64,
-    /// What the next INVITE of a page is for, in place of what its app has said.
-    dialled: Option<String>,
+    /// What becomes of the next INVITE of a page on its way.
+    edit: Option<Edit>,
 }
+
+/// What makes another message of one.
+type Edit = Box<dyn FnOnce(String) -> String>;
 
 /// A page with a user on it.
 pub struct Page {
@@ -144,7 +147,7 @@ impl World {
             resolved: None,
             paid: (None, false),
             conns: 0,
-            dialled: None,
+            edit: None,
         }
     }
 
@@ -161,13 +164,22 @@ impl World {
         self.call_with(destination, &[]);
     }
 
+    /// The next INVITE of a page is changed on its way, as another SIP client or a proxy would have it.
+    pub fn edit(&mut self, edit: impl FnOnce(String) -> String + 'static) {
+        self.edit = Some(Box::new(edit));
+    }
+
     pub fn phone(&mut self, number: &str) {
         self.call(Destination::Phone(number.into()));
     }
 
     /// Alice calls this very URI, with another SIP client than ours.
     pub fn dial(&mut self, uri: &str) {
-        self.dialled = Some(uri.to_owned());
+        let uri = uri.to_owned();
+        self.edit(move |text| {
+            let (_, rest) = text.split_once("\r\n").expect("a request");
+            format!("INVITE {uri} SIP/2.0\r\n{rest}")
+        });
         self.call(Destination::User("bob".into()));
     }
 
@@ -306,9 +318,8 @@ impl World {
                 self.pages[number].client.handle(self.now, Input::Opened);
             }
             Output::Send(mut text) => {
-                if let Some(uri) = self.dialled.take_if(|_| text.starts_with("INVITE ")) {
-                    let (_, rest) = text.split_once("\r\n").expect("a request");
-                    text = format!("INVITE {uri} SIP/2.0\r\n{rest}");
+                if let Some(edit) = self.edit.take_if(|_| text.starts_with("INVITE ")) {
+                    text = edit(text);
                 }
                 self.heard_of(number, '>', &text);
                 if let Some(conn) = self.pages[number].conn {

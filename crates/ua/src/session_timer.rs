@@ -1,0 +1,254 @@
+//! The session timer of one dialog (RFC 4028): how long a session lasts without a refresh, and which end refreshes it.
+//!
+//! ```text
+//! UAC   propose() ──▶ INVITE ── 2xx ──▶ granted() ──▶ deadlines(): refresh at half of the interval, end shortly before all of it
+//!          ▲            └── 422 ──▶ too_brief()  │        │
+//!          └─────────────────────────────────────┘        ▼
+//! UAS   is_too_brief(): 422   answer() ──▶ 2xx       refresh() ──▶ UPDATE or re-INVITE
+//! ```
+
+use std::time::Duration;
+
+use offhook_sip::{Message, Name, Refresher, SessionExpires, Writer};
+
+/// The shortest session interval that we take, and what a message without Min-SE stands for: 90 s (RFC 4028, section 5).
+pub const MIN_SE: u32 = 90;
+/// How many 422 one request is raised for: a chain of proxies may have a minimum each.
+const RAISES: u8 = 3;
+
+/// The session timer of one dialog, seen from one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionTimer {
+    /// The largest Min-SE that was heard of in this session, s: it stands in each later request of it (section 7.4).
+    min_se: u32,
+    /// How many 422 came since the last 2xx.
+    raises: u8,
+    agreement: Option<Agreement>,
+}
+
+/// What the last 2xx has agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Agreement {
+    /// s.
+    interval: u32,
+    /// Whether this end refreshes.
+    ours: bool,
+}
+
+/// What is due how long after the 2xx that was sent or received last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// When to refresh the session; `None` where the other end does it.
+    pub refresh: Option<Duration>,
+    /// When it is over if nobody has refreshed it.
+    pub end: Duration,
+}
+
+impl Default for SessionTimer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SessionTimer {
+    /// The timer of a session that is not made yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { min_se: MIN_SE, raises: 0, agreement: None }
+    }
+
+    /// Asks for a session of `interval` s in the INVITE that is to make it, and leaves it to the UAS who refreshes (section 7.1).
+    #[must_use]
+    pub fn propose(&self, invite: Writer, interval: u32) -> Writer {
+        self.write(invite, SessionExpires { interval, refresher: None })
+    }
+
+    /// Asks in a request within the session that it go on as agreed, with the same end refreshing (section 7.4). Without an agreement the
+    /// request stays as it is.
+    #[must_use]
+    pub fn refresh(&self, request: Writer) -> Writer {
+        let Some(Agreement { interval, ours }) = self.agreement else { return request };
+        let refresher = Some(if ours { Refresher::Uac } else { Refresher::Uas });
+        self.write(request, SessionExpires { interval, refresher })
+    }
+
+    fn write(&self, request: Writer, wanted: SessionExpires) -> Writer {
+        let value = SessionExpires { interval: wanted.interval.max(self.min_se), ..wanted }.to_value();
+        request.field(Name::SessionExpires.as_str(), &value).number(Name::MinSe.as_str(), self.min_se)
+    }
+
+    /// Takes a 422 to a request of ours in (section 7.3). Whether to send that request again, with the interval that is wanted.
+    pub fn too_brief(&mut self, refusal: &Message<'_>) -> bool {
+        let Some(min_se) = refusal.number(Name::MinSe) else { return false };
+        let again = min_se > self.min_se && self.raises < RAISES;
+        self.min_se = self.min_se.max(min_se);
+        self.raises += u8::from(again);
+        again
+    }
+
+    /// Takes a 2xx to a request of ours in (section 7.2). Without Session-Expires the session has no timer; where the 2xx leaves open who
+    /// refreshes, this end does.
+    pub fn granted(&mut self, answer: &Message<'_>) {
+        self.raises = 0;
+        self.agreement = answer
+            .session_expires()
+            .map(|granted| Agreement { interval: granted.interval.max(MIN_SE), ours: granted.refresher != Some(Refresher::Uas) });
+    }
+
+    /// Whether a request is to be refused with 422 and [`MIN_SE`] (section 9). A UAC that does not know session timers could do nothing with
+    /// that: what is too brief was put there by a proxy, and counts as not there.
+    #[must_use]
+    pub fn is_too_brief(request: &Message<'_>) -> bool {
+        knows_timers(request) && request.session_expires().is_some_and(|asked| asked.interval < MIN_SE)
+    }
+
+    /// Agrees to what a request asks for, and says so in the 2xx to it (section 9). A request that asks for nothing leaves what was agreed
+    /// before.
+    ///
+    /// ```text
+    /// UAC knows timers   refresher asked for   refresher   Require: timer
+    ///        no            none, uac, uas         uas           no
+    ///        yes             none, uac            uac           yes
+    ///        yes                uas               uas           yes
+    /// ```
+    #[must_use]
+    pub fn answer(&mut self, request: &Message<'_>, answer: Writer) -> Writer {
+        let before = self.agreement.map(|Agreement { interval, ours }| {
+            let refresher = Some(if ours { Refresher::Uas } else { Refresher::Uac });
+            SessionExpires { interval, refresher }
+        });
+        let Some(asked) = request.session_expires().filter(|asked| asked.interval >= MIN_SE).or(before) else { return answer };
+        // Proxies on the way have their say in later requests of this end, too.
+        self.min_se = self.min_se.max(request.number(Name::MinSe).unwrap_or(MIN_SE));
+        let known = knows_timers(request);
+        let ours = !known || asked.refresher == Some(Refresher::Uas);
+        self.agreement = Some(Agreement { interval: asked.interval, ours });
+        let refresher = Some(if ours { Refresher::Uas } else { Refresher::Uac });
+        let value = SessionExpires { refresher, ..asked }.to_value();
+        let answer = answer.field(Name::SessionExpires.as_str(), &value);
+        if known { answer.field(Name::Require.as_str(), "timer") } else { answer }
+    }
+
+    /// What is due, and when (section 10); `None`: the session has no timer.
+    #[must_use]
+    pub fn deadlines(&self) -> Option<Deadlines> {
+        let Agreement { interval, ours } = self.agreement?;
+        let interval = Duration::from_secs(interval.into());
+        Some(Deadlines { refresh: ours.then_some(interval / 2), end: interval - (interval / 3).min(Duration::from_secs(32)) })
+    }
+}
+
+fn knows_timers(request: &Message<'_>) -> bool {
+    request.has_token(Name::Supported, "timer") || request.has_token(Name::Require, "timer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use offhook_sip::{Method, StatusCode, parse_text};
+
+    const INVITE: &str = "INVITE sip:b@c SIP/2.0\r\n";
+    const OK: &str = "SIP/2.0 200 OK\r\n";
+    const BRIEF: &str = "SIP/2.0 422 Session Interval Too Small\r\n";
+
+    fn with<T>(start: &str, fields: &str, then: impl FnOnce(&Message<'_>) -> T) -> T {
+        let text = format!("{start}{fields}\r\n");
+        then(&parse_text(&text).expect("a message"))
+    }
+
+    /// The fields of a request or answer that speak of session timers.
+    fn fields(text: &str) -> String {
+        let of_timer = |line: &&str| ["Session-Expires", "Min-SE", "Require"].iter().any(|name| line.starts_with(name));
+        text.lines().filter(of_timer).collect::<Vec<_>>().join(", ")
+    }
+
+    fn answered(timer: &mut SessionTimer, request: &str) -> String {
+        with(INVITE, request, |request| fields(&timer.answer(request, Writer::response(StatusCode::OK, "OK")).end()))
+    }
+
+    fn refreshed(timer: &SessionTimer) -> String {
+        fields(&timer.refresh(Writer::request(Method::Update, "sip:b@c")).end())
+    }
+
+    #[test]
+    fn the_uas_decides_by_the_table_of_section_9() {
+        let of = |supported: bool, refresher: &str| {
+            let supported = if supported { "Supported: timer\r\n" } else { "" };
+            let mut timer = SessionTimer::new();
+            let answer = answered(&mut timer, &format!("Session-Expires: 600{refresher}\r\n{supported}"));
+            (answer, timer.deadlines().is_some_and(|deadlines| deadlines.refresh.is_some()))
+        };
+        for refresher in ["", ";refresher=uac", ";refresher=uas"] {
+            assert_eq!(of(false, refresher), ("Session-Expires: 600;refresher=uas".into(), true), "a proxy has asked{refresher}");
+        }
+        for refresher in ["", ";refresher=uac", "; Refresher = UAC ;x=1"] {
+            assert_eq!(of(true, refresher), ("Session-Expires: 600;refresher=uac, Require: timer".into(), false));
+        }
+        assert_eq!(of(true, ";refresher=uas"), ("Session-Expires: 600;refresher=uas, Require: timer".into(), true));
+    }
+
+    #[test]
+    fn a_request_that_asks_for_nothing_changes_nothing() {
+        let mut timer = SessionTimer::new();
+        assert_eq!(answered(&mut timer, "Supported: timer\r\n"), "");
+        assert_eq!(timer.deadlines(), None);
+        answered(&mut timer, "Supported: timer\r\nSession-Expires: 600;refresher=uas\r\n");
+        let agreed = timer;
+        assert_eq!(answered(&mut timer, "Supported: timer\r\n"), "Session-Expires: 600;refresher=uas, Require: timer");
+        assert_eq!(timer, agreed);
+        answered(&mut timer, "Supported: timer\r\nSession-Expires: 600\r\n");
+        assert_eq!(answered(&mut timer, ""), "Session-Expires: 600;refresher=uas", "whoever knows no timers refreshes none");
+    }
+
+    #[test]
+    fn too_short_an_interval_is_refused_only_to_whom_can_ask_for_another() {
+        let is = |request: &str| with(INVITE, request, SessionTimer::is_too_brief);
+        assert!(is("Session-Expires: 89\r\nSupported: timer\r\n"));
+        assert!(!is("Session-Expires: 90\r\nSupported: timer\r\n"));
+        assert!(!is("Session-Expires: 89\r\n"));
+        let mut timer = SessionTimer::new();
+        assert_eq!(answered(&mut timer, "Session-Expires: 89\r\n"), "");
+        assert_eq!(timer.deadlines(), None);
+    }
+
+    #[test]
+    fn the_minimum_of_a_422_stands_in_all_later_requests() {
+        let mut timer = SessionTimer::new();
+        let first = |timer: &SessionTimer| fields(&timer.propose(Writer::request(Method::Invite, "sip:b@c"), 1_800).end());
+        assert_eq!(first(&timer), "Session-Expires: 1800, Min-SE: 90");
+        assert!(with(BRIEF, "Min-SE: 3600\r\n", |refusal| timer.too_brief(refusal)));
+        assert_eq!(first(&timer), "Session-Expires: 3600, Min-SE: 3600");
+        assert!(!with(BRIEF, "Min-SE: 3600\r\n", |refusal| timer.too_brief(refusal)), "it was asked for that already");
+        assert!(!with(BRIEF, "", |refusal| timer.too_brief(refusal)));
+        with(OK, "Session-Expires: 1800;refresher=uac\r\n", |answer| timer.granted(answer));
+        assert_eq!(refreshed(&timer), "Session-Expires: 3600;refresher=uac, Min-SE: 3600");
+        answered(&mut timer, "Session-Expires: 1800;refresher=uac\r\nSupported: timer\r\nMin-SE: 7200\r\n");
+        assert_eq!(refreshed(&timer), "Session-Expires: 7200;refresher=uas, Min-SE: 7200", "of their requests, too");
+    }
+
+    #[test]
+    fn whoever_always_wants_more_is_not_asked_for_ever() {
+        let mut timer = SessionTimer::new();
+        let raise = |timer: &mut SessionTimer, min| with(BRIEF, &format!("Min-SE: {min}\r\n"), |refusal| timer.too_brief(refusal));
+        assert_eq!((1..=5).map(|n| raise(&mut timer, n * 1_000)).collect::<Vec<_>>(), [true, true, true, false, false]);
+        with(OK, "Session-Expires: 5000\r\n", |answer| timer.granted(answer));
+        assert!(raise(&mut timer, 6_000));
+    }
+
+    #[test]
+    fn the_refresher_is_early_and_both_ends_give_up_before_the_interval_does() {
+        let of = |granted: &str| {
+            let mut timer = SessionTimer::new();
+            with(OK, granted, |answer| timer.granted(answer));
+            let millis = |duration: Duration| u64::try_from(duration.as_millis()).expect("it fits");
+            timer.deadlines().map(|deadlines| (deadlines.refresh.map(millis), millis(deadlines.end)))
+        };
+        assert_eq!(of(""), None);
+        assert_eq!(of("Session-Expires: 1800;refresher=uac\r\n"), Some((Some(900_000), 1_768_000)), "32 s");
+        assert_eq!(of("x: 90;refresher=uas\r\n"), Some((None, 60_000)), "a third");
+        assert_eq!(of("Session-Expires: 90\r\n"), Some((Some(45_000), 60_000)));
+        assert_eq!(of("Session-Expires: 1\r\n"), Some((Some(45_000), 60_000)), "not less than anybody takes");
+        assert_eq!(of("Session-Expires: soon\r\n"), None);
+        assert_eq!(of("Session-Expires: 4294967295\r\n"), Some((Some(2_147_483_647_500), 4_294_967_263_000)));
+    }
+}
