@@ -6,8 +6,12 @@ use offhook_sip::{
     escape_user, ha1, parse, quote, reply, strongest, unquote,
 };
 
-const CAN: Abilities<'static> =
-    Abilities { methods: &[Method::Invite, Method::Bye], extensions: &["path", "100rel"], bodies: &["application/sdp"] };
+const CAN: Abilities<'static> = Abilities {
+    methods: &[Method::Invite, Method::Bye],
+    extensions: &["path", "100rel"],
+    bodies: &["application/sdp"],
+    ..Abilities::NONE
+};
 
 /// One SIP message, every reader of it, and the answer to it.
 pub fn message(data: &[u8]) {

@@ -3,27 +3,42 @@
 use std::rc::Rc;
 
 use offhook_sip::text::concat;
-use offhook_sip::{Branch, Message, Method, StatusCode, Writer, escape_user, reply};
+use offhook_sip::{Abilities, Branch, Message, Method, StatusCode, Writer, escape_user, reply};
 use offhook_ua::authentication::{Authenticator, again};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport, follow_up};
+use offhook_ua::uas::Refusal;
 
 use super::io::{Change, Config, Event, Ice, IceServer, Output, PeerId, Task, TaskId, TaskKind};
 use super::timers::Timers;
 use crate::client::call::{CallId, CallInfo};
 
-/// The methods that we take.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";
+/// What may be asked of us.
+pub const CAN: Abilities<'static> = Abilities {
+    methods: &[
+        Method::Invite,
+        Method::Ack,
+        Method::Cancel,
+        Method::Bye,
+        Method::Update,
+        Method::Prack,
+        Method::Info,
+        Method::Options,
+    ],
+    extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice", "path"],
+    bodies: &["application/sdp"],
+    info_bodies: &["application/trickle-ice-sdpfrag"],
+    // The gateway's warning that the credit runs out is one of them.
+    packages: &["trickle-ice", "offhook-credit"],
+};
 /// The extensions that we know (RFC 3262, 4028, 5626, 5627, 8840).
 pub const SUPPORTED: &str = "100rel, timer, outbound, gruu, trickle-ice";
-/// The packages of INFO that we take (RFC 6086, RFC 8840, and the gateway's warning that the credit runs out).
-pub const PACKAGES: &str = "trickle-ice, offhook-credit";
 
 /// Says what this end of a call can do, and how it is reached.
 pub fn capable(message: Writer, contact: &str) -> Writer {
-    let message = message.field("Contact", contact).field("Allow", ALLOW);
-    message.field("Supported", SUPPORTED).field("Recv-Info", PACKAGES)
+    let message = message.field("Contact", contact).field("Allow", &CAN.allow());
+    message.field("Supported", SUPPORTED).field("Recv-Info", &CAN.packages.join(", "))
 }
 
 /// What all parts of the client share.
@@ -250,7 +265,12 @@ impl Core {
     /// Answers a request with a bare status.
     pub fn refuse(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
         let tag = self.random.token();
-        let answer = reply(request, code, Some(&tag)).field("Allow", ALLOW).field("User-Agent", &self.config.user_agent);
+        self.refuse_with(now, key, request, Refusal::Status(code), &tag);
+    }
+
+    /// The same with the tag that its other answers had, or a status that has more to say.
+    pub fn refuse_with(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, refusal: Refusal<'_>, tag: &str) {
+        let answer = refusal.answer(request, tag, &CAN).field("User-Agent", &self.config.user_agent);
         self.respond(now, key, answer.end());
     }
 

@@ -1,11 +1,12 @@
 //! What the server sends: which account, call or transaction each message is for, and the answer to what is for none.
 
-use offhook_sip::{Abilities, Message, parse_text, reply};
-use offhook_ua::session_timer::{MIN_SE, SessionTimer};
+use offhook_sip::{Abilities, Message, parse_text};
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
+use offhook_ua::uas;
 
-use super::core::{ALLOW, Asked, Owner, SUPPORTED};
+use super::core::{Asked, CAN, Owner, SUPPORTED};
 use super::session::Session as Call;
 use super::{Client, Phase};
 use crate::client::call::State;
@@ -62,13 +63,15 @@ impl Client {
             _ if inside => self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST),
             Some(Method::Invite) => self.invited(now, key, request),
             Some(Method::Options) => {
-                let answer = reply(request, StatusCode::OK, None).field("Allow", ALLOW).field("Supported", SUPPORTED);
-                self.core.respond(now, key, answer.field("Accept", "application/sdp").end());
+                let tag = self.core.random.token();
+                let answer = uas::answer(request, StatusCode::OK, &tag).field("Allow", &CAN.allow()).field("Supported", SUPPORTED);
+                self.core.respond(now, key, answer.field("Accept", &CAN.bodies.join(", ")).end());
             }
             Some(Method::Bye | Method::Prack | Method::Update | Method::Info) => {
-                self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST)
+                self.core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST);
             }
-            _ => self.core.refuse(now, key, request, StatusCode::METHOD_NOT_ALLOWED),
+            Some(method) => self.core.refuse(now, key, request, Abilities::unserved(method)),
+            None => {}
         }
     }
 
@@ -86,29 +89,14 @@ impl Client {
 
     /// Somebody calls: busy, refused, or it rings.
     fn invited(&mut self, now: Instant, key: &ServerKey, invite: &Message<'_>) {
-        let can = Abilities {
-            methods: &[Method::Invite],
-            extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice", "path"],
-            bodies: &["application/sdp"],
-        };
-        if let Err(rejection) = invite.check_uas(&can) {
-            let tag = self.core.random.token();
-            let mut answer = reply(invite, rejection.code, Some(&tag)).field("Allow", ALLOW).field("Accept", "application/sdp");
-            for extension in invite.unsupported(can.extensions) {
-                answer = answer.field("Unsupported", extension);
-            }
-            return self.core.respond(now, key, answer.end());
+        if let Err(rejection) = invite.check_uas(&CAN) {
+            return self.core.refuse(now, key, invite, rejection.code);
         }
         if !invite.body.is_empty() && offhook_sip::sdp::check(invite.text()).is_err() {
             return self.core.refuse(now, key, invite, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if SessionTimer::is_too_brief(invite) {
-            let tag = self.core.random.token();
-            return self.core.respond(
-                now,
-                key,
-                reply(invite, StatusCode::SESSION_INTERVAL_TOO_SMALL, Some(&tag)).number("Min-SE", MIN_SE).end(),
-            );
+            return self.core.refuse(now, key, invite, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if let Some(call) = self.calls.iter_mut().find(|call| call.rings_again(invite)) {
             return call.ring_again(&mut self.core, now, key.clone(), invite);

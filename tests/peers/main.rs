@@ -133,17 +133,50 @@ fn an_invite_without_an_offer_gets_one() {
 
 #[test]
 fn what_cannot_be_taken_is_refused_with_its_code() {
-    for (more, body, code) in [
-        ("Require: nonsense\r\n", String::new(), 420),
-        (TYPE, "v=0\r\nm=audio 1 RTP/AVP 0\r\n".to_owned(), 488),
-        ("Content-Type: text/plain\r\n", "hello".to_owned(), 415),
-        ("Session-Expires: 30\r\nSupported: timer\r\n", String::new(), 422),
-        ("Accept: text/plain\r\n", String::new(), 406),
+    for (more, body, code, lists) in [
+        ("Require: timer, nonsense\r\n", "", 420, "Unsupported: nonsense\r\n"),
+        (TYPE, "v=0\r\nm=audio 1 RTP/AVP 0\r\n", 488, ""),
+        ("Content-Type: text/plain\r\n", "hello", 415, "Accept: application/sdp\r\n"),
+        ("Session-Expires: 30\r\nSupported: timer\r\n", "", 422, "Min-SE: 90\r\n"),
+        ("Accept: text/plain\r\n", "", 406, ""),
     ] {
         let mut page = Page::signed_in();
-        page.ring(more, &body);
+        page.ring(more, body);
         assert_eq!(page.code(), code, "{more}");
+        let answer = page.sent.last().unwrap();
+        assert!(answer.contains(lists) && answer.contains("To: <sip:alice@s.test>;tag="), "{answer}");
         assert!(page.events.is_empty(), "the app hears nothing of it");
+    }
+}
+
+#[test]
+fn a_refusal_within_a_call_says_what_could_be_taken() {
+    let (mut page, id) = established();
+    for (number, method, more, code, lists) in [
+        (1, "NOTIFY", "", 405, "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS\r\n"),
+        (2, "FROB", "", 501, "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS\r\n"),
+        (3, "INFO", "Info-Package: other\r\n", 469, "Recv-Info: trickle-ice, offhook-credit\r\n"),
+    ] {
+        page.ask(method, number, more, "");
+        assert_eq!(page.code(), code, "{method}");
+        assert!(page.sent.last().unwrap().contains(lists), "{}", page.sent.last().unwrap());
+    }
+    assert_eq!(page.state(id), State::Established);
+}
+
+#[test]
+fn each_answer_but_100_has_a_tag() {
+    let mut page = Page::signed_in();
+    page.ring("", "");
+    let invite = "INVITE sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKother\r\nMax-Forwards: 70\r\n\
+                  From: <sip:bob@s.test>;tag=else\r\nTo: <sip:alice@s.test>\r\nCall-ID: other\r\nCSeq: 5 INVITE\r\nContent-Length: 0\r\n\r\n";
+    for method in ["OPTIONS", "CANCEL", "SUBSCRIBE", "BYE"] {
+        page.input(Input::Received(invite.replace("INVITE", method)));
+        let answer = page.sent.last().unwrap();
+        assert!(
+            answer.starts_with("SIP/2.0 ") && answer.contains(";tag=") && answer.contains("To: <sip:alice@s.test>;tag="),
+            "{answer}"
+        );
     }
 }
 

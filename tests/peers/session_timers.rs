@@ -119,3 +119,25 @@ fn a_request_without_an_interval_keeps_the_one_that_was_agreed() {
     page.wait(2_000);
     assert_eq!(page.state(id), State::Ended);
 }
+
+/// The refresh crossed a request of the peer, or met a server in trouble: until the session ends it may still be taken.
+#[test]
+fn a_refresh_that_is_refused_for_now_is_sent_again() {
+    for code in [491, 503] {
+        let mut page = Page::signed_in();
+        let id = page.call();
+        let grant = |answer: offhook_sip::Writer| answer.field("Allow", "UPDATE").field("Session-Expires", "90;refresher=uac");
+        page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+        connect(&mut page);
+        page.wait(45_000);
+        assert_eq!(page.count("UPDATE"), 1);
+        page.answer("UPDATE", code, |answer| answer);
+        page.wait(2_000);
+        assert_eq!(page.count("UPDATE"), 1, "{code}");
+        page.wait(2_010);
+        assert_eq!(page.count("UPDATE"), 2, "{code}");
+        page.answer("UPDATE", 200, grant);
+        page.wait(44_000);
+        assert_eq!(page.state(id), State::Established);
+    }
+}

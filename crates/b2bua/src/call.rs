@@ -283,7 +283,7 @@ impl Call {
                     } else {
                         failure.clone()
                     };
-                    core.respond(now, leg, &key, code.answer(&invite, &party.tag));
+                    core.respond(now, leg, &key, code.answer(&invite, leg, &party.tag));
                 }
             }
             Invite::Sent { key, text, .. } => {

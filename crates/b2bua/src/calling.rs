@@ -14,7 +14,7 @@ use offhook_ua::time::Instant;
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP, Way, description};
 use super::failure::Failure;
-use super::party::{ALLOW, Exchange, Invite};
+use super::party::{Exchange, Invite, allow};
 use super::{Record, Timer};
 
 /// The session interval that we ask for, s (RFC 4028).
@@ -76,7 +76,7 @@ impl Call {
             .field("Call-ID", call_id)
             .cseq(number, Method::Invite)
             .field("Contact", &party.contact)
-            .field("Allow", ALLOW)
+            .field("Allow", &allow())
             .field("Supported", supported);
         invite = match leg {
             Leg::Page => invite.field("Recv-Info", "trickle-ice"),

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, VecDeque};
 use offhook_ledger::{CallRef, Query};
 use offhook_media::{Command, Leg, MAX_SDP, PeerSettings};
 use offhook_sip::cancel;
-use offhook_sip::{Branch, Message, StatusCode, Writer, reply};
+use offhook_sip::{Branch, Message, StatusCode, Writer};
 use offhook_trunk::{Dtmf, Trunk, TrunkId, Trunks};
+use offhook_ua::glare;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
 use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
+use offhook_ua::uas::Refusal;
 
 use super::call::CallKey;
-use super::party::ALLOW;
+use super::party::can;
 use super::room::Room;
 use super::{Output, Record, Settings, Timer};
 
@@ -192,13 +194,13 @@ impl Core {
     /// Refuses a request of a call, or one that belongs to none.
     pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
         let tag = self.random.token();
-        let answer = reply(request, code, Some(&tag));
-        self.respond(
-            now,
-            leg,
-            key,
-            if code == StatusCode::METHOD_NOT_ALLOWED { answer.field("Allow", ALLOW) } else { answer }.end(),
-        );
+        self.respond(now, leg, key, Refusal::Status(code).answer(request, &tag, &can(leg)).end());
+    }
+
+    /// Refuses an offer that comes while another one waits for its answer: theirs, or ours.
+    pub(super) fn refuse_crossing(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, theirs: bool) {
+        let (refusal, tag) = (glare::refusal(theirs, &mut self.random), self.random.token());
+        self.respond(now, leg, key, refusal.answer(request, &tag, &can(leg)).end());
     }
 
     /// Takes an INVITE of ours back.

@@ -1,11 +1,22 @@
 //! Why a call comes to nothing, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
 use offhook_sip::text::digits;
-use offhook_sip::{Class, Message, Name, Start, StatusCode, Writer, parse, quote, reply};
+use offhook_sip::{Class, Message, Start, StatusCode, quote};
 
 use offhook_ledger::Refused;
 use offhook_media::{Leg, MediaError};
 use offhook_sip::reasons;
+use offhook_ua::uas::Refusal;
+
+use super::party::can;
+
+/// What an answer of the SIP side says of our own INVITE, which the page could not mend.
+const OURS: [StatusCode; 4] = [
+    StatusCode::BAD_EXTENSION,
+    StatusCode::EXTENSION_REQUIRED,
+    StatusCode::SESSION_INTERVAL_TOO_SMALL,
+    StatusCode::INTERVAL_TOO_BRIEF,
+];
 
 /// The final answer to an INVITE that does not become a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +46,7 @@ impl Failure {
 
     /// The session would have to be refreshed too often (RFC 4028, 6).
     pub(super) fn too_brief() -> Self {
-        let fields = vec![("Min-SE".to_owned(), digits(offhook_ua::session_timer::MIN_SE))];
-        Self { fields, ..Self::plain(StatusCode::SESSION_INTERVAL_TOO_SMALL) }
+        Self::plain(StatusCode::SESSION_INTERVAL_TOO_SMALL)
     }
 
     /// The description is larger than is kept.
@@ -45,7 +55,7 @@ impl Failure {
     }
 
     /// The SIP side's, with its phrase, its Reason and its `X-` fields. What is between it and us is no business of the caller's
-    /// (RFC 3261, 16.7): credentials and other places to try become 502, silence becomes 480.
+    /// (RFC 3261, 16.7): credentials, other places to try, and extensions and intervals of our own INVITE become 502, silence becomes 480.
     pub(super) fn passed(answer: &Message<'_>) -> Self {
         let (code, phrase) = match answer.start {
             Start::Response { code, reason } => (code, reason),
@@ -53,7 +63,7 @@ impl Failure {
         };
         let code = match code {
             StatusCode::REQUEST_TIMEOUT | StatusCode::REQUEST_TERMINATED => StatusCode::TEMPORARILY_UNAVAILABLE,
-            code if code.is_challenge() || code.class() == Class::Redirection => {
+            code if code.is_challenge() || code.class() == Class::Redirection || OURS.contains(&code) => {
                 return Self::new(StatusCode::BAD_GATEWAY, 50300, "The trunk does not take the call");
             }
             code => code,
@@ -85,15 +95,10 @@ impl Failure {
         }
     }
 
-    /// The answer to `invite`.
-    pub(super) fn answer(&self, invite: &Message<'_>, tag: &str) -> String {
-        let usual = reply(invite, self.code, Some(tag)).end();
-        let mut text = Writer::response(self.code, &self.phrase);
-        // The phrase is the other side's: `reply` knows only the usual ones.
-        for field in parse(usual.as_bytes()).iter().flat_map(Message::fields).filter(|field| field.name != Name::ContentLength) {
-            text = text.field(field.raw_name, field.value);
-        }
-        self.fields.iter().fold(text, |text, (name, value)| text.field(name, value)).end()
+    /// The answer to the INVITE of that side.
+    pub(super) fn answer(&self, invite: &Message<'_>, leg: Leg, tag: &str) -> String {
+        let answer = Refusal::Status(self.code).answer_as(invite, &self.phrase, tag, &can(leg));
+        self.fields.iter().fold(answer, |answer, (name, value)| answer.field(name, value)).end()
     }
 
     /// Why, for a CANCEL or BYE (RFC 3326): as the other side has said it, or in our words. That somebody has no credit is no business of

@@ -7,7 +7,7 @@ use offhook_ledger::Kind;
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::telephone::is_form_of_number;
 use offhook_sip::without_body;
-use offhook_sip::{Message, Name, StatusCode, Uri, parse, quote};
+use offhook_sip::{Message, StatusCode, Uri, parse, quote};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::session_timer::SessionTimer;
@@ -18,12 +18,10 @@ use super::call::{Call, CallKey, Parties};
 use super::core::{Core, SDP, Way};
 use super::failure::Failure;
 use super::outgoing::{contact, headers};
-use super::party::{Exchange, Invite, Party};
+use super::party::{Exchange, Invite, Party, can};
 use super::port::{Callee, MapId};
 use super::{Output, Timer};
 
-/// What an INVITE from outside may require of us.
-const KNOWN: [&str; 2] = ["100rel", "timer"];
 /// How long the store may take to say whose number it is.
 const MAPPING: Duration = Duration::from_secs(10);
 
@@ -36,7 +34,7 @@ impl Call {
         server: &ServerKey,
         invite: &Message<'_>,
     ) -> Result<Self, Failure> {
-        if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
+        if invite.unsupported(can(Leg::Peer).extensions).next().is_some() {
             return Err(Failure::plain(StatusCode::BAD_EXTENSION));
         }
         if SessionTimer::is_too_brief(invite) {

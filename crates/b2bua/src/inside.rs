@@ -1,13 +1,11 @@
 //! Requests within a call, on either side. Each side has media of its own with us, so offers, refreshes and trickled candidates end here
 //! and go no further; what goes on to the other side are keys and the end.
 
-use std::time::Duration;
-
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
-use offhook_sip::{Message, Method, Name, StatusCode, parse, reply};
+use offhook_sip::{Abilities, Message, Method, Name, StatusCode, parse, reply};
 use offhook_trunk::Dtmf;
-use offhook_ua::session_timer::{MIN_SE, SessionTimer};
+use offhook_ua::session_timer::{AGAIN, SessionTimer};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
@@ -15,12 +13,10 @@ use super::Timer;
 use super::call::{Call, Stage};
 use super::core::{Asked, Core, SDP, description};
 use super::failure::Failure;
-use super::party::{ALLOW, Exchange, Invite};
+use super::party::{Exchange, Invite, allow};
 
 /// How long a key is said to be pressed where nobody says it.
 const PRESSED: u32 = 160;
-/// How long both sides wait that have offered at once, in milliseconds (RFC 3261, 14.1): ours made the Call-ID or not, it varies enough.
-const GLARE: Duration = Duration::from_millis(2_100);
 
 impl Call {
     /// A request within one of the call's dialogs.
@@ -40,12 +36,12 @@ impl Call {
             Method::Info => self.info(core, now, leg, key, request),
             Method::Invite | Method::Update => self.reoffered(core, now, leg, key, request),
             Method::Options => {
-                core.respond(now, leg, key, reply(request, StatusCode::OK, None).field("Allow", ALLOW).field("Accept", SDP).end())
+                let answer = reply(request, StatusCode::OK, None).field("Allow", &allow()).field("Accept", SDP);
+                core.respond(now, leg, key, answer.end());
             }
             // Transfers are nobody's business but ours: who pays for what would be open.
             Method::Refer => core.refuse(now, leg, key, request, StatusCode::DECLINE),
-            Method::Notify | Method::Subscribe => core.refuse(now, leg, key, request, StatusCode::BAD_EVENT),
-            _ => core.refuse(now, leg, key, request, StatusCode::METHOD_NOT_ALLOWED),
+            method => core.refuse(now, leg, key, request, Abilities::unserved(method)),
         }
     }
 
@@ -66,12 +62,7 @@ impl Call {
     fn info(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, info: &Message<'_>) {
         let package = info.get(Name::InfoPackage);
         if package.is_some_and(|package| !package.eq_ignore_ascii_case("trickle-ice")) {
-            return core.respond(
-                now,
-                leg,
-                key,
-                reply(info, StatusCode::BAD_INFO_PACKAGE, None).field("Recv-Info", "trickle-ice").end(),
-            );
+            return core.refuse(now, leg, key, info, StatusCode::BAD_INFO_PACKAGE);
         }
         let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
             let Some(pressed) = read_key(info.text()) else { return core.refuse(now, leg, key, info, StatusCode::BAD_REQUEST) };
@@ -122,18 +113,11 @@ impl Call {
             return core.refuse(now, leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         }
         if SessionTimer::is_too_brief(request) {
-            let text = reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", MIN_SE).end();
-            return core.respond(now, leg, key, text);
+            return core.refuse(now, leg, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if invite && !up || (offers || invite) && !free {
             let theirs = matches!(party.exchange, Exchange::Answering { .. });
-            return core.refuse(
-                now,
-                leg,
-                key,
-                request,
-                if theirs { StatusCode::SERVER_INTERNAL_ERROR } else { StatusCode::REQUEST_PENDING },
-            );
+            return core.refuse_crossing(now, leg, key, request, theirs);
         }
         if let Some(dialog) = party.dialog_of(request) {
             dialog.refresh(request);
@@ -204,7 +188,7 @@ impl Call {
         let (key, session) = (self.key, self.key.session());
         let party = self.party(leg);
         if !matches!(party.exchange, Exchange::Idle) || party.is_waiting() {
-            return core.timers.set(Timer::Refresh(key, leg), now + GLARE);
+            return core.timers.set(Timer::Refresh(key, leg), now + AGAIN);
         }
         if !party.updates {
             party.exchange = Exchange::Offering;
@@ -223,7 +207,7 @@ impl Call {
         let supported = party.supported();
         let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
         let invite =
-            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", ALLOW).field("Supported", supported);
+            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", supported);
         core.ask(now, key, &way, Asked::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 
@@ -277,7 +261,11 @@ impl Call {
             {
                 self.refresh(core, now, leg);
             }
-            (Asked::Update | Asked::Reinvite, _) if code.is_failure() => core.timers.set(Timer::Refresh(call, leg), now + GLARE),
+            (Asked::Update | Asked::Reinvite, _) if code.is_failure() => {
+                // Towards the side that is called the Call-ID is ours.
+                let wait = SessionTimer::again(code, leg == self.callee_leg(), &mut core.random);
+                core.timers.set(Timer::Refresh(call, leg), now + wait);
+            }
             _ => {}
         }
     }

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 
 use offhook_media::{Event, Leg};
 use offhook_sip::reasons;
-use offhook_sip::{Message, Method, StatusCode, parse, reply};
+use offhook_sip::{Abilities, Message, Method, StatusCode, parse, reply};
 use offhook_trunk::{self as trunk, Trunks};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
@@ -241,7 +241,7 @@ impl Bridge {
                     Call::outgoing(core, now, (call, tenant), key, &message)
                 });
             }
-            Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, StatusCode::METHOD_NOT_ALLOWED),
+            Received::Request(key) => self.core.refuse(now, Leg::Page, &key, &message, Abilities::unserved(key.method())),
             Received::Ack => self.acknowledged(now, speaker, &message),
             Received::Response(key) => self.answered(now, Leg::Page, &key, Ok(&message)),
             Received::Absorbed | Received::Stray => {}
@@ -304,7 +304,7 @@ impl Bridge {
             Err(failure) => {
                 let tag = self.core.random.token();
                 self.core.forget_leads(call);
-                self.core.respond(now, leg, &key, failure.answer(invite, &tag));
+                self.core.respond(now, leg, &key, failure.answer(invite, leg, &tag));
             }
         }
     }

@@ -5,7 +5,7 @@ use offhook_media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};
 use offhook_proxy::is_apps;
 use offhook_proxy::test_number::TestNumber;
 use offhook_sip::without_body;
-use offhook_sip::{Message, Name, StatusCode, Uri};
+use offhook_sip::{Message, StatusCode, Uri};
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::session_timer::SessionTimer;
@@ -17,10 +17,7 @@ use super::call::{Call, CallKey, Parties, Stage};
 use super::core::{Core, SDP, Tenant, Way};
 use super::credit::Credit;
 use super::failure::Failure;
-use super::party::{Exchange, Invite, Party};
-
-/// What a page's INVITE may require of us.
-const KNOWN: [&str; 4] = ["100rel", "timer", "trickle-ice", "outbound"];
+use super::party::{Exchange, Invite, Party, can};
 
 impl Call {
     /// The call that a page's INVITE asks for.
@@ -165,7 +162,7 @@ fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> 
 
 /// Whether the INVITE asks for what there is.
 fn check(invite: &Message<'_>) -> Result<(), Failure> {
-    if invite.all(Name::Require).any(|token| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))) {
+    if invite.unsupported(can(Leg::Page).extensions).next().is_some() {
         return Err(Failure::plain(StatusCode::BAD_EXTENSION));
     }
     if !invite.content_is(SDP) {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use offhook_media::Leg;
-use offhook_sip::{Message, Name, StatusCode, Writer, reply};
+use offhook_sip::{Abilities, Message, Method, Name, StatusCode, Writer, reply};
 use offhook_trunk::TrunkId;
 use offhook_ua::T1;
 use offhook_ua::dialog::Dialog;
@@ -16,10 +16,34 @@ use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
-use super::core::{Tenant, Way};
+use super::core::{SDP, Tenant, Way};
 
 /// What we take part in within a call.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS";
+const METHODS: [Method<'static>; 8] =
+    [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack, Method::Info, Method::Options];
+/// What pages may ask of us.
+const PAGE: Abilities<'static> = Abilities {
+    methods: &METHODS,
+    extensions: &["100rel", "timer", "trickle-ice", "outbound"],
+    bodies: &[SDP],
+    info_bodies: &["application/trickle-ice-sdpfrag", "application/dtmf-relay", "application/dtmf"],
+    packages: &["trickle-ice"],
+};
+/// What the SIP side may ask of us.
+const PEER: Abilities<'static> = Abilities { extensions: &["100rel", "timer"], ..PAGE };
+
+/// What that side of a call may ask of us.
+pub(super) const fn can(leg: Leg) -> Abilities<'static> {
+    match leg {
+        Leg::Page => PAGE,
+        Leg::Peer => PEER,
+    }
+}
+
+/// The methods that we take part in within a call.
+pub(super) fn allow() -> String {
+    PAGE.allow()
+}
 /// Early dialogs of one INVITE that are followed.
 const FORKS: usize = 16;
 
@@ -182,9 +206,9 @@ impl Party {
     pub(super) fn reply(&self, request: &Message<'_>, code: StatusCode) -> Writer {
         reply(request, code, Some(&self.tag))
             .field("Contact", &self.contact)
-            .field("Allow", ALLOW)
+            .field("Allow", &allow())
             .field("Supported", self.supported())
-            .field("Recv-Info", "trickle-ice")
+            .field("Recv-Info", &can(self.leg).packages.join(", "))
     }
 
     /// Extensions that we name to this side. A page that could not trickle would wait for its candidates; we need none of them, as the

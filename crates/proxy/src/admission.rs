@@ -4,12 +4,13 @@ use offhook_access::nonce;
 use offhook_access::proofs::{Claim, TOO_MANY};
 use offhook_access::ticket::{self, TokenError};
 use offhook_sip::telephone::is_form_of_number;
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, StatusCode, parse, reply};
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, StatusCode, parse};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey, Transport};
+use offhook_ua::uas;
 
 use super::flows::Proof;
-use super::refusal::Refusal;
+use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
 use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record};
 use crate::registrar::Aor;
 
@@ -285,7 +286,7 @@ impl Hub {
             return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "From is not the authenticated user"));
         }
         if request.message.all(Name::ProxyRequire).next().is_some() {
-            return self.refuse_extension(now, request, Name::ProxyRequire, &[]);
+            return self.refuse(now, request, Refusal::of(uas::Refusal::ProxyExtension, 40003, NOT_SUPPORTED));
         }
         match request.method() {
             Method::Register => self.register(now, request, &aor),
@@ -298,9 +299,8 @@ impl Hub {
 
     fn options(&mut self, now: Instant, request: &Request<'_>) {
         let tag = self.random.token();
-        let answer =
-            reply(request.message, StatusCode::OK, Some(&tag)).field("Allow", super::ALLOW).field("Accept", "application/sdp");
-        let answer = answer.field("Supported", "path, outbound, gruu").end();
+        let answer = uas::answer(request.message, StatusCode::OK, &tag).field("Allow", &CAN.allow());
+        let answer = answer.field("Accept", &CAN.bodies.join(", ")).field("Supported", &CAN.extensions.join(", ")).end();
         self.respond(now, &request.key, answer);
     }
 
@@ -364,27 +364,26 @@ impl Hub {
     }
 
     fn challenge_text(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) -> String {
-        let (code, field) = match message.method() {
-            Some(Method::Register | Method::Options) => (StatusCode::UNAUTHORIZED, "WWW-Authenticate"),
-            _ => (StatusCode::PROXY_AUTHENTICATION_REQUIRED, "Proxy-Authenticate"),
-        };
         let tag = self.random.token();
         let nonce = nonce::make(&self.nonce_key, now, &conn.0.to_be_bytes());
-        let mut text = reply(message, code, Some(&tag));
         // The stronger first: a client takes the first that it can (RFC 8760, 2.3 and 2.4). MD5 last of all, as clients that read one field
         // only, which is mostly the last, know no other.
         // RFC 8898, 4: a token was shown, here or before, and is not valid, or no longer.
         let lapsed = self.proof(conn).is_some_and(|proof| proof.is_token) && !self.is_proven(now, conn);
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).and_then(bearer);
         let error = if lapsed || shown.is_some() { ", error=\"invalid_token\"" } else { "" };
-        text = text.field(field, &["Bearer realm=", &offhook_sip::quote(&self.settings.domain), error].concat());
+        let mut challenges = vec![["Bearer realm=", &offhook_sip::quote(&self.settings.domain), error].concat()];
         for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
             let (realm, nonce) = (self.settings.domain.clone(), nonce.clone());
             let challenge = Challenge { realm, nonce, opaque: None, algorithm, qop_auth: true, stale };
-            text = text.field(field, &challenge.to_value());
+            challenges.push(challenge.to_value());
         }
+        let refusal = match message.method() {
+            Some(Method::Register | Method::Options) => uas::Refusal::Unauthorized(&challenges),
+            _ => uas::Refusal::ProxyUnauthorized(&challenges),
+        };
         let number = if why == "Invalid credentials" { "40108 " } else { "40100 " };
-        text.field("X-Error", &[number, why].concat()).end()
+        refusal.answer(message, &tag, &CAN).field("X-Error", &[number, why].concat()).end()
     }
 
     /// Whom a connection has proven to speak for.

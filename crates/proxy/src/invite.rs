@@ -455,7 +455,7 @@ impl Hub {
         let Ok(invite) = parse(setup.text.as_bytes()) else { return };
         let (server, text) = (setup.key.clone(), refusal.answer(&invite, &tag).end());
         self.respond(now, &server, text);
-        self.call_failed(now, key, refusal.code, cause);
+        self.call_failed(now, key, refusal.code(), cause);
     }
 
     fn call_failed(&mut self, now: Instant, key: CallKey, code: StatusCode, cause: &'static str) {

@@ -41,7 +41,7 @@ use call::{Call, CallKey};
 use dialog::{Forward, ForwardKey, Held, HeldKey};
 use flows::Flows;
 pub use port::{Account, Application, ConnId, IceServer, Input, Output, QueryId, Record, Settings};
-use refusal::{ALLOW, Refusal};
+use refusal::Refusal;
 pub use rewrite::is_apps;
 use timers::Timer;
 

@@ -5,15 +5,16 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use offhook_sip::{Name, StatusCode, Writer, escape_user, quote, reply};
 use offhook_ua::time::Instant;
+use offhook_ua::uas;
 use sha1::Sha1;
 
 use super::admission::Request;
-use super::refusal::Refusal;
+use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
 use super::timers::Timer;
 use super::{ConnId, Hub, Record};
 use crate::registrar::{self, Aor, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES};
 
-const EXTENSIONS: [&str; 3] = ["path", "outbound", "gruu"];
+const TOO_BRIEF: Refusal = Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRES), 40001, "Interval too brief");
 /// How often a client should show that it lives, in seconds (RFC 5626, 4.4.1).
 const FLOW_TIMER: u32 = 30;
 
@@ -23,12 +24,12 @@ impl Hub {
         if !message.to().is_ok_and(|to| to.uri.is_sip() && to.uri.user_text() == aor.user) {
             return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Registration of another user"));
         }
-        if message.unsupported(&EXTENSIONS).next().is_some() {
-            return self.refuse_extension(now, request, Name::Require, &EXTENSIONS);
+        if message.unsupported(CAN.extensions).next().is_some() {
+            return self.refuse(now, request, Refusal::new(StatusCode::BAD_EXTENSION, 40003, NOT_SUPPORTED));
         }
         match self.registrar.register(now, aor, request.conn, self.seconds_left(now, request.conn), message) {
             Ok(change) => self.registered(now, request, aor, change),
-            Err(registrar::Refusal::TooBrief) => self.refuse_brief(now, request),
+            Err(registrar::Refusal::TooBrief) => self.refuse(now, request, TOO_BRIEF),
             Err(registrar::Refusal::Malformed(why)) => self.refuse(now, request, Refusal::new(StatusCode::BAD_REQUEST, 40003, why)),
             Err(registrar::Refusal::OutOfOrder) => {
                 self.refuse(now, request, Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "REGISTER out of order"))
@@ -43,13 +44,6 @@ impl Hub {
     fn seconds_left(&self, now: Instant, conn: ConnId) -> u32 {
         let until = self.proof(conn).and_then(|proof| proof.until);
         until.map_or(MAX_EXPIRES, |until| u32::try_from((until - now).as_secs().max(1)).unwrap_or(MAX_EXPIRES))
-    }
-
-    fn refuse_brief(&mut self, now: Instant, request: &Request<'_>) {
-        let tag = self.random.token();
-        let refusal = Refusal::new(StatusCode::INTERVAL_TOO_BRIEF, 40001, "Interval too brief");
-        let text = refusal.answer(request.message, &tag).number("Min-Expires", MIN_EXPIRES).end();
-        self.respond(now, &request.key, text);
     }
 
     fn registered(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, change: Change) {
@@ -84,7 +78,7 @@ impl Hub {
             outbound |= binding.reg_id > 0;
             text = text.field("Contact", &self.contact(now, aor, binding));
         }
-        text = text.field("Supported", "path, outbound, gruu");
+        text = text.field("Supported", &CAN.extensions.join(", "));
         if outbound && request.message.has_token(Name::Supported, "outbound") {
             text = text.field("Require", "outbound");
         }

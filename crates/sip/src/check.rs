@@ -23,15 +23,37 @@ impl Rejection {
     }
 }
 
-/// What a user agent can do: what [`Message::check_uas`] judges by.
+/// What a user agent can do: what [`Message::check_uas`] judges by, and what refusals list.
 #[derive(Clone, Copy, Debug)]
 pub struct Abilities<'a> {
     /// Methods that it answers: what it writes to Allow.
     pub methods: &'a [Method<'a>],
-    /// Option tags: what it writes to Supported.
+    /// Option tags that a request may require.
     pub extensions: &'a [&'a str],
     /// Media types of bodies: what it writes to Accept. Bodies of INFO are judged by their package instead (RFC 6086).
     pub bodies: &'a [&'a str],
+    /// Media types of bodies in INFO.
+    pub info_bodies: &'a [&'a str],
+    /// Packages of INFO: what it writes to Recv-Info.
+    pub packages: &'a [&'a str],
+}
+
+impl Abilities<'_> {
+    /// Nothing.
+    pub const NONE: Self = Self { methods: &[], extensions: &[], bodies: &[], info_bodies: &[], packages: &[] };
+
+    /// The status for a method that is none of those which are answered: 405 for one that an RFC defines, 501 for any other (RFC 3261,
+    /// 21.4.6 and 21.5.2).
+    #[must_use]
+    pub fn unserved(method: Method<'_>) -> StatusCode {
+        if method.registered().is_some() { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_IMPLEMENTED }
+    }
+
+    /// The value of Allow.
+    #[must_use]
+    pub fn allow(&self) -> String {
+        self.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Fields that come once (RFC 3261, 7.3.1). Content-Length is looked at when a message is parsed.

@@ -106,7 +106,13 @@ impl Writer {
 /// response may make a dialog (12.1.1). `to_tag` is added unless To has a tag, or cannot be read.
 #[must_use]
 pub fn reply(request: &Message<'_>, code: StatusCode, to_tag: Option<&str>) -> Writer {
-    let mut writer = Writer::response(code, code.reason());
+    reply_as(request, (code, code.reason()), to_tag)
+}
+
+/// [`reply`] with a reason phrase of its own.
+#[must_use]
+pub fn reply_as(request: &Message<'_>, (code, phrase): (StatusCode, &str), to_tag: Option<&str>) -> Writer {
+    let mut writer = Writer::response(code, phrase);
     let dialog = code.creates_dialog();
     for field in request.fields() {
         // Of what there may be only one, only one: a refusal of a doubled field is no doubled field.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use offhook_access::bucket::Bucket;
 use offhook_access::nonce;
 use offhook_access::proofs::Claim;
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, ParseError, StatusCode, Writer, ha1, parse, reply};
+use offhook_sip::{Abilities, Algorithm, Challenge, Credentials, Message, Method, Name, ParseError, StatusCode, ha1, parse, reply};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey};
+use offhook_ua::uas::{self, Refusal};
 
 use super::outbound::transport;
 use super::targets::Hop;
@@ -25,10 +26,20 @@ const MOST: usize = 50_000;
 const NONCES: usize = 4_096;
 
 /// What trunks may ask of us.
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK";
-/// Methods that others know and we do nothing with: 405 and not 501.
-const KNOWN: [Method<'static>; 6] =
-    [Method::Register, Method::Refer, Method::Notify, Method::Subscribe, Method::Message, Method::Publish];
+const CAN: Abilities<'static> = Abilities {
+    methods: &[
+        Method::Invite,
+        Method::Ack,
+        Method::Cancel,
+        Method::Bye,
+        Method::Options,
+        Method::Update,
+        Method::Info,
+        Method::Prack,
+    ],
+    bodies: &["application/sdp"],
+    ..Abilities::NONE
+};
 /// How much more than came goes back to a source that may be forged (as RFC 9000, 8.1).
 const TIMES: usize = 3;
 /// For how long that is counted: longer than anything rings.
@@ -154,7 +165,7 @@ impl Trunks {
         let small = (source.wire == Wire::Udp).then_some(bytes.len());
         if let Err(rejection) = request.check() {
             if method != Method::Ack {
-                self.answer_plainly(hop, small, reply(&request, rejection.code, Some(TAG)).end());
+                self.answer_plainly(hop, small, Refusal::Status(rejection.code).answer(&request, TAG, &CAN).end());
             }
             return;
         }
@@ -175,7 +186,7 @@ impl Trunks {
                 return self.answer_plainly(
                     hop,
                     small,
-                    reply(&request, StatusCode::SERVICE_UNAVAILABLE, Some(TAG)).number("Retry-After", 5).end(),
+                    Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, 5).answer(&request, TAG, &CAN).end(),
                 );
             }
             if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
@@ -234,19 +245,21 @@ impl Trunks {
 
     /// Answers a request that is for nobody else, without a transaction (RFC 3261, 8.2.7): a copy gets the same answer.
     fn answer_at_once(&mut self, hop: Hop, small: Option<usize>, request: &Message<'_>) {
-        let answer = |code| reply(request, code, Some(TAG));
         let Some(method) = request.method() else { return };
-        let full = match method {
-            Method::Options => {
-                answer(StatusCode::OK).field("Allow", ALLOW).field("Accept", "application/sdp").field("Supported", "100rel, timer")
-            }
-            Method::Cancel | Method::Bye | Method::Update | Method::Info | Method::Prack => answer(StatusCode::CALL_DOES_NOT_EXIST),
-            _ if KNOWN.contains(&method) => answer(StatusCode::METHOD_NOT_ALLOWED).field("Allow", ALLOW),
-            _ => answer(StatusCode::NOT_IMPLEMENTED).field("Allow", ALLOW),
+        let code = match method {
+            Method::Options => StatusCode::OK,
+            Method::Cancel | Method::Bye | Method::Update | Method::Info | Method::Prack => StatusCode::CALL_DOES_NOT_EXIST,
+            method => Abilities::unserved(method),
         };
-        let full = full.end();
-        let code = parse(full.as_bytes()).ok().and_then(|full| full.code()).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
-        self.answer_plainly(hop, small, fitting(small, full).unwrap_or_else(|| answer(code).end()));
+        let bare = uas::answer(request, code, TAG);
+        let full = match code {
+            StatusCode::OK => {
+                let answer = bare.clone().field("Allow", &CAN.allow()).field("Accept", &CAN.bodies.join(", "));
+                answer.field("Supported", "100rel, timer")
+            }
+            code => Refusal::Status(code).answer(request, TAG, &CAN),
+        };
+        self.answer_plainly(hop, small, fitting(small, full.end()).unwrap_or_else(|| bare.end()));
     }
 
     fn admitted(
@@ -310,7 +323,7 @@ impl Trunks {
             Some(shown) => {
                 let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
                 if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
-                    let refusal = reply(request, StatusCode::SERVICE_UNAVAILABLE, Some(TAG)).number("Retry-After", seconds).end();
+                    let refusal = Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, seconds).answer(request, TAG, &CAN).end();
                     self.answer_plainly(hop, small, refusal);
                     return false;
                 }
@@ -333,15 +346,14 @@ impl Trunks {
             }
         };
         let nonce = nonce::make(&self.nonce_key, now, place.as_bytes());
-        let challenge = |answer: Writer, algorithm| {
+        let challenge = |algorithm| {
             let realm = self.settings.domain.clone();
-            let challenge = Challenge { realm, nonce: nonce.clone(), opaque: None, algorithm, qop_auth: true, stale };
-            answer.field("WWW-Authenticate", &challenge.to_value())
+            Challenge { realm, nonce: nonce.clone(), opaque: None, algorithm, qop_auth: true, stale }.to_value()
         };
         // SHA-256 first (RFC 8760, 2.4); where both would make the answer larger than the request, what everybody knows.
-        let plain = reply(request, StatusCode::UNAUTHORIZED, Some(TAG));
-        let both = challenge(challenge(plain.clone(), Algorithm::Sha256), Algorithm::Md5).end();
-        let text = fitting(small, both).unwrap_or_else(|| challenge(plain, Algorithm::Md5).end());
+        let both = [challenge(Algorithm::Sha256), challenge(Algorithm::Md5)];
+        let refusal = |challenges: &[String]| Refusal::Unauthorized(challenges).answer(request, TAG, &CAN).end();
+        let text = fitting(small, refusal(&both)).unwrap_or_else(|| refusal(&both[1..]));
         self.answer_plainly(hop, small, text);
         false
     }

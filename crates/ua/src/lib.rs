@@ -11,12 +11,14 @@
 
 pub mod authentication;
 pub mod dialog;
+pub mod glare;
 pub mod random;
 pub mod registration;
 pub mod session_timer;
 pub mod time;
 pub mod timers;
 pub mod transaction;
+pub mod uas;
 pub mod wall;
 
 use std::time::Duration;

@@ -9,10 +9,15 @@
 
 use std::time::Duration;
 
-use offhook_sip::{Message, Name, Refresher, SessionExpires, Writer};
+use offhook_sip::{Message, Name, Refresher, SessionExpires, StatusCode, Writer};
+
+use crate::glare;
+use crate::random::Random;
 
 /// The shortest session interval that we take, and what a message without Min-SE stands for: 90 s (RFC 4028, section 5).
 pub const MIN_SE: u32 = 90;
+/// How long a refresh waits that could not be sent, or was refused.
+pub const AGAIN: Duration = Duration::from_millis(2_100);
 /// How many 422 one request is raised for: a chain of proxies may have a minimum each.
 const RAISES: u8 = 3;
 
@@ -129,6 +134,12 @@ impl SessionTimer {
         if known { answer.field(Name::Require.as_str(), "timer") } else { answer }
     }
 
+    /// How long to wait before a refresh is sent again that was refused with this status: until the session ends it may still be
+    /// taken.
+    pub fn again(code: StatusCode, made_call_id: bool, random: &mut Random) -> Duration {
+        if code == StatusCode::REQUEST_PENDING { glare::wait(made_call_id, random) } else { AGAIN }
+    }
+
     /// What is due, and when (section 10); `None`: the session has no timer.
     #[must_use]
     pub fn deadlines(&self) -> Option<Deadlines> {
@@ -145,7 +156,7 @@ fn knows_timers(request: &Message<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offhook_sip::{Method, StatusCode, parse_text};
+    use offhook_sip::{Method, parse_text};
 
     const INVITE: &str = "INVITE sip:b@c SIP/2.0\r\n";
     const OK: &str = "SIP/2.0 200 OK\r\n";

@@ -9,6 +9,7 @@ use offhook_sip::{Message, Name, NameAddr, StatusCode, Writer, parse_text, quote
 use offhook_ua::dialog::Dialog;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
+use offhook_ua::uas::Refusal;
 
 use super::{Leg, Microphone, Phase, Session};
 use crate::client::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
@@ -66,7 +67,7 @@ impl Session {
         let (answering, described) = match &self.phase {
             Phase::Ringing { key, invite, answering, described, .. } => {
                 if let (true, Ok(invite)) = (self.connection == core.connection, parse_text(invite)) {
-                    core.refuse(now, key, &invite, StatusCode::LOOP_DETECTED);
+                    core.refuse_with(now, key, &invite, Refusal::Status(StatusCode::LOOP_DETECTED), &self.local_tag);
                 }
                 (*answering, *described)
             }

@@ -1,17 +1,16 @@
 //! What happens within a call: requests of the other side, offers both ways (RFC 3264), refreshes (RFC 4028), tones.
 
-use std::time::Duration;
-
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, number};
-use offhook_sip::{Message, Name, parse_text, reply};
-use offhook_ua::session_timer::{MIN_SE, SessionTimer};
+use offhook_sip::{Abilities, Message, Name, parse_text, reply};
+use offhook_ua::glare;
+use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::{Exchange, Phase, Session};
 use crate::client::call::{EndCause, Error, codes};
-use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
+use crate::client::core::{Asked, Awaited, CAN, Core, Owner, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use offhook_sip::{Method, StatusCode};
@@ -34,12 +33,11 @@ impl Session {
             Method::Prack => self.provisional_acknowledged(core, now, key, request),
             Method::Info => self.info_request(core, now, key, request),
             Method::Invite | Method::Update => self.reoffered(core, now, position, key, request),
-            Method::Options => core.respond(
-                now,
-                key,
-                reply(request, StatusCode::OK, None).field("Allow", ALLOW).field("Supported", SUPPORTED).end(),
-            ),
-            _ => core.refuse(now, key, request, StatusCode::METHOD_NOT_ALLOWED),
+            Method::Options => {
+                let answer = reply(request, StatusCode::OK, None).field("Allow", &CAN.allow()).field("Supported", SUPPORTED);
+                core.respond(now, key, answer.end())
+            }
+            method => core.refuse(now, key, request, Abilities::unserved(method)),
         }
     }
 
@@ -78,7 +76,7 @@ impl Session {
             }
             core.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
-            return core.respond(now, key, reply(info, StatusCode::BAD_INFO_PACKAGE, None).field("Recv-Info", PACKAGES).end());
+            return core.refuse(now, key, info, StatusCode::BAD_INFO_PACKAGE);
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
             let fragment = sdp::read_fragment(info.text()).ok();
@@ -129,20 +127,12 @@ impl Session {
         }
         let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
         if SessionTimer::is_too_brief(request) {
-            return core.respond(
-                now,
-                key,
-                reply(request, StatusCode::SESSION_INTERVAL_TOO_SMALL, None).number("Min-SE", MIN_SE).end(),
-            );
+            return core.refuse(now, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if invite && !self.is_up() || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
-            return core.refuse(
-                now,
-                key,
-                request,
-                if theirs { StatusCode::SERVER_INTERNAL_ERROR } else { StatusCode::REQUEST_PENDING },
-            );
+            let (refusal, tag) = (glare::refusal(theirs, &mut core.random), core.random.token());
+            return core.refuse_with(now, key, request, refusal, &tag);
         }
         if offer && sdp::check(request.text()).is_err() {
             return core.refuse(now, key, request, StatusCode::NOT_ACCEPTABLE_HERE);
@@ -279,6 +269,12 @@ impl Session {
             (Asked::Update, Some(answer)) if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.timer.too_brief(answer) => {
                 self.refresh_session(core, now)
             }
+            (Asked::Update, _)
+                if code.is_failure() && self.is_up() && self.timer.deadlines().is_some_and(|due| due.refresh.is_some()) =>
+            {
+                let wait = SessionTimer::again(code, self.info.outgoing, &mut core.random);
+                core.timers.set(Timer::SessionRefresh(self.info.id), now + wait);
+            }
             (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
             _ => {}
         }
@@ -345,12 +341,7 @@ impl Session {
             }
             // Both offered at once; or something that was sent after our offer overtook it, and it came out of order.
             if code == StatusCode::REQUEST_PENDING || code == StatusCode::SERVER_INTERNAL_ERROR && !self.media.is_up() {
-                // The side that made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
-                let wait = if self.info.outgoing {
-                    Duration::from_millis(2_100) + core.random.duration(Duration::from_millis(1_900))
-                } else {
-                    core.random.duration(Duration::from_secs(2))
-                };
+                let wait = glare::wait(self.info.outgoing, &mut core.random);
                 core.timers.set(Timer::Glare(self.info.id), now + wait);
             }
             if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && answer.is_some_and(|answer| self.timer.too_brief(answer)) {

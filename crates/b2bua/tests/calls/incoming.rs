@@ -232,3 +232,26 @@ fn what_may_be_forged_brings_little_back() {
         println!("{}: {} octets, {ratio:.2} times back", head(&text), text.len());
     }
 }
+
+#[test]
+fn a_refusal_of_a_carriers_call_says_what_could_be_taken() {
+    for (more, body, code, name, value) in [
+        ("Require: timer, frob\r\n", "", 420, "unsupported", "frob"),
+        ("Content-Type: text/plain\r\n", "", 415, "accept", "application/sdp"),
+        ("Session-Expires: 30\r\nSupported: timer\r\n", "", 422, "min-se", "90"),
+    ] {
+        let mut world = World::new();
+        let text = match code {
+            415 => invite(more, "").replace("Content-Length: 0\r\n\r\n", "Content-Length: 5\r\n\r\nhello"),
+            _ => invite(more, body),
+        };
+        world.hear(FIRST, &text);
+        world.expect("100 INVITE");
+        let answer = world.expect(&format!("{code} INVITE"));
+        assert_eq!(field(&answer, name), value, "{answer}");
+        assert!(read(&answer).to_tag().is_some());
+        world.hear(FIRST, &derived("ACK"));
+        world.run(40_000);
+        world.nothing_left();
+    }
+}

@@ -57,7 +57,7 @@ fn what_nobody_takes_part_in_is_refused_and_changes_nothing() {
     let invite = talking(&mut world);
     for (number, method, body, code) in [
         (2, "REFER", None, 603),
-        (3, "NOTIFY", None, 489),
+        (3, "NOTIFY", None, 405),
         (4, "MESSAGE", None, 405),
         (5, "INFO", Some(("application/media_control+xml", "<x/>")), 415),
         (6, "OPTIONS", None, 200),
@@ -66,9 +66,19 @@ fn what_nobody_takes_part_in_is_refused_and_changes_nothing() {
     ] {
         let text = within(method, &invite, number, "Refer-To: <sip:x@y>\r\n", body);
         world.hear(FIRST, &if code == 500 { text.replace("z9hG4bK", "z9hG4bKx") } else { text });
-        world.expect(&format!("{code} {method}"));
+        let answer = world.expect(&format!("{code} {method}"));
+        let listed = match code {
+            405 => field(&answer, "allow") == "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS",
+            415 => field(&answer, "accept") == "application/trickle-ice-sdpfrag, application/dtmf-relay, application/dtmf",
+            _ => true,
+        };
+        assert!(listed, "{answer}");
     }
-    let stranger = within("BYE", &invite, 9, "", None).replace(";tag=theirs", ";tag=other");
+    world.hear(FIRST, &within("INFO", &invite, 8, "Info-Package: other\r\n", None));
+    assert_eq!(field(&world.expect("469 INFO"), "recv-info"), "trickle-ice");
+    world.hear(FIRST, &within("FROB", &invite, 9, "", None));
+    assert!(field(&world.expect("501 FROB"), "allow").contains("INVITE"));
+    let stranger = within("BYE", &invite, 10, "", None).replace(";tag=theirs", ";tag=other");
     world.hear(FIRST, &stranger);
     world.expect("481 BYE");
     assert_eq!(world.bridge.calls(), 1);

@@ -245,3 +245,33 @@ fn no_more_calls_than_are_allowed() {
     world.phone("+46701234567");
     assert_eq!(field(world.text("503 INVITE"), "x-error"), "50300 Too many calls at once");
 }
+
+#[test]
+fn a_refusal_of_a_pages_call_says_what_could_be_taken() {
+    for (more, code, name, value) in
+        [("Require: timer, frob\r\n", 420, "unsupported", "frob"), ("Session-Expires: 30\r\nIgnored: ", 422, "min-se", "90")]
+    {
+        let mut world = World::new();
+        world.edit(move |text| {
+            text.replace("Session-Expires: ", &format!("{more}Session-Expires: ")).replace("Ignored: Session-Expires", "X-Other")
+        });
+        world.phone("+46701234567");
+        let answer = world.text(&format!("{code} INVITE")).to_owned();
+        assert_eq!(field(&answer, name), value, "{answer}");
+        world.silent();
+        world.nothing_left();
+    }
+}
+
+/// What a trunk finds wrong with our own INVITE, the page could not mend: it may use another trunk's.
+#[test]
+fn what_a_trunk_does_not_take_of_ours_is_no_business_of_the_page() {
+    let mut world = World::new();
+    world.phone("+46701234567");
+    let invite = world.expect("INVITE");
+    world.hear(FIRST, &answer_as("t", &invite, 420, &[("Unsupported", "timer")], false));
+    world.expect("ACK");
+    world.run(100);
+    assert!(field(world.text("502 INVITE"), "x-error").starts_with("50300 "), "{:#?}", world.log);
+    world.nothing_left();
+}

@@ -489,7 +489,13 @@ fn options_to_the_server_are_answered_to_users_only() {
     assert_eq!(world.heads(stranger.conn), ["401 OPTIONS"]);
     world.send(alice.conn, &text.replace("OPTIONS", "SUBSCRIBE").replace("z9hG4bKc1", "z9hG4bKc2"));
     world.send(alice.conn, &text.replace("OPTIONS", "MESSAGE").replace("z9hG4bKc1", "z9hG4bKc3"));
-    assert_eq!(world.heads(alice.conn), ["501 SUBSCRIBE", "405 MESSAGE"]);
+    world.send(alice.conn, &text.replace("OPTIONS", "FROB").replace("z9hG4bKc1", "z9hG4bKc4"));
+    let answers = world.take(alice.conn);
+    assert_eq!(answers.iter().map(|text| head(text)).collect::<Vec<_>>(), ["405 SUBSCRIBE", "405 MESSAGE", "501 FROB"]);
+    for answer in answers {
+        assert!(field(&answer, "allow").is_some_and(|allow| allow.contains("INVITE")), "{answer}");
+        assert!(field(&answer, "to").is_some_and(|to| to.contains(";tag=")), "{answer}");
+    }
 }
 
 #[test]

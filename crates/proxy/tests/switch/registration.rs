@@ -196,8 +196,8 @@ fn unknown_extensions_are_named() {
     let mut phone = Phone::new(&mut world, "alice", 1);
     let answer = register(&mut world, &mut phone, |text| with(&text, "Require: gruu, telepathy"));
     assert_eq!((code(&answer), field(&answer, "unsupported").as_deref()), (420, Some("telepathy")));
-    let answer = register(&mut world, &mut phone, |text| with(&text, "Proxy-Require: foo"));
-    assert_eq!(code(&answer), 420);
+    let answer = register(&mut world, &mut phone, |text| with(&text, "Proxy-Require: foo\r\nRequire: telepathy"));
+    assert_eq!((code(&answer), field(&answer, "unsupported").as_deref()), (420, Some("foo")));
 }
 
 #[test]

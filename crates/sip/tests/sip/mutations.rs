@@ -59,7 +59,8 @@ fn read_all(message: &Message<'_>, round: usize) -> bool {
     fine
 }
 
-const CAN: Abilities<'static> = Abilities { methods: &[Method::Invite], extensions: &["path"], bodies: &["application/sdp"] };
+const CAN: Abilities<'static> =
+    Abilities { methods: &[Method::Invite], extensions: &["path"], bodies: &["application/sdp"], ..Abilities::NONE };
 
 fn read_value(value: &str, round: usize) {
     match round % 6 {

@@ -85,6 +85,7 @@ const ABILITIES: Abilities<'static> = Abilities {
     ],
     extensions: &["100rel"],
     bodies: &["application/sdp"],
+    ..Abilities::NONE
 };
 
 #[cfg_attr(not(corpora), ignore = "the corpora are not here")]
