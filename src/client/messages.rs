@@ -92,7 +92,7 @@ impl Client {
         if let Err(rejection) = invite.check_uas(&CAN) {
             return self.core.refuse(now, key, invite, rejection.code);
         }
-        if !invite.body.is_empty() && offhook_sip::sdp::check(invite.text()).is_err() {
+        if !invite.body.is_empty() && offhook_sip::sdp::usable(invite.text()).is_err() {
             return self.core.refuse(now, key, invite, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if SessionTimer::is_too_brief(invite) {

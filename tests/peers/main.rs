@@ -2,6 +2,7 @@
 //! person can check; `BLESS=1` writes them anew.
 
 mod leaving;
+mod odd_descriptions;
 mod page;
 mod phones;
 mod races;

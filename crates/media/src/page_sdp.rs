@@ -3,10 +3,10 @@
 //! str0m reads and writes the rest. It is given no candidates (the gateway is ICE-lite and calls nobody: RFC 8445, 2.5), no video, no
 //! data channel and no codec that it will not be asked for; what was left out is refused in the answer.
 
-use offhook_sip::sdp::{SdpError, check};
+use offhook_sip::sdp::{Narrowed, SdpError, usable};
 
 use super::port::MediaError;
-use super::sdp::{MAX_LEN, MAX_LINES, codec};
+use super::sdp::{MAX_LEN, codec, static_type};
 
 /// The most lines of the session, and of the audio, that str0m gets.
 const KEPT_LINES: usize = 100;
@@ -26,8 +26,8 @@ pub struct PageSdp {
     pub ufrag: String,
     /// The certificate: another one is another transport.
     pub fingerprint: String,
-    /// What stands in the answer for each media line; nothing for the audio.
-    refused: Vec<Option<String>>,
+    /// Its media under DTLS, and which of them is the audio.
+    narrowed: [Narrowed; 2],
 }
 
 impl PageSdp {
@@ -36,18 +36,20 @@ impl PageSdp {
         if sdp.len() > MAX_LEN {
             return Err(MediaError::Malformed);
         }
-        check(sdp).map_err(|error| match error {
+        let usable = usable(sdp).map_err(|error| match error {
             SdpError::Malformed | SdpError::TooLarge => MediaError::Malformed,
             SdpError::Insecure | SdpError::Crypto => MediaError::NotAcceptable,
             SdpError::NoFingerprint | SdpError::WeakFingerprint => MediaError::Fingerprint,
         })?;
-        let all: Vec<&str> = sdp.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-        let starts: Vec<usize> = (0..all.len()).filter(|at| all[*at].starts_with("m=")).collect();
-        let first = *starts.first().filter(|_| starts.len() <= MAX_LINES).ok_or(MediaError::Malformed)?;
-        let ends = starts.iter().skip(1).copied().chain([all.len()]);
-        let sections: Vec<&[&str]> = starts.iter().zip(ends).map(|(start, end)| &all[*start..end]).collect();
-        let at = sections.iter().position(|section| is_audio(section)).ok_or(MediaError::NotAcceptable)?;
-        let (session, audio) = (&all[..first], sections[at]);
+        let mut found = false;
+        let single = Narrowed::of(&usable.text, |section| {
+            let first = !found && is_audio(section);
+            found |= first;
+            first
+        });
+        let all: Vec<&str> = single.text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let first = all.iter().position(|line| line.starts_with("m=")).ok_or(MediaError::NotAcceptable)?;
+        let (session, audio) = all.split_at(first);
 
         // str0m's names have 16 octets at most.
         let fits = |mid: &&str| (1..=16).contains(&mid.len()) && mid.bytes().all(|octet| octet.is_ascii_graphic());
@@ -56,8 +58,8 @@ impl PageSdp {
         let ufrag = of_both("ice-ufrag").ok_or(MediaError::Malformed)?.to_owned();
         of_both("ice-pwd").ok_or(MediaError::Malformed)?;
         let fingerprint = one_fingerprint(session, audio)?;
-        let refused = sections.iter().enumerate().map(|(index, section)| (index != at).then(|| refusal(section))).collect();
-        Ok(Self { text: narrow(session, audio, &mid)?, mid, ufrag, fingerprint, refused })
+        let text = narrow(session, audio, &mid)?;
+        Ok(Self { text, mid, ufrag, fingerprint, narrowed: [usable, single] })
     }
 
     /// The same with another identification of the audio line, and without the extension that carries it in each packet.
@@ -74,28 +76,16 @@ impl PageSdp {
     /// str0m's answer to this offer with all the lines that the offer had.
     #[must_use]
     pub fn widen(&self, answer: &str) -> String {
-        let at = answer.find("m=").unwrap_or(answer.len());
-        let (session, audio) = answer.split_at(at);
-        let lines = self.refused.iter().map(|refused| refused.as_deref().unwrap_or(audio));
-        std::iter::once(session).chain(lines).collect()
+        let [usable, single] = &self.narrowed;
+        usable.widen(&single.widen(answer))
     }
 }
 
-/// A media line as it is refused (RFC 3264, 6): port 0, one format with what it means.
-fn refusal(section: &[&str]) -> String {
-    let words: Vec<&str> = section[0].split(' ').collect();
-    let (protocol, format) = (words.get(2).unwrap_or(&"UDP/TLS/RTP/SAVPF"), words.get(3).unwrap_or(&"0"));
-    let map = section.iter().find(|line| line.strip_prefix("a=rtpmap:").and_then(|map| map.split(' ').next()) == Some(format));
-    let mid = section.iter().find(|line| line.starts_with("a=mid:"));
-    let mut text = format!("{} 0 {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n", words[0]);
-    map.into_iter().chain(mid).for_each(|line| text.extend([*line, "\r\n"]));
-    text
-}
-
 /// Audio that is not refused: with port 0 it may still share the transport of another line (RFC 8843, 6).
-fn is_audio(section: &[&str]) -> bool {
-    let line = section[0];
-    line.starts_with("m=audio ") && (line.split(' ').nth(1) != Some("0") || section.contains(&"a=bundle-only"))
+fn is_audio(section: &str) -> bool {
+    let line = section.lines().next().unwrap_or_default();
+    let on = line.split(' ').nth(1) != Some("0") || section.lines().any(|line| line == "a=bundle-only");
+    line.starts_with("m=audio ") && on
 }
 
 fn attribute<'a>(section: &[&'a str], name: &str) -> Option<&'a str> {
@@ -143,8 +133,13 @@ fn known_formats<'a>(audio: &[&'a str], offered: impl Iterator<Item = &'a str>) 
     let mut known: Vec<&str> = Vec::new();
     for format in offered.filter(|format| format.parse::<u8>().is_ok_and(|pt| pt < 128)).take(32) {
         let map = audio.iter().find_map(|line| line.strip_prefix("a=rtpmap:")?.strip_prefix(format)?.strip_prefix(' '));
-        let mut parts = map.unwrap_or_default().split('/');
-        let (name, clock) = (parts.next().unwrap_or_default(), parts.next().and_then(|clock| clock.parse().ok()).unwrap_or(0));
+        let (name, clock) = match map {
+            Some(map) => {
+                let mut parts = map.split('/');
+                (parts.next().unwrap_or_default(), parts.next().and_then(|clock| clock.parse().ok()).unwrap_or(0))
+            }
+            None => format.parse().ok().and_then(static_type).unwrap_or_default(),
+        };
         let events = name.eq_ignore_ascii_case("telephone-event") && [8_000, 48_000].contains(&clock);
         if (events || codec(name, clock).is_some()) && !known.contains(&format) {
             known.push(format);

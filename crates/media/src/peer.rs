@@ -131,7 +131,7 @@ impl Peer {
 
     /// The SIP side offers; our answer.
     pub fn offered(&mut self, address: SocketAddr, text: &str, random: &mut Random) -> Result<String, MediaError> {
-        let offer = sdp::read(text)?;
+        let offer = self.read(text)?;
         let codecs = sdp::common(&offer, &self.settings.codecs, self.settings.security)?;
         self.check(&offer, address)?;
         let chosen = codecs[0];
@@ -148,7 +148,7 @@ impl Peer {
 
     /// The SIP side answers our offer, early or finally.
     pub fn answered(&mut self, address: SocketAddr, text: &str) -> Result<(), MediaError> {
-        let answer = sdp::read(text)?;
+        let answer = self.read(text)?;
         let wanted: Vec<_> = self.ours.codecs.iter().map(|(codec, _)| *codec).collect();
         let codecs = sdp::common(&answer, &wanted, self.settings.security)?;
         self.check(&answer, address)?;
@@ -157,6 +157,10 @@ impl Peer {
         }
         self.agree(Audio { codecs, ..answer });
         Ok(())
+    }
+
+    fn read(&self, text: &str) -> Result<Audio, MediaError> {
+        sdp::read(text, self.settings.security, self.settings.signalling.first().copied())
     }
 
     /// Nobody but this machine may have us send to this machine.
@@ -267,7 +271,9 @@ impl Peer {
     fn take(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<(Header, u64, Kind, std::ops::Range<usize>)> {
         let (header, start) = rtp::parse(bytes)?;
         let kind = self.kind(header.payload_type)?;
-        let signalled = Signalled { rtp: self.theirs.as_ref()?.rtp, hosts: &self.settings.signalling, nat: self.settings.nat };
+        let theirs = self.theirs.as_ref()?;
+        let nat = self.settings.nat || theirs.named;
+        let signalled = Signalled { rtp: theirs.rtp, hosts: &self.settings.signalling, nat, named: theirs.named };
         let keyed = self.keys.is_some();
         self.sources.admits(now, &signalled, source, &header, keyed).then_some(())?;
         let length = match &mut self.keys {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use offhook_sip::sdp::{is_host_name, tidy};
 use sdp_types::{Connection, Media, MediaType, Origin, RtpMap, Session, Time, TransportProto};
 
 use super::port::{Codec, MediaError, Security};
@@ -96,6 +97,8 @@ pub struct Audio {
     pub rtp: SocketAddr,
     /// Where it takes RTCP; the same where both share a port.
     pub rtcp: SocketAddr,
+    /// Whether its host is only named, and `rtp` a guess.
+    pub named: bool,
     /// Whether RTP and RTCP share a port (RFC 5761).
     pub mux: bool,
     /// Who sends; with the address 0.0.0.0 nobody sends to it (RFC 3264, 8.4).
@@ -134,6 +137,17 @@ pub fn codec(name: &str, clock: u32) -> Option<Codec> {
     }
 }
 
+/// Name and clock of a payload type that RFC 3551 has fixed, and that needs no rtpmap.
+#[must_use]
+pub const fn static_type(payload_type: u8) -> Option<(&'static str, u32)> {
+    match payload_type {
+        0 => Some(("PCMU", 8_000)),
+        8 => Some(("PCMA", 8_000)),
+        9 => Some(("G722", 8_000)),
+        _ => None,
+    }
+}
+
 /// Whether a side says that its Opus decoder can use the copies of lost frames in the packets after them: in-band FEC (RFC 7587, 6.1). No
 /// other codec has this parameter.
 #[must_use]
@@ -150,25 +164,21 @@ const fn name(codec: Codec) -> &'static str {
     }
 }
 
-/// Reads a description of the SIP side.
-pub fn read(sdp: &str) -> Result<Audio, MediaError> {
+/// Reads a description of the SIP side, which is to be protected like that. `sip` is where its SIP comes from: it stands for a host that is
+/// only named.
+pub fn read(sdp: &str, security: Security, sip: Option<IpAddr>) -> Result<Audio, MediaError> {
     if sdp.len() > MAX_LEN {
         return Err(MediaError::Malformed);
     }
-    let session = Session::parse(sdp.as_bytes()).map_err(|_| MediaError::Malformed)?;
-    if session.medias.len() > MAX_LINES {
-        return Err(MediaError::Malformed);
-    }
-    let is_audio = |media: &&Media| media.media == "audio" && media.port != 0;
-    let index = session.medias.iter().position(|media| is_audio(&media)).ok_or(MediaError::Malformed)?;
+    let session = parse(sdp)?;
+    let (index, secure) = audio_line(&session, security)?;
     let media = &session.medias[index];
-    let secure = match media.proto.as_str() {
-        "RTP/AVP" | "RTP/AVPF" => false,
-        "RTP/SAVP" | "RTP/SAVPF" => true,
-        _ => return Err(MediaError::NotAcceptable),
-    };
     let connection = media.connections.first().or(session.connection.as_ref()).ok_or(MediaError::Malformed)?;
-    let address = connection.try_address().map_err(|_| MediaError::Malformed)?.ip;
+    let named = is_host_name(&connection.connection_address);
+    let address = match sip.filter(|_| named) {
+        Some(sip) => sip,
+        None => connection.try_address().map_err(|_| MediaError::Malformed)?.ip,
+    };
     if address.is_multicast() {
         return Err(MediaError::NotAcceptable);
     }
@@ -179,6 +189,7 @@ pub fn read(sdp: &str) -> Result<Audio, MediaError> {
     Ok(Audio {
         rtp,
         rtcp: if mux { rtp } else { control(media, rtp) },
+        named,
         mux,
         direction: if address.is_unspecified() { Direction::Send } else { direction(&session, media) },
         codecs,
@@ -187,6 +198,25 @@ pub fn read(sdp: &str) -> Result<Audio, MediaError> {
         crypto: if secure { keys(media) } else { Vec::new() },
         lines: (lines, index),
     })
+}
+
+fn parse(sdp: &str) -> Result<Session, MediaError> {
+    let session = Session::parse(tidy(sdp).as_bytes()).map_err(|_| MediaError::Malformed)?;
+    if session.medias.is_empty() || session.medias.len() > MAX_LINES { Err(MediaError::Malformed) } else { Ok(session) }
+}
+
+/// The audio line that is taken, and whether it is protected by keys in SDP: the first that is on and protected as it is to be, else the
+/// first that is on and plain RTP, for what is wrong with it to be told.
+fn audio_line(session: &Session, security: Security) -> Result<(usize, bool), MediaError> {
+    let lines = session.medias.iter().enumerate().filter(|(_, media)| media.media == "audio" && media.port != 0);
+    let mut known = lines.filter_map(|(index, media)| match media.proto.as_str() {
+        "RTP/AVP" | "RTP/AVPF" => Some((index, false)),
+        "RTP/SAVP" | "RTP/SAVPF" => Some((index, true)),
+        _ => None,
+    });
+    let first = known.next().ok_or(MediaError::NotAcceptable)?;
+    let fits = |(_, secure): &(usize, bool)| *secure == (security == Security::Sdes);
+    Ok(std::iter::once(first).chain(known).find(fits).unwrap_or(first))
 }
 
 /// `a=rtcp` (RFC 3605), or the next port.
@@ -212,14 +242,9 @@ fn formats(media: &Media) -> (Vec<(Codec, u8)>, Vec<Events>) {
     for payload_type in
         media.fmt.split_ascii_whitespace().filter_map(|format| format.parse::<u8>().ok()).filter(|pt| *pt < 128).take(32)
     {
-        // What RFC 3551 has fixed needs no rtpmap.
-        let (name, clock) = match (maps.iter().find(|map| map.payload_type == payload_type), payload_type) {
-            (Some(map), _) => (map.encoding_name.as_str(), map.clock_rate),
-            (None, 0) => ("PCMU", 8_000),
-            (None, 8) => ("PCMA", 8_000),
-            (None, 9) => ("G722", 8_000),
-            _ => continue,
-        };
+        let mapped = maps.iter().find(|map| map.payload_type == payload_type);
+        let mapped = mapped.map(|map| (map.encoding_name.as_str(), map.clock_rate));
+        let Some((name, clock)) = mapped.or_else(|| static_type(payload_type)) else { continue };
         if name.eq_ignore_ascii_case("telephone-event") {
             events.push(Events { payload_type, clock: clock.clamp(8_000, 48_000) });
         } else if let Some(codec) = codec(name, clock) {
@@ -337,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_phones_offer_is_read() {
-        let audio = read(PHONE).expect("a description");
+        let audio = read(PHONE, Security::None, None).expect("a description");
         assert_eq!(audio.codecs, [(Codec::Pcmu, 0), (Codec::Pcma, 8)]);
         assert_eq!(audio.events, [Events { payload_type: 101, clock: 8000 }]);
         assert_eq!((audio.rtp.port(), audio.rtcp.port(), audio.direction), (4000, 4007, Direction::Both));
@@ -345,7 +370,7 @@ mod tests {
 
     #[test]
     fn the_answer_refuses_what_is_no_audio() {
-        let offer = read(PHONE).expect("a description");
+        let offer = read(PHONE, Security::None, None).expect("a description");
         let codecs = common(&offer, &[Codec::Pcma], Security::None).expect("one in common");
         let local = Local {
             id: 1,
@@ -361,12 +386,12 @@ mod tests {
         let text = write(&local);
         assert!(text.contains("m=audio 30000 RTP/AVP 8 101\r\n"), "{text}");
         assert!(text.contains("m=video 0 RTP/AVP 96\r\n"), "{text}");
-        assert_eq!(read(&text).expect("ours").codecs, [(Codec::Pcma, 8)]);
+        assert_eq!(read(&text, Security::None, None).expect("ours").codecs, [(Codec::Pcma, 8)]);
     }
 
     #[test]
     fn copies_are_made_for_who_asks_for_them() {
-        let with = |line: &str| read(&PHONE.replace("a=rtcp:4007", line)).expect("sdp").copies;
+        let with = |line: &str| read(&PHONE.replace("a=rtcp:4007", line), Security::None, None).expect("sdp").copies;
         assert!(with("a=fmtp:111 minptime=10;useinbandfec=1"));
         assert!(!with("a=fmtp:111 minptime=10;useinbandfec=0"));
         assert!(!with("a=fmtp:111 minptime=10"));
@@ -374,11 +399,14 @@ mod tests {
 
     #[test]
     fn hold_is_seen_in_each_of_its_forms() {
-        let held =
-            |line: &str| read(&format!("{PHONE}a={line}\r\n").replace("m=video 4002 RTP/AVP 96\r\n", "")).expect("sdp").direction;
+        let held = |line: &str| {
+            read(&format!("{PHONE}a={line}\r\n").replace("m=video 4002 RTP/AVP 96\r\n", ""), Security::None, None)
+                .expect("sdp")
+                .direction
+        };
         assert_eq!(held("sendonly"), Direction::Send);
         assert_eq!(held("inactive"), Direction::Neither);
-        let old = read(&PHONE.replace("c=IN IP4 192.0.2.1", "c=IN IP4 0.0.0.0")).expect("sdp");
+        let old = read(&PHONE.replace("c=IN IP4 192.0.2.1", "c=IN IP4 0.0.0.0"), Security::None, None).expect("sdp");
         assert!(!old.direction.receives());
     }
 
@@ -387,7 +415,7 @@ mod tests {
         let key = STANDARD.encode([5; 30]);
         let with = |line: &str| {
             let text = PHONE.replace("RTP/AVP 18", "RTP/SAVP 18").replace("a=rtcp:4007", &format!("a=crypto:{line}"));
-            read(&text).expect("sdp").crypto.len()
+            read(&text, Security::Sdes, None).expect("sdp").crypto.len()
         };
         assert_eq!(with(&format!("1 {SUITE} inline:{key}|2^20")), 1);
         assert_eq!(with(&format!("1 {SUITE} inline:{key}|2^20|1:4")), 0, "MKI");
@@ -398,12 +426,33 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "v=0", "v=0\r\ns=-\r\n", &PHONE.replace("m=audio 4000", "m=audio 0"), &PHONE.replace("192.0.2.1", "nowhere")]
+        let read = |text: &str| read(text, Security::None, None);
+        for text in ["", "v=0", "v=0\r\ns=-\r\n", &PHONE.replace("192.0.2.1", "nowhere"), &PHONE.replace("192.0.2.1", "no, where")]
         {
             assert_eq!(read(text), Err(MediaError::Malformed));
         }
+        assert_eq!(read(&PHONE.replace("m=audio 4000", "m=audio 0")), Err(MediaError::NotAcceptable));
         assert_eq!(read(&PHONE.replace("192.0.2.1", "224.0.0.1")), Err(MediaError::NotAcceptable));
         assert_eq!(read(&PHONE.replace("RTP/AVP 18", "UDP/TLS/RTP/SAVPF 18")), Err(MediaError::NotAcceptable));
+    }
+
+    #[test]
+    fn of_several_sounds_the_one_that_is_protected_as_it_is_to_be_is_taken() {
+        let secure = "m=audio 4010 RTP/SAVP 8\r\na=rtpmap:8 PCMA/8000\r\n";
+        let both = format!("{PHONE}{secure}");
+        assert_eq!(read(&both, Security::None, None).expect("sdp").rtp.port(), 4000);
+        assert_eq!(read(&both, Security::Sdes, None).expect("sdp").rtp.port(), 4010);
+        let dtls = PHONE.replace("RTP/AVP 18", "UDP/TLS/RTP/SAVPF 18");
+        assert_eq!(read(&format!("{dtls}{secure}"), Security::Sdes, None).expect("sdp").rtp.port(), 4010);
+    }
+
+    #[test]
+    fn a_host_that_is_only_named_is_taken_to_be_where_its_sip_is() {
+        let named = PHONE.replace("c=IN IP4 192.0.2.1", "c=IN IP4 media.example.com");
+        let sip = "203.0.113.9".parse().expect("an address");
+        let audio = read(&named, Security::None, Some(sip)).expect("sdp");
+        assert_eq!((audio.rtp, audio.named, audio.direction), (SocketAddr::new(sip, 4000), true, Direction::Both));
+        assert!(!read(PHONE, Security::None, Some(sip)).expect("sdp").named);
+        assert_eq!(read(&named, Security::None, None), Err(MediaError::Malformed));
     }
 }

@@ -37,6 +37,8 @@ pub struct Signalled<'a> {
     pub hosts: &'a [IpAddr],
     /// Whether it may be behind NAT, so that its SDP may be wrong.
     pub nat: bool,
+    /// Whether its SDP only names its host, so that nobody knows where that is.
+    pub named: bool,
 }
 
 /// How well a source is placed.
@@ -66,9 +68,9 @@ impl Signalled<'_> {
         }
     }
 
-    /// Whether it may be anywhere: its SDP names an address of an inner network, and its SIP does not come from there.
+    /// Whether it may be anywhere: its SDP has only a name, or an address of an inner network from which its SIP does not come.
     fn is_lost(&self) -> bool {
-        self.nat && is_inner(self.rtp.ip()) && !self.hosts.contains(&self.rtp.ip())
+        self.nat && (self.named || is_inner(self.rtp.ip()) && !self.hosts.contains(&self.rtp.ip()))
     }
 }
 

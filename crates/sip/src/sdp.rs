@@ -2,6 +2,10 @@
 //!
 //! The rest of a description passes through untouched: browsers write it and browsers read it.
 
+mod narrow;
+
+pub use narrow::{Narrowed, is_host_name, tidy, usable};
+
 use core::fmt;
 
 use crate::text::{cut_at, find_text};
@@ -215,14 +219,21 @@ pub fn check(sdp: &str) -> Result<(), SdpError> {
     if first_line(sdp).0 != "v=0" {
         return Err(SdpError::Malformed);
     }
-    let secure = |section: &str| {
-        let (_, words) = split(first_line(section).0, b' ');
-        let (port, words) = split(words, b' ');
-        port == "0" || PROFILES.contains(&split(words, b' ').0)
-    };
-    if !sections(sdp).1.all(secure) {
+    let refused = |section: &str| split(split(first_line(section).0, b' ').1, b' ').0 == "0";
+    if !sections(sdp).1.all(|section| refused(section) || is_secure(section)) {
         return Err(SdpError::Insecure);
     }
+    check_keys(sdp)
+}
+
+/// Whether the media of a section are under DTLS.
+fn is_secure(section: &str) -> bool {
+    let (_, words) = split(first_line(section).0, b' ');
+    PROFILES.contains(&split(split(words, b' ').1, b' ').0)
+}
+
+/// Whether all keys come by DTLS, from somebody whose fingerprint is worth the name.
+fn check_keys(sdp: &str) -> Result<(), SdpError> {
     if attribute(sdp, "crypto:").is_some() {
         return Err(SdpError::Crypto);
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! sip, ua, the SDK ─┐                     ┌ corpora, numbers   the messages of the RFCs, damaged in the same way in every run
-//! media, gateway ───┼── dev-dependency ──▶┤ ladder, text       what a person reads of a call
+//! media, gateway ───┼── dev-dependency ──▶┤ descriptions       odd ones that everybody takes
+//!                   │                     ├ ladder, text       what a person reads of a call
 //! proxy, b2bua ─────┤                     ├ phone, tone        a plain phone's RTP, and sound that is found again in what came of it
 //! fuzz ─────────────┘                     └ switch, world      the proxy in virtual time, with phones that write real SIP
 //! ```
@@ -11,6 +12,7 @@
 //! does not depend on the SDK: tests with real clients build these themselves.
 
 pub mod corpora;
+pub mod descriptions;
 pub mod ladder;
 mod numbers;
 pub mod phone;

@@ -115,8 +115,7 @@ impl Session {
         let Ok(invite) = parse_text(invite) else { return };
         let wait = self.candidate_wait(core);
         if invite.content_is("application/sdp") {
-            let mut offer = invite.text().to_owned();
-            self.media.remote = Some(offer.clone());
+            let mut offer = self.media.take_offer(invite.text());
             // Several devices may answer early, and all of them reach the caller's one port: only the caller, who knows whose answer
             // it took, may begin the DTLS handshake (RFC 8842, 5.3).
             if leads {

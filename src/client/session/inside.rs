@@ -112,6 +112,10 @@ impl Session {
         }
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
         if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
+            if sdp::check(answer).is_err() {
+                let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");
+                return self.finish(core, now, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
+            }
             self.accept_answer(core, Awaited::FirstAccept, answer);
         }
         self.trickle(core, now);
@@ -134,7 +138,7 @@ impl Session {
             let (refusal, tag) = (glare::refusal(theirs, &mut core.random), core.random.token());
             return core.refuse_with(now, key, request, refusal, &tag);
         }
-        if offer && sdp::check(request.text()).is_err() {
+        if offer && sdp::usable(request.text()).is_err() {
             return core.refuse(now, key, request, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if let Some(leg) = self.legs.get_mut(position) {
@@ -158,7 +162,7 @@ impl Session {
         if renewed {
             self.replace_peer(core);
         }
-        self.media.remote = Some(offer.clone());
+        let offer = self.media.take_offer(&offer);
         // The DTLS association goes on, and so do the roles in it (RFC 8842, 5.3): a browser that is asked anew may take the other one.
         let offer = if self.media.passive { sdp::taking_the_lead(&offer) } else { offer };
         self.make_answer(core, Awaited::Reanswer, offer, wait);
@@ -170,8 +174,9 @@ impl Session {
     pub(super) fn reanswer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
         let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
         let Ok(request) = parse_text(&request) else { return };
-        self.describe_us(sdp.clone());
+        self.describe_us(sdp);
         self.media.joined = !request.body.is_empty();
+        let sdp = self.media.local.clone().unwrap_or_default();
         self.confirm(core, now, &key, &request, &sdp);
         if self.is_broken() {
             // Their offer looks for a path: ours would only cross it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook_sip::sdp::{self, Candidate};
+use offhook_sip::sdp::{self, Candidate, Narrowed};
 
 use super::Session;
 use crate::client::core::{Awaited, Core};
@@ -13,8 +13,11 @@ pub struct Media {
     pub peer: PeerId,
     /// Our description, once made.
     pub local: Option<String>,
-    /// Theirs, once taken.
+    /// Theirs, once taken: what the peer connection knows of it.
     pub remote: Option<String>,
+    /// Which of their media lines the peer connection knows: no description of this session has fewer lines than the one before it (RFC
+    /// 3264, section 8).
+    lines: Narrowed,
     /// The tag of the party whose answer was taken (or whose offer was answered).
     pub taken_from: Option<String>,
     /// Whether their description is in place.
@@ -49,11 +52,12 @@ pub enum Microphone {
 }
 
 impl Media {
-    pub const fn new(peer: PeerId) -> Self {
+    pub fn new(peer: PeerId) -> Self {
         Self {
             peer,
             local: None,
             remote: None,
+            lines: Narrowed::default(),
             taken_from: None,
             joined: false,
             microphone: Microphone::Closed,
@@ -69,9 +73,17 @@ impl Media {
 
     /// Begins anew with another peer connection; the microphone stays open.
     pub fn renew(&mut self, peer: PeerId) {
-        let microphone = self.microphone;
-        *self = Self::new(peer);
-        self.microphone = microphone;
+        let (microphone, lines) = (self.microphone, ::core::mem::take(&mut self.lines));
+        *self = Self { microphone, lines, ..Self::new(peer) };
+    }
+
+    /// Takes their offer in: what of it the peer connection gets. Without any media that it could take, all of it: it will say so.
+    pub fn take_offer(&mut self, offer: &str) -> String {
+        let Ok(lines) = sdp::usable(offer) else { return offer.to_owned() };
+        let text = lines.text.clone();
+        self.lines = lines;
+        self.remote = Some(text.clone());
+        text
     }
 
     /// Takes our new description in: what it tells comes first in the list of candidates.
@@ -85,7 +97,7 @@ impl Media {
                 self.find(found);
             }
         }
-        self.local = Some(local);
+        self.local = Some(self.lines.widen(&local));
     }
 
     /// Our description as the body of a request.
@@ -144,9 +156,10 @@ impl Session {
 
     /// Gives the peer connection their answer.
     pub(super) fn accept_answer(&mut self, core: &mut Core, awaited: Awaited, answer: &str) {
-        self.media.learn_role(answer, false);
-        self.media.remote = Some(answer.to_owned());
-        core.task(self.info.id, awaited, TaskKind::Accept { peer: self.media.peer, answer: answer.to_owned() });
+        let answer = self.media.lines.without(answer);
+        self.media.learn_role(&answer, false);
+        self.media.remote = Some(answer.clone());
+        core.task(self.info.id, awaited, TaskKind::Accept { peer: self.media.peer, answer });
     }
 
     /// Gives the peer connection the call's own stream.

@@ -4,6 +4,7 @@ mod world;
 
 mod attacks;
 mod losses;
+mod odd_descriptions;
 mod offers;
 mod pages;
 mod phones;

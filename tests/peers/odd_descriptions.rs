@@ -1,0 +1,80 @@
+//! Descriptions that are fine but for a part that a page does not use.
+
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+use super::*;
+use offhook_testing::descriptions::{FAX, media_lines, odd_forms, odd_offers};
+
+/// What the browser has been given, and what was answered: one line for each of theirs, and only the sound is on.
+#[track_caller]
+fn took(page: &Page, name: &str, offer: &str, answer: &str) {
+    let given = page.offers.last().unwrap();
+    assert_eq!(media_lines(given), [("audio", "9")], "{name}: {given}");
+    assert!(!given.contains("k=") && !given.contains("8888888") && !given.contains("media.example.com"), "{name}: {given}");
+    let expected: Vec<_> = media_lines(offer).into_iter().map(|(kind, port)| (kind, if port == "9" { "9" } else { "0" })).collect();
+    assert_eq!(media_lines(answer), expected, "{name}: {answer}");
+}
+
+#[test]
+fn an_offer_with_parts_that_nobody_uses_is_answered() {
+    for (name, offer) in odd_offers(&sdp(2)) {
+        let mut page = Page::signed_in();
+        page.ring(TYPE, &offer);
+        assert_eq!(page.code(), 180, "{name}: {offer}");
+        page.client.answer(page.now, CallId(1), true).unwrap();
+        page.drain();
+        assert_eq!(page.code(), 200, "{name}");
+        took(&page, name, &offer, page.sent.last().unwrap());
+    }
+}
+
+#[test]
+fn an_offer_within_a_call_with_parts_that_nobody_uses_is_answered() {
+    for (name, offer) in odd_offers(&sdp(2)) {
+        let (mut page, id) = established();
+        page.ask("INVITE", 2, TYPE, &offer);
+        assert_eq!(page.code(), 200, "{name}: {offer}");
+        took(&page, name, &offer, page.sent.last().unwrap());
+        page.ask("ACK", 2, "", "");
+        assert_eq!(page.state(id), State::Established, "{name}");
+    }
+}
+
+#[test]
+fn an_answer_with_parts_that_nobody_uses_is_taken() {
+    for (name, answer) in odd_forms(&sdp(2)) {
+        let mut page = Page::signed_in();
+        let id = page.call();
+        page.answer_as("INVITE", 200, "peer", |answer| answer, &answer);
+        assert_eq!(page.state(id), State::Established, "{name}: {answer}");
+    }
+}
+
+#[test]
+fn nothing_but_a_fax_is_refused() {
+    let mut page = Page::signed_in();
+    page.ring(TYPE, FAX);
+    assert_eq!(page.code(), 488);
+    let (mut page, id) = established();
+    page.ask("INVITE", 2, TYPE, FAX);
+    assert_eq!(page.code(), 488, "a call that would become a fax stays one");
+    assert_eq!(page.state(id), State::Established);
+}
+
+/// RFC 3264, 8: no description of a session has fewer lines than the one before.
+#[test]
+fn a_line_that_was_refused_stays_in_later_offers() {
+    let fax = "m=image 5000 udptl t38\r\n";
+    let (mut page, id) = established();
+    page.ask("INVITE", 2, TYPE, &sdp(2).replace("m=audio", &format!("{fax}m=audio")));
+    page.ask("ACK", 2, "", "");
+    let peer = page.peer.unwrap();
+    page.input(Input::IceState { peer, state: IceState::Failed });
+    page.wait(6_100);
+    let offer = page.last("INVITE");
+    assert_eq!(media_lines(&offer), [("image", "0"), ("audio", "9")], "{offer}");
+    page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2).replace("m=audio", "m=image 0 udptl t38\r\nm=audio"));
+    assert_eq!(page.commands.last().map(String::as_str), Some("Accept"));
+    assert_eq!(page.state(id), State::Established);
+}
