@@ -20,6 +20,7 @@ pub fn refusal(theirs: bool, random: &mut Random) -> Refusal<'static> {
 /// How long to wait before an offer is made again that was refused with 491: 2.1 to 4 s where this end made the Call-ID of the dialog,
 /// up to 2 s where the other one did (14.1).
 pub fn wait(made_call_id: bool, random: &mut Random) -> Duration {
+    // In units of 10 ms.
     Duration::from_millis(10 * if made_call_id { 210 + random.below(191) } else { random.below(201) })
 }
 

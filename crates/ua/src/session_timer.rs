@@ -251,7 +251,8 @@ mod tests {
         let of = |granted: &str| {
             let mut timer = SessionTimer::new();
             with(OK, granted, |answer| timer.granted(answer));
-            timer.deadlines().map(|due| (due.refresh.map(|refresh| refresh.as_millis()), due.end.as_millis()))
+            let millis = |duration: Duration| u64::try_from(duration.as_millis()).expect("it fits");
+            timer.deadlines().map(|deadlines| (deadlines.refresh.map(millis), millis(deadlines.end)))
         };
         assert_eq!(of(""), None);
         assert_eq!(of("Session-Expires: 1800;refresher=uac\r\n"), Some((Some(900_000), 1_768_000)), "32 s");
