@@ -7,7 +7,7 @@ use offhook_sip::{Abilities, Branch, Message, Method, StatusCode, Writer, escape
 use offhook_ua::authentication::{Authenticator, again};
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
-use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport, follow_up};
+use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transport};
 use offhook_ua::uas::Refusal;
 
 use super::io::{Change, Config, Event, Ice, IceServer, Output, PeerId, Task, TaskId, TaskKind};
@@ -96,7 +96,7 @@ pub enum Owner {
 pub enum Asked {
     /// The INVITE that makes the call.
     Invite,
-    /// Its CANCEL, a BYE, or an acknowledgement: nothing hangs on the answer.
+    /// BYE: nothing hangs on the answer.
     Goodbye,
     /// PRACK.
     Prack,
@@ -242,14 +242,6 @@ impl Core {
         let text = self.finish(ack, &branch).end();
         self.send(text.clone());
         text
-    }
-
-    /// The CANCEL for an INVITE of ours (RFC 3261, 9.1): the same Via, To without tag, and a reason (RFC 3326).
-    pub fn cancel(&mut self, now: Instant, key: &ClientKey, id: CallId) {
-        let Some(pending) = self.pending.iter().find(|pending| pending.key == *key) else { return };
-        let text = follow_up(&pending.text, Method::Cancel, None);
-        let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
-        self.pending.push(Pending { key, owner: Owner::Call(id, Asked::Goodbye), text, retried: true });
     }
 
     /// Answers a request; 2xx and provisional answers to an INVITE are for their owners to repeat.

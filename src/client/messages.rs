@@ -80,9 +80,11 @@ impl Client {
         if !self.core.transactions.knows(&invite) {
             return self.core.refuse(now, key, cancel, StatusCode::CALL_DOES_NOT_EXIST);
         }
-        self.core.confirm(now, key, cancel);
-        // What was answered meanwhile stays answered (RFC 3261, 9.2).
-        if let Some(call) = self.calls.iter_mut().find(|call| call.rings_for(&invite)) {
+        let call = self.calls.iter_mut().find(|call| call.rings_for(&invite));
+        // With the tag that the answers to its INVITE have. What was answered meanwhile stays answered (RFC 3261, 9.2).
+        let tag = call.as_ref().map_or_else(|| self.core.random.token(), |call| call.local_tag().to_owned());
+        self.core.respond(now, key, uas::answer(cancel, StatusCode::OK, &tag).end());
+        if let Some(call) = call {
             call.cancelled(&mut self.core, now, cancel);
         }
     }

@@ -165,6 +165,24 @@ fn a_refusal_within_a_call_says_what_could_be_taken() {
     assert_eq!(page.state(id), State::Established);
 }
 
+/// RFC 3261, 9.2.
+#[test]
+fn the_answer_to_a_cancel_has_the_tag_of_the_answers_to_its_invite() {
+    let mut page = Page::signed_in();
+    page.ring("", "");
+    let tag = |text: &str| parse(text.as_bytes()).unwrap().to_tag().map(str::to_owned);
+    let rang = tag(page.sent.last().unwrap());
+    page.input(Input::Received(
+        "CANCEL sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKin\r\nMax-Forwards: 70\r\n\
+         From: \"Bob\" <sip:bob@s.test>;tag=peer\r\nTo: <sip:alice@s.test>\r\nCall-ID: in\r\nCSeq: 5 CANCEL\r\nContent-Length: 0\r\n\r\n"
+            .into(),
+    ));
+    let [.., ok, terminated] = &page.sent[..] else { panic!("{:#?}", page.sent) };
+    assert!(ok.starts_with("SIP/2.0 200 ") && terminated.starts_with("SIP/2.0 487 "), "{ok}{terminated}");
+    assert!(rang.is_some());
+    assert_eq!((tag(ok), tag(terminated)), (rang.clone(), rang));
+}
+
 #[test]
 fn each_answer_but_100_has_a_tag() {
     let mut page = Page::signed_in();

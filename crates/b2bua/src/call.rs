@@ -303,11 +303,7 @@ impl Call {
                     core.respond(now, leg, &key, code.answer(&invite, leg, &party.tag));
                 }
             }
-            Invite::Sent { key, text, .. } => {
-                if let Some(way) = &party.way {
-                    core.cancel(now, way, (key, text), failure.reason(leg).as_deref());
-                }
-            }
+            Invite::Sent { key } => core.cancel(now, leg, key, failure.reason(leg).as_deref()),
             Invite::None | Invite::Done => self.say_goodbye(core, now, leg),
         }
     }

@@ -109,11 +109,11 @@ impl Call {
         invite = headers.iter().fold(party.timer.propose(invite, SESSION), |invite, (name, value)| invite.field(name, value));
         party.local = Some(sdp.to_owned());
         party.forks.clear();
-        let (sent, text) = core.ask(now, key, &way, Asked::Invite, invite, Some((SDP, sdp)));
+        let sent = core.ask(now, key, &way, Asked::Invite, invite, Some((SDP, sdp)));
         if last && leg == Leg::Peer {
             core.trunks.persist(&sent);
         }
-        self.party(leg).invite = Invite::Sent { key: sent, text };
+        self.party(leg).invite = Invite::Sent { key: sent };
     }
 
     /// The From that the SIP side sees. A user has his name towards a SIP address, unless it would be taken for a number there; numbers are

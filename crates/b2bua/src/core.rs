@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use offhook_ledger::{CallRef, Query};
 use offhook_media::{Command, Leg, MAX_SDP, PeerSettings};
-use offhook_sip::cancel;
 use offhook_sip::{Branch, Message, Method, StatusCode, Writer};
 use offhook_trunk::{Dtmf, Trunk, TrunkId, Trunks};
 use offhook_ua::glare;
@@ -142,22 +141,19 @@ impl Core {
         asked: Asked,
         request: Writer,
         body: Body<'_>,
-    ) -> (ClientKey, String) {
+    ) -> ClientKey {
         let request = request.field("Max-Forwards", "70");
-        let (leg, sent, text) = match way {
+        let (leg, sent) = match way {
             Way::Page(tenant) => {
                 let text = write(request.field("Via", &self.via()), body);
-                (Leg::Page, self.pages.request(now, *tenant, Transport::Reliable, text.clone()), text)
+                (Leg::Page, self.pages.request(now, *tenant, Transport::Reliable, text))
             }
-            Way::Peer(trunk) => {
-                let text = write(request, body);
-                (Leg::Peer, self.trunks.request(now, trunk, &text), text)
-            }
+            Way::Peer(trunk) => (Leg::Peer, self.trunks.request(now, trunk, &write(request, body))),
         };
         self.asked.insert((leg, sent.clone()), (key, asked));
         self.lead(key, Lead::Asked(leg, sent.clone()));
         self.flush();
-        (sent, text)
+        sent
     }
 
     /// Sends an ACK; all but Via is in it.
@@ -208,15 +204,11 @@ impl Core {
         self.respond(now, leg, key, refusal.answer(request, &tag, &can(leg)).end());
     }
 
-    /// Takes an INVITE of ours back.
-    pub(super) fn cancel(&mut self, now: Instant, way: &Way, (key, invite): (&ClientKey, &str), reason: Option<&str>) {
-        match way {
-            Way::Page(tenant) => {
-                if let Some(text) = cancel(invite, reason) {
-                    self.pages.request(now, *tenant, Transport::Reliable, text);
-                }
-            }
-            Way::Peer(_) => self.trunks.cancel(now, key, reason),
+    /// Takes an INVITE of ours back, as soon as that may be.
+    pub(super) fn cancel(&mut self, now: Instant, leg: Leg, key: &ClientKey, reason: Option<&str>) {
+        match leg {
+            Leg::Page => self.pages.cancel(now, key, reason),
+            Leg::Peer => self.trunks.cancel(now, key, reason),
         }
         self.flush();
     }

@@ -37,6 +37,7 @@ use offhook_trunk::{self as trunk, Trunks};
 use offhook_ua::log::{Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
+use offhook_ua::uas;
 use tracing::info;
 
 use self::call::{Call, CallKey};
@@ -225,14 +226,9 @@ impl Bridge {
         let speaker = Speaker::Page { tenant, user: &user };
         match self.core.pages.receive(now, tenant, Transport::Reliable, &message) {
             Received::Request(key) if key.method() == Method::Cancel => {
-                let known = self.core.pages.way_back(&key.invite()) == Some(tenant);
-                let tag = self.core.random.token();
-                self.core.respond(
-                    now,
-                    Leg::Page,
-                    &key,
-                    reply(&message, if known { StatusCode::OK } else { StatusCode::CALL_DOES_NOT_EXIST }, Some(&tag)).end(),
-                );
+                if self.core.pages.way_back(&key.invite()) != Some(tenant) {
+                    return self.core.refuse(now, Leg::Page, &key, &message, StatusCode::CALL_DOES_NOT_EXIST);
+                }
                 self.cancelled(now, speaker, &key, &message);
             }
             Received::Request(key) if to_tag(&message).is_some() => self.inside(now, speaker, &key, &message),
@@ -324,9 +320,13 @@ impl Bridge {
         }
     }
 
-    /// The INVITE with the branch of this CANCEL is taken back; the CANCEL was answered.
+    /// The INVITE with the branch of this CANCEL is taken back (RFC 3261, 9.2).
     fn cancelled(&mut self, now: Instant, speaker: Speaker<'_>, key: &ServerKey, cancel: &Message<'_>) {
         let (leg, invite) = (speaker.leg(), key.invite());
+        // With the tag that the answers to its INVITE have.
+        let call = self.core.invites.get(&(leg, invite.clone())).and_then(|call| self.calls.get_mut(call));
+        let tag = call.map_or_else(|| self.core.random.token(), |call| call.party(leg).tag.clone());
+        self.core.respond(now, leg, key, uas::answer(cancel, StatusCode::OK, &tag).end());
         if let Some(key) = self.core.invites.get(&(leg, invite.clone())).copied() {
             if self.calls.get(&key).is_some_and(|call| call.hears(speaker)) {
                 self.with(now, key, |call, core| call.cancelled(core, now, leg, reasons(cancel)));

@@ -105,7 +105,7 @@ pub(super) enum Invite {
     /// It has sent one that waits for its final answer.
     Received { key: ServerKey, text: String },
     /// We have sent one.
-    Sent { key: ClientKey, text: String },
+    Sent { key: ClientKey },
     /// It was answered for good.
     Done,
 }

@@ -90,7 +90,8 @@ pub(super) struct Branch {
     /// The INVITE as this device has it; empty once it has answered.
     pub(super) text: String,
     pub(super) progress: Progress,
-    pub(super) cancel: Cancel,
+    /// Whether it was told to stop, or will be as soon as it may (RFC 3261, 9.1).
+    pub(super) stopped: bool,
 }
 
 /// How far a device is.
@@ -102,17 +103,6 @@ pub(super) enum Progress {
     Proceeding,
     /// A final answer came, or none will.
     Done,
-}
-
-/// Whether a device was told to stop. It may be told only after a provisional answer (RFC 3261, 9.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cancel {
-    /// It may ring.
-    No,
-    /// It is to be told as soon as it may.
-    Wanted,
-    /// It was told.
-    Sent,
 }
 
 impl Call {

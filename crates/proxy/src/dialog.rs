@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Uri, cancel, parse, reply};
+use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Uri, parse, reply};
 use offhook_ua::TIMEOUT;
 use offhook_ua::log::{CallId, Plain, millis};
 use offhook_ua::time::Instant;
@@ -56,8 +56,6 @@ pub(super) struct Forward {
     pub(super) conn: ConnId,
     /// The request as it was sent.
     text: String,
-    proceeding: bool,
-    cancelled: bool,
     finished: bool,
 }
 
@@ -249,9 +247,8 @@ impl Hub {
         }
         self.legs.insert(id, Leg::Forward(forward));
         let head = Head::of(&message);
-        let (proceeding, cancelled, finished) = (false, false, false);
         let sender = held.sender;
-        self.forwards.insert(forward, Forward { key, client, head, sender, conn, text, proceeding, cancelled, finished });
+        self.forwards.insert(forward, Forward { key, client, head, sender, conn, text, finished: false });
         self.flush(now);
     }
 
@@ -259,14 +256,11 @@ impl Hub {
     pub(super) fn forward_answered(&mut self, now: Instant, key: ForwardKey, response: &Message<'_>) {
         let Some(code) = response.code() else { return };
         let outside = self.forwards.get(&key).and_then(|forward| self.identity(forward.conn)).is_some_and(Aor::is_outside);
-        let Some(forward) = self.forwards.get_mut(&key).filter(|_| code != StatusCode::TRYING) else {
-            return self.forward_proceeds(now, key);
-        };
+        let Some(forward) = self.forwards.get_mut(&key).filter(|_| code != StatusCode::TRYING) else { return };
         let text = restore(response, &forward.head, passed_on(code), None, outside);
         let (server, sender, again) = (forward.key.clone(), forward.sender, forward.finished);
         if code.is_provisional() {
-            self.respond(now, &server, text);
-            return self.forward_proceeds(now, key);
+            return self.respond(now, &server, text);
         }
         forward.finished = true;
         let accepted = server.method() == Method::Invite && !code.is_failure();
@@ -284,14 +278,6 @@ impl Hub {
         }
     }
 
-    fn forward_proceeds(&mut self, now: Instant, key: ForwardKey) {
-        let Some(forward) = self.forwards.get_mut(&key) else { return };
-        let first = !std::mem::replace(&mut forward.proceeding, true);
-        if first && forward.cancelled {
-            self.cancel_forward(now, key);
-        }
-    }
-
     /// A CANCEL for a re-INVITE; `false` where there is none.
     pub(super) fn cancel_relayed(&mut self, now: Instant, request: &Request<'_>, invite: &ServerKey) -> bool {
         let held = self.held.iter().find(|(_, held)| held.key.as_ref() == Some(invite)).map(|(key, held)| (*key, held.sender));
@@ -301,16 +287,14 @@ impl Hub {
             return true;
         }
         let Some(key) = self.relayed.get(invite).copied() else { return false };
-        let Some(forward) = self.forwards.get_mut(&key) else { return false };
+        let Some(forward) = self.forwards.get(&key) else { return false };
         if self.flows.resolve(forward.sender) != Some((request.conn, true)) {
             return false;
         }
-        forward.cancelled = true;
-        let now_possible = forward.proceeding && !forward.finished;
+        let client = forward.client.clone();
         self.answer_cancel(now, request);
-        if now_possible {
-            self.cancel_forward(now, key);
-        }
+        self.transactions.cancel(now, &client, None);
+        self.flush(now);
         true
     }
 
@@ -331,15 +315,6 @@ impl Hub {
         }
         again.iter().for_each(|text| self.deliver(conn, text.clone()));
         again
-    }
-
-    fn cancel_forward(&mut self, now: Instant, key: ForwardKey) {
-        let Some(forward) = self.forwards.get(&key) else { return };
-        let conn = forward.conn;
-        if let Some(text) = cancel(&forward.text, None) {
-            self.transactions.request(now, conn, Transport::Reliable, text);
-            self.flush(now);
-        }
     }
 
     /// No answer came, or none can come any more.

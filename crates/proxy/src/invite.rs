@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, cancel, parse, reasons, reply, without_body};
+use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, parse, reasons, reply};
 use offhook_ua::TIMEOUT;
 use offhook_ua::log::{Masked, Plain, millis};
 use offhook_ua::time::Instant;
@@ -13,7 +13,7 @@ use tracing::{debug, info};
 
 use super::admission::Request;
 use super::best::{Best, passed_on};
-use super::call::{Branch, Call, CallKey, Cancel, Progress, Setup, Stage};
+use super::call::{Branch, Call, CallKey, Progress, Setup, Stage};
 use super::refusal::Refusal;
 use super::rewrite::{Head, Onward, forward, restore};
 use super::room::source;
@@ -242,8 +242,8 @@ impl Hub {
         }
         let index = setup.branches.len();
         let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
-        let (progress, cancel) = (Progress::Calling, Cancel::No);
-        setup.branches.push(Branch { device, conn, key: client, text, progress, cancel });
+        let (progress, stopped) = (Progress::Calling, false);
+        setup.branches.push(Branch { device, conn, key: client, text, progress, stopped });
         self.timers.clear(&Timer::Hold(key));
         self.timers.set(Timer::Branch(key, index), now + RING);
         self.legs.insert(id, Leg::Branch(key, index));
@@ -268,11 +268,9 @@ impl Hub {
     fn branch_proceeds(&mut self, now: Instant, key: CallKey, index: usize) {
         let Some(branch) = self.branch_of(key, index).filter(|branch| branch.progress != Progress::Done) else { return };
         branch.progress = Progress::Proceeding;
-        // What is still made of the INVITE, its CANCEL, needs no description.
-        without_body(&mut branch.text);
-        if branch.cancel == Cancel::Wanted {
-            self.cancel_branch(now, key, index);
-        } else {
+        // It has it, and is not told once more.
+        branch.text = String::new();
+        if !branch.stopped {
             self.timers.set(Timer::Branch(key, index), now + RING);
         }
     }
@@ -352,9 +350,7 @@ impl Hub {
 
     /// Timer C: a device has rung for too long.
     pub(super) fn branch_expired(&mut self, now: Instant, key: CallKey, index: usize) {
-        if self.branch_of(key, index).is_some_and(|branch| branch.progress == Progress::Proceeding && branch.cancel == Cancel::No) {
-            self.cancel_branch(now, key, index);
-        }
+        self.cancel_branch(now, key, index);
         self.branch_failed(now, key, index, StatusCode::REQUEST_TIMEOUT, None);
     }
 
@@ -410,24 +406,16 @@ impl Hub {
         let Some(setup) = self.calls.get_mut(&key).and_then(|call| call.setup.as_mut()) else { return };
         setup.reason = reason;
         for index in 0..setup.branches.len() {
-            let Some(branch) = self.branch_of(key, index) else { continue };
-            match (branch.progress, branch.cancel) {
-                (Progress::Proceeding, Cancel::No) => self.cancel_branch(now, key, index),
-                (Progress::Calling, Cancel::No) => branch.cancel = Cancel::Wanted,
-                _ => {}
-            }
+            self.cancel_branch(now, key, index);
         }
     }
 
     fn cancel_branch(&mut self, now: Instant, key: CallKey, index: usize) {
         let Some(setup) = self.calls.get_mut(&key).and_then(|call| call.setup.as_mut()) else { return };
-        let Some(branch) = setup.branches.get_mut(index) else { return };
-        branch.cancel = Cancel::Sent;
-        let (conn, text) = (branch.conn, cancel(&branch.text, setup.reason.as_deref()));
-        if let Some(text) = text {
-            self.transactions.request(now, conn, Transport::Reliable, text);
-            self.flush(now);
-        }
+        let Some(branch) = setup.branches.get_mut(index).filter(|branch| branch.progress != Progress::Done) else { return };
+        branch.stopped = true;
+        self.transactions.cancel(now, &branch.key, setup.reason.as_deref());
+        self.flush(now);
     }
 
     /// Answers the caller where no device can answer any more. One that was told to stop and cannot hear it is not waited for.
@@ -513,7 +501,7 @@ impl Hub {
             }
             for branch in call.setup.iter_mut().flat_map(|setup| &mut setup.branches).filter(|branch| branch.conn == old) {
                 branch.conn = conn;
-                if branch.progress == Progress::Calling && branch.cancel == Cancel::No {
+                if branch.progress == Progress::Calling && !branch.stopped {
                     again.push(branch.text.clone());
                 }
             }

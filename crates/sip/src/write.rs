@@ -1,7 +1,7 @@
 //! Values → SIP text. Nothing written here can start a line of its own.
 
 use super::header::{Name, URI, is, is_token};
-use super::message::{Message, parse};
+use super::message::Message;
 use super::method::Method;
 use super::status::StatusCode;
 use super::uri::push_escape;
@@ -132,21 +132,6 @@ pub fn reply_as(request: &Message<'_>, (code, phrase): (StatusCode, &str), to_ta
         }
     }
     writer
-}
-
-/// The CANCEL for a request of ours (RFC 3261, 9.1).
-#[must_use]
-pub fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
-    let request = parse(request.as_bytes()).ok()?;
-    let mut text = Writer::request(Method::Cancel, request.uri()?).field("Max-Forwards", "70");
-    for name in [Name::Via, Name::From, Name::To, Name::CallId] {
-        text = text.field(name.as_str(), request.get(name)?);
-    }
-    text = text.field("CSeq", &[&request.cseq().ok()?.number.to_string(), " CANCEL"].concat());
-    if let Some(reason) = reason {
-        text = text.field("Reason", reason);
-    }
-    Some(text.end())
 }
 
 /// A message of which only the fields will be read again.

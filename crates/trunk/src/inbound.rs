@@ -275,16 +275,10 @@ impl Trunks {
         small: Option<usize>,
         (speakers, request): (&[usize], &Message<'_>),
     ) {
-        match key.method() {
-            Method::Cancel => {
-                let tag = self.random.token();
-                self.respond(now, &key, reply(request, StatusCode::OK, Some(&tag)).end());
-            }
+        if key.method() == Method::Invite {
             // Whoever hears nothing asks again, and an answer that is larger than its request would be a gift to a forger.
-            Method::Invite => fitting(small, reply(request, StatusCode::TRYING, None).end())
-                .into_iter()
-                .for_each(|trying| self.respond(now, &key, trying)),
-            _ => {}
+            let trying = fitting(small, reply(request, StatusCode::TRYING, None).end());
+            trying.into_iter().for_each(|trying| self.respond(now, &key, trying));
         }
         self.tell(hop, speakers, Some(key), request);
     }

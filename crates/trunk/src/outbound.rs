@@ -84,8 +84,8 @@ pub(super) enum Owner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cancel {
     No,
-    /// As soon as something was heard, with this Reason.
-    Wanted(Option<String>),
+    /// It leaves as soon as something was heard.
+    Wanted,
     Sent,
 }
 
@@ -245,9 +245,9 @@ impl Trunks {
             let key = job.key.clone();
             self.push(Output::Event(Event::Response { key, text: text.to_owned() }));
         } else if job.owner == Owner::Nobody && job.is_invite() && job.cancel == Cancel::No {
-            return self.send_cancel(now, id, None);
+            return self.take_back(now, id, None);
         }
-        self.send_wanted_cancel(now, id);
+        self.see_cancel(now, id);
     }
 
     /// Whether a challenge can be met.
@@ -464,29 +464,32 @@ impl Trunks {
         if job.done || job.owner != Owner::Caller || job.cancel != Cancel::No || !job.is_invite() {
             return;
         }
-        job.cancel = Cancel::Wanted(reason.map(str::to_owned));
         if job.current.is_none() {
+            job.cancel = Cancel::Wanted;
             return self.fail(now, id, StatusCode::REQUEST_TERMINATED);
         }
-        self.send_wanted_cancel(now, id);
+        self.take_back(now, id, reason);
     }
 
-    /// RFC 3261, 9.1: not before something was heard.
-    fn send_wanted_cancel(&mut self, now: Instant, id: JobId) {
-        let Some(job) = self.jobs.get(&id).filter(|job| job.heard.is_some()) else { return };
-        if let Cancel::Wanted(reason) = job.cancel.clone() {
-            self.send_cancel(now, id, reason.as_deref());
-            // Who does not answer the INVITE after that never will.
-            self.timers.set(Timer::Silence(id), now + TIMEOUT);
-        }
-    }
-
-    fn send_cancel(&mut self, now: Instant, id: JobId, reason: Option<&str>) {
+    fn take_back(&mut self, now: Instant, id: JobId, reason: Option<&str>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        job.cancel = Cancel::Sent;
-        if let Some((hop, text)) = job.hop.zip(text::cancel(&job.text, reason)) {
-            self.transactions.request(now, hop, transport(hop.wire), text);
+        job.cancel = Cancel::Wanted;
+        if let Some(current) = &job.current {
+            self.transactions.cancel(now, current, reason);
             self.flush(now);
+        }
+        self.see_cancel(now, id);
+    }
+
+    /// Who does not answer the INVITE for so long after its CANCEL has left never will (RFC 3261, 9.1).
+    fn see_cancel(&mut self, now: Instant, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let left = job.current.as_ref().is_some_and(|current| self.transactions.is_cancelled(current));
+        if job.cancel == Cancel::Wanted && left {
+            job.cancel = Cancel::Sent;
+            if job.owner == Owner::Caller {
+                self.timers.set(Timer::Silence(id), now + TIMEOUT);
+            }
         }
     }
 

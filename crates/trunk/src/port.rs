@@ -132,7 +132,8 @@ pub enum Output {
 /// What the trunks tell whoever makes the calls.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A request of a known peer: it has shown that it is this trunk. Not ACK of a failure, not a copy, not OPTIONS outside a dialog.
+    /// A request of a known peer: it has shown that it is this trunk. Not ACK of a failure, not a copy, not OPTIONS outside a dialog. A CANCEL
+    /// is of an INVITE that lives; it is answered as any other.
     Request {
         /// The trunk.
         trunk: TrunkId,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook_sip::{Message, Method, Name, Writer, parse};
+use offhook_sip::{Message, Name, parse};
 
 /// The request with `via` as its topmost, in place of one of ours that an earlier try had, and with Max-Forwards.
 pub(super) fn put_via(request: &str, via: &str) -> String {
@@ -35,24 +35,6 @@ pub(super) fn note_source(request: &Message<'_>, bytes: &[u8], source: SocketAdd
     }
     noted.push_str(&format!(";received={}", source.ip().to_canonical()));
     text.replacen(via, &noted, 1)
-}
-
-/// The CANCEL for a request of ours as it was sent (RFC 3261, 9.1).
-pub(super) fn cancel(request: &str, reason: Option<&str>) -> Option<String> {
-    let request = parse(request.as_bytes()).ok()?;
-    let mut text = Writer::request(Method::Cancel, request.uri()?).field("Via", request.all(Name::Via).next()?);
-    for route in request.values(Name::Route) {
-        text = text.field("Route", route);
-    }
-    text = text.field("Max-Forwards", "70");
-    for name in [Name::From, Name::To, Name::CallId] {
-        text = text.field(name.as_str(), request.get(name)?);
-    }
-    text = text.cseq(request.cseq().ok()?.number, Method::Cancel);
-    if let Some(reason) = reason {
-        text = text.field("Reason", reason);
-    }
-    Some(text.end())
 }
 
 #[cfg(test)]

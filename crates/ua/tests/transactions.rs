@@ -165,3 +165,75 @@ fn what_waits_leaves_again_in_its_order_an_invite_before_its_cancel() {
     }
     assert_eq!(again, [Some(invite), Some(cancel)], "a CANCEL that comes first is answered 481, and then it rings");
 }
+
+/// What is sent until nothing is left to do, without its answer.
+fn sent(transactions: &mut Transactions<u8>) -> Vec<String> {
+    let texts = |effect| if let Effect::Send { text, .. } = effect { Some(text) } else { None };
+    core::iter::from_fn(|| transactions.poll()).filter_map(texts).collect()
+}
+
+fn receive(transactions: &mut Transactions<u8>, text: &str) -> Received {
+    transactions.receive(START, 0, Transport::Unreliable, &parse(text.as_bytes()).unwrap())
+}
+
+#[test]
+fn a_cancel_leaves_with_the_first_provisional_response_and_once() {
+    let mut transactions = Transactions::new();
+    let invite = request("INVITE", "a");
+    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    transactions.cancel(START, &key, Some("SIP;cause=200"));
+    assert_eq!(sent(&mut transactions), [invite.as_str()], "one that overtook the INVITE would find nothing");
+    assert!(!transactions.is_cancelled(&key));
+    receive(&mut transactions, &answer(&invite, 180));
+    let cancel = format!(
+        "CANCEL sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bKa\r\nMax-Forwards: 70\r\nRoute: <sip:p.test;lr>\r\n\
+         From: <sip:alice@a.test>;tag=1\r\nTo: <sip:bob@b.test>\r\nCall-ID: c\r\nCSeq: 7 CANCEL\r\nReason: SIP;cause=200\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    assert_eq!(sent(&mut transactions), [cancel.as_str()]);
+    assert!(transactions.is_cancelled(&key));
+    transactions.cancel(START, &key, None);
+    receive(&mut transactions, &answer(&invite, 183));
+    assert!(sent(&mut transactions).is_empty());
+    assert_eq!(
+        receive(&mut transactions, &answer(&cancel, 200)),
+        Received::Response(ClientKey::new("z9hG4bKa".into(), Method::Cancel))
+    );
+    assert_eq!(receive(&mut transactions, &answer(&invite, 487)), Received::Response(key));
+    assert!(sent(&mut transactions)[0].starts_with("ACK "));
+}
+
+#[test]
+fn what_has_its_final_response_is_not_cancelled() {
+    for code in [200, 486] {
+        for wanted_before in [false, true] {
+            let mut transactions = Transactions::new();
+            let invite = request("INVITE", "a");
+            let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+            if wanted_before {
+                transactions.cancel(START, &key, None);
+            }
+            assert_eq!(
+                receive(&mut transactions, &answer(&invite, code)),
+                Received::Response(key.clone()),
+                "it goes on to the user"
+            );
+            transactions.cancel(START, &key, None);
+            assert!(sent(&mut transactions).iter().all(|text| !text.starts_with("CANCEL")), "{code}");
+        }
+    }
+}
+
+/// A CANCEL is a request like others: what is lost of it is sent again.
+#[test]
+fn a_cancel_is_retransmitted() {
+    let mut transactions = Transactions::new();
+    let invite = request("INVITE", "a");
+    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    receive(&mut transactions, &answer(&invite, 100));
+    sent(&mut transactions);
+    transactions.cancel(START, &key, None);
+    let (times, rest) = sends(&mut transactions);
+    assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
+    assert_eq!(rest, [Effect::TimedOut(ClientKey::new("z9hG4bKa".into(), Method::Cancel))]);
+}

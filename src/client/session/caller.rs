@@ -67,23 +67,28 @@ impl Session {
         }
         let owner = Owner::Call(self.info.id, Asked::Invite);
         let key = core.request(now, invite, owner, self.media.offer());
-        self.phase = Phase::Inviting { key, number, heard: false, canceled: false };
+        self.phase = Phase::Inviting { key, number };
     }
 
     /// The INVITE went out once more, over a new connection. Who knows it answers a copy at once (RFC 3261, 17.2.1), unless to where the
     /// first one came from: a new transaction is answered in any case.
     pub(super) fn invited_again(&self, core: &mut Core, now: Instant) {
-        if matches!(self.phase, Phase::Inviting { canceled: false, .. }) {
+        if matches!(&self.phase, Phase::Inviting { key, .. } if !core.transactions.is_cancelled(key)) {
             core.timers.set(Timer::Again(self.info.id), now + COPY);
         }
     }
 
     /// The copy was not answered.
     pub fn invite_anew(&mut self, core: &mut Core, now: Instant) {
-        let Phase::Inviting { key, heard, canceled: false, .. } = &mut self.phase else { return };
+        let Phase::Inviting { key, .. } = &mut self.phase else { return };
+        if core.transactions.is_cancelled(key) {
+            return;
+        }
         if let Some(new) = core.anew(now, key) {
             *key = new;
-            *heard = false;
+            if self.is_over() {
+                self.cancel(core, now);
+            }
         }
     }
 
@@ -93,11 +98,10 @@ impl Session {
         if code.is_success() {
             return self.picked_up(core, now, answer);
         }
-        let Phase::Inviting { key: current, heard, .. } = &mut self.phase else { return };
+        let Phase::Inviting { key: current, .. } = &self.phase else { return };
         if current != key {
             return;
         }
-        *heard = true;
         core.timers.stop(Timer::Again(self.info.id));
         if code.is_provisional() {
             return self.provisional(core, now, answer);
@@ -125,7 +129,7 @@ impl Session {
 
     fn challenged(&mut self, core: &mut Core, now: Instant, key: &ClientKey, answer: &Message<'_>) {
         match core.retry(now, key, answer) {
-            Some((key, number)) => self.phase = Phase::Inviting { key, number, heard: false, canceled: false },
+            Some((key, number)) => self.phase = Phase::Inviting { key, number },
             None => self.refused(core, now, answer),
         }
     }
@@ -138,7 +142,7 @@ impl Session {
 
     fn provisional(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
         if self.is_over() {
-            return self.cancel(core, now);
+            return;
         }
         if answer.code() == Some(StatusCode::TRYING) {
             return;
@@ -309,13 +313,11 @@ impl Session {
         self.done = true;
     }
 
-    /// Cancels the INVITE: at once, or once something was heard of it (RFC 3261, 9.1).
-    pub(super) fn cancel(&mut self, core: &mut Core, now: Instant) {
-        let Phase::Inviting { key, heard: true, canceled: canceled @ false, .. } = &mut self.phase else { return };
-        *canceled = true;
-        let key = key.clone();
-        core.cancel(now, &key, self.info.id);
-        core.timers.set(Timer::Forget(self.info.id), now + TIMEOUT);
+    /// Takes the INVITE back. Who answers neither it nor the CANCEL is forgotten with the call.
+    pub(super) fn cancel(&self, core: &mut Core, now: Instant) {
+        if let Phase::Inviting { key, .. } = &self.phase {
+            core.transactions.cancel(now, key, None);
+        }
     }
 
     /// The client is not started, or could not be.

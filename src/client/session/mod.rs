@@ -82,9 +82,6 @@ enum Phase {
         key: ClientKey,
         /// Its number in CSeq.
         number: u32,
-        /// Whether a provisional answer came: only then may it be cancelled (RFC 3261, 9.1).
-        heard: bool,
-        canceled: bool,
     },
     /// Callee: it rings.
     Ringing {
@@ -344,6 +341,11 @@ impl Session {
     /// The position of the dialog that a request belongs to.
     pub fn leg_of(&self, request: &Message<'_>) -> Option<usize> {
         self.legs.iter().position(|leg| leg.dialog.receives(request))
+    }
+
+    /// Our tag.
+    pub fn local_tag(&self) -> &str {
+        &self.local_tag
     }
 
     /// Whether a CANCEL or a copy speaks of this call's INVITE.

@@ -175,8 +175,10 @@ fn a_call_of_the_trunk_is_taken_back() {
     world.expect("100");
     let Some(Event::Request { text: invite, .. }) = world.events.pop_front() else { panic!("a request") };
     world.hear(PROVIDER, &foreign("CANCEL", "b", ""));
+    let Some(Event::Request { key: Some(key), text: cancel, .. }) = world.events.pop_front() else { panic!("a CANCEL") };
+    world.trunks.respond(world.now, &key, reply(&read(&cancel), StatusCode::OK, Some("ours")).end());
+    world.drain();
     world.expect("200");
-    let Some(Event::Request { key: Some(key), .. }) = world.events.pop_front() else { panic!("a CANCEL") };
     world.trunks.respond(world.now, &key.invite(), reply(&read(&invite), StatusCode::REQUEST_TERMINATED, Some("ours")).end());
     world.drain();
     world.expect("487");

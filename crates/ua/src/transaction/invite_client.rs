@@ -98,6 +98,16 @@ impl InviteClient {
         }
     }
 
+    /// Whether a provisional response has come, and no final one: only then may the INVITE be cancelled (9.1).
+    pub const fn is_proceeding(&self) -> bool {
+        matches!(self.state, State::Proceeding)
+    }
+
+    /// What it was sent over.
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// Whether no final response has come.
     pub const fn is_pending(&self) -> bool {
         matches!(self.state, State::Calling { .. } | State::Proceeding)

@@ -98,6 +98,17 @@ struct Client<F> {
     flow: F,
     /// What is retransmitted: the request, or the ACK to its failure.
     text: String,
+    cancel: Cancel,
+}
+
+/// Whether an INVITE of ours is taken back. A CANCEL that overtook it would find nothing, so it waits for a provisional response (RFC 3261,
+/// 9.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Cancel {
+    No,
+    /// With the first provisional response, and this Reason.
+    Wanted(Option<String>),
+    Sent,
 }
 
 enum ClientMachine {
@@ -160,8 +171,33 @@ impl<F: Copy> Transactions<F> {
         if let Some(at) = machine.deadline() {
             self.wakes.push(Reverse((at, Key::Client(key.clone()))));
         }
-        self.clients.insert(key.clone(), Client { machine, flow, text });
+        self.clients.insert(key.clone(), Client { machine, flow, text, cancel: Cancel::No });
         key
+    }
+
+    /// Takes the INVITE of ours with `key` back: its CANCEL leaves as soon as it may (RFC 3261, 9.1), once, with `reason` as its Reason (RFC
+    /// 3326). Where the INVITE has its final answer, or gets it before anything else, none leaves: whoever wanted it back ends what a 2xx has
+    /// made by BYE. Responses to the CANCEL come as [`Received::Response`] to a key of ours with its method, and nothing hangs on them.
+    pub fn cancel(&mut self, now: Instant, key: &ClientKey, reason: Option<&str>) {
+        let Some(client) = self.clients.get_mut(key).filter(|client| client.cancel == Cancel::No) else { return };
+        client.cancel = Cancel::Wanted(reason.map(str::to_owned));
+        self.send_cancel(now, key);
+    }
+
+    /// Whether the CANCEL for the INVITE of ours with `key` has left.
+    #[must_use]
+    pub fn is_cancelled(&self, key: &ClientKey) -> bool {
+        self.clients.get(key).is_some_and(|client| client.cancel == Cancel::Sent)
+    }
+
+    fn send_cancel(&mut self, now: Instant, key: &ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let ClientMachine::Invite(machine) = &client.machine else { return };
+        let (Cancel::Wanted(reason), true) = (&client.cancel, machine.is_proceeding()) else { return };
+        let text = follow_up(&client.text, Method::Cancel, None, reason.as_deref());
+        let (flow, transport) = (client.flow, machine.transport());
+        client.cancel = Cancel::Sent;
+        self.request(now, flow, transport, text);
     }
 
     /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
@@ -308,7 +344,7 @@ impl<F: Copy> Transactions<F> {
         let before = client.machine.deadline();
         let becomes = client.machine.receive(now, code);
         if becomes == Response::PassAndAcknowledge {
-            client.text = follow_up(&client.text, Method::Ack, response.get(Name::To));
+            client.text = follow_up(&client.text, Method::Ack, response.get(Name::To), None);
         }
         if matches!(becomes, Response::Acknowledge | Response::PassAndAcknowledge) {
             self.effects.push_back(Effect::Send { flow: client.flow, text: client.text.clone() });
@@ -320,6 +356,9 @@ impl<F: Copy> Transactions<F> {
             self.clients.remove(&key);
         } else if let Some(at) = client.machine.deadline().filter(|at| before != Some(*at)) {
             self.wakes.push(Reverse((at, Key::Client(key.clone()))));
+        }
+        if code.is_provisional() {
+            self.send_cancel(now, &key);
         }
         match becomes {
             Response::Pass | Response::PassAndAcknowledge => Received::Response(key),
@@ -464,21 +503,22 @@ impl ServerMachine {
     }
 }
 
-/// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer.
-#[must_use]
-pub fn follow_up(invite: &str, method: Method<'_>, to: Option<&str>) -> String {
+/// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer:
+/// the same Request-URI, topmost Via, Route, From, Call-ID and number in CSeq.
+fn follow_up(invite: &str, method: Method<'_>, to: Option<&str>, reason: Option<&str>) -> String {
     let Ok(invite) = parse_text(invite) else { return String::new() };
     let mut request = Writer::request(method, invite.uri().unwrap_or_default());
     let mut on_top = true;
     for field in invite.fields() {
         let value = match field.name {
             Name::Via if ::core::mem::take(&mut on_top) => field.value,
-            Name::From | Name::CallId | Name::Route | Name::MaxForwards => field.value,
+            Name::From | Name::CallId | Name::Route => field.value,
+            Name::MaxForwards => "70",
             Name::To => to.unwrap_or(field.value),
             _ => continue,
         };
         request = request.field(field.name.as_str(), value);
     }
     let number = invite.number(Name::CSeq).unwrap_or(0);
-    request.cseq(number, method).end()
+    reason.into_iter().fold(request.cseq(number, method), |request, reason| request.field("Reason", reason)).end()
 }
