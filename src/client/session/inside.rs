@@ -10,7 +10,7 @@ use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::caller::MIN_SE;
 use super::{Exchange, Phase, Refresh, Session};
-use crate::client::call::{EndCause, Error, codes};
+use crate::client::call::{EndCause, Error};
 use crate::client::core::{ALLOW, Asked, Awaited, Core, Owner, PACKAGES, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
@@ -299,8 +299,7 @@ impl Session {
         if self.is_ringing() {
             return self.finish(core, now, EndCause::Canceled, None, StatusCode::REQUEST_TERMINATED);
         }
-        let error =
-            (code != StatusCode::GONE && !self.left).then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
+        let error = (code != StatusCode::GONE && !self.left).then_some(Error::TimedOut("The other side is gone"));
         self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
     }
@@ -390,7 +389,7 @@ impl Session {
 
     /// Nobody refreshed the session (RFC 4028, 10).
     pub fn session_over(&mut self, core: &mut Core, now: Instant) {
-        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone");
+        let error = Error::TimedOut("The other side is gone");
         self.finish(core, now, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
     }
 

@@ -15,7 +15,7 @@ fn told(world: &World) -> (String, Option<i32>, String) {
         _ => None,
     });
     assert_eq!(logged.as_deref(), Some(ledger.as_str()));
-    (info.end_cause.as_str().into(), info.error.as_ref().map(|error| error.code), ledger)
+    (info.end_cause.as_str().into(), info.error.as_ref().map(offhook::client::call::Error::code), ledger)
 }
 
 fn ended(cause: &str, error: Option<i32>, ledger: &str) -> (String, Option<i32>, String) {
