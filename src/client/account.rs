@@ -15,10 +15,11 @@
 //!   └── 200 to REGISTER with another ───┴────────────────────────────────────────────────────────────────────┘
 //! ```
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use offhook_sip::text::{concat, cut_at, digits, number};
+use offhook_sip::text::{cut_at, number};
 use offhook_sip::{Class, Message, Name, NameAddr, StatusCode, Uri};
 use offhook_ua::authentication::{Authenticator, Credentials, Lasting};
 use offhook_ua::registration::{Ask, Registration};
@@ -27,7 +28,7 @@ use offhook_ua::time::Instant;
 use super::core::{Core, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
-use crate::client::call::{Error, ErrorResponse, codes};
+use crate::client::call::{Error, ErrorResponse};
 
 /// The account and its registration.
 pub struct Account {
@@ -105,11 +106,11 @@ impl Account {
     /// Shows something else from now on. The next REGISTER tells what the server says of it.
     pub fn update(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
         if self.phase != Phase::Ready {
-            return Err(Error::new(codes::MISUSE, "The client is not started"));
+            return Err(Error::Misuse("The client is not started"));
         }
         let (user, credentials, lasts) = read(login)?;
         if user != core.user {
-            return Err(Error::new(codes::MISSING_PARAMETER, "The login object is another user's"));
+            return Err(Error::argument("The login object is another user's"));
         }
         let shown = core.authenticator.replace(Authenticator::new(credentials));
         // Of two that the server has not taken yet, the later counts.
@@ -145,7 +146,7 @@ impl Account {
     /// Wants calls to be received, or not. `Ok(true)`: the app will hear of it.
     pub fn want(&mut self, core: &mut Core, now: Instant, wanted: bool, open: bool) -> Result<bool, Error> {
         if !core.config.active {
-            return Err(Error::new(codes::MISUSE, "supportActiveConnection is not set"));
+            return Err(Error::Misuse("supportActiveConnection is not set"));
         }
         let changed = self.wanted != wanted;
         self.wanted = wanted;
@@ -163,7 +164,7 @@ impl Account {
 
     /// Sends a REGISTER: what it asks for follows from what is wanted.
     pub fn register(&mut self, core: &mut Core, now: Instant) {
-        let (uri, aor, binding) = (concat(&["sip:", &core.config.domain]), core.aor(), core.binding());
+        let (uri, aor, binding) = (format!("sip:{}", core.config.domain), core.aor(), core.binding());
         let ask = match (self.wanted && self.phase != Phase::Over, self.registration.is_bound()) {
             (true, _) => Ask::Bind(&binding, self.expires),
             (false, true) => Ask::Unbind(&binding),
@@ -186,7 +187,7 @@ impl Account {
                     self.register(core, now);
                     Verdict::Wait
                 }
-                None => self.refused(core, now, answer.code(), refusal(answer)),
+                None => self.refused(core, now, answer.code(), Error::Refused(refusal(answer))),
             },
             Some(code)
                 if self.phase == Phase::Ready && (code == StatusCode::REQUEST_TIMEOUT || code.class() == Class::ServerError) =>
@@ -194,7 +195,7 @@ impl Account {
                 self.registration.lost();
                 Verdict::Busy
             }
-            _ => self.refused(core, now, answer.code(), refusal(answer)),
+            _ => self.refused(core, now, answer.code(), Error::Refused(refusal(answer))),
         }
     }
 
@@ -204,12 +205,12 @@ impl Account {
     }
 
     /// Nobody can be reached, or the server does not answer.
-    pub fn unreachable(&mut self, core: &mut Core, now: Instant, why: &str) -> Verdict {
+    pub fn unreachable(&mut self, core: &mut Core, now: Instant, why: Cow<'static, str>) -> Verdict {
         self.registration.lost();
         if self.phase != Phase::Starting {
             return Verdict::Busy;
         }
-        self.refused(core, now, None, Error::new(codes::CONNECTION_REFUSED, why))
+        self.refused(core, now, None, Error::Unreachable(why))
     }
 
     /// The connection is gone, and the registration with it.
@@ -230,7 +231,7 @@ impl Account {
             Lasting::Hash { realm, sha256: true, ha1 } => ("digest:SHA-256:", realm, ha1),
             Lasting::Hash { realm, sha256: false, ha1 } => ("digest:MD5:", realm, ha1),
         };
-        Some(Session { user_id: core.user.clone(), session_id: concat(&[kind, realm]), session_secret: secret.to_owned() })
+        Some(Session { user_id: core.user.clone(), session_id: format!("{kind}{realm}"), session_secret: secret.to_owned() })
     }
 
     fn accepted(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
@@ -319,8 +320,8 @@ impl Account {
     }
 }
 
-/// What a refusal says, in the numbers of the original SDK.
-pub fn refusal(answer: &Message<'_>) -> Error {
+/// What a refusal says.
+pub fn refusal(answer: &Message<'_>) -> Box<ErrorResponse> {
     let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
     let reason = match answer.start {
         offhook_sip::Start::Response { reason, .. } => reason,
@@ -333,8 +334,7 @@ pub fn refusal(answer: &Message<'_>) -> Error {
     for field in answer.fields() {
         headers.push((field.raw_name.to_owned(), field.value.to_owned()));
     }
-    let response = Some(Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers }));
-    Error { response, ..Error::new(codes::API_CALL_FAILED, &concat(&[&*digits(error_code), " ", reason])) }
+    Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers })
 }
 
 fn read(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> {
@@ -356,13 +356,13 @@ fn read(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> 
                     Credentials::Hash { user, realm, sha256: sha256.is_some(), ha1: secret }
                 }
                 None if id == "bearer" => Credentials::Bearer(secret),
-                None => return Err(Error::new(codes::MISSING_PARAMETER, "sessionId is none that getSession() gave")),
+                None => return Err(Error::argument("sessionId is none that getSession() gave")),
             };
             (user, credentials)
         }
     };
     if user.is_empty() || user.len() > 255 || user.chars().any(char::is_control) {
-        return Err(Error::new(codes::MISSING_PARAMETER, "A user id has 1 to 255 bytes and no control characters"));
+        return Err(Error::argument("A user id has 1 to 255 bytes and no control characters"));
     }
     Ok((user, credentials, life))
 }

@@ -28,13 +28,13 @@ pub use io::{
 /// What a trace of the signalling may show.
 pub use offhook_sip::redacted;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use offhook_sip::text::{concat, digits};
 use offhook_ua::time::Instant;
 
 use self::account::{Account, Phase, Verdict};
-use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers, codes};
+use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers};
 use self::connection::Connection;
 use self::core::{Asked, Core, Owner};
 use self::session::Session as Call;
@@ -69,11 +69,11 @@ impl Client {
     /// Where it was started before, the login is malformed, or no server is named.
     pub fn start(&mut self, now: Instant, login: Login) -> Result<(), Error> {
         match self.account.phase {
-            Phase::Starting | Phase::Ready => return Err(Error::new(codes::UNEXPECTED_CALL, "Sinch client already started")),
+            Phase::Starting | Phase::Ready => return Err(Error::Unexpected("Sinch client already started")),
             Phase::Idle | Phase::Over => {}
         }
         if self.core.config.servers.is_empty() {
-            return Err(Error::new(codes::MISSING_PARAMETER, "No server is named"));
+            return Err(Error::argument("No server is named"));
         }
         self.account.start(&mut self.core, now, login)?;
         self.core.event(Event::Connection(ConnectionState::Connecting));
@@ -203,7 +203,7 @@ impl Client {
     pub fn answer(&mut self, now: Instant, id: CallId, granted: bool) -> Result<(), Error> {
         let (call, core) = self.living(id)?;
         if call.info.outgoing {
-            return Err(Error::new(codes::MISUSE, "Only an incoming call can be answered"));
+            return Err(Error::Misuse("Only an incoming call can be answered"));
         }
         call.answer(core, now, granted);
         self.settle(now);
@@ -237,7 +237,7 @@ impl Client {
     /// `MissingParameter` (5, 6003) for anything but `0-9 # * A-D`; `InternalOther` (5, 6002) where the call is over.
     pub fn send_dtmf(&mut self, now: Instant, id: CallId, keys: &str) -> Result<(), Error> {
         if keys.is_empty() || !keys.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
-            return Err(Error::new(codes::MISSING_PARAMETER, "Tones are 0-9, #, * and A-D"));
+            return Err(Error::argument("Tones are 0-9, #, * and A-D"));
         }
         let (call, core) = self.living(id)?;
         call.send_tones(core, now, keys);
@@ -343,7 +343,7 @@ impl Client {
 
     fn living(&mut self, id: CallId) -> Result<(&mut Call, &mut Core), Error> {
         let call = self.calls.iter_mut().find(|call| call.info.id == id && !call.is_over());
-        call.map(|call| (call, &mut self.core)).ok_or_else(|| Error::new(codes::MISUSE, "The call has ended"))
+        call.map(|call| (call, &mut self.core)).ok_or(Error::Misuse("The call has ended"))
     }
 
     fn on_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Core)> {
@@ -375,7 +375,7 @@ impl Client {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
-        self.lost(now, &concat(&["The server cannot be reached (", &digits(code.into()), ")"]));
+        self.lost(now, format!("The server cannot be reached ({code})").into());
     }
 
     fn disconnected(&mut self) {
@@ -385,7 +385,7 @@ impl Client {
         self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
     }
 
-    fn lost(&mut self, now: Instant, why: &str) {
+    fn lost(&mut self, now: Instant, why: Cow<'static, str>) {
         self.disconnected();
         let in_call = self.has_calls();
         self.connection.lost(&mut self.core, now, in_call, false);
@@ -443,13 +443,13 @@ impl Client {
             match timer {
                 Timer::Connect => {
                     self.core.push(Output::Disconnect);
-                    self.lost(now, "The server did not answer in time");
+                    self.lost(now, "The server did not answer in time".into());
                 }
                 Timer::Reconnect => self.connection.open(&mut self.core, now),
                 Timer::KeepAlive => self.connection.ask(&mut self.core, now, slept),
                 Timer::Silence => {
                     self.core.push(Output::Disconnect);
-                    self.lost(now, "The server fell silent");
+                    self.lost(now, "The server fell silent".into());
                 }
                 Timer::Refresh => self.account.register(&mut self.core, now),
                 Timer::TokenWarning => self.account.warn(&mut self.core, now),
@@ -471,7 +471,7 @@ impl Client {
         for key in self.core.drain_transactions() {
             match self.core.owner(&key, true) {
                 Some(Owner::Account) => {
-                    let verdict = self.account.unreachable(&mut self.core, now, "The server did not answer");
+                    let verdict = self.account.unreachable(&mut self.core, now, "The server did not answer".into());
                     self.judge(now, verdict);
                 }
                 Some(Owner::Call(id, asked)) => {

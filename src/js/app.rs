@@ -219,8 +219,7 @@ impl App {
     fn incoming(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>) {
         if self.listeners.is_empty() {
             // The call rings on at the user's other devices.
-            let fault = Error { domain: 5, code: 6004, message: "Nobody listens to incoming calls".to_owned(), response: None };
-            self.log_error(&sinch_error(&fault));
+            self.log_error(&sinch_error(&Error::NoListener));
         }
         let call = self.add_call(info, media, None);
         self.listeners.tell("onIncomingCall", &Array::of1(&call));

@@ -2,9 +2,10 @@
 
 use js_sys::{Array, Error as JsError, Object, Reflect, TypeError};
 use serde::Serialize;
+use std::borrow::Cow;
 use wasm_bindgen::prelude::*;
 
-use crate::client::call::{Error, codes};
+use crate::client::call::Error;
 
 /// What a `SinchError` has more than an `Error`.
 #[derive(Serialize)]
@@ -33,14 +34,14 @@ struct Response<'a> {
 /// A `SinchError`.
 #[must_use]
 pub fn sinch_error(error: &Error) -> JsValue {
-    let object = JsError::new(&error.message);
+    let object = JsError::new(&error.to_string());
     object.set_name("SinchError");
-    let answer = error.response.as_deref();
+    let answer = error.response();
     let reason = answer.map(|answer| answer.reason.as_str());
     let headers = answer.map(|answer| record(&answer.headers)).unwrap_or_default();
     let fields = Fields {
-        domain: error.domain,
-        code: error.code,
+        domain: error.domain(),
+        code: error.code(),
         reason,
         headers: headers.clone(),
         response: Response { error_code: answer.map(|answer| answer.error_code), message: reason, headers },
@@ -66,14 +67,14 @@ pub fn set(object: &Object, fields: &[(&str, JsValue)]) {
 
 /// A `SinchError` for something that makes no sense now (5, 6002).
 #[must_use]
-pub fn misuse(message: &str) -> JsValue {
-    sinch_error(&Error::new(codes::MISUSE, message))
+pub fn misuse(message: &'static str) -> JsValue {
+    sinch_error(&Error::Misuse(message))
 }
 
 /// A `SinchError` for an argument that is missing or malformed (5, 6003).
 #[must_use]
-pub fn bad_argument(message: &str) -> JsValue {
-    sinch_error(&Error::new(codes::MISSING_PARAMETER, message))
+pub fn bad_argument(message: impl Into<Cow<'static, str>>) -> JsValue {
+    sinch_error(&Error::Argument(message.into()))
 }
 
 /// A `TypeError`.

@@ -9,7 +9,7 @@ use std::sync::Once;
 use wasm_bindgen::prelude::*;
 
 use super::app::App;
-use crate::client::call::{Error, codes};
+use crate::client::call::Error;
 use crate::web::dom::window;
 
 thread_local! {
@@ -33,7 +33,7 @@ pub fn watch(app: &Rc<App>) {
 }
 
 fn end_all() {
-    let error = Error::new(codes::INTERNAL, "The SDK has failed: its console message says where. All calls are over; start again");
+    let error = Error::Failed("The SDK has failed: its console message says where. All calls are over; start again");
     for client in CLIENTS.with_borrow(Clone::clone) {
         if let Some(client) = client.upgrade() {
             client.fail(&error);

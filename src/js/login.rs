@@ -96,13 +96,13 @@ fn field(given: &Object, key: &str) -> Result<Option<String>, JsValue> {
     }
     let text = text(&value);
     if text.is_empty() || text.contains(|c: char| c < ' ') {
-        return Err(bad_argument(&format!("The login object's {key} is empty or has control characters")));
+        return Err(bad_argument(format!("The login object's {key} is empty or has control characters")));
     }
     Ok(Some(text))
 }
 
 fn need(given: &Object, key: &str) -> Result<String, JsValue> {
-    field(given, key)?.ok_or_else(|| bad_argument(&format!("The login object has no {key}")))
+    field(given, key)?.ok_or_else(|| bad_argument(format!("The login object has no {key}")))
 }
 
 /// What is at the end of a path into an object, where it is a string.

@@ -16,7 +16,7 @@ use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
 use super::{Call, CallClient, CallDetails, login, options, text};
 use crate::client::Client;
-use crate::client::call::{Destination, Error, codes};
+use crate::client::call::{Destination, Error};
 use crate::web::dom::find_window;
 
 /// One user of one application.
@@ -280,7 +280,7 @@ async fn post(url: &str, body: String) -> Result<JsValue, JsValue> {
     let field = |key: &str| Reflect::get(&json, &key.into()).unwrap_or_default();
     let code = Some(field("errorCode")).filter(|code| !code.is_undefined()).unwrap_or_else(|| answer.status().into());
     let message = format!("{} {}", text(&code), text(&field("message")));
-    let error = sinch_error(&Error::new(codes::API_CALL_FAILED, &message));
+    let error = sinch_error(&Error::ApiRefused(message));
     if json.is_object() {
         Reflect::set(&error, &"response".into(), &json)?;
     }
@@ -293,5 +293,5 @@ fn unreachable(error: gloo_net::Error) -> JsValue {
         gloo_net::Error::JsError(error) => error.message,
         error => error.to_string(),
     };
-    sinch_error(&Error::new(codes::CONNECTION_REFUSED, &message))
+    sinch_error(&Error::Unreachable(message.into()))
 }

@@ -93,7 +93,7 @@ fn start_fails_where_no_server_can_be_reached() {
     let login = || Login::Token { user: "alice".into(), token: "t".into(), lasts: None };
     world.command(alice, |client, now| client.start(now, login()).unwrap());
     let error = world.command(alice, |client, now| client.start(now, login()).unwrap_err());
-    assert_eq!(error.message, "Sinch client already started");
+    assert_eq!(error.to_string(), "Sinch client already started");
     world.run(10_000);
     assert!(world.events(alice).contains("start failed: The server cannot be reached (1006)"), "{}", world.events(alice));
     world.nodes[alice].offline = false;

@@ -302,7 +302,7 @@ fn hanging_up_answering_and_muting_twice() {
     world.run(1_000);
     hang_up(&mut world, alice, call);
     let error = world.command(alice, |client, now| client.hangup(now, call)).unwrap_err();
-    assert_eq!((error.domain, error.code), (5, 6002));
+    assert_eq!((error.domain(), error.code()), (5, 6002));
     assert!(world.command(alice, |client, _| client.mute(call, true)).is_err());
     world.run(1_000);
     assert_eq!(world.events(bob).matches("established").count(), 1);
@@ -434,12 +434,12 @@ fn what_cannot_be_called_is_refused_at_once() {
         Destination::Conference(long),
     ] {
         let error = world.command(alice, |client, now| client.call(now, to.clone(), Vec::new()).unwrap_err());
-        assert_eq!((error.domain, error.code), (5, 6003), "{to:?}");
+        assert_eq!((error.domain(), error.code()), (5, 6003), "{to:?}");
     }
     for (name, value) in [("Via: x", "1"), ("x-a", "b\r\nVia: c"), ("", "x"), ("X-Error", "1"), ("x-é", "1")] {
         let headers = vec![(name.to_owned(), value.to_owned())];
         let error = world.command(alice, |client, now| client.call(now, Destination::User("bob".into()), headers).unwrap_err());
-        assert_eq!((error.domain, error.code), (5, 6003), "{name}");
+        assert_eq!((error.domain(), error.code()), (5, 6003), "{name}");
     }
     let plain = vec![("plain".to_owned(), "1".to_owned())];
     assert!(world.command(alice, |client, now| client.call(now, Destination::Sip("a@b.c".into()), plain)).is_err());

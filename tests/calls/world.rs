@@ -384,18 +384,18 @@ impl World {
             Event::Call { change: Change::ConnectionChange(_) | Change::RemoteTrack | Change::LocalStream, .. } => return,
             Event::Call { change: Change::Ended, info } => {
                 assert_eq!(info.state, State::Ended);
-                let error = info.error.as_ref().map(|error| format!(" ({})", error.message)).unwrap_or_default();
+                let error = info.error.as_ref().map(|error| format!(" ({})", error)).unwrap_or_default();
                 format!("ended {}{error}", info.end_cause.as_str())
             }
             Event::Call { change, .. } => format!("{change:?}").to_lowercase(),
             Event::Started(_) => "started".into(),
-            Event::StartFailed(error) => format!("start failed: {}", error.message),
+            Event::StartFailed(error) => format!("start failed: {}", error),
             Event::TokenWillExpire(seconds) => format!("token will expire in {seconds}"),
-            Event::TokenExpired(error) => format!("token expired: {}", error.message),
+            Event::TokenExpired(error) => format!("token expired: {}", error),
             Event::TokenUpdated(Ok(())) => "token updated".into(),
-            Event::TokenUpdated(Err(error)) => format!("token refused: {}", error.message),
+            Event::TokenUpdated(Err(error)) => format!("token refused: {}", error),
             Event::Active(Ok(())) => "active".into(),
-            Event::Active(Err(error)) => format!("not active: {}", error.message),
+            Event::Active(Err(error)) => format!("not active: {}", error),
             Event::Inactive => "inactive".into(),
             Event::Connection(state) => format!("connection {state:?}").to_lowercase(),
             Event::Log(line) => format!("log: {line}"),

@@ -81,12 +81,12 @@ impl World {
             }
             Event::StartFailed(error) => {
                 // Nothing can be reached yet: the app tries again.
-                self.trace.note(self.now, || format!("{} start failed: {}", PAGES[page], error.message));
+                self.trace.note(self.now, || format!("{} start failed: {}", PAGES[page], error));
                 let life = self.pages[page].life;
                 self.later(1_000, Happening::Start(page, life));
             }
-            Event::Active(Err(error)) => self.break_rule(format!("{} cannot be called: {}", PAGES[page], error.message)),
-            Event::TokenExpired(error) => self.break_rule(format!("{} has to sign in again: {}", PAGES[page], error.message)),
+            Event::Active(Err(error)) => self.break_rule(format!("{} cannot be called: {}", PAGES[page], error)),
+            Event::TokenExpired(error) => self.break_rule(format!("{} has to sign in again: {}", PAGES[page], error)),
             Event::Started(_) | Event::Active(Ok(())) | Event::Inactive | Event::Connection(_) | Event::Log(_) => {}
             Event::TokenWillExpire(_) | Event::TokenUpdated(_) => {}
         }
@@ -94,7 +94,7 @@ impl World {
 
     fn told(&mut self, page: usize, info: &CallInfo, told: Told) {
         let now = self.now;
-        let error = info.error.as_ref().map(|error| error.message.clone());
+        let error = info.error.as_ref().map(|error| error.to_string());
         self.trace.note(now, || match told {
             Told::Ended => format!("{}: ended {} {}", PAGES[page], info.end_cause.as_str(), error.as_deref().unwrap_or_default()),
             _ => format!("{}: {told:?}", PAGES[page]).to_lowercase(),
@@ -293,7 +293,7 @@ impl World {
         let now = self.now;
         match self.pages[page].client.call(now, to, Vec::new()) {
             Ok(info) => self.watch(page, &info),
-            Err(error) => self.break_rule(format!("{} cannot call: {}", PAGES[page], error.message)),
+            Err(error) => self.break_rule(format!("{} cannot call: {}", PAGES[page], error)),
         }
         self.drain(page);
     }

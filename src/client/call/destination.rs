@@ -3,7 +3,7 @@
 use offhook_sip::text::{concat, cut_at};
 use offhook_sip::{Uri, escape_user, is_token};
 
-use super::{Domain, Error, codes};
+use super::{Domain, Error};
 
 /// Whom to call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Destination {
             Self::Conference(room) if room.chars().any(char::is_control) => "A conference id has no control characters",
             _ => return Ok(()),
         };
-        Err(Error::new(codes::MISSING_PARAMETER, fault))
+        Err(Error::argument(fault))
     }
 
     /// The request-URI, for a server whose SIP domain is `domain`.
@@ -106,7 +106,7 @@ pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec
             wire.push((concat(&[if own { "" } else { HEADER_PREFIX }, name]), value.clone()));
             continue;
         };
-        return Err(Error::new(codes::MISSING_PARAMETER, fault));
+        return Err(Error::argument(fault));
     }
     Ok(wire)
 }

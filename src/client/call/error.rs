@@ -1,16 +1,46 @@
-//! Errors as the original SDK numbers them: a domain, a code, a message, and what the server said.
+//! What goes wrong, by whose fault it is. Pages know each fault by a domain, a code and a sentence: those of the original SDK.
+//!
+//! | fault of | variants | domain |
+//! |---|---|---|
+//! | the network | [`Error::Unreachable`], [`Error::TimedOut`] | 0 |
+//! | the server, or whom it speaks for | [`Error::Refused`], [`Error::CallRefused`], [`Error::ApiRefused`] | 3 |
+//! | the peer | [`Error::Unusable`] | 3 |
+//! | the browser | [`Error::Browser`] | 5 |
+//! | the SDK | [`Error::Failed`] | 5 |
+//! | the page | [`Error::Unexpected`], [`Error::Misuse`], [`Error::Argument`], [`Error::NoListener`] | 5 |
 
-/// What went wrong, in the numbers of the original SDK.
+use core::fmt;
+use std::borrow::Cow;
+
+use crate::client::MediaError;
+
+/// What went wrong, and whose fault it is. Its text is a sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// Whose fault: 0 network, 1 capability, 2 session, 3 server, 5 the caller of the SDK.
-    pub domain: i32,
-    /// Which fault: see [`codes`].
-    pub code: i32,
-    /// A sentence for a person.
-    pub message: String,
-    /// What the server answered.
-    pub response: Option<Box<ErrorResponse>>,
+pub enum Error {
+    /// The network's: the server cannot be reached (0, 1000).
+    Unreachable(Cow<'static, str>),
+    /// The network's: a server or peer does not answer, or the media path broke and did not come back (0, 1001).
+    TimedOut(&'static str),
+    /// The server's: it refused a registration (3, 4000).
+    Refused(Box<ErrorResponse>),
+    /// The server's, or of whoever is called: the call was refused (3, and the code that was said).
+    CallRefused(Box<ErrorResponse>),
+    /// The server's: it refused a request over HTTP, with these words (3, 4000).
+    ApiRefused(String),
+    /// The peer's: what it sent cannot be used (3, 4000).
+    Unusable(&'static str),
+    /// The browser's: it gave no media (5, 6001).
+    Browser(MediaError),
+    /// The SDK's own (5, 6001).
+    Failed(&'static str),
+    /// The page's: a call that makes no sense now (5, 6000).
+    Unexpected(&'static str),
+    /// The page's: a wrong state, or a capability that is not set (5, 6002).
+    Misuse(&'static str),
+    /// The page's: an argument is missing or malformed (5, 6003).
+    Argument(Cow<'static, str>),
+    /// The page's: nobody listens to incoming calls (5, 6004).
+    NoListener,
 }
 
 /// A refusal of a server.
@@ -24,28 +54,96 @@ pub struct ErrorResponse {
     pub headers: Vec<(String, String)>,
 }
 
-/// Domain and code of each fault that the SDK itself finds.
-pub mod codes {
-    /// The server cannot be reached.
-    pub const CONNECTION_REFUSED: (i32, i32) = (0, 1000);
-    /// The media path broke and did not come back.
-    pub const CONNECTION_TIMED_OUT: (i32, i32) = (0, 1001);
-    /// The server refused.
-    pub const API_CALL_FAILED: (i32, i32) = (3, 4000);
-    /// A call that makes no sense now.
-    pub const UNEXPECTED_CALL: (i32, i32) = (5, 6000);
-    /// Something inside the browser failed, such as the microphone.
-    pub const INTERNAL: (i32, i32) = (5, 6001);
-    /// Misuse: wrong state, missing capability.
-    pub const MISUSE: (i32, i32) = (5, 6002);
-    /// A missing or malformed argument.
-    pub const MISSING_PARAMETER: (i32, i32) = (5, 6003);
+impl Error {
+    /// The page's: an argument is missing or malformed.
+    pub(crate) const fn argument(why: &'static str) -> Self {
+        Self::Argument(Cow::Borrowed(why))
+    }
+
+    /// Whose fault it is, as the original SDK numbers it: 0 the network's, 3 the server's, 5 of whoever calls the SDK.
+    #[must_use]
+    pub const fn domain(&self) -> i32 {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut(_) => 0,
+            Self::Refused(_) | Self::CallRefused(_) | Self::ApiRefused(_) | Self::Unusable(_) => 3,
+            Self::Browser(_) | Self::Failed(_) | Self::Unexpected(_) | Self::Misuse(_) | Self::Argument(_) | Self::NoListener => 5,
+        }
+    }
+
+    /// Which fault it is, as the original SDK numbers it; of a call that was refused, the code that was said.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Unreachable(_) => 1000,
+            Self::TimedOut(_) => 1001,
+            Self::CallRefused(said) => i32::try_from(said.error_code).unwrap_or(API_CALL_FAILED),
+            Self::Refused(_) | Self::ApiRefused(_) | Self::Unusable(_) => API_CALL_FAILED,
+            Self::Unexpected(_) => 6000,
+            Self::Browser(_) | Self::Failed(_) => 6001,
+            Self::Misuse(_) => 6002,
+            Self::Argument(_) => 6003,
+            Self::NoListener => 6004,
+        }
+    }
+
+    /// What the server answered.
+    #[must_use]
+    pub fn response(&self) -> Option<&ErrorResponse> {
+        match self {
+            Self::Refused(response) | Self::CallRefused(response) => Some(response),
+            _ => None,
+        }
+    }
 }
 
-impl Error {
-    /// A fault with one of [`codes`].
-    #[must_use]
-    pub fn new((domain, code): (i32, i32), message: &str) -> Self {
-        Self { domain, code, message: message.to_owned(), response: None }
+const API_CALL_FAILED: i32 = 4000;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(said) | Self::CallRefused(said) => write!(f, "{} {}", said.error_code, said.reason),
+            Self::Browser(error) => write!(f, "{}: {}", error.name, error.message),
+            Self::Unreachable(why) | Self::Argument(why) => f.write_str(why),
+            Self::ApiRefused(said) => f.write_str(said),
+            Self::TimedOut(why) | Self::Unusable(why) | Self::Failed(why) | Self::Unexpected(why) | Self::Misuse(why) => {
+                f.write_str(why)
+            }
+            Self::NoListener => f.write_str("Nobody listens to incoming calls"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorResponse};
+    use crate::client::MediaError;
+
+    fn said(error_code: u32) -> Box<ErrorResponse> {
+        Box::new(ErrorResponse { error_code, reason: "Not enough credit".to_owned(), headers: Vec::new() })
+    }
+
+    #[test]
+    fn each_fault_has_the_numbers_and_the_words_of_the_original_sdk() {
+        let denied = MediaError { name: "NotAllowedError".to_owned(), message: "Permission denied".to_owned() };
+        for (error, domain, code, text) in [
+            (Error::Unreachable("no way".into()), 0, 1000, "no way"),
+            (Error::TimedOut("silence"), 0, 1001, "silence"),
+            (Error::Refused(said(40_200)), 3, 4000, "40200 Not enough credit"),
+            (Error::CallRefused(said(40_200)), 3, 40_200, "40200 Not enough credit"),
+            (Error::CallRefused(said(u32::MAX)), 3, 4000, "4294967295 Not enough credit"),
+            (Error::ApiRefused("40900 The user name is taken".to_owned()), 3, 4000, "40900 The user name is taken"),
+            (Error::Unusable("no description"), 3, 4000, "no description"),
+            (Error::Unexpected("started"), 5, 6000, "started"),
+            (Error::Browser(denied), 5, 6001, "NotAllowedError: Permission denied"),
+            (Error::Failed("a panic"), 5, 6001, "a panic"),
+            (Error::Misuse("not started"), 5, 6002, "not started"),
+            (Error::argument("no number"), 5, 6003, "no number"),
+            (Error::NoListener, 5, 6004, "Nobody listens to incoming calls"),
+        ] {
+            assert_eq!((error.domain(), error.code(), error.to_string().as_str()), (domain, code, text));
+        }
+        assert_eq!(Error::CallRefused(said(486)).response().map(|said| said.error_code), Some(486));
     }
 }

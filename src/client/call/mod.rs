@@ -4,7 +4,7 @@ mod destination;
 mod error;
 
 pub use destination::{Destination, check_headers, header_name};
-pub use error::{Error, ErrorResponse, codes};
+pub use error::{Error, ErrorResponse};
 
 use offhook_ua::time::Instant;
 

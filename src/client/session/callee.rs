@@ -223,7 +223,7 @@ impl Session {
     pub(super) fn decline(&mut self, core: &mut Core, now: Instant, code: StatusCode) {
         if let (Phase::Ringing { key, .. }, Some(mut answer)) = (&self.phase, self.reply(core, code)) {
             if let Some(error) = &self.info.error {
-                answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.message)]);
+                answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.to_string())]);
             }
             core.respond(now, key, answer.end());
         }

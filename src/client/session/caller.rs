@@ -13,7 +13,7 @@ use offhook_ua::transaction::ClientKey;
 use super::path::LOST;
 use super::{Leg, Phase, Session};
 use crate::client::account::refusal;
-use crate::client::call::{CallInfo, Domain, EndCause, Error, State, codes};
+use crate::client::call::{CallInfo, Domain, EndCause, Error, State};
 use crate::client::core::{Asked, Awaited, Core, Owner, capable};
 use crate::client::timers::Timer;
 
@@ -121,7 +121,7 @@ impl Session {
 
     /// Nobody answered the INVITE at all.
     pub fn invite_timed_out(&mut self, core: &mut Core, now: Instant) {
-        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The server did not answer");
+        let error = Error::TimedOut("The server did not answer");
         let rang = self.info.state > State::Initiating;
         self.end(core, now, if rang { EndCause::NoAnswer } else { EndCause::Timeout }, Some(error));
         self.done = true;
@@ -277,7 +277,7 @@ impl Session {
             Some(_) => self.renew(core, false),
             None if answer.content_is("application/sdp") && self.take_answer(core, tag, answer) => {}
             None => {
-                let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");
+                let error = Error::Unusable("The answer has no usable session description");
                 self.finish(core, now, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
             }
         }
@@ -304,7 +304,7 @@ impl Session {
         };
         // What another network says is told in any case; of a user who declines there is nothing more to tell.
         let tell = cause == EndCause::Failure || self.info.domain != Domain::Data;
-        let error = tell.then(|| said(answer));
+        let error = tell.then(|| Error::CallRefused(refusal(answer)));
         if cause == EndCause::Denied {
             // The original shows a refusal as a ring and its end, also where the callee never rang.
             self.progress(core, now);
@@ -322,7 +322,7 @@ impl Session {
 
     /// The client is not started, or could not be.
     pub fn refuse(&mut self, core: &mut Core, now: Instant) {
-        let error = Error::new(codes::UNEXPECTED_CALL, "The client is not started");
+        let error = Error::Unexpected("The client is not started");
         self.finish(core, now, EndCause::Failure, Some(error), StatusCode::TEMPORARILY_UNAVAILABLE);
     }
 
@@ -339,11 +339,4 @@ impl Session {
             self.finish(core, now, EndCause::NoAnswer, None, StatusCode::TEMPORARILY_UNAVAILABLE);
         }
     }
-}
-
-/// Why a call was refused: its code is what was said, as in the original.
-fn said(answer: &Message<'_>) -> Error {
-    let error = refusal(answer);
-    let code = error.response.as_ref().map_or(error.code, |response| i32::try_from(response.error_code).unwrap_or(error.code));
-    Error { code, ..error }
 }

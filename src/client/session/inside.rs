@@ -9,7 +9,7 @@ use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::{Exchange, Phase, Session};
-use crate::client::call::{EndCause, Error, codes};
+use crate::client::call::{EndCause, Error};
 use crate::client::core::{Asked, Awaited, CAN, Core, Owner, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
@@ -113,7 +113,7 @@ impl Session {
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
         if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
             if sdp::check(answer).is_err() {
-                let error = Error::new(codes::API_CALL_FAILED, "The answer has no usable session description");
+                let error = Error::Unusable("The answer has no usable session description");
                 return self.finish(core, now, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
             }
             self.accept_answer(core, Awaited::FirstAccept, answer);
@@ -304,8 +304,7 @@ impl Session {
         if self.is_ringing() {
             return self.finish(core, now, EndCause::Canceled, None, StatusCode::REQUEST_TERMINATED);
         }
-        let error = (code != StatusCode::GONE && self.left.is_none())
-            .then(|| Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone"));
+        let error = (code != StatusCode::GONE && self.left.is_none()).then_some(Error::TimedOut("The other side is gone"));
         self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
         self.say_goodbye(core, now);
     }
@@ -387,7 +386,7 @@ impl Session {
 
     /// Nobody refreshed the session (RFC 4028, 10).
     pub fn session_over(&mut self, core: &mut Core, now: Instant) {
-        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The other side is gone");
+        let error = Error::TimedOut("The other side is gone");
         self.finish(core, now, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
     }
 

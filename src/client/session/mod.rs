@@ -21,7 +21,6 @@ use std::time::Duration;
 use leg::Leg;
 use media::{Media, Microphone};
 
-use offhook_sip::text::concat;
 use offhook_sip::{Message, Method, Name, StatusCode, parse_text};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
@@ -31,7 +30,7 @@ use offhook_ua::{T1, T2, TIMEOUT};
 use super::core::{Asked, Awaited, Core, Owner};
 use super::io::{Change, MediaError, Output, PeerId, TaskResult};
 use super::timers::Timer;
-use crate::client::call::{CallInfo, EndCause, Error, State, codes};
+use crate::client::call::{CallInfo, EndCause, Error, State};
 
 /// One call.
 pub struct Session {
@@ -307,7 +306,7 @@ impl Session {
     }
 
     fn media_failed(&mut self, core: &mut Core, now: Instant, awaited: Awaited, error: &MediaError) {
-        let fault = Error::new(codes::INTERNAL, &concat(&[&error.name, ": ", &error.message]));
+        let fault = Error::Browser(error.clone());
         match awaited {
             Awaited::Nothing => {}
             Awaited::Sound => self.unheard(core, now),
@@ -329,7 +328,7 @@ impl Session {
             return self.accept(core, now);
         }
         self.unacknowledged = None;
-        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The caller did not acknowledge the answer");
+        let error = Error::TimedOut("The caller did not acknowledge the answer");
         self.finish(core, now, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
     }
 

@@ -6,7 +6,7 @@ use offhook_sip::sdp::{self, Candidate};
 use offhook_ua::time::Instant;
 
 use super::Session;
-use crate::client::call::{EndCause, Error, State, codes};
+use crate::client::call::{EndCause, Error, State};
 use crate::client::core::{Awaited, Core};
 use crate::client::io::{Change, IceState, TaskKind};
 use crate::client::timers::Timer;
@@ -181,7 +181,7 @@ impl Session {
 
     /// The path never came back.
     pub fn path_lost(&mut self, core: &mut Core, now: Instant) {
-        let error = Error::new(codes::CONNECTION_TIMED_OUT, "The media path broke and did not come back");
+        let error = Error::TimedOut("The media path broke and did not come back");
         self.finish(core, now, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
     }
 

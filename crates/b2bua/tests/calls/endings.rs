@@ -14,7 +14,7 @@ fn told(world: &World, log: &Log) -> (String, Option<i32>, String) {
     let logged: Vec<String> = log.take().into_iter().filter(|line| line.starts_with("INFO outside call ended ")).collect();
     let (cause, code) = ledger.rsplit_once(' ').expect("a cause and a code");
     assert!(logged.len() == 1 && logged[0].contains(&format!(" cause={cause} code={code} ")), "{ledger}: {logged:?}");
-    (info.end_cause.as_str().into(), info.error.as_ref().map(|error| error.code), ledger)
+    (info.end_cause.as_str().into(), info.error.as_ref().map(offhook::client::call::Error::code), ledger)
 }
 
 fn ended(cause: &str, error: Option<i32>, ledger: &str) -> (String, Option<i32>, String) {

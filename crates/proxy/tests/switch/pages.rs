@@ -215,7 +215,7 @@ impl Page {
     fn event(&mut self, event: Event) {
         let line = match event {
             Event::Started(_) => "started".into(),
-            Event::StartFailed(error) => format!("start failed: {}", error.message),
+            Event::StartFailed(error) => format!("start failed: {}", error),
             Event::Active(result) => if result.is_ok() { "active" } else { "not active" }.into(),
             Event::TokenWillExpire(seconds) => format!("token will expire in {seconds}"),
             Event::TokenExpired(_) => "token expired".into(),
