@@ -3,7 +3,7 @@
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
 use offhook_sip::text::digits;
-use offhook_sip::{Message, Name, Writer};
+use offhook_sip::{Message, Name, Start, Writer};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, said};
@@ -240,6 +240,9 @@ impl Call {
         if self.stage != Stage::Calling {
             return self.settle(now);
         }
+        if let Ok(Start::Response { code, reason }) = answer.map(|answer| &answer.start) {
+            debug!(call = %Plain(&self.call_id), side = side(leg), code, words = %Plain(reason), "the call is not taken");
+        }
         let failure = match answer {
             // What the switch says of our users is for us alone.
             Ok(answer) if leg == Leg::Page => Failure::plain(match answer.code() {
@@ -254,8 +257,8 @@ impl Call {
         }
         let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
         let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(500));
-        let (call, reason) = (Plain(&self.call_id), Plain(failure.why()));
-        info!(%call, trunk_call = said(&self.trunk_call), trunk, code, %reason, "not taken: the next trunk");
+        let (call, reason) = (Plain(&self.call_id), failure.told());
+        info!(%call, trunk_call = said(&self.trunk_call), trunk, code, reason, "not taken: the next trunk");
         self.failure = Some(failure);
         self.dial(core, now);
     }
