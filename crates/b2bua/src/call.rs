@@ -265,8 +265,8 @@ impl Call {
         let (call, trunk_call, user) = (Plain(&self.call_id), said(&self.trunk_call), Masked(&self.user));
         let (application, code) = (&self.application, failure.code);
         let trunk = Some(trunk).filter(|trunk| !trunk.is_empty());
-        // That it was hung up says the cause; of a status of others the phrase is theirs.
-        let reason = said(failure.why()).filter(|_| code.is_failure());
+        // That it was hung up says the cause.
+        let reason = Some(failure.told()).filter(|_| code.is_failure());
         let duration = self.connected.map_or(0, |connected| now.millis_since(connected));
         info!(%call, trunk_call, application, %user, trunk, cause, code = code.as_u16(), reason, duration, "outside call ended");
     }

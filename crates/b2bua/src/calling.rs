@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
 use offhook_sip::text::digits;
-use offhook_sip::{Message, Method, Name, StatusCode, Writer};
+use offhook_sip::{Message, Method, Name, Start, StatusCode, Writer};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, said};
@@ -249,6 +249,9 @@ impl Call {
         if self.stage != Stage::Calling {
             return self.settle(now);
         }
+        if let Ok(Start::Response { code, reason }) = answer.map(|answer| &answer.start) {
+            debug!(call = %Plain(&self.call_id), side = side(leg), code = code.as_u16(), words = %Plain(reason), "the call is not taken");
+        }
         let failure = match answer {
             // What the switch says of our users is for us alone.
             Ok(answer) if leg == Leg::Page => Failure::plain(match answer.code() {
@@ -263,8 +266,8 @@ impl Call {
         }
         let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
         let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)).as_u16();
-        let (call, reason) = (Plain(&self.call_id), Plain(failure.why()));
-        info!(%call, trunk_call = said(&self.trunk_call), trunk, code, %reason, "not taken: the next trunk");
+        let (call, reason) = (Plain(&self.call_id), failure.told());
+        info!(%call, trunk_call = said(&self.trunk_call), trunk, code, reason, "not taken: the next trunk");
         self.failure = Some(failure);
         self.dial(core, now);
     }

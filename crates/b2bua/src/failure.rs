@@ -111,13 +111,17 @@ impl Failure {
         if !said.is_empty() || silent {
             return Some(said).filter(|said| !said.is_empty());
         }
-        Some(["SIP;cause=", &*digits(self.code.into()), ";text=", &quote(self.why())].concat())
+        Some(["SIP;cause=", &*digits(self.code.into()), ";text=", &quote(self.ours().unwrap_or(&self.phrase))].concat())
     }
 
-    /// Why, in words: ours where it has some, else the phrase of the status.
-    pub(super) fn why(&self) -> &str {
+    /// Why, in words for the log: ours, else those of the status. Not the other side's, which may name numbers and people.
+    pub(super) fn told(&self) -> &str {
+        self.ours().unwrap_or_else(|| self.code.reason())
+    }
+
+    fn ours(&self) -> Option<&str> {
         let ours = self.fields.iter().filter(|(name, _)| name == "X-Error");
-        ours.filter_map(|(_, value)| Some(value.split_once(' ')?.1)).next().unwrap_or(&self.phrase)
+        ours.filter_map(|(_, value)| Some(value.split_once(' ')?.1)).next()
     }
 
     /// Whether the next trunk may do better: this one is broken, not the callee (never after busy, declined or unknown).

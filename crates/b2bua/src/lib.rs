@@ -310,13 +310,13 @@ impl Bridge {
     fn tell_refused(&self, speaker: Speaker<'_>, invite: &Message<'_>, failure: &Failure) {
         let to = invite.uri().and_then(|uri| Uri::parse(uri).ok()).map(|uri| uri.user_text());
         let (call, to) = (Plain(invite.call_id().unwrap_or_default()), to.as_deref().and_then(named));
-        let (code, reason) = (failure.code, Plain(failure.why()));
+        let (code, reason) = (failure.code, failure.told());
         match speaker {
             Speaker::Page { tenant, user } => {
                 let application = self.core.application(tenant);
-                info!(%call, application, user = named(user), to, code = code.as_u16(), %reason, "outside call refused");
+                info!(%call, application, user = named(user), to, code = code.as_u16(), reason, "outside call refused");
             }
-            Speaker::Peer { trunk, .. } => info!(%call, trunk = trunk.0, to, code = code.as_u16(), %reason, "outside call refused"),
+            Speaker::Peer { trunk, .. } => info!(%call, trunk = trunk.0, to, code = code.as_u16(), reason, "outside call refused"),
         }
     }
 

@@ -314,8 +314,8 @@ impl Session {
         self.drain(cx);
     }
 
-    /// Says in the log from where the SIP side is heard, where that is new, and which source was the first that is not listened to; `before`: as it
-    /// was before this packet. No more than a few lines in a session: anybody can send packets.
+    /// Says in the log from where the SIP side is heard, where that is new, and which source was the first that is not listened to; `before`:
+    /// as it was before this packet. No more than a few lines in a session: anybody can send packets.
     fn tell_source(&mut self, before: (Option<SocketAddr>, u64), source: SocketAddr) {
         let (call, heard) = (Plain(&self.call), self.peer.source());
         if let Some(from) = heard.filter(|_| heard != before.0 && self.moved < TOLD) {

@@ -13,8 +13,8 @@ use tracing_subscriber::registry;
 
 pub use tracing::level_filters::LevelFilter;
 
-/// The lines of our crates in this thread, and the errors of libraries, from [`Log::start`] on. There is one at a time in a process, and the next one waits: how names are
-/// masked depends on the level of the process.
+/// The lines of our crates in this thread, and the errors of libraries, from [`Log::start`] on. There is one at a time in a process, and the
+/// next one waits: how names are masked depends on the level of the process.
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     _here: DefaultGuard,

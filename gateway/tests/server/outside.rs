@@ -166,8 +166,8 @@ async fn help_is_called_without_credit_and_a_number_never_is() {
     assert!(run(&gateway.data.0, &["credit", "check"]).status.success());
 }
 
-/// What an operator does who asks what became of a call: the Call-ID of the page's INVITE finds all that was said of it, and the one that it names leads
-/// on to what the trunk was sent.
+/// What an operator does who asks what became of a call: the Call-ID of the page's INVITE finds all that was said of it, and the one that it
+/// names leads on to what the trunk was sent.
 #[tokio::test]
 async fn a_call_is_followed_in_the_log_from_the_page_to_the_trunk() {
     for level in ["info", "trace"] {

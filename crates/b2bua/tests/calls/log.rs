@@ -24,13 +24,13 @@ fn says(lines: &[String], expected: &str) {
     assert_eq!(lines, expected, "{lines:#?}");
 }
 
-/// Alice calls a number: the first trunk is out of service, the second takes the call, and ends it after five seconds. Gives the Call-IDs of the page,
-/// of the first trunk and of the second.
+/// Alice calls a number: the first trunk is out of service, the second takes the call, and ends it after 35 seconds. Gives the Call-IDs of
+/// the page, of the first trunk and of the second.
 fn failed_over(world: &mut World) -> [String; 3] {
     world.grant = Ok(Grant { paid: Some(Duration::from_secs(60)), more: false, caller_id: Some("+46401234".into()) });
     world.phone(NUMBER);
     let refused = world.expect("INVITE");
-    world.hear(FIRST, &answer(&refused, 503));
+    world.hear(FIRST, &answer(&refused, 503).replace("Service Unavailable", "No way to +46701234567"));
     world.expect("ACK");
     let invite = world.expect("INVITE");
     world.hear(SECOND, &answer(&invite, 180));
@@ -77,6 +77,7 @@ fn the_decisions_inside_are_told_at_debug() {
          DEBUG routes call=PAGE trunks=[\"first\", \"second\"]
          INFO dialled call=PAGE trunk_call=ONE application=demo user=alice trunk=first to=+46701234567
          DEBUG an address of the trunk says 503 call=ONE trunk=first from=192.0.2.1:5060 more=false
+         DEBUG the call is not taken call=PAGE side=trunk code=503 words=No way to +46701234567
          INFO not taken: the next trunk call=PAGE trunk_call=ONE trunk=first code=503 reason=Service Unavailable
          INFO dialled call=PAGE trunk_call=TWO application=demo user=alice trunk=second to=+46701234567
          DEBUG it rings call=PAGE trunk_call=TWO side=trunk code=180 early=false
