@@ -185,18 +185,16 @@ fn a_cancel_leaves_with_the_first_provisional_response_and_once() {
     assert_eq!(sent(&mut transactions), [invite.as_str()], "one that overtook the INVITE would find nothing");
     assert!(!transactions.is_cancelled(&key));
     receive(&mut transactions, &answer(&invite, 180));
-    let cancel = format!(
-        "CANCEL sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bKa\r\nMax-Forwards: 70\r\nRoute: <sip:p.test;lr>\r\n\
+    let cancel = "CANCEL sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bKa\r\nMax-Forwards: 70\r\nRoute: <sip:p.test;lr>\r\n\
          From: <sip:alice@a.test>;tag=1\r\nTo: <sip:bob@b.test>\r\nCall-ID: c\r\nCSeq: 7 CANCEL\r\nReason: SIP;cause=200\r\n\
-         Content-Length: 0\r\n\r\n"
-    );
-    assert_eq!(sent(&mut transactions), [cancel.as_str()]);
+         Content-Length: 0\r\n\r\n";
+    assert_eq!(sent(&mut transactions), [cancel]);
     assert!(transactions.is_cancelled(&key));
     transactions.cancel(START, &key, None);
     receive(&mut transactions, &answer(&invite, 183));
     assert!(sent(&mut transactions).is_empty());
     assert_eq!(
-        receive(&mut transactions, &answer(&cancel, 200)),
+        receive(&mut transactions, &answer(cancel, 200)),
         Received::Response(ClientKey::new("z9hG4bKa".into(), Method::Cancel))
     );
     assert_eq!(receive(&mut transactions, &answer(&invite, 487)), Received::Response(key));
