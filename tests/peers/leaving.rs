@@ -63,6 +63,12 @@ fn a_peer_that_ends_the_media_is_asked_what_it_means() {
     assert_eq!(page.count("INVITE"), 2, "a path that the browser reports late carries nothing");
     page.answer("INVITE", 480, |answer| answer);
     assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"));
+    let (mut page, _) = established();
+    page.input(Input::PeerGone { peer });
+    page.ask("INFO", 3, "", "");
+    page.wait(400);
+    page.answer("INVITE", 480, |answer| answer);
+    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "candidates that were on their way say nothing");
     let (mut page, id) = established();
     page.input(Input::IceState { peer, state: IceState::Failed });
     page.wait(400);

@@ -23,8 +23,11 @@ impl Session {
             return core.refuse(now, key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
         let gone = self.is_up() && self.unacknowledged.is_none();
-        self.left = None;
         let Some(method) = request.method() else { return };
+        // Whoever offers goes on. Candidates may have been on their way when the peer connection was closed.
+        if matches!(method, Method::Invite | Method::Update) {
+            self.left = None;
+        }
         match method {
             _ if self.is_over() && (gone || method != Method::Bye) => {
                 core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST)

@@ -61,7 +61,7 @@ pub struct Session {
     early: bool,
     /// Whether the app was told that the media is interrupted.
     interrupted: bool,
-    /// The peer connection that the remote party closed, while nothing has been heard of it since.
+    /// The peer connection that the remote party closed, while it has offered no other one since.
     left: Option<PeerId>,
     /// Tones that wait for the one before them.
     tones: String,
