@@ -12,6 +12,7 @@
 //! Two layers judge what comes in. [`parse`] fails only where nothing is left that could be answered. Everything else that
 //! is wrong is told by [`Message::check`], with the code to answer; whoever acts on a message calls it first.
 
+mod api;
 mod check;
 mod codec;
 pub mod digest;
@@ -19,6 +20,7 @@ pub mod hash;
 mod header;
 mod message;
 mod method;
+mod owned;
 mod redact;
 pub mod sdp;
 mod session_expires;
@@ -28,12 +30,14 @@ pub mod text;
 mod uri;
 mod write;
 
+pub use api::ApiCode;
 pub use check::{Abilities, Rejection};
 pub use codec::{Codec, Security};
 pub use digest::{Algorithm, Challenge, Credentials, ha1, strongest};
 pub use header::{Branch, CSeq, Field, Name, NameAddr, Params, Via, is_token, unquote};
 pub use message::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Message, ParseError, Start, parse, parse_text, reasons};
 pub use method::Method;
+pub use owned::OwnedMessage;
 pub use redact::redacted;
 pub use session_expires::{Refresher, SessionExpires};
 pub use status::{Class, StatusCode};
