@@ -193,13 +193,14 @@ impl Core {
     /// Completes and sends a request; the answer will be for `owner`.
     pub fn request(&mut self, now: Instant, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
         let branch = Branch::new(&self.random.token());
+        let key = ClientKey::new(branch.clone(), request.request_line().map_or(Method::Other(""), |(method, _)| method));
         let mut request = self.finish(request, &branch);
         if let Some(authenticator) = &mut self.authenticator {
             request = authenticator.authorize(request, &mut self.random);
         }
         let (kind, body) = body.unwrap_or_default();
         let text = request.body(kind, body);
-        let key = self.transactions.request(now, (), Transport::Reliable, text.clone());
+        self.transactions.request(now, (), Transport::Reliable, &key, text.clone());
         self.pending.push(Pending { key: key.clone(), owner, text, retried: false });
         key
     }
@@ -212,8 +213,10 @@ impl Core {
         if !authenticator.challenged(refusal, pending.retried, &self.config.domain) {
             return None;
         }
-        let (text, number) = again(&pending.text, true, authenticator, &mut self.random)?;
-        let new = self.transactions.request(now, (), Transport::Reliable, text.clone());
+        let branch = Branch::new(&self.random.token());
+        let (text, number) = again(&pending.text, &branch, true, authenticator, &mut self.random)?;
+        let new = ClientKey::new(branch, key.method());
+        self.transactions.request(now, (), Transport::Reliable, &new, text.clone());
         pending.key = new.clone();
         pending.text = text;
         pending.retried = true;
@@ -223,9 +226,11 @@ impl Core {
     /// Sends a request as a new transaction (RFC 3263, 4.3), and forgets the one that it was.
     pub fn anew(&mut self, now: Instant, key: &ClientKey) -> Option<ClientKey> {
         let pending = self.pending.iter_mut().find(|pending| pending.key == *key)?;
-        (pending.text, _) = again(&pending.text, false, self.authenticator.as_mut()?, &mut self.random)?;
+        let branch = Branch::new(&self.random.token());
+        (pending.text, _) = again(&pending.text, &branch, false, self.authenticator.as_mut()?, &mut self.random)?;
         self.transactions.abandon(key);
-        pending.key = self.transactions.request(now, (), Transport::Reliable, pending.text.clone());
+        pending.key = ClientKey::new(branch, key.method());
+        self.transactions.request(now, (), Transport::Reliable, &pending.key, pending.text.clone());
         Some(pending.key.clone())
     }
 

@@ -244,7 +244,8 @@ impl Edge {
         for (to, uri) in targets {
             let branch = self.branch();
             let text = self.forward(request, to, &uri, &branch);
-            let client = self.transactions.request(now, to, transport(to), text.clone());
+            let client = ClientKey::new((*branch).into(), key.method());
+            self.transactions.request(now, to, transport(to), &client, text.clone());
             branches.push(Branch {
                 key: client,
                 flow: to,
@@ -329,7 +330,8 @@ impl Edge {
             let reason = *branch.cancel.get_or_insert(reason);
             if branch.proceeding && !std::mem::replace(&mut branch.cancelled, true) {
                 let text = cancel(&branch.text, reason);
-                self.transactions.request(now, branch.flow, transport(branch.flow), text);
+                let key = ClientKey::new(branch.key.branch().clone(), Method::Cancel);
+                self.transactions.request(now, branch.flow, transport(branch.flow), &key, text);
             }
         }
     }

@@ -145,8 +145,11 @@ impl Core {
         let request = request.field("Max-Forwards", "70");
         let (leg, sent) = match way {
             Way::Page(tenant) => {
-                let text = write(request.field("Via", &self.via()), body);
-                (Leg::Page, self.pages.request(now, *tenant, Transport::Reliable, text))
+                let branch = Branch::new(&self.random.token());
+                let sent = ClientKey::new(branch.clone(), request.request_line().map_or(Method::Other(""), |(method, _)| method));
+                let text = write(request.field("Via", &via(&branch)), body);
+                self.pages.request(now, *tenant, Transport::Reliable, &sent, text);
+                (Leg::Page, sent)
             }
             Way::Peer(trunk) => (Leg::Peer, self.trunks.request(now, trunk, &write(request, body))),
         };
@@ -159,7 +162,10 @@ impl Core {
     /// Sends an ACK; all but Via is in it.
     pub(super) fn acknowledge(&mut self, now: Instant, way: &Way, ack: Writer, body: Body<'_>) -> String {
         let ack = ack.field("Max-Forwards", "70");
-        let ack = if matches!(way, Way::Page(_)) { ack.field("Via", &self.via()) } else { ack };
+        let ack = match way {
+            Way::Page(_) => ack.field("Via", &via(&Branch::new(&self.random.token()))),
+            Way::Peer(_) => ack,
+        };
         let text = write(ack, body);
         self.acknowledge_again(now, way, &text);
         text
@@ -273,10 +279,11 @@ impl Core {
         let application = self.application(tenant);
         self.out.push_back(Output::Page { application, text });
     }
+}
 
-    fn via(&mut self) -> String {
-        ["SIP/2.0/WS bridge.invalid;branch=", Branch::new(&self.random.token()).as_str()].concat()
-    }
+/// The Via of a request to a page. The switch does not look at the host.
+fn via(branch: &Branch) -> String {
+    format!("SIP/2.0/WS bridge.invalid;branch={}", branch.as_str())
 }
 
 /// A side of a call, as the log has it.

@@ -167,7 +167,7 @@ impl Trunks {
         let Some(hop) = next else { return self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) };
         let mut request = text::put_via(&job.text, &self.settings.via(hop.wire, &branch));
         if let Some(authenticator) = self.peers[job.trunk].authenticator.as_mut() {
-            let Some((written, _)) = again(&request, refused, authenticator, &mut self.random) else {
+            let Some((written, _)) = again(&request, &branch, refused, authenticator, &mut self.random) else {
                 return self.fail(now, id, StatusCode::SERVER_INTERNAL_ERROR);
             };
             request = written;
@@ -180,9 +180,10 @@ impl Trunks {
         let (trunk, method) = (&self.peers[job.trunk].id.0, job.key.method());
         let (to, wire, credentials) = (hop.address, hop.wire, refused);
         debug!(call = %CallId(request.as_bytes()), trunk, method = method.as_str(), %to, ?wire, credentials, "a request is sent");
+        let current = ClientKey::new(branch.clone(), job.key.method());
         let hop = self.connect(hop);
-        let current = self.transactions.request(now, hop, transport(hop.wire), request);
-        self.branches.insert(current.branch().clone(), id);
+        self.transactions.request(now, hop, transport(hop.wire), &current, request);
+        self.branches.insert(branch, id);
         if let Some(job) = self.jobs.get_mut(&id) {
             job.hop = Some(hop);
             job.began = now;

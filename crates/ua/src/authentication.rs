@@ -136,9 +136,15 @@ impl Authenticator {
     }
 }
 
-/// Writes a request again with a branch of its own and credentials: one that was refused with the next number in CSeq (RFC 3261, 8.1.3.5
-/// and 22.2), one that nobody answered with the same (RFC 3263, 4.3). Gives the text and that number.
-pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, random: &mut Random) -> Option<(String, u32)> {
+/// Returns a request written again as the transaction `branch`, with credentials, and its number in CSeq: the next one where it was refused (RFC
+/// 3261, 8.1.3.5 and 22.2), the same where nobody answered (RFC 3263, 4.3).
+pub fn again(
+    text: &str,
+    branch: &Branch,
+    refused: bool,
+    authenticator: &mut Authenticator,
+    random: &mut Random,
+) -> Option<(String, u32)> {
     let request = parse_text(text).ok()?;
     let (method, uri) = (request.method()?, request.uri()?);
     let number = request.number(Name::CSeq)?.checked_add(refused.into())?;
@@ -147,7 +153,7 @@ pub fn again(text: &str, refused: bool, authenticator: &mut Authenticator, rando
         match field.name {
             Name::Via => {
                 let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
-                copy = copy.joined("Via", &[value, ";branch=", Branch::new(&random.token()).as_str()]);
+                copy = copy.joined("Via", &[value, ";branch=", branch.as_str()]);
             }
             Name::CSeq => copy = copy.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}

@@ -18,6 +18,13 @@ fn request(method: &str, branch: &str) -> String {
     )
 }
 
+/// Sends a request; returns its key.
+fn send(transactions: &mut Transactions<u8>, transport: Transport, request: String) -> ClientKey {
+    let key = ClientKey::of(&parse(request.as_bytes()).unwrap()).unwrap();
+    transactions.request(START, 0, transport, &key, request);
+    key
+}
+
 fn answer(request: &str, code: u16) -> String {
     reply(&parse(request.as_bytes()).unwrap(), StatusCode::new(code).unwrap(), Some("2")).end()
 }
@@ -41,7 +48,7 @@ fn sends(transactions: &mut Transactions<u8>) -> (Vec<u64>, Vec<Effect<u8>>) {
 #[test]
 fn an_invite_is_repeated_with_doubling_intervals_for_32_seconds() {
     let mut transactions = Transactions::new();
-    let key = transactions.request(START, 0u8, Transport::Unreliable, request("INVITE", "a"));
+    let key = send(&mut transactions, Transport::Unreliable, request("INVITE", "a"));
     let (times, rest) = sends(&mut transactions);
     assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500]);
     assert_eq!(rest, [Effect::TimedOut(key)]);
@@ -51,7 +58,7 @@ fn an_invite_is_repeated_with_doubling_intervals_for_32_seconds() {
 #[test]
 fn another_request_is_repeated_every_four_seconds_at_last() {
     let mut transactions = Transactions::new();
-    transactions.request(START, 0u8, Transport::Unreliable, request("OPTIONS", "a"));
+    send(&mut transactions, Transport::Unreliable, request("OPTIONS", "a"));
     let (times, rest) = sends(&mut transactions);
     assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
     assert_eq!(rest.len(), 1);
@@ -60,7 +67,7 @@ fn another_request_is_repeated_every_four_seconds_at_last() {
 #[test]
 fn over_a_reliable_transport_nothing_is_repeated() {
     let mut transactions = Transactions::new();
-    transactions.request(START, 0u8, Transport::Reliable, request("INVITE", "a"));
+    send(&mut transactions, Transport::Reliable, request("INVITE", "a"));
     let (times, rest) = sends(&mut transactions);
     assert_eq!((times, rest.len()), (vec![0], 1));
 }
@@ -69,7 +76,7 @@ fn over_a_reliable_transport_nothing_is_repeated() {
 fn a_failure_of_an_invite_is_acknowledged_as_often_as_it_comes() {
     let mut transactions = Transactions::new();
     let invite = request("INVITE", "a");
-    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    let key = send(&mut transactions, Transport::Unreliable, invite.clone());
     transactions.poll();
     let busy = answer(&invite, 486);
     let busy = parse(busy.as_bytes()).unwrap();
@@ -93,7 +100,7 @@ fn a_failure_of_an_invite_is_acknowledged_as_often_as_it_comes() {
 fn a_2xx_passes_through_again_and_again() {
     let mut transactions = Transactions::new();
     let invite = request("INVITE", "a");
-    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    let key = send(&mut transactions, Transport::Unreliable, invite.clone());
     let ok = answer(&invite, 200);
     let ok = parse(ok.as_bytes()).unwrap();
     for wait in [0, 500, 31_000] {
@@ -155,8 +162,8 @@ fn an_invite_that_comes_again_after_the_ack_to_its_failure_is_absorbed() {
 #[test]
 fn what_waits_leaves_again_in_its_order_an_invite_before_its_cancel() {
     let mut transactions = Transactions::new();
-    let invite = transactions.request(START, 0u8, Transport::Reliable, request("INVITE", "a"));
-    let cancel = transactions.request(START, 0, Transport::Reliable, request("CANCEL", "a"));
+    let invite = send(&mut transactions, Transport::Reliable, request("INVITE", "a"));
+    let cancel = send(&mut transactions, Transport::Reliable, request("CANCEL", "a"));
     while transactions.poll().is_some() {}
     transactions.resend(1);
     let mut again = Vec::new();
@@ -180,7 +187,7 @@ fn receive(transactions: &mut Transactions<u8>, text: &str) -> Received {
 fn a_cancel_leaves_with_the_first_provisional_response_and_once() {
     let mut transactions = Transactions::new();
     let invite = request("INVITE", "a");
-    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    let key = send(&mut transactions, Transport::Unreliable, invite.clone());
     transactions.cancel(START, &key, Some("SIP;cause=200"));
     assert_eq!(sent(&mut transactions), [invite.as_str()], "one that overtook the INVITE would find nothing");
     assert!(!transactions.is_cancelled(&key));
@@ -207,7 +214,7 @@ fn what_has_its_final_response_is_not_cancelled() {
         for wanted_before in [false, true] {
             let mut transactions = Transactions::new();
             let invite = request("INVITE", "a");
-            let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+            let key = send(&mut transactions, Transport::Unreliable, invite.clone());
             if wanted_before {
                 transactions.cancel(START, &key, None);
             }
@@ -227,7 +234,7 @@ fn what_has_its_final_response_is_not_cancelled() {
 fn a_cancel_is_retransmitted() {
     let mut transactions = Transactions::new();
     let invite = request("INVITE", "a");
-    let key = transactions.request(START, 0u8, Transport::Unreliable, invite.clone());
+    let key = send(&mut transactions, Transport::Unreliable, invite.clone());
     receive(&mut transactions, &answer(&invite, 100));
     sent(&mut transactions);
     transactions.cancel(START, &key, None);

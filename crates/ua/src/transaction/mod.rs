@@ -21,7 +21,7 @@ use core::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use offhook_sip::text::number;
-use offhook_sip::{Branch, Message, Method, Name, StatusCode, Writer, parse_text};
+use offhook_sip::{Message, Method, Name, StatusCode, Writer, parse_text};
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::log::CallId;
@@ -161,18 +161,15 @@ impl<F: Copy> Transactions<F> {
         Self { clients: BTreeMap::new(), servers: BTreeMap::new(), wakes: BinaryHeap::new(), effects: VecDeque::new() }
     }
 
-    /// Starts a client transaction: `text` is a complete request whose topmost Via has a branch of its own. Not for an ACK to a 2xx.
-    pub fn request(&mut self, now: Instant, flow: F, transport: Transport, text: String) -> ClientKey {
-        let key = parse_text(&text).ok().and_then(|request| ClientKey::of(&request));
-        debug_assert!(key.is_some(), "a request of our own has a Via with a branch and a CSeq");
-        let key = key.unwrap_or_else(|| ClientKey::new(Branch::from(""), Method::Other("")));
+    /// Starts a client transaction: `text` is a complete request with the method of `key`, whose topmost Via has its branch, used nowhere else.
+    /// Not for an ACK to a 2xx.
+    pub fn request(&mut self, now: Instant, flow: F, transport: Transport, key: &ClientKey, text: String) {
         let machine = ClientMachine::new(key.method(), now, transport);
         self.effects.push_back(Effect::Send { flow, text: text.clone() });
         if let Some(at) = machine.deadline() {
             self.wakes.push(Reverse((at, Key::Client(key.clone()))));
         }
         self.clients.insert(key.clone(), Client { machine, flow, text, cancel: Cancel::No });
-        key
     }
 
     /// Takes the INVITE of ours with `key` back: its CANCEL leaves as soon as it may (RFC 3261, 9.1), once, with `reason` as its Reason (RFC
@@ -197,7 +194,7 @@ impl<F: Copy> Transactions<F> {
         let text = follow_up(&client.text, Method::Cancel, None, reason.as_deref());
         let (flow, transport) = (client.flow, machine.transport());
         client.cancel = Cancel::Sent;
-        self.request(now, flow, transport, text);
+        self.request(now, flow, transport, &ClientKey::new(key.branch().clone(), Method::Cancel), text);
     }
 
     /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
