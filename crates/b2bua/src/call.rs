@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use offhook_sip::{Method, StatusCode};
+use offhook_sip::{ApiCode, Method, StatusCode};
 
 use offhook_ledger::{CallRef, End, Kind, NewCall, Query};
 use offhook_media::{Command, Leg, PeerSettings, SessionId};
@@ -284,7 +284,7 @@ impl Call {
         } else {
             ("callee lost", "No sign of life from the callee")
         };
-        self.finish(core, now, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, 40800, why));
+        self.finish(core, now, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, why));
     }
 
     fn leave(&mut self, core: &mut Core, now: Instant, leg: Leg, failure: &Failure) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
 use offhook_sip::text::digits;
-use offhook_sip::{Message, Method, Name, Start, StatusCode, Writer};
+use offhook_sip::{ApiCode, Message, Method, Name, Start, StatusCode, Writer};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, said};
@@ -28,8 +28,10 @@ impl Call {
     /// Puts the call on the next trunk that has room; the last one is waited for as long as it takes.
     pub(super) fn dial(&mut self, core: &mut Core, now: Instant) {
         let Some(trunk) = self.next_trunk(core) else {
-            let failure =
-                self.failure.take().unwrap_or_else(|| Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "No trunk is free"));
+            let failure = self
+                .failure
+                .take()
+                .unwrap_or_else(|| Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "No trunk is free"));
             return self.finish(core, now, failure.cause(), &failure);
         };
         let session = self.key.session();
@@ -214,7 +216,7 @@ impl Call {
                 core,
                 now,
                 "failed",
-                &Failure::new(StatusCode::BAD_GATEWAY, 50300, "The answer has no usable session description"),
+                &Failure::new(StatusCode::BAD_GATEWAY, ApiCode::Unavailable, "The answer has no usable session description"),
             );
         };
         let again = leg == Leg::Peer && taken.as_ref().is_some_and(|taken| *taken == (tag.to_owned(), sdp.clone()));
@@ -274,6 +276,6 @@ impl Call {
 
     /// It has rung for too long.
     pub(super) fn unanswered(&mut self, core: &mut Core, now: Instant) {
-        self.finish(core, now, "unanswered", &Failure::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "No answer"));
+        self.finish(core, now, "unanswered", &Failure::new(StatusCode::TEMPORARILY_UNAVAILABLE, ApiCode::Offline, "No answer"));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offhook_ledger::Query;
 use offhook_sip::text::digits;
-use offhook_sip::{Method, StatusCode};
+use offhook_sip::{ApiCode, Method, StatusCode};
 use offhook_ua::log::{Masked, Plain, millis};
 use offhook_ua::time::Instant;
 use tracing::{debug, info};
@@ -51,7 +51,12 @@ impl Call {
         let (Some(connected), Some(paid)) = (self.connected, self.credit.paid) else { return };
         let used = now - connected;
         if used >= paid {
-            return self.finish(core, now, "no credit", &Failure::new(StatusCode::PAYMENT_REQUIRED, 40200, "Not enough credit"));
+            return self.finish(
+                core,
+                now,
+                "no credit",
+                &Failure::new(StatusCode::PAYMENT_REQUIRED, ApiCode::NoCredit, "Not enough credit"),
+            );
         }
         if self.credit.ask.take_if(|before| used + *before >= paid).is_some() {
             core.ledger(Query::Extend { call: self.booking.clone(), at: now });

@@ -1,7 +1,7 @@
 //! Why a call comes to nothing, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
 use offhook_sip::text::digits;
-use offhook_sip::{Class, Message, Start, StatusCode, quote};
+use offhook_sip::{ApiCode, Class, Message, Start, StatusCode, quote};
 
 use offhook_ledger::Refused;
 use offhook_media::{Leg, MediaError};
@@ -28,8 +28,8 @@ pub(super) struct Failure {
 
 impl Failure {
     /// Ours: with the five-digit code of the calling API.
-    pub(super) fn new(code: StatusCode, error: u32, why: &str) -> Self {
-        let fields = vec![("X-Error".to_owned(), [&*digits(error), " ", why].concat())];
+    pub(super) fn new(code: StatusCode, error: ApiCode, why: &str) -> Self {
+        let fields = vec![("X-Error".to_owned(), error.x_error(why))];
         Self { code, phrase: code.reason().to_owned(), fields }
     }
 
@@ -51,7 +51,7 @@ impl Failure {
 
     /// The description is larger than is kept.
     pub(super) fn too_large() -> Self {
-        Self::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, 40003, "The session description is too large")
+        Self::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, ApiCode::Malformed, "The session description is too large")
     }
 
     /// The SIP side's, with its phrase, its Reason and its `X-` fields. What is between it and us is no business of the caller's
@@ -64,7 +64,7 @@ impl Failure {
         let code = match code {
             StatusCode::REQUEST_TIMEOUT | StatusCode::REQUEST_TERMINATED => StatusCode::TEMPORARILY_UNAVAILABLE,
             code if code.is_challenge() || code.class() == Class::Redirection || OURS.contains(&code) => {
-                return Self::new(StatusCode::BAD_GATEWAY, 50300, "The trunk does not take the call");
+                return Self::new(StatusCode::BAD_GATEWAY, ApiCode::Unavailable, "The trunk does not take the call");
             }
             code => code,
         };
@@ -76,7 +76,7 @@ impl Failure {
     /// Nothing was heard, or there was no way.
     pub(super) fn unheard(code: StatusCode) -> Self {
         let why = if code == StatusCode::REQUEST_TIMEOUT { "The trunk does not answer" } else { "The trunk cannot be reached" };
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, 50300, why)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, why)
     }
 
     /// As the ledger refuses.
@@ -87,11 +87,17 @@ impl Failure {
     /// As the media fail.
     pub(super) fn media(error: MediaError) -> Self {
         match error {
-            MediaError::Malformed => Self::new(StatusCode::BAD_REQUEST, 40003, "No usable session description"),
-            MediaError::NotAcceptable => Self::new(StatusCode::NOT_ACCEPTABLE_HERE, 40003, "No codec or transport in common"),
-            MediaError::Fingerprint => Self::new(StatusCode::NOT_ACCEPTABLE_HERE, 40003, "The fingerprint is missing or wrong"),
-            MediaError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "No media port is free"),
-            MediaError::Broken | MediaError::Unknown => Self::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "The media failed"),
+            MediaError::Malformed => Self::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "No usable session description"),
+            MediaError::NotAcceptable => {
+                Self::new(StatusCode::NOT_ACCEPTABLE_HERE, ApiCode::Malformed, "No codec or transport in common")
+            }
+            MediaError::Fingerprint => {
+                Self::new(StatusCode::NOT_ACCEPTABLE_HERE, ApiCode::Malformed, "The fingerprint is missing or wrong")
+            }
+            MediaError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "No media port is free"),
+            MediaError::Broken | MediaError::Unknown => {
+                Self::new(StatusCode::SERVER_INTERNAL_ERROR, ApiCode::Internal, "The media failed")
+            }
         }
     }
 

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 
 use offhook_media::{Event, Leg};
 use offhook_sip::reasons;
-use offhook_sip::{Abilities, Message, Method, StatusCode, Uri, parse, reply};
+use offhook_sip::{Abilities, ApiCode, Message, Method, StatusCode, Uri, parse, reply};
 use offhook_trunk::{self as trunk, Trunks};
 use offhook_ua::log::{Plain, named};
 use offhook_ua::time::Instant;
@@ -165,7 +165,7 @@ impl Bridge {
     /// The end has come: no call outlives us, as its sound goes through here.
     fn stop(&mut self, now: Instant) {
         self.core.room.close();
-        let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Server is going down");
+        let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Server is going down");
         let running: Vec<CallKey> = self.calls.iter().filter(|(_, call)| !call.is_over()).map(|(key, _)| *key).collect();
         for key in running {
             self.with(now, key, |call, core| call.finish(core, now, "gateway going down", &failure));

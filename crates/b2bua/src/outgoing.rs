@@ -5,7 +5,7 @@ use offhook_media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};
 use offhook_proxy::is_apps;
 use offhook_proxy::test_number::TestNumber;
 use offhook_sip::without_body;
-use offhook_sip::{Message, StatusCode, Uri};
+use offhook_sip::{ApiCode, Message, StatusCode, Uri};
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Plain, millis, named};
@@ -38,7 +38,7 @@ impl Call {
         let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
         page.dialog = Dialog::of_callee(invite, &page.tag);
         if page.dialog.is_none() {
-            return Err(Failure::new(StatusCode::BAD_REQUEST, 40003, "Malformed Contact"));
+            return Err(Failure::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "Malformed Contact"));
         }
         page.learn(invite);
         page.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
@@ -72,7 +72,12 @@ impl Call {
         if self.kind == Kind::Emergency {
             return self.booked(core, now, Answer::Refused(Refused::Store));
         }
-        self.finish(core, now, "failed", &Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "The store does not answer"));
+        self.finish(
+            core,
+            now,
+            "failed",
+            &Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "The store does not answer"),
+        );
     }
 
     /// The ledger has answered. A call for help leaves whatever it says.
@@ -130,10 +135,15 @@ impl Call {
     /// No trunk is there for what was dialled.
     fn without_way(&mut self, core: &mut Core, now: Instant) {
         if self.kind == Kind::Emergency {
-            let failure = Failure::new(StatusCode::FORBIDDEN, 40310, "Emergency calls are not possible here: use a telephone");
+            let failure = Failure::new(
+                StatusCode::FORBIDDEN,
+                ApiCode::NoEmergencyCalls,
+                "Emergency calls are not possible here: use a telephone",
+            );
             return self.finish(core, now, "no emergency trunk", &failure);
         }
-        let failure = Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "There is no way to this destination now");
+        let failure =
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "There is no way to this destination now");
         self.finish(core, now, failure.cause(), &failure);
     }
 }
@@ -149,7 +159,7 @@ fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> 
     let uri = invite
         .uri()
         .and_then(|uri| Uri::parse(uri).ok())
-        .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, 40003, "Malformed Request-URI"))?;
+        .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "Malformed Request-URI"))?;
     let user = uri.user_text().into_owned();
     let phone = uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
     if let Some(test) = TestNumber::read(&user) {
@@ -173,7 +183,7 @@ fn check(invite: &Message<'_>) -> Result<(), Failure> {
         return Err(Failure::plain(StatusCode::BAD_EXTENSION));
     }
     if !invite.content_is(SDP) {
-        return Err(Failure::new(StatusCode::NOT_ACCEPTABLE_HERE, 40003, "An offer is needed"));
+        return Err(Failure::new(StatusCode::NOT_ACCEPTABLE_HERE, ApiCode::Malformed, "An offer is needed"));
     }
     if invite.body.len() > MAX_SDP {
         return Err(Failure::too_large());

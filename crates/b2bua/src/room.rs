@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_sip::StatusCode;
+use offhook_sip::{ApiCode, StatusCode};
 
 use offhook_ledger::Kind;
 
@@ -48,21 +48,25 @@ impl Room {
     pub(super) fn check(&self, settings: &Settings, kind: Kind, application: &str, user: &str) -> Result<(), Failure> {
         let help = kind == Kind::Emergency;
         if self.door == Door::Closed || self.door == Door::Help && !help {
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Server is going down"));
+            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Server is going down"));
         }
         if kind != Kind::Test {
             let full = self.calls >= settings.calls.saturating_add(if help { RESERVE } else { 0 });
-            return if full { Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Too many calls at once")) } else { Ok(()) };
+            return if full {
+                Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Too many calls at once"))
+            } else {
+                Ok(())
+            };
         }
         let share = |part: usize| (settings.test_calls / part).max(1);
         let here = || self.tests.iter().filter(|((known, _), _)| known == application);
         let own: usize = here().filter(|((_, known), _)| known == user).map(|(_, calls)| calls).sum();
         if own >= share(10) {
-            return Err(Failure::new(StatusCode::FORBIDDEN, 40300, "Too many test calls of this user at once"));
+            return Err(Failure::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Too many test calls of this user at once"));
         }
         let all: usize = self.tests.values().sum();
         if all >= settings.test_calls || here().map(|(_, calls)| calls).sum::<usize>() >= share(2) {
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Too many test calls at once"));
+            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Too many test calls at once"));
         }
         Ok(())
     }

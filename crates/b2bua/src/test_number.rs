@@ -2,7 +2,7 @@
 
 use offhook_media::Leg;
 use offhook_proxy::test_number::TestNumber;
-use offhook_sip::StatusCode;
+use offhook_sip::{ApiCode, StatusCode};
 use offhook_ua::time::Instant;
 
 use super::Timer;
@@ -36,7 +36,9 @@ impl Call {
             }
             Some(TestNumber::Refuses { code, .. }) => {
                 let failure = match code {
-                    StatusCode::SERVICE_UNAVAILABLE => Failure::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Congestion"),
+                    StatusCode::SERVICE_UNAVAILABLE => {
+                        Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Congestion")
+                    }
                     code => Failure::plain(code),
                 };
                 self.finish(core, now, failure.cause(), &failure);

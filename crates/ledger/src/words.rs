@@ -1,6 +1,6 @@
 //! What values are called in SIP, in HTTP, in records and to people.
 
-use offhook_sip::StatusCode;
+use offhook_sip::{ApiCode, StatusCode};
 
 use super::{Kind, Refused};
 
@@ -17,15 +17,15 @@ impl Refused {
         }
     }
 
-    /// Sinch's five digits.
+    /// The code of the calling API.
     #[must_use]
-    pub const fn code(self) -> u32 {
+    pub const fn code(self) -> ApiCode {
         match self {
-            Self::Number => 40_001,
-            Self::NoCredit => 40_200,
-            Self::Destination | Self::TooManyCalls | Self::CallRate | Self::RangeRate | Self::SpendCap => 40_300,
-            Self::NoRate => 40_400,
-            Self::Store => 50_300,
+            Self::Number => ApiCode::Parameter,
+            Self::NoCredit => ApiCode::NoCredit,
+            Self::Destination | Self::TooManyCalls | Self::CallRate | Self::RangeRate | Self::SpendCap => ApiCode::Forbidden,
+            Self::NoRate => ApiCode::NotFound,
+            Self::Store => ApiCode::Unavailable,
         }
     }
 

@@ -4,7 +4,7 @@ use offhook_access::nonce;
 use offhook_access::proofs::{Claim, TOO_MANY};
 use offhook_access::ticket::{self, TokenError};
 use offhook_sip::telephone::is_form_of_number;
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Method, Name, StatusCode, parse};
+use offhook_sip::{Algorithm, ApiCode, Challenge, Credentials, Message, Method, Name, StatusCode, parse};
 use offhook_ua::log::{Masked, Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey, Transport};
@@ -55,17 +55,19 @@ impl Hub {
             return self.refuse_plainly(
                 conn,
                 &message,
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Too many messages").after(1),
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Too many messages").after(1),
             );
         }
         match message.check() {
             Err(_) if !message.is_request() => self.malformed(conn),
-            Err(rejection) => self.refuse_plainly(conn, &message, Refusal::new(rejection.code, 40003, rejection.reason)),
+            Err(rejection) => {
+                self.refuse_plainly(conn, &message, Refusal::new(rejection.code, ApiCode::Malformed, rejection.reason))
+            }
             Ok(()) if message.is_request() && message.body.len() > BODY => {
                 self.refuse_plainly(
                     conn,
                     &message,
-                    Refusal::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, 40003, "Message body too large"),
+                    Refusal::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, ApiCode::Malformed, "Message body too large"),
                 );
             }
             Ok(()) if message.is_request() => self.request(now, conn, text, &message),
@@ -212,7 +214,9 @@ impl Hub {
         let request = Request { conn, key, message: &message, text };
         if !self.flows.connections.contains_key(&conn) {
             // Nobody hears it; but the transaction ends.
-            let answer = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Connection lost").answer(request.message, "0").end();
+            let answer = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Connection lost")
+                .answer(request.message, "0")
+                .end();
             return self.respond(now, &request.key, answer);
         }
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).unwrap_or_default();
@@ -266,12 +270,20 @@ impl Hub {
     fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, proof: Proof, display: Option<String>) -> bool {
         let bound = self.identity(request.conn);
         if !speaks_for(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
-            self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "From is not the authenticated user"));
+            self.refuse(
+                now,
+                request,
+                Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "From is not the authenticated user"),
+            );
             return false;
         }
         // Whoever is called would take it for the number of a telephone; and whoever calls for help must not reach a user.
         if is_form_of_number(&aor.user) || self.settings.emergency.contains(&aor.user) {
-            self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40302, "A user name must not be a phone number"));
+            self.refuse(
+                now,
+                request,
+                Refusal::new(StatusCode::FORBIDDEN, ApiCode::UserName, "A user name must not be a phone number"),
+            );
             return false;
         }
         if let Some(address) = self.flows.connections.get(&request.conn).and_then(|connection| connection.peer) {
@@ -292,13 +304,17 @@ impl Hub {
     /// A request whose sender is known finds its way.
     pub(super) fn route(&mut self, now: Instant, request: &Request<'_>) {
         let Some(aor) = self.identity(request.conn).cloned() else {
-            return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Not authenticated"));
+            return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not authenticated"));
         };
         if !speaks_for(request.message, &aor) {
-            return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "From is not the authenticated user"));
+            return self.refuse(
+                now,
+                request,
+                Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "From is not the authenticated user"),
+            );
         }
         if request.message.all(Name::ProxyRequire).next().is_some() {
-            return self.refuse(now, request, Refusal::of(uas::Refusal::ProxyExtension, 40003, NOT_SUPPORTED));
+            return self.refuse(now, request, Refusal::of(uas::Refusal::ProxyExtension, ApiCode::Malformed, NOT_SUPPORTED));
         }
         match request.method() {
             Method::Register => self.register(now, request, &aor),
@@ -343,7 +359,7 @@ impl Hub {
         let Some(address) = connection.peer.filter(|_| !known) else { return false };
         let claim = Claim { address, application: &connection.application, user };
         let Some(seconds) = self.settings.proofs.wait(now, &claim) else { return false };
-        self.refuse(now, request, Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 42900, TOO_MANY).after(seconds));
+        self.refuse(now, request, Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::TooMany, TOO_MANY).after(seconds));
         self.hang_up(now, request.conn, 1013, "too many wrong credentials");
         true
     }
@@ -396,8 +412,8 @@ impl Hub {
             Some(Method::Register | Method::Options) => uas::Refusal::Unauthorized(&challenges),
             _ => uas::Refusal::ProxyUnauthorized(&challenges),
         };
-        let number = if why == "Invalid credentials" { "40108 " } else { "40100 " };
-        refusal.answer(message, &tag, &CAN).field("X-Error", &[number, why].concat()).end()
+        let error = if why == "Invalid credentials" { ApiCode::Credentials } else { ApiCode::NoCredentials };
+        refusal.answer(message, &tag, &CAN).field("X-Error", &error.x_error(why)).end()
     }
 
     /// Whom a connection has proven to speak for.

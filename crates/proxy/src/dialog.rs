@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Uri, parse, reply};
+use offhook_sip::{ApiCode, Message, Method, Name, NameAddr, StatusCode, Uri, parse, reply};
 use offhook_ua::TIMEOUT;
 use offhook_ua::log::{CallId, Plain, millis};
 use offhook_ua::time::Instant;
@@ -83,7 +83,7 @@ impl Hub {
     /// Passes on a request of a dialog.
     pub(super) fn relay(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
         if request.message.number(Name::MaxForwards) == Some(0) {
-            return self.refuse(now, request, Refusal::new(StatusCode::TOO_MANY_HOPS, 40003, "Too many hops"));
+            return self.refuse(now, request, Refusal::new(StatusCode::TOO_MANY_HOPS, ApiCode::Malformed, "Too many hops"));
         }
         let route = match self.in_dialog(request.conn, request.message, aor) {
             Ok(route) => route,
@@ -128,15 +128,19 @@ impl Hub {
 
     /// Checks that the sender is one of the two users of the dialog, and finds the other.
     fn in_dialog(&self, conn: ConnId, message: &Message<'_>, aor: &Aor) -> Result<Route, Refusal> {
-        const UNKNOWN: Refusal = Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, 40400, "No such dialog");
+        const UNKNOWN: Refusal = Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, ApiCode::NotFound, "No such dialog");
         let application = self.application(conn).ok_or(UNKNOWN)?;
         let route = message.all(Name::Route).next().and_then(|route| NameAddr::parse(route).ok()).ok_or(UNKNOWN)?;
         let call_id = message.call_id().map_err(|_| UNKNOWN)?;
         let parties = Parties::verify(&application, call_id, route.uri.user.unwrap_or_default()).ok_or(UNKNOWN)?;
-        let other = parties.other(&aor.user).ok_or(Refusal::new(StatusCode::FORBIDDEN, 40300, "Not a party of this dialog"))?;
+        let other = parties.other(&aor.user).ok_or(Refusal::new(
+            StatusCode::FORBIDDEN,
+            ApiCode::Forbidden,
+            "Not a party of this dialog",
+        ))?;
         let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(
             StatusCode::BAD_REQUEST,
-            40003,
+            ApiCode::Malformed,
             "Malformed Request-URI",
         ))?;
         let to = Aor { application: aor.application.clone(), user: other.to_owned() };
@@ -147,7 +151,7 @@ impl Hub {
         match self.way(&held) {
             Some((conn, uri)) => self.pass(now, held, conn, &uri),
             None if self.is_left(&held) => {
-                self.turn_back(now, held, Refusal::new(StatusCode::GONE, 41000, "The other side has left"))
+                self.turn_back(now, held, Refusal::new(StatusCode::GONE, ApiCode::Gone, "The other side has left"))
             }
             None => self.hold(now, held),
         }
@@ -202,7 +206,11 @@ impl Hub {
     /// The receiver has not come back.
     pub(super) fn refuse_held(&mut self, now: Instant, key: HeldKey) {
         if let Some(held) = self.unhold(key) {
-            self.turn_back(now, held, Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "The other side is not connected"));
+            self.turn_back(
+                now,
+                held,
+                Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, ApiCode::Offline, "The other side is not connected"),
+            );
         }
     }
 
@@ -238,7 +246,8 @@ impl Hub {
             self.flush(now);
             return self.deliver(conn, text);
         };
-        let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
+        let client = ClientKey::new(id.clone(), method);
+        self.transactions.request(now, conn, Transport::Reliable, &client, text.clone());
         self.serial += 1;
         let forward = ForwardKey(self.serial);
         if key.method() == Method::Invite {
@@ -300,7 +309,7 @@ impl Hub {
 
     fn cancel_held(&mut self, now: Instant, key: HeldKey) {
         if let Some(held) = self.unhold(key) {
-            self.turn_back(now, held, Refusal::new(StatusCode::REQUEST_TERMINATED, 48700, "Request terminated"));
+            self.turn_back(now, held, Refusal::new(StatusCode::REQUEST_TERMINATED, ApiCode::Terminated, "Request terminated"));
         }
     }
 
@@ -323,7 +332,7 @@ impl Hub {
         if !forward.finished {
             debug!(call = %CallId(forward.text.as_bytes()), method = forward.key.method().as_str(), "the other device does not answer");
             let tag = self.random.token();
-            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, 40800, "The other side does not answer");
+            let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, "The other side does not answer");
             // What was passed on names the same dialog as what came; only Via and From are the sender's.
             let text = parse(forward.text.as_bytes()).map(|sent| {
                 let answer = refusal.answer(&sent, &tag).end();

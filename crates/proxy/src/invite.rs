@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use offhook_sip::{Class, Message, Method, Name, StatusCode, Uri, parse, reasons, reply};
+use offhook_sip::{ApiCode, Class, Message, Method, Name, StatusCode, Uri, parse, reasons, reply};
 use offhook_ua::TIMEOUT;
 use offhook_ua::log::{Masked, Plain, millis};
 use offhook_ua::time::Instant;
-use offhook_ua::transaction::Transport;
+use offhook_ua::transaction::{ClientKey, Transport};
 use tracing::{debug, info};
 
 use super::admission::Request;
@@ -113,31 +113,31 @@ impl Hub {
     fn invited(&self, request: &Request<'_>, caller: &Aor, source: &str) -> Result<Aor, Refusal> {
         let message = request.message;
         if message.number(Name::MaxForwards) == Some(0) {
-            return Err(Refusal::new(StatusCode::TOO_MANY_HOPS, 40003, "Too many hops"));
+            return Err(Refusal::new(StatusCode::TOO_MANY_HOPS, ApiCode::Malformed, "Too many hops"));
         }
         let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(
             StatusCode::BAD_REQUEST,
-            40003,
+            ApiCode::Malformed,
             "Malformed Request-URI",
         ))?;
         if !uri.is_sip() {
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_URI_SCHEME, 40003, "Unsupported URI scheme"));
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_URI_SCHEME, ApiCode::Malformed, "Unsupported URI scheme"));
         }
         let outside = self.is_outside(&uri, from_host(message), caller)?;
         let help = outside && self.is_for_help(&uri);
         if self.draining && !help {
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Server is going down").after(5));
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Server is going down").after(5));
         }
         if self.overloaded && !help {
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 50300, "Server is overloaded").after(OVERLOAD));
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Server is overloaded").after(OVERLOAD));
         }
         let user = if outside { String::new() } else { uri.user_text().into_owned() };
         if !outside && (user.is_empty() || user.len() > offhook_access::ticket::MAX_USER || user.chars().any(char::is_control)) {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, 40400, "No such user"));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, ApiCode::NotFound, "No such user"));
         }
         let call_id = (caller.application.clone(), message.call_id().unwrap_or_default().to_owned());
         if self.call_ids.get(&call_id).and_then(|key| self.calls.get(key)).is_some_and(Call::is_live) {
-            return Err(Refusal::new(StatusCode::LOOP_DETECTED, 40003, "A call with this Call-ID is there already"));
+            return Err(Refusal::new(StatusCode::LOOP_DETECTED, ApiCode::Malformed, "A call with this Call-ID is there already"));
         }
         let callee = Aor { application: caller.application.clone(), user };
         self.check_room(caller, source, &callee, help).map(|()| callee)
@@ -151,7 +151,7 @@ impl Hub {
         let refusal = if is_phone(uri) || ours && (TestNumber::read(&uri.user_text()).is_some() || self.is_for_help(uri)) {
             "Calls to telephones are not available"
         } else if host.strip_prefix("conference.").is_some_and(|rest| homes.iter().any(|home| home == rest)) {
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, 50100, "Conferences are not available"));
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, ApiCode::NotImplemented, "Conferences are not available"));
         } else if ours {
             return Ok(false);
         } else {
@@ -160,7 +160,7 @@ impl Hub {
         // What comes in from outside does not go out again.
         match self.flows.way_out(&caller.application).filter(|_| !caller.is_outside()) {
             Some(_) => Ok(true),
-            None => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, 50100, refusal)),
+            None => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, ApiCode::NotImplemented, refusal)),
         }
     }
 
@@ -181,7 +181,7 @@ impl Hub {
     pub(super) fn looked_up(&mut self, now: Instant, key: CallKey, known: bool) {
         let Some(call) = self.calls.get_mut(&key).filter(|call| call.stage == Stage::Looking) else { return };
         if !known {
-            return self.fail_call(now, key, Refusal::new(StatusCode::NOT_FOUND, 40400, "No such user"), "unknown");
+            return self.fail_call(now, key, Refusal::new(StatusCode::NOT_FOUND, ApiCode::NotFound, "No such user"), "unknown");
         }
         call.stage = Stage::Holding;
         self.ring(now, key);
@@ -193,7 +193,12 @@ impl Hub {
 
     /// No device came in time.
     pub(super) fn hold_ended(&mut self, now: Instant, key: CallKey) {
-        self.fail_call(now, key, Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "No device is online"), "offline");
+        self.fail_call(
+            now,
+            key,
+            Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, ApiCode::Offline, "No device is online"),
+            "offline",
+        );
     }
 
     /// Devices of a user have come: what waits for them or rings elsewhere rings there, too.
@@ -241,7 +246,8 @@ impl Hub {
             debug!(call = %Plain(&call.call_id), user = %Masked(&call.callee.user), conn = conn.0, "passed on to a device");
         }
         let index = setup.branches.len();
-        let client = self.transactions.request(now, conn, Transport::Reliable, text.clone());
+        let client = ClientKey::new(id.clone(), Method::Invite);
+        self.transactions.request(now, conn, Transport::Reliable, &client, text.clone());
         let (progress, stopped) = (Progress::Calling, false);
         setup.branches.push(Branch { device, conn, key: client, text, progress, stopped });
         self.timers.clear(&Timer::Hold(key));
@@ -361,13 +367,13 @@ impl Hub {
         if let Some(query) = self.pending_login(request.conn, &invite) {
             self.cancel_login(now, request, query);
         } else if self.identity(request.conn).is_none() {
-            self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Not authenticated"));
+            self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not authenticated"));
         } else if let Some(key) = self.setups.get(&invite).copied().filter(|key| self.is_callers(*key, request.conn)) {
             self.answer_cancel(now, request);
             let why = reasons(request.message).join(", ");
             self.cancel_call(now, key, Some(why.into()).filter(|why: &Cow<'_, str>| !why.is_empty()));
         } else if !self.cancel_relayed(now, request, &invite) {
-            self.refuse(now, request, Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, 40400, "Nothing to cancel"));
+            self.refuse(now, request, Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, ApiCode::NotFound, "Nothing to cancel"));
         }
     }
 
@@ -448,12 +454,18 @@ impl Hub {
                 self.respond(now, &server, text);
                 self.call_failed(now, key, (code, None), cause(code));
             }
-            Some((StatusCode::REQUEST_TIMEOUT, _)) => {
-                self.fail_call(now, key, Refusal::new(StatusCode::REQUEST_TIMEOUT, 40800, "No device answered"), "unanswered")
-            }
-            _ => {
-                self.fail_call(now, key, Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, 48000, "No device is online"), "offline")
-            }
+            Some((StatusCode::REQUEST_TIMEOUT, _)) => self.fail_call(
+                now,
+                key,
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, "No device answered"),
+                "unanswered",
+            ),
+            _ => self.fail_call(
+                now,
+                key,
+                Refusal::new(StatusCode::TEMPORARILY_UNAVAILABLE, ApiCode::Offline, "No device is online"),
+                "offline",
+            ),
         }
     }
 
@@ -555,7 +567,7 @@ fn said(uri: Option<Uri<'_>>) -> String {
     uri.map(|uri| uri.user_text().into_owned()).unwrap_or_default()
 }
 
-const CANCELLED: Refusal = Refusal::new(StatusCode::REQUEST_TERMINATED, 48700, "Request terminated");
+const CANCELLED: Refusal = Refusal::new(StatusCode::REQUEST_TERMINATED, ApiCode::Terminated, "Request terminated");
 
 const fn cause(code: StatusCode) -> &'static str {
     match code {

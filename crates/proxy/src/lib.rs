@@ -32,7 +32,7 @@ mod token;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use offhook_sip::{Branch, Message, Method, StatusCode, escape_user, parse, quote};
+use offhook_sip::{ApiCode, Branch, Message, Method, StatusCode, escape_user, parse, quote};
 use offhook_ua::log;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -242,7 +242,7 @@ impl Hub {
     }
 
     fn query_expired(&mut self, now: Instant, query: QueryId) {
-        let refusal = Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "The user store does not answer");
+        let refusal = Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, ApiCode::Internal, "The user store does not answer");
         match self.pending.remove(&query) {
             Some(Pending::Login { conn, key, text }) => {
                 if let Ok(message) = parse(text.as_bytes()) {
@@ -269,7 +269,7 @@ impl Hub {
             self.refuse(
                 now,
                 &Request { conn, key, message: &message, text: &text },
-                Refusal::new(StatusCode::REQUEST_TERMINATED, 48700, "Request terminated"),
+                Refusal::new(StatusCode::REQUEST_TERMINATED, ApiCode::Terminated, "Request terminated"),
             );
         }
     }

@@ -1,7 +1,7 @@
 //! How the switch says no: the SIP status for every client, and the five-digit code of the calling API in `X-Error`.
 
 use offhook_access::proofs::TOO_MANY;
-use offhook_sip::{Abilities, Message, Method, StatusCode, Uri, Writer};
+use offhook_sip::{Abilities, ApiCode, Message, Method, StatusCode, Uri, Writer};
 use offhook_ua::log::{Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::uas;
@@ -38,18 +38,18 @@ pub(super) const NOT_SUPPORTED: &str = "Extension not supported";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal {
     status: uas::Refusal<'static>,
-    error: u32,
+    error: ApiCode,
     pub(super) why: &'static str,
 }
 
 impl Refusal {
-    /// With SIP status `code`, API error number `error`, and a phrase that both the user and the log see.
-    pub(super) const fn new(code: StatusCode, error: u32, why: &'static str) -> Self {
+    /// With SIP status `code`, the code `error` of the calling API, and a phrase that both the user and the log see.
+    pub(super) const fn new(code: StatusCode, error: ApiCode, why: &'static str) -> Self {
         Self::of(uas::Refusal::Status(code), error, why)
     }
 
     /// The same with a status that has more to say.
-    pub(super) const fn of(status: uas::Refusal<'static>, error: u32, why: &'static str) -> Self {
+    pub(super) const fn of(status: uas::Refusal<'static>, error: ApiCode, why: &'static str) -> Self {
         Self { status, error, why }
     }
 
@@ -63,7 +63,7 @@ impl Refusal {
         let code = Abilities::unserved(method);
         Self::new(
             code,
-            40003,
+            ApiCode::Malformed,
             if code == StatusCode::METHOD_NOT_ALLOWED { "Method not allowed outside a dialog" } else { "Method not implemented" },
         )
     }
@@ -75,7 +75,7 @@ impl Refusal {
 
     /// The answer to `request`, still open.
     pub(super) fn answer(&self, request: &Message<'_>, tag: &str) -> Writer {
-        self.status.answer(request, tag, &CAN).field("X-Error", &format!("{} {}", self.error, self.why))
+        self.status.answer(request, tag, &CAN).field("X-Error", &self.error.x_error(self.why))
     }
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook_sip::{Name, StatusCode, Writer, escape_user, quote, reply};
+use offhook_sip::{ApiCode, Name, StatusCode, Writer, escape_user, quote, reply};
 use offhook_ua::log::{Masked, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::uas;
@@ -16,7 +16,7 @@ use super::timers::Timer;
 use super::{ConnId, Hub};
 use crate::registrar::{self, Aor, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES};
 
-const TOO_BRIEF: Refusal = Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRES), 40001, "Interval too brief");
+const TOO_BRIEF: Refusal = Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRES), ApiCode::Parameter, "Interval too brief");
 /// How often a client should show that it lives, in seconds (RFC 5626, 4.4.1).
 const FLOW_TIMER: u32 = 30;
 
@@ -24,20 +24,28 @@ impl Hub {
     pub(super) fn register(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
         let message = request.message;
         if !message.to().is_ok_and(|to| to.uri.is_sip() && to.uri.user_text() == aor.user) {
-            return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Registration of another user"));
+            return self.refuse(
+                now,
+                request,
+                Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Registration of another user"),
+            );
         }
         if message.unsupported(CAN.extensions).next().is_some() {
-            return self.refuse(now, request, Refusal::new(StatusCode::BAD_EXTENSION, 40003, NOT_SUPPORTED));
+            return self.refuse(now, request, Refusal::new(StatusCode::BAD_EXTENSION, ApiCode::Malformed, NOT_SUPPORTED));
         }
         match self.registrar.register(now, aor, request.conn, self.seconds_left(now, request.conn), message) {
             Ok(change) => self.registered(now, request, aor, change),
             Err(registrar::Refusal::TooBrief) => self.refuse(now, request, TOO_BRIEF),
-            Err(registrar::Refusal::Malformed(why)) => self.refuse(now, request, Refusal::new(StatusCode::BAD_REQUEST, 40003, why)),
-            Err(registrar::Refusal::OutOfOrder) => {
-                self.refuse(now, request, Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, 50000, "REGISTER out of order"))
+            Err(registrar::Refusal::Malformed(why)) => {
+                self.refuse(now, request, Refusal::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, why))
             }
+            Err(registrar::Refusal::OutOfOrder) => self.refuse(
+                now,
+                request,
+                Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, ApiCode::Internal, "REGISTER out of order"),
+            ),
             Err(registrar::Refusal::TooMany) => {
-                self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, 40300, "Too many devices"))
+                self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Too many devices"))
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use offhook_sip::{Message, StatusCode};
+use offhook_sip::{ApiCode, Message, StatusCode};
 
 use super::Hub;
 use super::call::{Call, CallKey};
@@ -19,7 +19,7 @@ impl Hub {
         let most = self.settings.max_calls_per_user;
         let own = self.calls_of(caller).filter(|call| call.caller == *caller).count();
         if !caller.is_outside() && own >= most + if help { HELP } else { 0 } {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, 40300, "Too many calls at once"));
+            return Err(Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Too many calls at once"));
         }
         if callee.is_outside() {
             return Ok(());
@@ -32,11 +32,11 @@ impl Hub {
         let waiting = there().filter(|call| call.is_waiting()).count();
         let same = there().filter(|call| call.is_waiting() && call.source == source).count();
         if same >= self.settings.max_waiting_per_caller {
-            return Err(Refusal::new(StatusCode::BUSY_HERE, 48600, "Earlier calls of this caller still ring or wait"));
+            return Err(Refusal::new(StatusCode::BUSY_HERE, ApiCode::Busy, "Earlier calls of this caller still ring or wait"));
         }
         // Where it gets crowded each caller has one: so a few of them cannot fill it, and the next one finds room.
         if there().count() >= most || same > 0 && waiting >= most.div_ceil(2) {
-            return Err(Refusal::new(StatusCode::BUSY_HERE, 48600, "Too many calls to this user"));
+            return Err(Refusal::new(StatusCode::BUSY_HERE, ApiCode::Busy, "Too many calls to this user"));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What the bodies of the HTTP calls say.
 
+use offhook_sip::ApiCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -50,7 +51,7 @@ impl Login {
         let login: Self = read(body)?;
         named(&login.username)?;
         if login.password.len() > *PASSWORD.end() {
-            return Err(ApiError::new(400, 40001, "password must have 4 to 256 octets"));
+            return Err(ApiError::new(ApiCode::Parameter, "password must have 4 to 256 octets"));
         }
         Ok(login)
     }
@@ -61,10 +62,10 @@ impl Login {
     /// 400 and which of the two it is.
     pub fn check_new(&self) -> Result<(), ApiError> {
         if self.username.len() < SHORTEST_NEW_NAME || self.username.trim() != self.username {
-            return Err(ApiError::new(400, 40001, "username must have 4 to 40 characters, with no blank at its ends"));
+            return Err(ApiError::new(ApiCode::Parameter, "username must have 4 to 40 characters, with no blank at its ends"));
         }
         if !PASSWORD.contains(&self.password.len()) {
-            return Err(ApiError::new(400, 40001, "password must have 4 to 256 octets"));
+            return Err(ApiError::new(ApiCode::Parameter, "password must have 4 to 256 octets"));
         }
         Ok(())
     }
@@ -76,11 +77,11 @@ impl Login {
 /// 400 where it is not JSON, or a field is missing or of another type.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => ApiError::new(400, 40002, "A field is missing or of another type"),
-        _ => ApiError::new(400, 40003, "The body is not JSON"),
+        serde_json::error::Category::Data => ApiError::new(ApiCode::MissingParameter, "A field is missing or of another type"),
+        _ => ApiError::new(ApiCode::Malformed, "The body is not JSON"),
     })
 }
 
 fn named(name: &str) -> Result<(), ApiError> {
-    check_name(name).map_err(|why| ApiError::new(400, 40001, why))
+    check_name(name).map_err(|why| ApiError::new(ApiCode::Parameter, why))
 }

@@ -32,6 +32,7 @@ use offhook_access::secret::Secret;
 use offhook_access::signature::Seen;
 use offhook_ledger::ShownBy;
 use offhook_proxy::{self as hub, Hub, IceServer, Settings};
+use offhook_sip::ApiCode;
 use offhook_ua::log::{Masked, Plain};
 use offhook_ua::time::Instant;
 use thiserror::Error;
@@ -356,7 +357,7 @@ async fn every(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     let deadline = Duration::from_millis(shared.config.limits.message_timeout);
     let mut response = match tokio::time::timeout(deadline, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => shared.refuse("slow request", ApiError::new(408, 40800, "The request took too long")).into_response(),
+        Err(_) => shared.refuse("slow request", ApiError::new(ApiCode::Timeout, "The request took too long")).into_response(),
     };
     shared.metrics.request(response.status().as_u16());
     let headers = response.headers_mut();

@@ -11,6 +11,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use offhook_access::bucket::Bucket;
 use offhook_proxy::ConnId;
+use offhook_sip::ApiCode;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
@@ -48,11 +49,11 @@ pub async fn open(
     };
     if upgrade.selected_protocol().is_none() {
         shared.metrics.refused("sub-protocol");
-        return ApiError::new(400, 40003, "The WebSocket sub-protocol must be sip (RFC 7118)").into_response();
+        return ApiError::new(ApiCode::Malformed, "The WebSocket sub-protocol must be sip (RFC 7118)").into_response();
     }
     let share = match peer.proxied.then(|| shared.places.share(peer.address)).transpose() {
         Ok(share) => share,
-        Err(reason) => return shared.refuse(reason, ApiError::new(429, 42900, "Too many connections")).into_response(),
+        Err(reason) => return shared.refuse(reason, ApiError::new(ApiCode::TooMany, "Too many connections")).into_response(),
     };
     let limit = shared.config.limits.message_bytes;
     upgrade
@@ -71,15 +72,14 @@ pub async fn open(
 /// The application that the page may use, or why it may not.
 fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
     if shared.draining() {
-        return Err(shared.refuse("draining", ApiError::new(503, 50300, "The gateway is being stopped")));
+        return Err(shared.refuse("draining", ApiError::new(ApiCode::Unavailable, "The gateway is being stopped")));
     }
     let local = peer.is_local(headers);
     let application = shared.application(query, local)?;
     let missing = local || (shared.config.data.allow_missing_origin && !application.loopback_only);
     if !is_allowed(application, headers, missing) {
-        return Err(
-            shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application"))
-        );
+        return Err(shared
+            .refuse("origin", ApiError::new(ApiCode::Forbidden, "The origin of this page is not allowed for the application")));
     }
     Ok(application)
 }

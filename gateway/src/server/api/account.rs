@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use offhook_access::ticket::iso;
 use offhook_ledger::{Micros, Tariff};
+use offhook_sip::ApiCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ pub async fn credit(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
     let application = asked.application()?;
     let Credit { amount, reference } = asked.body()?;
     if !(1..=128).contains(&reference.len()) || reference.chars().any(char::is_control) {
-        return Err(ApiError::new(400, 40001, "reference must have 1 to 128 characters"));
+        return Err(ApiError::new(ApiCode::Parameter, "reference must have 1 to 128 characters"));
     }
     let micros = read_amount(&amount, &shared.config.phone.currency)?;
     let view = shared.store.top_up(application.clone(), micros, Some(reference)).await.map_err(|error| refusal(&error))?;
@@ -121,9 +122,10 @@ pub async fn set_rates(State(shared): State<Arc<Shared>>, asked: Asked) -> Resul
 
 impl NewRate {
     fn read(self, application: &str, currency: &str) -> Result<Rate, ApiError> {
-        let wrong = || ApiError::new(400, 40001, "A price is 0 to 1000, the minimum 0 to 3600 seconds, the increment 1 to 3600");
+        let wrong =
+            || ApiError::new(ApiCode::Parameter, "A price is 0 to 1000, the minimum 0 to 3600 seconds, the increment 1 to 3600");
         if self.prefix.len() > 15 || !self.prefix.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(ApiError::new(400, 40001, "prefix must be at most 15 digits, without a plus"));
+            return Err(ApiError::new(ApiCode::Parameter, "prefix must be at most 15 digits, without a plus"));
         }
         let fee = self.fee.map_or(Ok(0), |fee| read_amount(&fee, currency))?;
         let per_minute = read_amount(&self.per_minute, currency)?;
@@ -213,10 +215,10 @@ fn price(rate: &Rate) -> Value {
 
 fn refusal(error: &StoreError) -> ApiError {
     match error {
-        StoreError::NoApplication => ApiError::new(404, 40400, "There is no such application"),
-        StoreError::Reused => ApiError::new(409, 40900, "The reference was used for another amount"),
-        StoreError::TooLittle => ApiError::new(402, 40200, "There is less credit than that"),
-        StoreError::Amount(_) => ApiError::new(400, 40001, "An amount is not 0, and an account holds at most 1000000000"),
+        StoreError::NoApplication => ApiError::new(ApiCode::NotFound, "There is no such application"),
+        StoreError::Reused => ApiError::new(ApiCode::Conflict, "The reference was used for another amount"),
+        StoreError::TooLittle => ApiError::new(ApiCode::NoCredit, "There is less credit than that"),
+        StoreError::Amount(_) => ApiError::new(ApiCode::Parameter, "An amount is not 0, and an account holds at most 1000000000"),
         other => internal(other),
     }
 }

@@ -25,6 +25,7 @@ use offhook_access::proofs::Claim;
 use offhook_access::secret::{Secret, Use};
 use offhook_access::signature::{SignatureError, Signed};
 use offhook_access::ticket::iso;
+use offhook_sip::ApiCode;
 use offhook_sip::text::hex;
 use serde::de::DeserializeOwned;
 
@@ -126,8 +127,8 @@ impl FromRequest<Arc<Shared>> for Asked {
             "application" => shared.signed(credentials, &signed, from).map(|key| (Role::Application, Some(key))),
             "basic" => shared.basic(credentials, from).map(|key| (Role::Application, Some(key))),
             "bearer" => shared.operator(credentials, from).map(|()| (Role::Operator, None)),
-            "" => Err(ApiError::new(401, 40100, "The Authorization header is missing")),
-            _ => Err(ApiError::new(403, 40301, "Authorization must be application, Basic or Bearer")),
+            "" => Err(ApiError::new(ApiCode::NoCredentials, "The Authorization header is missing")),
+            _ => Err(ApiError::new(ApiCode::AuthorizationScheme, "Authorization must be application, Basic or Bearer")),
         };
         let (role, own) = known.map_err(|error| shared.refuse("authorization", error))?;
         let named = shared.account_of(own, field(&query, "key"))?;
@@ -138,7 +139,7 @@ impl FromRequest<Arc<Shared>> for Asked {
 impl Asked {
     /// Whose account it is about.
     pub fn application(&self) -> Result<String, ApiError> {
-        self.named.clone().ok_or(ApiError::new(400, 40002, "Name the application: ?key="))
+        self.named.clone().ok_or(ApiError::new(ApiCode::MissingParameter, "Name the application: ?key="))
     }
 
     /// The same, where it can also be about all.
@@ -150,7 +151,7 @@ impl Asked {
     pub fn operator(&self) -> Result<(), ApiError> {
         match self.role {
             Role::Operator => Ok(()),
-            Role::Application => Err(ApiError::new(403, 40300, "Only the operator of the gateway may do this")),
+            Role::Application => Err(ApiError::new(ApiCode::Forbidden, "Only the operator of the gateway may do this")),
         }
     }
 
@@ -158,7 +159,7 @@ impl Asked {
     pub fn number(&self, name: &str, most: i64) -> Result<Option<i64>, ApiError> {
         let parse = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
         match field(&self.query, name).map(parse) {
-            Some(None) => Err(ApiError::new(400, 40001, "A number in the query is not one, or out of range")),
+            Some(None) => Err(ApiError::new(ApiCode::Parameter, "A number in the query is not one, or out of range")),
             Some(number) => Ok(number),
             None => Ok(None),
         }
@@ -173,7 +174,8 @@ impl Asked {
 
 impl Shared {
     fn signed(&self, credentials: &str, signed: &Signed<'_>, from: From) -> Result<String, ApiError> {
-        let (key, signature) = credentials.split_once(':').ok_or(ApiError::new(401, 40100, "Write application KEY:SIGNATURE"))?;
+        let (key, signature) =
+            credentials.split_once(':').ok_or(ApiError::new(ApiCode::NoCredentials, "Write application KEY:SIGNATURE"))?;
         let application = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
         // Nobody learns from the time or the answer whether there is such an application.
         // A key that nobody knows: what is signed for no application is never right, and never remembered.
@@ -188,16 +190,18 @@ impl Shared {
             let admitted = admitted.unwrap_or(Err(SignatureError::TooMany));
             match (application, admitted) {
                 (Some(application), Ok(())) => Ok(application.key.clone()),
-                (None, _) | (_, Err(SignatureError::Wrong)) => Err(ApiError::new(401, 40102, "The signature is wrong").guess()),
+                (None, _) | (_, Err(SignatureError::Wrong)) => {
+                    Err(ApiError::new(ApiCode::Signature, "The signature is wrong").guess())
+                }
                 (_, Err(SignatureError::Time)) => {
                     let now = iso(date);
                     let message = format!("x-timestamp is missing or off by more than five minutes: it is {now} here");
-                    Err(ApiError::new(401, 40101, message))
+                    Err(ApiError::new(ApiCode::Timestamp, message))
                 }
                 (_, Err(SignatureError::Replayed)) => {
-                    Err(ApiError::new(401, 40102, "This very request was made before: x-timestamp may have milliseconds"))
+                    Err(ApiError::new(ApiCode::Signature, "This very request was made before: x-timestamp may have milliseconds"))
                 }
-                (_, Err(SignatureError::TooMany)) => Err(ApiError::new(429, 42900, "Too many requests")),
+                (_, Err(SignatureError::TooMany)) => Err(ApiError::new(ApiCode::TooMany, "Too many requests")),
             }
         })
     }
@@ -212,7 +216,7 @@ impl Shared {
                 |secret: &Secret| secret.check(Use::Rest, Unspecified, |key| verify_slices_are_equal(key, &shown)).is_ok();
             match found.filter(|application| is_right(&application.secret)) {
                 Some(Application { key, .. }) => Ok(key.clone()),
-                None => Err(ApiError::new(401, 40108, "Invalid credentials").guess()),
+                None => Err(ApiError::new(ApiCode::Credentials, "Invalid credentials").guess()),
             }
         })
     }
@@ -223,17 +227,17 @@ impl Shared {
             if right && (from.local || !self.operator.local) {
                 return Ok(());
             }
-            Err(ApiError::new(401, 40108, "Invalid credentials").guess())
+            Err(ApiError::new(ApiCode::Credentials, "Invalid credentials").guess())
         })
     }
 
     /// An application has its own account and no other; the operator has that which `key` names.
     fn account_of(&self, own: Option<String>, key: Option<&str>) -> Result<Option<String>, ApiError> {
         match (own, key) {
-            (Some(own), Some(key)) if own != key => Err(ApiError::new(403, 40300, "This is another application's")),
+            (Some(own), Some(key)) if own != key => Err(ApiError::new(ApiCode::Forbidden, "This is another application's")),
             (Some(own), _) => Ok(Some(own)),
             (None, Some(key)) if !self.applications.contains_key(key) => {
-                Err(ApiError::new(404, 40400, "There is no such application"))
+                Err(ApiError::new(ApiCode::NotFound, "There is no such application"))
             }
             (None, key) => Ok(key.map(str::to_owned)),
         }

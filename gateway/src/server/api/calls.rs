@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use offhook_access::ticket::iso;
+use offhook_sip::ApiCode;
 use serde_json::json;
 
 use super::asker::Asked;
@@ -17,7 +18,7 @@ use crate::store::Record;
 /// `GET /calling/v1/calls/id/{callId}`: by the id that the page sees, or by that of the history.
 pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
     let record = shared.store.record(asked.application()?, name).await.map_err(|error| internal(&error))?;
-    let record = record.ok_or(ApiError::new(404, 40400, "There is no such call"))?;
+    let record = record.ok_or(ApiError::new(ApiCode::NotFound, "There is no such call"))?;
     let now = shared.clock.now();
     let (result, reason) = outcome(&record);
     let (kind, domain) = match record.kind.as_str() {

@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use offhook_access::proofs::{Claim, TOO_MANY};
+use offhook_sip::ApiCode;
 use serde_json::json;
 use tracing::error;
 
@@ -35,8 +36,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// A refusal that says whose fault it is.
 #[derive(Debug)]
 pub struct ApiError {
-    status: StatusCode,
-    code: u32,
+    code: ApiCode,
     message: Cow<'static, str>,
     retry_after: u32,
     /// Whether a secret was shown that is wrong.
@@ -44,15 +44,10 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// `status` is the HTTP status, `code` Sinch's five digits.
-    ///
-    /// # Panics
-    ///
-    /// Where `status` is not one.
+    /// With the HTTP status that begins `code`, and a message for whoever wrote the request.
     #[must_use]
-    pub fn new(status: u16, code: u32, message: impl Into<Cow<'static, str>>) -> Self {
-        let status = StatusCode::from_u16(status).expect("a status of this program");
-        Self { status, code, message: message.into(), retry_after: 10, guess: false }
+    pub fn new(code: ApiCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), retry_after: 10, guess: false }
     }
 
     /// Says when to try again, in seconds.
@@ -70,8 +65,9 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({ "errorCode": self.code, "message": self.message }))).into_response();
-        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        let status = StatusCode::from_u16(self.code.http_status()).expect("each code begins with a status");
+        let mut response = (status, Json(json!({ "errorCode": self.code.number(), "message": self.message }))).into_response();
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
         response
@@ -108,7 +104,7 @@ pub async fn health(State(shared): State<Arc<Shared>>) -> Response {
 /// `GET /metrics`, for Prometheus.
 pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
     if !shared.config.metrics.public && !peer.is_local(&headers) {
-        return ApiError::new(403, 40300, "The metrics are for this machine only (listen.local_port)").into_response();
+        return ApiError::new(ApiCode::Forbidden, "The metrics are for this machine only (listen.local_port)").into_response();
     }
     if let Some(counts) = shared.hub.count().await {
         shared.metrics.calls.set(i64::try_from(counts.calls).unwrap_or(i64::MAX));
@@ -119,12 +115,12 @@ pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extensi
 
 /// Any other path.
 pub async fn not_found() -> ApiError {
-    ApiError::new(404, 40400, "There is nothing here")
+    ApiError::new(ApiCode::NotFound, "There is nothing here")
 }
 
 /// A known path with another method.
 pub async fn wrong_method() -> ApiError {
-    ApiError::new(405, 40500, "Not with this method")
+    ApiError::new(ApiCode::MethodNotAllowed, "Not with this method")
 }
 
 /// The octets of a JSON body.
@@ -137,8 +133,8 @@ fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
 /// The octets of a body.
 fn arrived(body: Body) -> Result<Bytes, ApiError> {
     body.map_err(|rejection| match rejection.status().as_u16() {
-        413 => ApiError::new(413, 41300, "The body is too long"),
-        _ => ApiError::new(400, 40003, "The body did not arrive"),
+        413 => ApiError::new(ApiCode::TooLarge, "The body is too long"),
+        _ => ApiError::new(ApiCode::Malformed, "The body did not arrive"),
     })
 }
 
@@ -148,18 +144,20 @@ fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.split(';').next().is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json")));
-    if json { Ok(()) } else { Err(ApiError::new(415, 41500, "Content-Type must be application/json")) }
+    if json { Ok(()) } else { Err(ApiError::new(ApiCode::MediaType, "Content-Type must be application/json")) }
 }
 
 /// The demo application, for this machine; not for a page of another site in its browser, which could call as whoever sits there.
 fn demo_for<'a>(shared: &'a Shared, peer: &Peer, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
     let demo = shared.applications.get(DEMO).filter(|demo| peer.is_local(headers) && is_allowed(demo, headers, true));
-    demo.ok_or_else(|| shared.refuse("demo", ApiError::new(403, 40300, "The demo is for this machine only (listen.local_port)")))
+    demo.ok_or_else(|| {
+        shared.refuse("demo", ApiError::new(ApiCode::Forbidden, "The demo is for this machine only (listen.local_port)"))
+    })
 }
 
 fn internal(error: &StoreError) -> ApiError {
     error!(%error, "the database could not be read or written");
-    ApiError::new(503, 50300, "The gateway cannot use its database")
+    ApiError::new(ApiCode::Unavailable, "The gateway cannot use its database")
 }
 
 /// An answer that nobody may keep.
@@ -184,7 +182,7 @@ impl Shared {
     /// Whether a secret is looked at.
     fn may_prove(&self, claim: &Claim<'_>) -> Result<(), ApiError> {
         match self.proofs.wait(self.clock.now(), claim) {
-            Some(seconds) => Err(self.refuse(TOO_MANY, ApiError::new(429, 42900, TOO_MANY).after(seconds))),
+            Some(seconds) => Err(self.refuse(TOO_MANY, ApiError::new(ApiCode::TooMany, TOO_MANY).after(seconds))),
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Money in JSON: `{"currencyId": "USD", "amount": 0.05}`, and never rounded.
 
 use offhook_ledger::{Amount, Micros};
+use offhook_sip::ApiCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Number, Value, json};
@@ -29,12 +30,13 @@ struct Money<'a> {
 
 /// Reads an amount: a number, its text, or both in the shape of [`money`].
 pub fn read_amount(written: &RawValue, currency: &str) -> Result<Micros, ApiError> {
-    let wrong = || ApiError::new(400, 40001, "An amount is a number up to 1000000000 with at most six digits after the point");
+    let wrong =
+        || ApiError::new(ApiCode::Parameter, "An amount is a number up to 1000000000 with at most six digits after the point");
     let mut text = written.get();
     if text.starts_with('{') {
         let money: Money<'_> = serde_json::from_str(text).map_err(|_| wrong())?;
         if money.currency != currency {
-            return Err(ApiError::new(400, 40001, "The account has another currencyId"));
+            return Err(ApiError::new(ApiCode::Parameter, "The account has another currencyId"));
         }
         text = money.amount.get();
     }

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use offhook_access::ticket::MAX_USER;
 use offhook_ledger::{Number, ShownBy};
+use offhook_sip::ApiCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -52,7 +53,7 @@ pub async fn assign(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
     let (application, numbers, change) = read(&shared, &asked)?;
     let user = change.user.filter(|user| !user.is_empty());
     if user.as_ref().is_some_and(|user| user.len() > MAX_USER || user.chars().any(char::is_control)) {
-        return Err(ApiError::new(400, 40001, "user cannot be one"));
+        return Err(ApiError::new(ApiCode::Parameter, "user cannot be one"));
     }
     let done = match (asked.role, shown_by(change.shown_by.as_deref(), user.is_some())?) {
         (Role::Application, _) => shared.store.ring(application, numbers, user).await,
@@ -80,28 +81,28 @@ pub async fn remove(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
 fn read(shared: &Shared, asked: &Asked) -> Result<(String, Vec<String>, Change), ApiError> {
     let mut change: Change = asked.body()?;
     let application = match (asked.named(), &change.applicationkey) {
-        (Some(own), Some(key)) if own != *key => return Err(ApiError::new(403, 40300, "This is another application's")),
+        (Some(own), Some(key)) if own != *key => return Err(ApiError::new(ApiCode::Forbidden, "This is another application's")),
         (Some(own), _) => own,
         (None, Some(key)) if shared.applications.contains_key(key) => key.clone(),
-        (None, _) => return Err(ApiError::new(404, 40400, "There is no such application")),
+        (None, _) => return Err(ApiError::new(ApiCode::NotFound, "There is no such application")),
     };
     let mut numbers = std::mem::take(&mut change.numbers);
     numbers.extend(change.number.take());
     if numbers.is_empty() || numbers.len() > MOST || numbers.iter().any(|number| Number::parse(number).is_err()) {
-        return Err(ApiError::new(400, 40001, "numbers must be 1 to 1000 phone numbers, each with + and the country code"));
+        return Err(ApiError::new(ApiCode::Parameter, "numbers must be 1 to 1000 phone numbers, each with + and the country code"));
     }
     Ok((application, numbers, change))
 }
 
 fn shown_by(text: Option<&str>, user: bool) -> Result<ShownBy, ApiError> {
     let Some(text) = text else { return Ok(ShownBy::unless_said(user)) };
-    text.parse().map_err(|_| ApiError::new(400, 40001, "shownBy is nobody, user or application"))
+    text.parse().map_err(|_| ApiError::new(ApiCode::Parameter, "shownBy is nobody, user or application"))
 }
 
 fn refusal(error: &StoreError) -> ApiError {
     match error {
-        StoreError::NoNumber => ApiError::new(404, 40400, "The application has no such number"),
-        StoreError::Taken => ApiError::new(409, 40900, "The number is another application's"),
+        StoreError::NoNumber => ApiError::new(ApiCode::NotFound, "The application has no such number"),
+        StoreError::Taken => ApiError::new(ApiCode::Conflict, "The number is another application's"),
         other => internal(other),
     }
 }

@@ -14,6 +14,7 @@ use offhook_access::proofs::Claim;
 use offhook_access::secret::Use;
 use offhook_access::ticket;
 use offhook_proxy::Account;
+use offhook_sip::ApiCode;
 use serde_json::json;
 
 use super::{ApiError, Body, demo_for, internal, json_body, private};
@@ -48,14 +49,14 @@ pub async fn new_user(
     let answer = async || {
         let (application, login) = admit(&shared, &peer, query.as_deref(), &headers, body)?;
         if !application.allow_new_users {
-            return Err(shared.refuse("new users", ApiError::new(403, 40300, "The application makes its users itself")));
+            return Err(shared.refuse("new users", ApiError::new(ApiCode::Forbidden, "The application makes its users itself")));
         }
         if !shared.new_users.take(shared.clock.now(), peer.address) {
-            return Err(shared.refuse("new users", ApiError::new(429, 42900, "Too many new users from this address")));
+            return Err(shared.refuse("new users", ApiError::new(ApiCode::TooMany, "Too many new users from this address")));
         }
         login.check_new()?;
         if shared.config.phone.emergency.has(&login.username) {
-            return Err(ApiError::new(400, 40001, "A user name must not be an emergency number"));
+            return Err(ApiError::new(ApiCode::Parameter, "A user name must not be an emergency number"));
         }
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let account = Account { ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() };
@@ -63,7 +64,7 @@ pub async fn new_user(
         shared.metrics.query(matches!(added, Ok(_) | Err(StoreError::Taken)));
         match added {
             Ok(account) => Ok(signed_in(&shared, application, &login.username, account.revision)),
-            Err(StoreError::Taken) => Err(ApiError::new(409, 40900, "The user name is taken")),
+            Err(StoreError::Taken) => Err(ApiError::new(ApiCode::Conflict, "The user name is taken")),
             Err(error) => Err(internal(&error)),
         }
     };
@@ -93,7 +94,7 @@ pub async fn authenticate(
             if verify_slices_are_equal(kept.as_bytes(), hashes.sha256.as_bytes()).is_ok() {
                 return Ok(signed_in(&shared, application, &login.username, revision));
             }
-            Err(shared.refuse("password", ApiError::new(401, 40108, "Invalid credentials").guess()))
+            Err(shared.refuse("password", ApiError::new(ApiCode::Credentials, "Invalid credentials").guess()))
         })
     };
     with_cors(&shared, query.as_deref(), &headers, answer().await.into_response())
@@ -115,9 +116,8 @@ fn admit<'a>(
     let application = shared.application(query, peer.is_local(headers))?;
     // A program without an origin may ask: it could send any origin it likes.
     if !is_allowed(application, headers, true) {
-        return Err(
-            shared.refuse("origin", ApiError::new(403, 40300, "The origin of this page is not allowed for the application"))
-        );
+        return Err(shared
+            .refuse("origin", ApiError::new(ApiCode::Forbidden, "The origin of this page is not allowed for the application")));
     }
     Ok((application, Login::read(&json_body(headers, body)?)?))
 }
@@ -166,8 +166,10 @@ impl Shared {
     pub(in crate::server) fn application(&self, query: Option<&str>, local: bool) -> Result<&Application, ApiError> {
         match self.named(query) {
             Some(application) if local || !application.loopback_only => Ok(application),
-            Some(_) => Err(self.refuse("loopback only", ApiError::new(403, 40300, "The application is for this machine only"))),
-            None => Err(self.refuse("unknown application", ApiError::new(403, 40300, "Unknown application key"))),
+            Some(_) => {
+                Err(self.refuse("loopback only", ApiError::new(ApiCode::Forbidden, "The application is for this machine only")))
+            }
+            None => Err(self.refuse("unknown application", ApiError::new(ApiCode::Forbidden, "Unknown application key"))),
         }
     }
 }
