@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use offhook_media::{Command, Leg};
 use offhook_sip::{Message, Name, StatusCode, parse, reply};
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
-use offhook_ua::{T2, TIMEOUT};
+use offhook_ua::{T1, T2, TIMEOUT};
 
 use super::Timer;
 use super::call::{Call, Stage};
-use super::core::{Core, SDP, description};
+use super::context::{Context, SDP, description};
 use super::failure::Failure;
 use super::party::Invite;
 
@@ -19,23 +18,23 @@ const LOST_PRACK: Duration = Duration::from_secs(2);
 
 impl Call {
     /// Answers a page's offer before anybody has picked up, so that ICE and DTLS come up while it rings (RFC 3262).
-    pub(super) fn answer_early(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn answer_early(&mut self, context: &mut Context) {
         let Invite::Received { key, text } = &self.page.invite else { return };
         let (key, Ok(invite), Some(sdp)) = (key.clone(), parse(text.as_bytes()), self.page.local.as_deref()) else { return };
         // Nothing is heard yet, and nothing rings (RFC 5009): only the media path comes up.
         let answer = self.page.reply(&invite, StatusCode::SESSION_PROGRESS).field("P-Early-Media", "inactive");
         if !invite.has_token(Name::Supported, "100rel") && !invite.has_token(Name::Require, "100rel") {
-            return core.respond(now, Leg::Page, &key, answer.body(SDP, sdp));
+            return context.respond(Leg::Page, &key, answer.body(SDP, sdp));
         }
-        let number = 1 + u32::try_from(core.random.below(1 << 30)).unwrap_or(0);
+        let number = 1 + u32::try_from(context.random.below(1 << 30)).unwrap_or(0);
         let text = answer.field("Require", "100rel").number("RSeq", number).body(SDP, sdp);
-        self.page.wait(now, key.clone(), text.clone(), Some(number), false);
-        core.timers.set(Timer::Repeat(self.key, Leg::Page), now + offhook_ua::T1);
-        core.respond(now, Leg::Page, &key, text);
+        self.page.wait(context.now, key.clone(), text.clone(), Some(number), false);
+        context.set_timer(Timer::Repeat(self.key, Leg::Page), T1);
+        context.respond(Leg::Page, &key, text);
     }
 
     /// Tells the caller that it rings; `early`: the other side can be heard already (RFC 5009).
-    pub(super) fn ring(&mut self, core: &mut Core, now: Instant, code: StatusCode, early: bool) {
+    pub(super) fn ring(&mut self, context: &mut Context, code: StatusCode, early: bool) {
         let leg = self.caller_leg();
         let told = (code, early || self.told.is_some_and(|(_, early)| early));
         if self.told == Some(told) || !matches!(self.stage, Stage::Preparing | Stage::Calling) {
@@ -50,40 +49,33 @@ impl Call {
         }
         let answer = reply(&invite, code, Some(&party.tag)).field("Contact", &party.contact);
         let answer = if told.1 { answer.field("P-Early-Media", "sendonly") } else { answer };
-        core.respond(now, leg, &key, answer.end());
+        context.respond(leg, &key, answer.end());
         self.told = Some(told);
     }
 
     /// PRACK of the caller.
-    pub(super) fn provisional_acknowledged(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        leg: Leg,
-        key: &ServerKey,
-        prack: &Message<'_>,
-    ) {
+    pub(super) fn provisional_acknowledged(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, prack: &Message<'_>) {
         let number = prack.get(Name::RAck).and_then(|value| value.split_ascii_whitespace().next()?.parse::<u32>().ok());
         let party = self.party(leg);
         if number.is_none() || party.unacknowledged.as_ref().and_then(|waiting| waiting.number) != number {
-            return core.refuse(now, leg, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
+            return context.refuse(leg, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
         }
         party.unacknowledged = None;
         party.described = true;
-        core.timers.clear(&Timer::Repeat(self.key, leg));
-        core.respond(now, leg, key, reply(prack, StatusCode::OK, None).end());
-        self.accept(core, now);
+        context.timers.clear(&Timer::Repeat(self.key, leg));
+        context.respond(leg, key, reply(prack, StatusCode::OK, None).end());
+        self.accept(context);
     }
 
     /// Sends the 200 once the other side has answered and no provisional answer waits for its PRACK.
-    pub(super) fn accept(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn accept(&mut self, context: &mut Context) {
         let leg = self.caller_leg();
         let key = self.key;
         if self.stage != Stage::Accepting {
             return;
         }
         let party = self.party(leg);
-        if party.unacknowledged.as_ref().is_some_and(|waiting| now - waiting.since < LOST_PRACK) {
+        if party.unacknowledged.as_ref().is_some_and(|waiting| context.now - waiting.since < LOST_PRACK) {
             return;
         }
         let Invite::Received { key: server, text } = std::mem::replace(&mut party.invite, Invite::Done) else { return };
@@ -91,18 +83,18 @@ impl Call {
         let answer = party.timer.answer(&invite, party.reply(&invite, StatusCode::OK));
         let answer = if party.described { answer.end() } else { answer.body(SDP, sdp) };
         let offers = !invite.content_is(SDP);
-        party.wait(now, server.clone(), answer.clone(), None, offers);
+        party.wait(context.now, server.clone(), answer.clone(), None, offers);
         if let Some(dialog) = party.dialog.as_mut() {
             dialog.confirmed = true;
         }
-        core.timers.set(Timer::Repeat(key, leg), now + offhook_ua::T1);
-        core.respond(now, leg, &server, answer);
+        context.set_timer(Timer::Repeat(key, leg), T1);
+        context.respond(leg, &server, answer);
         self.stage = Stage::Up;
-        self.keep_alive(core, now, leg);
+        self.keep_alive(context, leg);
     }
 
     /// ACK to a 2xx of ours.
-    pub(super) fn acknowledged(&mut self, core: &mut Core, now: Instant, leg: Leg, ack: &Message<'_>) {
+    pub(super) fn acknowledged(&mut self, context: &mut Context, leg: Leg, ack: &Message<'_>) {
         let session = self.key.session();
         let number = |message: &Message<'_>| message.cseq().map(|cseq| cseq.number).ok();
         let party = self.party(leg);
@@ -110,44 +102,42 @@ impl Call {
         let Some(waited) = party.unacknowledged.take_if(|waiting| waiting.number.is_none() && answers(&waiting.text)) else {
             return;
         };
-        core.timers.clear(&Timer::Repeat(self.key, leg));
+        context.timers.clear(&Timer::Repeat(self.key, leg));
         if self.is_over() {
-            self.say_goodbye(core, now, leg);
-            return self.settle(now);
+            return self.say_goodbye(context, leg);
         }
         if waited.offers {
             // Our 2xx had the offer (RFC 3261, 13.2.1).
             let Some(sdp) = description(ack) else {
-                return self.finish(core, now, "failed", &Failure::plain(StatusCode::NOT_ACCEPTABLE_HERE));
+                return self.finish(context, "failed", &Failure::plain(StatusCode::NOT_ACCEPTABLE_HERE));
             };
-            core.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
+            context.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
         }
     }
 
     /// Repeats what was not acknowledged, until its time is over.
-    pub(super) fn repeat(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+    pub(super) fn repeat(&mut self, context: &mut Context, leg: Leg) {
         let key = self.key;
         let party = self.party(leg);
         let (Some(waiting), Some(way)) = (&mut party.unacknowledged, &party.way) else { return };
-        if now - waiting.since < TIMEOUT {
-            core.repeat(way, &waiting.key, &waiting.text);
+        if context.now - waiting.since < TIMEOUT {
+            context.repeat(way, &waiting.key, &waiting.text);
             waiting.interval = (waiting.interval * 2).min(T2);
-            let next = (now + waiting.interval).min(waiting.since + TIMEOUT);
-            core.timers.set(Timer::Repeat(key, leg), next);
-            return self.accept(core, now);
+            let next = (context.now + waiting.interval).min(waiting.since + TIMEOUT);
+            context.timers.set(Timer::Repeat(key, leg), next);
+            return self.accept(context);
         }
         party.unacknowledged = None;
         if self.is_over() {
-            self.say_goodbye(core, now, leg);
-            return self.settle(now);
+            return self.say_goodbye(context, leg);
         }
-        self.lose(core, now, leg);
+        self.lose(context, leg);
     }
 
     /// The caller takes its INVITE back.
-    pub(super) fn cancelled(&mut self, core: &mut Core, now: Instant, leg: Leg, reasons: Vec<String>) {
+    pub(super) fn cancelled(&mut self, context: &mut Context, leg: Leg, reasons: Vec<String>) {
         if matches!(self.party(leg).invite, Invite::Received { .. }) {
-            self.finish(core, now, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons));
+            self.finish(context, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons));
         }
     }
 }

@@ -26,7 +26,7 @@ use offhook_ua::time::Instant;
 use tracing::{debug, info};
 
 use super::Timer;
-use super::core::{Asked, Core, Way};
+use super::context::{Asked, Context, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Invite, Party, Speaker};
@@ -117,14 +117,14 @@ pub(super) struct Parties {
 
 impl Call {
     pub(super) fn new(
-        core: &mut Core,
+        context: &mut Context,
         key: CallKey,
         kind: Kind,
         parties: Parties,
         [application, user, call_id]: [String; 3],
     ) -> Self {
-        let booking = CallRef(core.random.uuid());
-        core.booked.insert(booking.clone(), key);
+        let booking = CallRef(context.random.uuid());
+        context.booked.insert(booking.clone(), key);
         Self {
             key,
             stage: Stage::Booking,
@@ -188,13 +188,13 @@ impl Call {
     }
 
     /// Asks whether the call may be made.
-    pub(super) fn book(&mut self, core: &mut Core, now: Instant, from: String) {
+    pub(super) fn book(&mut self, context: &mut Context, from: String) {
         self.booked = true;
         let patience = if self.kind == Kind::Emergency { HELP } else { BOOKING };
-        core.timers.set(Timer::Booking(self.key), now + patience);
+        context.set_timer(Timer::Booking(self.key), patience);
         let (call, user, to) = (Plain(&self.call_id), Masked(&self.user), Masked(&self.to));
         debug!(%call, application = self.application, %user, kind = ?self.kind, %to, "the ledger is asked");
-        core.ledger(Query::Open(NewCall {
+        context.ledger(Query::Open(NewCall {
             call: self.booking.clone(),
             application: self.application.clone(),
             call_id: self.call_id.clone(),
@@ -202,63 +202,62 @@ impl Call {
             kind: self.kind,
             from,
             to: self.to.clone(),
-            at: now,
+            at: context.now,
         }));
     }
 
     /// Media for the call.
-    pub(super) fn open(&mut self, core: &mut Core, peer: PeerSettings) {
+    pub(super) fn open(&mut self, context: &mut Context, peer: PeerSettings) {
         self.open = true;
-        core.media(Command::Open { session: self.key.session(), call: self.call_id.clone(), peer });
+        context.media(Command::Open { session: self.key.session(), call: self.call_id.clone(), peer });
     }
 
     /// The trunk that the call is on counts it.
-    pub(super) fn take_trunk(&mut self, core: &mut Core, trunk: TrunkId) {
-        core.trunks.began(&trunk);
+    pub(super) fn take_trunk(&mut self, context: &mut Context, trunk: TrunkId) {
+        context.trunks.began(&trunk);
         self.trunk = Some(trunk);
     }
 
-    pub(super) fn leave_trunk(&mut self, core: &mut Core) -> Option<TrunkId> {
+    pub(super) fn leave_trunk(&mut self, context: &mut Context) -> Option<TrunkId> {
         let trunk = self.trunk.take();
-        trunk.iter().for_each(|trunk| core.trunks.ended(trunk));
+        trunk.iter().for_each(|trunk| context.trunks.ended(trunk));
         trunk
     }
 
     /// The other side has answered: from now on it costs.
-    pub(super) fn connect(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn connect(&mut self, context: &mut Context) {
         self.stage = Stage::Accepting;
-        self.connected = Some(now);
-        self.forks_until = now + TIMEOUT;
-        core.timers.clear(&Timer::Ring(self.key));
-        core.ledger(Query::Connected { call: self.booking.clone(), at: now });
-        self.watch_credit(core, now);
+        self.connected = Some(context.now);
+        self.forks_until = context.now + TIMEOUT;
+        context.timers.clear(&Timer::Ring(self.key));
+        context.ledger(Query::Connected { call: self.booking.clone(), at: context.now });
+        self.watch_credit(context);
     }
 
     /// Ends the call on both sides: each gets what its state asks for, BYE, CANCEL, or `failure` to its INVITE. Once.
-    pub(super) fn finish(&mut self, core: &mut Core, now: Instant, cause: &'static str, failure: &Failure) {
+    pub(super) fn finish(&mut self, context: &mut Context, cause: &'static str, failure: &Failure) {
         if self.is_over() {
             return;
         }
         self.stage = Stage::Over;
         self.failure = Some(failure.clone());
         for timer in Timer::running(self.key) {
-            core.timers.clear(&timer);
+            context.timers.clear(&timer);
         }
-        self.leave(core, now, Leg::Page, failure);
-        self.leave(core, now, Leg::Peer, failure);
+        self.leave(context, Leg::Page, failure);
+        self.leave(context, Leg::Peer, failure);
         if std::mem::take(&mut self.open) {
-            core.media(Command::Close { session: self.key.session() });
+            context.media(Command::Close { session: self.key.session() });
         }
-        let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
+        let trunk = self.leave_trunk(context).map(|trunk| trunk.0).unwrap_or_default();
         let code = failure.code;
         if std::mem::take(&mut self.booked) {
             let end = End { cause, code: code.into(), trunk: trunk.clone() };
-            core.ledger(Query::Close { call: self.booking.clone(), at: now, end });
+            context.ledger(Query::Close { call: self.booking.clone(), at: context.now, end });
             debug!(call = %Plain(&self.call_id), "the ledger settles it");
         }
-        self.tell_end(now, &trunk, cause, failure);
-        core.timers.set(Timer::Linger(self.key), now + TIMEOUT);
-        self.settle(now);
+        self.tell_end(context.now, &trunk, cause, failure);
+        context.set_timer(Timer::Linger(self.key), TIMEOUT);
     }
 
     fn tell_end(&self, now: Instant, trunk: &str, cause: &'static str, failure: &Failure) {
@@ -272,22 +271,22 @@ impl Call {
     }
 
     /// One side has hung up, perhaps with reasons (RFC 3326).
-    pub(super) fn complete(&mut self, core: &mut Core, now: Instant, by: Leg, reasons: Vec<String>) {
+    pub(super) fn complete(&mut self, context: &mut Context, by: Leg, reasons: Vec<String>) {
         let cause = if by == self.caller_leg() { "caller hung up" } else { "callee hung up" };
-        self.finish(core, now, cause, &Failure::hung_up(StatusCode::OK, reasons));
+        self.finish(context, cause, &Failure::hung_up(StatusCode::OK, reasons));
     }
 
     /// One side, or the way to it, is gone.
-    pub(super) fn lose(&mut self, core: &mut Core, now: Instant, side: Leg) {
+    pub(super) fn lose(&mut self, context: &mut Context, side: Leg) {
         let (cause, why) = if side == self.caller_leg() {
             ("caller lost", "No sign of life from the caller")
         } else {
             ("callee lost", "No sign of life from the callee")
         };
-        self.finish(core, now, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, why));
+        self.finish(context, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, why));
     }
 
-    fn leave(&mut self, core: &mut Core, now: Instant, leg: Leg, failure: &Failure) {
+    fn leave(&mut self, context: &mut Context, leg: Leg, failure: &Failure) {
         let party = self.party(leg);
         match &party.invite {
             Invite::Received { key, text } => {
@@ -300,16 +299,16 @@ impl Call {
                     } else {
                         failure.clone()
                     };
-                    core.respond(now, leg, &key, code.answer(&invite, leg, &party.tag));
+                    context.respond(leg, &key, code.answer(&invite, leg, &party.tag));
                 }
             }
-            Invite::Sent { key } => core.cancel(now, leg, key, failure.reason(leg).as_deref()),
-            Invite::None | Invite::Done => self.say_goodbye(core, now, leg),
+            Invite::Sent { key } => context.cancel(leg, key, failure.reason(leg).as_deref()),
+            Invite::None | Invite::Done => self.say_goodbye(context, leg),
         }
     }
 
     /// BYE: at once, or, where our 2xx was not acknowledged, after its ACK (RFC 3261, 15).
-    pub(super) fn say_goodbye(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+    pub(super) fn say_goodbye(&mut self, context: &mut Context, leg: Leg) {
         let key = self.key;
         let reason = self.failure.as_ref().and_then(|failure| failure.reason(leg));
         let party = self.party(leg);
@@ -319,7 +318,7 @@ impl Call {
         if let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) {
             party.gone = true;
             let bye = reason.iter().fold(dialog.request(Method::Bye), |bye, reason| bye.field("Reason", reason));
-            core.ask(now, key, &way, Asked::Else, bye, None);
+            context.ask(key, &way, Asked::Else, bye, None);
         }
     }
 

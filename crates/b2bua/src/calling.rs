@@ -10,12 +10,11 @@ use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, said};
 use offhook_ua::session_timer::SessionTimer;
-use offhook_ua::time::Instant;
 use tracing::{debug, info};
 
 use super::Timer;
 use super::call::{Call, Stage};
-use super::core::{Asked, Core, SDP, Way, description, side};
+use super::context::{Asked, Context, SDP, Way, description, side};
 use super::failure::Failure;
 use super::party::{Exchange, Invite, allow};
 
@@ -26,31 +25,31 @@ const RING: Duration = Duration::from_secs(180);
 
 impl Call {
     /// Puts the call on the next trunk that has room; the last one is waited for as long as it takes.
-    pub(super) fn dial(&mut self, core: &mut Core, now: Instant) {
-        let Some(trunk) = self.next_trunk(core) else {
+    pub(super) fn dial(&mut self, context: &mut Context) {
+        let Some(trunk) = self.next_trunk(context) else {
             let failure = self
                 .failure
                 .take()
                 .unwrap_or_else(|| Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "No trunk is free"));
-            return self.finish(core, now, failure.cause(), &failure);
+            return self.finish(context, failure.cause(), &failure);
         };
         let session = self.key.session();
         if self.peer.way.is_some() {
-            core.media(Command::Forget { session, peer: core.peer_settings(&trunk) });
+            context.media(Command::Forget { session, peer: context.peer_settings(&trunk) });
         }
         self.stage = Stage::Calling;
-        self.peer.contact = core.trunks.contact(&trunk);
+        self.peer.contact = context.trunks.contact(&trunk);
         self.peer.way = Some(Way::Peer(trunk.clone()));
         self.peer.forks.clear();
         self.peer.exchange = Exchange::First;
-        self.take_trunk(core, trunk);
-        core.media(Command::Offer { session, leg: Leg::Peer });
+        self.take_trunk(context, trunk);
+        context.media(Command::Offer { session, leg: Leg::Peer });
     }
 
-    fn next_trunk(&mut self, core: &Core) -> Option<TrunkId> {
+    fn next_trunk(&mut self, context: &Context) -> Option<TrunkId> {
         let (help, call) = (self.kind == Kind::Emergency, Plain(&self.call_id));
         let has_room = |trunk: &TrunkId| {
-            let full = !help && core.trunks.is_full(trunk);
+            let full = !help && context.trunks.is_full(trunk);
             if full {
                 debug!(%call, trunk = trunk.0, "the trunk has as many calls as it may");
             }
@@ -60,16 +59,16 @@ impl Call {
     }
 
     /// Sends the INVITE, with our offer.
-    pub(super) fn invite(&mut self, core: &mut Core, now: Instant, sdp: &str) {
-        let call_id = if self.outgoing { core.random.uuid() } else { self.call_id.clone() };
+    pub(super) fn invite(&mut self, context: &mut Context, sdp: &str) {
+        let call_id = if self.outgoing { context.random.uuid() } else { self.call_id.clone() };
         let leg = self.callee_leg();
         self.party(leg).timer = SessionTimer::new();
         if self.outgoing {
             self.trunk_call.clone_from(&call_id);
         }
         self.tell_dialled();
-        self.send_invite(core, now, [&call_id, sdp], 1);
-        core.timers.start(Timer::Ring(self.key), now + RING);
+        self.send_invite(context, [&call_id, sdp], 1);
+        context.timers.start(Timer::Ring(self.key), context.now + RING);
     }
 
     fn tell_dialled(&self) {
@@ -82,11 +81,11 @@ impl Call {
         }
     }
 
-    fn send_invite(&mut self, core: &mut Core, now: Instant, [call_id, sdp]: [&str; 2], number: u32) {
+    fn send_invite(&mut self, context: &mut Context, [call_id, sdp]: [&str; 2], number: u32) {
         let leg = self.callee_leg();
         let (uri, caller) = match (&self.trunk, &self.destination) {
-            (Some(trunk), Some(destination)) => (core.trunks.invite_uri(trunk, destination), self.shown(core, trunk)),
-            _ => (["sip:", &offhook_sip::escape_user(&self.user), "@", &core.settings.domain].concat(), self.caller.clone()),
+            (Some(trunk), Some(destination)) => (context.trunks.invite_uri(trunk, destination), self.shown(context, trunk)),
+            _ => (["sip:", &offhook_sip::escape_user(&self.user), "@", &context.settings.domain].concat(), self.caller.clone()),
         };
         let last = self.routes.is_empty();
         let (key, headers) = (self.key, self.headers.clone());
@@ -111,38 +110,38 @@ impl Call {
         invite = headers.iter().fold(party.timer.propose(invite, SESSION), |invite, (name, value)| invite.field(name, value));
         party.local = Some(sdp.to_owned());
         party.forks.clear();
-        let sent = core.ask(now, key, &way, Asked::Invite, invite, Some((SDP, sdp)));
+        let sent = context.ask(key, &way, Asked::Invite, invite, Some((SDP, sdp)));
         if last && leg == Leg::Peer {
-            core.trunks.persist(&sent);
+            context.trunks.persist(&sent);
         }
         self.party(leg).invite = Invite::Sent { key: sent };
     }
 
     /// The From that the SIP side sees. A user has his name towards a SIP address, unless it would be taken for a number there; numbers are
     /// only those that may be shown over this trunk (RFC 3323 where none may).
-    fn shown(&self, core: &Core, trunk: &TrunkId) -> String {
-        if self.kind == Kind::Sip && !core.trunks.may_mislead(trunk, &self.user) {
+    fn shown(&self, context: &Context, trunk: &TrunkId) -> String {
+        if self.kind == Kind::Sip && !context.trunks.may_mislead(trunk, &self.user) {
             return self.caller.clone();
         }
-        match self.caller_id.as_deref().filter(|number| core.trunks.may_show(trunk, number)) {
-            Some(number) => ["<sip:", number, "@", &core.settings.domain, ";user=phone>"].concat(),
+        match self.caller_id.as_deref().filter(|number| context.trunks.may_show(trunk, number)) {
+            Some(number) => ["<sip:", number, "@", &context.settings.domain, ";user=phone>"].concat(),
             None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
         }
     }
 
     /// An answer to our INVITE; `None`: there was none, and this status stands for that.
-    pub(super) fn invite_answered(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, StatusCode>) {
+    pub(super) fn invite_answered(&mut self, context: &mut Context, answer: Result<&Message<'_>, StatusCode>) {
         let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
         match (code, answer) {
             (StatusCode::TRYING, _) => {}
-            (code, Ok(answer)) if code.is_provisional() => self.provisional(core, now, answer),
-            (code, Ok(answer)) if code.is_success() => self.picked_up(core, now, answer),
-            (StatusCode::SESSION_INTERVAL_TOO_SMALL, Ok(answer)) if self.ask_longer(core, now, answer) => {}
-            (_, answer) => self.not_taken(core, now, answer),
+            (code, Ok(answer)) if code.is_provisional() => self.provisional(context, answer),
+            (code, Ok(answer)) if code.is_success() => self.picked_up(context, answer),
+            (StatusCode::SESSION_INTERVAL_TOO_SMALL, Ok(answer)) if self.ask_longer(context, answer) => {}
+            (_, answer) => self.not_taken(context, answer),
         }
     }
 
-    fn provisional(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    fn provisional(&mut self, context: &mut Context, answer: &Message<'_>) {
         if self.stage != Stage::Calling {
             return;
         }
@@ -162,23 +161,23 @@ impl Call {
                 fork.acknowledged = number;
                 let value = [&*digits(number), " ", &digits(cseq.number), " INVITE"].concat();
                 let prack = fork.dialog.request(Method::Prack).field("RAck", &value);
-                core.ask(now, key, &way, Asked::Else, prack, None);
+                context.ask(key, &way, Asked::Else, prack, None);
             }
             let silent = answer.get_other("P-Early-Media").is_some_and(|value| value.contains("inactive"));
             if let Some(sdp) = description(answer).map(str::to_owned).filter(|_| fork.sdp.is_none()) {
                 fork.sdp = Some(sdp.clone());
                 if leg == Leg::Peer && first {
-                    core.media(Command::Answered { session, leg, sdp });
+                    context.media(Command::Answered { session, leg, sdp });
                 }
             }
             early = leg == Leg::Peer && fork.sdp.is_some() && answer.content_is(SDP) && !silent;
         }
         debug!(call = %Plain(&self.call_id), trunk_call = said(&self.trunk_call), side = side(leg), code = code.as_u16(), early, "it rings");
-        self.ring(core, now, code, early);
+        self.ring(context, code, early);
     }
 
     /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
-    fn picked_up(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    fn picked_up(&mut self, context: &mut Context, answer: &Message<'_>) {
         let leg = self.callee_leg();
         let (key, session) = (self.key, self.key.session());
         let (Ok(to), Ok(cseq)) = (answer.to(), answer.cseq()) else { return };
@@ -187,21 +186,20 @@ impl Call {
         if let (Some(dialog), Some(ack)) = (&party.dialog, &party.ack)
             && dialog.remote_tag == tag
         {
-            return core.acknowledge_again(now, &way, ack);
+            return context.acknowledge_again(&way, ack);
         }
         let taken = party.forks.iter().find_map(|fork| Some((fork.dialog.remote_tag.clone(), fork.sdp.clone()?)));
         let known = party.forks.iter().position(|fork| fork.dialog.remote_tag == tag).map(|at| party.forks.remove(at));
         let early = known.as_ref().and_then(|fork| fork.sdp.clone());
         let Some(mut dialog) = known.map(|fork| fork.dialog).or_else(|| Dialog::of_caller(answer)) else { return };
         dialog.refresh(answer);
-        let ack = core.acknowledge(now, &way, dialog.acknowledge(cseq.number), None);
+        let ack = context.acknowledge(&way, dialog.acknowledge(cseq.number), None);
         if self.stage != Stage::Calling {
             // Somebody else was faster, or the caller has left.
             debug!(call = %Plain(&self.call_id), side = side(leg), "an answer that came too late is taken back");
-            core.ask(now, key, &way, Asked::Else, dialog.request(Method::Bye), None);
+            context.ask(key, &way, Asked::Else, dialog.request(Method::Bye), None);
             if self.is_over() {
                 self.party(leg).invite = Invite::Done;
-                self.settle(now);
             }
             return;
         }
@@ -213,43 +211,42 @@ impl Call {
         party.timer.granted(answer);
         let Some(sdp) = description(answer).map(str::to_owned).or(early) else {
             return self.finish(
-                core,
-                now,
+                context,
                 "failed",
                 &Failure::new(StatusCode::BAD_GATEWAY, ApiCode::Unavailable, "The answer has no usable session description"),
             );
         };
         let again = leg == Leg::Peer && taken.as_ref().is_some_and(|taken| *taken == (tag.to_owned(), sdp.clone()));
         if leg == Leg::Peer && taken.is_some_and(|(other, _)| other != tag) {
-            core.media(Command::Forget { session, peer: None });
+            context.media(Command::Forget { session, peer: None });
         }
         if !again {
-            core.media(Command::Answered { session, leg, sdp });
+            context.media(Command::Answered { session, leg, sdp });
         }
         debug!(call = %Plain(&self.call_id), trunk_call = said(&self.trunk_call), side = side(leg), "answered");
-        self.connect(core, now);
-        self.keep_alive(core, now, leg);
-        self.accept(core, now);
+        self.connect(context);
+        self.keep_alive(context, leg);
+        self.accept(context);
     }
 
     /// The callee, or somebody on the way, wants a longer session interval (RFC 4028, 7.3): once more, with that.
-    fn ask_longer(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) -> bool {
+    fn ask_longer(&mut self, context: &mut Context, answer: &Message<'_>) -> bool {
         let leg = self.callee_leg();
         let party = self.party(leg);
         let (Ok(call_id), Ok(cseq), Some(sdp)) = (answer.call_id(), answer.cseq(), party.local.clone()) else { return false };
         if !party.timer.too_brief(answer) || self.stage != Stage::Calling {
             return false;
         }
-        self.send_invite(core, now, [call_id, &sdp], cseq.number + 1);
+        self.send_invite(context, [call_id, &sdp], cseq.number + 1);
         true
     }
 
     /// A failure.
-    fn not_taken(&mut self, core: &mut Core, now: Instant, answer: Result<&Message<'_>, StatusCode>) {
+    fn not_taken(&mut self, context: &mut Context, answer: Result<&Message<'_>, StatusCode>) {
         let leg = self.callee_leg();
         self.party(leg).invite = Invite::Done;
         if self.stage != Stage::Calling {
-            return self.settle(now);
+            return;
         }
         if let Ok(Start::Response { code, reason }) = answer.map(|answer| &answer.start) {
             debug!(call = %Plain(&self.call_id), side = side(leg), code = code.as_u16(), words = %Plain(reason), "the call is not taken");
@@ -264,18 +261,18 @@ impl Call {
             Err(code) => Failure::unheard(code),
         };
         if leg == Leg::Page || !failure.is_trunks() {
-            return self.finish(core, now, failure.cause(), &failure);
+            return self.finish(context, failure.cause(), &failure);
         }
-        let trunk = self.leave_trunk(core).map(|trunk| trunk.0).unwrap_or_default();
+        let trunk = self.leave_trunk(context).map(|trunk| trunk.0).unwrap_or_default();
         let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)).as_u16();
         let (call, reason) = (Plain(&self.call_id), failure.told());
         info!(%call, trunk_call = said(&self.trunk_call), trunk, code, reason, "not taken: the next trunk");
         self.failure = Some(failure);
-        self.dial(core, now);
+        self.dial(context);
     }
 
     /// It has rung for too long.
-    pub(super) fn unanswered(&mut self, core: &mut Core, now: Instant) {
-        self.finish(core, now, "unanswered", &Failure::new(StatusCode::TEMPORARILY_UNAVAILABLE, ApiCode::Offline, "No answer"));
+    pub(super) fn unanswered(&mut self, context: &mut Context) {
+        self.finish(context, "unanswered", &Failure::new(StatusCode::TEMPORARILY_UNAVAILABLE, ApiCode::Offline, "No answer"));
     }
 }

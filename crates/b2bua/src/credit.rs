@@ -6,12 +6,11 @@ use offhook_ledger::Query;
 use offhook_sip::text::digits;
 use offhook_sip::{ApiCode, Method, StatusCode};
 use offhook_ua::log::{Masked, Plain, millis};
-use offhook_ua::time::Instant;
 use tracing::{debug, info};
 
 use super::Timer;
 use super::call::Call;
-use super::core::{Asked, Core};
+use super::context::{Asked, Context};
 use super::failure::Failure;
 
 /// How long before what is paid runs out more is asked for, and, where there was none, once more: credit may have been added.
@@ -47,33 +46,32 @@ impl Credit {
 
 impl Call {
     /// Does what is due now for the credit, and sets the timer for what is due next.
-    pub(super) fn watch_credit(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn watch_credit(&mut self, context: &mut Context) {
         let (Some(connected), Some(paid)) = (self.connected, self.credit.paid) else { return };
-        let used = now - connected;
+        let used = context.now - connected;
         if used >= paid {
             return self.finish(
-                core,
-                now,
+                context,
                 "no credit",
                 &Failure::new(StatusCode::PAYMENT_REQUIRED, ApiCode::NoCredit, "Not enough credit"),
             );
         }
         if self.credit.ask.take_if(|before| used + *before >= paid).is_some() {
-            core.ledger(Query::Extend { call: self.booking.clone(), at: now });
+            context.ledger(Query::Extend { call: self.booking.clone(), at: context.now });
         }
         if !self.credit.more && !self.credit.warned && used + WARNING >= paid {
             self.credit.warned = true;
             let (call, user, milliseconds) = (Plain(&self.call_id), Masked(&self.user), paid - used);
             info!(%call, application = self.application, %user, milliseconds = millis(milliseconds), "low credit");
-            self.warn(core, now, paid - used);
+            self.warn(context, paid - used);
         }
         if let Some(next) = self.credit.next() {
-            core.timers.set(Timer::Credit(self.key), connected + next);
+            context.timers.set(Timer::Credit(self.key), connected + next);
         }
     }
 
     /// The ledger has answered [`Query::Extend`].
-    pub(super) fn extended(&mut self, core: &mut Core, now: Instant, paid: Option<Duration>, more: bool) {
+    pub(super) fn extended(&mut self, context: &mut Context, paid: Option<Duration>, more: bool) {
         if self.is_over() {
             return;
         }
@@ -82,23 +80,23 @@ impl Call {
         self.credit.more = more;
         if paid != before {
             self.credit = Credit { warned: false, ..Credit::new(paid, more) };
-        } else if self.connected.zip(paid).is_some_and(|(connected, paid)| connected + paid > now + LATE) {
+        } else if self.connected.zip(paid).is_some_and(|(connected, paid)| connected + paid > context.now + LATE) {
             self.credit.more = false;
             self.credit.ask = Some(LATE);
         } else {
             self.credit.more = false;
         }
-        core.timers.clear(&Timer::Credit(self.key));
-        self.watch_credit(core, now);
+        context.timers.clear(&Timer::Credit(self.key));
+        self.watch_credit(context);
     }
 
     /// The ledger could not say.
-    pub(super) fn extended_no_more(&mut self, core: &mut Core, now: Instant) {
-        self.extended(core, now, self.credit.paid, false);
+    pub(super) fn extended_no_more(&mut self, context: &mut Context) {
+        self.extended(context, self.credit.paid, false);
     }
 
     /// Tells the page how long there is, where it wants to know (RFC 6086).
-    fn warn(&mut self, core: &mut Core, now: Instant, left: Duration) {
+    fn warn(&mut self, context: &mut Context, left: Duration) {
         let (Some(dialog), Some(way)) = (self.page.dialog.as_mut().filter(|_| self.page.hears_credit), &self.page.way) else {
             return;
         };
@@ -106,6 +104,6 @@ impl Call {
         let body = ["{\"seconds\":", &*digits(seconds), "}"].concat();
         let info =
             dialog.request(Method::Info).field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");
-        core.ask(now, self.key, way, Asked::Else, info, Some(("application/json", &body)));
+        context.ask(self.key, way, Asked::Else, info, Some(("application/json", &body)));
     }
 }

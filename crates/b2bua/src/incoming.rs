@@ -12,12 +12,11 @@ use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, named};
 use offhook_ua::session_timer::SessionTimer;
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
 use tracing::{debug, info};
 
 use super::call::{Call, CallKey, Parties};
-use super::core::{Core, SDP, Way};
+use super::context::{Context, SDP, Way};
 use super::failure::Failure;
 use super::outgoing::{contact, headers};
 use super::party::{Exchange, Invite, Party, can};
@@ -30,8 +29,7 @@ const MAPPING: Duration = Duration::from_secs(10);
 impl Call {
     /// The call that an INVITE of a trunk asks for; first it is asked whose number that is.
     pub(super) fn incoming(
-        core: &mut Core,
-        now: Instant,
+        context: &mut Context,
         (key, trunk): (CallKey, TrunkId),
         server: &ServerKey,
         invite: &Message<'_>,
@@ -48,8 +46,8 @@ impl Call {
         if invite.body.len() > MAX_SDP {
             return Err(Failure::too_large());
         }
-        core.room.check(&core.settings, Kind::Incoming, "", "")?;
-        if core.trunks.is_full(&trunk) {
+        context.room.check(&context.settings, Kind::Incoming, "", "")?;
+        if context.trunks.is_full(&trunk) {
             return Err(Failure::plain(StatusCode::SERVICE_UNAVAILABLE));
         }
         let called = invite
@@ -58,52 +56,52 @@ impl Call {
             .ok_or_else(|| Failure::plain(StatusCode::BAD_REQUEST))?
             .user_text()
             .into_owned();
-        let tag = core.tag(key, Leg::Peer);
-        let mut peer = Party::new(Leg::Peer, Some(Way::Peer(trunk.clone())), tag, core.trunks.contact(&trunk));
+        let tag = context.tag(key, Leg::Peer);
+        let mut peer = Party::new(Leg::Peer, Some(Way::Peer(trunk.clone())), tag, context.trunks.contact(&trunk));
         peer.dialog = Dialog::of_callee(invite, &peer.tag);
         if peer.dialog.is_none() {
             return Err(Failure::plain(StatusCode::BAD_REQUEST));
         }
         peer.learn(invite);
         peer.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
-        let tag = core.tag(key, Leg::Page);
+        let tag = context.tag(key, Leg::Page);
         let page = Party::new(Leg::Page, None, tag, contact(key));
-        let call_id = core.random.uuid();
-        let mut call = Self::new(core, key, Kind::Incoming, Parties { page, peer }, [String::new(), String::new(), call_id]);
-        call.caller = shown(invite, core.trunks.has_telephones(&trunk), &core.settings.domain);
+        let call_id = context.random.uuid();
+        let mut call = Self::new(context, key, Kind::Incoming, Parties { page, peer }, [String::new(), String::new(), call_id]);
+        call.caller = shown(invite, context.trunks.has_telephones(&trunk), &context.settings.domain);
         call.headers = headers(invite);
         call.trunk_call = invite.call_id().unwrap_or_default().to_owned();
         let from = invite.from().map(|from| from.uri.user_text()).unwrap_or_default();
         let (call_id, trunk_call, from) = (Plain(&call.call_id), Plain(&call.trunk_call), named(&from));
         info!(call = %call_id, %trunk_call, trunk = trunk.0, from, to = %Masked(&called), "called from outside");
-        call.take_trunk(core, trunk);
-        core.timers.set(Timer::Booking(key), now + MAPPING);
-        core.out.push_back(Output::Map { query: MapId(key.0), called });
+        call.take_trunk(context, trunk);
+        context.set_timer(Timer::Booking(key), MAPPING);
+        context.out.push_back(Output::Map { query: MapId(key.0), called });
         Ok(call)
     }
 
     /// It is known whose number was called.
-    pub(super) fn mapped(&mut self, core: &mut Core, now: Instant, callee: Option<Callee>) {
+    pub(super) fn mapped(&mut self, context: &mut Context, callee: Option<Callee>) {
         if self.is_over() || self.page.way.is_some() {
             return;
         }
         let Some(callee) = callee else {
             let failure = Failure::plain(StatusCode::NOT_FOUND);
-            return self.finish(core, now, failure.cause(), &failure);
+            return self.finish(context, failure.cause(), &failure);
         };
         debug!(call = %Plain(&self.call_id), application = callee.application, user = %Masked(&callee.user), "the call is for a user");
-        self.page.way = Some(Way::Page(core.tenant(&callee.application)));
+        self.page.way = Some(Way::Page(context.tenant(&callee.application)));
         self.application = callee.application;
         self.user.clone_from(&callee.user);
         self.to = callee.user;
         let from = self.caller.clone();
-        self.book(core, now, from);
+        self.book(context, from);
     }
 
     /// The call may come in: the caller's offer is answered, or one is made for it, before anybody rings.
-    pub(super) fn let_in(&mut self, core: &mut Core) {
+    pub(super) fn let_in(&mut self, context: &mut Context) {
         let session = self.key.session();
-        let Some(mut settings) = self.trunk.as_ref().and_then(|trunk| core.peer_settings(trunk)) else { return };
+        let Some(mut settings) = self.trunk.as_ref().and_then(|trunk| context.peer_settings(trunk)) else { return };
         let Invite::Received { text, .. } = &mut self.peer.invite else { return };
         let Ok(invite) = parse(text.as_bytes()) else { return };
         // Where it came from, as we have noted it in its Via (RFC 3261, 18.2.1).
@@ -115,9 +113,9 @@ impl Call {
             Command::Offer { session, leg: Leg::Peer }
         };
         without_body(text);
-        self.open(core, settings);
+        self.open(context, settings);
         self.peer.exchange = Exchange::First;
-        core.media(command);
+        context.media(command);
     }
 }
 

@@ -5,13 +5,13 @@ use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
 use offhook_sip::{Abilities, Message, Method, Name, StatusCode, parse, reply};
 use offhook_trunk::Dtmf;
+use offhook_ua::T1;
 use offhook_ua::session_timer::{AGAIN, SessionTimer};
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::Timer;
 use super::call::{Call, Stage};
-use super::core::{Asked, Core, SDP, description};
+use super::context::{Asked, Context, SDP, description};
 use super::failure::Failure;
 use super::party::{Exchange, Invite, allow};
 
@@ -20,86 +20,85 @@ const PRESSED: u32 = 160;
 
 impl Call {
     /// A request within one of the call's dialogs.
-    pub(super) fn request(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
+    pub(super) fn request(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, request: &Message<'_>) {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let Some(dialog) = self.party(leg).dialog_of(request) else {
-            return core.refuse(now, leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
+            return context.refuse(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
         };
         if !dialog.in_order(number) {
-            return core.refuse(now, leg, key, request, StatusCode::SERVER_INTERNAL_ERROR);
+            return context.refuse(leg, key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
         let Some(method) = request.method() else { return };
         match method {
-            Method::Bye => self.bye(core, now, leg, key, request),
-            _ if self.is_over() => core.refuse(now, leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
-            Method::Prack => self.provisional_acknowledged(core, now, leg, key, request),
-            Method::Info => self.info(core, now, leg, key, request),
-            Method::Invite | Method::Update => self.reoffered(core, now, leg, key, request),
+            Method::Bye => self.bye(context, leg, key, request),
+            _ if self.is_over() => context.refuse(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
+            Method::Prack => self.provisional_acknowledged(context, leg, key, request),
+            Method::Info => self.info(context, leg, key, request),
+            Method::Invite | Method::Update => self.reoffered(context, leg, key, request),
             Method::Options => {
                 let answer = reply(request, StatusCode::OK, None).field("Allow", &allow()).field("Accept", SDP);
-                core.respond(now, leg, key, answer.end());
+                context.respond(leg, key, answer.end());
             }
             // Transfers are nobody's business but ours: who pays for what would be open.
-            Method::Refer => core.refuse(now, leg, key, request, StatusCode::DECLINE),
-            method => core.refuse(now, leg, key, request, Abilities::unserved(method)),
+            Method::Refer => context.refuse(leg, key, request, StatusCode::DECLINE),
+            method => context.refuse(leg, key, request, Abilities::unserved(method)),
         }
     }
 
-    fn bye(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, bye: &Message<'_>) {
-        core.respond(now, leg, key, reply(bye, StatusCode::OK, None).end());
+    fn bye(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, bye: &Message<'_>) {
+        context.respond(leg, key, reply(bye, StatusCode::OK, None).end());
         let party = self.party(leg);
         party.gone = true;
         if matches!(party.invite, Invite::Received { .. }) {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
-            return self.finish(core, now, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons(bye)));
+            return self.finish(context, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons(bye)));
         }
         party.unacknowledged = None;
-        core.timers.clear(&Timer::Repeat(self.key, leg));
-        self.complete(core, now, leg, reasons(bye));
-        self.settle(now);
+        context.timers.clear(&Timer::Repeat(self.key, leg));
+        self.complete(context, leg, reasons(bye));
     }
 
-    fn info(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, info: &Message<'_>) {
+    fn info(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, info: &Message<'_>) {
         let package = info.get(Name::InfoPackage);
         if package.is_some_and(|package| !package.eq_ignore_ascii_case("trickle-ice")) {
-            return core.refuse(now, leg, key, info, StatusCode::BAD_INFO_PACKAGE);
+            return context.refuse(leg, key, info, StatusCode::BAD_INFO_PACKAGE);
         }
         let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
-            let Some(pressed) = read_key(info.text()) else { return core.refuse(now, leg, key, info, StatusCode::BAD_REQUEST) };
+            let Some(pressed) = read_key(info.text()) else { return context.refuse(leg, key, info, StatusCode::BAD_REQUEST) };
             Some(pressed)
         } else if !info.body.is_empty() && !info.content_is("application/trickle-ice-sdpfrag") {
-            return core.refuse(now, leg, key, info, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            return context.refuse(leg, key, info, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         } else {
             // Candidates: the other end finds us, and needs not be found (RFC 8445, 2.5).
             None
         };
-        core.respond(now, leg, key, reply(info, StatusCode::OK, None).end());
+        context.respond(leg, key, reply(info, StatusCode::OK, None).end());
         if let Some((digit, duration)) = pressed {
-            self.pressed(core, now, leg, digit, duration);
+            self.pressed(context, leg, digit, duration);
         }
     }
 
     /// A key was pressed at one side and was told by INFO, or has to be: it goes on in the way that the other side takes.
-    pub(super) fn pressed(&mut self, core: &mut Core, now: Instant, leg: Leg, digit: char, duration: u32) {
+    pub(super) fn pressed(&mut self, context: &mut Context, leg: Leg, digit: char, duration: u32) {
         if self.stage != Stage::Up {
             return;
         }
         if self.test.is_some() {
-            return self.test_key(core, now, digit);
+            return self.test_key(context, digit);
         }
         let other = if leg == Leg::Page { Leg::Peer } else { Leg::Page };
-        let by_info = other == Leg::Peer && self.trunk.as_ref().is_some_and(|trunk| core.trunks.dtmf(trunk) == Dtmf::Info);
+        let by_info = other == Leg::Peer && self.trunk.as_ref().is_some_and(|trunk| context.trunks.dtmf(trunk) == Dtmf::Info);
         let (key, session) = (self.key, self.key.session());
         if !by_info {
-            return core.media(Command::Press { session, leg: other, key: digit, duration });
+            return context.media(Command::Press { session, leg: other, key: digit, duration });
         }
         let (Some(way), Some(dialog)) = (self.way(other), self.peer.dialog.as_mut()) else { return };
         let body = format!("Signal={digit}\r\nDuration={duration}\r\n");
-        core.ask(now, key, &way, Asked::Else, dialog.request(Method::Info), Some(("application/dtmf-relay", &body)));
+        context.ask(key, &way, Asked::Else, dialog.request(Method::Info), Some(("application/dtmf-relay", &body)));
     }
 
     /// INVITE or UPDATE within the call: another offer, or only a sign of life.
-    fn reoffered(&mut self, core: &mut Core, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>) {
+    fn reoffered(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, request: &Message<'_>) {
         let (offers, invite) = (request.content_is(SDP), request.method() == Some(Method::Invite));
         let session = self.key.session();
         let up = self.stage == Stage::Up;
@@ -110,24 +109,24 @@ impl Call {
         }
         let free = matches!(party.exchange, Exchange::Idle) && !party.is_waiting();
         if request.body.len() > MAX_SDP {
-            return core.refuse(now, leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
+            return context.refuse(leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         }
         if SessionTimer::is_too_brief(request) {
-            return core.refuse(now, leg, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
+            return context.refuse(leg, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if invite && !up || (offers || invite) && !free {
             let theirs = matches!(party.exchange, Exchange::Answering { .. });
-            return core.refuse_crossing(now, leg, key, request, theirs);
+            return context.refuse_crossing(leg, key, request, theirs);
         }
         if let Some(dialog) = party.dialog_of(request) {
             dialog.refresh(request);
         }
         party.learn(request);
         if !offers && !invite {
-            return self.confirm(core, now, leg, key, request, None);
+            return self.confirm(context, leg, key, request, None);
         }
         self.party(leg).exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
-        core.media(if offers {
+        context.media(if offers {
             Command::Offered { session, leg, sdp: request.text().to_owned() }
         } else {
             Command::Offer { session, leg }
@@ -135,15 +134,7 @@ impl Call {
     }
 
     /// 200 to an INVITE or UPDATE within the call.
-    pub(super) fn confirm(
-        &mut self,
-        core: &mut Core,
-        now: Instant,
-        leg: Leg,
-        key: &ServerKey,
-        request: &Message<'_>,
-        sdp: Option<&str>,
-    ) {
+    pub(super) fn confirm(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, request: &Message<'_>, sdp: Option<&str>) {
         let call = self.key;
         let party = self.party(leg);
         let answer = party.timer.answer(request, party.reply(request, StatusCode::OK));
@@ -152,55 +143,55 @@ impl Call {
             None => answer.end(),
         };
         if request.method() == Some(Method::Invite) {
-            party.wait(now, key.clone(), text.clone(), None, !request.content_is(SDP));
-            core.timers.set(Timer::Repeat(call, leg), now + offhook_ua::T1);
+            party.wait(context.now, key.clone(), text.clone(), None, !request.content_is(SDP));
+            context.set_timer(Timer::Repeat(call, leg), T1);
         }
-        core.respond(now, leg, key, text);
-        self.keep_alive(core, now, leg);
+        context.respond(leg, key, text);
+        self.keep_alive(context, leg);
     }
 
     /// The other side takes a re-INVITE back.
-    pub(super) fn reoffer_cancelled(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+    pub(super) fn reoffer_cancelled(&mut self, context: &mut Context, leg: Leg) {
         let party = self.party(leg);
         if let Exchange::Answering { key, request } = std::mem::replace(&mut party.exchange, Exchange::Dropped)
             && let Ok(request) = parse(request.as_bytes())
         {
-            core.refuse(now, leg, &key, &request, StatusCode::REQUEST_TERMINATED);
+            context.refuse(leg, &key, &request, StatusCode::REQUEST_TERMINATED);
         }
     }
 
     /// Sees to it that the session is refreshed, or ends where nobody does that: from the last 2xx on.
-    pub(super) fn keep_alive(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+    pub(super) fn keep_alive(&mut self, context: &mut Context, leg: Leg) {
         let (refresh, end) = (Timer::Refresh(self.key, leg), Timer::Expire(self.key, leg));
-        core.timers.clear(&refresh);
-        core.timers.clear(&end);
+        context.timers.clear(&refresh);
+        context.timers.clear(&end);
         let answered = matches!(self.stage, Stage::Accepting | Stage::Up);
         if let Some(deadlines) = self.party(leg).timer.deadlines().filter(|_| answered) {
-            core.timers.set(end, now + deadlines.end);
+            context.set_timer(end, deadlines.end);
             if let Some(after) = deadlines.refresh {
-                core.timers.set(refresh, now + after);
+                context.set_timer(refresh, after);
             }
         }
     }
 
     /// Refreshes the session: by UPDATE where the other side takes it, else by an offer.
-    pub(super) fn refresh(&mut self, core: &mut Core, now: Instant, leg: Leg) {
+    pub(super) fn refresh(&mut self, context: &mut Context, leg: Leg) {
         let (key, session) = (self.key, self.key.session());
         let party = self.party(leg);
         if !matches!(party.exchange, Exchange::Idle) || party.is_waiting() {
-            return core.timers.set(Timer::Refresh(key, leg), now + AGAIN);
+            return context.set_timer(Timer::Refresh(key, leg), AGAIN);
         }
         if !party.updates {
             party.exchange = Exchange::Offering;
-            return core.media(Command::Offer { session, leg });
+            return context.media(Command::Offer { session, leg });
         }
         let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
         let update = dialog.request(Method::Update).field("Contact", &party.contact).field("Supported", "timer");
-        core.ask(now, key, &way, Asked::Update, party.timer.refresh(update), None);
+        context.ask(key, &way, Asked::Update, party.timer.refresh(update), None);
     }
 
     /// Our offer for a refresh is made.
-    pub(super) fn reoffer(&mut self, core: &mut Core, now: Instant, leg: Leg, sdp: &str) {
+    pub(super) fn reoffer(&mut self, context: &mut Context, leg: Leg, sdp: &str) {
         let key = self.key;
         let party = self.party(leg);
         party.exchange = Exchange::Offered;
@@ -208,14 +199,13 @@ impl Call {
         let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
         let invite =
             dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", supported);
-        core.ask(now, key, &way, Asked::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
+        context.ask(key, &way, Asked::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 
     /// The final answer to a request of ours within the call; `Err`: there was none.
     pub(super) fn request_answered(
         &mut self,
-        core: &mut Core,
-        now: Instant,
+        context: &mut Context,
         (leg, asked): (Leg, Asked),
         key: &ClientKey,
         answer: Result<&Message<'_>, StatusCode>,
@@ -229,7 +219,7 @@ impl Call {
             dialog.sent(cseq.number);
         }
         if asked == Asked::Reinvite {
-            self.reoffer_answered(core, now, leg, answer);
+            self.reoffer_answered(context, leg, answer);
         }
         if self.is_over() {
             return;
@@ -248,29 +238,29 @@ impl Call {
         };
         if gone && self.stage == Stage::Up && key.method() != Method::Prack {
             self.party(leg).gone |= code != StatusCode::REQUEST_TIMEOUT;
-            return self.lose(core, now, leg);
+            return self.lose(context, leg);
         }
         match (asked, answer) {
-            (Asked::Update, Ok(answer)) if !code.is_failure() => self.refreshed(core, now, leg, answer),
+            (Asked::Update, Ok(answer)) if !code.is_failure() => self.refreshed(context, leg, answer),
             (Asked::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
                 self.party(leg).updates = false;
-                self.refresh(core, now, leg);
+                self.refresh(context, leg);
             }
             (Asked::Update | Asked::Reinvite, Ok(answer))
                 if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.party(leg).timer.too_brief(answer) =>
             {
-                self.refresh(core, now, leg);
+                self.refresh(context, leg);
             }
             (Asked::Update | Asked::Reinvite, _) if code.is_failure() => {
                 // Towards the side that is called the Call-ID is ours.
-                let wait = SessionTimer::again(code, leg == self.callee_leg(), &mut core.random);
-                core.timers.set(Timer::Refresh(call, leg), now + wait);
+                let wait = SessionTimer::again(code, leg == self.callee_leg(), &mut context.random);
+                context.set_timer(Timer::Refresh(call, leg), wait);
             }
             _ => {}
         }
     }
 
-    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, leg: Leg, answer: Result<&Message<'_>, StatusCode>) {
+    fn reoffer_answered(&mut self, context: &mut Context, leg: Leg, answer: Result<&Message<'_>, StatusCode>) {
         let session = self.key.session();
         let over = self.is_over();
         let party = self.party(leg);
@@ -282,23 +272,23 @@ impl Call {
         };
         let Some((dialog, cseq)) = party.dialog.as_mut().zip(answer.cseq().ok()) else { return };
         dialog.refresh(answer);
-        party.ack = Some(core.acknowledge(now, &way, dialog.acknowledge(cseq.number), None));
+        party.ack = Some(context.acknowledge(&way, dialog.acknowledge(cseq.number), None));
         if over || !matches!(std::mem::take(&mut party.exchange), Exchange::Offered) {
             return;
         }
         if let Some(sdp) = description(answer) {
-            core.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
+            context.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
         }
-        self.refreshed(core, now, leg, answer);
+        self.refreshed(context, leg, answer);
     }
 
-    fn refreshed(&mut self, core: &mut Core, now: Instant, leg: Leg, answer: &Message<'_>) {
+    fn refreshed(&mut self, context: &mut Context, leg: Leg, answer: &Message<'_>) {
         let party = self.party(leg);
         if let Some(dialog) = party.dialog.as_mut() {
             dialog.refresh(answer);
         }
         party.timer.granted(answer);
-        self.keep_alive(core, now, leg);
+        self.keep_alive(context, leg);
     }
 }
 

@@ -10,13 +10,12 @@ use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Plain, millis, named};
 use offhook_ua::session_timer::SessionTimer;
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
 use tracing::{debug, info, warn};
 
 use super::Timer;
 use super::call::{Call, CallKey, Parties, Stage};
-use super::core::{Core, SDP, Tenant, Way};
+use super::context::{Context, SDP, Tenant, Way};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Exchange, Invite, Party, can};
@@ -24,17 +23,16 @@ use super::party::{Exchange, Invite, Party, can};
 impl Call {
     /// The call that a page's INVITE asks for.
     pub(super) fn outgoing(
-        core: &mut Core,
-        now: Instant,
+        context: &mut Context,
         (key, tenant): (CallKey, Tenant),
         server: &ServerKey,
         invite: &Message<'_>,
     ) -> Result<Self, Failure> {
-        let (kind, to) = called(core, invite)?;
+        let (kind, to) = called(context, invite)?;
         check(invite)?;
         let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
-        core.room.check(&core.settings, kind, &core.application(tenant), &user)?;
-        let tag = core.tag(key, Leg::Page);
+        context.room.check(&context.settings, kind, &context.application(tenant), &user)?;
+        let tag = context.tag(key, Leg::Page);
         let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
         page.dialog = Dialog::of_callee(invite, &page.tag);
         if page.dialog.is_none() {
@@ -42,10 +40,10 @@ impl Call {
         }
         page.learn(invite);
         page.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
-        let tag = core.tag(key, Leg::Peer);
+        let tag = context.tag(key, Leg::Peer);
         let peer = Party::new(Leg::Peer, None, tag, String::new());
-        let (application, call_id) = (core.application(tenant), invite.call_id().unwrap_or_default().to_owned());
-        let mut call = Self::new(core, key, kind, Parties { page, peer }, [application, user, call_id]);
+        let (application, call_id) = (context.application(tenant), invite.call_id().unwrap_or_default().to_owned());
+        let mut call = Self::new(context, key, kind, Parties { page, peer }, [application, user, call_id]);
         call.headers = headers(invite);
         call.to = match &to {
             Called::Test(number, test) => {
@@ -62,26 +60,25 @@ impl Call {
         if kind == Kind::Sip {
             call.caller = ["<", &from, ">"].concat();
         }
-        call.book(core, now, from);
+        call.book(context, from);
         Ok(call)
     }
 
     /// The ledger does not answer.
-    pub(super) fn unbooked(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn unbooked(&mut self, context: &mut Context) {
         warn!(call = %Plain(&self.call_id), application = self.application, "the store does not answer");
         if self.kind == Kind::Emergency {
-            return self.booked(core, now, Answer::Refused(Refused::Store));
+            return self.booked(context, Answer::Refused(Refused::Store));
         }
         self.finish(
-            core,
-            now,
+            context,
             "failed",
             &Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "The store does not answer"),
         );
     }
 
     /// The ledger has answered. A call for help leaves whatever it says.
-    pub(super) fn booked(&mut self, core: &mut Core, now: Instant, answer: Answer) {
+    pub(super) fn booked(&mut self, context: &mut Context, answer: Answer) {
         let answer = match answer {
             Answer::Refused(why) if self.kind == Kind::Emergency => {
                 info!(call = %Plain(&self.call_id), reason = why.cause(), "the ledger refuses: a call for help goes on");
@@ -90,21 +87,21 @@ impl Call {
             answer => answer,
         };
         match answer {
-            Answer::Extended { paid, more } => self.extended(core, now, paid, more),
+            Answer::Extended { paid, more } => self.extended(context, paid, more),
             // The ledger could not be asked for more.
-            Answer::Refused(_) if self.stage != Stage::Booking => self.extended_no_more(core, now),
-            Answer::Refused(why) => self.finish(core, now, why.cause(), &Failure::refused(why)),
+            Answer::Refused(_) if self.stage != Stage::Booking => self.extended_no_more(context),
+            Answer::Refused(why) => self.finish(context, why.cause(), &Failure::refused(why)),
             Answer::Granted(_) if self.stage != Stage::Booking => {}
             Answer::Granted(grant) => {
-                core.timers.clear(&Timer::Booking(self.key));
+                context.timers.clear(&Timer::Booking(self.key));
                 self.stage = Stage::Preparing;
-                if self.outgoing { self.granted(core, now, grant) } else { self.let_in(core) }
+                if self.outgoing { self.granted(context, grant) } else { self.let_in(context) }
             }
         }
     }
 
     /// The call may leave: the page's offer is answered, then somebody is dialled.
-    fn granted(&mut self, core: &mut Core, now: Instant, grant: Grant) {
+    fn granted(&mut self, context: &mut Context, grant: Grant) {
         let (call, shown) = (Plain(&self.call_id), grant.caller_id.as_deref().and_then(named));
         debug!(%call, paid = grant.paid.map(millis), more = grant.more, shown, "the ledger has reserved it");
         self.credit = Credit::new(grant.paid, grant.more);
@@ -113,38 +110,38 @@ impl Call {
             None => local(),
             Some(destination) => {
                 self.routes = match self.kind {
-                    Kind::Emergency => [TrunkId(core.settings.emergency.trunk.clone())].into(),
-                    _ => core.trunks.routes(now, destination).into(),
+                    Kind::Emergency => [TrunkId(context.settings.emergency.trunk.clone())].into(),
+                    _ => context.trunks.routes(context.now, destination).into(),
                 };
                 debug!(call = %Plain(&self.call_id), trunks = ?self.routes.iter().map(|trunk| &trunk.0).collect::<Vec<_>>(), "routes");
-                let first = self.routes.front().and_then(|trunk| core.peer_settings(trunk));
-                let Some(settings) = first else { return self.without_way(core, now) };
+                let first = self.routes.front().and_then(|trunk| context.peer_settings(trunk));
+                let Some(settings) = first else { return self.without_way(context) };
                 settings
             }
         };
         let Invite::Received { text, .. } = &mut self.page.invite else { return };
         let sdp = offhook_sip::parse(text.as_bytes()).map(|invite| invite.text().to_owned()).unwrap_or_default();
         without_body(text);
-        self.open(core, settings);
+        self.open(context, settings);
         self.page.exchange = Exchange::First;
-        core.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });
+        context.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });
     }
 }
 
 impl Call {
     /// No trunk is there for what was dialled.
-    fn without_way(&mut self, core: &mut Core, now: Instant) {
+    fn without_way(&mut self, context: &mut Context) {
         if self.kind == Kind::Emergency {
             let failure = Failure::new(
                 StatusCode::FORBIDDEN,
                 ApiCode::NoEmergencyCalls,
                 "Emergency calls are not possible here: use a telephone",
             );
-            return self.finish(core, now, "no emergency trunk", &failure);
+            return self.finish(context, "no emergency trunk", &failure);
         }
         let failure =
             Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "There is no way to this destination now");
-        self.finish(core, now, failure.cause(), &failure);
+        self.finish(context, failure.cause(), &failure);
     }
 }
 
@@ -155,7 +152,7 @@ enum Called {
 }
 
 /// Whom an INVITE is for. What is dialled as a number, or leads to a telephone, has to be a whole one: a number is never mended.
-fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
+fn called(context: &Context, invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
     let uri = invite
         .uri()
         .and_then(|uri| Uri::parse(uri).ok())
@@ -165,10 +162,10 @@ fn called(core: &Core, invite: &Message<'_>) -> Result<(Kind, Called), Failure> 
     if let Some(test) = TestNumber::read(&user) {
         return Ok((Kind::Test, Called::Test(["+", user.trim_start_matches('+')].concat(), test)));
     }
-    if !phone && !core.trunks.is_telephone(&user, uri.host) {
+    if !phone && !context.trunks.is_telephone(&user, uri.host) {
         return Ok((Kind::Sip, Called::Elsewhere(Destination::Sip { user, host: uri.host.to_owned() })));
     }
-    if core.settings.emergency.has(&user) {
+    if context.settings.emergency.has(&user) {
         return Ok((Kind::Emergency, Called::Elsewhere(Destination::Phone(user))));
     }
     match Number::parse(&user) {

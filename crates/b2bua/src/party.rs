@@ -16,7 +16,7 @@ use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
-use super::core::{SDP, Tenant, Way};
+use super::context::{SDP, Tenant, Way};
 
 /// What we take part in within a call.
 const METHODS: [Method<'static>; 8] =

@@ -67,12 +67,12 @@ struct Source {
 }
 
 impl Trunks {
-    pub(super) fn received(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+    pub(super) fn received(&mut self, flow: Flow, bytes: &[u8]) {
         let (address, wire) = match flow {
             Flow::Udp(address) => (address, Wire::Udp),
             Flow::Link(link) => match self.links.get_mut(&link) {
                 Some(link) => {
-                    link.heard = now;
+                    link.heard = self.now;
                     (link.peer, link.wire)
                 }
                 None => return,
@@ -83,12 +83,12 @@ impl Trunks {
         let message = parse(bytes);
         let speakers = self.speakers(source, message.as_ref().ok());
         match message {
-            Ok(message) if !message.is_request() => self.answer(now, source, &speakers, &message, bytes),
-            Ok(message) if !speakers.is_empty() => self.asked(now, &speakers, source, &message, bytes),
-            Ok(_) => self.stranger(now, source, "method"),
-            Err(_) if speakers.is_empty() => self.stranger(now, source, "malformed"),
+            Ok(message) if !message.is_request() => self.answer(source, &speakers, &message, bytes),
+            Ok(message) if !speakers.is_empty() => self.asked(&speakers, source, &message, bytes),
+            Ok(_) => self.stranger(source, "method"),
+            Err(_) if speakers.is_empty() => self.stranger(source, "malformed"),
             Err(ParseError::Empty) => {}
-            Err(_) => self.record_stranger(now, address, "malformed"),
+            Err(_) => self.record_stranger(address, "malformed"),
         }
     }
 
@@ -125,7 +125,7 @@ impl Trunks {
     }
 
     /// An answer came. It counts from the trunk that was asked: from one of its addresses, or from where the request went (RFC 3261, 18.2.2).
-    fn answer(&mut self, now: Instant, source: Source, speakers: &[usize], message: &Message<'_>, bytes: &[u8]) {
+    fn answer(&mut self, source: Source, speakers: &[usize], message: &Message<'_>, bytes: &[u8]) {
         let asked = self.asked_by(message);
         let (known, wanted) = (!speakers.is_empty(), asked.is_some());
         let counts = asked.filter(|(_, hop)| {
@@ -136,31 +136,31 @@ impl Trunks {
             there || speakers.contains(&hop.trunk)
         });
         match counts {
-            Some(asked) => self.response(now, asked, message, &String::from_utf8_lossy(bytes)),
-            None if !known => self.stranger(now, source, "answer"),
-            None if wanted => self.record_stranger(now, source.address, "answer"),
+            Some(asked) => self.response(asked, message, &String::from_utf8_lossy(bytes)),
+            None if !known => self.stranger(source, "answer"),
+            None if wanted => self.record_stranger(source.address, "answer"),
             // It is late.
             None => {}
         }
     }
 
-    fn stranger(&mut self, now: Instant, source: Source, what: &'static str) {
-        self.record_stranger(now, source.address, what);
+    fn stranger(&mut self, source: Source, what: &'static str) {
+        self.record_stranger(source.address, what);
         if let Flow::Link(link) = source.flow {
-            self.disconnect(now, link);
+            self.disconnect(link);
         }
     }
 
-    fn record_stranger(&mut self, now: Instant, peer: SocketAddr, what: &'static str) {
+    fn record_stranger(&mut self, peer: SocketAddr, what: &'static str) {
         self.strangers.count += 1;
-        if self.strangers.records.get_or_insert_with(|| Bucket::new(now, RECORDED)).take(now, RECORDED) {
+        if self.strangers.records.get_or_insert_with(|| Bucket::new(self.now, RECORDED)).take(self.now, RECORDED) {
             info!(%peer, what, "not a trunk");
             self.push(Output::Record(Record::Stranger { peer, what }));
         }
     }
 
     /// A trunk has sent a request.
-    fn asked(&mut self, now: Instant, speakers: &[usize], source: Source, message: &Message<'_>, bytes: &[u8]) {
+    fn asked(&mut self, speakers: &[usize], source: Source, message: &Message<'_>, bytes: &[u8]) {
         let trunk = speakers[0];
         let noted = text::note_source(message, bytes, source.address);
         let Ok(request) = parse(noted.as_bytes()) else { return };
@@ -179,7 +179,7 @@ impl Trunks {
         let origin = self.transactions.origin(&request);
         if origin.is_some() && !theirs(origin) {
             // Whoever copies another's request would get the answers to it, and whose ACK it is stops them.
-            return self.record_stranger(now, source.address, "method");
+            return self.record_stranger(source.address, "method");
         }
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         let stray = method == Method::Cancel
@@ -194,32 +194,30 @@ impl Trunks {
                 let refusal = Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, 5);
                 return self.answer_plainly(hop, small, refusal.answer(&request, TAG, &CAN).end());
             }
-            if !in_dialog && !self.is_proven(now, trunk, hop, small, &request) {
+            if !in_dialog && !self.is_proven(trunk, hop, small, &request) {
                 return;
             }
         }
         let hop = match small {
-            Some(length) if in_dialog || self.peers[trunk].config.from_username.is_empty() => {
-                self.allow(now, hop, length, &request)
-            }
+            Some(length) if in_dialog || self.peers[trunk].config.from_username.is_empty() => self.allow(hop, length, &request),
             _ => hop,
         };
-        match self.transactions.receive(now, hop, transport(hop.wire), &request) {
-            Received::Request(key) => self.admitted(now, hop, key, small, (speakers, &request)),
+        match self.transactions.receive(self.now, hop, transport(hop.wire), &request) {
+            Received::Request(key) => self.admitted(hop, key, small, (speakers, &request)),
             Received::Ack if in_dialog => self.tell(hop, speakers, None, &request),
             _ => {}
         }
     }
 
     /// Whose source is known by its address alone may be forged: what it is sent is counted.
-    fn allow(&mut self, now: Instant, hop: Hop, length: usize, request: &Message<'_>) -> Hop {
-        while self.allowed.first_key_value().is_some_and(|(_, (until, _))| *until <= now) || self.allowed.len() >= MOST {
+    fn allow(&mut self, hop: Hop, length: usize, request: &Message<'_>) -> Hop {
+        while self.allowed.first_key_value().is_some_and(|(_, (until, _))| *until <= self.now) || self.allowed.len() >= MOST {
             self.allowed.pop_first();
         }
         let known =
             self.transactions.origin(request).map(|origin| origin.source).filter(|source| self.allowed.contains_key(source));
         let source = known.unwrap_or_else(|| self.next());
-        self.allowed.entry(source).or_insert((now + COUNTED, 0)).1 += TIMES * length;
+        self.allowed.entry(source).or_insert((self.now + COUNTED, 0)).1 += TIMES * length;
         Hop { source, ..hop }
     }
 
@@ -267,18 +265,14 @@ impl Trunks {
         self.answer_plainly(hop, small, fitting(small, full.end()).unwrap_or_else(|| bare.end()));
     }
 
-    fn admitted(
-        &mut self,
-        now: Instant,
-        hop: Hop,
-        key: ServerKey,
-        small: Option<usize>,
-        (speakers, request): (&[usize], &Message<'_>),
-    ) {
+    fn admitted(&mut self, hop: Hop, key: ServerKey, small: Option<usize>, (speakers, request): (&[usize], &Message<'_>)) {
         if key.method() == Method::Invite {
             // Whoever hears nothing asks again, and an answer that is larger than its request would be a gift to a forger.
             let trying = fitting(small, reply(request, StatusCode::TRYING, None).end());
-            trying.into_iter().for_each(|trying| self.respond(now, &key, trying));
+            if let Some(trying) = trying {
+                self.transactions.respond(self.now, &key, trying);
+                self.flush();
+            }
         }
         self.tell(hop, speakers, Some(key), request);
     }
@@ -307,21 +301,21 @@ impl Trunks {
     }
 
     /// Whether a request outside a dialog shows the credentials that its trunk needs; if not, it is challenged, without any state.
-    fn is_proven(&mut self, now: Instant, trunk: usize, hop: Hop, small: Option<usize>, request: &Message<'_>) -> bool {
+    fn is_proven(&mut self, trunk: usize, hop: Hop, small: Option<usize>, request: &Message<'_>) -> bool {
         let config = &self.peers[trunk].config;
         if config.from_username.is_empty() {
             return true;
         }
         let shown = request.get(Name::Authorization).and_then(|value| Credentials::parse(value).ok());
         let place = hop.address.ip().to_string();
-        let fresh = |shown: &Credentials<'_>| nonce::check(&self.nonce_key, now, place.as_bytes(), &shown.nonce).is_some();
+        let fresh = |shown: &Credentials<'_>| nonce::check(&self.nonce_key, self.now, place.as_bytes(), &shown.nonce).is_some();
         let stale = match &shown {
             None => false,
             // Who never got a challenge of ours, as one who forges where it is, finds out nothing and uses nothing up.
             Some(shown) if !fresh(shown) => true,
             Some(shown) => {
                 let claim = Claim { address: hop.address.ip(), application: "", user: &self.peers[trunk].id.0 };
-                if let Some(seconds) = self.settings.proofs.wait(now, &claim) {
+                if let Some(seconds) = self.settings.proofs.wait(self.now, &claim) {
                     let (trunk, address) = (&self.peers[trunk].id.0, hop.address);
                     debug!(call = %call(request), trunk, %address, seconds, "refused: too many failed proofs of identity");
                     let refusal = Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, seconds).answer(request, TAG, &CAN).end();
@@ -333,19 +327,19 @@ impl Trunks {
                     && shown.realm == self.settings.domain
                     && request.uri() == Some(&*shown.uri)
                     && request.method().is_some_and(|method| shown.matches(&secret, method));
-                if right && self.strangers.is_first(now, &self.nonce_key, place.as_bytes(), shown) {
-                    self.settings.proofs.proven(now, &claim);
+                if right && self.strangers.is_first(self.now, &self.nonce_key, place.as_bytes(), shown) {
+                    self.settings.proofs.proven(self.now, &claim);
                     return true;
                 }
                 if !right {
                     debug!(call = %call(request), trunk = self.peers[trunk].id.0, address = %hop.address, "wrong credentials");
-                    self.settings.proofs.failed(now, &claim);
-                    self.record_stranger(now, hop.address, "credentials");
+                    self.settings.proofs.failed(self.now, &claim);
+                    self.record_stranger(hop.address, "credentials");
                 }
                 right
             }
         };
-        let nonce = nonce::make(&self.nonce_key, now, place.as_bytes());
+        let nonce = nonce::make(&self.nonce_key, self.now, place.as_bytes());
         let challenge = |algorithm| {
             let realm = self.settings.domain.clone();
             Challenge { realm, nonce: nonce.clone(), opaque: None, algorithm, qop_auth: true, stale }.to_value()

@@ -57,6 +57,8 @@ use offhook_ua::timers::Timers;
 /// All trunks.
 pub struct Trunks {
     settings: Settings,
+    /// The time of what is being handled: each public method that is told it sets it.
+    now: Instant,
     random: Random,
     nonce_key: [u8; 32],
     /// The last number given to anything.
@@ -116,6 +118,7 @@ impl Trunks {
         }
         Self {
             settings,
+            now: Instant::default(),
             random,
             nonce_key,
             serial: 0,
@@ -136,14 +139,15 @@ impl Trunks {
 
     /// Takes in what happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.now = now;
         match input {
-            Input::Received { flow, bytes } => self.received(now, flow, &bytes),
-            Input::Opened { link, peer, wire, names } => self.opened(now, link, peer, wire, &names),
-            Input::Closed { link } => self.closed(now, link),
-            Input::Resolved { query, addresses } => self.resolved(now, query, &addresses),
-            Input::Timeout => self.timeout(now),
+            Input::Received { flow, bytes } => self.received(flow, &bytes),
+            Input::Opened { link, peer, wire, names } => self.opened(link, peer, wire, &names),
+            Input::Closed { link } => self.closed(link),
+            Input::Resolved { query, addresses } => self.resolved(query, &addresses),
+            Input::Timeout => self.timeout(),
         }
-        self.flush(now);
+        self.flush();
     }
 
     /// The next thing to do.
@@ -160,8 +164,9 @@ impl Trunks {
     /// Sends a request: whole, but without Via. Its key stays the same whatever is tried; a challenge raises the number in CSeq, which the
     /// answers show. Ends in one final [`Event::Response`] or in [`Event::Failed`]. Not for ACK and CANCEL.
     pub fn request(&mut self, now: Instant, trunk: &TrunkId, text: &str) -> ClientKey {
-        let key = self.launch(now, self.index(trunk), Owner::Caller, text.to_owned());
-        self.flush(now);
+        self.now = now;
+        let key = self.launch(self.index(trunk), Owner::Caller, text.to_owned());
+        self.flush();
         key
     }
 
@@ -173,14 +178,16 @@ impl Trunks {
 
     /// Sends the ACK to a 2xx, for each copy of that: whole, but without Via.
     pub fn send(&mut self, now: Instant, trunk: &TrunkId, text: &str) {
-        self.launch(now, self.index(trunk), Owner::Nobody, text.to_owned());
-        self.flush(now);
+        self.now = now;
+        self.launch(self.index(trunk), Owner::Nobody, text.to_owned());
+        self.flush();
     }
 
     /// Answers a request. What is written by `sip::reply` from the text of its [`Event::Request`] finds its way.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
+        self.now = now;
         self.transactions.respond(now, key, text);
-        self.flush(now);
+        self.flush();
     }
 
     /// Says a 2xx to an INVITE again that was not acknowledged (RFC 3261, 13.3.1.4). When, and for how long, is the caller's to know.
@@ -193,22 +200,24 @@ impl Trunks {
     /// Takes an INVITE back, as soon as that may be (RFC 3261, 9.1). Its end is told as ever: the answer (487, or 200 where that was
     /// faster), or [`Event::Failed`] with 487.
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, reason: Option<&str>) {
+        self.now = now;
         if let Some(id) = self.branches.get(key.branch()).copied() {
-            self.cancel_job(now, id, reason);
-            self.flush(now);
+            self.cancel_job(id, reason);
+            self.flush();
         }
     }
 
     /// The end has come: registrations are taken back, and nothing else is begun.
     pub fn leave(&mut self, now: Instant) {
+        self.now = now;
         self.leaving = true;
         for index in 0..self.peers.len() {
             for timer in [Timer::Addresses(index), Timer::Watch(index), Timer::Register(index)] {
                 self.timers.clear(&timer);
             }
-            self.unregister(now, index);
+            self.unregister(index);
         }
-        self.flush(now);
+        self.flush();
     }
 
     /// Whether nobody waits for the answer to anything.
@@ -280,29 +289,29 @@ impl Trunks {
         self.peers.iter().position(|peer| peer.id == *trunk)
     }
 
-    fn timeout(&mut self, now: Instant) {
-        self.transactions.handle_timeout(now);
-        self.flush(now);
-        while let Some(timer) = self.timers.pop(now) {
+    fn timeout(&mut self) {
+        self.transactions.handle_timeout(self.now);
+        self.flush();
+        while let Some(timer) = self.timers.pop(self.now) {
             match timer {
-                Timer::Silence(id) => self.silent(now, id),
+                Timer::Silence(id) => self.silent(id),
                 Timer::Forget(id) => self.forget(id),
-                Timer::Query(query) => self.resolved(now, query, &[]),
-                Timer::Addresses(index) => self.look_up(now, index),
-                Timer::Watch(index) => self.watch(now, index),
-                Timer::Register(index) => self.register(now, index),
+                Timer::Query(query) => self.resolved(query, &[]),
+                Timer::Addresses(index) => self.look_up(index),
+                Timer::Watch(index) => self.watch(index),
+                Timer::Register(index) => self.register(index),
             }
-            self.flush(now);
+            self.flush();
         }
     }
 
     /// What the transactions want done. Called before anything is sent beside them: so messages leave in their order.
-    fn flush(&mut self, now: Instant) {
+    fn flush(&mut self) {
         while let Some(effect) = self.transactions.poll() {
             match effect {
                 Effect::Send { flow, text } if self.may_leave(flow, &text) => self.deliver(flow, text),
                 Effect::Send { .. } => {}
-                Effect::TimedOut(key) => self.timed_out(now, &key),
+                Effect::TimedOut(key) => self.timed_out(&key),
                 Effect::NoAck(key) => self.push(Output::Event(Event::NoAck { key })),
             }
         }

@@ -37,7 +37,7 @@ pub(super) struct Link {
 }
 
 impl Trunks {
-    pub(super) fn opened(&mut self, now: Instant, id: LinkId, peer: SocketAddr, wire: Wire, names: &[String]) {
+    pub(super) fn opened(&mut self, id: LinkId, peer: SocketAddr, wire: Wire, names: &[String]) {
         if let Some(link) = self.links.get_mut(&id) {
             link.open = true;
             let waiting = std::mem::take(&mut link.waiting);
@@ -49,23 +49,23 @@ impl Trunks {
         // Without a certificate each message tells.
         let trunk = if names.is_empty() { None } else { self.all_at(peer, None, wire, names).first().copied() };
         let (names, waiting) = (names.to_vec(), Vec::new());
-        let link = Link { wire, peer, trunk, names, ours: false, open: true, heard: now, waiting };
+        let link = Link { wire, peer, trunk, names, ours: false, open: true, heard: self.now, waiting };
         self.links.insert(id, link);
     }
 
-    pub(super) fn closed(&mut self, now: Instant, id: LinkId) {
+    pub(super) fn closed(&mut self, id: LinkId) {
         let Some(link) = self.links.remove(&id) else { return };
         let waits = |job: &super::outbound::Job| job.is_waiting() && job.hop.is_some_and(|hop| hop.link == id);
         let stranded: Vec<JobId> = self.jobs.iter().filter(|(_, job)| waits(job)).map(|(id, _)| *id).collect();
         for job in stranded {
-            self.stranded(now, job, link.open);
+            self.stranded(job, link.open);
         }
     }
 
     /// Closes a connection from our side.
-    pub(super) fn disconnect(&mut self, now: Instant, id: LinkId) {
+    pub(super) fn disconnect(&mut self, id: LinkId) {
         self.push(Output::Disconnect { link: id });
-        self.closed(now, id);
+        self.closed(id);
     }
 
     /// The hop with a connection that is there, or is being made.

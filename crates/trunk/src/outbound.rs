@@ -112,7 +112,7 @@ impl Job {
 
 impl Trunks {
     /// Begins a request.
-    pub(super) fn launch(&mut self, now: Instant, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
+    pub(super) fn launch(&mut self, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
         let branch = self.branch();
         let request = parse(text.as_bytes()).ok();
         let initial = request.as_ref().is_none_or(|request| request.to_tag().is_none());
@@ -131,7 +131,7 @@ impl Trunks {
         };
         if let Some(patience) = patience {
             // Also for the resolver.
-            self.timers.set(Timer::Silence(id), now + patience);
+            self.timers.set(Timer::Silence(id), self.now + patience);
         }
         let branches = vec![key.branch().clone()];
         self.branches.insert(key.branch().clone(), id);
@@ -147,7 +147,7 @@ impl Trunks {
             initial,
             patience,
             persists: false,
-            began: now,
+            began: self.now,
             heard: None,
             retried: false,
             resent: 0,
@@ -155,20 +155,20 @@ impl Trunks {
             done: false,
         };
         self.jobs.insert(id, job);
-        self.aim(now, id);
+        self.aim(id);
         key
     }
 
     /// Sends a request to its next target, or where it was refused, again with credentials.
-    pub(super) fn attempt(&mut self, now: Instant, id: JobId, refused: bool) {
+    pub(super) fn attempt(&mut self, id: JobId, refused: bool) {
         let branch = self.branch();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let next = if refused { job.hop } else { job.targets.pop_front() };
-        let Some(hop) = next else { return self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) };
+        let Some(hop) = next else { return self.fail(id, StatusCode::SERVICE_UNAVAILABLE) };
         let mut request = text::put_via(&job.text, &self.settings.via(hop.wire, &branch));
         if let Some(authenticator) = self.peers[job.trunk].authenticator.as_mut() {
             let Some((written, _)) = again(&request, &branch, refused, authenticator, &mut self.random) else {
-                return self.fail(now, id, StatusCode::SERVER_INTERNAL_ERROR);
+                return self.fail(id, StatusCode::SERVER_INTERNAL_ERROR);
             };
             request = written;
         }
@@ -182,20 +182,20 @@ impl Trunks {
         debug!(call = %CallId(request.as_bytes()), trunk, method = method.as_str(), %to, ?wire, credentials, "a request is sent");
         let current = ClientKey::new(branch.clone(), job.key.method());
         let hop = self.connect(hop);
-        self.transactions.request(now, hop, transport(hop.wire), &current, request);
+        self.transactions.request(self.now, hop, transport(hop.wire), &current, request);
         self.branches.insert(branch, id);
         if let Some(job) = self.jobs.get_mut(&id) {
             job.hop = Some(hop);
-            job.began = now;
+            job.began = self.now;
             job.branches.push(current.branch().clone());
             job.current = Some(current);
             let last = job.persists && job.targets.is_empty();
             match job.patience.filter(|_| !last) {
-                Some(patience) => self.timers.set(Timer::Silence(id), now + patience),
+                Some(patience) => self.timers.set(Timer::Silence(id), self.now + patience),
                 None => self.timers.clear(&Timer::Silence(id)),
             }
         }
-        self.flush(now);
+        self.flush();
     }
 
     /// The request of ours that an answer is to, and where that went.
@@ -205,19 +205,19 @@ impl Trunks {
     }
 
     /// An answer came from whom was asked.
-    pub(super) fn response(&mut self, now: Instant, (id, hop): (JobId, Hop), message: &Message<'_>, text: &str) {
+    pub(super) fn response(&mut self, (id, hop): (JobId, Hop), message: &Message<'_>, text: &str) {
         if message.check_uac().is_err() {
             return;
         }
-        if let Received::Response(client) = self.transactions.receive(now, hop, transport(hop.wire), message) {
-            self.flush(now);
+        if let Received::Response(client) = self.transactions.receive(self.now, hop, transport(hop.wire), message) {
+            self.flush();
             if client.method() != Method::Cancel {
-                self.answered(now, id, message, text);
+                self.answered(id, message, text);
             }
         }
     }
 
-    fn answered(&mut self, now: Instant, id: JobId, message: &Message<'_>, text: &str) {
+    fn answered(&mut self, id: JobId, message: &Message<'_>, text: &str) {
         let Some((job, code)) = self.jobs.get_mut(&id).zip(message.code()) else { return };
         let (trunk, hop) = (job.trunk, job.hop);
         if code.is_provisional() {
@@ -227,28 +227,28 @@ impl Trunks {
             self.timers.clear(&Timer::Silence(id));
         }
         if let Some(hop) = hop.filter(|_| code != StatusCode::SERVICE_UNAVAILABLE) {
-            self.alive(now, trunk, hop.address);
+            self.alive(trunk, hop.address);
         }
         self.learn_path(id, message, code);
         match code {
-            _ if code.is_provisional() => self.provisional(now, id, text),
+            _ if code.is_provisional() => self.provisional(id, text),
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED if self.may_retry(id, message) => {
-                self.attempt(now, id, true)
+                self.attempt(id, true)
             }
-            StatusCode::SERVICE_UNAVAILABLE if self.unavailable(now, id, message) => {}
-            _ => self.finish(now, id, message, text),
+            StatusCode::SERVICE_UNAVAILABLE if self.unavailable(id, message) => {}
+            _ => self.finish(id, message, text),
         }
     }
 
-    fn provisional(&mut self, now: Instant, id: JobId, text: &str) {
+    fn provisional(&mut self, id: JobId, text: &str) {
         let Some(job) = self.jobs.get(&id) else { return };
         if job.owner == Owner::Caller {
             let key = job.key.clone();
             self.push(Output::Event(Event::Response { key, text: text.to_owned() }));
         } else if job.owner == Owner::Nobody && job.is_invite() && job.cancel == Cancel::No {
-            return self.take_back(now, id, None);
+            return self.take_back(id, None);
         }
-        self.see_cancel(now, id);
+        self.see_cancel(id);
     }
 
     /// Whether a challenge can be met.
@@ -281,7 +281,7 @@ impl Trunks {
     }
 
     /// Takes a 503 in. Whether the next address was tried.
-    fn unavailable(&mut self, now: Instant, id: JobId, message: &Message<'_>) -> bool {
+    fn unavailable(&mut self, id: JobId, message: &Message<'_>) -> bool {
         let Some(job) = self.jobs.get(&id).filter(|job| job.initial && job.owner != Owner::Nobody) else { return false };
         let (trunk, more) = (
             job.trunk,
@@ -290,54 +290,54 @@ impl Trunks {
         if let Some(hop) = job.hop {
             let (call, trunk_name) = (CallId(job.text.as_bytes()), &self.peers[trunk].id.0);
             debug!(%call, trunk = trunk_name, from = %hop.address, more, "an address of the trunk says 503");
-            self.peers[trunk].health.silent(now, hop.address);
+            self.peers[trunk].health.silent(self.now, hop.address);
         }
         if more {
-            self.attempt(now, id, false);
+            self.attempt(id, false);
             return true;
         }
         match message.number(Name::RetryAfter) {
             Some(seconds) => {
                 info!(trunk = self.peers[trunk].id.0, seconds, "the trunk wants no calls for a while");
-                self.peers[trunk].health.rest(now, seconds);
+                self.peers[trunk].health.rest(self.now, seconds);
             }
-            None => self.failed(now, trunk, "503"),
+            None => self.failed(trunk, "503"),
         }
         false
     }
 
     /// The final answer, or a copy of a 2xx.
-    fn finish(&mut self, now: Instant, id: JobId, message: &Message<'_>, text: &str) {
+    fn finish(&mut self, id: JobId, message: &Message<'_>, text: &str) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (owner, trunk, key) = (job.owner, job.trunk, job.key.clone());
         let accepted = job.is_invite() && message.code().is_some_and(|code| !code.is_failure());
         job.done = true;
         if accepted {
-            self.timers.set(Timer::Forget(id), now + LATE);
+            self.timers.set(Timer::Forget(id), self.now + LATE);
         } else {
             self.forget(id);
         }
         match owner {
             Owner::Caller => self.push(Output::Event(Event::Response { key, text: text.to_owned() })),
-            Owner::Options => self.watched(now, trunk),
-            Owner::Register => self.registered(now, trunk, message),
-            Owner::Nobody if accepted => self.release(now, trunk, message),
+            Owner::Options => self.watched(trunk),
+            Owner::Register => self.registered(trunk, message),
+            Owner::Nobody if accepted => self.release(trunk, message),
             Owner::Nobody => {}
         }
     }
 
     /// Somebody has accepted what nobody waits for any more: the call is acknowledged and ended (RFC 3261, 13.2.2.4 and 15).
-    fn release(&mut self, now: Instant, trunk: usize, answer: &Message<'_>) {
+    fn release(&mut self, trunk: usize, answer: &Message<'_>) {
         let Some(mut dialog) = Dialog::of_caller(answer) else { return };
         dialog.refresh(answer);
         let ack = dialog.acknowledge(dialog.last_number()).end();
-        self.launch(now, Some(trunk), Owner::Nobody, ack);
+        self.launch(Some(trunk), Owner::Nobody, ack);
         let bye = dialog.request(Method::Bye).end();
-        self.launch(now, Some(trunk), Owner::Nobody, bye);
+        self.launch(Some(trunk), Owner::Nobody, bye);
     }
 
     /// A request has come to nothing.
-    pub(super) fn fail(&mut self, now: Instant, id: JobId, code: StatusCode) {
+    pub(super) fn fail(&mut self, id: JobId, code: StatusCode) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         self.timers.clear(&Timer::Silence(id));
         let (owner, trunk, key, initial) = (job.owner, job.trunk, job.key.clone(), job.initial);
@@ -345,44 +345,44 @@ impl Trunks {
         if job.is_invite() && job.current.is_some() {
             // It may still be answered: then it is taken back.
             job.owner = Owner::Nobody;
-            self.timers.set(Timer::Forget(id), now + LATE);
+            self.timers.set(Timer::Forget(id), self.now + LATE);
         } else {
             self.forget(id);
         }
         if initial && matches!(code, StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE) && owner != Owner::Nobody {
-            self.failed(now, trunk, if code == StatusCode::REQUEST_TIMEOUT { "silence" } else { "no way" });
+            self.failed(trunk, if code == StatusCode::REQUEST_TIMEOUT { "silence" } else { "no way" });
         }
         match owner {
             Owner::Caller => self.push(Output::Event(Event::Failed { key, code })),
-            Owner::Options => self.watched(now, trunk),
-            Owner::Register => self.not_registered(now, trunk, code, None),
+            Owner::Options => self.watched(trunk),
+            Owner::Register => self.not_registered(trunk, code, None),
             Owner::Nobody => {}
         }
     }
 
     /// Nothing was heard of a request for too long.
-    pub(super) fn silent(&mut self, now: Instant, id: JobId) {
+    pub(super) fn silent(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
-        let Some(hop) = job.hop else { return self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) };
+        let Some(hop) = job.hop else { return self.fail(id, StatusCode::SERVICE_UNAVAILABLE) };
         let (began, more) = (job.began, !job.targets.is_empty() && job.cancel == Cancel::No);
         if job.cancel == Cancel::No {
             let (call, method) = (CallId(job.text.as_bytes()), job.key.method());
             debug!(%call, trunk = self.peers[hop.trunk].id.0, method = method.as_str(), from = %hop.address, more, "an address of the trunk is silent");
-            self.peers[hop.trunk].health.silent(now, hop.address);
+            self.peers[hop.trunk].health.silent(self.now, hop.address);
         }
         if more {
-            self.set_aside(now, id);
-            self.attempt(now, id, false);
+            self.set_aside(id);
+            self.attempt(id, false);
         } else {
-            self.fail(now, id, StatusCode::REQUEST_TIMEOUT);
+            self.fail(id, StatusCode::REQUEST_TIMEOUT);
         }
         if !self.is_alive(hop.link, began) {
-            self.disconnect(now, hop.link);
+            self.disconnect(hop.link);
         }
     }
 
     /// Leaves a try to nobody, before the next one.
-    fn set_aside(&mut self, now: Instant, id: JobId) {
+    fn set_aside(&mut self, id: JobId) {
         let left = JobId(self.next());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(current) = job.current.take() else { return };
@@ -409,12 +409,12 @@ impl Trunks {
             current: Some(current.clone()),
         };
         self.branches.insert(current.branch().clone(), left);
-        self.timers.set(Timer::Forget(left), now + LATE);
+        self.timers.set(Timer::Forget(left), self.now + LATE);
         self.jobs.insert(left, job);
     }
 
     /// The connection under a request is gone; `was_open`: it stood.
-    pub(super) fn stranded(&mut self, now: Instant, id: JobId, was_open: bool) {
+    pub(super) fn stranded(&mut self, id: JobId, was_open: bool) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(hop) = job.hop else { return };
         if was_open && job.resent < RESENT && job.owner != Owner::Nobody {
@@ -431,8 +431,8 @@ impl Trunks {
         }
         let call = CallId(job.text.as_bytes());
         debug!(%call, trunk = self.peers[hop.trunk].id.0, from = %hop.address, was_open, "no connection to an address of the trunk");
-        self.peers[hop.trunk].health.silent(now, hop.address);
-        self.move_on(now, id, StatusCode::SERVICE_UNAVAILABLE);
+        self.peers[hop.trunk].health.silent(self.now, hop.address);
+        self.move_on(id, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     /// Silence of the last address has no end but that of the transaction.
@@ -445,51 +445,51 @@ impl Trunks {
     }
 
     /// Timer B or F.
-    pub(super) fn timed_out(&mut self, now: Instant, key: &ClientKey) {
+    pub(super) fn timed_out(&mut self, key: &ClientKey) {
         let Some(id) = self.branches.get(key.branch()).copied().filter(|_| key.method() != Method::Cancel) else { return };
         if let Some(job) = self.jobs.get_mut(&id) {
             job.current = None;
-            self.move_on(now, id, StatusCode::REQUEST_TIMEOUT);
+            self.move_on(id, StatusCode::REQUEST_TIMEOUT);
         }
     }
 
     /// Tries the next address, or gives up with `code`.
-    fn move_on(&mut self, now: Instant, id: JobId, code: StatusCode) {
+    fn move_on(&mut self, id: JobId, code: StatusCode) {
         let more = self.jobs.get(&id).is_some_and(|job| !job.targets.is_empty() && job.cancel == Cancel::No);
-        if more { self.attempt(now, id, false) } else { self.fail(now, id, code) }
+        if more { self.attempt(id, false) } else { self.fail(id, code) }
     }
 
     /// Takes an INVITE back.
-    pub(super) fn cancel_job(&mut self, now: Instant, id: JobId, reason: Option<&str>) {
+    pub(super) fn cancel_job(&mut self, id: JobId, reason: Option<&str>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if job.done || job.owner != Owner::Caller || job.cancel != Cancel::No || !job.is_invite() {
             return;
         }
         if job.current.is_none() {
             job.cancel = Cancel::Wanted;
-            return self.fail(now, id, StatusCode::REQUEST_TERMINATED);
+            return self.fail(id, StatusCode::REQUEST_TERMINATED);
         }
-        self.take_back(now, id, reason);
+        self.take_back(id, reason);
     }
 
-    fn take_back(&mut self, now: Instant, id: JobId, reason: Option<&str>) {
+    fn take_back(&mut self, id: JobId, reason: Option<&str>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.cancel = Cancel::Wanted;
         if let Some(current) = &job.current {
-            self.transactions.cancel(now, current, reason);
-            self.flush(now);
+            self.transactions.cancel(self.now, current, reason);
+            self.flush();
         }
-        self.see_cancel(now, id);
+        self.see_cancel(id);
     }
 
     /// Who does not answer the INVITE for so long after its CANCEL has left never will (RFC 3261, 9.1).
-    fn see_cancel(&mut self, now: Instant, id: JobId) {
+    fn see_cancel(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let left = job.current.as_ref().is_some_and(|current| self.transactions.is_cancelled(current));
         if job.cancel == Cancel::Wanted && left {
             job.cancel = Cancel::Sent;
             if job.owner == Owner::Caller {
-                self.timers.set(Timer::Silence(id), now + TIMEOUT);
+                self.timers.set(Timer::Silence(id), self.now + TIMEOUT);
             }
         }
     }

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use offhook_sip::{Message, Name, NameAddr, StatusCode, Uri, parse};
-use offhook_ua::time::Instant;
 use tracing::{info, warn};
 
 use super::outbound::JobId;
@@ -50,35 +49,35 @@ enum Next {
 
 impl Trunks {
     /// Finds out where a request goes, and sends it there. The addresses stay the same for all its tries.
-    pub(super) fn aim(&mut self, now: Instant, id: JobId) {
+    pub(super) fn aim(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
         let trunk = job.trunk;
-        let Ok(message) = parse(job.text.as_bytes()) else { return self.fail(now, id, StatusCode::SERVER_INTERNAL_ERROR) };
+        let Ok(message) = parse(job.text.as_bytes()) else { return self.fail(id, StatusCode::SERVER_INTERNAL_ERROR) };
         match self.next_hop(trunk, &message) {
-            Next::Known(hop) => self.go(now, id, vec![hop]),
-            Next::At(wire, address) => self.go(now, id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
-            Next::Named(wire, host, port) => self.ask(now, Query::Hop(id, wire), host, port, wire),
-            Next::Trunk(wire) => self.go_to_trunk(now, id, wire),
+            Next::Known(hop) => self.go(id, vec![hop]),
+            Next::At(wire, address) => self.go(id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
+            Next::Named(wire, host, port) => self.ask(Query::Hop(id, wire), host, port, wire),
+            Next::Trunk(wire) => self.go_to_trunk(id, wire),
         }
     }
 
-    fn go_to_trunk(&mut self, now: Instant, id: JobId, wire: Wire) {
+    fn go_to_trunk(&mut self, id: JobId, wire: Wire) {
         let Some(trunk) = self.jobs.get(&id).map(|job| job.trunk) else { return };
         let peer = &self.peers[trunk];
         if peer.addresses.is_empty() {
             // It goes on when the resolver has answered.
             if !peer.resolving {
-                self.look_up(now, trunk);
+                self.look_up(trunk);
             }
             return;
         }
         let mut addresses = peer.addresses.clone();
-        peer.health.order(now, &mut addresses);
+        peer.health.order(self.now, &mut addresses);
         let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 });
-        self.go(now, id, hops.collect());
+        self.go(id, hops.collect());
     }
 
-    fn go(&mut self, now: Instant, id: JobId, hops: Vec<Hop>) {
+    fn go(&mut self, id: JobId, hops: Vec<Hop>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let large = job.text.len() > LARGE && self.peers[job.trunk].config.large_over_tcp;
         for hop in hops {
@@ -89,7 +88,7 @@ impl Trunks {
             // choice is no call.
             job.targets.push_back(hop);
         }
-        self.attempt(now, id, false);
+        self.attempt(id, false);
     }
 
     /// RFC 3261, 12.2.1.1: the topmost Route or the Request-URI, where that is the trunk's. Whatever else a trunk names goes to the trunk:
@@ -122,46 +121,46 @@ impl Trunks {
     }
 
     /// Asks where a trunk is.
-    pub(super) fn look_up(&mut self, now: Instant, index: usize) {
+    pub(super) fn look_up(&mut self, index: usize) {
         let peer = &mut self.peers[index];
         peer.resolving = true;
         let (host, port) = peer.config.place();
         let (host, wire) = (host.to_owned(), peer.config.transport);
-        self.ask(now, Query::Trunk(index), host, port, wire);
+        self.ask(Query::Trunk(index), host, port, wire);
     }
 
-    fn ask(&mut self, now: Instant, what: Query, host: String, port: Option<u16>, wire: Wire) {
+    fn ask(&mut self, what: Query, host: String, port: Option<u16>, wire: Wire) {
         let query = ResolveId(self.next());
         self.queries.insert(query, what);
-        self.timers.set(Timer::Query(query), now + QUERY);
+        self.timers.set(Timer::Query(query), self.now + QUERY);
         self.push(Output::Resolve { query, host, port, wire });
     }
 
     /// The resolver has answered, or has not in time.
-    pub(super) fn resolved(&mut self, now: Instant, query: ResolveId, addresses: &[(SocketAddr, u32)]) {
+    pub(super) fn resolved(&mut self, query: ResolveId, addresses: &[(SocketAddr, u32)]) {
         self.timers.clear(&Timer::Query(query));
         match self.queries.remove(&query) {
-            Some(Query::Trunk(index)) => self.trunk_resolved(now, index, addresses),
+            Some(Query::Trunk(index)) => self.trunk_resolved(index, addresses),
             Some(Query::Hop(id, wire)) => {
                 let Some(trunk) = self.jobs.get(&id).filter(|job| job.is_unaimed()).map(|job| job.trunk) else { return };
                 let own = addresses.iter().map(|(address, _)| *address).filter(|a| self.peers[trunk].knows(*a).is_some());
                 let hops: Vec<Hop> = own.map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 }).collect();
-                if hops.is_empty() { self.go_to_trunk(now, id, wire) } else { self.go(now, id, hops) }
+                if hops.is_empty() { self.go_to_trunk(id, wire) } else { self.go(id, hops) }
             }
             None => {}
         }
     }
 
     /// Where the resolver fails, what it said before stays: running calls and new ones go on.
-    fn trunk_resolved(&mut self, now: Instant, index: usize, addresses: &[(SocketAddr, u32)]) {
+    fn trunk_resolved(&mut self, index: usize, addresses: &[(SocketAddr, u32)]) {
         let peer = &mut self.peers[index];
         peer.resolving = false;
         let ttl = addresses.iter().map(|(_, ttl)| *ttl).min();
         let wait = ttl.map_or(AGAIN, |ttl| Duration::from_secs(ttl.clamp(TTL.0, TTL.1).into()));
-        self.timers.set(Timer::Addresses(index), now + wait);
+        self.timers.set(Timer::Addresses(index), self.now + wait);
         let mut told: Vec<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
         if !told.is_empty() {
-            peer.is_at(now, told.clone());
+            peer.is_at(self.now, told.clone());
         }
         told.sort_unstable();
         if peer.told.as_ref() != Some(&told) {
@@ -177,7 +176,7 @@ impl Trunks {
         let wire = peer.config.transport;
         let waiting = self.jobs.iter().filter(|(_, job)| job.trunk == index && job.is_unaimed());
         for id in waiting.map(|(id, _)| *id).collect::<Vec<JobId>>() {
-            if found { self.go_to_trunk(now, id, wire) } else { self.fail(now, id, StatusCode::SERVICE_UNAVAILABLE) }
+            if found { self.go_to_trunk(id, wire) } else { self.fail(id, StatusCode::SERVICE_UNAVAILABLE) }
         }
     }
 }

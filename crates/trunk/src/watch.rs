@@ -6,7 +6,6 @@ use std::time::Duration;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::log::millis;
 use offhook_ua::registration::Ask;
-use offhook_ua::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::outbound::Owner;
@@ -27,7 +26,7 @@ const NO_INSTANCE: &str = "\0";
 
 impl Trunks {
     /// Sends OPTIONS (RFC 3261, 11).
-    pub(super) fn watch(&mut self, now: Instant, index: usize) {
+    pub(super) fn watch(&mut self, index: usize) {
         let (tag, call_id) = (self.random.token(), self.random.token());
         let config = &self.peers[index].config;
         let uri = ["sip:", &config.home()].concat();
@@ -39,11 +38,11 @@ impl Trunks {
             .field("Contact", &["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat())
             .field("Accept", "application/sdp")
             .end();
-        self.launch(now, Some(index), Owner::Options, text);
+        self.launch(Some(index), Owner::Options, text);
     }
 
     /// OPTIONS came to an end: the next ones follow.
-    pub(super) fn watched(&mut self, now: Instant, index: usize) {
+    pub(super) fn watched(&mut self, index: usize) {
         let peer = &self.peers[index];
         let usual = Duration::from_secs(peer.config.watch.into());
         let wait = match &peer.health {
@@ -53,43 +52,43 @@ impl Trunks {
         };
         // Not all trunks at the same moment.
         let wait = wait - wait / 10 + self.random.duration(wait / 5 + MOMENT);
-        self.timers.start(Timer::Watch(index), now + wait);
+        self.timers.start(Timer::Watch(index), self.now + wait);
     }
 
     /// A trunk has answered something.
-    pub(super) fn alive(&mut self, now: Instant, index: usize, address: SocketAddr) {
+    pub(super) fn alive(&mut self, index: usize, address: SocketAddr) {
         let peer = &mut self.peers[index];
         if peer.health.answered(address) {
             info!(trunk = peer.id.0, reason = "answers", "trunk is up");
         } else if peer.health.is_down() {
-            self.watch_soon(now, index);
+            self.watch_soon(index);
         }
     }
 
     /// A trunk has failed to.
-    pub(super) fn failed(&mut self, now: Instant, index: usize, why: &'static str) {
+    pub(super) fn failed(&mut self, index: usize, why: &'static str) {
         let peer = &mut self.peers[index];
         let watched = peer.config.watch > 0;
-        if peer.health.failed(now, watched) {
+        if peer.health.failed(self.now, watched) {
             warn!(trunk = peer.id.0, reason = why, "trunk is down");
         } else if watched && !peer.health.is_down() {
-            self.watch_soon(now, index);
+            self.watch_soon(index);
         }
     }
 
     /// One sign is none: the second is looked for at once, unless OPTIONS are under way.
-    fn watch_soon(&mut self, now: Instant, index: usize) {
+    fn watch_soon(&mut self, index: usize) {
         let asked = self.jobs.values().any(|job| job.trunk == index && job.owner == Owner::Options);
         if !asked {
-            self.timers.set(Timer::Watch(index), now + SOON);
+            self.timers.set(Timer::Watch(index), self.now + SOON);
         }
     }
 
     /// Registers, for the first time or again.
-    pub(super) fn register(&mut self, now: Instant, index: usize) {
+    pub(super) fn register(&mut self, index: usize) {
         let seconds = self.peers[index].config.expires.max(self.peers[index].least);
         let contact = self.binding(index);
-        self.ask_registrar(now, index, Ask::Bind(&contact, seconds));
+        self.ask_registrar(index, Ask::Bind(&contact, seconds));
     }
 
     /// Our Contact there.
@@ -98,16 +97,16 @@ impl Trunks {
         ["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat()
     }
 
-    fn ask_registrar(&mut self, now: Instant, index: usize, ask: Ask<'_>) {
+    fn ask_registrar(&mut self, index: usize, ask: Ask<'_>) {
         let peer = &mut self.peers[index];
         let home = peer.config.home();
         let aor = ["sip:", &offhook_sip::escape_user(&peer.config.username), "@", &home].concat();
         let text = peer.registration.request(&["sip:", &home].concat(), &aor, ask).end();
-        self.launch(now, Some(index), Owner::Register, text);
+        self.launch(Some(index), Owner::Register, text);
     }
 
     /// Takes a registration back (RFC 3261, 10.2.2).
-    pub(super) fn unregister(&mut self, now: Instant, index: usize) {
+    pub(super) fn unregister(&mut self, index: usize) {
         let under_way = self.jobs.iter().find(|(_, job)| job.trunk == index && job.owner == Owner::Register).map(|(id, _)| *id);
         if under_way.is_none() && !self.peers[index].registration.stands() {
             return;
@@ -115,11 +114,11 @@ impl Trunks {
         // Whatever becomes of one that is under way: its number in CSeq is the lower one.
         under_way.into_iter().for_each(|id| self.forget(id));
         let contact = self.binding(index);
-        self.ask_registrar(now, index, Ask::Unbind(&contact));
+        self.ask_registrar(index, Ask::Unbind(&contact));
     }
 
     /// The registrar has answered.
-    pub(super) fn registered(&mut self, now: Instant, index: usize, answer: &Message<'_>) {
+    pub(super) fn registered(&mut self, index: usize, answer: &Message<'_>) {
         let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         if self.leaving {
             return self.unregistered(index, code);
@@ -135,12 +134,12 @@ impl Trunks {
                 .filter(|least| code == StatusCode::INTERVAL_TOO_BRIEF && (peer.least + 1..=86_400).contains(least));
             peer.least = least.unwrap_or(peer.least);
             let after = least.map(|_| 0).or_else(|| answer.number(Name::RetryAfter));
-            return self.not_registered(now, index, code, after);
+            return self.not_registered(index, code, after);
         }
         peer.refused = 0;
         let was = peer.registration.stands();
-        peer.registration.accepted(now, answer, NO_INSTANCE, granted);
-        let refresh = peer.registration.refresh_at().unwrap_or(now + Duration::from_secs(granted.into()) / 2);
+        peer.registration.accepted(self.now, answer, NO_INSTANCE, granted);
+        let refresh = peer.registration.refresh_at().unwrap_or(self.now + Duration::from_secs(granted.into()) / 2);
         self.timers.set(Timer::Register(index), refresh);
         let trunk = &self.peers[index].id.0;
         if was {
@@ -161,7 +160,7 @@ impl Trunks {
     }
 
     /// Registering came to nothing: again, but ever later.
-    pub(super) fn not_registered(&mut self, now: Instant, index: usize, code: StatusCode, after: Option<u32>) {
+    pub(super) fn not_registered(&mut self, index: usize, code: StatusCode, after: Option<u32>) {
         if self.leaving {
             return self.unregistered(index, code);
         }
@@ -171,7 +170,7 @@ impl Trunks {
         peer.refused += 1;
         let wait = after.map_or(back_off, |seconds| Duration::from_secs(seconds.into()).min(BACK_OFF.1 * 6));
         let wait = wait + self.random.duration(wait / 10 + MOMENT);
-        self.timers.set(Timer::Register(index), now + wait);
+        self.timers.set(Timer::Register(index), self.now + wait);
         warn!(trunk = self.peers[index].id.0, code = code.as_u16(), again_in = millis(wait), "not registered with the provider");
     }
 

@@ -1,6 +1,7 @@
 //! What all calls of the bridge share: the ways out, the timers, and which call a message belongs to.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use offhook_ledger::{CallRef, Query};
 use offhook_media::{Command, Leg, MAX_SDP, PeerSettings};
@@ -53,7 +54,9 @@ enum Lead {
     Asked(Leg, ClientKey),
 }
 
-pub(super) struct Core {
+pub(super) struct Context {
+    /// The time of the input that is being handled.
+    pub(super) now: Instant,
     pub(super) settings: Settings,
     pub(super) room: Room,
     pub(super) random: Random,
@@ -74,9 +77,10 @@ pub(super) struct Core {
     pub(super) out: VecDeque<Output>,
 }
 
-impl Core {
+impl Context {
     pub(super) fn new(settings: Settings, trunks: Trunks, seed: [u8; 32]) -> Self {
         Self {
+            now: Instant::default(),
             settings,
             room: Room::default(),
             random: Random::new(seed),
@@ -133,25 +137,17 @@ impl Core {
     }
 
     /// Sends a request; all but Via is in it.
-    pub(super) fn ask(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        way: &Way,
-        asked: Asked,
-        request: Writer,
-        body: Body<'_>,
-    ) -> ClientKey {
+    pub(super) fn ask(&mut self, key: CallKey, way: &Way, asked: Asked, request: Writer, body: Body<'_>) -> ClientKey {
         let request = request.field("Max-Forwards", "70");
         let (leg, sent) = match way {
             Way::Page(tenant) => {
                 let branch = Branch::new(&self.random.token());
                 let sent = ClientKey::new(branch.clone(), request.request_line().map_or(Method::Other(""), |(method, _)| method));
                 let text = write(request.field("Via", &via(&branch)), body);
-                self.pages.request(now, *tenant, Transport::Reliable, &sent, text);
+                self.pages.request(self.now, *tenant, Transport::Reliable, &sent, text);
                 (Leg::Page, sent)
             }
-            Way::Peer(trunk) => (Leg::Peer, self.trunks.request(now, trunk, &write(request, body))),
+            Way::Peer(trunk) => (Leg::Peer, self.trunks.request(self.now, trunk, &write(request, body))),
         };
         self.asked.insert((leg, sent.clone()), (key, asked));
         self.lead(key, Lead::Asked(leg, sent.clone()));
@@ -160,29 +156,29 @@ impl Core {
     }
 
     /// Sends an ACK; all but Via is in it.
-    pub(super) fn acknowledge(&mut self, now: Instant, way: &Way, ack: Writer, body: Body<'_>) -> String {
+    pub(super) fn acknowledge(&mut self, way: &Way, ack: Writer, body: Body<'_>) -> String {
         let ack = ack.field("Max-Forwards", "70");
         let ack = match way {
             Way::Page(_) => ack.field("Via", &via(&Branch::new(&self.random.token()))),
             Way::Peer(_) => ack,
         };
         let text = write(ack, body);
-        self.acknowledge_again(now, way, &text);
+        self.acknowledge_again(way, &text);
         text
     }
 
     /// The 2xx has come again.
-    pub(super) fn acknowledge_again(&mut self, now: Instant, way: &Way, text: &str) {
+    pub(super) fn acknowledge_again(&mut self, way: &Way, text: &str) {
         match way {
             Way::Page(tenant) => self.page(*tenant, text.to_owned()),
-            Way::Peer(trunk) => self.trunks.send(now, trunk, text),
+            Way::Peer(trunk) => self.trunks.send(self.now, trunk, text),
         }
     }
 
-    pub(super) fn respond(&mut self, now: Instant, leg: Leg, key: &ServerKey, text: String) {
+    pub(super) fn respond(&mut self, leg: Leg, key: &ServerKey, text: String) {
         match leg {
-            Leg::Page => self.pages.respond(now, key, text),
-            Leg::Peer => self.trunks.respond(now, key, text),
+            Leg::Page => self.pages.respond(self.now, key, text),
+            Leg::Peer => self.trunks.respond(self.now, key, text),
         }
         self.flush();
     }
@@ -196,25 +192,25 @@ impl Core {
     }
 
     /// Refuses a request of a call, or one that belongs to none.
-    pub(super) fn refuse(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
+    pub(super) fn refuse(&mut self, leg: Leg, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
         let (call, side) = (request.call_id().unwrap_or_default(), side(leg));
         let method = request.method().map(Method::as_str);
         debug!(call = %Plain(call), side, method, code = code.as_u16(), "a request in a call is refused");
         let tag = self.random.token();
-        self.respond(now, leg, key, Refusal::Status(code).answer(request, &tag, &can(leg)).end());
+        self.respond(leg, key, Refusal::Status(code).answer(request, &tag, &can(leg)).end());
     }
 
     /// Refuses an offer that comes while another one waits for its answer: theirs, or ours.
-    pub(super) fn refuse_crossing(&mut self, now: Instant, leg: Leg, key: &ServerKey, request: &Message<'_>, theirs: bool) {
+    pub(super) fn refuse_crossing(&mut self, leg: Leg, key: &ServerKey, request: &Message<'_>, theirs: bool) {
         let (refusal, tag) = (glare::refusal(theirs, &mut self.random), self.random.token());
-        self.respond(now, leg, key, refusal.answer(request, &tag, &can(leg)).end());
+        self.respond(leg, key, refusal.answer(request, &tag, &can(leg)).end());
     }
 
     /// Takes an INVITE of ours back, as soon as that may be.
-    pub(super) fn cancel(&mut self, now: Instant, leg: Leg, key: &ClientKey, reason: Option<&str>) {
+    pub(super) fn cancel(&mut self, leg: Leg, key: &ClientKey, reason: Option<&str>) {
         match leg {
-            Leg::Page => self.pages.cancel(now, key, reason),
-            Leg::Peer => self.trunks.cancel(now, key, reason),
+            Leg::Page => self.pages.cancel(self.now, key, reason),
+            Leg::Peer => self.trunks.cancel(self.now, key, reason),
         }
         self.flush();
     }
@@ -224,6 +220,11 @@ impl Core {
         let Trunk { ref codecs, security, nat, eager, media_address: address, dtmf, .. } = *self.trunks.config(trunk)?;
         let (codecs, signalling, info) = (codecs.clone(), self.trunks.hosts(trunk), dtmf == Dtmf::Info);
         Some(PeerSettings { codecs, security, address, nat, signalling, eager, info })
+    }
+
+    /// Starts a timer, or moves it; it fires when `after` has passed.
+    pub(super) fn set_timer(&mut self, timer: Timer, after: Duration) {
+        self.timers.set(timer, self.now + after);
     }
 
     pub(super) fn media(&mut self, command: Command) {
