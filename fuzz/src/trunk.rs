@@ -12,7 +12,7 @@ use super::steps;
 const PROVIDER: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
 const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 1], 5060);
 const LINK: LinkId = LinkId(1);
-const INVITE: &str = "INVITE sip:+4670@192.0.2.1 SIP/2.0\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:+4670@192.0.2.1>\r\nCall-ID: 1\r\n\
+const INVITE: &str = "INVITE sip:+4670@192.0.2.1 SIP/2.0\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:+4670@192.0.2.1>\r\nCall-ID: 1\r\n\
     CSeq: 1 INVITE\r\nContact: <sip:198.51.100.1>\r\nContent-Length: 0\r\n\r\n";
 
 /// A stream gives the same frames however it arrives, and never holds more than a message may have.
@@ -87,7 +87,7 @@ impl Life {
             4 => self.handle(Input::Closed { link: LINK }),
             5 => {
                 let name = if octets.len().is_multiple_of(2) { "udp" } else { "tcp" };
-                let key = self.trunks.request(self.now, &TrunkId(name.into()), INVITE);
+                let key = self.trunks.request(self.now, &TrunkId(name.into()), INVITE.into());
                 if octets.len().is_multiple_of(3) {
                     self.trunks.cancel(self.now, &key, None);
                 }
@@ -128,9 +128,9 @@ impl Life {
                         self.asked = Some(text);
                     }
                 }
-                Output::Event(Event::Request { key: Some(key), text, .. }) => {
-                    let request = parse(text.as_bytes()).expect("it was read before");
-                    self.trunks.respond(self.now, &key, reply(&request, StatusCode::BUSY_HERE, Some("ours")).end());
+                Output::Event(Event::Request { key: Some(key), message, .. }) => {
+                    let refusal = reply(message.get(), StatusCode::BUSY_HERE, Some("ours")).end();
+                    self.trunks.respond(self.now, &key, refusal);
                 }
                 _ => {}
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook_media::{Command, Leg};
-use offhook_sip::{Message, Name, StatusCode, parse, reply};
+use offhook_sip::{Message, Name, StatusCode, reply};
 use offhook_ua::transaction::ServerKey;
 use offhook_ua::{T1, T2, TIMEOUT};
 
@@ -11,7 +11,7 @@ use super::Timer;
 use super::call::{Call, Stage};
 use super::context::{Context, SDP, description};
 use super::failure::Failure;
-use super::party::Invite;
+use super::party::{Invite, Unacknowledged};
 
 /// How long a 2xx waits for the PRACK of an early answer: it may be lost with a connection (RFC 3262, 3).
 const LOST_PRACK: Duration = Duration::from_secs(2);
@@ -19,16 +19,17 @@ const LOST_PRACK: Duration = Duration::from_secs(2);
 impl Call {
     /// Answers a page's offer before anybody has picked up, so that ICE and DTLS come up while it rings (RFC 3262).
     pub(super) fn answer_early(&mut self, context: &mut Context) {
-        let Invite::Received { key, text } = &self.page.invite else { return };
-        let (key, Ok(invite), Some(sdp)) = (key.clone(), parse(text.as_bytes()), self.page.local.as_deref()) else { return };
+        let (Invite::Received { key, invite }, Some(sdp)) = (&self.page.invite, self.page.local.as_deref()) else { return };
+        let (key, invite) = (key.clone(), invite.clone());
+        let invite = invite.get();
         // Nothing is heard yet, and nothing rings (RFC 5009): only the media path comes up.
-        let answer = self.page.reply(&invite, StatusCode::SESSION_PROGRESS).field("P-Early-Media", "inactive");
+        let answer = self.page.reply(invite, StatusCode::SESSION_PROGRESS).field("P-Early-Media", "inactive");
         if !invite.has_token(Name::Supported, "100rel") && !invite.has_token(Name::Require, "100rel") {
             return context.respond(Leg::Page, &key, answer.body(SDP, sdp));
         }
         let number = 1 + u32::try_from(context.random.below(1 << 30)).unwrap_or(0);
         let text = answer.field("Require", "100rel").number("RSeq", number).body(SDP, sdp);
-        self.page.wait(context.now, key.clone(), text.clone(), Some(number), false);
+        self.page.wait(context.now, key.clone(), text.clone(), invite, Some(number));
         context.set_timer(Timer::Repeat(self.key, Leg::Page), T1);
         context.respond(Leg::Page, &key, text);
     }
@@ -41,13 +42,13 @@ impl Call {
             return;
         }
         let party = self.party(leg);
-        let Invite::Received { key, text } = &party.invite else { return };
-        let (key, Ok(invite)) = (key.clone(), parse(text.as_bytes())) else { return };
+        let Invite::Received { key, invite } = &party.invite else { return };
+        let (key, invite) = (key.clone(), invite.get());
         // Whoever insists on reliable ones gets none: nothing here depends on them.
         if leg == Leg::Peer && invite.has_token(Name::Require, "100rel") {
             return;
         }
-        let answer = reply(&invite, code, Some(&party.tag)).field("Contact", &party.contact);
+        let answer = reply(invite, code, Some(&party.tag)).field("Contact", &party.contact);
         let answer = if told.1 { answer.field("P-Early-Media", "sendonly") } else { answer };
         context.respond(leg, &key, answer.end());
         self.told = Some(told);
@@ -78,12 +79,11 @@ impl Call {
         if party.unacknowledged.as_ref().is_some_and(|waiting| context.now - waiting.since < LOST_PRACK) {
             return;
         }
-        let Invite::Received { key: server, text } = std::mem::replace(&mut party.invite, Invite::Done) else { return };
-        let (Ok(invite), Some(sdp)) = (parse(text.as_bytes()), party.local.as_deref()) else { return };
-        let answer = party.timer.answer(&invite, party.reply(&invite, StatusCode::OK));
+        let Invite::Received { key: server, invite } = std::mem::replace(&mut party.invite, Invite::Done) else { return };
+        let (invite, Some(sdp)) = (invite.get(), party.local.as_deref()) else { return };
+        let answer = party.timer.answer(invite, party.reply(invite, StatusCode::OK));
         let answer = if party.described { answer.end() } else { answer.body(SDP, sdp) };
-        let offers = !invite.content_is(SDP);
-        party.wait(context.now, server.clone(), answer.clone(), None, offers);
+        party.wait(context.now, server.clone(), answer.clone(), invite, None);
         if let Some(dialog) = party.dialog.as_mut() {
             dialog.confirmed = true;
         }
@@ -96,12 +96,10 @@ impl Call {
     /// ACK to a 2xx of ours.
     pub(super) fn acknowledged(&mut self, context: &mut Context, leg: Leg, ack: &Message<'_>) {
         let session = self.key.session();
-        let number = |message: &Message<'_>| message.cseq().map(|cseq| cseq.number).ok();
+        let Ok(cseq) = ack.cseq() else { return };
         let party = self.party(leg);
-        let answers = |text: &str| parse(text.as_bytes()).is_ok_and(|answer| number(&answer) == number(ack));
-        let Some(waited) = party.unacknowledged.take_if(|waiting| waiting.number.is_none() && answers(&waiting.text)) else {
-            return;
-        };
+        let acknowledges = |waiting: &Unacknowledged| waiting.number.is_none() && waiting.invite == cseq.number;
+        let Some(waited) = party.unacknowledged.take_if(|waiting| acknowledges(waiting)) else { return };
         context.timers.clear(&Timer::Repeat(self.key, leg));
         if self.is_over() {
             return self.say_goodbye(context, leg);

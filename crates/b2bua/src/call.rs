@@ -18,7 +18,6 @@ use offhook_sip::{ApiCode, Method, StatusCode};
 use offhook_ledger::{CallRef, End, Kind, NewCall, Query};
 use offhook_media::{Command, Leg, PeerSettings, SessionId};
 use offhook_proxy::test_number::TestNumber;
-use offhook_sip::parse;
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::TIMEOUT;
 use offhook_ua::log::{Masked, Plain, said};
@@ -289,18 +288,13 @@ impl Call {
     fn leave(&mut self, context: &mut Context, leg: Leg, failure: &Failure) {
         let party = self.party(leg);
         match &party.invite {
-            Invite::Received { key, text } => {
-                let (key, text) = (key.clone(), text.clone());
+            Invite::Received { key, invite } => {
+                let (key, invite) = (key.clone(), invite.clone());
                 party.invite = Invite::Done;
                 party.unacknowledged = None;
-                if let Ok(invite) = parse(text.as_bytes()) {
-                    let code = if !failure.code.is_failure() {
-                        Failure::plain(StatusCode::TEMPORARILY_UNAVAILABLE)
-                    } else {
-                        failure.clone()
-                    };
-                    context.respond(leg, &key, code.answer(&invite, leg, &party.tag));
-                }
+                let unavailable = Failure::plain(StatusCode::TEMPORARILY_UNAVAILABLE);
+                let failure = if failure.code.is_failure() { failure } else { &unavailable };
+                context.respond(leg, &key, failure.answer(invite.get(), leg, &party.tag));
             }
             Invite::Sent { key } => context.cancel(leg, key, failure.reason(leg).as_deref()),
             Invite::None | Invite::Done => self.say_goodbye(context, leg),

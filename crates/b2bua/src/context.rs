@@ -147,7 +147,7 @@ impl Context {
                 self.pages.request(self.now, *tenant, Transport::Reliable, &sent, text);
                 (Leg::Page, sent)
             }
-            Way::Peer(trunk) => (Leg::Peer, self.trunks.request(self.now, trunk, &write(request, body))),
+            Way::Peer(trunk) => (Leg::Peer, self.trunks.request(self.now, trunk, write(request, body))),
         };
         self.asked.insert((leg, sent.clone()), (key, asked));
         self.lead(key, Lead::Asked(leg, sent.clone()));
@@ -171,7 +171,7 @@ impl Context {
     pub(super) fn acknowledge_again(&mut self, way: &Way, text: &str) {
         match way {
             Way::Page(tenant) => self.page(*tenant, text.to_owned()),
-            Way::Peer(trunk) => self.trunks.send(self.now, trunk, text),
+            Way::Peer(trunk) => self.trunks.send(self.now, trunk, text.to_owned()),
         }
     }
 

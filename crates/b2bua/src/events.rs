@@ -2,7 +2,6 @@
 
 use offhook_media::{Command, Event, Leg, MediaError, Prompt};
 use offhook_proxy::test_number::TestNumber;
-use offhook_sip::parse;
 
 use super::call::{Call, Stage};
 use super::context::Context;
@@ -35,12 +34,9 @@ impl Call {
             (Exchange::First, Ok(sdp)) if leg == self.callee_leg() => self.invite(context, &sdp),
             (Exchange::First, Ok(sdp)) => self.caller_described(context, sdp),
             (Exchange::First, Err(error)) => self.media_failed(context, error),
-            (Exchange::Answering { key, request }, sdp) => {
-                let Ok(request) = parse(request.as_bytes()) else { return };
-                match sdp {
-                    Ok(sdp) => self.confirm(context, leg, &key, &request, Some(&sdp)),
-                    Err(error) => context.refuse(leg, &key, &request, Failure::media(error).code),
-                }
+            (Exchange::Answering { key, request }, Ok(sdp)) => self.confirm(context, leg, &key, request.get(), Some(&sdp)),
+            (Exchange::Answering { key, request }, Err(error)) => {
+                context.refuse(leg, &key, request.get(), Failure::media(error).code)
             }
             (Exchange::Offering, Ok(sdp)) => self.reoffer(context, leg, &sdp),
             (Exchange::Idle | Exchange::Dropped | Exchange::Offering | Exchange::Offered, _) => {}

@@ -6,8 +6,7 @@ use std::time::Duration;
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::telephone::is_form_of_number;
-use offhook_sip::without_body;
-use offhook_sip::{Message, StatusCode, Uri, parse, quote};
+use offhook_sip::{Message, OwnedMessage, StatusCode, Uri, quote};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, named};
@@ -32,8 +31,9 @@ impl Call {
         context: &mut Context,
         (key, trunk): (CallKey, TrunkId),
         server: &ServerKey,
-        invite: &Message<'_>,
+        received: &OwnedMessage,
     ) -> Result<Self, Failure> {
+        let invite = received.get();
         if invite.unsupported(can(Leg::Peer).extensions).next().is_some() {
             return Err(Failure::plain(StatusCode::BAD_EXTENSION));
         }
@@ -63,7 +63,7 @@ impl Call {
             return Err(Failure::plain(StatusCode::BAD_REQUEST));
         }
         peer.learn(invite);
-        peer.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
+        peer.invite = Invite::Received { key: server.clone(), invite: received.clone() };
         let tag = context.tag(key, Leg::Page);
         let page = Party::new(Leg::Page, None, tag, contact(key));
         let call_id = context.random.uuid();
@@ -102,8 +102,8 @@ impl Call {
     pub(super) fn let_in(&mut self, context: &mut Context) {
         let session = self.key.session();
         let Some(mut settings) = self.trunk.as_ref().and_then(|trunk| context.peer_settings(trunk)) else { return };
-        let Invite::Received { text, .. } = &mut self.peer.invite else { return };
-        let Ok(invite) = parse(text.as_bytes()) else { return };
+        let Invite::Received { invite, .. } = &self.peer.invite else { return };
+        let invite = invite.get();
         // Where it came from, as we have noted it in its Via (RFC 3261, 18.2.1).
         let source = invite.via().ok().and_then(|via| via.params.get("received")?.parse::<IpAddr>().ok());
         settings.signalling.extend(source);
@@ -112,7 +112,6 @@ impl Call {
         } else {
             Command::Offer { session, leg: Leg::Peer }
         };
-        without_body(text);
         self.open(context, settings);
         self.peer.exchange = Exchange::First;
         context.media(command);

@@ -3,7 +3,7 @@
 
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
-use offhook_sip::{Abilities, Message, Method, Name, StatusCode, parse, reply};
+use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, reply};
 use offhook_trunk::Dtmf;
 use offhook_ua::T1;
 use offhook_ua::session_timer::{AGAIN, SessionTimer};
@@ -20,7 +20,8 @@ const PRESSED: u32 = 160;
 
 impl Call {
     /// A request within one of the call's dialogs.
-    pub(super) fn request(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, request: &Message<'_>) {
+    pub(super) fn request(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, message: &OwnedMessage) {
+        let request = message.get();
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let Some(dialog) = self.party(leg).dialog_of(request) else {
             return context.refuse(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
@@ -34,7 +35,7 @@ impl Call {
             _ if self.is_over() => context.refuse(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
             Method::Prack => self.provisional_acknowledged(context, leg, key, request),
             Method::Info => self.info(context, leg, key, request),
-            Method::Invite | Method::Update => self.reoffered(context, leg, key, request),
+            Method::Invite | Method::Update => self.reoffered(context, leg, key, message),
             Method::Options => {
                 let answer = reply(request, StatusCode::OK, None).field("Allow", &allow()).field("Accept", SDP);
                 context.respond(leg, key, answer.end());
@@ -98,7 +99,8 @@ impl Call {
     }
 
     /// INVITE or UPDATE within the call: another offer, or only a sign of life.
-    fn reoffered(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, request: &Message<'_>) {
+    fn reoffered(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, message: &OwnedMessage) {
+        let request = message.get();
         let (offers, invite) = (request.content_is(SDP), request.method() == Some(Method::Invite));
         let session = self.key.session();
         let up = self.stage == Stage::Up;
@@ -125,7 +127,7 @@ impl Call {
         if !offers && !invite {
             return self.confirm(context, leg, key, request, None);
         }
-        self.party(leg).exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
+        self.party(leg).exchange = Exchange::Answering { key: key.clone(), request: message.clone() };
         context.media(if offers {
             Command::Offered { session, leg, sdp: request.text().to_owned() }
         } else {
@@ -143,7 +145,7 @@ impl Call {
             None => answer.end(),
         };
         if request.method() == Some(Method::Invite) {
-            party.wait(context.now, key.clone(), text.clone(), None, !request.content_is(SDP));
+            party.wait(context.now, key.clone(), text.clone(), request, None);
             context.set_timer(Timer::Repeat(call, leg), T1);
         }
         context.respond(leg, key, text);
@@ -153,10 +155,8 @@ impl Call {
     /// The other side takes a re-INVITE back.
     pub(super) fn reoffer_cancelled(&mut self, context: &mut Context, leg: Leg) {
         let party = self.party(leg);
-        if let Exchange::Answering { key, request } = std::mem::replace(&mut party.exchange, Exchange::Dropped)
-            && let Ok(request) = parse(request.as_bytes())
-        {
-            context.refuse(leg, &key, &request, StatusCode::REQUEST_TERMINATED);
+        if let Exchange::Answering { key, request } = std::mem::replace(&mut party.exchange, Exchange::Dropped) {
+            context.refuse(leg, &key, request.get(), StatusCode::REQUEST_TERMINATED);
         }
     }
 

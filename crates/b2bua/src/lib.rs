@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 
 use offhook_media::{Event, Leg};
 use offhook_sip::reasons;
-use offhook_sip::{Abilities, ApiCode, Message, Method, StatusCode, Uri, parse, reply};
+use offhook_sip::{Abilities, ApiCode, Message, Method, OwnedMessage, StatusCode, Uri, reply};
 use offhook_trunk::{self as trunk, Trunks};
 use offhook_ua::log::{Plain, named};
 use offhook_ua::time::Instant;
@@ -108,7 +108,7 @@ impl Bridge {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.context.now = now;
         match input {
-            Input::Page { application, text } => self.page(&application, &text),
+            Input::Page { application, text } => self.page(&application, text),
             Input::Trunk(input) => self.context.trunks.handle(now, input),
             Input::Media(event) => {
                 let key = CallKey(session(&event));
@@ -217,29 +217,30 @@ impl Bridge {
     }
 
     /// The switch has sent a message.
-    fn page(&mut self, application: &str, text: &str) {
-        let Ok(message) = parse(text.as_bytes()) else { return };
+    fn page(&mut self, application: &str, text: String) {
+        let Ok(received) = OwnedMessage::parse(text) else { return };
+        let message = received.get();
         let tenant = self.context.tenant(application);
-        if self.context.pages.origin(&message).is_some_and(|origin| origin != tenant) {
+        if self.context.pages.origin(message).is_some_and(|origin| origin != tenant) {
             return;
         }
         let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
         let speaker = Speaker::Page { tenant, user: &user };
-        match self.context.pages.receive(self.context.now, tenant, Transport::Reliable, &message) {
+        match self.context.pages.receive(self.context.now, tenant, Transport::Reliable, message) {
             Received::Request(key) if key.method() == Method::Cancel => {
                 if self.context.pages.way_back(&key.invite()) != Some(tenant) {
-                    return self.context.refuse(Leg::Page, &key, &message, StatusCode::CALL_DOES_NOT_EXIST);
+                    return self.context.refuse(Leg::Page, &key, message, StatusCode::CALL_DOES_NOT_EXIST);
                 }
-                self.cancelled(speaker, &key, &message);
+                self.cancelled(speaker, &key, message);
             }
-            Received::Request(key) if to_tag(&message).is_some() => self.inside(speaker, &key, &message),
+            Received::Request(key) if to_tag(message).is_some() => self.inside(speaker, &key, &received),
             Received::Request(key) if key.method() == Method::Invite => {
-                self.context.respond(Leg::Page, &key, reply(&message, StatusCode::TRYING, None).end());
-                self.begin(speaker, key, &message, |context, call, key| Call::outgoing(context, (call, tenant), key, &message));
+                self.context.respond(Leg::Page, &key, reply(message, StatusCode::TRYING, None).end());
+                self.begin(speaker, key, message, |context, call, key| Call::outgoing(context, (call, tenant), key, &received));
             }
-            Received::Request(key) => self.context.refuse(Leg::Page, &key, &message, Abilities::unserved(key.method())),
-            Received::Ack => self.acknowledged(speaker, &message),
-            Received::Response(key) => self.answered(Leg::Page, &key, Ok(&message)),
+            Received::Request(key) => self.context.refuse(Leg::Page, &key, message, Abilities::unserved(key.method())),
+            Received::Ack => self.acknowledged(speaker, message),
+            Received::Response(key) => self.answered(Leg::Page, &key, Ok(message)),
             Received::Absorbed | Received::Stray => {}
         }
         self.context.flush();
@@ -257,23 +258,19 @@ impl Bridge {
 
     fn trunk_told(&mut self, event: trunk::Event) {
         match event {
-            trunk::Event::Request { trunk, others, key, text } => {
-                let Ok(message) = parse(text.as_bytes()) else { return };
+            trunk::Event::Request { trunk, others, key, message: received } => {
+                let message = received.get();
                 let speaker = Speaker::Peer { trunk: &trunk, others: &others };
                 match key {
-                    None => self.acknowledged(speaker, &message),
-                    Some(key) if key.method() == Method::Cancel => self.cancelled(speaker, &key, &message),
-                    Some(key) if to_tag(&message).is_some() => self.inside(speaker, &key, &message),
-                    Some(key) => self.begin(speaker, key, &message, |context, call, key| {
-                        Call::incoming(context, (call, trunk.clone()), key, &message)
+                    None => self.acknowledged(speaker, message),
+                    Some(key) if key.method() == Method::Cancel => self.cancelled(speaker, &key, message),
+                    Some(key) if to_tag(message).is_some() => self.inside(speaker, &key, &received),
+                    Some(key) => self.begin(speaker, key, message, |context, call, key| {
+                        Call::incoming(context, (call, trunk.clone()), key, &received)
                     }),
                 }
             }
-            trunk::Event::Response { key, text } => {
-                if let Ok(message) = parse(text.as_bytes()) {
-                    self.answered(Leg::Peer, &key, Ok(&message));
-                }
-            }
+            trunk::Event::Response { key, message } => self.answered(Leg::Peer, &key, Ok(message.get())),
             trunk::Event::Failed { key, code } => self.answered(Leg::Peer, &key, Err(code)),
             // The call repeats its own 2xx and gives up by itself; a refusal that nobody has heard changes nothing.
             trunk::Event::NoAck { .. } => {}
@@ -340,11 +337,11 @@ impl Bridge {
     }
 
     /// A request that names one of our tags.
-    fn inside(&mut self, speaker: Speaker<'_>, key: &ServerKey, request: &Message<'_>) {
+    fn inside(&mut self, speaker: Speaker<'_>, key: &ServerKey, request: &OwnedMessage) {
         let leg = speaker.leg();
-        match self.owner(speaker, request) {
+        match self.owner(speaker, request.get()) {
             Some(call) => self.with(call, |call, context| call.request(context, leg, key, request)),
-            None => self.context.refuse(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
+            None => self.context.refuse(leg, key, request.get(), StatusCode::CALL_DOES_NOT_EXIST),
         }
     }
 

@@ -4,8 +4,7 @@ use offhook_ledger::{Answer, Grant, Kind, Number, Refused};
 use offhook_media::{Codec, Command, Leg, MAX_SDP, PeerSettings, Security};
 use offhook_proxy::is_apps;
 use offhook_proxy::test_number::TestNumber;
-use offhook_sip::without_body;
-use offhook_sip::{ApiCode, Message, StatusCode, Uri};
+use offhook_sip::{ApiCode, Message, OwnedMessage, StatusCode, Uri};
 use offhook_trunk::{Destination, TrunkId};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Plain, millis, named};
@@ -26,8 +25,9 @@ impl Call {
         context: &mut Context,
         (key, tenant): (CallKey, Tenant),
         server: &ServerKey,
-        invite: &Message<'_>,
+        received: &OwnedMessage,
     ) -> Result<Self, Failure> {
+        let invite = received.get();
         let (kind, to) = called(context, invite)?;
         check(invite)?;
         let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
@@ -39,7 +39,7 @@ impl Call {
             return Err(Failure::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "Malformed Contact"));
         }
         page.learn(invite);
-        page.invite = Invite::Received { key: server.clone(), text: invite.source().to_owned() };
+        page.invite = Invite::Received { key: server.clone(), invite: received.clone() };
         let tag = context.tag(key, Leg::Peer);
         let peer = Party::new(Leg::Peer, None, tag, String::new());
         let (application, call_id) = (context.application(tenant), invite.call_id().unwrap_or_default().to_owned());
@@ -119,9 +119,8 @@ impl Call {
                 settings
             }
         };
-        let Invite::Received { text, .. } = &mut self.page.invite else { return };
-        let sdp = offhook_sip::parse(text.as_bytes()).map(|invite| invite.text().to_owned()).unwrap_or_default();
-        without_body(text);
+        let Invite::Received { invite, .. } = &self.page.invite else { return };
+        let sdp = invite.get().text().to_owned();
         self.open(context, settings);
         self.page.exchange = Exchange::First;
         context.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use offhook_media::Leg;
-use offhook_sip::{Abilities, Message, Method, Name, StatusCode, Writer, reply};
+use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, Writer, reply};
 use offhook_trunk::TrunkId;
 use offhook_ua::T1;
 use offhook_ua::dialog::Dialog;
@@ -103,7 +103,7 @@ pub(super) enum Invite {
     /// None yet.
     None,
     /// It has sent one that waits for its final answer.
-    Received { key: ServerKey, text: String },
+    Received { key: ServerKey, invite: OwnedMessage },
     /// We have sent one.
     Sent { key: ClientKey },
     /// It was answered for good.
@@ -127,6 +127,8 @@ pub(super) struct Unacknowledged {
     pub(super) text: String,
     /// The number in RSeq of a provisional answer; `None` for a 2xx.
     pub(super) number: Option<u32>,
+    /// The number in CSeq of the INVITE.
+    pub(super) invite: u32,
     /// Whether the ACK has to bring an answer to our offer.
     pub(super) offers: bool,
     pub(super) since: Instant,
@@ -142,7 +144,7 @@ pub(super) enum Exchange {
     /// The first description for this side is being made.
     First,
     /// The answer to their offer is being made, or an offer where their INVITE had none.
-    Answering { key: ServerKey, request: String },
+    Answering { key: ServerKey, request: OwnedMessage },
     /// The same; but they have taken their request back.
     Dropped,
     /// An offer of ours is being made.
@@ -220,9 +222,10 @@ impl Party {
         }
     }
 
-    /// Keeps an answer of ours until it is acknowledged.
-    pub(super) fn wait(&mut self, now: Instant, key: ServerKey, text: String, number: Option<u32>, offers: bool) {
-        self.unacknowledged = Some(Unacknowledged { key, text, number, offers, since: now, interval: T1 });
+    /// Keeps an answer of ours to an INVITE until it is acknowledged; `number`: the one in RSeq, where it is provisional.
+    pub(super) fn wait(&mut self, now: Instant, key: ServerKey, text: String, invite: &Message<'_>, number: Option<u32>) {
+        let (offers, invite) = (!invite.content_is(SDP), invite.cseq().map_or(0, |cseq| cseq.number));
+        self.unacknowledged = Some(Unacknowledged { key, text, number, invite, offers, since: now, interval: T1 });
     }
 
     /// Whether an answer of ours was not acknowledged yet.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use offhook_access::bucket::Bucket;
 use offhook_access::nonce;
 use offhook_access::proofs::Claim;
-use offhook_sip::{Abilities, Algorithm, Challenge, Credentials, Message, Method, Name, ParseError, StatusCode, ha1, parse, reply};
+use offhook_sip::{
+    Abilities, Algorithm, Challenge, Credentials, Message, Method, Name, OwnedMessage, ParseError, StatusCode, ha1, reply,
+};
 use offhook_ua::log::{self, Plain};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey};
@@ -64,10 +66,12 @@ struct Source {
     flow: Flow,
     address: SocketAddr,
     wire: Wire,
+    /// How many octets it has.
+    length: usize,
 }
 
 impl Trunks {
-    pub(super) fn received(&mut self, flow: Flow, bytes: &[u8]) {
+    pub(super) fn received(&mut self, flow: Flow, bytes: Vec<u8>) {
         let (address, wire) = match flow {
             Flow::Udp(address) => (address, Wire::Udp),
             Flow::Link(link) => match self.links.get_mut(&link) {
@@ -78,13 +82,13 @@ impl Trunks {
                 None => return,
             },
         };
-        log::message("received", flow, bytes);
-        let source = Source { flow, address, wire };
-        let message = parse(bytes);
-        let speakers = self.speakers(source, message.as_ref().ok());
+        log::message("received", flow, &bytes);
+        let source = Source { flow, address, wire, length: bytes.len() };
+        let message = OwnedMessage::parse(text::readable(bytes));
+        let speakers = self.speakers(source, message.as_ref().ok().map(OwnedMessage::get));
         match message {
-            Ok(message) if !message.is_request() => self.answer(source, &speakers, &message, bytes),
-            Ok(message) if !speakers.is_empty() => self.asked(&speakers, source, &message, bytes),
+            Ok(message) if !message.get().is_request() => self.answer(source, &speakers, &message),
+            Ok(message) if !speakers.is_empty() => self.asked(&speakers, source, &message),
             Ok(_) => self.stranger(source, "method"),
             Err(_) if speakers.is_empty() => self.stranger(source, "malformed"),
             Err(ParseError::Empty) => {}
@@ -94,7 +98,7 @@ impl Trunks {
 
     /// Whose a message may be: first of all that of the trunk whose connection it is, then that of all who send from there.
     fn speakers(&self, source: Source, message: Option<&Message<'_>>) -> Vec<usize> {
-        let Source { flow, address, wire } = source;
+        let Source { flow, address, wire, .. } = source;
         let Flow::Link(link) = flow else { return self.all_at(address, None, wire, &[]) };
         let Some(link) = self.links.get(&link) else { return Vec::new() };
         // A datagram comes from the port itself; who has made a connection says in the Via of its requests which one is its own.
@@ -125,8 +129,8 @@ impl Trunks {
     }
 
     /// An answer came. It counts from the trunk that was asked: from one of its addresses, or from where the request went (RFC 3261, 18.2.2).
-    fn answer(&mut self, source: Source, speakers: &[usize], message: &Message<'_>, bytes: &[u8]) {
-        let asked = self.asked_by(message);
+    fn answer(&mut self, source: Source, speakers: &[usize], message: &OwnedMessage) {
+        let asked = self.asked_by(message.get());
         let (known, wanted) = (!speakers.is_empty(), asked.is_some());
         let counts = asked.filter(|(_, hop)| {
             let there = match source.flow {
@@ -136,7 +140,7 @@ impl Trunks {
             there || speakers.contains(&hop.trunk)
         });
         match counts {
-            Some(asked) => self.response(asked, message, &String::from_utf8_lossy(bytes)),
+            Some(asked) => self.response(asked, message),
             None if !known => self.stranger(source, "answer"),
             None if wanted => self.record_stranger(source.address, "answer"),
             // It is late.
@@ -160,51 +164,51 @@ impl Trunks {
     }
 
     /// A trunk has sent a request.
-    fn asked(&mut self, speakers: &[usize], source: Source, message: &Message<'_>, bytes: &[u8]) {
+    fn asked(&mut self, speakers: &[usize], source: Source, received: &OwnedMessage) {
         let trunk = speakers[0];
-        let noted = text::note_source(message, bytes, source.address);
-        let Ok(request) = parse(noted.as_bytes()) else { return };
-        let hop = self.way_back(trunk, source, &request);
+        let Ok(noted) = OwnedMessage::parse(text::note_source(received, source.address)) else { return };
+        let request = noted.get();
+        let hop = self.way_back(trunk, source, request);
         let Some(method) = request.method() else { return };
-        let small = (source.wire == Wire::Udp).then_some(bytes.len());
+        let small = (source.wire == Wire::Udp).then_some(source.length);
         if let Err(rejection) = request.check() {
             let (trunk, code, reason) = (&self.peers[trunk].id.0, rejection.code.as_u16(), rejection.reason);
-            debug!(call = %call(&request), trunk, method = method.as_str(), code, reason, "refused");
+            debug!(call = %call(request), trunk, method = method.as_str(), code, reason, "refused");
             if method != Method::Ack {
-                self.answer_plainly(hop, small, Refusal::Status(rejection.code).answer(&request, TAG, &CAN).end());
+                self.answer_plainly(hop, small, Refusal::Status(rejection.code).answer(request, TAG, &CAN).end());
             }
             return;
         }
         let theirs = |origin: Option<Hop>| origin.is_some_and(|origin| speakers.contains(&origin.trunk));
-        let origin = self.transactions.origin(&request);
+        let origin = self.transactions.origin(request);
         if origin.is_some() && !theirs(origin) {
             // Whoever copies another's request would get the answers to it, and whose ACK it is stops them.
             return self.record_stranger(source.address, "method");
         }
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         let stray = method == Method::Cancel
-            && !theirs(ServerKey::of(&request).and_then(|cancel| self.transactions.way_back(&cancel.invite())));
+            && !theirs(ServerKey::of(request).and_then(|cancel| self.transactions.way_back(&cancel.invite())));
         if stray || (!in_dialog && !matches!(method, Method::Invite | Method::Ack | Method::Cancel)) {
-            return self.answer_at_once(hop, small, &request);
+            return self.answer_at_once(hop, small, request);
         }
         if !matches!(method, Method::Ack | Method::Cancel) && origin.is_none() {
             if self.transactions.len() >= MOST {
                 let trunk = &self.peers[trunk].id.0;
-                debug!(call = %call(&request), trunk, method = method.as_str(), code = 503, "refused: too many transactions");
+                debug!(call = %call(request), trunk, method = method.as_str(), code = 503, "refused: too many transactions");
                 let refusal = Refusal::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, 5);
-                return self.answer_plainly(hop, small, refusal.answer(&request, TAG, &CAN).end());
+                return self.answer_plainly(hop, small, refusal.answer(request, TAG, &CAN).end());
             }
-            if !in_dialog && !self.is_proven(trunk, hop, small, &request) {
+            if !in_dialog && !self.is_proven(trunk, hop, small, request) {
                 return;
             }
         }
         let hop = match small {
-            Some(length) if in_dialog || self.peers[trunk].config.from_username.is_empty() => self.allow(hop, length, &request),
+            Some(length) if in_dialog || self.peers[trunk].config.from_username.is_empty() => self.allow(hop, length, request),
             _ => hop,
         };
-        match self.transactions.receive(self.now, hop, transport(hop.wire), &request) {
-            Received::Request(key) => self.admitted(hop, key, small, (speakers, &request)),
-            Received::Ack if in_dialog => self.tell(hop, speakers, None, &request),
+        match self.transactions.receive(self.now, hop, transport(hop.wire), request) {
+            Received::Request(key) => self.admitted(hop, key, small, (speakers, &noted)),
+            Received::Ack if in_dialog => self.tell(hop, speakers, None, &noted),
             _ => {}
         }
     }
@@ -265,10 +269,10 @@ impl Trunks {
         self.answer_plainly(hop, small, fitting(small, full.end()).unwrap_or_else(|| bare.end()));
     }
 
-    fn admitted(&mut self, hop: Hop, key: ServerKey, small: Option<usize>, (speakers, request): (&[usize], &Message<'_>)) {
+    fn admitted(&mut self, hop: Hop, key: ServerKey, small: Option<usize>, (speakers, request): (&[usize], &OwnedMessage)) {
         if key.method() == Method::Invite {
             // Whoever hears nothing asks again, and an answer that is larger than its request would be a gift to a forger.
-            let trying = fitting(small, reply(request, StatusCode::TRYING, None).end());
+            let trying = fitting(small, reply(request.get(), StatusCode::TRYING, None).end());
             if let Some(trying) = trying {
                 self.transactions.respond(self.now, &key, trying);
                 self.flush();
@@ -278,7 +282,8 @@ impl Trunks {
     }
 
     /// Hands a request on.
-    fn tell(&mut self, hop: Hop, speakers: &[usize], key: Option<ServerKey>, request: &Message<'_>) {
+    fn tell(&mut self, hop: Hop, speakers: &[usize], key: Option<ServerKey>, message: &OwnedMessage) {
+        let request = message.get();
         let call_id = request.call_id().unwrap_or_default();
         let trunk = speakers.iter().copied().find(|trunk| self.paths.of(*trunk, call_id).is_some()).unwrap_or(hop.trunk);
         if self.peers[trunk].config.nat {
@@ -290,7 +295,7 @@ impl Trunks {
         }
         let id = |trunk: usize| self.peers[trunk].id.clone();
         let others = speakers.iter().copied().filter(|other| *other != hop.trunk).map(id).collect();
-        self.push(Output::Event(Event::Request { trunk: id(hop.trunk), others, key, text: request.source().to_owned() }));
+        self.push(Output::Event(Event::Request { trunk: id(hop.trunk), others, key, message: message.clone() }));
     }
 
     /// An answer without a transaction. Over UDP, where the source may be forged, none that is larger than its request.

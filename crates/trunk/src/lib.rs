@@ -141,7 +141,7 @@ impl Trunks {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
         match input {
-            Input::Received { flow, bytes } => self.received(flow, &bytes),
+            Input::Received { flow, bytes } => self.received(flow, bytes),
             Input::Opened { link, peer, wire, names } => self.opened(link, peer, wire, &names),
             Input::Closed { link } => self.closed(link),
             Input::Resolved { query, addresses } => self.resolved(query, &addresses),
@@ -163,9 +163,9 @@ impl Trunks {
 
     /// Sends a request: whole, but without Via. Its key stays the same whatever is tried; a challenge raises the number in CSeq, which the
     /// answers show. Ends in one final [`Event::Response`] or in [`Event::Failed`]. Not for ACK and CANCEL.
-    pub fn request(&mut self, now: Instant, trunk: &TrunkId, text: &str) -> ClientKey {
+    pub fn request(&mut self, now: Instant, trunk: &TrunkId, text: String) -> ClientKey {
         self.now = now;
-        let key = self.launch(self.index(trunk), Owner::Caller, text.to_owned());
+        let key = self.launch(self.index(trunk), Owner::Caller, text);
         self.flush();
         key
     }
@@ -176,14 +176,14 @@ impl Trunks {
         self.branches.get(key.branch()).copied().into_iter().for_each(|id| self.be_patient(id));
     }
 
-    /// Sends the ACK to a 2xx, for each copy of that: whole, but without Via.
-    pub fn send(&mut self, now: Instant, trunk: &TrunkId, text: &str) {
+    /// Sends the ACK to a 2xx, for each retransmission of that: whole, but without Via.
+    pub fn send(&mut self, now: Instant, trunk: &TrunkId, text: String) {
         self.now = now;
-        self.launch(self.index(trunk), Owner::Nobody, text.to_owned());
+        self.launch(self.index(trunk), Owner::Nobody, text);
         self.flush();
     }
 
-    /// Answers a request. What is written by `sip::reply` from the text of its [`Event::Request`] finds its way.
+    /// Answers a request. What is written by `sip::reply` from the message of its [`Event::Request`] finds its way.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
         self.now = now;
         self.transactions.respond(now, key, text);

@@ -11,11 +11,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use offhook_sip::{Branch, Message, Method, Name, StatusCode, parse, strongest};
+use offhook_sip::{Branch, Message, Method, Name, OwnedMessage, StatusCode, Writer, parse_text, strongest};
 use offhook_ua::TIMEOUT;
 use offhook_ua::authentication::again;
 use offhook_ua::dialog::Dialog;
-use offhook_ua::log::{CallId, Plain};
+use offhook_ua::log::Plain;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Received, Transport};
 use tracing::{debug, info, warn};
@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub(super) key: ClientKey,
     pub(super) owner: Owner,
     pub(super) trunk: usize,
+    /// Its Call-ID.
+    call_id: String,
     /// As it was last written.
     pub(super) text: String,
     /// Where it has not been sent yet.
@@ -114,14 +116,16 @@ impl Trunks {
     /// Begins a request.
     pub(super) fn launch(&mut self, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
         let branch = self.branch();
-        let request = parse(text.as_bytes()).ok();
-        let initial = request.as_ref().is_none_or(|request| request.to_tag().is_none());
-        let method = request.and_then(|request| request.method()).unwrap_or(Method::Other(""));
+        let request = parse_text(&text).ok();
+        let method = request.as_ref().and_then(Message::method).unwrap_or(Method::Other(""));
         let key = ClientKey::new(branch, method);
-        let Some(trunk) = trunk else {
-            self.push(Output::Event(Event::Failed { key: key.clone(), code: StatusCode::SERVICE_UNAVAILABLE }));
+        let (Some(trunk), Some(request)) = (trunk, request) else {
+            let code = if trunk.is_none() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::SERVER_INTERNAL_ERROR };
+            self.push(Output::Event(Event::Failed { key: key.clone(), code }));
             return key;
         };
+        let (initial, next) = (request.to_tag().is_none(), self.next_hop(trunk, &request));
+        let call_id = request.call_id().unwrap_or_default().to_owned();
         let id = JobId(self.next());
         let silence = Duration::from_millis(self.peers[trunk].config.silence);
         let patience = match owner {
@@ -139,6 +143,7 @@ impl Trunks {
             key: key.clone(),
             owner,
             trunk,
+            call_id,
             text,
             targets: VecDeque::new(),
             hop: None,
@@ -155,7 +160,7 @@ impl Trunks {
             done: false,
         };
         self.jobs.insert(id, job);
-        self.aim(id);
+        self.aim(id, next);
         key
     }
 
@@ -179,7 +184,7 @@ impl Trunks {
         }
         let (trunk, method) = (&self.peers[job.trunk].id.0, job.key.method());
         let (to, wire, credentials) = (hop.address, hop.wire, refused);
-        debug!(call = %CallId(request.as_bytes()), trunk, method = method.as_str(), %to, ?wire, credentials, "a request is sent");
+        debug!(call = %Plain(&job.call_id), trunk, method = method.as_str(), %to, ?wire, credentials, "a request is sent");
         let current = ClientKey::new(branch.clone(), job.key.method());
         let hop = self.connect(hop);
         self.transactions.request(self.now, hop, transport(hop.wire), &current, request);
@@ -205,19 +210,20 @@ impl Trunks {
     }
 
     /// An answer came from whom was asked.
-    pub(super) fn response(&mut self, (id, hop): (JobId, Hop), message: &Message<'_>, text: &str) {
-        if message.check_uac().is_err() {
+    pub(super) fn response(&mut self, (id, hop): (JobId, Hop), message: &OwnedMessage) {
+        if message.get().check_uac().is_err() {
             return;
         }
-        if let Received::Response(client) = self.transactions.receive(self.now, hop, transport(hop.wire), message) {
+        if let Received::Response(client) = self.transactions.receive(self.now, hop, transport(hop.wire), message.get()) {
             self.flush();
             if client.method() != Method::Cancel {
-                self.answered(id, message, text);
+                self.answered(id, message);
             }
         }
     }
 
-    fn answered(&mut self, id: JobId, message: &Message<'_>, text: &str) {
+    fn answered(&mut self, id: JobId, answer: &OwnedMessage) {
+        let message = answer.get();
         let Some((job, code)) = self.jobs.get_mut(&id).zip(message.code()) else { return };
         let (trunk, hop) = (job.trunk, job.hop);
         if code.is_provisional() {
@@ -231,20 +237,20 @@ impl Trunks {
         }
         self.learn_path(id, message, code);
         match code {
-            _ if code.is_provisional() => self.provisional(id, text),
+            _ if code.is_provisional() => self.provisional(id, answer),
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED if self.may_retry(id, message) => {
                 self.attempt(id, true)
             }
             StatusCode::SERVICE_UNAVAILABLE if self.unavailable(id, message) => {}
-            _ => self.finish(id, message, text),
+            _ => self.finish(id, answer),
         }
     }
 
-    fn provisional(&mut self, id: JobId, text: &str) {
+    fn provisional(&mut self, id: JobId, answer: &OwnedMessage) {
         let Some(job) = self.jobs.get(&id) else { return };
         if job.owner == Owner::Caller {
             let key = job.key.clone();
-            self.push(Output::Event(Event::Response { key, text: text.to_owned() }));
+            self.push(Output::Event(Event::Response { key, message: answer.clone() }));
         } else if job.owner == Owner::Nobody && job.is_invite() && job.cancel == Cancel::No {
             return self.take_back(id, None);
         }
@@ -288,7 +294,7 @@ impl Trunks {
             !job.targets.is_empty() && job.heard.is_none_or(|code| code == StatusCode::TRYING) && job.cancel == Cancel::No,
         );
         if let Some(hop) = job.hop {
-            let (call, trunk_name) = (CallId(job.text.as_bytes()), &self.peers[trunk].id.0);
+            let (call, trunk_name) = (Plain(&job.call_id), &self.peers[trunk].id.0);
             debug!(%call, trunk = trunk_name, from = %hop.address, more, "an address of the trunk says 503");
             self.peers[trunk].health.silent(self.now, hop.address);
         }
@@ -307,7 +313,8 @@ impl Trunks {
     }
 
     /// The final answer, or a copy of a 2xx.
-    fn finish(&mut self, id: JobId, message: &Message<'_>, text: &str) {
+    fn finish(&mut self, id: JobId, answer: &OwnedMessage) {
+        let message = answer.get();
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let (owner, trunk, key) = (job.owner, job.trunk, job.key.clone());
         let accepted = job.is_invite() && message.code().is_some_and(|code| !code.is_failure());
@@ -318,7 +325,7 @@ impl Trunks {
             self.forget(id);
         }
         match owner {
-            Owner::Caller => self.push(Output::Event(Event::Response { key, text: text.to_owned() })),
+            Owner::Caller => self.push(Output::Event(Event::Response { key, message: answer.clone() })),
             Owner::Options => self.watched(trunk),
             Owner::Register => self.registered(trunk, message),
             Owner::Nobody if accepted => self.release(trunk, message),
@@ -330,9 +337,9 @@ impl Trunks {
     fn release(&mut self, trunk: usize, answer: &Message<'_>) {
         let Some(mut dialog) = Dialog::of_caller(answer) else { return };
         dialog.refresh(answer);
-        let ack = dialog.acknowledge(dialog.last_number()).end();
+        let ack = with_hops(dialog.acknowledge(dialog.last_number())).end();
         self.launch(Some(trunk), Owner::Nobody, ack);
-        let bye = dialog.request(Method::Bye).end();
+        let bye = with_hops(dialog.request(Method::Bye)).end();
         self.launch(Some(trunk), Owner::Nobody, bye);
     }
 
@@ -366,7 +373,7 @@ impl Trunks {
         let Some(hop) = job.hop else { return self.fail(id, StatusCode::SERVICE_UNAVAILABLE) };
         let (began, more) = (job.began, !job.targets.is_empty() && job.cancel == Cancel::No);
         if job.cancel == Cancel::No {
-            let (call, method) = (CallId(job.text.as_bytes()), job.key.method());
+            let (call, method) = (Plain(&job.call_id), job.key.method());
             debug!(%call, trunk = self.peers[hop.trunk].id.0, method = method.as_str(), from = %hop.address, more, "an address of the trunk is silent");
             self.peers[hop.trunk].health.silent(self.now, hop.address);
         }
@@ -393,6 +400,7 @@ impl Trunks {
             key: current.clone(),
             owner: Owner::Nobody,
             trunk: job.trunk,
+            call_id: job.call_id.clone(),
             text: job.text.clone(),
             targets: VecDeque::new(),
             hop: job.hop,
@@ -429,7 +437,7 @@ impl Trunks {
         if let Some(current) = job.current.take() {
             self.transactions.abandon(&current);
         }
-        let call = CallId(job.text.as_bytes());
+        let call = Plain(&job.call_id);
         debug!(%call, trunk = self.peers[hop.trunk].id.0, from = %hop.address, was_open, "no connection to an address of the trunk");
         self.peers[hop.trunk].health.silent(self.now, hop.address);
         self.move_on(id, StatusCode::SERVICE_UNAVAILABLE);
@@ -526,6 +534,11 @@ impl Trunks {
     fn branch(&mut self) -> Branch {
         Branch::new(&self.random.token())
     }
+}
+
+/// The request with the number of hops that it may take.
+pub(super) fn with_hops(request: Writer) -> Writer {
+    request.field("Max-Forwards", "70")
 }
 
 pub(super) const fn transport(wire: Wire) -> Transport {

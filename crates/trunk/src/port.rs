@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook_sip::StatusCode;
+use offhook_sip::{OwnedMessage, StatusCode};
 
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
@@ -141,15 +141,15 @@ pub enum Event {
         others: Vec<TrunkId>,
         /// To answer it with; `None` for the ACK to a 2xx.
         key: Option<ServerKey>,
-        /// The message.
-        text: String,
+        /// The message, its topmost Via completed by where it came from (RFC 3261, 18.2.1).
+        message: OwnedMessage,
     },
     /// An answer, provisional or final; copies of a 2xx to INVITE come each. Challenges were met before.
     Response {
         /// The request.
         key: ClientKey,
         /// The message.
-        text: String,
+        message: OwnedMessage,
     },
     /// No answer in time, or no way to the trunk: as 408 or 503 by `code`.
     Failed {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use offhook_sip::{Message, Name, NameAddr, StatusCode, Uri, parse};
+use offhook_sip::{Message, Name, NameAddr, StatusCode, Uri};
 use tracing::{info, warn};
 
 use super::outbound::JobId;
@@ -38,7 +38,7 @@ pub(super) enum Query {
 }
 
 /// Where the next hop of a request is.
-enum Next {
+pub(super) enum Next {
     /// On the way that the dialog came.
     Known(Hop),
     At(Wire, SocketAddr),
@@ -48,12 +48,10 @@ enum Next {
 }
 
 impl Trunks {
-    /// Finds out where a request goes, and sends it there. The addresses stay the same for all its tries.
-    pub(super) fn aim(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(&id) else { return };
-        let trunk = job.trunk;
-        let Ok(message) = parse(job.text.as_bytes()) else { return self.fail(id, StatusCode::SERVER_INTERNAL_ERROR) };
-        match self.next_hop(trunk, &message) {
+    /// Looks up where a request goes, and sends it there. The addresses stay the same for all its tries.
+    pub(super) fn aim(&mut self, id: JobId, next: Next) {
+        let Some(trunk) = self.jobs.get(&id).map(|job| job.trunk) else { return };
+        match next {
             Next::Known(hop) => self.go(id, vec![hop]),
             Next::At(wire, address) => self.go(id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
             Next::Named(wire, host, port) => self.ask(Query::Hop(id, wire), host, port, wire),
@@ -93,7 +91,7 @@ impl Trunks {
 
     /// RFC 3261, 12.2.1.1: the topmost Route or the Request-URI, where that is the trunk's. Whatever else a trunk names goes to the trunk:
     /// we do not send to whom somebody tells us to.
-    fn next_hop(&self, trunk: usize, message: &Message<'_>) -> Next {
+    pub(super) fn next_hop(&self, trunk: usize, message: &Message<'_>) -> Next {
         let peer = &self.peers[trunk];
         let wire = peer.config.transport;
         if message.to().ok().and_then(|to| to.tag()).is_none() {

@@ -2,23 +2,30 @@
 
 use std::net::SocketAddr;
 
-use offhook_sip::{Message, Name, parse};
+use offhook_sip::{Name, OwnedMessage, parse};
 
-/// The request with `via` as its topmost, in place of one of ours that an earlier try had, and with Max-Forwards.
+/// The request with `via` as its topmost, in place of one of ours that an earlier try had.
 pub(super) fn put_via(request: &str, via: &str) -> String {
     let (line, rest) = request.split_once("\r\n").unwrap_or((request, ""));
     let rest = match rest.split_once("\r\n") {
         Some((old, rest)) if old.starts_with("Via: ") => rest,
         _ => rest,
     };
-    let hops = parse(request.as_bytes()).is_ok_and(|request| request.get(Name::MaxForwards).is_some());
-    [line, "\r\nVia: ", via, "\r\n", if hops { "" } else { "Max-Forwards: 70\r\n" }, rest].concat()
+    [line, "\r\nVia: ", via, "\r\n", rest].concat()
+}
+
+/// The octets of a message, U+FFFD in place of what is no UTF-8 in its body. A head that is none is malformed, and stays as it is.
+pub(super) fn readable(bytes: Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(&bytes) {
+        Err(_) if parse(&bytes).is_ok() => String::from_utf8_lossy(&bytes).into_owned().into_bytes(),
+        _ => bytes,
+    }
 }
 
 /// The request as text, its topmost Via completed by where it came from (RFC 3261, 18.2.1; RFC 3581, 4): what answers it finds its way.
-pub(super) fn note_source(request: &Message<'_>, bytes: &[u8], source: SocketAddr) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let Some(via) = request.all(Name::Via).next() else { return text.into_owned() };
+pub(super) fn note_source(request: &OwnedMessage, source: SocketAddr) -> String {
+    let text = request.text();
+    let Some(via) = request.get().all(Name::Via).next() else { return text.to_owned() };
     let mut noted = String::with_capacity(via.len() + 48);
     for (index, part) in via.split(';').enumerate() {
         let name = part.split('=').next().unwrap_or_default().trim();
@@ -45,8 +52,15 @@ mod tests {
     fn a_via_is_put_on_top_once() {
         let request = "BYE sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\n\r\n";
         let first = put_via(request, "SIP/2.0/UDP x;branch=1");
-        assert_eq!(first, "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=1\r\nMax-Forwards: 70\r\nTo: <sip:a@b>\r\n\r\n");
+        assert_eq!(first, "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=1\r\nTo: <sip:a@b>\r\n\r\n");
         assert_eq!(put_via(&first, "SIP/2.0/TCP x;branch=2"), first.replace("UDP x;branch=1", "TCP x;branch=2"));
+    }
+
+    #[test]
+    fn a_body_becomes_text_and_a_head_does_not() {
+        let message = |head: &[u8], body: &[u8]| [b"INFO sip:x SIP/2.0\r\nSubject: ", head, b"\r\n\r\n", body].concat();
+        assert_eq!(readable(message(b"a", b"Zo\xeb")), message(b"a", "Zo\u{fffd}".as_bytes()));
+        assert_eq!(readable(message(b"Zo\xeb", b"a")), message(b"Zo\xeb", b"a"));
     }
 
     #[test]
@@ -58,8 +72,8 @@ mod tests {
             ("SIP/2.0/UDP a;branch=1, SIP/2.0/UDP b;branch=2", "SIP/2.0/UDP a;branch=1;received=192.0.2.9, SIP/2.0/UDP b;branch=2"),
         ] {
             let text = format!("OPTIONS sip:x SIP/2.0\r\nVia: {via}\r\nTo: <sip:x>\r\n\r\n");
-            let message = parse(text.as_bytes()).expect("a message");
-            assert_eq!(note_source(&message, text.as_bytes(), source), text.replace(via, noted));
+            let message = OwnedMessage::parse(text.clone()).expect("a message");
+            assert_eq!(note_source(&message, source), text.replace(via, noted));
         }
     }
 }

@@ -8,7 +8,7 @@ use offhook_ua::log::millis;
 use offhook_ua::registration::Ask;
 use tracing::{debug, info, warn};
 
-use super::outbound::Owner;
+use super::outbound::{Owner, with_hops};
 use super::{Timer, Trunks};
 
 /// Between two OPTIONS to a trunk that is down, at most.
@@ -30,15 +30,14 @@ impl Trunks {
         let (tag, call_id) = (self.random.token(), self.random.token());
         let config = &self.peers[index].config;
         let uri = ["sip:", &config.home()].concat();
-        let text = Writer::request(Method::Options, &uri)
+        let options = Writer::request(Method::Options, &uri)
             .field("From", &["<sip:", &self.settings.domain, ">;tag=", &tag].concat())
             .field("To", &["<", &uri, ">"].concat())
             .field("Call-ID", &call_id)
             .cseq(1, Method::Options)
             .field("Contact", &["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat())
-            .field("Accept", "application/sdp")
-            .end();
-        self.launch(Some(index), Owner::Options, text);
+            .field("Accept", "application/sdp");
+        self.launch(Some(index), Owner::Options, with_hops(options).end());
     }
 
     /// OPTIONS came to an end: the next ones follow.
@@ -101,8 +100,8 @@ impl Trunks {
         let peer = &mut self.peers[index];
         let home = peer.config.home();
         let aor = ["sip:", &offhook_sip::escape_user(&peer.config.username), "@", &home].concat();
-        let text = peer.registration.request(&["sip:", &home].concat(), &aor, ask).end();
-        self.launch(Some(index), Owner::Register, text);
+        let register = peer.registration.request(&["sip:", &home].concat(), &aor, ask);
+        self.launch(Some(index), Owner::Register, with_hops(register).end());
     }
 
     /// Takes a registration back (RFC 3261, 10.2.2).

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use offhook_sip::Name;
 use offhook_testing::log::{LevelFilter, Log};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Destination, Flow};
 
-use crate::world::{PROVIDER, World, address, answer, foreign, id, provider, request, within};
+use crate::world::{PROVIDER, World, address, answer, foreign, header, id, provider, request, within};
 
 fn watched() -> Trunk {
     Trunk { watch: 30, ..provider() }
@@ -29,6 +30,7 @@ fn options_find_out_that_a_trunk_is_gone_and_back() {
     let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![watched()]);
     let options = world.expect("OPTIONS");
+    assert_eq!(header(&options, Name::MaxForwards), "70");
     world.hear(PROVIDER, &answer(&options, 404, ""));
     assert!(is_up(&mut world), "any answer is a sign of life");
     world.pass(60_000);

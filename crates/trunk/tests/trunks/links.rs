@@ -4,7 +4,7 @@ use offhook_sip::{Name, StatusCode, reply};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
 
-use crate::world::{PROVIDER, World, address, answer, foreign, header, provider, read, request, within};
+use crate::world::{PROVIDER, World, address, answer, foreign, header, provider, request, within};
 
 fn over(transport: Wire) -> Trunk {
     Trunk { transport, ..provider() }
@@ -100,8 +100,8 @@ fn an_answer_finds_its_way_when_the_connection_of_its_request_is_gone() {
     world.hear_on(link, &foreign("INVITE", "a", ""));
     world.expect("100");
     close(&mut world, link);
-    let Some(Event::Request { key: Some(key), text, .. }) = world.events.pop_front() else { panic!("a request") };
-    world.trunks.respond(world.now, &key, reply(&read(&text), StatusCode::BUSY_HERE, Some("ours")).end());
+    let Some(Event::Request { key: Some(key), message, .. }) = world.events.pop_front() else { panic!("a request") };
+    world.trunks.respond(world.now, &key, reply(message.get(), StatusCode::BUSY_HERE, Some("ours")).end());
     world.drain();
     assert_eq!(world.connects[0].1, address(PROVIDER), "RFC 3261, 18.2.2: the port of the Via");
     world.open();

@@ -30,7 +30,7 @@ fn call(seed: u8, lost: u64) -> bool {
                 world.hear(PROVIDER, &answer(invite, 200, ""));
             }
         }
-        let answered = |event: &Event| matches!(event, Event::Response { text, .. } if kind(text) == "200");
+        let answered = |event: &Event| matches!(event, Event::Response { message, .. } if kind(message.text()) == "200");
         if world.events.iter().any(answered) {
             return true;
         }

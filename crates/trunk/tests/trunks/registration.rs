@@ -17,6 +17,7 @@ fn it_registers_with_its_password_and_again_in_time() {
     let first = world.expect("REGISTER");
     assert_eq!(read(&first).uri(), Some("sip:192.0.2.1"));
     assert_eq!(header(&first, Name::Contact), "<sip:us@198.51.100.1:5060>");
+    assert_eq!(header(&first, Name::MaxForwards), "70");
     world.hear(PROVIDER, &answer(&first, 401, &format!("WWW-Authenticate: {}", challenge("n", false))));
     let second = world.expect("REGISTER");
     assert!(header(&second, Name::Authorization).contains("response="));

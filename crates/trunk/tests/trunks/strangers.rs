@@ -4,7 +4,7 @@ use offhook_sip::{StatusCode, reply};
 use offhook_trunk::Trunk;
 use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
 
-use crate::world::{PROVIDER, World, address, answer, foreign, id, kind, provider, read, request, within};
+use crate::world::{PROVIDER, World, address, answer, foreign, id, kind, provider, request, within};
 
 const METHODS: [&str; 14] = [
     "INVITE",
@@ -239,8 +239,8 @@ fn too_many_connections_are_closed() {
 fn forged(trunk: Trunk, text: &str) -> (usize, usize) {
     let mut world = World::new(vec![trunk]);
     world.hear(PROVIDER, text);
-    if let Some(Event::Request { key: Some(key), text: invite, .. }) = world.events.pop_front() {
-        let answer = reply(&read(&invite), StatusCode::BUSY_HERE, Some("0123456789abcdef"))
+    if let Some(Event::Request { key: Some(key), message: invite, .. }) = world.events.pop_front() {
+        let answer = reply(invite.get(), StatusCode::BUSY_HERE, Some("0123456789abcdef"))
             .field("X-Error", "48600 Busy, as all of its devices are");
         world.trunks.respond(world.now, &key, answer.end());
         world.drain();
@@ -266,8 +266,8 @@ fn who_has_acknowledged_gets_no_more_and_a_copy_gets_one() {
     let mut world = World::new(vec![provider()]);
     let invite = short("INVITE", 1);
     world.hear(PROVIDER, &invite);
-    let Some(Event::Request { key: Some(key), text, .. }) = world.events.pop_front() else { panic!("a request") };
-    world.trunks.respond(world.now, &key, reply(&read(&text), StatusCode::BUSY_HERE, Some("ours")).end());
+    let Some(Event::Request { key: Some(key), message, .. }) = world.events.pop_front() else { panic!("a request") };
+    world.trunks.respond(world.now, &key, reply(message.get(), StatusCode::BUSY_HERE, Some("ours")).end());
     world.drain();
     world.pass(10_000);
     assert!(world.sent.len() <= 2, "{:?}", world.sent);

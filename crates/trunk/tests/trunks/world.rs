@@ -49,10 +49,10 @@ pub fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// A request of the bridge: `method`, with what makes it one of dialog `call`.
+/// A request of a B2BUA: `method`, with what makes it one of dialog `call`.
 pub fn request(method: &str, call: &str, more: &str) -> String {
     format!(
-        "{method} sip:+4670@192.0.2.1 SIP/2.0\r\nFrom: <sip:+4640@calls.example>;tag=ours\r\nTo: <sip:+4670@192.0.2.1>\r\n\
+        "{method} sip:+4670@192.0.2.1 SIP/2.0\r\nMax-Forwards: 70\r\nFrom: <sip:+4640@calls.example>;tag=ours\r\nTo: <sip:+4670@192.0.2.1>\r\n\
          Call-ID: {call}\r\nCSeq: 1 {method}\r\nContact: <sip:198.51.100.1:5060>\r\n{more}Content-Length: 0\r\n\r\n"
     )
 }
@@ -156,13 +156,13 @@ impl World {
     }
 
     pub fn ask_of(&mut self, trunk: &str, text: &str) -> ClientKey {
-        let key = self.trunks.request(self.now, &id(trunk), text);
+        let key = self.trunks.request(self.now, &id(trunk), text.into());
         self.drain();
         key
     }
 
     pub fn ack(&mut self, text: &str) {
-        self.trunks.send(self.now, &id("provider"), text);
+        self.trunks.send(self.now, &id("provider"), text.into());
         self.drain();
     }
 
@@ -198,7 +198,7 @@ impl World {
     /// The next event, in a word: `200`, `INVITE` or `failed 408`.
     pub fn event(&mut self) -> Option<String> {
         Some(match self.events.pop_front()? {
-            Event::Request { text, .. } | Event::Response { text, .. } => kind(&text),
+            Event::Request { message, .. } | Event::Response { message, .. } => kind(message.text()),
             Event::Failed { code, .. } => format!("failed {code}"),
             Event::NoAck { .. } => "no ACK".into(),
         })
