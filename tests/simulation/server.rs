@@ -92,7 +92,7 @@ impl Server {
                     Output::Close { conn, code, .. } => Said::Close(conn.0, code),
                     Output::Lookup { query, user, .. } => Said::Lookup(query, user),
                     Output::Record(record) => Said::Record(record),
-                    Output::Seen { .. } => continue,
+                    Output::Seen { .. } | Output::ToB2bua { .. } => continue,
                 });
             },
             Self::Trunk(trunk) => trunk.poll(),

@@ -12,9 +12,9 @@ use offhook_ua::uas;
 use tracing::{debug, warn};
 
 use super::flows::Proof;
+use super::party::{Aor, Flow, Party};
 use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
-use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record};
-use crate::registrar::Aor;
+use super::{Account, ConnId, Hub, Output, Pending, QueryId, Record, tell_message};
 
 /// Wrong credentials on one connection before it is closed.
 const FAILURES: u32 = 10;
@@ -25,7 +25,7 @@ const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000
 
 /// A request with a server transaction, which has to be answered.
 pub(super) struct Request<'m> {
-    pub(super) conn: ConnId,
+    pub(super) flow: Flow,
     pub(super) key: ServerKey,
     pub(super) message: &'m Message<'m>,
     /// The same, as it came.
@@ -39,54 +39,52 @@ impl Request<'_> {
 }
 
 impl Hub {
-    /// Something came over a connection.
-    pub(super) fn receive(&mut self, now: Instant, conn: ConnId, text: &str) {
-        self.tell_message("received", conn, text);
-        let Some(within) = self.allow(now, conn) else { return };
+    /// Something came by a flow.
+    pub(super) fn receive(&mut self, now: Instant, flow: Flow, text: &str) {
+        tell_message("received", flow, text);
+        let Some(within) = self.allow(now, flow) else { return };
         if text.bytes().all(|b| b == b'\r' || b == b'\n') {
             // A ping has two line ends, the answer to one of ours has one (RFC 5626, 4.4.1).
             if within && text.len() >= 4 {
-                self.push(Output::Send { conn, text: "\r\n".into() });
+                self.send(flow, "\r\n".into());
             }
             return;
         }
-        let Ok(message) = parse(text.as_bytes()) else { return self.malformed(conn) };
+        let Ok(message) = parse(text.as_bytes()) else { return self.malformed(flow) };
         if !within {
             return self.refuse_plainly(
-                conn,
+                flow,
                 &message,
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Too many messages").after(1),
             );
         }
         match message.check() {
-            Err(_) if !message.is_request() => self.malformed(conn),
+            Err(_) if !message.is_request() => self.malformed(flow),
             Err(rejection) => {
-                self.refuse_plainly(conn, &message, Refusal::new(rejection.code, ApiCode::Malformed, rejection.reason))
+                self.refuse_plainly(flow, &message, Refusal::new(rejection.code, ApiCode::Malformed, rejection.reason))
             }
             Ok(()) if message.is_request() && message.body.len() > BODY => {
                 self.refuse_plainly(
-                    conn,
+                    flow,
                     &message,
                     Refusal::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, ApiCode::Malformed, "Message body too large"),
                 );
             }
-            Ok(()) if message.is_request() => self.request(now, conn, text, &message),
-            Ok(()) => self.response(now, conn, &message),
+            Ok(()) if message.is_request() => self.request(now, flow, text, &message),
+            Ok(()) => self.response(now, flow, &message),
         }
     }
 
-    fn malformed(&mut self, conn: ConnId) {
-        debug!(conn = conn.0, application = self.application_of(conn), "no SIP message");
-        self.record(Record::Malformed { conn });
+    fn malformed(&mut self, flow: Flow) {
+        debug!(conn = flow.number(), application = self.application_of(flow), "no SIP message");
+        self.record(Record::Malformed { conn: flow.conn() });
     }
 
     /// Whether a message is within the allowances of connection and user; `None` where the connection is none, or none any more.
-    fn allow(&mut self, now: Instant, conn: ConnId) -> Option<bool> {
+    fn allow(&mut self, now: Instant, flow: Flow) -> Option<bool> {
+        let Flow::WebSocket(conn) = flow else { return Some(true) };
         let (rate, user_rate) = (self.settings.per_second, self.settings.user_per_second);
         let connection = self.flows.connections.get_mut(&conn)?;
-        if connection.aor.as_ref().is_some_and(Aor::is_outside) {
-            return Some(true);
-        }
         self.flows.silent.remove(conn);
         let user = connection.aor.as_ref().and_then(|aor| self.flows.users.get_mut(aor));
         let within = connection.bucket.take(now, rate) && user.is_none_or(|user| user.bucket.take(now, user_rate));
@@ -104,33 +102,30 @@ impl Hub {
         Some(within)
     }
 
-    fn request(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
+    fn request(&mut self, now: Instant, flow: Flow, text: &str, message: &Message<'_>) {
         let Some(method) = message.method() else { return };
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization));
-        let proven = self.is_proven(now, conn) || self.continues(conn, message);
+        let proven = self.is_proven(now, flow) || self.continues(flow, message);
         if !proven && shown.is_none() && !matches!(method, Method::Ack | Method::Cancel) {
-            // Without any state: a flood of strangers costs nothing but the answers.
-            return self.challenge(now, conn, message, false, "Authorization required");
+            // Without any state: a flood of unauthenticated clients costs nothing but the answers.
+            return self.challenge(now, flow, message, false, "Authorization required");
         }
-        if self.transactions.origin(message).is_some_and(|origin| !self.is_same_user(origin, conn)) {
+        if self.transactions.origin(message).is_some_and(|origin| !self.is_same_user(origin, flow)) {
             // Whoever copies another's request would get the answer to it.
             return;
         }
-        match self.transactions.receive(now, conn, Transport::Reliable, message) {
+        match self.transactions.receive(now, flow, Transport::Reliable, message) {
             // A device that lost its connection says again what it is waiting for: now we know where it is.
-            Received::Absorbed => {
-                let aor = self.identity(conn).cloned();
-                aor.into_iter().for_each(|aor| self.learn(now, conn, &aor, message));
-            }
+            Received::Absorbed => self.learn(now, flow, message),
             Received::Request(key) => {
-                let request = Request { conn, key, message, text };
+                let request = Request { flow, key, message, text };
                 match shown {
                     _ if method == Method::Cancel => self.cancel(now, &request),
                     Some(shown) if !proven || method == Method::Register => self.login(now, &request, shown),
                     _ => self.route(now, &request),
                 }
             }
-            Received::Ack => self.acknowledge(now, conn, text, message),
+            Received::Ack => self.acknowledge(now, flow, text, message),
             _ => {}
         }
     }
@@ -147,7 +142,7 @@ impl Hub {
     }
 
     fn login_bearer(&mut self, now: Instant, request: &Request<'_>, token: &str) {
-        let Some(application) = self.application(request.conn) else { return };
+        let Some(application) = self.application(request.flow) else { return };
         let user = claimed(request.message);
         if self.is_spent(now, request, &user) {
             return;
@@ -174,8 +169,9 @@ impl Hub {
     }
 
     fn login_digest(&mut self, now: Instant, request: &Request<'_>, credentials: &Credentials<'_>) {
-        let made = nonce::check(&self.nonce_key, now, &request.conn.0.to_be_bytes(), &credentials.nonce);
-        let Some(connection) = self.flows.connections.get(&request.conn) else { return };
+        let Some(conn) = request.flow.conn() else { return };
+        let made = nonce::check(&self.nonce_key, now, &conn.0.to_be_bytes(), &credentials.nonce);
+        let Some(connection) = self.flows.connections.get(&conn) else { return };
         let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
         let plausible = *credentials.realm == *self.settings.domain
             && credentials.qop == "auth"
@@ -192,11 +188,11 @@ impl Hub {
         }
         let Some(using) = fresh else {
             if using.is_some_and(|(made, count)| made == last.0 && (1..=last.1).contains(&count)) {
-                self.draw(now, request.conn, &aor.user);
+                self.draw(now, request.flow, &aor.user);
             }
             return self.stale(now, request);
         };
-        if let Some(connection) = self.flows.connections.get_mut(&request.conn) {
+        if let Some(connection) = self.flows.connections.get_mut(&conn) {
             connection.used = using;
         }
         self.look_up_login(now, request, &aor);
@@ -204,15 +200,15 @@ impl Hub {
 
     /// What was shown stands and falls with a password: the store knows it.
     fn look_up_login(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
-        let pending = Pending::Login { conn: request.conn, key: request.key.clone(), text: request.text.to_owned() };
+        let pending = Pending::Login { flow: request.flow, key: request.key.clone(), text: request.text.to_owned() };
         self.look_up(now, aor, pending);
     }
 
     /// The store has answered for a user who showed a digest, or a ticket that was given for a password.
-    pub(super) fn finish_login(&mut self, now: Instant, conn: ConnId, key: ServerKey, text: &str, account: Option<Account>) {
+    pub(super) fn finish_login(&mut self, now: Instant, flow: Flow, key: ServerKey, text: &str, account: Option<Account>) {
         let Ok(message) = parse(text.as_bytes()) else { return };
-        let request = Request { conn, key, message: &message, text };
-        if !self.flows.connections.contains_key(&conn) {
+        let request = Request { flow, key, message: &message, text };
+        if !flow.conn().is_some_and(|conn| self.flows.connections.contains_key(&conn)) {
             // Nobody hears it; but the transaction ends.
             let answer = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Connection lost")
                 .answer(request.message, "0")
@@ -240,7 +236,7 @@ impl Hub {
 
     /// Whom the credentials of a request prove it to come from, if they are right for what the store knows.
     fn proven_by(&self, now: Instant, request: &Request<'_>, account: &Account) -> Option<(Aor, Proof)> {
-        let application = self.application(request.conn)?;
+        let application = self.application(request.flow)?;
         let shown = request.message.get(Name::Authorization).or_else(|| request.message.get(Name::ProxyAuthorization))?;
         let (user, until) = match Credentials::parse(shown) {
             Ok(credentials) => {
@@ -268,8 +264,9 @@ impl Hub {
 
     /// Binds a proven identity to the connection. Not where From or the connection is somebody else's.
     fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, proof: Proof, display: Option<String>) -> bool {
-        let bound = self.identity(request.conn);
-        if !speaks_for(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
+        let Some(conn) = request.flow.conn() else { return false };
+        let bound = self.identity(conn);
+        if !names(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
             self.refuse(
                 now,
                 request,
@@ -286,15 +283,15 @@ impl Hub {
             );
             return false;
         }
-        if let Some(address) = self.flows.connections.get(&request.conn).and_then(|connection| connection.peer) {
+        if let Some(address) = self.flows.connections.get(&conn).map(|connection| connection.peer) {
             self.settings.proofs.proven(now, &Claim { address, application: &aor.application, user: &aor.user });
         }
         if bound.is_none() {
             let shown = if proof.is_token { "ticket" } else { "digest" };
-            debug!(conn = request.conn.0, application = aor.application, user = %Masked(&aor.user), shown, "signed in");
-            self.bind(now, request.conn, aor);
+            debug!(conn = conn.0, application = aor.application, user = %Masked(&aor.user), shown, "signed in");
+            self.bind(now, conn, aor);
         }
-        self.prove(request.conn, proof);
+        self.prove(conn, proof);
         if let (Some(user), Some(display)) = (self.flows.users.get_mut(aor), display) {
             user.display = display;
         }
@@ -303,10 +300,10 @@ impl Hub {
 
     /// A request whose sender is known finds its way.
     pub(super) fn route(&mut self, now: Instant, request: &Request<'_>) {
-        let Some(aor) = self.identity(request.conn).cloned() else {
+        let Some(party) = self.party(request.flow) else {
             return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not authenticated"));
         };
-        if !speaks_for(request.message, &aor) {
+        if !speaks_for(request.message, &party) {
             return self.refuse(
                 now,
                 request,
@@ -317,9 +314,16 @@ impl Hub {
             return self.refuse(now, request, Refusal::of(uas::Refusal::ProxyExtension, ApiCode::Malformed, NOT_SUPPORTED));
         }
         match request.method() {
-            Method::Register => self.register(now, request, &aor),
-            _ if is_in_dialog(request.message) => self.relay(now, request, &aor),
-            Method::Invite => self.invite(now, request, aor),
+            Method::Register => match (request.flow, party) {
+                (Flow::WebSocket(conn), Party::User(aor)) => self.register(now, request, (conn, &aor)),
+                _ => self.refuse(
+                    now,
+                    request,
+                    Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Registration of another user"),
+                ),
+            },
+            _ if is_in_dialog(request.message) => self.relay(now, request, &party),
+            Method::Invite => self.invite(now, request, party),
             Method::Options => self.options(now, request),
             method => self.refuse(now, request, Refusal::unserved(method)),
         }
@@ -333,59 +337,61 @@ impl Hub {
     }
 
     /// Asks for credentials, without a transaction.
-    fn challenge(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) {
-        let text = self.challenge_text(now, conn, message, stale, why);
-        self.push(Output::Send { conn, text });
+    fn challenge(&mut self, now: Instant, flow: Flow, message: &Message<'_>, stale: bool, why: &'static str) {
+        let text = self.challenge_text(now, flow, message, stale, why);
+        self.send(flow, text);
     }
 
     /// The nonce is not one that can be used (again): the password may still be right.
     fn stale(&mut self, now: Instant, request: &Request<'_>) {
         let call = Plain(request.message.call_id().unwrap_or_default());
-        debug!(%call, conn = request.conn.0, user = %Masked(&claimed(request.message)), "the nonce is used or too old");
-        let text = self.challenge_text(now, request.conn, request.message, true, "Nonce used or too old");
+        debug!(%call, conn = request.flow.number(), user = %Masked(&claimed(request.message)), "the nonce is used or too old");
+        let text = self.challenge_text(now, request.flow, request.message, true, "Nonce used or too old");
         self.respond(now, &request.key, text);
-        if self.identity(request.conn).is_none() {
-            // One who has signed in may come with an old nonce as often as it likes; a stranger needs one new nonce.
-            self.count_failure(now, request.conn);
+        if self.party(request.flow).is_none() {
+            // One who has signed in may come with an old nonce as often as it likes; anybody else needs one new nonce.
+            self.count_failure(now, request.flow);
         }
     }
 
     /// Whether so many proofs have failed, from the same address or for the same user, that this one is not looked at. A connection whose
     /// identity is known is not harmed by what others have tried.
     fn is_spent(&mut self, now: Instant, request: &Request<'_>, user: &str) -> bool {
-        let proven = self.is_proven(now, request.conn);
-        let Some(connection) = self.flows.connections.get(&request.conn) else { return true };
-        let known = proven && connection.aor.as_ref().is_some_and(|aor| aor.user == user);
-        let Some(address) = connection.peer.filter(|_| !known) else { return false };
-        let claim = Claim { address, application: &connection.application, user };
+        let proven = self.is_proven(now, request.flow);
+        let Some(conn) = request.flow.conn() else { return true };
+        let Some(connection) = self.flows.connections.get(&conn) else { return true };
+        if proven && connection.aor.as_ref().is_some_and(|aor| aor.user == user) {
+            return false;
+        }
+        let claim = Claim { address: connection.peer, application: &connection.application, user };
         let Some(seconds) = self.settings.proofs.wait(now, &claim) else { return false };
         self.refuse(now, request, Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::TooMany, TOO_MANY).after(seconds));
-        self.hang_up(now, request.conn, 1013, "too many wrong credentials");
+        self.hang_up(now, conn, 1013, "too many wrong credentials");
         true
     }
 
     /// A proof for `user` was looked at in vain.
-    fn draw(&self, now: Instant, conn: ConnId, user: &str) {
-        let Some(connection) = self.flows.connections.get(&conn) else { return };
-        let Some(address) = connection.peer else { return };
-        self.settings.proofs.failed(now, &Claim { address, application: &connection.application, user });
+    fn draw(&self, now: Instant, flow: Flow, user: &str) {
+        let Some(connection) = flow.conn().and_then(|conn| self.flows.connections.get(&conn)) else { return };
+        self.settings.proofs.failed(now, &Claim { address: connection.peer, application: &connection.application, user });
     }
 
     /// The credentials may be a guess.
     fn guessed(&mut self, now: Instant, request: &Request<'_>, user: &str, why: &'static str) {
-        self.draw(now, request.conn, user);
+        self.draw(now, request.flow, user);
         self.fail(now, request, why);
     }
 
     /// The credentials are not valid. What is said does not depend on why.
     fn fail(&mut self, now: Instant, request: &Request<'_>, why: &'static str) {
-        let text = self.challenge_text(now, request.conn, request.message, false, "Invalid credentials");
+        let text = self.challenge_text(now, request.flow, request.message, false, "Invalid credentials");
         self.respond(now, &request.key, text);
-        self.record_refused(request.conn, request.message, StatusCode::UNAUTHORIZED, why);
-        self.count_failure(now, request.conn);
+        self.record_refused(request.flow, request.message, StatusCode::UNAUTHORIZED, why);
+        self.count_failure(now, request.flow);
     }
 
-    fn count_failure(&mut self, now: Instant, conn: ConnId) {
+    fn count_failure(&mut self, now: Instant, flow: Flow) {
+        let Some(conn) = flow.conn() else { return };
         let Some(connection) = self.flows.connections.get_mut(&conn) else { return };
         connection.failures += 1;
         if connection.failures >= FAILURES {
@@ -393,13 +399,14 @@ impl Hub {
         }
     }
 
-    fn challenge_text(&mut self, now: Instant, conn: ConnId, message: &Message<'_>, stale: bool, why: &'static str) -> String {
+    fn challenge_text(&mut self, now: Instant, flow: Flow, message: &Message<'_>, stale: bool, why: &'static str) -> String {
         let tag = self.random.token();
-        let nonce = nonce::make(&self.nonce_key, now, &conn.0.to_be_bytes());
+        let nonce = nonce::make(&self.nonce_key, now, &flow.number().unwrap_or_default().to_be_bytes());
         // The stronger first: a client takes the first that it can (RFC 8760, 2.3 and 2.4). MD5 last of all, as clients that read one field
         // only, which is mostly the last, know no other.
         // RFC 8898, 4: a token was shown, here or before, and is not valid, or no longer.
-        let lapsed = self.proof(conn).is_some_and(|proof| proof.is_token) && !self.is_proven(now, conn);
+        let proof = flow.conn().and_then(|conn| self.proof(conn));
+        let lapsed = proof.is_some_and(|proof| proof.is_token) && !self.is_proven(now, flow);
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).and_then(bearer);
         let error = if lapsed || shown.is_some() { ", error=\"invalid_token\"" } else { "" };
         let mut challenges = vec![["Bearer realm=", &offhook_sip::quote(&self.settings.domain), error].concat()];
@@ -447,7 +454,12 @@ pub(super) fn is_in_dialog(message: &Message<'_>) -> bool {
     message.to().is_ok_and(|to| to.tag().is_some())
 }
 
-/// Whether From names the user, however it is escaped. The way out speaks for anybody.
-pub(super) fn speaks_for(message: &Message<'_>, aor: &Aor) -> bool {
-    aor.is_outside() || message.from().is_ok_and(|from| from.uri.is_sip() && from.uri.user_text() == aor.user)
+/// Whether From names the party: what comes from outside speaks for anybody.
+pub(super) fn speaks_for(message: &Message<'_>, party: &Party) -> bool {
+    party.user().is_none_or(|aor| names(message, aor))
+}
+
+/// Whether From names the user, however it is escaped.
+fn names(message: &Message<'_>, aor: &Aor) -> bool {
+    message.from().is_ok_and(|from| from.uri.is_sip() && from.uri.user_text() == aor.user)
 }

@@ -16,10 +16,10 @@ use std::borrow::Cow;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
-use super::ConnId;
 use super::best::Best;
+use super::party::{Aor, Flow, Party};
 use super::rewrite::Head;
-use crate::registrar::{Aor, Device};
+use crate::registrar::Device;
 
 /// One call; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,14 +47,14 @@ pub(super) enum Stage {
 pub(super) struct Call {
     pub(super) stage: Stage,
     pub(super) call_id: String,
-    pub(super) caller: Aor,
-    pub(super) callee: Aor,
+    pub(super) caller: Party,
+    pub(super) callee: Party,
     /// Who the caller is to the callee ([`super::room::source`]).
     pub(super) source: String,
-    /// The caller's connection.
-    pub(super) conn: ConnId,
-    /// The connection of the device that answered.
-    pub(super) answered: Option<ConnId>,
+    /// Where the caller is.
+    pub(super) flow: Flow,
+    /// Where the device is that answered.
+    pub(super) answered: Option<Flow>,
     /// When it answered.
     pub(super) connected: Option<Instant>,
     /// Whose page was closed in the middle of it.
@@ -85,7 +85,7 @@ pub(super) struct Setup {
 #[derive(Debug)]
 pub(super) struct Branch {
     pub(super) device: Device,
-    pub(super) conn: ConnId,
+    pub(super) flow: Flow,
     pub(super) key: ClientKey,
     /// The INVITE as this device has it; empty once it has answered.
     pub(super) text: String,

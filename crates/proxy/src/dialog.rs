@@ -1,4 +1,4 @@
-//! Requests inside a dialog: from one of its two users to the device of the other, which the Record-Route token proves
+//! Requests inside a dialog: from one of its two parties to the device of the other, which the Record-Route token proves
 //! ([`super::token`]). No table of dialogs is needed for that.
 //!
 //! ```text
@@ -24,12 +24,13 @@ use tracing::{debug, info};
 use super::admission::{Request, is_in_dialog, speaks_for};
 use super::best::passed_on;
 use super::call::{CallKey, Stage};
+use super::party::{Aor, Flow, Party};
 use super::refusal::Refusal;
 use super::rewrite::{Head, Onward, forward, restore};
 use super::timers::Timer;
 use super::token::Parties;
-use super::{ConnId, Hub, Leg, Record};
-use crate::registrar::{Aor, Target};
+use super::{Hub, Leg, Record};
+use crate::registrar::Target;
 
 /// How long a request waits for its receiver to reconnect.
 const HOLD: Duration = Duration::from_secs(8);
@@ -52,8 +53,8 @@ pub(super) struct Forward {
     key: ServerKey,
     client: ClientKey,
     head: Head,
-    sender: ConnId,
-    pub(super) conn: ConnId,
+    sender: Flow,
+    pub(super) flow: Flow,
     /// The request as it was sent.
     text: String,
     finished: bool,
@@ -64,9 +65,9 @@ pub(super) struct Forward {
 pub(super) struct Held {
     /// `None` for an ACK, which is never answered.
     key: Option<ServerKey>,
-    sender: ConnId,
-    from: Aor,
-    to: Aor,
+    sender: Flow,
+    from: Party,
+    to: Party,
     target: Target,
     call_id: String,
     text: String,
@@ -74,31 +75,31 @@ pub(super) struct Held {
 
 /// Where a request goes and as what.
 struct Route {
-    from: Aor,
-    to: Aor,
+    from: Party,
+    to: Party,
     target: Target,
 }
 
 impl Hub {
     /// Passes on a request of a dialog.
-    pub(super) fn relay(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
+    pub(super) fn relay(&mut self, now: Instant, request: &Request<'_>, party: &Party) {
         if request.message.number(Name::MaxForwards) == Some(0) {
             return self.refuse(now, request, Refusal::new(StatusCode::TOO_MANY_HOPS, ApiCode::Malformed, "Too many hops"));
         }
-        let route = match self.in_dialog(request.conn, request.message, aor) {
+        let route = match self.in_dialog(request.flow, request.message, party) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(now, request, refusal),
         };
-        self.learn(now, request.conn, aor, request.message);
+        self.learn(now, request.flow, request.message);
         if request.method() == Method::Bye {
-            self.hung_up(now, aor, request.message.call_id().unwrap_or_default());
+            self.hung_up(now, party, request.message.call_id().unwrap_or_default());
         }
         if request.method() == Method::Invite {
             self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
         }
         let held = Held {
             key: Some(request.key.clone()),
-            sender: request.conn,
+            sender: request.flow,
             from: route.from,
             to: route.to,
             target: route.target,
@@ -109,47 +110,43 @@ impl Hub {
     }
 
     /// Passes on the ACK to a 2xx. One that belongs nowhere is dropped.
-    pub(super) fn acknowledge(&mut self, now: Instant, conn: ConnId, text: &str, message: &Message<'_>) {
-        let Some(aor) = self.identity(conn).cloned() else { return };
-        if !speaks_for(message, &aor) || message.number(Name::MaxForwards) == Some(0) {
+    pub(super) fn acknowledge(&mut self, now: Instant, flow: Flow, text: &str, message: &Message<'_>) {
+        let Some(party) = self.party(flow) else { return };
+        if !speaks_for(message, &party) || message.number(Name::MaxForwards) == Some(0) {
             return;
         }
-        if let Ok(Route { from, to, target }) = self.in_dialog(conn, message, &aor) {
+        if let Ok(Route { from, to, target }) = self.in_dialog(flow, message, &party) {
             let call_id = message.call_id().unwrap_or_default().to_owned();
-            self.pass_or_hold(now, Held { key: None, sender: conn, from, to, target, call_id, text: text.to_owned() });
+            self.pass_or_hold(now, Held { key: None, sender: flow, from, to, target, call_id, text: text.to_owned() });
         }
     }
 
-    /// Whether a request belongs to a call of whom the connection speaks for: calls go on, also when that has to be proven anew for others.
-    pub(super) fn continues(&self, conn: ConnId, message: &Message<'_>) -> bool {
-        let Some(aor) = self.identity(conn).filter(|_| message.method() != Some(Method::Register)) else { return false };
-        is_in_dialog(message) && speaks_for(message, aor) && self.in_dialog(conn, message, aor).is_ok()
+    /// Whether a request belongs to a call of whom the flow speaks for: calls go on, also when that has to be proven anew for others.
+    pub(super) fn continues(&self, flow: Flow, message: &Message<'_>) -> bool {
+        let Some(party) = self.party(flow).filter(|_| message.method() != Some(Method::Register)) else { return false };
+        is_in_dialog(message) && speaks_for(message, &party) && self.in_dialog(flow, message, &party).is_ok()
     }
 
-    /// Checks that the sender is one of the two users of the dialog, and finds the other.
-    fn in_dialog(&self, conn: ConnId, message: &Message<'_>, aor: &Aor) -> Result<Route, Refusal> {
+    /// Checks that the sender is one of the two parties of the dialog, and finds the other.
+    fn in_dialog(&self, flow: Flow, message: &Message<'_>, party: &Party) -> Result<Route, Refusal> {
         const UNKNOWN: Refusal = Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, ApiCode::NotFound, "No such dialog");
-        let application = self.application(conn).ok_or(UNKNOWN)?;
+        let application = self.application(flow).ok_or(UNKNOWN)?;
         let route = message.all(Name::Route).next().and_then(|route| NameAddr::parse(route).ok()).ok_or(UNKNOWN)?;
         let call_id = message.call_id().map_err(|_| UNKNOWN)?;
         let parties = Parties::verify(&application, call_id, route.uri.user.unwrap_or_default()).ok_or(UNKNOWN)?;
-        let other = parties.other(&aor.user).ok_or(Refusal::new(
-            StatusCode::FORBIDDEN,
-            ApiCode::Forbidden,
-            "Not a party of this dialog",
-        ))?;
+        let other =
+            parties.other(party).ok_or(Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not a party of this dialog"))?;
         let uri = message.uri().and_then(|uri| Uri::parse(uri).ok()).ok_or(Refusal::new(
             StatusCode::BAD_REQUEST,
             ApiCode::Malformed,
             "Malformed Request-URI",
         ))?;
-        let to = Aor { application: aor.application.clone(), user: other.to_owned() };
-        Ok(Route { from: aor.clone(), to, target: Target::of(&uri) })
+        Ok(Route { from: party.clone(), to: other.clone(), target: Target::of(&uri) })
     }
 
     fn pass_or_hold(&mut self, now: Instant, held: Held) {
         match self.way(&held) {
-            Some((conn, uri)) => self.pass(now, held, conn, &uri),
+            Some((flow, uri)) => self.pass(now, held, flow, &uri),
             None if self.is_left(&held) => {
                 self.turn_back(now, held, Refusal::new(StatusCode::GONE, ApiCode::Gone, "The other side has left"))
             }
@@ -159,17 +156,21 @@ impl Hub {
 
     /// Whether the receiver's page was closed: it cannot come back into this call.
     fn is_left(&self, held: &Held) -> bool {
-        let key = self.call_ids.get(&(held.to.application.clone(), held.call_id.clone()));
-        key.and_then(|key| self.calls.get(key)).is_some_and(|call| call.left.as_ref() == Some(&held.to))
+        let key = self.call_ids.get(&(held.to.application().to_owned(), held.call_id.clone()));
+        key.and_then(|key| self.calls.get(key)).is_some_and(|call| call.left.is_some() && call.left.as_ref() == held.to.user())
     }
 
     /// The open connection of the device that a request is for, and the device's own URI where it was named by its GRUU.
-    fn way(&self, held: &Held) -> Option<(ConnId, Option<String>)> {
-        if let Some(conn) = self.flows.find(&held.to, &held.target) {
-            return Some((conn, None));
+    fn way(&self, held: &Held) -> Option<(Flow, Option<String>)> {
+        let aor = match &held.to {
+            Party::User(aor) => aor,
+            Party::Outside { application } => return Some((self.b2bua(application)?, None)),
+        };
+        if let Some(conn) = self.flows.find(aor, &held.target) {
+            return Some((Flow::WebSocket(conn), None));
         }
-        let binding = self.registrar.find(&held.to, &held.target)?;
-        Some((binding.conn?, Some(binding.contact.clone())))
+        let binding = self.registrar.find(aor, &held.target)?;
+        Some((Flow::WebSocket(binding.conn?), Some(binding.contact.clone())))
     }
 
     fn hold(&mut self, now: Instant, held: Held) {
@@ -216,25 +217,25 @@ impl Hub {
 
     fn turn_back(&mut self, now: Instant, held: Held, refusal: Refusal) {
         if let (Some(key), Ok(message)) = (held.key, parse(held.text.as_bytes())) {
-            let request = Request { conn: held.sender, key, message: &message, text: &held.text };
+            let request = Request { flow: held.sender, key, message: &message, text: &held.text };
             self.refuse(now, &request, refusal);
         }
     }
 
     /// A device of `aor` has shown up: what waits for it goes out, in order.
-    pub(super) fn release(&mut self, now: Instant, aor: &Aor) {
-        let keys: Vec<HeldKey> = self.held_for.get(aor).into_iter().flatten().copied().collect();
+    pub(super) fn release(&mut self, now: Instant, aor: Aor) {
+        let keys: Vec<HeldKey> = self.held_for.get(&Party::User(aor)).into_iter().flatten().copied().collect();
         for key in keys {
             let way = self.held.get(&key).and_then(|held| self.way(held));
-            if let Some((conn, uri)) = way
+            if let Some((flow, uri)) = way
                 && let Some(held) = self.unhold(key)
             {
-                self.pass(now, held, conn, &uri);
+                self.pass(now, held, flow, &uri);
             }
         }
     }
 
-    fn pass(&mut self, now: Instant, held: Held, conn: ConnId, uri: &Option<String>) {
+    fn pass(&mut self, now: Instant, held: Held, flow: Flow, uri: &Option<String>) {
         let Ok(message) = parse(held.text.as_bytes()) else { return };
         let Some(method) = message.method() else { return };
         let id = self.branch();
@@ -244,10 +245,10 @@ impl Hub {
         let text = forward(&message, &Onward { method, uri, via: &via, from: &from, record_route: None, outside });
         let Some(key) = held.key else {
             self.flush(now);
-            return self.deliver(conn, text);
+            return self.deliver(flow, text);
         };
         let client = ClientKey::new(id.clone(), method);
-        self.transactions.request(now, conn, Transport::Reliable, &client, text.clone());
+        self.transactions.request(now, flow, Transport::Reliable, &client, text.clone());
         self.serial += 1;
         let forward = ForwardKey(self.serial);
         if key.method() == Method::Invite {
@@ -257,14 +258,14 @@ impl Hub {
         self.legs.insert(id, Leg::Forward(forward));
         let head = Head::of(&message);
         let sender = held.sender;
-        self.forwards.insert(forward, Forward { key, client, head, sender, conn, text, finished: false });
+        self.forwards.insert(forward, Forward { key, client, head, sender, flow, text, finished: false });
         self.flush(now);
     }
 
     /// The receiver has answered.
     pub(super) fn forward_answered(&mut self, now: Instant, key: ForwardKey, response: &Message<'_>) {
         let Some(code) = response.code() else { return };
-        let outside = self.forwards.get(&key).and_then(|forward| self.identity(forward.conn)).is_some_and(Aor::is_outside);
+        let outside = self.forwards.get(&key).is_some_and(|forward| matches!(forward.flow, Flow::B2bua(_)));
         let Some(forward) = self.forwards.get_mut(&key).filter(|_| code != StatusCode::TRYING) else { return };
         let text = restore(response, &forward.head, passed_on(code), None, outside);
         let (server, sender, again) = (forward.key.clone(), forward.sender, forward.finished);
@@ -290,14 +291,14 @@ impl Hub {
     /// A CANCEL for a re-INVITE; `false` where there is none.
     pub(super) fn cancel_relayed(&mut self, now: Instant, request: &Request<'_>, invite: &ServerKey) -> bool {
         let held = self.held.iter().find(|(_, held)| held.key.as_ref() == Some(invite)).map(|(key, held)| (*key, held.sender));
-        if let Some((key, _)) = held.filter(|(_, sender)| self.flows.resolve(*sender) == Some((request.conn, true))) {
+        if let Some((key, _)) = held.filter(|(_, sender)| self.flows.resolve(*sender) == Some((request.flow, true))) {
             self.answer_cancel(now, request);
             self.cancel_held(now, key);
             return true;
         }
         let Some(key) = self.relayed.get(invite).copied() else { return false };
         let Some(forward) = self.forwards.get(&key) else { return false };
-        if self.flows.resolve(forward.sender) != Some((request.conn, true)) {
+        if self.flows.resolve(forward.sender) != Some((request.flow, true)) {
             return false;
         }
         let client = forward.client.clone();
@@ -315,14 +316,14 @@ impl Hub {
 
     /// A device came back over another connection: what it has not answered may have been lost with the old one, and is said again.
     /// Gives what was said.
-    pub(super) fn forwards_followed(&mut self, now: Instant, old: ConnId, conn: ConnId) -> Vec<String> {
+    pub(super) fn forwards_followed(&mut self, now: Instant, old: Flow, flow: Flow) -> Vec<String> {
         self.flush(now);
         let mut again = Vec::new();
-        for forward in self.forwards.values_mut().filter(|forward| forward.conn == old && !forward.finished) {
-            forward.conn = conn;
+        for forward in self.forwards.values_mut().filter(|forward| forward.flow == old && !forward.finished) {
+            forward.flow = flow;
             again.push(forward.text.clone());
         }
-        again.iter().for_each(|text| self.deliver(conn, text.clone()));
+        again.iter().for_each(|text| self.deliver(flow, text.clone()));
         again
     }
 
@@ -355,10 +356,10 @@ impl Hub {
     }
 
     /// A BYE went through: the call is over.
-    fn hung_up(&mut self, now: Instant, aor: &Aor, call_id: &str) {
-        let key = self.call_ids.get(&(aor.application.clone(), call_id.to_owned())).copied();
+    fn hung_up(&mut self, now: Instant, party: &Party, call_id: &str) {
+        let key = self.call_ids.get(&(party.application().to_owned(), call_id.to_owned())).copied();
         if let Some((key, call)) = key.and_then(|key| Some((key, self.calls.get(&key)?))) {
-            let by = if call.caller == *aor { "caller" } else { "callee" };
+            let by = if call.caller == *party { "caller" } else { "callee" };
             self.end_answered(now, key, "completed", Some(by));
         }
     }
@@ -367,7 +368,7 @@ impl Hub {
     fn end_answered(&mut self, now: Instant, key: CallKey, cause: &'static str, by: Option<&'static str>) {
         let Some(call) = self.calls.get(&key).filter(|call| call.stage == Stage::Answered) else { return };
         let duration = call.connected.map(|connected| now - connected);
-        info!(call = %Plain(&call.call_id), application = call.callee.application, cause, by, code = 200, duration = duration.map(millis), "call ended");
+        info!(call = %Plain(&call.call_id), application = call.callee.application(), cause, by, code = 200, duration = duration.map(millis), "call ended");
         let (call_id, done) = (call.call_id.clone(), call.setup.is_none());
         self.over(key);
         self.record(Record::CallEnded { call_id, cause, code: StatusCode::OK });
@@ -378,7 +379,7 @@ impl Hub {
 
     pub(super) fn forget_call(&mut self, key: CallKey) {
         let Some(call) = self.calls.remove(&key) else { return };
-        let id = (call.callee.application.clone(), call.call_id);
+        let id = (call.callee.application().to_owned(), call.call_id);
         if self.call_ids.get(&id) == Some(&key) {
             self.call_ids.remove(&id);
         }
@@ -389,7 +390,7 @@ impl Hub {
         let Some(call) = self.calls.get_mut(&key).filter(|call| call.is_live()) else { return };
         call.stage = Stage::Over;
         self.live -= 1;
-        for aor in [&call.caller, &call.callee] {
+        for aor in [&call.caller, &call.callee].into_iter().filter_map(|party| party.user()) {
             if let Some(keys) = self.calls_of.get_mut(aor) {
                 keys.remove(&key);
                 if keys.is_empty() {
@@ -401,10 +402,10 @@ impl Hub {
 
     /// Answered calls that both users have left without a BYE are over.
     pub(super) fn sweep(&mut self, now: Instant) {
-        let gone = |conn: Option<ConnId>| conn.is_none_or(|conn| self.flows.resolve(conn).is_none());
+        let gone = |flow: Option<Flow>| flow.is_none_or(|flow| self.flows.resolve(flow).is_none());
         let answered = self.calls.iter().filter(|(_, call)| call.stage == Stage::Answered);
         let lost: Vec<CallKey> =
-            answered.filter(|(_, call)| gone(Some(call.conn)) && gone(call.answered)).map(|(key, _)| *key).collect();
+            answered.filter(|(_, call)| gone(Some(call.flow)) && gone(call.answered)).map(|(key, _)| *key).collect();
         for key in lost {
             self.end_answered(now, key, "lost", None);
         }

@@ -18,10 +18,11 @@ use offhook_ua::log::{Masked, named};
 use offhook_ua::time::Instant;
 use tracing::debug;
 
+use super::party::{Aor, Flow};
 use super::register::tell_unregistered;
 use super::timers::Timer;
 use super::{ConnId, Hub, Output};
-use crate::registrar::{Aor, Device, Target};
+use crate::registrar::{Device, Target};
 
 /// How long an outage may take before what was to be sent is given up.
 const LOST: Duration = Duration::from_secs(32);
@@ -51,8 +52,8 @@ pub(super) struct Proof {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) application: String,
-    /// Where it comes from; the way out comes from nowhere.
-    pub(super) peer: Option<IpAddr>,
+    /// Where it comes from.
+    pub(super) peer: IpAddr,
     /// Whom it speaks for, or has spoken for until its proof ended: it never speaks for anybody else.
     pub(super) aor: Option<Aor>,
     /// What it has shown for that.
@@ -67,7 +68,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(now: Instant, application: String, peer: Option<IpAddr>, rate: u32) -> Self {
+    fn new(now: Instant, application: String, peer: IpAddr, rate: u32) -> Self {
         let (bucket, used) = (Bucket::new(now, rate), (Instant::default(), 0));
         Self { application, peer, aor: None, proof: None, bucket, strikes: 0, failures: 0, used }
     }
@@ -81,11 +82,12 @@ pub(super) struct User {
     pub(super) bucket: Bucket,
     pub(super) display: String,
     /// Devices known by what they sent, registered or not.
-    flows: BTreeMap<Target, Flow>,
+    flows: BTreeMap<Target, Known>,
 }
 
+/// A device, and the connection over which it spoke last.
 #[derive(Debug)]
-struct Flow {
+struct Known {
     conn: ConnId,
     device: Device,
 }
@@ -107,13 +109,17 @@ pub(super) struct Flows {
     pub(super) users: BTreeMap<Aor, User>,
     lost: BTreeMap<ConnId, Lost>,
     moved: BTreeMap<ConnId, ConnId>,
-    /// The way out, by application.
-    attached: BTreeMap<String, ConnId>,
 }
 
 impl Flows {
-    /// Where what belongs to `conn` goes now, and whether it can be sent.
-    pub(super) fn resolve(&self, conn: ConnId) -> Option<(ConnId, bool)> {
+    /// Where what belongs to `flow` goes now, and whether it can be sent.
+    pub(super) fn resolve(&self, flow: Flow) -> Option<(Flow, bool)> {
+        let Flow::WebSocket(conn) = flow else { return Some((flow, true)) };
+        let (conn, open) = self.resolve_conn(conn)?;
+        Some((Flow::WebSocket(conn), open))
+    }
+
+    fn resolve_conn(&self, conn: ConnId) -> Option<(ConnId, bool)> {
         let mut at = conn;
         for _ in 0..HOPS {
             if self.connections.contains_key(&at) {
@@ -127,27 +133,19 @@ impl Flows {
         None
     }
 
-    /// Whether what is sent to `conn` arrives now.
-    pub(super) fn is_open(&self, conn: ConnId) -> bool {
-        self.resolve(conn).is_some_and(|(_, open)| open)
-    }
-
-    /// The way out of an application.
-    pub(super) fn way_out(&self, application: &str) -> Option<ConnId> {
-        self.attached.get(application).copied()
+    /// Whether what is sent to `flow` arrives now.
+    pub(super) fn is_open(&self, flow: Flow) -> bool {
+        self.resolve(flow).is_some_and(|(_, open)| open)
     }
 
     /// The open connection of a user's device that has said this is its contact.
     pub(super) fn find(&self, aor: &Aor, target: &Target) -> Option<ConnId> {
-        if aor.is_outside() {
-            return self.way_out(&aor.application);
-        }
         self.users.get(aor)?.flows.get(target).map(|flow| flow.conn).filter(|conn| self.connections.contains_key(conn))
     }
 
     /// How many things are remembered.
     pub(super) fn len(&self) -> usize {
-        self.connections.len() - self.attached.len() + self.silent.len() + self.users.len() + self.lost.len() + self.moved.len()
+        self.connections.len() + self.silent.len() + self.users.len() + self.lost.len() + self.moved.len()
     }
 
     fn park(&mut self, conn: ConnId, text: String) {
@@ -172,18 +170,10 @@ impl Hub {
             debug!(conn = conn.0, code = 1008, reason = "unknown application", "closing");
             return self.push(Output::Close { conn, code: 1008, reason: "unknown application" });
         }
-        self.flows.connections.insert(conn, Connection::new(now, application, Some(peer), self.settings.per_second));
+        self.flows.connections.insert(conn, Connection::new(now, application, peer, self.settings.per_second));
         self.flows.silent.insert(conn, Some(peer));
         self.timers.set(Timer::Login(conn), now + LOGIN);
         self.make_room(now);
-    }
-
-    /// The way out of an application is there.
-    pub(super) fn attach(&mut self, now: Instant, conn: ConnId, application: String) {
-        let (aor, proof) = (Some(Aor::outside(application.clone())), Some(Proof::default()));
-        self.flows.attached.insert(application.clone(), conn);
-        let connection = Connection { aor, proof, ..Connection::new(now, application, None, 0) };
-        self.flows.connections.insert(conn, connection);
     }
 
     /// Where too many connections are silent, one makes room.
@@ -236,8 +226,9 @@ impl Hub {
         }
     }
 
-    /// Whether the identity of a connection holds now.
-    pub(super) fn is_proven(&self, now: Instant, conn: ConnId) -> bool {
+    /// Whether the identity of who speaks by `flow` holds now.
+    pub(super) fn is_proven(&self, now: Instant, flow: Flow) -> bool {
+        let Flow::WebSocket(conn) = flow else { return true };
         self.proof(conn).is_some_and(|proof| proof.until.is_none_or(|until| now < until))
     }
 
@@ -272,11 +263,14 @@ impl Hub {
         }
     }
 
-    /// Whether two connections, of which the first may be lost, speak for the same user.
-    pub(super) fn is_same_user(&self, old: ConnId, conn: ConnId) -> bool {
-        let speaker = |conn| self.identity(conn).or_else(|| self.flows.lost.get(&conn).map(|lost| &lost.aor));
-        let heir = self.flows.resolve(old).map_or(old, |(heir, _)| heir);
-        old == conn || speaker(heir).is_some_and(|aor| speaker(conn) == Some(aor))
+    /// Whether two flows, of which the first may be lost, are of the same user.
+    pub(super) fn is_same_user(&self, old: Flow, flow: Flow) -> bool {
+        let speaker = |flow: Flow| {
+            let conn = flow.conn()?;
+            self.identity(conn).or_else(|| self.flows.lost.get(&conn).map(|lost| &lost.aor))
+        };
+        let successor = self.flows.resolve(old).map_or(old, |(successor, _)| successor);
+        old == flow || speaker(successor).is_some_and(|aor| speaker(flow) == Some(aor))
     }
 
     /// A connection is gone, whoever closed it.
@@ -315,7 +309,10 @@ impl Hub {
     pub(super) fn left(&mut self, now: Instant, conn: ConnId) {
         let aor = self.flows.lost.get(&conn).map(|lost| lost.aor.clone());
         for key in aor.iter().filter_map(|aor| self.calls_of.get(aor)).flatten() {
-            let call = self.calls.get_mut(key).filter(|call| call.conn == conn || call.answered == Some(conn));
+            let call = self
+                .calls
+                .get_mut(key)
+                .filter(|call| call.flow == Flow::WebSocket(conn) || call.answered == Some(Flow::WebSocket(conn)));
             call.into_iter().for_each(|call| call.left.clone_from(&aor));
         }
         self.lost_for_good(now, conn);
@@ -345,7 +342,7 @@ impl Hub {
             self.give_up_lost(old);
             debug!(conn = conn.0, before = old.0, application = aor.application, user = %Masked(&aor.user), "the device is back");
             let said = self.follow(now, old, conn, aor);
-            parked.into_iter().filter(|text| !said.contains(text)).for_each(|text| self.push(Output::Send { conn, text }));
+            parked.into_iter().filter(|text| !said.contains(text)).for_each(|text| self.send(Flow::WebSocket(conn), text));
         }
     }
 
@@ -363,14 +360,16 @@ impl Hub {
     fn follow(&mut self, now: Instant, old: ConnId, conn: ConnId, aor: &Aor) -> Vec<String> {
         self.flows.moved.insert(old, conn);
         self.timers.set(Timer::Moved(old), now + MOVED);
-        self.call_followed(now, old, conn, aor);
-        self.forwards_followed(now, old, conn)
+        let (old, flow) = (Flow::WebSocket(old), Flow::WebSocket(conn));
+        self.call_followed(now, old, flow, aor);
+        self.forwards_followed(now, old, flow)
     }
 
     /// Remembers over which connection a device speaks: by the Contact of what it sends, registered or not.
-    pub(super) fn learn(&mut self, now: Instant, conn: ConnId, aor: &Aor, message: &Message<'_>) {
+    pub(super) fn learn(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
+        let Some((conn, aor)) = flow.conn().and_then(|conn| Some((conn, self.identity(conn)?.clone()))) else { return };
         let Some(Ok(contact)) = message.contacts().next().filter(|_| message.all(Name::Contact).count() == 1) else { return };
-        let Some(user) = self.flows.users.get_mut(aor).filter(|_| contact.uri_text.len() <= 512) else { return };
+        let Some(user) = self.flows.users.get_mut(&aor).filter(|_| contact.uri_text.len() <= 512) else { return };
         let target = Target::of(&contact.uri);
         let device = Device::of(&contact);
         let known = user.flows.get(&target).is_some_and(|flow| flow.conn == conn);
@@ -381,17 +380,17 @@ impl Hub {
             let oldest = user.flows.iter().min_by_key(|(_, flow)| flow.conn).map(|(target, _)| target.clone());
             oldest.into_iter().for_each(|oldest| drop(user.flows.remove(&oldest)));
         }
-        user.flows.insert(target, Flow { conn, device: device.clone() });
-        self.returned(now, conn, aor, &device);
+        user.flows.insert(target, Known { conn, device: device.clone() });
+        self.returned(now, conn, &aor, &device);
         self.release(now, aor);
     }
 
-    /// Sends over a connection, or whatever has taken its place.
-    pub(super) fn deliver(&mut self, conn: ConnId, text: String) {
-        match self.flows.resolve(conn) {
-            Some((conn, true)) => self.push(Output::Send { conn, text }),
-            Some((conn, false)) => self.flows.park(conn, text),
-            None => {}
+    /// Sends by a flow, or whatever has taken its place.
+    pub(super) fn deliver(&mut self, flow: Flow, text: String) {
+        match self.flows.resolve(flow) {
+            Some((flow, true)) => self.send(flow, text),
+            Some((Flow::WebSocket(conn), false)) => self.flows.park(conn, text),
+            Some((Flow::B2bua(_), false)) | None => {}
         }
     }
 }

@@ -14,13 +14,14 @@ use tracing::{debug, info};
 use super::admission::Request;
 use super::best::{Best, passed_on};
 use super::call::{Branch, Call, CallKey, Progress, Setup, Stage};
+use super::party::{Aor, Flow, Party};
 use super::refusal::Refusal;
 use super::rewrite::{Head, Onward, forward, restore};
 use super::room::source;
 use super::timers::Timer;
 use super::token::Parties;
-use super::{ConnId, Hub, Leg, Pending, Record};
-use crate::registrar::{Aor, Binding, Device};
+use super::{Hub, Leg, Pending, Record};
+use crate::registrar::{Binding, Device};
 use crate::test_number::TestNumber;
 
 /// How long a device may ring: Timer C, longer than three minutes (RFC 3261, 16.6, step 11).
@@ -35,16 +36,16 @@ const ANSWERED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\
 const DECLINED: &str = "SIP;cause=603;text=\"Declined\"";
 
 impl Hub {
-    pub(super) fn invite(&mut self, now: Instant, request: &Request<'_>, caller: Aor) {
+    pub(super) fn invite(&mut self, now: Instant, request: &Request<'_>, caller: Party) {
         let source = source(&caller, request.message);
         let callee = match self.invited(request, &caller, &source) {
             Ok(callee) => callee,
             Err(refusal) => return self.refuse(now, request, refusal),
         };
-        self.learn(now, request.conn, &caller, request.message);
+        self.learn(now, request.flow, request.message);
         let call_id = request.message.call_id().unwrap_or_default().to_owned();
-        let Some(application) = self.application(request.conn) else { return };
-        let token = Parties { caller: caller.user.clone(), callee: callee.user.clone() }.token(&application, &call_id);
+        let Some(application) = self.application(request.flow) else { return };
+        let token = Parties { caller: caller.clone(), callee: callee.clone() }.token(&application, &call_id);
         let setup = Setup {
             key: request.key.clone(),
             text: request.text.to_owned(),
@@ -56,10 +57,11 @@ impl Hub {
             reason: None,
         };
         self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
-        let from = if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.user.clone() };
+        let from =
+            if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.name().to_owned() };
         let to = said(request.message.uri().and_then(|uri| Uri::parse(uri).ok()));
         let call = Plain(&call_id);
-        let conn = (!caller.is_outside()).then_some(request.conn.0);
+        let conn = request.flow.number();
         info!(%call, application = application.key, from = %Masked(&from), to = %Masked(&to), conn, "call started");
         self.record(Record::CallStarted { call_id: call_id.clone(), application: application.key, from, to });
         let call = Call {
@@ -68,7 +70,7 @@ impl Hub {
             caller,
             callee,
             source,
-            conn: request.conn,
+            flow: request.flow,
             answered: None,
             connected: None,
             left: None,
@@ -82,23 +84,22 @@ impl Hub {
         let key = CallKey(self.serial);
         let callee = call.callee.clone();
         self.setups.extend(call.setup.as_ref().map(|setup| (setup.key.clone(), key)));
-        self.call_ids.insert((callee.application.clone(), call.call_id.clone()), key);
-        for aor in [&call.caller, &call.callee] {
+        self.call_ids.insert((callee.application().to_owned(), call.call_id.clone()), key);
+        for aor in [&call.caller, &call.callee].into_iter().filter_map(|party| party.user()) {
             self.calls_of.entry(aor.clone()).or_default().insert(key);
         }
         self.calls.insert(key, call);
         self.live += 1;
-        if callee.is_outside() {
-            self.fork_outside(now, key);
-        } else {
-            self.look_up(now, &callee, Pending::Callee(key));
+        match &callee {
+            Party::User(aor) => self.look_up(now, aor, Pending::Callee(key)),
+            Party::Outside { application } => self.fork_outside(now, key, application),
         }
     }
 
-    /// The one way out is asked, and by the URI that the caller has named; who calls for help as if that were a user calls a telephone.
-    fn fork_outside(&mut self, now: Instant, key: CallKey) {
+    /// The back-to-back user agent is asked, and by the URI that the caller has named; who calls for help as if that were a user calls a telephone.
+    fn fork_outside(&mut self, now: Instant, key: CallKey, application: &str) {
+        let Some(flow) = self.b2bua(application) else { return };
         let Some(call) = self.calls.get(&key) else { return };
-        let Some(conn) = self.flows.way_out(&call.callee.application) else { return };
         let Some(Ok(invite)) = call.setup.as_ref().map(|setup| parse(setup.text.as_bytes())) else { return };
         let Some((text, uri)) = invite.uri().and_then(|text| Some((text, Uri::parse(text).ok()?))) else { return };
         let uri = if !is_phone(&uri) && self.is_for_help(&uri) && self.is_ours(uri.host, from_host(&invite)) {
@@ -106,11 +107,11 @@ impl Hub {
         } else {
             text.to_owned()
         };
-        self.fork(now, key, conn, Device::Instance(String::new()), &uri);
+        self.fork(now, key, flow, Device::Instance(String::new()), &uri);
     }
 
     /// Whom an INVITE is for, where this caller may call now.
-    fn invited(&self, request: &Request<'_>, caller: &Aor, source: &str) -> Result<Aor, Refusal> {
+    fn invited(&self, request: &Request<'_>, caller: &Party, source: &str) -> Result<Party, Refusal> {
         let message = request.message;
         if message.number(Name::MaxForwards) == Some(0) {
             return Err(Refusal::new(StatusCode::TOO_MANY_HOPS, ApiCode::Malformed, "Too many hops"));
@@ -131,20 +132,20 @@ impl Hub {
         if self.overloaded && !help {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Server is overloaded").after(OVERLOAD));
         }
-        let user = if outside { String::new() } else { uri.user_text().into_owned() };
+        let user = if outside { "".into() } else { uri.user_text() };
         if !outside && (user.is_empty() || user.len() > offhook_access::ticket::MAX_USER || user.chars().any(char::is_control)) {
             return Err(Refusal::new(StatusCode::NOT_FOUND, ApiCode::NotFound, "No such user"));
         }
-        let call_id = (caller.application.clone(), message.call_id().unwrap_or_default().to_owned());
+        let call_id = (caller.application().to_owned(), message.call_id().unwrap_or_default().to_owned());
         if self.call_ids.get(&call_id).and_then(|key| self.calls.get(key)).is_some_and(Call::is_live) {
             return Err(Refusal::new(StatusCode::LOOP_DETECTED, ApiCode::Malformed, "A call with this Call-ID is there already"));
         }
-        let callee = Aor { application: caller.application.clone(), user };
+        let callee = Party::named(caller.application(), &user);
         self.check_room(caller, source, &callee, help).map(|()| callee)
     }
 
     /// Whether the way to the destination leads out, to a telephone or another SIP domain, and not to a user of ours.
-    fn is_outside(&self, uri: &Uri<'_>, from_host: &str, caller: &Aor) -> Result<bool, Refusal> {
+    fn is_outside(&self, uri: &Uri<'_>, from_host: &str, caller: &Party) -> Result<bool, Refusal> {
         let ours = self.is_ours(uri.host, from_host);
         let host = uri.host.to_ascii_lowercase();
         let homes = [self.settings.domain.to_ascii_lowercase(), from_host.to_ascii_lowercase()];
@@ -158,7 +159,7 @@ impl Hub {
             "Calls to other SIP domains are not available"
         };
         // What comes in from outside does not go out again.
-        match self.flows.way_out(&caller.application).filter(|_| !caller.is_outside()) {
+        match self.b2bua(caller.application()).filter(|_| !caller.is_outside()) {
             Some(_) => Ok(true),
             None => Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, ApiCode::NotImplemented, refusal)),
         }
@@ -205,7 +206,7 @@ impl Hub {
     pub(super) fn ring_arrived(&mut self, now: Instant, aor: &Aor) {
         let keys: Vec<CallKey> = self.calls_of.get(aor).into_iter().flatten().copied().collect();
         for key in keys {
-            if self.calls.get(&key).is_some_and(|call| call.callee == *aor && call.is_open()) {
+            if self.calls.get(&key).is_some_and(|call| call.callee.user() == Some(aor) && call.is_open()) {
                 self.ring(now, key);
             }
         }
@@ -215,16 +216,17 @@ impl Hub {
     fn ring(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get(&key) else { return };
         let had: Vec<&Device> = call.setup.iter().flat_map(|setup| &setup.branches).map(|branch| &branch.device).collect();
-        let caller = self.flows.resolve(call.conn).map(|(conn, _)| conn);
-        let fresh = |binding: &&Binding| !had.contains(&&binding.device) && binding.conn != caller;
-        let ways: Vec<Binding> = self.registrar.online(now, &call.callee).into_iter().filter(fresh).cloned().collect();
+        let Some(callee) = call.callee.user() else { return };
+        let caller = self.flows.resolve(call.flow).map(|(flow, _)| flow);
+        let fresh = |binding: &&Binding| !had.contains(&&binding.device) && binding.conn.map(Flow::WebSocket) != caller;
+        let ways: Vec<Binding> = self.registrar.online(now, callee).into_iter().filter(fresh).cloned().collect();
         for binding in ways {
             let Some(conn) = binding.conn else { continue };
-            self.fork(now, key, conn, binding.device, &binding.contact);
+            self.fork(now, key, Flow::WebSocket(conn), binding.device, &binding.contact);
         }
     }
 
-    fn fork(&mut self, now: Instant, key: CallKey, conn: ConnId, device: Device, uri: &str) {
+    fn fork(&mut self, now: Instant, key: CallKey, flow: Flow, device: Device, uri: &str) {
         let id = self.branch();
         let via = self.via(&id);
         let from = self.calls.get(&key).and_then(|call| {
@@ -240,16 +242,17 @@ impl Hub {
         let onward = Onward { method: Method::Invite, uri, via: &via, from: &from, record_route, outside };
         let text = forward(&invite, &onward);
         call.stage = Stage::Ringing;
-        if call.callee.is_outside() {
-            debug!(call = %Plain(&call.call_id), "it leaves for the outside");
-        } else {
-            debug!(call = %Plain(&call.call_id), user = %Masked(&call.callee.user), conn = conn.0, "passed on to a device");
+        match &call.callee {
+            Party::User(aor) => {
+                debug!(call = %Plain(&call.call_id), user = %Masked(&aor.user), conn = flow.number(), "passed on to a device");
+            }
+            Party::Outside { .. } => debug!(call = %Plain(&call.call_id), "it leaves for the outside"),
         }
         let index = setup.branches.len();
         let client = ClientKey::new(id.clone(), Method::Invite);
-        self.transactions.request(now, conn, Transport::Reliable, &client, text.clone());
+        self.transactions.request(now, flow, Transport::Reliable, &client, text.clone());
         let (progress, stopped) = (Progress::Calling, false);
-        setup.branches.push(Branch { device, conn, key: client, text, progress, stopped });
+        setup.branches.push(Branch { device, flow, key: client, text, progress, stopped });
         self.timers.clear(&Timer::Hold(key));
         self.timers.set(Timer::Branch(key, index), now + RING);
         self.legs.insert(id, Leg::Branch(key, index));
@@ -303,17 +306,17 @@ impl Hub {
         let text =
             restore(response, &setup.head, response.code().unwrap_or(StatusCode::OK), Some(&setup.route), call.callee.is_outside());
         if !matches!(call.stage, Stage::Ringing | Stage::Stopping) {
-            let conn = call.conn;
+            let flow = call.flow;
             debug!(call = %Plain(&call.call_id), "another device has answered, too");
             self.flush(now);
-            return self.deliver(conn, text);
+            return self.deliver(flow, text);
         }
         call.stage = Stage::Answered;
-        call.answered = setup.branches.get(index).map(|branch| branch.conn);
+        call.answered = setup.branches.get(index).map(|branch| branch.flow);
         call.connected = Some(now);
         let (server, call_id) = (setup.key.clone(), call.call_id.clone());
-        let conn = call.answered.filter(|_| !call.callee.is_outside()).map(|conn| conn.0);
-        info!(call = %Plain(&call_id), application = call.callee.application, conn, "call answered");
+        let conn = call.answered.and_then(Flow::number);
+        info!(call = %Plain(&call_id), application = call.callee.application(), conn, "call answered");
         call.asks_nobody();
         self.respond(now, &server, text);
         self.record(Record::CallAnswered { call_id });
@@ -334,8 +337,8 @@ impl Hub {
     ) {
         self.branch_done(key, index);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let branch = call.setup.as_ref().and_then(|setup| setup.branches.get(index)).filter(|_| !call.callee.is_outside());
-        let conn = branch.map(|branch| branch.conn.0);
+        let branch = call.setup.as_ref().and_then(|setup| setup.branches.get(index));
+        let conn = branch.and_then(|branch| branch.flow.number());
         debug!(call = %Plain(&call.call_id), conn, code = code.as_u16(), "a device does not take the call");
         let (ringing, outside) = (call.stage == Stage::Ringing, call.callee.is_outside());
         if let Some(setup) = call.setup.as_mut().filter(|_| ringing) {
@@ -364,11 +367,11 @@ impl Hub {
     /// call (RFC 3326, 1).
     pub(super) fn cancel(&mut self, now: Instant, request: &Request<'_>) {
         let invite = request.key.invite();
-        if let Some(query) = self.pending_login(request.conn, &invite) {
+        if let Some(query) = self.pending_login(request.flow, &invite) {
             self.cancel_login(now, request, query);
-        } else if self.identity(request.conn).is_none() {
+        } else if self.party(request.flow).is_none() {
             self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not authenticated"));
-        } else if let Some(key) = self.setups.get(&invite).copied().filter(|key| self.is_callers(*key, request.conn)) {
+        } else if let Some(key) = self.setups.get(&invite).copied().filter(|key| self.is_callers(*key, request.flow)) {
             self.answer_cancel(now, request);
             let why = reasons(request.message).join(", ");
             self.cancel_call(now, key, Some(why.into()).filter(|why: &Cow<'_, str>| !why.is_empty()));
@@ -382,8 +385,8 @@ impl Hub {
         self.respond(now, &request.key, reply(request.message, StatusCode::OK, Some(&tag)).end());
     }
 
-    fn is_callers(&self, key: CallKey, conn: ConnId) -> bool {
-        self.calls.get(&key).is_some_and(|call| self.flows.resolve(call.conn) == Some((conn, true)))
+    fn is_callers(&self, key: CallKey, flow: Flow) -> bool {
+        self.calls.get(&key).is_some_and(|call| self.flows.resolve(call.flow) == Some((flow, true)))
     }
 
     fn cancel_call(&mut self, now: Instant, key: CallKey, reason: Option<Cow<'static, str>>) {
@@ -429,7 +432,7 @@ impl Hub {
         let Some(call) = self.calls.get(&key) else { return };
         let Some(setup) = &call.setup else { return };
         let waits = |branch: &Branch| {
-            let deaf = call.stage == Stage::Stopping && !self.flows.is_open(branch.conn);
+            let deaf = call.stage == Stage::Stopping && !self.flows.is_open(branch.flow);
             branch.progress != Progress::Done && !deaf
         };
         if setup.branches.iter().any(waits) {
@@ -480,7 +483,7 @@ impl Hub {
 
     fn call_failed(&mut self, now: Instant, key: CallKey, (code, reason): (StatusCode, Option<&'static str>), cause: &'static str) {
         let Some(call) = self.calls.get(&key) else { return };
-        info!(call = %Plain(&call.call_id), application = call.callee.application, cause, code = code.as_u16(), reason, "call ended");
+        info!(call = %Plain(&call.call_id), application = call.callee.application(), cause, code = code.as_u16(), reason, "call ended");
         let call_id = call.call_id.clone();
         self.over(key);
         self.timers.clear(&Timer::Hold(key));
@@ -504,22 +507,22 @@ impl Hub {
     }
 
     /// The device of a branch has a new connection. What it never heard of is sent again: it knows a copy as one.
-    pub(super) fn call_followed(&mut self, now: Instant, old: ConnId, conn: ConnId, aor: &Aor) {
+    pub(super) fn call_followed(&mut self, now: Instant, old: Flow, flow: Flow, aor: &Aor) {
         let mut again = Vec::new();
         for key in self.calls_of.get(aor).into_iter().flatten() {
             let Some(call) = self.calls.get_mut(key) else { continue };
-            for known in [Some(&mut call.conn), call.answered.as_mut()].into_iter().flatten().filter(|known| **known == old) {
-                *known = conn;
+            for known in [Some(&mut call.flow), call.answered.as_mut()].into_iter().flatten().filter(|known| **known == old) {
+                *known = flow;
             }
-            for branch in call.setup.iter_mut().flat_map(|setup| &mut setup.branches).filter(|branch| branch.conn == old) {
-                branch.conn = conn;
+            for branch in call.setup.iter_mut().flat_map(|setup| &mut setup.branches).filter(|branch| branch.flow == old) {
+                branch.flow = flow;
                 if branch.progress == Progress::Calling && !branch.stopped {
                     again.push(branch.text.clone());
                 }
             }
         }
         self.flush(now);
-        again.into_iter().for_each(|text| self.deliver(conn, text));
+        again.into_iter().for_each(|text| self.deliver(flow, text));
     }
 
     /// A connection of a user was lost: no call that is being stopped waits for it, and no device rings for a caller who is gone.
@@ -528,7 +531,7 @@ impl Hub {
         for key in keys {
             match self.calls.get(&key) {
                 Some(call) if call.stage == Stage::Stopping => self.settle(now, key),
-                Some(call) if self.flows.resolve(call.conn).is_none() => self.cancel_call(now, key, None),
+                Some(call) if self.flows.resolve(call.flow).is_none() => self.cancel_call(now, key, None),
                 _ => {}
             }
         }

@@ -19,6 +19,7 @@ mod call;
 mod dialog;
 mod flows;
 mod invite;
+mod party;
 mod port;
 mod refusal;
 mod register;
@@ -45,12 +46,14 @@ use admission::Request;
 use call::{Call, CallKey};
 use dialog::{Forward, ForwardKey, Held, HeldKey};
 use flows::Flows;
+pub use party::Aor;
+use party::{ApplicationId, Flow, Party};
 pub use port::{Account, Application, ConnId, IceServer, Input, Output, QueryId, Record, Settings};
 use refusal::Refusal;
 pub use rewrite::is_apps;
 use timers::Timer;
 
-use crate::registrar::{Aor, Registrar};
+use crate::registrar::Registrar;
 
 /// How long the store may take.
 const QUERY: Duration = Duration::from_secs(10);
@@ -60,6 +63,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// The switch.
 pub struct Hub {
     settings: Settings,
+    /// The keys of the applications, by [`ApplicationId`].
+    keys: Vec<String>,
     random: Random,
     nonce_key: [u8; 32],
     /// The last number given to anything.
@@ -67,7 +72,7 @@ pub struct Hub {
     wall: Wall,
     draining: bool,
     overloaded: bool,
-    transactions: Transactions<ConnId>,
+    transactions: Transactions<Flow>,
     registrar: Registrar,
     flows: Flows,
     timers: Timers<Timer>,
@@ -85,7 +90,7 @@ pub struct Hub {
     /// Passed-on re-INVITEs by the sender's transaction.
     relayed: BTreeMap<ServerKey, ForwardKey>,
     held: BTreeMap<HeldKey, Held>,
-    held_for: BTreeMap<Aor, BTreeSet<HeldKey>>,
+    held_for: BTreeMap<Party, BTreeSet<HeldKey>>,
     /// What our own branches belong to.
     legs: BTreeMap<Branch, Leg>,
     out: VecDeque<Output>,
@@ -94,7 +99,7 @@ pub struct Hub {
 /// What the store was asked for.
 enum Pending {
     /// The password of a user who showed a digest, or a ticket that was given for a password.
-    Login { conn: ConnId, key: ServerKey, text: String },
+    Login { flow: Flow, key: ServerKey, text: String },
     /// Whether the callee of a call exists.
     Callee(CallKey),
     /// The name of a user who showed a ticket.
@@ -116,8 +121,10 @@ impl Hub {
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
         let nonce_key = random.bytes();
+        let keys = settings.applications.keys().cloned().collect();
         Self {
             settings,
+            keys,
             random,
             nonce_key,
             serial: 0,
@@ -147,8 +154,12 @@ impl Hub {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Opened { conn, peer, application } => self.open(now, conn, peer, application),
-            Input::Attached { conn, application } => self.attach(now, conn, application),
-            Input::Received { conn, text } => self.receive(now, conn, &text),
+            Input::Received { conn, text } => self.receive(now, Flow::WebSocket(conn), &text),
+            Input::FromB2bua { application, text } => {
+                if let Some(id) = self.application_id(&application).filter(|_| self.settings.b2bua) {
+                    self.receive(now, Flow::B2bua(id), &text);
+                }
+            }
             Input::Closed { conn, left } => {
                 self.closed(now, conn);
                 if left {
@@ -230,7 +241,7 @@ impl Hub {
     fn account(&mut self, now: Instant, query: QueryId, account: Option<Account>) {
         self.timers.clear(&Timer::Query(query));
         match self.pending.remove(&query) {
-            Some(Pending::Login { conn, key, text }) => self.finish_login(now, conn, key, &text, account),
+            Some(Pending::Login { flow, key, text }) => self.finish_login(now, flow, key, &text, account),
             Some(Pending::Callee(key)) => self.looked_up(now, key, account.is_some()),
             Some(Pending::Name(aor)) => {
                 if let (Some(user), Some(account)) = (self.flows.users.get_mut(&aor), account) {
@@ -244,9 +255,9 @@ impl Hub {
     fn query_expired(&mut self, now: Instant, query: QueryId) {
         let refusal = Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, ApiCode::Internal, "The user store does not answer");
         match self.pending.remove(&query) {
-            Some(Pending::Login { conn, key, text }) => {
+            Some(Pending::Login { flow, key, text }) => {
                 if let Ok(message) = parse(text.as_bytes()) {
-                    self.refuse(now, &Request { conn, key, message: &message, text: &text }, refusal);
+                    self.refuse(now, &Request { flow, key, message: &message, text: &text }, refusal);
                 }
             }
             Some(Pending::Callee(key)) => self.fail_call(now, key, refusal, "failed"),
@@ -255,48 +266,45 @@ impl Hub {
     }
 
     /// The question to the store that the INVITE with `key` waits for.
-    fn pending_login(&self, conn: ConnId, key: &ServerKey) -> Option<QueryId> {
-        let waits = |pending: &Pending| matches!(pending, Pending::Login { conn: c, key: k, .. } if *c == conn && k == key);
+    fn pending_login(&self, flow: Flow, key: &ServerKey) -> Option<QueryId> {
+        let waits = |pending: &Pending| matches!(pending, Pending::Login { flow: f, key: k, .. } if *f == flow && k == key);
         self.pending.iter().find(|(_, pending)| waits(pending)).map(|(query, _)| *query)
     }
 
     /// The caller takes back an INVITE before it was admitted.
     fn cancel_login(&mut self, now: Instant, request: &Request<'_>, query: QueryId) {
         self.timers.clear(&Timer::Query(query));
-        let Some(Pending::Login { conn, key, text }) = self.pending.remove(&query) else { return };
+        let Some(Pending::Login { flow, key, text }) = self.pending.remove(&query) else { return };
         self.answer_cancel(now, request);
         if let Ok(message) = parse(text.as_bytes()) {
             self.refuse(
                 now,
-                &Request { conn, key, message: &message, text: &text },
+                &Request { flow, key, message: &message, text: &text },
                 Refusal::new(StatusCode::REQUEST_TERMINATED, ApiCode::Terminated, "Request terminated"),
             );
         }
     }
 
-    /// An answer came over `conn`. It counts only where the request went, and for the transaction that asked (RFC 3261, 17.1.3).
-    fn response(&mut self, now: Instant, conn: ConnId, message: &Message<'_>) {
+    /// An answer came by `flow`. It counts only where the request went, and for the transaction that asked (RFC 3261, 17.1.3).
+    fn response(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
         let Ok(via) = message.via() else { return };
         let Some(leg) = via.branch().and_then(|branch| self.legs.get(branch)).copied() else { return };
-        let flow = match leg {
+        let asked = match leg {
             Leg::Branch(key, index) => {
-                self.calls.get(&key).and_then(|call| call.setup.as_ref()?.branches.get(index)).map(|branch| branch.conn)
+                self.calls.get(&key).and_then(|call| call.setup.as_ref()?.branches.get(index)).map(|branch| branch.flow)
             }
-            Leg::Forward(key) => self.forwards.get(&key).map(|forward| forward.conn),
+            Leg::Forward(key) => self.forwards.get(&key).map(|forward| forward.flow),
         };
-        let expected = flow.and_then(|flow| self.flows.resolve(flow)) == Some((conn, true));
+        let expected = asked.and_then(|asked| self.flows.resolve(asked)) == Some((flow, true));
         if !expected || !via.host.eq_ignore_ascii_case(&self.settings.domain) {
             return;
         }
-        if let Received::Response(client) = self.transactions.receive(now, conn, Transport::Reliable, message)
+        if let Received::Response(client) = self.transactions.receive(now, flow, Transport::Reliable, message)
             && client.method() != Method::Cancel
         {
             self.flush(now);
-            if client.method() == Method::Invite
-                && message.code().is_some_and(StatusCode::creates_dialog)
-                && let Some(aor) = self.identity(conn).cloned()
-            {
-                self.learn(now, conn, &aor, message);
+            if client.method() == Method::Invite && message.code().is_some_and(StatusCode::creates_dialog) {
+                self.learn(now, flow, message);
             }
             match leg {
                 Leg::Branch(key, index) => self.branch_answered(now, key, index, message),
@@ -333,37 +341,58 @@ impl Hub {
     }
 
     fn push(&mut self, output: Output) {
-        if let Output::Send { conn, text } = &output {
-            self.tell_message("sent", *conn, text);
-        }
         self.out.push_back(output);
     }
 
-    /// Says at `trace` that a message came in or goes out.
-    fn tell_message(&self, direction: &'static str, conn: ConnId, text: &str) {
-        if !tracing::enabled!(Level::TRACE) {
-            return;
+    /// Sends a message over an open connection, or to the back-to-back user agent.
+    fn send(&mut self, flow: Flow, text: String) {
+        tell_message("sent", flow, &text);
+        match flow {
+            Flow::WebSocket(conn) => self.push(Output::Send { conn, text }),
+            Flow::B2bua(id) => {
+                let application = self.key_of(id).to_owned();
+                self.push(Output::ToB2bua { application, text });
+            }
         }
-        let by = if self.identity(conn).is_some_and(Aor::is_outside) { "the way out".to_owned() } else { conn.0.to_string() };
-        log::message(direction, by, text.as_bytes());
+    }
+
+    fn application_id(&self, key: &str) -> Option<ApplicationId> {
+        self.keys.binary_search_by(|known| (**known).cmp(key)).ok().map(ApplicationId)
+    }
+
+    fn key_of(&self, id: ApplicationId) -> &str {
+        self.keys.get(id.0).map_or("", String::as_str)
+    }
+
+    /// The back-to-back user agent of an application.
+    fn b2bua(&self, application: &str) -> Option<Flow> {
+        self.application_id(application).filter(|_| self.settings.b2bua).map(Flow::B2bua)
+    }
+
+    /// Who speaks by `flow`: the user whom a connection has proven to be, if it has.
+    fn party(&self, flow: Flow) -> Option<Party> {
+        match flow {
+            Flow::WebSocket(conn) => self.identity(conn).cloned().map(Party::User),
+            Flow::B2bua(id) => Some(Party::Outside { application: self.key_of(id).to_owned() }),
+        }
     }
 
     fn record(&mut self, record: Record) {
         self.out.push_back(Output::Record(record));
     }
 
-    fn application(&self, conn: ConnId) -> Option<Application> {
-        self.settings.applications.get(&self.flows.connections.get(&conn)?.application).cloned()
+    fn application(&self, flow: Flow) -> Option<Application> {
+        self.settings.applications.get(self.application_of(flow)).cloned()
     }
 
-    /// The From that others see: the proven user, with the name that the store has; of the way out, whoever it names.
-    fn identity_value(&self, aor: &Aor, message: &Message<'_>) -> String {
-        if aor.is_outside() {
+    /// The From that others see: the proven user, with the name that the store has; from outside, whoever it names.
+    fn identity_value(&self, party: &Party, message: &Message<'_>) -> String {
+        let Some(aor) = party.user() else {
             let Ok(from) = message.from() else { return String::new() };
             let display = from.display();
             let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
             return [&name, "<", from.uri_text, ">"].concat();
-        }
+        };
         let uri = ["<sip:", &escape_user(&aor.user), "@", &self.settings.domain, ">"].concat();
         match self.flows.users.get(aor).map(|user| user.display.as_str()).filter(|display| !display.is_empty()) {
             Some(display) => [&quote(display), " ", &uri].concat(),
@@ -377,5 +406,13 @@ impl Hub {
 
     fn via(&self, branch: &Branch) -> String {
         ["SIP/2.0/WS ", &self.settings.domain, ";branch=", branch.as_str()].concat()
+    }
+}
+
+/// Says at `trace` that a message came in or goes out.
+fn tell_message(direction: &'static str, flow: Flow, text: &str) {
+    if tracing::enabled!(Level::TRACE) {
+        let by = flow.number().map_or_else(|| "b2bua".to_owned(), |number| number.to_string());
+        log::message(direction, by, text.as_bytes());
     }
 }

@@ -41,6 +41,8 @@ pub struct Settings {
     pub max_waiting_per_caller: usize,
     /// Budgets of failed proofs, shared with all others who look at secrets.
     pub proofs: Proofs,
+    /// Whether a back-to-back user agent takes calls to telephones and other SIP domains ([`Output::ToB2bua`]).
+    pub b2bua: bool,
 }
 
 /// One tenant: its users know nothing of another's.
@@ -98,19 +100,18 @@ pub enum Input {
         /// Key of the application that it named.
         application: String,
     },
-    /// Whoever knows the way to telephones and other SIP domains for this application: in this process, trusted to speak for anybody, and
-    /// never closed. Gets what is for none of the users as [`Output::Send`], and speaks by [`Input::Received`].
-    Attached {
-        /// Its connection.
-        conn: ConnId,
-        /// Key of the application.
-        application: String,
-    },
     /// A text message, or a binary one that is UTF-8.
     Received {
         /// The connection.
         conn: ConnId,
         /// One SIP message or keep-alive.
+        text: String,
+    },
+    /// A message of the back-to-back user agent, which speaks for all telephones and other SIP domains.
+    FromB2bua {
+        /// Key of the application for which it speaks.
+        application: String,
+        /// One SIP message.
         text: String,
     },
     /// The connection is gone.
@@ -156,6 +157,13 @@ pub enum Output {
         /// One SIP message or keep-alive.
         text: String,
     },
+    /// Hand a message to the back-to-back user agent: a call to a telephone or another SIP domain, or what belongs to one.
+    ToB2bua {
+        /// Key of the application.
+        application: String,
+        /// One SIP message.
+        text: String,
+    },
     /// Close a connection; the switch has forgotten it already.
     Close {
         /// The connection.
@@ -190,8 +198,8 @@ pub enum Output {
 pub enum Record {
     /// A request was refused.
     Refused {
-        /// The connection.
-        conn: ConnId,
+        /// The connection; `None` for the back-to-back user agent.
+        conn: Option<ConnId>,
         /// The user it claimed to be; empty where it named none.
         user: String,
         /// The SIP status.
@@ -201,8 +209,8 @@ pub enum Record {
     },
     /// Something that is no SIP message.
     Malformed {
-        /// The connection.
-        conn: ConnId,
+        /// The connection; `None` for the back-to-back user agent.
+        conn: Option<ConnId>,
     },
     /// A connection sends too much.
     Throttled {

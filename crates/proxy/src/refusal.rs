@@ -8,7 +8,8 @@ use offhook_ua::uas;
 use tracing::{debug, info};
 
 use super::admission::Request;
-use super::{ConnId, Hub, Output, Record};
+use super::party::Flow;
+use super::{Hub, Record};
 
 /// What the switch takes part in.
 pub(super) const CAN: Abilities<'static> = Abilities {
@@ -85,33 +86,33 @@ impl Hub {
         let tag = self.random.token();
         let text = refusal.answer(request.message, &tag).end();
         self.respond(now, &request.key, text);
-        self.record_refused(request.conn, request.message, refusal.code(), refusal.why);
+        self.record_refused(request.flow, request.message, refusal.code(), refusal.why);
     }
 
     /// Refuses a request that has none. An ACK is never answered.
-    pub(super) fn refuse_plainly(&mut self, conn: ConnId, message: &Message<'_>, refusal: Refusal) {
+    pub(super) fn refuse_plainly(&mut self, flow: Flow, message: &Message<'_>, refusal: Refusal) {
         if message.is_request() && message.method() != Some(Method::Ack) {
             let tag = self.random.token();
             let text = refusal.answer(message, &tag).end();
-            self.push(Output::Send { conn, text });
-            self.record_refused(conn, message, refusal.code(), refusal.why);
+            self.send(flow, text);
+            self.record_refused(flow, message, refusal.code(), refusal.why);
         }
     }
 
-    pub(super) fn record_refused(&mut self, conn: ConnId, message: &Message<'_>, code: StatusCode, why: &'static str) {
+    pub(super) fn record_refused(&mut self, flow: Flow, message: &Message<'_>, code: StatusCode, why: &'static str) {
         let user = message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
-        self.tell_refused(conn, message, (code, why));
-        self.record(Record::Refused { conn, user, code, why });
+        self.tell_refused(flow, message, (code, why));
+        self.record(Record::Refused { conn: flow.conn(), user, code, why });
     }
 
     /// Says in the log what was refused, of whom, and why.
-    pub(super) fn tell_refused(&self, conn: ConnId, message: &Message<'_>, (code, reason): (StatusCode, &'static str)) {
+    pub(super) fn tell_refused(&self, flow: Flow, message: &Message<'_>, (code, reason): (StatusCode, &'static str)) {
         let method = message.method().map(Method::as_str);
         let invited =
             message.uri().filter(|_| method == Some("INVITE")).and_then(|uri| Uri::parse(uri).ok()).map(|uri| uri.user_text());
         let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
         let (call, user, to) = (Plain(message.call_id().unwrap_or_default()), named(&user), invited.as_deref().and_then(named));
-        let (application, conn) = (self.application_of(conn), conn.0);
+        let (application, conn) = (self.application_of(flow), flow.number());
         // Anybody can fail to prove who he is as often as he likes: at `info` that is told by the minute.
         if code == StatusCode::UNAUTHORIZED || reason == TOO_MANY {
             debug!(%call, application, user, to, conn, method, code = code.as_u16(), reason, "refused");
@@ -120,8 +121,11 @@ impl Hub {
         }
     }
 
-    /// The key of the application that a connection is of; empty where it is gone.
-    pub(super) fn application_of(&self, conn: ConnId) -> &str {
-        self.flows.connections.get(&conn).map_or("", |connection| &connection.application)
+    /// The key of the application that a flow is of; empty where it is gone.
+    pub(super) fn application_of(&self, flow: Flow) -> &str {
+        match flow {
+            Flow::WebSocket(conn) => self.flows.connections.get(&conn).map_or("", |connection| &connection.application),
+            Flow::B2bua(id) => self.key_of(id),
+        }
     }
 }

@@ -11,17 +11,18 @@ use sha1::Sha1;
 use tracing::{debug, info};
 
 use super::admission::Request;
+use super::party::Aor;
 use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
 use super::timers::Timer;
 use super::{ConnId, Hub};
-use crate::registrar::{self, Aor, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES};
+use crate::registrar::{self, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES};
 
 const TOO_BRIEF: Refusal = Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRES), ApiCode::Parameter, "Interval too brief");
 /// How often a client should show that it lives, in seconds (RFC 5626, 4.4.1).
 const FLOW_TIMER: u32 = 30;
 
 impl Hub {
-    pub(super) fn register(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
+    pub(super) fn register(&mut self, now: Instant, request: &Request<'_>, (conn, aor): (ConnId, &Aor)) {
         let message = request.message;
         if !message.to().is_ok_and(|to| to.uri.is_sip() && to.uri.user_text() == aor.user) {
             return self.refuse(
@@ -33,8 +34,8 @@ impl Hub {
         if message.unsupported(CAN.extensions).next().is_some() {
             return self.refuse(now, request, Refusal::new(StatusCode::BAD_EXTENSION, ApiCode::Malformed, NOT_SUPPORTED));
         }
-        match self.registrar.register(now, aor, request.conn, self.seconds_left(now, request.conn), message) {
-            Ok(change) => self.registered(now, request, aor, change),
+        match self.registrar.register(now, aor, conn, self.seconds_left(now, conn), message) {
+            Ok(change) => self.registered(now, request, (conn, aor), change),
             Err(registrar::Refusal::TooBrief) => self.refuse(now, request, TOO_BRIEF),
             Err(registrar::Refusal::Malformed(why)) => {
                 self.refuse(now, request, Refusal::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, why))
@@ -56,20 +57,20 @@ impl Hub {
         until.map_or(MAX_EXPIRES, |until| u32::try_from((until - now).as_secs().max(1)).unwrap_or(MAX_EXPIRES))
     }
 
-    fn registered(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, change: Change) {
+    fn registered(&mut self, now: Instant, request: &Request<'_>, (conn, aor): (ConnId, &Aor), change: Change) {
         let answer = self.registered_answer(now, request, aor);
         self.respond(now, &request.key, answer);
         self.watch_expiry(aor);
         tell_registered(request, aor, &change);
         for old in change.superseded {
-            self.supersede(now, old, request.conn, aor);
+            self.supersede(now, old, conn, aor);
         }
         self.flush(now);
         for device in &change.arrived {
-            self.returned(now, request.conn, aor, device);
+            self.returned(now, conn, aor, device);
         }
         if !change.arrived.is_empty() {
-            self.release(now, aor);
+            self.release(now, aor.clone());
             self.ring_arrived(now, aor);
         }
     }
@@ -140,7 +141,7 @@ impl Hub {
 
 /// Says in the log which devices of a user came and went by a REGISTER.
 fn tell_registered(request: &Request<'_>, aor: &Aor, change: &Change) {
-    let (call, conn) = (Plain(request.message.call_id().unwrap_or_default()), request.conn.0);
+    let (call, conn) = (Plain(request.message.call_id().unwrap_or_default()), request.flow.number());
     let (application, user) = (&aor.application, Masked(&aor.user));
     tell_unregistered(aor, change.removed, "it asked for that");
     for _ in &change.arrived {

@@ -19,6 +19,7 @@ use offhook_ua::time::Instant;
 use tracing::info;
 
 use crate::ConnId;
+use crate::party::Aor;
 
 /// Devices of one user.
 const MAX_BINDINGS: usize = 10;
@@ -30,29 +31,6 @@ const MAX_URI: usize = 512;
 pub const MIN_EXPIRES: u32 = 60;
 /// The longest registration in seconds.
 pub const MAX_EXPIRES: u32 = 3600;
-
-/// One user of one application (the address-of-record).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Aor {
-    /// Application key.
-    pub application: String,
-    /// User id, unescaped.
-    pub user: String,
-}
-
-impl Aor {
-    /// What is none of the application's users: telephones and other SIP domains, and what leads there. No user has an empty id.
-    #[must_use]
-    pub const fn outside(application: String) -> Self {
-        Self { application, user: String::new() }
-    }
-
-    /// Whether this is [`Aor::outside`].
-    #[must_use]
-    pub const fn is_outside(&self) -> bool {
-        self.user.is_empty()
-    }
-}
 
 /// What tells one device of a user from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

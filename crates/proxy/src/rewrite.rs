@@ -38,7 +38,7 @@ const PASSED: [(&str, &str); 31] = [
     ("User-Agent", ""),
     ("Warning", ""),
 ];
-/// What only the way out may say: why in our name, and whether there is anything to hear (RFC 5009).
+/// What only the back-to-back user agent may say: why in our name, and whether there is anything to hear (RFC 5009).
 const OUTSIDE: [&str; 2] = ["X-Error", "P-Early-Media"];
 /// `X-` fields that speak in our name.
 const OURS: [&str; 2] = ["X-Error", "X-ICE-Server"];
@@ -49,7 +49,7 @@ pub fn is_apps(name: &str) -> bool {
     named && !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name))
 }
 
-/// The name under which a field is passed on; `outside`: by the way out.
+/// The name under which a field is passed on; `outside`: by the back-to-back user agent.
 fn passed(name: &str, outside: bool) -> Option<&str> {
     let is = |known: &str| known.eq_ignore_ascii_case(name);
     let listed = PASSED.iter().find(|(full, compact)| is(full) || is(compact)).map(|(full, _)| *full);
@@ -84,7 +84,7 @@ pub(super) struct Onward<'a> {
     pub(super) from: &'a str,
     /// The switch's own Record-Route, where the request makes a dialog.
     pub(super) record_route: Option<&'a str>,
-    /// Whether the way out has sent it.
+    /// Whether the back-to-back user agent has sent it.
     pub(super) outside: bool,
 }
 
@@ -100,7 +100,8 @@ pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
     finish(copy(text, request, onward.outside), request)
 }
 
-/// The answer as the sender of the request gets it. `code` may differ from the answer's own; `outside`: the way out, or we, have answered.
+/// The answer as the sender of the request gets it. `code` may differ from the answer's own; `outside`: the back-to-back user agent, or we, have
+/// answered.
 pub(super) fn restore(response: &Message<'_>, head: &Head, code: StatusCode, record_route: Option<&str>, outside: bool) -> String {
     let phrase = match response.start {
         Start::Response { code: own, reason } if own == code => reason,

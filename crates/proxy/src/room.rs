@@ -7,15 +7,15 @@ use offhook_sip::{ApiCode, Message, StatusCode};
 
 use super::Hub;
 use super::call::{Call, CallKey};
+use super::party::Party;
 use super::refusal::Refusal;
-use crate::registrar::Aor;
 
 /// Calls for help of one user beyond the most calls of a user.
 const HELP: usize = 4;
 
 impl Hub {
     /// Whether one more call of `caller`, who is `source` to the callee, may begin; `help`: to an emergency number.
-    pub(super) fn check_room(&self, caller: &Aor, source: &str, callee: &Aor, help: bool) -> Result<(), Refusal> {
+    pub(super) fn check_room(&self, caller: &Party, source: &str, callee: &Party, help: bool) -> Result<(), Refusal> {
         let most = self.settings.max_calls_per_user;
         let own = self.calls_of(caller).filter(|call| call.caller == *caller).count();
         if !caller.is_outside() && own >= most + if help { HELP } else { 0 } {
@@ -42,14 +42,19 @@ impl Hub {
     }
 
     /// The calls of a user, made or received, that are not over.
-    fn calls_of(&self, aor: &Aor) -> impl Iterator<Item = &Call> {
-        self.calls_of.get(aor).into_iter().flat_map(BTreeSet::iter).filter_map(|key: &CallKey| self.calls.get(key))
+    fn calls_of(&self, party: &Party) -> impl Iterator<Item = &Call> {
+        party
+            .user()
+            .and_then(|aor| self.calls_of.get(aor))
+            .into_iter()
+            .flat_map(BTreeSet::iter)
+            .filter_map(|key: &CallKey| self.calls.get(key))
     }
 }
 
 /// Who a caller is to the callee: the user, or, from outside, the number or address; all who withhold theirs are one.
-pub(super) fn source(caller: &Aor, invite: &Message<'_>) -> String {
-    let Some(from) = invite.from().ok().filter(|_| caller.is_outside()) else { return caller.user.clone() };
+pub(super) fn source(caller: &Party, invite: &Message<'_>) -> String {
+    let Some(from) = invite.from().ok().filter(|_| caller.is_outside()) else { return caller.name().to_owned() };
     let user = from.uri.user_text();
     let number = !user.is_empty() && user.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit());
     match &*user {

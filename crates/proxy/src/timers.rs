@@ -2,8 +2,8 @@
 
 use super::call::CallKey;
 use super::dialog::{ForwardKey, HeldKey};
+use super::party::Aor;
 use super::{ConnId, QueryId};
-use crate::registrar::Aor;
 
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

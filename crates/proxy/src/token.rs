@@ -1,4 +1,4 @@
-//! The user part of our Record-Route: says whose dialog it is, in a way that only the switch can. So requests in a dialog need no
+//! The user part of our Record-Route: says whose dialog it is (an empty name: outside), in a way that only the switch can. So requests in a dialog need no
 //! table, and calls outlive a restart.
 //!
 //! `base64url(caller) . base64url(callee) . base64url(HMAC-SHA256 truncated to 128 bit)`
@@ -9,14 +9,15 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::Application;
+use super::party::Party;
 
-/// The two users of a dialog.
+/// The two parties of a dialog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Parties {
     /// Who sent the INVITE.
-    pub(super) caller: String,
+    pub(super) caller: Party,
     /// Whom it was for.
-    pub(super) callee: String,
+    pub(super) callee: Party,
 }
 
 impl Parties {
@@ -24,28 +25,29 @@ impl Parties {
     pub(super) fn token(&self, application: &Application, call_id: &str) -> String {
         let mac = self.code(application, call_id).finalize().into_bytes();
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        [encode(self.caller.as_bytes()), encode(self.callee.as_bytes()), encode(&mac[..16])].join(".")
+        [encode(self.caller.name().as_bytes()), encode(self.callee.name().as_bytes()), encode(&mac[..16])].join(".")
     }
 
-    /// The users that `token` names, where it was made for this call of this application.
+    /// The parties that `token` names, where it was made for this call of this application.
     pub(super) fn verify(application: &Application, call_id: &str, token: &str) -> Option<Self> {
         let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).ok());
         let mut next = || parts.next().flatten();
         let (caller, callee, mac) = (next()?, next()?, next()?);
-        let parties = Self { caller: String::from_utf8(caller).ok()?, callee: String::from_utf8(callee).ok()? };
+        let party = |name| Some(Party::named(&application.key, &String::from_utf8(name).ok()?));
+        let parties = Self { caller: party(caller)?, callee: party(callee)? };
         let whole = mac.len() == 16 && parts.next().is_none();
         (whole && parties.code(application, call_id).verify_truncated_left(&mac).is_ok()).then_some(parties)
     }
 
-    /// The one who is not `user`; `None` where `user` is neither.
-    pub(super) fn other(&self, user: &str) -> Option<&str> {
-        if self.caller == user { Some(&self.callee) } else { (self.callee == user).then_some(&self.caller) }
+    /// The one who is not `party`; `None` where `party` is neither.
+    pub(super) fn other(&self, party: &Party) -> Option<&Party> {
+        if self.caller == *party { Some(&self.callee) } else { (self.callee == *party).then_some(&self.caller) }
     }
 
     fn code(&self, application: &Application, call_id: &str) -> Hmac<Sha256> {
         let key = application.secret.own("offhook record-route 1");
         let mut hash = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
-        for part in [&application.key, call_id, &self.caller, &self.callee] {
+        for part in [&application.key, call_id, self.caller.name(), self.callee.name()] {
             hash.update(&(part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }

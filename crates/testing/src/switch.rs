@@ -34,6 +34,7 @@ pub fn settings() -> Settings {
         max_calls_per_user: 10,
         max_waiting_per_caller: 5,
         proofs: Proofs::default(),
+        b2bua: false,
     }
 }
 

@@ -23,6 +23,8 @@ pub struct World {
     pub now: Instant,
     /// What arrived on each connection and nobody has looked at.
     pub inbox: BTreeMap<ConnId, VecDeque<String>>,
+    /// What the back-to-back user agent was handed and nobody has looked at.
+    pub outbox: Vec<String>,
     /// The connections that the switch closed: with which code, and why.
     pub closed: BTreeMap<ConnId, (u16, &'static str)>,
     /// What the switch has recorded.
@@ -66,6 +68,7 @@ impl World {
             hub: Hub::new(settings, [7; 32]),
             now: Instant::from_millis(START),
             inbox: BTreeMap::new(),
+            outbox: Vec::new(),
             closed: BTreeMap::new(),
             records: Vec::new(),
             seen: Vec::new(),
@@ -133,12 +136,18 @@ impl World {
         self.handle(Input::Received { conn, text: text.into() });
     }
 
+    /// The back-to-back user agent says something, for the application that has tickets.
+    pub fn send_from_outside(&mut self, text: &str) {
+        self.handle(Input::FromB2bua { application: KEY.into(), text: text.into() });
+    }
+
     /// Something happens to the switch, and what it wants is done.
     pub fn handle(&mut self, input: Input) {
         self.hub.handle(self.now, input);
         while let Some(output) = self.hub.poll() {
             match output {
                 Output::Send { conn, text } => self.inbox.entry(conn).or_default().push_back(text),
+                Output::ToB2bua { text, .. } => self.outbox.push(text),
                 Output::Close { conn, code, reason } => drop(self.closed.insert(conn, (code, reason))),
                 Output::Lookup { query, .. } if self.store_down => self.asked.push(query),
                 Output::Lookup { query, application, user } => {
@@ -167,6 +176,11 @@ impl World {
     /// Everything that arrived on a connection since the last time.
     pub fn take(&mut self, conn: ConnId) -> Vec<String> {
         self.inbox.remove(&conn).unwrap_or_default().into()
+    }
+
+    /// Everything that the back-to-back user agent was handed since the last time.
+    pub fn take_outside(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.outbox)
     }
 
     /// The one message that arrived.

@@ -177,8 +177,8 @@ impl Handle {
 pub struct Driver {
     hub: Hub,
     outside: Outside,
-    /// What the bridge has said to the switch.
-    said: VecDeque<(ConnId, String)>,
+    /// What the bridge has said to the switch, each message with the key of its application.
+    said: VecDeque<(String, String)>,
     store: Store,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
@@ -254,9 +254,6 @@ impl Driver {
     /// Runs until [`Handle::stop`], the end of the last connection, and the last answer of a trunk.
     pub async fn run(mut self) {
         self.tell_wall(true).await;
-        for attachment in self.outside.attachments() {
-            self.hub.handle(self.clock.now(), attachment);
-        }
         while !(self.stopping && self.open == 0 && self.outside.is_quiet()) {
             let happening = self.wait().await;
             self.tell_wall(false).await;
@@ -306,8 +303,8 @@ impl Driver {
             while let Some(output) = self.hub.poll() {
                 self.perform(output).await;
             }
-            let Some((conn, text)) = self.said.pop_front() else { return };
-            self.hub.handle(self.clock.now(), Input::Received { conn, text });
+            let Some((application, text)) = self.said.pop_front() else { return };
+            self.hub.handle(self.clock.now(), Input::FromB2bua { application, text });
         }
     }
 
@@ -399,8 +396,7 @@ impl Driver {
 
     async fn perform(&mut self, output: Output) {
         match output {
-            Output::Send { conn, text } if self.outside.application(conn).is_some() => {
-                let application = self.outside.application(conn).cloned().unwrap_or_default();
+            Output::ToB2bua { application, text } => {
                 self.outside.handle(self.clock.now(), bridge::Input::Page { application, text });
                 self.said.extend(self.outside.perform().await);
             }

@@ -186,7 +186,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let metrics = Arc::new(Metrics::default());
     let proofs = Proofs::new(config.limits.sign_ins_per_minute, config.limits.user_sign_ins_per_minute);
     let given = (store.clone(), proofs.clone());
-    let outside = Outside::open(&config, applications.keys(), given, (&metrics, &clock), certificate.as_ref()).await?;
+    let default = Some(&config.data.default_application).filter(|key| applications.contains_key(*key)).cloned();
+    let outside = Outside::open(&config, default, given, (&metrics, &clock), certificate.as_ref()).await?;
     let switch = switch(&config, &applications, proofs.clone());
     let (driver, hub) = Driver::new(switch, outside, store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
     let (phase, phases) = watch::channel(Phase::Serving);
@@ -325,6 +326,7 @@ fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs:
         max_calls_per_user: config.limits.calls_per_user,
         max_waiting_per_caller: config.limits.waiting_calls_per_caller,
         proofs,
+        b2bua: true,
     };
     let seed = store::random(32).try_into().expect("32 octets were asked for");
     Hub::new(settings, seed)

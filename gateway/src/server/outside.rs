@@ -1,13 +1,11 @@
-//! What the bridge needs of the world: the books, the media, the sockets of the trunks, and for each application a place at the switch.
+//! What the bridge needs of the world: the books, the media, and the sockets of the trunks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use offhook_access::proofs::Proofs;
 use offhook_b2bua::{self as bridge, Bridge, Callee, Input, Output};
 use offhook_ledger::{Answer, CallRef, Query};
 use offhook_media::Event;
-use offhook_proxy::{self as hub, ConnId};
 use offhook_trunk::{Settings, Trunks};
 use offhook_ua::time::Instant;
 use tokio::sync::mpsc;
@@ -33,17 +31,15 @@ pub struct Outside {
     trunks: Option<(Edge, Inputs)>,
     /// Not bounded, so that the database never waits for the driver while the driver waits for it.
     answers: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
-    /// The places at the switch, and whose they are.
-    places: BTreeMap<ConnId, String>,
-    /// Whose users are called by their names from outside.
-    default_application: String,
+    /// Whose users are called by their names from outside; `None` where there is no such application.
+    default_application: Option<String>,
 }
 
 impl Outside {
     /// Opens the sockets and begins to watch the trunks.
     pub async fn open(
         config: &Config,
-        applications: impl Iterator<Item = &String>,
+        default_application: Option<String>,
         (store, proofs): (Store, Proofs),
         (metrics, clock): (&Arc<Metrics>, &Arc<Clock>),
         certificate: Option<&Arc<Certificate>>,
@@ -62,8 +58,6 @@ impl Outside {
             test_calls: config.media.test_sessions,
             emergency: config.phone.emergency.clone(),
         };
-        // Far away from the numbers of WebSockets.
-        let places = applications.zip(0..).map(|(application, number)| (ConnId(u64::MAX - number), application.clone()));
         Ok(Self {
             bridge: Bridge::new(own, Trunks::new(settings, seed()), seed()),
             store,
@@ -72,21 +66,8 @@ impl Outside {
             events,
             trunks,
             answers: mpsc::unbounded_channel(),
-            places: places.collect(),
-            default_application: config.data.default_application.clone(),
+            default_application,
         })
-    }
-
-    /// What the switch has to know first.
-    pub fn attachments(&self) -> Vec<hub::Input> {
-        let attach =
-            |(conn, application): (&ConnId, &String)| hub::Input::Attached { conn: *conn, application: application.clone() };
-        self.places.iter().map(attach).collect()
-    }
-
-    /// The application whose place at the switch this is.
-    pub fn application(&self, conn: ConnId) -> Option<&String> {
-        self.places.get(&conn)
     }
 
     /// The next thing that happens.
@@ -126,15 +107,12 @@ impl Outside {
         self.bridge.calls()
     }
 
-    /// Does what the bridge says; gives what it says to the switch.
-    pub async fn perform(&mut self) -> Vec<(ConnId, String)> {
+    /// Does what the bridge says; gives what it says to the switch: messages, each with the key of its application.
+    pub async fn perform(&mut self) -> Vec<(String, String)> {
         let mut said = Vec::new();
         while let Some(output) = self.bridge.poll() {
             match output {
-                Output::Page { application, text } => {
-                    let place = self.places.iter().find(|(_, known)| **known == application);
-                    said.extend(place.map(|(conn, _)| (*conn, text)));
-                }
+                Output::Page { application, text } => said.push((application, text)),
                 Output::Trunk(output) => {
                     if let Some((edge, _)) = &self.trunks {
                         edge.perform(output);
@@ -175,8 +153,8 @@ impl Outside {
     /// What is no number is the name of a user.
     fn user(&self, called: &str) -> Option<Callee> {
         let number = called.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit());
-        let known = !number && self.places.values().any(|application| *application == self.default_application);
-        known.then(|| Callee { application: self.default_application.clone(), user: called.to_owned() })
+        let application = self.default_application.clone().filter(|_| !number)?;
+        Some(Callee { application, user: called.to_owned() })
     }
 }
 

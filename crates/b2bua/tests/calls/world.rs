@@ -25,7 +25,6 @@ use crate::page::signing_in;
 pub const FIRST: &str = "192.0.2.1:5060";
 pub const SECOND: &str = "192.0.2.2:5060";
 const START: u64 = 1_772_366_400_000;
-const OUT: ConnId = ConnId(1 << 40);
 
 /// Everything.
 pub struct World {
@@ -122,10 +121,9 @@ impl World {
             open_domains: open.iter().map(|domain| (*domain).to_owned()).collect(),
             proofs: Proofs::default(),
         };
-        let own = hub::Settings { emergency: emergency.numbers.clone(), ..switch::settings() };
-        let mut hub = Hub::new(own, [7; 32]);
+        let own = hub::Settings { emergency: emergency.numbers.clone(), b2bua: true, ..switch::settings() };
+        let hub = Hub::new(own, [7; 32]);
         let now = Instant::from_millis(START);
-        hub.handle(now, hub::Input::Attached { conn: OUT, application: KEY.into() });
         let trunks = Trunks::new(settings, [8; 32]);
         Self {
             now,
@@ -343,9 +341,7 @@ impl World {
         self.hub.handle(self.now, input);
         while let Some(output) = self.hub.poll() {
             match output {
-                hub::Output::Send { conn: OUT, text } => {
-                    self.bridge_input(bridge::Input::Page { application: KEY.into(), text });
-                }
+                hub::Output::ToB2bua { application, text } => self.bridge_input(bridge::Input::Page { application, text }),
                 hub::Output::Send { conn, text } => {
                     if let Some(page) = self.pages.iter().position(|page| page.conn == Some(conn)) {
                         self.heard_of(page, '<', &text);
@@ -364,9 +360,9 @@ impl World {
         self.bridge.handle(self.now, input);
         while let Some(output) = self.bridge.poll() {
             match output {
-                bridge::Output::Page { text, .. } => {
+                bridge::Output::Page { application, text } => {
                     self.said.push(text.clone());
-                    self.hub_input(hub::Input::Received { conn: OUT, text });
+                    self.hub_input(hub::Input::FromB2bua { application, text });
                 }
                 bridge::Output::Trunk(trunk::Output::Send { flow: Flow::Udp(to), text }) => {
                     self.log.push(format!("carrier < {}", head(&text)));

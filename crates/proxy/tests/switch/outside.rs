@@ -1,18 +1,25 @@
-//! The way out: calls to telephones and other SIP domains go to whoever is attached for them, and come from there.
+//! Calls to telephones and other SIP domains go to the back-to-back user agent, and come from there.
 
-use offhook_proxy::{ConnId, Input, Settings};
+use offhook_proxy::{Input, Settings};
 use offhook_sip::{StatusCode, parse, reply};
 
-use offhook_testing::switch::{DOMAIN, KEY};
+use offhook_testing::switch::DOMAIN;
 use offhook_testing::text::head;
-use offhook_testing::world::{Dialog, Phone, World, code, derived, field, with, with_start};
+use offhook_testing::world::{Dialog, Phone, World, code, derived, field, settings, with, with_start};
 
-const OUT: ConnId = ConnId(1_000_000);
+fn with_b2bua() -> World {
+    World::with(Settings { b2bua: true, ..settings() })
+}
 
-fn attached() -> World {
-    let mut world = World::new();
-    world.handle(Input::Attached { conn: OUT, application: KEY.into() });
-    world
+/// The one message that the back-to-back user agent was handed.
+#[track_caller]
+fn one_outside(world: &mut World) -> String {
+    let [one] = &world.take_outside()[..] else { panic!("not one message") };
+    one.clone()
+}
+
+fn heads_outside(world: &mut World) -> Vec<String> {
+    world.take_outside().iter().map(|text| head(text)).collect()
 }
 
 /// An INVITE to any URI.
@@ -21,12 +28,12 @@ fn invite(phone: &Phone, uri: &str) -> String {
     with_start(&text, &format!("INVITE {uri} SIP/2.0"))
 }
 
-/// The answer of the way out.
+/// The answer of the back-to-back user agent.
 fn answer(world: &mut World, request: &str, code: u16, more: &[(&str, &str)]) {
     let request = parse(request.as_bytes()).expect("a request");
     let text = reply(&request, StatusCode::new(code).unwrap(), Some("out")).field("Contact", "<sip:out@out.invalid>");
     let text = more.iter().fold(text, |text, (name, value)| text.field(name, value)).end();
-    world.send(OUT, &text);
+    world.send_from_outside(&text);
 }
 
 #[test]
@@ -40,10 +47,10 @@ fn telephones_and_other_domains_go_out_and_nothing_else_does() {
         (&format!("sip:bob@{DOMAIN}"), false),
         ("sip:bob@127.0.0.1", false),
     ] {
-        let mut world = attached();
+        let mut world = with_b2bua();
         let alice = Phone::registered(&mut world, "alice", 1);
         world.send(alice.conn, &invite(&alice, uri));
-        let out = world.take(OUT);
+        let out = world.take_outside();
         assert_eq!(out.len(), usize::from(goes_out), "{uri}: {out:?}");
         if let Some(out) = out.first() {
             assert_eq!(parse(out.as_bytes()).unwrap().uri(), Some(uri), "the URI stays as it was dialled");
@@ -62,25 +69,25 @@ fn an_emergency_number_goes_out_as_that_of_a_telephone() {
         (&phone, &phone),
         ("sip:112@example.com", "sip:112@example.com"),
     ] {
-        let mut world = attached();
+        let mut world = with_b2bua();
         world.known("112");
         let alice = Phone::registered(&mut world, "alice", 1);
         world.handle(Input::Overloaded(true));
         world.handle(Input::Drain);
         world.send(alice.conn, &invite(&alice, uri));
-        assert_eq!(parse(world.one(OUT).as_bytes()).unwrap().uri(), Some(sent), "{uri}");
+        assert_eq!(parse(one_outside(&mut world).as_bytes()).unwrap().uri(), Some(sent), "{uri}");
     }
-    let mut world = attached();
+    let mut world = with_b2bua();
     let alice = Phone::registered(&mut world, "alice", 1);
     world.handle(Input::Overloaded(true));
     world.send(alice.conn, &invite(&alice, &format!("sip:+46701234567@{DOMAIN};user=phone")));
-    assert_eq!(world.heads(OUT), [""; 0]);
+    assert_eq!(heads_outside(&mut world), [""; 0]);
 }
 
 /// What a page says of itself is not what others hear: a telephone is who comes from outside as one.
 #[test]
 fn no_page_says_that_it_is_a_telephone() {
-    let mut world = attached();
+    let mut world = with_b2bua();
     let alice = Phone::registered(&mut world, "alice", 1);
     let bob = Phone::registered(&mut world, "bob", 2);
     let text = alice.invite_text("bob", "c1");
@@ -93,7 +100,7 @@ fn no_page_says_that_it_is_a_telephone() {
 }
 
 #[test]
-fn without_a_way_out_such_calls_are_refused() {
+fn without_a_back_to_back_user_agent_such_calls_are_refused() {
     let mut world = World::new();
     let alice = Phone::registered(&mut world, "alice", 1);
     world.send(alice.conn, &invite(&alice, "sip:alice@example.com"));
@@ -101,11 +108,11 @@ fn without_a_way_out_such_calls_are_refused() {
 }
 
 #[test]
-fn what_the_way_out_says_arrives_as_it_was_said() {
-    let mut world = attached();
+fn what_the_back_to_back_user_agent_says_arrives_as_it_was_said() {
+    let mut world = with_b2bua();
     let alice = Phone::registered(&mut world, "alice", 1);
     world.send(alice.conn, &invite(&alice, "sip:alice@example.com"));
-    let out = world.one(OUT);
+    let out = one_outside(&mut world);
     answer(
         &mut world,
         &out,
@@ -124,15 +131,15 @@ fn what_the_way_out_says_arrives_as_it_was_said() {
 
 /// Whether there is something to hear yet, and what went wrong, it says in our name: nobody else may.
 #[test]
-fn only_the_way_out_speaks_for_the_gateway() {
+fn only_the_back_to_back_user_agent_speaks_for_the_gateway() {
     let (media, error) = (("P-Early-Media", "inactive"), ("X-Error", "50300 No trunk"));
-    let mut world = attached();
+    let mut world = with_b2bua();
     let alice = Phone::registered(&mut world, "alice", 1);
     world.send(
         alice.conn,
         &invite(&alice, "sip:alice@example.com").replace("X-Color", "P-Early-Media: inactive\r\nX-Error: 1\r\ns: x\r\nX-Color"),
     );
-    let out = world.one(OUT);
+    let out = one_outside(&mut world);
     assert_eq!(["p-early-media", "x-error", "subject", "s"].map(|name| field(&out, name)), [None, None, None, None]);
     answer(&mut world, &out, 183, &[media, error, ("Alert-Info", "<http://x>")]);
     let early = world.take(alice.conn).pop().unwrap();
@@ -141,17 +148,17 @@ fn only_the_way_out_speaks_for_the_gateway() {
 
 #[test]
 fn requests_of_a_call_that_went_out_find_both_sides() {
-    let mut world = attached();
+    let mut world = with_b2bua();
     let alice = Phone::registered(&mut world, "alice", 1);
     world.send(alice.conn, &invite(&alice, "sip:alice@example.com"));
-    let out = world.one(OUT);
+    let out = one_outside(&mut world);
     answer(&mut world, &out, 180, &[]);
     answer(&mut world, &out, 200, &[("Record-Route", &field(&out, "record-route").unwrap())]);
     let answers = world.take(alice.conn);
     let mut caller = Dialog::caller(&alice, answers.last().unwrap());
     caller.send(&mut world, "ACK");
     caller.send(&mut world, "INFO");
-    assert_eq!(world.heads(OUT), ["ACK", "INFO"]);
+    assert_eq!(heads_outside(&mut world), ["ACK", "INFO"]);
     let invite = parse(out.as_bytes()).unwrap();
     let (from, to) = (invite.get(offhook_sip::Name::From).unwrap(), invite.get(offhook_sip::Name::To).unwrap());
     let bye = format!(
@@ -160,7 +167,7 @@ fn requests_of_a_call_that_went_out_find_both_sides() {
         alice.contact().trim_matches(['<', '>']),
         field(&out, "record-route").unwrap()
     );
-    world.send(OUT, &bye);
+    world.send_from_outside(&bye);
     let bye = world.one(alice.conn);
     assert_eq!(head(&bye), "BYE");
     assert_eq!(field(&bye, "from").unwrap(), "<sip:alice@example.com>;tag=out");
@@ -168,12 +175,12 @@ fn requests_of_a_call_that_went_out_find_both_sides() {
 }
 
 #[test]
-fn a_user_cannot_pass_for_the_way_out() {
-    let mut world = attached();
+fn a_user_cannot_pass_for_the_back_to_back_user_agent() {
+    let mut world = with_b2bua();
     let alice = Phone::registered(&mut world, "alice", 1);
     let mallory = Phone::registered(&mut world, "mallory", 2);
     world.send(alice.conn, &invite(&alice, "sip:alice@example.com"));
-    let out = world.one(OUT);
+    let out = one_outside(&mut world);
     answer(&mut world, &out, 200, &[("Record-Route", &field(&out, "record-route").unwrap())]);
     let ok = world.take(alice.conn).pop().unwrap();
     let mut stolen = Dialog::caller(&alice, &ok);
@@ -181,12 +188,12 @@ fn a_user_cannot_pass_for_the_way_out() {
     let text = stolen.request_text("BYE").replace("From: <sip:alice@", "From: <sip:mallory@");
     world.send(mallory.conn, &text);
     assert_eq!(code(&world.one(mallory.conn)), 403);
-    assert_eq!(world.heads(OUT), [""; 0]);
+    assert_eq!(heads_outside(&mut world), [""; 0]);
 }
 
 #[test]
 fn calls_from_outside_ring_every_device_with_the_callers_own_address() {
-    let mut world = attached();
+    let mut world = with_b2bua();
     let bob = Phone::registered(&mut world, "bob", 1);
     let tablet = Phone::registered(&mut world, "bob", 2);
     let text = format!(
@@ -194,7 +201,7 @@ fn calls_from_outside_ring_every_device_with_the_callers_own_address() {
          From: \"Carol\" <sip:+46701234567@pstn.example;user=phone>;tag=c\r\nTo: <sip:bob@{DOMAIN}>\r\nCall-ID: in1\r\nCSeq: 1 INVITE\r\n\
          Contact: <sip:out@out.invalid>\r\nX-Lang: sv\r\nContent-Length: 0\r\n\r\n"
     );
-    world.send(OUT, &text);
+    world.send_from_outside(&text);
     let (first, second) = (bob.rung(&mut world), tablet.rung(&mut world));
     assert_eq!(field(&first, "from").unwrap(), "\"Carol\" <sip:+46701234567@pstn.example;user=phone>;tag=c");
     assert_eq!(field(&first, "x-lang").unwrap(), "sv");
@@ -203,11 +210,11 @@ fn calls_from_outside_ring_every_device_with_the_callers_own_address() {
     let cancel = world.take(tablet.conn).pop().unwrap();
     assert_eq!(head(&cancel), "CANCEL");
     assert!(field(&cancel, "reason").unwrap().contains("cause=200"));
-    assert!(world.heads(OUT).contains(&"200 INVITE".to_owned()));
+    assert!(heads_outside(&mut world).contains(&"200 INVITE".to_owned()));
     // What comes in does not go out again.
     let loops = with_start(&text, "INVITE sip:x@example.com SIP/2.0").replace("in1", "in2").replace("z9hG4bKin", "z9hG4bKi2");
-    world.send(OUT, &loops);
-    assert_eq!(code(&world.one(OUT)), 501);
+    world.send_from_outside(&loops);
+    assert_eq!(code(&one_outside(&mut world)), 501);
 }
 
 /// An INVITE from outside to bob, by a caller that shows itself like this.
@@ -221,17 +228,16 @@ fn incoming(from: &str, call_id: &str) -> String {
 
 #[test]
 fn a_number_has_only_so_many_calls_to_one_user_and_so_have_all_who_withhold_theirs() {
-    let settings = Settings { max_calls_per_user: 20, max_waiting_per_caller: 3, ..offhook_testing::world::settings() };
+    let settings = Settings { max_calls_per_user: 20, max_waiting_per_caller: 3, b2bua: true, ..settings() };
     let mut world = World::with(settings);
-    world.handle(Input::Attached { conn: OUT, application: KEY.into() });
     world.known("bob");
     let mut serial = 0;
     let mut taken = |world: &mut World, froms: &[String]| {
         for from in froms {
             serial += 1;
-            world.send(OUT, &incoming(from, &format!("in{serial}")));
+            world.send_from_outside(&incoming(from, &format!("in{serial}")));
         }
-        world.heads(OUT).iter().filter(|head| *head == "100 INVITE").count()
+        heads_outside(world).iter().filter(|head| *head == "100 INVITE").count()
     };
     let number = |n: usize| format!("<sip:+4670{n:07}@pstn.example;user=phone>");
     let withheld =
@@ -251,18 +257,18 @@ fn a_number_has_only_so_many_calls_to_one_user_and_so_have_all_who_withhold_thei
 
 #[test]
 fn a_call_taken_back_is_cancelled_outside() {
-    let mut world = attached();
+    let mut world = with_b2bua();
     let alice = Phone::registered(&mut world, "alice", 1);
     let text = invite(&alice, "sip:alice@example.com");
     world.send(alice.conn, &text);
-    let out = world.one(OUT);
+    let out = one_outside(&mut world);
     answer(&mut world, &out, 100, &[]);
     world.send(alice.conn, &derived(&text, "CANCEL"));
-    assert_eq!(world.heads(OUT), ["CANCEL"]);
+    assert_eq!(heads_outside(&mut world), ["CANCEL"]);
     answer(&mut world, &out, 487, &[]);
     assert_eq!(world.heads(alice.conn), ["100 INVITE", "200 CANCEL", "487 INVITE"]);
     world.wait(60_000);
     world.close(alice.conn);
     world.wait(3_600_000);
-    assert_eq!(world.hub.footprint(), 0, "the way out counts for nothing");
+    assert_eq!(world.hub.footprint(), 0, "the back-to-back user agent counts for nothing");
 }
