@@ -19,6 +19,7 @@ mod context;
 mod credit;
 mod emergency;
 mod events;
+pub mod exchange;
 mod failure;
 mod incoming;
 mod inside;

@@ -48,7 +48,7 @@ fn credit_that_is_added_in_the_last_seconds_counts() {
     world.run(30_000);
     assert_eq!(world.app().last(), Some(&"credit low 30"));
     world.run(60_000);
-    assert_eq!(world.bridge.calls(), 1, "{:#?}", world.log);
+    assert_eq!(world.exchange.b2bua().calls(), 1, "{:#?}", world.log);
     assert_eq!(world.app().last(), Some(&"credit low 30"), "it goes on");
     world.hang_up(0);
     world.nothing_left();

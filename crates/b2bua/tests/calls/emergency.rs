@@ -2,9 +2,9 @@
 
 use offhook::client::call::Destination;
 use offhook_b2bua::Emergency;
-use offhook_b2bua::Input;
+use offhook_b2bua::exchange::Input;
 use offhook_ledger::{Grant, Refused};
-use offhook_proxy as hub;
+use offhook_proxy as switch;
 use offhook_testing::switch::DOMAIN;
 use offhook_trunk::Trunk;
 
@@ -76,7 +76,10 @@ fn where_no_trunk_is_named_it_is_refused_and_never_dialled() {
         assert_eq!(world.lines("ledger: "), ["Emergency 112", "no emergency trunk 403"], "it is recorded");
         assert_eq!(world.app(), ["ended FAILURE"]);
         world.run(70_000);
-        assert_eq!((world.bridge.calls(), world.bridge.footprint(), world.hub.calls()), (0, 0, 0));
+        assert_eq!(
+            (world.exchange.b2bua().calls(), world.exchange.b2bua().footprint(), world.exchange.switch().calls()),
+            (0, 0, 0)
+        );
     }
     let mut world = World::of(Vec::new(), &[], help(""), "alice");
     world.phone("112");
@@ -122,23 +125,22 @@ fn neither_limits_nor_a_drain_nor_overload_are_in_its_way() {
         let invite = world.expect("INVITE");
         world.hear(FIRST, &answer(&invite, 180));
     }
-    assert_eq!(world.bridge.calls(), 10);
+    assert_eq!(world.exchange.b2bua().calls(), 10);
     world.phone("+46701234567");
     world.silent();
     for call in 0..4 {
         world.phone("112");
         let invite = helped(&mut world, "112");
         world.hear(SECOND, &answer(&invite, 180));
-        assert_eq!(world.bridge.calls(), 11 + call);
+        assert_eq!(world.exchange.b2bua().calls(), 11 + call);
     }
     world.phone("112");
     world.silent();
     assert_eq!(field(world.text("403 INVITE"), "x-error"), "40300 Too many calls at once", "nobody needs help so often");
 
     let mut world = self::world();
-    world.bridge_input(Input::Drain);
-    world.hub.handle(world.now, hub::Input::Drain);
-    world.hub.handle(world.now, hub::Input::Overloaded(true));
+    world.handle(Input::Drain);
+    world.handle(Input::Switch(switch::Input::Overloaded(true)));
     world.phone("+46701234567");
     world.silent();
     world.phone("112");

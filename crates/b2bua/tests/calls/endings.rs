@@ -1,6 +1,6 @@
 //! How a call ended: the ledger, the page and the carrier hear the same.
 
-use offhook_b2bua::Input;
+use offhook_b2bua::exchange::Input;
 use offhook_media::{Event, Leg};
 use offhook_testing::log::{LevelFilter, Log};
 use offhook_testing::text::head;
@@ -63,21 +63,21 @@ fn a_gateway_that_stops_ends_what_runs_and_what_rings() {
     let log = Log::start(LevelFilter::INFO);
     let mut world = World::new();
     talking(&mut world);
-    world.bridge_input(Input::Stop);
+    world.handle(Input::Stop);
     world.run(10);
     let bye = world.expect("BYE");
     assert!(field(&bye, "reason").starts_with("SIP;cause=503"), "{bye}");
     assert_eq!(told(&world, &log), ended("HUNG_UP", None, "gateway going down 503"));
-    assert!(!world.bridge.is_quiet(), "it waits for the carrier");
+    assert!(!world.exchange.is_quiet(), "it waits for the carrier");
     world.hear(FIRST, &answer(&bye, 200));
-    assert!(world.bridge.is_quiet());
+    assert!(world.exchange.is_quiet());
     world.nothing_left();
 
     let mut world = World::new();
     world.phone("+46701234567");
     let invite = world.expect("INVITE");
     world.hear(FIRST, &answer(&invite, 180));
-    world.bridge_input(Input::Stop);
+    world.handle(Input::Stop);
     world.run(10);
     let cancel = world.expect("CANCEL");
     assert!(field(&cancel, "reason").starts_with("SIP;cause=503"), "{cancel}");
@@ -85,7 +85,7 @@ fn a_gateway_that_stops_ends_what_runs_and_what_rings() {
     world.hear(FIRST, &answer(&cancel, 200));
     world.hear(FIRST, &answer(&invite, 487));
     world.expect("ACK");
-    assert!(world.bridge.is_quiet());
+    assert!(world.exchange.is_quiet());
     world.phone("+46701234567");
     assert_eq!(head(world.text("503 INVITE")), "503 INVITE", "nothing new is begun");
     world.nothing_left();

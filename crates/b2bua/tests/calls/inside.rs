@@ -81,7 +81,7 @@ fn what_nobody_takes_part_in_is_refused_and_changes_nothing() {
     let stranger = within("BYE", &invite, 10, "", None).replace(";tag=theirs", ";tag=other");
     world.hear(FIRST, &stranger);
     world.expect("481 BYE");
-    assert_eq!(world.bridge.calls(), 1);
+    assert_eq!(world.exchange.b2bua().calls(), 1);
     world.hang_up(0);
     world.nothing_left();
 }
@@ -178,7 +178,7 @@ fn a_page_that_restarts_ice_is_answered_and_nobody_else_hears_of_it() {
     assert_eq!(head(world.text("200 INVITE")), "200 INVITE");
     assert!(world.lines("media: ").iter().filter(|line| **line == "Page offers").count() >= 2);
     world.silent();
-    assert_eq!(world.bridge.calls(), 1);
+    assert_eq!(world.exchange.b2bua().calls(), 1);
     world.hang_up(0);
     world.nothing_left();
 }

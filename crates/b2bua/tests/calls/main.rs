@@ -1,6 +1,7 @@
-//! Calls through the bridge in virtual time: a real page over the real switch on one side, a scripted carrier behind real trunks on the
+//! Calls through the B2BUA in virtual time: a real page over the real switch on one side, a scripted carrier behind real trunks on the
 //! other, and stand-ins for media, ledger and store that answer values.
 
+mod alone;
 mod credit;
 mod emergency;
 mod endings;

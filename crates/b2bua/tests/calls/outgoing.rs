@@ -1,7 +1,7 @@
 //! Calls of a page to telephones and SIP addresses.
 
 use offhook::client::call::Destination;
-use offhook_b2bua::Input;
+use offhook_b2bua::exchange::Input;
 use offhook_ledger::{Grant, Refused};
 use offhook_media::{Leg, MediaError};
 use offhook_testing::switch::DOMAIN;
@@ -222,11 +222,11 @@ fn of_several_phones_that_answer_the_first_has_the_call() {
 fn a_drain_takes_no_new_calls_and_keeps_those_there_are() {
     let mut world = World::new();
     talking(&mut world);
-    world.bridge_input(Input::Drain);
+    world.handle(Input::Drain);
     world.phone("+46701234568");
     world.silent();
     assert_eq!(world.app().last(), Some(&"ended FAILURE"));
-    assert_eq!(world.bridge.calls(), 1);
+    assert_eq!(world.exchange.b2bua().calls(), 1);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn no_more_calls_than_are_allowed() {
             world.expect("INVITE");
         }
     }
-    assert_eq!(world.bridge.calls(), 10);
+    assert_eq!(world.exchange.b2bua().calls(), 10);
     world.phone("+46701234567");
     assert_eq!(field(world.text("503 INVITE"), "x-error"), "50300 Too many calls at once");
 }

@@ -49,7 +49,7 @@ fn a_carrier_that_never_answers_the_cancel_is_not_waited_for() {
     let invite = world.expect("INVITE");
     world.hear(FIRST, &answer(&invite, 180));
     world.hang_up(0);
-    assert_eq!(world.bridge.calls(), 0);
+    assert_eq!(world.exchange.b2bua().calls(), 0);
     world.nothing_left();
 }
 

@@ -1,10 +1,10 @@
 //! Who speaks in a call: everything is right, Call-ID, tags and branch, but for who has sent it.
 
-use offhook_b2bua as bridge;
 use offhook_testing::switch::KEY;
 use offhook_testing::text::head;
 use offhook_trunk::Trunk;
 
+use crate::alone::Alone;
 use crate::world::{FIRST, SDP, SECOND, World, answer, answer_as, field, talking, trunk, two, within};
 
 /// What may be asked within a call.
@@ -18,10 +18,10 @@ fn body(method: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// What has happened in the call so far: the bridge, the media, the books and the page are asked.
+/// What has happened in the call so far: for the B2BUA, the media, the ledger and the page.
 fn state(world: &World) -> (usize, usize, Vec<String>, usize) {
     let lines = world.lines("ledger: ").into_iter().map(str::to_owned).collect();
-    (world.bridge.calls(), world.commands.len(), lines, world.texts.len())
+    (world.exchange.b2bua().calls(), world.commands.len(), lines, world.texts.len())
 }
 
 /// Each request within the call that `ours` has made, sent by `speaker`, gets 481 and changes nothing.
@@ -173,44 +173,54 @@ fn a_provider_may_speak_from_all_of_its_networks() {
 /// The page's side: the switch knows who speaks.
 #[test]
 fn another_user_or_application_is_nobody_on_the_side_of_the_page() {
-    let mut world = World::new();
-    let invite = talking(&mut world);
-    let ok = world.text("200 INVITE").to_owned();
-    let before = state(&world);
+    let mut alone = Alone::new();
+    alone.switch_sends(KEY, &pages_invite());
+    let ours = alone.carrier_has().to_owned();
+    let answered = alone.carrier_sends(&answer(&ours, 200));
+    let ok = answered.last().expect("an answer");
+    alone.switch_sends(KEY, &within("ACK", ok, 1, "", None));
+    let before = (alone.b2bua.calls(), alone.commands, alone.questions);
+    assert_eq!(before.0, 1);
     for (number, method) in (90..).zip(METHODS) {
-        let mine = within(method, &ok, number, "", body(method));
+        let mine = within(method, ok, number, "", body(method));
         for (application, text) in
             [("other", mine.clone()), (KEY, mine.replace("sip:alice@", "sip:mallory@").replace("4bKin", "4bKmy"))]
         {
-            world.said.clear();
-            world.bridge_input(bridge::Input::Page { application: application.into(), text: text.clone() });
-            world.bridge_input(bridge::Input::Page { application: application.into(), text: text.replace(method, "ACK") });
-            let said: Vec<String> = world.said.iter().map(|text| head(text)).collect();
-            assert_eq!(said, [format!("481 {method}")], "{method} of {application}");
+            let answers = [alone.switch_sends(application, &text), alone.switch_sends(application, &text.replace(method, "ACK"))];
+            let answers: Vec<String> = answers.iter().flatten().map(|text| head(text)).collect();
+            assert_eq!(answers, [format!("481 {method}")], "{method} of {application}");
         }
     }
-    assert_eq!(state(&world), before, "{:#?}", world.log);
-    world.silent();
-    world.hear(FIRST, &within("BYE", &invite, 2, "", None));
-    world.expect("200 BYE");
-    world.nothing_left();
+    assert_eq!((alone.b2bua.calls(), alone.commands, alone.questions), before);
+    assert_eq!(head(alone.carrier_has()), "ACK");
+    alone.carrier_sends(&within("BYE", &ours, 2, "", None));
+    assert_eq!((head(alone.carrier_has()).as_str(), alone.b2bua.calls()), ("200 BYE", 0));
 }
 
 #[test]
 fn another_application_answers_for_no_page() {
-    let mut world = World::with(two());
-    world.hear(FIRST, &invite());
-    world.run(500);
-    let rung = world.said.iter().find(|text| head(text) == "INVITE").expect("it rings").clone();
-    let before = state(&world);
+    let mut alone = Alone::new();
+    let rung = alone.carrier_sends(&invite());
+    let rung = rung.last().expect("it rings");
+    let before = (alone.b2bua.calls(), alone.commands, alone.questions);
     for code in [200, 486, 603] {
-        let text = answer_as("theirs", &rung, code, &[], code == 200);
-        world.bridge_input(bridge::Input::Page { application: "other".into(), text });
+        let none: [&str; 0] = [];
+        assert_eq!(alone.switch_sends("other", &answer_as("theirs", rung, code, &[], code == 200)), none);
     }
-    assert_eq!(state(&world), before, "{:#?}", world.log);
-    world.answer(0);
-    world.run(100);
-    assert_eq!(world.lines("ledger: ").last(), Some(&"connected"));
+    assert_eq!((alone.b2bua.calls(), alone.commands, alone.questions), before);
+    let acknowledged = alone.switch_sends(KEY, &answer_as("theirs", rung, 200, &[], true));
+    assert_eq!((acknowledged.len(), head(alone.carrier_has()).as_str()), (1, "200 INVITE"));
+}
+
+/// An INVITE of Alice's page, as the switch passes it on.
+fn pages_invite() -> String {
+    format!(
+        "INVITE sip:+46701234567@calls.example;user=phone SIP/2.0\r\nVia: SIP/2.0/WS calls.example;branch=z9hG4bKpage\r\nMax-Forwards: 69\r\n\
+         From: <sip:alice@calls.example>;tag=hers\r\nTo: <sip:+46701234567@calls.example;user=phone>\r\nCall-ID: page\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:alice@page.invalid;transport=ws>\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{SDP}",
+        SDP.len()
+    )
 }
 
 fn invite() -> String {

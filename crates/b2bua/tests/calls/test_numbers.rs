@@ -121,19 +121,19 @@ fn test_calls_have_a_share_of_their_own_and_nobody_has_all_of_it() {
     for page in 0..9 {
         (0..3).for_each(|_| world.call_from(page, "+4600000000010"));
     }
-    assert_eq!(world.bridge.calls(), 10, "of twenty, half for one application");
+    assert_eq!(world.exchange.b2bua().calls(), 10, "of twenty, half for one application");
     let refused = errors(&world);
     let (own, share) = ("40300 Too many test calls of this user at once", "50300 Too many test calls at once");
     assert_eq!(refused.iter().filter(|error| *error == own).count(), 5, "a tenth for each user: {refused:?}");
     assert_eq!(refused.iter().filter(|error| *error == share).count(), 12, "{refused:?}");
     // Those that are paid find all the room that is theirs, and take none of the tests'.
     (0..12).for_each(|number| world.call_from(number % 9, "+46701234567"));
-    assert_eq!((world.lines("ledger: Phone ").len(), world.bridge.calls()), (10, 20));
+    assert_eq!((world.lines("ledger: Phone ").len(), world.exchange.b2bua().calls()), (10, 20));
     assert_eq!(errors(&world).last().map(String::as_str), Some("50300 Too many calls at once"));
     world.run(130_000);
-    assert_eq!(world.bridge.calls(), 0, "two minutes later the tests are over, and nobody has answered");
+    assert_eq!(world.exchange.b2bua().calls(), 0, "two minutes later the tests are over, and nobody has answered");
     world.call_from(5, "+46000000000");
-    assert_eq!(world.bridge.calls(), 1);
+    assert_eq!(world.exchange.b2bua().calls(), 1);
 }
 
 #[test]
@@ -143,5 +143,5 @@ fn full_of_calls_it_still_takes_tests() {
     world.run(1_000);
     (0..10).for_each(|_| world.call_from(0, "+46701234567"));
     world.call_from(1, "+46000000000");
-    assert_eq!(world.bridge.calls(), 11);
+    assert_eq!(world.exchange.b2bua().calls(), 11);
 }

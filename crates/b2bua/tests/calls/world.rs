@@ -8,13 +8,13 @@ use std::time::Duration;
 use offhook::client::call::{CallId, CallInfo, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook_access::proofs::Proofs;
-use offhook_b2bua::Emergency;
-use offhook_b2bua::{self as bridge, Bridge, Callee};
+use offhook_b2bua::exchange::{self, Exchange};
+use offhook_b2bua::{self as b2bua, Bridge, Callee, Emergency};
 use offhook_ledger::{Answer, CallRef, Grant, Query, Refused};
 use offhook_media::{self as media, Command, Leg, MediaError, SessionId, Traffic};
-use offhook_proxy::{self as hub, Account, ConnId, Hub};
+use offhook_proxy::{self as switch, Account, ConnId, Hub};
 use offhook_sip::{Message, Method, Name, StatusCode, parse, reply};
-use offhook_testing::switch::{self, DOMAIN, KEY};
+use offhook_testing::switch::{self as common, DOMAIN, KEY};
 use offhook_testing::text::head;
 use offhook_trunk::Trunk;
 use offhook_trunk::{self as trunk, Flow, Trunks};
@@ -29,8 +29,7 @@ const START: u64 = 1_772_366_400_000;
 /// Everything.
 pub struct World {
     pub now: Instant,
-    pub hub: Hub,
-    pub bridge: Bridge,
+    pub exchange: Exchange,
     pub pages: Vec<Page>,
     /// What carriers were sent and have not looked at: where to, and what.
     pub sent: VecDeque<(String, String)>,
@@ -38,8 +37,6 @@ pub struct World {
     pub log: Vec<String>,
     /// Everything that the page was sent and has sent.
     pub texts: Vec<String>,
-    /// Everything that the bridge has said to the switch.
-    pub said: Vec<String>,
     pub commands: Vec<Command>,
     /// What the ledger says to the next call.
     pub grant: Result<Grant, Refused>,
@@ -121,19 +118,18 @@ impl World {
             open_domains: open.iter().map(|domain| (*domain).to_owned()).collect(),
             proofs: Proofs::default(),
         };
-        let own = hub::Settings { emergency: emergency.numbers.clone(), b2bua: true, ..switch::settings() };
+        let own = switch::Settings { emergency: emergency.numbers.clone(), b2bua: true, ..common::settings() };
         let hub = Hub::new(own, [7; 32]);
         let now = Instant::from_millis(START);
-        let trunks = Trunks::new(settings, [8; 32]);
+        let limits = b2bua::Settings { domain: DOMAIN.into(), calls: 10, test_calls: 20, emergency };
+        let bridge = Bridge::new(limits, Trunks::new(settings, [8; 32]), [9; 32]);
         Self {
             now,
-            hub,
-            bridge: Bridge::new(bridge::Settings { domain: DOMAIN.into(), calls: 10, test_calls: 20, emergency }, trunks, [9; 32]),
+            exchange: Exchange::new(hub, bridge),
             pages: Vec::new(),
             sent: VecDeque::new(),
             log: Vec::new(),
             texts: Vec::new(),
-            said: Vec::new(),
             commands: Vec::new(),
             grant: Ok(Grant { paid: None, more: false, caller_id: Some("+46401234".into()) }),
             extensions: VecDeque::new(),
@@ -209,7 +205,7 @@ impl World {
     pub fn cut(&mut self, page: usize) {
         self.pages[page].gone = true;
         if let Some(conn) = self.pages[page].conn.take() {
-            self.hub_input(hub::Input::Closed { conn, left: false });
+            self.switch_input(switch::Input::Closed { conn, left: false });
         }
         self.settle();
     }
@@ -218,7 +214,7 @@ impl World {
     pub fn hear(&mut self, from: &str, text: &str) {
         self.log.push(format!("carrier > {}", head(text)));
         let from: SocketAddr = from.parse().expect("an address");
-        self.bridge_input(bridge::Input::Trunk(trunk::Input::Received { flow: Flow::Udp(from), bytes: text.into() }));
+        self.b2bua_input(b2bua::Input::Trunk(trunk::Input::Received { flow: Flow::Udp(from), bytes: text.into() }));
         self.settle();
     }
 
@@ -230,7 +226,7 @@ impl World {
 
     /// The media say something of the only session there was.
     pub fn media(&mut self, event: media::Event) {
-        self.bridge_input(bridge::Input::Media(event));
+        self.b2bua_input(b2bua::Input::Media(event));
         self.settle();
     }
 
@@ -251,13 +247,10 @@ impl World {
     pub fn run(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
         while self.now < end {
-            let due = self.bridge.deadline().into_iter().chain(self.hub.deadline()).min().unwrap_or(end);
+            let due = self.exchange.deadline().unwrap_or(end);
             self.now = self.now.max(due.min(self.now + Duration::from_millis(10)).min(end));
-            if self.bridge.deadline().is_some_and(|at| at <= self.now) {
-                self.bridge_input(bridge::Input::Timeout);
-            }
-            if self.hub.deadline().is_some_and(|at| at <= self.now) {
-                self.hub_input(hub::Input::Timeout);
+            if due <= self.now {
+                self.handle(exchange::Input::Timeout);
             }
             for page in 0..self.pages.len() {
                 while let Some((_, input)) = self.pages[page].later.pop_front_if(|(at, _)| *at <= self.now) {
@@ -272,10 +265,7 @@ impl World {
                 self.now = self.now
                     + (end - self.now).min(Duration::from_millis(10)).min(Duration::from_millis(u64::from(due > self.now) * 10));
             }
-            if self.bridge.deadline().is_none_or(|at| at > end)
-                && self.hub.deadline().is_none_or(|at| at > end)
-                && self.is_idle(end)
-            {
+            if self.exchange.deadline().is_none_or(|at| at > end) && self.is_idle(end) {
                 self.now = end;
             }
         }
@@ -310,7 +300,7 @@ impl World {
                 self.conns += 1;
                 let conn = ConnId(self.conns);
                 self.pages[number].conn = Some(conn);
-                self.hub_input(hub::Input::Opened { conn, peer: [127, 0, 0, 1].into(), application: KEY.into() });
+                self.switch_input(switch::Input::Opened { conn, peer: [127, 0, 0, 1].into(), application: KEY.into() });
                 self.pages[number].client.handle(self.now, Input::Opened);
             }
             Output::Send(mut text) => {
@@ -319,7 +309,7 @@ impl World {
                 }
                 self.heard_of(number, '>', &text);
                 if let Some(conn) = self.pages[number].conn {
-                    self.hub_input(hub::Input::Received { conn, text });
+                    self.switch_input(switch::Input::Received { conn, text });
                 }
             }
             Output::Task(task) => self.pages[number].task(self.now, &task),
@@ -337,48 +327,57 @@ impl World {
         self.texts.push(text.to_owned());
     }
 
-    fn hub_input(&mut self, input: hub::Input) {
-        self.hub.handle(self.now, input);
-        while let Some(output) = self.hub.poll() {
+    fn switch_input(&mut self, input: switch::Input) {
+        self.handle(exchange::Input::Switch(input));
+    }
+
+    fn b2bua_input(&mut self, input: b2bua::Input) {
+        self.handle(exchange::Input::B2bua(input));
+    }
+
+    pub fn handle(&mut self, input: exchange::Input) {
+        self.exchange.handle(self.now, input);
+        while let Some(output) = self.exchange.poll() {
             match output {
-                hub::Output::ToB2bua { application, text } => self.bridge_input(bridge::Input::Page { application, text }),
-                hub::Output::Send { conn, text } => {
-                    if let Some(page) = self.pages.iter().position(|page| page.conn == Some(conn)) {
-                        self.heard_of(page, '<', &text);
-                        self.pages[page].client.handle(self.now, Input::Received(text));
-                    }
-                }
-                hub::Output::Lookup { query, .. } => {
-                    self.hub.handle(self.now, hub::Input::Account { query, account: Some(Account::default()) });
-                }
-                hub::Output::Close { .. } | hub::Output::Seen { .. } | hub::Output::Record(_) => {}
+                exchange::Output::Switch(output) => self.switch_output(output),
+                exchange::Output::B2bua(output) => self.b2bua_output(output),
             }
         }
     }
 
-    pub fn bridge_input(&mut self, input: bridge::Input) {
-        self.bridge.handle(self.now, input);
-        while let Some(output) = self.bridge.poll() {
-            match output {
-                bridge::Output::Page { application, text } => {
-                    self.said.push(text.clone());
-                    self.hub_input(hub::Input::FromB2bua { application, text });
+    fn switch_output(&mut self, output: switch::Output) {
+        match output {
+            switch::Output::ToB2bua { .. } => panic!("it stays in the exchange"),
+            switch::Output::Send { conn, text } => {
+                if let Some(page) = self.pages.iter().position(|page| page.conn == Some(conn)) {
+                    self.heard_of(page, '<', &text);
+                    self.pages[page].client.handle(self.now, Input::Received(text));
                 }
-                bridge::Output::Trunk(trunk::Output::Send { flow: Flow::Udp(to), text }) => {
-                    self.log.push(format!("carrier < {}", head(&text)));
-                    self.sent.push_back((to.to_string(), text));
-                }
-                bridge::Output::Trunk(trunk::Output::Resolve { query, .. }) => {
-                    let addresses = self.resolved.iter().map(|address| (*address, 60)).collect();
-                    self.bridge_input(bridge::Input::Trunk(trunk::Input::Resolved { query, addresses }));
-                }
-                bridge::Output::Trunk(_) => {}
-                bridge::Output::Media(command) => self.command(command),
-                bridge::Output::Ledger(query) => self.query(query),
-                bridge::Output::Map { query, .. } => {
-                    let callee = self.callee.clone();
-                    self.bridge_input(bridge::Input::Mapped { query, callee });
-                }
+            }
+            switch::Output::Lookup { query, .. } => {
+                self.switch_input(switch::Input::Account { query, account: Some(Account::default()) });
+            }
+            switch::Output::Close { .. } | switch::Output::Seen { .. } | switch::Output::Record(_) => {}
+        }
+    }
+
+    fn b2bua_output(&mut self, output: b2bua::Output) {
+        match output {
+            b2bua::Output::Page { .. } => panic!("it stays in the exchange"),
+            b2bua::Output::Trunk(trunk::Output::Send { flow: Flow::Udp(to), text }) => {
+                self.log.push(format!("carrier < {}", head(&text)));
+                self.sent.push_back((to.to_string(), text));
+            }
+            b2bua::Output::Trunk(trunk::Output::Resolve { query, .. }) => {
+                let addresses = self.resolved.iter().map(|address| (*address, 60)).collect();
+                self.b2bua_input(b2bua::Input::Trunk(trunk::Input::Resolved { query, addresses }));
+            }
+            b2bua::Output::Trunk(_) => {}
+            b2bua::Output::Media(command) => self.command(command),
+            b2bua::Output::Ledger(query) => self.query(query),
+            b2bua::Output::Map { query, .. } => {
+                let callee = self.callee.clone();
+                self.b2bua_input(b2bua::Input::Mapped { query, callee });
             }
         }
     }
@@ -410,7 +409,7 @@ impl World {
     }
 
     fn ledger_answers(&mut self, call: CallRef, answer: Answer) {
-        self.bridge_input(bridge::Input::Ledger { call, answer });
+        self.b2bua_input(b2bua::Input::Ledger { call, answer });
     }
 
     fn command(&mut self, command: Command) {
@@ -434,7 +433,7 @@ impl World {
         };
         self.log.push(format!("media: {line}"));
         if let Some(event) = event {
-            self.bridge_input(bridge::Input::Media(event));
+            self.b2bua_input(b2bua::Input::Media(event));
         }
     }
 
@@ -492,9 +491,9 @@ impl World {
     #[track_caller]
     pub fn nothing_left(&mut self) {
         self.run(70_000);
-        assert_eq!(self.bridge.calls(), 0);
-        assert_eq!(self.bridge.footprint(), 0, "{:#?}", self.log);
-        assert_eq!(self.hub.calls(), 0, "{:#?}", self.log);
+        assert_eq!(self.exchange.b2bua().calls(), 0);
+        assert_eq!(self.exchange.b2bua().footprint(), 0, "{:#?}", self.log);
+        assert_eq!(self.exchange.switch().calls(), 0, "{:#?}", self.log);
         let count = |line: &str| self.log.iter().filter(|known| *known == line).count();
         assert_eq!(count("media: open"), count("media: close"), "{:#?}", self.log);
         let opened = self
