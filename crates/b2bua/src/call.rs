@@ -291,7 +291,7 @@ impl Call {
             Invite::Received { key, invite } => {
                 let (key, invite) = (key.clone(), invite.clone());
                 party.invite = Invite::Done;
-                party.unacknowledged = None;
+                party.reliable.stop();
                 let unavailable = Failure::plain(StatusCode::TEMPORARILY_UNAVAILABLE);
                 let failure = if failure.code.is_failure() { failure } else { &unavailable };
                 context.respond(leg, &key, failure.answer(invite.get(), leg, &party.tag));
@@ -306,7 +306,7 @@ impl Call {
         let key = self.key;
         let reason = self.failure.as_ref().and_then(|failure| failure.reason(leg));
         let party = self.party(leg);
-        if party.gone || party.is_waiting() {
+        if party.gone || party.reliable.is_pending() {
             return;
         }
         if let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) {
@@ -318,7 +318,7 @@ impl Call {
 
     /// An ended call stays while something of it may still have to be answered.
     pub(super) fn settle(&mut self, now: Instant) {
-        let waits = |party: &Party| matches!(party.invite, Invite::Sent { .. }) || party.is_waiting();
+        let waits = |party: &Party| matches!(party.invite, Invite::Sent { .. }) || party.reliable.is_pending();
         self.done = self.is_over() && !waits(&self.page) && !waits(&self.peer) && now >= self.forks_until;
     }
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
-use offhook_sip::text::digits;
-use offhook_sip::{ApiCode, Message, Method, Name, Start, StatusCode, Writer};
+use offhook_sip::{ApiCode, Message, Method, Start, StatusCode, Writer};
 use offhook_trunk::TrunkId;
-use offhook_ua::dialog::Dialog;
+use offhook_ua::forks;
 use offhook_ua::log::{Masked, Plain, said};
 use offhook_ua::session_timer::SessionTimer;
 use tracing::{debug, info};
@@ -16,7 +15,7 @@ use super::Timer;
 use super::call::{Call, Stage};
 use super::context::{Asked, Context, SDP, Way, description, side};
 use super::failure::Failure;
-use super::party::{Exchange, Invite, allow};
+use super::party::{Exchange, Fork, Invite, allow};
 
 /// The session interval that we ask for, s (RFC 4028).
 const SESSION: u32 = 1_800;
@@ -152,15 +151,8 @@ impl Call {
         let way = party.way.clone();
         let mut early = false;
         let first = party.forks.iter().all(|fork| fork.sdp.is_none());
-        if let (Some(fork), Some(way)) = (party.fork(answer), way) {
-            // Each reliable one is acknowledged once, in order (RFC 3262, 4).
-            let number = answer.number(Name::RSeq).filter(|_| answer.has_token(Name::Require, "100rel"));
-            if let (Some(number), Ok(cseq)) = (number, answer.cseq())
-                && (fork.acknowledged == 0 || number == fork.acknowledged + 1)
-            {
-                fork.acknowledged = number;
-                let value = [&*digits(number), " ", &digits(cseq.number), " INVITE"].concat();
-                let prack = fork.dialog.request(Method::Prack).field("RAck", &value);
+        if let (Some(fork), Some(way)) = (forks::early(&mut party.forks, answer, Fork::new), way) {
+            if let Some(prack) = fork.reliable.prack(&mut fork.dialog, answer) {
                 context.ask(key, &way, Asked::Else, prack, None);
             }
             let silent = answer.get_other("P-Early-Media").is_some_and(|value| value.contains("inactive"));
@@ -176,7 +168,15 @@ impl Call {
         self.ring(context, code, early);
     }
 
-    /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
+    /// A PRACK that came out of order, overtaken by what was sent after it.
+    pub(super) fn prack_refused(&mut self, leg: Leg, refusal: &Message<'_>) {
+        let tag = refusal.to_tag().unwrap_or_default();
+        for fork in self.party(leg).forks.iter_mut().filter(|fork| fork.dialog.remote_tag == tag) {
+            fork.reliable.prack_failed();
+        }
+    }
+
+    /// A 2xx: the first makes the call, others are retransmissions or of other forks (RFC 3261, 13.2.2.4).
     fn picked_up(&mut self, context: &mut Context, answer: &Message<'_>) {
         let leg = self.callee_leg();
         let (key, session) = (self.key, self.key.session());
@@ -189,10 +189,8 @@ impl Call {
             return context.acknowledge_again(&way, ack);
         }
         let taken = party.forks.iter().find_map(|fork| Some((fork.dialog.remote_tag.clone(), fork.sdp.clone()?)));
-        let known = party.forks.iter().position(|fork| fork.dialog.remote_tag == tag).map(|at| party.forks.remove(at));
-        let early = known.as_ref().and_then(|fork| fork.sdp.clone());
-        let Some(mut dialog) = known.map(|fork| fork.dialog).or_else(|| Dialog::of_caller(answer)) else { return };
-        dialog.refresh(answer);
+        let Some(fork) = forks::confirmed(&mut party.forks, answer, Fork::new) else { return };
+        let Fork { mut dialog, sdp: early, .. } = fork;
         let ack = context.acknowledge(&way, dialog.acknowledge(cseq.number), None);
         if self.stage != Stage::Calling {
             // Somebody else was faster, or the caller has left.

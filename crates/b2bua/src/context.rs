@@ -183,11 +183,11 @@ impl Context {
         self.flush();
     }
 
-    /// Says an answer again that was not acknowledged.
-    pub(super) fn repeat(&mut self, way: &Way, key: &ServerKey, text: &str) {
+    /// Retransmits a response that was not acknowledged.
+    pub(super) fn retransmit(&mut self, way: &Way, key: &ServerKey, text: &str) {
         match way {
             Way::Page(tenant) => self.page(*tenant, text.to_owned()),
-            Way::Peer(_) => self.trunks.repeat(key, text),
+            Way::Peer(_) => self.trunks.retransmit(key, text),
         }
     }
 

@@ -5,7 +5,6 @@ use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
 use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, reply};
 use offhook_trunk::Dtmf;
-use offhook_ua::T1;
 use offhook_ua::session_timer::{AGAIN, SessionTimer};
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
@@ -54,8 +53,8 @@ impl Call {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
             return self.finish(context, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons(bye)));
         }
-        party.unacknowledged = None;
-        context.timers.clear(&Timer::Repeat(self.key, leg));
+        party.reliable.stop();
+        self.watch_acknowledgement(context, leg);
         self.complete(context, leg, reasons(bye));
     }
 
@@ -106,10 +105,9 @@ impl Call {
         let up = self.stage == Stage::Up;
         let party = self.party(leg);
         if invite && up {
-            // Who asks for more has our 2xx, whatever became of the ACK (RFC 5407, 3.1.4), unless its answer was in there.
-            party.unacknowledged.take_if(|waiting| waiting.number.is_none() && !waiting.offers);
+            party.reliable.reinvited();
         }
-        let free = matches!(party.exchange, Exchange::Idle) && !party.is_waiting();
+        let free = matches!(party.exchange, Exchange::Idle) && !party.reliable.is_pending();
         if request.body.len() > MAX_SDP {
             return context.refuse(leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         }
@@ -137,7 +135,6 @@ impl Call {
 
     /// 200 to an INVITE or UPDATE within the call.
     pub(super) fn confirm(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, request: &Message<'_>, sdp: Option<&str>) {
-        let call = self.key;
         let party = self.party(leg);
         let answer = party.timer.answer(request, party.reply(request, StatusCode::OK));
         let text = match sdp {
@@ -145,8 +142,8 @@ impl Call {
             None => answer.end(),
         };
         if request.method() == Some(Method::Invite) {
-            party.wait(context.now, key.clone(), text.clone(), request, None);
-            context.set_timer(Timer::Repeat(call, leg), T1);
+            party.reliable.success(context.now, key.clone(), request, text.clone());
+            self.watch_acknowledgement(context, leg);
         }
         context.respond(leg, key, text);
         self.keep_alive(context, leg);
@@ -178,7 +175,7 @@ impl Call {
     pub(super) fn refresh(&mut self, context: &mut Context, leg: Leg) {
         let (key, session) = (self.key, self.key.session());
         let party = self.party(leg);
-        if !matches!(party.exchange, Exchange::Idle) || party.is_waiting() {
+        if !matches!(party.exchange, Exchange::Idle) || party.reliable.is_pending() {
             return context.set_timer(Timer::Refresh(key, leg), AGAIN);
         }
         if !party.updates {
@@ -217,6 +214,9 @@ impl Call {
             && let Ok(cseq) = answer.cseq()
         {
             dialog.sent(cseq.number);
+        }
+        if let (Ok(refusal), Method::Prack, true) = (answer, key.method(), code.is_failure()) {
+            self.prack_refused(leg, refusal);
         }
         if asked == Asked::Reinvite {
             self.reoffer_answered(context, leg, answer);

@@ -72,8 +72,8 @@ enum Timer {
     Credit(CallKey),
     /// When a test number does what it does.
     Test(CallKey),
-    /// When to repeat an answer that was not acknowledged.
-    Repeat(CallKey, Leg),
+    /// When to retransmit a response that was not acknowledged.
+    Retransmit(CallKey, Leg),
     /// When no late answer can come any more.
     Linger(CallKey),
 }
@@ -82,7 +82,7 @@ impl Timer {
     const fn call(self) -> CallKey {
         match self {
             Self::Booking(key) | Self::Ring(key) | Self::Credit(key) | Self::Test(key) | Self::Linger(key) => key,
-            Self::Refresh(key, _) | Self::Expire(key, _) | Self::Repeat(key, _) => key,
+            Self::Refresh(key, _) | Self::Expire(key, _) | Self::Retransmit(key, _) => key,
         }
     }
 
@@ -93,7 +93,7 @@ impl Timer {
     }
 
     fn all(key: CallKey) -> impl Iterator<Item = Self> {
-        let last = [Self::Repeat(key, Leg::Page), Self::Repeat(key, Leg::Peer), Self::Linger(key)];
+        let last = [Self::Retransmit(key, Leg::Page), Self::Retransmit(key, Leg::Peer), Self::Linger(key)];
         Self::running(key).chain(last)
     }
 }
@@ -208,7 +208,7 @@ impl Bridge {
                 Timer::Expire(_, leg) => call.lose(context, leg),
                 Timer::Credit(_) => call.watch_credit(context),
                 Timer::Test(_) => call.test_due(context),
-                Timer::Repeat(_, leg) => call.repeat(context, leg),
+                Timer::Retransmit(_, leg) => call.retransmit(context, leg),
                 Timer::Linger(_) => {}
             });
             if linger && let Some(call) = self.calls.remove(&timer.call()) {

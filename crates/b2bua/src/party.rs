@@ -5,16 +5,13 @@
 //!               └── failure ──▶ gone                                └── failure ──▶ gone, or the next trunk
 //! ```
 
-use std::time::Duration;
-
 use offhook_media::Leg;
 use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, Writer, reply};
 use offhook_trunk::TrunkId;
-use offhook_ua::T1;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::session_timer::SessionTimer;
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
+use offhook_ua::{forks, reliable};
 
 use super::context::{SDP, Tenant, Way};
 
@@ -44,8 +41,6 @@ pub(super) const fn can(leg: Leg) -> Abilities<'static> {
 pub(super) fn allow() -> String {
     PAGE.allow()
 }
-/// Early dialogs of one INVITE that are followed.
-const FORKS: usize = 16;
 
 /// Who has sent a request.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +79,8 @@ pub(super) struct Party {
     pub(super) local: Option<String>,
     /// Whether our description went out in a reliable provisional answer that was acknowledged.
     pub(super) described: bool,
-    pub(super) unacknowledged: Option<Unacknowledged>,
+    /// Our 2xx or reliable provisional response, until it is acknowledged.
+    pub(super) reliable: reliable::Uas,
     pub(super) exchange: Exchange,
     pub(super) timer: SessionTimer,
     /// Our ACK, for the case that the 2xx comes again.
@@ -114,25 +110,10 @@ pub(super) enum Invite {
 #[derive(Debug)]
 pub(super) struct Fork {
     pub(super) dialog: Dialog,
-    /// The number in RSeq of the last provisional answer that we acknowledged.
-    pub(super) acknowledged: u32,
+    /// Which reliable provisional responses were acknowledged.
+    pub(super) reliable: reliable::Uac,
     /// What it answered to our offer.
     pub(super) sdp: Option<String>,
-}
-
-/// An answer that is repeated until it is acknowledged (RFC 3261, 13.3.1.4; RFC 3262, 3).
-#[derive(Debug)]
-pub(super) struct Unacknowledged {
-    pub(super) key: ServerKey,
-    pub(super) text: String,
-    /// The number in RSeq of a provisional answer; `None` for a 2xx.
-    pub(super) number: Option<u32>,
-    /// The number in CSeq of the INVITE.
-    pub(super) invite: u32,
-    /// Whether the ACK has to bring an answer to our offer.
-    pub(super) offers: bool,
-    pub(super) since: Instant,
-    pub(super) interval: Duration,
 }
 
 /// Who offers what (RFC 3264): one at a time.
@@ -153,6 +134,19 @@ pub(super) enum Exchange {
     Offered,
 }
 
+impl Fork {
+    /// Returns a fork of which nothing but the dialog is known.
+    pub(super) fn new(dialog: Dialog) -> Self {
+        Self { dialog, reliable: reliable::Uac::default(), sdp: None }
+    }
+}
+
+impl forks::Fork for Fork {
+    fn dialog(&mut self) -> &mut Dialog {
+        &mut self.dialog
+    }
+}
+
 impl Party {
     pub(super) const fn new(leg: Leg, way: Option<Way>, tag: String, contact: String) -> Self {
         Self {
@@ -165,7 +159,7 @@ impl Party {
             invite: Invite::None,
             local: None,
             described: false,
-            unacknowledged: None,
+            reliable: reliable::Uas::new(),
             exchange: Exchange::Idle,
             timer: SessionTimer::new(),
             ack: None,
@@ -185,18 +179,6 @@ impl Party {
     pub(super) fn learn(&mut self, message: &Message<'_>) {
         self.updates |= message.has_token(Name::Allow, "UPDATE");
         self.hears_credit |= message.has_token(Name::RecvInfo, "offhook-credit");
-    }
-
-    /// The early dialog that an answer speaks of, made where it is the first of it.
-    pub(super) fn fork(&mut self, answer: &Message<'_>) -> Option<&mut Fork> {
-        let tag = answer.to().ok()?.tag()?;
-        let known = self.forks.iter().position(|fork| fork.dialog.remote_tag == tag);
-        let at = known.unwrap_or(self.forks.len());
-        if known.is_none() {
-            let dialog = Dialog::of_caller(answer).filter(|_| at < FORKS)?;
-            self.forks.push(Fork { dialog, acknowledged: 0, sdp: None });
-        }
-        self.forks.get_mut(at)
     }
 
     /// Whether a re-INVITE of this side waits for our answer.
@@ -220,16 +202,5 @@ impl Party {
             Leg::Page => "100rel, timer, trickle-ice",
             Leg::Peer => "100rel, timer",
         }
-    }
-
-    /// Keeps an answer of ours to an INVITE until it is acknowledged; `number`: the one in RSeq, where it is provisional.
-    pub(super) fn wait(&mut self, now: Instant, key: ServerKey, text: String, invite: &Message<'_>, number: Option<u32>) {
-        let (offers, invite) = (!invite.content_is(SDP), invite.cseq().map_or(0, |cseq| cseq.number));
-        self.unacknowledged = Some(Unacknowledged { key, text, number, invite, offers, since: now, interval: T1 });
-    }
-
-    /// Whether an answer of ours was not acknowledged yet.
-    pub(super) const fn is_waiting(&self) -> bool {
-        self.unacknowledged.is_some()
     }
 }

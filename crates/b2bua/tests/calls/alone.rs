@@ -1,5 +1,7 @@
 //! The B2BUA without a switch: the test plays its part, so that anybody can say anything.
 
+use std::time::Duration;
+
 use offhook_access::proofs::Proofs;
 use offhook_b2bua::{Bridge, Callee, Emergency, Input, Output, Settings};
 use offhook_ledger::{Answer, Grant, Query};
@@ -13,6 +15,7 @@ use crate::world::{FIRST, SDP, trunk as a_trunk};
 /// A B2BUA with one trunk, money for every call, and media that take every description.
 pub struct Alone {
     pub b2bua: Bridge,
+    now: Instant,
     /// How many commands the media have got.
     pub commands: usize,
     /// How many questions the ledger has got.
@@ -35,7 +38,8 @@ impl Alone {
         };
         let limits = Settings { domain: DOMAIN.into(), calls: 10, test_calls: 20, emergency: Emergency::default() };
         let b2bua = Bridge::new(limits, Trunks::new(settings, [8; 32]), [9; 32]);
-        Self { b2bua, commands: 0, questions: 0, to_switch: Vec::new(), to_carrier: Vec::new() }
+        let now = Instant::from_millis(1_772_366_400_000);
+        Self { b2bua, now, commands: 0, questions: 0, to_switch: Vec::new(), to_carrier: Vec::new() }
     }
 
     /// The switch sends a message for this application. Returns what it is sent meanwhile.
@@ -53,13 +57,25 @@ impl Alone {
         self.to_switch.clone()
     }
 
+    /// Lets time pass. Returns what the switch is sent meanwhile.
+    pub fn run(&mut self, millis: u64) -> Vec<String> {
+        self.to_switch.clear();
+        let end = self.now + Duration::from_millis(millis);
+        while let Some(deadline) = self.b2bua.deadline().filter(|deadline| *deadline <= end) {
+            self.now = self.now.max(deadline);
+            self.handle(Input::Timeout);
+        }
+        self.now = end;
+        self.to_switch.clone()
+    }
+
     /// The last message that the carrier was sent.
     pub fn carrier_has(&self) -> &str {
         self.to_carrier.last().expect("a message")
     }
 
     fn handle(&mut self, input: Input) {
-        self.b2bua.handle(Instant::from_millis(1_772_366_400_000), input);
+        self.b2bua.handle(self.now, input);
         while let Some(output) = self.b2bua.poll() {
             match output {
                 Output::Page { text, .. } => self.to_switch.push(text),
@@ -92,4 +108,15 @@ impl Alone {
             self.handle(Input::Ledger { call: new.call, answer });
         }
     }
+}
+
+/// An INVITE of Alice's page, as the switch passes it on, with these fields beside those that each has.
+pub fn invite_of_page(more: &str) -> String {
+    format!(
+        "INVITE sip:+46701234567@calls.example;user=phone SIP/2.0\r\nVia: SIP/2.0/WS calls.example;branch=z9hG4bKpage\r\nMax-Forwards: 69\r\n\
+         From: <sip:alice@calls.example>;tag=hers\r\nTo: <sip:+46701234567@calls.example;user=phone>\r\nCall-ID: page\r\n\
+         CSeq: 1 INVITE\r\nContact: <sip:alice@page.invalid;transport=ws>\r\n{more}Content-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{SDP}",
+        SDP.len()
+    )
 }

@@ -11,6 +11,7 @@ mod log;
 mod outgoing;
 mod page;
 mod races;
+mod reliable;
 mod routes;
 mod session_timers;
 mod speakers;

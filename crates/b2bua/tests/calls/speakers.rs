@@ -4,7 +4,7 @@ use offhook_testing::switch::KEY;
 use offhook_testing::text::head;
 use offhook_trunk::Trunk;
 
-use crate::alone::Alone;
+use crate::alone::{Alone, invite_of_page};
 use crate::world::{FIRST, SDP, SECOND, World, answer, answer_as, field, talking, trunk, two, within};
 
 /// What may be asked within a call.
@@ -174,7 +174,7 @@ fn a_provider_may_speak_from_all_of_its_networks() {
 #[test]
 fn another_user_or_application_is_nobody_on_the_side_of_the_page() {
     let mut alone = Alone::new();
-    alone.switch_sends(KEY, &pages_invite());
+    alone.switch_sends(KEY, &invite_of_page(""));
     let ours = alone.carrier_has().to_owned();
     let answered = alone.carrier_sends(&answer(&ours, 200));
     let ok = answered.last().expect("an answer");
@@ -210,17 +210,6 @@ fn another_application_answers_for_no_page() {
     assert_eq!((alone.b2bua.calls(), alone.commands, alone.questions), before);
     let acknowledged = alone.switch_sends(KEY, &answer_as("theirs", rung, 200, &[], true));
     assert_eq!((acknowledged.len(), head(alone.carrier_has()).as_str()), (1, "200 INVITE"));
-}
-
-/// An INVITE of Alice's page, as the switch passes it on.
-fn pages_invite() -> String {
-    format!(
-        "INVITE sip:+46701234567@calls.example;user=phone SIP/2.0\r\nVia: SIP/2.0/WS calls.example;branch=z9hG4bKpage\r\nMax-Forwards: 69\r\n\
-         From: <sip:alice@calls.example>;tag=hers\r\nTo: <sip:+46701234567@calls.example;user=phone>\r\nCall-ID: page\r\n\
-         CSeq: 1 INVITE\r\nContact: <sip:alice@page.invalid;transport=ws>\r\nContent-Type: application/sdp\r\n\
-         Content-Length: {}\r\n\r\n{SDP}",
-        SDP.len()
-    )
 }
 
 fn invite() -> String {
