@@ -1,14 +1,14 @@
 //! One call, from the INVITE to the last message of it.
 //!
 //! ```text
-//!            the ledger lets it      both sides described     2xx            200 sent
-//!   Booking ───────────────▶ Preparing ────────▶ Calling ───────▶ Accepting ───────▶ Up
-//!      │                        │                  │  ▲              │               │
-//!      │                        │                  └──┘ next trunk   │               │
-//!      └────────────────────────┴──── refused, taken back, broken ───┴──── BYE ──────┴──▶ Over ── all answered ──▶ gone
+//!              the ledger grants it     descriptions made    2xx              200 sent
+//!   Reserving ───────────────▶ Preparing ───────▶ Calling ───────▶ Accepting ───────▶ Up
+//!      │                          │                │  ▲               │               │
+//!      │                          │                └──┘ next trunk    │               │
+//!      └──────────────────────────┴──── rejected, cancelled, failed ──┴───── BYE ─────┴──▶ Over ── no response due ──▶ forgotten
 //! ```
 //!
-//! Calls to test numbers have no other side: they are Calling until their time has come.
+//! Calls to test numbers have no SIP side: they are Calling until a timer ends that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,40 +25,40 @@ use offhook_ua::time::Instant;
 use tracing::{debug, info};
 
 use super::Timer;
-use super::context::{Asked, Context, Way};
+use super::context::{Context, NextHop, Purpose};
 use super::credit::Credit;
 use super::failure::Failure;
-use super::party::{Invite, Party, Speaker};
+use super::party::{Invite, Party, Sender};
 
 /// One call; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CallKey(pub(super) u64);
 
 impl CallKey {
-    /// Its media.
+    /// Returns the session of its media.
     pub(super) const fn session(self) -> SessionId {
         SessionId(self.0)
     }
 }
 
-/// Where a call stands.
+/// The state of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It is asked whose number is called, or whether the call is paid.
-    Booking,
-    /// Media are made ready.
+    /// The store is asked whose number is called, or the ledger whether the call is paid.
+    Reserving,
+    /// The media make their descriptions.
     Preparing,
-    /// The other side has the INVITE, or will have it.
+    /// The INVITE to the callee is sent, or waits for its offer.
     Calling,
-    /// The other side has answered; the caller has not been told.
+    /// The callee has answered; the 200 to the caller waits for a PRACK.
     Accepting,
-    /// Both are connected.
+    /// Both legs are answered.
     Up,
-    /// It has ended; what still comes is answered.
+    /// It has ended; requests and late responses are still answered.
     Over,
 }
 
-/// A call.
+/// A call: two legs, its media and its reservation.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) key: CallKey,
@@ -67,9 +67,9 @@ pub(super) struct Call {
     pub(super) application: String,
     /// The user of the page.
     pub(super) user: String,
-    /// Call-ID of the page's side.
+    /// Call-ID of the page's leg.
     pub(super) call_id: String,
-    /// Call-ID of the SIP side; empty before it is called.
+    /// Call-ID of the SIP leg; empty before that has an INVITE.
     pub(super) trunk_call: String,
     /// Whether the page calls.
     pub(super) outgoing: bool,
@@ -77,14 +77,15 @@ pub(super) struct Call {
     pub(super) peer: Party,
     /// Whom the page calls.
     pub(super) destination: Option<Destination>,
-    /// The called as the ledger knows it.
+    /// The callee as the ledger knows it.
     pub(super) to: String,
-    /// The caller as shown to the other side, where that is no telephone: a From without tag.
+    /// The From, without tag, that the callee sees where that is no telephone.
     pub(super) caller: String,
     /// The number that the caller may show.
     pub(super) caller_id: Option<String>,
-    /// The caller's own fields.
+    /// The header fields of the caller's app.
     pub(super) headers: Vec<(String, String)>,
+    /// The test number that is called.
     pub(super) test: Option<TestNumber>,
     /// Trunks that were not tried yet.
     pub(super) routes: VecDeque<TrunkId>,
@@ -92,29 +93,33 @@ pub(super) struct Call {
     pub(super) trunk: Option<TrunkId>,
     /// Why it has ended; before that, the best failure of the trunks that were tried.
     pub(super) failure: Option<Failure>,
-    pub(super) booking: CallRef,
-    booked: bool,
+    /// The reference in the ledger.
+    pub(super) reference: CallRef,
+    /// Whether the ledger waits for its end.
+    reserved: bool,
+    /// Whether the media have a session for it.
     pub(super) open: bool,
-    /// When the other side answered.
+    /// When the callee answered.
     pub(super) connected: Option<Instant>,
     pub(super) credit: Credit,
-    /// What the page was last told while it rings: the status, and whether the other side can be heard already.
-    pub(super) told: Option<(StatusCode, bool)>,
+    /// The last provisional response to the caller: its status, and whether there are early media (RFC 5009).
+    pub(super) provisional: Option<(StatusCode, bool)>,
     /// Whether the page's media are up.
-    pub(super) heard: bool,
-    /// Until when other devices that rang may answer, too (RFC 3261, 13.2.2.4).
+    pub(super) media_connected: bool,
+    /// Until when other forks may send a 2xx, too (RFC 3261, 13.2.2.4).
     forks_until: Instant,
-    /// Nothing is left to do.
+    /// Whether nothing is left to do.
     pub(super) done: bool,
 }
 
-/// Who calls whom.
+/// Both legs.
 pub(super) struct Parties {
     pub(super) page: Party,
     pub(super) peer: Party,
 }
 
 impl Call {
+    /// Returns a call that has no reservation yet. The three names: the application's key, the user, the Call-ID of the page's leg.
     pub(super) fn new(
         context: &mut Context,
         key: CallKey,
@@ -122,11 +127,11 @@ impl Call {
         parties: Parties,
         [application, user, call_id]: [String; 3],
     ) -> Self {
-        let booking = CallRef(context.random.uuid());
-        context.booked.insert(booking.clone(), key);
+        let reference = CallRef(context.random.uuid());
+        context.references.insert(reference.clone(), key);
         Self {
             key,
-            stage: Stage::Booking,
+            stage: Stage::Reserving,
             kind,
             application,
             user,
@@ -144,18 +149,19 @@ impl Call {
             routes: VecDeque::new(),
             trunk: None,
             failure: None,
-            booking,
-            booked: false,
+            reference,
+            reserved: false,
             open: false,
             connected: None,
             credit: Credit::default(),
-            told: None,
-            heard: false,
+            provisional: None,
+            media_connected: false,
             forks_until: Instant::default(),
             done: false,
         }
     }
 
+    /// Returns one leg.
     pub(super) const fn party(&mut self, leg: Leg) -> &mut Party {
         match leg {
             Leg::Page => &mut self.page,
@@ -163,38 +169,39 @@ impl Call {
         }
     }
 
-    /// Whether it is the party of its side who speaks.
-    pub(super) fn hears(&self, speaker: Speaker<'_>) -> bool {
-        match (speaker, self.way(speaker.leg())) {
-            (Speaker::Page { tenant, user }, Some(Way::Page(own))) => tenant == own && user == self.user,
-            (Speaker::Peer { trunk, others }, Some(Way::Peer(own))) => *trunk == own || others.contains(&own),
+    /// Whether the sender is the party of its leg.
+    pub(super) fn accepts(&self, sender: Sender<'_>) -> bool {
+        match (sender, self.next_hop(sender.leg())) {
+            (Sender::Page { tenant, user }, Some(NextHop::Switch(own))) => tenant == own && user == self.user,
+            (Sender::Peer { trunk, others }, Some(NextHop::Trunk(own))) => *trunk == own || others.contains(&own),
             _ => false,
         }
     }
 
-    /// The side that calls.
+    /// Returns the caller's leg.
     pub(super) const fn caller_leg(&self) -> Leg {
         if self.outgoing { Leg::Page } else { Leg::Peer }
     }
 
-    /// The side that is called.
+    /// Returns the callee's leg.
     pub(super) const fn callee_leg(&self) -> Leg {
         if self.outgoing { Leg::Peer } else { Leg::Page }
     }
 
+    /// Whether it has ended.
     pub(super) fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }
 
-    /// Asks whether the call may be made.
-    pub(super) fn book(&mut self, context: &mut Context, from: String) {
-        self.booked = true;
-        let patience = if self.kind == Kind::Emergency { HELP } else { BOOKING };
-        context.set_timer(Timer::Booking(self.key), patience);
+    /// Asks the ledger whether the call may be made; `from` is the caller as it knows it.
+    pub(super) fn reserve(&mut self, context: &mut Context, from: String) {
+        self.reserved = true;
+        let timeout = if self.kind == Kind::Emergency { LEDGER_EMERGENCY } else { LEDGER };
+        context.set_timer(Timer::Ledger(self.key), timeout);
         let (call, user, to) = (Plain(&self.call_id), Masked(&self.user), Masked(&self.to));
         debug!(%call, application = self.application, %user, kind = ?self.kind, %to, "the ledger is asked");
         context.ledger(Query::Open(NewCall {
-            call: self.booking.clone(),
+            call: self.reference.clone(),
             application: self.application.clone(),
             call_id: self.call_id.clone(),
             user: self.user.clone(),
@@ -205,35 +212,36 @@ impl Call {
         }));
     }
 
-    /// Media for the call.
+    /// Opens its session of the media.
     pub(super) fn open(&mut self, context: &mut Context, peer: PeerSettings) {
         self.open = true;
         context.media(Command::Open { session: self.key.session(), call: self.call_id.clone(), peer });
     }
 
-    /// The trunk that the call is on counts it.
-    pub(super) fn take_trunk(&mut self, context: &mut Context, trunk: TrunkId) {
+    /// Puts the call on a trunk, which counts it.
+    pub(super) fn occupy_trunk(&mut self, context: &mut Context, trunk: TrunkId) {
         context.trunks.began(&trunk);
         self.trunk = Some(trunk);
     }
 
-    pub(super) fn leave_trunk(&mut self, context: &mut Context) -> Option<TrunkId> {
+    /// Takes the call off its trunk.
+    pub(super) fn release_trunk(&mut self, context: &mut Context) -> Option<TrunkId> {
         let trunk = self.trunk.take();
         trunk.iter().for_each(|trunk| context.trunks.ended(trunk));
         trunk
     }
 
-    /// The other side has answered: from now on it costs.
+    /// The callee has answered: from now on the call costs.
     pub(super) fn connect(&mut self, context: &mut Context) {
         self.stage = Stage::Accepting;
         self.connected = Some(context.now);
         self.forks_until = context.now + TIMEOUT;
         context.timers.clear(&Timer::Ring(self.key));
-        context.ledger(Query::Connected { call: self.booking.clone(), at: context.now });
+        context.ledger(Query::Connected { call: self.reference.clone(), at: context.now });
         self.watch_credit(context);
     }
 
-    /// Ends the call on both sides: each gets what its state asks for, BYE, CANCEL, or `failure` to its INVITE. Once.
+    /// Ends the call on both legs, once: each gets what its state asks for, BYE, CANCEL, or `failure` to its INVITE.
     pub(super) fn finish(&mut self, context: &mut Context, cause: &'static str, failure: &Failure) {
         if self.is_over() {
             return;
@@ -243,41 +251,41 @@ impl Call {
         for timer in Timer::running(self.key) {
             context.timers.clear(&timer);
         }
-        self.leave(context, Leg::Page, failure);
-        self.leave(context, Leg::Peer, failure);
+        self.end_leg(context, Leg::Page, failure);
+        self.end_leg(context, Leg::Peer, failure);
         if std::mem::take(&mut self.open) {
             context.media(Command::Close { session: self.key.session() });
         }
-        let trunk = self.leave_trunk(context).map(|trunk| trunk.0).unwrap_or_default();
+        let trunk = self.release_trunk(context).map(|trunk| trunk.0).unwrap_or_default();
         let code = failure.code;
-        if std::mem::take(&mut self.booked) {
+        if std::mem::take(&mut self.reserved) {
             let end = End { cause, code: code.into(), trunk: trunk.clone() };
-            context.ledger(Query::Close { call: self.booking.clone(), at: context.now, end });
-            debug!(call = %Plain(&self.call_id), "the ledger settles it");
+            context.ledger(Query::Close { call: self.reference.clone(), at: context.now, end });
+            debug!(call = %Plain(&self.call_id), "the reservation is closed");
         }
-        self.tell_end(context.now, &trunk, cause, failure);
+        self.log_end(context.now, &trunk, cause, failure);
         context.set_timer(Timer::Linger(self.key), TIMEOUT);
     }
 
-    fn tell_end(&self, now: Instant, trunk: &str, cause: &'static str, failure: &Failure) {
+    fn log_end(&self, now: Instant, trunk: &str, cause: &'static str, failure: &Failure) {
         let (call, trunk_call, user) = (Plain(&self.call_id), said(&self.trunk_call), Masked(&self.user));
         let (application, code) = (&self.application, failure.code);
         let trunk = Some(trunk).filter(|trunk| !trunk.is_empty());
-        // That it was hung up says the cause.
-        let reason = Some(failure.told()).filter(|_| code.is_failure());
+        // Where somebody hung up, the cause says so.
+        let reason = Some(failure.log_reason()).filter(|_| code.is_failure());
         let duration = self.connected.map_or(0, |connected| now.millis_since(connected));
         info!(%call, trunk_call, application, %user, trunk, cause, code = code.as_u16(), reason, duration, "outside call ended");
     }
 
-    /// One side has hung up, perhaps with reasons (RFC 3326).
-    pub(super) fn complete(&mut self, context: &mut Context, by: Leg, reasons: Vec<String>) {
+    /// One party has hung up, perhaps with reasons (RFC 3326).
+    pub(super) fn hung_up(&mut self, context: &mut Context, by: Leg, reasons: Vec<String>) {
         let cause = if by == self.caller_leg() { "caller hung up" } else { "callee hung up" };
         self.finish(context, cause, &Failure::hung_up(StatusCode::OK, reasons));
     }
 
-    /// One side, or the way to it, is gone.
-    pub(super) fn lose(&mut self, context: &mut Context, side: Leg) {
-        let (cause, why) = if side == self.caller_leg() {
+    /// One party, or the path to it, is gone.
+    pub(super) fn lost(&mut self, context: &mut Context, leg: Leg) {
+        let (cause, why) = if leg == self.caller_leg() {
             ("caller lost", "No sign of life from the caller")
         } else {
             ("callee lost", "No sign of life from the callee")
@@ -285,7 +293,7 @@ impl Call {
         self.finish(context, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, why));
     }
 
-    fn leave(&mut self, context: &mut Context, leg: Leg, failure: &Failure) {
+    fn end_leg(&mut self, context: &mut Context, leg: Leg, failure: &Failure) {
         let party = self.party(leg);
         match &party.invite {
             Invite::Received { key, invite } => {
@@ -297,41 +305,41 @@ impl Call {
                 context.respond(leg, &key, failure.answer(invite.get(), leg, &party.tag));
             }
             Invite::Sent { key } => context.cancel(leg, key, failure.reason(leg).as_deref()),
-            Invite::None | Invite::Done => self.say_goodbye(context, leg),
+            Invite::None | Invite::Done => self.send_bye(context, leg),
         }
     }
 
-    /// BYE: at once, or, where our 2xx was not acknowledged, after its ACK (RFC 3261, 15).
-    pub(super) fn say_goodbye(&mut self, context: &mut Context, leg: Leg) {
+    /// Sends BYE, unless our 2xx waits for its ACK: then BYE follows that (RFC 3261, 15).
+    pub(super) fn send_bye(&mut self, context: &mut Context, leg: Leg) {
         let key = self.key;
         let reason = self.failure.as_ref().and_then(|failure| failure.reason(leg));
         let party = self.party(leg);
         if party.gone || party.reliable.is_pending() {
             return;
         }
-        if let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) {
+        if let (Some(dialog), Some(next_hop)) = (party.dialog.as_mut(), party.next_hop.clone()) {
             party.gone = true;
             let bye = reason.iter().fold(dialog.request(Method::Bye), |bye, reason| bye.field("Reason", reason));
-            context.ask(key, &way, Asked::Else, bye, None);
+            context.send_request(key, &next_hop, Purpose::Other, bye, None);
         }
     }
 
-    /// An ended call stays while something of it may still have to be answered.
+    /// Finds out whether the call can be forgotten: no response and no ACK is due any more.
     pub(super) fn settle(&mut self, now: Instant) {
         let waits = |party: &Party| matches!(party.invite, Invite::Sent { .. }) || party.reliable.is_pending();
         self.done = self.is_over() && !waits(&self.page) && !waits(&self.peer) && now >= self.forks_until;
     }
 
-    /// The way to one side of the call.
-    pub(super) fn way(&self, leg: Leg) -> Option<Way> {
+    /// Returns where the messages for one leg go; `None` before that is known.
+    pub(super) fn next_hop(&self, leg: Leg) -> Option<NextHop> {
         match leg {
-            Leg::Page => self.page.way.clone(),
-            Leg::Peer => self.peer.way.clone(),
+            Leg::Page => self.page.next_hop.clone(),
+            Leg::Peer => self.peer.next_hop.clone(),
         }
     }
 }
 
 /// How long the ledger may take.
-const BOOKING: Duration = Duration::from_secs(10);
-/// The same where somebody calls for help, who does not depend on what it says.
-const HELP: Duration = Duration::from_secs(1);
+const LEDGER: Duration = Duration::from_secs(10);
+/// The same for an emergency call, which leaves whatever the ledger says.
+const LEDGER_EMERGENCY: Duration = Duration::from_secs(1);

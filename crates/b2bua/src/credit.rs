@@ -1,4 +1,4 @@
-//! What is paid of a running call: more is asked for in time, its user is warned, and it ends at the paid millisecond.
+//! The credit of a running call: more is reserved in time, the user is warned, and the call ends at the paid millisecond.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use tracing::{debug, info};
 
 use super::Timer;
 use super::call::Call;
-use super::context::{Asked, Context};
+use super::context::{Context, Purpose};
 use super::failure::Failure;
 
-/// How long before what is paid runs out more is asked for, and, where there was none, once more: credit may have been added.
+/// How long before the end of what is paid more is asked for, and, where there was none, once more: credit may have been added.
 const EARLY: Duration = Duration::from_secs(15);
 const LATE: Duration = Duration::from_secs(2);
 /// How long before the end the user is warned.
 const WARNING: Duration = Duration::from_secs(30);
 
-/// What is paid.
+/// What is paid of a call.
 #[derive(Debug, Default)]
 pub(super) struct Credit {
-    /// From the answer on; `None`: without end.
+    /// How long, from the answer on; `None`: without limit.
     paid: Option<Duration>,
     more: bool,
-    /// When to ask next, as long before the end; `None`: an answer is waited for, or nothing is expected any more.
+    /// How long before the end to ask next; `None`: the ledger has been asked, or has no more.
     ask: Option<Duration>,
     warned: bool,
 }
@@ -35,7 +35,7 @@ impl Credit {
         Self { paid, more, ask: Some(EARLY), warned: false }
     }
 
-    /// When something is to be done next, from the answer on.
+    /// Returns when to act next, from the answer on.
     fn next(&self) -> Option<Duration> {
         let paid = self.paid?;
         let warn = (!self.more && !self.warned).then(|| paid.saturating_sub(WARNING));
@@ -45,7 +45,7 @@ impl Credit {
 }
 
 impl Call {
-    /// Does what is due now for the credit, and sets the timer for what is due next.
+    /// Ends the call, asks for more or warns, as is due now, and sets the timer for what is due next.
     pub(super) fn watch_credit(&mut self, context: &mut Context) {
         let (Some(connected), Some(paid)) = (self.connected, self.credit.paid) else { return };
         let used = context.now - connected;
@@ -57,7 +57,7 @@ impl Call {
             );
         }
         if self.credit.ask.take_if(|before| used + *before >= paid).is_some() {
-            context.ledger(Query::Extend { call: self.booking.clone(), at: context.now });
+            context.ledger(Query::Extend { call: self.reference.clone(), at: context.now });
         }
         if !self.credit.more && !self.credit.warned && used + WARNING >= paid {
             self.credit.warned = true;
@@ -70,7 +70,7 @@ impl Call {
         }
     }
 
-    /// The ledger has answered [`Query::Extend`].
+    /// Takes the answer to [`Query::Extend`] in.
     pub(super) fn extended(&mut self, context: &mut Context, paid: Option<Duration>, more: bool) {
         if self.is_over() {
             return;
@@ -90,20 +90,21 @@ impl Call {
         self.watch_credit(context);
     }
 
-    /// The ledger could not say.
+    /// Takes in that the ledger could not answer [`Query::Extend`].
     pub(super) fn extended_no_more(&mut self, context: &mut Context) {
         self.extended(context, self.credit.paid, false);
     }
 
-    /// Tells the page how long there is, where it wants to know (RFC 6086).
+    /// Sends the page INFO that says how long it may still talk, where it takes that (RFC 6086).
     fn warn(&mut self, context: &mut Context, left: Duration) {
-        let (Some(dialog), Some(way)) = (self.page.dialog.as_mut().filter(|_| self.page.hears_credit), &self.page.way) else {
+        let (Some(dialog), Some(next_hop)) = (self.page.dialog.as_mut().filter(|_| self.page.wants_credit), &self.page.next_hop)
+        else {
             return;
         };
         let seconds = u32::try_from(left.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         let body = ["{\"seconds\":", &*digits(seconds), "}"].concat();
         let info =
             dialog.request(Method::Info).field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");
-        context.ask(self.key, way, Asked::Else, info, Some(("application/json", &body)));
+        context.send_request(self.key, next_hop, Purpose::Other, info, Some(("application/json", &body)));
     }
 }

@@ -1,14 +1,14 @@
-//! Where calls for help go, as the operator has configured it.
+//! Emergency calls, as the operator has configured them.
 
 use serde::{Deserialize, Serialize};
 
-/// Calls for help.
+/// Emergency calls.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Emergency {
-    /// Name of the trunk that takes them; empty: none does, and they are refused.
+    /// Name of the trunk that takes them; empty: none does, and they are rejected.
     pub trunk: String,
-    /// The numbers, as they are dialled.
+    /// The emergency numbers, as they are dialled.
     pub numbers: Vec<String>,
 }
 
@@ -19,7 +19,7 @@ impl Default for Emergency {
 }
 
 impl Emergency {
-    /// Whether this is the number of help.
+    /// Whether this is an emergency number.
     #[must_use]
     pub fn has(&self, number: &str) -> bool {
         self.numbers.iter().any(|known| known == number)

@@ -1,4 +1,4 @@
-//! What the media tell of a call, and what follows for its signalling.
+//! Events of a call's media, and what follows for its signalling.
 
 use offhook_media::{Command, Event, Leg, MediaError, Prompt};
 use offhook_proxy::test_number::TestNumber;
@@ -6,44 +6,44 @@ use offhook_proxy::test_number::TestNumber;
 use super::call::{Call, Stage};
 use super::context::Context;
 use super::failure::Failure;
-use super::party::{Exchange, Invite};
+use super::party::{Invite, OfferAnswer};
 
 impl Call {
-    /// The media tell something.
-    pub(super) fn media_told(&mut self, context: &mut Context, event: Event) {
+    /// Takes an event in.
+    pub(super) fn media_event(&mut self, context: &mut Context, event: Event) {
         match event {
-            Event::Answer { leg, sdp, .. } | Event::Offer { leg, sdp, .. } => self.described(context, leg, sdp),
+            Event::Answer { leg, sdp, .. } | Event::Offer { leg, sdp, .. } => self.description_ready(context, leg, sdp),
             Event::Connected { .. } => {
-                self.heard = true;
+                self.media_connected = true;
                 self.play(context);
             }
-            Event::Pressed { leg, key, duration, .. } => self.pressed(context, leg, key, duration),
-            Event::Played { .. } => self.complete(context, Leg::Peer, Vec::new()),
-            // Who does not send before the answer has every right to.
+            Event::Pressed { leg, key, duration, .. } => self.dtmf(context, leg, key, duration),
+            Event::Played { .. } => self.hung_up(context, Leg::Peer, Vec::new()),
+            // Nobody has to send media before the answer.
             Event::Silent { .. } if self.stage != Stage::Up => {}
-            Event::Silent { leg, .. } => self.lose(context, leg),
+            Event::Silent { leg, .. } => self.lost(context, leg),
             Event::Failed { error, .. } => self.media_failed(context, error),
             Event::Closed { .. } => {}
         }
     }
 
-    /// A description is made: for whichever exchange of that side asked for it.
-    fn described(&mut self, context: &mut Context, leg: Leg, sdp: Result<String, MediaError>) {
+    /// Takes a description of ours in, and sends it as the state of the offer/answer exchange asks for.
+    fn description_ready(&mut self, context: &mut Context, leg: Leg, sdp: Result<String, MediaError>) {
         let party = self.party(leg);
-        match (std::mem::take(&mut party.exchange), sdp) {
-            (Exchange::First, Ok(sdp)) if leg == self.callee_leg() => self.invite(context, &sdp),
-            (Exchange::First, Ok(sdp)) => self.caller_described(context, sdp),
-            (Exchange::First, Err(error)) => self.media_failed(context, error),
-            (Exchange::Answering { key, request }, Ok(sdp)) => self.confirm(context, leg, &key, request.get(), Some(&sdp)),
-            (Exchange::Answering { key, request }, Err(error)) => {
-                context.refuse(leg, &key, request.get(), Failure::media(error).code)
+        match (std::mem::take(&mut party.offer_answer), sdp) {
+            (OfferAnswer::First, Ok(sdp)) if leg == self.callee_leg() => self.invite(context, &sdp),
+            (OfferAnswer::First, Ok(sdp)) => self.caller_described(context, sdp),
+            (OfferAnswer::First, Err(error)) => self.media_failed(context, error),
+            (OfferAnswer::Answering { key, request }, Ok(sdp)) => self.confirm(context, leg, &key, request.get(), Some(&sdp)),
+            (OfferAnswer::Answering { key, request }, Err(error)) => {
+                context.reject(leg, &key, request.get(), Failure::media(error).code)
             }
-            (Exchange::Offering, Ok(sdp)) => self.reoffer(context, leg, &sdp),
-            (Exchange::Idle | Exchange::Dropped | Exchange::Offering | Exchange::Offered, _) => {}
+            (OfferAnswer::Offering, Ok(sdp)) => self.reoffer(context, leg, &sdp),
+            (OfferAnswer::Idle | OfferAnswer::Cancelled | OfferAnswer::Offering | OfferAnswer::Offered, _) => {}
         }
     }
 
-    /// The side that calls has its description: now the other side is asked.
+    /// The caller's leg has its description: now the callee is called.
     fn caller_described(&mut self, context: &mut Context, sdp: String) {
         let leg = self.caller_leg();
         self.party(leg).local = Some(sdp);
@@ -60,19 +60,20 @@ impl Call {
             return self.dial(context);
         }
         self.stage = Stage::Calling;
-        self.page.exchange = Exchange::First;
+        self.page.offer_answer = OfferAnswer::First;
         context.media(Command::Offer { session: self.key.session(), leg: Leg::Page });
     }
 
+    /// Ends the call, as its media failed.
     fn media_failed(&mut self, context: &mut Context, error: MediaError) {
         let failure = Failure::media(error);
         self.finish(context, "failed", &failure);
     }
 
-    /// Plays the announcement of a test number, once it can be heard.
+    /// Plays the announcement of a test number, once the call is answered and its media are connected.
     pub(super) fn play(&self, context: &mut Context) {
         if let Some(TestNumber::Answers { times, .. }) = self.test
-            && self.heard
+            && self.media_connected
             && self.stage == Stage::Up
             && matches!(self.page.invite, Invite::Done)
         {

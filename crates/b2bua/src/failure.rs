@@ -1,4 +1,4 @@
-//! Why a call comes to nothing, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
+//! Why a call fails, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
 use offhook_sip::text::digits;
 use offhook_sip::{ApiCode, Class, Message, Start, StatusCode, quote};
@@ -8,9 +8,9 @@ use offhook_media::{Leg, MediaError};
 use offhook_sip::reasons;
 use offhook_ua::uas::Refusal;
 
-use super::party::can;
+use super::party::abilities;
 
-/// What an answer of the SIP side says of our own INVITE, which the page could not mend.
+/// Failures of our own INVITE to the SIP side, which the page could not mend.
 const OURS: [StatusCode; 4] = [
     StatusCode::BAD_EXTENSION,
     StatusCode::EXTENSION_REQUIRED,
@@ -18,7 +18,7 @@ const OURS: [StatusCode; 4] = [
     StatusCode::INTERVAL_TOO_BRIEF,
 ];
 
-/// The final answer to an INVITE that does not become a call.
+/// The failure response to an INVITE, and the reason in BYE and CANCEL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) code: StatusCode,
@@ -27,35 +27,35 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Ours: with the five-digit code of the calling API.
+    /// Returns one of ours, with the five-digit code of the calling API in `X-Error`.
     pub(super) fn new(code: StatusCode, error: ApiCode, why: &str) -> Self {
         let fields = vec![("X-Error".to_owned(), error.x_error(why))];
         Self { code, phrase: code.reason().to_owned(), fields }
     }
 
-    /// A bare status.
+    /// Returns a bare status.
     pub(super) fn plain(code: StatusCode) -> Self {
         Self { code, phrase: code.reason().to_owned(), fields: Vec::new() }
     }
 
-    /// Somebody has ended it, for these reasons, if any.
+    /// Returns the end by a party, for these reasons (RFC 3326), if any.
     pub(super) fn hung_up(code: StatusCode, reasons: Vec<String>) -> Self {
         let fields = reasons.into_iter().map(|value| ("Reason".to_owned(), value)).collect();
         Self { fields, ..Self::plain(code) }
     }
 
-    /// The session would have to be refreshed too often (RFC 4028, 6).
+    /// Returns the rejection of a session interval that is too short (RFC 4028, 6).
     pub(super) fn too_brief() -> Self {
         Self::plain(StatusCode::SESSION_INTERVAL_TOO_SMALL)
     }
 
-    /// The description is larger than is kept.
+    /// Returns the rejection of a session description that is larger than the media take.
     pub(super) fn too_large() -> Self {
         Self::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, ApiCode::Malformed, "The session description is too large")
     }
 
-    /// The SIP side's, with its phrase, its Reason and its `X-` fields. What is between it and us is no business of the caller's
-    /// (RFC 3261, 16.7): credentials, other places to try, and extensions and intervals of our own INVITE become 502, silence becomes 480.
+    /// Returns the failure of the SIP side, with its phrase, its Reason and its `X-` fields. What concerns only it and us is not passed on
+    /// (RFC 3261, 16.7): challenges, redirections, and extensions and intervals of our own INVITE become 502, time-outs become 480.
     pub(super) fn passed(answer: &Message<'_>) -> Self {
         let (code, phrase) = match answer.start {
             Start::Response { code, reason } => (code, reason),
@@ -73,18 +73,18 @@ impl Failure {
         Self { code, phrase: phrase.to_owned(), fields }
     }
 
-    /// Nothing was heard, or there was no way.
-    pub(super) fn unheard(code: StatusCode) -> Self {
+    /// Returns the failure of a trunk that does not respond, or cannot be reached.
+    pub(super) fn no_response(code: StatusCode) -> Self {
         let why = if code == StatusCode::REQUEST_TIMEOUT { "The trunk does not answer" } else { "The trunk cannot be reached" };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, why)
     }
 
-    /// As the ledger refuses.
+    /// Returns the refusal of the ledger.
     pub(super) fn refused(why: Refused) -> Self {
         Self::new(why.status(), why.code(), why.message())
     }
 
-    /// As the media fail.
+    /// Returns the failure of the media.
     pub(super) fn media(error: MediaError) -> Self {
         match error {
             MediaError::Malformed => Self::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "No usable session description"),
@@ -101,14 +101,14 @@ impl Failure {
         }
     }
 
-    /// The answer to the INVITE of that side.
+    /// Returns the response to the INVITE of a leg.
     pub(super) fn answer(&self, invite: &Message<'_>, leg: Leg, tag: &str) -> String {
-        let answer = Refusal::Status(self.code).answer_as(invite, &self.phrase, tag, &can(leg));
+        let answer = Refusal::Status(self.code).answer_as(invite, &self.phrase, tag, &abilities(leg));
         self.fields.iter().fold(answer, |answer, (name, value)| answer.field(name, value)).end()
     }
 
-    /// Why, for a CANCEL or BYE (RFC 3326): as the other side has said it, or in our words. That somebody has no credit is no business of
-    /// the SIP side.
+    /// Returns the Reason of a CANCEL or BYE on a leg (RFC 3326): as the other leg has said it, or in our words. That a user has no credit
+    /// is not said to the SIP side.
     pub(super) fn reason(&self, leg: Leg) -> Option<String> {
         let field = |wanted| self.fields.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str());
         let said = field("Reason").collect::<Vec<_>>().join(", ");
@@ -120,18 +120,19 @@ impl Failure {
         Some(["SIP;cause=", &*digits(self.code.into()), ";text=", &quote(self.ours().unwrap_or(&self.phrase))].concat())
     }
 
-    /// Why, in words for the log: ours, else those of the status. Not the other side's, which may name numbers and people.
-    pub(super) fn told(&self) -> &str {
+    /// Returns the reason for the log: our words, else those of the status. Not those of others, which may name numbers and people.
+    pub(super) fn log_reason(&self) -> &str {
         self.ours().unwrap_or_else(|| self.code.reason())
     }
 
+    /// Returns our words in `X-Error`.
     fn ours(&self) -> Option<&str> {
         let ours = self.fields.iter().filter(|(name, _)| name == "X-Error");
         ours.filter_map(|(_, value)| Some(value.split_once(' ')?.1)).next()
     }
 
-    /// Whether the next trunk may do better: this one is broken, not the callee (never after busy, declined or unknown).
-    pub(super) const fn is_trunks(&self) -> bool {
+    /// Whether the trunk has failed and not the callee (busy, declined, unknown): then the next trunk is tried.
+    pub(super) const fn is_of_trunk(&self) -> bool {
         matches!(
             self.code,
             StatusCode::SERVER_INTERNAL_ERROR
@@ -141,7 +142,7 @@ impl Failure {
         )
     }
 
-    /// In a word, for log and ledger.
+    /// Returns the cause of the call's end for log and ledger.
     pub(super) const fn cause(&self) -> &'static str {
         match self.code {
             StatusCode::PAYMENT_REQUIRED => "no credit",

@@ -1,4 +1,4 @@
-//! Calls of the SIP side to the pages of a user.
+//! Calls from the SIP side to the pages of a user.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use offhook_ua::transaction::ServerKey;
 use tracing::{debug, info};
 
 use super::call::{Call, CallKey, Parties};
-use super::context::{Context, SDP, Way};
+use super::context::{Context, NextHop, SDP};
 use super::failure::Failure;
 use super::outgoing::{contact, headers};
-use super::party::{Exchange, Invite, Party, can};
+use super::party::{Invite, OfferAnswer, Party, abilities};
 use super::port::{Callee, MapId};
 use super::{Output, Timer};
 
@@ -26,7 +26,11 @@ use super::{Output, Timer};
 const MAPPING: Duration = Duration::from_secs(10);
 
 impl Call {
-    /// The call that an INVITE of a trunk asks for; first it is asked whose number that is.
+    /// Returns the call that an INVITE of a trunk begins; the store is asked whose number was called.
+    ///
+    /// # Errors
+    ///
+    /// What the INVITE is rejected with.
     pub(super) fn incoming(
         context: &mut Context,
         (key, trunk): (CallKey, TrunkId),
@@ -34,7 +38,7 @@ impl Call {
         received: &OwnedMessage,
     ) -> Result<Self, Failure> {
         let invite = received.get();
-        if invite.unsupported(can(Leg::Peer).extensions).next().is_some() {
+        if invite.unsupported(abilities(Leg::Peer).extensions).next().is_some() {
             return Err(Failure::plain(StatusCode::BAD_EXTENSION));
         }
         if SessionTimer::is_too_brief(invite) {
@@ -46,7 +50,7 @@ impl Call {
         if invite.body.len() > MAX_SDP {
             return Err(Failure::too_large());
         }
-        context.room.check(&context.settings, Kind::Incoming, "", "")?;
+        context.limits.check(&context.settings, Kind::Incoming, "", "")?;
         if context.trunks.is_full(&trunk) {
             return Err(Failure::plain(StatusCode::SERVICE_UNAVAILABLE));
         }
@@ -57,7 +61,7 @@ impl Call {
             .user_text()
             .into_owned();
         let tag = context.tag(key, Leg::Peer);
-        let mut peer = Party::new(Leg::Peer, Some(Way::Peer(trunk.clone())), tag, context.trunks.contact(&trunk));
+        let mut peer = Party::new(Leg::Peer, Some(NextHop::Trunk(trunk.clone())), tag, context.trunks.contact(&trunk));
         peer.dialog = Dialog::of_callee(invite, &peer.tag);
         if peer.dialog.is_none() {
             return Err(Failure::plain(StatusCode::BAD_REQUEST));
@@ -74,15 +78,15 @@ impl Call {
         let from = invite.from().map(|from| from.uri.user_text()).unwrap_or_default();
         let (call_id, trunk_call, from) = (Plain(&call.call_id), Plain(&call.trunk_call), named(&from));
         info!(call = %call_id, %trunk_call, trunk = trunk.0, from, to = %Masked(&called), "called from outside");
-        call.take_trunk(context, trunk);
-        context.set_timer(Timer::Booking(key), MAPPING);
+        call.occupy_trunk(context, trunk);
+        context.set_timer(Timer::Ledger(key), MAPPING);
         context.out.push_back(Output::Map { query: MapId(key.0), called });
         Ok(call)
     }
 
-    /// It is known whose number was called.
+    /// Takes in whose number was called; `None`: nobody's.
     pub(super) fn mapped(&mut self, context: &mut Context, callee: Option<Callee>) {
-        if self.is_over() || self.page.way.is_some() {
+        if self.is_over() || self.page.next_hop.is_some() {
             return;
         }
         let Some(callee) = callee else {
@@ -90,21 +94,21 @@ impl Call {
             return self.finish(context, failure.cause(), &failure);
         };
         debug!(call = %Plain(&self.call_id), application = callee.application, user = %Masked(&callee.user), "the call is for a user");
-        self.page.way = Some(Way::Page(context.tenant(&callee.application)));
+        self.page.next_hop = Some(NextHop::Switch(context.tenant(&callee.application)));
         self.application = callee.application;
         self.user.clone_from(&callee.user);
         self.to = callee.user;
         let from = self.caller.clone();
-        self.book(context, from);
+        self.reserve(context, from);
     }
 
-    /// The call may come in: the caller's offer is answered, or one is made for it, before anybody rings.
-    pub(super) fn let_in(&mut self, context: &mut Context) {
+    /// The ledger lets the call in: the caller's offer is answered, or one is made for it, before any page rings.
+    pub(super) fn admit(&mut self, context: &mut Context) {
         let session = self.key.session();
         let Some(mut settings) = self.trunk.as_ref().and_then(|trunk| context.peer_settings(trunk)) else { return };
         let Invite::Received { invite, .. } = &self.peer.invite else { return };
         let invite = invite.get();
-        // Where it came from, as we have noted it in its Via (RFC 3261, 18.2.1).
+        // Where it came from, as the trunks have noted it in its Via (RFC 3261, 18.2.1).
         let source = invite.via().ok().and_then(|via| via.params.get("received")?.parse::<IpAddr>().ok());
         settings.signalling.extend(source);
         let command = if invite.content_is(SDP) {
@@ -113,14 +117,14 @@ impl Call {
             Command::Offer { session, leg: Leg::Peer }
         };
         self.open(context, settings);
-        self.peer.exchange = Exchange::First;
+        self.peer.offer_answer = OfferAnswer::First;
         context.media(command);
     }
 }
 
-/// The caller as the page sees it: a From without tag. A telephone is said to be one (`user=phone`; RFC 3261, 19.1.1), and pages rely on
-/// that: so only over a trunk that has some, whatever the caller calls himself. Anybody else is said to be none (`user=ip`), so that no page
-/// takes him for a user of its own, whatever host he names. `ours` is the host of those that name none.
+/// Returns the From, without tag, that the page sees. `user=phone` (RFC 3261, 19.1.1) marks telephones, and pages rely on it: so only callers
+/// over a trunk that has telephones get it, whatever they call themselves. All others get `user=ip`, so that no page takes them for one of its own
+/// users, whatever host they name. `ours` is the host of those that name none.
 fn shown(invite: &Message<'_>, telephones: bool, ours: &str) -> String {
     let from = invite.from().ok();
     let tel = |uri: &Uri<'_>| uri.scheme.eq_ignore_ascii_case("tel");

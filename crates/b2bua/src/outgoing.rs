@@ -14,13 +14,17 @@ use tracing::{debug, info, warn};
 
 use super::Timer;
 use super::call::{Call, CallKey, Parties, Stage};
-use super::context::{Context, SDP, Tenant, Way};
+use super::context::{Context, NextHop, SDP, Tenant};
 use super::credit::Credit;
 use super::failure::Failure;
-use super::party::{Exchange, Invite, Party, can};
+use super::party::{Invite, OfferAnswer, Party, abilities};
 
 impl Call {
-    /// The call that a page's INVITE asks for.
+    /// Returns the call that a page's INVITE begins; the ledger is asked.
+    ///
+    /// # Errors
+    ///
+    /// What the INVITE is rejected with.
     pub(super) fn outgoing(
         context: &mut Context,
         (key, tenant): (CallKey, Tenant),
@@ -31,9 +35,9 @@ impl Call {
         let (kind, to) = called(context, invite)?;
         check(invite)?;
         let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
-        context.room.check(&context.settings, kind, &context.application(tenant), &user)?;
+        context.limits.check(&context.settings, kind, &context.application(tenant), &user)?;
         let tag = context.tag(key, Leg::Page);
-        let mut page = Party::new(Leg::Page, Some(Way::Page(tenant)), tag, contact(key));
+        let mut page = Party::new(Leg::Page, Some(NextHop::Switch(tenant)), tag, contact(key));
         page.dialog = Dialog::of_callee(invite, &page.tag);
         if page.dialog.is_none() {
             return Err(Failure::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "Malformed Contact"));
@@ -60,15 +64,15 @@ impl Call {
         if kind == Kind::Sip {
             call.caller = ["<", &from, ">"].concat();
         }
-        call.book(context, from);
+        call.reserve(context, from);
         Ok(call)
     }
 
-    /// The ledger does not answer.
-    pub(super) fn unbooked(&mut self, context: &mut Context) {
+    /// Time-out of the ledger, or of the store that is asked whose number is called.
+    pub(super) fn ledger_timeout(&mut self, context: &mut Context) {
         warn!(call = %Plain(&self.call_id), application = self.application, "the store does not answer");
         if self.kind == Kind::Emergency {
-            return self.booked(context, Answer::Refused(Refused::Store));
+            return self.ledger_answered(context, Answer::Refused(Refused::Store));
         }
         self.finish(
             context,
@@ -77,30 +81,30 @@ impl Call {
         );
     }
 
-    /// The ledger has answered. A call for help leaves whatever it says.
-    pub(super) fn booked(&mut self, context: &mut Context, answer: Answer) {
+    /// Takes an answer of the ledger in. Emergency calls go on whatever it says.
+    pub(super) fn ledger_answered(&mut self, context: &mut Context, answer: Answer) {
         let answer = match answer {
             Answer::Refused(why) if self.kind == Kind::Emergency => {
-                info!(call = %Plain(&self.call_id), reason = why.cause(), "the ledger refuses: a call for help goes on");
+                info!(call = %Plain(&self.call_id), reason = why.cause(), "the ledger refuses: an emergency call goes on");
                 Answer::Granted(Grant { paid: None, more: false, caller_id: None })
             }
             answer => answer,
         };
         match answer {
             Answer::Extended { paid, more } => self.extended(context, paid, more),
-            // The ledger could not be asked for more.
-            Answer::Refused(_) if self.stage != Stage::Booking => self.extended_no_more(context),
+            // The store has failed, while the call runs.
+            Answer::Refused(_) if self.stage != Stage::Reserving => self.extended_no_more(context),
             Answer::Refused(why) => self.finish(context, why.cause(), &Failure::refused(why)),
-            Answer::Granted(_) if self.stage != Stage::Booking => {}
+            Answer::Granted(_) if self.stage != Stage::Reserving => {}
             Answer::Granted(grant) => {
-                context.timers.clear(&Timer::Booking(self.key));
+                context.timers.clear(&Timer::Ledger(self.key));
                 self.stage = Stage::Preparing;
-                if self.outgoing { self.granted(context, grant) } else { self.let_in(context) }
+                if self.outgoing { self.granted(context, grant) } else { self.admit(context) }
             }
         }
     }
 
-    /// The call may leave: the page's offer is answered, then somebody is dialled.
+    /// The ledger lets the call out: the page's offer is answered, then the callee is dialled.
     fn granted(&mut self, context: &mut Context, grant: Grant) {
         let (call, shown) = (Plain(&self.call_id), grant.caller_id.as_deref().and_then(named));
         debug!(%call, paid = grant.paid.map(millis), more = grant.more, shown, "the ledger has reserved it");
@@ -115,21 +119,21 @@ impl Call {
                 };
                 debug!(call = %Plain(&self.call_id), trunks = ?self.routes.iter().map(|trunk| &trunk.0).collect::<Vec<_>>(), "routes");
                 let first = self.routes.front().and_then(|trunk| context.peer_settings(trunk));
-                let Some(settings) = first else { return self.without_way(context) };
+                let Some(settings) = first else { return self.no_route(context) };
                 settings
             }
         };
         let Invite::Received { invite, .. } = &self.page.invite else { return };
         let sdp = invite.get().text().to_owned();
         self.open(context, settings);
-        self.page.exchange = Exchange::First;
+        self.page.offer_answer = OfferAnswer::First;
         context.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });
     }
 }
 
 impl Call {
-    /// No trunk is there for what was dialled.
-    fn without_way(&mut self, context: &mut Context) {
+    /// Ends the call, as no trunk leads to its destination.
+    fn no_route(&mut self, context: &mut Context) {
         if self.kind == Kind::Emergency {
             let failure = Failure::new(
                 StatusCode::FORBIDDEN,
@@ -150,7 +154,11 @@ enum Called {
     Elsewhere(Destination),
 }
 
-/// Whom an INVITE is for. What is dialled as a number, or leads to a telephone, has to be a whole one: a number is never mended.
+/// Returns whom an INVITE is for. What is dialled as a number, or leads to a telephone, has to be a complete number: none is ever completed.
+///
+/// # Errors
+///
+/// What the INVITE is rejected with.
 fn called(context: &Context, invite: &Message<'_>) -> Result<(Kind, Called), Failure> {
     let uri = invite
         .uri()
@@ -173,9 +181,13 @@ fn called(context: &Context, invite: &Message<'_>) -> Result<(Kind, Called), Fai
     }
 }
 
-/// Whether the INVITE asks for what there is.
+/// Checks that a page's INVITE has an offer and asks for nothing that is not supported.
+///
+/// # Errors
+///
+/// What it is rejected with.
 fn check(invite: &Message<'_>) -> Result<(), Failure> {
-    if invite.unsupported(can(Leg::Page).extensions).next().is_some() {
+    if invite.unsupported(abilities(Leg::Page).extensions).next().is_some() {
         return Err(Failure::plain(StatusCode::BAD_EXTENSION));
     }
     if !invite.content_is(SDP) {
@@ -190,18 +202,18 @@ fn check(invite: &Message<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The fields of the app that go on to the other side.
+/// Returns the header fields of an app, which are passed on.
 pub(super) fn headers(invite: &Message<'_>) -> Vec<(String, String)> {
     let fields = invite.fields().iter().filter(|field| is_apps(field.raw_name));
     fields.take(32).map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect()
 }
 
-/// Our Contact on the page's side.
+/// Returns our Contact on the page's leg.
 pub(super) fn contact(key: CallKey) -> String {
     ["<sip:", &key.0.to_string(), "@bridge.invalid;transport=ws>"].concat()
 }
 
-/// The media of a call with nobody at the other side.
+/// Returns the settings of media without a SIP side.
 fn local() -> PeerSettings {
     let codecs = vec![Codec::Opus, Codec::Pcma, Codec::Pcmu];
     let (security, signalling) = (Security::None, Vec::new());

@@ -1,8 +1,8 @@
-//! One side of a call: the page, or the SIP side. Which of them calls makes no difference here.
+//! One leg of a call and its remote party: the page, or the SIP side. Either may be the caller.
 //!
 //! ```text
 //!   caller   Received ── 200, ACK ──▶ in dialog          callee   Sent ── 1xx ──▶ forks ── 2xx ──▶ in dialog
-//!               └── failure ──▶ gone                                └── failure ──▶ gone, or the next trunk
+//!               └── failure ──▶ ended                               └── failure ──▶ ended, or the next trunk
 //! ```
 
 use offhook_media::Leg;
@@ -13,12 +13,12 @@ use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 use offhook_ua::{forks, reliable};
 
-use super::context::{SDP, Tenant, Way};
+use super::context::{NextHop, SDP, Tenant};
 
-/// What we take part in within a call.
+/// The methods that are served within a call.
 const METHODS: [Method<'static>; 8] =
     [Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack, Method::Info, Method::Options];
-/// What pages may ask of us.
+/// What pages may ask for.
 const PAGE: Abilities<'static> = Abilities {
     methods: &METHODS,
     extensions: &["100rel", "timer", "trickle-ice", "outbound"],
@@ -26,32 +26,33 @@ const PAGE: Abilities<'static> = Abilities {
     info_bodies: &["application/trickle-ice-sdpfrag", "application/dtmf-relay", "application/dtmf"],
     packages: &["trickle-ice"],
 };
-/// What the SIP side may ask of us.
+/// What the SIP side may ask for.
 const PEER: Abilities<'static> = Abilities { extensions: &["100rel", "timer"], ..PAGE };
 
-/// What that side of a call may ask of us.
-pub(super) const fn can(leg: Leg) -> Abilities<'static> {
+/// Returns what the remote party of a leg may ask for.
+pub(super) const fn abilities(leg: Leg) -> Abilities<'static> {
     match leg {
         Leg::Page => PAGE,
         Leg::Peer => PEER,
     }
 }
 
-/// The methods that we take part in within a call.
+/// Returns the value of Allow.
 pub(super) fn allow() -> String {
     PAGE.allow()
 }
 
 /// Who has sent a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Speaker<'a> {
+pub(super) enum Sender<'a> {
     /// A user of an application: the switch knows for whom each connection speaks.
     Page { tenant: Tenant, user: &'a str },
     /// A trunk, or one of others that send from the same place.
     Peer { trunk: &'a TrunkId, others: &'a [TrunkId] },
 }
 
-impl Speaker<'_> {
+impl Sender<'_> {
+    /// Returns the leg that the sender is on.
     pub(super) const fn leg(self) -> Leg {
         match self {
             Self::Page { .. } => Leg::Page,
@@ -60,12 +61,12 @@ impl Speaker<'_> {
     }
 }
 
-/// One side of a call.
+/// One leg of a call, and what is known of its remote party.
 #[derive(Debug)]
 pub(super) struct Party {
     pub(super) leg: Leg,
-    /// Where it is; none before a trunk is chosen.
-    pub(super) way: Option<Way>,
+    /// Where its messages go; `None` before that is known.
+    pub(super) next_hop: Option<NextHop>,
     /// Our tag.
     pub(super) tag: String,
     /// Our Contact.
@@ -74,35 +75,36 @@ pub(super) struct Party {
     pub(super) dialog: Option<Dialog>,
     /// Early dialogs of our INVITE.
     pub(super) forks: Vec<Fork>,
+    /// The INVITE that begins the call on this leg.
     pub(super) invite: Invite,
-    /// Our description, once made.
+    /// Our session description, once made.
     pub(super) local: Option<String>,
-    /// Whether our description went out in a reliable provisional answer that was acknowledged.
+    /// Whether our description was in a reliable provisional response that was acknowledged: the 200 needs none.
     pub(super) described: bool,
     /// Our 2xx or reliable provisional response, until it is acknowledged.
     pub(super) reliable: reliable::Uas,
-    pub(super) exchange: Exchange,
+    pub(super) offer_answer: OfferAnswer,
     pub(super) timer: SessionTimer,
-    /// Our ACK, for the case that the 2xx comes again.
+    /// Our last ACK, for retransmissions of its 2xx.
     pub(super) ack: Option<String>,
-    /// Whether it takes UPDATE (RFC 3311).
+    /// Whether it allows UPDATE (RFC 3311).
     pub(super) updates: bool,
-    /// Whether it wants to hear of the credit (RFC 6086).
-    pub(super) hears_credit: bool,
-    /// Whether it has left, by BYE or by not knowing the dialog any more.
+    /// Whether it takes INFO of package `offhook-credit` (RFC 6086).
+    pub(super) wants_credit: bool,
+    /// Whether its dialog is over: by BYE, or as it knows it no more.
     pub(super) gone: bool,
 }
 
-/// An INVITE between us and this side.
+/// The INVITE that begins the call on one leg.
 #[derive(Debug)]
 pub(super) enum Invite {
     /// None yet.
     None,
-    /// It has sent one that waits for its final answer.
+    /// It was received and waits for its final response.
     Received { key: ServerKey, invite: OwnedMessage },
-    /// We have sent one.
+    /// It was sent and waits for its final response.
     Sent { key: ClientKey },
-    /// It was answered for good.
+    /// It has its final response.
     Done,
 }
 
@@ -112,25 +114,25 @@ pub(super) struct Fork {
     pub(super) dialog: Dialog,
     /// Which reliable provisional responses were acknowledged.
     pub(super) reliable: reliable::Uac,
-    /// What it answered to our offer.
+    /// Its answer to our offer.
     pub(super) sdp: Option<String>,
 }
 
-/// Who offers what (RFC 3264): one at a time.
+/// The offer/answer exchange with one remote party (RFC 3264): one at a time.
 #[derive(Debug, Default)]
-pub(super) enum Exchange {
-    /// Nothing.
+pub(super) enum OfferAnswer {
+    /// None.
     #[default]
     Idle,
-    /// The first description for this side is being made.
+    /// Our first description is being made.
     First,
-    /// The answer to their offer is being made, or an offer where their INVITE had none.
+    /// The answer to an offer of the peer is being made, or an offer where its INVITE had none.
     Answering { key: ServerKey, request: OwnedMessage },
-    /// The same; but they have taken their request back.
-    Dropped,
+    /// The same, for a request that the peer has cancelled.
+    Cancelled,
     /// An offer of ours is being made.
     Offering,
-    /// It is out.
+    /// An offer of ours waits for its answer.
     Offered,
 }
 
@@ -148,10 +150,11 @@ impl forks::Fork for Fork {
 }
 
 impl Party {
-    pub(super) const fn new(leg: Leg, way: Option<Way>, tag: String, contact: String) -> Self {
+    /// Returns a leg with no dialog yet; `tag` and `contact` are ours.
+    pub(super) const fn new(leg: Leg, next_hop: Option<NextHop>, tag: String, contact: String) -> Self {
         Self {
             leg,
-            way,
+            next_hop,
             tag,
             contact,
             dialog: None,
@@ -160,43 +163,43 @@ impl Party {
             local: None,
             described: false,
             reliable: reliable::Uas::new(),
-            exchange: Exchange::Idle,
+            offer_answer: OfferAnswer::Idle,
             timer: SessionTimer::new(),
             ack: None,
             updates: false,
-            hears_credit: false,
+            wants_credit: false,
             gone: false,
         }
     }
 
-    /// The dialog that a request belongs to.
+    /// Returns the dialog that a request belongs to.
     pub(super) fn dialog_of(&mut self, request: &Message<'_>) -> Option<&mut Dialog> {
         let forks = self.forks.iter_mut().map(|fork| &mut fork.dialog);
         self.dialog.iter_mut().chain(forks).find(|dialog| dialog.receives(request))
     }
 
-    /// Learns what this side can do.
+    /// Learns from a message what the remote party can do.
     pub(super) fn learn(&mut self, message: &Message<'_>) {
         self.updates |= message.has_token(Name::Allow, "UPDATE");
-        self.hears_credit |= message.has_token(Name::RecvInfo, "offhook-credit");
+        self.wants_credit |= message.has_token(Name::RecvInfo, "offhook-credit");
     }
 
-    /// Whether a re-INVITE of this side waits for our answer.
+    /// Whether a re-INVITE with this key waits for our answer.
     pub(super) fn answers(&self, invite: &ServerKey) -> bool {
-        matches!(&self.exchange, Exchange::Answering { key, .. } if key == invite)
+        matches!(&self.offer_answer, OfferAnswer::Answering { key, .. } if key == invite)
     }
 
-    /// Begins an answer to a request of this side.
+    /// Begins a response to a request of the remote party.
     pub(super) fn reply(&self, request: &Message<'_>, code: StatusCode) -> Writer {
         reply(request, code, Some(&self.tag))
             .field("Contact", &self.contact)
             .field("Allow", &allow())
             .field("Supported", self.supported())
-            .field("Recv-Info", &can(self.leg).packages.join(", "))
+            .field("Recv-Info", &abilities(self.leg).packages.join(", "))
     }
 
-    /// Extensions that we name to this side. A page that could not trickle would wait for its candidates; we need none of them, as the
-    /// gateway is ICE-lite.
+    /// Returns the value of Supported. A page that could not trickle would wait for its candidates; none of them is needed, as the gateway is
+    /// ICE-lite.
     pub(super) const fn supported(&self) -> &'static str {
         match self.leg {
             Leg::Page => "100rel, timer, trickle-ice",

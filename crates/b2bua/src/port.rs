@@ -1,4 +1,4 @@
-//! What goes into the bridge and what comes out: values only.
+//! Inputs and outputs of the B2BUA: values only.
 
 use offhook_ledger::{Answer, CallRef, Query};
 use offhook_media::{Command, Event};
@@ -11,18 +11,18 @@ use crate::Emergency;
 pub struct Settings {
     /// The SIP domain of the gateway.
     pub domain: String,
-    /// The most calls at once that are not to test numbers; calls for help may be [`RESERVE`] more.
+    /// The most calls at once that are not to test numbers; emergency calls may be [`RESERVE`] more.
     pub calls: usize,
     /// The most calls at once to test numbers; of one application at most half of these, of one user a tenth, and one in any case.
     pub test_calls: usize,
-    /// Where calls for help go.
+    /// Which calls are emergency calls, and where they go.
     pub emergency: Emergency,
 }
 
-/// Calls for help beyond the most calls at once: enough for those in need, too few to be an attack.
+/// Emergency calls beyond the most calls at once: enough for those in need, too few to be an attack.
 pub const RESERVE: usize = 16;
 
-/// One question whose number it is; never used twice.
+/// One question whose number was called; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MapId(pub u64);
 
@@ -35,10 +35,10 @@ pub struct Callee {
     pub user: String,
 }
 
-/// What happens to the bridge.
+/// What happens to the B2BUA.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The switch has sent a message out.
+    /// The switch has sent a message.
     Page {
         /// Key of the application.
         application: String,
@@ -47,7 +47,7 @@ pub enum Input {
     },
     /// Something happened to the trunks.
     Trunk(trunk::Input),
-    /// The media tell something.
+    /// An event of the media.
     Media(Event),
     /// The ledger has answered.
     Ledger {
@@ -71,17 +71,17 @@ pub enum Input {
     Stop,
 }
 
-/// What has to be done for the bridge, in order.
+/// What has to be done for the B2BUA, in order.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Say this to the switch.
+    /// Send this message to the switch.
     Page {
         /// Key of the application.
         application: String,
         /// One SIP message.
         text: String,
     },
-    /// Do this for the trunks; never an event of theirs.
+    /// Do this for the trunks; never [`trunk::Output::Event`].
     Trunk(trunk::Output),
     /// Do this to the media.
     Media(Command),

@@ -1,4 +1,4 @@
-//! Calls to numbers to try an app with: the media play what is heard, and time does the rest.
+//! Calls to test numbers, which answer, reject and hang up by timers; the media play an announcement.
 
 use offhook_media::Leg;
 use offhook_proxy::test_number::TestNumber;
@@ -10,7 +10,7 @@ use super::context::Context;
 use super::failure::Failure;
 
 impl Call {
-    /// The page has its early answer: it rings, or is refused at once.
+    /// Rings, or rejects at once: the page has its early answer.
     pub(super) fn begin_test(&mut self, context: &mut Context, test: TestNumber) {
         self.stage = Stage::Calling;
         let after = match test {
@@ -18,14 +18,14 @@ impl Call {
             TestNumber::Refuses { after, .. } => after,
         };
         if after.is_zero() {
-            return self.test_due(context);
+            return self.test_timeout(context);
         }
-        self.ring(context, StatusCode::RINGING, false);
+        self.send_provisional(context, StatusCode::RINGING, false);
         context.set_timer(Timer::Test(self.key), after);
     }
 
-    /// The time to answer, to refuse, or to hang up has come.
-    pub(super) fn test_due(&mut self, context: &mut Context) {
+    /// Answers, rejects or hangs up, as is due.
+    pub(super) fn test_timeout(&mut self, context: &mut Context) {
         match self.test {
             Some(TestNumber::Answers { limit, .. }) if self.stage == Stage::Calling => {
                 self.connect(context);
@@ -42,14 +42,14 @@ impl Call {
                 };
                 self.finish(context, failure.cause(), &failure);
             }
-            _ => self.complete(context, Leg::Peer, Vec::new()),
+            _ => self.hung_up(context, Leg::Peer, Vec::new()),
         }
     }
 
-    /// A key was pressed.
-    pub(super) fn test_key(&mut self, context: &mut Context, key: char) {
+    /// Takes a DTMF digit in: one of them hangs up.
+    pub(super) fn test_digit(&mut self, context: &mut Context, key: char) {
         if matches!(self.test, Some(TestNumber::Answers { until: Some(until), .. }) if until == key) {
-            self.complete(context, Leg::Peer, Vec::new());
+            self.hung_up(context, Leg::Peer, Vec::new());
         }
     }
 }

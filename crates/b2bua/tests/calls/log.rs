@@ -77,14 +77,14 @@ fn the_decisions_inside_are_told_at_debug() {
          DEBUG routes call=PAGE trunks=[\"first\", \"second\"]
          INFO dialled call=PAGE trunk_call=ONE application=demo user=alice trunk=first to=+46701234567
          DEBUG an address of the trunk says 503 call=ONE trunk=first from=192.0.2.1:5060 more=false
-         DEBUG the call is not taken call=PAGE side=trunk code=503 words=No way to +46701234567
+         DEBUG the INVITE was rejected call=PAGE side=trunk code=503 words=No way to +46701234567
          INFO not taken: the next trunk call=PAGE trunk_call=ONE trunk=first code=503 reason=Service Unavailable
          INFO dialled call=PAGE trunk_call=TWO application=demo user=alice trunk=second to=+46701234567
-         DEBUG it rings call=PAGE trunk_call=TWO side=trunk code=180 early=false
+         DEBUG ringing call=PAGE trunk_call=TWO side=trunk code=180 early=false
          DEBUG answered call=PAGE trunk_call=TWO side=trunk
          INFO call answered call=PAGE application=demo
          INFO low credit call=PAGE application=demo user=alice milliseconds=30000
-         DEBUG the ledger settles it call=PAGE
+         DEBUG the reservation is closed call=PAGE
          INFO outside call ended call=PAGE trunk_call=TWO application=demo user=alice trunk=second cause=callee hung up code=200 duration=35000
          INFO call ended call=PAGE application=demo cause=completed by=callee code=200 duration=35000",
     );
@@ -176,7 +176,7 @@ fn a_call_for_help_that_the_ledger_would_refuse_says_so_and_one_without_a_trunk_
     says(
         &told(&log, &[(&page, "PAGE"), (&field(&invite, "call-id"), "TRUNK")]),
         "INFO call started call=PAGE application=demo from=a…e to=1…2 conn=1
-         INFO the ledger refuses: a call for help goes on call=PAGE reason=no credit
+         INFO the ledger refuses: an emergency call goes on call=PAGE reason=no credit
          INFO dialled call=PAGE trunk_call=TRUNK application=demo user=a…e trunk=second to=1…2
          INFO outside call ended call=PAGE trunk_call=TRUNK application=demo user=a…e trunk=second cause=busy code=486 reason=Busy Here duration=0
          INFO call ended call=PAGE application=demo cause=busy code=486",

@@ -237,7 +237,7 @@ fn a_trunk_sees_no_number_that_was_not_verified_in_sip_calls_either() {
 fn who_calls_by_telephone_is_known_by_the_trunk_and_not_by_the_name() {
     let rung = |trunk: Trunk, from: &str| {
         let mut world = with(vec![trunk]);
-        let place = world.exchange.b2bua().outside().footprint();
+        let place = world.exchange.b2bua().trunks().footprint();
         assert!(place < 100);
         let text = format!(
             "INVITE sip:+46401234@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKcall;rport\r\n\

@@ -1,5 +1,5 @@
-//! Requests within a call, on either side. Each side has media of its own with us, so offers, refreshes and trickled candidates end here
-//! and go no further; what goes on to the other side are keys and the end.
+//! In-dialog requests, on either leg. Each leg has media of its own, so offers, session refreshes and trickled candidates end here; what goes
+//! on to the other leg are DTMF digits and the end of the call.
 
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
@@ -10,28 +10,28 @@ use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::Timer;
 use super::call::{Call, Stage};
-use super::context::{Asked, Context, SDP, description};
+use super::context::{Context, Purpose, SDP, description};
 use super::failure::Failure;
-use super::party::{Exchange, Invite, allow};
+use super::party::{Invite, OfferAnswer, allow};
 
-/// How long a key is said to be pressed where nobody says it.
-const PRESSED: u32 = 160;
+/// Duration of a DTMF digit where the INFO names none, ms.
+const DTMF_DURATION: u32 = 160;
 
 impl Call {
-    /// A request within one of the call's dialogs.
+    /// Takes a request in one of the call's dialogs in.
     pub(super) fn request(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, message: &OwnedMessage) {
         let request = message.get();
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let Some(dialog) = self.party(leg).dialog_of(request) else {
-            return context.refuse(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
+            return context.reject(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
         };
         if !dialog.in_order(number) {
-            return context.refuse(leg, key, request, StatusCode::SERVER_INTERNAL_ERROR);
+            return context.reject(leg, key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
         let Some(method) = request.method() else { return };
         match method {
             Method::Bye => self.bye(context, leg, key, request),
-            _ if self.is_over() => context.refuse(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
+            _ if self.is_over() => context.reject(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
             Method::Prack => self.provisional_acknowledged(context, leg, key, request),
             Method::Info => self.info(context, leg, key, request),
             Method::Invite | Method::Update => self.reoffered(context, leg, key, message),
@@ -39,52 +39,54 @@ impl Call {
                 let answer = reply(request, StatusCode::OK, None).field("Allow", &allow()).field("Accept", SDP);
                 context.respond(leg, key, answer.end());
             }
-            // Transfers are nobody's business but ours: who pays for what would be open.
-            Method::Refer => context.refuse(leg, key, request, StatusCode::DECLINE),
-            method => context.refuse(leg, key, request, Abilities::unserved(method)),
+            // No transfers: who would pay for what is open.
+            Method::Refer => context.reject(leg, key, request, StatusCode::DECLINE),
+            method => context.reject(leg, key, request, Abilities::unserved(method)),
         }
     }
 
+    /// Takes BYE in.
     fn bye(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, bye: &Message<'_>) {
         context.respond(leg, key, reply(bye, StatusCode::OK, None).end());
         let party = self.party(leg);
         party.gone = true;
         if matches!(party.invite, Invite::Received { .. }) {
-            // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
+            // The caller ends an early dialog with BYE: the INVITE still needs its final response (RFC 3261, 15.1.2).
             return self.finish(context, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons(bye)));
         }
         party.reliable.stop();
         self.watch_acknowledgement(context, leg);
-        self.complete(context, leg, reasons(bye));
+        self.hung_up(context, leg, reasons(bye));
     }
 
+    /// Takes INFO in: DTMF digits and candidates.
     fn info(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, info: &Message<'_>) {
         let package = info.get(Name::InfoPackage);
         if package.is_some_and(|package| !package.eq_ignore_ascii_case("trickle-ice")) {
-            return context.refuse(leg, key, info, StatusCode::BAD_INFO_PACKAGE);
+            return context.reject(leg, key, info, StatusCode::BAD_INFO_PACKAGE);
         }
         let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
-            let Some(pressed) = read_key(info.text()) else { return context.refuse(leg, key, info, StatusCode::BAD_REQUEST) };
+            let Some(pressed) = read_dtmf(info.text()) else { return context.reject(leg, key, info, StatusCode::BAD_REQUEST) };
             Some(pressed)
         } else if !info.body.is_empty() && !info.content_is("application/trickle-ice-sdpfrag") {
-            return context.refuse(leg, key, info, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            return context.reject(leg, key, info, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         } else {
-            // Candidates: the other end finds us, and needs not be found (RFC 8445, 2.5).
+            // Candidates: the gateway is ICE-lite and needs none of the peer's (RFC 8445, 2.5).
             None
         };
         context.respond(leg, key, reply(info, StatusCode::OK, None).end());
         if let Some((digit, duration)) = pressed {
-            self.pressed(context, leg, digit, duration);
+            self.dtmf(context, leg, digit, duration);
         }
     }
 
-    /// A key was pressed at one side and was told by INFO, or has to be: it goes on in the way that the other side takes.
-    pub(super) fn pressed(&mut self, context: &mut Context, leg: Leg, digit: char, duration: u32) {
+    /// Passes a DTMF digit of one leg on to the other one, by INFO or in RTP, as that takes them; `duration` in ms.
+    pub(super) fn dtmf(&mut self, context: &mut Context, leg: Leg, digit: char, duration: u32) {
         if self.stage != Stage::Up {
             return;
         }
         if self.test.is_some() {
-            return self.test_key(context, digit);
+            return self.test_digit(context, digit);
         }
         let other = if leg == Leg::Page { Leg::Peer } else { Leg::Page };
         let by_info = other == Leg::Peer && self.trunk.as_ref().is_some_and(|trunk| context.trunks.dtmf(trunk) == Dtmf::Info);
@@ -92,12 +94,12 @@ impl Call {
         if !by_info {
             return context.media(Command::Press { session, leg: other, key: digit, duration });
         }
-        let (Some(way), Some(dialog)) = (self.way(other), self.peer.dialog.as_mut()) else { return };
+        let (Some(next_hop), Some(dialog)) = (self.next_hop(other), self.peer.dialog.as_mut()) else { return };
         let body = format!("Signal={digit}\r\nDuration={duration}\r\n");
-        context.ask(key, &way, Asked::Else, dialog.request(Method::Info), Some(("application/dtmf-relay", &body)));
+        context.send_request(key, &next_hop, Purpose::Other, dialog.request(Method::Info), Some(("application/dtmf-relay", &body)));
     }
 
-    /// INVITE or UPDATE within the call: another offer, or only a sign of life.
+    /// Takes a re-INVITE or UPDATE in: another offer, or only a session refresh.
     fn reoffered(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, message: &OwnedMessage) {
         let request = message.get();
         let (offers, invite) = (request.content_is(SDP), request.method() == Some(Method::Invite));
@@ -107,16 +109,16 @@ impl Call {
         if invite && up {
             party.reliable.reinvited();
         }
-        let free = matches!(party.exchange, Exchange::Idle) && !party.reliable.is_pending();
+        let free = matches!(party.offer_answer, OfferAnswer::Idle) && !party.reliable.is_pending();
         if request.body.len() > MAX_SDP {
-            return context.refuse(leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
+            return context.reject(leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         }
         if SessionTimer::is_too_brief(request) {
-            return context.refuse(leg, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
+            return context.reject(leg, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if invite && !up || (offers || invite) && !free {
-            let theirs = matches!(party.exchange, Exchange::Answering { .. });
-            return context.refuse_crossing(leg, key, request, theirs);
+            let by_peer = matches!(party.offer_answer, OfferAnswer::Answering { .. });
+            return context.reject_glare(leg, key, request, by_peer);
         }
         if let Some(dialog) = party.dialog_of(request) {
             dialog.refresh(request);
@@ -125,7 +127,7 @@ impl Call {
         if !offers && !invite {
             return self.confirm(context, leg, key, request, None);
         }
-        self.party(leg).exchange = Exchange::Answering { key: key.clone(), request: message.clone() };
+        self.party(leg).offer_answer = OfferAnswer::Answering { key: key.clone(), request: message.clone() };
         context.media(if offers {
             Command::Offered { session, leg, sdp: request.text().to_owned() }
         } else {
@@ -133,7 +135,7 @@ impl Call {
         });
     }
 
-    /// 200 to an INVITE or UPDATE within the call.
+    /// Sends the 200 to a re-INVITE or UPDATE.
     pub(super) fn confirm(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, request: &Message<'_>, sdp: Option<&str>) {
         let party = self.party(leg);
         let answer = party.timer.answer(request, party.reply(request, StatusCode::OK));
@@ -149,15 +151,15 @@ impl Call {
         self.keep_alive(context, leg);
     }
 
-    /// The other side takes a re-INVITE back.
+    /// Takes the CANCEL of a re-INVITE in.
     pub(super) fn reoffer_cancelled(&mut self, context: &mut Context, leg: Leg) {
         let party = self.party(leg);
-        if let Exchange::Answering { key, request } = std::mem::replace(&mut party.exchange, Exchange::Dropped) {
-            context.refuse(leg, &key, request.get(), StatusCode::REQUEST_TERMINATED);
+        if let OfferAnswer::Answering { key, request } = std::mem::replace(&mut party.offer_answer, OfferAnswer::Cancelled) {
+            context.reject(leg, &key, request.get(), StatusCode::REQUEST_TERMINATED);
         }
     }
 
-    /// Sees to it that the session is refreshed, or ends where nobody does that: from the last 2xx on.
+    /// Sets the timers of the session, from its last 2xx on: when to refresh it, and when it expires.
     pub(super) fn keep_alive(&mut self, context: &mut Context, leg: Leg) {
         let (refresh, end) = (Timer::Refresh(self.key, leg), Timer::Expire(self.key, leg));
         context.timers.clear(&refresh);
@@ -171,60 +173,60 @@ impl Call {
         }
     }
 
-    /// Refreshes the session: by UPDATE where the other side takes it, else by an offer.
+    /// Refreshes the session: by UPDATE where the peer allows it, else by a re-INVITE.
     pub(super) fn refresh(&mut self, context: &mut Context, leg: Leg) {
         let (key, session) = (self.key, self.key.session());
         let party = self.party(leg);
-        if !matches!(party.exchange, Exchange::Idle) || party.reliable.is_pending() {
+        if !matches!(party.offer_answer, OfferAnswer::Idle) || party.reliable.is_pending() {
             return context.set_timer(Timer::Refresh(key, leg), AGAIN);
         }
         if !party.updates {
-            party.exchange = Exchange::Offering;
+            party.offer_answer = OfferAnswer::Offering;
             return context.media(Command::Offer { session, leg });
         }
-        let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
+        let (Some(dialog), Some(next_hop)) = (party.dialog.as_mut(), party.next_hop.clone()) else { return };
         let update = dialog.request(Method::Update).field("Contact", &party.contact).field("Supported", "timer");
-        context.ask(key, &way, Asked::Update, party.timer.refresh(update), None);
+        context.send_request(key, &next_hop, Purpose::Update, party.timer.refresh(update), None);
     }
 
-    /// Our offer for a refresh is made.
+    /// Sends the re-INVITE that refreshes the session, with our offer.
     pub(super) fn reoffer(&mut self, context: &mut Context, leg: Leg, sdp: &str) {
         let key = self.key;
         let party = self.party(leg);
-        party.exchange = Exchange::Offered;
+        party.offer_answer = OfferAnswer::Offered;
         let supported = party.supported();
-        let (Some(dialog), Some(way)) = (party.dialog.as_mut(), party.way.clone()) else { return };
+        let (Some(dialog), Some(next_hop)) = (party.dialog.as_mut(), party.next_hop.clone()) else { return };
         let invite =
             dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", supported);
-        context.ask(key, &way, Asked::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
+        context.send_request(key, &next_hop, Purpose::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 
-    /// The final answer to a request of ours within the call; `Err`: there was none.
+    /// Takes the final response to an in-dialog request of ours in; `Err`: there was none, and this status stands for that.
     pub(super) fn request_answered(
         &mut self,
         context: &mut Context,
-        (leg, asked): (Leg, Asked),
+        (leg, purpose): (Leg, Purpose),
         key: &ClientKey,
         answer: Result<&Message<'_>, StatusCode>,
     ) {
         let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
         let call = self.key;
-        // A challenge has raised the number (RFC 3261, 22.2).
+        // A challenge has raised the number in CSeq (RFC 3261, 22.2).
         if let (Ok(answer), Some(dialog)) = (answer, self.party(leg).dialog.as_mut())
             && let Ok(cseq) = answer.cseq()
         {
             dialog.sent(cseq.number);
         }
         if let (Ok(refusal), Method::Prack, true) = (answer, key.method(), code.is_failure()) {
-            self.prack_refused(leg, refusal);
+            self.prack_rejected(leg, refusal);
         }
-        if asked == Asked::Reinvite {
+        if purpose == Purpose::Reinvite {
             self.reoffer_answered(context, leg, answer);
         }
         if self.is_over() {
             return;
         }
-        // A page that is away for a moment comes back, as a call outlives its connection; behind a trunk nobody does.
+        // A page that does not respond may come back, as a call outlives its connection; behind a trunk nobody does.
         let gone = match leg {
             Leg::Page => matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::CALL_DOES_NOT_EXIST),
             Leg::Peer => matches!(
@@ -238,21 +240,21 @@ impl Call {
         };
         if gone && self.stage == Stage::Up && key.method() != Method::Prack {
             self.party(leg).gone |= code != StatusCode::REQUEST_TIMEOUT;
-            return self.lose(context, leg);
+            return self.lost(context, leg);
         }
-        match (asked, answer) {
-            (Asked::Update, Ok(answer)) if !code.is_failure() => self.refreshed(context, leg, answer),
-            (Asked::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
+        match (purpose, answer) {
+            (Purpose::Update, Ok(answer)) if !code.is_failure() => self.refreshed(context, leg, answer),
+            (Purpose::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
                 self.party(leg).updates = false;
                 self.refresh(context, leg);
             }
-            (Asked::Update | Asked::Reinvite, Ok(answer))
+            (Purpose::Update | Purpose::Reinvite, Ok(answer))
                 if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.party(leg).timer.too_brief(answer) =>
             {
                 self.refresh(context, leg);
             }
-            (Asked::Update | Asked::Reinvite, _) if code.is_failure() => {
-                // Towards the side that is called the Call-ID is ours.
+            (Purpose::Update | Purpose::Reinvite, _) if code.is_failure() => {
+                // On the callee's leg the Call-ID is ours.
                 let wait = SessionTimer::again(code, leg == self.callee_leg(), &mut context.random);
                 context.set_timer(Timer::Refresh(call, leg), wait);
             }
@@ -260,20 +262,21 @@ impl Call {
         }
     }
 
+    /// Takes the final response to a re-INVITE of ours in.
     fn reoffer_answered(&mut self, context: &mut Context, leg: Leg, answer: Result<&Message<'_>, StatusCode>) {
         let session = self.key.session();
         let over = self.is_over();
         let party = self.party(leg);
-        let Some((answer, way)) =
-            answer.ok().filter(|answer| answer.code().is_some_and(|code| !code.is_failure())).zip(party.way.clone())
+        let Some((answer, next_hop)) =
+            answer.ok().filter(|answer| answer.code().is_some_and(|code| !code.is_failure())).zip(party.next_hop.clone())
         else {
-            party.exchange = Exchange::Idle;
+            party.offer_answer = OfferAnswer::Idle;
             return;
         };
         let Some((dialog, cseq)) = party.dialog.as_mut().zip(answer.cseq().ok()) else { return };
         dialog.refresh(answer);
-        party.ack = Some(context.acknowledge(&way, dialog.acknowledge(cseq.number), None));
-        if over || !matches!(std::mem::take(&mut party.exchange), Exchange::Offered) {
+        party.ack = Some(context.send_ack(&next_hop, dialog.acknowledge(cseq.number)));
+        if over || !matches!(std::mem::take(&mut party.offer_answer), OfferAnswer::Offered) {
             return;
         }
         if let Some(sdp) = description(answer) {
@@ -282,6 +285,7 @@ impl Call {
         self.refreshed(context, leg, answer);
     }
 
+    /// Takes in what a 2xx grants to a session refresh of ours.
     fn refreshed(&mut self, context: &mut Context, leg: Leg, answer: &Message<'_>) {
         let party = self.party(leg);
         if let Some(dialog) = party.dialog.as_mut() {
@@ -292,15 +296,15 @@ impl Call {
     }
 }
 
-/// The key and its duration in a body that tells of one: `Signal=5` and `Duration=160`, or only `5`.
-fn read_key(body: &str) -> Option<(char, u32)> {
+/// Returns the DTMF digit and its duration (ms) in the body of an INFO: `Signal=5` and `Duration=160`, or only `5`.
+fn read_dtmf(body: &str) -> Option<(char, u32)> {
     let value = |name: &str| {
         let lines = body.lines().filter_map(|line| line.split_once('='));
         lines.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     };
     let digit = value("signal").unwrap_or(body.trim());
     let digit = Some(digit).filter(|digit| digit.len() == 1)?.chars().next()?.to_ascii_uppercase();
-    let duration = value("duration").and_then(|value| value.parse().ok()).unwrap_or(PRESSED);
+    let duration = value("duration").and_then(|value| value.parse().ok()).unwrap_or(DTMF_DURATION);
     matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D').then_some((digit, duration.clamp(40, 5_000)))
 }
 
@@ -309,13 +313,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_in_two_forms() {
-        assert_eq!(read_key("Signal=5\r\nDuration=200\r\n"), Some(('5', 200)));
-        assert_eq!(read_key("signal = # \r\n"), Some(('#', 160)));
-        assert_eq!(read_key("d\r\n"), Some(('D', 160)));
-        assert_eq!(read_key("Signal=1\r\nDuration=999999"), Some(('1', 5_000)));
+    fn digits_come_in_two_forms() {
+        assert_eq!(read_dtmf("Signal=5\r\nDuration=200\r\n"), Some(('5', 200)));
+        assert_eq!(read_dtmf("signal = # \r\n"), Some(('#', 160)));
+        assert_eq!(read_dtmf("d\r\n"), Some(('D', 160)));
+        assert_eq!(read_dtmf("Signal=1\r\nDuration=999999"), Some(('1', 5_000)));
         for other in ["", "Signal=", "Signal=12", "x", "Signal=é"] {
-            assert_eq!(read_key(other), None, "{other}");
+            assert_eq!(read_dtmf(other), None, "{other}");
         }
     }
 }

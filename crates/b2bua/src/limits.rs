@@ -1,5 +1,5 @@
-//! How many calls there may be at once. Calls to test numbers are free, so they have room of their own and take none from those that are
-//! paid or come from outside; and no user or application has all of it.
+//! How many calls there may be at once. Calls to test numbers are free, so they have a limit of their own and take nothing from those that are
+//! paid or come from outside; and no user or application can use all of it.
 
 use std::collections::BTreeMap;
 
@@ -11,47 +11,53 @@ use super::call::Call;
 use super::failure::Failure;
 use super::{RESERVE, Settings};
 
-/// The calls that have not ended.
+/// Counts the calls that have not ended.
 #[derive(Default)]
-pub(super) struct Room {
+pub(super) struct Limits {
+    /// All calls but those to test numbers.
     calls: usize,
-    /// To test numbers, by application and user.
+    /// Calls to test numbers, by application and user.
     tests: BTreeMap<(String, String), usize>,
-    door: Door,
+    admission: Admission,
 }
 
-/// Who may begin a call, for what the gateway is about to do.
+/// Which calls may begin.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Door {
+enum Admission {
+    /// All.
     #[default]
     Open,
-    /// It waits for its calls to end: only calls for help.
-    Help,
-    /// It ends: nobody.
+    /// Emergency calls only, while the gateway waits for its calls to end.
+    Emergency,
+    /// None, as the gateway ends.
     Closed,
 }
 
-impl Room {
-    /// From now on there is room for calls for help only.
+impl Limits {
+    /// From now on only emergency calls may begin.
     pub(super) fn drain(&mut self) {
-        if self.door == Door::Open {
-            self.door = Door::Help;
+        if self.admission == Admission::Open {
+            self.admission = Admission::Emergency;
         }
     }
 
-    /// From now on there is no room.
+    /// From now on no call may begin.
     pub(super) const fn close(&mut self) {
-        self.door = Door::Closed;
+        self.admission = Admission::Closed;
     }
 
-    /// Whether there is room for one more call of this kind.
+    /// Whether one more call of this kind may begin.
+    ///
+    /// # Errors
+    ///
+    /// What its INVITE is rejected with.
     pub(super) fn check(&self, settings: &Settings, kind: Kind, application: &str, user: &str) -> Result<(), Failure> {
-        let help = kind == Kind::Emergency;
-        if self.door == Door::Closed || self.door == Door::Help && !help {
+        let emergency = kind == Kind::Emergency;
+        if self.admission == Admission::Closed || self.admission == Admission::Emergency && !emergency {
             return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Server is going down"));
         }
         if kind != Kind::Test {
-            let full = self.calls >= settings.calls.saturating_add(if help { RESERVE } else { 0 });
+            let full = self.calls >= settings.calls.saturating_add(if emergency { RESERVE } else { 0 });
             return if full {
                 Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Too many calls at once"))
             } else {
@@ -71,8 +77,8 @@ impl Room {
         Ok(())
     }
 
-    /// A call has begun.
-    pub(super) fn enter(&mut self, call: &Call) {
+    /// Takes note of a call that has begun.
+    pub(super) fn add(&mut self, call: &Call) {
         if call.kind == Kind::Test {
             *self.tests.entry((call.application.clone(), call.user.clone())).or_default() += 1;
         } else {
@@ -80,8 +86,8 @@ impl Room {
         }
     }
 
-    /// It has ended.
-    pub(super) fn leave(&mut self, call: &Call) {
+    /// Takes note of its end.
+    pub(super) fn remove(&mut self, call: &Call) {
         if call.kind != Kind::Test {
             self.calls -= 1;
             return;
@@ -95,7 +101,7 @@ impl Room {
         }
     }
 
-    /// How many there are.
+    /// How many calls there are.
     pub(super) fn len(&self) -> usize {
         self.calls + self.tests.values().sum::<usize>()
     }

@@ -1,4 +1,4 @@
-//! Towards the side that calls: its INVITE, what it hears while it rings, the answer, and the ways in which it ends all that.
+//! The caller's leg, where we are the UAS: provisional responses to its INVITE, the 200, their acknowledgements, and CANCEL.
 
 use offhook_media::{Command, Leg};
 use offhook_sip::{Message, Name, StatusCode, reply};
@@ -12,12 +12,12 @@ use super::failure::Failure;
 use super::party::Invite;
 
 impl Call {
-    /// Answers a page's offer before anybody has picked up, so that ICE and DTLS come up while it rings (RFC 3262).
+    /// Answers a page's offer in a 183 before the callee has answered, so that ICE and DTLS come up while it rings (RFC 3262).
     pub(super) fn answer_early(&mut self, context: &mut Context) {
         let (Invite::Received { key, invite }, Some(sdp)) = (&self.page.invite, self.page.local.as_deref()) else { return };
         let (key, invite) = (key.clone(), invite.clone());
         let invite = invite.get();
-        // Nothing is heard yet, and nothing rings (RFC 5009): only the media path comes up.
+        // There are no early media yet, and nothing rings (RFC 5009): only the media path comes up.
         let answer = self.page.reply(invite, StatusCode::SESSION_PROGRESS).field("P-Early-Media", "inactive");
         if !invite.has_token(Name::Supported, "100rel") && !invite.has_token(Name::Require, "100rel") {
             return context.respond(Leg::Page, &key, answer.body(SDP, sdp));
@@ -29,31 +29,31 @@ impl Call {
         context.respond(Leg::Page, &key, text);
     }
 
-    /// Tells the caller that it rings; `early`: the other side can be heard already (RFC 5009).
-    pub(super) fn ring(&mut self, context: &mut Context, code: StatusCode, early: bool) {
+    /// Sends the caller a provisional response, unless it has had the same; `early`: there are early media (RFC 5009).
+    pub(super) fn send_provisional(&mut self, context: &mut Context, code: StatusCode, early: bool) {
         let leg = self.caller_leg();
-        let told = (code, early || self.told.is_some_and(|(_, early)| early));
-        if self.told == Some(told) || !matches!(self.stage, Stage::Preparing | Stage::Calling) {
+        let provisional = (code, early || self.provisional.is_some_and(|(_, early)| early));
+        if self.provisional == Some(provisional) || !matches!(self.stage, Stage::Preparing | Stage::Calling) {
             return;
         }
         let party = self.party(leg);
         let Invite::Received { key, invite } = &party.invite else { return };
         let (key, invite) = (key.clone(), invite.get());
-        // Whoever insists on reliable ones gets none: nothing here depends on them.
+        // A caller that requires reliable ones gets none: nothing here depends on them.
         if leg == Leg::Peer && invite.has_token(Name::Require, "100rel") {
             return;
         }
         let answer = reply(invite, code, Some(&party.tag)).field("Contact", &party.contact);
-        let answer = if told.1 { answer.field("P-Early-Media", "sendonly") } else { answer };
+        let answer = if provisional.1 { answer.field("P-Early-Media", "sendonly") } else { answer };
         context.respond(leg, &key, answer.end());
-        self.told = Some(told);
+        self.provisional = Some(provisional);
     }
 
-    /// PRACK of the caller.
+    /// Takes a PRACK of the caller in.
     pub(super) fn provisional_acknowledged(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, prack: &Message<'_>) {
         let party = self.party(leg);
         if !party.reliable.acknowledge_provisional(prack) {
-            return context.refuse(leg, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
+            return context.reject(leg, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
         }
         party.described = true;
         self.watch_acknowledgement(context, leg);
@@ -61,7 +61,7 @@ impl Call {
         self.accept(context);
     }
 
-    /// Sends the 200 once the other side has answered and no provisional answer waits for its PRACK.
+    /// Sends the 200 to the caller, once the callee has answered and no provisional response waits for its PRACK.
     pub(super) fn accept(&mut self, context: &mut Context) {
         let leg = self.caller_leg();
         if self.stage != Stage::Accepting {
@@ -85,13 +85,13 @@ impl Call {
         self.keep_alive(context, leg);
     }
 
-    /// ACK to a 2xx of ours.
+    /// Takes the ACK to a 2xx of ours in.
     pub(super) fn acknowledged(&mut self, context: &mut Context, leg: Leg, ack: &Message<'_>) {
         let session = self.key.session();
         let Some(acknowledged) = self.party(leg).reliable.acknowledge(ack) else { return };
         self.watch_acknowledgement(context, leg);
         if self.is_over() {
-            return self.say_goodbye(context, leg);
+            return self.send_bye(context, leg);
         }
         if acknowledged.offers {
             // Our 2xx had the offer (RFC 3261, 13.2.1).
@@ -108,12 +108,12 @@ impl Call {
         let party = self.party(leg);
         match party.reliable.handle_timeout(context.now) {
             Some(Due::Retransmit(response)) => {
-                if let Some(way) = &party.way {
-                    context.retransmit(way, &response.key, &response.text);
+                if let Some(next_hop) = &party.next_hop {
+                    context.retransmit(next_hop, &response.key, &response.text);
                 }
             }
-            Some(Due::TimedOut) if over => return self.say_goodbye(context, leg),
-            Some(Due::TimedOut) => return self.lose(context, leg),
+            Some(Due::TimedOut) if over => return self.send_bye(context, leg),
+            Some(Due::TimedOut) => return self.lost(context, leg),
             None => {}
         }
         self.watch_acknowledgement(context, leg);
@@ -129,7 +129,7 @@ impl Call {
         }
     }
 
-    /// The caller takes its INVITE back.
+    /// Takes the caller's CANCEL in.
     pub(super) fn cancelled(&mut self, context: &mut Context, leg: Leg, reasons: Vec<String>) {
         if matches!(self.party(leg).invite, Invite::Received { .. }) {
             self.finish(context, "cancelled", &Failure::hung_up(StatusCode::REQUEST_TERMINATED, reasons));
