@@ -4,7 +4,7 @@ use offhook_access::nonce;
 use offhook_access::proofs::{Claim, TOO_MANY};
 use offhook_access::ticket::{self, TokenError};
 use offhook_sip::telephone::is_form_of_number;
-use offhook_sip::{Algorithm, ApiCode, Challenge, Credentials, Message, Method, Name, StatusCode, parse};
+use offhook_sip::{Algorithm, ApiCode, Challenge, Credentials, Message, Method, Name, OwnedMessage, StatusCode};
 use offhook_ua::log::{Masked, Plain, named};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{Received, ServerKey, Transport};
@@ -24,15 +24,21 @@ const BODY: usize = 32 * 1024;
 const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// A request with a server transaction, which has to be answered.
-pub(super) struct Request<'m> {
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// Where it came from.
     pub(super) flow: Flow,
+    /// Its server transaction.
     pub(super) key: ServerKey,
-    pub(super) message: &'m Message<'m>,
-    /// The same, as it came.
-    pub(super) text: &'m str,
+    /// The message, parsed once.
+    pub(super) owned: OwnedMessage,
 }
 
-impl Request<'_> {
+impl Request {
+    pub(super) fn message(&self) -> &Message<'_> {
+        self.owned.get()
+    }
+
     pub(super) fn method(&self) -> Method<'_> {
         self.key.method()
     }
@@ -40,8 +46,8 @@ impl Request<'_> {
 
 impl Hub {
     /// Something came by a flow.
-    pub(super) fn receive(&mut self, now: Instant, flow: Flow, text: &str) {
-        tell_message("received", flow, text);
+    pub(super) fn receive(&mut self, now: Instant, flow: Flow, text: String) {
+        tell_message("received", flow, &text);
         let Some(within) = self.allow(now, flow) else { return };
         if text.bytes().all(|b| b == b'\r' || b == b'\n') {
             // A ping has two line ends, the answer to one of ours has one (RFC 5626, 4.4.1).
@@ -50,28 +56,29 @@ impl Hub {
             }
             return;
         }
-        let Ok(message) = parse(text.as_bytes()) else { return self.malformed(flow) };
+        let Ok(owned) = OwnedMessage::parse(text) else { return self.malformed(flow) };
+        let message = owned.get();
         if !within {
             return self.refuse_plainly(
                 flow,
-                &message,
+                message,
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Too many messages").after(1),
             );
         }
         match message.check() {
             Err(_) if !message.is_request() => self.malformed(flow),
             Err(rejection) => {
-                self.refuse_plainly(flow, &message, Refusal::new(rejection.code, ApiCode::Malformed, rejection.reason))
+                self.refuse_plainly(flow, message, Refusal::new(rejection.code, ApiCode::Malformed, rejection.reason))
             }
             Ok(()) if message.is_request() && message.body.len() > BODY => {
                 self.refuse_plainly(
                     flow,
-                    &message,
+                    message,
                     Refusal::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, ApiCode::Malformed, "Message body too large"),
                 );
             }
-            Ok(()) if message.is_request() => self.request(now, flow, text, &message),
-            Ok(()) => self.response(now, flow, &message),
+            Ok(()) if message.is_request() => self.request(now, flow, &owned),
+            Ok(()) => self.response(now, flow, message),
         }
     }
 
@@ -102,7 +109,8 @@ impl Hub {
         Some(within)
     }
 
-    fn request(&mut self, now: Instant, flow: Flow, text: &str, message: &Message<'_>) {
+    fn request(&mut self, now: Instant, flow: Flow, owned: &OwnedMessage) {
+        let message = owned.get();
         let Some(method) = message.method() else { return };
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization));
         let proven = self.is_proven(now, flow) || self.continues(flow, message);
@@ -118,32 +126,32 @@ impl Hub {
             // A device that lost its connection says again what it is waiting for: now we know where it is.
             Received::Absorbed => self.learn(now, flow, message),
             Received::Request(key) => {
-                let request = Request { flow, key, message, text };
+                let request = Request { flow, key, owned: owned.clone() };
                 match shown {
                     _ if method == Method::Cancel => self.cancel(now, &request),
                     Some(shown) if !proven || method == Method::Register => self.login(now, &request, shown),
                     _ => self.route(now, &request),
                 }
             }
-            Received::Ack => self.acknowledge(now, flow, text, message),
+            Received::Ack => self.acknowledge(now, flow, owned),
             _ => {}
         }
     }
 
     /// Credentials were shown that have to be looked at.
-    fn login(&mut self, now: Instant, request: &Request<'_>, shown: &str) {
+    fn login(&mut self, now: Instant, request: &Request, shown: &str) {
         if let Some(token) = bearer(shown) {
             self.login_bearer(now, request, token);
         } else if let Ok(credentials) = Credentials::parse(shown) {
             self.login_digest(now, request, &credentials);
         } else {
-            self.guessed(now, request, &claimed(request.message), "credentials of an unknown kind");
+            self.guessed(now, request, &claimed(request.message()), "credentials of an unknown kind");
         }
     }
 
-    fn login_bearer(&mut self, now: Instant, request: &Request<'_>, token: &str) {
+    fn login_bearer(&mut self, now: Instant, request: &Request, token: &str) {
         let Some(application) = self.application(request.flow) else { return };
-        let user = claimed(request.message);
+        let user = claimed(request.message());
         if self.is_spent(now, request, &user) {
             return;
         }
@@ -168,14 +176,14 @@ impl Hub {
         }
     }
 
-    fn login_digest(&mut self, now: Instant, request: &Request<'_>, credentials: &Credentials<'_>) {
+    fn login_digest(&mut self, now: Instant, request: &Request, credentials: &Credentials<'_>) {
         let Some(conn) = request.flow.conn() else { return };
         let made = nonce::check(&self.nonce_key, now, &conn.0.to_be_bytes(), &credentials.nonce);
         let Some(connection) = self.flows.connections.get(&conn) else { return };
         let aor = Aor { application: connection.application.clone(), user: credentials.username.clone().into_owned() };
         let plausible = *credentials.realm == *self.settings.domain
             && credentials.qop == "auth"
-            && Some(&*credentials.uri) == request.message.uri()
+            && Some(&*credentials.uri) == request.message().uri()
             && (1..=ticket::MAX_USER).contains(&aor.user.len());
         // Of one connection's nonces only the newest is taken, and each count of it once.
         let using = made.map(|made| (made, credentials.count()));
@@ -199,45 +207,43 @@ impl Hub {
     }
 
     /// What was shown stands and falls with a password: the store knows it.
-    fn look_up_login(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) {
-        let pending = Pending::Login { flow: request.flow, key: request.key.clone(), text: request.text.to_owned() };
-        self.look_up(now, aor, pending);
+    fn look_up_login(&mut self, now: Instant, request: &Request, aor: &Aor) {
+        self.look_up(now, aor, Pending::Login(request.clone()));
     }
 
     /// The store has answered for a user who showed a digest, or a ticket that was given for a password.
-    pub(super) fn finish_login(&mut self, now: Instant, flow: Flow, key: ServerKey, text: &str, account: Option<Account>) {
-        let Ok(message) = parse(text.as_bytes()) else { return };
-        let request = Request { flow, key, message: &message, text };
-        if !flow.conn().is_some_and(|conn| self.flows.connections.contains_key(&conn)) {
+    pub(super) fn finish_login(&mut self, now: Instant, request: &Request, account: Option<Account>) {
+        let message = request.message();
+        if !request.flow.conn().is_some_and(|conn| self.flows.connections.contains_key(&conn)) {
             // Nobody hears it; but the transaction ends.
             let answer = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Connection lost")
-                .answer(request.message, "0")
+                .answer(request.message(), "0")
                 .end();
             return self.respond(now, &request.key, answer);
         }
         let shown = message.get(Name::Authorization).or_else(|| message.get(Name::ProxyAuthorization)).unwrap_or_default();
         let digest = Credentials::parse(shown).ok().map(|credentials| credentials.username.into_owned());
-        let user = digest.clone().unwrap_or_else(|| claimed(request.message));
-        if self.is_spent(now, &request, &user) {
+        let user = digest.clone().unwrap_or_else(|| claimed(request.message()));
+        if self.is_spent(now, request, &user) {
             return;
         }
         let account = account.unwrap_or_default();
-        match self.proven_by(now, &request, &account) {
+        match self.proven_by(now, request, &account) {
             // The ticket was signed right: nobody guesses.
-            None if digest.is_none() => self.fail(now, &request, "a ticket for a password that has changed"),
-            None => self.guessed(now, &request, &user, "wrong user or password"),
+            None if digest.is_none() => self.fail(now, request, "a ticket for a password that has changed"),
+            None => self.guessed(now, request, &user, "wrong user or password"),
             Some((aor, proof)) => {
-                if self.admit(now, &request, &aor, proof, Some(account.display_name)) {
-                    self.route(now, &request);
+                if self.admit(now, request, &aor, proof, Some(account.display_name)) {
+                    self.route(now, request);
                 }
             }
         }
     }
 
     /// Whom the credentials of a request prove it to come from, if they are right for what the store knows.
-    fn proven_by(&self, now: Instant, request: &Request<'_>, account: &Account) -> Option<(Aor, Proof)> {
+    fn proven_by(&self, now: Instant, request: &Request, account: &Account) -> Option<(Aor, Proof)> {
         let application = self.application(request.flow)?;
-        let shown = request.message.get(Name::Authorization).or_else(|| request.message.get(Name::ProxyAuthorization))?;
+        let shown = request.message().get(Name::Authorization).or_else(|| request.message().get(Name::ProxyAuthorization))?;
         let (user, until) = match Credentials::parse(shown) {
             Ok(credentials) => {
                 let hash = match credentials.algorithm {
@@ -263,10 +269,10 @@ impl Hub {
     }
 
     /// Binds a proven identity to the connection. Not where From or the connection is somebody else's.
-    fn admit(&mut self, now: Instant, request: &Request<'_>, aor: &Aor, proof: Proof, display: Option<String>) -> bool {
+    fn admit(&mut self, now: Instant, request: &Request, aor: &Aor, proof: Proof, display: Option<String>) -> bool {
         let Some(conn) = request.flow.conn() else { return false };
         let bound = self.identity(conn);
-        if !names(request.message, aor) || bound.is_some_and(|bound| bound != aor) {
+        if !names(request.message(), aor) || bound.is_some_and(|bound| bound != aor) {
             self.refuse(
                 now,
                 request,
@@ -299,18 +305,18 @@ impl Hub {
     }
 
     /// A request whose sender is known finds its way.
-    pub(super) fn route(&mut self, now: Instant, request: &Request<'_>) {
+    pub(super) fn route(&mut self, now: Instant, request: &Request) {
         let Some(party) = self.party(request.flow) else {
             return self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not authenticated"));
         };
-        if !speaks_for(request.message, &party) {
+        if !speaks_for(request.message(), &party) {
             return self.refuse(
                 now,
                 request,
                 Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "From is not the authenticated user"),
             );
         }
-        if request.message.all(Name::ProxyRequire).next().is_some() {
+        if request.message().all(Name::ProxyRequire).next().is_some() {
             return self.refuse(now, request, Refusal::of(uas::Refusal::ProxyExtension, ApiCode::Malformed, NOT_SUPPORTED));
         }
         match request.method() {
@@ -322,16 +328,16 @@ impl Hub {
                     Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Registration of another user"),
                 ),
             },
-            _ if is_in_dialog(request.message) => self.relay(now, request, &party),
+            _ if is_in_dialog(request.message()) => self.relay(now, request, &party),
             Method::Invite => self.invite(now, request, party),
             Method::Options => self.options(now, request),
             method => self.refuse(now, request, Refusal::unserved(method)),
         }
     }
 
-    fn options(&mut self, now: Instant, request: &Request<'_>) {
+    fn options(&mut self, now: Instant, request: &Request) {
         let tag = self.random.token();
-        let answer = uas::answer(request.message, StatusCode::OK, &tag).field("Allow", &CAN.allow());
+        let answer = uas::answer(request.message(), StatusCode::OK, &tag).field("Allow", &CAN.allow());
         let answer = answer.field("Accept", &CAN.bodies.join(", ")).field("Supported", &CAN.extensions.join(", ")).end();
         self.respond(now, &request.key, answer);
     }
@@ -343,10 +349,10 @@ impl Hub {
     }
 
     /// The nonce is not one that can be used (again): the password may still be right.
-    fn stale(&mut self, now: Instant, request: &Request<'_>) {
-        let call = Plain(request.message.call_id().unwrap_or_default());
-        debug!(%call, conn = request.flow.number(), user = %Masked(&claimed(request.message)), "the nonce is used or too old");
-        let text = self.challenge_text(now, request.flow, request.message, true, "Nonce used or too old");
+    fn stale(&mut self, now: Instant, request: &Request) {
+        let call = Plain(request.message().call_id().unwrap_or_default());
+        debug!(%call, conn = request.flow.number(), user = %Masked(&claimed(request.message())), "the nonce is used or too old");
+        let text = self.challenge_text(now, request.flow, request.message(), true, "Nonce used or too old");
         self.respond(now, &request.key, text);
         if self.party(request.flow).is_none() {
             // One who has signed in may come with an old nonce as often as it likes; anybody else needs one new nonce.
@@ -356,7 +362,7 @@ impl Hub {
 
     /// Whether so many proofs have failed, from the same address or for the same user, that this one is not looked at. A connection whose
     /// identity is known is not harmed by what others have tried.
-    fn is_spent(&mut self, now: Instant, request: &Request<'_>, user: &str) -> bool {
+    fn is_spent(&mut self, now: Instant, request: &Request, user: &str) -> bool {
         let proven = self.is_proven(now, request.flow);
         let Some(conn) = request.flow.conn() else { return true };
         let Some(connection) = self.flows.connections.get(&conn) else { return true };
@@ -377,16 +383,16 @@ impl Hub {
     }
 
     /// The credentials may be a guess.
-    fn guessed(&mut self, now: Instant, request: &Request<'_>, user: &str, why: &'static str) {
+    fn guessed(&mut self, now: Instant, request: &Request, user: &str, why: &'static str) {
         self.draw(now, request.flow, user);
         self.fail(now, request, why);
     }
 
     /// The credentials are not valid. What is said does not depend on why.
-    fn fail(&mut self, now: Instant, request: &Request<'_>, why: &'static str) {
-        let text = self.challenge_text(now, request.flow, request.message, false, "Invalid credentials");
+    fn fail(&mut self, now: Instant, request: &Request, why: &'static str) {
+        let text = self.challenge_text(now, request.flow, request.message(), false, "Invalid credentials");
         self.respond(now, &request.key, text);
-        self.record_refused(request.flow, request.message, StatusCode::UNAUTHORIZED, why);
+        self.record_refused(request.flow, request.message(), StatusCode::UNAUTHORIZED, why);
         self.count_failure(now, request.flow);
     }
 

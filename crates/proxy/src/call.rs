@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 
+use offhook_sip::OwnedMessage;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
@@ -68,8 +69,8 @@ pub(super) struct Call {
 pub(super) struct Setup {
     /// The caller's transaction.
     pub(super) key: ServerKey,
-    /// The caller's INVITE; empty once no further device gets it.
-    pub(super) text: String,
+    /// The caller's INVITE; `None` once no further device gets it.
+    pub(super) invite: Option<OwnedMessage>,
     pub(super) head: Head,
     /// Our Record-Route.
     pub(super) route: String,
@@ -111,10 +112,10 @@ impl Call {
         self.stage != Stage::Over
     }
 
-    /// No further device gets the INVITE: its text, the largest part of a call, need not wait for late answers with the rest.
+    /// No further device gets the INVITE: it, the largest part of a call, need not wait for late answers with the rest.
     pub(super) fn asks_nobody(&mut self) {
         if let Some(setup) = self.setup.as_mut() {
-            setup.text = String::new();
+            setup.invite = None;
         }
     }
 

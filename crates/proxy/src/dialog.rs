@@ -14,9 +14,9 @@
 
 use std::time::Duration;
 
-use offhook_sip::{ApiCode, Message, Method, Name, NameAddr, StatusCode, Uri, parse, reply};
+use offhook_sip::{ApiCode, Message, Method, Name, NameAddr, OwnedMessage, StatusCode, Uri, reply};
 use offhook_ua::TIMEOUT;
-use offhook_ua::log::{CallId, Plain, millis};
+use offhook_ua::log::{Plain, millis};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey, Transport};
 use tracing::{debug, info};
@@ -53,6 +53,8 @@ pub(super) struct Forward {
     key: ServerKey,
     client: ClientKey,
     head: Head,
+    /// The request as it came.
+    message: OwnedMessage,
     sender: Flow,
     pub(super) flow: Flow,
     /// The request as it was sent.
@@ -70,7 +72,7 @@ pub(super) struct Held {
     to: Party,
     target: Target,
     call_id: String,
-    text: String,
+    message: OwnedMessage,
 }
 
 /// Where a request goes and as what.
@@ -82,20 +84,20 @@ struct Route {
 
 impl Hub {
     /// Passes on a request of a dialog.
-    pub(super) fn relay(&mut self, now: Instant, request: &Request<'_>, party: &Party) {
-        if request.message.number(Name::MaxForwards) == Some(0) {
+    pub(super) fn relay(&mut self, now: Instant, request: &Request, party: &Party) {
+        if request.message().number(Name::MaxForwards) == Some(0) {
             return self.refuse(now, request, Refusal::new(StatusCode::TOO_MANY_HOPS, ApiCode::Malformed, "Too many hops"));
         }
-        let route = match self.in_dialog(request.flow, request.message, party) {
+        let route = match self.in_dialog(request.flow, request.message(), party) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(now, request, refusal),
         };
-        self.learn(now, request.flow, request.message);
+        self.learn(now, request.flow, request.message());
         if request.method() == Method::Bye {
-            self.hung_up(now, party, request.message.call_id().unwrap_or_default());
+            self.hung_up(now, party, request.message().call_id().unwrap_or_default());
         }
         if request.method() == Method::Invite {
-            self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
+            self.respond(now, &request.key, reply(request.message(), StatusCode::TRYING, None).end());
         }
         let held = Held {
             key: Some(request.key.clone()),
@@ -103,21 +105,22 @@ impl Hub {
             from: route.from,
             to: route.to,
             target: route.target,
-            call_id: request.message.call_id().unwrap_or_default().to_owned(),
-            text: request.text.to_owned(),
+            call_id: request.message().call_id().unwrap_or_default().to_owned(),
+            message: request.owned.clone(),
         };
         self.pass_or_hold(now, held);
     }
 
     /// Passes on the ACK to a 2xx. One that belongs nowhere is dropped.
-    pub(super) fn acknowledge(&mut self, now: Instant, flow: Flow, text: &str, message: &Message<'_>) {
+    pub(super) fn acknowledge(&mut self, now: Instant, flow: Flow, owned: &OwnedMessage) {
+        let message = owned.get();
         let Some(party) = self.party(flow) else { return };
         if !speaks_for(message, &party) || message.number(Name::MaxForwards) == Some(0) {
             return;
         }
         if let Ok(Route { from, to, target }) = self.in_dialog(flow, message, &party) {
             let call_id = message.call_id().unwrap_or_default().to_owned();
-            self.pass_or_hold(now, Held { key: None, sender: flow, from, to, target, call_id, text: text.to_owned() });
+            self.pass_or_hold(now, Held { key: None, sender: flow, from, to, target, call_id, message: owned.clone() });
         }
     }
 
@@ -216,9 +219,8 @@ impl Hub {
     }
 
     fn turn_back(&mut self, now: Instant, held: Held, refusal: Refusal) {
-        if let (Some(key), Ok(message)) = (held.key, parse(held.text.as_bytes())) {
-            let request = Request { flow: held.sender, key, message: &message, text: &held.text };
-            self.refuse(now, &request, refusal);
+        if let Some(key) = held.key {
+            self.refuse(now, &Request { flow: held.sender, key, owned: held.message }, refusal);
         }
     }
 
@@ -236,13 +238,13 @@ impl Hub {
     }
 
     fn pass(&mut self, now: Instant, held: Held, flow: Flow, uri: &Option<String>) {
-        let Ok(message) = parse(held.text.as_bytes()) else { return };
+        let message = held.message.get();
         let Some(method) = message.method() else { return };
         let id = self.branch();
-        let (via, from) = (self.via(&id), self.identity_value(&held.from, &message));
+        let (via, from) = (self.via(&id), self.identity_value(&held.from, message));
         let uri = uri.as_deref().or_else(|| message.uri()).unwrap_or_default();
         let outside = held.from.is_outside();
-        let text = forward(&message, &Onward { method, uri, via: &via, from: &from, record_route: None, outside });
+        let text = forward(message, &Onward { method, uri, via: &via, from: &from, record_route: None, outside });
         let Some(key) = held.key else {
             self.flush(now);
             return self.deliver(flow, text);
@@ -256,9 +258,9 @@ impl Hub {
             self.timers.set(Timer::Forward(forward), now + INVITE);
         }
         self.legs.insert(id, Leg::Forward(forward));
-        let head = Head::of(&message);
-        let sender = held.sender;
-        self.forwards.insert(forward, Forward { key, client, head, sender, flow, text, finished: false });
+        let head = Head::of(message);
+        let (message, sender) = (held.message, held.sender);
+        self.forwards.insert(forward, Forward { key, client, head, message, sender, flow, text, finished: false });
         self.flush(now);
     }
 
@@ -289,7 +291,7 @@ impl Hub {
     }
 
     /// A CANCEL for a re-INVITE; `false` where there is none.
-    pub(super) fn cancel_relayed(&mut self, now: Instant, request: &Request<'_>, invite: &ServerKey) -> bool {
+    pub(super) fn cancel_relayed(&mut self, now: Instant, request: &Request, invite: &ServerKey) -> bool {
         let held = self.held.iter().find(|(_, held)| held.key.as_ref() == Some(invite)).map(|(key, held)| (*key, held.sender));
         if let Some((key, _)) = held.filter(|(_, sender)| self.flows.resolve(*sender) == Some((request.flow, true))) {
             self.answer_cancel(now, request);
@@ -331,18 +333,13 @@ impl Hub {
     pub(super) fn forward_expired(&mut self, now: Instant, key: ForwardKey) {
         let Some(forward) = self.forwards.get(&key) else { return };
         if !forward.finished {
-            debug!(call = %CallId(forward.text.as_bytes()), method = forward.key.method().as_str(), "the other device does not answer");
+            let call = Plain(forward.message.get().call_id().unwrap_or_default());
+            debug!(%call, method = forward.key.method().as_str(), "the other device does not answer");
             let tag = self.random.token();
             let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, "The other side does not answer");
-            // What was passed on names the same dialog as what came; only Via and From are the sender's.
-            let text = parse(forward.text.as_bytes()).map(|sent| {
-                let answer = refusal.answer(&sent, &tag).end();
-                parse(answer.as_bytes())
-                    .map(|answer| restore(&answer, &forward.head, StatusCode::REQUEST_TIMEOUT, None, true))
-                    .unwrap_or_default()
-            });
+            let text = refusal.answer(forward.message.get(), &tag).end();
             let server = forward.key.clone();
-            self.respond(now, &server, text.unwrap_or_default());
+            self.respond(now, &server, text);
         }
         self.forget_forward(key);
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use offhook_sip::{ApiCode, Class, Message, Method, Name, StatusCode, Uri, parse, reasons, reply};
+use offhook_sip::{ApiCode, Class, Message, Method, Name, StatusCode, Uri, reasons, reply};
 use offhook_ua::TIMEOUT;
 use offhook_ua::log::{Masked, Plain, millis};
 use offhook_ua::time::Instant;
@@ -36,30 +36,30 @@ const ANSWERED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\
 const DECLINED: &str = "SIP;cause=603;text=\"Declined\"";
 
 impl Hub {
-    pub(super) fn invite(&mut self, now: Instant, request: &Request<'_>, caller: Party) {
-        let source = source(&caller, request.message);
+    pub(super) fn invite(&mut self, now: Instant, request: &Request, caller: Party) {
+        let source = source(&caller, request.message());
         let callee = match self.invited(request, &caller, &source) {
             Ok(callee) => callee,
             Err(refusal) => return self.refuse(now, request, refusal),
         };
-        self.learn(now, request.flow, request.message);
-        let call_id = request.message.call_id().unwrap_or_default().to_owned();
+        self.learn(now, request.flow, request.message());
+        let call_id = request.message().call_id().unwrap_or_default().to_owned();
         let Some(application) = self.application(request.flow) else { return };
         let token = Parties { caller: caller.clone(), callee: callee.clone() }.token(&application, &call_id);
         let setup = Setup {
             key: request.key.clone(),
-            text: request.text.to_owned(),
-            head: Head::of(request.message),
+            invite: Some(request.owned.clone()),
+            head: Head::of(request.message()),
             route: ["<sip:", &token, "@", &self.settings.domain, ";transport=ws;lr>"].concat(),
             branches: Vec::new(),
             best: Best::default(),
             cancelled: false,
             reason: None,
         };
-        self.respond(now, &request.key, reply(request.message, StatusCode::TRYING, None).end());
+        self.respond(now, &request.key, reply(request.message(), StatusCode::TRYING, None).end());
         let from =
-            if caller.is_outside() { said(request.message.from().ok().map(|from| from.uri)) } else { caller.name().to_owned() };
-        let to = said(request.message.uri().and_then(|uri| Uri::parse(uri).ok()));
+            if caller.is_outside() { said(request.message().from().ok().map(|from| from.uri)) } else { caller.name().to_owned() };
+        let to = said(request.message().uri().and_then(|uri| Uri::parse(uri).ok()));
         let call = Plain(&call_id);
         let conn = request.flow.number();
         info!(%call, application = application.key, from = %Masked(&from), to = %Masked(&to), conn, "call started");
@@ -100,9 +100,10 @@ impl Hub {
     fn fork_outside(&mut self, now: Instant, key: CallKey, application: &str) {
         let Some(flow) = self.b2bua(application) else { return };
         let Some(call) = self.calls.get(&key) else { return };
-        let Some(Ok(invite)) = call.setup.as_ref().map(|setup| parse(setup.text.as_bytes())) else { return };
+        let Some(invite) = call.setup.as_ref().and_then(|setup| setup.invite.clone()) else { return };
+        let invite = invite.get();
         let Some((text, uri)) = invite.uri().and_then(|text| Some((text, Uri::parse(text).ok()?))) else { return };
-        let uri = if !is_phone(&uri) && self.is_for_help(&uri) && self.is_ours(uri.host, from_host(&invite)) {
+        let uri = if !is_phone(&uri) && self.is_for_help(&uri) && self.is_ours(uri.host, from_host(invite)) {
             ["sip:", &uri.user_text(), "@", &self.settings.domain, ";user=phone"].concat()
         } else {
             text.to_owned()
@@ -111,8 +112,8 @@ impl Hub {
     }
 
     /// Whom an INVITE is for, where this caller may call now.
-    fn invited(&self, request: &Request<'_>, caller: &Party, source: &str) -> Result<Party, Refusal> {
-        let message = request.message;
+    fn invited(&self, request: &Request, caller: &Party, source: &str) -> Result<Party, Refusal> {
+        let message = request.message();
         if message.number(Name::MaxForwards) == Some(0) {
             return Err(Refusal::new(StatusCode::TOO_MANY_HOPS, ApiCode::Malformed, "Too many hops"));
         }
@@ -229,18 +230,16 @@ impl Hub {
     fn fork(&mut self, now: Instant, key: CallKey, flow: Flow, device: Device, uri: &str) {
         let id = self.branch();
         let via = self.via(&id);
-        let from = self.calls.get(&key).and_then(|call| {
-            let invite = parse(call.setup.as_ref()?.text.as_bytes()).ok()?;
-            Some(self.identity_value(&call.caller, &invite))
-        });
-        let from = from.unwrap_or_default();
+        let Some(call) = self.calls.get(&key) else { return };
+        let Some(invite) = call.setup.as_ref().and_then(|setup| setup.invite.clone()) else { return };
+        let invite = invite.get();
+        let from = self.identity_value(&call.caller, invite);
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(setup) = call.setup.as_mut().filter(|setup| setup.branches.len() < BRANCHES) else { return };
-        let Ok(invite) = parse(setup.text.as_bytes()) else { return };
         let outside = call.caller.is_outside();
         let record_route = Some(&*setup.route);
         let onward = Onward { method: Method::Invite, uri, via: &via, from: &from, record_route, outside };
-        let text = forward(&invite, &onward);
+        let text = forward(invite, &onward);
         call.stage = Stage::Ringing;
         match &call.callee {
             Party::User(aor) => {
@@ -365,7 +364,7 @@ impl Hub {
 
     /// The caller takes its INVITE back (RFC 3261, 9.2). Why it does so the devices hear, too: one that was answered elsewhere is no missed
     /// call (RFC 3326, 1).
-    pub(super) fn cancel(&mut self, now: Instant, request: &Request<'_>) {
+    pub(super) fn cancel(&mut self, now: Instant, request: &Request) {
         let invite = request.key.invite();
         if let Some(query) = self.pending_login(request.flow, &invite) {
             self.cancel_login(now, request, query);
@@ -373,16 +372,16 @@ impl Hub {
             self.refuse(now, request, Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not authenticated"));
         } else if let Some(key) = self.setups.get(&invite).copied().filter(|key| self.is_callers(*key, request.flow)) {
             self.answer_cancel(now, request);
-            let why = reasons(request.message).join(", ");
+            let why = reasons(request.message()).join(", ");
             self.cancel_call(now, key, Some(why.into()).filter(|why: &Cow<'_, str>| !why.is_empty()));
         } else if !self.cancel_relayed(now, request, &invite) {
             self.refuse(now, request, Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, ApiCode::NotFound, "Nothing to cancel"));
         }
     }
 
-    pub(super) fn answer_cancel(&mut self, now: Instant, request: &Request<'_>) {
+    pub(super) fn answer_cancel(&mut self, now: Instant, request: &Request) {
         let tag = self.random.token();
-        self.respond(now, &request.key, reply(request.message, StatusCode::OK, Some(&tag)).end());
+        self.respond(now, &request.key, reply(request.message(), StatusCode::OK, Some(&tag)).end());
     }
 
     fn is_callers(&self, key: CallKey, flow: Flow) -> bool {
@@ -475,8 +474,8 @@ impl Hub {
     pub(super) fn fail_call(&mut self, now: Instant, key: CallKey, refusal: Refusal, cause: &'static str) {
         let tag = self.random.token();
         let Some(setup) = self.calls.get(&key).and_then(|call| call.setup.as_ref()) else { return };
-        let Ok(invite) = parse(setup.text.as_bytes()) else { return };
-        let (server, text) = (setup.key.clone(), refusal.answer(&invite, &tag).end());
+        let Some(invite) = &setup.invite else { return };
+        let (server, text) = (setup.key.clone(), refusal.answer(invite.get(), &tag).end());
         self.respond(now, &server, text);
         self.call_failed(now, key, (refusal.code(), Some(refusal.why)), cause);
     }

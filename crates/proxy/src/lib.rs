@@ -33,7 +33,7 @@ mod token;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use offhook_sip::{ApiCode, Branch, Message, Method, StatusCode, escape_user, parse, quote};
+use offhook_sip::{ApiCode, Branch, Message, Method, StatusCode, escape_user, quote};
 use offhook_ua::log;
 use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
@@ -99,7 +99,7 @@ pub struct Hub {
 /// What the store was asked for.
 enum Pending {
     /// The password of a user who showed a digest, or a ticket that was given for a password.
-    Login { flow: Flow, key: ServerKey, text: String },
+    Login(Request),
     /// Whether the callee of a call exists.
     Callee(CallKey),
     /// The name of a user who showed a ticket.
@@ -154,10 +154,10 @@ impl Hub {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Opened { conn, peer, application } => self.open(now, conn, peer, application),
-            Input::Received { conn, text } => self.receive(now, Flow::WebSocket(conn), &text),
+            Input::Received { conn, text } => self.receive(now, Flow::WebSocket(conn), text),
             Input::FromB2bua { application, text } => {
                 if let Some(id) = self.application_id(&application).filter(|_| self.settings.b2bua) {
-                    self.receive(now, Flow::B2bua(id), &text);
+                    self.receive(now, Flow::B2bua(id), text);
                 }
             }
             Input::Closed { conn, left } => {
@@ -241,7 +241,7 @@ impl Hub {
     fn account(&mut self, now: Instant, query: QueryId, account: Option<Account>) {
         self.timers.clear(&Timer::Query(query));
         match self.pending.remove(&query) {
-            Some(Pending::Login { flow, key, text }) => self.finish_login(now, flow, key, &text, account),
+            Some(Pending::Login(request)) => self.finish_login(now, &request, account),
             Some(Pending::Callee(key)) => self.looked_up(now, key, account.is_some()),
             Some(Pending::Name(aor)) => {
                 if let (Some(user), Some(account)) = (self.flows.users.get_mut(&aor), account) {
@@ -255,11 +255,7 @@ impl Hub {
     fn query_expired(&mut self, now: Instant, query: QueryId) {
         let refusal = Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, ApiCode::Internal, "The user store does not answer");
         match self.pending.remove(&query) {
-            Some(Pending::Login { flow, key, text }) => {
-                if let Ok(message) = parse(text.as_bytes()) {
-                    self.refuse(now, &Request { flow, key, message: &message, text: &text }, refusal);
-                }
-            }
+            Some(Pending::Login(request)) => self.refuse(now, &request, refusal),
             Some(Pending::Callee(key)) => self.fail_call(now, key, refusal, "failed"),
             Some(Pending::Name(_)) | None => {}
         }
@@ -267,22 +263,16 @@ impl Hub {
 
     /// The question to the store that the INVITE with `key` waits for.
     fn pending_login(&self, flow: Flow, key: &ServerKey) -> Option<QueryId> {
-        let waits = |pending: &Pending| matches!(pending, Pending::Login { flow: f, key: k, .. } if *f == flow && k == key);
+        let waits = |pending: &Pending| matches!(pending, Pending::Login(request) if request.flow == flow && request.key == *key);
         self.pending.iter().find(|(_, pending)| waits(pending)).map(|(query, _)| *query)
     }
 
     /// The caller takes back an INVITE before it was admitted.
-    fn cancel_login(&mut self, now: Instant, request: &Request<'_>, query: QueryId) {
+    fn cancel_login(&mut self, now: Instant, request: &Request, query: QueryId) {
         self.timers.clear(&Timer::Query(query));
-        let Some(Pending::Login { flow, key, text }) = self.pending.remove(&query) else { return };
+        let Some(Pending::Login(invite)) = self.pending.remove(&query) else { return };
         self.answer_cancel(now, request);
-        if let Ok(message) = parse(text.as_bytes()) {
-            self.refuse(
-                now,
-                &Request { flow, key, message: &message, text: &text },
-                Refusal::new(StatusCode::REQUEST_TERMINATED, ApiCode::Terminated, "Request terminated"),
-            );
-        }
+        self.refuse(now, &invite, Refusal::new(StatusCode::REQUEST_TERMINATED, ApiCode::Terminated, "Request terminated"));
     }
 
     /// An answer came by `flow`. It counts only where the request went, and for the transaction that asked (RFC 3261, 17.1.3).

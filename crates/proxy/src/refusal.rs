@@ -82,11 +82,11 @@ impl Refusal {
 
 impl Hub {
     /// Refuses a request that has a transaction.
-    pub(super) fn refuse(&mut self, now: Instant, request: &Request<'_>, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, now: Instant, request: &Request, refusal: Refusal) {
         let tag = self.random.token();
-        let text = refusal.answer(request.message, &tag).end();
+        let text = refusal.answer(request.message(), &tag).end();
         self.respond(now, &request.key, text);
-        self.record_refused(request.flow, request.message, refusal.code(), refusal.why);
+        self.record_refused(request.flow, request.message(), refusal.code(), refusal.why);
     }
 
     /// Refuses a request that has none. An ACK is never answered.

@@ -22,8 +22,8 @@ const TOO_BRIEF: Refusal = Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRE
 const FLOW_TIMER: u32 = 30;
 
 impl Hub {
-    pub(super) fn register(&mut self, now: Instant, request: &Request<'_>, (conn, aor): (ConnId, &Aor)) {
-        let message = request.message;
+    pub(super) fn register(&mut self, now: Instant, request: &Request, (conn, aor): (ConnId, &Aor)) {
+        let message = request.message();
         if !message.to().is_ok_and(|to| to.uri.is_sip() && to.uri.user_text() == aor.user) {
             return self.refuse(
                 now,
@@ -57,7 +57,7 @@ impl Hub {
         until.map_or(MAX_EXPIRES, |until| u32::try_from((until - now).as_secs().max(1)).unwrap_or(MAX_EXPIRES))
     }
 
-    fn registered(&mut self, now: Instant, request: &Request<'_>, (conn, aor): (ConnId, &Aor), change: Change) {
+    fn registered(&mut self, now: Instant, request: &Request, (conn, aor): (ConnId, &Aor), change: Change) {
         let answer = self.registered_answer(now, request, aor);
         self.respond(now, &request.key, answer);
         self.watch_expiry(aor);
@@ -75,16 +75,16 @@ impl Hub {
         }
     }
 
-    fn registered_answer(&mut self, now: Instant, request: &Request<'_>, aor: &Aor) -> String {
+    fn registered_answer(&mut self, now: Instant, request: &Request, aor: &Aor) -> String {
         let tag = self.random.token();
-        let mut text = reply(request.message, StatusCode::OK, Some(&tag));
+        let mut text = reply(request.message(), StatusCode::OK, Some(&tag));
         let mut outbound = false;
         for binding in self.registrar.bindings(aor) {
             outbound |= binding.reg_id > 0;
             text = text.field("Contact", &self.contact(now, aor, binding));
         }
         text = text.field("Supported", &CAN.extensions.join(", "));
-        if outbound && request.message.has_token(Name::Supported, "outbound") {
+        if outbound && request.message().has_token(Name::Supported, "outbound") {
             text = text.field("Require", "outbound");
         }
         self.ice_servers(now, &aor.user, text.number("Flow-Timer", FLOW_TIMER)).end()
@@ -140,8 +140,8 @@ impl Hub {
 }
 
 /// Says in the log which devices of a user came and went by a REGISTER.
-fn tell_registered(request: &Request<'_>, aor: &Aor, change: &Change) {
-    let (call, conn) = (Plain(request.message.call_id().unwrap_or_default()), request.flow.number());
+fn tell_registered(request: &Request, aor: &Aor, change: &Change) {
+    let (call, conn) = (Plain(request.message().call_id().unwrap_or_default()), request.flow.number());
     let (application, user) = (&aor.application, Masked(&aor.user));
     tell_unregistered(aor, change.removed, "it asked for that");
     for _ in &change.arrived {
