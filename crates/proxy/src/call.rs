@@ -50,7 +50,7 @@ pub(super) struct Call {
     pub(super) call_id: String,
     pub(super) caller: Party,
     pub(super) callee: Party,
-    /// Who the caller is to the callee ([`super::room::source`]).
+    /// Who the caller is to the callee ([`super::limits::source`]).
     pub(super) source: String,
     /// Where the caller is.
     pub(super) flow: Flow,
@@ -113,7 +113,7 @@ impl Call {
     }
 
     /// No further device gets the INVITE: it, the largest part of a call, need not wait for late answers with the rest.
-    pub(super) fn asks_nobody(&mut self) {
+    pub(super) fn drop_invite(&mut self) {
         if let Some(setup) = self.setup.as_mut() {
             setup.invite = None;
         }

@@ -4,11 +4,11 @@ use crate::port::ConnId;
 
 /// One user of one application (the address-of-record).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Aor {
+pub(super) struct Aor {
     /// Application key.
-    pub application: String,
+    pub(super) application: String,
     /// User id, unescaped; never empty.
-    pub user: String,
+    pub(super) user: String,
 }
 
 /// Who calls or is called.

@@ -1,17 +1,9 @@
-//! How the switch says no: the SIP status for every client, and the five-digit code of the calling API in `X-Error`.
+//! How the proxy refuses: the SIP status for every client, and the five-digit code of the calling API in `X-Error`.
 
-use offhook_access::proofs::TOO_MANY;
-use offhook_sip::{Abilities, ApiCode, Message, Method, StatusCode, Uri, Writer};
-use offhook_ua::log::{Plain, named};
-use offhook_ua::time::Instant;
+use offhook_sip::{Abilities, ApiCode, Message, Method, StatusCode, Writer};
 use offhook_ua::uas;
-use tracing::{debug, info};
 
-use super::admission::Request;
-use super::party::Flow;
-use super::{Hub, Record};
-
-/// What the switch takes part in.
+/// What the proxy takes part in.
 pub(super) const CAN: Abilities<'static> = Abilities {
     methods: &[
         Method::Invite,
@@ -44,6 +36,19 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// The connection has shown no identity.
+    pub(super) const NOT_AUTHENTICATED: Self = Self::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not authenticated");
+    /// From names somebody else.
+    pub(super) const NOT_FROM: Self = Self::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "From is not the authenticated user");
+    /// The callee has no device.
+    pub(super) const OFFLINE: Self = Self::new(StatusCode::TEMPORARILY_UNAVAILABLE, ApiCode::Offline, "No device is online");
+    /// Max-Forwards has come to 0 (RFC 3261, 16.3).
+    pub(super) const TOO_MANY_HOPS: Self = Self::new(StatusCode::TOO_MANY_HOPS, ApiCode::Malformed, "Too many hops");
+    /// A REGISTER is for somebody else.
+    pub(super) const OTHER_USER: Self = Self::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Registration of another user");
+    /// The sender has taken it back.
+    pub(super) const CANCELLED: Self = Self::new(StatusCode::REQUEST_TERMINATED, ApiCode::Terminated, "Request terminated");
+
     /// With SIP status `code`, the code `error` of the calling API, and a phrase that both the user and the log see.
     pub(super) const fn new(code: StatusCode, error: ApiCode, why: &'static str) -> Self {
         Self::of(uas::Refusal::Status(code), error, why)
@@ -59,7 +64,7 @@ impl Refusal {
         Self { status: uas::Refusal::RetryAfter(self.status.code(), seconds), ..self }
     }
 
-    /// A method outside a dialog that the switch does nothing with.
+    /// A method outside a dialog that the proxy does nothing with.
     pub(super) fn unserved(method: Method<'_>) -> Self {
         let code = Abilities::unserved(method);
         Self::new(
@@ -77,55 +82,5 @@ impl Refusal {
     /// The answer to `request`, still open.
     pub(super) fn answer(&self, request: &Message<'_>, tag: &str) -> Writer {
         self.status.answer(request, tag, &CAN).field("X-Error", &self.error.x_error(self.why))
-    }
-}
-
-impl Hub {
-    /// Refuses a request that has a transaction.
-    pub(super) fn refuse(&mut self, now: Instant, request: &Request, refusal: Refusal) {
-        let tag = self.random.token();
-        let text = refusal.answer(request.message(), &tag).end();
-        self.respond(now, &request.key, text);
-        self.record_refused(request.flow, request.message(), refusal.code(), refusal.why);
-    }
-
-    /// Refuses a request that has none. An ACK is never answered.
-    pub(super) fn refuse_plainly(&mut self, flow: Flow, message: &Message<'_>, refusal: Refusal) {
-        if message.is_request() && message.method() != Some(Method::Ack) {
-            let tag = self.random.token();
-            let text = refusal.answer(message, &tag).end();
-            self.send(flow, text);
-            self.record_refused(flow, message, refusal.code(), refusal.why);
-        }
-    }
-
-    pub(super) fn record_refused(&mut self, flow: Flow, message: &Message<'_>, code: StatusCode, why: &'static str) {
-        let user = message.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
-        self.tell_refused(flow, message, (code, why));
-        self.record(Record::Refused { conn: flow.conn(), user, code, why });
-    }
-
-    /// Says in the log what was refused, of whom, and why.
-    pub(super) fn tell_refused(&self, flow: Flow, message: &Message<'_>, (code, reason): (StatusCode, &'static str)) {
-        let method = message.method().map(Method::as_str);
-        let invited =
-            message.uri().filter(|_| method == Some("INVITE")).and_then(|uri| Uri::parse(uri).ok()).map(|uri| uri.user_text());
-        let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
-        let (call, user, to) = (Plain(message.call_id().unwrap_or_default()), named(&user), invited.as_deref().and_then(named));
-        let (application, conn) = (self.application_of(flow), flow.number());
-        // Anybody can fail to prove who he is as often as he likes: at `info` that is told by the minute.
-        if code == StatusCode::UNAUTHORIZED || reason == TOO_MANY {
-            debug!(%call, application, user, to, conn, method, code = code.as_u16(), reason, "refused");
-        } else {
-            info!(%call, application, user, to, conn, method, code = code.as_u16(), reason, "refused");
-        }
-    }
-
-    /// The key of the application that a flow is of; empty where it is gone.
-    pub(super) fn application_of(&self, flow: Flow) -> &str {
-        match flow {
-            Flow::WebSocket(conn) => self.flows.connections.get(&conn).map_or("", |connection| &connection.application),
-            Flow::B2bua(id) => self.key_of(id),
-        }
     }
 }

@@ -28,13 +28,13 @@ const MAX_CONTACTS: usize = 4;
 /// Octets of a contact URI.
 const MAX_URI: usize = 512;
 /// The shortest registration in seconds.
-pub const MIN_EXPIRES: u32 = 60;
+pub(super) const MIN_EXPIRES: u32 = 60;
 /// The longest registration in seconds.
-pub const MAX_EXPIRES: u32 = 3600;
+pub(super) const MAX_EXPIRES: u32 = 3600;
 
 /// What tells one device of a user from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Device {
+pub(super) enum Device {
     /// It has a name that survives reconnects (`+sip.instance`).
     Instance(String),
     /// It is known by its contact only.
@@ -43,8 +43,7 @@ pub enum Device {
 
 impl Device {
     /// The device that has this contact, as well as it can be told.
-    #[must_use]
-    pub fn of(contact: &NameAddr<'_>) -> Self {
+    pub(super) fn of(contact: &NameAddr<'_>) -> Self {
         let target = Target::of(&contact.uri);
         let name = instance(contact).ok().flatten().or_else(|| target.gr.clone());
         name.map_or(Self::Contact(target), Self::Instance)
@@ -53,7 +52,7 @@ impl Device {
 
 /// The part of a URI by which a device is found again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
+pub(super) struct Target {
     user: String,
     host: String,
     port: Option<u16>,
@@ -63,8 +62,7 @@ pub struct Target {
 
 impl Target {
     /// The target that a contact or Request-URI names.
-    #[must_use]
-    pub fn of(uri: &Uri<'_>) -> Self {
+    pub(super) fn of(uri: &Uri<'_>) -> Self {
         let gr = uri.params.get("gr").filter(|gr| !gr.is_empty()).map(str::to_ascii_lowercase);
         Self { user: uri.user_text().into_owned(), host: uri.host.to_ascii_lowercase(), port: uri.port, gr }
     }
@@ -72,26 +70,26 @@ impl Target {
 
 /// One way to one device.
 #[derive(Clone, Debug)]
-pub struct Binding {
+pub(super) struct Binding {
     /// The device.
-    pub device: Device,
+    pub(super) device: Device,
     /// Which of its ways (RFC 5626); 0 where it names none.
-    pub reg_id: u32,
+    pub(super) reg_id: u32,
     /// Its contact URI as it came.
-    pub contact: String,
+    pub(super) contact: String,
     /// The same, to compare.
-    pub target: Target,
+    pub(super) target: Target,
     /// Its connection; `None` while it is offline.
-    pub conn: Option<ConnId>,
+    pub(super) conn: Option<ConnId>,
     /// When it runs out.
-    pub expires: Instant,
+    pub(super) expires: Instant,
     call_id: String,
     cseq: u32,
 }
 
 /// Why a REGISTER is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// It breaks RFC 3261, 10.3.
     Malformed(&'static str),
     /// It asks for less than [`MIN_EXPIRES`].
@@ -104,18 +102,18 @@ pub enum Refusal {
 
 /// What a REGISTER changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub(super) struct Change {
     /// Devices that are online on this connection and were not before.
-    pub arrived: Vec<Device>,
+    pub(super) arrived: Vec<Device>,
     /// Bindings taken away.
-    pub removed: usize,
+    pub(super) removed: usize,
     /// Connections on which the same device was before.
-    pub superseded: BTreeSet<ConnId>,
+    pub(super) replaced: BTreeSet<ConnId>,
 }
 
 /// All bindings.
 #[derive(Debug, Default)]
-pub struct Registrar {
+pub(super) struct Registrar {
     aors: BTreeMap<Aor, Vec<Binding>>,
     /// Connections that carry a binding; a connection speaks for one user.
     by_conn: BTreeMap<ConnId, Aor>,
@@ -137,7 +135,14 @@ impl Registrar {
     /// # Errors
     ///
     /// The sender is at fault, or has too many devices.
-    pub fn register(&mut self, now: Instant, aor: &Aor, conn: ConnId, most: u32, request: &Message<'_>) -> Result<Change, Refusal> {
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        aor: &Aor,
+        conn: ConnId,
+        most: u32,
+        request: &Message<'_>,
+    ) -> Result<Change, Refusal> {
         self.expire(now, aor);
         let call_id = request.call_id().map_err(|_| Refusal::Malformed("no Call-ID"))?;
         let cseq = request.cseq().map_err(|_| Refusal::Malformed("no CSeq"))?.number;
@@ -150,7 +155,7 @@ impl Registrar {
                 return Err(Refusal::OutOfOrder);
             }
         }
-        self.make_room(aor, &wishes)?;
+        self.evict_offline(aor, &wishes)?;
         let mut change = Change::default();
         let left: Vec<ConnId> =
             wishes.into_iter().filter_map(|wish| self.apply(now, aor, conn, wish, (call_id, cseq), &mut change)).collect();
@@ -159,14 +164,12 @@ impl Registrar {
     }
 
     /// The bindings of a user, those out of time included until [`Registrar::expire`].
-    #[must_use]
-    pub fn bindings(&self, aor: &Aor) -> &[Binding] {
+    pub(super) fn bindings(&self, aor: &Aor) -> &[Binding] {
         self.aors.get(aor).map_or(&[], Vec::as_slice)
     }
 
     /// The online way to each device of a user: the last one registered where a device has several.
-    #[must_use]
-    pub fn online(&self, now: Instant, aor: &Aor) -> Vec<&Binding> {
+    pub(super) fn online(&self, now: Instant, aor: &Aor) -> Vec<&Binding> {
         let mut ways: BTreeMap<&Device, &Binding> = BTreeMap::new();
         for binding in self.bindings(aor).iter().filter(|binding| binding.conn.is_some() && binding.expires > now) {
             ways.insert(&binding.device, binding);
@@ -175,8 +178,7 @@ impl Registrar {
     }
 
     /// The binding of a user that a Request-URI names, by contact or by GRUU; one that is online where there is one.
-    #[must_use]
-    pub fn find(&self, aor: &Aor, target: &Target) -> Option<&Binding> {
+    pub(super) fn find(&self, aor: &Aor, target: &Target) -> Option<&Binding> {
         let named = |binding: &&Binding| match &target.gr {
             Some(gr) => binding.device == Device::Instance(gr.clone()),
             None => binding.target == *target,
@@ -185,16 +187,19 @@ impl Registrar {
         candidates().find(|binding| binding.conn.is_some()).or_else(|| candidates().next())
     }
 
-    /// A connection is gone: what it carried goes offline.
-    pub fn close(&mut self, conn: ConnId) {
-        let Some(aor) = self.by_conn.remove(&conn) else { return };
+    /// A connection is gone: what it carried goes offline. Returns the devices that were registered on it.
+    pub(super) fn close(&mut self, conn: ConnId) -> BTreeSet<Device> {
+        let mut devices = BTreeSet::new();
+        let Some(aor) = self.by_conn.remove(&conn) else { return devices };
         for binding in self.aors.get_mut(&aor).into_iter().flatten().filter(|binding| binding.conn == Some(conn)) {
             binding.conn = None;
+            devices.insert(binding.device.clone());
         }
+        devices
     }
 
     /// Nobody is believed on a connection any more: takes away the bindings that it carries and says how many that were.
-    pub fn lapse(&mut self, conn: ConnId) -> usize {
+    pub(super) fn lapse(&mut self, conn: ConnId) -> usize {
         let Some(aor) = self.by_conn.remove(&conn) else { return 0 };
         let lapsed = self.aors.get_mut(&aor).map_or(0, |all| all.extract_if(.., |binding| binding.conn == Some(conn)).count());
         self.tidy(&aor, std::iter::empty());
@@ -202,7 +207,7 @@ impl Registrar {
     }
 
     /// Takes away what has run out and says how many bindings that were.
-    pub fn expire(&mut self, now: Instant, aor: &Aor) -> usize {
+    pub(super) fn expire(&mut self, now: Instant, aor: &Aor) -> usize {
         let Some(bindings) = self.aors.get_mut(aor) else { return 0 };
         let gone: Vec<Binding> = bindings.extract_if(.., |binding| binding.expires <= now).collect();
         self.tidy(aor, gone.iter().filter_map(|binding| binding.conn));
@@ -210,27 +215,18 @@ impl Registrar {
     }
 
     /// When the next binding of a user runs out.
-    #[must_use]
-    pub fn expiry(&self, aor: &Aor) -> Option<Instant> {
+    pub(super) fn expiry(&self, aor: &Aor) -> Option<Instant> {
         self.bindings(aor).iter().map(|binding| binding.expires).min()
     }
 
     /// How many devices are online.
-    #[must_use]
-    pub fn devices(&self) -> usize {
+    pub(super) fn devices(&self) -> usize {
         self.by_conn.len()
     }
 
     /// How many bindings there are, online or not.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.aors.values().map(Vec::len).sum()
-    }
-
-    /// Whether nobody is registered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.aors.is_empty()
     }
 
     /// `Contact: *` with `Expires: 0`: a wish to remove each binding there is.
@@ -248,8 +244,8 @@ impl Registrar {
         Ok(self.bindings(aor).iter().map(wish).collect())
     }
 
-    /// Where the new devices do not fit, the offline ones that run out first give way.
-    fn make_room(&mut self, aor: &Aor, wishes: &[Wish]) -> Result<(), Refusal> {
+    /// Where the new devices do not fit, the offline ones that run out first are evicted.
+    fn evict_offline(&mut self, aor: &Aor, wishes: &[Wish]) -> Result<(), Refusal> {
         let bindings = self.aors.entry(aor.clone()).or_default();
         let new = wishes.iter().filter(|wish| wish.expires > 0 && !bindings.iter().any(|binding| wish.is(binding))).count();
         let excess = (bindings.len() + new).saturating_sub(MAX_BINDINGS);
@@ -287,7 +283,7 @@ impl Registrar {
         }
         let before = old.and_then(|old| old.conn);
         if before != Some(conn) {
-            change.superseded.extend(before);
+            change.replaced.extend(before);
             change.arrived.push(wish.device.clone());
         }
         let Wish { device, reg_id, contact, target, expires } = wish;
