@@ -1,4 +1,10 @@
-//! All calls: which of them there are, by what they are found, and how they end. How one rings is in [`super::forking`].
+//! All calls: which of them there are, by what they are found, and how they end. How one rings is in [`forking`].
+
+mod best;
+mod call;
+mod destination;
+mod forking;
+mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,27 +15,29 @@ use offhook_ua::transaction::ServerKey;
 use tracing::info;
 
 use super::Record;
-use super::best::Best;
-use super::call::{Call, CallKey, Setup, Stage};
 use super::context::Context;
-use super::destination::{from_host, is_emergency, is_outside};
-use super::limits::source;
 use super::party::{Aor, Flow, Party};
 use super::refusal::Refusal;
 use super::request::Request;
 use super::rewrite::Head;
 use super::timers::Timer;
 use super::token::Parties;
+use best::Best;
+use call::{Call, Setup, Stage};
+use destination::{from_host, is_emergency, is_outside};
+use limits::source;
+
+pub(super) use call::CallKey;
 
 /// How often answered calls are looked at.
-pub(super) const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_secs(60);
 /// After how many seconds a caller may try again whom an overloaded proxy has refused.
 const OVERLOAD: u32 = 5;
 
 /// The calls.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    pub(super) calls: BTreeMap<CallKey, Call>,
+    calls: BTreeMap<CallKey, Call>,
     /// By the caller's transaction.
     by_invite: BTreeMap<ServerKey, CallKey>,
     /// By application and Call-ID.
@@ -39,9 +47,9 @@ pub(super) struct Calls {
     /// How many are not over.
     live: usize,
     /// Whether no new ones are taken, as the end is near.
-    pub(super) draining: bool,
+    draining: bool,
     /// Whether no new ones are taken, as more comes in than can be handled in time.
-    pub(super) overloaded: bool,
+    overloaded: bool,
 }
 
 /// Whom an INVITE is for, as its caller may call now.
@@ -57,19 +65,29 @@ impl Calls {
         self.live
     }
 
+    /// No new ones are taken any more, as the end is near.
+    pub(super) const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether more comes in than can be handled in time: then no new ones are taken.
+    pub(super) const fn set_overloaded(&mut self, overloaded: bool) {
+        self.overloaded = overloaded;
+    }
+
     /// How many things are remembered.
     pub(super) fn len(&self) -> usize {
         self.calls.len() + self.by_invite.len() + self.by_call_id.len() + self.by_user.len() + self.live
     }
 
     /// The calls of a user, made or received, that are not over.
-    pub(super) fn of<'a>(&'a self, party: &Party) -> impl Iterator<Item = &'a Call> {
+    fn of<'a>(&'a self, party: &Party) -> impl Iterator<Item = &'a Call> {
         let keys = party.user().and_then(|aor| self.by_user.get(aor));
         keys.into_iter().flatten().filter_map(|key| self.calls.get(key))
     }
 
     /// The same, by their keys.
-    pub(super) fn keys_of(&self, aor: &Aor) -> Vec<CallKey> {
+    fn keys_of(&self, aor: &Aor) -> Vec<CallKey> {
         self.by_user.get(aor).into_iter().flatten().copied().collect()
     }
 
@@ -79,7 +97,7 @@ impl Calls {
     }
 
     /// The call whose INVITE this is.
-    pub(super) fn by_invite(&self, invite: &ServerKey) -> Option<(CallKey, &Call)> {
+    fn by_invite(&self, invite: &ServerKey) -> Option<(CallKey, &Call)> {
         let key = *self.by_invite.get(invite)?;
         Some((key, self.calls.get(&key)?))
     }
@@ -189,7 +207,7 @@ impl Calls {
     }
 
     /// A call counts as one no more, though late answers may still come.
-    pub(super) fn over(&mut self, key: CallKey) {
+    fn over(&mut self, key: CallKey) {
         let Some(call) = self.calls.get_mut(&key).filter(|call| call.is_live()) else { return };
         call.stage = Stage::Over;
         self.live -= 1;

@@ -11,7 +11,7 @@ use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions, Transp
 use offhook_ua::wall::Wall;
 use tracing::{Level, debug, info};
 
-use super::call::CallKey;
+use super::calls::CallKey;
 use super::connections::Connections;
 use super::party::{ApplicationId, Flow, Party};
 use super::refusal::Refusal;

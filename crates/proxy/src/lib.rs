@@ -18,15 +18,10 @@
 //!
 //! Order of calls: [`Hub::handle`], then [`Hub::poll`] until it gives `None`, then [`Hub::deadline`].
 
-mod best;
-mod call;
 mod calls;
 mod connections;
 mod context;
-mod destination;
-mod forking;
 mod lifecycle;
-mod limits;
 mod login;
 mod messages;
 mod party;
@@ -106,8 +101,8 @@ impl Hub {
             Input::PasswordChanged { application, user, revision } => self.password_changed(&Aor { application, user }, revision),
             Input::Timeout => self.timeout(),
             Input::Wall(wall) => self.cx.set_wall(wall),
-            Input::Drain => self.calls.draining = true,
-            Input::Overloaded(overloaded) => self.calls.overloaded = overloaded,
+            Input::Drain => self.calls.drain(),
+            Input::Overloaded(overloaded) => self.calls.set_overloaded(overloaded),
         }
         self.settle();
     }

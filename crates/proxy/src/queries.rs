@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offhook_ua::transaction::ServerKey;
 
-use super::call::CallKey;
+use super::calls::CallKey;
 use super::context::Context;
 use super::party::{Aor, Flow};
 use super::request::Request;

@@ -21,12 +21,11 @@ use offhook_ua::log::Plain;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 use tracing::debug;
 
-use super::best::passed_on;
 use super::context::{Context, Leg};
 use super::party::{Aor, Flow, Party};
 use super::refusal::Refusal;
 use super::request::{Request, is_from, is_in_dialog};
-use super::rewrite::{Head, Onward, forward, restore};
+use super::rewrite::{Head, Onward, forward, passed_on, restore};
 use super::timers::Timer;
 use super::token::Parties;
 use crate::registrar::{Registrar, Target};

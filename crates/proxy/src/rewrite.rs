@@ -117,6 +117,16 @@ pub(super) fn restore(response: &Message<'_>, head: &Head, code: StatusCode, rec
     finish(copy(text.field("From", &head.from), response, outside), response)
 }
 
+/// The status that the caller gets for a device's: a challenge is for us alone to make (else a device could fish for credentials),
+/// and one device out of service is no reason to avoid this server (RFC 3261, 16.7, step 6).
+pub(super) const fn passed_on(code: StatusCode) -> StatusCode {
+    match code {
+        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => StatusCode::FORBIDDEN,
+        StatusCode::SERVICE_UNAVAILABLE => StatusCode::SERVER_INTERNAL_ERROR,
+        code => code,
+    }
+}
+
 fn copy(text: Writer, message: &Message<'_>, outside: bool) -> Writer {
     let named = message.fields().iter().filter_map(|field| Some((passed(field.raw_name, outside)?, field.value)));
     named.fold(text, |text, (name, value)| text.field(name, value))

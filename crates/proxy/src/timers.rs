@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
 
-use super::call::CallKey;
+use super::calls::CallKey;
 use super::party::Aor;
 use super::relay::{ForwardKey, HeldKey};
 use super::{ConnId, QueryId};

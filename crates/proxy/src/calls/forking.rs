@@ -9,18 +9,17 @@ use offhook_ua::log::{Masked, Plain, millis};
 use offhook_ua::transaction::ClientKey;
 use tracing::{debug, info};
 
-use super::Record;
-use super::best::passed_on;
 use super::call::{Branch, Call, CallKey, Progress, Stage};
-use super::calls::{Calls, SWEEP};
-use super::context::{Context, Leg};
 use super::destination::outside_uri;
-use super::party::{Aor, Flow, Party};
-use super::refusal::Refusal;
-use super::request::Request;
-use super::rewrite::{Onward, forward, restore};
-use super::timers::Timer;
+use super::{Calls, SWEEP};
+use crate::Record;
+use crate::context::{Context, Leg};
+use crate::party::{Aor, Flow, Party};
+use crate::refusal::Refusal;
 use crate::registrar::{Binding, Device, Registrar};
+use crate::request::Request;
+use crate::rewrite::{Onward, forward, passed_on, restore};
+use crate::timers::Timer;
 
 /// How long a device may ring: Timer C, longer than three minutes (RFC 3261, 16.6, step 11).
 const RING: Duration = Duration::from_secs(185);
@@ -33,7 +32,7 @@ const DECLINED: &str = "SIP;cause=603;text=\"Declined\"";
 
 impl Calls {
     /// The store has answered for the callee.
-    pub(super) fn looked_up(&mut self, cx: &mut Context, registrar: &Registrar, key: CallKey, known: bool) {
+    pub(crate) fn looked_up(&mut self, cx: &mut Context, registrar: &Registrar, key: CallKey, known: bool) {
         let Some(call) = self.calls.get_mut(&key).filter(|call| call.stage == Stage::Looking) else { return };
         if !known {
             let refusal = Refusal::new(StatusCode::NOT_FOUND, ApiCode::NotFound, "No such user");
@@ -49,12 +48,12 @@ impl Calls {
     }
 
     /// No device came in time.
-    pub(super) fn hold_ended(&mut self, cx: &mut Context, key: CallKey) {
+    pub(crate) fn hold_ended(&mut self, cx: &mut Context, key: CallKey) {
         self.fail(cx, key, Refusal::OFFLINE, "offline");
     }
 
     /// Devices of a user have come: what waits for them or rings elsewhere rings there, too.
-    pub(super) fn ring_arrived(&mut self, cx: &mut Context, registrar: &Registrar, aor: &Aor) {
+    pub(crate) fn ring_arrived(&mut self, cx: &mut Context, registrar: &Registrar, aor: &Aor) {
         for key in self.keys_of(aor) {
             if self.calls.get(&key).is_some_and(|call| call.callee.user() == Some(aor) && call.is_open()) {
                 self.ring(cx, registrar, key);
@@ -111,12 +110,12 @@ impl Calls {
     }
 
     /// Where the INVITE of a branch went.
-    pub(super) fn receiver(&self, key: CallKey, index: usize) -> Option<Flow> {
+    pub(crate) fn receiver(&self, key: CallKey, index: usize) -> Option<Flow> {
         self.calls.get(&key)?.setup.as_ref()?.branches.get(index).map(|branch| branch.flow)
     }
 
     /// A device has answered an INVITE.
-    pub(super) fn branch_answered(&mut self, cx: &mut Context, key: CallKey, index: usize, response: &Message<'_>) {
+    pub(crate) fn branch_answered(&mut self, cx: &mut Context, key: CallKey, index: usize, response: &Message<'_>) {
         let Some(code) = response.code() else { return };
         match code.class() {
             Class::Provisional => {
@@ -172,7 +171,7 @@ impl Calls {
     }
 
     /// A device will not answer: it said so, or (`None`) it said nothing in time.
-    pub(super) fn branch_failed(
+    pub(crate) fn branch_failed(
         &mut self,
         cx: &mut Context,
         key: CallKey,
@@ -200,14 +199,14 @@ impl Calls {
     }
 
     /// Timer C: a device has rung for too long.
-    pub(super) fn branch_expired(&mut self, cx: &mut Context, key: CallKey, index: usize) {
+    pub(crate) fn branch_expired(&mut self, cx: &mut Context, key: CallKey, index: usize) {
         self.cancel_branch(cx, key, index);
         self.branch_failed(cx, key, index, StatusCode::REQUEST_TIMEOUT, None);
     }
 
     /// The caller takes its INVITE back (RFC 3261, 9.2). The devices are told why: one that was answered elsewhere is no missed call (RFC
     /// 3326, 1). Returns false where there is no such call of the sender.
-    pub(super) fn cancel(&mut self, cx: &mut Context, request: &Request) -> bool {
+    pub(crate) fn cancel(&mut self, cx: &mut Context, request: &Request) -> bool {
         let own = self.by_invite(&request.key.invite()).filter(|(_, call)| cx.connections.leads_to(call.flow, request.flow));
         let Some((key, _)) = own else { return false };
         cx.accept_cancel(request);
@@ -272,7 +271,7 @@ impl Calls {
     }
 
     /// The caller gets the best failure there is.
-    pub(super) fn give_up(&mut self, cx: &mut Context, key: CallKey) {
+    pub(crate) fn give_up(&mut self, cx: &mut Context, key: CallKey) {
         let Some(setup) = self.calls.get_mut(&key).and_then(|call| call.setup.as_mut()) else { return };
         if setup.cancelled {
             return self.fail(cx, key, Refusal::CANCELLED, "cancelled");
@@ -291,7 +290,7 @@ impl Calls {
     }
 
     /// Answers the caller with a failure of ours.
-    pub(super) fn fail(&mut self, cx: &mut Context, key: CallKey, refusal: Refusal, cause: &'static str) {
+    pub(crate) fn fail(&mut self, cx: &mut Context, key: CallKey, refusal: Refusal, cause: &'static str) {
         let tag = cx.tag();
         let Some(setup) = self.calls.get(&key).and_then(|call| call.setup.as_ref()) else { return };
         let Some(invite) = &setup.invite else { return };
@@ -326,7 +325,7 @@ impl Calls {
     }
 
     /// A device of a user has a new connection. An INVITE that it never answered is retransmitted there.
-    pub(super) fn follow(&mut self, cx: &mut Context, old: Flow, flow: Flow, aor: &Aor) {
+    pub(crate) fn follow(&mut self, cx: &mut Context, old: Flow, flow: Flow, aor: &Aor) {
         let mut unanswered = Vec::new();
         for key in self.keys_of(aor) {
             let Some(call) = self.calls.get_mut(&key) else { continue };
@@ -344,7 +343,7 @@ impl Calls {
     }
 
     /// A connection of a user was lost: no call that is being stopped waits for it, and no device rings for a caller who is gone.
-    pub(super) fn connection_lost(&mut self, cx: &mut Context, aor: &Aor) {
+    pub(crate) fn connection_lost(&mut self, cx: &mut Context, aor: &Aor) {
         for key in self.keys_of(aor) {
             match self.calls.get(&key) {
                 Some(call) if call.stage == Stage::Stopping => self.settle(cx, key),

@@ -3,11 +3,11 @@
 
 use offhook_sip::{ApiCode, Message, StatusCode};
 
-use super::Settings;
+use super::Calls;
 use super::call::Call;
-use super::calls::Calls;
-use super::party::Party;
-use super::refusal::Refusal;
+use crate::Settings;
+use crate::party::Party;
+use crate::refusal::Refusal;
 
 /// Emergency calls of one user beyond the most calls of a user.
 const EMERGENCY: usize = 4;

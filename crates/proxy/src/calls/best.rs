@@ -41,13 +41,3 @@ const fn rank(code: StatusCode) -> u8 {
         },
     }
 }
-
-/// The status that the caller gets for a device's: a challenge is for us alone to make (else a device could fish for credentials),
-/// and one device out of service is no reason to avoid this server (RFC 3261, 16.7, step 6).
-pub(super) const fn passed_on(code: StatusCode) -> StatusCode {
-    match code {
-        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => StatusCode::FORBIDDEN,
-        StatusCode::SERVICE_UNAVAILABLE => StatusCode::SERVER_INTERNAL_ERROR,
-        code => code,
-    }
-}

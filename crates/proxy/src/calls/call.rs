@@ -18,13 +18,13 @@ use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::best::Best;
-use super::party::{Aor, Flow, Party};
-use super::rewrite::Head;
+use crate::party::{Aor, Flow, Party};
 use crate::registrar::Device;
+use crate::rewrite::Head;
 
 /// One call; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct CallKey(pub(super) u64);
+pub(crate) struct CallKey(pub(super) u64);
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

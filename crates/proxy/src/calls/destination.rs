@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use offhook_sip::{ApiCode, Message, StatusCode, Uri};
 
-use super::context::Context;
-use super::party::Party;
-use super::refusal::Refusal;
+use crate::context::Context;
+use crate::party::Party;
+use crate::refusal::Refusal;
 use crate::test_number::TestNumber;
 
 /// Whether the way to the destination leads outside, to a telephone or another SIP domain, and not to a user of ours.
