@@ -1,14 +1,14 @@
-//! The task that owns the switch and the bridge: hands them one input at a time, does what they say, carries what they say to each other,
-//! and wakes them when their time has come.
+//! The task that owns the exchange (switch and back-to-back user agent): hands it one input at a time, does what it says, and wakes it when
+//! its time has come.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use offhook_b2bua as bridge;
-use offhook_proxy::{ConnId, Hub, Input, Output, Record};
+use offhook_b2bua::exchange::{Exchange, Input, Output};
+use offhook_proxy::{self as switch, ConnId, Record};
 use offhook_ua::wall::Wall;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -99,7 +99,7 @@ impl Outgoing {
 /// What the driver is told.
 enum Event {
     Opened { conn: ConnId, peer: IpAddr, application: String, outbox: Outbox },
-    Hub { input: Input, since: Instant },
+    Switch { input: switch::Input, since: Instant },
     Count { counted: oneshot::Sender<Counts> },
     Drain { done: oneshot::Sender<()> },
     Stop,
@@ -112,15 +112,6 @@ pub struct Counts {
     pub calls: usize,
     /// Devices that are online.
     pub devices: usize,
-}
-
-/// What the machines are told.
-enum Happening {
-    Switch(Input),
-    Outside(bridge::Input),
-    Timeout,
-    Drain,
-    Stop,
 }
 
 /// How everybody else reaches the driver.
@@ -140,12 +131,12 @@ impl Handle {
 
     /// A message came in on it.
     pub async fn received(&self, conn: ConnId, text: String) {
-        self.tell(Event::Hub { input: Input::Received { conn, text }, since: Instant::now() }).await;
+        self.tell(Event::Switch { input: switch::Input::Received { conn, text }, since: Instant::now() }).await;
     }
 
     /// It is gone. Said exactly once for each connection.
     pub async fn closed(&self, conn: ConnId, left: bool) {
-        self.tell(Event::Hub { input: Input::Closed { conn, left }, since: Instant::now() }).await;
+        self.tell(Event::Switch { input: switch::Input::Closed { conn, left }, since: Instant::now() }).await;
     }
 
     /// What there is; `None` where the driver has ended.
@@ -173,12 +164,10 @@ impl Handle {
     }
 }
 
-/// The switch with everything it needs from the world.
+/// The exchange with everything it needs from the world.
 pub struct Driver {
-    hub: Hub,
+    exchange: Exchange,
     outside: Outside,
-    /// What the bridge has said to the switch, each message with the key of its application.
-    said: VecDeque<(String, String)>,
     store: Store,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
@@ -189,7 +178,7 @@ pub struct Driver {
     open: usize,
     events: mpsc::Receiver<Event>,
     /// Not bounded, so that the database never waits for the driver while the driver waits for it; as many as the store's queue.
-    answers: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
+    answers: (mpsc::UnboundedSender<switch::Input>, mpsc::UnboundedReceiver<switch::Input>),
     drained: Vec<oneshot::Sender<()>>,
     stopping: bool,
     backlog: Backlog,
@@ -227,14 +216,13 @@ impl Backlog {
 impl Driver {
     /// A driver that waits to be run, and the way to reach it.
     #[must_use]
-    pub fn new(hub: Hub, outside: Outside, store: Store, metrics: Arc<Metrics>, clock: Arc<Clock>) -> (Self, Handle) {
+    pub fn new(exchange: Exchange, outside: Outside, store: Store, metrics: Arc<Metrics>, clock: Arc<Clock>) -> (Self, Handle) {
         let (sender, events) = mpsc::channel(QUEUE);
         let mut passwords = interval(PASSWORDS);
         passwords.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let driver = Self {
-            hub,
+            exchange,
             outside,
-            said: VecDeque::new(),
             store,
             metrics,
             clock,
@@ -254,29 +242,19 @@ impl Driver {
     /// Runs until [`Handle::stop`], the end of the last connection, and the last answer of a trunk.
     pub async fn run(mut self) {
         self.tell_wall(true).await;
-        while !(self.stopping && self.open == 0 && self.outside.is_quiet()) {
-            let happening = self.wait().await;
+        while !(self.stopping && self.open == 0 && self.exchange.is_quiet()) {
+            let input = self.wait().await;
             self.tell_wall(false).await;
-            match happening {
-                None => continue,
-                Some(Happening::Switch(input)) => self.hub.handle(self.clock.now(), input),
-                Some(Happening::Outside(input)) => self.outside.handle(self.clock.now(), input),
-                Some(Happening::Drain) => {
-                    self.hub.handle(self.clock.now(), Input::Drain);
-                    self.outside.handle(self.clock.now(), bridge::Input::Drain);
-                }
-                Some(Happening::Stop) => {
-                    self.outside.handle(self.clock.now(), bridge::Input::Stop);
-                    // What it says to pages arrives before their connections are closed.
-                    self.settle().await;
-                    self.close_all();
-                }
-                Some(Happening::Timeout) => {
-                    self.hub.handle(self.clock.now(), Input::Timeout);
-                    self.outside.handle(self.clock.now(), bridge::Input::Timeout);
-                }
+            let Some(input) = input else { continue };
+            let stop = matches!(input, Input::Stop);
+            self.exchange.handle(self.clock.now(), input);
+            while let Some(output) = self.exchange.poll() {
+                self.perform(output).await;
             }
-            self.settle().await;
+            if stop {
+                // After what it has sent to pages.
+                self.close_all();
+            }
             self.report_drained();
         }
     }
@@ -292,26 +270,13 @@ impl Driver {
             warn!(milliseconds = step, "the wall clock was put ahead, or back: dates follow it, what runs is not touched");
         }
         self.wall = wall;
-        self.hub.handle(self.clock.now(), Input::Wall(wall));
+        self.exchange.handle(self.clock.now(), Input::Switch(switch::Input::Wall(wall)));
         self.store.set_wall(wall).await;
     }
 
-    /// Does what switch and bridge say, until both are silent.
-    async fn settle(&mut self) {
-        self.said.extend(self.outside.perform().await);
-        loop {
-            while let Some(output) = self.hub.poll() {
-                self.perform(output).await;
-            }
-            let Some((application, text)) = self.said.pop_front() else { return };
-            self.hub.handle(self.clock.now(), Input::FromB2bua { application, text });
-        }
-    }
-
     /// What happens next; `None` where an event was the driver's own.
-    async fn wait(&mut self) -> Option<Happening> {
-        let deadline = [self.hub.deadline(), self.outside.deadline()].into_iter().flatten().min();
-        let deadline = deadline.map(|deadline| self.clock.wake_at(deadline));
+    async fn wait(&mut self) -> Option<Input> {
+        let deadline = self.exchange.deadline().map(|deadline| self.clock.wake_at(deadline));
         let timer = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -321,13 +286,13 @@ impl Driver {
         tokio::select! {
             // Answers first: they are few, and somebody has waited for them already.
             biased;
-            Some(answer) = self.answers.1.recv() => Some(Happening::Switch(answer)),
-            () = timer => Some(Happening::Timeout),
+            Some(answer) = self.answers.1.recv() => Some(Input::Switch(answer)),
+            () = timer => Some(Input::Timeout),
             _ = self.passwords.tick() => {
                 self.ask_passwords().await;
                 None
             }
-            input = self.outside.next() => Some(Happening::Outside(input)),
+            input = self.outside.next() => Some(Input::B2bua(input)),
             Some(event) = self.events.recv() => self.event(event),
         }
     }
@@ -337,14 +302,14 @@ impl Driver {
         let answers = self.answers.0.clone();
         let found = move |result: Result<Vec<PasswordChange>, _>| match result {
             Ok(changes) => changes.into_iter().for_each(|PasswordChange { application, user, revision }| {
-                drop(answers.send(Input::PasswordChanged { application, user, revision }));
+                drop(answers.send(switch::Input::PasswordChanged { application, user, revision }));
             }),
             Err(error) => error!(%error, "changes of passwords could not be read; tried again in a second"),
         };
         self.store.password_changes(found).await;
     }
 
-    fn event(&mut self, event: Event) -> Option<Happening> {
+    fn event(&mut self, event: Event) -> Option<Input> {
         match event {
             Event::Opened { conn, peer, application, outbox } => {
                 self.open += 1;
@@ -352,31 +317,35 @@ impl Driver {
                     outbox.push(Outgoing::Close(1001, "going away"));
                 }
                 self.outboxes.insert(conn, outbox);
-                Some(Happening::Switch(Input::Opened { conn, peer, application }))
+                Some(Input::Switch(switch::Input::Opened { conn, peer, application }))
             }
-            Event::Hub { input, since } => {
+            Event::Switch { input, since } => {
                 self.measure(since.elapsed());
                 match &input {
-                    Input::Received { .. } => self.metrics.message_in(),
-                    Input::Closed { conn, .. } => {
+                    switch::Input::Received { .. } => self.metrics.message_in(),
+                    switch::Input::Closed { conn, .. } => {
                         self.open -= 1;
                         self.outboxes.remove(conn);
                     }
                     _ => {}
                 }
-                Some(Happening::Switch(input))
+                Some(Input::Switch(input))
             }
             Event::Count { counted } => {
                 // Who asked has stopped waiting: nothing is lost.
-                let _ = counted.send(Counts { calls: self.hub.calls(), devices: self.hub.devices() });
+                let _ = counted.send(self.counts());
                 None
             }
             Event::Drain { done } => {
                 self.drained.push(done);
-                Some(Happening::Drain)
+                Some(Input::Drain)
             }
-            Event::Stop => Some(Happening::Stop),
+            Event::Stop => Some(Input::Stop),
         }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { calls: self.exchange.switch().calls(), devices: self.exchange.switch().devices() }
     }
 
     fn close_all(&mut self) {
@@ -390,41 +359,46 @@ impl Driver {
     fn measure(&mut self, waited: Duration) {
         if let Some(overloaded) = self.backlog.measure(Instant::now(), waited) {
             warn!(waited = waited.as_millis(), overloaded, "messages wait for the switch");
-            self.hub.handle(self.clock.now(), Input::Overloaded(overloaded));
+            self.exchange.handle(self.clock.now(), Input::Switch(switch::Input::Overloaded(overloaded)));
         }
     }
 
     async fn perform(&mut self, output: Output) {
         match output {
-            Output::ToB2bua { application, text } => {
-                self.outside.handle(self.clock.now(), bridge::Input::Page { application, text });
-                self.said.extend(self.outside.perform().await);
-            }
-            Output::Send { conn, text } => {
+            Output::Switch(output) => self.perform_switch(output).await,
+            Output::B2bua(output) => self.outside.perform(output).await,
+        }
+    }
+
+    async fn perform_switch(&mut self, output: switch::Output) {
+        match output {
+            // It stays within the exchange.
+            switch::Output::ToB2bua { .. } => {}
+            switch::Output::Send { conn, text } => {
                 self.metrics.message_out();
                 self.push(conn, Outgoing::Text(text));
             }
-            Output::Close { conn, code, reason } => {
+            switch::Output::Close { conn, code, reason } => {
                 self.metrics.refused(reason);
                 self.push(conn, Outgoing::Close(code, reason));
             }
-            Output::Lookup { query, application, user } => {
+            switch::Output::Lookup { query, application, user } => {
                 let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.metrics));
                 let found = move |result: Result<_, _>| {
                     metrics.query(result.is_ok());
                     match result {
-                        Ok(account) => drop(answers.send(Input::Account { query, account })),
+                        Ok(account) => drop(answers.send(switch::Input::Account { query, account })),
                         // No answer: the switch then says that the store failed, and not that there is no such user.
                         Err(error) => error!(%error, "a user could not be looked up"),
                     }
                 };
                 self.store.look_up(application, user, found).await;
             }
-            Output::Seen { application, user } => {
+            switch::Output::Seen { application, user } => {
                 self.metrics.query(true);
                 self.store.seen(application, user, |error| error!(%error, "a user could not be noted")).await;
             }
-            Output::Record(record) => self.record(&record),
+            switch::Output::Record(record) => self.record(&record),
         }
     }
 
@@ -455,7 +429,7 @@ impl Driver {
 
     /// Tells who waits for it that the last call has ended.
     fn report_drained(&mut self) {
-        if !self.drained.is_empty() && self.hub.calls() == 0 && self.outside.calls() == 0 {
+        if !self.drained.is_empty() && !self.exchange.has_calls() {
             for done in self.drained.drain(..) {
                 // Who asked has stopped waiting: nothing is lost.
                 let _ = done.send(());

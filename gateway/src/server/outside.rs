@@ -1,4 +1,4 @@
-//! What the bridge needs of the world: the books, the media, and the sockets of the trunks.
+//! What the back-to-back user agent needs of the world: the books, the media, and the sockets of the trunks.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use offhook_b2bua::{self as bridge, Bridge, Callee, Input, Output};
 use offhook_ledger::{Answer, CallRef, Query};
 use offhook_media::Event;
 use offhook_trunk::{Settings, Trunks};
-use offhook_ua::time::Instant;
 use tokio::sync::mpsc;
 use tracing::error;
 
@@ -20,9 +19,8 @@ use crate::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::tls::Certificate;
 
-/// The bridge and its world.
+/// The world of the back-to-back user agent.
 pub struct Outside {
-    bridge: Bridge,
     store: Store,
     metrics: Arc<Metrics>,
     media: Media,
@@ -36,14 +34,14 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Opens the sockets and begins to watch the trunks.
+    /// Opens the sockets. Returns the back-to-back user agent, too, as the operator has set it.
     pub async fn open(
         config: &Config,
         default_application: Option<String>,
         (store, proofs): (Store, Proofs),
         (metrics, clock): (&Arc<Metrics>, &Arc<Clock>),
         certificate: Option<&Arc<Certificate>>,
-    ) -> Result<Self, ServeError> {
+    ) -> Result<(Self, Bridge), ServeError> {
         let seed = || store::random(32).try_into().expect("32 octets were asked for");
         let settings = trunk_settings(config, proofs);
         let trunks = if settings.is_empty() {
@@ -58,8 +56,8 @@ impl Outside {
             test_calls: config.media.test_sessions,
             emergency: config.phone.emergency.clone(),
         };
-        Ok(Self {
-            bridge: Bridge::new(own, Trunks::new(settings, seed()), seed()),
+        let bridge = Bridge::new(own, Trunks::new(settings, seed()), seed());
+        let outside = Self {
             store,
             metrics: Arc::clone(metrics),
             media,
@@ -67,7 +65,8 @@ impl Outside {
             trunks,
             answers: mpsc::unbounded_channel(),
             default_application,
-        })
+        };
+        Ok((outside, bridge))
     }
 
     /// The next thing that happens.
@@ -87,43 +86,20 @@ impl Outside {
         }
     }
 
-    /// Takes in what happened; [`Outside::perform`] follows.
-    pub fn handle(&mut self, now: Instant, input: Input) {
-        self.bridge.handle(now, input);
-    }
-
-    /// When a timeout is due.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.bridge.deadline()
-    }
-
-    /// Whether nobody waits for an answer of a trunk.
-    pub fn is_quiet(&self) -> bool {
-        self.bridge.is_quiet()
-    }
-
-    /// How many calls there are that have not ended.
-    pub fn calls(&self) -> usize {
-        self.bridge.calls()
-    }
-
-    /// Does what the bridge says; gives what it says to the switch: messages, each with the key of its application.
-    pub async fn perform(&mut self) -> Vec<(String, String)> {
-        let mut said = Vec::new();
-        while let Some(output) = self.bridge.poll() {
-            match output {
-                Output::Page { application, text } => said.push((application, text)),
-                Output::Trunk(output) => {
-                    if let Some((edge, _)) = &self.trunks {
-                        edge.perform(output);
-                    }
+    /// Does what the back-to-back user agent says.
+    pub async fn perform(&mut self, output: Output) {
+        match output {
+            // It stays within the exchange.
+            Output::Page { .. } => {}
+            Output::Trunk(output) => {
+                if let Some((edge, _)) = &self.trunks {
+                    edge.perform(output);
                 }
-                Output::Media(command) => self.media.command(command),
-                Output::Ledger(query) => self.book(query).await,
-                Output::Map { query, called } => self.map(query, called).await,
             }
+            Output::Media(command) => self.media.command(command),
+            Output::Ledger(query) => self.book(query).await,
+            Output::Map { query, called } => self.map(query, called).await,
         }
-        said
     }
 
     async fn book(&self, query: Query) {
@@ -144,7 +120,7 @@ impl Outside {
                 let callee = known.map(|(application, user)| Callee { application, user }).or(user);
                 drop(answers.send(Input::Mapped { query, callee }));
             }
-            // No answer: the bridge then says that the store failed, and not that there is no such number.
+            // No answer: the back-to-back user agent then says that the store failed, and not that there is no such number.
             Err(error) => error!(%error, "a number could not be looked up"),
         };
         self.store.map_number(called, found).await;
