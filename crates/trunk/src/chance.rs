@@ -2,7 +2,7 @@
 
 use offhook_ua::random::Random;
 
-/// The items in the order in which they are to be tried: the least rank first; of equals each is the next as often as its weight says, and
+/// Returns the items in the order in which they are to be tried: the least rank first; of equals each is the next as often as its weight says, and
 /// one with a weight of 0 when no other is left.
 pub fn order<T, R: Ord>(mut items: Vec<T>, rank: impl Fn(&T) -> R, weight: impl Fn(&T) -> u64, random: &mut Random) -> Vec<T> {
     items.sort_by_key(&rank);

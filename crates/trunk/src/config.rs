@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Wire;
 
-/// How keys that are pressed are told to the SIP side.
+/// How DTMF digits are sent to the SIP side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtmf {
-    /// In the sound's stream (RFC 4733).
+    /// In the audio stream (RFC 4733).
     #[default]
     Rfc4733,
     /// By SIP INFO.
@@ -24,7 +24,7 @@ pub enum Dtmf {
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Trunk {
-    /// What it is called here.
+    /// Its name.
     pub name: String,
     /// `HOST`, found by SRV, or `HOST:PORT`.
     pub address: String,
@@ -34,11 +34,11 @@ pub struct Trunk {
     pub large_over_tcp: bool,
     /// Its SIP domain, where that is not the host of `address`.
     pub domain: String,
-    /// Name that we show to it.
+    /// User name of our credentials.
     pub username: String,
     /// The password for that.
     pub password: String,
-    /// Realm in which the password is shown; empty: the first that it names.
+    /// Realm in which the password is used; empty: the first one that it names.
     pub realm: String,
     /// Whether we register with it.
     pub register: bool,
@@ -71,21 +71,21 @@ pub struct Trunk {
     pub calls: u32,
     /// Whether it sits behind NAT.
     pub nat: bool,
-    /// Whether sound is sent to where its SDP says before any has come from there.
+    /// Whether media are sent to the address in its SDP before any have come from there.
     pub eager: bool,
-    /// How keys are told.
+    /// How DTMF digits are sent.
     pub dtmf: Dtmf,
     /// Networks that it sends from, besides `address`.
     pub from: Vec<Network>,
     /// Name that its certificate must have when it connects to us.
     pub tls_name: String,
-    /// Name that it has to show to us.
+    /// User name of the credentials that it has to show.
     pub from_username: String,
     /// The password for that.
     pub from_password: String,
     /// Seconds between OPTIONS; 0: none.
     pub watch: u32,
-    /// Milliseconds without any answer to an INVITE after which the next way is tried.
+    /// Milliseconds without any response to an INVITE after which the next address or trunk is tried.
     pub silence: u64,
 }
 

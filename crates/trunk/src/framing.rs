@@ -8,7 +8,7 @@ const HEAD: usize = 32 * 1024;
 /// A keep-alive.
 const PING: &[u8] = b"\r\n\r\n";
 
-/// What a stream holds.
+/// A part of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// A message.
@@ -17,7 +17,7 @@ pub enum Frame {
     Ping,
 }
 
-/// What comes in on a stream is no SIP: the stream is to be closed.
+/// A stream that carries no SIP: it is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Garbage;
 
@@ -30,12 +30,12 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// Octets have arrived. After each call [`Framer::poll`] is called until it gives `None`.
+    /// Takes octets in. After each call [`Framer::poll`] is called until it gives `None`.
     pub fn push(&mut self, octets: &[u8]) {
         self.buffer.extend_from_slice(octets);
     }
 
-    /// The next message or keep-alive, if it is whole.
+    /// Returns the next message or keep-alive, if it is complete.
     ///
     /// # Errors
     /// Where there can be none any more: too long, no Content-Length, or not SIP.
@@ -79,7 +79,7 @@ impl Framer {
         self.scanned = self.scanned.saturating_sub(blank);
     }
 
-    /// Where the blank line ends.
+    /// Returns where the blank line ends.
     fn head(&mut self) -> Result<Option<usize>, Garbage> {
         let from = self.scanned.saturating_sub(3);
         let end = self.buffer[from..].windows(4).position(|octets| octets == b"\r\n\r\n").map(|at| from + at + 4);
@@ -98,7 +98,7 @@ fn is_text(octets: &[u8]) -> bool {
     octets.len() < 8_192 && octets.iter().all(|octet| *octet >= b' ' || matches!(octet, b'\r' | b'\t'))
 }
 
-/// The one Content-Length of a head.
+/// Returns the only Content-Length of a head.
 fn content_length(head: &[u8]) -> Option<usize> {
     let mut found = None;
     for line in head.split(|octet| *octet == b'\n') {

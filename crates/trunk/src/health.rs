@@ -1,11 +1,11 @@
 //! Whether a trunk, and each of its addresses, can be called.
 //!
 //! ```text
-//!   Up ── two failures in a row ──▶ Down ── two answers in a row ──▶ Up
+//!   Up ── two failures in a row ──▶ Down ── two responses in a row ──▶ Up
 //!   either ── 503 with Retry-After ──▶ rests for that time
 //! ```
 //!
-//! A failure is silence, a connection that cannot be made, or 503: of a call as of OPTIONS. Without OPTIONS nothing would find out that a
+//! A failure is a time-out, a connection that cannot be opened, or 503: of a call as of OPTIONS. Without OPTIONS nothing would find out that a
 //! trunk is back: so it is not down, it rests for a while.
 
 use std::collections::BTreeMap;
@@ -14,17 +14,17 @@ use std::time::Duration;
 
 use offhook_ua::time::Instant;
 
-/// Failures in a row that make a trunk down, and answers in a row that make it up.
+/// Failures in a row that make a trunk down, and responses in a row that make it up.
 const TURN: u32 = 2;
-/// How long a failed trunk without OPTIONS, or one address of several, is left alone.
+/// How long a failed trunk without OPTIONS, or one address of several, rests.
 const REST: Duration = Duration::from_secs(30);
-/// The longest that a Retry-After is believed, in seconds.
+/// The longest Retry-After that counts, s.
 const LONGEST_REST: u32 = 600;
 
 #[derive(Default)]
 pub(super) struct Health {
     down: bool,
-    /// Answers in a row where it is down, failures in a row where it is up.
+    /// Responses in a row while it is down, failures in a row while it is up.
     run: u32,
     rest: Instant,
     /// Addresses that were silent, and until when others come first.
@@ -41,12 +41,12 @@ impl Health {
         self.down
     }
 
-    /// Whether the last sign speaks against what it is held for.
+    /// Whether its last sign was a response while it is down, or a failure while it is up.
     pub(super) const fn is_unsure(&self) -> bool {
         self.run > 0
     }
 
-    /// It has answered. Whether it is up again with that.
+    /// Takes note of a response. Whether it is up again with that.
     pub(super) fn answered(&mut self, address: SocketAddr) -> bool {
         self.silent.remove(&address);
         if !self.down {
@@ -62,7 +62,7 @@ impl Health {
         up
     }
 
-    /// It has failed. Whether it is down with that; `watched`: somebody finds out when it is back.
+    /// Takes note of a failure. Whether it is down with that; `watched`: OPTIONS find out when it is back.
     pub(super) fn failed(&mut self, now: Instant, watched: bool) -> bool {
         if self.down {
             self.run = 0;
@@ -81,18 +81,18 @@ impl Health {
         true
     }
 
-    /// It has said when it wants to be asked again.
+    /// Takes a Retry-After in.
     pub(super) fn rest(&mut self, now: Instant, seconds: u32) {
         self.rest = self.rest.max(now + Duration::from_secs(seconds.min(LONGEST_REST).into()));
     }
 
-    /// One of its addresses was silent, or there was no way to it.
+    /// Takes note of one of its addresses that did not respond, or could not be reached.
     pub(super) fn silent(&mut self, now: Instant, address: SocketAddr) {
         self.silent.retain(|_, until| *until > now);
         self.silent.insert(address, now + REST);
     }
 
-    /// Those that are not known to be silent first, else in their order.
+    /// Sorts addresses: those that failed lately last, else in their order.
     pub(super) fn order(&self, now: Instant, addresses: &mut [SocketAddr]) {
         addresses.sort_by_key(|address| self.silent.get(address).is_some_and(|until| *until > now));
     }

@@ -1,12 +1,12 @@
-//! SIP towards providers and other SIP servers, over UDP, TCP and TLS: who they are, whether they are there, and what is said to them. A
-//! machine without clock or socket.
+//! SIP with trunks, which are providers and other SIP servers, over UDP, TCP and TLS: who they are, whether they respond, and the transactions with
+//! them. A state machine without clock or socket.
 //!
 //! ```text
-//!   message ── whose? ──┬─ nobody's ── no octet, the connection is closed
-//!                       ├─ request ── inbound ── digest? ── OPTIONS, CANCEL, 100: answered here; the rest: Event::Request
-//!                       └─ answer ─── outbound ── 401, 407, 503: the next try; else Event::Response
+//!   message ── of a trunk? ──┬─ no: no response over UDP, the connection is closed
+//!                            ├─ request ─── inbound ── digest? ── OPTIONS, stray CANCEL: answered here; else 100 and Event::Request
+//!                            └─ response ── outbound ── 401, 407, 503: the next attempt; else Event::Response
 //!
-//!   request() ── where? ── Resolve, Connect ── transaction ── Send ── silence: the next address, then Event::Failed
+//!   request() ── next hop ── Resolve, Connect ── transaction ── Send ── time-out: the next address, then Event::Failed
 //! ```
 //!
 //! It stands on `sip`, `ua` and `access`, below the back-to-back user agent, which speaks through it.
@@ -38,7 +38,7 @@ use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions};
 
-use inbound::Strangers;
+use inbound::Untrusted;
 use links::Link;
 use outbound::{Job, JobId, Owner};
 use paths::Paths;
@@ -57,7 +57,7 @@ use offhook_ua::timers::Timers;
 /// All trunks.
 pub struct Trunks {
     settings: Settings,
-    /// The time of what is being handled: each public method that is told it sets it.
+    /// The time of what is being handled: set by each public method that takes it.
     now: Instant,
     random: Random,
     nonce_key: [u8; 32],
@@ -67,38 +67,38 @@ pub struct Trunks {
     transactions: Transactions<Hop>,
     links: BTreeMap<LinkId, Link>,
     jobs: BTreeMap<JobId, Job>,
-    /// What the branches of our requests belong to.
+    /// Our requests by the branches of their attempts.
     branches: BTreeMap<Branch, JobId>,
     queries: BTreeMap<ResolveId, Query>,
     timers: Timers<Timer>,
     paths: Paths,
-    strangers: Strangers,
-    /// Octets that may still go to sources that may be forged, and until when they are counted.
+    untrusted: Untrusted,
+    /// Octets that may still go to sources that may be forged, by the number of the source, and until when they are counted.
     allowed: BTreeMap<u64, (Instant, usize)>,
-    /// Whether the end has come.
+    /// Whether registrations were taken back, and nothing is begun any more.
     leaving: bool,
     out: VecDeque<Output>,
 }
 
-/// What is waited for.
+/// The timers of requests and trunks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// When a request has been met with silence for too long.
+    /// Time-out of a response to an attempt.
     Silence(JobId),
-    /// When no late answer to a request can come any more.
+    /// When a request can have no late response any more.
     Forget(JobId),
-    /// When to stop waiting for the resolver.
+    /// Time-out of the resolver.
     Query(ResolveId),
-    /// When the addresses of a trunk are looked up again.
+    /// When to look the addresses of a trunk up again.
     Addresses(usize),
-    /// When a trunk is sent OPTIONS.
+    /// When to send a trunk OPTIONS.
     Watch(usize),
-    /// When we register with a trunk, for the first time or again.
+    /// When to register with a trunk, or to refresh the registration.
     Register(usize),
 }
 
 impl Trunks {
-    /// Trunks that nothing is known of. `seed` makes tags, branches and nonces: it must not be guessable.
+    /// Returns trunks of which nothing is known yet. `seed` makes tags, branches and nonces: it must not be guessable.
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
@@ -130,7 +130,7 @@ impl Trunks {
             queries: BTreeMap::new(),
             timers,
             paths: Paths::default(),
-            strangers: Strangers::default(),
+            untrusted: Untrusted::default(),
             allowed: BTreeMap::new(),
             leaving: false,
             out: VecDeque::new(),
@@ -161,29 +161,28 @@ impl Trunks {
         [self.timers.next(), self.transactions.deadline()].into_iter().flatten().min()
     }
 
-    /// Sends a request: whole, but without Via. Its key stays the same whatever is tried; a challenge raises the number in CSeq, which the
-    /// answers show. Ends in one final [`Event::Response`] or in [`Event::Failed`]. Not for ACK and CANCEL.
+    /// Sends a request: whole, but without Via. Its key stays the same in all its attempts; a challenge raises the number in CSeq, which the
+    /// responses show. Ends in one final [`Event::Response`] or in [`Event::Failed`]. Not for ACK and CANCEL.
     pub fn request(&mut self, now: Instant, trunk: &TrunkId, text: String) -> ClientKey {
         self.now = now;
-        let key = self.launch(self.index(trunk), Owner::Caller, text);
+        let key = self.start_request(self.index(trunk), Owner::Caller, text);
         self.flush();
         key
     }
 
-    /// There is no other way than this one: at the last address an INVITE waits as long as RFC 3261 lets it (timer B), not only for the
-    /// trunk's `silence`.
+    /// Lets the last attempt of an INVITE wait for timer B (RFC 3261, 17.1.1.2) in place of the trunk's `silence`: there is no other trunk.
     pub fn persist(&mut self, key: &ClientKey) {
-        self.branches.get(key.branch()).copied().into_iter().for_each(|id| self.be_patient(id));
+        self.branches.get(key.branch()).copied().into_iter().for_each(|id| self.persist_job(id));
     }
 
     /// Sends the ACK to a 2xx, for each retransmission of that: whole, but without Via.
     pub fn send(&mut self, now: Instant, trunk: &TrunkId, text: String) {
         self.now = now;
-        self.launch(self.index(trunk), Owner::Nobody, text);
+        self.start_request(self.index(trunk), Owner::Nobody, text);
         self.flush();
     }
 
-    /// Answers a request. What is written by `sip::reply` from the message of its [`Event::Request`] finds its way.
+    /// Responds to a request, with a text that `sip::reply` has begun from the message of its [`Event::Request`].
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
         self.now = now;
         self.transactions.respond(now, key, text);
@@ -197,8 +196,8 @@ impl Trunks {
         }
     }
 
-    /// Takes an INVITE back, as soon as that may be (RFC 3261, 9.1). Its end is told as ever: the answer (487, or 200 where that was
-    /// faster), or [`Event::Failed`] with 487.
+    /// Cancels an INVITE, as soon as that may be (RFC 3261, 9.1). It ends as any other: in its response (487, or 200 where that was
+    /// faster), or in [`Event::Failed`] with 487.
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, reason: Option<&str>) {
         self.now = now;
         if let Some(id) = self.branches.get(key.branch()).copied() {
@@ -207,7 +206,7 @@ impl Trunks {
         }
     }
 
-    /// The end has come: registrations are taken back, and nothing else is begun.
+    /// Takes registrations back; nothing else is begun any more.
     pub fn leave(&mut self, now: Instant) {
         self.now = now;
         self.leaving = true;
@@ -220,20 +219,20 @@ impl Trunks {
         self.flush();
     }
 
-    /// Whether nobody waits for the answer to anything.
+    /// Whether no request waits for its final response, but for OPTIONS.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.jobs.values().all(Job::is_settled)
     }
 
-    /// A call over this trunk has begun, to or from it.
+    /// Takes note of a call over this trunk that has begun, to or from it.
     pub fn began(&mut self, trunk: &TrunkId) {
         if let Some(peer) = self.index(trunk).and_then(|index| self.peers.get_mut(index)) {
             peer.calls += 1;
         }
     }
 
-    /// It has ended.
+    /// Takes note of its end.
     pub fn ended(&mut self, trunk: &TrunkId) {
         if let Some(peer) = self.index(trunk).and_then(|index| self.peers.get_mut(index)) {
             peer.calls = peer.calls.saturating_sub(1);
@@ -246,36 +245,36 @@ impl Trunks {
         self.index(trunk).is_none_or(|index| self.peers[index].is_full())
     }
 
-    /// The trunk's configuration.
+    /// Returns the trunk's configuration.
     #[must_use]
     pub fn config(&self, trunk: &TrunkId) -> Option<&config::Trunk> {
         self.index(trunk).map(|index| &self.peers[index].config)
     }
 
-    /// The hosts that its SIP comes from.
+    /// Returns the hosts that its SIP comes from.
     #[must_use]
     pub fn hosts(&self, trunk: &TrunkId) -> Vec<IpAddr> {
         let addresses = self.index(trunk).map(|index| &self.peers[index].addresses);
         addresses.into_iter().flatten().map(|address| address.ip().to_canonical()).collect()
     }
 
-    /// How keys are told.
+    /// Returns how DTMF digits are sent.
     #[must_use]
     pub fn dtmf(&self, trunk: &TrunkId) -> Dtmf {
         self.config(trunk).map(|config| config.dtmf).unwrap_or_default()
     }
 
-    /// The value of our Contact.
+    /// Returns the value of our Contact.
     #[must_use]
     pub fn contact(&self, trunk: &TrunkId) -> String {
         let (wire, user) = self.config(trunk).map_or((Wire::Udp, ""), |config| (config.transport, &config.username));
         ["<", &self.settings.contact_uri(wire, user), ">"].concat()
     }
 
-    /// How many requests of people who are no trunk came in.
+    /// How many messages came from untrusted sources: those that are no trunk.
     #[must_use]
-    pub const fn strangers(&self) -> u64 {
-        self.strangers.count
+    pub const fn untrusted(&self) -> u64 {
+        self.untrusted.count
     }
 
     /// How many things are remembered, of whatever kind.
@@ -294,22 +293,22 @@ impl Trunks {
         self.flush();
         while let Some(timer) = self.timers.pop(self.now) {
             match timer {
-                Timer::Silence(id) => self.silent(id),
+                Timer::Silence(id) => self.silence_timeout(id),
                 Timer::Forget(id) => self.forget(id),
                 Timer::Query(query) => self.resolved(query, &[]),
                 Timer::Addresses(index) => self.look_up(index),
-                Timer::Watch(index) => self.watch(index),
+                Timer::Watch(index) => self.send_options(index),
                 Timer::Register(index) => self.register(index),
             }
             self.flush();
         }
     }
 
-    /// What the transactions want done. Called before anything is sent beside them: so messages leave in their order.
+    /// Does what the transactions have to do. Called before anything is sent beside them: so messages leave in their order.
     fn flush(&mut self) {
         while let Some(effect) = self.transactions.poll() {
             match effect {
-                Effect::Send { flow, text } if self.may_leave(flow, &text) => self.deliver(flow, text),
+                Effect::Send { flow, text } if self.may_send(flow, &text) => self.deliver(flow, text),
                 Effect::Send { .. } => {}
                 Effect::TimedOut(key) => self.timed_out(&key),
                 Effect::NoAck(key) => self.push(Output::Event(Event::NoAck { key })),

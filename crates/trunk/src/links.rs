@@ -1,9 +1,9 @@
-//! Connections to trunks, of theirs and of ours. They are used for whatever goes to the same place (RFC 5923), and made anew when they are
-//! gone: neither a transaction nor a call ends with one.
+//! Connections with trunks, whoever opened them. They are used for all that goes to the same address (RFC 5923), and opened again when they
+//! are gone: neither a transaction nor a call ends with one.
 //!
 //! ```text
-//!   Connect ──▶ connecting, what is sent waits ── Opened ──▶ open ── Closed ──▶ gone: what waits for an answer is said again over a new one
-//!                         └── Closed ──▶ gone: the next address
+//!   Connect ──▶ connecting, messages wait ── Opened ──▶ open ── Closed ──▶ gone: pending requests are sent again over a new one
+//!                       └── Closed ──▶ gone: pending requests try the next address
 //! ```
 
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::outbound::JobId;
 use super::targets::Hop;
 use super::{Flow, LinkId, Output, Trunks, Wire};
 
-/// The most connections at once; of more the new one is closed.
+/// The most connections at once; further ones are closed.
 const MOST: usize = 1_024;
 /// The most messages that wait for one connection.
 const WAITING: usize = 256;
@@ -22,17 +22,17 @@ const WAITING: usize = 256;
 /// One connection.
 pub(super) struct Link {
     pub(super) wire: Wire,
-    /// The other end.
+    /// The peer's address.
     pub(super) peer: SocketAddr,
-    /// Whose it is, where that is known.
+    /// The trunk that it is with, where that is known.
     pub(super) trunk: Option<usize>,
-    /// Names that the other end's certificate has.
+    /// Names in the peer's certificate.
     pub(super) names: Vec<String>,
-    /// Whether we have made it: then `peer` is where more can be made.
-    ours: bool,
+    /// Whether it was opened from here: then more can be opened to `peer`.
+    outbound: bool,
     open: bool,
-    /// When something last came over it.
-    pub(super) heard: Instant,
+    /// When a message last came over it.
+    pub(super) last_received: Instant,
     waiting: Vec<String>,
 }
 
@@ -46,10 +46,10 @@ impl Trunks {
         if self.links.len() >= MOST {
             return self.push(Output::Disconnect { link: id });
         }
-        // Without a certificate each message tells.
+        // Without a certificate, each message says whose it is.
         let trunk = if names.is_empty() { None } else { self.all_at(peer, None, wire, names).first().copied() };
         let (names, waiting) = (names.to_vec(), Vec::new());
-        let link = Link { wire, peer, trunk, names, ours: false, open: true, heard: self.now, waiting };
+        let link = Link { wire, peer, trunk, names, outbound: false, open: true, last_received: self.now, waiting };
         self.links.insert(id, link);
     }
 
@@ -58,17 +58,17 @@ impl Trunks {
         let waits = |job: &super::outbound::Job| job.is_waiting() && job.hop.is_some_and(|hop| hop.link == id);
         let stranded: Vec<JobId> = self.jobs.iter().filter(|(_, job)| waits(job)).map(|(id, _)| *id).collect();
         for job in stranded {
-            self.stranded(job, link.open);
+            self.connection_lost(job, link.open);
         }
     }
 
-    /// Closes a connection from our side.
+    /// Closes a connection.
     pub(super) fn disconnect(&mut self, id: LinkId) {
         self.push(Output::Disconnect { link: id });
         self.closed(id);
     }
 
-    /// The hop with a connection that is there, or is being made.
+    /// Returns the hop with a connection, which is opened where there is none.
     pub(super) fn connect(&mut self, hop: Hop) -> Hop {
         if hop.wire == Wire::Udp || self.links.contains_key(&hop.link) {
             return hop;
@@ -86,9 +86,9 @@ impl Trunks {
                 peer: hop.address,
                 trunk: Some(hop.trunk),
                 names: vec![name.clone()],
-                ours: true,
+                outbound: true,
                 open: false,
-                heard: Instant::default(),
+                last_received: Instant::default(),
                 waiting: Vec::new(),
             },
         );
@@ -96,7 +96,7 @@ impl Trunks {
         Hop { link, ..hop }
     }
 
-    /// Puts a message on its way.
+    /// Sends a message, as soon as its connection is open.
     pub(super) fn deliver(&mut self, hop: Hop, text: String) {
         let hop = self.connect(hop);
         match self.links.get_mut(&hop.link).filter(|_| hop.wire != Wire::Udp) {
@@ -109,6 +109,6 @@ impl Trunks {
 
     /// Whether a silent connection is worth keeping: something came over it since `then`.
     pub(super) fn is_alive(&self, id: LinkId, then: Instant) -> bool {
-        self.links.get(&id).is_none_or(|link| link.open && (!link.ours || link.heard >= then))
+        self.links.get(&id).is_none_or(|link| link.open && (!link.outbound || link.last_received >= then))
     }
 }

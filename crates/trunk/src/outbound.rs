@@ -1,11 +1,11 @@
-//! Requests of ours: tries at one address after the other, with and without credentials, until there is one end.
+//! Requests of ours: attempts at one address after the other, with and without credentials, until one final response or a failure.
 //!
 //! ```text
-//!   aimed ──▶ sent ── 1xx ──▶ heard ── final ──▶ done (2xx to INVITE: copies are told) ──▶ gone
+//!   routed ──▶ sent ── 1xx ──▶ proceeding ── final ──▶ done (2xx to INVITE: retransmissions are passed on) ──▶ forgotten
 //!     │         ├── 401, 407 ──▶ sent again with credentials
 //!     │         ├── 503, connection refused ──▶ sent to the next address
-//!     │         └── silence ──▶ sent to the next address; what was sent is left to nobody, who takes it back when it is heard of
-//!     └── no way ──▶ Failed
+//!     │         └── time-out ──▶ sent to the next address; an INVITE that responds after all is cancelled, or ended by BYE
+//!     └── no path ──▶ Failed
 //! ```
 
 use std::collections::VecDeque;
@@ -23,87 +23,91 @@ use tracing::{debug, info, warn};
 use super::targets::Hop;
 use super::{Event, LinkId, Output, Timer, Trunks, Wire, text};
 
-/// How long a registrar may be silent before the next address is tried.
+/// Time-out of a registrar, after which the next address is tried.
 const REGISTER: Duration = Duration::from_secs(16);
-/// The same where a registration is taken back: the end does not wait.
+/// The same where a registration is taken back: the end waits no longer.
 const LEAVE: Duration = Duration::from_secs(2);
-/// How often a request is said again over new connections.
+/// How often a request is sent again over new connections.
 const RESENT: u8 = 2;
-/// How long answers to a request that is over may still come: 128 * T1.
+/// How long a request that is over may still get responses: 128 * T1.
 const LATE: Duration = Duration::from_secs(64);
 
-/// A request of ours, in all its tries.
+/// Names a [`Job`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct JobId(pub(super) u64);
 
+/// A request of ours, in all its attempts.
 pub(super) struct Job {
-    /// What whoever asked knows it by.
+    /// The key that the owner knows it by.
     pub(super) key: ClientKey,
     pub(super) owner: Owner,
     pub(super) trunk: usize,
     /// Its Call-ID.
     call_id: String,
-    /// As it was last written.
+    /// As it was last sent.
     pub(super) text: String,
-    /// Where it has not been sent yet.
+    /// Addresses that were not tried yet.
     pub(super) targets: VecDeque<Hop>,
-    /// Where it was sent.
+    /// Where it was sent last.
     pub(super) hop: Option<Hop>,
-    /// The transaction that lives.
+    /// The transaction of the attempt that lives.
     current: Option<ClientKey>,
+    /// The branches of all attempts.
     branches: Vec<Branch>,
-    /// Whether it is outside a dialog: then its failure is one of the trunk.
+    /// Whether it is outside a dialog: then its failure counts for the trunk.
     initial: bool,
-    /// How long each try may be met with silence; `None`: as long as its transaction lets it.
-    patience: Option<Duration>,
-    /// Whether the last try may be met with it for longer.
+    /// Time-out of a response to each attempt; `None`: that of its transaction.
+    timeout: Option<Duration>,
+    /// Whether the last attempt has the time-out of its transaction.
     persists: bool,
-    /// When it was sent.
+    /// When it was sent last.
     began: Instant,
-    /// The highest provisional answer.
-    heard: Option<StatusCode>,
-    /// Whether credentials were shown because they were asked for.
-    retried: bool,
+    /// The highest provisional response.
+    provisional: Option<StatusCode>,
+    /// Whether it was challenged before.
+    challenged: bool,
+    /// How often it was sent again over a new connection.
     resent: u8,
     cancel: Cancel,
-    /// Whether a final answer came.
+    /// Whether it has its final response.
     done: bool,
 }
 
-/// Who wants to know.
+/// Whom its responses are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Whoever makes the calls.
+    /// The B2BUA.
     Caller,
-    /// The watch.
+    /// The supervision of the trunk by OPTIONS.
     Options,
     /// The registration.
     Register,
-    /// Nobody any more, or an ACK: what still comes is cleaned up.
+    /// Nobody any more, or an ACK: an INVITE that is answered after all is ended.
     Nobody,
 }
 
+/// Whether it is cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cancel {
     No,
-    /// It leaves as soon as something was heard.
+    /// The CANCEL leaves with the first provisional response (RFC 3261, 9.1).
     Wanted,
     Sent,
 }
 
 impl Job {
-    /// Whether a final answer is still to come.
+    /// Whether it waits for its final response.
     pub(super) const fn is_waiting(&self) -> bool {
         self.current.is_some() && !self.done
     }
 
-    /// Whether nobody waits for its end.
+    /// Whether it is done, or no call and no registration depends on it.
     pub(super) const fn is_settled(&self) -> bool {
         self.done || matches!(self.owner, Owner::Options | Owner::Nobody)
     }
 
-    /// Whether the resolver has not said yet where to.
-    pub(super) fn is_unaimed(&self) -> bool {
+    /// Whether it waits for the resolver.
+    pub(super) fn awaits_address(&self) -> bool {
         self.hop.is_none() && self.targets.is_empty()
     }
 
@@ -114,7 +118,7 @@ impl Job {
 
 impl Trunks {
     /// Begins a request.
-    pub(super) fn launch(&mut self, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
+    pub(super) fn start_request(&mut self, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
         let branch = self.branch();
         let request = parse_text(&text).ok();
         let method = request.as_ref().and_then(Message::method).unwrap_or(Method::Other(""));
@@ -128,14 +132,14 @@ impl Trunks {
         let call_id = request.call_id().unwrap_or_default().to_owned();
         let id = JobId(self.next());
         let silence = Duration::from_millis(self.peers[trunk].config.silence);
-        let patience = match owner {
+        let timeout = match owner {
             Owner::Options => Some(2 * silence),
             Owner::Register => Some(if self.leaving { LEAVE } else { REGISTER }),
             Owner::Caller | Owner::Nobody => (initial && key.method() == Method::Invite).then_some(silence),
         };
-        if let Some(patience) = patience {
-            // Also for the resolver.
-            self.timers.set(Timer::Silence(id), self.now + patience);
+        if let Some(timeout) = timeout {
+            // The resolver's time counts, too.
+            self.timers.set(Timer::Silence(id), self.now + timeout);
         }
         let branches = vec![key.branch().clone()];
         self.branches.insert(key.branch().clone(), id);
@@ -150,29 +154,29 @@ impl Trunks {
             current: None,
             branches,
             initial,
-            patience,
+            timeout,
             persists: false,
             began: self.now,
-            heard: None,
-            retried: false,
+            provisional: None,
+            challenged: false,
             resent: 0,
             cancel: Cancel::No,
             done: false,
         };
         self.jobs.insert(id, job);
-        self.aim(id, next);
+        self.route(id, next);
         key
     }
 
-    /// Sends a request to its next target, or where it was refused, again with credentials.
-    pub(super) fn attempt(&mut self, id: JobId, refused: bool) {
+    /// Sends a request to its next target, or, where it was challenged, once more with credentials.
+    pub(super) fn attempt(&mut self, id: JobId, challenged: bool) {
         let branch = self.branch();
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let next = if refused { job.hop } else { job.targets.pop_front() };
+        let next = if challenged { job.hop } else { job.targets.pop_front() };
         let Some(hop) = next else { return self.fail(id, StatusCode::SERVICE_UNAVAILABLE) };
         let mut request = text::put_via(&job.text, &self.settings.via(hop.wire, &branch));
         if let Some(authenticator) = self.peers[job.trunk].authenticator.as_mut() {
-            let Some((written, _)) = again(&request, &branch, refused, authenticator, &mut self.random) else {
+            let Some((written, _)) = again(&request, &branch, challenged, authenticator, &mut self.random) else {
                 return self.fail(id, StatusCode::SERVER_INTERNAL_ERROR);
             };
             request = written;
@@ -183,7 +187,7 @@ impl Trunks {
             return self.deliver(hop, request);
         }
         let (trunk, method) = (&self.peers[job.trunk].id.0, job.key.method());
-        let (to, wire, credentials) = (hop.address, hop.wire, refused);
+        let (to, wire, credentials) = (hop.address, hop.wire, challenged);
         debug!(call = %Plain(&job.call_id), trunk, method = method.as_str(), %to, ?wire, credentials, "a request is sent");
         let current = ClientKey::new(branch.clone(), job.key.method());
         let hop = self.connect(hop);
@@ -195,21 +199,21 @@ impl Trunks {
             job.branches.push(current.branch().clone());
             job.current = Some(current);
             let last = job.persists && job.targets.is_empty();
-            match job.patience.filter(|_| !last) {
-                Some(patience) => self.timers.set(Timer::Silence(id), self.now + patience),
+            match job.timeout.filter(|_| !last) {
+                Some(timeout) => self.timers.set(Timer::Silence(id), self.now + timeout),
                 None => self.timers.clear(&Timer::Silence(id)),
             }
         }
         self.flush();
     }
 
-    /// The request of ours that an answer is to, and where that went.
-    pub(super) fn asked_by(&self, answer: &Message<'_>) -> Option<(JobId, Hop)> {
+    /// Returns the request of ours that a response is to, and where that went.
+    pub(super) fn request_of(&self, answer: &Message<'_>) -> Option<(JobId, Hop)> {
         let id = answer.via().ok()?.branch().and_then(|branch| self.branches.get(branch)).copied()?;
         Some((id, self.jobs.get(&id)?.hop?))
     }
 
-    /// An answer came from whom was asked.
+    /// Takes a response in that came from the trunk that has the request.
     pub(super) fn response(&mut self, (id, hop): (JobId, Hop), message: &OwnedMessage) {
         if message.get().check_uac().is_err() {
             return;
@@ -222,18 +226,19 @@ impl Trunks {
         }
     }
 
+    /// Takes a response in that is no retransmission.
     fn answered(&mut self, id: JobId, answer: &OwnedMessage) {
         let message = answer.get();
         let Some((job, code)) = self.jobs.get_mut(&id).zip(message.code()) else { return };
         let (trunk, hop) = (job.trunk, job.hop);
         if code.is_provisional() {
-            job.heard = job.heard.max(Some(code));
+            job.provisional = job.provisional.max(Some(code));
         }
         if matches!(job.cancel, Cancel::No) || code.is_final() {
             self.timers.clear(&Timer::Silence(id));
         }
         if let Some(hop) = hop.filter(|_| code != StatusCode::SERVICE_UNAVAILABLE) {
-            self.alive(trunk, hop.address);
+            self.responded(trunk, hop.address);
         }
         self.learn_path(id, message, code);
         match code {
@@ -246,18 +251,19 @@ impl Trunks {
         }
     }
 
+    /// Passes a provisional response on, or cancels an INVITE that nobody waits for any more.
     fn provisional(&mut self, id: JobId, answer: &OwnedMessage) {
         let Some(job) = self.jobs.get(&id) else { return };
         if job.owner == Owner::Caller {
             let key = job.key.clone();
             self.push(Output::Event(Event::Response { key, message: answer.clone() }));
         } else if job.owner == Owner::Nobody && job.is_invite() && job.cancel == Cancel::No {
-            return self.take_back(id, None);
+            return self.cancel_attempt(id, None);
         }
-        self.see_cancel(id);
+        self.watch_cancel(id);
     }
 
-    /// Whether a challenge can be met.
+    /// Whether a challenge can be met with our credentials.
     fn may_retry(&mut self, id: JobId, message: &Message<'_>) -> bool {
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.cancel == Cancel::No && job.owner != Owner::Nobody) else {
             return false;
@@ -269,7 +275,7 @@ impl Trunks {
         } else {
             Name::WwwAuthenticate
         };
-        // Where the operator names no realm, the first one counts: the trunk's own, as it is the first whom we ask anything.
+        // Where the operator names no realm, the first one counts: the trunk's own, as it gets our first request.
         let named = strongest(message.values(name)).map(|challenge| challenge.realm).unwrap_or_default();
         let home = if peer.config.realm.is_empty() { &named } else { &peer.config.realm };
         if !peer.config.realm.is_empty() && named != peer.config.realm {
@@ -277,8 +283,8 @@ impl Trunks {
             warn!(call = %Plain(call), trunk = peer.id.0, realm = %Plain(&named), "credentials are asked for in another realm");
             return false;
         }
-        let may = authenticator.challenged(message, job.retried, home);
-        job.retried = true;
+        let may = authenticator.challenged(message, job.challenged, home);
+        job.challenged = true;
         if !may {
             let (call, code) = (message.call_id().unwrap_or_default(), message.code());
             warn!(call = %Plain(call), trunk = peer.id.0, code = code.map(StatusCode::as_u16), "the trunk does not take our credentials");
@@ -286,12 +292,12 @@ impl Trunks {
         may
     }
 
-    /// Takes a 503 in. Whether the next address was tried.
+    /// Takes a 503 in. Whether the next address is tried.
     fn unavailable(&mut self, id: JobId, message: &Message<'_>) -> bool {
         let Some(job) = self.jobs.get(&id).filter(|job| job.initial && job.owner != Owner::Nobody) else { return false };
         let (trunk, more) = (
             job.trunk,
-            !job.targets.is_empty() && job.heard.is_none_or(|code| code == StatusCode::TRYING) && job.cancel == Cancel::No,
+            !job.targets.is_empty() && job.provisional.is_none_or(|code| code == StatusCode::TRYING) && job.cancel == Cancel::No,
         );
         if let Some(hop) = job.hop {
             let (call, trunk_name) = (Plain(&job.call_id), &self.peers[trunk].id.0);
@@ -312,7 +318,7 @@ impl Trunks {
         false
     }
 
-    /// The final answer, or a copy of a 2xx.
+    /// Takes the final response in, or a retransmission of a 2xx.
     fn finish(&mut self, id: JobId, answer: &OwnedMessage) {
         let message = answer.get();
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -326,31 +332,31 @@ impl Trunks {
         }
         match owner {
             Owner::Caller => self.push(Output::Event(Event::Response { key, message: answer.clone() })),
-            Owner::Options => self.watched(trunk),
+            Owner::Options => self.options_ended(trunk),
             Owner::Register => self.registered(trunk, message),
-            Owner::Nobody if accepted => self.release(trunk, message),
+            Owner::Nobody if accepted => self.hang_up(trunk, message),
             Owner::Nobody => {}
         }
     }
 
-    /// Somebody has accepted what nobody waits for any more: the call is acknowledged and ended (RFC 3261, 13.2.2.4 and 15).
-    fn release(&mut self, trunk: usize, answer: &Message<'_>) {
+    /// Acknowledges a 2xx that nobody waits for any more, and ends its call (RFC 3261, 13.2.2.4 and 15).
+    fn hang_up(&mut self, trunk: usize, answer: &Message<'_>) {
         let Some(mut dialog) = Dialog::of_caller(answer) else { return };
         dialog.refresh(answer);
         let ack = with_hops(dialog.acknowledge(dialog.last_number())).end();
-        self.launch(Some(trunk), Owner::Nobody, ack);
+        self.start_request(Some(trunk), Owner::Nobody, ack);
         let bye = with_hops(dialog.request(Method::Bye)).end();
-        self.launch(Some(trunk), Owner::Nobody, bye);
+        self.start_request(Some(trunk), Owner::Nobody, bye);
     }
 
-    /// A request has come to nothing.
+    /// Ends a request without a final response; it counts as `code`.
     pub(super) fn fail(&mut self, id: JobId, code: StatusCode) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         self.timers.clear(&Timer::Silence(id));
         let (owner, trunk, key, initial) = (job.owner, job.trunk, job.key.clone(), job.initial);
         let code = if job.cancel == Cancel::No { code } else { StatusCode::REQUEST_TERMINATED };
         if job.is_invite() && job.current.is_some() {
-            // It may still be answered: then it is taken back.
+            // It may still be answered: then it is ended.
             job.owner = Owner::Nobody;
             self.timers.set(Timer::Forget(id), self.now + LATE);
         } else {
@@ -361,14 +367,14 @@ impl Trunks {
         }
         match owner {
             Owner::Caller => self.push(Output::Event(Event::Failed { key, code })),
-            Owner::Options => self.watched(trunk),
+            Owner::Options => self.options_ended(trunk),
             Owner::Register => self.not_registered(trunk, code, None),
             Owner::Nobody => {}
         }
     }
 
-    /// Nothing was heard of a request for too long.
-    pub(super) fn silent(&mut self, id: JobId) {
+    /// Time-out of a response to an attempt.
+    pub(super) fn silence_timeout(&mut self, id: JobId) {
         let Some(job) = self.jobs.get(&id) else { return };
         let Some(hop) = job.hop else { return self.fail(id, StatusCode::SERVICE_UNAVAILABLE) };
         let (began, more) = (job.began, !job.targets.is_empty() && job.cancel == Cancel::No);
@@ -378,7 +384,7 @@ impl Trunks {
             self.peers[hop.trunk].health.silent(self.now, hop.address);
         }
         if more {
-            self.set_aside(id);
+            self.leave_attempt(id);
             self.attempt(id, false);
         } else {
             self.fail(id, StatusCode::REQUEST_TIMEOUT);
@@ -388,8 +394,8 @@ impl Trunks {
         }
     }
 
-    /// Leaves a try to nobody, before the next one.
-    fn set_aside(&mut self, id: JobId) {
+    /// Sets an attempt aside before the next one: an INVITE may still be answered, and is ended then.
+    fn leave_attempt(&mut self, id: JobId) {
         let left = JobId(self.next());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(current) = job.current.take() else { return };
@@ -406,11 +412,11 @@ impl Trunks {
             hop: job.hop,
             branches: vec![current.branch().clone()],
             initial: job.initial,
-            patience: None,
+            timeout: None,
             persists: false,
             began: job.began,
-            heard: None,
-            retried: job.retried,
+            provisional: None,
+            challenged: job.challenged,
             resent: RESENT,
             cancel: Cancel::No,
             done: false,
@@ -421,8 +427,8 @@ impl Trunks {
         self.jobs.insert(left, job);
     }
 
-    /// The connection under a request is gone; `was_open`: it stood.
-    pub(super) fn stranded(&mut self, id: JobId, was_open: bool) {
+    /// The connection of a request is gone; `was_open`: it was open before.
+    pub(super) fn connection_lost(&mut self, id: JobId, was_open: bool) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(hop) = job.hop else { return };
         if was_open && job.resent < RESENT && job.owner != Owner::Nobody {
@@ -440,11 +446,11 @@ impl Trunks {
         let call = Plain(&job.call_id);
         debug!(%call, trunk = self.peers[hop.trunk].id.0, from = %hop.address, was_open, "no connection to an address of the trunk");
         self.peers[hop.trunk].health.silent(self.now, hop.address);
-        self.move_on(id, StatusCode::SERVICE_UNAVAILABLE);
+        self.try_next(id, StatusCode::SERVICE_UNAVAILABLE);
     }
 
-    /// Silence of the last address has no end but that of the transaction.
-    pub(super) fn be_patient(&mut self, id: JobId) {
+    /// Gives the last attempt the time-out of its transaction.
+    pub(super) fn persist_job(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.persists = true;
         if job.hop.is_some() && job.targets.is_empty() {
@@ -452,22 +458,22 @@ impl Trunks {
         }
     }
 
-    /// Timer B or F.
+    /// Timer B or F has fired.
     pub(super) fn timed_out(&mut self, key: &ClientKey) {
         let Some(id) = self.branches.get(key.branch()).copied().filter(|_| key.method() != Method::Cancel) else { return };
         if let Some(job) = self.jobs.get_mut(&id) {
             job.current = None;
-            self.move_on(id, StatusCode::REQUEST_TIMEOUT);
+            self.try_next(id, StatusCode::REQUEST_TIMEOUT);
         }
     }
 
-    /// Tries the next address, or gives up with `code`.
-    fn move_on(&mut self, id: JobId, code: StatusCode) {
+    /// Tries the next address, or fails with `code`.
+    fn try_next(&mut self, id: JobId, code: StatusCode) {
         let more = self.jobs.get(&id).is_some_and(|job| !job.targets.is_empty() && job.cancel == Cancel::No);
         if more { self.attempt(id, false) } else { self.fail(id, code) }
     }
 
-    /// Takes an INVITE back.
+    /// Cancels an INVITE.
     pub(super) fn cancel_job(&mut self, id: JobId, reason: Option<&str>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if job.done || job.owner != Owner::Caller || job.cancel != Cancel::No || !job.is_invite() {
@@ -477,21 +483,22 @@ impl Trunks {
             job.cancel = Cancel::Wanted;
             return self.fail(id, StatusCode::REQUEST_TERMINATED);
         }
-        self.take_back(id, reason);
+        self.cancel_attempt(id, reason);
     }
 
-    fn take_back(&mut self, id: JobId, reason: Option<&str>) {
+    /// Cancels the attempt that lives.
+    fn cancel_attempt(&mut self, id: JobId, reason: Option<&str>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.cancel = Cancel::Wanted;
         if let Some(current) = &job.current {
             self.transactions.cancel(self.now, current, reason);
             self.flush();
         }
-        self.see_cancel(id);
+        self.watch_cancel(id);
     }
 
-    /// Who does not answer the INVITE for so long after its CANCEL has left never will (RFC 3261, 9.1).
-    fn see_cancel(&mut self, id: JobId) {
+    /// Starts the time-out of a cancelled INVITE once its CANCEL has left: 64 * T1 (RFC 3261, 9.1).
+    fn watch_cancel(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let left = job.current.as_ref().is_some_and(|current| self.transactions.is_cancelled(current));
         if job.cancel == Cancel::Wanted && left {
@@ -502,7 +509,7 @@ impl Trunks {
         }
     }
 
-    /// A dialog with a trunk behind NAT goes on where it began.
+    /// Takes note of the path of a dialog with a trunk behind NAT, or forgets it.
     fn learn_path(&mut self, id: JobId, message: &Message<'_>, code: StatusCode) {
         let Some((job, call_id)) = self.jobs.get(&id).zip(message.call_id().ok()) else { return };
         if !self.peers[job.trunk].config.nat {
@@ -516,7 +523,7 @@ impl Trunks {
         }
     }
 
-    /// No answer is waited for any more.
+    /// Forgets a request: what still comes belongs to none.
     pub(super) fn forget(&mut self, id: JobId) {
         self.timers.clear(&Timer::Silence(id));
         self.timers.clear(&Timer::Forget(id));
@@ -536,7 +543,7 @@ impl Trunks {
     }
 }
 
-/// The request with the number of hops that it may take.
+/// Adds Max-Forwards to a request.
 pub(super) fn with_hops(request: Writer) -> Writer {
     request.field("Max-Forwards", "70")
 }

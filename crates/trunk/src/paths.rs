@@ -1,13 +1,13 @@
-//! On which way a dialog with a trunk behind NAT came: its Contact and Route name addresses that nobody outside can reach.
+//! The paths of dialogs with trunks behind NAT: their Contact and Route name addresses that cannot be reached from outside.
 
 use std::collections::BTreeMap;
 
 use super::targets::Hop;
 
-/// The most dialogs that are remembered; of more the oldest is forgotten.
+/// The most dialogs that are remembered; beyond that the oldest is evicted.
 const MOST: usize = 10_000;
 
-/// Ways by trunk and Call-ID: no trunk moves the calls of another.
+/// Paths by trunk and Call-ID: no trunk moves the calls of another.
 #[derive(Default)]
 pub(super) struct Paths {
     ways: BTreeMap<(usize, String), (u64, Hop)>,

@@ -1,4 +1,4 @@
-//! One trunk: its configuration, where it is, how it is, and what we show to it.
+//! One trunk: its configuration, addresses, health, credentials and registration.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,31 +13,31 @@ use super::health::Health;
 use super::{TrunkId, Wire};
 use crate::config;
 
-/// How long it is still known by where it was: its calls may last.
+/// How long it is still known by a former address: its calls may last.
 const FORMER: Duration = Duration::from_secs(3600);
-/// The most places where it was.
+/// The most former addresses.
 const PLACES: usize = 32;
 
 pub(super) struct Peer {
     pub(super) id: TrunkId,
     pub(super) config: config::Trunk,
-    /// Where it is: fixed, or what the resolver said last.
+    /// Its addresses: fixed, or as last resolved.
     pub(super) addresses: Vec<SocketAddr>,
-    /// Where it was, and until when it is still known by that.
+    /// Its former addresses, and until when it is known by them.
     former: BTreeMap<SocketAddr, Instant>,
-    /// What the resolver said last, in ascending order.
-    pub(super) told: Option<Vec<SocketAddr>>,
-    /// Whether the resolver is being asked.
+    /// The last answer of the resolver, in ascending order.
+    pub(super) resolved: Option<Vec<SocketAddr>>,
+    /// Whether the resolver has been asked.
     pub(super) resolving: bool,
     pub(super) health: Health,
-    /// What it asks us for.
+    /// Answers its challenges.
     pub(super) authenticator: Option<Authenticator>,
     pub(super) registration: Registration,
-    /// How often in a row registering failed.
+    /// How many registrations have failed in a row.
     pub(super) refused: u32,
-    /// Seconds that it wants a registration to last at least.
+    /// Its Min-Expires, s.
     pub(super) least: u32,
-    /// Calls that run.
+    /// How many calls run over it.
     pub(super) calls: u32,
     fixed: bool,
 }
@@ -53,7 +53,7 @@ impl Peer {
             fixed: !addresses.is_empty(),
             addresses,
             former: BTreeMap::new(),
-            told: None,
+            resolved: None,
             resolving: false,
             health: Health::default(),
             authenticator: (!config.username.is_empty()).then(|| Authenticator::new(password)),
@@ -65,13 +65,13 @@ impl Peer {
         }
     }
 
-    /// Whether its address is one and not a name.
+    /// Whether its address is an IP address and no name.
     pub(super) const fn is_fixed(&self) -> bool {
         self.fixed
     }
 
-    /// It is somewhere else now.
-    pub(super) fn is_at(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
+    /// Takes new addresses in.
+    pub(super) fn moved_to(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
         for left in std::mem::replace(&mut self.addresses, addresses) {
             if self.former.len() < PLACES {
                 self.former.insert(left, now + FORMER);
@@ -84,7 +84,8 @@ impl Peer {
         self.calls >= self.config.calls
     }
 
-    /// How well an address is this trunk's: its very address and port, one of its networks or where it was, its address with another port; `None`: not.
+    /// Returns how well a source fits this trunk: 2 for its address and port, 1 for its networks and former addresses, 0 for its address with
+    /// another port; `None`: not.
     pub(super) fn knows(&self, source: SocketAddr) -> Option<u8> {
         if self.addresses.contains(&source) {
             return Some(2);
@@ -95,7 +96,7 @@ impl Peer {
         self.addresses.iter().any(|known| known.ip() == source.ip()).then_some(0)
     }
 
-    /// Whether it is only believed over TLS: it is spoken to over TLS itself, or its certificate tells who it is.
+    /// Whether its messages count only over TLS: it is reached over TLS, or known by its certificate.
     pub(super) fn needs_tls(&self) -> bool {
         self.config.transport == Wire::Tls || !self.config.tls_name.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What goes into the trunks and what comes out: values only.
+//! Inputs and outputs of the trunks: values only.
 
 use std::net::SocketAddr;
 
@@ -10,16 +10,16 @@ use offhook_ua::transaction::{ClientKey, ServerKey};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrunkId(pub String);
 
-/// How SIP travels.
+/// The transport protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wire {
-    /// Datagrams; lost ones are sent again.
+    /// UDP.
     #[default]
     Udp,
-    /// A stream.
+    /// TCP.
     Tcp,
-    /// A stream, with the certificate's name checked.
+    /// TLS, with the certificate's name checked.
     Tls,
 }
 
@@ -59,18 +59,18 @@ pub enum Input {
         /// What.
         bytes: Vec<u8>,
     },
-    /// A connection that was asked for stands, or a peer has made one.
+    /// A connection that [`Output::Connect`] asked for is open, or a peer has opened one.
     Opened {
         /// The connection.
         link: LinkId,
-        /// The other end.
+        /// The peer's address.
         peer: SocketAddr,
         /// TCP or TLS.
         wire: Wire,
         /// Names in the peer's verified certificate; empty where it showed none.
         names: Vec<String>,
     },
-    /// A connection is gone, or could not be made.
+    /// A connection is closed, or could not be opened.
     Closed {
         /// The connection.
         link: LinkId,
@@ -79,7 +79,7 @@ pub enum Input {
     Resolved {
         /// The question.
         query: ResolveId,
-        /// Where, and how long that holds in seconds.
+        /// Each address, and its time to live in seconds.
         addresses: Vec<(SocketAddr, u32)>,
     },
     /// The deadline has come.
@@ -89,18 +89,18 @@ pub enum Input {
 /// What has to be done for the trunks.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Put this on the wire.
+    /// Send a message.
     Send {
         /// Where to.
         flow: Flow,
         /// What.
         text: String,
     },
-    /// Make a connection.
+    /// Open a connection.
     Connect {
         /// Its name from now on.
         link: LinkId,
-        /// The other end.
+        /// The peer's address.
         peer: SocketAddr,
         /// TCP or TLS.
         wire: Wire,
@@ -123,35 +123,35 @@ pub enum Output {
         /// Which service.
         wire: Wire,
     },
-    /// For whoever makes the calls.
+    /// For the B2BUA.
     Event(Event),
     /// Something to count.
     Record(Record),
 }
 
-/// What the trunks tell whoever makes the calls.
+/// What the trunks tell the B2BUA.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A request of a known peer: it has shown that it is this trunk. Not ACK of a failure, not a copy, not OPTIONS outside a dialog. A CANCEL
-    /// is of an INVITE that lives; it is answered as any other.
+    /// A request of a trunk that has shown its identity. No ACK to a failure, no retransmission, no OPTIONS outside a dialog. A CANCEL
+    /// is of an INVITE whose transaction lives; it is answered as any other request.
     Request {
         /// The trunk.
         trunk: TrunkId,
-        /// Other trunks that send from there, too: in their calls it may be they who speak.
+        /// Other trunks that send from the same source: in their calls the request may be theirs.
         others: Vec<TrunkId>,
-        /// To answer it with; `None` for the ACK to a 2xx.
+        /// What it is answered with; `None` for the ACK to a 2xx.
         key: Option<ServerKey>,
         /// The message, its topmost Via completed by where it came from (RFC 3261, 18.2.1).
         message: OwnedMessage,
     },
-    /// An answer, provisional or final; copies of a 2xx to INVITE come each. Challenges were met before.
+    /// A response, provisional or final, also each retransmission of a 2xx to INVITE. Challenges that can be met were met.
     Response {
         /// The request.
         key: ClientKey,
         /// The message.
         message: OwnedMessage,
     },
-    /// No answer in time, or no way to the trunk: as 408 or 503 by `code`.
+    /// No response in time, or no path to the trunk: counts as 408 or 503, by `code`.
     Failed {
         /// The request.
         key: ClientKey,
@@ -165,11 +165,11 @@ pub enum Event {
     },
 }
 
-/// What is worth a metric; the log was told already.
+/// Something for the metrics; it is in the log already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// Somebody who is no trunk; counted, never answered over UDP.
-    Stranger {
+    /// A message from a source that is no trunk; counted, never answered over UDP.
+    Untrusted {
         /// Where from.
         peer: SocketAddr,
         /// `method`, `answer`, `malformed`, `credentials`.

@@ -1,4 +1,4 @@
-//! Which trunks a call may take, and in which order; and what a SIP address is that may be a telephone.
+//! Which trunks a call may take, and in which order; and which SIP addresses are telephones.
 
 use offhook_sip::escape_user;
 use offhook_sip::telephone::is_number;
@@ -24,8 +24,8 @@ pub enum Destination {
 }
 
 impl Trunks {
-    /// Trunks to try, in this order: those with the longest fitting prefix or domain first, then by priority, then by chance according to
-    /// weight. None that is down or has as many calls as it may.
+    /// Returns the trunks to try, in this order: those with the longest fitting prefix or domain first, then by priority, then by chance according to
+    /// weight. None that is down or full.
     pub fn routes(&mut self, now: Instant, destination: &Destination) -> Vec<TrunkId> {
         let free = |peer: &&Peer| peer.health.is_up(now) && !peer.is_full();
         let fits = |peer: &Peer| {
@@ -51,14 +51,14 @@ impl Trunks {
         is_number(called) && dialling.peek().is_some() && dialling.all(|peer| !peer.config.has_extension(called))
     }
 
-    /// Whether telephones are behind a trunk; where nobody says it, also behind one that is there for no domain.
+    /// Whether telephones are behind a trunk; where the operator does not say, also behind one without domains.
     #[must_use]
     pub fn has_telephones(&self, trunk: &TrunkId) -> bool {
         let silent = |config: &config::Trunk| config.telephones.is_none() && config.domains.is_empty();
         self.peers.iter().find(|peer| peer.id == *trunk).is_some_and(|peer| self.reaches(peer) || silent(&peer.config))
     }
 
-    /// The Request-URI of a call over a trunk.
+    /// Returns the Request-URI of a call over a trunk.
     #[must_use]
     pub fn invite_uri(&self, trunk: &TrunkId, destination: &Destination) -> String {
         match (destination, self.config(trunk)) {
@@ -81,7 +81,7 @@ impl Trunks {
         self.config(trunk).is_some_and(shown)
     }
 
-    /// Whether somebody's name would be taken for a number by those behind a trunk.
+    /// Whether a user's name would be taken for a number behind a trunk.
     #[must_use]
     pub fn may_mislead(&self, trunk: &TrunkId, name: &str) -> bool {
         let restricted = self.config(trunk).is_none_or(|config| !config.caller_ids.is_empty());
@@ -93,8 +93,8 @@ impl Trunks {
         is_number(user) && self.reaches(peer) && !peer.config.has_extension(user)
     }
 
-    /// Whether numbers can be called over a trunk: as the operator says. Where he says nothing, one with prefixes can, and so can each that
-    /// leads to the same place, under whatever name.
+    /// Whether numbers can be called over a trunk, as the operator says. Where he does not say, they can over one with prefixes, and over each
+    /// that leads to the same host, under whatever name.
     fn reaches(&self, peer: &Peer) -> bool {
         let dials = |peer: &Peer| peer.config.telephones.unwrap_or(!peer.config.prefixes.is_empty());
         let same_place = |other: &Peer| {
@@ -125,7 +125,7 @@ impl Candidate {
     }
 }
 
-/// How much of the destination a trunk names; `None`: it is not for it.
+/// Returns how many characters of the destination a trunk names; `None`: it does not lead there.
 fn fit(config: &config::Trunk, destination: &Destination) -> Option<usize> {
     match destination {
         Destination::Phone(number) => {
@@ -136,7 +136,7 @@ fn fit(config: &config::Trunk, destination: &Destination) -> Option<usize> {
     }
 }
 
-/// What of a SIP address may be dialled.
+/// Returns the part of a SIP address that may be dialled.
 const fn called<'a>(user: &'a str, host: &'a str) -> &'a str {
     if user.is_empty() { host } else { user }
 }
@@ -145,7 +145,7 @@ fn domain_of(config: &config::Trunk, host: &str) -> Option<usize> {
     config.domains.iter().filter_map(|domain| domain_fit(domain, host)).max()
 }
 
-/// `*` fits every host, `*.example.com` every host below, anything else itself.
+/// Returns how well a domain fits a host: `*` fits every host, `*.example.com` every host below, anything else itself.
 fn domain_fit(domain: &str, host: &str) -> Option<usize> {
     let fits = match domain.strip_prefix('*') {
         Some(tail) => host.len() > tail.len() && ends_with(host, tail),

@@ -5,31 +5,31 @@ use offhook_sip::Branch;
 
 use super::{Trunk, Wire};
 
-/// Who we are for others, and who they are.
+/// Our own domain, host and ports, and the trunks.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Our SIP domain and the realm of our challenges.
     pub domain: String,
-    /// The host that stands in Via and Contact.
+    /// Our host in Via and Contact.
     pub host: String,
     /// Our ports for UDP, TCP and TLS; 0: none.
     pub ports: [u16; 3],
     /// The trunks of the configuration.
     pub trunks: Vec<Trunk>,
-    /// Domains that are called without one.
+    /// Domains that are called without a trunk of the configuration.
     pub open_domains: Vec<String>,
-    /// Budgets of failed proofs, shared with all others who look at secrets.
+    /// Budgets of failed proofs of identity, shared with switch and HTTP.
     pub proofs: Proofs,
 }
 
 impl Settings {
-    /// Whether anything is to be done at all.
+    /// Whether there is no trunk and no such domain.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.trunks.is_empty() && self.open_domains.is_empty()
     }
 
-    /// The trunks, and for each open domain one of its own: named `@domain`, after all others.
+    /// Returns the trunks, and after them one for each open domain, named `@domain`.
     pub(super) fn all(&self) -> impl Iterator<Item = Trunk> {
         let open = self.open_domains.iter().map(|domain| Trunk {
             name: ["@", domain].concat(),
@@ -42,12 +42,12 @@ impl Settings {
         self.trunks.iter().cloned().chain(open)
     }
 
-    /// The value of our Via, with that branch.
+    /// Returns the value of our Via with that branch.
     pub(super) fn via(&self, wire: Wire, branch: &Branch) -> String {
         ["SIP/2.0/", wire.name(), " ", &self.host_port(wire), ";branch=", branch.as_str(), ";rport"].concat()
     }
 
-    /// The URI at which we are reached.
+    /// Returns the URI of our Contact.
     pub(super) fn contact_uri(&self, wire: Wire, user: &str) -> String {
         let user = if user.is_empty() { String::new() } else { [&offhook_sip::escape_user(user), "@"].concat() };
         let transport = ["", ";transport=tcp", ";transport=tls"][wire as usize];
@@ -63,12 +63,12 @@ impl Settings {
 }
 
 impl Wire {
-    /// As Via has it.
+    /// Returns the name in Via.
     pub(super) const fn name(self) -> &'static str {
         ["UDP", "TCP", "TLS"][self as usize]
     }
 
-    /// Where it goes when no port is named.
+    /// Returns the port where none is named.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         [5060, 5060, 5061][self as usize]

@@ -1,4 +1,4 @@
-//! Where a request goes: to the trunk's addresses, in a dialog to the one that the trunk named, but never to anybody else.
+//! Where a request goes: to the trunk's addresses, in a dialog to the one that the trunk named, but never to any other host.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,27 +9,27 @@ use tracing::{info, warn};
 use super::outbound::JobId;
 use super::{LinkId, Output, ResolveId, Timer, Trunks, Wire};
 
-/// How long the resolver may take.
+/// Time-out of the resolver.
 const QUERY: Duration = Duration::from_secs(4);
-/// Between two questions for the addresses of one trunk, in seconds: at least, at most, and after a failure.
+/// The least and the most time between two look-ups of one trunk, s; and the time after a failure.
 const TTL: (u32, u32) = (5, 3_600);
 const AGAIN: Duration = Duration::from_secs(5);
-/// Octets of a request from which on it may go over TCP (RFC 3261, 18.1.1), less what Via and credentials add.
+/// The size of a request beyond which it may go over TCP (RFC 3261, 18.1.1), less what Via and credentials add.
 const LARGE: usize = 1_300 - 200;
 
-/// The next element on the way, and how it is reached.
+/// The next hop, and how it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Hop {
     pub(super) trunk: usize,
     pub(super) wire: Wire,
-    /// Where datagrams go, or where a connection can be made when `link` is gone.
+    /// Where datagrams go, or where a connection can be opened when `link` is gone.
     pub(super) address: SocketAddr,
     pub(super) link: LinkId,
-    /// The number of what may be forged and has come from there; 0: nothing has.
+    /// The number of the source of a request that may be forged; 0: it is none.
     pub(super) source: u64,
 }
 
-/// What the resolver was asked for.
+/// What the resolver is asked for.
 pub(super) enum Query {
     /// The addresses of a trunk.
     Trunk(usize),
@@ -37,33 +37,33 @@ pub(super) enum Query {
     Hop(JobId, Wire),
 }
 
-/// Where the next hop of a request is.
+/// The next hop of a request, as far as it is known.
 pub(super) enum Next {
-    /// On the way that the dialog came.
+    /// The path of the dialog.
     Known(Hop),
     At(Wire, SocketAddr),
     Named(Wire, String, Option<u16>),
-    /// Wherever the trunk is.
+    /// Any address of the trunk.
     Trunk(Wire),
 }
 
 impl Trunks {
-    /// Looks up where a request goes, and sends it there. The addresses stay the same for all its tries.
-    pub(super) fn aim(&mut self, id: JobId, next: Next) {
+    /// Sends a request to its next hop, once the addresses are known. They stay the same for all its attempts.
+    pub(super) fn route(&mut self, id: JobId, next: Next) {
         let Some(trunk) = self.jobs.get(&id).map(|job| job.trunk) else { return };
         match next {
-            Next::Known(hop) => self.go(id, vec![hop]),
-            Next::At(wire, address) => self.go(id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
-            Next::Named(wire, host, port) => self.ask(Query::Hop(id, wire), host, port, wire),
-            Next::Trunk(wire) => self.go_to_trunk(id, wire),
+            Next::Known(hop) => self.set_targets(id, vec![hop]),
+            Next::At(wire, address) => self.set_targets(id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
+            Next::Named(wire, host, port) => self.resolve(Query::Hop(id, wire), host, port, wire),
+            Next::Trunk(wire) => self.target_trunk(id, wire),
         }
     }
 
-    fn go_to_trunk(&mut self, id: JobId, wire: Wire) {
+    fn target_trunk(&mut self, id: JobId, wire: Wire) {
         let Some(trunk) = self.jobs.get(&id).map(|job| job.trunk) else { return };
         let peer = &self.peers[trunk];
         if peer.addresses.is_empty() {
-            // It goes on when the resolver has answered.
+            // It goes on with the answer of the resolver.
             if !peer.resolving {
                 self.look_up(trunk);
             }
@@ -72,25 +72,25 @@ impl Trunks {
         let mut addresses = peer.addresses.clone();
         peer.health.order(self.now, &mut addresses);
         let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 });
-        self.go(id, hops.collect());
+        self.set_targets(id, hops.collect());
     }
 
-    fn go(&mut self, id: JobId, hops: Vec<Hop>) {
+    fn set_targets(&mut self, id: JobId, hops: Vec<Hop>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let large = job.text.len() > LARGE && self.peers[job.trunk].config.large_over_tcp;
         for hop in hops {
             if large && hop.wire == Wire::Udp {
                 job.targets.push_back(Hop { wire: Wire::Tcp, ..hop });
             }
-            // Where there is no TCP, a large request goes over UDP all the same, in fragments: most networks pass them, and the other
-            // choice is no call.
+            // Without TCP a large request goes over UDP all the same, in fragments: most networks pass them, and the other choice is
+            // no call.
             job.targets.push_back(hop);
         }
         self.attempt(id, false);
     }
 
-    /// RFC 3261, 12.2.1.1: the topmost Route or the Request-URI, where that is the trunk's. Whatever else a trunk names goes to the trunk:
-    /// we do not send to whom somebody tells us to.
+    /// Returns the next hop (RFC 3261, 12.2.1.1): the topmost Route or the Request-URI, where that is an address of the trunk; else the trunk:
+    /// nothing is sent to other hosts that a trunk names.
     pub(super) fn next_hop(&self, trunk: usize, message: &Message<'_>) -> Next {
         let peer = &self.peers[trunk];
         let wire = peer.config.transport;
@@ -118,38 +118,38 @@ impl Trunks {
         }
     }
 
-    /// Asks where a trunk is.
+    /// Looks the addresses of a trunk up.
     pub(super) fn look_up(&mut self, index: usize) {
         let peer = &mut self.peers[index];
         peer.resolving = true;
         let (host, port) = peer.config.place();
         let (host, wire) = (host.to_owned(), peer.config.transport);
-        self.ask(Query::Trunk(index), host, port, wire);
+        self.resolve(Query::Trunk(index), host, port, wire);
     }
 
-    fn ask(&mut self, what: Query, host: String, port: Option<u16>, wire: Wire) {
+    fn resolve(&mut self, what: Query, host: String, port: Option<u16>, wire: Wire) {
         let query = ResolveId(self.next());
         self.queries.insert(query, what);
         self.timers.set(Timer::Query(query), self.now + QUERY);
         self.push(Output::Resolve { query, host, port, wire });
     }
 
-    /// The resolver has answered, or has not in time.
+    /// Takes an answer of the resolver in; no address: it has none, or did not answer in time.
     pub(super) fn resolved(&mut self, query: ResolveId, addresses: &[(SocketAddr, u32)]) {
         self.timers.clear(&Timer::Query(query));
         match self.queries.remove(&query) {
             Some(Query::Trunk(index)) => self.trunk_resolved(index, addresses),
             Some(Query::Hop(id, wire)) => {
-                let Some(trunk) = self.jobs.get(&id).filter(|job| job.is_unaimed()).map(|job| job.trunk) else { return };
+                let Some(trunk) = self.jobs.get(&id).filter(|job| job.awaits_address()).map(|job| job.trunk) else { return };
                 let own = addresses.iter().map(|(address, _)| *address).filter(|a| self.peers[trunk].knows(*a).is_some());
                 let hops: Vec<Hop> = own.map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 }).collect();
-                if hops.is_empty() { self.go_to_trunk(id, wire) } else { self.go(id, hops) }
+                if hops.is_empty() { self.target_trunk(id, wire) } else { self.set_targets(id, hops) }
             }
             None => {}
         }
     }
 
-    /// Where the resolver fails, what it said before stays: running calls and new ones go on.
+    /// Takes the addresses of a trunk in. Where the resolver fails, those from before stay: running calls and new ones go on.
     fn trunk_resolved(&mut self, index: usize, addresses: &[(SocketAddr, u32)]) {
         let peer = &mut self.peers[index];
         peer.resolving = false;
@@ -158,23 +158,23 @@ impl Trunks {
         self.timers.set(Timer::Addresses(index), self.now + wait);
         let mut told: Vec<SocketAddr> = addresses.iter().map(|(address, _)| *address).collect();
         if !told.is_empty() {
-            peer.is_at(self.now, told.clone());
+            peer.moved_to(self.now, told.clone());
         }
         told.sort_unstable();
-        if peer.told.as_ref() != Some(&told) {
+        if peer.resolved.as_ref() != Some(&told) {
             if told.is_empty() {
                 warn!(trunk = peer.id.0, "the trunk's name cannot be looked up, or has no address");
             } else {
                 info!(trunk = peer.id.0, addresses = ?told, "the trunk was looked up");
             }
-            peer.told = Some(told);
+            peer.resolved = Some(told);
         }
         let peer = &self.peers[index];
         let found = !peer.addresses.is_empty();
         let wire = peer.config.transport;
-        let waiting = self.jobs.iter().filter(|(_, job)| job.trunk == index && job.is_unaimed());
+        let waiting = self.jobs.iter().filter(|(_, job)| job.trunk == index && job.awaits_address());
         for id in waiting.map(|(id, _)| *id).collect::<Vec<JobId>>() {
-            if found { self.go_to_trunk(id, wire) } else { self.fail(id, StatusCode::SERVICE_UNAVAILABLE) }
+            if found { self.target_trunk(id, wire) } else { self.fail(id, StatusCode::SERVICE_UNAVAILABLE) }
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What is changed in messages: the Via of ours, and what a Via says of where a request came from.
+//! What is changed in the text of messages: the Via of our requests, and the source that the Via of received ones names.
 
 use std::net::SocketAddr;
 
 use offhook_sip::{Name, OwnedMessage, parse};
 
-/// The request with `via` as its topmost, in place of one of ours that an earlier try had.
+/// Returns the request with `via` as its topmost Via, in place of that of an earlier attempt.
 pub(super) fn put_via(request: &str, via: &str) -> String {
     let (line, rest) = request.split_once("\r\n").unwrap_or((request, ""));
     let rest = match rest.split_once("\r\n") {
@@ -14,7 +14,7 @@ pub(super) fn put_via(request: &str, via: &str) -> String {
     [line, "\r\nVia: ", via, "\r\n", rest].concat()
 }
 
-/// The octets of a message, U+FFFD in place of what is no UTF-8 in its body. A head that is none is malformed, and stays as it is.
+/// Returns the octets of a message, with U+FFFD for what is no UTF-8 in its body. A head that is none is malformed, and stays as it is.
 pub(super) fn readable(bytes: Vec<u8>) -> Vec<u8> {
     match std::str::from_utf8(&bytes) {
         Err(_) if parse(&bytes).is_ok() => String::from_utf8_lossy(&bytes).into_owned().into_bytes(),
@@ -22,7 +22,7 @@ pub(super) fn readable(bytes: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The request as text, its topmost Via completed by where it came from (RFC 3261, 18.2.1; RFC 3581, 4): what answers it finds its way.
+/// Returns the text of a request, its topmost Via completed by the source (RFC 3261, 18.2.1; RFC 3581, 4): so responses find their way.
 pub(super) fn note_source(request: &OwnedMessage, source: SocketAddr) -> String {
     let text = request.text();
     let Some(via) = request.get().all(Name::Via).next() else { return text.to_owned() };

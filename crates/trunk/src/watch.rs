@@ -1,4 +1,4 @@
-//! Whether the trunks are there (OPTIONS), and that they know where we are (REGISTER).
+//! Supervision of the trunks by OPTIONS, and registration with them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use tracing::{debug, info, warn};
 use super::outbound::{Owner, with_hops};
 use super::{Timer, Trunks};
 
-/// Between two OPTIONS to a trunk that is down, at most.
+/// The most time between two OPTIONS to a trunk that is down.
 const DOWN: Duration = Duration::from_secs(5);
-/// When one sign was no proof.
+/// The time to the next OPTIONS after a first failure, or a first response.
 const SOON: Duration = Duration::from_millis(500);
-/// The wait after a registration failed: the first, and the longest.
+/// The wait after a failed registration: the first one, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
-/// Makes a bound of what is random the longest that it may be.
+/// Makes an exclusive bound inclusive.
 const MOMENT: Duration = Duration::from_millis(1);
-/// A registration lasts at least so many seconds for us, whatever the registrar says.
+/// The least time that a registration counts, whatever the registrar grants, s.
 const SHORTEST: u32 = 20;
-/// What no contact's instance is.
+/// No contact has this instance.
 const NO_INSTANCE: &str = "\0";
 
 impl Trunks {
     /// Sends OPTIONS (RFC 3261, 11).
-    pub(super) fn watch(&mut self, index: usize) {
+    pub(super) fn send_options(&mut self, index: usize) {
         let (tag, call_id) = (self.random.token(), self.random.token());
         let config = &self.peers[index].config;
         let uri = ["sip:", &config.home()].concat();
@@ -37,11 +37,11 @@ impl Trunks {
             .cseq(1, Method::Options)
             .field("Contact", &["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat())
             .field("Accept", "application/sdp");
-        self.launch(Some(index), Owner::Options, with_hops(options).end());
+        self.start_request(Some(index), Owner::Options, with_hops(options).end());
     }
 
-    /// OPTIONS came to an end: the next ones follow.
-    pub(super) fn watched(&mut self, index: usize) {
+    /// Sets the timer of the next OPTIONS.
+    pub(super) fn options_ended(&mut self, index: usize) {
         let peer = &self.peers[index];
         let usual = Duration::from_secs(peer.config.watch.into());
         let wait = match &peer.health {
@@ -49,59 +49,59 @@ impl Trunks {
             health if health.is_down() => usual.min(DOWN),
             _ => usual,
         };
-        // Not all trunks at the same moment.
+        // Spread, so that not all trunks are asked at the same time.
         let wait = wait - wait / 10 + self.random.duration(wait / 5 + MOMENT);
         self.timers.start(Timer::Watch(index), self.now + wait);
     }
 
-    /// A trunk has answered something.
-    pub(super) fn alive(&mut self, index: usize, address: SocketAddr) {
+    /// Takes note that a trunk has responded.
+    pub(super) fn responded(&mut self, index: usize, address: SocketAddr) {
         let peer = &mut self.peers[index];
         if peer.health.answered(address) {
             info!(trunk = peer.id.0, reason = "answers", "trunk is up");
         } else if peer.health.is_down() {
-            self.watch_soon(index);
+            self.send_options_soon(index);
         }
     }
 
-    /// A trunk has failed to.
+    /// Takes note that a trunk has failed.
     pub(super) fn failed(&mut self, index: usize, why: &'static str) {
         let peer = &mut self.peers[index];
         let watched = peer.config.watch > 0;
         if peer.health.failed(self.now, watched) {
             warn!(trunk = peer.id.0, reason = why, "trunk is down");
         } else if watched && !peer.health.is_down() {
-            self.watch_soon(index);
+            self.send_options_soon(index);
         }
     }
 
-    /// One sign is none: the second is looked for at once, unless OPTIONS are under way.
-    fn watch_soon(&mut self, index: usize) {
+    /// Sends OPTIONS soon, unless some are under way: one failure or response is no proof yet.
+    fn send_options_soon(&mut self, index: usize) {
         let asked = self.jobs.values().any(|job| job.trunk == index && job.owner == Owner::Options);
         if !asked {
             self.timers.set(Timer::Watch(index), self.now + SOON);
         }
     }
 
-    /// Registers, for the first time or again.
+    /// Registers, or refreshes the registration.
     pub(super) fn register(&mut self, index: usize) {
         let seconds = self.peers[index].config.expires.max(self.peers[index].least);
         let contact = self.binding(index);
-        self.ask_registrar(index, Ask::Bind(&contact, seconds));
+        self.send_register(index, Ask::Bind(&contact, seconds));
     }
 
-    /// Our Contact there.
+    /// Returns the Contact that we register.
     fn binding(&self, index: usize) -> String {
         let config = &self.peers[index].config;
         ["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat()
     }
 
-    fn ask_registrar(&mut self, index: usize, ask: Ask<'_>) {
+    fn send_register(&mut self, index: usize, ask: Ask<'_>) {
         let peer = &mut self.peers[index];
         let home = peer.config.home();
         let aor = ["sip:", &offhook_sip::escape_user(&peer.config.username), "@", &home].concat();
         let register = peer.registration.request(&["sip:", &home].concat(), &aor, ask);
-        self.launch(Some(index), Owner::Register, with_hops(register).end());
+        self.start_request(Some(index), Owner::Register, with_hops(register).end());
     }
 
     /// Takes a registration back (RFC 3261, 10.2.2).
@@ -110,13 +110,13 @@ impl Trunks {
         if under_way.is_none() && !self.peers[index].registration.stands() {
             return;
         }
-        // Whatever becomes of one that is under way: its number in CSeq is the lower one.
+        // One that is under way changes nothing any more: its number in CSeq is lower.
         under_way.into_iter().for_each(|id| self.forget(id));
         let contact = self.binding(index);
-        self.ask_registrar(index, Ask::Unbind(&contact));
+        self.send_register(index, Ask::Unbind(&contact));
     }
 
-    /// The registrar has answered.
+    /// Takes the response of the registrar in.
     pub(super) fn registered(&mut self, index: usize, answer: &Message<'_>) {
         let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         if self.leaving {
@@ -158,7 +158,7 @@ impl Trunks {
         }
     }
 
-    /// Registering came to nothing: again, but ever later.
+    /// Tries again after a failed registration, each time later.
     pub(super) fn not_registered(&mut self, index: usize, code: StatusCode, after: Option<u32>) {
         if self.leaving {
             return self.unregistered(index, code);
@@ -173,7 +173,7 @@ impl Trunks {
         warn!(trunk = self.peers[index].id.0, code = code.as_u16(), again_in = millis(wait), "not registered with the provider");
     }
 
-    /// For how long: what our own Contact says in the answer, else Expires, else what we asked for (RFC 3261, 10.2.4).
+    /// Returns how long a registration is granted, s: by our own Contact in the response, else by Expires, else as asked for (RFC 3261, 10.2.4).
     fn granted(&self, index: usize, answer: &Message<'_>) -> u32 {
         let config = &self.peers[index].config;
         let ours = self.settings.contact_uri(config.transport, &config.username);

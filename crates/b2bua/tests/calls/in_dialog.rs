@@ -78,8 +78,8 @@ fn what_nobody_takes_part_in_is_refused_and_changes_nothing() {
     assert_eq!(field(&world.expect("469 INFO"), "recv-info"), "trickle-ice");
     world.hear(FIRST, &within("FROB", &invite, 9, "", None));
     assert!(field(&world.expect("501 FROB"), "allow").contains("INVITE"));
-    let stranger = within("BYE", &invite, 10, "", None).replace(";tag=theirs", ";tag=other");
-    world.hear(FIRST, &stranger);
+    let other = within("BYE", &invite, 10, "", None).replace(";tag=theirs", ";tag=other");
+    world.hear(FIRST, &other);
     world.expect("481 BYE");
     assert_eq!(world.exchange.b2bua().calls(), 1);
     world.hang_up(0);

@@ -90,15 +90,15 @@ fn a_carrier_that_does_not_offer_gets_an_offer() {
 }
 
 #[test]
-fn a_2xx_that_is_not_acknowledged_is_repeated_and_then_ended() {
+fn a_2xx_that_is_not_acknowledged_is_retransmitted_and_then_ends_the_call() {
     let mut world = World::new();
     world.hear(FIRST, &invite("", SDP));
     world.run(500);
     world.answer(0);
     world.sent.drain(..2);
     world.run(35_000);
-    let copies = world.sent.iter().filter(|(_, text)| text.starts_with("SIP/2.0 200")).count();
-    assert_eq!(copies, 11, "{:?}", world.log);
+    let sent = world.sent.iter().filter(|(_, text)| text.starts_with("SIP/2.0 200")).count();
+    assert_eq!(sent, 11, "{:?}", world.log);
     assert!(world.sent.back().unwrap().1.starts_with("BYE "), "{:#?}", world.log);
     assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
     world.nothing_left();

@@ -207,7 +207,7 @@ fn of_several_phones_that_answer_the_first_has_the_call() {
     world.expect("ACK");
     let bye = world.expect("BYE");
     assert!(field(&bye, "to").ends_with(";tag=one"), "{bye}");
-    // Copies of both are acknowledged, and one of them ended again.
+    // Retransmissions of both are acknowledged, and one of them gets BYE again.
     world.hear(FIRST, &answer_as("two", &invite, 200, &[], true));
     world.expect("ACK");
     world.silent();

@@ -1,4 +1,4 @@
-//! Who speaks in a call: everything is right, Call-ID, tags and branch, but for who has sent it.
+//! Who may send requests in a call: Call-ID, tags and branch are right, but the sender is not.
 
 use offhook_testing::switch::KEY;
 use offhook_testing::text::head;
@@ -26,7 +26,7 @@ fn state(world: &World) -> (usize, usize, Vec<String>, usize) {
 
 /// Each request within the call that `ours` has made, sent by `speaker`, gets 481 and changes nothing.
 #[track_caller]
-fn is_deaf_to(world: &mut World, speaker: &str, ours: &str) {
+fn rejects_all_from(world: &mut World, speaker: &str, ours: &str) {
     let before = state(world);
     for (number, method) in (20..).zip(METHODS) {
         world.hear(speaker, &within(method, ours, number, "", body(method)));
@@ -43,7 +43,7 @@ fn is_deaf_to(world: &mut World, speaker: &str, ours: &str) {
 fn in_a_call_over_a_trunk_another_trunk_is_nobody() {
     let mut world = World::with(two());
     let invite = talking(&mut world);
-    is_deaf_to(&mut world, SECOND, &invite);
+    rejects_all_from(&mut world, SECOND, &invite);
     world.run(100);
     world.sent.clear();
     assert_eq!(world.app().last(), Some(&"established"));
@@ -74,7 +74,7 @@ fn in_a_call_from_a_trunk_another_trunk_is_nobody() {
     world.hear(FIRST, &within("ACK", &ok, 1, "", None));
     world.run(4_000);
     world.silent();
-    is_deaf_to(&mut world, SECOND, &ok);
+    rejects_all_from(&mut world, SECOND, &ok);
     world.run(100);
     world.sent.clear();
     world.hear(FIRST, &within("BYE", &ok, 50, "", None));
@@ -140,7 +140,7 @@ fn what_was_said_by_a_trunk_that_was_given_up_does_not_count() {
     world.hear(SECOND, &answer(&second, 200));
     world.expect("ACK");
     world.run(100);
-    is_deaf_to(&mut world, FIRST, &second);
+    rejects_all_from(&mut world, FIRST, &second);
     world.run(100);
     world.sent.clear();
     world.hear(SECOND, &within("BYE", &second, 50, "", None));

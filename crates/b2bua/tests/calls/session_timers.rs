@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028) on both sides of the bridge.
+//! Session timers (RFC 4028) on both legs.
 
 use crate::incoming::invite;
 use crate::world::{FIRST, SDP, World, answer_as, field, within};

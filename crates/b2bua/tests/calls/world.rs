@@ -1,4 +1,4 @@
-//! The world around the bridge: the switch, a page, carriers, and who answers for media, money and numbers.
+//! The world around the exchange: pages, carriers, and stand-ins for media, ledger and store.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -18,7 +18,7 @@ fn a_call_is_made_and_ended() {
         assert_eq!(world.event(), Some(code.to_string()));
     }
     world.hear(PROVIDER, &answer(&invite, 200, ""));
-    assert_eq!(world.event().as_deref(), Some("200"), "copies of a 2xx come each");
+    assert_eq!(world.event().as_deref(), Some("200"), "each retransmission of a 2xx is passed on");
     world.ack(&within("ACK", "one", 1, "sip:+4670@192.0.2.1:5060"));
     world.expect("ACK");
     world.ask(&within("BYE", "one", 2, "sip:+4670@192.0.2.1:5060"));

@@ -100,7 +100,7 @@ fn a_trunk_that_has_to_prove_itself_is_challenged_without_state() {
 
     world.hear(PROVIDER, &proven(&challenge, "b", "wrong", 1));
     world.expect("401");
-    assert!(matches!(world.records.last(), Some(Record::Stranger { what: "credentials", .. })));
+    assert!(matches!(world.records.last(), Some(Record::Untrusted { what: "credentials", .. })));
     world.hear(PROVIDER, &proven(&challenge, "c", "other", 1));
     world.expect("100");
     assert_eq!(world.event().as_deref(), Some("INVITE"));

@@ -8,5 +8,5 @@ mod log;
 mod losses;
 mod registration;
 mod routes;
-mod strangers;
+mod untrusted;
 mod world;

@@ -166,7 +166,7 @@ impl Edge {
                     shared.tell(Input::Resolved { query, addresses }).await;
                 });
             }
-            Output::Record(Record::Stranger { .. }) => self.shared.metrics.refused("stranger"),
+            Output::Record(Record::Untrusted { .. }) => self.shared.metrics.refused("stranger"),
             Output::Event(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Those who are no trunk, and trunks whose address anybody can forge.
+//! Untrusted sources, and trunks whose address anybody can forge.
 
 use offhook_sip::{StatusCode, reply};
 use offhook_trunk::Trunk;
@@ -30,7 +30,7 @@ fn connected(world: &mut World, link: u64, peer: &str, wire: Wire, names: &[&str
 }
 
 #[test]
-fn strangers_get_no_octet_over_udp() {
+fn untrusted_sources_get_no_response_over_udp() {
     let mut world = World::new(vec![provider()]);
     for (index, method) in METHODS.into_iter().chain(["FOO", "invite"]).enumerate() {
         world.hear("203.0.113.1:5060", &foreign(method, &index.to_string(), ""));
@@ -45,7 +45,7 @@ fn strangers_get_no_octet_over_udp() {
 }
 
 #[test]
-fn a_flood_of_strangers_leaves_nothing() {
+fn a_flood_of_untrusted_messages_leaves_nothing() {
     let mut world = World::new(vec![provider()]);
     let text = foreign("INVITE", "x", "");
     for index in 0..100_000_u32 {
@@ -56,12 +56,12 @@ fn a_flood_of_strangers_leaves_nothing() {
         }
     }
     world.nothing_more();
-    assert_eq!((world.trunks.footprint(), world.trunks.strangers()), (0, 100_000));
+    assert_eq!((world.trunks.footprint(), world.trunks.untrusted()), (0, 100_000));
     assert!(world.records.len() <= 14, "{} lines in ten seconds", world.records.len());
 }
 
 #[test]
-fn strangers_get_no_second_request_over_a_connection() {
+fn the_connection_of_an_untrusted_source_is_closed() {
     for text in [foreign("OPTIONS", "a", ""), "GET / HTTP/1.1\r\n\r\n".to_owned()] {
         let mut world = World::new(vec![provider()]);
         let link = connected(&mut world, 1, "203.0.113.1:5060", Wire::Tcp, &[]);
@@ -94,7 +94,7 @@ fn a_trunk_is_known_by_the_name_in_its_certificate_only_where_it_has_one() {
 }
 
 #[test]
-fn a_tls_trunk_is_believed_over_tls_only() {
+fn messages_of_a_tls_trunk_count_over_tls_only() {
     let mut world = World::new(vec![Trunk { transport: Wire::Tls, ..provider() }]);
     world.hear(PROVIDER, &foreign("INVITE", "a", ""));
     world.nothing_more();
@@ -104,7 +104,7 @@ fn a_tls_trunk_is_believed_over_tls_only() {
 }
 
 #[test]
-fn of_two_trunks_at_one_address_the_port_tells() {
+fn of_two_trunks_at_one_address_the_port_decides() {
     let other = Trunk { name: "other".into(), address: "192.0.2.1:5080".into(), ..provider() };
     let mut world = World::new(vec![provider(), other]);
     for (from, trunk) in [("192.0.2.1:5080", "other"), (PROVIDER, "provider"), ("192.0.2.1:7777", "provider")] {
@@ -115,7 +115,7 @@ fn of_two_trunks_at_one_address_the_port_tells() {
 }
 
 #[test]
-fn over_a_connection_the_port_of_the_via_tells() {
+fn over_a_connection_the_port_of_the_via_decides() {
     let other =
         |name: &str, address: &str, transport| Trunk { name: name.into(), address: address.into(), transport, ..provider() };
     let trunks = vec![provider(), other("stream", "192.0.2.1:5070", Wire::Tcp), other("other", "192.0.2.1:5080", Wire::Tcp)];
@@ -129,7 +129,7 @@ fn over_a_connection_the_port_of_the_via_tells() {
 }
 
 #[test]
-fn nothing_is_answered_with_more_than_was_asked() {
+fn no_stateless_response_is_larger_than_its_request() {
     let mut world = World::new(vec![provider()]);
     for (index, method) in METHODS.into_iter().filter(|method| *method != "INVITE").enumerate() {
         for text in [foreign(method, &index.to_string(), ""), short(method, index)] {
@@ -150,7 +150,7 @@ fn short(method: &str, index: usize) -> String {
 }
 
 #[test]
-fn a_forged_answer_to_nothing_is_nothing() {
+fn a_forged_response_to_no_request_changes_nothing() {
     let mut world = World::new(vec![provider()]);
     for index in 0..1_000 {
         let answer =
@@ -162,14 +162,14 @@ fn a_forged_answer_to_nothing_is_nothing() {
 
 /// Answers to what was really asked, with all that an answer needs, by whom was not.
 #[test]
-fn an_answer_counts_from_whom_was_asked_only() {
+fn a_response_counts_only_from_the_trunk_that_has_the_request() {
     let other = Trunk { name: "other".into(), address: "192.0.2.2:5060".into(), ..provider() };
     for method in ["INVITE", "OPTIONS", "REGISTER", "BYE"] {
         let us = Trunk { username: "us".into(), password: "secret".into(), ..provider() };
         let mut world = World::new(vec![us, other.clone()]);
         world.ask(&request(method, "one", ""));
         let request = world.expect(method);
-        let strangers = world.trunks.strangers();
+        let untrusted = world.trunks.untrusted();
         let challenge = "WWW-Authenticate: Digest realm=\"x\", nonce=\"y\", qop=\"auth\", algorithm=MD5";
         let codes = [100, 180, 200, 302, 401, 486, 503, 603];
         for from in ["203.0.113.1:5060", "192.0.2.2:5060"] {
@@ -178,7 +178,7 @@ fn an_answer_counts_from_whom_was_asked_only() {
                 world.nothing_more();
             }
         }
-        assert_eq!(world.trunks.strangers() - strangers, 2 * codes.len() as u64, "they are counted");
+        assert_eq!(world.trunks.untrusted() - untrusted, 2 * codes.len() as u64, "they are counted");
         // From another port of the address that was asked, as some do.
         world.hear("192.0.2.1:7777", &answer(&request, 200, ""));
         assert_eq!(world.event().as_deref(), Some("200"), "{method}");
@@ -186,7 +186,7 @@ fn an_answer_counts_from_whom_was_asked_only() {
 }
 
 #[test]
-fn an_answer_may_come_from_all_of_a_trunks_addresses() {
+fn a_response_may_come_from_all_addresses_of_a_trunk() {
     let network = Trunk { from: vec!["198.18.0.0/24".parse().expect("a network")], ..provider() };
     let mut world = World::new(vec![network]);
     world.ask(&request("INVITE", "one", ""));
@@ -196,7 +196,7 @@ fn an_answer_may_come_from_all_of_a_trunks_addresses() {
 }
 
 #[test]
-fn an_answer_over_a_strangers_connection_is_none() {
+fn a_response_over_an_untrusted_connection_is_dropped() {
     let mut world = World::new(vec![Trunk { transport: Wire::Tls, ..provider() }]);
     world.ask(&request("INVITE", "one", ""));
     let link = world.open();
@@ -262,7 +262,7 @@ fn a_forged_invite_is_answered_with_three_times_its_size_at_most() {
 }
 
 #[test]
-fn who_has_acknowledged_gets_no_more_and_a_copy_gets_one() {
+fn after_the_ack_only_a_retransmission_gets_the_response_again() {
     let mut world = World::new(vec![provider()]);
     let invite = short("INVITE", 1);
     world.hear(PROVIDER, &invite);
