@@ -293,7 +293,7 @@ impl Context {
     /// Sends a message to the switch.
     fn page(&mut self, tenant: Tenant, text: String) {
         let application = self.application(tenant);
-        self.out.push_back(Output::Page { application, text });
+        self.out.push_back(Output::ToSwitch { application, text });
     }
 }
 

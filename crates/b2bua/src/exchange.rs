@@ -13,14 +13,14 @@ use std::collections::VecDeque;
 use offhook_proxy::{self as switch, Hub};
 use offhook_ua::time::Instant;
 
-use super::{Bridge, port};
+use super::{B2bua, port};
 
 /// The switch, and the B2BUA with its trunks.
 ///
 /// Order of calls: [`Exchange::handle`], then [`Exchange::poll`] until it gives `None`, then [`Exchange::deadline`].
 pub struct Exchange {
     switch: Hub,
-    b2bua: Bridge,
+    b2bua: B2bua,
     out: VecDeque<Output>,
 }
 
@@ -44,14 +44,14 @@ pub enum Input {
 pub enum Output {
     /// Something for connections, or a question about users; never [`switch::Output::ToB2bua`].
     Switch(switch::Output),
-    /// Something for trunks, media or ledger, or a question about a number; never [`port::Output::Page`].
+    /// Something for trunks, media or ledger, or a question about a number; never [`port::Output::ToSwitch`].
     B2bua(port::Output),
 }
 
 impl Exchange {
     /// Joins a switch, whose settings say that there is a B2BUA, with that.
     #[must_use]
-    pub const fn new(switch: Hub, b2bua: Bridge) -> Self {
+    pub const fn new(switch: Hub, b2bua: B2bua) -> Self {
         Self { switch, b2bua, out: VecDeque::new() }
     }
 
@@ -93,7 +93,7 @@ impl Exchange {
 
     /// The B2BUA, to look at it.
     #[must_use]
-    pub const fn b2bua(&self) -> &Bridge {
+    pub const fn b2bua(&self) -> &B2bua {
         &self.b2bua
     }
 
@@ -115,13 +115,13 @@ impl Exchange {
             if let Some(output) = self.switch.poll() {
                 match output {
                     switch::Output::ToB2bua { application, text } => {
-                        self.b2bua.handle(now, port::Input::Page { application, text });
+                        self.b2bua.handle(now, port::Input::FromSwitch { application, text });
                     }
                     output => self.out.push_back(Output::Switch(output)),
                 }
             } else if let Some(output) = self.b2bua.poll() {
                 match output {
-                    port::Output::Page { application, text } => {
+                    port::Output::ToSwitch { application, text } => {
                         self.switch.handle(now, switch::Input::FromB2bua { application, text });
                     }
                     output => self.out.push_back(Output::B2bua(output)),

@@ -11,7 +11,7 @@
 //! It stands on `trunk`, `media` and `ledger`, and on `proxy` for the switch and what the two must agree on: test numbers, and which header
 //! fields are the app's.
 //!
-//! Order of calls: [`Bridge::handle`], then [`Bridge::poll`] until it gives `None`, then [`Bridge::deadline`].
+//! Order of calls: [`B2bua::handle`], then [`B2bua::poll`] until it gives `None`, then [`B2bua::deadline`].
 
 mod call;
 mod context;
@@ -49,8 +49,8 @@ use self::party::Sender;
 pub use emergency::Emergency;
 pub use port::{Callee, Input, MapId, Output, RESERVE, Settings};
 
-/// The bridge.
-pub struct Bridge {
+/// The back-to-back user agent.
+pub struct B2bua {
     context: Context,
     calls: BTreeMap<CallKey, Call>,
     /// The last number given to a call.
@@ -100,7 +100,7 @@ impl Timer {
     }
 }
 
-impl Bridge {
+impl B2bua {
     /// Returns one with no calls. `seed` makes its tags, branches and Call-IDs: it must not be guessable.
     #[must_use]
     pub fn new(settings: Settings, trunks: Trunks, seed: [u8; 32]) -> Self {
@@ -111,7 +111,7 @@ impl Bridge {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.context.now = now;
         match input {
-            Input::Page { application, text } => self.from_switch(&application, text),
+            Input::FromSwitch { application, text } => self.switch_message(&application, text),
             Input::Trunk(input) => self.context.trunks.handle(now, input),
             Input::Media(event) => {
                 let key = CallKey(session(&event));
@@ -221,7 +221,7 @@ impl Bridge {
     }
 
     /// Takes a message of the switch in.
-    fn from_switch(&mut self, application: &str, text: String) {
+    fn switch_message(&mut self, application: &str, text: String) {
         let Ok(received) = OwnedMessage::parse(text) else { return };
         let message = received.get();
         let tenant = self.context.tenant(application);

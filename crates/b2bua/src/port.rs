@@ -39,7 +39,7 @@ pub struct Callee {
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The switch has sent a message.
-    Page {
+    FromSwitch {
         /// Key of the application.
         application: String,
         /// One SIP message.
@@ -75,7 +75,7 @@ pub enum Input {
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Send this message to the switch.
-    Page {
+    ToSwitch {
         /// Key of the application.
         application: String,
         /// One SIP message.

@@ -115,7 +115,7 @@ fn settings(config: &config::Media, page_port: u16) -> Settings {
         page: told.iter().filter(reachable).map(|address| SocketAddr::new(*address, page_port)).collect(),
         address: told[0],
         silence: Duration::from_secs(config.silence),
-        // The bridge counts them; whose thread has how many is chance, or somebody's choice.
+        // The B2BUA counts them; whose thread has how many is chance, or somebody's choice.
         sessions: config.sessions + config.test_sessions + offhook_b2bua::RESERVE,
     }
 }

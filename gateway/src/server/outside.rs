@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use offhook_access::proofs::Proofs;
-use offhook_b2bua::{self as bridge, Bridge, Callee, Input, Output};
+use offhook_b2bua::{self as b2bua, B2bua, Callee, Input, Output};
 use offhook_ledger::{Answer, CallRef, Query};
 use offhook_media::Event;
 use offhook_trunk::{Settings, Trunks};
@@ -41,7 +41,7 @@ impl Outside {
         (store, proofs): (Store, Proofs),
         (metrics, clock): (&Arc<Metrics>, &Arc<Clock>),
         certificate: Option<&Arc<Certificate>>,
-    ) -> Result<(Self, Bridge), ServeError> {
+    ) -> Result<(Self, B2bua), ServeError> {
         let seed = || store::random(32).try_into().expect("32 octets were asked for");
         let settings = trunk_settings(config, proofs);
         let trunks = if settings.is_empty() {
@@ -50,13 +50,13 @@ impl Outside {
             Some(Edge::open(config, certificate, Arc::clone(metrics), Arc::clone(clock)).await.map_err(ServeError::Sip)?)
         };
         let (media, events) = Media::start(&config.media, clock).map_err(ServeError::Media)?;
-        let own = bridge::Settings {
+        let own = b2bua::Settings {
             domain: config.sip.domain.clone(),
             calls: config.media.sessions,
             test_calls: config.media.test_sessions,
             emergency: config.phone.emergency.clone(),
         };
-        let bridge = Bridge::new(own, Trunks::new(settings, seed()), seed());
+        let b2bua = B2bua::new(own, Trunks::new(settings, seed()), seed());
         let outside = Self {
             store,
             metrics: Arc::clone(metrics),
@@ -66,7 +66,7 @@ impl Outside {
             answers: mpsc::unbounded_channel(),
             default_application,
         };
-        Ok((outside, bridge))
+        Ok((outside, b2bua))
     }
 
     /// The next thing that happens.
@@ -90,7 +90,7 @@ impl Outside {
     pub async fn perform(&mut self, output: Output) {
         match output {
             // It stays within the exchange.
-            Output::Page { .. } => {}
+            Output::ToSwitch { .. } => {}
             Output::Trunk(output) => {
                 if let Some((edge, _)) = &self.trunks {
                     edge.perform(output);
@@ -113,7 +113,7 @@ impl Outside {
         self.store.ledger(query, answered).await;
     }
 
-    async fn map(&self, query: bridge::MapId, called: String) {
+    async fn map(&self, query: b2bua::MapId, called: String) {
         let (answers, user) = (self.answers.0.clone(), self.user(&called));
         let found = move |result: Result<Option<(String, String)>, _>| match result {
             Ok(known) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook_access::proofs::Proofs;
-use offhook_b2bua::{Bridge, Callee, Emergency, Input, Output, Settings};
+use offhook_b2bua::{B2bua, Callee, Emergency, Input, Output, Settings};
 use offhook_ledger::{Answer, Grant, Query};
 use offhook_media::{Command, Event};
 use offhook_testing::switch::{DOMAIN, KEY};
@@ -14,7 +14,7 @@ use crate::world::{FIRST, SDP, trunk as a_trunk};
 
 /// A B2BUA with one trunk, money for every call, and media that take every description.
 pub struct Alone {
-    pub b2bua: Bridge,
+    pub b2bua: B2bua,
     now: Instant,
     /// How many commands the media have got.
     pub commands: usize,
@@ -37,7 +37,7 @@ impl Alone {
             proofs: Proofs::default(),
         };
         let limits = Settings { domain: DOMAIN.into(), calls: 10, test_calls: 20, emergency: Emergency::default() };
-        let b2bua = Bridge::new(limits, Trunks::new(settings, [8; 32]), [9; 32]);
+        let b2bua = B2bua::new(limits, Trunks::new(settings, [8; 32]), [9; 32]);
         let now = Instant::from_millis(1_772_366_400_000);
         Self { b2bua, now, commands: 0, questions: 0, to_switch: Vec::new(), to_carrier: Vec::new() }
     }
@@ -45,7 +45,7 @@ impl Alone {
     /// The switch sends a message for this application. Returns what it is sent meanwhile.
     pub fn switch_sends(&mut self, application: &str, text: &str) -> Vec<String> {
         self.to_switch.clear();
-        self.handle(Input::Page { application: application.into(), text: text.into() });
+        self.handle(Input::FromSwitch { application: application.into(), text: text.into() });
         self.to_switch.clone()
     }
 
@@ -78,7 +78,7 @@ impl Alone {
         self.b2bua.handle(self.now, input);
         while let Some(output) = self.b2bua.poll() {
             match output {
-                Output::Page { text, .. } => self.to_switch.push(text),
+                Output::ToSwitch { text, .. } => self.to_switch.push(text),
                 Output::Trunk(trunk::Output::Send { text, .. }) => self.to_carrier.push(text),
                 Output::Trunk(_) => {}
                 Output::Media(command) => self.command(&command),

@@ -9,7 +9,7 @@ use offhook::client::call::{CallId, CallInfo, Destination};
 use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook_access::proofs::Proofs;
 use offhook_b2bua::exchange::{self, Exchange};
-use offhook_b2bua::{self as b2bua, Bridge, Callee, Emergency};
+use offhook_b2bua::{self as b2bua, B2bua, Callee, Emergency};
 use offhook_ledger::{Answer, CallRef, Grant, Query, Refused};
 use offhook_media::{self as media, Command, Leg, MediaError, SessionId, Traffic};
 use offhook_proxy::{self as switch, Account, ConnId, Hub};
@@ -122,10 +122,10 @@ impl World {
         let hub = Hub::new(own, [7; 32]);
         let now = Instant::from_millis(START);
         let limits = b2bua::Settings { domain: DOMAIN.into(), calls: 10, test_calls: 20, emergency };
-        let bridge = Bridge::new(limits, Trunks::new(settings, [8; 32]), [9; 32]);
+        let b2bua = B2bua::new(limits, Trunks::new(settings, [8; 32]), [9; 32]);
         Self {
             now,
-            exchange: Exchange::new(hub, bridge),
+            exchange: Exchange::new(hub, b2bua),
             pages: Vec::new(),
             sent: VecDeque::new(),
             log: Vec::new(),
@@ -363,7 +363,7 @@ impl World {
 
     fn b2bua_output(&mut self, output: b2bua::Output) {
         match output {
-            b2bua::Output::Page { .. } => panic!("it stays in the exchange"),
+            b2bua::Output::ToSwitch { .. } => panic!("it stays in the exchange"),
             b2bua::Output::Trunk(trunk::Output::Send { flow: Flow::Udp(to), text }) => {
                 self.log.push(format!("carrier < {}", head(&text)));
                 self.sent.push_back((to.to_string(), text));

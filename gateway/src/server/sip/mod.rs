@@ -142,7 +142,7 @@ impl Edge {
         Ok((Self { shared, udp }, receiver))
     }
 
-    /// Does what the trunks say; never waits. Events are for the bridge and not for here.
+    /// Does what the trunks say; never waits. Events are for the B2BUA and not for here.
     pub fn perform(&self, output: Output) {
         match output {
             Output::Send { flow: Flow::Udp(address), text } => self.send(address, &text),
