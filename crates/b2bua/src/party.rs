@@ -77,7 +77,7 @@ pub(super) struct Party {
     pub(super) forks: Vec<Fork>,
     /// The INVITE that begins the call on this leg.
     pub(super) invite: Invite,
-    /// Our session description, once made.
+    /// Our session description, from when it is made until the INVITE is answered.
     pub(super) local: Option<String>,
     /// Whether our description was in a reliable provisional response that was acknowledged: the 200 needs none.
     pub(super) described: bool,

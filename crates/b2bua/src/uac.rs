@@ -207,6 +207,7 @@ impl Call {
         let party = self.party(leg);
         party.learn(answer);
         party.invite = Invite::Done;
+        party.local = None;
         party.ack = Some(ack);
         party.dialog = Some(dialog);
         party.timer.granted(answer);

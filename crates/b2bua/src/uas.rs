@@ -72,9 +72,9 @@ impl Call {
             return;
         }
         let Invite::Received { key: server, invite } = std::mem::replace(&mut party.invite, Invite::Done) else { return };
-        let (invite, Some(sdp)) = (invite.get(), party.local.as_deref()) else { return };
+        let (invite, Some(sdp)) = (invite.get(), party.local.take()) else { return };
         let answer = party.timer.answer(invite, party.reply(invite, StatusCode::OK));
-        let answer = if party.described { answer.end() } else { answer.body(SDP, sdp) };
+        let answer = if party.described { answer.end() } else { answer.body(SDP, &sdp) };
         party.reliable.success(context.now, server.clone(), invite, answer.clone());
         if let Some(dialog) = party.dialog.as_mut() {
             dialog.confirmed = true;

@@ -325,6 +325,8 @@ impl Trunks {
         let (owner, trunk, key) = (job.owner, job.trunk, job.key.clone());
         let accepted = job.is_invite() && message.code().is_some_and(|code| !code.is_failure());
         job.done = true;
+        // It is not sent again.
+        job.text = String::new();
         if accepted {
             self.timers.set(Timer::Forget(id), self.now + LATE);
         } else {
