@@ -109,7 +109,7 @@ impl Calls {
 
     /// Checks whether this caller may call whom the INVITE is for.
     pub(super) fn check(&self, cx: &Context, request: &Request, caller: &Party) -> Result<Invited, Refusal> {
-        const MALFORMED: Refusal = Refusal::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "Malformed Request-URI");
+        const MALFORMED: Refusal = Refusal::malformed("Malformed Request-URI");
         let message = request.message();
         if message.number(Name::MaxForwards) == Some(0) {
             return Err(Refusal::TOO_MANY_HOPS);

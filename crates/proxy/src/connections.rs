@@ -5,7 +5,7 @@
 //!                      └── 32 s ──▶ gone                                                └── 4 min ──▶ gone
 //! ```
 //!
-//! So answers under way reach a device that has just reconnected, and a CANCEL stops it from ringing.
+//! So responses under way reach a device that has just reconnected, and a CANCEL stops it from ringing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ use crate::registrar::{Device, Target};
 
 /// How long an outage may take before what was to be sent is given up.
 const LOST: Duration = Duration::from_secs(32);
-/// How long an answer can be on its way: Timer C and more.
+/// How long a response may still come: Timer C and more.
 const MOVED: Duration = Duration::from_secs(240);
 /// How long a connection may stay without identity.
 const LOGIN: Duration = Duration::from_secs(32);
@@ -36,7 +36,7 @@ const CONTACTS: usize = 32;
 /// Steps from one reconnect to the next.
 const HOPS: usize = 8;
 
-/// What was shown for an identity, as far as it says when that ends.
+/// Until when what was shown for an identity holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Proof {
     /// When it ends, or has ended.
@@ -72,9 +72,9 @@ pub(super) struct Connection {
 pub(super) enum Allowance {
     /// Within them.
     Within,
-    /// Beyond; `first`: after a time within them.
+    /// Beyond them: it is refused.
     Beyond {
-        /// Whether it is worth a word.
+        /// Whether the one before was within them.
         first: bool,
     },
     /// So far beyond that the connection is to be closed.
@@ -111,7 +111,7 @@ struct Lost {
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: BTreeMap<ConnId, Connection>,
-    /// Those on which nothing was said yet.
+    /// Those on which no message came yet.
     silent: Silent<ConnId>,
     users: BTreeMap<Aor, User>,
     lost: BTreeMap<ConnId, Lost>,
@@ -181,7 +181,7 @@ impl Connections {
         old == flow || speaker(successor).is_some_and(|aor| speaker(flow) == Some(aor))
     }
 
-    /// The open connection of a user's device that has said this is its contact.
+    /// The open connection over which a device of the user sent this Contact last.
     pub(super) fn find(&self, aor: &Aor, target: &Target) -> Option<ConnId> {
         self.users.get(aor)?.contacts.get(target).map(|contact| contact.conn).filter(|conn| self.open.contains_key(conn))
     }
@@ -214,12 +214,12 @@ impl Connections {
     }
 
     /// A message came over a connection; `None` where the connection is none.
-    pub(super) fn allow(&mut self, now: Instant, conn: ConnId, settings: &Settings) -> Option<Allowance> {
+    pub(super) fn allow(&mut self, clock: &Clock, conn: ConnId, settings: &Settings) -> Option<Allowance> {
         let (rate, user_rate) = (settings.per_second, settings.user_per_second);
         let connection = self.open.get_mut(&conn)?;
         self.silent.remove(conn);
         let user = connection.user.as_ref().and_then(|aor| self.users.get_mut(aor));
-        let within = connection.bucket.take(now, rate) && user.is_none_or(|user| user.bucket.take(now, user_rate));
+        let within = connection.bucket.take(clock.now, rate) && user.is_none_or(|user| user.bucket.take(clock.now, user_rate));
         connection.excess = if within { connection.excess.saturating_sub(1) } else { connection.excess + 1 };
         Some(match connection.excess {
             excess if excess > rate.max(user_rate).saturating_mul(4) => Allowance::Exhausted,
@@ -264,8 +264,8 @@ impl Connections {
     }
 
     /// Whether the identity of a connection holds now.
-    pub(super) fn is_proven(&self, now: Instant, conn: ConnId) -> bool {
-        self.proof(conn).is_some_and(|proof| proof.until.is_none_or(|until| now < until))
+    pub(super) fn is_proven(&self, clock: &Clock, conn: ConnId) -> bool {
+        self.proof(conn).is_some_and(|proof| proof.until.is_none_or(|until| clock.now < until))
     }
 
     /// The identity of a connection holds no longer. Returns whose it was.
@@ -347,7 +347,7 @@ impl Connections {
         clock.set(Timer::Moved(old), MOVED);
     }
 
-    /// Nothing can be on its way to this connection any more.
+    /// No response for this connection can come any more.
     pub(super) fn forget_moved(&mut self, conn: ConnId) {
         self.moved.remove(&conn);
     }

@@ -1,4 +1,4 @@
-//! What all parts of the proxy share: settings, time, random, and the way in which messages leave.
+//! What all parts of the proxy share: settings, time, random, transactions, and the connections that messages leave by.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,15 +13,15 @@ use tracing::{Level, debug, info};
 
 use super::calls::CallKey;
 use super::connections::Connections;
+use super::in_dialog::ForwardKey;
 use super::party::{ApplicationId, Flow, Party};
 use super::refusal::Refusal;
-use super::relay::ForwardKey;
 use super::request::Request;
 use super::timers::Clock;
 use super::{Application, ConnId, Output, Record, Settings};
 
 /// What all parts share. Everybody sends through it. Its connections are changed by the router, and by [`super::login`] as to who speaks on
-/// them; calls and requests in dialogs only ask where somebody is.
+/// them; calls and requests in dialogs only look up where somebody is.
 pub(super) struct Context {
     pub(super) settings: Settings,
     /// The keys of the applications, by [`ApplicationId`].
@@ -160,7 +160,7 @@ impl Context {
 
     /// Whether the identity of who speaks by `flow` holds now.
     pub(super) fn is_proven(&self, flow: Flow) -> bool {
-        flow.conn().is_none_or(|conn| self.connections.is_proven(self.clock.now, conn))
+        flow.conn().is_none_or(|conn| self.connections.is_proven(&self.clock, conn))
     }
 
     /// The From that others see: the proven user, with the name that the store has; from outside, whoever it names.

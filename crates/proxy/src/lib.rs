@@ -2,8 +2,8 @@
 //! and 16) over WebSocket (RFC 7118), as one state machine without clock, socket or store.
 //!
 //! ```text
-//!                                  ┌── Logins ─────── who somebody is: challenges, digests, tickets
-//!   Input ──▶ Hub, the router ─────┼── Registrar ──── which device is on which connection
+//!                                  ┌── Logins ─────── authentication: challenges, digests, tickets
+//!   Input ──▶ Hub, the router ─────┼── Registrar ──── which device is reached over which connection
 //!             lib, messages,       ├── Calls ──────── INVITEs that make a call: forks, the best answer
 //!             lifecycle            ├── Relay ──────── requests in dialogs: to the other party's device
 //!                                  └── Queries ────── questions to the store
@@ -21,6 +21,7 @@
 mod calls;
 mod connections;
 mod context;
+mod in_dialog;
 mod lifecycle;
 mod login;
 mod messages;
@@ -30,7 +31,6 @@ mod queries;
 mod refusal;
 mod register;
 mod registrar;
-mod relay;
 mod request;
 mod rewrite;
 pub mod test_number;
@@ -44,13 +44,13 @@ use offhook_ua::transaction::ClientKey;
 
 use calls::Calls;
 use context::{Context, Due, Leg};
+use in_dialog::Relay;
 use login::Logins;
 use party::{Aor, Flow};
 pub use port::{Account, Application, ConnId, IceServer, Input, Output, QueryId, Record, Settings};
 use queries::{Pending, Queries};
 use refusal::Refusal;
 use registrar::Registrar;
-use relay::Relay;
 pub use rewrite::is_apps;
 use timers::Timer;
 

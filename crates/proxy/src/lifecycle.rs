@@ -1,4 +1,4 @@
-//! Connections that come, go and come back: what each part has to know of it.
+//! Connections that open, are lost or closed, and come back: what each part has to do then.
 
 use std::net::IpAddr;
 
@@ -77,7 +77,7 @@ impl Hub {
         }
     }
 
-    /// A device speaks by a flow: where it has not before, what waits for it goes there.
+    /// A device has sent `message`: where it has not used that flow before, what waits for it goes there.
     pub(super) fn note_contact(&mut self, flow: Flow, message: &Message<'_>) {
         let Some(conn) = flow.conn() else { return };
         let Some(aor) = self.cx.connections.user(conn).cloned() else { return };
@@ -87,7 +87,7 @@ impl Hub {
         }
     }
 
-    /// A device has shown up on `conn`: what was under way to it before goes there from now on.
+    /// A device has sent something over `conn`: what was under way to it over a lost connection goes there from now on.
     pub(super) fn returned(&mut self, conn: ConnId, aor: &Aor, device: &Device) {
         for old in self.cx.connections.lost_of(aor, device) {
             let kept = self.cx.connections.give_up(&mut self.cx.clock, old).map(|(_, kept)| kept).unwrap_or_default();

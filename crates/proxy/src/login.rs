@@ -1,4 +1,4 @@
-//! Who somebody is: challenges, digests, tickets and tokens, and the identity that a connection has proven by them.
+//! Authentication: challenges, digests, tickets and tokens, and the identity that a connection has proven by them.
 
 use offhook_access::nonce;
 use offhook_access::proofs::{Claim, TOO_MANY};
@@ -32,7 +32,7 @@ pub(super) enum Outcome {
     Refused,
     /// The store has to be asked for this user, and then [`Logins::finish`].
     Ask(Aor),
-    /// Its sender is who it says, by a ticket or token: that user exists from now on.
+    /// Its sender is authenticated by a ticket or token of the application: that user exists from now on.
     Vouched(Aor),
 }
 
@@ -105,7 +105,7 @@ impl Logins {
     }
 
     /// The store has answered for a user who showed a digest, or a ticket that was given for a password. Returns whether the sender of the
-    /// request is who it says; else it was refused.
+    /// request is authenticated; else it was refused.
     pub(super) fn finish(&self, cx: &mut Context, request: &Request, account: Option<Account>) -> bool {
         let message = request.message();
         let Some(conn) = request.flow.conn().filter(|conn| cx.connections.get(*conn).is_some()) else {

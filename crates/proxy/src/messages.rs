@@ -1,4 +1,4 @@
-//! Messages that come in: which are taken, and whom they concern.
+//! Messages that come in: which are accepted, and which part each concerns.
 
 use offhook_sip::{ApiCode, Message, Method, Name, OwnedMessage, StatusCode, reply};
 use offhook_ua::log::named;
@@ -8,11 +8,11 @@ use tracing::{debug, warn};
 
 use super::connections::Allowance;
 use super::context::{Context, Leg, log_message};
+use super::in_dialog::InDialogRequest;
 use super::login::Outcome;
 use super::party::{Aor, Flow, Party};
 use super::queries::Pending;
 use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
-use super::relay::Enroute;
 use super::request::{Request, credentials, is_from, is_in_dialog};
 use super::{Account, ConnId, Hub, Output, Record};
 
@@ -57,7 +57,7 @@ impl Hub {
         let message = owned.get();
         let Some(method) = message.method() else { return };
         let shown = credentials(message);
-        let proven = self.cx.is_proven(flow) || Enroute::continues(&self.cx, flow, owned);
+        let proven = self.cx.is_proven(flow) || InDialogRequest::continues(&self.cx, flow, owned);
         if !proven && shown.is_none() && !matches!(method, Method::Ack | Method::Cancel) {
             // Without any state: a flood of unauthenticated clients costs nothing but the answers.
             return self.logins.challenge(&mut self.cx, flow, message);
@@ -106,7 +106,7 @@ impl Hub {
         }
     }
 
-    /// A request whose sender is known finds its way.
+    /// Hands a request whose sender is known to the part that it concerns.
     fn route(&mut self, request: &Request) {
         let message = request.message();
         let Some(party) = self.cx.party(request.flow) else { return self.cx.refuse(request, Refusal::NOT_AUTHENTICATED) };
@@ -160,8 +160,9 @@ impl Hub {
         if request.message().number(Name::MaxForwards) == Some(0) {
             return self.cx.refuse(request, Refusal::TOO_MANY_HOPS);
         }
-        let enroute = match Enroute::of(&self.cx, request.flow, Some(request.key.clone()), &request.owned, party.clone()) {
-            Ok(enroute) => enroute,
+        let in_dialog = match InDialogRequest::of(&self.cx, request.flow, Some(request.key.clone()), &request.owned, party.clone())
+        {
+            Ok(in_dialog) => in_dialog,
             Err(refusal) => return self.cx.refuse(request, refusal),
         };
         self.note_contact(request.flow, request.message());
@@ -171,7 +172,7 @@ impl Hub {
         if request.method() == Method::Invite {
             self.cx.respond(&request.key, reply(request.message(), StatusCode::TRYING, None).end());
         }
-        self.pass_or_hold(enroute);
+        self.pass_or_hold(in_dialog);
     }
 
     /// The ACK to a 2xx. One that belongs nowhere is dropped.
@@ -180,12 +181,12 @@ impl Hub {
         if !is_from(owned.get(), &party) || owned.get().number(Name::MaxForwards) == Some(0) {
             return;
         }
-        if let Ok(enroute) = Enroute::of(&self.cx, flow, None, owned, party) {
-            self.pass_or_hold(enroute);
+        if let Ok(in_dialog) = InDialogRequest::of(&self.cx, flow, None, owned, party) {
+            self.pass_or_hold(in_dialog);
         }
     }
 
-    fn pass_or_hold(&mut self, request: Enroute) {
+    fn pass_or_hold(&mut self, request: InDialogRequest) {
         let Some(request) = self.relay.pass(&mut self.cx, &self.registrar, request) else { return };
         if self.calls.has_left(&request.to, request.call_id()) {
             request.refuse(&mut self.cx, Refusal::new(StatusCode::GONE, ApiCode::Gone, "The other side has left"));
@@ -238,7 +239,7 @@ impl Hub {
 /// Whether a message is within the allowances of connection and user; `None` where the connection is none, or is to be none any more.
 fn allow(cx: &mut Context, flow: Flow) -> Option<bool> {
     let Flow::WebSocket(conn) = flow else { return Some(true) };
-    let allowance = cx.connections.allow(cx.clock.now, conn, &cx.settings)?;
+    let allowance = cx.connections.allow(&cx.clock, conn, &cx.settings)?;
     if allowance == (Allowance::Beyond { first: true })
         && let Some(connection) = cx.connections.get(conn)
     {

@@ -1,4 +1,4 @@
-//! What goes into the switch and what comes out of it: values only.
+//! Inputs, outputs and settings of the proxy: values only.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -31,9 +31,9 @@ pub struct Settings {
     pub per_second: u32,
     /// Messages a second that all connections of one user may send.
     pub user_per_second: u32,
-    /// Connections on which nothing was said yet; the oldest gives way.
+    /// Connections on which no message came yet; beyond that the oldest of whoever has most is evicted.
     pub max_silent: usize,
-    /// Connections of one user; the oldest gives way.
+    /// Connections of one user; beyond that the oldest is evicted.
     pub max_connections_per_user: usize,
     /// Calls at once that one user makes; and as many that users, and that others, make to one user.
     pub max_calls_per_user: usize,
@@ -139,7 +139,8 @@ pub enum Input {
     },
     /// The deadline has come.
     Timeout,
-    /// What the wall clock shows from now on, by which tickets and TURN credentials are dated. Before this is said: what time it is.
+    /// What the wall clock shows from now on, by which tickets and TURN credentials are dated. Until the first of these it shows the time
+    /// that [`Input`]s come with.
     Wall(Wall),
     /// Take no new calls.
     Drain,

@@ -59,6 +59,11 @@ impl Refusal {
         Self { status, error, why }
     }
 
+    /// The request breaks the rules of its method.
+    pub(super) const fn malformed(why: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, why)
+    }
+
     /// Says when to try again, in seconds.
     pub(super) const fn after(self, seconds: u32) -> Self {
         Self { status: uas::Refusal::RetryAfter(self.status.code(), seconds), ..self }

@@ -5,8 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use offhook_sip::{ApiCode, Name, StatusCode, Writer, escape_user, quote, reply};
 use offhook_ua::log::{Masked, Plain};
-use offhook_ua::time::Instant;
-use offhook_ua::uas;
 use sha1::Sha1;
 use tracing::{debug, info};
 
@@ -16,7 +14,7 @@ use super::party::Aor;
 use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
 use super::request::Request;
 use super::timers::Timer;
-use crate::registrar::{self, Binding, Change, Device, MAX_EXPIRES, MIN_EXPIRES, Registrar};
+use crate::registrar::{Binding, Change, Device, MAX_EXPIRES, Registrar};
 
 /// How often a client should show that it lives, in seconds (RFC 5626, 4.4.1).
 const FLOW_TIMER: u32 = 30;
@@ -48,16 +46,7 @@ impl Registrar {
             return Err(Refusal::new(StatusCode::BAD_EXTENSION, ApiCode::Malformed, NOT_SUPPORTED));
         }
         let most = seconds_left(cx, conn);
-        self.register(cx.now(), aor, conn, most, message).map_err(|refusal| match refusal {
-            registrar::Refusal::TooBrief => {
-                Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRES), ApiCode::Parameter, "Interval too brief")
-            }
-            registrar::Refusal::Malformed(why) => Refusal::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, why),
-            registrar::Refusal::OutOfOrder => {
-                Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, ApiCode::Internal, "REGISTER out of order")
-            }
-            registrar::Refusal::TooMany => Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Too many devices"),
-        })
+        self.register(&cx.clock, aor, conn, most, message)
     }
 
     fn accept(&self, cx: &mut Context, request: &Request, aor: &Aor) -> String {
@@ -66,7 +55,7 @@ impl Registrar {
         let mut outbound = false;
         for binding in self.bindings(aor) {
             outbound |= binding.reg_id > 0;
-            text = text.field("Contact", &contact(cx.now(), &cx.settings.domain, aor, binding));
+            text = text.field("Contact", &contact(cx, aor, binding));
         }
         text = text.field("Supported", &CAN.extensions.join(", "));
         if outbound && request.message().has_token(Name::Supported, "outbound") {
@@ -77,7 +66,7 @@ impl Registrar {
 
     /// Registrations of a user have run out.
     pub(super) fn expire_due(&mut self, cx: &mut Context, aor: &Aor) {
-        let expired = self.expire(cx.now(), aor);
+        let expired = self.expire(&cx.clock, aor);
         log_unregistered(aor, expired, "it was not refreshed");
         self.watch_expiry(cx, aor);
     }
@@ -102,11 +91,11 @@ fn seconds_left(cx: &Context, conn: ConnId) -> u32 {
     until.map_or(MAX_EXPIRES, |until| u32::try_from((until - cx.now()).as_secs().max(1)).unwrap_or(MAX_EXPIRES))
 }
 
-fn contact(now: Instant, domain: &str, aor: &Aor, binding: &Binding) -> String {
-    let seconds = (binding.expires - now).as_millis().div_ceil(1000);
+fn contact(cx: &Context, aor: &Aor, binding: &Binding) -> String {
+    let seconds = (binding.expires - cx.now()).as_millis().div_ceil(1000);
     let mut value = format!("<{}>;expires={seconds}", binding.contact);
     if let Device::Instance(instance) = &binding.device {
-        let user = escape_user(&aor.user);
+        let (user, domain) = (escape_user(&aor.user), &cx.settings.domain);
         value.push_str(&format!(";+sip.instance=\"<{instance}>\";pub-gruu=\"sip:{user}@{domain};gr={instance}\""));
     }
     if binding.reg_id > 0 {

@@ -13,13 +13,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use offhook_sip::{Message, Name, NameAddr, Uri};
+use offhook_sip::{ApiCode, Message, Name, NameAddr, StatusCode, Uri};
 use offhook_ua::log::Masked;
 use offhook_ua::time::Instant;
+use offhook_ua::uas;
 use tracing::info;
 
 use crate::ConnId;
 use crate::party::Aor;
+use crate::refusal::Refusal;
+use crate::timers::Clock;
 
 /// Devices of one user.
 const MAX_BINDINGS: usize = 10;
@@ -31,6 +34,12 @@ const MAX_URI: usize = 512;
 pub(super) const MIN_EXPIRES: u32 = 60;
 /// The longest registration in seconds.
 pub(super) const MAX_EXPIRES: u32 = 3600;
+
+const TOO_BRIEF: Refusal = Refusal::of(uas::Refusal::IntervalTooBrief(MIN_EXPIRES), ApiCode::Parameter, "Interval too brief");
+/// An older REGISTER came after a newer one (RFC 3261, 10.3, step 7).
+const OUT_OF_ORDER: Refusal = Refusal::new(StatusCode::SERVER_INTERNAL_ERROR, ApiCode::Internal, "REGISTER out of order");
+/// The user has too many devices.
+const TOO_MANY: Refusal = Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Too many devices");
 
 /// What tells one device of a user from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,12 +77,12 @@ impl Target {
     }
 }
 
-/// One way to one device.
+/// One binding: a device, and the connection that leads to it (RFC 5626: a flow).
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
     /// The device.
     pub(super) device: Device,
-    /// Which of its ways (RFC 5626); 0 where it names none.
+    /// Which of the device's flows (RFC 5626, 4.2: `reg-id`); 0 where it names none.
     pub(super) reg_id: u32,
     /// Its contact URI as it came.
     pub(super) contact: String,
@@ -85,19 +94,6 @@ pub(super) struct Binding {
     pub(super) expires: Instant,
     call_id: String,
     cseq: u32,
-}
-
-/// Why a REGISTER is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It breaks RFC 3261, 10.3.
-    Malformed(&'static str),
-    /// It asks for less than [`MIN_EXPIRES`].
-    TooBrief,
-    /// An older one came after a newer one.
-    OutOfOrder,
-    /// The user has too many devices.
-    TooMany,
 }
 
 /// What a REGISTER changed.
@@ -120,7 +116,7 @@ pub(super) struct Registrar {
 }
 
 /// A contact of a REGISTER, read and checked.
-struct Wish {
+struct Update {
     device: Device,
     reg_id: u32,
     contact: String,
@@ -137,28 +133,28 @@ impl Registrar {
     /// The sender is at fault, or has too many devices.
     pub(super) fn register(
         &mut self,
-        now: Instant,
+        clock: &Clock,
         aor: &Aor,
         conn: ConnId,
         most: u32,
         request: &Message<'_>,
     ) -> Result<Change, Refusal> {
-        self.expire(now, aor);
-        let call_id = request.call_id().map_err(|_| Refusal::Malformed("no Call-ID"))?;
-        let cseq = request.cseq().map_err(|_| Refusal::Malformed("no CSeq"))?.number;
-        let mut wishes = if request.contact_is_star() { self.everything(aor, request)? } else { wishes(request)? };
-        wishes.iter_mut().for_each(|wish| wish.expires = wish.expires.min(most));
+        self.expire(clock, aor);
+        let call_id = request.call_id().map_err(|_| Refusal::malformed("no Call-ID"))?;
+        let cseq = request.cseq().map_err(|_| Refusal::malformed("no CSeq"))?.number;
+        let mut updates = if request.contact_is_star() { self.removals(aor, request)? } else { updates(request)? };
+        updates.iter_mut().for_each(|update| update.expires = update.expires.min(most));
         let bindings = self.aors.get(aor).map_or(&[][..], Vec::as_slice);
-        for wish in &wishes {
-            let old = bindings.iter().find(|binding| wish.is(binding));
+        for update in &updates {
+            let old = bindings.iter().find(|binding| update.concerns(binding));
             if old.is_some_and(|old| old.call_id == call_id && old.cseq >= cseq) {
-                return Err(Refusal::OutOfOrder);
+                return Err(OUT_OF_ORDER);
             }
         }
-        self.evict_offline(aor, &wishes)?;
+        self.evict_offline(aor, &updates)?;
         let mut change = Change::default();
         let left: Vec<ConnId> =
-            wishes.into_iter().filter_map(|wish| self.apply(now, aor, conn, wish, (call_id, cseq), &mut change)).collect();
+            updates.into_iter().filter_map(|update| self.apply(clock, aor, conn, update, (call_id, cseq), &mut change)).collect();
         self.tidy(aor, left.into_iter());
         Ok(change)
     }
@@ -168,13 +164,13 @@ impl Registrar {
         self.aors.get(aor).map_or(&[], Vec::as_slice)
     }
 
-    /// The online way to each device of a user: the last one registered where a device has several.
-    pub(super) fn online(&self, now: Instant, aor: &Aor) -> Vec<&Binding> {
-        let mut ways: BTreeMap<&Device, &Binding> = BTreeMap::new();
-        for binding in self.bindings(aor).iter().filter(|binding| binding.conn.is_some() && binding.expires > now) {
-            ways.insert(&binding.device, binding);
+    /// The online binding of each device of a user: the last one registered where a device has several.
+    pub(super) fn online(&self, clock: &Clock, aor: &Aor) -> Vec<&Binding> {
+        let mut online: BTreeMap<&Device, &Binding> = BTreeMap::new();
+        for binding in self.bindings(aor).iter().filter(|binding| binding.conn.is_some() && binding.expires > clock.now) {
+            online.insert(&binding.device, binding);
         }
-        ways.into_values().collect()
+        online.into_values().collect()
     }
 
     /// The binding of a user that a Request-URI names, by contact or by GRUU; one that is online where there is one.
@@ -198,7 +194,7 @@ impl Registrar {
         devices
     }
 
-    /// Nobody is believed on a connection any more: takes away the bindings that it carries and says how many that were.
+    /// The identity of a connection holds no longer: removes the bindings that it carries. Returns how many.
     pub(super) fn lapse(&mut self, conn: ConnId) -> usize {
         let Some(aor) = self.by_conn.remove(&conn) else { return 0 };
         let lapsed = self.aors.get_mut(&aor).map_or(0, |all| all.extract_if(.., |binding| binding.conn == Some(conn)).count());
@@ -206,10 +202,10 @@ impl Registrar {
         lapsed
     }
 
-    /// Takes away what has run out and says how many bindings that were.
-    pub(super) fn expire(&mut self, now: Instant, aor: &Aor) -> usize {
+    /// Removes the bindings that have run out. Returns how many.
+    pub(super) fn expire(&mut self, clock: &Clock, aor: &Aor) -> usize {
         let Some(bindings) = self.aors.get_mut(aor) else { return 0 };
-        let gone: Vec<Binding> = bindings.extract_if(.., |binding| binding.expires <= now).collect();
+        let gone: Vec<Binding> = bindings.extract_if(.., |binding| binding.expires <= clock.now).collect();
         self.tidy(aor, gone.iter().filter_map(|binding| binding.conn));
         gone.len()
     }
@@ -229,30 +225,31 @@ impl Registrar {
         self.aors.values().map(Vec::len).sum()
     }
 
-    /// `Contact: *` with `Expires: 0`: a wish to remove each binding there is.
-    fn everything(&self, aor: &Aor, request: &Message<'_>) -> Result<Vec<Wish>, Refusal> {
+    /// `Contact: *` with `Expires: 0`: an update that removes each binding there is.
+    fn removals(&self, aor: &Aor, request: &Message<'_>) -> Result<Vec<Update>, Refusal> {
         if request.all(Name::Contact).count() != 1 || request.number(Name::Expires) != Some(0) {
-            return Err(Refusal::Malformed("Contact * without Expires 0"));
+            return Err(Refusal::malformed("Contact * without Expires 0"));
         }
-        let wish = |binding: &Binding| Wish {
+        let update = |binding: &Binding| Update {
             device: binding.device.clone(),
             reg_id: binding.reg_id,
             contact: binding.contact.clone(),
             target: binding.target.clone(),
             expires: 0,
         };
-        Ok(self.bindings(aor).iter().map(wish).collect())
+        Ok(self.bindings(aor).iter().map(update).collect())
     }
 
     /// Where the new devices do not fit, the offline ones that run out first are evicted.
-    fn evict_offline(&mut self, aor: &Aor, wishes: &[Wish]) -> Result<(), Refusal> {
+    fn evict_offline(&mut self, aor: &Aor, updates: &[Update]) -> Result<(), Refusal> {
         let bindings = self.aors.entry(aor.clone()).or_default();
-        let new = wishes.iter().filter(|wish| wish.expires > 0 && !bindings.iter().any(|binding| wish.is(binding))).count();
+        let new =
+            updates.iter().filter(|update| update.expires > 0 && !bindings.iter().any(|binding| update.concerns(binding))).count();
         let excess = (bindings.len() + new).saturating_sub(MAX_BINDINGS);
-        let idle = |binding: &Binding| binding.conn.is_none() && !wishes.iter().any(|wish| wish.is(binding));
+        let idle = |binding: &Binding| binding.conn.is_none() && !updates.iter().any(|update| update.concerns(binding));
         if bindings.iter().filter(|binding| idle(binding)).count() < excess {
             self.tidy(aor, std::iter::empty());
-            return Err(Refusal::TooMany);
+            return Err(TOO_MANY);
         }
         for _ in 0..excess {
             let oldest =
@@ -265,29 +262,29 @@ impl Registrar {
         Ok(())
     }
 
-    /// Gives the connection that the binding was on before.
+    /// Makes, refreshes or removes one binding. Returns the connection that it was on before.
     fn apply(
         &mut self,
-        now: Instant,
+        clock: &Clock,
         aor: &Aor,
         conn: ConnId,
-        wish: Wish,
+        update: Update,
         (call_id, cseq): (&str, u32),
         change: &mut Change,
     ) -> Option<ConnId> {
         let bindings = self.aors.entry(aor.clone()).or_default();
-        let old = bindings.iter().position(|binding| wish.is(binding)).map(|at| bindings.remove(at));
-        if wish.expires == 0 {
+        let old = bindings.iter().position(|binding| update.concerns(binding)).map(|at| bindings.remove(at));
+        if update.expires == 0 {
             change.removed += usize::from(old.is_some());
             return old?.conn;
         }
         let before = old.and_then(|old| old.conn);
         if before != Some(conn) {
             change.replaced.extend(before);
-            change.arrived.push(wish.device.clone());
+            change.arrived.push(update.device.clone());
         }
-        let Wish { device, reg_id, contact, target, expires } = wish;
-        let expires = now + Duration::from_secs(expires.into());
+        let Update { device, reg_id, contact, target, expires } = update;
+        let expires = clock.now + Duration::from_secs(expires.into());
         bindings.push(Binding { device, reg_id, contact, target, conn: Some(conn), expires, call_id: call_id.to_owned(), cseq });
         self.by_conn.insert(conn, aor.clone());
         before.filter(|before| *before != conn)
@@ -306,8 +303,8 @@ impl Registrar {
     }
 }
 
-impl Wish {
-    fn is(&self, binding: &Binding) -> bool {
+impl Update {
+    fn concerns(&self, binding: &Binding) -> bool {
         match &self.device {
             Device::Instance(_) => binding.device == self.device && binding.reg_id == self.reg_id,
             Device::Contact(target) => binding.target == *target,
@@ -315,32 +312,32 @@ impl Wish {
     }
 }
 
-fn wishes(request: &Message<'_>) -> Result<Vec<Wish>, Refusal> {
+fn updates(request: &Message<'_>) -> Result<Vec<Update>, Refusal> {
     let contacts: Result<Vec<_>, _> = request.contacts().take(MAX_CONTACTS + 1).collect();
-    let contacts = contacts.map_err(|_| Refusal::Malformed("malformed Contact"))?;
+    let contacts = contacts.map_err(|_| Refusal::malformed("malformed Contact"))?;
     if contacts.len() > MAX_CONTACTS {
-        return Err(Refusal::TooMany);
+        return Err(TOO_MANY);
     }
     let default = request.get(Name::Expires).map_or(MAX_EXPIRES, seconds);
-    contacts.iter().map(|contact| wish(contact, default)).collect()
+    contacts.iter().map(|contact| update(contact, default)).collect()
 }
 
-fn wish(contact: &NameAddr<'_>, default: u32) -> Result<Wish, Refusal> {
+fn update(contact: &NameAddr<'_>, default: u32) -> Result<Update, Refusal> {
     let uri = &contact.uri;
     if !uri.is_sip()
         || contact.uri_text.len() > MAX_URI
         || contact.uri_text.contains(|c: char| c.is_control() || c == '<' || c == '>')
     {
-        return Err(Refusal::Malformed("Contact is no SIP URI"));
+        return Err(Refusal::malformed("Contact is no SIP URI"));
     }
     let expires = contact.params.get("expires").map_or(default, seconds);
     if (1..MIN_EXPIRES).contains(&expires) {
-        return Err(Refusal::TooBrief);
+        return Err(TOO_BRIEF);
     }
     let target = Target::of(uri);
     let device = instance(contact)?.map_or_else(|| Device::Contact(target.clone()), Device::Instance);
     let reg_id = contact.params.get("reg-id").and_then(|id| id.parse().ok()).unwrap_or(0);
-    Ok(Wish { device, reg_id, contact: contact.uri_text.to_owned(), target, expires: expires.min(MAX_EXPIRES) })
+    Ok(Update { device, reg_id, contact: contact.uri_text.to_owned(), target, expires: expires.min(MAX_EXPIRES) })
 }
 
 /// The name of the device: `urn:uuid:…`, without quotes and angle brackets.
@@ -353,7 +350,7 @@ fn instance(contact: &NameAddr<'_>) -> Result<Option<String>, Refusal> {
     let name = value.trim_matches(['"', '<', '>']);
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:._".contains(&b));
     if name.is_empty() || name.len() > 128 || !plain {
-        return Err(Refusal::Malformed("malformed +sip.instance"));
+        return Err(Refusal::malformed("malformed +sip.instance"));
     }
     Ok(Some(name.to_ascii_lowercase()))
 }

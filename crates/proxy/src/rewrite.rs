@@ -1,10 +1,10 @@
-//! What a message looks like on the other side: our Via and no other, the proven identity, nothing that pretends to be proof.
+//! Messages as they are passed on: our Via and no other, the proven identity, and no field that claims to prove one.
 
 use offhook_sip::{Message, Method, Name, Start, StatusCode, Writer};
 
 /// What a user's message carries to another user or out of here, by full and compact name: what two user agents need of each other to
 /// call, hold, transfer and end (RFC 3261, 3262, 3311, 3515, 4028, 6086, 6665). All else stays here: what claims to be proof of somebody, what
-/// has phones play, show, fetch or answer something, and what nobody has heard of.
+/// has phones play, show, fetch or answer something, and what is unknown.
 const PASSED: [(&str, &str); 31] = [
     ("Accept", ""),
     ("Accept-Encoding", ""),
@@ -38,7 +38,7 @@ const PASSED: [(&str, &str); 31] = [
     ("User-Agent", ""),
     ("Warning", ""),
 ];
-/// What only the back-to-back user agent may say: why in our name, and whether there is anything to hear (RFC 5009).
+/// Fields that only the back-to-back user agent may send on: why something failed, and whether there is early media (RFC 5009).
 const OUTSIDE: [&str; 2] = ["X-Error", "P-Early-Media"];
 /// `X-` fields that speak in our name.
 const OURS: [&str; 2] = ["X-Error", "X-ICE-Server"];
@@ -56,7 +56,7 @@ fn passed(name: &str, outside: bool) -> Option<&str> {
     listed.or_else(|| (is_apps(name) || outside && OUTSIDE.iter().any(|known| is(known))).then_some(name))
 }
 
-/// What the sender of a request has to find again in the answer.
+/// The fields of a request that come back in each response (RFC 3261, 8.2.6.2).
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     vias: Vec<String>,

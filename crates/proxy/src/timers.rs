@@ -6,8 +6,8 @@ use offhook_ua::time::Instant;
 use offhook_ua::timers::Timers;
 
 use super::calls::CallKey;
+use super::in_dialog::{ForwardKey, HeldKey};
 use super::party::Aor;
-use super::relay::{ForwardKey, HeldKey};
 use super::{ConnId, QueryId};
 
 /// Names a timer.

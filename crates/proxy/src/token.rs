@@ -1,5 +1,5 @@
-//! The user part of our Record-Route: says whose dialog it is (an empty name: outside), in a way that only the switch can. So requests in a dialog need no
-//! table, and calls outlive a restart.
+//! The user part of our Record-Route: names the parties of the dialog (empty: outside), with a code that only the proxy can make. So
+//! requests in a dialog need no table, and calls outlive a restart.
 //!
 //! `base64url(caller) . base64url(callee) . base64url(HMAC-SHA256 truncated to 128 bit)`
 

@@ -1,4 +1,4 @@
-//! Which of several failures the caller hears of (RFC 3261, 16.7).
+//! Which of several failures the caller gets (RFC 3261, 16.7).
 
 use offhook_sip::{Class, StatusCode};
 
@@ -7,7 +7,7 @@ use offhook_sip::{Class, StatusCode};
 pub(super) struct Best(Option<(StatusCode, String)>);
 
 impl Best {
-    /// Keeps `text` where `code` says more than what is there.
+    /// Keeps `text` where `code` is better than what is there.
     pub(super) fn offer(&mut self, code: StatusCode, text: impl FnOnce() -> String) {
         if self.0.as_ref().is_none_or(|(old, _)| rank(code) < rank(*old)) {
             self.0 = Some((code, text()));

@@ -1,4 +1,4 @@
-//! A call as the switch sees it, from the INVITE to the BYE.
+//! A call as the proxy sees it, from the INVITE to the BYE.
 //!
 //! ```text
 //!            INVITE               known, no device             a device came
@@ -98,7 +98,7 @@ pub(super) struct Branch {
 /// How far a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Nothing heard.
+    /// It has not answered yet.
     Calling,
     /// A provisional answer came.
     Proceeding,

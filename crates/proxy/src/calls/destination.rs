@@ -9,7 +9,7 @@ use crate::party::Party;
 use crate::refusal::Refusal;
 use crate::test_number::TestNumber;
 
-/// Whether the way to the destination leads outside, to a telephone or another SIP domain, and not to a user of ours.
+/// Whether the destination is outside, a telephone or another SIP domain, and not a user of ours.
 pub(super) fn is_outside(cx: &Context, uri: &Uri<'_>, from_host: &str, caller: &Party) -> Result<bool, Refusal> {
     let ours = is_ours(cx, uri.host, from_host);
     let host = uri.host.to_ascii_lowercase();

@@ -68,7 +68,7 @@ impl Calls {
         let had: Vec<&Device> = call.setup.iter().flat_map(|setup| &setup.branches).map(|branch| &branch.device).collect();
         let caller = cx.connections.resolve(call.flow).map(|(flow, _)| flow);
         let fresh = |binding: &&Binding| !had.contains(&&binding.device) && binding.conn.map(Flow::WebSocket) != caller;
-        let bindings: Vec<Binding> = registrar.online(cx.now(), callee).into_iter().filter(fresh).cloned().collect();
+        let bindings: Vec<Binding> = registrar.online(&cx.clock, callee).into_iter().filter(fresh).cloned().collect();
         for binding in bindings {
             let Some(conn) = binding.conn else { continue };
             self.fork(cx, key, Flow::WebSocket(conn), binding.device, &binding.contact);
@@ -170,7 +170,7 @@ impl Calls {
         self.cancel_branches(cx, key, Some(ANSWERED_ELSEWHERE.into()));
     }
 
-    /// A device will not answer: it said so, or (`None`) it said nothing in time.
+    /// A device does not take the call: by its response, or (`None`) as none came in time.
     pub(crate) fn branch_failed(
         &mut self,
         cx: &mut Context,

@@ -51,7 +51,7 @@ pub(super) struct Relay {
     forwards: BTreeMap<ForwardKey, Forward>,
     /// Passed-on re-INVITEs by the sender's transaction.
     reinvites: BTreeMap<ServerKey, ForwardKey>,
-    held: BTreeMap<HeldKey, Enroute>,
+    held: BTreeMap<HeldKey, InDialogRequest>,
     held_for: BTreeMap<Party, BTreeSet<HeldKey>>,
 }
 
@@ -72,7 +72,7 @@ struct Forward {
 
 /// A request on its way to its receiver.
 #[derive(Debug)]
-pub(super) struct Enroute {
+pub(super) struct InDialogRequest {
     /// `None` for an ACK, which is never answered.
     key: Option<ServerKey>,
     sender: Flow,
@@ -82,7 +82,7 @@ pub(super) struct Enroute {
     message: OwnedMessage,
 }
 
-impl Enroute {
+impl InDialogRequest {
     /// A request of `party`. Fails where it is not one of the two parties of the dialog.
     pub(super) fn of(
         cx: &Context,
@@ -93,7 +93,7 @@ impl Enroute {
     ) -> Result<Self, Refusal> {
         const UNKNOWN: Refusal = Refusal::new(StatusCode::CALL_DOES_NOT_EXIST, ApiCode::NotFound, "No such dialog");
         const NOT_A_PARTY: Refusal = Refusal::new(StatusCode::FORBIDDEN, ApiCode::Forbidden, "Not a party of this dialog");
-        const MALFORMED: Refusal = Refusal::new(StatusCode::BAD_REQUEST, ApiCode::Malformed, "Malformed Request-URI");
+        const MALFORMED: Refusal = Refusal::malformed("Malformed Request-URI");
         let message = owned.get();
         let application = cx.application(flow).ok_or(UNKNOWN)?;
         let route = message.all(Name::Route).next().and_then(|route| NameAddr::parse(route).ok()).ok_or(UNKNOWN)?;
@@ -139,14 +139,14 @@ impl Enroute {
 
 impl Relay {
     /// Passes a request on. Returns it where its receiver is not connected now.
-    pub(super) fn pass(&mut self, cx: &mut Context, registrar: &Registrar, request: Enroute) -> Option<Enroute> {
+    pub(super) fn pass(&mut self, cx: &mut Context, registrar: &Registrar, request: InDialogRequest) -> Option<InDialogRequest> {
         let Some((flow, uri)) = request.receiver(cx, registrar) else { return Some(request) };
         self.send(cx, request, flow, uri.as_deref());
         None
     }
 
-    fn send(&mut self, cx: &mut Context, request: Enroute, receiver: Flow, uri: Option<&str>) {
-        let Enroute { key, sender, from, message: owned, .. } = request;
+    fn send(&mut self, cx: &mut Context, request: InDialogRequest, receiver: Flow, uri: Option<&str>) {
+        let InDialogRequest { key, sender, from, message: owned, .. } = request;
         let message = owned.get();
         let Some(method) = message.method() else { return };
         let branch = cx.branch();
@@ -167,13 +167,13 @@ impl Relay {
     }
 
     /// Keeps a request until its receiver is back.
-    pub(super) fn hold(&mut self, cx: &mut Context, request: Enroute) {
+    pub(super) fn hold(&mut self, cx: &mut Context, request: InDialogRequest) {
         let method = request.key.as_ref().map_or("ACK", |key| key.method().as_str());
         debug!(call = %Plain(request.call_id()), method, "the other device is away: a request waits for it");
         let key = HeldKey(cx.next_id());
         let waiting = self.held_for.entry(request.to.clone()).or_default();
         // Each sender by himself, from outside each call: nobody fills the place of another's BYE.
-        let alike = |o: &Enroute| o.from == request.from && (!o.from.is_outside() || o.call_id() == request.call_id());
+        let alike = |o: &InDialogRequest| o.from == request.from && (!o.from.is_outside() || o.call_id() == request.call_id());
         let full = waiting.iter().filter(|other| self.held.get(other).is_some_and(alike)).count() >= HELD;
         waiting.insert(key);
         self.held.insert(key, request);
@@ -184,7 +184,7 @@ impl Relay {
         }
     }
 
-    fn take_held(&mut self, cx: &mut Context, key: HeldKey) -> Option<Enroute> {
+    fn take_held(&mut self, cx: &mut Context, key: HeldKey) -> Option<InDialogRequest> {
         let held = self.held.remove(&key)?;
         cx.clock.clear(&Timer::Held(key));
         if let Some(waiting) = self.held_for.get_mut(&held.to) {
