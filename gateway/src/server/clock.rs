@@ -3,12 +3,11 @@
 use std::time::UNIX_EPOCH;
 
 use offhook_ua::time::Instant;
-
 use offhook_ua::wall::Wall;
 
 /// The clock by which everything lasts: calls, bills, timers, registrations. It is `CLOCK_MONOTONIC`, by which the runtime sleeps, too: no
 /// step of the wall clock moves it. While the machine is suspended it stands: nobody can talk through a gateway that does not run, so
-/// nothing is billed for that time and nothing has run out of which nobody could be told. Dates are those of the wall clock, which is
+/// nothing is billed for that time and nothing has run out meanwhile. Dates are those of the wall clock, which is
 /// read whenever one is needed, and so is right at once after a step or a suspension.
 #[derive(Debug)]
 pub struct Clock {

@@ -47,7 +47,7 @@ pub enum Outgoing {
     Close(u16, &'static str),
 }
 
-/// The way from the switch to one connection, bounded in messages and octets.
+/// The queue from the switch to one connection, bounded in messages and octets.
 #[derive(Debug)]
 pub struct Outbox {
     queue: mpsc::Sender<Outgoing>,
@@ -96,7 +96,7 @@ impl Outgoing {
     }
 }
 
-/// What the driver is told.
+/// What happens to the driver.
 enum Event {
     Opened { conn: ConnId, peer: IpAddr, application: String, outbox: Outbox },
     Switch { input: switch::Input, since: Instant },
@@ -114,7 +114,7 @@ pub struct Counts {
     pub devices: usize,
 }
 
-/// How everybody else reaches the driver.
+/// A handle to the driver.
 #[derive(Clone)]
 pub struct Handle {
     events: mpsc::Sender<Event>,
@@ -125,40 +125,40 @@ impl Handle {
     /// A connection is there; its id.
     pub async fn opened(&self, peer: IpAddr, application: String, outbox: Outbox) -> ConnId {
         let conn = ConnId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.tell(Event::Opened { conn, peer, application, outbox }).await;
+        self.send(Event::Opened { conn, peer, application, outbox }).await;
         conn
     }
 
     /// A message came in on it.
     pub async fn received(&self, conn: ConnId, text: String) {
-        self.tell(Event::Switch { input: switch::Input::Received { conn, text }, since: Instant::now() }).await;
+        self.send(Event::Switch { input: switch::Input::Received { conn, text }, since: Instant::now() }).await;
     }
 
-    /// It is gone. Said exactly once for each connection.
+    /// It is closed. Exactly once for each connection.
     pub async fn closed(&self, conn: ConnId, left: bool) {
-        self.tell(Event::Switch { input: switch::Input::Closed { conn, left }, since: Instant::now() }).await;
+        self.send(Event::Switch { input: switch::Input::Closed { conn, left }, since: Instant::now() }).await;
     }
 
     /// What there is; `None` where the driver has ended.
     pub async fn count(&self) -> Option<Counts> {
         let (counted, count) = oneshot::channel();
-        self.tell(Event::Count { counted }).await;
+        self.send(Event::Count { counted }).await;
         count.await.ok()
     }
 
     /// Takes no new calls; returns when the last running one has ended.
     pub async fn drain(&self) {
         let (done, drained) = oneshot::channel();
-        self.tell(Event::Drain { done }).await;
+        self.send(Event::Drain { done }).await;
         drop(drained.await);
     }
 
     /// Ends the calls that leave here and closes every connection; the driver ends when the last one is gone.
     pub async fn stop(&self) {
-        self.tell(Event::Stop).await;
+        self.send(Event::Stop).await;
     }
 
-    async fn tell(&self, event: Event) {
+    async fn send(&self, event: Event) {
         // An error means that the driver has ended, and with it everything that the event could be about.
         drop(self.events.send(event).await);
     }
@@ -171,10 +171,10 @@ pub struct Driver {
     store: Store,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
-    /// What the wall clock shows, as everybody was told.
+    /// What the wall clock shows, as the exchange and the store know it.
     wall: Wall,
     outboxes: BTreeMap<ConnId, Outbox>,
-    /// Connections of which the switch has heard "opened" and not "closed".
+    /// Connections that were opened and not closed, as far as the switch knows.
     open: usize,
     events: mpsc::Receiver<Event>,
     /// Not bounded, so that the database never waits for the driver while the driver waits for it; as many as the store's queue.
@@ -185,7 +185,7 @@ pub struct Driver {
     passwords: Interval,
 }
 
-/// Whether a queue stands before the switch. One that comes and goes, as with a burst or a pause of the whole machine, is none: so the
+/// Whether a queue stands before the switch. One that comes and goes, as with a burst or a pause of the whole computer, is none: so the
 /// shortest wait of a window counts (as in RFC 8289), not a long one.
 struct Backlog {
     window: Instant,
@@ -214,7 +214,7 @@ impl Backlog {
 }
 
 impl Driver {
-    /// A driver that waits to be run, and the way to reach it.
+    /// A driver that waits to be run, and a handle to it.
     #[must_use]
     pub fn new(exchange: Exchange, outside: Outside, store: Store, metrics: Arc<Metrics>, clock: Arc<Clock>) -> (Self, Handle) {
         let (sender, events) = mpsc::channel(QUEUE);
@@ -241,10 +241,10 @@ impl Driver {
 
     /// Runs until [`Handle::stop`], the end of the last connection, and the last answer of a trunk.
     pub async fn run(mut self) {
-        self.tell_wall(true).await;
+        self.set_wall_clock(true).await;
         while !(self.stopping && self.open == 0 && self.exchange.is_quiet()) {
             let input = self.wait().await;
-            self.tell_wall(false).await;
+            self.set_wall_clock(false).await;
             let Some(input) = input else { continue };
             let stop = matches!(input, Input::Stop);
             self.exchange.handle(self.clock.now(), input);
@@ -259,8 +259,8 @@ impl Driver {
         }
     }
 
-    /// Tells the switch and the books when the wall clock was put ahead or back; `first`: what it shows.
-    async fn tell_wall(&mut self, first: bool) {
+    /// Hands on what the wall clock shows: to begin with (`first`), and when it was put ahead or back.
+    async fn set_wall_clock(&mut self, first: bool) {
         let wall = self.clock.wall();
         let step = wall.step(self.wall);
         if !first && step.abs() < STEP {
@@ -297,7 +297,7 @@ impl Driver {
         }
     }
 
-    /// The answers come in the same queue as those about users: nobody signs in with a password after it was said to be another one.
+    /// The answers come in the same queue as those about users: nobody signs in with an old password after its change is known.
     async fn ask_passwords(&self) {
         let answers = self.answers.0.clone();
         let found = move |result: Result<Vec<PasswordChange>, _>| match result {
@@ -411,7 +411,7 @@ impl Driver {
         }
     }
 
-    /// Counts it; the switch has said it in the log.
+    /// Counts it; the switch has logged it.
     fn record(&self, record: &Record) {
         match record {
             Record::Refused { why, .. } => self.metrics.refused(why),
@@ -427,7 +427,7 @@ impl Driver {
         }
     }
 
-    /// Tells who waits for it that the last call has ended.
+    /// Answers those who wait for the end of the last call, when it has ended.
     fn report_drained(&mut self) {
         if !self.drained.is_empty() && !self.exchange.has_calls() {
             for done in self.drained.drain(..) {

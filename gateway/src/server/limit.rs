@@ -47,8 +47,8 @@ impl Budgets {
     }
 }
 
-/// Connections that are open, in all and of each address. Those that have not asked for anything yet are silent, and those that were told to
-/// go and have not gone are again: where there are too many of them, or no place is left, one goes. So half-open connections fill neither
+/// Connections that are open, in all and of each address. Those that have not asked for anything yet are silent, and those that are
+/// being closed are again: where there are too many of them, or no place is left, one is evicted. So half-open connections fill neither
 /// the memory nor the places of others.
 pub struct Places {
     most: usize,
@@ -79,7 +79,7 @@ impl Places {
         Arc::new(Self { most, most_per_address, most_silent, metrics, taken: Mutex::default() })
     }
 
-    /// The task that serves a connection, to be ended where it is silent and another needs its room.
+    /// The task that serves a connection, to be ended where it is evicted.
     pub fn served_by(&self, id: PlaceId, task: AbortHandle) {
         let mut taken = self.lock();
         if taken.silent.contains(id) {
@@ -87,10 +87,10 @@ impl Places {
         }
     }
 
-    /// The connection was told to go: from now on it gives way to others. Whoever waits for it says so by [`Places::served_by`].
+    /// The connection is being closed: from now on it may be evicted. Whoever waits for its end is named by [`Places::served_by`].
     pub fn goes(&self, id: PlaceId, address: Option<IpAddr>) {
         let first = self.lock().come(id, address, self.most_silent);
-        self.give_way(first);
+        self.evict(first);
     }
 
     /// The connection has asked for something.
@@ -102,7 +102,7 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_way(&self, first: Option<AbortHandle>) {
+    fn evict(&self, first: Option<AbortHandle>) {
         if let Some(first) = first {
             first.abort();
             self.metrics.refused("too many silent connections");
@@ -143,7 +143,7 @@ impl Places {
             taken.all += 1;
             self.metrics.connections.inc();
             let first = taken.come(id, address, if full { 0 } else { self.most_silent });
-            self.give_way(first);
+            self.evict(first);
         }
         Ok(Place { places: Arc::clone(self), connection, address, id })
     }
@@ -180,8 +180,8 @@ impl Place {
         self.id
     }
 
-    /// Lets `task`, which gets this place, see a connection off that was told to go, unless others need its room.
-    pub fn see_off(self, task: impl FnOnce(Self) -> AbortHandle) {
+    /// Lets `task`, which gets this place, wait for the end of a connection that is being closed, unless it is evicted.
+    pub fn close_with(self, task: impl FnOnce(Self) -> AbortHandle) {
         let (places, id) = (Arc::clone(&self.places), self.id);
         places.goes(id, self.address);
         let task = task(self);
@@ -273,19 +273,19 @@ mod tests {
         assert!(goes.await.expect_err("never ends").is_cancelled(), "the oldest of those who are many");
         drop(first);
         assert!(!waits.is_finished() && !stays.is_finished());
-        // All have asked for something: nobody makes room, but for who was told to go.
+        // All have asked for something: none is evicted, but for one that is being closed.
         places.stays(second.id());
         places.stays(fourth.id());
         assert_eq!(visit("192.0.2.4").err(), Some("too many connections"));
-        let (told, farewell) = (third.id(), task());
+        let (closing, farewell) = (third.id(), task());
         let abort = farewell.abort_handle();
-        third.see_off(|place| {
+        third.close_with(|place| {
             std::mem::forget(place);
             abort
         });
         assert!(visit("192.0.2.4").is_ok());
         assert!(farewell.await.expect_err("never ends").is_cancelled());
-        assert!(!places.lock().silent.contains(told));
+        assert!(!places.lock().silent.contains(closing));
     }
 
     #[test]

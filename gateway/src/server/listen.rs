@@ -27,7 +27,7 @@ use crate::tls::Certificate;
 /// Octets of a request line and its headers, and how many headers.
 const HEAD: (usize, usize) = (16 * 1024, 64);
 
-/// Connections that may wait to be accepted. Where the queue is full a newcomer is heard only when it tries again, a second later.
+/// Connections that may wait to be accepted. Where the queue is full a new one is seen only when it retries, a second later.
 const BACKLOG: u32 = 4096;
 
 /// A socket that listens.
@@ -100,7 +100,7 @@ impl Front {
         if self.shared.is_proxy(peer) { self.shared.places.take_unnamed() } else { self.shared.places.take(peer) }
     }
 
-    /// Waits for the first octet. Whoever says nothing takes up a socket and no more: what it takes to serve somebody is ten times as much.
+    /// Waits for the first octet. A client that sends nothing takes up a socket and no more: to serve one takes ten times as much.
     async fn greet(self, stream: TcpStream, peer: SocketAddr, place: Place) {
         match tokio::time::timeout(self.handshake, stream.peek(&mut [0])).await {
             Ok(Ok(0)) => {}

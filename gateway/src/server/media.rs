@@ -1,4 +1,4 @@
-//! The edge of [`offhook_media`]: threads with UDP sockets, each with an engine and the calls that fall to it.
+//! Input and output of [`offhook_media`]: threads with UDP sockets, each with an engine and the calls that fall to it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -35,16 +35,16 @@ const TRIES: usize = 32;
 const WAKE: Token = Token(0);
 const PAGE: Token = Token(1);
 
-/// The way to the media.
+/// A handle to the media.
 #[derive(Clone)]
 pub struct Media {
-    threads: Vec<Way>,
+    threads: Vec<Thread>,
     events: mpsc::UnboundedSender<Event>,
 }
 
-/// The way to one thread.
+/// A handle to one thread.
 #[derive(Clone)]
-struct Way {
+struct Thread {
     commands: queue::Sender<Command>,
     waiting: Arc<AtomicUsize>,
     waker: Arc<Waker>,
@@ -66,13 +66,13 @@ impl Media {
             let settings = settings(config, page.local_addr()?.port());
             let (commands, received) = queue::channel();
             let waiting = Arc::new(AtomicUsize::new(0));
-            let way = Way { commands, waiting: Arc::clone(&waiting), waker };
+            let thread = Thread { commands, waiting: Arc::clone(&waiting), waker };
             let ports = Ports { bind: config.bind, free: Arc::clone(&pairs), open: BTreeMap::new() };
             let wires = Wires { poll, page, ports, buffer: vec![0; LONGEST], ready: VecDeque::new() };
             let worker =
                 Worker { settings, epoch, clock: Arc::clone(clock), wires, commands: received, waiting, events: sender.clone() };
             thread::Builder::new().name(format!("media-{index}")).spawn(move || worker.run())?;
-            Ok(way)
+            Ok(thread)
         });
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
         info!(address = %config.bind, threads = threads.len(), ports = config.ports, "media are ready");
@@ -81,18 +81,18 @@ impl Media {
 
     /// Asks for something; never waits. Where too much waits already, the answer is [`MediaError::Busy`].
     pub fn command(&self, command: Command) {
-        let way = &self.threads[session_of(&command).0 as usize % self.threads.len()];
+        let thread = &self.threads[session_of(&command).0 as usize % self.threads.len()];
         let is_close = matches!(command, Command::Close { .. });
-        if way.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE && !is_close {
-            way.waiting.fetch_sub(1, Ordering::Relaxed);
+        if thread.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE && !is_close {
+            thread.waiting.fetch_sub(1, Ordering::Relaxed);
             if let Some(event) = refusal(&command, MediaError::Busy) {
                 drop(self.events.send(event));
             }
             return;
         }
         // Neither fails while the thread lives, and it lives as long as this handle.
-        drop(way.commands.send(command));
-        drop(way.waker.wake());
+        drop(thread.commands.send(command));
+        drop(thread.waker.wake());
     }
 }
 
@@ -227,7 +227,7 @@ impl Worker {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // Such as a port that is closed at the other end: said about an earlier datagram of ours.
+                // Such as a port that is closed at the other end: reported for an earlier datagram of ours.
                 Err(_) => {}
             }
         }
@@ -303,7 +303,7 @@ impl Ports {
 
     fn release(&mut self, session: SessionId) {
         if let Some(pair) = self.open.remove(&session) {
-            // To the end of the queue: what is still on its way to the old call is not to meet a new one.
+            // To the end of the queue: what is still under way to the old call must not reach a new one.
             self.free().push_back(pair.port);
         }
     }

@@ -1,4 +1,4 @@
-//! The edge: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in [`offhook_proxy`].
+//! Input and output of the gateway: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in [`offhook_proxy`].
 
 mod api;
 mod assets;
@@ -65,8 +65,8 @@ const OTHER_FILES: usize = 100;
 /// How often old call records are looked for.
 const FORGETTING: Duration = Duration::from_secs(3_600);
 
-/// How often it is told that proofs have failed.
-const TELLING: Duration = Duration::from_secs(1);
+/// How often failed proofs are logged.
+const FAILED_PROOFS: Duration = Duration::from_secs(1);
 
 /// How often the certificate files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
@@ -113,7 +113,7 @@ struct Shared {
     store: Store,
     metrics: Arc<Metrics>,
     clock: Arc<Clock>,
-    hub: Handle,
+    driver: Handle,
     assets: Assets,
     proofs: Proofs,
     new_users: Budgets,
@@ -150,7 +150,7 @@ struct Peer {
     /// Behind a trusted proxy: what that says.
     address: IpAddr,
     proxied: bool,
-    /// Whether it came by a port that this machine alone is meant to use.
+    /// Whether it came by a port that only programs on this computer are meant to use.
     private: bool,
     place: PlaceId,
     progress: Arc<Progress>,
@@ -164,7 +164,7 @@ impl Peer {
     }
 }
 
-/// Serves until SIGTERM or SIGINT; `ready` is told the URL as soon as requests are answered.
+/// Serves until SIGTERM or SIGINT; `ready` gets the URL as soon as requests are answered.
 pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeError> {
     let signals = Signals::new().map_err(ServeError::Signals)?;
     let certificate = if config.tls_on() { Some(Certificate::load(&config.tls).map_err(ServeError::Tls)?) } else { None };
@@ -191,7 +191,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let (outside, b2bua) = Outside::open(&config, default, given, (&metrics, &clock), certificate.as_ref()).await?;
     let switch = switch(&config, &applications, proofs.clone());
     let exchange = Exchange::new(switch, b2bua);
-    let (driver, hub) = Driver::new(exchange, outside, store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
+    let (driver, handle) = Driver::new(exchange, outside, store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
     let (phase, phases) = watch::channel(Phase::Serving);
     let new_users = Budgets::new(config.limits.sign_ins_per_minute);
     let places = places(&config.limits, config.media.sessions, &metrics);
@@ -203,7 +203,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
         store,
         metrics,
         clock,
-        hub,
+        driver: handle,
         assets,
         proofs,
         new_users,
@@ -215,7 +215,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     if shared.config.phone.forget_after > 0 {
         tokio::spawn(forget(Arc::clone(&shared)));
     }
-    tokio::spawn(tell_failed_proofs(Arc::clone(&shared)));
+    tokio::spawn(log_failed_proofs(Arc::clone(&shared)));
 
     let driver = tokio::spawn(driver.run());
     let front = listen::Front::new(&shared, router(&shared), certificate.clone(), private);
@@ -417,7 +417,7 @@ async fn live(
     phase.send_replace(Phase::Draining);
     drain(shared, &mut signals).await;
     phase.send_replace(Phase::Stopped);
-    shared.hub.stop().await;
+    shared.driver.stop().await;
     drop(tokio::time::timeout(GOODBYE, driver).await);
     // What the last calls cost is on disk before we go.
     shared.store.settled().await?;
@@ -441,8 +441,8 @@ async fn forget(shared: Arc<Shared>) {
 }
 
 /// Says once for each address and user, and minute, that proofs have failed; in the metrics each is counted.
-async fn tell_failed_proofs(shared: Arc<Shared>) {
-    let mut often = tokio::time::interval(TELLING);
+async fn log_failed_proofs(shared: Arc<Shared>) {
+    let mut often = tokio::time::interval(FAILED_PROOFS);
     loop {
         often.tick().await;
         for told in shared.proofs.tell(shared.clock.now()) {
@@ -470,12 +470,12 @@ fn reload(certificate: &Certificate) {
     }
 }
 
-/// Waits for the running calls, for a while, and not at all if told a second time.
+/// Waits for the running calls, for a while, and not at all after a second signal.
 async fn drain(shared: &Shared, signals: &mut Signals) {
     let patience = Duration::from_secs(shared.config.listen.drain_timeout);
     info!(seconds = patience.as_secs(), "stopping: waiting for running calls");
     tokio::select! {
-        () = shared.hub.drain() => {}
+        () = shared.driver.drain() => {}
         () = tokio::time::sleep(patience) => warn!("calls are still running: ending them"),
         _ = signals.interrupt.recv() => warn!("told again: not waiting"),
         _ = signals.terminate.recv() => warn!("told again: not waiting"),

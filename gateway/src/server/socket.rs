@@ -1,5 +1,5 @@
 //! A TCP connection that cannot be held half-open: a blocked write, or a WebSocket message that has begun and does not end, fails
-//! after a while; and what was said last arrives although the peer is still sending.
+//! after a while; and what was sent last arrives although the peer is still sending.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use super::limit::Place;
 /// How long, and for how many octets, a closed connection listens to a peer who has not noticed yet.
 const LINGER: (Duration, u64) = (Duration::from_secs(1), 1 << 20);
 
-/// What reader and message layer tell each other about one connection.
+/// What reader and message layer share about one connection.
 #[derive(Debug)]
 pub struct Progress {
     start: Instant,
@@ -63,7 +63,7 @@ pub struct Socket {
     timeout: Duration,
     reading: Option<Pin<Box<Sleep>>>,
     writing: Option<Pin<Box<Sleep>>>,
-    /// The peer has said all it wanted.
+    /// The peer has sent its last octet.
     ended: bool,
 }
 
@@ -147,12 +147,12 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // Outside the runtime the process is ending anyway.
         if let (Some((stream, place)), Ok(runtime), false) = (self.open.take(), tokio::runtime::Handle::try_current(), self.ended) {
-            place.see_off(|place| runtime.spawn(linger(stream, place)).abort_handle());
+            place.close_with(|place| runtime.spawn(linger(stream, place)).abort_handle());
         }
     }
 }
 
-/// Says goodbye and reads on for a moment: closing with unread octets makes the kernel send a reset, which can overtake the close
+/// Shuts the connection down and reads on for a moment: closing with unread octets makes the kernel send a reset, which can overtake the close
 /// frame or error answer that tells the peer why.
 async fn linger(mut stream: TcpStream, place: Place) {
     drop(stream.shutdown().await);

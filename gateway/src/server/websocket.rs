@@ -89,29 +89,29 @@ async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: Web
     peer.progress.complete();
     let (outbox, inbox) = outbox(shared.config.limits.queued_messages);
     shared.metrics.sockets.inc();
-    let conn = shared.hub.opened(peer.address, application, outbox).await;
+    let conn = shared.driver.opened(peer.address, application, outbox).await;
     debug!(conn = conn.0, "opened");
-    let (heard, pinged, left) = (Instant::now(), Instant::now(), false);
-    let mut connection = Connection { conn, socket, inbox, heard, pinged, left, shared, peer };
+    let (received, pinged, left) = (Instant::now(), Instant::now(), false);
+    let mut connection = Connection { conn, socket, inbox, received, pinged, left, shared, peer };
     let end = connection.run().await;
     let Connection { shared, socket, left, peer, .. } = connection;
     debug!(conn = conn.0, reason = end.reason(), "closed");
     if let End::Refuse(_, reason) = end {
         shared.metrics.refused(reason);
     }
-    if let End::Told(code, reason) | End::Refuse(code, reason) = end {
+    if let End::Closed(code, reason) | End::Refuse(code, reason) = end {
         close(&shared.places, &peer, socket, CloseFrame { code, reason: reason.into() }).await;
     }
     shared.metrics.sockets.dec();
-    shared.hub.closed(conn, left).await;
+    shared.driver.closed(conn, left).await;
 }
 
 /// Why a connection is over.
 enum End {
     /// The peer closed, or the network did.
     Gone,
-    /// The switch said so.
-    Told(u16, &'static str),
+    /// The switch closes it.
+    Closed(u16, &'static str),
     /// The peer broke a rule of this layer.
     Refuse(u16, &'static str),
 }
@@ -120,7 +120,7 @@ impl End {
     fn reason(&self) -> &'static str {
         match self {
             Self::Gone => "gone",
-            Self::Told(_, reason) | Self::Refuse(_, reason) => reason,
+            Self::Closed(_, reason) | Self::Refuse(_, reason) => reason,
         }
     }
 }
@@ -129,11 +129,11 @@ struct Connection {
     conn: ConnId,
     socket: WebSocket,
     inbox: Inbox,
-    /// When the peer last said anything.
-    heard: Instant,
+    /// When the last frame of the peer came.
+    received: Instant,
     /// When it was last asked whether it is there.
     pinged: Instant,
-    /// Whether the page said that it goes away.
+    /// Whether the page has closed it because it goes away (1001).
     left: bool,
     shared: Arc<Shared>,
     peer: Peer,
@@ -145,20 +145,20 @@ impl Connection {
         let (ping, idle) = (Duration::from_millis(limits.ping_interval), Duration::from_millis(limits.idle_timeout));
         let mut control = Bucket::full(self.shared.clock.now(), CONTROL_FRAMES.1);
         loop {
-            let wake = (self.pinged.max(self.heard) + ping).min(self.heard + idle);
+            let wake = (self.pinged.max(self.received) + ping).min(self.received + idle);
             let end = tokio::select! {
                 message = self.socket.recv() => match message {
-                    Some(Ok(message)) => self.heard(message, &mut control).await,
+                    Some(Ok(message)) => self.receive(message, &mut control).await,
                     Some(Err(error)) => Some(blame(&error)),
                     None => Some(End::Gone),
                 },
                 outgoing = self.inbox.next() => match outgoing {
                     Some(Outgoing::Text(text)) => self.send(Message::Text(text.into())).await,
-                    Some(Outgoing::Close(code, reason)) => Some(End::Told(code, reason)),
+                    Some(Outgoing::Close(code, reason)) => Some(End::Closed(code, reason)),
                     None => Some(End::Refuse(1008, "slow reader")),
                 },
                 () = sleep_until(wake) => {
-                    if self.heard.elapsed() >= idle {
+                    if self.received.elapsed() >= idle {
                         Some(End::Refuse(1001, "silent"))
                     } else {
                         self.pinged = Instant::now();
@@ -173,9 +173,9 @@ impl Connection {
     }
 
     /// Passes a message on.
-    async fn heard(&mut self, message: Message, control: &mut Bucket) -> Option<End> {
+    async fn receive(&mut self, message: Message, control: &mut Bucket) -> Option<End> {
         self.peer.progress.complete();
-        self.heard = Instant::now();
+        self.received = Instant::now();
         let text = match message {
             Message::Text(text) => text.as_str().to_owned(),
             // RFC 7118, 5: both kinds of frames carry SIP; what is not UTF-8 is no SIP that we can route.
@@ -193,7 +193,7 @@ impl Connection {
                 return None;
             }
         };
-        self.shared.hub.received(self.conn, text).await;
+        self.shared.driver.received(self.conn, text).await;
         None
     }
 

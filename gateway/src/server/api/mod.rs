@@ -106,7 +106,7 @@ pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extensi
     if !shared.config.metrics.public && !peer.is_local(&headers) {
         return ApiError::new(ApiCode::Forbidden, "The metrics are for this machine only (listen.local_port)").into_response();
     }
-    if let Some(counts) = shared.hub.count().await {
+    if let Some(counts) = shared.driver.count().await {
         shared.metrics.calls.set(i64::try_from(counts.calls).unwrap_or(i64::MAX));
         shared.metrics.devices.set(i64::try_from(counts.devices).unwrap_or(i64::MAX));
     }
