@@ -13,8 +13,8 @@
 //!
 //! Each part changes its own state alone; what concerns several goes through the router, which learns of it by what their methods return.
 //!
-//! The crate stands on `sip`, `ua` and `access`; the gateway gives it what connections bring, and takes calls that leave the browser from it
-//! to the back-to-back user agent.
+//! The crate stands on `sip`, `ua` and `access`; the gateway gives it what connections bring, and hands calls that leave the browser on to
+//! the back-to-back user agent.
 //!
 //! Order of calls: [`Hub::handle`], then [`Hub::poll`] until it gives `None`, then [`Hub::deadline`].
 

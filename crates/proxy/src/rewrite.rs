@@ -100,8 +100,8 @@ pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
     finish(copy(text, request, onward.outside), request)
 }
 
-/// The answer as the sender of the request gets it. `code` may differ from the answer's own; `outside`: the back-to-back user agent, or we, have
-/// answered.
+/// The response as the sender of the request gets it. `code` may differ from the response's own; `outside`: it is of the back-to-back user
+/// agent, or of ours.
 pub(super) fn restore(response: &Message<'_>, head: &Head, code: StatusCode, record_route: Option<&str>, outside: bool) -> String {
     let phrase = match response.start {
         Start::Response { code: own, reason } if own == code => reason,

@@ -1,4 +1,5 @@
-//! Input and output of the gateway: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in [`offhook_proxy`].
+//! Input and output of the gateway: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in
+//! [`offhook_proxy`].
 
 mod api;
 mod assets;

@@ -152,8 +152,8 @@ impl Drop for Socket {
     }
 }
 
-/// Shuts the connection down and reads on for a moment: closing with unread octets makes the kernel send a reset, which can overtake the close
-/// frame or error answer that tells the peer why.
+/// Shuts the connection down and reads on for a moment: closing with unread octets makes the kernel send a reset, which can overtake the
+/// close frame or error answer that tells the peer why.
 async fn linger(mut stream: TcpStream, place: Place) {
     drop(stream.shutdown().await);
     let mut rest = stream.take(LINGER.1);
