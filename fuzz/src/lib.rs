@@ -1,13 +1,13 @@
 //! Everything that reads bytes from outside, as functions that take any bytes and may not fail: they panic where a rule is broken.
 //!
-//! `text` reads one value, `client`, `hub`, `trunk` and `media` are whole machines that live a life written in the bytes, `gateway` has the
+//! `text` reads one value, `client`, `proxy`, `trunk` and `media` are whole machines that live a life written in the bytes, `gateway` has the
 //! formats that only the gateway reads, `differential` asks a second parser of SIP.
 
 mod client;
 mod differential;
 mod gateway;
-mod hub;
 mod media;
+mod proxy;
 mod text;
 mod trunk;
 
@@ -35,7 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sdp", text::sdp),
     ("fragment", text::fragment),
     ("client", client::client),
-    ("hub", hub::hub),
+    ("proxy", proxy::proxy),
     ("framing", trunk::framing),
     ("trunk", trunk::life),
     ("media", media::media),

@@ -1,6 +1,6 @@
 //! What pages are connected to: the gateway's real switch with a store beside it, or a pair of proxies ([`super::trunk`]).
 
-use offhook_proxy::{Account, ConnId, Hub, Input, Output, QueryId, Record};
+use offhook_proxy::{Account, ConnId, Input, Output, Proxy, QueryId, Record};
 use offhook_sip::{Algorithm, ha1};
 use offhook_testing::switch::{DOMAIN, KEY, settings};
 use offhook_ua::random::Random;
@@ -14,7 +14,7 @@ pub const PASSWORD: &str = "a password";
 pub type Wire = u64;
 
 pub enum Server {
-    Gateway(Box<Hub>),
+    Gateway(Box<Proxy>),
     Trunk(Box<Trunk>),
 }
 
@@ -30,7 +30,7 @@ pub enum Said {
 
 impl Server {
     pub fn gateway(seed: [u8; 32]) -> Self {
-        Self::Gateway(Box::new(Hub::new(settings(), seed)))
+        Self::Gateway(Box::new(Proxy::new(settings(), seed)))
     }
 
     pub fn trunk(seed: [u8; 32]) -> Self {
@@ -38,15 +38,15 @@ impl Server {
     }
 
     pub fn opened(&mut self, now: Instant, wire: Wire) {
-        if let Self::Gateway(hub) = self {
-            hub.handle(now, Input::Opened { conn: ConnId(wire), peer: [127, 0, 0, 1].into(), application: KEY.into() });
+        if let Self::Gateway(proxy) = self {
+            proxy.handle(now, Input::Opened { conn: ConnId(wire), peer: [127, 0, 0, 1].into(), application: KEY.into() });
         }
     }
 
     /// `edge`: which of the two proxies the page is connected to.
     pub fn received(&mut self, now: Instant, wire: Wire, edge: usize, text: String) {
         match self {
-            Self::Gateway(hub) => hub.handle(now, Input::Received { conn: ConnId(wire), text }),
+            Self::Gateway(proxy) => proxy.handle(now, Input::Received { conn: ConnId(wire), text }),
             Self::Trunk(trunk) => trunk.received(now, wire, edge, &text),
         }
     }
@@ -59,35 +59,35 @@ impl Server {
 
     pub fn closed(&mut self, now: Instant, wire: Wire, left: bool) {
         match self {
-            Self::Gateway(hub) => hub.handle(now, Input::Closed { conn: ConnId(wire), left }),
+            Self::Gateway(proxy) => proxy.handle(now, Input::Closed { conn: ConnId(wire), left }),
             Self::Trunk(trunk) => trunk.closed(wire),
         }
     }
 
     pub fn account(&mut self, now: Instant, query: QueryId, account: Option<Account>) {
-        if let Self::Gateway(hub) = self {
-            hub.handle(now, Input::Account { query, account });
+        if let Self::Gateway(proxy) = self {
+            proxy.handle(now, Input::Account { query, account });
         }
     }
 
     pub fn timeout(&mut self, now: Instant) {
         match self {
-            Self::Gateway(hub) => hub.handle(now, Input::Timeout),
+            Self::Gateway(proxy) => proxy.handle(now, Input::Timeout),
             Self::Trunk(trunk) => trunk.timeout(now),
         }
     }
 
     pub fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Gateway(hub) => hub.deadline(),
+            Self::Gateway(proxy) => proxy.deadline(),
             Self::Trunk(trunk) => trunk.deadline(),
         }
     }
 
     pub fn poll(&mut self) -> Option<Said> {
         match self {
-            Self::Gateway(hub) => loop {
-                return Some(match hub.poll()? {
+            Self::Gateway(proxy) => loop {
+                return Some(match proxy.poll()? {
                     Output::Send { conn, text } => Said::Send(conn.0, text),
                     Output::Close { conn, code, .. } => Said::Close(conn.0, code),
                     Output::Lookup { query, user, .. } => Said::Lookup(query, user),
@@ -102,7 +102,7 @@ impl Server {
     /// What it still remembers.
     pub fn footprint(&self) -> usize {
         match self {
-            Self::Gateway(hub) => hub.calls() + hub.devices() + hub.footprint(),
+            Self::Gateway(proxy) => proxy.calls() + proxy.devices() + proxy.footprint(),
             Self::Trunk(trunk) => trunk.footprint(),
         }
     }

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use offhook_proxy::{self as switch, Hub};
+use offhook_proxy::{self as switch, Proxy};
 use offhook_ua::time::Instant;
 
 use super::{B2bua, port};
@@ -19,7 +19,7 @@ use super::{B2bua, port};
 ///
 /// Order of calls: [`Exchange::handle`], then [`Exchange::poll`] until it gives `None`, then [`Exchange::deadline`].
 pub struct Exchange {
-    switch: Hub,
+    switch: Proxy,
     b2bua: B2bua,
     out: VecDeque<Output>,
 }
@@ -51,7 +51,7 @@ pub enum Output {
 impl Exchange {
     /// Joins a switch, whose settings say that there is a B2BUA, with that.
     #[must_use]
-    pub const fn new(switch: Hub, b2bua: B2bua) -> Self {
+    pub const fn new(switch: Proxy, b2bua: B2bua) -> Self {
         Self { switch, b2bua, out: VecDeque::new() }
     }
 
@@ -87,7 +87,7 @@ impl Exchange {
 
     /// The switch, to look at it.
     #[must_use]
-    pub const fn switch(&self) -> &Hub {
+    pub const fn switch(&self) -> &Proxy {
         &self.switch
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!                                  ┌── Logins ─────── authentication: challenges, digests, tickets
-//!   Input ──▶ Hub, the router ─────┼── Registrar ──── which device is reached over which connection
+//!   Input ──▶ Proxy, the router ─────┼── Registrar ──── which device is reached over which connection
 //!             lib, messages,       ├── Calls ──────── INVITEs that make a call: forks, the best answer
 //!             lifecycle            ├── Relay ──────── requests in dialogs: to the other party's device
 //!                                  └── Queries ────── questions to the store
@@ -16,7 +16,7 @@
 //! The crate stands on `sip`, `ua` and `access`; the gateway gives it what connections bring, and hands calls that leave the browser on to
 //! the back-to-back user agent.
 //!
-//! Order of calls: [`Hub::handle`], then [`Hub::poll`] until it gives `None`, then [`Hub::deadline`].
+//! Order of calls: [`Proxy::handle`], then [`Proxy::poll`] until it gives `None`, then [`Proxy::deadline`].
 
 mod calls;
 mod connections;
@@ -55,7 +55,7 @@ pub use rewrite::is_apps;
 use timers::Timer;
 
 /// The switch.
-pub struct Hub {
+pub struct Proxy {
     cx: Context,
     logins: Logins,
     queries: Queries,
@@ -64,7 +64,7 @@ pub struct Hub {
     relay: Relay,
 }
 
-impl Hub {
+impl Proxy {
     /// An empty switch. `seed` makes its tags, branches and nonces: it must not be guessable.
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {

@@ -7,10 +7,10 @@ use offhook_ua::log::{Masked, named};
 use tracing::debug;
 
 use super::party::{Aor, Flow};
-use super::{ConnId, Hub, Output};
+use super::{ConnId, Output, Proxy};
 use crate::registrar::Device;
 
-impl Hub {
+impl Proxy {
     pub(super) fn opened(&mut self, conn: ConnId, peer: IpAddr, application: String) {
         let cx = &mut self.cx;
         if !cx.settings.applications.contains_key(&application) {

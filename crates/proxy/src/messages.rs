@@ -14,12 +14,12 @@ use super::party::{Aor, Flow, Party};
 use super::queries::Pending;
 use super::refusal::{CAN, NOT_SUPPORTED, Refusal};
 use super::request::{Request, credentials, is_from, is_in_dialog};
-use super::{Account, ConnId, Hub, Output, Record};
+use super::{Account, ConnId, Output, Proxy, Record};
 
 /// The largest body in octets: several times what browsers describe a call with, and it is kept for each device that rings.
 const BODY: usize = 32 * 1024;
 
-impl Hub {
+impl Proxy {
     /// Something came by a flow.
     pub(super) fn receive(&mut self, flow: Flow, text: String) {
         log_message("received", flow, &text);

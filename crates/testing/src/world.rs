@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use offhook_access::secret::Secret;
-use offhook_proxy::{Account, Application, ConnId, Hub, IceServer, Input, Output, QueryId, Record, Settings};
+use offhook_proxy::{Account, Application, ConnId, IceServer, Input, Output, Proxy, QueryId, Record, Settings};
 use offhook_sip::{Algorithm, Challenge, Message, Method, Name, StatusCode, ha1, parse, reply, strongest};
 use offhook_ua::time::Instant;
 
@@ -18,7 +18,7 @@ pub const START: u64 = 1_772_366_400_000;
 /// The switch, and everything that it needs.
 pub struct World {
     /// The switch.
-    pub hub: Hub,
+    pub proxy: Proxy,
     /// What time it is.
     pub now: Instant,
     /// What arrived on each connection and nobody has looked at.
@@ -65,7 +65,7 @@ impl World {
     /// A switch with these settings.
     pub fn with(settings: Settings) -> Self {
         Self {
-            hub: Hub::new(settings, [7; 32]),
+            proxy: Proxy::new(settings, [7; 32]),
             now: Instant::from_millis(START),
             inbox: BTreeMap::new(),
             outbox: Vec::new(),
@@ -143,8 +143,8 @@ impl World {
 
     /// Something happens to the switch, and what it wants is done.
     pub fn handle(&mut self, input: Input) {
-        self.hub.handle(self.now, input);
-        while let Some(output) = self.hub.poll() {
+        self.proxy.handle(self.now, input);
+        while let Some(output) = self.proxy.poll() {
             match output {
                 Output::Send { conn, text } => self.inbox.entry(conn).or_default().push_back(text),
                 Output::ToB2bua { text, .. } => self.outbox.push(text),
@@ -152,7 +152,7 @@ impl World {
                 Output::Lookup { query, .. } if self.store_down => self.asked.push(query),
                 Output::Lookup { query, application, user } => {
                     let account = self.accounts.get(&(application, user)).cloned();
-                    self.hub.handle(self.now, Input::Account { query, account });
+                    self.proxy.handle(self.now, Input::Account { query, account });
                 }
                 Output::Seen { application, user } => {
                     self.seen.push(user.clone());
@@ -166,7 +166,7 @@ impl World {
     /// Lets time pass; timers fire at their time.
     pub fn wait(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
-        while let Some(at) = self.hub.deadline().filter(|at| *at <= end) {
+        while let Some(at) = self.proxy.deadline().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.handle(Input::Timeout);
         }

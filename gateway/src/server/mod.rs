@@ -33,7 +33,7 @@ use offhook_access::secret::Secret;
 use offhook_access::signature::Seen;
 use offhook_b2bua::exchange::Exchange;
 use offhook_ledger::ShownBy;
-use offhook_proxy::{self as hub, Hub, IceServer, Settings};
+use offhook_proxy::{self as proxy, IceServer, Proxy, Settings};
 use offhook_sip::ApiCode;
 use offhook_ua::log::{Masked, Plain};
 use offhook_ua::time::Instant;
@@ -310,9 +310,9 @@ fn by_key(applications: Vec<Application>) -> BTreeMap<String, Application> {
     applications.into_iter().map(|application| (application.key.clone(), application)).collect()
 }
 
-fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs: Proofs) -> Hub {
+fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs: Proofs) -> Proxy {
     let applications =
-        applications.values().map(|a| (a.key.clone(), hub::Application { key: a.key.clone(), secret: a.secret.clone() }));
+        applications.values().map(|a| (a.key.clone(), proxy::Application { key: a.key.clone(), secret: a.secret.clone() }));
     let secret = &config.ice.turn_secret;
     let settings = Settings {
         domain: config.sip.domain.clone(),
@@ -332,7 +332,7 @@ fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs:
         b2bua: true,
     };
     let seed = store::random(32).try_into().expect("32 octets were asked for");
-    Hub::new(settings, seed)
+    Proxy::new(settings, seed)
 }
 
 fn router(shared: &Arc<Shared>) -> Router {

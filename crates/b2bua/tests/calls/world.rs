@@ -12,7 +12,7 @@ use offhook_b2bua::exchange::{self, Exchange};
 use offhook_b2bua::{self as b2bua, B2bua, Callee, Emergency};
 use offhook_ledger::{Answer, CallRef, Grant, Query, Refused};
 use offhook_media::{self as media, Command, Leg, MediaError, SessionId, Traffic};
-use offhook_proxy::{self as switch, Account, ConnId, Hub};
+use offhook_proxy::{self as switch, Account, ConnId, Proxy};
 use offhook_sip::{Message, Method, Name, StatusCode, parse, reply};
 use offhook_testing::switch::{self as common, DOMAIN, KEY};
 use offhook_testing::text::head;
@@ -119,13 +119,13 @@ impl World {
             proofs: Proofs::default(),
         };
         let own = switch::Settings { emergency: emergency.numbers.clone(), b2bua: true, ..common::settings() };
-        let hub = Hub::new(own, [7; 32]);
+        let proxy = Proxy::new(own, [7; 32]);
         let now = Instant::from_millis(START);
         let limits = b2bua::Settings { domain: DOMAIN.into(), calls: 10, test_calls: 20, emergency };
         let b2bua = B2bua::new(limits, Trunks::new(settings, [8; 32]), [9; 32]);
         Self {
             now,
-            exchange: Exchange::new(hub, b2bua),
+            exchange: Exchange::new(proxy, b2bua),
             pages: Vec::new(),
             sent: VecDeque::new(),
             log: Vec::new(),

@@ -57,7 +57,7 @@ fn a_password_lets_in_with_either_hash() {
     let mut old = Phone::new(&mut world, "alice", 2);
     let challenge = challenged(&mut world, &old);
     assert_eq!(register_with(&mut world, &mut old, &digest_md5(&challenge, "alice", "wonderland", "REGISTER", URI)), 200);
-    assert_eq!(world.hub.devices(), 2);
+    assert_eq!(world.proxy.devices(), 2);
 }
 
 /// Also one that was made before there was this rule; with a wrong proof it is told nothing.
@@ -84,7 +84,7 @@ fn nobody_signs_in_under_the_number_of_a_telephone() {
         let call = with(&phone.invite_text("alice", "c1"), &format!("Proxy-Authorization: Bearer {ticket}"));
         world.send(phone.conn, &call);
         assert_eq!(code(&world.one(phone.conn)), 403, "nor calls without registering");
-        assert_eq!((world.hub.devices(), world.hub.calls(), world.seen.len()), (0, 0, 0));
+        assert_eq!((world.proxy.devices(), world.proxy.calls(), world.seen.len()), (0, 0, 0));
     }
     for user in ["1001", "42", "alice1", "user 1234567", "12345678-9abc-4000-8000-000000000000", "1234567890123456789"] {
         Phone::registered(&mut World::new(), user, 1);
@@ -168,7 +168,7 @@ fn proofs_for_something_else_are_refused() {
         let challenge = challenged(&mut world, &phone);
         assert_eq!(register_with(&mut world, &mut phone, &proof(&challenge)), 401, "{number}");
     }
-    assert_eq!(world.hub.devices(), 0);
+    assert_eq!(world.proxy.devices(), 0);
 }
 
 #[test]
@@ -461,7 +461,7 @@ fn a_body_has_a_size() {
     assert_eq!((code(&answer), field(&answer, "x-error").as_deref()), (413, Some("40003 Message body too large")));
     world.send(alice.conn, &with_body("c2", 32 * 1024));
     assert!(bob.rung(&mut world).len() > 32 * 1024);
-    assert_eq!(world.hub.calls(), 1);
+    assert_eq!(world.proxy.calls(), 1);
 }
 
 #[test]
@@ -519,7 +519,7 @@ fn a_connection_without_identity_is_closed() {
     assert!(world.closed.is_empty());
     world.wait(1);
     assert!(world.closed.contains_key(&conn));
-    assert_eq!(world.hub.footprint(), 0);
+    assert_eq!(world.proxy.footprint(), 0);
 }
 
 #[test]
@@ -561,7 +561,7 @@ fn what_is_no_sip_is_dropped_or_refused() {
         let answer = world.one(alice.conn);
         assert!(matches!(code(&answer), 400 | 505), "{number}: {answer}");
     }
-    assert_eq!(world.hub.calls(), 0);
+    assert_eq!(world.proxy.calls(), 0);
 }
 
 #[test]

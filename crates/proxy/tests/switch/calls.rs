@@ -34,7 +34,7 @@ fn a_call_rings_and_is_answered() {
     bob.answer(&mut world, &invite, 200);
     let answer = world.one(alice.conn);
     assert_eq!(field(&answer, "record-route"), field(&invite, "record-route"));
-    assert_eq!(world.hub.calls(), 1);
+    assert_eq!(world.proxy.calls(), 1);
     assert!(world.records.contains(&Record::CallAnswered { call_id: "c1".into() }));
 }
 
@@ -104,7 +104,7 @@ fn a_decline_is_for_all_devices() {
     tablet.answer(&mut world, &second, 487);
     assert_eq!(world.heads(alice.conn), ["100 INVITE", "180 INVITE", "603 INVITE"]);
     assert_eq!(world.ends(), [("declined", 603)]);
-    assert_eq!(world.hub.calls(), 0);
+    assert_eq!(world.proxy.calls(), 0);
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn other_destinations_are_refused_with_a_reason() {
         assert_eq!(code(&answer), status, "{uri}");
         assert!(field(&answer, "x-error").is_some(), "{uri}");
     }
-    assert_eq!(world.hub.calls(), 0);
+    assert_eq!(world.proxy.calls(), 0);
 }
 
 #[test]

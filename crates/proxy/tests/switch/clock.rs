@@ -32,7 +32,7 @@ fn neither_registrations_nor_calls_end_with_a_step() {
         let shown = date(&world, ahead);
         world.handle(Input::Wall(Wall::new(world.now, shown)));
         world.wait(60_000);
-        assert_eq!((world.hub.calls(), world.hub.devices(), world.closed.len()), (1, 2, 0), "{ahead}");
+        assert_eq!((world.proxy.calls(), world.proxy.devices(), world.closed.len()), (1, 2, 0), "{ahead}");
         let carol = Phone::new(&mut world, "carol", 3);
         carol.call(&mut world, "bob", "without");
         assert_eq!(head(&world.one(carol.conn)), "407 INVITE");
@@ -42,9 +42,9 @@ fn neither_registrations_nor_calls_end_with_a_step() {
         assert_eq!(world.heads(bob.conn), ["BYE"]);
         // The registrations end when they would have ended.
         world.wait(3_539_000);
-        assert_eq!(world.hub.devices(), 2);
+        assert_eq!(world.proxy.devices(), 2);
         world.wait(2_000);
-        assert_eq!(world.hub.devices(), 0);
+        assert_eq!(world.proxy.devices(), 0);
     }
 }
 
@@ -63,6 +63,6 @@ fn tickets_and_credentials_are_dated_by_what_it_shows() {
         world.handle(Input::Wall(Wall::default()));
         let now = world.now;
         assert_eq!(code(&sign_in(&mut world, "bob", 3, now)), 200, "and it is right again");
-        assert_eq!(world.hub.devices(), 2);
+        assert_eq!(world.proxy.devices(), 2);
     }
 }

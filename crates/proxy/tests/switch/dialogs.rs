@@ -28,7 +28,7 @@ fn each_side_reaches_the_other_with_every_method() {
     alice.answer(&mut world, &bye, 200);
     assert_eq!(world.heads(bob.conn), ["200 BYE"]);
     assert_eq!(world.ends(), [("completed", 200)]);
-    assert_eq!(world.hub.calls(), 0);
+    assert_eq!(world.proxy.calls(), 0);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_reinvite_is_cancelled_at_the_other_side() {
     assert_eq!(world.heads(bob.conn), ["CANCEL"]);
     bob.answer(&mut world, &invite, 487);
     assert_eq!(world.heads(alice.conn), ["180 INVITE", "487 INVITE"]);
-    assert_eq!(world.hub.calls(), 1);
+    assert_eq!(world.proxy.calls(), 1);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_ticket_that_has_run_out_is_asked_for_anew() {
         with_start(&alice.register_text(""), &format!("OPTIONS sip:{DOMAIN} SIP/2.0")).replace("REGISTER\r\n", "OPTIONS\r\n");
     world.send(alice.conn, &options);
     assert_eq!(code(&world.one(alice.conn)), 401);
-    assert_eq!(world.hub.devices(), 0);
+    assert_eq!(world.proxy.devices(), 0);
     assert!(!rings(&mut world, "alice", alice.conn, 3));
     assert!(!world.closed.contains_key(&alice.conn));
 }
@@ -114,7 +114,7 @@ fn no_registration_is_granted_beyond_the_proof() {
     let answer = register(&mut world, &mut alice, "");
     assert_eq!((code(&answer), granted(&answer)), (200, 1));
     world.wait(2_000);
-    assert_eq!(world.hub.devices(), 0);
+    assert_eq!(world.proxy.devices(), 0);
     assert_eq!(granted(&sign_in(&mut world, &mut alice, 86_400)), 3600);
 }
 
@@ -138,7 +138,7 @@ fn a_fresh_proof_renews_and_one_for_another_user_is_refused() {
     for _ in 0..20 {
         assert_eq!(code(&sign_in(&mut world, &mut alice, 600)), 200);
         world.wait(590_000);
-        assert_eq!(world.hub.devices(), 1);
+        assert_eq!(world.proxy.devices(), 1);
     }
 }
 
@@ -164,7 +164,7 @@ fn a_running_call_goes_on_after_the_proofs_of_both_have_ended() {
         phone.call(&mut world, "carol", &format!("new{}", phone.conn.0));
         assert_eq!(world.heads(phone.conn), ["407 INVITE"]);
     }
-    assert_eq!((world.hub.devices(), world.hub.calls()), (0, 1));
+    assert_eq!((world.proxy.devices(), world.proxy.calls()), (0, 1));
     for method in ["INFO", "UPDATE", "PRACK", "INVITE", "BYE"] {
         for (from, to, side) in [(&alice, &bob, &mut caller), (&bob, &alice, &mut callee)] {
             if method == "BYE" && from.user == "bob" {
@@ -228,7 +228,7 @@ fn only_requests_of_ones_own_call_pass_without_a_proof() {
         assert!(matches!(code(&world.one(conn)), 401 | 407), "{text}");
     }
     assert_eq!(world.heads(bob.conn), [""; 0]);
-    assert_eq!(world.hub.calls(), 1);
+    assert_eq!(world.proxy.calls(), 1);
 }
 
 #[test]
@@ -291,5 +291,5 @@ fn nothing_is_left_of_a_connection_whose_proof_has_ended() {
     world.wait(70_000);
     world.close(alice.conn);
     world.wait(600_000);
-    assert_eq!(world.hub.footprint(), 0);
+    assert_eq!(world.proxy.footprint(), 0);
 }

@@ -59,7 +59,7 @@ fn the_oldest_connection_of_a_user_gives_way() {
     let mut world = World::with(offhook_proxy::Settings { max_connections_per_user: 3, ..settings() });
     let phones: Vec<Phone> = (1..=4).map(|number| Phone::registered(&mut world, "alice", number)).collect();
     assert_eq!(world.closed.keys().copied().collect::<Vec<_>>(), [phones[0].conn]);
-    assert_eq!(world.hub.devices(), 3);
+    assert_eq!(world.proxy.devices(), 3);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn nothing_is_left_of_calls_that_ended() {
     let alice = Phone::registered(&mut world, "alice", 1);
     let bob = Phone::registered(&mut world, "bob", 2);
     world.wait(60_000);
-    let before = world.hub.footprint();
+    let before = world.proxy.footprint();
     for number in 0..1_000 {
         let id = format!("c{number}");
         alice.call(&mut world, "bob", &id);
@@ -188,7 +188,7 @@ fn nothing_is_left_of_calls_that_ended() {
         world.wait(10);
     }
     world.wait(120_000);
-    assert_eq!((world.hub.calls(), world.hub.footprint()), (0, before));
+    assert_eq!((world.proxy.calls(), world.proxy.footprint()), (0, before));
 }
 
 #[test]
@@ -252,5 +252,5 @@ fn torture_messages_harm_no_call() {
     assert_eq!(world.heads(bob.conn), ["BYE"]);
     [alice.conn, bob.conn, stranger].into_iter().for_each(|conn| world.close(conn));
     world.wait(4_000_000);
-    assert_eq!((world.hub.calls(), world.hub.footprint()), (0, 0));
+    assert_eq!((world.proxy.calls(), world.proxy.footprint()), (0, 0));
 }

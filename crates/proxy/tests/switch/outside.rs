@@ -126,7 +126,7 @@ fn what_the_back_to_back_user_agent_says_arrives_as_it_was_said() {
     assert_eq!(field(last, "x-reason").unwrap(), "maintenance");
     assert_eq!(field(last, "p-asserted-identity"), None);
     world.wait(60_000);
-    assert_eq!(world.hub.calls(), 0);
+    assert_eq!(world.proxy.calls(), 0);
 }
 
 /// Whether there is something to hear yet, and what went wrong, it says in our name: nobody else may.
@@ -171,7 +171,7 @@ fn requests_of_a_call_that_went_out_find_both_sides() {
     let bye = world.one(alice.conn);
     assert_eq!(head(&bye), "BYE");
     assert_eq!(field(&bye, "from").unwrap(), "<sip:alice@example.com>;tag=out");
-    assert_eq!(world.hub.calls(), 0);
+    assert_eq!(world.proxy.calls(), 0);
 }
 
 #[test]
@@ -270,5 +270,5 @@ fn a_call_taken_back_is_cancelled_outside() {
     world.wait(60_000);
     world.close(alice.conn);
     world.wait(3_600_000);
-    assert_eq!(world.hub.footprint(), 0, "the back-to-back user agent counts for nothing");
+    assert_eq!(world.proxy.footprint(), 0, "the back-to-back user agent counts for nothing");
 }

@@ -262,7 +262,7 @@ fn two_pages_talk() {
     web.run(1_000);
     web.answer(1);
     web.run(1_000);
-    assert_eq!(web.world.hub.calls(), 1);
+    assert_eq!(web.world.proxy.calls(), 1);
     web.hangup(0);
     web.run(100);
     assert_eq!(web.pages[0].told(), ["progressing", "established", "ended HUNG_UP"]);
@@ -279,7 +279,7 @@ fn pages_whose_clocks_are_ten_minutes_off_talk() {
         web.run(1_000);
         web.answer(1);
         web.run(1_500_000);
-        assert_eq!((web.world.hub.calls(), web.world.hub.devices()), (1, 2), "past the end of two registrations");
+        assert_eq!((web.world.proxy.calls(), web.world.proxy.devices()), (1, 2), "past the end of two registrations");
         web.hangup(0);
         web.run(100);
         assert_eq!(web.pages[0].told(), ["progressing", "established", "ended HUNG_UP"]);
@@ -375,7 +375,7 @@ fn calls_live_through_lost_connections() {
         for page in &web.pages {
             assert_eq!(page.told()[1..], ["established", "ended HUNG_UP"], "lost {lost}, ringing {ringing}");
         }
-        assert_eq!(web.world.hub.calls(), 0);
+        assert_eq!(web.world.proxy.calls(), 0);
     }
 }
 

@@ -156,7 +156,7 @@ impl Life {
             self.world.close(phone.conn);
         }
         self.world.wait(4_000_000);
-        assert_eq!((self.world.hub.calls(), self.world.hub.devices(), self.world.hub.footprint()), (0, 0, 0));
+        assert_eq!((self.world.proxy.calls(), self.world.proxy.devices(), self.world.proxy.footprint()), (0, 0, 0));
         self.world.records
     }
 }
@@ -230,5 +230,5 @@ fn random_damage_does_not_hurt() {
         world.close(phone.conn);
     }
     world.wait(4_000_000);
-    assert_eq!((world.hub.calls(), world.hub.footprint()), (0, 0));
+    assert_eq!((world.proxy.calls(), world.proxy.footprint()), (0, 0));
 }

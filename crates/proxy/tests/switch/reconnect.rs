@@ -153,10 +153,10 @@ fn a_call_that_both_left_is_over() {
     let (alice, bob, ..) = talking(&mut world);
     world.close(alice.conn);
     world.wait(120_000);
-    assert_eq!(world.hub.calls(), 1, "one side is there");
+    assert_eq!(world.proxy.calls(), 1, "one side is there");
     world.close(bob.conn);
     world.wait(120_000);
-    assert_eq!(world.hub.calls(), 0);
+    assert_eq!(world.proxy.calls(), 0);
     assert_eq!(world.ends(), [("lost", 200)]);
 }
 

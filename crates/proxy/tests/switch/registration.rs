@@ -56,7 +56,7 @@ fn the_answer_tells_everything_a_device_needs() {
 fn without_contact_nothing_is_registered() {
     let mut world = World::new();
     let caller = Phone::caller(&mut world, "alice", 1);
-    assert_eq!(world.hub.devices(), 0);
+    assert_eq!(world.proxy.devices(), 0);
     let bob = Phone::registered(&mut world, "bob", 2);
     caller.call(&mut world, "bob", "c1");
     bob.rung(&mut world);
@@ -81,10 +81,10 @@ fn several_devices_are_all_listed() {
     for number in 1..=10 {
         Phone::registered(&mut world, "alice", number);
     }
-    assert_eq!(world.hub.devices(), 10);
+    assert_eq!(world.proxy.devices(), 10);
     let mut eleventh = Phone::new(&mut world, "alice", 11);
     assert_eq!(code(&register(&mut world, &mut eleventh, |text| text)), 403);
-    assert_eq!(world.hub.devices(), 10);
+    assert_eq!(world.proxy.devices(), 10);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn offline_devices_give_way_to_new_ones() {
     world.close(first.conn);
     let log = Log::start(LevelFilter::INFO);
     Phone::registered(&mut world, "alice", 11);
-    assert_eq!(world.hub.devices(), 10);
+    assert_eq!(world.proxy.devices(), 10);
     log.says(
         "INFO unregistered application=demo user=a…e reason=a newer device takes its place
          INFO registered application=demo user=a…e conn=11",
@@ -112,9 +112,9 @@ fn a_registration_runs_out() {
     let answer = register(&mut world, &mut phone, |text| with(&text, "Expires: 60"));
     assert!(contacts(&answer)[0].contains("expires=60"));
     world.wait(59_999);
-    assert_eq!(world.hub.devices(), 1);
+    assert_eq!(world.proxy.devices(), 1);
     world.wait(1);
-    assert_eq!(world.hub.devices(), 0);
+    assert_eq!(world.proxy.devices(), 0);
     log.says(
         "INFO registered application=demo user=a…e conn=1
          INFO unregistered application=demo user=a…e reason=it was not refreshed",
@@ -140,12 +140,12 @@ fn a_device_leaves() {
     Phone::registered(&mut world, "alice", 2);
     let answer = register(&mut world, &mut phone, |text| with(&text, "Expires: 0"));
     assert_eq!(contacts(&answer).len(), 1);
-    assert_eq!(world.hub.devices(), 1);
+    assert_eq!(world.proxy.devices(), 1);
     let star =
         "<sip:alice@000000000001.invalid;transport=ws>;+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-000000000001>\";reg-id=1";
     let answer = register(&mut world, &mut phone, |text| with(&text, "Expires: 0").replace(star, "*"));
     assert_eq!((code(&answer), contacts(&answer).len()), (200, 0));
-    assert_eq!(world.hub.devices(), 0);
+    assert_eq!(world.proxy.devices(), 0);
     let answer = register(&mut world, &mut phone, |text| text.replace(star, "*"));
     assert_eq!(code(&answer), 400, "* needs Expires: 0");
 }
@@ -187,7 +187,7 @@ fn malformed_contacts_change_nothing() {
         let answer = register(&mut world, &mut phone, |text| text.replace("urn:uuid:00000000-0000-4000-8000-000000000001", bad));
         assert_eq!(code(&answer), 400, "{bad}");
     }
-    assert_eq!(world.hub.devices(), 1);
+    assert_eq!(world.proxy.devices(), 1);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_device_on_a_new_connection_replaces_the_old_one() {
     let mut again = phone.reconnected(&mut world);
     again.register(&mut world);
     assert!(world.closed.contains_key(&phone.conn));
-    assert_eq!(world.hub.devices(), 1);
+    assert_eq!(world.proxy.devices(), 1);
     let bob = Phone::registered(&mut world, "bob", 2);
     bob.call(&mut world, "alice", "c1");
     again.rung(&mut world);

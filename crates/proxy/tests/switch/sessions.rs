@@ -54,7 +54,7 @@ fn talking() -> Web {
     web.run(500);
     web.answer(1);
     web.run(500);
-    assert_eq!(web.world.hub.calls(), 1);
+    assert_eq!(web.world.proxy.calls(), 1);
     web
 }
 
@@ -127,7 +127,7 @@ fn a_page_that_does_nothing_is_told_and_keeps_its_call() {
         let after = &told(&web, page)[2..];
         assert_eq!(after, ["token will expire in 30", "token expired", "not active"]);
     }
-    assert_eq!((web.world.hub.calls(), web.world.hub.devices()), (1, 0));
+    assert_eq!((web.world.proxy.calls(), web.world.proxy.devices()), (1, 0));
     assert!(web.world.closed.is_empty());
     assert!(!rings(&mut web, "alice"));
     web.call(0, "bob");
@@ -138,7 +138,7 @@ fn a_page_that_does_nothing_is_told_and_keeps_its_call() {
     assert_eq!(told(&web, 0).last(), Some(&"token updated"));
     assert!(rings(&mut web, "alice"));
     assert!(!rings(&mut web, "bob"));
-    assert_eq!(web.world.hub.calls(), 1);
+    assert_eq!(web.world.proxy.calls(), 1);
     web.hangup(1);
     web.run(100);
     for page in [0, 1] {
@@ -175,7 +175,7 @@ fn what_the_server_refuses_changes_nothing() {
     web.run_in_steps(9 * MINUTE + 30_000, 500);
     assert_eq!(told(&web, 0)[2..], ["token refused", "token will expire in 30"], "it is still that of the one before");
     assert!(rings(&mut web, "alice"));
-    assert_eq!(web.world.hub.calls(), 1);
+    assert_eq!(web.world.proxy.calls(), 1);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_new_password_is_asked_for_and_the_call_goes_on() {
     web.run(100);
     assert_eq!(told(&web, 0).last(), Some(&"token updated"));
     assert!(rings(&mut web, "alice"));
-    assert_eq!(web.world.hub.calls(), 1);
+    assert_eq!(web.world.proxy.calls(), 1);
     web.hangup(0);
     web.run(100);
     assert_eq!(told(&web, 1).last(), Some(&"ended HUNG_UP"));

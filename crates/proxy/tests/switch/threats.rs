@@ -94,7 +94,7 @@ fn a_call_cannot_be_touched_by_another_user_with_a_call_of_her_own() {
     // A call that has the Call-ID of one that runs would give her what she needs.
     mallory.call(&mut world, "bob", "talk");
     assert_eq!(world.heads(mallory.conn), ["482 INVITE"]);
-    assert_eq!((world.heads(alice.conn), world.heads(bob.conn), world.hub.calls()), (vec![], vec![], 2));
+    assert_eq!((world.heads(alice.conn), world.heads(bob.conn), world.proxy.calls()), (vec![], vec![], 2));
 }
 
 /// The same names and the same call in another application.
@@ -194,7 +194,7 @@ fn a_length_that_cannot_be_believed_is_refused() {
         world.send(alice.conn, &invite.replace(length, lie).replace("z9hG4bKc1", &format!("z9hG4bKc{number}x")));
         assert_eq!(world.heads(alice.conn), ["400 INVITE"], "{lie}");
     }
-    assert_eq!((world.heads(bob.conn), world.hub.calls()), (vec![], 0));
+    assert_eq!((world.heads(bob.conn), world.proxy.calls()), (vec![], 0));
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn floods_of_strangers_leave_nothing_behind() {
     let mut world = World::with(Settings { per_second: 0, user_per_second: 0, ..settings() });
     let bob = Phone::registered(&mut world, "bob", 2);
     world.wait(10_000);
-    let before = world.hub.footprint();
+    let before = world.proxy.footprint();
     let strangers: Vec<Phone> = (1..=10).map(|number| Phone::new(&mut world, "mallory", number)).collect();
     let made_up = "Authorization: Digest username=\"bob\", realm=\"calls.example\", nonce=\"AAAA\", uri=\"sip:calls.example\", \
                    algorithm=SHA-256, response=\"00\", qop=auth, nc=00000001, cnonce=\"x\"";
@@ -235,11 +235,11 @@ fn floods_of_strangers_leave_nothing_behind() {
         }
     }
     // Ten connections with the moment until which they have to sign in; made-up credentials are not tried for ever.
-    assert!(world.hub.footprint() <= before + 10 * 20, "{}", world.hub.footprint());
+    assert!(world.proxy.footprint() <= before + 10 * 20, "{}", world.proxy.footprint());
     assert_eq!(world.closed.len(), 10);
     assert_eq!(world.heads(bob.conn), [""; 0]);
     world.wait(40_000);
-    assert_eq!(world.hub.footprint(), before);
+    assert_eq!(world.proxy.footprint(), before);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn an_overloaded_switch_takes_no_calls_and_keeps_those_it_has() {
 
 #[track_caller]
 fn still_talking(world: &mut World, alice: &Phone, bob: &Phone, mut caller: Dialog) {
-    assert_eq!((world.heads(alice.conn), world.heads(bob.conn), world.hub.calls()), (vec![], vec![], 1));
+    assert_eq!((world.heads(alice.conn), world.heads(bob.conn), world.proxy.calls()), (vec![], vec![], 1));
     caller.serial += 200;
     caller.send(world, "BYE");
     let bye = world.one(bob.conn);

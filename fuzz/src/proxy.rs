@@ -12,7 +12,7 @@ const MOST_STEPS: usize = 60;
 
 /// Lives it. Whatever the bytes say, nothing panics, what is sent on can be read, each call starts and ends once, and nothing is left
 /// once all are gone.
-pub fn hub(data: &[u8]) {
+pub fn proxy(data: &[u8]) {
     let mut life = Life::begin();
     for line in data.split(|octet| *octet == 0).take(MOST_STEPS) {
         if let [what, who, rest @ ..] = line {
@@ -150,7 +150,7 @@ impl Life {
             self.world.close(*conn);
         }
         self.world.wait(4_000_000);
-        let left = (self.world.hub.calls(), self.world.hub.devices(), self.world.hub.footprint());
+        let left = (self.world.proxy.calls(), self.world.proxy.devices(), self.world.proxy.footprint());
         let open = self.world.records.iter().fold(0_i32, |open, record| match record {
             Record::CallStarted { .. } => open + 1,
             Record::CallEnded { .. } => open - 1,
