@@ -12,6 +12,7 @@ mod outside;
 mod secrets;
 mod support;
 mod tls;
+mod versions;
 
 use std::io::Write as _;
 use std::process::Stdio;

@@ -313,7 +313,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn feed(data: &Path, arguments: &[&str], input: &str) -> Output {
+pub fn feed(data: &Path, arguments: &[&str], input: &str) -> Output {
     let mut child = program(data)
         .args(arguments)
         .stdin(Stdio::piped())
