@@ -200,10 +200,21 @@ impl Page {
         more: impl Fn(offhook_sip::Writer) -> offhook_sip::Writer,
         body: &str,
     ) {
+        let contact = format!("<sip:{tag}@peer.test>");
+        self.answer_without_contact(method, code, tag, |answer| more(answer.field("Contact", &contact)), body);
+    }
+
+    pub fn answer_without_contact(
+        &mut self,
+        method: &str,
+        code: u16,
+        tag: &str,
+        more: impl Fn(offhook_sip::Writer) -> offhook_sip::Writer,
+        body: &str,
+    ) {
         let request = self.last(method);
         let request = parse(request.as_bytes()).unwrap();
-        let answer =
-            more(reply(&request, StatusCode::new(code).unwrap(), Some(tag)).field("Contact", &format!("<sip:{tag}@peer.test>")));
+        let answer = more(reply(&request, StatusCode::new(code).unwrap(), Some(tag)));
         let text = if body.is_empty() { answer.end() } else { answer.body("application/sdp", body) };
         self.input(Input::Received(text));
     }

@@ -374,6 +374,22 @@ fn a_gateway_that_is_ice_lite_is_told_no_candidates_later() {
     assert_eq!(page.state(id), State::Established);
 }
 
+/// RFC 3261, 12.1.2 asks for a Contact; whoever sends none is reached at the URI that was called.
+#[test]
+fn a_phone_without_a_contact_gets_requests_that_it_can_read() {
+    let (mut page, id) = dialled();
+    page.answer_without_contact("INVITE", 180, "peer", |answer| answer.field("Require", "100rel").number("RSeq", 1), "");
+    page.answer_without_contact("PRACK", 200, "peer", |answer| answer, "");
+    page.answer_without_contact("INVITE", 200, "peer", |answer| answer, &lite());
+    assert_eq!(page.state(id), State::Established);
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    for method in ["PRACK", "ACK", "BYE"] {
+        let request = page.last(method);
+        assert_eq!(parse(request.as_bytes()).unwrap().uri(), Some("sip:+14155550101@s.test;user=phone"), "{method}");
+    }
+}
+
 #[test]
 fn a_phone_that_holds_the_call_keeps_it_up() {
     let (mut page, id) = connecting();

@@ -7,6 +7,9 @@ use super::status::StatusCode;
 use super::uri::push_escape;
 use crate::text::{cut_at, digits, push_digits};
 
+/// The Request-URI of a request whose sender has none.
+const NO_URI: &str = "sip:unknown.invalid";
+
 /// A message being written: start line, fields, then [`Writer::body`] or [`Writer::end`], which add Content-Length.
 ///
 /// CR, LF and NUL in a value become blanks, what no field name may hold becomes `_`, what no URI may hold is escaped: however
@@ -16,13 +19,16 @@ use crate::text::{cut_at, digits, push_digits};
 pub struct Writer(Box<String>);
 
 impl Writer {
-    /// Starts a request.
+    /// Starts a request with this method and Request-URI.
+    ///
+    /// A request line has a Request-URI in any case: where `uri` is empty, `sip:unknown.invalid` is written, which names no host (RFC 2606,
+    /// section 2), so that the recipient rejects the request instead of failing to read it.
     #[must_use]
     pub fn request(method: Method<'_>, uri: &str) -> Self {
         let mut text = String::with_capacity(1024);
         push_token(&mut text, method.as_str());
         text.push(' ');
-        push_uri(&mut text, uri);
+        push_uri(&mut text, if uri.is_empty() { NO_URI } else { uri });
         text.push_str(" SIP/2.0\r\n");
         Self(Box::new(text))
     }

@@ -6,7 +6,7 @@
 //! ```
 
 use offhook_sip::text::concat;
-use offhook_sip::{Message, Method, Name, StatusCode, Writer};
+use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Writer};
 
 /// One dialog, seen from one end.
 #[derive(Clone, Debug)]
@@ -23,7 +23,8 @@ pub struct Dialog {
     local: String,
     /// To of our requests: name-addr with tag.
     remote: String,
-    /// The Contact of the other end: the request-URI of our requests.
+    /// The remote target, which is the Request-URI of our requests: the URI in the Contact of the remote party, and its URI in To or From as
+    /// long as it has sent none.
     target: String,
     /// Route of our requests, in order.
     routes: Vec<String>,
@@ -63,7 +64,8 @@ impl Dialog {
             confirmed: false,
             local: local.to_owned(),
             remote: remote.to_owned(),
-            target: target(message).unwrap_or_default().to_owned(),
+            // A response should have a Contact (12.1.2). Without one, all that is known of the remote party is its URI in To.
+            target: target(message).unwrap_or(NameAddr::parse(remote).ok()?.uri_text).to_owned(),
             routes: routes(message, !callee),
             local_number: if callee { 0 } else { number },
             remote_number: callee.then_some(number),

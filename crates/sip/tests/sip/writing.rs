@@ -82,6 +82,15 @@ fn an_injection_stays_a_value() {
 }
 
 #[test]
+fn a_request_line_has_a_request_uri_in_any_case() {
+    for (uri, written) in [("", "sip:unknown.invalid"), (" ", "%20"), ("sip:a@b", "sip:a@b")] {
+        let text = Writer::request(Method::Bye, uri).end();
+        assert_eq!(parse(text.as_bytes()).unwrap().uri(), Some(written));
+    }
+    assert!(Uri::parse("sip:unknown.invalid").is_ok_and(|uri| uri.is_sip()));
+}
+
+#[test]
 fn a_quoted_name_comes_back() {
     for name in ["", "Bob", "J \"the\\man\" R", "Jäsøn, <sip:x@y>;tag=1", "\\", "\"", "a\u{2028}b"] {
         let mut value = quote(name);
