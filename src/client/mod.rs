@@ -46,6 +46,41 @@ const SLEPT: Duration = Duration::from_secs(3);
 const CACHED: Duration = Duration::from_secs(1);
 
 /// The client.
+///
+/// ```
+/// use offhook::client::call::{Destination, State};
+/// use offhook::client::{Client, Config, Event, Input, Login, Output, TaskKind};
+/// use offhook_sip::{StatusCode, parse, reply};
+/// use offhook_ua::time::Instant;
+///
+/// let config = Config { servers: vec!["wss://a.test/sip".into()], domain: "a.test".into(), ..Config::default() };
+/// let mut client = Client::new(config, [7; 32]); // A real seed comes from the operating system.
+/// let now = Instant::from_millis(1_700_000_000_000);
+/// client.start(now, Login::Password { user: "alice".into(), password: "wonderland".into() })?;
+/// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
+/// assert!(outputs.iter().any(|output| matches!(output, Output::Connect { url } if url == "wss://a.test/sip")));
+///
+/// // The WebSocket is open, the client registers, and the server accepts that without a challenge.
+/// client.handle(now, Input::Opened);
+/// let register = std::iter::from_fn(|| client.poll())
+///     .find_map(|output| if let Output::Send(text) = output { Some(text).filter(|text| text.starts_with("REGISTER ")) } else { None })
+///     .expect("the REGISTER is to be sent");
+/// let ok = reply(&parse(register.as_bytes()).unwrap(), StatusCode::OK, Some("1")).end();
+/// client.handle(now, Input::Received(ok));
+/// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
+/// assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Started(_)))));
+///
+/// // A call begins with an offer of the browser.
+/// let call = client.call(now, Destination::User("bob".into()), Vec::new())?;
+/// assert_eq!((call.to_id.as_str(), call.state), ("bob", State::Initiating));
+/// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
+/// assert!(outputs.iter().any(|output| matches!(output, Output::Task(task) if matches!(task.kind, TaskKind::Offer { .. }))));
+/// assert!(client.deadline().is_some(), "a timer limits the wait for an answer");
+///
+/// let error = client.call(now, Destination::Phone("0701234567".into()), Vec::new()).unwrap_err();
+/// assert_eq!((error.domain(), error.code()), (5, 6003), "numbers begin with a plus");
+/// # Ok::<(), offhook::client::call::Error>(())
+/// ```
 pub struct Client {
     core: Core,
     connection: Connection,

@@ -9,6 +9,28 @@ use offhook_sip::text::concat;
 use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Writer};
 
 /// One dialog, seen from one end.
+///
+/// ```
+/// use offhook_sip::{Method, StatusCode, parse, reply};
+/// use offhook_ua::dialog::Dialog;
+///
+/// let invite = parse(
+///     b"INVITE sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+///       From: <sip:alice@a.test>;tag=1\r\nTo: <sip:bob@b.test>\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\n\
+///       Contact: <sip:alice@192.0.2.1>\r\nContent-Length: 0\r\n\r\n",
+/// )?;
+/// let ok = reply(&invite, StatusCode::OK, Some("2")).field("Contact", "<sip:bob@192.0.2.2>").end();
+/// let mut alice = Dialog::of_caller(&parse(ok.as_bytes())?).expect("the 200 has a To tag");
+/// let mut bob = Dialog::of_callee(&invite, "2").expect("the INVITE has a Contact");
+///
+/// assert!(alice.acknowledge(7).end().starts_with("ACK sip:bob@192.0.2.2 SIP/2.0\r\n"));
+/// assert!(alice.request(Method::Bye).end().contains("CSeq: 8 BYE\r\n"));
+///
+/// let bye = bob.request(Method::Bye).end();
+/// assert!(bye.starts_with("BYE sip:alice@192.0.2.1 SIP/2.0\r\n"), "to the Contact of the INVITE");
+/// assert!(alice.receives(&parse(bye.as_bytes())?) && alice.in_order(1));
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Dialog {
     /// Call-ID.

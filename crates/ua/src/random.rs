@@ -6,6 +6,16 @@ use offhook_sip::hash::sha256;
 use offhook_sip::text::hex;
 
 /// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
+///
+/// ```
+/// use offhook_ua::random::Random;
+///
+/// let (mut random, mut same) = (Random::new([7; 32]), Random::new([7; 32]));
+/// let (tag, branch) = (random.token(), random.token());
+/// assert_eq!((same.token(), same.token()), (tag.clone(), branch.clone()), "a test can be repeated");
+/// assert!(tag != branch && tag.len() == 24);
+/// assert!(random.below(11) <= 10);
+/// ```
 #[derive(Clone)]
 pub struct Random {
     seed: [u8; 32],

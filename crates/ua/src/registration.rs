@@ -14,6 +14,27 @@ use std::time::Duration;
 use crate::time::Instant;
 
 /// What is registered and what is asked for.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use offhook_sip::{parse, reply, StatusCode};
+/// use offhook_ua::registration::{Ask, Registration};
+/// use offhook_ua::time::Instant;
+///
+/// let mut registration = Registration::new("c".into(), "1".into());
+/// let contact = "<sip:alice@x.invalid>;+sip.instance=\"<urn:uuid:0f1e>\"";
+/// let register = registration.request("sip:a.test", "sip:alice@a.test", Ask::Bind(contact, 600)).end();
+/// let register = parse(register.as_bytes())?;
+///
+/// // The registrar grants less time than was asked for.
+/// let ok = reply(&register, StatusCode::OK, Some("2")).field("Contact", &format!("{contact};expires=300")).end();
+/// let now = Instant::from_millis(0);
+/// registration.accepted(now, &parse(ok.as_bytes())?, "0f1e", 600);
+/// assert!(registration.is_bound());
+/// assert_eq!(registration.refresh_at(), Some(now + Duration::from_secs(240)), "80 % of it");
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 pub struct Registration {
     call_id: String,
     tag: String,

@@ -22,6 +22,28 @@ pub const AGAIN: Duration = Duration::from_millis(2_100);
 const RAISES: u8 = 3;
 
 /// The session timer of one dialog, seen from one end.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use offhook_sip::{Method, Writer, parse};
+/// use offhook_ua::session_timer::SessionTimer;
+///
+/// let invite = || Writer::request(Method::Invite, "sip:bob@b.test");
+/// let mut timer = SessionTimer::new();
+/// assert!(timer.propose(invite(), 100).end().contains("Session-Expires: 100\r\nMin-SE: 90\r\n"));
+///
+/// // A proxy wants longer sessions, so the INVITE is sent once more.
+/// let too_small = parse(b"SIP/2.0 422 Session Interval Too Small\r\nMin-SE: 1800\r\n\r\n")?;
+/// assert!(timer.too_brief(&too_small));
+/// assert!(timer.propose(invite(), 100).end().contains("Session-Expires: 1800\r\nMin-SE: 1800\r\n"));
+///
+/// timer.granted(&parse(b"SIP/2.0 200 OK\r\nSession-Expires: 1800;refresher=uac\r\n\r\n")?);
+/// let deadlines = timer.deadlines().expect("the session has a timer");
+/// assert_eq!(deadlines.refresh, Some(Duration::from_secs(900)), "this end refreshes");
+/// assert_eq!(deadlines.end, Duration::from_secs(1_768), "or the session ends");
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionTimer {
     /// The largest Min-SE that was heard of in this session, s: it stands in each later request of it (section 7.4).

@@ -5,6 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::time::Instant;
 
 /// The timers that run.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use offhook_ua::time::Instant;
+/// use offhook_ua::timers::Timers;
+///
+/// #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// enum Timer {
+///     /// When to refresh the registration.
+///     Refresh,
+///     /// Time-out of a call that nobody answers.
+///     Answer(u32),
+/// }
+///
+/// let start = Instant::from_millis(0);
+/// let mut timers = Timers::default();
+/// timers.set(Timer::Refresh, start + Duration::from_secs(240));
+/// timers.set(Timer::Answer(1), start + Duration::from_secs(45));
+/// timers.set(Timer::Answer(2), start + Duration::from_secs(60));
+/// timers.clear(&Timer::Answer(2));
+///
+/// let now = timers.next().expect("two timers are running");
+/// assert_eq!((now - start, timers.len()), (Duration::from_secs(45), 2));
+/// assert_eq!((timers.pop(now), timers.pop(now)), (Some(Timer::Answer(1)), None));
+/// ```
 #[derive(Debug)]
 pub struct Timers<T> {
     due: BTreeSet<(Instant, T)>,

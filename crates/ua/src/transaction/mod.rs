@@ -37,6 +37,40 @@ pub use key::{ClientKey, ServerKey};
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
 ///
 /// Order of calls: any of `request`, `respond`, `receive`, `handle_timeout`; then `poll` until it gives `None`; then `deadline`.
+///
+/// A request over UDP that is lost twice is answered, in virtual time:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use offhook_sip::{StatusCode, parse, reply};
+/// use offhook_ua::time::Instant;
+/// use offhook_ua::transaction::{ClientKey, Effect, Received, Transactions, Transport};
+///
+/// let options = "OPTIONS sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+///     From: <sip:alice@a.test>;tag=1\r\nTo: <sip:bob@b.test>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+/// let (mut alice, mut bob) = (Transactions::new(), Transactions::new());
+/// let start = Instant::from_millis(0);
+/// let mut now = start;
+/// let key = ClientKey::of(&parse(options.as_bytes())?).expect("its Via has a branch");
+/// alice.request(now, "to bob", Transport::Unreliable, &key, options.to_owned());
+///
+/// for _ in 0..2 {
+///     assert!(matches!(alice.poll(), Some(Effect::Send { .. })), "lost by the network");
+///     now = alice.deadline().expect("timer E is running");
+///     alice.handle_timeout(now);
+/// }
+/// let Some(Effect::Send { flow: "to bob", text }) = alice.poll() else { panic!("the second retransmission") };
+/// assert_eq!(now - start, Duration::from_millis(1_500));
+///
+/// let request = parse(text.as_bytes())?;
+/// let Received::Request(id) = bob.receive(now, "to alice", Transport::Unreliable, &request) else { panic!("a new request") };
+/// bob.respond(now, &id, reply(&request, StatusCode::OK, Some("2")).end());
+///
+/// let Some(Effect::Send { flow: "to alice", text }) = bob.poll() else { panic!("the response") };
+/// assert_eq!(alice.receive(now, "to bob", Transport::Unreliable, &parse(text.as_bytes())?), Received::Response(key));
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 pub struct Transactions<F> {
     clients: BTreeMap<ClientKey, Client<F>>,
     servers: BTreeMap<ServerKey, Server<F>>,
