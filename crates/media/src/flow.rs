@@ -1,9 +1,9 @@
-//! What cannot go as it is, in one direction: sound that has to be coded anew, and keys.
+//! One direction of what cannot be passed on unchanged: sound that has to be transcoded, and DTMF digits.
 //!
 //! ```text
-//! sound, another codec ──▶ transcoder ──▶ frames ─┬──▶ the other side's stream
-//! keys (RFC 4733) ──▶ reader ──▶ writer ──────────┘    while a key sounds there is no sound
-//!                       └──▶ pressed, where the other side takes no keys this way
+//! sound, another codec ──────▶ transcoder ──▶ frames ─┬──▶ stream to the other side
+//! DTMF digits (RFC 4733) ──▶ reader ──▶ writer ───────┘    no sound during a digit
+//!                              └──▶ pressed, where the other side does not support RFC 4733
 //! ```
 
 use offhook_ua::time::Instant;
@@ -13,54 +13,55 @@ use super::rtp::{Header, Numbering, Place};
 use super::sdp::{Events, clock};
 use super::sound::{KeyEvent, KeyReader, KeyWriter, Packet, Transcoder};
 
-/// Milliseconds of sound in a packet that we make.
+/// The length of the packets that are made, ms.
 const PTIME: u32 = 20;
 
-/// A packet for the other side.
+/// A packet to the other side.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// As what.
+    /// Its payload type.
     pub payload_type: u8,
-    /// Where in its stream.
+    /// Its place in the stream.
     pub place: Place,
-    /// Whether something begins.
+    /// The marker bit.
     pub marker: bool,
-    /// What is in it.
+    /// Its payload.
     pub payload: Vec<u8>,
 }
 
-/// One direction.
+/// One direction of a session.
 #[derive(Default)]
 pub struct Flow {
     coding: Option<Coding>,
     reader: Option<(u32, KeyReader)>,
     writer: Option<(Events, KeyWriter)>,
-    /// What the listener misses, of 256.
+    /// The fraction of packets that the recipient lost, of 256, smoothed.
     missed: u8,
 }
 
 struct Coding {
     from: Codec,
     to: (Codec, u8),
-    /// `None`: libopus could not begin.
+    /// `None`: libopus could not be initialised.
     transcoder: Option<Transcoder>,
-    /// Our timestamp of its first frame.
+    /// The timestamp of its first frame in the stream.
     base: Option<u32>,
 }
 
 impl Flow {
-    /// The sound can go as it is.
+    /// Ends transcoding: the sound is passed on unchanged.
     pub fn pass(&mut self) {
         self.coding = None;
     }
 
-    /// Whether a key sounds towards the other side.
+    /// Whether a digit is being sent: there is no sound meanwhile.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.writer.as_ref().is_some_and(|(_, writer)| writer.is_busy())
     }
 
-    /// What the listener's last report says that it has missed, of 256: half of what is believed from now on, the reports before the other.
+    /// Takes the fraction of packets that the recipient lost by its last report, of 256; it counts half, and earlier reports the
+    /// other half.
     pub fn missed(&mut self, fraction: u8) {
         self.missed = self.missed / 2 + fraction / 2 + (self.missed & fraction & 1);
         if let Some(transcoder) = self.coding.as_mut().and_then(|coding| coding.transcoder.as_mut()) {
@@ -68,7 +69,7 @@ impl Flow {
         }
     }
 
-    /// Sound that has to be coded anew.
+    /// Takes a packet of sound that has to be transcoded.
     pub fn code(&mut self, now: Instant, from: Codec, to: (Codec, u8), header: &Header, payload: &[u8]) {
         if self.coding.as_ref().is_none_or(|coding| coding.from != from || coding.to != to) {
             let mut transcoder = Transcoder::new(from, to.0, PTIME).ok();
@@ -81,7 +82,7 @@ impl Flow {
         }
     }
 
-    /// A packet of a key.
+    /// Takes a packet of a DTMF digit (RFC 4733).
     pub fn key(&mut self, now: Instant, clock: u32, header: &Header, payload: &[u8]) {
         if self.reader.as_ref().is_none_or(|(of, _)| *of != clock) {
             self.reader = Some((clock, KeyReader::new(clock)));
@@ -91,7 +92,7 @@ impl Flow {
         }
     }
 
-    /// A key that did not come as packets.
+    /// Sends a DTMF digit that did not arrive as packets.
     pub fn press(&mut self, now: Instant, numbering: &Numbering, events: Events, key: char, duration: u32) {
         self.writer(events).press(now, numbering.clock(now, events.clock), key, duration);
     }
@@ -103,7 +104,8 @@ impl Flow {
         &mut self.writer.get_or_insert_with(|| (events, KeyWriter::new(events.clock))).1
     }
 
-    /// What is due. `events`: how the other side takes keys; where it does not, they are put into `pressed`.
+    /// Appends the packets that are due to `out`. `events` is how the other side takes DTMF digits; if it does not, they are
+    /// appended to `pressed`.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -139,7 +141,7 @@ impl Flow {
         }
     }
 
-    /// When [`Flow::poll`] is to be called.
+    /// Returns when [`Flow::poll`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let coding = self.coding.as_ref().and_then(|coding| coding.transcoder.as_ref()).and_then(Transcoder::deadline);
@@ -149,7 +151,7 @@ impl Flow {
     }
 }
 
-/// Of 256 as of a hundred, to the nearest.
+/// Converts a fraction of 256 to per cent.
 const fn percent(fraction: u8) -> u8 {
     ((fraction as u32 * 100 + 128) / 256) as u8
 }

@@ -1,13 +1,13 @@
-//! RTCP of the SIP side (RFC 3550, 6.4): our reports, and what we read of theirs. Nothing is passed through.
+//! RTCP with the SIP side (RFC 3550, 6.4): writing of reports, parsing of received ones. No report is passed on.
 
 use offhook_ua::time::Instant;
 
 use super::rtp::Reception;
 
-/// Seconds between 1900, where NTP begins, and 1970.
+/// Seconds from 1900, the epoch of NTP, to 1970.
 const NTP: u64 = 2_208_988_800;
 
-/// What we have sent of a stream.
+/// Counters of a stream that was sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
     /// Packets.
@@ -16,7 +16,7 @@ pub struct Sent {
     pub octets: u32,
 }
 
-/// A sender report, or a receiver report where nothing was sent since the last one; with our name.
+/// Returns a sender report, or a receiver report where nothing was sent since the last one, with the canonical name.
 #[must_use]
 pub fn report(now: Instant, ssrc: u32, name: &str, sent: Option<(Sent, u32)>, heard: Option<&mut Reception>) -> Vec<u8> {
     let mut packet = Vec::with_capacity(96);
@@ -37,7 +37,7 @@ pub fn report(now: Instant, ssrc: u32, name: &str, sent: Option<(Sent, u32)>, he
     packet
 }
 
-/// A report block (RFC 3550, 6.4.1).
+/// Returns a report block (RFC 3550, 6.4.1).
 fn reception(packet: &mut Vec<u8>, now: Instant, heard: &mut Reception) {
     let lost = u32::try_from(heard.lost()).unwrap_or(u32::MAX).min(0x7f_ffff);
     let (last, delay) =
@@ -48,7 +48,7 @@ fn reception(packet: &mut Vec<u8>, now: Instant, heard: &mut Reception) {
     }
 }
 
-/// SDES with the canonical name (RFC 3550, 6.5).
+/// Returns SDES with the canonical name (RFC 3550, 6.5).
 fn describe(packet: &mut Vec<u8>, ssrc: u32, name: &str) {
     let start = packet.len();
     packet.extend_from_slice(&[0x81, 202, 0, 0]);
@@ -69,16 +69,16 @@ fn close(packet: &mut [u8], start: usize) {
     packet[start + 2..start + 4].copy_from_slice(&words.to_be_bytes());
 }
 
-/// What a compound packet says.
+/// The content of a compound packet.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Said {
-    /// Sender reports: the stream, and the middle of its NTP time.
+    /// Sender reports: SSRC, and the middle 32 bits of the NTP time.
     pub sent: Vec<(u32, u32)>,
-    /// What was received: the stream, and the fraction of it that was lost since the report before, of 256.
+    /// Report blocks: SSRC, and the fraction lost since the previous report, of 256.
     pub missed: Vec<(u32, u8)>,
 }
 
-/// Reads a compound packet; `None` where it is none.
+/// Parses a compound packet; `None` where it is malformed.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Option<Said> {
     let (mut said, mut rest) = (Said::default(), bytes);

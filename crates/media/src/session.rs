@@ -1,13 +1,13 @@
-//! The media of one call: a page and a SIP side, and what goes from one to the other.
+//! The media of one call: a page, a SIP side, and the streams between them.
 //!
 //! ```text
-//! page ══ str0m ── packets ──▶ our numbers, our clock ──▶ peer ══ SIP side
-//!          DTLS, SRTP     ◀── flow: codecs, keys       ◀──   RTP or SRTP
+//! page ══ str0m ── packets ──▶ numbering, clock    ──▶ peer ══ SIP side
+//!          DTLS, SRTP     ◀── flow: codecs, DTMF  ◀──   RTP or SRTP
 //!                         ◀── prompt
 //! ```
 //!
-//! Each side has a stream of ours with its own SSRC, sequence numbers and reports; a packet that comes is decrypted, checked, numbered
-//! anew and encrypted. Commands are obeyed in order; while a port pair is awaited, they wait.
+//! Each side gets a stream of the gateway with its own SSRC, sequence numbers and reports: a received packet is decrypted, checked,
+//! renumbered and encrypted. Commands are executed in order; they wait while a pair of ports is being bound.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -27,25 +27,25 @@ use super::prompt::Playing;
 use super::rtp::{Header, Numbering, Place, Reception};
 use super::sdp::{Events, clock};
 
-/// Commands that may wait for a port pair.
+/// The largest number of commands that wait for a pair of ports.
 const WAITING: usize = 32;
 
-/// How often a session says from where its SIP side is heard.
+/// How many changes of the source address of the SIP side a session logs.
 const TOLD: u8 = 8;
 
-/// What a session has from its engine for the time of a call.
+/// What the engine provides to a session during a call.
 pub struct Context<'a> {
     /// The time.
     pub now: Instant,
-    /// What pages share.
+    /// The state that all pages share.
     pub shared: &'a Shared,
-    /// The address of ours in the SDP of the SIP side, unless its settings name another.
+    /// The address of the gateway in the SDP for the SIP side, unless its settings have another.
     pub address: IpAddr,
-    /// How long a side may be silent.
+    /// How long nothing may be received from a side.
     pub silence: Duration,
     /// A source of randomness.
     pub random: &'a mut Random,
-    /// Where to put what is to be done.
+    /// The queue for outputs.
     pub out: &'a mut VecDeque<Output>,
 }
 
@@ -55,15 +55,15 @@ impl Context<'_> {
     }
 }
 
-/// Our ports for RTP and RTCP.
+/// The ports of a session for RTP and RTCP.
 enum Ports {
-    /// Not needed so far.
+    /// Not needed yet.
     None,
-    /// Asked for.
+    /// Requested by [`Output::Bind`].
     Awaited,
-    /// The RTP port; RTCP has the next.
+    /// The RTP port; RTCP has the next one.
     Bound(u16),
-    /// There are none for who asked.
+    /// Could not be bound.
     Refused(MediaError),
 }
 
@@ -72,37 +72,37 @@ pub struct Session {
     id: SessionId,
     /// The Call-ID, for the log.
     call: String,
-    /// What each side sends first of all: page, SIP side; where both are known, it was told.
+    /// The codecs of page and SIP side that were logged last.
     told: Option<(Codec, Codec)>,
-    /// How often it was told where the SIP side is heard from.
+    /// How many source addresses of the SIP side were logged.
     moved: u8,
-    /// The page's leg.
+    /// The page's side.
     pub page: Page,
     peer: Peer,
     ports: Ports,
     waiting: VecDeque<Command>,
     to_page: Numbering,
-    /// The page's transport that `to_page` belongs to.
+    /// The transport of the page that `to_page` belongs to.
     transport: u64,
-    /// From the page to the SIP side, and back.
+    /// The flows from the page to the SIP side, and back.
     inward: Flow,
     outward: Flow,
     prompt: Option<Playing>,
-    /// The clock of what the page gets.
+    /// The RTP clock of the stream to the page, Hz.
     page_clock: u32,
     page_stream: Option<Reception>,
     page_past: (u64, u64),
-    /// Since when each side has been silent: page, peer.
+    /// Since when nothing was received from page and SIP side.
     silent_since: [Option<Instant>; 2],
     page_out: Vec<PageOutput>,
-    /// An empty one, to take its place while it is worked off.
+    /// An empty vector, which replaces `page_out` while that is processed.
     spare: Vec<PageOutput>,
-    /// When the timer of this session is set to go off; it may be too early.
+    /// When the timer of this session is due; it may be too early.
     pub timer: Option<Instant>,
 }
 
 impl Session {
-    /// A session in which nobody has said anything.
+    /// Returns a session without any description.
     pub fn new(id: SessionId, call: String, settings: PeerSettings, cx: &mut Context<'_>) -> Self {
         debug!(call = %Plain(&call), session = id.0, "media begin");
         Self {
@@ -129,7 +129,7 @@ impl Session {
         }
     }
 
-    /// Something is asked of it.
+    /// Executes a command, or queues it while ports are being bound.
     pub fn command(&mut self, cx: &mut Context<'_>, command: Command) {
         if self.waiting.len() < WAITING {
             self.waiting.push_back(command);
@@ -139,7 +139,7 @@ impl Session {
         self.work(cx);
     }
 
-    /// The ports that were asked for, or why there are none.
+    /// Takes the result of [`Output::Bind`].
     pub fn bound(&mut self, cx: &mut Context<'_>, port: Result<u16, MediaError>) {
         self.ports = port.map_or_else(Ports::Refused, Ports::Bound);
         self.work(cx);
@@ -206,14 +206,14 @@ impl Session {
                     self.inward.press(cx.now, &self.peer.numbering, events, key, duration);
                 }
             }
-            // The engine's.
+            // The engine executes these.
             Command::Open { .. } | Command::Close { .. } => {}
         }
         self.pump(cx);
         self.drain(cx);
     }
 
-    /// Our RTP port with the address that the SIP side is told; a refusal counts once.
+    /// Returns the local RTP address for the SDP of the SIP side; an error of binding is returned once.
     fn address(&mut self, cx: &Context<'_>) -> Result<SocketAddr, MediaError> {
         match self.ports {
             Ports::Bound(port) => Ok(SocketAddr::new(self.peer.settings.address.unwrap_or(cx.address), port)),
@@ -225,8 +225,8 @@ impl Session {
         }
     }
 
-    /// In which order a page is to be offered codecs, so that as little as possible has to be coded anew: what the SIP side has chosen, then
-    /// what it may choose.
+    /// Returns the order in which codecs are offered to a page, so that as little as possible has to be transcoded: the codec that
+    /// the SIP side has chosen, then those that it may choose.
     fn order(&self) -> Vec<Codec> {
         let chosen = self.peer.codec().map(|(codec, _)| codec);
         let others = self.peer.settings.codecs.iter().copied().filter(|codec| Some(*codec) != chosen);
@@ -241,7 +241,7 @@ impl Session {
         !self.page.is_agreed() || self.page.gives()
     }
 
-    /// SDP was exchanged with a side: from now on it is to be heard.
+    /// Descriptions were exchanged with a side: from now on it has to send.
     fn agreed(&mut self, cx: &mut Context<'_>, leg: Leg, well: bool) {
         if self.page.transport != self.transport {
             self.transport = self.page.transport;
@@ -254,7 +254,7 @@ impl Session {
         }
     }
 
-    /// Says in the log as what the sound goes, once both sides have said what they can, and whenever that changes.
+    /// Logs the codecs of both sides when they are known, and when they change.
     fn tell_codecs(&mut self) {
         let Some((page, peer)) = self.page.codecs.first().zip(self.peer.codec()).map(|((page, _), (peer, _))| (*page, peer)) else {
             return;
@@ -272,14 +272,14 @@ impl Session {
         cx.tell(Event::Failed { session: self.id, leg, error });
     }
 
-    /// A datagram from an address that has shown to be the page's.
+    /// Takes a datagram from an address of the page.
     pub fn hear_page(&mut self, cx: &mut Context<'_>, source: SocketAddr, bytes: &[u8]) {
         self.silent_since[Leg::Page as usize] = Some(cx.now);
         self.page.receive(cx.shared, cx.now, source, bytes, &mut self.page_out);
         self.drain(cx);
     }
 
-    /// A datagram on one of our two ports.
+    /// Takes a datagram on one of the two ports.
     pub fn hear_peer(&mut self, cx: &mut Context<'_>, socket: Socket, source: SocketAddr, bytes: &mut [u8]) {
         let before = (self.peer.source(), self.peer.refused);
         if matches!(socket, Socket::Rtcp(_)) {
@@ -314,8 +314,8 @@ impl Session {
         self.drain(cx);
     }
 
-    /// Says in the log from where the SIP side is heard, where that is new, and which source was the first that is not listened to; `before`:
-    /// as it was before this packet. No more than a few lines in a session: anybody can send packets.
+    /// Logs a new source address of the SIP side, and the first packet from a source that is not accepted; `before` is the state
+    /// before this packet. A session logs only a few, because anybody can send packets.
     fn tell_source(&mut self, before: (Option<SocketAddr>, u64), source: SocketAddr) {
         let (call, heard) = (Plain(&self.call), self.peer.source());
         if let Some(from) = heard.filter(|_| heard != before.0 && self.moved < TOLD) {
@@ -328,7 +328,7 @@ impl Session {
         }
     }
 
-    /// A packet of the page.
+    /// Takes an RTP packet of the page.
     fn forward(&mut self, cx: &mut Context<'_>, packet: &FromPage) {
         let header = &packet.header;
         if let Some(events) = self.page.events.iter().copied().find(|events| events.payload_type == header.payload_type) {
@@ -363,7 +363,7 @@ impl Session {
         }
     }
 
-    /// What is due of what we make ourselves.
+    /// Sends everything that is due: transcoded sound, DTMF digits, the prompt.
     fn pump(&mut self, cx: &mut Context<'_>) {
         let (mut out, mut pressed) = (Vec::new(), Vec::new());
         if let Some(fraction) = self.peer.missed.take().filter(|_| self.peer.takes_copies()) {
@@ -421,7 +421,7 @@ impl Session {
         }
     }
 
-    /// Does what the page's leg wants done.
+    /// Processes the outputs of the page's side.
     fn drain(&mut self, cx: &mut Context<'_>) {
         while !self.page_out.is_empty() {
             let mut batch = std::mem::replace(&mut self.page_out, std::mem::take(&mut self.spare));
@@ -445,7 +445,7 @@ impl Session {
         }
     }
 
-    /// Time has passed.
+    /// Handles the passing of time.
     pub fn timeout(&mut self, cx: &mut Context<'_>) {
         if self.page.deadline().is_some_and(|at| at <= cx.now) {
             self.page.timeout(cx.shared, cx.now, &mut self.page_out);
@@ -465,7 +465,8 @@ impl Session {
         }
     }
 
-    /// When a side counts as silent. A page is heard even when it is on hold: browsers ask for consent every few seconds (RFC 7675).
+    /// Returns when a side counts as vanished. A page is heard even on hold: browsers send consent checks every few seconds (RFC
+    /// 7675).
     fn silent_at(&self, leg: Leg, silence: Duration) -> Option<Instant> {
         let since = match leg {
             Leg::Page => self.silent_since[0].filter(|_| self.page.is_agreed()),
@@ -474,7 +475,7 @@ impl Session {
         since.map(|since| since + silence)
     }
 
-    /// When [`Session::timeout`] is to be called.
+    /// Returns when [`Session::timeout`] is due.
     #[must_use]
     pub fn deadline(&self, silence: Duration) -> Option<Instant> {
         let prompt = self.prompt.as_ref().filter(|_| self.page.takes());
@@ -490,13 +491,13 @@ impl Session {
         all.into_iter().flatten().min()
     }
 
-    /// Whether it has, or will have, ports to give back.
+    /// Whether it has ports to release, or is going to have them.
     #[must_use]
     pub const fn has_ports(&self) -> bool {
         matches!(self.ports, Ports::Awaited | Ports::Bound(_))
     }
 
-    /// Says in the log that it ends, and what went over it; jitter is in milliseconds.
+    /// Logs the end of the session and its traffic; jitter is in milliseconds.
     pub fn tell_end(&self) {
         let Traffic { from_page: page, from_peer: trunk, refused } = self.traffic();
         let page_ticks = self.page.codecs.first().map_or(1, |(codec, _)| codec.ticks());
@@ -514,7 +515,7 @@ impl Session {
         );
     }
 
-    /// What went over it.
+    /// Returns the traffic of the session.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         let page = self.page_stream.as_ref().map_or((0, 0), |stream| (stream.received, stream.lost()));
@@ -526,7 +527,7 @@ impl Session {
     }
 }
 
-/// A side, as the log has it.
+/// Returns the name of a side in the log.
 const fn side(leg: Leg) -> &'static str {
     match leg {
         Leg::Page => "page",
@@ -534,7 +535,7 @@ const fn side(leg: Leg) -> &'static str {
     }
 }
 
-/// As which payload type sound can go to a side that has its codec.
+/// Returns the payload type with which a side takes this codec; `None` where it has to be transcoded.
 fn as_it_is(codec: Codec, theirs: &[(Codec, u8)]) -> Option<u8> {
     theirs.iter().find(|(other, _)| *other == codec).map(|(_, payload_type)| *payload_type)
 }

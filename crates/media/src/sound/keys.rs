@@ -1,64 +1,66 @@
-//! Keys of a telephone as RTP packets (RFC 4733): one press out of many packets, and many packets out of one press.
+//! DTMF digits as RTP packets (RFC 4733): a reader that makes one digit of many packets, and a writer that makes many packets of
+//! one digit.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use offhook_ua::time::Instant;
 
-/// The keys in the order of their event codes (RFC 4733, 3.2).
+/// The digits in the order of their event codes (RFC 4733, 3.2).
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 const END: u8 = 0x80;
-/// Power of the tone that the packets stand for: -10 dBm0.
+/// The volume of the tone: -10 dBm0.
 const VOLUME: u8 = 10;
 
-/// A sender updates a key at least every 50 ms; after the loss of three updates in a row it counts as released (RFC 4733, 2.5.2.2).
+/// A sender updates a digit at least every 50 ms; after the loss of three updates in a row it counts as released (RFC 4733,
+/// 2.5.2.2).
 const LOST: Duration = Duration::from_millis(200);
-/// Packets of an older key that come so much later are of another timeline.
+/// Packets with an older timestamp that arrive this much later belong to another timeline.
 const STALE_MS: u32 = 5000;
-/// Presses that wait to be read.
+/// The largest number of events that wait for [`KeyReader::poll`].
 const MOST_EVENTS: usize = 64;
 
-/// Between the updates of a key, and between the three packets that end it.
+/// The interval between the updates of a digit, and between the three packets at its end.
 const UPDATE: Duration = Duration::from_millis(20);
-/// The end is said so often (RFC 4733, 2.5.1.4).
+/// How many times the end of a digit is sent (RFC 4733, 2.5.1.4).
 const ENDS: u8 = 3;
-/// A key is heard by machines from 40 ms on, and so long a gap keeps two apart (ITU-T Q.24).
+/// The shortest digit and the shortest pause that receivers detect: 40 ms (ITU-T Q.24).
 const SHORTEST_MS: u32 = 40;
 const LONGEST_MS: u32 = 5000;
 const GAP: Duration = Duration::from_millis(50);
-/// Presses that wait to be sent.
+/// The largest number of digits that wait to be sent.
 const MOST_PRESSES: usize = 32;
 
-/// What happens to a key. Each `Down` is followed by its `Up`.
+/// An event of a digit. Each `Down` is followed by its `Up`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyEvent {
-    /// It is pressed.
+    /// The digit begins.
     Down {
         /// `0`–`9`, `*`, `#`, `A`–`D`.
         key: char,
     },
-    /// It is released.
+    /// The digit ends.
     Up {
-        /// The key.
+        /// The digit.
         key: char,
-        /// For how long it was pressed, in milliseconds.
+        /// Its length, ms.
         duration: u32,
     },
 }
 
-/// Reads the presses out of one sender's packets.
+/// A reader of digits from the packets of one sender.
 ///
 /// ```text
 ///          packet: Down                 end, a newer key, or 200 ms without packet: Up
 /// Released ────────────────► Pressed ─────────────────────────────────────────────────► Released
 /// ```
 ///
-/// A press is known by its timestamp, which all its packets share (RFC 4733, 2.5.1.1): so packets may be repeated, lost, out of order or
-/// without marker.
+/// A digit is identified by its timestamp, which all its packets share (RFC 4733, 2.5.1.1): so packets may be retransmitted, lost,
+/// reordered or without marker.
 #[derive(Debug)]
 pub struct KeyReader {
     ticks_per_ms: u32,
-    /// The last press that was seen; also after its end.
+    /// The timestamp of the last digit, also after its end.
     last: Option<Press>,
     events: VecDeque<KeyEvent>,
 }
@@ -66,9 +68,9 @@ pub struct KeyReader {
 #[derive(Clone, Copy, Debug)]
 struct Press {
     code: u8,
-    /// Of the press, or of the segment that it is in: long ones go on under a new one (RFC 4733, 2.5.1.3).
+    /// The timestamp of the digit, or of its current segment: a long one continues under a new timestamp (RFC 4733, 2.5.1.3).
     timestamp: u32,
-    /// Ticks of the segments before this one, and of this one.
+    /// The ticks of the segments before this one, and of this one.
     before: u32,
     duration: u16,
     seen: Instant,
@@ -76,13 +78,13 @@ struct Press {
 }
 
 impl KeyReader {
-    /// Reads packets whose timestamps count `clock` ticks a second.
+    /// Returns a reader of packets whose timestamps count `clock` ticks a second.
     #[must_use]
     pub fn new(clock: u32) -> Self {
         Self { ticks_per_ms: (clock / 1000).max(1), last: None, events: VecDeque::new() }
     }
 
-    /// A packet of the payload type telephone-event has come. Events that are no keys are passed over.
+    /// Takes a packet with the payload type telephone-event. Events that are not digits are ignored.
     pub fn handle_packet(&mut self, now: Instant, timestamp: u32, payload: &[u8]) {
         let &[code, flags, high, low, ..] = payload else { return };
         if usize::from(code) >= KEYS.len() || self.events.len() + 3 > MOST_EVENTS {
@@ -115,19 +117,19 @@ impl KeyReader {
         }
     }
 
-    /// Time has passed.
+    /// Handles the passing of time.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.release();
         }
     }
 
-    /// What has happened, in order.
+    /// Returns the next event.
     pub fn poll(&mut self) -> Option<KeyEvent> {
         self.events.pop_front()
     }
 
-    /// When [`KeyReader::handle_timeout`] is to be called.
+    /// Returns when [`KeyReader::handle_timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.last.filter(|press| !press.ended).map(|press| press.seen + LOST)
@@ -152,59 +154,59 @@ fn key(code: u8) -> char {
 /// A packet to be sent with the payload type telephone-event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPacket {
-    /// The beginning of the press, in the stream's own timestamps.
+    /// The beginning of the digit in the timestamps of the stream.
     pub timestamp: u32,
-    /// The first packet of a press.
+    /// The marker bit: the first packet of a digit.
     pub marker: bool,
-    /// RFC 4733, 2.3.
+    /// The payload (RFC 4733, 2.3).
     pub payload: [u8; 4],
 }
 
-/// Says presses in packets of the stream whose sound they replace.
+/// A writer of digits as packets of the stream whose sound they replace.
 ///
 /// ```text
-///       down, press            up, or the press's time     3 packets with the end
+///       down, press           up, or the end of its time    3 packets with the end
 /// Quiet ───────────► Sounding ─────────────────────► Ending ──────────────────────► Gap ── 50 ms ──► Quiet
-///   ▲ ╰──────────────── the next press that waits ───────────────────────────────────────────────────╯
+///   ▲ ╰──────────────── the next digit in the queue ──────────────────────────────────────────────────╯
 /// ```
 #[derive(Debug)]
 pub struct KeyWriter {
     ticks_per_ms: u32,
     state: State,
     waiting: VecDeque<(u8, Option<u32>)>,
-    /// The last press waits for its [`KeyWriter::up`].
+    /// Whether the last digit waits for its [`KeyWriter::up`].
     held: bool,
-    /// An instant, and where the stream was then.
+    /// An instant, and the timestamp of the stream then.
     anchor: (Instant, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// No key.
+    /// No digit is sent.
     Quiet,
-    /// A key is down, since `began`; `until` is when it is released, at the latest.
+    /// A digit that began at `began` is sent; it ends at `until` at the latest.
     Sounding { code: u8, began: Instant, until: Instant, timestamp: u32, packets: u32 },
-    /// The packets that end it.
+    /// The packets with its end are sent.
     Ending { code: u8, timestamp: u32, duration: u16, left: u8, next: Instant },
-    /// The next key is not pressed yet.
+    /// The pause before the next digit.
     Gap { until: Instant },
 }
 
 impl KeyWriter {
-    /// Says presses in a stream whose timestamps count `clock` ticks a second.
+    /// Returns a writer for a stream whose timestamps count `clock` ticks a second.
     #[must_use]
     pub fn new(clock: u32) -> Self {
         let anchor = (Instant::default(), 0);
         Self { ticks_per_ms: (clock / 1000).max(1), state: State::Quiet, waiting: VecDeque::new(), held: false, anchor }
     }
 
-    /// A key is pressed, until [`KeyWriter::up`], and for five seconds at most. The stream is at `timestamp`. `false`: there is no such
-    /// key, or too many wait.
+    /// Begins a digit, which lasts until [`KeyWriter::up`], and for five seconds at most. The stream is at `timestamp`. False for a
+    /// character that is not a digit, and where too many are waiting.
     pub fn down(&mut self, now: Instant, timestamp: u32, key: char) -> bool {
         self.enqueue(now, timestamp, key, None)
     }
 
-    /// The key that was put down last is released; it was down for `duration` milliseconds.
+    /// Ends the last digit of [`KeyWriter::down`], which lasted `duration` milliseconds.
     pub fn up(&mut self, duration: u32) {
         let duration = duration.clamp(SHORTEST_MS, LONGEST_MS);
         if !std::mem::take(&mut self.held) {
@@ -217,12 +219,12 @@ impl KeyWriter {
         }
     }
 
-    /// A key is pressed for `duration` milliseconds, after those before it.
+    /// Sends a digit for `duration` milliseconds, after those that are waiting.
     pub fn press(&mut self, now: Instant, timestamp: u32, key: char, duration: u32) -> bool {
         self.enqueue(now, timestamp, key, Some(duration.clamp(SHORTEST_MS, LONGEST_MS)))
     }
 
-    /// The next packet, where it is due.
+    /// Returns the next packet, if it is due.
     pub fn poll(&mut self, now: Instant) -> Option<KeyPacket> {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return None;
@@ -258,7 +260,7 @@ impl KeyWriter {
         }
     }
 
-    /// When the next packet is due.
+    /// Returns when the next packet is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
@@ -269,7 +271,7 @@ impl KeyWriter {
         }
     }
 
-    /// Whether a key sounds: the stream carries no sound meanwhile, and its timestamps go on (RFC 4733, 2.5.1.1).
+    /// Whether a digit is being sent: there is no sound meanwhile, and the timestamps go on (RFC 4733, 2.5.1.1).
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !matches!(self.state, State::Quiet) || !self.waiting.is_empty()
@@ -280,7 +282,7 @@ impl KeyWriter {
         if self.waiting.len() == MOST_PRESSES {
             return false;
         }
-        // A `down` before this one was never followed by its `up`.
+        // The `down` before this one was not followed by its `up`.
         self.up(SHORTEST_MS);
         self.held = duration.is_none();
         self.waiting.push_back((code as u8, duration));
@@ -288,7 +290,7 @@ impl KeyWriter {
         true
     }
 
-    /// A press that is longer than its field can say goes on under another timestamp (RFC 4733, 2.5.1.3).
+    /// A digit that is too long for the field of its duration continues under another timestamp (RFC 4733, 2.5.1.3).
     fn segment(&self, timestamp: u32, duration: Duration) -> (u32, u16) {
         let ticks = duration.as_millis() as u32 * self.ticks_per_ms;
         let full = (ticks - 1) / u32::from(u16::MAX) * u32::from(u16::MAX);
