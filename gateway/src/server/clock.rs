@@ -1,4 +1,4 @@
-//! The clocks of the gateway, read here and nowhere else.
+//! The clocks of the gateway; nothing else reads a clock.
 
 use std::time::UNIX_EPOCH;
 
@@ -6,14 +6,14 @@ use offhook_ua::time::Instant;
 
 use offhook_ua::wall::Wall;
 
-/// The clock by which everything lasts: calls, bills, timers, registrations. It is `CLOCK_MONOTONIC`, by which the runtime sleeps, too: no
-/// step of the wall clock moves it. While the machine is suspended it stands: nobody can talk through a gateway that does not run, so
-/// nothing is billed for that time and nothing has run out of which nobody could be told. Dates are those of the wall clock, which is
-/// read whenever one is needed, and so is right at once after a step or a suspension.
+/// The monotonic clock, which calls, charges, timers and registrations are measured with. It is `CLOCK_MONOTONIC`, which the
+/// runtime sleeps by, too, so changes of the wall clock do not affect it. It stops while the machine is suspended: then nobody can
+/// talk through the gateway, so nothing is charged, and nothing expires without a chance to report it. Dates are read from the wall
+/// clock whenever one is needed, so they are right at once after a change or a suspension.
 #[derive(Debug)]
 pub struct Clock {
     start: tokio::time::Instant,
-    /// What it shows at `start`.
+    /// The time at `start`.
     epoch: Instant,
 }
 
@@ -24,31 +24,31 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// One that shows `epoch` now.
+    /// Returns a clock that is at `epoch` now.
     #[must_use]
     pub fn starting_at(epoch: Instant) -> Self {
         Self { start: tokio::time::Instant::now(), epoch }
     }
 
-    /// Now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.epoch + self.start.elapsed()
     }
 
-    /// What the wall clock shows.
+    /// Returns the time of the wall clock.
     #[must_use]
     pub fn date(&self) -> Instant {
         self.wall().date(self.now())
     }
 
-    /// How far the wall clock is ahead.
+    /// Returns the difference to the wall clock.
     #[must_use]
     pub fn wall(&self) -> Wall {
         Wall::new(self.now(), date())
     }
 
-    /// When tokio has to wake whoever waits for `instant`.
+    /// Returns the instant for tokio's timers.
     #[must_use]
     pub fn wake_at(&self, instant: Instant) -> tokio::time::Instant {
         tokio::time::Instant::now() + (instant - self.now())
@@ -57,7 +57,7 @@ impl Clock {
 
 #[expect(clippy::disallowed_types, reason = "the gateway reads the system clock here and nowhere else")]
 fn date() -> Instant {
-    // Before 1970 there is no sensible answer, and only a broken machine asks.
+    // Before 1970 there is no valid time, and only a broken machine is there.
     let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
     Instant::from_millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }

@@ -1,4 +1,4 @@
-//! Budgets: how often one address may do something costly, and how many connections it may hold.
+//! Limits of single addresses: how often they may cause something expensive, and how many connections they may have.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::metrics::Metrics;
 
-/// Addresses that are remembered at most; beyond, the fullest budgets are forgotten first.
+/// The largest number of addresses that are stored; the fullest budgets are evicted first.
 const REMEMBERED: usize = 10_000;
 
 /// A budget for each address.
@@ -24,7 +24,7 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// `per_minute` for each address, all of them at once if need be.
+    /// Returns budgets of `per_minute` for each address, which may also be used all at once.
     #[must_use]
     pub fn new(per_minute: u32) -> Self {
         Self { per_minute, buckets: Mutex::default() }
@@ -34,7 +34,7 @@ impl Budgets {
     pub fn take(&self, now: Instant, address: IpAddr) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= REMEMBERED {
-            // A budget that nobody touched for a minute is full again: forgetting it changes nothing.
+            // A budget that was not used for a minute is full: nothing is lost by its eviction.
             buckets.retain(|_, bucket| now - bucket.used() < Duration::from_secs(60));
         }
         let full = buckets.len() >= REMEMBERED && !buckets.contains_key(&customer(address));
@@ -47,9 +47,9 @@ impl Budgets {
     }
 }
 
-/// Connections that are open, in all and of each address. Those that have not asked for anything yet are silent, and those that were told to
-/// go and have not gone are again: where there are too many of them, or no place is left, one goes. So half-open connections fill neither
-/// the memory nor the places of others.
+/// Open connections, altogether and by address. Those that have not requested anything yet, and those that were told to close and
+/// have not, are silent: where there are too many of them, or no place is left, one is evicted. So half-open connections fill
+/// neither the memory nor the places of others.
 pub struct Places {
     most: usize,
     most_per_address: usize,
@@ -63,23 +63,23 @@ struct Taken {
     all: usize,
     by_address: BTreeMap<IpAddr, usize>,
     silent: Silent<PlaceId>,
-    /// Who serves the silent ones.
+    /// The tasks that serve silent connections.
     tasks: BTreeMap<PlaceId, AbortHandle>,
     last: u64,
 }
 
-/// A connection, by when it came.
+/// The id of a connection; ids increase with time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlaceId(u64);
 
 impl Places {
-    /// `most` connections, of which one address may have `most_per_address`, and of which `most_silent` may be silent.
+    /// Allows `most` connections, `most_per_address` of them from one address, and `most_silent` silent ones.
     #[must_use]
     pub fn new(most: usize, most_per_address: usize, most_silent: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { most, most_per_address, most_silent, metrics, taken: Mutex::default() })
     }
 
-    /// The task that serves a connection, to be ended where it is silent and another needs its room.
+    /// Sets the task that serves a connection, which is aborted where the connection is silent and is evicted.
     pub fn served_by(&self, id: PlaceId, task: AbortHandle) {
         let mut taken = self.lock();
         if taken.silent.contains(id) {
@@ -87,13 +87,13 @@ impl Places {
         }
     }
 
-    /// The connection was told to go: from now on it gives way to others. Whoever waits for it says so by [`Places::served_by`].
+    /// The connection was told to close: it is silent again. Whoever waits for that calls [`Places::served_by`].
     pub fn goes(&self, id: PlaceId, address: Option<IpAddr>) {
         let first = self.lock().come(id, address, self.most_silent);
         self.give_way(first);
     }
 
-    /// The connection has asked for something.
+    /// The connection has requested something.
     pub fn stays(&self, id: PlaceId) {
         self.lock().leave(id);
     }
@@ -109,17 +109,17 @@ impl Places {
         }
     }
 
-    /// A place for one connection, or why there is none.
+    /// Returns a place for one connection, or the reason why there is none.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
         self.place(true, Some(customer(address)))
     }
 
-    /// A place for a connection of a proxy: whose it is, its requests will say.
+    /// Returns a place for a connection of a proxy, whose clients are known only by its requests.
     pub fn take_unnamed(self: &Arc<Self>) -> Result<Place, &'static str> {
         self.place(true, None)
     }
 
-    /// What a connection that has its place takes of the share of `address`, as the proxy says.
+    /// Returns the part of the limit of `address` that a connection of a proxy takes.
     pub fn share(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
         self.place(false, Some(customer(address)))
     }
@@ -150,7 +150,7 @@ impl Places {
 }
 
 impl Taken {
-    /// A connection is silent from now on; who serves the one that has to go for it where `most` are there already.
+    /// A connection becomes silent; returns the task of the one that is evicted for it where there are `most` already.
     fn come(&mut self, id: PlaceId, address: Option<IpAddr>, most: usize) -> Option<AbortHandle> {
         self.leave(id);
         let first = self.silent.first_to_go().filter(|_| self.silent.len() >= most);
@@ -158,14 +158,14 @@ impl Taken {
         first.and_then(|first| self.leave(first))
     }
 
-    /// It is silent no more, or gone.
+    /// A connection is no longer silent, or is closed.
     fn leave(&mut self, id: PlaceId) -> Option<AbortHandle> {
         self.silent.remove(id);
         self.tasks.remove(&id)
     }
 }
 
-/// The place of one connection, or its part of the share of an address; free again when dropped.
+/// The place of one connection, or its part of the limit of an address; freed when dropped.
 pub struct Place {
     places: Arc<Places>,
     connection: bool,
@@ -174,13 +174,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// What the connection is called here.
+    /// Returns the id of the connection.
     #[must_use]
     pub const fn id(&self) -> PlaceId {
         self.id
     }
 
-    /// Lets `task`, which gets this place, see a connection off that was told to go, unless others need its room.
+    /// Spawns `task`, which gets this place and waits for a connection to close that was told to, unless it is evicted.
     pub fn see_off(self, task: impl FnOnce(Self) -> AbortHandle) {
         let (places, id) = (Arc::clone(&self.places), self.id);
         places.goes(id, self.address);
@@ -273,7 +273,7 @@ mod tests {
         assert!(goes.await.expect_err("never ends").is_cancelled(), "the oldest of those who are many");
         drop(first);
         assert!(!waits.is_finished() && !stays.is_finished());
-        // All have asked for something: nobody makes room, but for who was told to go.
+        // All have requested something: only those that were told to close are evicted.
         places.stays(second.id());
         places.stays(fourth.id());
         assert_eq!(visit("192.0.2.4").err(), Some("too many connections"));

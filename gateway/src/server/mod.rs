@@ -1,4 +1,5 @@
-//! The edge: sockets, requests, WebSockets, clock and signals. What a SIP message means is decided in [`offhook_proxy`].
+//! I/O of the gateway: sockets, HTTP requests, WebSockets, clock and signals. The meaning of SIP messages is decided in
+//! [`offhook_proxy`].
 
 mod api;
 mod assets;
@@ -55,19 +56,19 @@ use crate::tls::{Certificate, TlsError};
 pub use self::clock::Clock;
 pub use self::origin::is_origin;
 
-/// How long connections have to say goodbye at the end.
+/// How long connections have to close at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Open files that are no connections.
+/// Open files that are not connections.
 const OTHER_FILES: usize = 100;
 
-/// How often old call records are looked for.
+/// The interval between searches for old call records.
 const FORGETTING: Duration = Duration::from_secs(3_600);
 
-/// How often it is told that proofs have failed.
+/// The interval between log lines on failed authentication.
 const TELLING: Duration = Duration::from_secs(1);
 
-/// How often the certificate files are looked at.
+/// The interval between checks of the certificate files.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not start, or has ended by itself.
@@ -76,13 +77,13 @@ pub enum ServeError {
     /// The data folder.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A number of the configuration cannot be given to its application.
+    /// A number in the configuration cannot be assigned to its application.
     #[error("[[number]] {0}: {1}")]
     Number(String, StoreError),
     /// Certificate or key.
     #[error(transparent)]
     Tls(TlsError),
-    /// The address is taken or not ours.
+    /// The address is in use or not local.
     #[error("cannot listen on {0}: {1}; name another port with OFFHOOK_PORT, --port or `listen.port`, or `listen.local_port`")]
     Bind(SocketAddr, std::io::Error),
     /// A folder of `[files]`.
@@ -94,18 +95,18 @@ pub enum ServeError {
     /// The sockets of the trunks.
     #[error(transparent)]
     Sip(sip::SipError),
-    /// The token of the operator in the data folder.
+    /// The operator's token in the data folder.
     #[error("the operator's token cannot be read or made: {0}")]
     Operator(std::io::Error),
-    /// The process may not have signal handlers.
+    /// Signal handlers cannot be installed.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
-    /// A bug in the switch: everything is lost, a supervisor has to start us again.
+    /// A panic of the switch: everything is lost, and a supervisor has to restart the gateway.
     #[error("the switch has failed")]
     Switch,
 }
 
-/// What every connection shares.
+/// The state that all connections share.
 struct Shared {
     config: Config,
     applications: BTreeMap<String, Application>,
@@ -132,38 +133,38 @@ impl Shared {
     }
 }
 
-/// How far the gateway is in its life.
+/// The phase of the gateway's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Everything is welcome.
+    /// Everything is accepted.
     Serving,
-    /// Running calls may end; nothing new.
+    /// Existing calls may end; nothing new is accepted.
     Draining,
     /// Connections are being closed.
     Stopped,
 }
 
-/// Who sent a request.
+/// The client of a request.
 #[derive(Clone, Debug)]
 struct Peer {
-    /// Behind a trusted proxy: what that says.
+    /// Its address; behind a trusted proxy, the one that the proxy names.
     address: IpAddr,
     proxied: bool,
-    /// Whether it came by a port that this machine alone is meant to use.
+    /// Whether the request was received on a port for this machine alone.
     private: bool,
     place: PlaceId,
     progress: Arc<Progress>,
 }
 
 impl Peer {
-    /// Whether a request is of this machine, which may do more than others. Where the gateway is for others, too, a proxy in front may make
-    /// whatever it hands on look so: then only what comes by the port for this machine is.
+    /// Whether a request comes from this machine, which may do more than others. If the gateway is also for other machines, a
+    /// reverse proxy on this machine could make their requests look local: then only requests on the port for this machine count.
     fn is_local(&self, headers: &HeaderMap) -> bool {
         self.private && origin::is_local(self.address, headers)
     }
 }
 
-/// Serves until SIGTERM or SIGINT; `ready` is told the URL as soon as requests are answered.
+/// Serves until SIGTERM or SIGINT; `ready` is called with the URL as soon as requests are answered.
 pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeError> {
     let signals = Signals::new().map_err(ServeError::Signals)?;
     let certificate = if config.tls_on() { Some(Certificate::load(&config.tls).map_err(ServeError::Tls)?) } else { None };
@@ -227,7 +228,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     result
 }
 
-/// Whether all that comes from this machine is meant to: nothing says that others come by a proxy.
+/// Whether all requests from this machine are local: nothing indicates that other machines use the gateway through a proxy.
 fn is_private(config: &Config, applications: &BTreeMap<String, Application>) -> bool {
     let public = config.is_public() || applications.values().any(|a| a.origins.iter().any(|origin| origin != LOOPBACK));
     if public && config.listen.local_port == 0 {
@@ -245,8 +246,8 @@ fn is_private(config: &Config, applications: &BTreeMap<String, Application>) -> 
     !public
 }
 
-/// As many connections as are configured, or as there can be open files: each is one, and others are needed for files and the database.
-/// Calls beyond the browser take two, of half of what there is at most.
+/// Returns the number of connections: as configured, or as the limit of open files allows, because each connection is one, and
+/// others are needed for files and the database. Calls over trunks take two, of half of the limit at most.
 fn places(limits: &Limits, calls: usize, metrics: &Arc<Metrics>) -> Arc<Places> {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
     let all = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
@@ -261,7 +262,7 @@ fn places(limits: &Limits, calls: usize, metrics: &Arc<Metrics>) -> Arc<Places> 
     Places::new(limits.connections.min(possible), limits.connections_per_address, limits.silent, Arc::clone(metrics))
 }
 
-/// The applications of the store, with the demo made or left out as configured.
+/// Returns the applications of the store; the demo is added or left out as configured.
 async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Application>, StoreError> {
     let mut all = by_key(store.applications().await?);
     if !demo {
@@ -275,7 +276,7 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
                 store.start_demo().await?;
                 all = by_key(store.applications().await?);
             }
-            // Another process was faster; its secret counts.
+            // Another process was faster; its secret is used.
             Err(StoreError::Taken) => all = by_key(store.applications().await?),
             Err(error) => return Err(error),
         }
@@ -290,7 +291,7 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
     Ok(all)
 }
 
-/// Gives applications the numbers that the configuration has for them.
+/// Assigns the numbers in the configuration to their applications.
 async fn assign_numbers(store: &Store, config: &Config) -> Result<(), ServeError> {
     for wanted in &config.number {
         let application = Some(&wanted.application).filter(|key| !key.is_empty()).unwrap_or(&config.data.default_application);
@@ -341,7 +342,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
 }
 
-/// Any path that is not an API call.
+/// Handles all paths that are not part of the API.
 async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return api::wrong_method().await.into_response();
@@ -352,7 +353,7 @@ async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     }
 }
 
-/// What holds for every request: a deadline, a count, and headers that keep a browser from guessing.
+/// Adds to every request a time-out and a count, and to every response headers that keep browsers from guessing its type.
 async fn every(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let deadline = Duration::from_millis(shared.config.limits.message_timeout);
     let mut response = match tokio::time::timeout(deadline, next.run(request)).await {
@@ -367,7 +368,7 @@ async fn every(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     response
 }
 
-/// The signals that mean something to us.
+/// The signals that are handled.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -384,7 +385,7 @@ impl Signals {
     }
 }
 
-/// From "ready" to the last goodbye.
+/// Runs from "ready" until the last connection is closed.
 async fn live(
     shared: &Shared,
     mut signals: Signals,
@@ -415,13 +416,13 @@ async fn live(
     phase.send_replace(Phase::Stopped);
     shared.hub.stop().await;
     drop(tokio::time::timeout(GOODBYE, driver).await);
-    // What the last calls cost is on disk before we go.
+    // The charges of the last calls are on disk before the process ends.
     shared.store.settled().await?;
     info!("stopped");
     Ok(())
 }
 
-/// Lets call records say no longer who called whom, once they are old enough.
+/// Removes caller and callee from old call records.
 async fn forget(shared: Arc<Shared>) {
     let age = u64::from(shared.config.phone.forget_after) * 86_400_000;
     let mut hourly = tokio::time::interval(FORGETTING);
@@ -436,7 +437,7 @@ async fn forget(shared: Arc<Shared>) {
     }
 }
 
-/// Says once for each address and user, and minute, that proofs have failed; in the metrics each is counted.
+/// Logs failed authentication, once for each address, user and minute; metrics count each failure.
 async fn tell_failed_proofs(shared: Arc<Shared>) {
     let mut often = tokio::time::interval(TELLING);
     loop {
@@ -466,7 +467,7 @@ fn reload(certificate: &Certificate) {
     }
 }
 
-/// Waits for the running calls, for a while, and not at all if told a second time.
+/// Waits for running calls, for a limited time, and not at all after a second signal.
 async fn drain(shared: &Shared, signals: &mut Signals) {
     let patience = Duration::from_secs(shared.config.listen.drain_timeout);
     info!(seconds = patience.as_secs(), "stopping: waiting for running calls");
@@ -478,7 +479,7 @@ async fn drain(shared: &Shared, signals: &mut Signals) {
     }
 }
 
-/// What `--check` looks at beyond the configuration itself: files that are named must be there and work.
+/// Checks for `--check`, beyond the values of the configuration, that the files it names exist and can be used.
 pub fn check(config: &Config) -> Result<(), ServeError> {
     if config.tls_on() {
         Certificate::load(&config.tls).map_err(ServeError::Tls)?;
