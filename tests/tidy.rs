@@ -224,7 +224,7 @@ fn value(text: &str, before: &str, after: &str) -> String {
 
 /// All Rust files of the repository.
 fn rust() -> impl Iterator<Item = Source> {
-    ["src", "crates", "gateway/src", "gateway/tests", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources)
+    ["src", "crates", "examples", "gateway/src", "gateway/tests", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources)
 }
 
 /// All Rust files in a folder, without the npm tools in tests/.

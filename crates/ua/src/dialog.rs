@@ -86,7 +86,7 @@ impl Dialog {
             confirmed: false,
             local: local.to_owned(),
             remote: remote.to_owned(),
-            // A response should have a Contact (12.1.2). Without one, all that is known of the remote party is its URI in To.
+            // A response must have a Contact (12.1.1). Without one, all that is known of the remote party is its URI in To.
             target: target(message).unwrap_or(NameAddr::parse(remote).ok()?.uri_text).to_owned(),
             routes: routes(message, !callee),
             local_number: if callee { 0 } else { number },
