@@ -1,4 +1,4 @@
-//! What is made anew on the way: sound of another codec, keys, announcements; and SRTP on the SIP side.
+//! What the gateway makes itself: transcoded sound, DTMF digits, announcements; and SRTP on the SIP side.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::world::{EVENTS, PCMA, S, World, only, settings};
 
 const OPUS: (&str, u8) = ("opus/48000/2", 111);
 
-/// µ-law as in G.711, for tests.
+/// Returns µ-law of G.711.
 fn to_ulaw(sample: i16) -> u8 {
     let magnitude = i32::from(sample).abs().min(32_635) + 132;
     let exponent = (24 - (magnitude as u32).leading_zeros()) as u8;
@@ -73,7 +73,7 @@ fn a_tone_comes_through_from_g711_to_a_page_without_it() {
     assert!(pcm.len() > 48_000 * 28 / 10 && heard > 15.0, "{heard} dB of {} samples", pcm.len());
 }
 
-/// Packets of a key: its code, so long in ticks.
+/// Returns the packets of a DTMF digit: its event code, and its length in ticks.
 fn press(world: &mut World, page: Option<usize>, payload_type: u8, code: u8, ticks: u16) {
     let start = 160;
     for n in 1..=5u16 {

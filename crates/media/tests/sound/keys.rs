@@ -1,4 +1,4 @@
-//! Keys: presses as their packets, and back, over networks that lose them.
+//! DTMF digits to packets, and back, over networks with losses.
 
 use offhook_media::sound::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
 use offhook_ua::time::Instant;
@@ -11,7 +11,7 @@ fn at(millis: u64) -> Instant {
     Instant::from_millis(1_790_000_000_000 + millis)
 }
 
-/// All packets of some presses, each 160 ms, with the millisecond in which they are sent.
+/// All packets of some digits of 160 ms each, with the time at which they are sent, ms.
 fn packets(clock: u32, keys: &str) -> Vec<(u64, KeyPacket)> {
     let mut writer = KeyWriter::new(clock);
     for key in keys.chars() {
@@ -91,7 +91,7 @@ fn a_press_is_one_whatever_the_network_does_to_its_packets() {
         let mut rough = Vec::new();
         let sent = packets(8000, "112#");
         for press in sent.chunk_by(|a, b| a.1.timestamp == b.1.timestamp) {
-            // One packet of each press arrives, whichever; of the others three in ten are lost, and one in ten comes twice.
+            // At least one packet of each digit arrives; of the others three in ten are lost, and one in ten is duplicated.
             let kept = dice.below(press.len() as u64) as usize;
             for (i, (now, packet)) in press.iter().enumerate() {
                 let packet = KeyPacket { marker: false, ..*packet };

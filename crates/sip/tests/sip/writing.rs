@@ -1,4 +1,4 @@
-//! What is written is what is read, and nothing injects a line.
+//! What is written is parsed to the same values, and no value injects a line.
 
 use offhook_sip::{Method, Name, NameAddr, ParseError, StatusCode, Uri, Writer, escape_user, parse, quote, reply};
 
@@ -33,7 +33,7 @@ fn no_text_injects_a_line() {
     }
 }
 
-/// Up to twelve characters, most of them of the kind that breaks things.
+/// Returns up to twelve characters, most of them critical ones.
 fn text(numbers: &mut Numbers) -> String {
     const ODD: [char; 24] = [
         '\r',
