@@ -75,7 +75,7 @@ impl Media {
             Ok(way)
         });
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
-        info!(address = %config.bind, threads = threads.len(), ports = config.ports, "media are ready");
+        info!(address = %config.bind, threads = threads.len(), ports = config.ports, "ready for media");
         Ok((Self { threads, events: sender }, events))
     }
 
@@ -180,7 +180,7 @@ impl Worker {
             if let Err(error) = self.wires.poll.poll(&mut events, wait)
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                error!(%error, "media sockets cannot be watched");
+                error!(%error, "cannot poll media sockets");
                 thread::sleep(Duration::from_millis(100));
             }
             self.wires.ready.extend(events.iter().map(|event| event.token()).filter(|token| *token != WAKE));
@@ -277,7 +277,7 @@ impl Wires {
         }
         match last {
             None => warn!("no port is left for a call: `media.ports` is used up"),
-            Some(error) => warn!(%error, "no port could be had for a call"),
+            Some(error) => warn!(%error, "cannot bind ports for a call"),
         }
         Err(MediaError::Busy)
     }

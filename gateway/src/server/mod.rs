@@ -235,11 +235,11 @@ fn is_private(config: &Config, applications: &BTreeMap<String, Application>) -> 
         let unreachable =
             applications.values().filter(|a| a.loopback_only).map(|a| a.key.as_str()).collect::<Vec<&str>>().join(" ");
         if unreachable.is_empty() {
-            info!("others may use this gateway: what is for this machine only needs `listen.local_port`");
+            info!("other machines may use this gateway: what is for this machine only needs `listen.local_port`");
         } else {
             warn!(
                 applications = unreachable,
-                "others may use this gateway: what is for this machine only needs `listen.local_port`"
+                "other machines may use this gateway: what is for this machine only needs `listen.local_port`"
             );
         }
     }
@@ -431,8 +431,8 @@ async fn forget(shared: Arc<Shared>) {
         let before = Instant::from_millis(shared.clock.date().millis().saturating_sub(age));
         match shared.store.forget(before).await {
             Ok(0) => {}
-            Ok(calls) => info!(calls, "old call records no longer say who called whom"),
-            Err(error) => error!(%error, "old call records could not be forgotten; tried again in an hour"),
+            Ok(calls) => info!(calls, "caller and callee were removed from old call records"),
+            Err(error) => error!(%error, "caller and callee could not be removed from old call records; next attempt in an hour"),
         }
     }
 }
@@ -474,8 +474,8 @@ async fn drain(shared: &Shared, signals: &mut Signals) {
     tokio::select! {
         () = shared.hub.drain() => {}
         () = tokio::time::sleep(patience) => warn!("calls are still running: ending them"),
-        _ = signals.interrupt.recv() => warn!("told again: not waiting"),
-        _ = signals.terminate.recv() => warn!("told again: not waiting"),
+        _ = signals.interrupt.recv() => warn!("second signal: not waiting"),
+        _ = signals.terminate.recv() => warn!("second signal: not waiting"),
     }
 }
 

@@ -325,7 +325,7 @@ impl Database {
         if recovered.calls > 0 {
             warn!(calls = recovered.calls, charged = %Amount(recovered.charged), "calls that the gateway left open when it stopped are settled");
         } else if !alone {
-            warn!("another process serves this database: calls that are open are left to it");
+            warn!("another process serves this database: open calls may be its own and are not settled");
         }
         // The lock is shared from now on with other processes that serve calls; a process that gets it exclusively is the only one.
         drop(lock.unlock());

@@ -38,8 +38,8 @@ pub(super) async fn connect(
             shared.tell(Input::Opened { link, peer, wire, names }).await;
             serve(&shared, link, stream, inbox, IDLE).await;
         }
-        Ok(Err(error)) => debug!(%peer, %error, "no SIP connection"),
-        Err(_) => debug!(%peer, "no SIP connection in time"),
+        Ok(Err(error)) => debug!(%peer, %error, "a SIP connection failed"),
+        Err(_) => debug!(%peer, "time-out of a SIP connection"),
     }
     shared.outboxes().remove(&link);
     shared.tell(Input::Closed { link }).await;
@@ -55,7 +55,7 @@ pub(super) async fn accepted(shared: Arc<Shared>, link: LinkId, stream: TcpStrea
             shared.outboxes().remove(&link);
             shared.tell(Input::Closed { link }).await;
         }
-        Ok(Err(error)) => debug!(%peer, %error, "no SIP connection"),
+        Ok(Err(error)) => debug!(%peer, %error, "a SIP connection failed"),
         Err(_) => shared.metrics.refused("slow handshake"),
     }
     drop(place);

@@ -151,7 +151,7 @@ impl Edge {
                 self.shared.metrics.message_out();
                 let mut outboxes = self.shared.outboxes();
                 if outboxes.get(&link).is_some_and(|outbox| outbox.try_send(text).is_err()) {
-                    warn!(link = link.0, "a SIP connection is given up: it does not read");
+                    warn!(link = link.0, "a SIP connection was closed: its peer does not read");
                     outboxes.remove(&link);
                 }
             }
@@ -180,7 +180,7 @@ impl Edge {
         };
         // A message that cannot be sent is lost like any datagram, and will be retransmitted.
         if let Some(Err(error)) = self.udp.as_ref().map(|udp| udp.try_send_to(text.as_bytes(), address)) {
-            debug!(%address, %error, "a datagram was not sent");
+            debug!(%address, %error, "cannot send a datagram");
         }
     }
 }
@@ -208,7 +208,7 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
             Ok(read) => read,
             Err(error) => {
                 // Mostly an ICMP error about an earlier datagram.
-                debug!(%error, "a datagram was not read");
+                debug!(%error, "cannot read a datagram");
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 continue;
             }
@@ -248,7 +248,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, wire: Wire) {
                 None => shared.metrics.refused("too many SIP connections"),
             },
             Err(error) => {
-                warn!(%error, "no SIP connection can be taken");
+                warn!(%error, "cannot accept a SIP connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
