@@ -1,7 +1,8 @@
 //! The whole client as one machine: connection, account and calls, without clock, socket or browser.
 //!
 //! Order of calls, the one invariant of whoever drives it: a command or `handle`, once; then `poll` until it gives `None`, doing what it
-//! says; then `deadline` into the one timer; then the events to the app, with nothing borrowed while a listener runs.
+//! says; then `deadline` into the one timer; then the events to the app, with nothing borrowed while a listener runs. `examples/two_clients.rs`
+//! drives two of them in virtual time.
 //!
 //! ```text
 //! app ── commands ──▶ ┌────────────────────────────┐

@@ -46,6 +46,31 @@ pub enum Lasting<'a> {
 }
 
 /// Puts credentials into requests.
+///
+/// ```
+/// use offhook_sip::{Algorithm, Branch, Challenge, StatusCode, parse, reply};
+/// use offhook_ua::authentication::{Authenticator, Credentials, again};
+/// use offhook_ua::random::Random;
+///
+/// let mut random = Random::new([7; 32]);
+/// let mut authenticator = Authenticator::new(Credentials::Password { user: "alice".into(), password: "wonderland".into() });
+/// let register = "REGISTER sip:a.test SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+///     From: <sip:alice@a.test>;tag=1\r\nTo: <sip:alice@a.test>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n";
+///
+/// let (realm, nonce) = ("a.test".to_owned(), "n0nce".to_owned());
+/// let challenge = Challenge { realm, nonce, opaque: None, algorithm: Algorithm::Sha256, qop_auth: true, stale: false };
+/// let refusal = reply(&parse(register.as_bytes())?, StatusCode::UNAUTHORIZED, Some("2"))
+///     .field("WWW-Authenticate", &challenge.to_value())
+///     .end();
+/// let refusal = parse(refusal.as_bytes())?;
+/// assert!(authenticator.challenged(&refusal, false, "a.test"), "the request may be sent again");
+///
+/// let branch = Branch::new(&random.token());
+/// let (text, number) = again(register, &branch, true, &mut authenticator, &mut random).expect("the REGISTER is well-formed");
+/// assert!(text.contains("Authorization: Digest username=\"alice\", realm=\"a.test\"") && number == 2);
+/// assert!(!authenticator.challenged(&refusal, true, "a.test"), "the password is wrong: another attempt would be pointless");
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 pub struct Authenticator {
     credentials: Credentials,
     server: Option<Known>,

@@ -8,6 +8,9 @@
 //!
 //! Whoever drives one of them says what time it is ([`time`]) and what seed it draws from ([`random`]); after each call it takes what there
 //! is to do until there is nothing left, and looks at the deadline.
+//!
+//! [`Transactions`](transaction::Transactions), [`Dialog`](dialog::Dialog), [`Registration`](registration::Registration),
+//! [`Authenticator`](authentication::Authenticator) and [`SessionTimer`](session_timer::SessionTimer) have examples.
 
 pub mod authentication;
 pub mod dialog;
