@@ -19,7 +19,7 @@ impl Call {
                 self.heard = true;
                 self.play(core);
             }
-            Event::Pressed { leg, key, duration, .. } => self.pressed(core, now, leg, key, duration),
+            Event::Digit { leg, digit, duration, .. } => self.pressed(core, now, leg, digit, duration),
             Event::Played { .. } => self.complete(core, now, Leg::Peer, Vec::new()),
             // Who does not send before the answer has every right to.
             Event::Silent { .. } if self.stage != Stage::Up => {}

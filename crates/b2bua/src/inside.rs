@@ -91,7 +91,7 @@ impl Call {
         let by_info = other == Leg::Peer && self.trunk.as_ref().is_some_and(|trunk| core.trunks.dtmf(trunk) == Dtmf::Info);
         let (key, session) = (self.key, self.key.session());
         if !by_info {
-            return core.media(Command::Press { session, leg: other, key: digit, duration });
+            return core.media(Command::SendDigit { session, leg: other, digit, duration });
         }
         let (Some(way), Some(dialog)) = (self.way(other), self.peer.dialog.as_mut()) else { return };
         let body = format!("Signal={digit}\r\nDuration={duration}\r\n");

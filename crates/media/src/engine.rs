@@ -286,7 +286,7 @@ pub const fn session_of(command: &Command) -> SessionId {
         | Command::Answered { session, .. }
         | Command::Forget { session, .. }
         | Command::Play { session, .. }
-        | Command::Press { session, .. } => *session,
+        | Command::SendDigit { session, .. } => *session,
     }
 }
 
@@ -301,6 +301,6 @@ pub const fn refusal(command: &Command, error: MediaError) -> Option<Event> {
         Command::Close { session } => {
             Some(Event::Closed { session, traffic: Traffic { from_page: (0, 0), from_peer: (0, 0), refused: 0 } })
         }
-        Command::Open { .. } | Command::Forget { .. } | Command::Press { .. } => None,
+        Command::Open { .. } | Command::Forget { .. } | Command::SendDigit { .. } => None,
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! sound, another codec ──────▶ transcoder ──▶ frames ─┬──▶ stream to the other side
 //! DTMF digits (RFC 4733) ──▶ reader ──▶ writer ───────┘    no sound during a digit
-//!                              └──▶ pressed, where the other side does not support RFC 4733
+//!                              └──▶ digits, where the other side does not support RFC 4733
 //! ```
 
 use offhook_ua::time::Instant;
@@ -11,7 +11,7 @@ use offhook_ua::time::Instant;
 use super::port::Codec;
 use super::rtp::{Header, Numbering, Place};
 use super::sdp::{Events, clock};
-use super::sound::{KeyEvent, KeyReader, KeyWriter, Packet, Transcoder};
+use super::sound::{DigitEvent, DigitReader, DigitWriter, Packet, Transcoder};
 
 /// The length of the packets that are made, ms.
 const PTIME: u32 = 20;
@@ -33,8 +33,8 @@ pub struct Outgoing {
 #[derive(Default)]
 pub struct Flow {
     coding: Option<Coding>,
-    reader: Option<(u32, KeyReader)>,
-    writer: Option<(Events, KeyWriter)>,
+    reader: Option<(u32, DigitReader)>,
+    writer: Option<(Events, DigitWriter)>,
     /// The fraction of packets that the recipient lost, of 256, smoothed.
     missed: u8,
 }
@@ -83,9 +83,9 @@ impl Flow {
     }
 
     /// Takes a packet of a DTMF digit (RFC 4733).
-    pub fn key(&mut self, now: Instant, clock: u32, header: &Header, payload: &[u8]) {
+    pub fn receive_event(&mut self, now: Instant, clock: u32, header: &Header, payload: &[u8]) {
         if self.reader.as_ref().is_none_or(|(of, _)| *of != clock) {
-            self.reader = Some((clock, KeyReader::new(clock)));
+            self.reader = Some((clock, DigitReader::new(clock)));
         }
         if let Some((_, reader)) = &mut self.reader {
             reader.handle_packet(now, header.timestamp, payload);
@@ -93,39 +93,39 @@ impl Flow {
     }
 
     /// Sends a DTMF digit that did not arrive as packets.
-    pub fn press(&mut self, now: Instant, numbering: &Numbering, events: Events, key: char, duration: u32) {
-        self.writer(events).press(now, numbering.clock(now, events.clock), key, duration);
+    pub fn send_digit(&mut self, now: Instant, numbering: &Numbering, events: Events, digit: char, duration: u32) {
+        self.writer(events).send(now, numbering.clock(now, events.clock), digit, duration);
     }
 
-    fn writer(&mut self, events: Events) -> &mut KeyWriter {
+    fn writer(&mut self, events: Events) -> &mut DigitWriter {
         if self.writer.as_ref().is_none_or(|(of, _)| *of != events) {
             self.writer = None;
         }
-        &mut self.writer.get_or_insert_with(|| (events, KeyWriter::new(events.clock))).1
+        &mut self.writer.get_or_insert_with(|| (events, DigitWriter::new(events.clock))).1
     }
 
     /// Appends the packets that are due to `out`. `events` is how the other side takes DTMF digits; if it does not, they are
-    /// appended to `pressed`.
+    /// appended to `digits`.
     pub fn poll(
         &mut self,
         now: Instant,
         numbering: &mut Numbering,
         events: Option<Events>,
         out: &mut Vec<Outgoing>,
-        pressed: &mut Vec<(char, u32)>,
+        digits: &mut Vec<(char, u32)>,
     ) {
         if let Some((_, reader)) = &mut self.reader {
             reader.handle_timeout(now);
         }
         while let Some(event) = self.reader.as_mut().and_then(|(_, reader)| reader.poll()) {
             match (event, events) {
-                (KeyEvent::Down { key }, Some(events)) => {
+                (DigitEvent::Down { digit }, Some(events)) => {
                     let timestamp = numbering.clock(now, events.clock);
-                    self.writer(events).down(now, timestamp, key);
+                    self.writer(events).down(now, timestamp, digit);
                 }
-                (KeyEvent::Up { duration, .. }, Some(events)) => self.writer(events).up(duration),
-                (KeyEvent::Up { key, duration }, None) => pressed.push((key, duration)),
-                (KeyEvent::Down { .. }, None) => {}
+                (DigitEvent::Up { duration, .. }, Some(events)) => self.writer(events).up(duration),
+                (DigitEvent::Up { digit, duration }, None) => digits.push((digit, duration)),
+                (DigitEvent::Down { .. }, None) => {}
             }
         }
         if let Some((events, writer)) = &mut self.writer {

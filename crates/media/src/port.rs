@@ -1,5 +1,5 @@
 //! Input and output of the media of calls: values only. The back-to-back user agent, which knows SIP, creates the sessions; the
-//! media know SDP, keys and sound.
+//! media know SDP, encryption and sound.
 
 use std::net::IpAddr;
 
@@ -106,13 +106,13 @@ pub enum Command {
         times: u32,
     },
     /// Sends a DTMF digit, which was received by SIP INFO, by RFC 4733.
-    Press {
+    SendDigit {
         /// The session.
         session: SessionId,
         /// The side that gets the digit.
         leg: Leg,
         /// `0`–`9`, `*`, `#`, `A`–`D`.
-        key: char,
+        digit: char,
         /// How long, ms.
         duration: u32,
     },
@@ -145,13 +145,13 @@ pub enum Event {
         session: SessionId,
     },
     /// A side has sent a DTMF digit by RFC 4733, and the other side does not support that: to be sent by SIP INFO.
-    Pressed {
+    Digit {
         /// The session.
         session: SessionId,
         /// The side that sent the digit.
         leg: Leg,
         /// `0`–`9`, `*`, `#`, `A`–`D`.
-        key: char,
+        digit: char,
         /// How long, ms.
         duration: u32,
     },

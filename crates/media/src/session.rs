@@ -196,14 +196,14 @@ impl Session {
                     cx.tell(Event::Played { session });
                 }
             }
-            Command::Press { leg: Leg::Page, key, duration, .. } => {
+            Command::SendDigit { leg: Leg::Page, digit, duration, .. } => {
                 if let Some(events) = self.page_events() {
-                    self.outward.press(cx.now, &self.to_page, events, key, duration);
+                    self.outward.send_digit(cx.now, &self.to_page, events, digit, duration);
                 }
             }
-            Command::Press { leg: Leg::Peer, key, duration, .. } => {
+            Command::SendDigit { leg: Leg::Peer, digit, duration, .. } => {
                 if let Some(events) = self.peer.events() {
-                    self.inward.press(cx.now, &self.peer.numbering, events, key, duration);
+                    self.inward.send_digit(cx.now, &self.peer.numbering, events, digit, duration);
                 }
             }
             // The engine executes these.
@@ -291,7 +291,7 @@ impl Session {
         self.tell_source(before, source);
         let Some(received) = received.filter(|_| gives) else { return };
         match received.kind {
-            Kind::Event(events) => self.outward.key(cx.now, events.clock, &received.header, received.payload),
+            Kind::Event(events) => self.outward.receive_event(cx.now, events.clock, &received.header, received.payload),
             Kind::Sound(_) if self.prompt.is_some() || !self.page.takes() => return,
             Kind::Sound(codec) => match as_it_is(codec, &self.page.codecs) {
                 Some(_) if self.outward.is_busy() => return,
@@ -333,7 +333,7 @@ impl Session {
         let header = &packet.header;
         if let Some(events) = self.page.events.iter().copied().find(|events| events.payload_type == header.payload_type) {
             self.count(cx.now, header, events.clock);
-            self.inward.key(cx.now, events.clock, header, &packet.payload);
+            self.inward.receive_event(cx.now, events.clock, header, &packet.payload);
             return self.pump(cx);
         }
         let Some((codec, _)) = self.page.codecs.iter().copied().find(|(_, pt)| *pt == header.payload_type) else { return };
@@ -365,19 +365,19 @@ impl Session {
 
     /// Sends everything that is due: transcoded sound, DTMF digits, the prompt.
     fn pump(&mut self, cx: &mut Context<'_>) {
-        let (mut out, mut pressed) = (Vec::new(), Vec::new());
+        let (mut out, mut digits) = (Vec::new(), Vec::new());
         if let Some(fraction) = self.peer.missed.take().filter(|_| self.peer.takes_copies()) {
             self.inward.missed(fraction);
         }
         let events = self.peer.events();
-        self.inward.poll(cx.now, &mut self.peer.numbering, events, &mut out, &mut pressed);
+        self.inward.poll(cx.now, &mut self.peer.numbering, events, &mut out, &mut digits);
         for Outgoing { payload_type, place, marker, payload } in out.drain(..).filter(|_| self.peer.takes()).collect::<Vec<_>>() {
             self.send_peer(cx, (payload_type, place, marker), &payload);
         }
-        self.tell_pressed(cx, Leg::Page, &mut pressed);
+        self.tell_digits(cx, Leg::Page, &mut digits);
 
         let events = self.page_events();
-        self.outward.poll(cx.now, &mut self.to_page, events, &mut out, &mut pressed);
+        self.outward.poll(cx.now, &mut self.to_page, events, &mut out, &mut digits);
         if self.prompt.is_some() {
             out.clear();
         }
@@ -387,7 +387,7 @@ impl Session {
                 self.page.send(cx.shared, cx.now, (payload_type, place, marker), &payload, &mut self.page_out);
             }
         }
-        self.tell_pressed(cx, Leg::Peer, &mut pressed);
+        self.tell_digits(cx, Leg::Peer, &mut digits);
     }
 
     fn play(&mut self, cx: &mut Context<'_>, out: &mut Vec<Outgoing>) {
@@ -399,9 +399,9 @@ impl Session {
         }
     }
 
-    fn tell_pressed(&self, cx: &mut Context<'_>, leg: Leg, pressed: &mut Vec<(char, u32)>) {
-        for (key, duration) in pressed.drain(..) {
-            cx.tell(Event::Pressed { session: self.id, leg, key, duration });
+    fn tell_digits(&self, cx: &mut Context<'_>, leg: Leg, digits: &mut Vec<(char, u32)>) {
+        for (digit, duration) in digits.drain(..) {
+            cx.tell(Event::Digit { session: self.id, leg, digit, duration });
         }
     }
 

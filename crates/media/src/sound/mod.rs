@@ -8,14 +8,14 @@
 
 mod codec;
 mod conceal;
+mod dtmf;
 mod g711;
 mod jitter;
-mod keys;
 mod recording;
 mod resample;
 mod transcoder;
 
-pub use keys::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
+pub use dtmf::{DigitEvent, DigitPacket, DigitReader, DigitWriter};
 pub use recording::recording;
 pub use transcoder::{Frame, Packet, Transcoder};
 

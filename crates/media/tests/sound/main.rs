@@ -3,7 +3,7 @@
 
 mod codecs;
 mod copies;
-mod keys;
+mod dtmf;
 mod network;
 mod prompts;
 mod streams;

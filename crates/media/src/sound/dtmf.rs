@@ -7,7 +7,7 @@ use std::time::Duration;
 use offhook_ua::time::Instant;
 
 /// The digits in the order of their event codes (RFC 4733, 3.2).
-const KEYS: &[u8; 16] = b"0123456789*#ABCD";
+const DIGITS: &[u8; 16] = b"0123456789*#ABCD";
 const END: u8 = 0x80;
 /// The volume of the tone: -10 dBm0.
 const VOLUME: u8 = 10;
@@ -17,7 +17,7 @@ const VOLUME: u8 = 10;
 const LOST: Duration = Duration::from_millis(200);
 /// Packets with an older timestamp that arrive this much later belong to another timeline.
 const STALE_MS: u32 = 5000;
-/// The largest number of events that wait for [`KeyReader::poll`].
+/// The largest number of events that wait for [`DigitReader::poll`].
 const MOST_EVENTS: usize = 64;
 
 /// The interval between the updates of a digit, and between the three packets at its end.
@@ -29,20 +29,20 @@ const SHORTEST_MS: u32 = 40;
 const LONGEST_MS: u32 = 5000;
 const GAP: Duration = Duration::from_millis(50);
 /// The largest number of digits that wait to be sent.
-const MOST_PRESSES: usize = 32;
+const MOST_DIGITS: usize = 32;
 
 /// An event of a digit. Each `Down` is followed by its `Up`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyEvent {
+pub enum DigitEvent {
     /// The digit begins.
     Down {
         /// `0`–`9`, `*`, `#`, `A`–`D`.
-        key: char,
+        digit: char,
     },
     /// The digit ends.
     Up {
         /// The digit.
-        key: char,
+        digit: char,
         /// Its length, ms.
         duration: u32,
     },
@@ -51,22 +51,22 @@ pub enum KeyEvent {
 /// A reader of digits from the packets of one sender.
 ///
 /// ```text
-///          packet: Down                 end, a newer key, or 200 ms without packet: Up
-/// Released ────────────────► Pressed ─────────────────────────────────────────────────► Released
+///      packet: Down               end, a newer digit, or 200 ms without packet: Up
+/// Idle ────────────────► In digit ─────────────────────────────────────────────────► Idle
 /// ```
 ///
 /// A digit is identified by its timestamp, which all its packets share (RFC 4733, 2.5.1.1): so packets may be retransmitted, lost,
 /// reordered or without marker.
 #[derive(Debug)]
-pub struct KeyReader {
+pub struct DigitReader {
     ticks_per_ms: u32,
     /// The timestamp of the last digit, also after its end.
-    last: Option<Press>,
-    events: VecDeque<KeyEvent>,
+    last: Option<Last>,
+    events: VecDeque<DigitEvent>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Press {
+struct Last {
     code: u8,
     /// The timestamp of the digit, or of its current segment: a long one continues under a new timestamp (RFC 4733, 2.5.1.3).
     timestamp: u32,
@@ -77,7 +77,7 @@ struct Press {
     ended: bool,
 }
 
-impl KeyReader {
+impl DigitReader {
     /// Returns a reader of packets whose timestamps count `clock` ticks a second.
     #[must_use]
     pub fn new(clock: u32) -> Self {
@@ -87,30 +87,30 @@ impl KeyReader {
     /// Takes a packet with the payload type telephone-event. Events that are not digits are ignored.
     pub fn handle_packet(&mut self, now: Instant, timestamp: u32, payload: &[u8]) {
         let &[code, flags, high, low, ..] = payload else { return };
-        if usize::from(code) >= KEYS.len() || self.events.len() + 3 > MOST_EVENTS {
+        if usize::from(code) >= DIGITS.len() || self.events.len() + 3 > MOST_EVENTS {
             return;
         }
         let duration = u16::from_be_bytes([high, low]);
-        let goes_on = |press: &Press| {
-            let segment = press.timestamp.wrapping_add(u32::from(u16::MAX));
-            !press.ended && press.code == code && segment == timestamp
+        let goes_on = |last: &Last| {
+            let segment = last.timestamp.wrapping_add(u32::from(u16::MAX));
+            !last.ended && last.code == code && segment == timestamp
         };
         match self.last {
-            Some(press) if press.timestamp == timestamp => {}
-            Some(press) if self.is_stale(press.timestamp.wrapping_sub(timestamp)) => return,
-            Some(press) if goes_on(&press) => {
-                let before = press.before + u32::from(u16::MAX);
-                self.last = Some(Press { timestamp, before, duration: 0, ..press });
+            Some(last) if last.timestamp == timestamp => {}
+            Some(last) if self.is_stale(last.timestamp.wrapping_sub(timestamp)) => return,
+            Some(last) if goes_on(&last) => {
+                let before = last.before + u32::from(u16::MAX);
+                self.last = Some(Last { timestamp, before, duration: 0, ..last });
             }
             _ => {
                 self.release();
-                self.last = Some(Press { code, timestamp, before: 0, duration: 0, seen: now, ended: false });
-                self.events.push_back(KeyEvent::Down { key: key(code) });
+                self.last = Some(Last { code, timestamp, before: 0, duration: 0, seen: now, ended: false });
+                self.events.push_back(DigitEvent::Down { digit: digit(code) });
             }
         }
-        if let Some(press) = self.last.as_mut().filter(|press| !press.ended) {
-            press.duration = press.duration.max(duration);
-            press.seen = now;
+        if let Some(last) = self.last.as_mut().filter(|last| !last.ended) {
+            last.duration = last.duration.max(duration);
+            last.seen = now;
         }
         if flags & END != 0 {
             self.release();
@@ -125,14 +125,14 @@ impl KeyReader {
     }
 
     /// Returns the next event.
-    pub fn poll(&mut self) -> Option<KeyEvent> {
+    pub fn poll(&mut self) -> Option<DigitEvent> {
         self.events.pop_front()
     }
 
-    /// Returns when [`KeyReader::handle_timeout`] is due.
+    /// Returns when [`DigitReader::handle_timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.last.filter(|press| !press.ended).map(|press| press.seen + LOST)
+        self.last.filter(|last| !last.ended).map(|last| last.seen + LOST)
     }
 
     fn is_stale(&self, age: u32) -> bool {
@@ -140,20 +140,20 @@ impl KeyReader {
     }
 
     fn release(&mut self) {
-        let Some(press) = self.last.as_mut().filter(|press| !press.ended) else { return };
-        press.ended = true;
-        let duration = press.before.saturating_add(u32::from(press.duration)) / self.ticks_per_ms;
-        self.events.push_back(KeyEvent::Up { key: key(press.code), duration });
+        let Some(last) = self.last.as_mut().filter(|last| !last.ended) else { return };
+        last.ended = true;
+        let duration = last.before.saturating_add(u32::from(last.duration)) / self.ticks_per_ms;
+        self.events.push_back(DigitEvent::Up { digit: digit(last.code), duration });
     }
 }
 
-fn key(code: u8) -> char {
-    char::from(KEYS[usize::from(code)])
+fn digit(code: u8) -> char {
+    char::from(DIGITS[usize::from(code)])
 }
 
 /// A packet to be sent with the payload type telephone-event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyPacket {
+pub struct DigitPacket {
     /// The beginning of the digit in the timestamps of the stream.
     pub timestamp: u32,
     /// The marker bit: the first packet of a digit.
@@ -165,16 +165,16 @@ pub struct KeyPacket {
 /// A writer of digits as packets of the stream whose sound they replace.
 ///
 /// ```text
-///       down, press           up, or the end of its time    3 packets with the end
+///       down, last           up, or the end of its time    3 packets with the end
 /// Quiet ───────────► Sounding ─────────────────────► Ending ──────────────────────► Gap ── 50 ms ──► Quiet
 ///   ▲ ╰──────────────── the next digit in the queue ──────────────────────────────────────────────────╯
 /// ```
 #[derive(Debug)]
-pub struct KeyWriter {
+pub struct DigitWriter {
     ticks_per_ms: u32,
     state: State,
     waiting: VecDeque<(u8, Option<u32>)>,
-    /// Whether the last digit waits for its [`KeyWriter::up`].
+    /// Whether the last digit waits for its [`DigitWriter::up`].
     held: bool,
     /// An instant, and the timestamp of the stream then.
     anchor: (Instant, u32),
@@ -192,7 +192,7 @@ enum State {
     Gap { until: Instant },
 }
 
-impl KeyWriter {
+impl DigitWriter {
     /// Returns a writer for a stream whose timestamps count `clock` ticks a second.
     #[must_use]
     pub fn new(clock: u32) -> Self {
@@ -200,13 +200,13 @@ impl KeyWriter {
         Self { ticks_per_ms: (clock / 1000).max(1), state: State::Quiet, waiting: VecDeque::new(), held: false, anchor }
     }
 
-    /// Begins a digit, which lasts until [`KeyWriter::up`], and for five seconds at most. The stream is at `timestamp`. False for a
+    /// Begins a digit, which lasts until [`DigitWriter::up`], and for five seconds at most. The stream is at `timestamp`. False for a
     /// character that is not a digit, and where too many are waiting.
-    pub fn down(&mut self, now: Instant, timestamp: u32, key: char) -> bool {
-        self.enqueue(now, timestamp, key, None)
+    pub fn down(&mut self, now: Instant, timestamp: u32, digit: char) -> bool {
+        self.enqueue(now, timestamp, digit, None)
     }
 
-    /// Ends the last digit of [`KeyWriter::down`], which lasted `duration` milliseconds.
+    /// Ends the last digit of [`DigitWriter::down`], which lasted `duration` milliseconds.
     pub fn up(&mut self, duration: u32) {
         let duration = duration.clamp(SHORTEST_MS, LONGEST_MS);
         if !std::mem::take(&mut self.held) {
@@ -220,12 +220,12 @@ impl KeyWriter {
     }
 
     /// Sends a digit for `duration` milliseconds, after those that are waiting.
-    pub fn press(&mut self, now: Instant, timestamp: u32, key: char, duration: u32) -> bool {
-        self.enqueue(now, timestamp, key, Some(duration.clamp(SHORTEST_MS, LONGEST_MS)))
+    pub fn send(&mut self, now: Instant, timestamp: u32, digit: char, duration: u32) -> bool {
+        self.enqueue(now, timestamp, digit, Some(duration.clamp(SHORTEST_MS, LONGEST_MS)))
     }
 
     /// Returns the next packet, if it is due.
-    pub fn poll(&mut self, now: Instant) -> Option<KeyPacket> {
+    pub fn poll(&mut self, now: Instant) -> Option<DigitPacket> {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return None;
         }
@@ -277,9 +277,9 @@ impl KeyWriter {
         !matches!(self.state, State::Quiet) || !self.waiting.is_empty()
     }
 
-    fn enqueue(&mut self, now: Instant, timestamp: u32, key: char, duration: Option<u32>) -> bool {
-        let Some(code) = KEYS.iter().position(|known| char::from(*known) == key.to_ascii_uppercase()) else { return false };
-        if self.waiting.len() == MOST_PRESSES {
+    fn enqueue(&mut self, now: Instant, timestamp: u32, digit: char, duration: Option<u32>) -> bool {
+        let Some(code) = DIGITS.iter().position(|known| char::from(*known) == digit.to_ascii_uppercase()) else { return false };
+        if self.waiting.len() == MOST_DIGITS {
             return false;
         }
         // The `down` before this one was not followed by its `up`.
@@ -298,7 +298,7 @@ impl KeyWriter {
     }
 }
 
-fn packet(code: u8, timestamp: u32, duration: u16, marker: bool, end: bool) -> KeyPacket {
+fn packet(code: u8, timestamp: u32, duration: u16, marker: bool, end: bool) -> DigitPacket {
     let [high, low] = duration.to_be_bytes();
-    KeyPacket { timestamp, marker, payload: [code, VOLUME | if end { END } else { 0 }, high, low] }
+    DigitPacket { timestamp, marker, payload: [code, VOLUME | if end { END } else { 0 }, high, low] }
 }
