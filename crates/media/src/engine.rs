@@ -107,7 +107,7 @@ pub struct Engine {
     timers: Timers<SessionId>,
     out: VecDeque<Output>,
     /// How many datagrams belonged to no session.
-    pub strange: u64,
+    pub dropped: u64,
 }
 
 impl Engine {
@@ -123,7 +123,7 @@ impl Engine {
             sources: BTreeMap::new(),
             timers: Timers::default(),
             out: VecDeque::new(),
-            strange: 0,
+            dropped: 0,
         }
     }
 
@@ -133,9 +133,9 @@ impl Engine {
             Input::Command(Command::Open { session, call, peer }) => self.open(now, session, call, peer),
             Input::Command(Command::Close { session }) => self.close(session),
             Input::Command(command) => self.command(now, command),
-            Input::Datagram { socket: Socket::Page, source, bytes } => self.hear_page(now, source, bytes),
+            Input::Datagram { socket: Socket::Page, source, bytes } => self.receive_from_page(now, source, bytes),
             Input::Datagram { socket: socket @ (Socket::Rtp(id) | Socket::Rtcp(id)), source, bytes } => {
-                self.with(now, id, |session, cx| session.hear_peer(cx, socket, source, bytes));
+                self.with(now, id, |session, cx| session.receive_from_peer(cx, socket, source, bytes));
             }
             Input::Bound { session, port } => {
                 if self.with(now, session, |session, cx| session.bound(cx, port)).is_none() && port.is_ok() {
@@ -197,7 +197,7 @@ impl Engine {
             if session.has_ports() {
                 self.out.push_back(Output::Unbind(id));
             }
-            session.tell_end();
+            session.log_end();
             session.traffic()
         });
         self.timers.clear(&id);
@@ -224,22 +224,22 @@ impl Engine {
         }
     }
 
-    fn hear_page(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
+    fn receive_from_page(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
         let is_binding = bytes.len() >= 20 && bytes[0] < 2;
-        let known = if is_binding { self.shown(now, source, bytes) } else { self.sources.get(&source).copied() };
+        let known = if is_binding { self.page_of(now, source, bytes) } else { self.sources.get(&source).copied() };
         match known {
-            Some(id) => drop(self.with(now, id, |session, cx| session.hear_page(cx, source, bytes))),
-            None => self.strange += 1,
+            Some(id) => drop(self.with(now, id, |session, cx| session.receive_from_page(cx, source, bytes))),
+            None => self.dropped += 1,
         }
     }
 
     /// Returns the session of a binding request, and stores its source address as one of the session's page.
-    fn shown(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Option<SessionId> {
+    fn page_of(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Option<SessionId> {
         let message = StunMessage::parse(bytes).ok()?;
         let (ours, _) = message.split_username()?;
         let id = *self.names.get(ours)?;
         let session = self.sessions.get(&id)?;
-        if !session.page.is_shown_by(&self.shared, now, source, bytes) {
+        if !session.page.is_proved_by(&self.shared, now, source, bytes) {
             return None;
         }
         if self.sources.get(&source) == Some(&id) {

@@ -36,7 +36,7 @@ pub struct Flow {
     reader: Option<(u32, DigitReader)>,
     writer: Option<(Events, DigitWriter)>,
     /// The fraction of packets that the recipient lost, of 256, smoothed.
-    missed: u8,
+    loss: u8,
 }
 
 struct Coding {
@@ -62,10 +62,10 @@ impl Flow {
 
     /// Takes the fraction of packets that the recipient lost by its last report, of 256; it counts half, and earlier reports the
     /// other half.
-    pub fn missed(&mut self, fraction: u8) {
-        self.missed = self.missed / 2 + fraction / 2 + (self.missed & fraction & 1);
+    pub fn set_loss(&mut self, fraction: u8) {
+        self.loss = self.loss / 2 + fraction / 2 + (self.loss & fraction & 1);
         if let Some(transcoder) = self.coding.as_mut().and_then(|coding| coding.transcoder.as_mut()) {
-            transcoder.expect_loss(percent(self.missed));
+            transcoder.expect_loss(percent(self.loss));
         }
     }
 
@@ -73,7 +73,7 @@ impl Flow {
     pub fn code(&mut self, now: Instant, from: Codec, to: (Codec, u8), header: &Header, payload: &[u8]) {
         if self.coding.as_ref().is_none_or(|coding| coding.from != from || coding.to != to) {
             let mut transcoder = Transcoder::new(from, to.0, PTIME).ok();
-            transcoder.iter_mut().for_each(|transcoder| transcoder.expect_loss(percent(self.missed)));
+            transcoder.iter_mut().for_each(|transcoder| transcoder.expect_loss(percent(self.loss)));
             self.coding = Some(Coding { from, to, transcoder, base: None });
         }
         if let Some(transcoder) = self.coding.as_mut().and_then(|coding| coding.transcoder.as_mut()) {

@@ -26,7 +26,7 @@ use super::epoch::Epoch;
 use super::page_sdp::PageSdp;
 use super::port::{Codec, MediaError};
 use super::rtp::{Header, Place};
-use super::sdp::{Events, takes_copies};
+use super::sdp::{Events, uses_fec};
 
 /// How often str0m summarises the reports of a page.
 const REPORTS: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ pub enum PageOutput {
     /// An RTP packet of the page: sound or a telephone event.
     Packet(FromPage),
     /// The fraction of packets that the page lost by its reports, of 256.
-    Missed(u8),
+    Loss(u8),
     /// ICE and DTLS are up.
     Connected,
     /// The transport has failed.
@@ -116,7 +116,7 @@ pub struct Page {
     /// The negotiated telephone events.
     pub events: Vec<Events>,
     /// Whether its Opus decoder uses in-band FEC.
-    pub takes_copies: bool,
+    pub uses_fec: bool,
     /// The number of the transport; each new one has a new stream.
     pub transport: u64,
 }
@@ -148,7 +148,7 @@ impl Page {
             answer = answer.replace(&after.pass, &fresh.pass).replace(&after.ufrag, &fresh.ufrag);
             rtc.direct_api().set_local_ice_credentials(fresh);
         }
-        self.agreed(Mid::from(page.mid.as_str()), &page)?;
+        self.negotiated(Mid::from(page.mid.as_str()), &page)?;
         Ok(page.widen(&answer))
     }
 
@@ -193,7 +193,7 @@ impl Page {
             rtc.direct_api().reset_stream_tx(mid, None, stream, None);
         }
         self.local = Some(local);
-        self.agreed(mid, &page)
+        self.negotiated(mid, &page)
     }
 
     /// Makes a transport for another answer to the same offer: with the old password and stream, and another identification of the
@@ -243,7 +243,7 @@ impl Page {
     }
 
     /// Takes the result of a negotiation.
-    fn agreed(&mut self, mid: Mid, page: &PageSdp) -> Result<(), MediaError> {
+    fn negotiated(&mut self, mid: Mid, page: &PageSdp) -> Result<(), MediaError> {
         let rtc = self.rtc.as_ref().ok_or(MediaError::Broken)?;
         let media = rtc.media(mid).ok_or(MediaError::NotAcceptable)?;
         let both: Vec<&PayloadParams> =
@@ -251,7 +251,7 @@ impl Page {
         self.codecs = both.iter().filter_map(|p| Some((codec(p)?, *p.pt()))).collect();
         let events = both.iter().filter(|p| p.spec().codec == Format::Tele);
         self.events = events.map(|p| Events { payload_type: *p.pt(), clock: p.spec().clock_rate.get() }).collect();
-        self.takes_copies = takes_copies(&page.text);
+        self.uses_fec = uses_fec(&page.text);
         self.mid = Some(mid);
         self.remote = Some((page.ufrag.clone(), page.fingerprint.clone()));
         if self.codecs.is_empty() { Err(MediaError::NotAcceptable) } else { Ok(()) }
@@ -264,19 +264,19 @@ impl Page {
 
     /// Whether offer and answer were exchanged.
     #[must_use]
-    pub const fn is_agreed(&self) -> bool {
+    pub const fn is_negotiated(&self) -> bool {
         self.remote.is_some()
     }
 
     /// Whether the page receives sound.
     #[must_use]
-    pub fn takes(&self) -> bool {
+    pub fn receives(&self) -> bool {
         self.connected && self.way().is_some_and(|way| way.is_sending())
     }
 
     /// Whether the page sends sound.
     #[must_use]
-    pub fn gives(&self) -> bool {
+    pub fn sends(&self) -> bool {
         self.way().is_some_and(|way| way.is_receiving())
     }
 
@@ -287,8 +287,8 @@ impl Page {
     /// Whether a datagram proves that its source is the page: a binding request with the local password (RFC 8445, 7.3). Only such
     /// a source may proceed to DTLS.
     #[must_use]
-    pub fn is_shown_by(&self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8]) -> bool {
-        let (Some(rtc), true, Some(local)) = (&self.rtc, self.is_agreed(), shared.reached_from(source)) else { return false };
+    pub fn is_proved_by(&self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8]) -> bool {
+        let (Some(rtc), true, Some(local)) = (&self.rtc, self.is_negotiated(), shared.reached_from(source)) else { return false };
         let received = Receive::new(Protocol::Udp, source, local, bytes);
         received.is_ok_and(|received| rtc.accepts(&Input::Receive(shared.epoch.moment(now), received)))
     }
@@ -347,7 +347,7 @@ impl Page {
                 Ok(Output::Transmit(transmit)) => out.push(PageOutput::Send(transmit.destination, transmit.contents.into())),
                 Ok(Output::Event(Event::RtpPacket(packet))) => out.push(PageOutput::Packet(packet.into())),
                 Ok(Output::Event(Event::MediaEgressStats(told))) => {
-                    out.extend(told.loss.map(|fraction| PageOutput::Missed((fraction * 255.0) as u8)));
+                    out.extend(told.loss.map(|fraction| PageOutput::Loss((fraction * 255.0) as u8)));
                 }
                 Ok(Output::Event(_)) => {}
                 Err(error) => {

@@ -10,7 +10,7 @@ use super::port::{Codec, MediaError, PeerSettings, Security};
 use super::rtcp::{self, Sent};
 use super::rtp::{self, Header, Numbering, Place, Reception};
 use super::sdp::{self, Audio, Crypto, Direction, Events, Local, clock};
-use super::sources::{Signalled, Sources, UNPROVEN};
+use super::sources::{Signalled, Sources, UNVERIFIED};
 use super::srtp::{Context, Master, TAG};
 
 /// The interval between RTCP reports (RFC 3550, 6.2).
@@ -46,12 +46,12 @@ pub struct Peer {
     pub numbering: Numbering,
     id: u64,
     version: u64,
-    said: String,
+    last_sdp: String,
     local: LocalMedia,
     remote: Option<Audio>,
     keys: Option<Keys>,
     sources: Sources,
-    unproven: u32,
+    unverified: u32,
     stream: Option<Reception>,
     /// Packets received and lost in streams that have ended.
     past: (u64, u64),
@@ -59,7 +59,7 @@ pub struct Peer {
     last: Option<(Instant, u32)>,
     report_at: Instant,
     /// The fraction of packets that it lost by its last report, of 256.
-    pub missed: Option<u8>,
+    pub loss: Option<u8>,
     /// When a packet was last accepted.
     pub heard: Option<Instant>,
     /// Packets dropped.
@@ -91,18 +91,18 @@ impl Peer {
             numbering: Numbering::new(random.below(1 << 32) as u32, random.below(1 << 48)),
             id: random.below(1 << 53),
             version: 0,
-            said: String::new(),
+            last_sdp: String::new(),
             local: LocalMedia::default(),
             remote: None,
             keys: None,
             sources: Sources::default(),
-            unproven: 0,
+            unverified: 0,
             stream: None,
             past: (0, 0),
             sent: Sent::default(),
             last: None,
             report_at: now + REPORTS,
-            missed: None,
+            loss: None,
             heard: None,
             refused: 0,
         }
@@ -111,16 +111,16 @@ impl Peer {
     /// Forgets the descriptions of the SIP side: the next trunk or fork follows.
     pub fn forget(&mut self, settings: Option<PeerSettings>) {
         self.settings = settings.unwrap_or_else(|| self.settings.clone());
-        (self.remote, self.keys, self.sources, self.heard, self.unproven) = (None, None, Sources::default(), None, 0);
+        (self.remote, self.keys, self.sources, self.heard, self.unverified) = (None, None, Sources::default(), None, 0);
         self.end_stream();
     }
 
     /// Returns an offer; `page_gives` is whether there is anything to send.
-    pub fn offer(&mut self, address: SocketAddr, page_gives: bool, random: &mut Random) -> String {
+    pub fn offer(&mut self, address: SocketAddr, page_sends: bool, random: &mut Random) -> String {
         let codecs: Vec<_> = self.settings.codecs.iter().map(|codec| (*codec, payload_type(*codec))).collect();
         let mut events = vec![Events { payload_type: 101, clock: 8_000 }, Events { payload_type: 110, clock: 48_000 }];
         events.retain(|events| !self.settings.info && codecs.iter().any(|(codec, _)| clock(*codec) == events.clock));
-        let direction = Direction::of(page_gives, true);
+        let direction = Direction::of(page_sends, true);
         let crypto = (self.settings.security == Security::Sdes).then(|| {
             let before = self.local.crypto.clone().map(|crypto| crypto.master);
             Crypto { tag: 1, master: before.unwrap_or_else(|| master(random)) }
@@ -142,7 +142,7 @@ impl Peer {
         });
         self.local = LocalMedia { codecs: vec![chosen], events, direction: offer.direction.reversed(), crypto };
         let answer = self.write(address, Some(&offer));
-        self.agree(Audio { codecs: vec![chosen], ..offer });
+        self.negotiated(Audio { codecs: vec![chosen], ..offer });
         Ok(answer)
     }
 
@@ -155,7 +155,7 @@ impl Peer {
         if self.local.crypto.is_some() && answer.crypto.first().is_none_or(|crypto| crypto.tag != 1) {
             return Err(MediaError::NotAcceptable);
         }
-        self.agree(Audio { codecs, ..answer });
+        self.negotiated(Audio { codecs, ..answer });
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl Peer {
         if inside(audio.rtp) || inside(audio.rtcp) { Err(MediaError::NotAcceptable) } else { Ok(()) }
     }
 
-    fn agree(&mut self, mut audio: Audio) {
+    fn negotiated(&mut self, mut audio: Audio) {
         // The unspecified address means hold (RFC 3264, 8.4): the real address stays the same.
         if let Some(before) = self.remote.as_ref().filter(|_| audio.rtp.ip().is_unspecified()) {
             (audio.rtp, audio.rtcp) = (before.rtp, before.rtcp);
@@ -182,7 +182,7 @@ impl Peer {
         }
         let moved = self.remote.as_ref().is_some_and(|before| before.rtp != audio.rtp);
         if moved {
-            self.unproven = 0;
+            self.unverified = 0;
         }
         self.sources.described(moved);
         // No more answers are written for this description.
@@ -204,11 +204,11 @@ impl Peer {
                 offer,
             })
         };
-        if text(self.version) != self.said {
+        if text(self.version) != self.last_sdp {
             self.version += 1;
-            self.said = text(self.version);
+            self.last_sdp = text(self.version);
         }
-        self.said.clone()
+        self.last_sdp.clone()
     }
 
     /// Returns the codec that is sent to it, with the payload type.
@@ -225,8 +225,8 @@ impl Peer {
 
     /// Whether its Opus decoder uses in-band FEC.
     #[must_use]
-    pub fn takes_copies(&self) -> bool {
-        self.remote.as_ref().is_some_and(|remote| remote.copies)
+    pub fn uses_fec(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.fec)
     }
 
     /// Returns how it accepts telephone events.
@@ -238,13 +238,13 @@ impl Peer {
 
     /// Whether it receives sound.
     #[must_use]
-    pub fn takes(&self) -> bool {
+    pub fn receives(&self) -> bool {
         self.local.direction.sends() && self.remote.as_ref().is_some_and(|remote| remote.direction.receives())
     }
 
     /// Whether it sends sound by its description; otherwise its packets are ignored.
     #[must_use]
-    pub fn gives(&self) -> bool {
+    pub fn sends(&self) -> bool {
         self.local.direction.receives() && self.remote.as_ref().is_some_and(|remote| remote.direction.sends())
     }
 
@@ -343,11 +343,11 @@ impl Peer {
             Some(keys) => keys.inward.unprotect_rtcp(bytes)?,
             None => bytes.len(),
         };
-        let said = rtcp::read(&bytes[..length])?;
-        let local = said.missed.iter().find(|(ssrc, _)| *ssrc == self.numbering.ssrc);
-        self.missed = local.map(|(_, fraction)| *fraction).or(self.missed);
+        let reports = rtcp::read(&bytes[..length])?;
+        let local = reports.loss.iter().find(|(ssrc, _)| *ssrc == self.numbering.ssrc);
+        self.loss = local.map(|(_, fraction)| *fraction).or(self.loss);
         if let Some(stream) = &mut self.stream {
-            let mine = said.sent.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
+            let mine = reports.sent.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
             stream.sender_report = mine.map(|(_, ntp)| (*ntp, now)).or(stream.sender_report);
         }
         self.heard = Some(now);
@@ -360,8 +360,8 @@ impl Peer {
         if let Some(heard) = self.sources.destination(now) {
             return heard;
         }
-        let may = self.settings.eager && !self.settings.nat || self.unproven < UNPROVEN;
-        self.unproven = self.unproven.saturating_add(1);
+        let may = self.settings.eager && !self.settings.nat || self.unverified < UNVERIFIED;
+        self.unverified = self.unverified.saturating_add(1);
         may.then_some(remote.rtp)
     }
 
@@ -388,21 +388,21 @@ impl Peer {
     /// Returns when the next report is due; none is sent before a packet was received.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.sources.sure().map(|_| self.report_at)
+        self.sources.verified().map(|_| self.report_at)
     }
 
     /// Returns the report that is due: its destination, and whether it is sent from the RTP port.
     pub fn report(&mut self, now: Instant) -> Option<(SocketAddr, bool, Vec<u8>)> {
         let remote = self.remote.as_ref().filter(|_| self.report_at <= now)?;
-        let sure = self.sources.sure()?;
+        let verified = self.sources.verified()?;
         let recently = self.last.filter(|(at, _)| now - *at < REPORTS).zip(self.codec());
         let sent = recently.map(|((at, timestamp), (codec, _))| {
             (self.sent, timestamp.wrapping_add((now.millis_since(at) * u64::from(clock(codec)) / 1000) as u32))
         });
         let destination = match remote.mux {
-            true => sure,
+            true => verified,
             // Behind NAT the port for its reports is not known, but is usually the next one.
-            false if self.settings.nat => SocketAddr::new(sure.ip(), sure.port().saturating_add(1)),
+            false if self.settings.nat => SocketAddr::new(verified.ip(), verified.port().saturating_add(1)),
             false => remote.rtcp,
         };
         let mux = remote.mux;

@@ -71,17 +71,17 @@ fn close(packet: &mut [u8], start: usize) {
 
 /// The content of a compound packet.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Reports {
     /// Sender reports: SSRC, and the middle 32 bits of the NTP time.
     pub sent: Vec<(u32, u32)>,
     /// Report blocks: SSRC, and the fraction lost since the previous report, of 256.
-    pub missed: Vec<(u32, u8)>,
+    pub loss: Vec<(u32, u8)>,
 }
 
 /// Parses a compound packet; `None` where it is malformed.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Option<Said> {
-    let (mut said, mut rest) = (Said::default(), bytes);
+pub fn read(bytes: &[u8]) -> Option<Reports> {
+    let (mut reports, mut rest) = (Reports::default(), bytes);
     while !rest.is_empty() {
         if rest.len() < 8 || rest[0] >> 6 != 2 {
             return None;
@@ -91,17 +91,17 @@ pub fn read(bytes: &[u8]) -> Option<Said> {
         let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
         let blocks = match packet[1] {
             200 => {
-                said.sent.push((word(4)?, word(8)? << 16 | word(12)? >> 16));
+                reports.sent.push((word(4)?, word(8)? << 16 | word(12)? >> 16));
                 packet.get(28..)
             }
             201 => packet.get(8..),
             _ => None,
         };
         let blocks = blocks.unwrap_or_default().chunks_exact(24).take(usize::from(packet[0] & 0x1f));
-        said.missed.extend(blocks.map(|block| (u32::from_be_bytes([block[0], block[1], block[2], block[3]]), block[4])));
+        reports.loss.extend(blocks.map(|block| (u32::from_be_bytes([block[0], block[1], block[2], block[3]]), block[4])));
         rest = &rest[length..];
     }
-    Some(said)
+    Some(reports)
 }
 
 fn ntp(now: Instant) -> u64 {
@@ -123,12 +123,12 @@ mod tests {
         let packet = report(T0, 5, "me", Some((Sent { packets: 3, octets: 480 }, 77)), Some(&mut heard));
         assert_eq!(packet.len() % 4, 0);
         let middle = ((ntp(T0) >> 16) & 0xffff_ffff) as u32;
-        assert_eq!(read(&packet), Some(Said { sent: vec![(5, middle)], missed: vec![(9, 0)] }));
+        assert_eq!(read(&packet), Some(Reports { sent: vec![(5, middle)], loss: vec![(9, 0)] }));
         assert_eq!(packet[28..32], 9u32.to_be_bytes());
-        assert_eq!(read(&report(T0, 5, "me", None, None)), Some(Said::default()));
+        assert_eq!(read(&report(T0, 5, "me", None, None)), Some(Reports::default()));
         heard.take(T0, &Header { marker: false, payload_type: 0, sequence: 10, timestamp: 480, ssrc: 9 }, 8000);
         let packet = report(T0, 5, "me", None, Some(&mut heard));
-        assert_eq!(read(&packet), Some(Said { sent: vec![], missed: vec![(9, 170)] }), "two of three");
+        assert_eq!(read(&packet), Some(Reports { sent: vec![], loss: vec![(9, 170)] }), "two of three");
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub struct Audio {
     /// The supported telephone events.
     pub events: Vec<Events>,
     /// Whether its Opus decoder uses in-band FEC (RFC 7587, 6.1).
-    pub copies: bool,
+    pub fec: bool,
     /// Its keys; empty for RTP/AVP.
     pub crypto: Vec<Crypto>,
     /// Media type, protocol and formats of each media line, to reject the others in the answer, and the index of this one.
@@ -151,7 +151,7 @@ pub const fn static_type(payload_type: u8) -> Option<(&'static str, u32)> {
 /// Whether the Opus decoder of a side uses in-band FEC: copies of lost frames in the packets after them (RFC 7587, 6.1). No other
 /// codec has this parameter.
 #[must_use]
-pub fn takes_copies(sdp: &str) -> bool {
+pub fn uses_fec(sdp: &str) -> bool {
     sdp.lines().any(|line| line.starts_with("a=fmtp:") && line.contains("useinbandfec=1"))
 }
 
@@ -194,7 +194,7 @@ pub fn read(sdp: &str, security: Security, sip: Option<IpAddr>) -> Result<Audio,
         direction: if address.is_unspecified() { Direction::Send } else { direction(&session, media) },
         codecs,
         events,
-        copies: takes_copies(sdp),
+        fec: uses_fec(sdp),
         crypto: if secure { keys(media) } else { Vec::new() },
         lines: (lines, index),
     })
@@ -232,8 +232,8 @@ fn control(media: &Media, rtp: SocketAddr) -> SocketAddr {
 
 fn direction(session: &Session, media: &Media) -> Direction {
     let all = [Direction::Both, Direction::Send, Direction::Receive, Direction::Neither];
-    let said = |has: &dyn Fn(&str) -> bool| all.into_iter().find(|direction| has(direction.name()));
-    said(&|name| media.has_attribute(name)).or_else(|| said(&|name| session.has_attribute(name))).unwrap_or_default()
+    let named = |has: &dyn Fn(&str) -> bool| all.into_iter().find(|direction| has(direction.name()));
+    named(&|name| media.has_attribute(name)).or_else(|| named(&|name| session.has_attribute(name))).unwrap_or_default()
 }
 
 fn formats(media: &Media) -> (Vec<(Codec, u8)>, Vec<Events>) {
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn copies_are_made_for_who_asks_for_them() {
-        let with = |line: &str| read(&PHONE.replace("a=rtcp:4007", line), Security::None, None).expect("sdp").copies;
+        let with = |line: &str| read(&PHONE.replace("a=rtcp:4007", line), Security::None, None).expect("sdp").fec;
         assert!(with("a=fmtp:111 minptime=10;useinbandfec=1"));
         assert!(!with("a=fmtp:111 minptime=10;useinbandfec=0"));
         assert!(!with("a=fmtp:111 minptime=10"));

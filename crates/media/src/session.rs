@@ -31,7 +31,7 @@ use super::sdp::{Events, clock};
 const WAITING: usize = 32;
 
 /// How many changes of the source address of the SIP side a session logs.
-const TOLD: u8 = 8;
+const MOST_SOURCES_LOGGED: u8 = 8;
 
 /// What the engine provides to a session during a call.
 pub struct Context<'a> {
@@ -50,7 +50,7 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
     }
 }
@@ -73,9 +73,9 @@ pub struct Session {
     /// The Call-ID, for the log.
     call: String,
     /// The codecs of page and SIP side that were logged last.
-    told: Option<(Codec, Codec)>,
+    logged: Option<(Codec, Codec)>,
     /// How many source addresses of the SIP side were logged.
-    moved: u8,
+    sources_logged: u8,
     /// The page's side.
     pub page: Page,
     peer: Peer,
@@ -108,8 +108,8 @@ impl Session {
         Self {
             id,
             call,
-            told: None,
-            moved: 0,
+            logged: None,
+            sources_logged: 0,
             page: Page::default(),
             peer: Peer::new(settings, cx.now, cx.random),
             ports: Ports::None,
@@ -136,16 +136,16 @@ impl Session {
         } else {
             self.fail(cx, Leg::Page, MediaError::Busy);
         }
-        self.work(cx);
+        self.run_commands(cx);
     }
 
     /// Takes the result of [`Output::Bind`].
     pub fn bound(&mut self, cx: &mut Context<'_>, port: Result<u16, MediaError>) {
         self.ports = port.map_or_else(Ports::Refused, Ports::Bound);
-        self.work(cx);
+        self.run_commands(cx);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) {
+    fn run_commands(&mut self, cx: &mut Context<'_>) {
         while !matches!(self.ports, Ports::Awaited) {
             let Some(command) = self.waiting.pop_front() else { return };
             let wants_ports = matches!(command, Command::Offer { leg: Leg::Peer, .. } | Command::Offered { leg: Leg::Peer, .. });
@@ -154,12 +154,12 @@ impl Session {
                 cx.out.push_back(Output::Bind(self.id));
                 self.waiting.push_front(command);
             } else {
-                self.obey(cx, command);
+                self.execute(cx, command);
             }
         }
     }
 
-    fn obey(&mut self, cx: &mut Context<'_>, command: Command) {
+    fn execute(&mut self, cx: &mut Context<'_>, command: Command) {
         let session = self.id;
         match command {
             Command::Offered { leg, sdp, .. } => {
@@ -167,22 +167,22 @@ impl Session {
                     Leg::Page => self.page.offered(cx.shared, cx.now, &sdp, &self.order(), cx.random),
                     Leg::Peer => self.address(cx).and_then(|address| self.peer.offered(address, &sdp, cx.random)),
                 };
-                self.agreed(cx, leg, sdp.is_ok());
-                cx.tell(Event::Answer { session, leg, sdp });
+                self.negotiated(cx, leg, sdp.is_ok());
+                cx.emit(Event::Answer { session, leg, sdp });
             }
             Command::Offer { leg, .. } => {
                 let sdp = match leg {
                     Leg::Page => self.page.offer(cx.shared, cx.now, &self.order(), cx.random),
-                    Leg::Peer => self.address(cx).map(|address| self.peer.offer(address, self.page_gives(), cx.random)),
+                    Leg::Peer => self.address(cx).map(|address| self.peer.offer(address, self.page_sends(), cx.random)),
                 };
-                cx.tell(Event::Offer { session, leg, sdp });
+                cx.emit(Event::Offer { session, leg, sdp });
             }
             Command::Answered { leg, sdp, .. } => {
                 let result = match leg {
                     Leg::Page => self.page.answered(cx.shared, cx.now, &sdp, &self.order()),
                     Leg::Peer => self.address(cx).and_then(|address| self.peer.answered(address, &sdp)),
                 };
-                self.agreed(cx, leg, result.is_ok());
+                self.negotiated(cx, leg, result.is_ok());
                 if let Err(error) = result {
                     self.fail(cx, leg, error);
                 }
@@ -193,7 +193,7 @@ impl Session {
             }
             Command::Play { prompt, times, .. } => {
                 if self.prompt.replace(Playing::new(prompt, times)).is_some() {
-                    cx.tell(Event::Played { session });
+                    cx.emit(Event::Played { session });
                 }
             }
             Command::SendDigit { leg: Leg::Page, digit, duration, .. } => {
@@ -209,7 +209,7 @@ impl Session {
             // The engine executes these.
             Command::Open { .. } | Command::Close { .. } => {}
         }
-        self.pump(cx);
+        self.send_due(cx);
         self.drain(cx);
     }
 
@@ -237,63 +237,63 @@ impl Session {
         events_for(&self.page.events, self.page_clock)
     }
 
-    fn page_gives(&self) -> bool {
-        !self.page.is_agreed() || self.page.gives()
+    fn page_sends(&self) -> bool {
+        !self.page.is_negotiated() || self.page.sends()
     }
 
     /// Descriptions were exchanged with a side: from now on it has to send.
-    fn agreed(&mut self, cx: &mut Context<'_>, leg: Leg, well: bool) {
+    fn negotiated(&mut self, cx: &mut Context<'_>, leg: Leg, successful: bool) {
         if self.page.transport != self.transport {
             self.transport = self.page.transport;
             self.to_page = Numbering::new(0, cx.random.below(1 << 48));
             self.end_page_stream();
         }
-        if well {
+        if successful {
             self.silent_since[leg as usize] = Some(cx.now);
-            self.tell_codecs();
+            self.log_codecs();
         }
     }
 
     /// Logs the codecs of both sides when they are known, and when they change.
-    fn tell_codecs(&mut self) {
+    fn log_codecs(&mut self) {
         let Some((page, peer)) = self.page.codecs.first().zip(self.peer.codec()).map(|((page, _), (peer, _))| (*page, peer)) else {
             return;
         };
-        if self.told.replace((page, peer)) == Some((page, peer)) {
+        if self.logged.replace((page, peer)) == Some((page, peer)) {
             return;
         }
-        let (call, transcoded) = (Plain(&self.call), as_it_is(page, self.peer.codecs()).is_none());
+        let (call, transcoded) = (Plain(&self.call), payload_type_for(page, self.peer.codecs()).is_none());
         let trunk_srtp = self.peer.settings.security == Security::Sdes;
         info!(%call, page = ?page, trunk = ?peer, transcoded, trunk_srtp, "codecs");
     }
 
     fn fail(&self, cx: &mut Context<'_>, leg: Leg, error: MediaError) {
         debug!(call = %Plain(&self.call), side = side(leg), ?error, "media cannot go on");
-        cx.tell(Event::Failed { session: self.id, leg, error });
+        cx.emit(Event::Failed { session: self.id, leg, error });
     }
 
     /// Takes a datagram from an address of the page.
-    pub fn hear_page(&mut self, cx: &mut Context<'_>, source: SocketAddr, bytes: &[u8]) {
+    pub fn receive_from_page(&mut self, cx: &mut Context<'_>, source: SocketAddr, bytes: &[u8]) {
         self.silent_since[Leg::Page as usize] = Some(cx.now);
         self.page.receive(cx.shared, cx.now, source, bytes, &mut self.page_out);
         self.drain(cx);
     }
 
     /// Takes a datagram on one of the two ports.
-    pub fn hear_peer(&mut self, cx: &mut Context<'_>, socket: Socket, source: SocketAddr, bytes: &mut [u8]) {
+    pub fn receive_from_peer(&mut self, cx: &mut Context<'_>, socket: Socket, source: SocketAddr, bytes: &mut [u8]) {
         let before = (self.peer.source(), self.peer.refused);
         if matches!(socket, Socket::Rtcp(_)) {
             self.peer.receive_report(cx.now, source, bytes);
-            return self.tell_source(before, source);
+            return self.log_source(before, source);
         }
-        let gives = self.peer.gives();
+        let sends = self.peer.sends();
         let received = self.peer.receive(cx.now, source, bytes);
-        self.tell_source(before, source);
-        let Some(received) = received.filter(|_| gives) else { return };
+        self.log_source(before, source);
+        let Some(received) = received.filter(|_| sends) else { return };
         match received.kind {
             Kind::Event(events) => self.outward.receive_event(cx.now, events.clock, &received.header, received.payload),
-            Kind::Sound(_) if self.prompt.is_some() || !self.page.takes() => return,
-            Kind::Sound(codec) => match as_it_is(codec, &self.page.codecs) {
+            Kind::Sound(_) if self.prompt.is_some() || !self.page.receives() => return,
+            Kind::Sound(codec) => match payload_type_for(codec, &self.page.codecs) {
                 Some(_) if self.outward.is_busy() => return,
                 Some(payload_type) => {
                     self.outward.pass();
@@ -310,18 +310,18 @@ impl Session {
                 }
             },
         }
-        self.pump(cx);
+        self.send_due(cx);
         self.drain(cx);
     }
 
     /// Logs a new source address of the SIP side, and the first packet from a source that is not accepted; `before` is the state
     /// before this packet. A session logs only a few, because anybody can send packets.
-    fn tell_source(&mut self, before: (Option<SocketAddr>, u64), source: SocketAddr) {
+    fn log_source(&mut self, before: (Option<SocketAddr>, u64), source: SocketAddr) {
         let (call, heard) = (Plain(&self.call), self.peer.source());
-        if let Some(from) = heard.filter(|_| heard != before.0 && self.moved < TOLD) {
-            let words = if self.moved == 0 { "first packet" } else { "heard from another address" };
+        if let Some(from) = heard.filter(|_| heard != before.0 && self.sources_logged < MOST_SOURCES_LOGGED) {
+            let words = if self.sources_logged == 0 { "first packet" } else { "heard from another address" };
             debug!(%call, side = "trunk", %from, "{words}");
-            self.moved += 1;
+            self.sources_logged += 1;
         }
         if before.1 == 0 && self.peer.refused > 0 {
             debug!(%call, side = "trunk", from = %source, "a packet is not taken");
@@ -334,14 +334,14 @@ impl Session {
         if let Some(events) = self.page.events.iter().copied().find(|events| events.payload_type == header.payload_type) {
             self.count(cx.now, header, events.clock);
             self.inward.receive_event(cx.now, events.clock, header, &packet.payload);
-            return self.pump(cx);
+            return self.send_due(cx);
         }
         let Some((codec, _)) = self.page.codecs.iter().copied().find(|(_, pt)| *pt == header.payload_type) else { return };
         self.count(cx.now, header, clock(codec));
-        if !self.peer.takes() || packet.payload.is_empty() {
+        if !self.peer.receives() || packet.payload.is_empty() {
             return;
         }
-        match as_it_is(codec, self.peer.codecs()) {
+        match payload_type_for(codec, self.peer.codecs()) {
             Some(_) if self.inward.is_busy() => {}
             Some(payload_type) => {
                 self.inward.pass();
@@ -351,7 +351,7 @@ impl Session {
             None => {
                 if let Some(to) = self.peer.codec() {
                     self.inward.code(cx.now, codec, to, header, &packet.payload);
-                    self.pump(cx);
+                    self.send_due(cx);
                 }
             }
         }
@@ -364,17 +364,18 @@ impl Session {
     }
 
     /// Sends everything that is due: transcoded sound, DTMF digits, the prompt.
-    fn pump(&mut self, cx: &mut Context<'_>) {
+    fn send_due(&mut self, cx: &mut Context<'_>) {
         let (mut out, mut digits) = (Vec::new(), Vec::new());
-        if let Some(fraction) = self.peer.missed.take().filter(|_| self.peer.takes_copies()) {
-            self.inward.missed(fraction);
+        if let Some(fraction) = self.peer.loss.take().filter(|_| self.peer.uses_fec()) {
+            self.inward.set_loss(fraction);
         }
         let events = self.peer.events();
         self.inward.poll(cx.now, &mut self.peer.numbering, events, &mut out, &mut digits);
-        for Outgoing { payload_type, place, marker, payload } in out.drain(..).filter(|_| self.peer.takes()).collect::<Vec<_>>() {
+        for Outgoing { payload_type, place, marker, payload } in out.drain(..).filter(|_| self.peer.receives()).collect::<Vec<_>>()
+        {
             self.send_peer(cx, (payload_type, place, marker), &payload);
         }
-        self.tell_digits(cx, Leg::Page, &mut digits);
+        self.emit_digits(cx, Leg::Page, &mut digits);
 
         let events = self.page_events();
         self.outward.poll(cx.now, &mut self.to_page, events, &mut out, &mut digits);
@@ -383,25 +384,25 @@ impl Session {
         }
         self.play(cx, &mut out);
         for Outgoing { payload_type, place, marker, payload } in out {
-            if self.page.takes() {
+            if self.page.receives() {
                 self.page.send(cx.shared, cx.now, (payload_type, place, marker), &payload, &mut self.page_out);
             }
         }
-        self.tell_digits(cx, Leg::Peer, &mut digits);
+        self.emit_digits(cx, Leg::Peer, &mut digits);
     }
 
     fn play(&mut self, cx: &mut Context<'_>, out: &mut Vec<Outgoing>) {
-        let (Some(playing), Some(codec), true) = (&mut self.prompt, self.page.codecs.first(), self.page.takes()) else { return };
+        let (Some(playing), Some(codec), true) = (&mut self.prompt, self.page.codecs.first(), self.page.receives()) else { return };
         self.page_clock = clock(codec.0);
         if playing.poll(cx.now, &mut self.to_page, *codec, out) {
             self.prompt = None;
-            cx.tell(Event::Played { session: self.id });
+            cx.emit(Event::Played { session: self.id });
         }
     }
 
-    fn tell_digits(&self, cx: &mut Context<'_>, leg: Leg, digits: &mut Vec<(char, u32)>) {
+    fn emit_digits(&self, cx: &mut Context<'_>, leg: Leg, digits: &mut Vec<(char, u32)>) {
         for (digit, duration) in digits.drain(..) {
-            cx.tell(Event::Digit { session: self.id, leg, digit, duration });
+            cx.emit(Event::Digit { session: self.id, leg, digit, duration });
         }
     }
 
@@ -431,12 +432,12 @@ impl Session {
                         cx.out.push_back(Output::Send { socket: Socket::Page, destination, bytes })
                     }
                     PageOutput::Packet(packet) => self.forward(cx, &packet),
-                    PageOutput::Missed(fraction) if self.page.takes_copies => self.outward.missed(fraction),
-                    PageOutput::Missed(_) => {}
+                    PageOutput::Loss(fraction) if self.page.uses_fec => self.outward.set_loss(fraction),
+                    PageOutput::Loss(_) => {}
                     PageOutput::Connected => {
                         debug!(call = %Plain(&self.call), "the page is connected");
-                        cx.tell(Event::Connected { session: self.id });
-                        self.pump(cx);
+                        cx.emit(Event::Connected { session: self.id });
+                        self.send_due(cx);
                     }
                     PageOutput::Failed(error) => self.fail(cx, Leg::Page, error),
                 }
@@ -450,7 +451,7 @@ impl Session {
         if self.page.deadline().is_some_and(|at| at <= cx.now) {
             self.page.timeout(cx.shared, cx.now, &mut self.page_out);
         }
-        self.pump(cx);
+        self.send_due(cx);
         self.drain(cx);
         if let Some((destination, mux, bytes)) = self.peer.report(cx.now) {
             let socket = if mux { Socket::Rtp(self.id) } else { Socket::Rtcp(self.id) };
@@ -460,7 +461,7 @@ impl Session {
             if self.silent_at(leg, cx.silence).is_some_and(|at| at <= cx.now) {
                 self.silent_since[leg as usize] = Some(cx.now);
                 info!(call = %Plain(&self.call), side = side(leg), milliseconds = millis(cx.silence), "nothing came for too long");
-                cx.tell(Event::Silent { session: self.id, leg });
+                cx.emit(Event::Silent { session: self.id, leg });
             }
         }
     }
@@ -469,7 +470,7 @@ impl Session {
     /// 7675).
     fn silent_at(&self, leg: Leg, silence: Duration) -> Option<Instant> {
         let since = match leg {
-            Leg::Page => self.silent_since[0].filter(|_| self.page.is_agreed()),
+            Leg::Page => self.silent_since[0].filter(|_| self.page.is_negotiated()),
             Leg::Peer => self.silent_since[1].max(self.peer.heard).filter(|_| self.peer.must_send()),
         };
         since.map(|since| since + silence)
@@ -478,7 +479,7 @@ impl Session {
     /// Returns when [`Session::timeout`] is due.
     #[must_use]
     pub fn deadline(&self, silence: Duration) -> Option<Instant> {
-        let prompt = self.prompt.as_ref().filter(|_| self.page.takes());
+        let prompt = self.prompt.as_ref().filter(|_| self.page.receives());
         let all = [
             self.page.deadline(),
             self.peer.deadline(),
@@ -498,7 +499,7 @@ impl Session {
     }
 
     /// Logs the end of the session and its traffic; jitter is in milliseconds.
-    pub fn tell_end(&self) {
+    pub fn log_end(&self) {
         let Traffic { from_page: page, from_peer: trunk, refused } = self.traffic();
         let page_ticks = self.page.codecs.first().map_or(1, |(codec, _)| codec.ticks());
         let page_jitter = self.page_stream.as_ref().map(|stream| stream.jitter() / page_ticks);
@@ -536,6 +537,6 @@ const fn side(leg: Leg) -> &'static str {
 }
 
 /// Returns the payload type with which a side takes this codec; `None` where it has to be transcoded.
-fn as_it_is(codec: Codec, theirs: &[(Codec, u8)]) -> Option<u8> {
-    theirs.iter().find(|(other, _)| *other == codec).map(|(_, payload_type)| *payload_type)
+fn payload_type_for(codec: Codec, accepted: &[(Codec, u8)]) -> Option<u8> {
+    accepted.iter().find(|(other, _)| *other == codec).map(|(_, payload_type)| *payload_type)
 }

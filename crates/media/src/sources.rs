@@ -22,7 +22,7 @@ const IN_ORDER: u32 = 3;
 /// How long no better source may send before another address is accepted as the SIP side.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The largest number of packets to an address that is not verified: anybody may be named in SDP.
-pub const UNPROVEN: u32 = 3;
+pub const UNVERIFIED: u32 = 3;
 /// The largest step from one sequence number to the next.
 const GAP: u16 = 100;
 /// The largest number of streams that are watched in addition to the accepted one.
@@ -82,7 +82,7 @@ struct Lock {
     place: Place,
     run: Run,
     /// Whether it is certainly the SIP side: it has sent more than a packet that may be forged.
-    sure: bool,
+    verified: bool,
     /// Packets sent to it before it was verified.
     sent: u32,
     /// Whether it has not sent since new SDP.
@@ -139,7 +139,7 @@ impl Sources {
             None => known || keyed,
             Some(lock) if lock.address == source => true,
             Some(lock) if lock.address.ip() == source.ip() => {
-                lock.loose || lock.run.ssrc == header.ssrc || (keyed || !lock.sure) && place > lock.place
+                lock.loose || lock.run.ssrc == header.ssrc || (keyed || !lock.verified) && place > lock.place
             }
             Some(lock) => place > lock.place || lock.loose && (known || keyed),
         };
@@ -152,7 +152,7 @@ impl Sources {
         let free = self.lock.is_none_or(|lock| lock.loose);
         let eligible = match self.lock {
             _ if place == Place::Elsewhere => free && signalled.is_lost(),
-            Some(lock) => place > lock.place || !lock.sure && place == lock.place,
+            Some(lock) => place > lock.place || !lock.verified && place == lock.place,
             None => true,
         };
         if !eligible {
@@ -172,18 +172,19 @@ impl Sources {
     /// A packet was accepted, so its source is the SIP side; `keyed`: its authentication tag was verified.
     pub fn take(&mut self, now: Instant, signalled: &Signalled<'_>, source: SocketAddr, header: &Header, keyed: bool) {
         let Some(place) = signalled.place(source) else { return };
-        let shown = self.others.iter().find(|(address, ..)| *address == source).map(|(.., run)| *run);
+        let watched = self.others.iter().find(|(address, ..)| *address == source).map(|(.., run)| *run);
         // A better source can still replace this one, however much it sends.
         self.others.retain(|(address, known, _)| *address != source && *known > place);
         let before =
             self.lock.filter(|lock| lock.address.ip() == source.ip() && (lock.address == source || lock.run.ssrc == header.ssrc));
         let run = before.map(|lock| lock.run).and_then(|run| run.and(header));
-        let run = run.or(shown).unwrap_or_else(|| Run::new(now, header));
+        let run = run.or(watched).unwrap_or_else(|| Run::new(now, header));
         // Behind NAT others may share its host, so the port has to match, where it is used.
         let shared = signalled.nat && place == Place::Host && now - run.since < PATIENCE;
-        let sure = keyed || place == Place::Exact || run.packets >= IN_ORDER && !shared || before.is_some_and(|lock| lock.sure);
+        let verified =
+            keyed || place == Place::Exact || run.packets >= IN_ORDER && !shared || before.is_some_and(|lock| lock.verified);
         let (place, sent) = before.map_or((place, 0), |lock| (place.max(lock.place), lock.sent));
-        self.lock = Some(Lock { address: source, place, run, sure, sent, loose: false });
+        self.lock = Some(Lock { address: source, place, run, verified, sent, loose: false });
     }
 
     /// Returns the accepted source address.
@@ -200,16 +201,16 @@ impl Sources {
 
     /// Returns the verified address of the SIP side.
     #[must_use]
-    pub fn sure(&self) -> Option<SocketAddr> {
-        self.lock.filter(|lock| lock.sure).map(|lock| lock.address)
+    pub fn verified(&self) -> Option<SocketAddr> {
+        self.lock.filter(|lock| lock.verified).map(|lock| lock.address)
     }
 
     /// Returns the destination of the next packet: the accepted source, if it is verified or has got few packets; `None` where no
     /// source is accepted.
     pub fn destination(&mut self, now: Instant) -> Option<Option<SocketAddr>> {
         let lock = self.lock.as_mut()?;
-        lock.sure |= self.others.is_empty() && now - lock.run.since >= PATIENCE;
-        let may = lock.sure || lock.sent < UNPROVEN;
+        lock.verified |= self.others.is_empty() && now - lock.run.since >= PATIENCE;
+        let may = lock.verified || lock.sent < UNVERIFIED;
         lock.sent = lock.sent.saturating_add(1);
         Some(may.then_some(lock.address))
     }

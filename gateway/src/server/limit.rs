@@ -90,7 +90,7 @@ impl Places {
     /// The connection was told to close: it is silent again. Whoever waits for that calls [`Places::served_by`].
     pub fn goes(&self, id: PlaceId, address: Option<IpAddr>) {
         let first = self.lock().come(id, address, self.most_silent);
-        self.give_way(first);
+        self.evict(first);
     }
 
     /// The connection has requested something.
@@ -102,7 +102,7 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_way(&self, first: Option<AbortHandle>) {
+    fn evict(&self, first: Option<AbortHandle>) {
         if let Some(first) = first {
             first.abort();
             self.metrics.refused("too many silent connections");
@@ -143,7 +143,7 @@ impl Places {
             taken.all += 1;
             self.metrics.connections.inc();
             let first = taken.come(id, address, if full { 0 } else { self.most_silent });
-            self.give_way(first);
+            self.evict(first);
         }
         Ok(Place { places: Arc::clone(self), connection, address, id })
     }

@@ -70,7 +70,7 @@ pub(super) struct Jitter {
     played: Place,
     transits: Transits,
     /// The transit of the last packet, if that was on another timeline.
-    strange: Option<i64>,
+    off_timeline: Option<i64>,
 }
 
 /// The place of a packet in a stream.
@@ -96,7 +96,7 @@ impl Jitter {
             spare: Vec::with_capacity(MOST_PACKETS),
             played: Place::default(),
             transits: Transits::default(),
-            strange: None,
+            off_timeline: None,
         }
     }
 
@@ -113,7 +113,7 @@ impl Jitter {
         if self.transits.count > 0 && (transit - self.transits.offset(self.ticks_per_ms)).abs() > JUMP_MS * self.ticks_per_ms {
             return self.stray(now, packet, transit);
         }
-        self.strange = None;
+        self.off_timeline = None;
         if !self.is_new(place) {
             return Taken::InStream;
         }
@@ -174,7 +174,7 @@ impl Jitter {
             self.discard();
         }
         self.source = Some(packet.ssrc);
-        self.strange = None;
+        self.off_timeline = None;
         // Packets before the first one are not missing.
         self.seen = u64::MAX;
         self.newest = Place { timestamp: i64::from(packet.timestamp), sequence: i64::from(packet.sequence) };
@@ -187,8 +187,8 @@ impl Jitter {
 
     /// A single packet off the timeline is dropped; a second one that agrees with it begins a new timeline (as in RFC 3550, A.1).
     fn stray(&mut self, now: Instant, packet: &Packet<'_>, transit: i64) -> Taken {
-        let agrees = self.strange.is_some_and(|strange| (strange - transit).abs() < LARGEST_DELAY_MS * self.ticks_per_ms);
-        self.strange = Some(transit);
+        let agrees = self.off_timeline.is_some_and(|other| (other - transit).abs() < LARGEST_DELAY_MS * self.ticks_per_ms);
+        self.off_timeline = Some(transit);
         if agrees { self.begin(now, packet) } else { Taken::InStream }
     }
 

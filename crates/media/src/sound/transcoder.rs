@@ -82,7 +82,7 @@ pub struct Transcoder {
     step: i64,
     playing: bool,
     /// For how many more packets the sender counts as using in-band FEC.
-    copies: u32,
+    fec: u32,
     /// Whether the buffer waits for the packet after a lost one.
     waits: bool,
     /// Ticks since a packet was played.
@@ -131,7 +131,7 @@ impl Transcoder {
             at: 0,
             step: i64::from(ptime * from.ticks()),
             playing: false,
-            copies: 0,
+            fec: 0,
             waits: false,
             starved: 0,
             last: None,
@@ -152,9 +152,9 @@ impl Transcoder {
             },
         }
         self.step = self.ticks(samples);
-        self.copies = if self.decoder.has_copy(packet.payload) { COPY_EVERY } else { self.copies.saturating_sub(1) };
+        self.fec = if self.decoder.has_copy(packet.payload) { COPY_EVERY } else { self.fec.saturating_sub(1) };
         let lossy = self.jitter.missing() >= if self.waits { 1 } else { WORTH_WAITING };
-        self.waits = lossy && self.copies > 0 && self.step <= LONGEST_WAIT_MS * self.ticks_in;
+        self.waits = lossy && self.fec > 0 && self.step <= LONGEST_WAIT_MS * self.ticks_in;
     }
 
     /// Sets the fraction of frames that the recipient loses, per cent.

@@ -148,7 +148,7 @@ fn who_has_not_shown_the_password_cannot_be_first_with_dtls() {
         world.command(Command::Close { session: S });
     }
     assert_eq!(world.astray, 0, "nothing is answered");
-    assert!(world.engine.strange >= 3 * CALLS as u64);
+    assert!(world.engine.dropped >= 3 * CALLS as u64);
     assert!(!world.events.iter().any(|event| matches!(event, Event::Failed { .. })));
 }
 
@@ -167,7 +167,7 @@ fn behind_nat(said: &str, security: Security) -> (World, usize) {
 }
 
 /// Returns a packet of another stream.
-fn strange(number: u16, ssrc: u32) -> Vec<u8> {
+fn foreign_packet(number: u16, ssrc: u32) -> Vec<u8> {
     let mut packet = vec![0x80, 0];
     packet.extend(number.to_be_bytes());
     packet.extend((u32::from(number) * 160).to_be_bytes());
@@ -186,7 +186,7 @@ fn they_talk(world: &mut World, page: usize, attackers: &[&str]) {
         let packet = if world.phone.key.is_some() { srtp(&KEY, &packet, 0) } else { packet };
         world.inject(Socket::Rtp(S), world.phone.at, packet);
         world.page_sends(page, 0, &[2; 160], 160);
-        attackers.iter().for_each(|from| world.inject(Socket::Rtp(S), address(from), strange(1_000 + number, 7)));
+        attackers.iter().for_each(|from| world.inject(Socket::Rtp(S), address(from), foreign_packet(1_000 + number, 7)));
         world.run(20);
     }
     let received = &world.pages[page].received;
@@ -205,7 +205,7 @@ fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
     {
         let (mut world, page) = behind_nat(said, Security::None);
         for number in 0..before {
-            world.inject(Socket::Rtp(S), address(attacker), strange(number, 7));
+            world.inject(Socket::Rtp(S), address(attacker), foreign_packet(number, 7));
             world.page_sends(page, 0, &[2; 160], 160);
             world.run(20);
         }
@@ -226,7 +226,7 @@ fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
 fn who_was_taken_for_a_phone_behind_nat_gives_way_to_it() {
     let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
     for number in 0..300 {
-        world.inject(Socket::Rtp(S), address(ATTACKER), strange(number, 7));
+        world.inject(Socket::Rtp(S), address(ATTACKER), foreign_packet(number, 7));
         world.run(20);
     }
     they_talk(&mut world, page, &[ATTACKER]);
@@ -238,12 +238,12 @@ fn who_was_taken_for_a_phone_behind_nat_gives_way_to_it() {
 fn the_signalled_port_has_the_media_whoever_else_its_host_has() {
     let (mut world, page) = behind_nat("203.0.113.9:6000", Security::None);
     for number in 0..300 {
-        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), strange(number, 7));
+        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), foreign_packet(number, 7));
         world.run(20);
     }
     for number in 0..3 {
         world.phone_sends(0, &[1; 160], 160);
-        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), strange(300 + number, 7));
+        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), foreign_packet(300 + number, 7));
         world.run(20);
     }
     they_talk(&mut world, page, &["203.0.113.9:7777"]);
@@ -267,7 +267,7 @@ fn single_shots_do_not_deafen_a_phone_behind_nat() {
     let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
     for number in 0..20_u16 {
         let from = format!("203.0.113.9:{}", 20_000 + number);
-        world.inject(Socket::Rtp(S), address(&from), strange(number * 999, number.into()));
+        world.inject(Socket::Rtp(S), address(&from), foreign_packet(number * 999, number.into()));
         world.page_sends(page, 0, &[2; 160], 160);
     }
     assert!(world.to_peer.len() <= 3, "{} packets to where nobody is", world.to_peer.len());
@@ -281,9 +281,9 @@ fn with_keys_nobody_else_is_heard_or_sent_to_behind_nat() {
     for said in ["203.0.113.9:6000", "10.1.1.1:6000"] {
         let (mut world, page) = behind_nat(said, Security::Sdes);
         for number in 0..200 {
-            world.inject(Socket::Rtp(S), address(ATTACKER), strange(number, 7));
-            world.inject(Socket::Rtp(S), address(ATTACKER), srtp(&[8; 30], &strange(number, 7), 0));
-            world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), srtp(&[8; 30], &strange(number, 7), 0));
+            world.inject(Socket::Rtp(S), address(ATTACKER), foreign_packet(number, 7));
+            world.inject(Socket::Rtp(S), address(ATTACKER), srtp(&[8; 30], &foreign_packet(number, 7), 0));
+            world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), srtp(&[8; 30], &foreign_packet(number, 7), 0));
             world.page_sends(page, 0, &[2; 160], 160);
             world.run(20);
         }

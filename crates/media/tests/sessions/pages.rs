@@ -161,7 +161,7 @@ fn a_page_that_shows_another_certificate_is_not_connected() {
 }
 
 #[test]
-fn strangers_begin_no_handshake_and_garbage_does_no_harm() {
+fn unknown_sources_begin_no_handshake_and_garbage_does_no_harm() {
     let mut world = World::new();
     let page = world.call(settings(&[Codec::Pcmu]), &[PCMU]);
     let mut dice = 12_345u64;
@@ -186,7 +186,7 @@ fn strangers_begin_no_handshake_and_garbage_does_no_harm() {
     world.page_sends(page, 0, &[2; 160], 160);
     world.run(5);
     assert_eq!((world.pages[page].received.len(), world.heard(0).len()), (1, 1));
-    assert!(world.engine.strange >= 2_000);
+    assert!(world.engine.dropped >= 2_000);
 }
 
 #[test]
