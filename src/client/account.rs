@@ -25,7 +25,7 @@ use offhook_ua::authentication::{Authenticator, Credentials, Lasting};
 use offhook_ua::registration::{Ask, Registration};
 use offhook_ua::time::Instant;
 
-use super::core::{Core, Owner};
+use super::context::{Context, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
 use crate::client::call::{Error, ErrorResponse};
@@ -86,66 +86,67 @@ pub enum Verdict {
 }
 
 impl Account {
-    pub fn new(core: &mut Core) -> Self {
-        let registration = Registration::new(core.random.uuid(), core.random.token());
-        let (wanted, expires) = (core.config.active && core.config.activate, core.config.register_expires);
+    pub fn new(context: &mut Context) -> Self {
+        let registration = Registration::new(context.random.uuid(), context.random.token());
+        let (wanted, expires) = (context.config.active && context.config.activate, context.config.register_expires);
         Self { phase: Phase::Idle, registration, wanted, asked: false, expires, ends: None, expired: false, update: None }
     }
 
     /// Begins to sign in.
-    pub fn start(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
+    pub fn start(&mut self, context: &mut Context, login: Login) -> Result<(), Error> {
         let (user, credentials, lasts) = read(login)?;
         (self.update, self.expired) = (None, false);
-        core.user = user;
-        core.authenticator = Some(Authenticator::new(credentials));
-        self.ends = lasts.map(|lasts| now + lasts);
+        context.user = user;
+        context.authenticator = Some(Authenticator::new(credentials));
+        self.ends = lasts.map(|lasts| context.now + lasts);
         self.phase = Phase::Starting;
         Ok(())
     }
 
     /// Shows something else from now on. The next REGISTER tells what the server says of it.
-    pub fn update(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
+    pub fn update(&mut self, context: &mut Context, login: Login) -> Result<(), Error> {
         if self.phase != Phase::Ready {
             return Err(Error::Misuse("The client is not started"));
         }
         let (user, credentials, lasts) = read(login)?;
-        if user != core.user {
+        if user != context.user {
             return Err(Error::argument("The login object is another user's"));
         }
-        let shown = core.authenticator.replace(Authenticator::new(credentials));
+        let shown = context.authenticator.replace(Authenticator::new(credentials));
         // Of two that the server has not taken yet, the later counts.
         let before = self.update.take().map_or(shown, |update| update.before);
-        self.update = Some(Update { before, ends: lasts.map(|lasts| now + lasts) });
+        self.update = Some(Update { before, ends: lasts.map(|lasts| context.now + lasts) });
         Ok(())
     }
 
     /// Tells the app that it needs another ticket or token soon.
-    pub fn warn(&self, core: &mut Core, now: Instant) {
+    pub fn warn(&self, context: &mut Context) {
         if let Some(ends) = self.ends {
-            core.event(Event::TokenWillExpire(u32::try_from((ends - now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX)));
+            context
+                .event(Event::TokenWillExpire(u32::try_from((ends - context.now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX)));
         }
     }
 
     /// A ticket or token has run out: the server says whether it takes it still.
-    pub fn token_ended(&mut self, core: &mut Core, now: Instant, open: bool) {
-        if self.ends.is_some_and(|ends| now - ends < LATE.1) {
-            core.timers.set(Timer::TokenEnd, now + LATE.0);
+    pub fn token_ended(&mut self, context: &mut Context, open: bool) {
+        if self.ends.is_some_and(|ends| context.now - ends < LATE.1) {
+            context.timers.set(Timer::TokenEnd, context.now + LATE.0);
         }
         if open {
-            self.register(core, now);
+            self.register(context);
         }
     }
 
     /// The server has asked for a proof in vain: it says what it takes.
-    pub fn doubted(&mut self, core: &mut Core, now: Instant) {
+    pub fn doubted(&mut self, context: &mut Context) {
         if self.phase == Phase::Ready && !self.expired {
-            self.register(core, now);
+            self.register(context);
         }
     }
 
     /// Wants calls to be received, or not. `Ok(true)`: the app will hear of it.
-    pub fn want(&mut self, core: &mut Core, now: Instant, wanted: bool, open: bool) -> Result<bool, Error> {
-        if !core.config.active {
+    pub fn want(&mut self, context: &mut Context, wanted: bool, open: bool) -> Result<bool, Error> {
+        if !context.config.active {
             return Err(Error::Misuse("supportActiveConnection is not set"));
         }
         let changed = self.wanted != wanted;
@@ -155,39 +156,39 @@ impl Account {
         }
         self.asked = true;
         if !changed && self.registration.is_bound() == wanted {
-            self.tell(core);
+            self.tell(context);
         } else if open {
-            self.register(core, now);
+            self.register(context);
         }
         Ok(true)
     }
 
     /// Sends a REGISTER: what it asks for follows from what is wanted.
-    pub fn register(&mut self, core: &mut Core, now: Instant) {
-        let (uri, aor, binding) = (format!("sip:{}", core.config.domain), core.aor(), core.binding());
+    pub fn register(&mut self, context: &mut Context) {
+        let (uri, aor, binding) = (format!("sip:{}", context.config.domain), context.aor(), context.binding());
         let ask = match (self.wanted && self.phase != Phase::Over, self.registration.is_bound()) {
             (true, _) => Ask::Bind(&binding, self.expires),
             (false, true) => Ask::Unbind(&binding),
             (false, false) => Ask::Nothing,
         };
         let request = self.registration.request(&uri, &aor, ask).field("Supported", "path, outbound, gruu");
-        core.request(now, request, Owner::Account, None);
+        context.request(request, Owner::Account, None);
     }
 
     /// Takes the answer to a REGISTER in.
-    pub fn answered(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) -> Verdict {
+    pub fn answered(&mut self, context: &mut Context, answer: &Message<'_>) -> Verdict {
         match answer.code() {
             Some(code) if code.is_success() => {
-                self.accepted(core, now, answer);
+                self.accepted(context, answer);
                 Verdict::In
             }
             Some(StatusCode::INTERVAL_TOO_BRIEF) => match answer.number(Name::MinExpires).filter(|least| *least > self.expires) {
                 Some(least) => {
                     self.expires = least;
-                    self.register(core, now);
+                    self.register(context);
                     Verdict::Wait
                 }
-                None => self.refused(core, now, answer.code(), Error::Refused(refusal(answer))),
+                None => self.refused(context, answer.code(), Error::Refused(refusal(answer))),
             },
             Some(code)
                 if self.phase == Phase::Ready && (code == StatusCode::REQUEST_TIMEOUT || code.class() == Class::ServerError) =>
@@ -195,7 +196,7 @@ impl Account {
                 self.registration.lost();
                 Verdict::Busy
             }
-            _ => self.refused(core, now, answer.code(), Error::Refused(refusal(answer))),
+            _ => self.refused(context, answer.code(), Error::Refused(refusal(answer))),
         }
     }
 
@@ -205,17 +206,17 @@ impl Account {
     }
 
     /// Nobody can be reached, or the server does not answer.
-    pub fn unreachable(&mut self, core: &mut Core, now: Instant, why: Cow<'static, str>) -> Verdict {
+    pub fn unreachable(&mut self, context: &mut Context, why: Cow<'static, str>) -> Verdict {
         self.registration.lost();
         if self.phase != Phase::Starting {
             return Verdict::Busy;
         }
-        self.refused(core, now, None, Error::Unreachable(why))
+        self.refused(context, None, Error::Unreachable(why))
     }
 
     /// The connection is gone, and the registration with it.
-    pub fn disconnected(&mut self, core: &mut Core) {
-        core.timers.stop(Timer::Refresh);
+    pub fn disconnected(&mut self, context: &mut Context) {
+        context.timers.stop(Timer::Refresh);
         self.registration.lost();
     }
 
@@ -225,94 +226,94 @@ impl Account {
     }
 
     /// What a later client can sign in with.
-    pub fn session(core: &Core) -> Option<Session> {
-        let (kind, realm, secret) = match core.authenticator.as_ref()?.lasting()? {
+    pub fn session(context: &Context) -> Option<Session> {
+        let (kind, realm, secret) = match context.authenticator.as_ref()?.lasting()? {
             Lasting::Bearer(token) => ("bearer", "", token),
             Lasting::Hash { realm, sha256: true, ha1 } => ("digest:SHA-256:", realm, ha1),
             Lasting::Hash { realm, sha256: false, ha1 } => ("digest:MD5:", realm, ha1),
         };
-        Some(Session { user_id: core.user.clone(), session_id: format!("{kind}{realm}"), session_secret: secret.to_owned() })
+        Some(Session { user_id: context.user.clone(), session_id: format!("{kind}{realm}"), session_secret: secret.to_owned() })
     }
 
-    fn accepted(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
-        let instance = core.config.instance.clone();
-        self.registration.accepted(now, answer, &instance, self.expires);
-        core.gruu = self.registration.gruu().map(str::to_owned);
-        core.home = core.gruu.as_deref().and_then(|gruu| Some(Uri::parse(gruu).ok()?.host.to_owned()));
-        core.named_ice = Rc::new(named_ice(answer));
+    fn accepted(&mut self, context: &mut Context, answer: &Message<'_>) {
+        let instance = context.config.instance.clone();
+        self.registration.accepted(context.now, answer, &instance, self.expires);
+        context.gruu = self.registration.gruu().map(str::to_owned);
+        context.home = context.gruu.as_deref().and_then(|gruu| Some(Uri::parse(gruu).ok()?.host.to_owned()));
+        context.named_ice = Rc::new(named_ice(answer));
         match self.registration.refresh_at() {
-            Some(at) => core.timers.set(Timer::Refresh, at),
-            None => core.timers.stop(Timer::Refresh),
+            Some(at) => context.timers.set(Timer::Refresh, at),
+            None => context.timers.stop(Timer::Refresh),
         }
         self.expired = false;
         if let Some(update) = self.update.take() {
             self.ends = update.ends;
-            self.watch_token(core, now);
-            core.event(Event::TokenUpdated(Ok(())));
+            self.watch_token(context);
+            context.event(Event::TokenUpdated(Ok(())));
         }
         if self.phase == Phase::Starting {
             self.phase = Phase::Ready;
-            self.watch_token(core, now);
-            let session = Self::session(core).unwrap_or(Session {
-                user_id: core.user.clone(),
+            self.watch_token(context);
+            let session = Self::session(context).unwrap_or(Session {
+                user_id: context.user.clone(),
                 session_id: String::new(),
                 session_secret: String::new(),
             });
-            core.event(Event::Started(session));
+            context.event(Event::Started(session));
         }
-        self.tell(core);
+        self.tell(context);
     }
 
     /// Tells an app that waits for it whether calls are received.
-    fn tell(&mut self, core: &mut Core) {
+    fn tell(&mut self, context: &mut Context) {
         if !self.asked {
             return;
         }
         self.asked = false;
-        core.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
+        context.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
     }
 
     /// Starts the timers for the end of what the server has taken.
-    fn watch_token(&self, core: &mut Core, now: Instant) {
-        self.forget_token(core);
+    fn watch_token(&self, context: &mut Context) {
+        self.forget_token(context);
         if let Some(ends) = self.ends {
-            let early = core.config.token_refresh.min((ends - now) / 10);
-            core.timers.set(Timer::TokenWarning, ends - early);
-            core.timers.set(Timer::TokenEnd, ends);
+            let early = context.config.token_refresh.min((ends - context.now) / 10);
+            context.timers.set(Timer::TokenWarning, ends - early);
+            context.timers.set(Timer::TokenEnd, ends);
         }
     }
 
     /// Stops them.
-    pub fn forget_token(&self, core: &mut Core) {
-        core.timers.stop(Timer::TokenWarning);
-        core.timers.stop(Timer::TokenEnd);
+    pub fn forget_token(&self, context: &mut Context) {
+        context.timers.stop(Timer::TokenWarning);
+        context.timers.stop(Timer::TokenEnd);
     }
 
-    fn refused(&mut self, core: &mut Core, now: Instant, code: Option<StatusCode>, error: Error) -> Verdict {
+    fn refused(&mut self, context: &mut Context, code: Option<StatusCode>, error: Error) -> Verdict {
         if let Some(update) = self.update.take() {
-            core.authenticator = update.before;
-            core.event(Event::TokenUpdated(Err(error)));
+            context.authenticator = update.before;
+            context.event(Event::TokenUpdated(Err(error)));
             // What stood before stands as long as the server says so.
             if !self.expired {
-                self.register(core, now);
+                self.register(context);
             }
             return Verdict::Wait;
         }
         self.registration.lost();
-        core.timers.stop(Timer::Refresh);
-        self.forget_token(core);
+        context.timers.stop(Timer::Refresh);
+        self.forget_token(context);
         match self.phase {
             Phase::Starting => {
                 self.phase = Phase::Idle;
-                core.event(Event::StartFailed(error));
+                context.event(Event::StartFailed(error));
                 Verdict::Out
             }
             Phase::Ready => {
                 self.asked = false;
-                if code.is_some_and(StatusCode::is_challenge) && !::core::mem::replace(&mut self.expired, true) {
-                    core.event(Event::TokenExpired(error.clone()));
+                if code.is_some_and(StatusCode::is_challenge) && !std::mem::replace(&mut self.expired, true) {
+                    context.event(Event::TokenExpired(error.clone()));
                 }
-                core.event(Event::Active(Err(error)));
+                context.event(Event::Active(Err(error)));
                 Verdict::Wait
             }
             Phase::Idle | Phase::Over => Verdict::Wait,

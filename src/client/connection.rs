@@ -20,7 +20,7 @@ use offhook_sip::text::concat;
 use offhook_sip::{Method, Writer};
 use offhook_ua::time::Instant;
 
-use super::core::{Core, Owner};
+use super::context::{Context, Owner};
 use super::io::Output;
 use super::timers::Timer;
 
@@ -79,30 +79,30 @@ impl Connection {
     }
 
     /// Whether every server was tried in vain since one last served.
-    pub fn is_hopeless(&self, core: &Core) -> bool {
-        self.tries as usize >= core.config.servers.len()
+    pub fn is_hopeless(&self, context: &Context) -> bool {
+        self.tries as usize >= context.config.servers.len()
     }
 
     /// Opens it, to the server whose turn it is.
-    pub fn open(&mut self, core: &mut Core, now: Instant) {
-        let Some(url) = core.config.servers.get(self.server % core.config.servers.len().max(1)).cloned() else { return };
-        core.set_secure(url.starts_with("wss:"));
-        core.timers.stop(Timer::Reconnect);
-        let later = self.tries as usize > core.config.servers.len();
-        core.timers.set(Timer::Connect, now + CONNECT_TIMEOUT[usize::from(later)]);
-        core.push(Output::Connect { url });
+    pub fn open(&mut self, context: &mut Context) {
+        let Some(url) = context.config.servers.get(self.server % context.config.servers.len().max(1)).cloned() else { return };
+        context.set_secure(url.starts_with("wss:"));
+        context.timers.stop(Timer::Reconnect);
+        let later = self.tries as usize > context.config.servers.len();
+        context.timers.set(Timer::Connect, context.now + CONNECT_TIMEOUT[usize::from(later)]);
+        context.push(Output::Connect { url });
         self.state = State::Connecting;
-        self.since = now;
+        self.since = context.now;
     }
 
     /// It is open.
-    pub fn opened(&mut self, core: &mut Core, now: Instant) {
+    pub fn opened(&mut self, context: &mut Context) {
         self.state = State::Open;
-        core.connection += 1;
+        context.connection += 1;
         self.pongs = false;
-        core.timers.stop(Timer::Connect);
-        core.send("\r\n\r\n".to_owned());
-        self.heard(core, now);
+        context.timers.stop(Timer::Connect);
+        context.send("\r\n\r\n".to_owned());
+        self.heard(context);
     }
 
     /// We are signed in over it.
@@ -111,9 +111,9 @@ impl Connection {
     }
 
     /// Something came: the server lives.
-    pub fn heard(&self, core: &mut Core, now: Instant) {
-        core.timers.stop(Timer::Silence);
-        core.timers.set(Timer::KeepAlive, now + QUIET);
+    pub fn heard(&self, context: &mut Context) {
+        context.timers.stop(Timer::Silence);
+        context.timers.set(Timer::KeepAlive, context.now + QUIET);
     }
 
     /// The answer to `CRLF CRLF` came.
@@ -123,31 +123,31 @@ impl Connection {
 
     /// It is gone; goes to the next server, at once or after a while, which is shorter where a call waits. `refused`: the server is there,
     /// and does not serve.
-    pub fn lost(&mut self, core: &mut Core, now: Instant, in_call: bool, refused: bool) {
+    pub fn lost(&mut self, context: &mut Context, in_call: bool, refused: bool) {
         // A try that hung has waited already.
-        let since = if self.state == State::Connecting { self.since } else { now };
-        self.close(core);
+        let since = if self.state == State::Connecting { self.since } else { context.now };
+        self.close(context);
         let served = self.serves.take();
-        let steady = served.is_some_and(|since| now - since >= STEADY);
+        let steady = served.is_some_and(|since| context.now - since >= STEADY);
         if steady {
             self.tries = 0;
         }
-        let servers = core.config.servers.len().max(1);
+        let servers = context.config.servers.len().max(1);
         let round = (self.tries as usize / servers).min(8);
         // The rest of the first round goes through all servers without a pause, but for some jitter against herds.
         let wait = if round == 0 {
-            core.random.duration(Duration::from_millis(50))
+            context.random.duration(Duration::from_millis(50))
         } else {
             let wait = (BACK_OFF.0 * (1 << (round - 1))).min(BACK_OFF.1[usize::from(in_call)]);
-            wait / 2 + core.random.duration(wait)
+            wait / 2 + context.random.duration(wait)
         };
         self.go_on(servers, steady && !refused);
         self.tries += 1;
         if self.tries == 1 && served.is_some() {
             // Without a timer: in a tab that nobody looks at the shortest takes a second.
-            return self.open(core, now);
+            return self.open(context);
         }
-        core.timers.set(Timer::Reconnect, now.max(since + wait));
+        context.timers.set(Timer::Reconnect, context.now.max(since + wait));
     }
 
     /// Whose turn is next: of those that were not tried in vain, the next one; where there is none, the next of all.
@@ -165,44 +165,44 @@ impl Connection {
     }
 
     /// Goes to the next server: this one is there, and does not serve.
-    pub fn give_up(&mut self, core: &mut Core, now: Instant, in_call: bool) {
-        core.push(Output::Disconnect);
-        self.lost(core, now, in_call, true);
+    pub fn give_up(&mut self, context: &mut Context, in_call: bool) {
+        context.push(Output::Disconnect);
+        self.lost(context, in_call, true);
     }
 
     /// Forgets it, without another try.
-    pub fn close(&mut self, core: &mut Core) {
+    pub fn close(&mut self, context: &mut Context) {
         self.state = State::Closed;
         for timer in [Timer::Connect, Timer::KeepAlive, Timer::Silence, Timer::Reconnect] {
-            core.timers.stop(timer);
+            context.timers.stop(timer);
         }
     }
 
     /// The network may be another one, or back: what is open is doubted, what waits or hangs is tried at once.
-    pub fn nudge(&mut self, core: &mut Core, now: Instant) {
+    pub fn nudge(&mut self, context: &mut Context) {
         match self.state {
-            State::Open => self.ask(core, now, true),
-            State::Connecting if self.tries > 0 => self.open(core, now),
-            State::Closed if core.timers.runs(Timer::Reconnect) => self.open(core, now),
+            State::Open => self.ask(context, true),
+            State::Connecting if self.tries > 0 => self.open(context),
+            State::Closed if context.timers.runs(Timer::Reconnect) => self.open(context),
             State::Connecting | State::Closed => {}
         }
     }
 
     /// Asks the server for a sign of life: by `CRLF CRLF` where it is known to answer that, else by OPTIONS, which every server answers.
-    pub fn ask(&self, core: &mut Core, now: Instant, doubt: bool) {
-        core.timers.set(Timer::Silence, now + if doubt { DOUBT } else { PATIENCE });
+    pub fn ask(&self, context: &mut Context, doubt: bool) {
+        context.timers.set(Timer::Silence, context.now + if doubt { DOUBT } else { PATIENCE });
         if self.pongs {
-            core.send("\r\n\r\n".to_owned());
+            context.send("\r\n\r\n".to_owned());
             return;
         }
-        let uri = concat(&["sip:", &core.config.domain]);
-        let aor = core.aor();
-        let (tag, call_id) = (core.random.token(), core.random.token());
+        let uri = concat(&["sip:", &context.config.domain]);
+        let aor = context.aor();
+        let (tag, call_id) = (context.random.token(), context.random.token());
         let options = Writer::request(Method::Options, &uri)
             .joined("From", &["<", &aor, ">;tag=", &tag])
             .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &call_id)
             .cseq(1, Method::Options);
-        core.request(now, options, Owner::Connection, None);
+        context.request(options, Owner::Connection, None);
     }
 }

@@ -4,17 +4,17 @@
 //! says; then `deadline` into the one timer; then the events to the app, with nothing borrowed while a listener runs.
 //!
 //! ```text
-//! app ── commands ──▶ ┌────────────────────────────┐
-//!                     │ account ── connection       │ ──▶ poll: send, connect, media tasks, events
-//! world ── handle ──▶ │ sessions (one a call)       │ ──▶ deadline
-//!                     │ core: transactions, timers  │
-//!                     └────────────────────────────┘
+//! app ── commands ──▶ ┌───────────────────────────────┐
+//!                     │ account ── connection         │ ──▶ poll: send, connect, media tasks, events
+//! world ── handle ──▶ │ sessions (one a call)         │ ──▶ deadline
+//!                     │ context: transactions, timers │
+//!                     └───────────────────────────────┘
 //! ```
 
 mod account;
 pub mod call;
 mod connection;
-mod core;
+mod context;
 mod io;
 mod messages;
 mod session;
@@ -36,7 +36,7 @@ use offhook_ua::time::Instant;
 use self::account::{Account, Phase, Verdict};
 use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers};
 use self::connection::Connection;
-use self::core::{Asked, Core, Owner};
+use self::context::{Asked, Context, Owner};
 use self::session::Session as Call;
 use self::timers::Timer;
 
@@ -47,7 +47,7 @@ const CACHED: Duration = Duration::from_secs(1);
 
 /// The client.
 pub struct Client {
-    core: Core,
+    context: Context,
     connection: Connection,
     account: Account,
     calls: Vec<Call>,
@@ -58,9 +58,9 @@ impl Client {
     /// A client that is not started. `seed` must be unpredictable: tags, branches and Call-IDs come from it.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let mut core = Core::new(config, seed);
-        let account = Account::new(&mut core);
-        Self { core, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
+        let mut context = Context::new(config, seed);
+        let account = Account::new(&mut context);
+        Self { context, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
     }
 
     /// Signs in. [`Event::Started`] or [`Event::StartFailed`] tells what came of it.
@@ -68,16 +68,17 @@ impl Client {
     /// # Errors
     /// Where it was started before, the login is malformed, or no server is named.
     pub fn start(&mut self, now: Instant, login: Login) -> Result<(), Error> {
+        self.context.now = now;
         match self.account.phase {
             Phase::Starting | Phase::Ready => return Err(Error::Unexpected("Sinch client already started")),
             Phase::Idle | Phase::Over => {}
         }
-        if self.core.config.servers.is_empty() {
+        if self.context.config.servers.is_empty() {
             return Err(Error::argument("No server is named"));
         }
-        self.account.start(&mut self.core, now, login)?;
-        self.core.event(Event::Connection(ConnectionState::Connecting));
-        self.connection.open(&mut self.core, now);
+        self.account.start(&mut self.context, login)?;
+        self.context.event(Event::Connection(ConnectionState::Connecting));
+        self.connection.open(&mut self.context);
         Ok(())
     }
 
@@ -87,54 +88,57 @@ impl Client {
     /// # Errors
     /// Where the client is not started, or the login is malformed or another user's.
     pub fn update_token(&mut self, now: Instant, login: Login) -> Result<(), Error> {
-        self.account.update(&mut self.core, now, login)?;
+        self.context.now = now;
+        self.account.update(&mut self.context, login)?;
         // What is under way shows the old one: its answer is none to this.
         self.forget(&|owner| owner == Owner::Account);
         if self.connection.is_open() {
-            self.account.register(&mut self.core, now);
+            self.account.register(&mut self.context);
         }
-        self.settle(now);
+        self.settle();
         Ok(())
     }
 
     /// Ends all calls, takes the registration away and closes the connection.
     pub fn terminate(&mut self, now: Instant) {
+        self.context.now = now;
         for call in &mut self.calls {
-            call.hang_up(&mut self.core, now);
+            call.hang_up(&mut self.context);
         }
         if matches!(self.account.phase, Phase::Idle | Phase::Over) {
             return;
         }
         self.account.phase = Phase::Over;
-        if self.connection.is_open() && self.core.signed_in {
-            self.account.register(&mut self.core, now);
+        if self.connection.is_open() && self.context.signed_in {
+            self.account.register(&mut self.context);
         }
-        self.settle(now);
+        self.settle();
         // Whoever starts again must not hear that nobody answered the last goodbye.
         self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
-        self.core.signed_in = false;
-        self.account.forget_token(&mut self.core);
-        self.account.disconnected(&mut self.core);
-        self.connection.close(&mut self.core);
-        self.core.push(Output::Disconnect);
-        self.core.event(Event::Connection(ConnectionState::Closed));
+        self.context.signed_in = false;
+        self.account.forget_token(&mut self.context);
+        self.account.disconnected(&mut self.context);
+        self.connection.close(&mut self.context);
+        self.context.push(Output::Disconnect);
+        self.context.event(Event::Connection(ConnectionState::Closed));
     }
 
     /// The page goes away: ends what is up or was called. What rings here goes on ringing: at other devices, or here after a reload.
     /// With `cached` it may come back as it is, so the connection is closed, which keeps no page out of the browser's cache, and opened
     /// again as soon as time goes on.
     pub fn leave(&mut self, now: Instant, cached: bool) {
+        self.context.now = now;
         for call in self.calls.iter_mut().filter(|call| !call.is_over()) {
             if call.info.outgoing || call.info.state == State::Established {
-                call.hang_up(&mut self.core, now);
+                call.hang_up(&mut self.context);
             }
         }
-        self.settle(now);
+        self.settle();
         if cached && self.account.phase == Phase::Ready {
-            self.core.push(Output::Disconnect);
+            self.context.push(Output::Disconnect);
             self.disconnected();
-            self.connection.close(&mut self.core);
-            self.core.timers.set(Timer::Reconnect, now + CACHED);
+            self.connection.close(&mut self.context);
+            self.context.timers.set(Timer::Reconnect, self.context.now + CACHED);
         }
     }
 
@@ -143,9 +147,10 @@ impl Client {
     /// # Errors
     /// Where `Config::active` is not set.
     pub fn start_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
+        self.context.now = now;
         let open = self.connection.is_open();
-        let answer = self.account.want(&mut self.core, now, true, open);
-        self.settle(now);
+        let answer = self.account.want(&mut self.context, true, open);
+        self.settle();
         answer
     }
 
@@ -154,9 +159,10 @@ impl Client {
     /// # Errors
     /// Where `Config::active` is not set.
     pub fn stop_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
+        self.context.now = now;
         let open = self.connection.is_open();
-        let answer = self.account.want(&mut self.core, now, false, open);
-        self.settle(now);
+        let answer = self.account.want(&mut self.context, false, open);
+        self.settle();
         answer
     }
 
@@ -165,16 +171,17 @@ impl Client {
     /// # Errors
     /// `MissingParameter` (5, 6003) for a destination or headers that cannot be sent.
     pub fn call(&mut self, now: Instant, to: Destination, headers: Vec<(String, String)>) -> Result<CallInfo, Error> {
+        self.context.now = now;
         to.check()?;
         let wire = check_headers(&headers, to.domain())?;
-        let uri = to.uri(&self.core.config.domain);
+        let uri = to.uri(&self.context.config.domain);
         let id = self.new_id();
         let info = CallInfo {
             id,
-            call_id: self.core.random.uuid(),
+            call_id: self.context.random.uuid(),
             outgoing: true,
             domain: to.domain(),
-            from_id: self.core.user.clone(),
+            from_id: self.context.user.clone(),
             to_id: to.id().to_owned(),
             display_name: String::new(),
             headers,
@@ -185,11 +192,11 @@ impl Client {
             ended: None,
             error: None,
             muted: false,
-            video: self.core.config.video && to.domain() == Domain::Data,
+            video: self.context.config.video && to.domain() == Domain::Data,
         };
-        let call = Call::place(&mut self.core, now, info.clone(), uri, wire);
+        let call = Call::place(&mut self.context, info.clone(), uri, wire);
         if matches!(self.account.phase, Phase::Idle | Phase::Over) {
-            self.core.timers.set(Timer::Refuse(id), now);
+            self.context.timers.set(Timer::Refuse(id), self.context.now);
         }
         self.calls.push(call);
         Ok(info)
@@ -201,12 +208,13 @@ impl Client {
     /// # Errors
     /// `InternalOther` (5, 6002) where the call is our own or over.
     pub fn answer(&mut self, now: Instant, id: CallId, granted: bool) -> Result<(), Error> {
-        let (call, core) = self.living(id)?;
+        self.context.now = now;
+        let (call, context) = self.living(id)?;
         if call.info.outgoing {
             return Err(Error::Misuse("Only an incoming call can be answered"));
         }
-        call.answer(core, now, granted);
-        self.settle(now);
+        call.answer(context, granted);
+        self.settle();
         Ok(())
     }
 
@@ -215,9 +223,10 @@ impl Client {
     /// # Errors
     /// `InternalOther` (5, 6002) where it is over already.
     pub fn hangup(&mut self, now: Instant, id: CallId) -> Result<(), Error> {
-        let (call, core) = self.living(id)?;
-        call.hang_up(core, now);
-        self.settle(now);
+        self.context.now = now;
+        let (call, context) = self.living(id)?;
+        call.hang_up(context);
+        self.settle();
         Ok(())
     }
 
@@ -226,8 +235,8 @@ impl Client {
     /// # Errors
     /// `InternalOther` (5, 6002) where the call is over.
     pub fn mute(&mut self, id: CallId, on: bool) -> Result<(), Error> {
-        let (call, core) = self.living(id)?;
-        call.mute(core, on);
+        let (call, context) = self.living(id)?;
+        call.mute(context, on);
         Ok(())
     }
 
@@ -236,69 +245,71 @@ impl Client {
     /// # Errors
     /// `MissingParameter` (5, 6003) for anything but `0-9 # * A-D`; `InternalOther` (5, 6002) where the call is over.
     pub fn send_dtmf(&mut self, now: Instant, id: CallId, keys: &str) -> Result<(), Error> {
+        self.context.now = now;
         if keys.is_empty() || !keys.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
             return Err(Error::argument("Tones are 0-9, #, * and A-D"));
         }
-        let (call, core) = self.living(id)?;
-        call.send_tones(core, now, keys);
-        self.settle(now);
+        let (call, context) = self.living(id)?;
+        call.send_tones(context, keys);
+        self.settle();
         Ok(())
     }
 
     /// Takes something in that happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.context.now = now;
         match input {
-            Input::Opened => self.opened(now),
-            Input::Received(text) => self.received(now, &text),
-            Input::Closed { code, .. } => self.closed(now, code),
-            Input::Timeout => self.timeout(now),
-            Input::Answered { task, result } => self.answered(now, task, result),
+            Input::Opened => self.opened(),
+            Input::Received(text) => self.received(&text),
+            Input::Closed { code, .. } => self.closed(code),
+            Input::Timeout => self.timeout(),
+            Input::Answered { task, result } => self.answered(task, result),
             Input::Candidate { peer, candidate } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.candidate(core, now, candidate);
+                if let Some((call, context)) = self.on_peer(peer) {
+                    call.candidate(context, candidate);
                 }
             }
             Input::Gathered { peer } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.gathered(core, now);
+                if let Some((call, context)) = self.on_peer(peer) {
+                    call.gathered(context);
                 }
             }
             Input::IceState { peer, state } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.ice_changed(core, now, state);
+                if let Some((call, context)) = self.on_peer(peer) {
+                    call.ice_changed(context, state);
                 }
                 // What one way to the world shows, holds for the other.
                 if state == IceState::Disconnected || state == IceState::Connected && !self.connection.is_open() {
-                    self.connection.nudge(&mut self.core, now);
+                    self.connection.nudge(&mut self.context);
                 }
             }
             Input::PeerGone { peer } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.peer_gone(core, now);
+                if let Some((call, context)) = self.on_peer(peer) {
+                    call.peer_gone(context);
                 }
             }
             Input::RemoteTrack { peer } => {
-                if let Some((call, core)) = self.on_peer(peer).filter(|(call, _)| !call.is_over()) {
-                    core.changed(Change::RemoteTrack, &call.info);
+                if let Some((call, context)) = self.on_peer(peer).filter(|(call, _)| !call.is_over()) {
+                    context.changed(Change::RemoteTrack, &call.info);
                 }
             }
             Input::Online => {
-                self.connection.nudge(&mut self.core, now);
-                self.calls.iter().for_each(|call| call.doubt_path(&mut self.core));
+                self.connection.nudge(&mut self.context);
+                self.calls.iter().for_each(|call| call.doubt_path(&mut self.context));
             }
         }
-        self.settle(now);
+        self.settle();
     }
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Output> {
-        if self.core.outputs.is_empty() { None } else { Some(self.core.outputs.remove(0)) }
+        if self.context.outputs.is_empty() { None } else { Some(self.context.outputs.remove(0)) }
     }
 
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        match (self.core.timers.next(), self.core.transactions.deadline()) {
+        match (self.context.timers.next(), self.context.transactions.deadline()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -313,13 +324,13 @@ impl Client {
     /// How it was set up.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.core.config
+        &self.context.config
     }
 
     /// What a later client can sign in with.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        Account::session(&self.core)
+        Account::session(&self.context)
     }
 
     /// Whether a call goes on.
@@ -332,8 +343,8 @@ impl Client {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.calls.is_empty()
-            && self.core.tasks.is_empty()
-            && self.core.pending.iter().all(|pending| !matches!(pending.owner, Owner::Call(..)))
+            && self.context.tasks.is_empty()
+            && self.context.pending.iter().all(|pending| !matches!(pending.owner, Owner::Call(..)))
     }
 
     const fn new_id(&mut self) -> CallId {
@@ -341,93 +352,93 @@ impl Client {
         CallId(self.next_call)
     }
 
-    fn living(&mut self, id: CallId) -> Result<(&mut Call, &mut Core), Error> {
+    fn living(&mut self, id: CallId) -> Result<(&mut Call, &mut Context), Error> {
         let call = self.calls.iter_mut().find(|call| call.info.id == id && !call.is_over());
-        call.map(|call| (call, &mut self.core)).ok_or(Error::Misuse("The call has ended"))
+        call.map(|call| (call, &mut self.context)).ok_or(Error::Misuse("The call has ended"))
     }
 
-    fn on_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Core)> {
+    fn on_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Context)> {
         let call = self.calls.iter_mut().find(|call| call.owns(peer))?;
-        Some((call, &mut self.core))
+        Some((call, &mut self.context))
     }
 
-    fn on_call(&mut self, id: CallId) -> Option<(&mut Call, &mut Core)> {
+    fn on_call(&mut self, id: CallId) -> Option<(&mut Call, &mut Context)> {
         let call = self.calls.iter_mut().find(|call| call.info.id == id)?;
-        Some((call, &mut self.core))
+        Some((call, &mut self.context))
     }
 
-    fn answered(&mut self, now: Instant, task: TaskId, result: TaskResult) {
-        let Some(position) = self.core.tasks.iter().position(|(id, ..)| *id == task) else { return };
-        let (_, id, awaited) = self.core.tasks.remove(position);
-        if let Some((call, core)) = self.on_call(id) {
-            call.answered(core, now, awaited, result);
+    fn answered(&mut self, task: TaskId, result: TaskResult) {
+        let Some(position) = self.context.tasks.iter().position(|(id, ..)| *id == task) else { return };
+        let (_, id, awaited) = self.context.tasks.remove(position);
+        if let Some((call, context)) = self.on_call(id) {
+            call.answered(context, awaited, result);
         }
     }
 
     // The connection.
 
-    fn opened(&mut self, now: Instant) {
-        self.connection.opened(&mut self.core, now);
-        self.account.register(&mut self.core, now);
+    fn opened(&mut self) {
+        self.connection.opened(&mut self.context);
+        self.account.register(&mut self.context);
     }
 
-    fn closed(&mut self, now: Instant, code: u16) {
+    fn closed(&mut self, code: u16) {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
-        self.lost(now, format!("The server cannot be reached ({code})").into());
+        self.lost(format!("The server cannot be reached ({code})").into());
     }
 
     fn disconnected(&mut self) {
         self.signed_out();
-        self.account.disconnected(&mut self.core);
+        self.account.disconnected(&mut self.context);
         // What only this connection could have answered is asked anew on the next one.
         self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
     }
 
-    fn lost(&mut self, now: Instant, why: Cow<'static, str>) {
+    fn lost(&mut self, why: Cow<'static, str>) {
         self.disconnected();
         let in_call = self.has_calls();
-        self.connection.lost(&mut self.core, now, in_call, false);
-        if self.connection.is_hopeless(&self.core) {
-            let verdict = self.account.unreachable(&mut self.core, now, why);
-            self.judge(now, verdict);
+        self.connection.lost(&mut self.context, in_call, false);
+        if self.connection.is_hopeless(&self.context) {
+            let verdict = self.account.unreachable(&mut self.context, why);
+            self.judge(verdict);
         }
     }
 
     /// Tells the app once, however often it is tried in vain.
     fn signed_out(&mut self) {
-        if ::core::mem::take(&mut self.core.signed_in) {
-            self.core.event(Event::Connection(ConnectionState::Reconnecting));
+        if std::mem::take(&mut self.context.signed_in) {
+            self.context.event(Event::Connection(ConnectionState::Reconnecting));
         }
     }
 
-    fn judge(&mut self, now: Instant, verdict: Verdict) {
+    fn judge(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::In if self.core.signed_in => {}
+            Verdict::In if self.context.signed_in => {}
             Verdict::In => {
-                self.core.signed_in = true;
-                self.connection.serves(now);
-                self.core.event(Event::Connection(ConnectionState::Connected));
+                self.context.signed_in = true;
+                self.connection.serves(self.context.now);
+                self.context.event(Event::Connection(ConnectionState::Connected));
                 // What was under way when the connection was lost is said again: copies do no harm.
-                self.core.transactions.resend(());
-                self.core.forgive();
+                self.context.transactions.resend(());
+                self.context.forgive();
                 for call in &mut self.calls {
-                    call.reconnected(&mut self.core, now);
+                    call.reconnected(&mut self.context);
                 }
             }
             Verdict::Wait => {}
             Verdict::Out => {
-                self.connection.close(&mut self.core);
-                self.core.push(Output::Disconnect);
-                self.core.event(Event::Connection(ConnectionState::Closed));
+                self.connection.close(&mut self.context);
+                self.context.push(Output::Disconnect);
+                self.context.event(Event::Connection(ConnectionState::Closed));
                 for call in &self.calls {
-                    self.core.timers.set(Timer::Refuse(call.info.id), now);
+                    self.context.timers.set(Timer::Refuse(call.info.id), self.context.now);
                 }
             }
             Verdict::Busy if self.connection.is_open() => {
                 let in_call = self.has_calls();
-                self.connection.give_up(&mut self.core, now, in_call);
+                self.connection.give_up(&mut self.context, in_call);
                 self.signed_out();
             }
             Verdict::Busy => {}
@@ -436,30 +447,30 @@ impl Client {
 
     // Time.
 
-    fn timeout(&mut self, now: Instant) {
-        let slept = self.core.timers.next().is_some_and(|due| now - due > SLEPT);
-        self.core.transactions.handle_timeout(now);
-        while let Some(timer) = self.core.timers.due(now) {
+    fn timeout(&mut self) {
+        let slept = self.context.timers.next().is_some_and(|due| self.context.now - due > SLEPT);
+        self.context.transactions.handle_timeout(self.context.now);
+        while let Some(timer) = self.context.timers.due(self.context.now) {
             match timer {
                 Timer::Connect => {
-                    self.core.push(Output::Disconnect);
-                    self.lost(now, "The server did not answer in time".into());
+                    self.context.push(Output::Disconnect);
+                    self.lost("The server did not answer in time".into());
                 }
-                Timer::Reconnect => self.connection.open(&mut self.core, now),
-                Timer::KeepAlive => self.connection.ask(&mut self.core, now, slept),
+                Timer::Reconnect => self.connection.open(&mut self.context),
+                Timer::KeepAlive => self.connection.ask(&mut self.context, slept),
                 Timer::Silence => {
-                    self.core.push(Output::Disconnect);
-                    self.lost(now, "The server fell silent".into());
+                    self.context.push(Output::Disconnect);
+                    self.lost("The server fell silent".into());
                 }
-                Timer::Refresh => self.account.register(&mut self.core, now),
-                Timer::TokenWarning => self.account.warn(&mut self.core, now),
+                Timer::Refresh => self.account.register(&mut self.context),
+                Timer::TokenWarning => self.account.warn(&mut self.context),
                 Timer::TokenEnd => {
                     let open = self.connection.is_open();
-                    self.account.token_ended(&mut self.core, now, open);
+                    self.account.token_ended(&mut self.context, open);
                 }
                 timer => {
-                    if let Some((call, core)) = timer.call().and_then(|id| self.on_call(id)) {
-                        call_timeout(call, core, now, timer);
+                    if let Some((call, context)) = timer.call().and_then(|id| self.on_call(id)) {
+                        call_timeout(call, context, timer);
                     }
                 }
             }
@@ -467,57 +478,57 @@ impl Client {
     }
 
     /// After everything: what the transactions say, and what is over.
-    fn settle(&mut self, now: Instant) {
-        for key in self.core.drain_transactions() {
-            match self.core.owner(&key, true) {
+    fn settle(&mut self) {
+        for key in self.context.drain_transactions() {
+            match self.context.owner(&key, true) {
                 Some(Owner::Account) => {
-                    let verdict = self.account.unreachable(&mut self.core, now, "The server did not answer".into());
-                    self.judge(now, verdict);
+                    let verdict = self.account.unreachable(&mut self.context, "The server did not answer".into());
+                    self.judge(verdict);
                 }
                 Some(Owner::Call(id, asked)) => {
-                    let Some((call, core)) = self.on_call(id) else { continue };
+                    let Some((call, context)) = self.on_call(id) else { continue };
                     if asked == Asked::Invite {
-                        call.invite_timed_out(core, now);
+                        call.invite_timed_out(context);
                     } else {
-                        call.request_answered(core, now, asked, &key, None);
+                        call.request_answered(context, asked, &key, None);
                     }
                 }
                 Some(Owner::Connection) | None => {}
             }
         }
         for call in &mut self.calls {
-            call.release(&mut self.core);
+            call.release(&mut self.context);
         }
         while let Some(position) = self.calls.iter().position(|call| call.done) {
             let over = self.calls.remove(position).info.id;
-            self.core.timers.stop_call(over);
+            self.context.timers.stop_call(over);
             self.forget(&|owner| matches!(owner, Owner::Call(id, asked) if id == over && asked != Asked::Goodbye));
-            self.core.drop_tasks(over, &|_| true);
+            self.context.drop_tasks(over, &|_| true);
         }
-        self.core.drain_transactions();
+        self.context.drain_transactions();
     }
 
     /// Gives up waiting for the answers of some requests.
     fn forget(&mut self, which: &dyn Fn(Owner) -> bool) {
-        while let Some(position) = self.core.pending.iter().position(|request| which(request.owner)) {
-            let forgotten = self.core.pending.remove(position);
-            self.core.transactions.abandon(&forgotten.key);
+        while let Some(position) = self.context.pending.iter().position(|request| which(request.owner)) {
+            let forgotten = self.context.pending.remove(position);
+            self.context.transactions.abandon(&forgotten.key);
         }
     }
 }
 
-fn call_timeout(call: &mut Call, core: &mut Core, now: Instant, timer: Timer) {
+fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
     match timer {
-        Timer::Refuse(_) => call.refuse(core, now),
-        Timer::Progress(_) => call.no_progress(core, now),
-        Timer::Answer(_) => call.no_answer(core, now),
-        Timer::Again(_) => call.invite_anew(core, now),
-        Timer::Repeat(_) => call.repeat(core, now),
-        Timer::SessionRefresh(_) => call.refresh_session(core, now),
-        Timer::SessionEnd(_) => call.session_over(core, now),
-        Timer::Path(_) => call.mend_path(core, now),
-        Timer::Glare(_) => call.offer_again(core),
-        Timer::PathLost(_) => call.path_lost(core, now),
+        Timer::Refuse(_) => call.refuse(context),
+        Timer::Progress(_) => call.no_progress(context),
+        Timer::Answer(_) => call.no_answer(context),
+        Timer::Again(_) => call.invite_anew(context),
+        Timer::Repeat(_) => call.repeat(context),
+        Timer::SessionRefresh(_) => call.refresh_session(context),
+        Timer::SessionEnd(_) => call.session_over(context),
+        Timer::Path(_) => call.mend_path(context),
+        Timer::Glare(_) => call.offer_again(context),
+        Timer::PathLost(_) => call.path_lost(context),
         Timer::Forget(_) => call.done = true,
         Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::Silence | Timer::Refresh => {}
         Timer::TokenWarning | Timer::TokenEnd => {}

@@ -7,13 +7,12 @@ use offhook_sip::sdp;
 use offhook_sip::text::{concat, digits, find_text};
 use offhook_sip::{Message, Name, NameAddr, StatusCode, Writer, parse_text, quote, reply};
 use offhook_ua::dialog::Dialog;
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::ServerKey;
 use offhook_ua::uas::Refusal;
 
 use super::{Leg, Microphone, Phase, Session};
 use crate::client::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
-use crate::client::core::{Awaited, Core, capable};
+use crate::client::context::{Awaited, Context, capable};
 use crate::client::io::{Event, Output};
 use crate::client::timers::Timer;
 
@@ -24,30 +23,30 @@ const LOST_PRACK: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
-    pub fn ring(core: &mut Core, now: Instant, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
-        let info = incoming(core, id, invite)?;
-        let mut session = Self::new(core, info);
-        session.rings(core, key, invite, (false, false));
+    pub fn ring(context: &mut Context, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
+        let info = incoming(context, id, invite)?;
+        let mut session = Self::new(context, info);
+        session.rings(context, key, invite, (false, false));
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
         session.legs.push(leg);
-        core.event(Event::Incoming(Rc::new(session.info.clone())));
-        session.respond(core, now, session.reply(core, StatusCode::RINGING), "");
-        session.progress(core, now);
-        core.timers.set(Timer::Answer(id), now + core.config.answer_timeout + GRACE);
+        context.event(Event::Incoming(Rc::new(session.info.clone())));
+        session.respond(context, session.reply(context, StatusCode::RINGING), "");
+        session.progress(context);
+        context.timers.set(Timer::Answer(id), context.now + context.config.answer_timeout + GRACE);
         if matches!(session.phase, Phase::Ringing { early: true, .. }) {
-            session.describe(core);
+            session.describe(context);
         }
         Some(session)
     }
 
-    fn rings(&mut self, core: &Core, key: ServerKey, invite: &Message<'_>, (answering, described): (bool, bool)) {
+    fn rings(&mut self, context: &Context, key: ServerKey, invite: &Message<'_>, (answering, described): (bool, bool)) {
         // RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
-        let early = core.config.connect_while_ringing
+        let early = context.config.connect_while_ringing
             && invite.content_is("application/sdp")
             && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"));
         self.phase = Phase::Ringing { key, invite: invite.source().to_owned(), early, answering, described };
-        self.connection = core.connection;
+        self.connection = context.connection;
     }
 
     /// Whether this is the INVITE of this call, come again by another branch: a server lost its memory, or the caller its connection,
@@ -63,57 +62,58 @@ impl Session {
 
     /// Goes on for it, and answers the new branch from now on. The older one, where somebody may still wait for it, is the one that is
     /// merged (RFC 3261, 8.2.2.2): the newer way is the one that leads back.
-    pub fn ring_again(&mut self, core: &mut Core, now: Instant, new_key: ServerKey, again: &Message<'_>) {
+    pub fn ring_again(&mut self, context: &mut Context, new_key: ServerKey, again: &Message<'_>) {
         let (answering, described) = match &self.phase {
             Phase::Ringing { key, invite, answering, described, .. } => {
-                if let (true, Ok(invite)) = (self.connection == core.connection, parse_text(invite)) {
-                    core.refuse_with(now, key, &invite, Refusal::Status(StatusCode::LOOP_DETECTED), &self.local_tag);
+                if let (true, Ok(invite)) = (self.connection == context.connection, parse_text(invite)) {
+                    context.refuse_with(key, &invite, Refusal::Status(StatusCode::LOOP_DETECTED), &self.local_tag);
                 }
                 (*answering, *described)
             }
             _ => (true, false),
         };
         let up = self.is_up();
-        self.rings(core, new_key, again, (answering, described));
+        self.rings(context, new_key, again, (answering, described));
         if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
             leg.dialog.reroute(dialog);
         }
         if up {
             // It was answered, and the caller did not hear it.
             self.unacknowledged = None;
-            return self.accept(core, now);
+            return self.accept(context);
         }
-        self.respond(core, now, self.reply(core, StatusCode::RINGING), "");
+        self.respond(context, self.reply(context, StatusCode::RINGING), "");
         if let Some(number) = self.unacknowledged.as_ref().and_then(|waiting| waiting.number) {
-            self.answer_early(core, now, number);
+            self.answer_early(context, number);
         }
     }
 
     /// The app answers. `granted`: the microphone will open without a question.
-    pub fn answer(&mut self, core: &mut Core, now: Instant, granted: bool) {
+    pub fn answer(&mut self, context: &mut Context, granted: bool) {
         let Phase::Ringing { answering: answering @ false, .. } = &mut self.phase else { return };
         *answering = true;
         if self.media.local.is_some() {
-            self.open_microphone(core, granted && !self.info.video);
-            self.accept(core, now);
-        } else if !self.is_describing(core) {
-            self.describe(core);
+            self.open_microphone(context, granted && !self.info.video);
+            self.accept(context);
+        } else if !self.is_describing(context) {
+            self.describe(context);
         }
     }
 
     /// Whether our first description is being made.
-    pub(super) fn is_describing(&self, core: &Core) -> bool {
-        core.tasks
+    pub(super) fn is_describing(&self, context: &Context) -> bool {
+        context
+            .tasks
             .iter()
             .any(|(_, call, awaited)| *call == self.info.id && matches!(awaited, Awaited::FirstAnswer | Awaited::FirstOffer))
     }
 
     /// Has our description made: an answer, or an offer where the INVITE had none.
-    fn describe(&mut self, core: &mut Core) {
+    fn describe(&mut self, context: &mut Context) {
         let Phase::Ringing { invite, early, answering, .. } = &self.phase else { return };
         let leads = *early && !*answering;
         let Ok(invite) = parse_text(invite) else { return };
-        let wait = self.candidate_wait(core);
+        let wait = self.candidate_wait(context);
         if invite.content_is("application/sdp") {
             let mut offer = self.media.take_offer(invite.text());
             // Several devices may answer early, and all of them reach the caller's one port: only the caller, who knows whose answer
@@ -123,63 +123,64 @@ impl Session {
             }
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             self.media.joined = true;
-            self.make_answer(core, Awaited::FirstAnswer, offer, wait);
+            self.make_answer(context, Awaited::FirstAnswer, offer, wait);
         } else {
-            self.make_offer(core, Awaited::FirstOffer, false, wait);
+            self.make_offer(context, Awaited::FirstOffer, false, wait);
         }
     }
 
     /// Our description is made.
-    pub(super) fn answer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
+    pub(super) fn answer_made(&mut self, context: &mut Context, sdp: String) {
         self.describe_us(sdp);
-        let (candidates, end) = ::core::mem::take(&mut self.media.early);
+        let (candidates, end) = std::mem::take(&mut self.media.early);
         if !candidates.is_empty() || end {
-            core.push(Output::Candidates { peer: self.media.peer, candidates, end });
+            context.push(Output::Candidates { peer: self.media.peer, candidates, end });
         }
         let Phase::Ringing { answering, early, .. } = self.phase else { return };
         if answering {
-            self.open_microphone(core, false);
-            return self.accept(core, now);
+            self.open_microphone(context, false);
+            return self.accept(context);
         }
         if early {
-            let number = 1 + core.random.below(1 << 30) as u32;
-            self.answer_early(core, now, number);
+            let number = 1 + context.random.below(1 << 30) as u32;
+            self.answer_early(context, number);
         }
     }
 
     /// A reliable 183 with our answer (RFC 3262, 3).
-    fn answer_early(&mut self, core: &mut Core, now: Instant, number: u32) {
-        let answer =
-            self.reply(core, StatusCode::SESSION_PROGRESS).map(|answer| answer.field("Require", "100rel").number("RSeq", number));
-        let text = self.respond(core, now, answer, self.media.local.as_deref().unwrap_or_default());
-        self.wait_for_acknowledgement(core, now, text, Some(number));
+    fn answer_early(&mut self, context: &mut Context, number: u32) {
+        let answer = self
+            .reply(context, StatusCode::SESSION_PROGRESS)
+            .map(|answer| answer.field("Require", "100rel").number("RSeq", number));
+        let text = self.respond(context, answer, self.media.local.as_deref().unwrap_or_default());
+        self.wait_for_acknowledgement(context, text, Some(number));
     }
 
     /// PRACK: the caller has our early answer.
-    pub(super) fn provisional_acknowledged(&mut self, core: &mut Core, now: Instant, key: &ServerKey, prack: &Message<'_>) {
+    pub(super) fn provisional_acknowledged(&mut self, context: &mut Context, key: &ServerKey, prack: &Message<'_>) {
         let number = prack.number(Name::RAck);
         let waiting = self.unacknowledged.as_ref().and_then(|waiting| waiting.number);
         if number.is_none() || number != waiting {
-            return core.refuse(now, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
+            return context.refuse(key, prack, StatusCode::CALL_DOES_NOT_EXIST);
         }
-        core.confirm(now, key, prack);
+        context.confirm(key, prack);
         self.unacknowledged = None;
-        core.timers.stop(Timer::Repeat(self.info.id));
+        context.timers.stop(Timer::Repeat(self.info.id));
         if let Phase::Ringing { described, .. } = &mut self.phase {
             *described = true;
         }
         if let Some(leg) = self.legs.first_mut() {
             leg.open = true;
         }
-        self.trickle(core, now);
-        self.accept(core, now);
+        self.trickle(context);
+        self.accept(context);
     }
 
     /// Sends the 200 once the app has answered, the user has allowed the microphone, and no provisional answer waits for its PRACK. An open
     /// microphone is not waited for: the caller may be heard while it opens.
-    pub(super) fn accept(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn accept(&mut self, context: &mut Context) {
         let Phase::Ringing { answering: true, described, .. } = self.phase else { return };
-        let waiting = self.unacknowledged.as_ref().is_some_and(|waiting| now - waiting.since < LOST_PRACK);
+        let waiting = self.unacknowledged.as_ref().is_some_and(|waiting| context.now - waiting.since < LOST_PRACK);
         if self.is_over() || self.media.microphone < Microphone::Granted || waiting {
             return;
         }
@@ -189,63 +190,63 @@ impl Session {
         let Phase::Ringing { invite, .. } = &self.phase else { return };
         let Ok(invite) = parse_text(invite) else { return };
         let mut timer = self.timer;
-        let answer = self.reply(core, StatusCode::OK).map(|answer| timer.answer(&invite, answer));
-        let text = self.respond(core, now, answer, sdp);
+        let answer = self.reply(context, StatusCode::OK).map(|answer| timer.answer(&invite, answer));
+        let text = self.respond(context, answer, sdp);
         self.timer = timer;
         self.phase = Phase::Up;
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.confirmed = true;
         }
-        self.wait_for_acknowledgement(core, now, text, None);
-        self.keep_alive(core, now);
-        core.timers.stop(Timer::Answer(self.info.id));
+        self.wait_for_acknowledgement(context, text, None);
+        self.keep_alive(context);
+        context.timers.stop(Timer::Answer(self.info.id));
         if !offerless {
-            self.establish(core, now);
+            self.establish(context);
         }
     }
 
     /// Begins an answer to the INVITE.
-    fn reply(&self, core: &Core, code: StatusCode) -> Option<Writer> {
+    fn reply(&self, context: &Context, code: StatusCode) -> Option<Writer> {
         let Phase::Ringing { invite, .. } = &self.phase else { return None };
         let request = parse_text(invite).ok()?;
-        Some(reply(&request, code, Some(&self.local_tag)).field("User-Agent", &core.config.user_agent))
+        Some(reply(&request, code, Some(&self.local_tag)).field("User-Agent", &context.config.user_agent))
     }
 
     /// Answers the INVITE.
-    fn respond(&self, core: &mut Core, now: Instant, answer: Option<Writer>, sdp: &str) -> String {
+    fn respond(&self, context: &mut Context, answer: Option<Writer>, sdp: &str) -> String {
         let Some((Phase::Ringing { key, .. }, answer)) = Some(&self.phase).zip(answer) else { return String::new() };
-        let text = capable(answer, &core.contact()).body("application/sdp", sdp);
-        core.respond(now, key, text.clone());
+        let text = capable(answer, &context.contact()).body("application/sdp", sdp);
+        context.respond(key, text.clone());
         text
     }
 
     /// Refuses the INVITE; the call is over already.
-    pub(super) fn decline(&mut self, core: &mut Core, now: Instant, code: StatusCode) {
-        if let (Phase::Ringing { key, .. }, Some(mut answer)) = (&self.phase, self.reply(core, code)) {
+    pub(super) fn decline(&mut self, context: &mut Context, code: StatusCode) {
+        if let (Phase::Ringing { key, .. }, Some(mut answer)) = (&self.phase, self.reply(context, code)) {
             if let Some(error) = &self.info.error {
                 answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.to_string())]);
             }
-            core.respond(now, key, answer.end());
+            context.respond(key, answer.end());
         }
         self.unacknowledged = None;
         self.done = true;
     }
 
     /// The caller gave up, or another device of ours answered (RFC 3326).
-    pub fn cancelled(&mut self, core: &mut Core, now: Instant, cancel: &Message<'_>) {
+    pub fn cancelled(&mut self, context: &mut Context, cancel: &Message<'_>) {
         let elsewhere =
             cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && find_text(reason, "cause=200").is_some());
         let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
-        self.finish(core, now, cause, None, StatusCode::REQUEST_TERMINATED);
+        self.finish(context, cause, None, StatusCode::REQUEST_TERMINATED);
     }
 }
 
 /// What the app sees of an INVITE.
-fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
+fn incoming(context: &Context, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
     let from = invite.from().ok()?;
     let (domain, from_id) = match telephone(invite, &from) {
         Some(number) => (Domain::Pstn, number),
-        None => party(&from, [&core.config.domain, core.home.as_deref().unwrap_or_default()]),
+        None => party(&from, [&context.config.domain, context.home.as_deref().unwrap_or_default()]),
     };
     let mut headers = Vec::new();
     for field in invite.fields() {
@@ -253,14 +254,14 @@ fn incoming(core: &Core, id: CallId, invite: &Message<'_>) -> Option<CallInfo> {
             headers.push((name.to_owned(), field.value.to_owned()));
         }
     }
-    let video = core.config.video && sdp::has_video(invite.text());
+    let video = context.config.video && sdp::has_video(invite.text());
     Some(CallInfo {
         id,
         call_id: invite.call_id().ok()?.to_owned(),
         outgoing: false,
         domain,
         from_id,
-        to_id: core.user.clone(),
+        to_id: context.user.clone(),
         display_name: from.display().into_owned(),
         headers,
         state: State::Initiating,

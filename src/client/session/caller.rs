@@ -7,14 +7,13 @@ use offhook_sip::text::digits;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::TIMEOUT;
 use offhook_ua::dialog::Dialog;
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::ClientKey;
 
 use super::path::LOST;
 use super::{Leg, Phase, Session};
 use crate::client::account::refusal;
 use crate::client::call::{CallInfo, Domain, EndCause, Error, State};
-use crate::client::core::{Asked, Awaited, Core, Owner, capable};
+use crate::client::context::{Asked, Awaited, Context, Owner, capable};
 use crate::client::timers::Timer;
 
 /// How long a copy of the INVITE waits for an answer.
@@ -23,124 +22,124 @@ const COPY: Duration = Duration::from_secs(2);
 impl Session {
     /// Places a call: the offer is made and the microphone opened at once, and neither waits for the other. Before we are signed in
     /// there is no offer, as the server may have TURN servers to name.
-    pub fn place(core: &mut Core, now: Instant, info: CallInfo, uri: String, headers: Vec<(String, String)>) -> Self {
-        let mut session = Self::new(core, info);
+    pub fn place(context: &mut Context, info: CallInfo, uri: String, headers: Vec<(String, String)>) -> Self {
+        let mut session = Self::new(context, info);
         session.uri = uri;
         session.headers = headers;
-        core.timers.set(Timer::Progress(session.info.id), now + core.config.progress_timeout);
-        core.timers.set(Timer::Answer(session.info.id), now + core.config.answer_timeout);
-        session.ready(core, now);
+        context.timers.set(Timer::Progress(session.info.id), context.now + context.config.progress_timeout);
+        context.timers.set(Timer::Answer(session.info.id), context.now + context.config.answer_timeout);
+        session.ready(context);
         session
     }
 
-    pub(super) fn offer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
+    pub(super) fn offer_made(&mut self, context: &mut Context, sdp: String) {
         self.describe_us(sdp);
-        self.ready(core, now);
+        self.ready(context);
     }
 
     /// Once we are signed in the offer is made, and once that is there the INVITE leaves.
-    pub fn ready(&mut self, core: &mut Core, now: Instant) {
-        if !matches!(self.phase, Phase::Placing) || !core.signed_in || self.is_over() {
+    pub fn ready(&mut self, context: &mut Context) {
+        if !matches!(self.phase, Phase::Placing) || !context.signed_in || self.is_over() {
             return;
         }
         if self.media.local.is_some() {
-            return self.invite(core, now, 1);
+            return self.invite(context, 1);
         }
-        if !self.is_describing(core) {
-            self.make_offer(core, Awaited::FirstOffer, false, core.config.candidate_wait);
-            self.open_microphone(core, false);
+        if !self.is_describing(context) {
+            self.make_offer(context, Awaited::FirstOffer, false, context.config.candidate_wait);
+            self.open_microphone(context, false);
         }
     }
 
-    fn invite(&mut self, core: &mut Core, now: Instant, number: u32) {
+    fn invite(&mut self, context: &mut Context, number: u32) {
         let invite = Writer::request(Method::Invite, &self.uri)
-            .joined("From", &["<", &core.aor(), ">;tag=", &self.local_tag])
+            .joined("From", &["<", &context.aor(), ">;tag=", &self.local_tag])
             .joined("To", &["<", &self.uri, ">"])
             .field("Call-ID", &self.info.call_id)
             .cseq(number, Method::Invite);
-        let mut invite = capable(invite, &core.contact());
-        if core.config.session_expires > 0 {
-            invite = self.timer.propose(invite, core.config.session_expires);
+        let mut invite = capable(invite, &context.contact());
+        if context.config.session_expires > 0 {
+            invite = self.timer.propose(invite, context.config.session_expires);
         }
         for (name, value) in &self.headers {
             invite = invite.field(name, value);
         }
         let owner = Owner::Call(self.info.id, Asked::Invite);
-        let key = core.request(now, invite, owner, self.media.offer());
+        let key = context.request(invite, owner, self.media.offer());
         self.phase = Phase::Inviting { key, number };
     }
 
     /// The INVITE went out once more, over a new connection. Who knows it answers a copy at once (RFC 3261, 17.2.1), unless to where the
     /// first one came from: a new transaction is answered in any case.
-    pub(super) fn invited_again(&self, core: &mut Core, now: Instant) {
-        if matches!(&self.phase, Phase::Inviting { key, .. } if !core.transactions.is_cancelled(key)) {
-            core.timers.set(Timer::Again(self.info.id), now + COPY);
+    pub(super) fn invited_again(&self, context: &mut Context) {
+        if matches!(&self.phase, Phase::Inviting { key, .. } if !context.transactions.is_cancelled(key)) {
+            context.timers.set(Timer::Again(self.info.id), context.now + COPY);
         }
     }
 
     /// The copy was not answered.
-    pub fn invite_anew(&mut self, core: &mut Core, now: Instant) {
+    pub fn invite_anew(&mut self, context: &mut Context) {
         let Phase::Inviting { key, .. } = &mut self.phase else { return };
-        if core.transactions.is_cancelled(key) {
+        if context.transactions.is_cancelled(key) {
             return;
         }
-        if let Some(new) = core.anew(now, key) {
+        if let Some(new) = context.anew(key) {
             *key = new;
             if self.is_over() {
-                self.cancel(core, now);
+                self.cancel(context);
             }
         }
     }
 
     /// Takes an answer to the INVITE in.
-    pub fn invite_answered(&mut self, core: &mut Core, now: Instant, key: &ClientKey, answer: &Message<'_>) {
+    pub fn invite_answered(&mut self, context: &mut Context, key: &ClientKey, answer: &Message<'_>) {
         let Some(code) = answer.code() else { return };
         if code.is_success() {
-            return self.picked_up(core, now, answer);
+            return self.picked_up(context, answer);
         }
         let Phase::Inviting { key: current, .. } = &self.phase else { return };
         if current != key {
             return;
         }
-        core.timers.stop(Timer::Again(self.info.id));
+        context.timers.stop(Timer::Again(self.info.id));
         if code.is_provisional() {
-            return self.provisional(core, now, answer);
+            return self.provisional(context, answer);
         }
         if self.is_over() {
             self.done = true;
             return;
         }
         match code {
-            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.challenged(core, now, key, answer),
-            StatusCode::SESSION_INTERVAL_TOO_SMALL if core.config.session_expires > 0 && self.timer.too_brief(answer) => {
-                self.invite_longer(core, now);
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => self.challenged(context, key, answer),
+            StatusCode::SESSION_INTERVAL_TOO_SMALL if context.config.session_expires > 0 && self.timer.too_brief(answer) => {
+                self.invite_longer(context);
             }
-            _ => self.refused(core, now, answer),
+            _ => self.refused(context, answer),
         }
     }
 
     /// Nobody answered the INVITE at all.
-    pub fn invite_timed_out(&mut self, core: &mut Core, now: Instant) {
+    pub fn invite_timed_out(&mut self, context: &mut Context) {
         let error = Error::TimedOut("The server did not answer");
         let rang = self.info.state > State::Initiating;
-        self.end(core, now, if rang { EndCause::NoAnswer } else { EndCause::Timeout }, Some(error));
+        self.end(context, if rang { EndCause::NoAnswer } else { EndCause::Timeout }, Some(error));
         self.done = true;
     }
 
-    fn challenged(&mut self, core: &mut Core, now: Instant, key: &ClientKey, answer: &Message<'_>) {
-        match core.retry(now, key, answer) {
+    fn challenged(&mut self, context: &mut Context, key: &ClientKey, answer: &Message<'_>) {
+        match context.retry(key, answer) {
             Some((key, number)) => self.phase = Phase::Inviting { key, number },
-            None => self.refused(core, now, answer),
+            None => self.refused(context, answer),
         }
     }
 
     /// Somebody on the way wants a longer session interval (RFC 4028, 7.3).
-    fn invite_longer(&mut self, core: &mut Core, now: Instant) {
+    fn invite_longer(&mut self, context: &mut Context) {
         let Phase::Inviting { number, .. } = self.phase else { return };
-        self.invite(core, now, number + 1);
+        self.invite(context, number + 1);
     }
 
-    fn provisional(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    fn provisional(&mut self, context: &mut Context, answer: &Message<'_>) {
         if self.is_over() {
             return;
         }
@@ -152,20 +151,20 @@ impl Session {
         let early = answer.get_other("P-Early-Media").unwrap_or_default();
         self.early |= early.starts_with("send");
         if early.starts_with("inactive") {
-            core.timers.stop(Timer::Progress(self.info.id));
+            context.timers.stop(Timer::Progress(self.info.id));
         } else {
-            self.progress(core, now);
+            self.progress(context);
         }
         let Some(position) = self.early_leg(answer) else { return };
-        self.acknowledge_provisional(core, now, position, answer);
+        self.acknowledge_provisional(context, position, answer);
         let tag = answer.to_tag().unwrap_or_default();
         if self.media.taken_from.is_none() && answer.content_is("application/sdp") {
-            self.take_answer(core, tag, answer);
+            self.take_answer(context, tag, answer);
         }
         if self.early && self.media.joined {
-            self.establish(core, now);
+            self.establish(context);
         }
-        self.trickle(core, now);
+        self.trickle(context);
     }
 
     /// The dialog that a provisional answer speaks of, made where it is the first of it.
@@ -185,7 +184,7 @@ impl Session {
     }
 
     /// PRACK (RFC 3262, 4): each reliable provisional answer once, in order.
-    fn acknowledge_provisional(&mut self, core: &mut Core, now: Instant, position: usize, answer: &Message<'_>) {
+    fn acknowledge_provisional(&mut self, context: &mut Context, position: usize, answer: &Message<'_>) {
         let Phase::Inviting { number, .. } = self.phase else { return };
         let sequence = answer.number(Name::RSeq).filter(|_| answer.has_token(Name::Require, "100rel"));
         let Some((leg, sequence)) = self.legs.get_mut(position).zip(sequence) else { return };
@@ -194,7 +193,7 @@ impl Session {
         }
         leg.acknowledged = sequence;
         let prack = leg.dialog.request(Method::Prack).joined("RAck", &[&digits(sequence), " ", &digits(number), " INVITE"]);
-        core.request(now, prack, Owner::Call(self.info.id, Asked::Prack), None);
+        context.request(prack, Owner::Call(self.info.id, Asked::Prack), None);
     }
 
     /// A PRACK that came out of order, overtaken by what was sent after it: the next copy of the provisional answer gets another.
@@ -206,22 +205,22 @@ impl Session {
     }
 
     /// Gives the peer connection the other side's answer: the first one, and no other.
-    fn take_answer(&mut self, core: &mut Core, tag: &str, answer: &Message<'_>) -> bool {
+    fn take_answer(&mut self, context: &mut Context, tag: &str, answer: &Message<'_>) -> bool {
         let Some(text) = Some(answer.text()).filter(|text| sdp::check(text).is_ok()) else { return false };
         self.media.taken_from = Some(tag.to_owned());
-        self.accept_answer(core, Awaited::FirstAccept, text);
+        self.accept_answer(context, Awaited::FirstAccept, text);
         true
     }
 
     /// A 2xx: the first makes the call, others are copies or other forks (RFC 3261, 13.2.2.4).
-    fn picked_up(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    fn picked_up(&mut self, context: &mut Context, answer: &Message<'_>) {
         let Some((tag, number)) = answer.to_tag().zip(answer.number(Name::CSeq)) else {
             return;
         };
         let ours = self.legs.first().is_some_and(|leg| leg.dialog.confirmed && leg.dialog.remote_tag == tag);
         if self.is_up() && ours {
             if let Some(ack) = &self.ack {
-                core.send(ack.clone());
+                context.send(ack.clone());
             }
             return;
         }
@@ -233,12 +232,12 @@ impl Session {
         let Some(mut leg) = leg else { return };
         leg.dialog.refresh(answer);
         leg.learn(answer);
-        let ack = core.acknowledge(leg.dialog.acknowledge(number));
+        let ack = context.acknowledge(leg.dialog.acknowledge(number));
         if self.is_up() || self.is_over() {
-            return self.turn_away(core, now, leg);
+            return self.turn_away(context, leg);
         }
         // Nobody answers what did not ring, though the sign of it may be lost: every app hears of the one before the other.
-        self.progress(core, now);
+        self.progress(context);
         self.ack = Some(ack);
         self.spent = 0;
         for other in &self.legs {
@@ -246,53 +245,53 @@ impl Session {
         }
         self.legs = vec![leg];
         self.phase = Phase::Up;
-        core.timers.stop(Timer::Progress(self.info.id));
-        core.timers.stop(Timer::Answer(self.info.id));
-        core.timers.set(Timer::PathLost(self.info.id), now + LOST);
-        self.forks_until = now + TIMEOUT;
-        self.learn_refresh(core, now, answer);
+        context.timers.stop(Timer::Progress(self.info.id));
+        context.timers.stop(Timer::Answer(self.info.id));
+        context.timers.set(Timer::PathLost(self.info.id), context.now + LOST);
+        self.forks_until = context.now + TIMEOUT;
+        self.learn_refresh(context, answer);
         if self.info.state == State::Established {
             // It was heard before.
-            self.unmute(core);
-            self.watch_path(core, now);
+            self.unmute(context);
+            self.watch_path(context);
         }
-        self.connect(core, now, tag, answer);
+        self.connect(context, tag, answer);
     }
 
     /// Hangs up on a fork that answered too late.
-    fn turn_away(&self, core: &mut Core, now: Instant, mut leg: Leg) {
+    fn turn_away(&self, context: &mut Context, mut leg: Leg) {
         leg.dialog.sent(self.spent);
-        core.request(now, leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Asked::Goodbye), None);
+        context.request(leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Asked::Goodbye), None);
     }
 
     /// Joins the media of the party that answered.
-    fn connect(&mut self, core: &mut Core, now: Instant, tag: &str, answer: &Message<'_>) {
+    fn connect(&mut self, context: &mut Context, tag: &str, answer: &Message<'_>) {
         match self.media.taken_from.clone() {
             Some(taken) if taken == tag => {
                 if self.media.joined {
-                    self.establish(core, now);
+                    self.establish(context);
                 }
             }
             // Our offer was used up by another fork's early answer: a new peer connection and a new offer.
-            Some(_) => self.renew(core, false),
-            None if answer.content_is("application/sdp") && self.take_answer(core, tag, answer) => {}
+            Some(_) => self.renew(context, false),
+            None if answer.content_is("application/sdp") && self.take_answer(context, tag, answer) => {}
             None => {
                 let error = Error::Unusable("The answer has no usable session description");
-                self.finish(core, now, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
+                self.finish(context, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
             }
         }
-        self.trickle(core, now);
+        self.trickle(context);
     }
 
     /// The other side's description is in place.
-    pub(super) fn joined(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn joined(&mut self, context: &mut Context) {
         self.media.joined = true;
         if self.is_up() || self.early {
-            self.establish(core, now);
+            self.establish(context);
         }
     }
 
-    fn refused(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    fn refused(&mut self, context: &mut Context, answer: &Message<'_>) {
         let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         let rang = self.info.state > State::Initiating;
         let cause = match code {
@@ -307,36 +306,36 @@ impl Session {
         let error = tell.then(|| Error::CallRefused(refusal(answer)));
         if cause == EndCause::Denied {
             // The original shows a refusal as a ring and its end, also where the callee never rang.
-            self.progress(core, now);
+            self.progress(context);
         }
-        self.end(core, now, cause, error);
+        self.end(context, cause, error);
         self.done = true;
     }
 
     /// Takes the INVITE back. Who answers neither it nor the CANCEL is forgotten with the call.
-    pub(super) fn cancel(&self, core: &mut Core, now: Instant) {
+    pub(super) fn cancel(&self, context: &mut Context) {
         if let Phase::Inviting { key, .. } = &self.phase {
-            core.transactions.cancel(now, key, None);
+            context.transactions.cancel(context.now, key, None);
         }
     }
 
     /// The client is not started, or could not be.
-    pub fn refuse(&mut self, core: &mut Core, now: Instant) {
+    pub fn refuse(&mut self, context: &mut Context) {
         let error = Error::Unexpected("The client is not started");
-        self.finish(core, now, EndCause::Failure, Some(error), StatusCode::TEMPORARILY_UNAVAILABLE);
+        self.finish(context, EndCause::Failure, Some(error), StatusCode::TEMPORARILY_UNAVAILABLE);
     }
 
     /// The callee gave no sign of life in time.
-    pub fn no_progress(&mut self, core: &mut Core, now: Instant) {
+    pub fn no_progress(&mut self, context: &mut Context) {
         if self.info.state == State::Initiating {
-            self.finish(core, now, EndCause::Timeout, None, StatusCode::REQUEST_TIMEOUT);
+            self.finish(context, EndCause::Timeout, None, StatusCode::REQUEST_TIMEOUT);
         }
     }
 
     /// It rang long enough.
-    pub fn no_answer(&mut self, core: &mut Core, now: Instant) {
+    pub fn no_answer(&mut self, context: &mut Context) {
         if self.info.state < State::Established {
-            self.finish(core, now, EndCause::NoAnswer, None, StatusCode::TEMPORARILY_UNAVAILABLE);
+            self.finish(context, EndCause::NoAnswer, None, StatusCode::TEMPORARILY_UNAVAILABLE);
         }
     }
 }

@@ -5,22 +5,21 @@ use offhook_sip::text::{concat, number};
 use offhook_sip::{Abilities, Message, Name, parse_text, reply};
 use offhook_ua::glare;
 use offhook_ua::session_timer::SessionTimer;
-use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
 use super::{Exchange, Phase, Session};
 use crate::client::call::{EndCause, Error};
-use crate::client::core::{Asked, Awaited, CAN, Core, Owner, SUPPORTED, capable};
+use crate::client::context::{Asked, Awaited, CAN, Context, Owner, SUPPORTED, capable};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use offhook_sip::{Method, StatusCode};
 
 impl Session {
     /// Takes a request of the other side in that belongs to the dialog at `position`.
-    pub fn request(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
+    pub fn request(&mut self, context: &mut Context, position: usize, key: &ServerKey, request: &Message<'_>) {
         let number = request.number(Name::CSeq).unwrap_or(0);
         if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
-            return core.refuse(now, key, request, StatusCode::SERVER_INTERNAL_ERROR);
+            return context.refuse(key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
         let gone = self.is_up() && self.unacknowledged.is_none();
         let Some(method) = request.method() else { return };
@@ -29,47 +28,45 @@ impl Session {
             self.left = None;
         }
         match method {
-            _ if self.is_over() && (gone || method != Method::Bye) => {
-                core.refuse(now, key, request, StatusCode::CALL_DOES_NOT_EXIST)
-            }
-            Method::Bye => self.bye(core, now, key, request),
-            Method::Prack => self.provisional_acknowledged(core, now, key, request),
-            Method::Info => self.info_request(core, now, key, request),
-            Method::Invite | Method::Update => self.reoffered(core, now, position, key, request),
+            _ if self.is_over() && (gone || method != Method::Bye) => context.refuse(key, request, StatusCode::CALL_DOES_NOT_EXIST),
+            Method::Bye => self.bye(context, key, request),
+            Method::Prack => self.provisional_acknowledged(context, key, request),
+            Method::Info => self.info_request(context, key, request),
+            Method::Invite | Method::Update => self.reoffered(context, position, key, request),
             Method::Options => {
                 let answer = reply(request, StatusCode::OK, None).field("Allow", &CAN.allow()).field("Supported", SUPPORTED);
-                core.respond(now, key, answer.end())
+                context.respond(key, answer.end())
             }
-            method => core.refuse(now, key, request, Abilities::unserved(method)),
+            method => context.refuse(key, request, Abilities::unserved(method)),
         }
     }
 
-    fn bye(&mut self, core: &mut Core, now: Instant, key: &ServerKey, bye: &Message<'_>) {
-        core.confirm(now, key, bye);
+    fn bye(&mut self, context: &mut Context, key: &ServerKey, bye: &Message<'_>) {
+        context.confirm(key, bye);
         self.unacknowledged = None;
         let cause = if self.is_up() { EndCause::HungUp } else { EndCause::Canceled };
         if let Phase::Ringing { .. } = self.phase {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
-            self.end(core, now, cause, None);
-            return self.decline(core, now, StatusCode::REQUEST_TERMINATED);
+            self.end(context, cause, None);
+            return self.decline(context, StatusCode::REQUEST_TERMINATED);
         }
-        self.end(core, now, cause, None);
-        self.leave(core, now);
+        self.end(context, cause, None);
+        self.leave(context);
     }
 
     /// The BYE went one way or the other: nothing is left to do but to acknowledge the answer to an offer of ours (RFC 5407, 3.2.3), and
     /// to turn away forks that answer late.
-    pub(super) fn leave(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn leave(&mut self, context: &mut Context) {
         if matches!(self.exchange, Exchange::Offered { .. }) {
             return;
         }
-        self.done = now >= self.forks_until;
+        self.done = context.now >= self.forks_until;
         if !self.done {
-            core.timers.set(Timer::Forget(self.info.id), self.forks_until);
+            context.timers.set(Timer::Forget(self.info.id), self.forks_until);
         }
     }
 
-    fn info_request(&mut self, core: &mut Core, now: Instant, key: &ServerKey, info: &Message<'_>) {
+    fn info_request(&mut self, context: &mut Context, key: &ServerKey, info: &Message<'_>) {
         let package = info.get(Name::InfoPackage).unwrap_or("trickle-ice");
         if package.eq_ignore_ascii_case("offhook-credit") {
             // {"seconds":30}
@@ -77,13 +74,13 @@ impl Session {
             for digit in info.text().bytes().skip_while(|b| !b.is_ascii_digit()).take_while(u8::is_ascii_digit) {
                 seconds.push(char::from(digit));
             }
-            core.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
+            context.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
-            return core.refuse(now, key, info, StatusCode::BAD_INFO_PACKAGE);
+            return context.refuse(key, info, StatusCode::BAD_INFO_PACKAGE);
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
             let fragment = sdp::read_fragment(info.text()).ok();
-            let Some(fragment) = fragment else { return core.refuse(now, key, info, StatusCode::BAD_REQUEST) };
+            let Some(fragment) = fragment else { return context.refuse(key, info, StatusCode::BAD_REQUEST) };
             // Candidates of an ICE session that is no more (RFC 8840, 4.4).
             let remote = self.media.remote.as_deref().and_then(sdp::ice_credentials);
             let current = fragment.ufrag.is_none() || remote.is_none_or(|(ufrag, _)| fragment.ufrag.as_ref() == Some(&ufrag));
@@ -94,38 +91,38 @@ impl Session {
                     self.media.early.0.truncate(100);
                     self.media.early.1 |= end;
                 } else {
-                    core.push(Output::Candidates { peer: self.media.peer, candidates, end });
+                    context.push(Output::Candidates { peer: self.media.peer, candidates, end });
                 }
             }
         }
-        core.confirm(now, key, info);
+        context.confirm(key, info);
     }
 
     /// ACK to a 2xx of ours.
-    pub fn acknowledged(&mut self, core: &mut Core, now: Instant, ack: &Message<'_>) {
+    pub fn acknowledged(&mut self, context: &mut Context, ack: &Message<'_>) {
         if self.unacknowledged.take_if(|waiting| waiting.is_acknowledged_by(ack)).is_none() {
             return;
         }
-        core.timers.stop(Timer::Repeat(self.info.id));
+        context.timers.stop(Timer::Repeat(self.info.id));
         if let Some(leg) = self.legs.first_mut() {
             leg.open = true;
         }
         if self.is_over() {
-            return self.say_goodbye(core, now);
+            return self.say_goodbye(context);
         }
         // Our 2xx had the offer; here is the answer (RFC 3261, 13.2.1).
         if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.joined) {
             if sdp::check(answer).is_err() {
                 let error = Error::Unusable("The answer has no usable session description");
-                return self.finish(core, now, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
+                return self.finish(context, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
             }
-            self.accept_answer(core, Awaited::FirstAccept, answer);
+            self.accept_answer(context, Awaited::FirstAccept, answer);
         }
-        self.trickle(core, now);
+        self.trickle(context);
     }
 
     /// INVITE or UPDATE within the call.
-    fn reoffered(&mut self, core: &mut Core, now: Instant, position: usize, key: &ServerKey, request: &Message<'_>) {
+    fn reoffered(&mut self, context: &mut Context, position: usize, key: &ServerKey, request: &Message<'_>) {
         let offer = request.content_is("application/sdp");
         let invite = request.method() == Some(Method::Invite);
         // Who asks for more has our 2xx, whatever became of the ACK (RFC 5407, 3.1.4), unless its answer was in there (3.1.5).
@@ -134,79 +131,79 @@ impl Session {
         }
         let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
         if SessionTimer::is_too_brief(request) {
-            return core.refuse(now, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
+            return context.refuse(key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if invite && !self.is_up() || (offer || invite) && !free {
             let theirs = matches!(self.exchange, Exchange::Answering { .. });
-            let (refusal, tag) = (glare::refusal(theirs, &mut core.random), core.random.token());
-            return core.refuse_with(now, key, request, refusal, &tag);
+            let (refusal, tag) = (glare::refusal(theirs, &mut context.random), context.random.token());
+            return context.refuse_with(key, request, refusal, &tag);
         }
         if offer && sdp::usable(request.text()).is_err() {
-            return core.refuse(now, key, request, StatusCode::NOT_ACCEPTABLE_HERE);
+            return context.refuse(key, request, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if let Some(leg) = self.legs.get_mut(position) {
             leg.dialog.refresh(request);
         }
-        if offer || invite { self.answer_offer(core, key, request) } else { self.confirm(core, now, key, request, "") }
+        if offer || invite { self.answer_offer(context, key, request) } else { self.confirm(context, key, request, "") }
     }
 
     /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection, and so does ICE that has
     /// failed.
-    fn answer_offer(&mut self, core: &mut Core, key: &ServerKey, request: &Message<'_>) {
-        let wait = core.config.candidate_wait;
+    fn answer_offer(&mut self, context: &mut Context, key: &ServerKey, request: &Message<'_>) {
+        let wait = context.config.candidate_wait;
         let offer = request.text().to_owned();
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
         let dead = self.media.ice == IceState::Failed;
         let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(&offer) != known);
         self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
         if offer.is_empty() {
-            return self.make_offer(core, Awaited::Reanswer, false, wait);
+            return self.make_offer(context, Awaited::Reanswer, false, wait);
         }
         if renewed {
-            self.replace_peer(core);
+            self.replace_peer(context);
         }
         let offer = self.media.take_offer(&offer);
         // The DTLS association goes on, and so do the roles in it (RFC 8842, 5.3): a browser that is asked anew may take the other one.
         let offer = if self.media.passive { sdp::taking_the_lead(&offer) } else { offer };
-        self.make_answer(core, Awaited::Reanswer, offer, wait);
+        self.make_answer(context, Awaited::Reanswer, offer, wait);
         if renewed {
-            self.send_stream(core, Awaited::Nothing);
+            self.send_stream(context, Awaited::Nothing);
         }
     }
 
-    pub(super) fn reanswer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
-        let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
+    pub(super) fn reanswer_made(&mut self, context: &mut Context, sdp: String) {
+        let Exchange::Answering { key, request, .. } = std::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
         let Ok(request) = parse_text(&request) else { return };
         self.describe_us(sdp);
         self.media.joined = !request.body.is_empty();
         let sdp = self.media.local.clone().unwrap_or_default();
-        self.confirm(core, now, &key, &request, &sdp);
+        self.confirm(context, &key, &request, &sdp);
         if self.is_broken() {
             // Their offer looks for a path: ours would only cross it.
-            self.watch_path(core, now);
+            self.watch_path(context);
         }
         if self.media.joined {
-            self.joined(core, now);
+            self.joined(context);
         }
-        self.unmute(core);
-        self.trickle(core, now);
+        self.unmute(context);
+        self.trickle(context);
     }
 
-    pub(super) fn reanswer_failed(&mut self, core: &mut Core, now: Instant) {
-        let Exchange::Answering { key, request, .. } = core::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
+    pub(super) fn reanswer_failed(&mut self, context: &mut Context) {
+        let Exchange::Answering { key, request, .. } = std::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
         if let Ok(request) = parse_text(&request) {
-            core.refuse(now, &key, &request, StatusCode::NOT_ACCEPTABLE_HERE);
+            context.refuse(&key, &request, StatusCode::NOT_ACCEPTABLE_HERE);
         }
     }
 
     /// 200 to an INVITE or UPDATE within the call.
-    fn confirm(&mut self, core: &mut Core, now: Instant, key: &ServerKey, request: &Message<'_>, sdp: &str) {
-        let answer = capable(reply(request, StatusCode::OK, None), &core.contact());
+    fn confirm(&mut self, context: &mut Context, key: &ServerKey, request: &Message<'_>, sdp: &str) {
+        let answer = capable(reply(request, StatusCode::OK, None), &context.contact());
         let text = self.timer.answer(request, answer).body("application/sdp", sdp);
-        core.respond(now, key, text.clone());
-        self.keep_alive(core, now);
+        context.respond(key, text.clone());
+        self.keep_alive(context);
         if request.method() == Some(Method::Invite) {
-            self.wait_for_acknowledgement(core, now, text, None);
+            self.wait_for_acknowledgement(context, text, None);
         }
     }
 
@@ -217,44 +214,44 @@ impl Session {
     }
 
     /// Makes an offer within the call, unless one is on its way.
-    pub(super) fn reoffer(&mut self, core: &mut Core, restart: bool) {
+    pub(super) fn reoffer(&mut self, context: &mut Context, restart: bool) {
         if !self.may_offer() {
             return;
         }
         self.exchange = Exchange::Offering;
-        let wait = self.candidate_wait(core);
-        self.make_offer(core, Awaited::Reoffer, restart, wait);
+        let wait = self.candidate_wait(context);
+        self.make_offer(context, Awaited::Reoffer, restart, wait);
     }
 
     /// Begins anew with another peer connection; `restart`: the other side has one that was up, and needs another one, too.
-    pub(super) fn renew(&mut self, core: &mut Core, restart: bool) {
-        self.replace_peer(core);
+    pub(super) fn renew(&mut self, context: &mut Context, restart: bool) {
+        self.replace_peer(context);
         self.exchange = Exchange::Idle;
-        self.reoffer(core, restart);
-        self.send_stream(core, Awaited::Nothing);
+        self.reoffer(context, restart);
+        self.send_stream(context, Awaited::Nothing);
     }
 
     /// Takes another peer connection. What the old one had still to do is given up and must not end the call.
-    fn replace_peer(&mut self, core: &mut Core) {
+    fn replace_peer(&mut self, context: &mut Context) {
         let id = self.info.id;
-        core.drop_tasks(id, &|awaited| awaited != Awaited::Microphone);
-        core.push(Output::Close { peer: self.media.peer });
-        self.media.renew(core.new_peer());
+        context.drop_tasks(id, &|awaited| awaited != Awaited::Microphone);
+        context.push(Output::Close { peer: self.media.peer });
+        self.media.renew(context.new_peer());
     }
 
-    pub(super) fn reoffer_made(&mut self, core: &mut Core, now: Instant, sdp: String) {
+    pub(super) fn reoffer_made(&mut self, context: &mut Context, sdp: String) {
         self.describe_us(sdp);
         let Some(leg) = self.legs.first_mut() else { return };
-        let invite = self.timer.refresh(capable(leg.dialog.request(Method::Invite), &core.contact()));
+        let invite = self.timer.refresh(capable(leg.dialog.request(Method::Invite), &context.contact()));
         self.exchange = Exchange::Offered { number: leg.dialog.last_number() };
-        core.request(now, invite, Owner::Call(self.info.id, Asked::Reinvite), self.media.offer());
+        context.request(invite, Owner::Call(self.info.id, Asked::Reinvite), self.media.offer());
     }
 
     /// The final answer to a request of ours within the call; `None`: there was none.
-    pub fn request_answered(&mut self, core: &mut Core, now: Instant, asked: Asked, key: &ClientKey, answer: Option<&Message<'_>>) {
+    pub fn request_answered(&mut self, context: &mut Context, asked: Asked, key: &ClientKey, answer: Option<&Message<'_>>) {
         let code = answer.and_then(Message::code).unwrap_or(StatusCode::REQUEST_TIMEOUT);
         if let Some(answer) = answer.filter(|_| code.is_challenge())
-            && let Some((_, number)) = core.retry(now, key, answer)
+            && let Some((_, number)) = context.retry(key, answer)
         {
             return self.repeated(asked, number);
         }
@@ -264,26 +261,26 @@ impl Session {
         let unknown = matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FLOW_FAILED);
         let gone = (unknown || code == StatusCode::TEMPORARILY_UNAVAILABLE && self.left.is_some()) && !self.media.is_up();
         if (gone || code == StatusCode::CALL_DOES_NOT_EXIST) && matches!(asked, Asked::Update | Asked::Reinvite) {
-            return self.vanished(core, now, code);
+            return self.vanished(context, code);
         }
         match (asked, answer) {
-            (Asked::Trickle, _) => self.trickled(core, now),
-            (Asked::Tone, _) => self.next_tone(core, now),
+            (Asked::Trickle, _) => self.trickled(context),
+            (Asked::Tone, _) => self.next_tone(context),
             (Asked::Prack, Some(answer)) if code.is_failure() => self.prack_refused(answer),
-            (Asked::Update, Some(answer)) if !code.is_failure() => self.updated(core, now, answer),
+            (Asked::Update, Some(answer)) if !code.is_failure() => self.updated(context, answer),
             (Asked::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
-                self.update_refused(core, now)
+                self.update_refused(context)
             }
             (Asked::Update, Some(answer)) if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.timer.too_brief(answer) => {
-                self.refresh_session(core, now)
+                self.refresh_session(context)
             }
             (Asked::Update, _)
                 if code.is_failure() && self.is_up() && self.timer.deadlines().is_some_and(|due| due.refresh.is_some()) =>
             {
-                let wait = SessionTimer::again(code, self.info.outgoing, &mut core.random);
-                core.timers.set(Timer::SessionRefresh(self.info.id), now + wait);
+                let wait = SessionTimer::again(code, self.info.outgoing, &mut context.random);
+                context.timers.set(Timer::SessionRefresh(self.info.id), context.now + wait);
             }
-            (Asked::Reinvite, answer) => self.reoffer_answered(core, now, code, answer),
+            (Asked::Reinvite, answer) => self.reoffer_answered(context, code, answer),
             _ => {}
         }
     }
@@ -299,60 +296,60 @@ impl Session {
     }
 
     /// The dialog is gone at the other side. 410, or media that it ended itself: its page was closed, which is how many people hang up.
-    fn vanished(&mut self, core: &mut Core, now: Instant, code: StatusCode) {
+    fn vanished(&mut self, context: &mut Context, code: StatusCode) {
         self.exchange = Exchange::Idle;
         if self.is_over() {
-            return self.leave(core, now);
+            return self.leave(context);
         }
         if self.is_ringing() {
-            return self.finish(core, now, EndCause::Canceled, None, StatusCode::REQUEST_TERMINATED);
+            return self.finish(context, EndCause::Canceled, None, StatusCode::REQUEST_TERMINATED);
         }
         let error = (code != StatusCode::GONE && self.left.is_none()).then_some(Error::TimedOut("The other side is gone"));
-        self.end(core, now, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
-        self.say_goodbye(core, now);
+        self.end(context, if error.is_some() { EndCause::Failure } else { EndCause::HungUp }, error);
+        self.say_goodbye(context);
     }
 
-    fn updated(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    fn updated(&mut self, context: &mut Context, answer: &Message<'_>) {
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.refresh(answer);
         }
         if self.is_up() {
-            self.learn_refresh(core, now, answer);
+            self.learn_refresh(context, answer);
         }
     }
 
     /// The other end takes no UPDATE after all: the next refresh is an INVITE.
-    fn update_refused(&mut self, core: &mut Core, now: Instant) {
+    fn update_refused(&mut self, context: &mut Context) {
         if let Some(leg) = self.legs.first_mut() {
             leg.updates = false;
         }
-        self.refresh_session(core, now);
+        self.refresh_session(context);
     }
 
-    fn reoffer_answered(&mut self, core: &mut Core, now: Instant, code: StatusCode, answer: Option<&Message<'_>>) {
+    fn reoffer_answered(&mut self, context: &mut Context, code: StatusCode, answer: Option<&Message<'_>>) {
         let Exchange::Offered { number } = self.exchange else { return };
         if self.is_over() {
             if let Some(ack) = self.legs.first().filter(|_| !code.is_failure()).map(|leg| leg.dialog.acknowledge(number)) {
-                core.acknowledge(ack);
+                context.acknowledge(ack);
             }
             self.exchange = Exchange::Idle;
-            return self.leave(core, now);
+            return self.leave(context);
         }
         if code.is_failure() {
             self.exchange = Exchange::Idle;
             if self.media.joined {
-                core.task(self.info.id, Awaited::Nothing, TaskKind::Rollback { peer: self.media.peer });
+                context.task(self.info.id, Awaited::Nothing, TaskKind::Rollback { peer: self.media.peer });
             } else {
                 // Of a first offer, a rollback leaves transceivers behind that no offer of the other side will use.
-                self.replace_peer(core);
+                self.replace_peer(context);
             }
             // Both offered at once; or something that was sent after our offer overtook it, and it came out of order.
             if code == StatusCode::REQUEST_PENDING || code == StatusCode::SERVER_INTERNAL_ERROR && !self.media.is_up() {
-                let wait = glare::wait(self.info.outgoing, &mut core.random);
-                core.timers.set(Timer::Glare(self.info.id), now + wait);
+                let wait = glare::wait(self.info.outgoing, &mut context.random);
+                context.timers.set(Timer::Glare(self.info.id), context.now + wait);
             }
             if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && answer.is_some_and(|answer| self.timer.too_brief(answer)) {
-                self.offer_again(core);
+                self.offer_again(context);
             }
             return;
         }
@@ -360,84 +357,84 @@ impl Session {
         leg.dialog.refresh(answer);
         leg.learn(answer);
         let ack = leg.dialog.acknowledge(number);
-        self.ack = Some(core.acknowledge(ack));
+        self.ack = Some(context.acknowledge(ack));
         self.exchange = Exchange::Idle;
-        self.learn_refresh(core, now, answer);
+        self.learn_refresh(context, answer);
         let text = Some(answer.text()).filter(|text| sdp::check(text).is_ok());
         if let Some(text) = text {
             self.media.taken_from = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
-            self.accept_answer(core, Awaited::Reaccept, text);
+            self.accept_answer(context, Awaited::Reaccept, text);
         }
-        self.trickle(core, now);
+        self.trickle(context);
     }
 
     /// Keeps the session alive, or tells the other side our new address.
-    pub fn refresh_session(&mut self, core: &mut Core, now: Instant) {
+    pub fn refresh_session(&mut self, context: &mut Context) {
         if !self.is_up() || self.is_over() {
             return;
         }
-        if self.legs.first().is_some_and(|leg| leg.updates) { self.update(core, now, true) } else { self.reoffer(core, false) }
+        if self.legs.first().is_some_and(|leg| leg.updates) { self.update(context, true) } else { self.reoffer(context, false) }
     }
 
     /// Sends an UPDATE, where the other side takes it; `refreshes`: the session timer begins anew with it.
-    pub(super) fn update(&mut self, core: &mut Core, now: Instant, refreshes: bool) {
+    pub(super) fn update(&mut self, context: &mut Context, refreshes: bool) {
         let Some(leg) = self.legs.first_mut().filter(|leg| leg.updates) else { return };
-        let update = leg.dialog.request(Method::Update).field("Contact", &core.contact()).field("Supported", SUPPORTED);
+        let update = leg.dialog.request(Method::Update).field("Contact", &context.contact()).field("Supported", SUPPORTED);
         let update = if refreshes { self.timer.refresh(update) } else { update };
-        core.request(now, update, Owner::Call(self.info.id, Asked::Update), None);
+        context.request(update, Owner::Call(self.info.id, Asked::Update), None);
     }
 
     /// Nobody refreshed the session (RFC 4028, 10).
-    pub fn session_over(&mut self, core: &mut Core, now: Instant) {
+    pub fn session_over(&mut self, context: &mut Context) {
         let error = Error::TimedOut("The other side is gone");
-        self.finish(core, now, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
+        self.finish(context, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
     }
 
     /// What an answer to a request of ours grants.
-    pub(super) fn learn_refresh(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
+    pub(super) fn learn_refresh(&mut self, context: &mut Context, answer: &Message<'_>) {
         self.timer.granted(answer);
-        self.keep_alive(core, now);
+        self.keep_alive(context);
     }
 
     /// Sees to it that the session is refreshed, or ends where nobody does that: from the last 2xx on.
-    pub(super) fn keep_alive(&self, core: &mut Core, now: Instant) {
-        core.timers.stop(Timer::SessionRefresh(self.info.id));
-        core.timers.stop(Timer::SessionEnd(self.info.id));
+    pub(super) fn keep_alive(&self, context: &mut Context) {
+        context.timers.stop(Timer::SessionRefresh(self.info.id));
+        context.timers.stop(Timer::SessionEnd(self.info.id));
         if let Some(deadlines) = self.timer.deadlines().filter(|_| self.is_up()) {
-            core.timers.set(Timer::SessionEnd(self.info.id), now + deadlines.end);
+            context.timers.set(Timer::SessionEnd(self.info.id), context.now + deadlines.end);
             if let Some(refresh) = deadlines.refresh {
-                core.timers.set(Timer::SessionRefresh(self.info.id), now + refresh);
+                context.timers.set(Timer::SessionRefresh(self.info.id), context.now + refresh);
             }
         }
     }
 
     /// Sends tones: by RTP where the other side takes them (RFC 4733), else by INFO.
-    pub fn send_tones(&mut self, core: &mut Core, now: Instant, keys: &str) {
+    pub fn send_tones(&mut self, context: &mut Context, keys: &str) {
         if !self.is_up() || self.is_over() {
             return;
         }
         if self.media.remote.as_deref().is_none_or(sdp::has_telephone_event) {
             let keys = keys.to_ascii_uppercase();
-            return core.push(Output::Tones { peer: self.media.peer, keys });
+            return context.push(Output::Tones { peer: self.media.peer, keys });
         }
         let idle = self.tones.is_empty();
         self.tones.push_str(&keys.to_ascii_uppercase());
         if idle {
-            self.send_tone(core, now);
+            self.send_tone(context);
         }
     }
 
-    fn next_tone(&mut self, core: &mut Core, now: Instant) {
+    fn next_tone(&mut self, context: &mut Context) {
         if !self.tones.is_empty() {
             self.tones.remove(0);
         }
-        self.send_tone(core, now);
+        self.send_tone(context);
     }
 
-    fn send_tone(&mut self, core: &mut Core, now: Instant) {
+    fn send_tone(&mut self, context: &mut Context) {
         let Some((leg, key)) = self.legs.first_mut().zip(self.tones.get(..1)) else { return };
         let body = concat(&["Signal=", key, "\r\nDuration=160\r\n"]);
         let owner = Owner::Call(self.info.id, Asked::Tone);
-        core.request(now, leg.dialog.request(Method::Info), owner, Some(("application/dtmf-relay", &body)));
+        context.request(leg.dialog.request(Method::Info), owner, Some(("application/dtmf-relay", &body)));
     }
 }

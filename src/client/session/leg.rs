@@ -5,10 +5,9 @@ use std::time::Duration;
 use offhook_sip::sdp::{self, Candidate};
 use offhook_sip::{Message, Method, Name};
 use offhook_ua::dialog::Dialog;
-use offhook_ua::time::Instant;
 
 use super::{Exchange, Session};
-use crate::client::core::{Asked, Core, Owner};
+use crate::client::context::{Asked, Context, Owner};
 
 /// One dialog of a call.
 pub struct Leg {
@@ -49,7 +48,7 @@ impl Leg {
 
 impl Session {
     /// Tells the other ends the candidates that they do not know yet (RFC 8840, 4.4).
-    pub(super) fn trickle(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn trickle(&mut self, context: &mut Context) {
         // What is found now may belong to the next description.
         if matches!(self.exchange, Exchange::Offering | Exchange::Answering { .. }) {
             return;
@@ -67,21 +66,21 @@ impl Session {
             let info = leg.dialog.request(Method::Info).field("Info-Package", "trickle-ice");
             let info = info.field("Content-Disposition", "Info-Package");
             let owner = Owner::Call(self.info.id, Asked::Trickle);
-            core.request(now, info, owner, Some(("application/trickle-ice-sdpfrag", &body)));
+            context.request(info, owner, Some(("application/trickle-ice-sdpfrag", &body)));
         }
     }
 
     /// An INFO with candidates was answered.
-    pub(super) fn trickled(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn trickled(&mut self, context: &mut Context) {
         for leg in &mut self.legs {
             leg.flying = false;
         }
-        self.trickle(core, now);
+        self.trickle(context);
     }
 
     /// How long a description may wait for its first candidate: whoever takes none by INFO needs one in it.
-    pub(super) fn candidate_wait(&self, core: &Core) -> Duration {
-        if self.legs.first().is_some_and(|leg| leg.trickles) { core.config.candidate_wait } else { Duration::from_secs(1) }
+    pub(super) fn candidate_wait(&self, context: &Context) -> Duration {
+        if self.legs.first().is_some_and(|leg| leg.trickles) { context.config.candidate_wait } else { Duration::from_secs(1) }
     }
 
     /// Whether there are candidates that the other end, which takes none by INFO, was not told.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_sip::sdp::{self, Candidate, Narrowed};
 
 use super::Session;
-use crate::client::core::{Awaited, Core};
+use crate::client::context::{Awaited, Context};
 use crate::client::io::{IceState, PeerId, TaskKind};
 
 /// What a call knows of its media.
@@ -73,7 +73,7 @@ impl Media {
 
     /// Begins anew with another peer connection; the microphone stays open.
     pub fn renew(&mut self, peer: PeerId) {
-        let (microphone, lines) = (self.microphone, ::core::mem::take(&mut self.lines));
+        let (microphone, lines) = (self.microphone, std::mem::take(&mut self.lines));
         *self = Self { microphone, lines, ..Self::new(peer) };
     }
 
@@ -92,7 +92,7 @@ impl Media {
         let told = sdp::candidates(&local);
         let ufrag = sdp::ice_credentials(&local).map(|(ufrag, _)| ufrag);
         self.described = told.len();
-        for found in ::core::mem::replace(&mut self.found, told) {
+        for found in std::mem::replace(&mut self.found, told) {
             if found.ufrag.is_none() || ufrag.is_none() || found.ufrag == ufrag {
                 self.find(found);
             }
@@ -135,15 +135,15 @@ impl Media {
 
 impl Session {
     /// Has an offer made.
-    pub(super) fn make_offer(&self, core: &mut Core, awaited: Awaited, restart: bool, wait: Duration) {
-        let kind = TaskKind::Offer { peer: self.media.peer, ice: core.ice(), video: self.info.video, restart, wait };
-        core.task(self.info.id, awaited, kind);
+    pub(super) fn make_offer(&self, context: &mut Context, awaited: Awaited, restart: bool, wait: Duration) {
+        let kind = TaskKind::Offer { peer: self.media.peer, ice: context.ice(), video: self.info.video, restart, wait };
+        context.task(self.info.id, awaited, kind);
     }
 
     /// Has an answer made.
-    pub(super) fn make_answer(&self, core: &mut Core, awaited: Awaited, offer: String, wait: Duration) {
-        let kind = TaskKind::Answer { peer: self.media.peer, ice: core.ice(), offer, video: self.info.video, wait };
-        core.task(self.info.id, awaited, kind);
+    pub(super) fn make_answer(&self, context: &mut Context, awaited: Awaited, offer: String, wait: Duration) {
+        let kind = TaskKind::Answer { peer: self.media.peer, ice: context.ice(), offer, video: self.info.video, wait };
+        context.task(self.info.id, awaited, kind);
     }
 
     /// Takes our description in, and with it the other ends learn some candidates.
@@ -155,15 +155,15 @@ impl Session {
     }
 
     /// Gives the peer connection their answer.
-    pub(super) fn accept_answer(&mut self, core: &mut Core, awaited: Awaited, answer: &str) {
+    pub(super) fn accept_answer(&mut self, context: &mut Context, awaited: Awaited, answer: &str) {
         let answer = self.media.lines.without(answer);
         self.media.learn_role(&answer, false);
         self.media.remote = Some(answer.clone());
-        core.task(self.info.id, awaited, TaskKind::Accept { peer: self.media.peer, answer });
+        context.task(self.info.id, awaited, TaskKind::Accept { peer: self.media.peer, answer });
     }
 
     /// Gives the peer connection the call's own stream.
-    pub(super) fn send_stream(&self, core: &mut Core, awaited: Awaited) {
-        core.task(self.info.id, awaited, TaskKind::Microphone { peer: self.media.peer, video: self.info.video });
+    pub(super) fn send_stream(&self, context: &mut Context, awaited: Awaited) {
+        context.task(self.info.id, awaited, TaskKind::Microphone { peer: self.media.peer, video: self.info.video });
     }
 }

@@ -27,7 +27,7 @@ use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 use offhook_ua::{T1, T2, TIMEOUT};
 
-use super::core::{Asked, Awaited, Core, Owner};
+use super::context::{Asked, Awaited, Context, Owner};
 use super::io::{Change, MediaError, Output, PeerId, TaskResult};
 use super::timers::Timer;
 use crate::client::call::{CallInfo, EndCause, Error, State};
@@ -129,8 +129,8 @@ enum Exchange {
 }
 
 impl Session {
-    fn new(core: &mut Core, info: CallInfo) -> Self {
-        let (peer, local_tag) = (core.new_peer(), core.random.token());
+    fn new(context: &mut Context, info: CallInfo) -> Self {
+        let (peer, local_tag) = (context.new_peer(), context.random.token());
         Self {
             info,
             phase: Phase::Placing,
@@ -176,165 +176,165 @@ impl Session {
     }
 
     /// Takes the result of a media task in.
-    pub fn answered(&mut self, core: &mut Core, now: Instant, awaited: Awaited, result: TaskResult) {
+    pub fn answered(&mut self, context: &mut Context, awaited: Awaited, result: TaskResult) {
         if self.is_over() {
             return;
         }
         match (awaited, result) {
-            (Awaited::FirstOffer, TaskResult::Description(sdp)) if self.info.outgoing => self.offer_made(core, now, sdp),
-            (Awaited::FirstOffer | Awaited::FirstAnswer, TaskResult::Description(sdp)) => self.answer_made(core, now, sdp),
-            (Awaited::FirstAccept | Awaited::Reaccept, TaskResult::Done) => self.joined(core, now),
-            (Awaited::Microphone, TaskResult::Done) => self.microphone_open(core, now),
-            (Awaited::Reoffer, TaskResult::Description(sdp)) => self.reoffer_made(core, now, sdp),
-            (Awaited::Reanswer, TaskResult::Description(sdp)) => self.reanswer_made(core, now, sdp),
-            (Awaited::Sound, TaskResult::Done) => self.heard(core, now),
-            (awaited, TaskResult::Failed(error)) => self.media_failed(core, now, awaited, &error),
+            (Awaited::FirstOffer, TaskResult::Description(sdp)) if self.info.outgoing => self.offer_made(context, sdp),
+            (Awaited::FirstOffer | Awaited::FirstAnswer, TaskResult::Description(sdp)) => self.answer_made(context, sdp),
+            (Awaited::FirstAccept | Awaited::Reaccept, TaskResult::Done) => self.joined(context),
+            (Awaited::Microphone, TaskResult::Done) => self.microphone_open(context),
+            (Awaited::Reoffer, TaskResult::Description(sdp)) => self.reoffer_made(context, sdp),
+            (Awaited::Reanswer, TaskResult::Description(sdp)) => self.reanswer_made(context, sdp),
+            (Awaited::Sound, TaskResult::Done) => self.heard(context),
+            (awaited, TaskResult::Failed(error)) => self.media_failed(context, awaited, &error),
             _ => {}
         }
     }
 
     /// Ends the call in whatever way its state asks for: CANCEL, BYE, or a refusal.
-    pub fn hang_up(&mut self, core: &mut Core, now: Instant) {
+    pub fn hang_up(&mut self, context: &mut Context) {
         let cause = match (&self.phase, self.info.state) {
             (_, State::Established) => EndCause::HungUp,
             (Phase::Ringing { .. }, _) => EndCause::Denied,
             _ => EndCause::Canceled,
         };
-        self.finish(core, now, cause, None, StatusCode::DECLINE);
+        self.finish(context, cause, None, StatusCode::DECLINE);
     }
 
     /// Ends the call and tells the other side: CANCEL, BYE, or `code` to its INVITE.
-    fn finish(&mut self, core: &mut Core, now: Instant, cause: EndCause, error: Option<Error>, code: StatusCode) {
-        self.end(core, now, cause, error);
+    fn finish(&mut self, context: &mut Context, cause: EndCause, error: Option<Error>, code: StatusCode) {
+        self.end(context, cause, error);
         match &self.phase {
             Phase::Placing => self.done = true,
-            Phase::Inviting { .. } => self.cancel(core, now),
-            Phase::Ringing { .. } => self.decline(core, now, code),
-            Phase::Up => self.say_goodbye(core, now),
+            Phase::Inviting { .. } => self.cancel(context),
+            Phase::Ringing { .. } => self.decline(context, code),
+            Phase::Up => self.say_goodbye(context),
         }
     }
 
     /// The call is over for the app.
-    fn end(&mut self, core: &mut Core, now: Instant, cause: EndCause, error: Option<Error>) {
+    fn end(&mut self, context: &mut Context, cause: EndCause, error: Option<Error>) {
         if self.is_over() {
             return;
         }
         self.info.state = State::Ended;
         self.info.end_cause = cause;
-        self.info.ended = Some(now);
+        self.info.ended = Some(context.now);
         self.info.error = error;
-        core.timers.stop_call(self.info.id);
-        core.timers.set(Timer::Forget(self.info.id), now + 2 * TIMEOUT);
-        core.changed(Change::Ended, &self.info);
+        context.timers.stop_call(self.info.id);
+        context.timers.set(Timer::Forget(self.info.id), context.now + 2 * TIMEOUT);
+        context.changed(Change::Ended, &self.info);
         if self.unacknowledged.is_some() {
-            core.timers.set(Timer::Repeat(self.info.id), now + T1);
+            context.timers.set(Timer::Repeat(self.info.id), context.now + T1);
         }
     }
 
     /// Lets the media of a call that is over go. After the farewell is on its way: a page that is being closed may get no further.
-    pub fn release(&mut self, core: &mut Core) {
+    pub fn release(&mut self, context: &mut Context) {
         if self.is_over() && !self.released {
             self.released = true;
-            core.push(Output::Release { call: self.info.id });
+            context.push(Output::Release { call: self.info.id });
         }
     }
 
     /// Sends BYE: at once, or, at the callee, as soon as its 2xx was acknowledged (RFC 3261, 15).
-    fn say_goodbye(&mut self, core: &mut Core, now: Instant) {
+    fn say_goodbye(&mut self, context: &mut Context) {
         if self.unacknowledged.is_some() {
             return;
         }
         for leg in &mut self.legs {
-            core.request(now, leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Asked::Goodbye), None);
+            context.request(leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Asked::Goodbye), None);
         }
-        self.leave(core, now);
+        self.leave(context);
     }
 
     /// It rings at the other side, or here.
-    fn progress(&mut self, core: &mut Core, now: Instant) {
+    fn progress(&mut self, context: &mut Context) {
         if self.info.state == State::Initiating {
             self.info.state = State::Progressing;
-            self.info.progressing = Some(now);
+            self.info.progressing = Some(context.now);
             if self.info.outgoing {
-                core.timers.stop(Timer::Progress(self.info.id));
+                context.timers.stop(Timer::Progress(self.info.id));
                 if !self.early {
-                    core.changed(Change::Progressing, &self.info);
+                    context.changed(Change::Progressing, &self.info);
                 }
             }
         }
     }
 
     /// It was answered, or is heard before that.
-    fn establish(&mut self, core: &mut Core, now: Instant) {
+    fn establish(&mut self, context: &mut Context) {
         if self.info.state >= State::Established {
             return;
         }
         self.info.state = State::Established;
-        self.info.established = Some(now);
-        core.timers.stop(Timer::Answer(self.info.id));
-        core.timers.stop(Timer::Progress(self.info.id));
-        self.unmute(core);
-        core.changed(Change::Established, &self.info);
-        self.watch_path(core, now);
+        self.info.established = Some(context.now);
+        context.timers.stop(Timer::Answer(self.info.id));
+        context.timers.stop(Timer::Progress(self.info.id));
+        self.unmute(context);
+        context.changed(Change::Established, &self.info);
+        self.watch_path(context);
     }
 
     /// Sends our sound if the call was answered and the app did not mute it.
-    fn unmute(&self, core: &mut Core) {
+    fn unmute(&self, context: &mut Context) {
         if self.is_up() && self.info.state == State::Established && self.media.microphone == Microphone::Open {
-            core.push(Output::Sending { call: self.info.id, on: !self.info.muted });
+            context.push(Output::Sending { call: self.info.id, on: !self.info.muted });
         }
     }
 
     /// The app mutes, or no longer.
-    pub fn mute(&mut self, core: &mut Core, on: bool) {
+    pub fn mute(&mut self, context: &mut Context, on: bool) {
         self.info.muted = on;
-        self.unmute(core);
+        self.unmute(context);
     }
 
-    fn open_microphone(&mut self, core: &mut Core, granted: bool) {
+    fn open_microphone(&mut self, context: &mut Context, granted: bool) {
         if self.media.microphone == Microphone::Closed {
             self.media.microphone = if granted { Microphone::Granted } else { Microphone::Asked };
-            self.send_stream(core, Awaited::Microphone);
+            self.send_stream(context, Awaited::Microphone);
         }
     }
 
-    fn microphone_open(&mut self, core: &mut Core, now: Instant) {
+    fn microphone_open(&mut self, context: &mut Context) {
         self.media.microphone = Microphone::Open;
-        core.changed(Change::LocalStream, &self.info);
-        self.unmute(core);
-        self.accept(core, now);
+        context.changed(Change::LocalStream, &self.info);
+        self.unmute(context);
+        self.accept(context);
     }
 
-    fn media_failed(&mut self, core: &mut Core, now: Instant, awaited: Awaited, error: &MediaError) {
+    fn media_failed(&mut self, context: &mut Context, awaited: Awaited, error: &MediaError) {
         let fault = Error::Browser(error.clone());
         match awaited {
             Awaited::Nothing => {}
-            Awaited::Sound => self.unheard(core, now),
+            Awaited::Sound => self.unheard(context),
             Awaited::Reoffer => self.exchange = Exchange::Idle,
-            Awaited::Reanswer => self.reanswer_failed(core, now),
+            Awaited::Reanswer => self.reanswer_failed(context),
             // Their peer connection is another one now, and ours cannot follow.
-            Awaited::Reaccept if self.media.joined && self.may_offer() => self.renew(core, true),
-            _ => self.finish(core, now, EndCause::Failure, Some(fault), StatusCode::NOT_ACCEPTABLE_HERE),
+            Awaited::Reaccept if self.media.joined && self.may_offer() => self.renew(context, true),
+            _ => self.finish(context, EndCause::Failure, Some(fault), StatusCode::NOT_ACCEPTABLE_HERE),
         }
     }
 
     /// Repeats what was not acknowledged, until its time is over.
-    pub fn repeat(&mut self, core: &mut Core, now: Instant) {
+    pub fn repeat(&mut self, context: &mut Context) {
         let Some(waiting) = &mut self.unacknowledged else { return };
-        if now - waiting.since < TIMEOUT {
-            core.send(waiting.text.clone());
+        if context.now - waiting.since < TIMEOUT {
+            context.send(waiting.text.clone());
             waiting.interval = (waiting.interval * 2).min(T2);
-            core.timers.set(Timer::Repeat(self.info.id), now + waiting.interval);
-            return self.accept(core, now);
+            context.timers.set(Timer::Repeat(self.info.id), context.now + waiting.interval);
+            return self.accept(context);
         }
         self.unacknowledged = None;
         let error = Error::TimedOut("The caller did not acknowledge the answer");
-        self.finish(core, now, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
+        self.finish(context, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
     }
 
-    fn wait_for_acknowledgement(&mut self, core: &mut Core, now: Instant, text: String, number: Option<u32>) {
-        self.unacknowledged = Some(Unacknowledged { text, number, since: now, interval: T1 });
-        core.timers.set(Timer::Repeat(self.info.id), now + T1);
+    fn wait_for_acknowledgement(&mut self, context: &mut Context, text: String, number: Option<u32>) {
+        self.unacknowledged = Some(Unacknowledged { text, number, since: context.now, interval: T1 });
+        context.timers.set(Timer::Repeat(self.info.id), context.now + T1);
     }
 
     /// The position of the dialog that a request belongs to.

@@ -1,4 +1,4 @@
-//! What the connection, the account and the calls share: identity, credentials, transactions, timers, and the way out.
+//! What the connection, the account and the calls share: time, identity, credentials, transactions, timers, and the outputs.
 
 use std::rc::Rc;
 
@@ -42,7 +42,9 @@ pub fn capable(message: Writer, contact: &str) -> Writer {
 }
 
 /// What all parts of the client share.
-pub struct Core {
+pub struct Context {
+    /// When the command or input came that is being handled.
+    pub now: Instant,
     pub config: Config,
     pub random: Random,
     pub transactions: Transactions<()>,
@@ -133,11 +135,12 @@ pub enum Awaited {
     Nothing,
 }
 
-impl Core {
+impl Context {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
         let host = concat(&[random.token().get(..12).unwrap_or("client"), ".invalid"]);
         Self {
+            now: Instant::default(),
             config,
             random,
             transactions: Transactions::new(),
@@ -191,7 +194,7 @@ impl Core {
     }
 
     /// Completes and sends a request; the answer will be for `owner`.
-    pub fn request(&mut self, now: Instant, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
+    pub fn request(&mut self, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
         let branch = Branch::new(&self.random.token());
         let key = ClientKey::new(branch.clone(), request.request_line().map_or(Method::Other(""), |(method, _)| method));
         let mut request = self.finish(request, &branch);
@@ -200,13 +203,13 @@ impl Core {
         }
         let (kind, body) = body.unwrap_or_default();
         let text = request.body(kind, body);
-        self.transactions.request(now, (), Transport::Reliable, &key, text.clone());
+        self.transactions.request(self.now, (), Transport::Reliable, &key, text.clone());
         self.pending.push(Pending { key: key.clone(), owner, text, retried: false });
         key
     }
 
     /// Sends a request that was challenged once more, with credentials. Gives its new key and number in CSeq.
-    pub fn retry(&mut self, now: Instant, key: &ClientKey, refusal: &Message<'_>) -> Option<(ClientKey, u32)> {
+    pub fn retry(&mut self, key: &ClientKey, refusal: &Message<'_>) -> Option<(ClientKey, u32)> {
         let position = self.pending.iter().position(|pending| pending.key == *key)?;
         let pending = self.pending.get_mut(position)?;
         let authenticator = self.authenticator.as_mut()?;
@@ -216,7 +219,7 @@ impl Core {
         let branch = Branch::new(&self.random.token());
         let (text, number) = again(&pending.text, &branch, true, authenticator, &mut self.random)?;
         let new = ClientKey::new(branch, key.method());
-        self.transactions.request(now, (), Transport::Reliable, &new, text.clone());
+        self.transactions.request(self.now, (), Transport::Reliable, &new, text.clone());
         pending.key = new.clone();
         pending.text = text;
         pending.retried = true;
@@ -224,13 +227,13 @@ impl Core {
     }
 
     /// Sends a request as a new transaction (RFC 3263, 4.3), and forgets the one that it was.
-    pub fn anew(&mut self, now: Instant, key: &ClientKey) -> Option<ClientKey> {
+    pub fn anew(&mut self, key: &ClientKey) -> Option<ClientKey> {
         let pending = self.pending.iter_mut().find(|pending| pending.key == *key)?;
         let branch = Branch::new(&self.random.token());
         (pending.text, _) = again(&pending.text, &branch, false, self.authenticator.as_mut()?, &mut self.random)?;
         self.transactions.abandon(key);
         pending.key = ClientKey::new(branch, key.method());
-        self.transactions.request(now, (), Transport::Reliable, &pending.key, pending.text.clone());
+        self.transactions.request(self.now, (), Transport::Reliable, &pending.key, pending.text.clone());
         Some(pending.key.clone())
     }
 
@@ -250,25 +253,25 @@ impl Core {
     }
 
     /// Answers a request; 2xx and provisional answers to an INVITE are for their owners to repeat.
-    pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
-        self.transactions.respond(now, key, text);
+    pub fn respond(&mut self, key: &ServerKey, text: String) {
+        self.transactions.respond(self.now, key, text);
     }
 
     /// Answers a request with 200 and nothing more to say.
-    pub fn confirm(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>) {
-        self.respond(now, key, reply(request, StatusCode::OK, None).end());
+    pub fn confirm(&mut self, key: &ServerKey, request: &Message<'_>) {
+        self.respond(key, reply(request, StatusCode::OK, None).end());
     }
 
     /// Answers a request with a bare status.
-    pub fn refuse(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
+    pub fn refuse(&mut self, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
         let tag = self.random.token();
-        self.refuse_with(now, key, request, Refusal::Status(code), &tag);
+        self.refuse_with(key, request, Refusal::Status(code), &tag);
     }
 
     /// The same with the tag that its other answers had, or a status that has more to say.
-    pub fn refuse_with(&mut self, now: Instant, key: &ServerKey, request: &Message<'_>, refusal: Refusal<'_>, tag: &str) {
+    pub fn refuse_with(&mut self, key: &ServerKey, request: &Message<'_>, refusal: Refusal<'_>, tag: &str) {
         let answer = refusal.answer(request, tag, &CAN).field("User-Agent", &self.config.user_agent);
-        self.respond(now, key, answer.end());
+        self.respond(key, answer.end());
     }
 
     /// Moves what the transactions want to send into the way out; gives the requests that nobody answered.
