@@ -15,6 +15,7 @@ pub mod glare;
 pub mod log;
 pub mod random;
 pub mod registration;
+pub mod reliable;
 pub mod session_timer;
 pub mod time;
 pub mod timers;
