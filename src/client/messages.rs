@@ -1,6 +1,6 @@
 //! What the server sends: which account, call or transaction each message is for, and the answer to what is for none.
 
-use offhook_sip::{Abilities, Message, parse_text};
+use offhook_sip::{Abilities, Message, OwnedMessage};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
 use offhook_ua::uas;
@@ -12,28 +12,29 @@ use crate::client::call::State;
 use offhook_sip::{Method, StatusCode};
 
 impl Client {
-    pub(super) fn received(&mut self, text: &str) {
+    pub(super) fn received(&mut self, text: String) {
         self.connection.heard(&mut self.context);
         if text.bytes().all(|b| matches!(b, b'\r' | b'\n')) {
             return if text.len() == 2 { self.connection.ponged() } else { self.context.send("\r\n".to_owned()) };
         }
-        let Ok(message) = parse_text(text) else {
+        let Ok(owned) = OwnedMessage::parse(text) else {
             return self.context.log("A message from the server makes no sense");
         };
+        let message = owned.get();
         if let Err(rejection) = message.check() {
-            return self.reject(&message, rejection.code);
+            return self.reject(message, rejection.code);
         }
-        if !message.is_request() && !self.context.is_ours(&message) {
+        if !message.is_request() && !self.context.is_ours(message) {
             return;
         }
-        match self.context.transactions.receive(self.context.now, (), Transport::Reliable, &message) {
-            Received::Request(key) => self.request(&key, &message),
+        match self.context.transactions.receive(self.context.now, (), Transport::Reliable, message) {
+            Received::Request(key) => self.request(&key, &owned),
             Received::Ack => {
-                if let Some(call) = self.calls.iter_mut().find(|call| call.leg_of(&message).is_some()) {
-                    call.acknowledged(&mut self.context, &message);
+                if let Some(call) = self.calls.iter_mut().find(|call| call.leg_of(message).is_some()) {
+                    call.acknowledged(&mut self.context, message);
                 }
             }
-            Received::Response(key) => self.response(&key, &message),
+            Received::Response(key) => self.response(&key, message),
             Received::Absorbed | Received::Stray => {}
         }
     }
@@ -49,18 +50,19 @@ impl Client {
         }
     }
 
-    fn request(&mut self, key: &ServerKey, request: &Message<'_>) {
+    fn request(&mut self, key: &ServerKey, owned: &OwnedMessage) {
+        let request = owned.get();
         if request.method() == Some(Method::Cancel) {
             return self.cancelled(key, request);
         }
         let known = self.calls.iter_mut().find_map(|call| call.leg_of(request).map(|position| (call, position)));
         if let Some((call, position)) = known {
-            return call.request(&mut self.context, position, key, request);
+            return call.request(&mut self.context, position, key, owned);
         }
         let inside = request.to_tag().is_some();
         match request.method() {
             _ if inside => self.context.refuse(key, request, StatusCode::CALL_DOES_NOT_EXIST),
-            Some(Method::Invite) => self.invited(key, request),
+            Some(Method::Invite) => self.invited(key, owned),
             Some(Method::Options) => {
                 let tag = self.context.random.token();
                 let answer = uas::answer(request, StatusCode::OK, &tag).field("Allow", &CAN.allow()).field("Supported", SUPPORTED);
@@ -89,7 +91,8 @@ impl Client {
     }
 
     /// Somebody calls: busy, refused, or it rings.
-    fn invited(&mut self, key: &ServerKey, invite: &Message<'_>) {
+    fn invited(&mut self, key: &ServerKey, owned: &OwnedMessage) {
+        let invite = owned.get();
         if let Err(rejection) = invite.check_uas(&CAN) {
             return self.context.refuse(key, invite, rejection.code);
         }
@@ -100,7 +103,7 @@ impl Client {
             return self.context.refuse(key, invite, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
         if let Some(call) = self.calls.iter_mut().find(|call| call.rings_again(invite)) {
-            return call.ring_again(&mut self.context, key.clone(), invite);
+            return call.ring_again(&mut self.context, key.clone(), owned);
         }
         if !self.account.is_receiving() {
             return self.context.refuse(key, invite, StatusCode::TEMPORARILY_UNAVAILABLE);
@@ -109,7 +112,7 @@ impl Client {
             return self.context.refuse(key, invite, StatusCode::BUSY_HERE);
         }
         let id = self.new_id();
-        match Call::ring(&mut self.context, id, key.clone(), invite) {
+        match Call::ring(&mut self.context, id, key.clone(), owned) {
             Some(call) => self.calls.push(call),
             None => self.context.refuse(key, invite, StatusCode::BAD_REQUEST),
         }

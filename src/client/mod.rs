@@ -260,7 +260,7 @@ impl Client {
         self.context.now = now;
         match input {
             Input::Opened => self.opened(),
-            Input::Received(text) => self.received(&text),
+            Input::Received(text) => self.received(text),
             Input::Closed { code, .. } => self.closed(code),
             Input::Timeout => self.timeout(),
             Input::Answered { task, result } => self.answered(task, result),
@@ -523,7 +523,7 @@ fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
         Timer::Progress(_) => call.no_progress(context),
         Timer::Answer(_) => call.no_answer(context),
         Timer::Again(_) => call.invite_anew(context),
-        Timer::Repeat(_) => call.repeat(context),
+        Timer::Retransmit(_) => call.retransmit(context),
         Timer::SessionRefresh(_) => call.refresh_session(context),
         Timer::SessionEnd(_) => call.session_over(context),
         Timer::Path(_) => call.mend_path(context),

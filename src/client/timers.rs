@@ -29,8 +29,8 @@ pub enum Timer {
     Answer(CallId),
     /// When an INVITE that was said again over a new connection, and not answered, begins a new transaction.
     Again(CallId),
-    /// When to repeat a 2xx or a reliable provisional answer that was not acknowledged.
-    Repeat(CallId),
+    /// When to retransmit a 2xx or a reliable provisional response that was not acknowledged.
+    Retransmit(CallId),
     /// When to refresh the session (RFC 4028).
     SessionRefresh(CallId),
     /// When a session that nobody refreshed is over.
@@ -60,7 +60,7 @@ impl Timer {
             | Self::Progress(id)
             | Self::Answer(id)
             | Self::Again(id)
-            | Self::Repeat(id)
+            | Self::Retransmit(id)
             | Self::SessionRefresh(id)
             | Self::SessionEnd(id)
             | Self::Path(id)

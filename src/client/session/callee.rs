@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, digits, find_text};
-use offhook_sip::{Message, Name, NameAddr, StatusCode, Writer, parse_text, quote, reply};
+use offhook_sip::{Message, Name, NameAddr, OwnedMessage, StatusCode, Writer, quote, reply};
 use offhook_ua::dialog::Dialog;
+use offhook_ua::reliable::draw_rseq;
 use offhook_ua::transaction::ServerKey;
 use offhook_ua::uas::Refusal;
 
@@ -18,20 +19,19 @@ use crate::client::timers::Timer;
 
 /// How much longer than the caller a callee rings: the caller's end comes first where both are ours.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long a 2xx waits for the PRACK of an early answer, which may be lost with a connection (RFC 3262, 3).
-const LOST_PRACK: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Rings: tells the app and the caller at once, and opens the media path where the caller can take an early answer.
-    pub fn ring(context: &mut Context, id: CallId, key: ServerKey, invite: &Message<'_>) -> Option<Self> {
+    pub fn ring(context: &mut Context, id: CallId, key: ServerKey, owned: &OwnedMessage) -> Option<Self> {
+        let invite = owned.get();
         let info = incoming(context, id, invite)?;
         let mut session = Self::new(context, info);
-        session.rings(context, key, invite, (false, false));
+        session.rings(context, key, owned, (false, false));
         let mut leg = Leg::new(Dialog::of_callee(invite, &session.local_tag)?, 0, false);
         leg.learn(invite);
         session.legs.push(leg);
         context.event(Event::Incoming(Rc::new(session.info.clone())));
-        session.respond(context, session.reply(context, StatusCode::RINGING), "");
+        session.send_ringing(context);
         session.progress(context);
         context.timers.set(Timer::Answer(id), context.now + context.config.answer_timeout + GRACE);
         if matches!(session.phase, Phase::Ringing { early: true, .. }) {
@@ -40,12 +40,13 @@ impl Session {
         Some(session)
     }
 
-    fn rings(&mut self, context: &Context, key: ServerKey, invite: &Message<'_>, (answering, described): (bool, bool)) {
+    fn rings(&mut self, context: &Context, key: ServerKey, owned: &OwnedMessage, (answering, described): (bool, bool)) {
+        let invite = owned.get();
         // RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
         let early = context.config.connect_while_ringing
             && invite.content_is("application/sdp")
             && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"));
-        self.phase = Phase::Ringing { key, invite: invite.source().to_owned(), early, answering, described };
+        self.phase = Phase::Ringing { key, invite: owned.clone(), early, answering, described };
         self.connection = context.connection;
     }
 
@@ -54,7 +55,7 @@ impl Session {
     pub fn rings_again(&self, again: &Message<'_>) -> bool {
         let waits = match self.phase {
             Phase::Ringing { .. } => true,
-            Phase::Up => self.unacknowledged.is_some(),
+            Phase::Up => self.reliable.is_pending(),
             _ => false,
         };
         !self.is_over() && waits && self.legs.first().is_some_and(|leg| leg.dialog.is_made_by(again))
@@ -62,11 +63,11 @@ impl Session {
 
     /// Goes on for it, and answers the new branch from now on. The older one, where somebody may still wait for it, is the one that is
     /// merged (RFC 3261, 8.2.2.2): the newer way is the one that leads back.
-    pub fn ring_again(&mut self, context: &mut Context, new_key: ServerKey, again: &Message<'_>) {
+    pub fn ring_again(&mut self, context: &mut Context, new_key: ServerKey, again: &OwnedMessage) {
         let (answering, described) = match &self.phase {
             Phase::Ringing { key, invite, answering, described, .. } => {
-                if let (true, Ok(invite)) = (self.connection == context.connection, parse_text(invite)) {
-                    context.refuse_with(key, &invite, Refusal::Status(StatusCode::LOOP_DETECTED), &self.local_tag);
+                if self.connection == context.connection {
+                    context.refuse_with(key, invite.get(), Refusal::Status(StatusCode::LOOP_DETECTED), &self.local_tag);
                 }
                 (*answering, *described)
             }
@@ -74,17 +75,17 @@ impl Session {
         };
         let up = self.is_up();
         self.rings(context, new_key, again, (answering, described));
-        if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again, &self.local_tag)) {
+        if let (Some(leg), Some(dialog)) = (self.legs.first_mut(), Dialog::of_callee(again.get(), &self.local_tag)) {
             leg.dialog.reroute(dialog);
         }
         if up {
             // It was answered, and the caller did not hear it.
-            self.unacknowledged = None;
+            self.reliable.stop();
             return self.accept(context);
         }
-        self.respond(context, self.reply(context, StatusCode::RINGING), "");
-        if let Some(number) = self.unacknowledged.as_ref().and_then(|waiting| waiting.number) {
-            self.answer_early(context, number);
+        self.send_ringing(context);
+        if let Some(rseq) = self.reliable.rseq() {
+            self.answer_early(context, rseq);
         }
     }
 
@@ -112,7 +113,7 @@ impl Session {
     fn describe(&mut self, context: &mut Context) {
         let Phase::Ringing { invite, early, answering, .. } = &self.phase else { return };
         let leads = *early && !*answering;
-        let Ok(invite) = parse_text(invite) else { return };
+        let invite = invite.get();
         let wait = self.candidate_wait(context);
         if invite.content_is("application/sdp") {
             let mut offer = self.media.take_offer(invite.text());
@@ -142,30 +143,28 @@ impl Session {
             return self.accept(context);
         }
         if early {
-            let number = 1 + context.random.below(1 << 30) as u32;
-            self.answer_early(context, number);
+            let rseq = draw_rseq(&mut context.random);
+            self.answer_early(context, rseq);
         }
     }
 
     /// A reliable 183 with our answer (RFC 3262, 3).
-    fn answer_early(&mut self, context: &mut Context, number: u32) {
-        let answer = self
-            .reply(context, StatusCode::SESSION_PROGRESS)
-            .map(|answer| answer.field("Require", "100rel").number("RSeq", number));
-        let text = self.respond(context, answer, self.media.local.as_deref().unwrap_or_default());
-        self.wait_for_acknowledgement(context, text, Some(number));
+    fn answer_early(&mut self, context: &mut Context, rseq: u32) {
+        let Phase::Ringing { key, invite, .. } = &self.phase else { return };
+        let answer = self.reply(context, invite, StatusCode::SESSION_PROGRESS).field("Require", "100rel").number("RSeq", rseq);
+        let text = capable(answer, &context.contact()).body("application/sdp", self.media.local.as_deref().unwrap_or_default());
+        context.respond(key, text.clone());
+        self.reliable.provisional(context.now, key.clone(), invite.get(), rseq, text);
+        self.watch_acknowledgement(context);
     }
 
     /// PRACK: the caller has our early answer.
     pub(super) fn provisional_acknowledged(&mut self, context: &mut Context, key: &ServerKey, prack: &Message<'_>) {
-        let number = prack.number(Name::RAck);
-        let waiting = self.unacknowledged.as_ref().and_then(|waiting| waiting.number);
-        if number.is_none() || number != waiting {
+        if !self.reliable.acknowledge_provisional(prack) {
             return context.refuse(key, prack, StatusCode::CALL_DOES_NOT_EXIST);
         }
         context.confirm(key, prack);
-        self.unacknowledged = None;
-        context.timers.stop(Timer::Repeat(self.info.id));
+        self.watch_acknowledgement(context);
         if let Phase::Ringing { described, .. } = &mut self.phase {
             *described = true;
         }
@@ -179,25 +178,25 @@ impl Session {
     /// Sends the 200 once the app has answered, the user has allowed the microphone, and no provisional answer waits for its PRACK. An open
     /// microphone is not waited for: the caller may be heard while it opens.
     pub(super) fn accept(&mut self, context: &mut Context) {
-        let Phase::Ringing { answering: true, described, .. } = self.phase else { return };
-        let waiting = self.unacknowledged.as_ref().is_some_and(|waiting| context.now - waiting.since < LOST_PRACK);
-        if self.is_over() || self.media.microphone < Microphone::Granted || waiting {
+        let Phase::Ringing { key, invite, answering: true, described, .. } = &self.phase else { return };
+        if self.is_over() || self.media.microphone < Microphone::Granted || self.reliable.holds_success(context.now) {
             return;
         }
         let Some(local) = self.media.local.as_deref() else { return };
-        let sdp = if described { "" } else { local };
+        let sdp = if *described { "" } else { local };
         let offerless = self.media.remote.is_none();
-        let Phase::Ringing { invite, .. } = &self.phase else { return };
-        let Ok(invite) = parse_text(invite) else { return };
+        let (key, invite) = (key.clone(), invite.clone());
         let mut timer = self.timer;
-        let answer = self.reply(context, StatusCode::OK).map(|answer| timer.answer(&invite, answer));
-        let text = self.respond(context, answer, sdp);
+        let answer = timer.answer(invite.get(), self.reply(context, &invite, StatusCode::OK));
+        let text = capable(answer, &context.contact()).body("application/sdp", sdp);
+        context.respond(&key, text.clone());
         self.timer = timer;
         self.phase = Phase::Up;
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.confirmed = true;
         }
-        self.wait_for_acknowledgement(context, text, None);
+        self.reliable.success(context.now, key, invite.get(), text);
+        self.watch_acknowledgement(context);
         self.keep_alive(context);
         context.timers.stop(Timer::Answer(self.info.id));
         if !offerless {
@@ -205,30 +204,29 @@ impl Session {
         }
     }
 
-    /// Begins an answer to the INVITE.
-    fn reply(&self, context: &Context, code: StatusCode) -> Option<Writer> {
-        let Phase::Ringing { invite, .. } = &self.phase else { return None };
-        let request = parse_text(invite).ok()?;
-        Some(reply(&request, code, Some(&self.local_tag)).field("User-Agent", &context.config.user_agent))
+    /// Tells the caller that it rings.
+    fn send_ringing(&self, context: &mut Context) {
+        if let Phase::Ringing { key, invite, .. } = &self.phase {
+            let answer = capable(self.reply(context, invite, StatusCode::RINGING), &context.contact());
+            context.respond(key, answer.end());
+        }
     }
 
-    /// Answers the INVITE.
-    fn respond(&self, context: &mut Context, answer: Option<Writer>, sdp: &str) -> String {
-        let Some((Phase::Ringing { key, .. }, answer)) = Some(&self.phase).zip(answer) else { return String::new() };
-        let text = capable(answer, &context.contact()).body("application/sdp", sdp);
-        context.respond(key, text.clone());
-        text
+    /// Begins an answer to the INVITE.
+    fn reply(&self, context: &Context, invite: &OwnedMessage, code: StatusCode) -> Writer {
+        reply(invite.get(), code, Some(&self.local_tag)).field("User-Agent", &context.config.user_agent)
     }
 
     /// Refuses the INVITE; the call is over already.
     pub(super) fn decline(&mut self, context: &mut Context, code: StatusCode) {
-        if let (Phase::Ringing { key, .. }, Some(mut answer)) = (&self.phase, self.reply(context, code)) {
+        if let Phase::Ringing { key, invite, .. } = &self.phase {
+            let mut answer = self.reply(context, invite, code);
             if let Some(error) = &self.info.error {
                 answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.to_string())]);
             }
             context.respond(key, answer.end());
         }
-        self.unacknowledged = None;
+        self.reliable.stop();
         self.done = true;
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use offhook_sip::sdp;
-use offhook_sip::text::digits;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::TIMEOUT;
 use offhook_ua::dialog::Dialog;
@@ -156,7 +155,11 @@ impl Session {
             self.progress(context);
         }
         let Some(position) = self.early_leg(answer) else { return };
-        self.acknowledge_provisional(context, position, answer);
+        if let Some(leg) = self.legs.get_mut(position)
+            && let Some(prack) = leg.reliable.prack(&mut leg.dialog, answer)
+        {
+            context.request(prack, Owner::Call(self.info.id, Asked::Prack), None);
+        }
         let tag = answer.to_tag().unwrap_or_default();
         if self.media.taken_from.is_none() && answer.content_is("application/sdp") {
             self.take_answer(context, tag, answer);
@@ -183,24 +186,11 @@ impl Session {
         Some(position)
     }
 
-    /// PRACK (RFC 3262, 4): each reliable provisional answer once, in order.
-    fn acknowledge_provisional(&mut self, context: &mut Context, position: usize, answer: &Message<'_>) {
-        let Phase::Inviting { number, .. } = self.phase else { return };
-        let sequence = answer.number(Name::RSeq).filter(|_| answer.has_token(Name::Require, "100rel"));
-        let Some((leg, sequence)) = self.legs.get_mut(position).zip(sequence) else { return };
-        if leg.acknowledged != 0 && sequence != leg.acknowledged + 1 {
-            return;
-        }
-        leg.acknowledged = sequence;
-        let prack = leg.dialog.request(Method::Prack).joined("RAck", &[&digits(sequence), " ", &digits(number), " INVITE"]);
-        context.request(prack, Owner::Call(self.info.id, Asked::Prack), None);
-    }
-
-    /// A PRACK that came out of order, overtaken by what was sent after it: the next copy of the provisional answer gets another.
+    /// A PRACK that came out of order, overtaken by what was sent after it.
     pub(super) fn prack_refused(&mut self, refusal: &Message<'_>) {
         let tag = refusal.to_tag().unwrap_or_default();
         for leg in self.legs.iter_mut().filter(|leg| leg.dialog.remote_tag == tag) {
-            leg.acknowledged = leg.acknowledged.saturating_sub(1);
+            leg.reliable.prack_failed();
         }
     }
 

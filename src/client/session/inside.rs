@@ -2,7 +2,7 @@
 
 use offhook_sip::sdp;
 use offhook_sip::text::{concat, number};
-use offhook_sip::{Abilities, Message, Name, parse_text, reply};
+use offhook_sip::{Abilities, Message, Name, OwnedMessage, reply};
 use offhook_ua::glare;
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::transaction::{ClientKey, ServerKey};
@@ -16,12 +16,13 @@ use offhook_sip::{Method, StatusCode};
 
 impl Session {
     /// Takes a request of the other side in that belongs to the dialog at `position`.
-    pub fn request(&mut self, context: &mut Context, position: usize, key: &ServerKey, request: &Message<'_>) {
+    pub fn request(&mut self, context: &mut Context, position: usize, key: &ServerKey, owned: &OwnedMessage) {
+        let request = owned.get();
         let number = request.number(Name::CSeq).unwrap_or(0);
         if !self.legs.get_mut(position).is_some_and(|leg| leg.dialog.in_order(number)) {
             return context.refuse(key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
-        let gone = self.is_up() && self.unacknowledged.is_none();
+        let gone = self.is_up() && !self.reliable.is_pending();
         let Some(method) = request.method() else { return };
         // Whoever offers goes on. Candidates may have been on their way when the peer connection was closed.
         if matches!(method, Method::Invite | Method::Update) {
@@ -32,7 +33,7 @@ impl Session {
             Method::Bye => self.bye(context, key, request),
             Method::Prack => self.provisional_acknowledged(context, key, request),
             Method::Info => self.info_request(context, key, request),
-            Method::Invite | Method::Update => self.reoffered(context, position, key, request),
+            Method::Invite | Method::Update => self.reoffered(context, position, key, owned),
             Method::Options => {
                 let answer = reply(request, StatusCode::OK, None).field("Allow", &CAN.allow()).field("Supported", SUPPORTED);
                 context.respond(key, answer.end())
@@ -43,7 +44,7 @@ impl Session {
 
     fn bye(&mut self, context: &mut Context, key: &ServerKey, bye: &Message<'_>) {
         context.confirm(key, bye);
-        self.unacknowledged = None;
+        self.reliable.stop();
         let cause = if self.is_up() { EndCause::HungUp } else { EndCause::Canceled };
         if let Phase::Ringing { .. } = self.phase {
             // The caller ends an early dialog with BYE: the INVITE still wants its answer (RFC 3261, 15.1.2).
@@ -100,10 +101,10 @@ impl Session {
 
     /// ACK to a 2xx of ours.
     pub fn acknowledged(&mut self, context: &mut Context, ack: &Message<'_>) {
-        if self.unacknowledged.take_if(|waiting| waiting.is_acknowledged_by(ack)).is_none() {
+        if self.reliable.acknowledge(ack).is_none() {
             return;
         }
-        context.timers.stop(Timer::Repeat(self.info.id));
+        self.watch_acknowledgement(context);
         if let Some(leg) = self.legs.first_mut() {
             leg.open = true;
         }
@@ -122,14 +123,14 @@ impl Session {
     }
 
     /// INVITE or UPDATE within the call.
-    fn reoffered(&mut self, context: &mut Context, position: usize, key: &ServerKey, request: &Message<'_>) {
+    fn reoffered(&mut self, context: &mut Context, position: usize, key: &ServerKey, owned: &OwnedMessage) {
+        let request = owned.get();
         let offer = request.content_is("application/sdp");
         let invite = request.method() == Some(Method::Invite);
-        // Who asks for more has our 2xx, whatever became of the ACK (RFC 5407, 3.1.4), unless its answer was in there (3.1.5).
-        if invite && self.media.joined {
-            self.unacknowledged.take_if(|waiting| waiting.number.is_none());
+        if invite {
+            self.reliable.reinvited();
         }
-        let free = matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none();
+        let free = matches!(self.exchange, Exchange::Idle) && !self.reliable.is_pending();
         if SessionTimer::is_too_brief(request) {
             return context.refuse(key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
@@ -144,25 +145,25 @@ impl Session {
         if let Some(leg) = self.legs.get_mut(position) {
             leg.dialog.refresh(request);
         }
-        if offer || invite { self.answer_offer(context, key, request) } else { self.confirm(context, key, request, "") }
+        if offer || invite { self.answer_offer(context, key, owned) } else { self.confirm(context, key, request, "") }
     }
 
     /// Has an answer made for their offer; a fingerprint of another session asks for another peer connection, and so does ICE that has
     /// failed.
-    fn answer_offer(&mut self, context: &mut Context, key: &ServerKey, request: &Message<'_>) {
+    fn answer_offer(&mut self, context: &mut Context, key: &ServerKey, request: &OwnedMessage) {
         let wait = context.config.candidate_wait;
-        let offer = request.text().to_owned();
+        let offer = request.get().text();
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
         let dead = self.media.ice == IceState::Failed;
-        let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(&offer) != known);
-        self.exchange = Exchange::Answering { key: key.clone(), request: request.source().to_owned() };
+        let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(offer) != known);
+        self.exchange = Exchange::Answering { key: key.clone(), request: request.clone() };
         if offer.is_empty() {
             return self.make_offer(context, Awaited::Reanswer, false, wait);
         }
         if renewed {
             self.replace_peer(context);
         }
-        let offer = self.media.take_offer(&offer);
+        let offer = self.media.take_offer(offer);
         // The DTLS association goes on, and so do the roles in it (RFC 8842, 5.3): a browser that is asked anew may take the other one.
         let offer = if self.media.passive { sdp::taking_the_lead(&offer) } else { offer };
         self.make_answer(context, Awaited::Reanswer, offer, wait);
@@ -173,11 +174,11 @@ impl Session {
 
     pub(super) fn reanswer_made(&mut self, context: &mut Context, sdp: String) {
         let Exchange::Answering { key, request, .. } = std::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
-        let Ok(request) = parse_text(&request) else { return };
+        let request = request.get();
         self.describe_us(sdp);
         self.media.joined = !request.body.is_empty();
         let sdp = self.media.local.clone().unwrap_or_default();
-        self.confirm(context, &key, &request, &sdp);
+        self.confirm(context, &key, request, &sdp);
         if self.is_broken() {
             // Their offer looks for a path: ours would only cross it.
             self.watch_path(context);
@@ -191,9 +192,7 @@ impl Session {
 
     pub(super) fn reanswer_failed(&mut self, context: &mut Context) {
         let Exchange::Answering { key, request, .. } = std::mem::replace(&mut self.exchange, Exchange::Idle) else { return };
-        if let Ok(request) = parse_text(&request) {
-            context.refuse(&key, &request, StatusCode::NOT_ACCEPTABLE_HERE);
-        }
+        context.refuse(&key, request.get(), StatusCode::NOT_ACCEPTABLE_HERE);
     }
 
     /// 200 to an INVITE or UPDATE within the call.
@@ -203,14 +202,15 @@ impl Session {
         context.respond(key, text.clone());
         self.keep_alive(context);
         if request.method() == Some(Method::Invite) {
-            self.wait_for_acknowledgement(context, text, None);
+            self.reliable.success(context.now, key.clone(), request, text);
+            self.watch_acknowledgement(context);
         }
     }
 
     /// Whether nothing is on its way that an offer would cross.
     #[inline(never)]
     pub(super) fn may_offer(&self) -> bool {
-        matches!(self.exchange, Exchange::Idle) && self.unacknowledged.is_none() && self.is_up() && !self.is_over()
+        matches!(self.exchange, Exchange::Idle) && !self.reliable.is_pending() && self.is_up() && !self.is_over()
     }
 
     /// Makes an offer within the call, unless one is on its way.

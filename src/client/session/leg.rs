@@ -5,6 +5,7 @@ use std::time::Duration;
 use offhook_sip::sdp::{self, Candidate};
 use offhook_sip::{Message, Method, Name};
 use offhook_ua::dialog::Dialog;
+use offhook_ua::reliable;
 
 use super::{Exchange, Session};
 use crate::client::context::{Asked, Context, Owner};
@@ -14,8 +15,8 @@ pub struct Leg {
     pub dialog: Dialog,
     /// Whether requests may be sent in it: it is known at both ends.
     pub open: bool,
-    /// The number in RSeq of the last provisional answer that was acknowledged.
-    pub acknowledged: u32,
+    /// Which reliable provisional responses were acknowledged.
+    pub reliable: reliable::Uac,
     /// Whether the other end takes candidates by INFO (RFC 8840).
     pub trickles: bool,
     /// Whether it takes UPDATE (RFC 3311).
@@ -30,7 +31,16 @@ pub struct Leg {
 
 impl Leg {
     pub fn new(dialog: Dialog, told: usize, open: bool) -> Self {
-        Self { dialog, open, acknowledged: 0, trickles: false, updates: false, told, told_end: false, flying: false }
+        Self {
+            dialog,
+            open,
+            reliable: reliable::Uac::default(),
+            trickles: false,
+            updates: false,
+            told,
+            told_end: false,
+            flying: false,
+        }
     }
 
     /// Learns what the other end can do.

@@ -16,16 +16,15 @@ mod leg;
 mod media;
 mod path;
 
-use std::time::Duration;
-
 use leg::Leg;
 use media::{Media, Microphone};
 
-use offhook_sip::{Message, Method, Name, StatusCode, parse_text};
+use offhook_sip::{Message, Method, OwnedMessage, StatusCode};
+use offhook_ua::TIMEOUT;
+use offhook_ua::reliable::{self, Due};
 use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
-use offhook_ua::{T1, T2, TIMEOUT};
 
 use super::context::{Asked, Awaited, Context, Owner};
 use super::io::{Change, MediaError, Output, PeerId, TaskResult};
@@ -44,8 +43,8 @@ pub struct Session {
     /// Early dialogs; after the answer the one dialog of the call.
     legs: Vec<Leg>,
     media: Media,
-    /// Our 2xx or reliable provisional answer that was not acknowledged yet.
-    unacknowledged: Option<Unacknowledged>,
+    /// Our 2xx or reliable provisional response, until it is acknowledged.
+    reliable: reliable::Uas,
     /// Caller: until when other forks may answer, too, and have to be turned away (RFC 3261, 13.2.2.4).
     forks_until: Instant,
     /// The highest number in CSeq that was used in an early dialog which another one's answer ended: its 2xx may still come.
@@ -86,7 +85,7 @@ enum Phase {
     Ringing {
         key: ServerKey,
         /// The INVITE, to be answered.
-        invite: String,
+        invite: OwnedMessage,
         /// Whether the caller can take an early answer.
         early: bool,
         /// Whether the app said `answer()`.
@@ -96,23 +95,6 @@ enum Phase {
     },
     /// Answered.
     Up,
-}
-
-/// An answer that is repeated until it is acknowledged (RFC 3261, 13.3.1.4; RFC 3262, 3).
-struct Unacknowledged {
-    text: String,
-    /// The number in RSeq of a provisional answer; `None` for a 2xx.
-    number: Option<u32>,
-    since: Instant,
-    interval: Duration,
-}
-
-impl Unacknowledged {
-    /// Whether this is the ACK to it, if it is a 2xx.
-    fn is_acknowledged_by(&self, ack: &Message<'_>) -> bool {
-        let number = ack.number(Name::CSeq);
-        self.number.is_none() && parse_text(&self.text).is_ok_and(|answer| answer.number(Name::CSeq) == number)
-    }
 }
 
 /// Who offers what within the call (RFC 3264): one at a time.
@@ -125,7 +107,7 @@ enum Exchange {
     /// Our offer is out, in an INVITE with this number in CSeq.
     Offered { number: u32 },
     /// We answer theirs: the request.
-    Answering { key: ServerKey, request: String },
+    Answering { key: ServerKey, request: OwnedMessage },
 }
 
 impl Session {
@@ -139,7 +121,7 @@ impl Session {
             local_tag,
             legs: Vec::new(),
             media: Media::new(peer),
-            unacknowledged: None,
+            reliable: reliable::Uas::new(),
             forks_until: Instant::default(),
             spent: 0,
             connection: 0,
@@ -226,9 +208,7 @@ impl Session {
         context.timers.stop_call(self.info.id);
         context.timers.set(Timer::Forget(self.info.id), context.now + 2 * TIMEOUT);
         context.changed(Change::Ended, &self.info);
-        if self.unacknowledged.is_some() {
-            context.timers.set(Timer::Repeat(self.info.id), context.now + T1);
-        }
+        self.watch_acknowledgement(context);
     }
 
     /// Lets the media of a call that is over go. After the farewell is on its way: a page that is being closed may get no further.
@@ -241,7 +221,7 @@ impl Session {
 
     /// Sends BYE: at once, or, at the callee, as soon as its 2xx was acknowledged (RFC 3261, 15).
     fn say_goodbye(&mut self, context: &mut Context) {
-        if self.unacknowledged.is_some() {
+        if self.reliable.is_pending() {
             return;
         }
         for leg in &mut self.legs {
@@ -318,23 +298,26 @@ impl Session {
         }
     }
 
-    /// Repeats what was not acknowledged, until its time is over.
-    pub fn repeat(&mut self, context: &mut Context) {
-        let Some(waiting) = &mut self.unacknowledged else { return };
-        if context.now - waiting.since < TIMEOUT {
-            context.send(waiting.text.clone());
-            waiting.interval = (waiting.interval * 2).min(T2);
-            context.timers.set(Timer::Repeat(self.info.id), context.now + waiting.interval);
-            return self.accept(context);
+    /// Time-out of a response that waits for its acknowledgement: retransmits it, or gives up.
+    pub fn retransmit(&mut self, context: &mut Context) {
+        match self.reliable.handle_timeout(context.now) {
+            Some(Due::Retransmit(response)) => context.send(response.text.clone()),
+            Some(Due::TimedOut) => {
+                let error = Error::TimedOut("The caller did not acknowledge the answer");
+                return self.finish(context, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
+            }
+            None => {}
         }
-        self.unacknowledged = None;
-        let error = Error::TimedOut("The caller did not acknowledge the answer");
-        self.finish(context, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
+        self.watch_acknowledgement(context);
+        self.accept(context);
     }
 
-    fn wait_for_acknowledgement(&mut self, context: &mut Context, text: String, number: Option<u32>) {
-        self.unacknowledged = Some(Unacknowledged { text, number, since: context.now, interval: T1 });
-        context.timers.set(Timer::Repeat(self.info.id), context.now + T1);
+    /// Sets the timer of the response that waits for its acknowledgement.
+    fn watch_acknowledgement(&self, context: &mut Context) {
+        match self.reliable.deadline() {
+            Some(at) => context.timers.set(Timer::Retransmit(self.info.id), at),
+            None => context.timers.stop(Timer::Retransmit(self.info.id)),
+        }
     }
 
     /// The position of the dialog that a request belongs to.
