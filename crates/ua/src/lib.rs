@@ -11,6 +11,7 @@
 
 pub mod authentication;
 pub mod dialog;
+pub mod forks;
 pub mod glare;
 pub mod log;
 pub mod random;

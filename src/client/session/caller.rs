@@ -5,7 +5,7 @@ use std::time::Duration;
 use offhook_sip::sdp;
 use offhook_sip::{Message, Method, Name, StatusCode, Writer};
 use offhook_ua::TIMEOUT;
-use offhook_ua::dialog::Dialog;
+use offhook_ua::forks;
 use offhook_ua::transaction::ClientKey;
 
 use super::path::LOST;
@@ -154,10 +154,10 @@ impl Session {
         } else {
             self.progress(context);
         }
-        let Some(position) = self.early_leg(answer) else { return };
-        if let Some(leg) = self.legs.get_mut(position)
-            && let Some(prack) = leg.reliable.prack(&mut leg.dialog, answer)
-        {
+        let described = self.media.described;
+        let Some(leg) = forks::early(&mut self.legs, answer, |dialog| Leg::new(dialog, described, true)) else { return };
+        leg.learn(answer);
+        if let Some(prack) = leg.reliable.prack(&mut leg.dialog, answer) {
             context.request(prack, Owner::Call(self.info.id, Asked::Prack), None);
         }
         let tag = answer.to_tag().unwrap_or_default();
@@ -168,22 +168,6 @@ impl Session {
             self.establish(context);
         }
         self.trickle(context);
-    }
-
-    /// The dialog that a provisional answer speaks of, made where it is the first of it.
-    fn early_leg(&mut self, answer: &Message<'_>) -> Option<usize> {
-        let tag = answer.to_tag()?;
-        let known = self.legs.iter().position(|leg| leg.dialog.remote_tag == tag);
-        let position = known.unwrap_or(self.legs.len());
-        if known.is_none() {
-            // More early dialogs than any user has devices: somebody plays tricks.
-            if self.legs.len() >= 32 {
-                return None;
-            }
-            self.legs.push(Leg::new(Dialog::of_caller(answer)?, self.media.described, true));
-        }
-        self.legs.get_mut(position)?.learn(answer);
-        Some(position)
     }
 
     /// A PRACK that came out of order, overtaken by what was sent after it.
@@ -214,13 +198,9 @@ impl Session {
             }
             return;
         }
-        let known = self.legs.iter().position(|leg| leg.dialog.remote_tag == tag && !leg.dialog.confirmed);
-        let leg = match known {
-            Some(position) => Some(self.legs.remove(position)),
-            None => Dialog::of_caller(answer).map(|dialog| Leg::new(dialog, self.media.described, true)),
-        };
+        let described = self.media.described;
+        let leg = forks::confirmed(&mut self.legs, answer, |dialog| Leg::new(dialog, described, true));
         let Some(mut leg) = leg else { return };
-        leg.dialog.refresh(answer);
         leg.learn(answer);
         let ack = context.acknowledge(leg.dialog.acknowledge(number));
         if self.is_up() || self.is_over() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use offhook_sip::sdp::{self, Candidate};
 use offhook_sip::{Message, Method, Name};
 use offhook_ua::dialog::Dialog;
+use offhook_ua::forks::Fork;
 use offhook_ua::reliable;
 
 use super::{Exchange, Session};
@@ -53,6 +54,12 @@ impl Leg {
     pub const fn described(&mut self, told: usize) {
         self.told = told;
         self.told_end = false;
+    }
+}
+
+impl Fork for Leg {
+    fn dialog(&mut self) -> &mut Dialog {
+        &mut self.dialog
     }
 }
 
