@@ -331,10 +331,7 @@ pub fn refusal(answer: &Message<'_>) -> Box<ErrorResponse> {
     let said = answer.get_other("X-Error").unwrap_or_default();
     let (error_code, reason) =
         cut_at(said, b' ').and_then(|(code, text)| Some((number(code)?, text))).unwrap_or((u32::from(code), reason));
-    let mut headers = Vec::new();
-    for field in answer.fields() {
-        headers.push((field.raw_name.to_owned(), field.value.to_owned()));
-    }
+    let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
     Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers })
 }
 

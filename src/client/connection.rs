@@ -16,7 +16,6 @@
 
 use std::time::Duration;
 
-use offhook_sip::text::concat;
 use offhook_sip::{Method, Writer};
 use offhook_ua::time::Instant;
 
@@ -195,7 +194,7 @@ impl Connection {
             context.send("\r\n\r\n".to_owned());
             return;
         }
-        let uri = concat(&["sip:", &context.config.domain]);
+        let uri = format!("sip:{}", context.config.domain);
         let aor = context.aor();
         let (tag, call_id) = (context.random.token(), context.random.token());
         let options = Writer::request(Method::Options, &uri)

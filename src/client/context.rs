@@ -1,8 +1,8 @@
 //! What the connection, the account and the calls share: time, identity, credentials, transactions, timers, and the outputs.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use offhook_sip::text::concat;
 use offhook_sip::{Abilities, Branch, Message, Method, StatusCode, Writer, escape_user, reply};
 use offhook_ua::authentication::{Authenticator, again};
 use offhook_ua::random::Random;
@@ -49,8 +49,8 @@ pub struct Context {
     pub random: Random,
     pub transactions: Transactions<()>,
     pub timers: Timers,
-    /// In order, the first one first.
-    pub outputs: Vec<Output>,
+    /// What `Client::poll` gives, the first one first.
+    pub outputs: VecDeque<Output>,
     /// Who asked what the server has not finally answered yet.
     pub pending: Vec<Pending>,
     /// Which call waits for which media task, and why.
@@ -138,14 +138,14 @@ pub enum Awaited {
 impl Context {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
-        let host = concat(&[random.token().get(..12).unwrap_or("client"), ".invalid"]);
+        let host = format!("{}.invalid", random.token().get(..12).unwrap_or("client"));
         Self {
             now: Instant::default(),
             config,
             random,
             transactions: Transactions::new(),
             timers: Timers::default(),
-            outputs: Vec::new(),
+            outputs: VecDeque::new(),
             pending: Vec::new(),
             tasks: Vec::new(),
             authenticator: None,
@@ -173,24 +173,24 @@ impl Context {
 
     /// `sip:USER@DOMAIN`.
     pub fn aor(&self) -> String {
-        concat(&["sip:", &escape_user(&self.user), "@", &self.config.domain])
+        format!("sip:{}@{}", escape_user(&self.user), self.config.domain)
     }
 
     /// The Contact of requests and answers within calls: the GRUU where there is one (RFC 5627, 4.4).
     pub fn contact(&self) -> String {
         match &self.gruu {
-            Some(gruu) => concat(&["<", gruu, ">"]),
-            None => concat(&["<", &self.flow_uri(), ";ob>"]),
+            Some(gruu) => format!("<{gruu}>"),
+            None => format!("<{};ob>", self.flow_uri()),
         }
     }
 
     /// The Contact of a REGISTER (RFC 5626, 4.2).
     pub fn binding(&self) -> String {
-        concat(&["<", &self.flow_uri(), ">;+sip.instance=\"<urn:uuid:", &self.config.instance, ">\";reg-id=1"])
+        format!("<{}>;+sip.instance=\"<urn:uuid:{}>\";reg-id=1", self.flow_uri(), self.config.instance)
     }
 
     fn flow_uri(&self) -> String {
-        concat(&["sip:", &escape_user(&self.user), "@", &self.host, ";transport=ws"])
+        format!("sip:{}@{};transport=ws", escape_user(&self.user), self.host)
     }
 
     /// Completes and sends a request; the answer will be for `owner`.
@@ -307,10 +307,8 @@ impl Context {
     }
 
     /// Waits no longer for some tasks of a call.
-    pub fn drop_tasks(&mut self, of: CallId, which: &dyn Fn(Awaited) -> bool) {
-        while let Some(position) = self.tasks.iter().position(|(_, call, awaited)| *call == of && which(*awaited)) {
-            self.tasks.remove(position);
-        }
+    pub fn drop_tasks(&mut self, of: CallId, which: impl Fn(Awaited) -> bool) {
+        self.tasks.retain(|(_, call, awaited)| *call != of || !which(*awaited));
     }
 
     /// A name for a new peer connection.
@@ -336,7 +334,7 @@ impl Context {
     /// Wants something done, after all that was wanted before.
     #[inline(never)]
     pub fn push(&mut self, output: Output) {
-        self.outputs.push(output);
+        self.outputs.push_back(output);
     }
 
     /// Tells the app.

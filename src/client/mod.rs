@@ -91,7 +91,7 @@ impl Client {
         self.context.now = now;
         self.account.update(&mut self.context, login)?;
         // What is under way shows the old one: its answer is none to this.
-        self.forget(&|owner| owner == Owner::Account);
+        self.forget(|owner| owner == Owner::Account);
         if self.connection.is_open() {
             self.account.register(&mut self.context);
         }
@@ -114,7 +114,7 @@ impl Client {
         }
         self.settle();
         // Whoever starts again must not hear that nobody answered the last goodbye.
-        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
+        self.forget(|owner| matches!(owner, Owner::Account | Owner::Connection));
         self.context.signed_in = false;
         self.account.forget_token(&mut self.context);
         self.account.disconnected(&mut self.context);
@@ -303,7 +303,7 @@ impl Client {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Output> {
-        if self.context.outputs.is_empty() { None } else { Some(self.context.outputs.remove(0)) }
+        self.context.outputs.pop_front()
     }
 
     /// When [`Input::Timeout`] is due.
@@ -393,7 +393,7 @@ impl Client {
         self.signed_out();
         self.account.disconnected(&mut self.context);
         // What only this connection could have answered is asked anew on the next one.
-        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
+        self.forget(|owner| matches!(owner, Owner::Account | Owner::Connection));
     }
 
     fn lost(&mut self, why: Cow<'static, str>) {
@@ -499,19 +499,19 @@ impl Client {
         for call in &mut self.calls {
             call.release(&mut self.context);
         }
-        while let Some(position) = self.calls.iter().position(|call| call.done) {
-            let over = self.calls.remove(position).info.id;
-            self.context.timers.stop_call(over);
-            self.forget(&|owner| matches!(owner, Owner::Call(id, asked) if id == over && asked != Asked::Goodbye));
-            self.context.drop_tasks(over, &|_| true);
+        let over: Vec<CallId> = self.calls.iter().filter(|call| call.done).map(|call| call.info.id).collect();
+        self.calls.retain(|call| !call.done);
+        for call in over {
+            self.context.timers.stop_call(call);
+            self.forget(|owner| matches!(owner, Owner::Call(id, asked) if id == call && asked != Asked::Goodbye));
+            self.context.drop_tasks(call, |_| true);
         }
         self.context.drain_transactions();
     }
 
     /// Gives up waiting for the answers of some requests.
-    fn forget(&mut self, which: &dyn Fn(Owner) -> bool) {
-        while let Some(position) = self.context.pending.iter().position(|request| which(request.owner)) {
-            let forgotten = self.context.pending.remove(position);
+    fn forget(&mut self, which: impl Fn(Owner) -> bool) {
+        for forgotten in self.context.pending.extract_if(.., |request| which(request.owner)) {
             self.context.transactions.abandon(&forgotten.key);
         }
     }

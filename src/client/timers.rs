@@ -86,16 +86,12 @@ impl Timers {
 
     /// Stops a timer.
     pub fn stop(&mut self, timer: Timer) {
-        if let Some(position) = self.running.iter().position(|(_, running)| *running == timer) {
-            self.running.remove(position);
-        }
+        self.running.retain(|(_, running)| *running != timer);
     }
 
     /// Stops all timers of a call.
     pub fn stop_call(&mut self, id: CallId) {
-        while let Some(position) = self.running.iter().position(|(_, running)| running.call() == Some(id)) {
-            self.running.remove(position);
-        }
+        self.running.retain(|(_, running)| running.call() != Some(id));
     }
 
     /// Whether a timer runs.
@@ -112,12 +108,6 @@ impl Timers {
 
     /// When the next one is due.
     pub fn next(&self) -> Option<Instant> {
-        let mut next = None;
-        for (at, _) in &self.running {
-            if next.is_none_or(|next| *at < next) {
-                next = Some(*at);
-            }
-        }
-        next
+        self.running.iter().map(|(at, _)| *at).min()
     }
 }

@@ -1,15 +1,4 @@
-//! Texts out of parts and numbers, and what is found in them, without the formatting machinery: in the standard library, joining alone has
-//! a path for each length of separator, and every page would pay for all of them.
-
-/// The parts, one after the other.
-#[must_use]
-pub fn concat(parts: &[&str]) -> String {
-    let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        text.push_str(part);
-    }
-    text
-}
+//! Numbers as text and text as numbers, and what is found in a text: what reading and writing messages is made of.
 
 /// A number in decimal digits.
 #[must_use]

@@ -4,8 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use offhook_sip::sdp;
-use offhook_sip::text::{concat, digits, find_text};
-use offhook_sip::{Message, Name, NameAddr, OwnedMessage, StatusCode, Writer, quote, reply};
+use offhook_sip::{Field, Message, Name, NameAddr, OwnedMessage, StatusCode, Writer, quote, reply};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::reliable::draw_rseq;
 use offhook_ua::transaction::ServerKey;
@@ -222,7 +221,7 @@ impl Session {
         if let Phase::Ringing { key, invite, .. } = &self.phase {
             let mut answer = self.reply(context, invite, code);
             if let Some(error) = &self.info.error {
-                answer = answer.joined("Reason", &["SIP;cause=", &digits(code.into()), ";text=", &quote(&error.to_string())]);
+                answer = answer.field("Reason", &format!("SIP;cause={code};text={}", quote(&error.to_string())));
             }
             context.respond(key, answer.end());
         }
@@ -232,8 +231,7 @@ impl Session {
 
     /// The caller gave up, or another device of ours answered (RFC 3326).
     pub fn cancelled(&mut self, context: &mut Context, cancel: &Message<'_>) {
-        let elsewhere =
-            cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && find_text(reason, "cause=200").is_some());
+        let elsewhere = cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && reason.contains("cause=200"));
         let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
         self.finish(context, cause, None, StatusCode::REQUEST_TERMINATED);
     }
@@ -246,12 +244,8 @@ fn incoming(context: &Context, id: CallId, invite: &Message<'_>) -> Option<CallI
         Some(number) => (Domain::Pstn, number),
         None => party(&from, [&context.config.domain, context.home.as_deref().unwrap_or_default()]),
     };
-    let mut headers = Vec::new();
-    for field in invite.fields() {
-        if let Some(name) = header_name(field.raw_name) {
-            headers.push((name.to_owned(), field.value.to_owned()));
-        }
-    }
+    let named = |field: &Field<'_>| Some((header_name(field.raw_name)?.to_owned(), field.value.to_owned()));
+    let headers = invite.fields().iter().filter_map(named).collect();
     let video = context.config.video && sdp::has_video(invite.text());
     Some(CallInfo {
         id,
@@ -289,5 +283,5 @@ fn party(from: &NameAddr<'_>, homes: [&str; 2]) -> (Domain, String) {
     if !outside && homes.iter().any(|home| from.uri.host.eq_ignore_ascii_case(home)) {
         return (Domain::Data, user.into_owned());
     }
-    (Domain::Sip, concat(&[&user, "@", from.uri.host]))
+    (Domain::Sip, format!("{user}@{}", from.uri.host))
 }

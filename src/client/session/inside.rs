@@ -1,7 +1,6 @@
 //! What happens within a call: requests of the other side, offers both ways (RFC 3264), refreshes (RFC 4028), tones.
 
 use offhook_sip::sdp;
-use offhook_sip::text::{concat, number};
 use offhook_sip::{Abilities, Message, Name, OwnedMessage, reply};
 use offhook_ua::glare;
 use offhook_ua::session_timer::SessionTimer;
@@ -71,11 +70,9 @@ impl Session {
         let package = info.get(Name::InfoPackage).unwrap_or("trickle-ice");
         if package.eq_ignore_ascii_case("offhook-credit") {
             // {"seconds":30}
-            let mut seconds = String::new();
-            for digit in info.text().bytes().skip_while(|b| !b.is_ascii_digit()).take_while(u8::is_ascii_digit) {
-                seconds.push(char::from(digit));
-            }
-            context.changed(Change::CreditLow(number(&seconds).unwrap_or(0)), &self.info);
+            let number = info.text().split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
+            let seconds = number.and_then(|number| number.parse().ok()).unwrap_or(0);
+            context.changed(Change::CreditLow(seconds), &self.info);
         } else if !package.eq_ignore_ascii_case("trickle-ice") {
             return context.refuse(key, info, StatusCode::BAD_INFO_PACKAGE);
         }
@@ -234,7 +231,7 @@ impl Session {
     /// Takes another peer connection. What the old one had still to do is given up and must not end the call.
     fn replace_peer(&mut self, context: &mut Context) {
         let id = self.info.id;
-        context.drop_tasks(id, &|awaited| awaited != Awaited::Microphone);
+        context.drop_tasks(id, |awaited| awaited != Awaited::Microphone);
         context.push(Output::Close { peer: self.media.peer });
         self.media.renew(context.new_peer());
     }
@@ -433,7 +430,7 @@ impl Session {
 
     fn send_tone(&mut self, context: &mut Context) {
         let Some((leg, key)) = self.legs.first_mut().zip(self.tones.get(..1)) else { return };
-        let body = concat(&["Signal=", key, "\r\nDuration=160\r\n"]);
+        let body = format!("Signal={key}\r\nDuration=160\r\n");
         let owner = Owner::Call(self.info.id, Asked::Tone);
         context.request(leg.dialog.request(Method::Info), owner, Some(("application/dtmf-relay", &body)));
     }

@@ -53,7 +53,7 @@ impl Session {
         if self.media.is_up() {
             self.left = None;
         }
-        context.drop_tasks(self.info.id, &|awaited| awaited == Awaited::Sound);
+        context.drop_tasks(self.info.id, |awaited| awaited == Awaited::Sound);
         if self.is_over() {
             return;
         }
