@@ -9,12 +9,12 @@
 //!
 //! What the app sees (`info.state`) may end before the signalling does: a caller who hangs up is told at once.
 
-mod callee;
-mod caller;
-mod inside;
+mod in_dialog;
 mod leg;
 mod media;
 mod path;
+mod uac;
+mod uas;
 
 use leg::Leg;
 use media::{Media, Microphone};
