@@ -250,9 +250,9 @@ impl Driver {
                     self.attach(&media);
                 }
             }
-            Output::Tones { peer, keys } => {
+            Output::Dtmf { peer, digits } => {
                 if let Some(peer) = self.peer(peer) {
-                    peer.send_tones(&keys);
+                    peer.send_dtmf(&digits);
                 }
             }
             Output::Close { peer } => self.close(peer),

@@ -129,7 +129,7 @@ impl Peer {
     fn transport_changed(&self, event: &Event) {
         let transport = event.target().map(JsCast::unchecked_into::<DtlsTransport>);
         if transport.is_some_and(|transport| transport.state() == "closed") {
-            (self.tell)(Input::PeerGone { peer: self.id });
+            (self.tell)(Input::PeerClosed { peer: self.id });
         }
     }
 
@@ -276,11 +276,11 @@ impl Peer {
         Err(aborted())
     }
 
-    /// Tones by RTP, after those that are still being sent.
-    pub fn send_tones(&self, keys: &str) {
+    /// Sends DTMF digits by RTP, after those that are still being sent.
+    pub fn send_dtmf(&self, digits: &str) {
         if let Some(dtmf) = self.sender("audio").and_then(|sender| sender.dtmf()) {
-            // Refused only once the connection is closed: then nobody would hear them.
-            let _ = dtmf.unchecked_ref::<ToneSender>().insert_dtmf(&(dtmf.tone_buffer() + keys));
+            // Fails only once the connection is closed.
+            let _ = dtmf.unchecked_ref::<ToneSender>().insert_dtmf(&(dtmf.tone_buffer() + digits));
         }
     }
 
