@@ -299,16 +299,16 @@ impl Context {
     }
 
     /// Starts a media task.
-    pub fn start_task(&mut self, call: CallId, awaited: TaskPurpose, kind: TaskKind) {
+    pub fn start_task(&mut self, call: CallId, purpose: TaskPurpose, kind: TaskKind) {
         self.counter += 1;
         let id = TaskId(self.counter);
-        self.tasks.push((id, call, awaited));
+        self.tasks.push((id, call, purpose));
         self.push(Output::Task(Task { id, call, kind }));
     }
 
     /// Drops some tasks of a call: their results are ignored.
     pub fn drop_tasks(&mut self, of: CallId, which: impl Fn(TaskPurpose) -> bool) {
-        self.tasks.retain(|(_, call, awaited)| *call != of || !which(*awaited));
+        self.tasks.retain(|(_, call, purpose)| *call != of || !which(*purpose));
     }
 
     /// Returns the id of a new peer connection.

@@ -133,9 +133,9 @@ impl Client {
                     self.account.check_credentials(&mut self.context);
                 }
             }
-            Some(Owner::Call(id, asked)) if code.is_final() => {
+            Some(Owner::Call(id, purpose)) if code.is_final() => {
                 if let Some((call, context)) = self.call_by_id(id) {
-                    call.handle_response(context, asked, key, Some(answer));
+                    call.handle_response(context, purpose, key, Some(answer));
                 }
                 if challenged && !self.calls.iter().any(|call| call.info.id == id) {
                     // A BYE or CANCEL of a call that is dropped already.

@@ -369,9 +369,9 @@ impl Client {
 
     fn handle_task_result(&mut self, task: TaskId, result: TaskResult) {
         let Some(position) = self.context.tasks.iter().position(|(id, ..)| *id == task) else { return };
-        let (_, id, awaited) = self.context.tasks.remove(position);
+        let (_, id, purpose) = self.context.tasks.remove(position);
         if let Some((call, context)) = self.call_by_id(id) {
-            call.handle_task_result(context, awaited, result);
+            call.handle_task_result(context, purpose, result);
         }
     }
 
@@ -485,12 +485,12 @@ impl Client {
                     let verdict = self.account.unreachable(&mut self.context, "The server did not answer".into());
                     self.apply(verdict);
                 }
-                Some(Owner::Call(id, asked)) => {
+                Some(Owner::Call(id, purpose)) => {
                     let Some((call, context)) = self.call_by_id(id) else { continue };
-                    if asked == Purpose::Invite {
+                    if purpose == Purpose::Invite {
                         call.invite_timed_out(context);
                     } else {
-                        call.handle_response(context, asked, &key, None);
+                        call.handle_response(context, purpose, &key, None);
                     }
                 }
                 Some(Owner::Connection) | None => {}
@@ -503,7 +503,7 @@ impl Client {
         self.calls.retain(|call| !call.done);
         for call in over {
             self.context.timers.stop_call(call);
-            self.forget_requests(|owner| matches!(owner, Owner::Call(id, asked) if id == call && asked != Purpose::Bye));
+            self.forget_requests(|owner| matches!(owner, Owner::Call(id, purpose) if id == call && purpose != Purpose::Bye));
             self.context.drop_tasks(call, |_| true);
         }
         self.context.drain_transactions();

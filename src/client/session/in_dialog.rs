@@ -235,7 +235,7 @@ impl Session {
     /// Takes another peer connection. Tasks of the old one are dropped, and do not end the call.
     fn replace_peer(&mut self, context: &mut Context) {
         let id = self.info.id;
-        context.drop_tasks(id, |awaited| awaited != TaskPurpose::Microphone);
+        context.drop_tasks(id, |purpose| purpose != TaskPurpose::Microphone);
         context.push(Output::Close { peer: self.media.peer });
         self.media.replace(context.new_peer());
     }
@@ -249,21 +249,21 @@ impl Session {
     }
 
     /// Takes the final response to an in-dialog request of ours; `None`: there was none.
-    pub fn handle_response(&mut self, context: &mut Context, asked: Purpose, key: &ClientKey, answer: Option<&Message<'_>>) {
+    pub fn handle_response(&mut self, context: &mut Context, purpose: Purpose, key: &ClientKey, answer: Option<&Message<'_>>) {
         let code = answer.and_then(Message::code).unwrap_or(StatusCode::REQUEST_TIMEOUT);
         if let Some(answer) = answer.filter(|_| code.is_challenge())
             && let Some((_, number)) = context.retry_with_credentials(key, answer)
         {
-            return self.request_retried(asked, number);
+            return self.request_retried(purpose, number);
         }
         // The remote party, or a proxy, does not know this dialog any more (RFC 3261, 12.2.1.2; RFC 5057). After 408 or 480 it may come back, as
         // from a tunnel: the media and the session timer decide how long to wait. One that has closed its peer connection will not.
         let unknown = matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FLOW_FAILED);
         let gone = (unknown || code == StatusCode::TEMPORARILY_UNAVAILABLE && self.closed_peer.is_some()) && !self.media.is_up();
-        if (gone || code == StatusCode::CALL_DOES_NOT_EXIST) && matches!(asked, Purpose::Update | Purpose::Reinvite) {
+        if (gone || code == StatusCode::CALL_DOES_NOT_EXIST) && matches!(purpose, Purpose::Update | Purpose::Reinvite) {
             return self.dialog_gone(context, code);
         }
-        match (asked, answer) {
+        match (purpose, answer) {
             (Purpose::Trickle, _) => self.trickle_answered(context),
             (Purpose::Dtmf, _) => self.send_next_digit(context),
             (Purpose::Prack, Some(answer)) if code.is_failure() => self.prack_failed(answer),
@@ -286,11 +286,11 @@ impl Session {
     }
 
     /// Takes note of the CSeq number of a request that was sent again after a challenge.
-    fn request_retried(&mut self, asked: Purpose, sent: u32) {
+    fn request_retried(&mut self, purpose: Purpose, sent: u32) {
         if let Some(leg) = self.legs.first_mut() {
             leg.dialog.sent(sent);
         }
-        if let (Purpose::Reinvite, OfferAnswer::Offered { number }) = (asked, &mut self.offer_answer) {
+        if let (Purpose::Reinvite, OfferAnswer::Offered { number }) = (purpose, &mut self.offer_answer) {
             *number = sent;
         }
     }

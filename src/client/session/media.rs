@@ -135,15 +135,15 @@ impl Media {
 
 impl Session {
     /// Asks the browser for an offer.
-    pub(super) fn request_offer(&self, context: &mut Context, awaited: TaskPurpose, restart: bool, wait: Duration) {
+    pub(super) fn request_offer(&self, context: &mut Context, purpose: TaskPurpose, restart: bool, wait: Duration) {
         let kind = TaskKind::Offer { peer: self.media.peer, ice: context.ice_config(), video: self.info.video, restart, wait };
-        context.start_task(self.info.id, awaited, kind);
+        context.start_task(self.info.id, purpose, kind);
     }
 
     /// Asks the browser for an answer.
-    pub(super) fn request_answer(&self, context: &mut Context, awaited: TaskPurpose, offer: String, wait: Duration) {
+    pub(super) fn request_answer(&self, context: &mut Context, purpose: TaskPurpose, offer: String, wait: Duration) {
         let kind = TaskKind::Answer { peer: self.media.peer, ice: context.ice_config(), offer, video: self.info.video, wait };
-        context.start_task(self.info.id, awaited, kind);
+        context.start_task(self.info.id, purpose, kind);
     }
 
     /// Takes a new local description. The remote parties learn some candidates from it.
@@ -155,15 +155,15 @@ impl Session {
     }
 
     /// Gives the peer connection the remote answer.
-    pub(super) fn apply_answer(&mut self, context: &mut Context, awaited: TaskPurpose, answer: &str) {
+    pub(super) fn apply_answer(&mut self, context: &mut Context, purpose: TaskPurpose, answer: &str) {
         let answer = self.media.lines.without(answer);
         self.media.learn_dtls_role(&answer, false);
         self.media.remote = Some(answer.clone());
-        context.start_task(self.info.id, awaited, TaskKind::Accept { peer: self.media.peer, answer });
+        context.start_task(self.info.id, purpose, TaskKind::Accept { peer: self.media.peer, answer });
     }
 
     /// Gives the peer connection the call's own stream.
-    pub(super) fn attach_stream(&self, context: &mut Context, awaited: TaskPurpose) {
-        context.start_task(self.info.id, awaited, TaskKind::Microphone { peer: self.media.peer, video: self.info.video });
+    pub(super) fn attach_stream(&self, context: &mut Context, purpose: TaskPurpose) {
+        context.start_task(self.info.id, purpose, TaskKind::Microphone { peer: self.media.peer, video: self.info.video });
     }
 }

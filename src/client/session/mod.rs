@@ -157,11 +157,11 @@ impl Session {
     }
 
     /// Takes the result of a media task.
-    pub fn handle_task_result(&mut self, context: &mut Context, awaited: TaskPurpose, result: TaskResult) {
+    pub fn handle_task_result(&mut self, context: &mut Context, purpose: TaskPurpose, result: TaskResult) {
         if self.is_over() {
             return;
         }
-        match (awaited, result) {
+        match (purpose, result) {
             (TaskPurpose::InitialOffer, TaskResult::Description(sdp)) if self.info.outgoing => self.offer_created(context, sdp),
             (TaskPurpose::InitialOffer | TaskPurpose::InitialAnswer, TaskResult::Description(sdp)) => {
                 self.description_created(context, sdp)
@@ -171,7 +171,7 @@ impl Session {
             (TaskPurpose::Reoffer, TaskResult::Description(sdp)) => self.send_reoffer(context, sdp),
             (TaskPurpose::Reanswer, TaskResult::Description(sdp)) => self.answer_created(context, sdp),
             (TaskPurpose::Listen, TaskResult::Done) => self.media_arrived(context),
-            (awaited, TaskResult::Failed(error)) => self.media_failed(context, awaited, &error),
+            (purpose, TaskResult::Failed(error)) => self.media_failed(context, purpose, &error),
             _ => {}
         }
     }
@@ -286,9 +286,9 @@ impl Session {
         self.send_ok_when_ready(context);
     }
 
-    fn media_failed(&mut self, context: &mut Context, awaited: TaskPurpose, error: &MediaError) {
+    fn media_failed(&mut self, context: &mut Context, purpose: TaskPurpose, error: &MediaError) {
         let fault = Error::Browser(error.clone());
-        match awaited {
+        match purpose {
             TaskPurpose::Nothing => {}
             TaskPurpose::Listen => self.media_missing(context),
             TaskPurpose::Reoffer => self.offer_answer = OfferAnswer::Idle,

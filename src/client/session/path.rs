@@ -54,7 +54,7 @@ impl Session {
         if self.media.is_up() {
             self.closed_peer = None;
         }
-        context.drop_tasks(self.info.id, |awaited| awaited == TaskPurpose::Listen);
+        context.drop_tasks(self.info.id, |purpose| purpose == TaskPurpose::Listen);
         if self.is_over() {
             return;
         }
@@ -96,7 +96,7 @@ impl Session {
     /// Has the browser listen whether media still arrives, if the remote party sends any.
     pub fn check_media(&self, context: &mut Context) {
         let quiet = self.media.remote.as_deref().is_none_or(sdp::is_quiet);
-        let listening = context.tasks.iter().any(|(_, call, awaited)| *call == self.info.id && *awaited == TaskPurpose::Listen);
+        let listening = context.tasks.iter().any(|(_, call, purpose)| *call == self.info.id && *purpose == TaskPurpose::Listen);
         if self.info.state == State::Established && self.media.has_path() && !quiet && !listening {
             context.start_task(self.info.id, TaskPurpose::Listen, TaskKind::Listen { peer: self.media.peer, wait: LISTEN });
         }

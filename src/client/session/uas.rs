@@ -103,8 +103,8 @@ impl Session {
 
     /// Whether our first description is being created.
     pub(super) fn is_creating_description(&self, context: &Context) -> bool {
-        context.tasks.iter().any(|(_, call, awaited)| {
-            *call == self.info.id && matches!(awaited, TaskPurpose::InitialAnswer | TaskPurpose::InitialOffer)
+        context.tasks.iter().any(|(_, call, purpose)| {
+            *call == self.info.id && matches!(purpose, TaskPurpose::InitialAnswer | TaskPurpose::InitialOffer)
         })
     }
 
