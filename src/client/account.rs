@@ -1,18 +1,18 @@
-//! Who we are to the server: signing in, receiving calls or not, and coming back after a loss.
+//! The account: signing in, receiving calls or not, and the registration after a lost connection.
 //!
 //! ```text
 //!        start                200 to REGISTER
 //! Idle ─────────▶ Starting ───────────────────▶ Ready ── terminate ──▶ Over
-//!   ▲                │ refused, no server reachable
+//!   ▲                │ rejected, no server reachable
 //!   └────────────────┘
 //! ```
 //!
-//! What was signed in with may run out. The app is told before, and may hand over another, which replaces it once the server has taken it:
+//! A ticket or token may expire. The app is told before, and may give another one, which replaces it once the server has accepted it:
 //!
 //! ```text
-//! Fresh ── a while before its end ──▶ Warned ── its end, or a refusal ──▶ the server is asked ── refused ──▶ Expired
-//!   ▲                                   │                                                                    │
-//!   └── 200 to REGISTER with another ───┴────────────────────────────────────────────────────────────────────┘
+//! Fresh ── a while before its end ──▶ Warned ── its end, or a 401 ──▶ REGISTER ── rejected ──▶ Expired
+//!   ▲                                   │                                                          │
+//!   └── 200 to REGISTER with another ───┴──────────────────────────────────────────────────────────┘
 //! ```
 
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ use offhook_ua::authentication::{Authenticator, Credentials, Lasting};
 use offhook_ua::registration::{Ask, Registration};
 use offhook_ua::time::Instant;
 
-use super::core::{Core, Owner};
+use super::context::{Context, Owner};
 use super::io::{Event, IceServer, Login, Session};
 use super::timers::Timer;
 use crate::client::call::{Error, ErrorResponse};
@@ -36,28 +36,30 @@ pub struct Account {
     registration: Registration,
     /// Whether calls are to be received.
     wanted: bool,
-    /// Whether the app waits to hear that they are, or no longer are.
+    /// Whether the app is to be told that they are, or no longer are.
     asked: bool,
-    /// What REGISTER asks for, s; a registrar may demand more (RFC 3261, 10.2.8).
+    /// The expiration interval that REGISTER asks for, s; a registrar may demand more (RFC 3261, 10.2.8).
     expires: u32,
-    /// When what we sign in with runs out, where that is known.
+    /// When our ticket or token expires, where that is known.
     ends: Option<Instant>,
-    /// Whether the server has refused it.
+    /// Whether the server has rejected it.
     expired: bool,
-    /// What shall replace it, until the server has taken that.
+    /// The credentials that are to replace it, until the server has accepted them.
     update: Option<Update>,
 }
 
-/// What is shown to the server already in place of what it has taken.
+/// New credentials, which are sent to the server in place of those that it has accepted.
 struct Update {
-    /// That: it counts again where the server refuses the new one.
+    /// The accepted ones: they are used again where the server rejects the new ones.
     before: Option<Authenticator>,
-    /// When the new one runs out, where that is known.
+    /// When the new ones expire, where that is known.
     ends: Option<Instant>,
 }
 
-/// How often, and for how long, the server is asked whether it takes what has run out, ms: its clock may differ from ours.
-const LATE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+/// How often the server is asked whether it accepts a ticket or token that has expired: its clock may differ from ours.
+const EXPIRED_RETRY: Duration = Duration::from_secs(30);
+/// For how long it is asked.
+const EXPIRED_RETRY_FOR: Duration = Duration::from_secs(120);
 
 /// Where the account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,80 +74,81 @@ pub enum Phase {
     Over,
 }
 
-/// What an answer to REGISTER means for the rest of the client.
+/// What the response to a REGISTER means for the rest of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Signed in; calls may go on.
-    In,
-    /// Asked again, or nothing to do.
-    Wait,
-    /// `start` failed, and the app knows.
-    Out,
+    SignedIn,
+    /// Nothing changes, or another REGISTER was sent.
+    Unchanged,
+    /// `start` failed, and the app was told.
+    StartFailed,
     /// The server does not serve now.
-    Busy,
+    Unavailable,
 }
 
 impl Account {
-    pub fn new(core: &mut Core) -> Self {
-        let registration = Registration::new(core.random.uuid(), core.random.token());
-        let (wanted, expires) = (core.config.active && core.config.activate, core.config.register_expires);
+    pub fn new(context: &mut Context) -> Self {
+        let registration = Registration::new(context.random.uuid(), context.random.token());
+        let (wanted, expires) = (context.config.active && context.config.activate, context.config.register_expires);
         Self { phase: Phase::Idle, registration, wanted, asked: false, expires, ends: None, expired: false, update: None }
     }
 
-    /// Begins to sign in.
-    pub fn start(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
-        let (user, credentials, lasts) = read(login)?;
+    /// Takes the login to sign in with.
+    pub fn start(&mut self, context: &mut Context, login: Login) -> Result<(), Error> {
+        let (user, credentials, lasts) = parse_login(login)?;
         (self.update, self.expired) = (None, false);
-        core.user = user;
-        core.authenticator = Some(Authenticator::new(credentials));
-        self.ends = lasts.map(|lasts| now + lasts);
+        context.user = user;
+        context.authenticator = Some(Authenticator::new(credentials));
+        self.ends = lasts.map(|lasts| context.now + lasts);
         self.phase = Phase::Starting;
         Ok(())
     }
 
-    /// Shows something else from now on. The next REGISTER tells what the server says of it.
-    pub fn update(&mut self, core: &mut Core, now: Instant, login: Login) -> Result<(), Error> {
+    /// Takes other credentials of the same user. The response to the next REGISTER tells whether the server accepts them.
+    pub fn update(&mut self, context: &mut Context, login: Login) -> Result<(), Error> {
         if self.phase != Phase::Ready {
             return Err(Error::Misuse("The client is not started"));
         }
-        let (user, credentials, lasts) = read(login)?;
-        if user != core.user {
+        let (user, credentials, lasts) = parse_login(login)?;
+        if user != context.user {
             return Err(Error::argument("The login object is another user's"));
         }
-        let shown = core.authenticator.replace(Authenticator::new(credentials));
-        // Of two that the server has not taken yet, the later counts.
+        let shown = context.authenticator.replace(Authenticator::new(credentials));
+        // Of two that the server has not accepted yet, the later counts.
         let before = self.update.take().map_or(shown, |update| update.before);
-        self.update = Some(Update { before, ends: lasts.map(|lasts| now + lasts) });
+        self.update = Some(Update { before, ends: lasts.map(|lasts| context.now + lasts) });
         Ok(())
     }
 
-    /// Tells the app that it needs another ticket or token soon.
-    pub fn warn(&self, core: &mut Core, now: Instant) {
+    /// Tells the app that its ticket or token expires soon.
+    pub fn warn_of_expiry(&self, context: &mut Context) {
         if let Some(ends) = self.ends {
-            core.event(Event::TokenWillExpire(u32::try_from((ends - now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX)));
+            context
+                .event(Event::TokenWillExpire(u32::try_from((ends - context.now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX)));
         }
     }
 
-    /// A ticket or token has run out: the server says whether it takes it still.
-    pub fn token_ended(&mut self, core: &mut Core, now: Instant, open: bool) {
-        if self.ends.is_some_and(|ends| now - ends < LATE.1) {
-            core.timers.set(Timer::TokenEnd, now + LATE.0);
+    /// Asks the server whether it still accepts a ticket or token that has expired.
+    pub fn token_expired(&mut self, context: &mut Context, open: bool) {
+        if self.ends.is_some_and(|ends| context.now - ends < EXPIRED_RETRY_FOR) {
+            context.timers.set(Timer::TokenExpiry, context.now + EXPIRED_RETRY);
         }
         if open {
-            self.register(core, now);
+            self.register(context);
         }
     }
 
-    /// The server has asked for a proof in vain: it says what it takes.
-    pub fn doubted(&mut self, core: &mut Core, now: Instant) {
+    /// Asks the server whether it accepts our credentials, after it has challenged a request in vain.
+    pub fn check_credentials(&mut self, context: &mut Context) {
         if self.phase == Phase::Ready && !self.expired {
-            self.register(core, now);
+            self.register(context);
         }
     }
 
-    /// Wants calls to be received, or not. `Ok(true)`: the app will hear of it.
-    pub fn want(&mut self, core: &mut Core, now: Instant, wanted: bool, open: bool) -> Result<bool, Error> {
-        if !core.config.active {
+    /// Has calls received, or no longer. `Ok(true)`: an event will tell the app.
+    pub fn set_receiving(&mut self, context: &mut Context, wanted: bool, open: bool) -> Result<bool, Error> {
+        if !context.config.active {
             return Err(Error::Misuse("supportActiveConnection is not set"));
         }
         let changed = self.wanted != wanted;
@@ -155,67 +158,67 @@ impl Account {
         }
         self.asked = true;
         if !changed && self.registration.is_bound() == wanted {
-            self.tell(core);
+            self.report_receiving(context);
         } else if open {
-            self.register(core, now);
+            self.register(context);
         }
         Ok(true)
     }
 
-    /// Sends a REGISTER: what it asks for follows from what is wanted.
-    pub fn register(&mut self, core: &mut Core, now: Instant) {
-        let (uri, aor, binding) = (format!("sip:{}", core.config.domain), core.aor(), core.binding());
+    /// Sends a REGISTER that binds our Contact, or removes it, or has none, as is wanted.
+    pub fn register(&mut self, context: &mut Context) {
+        let (uri, aor, binding) = (format!("sip:{}", context.config.domain), context.aor(), context.binding());
         let ask = match (self.wanted && self.phase != Phase::Over, self.registration.is_bound()) {
             (true, _) => Ask::Bind(&binding, self.expires),
             (false, true) => Ask::Unbind(&binding),
             (false, false) => Ask::Nothing,
         };
         let request = self.registration.request(&uri, &aor, ask).field("Supported", "path, outbound, gruu");
-        core.request(now, request, Owner::Account, None);
+        context.send_request(request, Owner::Account, None);
     }
 
-    /// Takes the answer to a REGISTER in.
-    pub fn answered(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) -> Verdict {
+    /// Takes the response to a REGISTER.
+    pub fn handle_response(&mut self, context: &mut Context, answer: &Message<'_>) -> Verdict {
         match answer.code() {
             Some(code) if code.is_success() => {
-                self.accepted(core, now, answer);
-                Verdict::In
+                self.accepted(context, answer);
+                Verdict::SignedIn
             }
             Some(StatusCode::INTERVAL_TOO_BRIEF) => match answer.number(Name::MinExpires).filter(|least| *least > self.expires) {
                 Some(least) => {
                     self.expires = least;
-                    self.register(core, now);
-                    Verdict::Wait
+                    self.register(context);
+                    Verdict::Unchanged
                 }
-                None => self.refused(core, now, answer.code(), Error::Refused(refusal(answer))),
+                None => self.rejected(context, answer.code(), Error::Refused(error_response(answer))),
             },
             Some(code)
                 if self.phase == Phase::Ready && (code == StatusCode::REQUEST_TIMEOUT || code.class() == Class::ServerError) =>
             {
                 self.registration.lost();
-                Verdict::Busy
+                Verdict::Unavailable
             }
-            _ => self.refused(core, now, answer.code(), Error::Refused(refusal(answer))),
+            _ => self.rejected(context, answer.code(), Error::Refused(error_response(answer))),
         }
     }
 
-    /// The number in CSeq that a challenged REGISTER was given.
-    pub const fn sent(&mut self, number: u32) {
+    /// Takes note of the CSeq number of a REGISTER that was sent again after a challenge.
+    pub const fn retried(&mut self, number: u32) {
         self.registration.sent(number);
     }
 
-    /// Nobody can be reached, or the server does not answer.
-    pub fn unreachable(&mut self, core: &mut Core, now: Instant, why: Cow<'static, str>) -> Verdict {
+    /// No server can be reached, or the server does not answer.
+    pub fn unreachable(&mut self, context: &mut Context, why: Cow<'static, str>) -> Verdict {
         self.registration.lost();
         if self.phase != Phase::Starting {
-            return Verdict::Busy;
+            return Verdict::Unavailable;
         }
-        self.refused(core, now, None, Error::Unreachable(why))
+        self.rejected(context, None, Error::Unreachable(why))
     }
 
-    /// The connection is gone, and the registration with it.
-    pub fn disconnected(&mut self, core: &mut Core) {
-        core.timers.stop(Timer::Refresh);
+    /// The connection is lost, and the registration with it.
+    pub fn disconnected(&mut self, context: &mut Context) {
+        context.timers.stop(Timer::Register);
         self.registration.lost();
     }
 
@@ -225,103 +228,103 @@ impl Account {
     }
 
     /// What a later client can sign in with.
-    pub fn session(core: &Core) -> Option<Session> {
-        let (kind, realm, secret) = match core.authenticator.as_ref()?.lasting()? {
+    pub fn session(context: &Context) -> Option<Session> {
+        let (kind, realm, secret) = match context.authenticator.as_ref()?.lasting()? {
             Lasting::Bearer(token) => ("bearer", "", token),
             Lasting::Hash { realm, sha256: true, ha1 } => ("digest:SHA-256:", realm, ha1),
             Lasting::Hash { realm, sha256: false, ha1 } => ("digest:MD5:", realm, ha1),
         };
-        Some(Session { user_id: core.user.clone(), session_id: format!("{kind}{realm}"), session_secret: secret.to_owned() })
+        Some(Session { user_id: context.user.clone(), session_id: format!("{kind}{realm}"), session_secret: secret.to_owned() })
     }
 
-    fn accepted(&mut self, core: &mut Core, now: Instant, answer: &Message<'_>) {
-        let instance = core.config.instance.clone();
-        self.registration.accepted(now, answer, &instance, self.expires);
-        core.gruu = self.registration.gruu().map(str::to_owned);
-        core.home = core.gruu.as_deref().and_then(|gruu| Some(Uri::parse(gruu).ok()?.host.to_owned()));
-        core.named_ice = Rc::new(named_ice(answer));
+    fn accepted(&mut self, context: &mut Context, answer: &Message<'_>) {
+        let instance = context.config.instance.clone();
+        self.registration.accepted(context.now, answer, &instance, self.expires);
+        context.gruu = self.registration.gruu().map(str::to_owned);
+        context.home = context.gruu.as_deref().and_then(|gruu| Some(Uri::parse(gruu).ok()?.host.to_owned()));
+        context.named_ice = Rc::new(ice_servers(answer));
         match self.registration.refresh_at() {
-            Some(at) => core.timers.set(Timer::Refresh, at),
-            None => core.timers.stop(Timer::Refresh),
+            Some(at) => context.timers.set(Timer::Register, at),
+            None => context.timers.stop(Timer::Register),
         }
         self.expired = false;
         if let Some(update) = self.update.take() {
             self.ends = update.ends;
-            self.watch_token(core, now);
-            core.event(Event::TokenUpdated(Ok(())));
+            self.set_token_timers(context);
+            context.event(Event::TokenUpdated(Ok(())));
         }
         if self.phase == Phase::Starting {
             self.phase = Phase::Ready;
-            self.watch_token(core, now);
-            let session = Self::session(core).unwrap_or(Session {
-                user_id: core.user.clone(),
+            self.set_token_timers(context);
+            let session = Self::session(context).unwrap_or(Session {
+                user_id: context.user.clone(),
                 session_id: String::new(),
                 session_secret: String::new(),
             });
-            core.event(Event::Started(session));
+            context.event(Event::Started(session));
         }
-        self.tell(core);
+        self.report_receiving(context);
     }
 
-    /// Tells an app that waits for it whether calls are received.
-    fn tell(&mut self, core: &mut Core) {
+    /// Tells an app that is to be told whether calls are received.
+    fn report_receiving(&mut self, context: &mut Context) {
         if !self.asked {
             return;
         }
         self.asked = false;
-        core.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
+        context.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
     }
 
-    /// Starts the timers for the end of what the server has taken.
-    fn watch_token(&self, core: &mut Core, now: Instant) {
-        self.forget_token(core);
+    /// Starts the timers for the expiry of the accepted ticket or token.
+    fn set_token_timers(&self, context: &mut Context) {
+        self.stop_token_timers(context);
         if let Some(ends) = self.ends {
-            let early = core.config.token_refresh.min((ends - now) / 10);
-            core.timers.set(Timer::TokenWarning, ends - early);
-            core.timers.set(Timer::TokenEnd, ends);
+            let early = context.config.token_refresh.min((ends - context.now) / 10);
+            context.timers.set(Timer::TokenWarning, ends - early);
+            context.timers.set(Timer::TokenExpiry, ends);
         }
     }
 
     /// Stops them.
-    pub fn forget_token(&self, core: &mut Core) {
-        core.timers.stop(Timer::TokenWarning);
-        core.timers.stop(Timer::TokenEnd);
+    pub fn stop_token_timers(&self, context: &mut Context) {
+        context.timers.stop(Timer::TokenWarning);
+        context.timers.stop(Timer::TokenExpiry);
     }
 
-    fn refused(&mut self, core: &mut Core, now: Instant, code: Option<StatusCode>, error: Error) -> Verdict {
+    fn rejected(&mut self, context: &mut Context, code: Option<StatusCode>, error: Error) -> Verdict {
         if let Some(update) = self.update.take() {
-            core.authenticator = update.before;
-            core.event(Event::TokenUpdated(Err(error)));
-            // What stood before stands as long as the server says so.
+            context.authenticator = update.before;
+            context.event(Event::TokenUpdated(Err(error)));
+            // The credentials before it are valid as long as the server says so.
             if !self.expired {
-                self.register(core, now);
+                self.register(context);
             }
-            return Verdict::Wait;
+            return Verdict::Unchanged;
         }
         self.registration.lost();
-        core.timers.stop(Timer::Refresh);
-        self.forget_token(core);
+        context.timers.stop(Timer::Register);
+        self.stop_token_timers(context);
         match self.phase {
             Phase::Starting => {
                 self.phase = Phase::Idle;
-                core.event(Event::StartFailed(error));
-                Verdict::Out
+                context.event(Event::StartFailed(error));
+                Verdict::StartFailed
             }
             Phase::Ready => {
                 self.asked = false;
-                if code.is_some_and(StatusCode::is_challenge) && !::core::mem::replace(&mut self.expired, true) {
-                    core.event(Event::TokenExpired(error.clone()));
+                if code.is_some_and(StatusCode::is_challenge) && !std::mem::replace(&mut self.expired, true) {
+                    context.event(Event::TokenExpired(error.clone()));
                 }
-                core.event(Event::Active(Err(error)));
-                Verdict::Wait
+                context.event(Event::Active(Err(error)));
+                Verdict::Unchanged
             }
-            Phase::Idle | Phase::Over => Verdict::Wait,
+            Phase::Idle | Phase::Over => Verdict::Unchanged,
         }
     }
 }
 
-/// What a refusal says.
-pub fn refusal(answer: &Message<'_>) -> Box<ErrorResponse> {
+/// Returns what the app is told of a final response that is a failure.
+pub fn error_response(answer: &Message<'_>) -> Box<ErrorResponse> {
     let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
     let reason = match answer.start {
         offhook_sip::Start::Response { reason, .. } => reason,
@@ -330,14 +333,11 @@ pub fn refusal(answer: &Message<'_>) -> Box<ErrorResponse> {
     let said = answer.get_other("X-Error").unwrap_or_default();
     let (error_code, reason) =
         cut_at(said, b' ').and_then(|(code, text)| Some((number(code)?, text))).unwrap_or((u32::from(code), reason));
-    let mut headers = Vec::new();
-    for field in answer.fields() {
-        headers.push((field.raw_name.to_owned(), field.value.to_owned()));
-    }
+    let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
     Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers })
 }
 
-fn read(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> {
+fn parse_login(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> {
     let mut life = None;
     let (user, credentials) = match login {
         Login::Token { user, token, lasts } => {
@@ -367,7 +367,7 @@ fn read(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> 
     Ok((user, credentials, life))
 }
 
-fn named_ice(answer: &Message<'_>) -> Vec<IceServer> {
+fn ice_servers(answer: &Message<'_>) -> Vec<IceServer> {
     let mut named = Vec::new();
     for field in answer.fields() {
         if field.raw_name.eq_ignore_ascii_case("X-ICE-Server")

@@ -1,21 +1,21 @@
-//! The whole client as one machine: connection, account and calls, without clock, socket or browser.
+//! The whole client as one state machine: connection, account and calls, without clock, socket or browser.
 //!
-//! Order of calls, the one invariant of whoever drives it: a command or `handle`, once; then `poll` until it gives `None`, doing what it
-//! says; then `deadline` into the one timer; then the events to the app, with nothing borrowed while a listener runs. `examples/two_clients.rs`
-//! drives two of them in virtual time.
+//! Its driver calls in this order: a command or `handle`, once; then `poll` until it gives `None`, doing what it says; then `deadline`, for the
+//! one timer; then it delivers the events to the app, with nothing borrowed while a listener runs.
+//! `examples/two_clients.rs` drives two of them in virtual time.
 //!
 //! ```text
-//! app ── commands ──▶ ┌────────────────────────────┐
-//!                     │ account ── connection       │ ──▶ poll: send, connect, media tasks, events
-//! world ── handle ──▶ │ sessions (one a call)       │ ──▶ deadline
-//!                     │ core: transactions, timers  │
-//!                     └────────────────────────────┘
+//! app ── commands ──▶ ┌───────────────────────────────┐
+//!                     │ account ── connection         │ ──▶ poll: send, connect, media tasks, events
+//! world ── handle ──▶ │ sessions (one a call)         │ ──▶ deadline
+//!                     │ context: transactions, timers │
+//!                     └───────────────────────────────┘
 //! ```
 
 mod account;
 pub mod call;
 mod connection;
-mod core;
+mod context;
 mod io;
 mod messages;
 mod session;
@@ -37,13 +37,13 @@ use offhook_ua::time::Instant;
 use self::account::{Account, Phase, Verdict};
 use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers};
 use self::connection::Connection;
-use self::core::{Asked, Core, Owner};
+use self::context::{Context, Owner, Purpose};
 use self::session::Session as Call;
 use self::timers::Timer;
 
-/// How late a timer comes where the page, or the whole machine, has slept, ms.
+/// How late a timer fires where the page, or the whole computer, has slept.
 const SLEPT: Duration = Duration::from_secs(3);
-/// How long a page that went into the browser's cache waits with its connection: until then it sleeps.
+/// When a page in the browser's back/forward cache opens its connection again: time stands still while it is in there.
 const CACHED: Duration = Duration::from_secs(1);
 
 /// The client.
@@ -83,7 +83,7 @@ const CACHED: Duration = Duration::from_secs(1);
 /// # Ok::<(), offhook::client::call::Error>(())
 /// ```
 pub struct Client {
-    core: Core,
+    context: Context,
     connection: Connection,
     account: Account,
     calls: Vec<Call>,
@@ -91,97 +91,102 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that is not started. `seed` must be unpredictable: tags, branches and Call-IDs come from it.
+    /// Returns a client that is not started. `seed` must be unpredictable: tags, branches and Call-IDs come from it.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let mut core = Core::new(config, seed);
-        let account = Account::new(&mut core);
-        Self { core, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
+        let mut context = Context::new(config, seed);
+        let account = Account::new(&mut context);
+        Self { context, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
     }
 
-    /// Signs in. [`Event::Started`] or [`Event::StartFailed`] tells what came of it.
+    /// Signs in. [`Event::Started`] or [`Event::StartFailed`] follows.
     ///
     /// # Errors
     /// Where it was started before, the login is malformed, or no server is named.
     pub fn start(&mut self, now: Instant, login: Login) -> Result<(), Error> {
+        self.context.now = now;
         match self.account.phase {
             Phase::Starting | Phase::Ready => return Err(Error::Unexpected("Sinch client already started")),
             Phase::Idle | Phase::Over => {}
         }
-        if self.core.config.servers.is_empty() {
+        if self.context.config.servers.is_empty() {
             return Err(Error::argument("No server is named"));
         }
-        self.account.start(&mut self.core, now, login)?;
-        self.core.event(Event::Connection(ConnectionState::Connecting));
-        self.connection.open(&mut self.core, now);
+        self.account.start(&mut self.context, login)?;
+        self.context.event(Event::Connection(ConnectionState::Connecting));
+        self.connection.open(&mut self.context);
         Ok(())
     }
 
-    /// Shows another ticket, token or password of the same user to the server, over the connection that is there or is being made. Nothing
-    /// else changes. [`Event::TokenUpdated`] tells what came of it.
+    /// Sends another ticket, token or password of the same user to the server, over the connection that is open or being opened. Nothing else
+    /// changes. [`Event::TokenUpdated`] follows.
     ///
     /// # Errors
     /// Where the client is not started, or the login is malformed or another user's.
     pub fn update_token(&mut self, now: Instant, login: Login) -> Result<(), Error> {
-        self.account.update(&mut self.core, now, login)?;
-        // What is under way shows the old one: its answer is none to this.
-        self.forget(&|owner| owner == Owner::Account);
+        self.context.now = now;
+        self.account.update(&mut self.context, login)?;
+        // A REGISTER under way has the old one: its response says nothing of the new one.
+        self.forget_requests(|owner| owner == Owner::Account);
         if self.connection.is_open() {
-            self.account.register(&mut self.core, now);
+            self.account.register(&mut self.context);
         }
-        self.settle(now);
+        self.settle();
         Ok(())
     }
 
-    /// Ends all calls, takes the registration away and closes the connection.
+    /// Ends all calls, removes the registration and closes the connection.
     pub fn terminate(&mut self, now: Instant) {
+        self.context.now = now;
         for call in &mut self.calls {
-            call.hang_up(&mut self.core, now);
+            call.hang_up(&mut self.context);
         }
         if matches!(self.account.phase, Phase::Idle | Phase::Over) {
             return;
         }
         self.account.phase = Phase::Over;
-        if self.connection.is_open() && self.core.signed_in {
-            self.account.register(&mut self.core, now);
+        if self.connection.is_open() && self.context.signed_in {
+            self.account.register(&mut self.context);
         }
-        self.settle(now);
-        // Whoever starts again must not hear that nobody answered the last goodbye.
-        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
-        self.core.signed_in = false;
-        self.account.forget_token(&mut self.core);
-        self.account.disconnected(&mut self.core);
-        self.connection.close(&mut self.core);
-        self.core.push(Output::Disconnect);
-        self.core.event(Event::Connection(ConnectionState::Closed));
+        self.settle();
+        // After another start nothing may follow from the responses to these requests.
+        self.forget_requests(|owner| matches!(owner, Owner::Account | Owner::Connection));
+        self.context.signed_in = false;
+        self.account.stop_token_timers(&mut self.context);
+        self.account.disconnected(&mut self.context);
+        self.connection.close(&mut self.context);
+        self.context.push(Output::Disconnect);
+        self.context.event(Event::Connection(ConnectionState::Closed));
     }
 
-    /// The page goes away: ends what is up or was called. What rings here goes on ringing: at other devices, or here after a reload.
-    /// With `cached` it may come back as it is, so the connection is closed, which keeps no page out of the browser's cache, and opened
-    /// again as soon as time goes on.
+    /// The page goes away: ends calls that were answered or placed. Incoming calls go on ringing, at other devices or here after a reload.
+    /// With `cached` the page may come back as it is: the connection, which would keep it out of the browser's back/forward cache, is closed, and
+    /// opened again as soon as time goes on.
     pub fn leave(&mut self, now: Instant, cached: bool) {
+        self.context.now = now;
         for call in self.calls.iter_mut().filter(|call| !call.is_over()) {
             if call.info.outgoing || call.info.state == State::Established {
-                call.hang_up(&mut self.core, now);
+                call.hang_up(&mut self.context);
             }
         }
-        self.settle(now);
+        self.settle();
         if cached && self.account.phase == Phase::Ready {
-            self.core.push(Output::Disconnect);
+            self.context.push(Output::Disconnect);
             self.disconnected();
-            self.connection.close(&mut self.core);
-            self.core.timers.set(Timer::Reconnect, now + CACHED);
+            self.connection.close(&mut self.context);
+            self.context.timers.set(Timer::Reconnect, self.context.now + CACHED);
         }
     }
 
-    /// Begins to receive calls. `Ok(true)`: [`Event::Active`] follows. `Ok(false)`: not started yet; `start` will do it.
+    /// Begins to receive calls. `Ok(true)`: [`Event::Active`] follows. `Ok(false)`: the client is not started; calls are received once it is.
     ///
     /// # Errors
     /// Where `Config::active` is not set.
     pub fn start_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
+        self.context.now = now;
         let open = self.connection.is_open();
-        let answer = self.account.want(&mut self.core, now, true, open);
-        self.settle(now);
+        let answer = self.account.set_receiving(&mut self.context, true, open);
+        self.settle();
         answer
     }
 
@@ -190,27 +195,29 @@ impl Client {
     /// # Errors
     /// Where `Config::active` is not set.
     pub fn stop_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
+        self.context.now = now;
         let open = self.connection.is_open();
-        let answer = self.account.want(&mut self.core, now, false, open);
-        self.settle(now);
+        let answer = self.account.set_receiving(&mut self.context, false, open);
+        self.settle();
         answer
     }
 
-    /// Calls somebody. Nothing leaves before `poll`, and no event comes before the app had time to listen.
+    /// Places a call. Nothing is sent before `poll`, and no event is delivered before the app had time to add its listeners.
     ///
     /// # Errors
     /// `MissingParameter` (5, 6003) for a destination or headers that cannot be sent.
     pub fn call(&mut self, now: Instant, to: Destination, headers: Vec<(String, String)>) -> Result<CallInfo, Error> {
+        self.context.now = now;
         to.check()?;
         let wire = check_headers(&headers, to.domain())?;
-        let uri = to.uri(&self.core.config.domain);
+        let uri = to.uri(&self.context.config.domain);
         let id = self.new_id();
         let info = CallInfo {
             id,
-            call_id: self.core.random.uuid(),
+            call_id: self.context.random.uuid(),
             outgoing: true,
             domain: to.domain(),
-            from_id: self.core.user.clone(),
+            from_id: self.context.user.clone(),
             to_id: to.id().to_owned(),
             display_name: String::new(),
             headers,
@@ -221,39 +228,41 @@ impl Client {
             ended: None,
             error: None,
             muted: false,
-            video: self.core.config.video && to.domain() == Domain::Data,
+            video: self.context.config.video && to.domain() == Domain::Data,
         };
-        let call = Call::place(&mut self.core, now, info.clone(), uri, wire);
+        let call = Call::place(&mut self.context, info.clone(), uri, wire);
         if matches!(self.account.phase, Phase::Idle | Phase::Over) {
-            self.core.timers.set(Timer::Refuse(id), now);
+            self.context.timers.set(Timer::NotStarted(id), self.context.now);
         }
         self.calls.push(call);
         Ok(info)
     }
 
-    /// Answers a call that rings here; a second answer changes nothing. `granted`: the microphone will open without a question to the user, so
-    /// the caller hears of the answer at once. Otherwise the microphone comes first, and where there is none the call is declined.
+    /// Answers a call that rings here; a second answer changes nothing. `granted`: the microphone opens without a prompt, so the 200 is sent at
+    /// once. Otherwise the microphone is opened first, and without one the call is declined.
     ///
     /// # Errors
     /// `InternalOther` (5, 6002) where the call is our own or over.
     pub fn answer(&mut self, now: Instant, id: CallId, granted: bool) -> Result<(), Error> {
-        let (call, core) = self.living(id)?;
+        self.context.now = now;
+        let (call, context) = self.active_call(id)?;
         if call.info.outgoing {
             return Err(Error::Misuse("Only an incoming call can be answered"));
         }
-        call.answer(core, now, granted);
-        self.settle(now);
+        call.answer(context, granted);
+        self.settle();
         Ok(())
     }
 
-    /// Ends a call in whatever state it is.
+    /// Ends a call in any state.
     ///
     /// # Errors
-    /// `InternalOther` (5, 6002) where it is over already.
+    /// `InternalOther` (5, 6002) where it has ended already.
     pub fn hangup(&mut self, now: Instant, id: CallId) -> Result<(), Error> {
-        let (call, core) = self.living(id)?;
-        call.hang_up(core, now);
-        self.settle(now);
+        self.context.now = now;
+        let (call, context) = self.active_call(id)?;
+        call.hang_up(context);
+        self.settle();
         Ok(())
     }
 
@@ -262,114 +271,116 @@ impl Client {
     /// # Errors
     /// `InternalOther` (5, 6002) where the call is over.
     pub fn mute(&mut self, id: CallId, on: bool) -> Result<(), Error> {
-        let (call, core) = self.living(id)?;
-        call.mute(core, on);
+        let (call, context) = self.active_call(id)?;
+        call.mute(context, on);
         Ok(())
     }
 
-    /// Sends tones; before the call is up nothing happens.
+    /// Sends DTMF digits; before the call is answered nothing happens.
     ///
     /// # Errors
     /// `MissingParameter` (5, 6003) for anything but `0-9 # * A-D`; `InternalOther` (5, 6002) where the call is over.
-    pub fn send_dtmf(&mut self, now: Instant, id: CallId, keys: &str) -> Result<(), Error> {
-        if keys.is_empty() || !keys.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
+    pub fn send_dtmf(&mut self, now: Instant, id: CallId, digits: &str) -> Result<(), Error> {
+        self.context.now = now;
+        if digits.is_empty() || !digits.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
             return Err(Error::argument("Tones are 0-9, #, * and A-D"));
         }
-        let (call, core) = self.living(id)?;
-        call.send_tones(core, now, keys);
-        self.settle(now);
+        let (call, context) = self.active_call(id)?;
+        call.send_dtmf(context, digits);
+        self.settle();
         Ok(())
     }
 
-    /// Takes something in that happened.
+    /// Takes an input.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.context.now = now;
         match input {
-            Input::Opened => self.opened(now),
-            Input::Received(text) => self.received(now, &text),
-            Input::Closed { code, .. } => self.closed(now, code),
-            Input::Timeout => self.timeout(now),
-            Input::Answered { task, result } => self.answered(now, task, result),
+            Input::Opened => self.handle_opened(),
+            Input::Received(text) => self.handle_received(text),
+            Input::Closed { code, .. } => self.handle_closed(code),
+            Input::Timeout => self.handle_timeout(),
+            Input::Answered { task, result } => self.handle_task_result(task, result),
             Input::Candidate { peer, candidate } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.candidate(core, now, candidate);
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.local_candidate(context, candidate);
                 }
             }
             Input::Gathered { peer } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.gathered(core, now);
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.candidates_gathered(context);
                 }
             }
             Input::IceState { peer, state } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.ice_changed(core, now, state);
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.ice_state_changed(context, state);
                 }
-                // What one way to the world shows, holds for the other.
+                // The network may have changed for the connection, too.
                 if state == IceState::Disconnected || state == IceState::Connected && !self.connection.is_open() {
-                    self.connection.nudge(&mut self.core, now);
+                    self.connection.check(&mut self.context);
                 }
             }
-            Input::PeerGone { peer } => {
-                if let Some((call, core)) = self.on_peer(peer) {
-                    call.peer_gone(core, now);
+            Input::PeerClosed { peer } => {
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.peer_closed(context);
                 }
             }
             Input::RemoteTrack { peer } => {
-                if let Some((call, core)) = self.on_peer(peer).filter(|(call, _)| !call.is_over()) {
-                    core.changed(Change::RemoteTrack, &call.info);
+                if let Some((call, context)) = self.call_of_peer(peer).filter(|(call, _)| !call.is_over()) {
+                    context.call_changed(Change::RemoteTrack, &call.info);
                 }
             }
             Input::Online => {
-                self.connection.nudge(&mut self.core, now);
-                self.calls.iter().for_each(|call| call.doubt_path(&mut self.core));
+                self.connection.check(&mut self.context);
+                self.calls.iter().for_each(|call| call.check_media(&mut self.context));
             }
         }
-        self.settle(now);
+        self.settle();
     }
 
-    /// The next thing to do.
+    /// Returns the next output.
     pub fn poll(&mut self) -> Option<Output> {
-        if self.core.outputs.is_empty() { None } else { Some(self.core.outputs.remove(0)) }
+        self.context.outputs.pop_front()
     }
 
     /// When [`Input::Timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        match (self.core.timers.next(), self.core.transactions.deadline()) {
+        match (self.context.timers.next(), self.context.transactions.deadline()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
     }
 
-    /// A call as it is now; `None` once it is over and its end was told.
+    /// Returns a call as it is now; `None` once it has ended and its last event was delivered.
     #[must_use]
     pub fn call_info(&self, id: CallId) -> Option<&CallInfo> {
         self.calls.iter().find(|call| call.info.id == id).map(|call| &call.info)
     }
 
-    /// How it was set up.
+    /// Returns its configuration.
     #[must_use]
     pub const fn config(&self) -> &Config {
-        &self.core.config
+        &self.context.config
     }
 
-    /// What a later client can sign in with.
+    /// Returns what a later client can sign in with.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
-        Account::session(&self.core)
+        Account::session(&self.context)
     }
 
-    /// Whether a call goes on.
+    /// Whether there is a call that has not ended.
     #[must_use]
     pub fn has_calls(&self) -> bool {
         self.calls.iter().any(|call| !call.is_over())
     }
 
-    /// Whether nothing at all is left of any call: for tests of leaks.
+    /// Whether nothing is left of any call: for tests of leaks.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.calls.is_empty()
-            && self.core.tasks.is_empty()
-            && self.core.pending.iter().all(|pending| !matches!(pending.owner, Owner::Call(..)))
+            && self.context.tasks.is_empty()
+            && self.context.pending.iter().all(|pending| !matches!(pending.owner, Owner::Call(..)))
     }
 
     const fn new_id(&mut self) -> CallId {
@@ -377,185 +388,185 @@ impl Client {
         CallId(self.next_call)
     }
 
-    fn living(&mut self, id: CallId) -> Result<(&mut Call, &mut Core), Error> {
+    fn active_call(&mut self, id: CallId) -> Result<(&mut Call, &mut Context), Error> {
         let call = self.calls.iter_mut().find(|call| call.info.id == id && !call.is_over());
-        call.map(|call| (call, &mut self.core)).ok_or(Error::Misuse("The call has ended"))
+        call.map(|call| (call, &mut self.context)).ok_or(Error::Misuse("The call has ended"))
     }
 
-    fn on_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Core)> {
+    fn call_of_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Context)> {
         let call = self.calls.iter_mut().find(|call| call.owns(peer))?;
-        Some((call, &mut self.core))
+        Some((call, &mut self.context))
     }
 
-    fn on_call(&mut self, id: CallId) -> Option<(&mut Call, &mut Core)> {
+    fn call_by_id(&mut self, id: CallId) -> Option<(&mut Call, &mut Context)> {
         let call = self.calls.iter_mut().find(|call| call.info.id == id)?;
-        Some((call, &mut self.core))
+        Some((call, &mut self.context))
     }
 
-    fn answered(&mut self, now: Instant, task: TaskId, result: TaskResult) {
-        let Some(position) = self.core.tasks.iter().position(|(id, ..)| *id == task) else { return };
-        let (_, id, awaited) = self.core.tasks.remove(position);
-        if let Some((call, core)) = self.on_call(id) {
-            call.answered(core, now, awaited, result);
+    fn handle_task_result(&mut self, task: TaskId, result: TaskResult) {
+        let Some(position) = self.context.tasks.iter().position(|(id, ..)| *id == task) else { return };
+        let (_, id, purpose) = self.context.tasks.remove(position);
+        if let Some((call, context)) = self.call_by_id(id) {
+            call.handle_task_result(context, purpose, result);
         }
     }
 
     // The connection.
 
-    fn opened(&mut self, now: Instant) {
-        self.connection.opened(&mut self.core, now);
-        self.account.register(&mut self.core, now);
+    fn handle_opened(&mut self) {
+        self.connection.opened(&mut self.context);
+        self.account.register(&mut self.context);
     }
 
-    fn closed(&mut self, now: Instant, code: u16) {
+    fn handle_closed(&mut self, code: u16) {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
-        self.lost(now, format!("The server cannot be reached ({code})").into());
+        self.lost(format!("The server cannot be reached ({code})").into());
     }
 
     fn disconnected(&mut self) {
-        self.signed_out();
-        self.account.disconnected(&mut self.core);
-        // What only this connection could have answered is asked anew on the next one.
-        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
+        self.report_disconnected();
+        self.account.disconnected(&mut self.context);
+        // These requests are made anew over the next connection.
+        self.forget_requests(|owner| matches!(owner, Owner::Account | Owner::Connection));
     }
 
-    fn lost(&mut self, now: Instant, why: Cow<'static, str>) {
+    fn lost(&mut self, why: Cow<'static, str>) {
         self.disconnected();
         let in_call = self.has_calls();
-        self.connection.lost(&mut self.core, now, in_call, false);
-        if self.connection.is_hopeless(&self.core) {
-            let verdict = self.account.unreachable(&mut self.core, now, why);
-            self.judge(now, verdict);
+        self.connection.lost(&mut self.context, in_call, false);
+        if self.connection.is_hopeless(&self.context) {
+            let verdict = self.account.unreachable(&mut self.context, why);
+            self.apply(verdict);
         }
     }
 
-    /// Tells the app once, however often it is tried in vain.
-    fn signed_out(&mut self) {
-        if ::core::mem::take(&mut self.core.signed_in) {
-            self.core.event(Event::Connection(ConnectionState::Reconnecting));
+    /// Tells the app that the connection is lost, once, however many tries fail.
+    fn report_disconnected(&mut self) {
+        if std::mem::take(&mut self.context.signed_in) {
+            self.context.event(Event::Connection(ConnectionState::Reconnecting));
         }
     }
 
-    fn judge(&mut self, now: Instant, verdict: Verdict) {
+    fn apply(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::In if self.core.signed_in => {}
-            Verdict::In => {
-                self.core.signed_in = true;
-                self.connection.serves(now);
-                self.core.event(Event::Connection(ConnectionState::Connected));
-                // What was under way when the connection was lost is said again: copies do no harm.
-                self.core.transactions.resend(());
-                self.core.forgive();
+            Verdict::SignedIn if self.context.signed_in => {}
+            Verdict::SignedIn => {
+                self.context.signed_in = true;
+                self.connection.signed_in(self.context.now);
+                self.context.event(Event::Connection(ConnectionState::Connected));
+                // Retransmits what was under way when the connection was lost.
+                self.context.transactions.resend(());
+                self.context.allow_retries();
                 for call in &mut self.calls {
-                    call.reconnected(&mut self.core, now);
+                    call.reconnected(&mut self.context);
                 }
             }
-            Verdict::Wait => {}
-            Verdict::Out => {
-                self.connection.close(&mut self.core);
-                self.core.push(Output::Disconnect);
-                self.core.event(Event::Connection(ConnectionState::Closed));
+            Verdict::Unchanged => {}
+            Verdict::StartFailed => {
+                self.connection.close(&mut self.context);
+                self.context.push(Output::Disconnect);
+                self.context.event(Event::Connection(ConnectionState::Closed));
                 for call in &self.calls {
-                    self.core.timers.set(Timer::Refuse(call.info.id), now);
+                    self.context.timers.set(Timer::NotStarted(call.info.id), self.context.now);
                 }
             }
-            Verdict::Busy if self.connection.is_open() => {
+            Verdict::Unavailable if self.connection.is_open() => {
                 let in_call = self.has_calls();
-                self.connection.give_up(&mut self.core, now, in_call);
-                self.signed_out();
+                self.connection.skip_server(&mut self.context, in_call);
+                self.report_disconnected();
             }
-            Verdict::Busy => {}
+            Verdict::Unavailable => {}
         }
     }
 
     // Time.
 
-    fn timeout(&mut self, now: Instant) {
-        let slept = self.core.timers.next().is_some_and(|due| now - due > SLEPT);
-        self.core.transactions.handle_timeout(now);
-        while let Some(timer) = self.core.timers.due(now) {
+    fn handle_timeout(&mut self) {
+        let slept = self.context.timers.next().is_some_and(|due| self.context.now - due > SLEPT);
+        self.context.transactions.handle_timeout(self.context.now);
+        while let Some(timer) = self.context.timers.due(self.context.now) {
             match timer {
                 Timer::Connect => {
-                    self.core.push(Output::Disconnect);
-                    self.lost(now, "The server did not answer in time".into());
+                    self.context.push(Output::Disconnect);
+                    self.lost("The server did not answer in time".into());
                 }
-                Timer::Reconnect => self.connection.open(&mut self.core, now),
-                Timer::KeepAlive => self.connection.ask(&mut self.core, now, slept),
-                Timer::Silence => {
-                    self.core.push(Output::Disconnect);
-                    self.lost(now, "The server fell silent".into());
+                Timer::Reconnect => self.connection.open(&mut self.context),
+                Timer::KeepAlive => self.connection.probe(&mut self.context, slept),
+                Timer::KeepAliveTimeout => {
+                    self.context.push(Output::Disconnect);
+                    self.lost("The server fell silent".into());
                 }
-                Timer::Refresh => self.account.register(&mut self.core, now),
-                Timer::TokenWarning => self.account.warn(&mut self.core, now),
-                Timer::TokenEnd => {
+                Timer::Register => self.account.register(&mut self.context),
+                Timer::TokenWarning => self.account.warn_of_expiry(&mut self.context),
+                Timer::TokenExpiry => {
                     let open = self.connection.is_open();
-                    self.account.token_ended(&mut self.core, now, open);
+                    self.account.token_expired(&mut self.context, open);
                 }
                 timer => {
-                    if let Some((call, core)) = timer.call().and_then(|id| self.on_call(id)) {
-                        call_timeout(call, core, now, timer);
+                    if let Some((call, context)) = timer.call().and_then(|id| self.call_by_id(id)) {
+                        call_timeout(call, context, timer);
                     }
                 }
             }
         }
     }
 
-    /// After everything: what the transactions say, and what is over.
-    fn settle(&mut self, now: Instant) {
-        for key in self.core.drain_transactions() {
-            match self.core.owner(&key, true) {
+    /// At the end of each command and input: takes the effects of the transactions, and drops calls that are over.
+    fn settle(&mut self) {
+        for key in self.context.drain_transactions() {
+            match self.context.owner(&key, true) {
                 Some(Owner::Account) => {
-                    let verdict = self.account.unreachable(&mut self.core, now, "The server did not answer".into());
-                    self.judge(now, verdict);
+                    let verdict = self.account.unreachable(&mut self.context, "The server did not answer".into());
+                    self.apply(verdict);
                 }
-                Some(Owner::Call(id, asked)) => {
-                    let Some((call, core)) = self.on_call(id) else { continue };
-                    if asked == Asked::Invite {
-                        call.invite_timed_out(core, now);
+                Some(Owner::Call(id, purpose)) => {
+                    let Some((call, context)) = self.call_by_id(id) else { continue };
+                    if purpose == Purpose::Invite {
+                        call.invite_timed_out(context);
                     } else {
-                        call.request_answered(core, now, asked, &key, None);
+                        call.handle_response(context, purpose, &key, None);
                     }
                 }
                 Some(Owner::Connection) | None => {}
             }
         }
         for call in &mut self.calls {
-            call.release(&mut self.core);
+            call.release(&mut self.context);
         }
-        while let Some(position) = self.calls.iter().position(|call| call.done) {
-            let over = self.calls.remove(position).info.id;
-            self.core.timers.stop_call(over);
-            self.forget(&|owner| matches!(owner, Owner::Call(id, asked) if id == over && asked != Asked::Goodbye));
-            self.core.drop_tasks(over, &|_| true);
+        let over: Vec<CallId> = self.calls.iter().filter(|call| call.done).map(|call| call.info.id).collect();
+        self.calls.retain(|call| !call.done);
+        for call in over {
+            self.context.timers.stop_call(call);
+            self.forget_requests(|owner| matches!(owner, Owner::Call(id, purpose) if id == call && purpose != Purpose::Bye));
+            self.context.drop_tasks(call, |_| true);
         }
-        self.core.drain_transactions();
+        self.context.drain_transactions();
     }
 
-    /// Gives up waiting for the answers of some requests.
-    fn forget(&mut self, which: &dyn Fn(Owner) -> bool) {
-        while let Some(position) = self.core.pending.iter().position(|request| which(request.owner)) {
-            let forgotten = self.core.pending.remove(position);
-            self.core.transactions.abandon(&forgotten.key);
+    /// Stops waiting for the responses to some requests.
+    fn forget_requests(&mut self, which: impl Fn(Owner) -> bool) {
+        for forgotten in self.context.pending.extract_if(.., |request| which(request.owner)) {
+            self.context.transactions.abandon(&forgotten.key);
         }
     }
 }
 
-fn call_timeout(call: &mut Call, core: &mut Core, now: Instant, timer: Timer) {
+fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
     match timer {
-        Timer::Refuse(_) => call.refuse(core, now),
-        Timer::Progress(_) => call.no_progress(core, now),
-        Timer::Answer(_) => call.no_answer(core, now),
-        Timer::Again(_) => call.invite_anew(core, now),
-        Timer::Repeat(_) => call.repeat(core, now),
-        Timer::SessionRefresh(_) => call.refresh_session(core, now),
-        Timer::SessionEnd(_) => call.session_over(core, now),
-        Timer::Path(_) => call.mend_path(core, now),
-        Timer::Glare(_) => call.offer_again(core),
-        Timer::PathLost(_) => call.path_lost(core, now),
+        Timer::NotStarted(_) => call.not_started(context),
+        Timer::ProgressTimeout(_) => call.progress_timed_out(context),
+        Timer::AnswerTimeout(_) => call.answer_timed_out(context),
+        Timer::NewTransaction(_) => call.invite_in_new_transaction(context),
+        Timer::Retransmit(_) => call.retransmit(context),
+        Timer::SessionRefresh(_) => call.refresh_session(context),
+        Timer::SessionExpiry(_) => call.session_expired(context),
+        Timer::Path(_) => call.try_new_path(context),
+        Timer::Glare(_) => call.retry_offer(context),
+        Timer::MediaTimeout(_) => call.media_timed_out(context),
         Timer::Forget(_) => call.done = true,
-        Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::Silence | Timer::Refresh => {}
-        Timer::TokenWarning | Timer::TokenEnd => {}
+        Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}
+        Timer::TokenWarning | Timer::TokenExpiry => {}
     }
 }

@@ -354,7 +354,7 @@ impl World {
                 self.nodes[node].media.push(line);
             }
             Output::Sending { on, .. } => self.nodes[node].sending = on,
-            Output::Tones { keys, .. } => self.nodes[node].media.push(format!("tones {keys}")),
+            Output::Dtmf { digits, .. } => self.nodes[node].media.push(format!("tones {digits}")),
             Output::Close { peer } => self.nodes[node].peers.retain(|open| *open != peer),
             Output::Release { call } => {
                 let node = &mut self.nodes[node];

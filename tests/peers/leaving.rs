@@ -40,31 +40,31 @@ fn a_peer_that_ends_the_media_is_asked_what_it_means() {
     let (mut page, id) = established();
     let peer = page.peer.unwrap();
     page.events.clear();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.wait(200);
     page.ask("BYE", 3, "", "");
     assert_eq!(page.events, ["Ended HUNG_UP"], "it hung up, and its media came first");
     let (mut page, id_of_gone) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.wait(400);
     assert_eq!(page.count("INVITE"), 2);
     page.answer("INVITE", 410, |answer| answer);
     assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "its page was closed");
     assert_eq!([page.state(id), page.state(id_of_gone)], [State::Ended; 2]);
     let (mut page, _) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
     assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "a server that does not know which pages are closed");
     let (mut page, _) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.input(Input::IceState { peer, state: IceState::Completed });
     page.wait(400);
     assert_eq!(page.count("INVITE"), 2, "a path that the browser reports late carries nothing");
     page.answer("INVITE", 480, |answer| answer);
     assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"));
     let (mut page, _) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.ask("INFO", 3, "", "");
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
@@ -75,7 +75,7 @@ fn a_peer_that_ends_the_media_is_asked_what_it_means() {
     page.answer("INVITE", 480, |answer| answer);
     assert_eq!(page.state(id), State::Established, "it did not end the media: it may be in a tunnel");
     let (mut page, id) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.ask("INVITE", 3, TYPE, &sdp(3));
     assert_ne!(page.peer, Some(peer), "it goes on with another peer connection");
     assert_eq!(page.state(id), State::Established);
@@ -88,7 +88,7 @@ fn a_caller_that_ends_the_media_while_it_rings_is_asked_whether_it_is_there() {
         page.ring(&format!("Supported: 100rel\r\nAllow: INVITE, ACK, UPDATE\r\nSession-Expires: 90\r\n{TYPE}"), &sdp(2));
         acknowledge_early(&mut page);
         page.events.clear();
-        page.input(Input::PeerGone { peer: page.peer.unwrap() });
+        page.input(Input::PeerClosed { peer: page.peer.unwrap() });
         page
     };
     for code in [480, 481, 410, 404] {

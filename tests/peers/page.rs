@@ -128,7 +128,7 @@ impl Page {
                     self.commands.push(format!("{:?}", task.kind).split([' ', '{']).next().unwrap().to_owned());
                     self.client.handle(self.now, Input::Answered { task: task.id, result });
                 }
-                Output::Tones { keys, .. } => self.commands.push(format!("Tones {keys}")),
+                Output::Dtmf { digits, .. } => self.commands.push(format!("Tones {digits}")),
                 Output::Sending { on, .. } => self.commands.push(if on { "Sound" } else { "Silence" }.into()),
                 Output::Close { .. } => self.commands.push("Close".into()),
                 Output::Event(Event::Call { change, info }) => {

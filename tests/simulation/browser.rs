@@ -54,7 +54,7 @@ impl World {
                     }
                 }
                 Output::Event(event) => self.event(page, event),
-                Output::Candidates { .. } | Output::Tones { .. } => {}
+                Output::Candidates { .. } | Output::Dtmf { .. } => {}
             }
         }
     }

@@ -37,7 +37,7 @@ use super::message::ParseError;
 use super::method::Method;
 use super::write::quote;
 use crate::hash::{md5, sha256};
-use crate::text::{concat, hex};
+use crate::text::hex;
 
 /// The hash algorithm of a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,7 +177,7 @@ impl Challenge {
         let cnonce = if self.qop_auth || algorithm.is_session() { cnonce } else { "" };
         let nc = hex(&nc.to_be_bytes());
         let proof = Proof { nonce, nc: &nc, cnonce, qop, ha2: &algorithm.hash(&[method.as_str(), uri]) };
-        let mut value = concat(&["Digest username=", &quote(user)]);
+        let mut value = format!("Digest username={}", quote(user));
         push_quoted(&mut value, "realm", &self.realm);
         push_quoted(&mut value, "nonce", nonce);
         push_quoted(&mut value, "uri", uri);

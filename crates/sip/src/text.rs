@@ -1,15 +1,4 @@
-//! Small functions that join and search text. They make less code than their counterparts in the standard library, and are faster where that is
-//! said.
-
-/// Returns the concatenation of the parts.
-#[must_use]
-pub fn concat(parts: &[&str]) -> String {
-    let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        text.push_str(part);
-    }
-    text
-}
+//! Numbers as text and text as numbers, and what is found in a text: what reading and writing messages is made of.
 
 /// Returns the decimal digits of a number.
 #[must_use]

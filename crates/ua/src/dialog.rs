@@ -5,7 +5,6 @@
 //! 101..199 with a To tag ──▶ early ── 2xx ──▶ confirmed ── BYE, 481, 408 ──▶ gone (its owner drops it)
 //! ```
 
-use offhook_sip::text::concat;
 use offhook_sip::{Message, Method, Name, NameAddr, StatusCode, Writer};
 
 /// One dialog, seen from one end.
@@ -70,7 +69,7 @@ impl Dialog {
         let remote_tag = invite.from_tag().unwrap_or_default();
         target(invite)?;
         let mut dialog = Self::of(invite, [Name::To, Name::From], [local_tag, remote_tag])?;
-        dialog.local = concat(&[&dialog.local, ";tag=", local_tag]);
+        dialog.local = format!("{};tag={local_tag}", dialog.local);
         Some(dialog)
     }
 

@@ -14,10 +14,12 @@
 
 pub mod authentication;
 pub mod dialog;
+pub mod forks;
 pub mod glare;
 pub mod log;
 pub mod random;
 pub mod registration;
+pub mod reliable;
 pub mod session_timer;
 pub mod time;
 pub mod timers;

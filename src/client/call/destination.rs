@@ -1,6 +1,6 @@
 //! Whom to call, checked before anything is sent.
 
-use offhook_sip::text::{concat, cut_at};
+use offhook_sip::text::cut_at;
 use offhook_sip::{Uri, escape_user, is_token};
 
 use super::{Domain, Error};
@@ -72,10 +72,10 @@ impl Destination {
     #[must_use]
     pub fn uri(&self, domain: &str) -> String {
         match self {
-            Self::User(id) => concat(&["sip:", &escape_user(id), "@", domain]),
-            Self::Phone(number) => concat(&["sip:", number, "@", domain, ";user=phone"]),
-            Self::Sip(address) => concat(&["sip:", without_scheme(address)]),
-            Self::Conference(room) => concat(&["sip:", &escape_user(room), "@conference.", domain]),
+            Self::User(id) => format!("sip:{}@{domain}", escape_user(id)),
+            Self::Phone(number) => format!("sip:{number}@{domain};user=phone"),
+            Self::Sip(address) => format!("sip:{}", without_scheme(address)),
+            Self::Conference(room) => format!("sip:{}@conference.{domain}", escape_user(room)),
         }
     }
 }
@@ -103,7 +103,8 @@ pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec
         } else if reserved(name) {
             "This header name is the SDK's own"
         } else {
-            wire.push((concat(&[if own { "" } else { HEADER_PREFIX }, name]), value.clone()));
+            let prefix = if own { "" } else { HEADER_PREFIX };
+            wire.push((format!("{prefix}{name}"), value.clone()));
             continue;
         };
         return Err(Error::argument(fault));
@@ -156,7 +157,7 @@ fn without_scheme(address: &str) -> &str {
 }
 
 fn is_sip(address: &str) -> bool {
-    let text = concat(&["sip:", without_scheme(address)]);
+    let text = format!("sip:{}", without_scheme(address));
     let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
     // With a colon before the @ it has a password, or a scheme that is not `sip:`.
     let user = cut_at(&text, b'@').map_or(&*text, |(user, _)| user);

@@ -15,7 +15,7 @@ mod invite_server;
 mod key;
 mod non_invite_client;
 mod non_invite_server;
-mod retransmission;
+pub(crate) mod retransmission;
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};

@@ -1,4 +1,4 @@
-//! Timers A, E and G: when to retransmit, at intervals that double.
+//! Timers A, E and G, and those of reliable responses: when to retransmit, at intervals that double.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Transport;
 use crate::T1;
 use crate::time::Instant;
 
-/// Runs while something is retransmitted, which it is over unreliable transports only.
+/// Runs while something is retransmitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Retransmission {
     at: Instant,
@@ -14,9 +14,14 @@ pub struct Retransmission {
 }
 
 impl Retransmission {
-    /// First after T1. `None` over a reliable transport.
+    /// The first one follows after T1.
+    pub fn new(now: Instant) -> Self {
+        Self { at: now + T1, interval: T1 }
+    }
+
+    /// The same over an unreliable transport; `None` over a reliable one.
     pub fn start(now: Instant, transport: Transport) -> Option<Self> {
-        (transport == Transport::Unreliable).then(|| Self { at: now + T1, interval: T1 })
+        (transport == Transport::Unreliable).then(|| Self::new(now))
     }
 
     /// When to retransmit next.
