@@ -1,11 +1,11 @@
-//! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
+//! Credentials in requests (RFC 3261, section 22): a digest for the last challenge, or a bearer token (RFC 8898).
 
 use offhook_sip::text::find_text;
 use offhook_sip::{Algorithm, Branch, Challenge, Message, Method, Name, StatusCode, Writer, ha1, parse_text, strongest};
 
 use crate::random::Random;
 
-/// What a user shows to a server. Never printed.
+/// The credentials of a user. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// A ticket or JWT.
@@ -30,7 +30,7 @@ pub enum Credentials {
     },
 }
 
-/// What is left of [`Credentials`] for later: see there.
+/// The part of [`Credentials`] that a later session can use: see there.
 pub enum Lasting<'a> {
     /// A ticket or JWT.
     Bearer(&'a str),
@@ -82,18 +82,18 @@ struct Known {
     challenge: Challenge,
     ha1: String,
     count: u32,
-    /// Whether anything but REGISTER was challenged. What only the registrar asked for does not travel on to those whom we call.
+    /// Whether anything but REGISTER was challenged. Credentials for the registrar alone are not sent to those whom we call.
     beyond: bool,
 }
 
 impl Authenticator {
-    /// Shows `credentials` wherever they are asked for.
+    /// Returns one for `credentials`.
     #[must_use]
     pub const fn new(credentials: Credentials) -> Self {
         Self { credentials, server: None, proxy: None }
     }
 
-    /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
+    /// Adds the credentials that the server is known to ask for: the token, or a digest for the last challenge.
     pub fn authorize(&mut self, request: Writer, random: &mut Random) -> Writer {
         let registers = request.request_line().is_some_and(|(method, _)| method == Method::Register);
         let user = match &self.credentials {
@@ -115,8 +115,8 @@ impl Authenticator {
         request
     }
 
-    /// Takes a 401 or 407 in: whether trying once more can help. `retried` says that the refused request was such a try itself, `home` is
-    /// our SIP domain. Anybody on the way of a call may challenge: only the realm that the registrar named, or else `home`, gets an answer.
+    /// Takes a 401 or 407; returns whether to send the request again. `retried`: the request had been sent again after a challenge itself. `home` is
+    /// our SIP domain. Any proxy of a call may challenge: only the realm that the registrar named, or else `home`, gets credentials.
     pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool, home: &str) -> bool {
         let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != Method::Register);
         let proxy = refusal.code() == Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
@@ -127,7 +127,7 @@ impl Authenticator {
             return false;
         }
         let Some(ha1) = self.hash(&challenge) else { return false };
-        // The same secret was just refused: asking again would only lock the account.
+        // The same secret was just rejected: sending it again would only lock the account.
         if retried && !challenge.stale {
             return false;
         }
@@ -137,7 +137,7 @@ impl Authenticator {
         true
     }
 
-    /// What a later session can show; a password only once it was asked for, as its hash.
+    /// Returns what a later session can use; of a password its hash, once there was a challenge.
     #[must_use]
     pub fn lasting(&self) -> Option<Lasting<'_>> {
         Some(match &self.credentials {
@@ -173,21 +173,21 @@ pub fn again(
     let request = parse_text(text).ok()?;
     let (method, uri) = (request.method()?, request.uri()?);
     let number = request.number(Name::CSeq)?.checked_add(refused.into())?;
-    let mut copy = Writer::request(method, uri);
+    let mut next = Writer::request(method, uri);
     for field in request.fields() {
         match field.name {
             Name::Via => {
                 let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
-                copy = copy.joined("Via", &[value, ";branch=", branch.as_str()]);
+                next = next.joined("Via", &[value, ";branch=", branch.as_str()]);
             }
-            Name::CSeq => copy = copy.cseq(number, method),
+            Name::CSeq => next = next.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}
-            _ => copy = copy.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
+            _ => next = next.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
         }
     }
-    let copy = authenticator.authorize(copy, random);
+    let next = authenticator.authorize(next, random);
     let content_type = request.get(Name::ContentType).unwrap_or_default();
-    Some((copy.body(content_type, request.text()), number))
+    Some((next.body(content_type, request.text()), number))
 }
 
 const fn is_sha256(challenge: &Challenge) -> bool {

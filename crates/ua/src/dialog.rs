@@ -1,5 +1,5 @@
-//! Dialogs (RFC 3261, section 12): two ends that know each other by Call-ID and tags, each with its own count of requests, its target
-//! and the route to it.
+//! Dialogs (RFC 3261, section 12): two parties that know each other by Call-ID and tags, each with its own CSeq numbers, the remote target and
+//! the route set to it.
 //!
 //! ```text
 //! 101..199 with a To tag ──▶ early ── 2xx ──▶ confirmed ── BYE, 481, 408 ──▶ gone (its owner drops it)
@@ -36,7 +36,7 @@ pub struct Dialog {
     pub call_id: String,
     /// The tag of this end.
     pub local_tag: String,
-    /// The tag of the other end.
+    /// The tag of the remote party.
     pub remote_tag: String,
     /// Whether a 2xx made it final.
     pub confirmed: bool,
@@ -49,21 +49,21 @@ pub struct Dialog {
     target: String,
     /// Route of our requests, in order.
     routes: Vec<String>,
-    /// CSeq of our last request.
+    /// The CSeq number of our last request.
     local_number: u32,
-    /// CSeq of their last request.
+    /// The CSeq number of the last request of the remote party.
     remote_number: Option<u32>,
 }
 
 impl Dialog {
-    /// The dialog that an answer with a To tag makes at the end that sent the INVITE (RFC 3261, 12.1.2).
+    /// Returns the dialog that a response with a To tag creates at the UAC (RFC 3261, 12.1.2).
     #[must_use]
     pub fn of_caller(answer: &Message<'_>) -> Option<Self> {
         let (local_tag, remote_tag) = (answer.from_tag()?, answer.to_tag()?);
         Self::of(answer, [Name::From, Name::To], [local_tag, remote_tag])
     }
 
-    /// The dialog that an INVITE makes at the end that received it and gives itself `local_tag` (RFC 3261, 12.1.1).
+    /// Returns the dialog that an INVITE creates at the UAS, whose tag is `local_tag` (RFC 3261, 12.1.1).
     #[must_use]
     pub fn of_callee(invite: &Message<'_>, local_tag: &str) -> Option<Self> {
         let remote_tag = invite.from_tag().unwrap_or_default();
@@ -73,7 +73,7 @@ impl Dialog {
         Some(dialog)
     }
 
-    /// The fields of `message` that name its own end and the other one, with their tags.
+    /// The fields of `message` that name the local and the remote party, with their tags.
     fn of(message: &Message<'_>, [local, remote]: [Name; 2], [local_tag, remote_tag]: [&str; 2]) -> Option<Self> {
         let (call_id, number) = (message.call_id().ok()?, message.number(Name::CSeq)?);
         let (local, remote) = (message.get(local)?, message.get(remote)?);
@@ -93,7 +93,7 @@ impl Dialog {
         })
     }
 
-    /// Whether a request from the other end belongs here.
+    /// Whether a request of the remote party belongs to this dialog.
     #[must_use]
     pub fn receives(&self, request: &Message<'_>) -> bool {
         request.call_id().is_ok_and(|id| id == self.call_id)
@@ -101,7 +101,7 @@ impl Dialog {
             && request.from_tag().unwrap_or_default() == self.remote_tag
     }
 
-    /// Whether this request, which names no dialog, made this one at its callee.
+    /// Whether this request, which names no dialog, has created this one at its UAS.
     #[must_use]
     pub fn is_made_by(&self, request: &Message<'_>) -> bool {
         request.call_id().is_ok_and(|id| id == self.call_id) && request.from_tag() == Some(&self.remote_tag)
@@ -113,32 +113,32 @@ impl Dialog {
         self.write(method, self.local_number)
     }
 
-    /// Begins the ACK to the 2xx that answered our INVITE with this number in CSeq (RFC 3261, 13.2.2.4).
+    /// Begins the ACK to the 2xx to our INVITE with this CSeq number (RFC 3261, 13.2.2.4).
     #[must_use]
     pub fn acknowledge(&self, number: u32) -> Writer {
         self.write(Method::Ack, number)
     }
 
-    /// The request-URI of our requests.
+    /// The Request-URI of our requests.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// The number in CSeq of our last request.
+    /// The CSeq number of our last request.
     #[must_use]
     pub const fn last_number(&self) -> u32 {
         self.local_number
     }
 
-    /// Takes note of the number in CSeq that a repeated request of ours was given (after a challenge, RFC 3261, 22.2).
+    /// Takes note of the CSeq number of a request of ours that was sent again after a challenge (RFC 3261, 22.2).
     pub const fn sent(&mut self, number: u32) {
         if number > self.local_number {
             self.local_number = number;
         }
     }
 
-    /// Whether a request of the other end comes in order; notes its number (RFC 3261, 12.2.2).
+    /// Whether a request of the remote party comes in order; takes note of its number (RFC 3261, 12.2.2).
     pub const fn in_order(&mut self, number: u32) -> bool {
         let in_order = match self.remote_number {
             Some(last) => number > last,
@@ -150,7 +150,7 @@ impl Dialog {
         in_order
     }
 
-    /// Learns what a 2xx or a target refresh request (INVITE, UPDATE) says of the other end's target; a first 2xx fixes the route, too.
+    /// Takes the remote target of a 2xx or a target refresh request (INVITE, UPDATE); the first 2xx also fixes the route set.
     pub fn refresh(&mut self, message: &Message<'_>) {
         if let Some(target) = target(message) {
             self.target = target.to_owned();
@@ -164,10 +164,10 @@ impl Dialog {
         }
     }
 
-    /// Takes target and route of the same dialog as a repeated request made it.
-    pub fn reroute(&mut self, again: Self) {
-        self.target = again.target;
-        self.routes = again.routes;
+    /// Takes target and route set of the same dialog as created by its INVITE in another transaction.
+    pub fn reroute(&mut self, resent: Self) {
+        self.target = resent.target;
+        self.routes = resent.routes;
     }
 
     fn write(&self, method: Method<'_>, number: u32) -> Writer {
@@ -179,7 +179,7 @@ impl Dialog {
     }
 }
 
-/// The way that the message came, or the way back.
+/// Returns the route set in the order of Record-Route, or in reverse (`back`).
 fn routes(message: &Message<'_>, back: bool) -> Vec<String> {
     let mut routes = Vec::new();
     for route in message.all(Name::RecordRoute) {

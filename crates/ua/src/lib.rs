@@ -31,9 +31,9 @@ use std::time::Duration;
 
 /// T1, the round-trip estimate: 500 ms (RFC 3261, 17.1.1.1).
 pub const T1: Duration = Duration::from_millis(500);
-/// T2, the longest interval between two copies: 4 s.
+/// T2, the longest interval between two retransmissions: 4 s.
 pub const T2: Duration = Duration::from_secs(4);
 /// T4, the longest that a message stays in the network: 5 s.
 pub const T4: Duration = Duration::from_secs(5);
-/// How long a transaction waits for the other side: 64 * T1 = 32 s.
+/// The time-out of a transaction: 64 * T1 = 32 s.
 pub const TIMEOUT: Duration = Duration::from_secs(32);

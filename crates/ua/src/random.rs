@@ -1,4 +1,4 @@
-//! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
+//! Unpredictable values from one seed: the state machines have no other source of randomness, so a whole call can be run again.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// A generator whose values nobody can foretell who does not know `seed`.
+    /// Returns a generator whose values are unpredictable without `seed`.
     #[must_use]
     pub const fn new(seed: [u8; 32]) -> Self {
         Self { seed, counter: 0 }

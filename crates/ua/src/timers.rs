@@ -1,4 +1,4 @@
-//! Timers of a machine, each at most once. `T` says what is waited for.
+//! The timers of a state machine, each at most once. `T` says what each is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +59,7 @@ impl<T: Clone + Ord> Timers<T> {
         }
     }
 
-    /// The next timer that has come.
+    /// Removes and returns the next timer that is due.
     pub fn pop(&mut self, now: Instant) -> Option<T> {
         let (at, timer) = self.due.first().filter(|(at, _)| *at <= now).cloned()?;
         self.due.remove(&(at, timer.clone()));
@@ -67,7 +67,7 @@ impl<T: Clone + Ord> Timers<T> {
         Some(timer)
     }
 
-    /// When the next timer comes.
+    /// When the next timer is due.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
