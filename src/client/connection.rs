@@ -100,7 +100,7 @@ impl Connection {
         context.connection += 1;
         self.pongs = false;
         context.timers.stop(Timer::Connect);
-        context.send("\r\n\r\n".to_owned());
+        context.push(Output::Send("\r\n\r\n".to_owned()));
         self.received(context);
     }
 
@@ -191,7 +191,7 @@ impl Connection {
     pub fn probe(&self, context: &mut Context, doubt: bool) {
         context.timers.set(Timer::KeepAliveTimeout, context.now + if doubt { PROBE_TIMEOUT } else { KEEP_ALIVE_TIMEOUT });
         if self.pongs {
-            context.send("\r\n\r\n".to_owned());
+            context.push(Output::Send("\r\n\r\n".to_owned()));
             return;
         }
         let uri = format!("sip:{}", context.config.domain);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use offhook_sip::text::cut_at;
 use offhook_sip::{Abilities, Branch, Message, Method, StatusCode, Writer, escape_user, reply};
 use offhook_ua::authentication::{Authenticator, again};
 use offhook_ua::random::Random;
@@ -323,10 +324,12 @@ impl Context {
         Ice { servers: servers.clone(), relay_only: self.config.relay_only }
     }
 
-    /// Sends a text frame. Before we are signed in, a server would reject requests but REGISTER and OPTIONS: they are not sent, but retransmitted
-    /// after that with all others that wait for a response.
+    /// Sends a request or response. Before we are signed in, a server would reject requests but REGISTER and OPTIONS: they are not sent, but
+    /// retransmitted after that with all others that wait for a response.
     pub fn send(&mut self, text: String) {
-        if self.signed_in || ["SIP/2.0", "REGISTER", "OPTIONS", "\r\n"].iter().any(|start| text.starts_with(start)) {
+        let start = cut_at(&text, b' ').map(|(start, _)| Method::from(start));
+        let early = matches!(start, Some(Method::Register | Method::Options | Method::Other("SIP/2.0")));
+        if early || self.signed_in {
             self.push(Output::Send(text));
         }
     }

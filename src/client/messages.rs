@@ -7,7 +7,7 @@ use offhook_ua::uas;
 
 use super::context::{ABILITIES, Owner, Purpose, SUPPORTED};
 use super::session::Session as Call;
-use super::{Client, Phase};
+use super::{Client, Output, Phase};
 use crate::client::call::State;
 use offhook_sip::{Method, StatusCode};
 
@@ -15,7 +15,11 @@ impl Client {
     pub(super) fn handle_received(&mut self, text: String) {
         self.connection.received(&mut self.context);
         if text.bytes().all(|b| matches!(b, b'\r' | b'\n')) {
-            return if text.len() == 2 { self.connection.pong_received() } else { self.context.send("\r\n".to_owned()) };
+            return if text.len() == 2 {
+                self.connection.pong_received()
+            } else {
+                self.context.push(Output::Send("\r\n".to_owned()))
+            };
         }
         let Ok(owned) = OwnedMessage::parse(text) else {
             return self.context.log("A message from the server makes no sense");
