@@ -49,7 +49,7 @@ fn modules_use_only_those_below_them() {
 }
 
 #[test]
-fn machines_do_not_touch_the_world() {
+fn state_machines_do_no_io() {
     let mut wrong = Vec::new();
     let is_machine = |file: &&Source| file.path.contains("/src/") && !file.path.starts_with("crates/testing/");
     for file in sources("crates").iter().filter(is_machine) {
@@ -62,7 +62,7 @@ fn machines_do_not_touch_the_world() {
 }
 
 #[test]
-fn the_browser_is_named_only_at_the_edge() {
+fn the_browser_is_named_only_in_web_and_js() {
     let mut wrong = Vec::new();
     for file in ["src", "crates", "gateway/src"].into_iter().flat_map(sources) {
         if file.path.starts_with("src/web/") || file.path.starts_with("src/js/") {

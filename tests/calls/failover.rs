@@ -34,7 +34,7 @@ fn alive(world: &World, nodes: [usize; 2]) {
 }
 
 #[test]
-fn the_first_try_is_at_the_other_server_at_once() {
+fn the_next_server_is_tried_at_once() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     world.run(10_000);
@@ -48,7 +48,7 @@ fn the_first_try_is_at_the_other_server_at_once() {
 }
 
 #[test]
-fn a_server_that_comes_back_does_not_call_anybody_away() {
+fn clients_stay_where_they_are_when_a_server_comes_back() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     world.run(10_000);
@@ -64,7 +64,7 @@ fn a_server_that_comes_back_does_not_call_anybody_away() {
 }
 
 #[test]
-fn a_server_that_was_tried_in_vain_comes_after_the_one_that_served() {
+fn a_server_that_failed_comes_after_the_one_that_served() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     world.run(10_000);
@@ -85,7 +85,7 @@ fn a_server_that_was_tried_in_vain_comes_after_the_one_that_served() {
 }
 
 #[test]
-fn the_pause_grows_with_each_round_and_no_two_pages_keep_step() {
+fn the_pause_grows_with_each_round_and_has_jitter() {
     let mut world = World::new();
     let pages = [("A", "alice"), ("B", "bob")].map(|(name, user)| page(&mut world, name, user, [ONE, OTHER]));
     world.run(10_000);
@@ -109,7 +109,7 @@ fn the_pause_grows_with_each_round_and_no_two_pages_keep_step() {
 }
 
 #[test]
-fn servers_that_drop_whoever_signed_in_are_not_run_against() {
+fn servers_that_close_after_sign_in_are_tried_ever_more_slowly() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     for _ in 0..60_000 / 100 {
@@ -129,7 +129,7 @@ fn servers_that_drop_whoever_signed_in_are_not_run_against() {
 }
 
 #[test]
-fn a_call_outlives_the_server_of_either_side() {
+fn a_call_outlives_the_server_of_either_party() {
     for dead in [ONE, OTHER] {
         for ends in 0..2 {
             let (mut world, alice, bob, call) = talking();
@@ -158,7 +158,7 @@ fn a_call_outlives_the_server_of_either_side() {
 }
 
 #[test]
-fn the_dialog_is_refreshed_once_its_side_is_back() {
+fn the_dialog_is_refreshed_after_a_reconnect() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     world.kill(ONE);
@@ -206,7 +206,7 @@ fn a_call_that_rings_outlives_the_server_of_the_caller() {
 
 /// The way of the answer leads through the dead server, and there is no other (RFC 3261, 18.2.2).
 #[test]
-fn a_call_that_rings_at_a_server_that_died_ends_on_both_sides() {
+fn a_call_that_rings_at_a_server_that_died_ends_at_both_parties() {
     let (mut world, alice, bob, _) = ringing();
     world.kill(OTHER);
     world.run(500);

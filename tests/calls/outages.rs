@@ -44,7 +44,7 @@ fn of_the_call(world: &World, node: usize) -> String {
 }
 
 #[test]
-fn a_short_outage_is_told_once_and_changes_nothing() {
+fn a_short_outage_is_reported_once_and_changes_nothing() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     outage(&mut world, &[alice, bob], 5_500);
@@ -84,7 +84,7 @@ fn a_path_that_flickers_is_one_outage() {
 }
 
 #[test]
-fn sixty_seconds_are_survived() {
+fn a_call_survives_sixty_seconds() {
     for dark in [&[0, 1][..], &[0], &[1]] {
         let (mut world, alice, bob, call) = talking();
         outage(&mut world, dark, 60_000);
@@ -114,7 +114,7 @@ fn sixty_seconds_are_survived() {
 }
 
 #[test]
-fn two_minutes_end_the_call_on_both_sides_with_a_cause() {
+fn two_minutes_end_the_call_at_both_parties_with_a_cause() {
     for dark in [&[0, 1][..], &[0], &[1]] {
         let (mut world, alice, bob, _) = talking();
         outage(&mut world, dark, 120_000);
@@ -131,7 +131,7 @@ fn two_minutes_end_the_call_on_both_sides_with_a_cause() {
 }
 
 #[test]
-fn a_broken_path_casts_doubt_on_the_connection() {
+fn a_lost_path_has_the_connection_probed() {
     let (mut world, alice, _, _) = talking();
     world.darken(alice, 60_000);
     world.ice(alice, IceState::Disconnected);
@@ -142,7 +142,7 @@ fn a_broken_path_casts_doubt_on_the_connection() {
 }
 
 #[test]
-fn a_connection_that_is_doubted_and_answers_stays() {
+fn a_connection_that_answers_a_probe_stays() {
     let (mut world, alice, _) = pair();
     for _ in 0..10 {
         world.input(alice, Input::Online);
@@ -152,7 +152,7 @@ fn a_connection_that_is_doubted_and_answers_stays() {
 }
 
 #[test]
-fn a_try_that_hangs_is_given_up_when_the_network_is_back() {
+fn a_try_that_hangs_is_aborted_when_the_network_is_back() {
     let (mut world, alice, _) = pair();
     world.darken(alice, 60_000);
     world.cut(alice);
@@ -164,7 +164,7 @@ fn a_try_that_hangs_is_given_up_when_the_network_is_back() {
 }
 
 #[test]
-fn a_call_lets_its_connection_wait_less() {
+fn the_pause_before_a_reconnect_is_shorter_during_a_call() {
     let (mut world, alice, bob, call) = talking();
     world.nodes[alice].offline = true;
     world.cut(alice);
@@ -211,7 +211,7 @@ fn a_page_that_slept_for_a_moment_goes_on() {
 }
 
 #[test]
-fn a_page_in_the_browsers_cache_has_no_connection_and_makes_one_when_it_is_back() {
+fn a_page_in_the_back_forward_cache_has_no_connection_and_opens_one_when_it_is_back() {
     let (mut world, alice, bob, _) = talking();
     world.command(alice, |client, now| client.leave(now, true));
     world.sleep(alice, 100_000);
@@ -248,7 +248,7 @@ fn ice_that_has_failed_gets_another_peer_connection() {
 }
 
 #[test]
-fn both_sides_move_at_once() {
+fn both_parties_change_networks_at_once() {
     let (mut world, alice, bob, call) = talking();
     for node in [alice, bob] {
         world.ice(node, IceState::Disconnected);
@@ -276,7 +276,7 @@ fn offers(world: &World) -> usize {
 }
 
 #[test]
-fn who_moves_and_hears_nothing_does_not_wait_for_ice() {
+fn a_page_on_another_network_without_media_does_not_wait_for_ice() {
     for (nodes, reticent) in [(&[0, 1][..], false), (&[0, 1], true), (&[0], false), (&[0], true), (&[1], false), (&[1], true)] {
         let (mut world, alice, bob, call) = talking();
         world.ladder.clear();
@@ -295,7 +295,7 @@ fn who_moves_and_hears_nothing_does_not_wait_for_ice() {
 }
 
 #[test]
-fn a_call_that_goes_on_is_left_alone_when_connections_break() {
+fn a_call_goes_on_when_connections_break() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     for node in [alice, bob] {
@@ -311,7 +311,7 @@ fn a_call_that_goes_on_is_left_alone_when_connections_break() {
 }
 
 #[test]
-fn another_network_is_noticed_before_the_connection_breaks() {
+fn a_change_of_the_network_is_noticed_before_the_connection_breaks() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     moved(&mut world, &[]);

@@ -84,7 +84,7 @@ fn a_call_without_session_timers_is_not_refreshed() {
 /// Both sides end a call whose refresher is gone: the one that waits says BYE 30 s before the interval ends (a third of 90 s), the one
 /// that cannot be heard knows it, too.
 #[test]
-fn a_call_whose_refreshes_are_lost_ends_on_both_sides() {
+fn a_call_whose_refreshes_are_lost_ends_at_both_parties() {
     for (session, refresher) in [("90;refresher=uac", 0), ("90;refresher=uas", 1)] {
         let (mut world, alice, bob, _) = talking(90, |server| server.session = Some(session));
         let silent = [alice, bob][refresher];

@@ -19,7 +19,7 @@ fn a_peer_that_left_for_good_ends_the_call_once_its_media_is_gone() {
 }
 
 #[test]
-fn a_peer_that_is_away_keeps_its_call_until_the_media_is_given_up() {
+fn a_peer_that_is_away_keeps_its_call_until_the_media_times_out() {
     for code in [480, 408, 503] {
         let (mut page, id) = established();
         let peer = page.peer.unwrap();
@@ -36,7 +36,7 @@ fn a_peer_that_is_away_keeps_its_call_until_the_media_is_given_up() {
 }
 
 #[test]
-fn a_peer_that_ends_the_media_is_asked_what_it_means() {
+fn a_peer_that_closes_its_peer_connection_gets_an_offer() {
     let (mut page, id) = established();
     let peer = page.peer.unwrap();
     page.events.clear();
@@ -82,7 +82,7 @@ fn a_peer_that_ends_the_media_is_asked_what_it_means() {
 }
 
 #[test]
-fn a_caller_that_ends_the_media_while_it_rings_is_asked_whether_it_is_there() {
+fn a_caller_that_closes_its_peer_connection_while_it_rings_gets_an_update() {
     let ringing = || {
         let mut page = Page::signed_in();
         page.ring(&format!("Supported: 100rel\r\nAllow: INVITE, ACK, UPDATE\r\nSession-Expires: 90\r\n{TYPE}"), &sdp(2));

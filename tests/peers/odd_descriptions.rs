@@ -17,7 +17,7 @@ fn took(page: &Page, name: &str, offer: &str, answer: &str) {
 }
 
 #[test]
-fn an_offer_with_parts_that_nobody_uses_is_answered() {
+fn an_offer_with_unused_parts_is_answered() {
     for (name, offer) in odd_offers(&sdp(2)) {
         let mut page = Page::signed_in();
         page.ring(TYPE, &offer);
@@ -30,7 +30,7 @@ fn an_offer_with_parts_that_nobody_uses_is_answered() {
 }
 
 #[test]
-fn an_offer_within_a_call_with_parts_that_nobody_uses_is_answered() {
+fn a_reinvite_with_unused_parts_is_answered() {
     for (name, offer) in odd_offers(&sdp(2)) {
         let (mut page, id) = established();
         page.ask("INVITE", 2, TYPE, &offer);
@@ -42,7 +42,7 @@ fn an_offer_within_a_call_with_parts_that_nobody_uses_is_answered() {
 }
 
 #[test]
-fn an_answer_with_parts_that_nobody_uses_is_taken() {
+fn an_answer_with_unused_parts_is_accepted() {
     for (name, answer) in odd_forms(&sdp(2)) {
         let mut page = Page::signed_in();
         let id = page.call();
@@ -52,7 +52,7 @@ fn an_answer_with_parts_that_nobody_uses_is_taken() {
 }
 
 #[test]
-fn nothing_but_a_fax_is_refused() {
+fn a_description_of_a_fax_alone_is_rejected() {
     let mut page = Page::signed_in();
     page.ring(TYPE, FAX);
     assert_eq!(page.code(), 488);
@@ -64,7 +64,7 @@ fn nothing_but_a_fax_is_refused() {
 
 /// RFC 3264, 8: no description of a session has fewer lines than the one before.
 #[test]
-fn a_line_that_was_refused_stays_in_later_offers() {
+fn a_line_that_was_rejected_stays_in_later_offers() {
     let fax = "m=image 5000 udptl t38\r\n";
     let (mut page, id) = established();
     page.ask("INVITE", 2, TYPE, &sdp(2).replace("m=audio", &format!("{fax}m=audio")));

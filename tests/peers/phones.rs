@@ -55,7 +55,7 @@ fn over(page: &mut Page) {
 }
 
 #[test]
-fn what_is_wrong_with_a_number_is_said_at_once() {
+fn an_invalid_number_is_an_error_at_once() {
     let mut page = Page::signed_in();
     for (number, fault) in [
         ("", "begins with +"),
@@ -80,7 +80,7 @@ fn what_is_wrong_with_a_number_is_said_at_once() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_at_once() {
+fn an_invalid_address_is_an_error_at_once() {
     let mut page = Page::signed_in();
     for address in [
         "",
@@ -108,7 +108,7 @@ fn an_address_that_is_none_is_refused_at_once() {
 }
 
 #[test]
-fn a_refusal_tells_its_code_its_reason_and_its_headers() {
+fn the_error_of_a_rejected_call_has_code_reason_and_headers() {
     let (mut page, _) = calling(Destination::Sip("Alice@SipProviderA.com".into()));
     page.answer("INVITE", 486, |answer| answer.field("x-queue", "3").field("Reason", "Q.850;cause=17"));
     assert_eq!(page.events, ["Progressing NONE", "Ended DENIED"], "as the original shows a refusal");
@@ -133,7 +133,7 @@ fn without_credit_it_fails_with_the_gateways_code() {
 }
 
 #[test]
-fn each_refusal_has_its_end_cause() {
+fn each_rejection_has_its_end_cause() {
     for (code, rings, cause) in [
         (403, false, EndCause::Failure),
         (404, false, EndCause::Failure),
@@ -159,7 +159,7 @@ fn each_refusal_has_its_end_cause() {
 }
 
 #[test]
-fn a_call_that_only_connects_does_not_ring_yet() {
+fn a_183_without_early_media_does_not_ring_yet() {
     let (mut page, id) = connecting();
     assert_eq!(page.state(id), State::Initiating);
     page.wait(20_000);
@@ -171,7 +171,7 @@ fn a_call_that_only_connects_does_not_ring_yet() {
 }
 
 #[test]
-fn what_is_heard_before_the_answer_establishes_the_call() {
+fn early_media_establishes_the_call() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.answer("PRACK", 200, |answer| answer);
@@ -190,7 +190,7 @@ fn what_is_heard_before_the_answer_establishes_the_call() {
 }
 
 #[test]
-fn it_may_ring_before_it_is_heard() {
+fn it_may_ring_before_early_media() {
     let (mut page, _) = connecting();
     page.answer("INVITE", 180, early("inactive", 2));
     page.answer("INVITE", 180, |answer| answer);
@@ -199,7 +199,7 @@ fn it_may_ring_before_it_is_heard() {
 }
 
 #[test]
-fn sound_that_is_told_of_with_the_description_waits_for_it() {
+fn early_media_waits_for_the_description_to_be_applied() {
     let (mut page, id) = dialled();
     page.taking = Some(Vec::new());
     page.answer_as("INVITE", 183, "peer", |answer| answer.field("P-Early-Media", "sendonly"), &lite());
@@ -211,7 +211,7 @@ fn sound_that_is_told_of_with_the_description_waits_for_it() {
 }
 
 #[test]
-fn a_call_that_was_heard_and_refused_ends_with_its_own_cause() {
+fn a_call_with_early_media_that_is_rejected_ends_with_its_own_cause() {
     for (code, cause) in [(486, EndCause::Denied), (480, EndCause::NoAnswer), (404, EndCause::Failure)] {
         let (mut page, _) = connecting();
         page.answer("INVITE", 183, early("sendonly", 2));
@@ -226,7 +226,7 @@ fn a_call_that_was_heard_and_refused_ends_with_its_own_cause() {
 }
 
 #[test]
-fn a_call_that_is_only_heard_is_cancelled_by_hanging_up() {
+fn hanging_up_a_call_with_early_media_cancels_it() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.client.hangup(page.now, id).unwrap();
@@ -239,7 +239,7 @@ fn a_call_that_is_only_heard_is_cancelled_by_hanging_up() {
 }
 
 #[test]
-fn an_answer_after_the_ringing_was_heard_holds_as_any_other() {
+fn an_answer_after_early_media_is_as_any_other() {
     let (mut page, id) = connecting();
     let peer = page.peer.unwrap();
     page.answer("INVITE", 183, early("sendonly", 2));
@@ -256,7 +256,7 @@ fn an_answer_after_the_ringing_was_heard_holds_as_any_other() {
 }
 
 #[test]
-fn a_connection_that_is_lost_while_it_is_heard_is_said_again() {
+fn a_connection_that_is_lost_during_early_media_has_the_invite_retransmitted() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.input(Input::Closed { code: 1006, reason: String::new() });
@@ -272,7 +272,7 @@ fn a_connection_that_is_lost_while_it_is_heard_is_said_again() {
 }
 
 #[test]
-fn an_early_answer_without_that_word_is_no_sound() {
+fn an_early_answer_without_p_early_media_is_no_early_media() {
     let (mut page, id) = dialled();
     page.answer_as("INVITE", 183, "peer", |answer| answer.field("Require", "100rel").number("RSeq", 1), &lite());
     assert_eq!(page.state(id), State::Progressing);
@@ -281,7 +281,7 @@ fn an_early_answer_without_that_word_is_no_sound() {
 }
 
 #[test]
-fn credit_that_runs_out_is_told() {
+fn a_warning_about_the_credit_is_an_event() {
     let (mut page, id) = connecting();
     let invite = page.last("INVITE");
     assert!(parse(invite.as_bytes()).unwrap().has_token(Name::RecvInfo, "offhook-credit"));
@@ -301,7 +301,7 @@ fn credit_that_runs_out_is_told() {
 }
 
 #[test]
-fn whoever_calls_from_outside_is_named_as_he_is() {
+fn a_caller_from_outside_has_its_own_name() {
     for (from, domain, id) in [
         ("\"+46 70\" <sip:+46700000001@s.test;user=phone>", Domain::Pstn, "+46700000001"),
         ("<sip:+46700000001@s.test;user=Phone>", Domain::Pstn, "+46700000001"),
@@ -344,7 +344,7 @@ fn a_server_may_assert_that_a_telephone_calls() {
 }
 
 #[test]
-fn emergency_numbers_are_for_the_server_to_judge() {
+fn emergency_numbers_are_checked_by_the_server() {
     for number in ["112", "911", "1122", "10111"] {
         let mut page = Page::signed_in();
         page.dial(Destination::Phone(number.into()));
@@ -360,7 +360,7 @@ fn emergency_numbers_are_for_the_server_to_judge() {
 }
 
 #[test]
-fn a_gateway_that_is_ice_lite_is_told_no_candidates_later() {
+fn a_gateway_that_is_ice_lite_gets_no_candidates_later() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 200, |answer| answer);
     let peer = page.peer.unwrap();

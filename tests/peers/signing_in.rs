@@ -7,7 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::*;
 
 #[test]
-fn an_invite_is_digested_for_the_proxy() {
+fn an_invite_has_a_digest_for_the_proxy() {
     let mut page = Page::new(Login::Password { user: "alice".into(), password: "secret".into() });
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Md5);
     check_digest(&page.last("REGISTER"), Name::Authorization, Algorithm::Md5);
@@ -58,7 +58,7 @@ fn a_wrong_password_is_tried_once() {
 }
 
 #[test]
-fn a_refused_ticket_is_not_tried_again() {
+fn a_rejected_ticket_is_not_tried_again() {
     let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
     assert_eq!(page.count("REGISTER"), 1);
@@ -79,7 +79,7 @@ fn a_session_signs_in_again_without_the_password() {
 }
 
 #[test]
-fn a_registrar_may_want_longer_registrations() {
+fn a_registrar_may_demand_longer_registrations() {
     let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 423, |answer| answer.field("Min-Expires", "1200"));
     assert_eq!(parse(page.last("REGISTER").as_bytes()).unwrap().number(Name::Expires), Some(1_200));
@@ -112,7 +112,7 @@ fn served(page: &mut Page, seconds: u64) {
 }
 
 #[test]
-fn the_app_is_told_before_its_token_runs_out() {
+fn the_app_is_told_before_its_token_expires() {
     for (lasts, early) in [(600, 30), (301, 30), (120, 12), (20, 2)] {
         let mut page = lasting(lasts * 1_000);
         served(&mut page, lasts - early - 1);
@@ -130,7 +130,7 @@ fn the_app_is_told_before_its_token_runs_out() {
 }
 
 #[test]
-fn a_token_that_the_server_takes_no_longer_is_told_of_once() {
+fn a_token_that_the_server_rejects_is_reported_once() {
     let refuse = |page: &mut Page| {
         page.answer("REGISTER", 401, |answer| answer.field("WWW-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
     };
@@ -162,7 +162,7 @@ fn a_token_that_the_server_takes_no_longer_is_told_of_once() {
 }
 
 #[test]
-fn a_call_that_is_refused_for_want_of_a_proof_shows_that_it_is_over() {
+fn a_call_that_is_challenged_in_vain_shows_that_the_token_has_expired() {
     let mut page = Page::signed_in();
     page.call();
     page.answer("INVITE", 407, |answer| answer.field("Proxy-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
@@ -172,7 +172,7 @@ fn a_call_that_is_refused_for_want_of_a_proof_shows_that_it_is_over() {
 }
 
 #[test]
-fn an_update_that_is_refused_leaves_what_was_there() {
+fn a_token_update_that_is_rejected_keeps_the_old_one() {
     let mut page = Page::signed_in();
     page.client.update_token(page.now, token("first", 60_000)).unwrap();
     page.client.update_token(page.now, token("second", 60_000)).unwrap();
@@ -191,7 +191,7 @@ fn an_update_that_is_refused_leaves_what_was_there() {
 }
 
 #[test]
-fn what_was_under_way_is_forgotten_by_the_next_start() {
+fn requests_under_way_are_dropped_by_the_next_start() {
     let mut page = Page::signed_in();
     page.client.update_token(page.now, token("new", 60_000)).unwrap();
     page.client.terminate(page.now);
