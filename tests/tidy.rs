@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler checks: who may use whom, how long things are, what a tracked file may say.
+//! The rules of the house that no compiler checks: which module may use which, how long functions and files are, what a tracked file may say.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 /// What each module of the SDK may name by `crate::…`. The row of a module that is missing here fails the test.
 const MODULES: &[(&str, &[&str])] = &[("client", &[]), ("web", &["client"]), ("js", &["client", "web"])];
 
-/// What no machine may name: clock, sockets, files, threads, randomness, and where lines of the log go. What it does it may say (`tracing`).
+/// What no state machine may name: clock, sockets, files, threads, randomness, and log subscribers. It may write to the log (`tracing`).
 const WORLD: &[&str] = &[
     "axum::",
     "getrandom::",
@@ -25,7 +25,7 @@ const WORLD: &[&str] = &[
     "tracing_subscriber::",
 ];
 
-/// The browser's crates: only the edge and the face may name them.
+/// The browser's crates: only `web` and `js` may name them.
 const BROWSER: &[&str] = &["wasm_bindgen", "web_sys", "js_sys", "wasm_bindgen_futures", "gloo_net", "serde_wasm_bindgen"];
 
 const LONGEST_FUNCTION: usize = 100;
@@ -55,7 +55,7 @@ fn state_machines_do_no_io() {
     for file in sources("crates").iter().filter(is_machine) {
         for (number, line) in file.code() {
             let named = WORLD.iter().filter(|name| line.contains(**name));
-            wrong.extend(named.map(|name| format!("{}:{number}: a machine names {name}", file.path)));
+            wrong.extend(named.map(|name| format!("{}:{number}: a state machine names {name}", file.path)));
         }
     }
     none(wrong);

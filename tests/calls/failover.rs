@@ -1,4 +1,4 @@
-//! Several servers that share what they know: which one a client goes to, and what becomes of its calls when one dies.
+//! Several servers with a common registrar: which one a client connects to, and what happens to its calls when one dies.
 
 use offhook::client::{Config, IceState, Input};
 #[cfg(target_arch = "wasm32")]
@@ -77,7 +77,7 @@ fn a_server_that_failed_comes_after_the_one_that_served() {
         let urls: Vec<_> = world.nodes[alice].tried.iter().skip(before).map(|(_, url)| url.as_str()).collect();
         assert_eq!(urls, tried, "cut {cut}");
     }
-    // It is tried again as soon as the other fails, and serves again from then on.
+    // It is tried again as soon as the other one fails, and stays from then on.
     world.revive(ONE);
     world.kill(OTHER);
     world.run(200);
@@ -137,7 +137,7 @@ fn a_call_outlives_the_server_of_either_party() {
             world.run(2_000);
             alive(&world, [alice, bob]);
             for node in [alice, bob] {
-                // A broken path asks for an offer within the call.
+                // A lost path takes a re-INVITE.
                 let peer = world.nodes[node].peers[0];
                 world.ladder.clear();
                 world.input(node, Input::IceState { peer, state: IceState::Failed });
@@ -204,7 +204,7 @@ fn a_call_that_rings_outlives_the_server_of_the_caller() {
     clean(&mut world);
 }
 
-/// The way of the answer leads through the dead server, and there is no other (RFC 3261, 18.2.2).
+/// The response would go through the dead server, and there is no other path (RFC 3261, 18.2.2).
 #[test]
 fn a_call_that_rings_at_a_server_that_died_ends_at_both_parties() {
     let (mut world, alice, bob, _) = ringing();

@@ -1,4 +1,4 @@
-//! What breaks on the way: sockets, servers, media paths, pages. No call ends for it that could go on.
+//! Losses: sockets, servers, media paths, pages. No call ends that could go on.
 
 use offhook::client::{IceState, Input, Login};
 #[cfg(target_arch = "wasm32")]
@@ -29,7 +29,7 @@ fn the_callers_socket_is_lost_while_it_rings() {
     world.run(3_000);
     assert!(!world.events(alice).contains("ended"), "{}", world.events(alice));
     assert!(!world.events(bob).contains("ended"), "{}", world.events(bob));
-    // This server answers to where the INVITE came from, and absorbs copies of it: a new transaction brings the answer back.
+    // This server responds to where the INVITE came from, and absorbs its retransmissions: a new transaction gets the response.
     answer(&mut world, bob);
     world.run(1_000);
     assert!(world.events(alice).ends_with("established"), "{}", world.events(alice));
@@ -68,7 +68,7 @@ fn the_callees_socket_is_lost_while_it_rings() {
 #[test]
 fn a_silent_server_is_found_dead_and_the_client_reconnects() {
     let (mut world, alice, _) = pair();
-    // Messages still leave, nothing comes back: the server has forgotten the socket.
+    // Messages still leave, nothing comes back: the server does not know the socket any more.
     let before = world.now;
     world.nodes[alice].offline = true;
     world.server = Server::default();
@@ -158,7 +158,7 @@ fn a_path_that_is_not_restored_ends_the_call() {
 #[test]
 fn offers_cross() {
     let (mut world, alice, bob, call) = talking();
-    // Within each other's travel time: the callee waits longer than the caller.
+    // Both offers are under way at the same time; the callee waits longer than the caller.
     world.ice(bob, IceState::Failed);
     world.run(2_495);
     world.ice(alice, IceState::Failed);

@@ -1,6 +1,6 @@
-//! Whole calls in virtual time: two and more clients, a server, and everything that can come between them.
+//! Whole calls in virtual time: two and more clients, a server, and what can go wrong between them.
 //!
-//! The ladders in `tests/calls/ladders` are what a person can check: `>` leaves a client, `<` reaches it. `BLESS=1` writes them anew.
+//! The ladders in `tests/calls/ladders` can be checked by a person: `>` leaves a client, `<` reaches it. `BLESS=1` writes them.
 
 mod failover;
 mod losses;
@@ -41,7 +41,7 @@ fn a_call_without_early_connection() {
     let (alice, bob) = (world.join("A", "alice", quiet.clone()), world.join("B", "bob", Config { instance: "b".into(), ..quiet }));
     world.call(alice, "bob");
     world.run(1_000);
-    assert!(world.nodes[bob].peers.is_empty(), "the callee shows nothing of itself before the answer");
+    assert!(world.nodes[bob].peers.is_empty(), "the callee tells no address before the answer");
     let call = answer(&mut world, bob);
     world.run(1_000);
     hang_up(&mut world, bob, call);
@@ -151,7 +151,7 @@ fn answered_on_another_device() {
     let phone = world.join("P", "bob", Config { instance: "p".into(), ..config() });
     let call = world.call(alice, "bob");
     world.run(1_000);
-    // The first early answer was that of the one device; the other one picks up, so the media is set up anew.
+    // The first early answer was of the one device; the other one answers the call, so the media is set up again.
     answer(&mut world, phone);
     world.run(2_000);
     assert_eq!(world.events(bob), "incoming from alice, ended OTHER_DEVICE_ANSWERED");
@@ -286,7 +286,7 @@ fn both_call_each_other() {
     world.call(alice, "bob");
     world.call(bob, "alice");
     world.run(60_000);
-    // Neither takes several calls: each is busy for the other.
+    // Neither takes several calls: each is busy.
     assert_eq!(world.events(alice), "progressing, ended DENIED");
     assert_eq!(world.events(bob), "progressing, ended DENIED");
     ladder(&world, "both-call");
@@ -298,7 +298,7 @@ fn hanging_up_answering_and_muting_twice() {
     let (mut world, alice, bob, call) = ringing_pair();
     let incoming = answer(&mut world, bob);
     assert!(world.command(bob, |client, now| client.answer(now, incoming, false)).is_ok(), "a second answer changes nothing");
-    assert!(world.command(alice, |client, now| client.answer(now, call, false)).is_err(), "nobody answers an own call");
+    assert!(world.command(alice, |client, now| client.answer(now, call, false)).is_err(), "an outgoing call cannot be answered");
     world.run(1_000);
     hang_up(&mut world, alice, call);
     let error = world.command(alice, |client, now| client.hangup(now, call)).unwrap_err();
@@ -311,7 +311,7 @@ fn hanging_up_answering_and_muting_twice() {
 
 #[test]
 fn a_200_that_crosses_the_cancel() {
-    // 0: the answer is late; 5 to 9 ms: both are on their way at the same time.
+    // 0: the answer is late; 5 to 9 ms: both are under way at the same time.
     for lead in 0..25 {
         let (mut world, alice, bob) = pair();
         world.nodes[bob].microphone = Some(0);

@@ -1,4 +1,4 @@
-//! Networks that go and come back, pages that sleep: what the app is told, once for each outage, and how long a call waits.
+//! Networks that fail and come back, pages that sleep: what the app is told, once for each outage, and how long a call waits.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use crate::steps::{clean, hang_up, pair, talking};
 use crate::world::World;
 
-/// After how long browsers say that a path is broken, and that it will not come back by itself.
+/// After how long browsers report that a path is disconnected, and that it has failed.
 const NOTICED: [(u64, IceState); 2] = [(5_000, IceState::Disconnected), (25_000, IceState::Failed)];
 
-/// No packet of these pages travels for so many ms; their browsers notice as they do.
+/// Drops all packets of these pages for so many ms; their browsers notice as browsers do.
 fn outage(world: &mut World, nodes: &[usize], millis: u64) {
     for node in [0, 1] {
         world.nodes[node].path = false;
@@ -92,7 +92,7 @@ fn a_call_survives_sixty_seconds() {
         while told(&world, alice, "reconnected") + told(&world, bob, "reconnected") < 2 && world.now.millis_since(back) < 30_000 {
             world.run(100);
         }
-        // Where only one side was away, this server never says again what the other side asked meanwhile: that takes its time.
+        // Where only one party was away, this server does not retransmit what the other one sent meanwhile: that takes its time.
         let most = if dark.len() == 2 { 5_000 } else { 20_000 };
         assert!(world.now.millis_since(back) <= most, "{dark:?}: {} ms\n{:#?}", world.now.millis_since(back), world.ladder);
         world.run(30_000);
@@ -180,7 +180,7 @@ fn the_pause_before_a_reconnect_is_shorter_during_a_call() {
 fn a_page_that_slept_is_back_within_five_seconds() {
     for noticed in [true, false] {
         let (mut world, alice, bob, _) = talking();
-        // The server has let go of the connection; the page hears of it, or does not.
+        // The server has closed the connection; the page learns of it, or does not.
         world.sleep(alice, 600_000);
         if noticed {
             world.cut(alice);
@@ -258,12 +258,16 @@ fn both_parties_change_networks_at_once() {
     for node in [alice, bob] {
         assert!(of_the_call(&world, node).ends_with("established, reconnecting, reconnected"), "{}", world.events(node));
     }
-    assert!(!world.ladder.iter().any(|line| line.contains("491")), "one offers, the other waits for it: {:#?}", world.ladder);
+    assert!(
+        !world.ladder.iter().any(|line| line.contains("491")),
+        "one offers, and the other waits for the offer: {:#?}",
+        world.ladder
+    );
     hang_up(&mut world, alice, call);
     clean(&mut world);
 }
 
-/// These pages move to another network: their connections break, and no media arrives, which ICE has not noticed yet.
+/// Moves pages to another network: their connections break, and no media arrives, which ICE has not noticed yet.
 fn moved(world: &mut World, nodes: &[usize]) {
     for node in [0, 1] {
         world.nodes[node].hears = false;

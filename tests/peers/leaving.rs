@@ -1,4 +1,4 @@
-//! Peers that go away: for good, for a while, or with another peer connection, and how a page finds out which.
+//! Peers that close their peer connection or go away: for good, for a while, or with another peer connection, and how a page finds out which.
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -29,7 +29,7 @@ fn a_peer_that_is_away_keeps_its_call_until_the_media_times_out() {
             page.answer("INVITE", code, |answer| answer);
             assert_eq!(page.state(id), State::Established, "{code}");
         }
-        assert!(page.count("INVITE") >= 10, "it is asked again and again");
+        assert!(page.count("INVITE") >= 10, "it gets an offer again and again");
         page.wait(30_000);
         assert_eq!(page.state(id), State::Ended);
     }
@@ -43,7 +43,7 @@ fn a_peer_that_closes_its_peer_connection_gets_an_offer() {
     page.input(Input::PeerClosed { peer });
     page.wait(200);
     page.ask("BYE", 3, "", "");
-    assert_eq!(page.events, ["Ended HUNG_UP"], "it hung up, and its media came first");
+    assert_eq!(page.events, ["Ended HUNG_UP"], "it hung up, and the end of its media came before its BYE");
     let (mut page, id_of_gone) = established();
     page.input(Input::PeerClosed { peer });
     page.wait(400);
@@ -55,7 +55,11 @@ fn a_peer_that_closes_its_peer_connection_gets_an_offer() {
     page.input(Input::PeerClosed { peer });
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
-    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "a server that does not know which pages are closed");
+    assert_eq!(
+        page.events.last().map(String::as_str),
+        Some("Ended HUNG_UP"),
+        "at a server that does not know which pages are closed"
+    );
     let (mut page, _) = established();
     page.input(Input::PeerClosed { peer });
     page.input(Input::IceState { peer, state: IceState::Completed });
@@ -68,12 +72,12 @@ fn a_peer_that_closes_its_peer_connection_gets_an_offer() {
     page.ask("INFO", 3, "", "");
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
-    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "candidates that were on their way say nothing");
+    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "candidates that were under way change nothing");
     let (mut page, id) = established();
     page.input(Input::IceState { peer, state: IceState::Failed });
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
-    assert_eq!(page.state(id), State::Established, "it did not end the media: it may be in a tunnel");
+    assert_eq!(page.state(id), State::Established, "it did not close its peer connection: it may be in a tunnel");
     let (mut page, id) = established();
     page.input(Input::PeerClosed { peer });
     page.ask("INVITE", 3, TYPE, &sdp(3));
@@ -93,7 +97,7 @@ fn a_caller_that_closes_its_peer_connection_while_it_rings_gets_an_update() {
     };
     for code in [480, 481, 410, 404] {
         let mut page = ringing();
-        assert_eq!(page.count("UPDATE"), 0, "its CANCEL may be on the way");
+        assert_eq!(page.count("UPDATE"), 0, "its CANCEL may be under way");
         page.wait(400);
         page.answer("UPDATE", code, |answer| answer);
         assert_eq!(page.events, ["Ended CANCELED"], "{code}");
@@ -116,7 +120,7 @@ fn a_caller_that_closes_its_peer_connection_while_it_rings_gets_an_update() {
     }
 }
 
-/// The PRACK to the page's last answer, which was a reliable one.
+/// Sends the PRACK to the page's last response, which was a reliable one.
 fn acknowledge_early(page: &mut Page) {
     let answer = page.sent.last().unwrap().clone();
     let answer = parse(answer.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! One client against peers and servers that are none of ours: messages written by hand. The ladders in `tests/peers/ladders` are what a
-//! person can check; `BLESS=1` writes them anew.
+//! One client against peers and servers of others: messages written by hand. The ladders in `tests/peers/ladders` can be checked by a person;
+//! `BLESS=1` writes them.
 
 mod leaving;
 mod odd_descriptions;
@@ -36,7 +36,7 @@ fn a_peer_without_any_extension_is_called() {
     assert_eq!(page.state(id), State::Progressing);
     page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
     assert_eq!(page.count("ACK"), 1);
-    assert_eq!(page.count("INFO"), 0, "nobody said that it takes candidates");
+    assert_eq!(page.count("INFO"), 0, "the peer does not take candidates by INFO");
     assert_eq!(page.count("PRACK"), 0);
     page.client.hangup(page.now, id).unwrap();
     page.drain();
@@ -107,7 +107,7 @@ fn a_server_that_demands_longer_intervals_gets_them() {
     let invite = page.last("INVITE");
     let invite = parse(invite.as_bytes()).unwrap();
     assert_eq!(invite.get(Name::SessionExpires), Some("3600"));
-    assert_eq!(invite.get(Name::MinSe), Some("3600"), "nobody further on may answer with less (RFC 4028, 7.3)");
+    assert_eq!(invite.get(Name::MinSe), Some("3600"), "no UAS may answer with less (RFC 4028, 7.3)");
     assert_eq!(invite.cseq().unwrap().number, 2);
 }
 
@@ -146,7 +146,7 @@ fn what_is_not_supported_is_rejected_with_its_status() {
         assert_eq!(page.code(), code, "{more}");
         let answer = page.sent.last().unwrap();
         assert!(answer.contains(lists) && answer.contains("To: <sip:alice@s.test>;tag="), "{answer}");
-        assert!(page.events.is_empty(), "the app hears nothing of it");
+        assert!(page.events.is_empty(), "the app is told nothing of it");
     }
 }
 
@@ -333,7 +333,7 @@ fn a_call_without_any_response_times_out() {
     page.wait(10_600);
     assert_eq!(page.state(id), State::Ended);
     assert!(page.events.contains(&"Ended TIMEOUT".to_owned()), "{:?}", page.events);
-    assert_eq!(page.count("CANCEL"), 0, "nothing was heard of the INVITE: it cannot be cancelled");
+    assert_eq!(page.count("CANCEL"), 0, "the INVITE got no response: it cannot be cancelled");
     page.answer("INVITE", 180, |answer| answer);
     assert_eq!(page.count("CANCEL"), 1);
     page.answer("INVITE", 487, |answer| answer);
@@ -352,7 +352,7 @@ fn a_user_of_the_registrars_own_domain_is_a_user_whatever_we_call_the_domain() {
         )
     });
     page.ring("", "");
-    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the name that we use");
+    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the domain that we use");
     let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 200, |answer| {
         answer.field(
@@ -361,7 +361,7 @@ fn a_user_of_the_registrars_own_domain_is_a_user_whatever_we_call_the_domain() {
         )
     });
     page.ring_from("<sip:bob@home.test>", "", "");
-    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the name that the registrar uses");
+    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the domain that the registrar uses");
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
     let mut page = Page::signed_in();
     page.ring(&format!("Supported: 100rel\r\n{TYPE}"), &sdp(2));
     assert_eq!(page.code(), 183);
-    assert!(page.offers[0].contains("a=setup:active"), "two devices that answer early must not both begin");
+    assert!(page.offers[0].contains("a=setup:active"), "two devices that answer early must not both begin the handshake");
     let mut page = Page::signed_in();
     page.ring(TYPE, &sdp(2));
     page.client.answer(page.now, CallId(1), false).unwrap();
@@ -425,7 +425,7 @@ fn a_million_random_responses_change_nothing() {
     let mut random = Random::new([5; 32]);
     let methods = ["INVITE", "BYE", "UPDATE", "INFO", "CANCEL", "PRACK", "REGISTER", "OPTIONS"];
     for _ in 0..if cfg!(target_arch = "wasm32") { 10_000 } else { 125_000 } {
-        // One draw for eight answers.
+        // One draw for eight responses.
         for draw in random.bytes().chunks(4) {
             let [a, b, c, d] = [draw[0], draw[1], draw[2], draw[3]].map(usize::from);
             let method = methods[a % 8];
@@ -442,7 +442,7 @@ fn a_million_random_responses_change_nothing() {
                 a / 8
             );
             page.client.handle(page.now, Input::Received(text));
-            assert!(page.client.poll().is_none(), "something came of it");
+            assert!(page.client.poll().is_none(), "there is an output");
         }
     }
     assert_eq!((page.state(id), page.sent.len(), page.events.len()), (State::Established, sent, events));
@@ -466,7 +466,7 @@ fn a_proxy_of_a_call_gets_no_credentials_for_its_own_challenge() {
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
     page.answer("REGISTER", 200, |answer| answer);
     let id = page.call();
-    assert!(!page.last("INVITE").contains("uthorization:"), "what the registrar asked for is not for those whom we call");
+    assert!(!page.last("INVITE").contains("uthorization:"), "credentials for the registrar are not for those whom we call");
     page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
     let peer = page.peer.unwrap();
     page.input(Input::IceState { peer, state: IceState::Failed });
@@ -494,7 +494,7 @@ fn a_bye_waits_until_we_are_signed_in_again() {
     page.input(Input::Opened);
     page.client.hangup(page.now, id).unwrap();
     page.drain();
-    assert_eq!(page.count("BYE"), 0, "it would be refused, and lost");
+    assert_eq!(page.count("BYE"), 0, "it would be rejected, and lost");
     page.answer("REGISTER", 200, |answer| answer);
     assert_eq!(page.count("BYE"), 1);
 }

@@ -1,4 +1,4 @@
-//! One client in a page that obeys it, and a peer and a server that do exactly what a test says.
+//! One client in a page that does what it says, and a peer and a server that do exactly what a test says.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,19 +20,19 @@ pub struct Page {
     pub commands: Vec<String>,
     /// The offers that the browser was given to answer.
     pub offers: Vec<String>,
-    /// How long the last answer might wait for its first candidate, ms.
+    /// How long the last answer was to wait for its first candidate, ms.
     pub patience: Duration,
     /// The ICE servers of the last offer.
     pub ice: Vec<IceServer>,
     /// The last peer connection.
     pub peer: Option<PeerId>,
-    /// Answers that the browser still takes, where it is slow.
+    /// Answers that a slow browser has not applied yet.
     pub taking: Option<Vec<TaskId>>,
-    /// It takes no answer.
+    /// The browser fails to apply an answer.
     pub stubborn: bool,
-    /// What a person reads: messages and events.
+    /// The ladder: messages and events.
     pub ladder: Vec<String>,
-    /// Each call as the app was told of it last.
+    /// Each call as of its last event.
     pub told: Vec<Rc<CallInfo>>,
 }
 
@@ -96,7 +96,7 @@ impl Page {
     pub fn drain(&mut self) {
         while let Some(output) = self.client.poll() {
             match output {
-                // The server lives.
+                // The server answers keep-alives.
                 Output::Send(text) if text.trim().is_empty() => self.client.handle(self.now, Input::Received("\r\n".into())),
                 Output::Send(text) => {
                     assert_eq!(parse(text.as_bytes()).unwrap().check(), Ok(()), "{text}");
@@ -191,7 +191,7 @@ impl Page {
         self.answer_as(method, code, "peer", more, "");
     }
 
-    /// Answers the last request with this method.
+    /// Responds to the last request with this method.
     pub fn answer_as(
         &mut self,
         method: &str,

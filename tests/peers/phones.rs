@@ -1,5 +1,5 @@
-//! Calls to phones and SIP addresses, and from them: what is called, what is heard before the answer, why it failed, and the credit. One
-//! client, and a gateway that says exactly what a test wants.
+//! Calls to phones and SIP addresses, and from them: destinations, early media, errors, and the credit. One client, and a gateway that does
+//! exactly what a test says.
 
 use offhook::client::call::{CallId, CallInfo, Destination, Domain, EndCause, State};
 use offhook::client::{IceState, Input};
@@ -26,7 +26,7 @@ fn calling(to: Destination) -> (Page, CallId) {
     (page, id)
 }
 
-/// The gateway has answered the offer, so that ICE and DTLS come up, and nothing is heard yet.
+/// Has the gateway answer the offer, so that ICE and DTLS come up, without early media.
 fn connecting() -> (Page, CallId) {
     let (mut page, id) = dialled();
     page.answer_as("INVITE", 183, "peer", early("inactive", 1), &lite());
@@ -34,12 +34,12 @@ fn connecting() -> (Page, CallId) {
     (page, id)
 }
 
-/// A reliable provisional answer that says what may be heard (RFC 3262, RFC 5009).
+/// A reliable provisional response that says whether there is early media (RFC 3262, RFC 5009).
 fn early(media: &'static str, number: u32) -> impl Fn(Writer) -> Writer {
     move |answer| answer.field("Require", "100rel").number("RSeq", number).field("P-Early-Media", media)
 }
 
-/// What a gateway answers that is ICE-lite (RFC 8445, 2.5): one candidate, and no word of trickling.
+/// The description of a gateway that is ICE-lite (RFC 8445, 2.5): one candidate, and no `trickle` option.
 fn lite() -> String {
     sdp(2).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n").replace("a=setup:actpass", "a=setup:passive")
 }
@@ -48,7 +48,7 @@ fn told(page: &Page) -> CallInfo {
     CallInfo::clone(page.told.last().unwrap())
 }
 
-/// The call is over, and nothing is left of it.
+/// Checks that the call is over, and that nothing is left of it.
 fn over(page: &mut Page) {
     page.wait(200_000);
     assert!(page.client.is_clean(), "{:#?}", page.ladder);
@@ -111,7 +111,7 @@ fn an_invalid_address_is_an_error_at_once() {
 fn the_error_of_a_rejected_call_has_code_reason_and_headers() {
     let (mut page, _) = calling(Destination::Sip("Alice@SipProviderA.com".into()));
     page.answer("INVITE", 486, |answer| answer.field("x-queue", "3").field("Reason", "Q.850;cause=17"));
-    assert_eq!(page.events, ["Progressing NONE", "Ended DENIED"], "as the original shows a refusal");
+    assert_eq!(page.events, ["Progressing NONE", "Ended DENIED"], "as the original SDK shows a rejection");
     let error = told(&page).error.unwrap();
     assert_eq!((error.domain(), error.code(), error.to_string().as_str()), (3, 486, "486 Busy Here"));
     let response = error.response().unwrap();
@@ -154,7 +154,7 @@ fn each_rejection_has_its_end_cause() {
         page.answer("INVITE", code, |answer| answer);
         let info = told(&page);
         assert_eq!(info.end_cause, cause, "{code}");
-        assert_eq!(info.error.unwrap().code(), i32::from(code), "another network's word is told in any case");
+        assert_eq!(info.error.unwrap().code(), i32::from(code), "the response of another network is told in any case");
     }
 }
 
@@ -163,7 +163,7 @@ fn a_183_without_early_media_does_not_ring_yet() {
     let (mut page, id) = connecting();
     assert_eq!(page.state(id), State::Initiating);
     page.wait(20_000);
-    assert_eq!(page.state(id), State::Initiating, "the gateway is at it: this is no silence");
+    assert_eq!(page.state(id), State::Initiating, "the gateway has responded");
     page.answer("INVITE", 180, |answer| answer);
     page.answer("INVITE", 200, |answer| answer);
     assert_eq!(page.events, ["Progressing NONE", "Established NONE"]);
@@ -176,7 +176,7 @@ fn early_media_establishes_the_call() {
     page.answer("INVITE", 183, early("sendonly", 2));
     page.answer("PRACK", 200, |answer| answer);
     assert_eq!(page.events, ["Established NONE"], "with nothing before it");
-    assert!(!page.commands.contains(&"Sound".to_owned()), "nothing of the microphone before the answer");
+    assert!(!page.commands.contains(&"Sound".to_owned()), "nothing is sent before the answer");
     page.wait(60_000);
     page.answer("INVITE", 200, |answer| answer);
     assert_eq!(page.events, ["Established NONE"], "nothing that the app sees changes");
@@ -247,7 +247,7 @@ fn an_answer_after_early_media_is_as_any_other() {
     page.wait(30_000);
     page.answer("INVITE", 200, |answer| answer);
     page.wait(600_000);
-    assert_eq!(page.state(id), State::Established, "no timer of the setup is left");
+    assert_eq!(page.state(id), State::Established, "no timer of the INVITE is left");
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.answer("INVITE", 200, |answer| answer);
@@ -265,7 +265,7 @@ fn a_connection_that_is_lost_during_early_media_has_the_invite_retransmitted() {
     page.answer("REGISTER", 200, |answer| answer);
     page.wait(3_000);
     assert_eq!(page.count("UPDATE") + page.count("BYE"), 0);
-    assert_eq!(page.count("INVITE"), 3, "a copy, and then a new transaction");
+    assert_eq!(page.count("INVITE"), 3, "a retransmission, and then a new transaction");
     page.answer("INVITE", 200, |answer| answer);
     assert_eq!(page.state(id), State::Established);
     assert_eq!(page.commands.last().map(String::as_str), Some("Sound"));
@@ -306,7 +306,7 @@ fn a_caller_from_outside_has_its_own_name() {
         ("\"+46 70\" <sip:+46700000001@s.test;user=phone>", Domain::Pstn, "+46700000001"),
         ("<sip:+46700000001@s.test;user=Phone>", Domain::Pstn, "+46700000001"),
         ("<sip:4611@s.test;user=phone>", Domain::Pstn, "4611"),
-        // Only the server says who is a telephone: not a name that looks like a number.
+        // Only the server says who is a telephone, and not a name that looks like a number.
         ("<sip:+46700000001@s.test>", Domain::Data, "+46700000001"),
         ("<sip:+46700000001@other.example>", Domain::Sip, "+46700000001@other.example"),
         ("<sip:+46700000001@s.test;user=ip>", Domain::Sip, "+46700000001@s.test"),

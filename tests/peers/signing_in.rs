@@ -1,4 +1,4 @@
-//! Signing in at servers that are none of ours: challenges, refusals, how long a registration lasts.
+//! Signing in at servers of others: challenges, rejections, how long a registration lasts.
 
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]
@@ -99,7 +99,7 @@ fn told(page: &Page, what: &str) -> usize {
     page.events.iter().filter(|event| *event == what).count()
 }
 
-/// Time passes, and the server is there and takes each REGISTER.
+/// Lets time pass, with a server that accepts each REGISTER.
 fn served(page: &mut Page, seconds: u64) {
     for _ in 0..seconds {
         let before = page.count("REGISTER");
@@ -138,7 +138,7 @@ fn a_token_that_the_server_rejects_is_reported_once() {
     served(&mut page, 59);
     page.sent.clear();
     page.wait(1_000);
-    assert_eq!(page.count("REGISTER"), 1, "at its end the server is asked");
+    assert_eq!(page.count("REGISTER"), 1, "the server is asked when the token expires");
     page.answer("REGISTER", 200, |answer| answer);
     page.wait(30_000);
     assert_eq!(page.count("REGISTER"), 2, "and again: its clock may be late");
@@ -148,7 +148,7 @@ fn a_token_that_the_server_rejects_is_reported_once() {
         page.wait(5_000);
         page.input(Input::Received("\r\n".into()));
     }
-    assert_eq!(page.count("REGISTER"), 2, "nobody is asked in vain");
+    assert_eq!(page.count("REGISTER"), 2, "a server that has rejected it is not asked again");
     let id = page.call();
     page.answer("INVITE", 407, |answer| answer.field("Proxy-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
     assert_eq!(page.state(id), State::Ended);
@@ -179,7 +179,7 @@ fn a_token_update_that_is_rejected_keeps_the_old_one() {
     page.drain();
     assert!(page.last("REGISTER").contains("Bearer second\r\n"));
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
-    assert!(page.last("REGISTER").contains("Bearer t\r\n"), "neither was taken");
+    assert!(page.last("REGISTER").contains("Bearer t\r\n"), "neither was accepted");
     page.answer("REGISTER", 200, |answer| answer);
     assert_eq!((told(&page, "TokenUpdated"), told(&page, "TokenExpired")), (1, 0));
     served(&mut page, 600);
@@ -202,14 +202,14 @@ fn requests_under_way_are_dropped_by_the_next_start() {
     assert!(page.last("REGISTER").contains("Bearer wrong\r\n"));
     let started = told(&page, "Started");
     page.answer("REGISTER", 401, |answer| answer.field("WWW-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
-    assert!(!page.last("REGISTER").contains("Bearer t\r\n"), "the login of before is not tried");
+    assert!(!page.last("REGISTER").contains("Bearer t\r\n"), "the earlier login is not tried");
     assert_eq!((told(&page, "StartFailed"), told(&page, "Started")), (1, started));
 }
 
 #[test]
 fn the_registration_is_refreshed_in_time() {
     let mut page = Page::signed_in();
-    // The server answers what keeps the connection alive.
+    // The server answers keep-alives.
     for _ in 0..100 {
         page.wait(5_000);
         page.input(Input::Received("\r\n".into()));
