@@ -5,7 +5,7 @@
 //! page ── js ── client ── ua ── sip ── web ══ WebSocket ══ server
 //!         API   call     RFC 3261 text   browser
 //!               state    state     ⇄      I/O
-//!                       machines values
+//!                      machines  values
 //! ```
 //!
 //! `sip` and `ua` are crates of their own. Each module may use only those above it in the list below.

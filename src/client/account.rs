@@ -139,7 +139,7 @@ impl Account {
         }
     }
 
-    /// Asks the server whether it accepts our credentials, after it has challenged a request in vain.
+    /// Asks the server whether it accepts our credentials, after a request with them was challenged again.
     pub fn check_credentials(&mut self, context: &mut Context) {
         if self.phase == Phase::Ready && !self.expired {
             self.register(context);

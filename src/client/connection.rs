@@ -143,7 +143,7 @@ impl Connection {
         self.select_next(servers, steady && !refused);
         self.tries += 1;
         if self.tries == 1 && served.is_some() {
-            // Without a timer: in a tab that nobody looks at the shortest takes a second.
+            // Without a timer: in a hidden tab the shortest takes a second.
             return self.open(context);
         }
         context.timers.set(Timer::Reconnect, context.now.max(since + wait));

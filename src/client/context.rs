@@ -50,7 +50,7 @@ pub struct Context {
     pub random: Random,
     pub transactions: Transactions<()>,
     pub timers: Timers,
-    /// What `Client::poll` gives, the first one first.
+    /// The outputs for `Client::poll`, the first one first.
     pub outputs: VecDeque<Output>,
     /// Requests of ours without a final response, and who sent them.
     pub pending: Vec<Pending>,

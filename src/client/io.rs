@@ -249,7 +249,7 @@ impl IceState {
     }
 }
 
-/// What the client wants done.
+/// What the driver has to do for the client.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Open a WebSocket with the sub-protocol `sip`; close any other first.

@@ -126,7 +126,7 @@ impl Client {
     pub fn update_token(&mut self, now: Instant, login: Login) -> Result<(), Error> {
         self.context.now = now;
         self.account.update(&mut self.context, login)?;
-        // A REGISTER under way has the old one: its response says nothing of the new one.
+        // A REGISTER under way has the old one: its response is not about the new one.
         self.forget_requests(|owner| owner == Owner::Account);
         if self.connection.is_open() {
             self.account.register(&mut self.context);

@@ -124,7 +124,7 @@ struct Server {
 }
 
 /// Returns the servers of `server`, else `urlObj.calling` or `urlObj.base`, else the origin of the page. A page that has no origin and names no server gets
-/// a client without servers: `start` says so.
+/// a client without servers, whose `start` fails.
 fn servers(given: &Object, application_key: &str) -> Result<Vec<Server>, JsValue> {
     let places = option(given, "urlObj")?.unwrap_or_default();
     let named = match strings(given, "server")? {

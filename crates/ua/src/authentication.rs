@@ -161,8 +161,8 @@ impl Authenticator {
     }
 }
 
-/// Returns a request written again as the transaction `branch`, with credentials, and its number in CSeq: the next one where it was refused (RFC
-/// 3261, 8.1.3.5 and 22.2), the same where nobody answered (RFC 3263, 4.3).
+/// Returns a request for the new transaction `branch`, with credentials, and its CSeq number: the next one where it was challenged (RFC 3261,
+/// 8.1.3.5 and 22.2), the same where there was no response (RFC 3263, 4.3).
 pub fn again(
     text: &str,
     branch: &Branch,

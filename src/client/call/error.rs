@@ -70,7 +70,7 @@ impl Error {
         }
     }
 
-    /// Which fault it is, as the original SDK numbers it; of a call that was refused, the code that was said.
+    /// The number of the error in the original SDK; of a call that was rejected, the code of the response.
     #[must_use]
     pub fn code(&self) -> i32 {
         match self {
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// What the server answered.
+    /// The response of the server.
     #[must_use]
     pub fn response(&self) -> Option<&ErrorResponse> {
         match self {

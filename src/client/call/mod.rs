@@ -63,7 +63,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// The word that the original SDK uses for `callDomain`.
+    /// The value of `callDomain` in the original SDK.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ pub enum State {
 }
 
 impl State {
-    /// The word that `getState()` gives.
+    /// The result of `getState()`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -123,7 +123,7 @@ pub enum EndCause {
 }
 
 impl EndCause {
-    /// The word that `getEndCause()` gives.
+    /// The result of `getEndCause()`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -389,7 +389,7 @@ impl Session {
         context.send_request(update, Owner::Call(self.info.id, Purpose::Update), None);
     }
 
-    /// Ends the call, as nobody has refreshed the session (RFC 4028, 10).
+    /// Ends the call, as the session was not refreshed (RFC 4028, 10).
     pub fn session_expired(&mut self, context: &mut Context) {
         let error = Error::TimedOut("The other side is gone");
         self.terminate(context, EndCause::Failure, Some(error), StatusCode::REQUEST_TIMEOUT);
@@ -401,7 +401,7 @@ impl Session {
         self.set_session_timers(context);
     }
 
-    /// Sets the timers that refresh the session, or end it where nobody does: from the last 2xx on.
+    /// Sets the timers that refresh the session, and end it without a refresh: from the last 2xx on.
     pub(super) fn set_session_timers(&self, context: &mut Context) {
         context.timers.stop(Timer::SessionRefresh(self.info.id));
         context.timers.stop(Timer::SessionExpiry(self.info.id));

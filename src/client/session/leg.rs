@@ -95,7 +95,7 @@ impl Session {
         self.trickle(context);
     }
 
-    /// How long a description waits for its first candidate: whoever takes none by INFO needs one in it.
+    /// How long a description waits for its first candidate: a remote party that takes none by INFO needs one in it.
     pub(super) fn candidate_wait(&self, context: &Context) -> Duration {
         if self.legs.first().is_some_and(|leg| leg.trickles) { context.config.candidate_wait } else { Duration::from_secs(1) }
     }

@@ -87,7 +87,7 @@ enum Phase {
         invite: OwnedMessage,
         /// Whether the caller takes an answer in a reliable provisional response.
         early: bool,
-        /// Whether the app said `answer()`.
+        /// Whether the app called `answer()`.
         answering: bool,
         /// Whether the caller has acknowledged a provisional response with our description.
         described: bool,

@@ -12,7 +12,7 @@ use crate::client::timers::Timer;
 use offhook_sip::StatusCode;
 
 /// How long a path may take to come up, or to come back by itself. Longer than the time-out of a probe of the connection: an offer that is made
-/// without a network has candidates that nobody can use.
+/// without a network has no usable candidates.
 const PATH_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// How much later the callee tries than the caller, so that their offers do not cross.
 const CALLEE_DELAY: Duration = Duration::from_millis(2_500);

@@ -145,7 +145,7 @@ impl Session {
         if answer.code() == Some(StatusCode::TRYING) {
             return;
         }
-        // RFC 5009: the network says whether there is early media. A call with early media counts as established, as in the original SDK; one
+        // RFC 5009: P-Early-Media says whether there is early media. A call with early media counts as established, as in the original SDK; one
         // without any, whose 183 only brings the path up, does not ring yet.
         let early = answer.get_other("P-Early-Media").unwrap_or_default();
         self.early_media |= early.starts_with("send");
@@ -271,7 +271,7 @@ impl Session {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARILY_UNAVAILABLE => EndCause::Timeout,
             _ => EndCause::Failure,
         };
-        // What another network says is told in any case; a user who declines has said nothing more.
+        // The response of another network is told in any case; that of a user who declines tells nothing more.
         let tell = cause == EndCause::Failure || self.info.domain != Domain::Data;
         let error = tell.then(|| Error::CallRefused(error_response(answer)));
         if cause == EndCause::Denied {
