@@ -1,5 +1,5 @@
 //! The JavaScript API (wasm only): the Sinch JavaScript SDK 1.x as pages know it. Classes are thin, `&self` only; what they share is in
-//! [`app::App`]. There are no rules of SIP here.
+//! `app::App`. There are no rules of SIP here.
 //!
 //! ```text
 //! SinchClient ─┐            ┌─ Notice ── web::Driver
