@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler checks: who may use whom, how long things are, what a tracked file may say.
+//! The rules of the house that no compiler checks: which module may use which, how long functions and files are, what a tracked file may say.
 #![cfg(not(target_arch = "wasm32"))]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 /// What each module of the SDK may name by `crate::…`. The row of a module that is missing here fails the test.
 const MODULES: &[(&str, &[&str])] = &[("client", &[]), ("web", &["client"]), ("js", &["client", "web"])];
 
-/// What no machine may name: clock, sockets, files, threads, randomness, and where lines of the log go. What it does it may say (`tracing`).
+/// What no state machine may name: clock, sockets, files, threads, randomness, and log subscribers. It may write to the log (`tracing`).
 const WORLD: &[&str] = &[
     "axum::",
     "getrandom::",
@@ -25,7 +25,7 @@ const WORLD: &[&str] = &[
     "tracing_subscriber::",
 ];
 
-/// The browser's crates: only the edge and the face may name them.
+/// The browser's crates: only `web` and `js` may name them.
 const BROWSER: &[&str] = &["wasm_bindgen", "web_sys", "js_sys", "wasm_bindgen_futures", "gloo_net", "serde_wasm_bindgen"];
 
 const LONGEST_FUNCTION: usize = 100;
@@ -49,20 +49,20 @@ fn modules_use_only_those_below_them() {
 }
 
 #[test]
-fn machines_do_not_touch_the_world() {
+fn state_machines_do_no_io() {
     let mut wrong = Vec::new();
     let is_machine = |file: &&Source| file.path.contains("/src/") && !file.path.starts_with("crates/testing/");
     for file in sources("crates").iter().filter(is_machine) {
         for (number, line) in file.code() {
             let named = WORLD.iter().filter(|name| line.contains(**name));
-            wrong.extend(named.map(|name| format!("{}:{number}: a machine names {name}", file.path)));
+            wrong.extend(named.map(|name| format!("{}:{number}: a state machine names {name}", file.path)));
         }
     }
     none(wrong);
 }
 
 #[test]
-fn the_browser_is_named_only_at_the_edge() {
+fn the_browser_is_named_only_in_web_and_js() {
     let mut wrong = Vec::new();
     for file in ["src", "crates", "gateway/src"].into_iter().flat_map(sources) {
         if file.path.starts_with("src/web/") || file.path.starts_with("src/js/") {
@@ -224,7 +224,7 @@ fn value(text: &str, before: &str, after: &str) -> String {
 
 /// All Rust files of the repository.
 fn rust() -> impl Iterator<Item = Source> {
-    ["src", "crates", "gateway/src", "gateway/tests", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources)
+    ["src", "crates", "examples", "gateway/src", "gateway/tests", "tests", "fuzz/src", "bench"].into_iter().flat_map(sources)
 }
 
 /// All Rust files in a folder, without the npm tools in tests/.

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Browsers } from "../../tests/e2e/lib/browsers.mjs";
 import { Kamailio } from "../../tests/e2e/lib/kamailio.mjs";
 import { serve } from "../../tests/package/site.mjs";
+import { BEFORE, VARIANTS } from "./variants.mjs";
 
 const require = createRequire(new URL("../../tests/package.json", import.meta.url));
 const { build } = require("esbuild");
@@ -40,9 +41,9 @@ export class Stage {
   static async open() {
     const stage = new Stage();
     rmSync(`${OUT}/site`, { recursive: true, force: true });
-    mkdirSync(`${OUT}/site`, { recursive: true });
-    await Promise.all(["offhook", "jssip", "sipjs"].map(page));
-    copyFileSync(path("pkg/dist/offhook.wasm"), `${OUT}/site/offhook.wasm`);
+    await Promise.all([...new Set(VARIANTS.map(({ library }) => library))].map(page));
+    copyFileSync(path("pkg/dist/offhook.wasm"), `${OUT}/site/offhook/offhook.wasm`);
+    if (BEFORE) copyFileSync(`${BEFORE}/offhook.wasm`, `${OUT}/site/before/offhook.wasm`);
     stage.site = await serve(`${OUT}/site`);
     stage.kamailio = await Kamailio.start({ domain: DOMAIN, users: USERS });
     return stage;
@@ -53,7 +54,7 @@ export class Stage {
     const browser = await this.browsers.get(where);
     const tab = await browser.newPage();
     if (inject) await tab.evaluateOnNewDocument(inject);
-    await tab.goto(`${this.site.url}/${library}.html`);
+    await tab.goto(`${this.site.url}/${library}/index.html`);
     await tab.waitForFunction(() => window.bench?.seen("loaded"), { polling: 50, timeout: 10_000 });
     return tab;
   }
@@ -86,11 +87,13 @@ export class Stage {
 }
 
 async function page(library) {
-  const alias = { phone: path(`bench/www/${library}.js`) };
+  const before = library === "before" ? { offhook: `${BEFORE}/index.js` } : {};
+  const alias = { phone: path(`bench/www/${BEFORE ? "offhook" : library}.js`), ...before };
   const script = await bundle({ alias, build: { entryPoints: [path("bench/www/page.js")] } });
-  writeFileSync(`${OUT}/site/${library}.js`, script);
+  mkdirSync(`${OUT}/site/${library}`, { recursive: true });
+  writeFileSync(`${OUT}/site/${library}/page.js`, script);
   writeFileSync(
-    `${OUT}/site/${library}.html`,
-    `<!doctype html><title>${library}</title><script type="module" src="${library}.js"></script>`,
+    `${OUT}/site/${library}/index.html`,
+    `<!doctype html><title>${library}</title><script type="module" src="page.js"></script>`,
   );
 }

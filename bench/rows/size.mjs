@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { brotliCompressSync, constants } from "node:zlib";
 import { bundle } from "../lib/stage.mjs";
-import { LIBRARIES } from "../lib/variants.mjs";
+import { BEFORE, LIBRARIES } from "../lib/variants.mjs";
 
 const ENTRIES = {
   offhook: `import { SinchClient } from "offhook"; globalThis.used = [SinchClient];`,
@@ -12,8 +12,10 @@ const ENTRIES = {
 
 export async function run() {
   const results = LIBRARIES.map(async ({ name, library }) => {
-    const files = [await bundle({ build: { stdin: { contents: ENTRIES[library], resolveDir: "." } } })];
+    const [contents, alias] = library === "before" ? [ENTRIES.offhook, { offhook: `${BEFORE}/index.js` }] : [ENTRIES[library], {}];
+    const files = [await bundle({ alias, build: { stdin: { contents, resolveDir: "." } } })];
     if (library === "offhook") files.push(readFileSync(new URL("../../pkg/dist/offhook.wasm", import.meta.url)));
+    if (library === "before") files.push(readFileSync(`${BEFORE}/offhook.wasm`));
     return { name, values: [files.map(brotli).reduce((a, b) => a + b) / 1000], failed: [] };
   });
   return [{ title: "JavaScript and wasm of a calling page, brotli", unit: "kB", digits: 1, results: await Promise.all(results) }];

@@ -1,7 +1,7 @@
-//! Gives the tests the messages and vectors of the RFCs, which are not part of this repository: `../shared/corpora`, or what
-//! `OFFHOOK_CORPORA` names. Where they are, `cfg(corpora)` is set, also in the other crates whose tests need them and which name this script
-//! as theirs, and in this crate `corpora.rs` in `OUT_DIR` has every file, so that tests have them as wasm, too. Where they are not, the tests
-//! that need them are ignored, and counted so. Nothing of this is in what is shipped.
+//! Provides the messages and vectors of the RFCs to tests. They are not part of this repository, but in `../shared/corpora`, or in the folder
+//! that `OFFHOOK_CORPORA` names. Where they exist, `cfg(corpora)` is set, also in the other crates with this build script, and in this crate
+//! `corpora.rs` in `OUT_DIR` contains all files, so that tests in wasm have them, too. Where they do not exist, the tests that need them are
+//! ignored, and counted as such. Nothing of this is shipped.
 
 use std::env;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(corpora)");
     println!("cargo::rerun-if-env-changed=OFFHOOK_CORPORA");
     let folder = folder();
-    // A path that is missing would count as changed at every build.
+    // A missing path would count as changed at every build.
     if folder.exists() {
         println!("cargo::rerun-if-changed={}", folder.display());
     }
@@ -28,7 +28,7 @@ fn main() {
     }
 }
 
-/// The files as Rust.
+/// Returns the files as Rust source.
 fn table(folder: &Path, files: &[PathBuf]) -> String {
     let mut table = String::from("/// Path below the corpora, and content.\npub const FILES: &[(&str, &[u8])] = &[\n");
     for file in files {
@@ -39,7 +39,7 @@ fn table(folder: &Path, files: &[PathBuf]) -> String {
     table
 }
 
-/// Beside the repository, also for a package inside of it.
+/// Returns the folder of the corpora: beside the repository, also for a package inside of it.
 fn folder() -> PathBuf {
     if let Some(named) = env::var_os("OFFHOOK_CORPORA") {
         return named.into();

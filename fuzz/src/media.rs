@@ -59,7 +59,7 @@ impl Life {
             b'Q' => self.command(Command::Offer { session: S, leg: Leg::Peer }),
             b'f' => self.command(Command::Forget { session: S, peer: octets.first().map(|octet| peer(octet % 2 == 1)) }),
             b'p' => self.command(Command::Play { session: S, prompt: Prompt::Connected, times: 1 }),
-            b'k' => self.press(octets, number),
+            b'k' => self.send_digit(octets, number),
             b'd' => self.hear(Socket::Page, PAGE, octets),
             b'r' => self.hear(Socket::Rtp(S), PHONE, octets),
             b'c' => self.hear(Socket::Rtcp(S), (PHONE.0, PHONE.1 + 1), octets),
@@ -68,9 +68,9 @@ impl Life {
         }
     }
 
-    fn press(&mut self, octets: &[u8], duration: u64) {
-        let key = octets.first().map_or('0', |octet| char::from(b"0123456789*#ABCD"[usize::from(octet % 16)]));
-        self.command(Command::Press { session: S, leg: Leg::Peer, key, duration: duration as u32 });
+    fn send_digit(&mut self, octets: &[u8], duration: u64) {
+        let digit = octets.first().map_or('0', |octet| char::from(b"0123456789*#ABCD"[usize::from(octet % 16)]));
+        self.command(Command::SendDigit { session: S, leg: Leg::Peer, digit, duration: duration as u32 });
     }
 
     fn command(&mut self, command: Command) {

@@ -1,4 +1,4 @@
-//! The commands about money: credit, rates, numbers and call records. They work on the database itself, also beside a running gateway.
+//! The commands for credit, rates, numbers and call records. They use the database directly, also while the gateway is running.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use offhook_ledger::{Amount, Number, ShownBy, Tariff};
 
 use super::Failure;
 
-/// The prefix that every number has.
+/// The name of the empty prefix, which every number has.
 const ANY: &str = "any";
 
 #[derive(Subcommand)]
 pub enum CreditCommand {
-    /// Give an application credit, or take some back (a negative amount)
+    /// Add credit to an application, or withdraw some (a negative amount)
     Add(AddCredit),
     /// Show an account
     Show {
         /// Key of the application
         application: String,
     },
-    /// Set what an account may do; what is left out is as configured
+    /// Set the limits of an account; those that are left out are as configured
     Limit(SetLimits),
-    /// List the newest alarms, of accounts that wanted more than they may: since, until, application, cause, range, most
+    /// List the newest alarms of accounts that exceeded a limit: since, until, application, cause, range, limit
     Alarms {
         /// Only those of this application
         application: Option<String>,
@@ -33,7 +33,7 @@ pub enum CreditCommand {
         #[arg(long, default_value_t = 100)]
         most: u32,
     },
-    /// Add everything up: accounts, transfers and call records must agree
+    /// Check that accounts, transfers and call records agree
     Check,
 }
 
@@ -41,10 +41,10 @@ pub enum CreditCommand {
 pub struct AddCredit {
     /// Key of the application
     application: String,
-    /// Such as 10 or 0.05
+    /// Amount such as 10 or 0.05
     #[arg(allow_negative_numbers = true)]
     amount: Amount,
-    /// Counts once, however often it is given: the number of an invoice
+    /// A reference, such as the number of an invoice: repeating the command with it has no effect
     #[arg(long)]
     reference: Option<String>,
 }
@@ -53,7 +53,7 @@ pub struct AddCredit {
 pub struct SetLimits {
     /// Key of the application
     application: String,
-    /// Calls at a time
+    /// Concurrent calls
     #[arg(long)]
     calls: Option<u32>,
     /// New calls to telephones in any minute
@@ -62,25 +62,25 @@ pub struct SetLimits {
     /// New calls to one range in any hour
     #[arg(long, value_name = "CALLS")]
     range_per_hour: Option<u32>,
-    /// What may be spent in a day (UTC)
+    /// Largest amount spent in a day (UTC)
     #[arg(long, value_name = "AMOUNT")]
     per_day: Option<Amount>,
 }
 
 #[derive(Subcommand)]
 pub enum RateCommand {
-    /// Set the price of a prefix; calls that run keep theirs
+    /// Set the price of a prefix; existing calls keep theirs
     Set(SetRate),
-    /// List them
+    /// List the rates
     List {
-        /// Only what calls of this application cost
+        /// Only rates for calls of this application
         application: Option<String>,
     },
-    /// Remove one
+    /// Remove a rate
     Remove {
         /// Digits of the prefix, or `any`
         prefix: String,
-        /// That of this application
+        /// The rate of this application
         #[arg(long, default_value = "")]
         application: String,
     },
@@ -92,13 +92,13 @@ pub struct SetRate {
     prefix: String,
     /// Price of a minute
     per_minute: Amount,
-    /// Seconds that an answered call costs at least
+    /// Shortest time that an answered call is billed, seconds
     #[arg(long, default_value_t = 0)]
     minimum: u32,
-    /// Seconds by which it costs after that
+    /// Increment after that, seconds
     #[arg(long, default_value_t = 1)]
     increment: u32,
-    /// Price of being answered
+    /// Fee for each answered call
     #[arg(long, default_value = "0")]
     fee: Amount,
     /// Only for this application
@@ -108,14 +108,14 @@ pub struct SetRate {
 
 #[derive(Subcommand)]
 pub enum NumberCommand {
-    /// Give an application a number that is its own
+    /// Assign a number to an application
     Add(AddNumber),
-    /// List them
+    /// List the numbers
     List {
         /// Only those of this application
         application: Option<String>,
     },
-    /// Take a number away
+    /// Remove a number from an application
     Remove {
         /// Key of the application
         application: String,
@@ -130,7 +130,7 @@ pub struct AddNumber {
     application: String,
     /// With + and the country code
     number: String,
-    /// Whom calls to it ring
+    /// The user that calls to it ring
     #[arg(long)]
     user: Option<String>,
     /// Whose calls show it: nobody, user or application [default: user where there is --user, else application]
@@ -241,7 +241,7 @@ impl SetRate {
     }
 }
 
-/// The digits of a prefix; none for `any`.
+/// Returns the digits of a prefix; none for `any`.
 fn digits(prefix: &str) -> Result<String, Failure> {
     let digits = if prefix == ANY { "" } else { prefix.strip_prefix('+').unwrap_or(prefix) };
     if (prefix != ANY && digits.is_empty()) || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -281,7 +281,7 @@ impl CdrCommand {
     }
 }
 
-/// One line a call, fields between tabs.
+/// Returns a call record as a line, with tabs between the fields.
 fn line(record: &Record) -> String {
     let talked = record.ended.map_or(Duration::ZERO, |_| record.duration(record.opened));
     let cause = if record.ended.is_none() { "running" } else { &record.cause };
@@ -299,7 +299,7 @@ fn line(record: &Record) -> String {
         cause.to_owned(),
         record.trunk.clone(),
     ]
-    // What came from outside makes neither fields nor lines of its own, nor colours on a terminal.
+    // Removes control characters: text from outside must not add fields, lines or colours.
     .map(|field| field.chars().filter(|c| !c.is_control()).collect::<String>())
     .join("\t")
 }

@@ -1,16 +1,16 @@
-//! The embedded back end of Offhook, in one process: an edge that owns sockets, clock and storage, around the machines that own the rules.
+//! The embedded back end of Offhook, in one process: sockets, clock and storage around the state machines.
 //!
 //! ```text
 //! page ══ WebSocket ══ server ── proxy
-//!                      edge       └──── b2bua ──┬── trunk ══ server ══ UDP, TCP, TLS ══ providers, SIP servers
+//!                      I/O        └──── b2bua ──┬── trunk ══ server ══ UDP, TCP, TLS ══ providers, SIP servers
 //!                        │         calls that   ├── media ══ server ══ UDP ══ the same, and pages
-//!                        │         leave pages  └── ledger  what they cost, and who may make them
+//!                        │         leave pages  └── ledger  billing
 //!                        ├── store     applications, users, numbers, credit, call records
 //!                        └── assets    demo page and package
 //! ```
 //!
-//! What is in this crate may touch the world. `proxy`, `b2bua`, `trunk`, `media`, `ledger` and `access` are crates of their own that know only
-//! values.
+//! Only this crate does input and output. `proxy`, `b2bua`, `trunk`, `media`, `ledger` and `access` are crates of state machines
+//! over values.
 
 pub mod config;
 pub mod log;

@@ -1,5 +1,5 @@
-//! Log lines on standard error. Nobody's name or number is written out at `info`, and nothing from outside can make a line of its own, or
-//! change how one looks.
+//! The log on standard error. Names and numbers of users are masked at `info` and above, and text from outside cannot add lines or
+//! change how they are displayed.
 
 use std::io::{self, Write};
 
@@ -14,9 +14,9 @@ use crate::config::{Format, Level, Log};
 /// Starts logging; a second call does nothing.
 pub fn start(log: &Log) {
     let level = LevelFilter::from(log.level);
-    // Libraries say at `debug` and below what they read: only their warnings are wanted.
+    // At `debug` and below, libraries log what they receive: only their warnings are logged.
     let filter = Targets::new().with_target("offhook_", level).with_default(level.min(LevelFilter::WARN));
-    // Those of the media warn of single datagrams, which anybody can send as many of as he likes.
+    // Those for media log warnings for single datagrams, which anybody can send.
     let filter = filter.with_targets(["str0m", "is", "dimpl"].map(|library| (library, level.min(LevelFilter::ERROR))));
     let layer = tracing_subscriber::fmt::layer().with_writer(|| Lines(io::stderr()));
     let registry = tracing_subscriber::registry();
@@ -39,9 +39,9 @@ impl From<Level> for LevelFilter {
     }
 }
 
-/// Writes lines, each of which comes whole and may hold anything: all that a terminal or a line reader would act on, and all that cannot be
-/// seen or turns what is beside it around (controls, formats, line separators, unassigned), is written as JSON escapes it. In JSON such
-/// characters are only within strings.
+/// A writer of whole lines with any content: characters that terminals or readers of lines interpret, and invisible ones or ones
+/// that change the order of text (control and format characters, line separators, unassigned code points), are escaped as in JSON.
+/// In JSON output such characters occur only in strings.
 struct Lines<W>(W);
 
 impl<W: Write> Write for Lines<W> {
@@ -65,8 +65,7 @@ impl<W: Write> Write for Lines<W> {
     }
 }
 
-/// Whether a character is only what it looks like. The standard library knows which can be printed; marks that stand on the letter before
-/// them can, too.
+/// Whether a character is displayed as itself: one that the standard library counts as printable, or a combining mark.
 fn is_plain(character: char) -> bool {
     if character.is_ascii() {
         return !character.is_ascii_control();

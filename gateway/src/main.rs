@@ -15,21 +15,21 @@ use offhook_proxy::Account;
 
 use self::cli::{CdrCommand, CreditCommand, NumberCommand, RateCommand};
 
-/// Memory for everything. What a burst of calls leaves behind the C library's allocator joins in one go, while new calls wait.
+/// The allocator. That of the C library coalesces what a burst of calls has freed all at once, which delays new calls.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The back end of Offhook: registers users, connects their calls, serves the demo page.
 ///
-/// With no configuration it serves http://127.0.0.1:8080 to this machine. Once it does, it prints one line on standard output,
-/// `ready http://127.0.0.1:8080`; its log goes to standard error. SIGTERM: no new calls, running ones may end, then it stops. SIGHUP:
-/// it reads the certificate again.
+/// Without a configuration it serves http://127.0.0.1:8080 to this machine. When it is ready, it prints one line on standard
+/// output, `ready http://127.0.0.1:8080`; its log goes to standard error. SIGTERM: it accepts no new calls, waits for the end of
+/// those that exist, and stops. SIGHUP: it reads the certificate again.
 #[derive(Parser)]
 #[command(name = "offhook-gateway", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     overrides: Overrides,
-    /// Only say whether the configuration is right
+    /// Only check the configuration
     #[arg(long)]
     check: bool,
     #[command(subcommand)]
@@ -54,7 +54,7 @@ Every field of the configuration file, with its default: offhook.toml beside the
 enum Command {
     /// Serve (the default)
     Serve,
-    /// Applications: whose pages may use the gateway; a running gateway sees a change after a restart
+    /// Applications: whose pages may use the gateway; a running gateway sees changes after a restart
     #[command(subcommand)]
     Application(ApplicationCommand),
     /// Users with a password
@@ -63,10 +63,10 @@ enum Command {
     /// Accounts: what applications may spend on calls
     #[command(subcommand)]
     Credit(CreditCommand),
-    /// What calls cost
+    /// Prices of calls
     #[command(subcommand)]
     Rate(RateCommand),
-    /// Phone numbers: whom they ring, and whose calls show them
+    /// Phone numbers: which user they ring, and whose calls show them
     #[command(subcommand)]
     Number(NumberCommand),
     /// Call records
@@ -76,21 +76,21 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ApplicationCommand {
-    /// Add one and print its key and its secrets, one for each use
+    /// Add an application and print its key and its secrets, one for each use
     Add(AddApplication),
-    /// List them, without their secrets
+    /// List the applications, without their secrets
     List,
-    /// Print the secrets of one again
+    /// Print the secrets of an application again
     Keys {
         /// Its public key
         key: String,
     },
-    /// Make new secrets, where the ones before may be known to others, and print them: from the next start on only these are valid
+    /// Make new secrets, if the old ones may be known to others, and print them: after the next start only these are valid
     Renew {
         /// Its public key
         key: String,
     },
-    /// End the time in which one secret signs everything: from the next start on only those that `keys` prints are valid
+    /// End the time in which one secret signs everything: after the next start only those that `keys` prints are valid
     Separate {
         /// Its public key
         key: String,
@@ -101,17 +101,17 @@ enum ApplicationCommand {
 struct AddApplication {
     /// Its public key: letters, digits, `-`, `_` and `.` [default: a random UUID]
     key: Option<String>,
-    /// A page that may use it, such as https://shop.example:8443; may be repeated
+    /// Origin of pages that may use it, such as https://shop.example:8443; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
-    /// Pages of this machine may use it, on any port
+    /// Allow pages of this machine, on any port
     #[arg(long)]
     loopback: bool,
-    /// Pages make users by themselves (newUser). It then takes no tickets or JWTs of a back end: somebody else could have taken the name of
-    /// a user before the first ticket for it
+    /// Allow pages to create users (newUser). The application then accepts no tickets or JWTs of a back end: somebody else could
+    /// have taken the name of a user before the first ticket for it
     #[arg(long)]
     allow_new_users: bool,
-    /// Read a secret that back ends know already (base64, 16 octets or more) from standard input. It signs tickets, JWTs and requests until
+    /// Read an existing secret (base64, 16 octets or more) from standard input. It signs tickets, JWTs and requests until
     /// `application separate`
     #[arg(long, conflicts_with = "allow_new_users")]
     secret_stdin: bool,
@@ -119,9 +119,9 @@ struct AddApplication {
 
 #[derive(Subcommand)]
 enum UserCommand {
-    /// Add a user, or give one another password; the password is read from standard input
+    /// Add a user, or change the password of one; the password is read from standard input
     Add(AddUser),
-    /// Add many users, or give them other passwords: one a line on standard input, a name and a password with a blank between
+    /// Add many users, or change their passwords: on each line of standard input a name and a password with a blank between them
     Import(ImportUsers),
 }
 
@@ -131,7 +131,7 @@ struct AddUser {
     application: String,
     /// User name: 1 to 40 printable ASCII characters, not in the form of a phone number
     name: String,
-    /// What those who are called see
+    /// The name that callees see
     #[arg(long, default_value = "")]
     display_name: String,
 }
@@ -142,7 +142,7 @@ struct ImportUsers {
     application: String,
 }
 
-/// What ends the program; said to the person who started it.
+/// An error that ends the program; its message is for the operator.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -175,16 +175,16 @@ impl Cli {
             Some(Command::Number(command)) => runtime.block_on(command.run(&config)),
             Some(Command::Cdr(command)) => runtime.block_on(command.run(&config)),
         };
-        // Connections that have not said goodbye by now are not waited for.
+        // Does not wait for connections that are still open.
         runtime.shutdown_background();
         result
     }
 }
 
-/// The one line on standard output.
+/// Prints the only line on standard output.
 fn ready(url: &str) {
     let mut out = std::io::stdout().lock();
-    // Nobody reads it: that is no reason not to serve.
+    // If nobody reads it, the gateway serves nevertheless.
     drop(writeln!(out, "ready {url}").and_then(|()| out.flush()));
 }
 
@@ -216,14 +216,14 @@ impl ApplicationCommand {
     }
 }
 
-/// What pages and back ends of an application sign with.
+/// Prints the keys that pages and back ends of an application sign with.
 fn print_keys(application: &Application) {
     let Application { key, secret, allow_new_users, .. } = application;
     println!("key {key}");
     if secret.is_shared() {
         println!("secret {}", encode_secret(secret.octets()));
     }
-    // Where pages make users, nobody else vouches for one.
+    // Where pages create users, tickets and JWTs are not accepted.
     for what in Use::ALL.into_iter().filter(|what| !allow_new_users || *what == Use::Rest) {
         println!("{}-secret {}", what.as_str(), encode_secret(secret.key(what)));
     }
@@ -292,7 +292,7 @@ impl ImportUsers {
     }
 }
 
-/// What the store keeps of a user whom the operator names.
+/// Returns the account of a user that the operator adds.
 fn account(name: &str, password: &str, display_name: String, config: &Config) -> Result<Account, Failure> {
     check_name(name)?;
     if password.is_empty() || password.len() > 256 {
@@ -302,7 +302,7 @@ fn account(name: &str, password: &str, display_name: String, config: &Config) ->
     Ok(Account { display_name, ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() })
 }
 
-/// One line that no other user of the machine can see in the list of processes.
+/// Reads a line from standard input, which other users of the machine cannot see, unlike the arguments of a process.
 fn standard_input(what: &str) -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
         eprintln!("{what} (it will be shown), then Enter and Ctrl-D:");
@@ -360,7 +360,7 @@ mod tests {
         }
     }
 
-    /// Everything that tells people of commands.
+    /// All documents that mention commands.
     fn documents() -> Vec<String> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         let documents = std::fs::read_dir(folder).expect("the documents").flatten().map(|entry| entry.path());
@@ -368,7 +368,7 @@ mod tests {
         texts.chain([EXAMPLES, include_str!("../../README.md"), include_str!("../offhook.toml")].map(str::to_owned)).collect()
     }
 
-    /// The words of a line that calls the program: what is in quotes is one, and what follows two blanks, `#` or `<` is none.
+    /// The words of a command line: quoted text is one word; the line ends at two blanks, `#` or `<`.
     fn call(line: &str) -> Option<Vec<String>> {
         let line = line.trim_start_matches(['#', ' ']);
         let line = line.split_once(" | ").map_or(line, |(_, line)| line);

@@ -1,4 +1,4 @@
-//! Numbers for Prometheus.
+//! Metrics for Prometheus.
 
 use std::sync::atomic::AtomicI64;
 
@@ -8,19 +8,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// One label with one of few values.
+/// A label with a fixed set of values.
 type Label = [(&'static str, &'static str); 1];
 
-/// Every number the gateway counts. Cheap to change from any task.
+/// All metrics of the gateway; cheap to update from any task.
 pub struct Metrics {
     registry: Registry,
-    /// TCP connections that are open.
+    /// Open TCP connections.
     pub connections: Gauge<i64, AtomicI64>,
-    /// WebSockets that are open.
+    /// Open WebSockets.
     pub sockets: Gauge<i64, AtomicI64>,
-    /// Devices that are registered.
+    /// Registered devices.
     pub devices: Gauge<i64, AtomicI64>,
-    /// Calls that ring or run.
+    /// Calls that are ringing or established.
     pub calls: Gauge<i64, AtomicI64>,
     /// Calls since the start.
     pub calls_started: Counter,
@@ -72,32 +72,32 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A SIP message came in.
+    /// Counts a received SIP message.
     pub fn message_in(&self) {
         self.messages.get_or_create(&[("direction", "in")]).inc();
     }
 
-    /// A SIP message went out.
+    /// Counts a sent SIP message.
     pub fn message_out(&self) {
         self.messages.get_or_create(&[("direction", "out")]).inc();
     }
 
-    /// Somebody was turned away.
+    /// Counts a rejection.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// A call is over.
+    /// Counts the end of a call.
     pub fn call_ended(&self, cause: &'static str) {
         self.ended.get_or_create(&[("cause", cause)]).inc();
     }
 
-    /// The database was asked.
+    /// Counts a query to the database.
     pub fn query(&self, ok: bool) {
         self.queries.get_or_create(&[("result", if ok { "ok" } else { "error" })]).inc();
     }
 
-    /// An HTTP request was answered.
+    /// Counts a response to an HTTP request.
     pub fn request(&self, status: u16) {
         let class = match status / 100 {
             1 => "1xx",
@@ -109,7 +109,7 @@ impl Metrics {
         self.requests.get_or_create(&[("status", class)]).inc();
     }
 
-    /// Everything, in the text format of Prometheus.
+    /// Returns all metrics in the text format of Prometheus.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The certificate: read from two PEM files, and again when they change. A pair that does not fit leaves the old one in use.
+//! The certificate: read from two PEM files, and again when they change. A pair that does not match is not used; the old one stays.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,21 +15,21 @@ use thiserror::Error;
 
 use crate::config;
 
-/// What is wrong with certificate or key. Always the operator's to mend.
+/// Why certificate or key cannot be used. The operator is at fault in every case.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// The file cannot be read, or has no certificate or key in it.
+    /// The file cannot be read, or has no key.
     #[error("cannot read {0}: {1}")]
     File(PathBuf, rustls::pki_types::pem::Error),
-    /// The file has no certificate in it.
+    /// The file has no certificate.
     #[error("no certificate in {0}")]
     Empty(PathBuf),
-    /// Key and certificate do not belong together, or the key is of a kind that nobody uses any more.
+    /// Key and certificate do not match, or the kind of key is not supported.
     #[error("`tls.certificate` and `tls.key` do not work together: {0}")]
     Pair(rustls::Error),
 }
 
-/// The certificate in use, shared by every handshake.
+/// The current certificate, shared by all handshakes.
 #[derive(Debug)]
 pub struct Certificate {
     files: config::Tls,
@@ -45,20 +45,20 @@ impl Certificate {
         Ok(Arc::new(Self { files: files.clone(), provider, current }))
     }
 
-    /// Reads the two files again. Connections that exist keep what they have.
+    /// Reads the two files again. Existing connections are not affected.
     pub fn reload(&self) -> Result<(), TlsError> {
         let fresh = Arc::new(read(&self.files, &self.provider)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
-    /// Something that changes whenever one of the two files does.
+    /// Returns a value that changes whenever one of the files does.
     #[must_use]
     pub fn stamp(&self) -> Stamp {
         Stamp([stamp(&self.files.certificate), stamp(&self.files.key)])
     }
 
-    /// How to serve with it: TLS 1.2 and 1.3, HTTP/1.1 only (a WebSocket needs no more).
+    /// Returns the configuration of HTTPS: TLS 1.2 and 1.3, HTTP/1.1 only (a WebSocket needs no more).
     ///
     /// # Panics
     ///
@@ -72,10 +72,10 @@ impl Certificate {
         Arc::new(server)
     }
 
-    /// How to serve SIP with it: those who have a certificate may show it, and are then who it says.
+    /// Returns the configuration of SIP over TLS: clients with a certificate may authenticate by it.
     ///
     /// # Errors
-    /// Where there is no authority to check certificates by.
+    /// Where there is no certificate authority.
     pub fn sip_server(self: &Arc<Self>, authorities: &Arc<RootCertStore>) -> Result<Arc<ServerConfig>, VerifierBuilderError> {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(authorities), Arc::clone(&self.provider));
         let server = versions(ServerConfig::builder_with_provider(Arc::clone(&self.provider)))
@@ -85,7 +85,8 @@ impl Certificate {
     }
 }
 
-/// How to connect to others: they are checked by `authorities`; `own` is shown to those who ask for it.
+/// Returns the configuration of a client: the certificates of servers are verified by `authorities`; `own` is sent to servers that
+/// request one.
 #[must_use]
 pub fn client(authorities: &Arc<RootCertStore>, own: Option<&Arc<Certificate>>) -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -96,10 +97,10 @@ pub fn client(authorities: &Arc<RootCertStore>, own: Option<&Arc<Certificate>>) 
     })
 }
 
-/// Authorities that certificates are checked by: those of the PEM file, or of the system where none is named.
+/// Returns the certificate authorities: those in the PEM file, or those of the system where no file is named.
 ///
 /// # Errors
-/// Where the file cannot be read, or has no certificate in it.
+/// Where the file cannot be read, or has no certificate.
 pub fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
     let certificates = if file.as_os_str().is_empty() {
         rustls_native_certs::load_native_certs().certs
@@ -112,7 +113,7 @@ pub fn authorities(file: &Path) -> Result<RootCertStore, TlsError> {
     if taken == 0 && !file.as_os_str().is_empty() { Err(TlsError::Empty(file.to_owned())) } else { Ok(store) }
 }
 
-/// The host names in the certificate that the other end has shown, and that was checked.
+/// Returns the host names in the verified certificate of the peer.
 #[must_use]
 pub fn names(chain: Option<&[CertificateDer<'_>]>) -> Vec<String> {
     let Some(certificate) = chain.and_then(<[_]>::first) else { return Vec::new() };
@@ -140,7 +141,7 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// Size, time of change and file number of the two files; `None` where one is missing.
+/// Returns size, modification time and inode number of the two files; `None` where one is missing.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stamp([Option<(u64, i64, i64, u64)>; 2]);
 

@@ -27,7 +27,7 @@ struct Page {
     socket: UdpSocket,
     at: SocketAddr,
     mid: Option<Mid>,
-    /// Where it sends to.
+    /// The destination of its datagrams.
     gateway: Option<SocketAddr>,
     received: Vec<Moment>,
 }
@@ -41,7 +41,7 @@ impl Page {
         Self { rtc, socket, at, mid: None, gateway: None, received: Vec::new() }
     }
 
-    /// Does what there is to do for so long.
+    /// Runs the page for a while.
     async fn run(&mut self, millis: u64) {
         let end = now() + Duration::from_millis(millis);
         let mut buffer = [0; 2_000];
@@ -86,7 +86,7 @@ fn configuration(ports: &str) -> config::Media {
     config::Media { ports: ports.into(), ..config::Media::default() }
 }
 
-/// A phone that takes G.711 µ-law.
+/// A phone with G.711 µ-law.
 fn peer() -> PeerSettings {
     let (codecs, security, signalling) = (vec![Codec::Pcmu], Security::None, Vec::new());
     PeerSettings { codecs, security, address: None, nat: false, signalling, eager: true, info: false }
@@ -127,7 +127,7 @@ async fn sound_goes_both_ways_over_real_sockets() {
     UdpSocket::bind(gateway).await.expect("the port is free again");
 }
 
-/// A page that has called a phone, both connected.
+/// Returns a page that has called a phone, both connected.
 async fn call(media: &Media, events: &mut UnboundedReceiver<Event>) -> (Page, UdpSocket, Phone, SocketAddr) {
     let mut page = Page::new().await;
     media.command(Command::Open { session: S, call: "c1".into(), peer: peer() });

@@ -1,18 +1,18 @@
-//! Who we are to the server: signing in, receiving calls or not, and coming back after a loss.
+//! The account: signing in, receiving calls or not, and the registration after a lost connection.
 //!
 //! ```text
 //!        start                200 to REGISTER
 //! Idle ─────────▶ Starting ───────────────────▶ Ready ── terminate ──▶ Over
-//!   ▲                │ refused, no server reachable
+//!   ▲                │ rejected, no server reachable
 //!   └────────────────┘
 //! ```
 //!
-//! What was signed in with may run out. The app is told before, and may hand over another, which replaces it once the server has taken it:
+//! A ticket or token may expire. The app is told before, and may give another one, which replaces it once the server has accepted it:
 //!
 //! ```text
-//! Fresh ── a while before its end ──▶ Warned ── its end, or a refusal ──▶ the server is asked ── refused ──▶ Expired
-//!   ▲                                   │                                                                    │
-//!   └── 200 to REGISTER with another ───┴────────────────────────────────────────────────────────────────────┘
+//! Fresh ── a while before its end ──▶ Warned ── its end, or a 401 ──▶ REGISTER ── rejected ──▶ Expired
+//!   ▲                                   │                                                          │
+//!   └── 200 to REGISTER with another ───┴──────────────────────────────────────────────────────────┘
 //! ```
 
 use std::borrow::Cow;
@@ -36,28 +36,30 @@ pub struct Account {
     registration: Registration,
     /// Whether calls are to be received.
     wanted: bool,
-    /// Whether the app waits to hear that they are, or no longer are.
+    /// Whether the app is to be told that they are, or no longer are.
     asked: bool,
-    /// What REGISTER asks for, s; a registrar may demand more (RFC 3261, 10.2.8).
+    /// The expiration interval that REGISTER asks for, s; a registrar may demand more (RFC 3261, 10.2.8).
     expires: u32,
-    /// When what we sign in with runs out, where that is known.
+    /// When our ticket or token expires, where that is known.
     ends: Option<Instant>,
-    /// Whether the server has refused it.
+    /// Whether the server has rejected it.
     expired: bool,
-    /// What shall replace it, until the server has taken that.
+    /// The credentials that are to replace it, until the server has accepted them.
     update: Option<Update>,
 }
 
-/// What is shown to the server already in place of what it has taken.
+/// New credentials, which are sent to the server in place of those that it has accepted.
 struct Update {
-    /// That: it counts again where the server refuses the new one.
+    /// The accepted ones: they are used again where the server rejects the new ones.
     before: Option<Authenticator>,
-    /// When the new one runs out, where that is known.
+    /// When the new ones expire, where that is known.
     ends: Option<Instant>,
 }
 
-/// How often, and for how long, the server is asked whether it takes what has run out, ms: its clock may differ from ours.
-const LATE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(120));
+/// How often the server is asked whether it accepts a ticket or token that has expired: its clock may differ from ours.
+const EXPIRED_RETRY: Duration = Duration::from_secs(30);
+/// For how long it is asked.
+const EXPIRED_RETRY_FOR: Duration = Duration::from_secs(120);
 
 /// Where the account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,17 +74,17 @@ pub enum Phase {
     Over,
 }
 
-/// What an answer to REGISTER means for the rest of the client.
+/// What the response to a REGISTER means for the rest of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Signed in; calls may go on.
-    In,
-    /// Asked again, or nothing to do.
-    Wait,
-    /// `start` failed, and the app knows.
-    Out,
+    SignedIn,
+    /// Nothing changes, or another REGISTER was sent.
+    Unchanged,
+    /// `start` failed, and the app was told.
+    StartFailed,
     /// The server does not serve now.
-    Busy,
+    Unavailable,
 }
 
 impl Account {
@@ -92,9 +94,9 @@ impl Account {
         Self { phase: Phase::Idle, registration, wanted, asked: false, expires, ends: None, expired: false, update: None }
     }
 
-    /// Begins to sign in.
+    /// Takes the login to sign in with.
     pub fn start(&mut self, context: &mut Context, login: Login) -> Result<(), Error> {
-        let (user, credentials, lasts) = read(login)?;
+        let (user, credentials, lasts) = parse_login(login)?;
         (self.update, self.expired) = (None, false);
         context.user = user;
         context.authenticator = Some(Authenticator::new(credentials));
@@ -103,49 +105,49 @@ impl Account {
         Ok(())
     }
 
-    /// Shows something else from now on. The next REGISTER tells what the server says of it.
+    /// Takes other credentials of the same user. The response to the next REGISTER tells whether the server accepts them.
     pub fn update(&mut self, context: &mut Context, login: Login) -> Result<(), Error> {
         if self.phase != Phase::Ready {
             return Err(Error::Misuse("The client is not started"));
         }
-        let (user, credentials, lasts) = read(login)?;
+        let (user, credentials, lasts) = parse_login(login)?;
         if user != context.user {
             return Err(Error::argument("The login object is another user's"));
         }
         let shown = context.authenticator.replace(Authenticator::new(credentials));
-        // Of two that the server has not taken yet, the later counts.
+        // Of two that the server has not accepted yet, the later counts.
         let before = self.update.take().map_or(shown, |update| update.before);
         self.update = Some(Update { before, ends: lasts.map(|lasts| context.now + lasts) });
         Ok(())
     }
 
-    /// Tells the app that it needs another ticket or token soon.
-    pub fn warn(&self, context: &mut Context) {
+    /// Tells the app that its ticket or token expires soon.
+    pub fn warn_of_expiry(&self, context: &mut Context) {
         if let Some(ends) = self.ends {
             context
                 .event(Event::TokenWillExpire(u32::try_from((ends - context.now).as_millis().div_ceil(1000)).unwrap_or(u32::MAX)));
         }
     }
 
-    /// A ticket or token has run out: the server says whether it takes it still.
-    pub fn token_ended(&mut self, context: &mut Context, open: bool) {
-        if self.ends.is_some_and(|ends| context.now - ends < LATE.1) {
-            context.timers.set(Timer::TokenEnd, context.now + LATE.0);
+    /// Asks the server whether it still accepts a ticket or token that has expired.
+    pub fn token_expired(&mut self, context: &mut Context, open: bool) {
+        if self.ends.is_some_and(|ends| context.now - ends < EXPIRED_RETRY_FOR) {
+            context.timers.set(Timer::TokenExpiry, context.now + EXPIRED_RETRY);
         }
         if open {
             self.register(context);
         }
     }
 
-    /// The server has asked for a proof in vain: it says what it takes.
-    pub fn doubted(&mut self, context: &mut Context) {
+    /// Asks the server whether it accepts our credentials, after a request with them was challenged again.
+    pub fn check_credentials(&mut self, context: &mut Context) {
         if self.phase == Phase::Ready && !self.expired {
             self.register(context);
         }
     }
 
-    /// Wants calls to be received, or not. `Ok(true)`: the app will hear of it.
-    pub fn want(&mut self, context: &mut Context, wanted: bool, open: bool) -> Result<bool, Error> {
+    /// Has calls received, or no longer. `Ok(true)`: an event will tell the app.
+    pub fn set_receiving(&mut self, context: &mut Context, wanted: bool, open: bool) -> Result<bool, Error> {
         if !context.config.active {
             return Err(Error::Misuse("supportActiveConnection is not set"));
         }
@@ -156,14 +158,14 @@ impl Account {
         }
         self.asked = true;
         if !changed && self.registration.is_bound() == wanted {
-            self.tell(context);
+            self.report_receiving(context);
         } else if open {
             self.register(context);
         }
         Ok(true)
     }
 
-    /// Sends a REGISTER: what it asks for follows from what is wanted.
+    /// Sends a REGISTER that binds our Contact, or removes it, or has none, as is wanted.
     pub fn register(&mut self, context: &mut Context) {
         let (uri, aor, binding) = (format!("sip:{}", context.config.domain), context.aor(), context.binding());
         let ask = match (self.wanted && self.phase != Phase::Over, self.registration.is_bound()) {
@@ -172,51 +174,51 @@ impl Account {
             (false, false) => Ask::Nothing,
         };
         let request = self.registration.request(&uri, &aor, ask).field("Supported", "path, outbound, gruu");
-        context.request(request, Owner::Account, None);
+        context.send_request(request, Owner::Account, None);
     }
 
-    /// Takes the answer to a REGISTER in.
-    pub fn answered(&mut self, context: &mut Context, answer: &Message<'_>) -> Verdict {
+    /// Takes the response to a REGISTER.
+    pub fn handle_response(&mut self, context: &mut Context, answer: &Message<'_>) -> Verdict {
         match answer.code() {
             Some(code) if code.is_success() => {
                 self.accepted(context, answer);
-                Verdict::In
+                Verdict::SignedIn
             }
             Some(StatusCode::INTERVAL_TOO_BRIEF) => match answer.number(Name::MinExpires).filter(|least| *least > self.expires) {
                 Some(least) => {
                     self.expires = least;
                     self.register(context);
-                    Verdict::Wait
+                    Verdict::Unchanged
                 }
-                None => self.refused(context, answer.code(), Error::Refused(refusal(answer))),
+                None => self.rejected(context, answer.code(), Error::Refused(error_response(answer))),
             },
             Some(code)
                 if self.phase == Phase::Ready && (code == StatusCode::REQUEST_TIMEOUT || code.class() == Class::ServerError) =>
             {
                 self.registration.lost();
-                Verdict::Busy
+                Verdict::Unavailable
             }
-            _ => self.refused(context, answer.code(), Error::Refused(refusal(answer))),
+            _ => self.rejected(context, answer.code(), Error::Refused(error_response(answer))),
         }
     }
 
-    /// The number in CSeq that a challenged REGISTER was given.
-    pub const fn sent(&mut self, number: u32) {
+    /// Takes note of the CSeq number of a REGISTER that was sent again after a challenge.
+    pub const fn retried(&mut self, number: u32) {
         self.registration.sent(number);
     }
 
-    /// Nobody can be reached, or the server does not answer.
+    /// No server can be reached, or the server does not answer.
     pub fn unreachable(&mut self, context: &mut Context, why: Cow<'static, str>) -> Verdict {
         self.registration.lost();
         if self.phase != Phase::Starting {
-            return Verdict::Busy;
+            return Verdict::Unavailable;
         }
-        self.refused(context, None, Error::Unreachable(why))
+        self.rejected(context, None, Error::Unreachable(why))
     }
 
-    /// The connection is gone, and the registration with it.
+    /// The connection is lost, and the registration with it.
     pub fn disconnected(&mut self, context: &mut Context) {
-        context.timers.stop(Timer::Refresh);
+        context.timers.stop(Timer::Register);
         self.registration.lost();
     }
 
@@ -240,20 +242,20 @@ impl Account {
         self.registration.accepted(context.now, answer, &instance, self.expires);
         context.gruu = self.registration.gruu().map(str::to_owned);
         context.home = context.gruu.as_deref().and_then(|gruu| Some(Uri::parse(gruu).ok()?.host.to_owned()));
-        context.named_ice = Rc::new(named_ice(answer));
+        context.named_ice = Rc::new(ice_servers(answer));
         match self.registration.refresh_at() {
-            Some(at) => context.timers.set(Timer::Refresh, at),
-            None => context.timers.stop(Timer::Refresh),
+            Some(at) => context.timers.set(Timer::Register, at),
+            None => context.timers.stop(Timer::Register),
         }
         self.expired = false;
         if let Some(update) = self.update.take() {
             self.ends = update.ends;
-            self.watch_token(context);
+            self.set_token_timers(context);
             context.event(Event::TokenUpdated(Ok(())));
         }
         if self.phase == Phase::Starting {
             self.phase = Phase::Ready;
-            self.watch_token(context);
+            self.set_token_timers(context);
             let session = Self::session(context).unwrap_or(Session {
                 user_id: context.user.clone(),
                 session_id: String::new(),
@@ -261,11 +263,11 @@ impl Account {
             });
             context.event(Event::Started(session));
         }
-        self.tell(context);
+        self.report_receiving(context);
     }
 
-    /// Tells an app that waits for it whether calls are received.
-    fn tell(&mut self, context: &mut Context) {
+    /// Tells an app that is to be told whether calls are received.
+    fn report_receiving(&mut self, context: &mut Context) {
         if !self.asked {
             return;
         }
@@ -273,40 +275,40 @@ impl Account {
         context.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
     }
 
-    /// Starts the timers for the end of what the server has taken.
-    fn watch_token(&self, context: &mut Context) {
-        self.forget_token(context);
+    /// Starts the timers for the expiry of the accepted ticket or token.
+    fn set_token_timers(&self, context: &mut Context) {
+        self.stop_token_timers(context);
         if let Some(ends) = self.ends {
             let early = context.config.token_refresh.min((ends - context.now) / 10);
             context.timers.set(Timer::TokenWarning, ends - early);
-            context.timers.set(Timer::TokenEnd, ends);
+            context.timers.set(Timer::TokenExpiry, ends);
         }
     }
 
     /// Stops them.
-    pub fn forget_token(&self, context: &mut Context) {
+    pub fn stop_token_timers(&self, context: &mut Context) {
         context.timers.stop(Timer::TokenWarning);
-        context.timers.stop(Timer::TokenEnd);
+        context.timers.stop(Timer::TokenExpiry);
     }
 
-    fn refused(&mut self, context: &mut Context, code: Option<StatusCode>, error: Error) -> Verdict {
+    fn rejected(&mut self, context: &mut Context, code: Option<StatusCode>, error: Error) -> Verdict {
         if let Some(update) = self.update.take() {
             context.authenticator = update.before;
             context.event(Event::TokenUpdated(Err(error)));
-            // What stood before stands as long as the server says so.
+            // The credentials before it are valid as long as the server says so.
             if !self.expired {
                 self.register(context);
             }
-            return Verdict::Wait;
+            return Verdict::Unchanged;
         }
         self.registration.lost();
-        context.timers.stop(Timer::Refresh);
-        self.forget_token(context);
+        context.timers.stop(Timer::Register);
+        self.stop_token_timers(context);
         match self.phase {
             Phase::Starting => {
                 self.phase = Phase::Idle;
                 context.event(Event::StartFailed(error));
-                Verdict::Out
+                Verdict::StartFailed
             }
             Phase::Ready => {
                 self.asked = false;
@@ -314,15 +316,15 @@ impl Account {
                     context.event(Event::TokenExpired(error.clone()));
                 }
                 context.event(Event::Active(Err(error)));
-                Verdict::Wait
+                Verdict::Unchanged
             }
-            Phase::Idle | Phase::Over => Verdict::Wait,
+            Phase::Idle | Phase::Over => Verdict::Unchanged,
         }
     }
 }
 
-/// What a refusal says.
-pub fn refusal(answer: &Message<'_>) -> Box<ErrorResponse> {
+/// Returns what the app is told of a final response that is a failure.
+pub fn error_response(answer: &Message<'_>) -> Box<ErrorResponse> {
     let code = answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
     let reason = match answer.start {
         offhook_sip::Start::Response { reason, .. } => reason,
@@ -331,14 +333,11 @@ pub fn refusal(answer: &Message<'_>) -> Box<ErrorResponse> {
     let said = answer.get_other("X-Error").unwrap_or_default();
     let (error_code, reason) =
         cut_at(said, b' ').and_then(|(code, text)| Some((number(code)?, text))).unwrap_or((u32::from(code), reason));
-    let mut headers = Vec::new();
-    for field in answer.fields() {
-        headers.push((field.raw_name.to_owned(), field.value.to_owned()));
-    }
+    let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
     Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers })
 }
 
-fn read(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> {
+fn parse_login(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> {
     let mut life = None;
     let (user, credentials) = match login {
         Login::Token { user, token, lasts } => {
@@ -368,7 +367,7 @@ fn read(login: Login) -> Result<(String, Credentials, Option<Duration>), Error> 
     Ok((user, credentials, life))
 }
 
-fn named_ice(answer: &Message<'_>) -> Vec<IceServer> {
+fn ice_servers(answer: &Message<'_>) -> Vec<IceServer> {
     let mut named = Vec::new();
     for field in answer.fields() {
         if field.raw_name.eq_ignore_ascii_case("X-ICE-Server")

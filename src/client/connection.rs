@@ -1,22 +1,21 @@
-//! The connection to a server: opened, watched, opened again.
+//! The connection to a server: opened, kept alive, reopened.
 //!
 //! ```text
 //!            open                  opened
-//! Closed ───────────▶ Connecting ───────────▶ Open ── nothing heard for 7 s ──▶ asked ── 5 s more ──▶ Closed
-//!    ▲                    │ 5 s, 10 s, refused  │ closed                          │ anything heard ──▶ Open
+//! Closed ───────────▶ Connecting ───────────▶ Open ── nothing received for 7 s ──▶ keep-alive ── 5 s more ──▶ Closed
+//!    ▲                    │ 5 s, 10 s, refused  │ closed                             │ anything received ──▶ Open
 //!    └── back-off ────────┴─────────────────────┘
 //! ```
 //!
-//! Of several servers the next one is tried at once, each once; only then there is a pause, longer after each round. Servers that were last
-//! tried in vain come after those that served, also after the one that was just lost. Where the client is signed in it stays, also when a
-//! server that it preferred comes back. A server that signs it in and drops it again soon counts as tried in vain: whoever has no server
-//! that serves goes round ever more slowly.
+//! Of several servers the next one is tried at once, each once; only then comes a pause, longer after each round. Servers whose last try failed
+//! come after those that served, also after the one that was just lost. A client stays at the server where it is signed in, also when a
+//! server earlier in the list comes back. A server that closes the connection soon after the client has signed in counts as failed: a client
+//! without a server that serves tries ever more slowly.
 //!
-//! Where something else says that the network changed ([`Connection::nudge`]), it is asked at once and has 2 s, or opened at once.
+//! When the network may have changed ([`Connection::check`]), an open connection is probed at once, with a time-out of 2 s; else it is opened at once.
 
 use std::time::Duration;
 
-use offhook_sip::text::concat;
 use offhook_sip::{Method, Writer};
 use offhook_ua::time::Instant;
 
@@ -24,40 +23,40 @@ use super::context::{Context, Owner};
 use super::io::Output;
 use super::timers::Timer;
 
-/// How long a WebSocket may take to open: in the first round, and later. TCP asks again after 1, 3 and 7 s; Firefox makes whoever gave up
-/// wait half as long again each time, some seconds after a minute of tries of 5 s.
+/// How long a WebSocket may take to open: in the first round, and later. TCP retransmits its SYN after 1, 3 and 7 s; Firefox delays each try
+/// after one that was given up, by half as much again each time: some seconds after a minute of tries of 5 s.
 const CONNECT_TIMEOUT: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10)];
-/// How long a connection may be silent before the server is asked for a sign of life.
-const QUIET: Duration = Duration::from_secs(7);
-/// How long the server may take to give it: with `QUIET`, a dead peer is found within 12 s.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long nothing may be received before a keep-alive is sent.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(7);
+/// How long the answer to a keep-alive may take: with the interval, a dead connection is found within 12 s.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server must have served for the next loss to count as the first one.
 const STEADY: Duration = Duration::from_secs(5);
-/// The same where there is reason to doubt it: the media broke, the page slept, the network is another one.
-const DOUBT: Duration = Duration::from_secs(2);
-/// The first wait between two tries, and the longest: without a call, and with one that waits for it.
+/// The same where the connection is in doubt: the media broke, the page slept, or the network has changed.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The first pause between two tries, and the longest: without a call, and with one.
 const BACK_OFF: (Duration, [Duration; 2]) = (Duration::from_millis(300), [Duration::from_secs(20), Duration::from_secs(2)]);
 
 /// The one connection.
 pub struct Connection {
     state: State,
-    /// Tries since a server last served.
+    /// How many tries there were since a server last served.
     tries: u32,
     /// When the last try began.
     since: Instant,
     /// Since when we are signed in.
-    serves: Option<Instant>,
+    signed_in: Option<Instant>,
     /// Which server is next.
     server: usize,
-    /// The servers that were last tried in vain, a bit each: as many as there are bits.
-    vain: u32,
+    /// The servers whose last try failed, a bit each: as many as there are bits.
+    failed: u32,
     /// Whether this server answers `CRLF CRLF` with `CRLF` (RFC 5626, 4.4.1).
     pongs: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// There is none, or it waits for its next try.
+    /// Not open; the next try may be due at some time.
     Closed,
     /// Being opened.
     Connecting,
@@ -67,7 +66,7 @@ enum State {
 
 impl Connection {
     pub const fn new() -> Self {
-        Self { state: State::Closed, tries: 0, since: Instant::from_millis(0), serves: None, server: 0, vain: 0, pongs: false }
+        Self { state: State::Closed, tries: 0, since: Instant::from_millis(0), signed_in: None, server: 0, failed: 0, pongs: false }
     }
 
     pub fn is_open(&self) -> bool {
@@ -78,12 +77,12 @@ impl Connection {
         self.state == State::Closed
     }
 
-    /// Whether every server was tried in vain since one last served.
+    /// Whether every server has failed since one last served.
     pub fn is_hopeless(&self, context: &Context) -> bool {
         self.tries as usize >= context.config.servers.len()
     }
 
-    /// Opens it, to the server whose turn it is.
+    /// Opens it, to the server that is next.
     pub fn open(&mut self, context: &mut Context) {
         let Some(url) = context.config.servers.get(self.server % context.config.servers.len().max(1)).cloned() else { return };
         context.set_secure(url.starts_with("wss:"));
@@ -95,39 +94,39 @@ impl Connection {
         self.since = context.now;
     }
 
-    /// It is open.
+    /// Takes note that the WebSocket is open.
     pub fn opened(&mut self, context: &mut Context) {
         self.state = State::Open;
         context.connection += 1;
         self.pongs = false;
         context.timers.stop(Timer::Connect);
-        context.send("\r\n\r\n".to_owned());
-        self.heard(context);
+        context.push(Output::Send("\r\n\r\n".to_owned()));
+        self.received(context);
     }
 
-    /// We are signed in over it.
-    pub const fn serves(&mut self, now: Instant) {
-        self.serves = Some(now);
+    /// Takes note that we are signed in.
+    pub const fn signed_in(&mut self, now: Instant) {
+        self.signed_in = Some(now);
     }
 
-    /// Something came: the server lives.
-    pub fn heard(&self, context: &mut Context) {
-        context.timers.stop(Timer::Silence);
-        context.timers.set(Timer::KeepAlive, context.now + QUIET);
+    /// Takes note that something was received.
+    pub fn received(&self, context: &mut Context) {
+        context.timers.stop(Timer::KeepAliveTimeout);
+        context.timers.set(Timer::KeepAlive, context.now + KEEP_ALIVE_INTERVAL);
     }
 
-    /// The answer to `CRLF CRLF` came.
-    pub const fn ponged(&mut self) {
+    /// Takes note of the answer to `CRLF CRLF`.
+    pub const fn pong_received(&mut self) {
         self.pongs = true;
     }
 
-    /// It is gone; goes to the next server, at once or after a while, which is shorter where a call waits. `refused`: the server is there,
-    /// and does not serve.
+    /// The connection is lost: goes to the next server, at once or after a pause, which is shorter during a call (`in_call`). `refused`: the server
+    /// was reached, and does not serve.
     pub fn lost(&mut self, context: &mut Context, in_call: bool, refused: bool) {
-        // A try that hung has waited already.
+        // The time that a try took counts as part of the pause.
         let since = if self.state == State::Connecting { self.since } else { context.now };
         self.close(context);
-        let served = self.serves.take();
+        let served = self.signed_in.take();
         let steady = served.is_some_and(|since| context.now - since >= STEADY);
         if steady {
             self.tries = 0;
@@ -141,61 +140,61 @@ impl Connection {
             let wait = (BACK_OFF.0 * (1 << (round - 1))).min(BACK_OFF.1[usize::from(in_call)]);
             wait / 2 + context.random.duration(wait)
         };
-        self.go_on(servers, steady && !refused);
+        self.select_next(servers, steady && !refused);
         self.tries += 1;
         if self.tries == 1 && served.is_some() {
-            // Without a timer: in a tab that nobody looks at the shortest takes a second.
+            // Without a timer: in a hidden tab the shortest takes a second.
             return self.open(context);
         }
         context.timers.set(Timer::Reconnect, context.now.max(since + wait));
     }
 
-    /// Whose turn is next: of those that were not tried in vain, the next one; where there is none, the next of all.
-    fn go_on(&mut self, servers: usize, served: bool) {
+    /// Selects the next server: the next of those that have not failed, or else the next one.
+    fn select_next(&mut self, servers: usize, served: bool) {
         let bit = |server: usize| 1_u32.checked_shl(server as u32).unwrap_or(0);
         let now = bit(self.server);
-        self.vain = if served { self.vain & !now } else { self.vain | now };
+        self.failed = if served { self.failed & !now } else { self.failed | now };
         for _ in 0..servers {
             self.server = (self.server + 1) % servers;
-            if self.vain & bit(self.server) == 0 {
+            if self.failed & bit(self.server) == 0 {
                 return;
             }
         }
         self.server = (self.server + 1) % servers;
     }
 
-    /// Goes to the next server: this one is there, and does not serve.
-    pub fn give_up(&mut self, context: &mut Context, in_call: bool) {
+    /// Goes to the next server, as this one does not serve.
+    pub fn skip_server(&mut self, context: &mut Context, in_call: bool) {
         context.push(Output::Disconnect);
         self.lost(context, in_call, true);
     }
 
-    /// Forgets it, without another try.
+    /// Closes it, without another try.
     pub fn close(&mut self, context: &mut Context) {
         self.state = State::Closed;
-        for timer in [Timer::Connect, Timer::KeepAlive, Timer::Silence, Timer::Reconnect] {
+        for timer in [Timer::Connect, Timer::KeepAlive, Timer::KeepAliveTimeout, Timer::Reconnect] {
             context.timers.stop(timer);
         }
     }
 
-    /// The network may be another one, or back: what is open is doubted, what waits or hangs is tried at once.
-    pub fn nudge(&mut self, context: &mut Context) {
+    /// The network may have changed: probes an open connection, and opens one that waits for its next try, or whose try takes long.
+    pub fn check(&mut self, context: &mut Context) {
         match self.state {
-            State::Open => self.ask(context, true),
+            State::Open => self.probe(context, true),
             State::Connecting if self.tries > 0 => self.open(context),
             State::Closed if context.timers.runs(Timer::Reconnect) => self.open(context),
             State::Connecting | State::Closed => {}
         }
     }
 
-    /// Asks the server for a sign of life: by `CRLF CRLF` where it is known to answer that, else by OPTIONS, which every server answers.
-    pub fn ask(&self, context: &mut Context, doubt: bool) {
-        context.timers.set(Timer::Silence, context.now + if doubt { DOUBT } else { PATIENCE });
+    /// Sends a keep-alive: `CRLF CRLF` where the server is known to answer that, else OPTIONS, which every server answers.
+    pub fn probe(&self, context: &mut Context, doubt: bool) {
+        context.timers.set(Timer::KeepAliveTimeout, context.now + if doubt { PROBE_TIMEOUT } else { KEEP_ALIVE_TIMEOUT });
         if self.pongs {
-            context.send("\r\n\r\n".to_owned());
+            context.push(Output::Send("\r\n\r\n".to_owned()));
             return;
         }
-        let uri = concat(&["sip:", &context.config.domain]);
+        let uri = format!("sip:{}", context.config.domain);
         let aor = context.aor();
         let (tag, call_id) = (context.random.token(), context.random.token());
         let options = Writer::request(Method::Options, &uri)
@@ -203,6 +202,6 @@ impl Connection {
             .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &call_id)
             .cseq(1, Method::Options);
-        context.request(options, Owner::Connection, None);
+        context.send_request(options, Owner::Connection, None);
     }
 }

@@ -1,8 +1,9 @@
 //! What the connection, the account and the calls share: time, identity, credentials, transactions, timers, and the outputs.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-use offhook_sip::text::concat;
+use offhook_sip::text::cut_at;
 use offhook_sip::{Abilities, Branch, Message, Method, StatusCode, Writer, escape_user, reply};
 use offhook_ua::authentication::{Authenticator, again};
 use offhook_ua::random::Random;
@@ -14,8 +15,8 @@ use super::io::{Change, Config, Event, Ice, IceServer, Output, PeerId, Task, Tas
 use super::timers::Timers;
 use crate::client::call::{CallId, CallInfo};
 
-/// What may be asked of us.
-pub const CAN: Abilities<'static> = Abilities {
+/// What this user agent supports.
+pub const ABILITIES: Abilities<'static> = Abilities {
     methods: &[
         Method::Invite,
         Method::Ack,
@@ -35,13 +36,13 @@ pub const CAN: Abilities<'static> = Abilities {
 /// The extensions that we know (RFC 3262, 4028, 5626, 5627, 8840).
 pub const SUPPORTED: &str = "100rel, timer, outbound, gruu, trickle-ice";
 
-/// Says what this end of a call can do, and how it is reached.
-pub fn capable(message: Writer, contact: &str) -> Writer {
-    let message = message.field("Contact", contact).field("Allow", &CAN.allow());
-    message.field("Supported", SUPPORTED).field("Recv-Info", &CAN.packages.join(", "))
+/// Adds what this user agent supports, and its Contact.
+pub fn with_capabilities(message: Writer, contact: &str) -> Writer {
+    let message = message.field("Contact", contact).field("Allow", &ABILITIES.allow());
+    message.field("Supported", SUPPORTED).field("Recv-Info", &ABILITIES.packages.join(", "))
 }
 
-/// What all parts of the client share.
+/// What the parts of the client share.
 pub struct Context {
     /// When the command or input came that is being handled.
     pub now: Instant,
@@ -49,32 +50,32 @@ pub struct Context {
     pub random: Random,
     pub transactions: Transactions<()>,
     pub timers: Timers,
-    /// In order, the first one first.
-    pub outputs: Vec<Output>,
-    /// Who asked what the server has not finally answered yet.
+    /// The outputs for `Client::poll`, the first one first.
+    pub outputs: VecDeque<Output>,
+    /// Requests of ours without a final response, and who sent them.
     pub pending: Vec<Pending>,
-    /// Which call waits for which media task, and why.
-    pub tasks: Vec<(TaskId, CallId, Awaited)>,
+    /// Which call waits for which media task, and what for.
+    pub tasks: Vec<(TaskId, CallId, TaskPurpose)>,
     pub authenticator: Option<Authenticator>,
-    /// Which connection this is: counts those that were opened.
+    /// The number of the connection: how many were opened.
     pub connection: u32,
-    /// Who we are.
+    /// The user that is signed in.
     pub user: String,
-    /// Whether the server knows us on the connection that is open now.
+    /// Whether we are signed in over the connection that is open now.
     pub signed_in: bool,
     /// The public GRUU, once the registrar gave one.
     pub gruu: Option<String>,
-    /// The SIP domain as the registrar writes it: it may know itself by another name than we do.
+    /// The SIP domain as the registrar writes it in the GRUU: it may have another name than the one we know.
     pub home: Option<String>,
     /// The ICE servers that the server named.
     pub named_ice: Rc<Vec<IceServer>>,
-    /// The host in Via and Contact: made up, as no browser has an address of its own (RFC 7118, 5.1).
+    /// The host in Via and Contact: a random name in `.invalid`, as a browser does not know its address (RFC 7118, 5.1).
     host: String,
     secure: bool,
     counter: u32,
 }
 
-/// A request of ours that waits for its final answer.
+/// A request of ours that waits for its final response.
 pub struct Pending {
     pub key: ClientKey,
     pub owner: Owner,
@@ -82,70 +83,70 @@ pub struct Pending {
     retried: bool,
 }
 
-/// Who waits for an answer.
+/// Who waits for a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The account: a REGISTER.
     Account,
-    /// The connection: an OPTIONS as a sign of life.
+    /// The connection: an OPTIONS as keep-alive.
     Connection,
     /// A call.
-    Call(CallId, Asked),
+    Call(CallId, Purpose),
 }
 
-/// What a call asked.
+/// What a call sent a request for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Purpose {
     /// The INVITE that makes the call.
     Invite,
-    /// BYE: nothing hangs on the answer.
-    Goodbye,
+    /// BYE: its response changes nothing.
+    Bye,
     /// PRACK.
     Prack,
     /// INFO with candidates.
     Trickle,
-    /// INFO with a tone.
-    Tone,
-    /// An INVITE within the call.
+    /// INFO with a DTMF digit.
+    Dtmf,
+    /// A re-INVITE.
     Reinvite,
     /// An UPDATE that keeps the session or tells a new address.
     Update,
 }
 
-/// Why a call waits for a media task.
+/// What a call has a media task for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Awaited {
+pub enum TaskPurpose {
     /// The offer for the INVITE.
-    FirstOffer,
-    /// The answer to the INVITE of the other side.
-    FirstAnswer,
-    /// The first answer of the other side is being taken.
-    FirstAccept,
+    InitialOffer,
+    /// The answer to the INVITE that was received.
+    InitialAnswer,
+    /// Taking the first remote answer.
+    InitialAccept,
     /// The microphone.
     Microphone,
-    /// An offer within the call.
+    /// The offer for a re-INVITE.
     Reoffer,
-    /// The answer to an offer within the call.
+    /// The answer to a re-INVITE or UPDATE.
     Reanswer,
-    /// An answer within the call is being taken.
+    /// Taking the remote answer to a re-INVITE.
     Reaccept,
     /// Whether media still arrives.
-    Sound,
-    /// Nothing hangs on it.
+    Listen,
+    /// Nothing: its result changes nothing.
     Nothing,
 }
 
 impl Context {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
-        let host = concat(&[random.token().get(..12).unwrap_or("client"), ".invalid"]);
+        let host = format!("{}.invalid", random.token().get(..12).unwrap_or("client"));
         Self {
             now: Instant::default(),
             config,
             random,
             transactions: Transactions::new(),
             timers: Timers::default(),
-            outputs: Vec::new(),
+            outputs: VecDeque::new(),
             pending: Vec::new(),
             tasks: Vec::new(),
             authenticator: None,
@@ -161,43 +162,43 @@ impl Context {
         }
     }
 
-    /// Whether an answer is one to us (RFC 3261, 18.1.2): its Via is the one that we wrote.
+    /// Whether a response is for us (RFC 3261, 18.1.2): its Via is the one that we wrote.
     pub fn is_ours(&self, answer: &Message<'_>) -> bool {
         answer.via().is_ok_and(|via| via.host == self.host)
     }
 
-    /// Notes whether the connection is `wss`: Via says so.
+    /// Takes note whether the connection is `wss`, for Via.
     pub const fn set_secure(&mut self, secure: bool) {
         self.secure = secure;
     }
 
     /// `sip:USER@DOMAIN`.
     pub fn aor(&self) -> String {
-        concat(&["sip:", &escape_user(&self.user), "@", &self.config.domain])
+        format!("sip:{}@{}", escape_user(&self.user), self.config.domain)
     }
 
-    /// The Contact of requests and answers within calls: the GRUU where there is one (RFC 5627, 4.4).
+    /// The Contact of requests and responses of calls: the GRUU where there is one (RFC 5627, 4.4).
     pub fn contact(&self) -> String {
         match &self.gruu {
-            Some(gruu) => concat(&["<", gruu, ">"]),
-            None => concat(&["<", &self.flow_uri(), ";ob>"]),
+            Some(gruu) => format!("<{gruu}>"),
+            None => format!("<{};ob>", self.flow_uri()),
         }
     }
 
     /// The Contact of a REGISTER (RFC 5626, 4.2).
     pub fn binding(&self) -> String {
-        concat(&["<", &self.flow_uri(), ">;+sip.instance=\"<urn:uuid:", &self.config.instance, ">\";reg-id=1"])
+        format!("<{}>;+sip.instance=\"<urn:uuid:{}>\";reg-id=1", self.flow_uri(), self.config.instance)
     }
 
     fn flow_uri(&self) -> String {
-        concat(&["sip:", &escape_user(&self.user), "@", &self.host, ";transport=ws"])
+        format!("sip:{}@{};transport=ws", escape_user(&self.user), self.host)
     }
 
-    /// Completes and sends a request; the answer will be for `owner`.
-    pub fn request(&mut self, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
+    /// Completes and sends a request; its responses are for `owner`.
+    pub fn send_request(&mut self, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
         let branch = Branch::new(&self.random.token());
         let key = ClientKey::new(branch.clone(), request.request_line().map_or(Method::Other(""), |(method, _)| method));
-        let mut request = self.finish(request, &branch);
+        let mut request = self.complete(request, &branch);
         if let Some(authenticator) = &mut self.authenticator {
             request = authenticator.authorize(request, &mut self.random);
         }
@@ -208,8 +209,8 @@ impl Context {
         key
     }
 
-    /// Sends a request that was challenged once more, with credentials. Gives its new key and number in CSeq.
-    pub fn retry(&mut self, key: &ClientKey, refusal: &Message<'_>) -> Option<(ClientKey, u32)> {
+    /// Sends a request that was challenged again, with credentials. Returns its new key and CSeq number.
+    pub fn retry_with_credentials(&mut self, key: &ClientKey, refusal: &Message<'_>) -> Option<(ClientKey, u32)> {
         let position = self.pending.iter().position(|pending| pending.key == *key)?;
         let pending = self.pending.get_mut(position)?;
         let authenticator = self.authenticator.as_mut()?;
@@ -226,8 +227,8 @@ impl Context {
         Some((new, number))
     }
 
-    /// Sends a request as a new transaction (RFC 3263, 4.3), and forgets the one that it was.
-    pub fn anew(&mut self, key: &ClientKey) -> Option<ClientKey> {
+    /// Sends a request again in a new transaction (RFC 3263, 4.3), and abandons the one before. Returns the new key.
+    pub fn resend_in_new_transaction(&mut self, key: &ClientKey) -> Option<ClientKey> {
         let pending = self.pending.iter_mut().find(|pending| pending.key == *key)?;
         let branch = Branch::new(&self.random.token());
         (pending.text, _) = again(&pending.text, &branch, false, self.authenticator.as_mut()?, &mut self.random)?;
@@ -237,106 +238,106 @@ impl Context {
         Some(pending.key.clone())
     }
 
-    /// Another server may challenge what this one did already.
-    pub fn forgive(&mut self) {
-        for pending in self.pending.iter_mut().filter(|pending| !matches!(pending.owner, Owner::Call(_, Asked::Goodbye))) {
+    /// Lets requests be retried once more after a challenge, as another server may challenge them, too.
+    pub fn allow_retries(&mut self) {
+        for pending in self.pending.iter_mut().filter(|pending| !matches!(pending.owner, Owner::Call(_, Purpose::Bye))) {
             pending.retried = false;
         }
     }
 
-    /// The ACK to a 2xx: no transaction.
-    pub fn acknowledge(&mut self, ack: Writer) -> String {
+    /// Sends the ACK to a 2xx, which has no transaction. Returns it, for retransmissions of the 2xx.
+    pub fn send_ack(&mut self, ack: Writer) -> String {
         let branch = Branch::new(&self.random.token());
-        let text = self.finish(ack, &branch).end();
+        let text = self.complete(ack, &branch).end();
         self.send(text.clone());
         text
     }
 
-    /// Answers a request; 2xx and provisional answers to an INVITE are for their owners to repeat.
+    /// Responds to a request. 2xx and reliable provisional responses to an INVITE are retransmitted by its session.
     pub fn respond(&mut self, key: &ServerKey, text: String) {
         self.transactions.respond(self.now, key, text);
     }
 
-    /// Answers a request with 200 and nothing more to say.
-    pub fn confirm(&mut self, key: &ServerKey, request: &Message<'_>) {
+    /// Responds to a request with a bare 200.
+    pub fn respond_ok(&mut self, key: &ServerKey, request: &Message<'_>) {
         self.respond(key, reply(request, StatusCode::OK, None).end());
     }
 
-    /// Answers a request with a bare status.
-    pub fn refuse(&mut self, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
+    /// Rejects a request with a status.
+    pub fn reject(&mut self, key: &ServerKey, request: &Message<'_>, code: StatusCode) {
         let tag = self.random.token();
-        self.refuse_with(key, request, Refusal::Status(code), &tag);
+        self.reject_with(key, request, Refusal::Status(code), &tag);
     }
 
-    /// The same with the tag that its other answers had, or a status that has more to say.
-    pub fn refuse_with(&mut self, key: &ServerKey, request: &Message<'_>, refusal: Refusal<'_>, tag: &str) {
-        let answer = refusal.answer(request, tag, &CAN).field("User-Agent", &self.config.user_agent);
+    /// The same with the tag that its other responses had, or with a rejection that carries more fields.
+    pub fn reject_with(&mut self, key: &ServerKey, request: &Message<'_>, refusal: Refusal<'_>, tag: &str) {
+        let answer = refusal.answer(request, tag, &ABILITIES).field("User-Agent", &self.config.user_agent);
         self.respond(key, answer.end());
     }
 
-    /// Moves what the transactions want to send into the way out; gives the requests that nobody answered.
+    /// Moves what the transactions send to the outputs. Returns the requests that timed out.
     pub fn drain_transactions(&mut self) -> Vec<ClientKey> {
-        let mut silent = Vec::new();
+        let mut timed_out = Vec::new();
         while let Some(effect) = self.transactions.poll() {
             match effect {
                 Effect::Send { text, .. } => self.send(text),
-                Effect::TimedOut(key) => silent.push(key),
-                // A refusal that was not acknowledged: the call is over for us anyway.
+                Effect::TimedOut(key) => timed_out.push(key),
+                // A rejection that was not acknowledged: the call is over anyway.
                 Effect::NoAck(_) => {}
             }
         }
-        silent
+        timed_out
     }
 
-    /// Takes out who waits for this answer. An INVITE stays: forks may answer it several times.
+    /// Returns who waits for this response, for the last time if it is the `last` one. An INVITE stays: several forks may answer it.
     pub fn owner(&mut self, key: &ClientKey, last: bool) -> Option<Owner> {
         let position = self.pending.iter().position(|pending| pending.key == *key)?;
         let owner = self.pending.get(position)?.owner;
-        if last && !matches!(owner, Owner::Call(_, Asked::Invite)) {
+        if last && !matches!(owner, Owner::Call(_, Purpose::Invite)) {
             self.pending.remove(position);
         }
         Some(owner)
     }
 
-    /// Asks the browser for something.
-    pub fn task(&mut self, call: CallId, awaited: Awaited, kind: TaskKind) {
+    /// Starts a media task.
+    pub fn start_task(&mut self, call: CallId, purpose: TaskPurpose, kind: TaskKind) {
         self.counter += 1;
         let id = TaskId(self.counter);
-        self.tasks.push((id, call, awaited));
+        self.tasks.push((id, call, purpose));
         self.push(Output::Task(Task { id, call, kind }));
     }
 
-    /// Waits no longer for some tasks of a call.
-    pub fn drop_tasks(&mut self, of: CallId, which: &dyn Fn(Awaited) -> bool) {
-        while let Some(position) = self.tasks.iter().position(|(_, call, awaited)| *call == of && which(*awaited)) {
-            self.tasks.remove(position);
-        }
+    /// Drops some tasks of a call: their results are ignored.
+    pub fn drop_tasks(&mut self, of: CallId, which: impl Fn(TaskPurpose) -> bool) {
+        self.tasks.retain(|(_, call, purpose)| *call != of || !which(*purpose));
     }
 
-    /// A name for a new peer connection.
+    /// Returns the id of a new peer connection.
     pub const fn new_peer(&mut self) -> PeerId {
         self.counter += 1;
         PeerId(self.counter)
     }
 
-    /// How peers find candidates: as the app said, else as the server said.
-    pub fn ice(&self) -> Ice {
+    /// Returns how peers find candidates: as the app has configured, else by the servers that the SIP server named.
+    pub fn ice_config(&self) -> Ice {
         let servers = if self.config.ice_servers.is_empty() { &self.named_ice } else { &self.config.ice_servers };
         Ice { servers: servers.clone(), relay_only: self.config.relay_only }
     }
 
-    /// Puts a text frame on its way. A server that does not know us yet would refuse requests: they are kept until it does, and leave
-    /// with all others that wait for their answer.
+    /// Sends a request or response. Before we are signed in, a server would reject requests but REGISTER and OPTIONS: they are not sent, but
+    /// retransmitted after that with all others that wait for a response.
     pub fn send(&mut self, text: String) {
-        if self.signed_in || ["SIP/2.0", "REGISTER", "OPTIONS", "\r\n"].iter().any(|start| text.starts_with(start)) {
+        let start = cut_at(&text, b' ').map(|(start, _)| Method::from(start));
+        let early = matches!(start, Some(Method::Register | Method::Options | Method::Other("SIP/2.0")));
+        if early || self.signed_in {
             self.push(Output::Send(text));
         }
     }
 
-    /// Wants something done, after all that was wanted before.
+    /// Adds an output.
     #[inline(never)]
     pub fn push(&mut self, output: Output) {
-        self.outputs.push(output);
+        self.outputs.push_back(output);
     }
 
     /// Tells the app.
@@ -345,7 +346,7 @@ impl Context {
     }
 
     /// Tells the app that a call changed.
-    pub fn changed(&mut self, change: Change, info: &CallInfo) {
+    pub fn call_changed(&mut self, change: Change, info: &CallInfo) {
         self.event(Event::Call { change, info: Rc::new(info.clone()) });
     }
 
@@ -354,7 +355,7 @@ impl Context {
         self.event(Event::Log(line.to_owned()));
     }
 
-    fn finish(&self, request: Writer, branch: &Branch) -> Writer {
+    fn complete(&self, request: Writer, branch: &Branch) -> Writer {
         let transport = if self.secure { "SIP/2.0/WSS " } else { "SIP/2.0/WS " };
         request
             .joined("Via", &[transport, &self.host, ";branch=", branch.as_str()])

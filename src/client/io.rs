@@ -1,4 +1,4 @@
-//! What goes into the client and what comes out of it.
+//! The inputs and outputs of the client, its configuration, and the events for the app.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use offhook_sip::sdp::Candidate;
 
 use crate::client::call::{CallId, CallInfo, Error};
 
-/// How a client is set up.
+/// The configuration of a client.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// WebSocket URLs of the servers, the preferred one first.
     pub servers: Vec<String>,
     /// The SIP domain.
     pub domain: String,
-    /// What User-Agent says.
+    /// The value of User-Agent.
     pub user_agent: String,
     /// The UUID of this device (RFC 5626, 4.1).
     pub instance: String,
@@ -22,9 +22,9 @@ pub struct Config {
     pub ice_servers: Rc<Vec<IceServer>>,
     /// Whether only relayed candidates may be used.
     pub relay_only: bool,
-    /// How long a caller waits for the first sign of the callee.
+    /// How long a caller waits for the first provisional response of a callee.
     pub progress_timeout: Duration,
-    /// How long a caller lets it ring; a callee a little longer.
+    /// How long a caller lets it ring; a callee rings a little longer.
     pub answer_timeout: Duration,
     /// Whether several calls may go on at once.
     pub multi_call: bool,
@@ -38,11 +38,11 @@ pub struct Config {
     pub connect_while_ringing: bool,
     /// How long an offer waits for its first candidate.
     pub candidate_wait: Duration,
-    /// How often a call is refreshed (RFC 4028), s; 0 turns it off.
+    /// The session interval that calls ask for (RFC 4028), s; 0 turns session timers off.
     pub session_expires: u32,
     /// How long a registration lasts, s.
     pub register_expires: u32,
-    /// How long before a ticket or token runs out the app is told, at most; of one that lasts less than ten times as long, a tenth.
+    /// How long before its expiry the app is told of a ticket or token; at most a tenth of the time for which it is valid.
     pub token_refresh: Duration,
 }
 
@@ -90,7 +90,7 @@ pub enum Login {
         user: String,
         /// The ticket or JWT.
         token: String,
-        /// For how long from now on it is good, ms, where that can be read.
+        /// For how long from now on it is valid, where that can be read.
         lasts: Option<Duration>,
     },
     /// With name and password.
@@ -100,7 +100,7 @@ pub enum Login {
         /// The password.
         password: String,
     },
-    /// With what an earlier client left.
+    /// With the session of an earlier client.
     Session(Session),
 }
 
@@ -109,7 +109,7 @@ pub enum Login {
 pub struct Session {
     /// The user.
     pub user_id: String,
-    /// What kind of secret this is: `bearer`, or `digest:ALGORITHM:REALM`.
+    /// The kind of secret: `bearer`, or `digest:ALGORITHM:REALM`.
     pub session_id: String,
     /// The ticket, the JWT, or the hash of the password in that realm.
     pub session_secret: String,
@@ -121,20 +121,20 @@ impl core::fmt::Debug for Session {
     }
 }
 
-/// Names one `RTCPeerConnection`. A call has one, sometimes a second.
+/// The id of an `RTCPeerConnection`. A call has one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerId(pub u32);
 
-/// Names one media task.
+/// The id of a media task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskId(pub u32);
 
-/// What the world tells the client.
+/// What the driver tells the client.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The WebSocket is open.
     Opened,
-    /// A text frame came.
+    /// A text frame was received.
     Received(String),
     /// The WebSocket is closed, or could not be opened.
     Closed {
@@ -149,7 +149,7 @@ pub enum Input {
     Answered {
         /// Which one.
         task: TaskId,
-        /// What came of it.
+        /// Its result.
         result: TaskResult,
     },
     /// A local candidate was found.
@@ -171,21 +171,21 @@ pub enum Input {
         /// To what.
         state: IceState,
     },
-    /// The other side's stream is there.
+    /// The remote stream is there.
     RemoteTrack {
         /// Whose.
         peer: PeerId,
     },
-    /// The other side has ended the DTLS association: it hangs up, its page is gone, or it goes on with another peer connection.
-    PeerGone {
+    /// The remote party has ended the DTLS association: it hangs up, its page was closed, or it goes on with another peer connection.
+    PeerClosed {
         /// Whose.
         peer: PeerId,
     },
-    /// The network may have changed or come back, or the page woke up: see to the connection at once.
+    /// The network may have changed or come back, or the page woke up: the connection is to be checked at once.
     Online,
 }
 
-/// What came of a media task.
+/// The result of a media task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskResult {
     /// The local description with the candidates found so far.
@@ -249,7 +249,7 @@ impl IceState {
     }
 }
 
-/// What the client wants done.
+/// What the driver has to do for the client.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Open a WebSocket with the sub-protocol `sip`; close any other first.
@@ -263,7 +263,7 @@ pub enum Output {
     Send(String),
     /// Do this and answer with [`Input::Answered`].
     Task(Task),
-    /// Give the peer candidates of the other side; hold them until it has its remote description.
+    /// Give the peer remote candidates; hold them until it has its remote description.
     Candidates {
         /// To whom.
         peer: PeerId,
@@ -279,12 +279,12 @@ pub enum Output {
         /// Enable.
         on: bool,
     },
-    /// Send tones by RTP (RFC 4733).
-    Tones {
+    /// Send DTMF digits by RTP (RFC 4733).
+    Dtmf {
         /// From whom.
         peer: PeerId,
         /// `0-9 # * A-D`.
-        keys: String,
+        digits: String,
     },
     /// Close a peer connection.
     Close {
@@ -300,10 +300,10 @@ pub enum Output {
     Event(Event),
 }
 
-/// Something that takes a browser time; it is answered exactly once, also when it was given up meanwhile.
+/// A media task, which takes the browser time; it is answered exactly once, also when it was dropped meanwhile.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Its name in the answer.
+    /// Its id, which the answer names.
     pub id: TaskId,
     /// For which call.
     pub call: CallId,
@@ -311,7 +311,7 @@ pub struct Task {
     pub kind: TaskKind,
 }
 
-/// What takes a browser time.
+/// The kinds of media tasks.
 #[derive(Clone, Debug)]
 pub enum TaskKind {
     /// Make an offer; a peer not known yet is made first. Answered by `Description` once there is a candidate, all were found, or
@@ -334,21 +334,21 @@ pub enum TaskKind {
         peer: PeerId,
         /// How to find candidates.
         ice: Ice,
-        /// The other side's offer.
+        /// The remote offer.
         offer: String,
         /// With video.
         video: bool,
         /// See above.
         wait: Duration,
     },
-    /// Take the other side's answer.
+    /// Take the remote answer.
     Accept {
         /// For whom.
         peer: PeerId,
         /// The answer.
         answer: String,
     },
-    /// Take an offer back that was refused.
+    /// Take back an offer that was rejected.
     Rollback {
         /// For whom.
         peer: PeerId,
@@ -360,7 +360,7 @@ pub enum TaskKind {
         /// With video.
         video: bool,
     },
-    /// Listen whether media arrives. Answered by `Done` as soon as some did, by `Failed` where none did for `wait`.
+    /// Listen whether media arrives. Answered by `Done` as soon as some does, by `Failed` where none does for `wait`.
     Listen {
         /// At whom.
         peer: PeerId,
@@ -389,15 +389,15 @@ pub enum Event {
     Active(Result<(), Error>),
     /// Calls are no longer received, as asked.
     Inactive,
-    /// What was signed in with runs out in so many seconds.
+    /// The ticket or token expires in so many seconds.
     TokenWillExpire(u32),
-    /// The server takes what was signed in with no longer. Told once, until it takes another.
+    /// The server no longer accepts the ticket, token or password. Told once, until it accepts another.
     TokenExpired(Error),
-    /// The server has taken another token or password, or has not, and the one before counts.
+    /// The server has accepted another token or password, or has rejected it, and the one before is used again.
     TokenUpdated(Result<(), Error>),
     /// The connection to the server changed.
     Connection(Connection),
-    /// Somebody calls.
+    /// A call comes in.
     Incoming(Rc<CallInfo>),
     /// A call changed.
     Call {
@@ -406,7 +406,7 @@ pub enum Event {
         /// The call as it is now.
         info: Rc<CallInfo>,
     },
-    /// Something worth a line in a log; never a secret.
+    /// A line for the log; never a secret.
     Log(String),
 }
 
@@ -426,7 +426,7 @@ pub enum Connection {
 /// In which way a call changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It rings at the other side.
+    /// It rings at the remote party.
     Progressing,
     /// It was answered.
     Established,
@@ -434,14 +434,14 @@ pub enum Change {
     Ended,
     /// Its own stream is there.
     LocalStream,
-    /// The other side's stream is there.
+    /// The remote stream is there.
     RemoteTrack,
     /// The state of its media path changed.
     ConnectionChange(IceState),
-    /// Its media was interrupted, and a way back is looked for.
+    /// Its media is interrupted, and is being restored.
     Reconnecting,
-    /// Its media travels again.
+    /// Its media is restored.
     Reconnected,
-    /// The credit that pays for it lasts for so many seconds more, and then it ends.
+    /// The credit for it lasts for so many seconds more; then it ends.
     CreditLow(u32),
 }

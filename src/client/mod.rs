@@ -1,7 +1,8 @@
-//! The whole client as one machine: connection, account and calls, without clock, socket or browser.
+//! The whole client as one state machine: connection, account and calls, without clock, socket or browser.
 //!
-//! Order of calls, the one invariant of whoever drives it: a command or `handle`, once; then `poll` until it gives `None`, doing what it
-//! says; then `deadline` into the one timer; then the events to the app, with nothing borrowed while a listener runs.
+//! Its driver calls in this order: a command or `handle`, once; then `poll` until it gives `None`, doing what it says; then `deadline`, for the
+//! one timer; then it delivers the events to the app, with nothing borrowed while a listener runs.
+//! `examples/two_clients.rs` drives two of them in virtual time.
 //!
 //! ```text
 //! app ── commands ──▶ ┌───────────────────────────────┐
@@ -36,16 +37,51 @@ use offhook_ua::time::Instant;
 use self::account::{Account, Phase, Verdict};
 use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers};
 use self::connection::Connection;
-use self::context::{Asked, Context, Owner};
+use self::context::{Context, Owner, Purpose};
 use self::session::Session as Call;
 use self::timers::Timer;
 
-/// How late a timer comes where the page, or the whole machine, has slept, ms.
+/// How late a timer fires where the page, or the whole computer, has slept.
 const SLEPT: Duration = Duration::from_secs(3);
-/// How long a page that went into the browser's cache waits with its connection: until then it sleeps.
+/// When a page in the browser's back/forward cache opens its connection again: time stands still while it is in there.
 const CACHED: Duration = Duration::from_secs(1);
 
 /// The client.
+///
+/// ```
+/// use offhook::client::call::{Destination, State};
+/// use offhook::client::{Client, Config, Event, Input, Login, Output, TaskKind};
+/// use offhook_sip::{StatusCode, parse, reply};
+/// use offhook_ua::time::Instant;
+///
+/// let config = Config { servers: vec!["wss://a.test/sip".into()], domain: "a.test".into(), ..Config::default() };
+/// let mut client = Client::new(config, [7; 32]); // A real seed comes from the operating system.
+/// let now = Instant::from_millis(1_700_000_000_000);
+/// client.start(now, Login::Password { user: "alice".into(), password: "wonderland".into() })?;
+/// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
+/// assert!(outputs.iter().any(|output| matches!(output, Output::Connect { url } if url == "wss://a.test/sip")));
+///
+/// // The WebSocket is open, the client registers, and the server accepts that without a challenge.
+/// client.handle(now, Input::Opened);
+/// let register = std::iter::from_fn(|| client.poll())
+///     .find_map(|output| if let Output::Send(text) = output { Some(text).filter(|text| text.starts_with("REGISTER ")) } else { None })
+///     .expect("the REGISTER is to be sent");
+/// let ok = reply(&parse(register.as_bytes()).unwrap(), StatusCode::OK, Some("1")).end();
+/// client.handle(now, Input::Received(ok));
+/// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
+/// assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Started(_)))));
+///
+/// // A call begins with an offer of the browser.
+/// let call = client.call(now, Destination::User("bob".into()), Vec::new())?;
+/// assert_eq!((call.to_id.as_str(), call.state), ("bob", State::Initiating));
+/// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
+/// assert!(outputs.iter().any(|output| matches!(output, Output::Task(task) if matches!(task.kind, TaskKind::Offer { .. }))));
+/// assert!(client.deadline().is_some(), "a timer limits the wait for an answer");
+///
+/// let error = client.call(now, Destination::Phone("0701234567".into()), Vec::new()).unwrap_err();
+/// assert_eq!((error.domain(), error.code()), (5, 6003), "numbers begin with a plus");
+/// # Ok::<(), offhook::client::call::Error>(())
+/// ```
 pub struct Client {
     context: Context,
     connection: Connection,
@@ -55,7 +91,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that is not started. `seed` must be unpredictable: tags, branches and Call-IDs come from it.
+    /// Returns a client that is not started. `seed` must be unpredictable: tags, branches and Call-IDs come from it.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut context = Context::new(config, seed);
@@ -63,7 +99,7 @@ impl Client {
         Self { context, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
     }
 
-    /// Signs in. [`Event::Started`] or [`Event::StartFailed`] tells what came of it.
+    /// Signs in. [`Event::Started`] or [`Event::StartFailed`] follows.
     ///
     /// # Errors
     /// Where it was started before, the login is malformed, or no server is named.
@@ -82,16 +118,16 @@ impl Client {
         Ok(())
     }
 
-    /// Shows another ticket, token or password of the same user to the server, over the connection that is there or is being made. Nothing
-    /// else changes. [`Event::TokenUpdated`] tells what came of it.
+    /// Sends another ticket, token or password of the same user to the server, over the connection that is open or being opened. Nothing else
+    /// changes. [`Event::TokenUpdated`] follows.
     ///
     /// # Errors
     /// Where the client is not started, or the login is malformed or another user's.
     pub fn update_token(&mut self, now: Instant, login: Login) -> Result<(), Error> {
         self.context.now = now;
         self.account.update(&mut self.context, login)?;
-        // What is under way shows the old one: its answer is none to this.
-        self.forget(&|owner| owner == Owner::Account);
+        // A REGISTER under way has the old one: its response is not about the new one.
+        self.forget_requests(|owner| owner == Owner::Account);
         if self.connection.is_open() {
             self.account.register(&mut self.context);
         }
@@ -99,7 +135,7 @@ impl Client {
         Ok(())
     }
 
-    /// Ends all calls, takes the registration away and closes the connection.
+    /// Ends all calls, removes the registration and closes the connection.
     pub fn terminate(&mut self, now: Instant) {
         self.context.now = now;
         for call in &mut self.calls {
@@ -113,19 +149,19 @@ impl Client {
             self.account.register(&mut self.context);
         }
         self.settle();
-        // Whoever starts again must not hear that nobody answered the last goodbye.
-        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
+        // After another start nothing may follow from the responses to these requests.
+        self.forget_requests(|owner| matches!(owner, Owner::Account | Owner::Connection));
         self.context.signed_in = false;
-        self.account.forget_token(&mut self.context);
+        self.account.stop_token_timers(&mut self.context);
         self.account.disconnected(&mut self.context);
         self.connection.close(&mut self.context);
         self.context.push(Output::Disconnect);
         self.context.event(Event::Connection(ConnectionState::Closed));
     }
 
-    /// The page goes away: ends what is up or was called. What rings here goes on ringing: at other devices, or here after a reload.
-    /// With `cached` it may come back as it is, so the connection is closed, which keeps no page out of the browser's cache, and opened
-    /// again as soon as time goes on.
+    /// The page goes away: ends calls that were answered or placed. Incoming calls go on ringing, at other devices or here after a reload.
+    /// With `cached` the page may come back as it is: the connection, which would keep it out of the browser's back/forward cache, is closed, and
+    /// opened again as soon as time goes on.
     pub fn leave(&mut self, now: Instant, cached: bool) {
         self.context.now = now;
         for call in self.calls.iter_mut().filter(|call| !call.is_over()) {
@@ -142,14 +178,14 @@ impl Client {
         }
     }
 
-    /// Begins to receive calls. `Ok(true)`: [`Event::Active`] follows. `Ok(false)`: not started yet; `start` will do it.
+    /// Begins to receive calls. `Ok(true)`: [`Event::Active`] follows. `Ok(false)`: the client is not started; calls are received once it is.
     ///
     /// # Errors
     /// Where `Config::active` is not set.
     pub fn start_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
         self.context.now = now;
         let open = self.connection.is_open();
-        let answer = self.account.want(&mut self.context, true, open);
+        let answer = self.account.set_receiving(&mut self.context, true, open);
         self.settle();
         answer
     }
@@ -161,12 +197,12 @@ impl Client {
     pub fn stop_active_connection(&mut self, now: Instant) -> Result<bool, Error> {
         self.context.now = now;
         let open = self.connection.is_open();
-        let answer = self.account.want(&mut self.context, false, open);
+        let answer = self.account.set_receiving(&mut self.context, false, open);
         self.settle();
         answer
     }
 
-    /// Calls somebody. Nothing leaves before `poll`, and no event comes before the app had time to listen.
+    /// Places a call. Nothing is sent before `poll`, and no event is delivered before the app had time to add its listeners.
     ///
     /// # Errors
     /// `MissingParameter` (5, 6003) for a destination or headers that cannot be sent.
@@ -196,20 +232,20 @@ impl Client {
         };
         let call = Call::place(&mut self.context, info.clone(), uri, wire);
         if matches!(self.account.phase, Phase::Idle | Phase::Over) {
-            self.context.timers.set(Timer::Refuse(id), self.context.now);
+            self.context.timers.set(Timer::NotStarted(id), self.context.now);
         }
         self.calls.push(call);
         Ok(info)
     }
 
-    /// Answers a call that rings here; a second answer changes nothing. `granted`: the microphone will open without a question to the user, so
-    /// the caller hears of the answer at once. Otherwise the microphone comes first, and where there is none the call is declined.
+    /// Answers a call that rings here; a second answer changes nothing. `granted`: the microphone opens without a prompt, so the 200 is sent at
+    /// once. Otherwise the microphone is opened first, and without one the call is declined.
     ///
     /// # Errors
     /// `InternalOther` (5, 6002) where the call is our own or over.
     pub fn answer(&mut self, now: Instant, id: CallId, granted: bool) -> Result<(), Error> {
         self.context.now = now;
-        let (call, context) = self.living(id)?;
+        let (call, context) = self.active_call(id)?;
         if call.info.outgoing {
             return Err(Error::Misuse("Only an incoming call can be answered"));
         }
@@ -218,13 +254,13 @@ impl Client {
         Ok(())
     }
 
-    /// Ends a call in whatever state it is.
+    /// Ends a call in any state.
     ///
     /// # Errors
-    /// `InternalOther` (5, 6002) where it is over already.
+    /// `InternalOther` (5, 6002) where it has ended already.
     pub fn hangup(&mut self, now: Instant, id: CallId) -> Result<(), Error> {
         self.context.now = now;
-        let (call, context) = self.living(id)?;
+        let (call, context) = self.active_call(id)?;
         call.hang_up(context);
         self.settle();
         Ok(())
@@ -235,75 +271,75 @@ impl Client {
     /// # Errors
     /// `InternalOther` (5, 6002) where the call is over.
     pub fn mute(&mut self, id: CallId, on: bool) -> Result<(), Error> {
-        let (call, context) = self.living(id)?;
+        let (call, context) = self.active_call(id)?;
         call.mute(context, on);
         Ok(())
     }
 
-    /// Sends tones; before the call is up nothing happens.
+    /// Sends DTMF digits; before the call is answered nothing happens.
     ///
     /// # Errors
     /// `MissingParameter` (5, 6003) for anything but `0-9 # * A-D`; `InternalOther` (5, 6002) where the call is over.
-    pub fn send_dtmf(&mut self, now: Instant, id: CallId, keys: &str) -> Result<(), Error> {
+    pub fn send_dtmf(&mut self, now: Instant, id: CallId, digits: &str) -> Result<(), Error> {
         self.context.now = now;
-        if keys.is_empty() || !keys.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
+        if digits.is_empty() || !digits.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
             return Err(Error::argument("Tones are 0-9, #, * and A-D"));
         }
-        let (call, context) = self.living(id)?;
-        call.send_tones(context, keys);
+        let (call, context) = self.active_call(id)?;
+        call.send_dtmf(context, digits);
         self.settle();
         Ok(())
     }
 
-    /// Takes something in that happened.
+    /// Takes an input.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.context.now = now;
         match input {
-            Input::Opened => self.opened(),
-            Input::Received(text) => self.received(text),
-            Input::Closed { code, .. } => self.closed(code),
-            Input::Timeout => self.timeout(),
-            Input::Answered { task, result } => self.answered(task, result),
+            Input::Opened => self.handle_opened(),
+            Input::Received(text) => self.handle_received(text),
+            Input::Closed { code, .. } => self.handle_closed(code),
+            Input::Timeout => self.handle_timeout(),
+            Input::Answered { task, result } => self.handle_task_result(task, result),
             Input::Candidate { peer, candidate } => {
-                if let Some((call, context)) = self.on_peer(peer) {
-                    call.candidate(context, candidate);
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.local_candidate(context, candidate);
                 }
             }
             Input::Gathered { peer } => {
-                if let Some((call, context)) = self.on_peer(peer) {
-                    call.gathered(context);
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.candidates_gathered(context);
                 }
             }
             Input::IceState { peer, state } => {
-                if let Some((call, context)) = self.on_peer(peer) {
-                    call.ice_changed(context, state);
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.ice_state_changed(context, state);
                 }
-                // What one way to the world shows, holds for the other.
+                // The network may have changed for the connection, too.
                 if state == IceState::Disconnected || state == IceState::Connected && !self.connection.is_open() {
-                    self.connection.nudge(&mut self.context);
+                    self.connection.check(&mut self.context);
                 }
             }
-            Input::PeerGone { peer } => {
-                if let Some((call, context)) = self.on_peer(peer) {
-                    call.peer_gone(context);
+            Input::PeerClosed { peer } => {
+                if let Some((call, context)) = self.call_of_peer(peer) {
+                    call.peer_closed(context);
                 }
             }
             Input::RemoteTrack { peer } => {
-                if let Some((call, context)) = self.on_peer(peer).filter(|(call, _)| !call.is_over()) {
-                    context.changed(Change::RemoteTrack, &call.info);
+                if let Some((call, context)) = self.call_of_peer(peer).filter(|(call, _)| !call.is_over()) {
+                    context.call_changed(Change::RemoteTrack, &call.info);
                 }
             }
             Input::Online => {
-                self.connection.nudge(&mut self.context);
-                self.calls.iter().for_each(|call| call.doubt_path(&mut self.context));
+                self.connection.check(&mut self.context);
+                self.calls.iter().for_each(|call| call.check_media(&mut self.context));
             }
         }
         self.settle();
     }
 
-    /// The next thing to do.
+    /// Returns the next output.
     pub fn poll(&mut self) -> Option<Output> {
-        if self.context.outputs.is_empty() { None } else { Some(self.context.outputs.remove(0)) }
+        self.context.outputs.pop_front()
     }
 
     /// When [`Input::Timeout`] is due.
@@ -315,31 +351,31 @@ impl Client {
         }
     }
 
-    /// A call as it is now; `None` once it is over and its end was told.
+    /// Returns a call as it is now; `None` once it has ended and its last event was delivered.
     #[must_use]
     pub fn call_info(&self, id: CallId) -> Option<&CallInfo> {
         self.calls.iter().find(|call| call.info.id == id).map(|call| &call.info)
     }
 
-    /// How it was set up.
+    /// Returns its configuration.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.context.config
     }
 
-    /// What a later client can sign in with.
+    /// Returns what a later client can sign in with.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
         Account::session(&self.context)
     }
 
-    /// Whether a call goes on.
+    /// Whether there is a call that has not ended.
     #[must_use]
     pub fn has_calls(&self) -> bool {
         self.calls.iter().any(|call| !call.is_over())
     }
 
-    /// Whether nothing at all is left of any call: for tests of leaks.
+    /// Whether nothing is left of any call: for tests of leaks.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.calls.is_empty()
@@ -352,37 +388,37 @@ impl Client {
         CallId(self.next_call)
     }
 
-    fn living(&mut self, id: CallId) -> Result<(&mut Call, &mut Context), Error> {
+    fn active_call(&mut self, id: CallId) -> Result<(&mut Call, &mut Context), Error> {
         let call = self.calls.iter_mut().find(|call| call.info.id == id && !call.is_over());
         call.map(|call| (call, &mut self.context)).ok_or(Error::Misuse("The call has ended"))
     }
 
-    fn on_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Context)> {
+    fn call_of_peer(&mut self, peer: PeerId) -> Option<(&mut Call, &mut Context)> {
         let call = self.calls.iter_mut().find(|call| call.owns(peer))?;
         Some((call, &mut self.context))
     }
 
-    fn on_call(&mut self, id: CallId) -> Option<(&mut Call, &mut Context)> {
+    fn call_by_id(&mut self, id: CallId) -> Option<(&mut Call, &mut Context)> {
         let call = self.calls.iter_mut().find(|call| call.info.id == id)?;
         Some((call, &mut self.context))
     }
 
-    fn answered(&mut self, task: TaskId, result: TaskResult) {
+    fn handle_task_result(&mut self, task: TaskId, result: TaskResult) {
         let Some(position) = self.context.tasks.iter().position(|(id, ..)| *id == task) else { return };
-        let (_, id, awaited) = self.context.tasks.remove(position);
-        if let Some((call, context)) = self.on_call(id) {
-            call.answered(context, awaited, result);
+        let (_, id, purpose) = self.context.tasks.remove(position);
+        if let Some((call, context)) = self.call_by_id(id) {
+            call.handle_task_result(context, purpose, result);
         }
     }
 
     // The connection.
 
-    fn opened(&mut self) {
+    fn handle_opened(&mut self) {
         self.connection.opened(&mut self.context);
         self.account.register(&mut self.context);
     }
 
-    fn closed(&mut self, code: u16) {
+    fn handle_closed(&mut self, code: u16) {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
@@ -390,10 +426,10 @@ impl Client {
     }
 
     fn disconnected(&mut self) {
-        self.signed_out();
+        self.report_disconnected();
         self.account.disconnected(&mut self.context);
-        // What only this connection could have answered is asked anew on the next one.
-        self.forget(&|owner| matches!(owner, Owner::Account | Owner::Connection));
+        // These requests are made anew over the next connection.
+        self.forget_requests(|owner| matches!(owner, Owner::Account | Owner::Connection));
     }
 
     fn lost(&mut self, why: Cow<'static, str>) {
@@ -402,52 +438,52 @@ impl Client {
         self.connection.lost(&mut self.context, in_call, false);
         if self.connection.is_hopeless(&self.context) {
             let verdict = self.account.unreachable(&mut self.context, why);
-            self.judge(verdict);
+            self.apply(verdict);
         }
     }
 
-    /// Tells the app once, however often it is tried in vain.
-    fn signed_out(&mut self) {
+    /// Tells the app that the connection is lost, once, however many tries fail.
+    fn report_disconnected(&mut self) {
         if std::mem::take(&mut self.context.signed_in) {
             self.context.event(Event::Connection(ConnectionState::Reconnecting));
         }
     }
 
-    fn judge(&mut self, verdict: Verdict) {
+    fn apply(&mut self, verdict: Verdict) {
         match verdict {
-            Verdict::In if self.context.signed_in => {}
-            Verdict::In => {
+            Verdict::SignedIn if self.context.signed_in => {}
+            Verdict::SignedIn => {
                 self.context.signed_in = true;
-                self.connection.serves(self.context.now);
+                self.connection.signed_in(self.context.now);
                 self.context.event(Event::Connection(ConnectionState::Connected));
-                // What was under way when the connection was lost is said again: copies do no harm.
+                // Retransmits what was under way when the connection was lost.
                 self.context.transactions.resend(());
-                self.context.forgive();
+                self.context.allow_retries();
                 for call in &mut self.calls {
                     call.reconnected(&mut self.context);
                 }
             }
-            Verdict::Wait => {}
-            Verdict::Out => {
+            Verdict::Unchanged => {}
+            Verdict::StartFailed => {
                 self.connection.close(&mut self.context);
                 self.context.push(Output::Disconnect);
                 self.context.event(Event::Connection(ConnectionState::Closed));
                 for call in &self.calls {
-                    self.context.timers.set(Timer::Refuse(call.info.id), self.context.now);
+                    self.context.timers.set(Timer::NotStarted(call.info.id), self.context.now);
                 }
             }
-            Verdict::Busy if self.connection.is_open() => {
+            Verdict::Unavailable if self.connection.is_open() => {
                 let in_call = self.has_calls();
-                self.connection.give_up(&mut self.context, in_call);
-                self.signed_out();
+                self.connection.skip_server(&mut self.context, in_call);
+                self.report_disconnected();
             }
-            Verdict::Busy => {}
+            Verdict::Unavailable => {}
         }
     }
 
     // Time.
 
-    fn timeout(&mut self) {
+    fn handle_timeout(&mut self) {
         let slept = self.context.timers.next().is_some_and(|due| self.context.now - due > SLEPT);
         self.context.transactions.handle_timeout(self.context.now);
         while let Some(timer) = self.context.timers.due(self.context.now) {
@@ -457,19 +493,19 @@ impl Client {
                     self.lost("The server did not answer in time".into());
                 }
                 Timer::Reconnect => self.connection.open(&mut self.context),
-                Timer::KeepAlive => self.connection.ask(&mut self.context, slept),
-                Timer::Silence => {
+                Timer::KeepAlive => self.connection.probe(&mut self.context, slept),
+                Timer::KeepAliveTimeout => {
                     self.context.push(Output::Disconnect);
                     self.lost("The server fell silent".into());
                 }
-                Timer::Refresh => self.account.register(&mut self.context),
-                Timer::TokenWarning => self.account.warn(&mut self.context),
-                Timer::TokenEnd => {
+                Timer::Register => self.account.register(&mut self.context),
+                Timer::TokenWarning => self.account.warn_of_expiry(&mut self.context),
+                Timer::TokenExpiry => {
                     let open = self.connection.is_open();
-                    self.account.token_ended(&mut self.context, open);
+                    self.account.token_expired(&mut self.context, open);
                 }
                 timer => {
-                    if let Some((call, context)) = timer.call().and_then(|id| self.on_call(id)) {
+                    if let Some((call, context)) = timer.call().and_then(|id| self.call_by_id(id)) {
                         call_timeout(call, context, timer);
                     }
                 }
@@ -477,20 +513,20 @@ impl Client {
         }
     }
 
-    /// After everything: what the transactions say, and what is over.
+    /// At the end of each command and input: takes the effects of the transactions, and drops calls that are over.
     fn settle(&mut self) {
         for key in self.context.drain_transactions() {
             match self.context.owner(&key, true) {
                 Some(Owner::Account) => {
                     let verdict = self.account.unreachable(&mut self.context, "The server did not answer".into());
-                    self.judge(verdict);
+                    self.apply(verdict);
                 }
-                Some(Owner::Call(id, asked)) => {
-                    let Some((call, context)) = self.on_call(id) else { continue };
-                    if asked == Asked::Invite {
+                Some(Owner::Call(id, purpose)) => {
+                    let Some((call, context)) = self.call_by_id(id) else { continue };
+                    if purpose == Purpose::Invite {
                         call.invite_timed_out(context);
                     } else {
-                        call.request_answered(context, asked, &key, None);
+                        call.handle_response(context, purpose, &key, None);
                     }
                 }
                 Some(Owner::Connection) | None => {}
@@ -499,19 +535,19 @@ impl Client {
         for call in &mut self.calls {
             call.release(&mut self.context);
         }
-        while let Some(position) = self.calls.iter().position(|call| call.done) {
-            let over = self.calls.remove(position).info.id;
-            self.context.timers.stop_call(over);
-            self.forget(&|owner| matches!(owner, Owner::Call(id, asked) if id == over && asked != Asked::Goodbye));
-            self.context.drop_tasks(over, &|_| true);
+        let over: Vec<CallId> = self.calls.iter().filter(|call| call.done).map(|call| call.info.id).collect();
+        self.calls.retain(|call| !call.done);
+        for call in over {
+            self.context.timers.stop_call(call);
+            self.forget_requests(|owner| matches!(owner, Owner::Call(id, purpose) if id == call && purpose != Purpose::Bye));
+            self.context.drop_tasks(call, |_| true);
         }
         self.context.drain_transactions();
     }
 
-    /// Gives up waiting for the answers of some requests.
-    fn forget(&mut self, which: &dyn Fn(Owner) -> bool) {
-        while let Some(position) = self.context.pending.iter().position(|request| which(request.owner)) {
-            let forgotten = self.context.pending.remove(position);
+    /// Stops waiting for the responses to some requests.
+    fn forget_requests(&mut self, which: impl Fn(Owner) -> bool) {
+        for forgotten in self.context.pending.extract_if(.., |request| which(request.owner)) {
             self.context.transactions.abandon(&forgotten.key);
         }
     }
@@ -519,18 +555,18 @@ impl Client {
 
 fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
     match timer {
-        Timer::Refuse(_) => call.refuse(context),
-        Timer::Progress(_) => call.no_progress(context),
-        Timer::Answer(_) => call.no_answer(context),
-        Timer::Again(_) => call.invite_anew(context),
+        Timer::NotStarted(_) => call.not_started(context),
+        Timer::ProgressTimeout(_) => call.progress_timed_out(context),
+        Timer::AnswerTimeout(_) => call.answer_timed_out(context),
+        Timer::NewTransaction(_) => call.invite_in_new_transaction(context),
         Timer::Retransmit(_) => call.retransmit(context),
         Timer::SessionRefresh(_) => call.refresh_session(context),
-        Timer::SessionEnd(_) => call.session_over(context),
-        Timer::Path(_) => call.mend_path(context),
-        Timer::Glare(_) => call.offer_again(context),
-        Timer::PathLost(_) => call.path_lost(context),
+        Timer::SessionExpiry(_) => call.session_expired(context),
+        Timer::Path(_) => call.try_new_path(context),
+        Timer::Glare(_) => call.retry_offer(context),
+        Timer::MediaTimeout(_) => call.media_timed_out(context),
         Timer::Forget(_) => call.done = true,
-        Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::Silence | Timer::Refresh => {}
-        Timer::TokenWarning | Timer::TokenEnd => {}
+        Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}
+        Timer::TokenWarning | Timer::TokenExpiry => {}
     }
 }

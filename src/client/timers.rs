@@ -7,41 +7,41 @@ use crate::client::call::CallId;
 /// What becomes due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// When to give up opening the WebSocket.
+    /// Time-out of opening the WebSocket.
     Connect,
     /// When to try the next server.
     Reconnect,
-    /// When to ask the server for a sign of life.
+    /// When to send a keep-alive to the server.
     KeepAlive,
-    /// When a server that was asked counts as dead.
-    Silence,
+    /// Time-out of the answer to a keep-alive: the connection counts as lost.
+    KeepAliveTimeout,
     /// When to refresh the registration.
-    Refresh,
-    /// When to tell the app that its ticket or token will run out.
+    Register,
+    /// When to tell the app that its ticket or token will expire.
     TokenWarning,
-    /// When to see whether the server still takes a ticket or token that has run out.
-    TokenEnd,
-    /// When to tell the app that its call cannot be placed.
-    Refuse(CallId),
-    /// When a caller gives up waiting for the first sign of the callee.
-    Progress(CallId),
-    /// When it has rung long enough.
-    Answer(CallId),
-    /// When an INVITE that was said again over a new connection, and not answered, begins a new transaction.
-    Again(CallId),
-    /// When to retransmit a 2xx or a reliable provisional response that was not acknowledged.
+    /// When to see whether the server still accepts a ticket or token that has expired.
+    TokenExpiry,
+    /// When to end a call that was placed while the client was not started.
+    NotStarted(CallId),
+    /// UAC: time-out of the first sign of the callee.
+    ProgressTimeout(CallId),
+    /// Time-out of the answer to the call.
+    AnswerTimeout(CallId),
+    /// UAC: when an INVITE that was sent again over a new connection, and not answered, begins a new transaction.
+    NewTransaction(CallId),
+    /// UAS: when to retransmit a 2xx or a reliable provisional response that was not acknowledged.
     Retransmit(CallId),
     /// When to refresh the session (RFC 4028).
     SessionRefresh(CallId),
-    /// When a session that nobody refreshed is over.
-    SessionEnd(CallId),
+    /// When a session that was not refreshed is over (RFC 4028).
+    SessionExpiry(CallId),
     /// When to look for a new path for the media.
     Path(CallId),
-    /// When a call whose media never came back is over.
-    PathLost(CallId),
-    /// When to offer again after both sides did at once (RFC 3261, 14.1).
+    /// Time-out of a media path that is lost: the call is over.
+    MediaTimeout(CallId),
+    /// When to offer again after offers have crossed (RFC 3261, 14.1).
     Glare(CallId),
-    /// When to forget a call whose signalling never came to its end.
+    /// When to drop a call whose signalling never came to its end.
     Forget(CallId),
 }
 
@@ -52,19 +52,19 @@ impl Timer {
             Self::Connect
             | Self::Reconnect
             | Self::KeepAlive
-            | Self::Silence
-            | Self::Refresh
+            | Self::KeepAliveTimeout
+            | Self::Register
             | Self::TokenWarning
-            | Self::TokenEnd => None,
-            Self::Refuse(id)
-            | Self::Progress(id)
-            | Self::Answer(id)
-            | Self::Again(id)
+            | Self::TokenExpiry => None,
+            Self::NotStarted(id)
+            | Self::ProgressTimeout(id)
+            | Self::AnswerTimeout(id)
+            | Self::NewTransaction(id)
             | Self::Retransmit(id)
             | Self::SessionRefresh(id)
-            | Self::SessionEnd(id)
+            | Self::SessionExpiry(id)
             | Self::Path(id)
-            | Self::PathLost(id)
+            | Self::MediaTimeout(id)
             | Self::Glare(id)
             | Self::Forget(id) => Some(id),
         }
@@ -86,16 +86,12 @@ impl Timers {
 
     /// Stops a timer.
     pub fn stop(&mut self, timer: Timer) {
-        if let Some(position) = self.running.iter().position(|(_, running)| *running == timer) {
-            self.running.remove(position);
-        }
+        self.running.retain(|(_, running)| *running != timer);
     }
 
     /// Stops all timers of a call.
     pub fn stop_call(&mut self, id: CallId) {
-        while let Some(position) = self.running.iter().position(|(_, running)| running.call() == Some(id)) {
-            self.running.remove(position);
-        }
+        self.running.retain(|(_, running)| running.call() != Some(id));
     }
 
     /// Whether a timer runs.
@@ -112,12 +108,6 @@ impl Timers {
 
     /// When the next one is due.
     pub fn next(&self) -> Option<Instant> {
-        let mut next = None;
-        for (at, _) in &self.running {
-            if next.is_none_or(|next| *at < next) {
-                next = Some(*at);
-            }
-        }
-        next
+        self.running.iter().map(|(at, _)| *at).min()
     }
 }

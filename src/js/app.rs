@@ -1,4 +1,4 @@
-//! What the objects of one client share, and the way of a notice to the page's listeners.
+//! The state that the objects of one client share, and the delivery of notices to the page's listeners.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -23,28 +23,28 @@ pub struct App {
     driver: RefCell<Rc<Driver>>,
     config: Config,
     pub options: Options,
-    /// Of the call client.
+    /// Listeners of the call client.
     pub listeners: Listeners,
-    /// Of the client itself.
+    /// Listeners of the client.
     pub client_listeners: Listeners,
     pub started: Cell<bool>,
-    /// Who is signed in, once somebody is.
+    /// The user that is signed in.
     pub user: RefCell<Option<String>>,
     /// The `start` under way.
     pub starting: RefCell<Option<Deferred>>,
-    /// The changes of the token under way.
+    /// The token updates under way.
     pub updating: RefCell<Vec<Deferred>>,
-    /// The changes of the active connection under way: whether it shall be on.
+    /// The changes of the active connection under way: whether it is to be on.
     pub activating: RefCell<Vec<(bool, Deferred)>>,
     pub connection: Cell<ConnectionState>,
-    /// The objects of the calls that go on, so that there is one for each.
+    /// The objects of the calls that have not ended, one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
     call_client: RefCell<Option<JsValue>>,
     this: Weak<Self>,
 }
 
 impl App {
-    /// A client that is not started.
+    /// Returns a client that is not started.
     pub fn new(options: Options, config: Config) -> Rc<Self> {
         let app = Rc::new_cyclic(|this: &Weak<Self>| Self {
             driver: RefCell::new(drive(this, &options, config.clone())),
@@ -66,17 +66,17 @@ impl App {
         app
     }
 
-    /// What runs the client.
+    /// Returns the driver of the client.
     pub fn driver(&self) -> Rc<Driver> {
         self.driver.borrow().clone()
     }
 
-    /// The one call client, as the page has it.
+    /// Returns the one call client object.
     pub fn call_client(self: &Rc<Self>) -> JsValue {
         self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(self.clone()).into()).clone()
     }
 
-    /// The object of a new call, as the page has it. `headers` is what the page gave.
+    /// Returns the object of a new call. `headers` is what the page gave.
     pub fn add_call(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>, headers: Option<Object>) -> JsValue {
         let id = info.id;
         let inner = Rc::new(CallInner::new(self.clone(), info, media, headers));
@@ -85,7 +85,7 @@ impl App {
         object
     }
 
-    /// Nothing holds what a terminated client leaves behind.
+    /// Drops the state of a terminated client, and rejects its open promises.
     pub fn forget(&self) {
         self.started.set(false);
         self.call_client.take();
@@ -93,8 +93,8 @@ impl App {
         self.updated(&Err(misuse("The client was terminated")));
     }
 
-    /// Ends everything after a panic, which may have left the driver half done, and tells the page, which may start anew. A client that was
-    /// not started has nothing to tell.
+    /// Ends everything after a panic, which may have left the driver in any state, and tells the page, which may start again. Of a client that was
+    /// not started nothing is told.
     pub fn fail(&self, error: &Error) {
         self.driver.replace(drive(&self.this, &self.options, self.config.clone())).abandon();
         if !self.started.replace(false) {
@@ -115,7 +115,7 @@ impl App {
         self.client_listeners.tell("onError", &Array::of1(&fault));
     }
 
-    /// Tells the page's logger.
+    /// Writes to the page's logger.
     pub fn log(&self, progress: &str, message: &str) {
         if let Some(logger) = &self.options.on_log_message {
             let fields = [("progress", progress.into()), ("message", message.into()), ("object", Object::new().into())];
@@ -123,7 +123,7 @@ impl App {
         }
     }
 
-    /// Tells the page's logger of an error, or the console where there is none.
+    /// Writes an error to the page's logger, or to the console where there is none.
     fn log_error(&self, error: &JsValue) {
         match &self.options.on_log_message {
             Some(logger) => call_back(logger, error),
@@ -191,7 +191,7 @@ impl App {
         }
     }
 
-    /// One answer for all that were handed over: the last one counts.
+    /// Settles all updates under way: only the last one counts.
     fn updated(&self, result: &Result<JsValue, JsValue>) {
         let updating = self.updating.take();
         for deferred in &updating {
@@ -199,7 +199,7 @@ impl App {
         }
     }
 
-    /// Whoever asked last is right: an earlier wish that was overtaken is answered, too.
+    /// Settles all changes under way: only the last one counts.
     fn active(&self, on: bool, result: &Result<(), Error>) {
         let asked = self.activating.take();
         if asked.is_empty() {
@@ -218,7 +218,7 @@ impl App {
 
     fn incoming(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>) {
         if self.listeners.is_empty() {
-            // The call rings on at the user's other devices.
+            // The call goes on ringing at the user's other devices.
             self.log_error(&sinch_error(&Error::NoListener));
         }
         let call = self.add_call(info, media, None);
@@ -253,7 +253,7 @@ impl App {
     }
 }
 
-/// What runs a client of `app`.
+/// Returns the driver of a client of `app`.
 fn drive(app: &Weak<App>, options: &Options, config: Config) -> Rc<Driver> {
     let app = app.clone();
     let tell = move |notice: &Notice| {
@@ -264,7 +264,7 @@ fn drive(app: &Weak<App>, options: &Options, config: Config) -> Rc<Driver> {
     Driver::new(config, options.custom_stream.clone(), options.on_log_mxp_message.is_some(), Box::new(tell))
 }
 
-/// The word that pages know a state by.
+/// Returns the name of a state, as pages know it.
 pub const fn word(connection: ConnectionState) -> &'static str {
     match connection {
         ConnectionState::Connecting => "connecting",

@@ -17,32 +17,32 @@ use crate::client::Client;
 use crate::client::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::web::{Media, dom};
 
-/// What an object [`Call`] stands for.
+/// The state of a [`Call`] object.
 pub struct CallInner {
-    /// Of the page.
+    /// Listeners of the page.
     pub listeners: Listeners,
     app: Rc<App>,
     media: Rc<Media>,
-    /// As of the last event that the page was told, or the page's own last command.
+    /// The call after the last event that was delivered, or the last command of the page.
     info: RefCell<Rc<CallInfo>>,
-    /// What the page gave to `callX`.
+    /// The headers that the page gave to `callX`.
     headers: Option<Object>,
 }
 
 impl CallInner {
-    /// A call of `app`.
+    /// Returns a call of `app`.
     pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: Option<Object>) -> Self {
         Self { listeners: Listeners::default(), app, media, info: RefCell::new(info), headers }
     }
 
-    /// Takes what is news; a call never goes back.
+    /// Takes a later state; a call never goes back.
     pub fn update(&self, info: Rc<CallInfo>) {
         if info.state >= self.info.borrow().state {
             *self.info.borrow_mut() = info;
         }
     }
 
-    /// The call is over, as the SDK itself has failed.
+    /// Ends the call, as the SDK itself has failed.
     pub fn fail(&self, error: &Error) {
         let mut info = CallInfo::clone(&self.info.borrow());
         info.state = State::Ended;
@@ -57,12 +57,12 @@ impl CallInner {
         self.info.borrow().outgoing
     }
 
-    /// The stream from the other side.
+    /// The remote stream.
     pub fn incoming_stream(&self) -> Option<MediaStream> {
         self.media.incoming()
     }
 
-    /// The stream to the other side.
+    /// The local stream.
     pub fn outgoing_stream(&self) -> Option<MediaStream> {
         self.media.outgoing()
     }
@@ -72,7 +72,7 @@ impl CallInner {
         self.commanded(self.app.driver().command(|client, now| command(client, now, id)))
     }
 
-    /// The page sees at once what its command changed.
+    /// Takes the state after a command, so that the page sees it at once.
     fn commanded(&self, result: Result<(), Error>) -> Result<(), JsValue> {
         let id = self.info.borrow().id;
         if let Some(info) = self.app.driver().call_info(id) {
@@ -87,7 +87,7 @@ impl CallInner {
 pub struct Call(Option<Rc<CallInner>>);
 
 impl Call {
-    /// The object for a call.
+    /// Returns the object of a call.
     pub(super) const fn new(inner: Rc<CallInner>) -> Self {
         Self(Some(inner))
     }
@@ -157,10 +157,10 @@ impl Call {
         self.inner().command(|client, _, id| client.mute(id, false))
     }
 
-    /// Sends tones.
+    /// Sends DTMF digits.
     ///
     /// # Errors
-    /// `SinchError` for keys other than `0-9 # * A-D`.
+    /// `SinchError` for digits other than `0-9 # * A-D`.
     #[wasm_bindgen(js_name = sendDTMF, skip_typescript)]
     pub fn send_dtmf(&self, keys: &JsValue) -> Result<(), JsValue> {
         let (id, keys) = (self.info().id, text(keys));
@@ -168,13 +168,13 @@ impl Call {
         call.commanded(call.app.driver().command(|client, now| client.send_dtmf(now, id, &keys)))
     }
 
-    /// The id, the same on both sides.
+    /// The id, the same at both ends.
     #[wasm_bindgen(js_name = getCallId, skip_typescript)]
     pub fn get_call_id(&self) -> String {
         self.call_id()
     }
 
-    /// The id, the same on both sides.
+    /// The id, the same at both ends.
     #[wasm_bindgen(getter, js_name = callId, skip_typescript)]
     pub fn call_id(&self) -> String {
         self.info().call_id.clone()
@@ -198,7 +198,7 @@ impl Call {
         self.info().outgoing
     }
 
-    /// The other side: user, number, room or SIP address.
+    /// The remote party: user, number, room or SIP address.
     #[wasm_bindgen(js_name = getRemoteUserId, skip_typescript)]
     pub fn get_remote_user_id(&self) -> String {
         let info = self.info();
@@ -229,20 +229,20 @@ impl Call {
         self.info().end_cause as i32
     }
 
-    /// What the caller sent along.
+    /// The headers of the caller.
     #[wasm_bindgen(js_name = getHeaders, skip_typescript)]
     pub fn get_headers(&self) -> JsValue {
         let info = self.info();
         if info.outgoing { self.inner().headers.clone().into() } else { record(&info.headers) }
     }
 
-    /// Who called.
+    /// The caller.
     #[wasm_bindgen(getter, js_name = fromId, skip_typescript)]
     pub fn from_id(&self) -> String {
         self.info().from_id.clone()
     }
 
-    /// Who was called.
+    /// The callee.
     #[wasm_bindgen(getter, js_name = toId, skip_typescript)]
     pub fn to_id(&self) -> String {
         self.info().to_id.clone()
@@ -296,32 +296,32 @@ impl Call {
         self.info().muted
     }
 
-    /// The stream from the other side.
+    /// The remote stream.
     #[wasm_bindgen(getter, js_name = incomingStream, skip_typescript)]
     pub fn incoming_stream(&self) -> Option<MediaStream> {
         self.inner().incoming_stream()
     }
 
-    /// The stream to the other side.
+    /// The local stream.
     #[wasm_bindgen(getter, js_name = outgoingStream, skip_typescript)]
     pub fn outgoing_stream(&self) -> Option<MediaStream> {
         self.inner().outgoing_stream()
     }
 
-    /// What plays the stream from the other side as `src` of a media element.
+    /// A string that plays the remote stream as `src` of a media element.
     #[wasm_bindgen(getter, js_name = incomingStreamURL, skip_typescript)]
     pub fn incoming_stream_url(&self) -> Option<String> {
         self.inner().media.incoming_url()
     }
 
-    /// What plays the stream to the other side as `src` of a media element.
+    /// A string that plays the local stream as `src` of a media element.
     #[wasm_bindgen(getter, js_name = outgoingStreamURL, skip_typescript)]
     pub fn outgoing_stream_url(&self) -> Option<String> {
         self.inner().media.outgoing_url()
     }
 }
 
-/// The class of what [`Call::get_details`] gives: plain objects, but for their prototype.
+/// The class of the objects of [`Call::get_details`]: plain, but for their prototype.
 #[wasm_bindgen(skip_typescript)]
 pub struct CallDetails;
 

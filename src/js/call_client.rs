@@ -14,7 +14,7 @@ use super::{class_of, options, text};
 use crate::client::call::Destination;
 use crate::web::dom::items;
 
-/// Places calls and tells of incoming ones.
+/// Places calls, and has the listeners for incoming ones.
 #[wasm_bindgen(skip_typescript)]
 pub struct CallClient(Option<Rc<App>>);
 
@@ -57,7 +57,7 @@ impl CallClient {
     /// Calls a SIP address.
     ///
     /// # Errors
-    /// `SinchError` for what is no address, and for headers without `x-`.
+    /// `SinchError` for an invalid address, and for headers without `x-`.
     #[wasm_bindgen(js_name = callSip, skip_typescript)]
     pub fn call_sip(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         place(self.app(), Destination::Sip, to, headers, custom)
@@ -72,10 +72,10 @@ impl CallClient {
         place(self.app(), Destination::Conference, to, headers, custom)
     }
 
-    /// Opens the microphone before the first call, and keeps it open. Gives a promise of the stream.
+    /// Opens the microphone before the first call, and keeps it open. Returns a promise of the stream.
     ///
     /// # Errors
-    /// A `TypeError` for a custom stream that is none.
+    /// A `TypeError` for a custom stream that is no stream.
     #[wasm_bindgen(js_name = initStream, skip_typescript)]
     pub fn init_stream(&self, custom: JsValue, no_video: &JsValue) -> Result<Promise, JsValue> {
         let app = self.app().clone();
@@ -119,7 +119,7 @@ impl CallClient {
     }
 }
 
-/// Places a call. Nothing is told of it before the page's own code has returned.
+/// Places a call. No event is delivered before the page's own code has returned.
 pub fn place(
     app: &Rc<App>,
     kind: fn(String) -> Destination,
@@ -142,7 +142,7 @@ fn object(headers: JsValue) -> Result<Option<Object>, JsValue> {
     }
 }
 
-/// The headers of a page: strings as they are, objects as JSON.
+/// Returns the headers of a page: strings as they are, objects as JSON.
 fn entries(headers: &Object) -> Result<Vec<(String, String)>, JsValue> {
     let entry = |pair: Array| {
         let value = pair.get(1);

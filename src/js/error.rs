@@ -1,4 +1,4 @@
-//! Errors as pages know them: real `Error` objects with a domain, a code, and what the server said.
+//! Errors as pages know them: real `Error` objects with a domain, a code, and the response of the server.
 
 use js_sys::{Array, Error as JsError, Object, Reflect, TypeError};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::client::call::Error;
 
-/// What a `SinchError` has more than an `Error`.
+/// The fields of a `SinchError` beside those of an `Error`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields<'a> {
@@ -65,13 +65,13 @@ pub fn set(object: &Object, fields: &[(&str, JsValue)]) {
     }
 }
 
-/// A `SinchError` for something that makes no sense now (5, 6002).
+/// Returns a `SinchError` for a method that cannot be called now (5, 6002).
 #[must_use]
 pub fn misuse(message: &'static str) -> JsValue {
     sinch_error(&Error::Misuse(message))
 }
 
-/// A `SinchError` for an argument that is missing or malformed (5, 6003).
+/// Returns a `SinchError` for an argument that is missing or malformed (5, 6003).
 #[must_use]
 pub fn bad_argument(message: impl Into<Cow<'static, str>>) -> JsValue {
     sinch_error(&Error::Argument(message.into()))

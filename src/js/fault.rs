@@ -1,5 +1,5 @@
-//! What pages are told where the SDK itself fails. A panic stops the wasm in the middle of what it did, so nothing that ran can be relied
-//! upon: every client ends and says so, and may be started anew.
+//! What pages are told where the SDK itself fails. A panic stops the wasm at any point, so no state can be relied upon: every client ends with
+//! an error event, and may be started again.
 
 use std::cell::RefCell;
 use std::panic;
@@ -16,13 +16,13 @@ thread_local! {
     static CLIENTS: RefCell<Vec<Weak<App>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sees to it that `app` ends with an error after a panic.
+/// Ends `app` with an error after a panic.
 pub fn watch(app: &Rc<App>) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         panic::set_hook(Box::new(|info| {
             console_error_panic_hook::hook(info);
-            // The panic itself cannot run much: it leaves the wasm by a trap, and a borrow that is held stays so.
+            // Not in the panic itself: it leaves the wasm by a trap, and what is borrowed stays so.
             window().queue_microtask(Closure::once_into_js(end_all).unchecked_ref());
         }));
     });

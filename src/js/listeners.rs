@@ -11,14 +11,14 @@ use web_sys::console;
 pub struct Listeners(RefCell<Vec<Object>>);
 
 impl Listeners {
-    /// Adds one. What is no object has no handlers and is passed over.
+    /// Adds one. A value that is no object has no handlers and is ignored.
     pub fn add(&self, listener: JsValue) {
         if listener.is_object() || listener.is_function() {
             self.0.borrow_mut().push(listener.unchecked_into());
         }
     }
 
-    /// Removes one; one that is not there is not missed.
+    /// Removes one, if it is there.
     pub fn remove(&self, listener: &JsValue) {
         let mut listeners = self.0.borrow_mut();
         if let Some(position) = listeners.iter().position(|known| **known == *listener) {
@@ -50,7 +50,7 @@ pub fn call_back(callback: &Function, argument: &JsValue) {
     notify(callback, &JsValue::UNDEFINED, &Array::of1(argument));
 }
 
-/// Calls `handler`. What it throws goes to the console.
+/// Calls `handler`. An exception that it throws is written to the console.
 pub fn notify(handler: &Function, this: &JsValue, arguments: &Array) {
     if let Err(error) = handler.apply(this, arguments) {
         console::error_1(&error);

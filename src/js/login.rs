@@ -11,7 +11,7 @@ use super::text;
 use crate::client::{Login, Session};
 use crate::web::dom::{items, window};
 
-/// How long a ticket is good for where the page does not say, s.
+/// How long a ticket is valid where the page does not say, s.
 const TICKET_SECONDS: f64 = 86_400.0;
 
 /// Reads a login object.
@@ -53,7 +53,7 @@ pub fn read(given: &JsValue, application_key: &str, secret: Option<&str>) -> Res
     Err(bad_argument("The login object has a userTicket, a token, a username with password, or a session"))
 }
 
-/// A login object for a ticket or JWT by itself; what is no string is one already.
+/// Returns a login object for a ticket or JWT by itself; a value that is no string is one already.
 pub fn object_of(given: JsValue) -> JsValue {
     match given.as_string() {
         Some(token) => object(&[(if token.contains(':') { "userTicket" } else { "token" }, given)]).into(),
@@ -66,8 +66,8 @@ fn with_token(user: String, token: String) -> Login {
     Login::Token { user, token, lasts }
 }
 
-/// How long a ticket or JWT is good for from now on. Where by the clock of this machine it is over, or has not begun, that clock is wrong,
-/// or the server will say so: then it counts from now.
+/// Returns how long a ticket or JWT is valid from now on. Where by the clock of this computer it has expired, or is not valid yet, that clock is
+/// wrong, or the server will say so: then it counts from now.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be positive; a cast saturates")]
 fn lasts(token: &str) -> Option<Duration> {
     let now = Date::now();
@@ -88,7 +88,7 @@ fn number(value: &JsValue, key: &str) -> Option<f64> {
     inside(value, &[key])?.as_f64()
 }
 
-/// A field that is there must say something.
+/// Rejects a field that is there and empty.
 fn field(given: &Object, key: &str) -> Result<Option<String>, JsValue> {
     let value = Reflect::get(given, &key.into())?;
     if value.is_undefined() {
@@ -105,7 +105,7 @@ fn need(given: &Object, key: &str) -> Result<String, JsValue> {
     field(given, key)?.ok_or_else(|| bad_argument(format!("The login object has no {key}")))
 }
 
-/// What is at the end of a path into an object, where it is a string.
+/// Returns the string at the end of a path into an object.
 fn at(value: &JsValue, path: &[&str]) -> Option<String> {
     inside(value, path)?.as_string()
 }
@@ -114,7 +114,7 @@ fn inside(value: &JsValue, path: &[&str]) -> Option<JsValue> {
     path.iter().try_fold(value.clone(), |value, key| Reflect::get(&value, &(*key).into()).ok())
 }
 
-/// The user of what `newUser` gives: `user.identities[…].endpoint`, one of type `username` before others.
+/// Returns the user in the result of `newUser`: `user.identities[…].endpoint`, one of type `username` before others.
 fn named_user(given: &JsValue) -> Option<String> {
     let identities: Vec<JsValue> = items(&inside(given, &["user", "identities"])?.dyn_into::<Array>().ok()?).collect();
     let named = identities.iter().find(|identity| at(identity, &["type"]).as_deref() == Some("username"));
@@ -132,7 +132,7 @@ fn jwt_user(token: &str) -> Option<String> {
     subject.rsplit("/users/").next().map(str::to_owned)
 }
 
-/// What the JSON in Base64 says.
+/// Returns the value of JSON in Base64.
 fn parse(base64: &str) -> Option<JsValue> {
     JSON::parse(&String::from_utf8(decode(base64)?).ok()?).ok()
 }

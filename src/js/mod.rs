@@ -1,5 +1,5 @@
-//! The face (wasm only): the Sinch JavaScript SDK 1.x as pages know it. Classes are thin, `&self` only; what they share is in
-//! [`app::App`]. There are no rules of SIP here.
+//! The JavaScript API (wasm only): the Sinch JavaScript SDK 1.x as pages know it. Classes are thin, `&self` only; what they share is in
+//! `app::App`. There are no rules of SIP here.
 //!
 //! ```text
 //! SinchClient ─┐            ┌─ Notice ── web::Driver
@@ -30,12 +30,12 @@ use crate::web::bindings::string;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
 
-/// The class of an object that we made.
+/// Returns the class of an object of ours.
 fn class_of(object: &JsValue) -> Function {
     Object::get_prototype_of(object).constructor()
 }
 
-/// What a page means by `value` where a string is asked for: nothing is an empty one, and so is what cannot be said in words.
+/// Returns `value` as a string, as JavaScript converts it; `""` for `null`, `undefined`, and where the conversion throws.
 fn text(value: &JsValue) -> String {
     if value.is_null() || value.is_undefined() {
         return String::new();

@@ -12,25 +12,25 @@ use super::error::type_error;
 use crate::client::{Config, IceServer};
 use crate::web::dom::{as_stream, uuid, window};
 
-/// What the page chose, and is not for the client to know.
+/// The options that are not in the client's [`Config`].
 pub struct Options {
     /// The name of the application at the server.
     pub application_key: String,
-    /// The object as it was given.
+    /// The object that the page gave.
     pub capabilities: JsValue,
-    /// Whether calls are wanted.
+    /// Whether there are calls at all.
     pub calling: bool,
     /// Whether calls between users have video.
     pub video: bool,
-    /// With it the page signs its own tickets.
+    /// The secret with which the page signs its own tickets.
     pub application_secret: Option<String>,
-    /// What incoming calls send instead of the microphone.
+    /// The stream that incoming calls send instead of the microphone.
     pub custom_stream: Option<MediaStream>,
-    /// Gets log messages.
+    /// The logger.
     pub on_log_message: Option<Function>,
-    /// Gets the signalling.
+    /// The logger of the signalling.
     pub on_log_mxp_message: Option<Function>,
-    /// Where plain requests go; nowhere for a page that has no origin and names no server.
+    /// The origin for HTTP requests; `None` for a page that has no origin and names no server.
     pub http: Option<String>,
 }
 
@@ -80,7 +80,7 @@ pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
     Ok((options, config))
 }
 
-/// An object without what a page adds to `Object.prototype`.
+/// Returns the own properties of an object, without those that a page adds to `Object.prototype`.
 fn own(given: &JsValue) -> Option<Object> {
     let bare = Object::<JsValue>::create(JsValue::NULL.unchecked_ref());
     given.is_object().then(|| Object::assign(&bare, given.unchecked_ref()))
@@ -116,15 +116,15 @@ fn strings(given: &Object, key: &str) -> Result<Option<Vec<String>>, JsValue> {
     option(given, key)
 }
 
-/// A server of the page: where its plain requests go, and its WebSockets.
+/// A server of the page: its origin for HTTP requests, and its WebSocket.
 struct Server {
     http: String,
     host: String,
     web_socket: String,
 }
 
-/// `server`, else `urlObj.calling` or `urlObj.base`, else where the page came from. A page that has no origin and names no server gets
-/// a client without servers: `start` says so.
+/// Returns the servers of `server`, else `urlObj.calling` or `urlObj.base`, else the origin of the page. A page that has no origin and names no server gets
+/// a client without servers, whose `start` fails.
 fn servers(given: &Object, application_key: &str) -> Result<Vec<Server>, JsValue> {
     let places = option(given, "urlObj")?.unwrap_or_default();
     let named = match strings(given, "server")? {
@@ -141,7 +141,7 @@ fn servers(given: &Object, application_key: &str) -> Result<Vec<Server>, JsValue
     named.iter().map(read).collect()
 }
 
-/// A WebSocket URL is taken as it is; of others only the origin counts.
+/// Returns the server of a URL. A WebSocket URL is taken as it is; of others only the origin counts.
 fn server(address: &str, application_key: &str) -> Option<Server> {
     let url = Url::new(address).ok()?;
     let (host, protocol) = (url.host(), url.protocol());
@@ -181,7 +181,7 @@ fn ice_server(given: &Object) -> Result<IceServer, JsValue> {
     })
 }
 
-/// Text as a part of a URL.
+/// Returns text as a part of a URL.
 #[must_use]
 pub fn escaped(part: &str) -> String {
     js_sys::encode_uri_component(part).into()

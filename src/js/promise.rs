@@ -9,18 +9,18 @@ use super::listeners::notify;
 use crate::web::bindings::{Dressed, PROTOTYPE, Prototype, ProxyHandler};
 use crate::web::dom;
 
-/// A promise of ours, still open, and the callbacks that came with it.
+/// A promise that is not settled yet, and the callbacks that the page gave with it.
 pub struct Deferred {
     resolve: Function,
     reject: Function,
     success: Option<Function>,
     fail: Option<Function>,
-    /// Whether the console gets an error that no callback gets.
+    /// Whether an error without a callback is written to the console.
     loud: bool,
 }
 
 impl Deferred {
-    /// A promise for the page and its other end. `success` and `fail` run before anything given to `then`.
+    /// Returns a promise for the page, and its functions. `success` and `fail` run before anything given to `then`.
     pub fn new(success: JsValue, fail: JsValue) -> (Promise, Self) {
         let (promise, mut deferred) = Self::silent();
         deferred.success = success.dyn_into().ok();
@@ -29,15 +29,15 @@ impl Deferred {
         (promise, deferred)
     }
 
-    /// One without callbacks, whose error the promise alone has.
+    /// Returns one without callbacks, whose error is in the promise alone.
     pub fn silent() -> (Promise, Self) {
         let (promise, resolve, reject) = dom::promise();
-        // Whoever does not look at the promise has heard of the failure by callback or console.
+        // Callback or console have the error, so that a page need not handle the rejection.
         dom::forget(promise.clone());
         (dress(promise), Self { resolve, reject, success: None, fail: None, loud: false })
     }
 
-    /// Fulfils or rejects the promise. Without a callback of the page the console gets the error.
+    /// Fulfils or rejects the promise. Without a callback of the page the error is written to the console.
     pub fn settle(&self, result: Result<JsValue, JsValue>) {
         let (callback, settle, value) = match result {
             Ok(value) => (&self.success, &self.resolve, value),
@@ -59,7 +59,7 @@ impl Deferred {
 type Trap = Closure<dyn FnMut(Function, JsValue, Array) -> Result<Promise, JsValue>>;
 
 thread_local! {
-    /// `Promise.prototype.then` that dresses what it gives, too. Made once, kept for ever, as promises of the page have it.
+    /// `Promise.prototype.then` that dresses its result, too. Created once and kept, as promises of the page have it.
     static THEN: JsValue = {
         let trap = Trap::wrap(Box::new(|native: Function, this: JsValue, arguments: Array| {
             Ok(dress(native.apply(&this, &arguments)?.unchecked_into()))
@@ -70,8 +70,8 @@ thread_local! {
     };
 }
 
-/// Gives a promise the additional methods. The browser's own functions do for them: `catch` and `finally` call `then` themselves, and
-/// `valueOf` gives what it is called on.
+/// Adds the additional methods to a promise. They are the browser's own functions: `catch` and `finally` call `then` themselves, and `valueOf`
+/// returns what it is called on.
 pub fn dress(promise: Promise) -> Promise {
     let dressed: Dressed = promise.unchecked_into();
     THEN.with(|then| {

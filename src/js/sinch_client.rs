@@ -25,7 +25,7 @@ pub struct SinchClient(Rc<App>);
 
 #[wasm_bindgen]
 impl SinchClient {
-    /// A client that is not signed in.
+    /// Returns a client that is not signed in.
     ///
     /// # Errors
     /// A `TypeError` for options that make no sense, an `Error` where the browser has no WebRTC.
@@ -52,7 +52,7 @@ impl SinchClient {
         promise
     }
 
-    /// Goes on with another ticket, token or password of the same user.
+    /// Sends another ticket, token or password of the same user to the server.
     #[wasm_bindgen(js_name = updateToken, skip_typescript)]
     pub fn update_token(&self, login: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
@@ -63,7 +63,7 @@ impl SinchClient {
             self.0.driver().command(update).map_err(|error| sinch_error(&error))
         });
         match updated {
-            // What follows from a command is told in a later task.
+            // Events that follow from a command are delivered in a later task.
             Ok(()) => self.0.updating.borrow_mut().push(deferred),
             Err(fault) => deferred.settle(Err(fault)),
         }
@@ -96,7 +96,7 @@ impl SinchClient {
         self.terminate();
     }
 
-    /// Makes a user at the server. Gives a promise of a ticket for [`SinchClient::start`].
+    /// Creates a user at the server. Returns a promise of a ticket for [`SinchClient::start`].
     #[wasm_bindgen(js_name = newUser, skip_typescript)]
     pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
@@ -144,7 +144,7 @@ impl SinchClient {
         place(&self.0, Destination::User, to, headers, custom)
     }
 
-    /// Begins to receive calls. Before `start` it only says that `start` shall: then there is no promise.
+    /// Begins to receive calls. Before `start` it has `start` do so, and returns no promise.
     ///
     /// # Errors
     /// `SinchError` (5, 6002) without the option `supportActiveConnection`.
@@ -153,7 +153,7 @@ impl SinchClient {
         self.activate(true, Client::start_active_connection)
     }
 
-    /// Receives calls no longer.
+    /// Stops receiving calls.
     ///
     /// # Errors
     /// As [`SinchClient::start_active_connection`].
@@ -180,7 +180,7 @@ impl SinchClient {
         self.0.options.capabilities.clone()
     }
 
-    /// Who is signed in: `{userId}`.
+    /// The user that is signed in: `{userId}`.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn user(&self) -> Result<JsValue, JsValue> {
         Ok(serde_wasm_bindgen::to_value(&User { user_id: self.0.user.borrow().as_deref() })?)
@@ -225,7 +225,7 @@ impl SinchClient {
             return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
         }
         let login = login::read(&login, &options.application_key, options.application_secret.as_deref())?;
-        // Before anything can fail half way, so that a panic is told.
+        // Before anything can panic, so that the promise is rejected then.
         self.0.started.set(true);
         self.0.driver().start(login).map_err(|error| {
             self.0.started.set(false);
@@ -233,7 +233,7 @@ impl SinchClient {
         })
     }
 
-    /// The request that makes a user: its URL and its body.
+    /// Returns the request that creates a user: its URL and its body.
     fn request_of(&self, user: &JsValue) -> Result<(String, String), JsValue> {
         if !user.is_object() {
             return Err(bad_argument("newUser(user): user is an object"));
@@ -248,7 +248,7 @@ impl SinchClient {
         if !answered {
             return Ok(None);
         }
-        // What follows from a command is told in a later task, so the promise is in time.
+        // Events that follow from a command are delivered in a later task, so the promise is in time.
         let (promise, deferred) = Deferred::silent();
         self.0.activating.borrow_mut().push((on, deferred));
         Ok(Some(promise))
@@ -269,7 +269,7 @@ struct User<'a> {
     user_id: Option<&'a str>,
 }
 
-/// Sends JSON and gives the JSON that comes back.
+/// Sends JSON and returns the JSON of the response.
 async fn post(url: &str, body: String) -> Result<JsValue, JsValue> {
     let request = Request::post(url).header("Content-Type", "application/json").body(body).map_err(unreachable)?;
     let answer = request.send().await.map_err(unreachable)?;
@@ -287,7 +287,7 @@ async fn post(url: &str, body: String) -> Result<JsValue, JsValue> {
     Err(error)
 }
 
-/// The request did not get through: what the browser says of it.
+/// Returns the error of a request that did not get through, with the browser's message.
 fn unreachable(error: gloo_net::Error) -> JsValue {
     let message = match error {
         gloo_net::Error::JsError(error) => error.message,

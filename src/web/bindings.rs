@@ -1,4 +1,4 @@
-//! What web-sys and js-sys lack of the browser, or take for granted that it does not throw. Names are those of the Web APIs.
+//! Bindings that web-sys and js-sys lack, or declare as functions that do not throw. Names are those of the Web APIs.
 #![expect(missing_docs, reason = "the specifications of the Web APIs have it")]
 
 use js_sys::{JsString, Object, Promise, Uint8Array};
@@ -25,7 +25,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn transport(this: &Sender) -> Option<DtlsTransport>;
 
-    /// `RTCPeerConnection`, where web-sys takes for granted that the browser does not throw.
+    /// `RTCPeerConnection`, where web-sys declares functions that do not throw.
     #[wasm_bindgen(extends = RtcPeerConnection)]
     pub type Connection;
     #[wasm_bindgen(method, catch, js_name = addTransceiver)]

@@ -1,4 +1,4 @@
-//! Clock, randomness, errors and promises of the page around us.
+//! Clock, randomness, errors and promises of the page.
 
 use js_sys::{Array, Error, Function, JsString, Promise, Reflect};
 use offhook_ua::random::Random;
@@ -25,7 +25,7 @@ pub fn find_window() -> Option<Window> {
     js_sys::global().unchecked_into::<Global>().window()
 }
 
-/// The time now, by the clock that never goes back.
+/// Returns the time now, by the monotonic clock.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "milliseconds since 1970 fit in 53 bits")]
 pub fn now() -> Instant {
@@ -33,7 +33,7 @@ pub fn now() -> Instant {
     Instant::from_millis((performance.time_origin() + performance.now()) as u64)
 }
 
-/// 32 bytes that nobody can foretell.
+/// Returns 32 unpredictable bytes.
 #[must_use]
 pub fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
@@ -48,7 +48,8 @@ pub fn uuid() -> String {
     Random::new(seed()).uuid()
 }
 
-/// The text as UTF-8, by the browser's own encoder: wasm-bindgen copies letter by letter, which takes ten times as long for a SIP message.
+/// Returns the text as UTF-8, by the browser's encoder: wasm-bindgen copies character by character, which takes ten times as long for a SIP
+/// message.
 #[must_use]
 pub fn utf8(text: &JsString) -> String {
     String::from_utf8(TextEncoder::new().encode(text).to_vec()).expect("TextEncoder writes UTF-8")
@@ -62,13 +63,13 @@ pub fn named_error(name: &str, message: &str) -> JsValue {
     error.into()
 }
 
-/// The error of what was given up.
+/// Returns the error of an operation that was aborted.
 #[must_use]
 pub fn aborted() -> JsValue {
     named_error("AbortError", "The call is over")
 }
 
-/// `value` as a stream. Told by its shape: a stream of another frame is no instance of this frame's `MediaStream`.
+/// Returns `value` as a stream. It is recognised by its shape: a stream of another frame is no instance of this frame's `MediaStream`.
 ///
 /// # Errors
 /// `value`, where it is no stream.
@@ -77,19 +78,19 @@ pub fn as_stream(value: JsValue) -> Result<MediaStream, JsValue> {
     if method.is_some_and(|method| method.is_function()) { Ok(value.unchecked_into()) } else { Err(value) }
 }
 
-/// The items of a list whose type web-sys does not tell.
+/// Returns the items of a list whose type web-sys does not know.
 pub fn items<T: JsCast>(list: &Array) -> impl Iterator<Item = T> {
     list.iter().map(JsCast::unchecked_into)
 }
 
-/// The end of something that others wait for: what may never come is raced against it.
+/// The end of an object, against which promises are raced that may never settle.
 pub struct End {
     promise: Promise,
     reject: Function,
 }
 
 impl End {
-    /// One that is still to come.
+    /// Returns one that is not reached yet.
     #[must_use]
     pub fn ahead() -> Self {
         let (promise, _, reject) = promise();
@@ -97,19 +98,19 @@ impl End {
         Self { promise, reject }
     }
 
-    /// Now it has come.
+    /// Reaches it.
     pub fn reach(&self) {
         let _ = self.reject.call1(&JsValue::UNDEFINED, &aborted());
     }
 
-    /// What `promise` comes to; [`aborted`] where the end comes first.
+    /// Waits for `promise`; fails with [`aborted`] where the end is reached first.
     pub fn or<T: FromWasmAbi + 'static>(&self, promise: &Promise<T>) -> JsFuture<T> {
         let (end, promise): (&JsValue, &JsValue) = (&self.promise, promise);
         Promise::race(&Array::of2(end, promise)).unchecked_into::<Promise<T>>().into()
     }
 }
 
-/// A promise with the functions that fulfil and reject it.
+/// Returns a promise with the functions that fulfil and reject it.
 pub fn promise() -> (Promise, Function, Function) {
     let mut functions = None;
     let promise = Promise::new(&mut |resolve, reject| functions = Some((resolve, reject)));
@@ -117,7 +118,7 @@ pub fn promise() -> (Promise, Function, Function) {
     (promise, resolve, reject)
 }
 
-/// Says that nobody need look at how `promise` ends.
+/// Ignores a rejection of `promise`: the browser does not report it.
 pub fn forget(promise: Promise) {
     spawn_local(async {
         let _ = JsFuture::from(promise).await;

@@ -1,5 +1,5 @@
-//! The loop around the client. Its one invariant: *handle once, drain fully, set the timer, then deliver the events, with no borrow
-//! held while a listener runs.*
+//! The loop around the client. Its one invariant: *handle once, drain fully, set the timer, then deliver the events, with no borrow held while
+//! a listener runs.*
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -21,20 +21,20 @@ use super::timer::Timer;
 use crate::client::call::{CallId, CallInfo, Destination, Error};
 use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
 
-/// What the face is told.
+/// What the JavaScript API is told.
 pub enum Notice {
-    /// The client has something to say.
+    /// An event of the client.
     Event(Event),
-    /// Somebody calls; these are the streams of the call.
+    /// A call comes in; these are its streams.
     Incoming(Rc<CallInfo>, Rc<Media>),
-    /// A message went out (`true`) or came in, for those who asked to see them.
+    /// A message was sent (`true`) or received, where the page traces them.
     Message(bool, String),
 }
 
 /// Moves values between one [`Client`] and the browser.
 pub struct Driver {
     client: RefCell<Client>,
-    /// What came while the client was being drained.
+    /// Inputs that came while the client was being drained.
     inputs: RefCell<Vec<Input>>,
     busy: Cell<bool>,
     notices: RefCell<Vec<Notice>>,
@@ -44,9 +44,9 @@ pub struct Driver {
     later: Later,
     window: Window,
     peers: RefCell<Vec<Rc<Peer>>>,
-    /// The one that first offers show, once it is made.
+    /// The certificate of first offers, once it is made.
     certificate: RefCell<Option<JsValue>>,
-    /// The browser's word on whether we may open the microphone, once it is known; it keeps itself up to date.
+    /// Whether the page may open the microphone, once that is known; the browser keeps it up to date.
     permission: RefCell<Option<PermissionStatus>>,
     calls: RefCell<Vec<Rc<Media>>>,
     /// The microphone that calls share.
@@ -58,7 +58,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver that tells `app`. `custom` is what incoming calls send instead of the microphone; with `traced`, messages are told.
+    /// Returns a driver whose notices go to `app`. `custom` is what incoming calls send instead of the microphone; with `traced`, messages are
+    /// notices, too.
     #[must_use]
     pub fn new(config: Config, custom: Option<MediaStream>, traced: bool, app: Box<dyn Fn(&Notice)>) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| Self {
@@ -82,14 +83,14 @@ impl Driver {
         })
     }
 
-    /// Something happened in the world.
+    /// Gives the client an input, and delivers what follows.
     pub fn input(&self, input: Input) {
         self.inputs.borrow_mut().push(input);
         self.run();
         self.deliver();
     }
 
-    /// The app wants something. What follows from it is told in a later task, never inside.
+    /// Gives the client a command. What follows is delivered in a later task, never inside this call.
     pub fn command<R>(&self, command: impl FnOnce(&mut Client, Instant) -> R) -> R {
         let result = command(&mut self.client.borrow_mut(), now());
         self.after_command();
@@ -103,13 +104,13 @@ impl Driver {
     pub fn start(&self, login: Login) -> Result<(), Error> {
         self.window.listen();
         if self.certificate.borrow().is_none() {
-            self.look_around();
+            self.prepare();
         }
         self.command(|client, now| client.start(now, login))
     }
 
-    /// Learns what calls will need, while nothing waits for it.
-    fn look_around(&self) {
+    /// Creates the certificate and asks for the permission, before a call needs them.
+    fn prepare(&self) {
         let Some(driver) = self.this.upgrade() else { return };
         spawn_local(async move {
             driver.certificate.replace(make_certificate().await.ok());
@@ -117,10 +118,10 @@ impl Driver {
         });
     }
 
-    /// Calls somebody, sending `custom` or the microphone.
+    /// Places a call that sends `custom` or the microphone.
     ///
     /// # Errors
-    /// What the client finds wrong with the arguments.
+    /// As [`Client::call`].
     pub fn call(
         &self,
         to: Destination,
@@ -136,18 +137,18 @@ impl Driver {
     /// Answers a call.
     ///
     /// # Errors
-    /// What the client says of a call that is none to answer.
+    /// As [`Client::answer`].
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
         let granted = self.permission.borrow().as_ref().is_some_and(|status| status.state() == PermissionState::Granted);
         self.command(|client, now| client.answer(now, id, granted))
     }
 
-    /// Reads something of the client.
+    /// Reads from the client.
     pub fn read<R>(&self, read: impl FnOnce(&Client) -> R) -> R {
         read(&self.client.borrow())
     }
 
-    /// A call as it is now. Of one that is over, the client may know no more than what the app is about to be told.
+    /// Returns a call as it is now. Of one that is over, only the notices that are not delivered yet may know it.
     pub fn call_info(&self, id: CallId) -> Option<Rc<CallInfo>> {
         let mut told = None;
         for notice in self.notices.borrow().iter() {
@@ -160,14 +161,14 @@ impl Driver {
         told.or_else(|| self.client.borrow().call_info(id).cloned().map(Rc::new))
     }
 
-    /// Ends everything, for good.
+    /// Ends calls and signs out, for good.
     pub fn terminate(&self) {
         self.command(|client, now| client.terminate(now));
         self.microphone.hold(false);
         self.window.forget();
     }
 
-    /// Lets go of the browser after a panic, wherever that was: what is still borrowed then is borrowed for ever.
+    /// Releases what it holds of the browser after a panic, wherever that was: what is borrowed then stays so.
     pub fn abandon(&self) {
         self.window.forget();
         self.timer.disarm();
@@ -189,7 +190,7 @@ impl Driver {
         }
     }
 
-    /// Takes what waits, one after the other, each drained before the next.
+    /// Gives the client the inputs, one after the other, and drains it after each.
     fn run(&self) {
         if self.busy.replace(true) {
             return;
@@ -250,9 +251,9 @@ impl Driver {
                     self.attach(&media);
                 }
             }
-            Output::Tones { peer, keys } => {
+            Output::Dtmf { peer, digits } => {
                 if let Some(peer) = self.peer(peer) {
-                    peer.send_tones(&keys);
+                    peer.send_dtmf(&digits);
                 }
             }
             Output::Close { peer } => self.close(peer),
@@ -284,7 +285,7 @@ impl Driver {
         }
     }
 
-    /// The peer is made here and not in the task, as candidates for it may be the next output.
+    /// Starts a task. The peer is created here and not in the task, as candidates for it may be the next output.
     fn begin(&self, Task { id, call, kind }: Task) {
         match self.peer_of(call, &kind) {
             Ok(peer) => {
@@ -319,7 +320,7 @@ impl Driver {
         self.peers.borrow().iter().find(|peer| peer.id == id).cloned()
     }
 
-    /// The peer connections of the call that these streams are of.
+    /// Returns the peer connections of the call with these streams.
     fn peers_of(&self, media: &Rc<Media>) -> Vec<Rc<Peer>> {
         let mut peers = Vec::new();
         for peer in self.peers.borrow().iter() {
@@ -330,7 +331,7 @@ impl Driver {
         peers
     }
 
-    /// All of them send what the call has to send.
+    /// Has all peer connections of a call send its stream.
     pub(super) fn attach(&self, media: &Rc<Media>) {
         for peer in &self.peers_of(media) {
             peer.attach();
@@ -341,7 +342,7 @@ impl Driver {
         self.calls.borrow().iter().find(|media| media.id == id).cloned()
     }
 
-    /// The streams of a call; made where it has none yet.
+    /// Returns the streams of a call, created where it has none yet.
     fn media(&self, id: CallId, custom: Option<&MediaStream>) -> Rc<Media> {
         self.known_media(id).unwrap_or_else(|| {
             self.microphone.join();
@@ -369,7 +370,7 @@ impl Driver {
         peer.close();
     }
 
-    /// A page that goes away hangs up: nobody will hear it any more. Whatever else happens to it, the network may be another one after.
+    /// Hangs up when the page goes away. After any other event of the window the network may have changed.
     fn window_event(&self, event: &DomEvent) {
         if event.type_() != "pagehide" {
             return self.input(Input::Online);
@@ -379,7 +380,7 @@ impl Driver {
     }
 }
 
-/// Tells the driver, as long as there is one.
+/// Returns a function that gives the driver an input, as long as there is one.
 fn tell(driver: &Weak<Driver>) -> Box<dyn Fn(Input)> {
     let driver = driver.clone();
     Box::new(move |input| {
@@ -389,7 +390,7 @@ fn tell(driver: &Weak<Driver>) -> Box<dyn Fn(Input)> {
     })
 }
 
-/// Calls `method`, as long as there is a driver.
+/// Returns a function that calls `method`, as long as there is a driver.
 fn with(driver: &Weak<Driver>, method: fn(&Driver)) -> Box<dyn Fn()> {
     let driver = driver.clone();
     Box::new(move || {

@@ -1,5 +1,5 @@
 //! URLs of streams. `URL.createObjectURL(stream)` is gone from browsers, but pages still write `call.incomingStreamURL` to the `src`
-//! of a media element. So such a URL is a string that only we know, and while one is alive we watch where it is written:
+//! of a media element. So such a URL is a string that only the SDK knows, and while one is alive the SDK watches where it is written:
 //!
 //! - `element.src = url` and `element.setAttribute("src", url)` (what jQuery does), also outside the document: both wrapped,
 //! - `new Audio(url)`: wrapped,
@@ -23,7 +23,7 @@ thread_local! {
     static ELEMENTS: &'static Elements = Box::leak(Box::new(Elements::new()));
 }
 
-/// The one of the page, made when it is first asked for.
+/// Returns the one of the page, created at its first use.
 fn elements() -> &'static Elements {
     ELEMENTS.with(|elements| *elements)
 }
@@ -38,7 +38,7 @@ pub fn publish(stream: &MediaStream) -> String {
     url
 }
 
-/// The stream is over: its URL means nothing more once the elements that play it have another.
+/// Retires the URL of a stream that has ended: it is dropped once no element plays it.
 pub fn retire(url: &str) {
     if let Some(entry) = elements().entry(url) {
         entry.retired.set(true);
@@ -67,7 +67,7 @@ struct Entry {
     players: RefCell<Vec<WeakRef>>,
 }
 
-/// One function of the browser: where it lives, itself, and its replacement.
+/// One function of the browser: its owner, itself, and its replacement.
 struct Wrap {
     owner: Object,
     key: &'static str,
@@ -119,7 +119,7 @@ impl Elements {
         }
     }
 
-    /// Forgets retired URLs that no element plays; with the last, the browser is as it was.
+    /// Drops retired URLs that no element plays; after the last one, the browser's own functions are back.
     fn tidy(&self) {
         let mut entries = self.entries.borrow_mut();
         for entry in entries.iter() {
@@ -132,7 +132,7 @@ impl Elements {
         }
     }
 
-    /// What is known of a URL.
+    /// Returns the entry of a URL.
     fn entry(&self, url: &str) -> Option<Rc<Entry>> {
         self.entries.borrow().iter().find(|entry| entry.url == url).cloned()
     }
@@ -198,7 +198,7 @@ fn prototype_of_media_elements() -> Object {
     Reflect::get(&class, &"prototype".into()).unwrap_or_default().unchecked_into()
 }
 
-/// What a weak reference leads to, while it is there.
+/// Returns the element of a weak reference, while it exists.
 fn deref(player: &WeakRef) -> Option<HtmlMediaElement> {
     player.deref().map(JsCast::unchecked_into)
 }
@@ -229,7 +229,7 @@ fn new_audio(native: Function, arguments: JsValue, target: JsValue) -> Result<Js
     Ok(audio)
 }
 
-/// Does a write to the `src` of `element`, natively done by `native`, and gives or takes the stream.
+/// Writes to the `src` of `element` by the native function, and attaches or detaches the stream.
 fn write(native: &Function, element: &JsValue, arguments: &Array, value: &JsValue) -> Result<JsValue, JsValue> {
     let url = value.as_string().unwrap_or_default();
     let Some(media) = element.dyn_ref::<HtmlMediaElement>() else { return native.apply(element, arguments) };
@@ -243,7 +243,7 @@ fn write(native: &Function, element: &JsValue, arguments: &Array, value: &JsValu
     Ok(result)
 }
 
-/// Plays the stream behind `url`, if it is one of ours.
+/// Attaches the stream of `url`, if it is one of ours.
 fn attach(element: &HtmlMediaElement, url: &str) -> bool {
     let Some(entry) = elements().entry(url) else { return false };
     if !plays(element, &entry.stream) {
@@ -258,7 +258,7 @@ fn plays(element: &HtmlMediaElement, stream: &MediaStream) -> bool {
     element.src_object().is_some_and(|playing| playing.id() == stream.id())
 }
 
-/// Takes our stream away from an element whose `src` is something else now, or nothing.
+/// Detaches the stream from an element whose `src` is something else now, or nothing.
 fn detach(element: &HtmlMediaElement, has_src: bool) {
     if !has_src {
         let _ = element.remove_attribute("src");
@@ -267,7 +267,7 @@ fn detach(element: &HtmlMediaElement, has_src: bool) {
     elements().tidy();
 }
 
-/// What happened in the document: attributes and new nodes.
+/// Handles changes of the document: attributes and new nodes.
 fn observe(records: &Array) {
     for record in items::<MutationRecord>(records) {
         if record.type_() == "attributes" {
@@ -289,7 +289,7 @@ fn nodes(list: &NodeList) -> impl Iterator<Item = Node> {
     (0..list.length()).filter_map(|at| list.get(at))
 }
 
-/// Gives or takes the stream as the `src` attribute of an element says.
+/// Attaches or detaches the stream as the `src` attribute of an element says.
 fn look(node: &Node) {
     let Some(element) = node.dyn_ref::<HtmlMediaElement>() else { return };
     let url = element.get_attribute("src").unwrap_or_default();

@@ -13,28 +13,28 @@ use super::dom::{End, items, named_error, window};
 use super::elements;
 use crate::client::call::CallId;
 
-/// What one call sends and receives. Both streams stay the same objects for the whole call: where the call moves to another peer
-/// connection, only their tracks change, and a media element that plays one goes on.
+/// The streams that a call sends and receives. Both stay the same objects for the whole call: where the call moves to another peer connection,
+/// only their tracks change, and a media element that plays one goes on.
 pub struct Media {
     /// The call.
     pub(super) id: CallId,
-    /// The stream that goes into the SDP, also while it is empty: it gives the other side a stream and not only tracks.
+    /// The stream that is in the SDP, also while it is empty: so the remote party gets a stream and not only tracks.
     pub(super) local: MediaStream,
     remote: MediaStream,
-    /// What the call sends instead of the microphone.
+    /// The stream that the call sends instead of the microphone.
     pub(super) custom: Option<MediaStream>,
     /// The URLs of both streams, once they were asked for.
     local_url: OnceCell<String>,
     remote_url: OnceCell<String>,
-    /// Whether the call sends; nothing before it is up.
+    /// Whether the call sends; `None` before it is answered.
     sending: Cell<Option<bool>>,
     released: Cell<bool>,
-    /// Comes when the call is released.
+    /// Reached when the call is released.
     pub(super) end: End,
 }
 
 impl Media {
-    /// The streams of a new call, empty. What it sends will come from `custom`, or from the microphone where there is none.
+    /// Returns the empty streams of a new call, which sends `custom`, or the microphone where there is none.
     pub(super) fn new(id: CallId, custom: Option<MediaStream>) -> Self {
         let stream = || MediaStream::new().expect("a browser with WebRTC has it");
         Self {
@@ -50,24 +50,24 @@ impl Media {
         }
     }
 
-    /// What the call sends, once it has something to send.
+    /// Returns the stream that the call sends, once it has tracks.
     #[must_use]
     pub fn outgoing(&self) -> Option<MediaStream> {
         has_tracks(&self.local).then(|| same(&self.local))
     }
 
-    /// What the call receives, once there is something to receive.
+    /// Returns the stream that the call receives, once it has tracks.
     #[must_use]
     pub fn incoming(&self) -> Option<MediaStream> {
         has_tracks(&self.remote).then(|| same(&self.remote))
     }
 
-    /// A string that plays [`Media::outgoing`] where a page writes it to the `src` of a media element.
+    /// Returns a string that plays [`Media::outgoing`] where a page writes it to the `src` of a media element.
     pub fn outgoing_url(&self) -> Option<String> {
         self.url(&self.local, &self.local_url)
     }
 
-    /// A string that plays [`Media::incoming`] where a page writes it to the `src` of a media element.
+    /// Returns a string that plays [`Media::incoming`] where a page writes it to the `src` of a media element.
     pub fn incoming_url(&self) -> Option<String> {
         self.url(&self.remote, &self.remote_url)
     }
@@ -79,7 +79,7 @@ impl Media {
         Some(url.get_or_init(|| elements::publish(stream)).clone())
     }
 
-    /// Takes clones of the tracks, so that muting or ending this call leaves others alone. They are silent until [`Media::send`].
+    /// Takes clones of the tracks, so that muting or ending this call does not change others. They are silent until [`Media::send`].
     pub(super) fn take(&self, source: &MediaStream) {
         for track in tracks(source) {
             let own = MediaStreamTrack::clone(&track);
@@ -89,7 +89,7 @@ impl Media {
         self.outgoing_url();
     }
 
-    /// Enables everything, or disables the sound: a muted call goes on showing its picture.
+    /// Enables all tracks, or disables the audio: a muted call goes on sending its video.
     pub(super) fn send(&self, on: bool) {
         self.sending.set(Some(on));
         for track in tracks(&self.local) {
@@ -99,8 +99,8 @@ impl Media {
         }
     }
 
-    /// Whether peers may have the tracks. Earlier, the silence of disabled tracks would travel while it rings and fill the other side's
-    /// jitter buffer, and the first word would come late by as much.
+    /// Whether peers may have the tracks. Before the answer, the silence of disabled tracks would fill the remote jitter buffer, and the first
+    /// word would be delayed by as much.
     pub(super) fn is_sending(&self) -> bool {
         self.sending.get().is_some()
     }
@@ -140,17 +140,17 @@ pub struct Microphone {
     opening: RefCell<Option<(Promise<MediaStream>, bool)>>,
     calls: Cell<usize>,
     held: Cell<bool>,
-    /// The shared stream is the app's own: it is not for us to stop.
+    /// The shared stream is the app's own, which the SDK does not stop.
     adopted: Cell<bool>,
 }
 
 impl Microphone {
-    /// One more call.
+    /// Counts one more call.
     pub fn join(&self) {
         self.calls.set(self.calls.get() + 1);
     }
 
-    /// One call less.
+    /// Counts one call less.
     pub fn leave(&self) {
         self.calls.set(self.calls.get().saturating_sub(1));
         self.close_if_unused();
@@ -162,17 +162,17 @@ impl Microphone {
         self.close_if_unused();
     }
 
-    /// Takes the app's own stream for all calls that have none of their own.
+    /// Takes a stream of the app for all calls without a stream of their own.
     pub fn adopt(&self, stream: MediaStream) {
         self.close();
         self.adopted.set(true);
         self.shared.replace(Some(stream));
     }
 
-    /// A promise of the shared stream.
+    /// Returns a promise of the shared stream.
     ///
     /// # Errors
-    /// Why there is no `getUserMedia`.
+    /// Where there is no `getUserMedia`: why.
     pub fn open(self: &Rc<Self>, video: bool) -> Result<Promise<MediaStream>, JsValue> {
         if let Some(stream) = self.current().filter(|stream| usable(stream, video)) {
             return Ok(Promise::resolve(&stream));
@@ -194,7 +194,7 @@ impl Microphone {
         let promise = get_user_media(video)?;
         self.opening.replace(Some((promise.clone(), video)));
         let (this, opened) = (self.clone(), JsFuture::from(promise.clone()));
-        // Whoever asked may be gone by then, so the result is taken care of here.
+        // The call that asked may have ended by then, so the result is handled here.
         spawn_local(async move {
             let stream = opened.await;
             this.opening.take();
@@ -213,7 +213,7 @@ impl Microphone {
         }
     }
 
-    /// Closes it, whoever may still need it.
+    /// Closes it, also where calls need it.
     pub fn close(&self) {
         if let Some(stream) = self.shared.take()
             && !self.adopted.replace(false)
@@ -228,17 +228,17 @@ pub fn tracks(stream: &MediaStream) -> impl Iterator<Item = MediaStreamTrack> {
     items(&stream.get_tracks()).collect::<Vec<_>>().into_iter()
 }
 
-/// The same stream once more: `stream.clone()` is the browser's method, which makes another one.
+/// Returns another reference to the same stream: `stream.clone()` is the browser's method, which creates another stream.
 pub fn same(stream: &MediaStream) -> MediaStream {
     Clone::clone(stream)
 }
 
-/// Whether there is something in a stream.
+/// Whether a stream has tracks.
 pub fn has_tracks(stream: &MediaStream) -> bool {
     stream.get_tracks().length() > 0
 }
 
-/// Whether a stream is open, and has a picture where there shall be one.
+/// Whether a stream is live, and has video where `video` is set.
 fn usable(stream: &MediaStream, video: bool) -> bool {
     tracks(stream).all(|track| track.ready_state() == MediaStreamTrackState::Live)
         && (!video || stream.get_video_tracks().length() > 0)
@@ -248,7 +248,7 @@ fn stop(stream: &MediaStream) {
     tracks(stream).for_each(|track| track.stop());
 }
 
-/// What tells whether the microphone would open without a question, where the browser says so.
+/// Returns the status that says whether the microphone opens without a prompt, where the browser has one.
 pub async fn ask_permission() -> Result<PermissionStatus, JsValue> {
     let microphone: PermissionQuery = Object::new().unchecked_into();
     microphone.set_name("microphone");

@@ -1,5 +1,5 @@
-//! The edge (wasm only): clock, timer, socket, peer connections, microphone and media elements of the browser, driven by the outputs
-//! of [`crate::client::Client`]. No rule of SIP lives here.
+//! The browser I/O (wasm only): clock, timer, socket, peer connections, microphone and media elements, driven by the outputs of
+//! [`crate::client::Client`]. There are no rules of SIP here.
 //!
 //! ```text
 //! page ── js ──▶ Driver ──▶ Client
@@ -21,6 +21,6 @@ mod timer;
 pub use driver::{Driver, Notice};
 pub use media::Media;
 
-/// Memory for everything in the wasm. It takes a quarter of the code of the standard library's allocator: 2 kB less in every page.
+/// The allocator of the wasm. It takes a quarter of the code of the standard library's: 2 kB less in every page.
 #[global_allocator]
 static MEMORY: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

@@ -1,4 +1,4 @@
-//! What the driver needs of the page: a task for later, and word of the page's own comings and goings.
+//! What the driver needs of the page: a task for later, and the events of its window.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,14 +10,14 @@ use web_sys::{Event, MessageChannel};
 
 use super::dom::{now, window};
 
-/// Runs a callback in a task of its own. Timers would do, but browsers slow them down in pages that nobody looks at.
+/// Runs a callback in a task of its own. Not a timer, as browsers throttle timers in hidden pages.
 pub struct Later {
     channel: MessageChannel,
     _callback: Closure<dyn FnMut()>,
 }
 
 impl Later {
-    /// What will run.
+    /// Returns one that runs `callback`.
     pub fn new(callback: Box<dyn FnMut()>) -> Self {
         let callback = Closure::wrap(callback);
         let channel = MessageChannel::new().expect("every browser has it");
@@ -25,7 +25,7 @@ impl Later {
         Self { channel, _callback: callback }
     }
 
-    /// Runs it soon, once the page's own code has returned.
+    /// Has it run soon, once the page's own code has returned.
     pub fn ask(&self) {
         let _ = self.channel.port2().post_message(&JsValue::NULL);
     }
@@ -37,29 +37,29 @@ impl Drop for Later {
     }
 }
 
-/// Tells when the page goes away, and when it or the network may have come back.
+/// Listens for the events of a page that goes away, and of a page or network that may have come back.
 pub struct Window {
     callback: Rc<dyn Fn(&Event)>,
     listeners: RefCell<Vec<EventListener>>,
 }
 
-/// How long the interruption takes to come: with 3 ms nine of ten tabs that Firefox closes say goodbye, without it two.
+/// How long to wait for the interruption: with 3 ms nine of ten tabs that Firefox closes send their BYE, without it two.
 const INTERRUPTION: Duration = Duration::from_millis(3);
 
 impl Window {
-    /// Not listening yet.
+    /// Returns one that does not listen yet.
     pub fn new(callback: Rc<dyn Fn(&Event)>) -> Self {
         Self { callback, listeners: RefCell::default() }
     }
 
-    /// Listens; more often than once is once.
+    /// Begins to listen, if it does not yet.
     pub fn listen(&self) {
         let mut listeners = self.listeners.borrow_mut();
         if !listeners.is_empty() {
             return;
         }
         // Runs first when the page goes away, and only passes time. Firefox interrupts the script that runs while it closes the last tab
-        // of a site, once and for good: it must not be the one that says goodbye.
+        // of a site, once: it must not be the one that sends the BYE.
         listeners.push(EventListener::new(&window(), "pagehide", |_| {
             let end = now() + INTERRUPTION;
             while now() < end {}
@@ -70,7 +70,7 @@ impl Window {
         }
     }
 
-    /// Listens no longer.
+    /// Stops listening.
     pub fn forget(&self) {
         self.listeners.take();
     }

@@ -30,11 +30,11 @@ pub struct Peer {
     connection: RtcPeerConnection,
     tell: Box<dyn Fn(Input)>,
     listeners: RefCell<Vec<EventListener>>,
-    /// Those of the DTLS transports, once there are some.
+    /// Listeners of the DTLS transports, once there are some.
     transports: RefCell<Vec<EventListener>>,
-    /// Candidates of the other side that came before the description they belong to; `None` is the end of them.
+    /// Remote candidates that came before the description that they belong to; `None` is their end.
     held: RefCell<Vec<Option<IceCandidateInit>>>,
-    /// Lets whoever waits for the first candidate of ours go on.
+    /// Resolves the promise that waits for the first local candidate.
     waiting: RefCell<Option<Function>>,
     closed: Cell<bool>,
     end: End,
@@ -42,14 +42,14 @@ pub struct Peer {
 
 /// How many candidates are held for a description that may never come.
 const MOST_HELD: usize = 100;
-/// How often is looked whether media arrives, ms.
+/// How often the statistics are read while listening for media.
 const LOOK: u32 = 100;
 
 impl Peer {
-    /// A new connection that shows one of `certificates`, or one of its own where there is none. What happens to it goes to `tell`.
+    /// Returns a new connection with one of `certificates`, or one of its own where there is none. Its inputs go to `tell`.
     ///
     /// # Errors
-    /// What the browser says of the ICE servers, or where it has no WebRTC.
+    /// The browser's error for the ICE servers, or where it has no WebRTC.
     pub fn new(
         id: PeerId,
         media: Rc<Media>,
@@ -129,14 +129,14 @@ impl Peer {
     fn transport_changed(&self, event: &Event) {
         let transport = event.target().map(JsCast::unchecked_into::<DtlsTransport>);
         if transport.is_some_and(|transport| transport.state() == "closed") {
-            (self.tell)(Input::PeerGone { peer: self.id });
+            (self.tell)(Input::PeerClosed { peer: self.id });
         }
     }
 
-    /// A task of offer and answer, step by step. What makes a description gives it with the candidates that come until `wait` has passed.
+    /// Runs a task of offer and answer. A description comes with the candidates that are found until `wait` has passed.
     ///
     /// # Errors
-    /// What the browser says, or that the connection was closed meanwhile.
+    /// The browser's error, or that the connection was closed meanwhile.
     pub async fn negotiate(self: &Rc<Self>, kind: &TaskKind) -> Result<TaskResult, JsValue> {
         let connection = &self.connection;
         let step = match kind {
@@ -163,7 +163,7 @@ impl Peer {
             _ => return self.unless_closed(TaskResult::Done),
         };
         self.end.or(&connection.set_local_description(local.unchecked_ref())).await?;
-        // Nobody knows yet whether the other side takes candidates later, so a first one is waited for.
+        // The remote party may take no candidates later, so this waits for a first one.
         if wait > Duration::ZERO && !sdp::has_candidates(&self.local_sdp()) {
             let (first, resolve, _) = promise();
             let late = resolve.clone();
@@ -179,7 +179,7 @@ impl Peer {
         if self.closed.get() { Err(aborted()) } else { Ok(result) }
     }
 
-    /// Has what an offer is about: audio, perhaps video, both ways.
+    /// Adds the transceivers of an offer: audio, perhaps video, both ways.
     fn prepare(&self, ice: &Ice, video: bool) -> Result<(), JsValue> {
         if self.transceivers().next().is_none() {
             self.add("audio")?;
@@ -187,27 +187,26 @@ impl Peer {
                 self.add("video")?;
             }
         } else {
-            // Credentials for TURN run out: an ICE restart needs those of now.
+            // Credentials for TURN expire: an ICE restart needs those of now.
             let _ = self.connection.set_configuration_with_configuration(&configuration(ice));
         }
         self.attach();
         Ok(())
     }
 
-    /// Receives and sends what an offer asks for.
+    /// Has the transceivers of an offer send and receive.
     fn join(&self, video: bool) {
         for transceiver in self.transceivers() {
             if video || kind(&transceiver) == "audio" {
                 transceiver.set_direction(RtcRtpTransceiverDirection::Sendrecv);
-                // So that the other side gets a stream with the track; browsers that cannot say so leave it out.
+                // So that the remote party gets a stream with the track; browsers without this function leave it out.
                 let _ = sender(&transceiver).set_streams(&self.media.local);
             }
         }
         self.attach();
     }
 
-    /// Sends the tracks of the call, once it is up. The browser is at it when this returns, and nothing has to wait for its end: no
-    /// description tells of tracks.
+    /// Sends the tracks of the call, once it is answered. Nothing waits for the end of that: no description depends on the tracks.
     pub fn attach(&self) {
         if !self.media.is_sending() {
             return;
@@ -221,7 +220,7 @@ impl Peer {
         }
     }
 
-    /// Candidates of the other side; without any, there are no more.
+    /// Adds remote candidates; `end`: there are no more.
     pub fn add_candidates(self: &Rc<Self>, candidates: &[Candidate], end: bool) {
         for Candidate { mid, line, text, ufrag } in candidates {
             let init: IceCandidateInit = Object::new().unchecked_into();
@@ -236,7 +235,7 @@ impl Peer {
         }
     }
 
-    /// A candidate with the credentials of a description still to come is refused now and tried again with that description.
+    /// Adds a candidate. One with the credentials of a later description fails now, and is tried again with that description.
     fn add_candidate(self: &Rc<Self>, candidate: Option<IceCandidateInit>) {
         if self.connection.remote_description().is_none() {
             return self.hold(candidate);
@@ -257,10 +256,10 @@ impl Peer {
         }
     }
 
-    /// Waits until media arrives. What was on its way when a path broke still does: twice, with time between.
+    /// Waits until media arrives, in two readings one after the other: packets that were under way when a path broke still arrive.
     ///
     /// # Errors
-    /// Where none did for `wait`; as [`Peer::negotiate`].
+    /// Where none arrives for `wait`; and as [`Peer::negotiate`].
     pub async fn hear(&self, wait: Duration) -> Result<TaskResult, JsValue> {
         let (mut before, mut news) = (-1.0, 0);
         for _ in 0..wait.as_millis() / u128::from(LOOK) {
@@ -276,15 +275,15 @@ impl Peer {
         Err(aborted())
     }
 
-    /// Tones by RTP, after those that are still being sent.
-    pub fn send_tones(&self, keys: &str) {
+    /// Sends DTMF digits by RTP, after those that are still being sent.
+    pub fn send_dtmf(&self, digits: &str) {
         if let Some(dtmf) = self.sender("audio").and_then(|sender| sender.dtmf()) {
-            // Refused only once the connection is closed: then nobody would hear them.
-            let _ = dtmf.unchecked_ref::<ToneSender>().insert_dtmf(&(dtmf.tone_buffer() + keys));
+            // Fails only once the connection is closed.
+            let _ = dtmf.unchecked_ref::<ToneSender>().insert_dtmf(&(dtmf.tone_buffer() + digits));
         }
     }
 
-    /// Ends it; what is under way fails with `AbortError`.
+    /// Closes it; tasks under way fail with `AbortError`.
     pub fn close(&self) {
         if !self.closed.replace(true) {
             self.listeners.take();
@@ -306,7 +305,7 @@ impl Peer {
         transceivers.into_iter()
     }
 
-    /// What sends tracks of that kind.
+    /// Returns the sender for tracks of that kind.
     fn sender(&self, wanted: &str) -> Option<Sender> {
         self.transceivers().find(|transceiver| kind(transceiver) == wanted).map(|transceiver| sender(&transceiver))
     }
@@ -346,15 +345,15 @@ fn candidate(found: &IceCandidate) -> Candidate {
     }
 }
 
-/// Counted at each layer that counts them, the octets of media.
+/// Returns the number of media octets received, summed over the layers that count them.
 fn arrived(report: &RtcStatsReport) -> f64 {
     let entries = report.values().into_iter().flatten();
     entries.filter_map(|entry| entry.unchecked_into::<Received>().bytes_received()).sum()
 }
 
-/// Makes a certificate that lasts for a year. Where another device answers than the one whose early answer took the peer
+/// Creates a certificate that is valid for a year. Where another device answers than the one whose early answer took the peer
 /// connection, the offer for that device comes from another peer connection with the same certificate: this is an ICE restart, which every
-/// browser takes. Firefox takes no other fingerprint in a new offer, against RFC 8842, 5.5.
+/// browser accepts. Firefox accepts no other fingerprint in a new offer, against RFC 8842, 5.5.
 pub async fn make_certificate() -> Result<JsValue, JsValue> {
     let kind: KeyAlgorithm = Object::new().unchecked_into();
     kind.set_name("ECDSA");

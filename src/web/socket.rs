@@ -11,20 +11,20 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, TextDecoder, TextDecoderOpti
 use super::dom::utf8;
 use crate::client::Input;
 
-/// What arrives on the socket that is open now, told as inputs; of an older one nothing is told.
+/// The WebSocket that is open now. Its events are inputs; those of an older one are dropped.
 pub struct Socket {
     current: RefCell<Option<Connection>>,
     tell: Rc<dyn Fn(Input)>,
 }
 
-/// Closes when it is dropped, and tells nothing more.
+/// One connection, closed when it is dropped.
 struct Connection {
     socket: WebSocket,
     _listeners: [EventListener; 3],
 }
 
 impl Socket {
-    /// No connection yet.
+    /// Returns one without a connection. Inputs go to `tell`.
     pub fn new(tell: Rc<dyn Fn(Input)>) -> Self {
         Self { current: RefCell::default(), tell }
     }
@@ -32,7 +32,7 @@ impl Socket {
     /// Opens a connection in place of any other.
     ///
     /// # Errors
-    /// What the browser says of a URL that it refuses.
+    /// The browser's error for a URL that it rejects.
     pub fn connect(&self, url: &str) -> Result<(), JsValue> {
         self.disconnect();
         let socket = WebSocket::new_with_str(url, "sip")?;
@@ -53,14 +53,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends a text frame; without a connection it is lost, which the client knows how to bear.
+    /// Sends a text frame. Without a connection it is lost; the client will retransmit it.
     pub fn send(&self, text: &str) {
         if let Some(connection) = &*self.current.borrow() {
             let _ = connection.socket.send_with_str(text);
         }
     }
 
-    /// Closes the connection; nothing more is told of it.
+    /// Closes the connection; nothing follows from it.
     pub fn disconnect(&self) {
         self.current.take();
     }

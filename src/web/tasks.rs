@@ -1,4 +1,4 @@
-//! Media tasks: what takes the browser time, each answered exactly once.
+//! Media tasks, each answered exactly once.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use super::media::has_tracks;
 use super::peer::Peer;
 use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
 
-/// Starts a task of `peer` and tells the driver what came of it.
+/// Starts a task of `peer` and gives the driver its result.
 pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
     spawn_local(async move {
         let result = match &kind {
@@ -25,7 +25,7 @@ pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
     });
 }
 
-/// What a task comes to that failed with `error`.
+/// Returns the result of a task that failed with `error`.
 pub fn failed(error: JsValue) -> TaskResult {
     // Not by `instanceof`: a `DOMException` is no `Error`, but has the same two fields.
     let error: Error = error.unchecked_into();
@@ -40,7 +40,7 @@ async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<Tas
             None => driver.microphone.open(video)?,
         };
         let source = media.end.or(&source).await;
-        // What waited for a call that is over got no stream.
+        // The call may have ended while the microphone was opened.
         if media.is_released() {
             return Err(aborted());
         }

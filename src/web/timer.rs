@@ -15,31 +15,31 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// A timer that calls `callback`.
+    /// Returns a timer that calls `callback`.
     pub fn new(callback: Rc<dyn Fn()>) -> Self {
         Self { deadline: Cell::new(None), timeout: RefCell::default(), callback }
     }
 
-    /// Sets, moves or takes back the deadline.
+    /// Sets, moves or clears the deadline.
     pub fn arm(&self, now: Instant, deadline: Option<Instant>) {
         if self.deadline.replace(deadline) == deadline {
             return;
         }
         let timeout = deadline.map(|at| {
             let callback = self.callback.clone();
-            // The browser takes a larger number as 0.
+            // Browsers treat a larger number as 0.
             Timeout::new(u32::try_from((at - now).as_millis()).unwrap_or(u32::MAX).min(0x7fff_ffff), move || callback())
         });
         self.timeout.replace(timeout);
     }
 
-    /// Takes the deadline back for good.
+    /// Clears the deadline for good.
     pub fn disarm(&self) {
         self.deadline.set(None);
         self.timeout.take();
     }
 
-    /// To be called when the callback runs: nothing is armed any more.
+    /// To be called when the callback runs: no deadline is set any more.
     pub fn fired(&self) {
         self.deadline.set(None);
     }

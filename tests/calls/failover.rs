@@ -1,4 +1,4 @@
-//! Several servers that share what they know: which one a client goes to, and what becomes of its calls when one dies.
+//! Several servers with a common registrar: which one a client connects to, and what happens to its calls when one dies.
 
 use offhook::client::{Config, IceState, Input};
 #[cfg(target_arch = "wasm32")]
@@ -34,7 +34,7 @@ fn alive(world: &World, nodes: [usize; 2]) {
 }
 
 #[test]
-fn the_first_try_is_at_the_other_server_at_once() {
+fn the_next_server_is_tried_at_once() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     world.run(10_000);
@@ -48,7 +48,7 @@ fn the_first_try_is_at_the_other_server_at_once() {
 }
 
 #[test]
-fn a_server_that_comes_back_does_not_call_anybody_away() {
+fn clients_stay_where_they_are_when_a_server_comes_back() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     world.run(10_000);
@@ -64,7 +64,7 @@ fn a_server_that_comes_back_does_not_call_anybody_away() {
 }
 
 #[test]
-fn a_server_that_was_tried_in_vain_comes_after_the_one_that_served() {
+fn a_server_that_failed_comes_after_the_one_that_served() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     world.run(10_000);
@@ -77,7 +77,7 @@ fn a_server_that_was_tried_in_vain_comes_after_the_one_that_served() {
         let urls: Vec<_> = world.nodes[alice].tried.iter().skip(before).map(|(_, url)| url.as_str()).collect();
         assert_eq!(urls, tried, "cut {cut}");
     }
-    // It is tried again as soon as the other fails, and serves again from then on.
+    // It is tried again as soon as the other one fails, and stays from then on.
     world.revive(ONE);
     world.kill(OTHER);
     world.run(200);
@@ -85,7 +85,7 @@ fn a_server_that_was_tried_in_vain_comes_after_the_one_that_served() {
 }
 
 #[test]
-fn the_pause_grows_with_each_round_and_no_two_pages_keep_step() {
+fn the_pause_grows_with_each_round_and_has_jitter() {
     let mut world = World::new();
     let pages = [("A", "alice"), ("B", "bob")].map(|(name, user)| page(&mut world, name, user, [ONE, OTHER]));
     world.run(10_000);
@@ -109,7 +109,7 @@ fn the_pause_grows_with_each_round_and_no_two_pages_keep_step() {
 }
 
 #[test]
-fn servers_that_drop_whoever_signed_in_are_not_run_against() {
+fn servers_that_close_after_sign_in_are_tried_ever_more_slowly() {
     let mut world = World::new();
     let alice = page(&mut world, "A", "alice", [ONE, OTHER]);
     for _ in 0..60_000 / 100 {
@@ -129,7 +129,7 @@ fn servers_that_drop_whoever_signed_in_are_not_run_against() {
 }
 
 #[test]
-fn a_call_outlives_the_server_of_either_side() {
+fn a_call_outlives_the_server_of_either_party() {
     for dead in [ONE, OTHER] {
         for ends in 0..2 {
             let (mut world, alice, bob, call) = talking();
@@ -137,7 +137,7 @@ fn a_call_outlives_the_server_of_either_side() {
             world.run(2_000);
             alive(&world, [alice, bob]);
             for node in [alice, bob] {
-                // A broken path asks for an offer within the call.
+                // A lost path takes a re-INVITE.
                 let peer = world.nodes[node].peers[0];
                 world.ladder.clear();
                 world.input(node, Input::IceState { peer, state: IceState::Failed });
@@ -158,7 +158,7 @@ fn a_call_outlives_the_server_of_either_side() {
 }
 
 #[test]
-fn the_dialog_is_refreshed_once_its_side_is_back() {
+fn the_dialog_is_refreshed_after_a_reconnect() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     world.kill(ONE);
@@ -204,9 +204,9 @@ fn a_call_that_rings_outlives_the_server_of_the_caller() {
     clean(&mut world);
 }
 
-/// The way of the answer leads through the dead server, and there is no other (RFC 3261, 18.2.2).
+/// The response would go through the dead server, and there is no other path (RFC 3261, 18.2.2).
 #[test]
-fn a_call_that_rings_at_a_server_that_died_ends_on_both_sides() {
+fn a_call_that_rings_at_a_server_that_died_ends_at_both_parties() {
     let (mut world, alice, bob, _) = ringing();
     world.kill(OTHER);
     world.run(500);

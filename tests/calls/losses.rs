@@ -1,4 +1,4 @@
-//! What breaks on the way: sockets, servers, media paths, pages. No call ends for it that could go on.
+//! Losses: sockets, servers, media paths, pages. No call ends that could go on.
 
 use offhook::client::{IceState, Input, Login};
 #[cfg(target_arch = "wasm32")]
@@ -29,7 +29,7 @@ fn the_callers_socket_is_lost_while_it_rings() {
     world.run(3_000);
     assert!(!world.events(alice).contains("ended"), "{}", world.events(alice));
     assert!(!world.events(bob).contains("ended"), "{}", world.events(bob));
-    // This server answers to where the INVITE came from, and absorbs copies of it: a new transaction brings the answer back.
+    // This server responds to where the INVITE came from, and absorbs its retransmissions: a new transaction gets the response.
     answer(&mut world, bob);
     world.run(1_000);
     assert!(world.events(alice).ends_with("established"), "{}", world.events(alice));
@@ -66,9 +66,9 @@ fn the_callees_socket_is_lost_while_it_rings() {
 }
 
 #[test]
-fn a_silent_server_is_found_dead_and_the_client_comes_back() {
+fn a_silent_server_is_found_dead_and_the_client_reconnects() {
     let (mut world, alice, _) = pair();
-    // Messages still leave, nothing comes back: the server has forgotten the socket.
+    // Messages still leave, nothing comes back: the server does not know the socket any more.
     let before = world.now;
     world.nodes[alice].offline = true;
     world.server = Server::default();
@@ -115,7 +115,7 @@ fn a_call_is_refreshed_for_hours() {
 }
 
 #[test]
-fn a_side_that_vanished_is_found_by_the_session_timer() {
+fn a_remote_party_that_is_gone_is_found_by_the_session_timer() {
     let (mut world, alice, bob, _) = talking();
     world.nodes[alice].offline = true;
     world.cut(alice);
@@ -124,7 +124,7 @@ fn a_side_that_vanished_is_found_by_the_session_timer() {
 }
 
 #[test]
-fn a_broken_path_is_mended_by_an_ice_restart() {
+fn a_lost_path_is_restored_by_an_ice_restart() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     let peers = [world.nodes[alice].peers[0], world.nodes[bob].peers[0]];
@@ -140,7 +140,7 @@ fn a_broken_path_is_mended_by_an_ice_restart() {
 }
 
 #[test]
-fn a_path_that_never_comes_back_ends_the_call() {
+fn a_path_that_is_not_restored_ends_the_call() {
     let (mut world, alice, bob, _) = talking();
     for node in [alice, bob] {
         world.nodes[node].path = false;
@@ -156,9 +156,9 @@ fn a_path_that_never_comes_back_ends_the_call() {
 }
 
 #[test]
-fn both_sides_offer_at_once() {
+fn offers_cross() {
     let (mut world, alice, bob, call) = talking();
-    // Within each other's travel time: the callee waits longer than the caller.
+    // Both offers are under way at the same time; the callee waits longer than the caller.
     world.ice(bob, IceState::Failed);
     world.run(2_495);
     world.ice(alice, IceState::Failed);
@@ -171,7 +171,7 @@ fn both_sides_offer_at_once() {
 }
 
 #[test]
-fn every_message_comes_twice() {
+fn every_message_is_duplicated() {
     let (mut world, alice, bob) = pair();
     world.double_everything();
     let call = world.call(alice, "bob");
@@ -197,7 +197,7 @@ fn terminate_ends_everything() {
 }
 
 #[test]
-fn a_page_that_goes_away_ends_its_calls_and_leaves_alone_what_rings() {
+fn a_page_that_goes_away_ends_its_calls_but_not_those_that_ring() {
     let (mut world, alice, bob, _) = ringing_pair();
     world.command(bob, |client, now| client.leave(now, false));
     world.run(1_000);
@@ -216,7 +216,7 @@ fn a_page_that_goes_away_ends_its_calls_and_leaves_alone_what_rings() {
 }
 
 #[test]
-fn the_server_loses_its_memory_while_it_rings() {
+fn the_server_loses_its_transactions_while_it_rings() {
     for wait in [25, 1_000] {
         let (mut world, alice, bob) = pair();
         let call = world.call(alice, "bob");

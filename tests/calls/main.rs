@@ -1,6 +1,6 @@
-//! Whole calls in virtual time: two and more clients, a server, and everything that can come between them.
+//! Whole calls in virtual time: two and more clients, a server, and what can go wrong between them.
 //!
-//! The ladders in `tests/calls/ladders` are what a person can check: `>` leaves a client, `<` reaches it. `BLESS=1` writes them anew.
+//! The ladders in `tests/calls/ladders` can be checked by a person: `>` leaves a client, `<` reaches it. `BLESS=1` writes them.
 
 mod failover;
 mod losses;
@@ -41,7 +41,7 @@ fn a_call_without_early_connection() {
     let (alice, bob) = (world.join("A", "alice", quiet.clone()), world.join("B", "bob", Config { instance: "b".into(), ..quiet }));
     world.call(alice, "bob");
     world.run(1_000);
-    assert!(world.nodes[bob].peers.is_empty(), "the callee shows nothing of itself before the answer");
+    assert!(world.nodes[bob].peers.is_empty(), "the callee tells no address before the answer");
     let call = answer(&mut world, bob);
     world.run(1_000);
     hang_up(&mut world, bob, call);
@@ -52,7 +52,7 @@ fn a_call_without_early_connection() {
 }
 
 #[test]
-fn the_caller_gives_up_while_it_rings() {
+fn the_caller_hangs_up_while_it_rings() {
     let (mut world, alice, bob) = pair();
     let call = world.call(alice, "bob");
     world.run(2_000);
@@ -65,7 +65,7 @@ fn the_caller_gives_up_while_it_rings() {
 }
 
 #[test]
-fn the_caller_gives_up_before_any_answer() {
+fn the_caller_hangs_up_before_any_response() {
     for wait in [0, 13, 25] {
         let (mut world, alice, bob) = pair();
         let call = world.call(alice, "bob");
@@ -92,7 +92,7 @@ fn the_callee_declines() {
 }
 
 #[test]
-fn a_busy_callee_hears_nothing_and_the_caller_sees_denied() {
+fn a_busy_callee_has_no_event_and_the_caller_sees_denied() {
     let (mut world, alice, bob) = pair();
     let carol = world.join("C", "carol", Config { instance: "c".into(), ..config() });
     let first = world.call(alice, "bob");
@@ -133,7 +133,7 @@ fn no_device_is_online() {
 }
 
 #[test]
-fn nobody_answers() {
+fn no_answer() {
     let (mut world, alice, bob) = pair();
     world.call(alice, "bob");
     world.run(44_000);
@@ -151,7 +151,7 @@ fn answered_on_another_device() {
     let phone = world.join("P", "bob", Config { instance: "p".into(), ..config() });
     let call = world.call(alice, "bob");
     world.run(1_000);
-    // The first early answer was that of the one device; the other one picks up, so the media is set up anew.
+    // The first early answer was of the one device; the other one answers the call, so the media is set up again.
     answer(&mut world, phone);
     world.run(2_000);
     assert_eq!(world.events(bob), "incoming from alice, ended OTHER_DEVICE_ANSWERED");
@@ -191,7 +191,7 @@ fn an_unknown_user() {
 }
 
 #[test]
-fn the_server_refuses() {
+fn the_server_rejects() {
     for (code, events) in [
         (403, "ended FAILURE (403 Forbidden)"),
         (480, "ended TIMEOUT"),
@@ -209,7 +209,7 @@ fn the_server_refuses() {
 }
 
 #[test]
-fn the_callers_microphone_is_refused() {
+fn the_callers_microphone_is_not_allowed() {
     let (mut world, alice, bob) = pair();
     world.nodes[alice].microphone = None;
     world.call(alice, "bob");
@@ -222,7 +222,7 @@ fn the_callers_microphone_is_refused() {
 }
 
 #[test]
-fn the_callees_microphone_is_refused() {
+fn the_callees_microphone_is_not_allowed() {
     let (mut world, alice, bob) = pair();
     world.nodes[bob].microphone = None;
     world.call(alice, "bob");
@@ -236,7 +236,7 @@ fn the_callees_microphone_is_refused() {
 }
 
 #[test]
-fn a_microphone_that_the_user_allowed_before_is_not_waited_for() {
+fn the_answer_does_not_wait_for_a_microphone_that_was_allowed_before() {
     for (granted, heard) in [(true, true), (false, false)] {
         let (mut world, alice, bob) = pair();
         world.nodes[bob].microphone = Some(2_000);
@@ -286,7 +286,7 @@ fn both_call_each_other() {
     world.call(alice, "bob");
     world.call(bob, "alice");
     world.run(60_000);
-    // Neither takes several calls: each is busy for the other.
+    // Neither takes several calls: each is busy.
     assert_eq!(world.events(alice), "progressing, ended DENIED");
     assert_eq!(world.events(bob), "progressing, ended DENIED");
     ladder(&world, "both-call");
@@ -298,7 +298,7 @@ fn hanging_up_answering_and_muting_twice() {
     let (mut world, alice, bob, call) = ringing_pair();
     let incoming = answer(&mut world, bob);
     assert!(world.command(bob, |client, now| client.answer(now, incoming, false)).is_ok(), "a second answer changes nothing");
-    assert!(world.command(alice, |client, now| client.answer(now, call, false)).is_err(), "nobody answers an own call");
+    assert!(world.command(alice, |client, now| client.answer(now, call, false)).is_err(), "an outgoing call cannot be answered");
     world.run(1_000);
     hang_up(&mut world, alice, call);
     let error = world.command(alice, |client, now| client.hangup(now, call)).unwrap_err();
@@ -310,8 +310,8 @@ fn hanging_up_answering_and_muting_twice() {
 }
 
 #[test]
-fn an_answer_that_crosses_the_cancel() {
-    // 0: the answer is late; 5 to 9 ms: both are on their way at the same time.
+fn a_200_that_crosses_the_cancel() {
+    // 0: the answer is late; 5 to 9 ms: both are under way at the same time.
     for lead in 0..25 {
         let (mut world, alice, bob) = pair();
         world.nodes[bob].microphone = Some(0);
@@ -370,7 +370,7 @@ fn a_call_placed_while_the_client_signs_in_waits_for_it() {
 }
 
 #[test]
-fn a_client_without_active_connection_calls_out_and_is_not_called() {
+fn a_client_without_active_connection_places_calls_and_receives_none() {
     let mut world = World::new();
     let alice = world.join("A", "alice", Config { active: false, activate: false, ..config() });
     let bob = world.join("B", "bob", Config { activate: false, instance: "b".into(), ..config() });
@@ -396,7 +396,7 @@ fn a_client_without_active_connection_calls_out_and_is_not_called() {
 }
 
 #[test]
-fn tones_go_by_rtp() {
+fn dtmf_digits_go_by_rtp() {
     let (mut world, alice, bob) = pair();
     let call = world.call(alice, "bob");
     assert!(world.command(alice, |client, now| client.send_dtmf(now, call, "1")).is_ok(), "too early: nothing happens");
@@ -409,7 +409,7 @@ fn tones_go_by_rtp() {
 }
 
 #[test]
-fn candidates_travel_both_ways_while_it_rings() {
+fn candidates_are_exchanged_while_it_rings() {
     let (world, alice, bob, _) = ringing_pair();
     for node in [alice, bob] {
         let media = &world.nodes[node].media;
@@ -418,7 +418,7 @@ fn candidates_travel_both_ways_while_it_rings() {
 }
 
 #[test]
-fn what_cannot_be_called_is_refused_at_once() {
+fn an_invalid_destination_is_an_error_at_once() {
     let (mut world, alice, _) = pair();
     let long = "x".repeat(65);
     for to in [
@@ -446,7 +446,7 @@ fn what_cannot_be_called_is_refused_at_once() {
 }
 
 #[test]
-fn headers_and_strange_names_arrive_as_they_were_given() {
+fn headers_and_unusual_names_arrive_as_they_were_given() {
     let mut world = World::new();
     let (alice, bob) = (
         world.join("A", "Zoë <\"x\">;a=b", config()),

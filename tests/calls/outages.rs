@@ -1,4 +1,4 @@
-//! Networks that go and come back, pages that sleep: what the app is told, once for each outage, and how long a call waits.
+//! Networks that fail and come back, pages that sleep: what the app is told, once for each outage, and how long a call waits.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use crate::steps::{clean, hang_up, pair, talking};
 use crate::world::World;
 
-/// After how long browsers say that a path is broken, and that it will not come back by itself.
+/// After how long browsers report that a path is disconnected, and that it has failed.
 const NOTICED: [(u64, IceState); 2] = [(5_000, IceState::Disconnected), (25_000, IceState::Failed)];
 
-/// No packet of these pages travels for so many ms; their browsers notice as they do.
+/// Drops all packets of these pages for so many ms; their browsers notice as browsers do.
 fn outage(world: &mut World, nodes: &[usize], millis: u64) {
     for node in [0, 1] {
         world.nodes[node].path = false;
@@ -44,7 +44,7 @@ fn of_the_call(world: &World, node: usize) -> String {
 }
 
 #[test]
-fn a_short_outage_is_told_once_and_changes_nothing() {
+fn a_short_outage_is_reported_once_and_changes_nothing() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     outage(&mut world, &[alice, bob], 5_500);
@@ -84,7 +84,7 @@ fn a_path_that_flickers_is_one_outage() {
 }
 
 #[test]
-fn sixty_seconds_are_survived() {
+fn a_call_survives_sixty_seconds() {
     for dark in [&[0, 1][..], &[0], &[1]] {
         let (mut world, alice, bob, call) = talking();
         outage(&mut world, dark, 60_000);
@@ -92,7 +92,7 @@ fn sixty_seconds_are_survived() {
         while told(&world, alice, "reconnected") + told(&world, bob, "reconnected") < 2 && world.now.millis_since(back) < 30_000 {
             world.run(100);
         }
-        // Where only one side was away, this server never says again what the other side asked meanwhile: that takes its time.
+        // Where only one party was away, this server does not retransmit what the other one sent meanwhile: that takes its time.
         let most = if dark.len() == 2 { 5_000 } else { 20_000 };
         assert!(world.now.millis_since(back) <= most, "{dark:?}: {} ms\n{:#?}", world.now.millis_since(back), world.ladder);
         world.run(30_000);
@@ -114,7 +114,7 @@ fn sixty_seconds_are_survived() {
 }
 
 #[test]
-fn two_minutes_end_the_call_on_both_sides_with_a_cause() {
+fn two_minutes_end_the_call_at_both_parties_with_a_cause() {
     for dark in [&[0, 1][..], &[0], &[1]] {
         let (mut world, alice, bob, _) = talking();
         outage(&mut world, dark, 120_000);
@@ -131,7 +131,7 @@ fn two_minutes_end_the_call_on_both_sides_with_a_cause() {
 }
 
 #[test]
-fn a_broken_path_casts_doubt_on_the_connection() {
+fn a_lost_path_has_the_connection_probed() {
     let (mut world, alice, _, _) = talking();
     world.darken(alice, 60_000);
     world.ice(alice, IceState::Disconnected);
@@ -142,7 +142,7 @@ fn a_broken_path_casts_doubt_on_the_connection() {
 }
 
 #[test]
-fn a_connection_that_is_doubted_and_answers_stays() {
+fn a_connection_that_answers_a_probe_stays() {
     let (mut world, alice, _) = pair();
     for _ in 0..10 {
         world.input(alice, Input::Online);
@@ -152,7 +152,7 @@ fn a_connection_that_is_doubted_and_answers_stays() {
 }
 
 #[test]
-fn a_try_that_hangs_is_given_up_when_the_network_is_back() {
+fn a_try_that_hangs_is_aborted_when_the_network_is_back() {
     let (mut world, alice, _) = pair();
     world.darken(alice, 60_000);
     world.cut(alice);
@@ -164,7 +164,7 @@ fn a_try_that_hangs_is_given_up_when_the_network_is_back() {
 }
 
 #[test]
-fn a_call_lets_its_connection_wait_less() {
+fn the_pause_before_a_reconnect_is_shorter_during_a_call() {
     let (mut world, alice, bob, call) = talking();
     world.nodes[alice].offline = true;
     world.cut(alice);
@@ -180,7 +180,7 @@ fn a_call_lets_its_connection_wait_less() {
 fn a_page_that_slept_is_back_within_five_seconds() {
     for noticed in [true, false] {
         let (mut world, alice, bob, _) = talking();
-        // The server has let go of the connection; the page hears of it, or does not.
+        // The server has closed the connection; the page learns of it, or does not.
         world.sleep(alice, 600_000);
         if noticed {
             world.cut(alice);
@@ -211,7 +211,7 @@ fn a_page_that_slept_for_a_moment_goes_on() {
 }
 
 #[test]
-fn a_page_in_the_browsers_cache_has_no_connection_and_makes_one_when_it_is_back() {
+fn a_page_in_the_back_forward_cache_has_no_connection_and_opens_one_when_it_is_back() {
     let (mut world, alice, bob, _) = talking();
     world.command(alice, |client, now| client.leave(now, true));
     world.sleep(alice, 100_000);
@@ -248,7 +248,7 @@ fn ice_that_has_failed_gets_another_peer_connection() {
 }
 
 #[test]
-fn both_sides_move_at_once() {
+fn both_parties_change_networks_at_once() {
     let (mut world, alice, bob, call) = talking();
     for node in [alice, bob] {
         world.ice(node, IceState::Disconnected);
@@ -258,12 +258,16 @@ fn both_sides_move_at_once() {
     for node in [alice, bob] {
         assert!(of_the_call(&world, node).ends_with("established, reconnecting, reconnected"), "{}", world.events(node));
     }
-    assert!(!world.ladder.iter().any(|line| line.contains("491")), "one offers, the other waits for it: {:#?}", world.ladder);
+    assert!(
+        !world.ladder.iter().any(|line| line.contains("491")),
+        "one offers, and the other waits for the offer: {:#?}",
+        world.ladder
+    );
     hang_up(&mut world, alice, call);
     clean(&mut world);
 }
 
-/// These pages move to another network: their connections break, and no media arrives, which ICE has not noticed yet.
+/// Moves pages to another network: their connections break, and no media arrives, which ICE has not noticed yet.
 fn moved(world: &mut World, nodes: &[usize]) {
     for node in [0, 1] {
         world.nodes[node].hears = false;
@@ -276,7 +280,7 @@ fn offers(world: &World) -> usize {
 }
 
 #[test]
-fn who_moves_and_hears_nothing_does_not_wait_for_ice() {
+fn a_page_on_another_network_without_media_does_not_wait_for_ice() {
     for (nodes, reticent) in [(&[0, 1][..], false), (&[0, 1], true), (&[0], false), (&[0], true), (&[1], false), (&[1], true)] {
         let (mut world, alice, bob, call) = talking();
         world.ladder.clear();
@@ -295,7 +299,7 @@ fn who_moves_and_hears_nothing_does_not_wait_for_ice() {
 }
 
 #[test]
-fn a_call_that_goes_on_is_left_alone_when_connections_break() {
+fn a_call_goes_on_when_connections_break() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     for node in [alice, bob] {
@@ -311,7 +315,7 @@ fn a_call_that_goes_on_is_left_alone_when_connections_break() {
 }
 
 #[test]
-fn another_network_is_noticed_before_the_connection_breaks() {
+fn a_change_of_the_network_is_noticed_before_the_connection_breaks() {
     let (mut world, alice, bob, call) = talking();
     world.ladder.clear();
     moved(&mut world, &[]);

@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028) in virtual time: who refreshes a call, how often, and what becomes of one that nobody refreshes.
+//! Session timers (RFC 4028) in virtual time: who refreshes a call, how often, and what happens without refreshes.
 
 use offhook::client::Config;
 use offhook::client::call::CallId;
@@ -30,7 +30,7 @@ fn updates(world: &World, name: &str) -> usize {
     world.ladder.iter().filter(|line| **line == format!("{name} > UPDATE")).count()
 }
 
-/// The call lasted ten minutes and ends as it should.
+/// Checks that the call lasted ten minutes and ends as it should.
 fn ten_minutes(world: &mut World, alice: usize, bob: usize, call: CallId) {
     world.run(TEN_MINUTES - 1_000);
     assert_eq!(world.events(alice), "progressing, established");
@@ -81,10 +81,10 @@ fn a_call_without_session_timers_is_not_refreshed() {
     clean(&mut world);
 }
 
-/// Both sides end a call whose refresher is gone: the one that waits says BYE 30 s before the interval ends (a third of 90 s), the one
-/// that cannot be heard knows it, too.
+/// Both parties end a call whose refresher is gone: the one that waits sends BYE 30 s before the interval ends (a third of 90 s), and the one
+/// whose messages are lost ends it, too.
 #[test]
-fn a_call_whose_refreshes_are_lost_ends_on_both_sides() {
+fn a_call_whose_refreshes_are_lost_ends_at_both_parties() {
     for (session, refresher) in [("90;refresher=uac", 0), ("90;refresher=uas", 1)] {
         let (mut world, alice, bob, _) = talking(90, |server| server.session = Some(session));
         let silent = [alice, bob][refresher];

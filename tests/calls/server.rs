@@ -1,4 +1,4 @@
-//! A server for tests in virtual time: registrar and forking proxy, no more than RFC 3261 asks of one.
+//! A server for tests in virtual time: registrar and forking proxy, no more than RFC 3261 demands.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ pub struct Server {
     bound: Vec<String>,
     /// INVITEs under way.
     forks: BTreeMap<String, Fork>,
-    /// Refuses every INVITE with this.
+    /// The status with which it rejects every INVITE.
     pub refuse: Option<u16>,
-    /// What Session-Expires of an INVITE becomes on its way (RFC 4028, 8.1).
+    /// What it makes of Session-Expires in an INVITE (RFC 4028, 8.1).
     pub session: Option<&'static str>,
-    /// The shortest interval between refreshes that it takes, s (RFC 4028, 8.1).
+    /// The shortest session interval that it accepts, s (RFC 4028, 8.1).
     pub least: u32,
     /// Users that exist.
     pub known: Vec<String>,
@@ -47,7 +47,7 @@ struct Branch {
 }
 
 impl Server {
-    /// A message came over `flow`; gives what is sent.
+    /// Takes a message that came over `flow`; returns what is sent.
     pub fn receive(&mut self, flow: Flow, text: &str) -> Vec<Sent> {
         if text == "\r\n\r\n" {
             return vec![(flow, "\r\n".into())];
@@ -60,12 +60,12 @@ impl Server {
         }
     }
 
-    /// It loses its memory of what is under way, not of who is where: another node took over.
+    /// Drops its transactions, but not the registrations: another node took over.
     pub fn forget_transactions(&mut self) {
         self.forks.clear();
     }
 
-    /// A socket is gone.
+    /// A socket is closed.
     pub fn closed(&mut self, flow: Flow) {
         let gone: Vec<String> = self.flows.iter().filter(|(_, (f, _))| *f == flow).map(|(uri, _)| uri.clone()).collect();
         self.bound.retain(|uri| !gone.contains(uri));
@@ -145,7 +145,7 @@ impl Server {
         sent
     }
 
-    /// The INVITE with the interval between refreshes that this server wants.
+    /// The INVITE with the session interval of this server.
     fn demand(&self, invite: String) -> String {
         let Some(session) = self.session else { return invite };
         let lines = invite.split("\r\n").map(|line| match line.starts_with("Session-Expires:") {
@@ -210,10 +210,10 @@ impl Server {
         let Some(upstream) = upstream(response) else { return Vec::new() };
         let Some(fork) = self.forks.values_mut().find(|fork| fork.branches.iter().any(|known| known.id == branch)) else {
             if branch.starts_with("z9hG4bKfork") {
-                // Whom it is for died with the node that knew it.
+                // The transaction was lost with the node.
                 return Vec::new();
             }
-            // Within a dialog: back to where the next Via says; every client has a host of its own.
+            // In a dialog: to the host of the next Via; every client has its own.
             let parsed = parse(upstream.as_bytes()).unwrap();
             let host = parsed.via().unwrap().host.to_owned();
             let back = self.flows.iter().find(|(uri, _)| uri.contains(&host)).map(|(_, (back, _))| *back);
@@ -258,12 +258,12 @@ impl Server {
     }
 }
 
-/// A transaction: a copy is absorbed, the same INVITE with another branch is none.
+/// A transaction: a retransmission is absorbed; the same INVITE with another branch is a new transaction.
 fn fork_id(message: &Message<'_>) -> String {
     format!("{} {}", message.via().unwrap().branch().unwrap(), message.cseq().unwrap().number)
 }
 
-/// The request as it goes on, with a Via of ours on top.
+/// The request as it is forwarded, with a Via of ours on top.
 fn forward(request: &Message<'_>, uri: &str, branch: &str, record: bool) -> String {
     let mut out = Writer::request(request.method().unwrap(), uri).field("Via", &format!("SIP/2.0/WS server.test;branch={branch}"));
     if record {

@@ -1,4 +1,4 @@
-//! The steps that most tests take.
+//! Steps that most tests share.
 
 use offhook::client::Config;
 use offhook::client::call::CallId;
@@ -28,7 +28,7 @@ pub fn talking() -> (World, usize, usize, CallId) {
     (world, alice, bob, call)
 }
 
-/// Compares with the kept ladder.
+/// Compares the ladder with the kept one.
 pub fn ladder(world: &World, name: &str) {
     keep(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/calls/ladders"), name, &world.ladder);
 }
@@ -52,7 +52,7 @@ pub fn hang_up(world: &mut World, node: usize, id: CallId) {
     world.command(node, |client, now| client.hangup(now, id).unwrap());
 }
 
-/// Nothing is left of any call.
+/// Checks that nothing is left of any call.
 pub fn clean(world: &mut World) {
     world.run(200_000);
     for node in &world.nodes {

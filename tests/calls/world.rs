@@ -17,7 +17,7 @@ use super::server::Server;
 /// How long a message travels, ms.
 const TRAVEL: u64 = 10;
 
-/// Everything.
+/// The clients, the server, and the network.
 pub struct World {
     pub now: Instant,
     pub server: Server,
@@ -27,7 +27,7 @@ pub struct World {
     sequence: u64,
     /// Sockets that are open at the server.
     open: Vec<usize>,
-    /// What a person reads: messages and events.
+    /// The ladder: messages and events.
     pub ladder: Vec<String>,
     /// Faults on the way, drawn from here.
     pub chaos: Option<Chaos>,
@@ -38,7 +38,7 @@ pub struct World {
 /// Faults that the network makes.
 pub struct Chaos {
     pub random: Random,
-    /// Of a thousand messages, so many come twice.
+    /// Of a thousand messages, so many are duplicated.
     pub doubled: u64,
     /// Of a thousand messages, so many take up to 2 s longer (order is kept, as TCP does).
     pub slow: u64,
@@ -49,7 +49,7 @@ pub struct Node {
     pub name: &'static str,
     pub client: Client,
     pub events: Vec<String>,
-    /// What was told of each call.
+    /// The events of each call.
     pub told: BTreeMap<CallId, Vec<String>>,
     /// The number of the open socket.
     flow: Option<usize>,
@@ -63,11 +63,11 @@ pub struct Node {
     asleep: Instant,
     /// When the last message on its way to or from it arrives: TCP keeps order.
     last_arrival: [Instant; 2],
-    /// How long the microphone takes to open, ms; `None`: refused.
+    /// How long the microphone takes to open, ms; `None`: not allowed.
     pub microphone: Option<u64>,
     /// No server answers.
     pub offline: bool,
-    /// Media commands that came out, in words.
+    /// The media outputs, as text.
     pub media: Vec<String>,
     /// Peers that are open.
     pub peers: Vec<PeerId>,
@@ -78,7 +78,7 @@ pub struct Node {
     pub path: bool,
     /// Whether media arrives.
     pub hears: bool,
-    /// Its ICE does not tell when it finds a path: one that it had counts as up.
+    /// Its ICE does not report that it has found a path: one that it had counts as up.
     pub reticent: bool,
 }
 
@@ -91,7 +91,7 @@ enum Happening {
     Gone(usize),
     ToNode(usize, usize, String),
     Input(usize, Input),
-    /// A page looks whether media arrives, until then.
+    /// A page listens whether media arrives, until then.
     Listened(usize, TaskId, Instant),
 }
 
@@ -173,8 +173,8 @@ impl World {
         }
     }
 
-    /// The server at `url` dies: its sockets break, what was under way there is forgotten, and nobody answers there any more. The
-    /// others know what it knew of who is where.
+    /// The server at `url` dies: its sockets break, its transactions are lost, and it does not respond any more. The others have its
+    /// registrations.
     pub fn kill(&mut self, url: &str) {
         self.dead.push(url.to_owned());
         self.server.forget_transactions();
@@ -200,7 +200,7 @@ impl World {
         self.server.closed(flow);
     }
 
-    /// The network swallows everything of a page; neither end sees it.
+    /// The network drops everything of a page; neither end notices.
     pub fn blackhole(&mut self, node: usize) {
         self.nodes[node].flow = None;
     }
@@ -210,7 +210,7 @@ impl World {
         self.nodes[node].dark = self.now + Duration::from_millis(millis);
     }
 
-    /// For so many ms a page does nothing: the machine sleeps.
+    /// For so many ms a page does nothing: the computer sleeps.
     pub fn sleep(&mut self, node: usize, millis: u64) {
         self.nodes[node].asleep = self.now + Duration::from_millis(millis);
     }
@@ -221,7 +221,7 @@ impl World {
         self.input(node, Input::IceState { peer, state });
     }
 
-    /// Every message comes twice from now on.
+    /// Every message is duplicated from now on.
     pub fn double_everything(&mut self) {
         self.chaos = Some(Chaos { random: Random::new([9; 32]), doubled: 1_000, slow: 0 });
     }
@@ -354,7 +354,7 @@ impl World {
                 self.nodes[node].media.push(line);
             }
             Output::Sending { on, .. } => self.nodes[node].sending = on,
-            Output::Tones { keys, .. } => self.nodes[node].media.push(format!("tones {keys}")),
+            Output::Dtmf { digits, .. } => self.nodes[node].media.push(format!("tones {digits}")),
             Output::Close { peer } => self.nodes[node].peers.retain(|open| *open != peer),
             Output::Release { call } => {
                 let node = &mut self.nodes[node];
@@ -534,7 +534,7 @@ fn sdp(node: usize, peer: PeerId) -> String {
     )
 }
 
-/// What a page that can be called says.
+/// The configuration of a page that can be called.
 pub fn config() -> Config {
     Config {
         servers: vec!["wss://server.test/sip".into()],

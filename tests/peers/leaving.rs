@@ -1,4 +1,4 @@
-//! Peers that go away: for good, for a while, or with another peer connection, and how a page finds out which.
+//! Peers that close their peer connection or go away: for good, for a while, or with another peer connection, and how a page finds out which.
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -19,7 +19,7 @@ fn a_peer_that_left_for_good_ends_the_call_once_its_media_is_gone() {
 }
 
 #[test]
-fn a_peer_that_is_away_keeps_its_call_until_the_media_is_given_up() {
+fn a_peer_that_is_away_keeps_its_call_until_the_media_times_out() {
     for code in [480, 408, 503] {
         let (mut page, id) = established();
         let peer = page.peer.unwrap();
@@ -29,71 +29,75 @@ fn a_peer_that_is_away_keeps_its_call_until_the_media_is_given_up() {
             page.answer("INVITE", code, |answer| answer);
             assert_eq!(page.state(id), State::Established, "{code}");
         }
-        assert!(page.count("INVITE") >= 10, "it is asked again and again");
+        assert!(page.count("INVITE") >= 10, "it gets an offer again and again");
         page.wait(30_000);
         assert_eq!(page.state(id), State::Ended);
     }
 }
 
 #[test]
-fn a_peer_that_ends_the_media_is_asked_what_it_means() {
+fn a_peer_that_closes_its_peer_connection_gets_an_offer() {
     let (mut page, id) = established();
     let peer = page.peer.unwrap();
     page.events.clear();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.wait(200);
     page.ask("BYE", 3, "", "");
-    assert_eq!(page.events, ["Ended HUNG_UP"], "it hung up, and its media came first");
+    assert_eq!(page.events, ["Ended HUNG_UP"], "it hung up, and the end of its media came before its BYE");
     let (mut page, id_of_gone) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.wait(400);
     assert_eq!(page.count("INVITE"), 2);
     page.answer("INVITE", 410, |answer| answer);
     assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "its page was closed");
     assert_eq!([page.state(id), page.state(id_of_gone)], [State::Ended; 2]);
     let (mut page, _) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
-    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "a server that does not know which pages are closed");
+    assert_eq!(
+        page.events.last().map(String::as_str),
+        Some("Ended HUNG_UP"),
+        "at a server that does not know which pages are closed"
+    );
     let (mut page, _) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.input(Input::IceState { peer, state: IceState::Completed });
     page.wait(400);
     assert_eq!(page.count("INVITE"), 2, "a path that the browser reports late carries nothing");
     page.answer("INVITE", 480, |answer| answer);
     assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"));
     let (mut page, _) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.ask("INFO", 3, "", "");
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
-    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "candidates that were on their way say nothing");
+    assert_eq!(page.events.last().map(String::as_str), Some("Ended HUNG_UP"), "candidates that were under way change nothing");
     let (mut page, id) = established();
     page.input(Input::IceState { peer, state: IceState::Failed });
     page.wait(400);
     page.answer("INVITE", 480, |answer| answer);
-    assert_eq!(page.state(id), State::Established, "it did not end the media: it may be in a tunnel");
+    assert_eq!(page.state(id), State::Established, "it did not close its peer connection: it may be in a tunnel");
     let (mut page, id) = established();
-    page.input(Input::PeerGone { peer });
+    page.input(Input::PeerClosed { peer });
     page.ask("INVITE", 3, TYPE, &sdp(3));
     assert_ne!(page.peer, Some(peer), "it goes on with another peer connection");
     assert_eq!(page.state(id), State::Established);
 }
 
 #[test]
-fn a_caller_that_ends_the_media_while_it_rings_is_asked_whether_it_is_there() {
+fn a_caller_that_closes_its_peer_connection_while_it_rings_gets_an_update() {
     let ringing = || {
         let mut page = Page::signed_in();
         page.ring(&format!("Supported: 100rel\r\nAllow: INVITE, ACK, UPDATE\r\nSession-Expires: 90\r\n{TYPE}"), &sdp(2));
         acknowledge_early(&mut page);
         page.events.clear();
-        page.input(Input::PeerGone { peer: page.peer.unwrap() });
+        page.input(Input::PeerClosed { peer: page.peer.unwrap() });
         page
     };
     for code in [480, 481, 410, 404] {
         let mut page = ringing();
-        assert_eq!(page.count("UPDATE"), 0, "its CANCEL may be on the way");
+        assert_eq!(page.count("UPDATE"), 0, "its CANCEL may be under way");
         page.wait(400);
         page.answer("UPDATE", code, |answer| answer);
         assert_eq!(page.events, ["Ended CANCELED"], "{code}");
@@ -116,7 +120,7 @@ fn a_caller_that_ends_the_media_while_it_rings_is_asked_whether_it_is_there() {
     }
 }
 
-/// The PRACK to the page's last answer, which was a reliable one.
+/// Sends the PRACK to the page's last response, which was a reliable one.
 fn acknowledge_early(page: &mut Page) {
     let answer = page.sent.last().unwrap().clone();
     let answer = parse(answer.as_bytes()).unwrap();

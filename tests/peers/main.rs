@@ -1,5 +1,5 @@
-//! One client against peers and servers that are none of ours: messages written by hand. The ladders in `tests/peers/ladders` are what a
-//! person can check; `BLESS=1` writes them anew.
+//! One client against peers and servers of others: messages written by hand. The ladders in `tests/peers/ladders` can be checked by a person;
+//! `BLESS=1` writes them.
 
 mod leaving;
 mod odd_descriptions;
@@ -36,7 +36,7 @@ fn a_peer_without_any_extension_is_called() {
     assert_eq!(page.state(id), State::Progressing);
     page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
     assert_eq!(page.count("ACK"), 1);
-    assert_eq!(page.count("INFO"), 0, "nobody said that it takes candidates");
+    assert_eq!(page.count("INFO"), 0, "the peer does not take candidates by INFO");
     assert_eq!(page.count("PRACK"), 0);
     page.client.hangup(page.now, id).unwrap();
     page.drain();
@@ -48,7 +48,7 @@ fn a_peer_without_any_extension_is_called() {
 }
 
 #[test]
-fn a_repeated_2xx_gets_the_same_ack() {
+fn a_retransmitted_2xx_gets_the_same_ack() {
     let (mut page, _) = established();
     page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
     let acks: Vec<&String> = page.sent.iter().filter(|text| text.starts_with("ACK")).collect();
@@ -57,7 +57,7 @@ fn a_repeated_2xx_gets_the_same_ack() {
 }
 
 #[test]
-fn a_second_fork_that_answers_is_turned_away() {
+fn a_second_fork_that_answers_gets_ack_and_bye() {
     let (mut page, id) = established();
     page.answer_as("INVITE", 200, "other", |answer| answer, &sdp(3));
     assert_eq!(page.count("ACK"), 2);
@@ -67,7 +67,7 @@ fn a_second_fork_that_answers_is_turned_away() {
 }
 
 #[test]
-fn reliable_provisional_answers_are_acknowledged_once_and_in_order() {
+fn reliable_provisional_responses_are_acknowledged_once_and_in_order() {
     let mut page = Page::signed_in();
     page.call();
     let reliable = |number: u32| move |answer: offhook_sip::Writer| answer.field("Require", "100rel").number("RSeq", number);
@@ -91,7 +91,7 @@ fn an_answer_without_a_session_description_ends_the_call() {
 }
 
 #[test]
-fn a_plain_rtp_answer_is_refused() {
+fn a_plain_rtp_answer_is_rejected() {
     let mut page = Page::signed_in();
     let id = page.call();
     let plain = "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
@@ -100,14 +100,14 @@ fn a_plain_rtp_answer_is_refused() {
 }
 
 #[test]
-fn a_server_that_wants_longer_intervals_gets_them() {
+fn a_server_that_demands_longer_intervals_gets_them() {
     let mut page = Page::signed_in();
     page.call();
     page.answer("INVITE", 422, |answer| answer.field("Min-SE", "3600"));
     let invite = page.last("INVITE");
     let invite = parse(invite.as_bytes()).unwrap();
     assert_eq!(invite.get(Name::SessionExpires), Some("3600"));
-    assert_eq!(invite.get(Name::MinSe), Some("3600"), "nobody further on may answer with less (RFC 4028, 7.3)");
+    assert_eq!(invite.get(Name::MinSe), Some("3600"), "no UAS may answer with less (RFC 4028, 7.3)");
     assert_eq!(invite.cseq().unwrap().number, 2);
 }
 
@@ -133,7 +133,7 @@ fn an_invite_without_an_offer_gets_one() {
 }
 
 #[test]
-fn what_cannot_be_taken_is_refused_with_its_code() {
+fn what_is_not_supported_is_rejected_with_its_status() {
     for (more, body, code, lists) in [
         ("Require: timer, nonsense\r\n", "", 420, "Unsupported: nonsense\r\n"),
         (TYPE, "v=0\r\nm=audio 1 RTP/AVP 0\r\n", 488, ""),
@@ -146,12 +146,12 @@ fn what_cannot_be_taken_is_refused_with_its_code() {
         assert_eq!(page.code(), code, "{more}");
         let answer = page.sent.last().unwrap();
         assert!(answer.contains(lists) && answer.contains("To: <sip:alice@s.test>;tag="), "{answer}");
-        assert!(page.events.is_empty(), "the app hears nothing of it");
+        assert!(page.events.is_empty(), "the app is told nothing of it");
     }
 }
 
 #[test]
-fn a_refusal_within_a_call_says_what_could_be_taken() {
+fn a_rejection_in_a_dialog_has_the_fields_of_its_status() {
     let (mut page, id) = established();
     for (number, method, more, code, lists) in [
         (1, "NOTIFY", "", 405, "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS\r\n"),
@@ -167,7 +167,7 @@ fn a_refusal_within_a_call_says_what_could_be_taken() {
 
 /// RFC 3261, 9.2.
 #[test]
-fn the_answer_to_a_cancel_has_the_tag_of_the_answers_to_its_invite() {
+fn the_response_to_a_cancel_has_the_tag_of_the_responses_to_its_invite() {
     let mut page = Page::signed_in();
     page.ring("", "");
     let tag = |text: &str| parse(text.as_bytes()).unwrap().to_tag().map(str::to_owned);
@@ -184,7 +184,7 @@ fn the_answer_to_a_cancel_has_the_tag_of_the_answers_to_its_invite() {
 }
 
 #[test]
-fn each_answer_but_100_has_a_tag() {
+fn each_response_but_100_has_a_tag() {
     let mut page = Page::signed_in();
     page.ring("", "");
     let invite = "INVITE sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bKother\r\nMax-Forwards: 70\r\n\
@@ -212,7 +212,7 @@ fn a_hold_is_answered_and_does_not_end_the_call() {
 }
 
 #[test]
-fn silence_on_hold_says_nothing_of_the_path() {
+fn silence_on_hold_is_no_lost_path() {
     for (direction, listens) in [("sendrecv", true), ("sendonly", true), ("recvonly", false), ("inactive", false)] {
         let (mut page, _) = established();
         let peer = page.peer.unwrap();
@@ -234,7 +234,7 @@ fn an_offer_of_another_session_gets_another_peer_connection() {
 }
 
 #[test]
-fn requests_out_of_order_and_unknown_ones_are_refused() {
+fn requests_out_of_order_and_unknown_ones_are_rejected() {
     let (mut page, id) = established();
     page.ask("INFO", 5, "Info-Package: unknown\r\n", "");
     assert_eq!(page.code(), 469);
@@ -250,7 +250,7 @@ fn requests_out_of_order_and_unknown_ones_are_refused() {
 }
 
 #[test]
-fn tones_go_by_info_one_after_the_other_where_rtp_has_none() {
+fn dtmf_digits_go_by_info_one_after_the_other_without_telephone_event() {
     let (mut page, id) = established();
     page.client.send_dtmf(page.now, id, "5#").unwrap();
     page.drain();
@@ -261,7 +261,7 @@ fn tones_go_by_info_one_after_the_other_where_rtp_has_none() {
 }
 
 #[test]
-fn a_dialog_that_the_other_side_forgot_ends() {
+fn a_dialog_that_the_peer_does_not_know_ends() {
     let mut page = Page::signed_in();
     let id = page.call();
     page.answer_as(
@@ -289,7 +289,7 @@ fn a_peer_without_update_is_refreshed_by_invite() {
 }
 
 #[test]
-fn a_message_that_breaks_the_rules_harms_no_call() {
+fn a_malformed_message_harms_no_call() {
     let (mut page, id) = established();
     for text in [
         "",
@@ -327,13 +327,13 @@ fn the_server_names_ice_servers() {
 }
 
 #[test]
-fn a_call_that_nobody_answers_at_all_times_out() {
+fn a_call_without_any_response_times_out() {
     let mut page = Page::signed_in();
     let id = page.call();
     page.wait(10_600);
     assert_eq!(page.state(id), State::Ended);
     assert!(page.events.contains(&"Ended TIMEOUT".to_owned()), "{:?}", page.events);
-    assert_eq!(page.count("CANCEL"), 0, "nothing was heard of the INVITE: it cannot be cancelled");
+    assert_eq!(page.count("CANCEL"), 0, "the INVITE got no response: it cannot be cancelled");
     page.answer("INVITE", 180, |answer| answer);
     assert_eq!(page.count("CANCEL"), 1);
     page.answer("INVITE", 487, |answer| answer);
@@ -352,7 +352,7 @@ fn a_user_of_the_registrars_own_domain_is_a_user_whatever_we_call_the_domain() {
         )
     });
     page.ring("", "");
-    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the name that we use");
+    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the domain that we use");
     let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 200, |answer| {
         answer.field(
@@ -361,7 +361,7 @@ fn a_user_of_the_registrars_own_domain_is_a_user_whatever_we_call_the_domain() {
         )
     });
     page.ring_from("<sip:bob@home.test>", "", "");
-    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the name that the registrar uses");
+    assert_eq!(page.client.call_info(CallId(1)).unwrap().from_id, "bob", "the domain that the registrar uses");
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
     let mut page = Page::signed_in();
     page.ring(&format!("Supported: 100rel\r\n{TYPE}"), &sdp(2));
     assert_eq!(page.code(), 183);
-    assert!(page.offers[0].contains("a=setup:active"), "two devices that answer early must not both begin");
+    assert!(page.offers[0].contains("a=setup:active"), "two devices that answer early must not both begin the handshake");
     let mut page = Page::signed_in();
     page.ring(TYPE, &sdp(2));
     page.client.answer(page.now, CallId(1), false).unwrap();
@@ -378,7 +378,7 @@ fn an_early_answer_leaves_the_dtls_handshake_to_the_caller() {
 }
 
 #[test]
-fn an_answer_does_not_wait_for_a_lost_prack_for_ever() {
+fn a_200_does_not_wait_for_a_lost_prack_for_ever() {
     let mut page = Page::signed_in();
     page.ring(&format!("Supported: 100rel\r\n{TYPE}"), &sdp(2));
     page.client.answer(page.now, CallId(1), false).unwrap();
@@ -402,7 +402,7 @@ fn a_call_placed_while_the_client_signs_in_uses_the_servers_relay() {
 }
 
 #[test]
-fn a_goodbye_that_is_refused_without_a_challenge_is_forgotten() {
+fn a_bye_that_is_rejected_without_a_challenge_is_dropped() {
     let mut page = Page::signed_in();
     page.call();
     // No answer to the offer: the call ends with BYE.
@@ -414,7 +414,7 @@ fn a_goodbye_that_is_refused_without_a_challenge_is_forgotten() {
 }
 
 #[test]
-fn a_million_random_answers_change_nothing() {
+fn a_million_random_responses_change_nothing() {
     let (mut page, id) = established();
     page.wait(40_000);
     let (sent, events) = (page.sent.len(), page.events.len());
@@ -425,7 +425,7 @@ fn a_million_random_answers_change_nothing() {
     let mut random = Random::new([5; 32]);
     let methods = ["INVITE", "BYE", "UPDATE", "INFO", "CANCEL", "PRACK", "REGISTER", "OPTIONS"];
     for _ in 0..if cfg!(target_arch = "wasm32") { 10_000 } else { 125_000 } {
-        // One draw for eight answers.
+        // One draw for eight responses.
         for draw in random.bytes().chunks(4) {
             let [a, b, c, d] = [draw[0], draw[1], draw[2], draw[3]].map(usize::from);
             let method = methods[a % 8];
@@ -442,14 +442,14 @@ fn a_million_random_answers_change_nothing() {
                 a / 8
             );
             page.client.handle(page.now, Input::Received(text));
-            assert!(page.client.poll().is_none(), "something came of it");
+            assert!(page.client.poll().is_none(), "there is an output");
         }
     }
     assert_eq!((page.state(id), page.sent.len(), page.events.len()), (State::Established, sent, events));
 }
 
 #[test]
-fn an_answer_that_was_written_for_somebody_else_is_none() {
+fn a_response_with_the_via_of_others_is_dropped() {
     let mut page = Page::signed_in();
     let id = page.call();
     let invite = page.last("INVITE");
@@ -461,12 +461,12 @@ fn an_answer_that_was_written_for_somebody_else_is_none() {
 }
 
 #[test]
-fn nobody_on_the_way_of_a_call_gets_an_answer_to_a_challenge_of_his_own() {
+fn a_proxy_of_a_call_gets_no_credentials_for_its_own_challenge() {
     let mut page = Page::new(Login::Password { user: "alice".into(), password: "secret".into() });
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
     page.answer("REGISTER", 200, |answer| answer);
     let id = page.call();
-    assert!(!page.last("INVITE").contains("uthorization:"), "what the registrar asked for is not for those whom we call");
+    assert!(!page.last("INVITE").contains("uthorization:"), "credentials for the registrar are not for those whom we call");
     page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
     let peer = page.peer.unwrap();
     page.input(Input::IceState { peer, state: IceState::Failed });
@@ -487,14 +487,14 @@ fn nobody_on_the_way_of_a_call_gets_an_answer_to_a_challenge_of_his_own() {
 }
 
 #[test]
-fn a_farewell_waits_until_the_server_knows_us_again() {
+fn a_bye_waits_until_we_are_signed_in_again() {
     let (mut page, id) = established();
     page.input(Input::Closed { code: 1006, reason: String::new() });
     page.wait(100);
     page.input(Input::Opened);
     page.client.hangup(page.now, id).unwrap();
     page.drain();
-    assert_eq!(page.count("BYE"), 0, "it would be refused, and lost");
+    assert_eq!(page.count("BYE"), 0, "it would be rejected, and lost");
     page.answer("REGISTER", 200, |answer| answer);
     assert_eq!(page.count("BYE"), 1);
 }
@@ -517,7 +517,7 @@ fn a_fork_answers_while_the_early_answer_of_another_is_being_taken() {
 }
 
 #[test]
-fn whoever_began_the_dtls_handshake_is_taken_to_do_so_in_later_offers() {
+fn the_dtls_roles_are_kept_in_later_offers() {
     for (role, told) in [("active", "active"), ("passive", "actpass")] {
         let mut page = Page::signed_in();
         page.call();
@@ -528,7 +528,7 @@ fn whoever_began_the_dtls_handshake_is_taken_to_do_so_in_later_offers() {
 }
 
 #[test]
-fn an_answer_to_whoever_takes_no_candidates_later_waits_for_its_first() {
+fn an_answer_to_a_peer_without_trickle_ice_waits_for_its_first_candidate() {
     for (supported, patience) in [("Supported: timer\r\n", 1_000), ("Supported: trickle-ice\r\n", 20)] {
         let mut page = Page::signed_in();
         page.ring(&format!("{supported}{TYPE}"), &sdp(2));
@@ -539,7 +539,7 @@ fn an_answer_to_whoever_takes_no_candidates_later_waits_for_its_first() {
 }
 
 #[test]
-fn a_peer_connection_that_cannot_take_the_answer_to_a_restart_is_made_anew() {
+fn a_peer_connection_that_cannot_take_the_answer_to_a_restart_is_replaced() {
     let (mut page, id) = established();
     let peer = page.peer.unwrap();
     page.input(Input::IceState { peer, state: IceState::Disconnected });
@@ -565,7 +565,7 @@ fn the_roles_in_the_dtls_association_stay_when_the_peer_offers_again() {
 }
 
 #[test]
-fn a_prack_that_came_out_of_order_is_said_again() {
+fn a_prack_that_came_out_of_order_is_sent_again() {
     let mut page = Page::signed_in();
     page.call();
     let reliable = |answer: offhook_sip::Writer| answer.field("Require", "100rel").number("RSeq", 7);

@@ -1,4 +1,4 @@
-//! Descriptions that are fine but for a part that a page does not use.
+//! Session descriptions with parts that a page does not use.
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::*;
 use offhook_testing::descriptions::{FAX, media_lines, odd_forms, odd_offers};
 
-/// What the browser has been given, and what was answered: one line for each of theirs, and only the sound is on.
+/// Checks the description that the browser got, and the answer: one media line for each of the offer, and only audio is accepted.
 #[track_caller]
 fn took(page: &Page, name: &str, offer: &str, answer: &str) {
     let given = page.offers.last().unwrap();
@@ -17,7 +17,7 @@ fn took(page: &Page, name: &str, offer: &str, answer: &str) {
 }
 
 #[test]
-fn an_offer_with_parts_that_nobody_uses_is_answered() {
+fn an_offer_with_unused_parts_is_answered() {
     for (name, offer) in odd_offers(&sdp(2)) {
         let mut page = Page::signed_in();
         page.ring(TYPE, &offer);
@@ -30,7 +30,7 @@ fn an_offer_with_parts_that_nobody_uses_is_answered() {
 }
 
 #[test]
-fn an_offer_within_a_call_with_parts_that_nobody_uses_is_answered() {
+fn a_reinvite_with_unused_parts_is_answered() {
     for (name, offer) in odd_offers(&sdp(2)) {
         let (mut page, id) = established();
         page.ask("INVITE", 2, TYPE, &offer);
@@ -42,7 +42,7 @@ fn an_offer_within_a_call_with_parts_that_nobody_uses_is_answered() {
 }
 
 #[test]
-fn an_answer_with_parts_that_nobody_uses_is_taken() {
+fn an_answer_with_unused_parts_is_accepted() {
     for (name, answer) in odd_forms(&sdp(2)) {
         let mut page = Page::signed_in();
         let id = page.call();
@@ -52,19 +52,19 @@ fn an_answer_with_parts_that_nobody_uses_is_taken() {
 }
 
 #[test]
-fn nothing_but_a_fax_is_refused() {
+fn a_description_of_a_fax_alone_is_rejected() {
     let mut page = Page::signed_in();
     page.ring(TYPE, FAX);
     assert_eq!(page.code(), 488);
     let (mut page, id) = established();
     page.ask("INVITE", 2, TYPE, FAX);
-    assert_eq!(page.code(), 488, "a call that would become a fax stays one");
+    assert_eq!(page.code(), 488, "a call that would become a fax stays a call");
     assert_eq!(page.state(id), State::Established);
 }
 
-/// RFC 3264, 8: no description of a session has fewer lines than the one before.
+/// RFC 3264, 8: no description of a session has fewer media lines than the one before.
 #[test]
-fn a_line_that_was_refused_stays_in_later_offers() {
+fn a_line_that_was_rejected_stays_in_later_offers() {
     let fax = "m=image 5000 udptl t38\r\n";
     let (mut page, id) = established();
     page.ask("INVITE", 2, TYPE, &sdp(2).replace("m=audio", &format!("{fax}m=audio")));

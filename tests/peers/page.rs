@@ -1,4 +1,4 @@
-//! One client in a page that obeys it, and a peer and a server that do exactly what a test says.
+//! One client in a page that does what it says, and a peer and a server that do exactly what a test says.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,19 +20,19 @@ pub struct Page {
     pub commands: Vec<String>,
     /// The offers that the browser was given to answer.
     pub offers: Vec<String>,
-    /// How long the last answer might wait for its first candidate, ms.
+    /// How long the last answer was to wait for its first candidate, ms.
     pub patience: Duration,
     /// The ICE servers of the last offer.
     pub ice: Vec<IceServer>,
     /// The last peer connection.
     pub peer: Option<PeerId>,
-    /// Answers that the browser still takes, where it is slow.
+    /// Answers that a slow browser has not applied yet.
     pub taking: Option<Vec<TaskId>>,
-    /// It takes no answer.
+    /// The browser fails to apply an answer.
     pub stubborn: bool,
-    /// What a person reads: messages and events.
+    /// The ladder: messages and events.
     pub ladder: Vec<String>,
-    /// Each call as the app was told of it last.
+    /// Each call as of its last event.
     pub told: Vec<Rc<CallInfo>>,
 }
 
@@ -96,7 +96,7 @@ impl Page {
     pub fn drain(&mut self) {
         while let Some(output) = self.client.poll() {
             match output {
-                // The server lives.
+                // The server answers keep-alives.
                 Output::Send(text) if text.trim().is_empty() => self.client.handle(self.now, Input::Received("\r\n".into())),
                 Output::Send(text) => {
                     assert_eq!(parse(text.as_bytes()).unwrap().check(), Ok(()), "{text}");
@@ -128,7 +128,7 @@ impl Page {
                     self.commands.push(format!("{:?}", task.kind).split([' ', '{']).next().unwrap().to_owned());
                     self.client.handle(self.now, Input::Answered { task: task.id, result });
                 }
-                Output::Tones { keys, .. } => self.commands.push(format!("Tones {keys}")),
+                Output::Dtmf { digits, .. } => self.commands.push(format!("Tones {digits}")),
                 Output::Sending { on, .. } => self.commands.push(if on { "Sound" } else { "Silence" }.into()),
                 Output::Close { .. } => self.commands.push("Close".into()),
                 Output::Event(Event::Call { change, info }) => {
@@ -191,8 +191,20 @@ impl Page {
         self.answer_as(method, code, "peer", more, "");
     }
 
-    /// Answers the last request with this method.
+    /// Responds to the last request with this method.
     pub fn answer_as(
+        &mut self,
+        method: &str,
+        code: u16,
+        tag: &str,
+        more: impl Fn(offhook_sip::Writer) -> offhook_sip::Writer,
+        body: &str,
+    ) {
+        let contact = format!("<sip:{tag}@peer.test>");
+        self.answer_without_contact(method, code, tag, |answer| more(answer.field("Contact", &contact)), body);
+    }
+
+    pub fn answer_without_contact(
         &mut self,
         method: &str,
         code: u16,
@@ -202,8 +214,7 @@ impl Page {
     ) {
         let request = self.last(method);
         let request = parse(request.as_bytes()).unwrap();
-        let answer =
-            more(reply(&request, StatusCode::new(code).unwrap(), Some(tag)).field("Contact", &format!("<sip:{tag}@peer.test>")));
+        let answer = more(reply(&request, StatusCode::new(code).unwrap(), Some(tag)));
         let text = if body.is_empty() { answer.end() } else { answer.body("application/sdp", body) };
         self.input(Input::Received(text));
     }

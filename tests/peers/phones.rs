@@ -1,5 +1,5 @@
-//! Calls to phones and SIP addresses, and from them: what is called, what is heard before the answer, why it failed, and the credit. One
-//! client, and a gateway that says exactly what a test wants.
+//! Calls to phones and SIP addresses, and from them: destinations, early media, errors, and the credit. One client, and a gateway that does
+//! exactly what a test says.
 
 use offhook::client::call::{CallId, CallInfo, Destination, Domain, EndCause, State};
 use offhook::client::{IceState, Input};
@@ -26,7 +26,7 @@ fn calling(to: Destination) -> (Page, CallId) {
     (page, id)
 }
 
-/// The gateway has answered the offer, so that ICE and DTLS come up, and nothing is heard yet.
+/// Has the gateway answer the offer, so that ICE and DTLS come up, without early media.
 fn connecting() -> (Page, CallId) {
     let (mut page, id) = dialled();
     page.answer_as("INVITE", 183, "peer", early("inactive", 1), &lite());
@@ -34,12 +34,12 @@ fn connecting() -> (Page, CallId) {
     (page, id)
 }
 
-/// A reliable provisional answer that says what may be heard (RFC 3262, RFC 5009).
+/// A reliable provisional response that says whether there is early media (RFC 3262, RFC 5009).
 fn early(media: &'static str, number: u32) -> impl Fn(Writer) -> Writer {
     move |answer| answer.field("Require", "100rel").number("RSeq", number).field("P-Early-Media", media)
 }
 
-/// What a gateway answers that is ICE-lite (RFC 8445, 2.5): one candidate, and no word of trickling.
+/// The description of a gateway that is ICE-lite (RFC 8445, 2.5): one candidate, and no `trickle` option.
 fn lite() -> String {
     sdp(2).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n").replace("a=setup:actpass", "a=setup:passive")
 }
@@ -48,14 +48,14 @@ fn told(page: &Page) -> CallInfo {
     CallInfo::clone(page.told.last().unwrap())
 }
 
-/// The call is over, and nothing is left of it.
+/// Checks that the call is over, and that nothing is left of it.
 fn over(page: &mut Page) {
     page.wait(200_000);
     assert!(page.client.is_clean(), "{:#?}", page.ladder);
 }
 
 #[test]
-fn what_is_wrong_with_a_number_is_said_at_once() {
+fn an_invalid_number_is_an_error_at_once() {
     let mut page = Page::signed_in();
     for (number, fault) in [
         ("", "begins with +"),
@@ -80,7 +80,7 @@ fn what_is_wrong_with_a_number_is_said_at_once() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_at_once() {
+fn an_invalid_address_is_an_error_at_once() {
     let mut page = Page::signed_in();
     for address in [
         "",
@@ -108,10 +108,10 @@ fn an_address_that_is_none_is_refused_at_once() {
 }
 
 #[test]
-fn a_refusal_tells_its_code_its_reason_and_its_headers() {
+fn the_error_of_a_rejected_call_has_code_reason_and_headers() {
     let (mut page, _) = calling(Destination::Sip("Alice@SipProviderA.com".into()));
     page.answer("INVITE", 486, |answer| answer.field("x-queue", "3").field("Reason", "Q.850;cause=17"));
-    assert_eq!(page.events, ["Progressing NONE", "Ended DENIED"], "as the original shows a refusal");
+    assert_eq!(page.events, ["Progressing NONE", "Ended DENIED"], "as the original SDK shows a rejection");
     let error = told(&page).error.unwrap();
     assert_eq!((error.domain(), error.code(), error.to_string().as_str()), (3, 486, "486 Busy Here"));
     let response = error.response().unwrap();
@@ -133,7 +133,7 @@ fn without_credit_it_fails_with_the_gateways_code() {
 }
 
 #[test]
-fn each_refusal_has_its_end_cause() {
+fn each_rejection_has_its_end_cause() {
     for (code, rings, cause) in [
         (403, false, EndCause::Failure),
         (404, false, EndCause::Failure),
@@ -154,16 +154,16 @@ fn each_refusal_has_its_end_cause() {
         page.answer("INVITE", code, |answer| answer);
         let info = told(&page);
         assert_eq!(info.end_cause, cause, "{code}");
-        assert_eq!(info.error.unwrap().code(), i32::from(code), "another network's word is told in any case");
+        assert_eq!(info.error.unwrap().code(), i32::from(code), "the response of another network is told in any case");
     }
 }
 
 #[test]
-fn a_call_that_only_connects_does_not_ring_yet() {
+fn a_183_without_early_media_does_not_ring_yet() {
     let (mut page, id) = connecting();
     assert_eq!(page.state(id), State::Initiating);
     page.wait(20_000);
-    assert_eq!(page.state(id), State::Initiating, "the gateway is at it: this is no silence");
+    assert_eq!(page.state(id), State::Initiating, "the gateway has responded");
     page.answer("INVITE", 180, |answer| answer);
     page.answer("INVITE", 200, |answer| answer);
     assert_eq!(page.events, ["Progressing NONE", "Established NONE"]);
@@ -171,12 +171,12 @@ fn a_call_that_only_connects_does_not_ring_yet() {
 }
 
 #[test]
-fn what_is_heard_before_the_answer_establishes_the_call() {
+fn early_media_establishes_the_call() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.answer("PRACK", 200, |answer| answer);
     assert_eq!(page.events, ["Established NONE"], "with nothing before it");
-    assert!(!page.commands.contains(&"Sound".to_owned()), "nothing of the microphone before the answer");
+    assert!(!page.commands.contains(&"Sound".to_owned()), "nothing is sent before the answer");
     page.wait(60_000);
     page.answer("INVITE", 200, |answer| answer);
     assert_eq!(page.events, ["Established NONE"], "nothing that the app sees changes");
@@ -190,7 +190,7 @@ fn what_is_heard_before_the_answer_establishes_the_call() {
 }
 
 #[test]
-fn it_may_ring_before_it_is_heard() {
+fn it_may_ring_before_early_media() {
     let (mut page, _) = connecting();
     page.answer("INVITE", 180, early("inactive", 2));
     page.answer("INVITE", 180, |answer| answer);
@@ -199,7 +199,7 @@ fn it_may_ring_before_it_is_heard() {
 }
 
 #[test]
-fn sound_that_is_told_of_with_the_description_waits_for_it() {
+fn early_media_waits_for_the_description_to_be_applied() {
     let (mut page, id) = dialled();
     page.taking = Some(Vec::new());
     page.answer_as("INVITE", 183, "peer", |answer| answer.field("P-Early-Media", "sendonly"), &lite());
@@ -211,7 +211,7 @@ fn sound_that_is_told_of_with_the_description_waits_for_it() {
 }
 
 #[test]
-fn a_call_that_was_heard_and_refused_ends_with_its_own_cause() {
+fn a_call_with_early_media_that_is_rejected_ends_with_its_own_cause() {
     for (code, cause) in [(486, EndCause::Denied), (480, EndCause::NoAnswer), (404, EndCause::Failure)] {
         let (mut page, _) = connecting();
         page.answer("INVITE", 183, early("sendonly", 2));
@@ -226,7 +226,7 @@ fn a_call_that_was_heard_and_refused_ends_with_its_own_cause() {
 }
 
 #[test]
-fn a_call_that_is_only_heard_is_cancelled_by_hanging_up() {
+fn hanging_up_a_call_with_early_media_cancels_it() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.client.hangup(page.now, id).unwrap();
@@ -239,7 +239,7 @@ fn a_call_that_is_only_heard_is_cancelled_by_hanging_up() {
 }
 
 #[test]
-fn an_answer_after_the_ringing_was_heard_holds_as_any_other() {
+fn an_answer_after_early_media_is_as_any_other() {
     let (mut page, id) = connecting();
     let peer = page.peer.unwrap();
     page.answer("INVITE", 183, early("sendonly", 2));
@@ -247,7 +247,7 @@ fn an_answer_after_the_ringing_was_heard_holds_as_any_other() {
     page.wait(30_000);
     page.answer("INVITE", 200, |answer| answer);
     page.wait(600_000);
-    assert_eq!(page.state(id), State::Established, "no timer of the setup is left");
+    assert_eq!(page.state(id), State::Established, "no timer of the INVITE is left");
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.answer("INVITE", 200, |answer| answer);
@@ -256,7 +256,7 @@ fn an_answer_after_the_ringing_was_heard_holds_as_any_other() {
 }
 
 #[test]
-fn a_connection_that_is_lost_while_it_is_heard_is_said_again() {
+fn a_connection_that_is_lost_during_early_media_has_the_invite_retransmitted() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 183, early("sendonly", 2));
     page.input(Input::Closed { code: 1006, reason: String::new() });
@@ -265,14 +265,14 @@ fn a_connection_that_is_lost_while_it_is_heard_is_said_again() {
     page.answer("REGISTER", 200, |answer| answer);
     page.wait(3_000);
     assert_eq!(page.count("UPDATE") + page.count("BYE"), 0);
-    assert_eq!(page.count("INVITE"), 3, "a copy, and then a new transaction");
+    assert_eq!(page.count("INVITE"), 3, "a retransmission, and then a new transaction");
     page.answer("INVITE", 200, |answer| answer);
     assert_eq!(page.state(id), State::Established);
     assert_eq!(page.commands.last().map(String::as_str), Some("Sound"));
 }
 
 #[test]
-fn an_early_answer_without_that_word_is_no_sound() {
+fn an_early_answer_without_p_early_media_is_no_early_media() {
     let (mut page, id) = dialled();
     page.answer_as("INVITE", 183, "peer", |answer| answer.field("Require", "100rel").number("RSeq", 1), &lite());
     assert_eq!(page.state(id), State::Progressing);
@@ -281,7 +281,7 @@ fn an_early_answer_without_that_word_is_no_sound() {
 }
 
 #[test]
-fn credit_that_runs_out_is_told() {
+fn a_warning_about_the_credit_is_an_event() {
     let (mut page, id) = connecting();
     let invite = page.last("INVITE");
     assert!(parse(invite.as_bytes()).unwrap().has_token(Name::RecvInfo, "offhook-credit"));
@@ -301,12 +301,12 @@ fn credit_that_runs_out_is_told() {
 }
 
 #[test]
-fn whoever_calls_from_outside_is_named_as_he_is() {
+fn a_caller_from_outside_has_its_own_name() {
     for (from, domain, id) in [
         ("\"+46 70\" <sip:+46700000001@s.test;user=phone>", Domain::Pstn, "+46700000001"),
         ("<sip:+46700000001@s.test;user=Phone>", Domain::Pstn, "+46700000001"),
         ("<sip:4611@s.test;user=phone>", Domain::Pstn, "4611"),
-        // Only the server says who is a telephone: not a name that looks like a number.
+        // Only the server says who is a telephone, and not a name that looks like a number.
         ("<sip:+46700000001@s.test>", Domain::Data, "+46700000001"),
         ("<sip:+46700000001@other.example>", Domain::Sip, "+46700000001@other.example"),
         ("<sip:+46700000001@s.test;user=ip>", Domain::Sip, "+46700000001@s.test"),
@@ -344,7 +344,7 @@ fn a_server_may_assert_that_a_telephone_calls() {
 }
 
 #[test]
-fn emergency_numbers_are_for_the_server_to_judge() {
+fn emergency_numbers_are_checked_by_the_server() {
     for number in ["112", "911", "1122", "10111"] {
         let mut page = Page::signed_in();
         page.dial(Destination::Phone(number.into()));
@@ -360,7 +360,7 @@ fn emergency_numbers_are_for_the_server_to_judge() {
 }
 
 #[test]
-fn a_gateway_that_is_ice_lite_is_told_no_candidates_later() {
+fn a_gateway_that_is_ice_lite_gets_no_candidates_later() {
     let (mut page, id) = connecting();
     page.answer("INVITE", 200, |answer| answer);
     let peer = page.peer.unwrap();
@@ -372,6 +372,22 @@ fn a_gateway_that_is_ice_lite_is_told_no_candidates_later() {
     page.wait(60_000);
     assert_eq!((page.count("INFO"), page.count("INVITE")), (0, 1), "it learns them from the checks");
     assert_eq!(page.state(id), State::Established);
+}
+
+/// RFC 3261, 12.1.2 asks for a Contact; whoever sends none is reached at the URI that was called.
+#[test]
+fn a_phone_without_a_contact_gets_requests_that_it_can_read() {
+    let (mut page, id) = dialled();
+    page.answer_without_contact("INVITE", 180, "peer", |answer| answer.field("Require", "100rel").number("RSeq", 1), "");
+    page.answer_without_contact("PRACK", 200, "peer", |answer| answer, "");
+    page.answer_without_contact("INVITE", 200, "peer", |answer| answer, &lite());
+    assert_eq!(page.state(id), State::Established);
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    for method in ["PRACK", "ACK", "BYE"] {
+        let request = page.last(method);
+        assert_eq!(parse(request.as_bytes()).unwrap().uri(), Some("sip:+14155550101@s.test;user=phone"), "{method}");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Race {
         assert_eq!(parse(self.page.sent.last().unwrap().as_bytes()).unwrap().method(), Some(Method::Invite));
     }
 
-    /// The ladder is the kept one, the call ended once, and nothing is left of it.
+    /// Checks that the ladder is the kept one, that the call ended once, and that nothing is left of it.
     fn end(mut self, name: &str) {
         self.page.wait(100_000);
         assert_eq!(self.page.events.iter().filter(|event| event.starts_with("Ended")).count(), 1, "{:#?}", self.page.ladder);
@@ -154,7 +154,7 @@ fn race_3_1_4_bob_gets_a_reinvite_before_the_ack() {
     assert_eq!(race.page.code(), 200);
     race.peer("ACK", 5, "");
     race.page.wait(600);
-    assert!(race.page.ladder.last().unwrap().contains("200 INVITE 6"), "the late ACK is none to this one");
+    assert!(race.page.ladder.last().unwrap().contains("200 INVITE 6"), "the late ACK is not the one to this 200");
     race.peer("ACK", 6, "");
     race.page.wait(2_000);
     race.peer("BYE", 7, "");
@@ -183,7 +183,7 @@ fn race_3_1_6_bob_gets_a_bye_and_never_the_ack() {
     race.end("3-1-6-bob-bye-before-ack");
 }
 
-// 3.2: one side has sent its BYE.
+// 3.2: one party has sent its BYE.
 
 #[test]
 fn race_3_2_1_bye_crosses_bye() {
@@ -249,7 +249,7 @@ fn race_3_2_4_bob_hangs_up_before_the_ack() {
     race.end("3-2-4-bob-hangs-up-before-ack");
 }
 
-// 3.3: both sides ask at once.
+// 3.3: both parties send a request at once.
 
 #[test]
 fn race_3_3_1_reinvite_crosses_reinvite() {
@@ -260,7 +260,7 @@ fn race_3_3_1_reinvite_crosses_reinvite() {
         assert_eq!(race.page.code(), 491);
         let asked = race.page.count("INVITE");
         race.reply("INVITE", 491, "");
-        // Whoever made the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
+        // The party that created the Call-ID waits 2.1 to 4 s, the other one 0 to 2 s (RFC 3261, 14.1).
         race.page.wait(if alice { 2_050 } else { 0 });
         assert_eq!(race.page.count("INVITE"), asked);
         race.page.wait(2_000);

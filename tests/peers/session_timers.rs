@@ -14,7 +14,7 @@ fn timer_of(text: &str) -> [String; 3] {
     ["session-expires", "min-se", "require"].map(|name| said(text, name))
 }
 
-/// An incoming call whose INVITE has these fields, answered and acknowledged; gives our 200.
+/// Returns our 200 to an INVITE with these fields, of a call that was answered and acknowledged.
 fn answered(more: &str) -> (Page, String) {
     let mut page = Page::signed_in();
     page.ring(&format!("{more}{TYPE}"), &sdp(2));
@@ -35,9 +35,9 @@ fn connect(page: &mut Page) {
     page.input(Input::IceState { peer: page.peer.unwrap(), state: IceState::Connected });
 }
 
-/// A proxy has put Session-Expires into the INVITE of a caller that does not know it: nobody but us can refresh (RFC 4028, 9).
+/// A proxy has put Session-Expires into the INVITE of a caller that does not support it: only we can refresh (RFC 4028, 9).
 #[test]
-fn a_caller_that_knows_no_session_timers_is_refreshed() {
+fn a_caller_without_session_timers_is_refreshed() {
     let (mut page, ok) = answered("Allow: UPDATE\r\nSession-Expires: 90\r\n");
     assert_eq!(timer_of(&ok), ["90;refresher=uas", "", ""]);
     for _ in 0..4 {
@@ -50,7 +50,7 @@ fn a_caller_that_knows_no_session_timers_is_refreshed() {
 }
 
 #[test]
-fn a_caller_that_knows_session_timers_is_told_who_refreshes() {
+fn a_caller_with_session_timers_is_told_who_refreshes() {
     for (asked, refresher, ours) in [("90", "uac", false), ("90;refresher=uac", "uac", false), ("90;refresher=uas", "uas", true)] {
         let (mut page, ok) = answered(&format!("Allow: UPDATE\r\nSupported: timer\r\nSession-Expires: {asked}\r\n"));
         assert_eq!(timer_of(&ok), [&format!("90;refresher={refresher}"), "", "timer"], "{asked}");
@@ -61,7 +61,7 @@ fn a_caller_that_knows_session_timers_is_told_who_refreshes() {
 
 /// RFC 4028, 7.4.
 #[test]
-fn a_longer_interval_stands_in_all_later_requests() {
+fn a_longer_interval_is_in_all_later_requests() {
     let mut page = Page::signed_in();
     let id = page.call();
     page.answer("INVITE", 422, |answer| answer.field("Min-SE", "2000"));
@@ -71,7 +71,7 @@ fn a_longer_interval_stands_in_all_later_requests() {
     connect(&mut page);
     page.wait(200_000);
     assert_eq!(timer_of(&page.last("UPDATE")), ["2000;refresher=uac", "2000", ""]);
-    // Somebody on the way has changed its mind.
+    // A proxy demands an even longer interval.
     page.answer("UPDATE", 422, |answer| answer.field("Min-SE", "3000"));
     assert_eq!(page.count("UPDATE"), 2);
     assert_eq!(timer_of(&page.last("UPDATE")), ["3000;refresher=uac", "3000", ""]);
@@ -83,7 +83,7 @@ fn a_longer_interval_stands_in_all_later_requests() {
 }
 
 #[test]
-fn an_offer_that_is_refused_for_its_interval_is_made_again() {
+fn an_offer_that_is_rejected_for_its_interval_is_sent_again() {
     let mut page = Page::signed_in();
     page.call();
     page.answer_as("INVITE", 200, "peer", |answer| answer.field("Session-Expires", "90;refresher=uac"), &sdp(2));
@@ -95,7 +95,7 @@ fn an_offer_that_is_refused_for_its_interval_is_made_again() {
 }
 
 #[test]
-fn too_short_a_session_is_refused_within_a_call_too() {
+fn too_short_a_session_is_rejected_in_a_dialog_too() {
     let (mut page, id) = established();
     page.ask("UPDATE", 2, "Session-Expires: 60\r\nSupported: timer\r\n", "");
     assert_eq!((page.code(), said(page.sent.last().unwrap(), "min-se")), (422, "90".into()));
@@ -104,7 +104,7 @@ fn too_short_a_session_is_refused_within_a_call_too() {
     assert_eq!(page.state(id), State::Established);
 }
 
-/// A hold that says nothing of the timer leaves it as it was: a peer that is gone after that is noticed.
+/// A hold without Session-Expires leaves the timer as it was: a peer that is gone after that is noticed.
 #[test]
 fn a_request_without_an_interval_keeps_the_one_that_was_agreed() {
     let mut page = Page::signed_in();
@@ -120,9 +120,9 @@ fn a_request_without_an_interval_keeps_the_one_that_was_agreed() {
     assert_eq!(page.state(id), State::Ended);
 }
 
-/// The refresh crossed a request of the peer, or met a server in trouble: until the session ends it may still be taken.
+/// The refresh crossed a request of the peer, or a server failed: until the session ends it is sent again.
 #[test]
-fn a_refresh_that_is_refused_for_now_is_sent_again() {
+fn a_refresh_that_is_rejected_for_now_is_sent_again() {
     for code in [491, 503] {
         let mut page = Page::signed_in();
         let id = page.call();

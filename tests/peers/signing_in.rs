@@ -1,4 +1,4 @@
-//! Signing in at servers that are none of ours: challenges, refusals, how long a registration lasts.
+//! Signing in at servers of others: challenges, rejections, how long a registration lasts.
 
 use std::time::Duration;
 #[cfg(target_arch = "wasm32")]
@@ -7,7 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 use super::*;
 
 #[test]
-fn an_invite_is_digested_for_the_proxy() {
+fn an_invite_has_a_digest_for_the_proxy() {
     let mut page = Page::new(Login::Password { user: "alice".into(), password: "secret".into() });
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Md5);
     check_digest(&page.last("REGISTER"), Name::Authorization, Algorithm::Md5);
@@ -58,7 +58,7 @@ fn a_wrong_password_is_tried_once() {
 }
 
 #[test]
-fn a_refused_ticket_is_not_tried_again() {
+fn a_rejected_ticket_is_not_tried_again() {
     let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
     assert_eq!(page.count("REGISTER"), 1);
@@ -79,7 +79,7 @@ fn a_session_signs_in_again_without_the_password() {
 }
 
 #[test]
-fn a_registrar_may_want_longer_registrations() {
+fn a_registrar_may_demand_longer_registrations() {
     let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
     page.answer("REGISTER", 423, |answer| answer.field("Min-Expires", "1200"));
     assert_eq!(parse(page.last("REGISTER").as_bytes()).unwrap().number(Name::Expires), Some(1_200));
@@ -99,7 +99,7 @@ fn told(page: &Page, what: &str) -> usize {
     page.events.iter().filter(|event| *event == what).count()
 }
 
-/// Time passes, and the server is there and takes each REGISTER.
+/// Lets time pass, with a server that accepts each REGISTER.
 fn served(page: &mut Page, seconds: u64) {
     for _ in 0..seconds {
         let before = page.count("REGISTER");
@@ -112,7 +112,7 @@ fn served(page: &mut Page, seconds: u64) {
 }
 
 #[test]
-fn the_app_is_told_before_its_token_runs_out() {
+fn the_app_is_told_before_its_token_expires() {
     for (lasts, early) in [(600, 30), (301, 30), (120, 12), (20, 2)] {
         let mut page = lasting(lasts * 1_000);
         served(&mut page, lasts - early - 1);
@@ -130,7 +130,7 @@ fn the_app_is_told_before_its_token_runs_out() {
 }
 
 #[test]
-fn a_token_that_the_server_takes_no_longer_is_told_of_once() {
+fn a_token_that_the_server_rejects_is_reported_once() {
     let refuse = |page: &mut Page| {
         page.answer("REGISTER", 401, |answer| answer.field("WWW-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
     };
@@ -138,7 +138,7 @@ fn a_token_that_the_server_takes_no_longer_is_told_of_once() {
     served(&mut page, 59);
     page.sent.clear();
     page.wait(1_000);
-    assert_eq!(page.count("REGISTER"), 1, "at its end the server is asked");
+    assert_eq!(page.count("REGISTER"), 1, "the server is asked when the token expires");
     page.answer("REGISTER", 200, |answer| answer);
     page.wait(30_000);
     assert_eq!(page.count("REGISTER"), 2, "and again: its clock may be late");
@@ -148,7 +148,7 @@ fn a_token_that_the_server_takes_no_longer_is_told_of_once() {
         page.wait(5_000);
         page.input(Input::Received("\r\n".into()));
     }
-    assert_eq!(page.count("REGISTER"), 2, "nobody is asked in vain");
+    assert_eq!(page.count("REGISTER"), 2, "a server that has rejected it is not asked again");
     let id = page.call();
     page.answer("INVITE", 407, |answer| answer.field("Proxy-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
     assert_eq!(page.state(id), State::Ended);
@@ -162,7 +162,7 @@ fn a_token_that_the_server_takes_no_longer_is_told_of_once() {
 }
 
 #[test]
-fn a_call_that_is_refused_for_want_of_a_proof_shows_that_it_is_over() {
+fn a_call_that_is_challenged_in_vain_shows_that_the_token_has_expired() {
     let mut page = Page::signed_in();
     page.call();
     page.answer("INVITE", 407, |answer| answer.field("Proxy-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
@@ -172,14 +172,14 @@ fn a_call_that_is_refused_for_want_of_a_proof_shows_that_it_is_over() {
 }
 
 #[test]
-fn an_update_that_is_refused_leaves_what_was_there() {
+fn a_token_update_that_is_rejected_keeps_the_old_one() {
     let mut page = Page::signed_in();
     page.client.update_token(page.now, token("first", 60_000)).unwrap();
     page.client.update_token(page.now, token("second", 60_000)).unwrap();
     page.drain();
     assert!(page.last("REGISTER").contains("Bearer second\r\n"));
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);
-    assert!(page.last("REGISTER").contains("Bearer t\r\n"), "neither was taken");
+    assert!(page.last("REGISTER").contains("Bearer t\r\n"), "neither was accepted");
     page.answer("REGISTER", 200, |answer| answer);
     assert_eq!((told(&page, "TokenUpdated"), told(&page, "TokenExpired")), (1, 0));
     served(&mut page, 600);
@@ -191,7 +191,7 @@ fn an_update_that_is_refused_leaves_what_was_there() {
 }
 
 #[test]
-fn what_was_under_way_is_forgotten_by_the_next_start() {
+fn requests_under_way_are_dropped_by_the_next_start() {
     let mut page = Page::signed_in();
     page.client.update_token(page.now, token("new", 60_000)).unwrap();
     page.client.terminate(page.now);
@@ -202,14 +202,14 @@ fn what_was_under_way_is_forgotten_by_the_next_start() {
     assert!(page.last("REGISTER").contains("Bearer wrong\r\n"));
     let started = told(&page, "Started");
     page.answer("REGISTER", 401, |answer| answer.field("WWW-Authenticate", "Bearer realm=\"s.test\", error=\"invalid_token\""));
-    assert!(!page.last("REGISTER").contains("Bearer t\r\n"), "the login of before is not tried");
+    assert!(!page.last("REGISTER").contains("Bearer t\r\n"), "the earlier login is not tried");
     assert_eq!((told(&page, "StartFailed"), told(&page, "Started")), (1, started));
 }
 
 #[test]
 fn the_registration_is_refreshed_in_time() {
     let mut page = Page::signed_in();
-    // The server answers what keeps the connection alive.
+    // The server answers keep-alives.
     for _ in 0..100 {
         page.wait(5_000);
         page.input(Input::Received("\r\n".into()));

@@ -1,4 +1,4 @@
-//! What a page does with its client's wishes, and what people do with the page.
+//! The outputs of a client in its page, and what people do with the page.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl World {
                     }
                 }
                 Output::Event(event) => self.event(page, event),
-                Output::Candidates { .. } | Output::Tones { .. } => {}
+                Output::Candidates { .. } | Output::Dtmf { .. } => {}
             }
         }
     }
@@ -80,7 +80,7 @@ impl World {
                 }
             }
             Event::StartFailed(error) => {
-                // Nothing can be reached yet: the app tries again.
+                // No server can be reached yet: the app tries again.
                 self.trace.note(self.now, || format!("{} start failed: {}", PAGES[page], error));
                 let life = self.pages[page].life;
                 self.later(1_000, Happening::Start(page, life));
@@ -220,7 +220,7 @@ impl World {
     }
 
     pub fn ice(&mut self, key: Key, number: u64) {
-        // The way may be clear again: nobody told the media of that.
+        // The network may let media through again, which changes no ICE state by itself.
         self.review_media();
         if let Some(state) = self.media.fire(key, number) {
             if matches!(state, IceState::Disconnected | IceState::Failed) {
@@ -280,7 +280,7 @@ impl World {
         self.review_later(act);
     }
 
-    /// When a fault is over the media finds its way again.
+    /// After a fault is over, media gets through again.
     fn review_later(&mut self, act: Act) {
         if let Act::Stall(wait) | Act::Offline(wait) | Act::PathDown(wait) = act {
             let nobody = Key { page: 0, life: 0, peer: 0 };

@@ -1,4 +1,4 @@
-//! One life from sign-in to the last timer, and what must hold at its end.
+//! One simulated life from sign-in to the last timer, and the rules that must hold at its end.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,22 +9,22 @@ use super::plan::{PAGES, Plan, USERS};
 use super::trace::Trace;
 use super::world::{Happening, World};
 
-/// How long after the last fault everybody who is up must be up with somebody, ms: longer than a call is kept without media.
+/// How long after the last fault both ends must agree on each call, ms: longer than a call is kept without media.
 const CONVERGE: u64 = 150_000;
-/// How long the signalling of a call may go on after its end: 2 × 64 × T1, and the answers to that.
+/// How long the signalling of a call may go on after its end: 2 × 64 × T1, and the responses to that.
 const FAREWELL: u64 = 140_000;
-/// How long the last timer runs: that of the registration of a device that is no more.
+/// How long the last timer runs: that of the registration of a device that is gone.
 const REST: u64 = 700_000;
 
-/// What came of a life.
+/// The result of a life.
 pub struct Lived {
     pub trace: Trace,
     pub views: Vec<View>,
-    /// What was wrong, if anything.
+    /// The first rule that was broken, if any.
     pub wrong: Option<String>,
 }
 
-/// Lives a plan.
+/// Runs a plan.
 pub fn live(plan: &Plan, mutant: Mutant, trace: Trace) -> Lived {
     let mut world = World::new(plan, mutant, trace);
     let wrong = catch_unwind(AssertUnwindSafe(|| run(&mut world, plan))).unwrap_or_else(|panic| {
@@ -62,7 +62,7 @@ fn broken(world: &World) -> Result<(), String> {
     world.broken.clone().map_or(Ok(()), Err)
 }
 
-/// Holds all views of each call against a rule.
+/// Checks all views of each call against a rule.
 fn each_call(world: &World, rule: impl Fn(&[View], bool) -> Result<(), String>) -> Result<(), String> {
     let mut calls: BTreeMap<&str, Vec<View>> = BTreeMap::new();
     for view in &world.views {
@@ -71,7 +71,7 @@ fn each_call(world: &World, rule: impl Fn(&[View], bool) -> Result<(), String>) 
     calls.values().try_for_each(|views| rule(views, is_busy(world, &views[0])))
 }
 
-/// Whether a device of the callee was in another call, so that it is right if it refuses this one.
+/// Whether a device of the callee was in another call, so that it may reject this one.
 fn is_busy(world: &World, view: &View) -> bool {
     let others = world.views.iter().filter(|other| other.call_id != view.call_id && other.user != view.user);
     let callee = if view.user == USERS[0] { USERS[1] } else { USERS[0] };
@@ -82,7 +82,7 @@ fn is_busy(world: &World, view: &View) -> bool {
     world.set.multi == 0 && others.filter(|other| other.user == callee).any(overlaps)
 }
 
-/// All calls are over: pages and media remember none.
+/// Checks that nothing is left of any call in pages and media.
 fn nothing_of_calls(world: &World) -> Result<(), String> {
     for (number, page) in world.pages.iter().enumerate().filter(|(_, page)| page.open) {
         if !page.client.is_clean() || page.client.has_calls() {
@@ -95,7 +95,7 @@ fn nothing_of_calls(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Everybody is gone: no timer, and nothing on the server's mind.
+/// Checks that after all pages are closed there is no timer, and no state in the server.
 fn nothing_at_all(world: &World) -> Result<(), String> {
     for (number, page) in world.pages.iter().enumerate() {
         if let Some(at) = page.client.deadline() {

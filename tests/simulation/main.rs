@@ -1,5 +1,5 @@
-//! Real clients, the real switch, and a network that misbehaves: many seeded lives in virtual time against a small model of what may
-//! happen ([`model`]). `scripts/simulate 1000000` runs a million calls; `scripts/simulate --seed N` shows one life as a ladder.
+//! Real clients, the real switch, and a network with faults: many seeded lives in virtual time against a small model of what may happen
+//! ([`model`]). `scripts/simulate 1000000` runs a million calls; `scripts/simulate --seed N` shows one life as a ladder.
 #![cfg(not(target_arch = "wasm32"))]
 
 mod browser;
@@ -27,7 +27,7 @@ fn random_lives_keep_the_rules() {
     run(0, 20_000);
 }
 
-/// Lives that once went wrong, as plans with the ladders that they have now. `BLESS=1` writes the ladders anew.
+/// Lives that once broke a rule, as plans with the ladders that they have now. `BLESS=1` writes the ladders.
 #[test]
 fn kept_lives_keep_the_rules() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulation/kept");
@@ -48,7 +48,7 @@ fn kept_lives_keep_the_rules() {
     }
 }
 
-/// A simulator that finds nothing may be blind: each of these is found within some hundred lives.
+/// The simulator must find each of these within some hundred lives.
 #[test]
 fn clients_and_servers_that_are_wrong_are_found() {
     for mutant in Mutant::ALL {
@@ -70,7 +70,7 @@ fn as_many_as_asked_for() {
     run(number("SIMULATE_FROM").unwrap_or(1_000_000), number("SIMULATE_CALLS").unwrap_or(10_000));
 }
 
-/// Lives many lives; tells of one of each kind that goes wrong, in as few steps as still show it.
+/// Runs many lives; reports one of each kind of failure, in as few steps as still show it.
 fn run(first: u64, calls: u64) {
     let (report, failures) = simulate(first, calls);
     println!("{report}");

@@ -5,7 +5,7 @@ use offhook::client::IceState;
 use offhook::client::call::CallId;
 use offhook_sip::sdp;
 
-/// Checks take this long, a silent path counts as shaky after this long, and as dead after this long again, ms.
+/// How long ICE checks take, after how long without packets a path is disconnected, and after how long again it has failed, ms.
 const CHECKS: u64 = 40;
 const SHAKY: u64 = 5_000;
 const DEAD: u64 = 10_000;
@@ -25,12 +25,12 @@ struct Peer {
     generation: u32,
     /// Whether an offer of its own is out.
     offering: bool,
-    /// Whose description it took, with which credentials.
+    /// The peer connection whose description it has, with which credentials.
     remote: Option<(Key, u32)>,
     ice: IceState,
-    /// The credentials on both sides when it failed: with them it stays so.
+    /// The credentials of both ends when it failed: with them it stays so.
     failed_with: (u32, u32),
-    /// What happens to it next, under which number.
+    /// Its next change, and the number of that.
     next: Option<(IceState, u64)>,
 }
 
@@ -40,7 +40,7 @@ pub struct Media {
     numbers: u64,
 }
 
-/// A change that is due after so many ms, if nothing comes between.
+/// A change that is due after so many ms, unless another one comes before it.
 pub struct Due {
     pub wait: u64,
     pub key: Key,
@@ -52,7 +52,7 @@ impl Media {
         self.peers.iter().any(|peer| peer.key == key)
     }
 
-    /// Makes a peer connection where there is none yet.
+    /// Creates a peer connection where there is none yet.
     pub fn open(&mut self, key: Key, call: CallId) {
         if !self.knows(key) {
             let (ice, failed_with) = (IceState::New, (0, 0));
@@ -67,7 +67,7 @@ impl Media {
         Some(describe(peer))
     }
 
-    /// The edge takes back an offer of its own first.
+    /// The browser I/O rolls back an offer of its own first.
     pub fn answer(&mut self, key: Key, offer: &str) -> Option<String> {
         let from = whose(offer)?;
         let peer = self.find(key)?;
@@ -107,7 +107,7 @@ impl Media {
         self.peers.is_empty()
     }
 
-    /// Finds out what comes next for each; `clear` says whether media of a page gets through.
+    /// Determines the next change of each; `clear` says whether media of a page gets through.
     pub fn review(&mut self, clear: impl Fn(usize) -> bool) -> Vec<Due> {
         let ways: Vec<Option<u32>> = self.peers.iter().map(|peer| self.other_end(peer, &clear)).collect();
         let mut due = Vec::new();
@@ -132,12 +132,12 @@ impl Media {
         Some(state)
     }
 
-    /// Whether what the other end sends arrives.
+    /// Whether media of the remote party arrives.
     pub fn hears(&self, key: Key, clear: impl Fn(usize) -> bool) -> bool {
         self.peers.iter().any(|peer| peer.key == key && self.other_end(peer, &clear).is_some())
     }
 
-    /// The generation of the other end's credentials, where both have taken each other's and media gets through.
+    /// The generation of the remote credentials, where both ends have each other's and media gets through.
     fn other_end(&self, peer: &Peer, clear: &impl Fn(usize) -> bool) -> Option<u32> {
         let (remote, generation) = peer.remote?;
         let other = self.peers.iter().find(|other| other.key == remote)?;
@@ -164,7 +164,7 @@ const fn next(peer: &Peer, way: Option<u32>) -> Option<(u64, IceState)> {
     }
 }
 
-/// A description with one candidate; the ICE user name says whose it is.
+/// A description with one candidate; the ICE user name fragment names its peer connection.
 fn describe(peer: &Peer) -> String {
     let Key { page, life, peer: number } = peer.key;
     let pair = format!("{:02X}:{:02X}:{:02X}:{:02X}", page + 1, life & 255, number & 255, number >> 8);

@@ -1,6 +1,6 @@
-//! What may happen to a call, and on what its sides have to agree: the whole of it. Everything else is a bug.
+//! What may happen to a call, and on what its ends have to agree. Everything else is a bug.
 //!
-//! A [`View`] is a call as one page saw it. The rules speak of all views of one call, the caller's and one for each device that rang.
+//! A [`View`] is a call as one page saw it. The rules are about all views of one call, the caller's and one for each device that rang.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct View {
     pub page: usize,
     pub user: &'static str,
     pub outgoing: bool,
-    /// What the app was told, in order.
+    /// The events of the app, in order.
     pub told: Vec<Told>,
     pub began: Instant,
     pub established: Option<Instant>,
@@ -37,11 +37,12 @@ pub enum Told {
     Ended,
 }
 
-/// How the sides' ends may differ in time where nothing goes wrong, and how long a fork that came too late may believe in itself, ms.
+/// How much later one end may learn of the end of a call than the other where there are no faults, and how long a fork that answered too late may
+/// take to end, ms.
 const TOGETHER: u64 = 1_000;
 const LATE_FORK: u64 = 40_000;
 
-/// Holds the views of one call against the rules. `calm`: nothing went wrong in this life.
+/// Checks the views of one call against the rules. `calm`: there were no faults in this life.
 pub fn check(views: &[View], busy: bool, calm: bool) -> Result<(), String> {
     for view in views {
         order(view)?;
@@ -51,7 +52,7 @@ pub fn check(views: &[View], busy: bool, calm: bool) -> Result<(), String> {
     if calm { agreed_in_calm(views) } else { Ok(()) }
 }
 
-/// One end, nothing after it, and what comes before it in the one order there is.
+/// A call ends once, has no event after that, and those before it in the one valid order.
 fn order(view: &View) -> Result<(), String> {
     use Told::{Ended, Established, Incoming, Progressing};
     let told = view.told.strip_suffix(&[Ended]).unwrap_or(&view.told);
@@ -64,7 +65,7 @@ fn order(view: &View) -> Result<(), String> {
     rule(known && whole, view, "was told things in a wrong order, or no end")
 }
 
-/// Each end has a reason that some side's history gives.
+/// Each end has a reason in the history of some party.
 fn reason(view: &View, views: &[View], busy: bool, calm: bool) -> Result<(), String> {
     let Some(ended) = view.ended else { return Ok(()) };
     let others = || views.iter().filter(|other| !std::ptr::eq(*other, view));
@@ -73,9 +74,9 @@ fn reason(view: &View, views: &[View], busy: bool, calm: bool) -> Result<(), Str
     let lasted = ended - view.began;
     let fine = match view.cause {
         EndCause::None => false,
-        // A caller may hear of answer and goodbye before there is sound.
+        // A caller may be told of answer and end before there is media.
         EndCause::HungUp => (up || view.outgoing) && (view.pressed.is_some() || others().any(may_hang_up)),
-        // It says why.
+        // It has an error.
         EndCause::Failure => view.error.as_ref().is_some_and(|error| !error.is_empty()),
         EndCause::Denied if view.outgoing => !up && (busy || others().any(|other| other.pressed.is_some() && !other.outgoing)),
         EndCause::Denied => !up && view.pressed.is_some(),
@@ -89,12 +90,12 @@ fn reason(view: &View, views: &[View], busy: bool, calm: bool) -> Result<(), Str
     rule(fine, view, "ended for no reason that any side gives")
 }
 
-/// Whether this side hung up on the other one, or went away, or gave up on it.
+/// Whether this party hung up, went away, or ended the call after a time-out.
 fn may_hang_up(view: &View) -> bool {
     view.pressed.is_some() || view.gone.is_some() || view.ended.is_some() && view.cause != EndCause::HungUp
 }
 
-/// Who is told that a call is up is not alone in it, unless the other side was told of an end or is gone.
+/// A party that is told of an established call has a remote party, unless that was told of its end or is gone.
 fn established_together(views: &[View]) -> Result<(), String> {
     let up = |outgoing: bool| views.iter().filter(move |view| view.outgoing == outgoing && view.established.is_some());
     for view in up(true) {
@@ -115,7 +116,7 @@ fn established_together(views: &[View]) -> Result<(), String> {
     twice.map_or(Ok(()), |view| rule(false, view, "stays up beside another device"))
 }
 
-/// Where nothing goes wrong, both sides see the same call.
+/// Without faults, both parties see the same call.
 fn agreed_in_calm(views: &[View]) -> Result<(), String> {
     let Some(caller) = views.iter().find(|view| view.outgoing) else { return Ok(()) };
     let ended = caller.ended.unwrap_or(caller.began);
@@ -136,7 +137,7 @@ fn agreed_in_calm(views: &[View]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever is up when all has been well again for long has somebody who is up with it.
+/// A party with an established call long after the last fault has a remote party with that call.
 pub fn check_converged(views: &[View]) -> Result<(), String> {
     let up = |view: &&View| view.established.is_some() && view.ended.is_none() && view.gone.is_none();
     for view in views.iter().filter(up) {

@@ -1,18 +1,18 @@
-//! Clients and servers that are wrong on purpose: a simulator that lets them pass is worth nothing.
+//! Clients and servers with bugs on purpose, which the simulator must find.
 
-/// What is wrong.
+/// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
     None,
-    /// Bob's page forgets to say BYE.
+    /// Bob's page sends no BYE.
     ForgetsBye,
-    /// Alice's page forgets to acknowledge.
+    /// Alice's page sends no ACK.
     ForgetsAck,
-    /// The server forgets why it cancels.
+    /// The server sends CANCEL without Reason.
     ForgetsReason,
-    /// The server forgets to cancel.
+    /// The server sends no CANCEL.
     ForgetsCancel,
-    /// The server says that somebody answered after it said that nobody does.
+    /// The server forwards a 2xx after it has sent a failure.
     AnswersTwice,
     /// Alice's app is told of each end twice.
     EndsTwice,

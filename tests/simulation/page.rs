@@ -1,4 +1,4 @@
-//! A page: the real client with a browser around it that is slow, refuses, fails, and is closed.
+//! A page: the real client, and a browser that is slow, denies the microphone, fails, and is closed.
 
 use offhook::client::call::{CallId, State};
 use offhook::client::{Client, Config, Login, MediaError, TaskResult};
@@ -20,16 +20,16 @@ pub struct Page {
     pub open: bool,
     /// The WebSocket that it has or waits for.
     pub wire: Option<Wire>,
-    /// How long the microphone takes; `None`: refused.
+    /// How long the microphone takes; `None`: not allowed.
     pub microphone: Option<u64>,
     pub media_fails: bool,
-    /// Until when nothing gets through.
+    /// Until when no packet gets through.
     pub stalled: Instant,
     /// Until when there is no network, and the page knows it.
     pub offline: Instant,
-    /// Until when media finds no way.
+    /// Until when no media gets through.
     pub path_down: Instant,
-    /// Calls that were released: nothing more may be asked of the browser for them.
+    /// Calls that were released: no media output may name them any more.
     pub released: Vec<CallId>,
 }
 
@@ -102,7 +102,7 @@ fn config(set: &Settings, instance: &str) -> Config {
     }
 }
 
-/// What a browser throws.
+/// The error of a browser.
 pub fn failed(name: &str) -> TaskResult {
     TaskResult::Failed(MediaError { name: name.into(), message: "as planned".into() })
 }

@@ -1,5 +1,5 @@
-//! What happens in one life: how the pages are set up, how bad the network is, and what people, pages and machines do when. A plan is
-//! drawn from a seed, and it is a text: one that failed is kept in `kept/` and stays readable whatever becomes of the seeds.
+//! The plan of one life: the settings of the pages, the faults of the network, and what people, pages and servers do when. A plan is drawn from
+//! a seed, and it is a text: one that failed is kept in `kept/`, and stays valid when seeds draw other plans.
 //!
 //! ```text
 //! set dice=7 devices=3 multi=0 early=1 digest=0 trunk=0 lost=0 doubled=50 late=0 slow=100
@@ -24,10 +24,10 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-/// What holds for the whole life.
+/// The settings of a life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// For everything that is drawn while it runs.
+    /// The seed of everything that is drawn while it runs.
     pub dice: u64,
     /// 2: alice and bob. 3: bob has a second device.
     pub devices: u64,
@@ -41,7 +41,7 @@ pub struct Settings {
     pub trunk: u64,
     /// Of a thousand datagrams between the proxies, so many are lost.
     pub lost: u64,
-    /// Of a thousand messages, so many come twice, the copy up to 3 s later and sometimes much later.
+    /// Of a thousand messages, so many are duplicated, the duplicate up to 3 s later and sometimes much later.
     pub doubled: u64,
     /// Of a thousand messages, so many are overtaken by what was sent up to 1.5 s after them.
     pub late: u64,
@@ -62,33 +62,33 @@ pub struct Step {
 pub enum Act {
     /// Calls the user of this page.
     Call(usize),
-    /// Answers what rings.
+    /// Answers the call that rings.
     Answer,
     /// Ends its oldest call.
     HangUp,
     /// The connection is reset.
     Cut(Seen),
-    /// Nothing gets through for so long, and nobody is told.
+    /// No packet gets through for so long, and neither end is told.
     Stall(u64),
     /// The connection is lost, and no server can be reached for so long.
     Offline(u64),
-    /// The page is gone without a word, and a new one opens after so long.
+    /// The page is gone without a BYE, and a new one opens after so long.
     Vanish(u64, Noticed),
-    /// The user reloads: the page says goodbye, and a new one opens, as the same device or as another.
+    /// The user reloads: the page ends its calls, and a new one opens, as the same device or as another.
     Reload(bool),
     /// The microphone takes so long to open from now on.
     Microphone(u64),
-    /// The microphone is refused from now on.
+    /// The microphone is not allowed from now on.
     Refused,
     /// The next media task fails.
     MediaFails,
-    /// Media of this page finds no way for so long.
+    /// No media of this page gets through for so long.
     PathDown(u64),
     /// The app ends its client and starts it again.
     Terminate,
-    /// The browser says that the network is back.
+    /// The browser reports that the network is back.
     Online,
-    /// The server forgets everything but its store, and is away for so long.
+    /// The server loses everything but its store, and is away for so long.
     Crash(u64, Noticed),
     /// The store takes its time for so long.
     SlowStore(u64),
@@ -102,7 +102,7 @@ pub enum Seen {
     Server,
 }
 
-/// Whether the other end of a connection is told that a machine died (FIN, RST), or hears nothing (power, cable).
+/// Whether the other end of a connection is told that a computer died (FIN, RST), or is not (power, cable).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noticed {
     Told,
@@ -144,7 +144,7 @@ impl Plan {
     }
 }
 
-/// One call and what befalls it. Gives when it is probably over.
+/// Draws one call and its faults. Returns when it is probably over.
 fn draw_call(dice: &mut Dice, steps: &mut Vec<Step>, at: u64, set: &Settings, calm: bool) -> u64 {
     let mut page = || usize::try_from(dice.below(set.devices)).expect("three at most");
     let (caller, other) = (page(), page());

@@ -1,4 +1,4 @@
-//! Many lives, shared between the cores: how they went, and the smallest plan that still shows what went wrong.
+//! Many lives, shared between the cores: how they ended, and the smallest plan that still shows a failure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use super::mutants::Mutant;
 use super::plan::Plan;
 use super::trace::Trace;
 
-/// So many lives that go wrong are enough to look at.
+/// After so many failures no more lives are run.
 const ENOUGH: u64 = 50;
 
-/// What all lives together were like.
+/// The counts of all lives.
 #[derive(Default)]
 pub struct Report {
     pub lives: u64,
@@ -27,7 +27,7 @@ pub struct Report {
     codes: BTreeMap<u16, u64>,
 }
 
-/// A life that went wrong.
+/// A life that broke a rule.
 pub struct Failure {
     pub seed: u64,
     pub wrong: String,
@@ -85,7 +85,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Lives seeds from `first` on until there were `calls` calls, or many lives went wrong. Each 64th is lived twice, which must be the same.
+/// Runs seeds from `first` on until there were `calls` calls, or many failures. Each 64th life is run twice, which must be the same.
 pub fn simulate(first: u64, calls: u64) -> (Report, Vec<Failure>) {
     let (next, made, failed) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
@@ -136,7 +136,7 @@ fn live_twice(plan: &Plan) -> Lived {
     second
 }
 
-/// The smallest plan that is left of one that goes wrong, when steps are left out and faults of the network turned off one by one.
+/// Returns the smallest plan that still fails, when steps are left out and faults of the network turned off one by one.
 pub fn shrink(plan: &Plan, mutant: Mutant) -> Plan {
     let fails = |plan: &Plan| live(plan, mutant, Trace::default()).wrong.is_some();
     let mut best = plan.clone();
@@ -178,7 +178,7 @@ fn simpler(plan: &Plan) -> Vec<Plan> {
     all
 }
 
-/// A life for people to read: plan, ladder, and what was wrong.
+/// Returns a life for people to read: plan, ladder, and the failure.
 pub fn tell(plan: &Plan) -> String {
     let lived = live(plan, Mutant::None, Trace::with_ladder());
     let ladder = lived.trace.ladder.unwrap_or_default().join("\n");

@@ -18,7 +18,7 @@ pub enum Server {
     Trunk(Box<Trunk>),
 }
 
-/// What a server wants done.
+/// The outputs of a server.
 pub enum Said {
     Send(Wire, String),
     Close(Wire, u16),
@@ -99,7 +99,7 @@ impl Server {
         }
     }
 
-    /// What it still remembers.
+    /// The state that it still has.
     pub fn footprint(&self) -> usize {
         match self {
             Self::Gateway(proxy) => proxy.calls() + proxy.devices() + proxy.footprint(),
@@ -108,7 +108,7 @@ impl Server {
     }
 }
 
-/// What the store knows of everybody.
+/// What the store has of every user.
 pub fn account(user: &str) -> Account {
     let hash = |algorithm| Some(ha1(algorithm, user, DOMAIN, PASSWORD));
     Account { ha1_sha256: hash(Algorithm::Sha256), ha1_md5: hash(Algorithm::Md5), ..Account::default() }

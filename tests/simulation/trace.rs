@@ -1,4 +1,4 @@
-//! What is written down of a life: counts always; on request a ladder for people, and a sum that two equal lives have in common.
+//! The record of a life: counts always; on request a ladder for people, and a hash that is the same for equal lives.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use offhook_ua::time::Instant;
 #[derive(Default)]
 pub struct Trace {
     pub counts: BTreeMap<&'static str, u64>,
-    /// Answers by status, as they reached pages.
+    /// Responses by status, as they reached pages.
     pub codes: BTreeMap<u16, u64>,
     pub ladder: Option<Vec<String>>,
     /// FNV-1a over all messages and notes.
@@ -29,7 +29,7 @@ impl Trace {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    /// Times are told from here on.
+    /// Begins the ladder: its times count from here on.
     pub fn begin(&mut self, now: Instant) {
         self.start = Some(now);
         self.ladder.iter_mut().for_each(Vec::clear);
@@ -67,7 +67,7 @@ impl Trace {
     }
 }
 
-/// A message as a line of a ladder; `None` for what keeps connections and registrations alive.
+/// Returns a message as a line of a ladder; `None` for keep-alives and registrations.
 fn in_short(text: &str) -> Option<String> {
     let message = parse(text.as_bytes()).ok()?;
     let cseq = message.cseq().ok()?;

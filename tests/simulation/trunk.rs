@@ -1,8 +1,8 @@
 //! Two stateful proxies with UDP between them, as an operator would set up with Kamailio: alice is connected to one, bob's devices to the
-//! other. Between them single messages are lost, doubled and mixed up, and the timers of RFC 3261 (A, B, E, F, G, H, J, K) repeat them;
-//! what no transaction repeats (ACK to a 2xx, the 2xx itself, reliable provisional answers) is up to the clients.
+//! other. Between them single messages are lost, duplicated and reordered, and the timers of RFC 3261 (A, B, E, F, G, H, J, K) retransmit them;
+//! what no transaction retransmits (ACK to a 2xx, the 2xx itself, reliable provisional responses) is up to the clients.
 //!
-//! No more than RFC 3261 (16) asks of a proxy: no identity, no route for strangers.
+//! No more than RFC 3261 (16) demands of a proxy: no identity, no route for unauthenticated clients.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -126,7 +126,7 @@ impl Trunk {
         self.said.pop_front()
     }
 
-    /// Transactions that live, and what was to be forwarded in them.
+    /// How many transactions there are.
     pub fn footprint(&self) -> usize {
         self.edges.iter().map(|edge| edge.transactions.len()).sum()
     }
@@ -296,7 +296,7 @@ impl Edge {
         if !code.is_failure() && server.method() == Method::Invite {
             branch.final_answer = Some((u16::from(code), String::new()));
             if std::mem::replace(&mut forward.answered, true) {
-                // A copy, or another device: for the caller to deal with.
+                // A retransmission, or another device: the caller handles it.
                 return self.out.push_back((forward.from, upstream));
             }
             self.transactions.respond(now, &server, upstream);
@@ -336,7 +336,7 @@ impl Edge {
         }
     }
 
-    /// What has rung for too long is stopped, and not waited for.
+    /// Cancels INVITEs that have rung for too long (Timer C), and waits for them no longer.
     fn lose_patience(&mut self, now: Instant) {
         while let Some((_, server)) = self.patience.pop_front_if(|(at, _)| *at <= now) {
             self.cancel_branches(now, &server, None);
@@ -358,7 +358,7 @@ impl Edge {
         }
     }
 
-    /// Nobody answered: a request fails, and a branch that did not hear its CANCEL is over (RFC 3261, 9.1).
+    /// A request timed out: it fails, and a branch whose CANCEL got no response is over (RFC 3261, 9.1).
     fn timed_out(&mut self, now: Instant, key: &ClientKey) {
         let cancelled = key.method() == Method::Cancel;
         let invite = ClientKey::new(key.branch().clone(), if cancelled { Method::Invite } else { key.method() });
@@ -368,7 +368,7 @@ impl Edge {
         self.silent(now, &server, &invite, if cancelled { 487 } else { 408 });
     }
 
-    /// A branch will not answer any more.
+    /// Drops a branch that will not respond any more.
     fn silent(&mut self, now: Instant, server: &ServerKey, key: &ClientKey, code: u16) {
         let Some(forward) = self.forwards.get(server) else { return };
         let text =
@@ -385,7 +385,7 @@ const fn transport(flow: Flow) -> Transport {
     }
 }
 
-/// An answer without our Via.
+/// Returns a response without our Via.
 fn strip(response: &Message<'_>) -> String {
     let Start::Response { code, reason } = response.start else { return String::new() };
     let mut first = true;
@@ -403,7 +403,7 @@ fn copy(out: Writer, message: &Message<'_>, mut wanted: impl FnMut(Name) -> bool
     if message.body.is_empty() { out.end() } else { out.body(kind, message.text()) }
 }
 
-/// The CANCEL of an INVITE that we passed on: its Via, and nobody's else.
+/// Returns the CANCEL of an INVITE that we forwarded: with its Via, and no other.
 fn cancel(invite: &str, reason: Option<&str>) -> String {
     let invite = parse(invite.as_bytes()).expect("we wrote it");
     let mut out =

@@ -1,8 +1,8 @@
-//! Pages, a server, and the network between them, in virtual time: one queue of what happens when, and nothing that sleeps.
+//! Pages, a server, and the network between them, in virtual time: one queue of events by time.
 //!
-//! The network is made of WebSockets. What travels over one arrives in order or not at all, and after a reset either side may not know
-//! of it. On top of that a message may come twice or late, as behind a proxy that repeats and mixes up what UDP brought it; both ends
-//! have to take that. Single messages are lost only where somebody repeats them: between the two proxies of [`super::trunk`].
+//! The network is made of WebSockets. Messages over one arrive in order or not at all, and after a reset either end may not know of it. Besides, a
+//! message may be duplicated or late, as behind a proxy with UDP on its other side; both ends have to accept that. Single messages are lost only
+//! where transactions retransmit them: between the two proxies of [`super::trunk`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -255,7 +255,7 @@ impl World {
         if now < self.pages[page].offline {
             self.later(5, Happening::Closed(wire, 1006));
         } else if now < self.pages[page].stalled {
-            // Nobody hears of it.
+            // The page is not told.
         } else if now >= self.down {
             self.at(accepted, Happening::Accept(wire));
         } else if !self.down_silent {
@@ -298,7 +298,7 @@ impl World {
             self.server.received(self.now, wire, edge, text);
             return self.drain_server();
         }
-        // Nobody there knows this connection: a reset comes back, unless nobody is there at all.
+        // The server does not know this connection: a reset comes back, unless the server is away.
         if line.page_open && !(self.now < self.down && self.down_silent) {
             self.travel(wire, 1, Happening::Closed(wire, 1006));
         }
@@ -353,7 +353,7 @@ impl World {
         }
         for _ in 0..copies {
             let late = if self.dice.of_1000(self.set.late) { self.dice.below(1_500) } else { 0 };
-            // Out of order is what UDP is by nature, but a network that does everything well keeps even that.
+            // UDP may reorder, but a network without faults does not.
             let uneven = if self.set.lost > 0 { self.dice.below(5) } else { 0 };
             let wait = TRAVEL + uneven + late;
             self.later(wait, Happening::Datagram(self.epoch, edge, text.to_owned()));
@@ -416,7 +416,7 @@ impl World {
         self.at(at, happening);
     }
 
-    // What goes wrong.
+    // Faults.
 
     /// The connection of a page is reset.
     pub fn reset(&mut self, page: usize, page_told: bool, server_told: bool) {
@@ -431,7 +431,7 @@ impl World {
         }
     }
 
-    /// Nothing gets through to a page or from it until then, not even what is on its way.
+    /// No packet gets through to a page or from it until then, not even those under way.
     pub fn stall(&mut self, page: usize, until: Instant) {
         self.pages[page].stalled = until;
         if let Some(wire) = self.pages[page].wire {
@@ -457,7 +457,7 @@ impl World {
         }
     }
 
-    /// The machine of a page dies, or only the page.
+    /// The computer of a page dies, or only the page.
     pub fn lose_page(&mut self, page: usize, noticed: Noticed) {
         let silent = self.pages[page].wire.filter(|_| noticed == Noticed::Silent);
         match silent {
@@ -490,7 +490,7 @@ impl World {
         self.slow_store = self.now + Duration::from_millis(wait);
     }
 
-    /// Everything is well again from now on.
+    /// Ends all faults.
     pub fn heal(&mut self) {
         let now = self.now;
         (self.down, self.slow_store) = (self.down.min(now), self.slow_store.min(now));

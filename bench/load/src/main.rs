@@ -22,7 +22,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use strangers::Kind;
-use trial::{Failure, Plan};
+use trial::{Failure, Plan, Rival};
 
 #[derive(Parser)]
 #[command(
@@ -63,9 +63,15 @@ struct Options {
     /// Kamailio's configuration
     #[arg(long, default_value = "deploy/kamailio/kamailio.cfg")]
     kamailio_config: PathBuf,
+    /// Another build of the gateway to be measured beside it, in place of Kamailio
+    #[arg(long, conflicts_with = "kamailio")]
+    before: Option<PathBuf>,
     /// Users of each server
     #[arg(long, default_value_t = 10_000)]
     users: usize,
+    /// Rounds of everything that is compared
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
     /// Seconds of each flood, and half of each measurement of calls
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -117,9 +123,13 @@ impl Options {
         if files < self.users + 500 {
             return Err(format!("this process may have {files} open files, and {} are needed: ulimit -n", self.users + 500).into());
         }
-        let kamailio = self.kamailio.map(|program| (program, self.kamailio_config));
-        let Self { gateway, users, seconds, floods, folder, .. } = self;
-        let plan = Plan { gateway, kamailio, users, seconds, floods, folder, files };
+        let rival = match (self.before, self.kamailio) {
+            (Some(program), _) => Some(Rival::Before(program)),
+            (None, Some(program)) => Some(Rival::Kamailio { program, config: self.kamailio_config }),
+            (None, None) => None,
+        };
+        let Self { gateway, users, rounds, seconds, floods, folder, .. } = self;
+        let plan = Plan { gateway, rival, users, rounds, seconds, floods, folder, files };
         let report = plan.run().await?;
         report.save(&plan.folder.join("gateway.json"))?;
         if let Some(document) = self.publish {

@@ -1,7 +1,7 @@
 //! The order of events: who is measured when. What is compared is done in turns, so that a busy machine is busy for all.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -10,8 +10,6 @@ use crate::report::{Bar, Report, quantile};
 use crate::server::{Place, Server, place};
 use crate::strangers::{Flood, KINDS, Kind};
 
-/// Rounds of everything that is compared.
-const ROUNDS: usize = 5;
 /// Until the transactions of a burst are forgotten.
 const SETTLE: Duration = Duration::from_secs(8);
 /// Calls a second beside which everything happens.
@@ -23,10 +21,12 @@ const GROWTH: f64 = 64.0;
 pub struct Plan {
     /// The gateway.
     pub gateway: PathBuf,
-    /// Kamailio, if it is there, and its configuration.
-    pub kamailio: Option<(PathBuf, PathBuf)>,
+    /// What it is measured beside, if anything.
+    pub rival: Option<Rival>,
     /// Users of each server.
     pub users: usize,
+    /// Rounds of everything that is compared.
+    pub rounds: usize,
     /// Seconds of each measurement of calls and of each flood.
     pub seconds: u64,
     /// Floods, by name; none: all.
@@ -35,6 +35,25 @@ pub struct Plan {
     pub folder: PathBuf,
     /// Open files that a process may have.
     pub files: usize,
+}
+
+/// What the gateway is measured beside.
+pub enum Rival {
+    /// Kamailio and its configuration.
+    Kamailio { program: PathBuf, config: PathBuf },
+    /// Another build of the gateway.
+    Before(PathBuf),
+}
+
+impl Rival {
+    /// What the other is called in the table.
+    #[must_use]
+    pub fn name(rival: Option<&Self>) -> &'static str {
+        match rival {
+            Some(Self::Before(_)) => "before",
+            Some(Self::Kamailio { .. }) | None => "Kamailio",
+        }
+    }
 }
 
 /// A server with its users.
@@ -62,15 +81,15 @@ impl Plan {
     ///
     /// Where a server does not start or the machine does not let us.
     pub async fn run(&self) -> Result<Report, Failure> {
-        let mut report = Report::new("Kamailio", "capacity");
+        let mut report = Report::new(Rival::name(self.rival.as_ref()), "capacity");
         let now = Command::new("date").args(["-u", "+%FT%TZ"]).output()?;
         let now = String::from_utf8(now.stdout)?;
-        let mut digest = self.gateway("gateway", None).await?;
-        let mut ticket = self.gateway("gateway with tickets", Some(now.trim())).await?;
-        let mut kamailio = self.kamailio().await?;
-        self.registrations(&mut report, &mut digest, &mut ticket, kamailio.as_mut())?;
-        self.calls(&mut report, &mut digest, kamailio.as_mut())?;
-        drop((digest, kamailio));
+        let mut digest = self.gateway(&self.gateway, "gateway", None).await?;
+        let mut ticket = self.gateway(&self.gateway, "gateway with tickets", Some(now.trim())).await?;
+        let mut rival = self.rival().await?;
+        self.registrations(&mut report, &mut digest, &mut ticket, rival.as_mut())?;
+        self.calls(&mut report, &mut digest, rival.as_mut())?;
+        drop((digest, rival));
         // One that has not had the calls: memory that they have left over would hide what a flood takes.
         self.floods(&mut report, &mut ticket)?;
         report.notes.push(format!(
@@ -80,19 +99,24 @@ impl Plan {
         Ok(report)
     }
 
-    async fn gateway(&self, name: &'static str, created: Option<&str>) -> Result<Bench, Failure> {
-        let place = self.place(&self.gateway, name)?;
+    async fn gateway(&self, program: &Path, name: &'static str, created: Option<&str>) -> Result<Bench, Failure> {
+        let place = self.place(program, name)?;
         let server = Server::gateway(name, &place, self.users, "[limits]\nconnections = 60000\n")?;
         Bench::new(server, created).await
     }
 
-    async fn kamailio(&self) -> Result<Option<Bench>, Failure> {
-        let Some((program, config)) = &self.kamailio else { return Ok(None) };
-        let server = Server::kamailio(&self.place(program, "kamailio")?, config, self.users)?;
-        Ok(Some(Bench::new(server, None).await?))
+    async fn rival(&self) -> Result<Option<Bench>, Failure> {
+        match &self.rival {
+            None => Ok(None),
+            Some(Rival::Before(program)) => Ok(Some(self.gateway(program, "gateway before", None).await?)),
+            Some(Rival::Kamailio { program, config }) => {
+                let server = Server::kamailio(&self.place(program, "kamailio")?, config, self.users)?;
+                Ok(Some(Bench::new(server, None).await?))
+            }
+        }
     }
 
-    fn place(&self, program: &std::path::Path, name: &str) -> Result<Place, Failure> {
+    fn place(&self, program: &Path, name: &str) -> Result<Place, Failure> {
         Ok(Place { program: program.into(), folder: place(&self.folder, name)? })
     }
 
@@ -101,37 +125,38 @@ impl Plan {
         report: &mut Report,
         digest: &mut Bench,
         ticket: &mut Bench,
-        mut kamailio: Option<&mut Bench>,
+        mut rival: Option<&mut Bench>,
     ) -> Result<(), Failure> {
-        let step = self.users / ROUNDS;
+        let step = self.users / self.rounds;
         let arrive = |round: usize| Order::Arrive { from: round * step, to: (round + 1) * step };
         let refresh = |round: usize| Order::Refresh { from: round * step, to: (round + 1) * step };
-        let arrived = in_turns(digest, ticket, kamailio.as_deref_mut(), arrive)?;
+        let arrived = in_turns(self.rounds, [Some(&mut *digest), Some(&mut *ticket), rival.as_deref_mut()], arrive)?;
         std::thread::sleep(SETTLE);
         let memory = |bench: &Bench| vec![(bench.server.process.pss() - bench.empty) / self.users as f64];
-        let theirs = kamailio.as_deref().map(memory).unwrap_or_default();
+        let theirs = rival.as_deref().map(memory).unwrap_or_default();
         report.row("memory of a registered user, digest, KiB", memory(digest), theirs.clone(), Some(Bar::Most(35.0)));
         report.main();
         report.row("memory of a registered user, ticket, KiB", memory(ticket), theirs, Some(Bar::Most(35.0)));
-        for (what, [digest, ticket, kamailio]) in
-            [("connect and register", arrived), ("register again", in_turns(digest, ticket, kamailio, refresh)?)]
-        {
-            report.row(format!("{what}, digest, a second"), digest.rate, kamailio.rate.clone(), Some(Bar::Part(0.5)));
+        for (what, [digest, ticket, rival]) in [
+            ("connect and register", arrived),
+            ("register again", in_turns(self.rounds, [Some(digest), Some(ticket), rival], refresh)?),
+        ] {
+            report.row(format!("{what}, digest, a second"), digest.rate, rival.rate.clone(), Some(Bar::Part(0.5)));
             report.main();
-            report.row(format!("{what}, digest, CPU us"), digest.cpu, kamailio.cpu.clone(), Some(Bar::Times(2.0)));
+            report.row(format!("{what}, digest, CPU us"), digest.cpu, rival.cpu.clone(), Some(Bar::Times(2.0)));
             report.main();
-            report.row(format!("{what}, ticket, a second"), ticket.rate, kamailio.rate, Some(Bar::Part(0.5)));
-            report.row(format!("{what}, ticket, CPU us"), ticket.cpu, kamailio.cpu, Some(Bar::Times(2.0)));
+            report.row(format!("{what}, ticket, a second"), ticket.rate, rival.rate, Some(Bar::Part(0.5)));
+            report.row(format!("{what}, ticket, CPU us"), ticket.cpu, rival.cpu, Some(Bar::Times(2.0)));
         }
         Ok(())
     }
 
-    fn calls(&self, report: &mut Report, ours: &mut Bench, mut kamailio: Option<&mut Bench>) -> Result<(), Failure> {
+    fn calls(&self, report: &mut Report, ours: &mut Bench, mut rival: Option<&mut Bench>) -> Result<(), Failure> {
         let steady = Order::Calls { rate: CALLS, millis: self.seconds * 500, hold: 500, newcomers: 0, callee: None };
         let ceiling = Order::Ceiling { lines: 64, millis: self.seconds * 500, callee: None };
         let (mut calls, mut most) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        for _ in 0..ROUNDS {
-            for (n, bench) in [Some(&mut *ours), kamailio.as_deref_mut()].into_iter().enumerate() {
+        for _ in 0..self.rounds {
+            for (n, bench) in [Some(&mut *ours), rival.as_deref_mut()].into_iter().enumerate() {
                 let Some(bench) = bench else { continue };
                 calls[n].push(bench.measure(&steady)?);
                 most[n].push(bench.measure(&ceiling)?);
@@ -227,15 +252,9 @@ impl Bench {
 }
 
 /// One order after the other for each of the three.
-fn in_turns(
-    digest: &mut Bench,
-    ticket: &mut Bench,
-    kamailio: Option<&mut Bench>,
-    order: impl Fn(usize) -> Order,
-) -> Result<[Rounds; 3], Failure> {
-    let mut all = [Some(digest), Some(ticket), kamailio];
+fn in_turns(count: usize, mut all: [Option<&mut Bench>; 3], order: impl Fn(usize) -> Order) -> Result<[Rounds; 3], Failure> {
     let mut rounds = [Rounds::default(), Rounds::default(), Rounds::default()];
-    for round in 0..ROUNDS {
+    for round in 0..count {
         for (bench, rounds) in all.iter_mut().zip(&mut rounds) {
             let Some(bench) = bench else { continue };
             let (outcome, cpu) = bench.measure(&order(round))?;

@@ -1,18 +1,18 @@
-//! Who is let in: what proves an identity, how often one may fail to, and how much somebody who is not known may take. Values only: no clock,
-//! no socket, no store.
+//! Authentication and admission: verification of credentials, limits for failed attempts, and limits for unauthenticated clients. Values only:
+//! no clock, no socket, no store.
 //!
 //! ```text
-//! what was shown ──┬─ ticket     tickets and JWTs of an application's back end ─┐
-//!                  ├─ signature  signed requests of a back end                  ├── secret: each key signs one thing
-//!                  └─ nonce      digest challenges that need no memory          ┘
+//! credentials ─────┬─ ticket     tickets and JWTs of an application's back end ─┐
+//!                  ├─ signature  signed requests of a back end                  ├── secret: a key for each use
+//!                  └─ nonce      nonces of digest challenges, without state     ┘
 //!
-//! before that ─────┬─ proofs     budgets of failed proofs, by address (network) and by user
-//!                  ├─ silent     connections that have said nothing
-//!                  └─ bucket     so many in a time
+//! limits ──────────┬─ proofs     failed attempts, by address (network) and by user
+//!                  ├─ silent     connections on which nothing was received yet
+//!                  └─ bucket     rate limits
 //! ```
 //!
-//! It stands on `ua` (time) and below proxy, trunks and gateway, which share one [`proofs::Proofs`]: ask it whether a proof may be looked at,
-//! look at it, and tell it what came of that.
+//! This crate depends on `ua` (time) and is used by proxy, trunks and gateway, which share one [`proofs::Proofs`]: ask it whether credentials may
+//! be verified, verify them, and report the result to it.
 
 pub mod bucket;
 pub mod network;

@@ -6,18 +6,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An address, or all that begin alike: `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`.
+/// An address or a network: `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
-    /// As IPv6, with IPv4 mapped into it.
+    /// The address as IPv6; an IPv4 address is mapped.
     base: Ipv6Addr,
-    /// How many leading bits of it count.
+    /// The length of the prefix, bits.
     bits: u32,
 }
 
 impl Network {
-    /// Whether `address` is in it.
+    /// Whether `address` is in the network.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let mask = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
@@ -64,7 +64,7 @@ impl From<Network> for String {
     }
 }
 
-/// One address, or the network that one customer has: an IPv6 /64.
+/// Returns the address by which clients are counted: an IPv4 address itself, an IPv6 address as the first of its /64, which one customer has.
 #[must_use]
 pub fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

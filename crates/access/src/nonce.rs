@@ -1,4 +1,4 @@
-//! Nonces of digest challenges that need no memory: time, and a code that only we can make, for one place.
+//! Nonces for digest challenges that need no state: a time stamp, and a message authentication code over it and the origin of the request.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use offhook_ua::time::Instant;
 use sha2::Sha256;
 
-/// How long a nonce may be used.
+/// How long a nonce is valid.
 const LIFE: Duration = Duration::from_secs(300);
 
-/// A new nonce for whoever speaks from `place`.
+/// Returns a new nonce for requests from `place`: the connection or address that they come from.
 #[must_use]
 pub fn make(key: &[u8; 32], now: Instant, place: &[u8]) -> String {
     let time = now.millis().to_be_bytes();
@@ -20,7 +20,7 @@ pub fn make(key: &[u8; 32], now: Instant, place: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// When `nonce` was made, where it was made for `place` and is not too old.
+/// Returns when `nonce` was made; `None` unless [`make`] made it with this key and `place`, and it is at most five minutes old.
 #[must_use]
 pub fn check(key: &[u8; 32], now: Instant, place: &[u8], nonce: &str) -> Option<Instant> {
     let bytes = URL_SAFE_NO_PAD.decode(nonce).ok()?;

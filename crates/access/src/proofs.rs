@@ -1,20 +1,20 @@
-//! Failed proofs of who somebody is. Whatever is shown (password, ticket, JWT, session, signature, secret, the operator's token) and wherever,
-//! each that fails draws on two budgets of a minute: that of the address it came from, and that of the user it was for. One that holds
-//! draws on neither.
+//! Limits for failed authentication. Each failure, with any kind of credentials (password, ticket, JWT, session, signature, secret, the
+//! operator's token) and on any interface, counts against two budgets of a minute: that of the source address, and that of the user. A success
+//! counts against neither.
 //!
 //! ```text
-//!                                    ┌─ the user has proven itself from there before ──▶ three more for this user
-//!   the budget of the address is spent ─ else ──▶ no proof from there is looked at until the minute is over
+//!   the budget of the address is used up ┬─ the user has authenticated from it before ──▶ three more attempts for this user
+//!                                        └─ else ──▶ nothing from the address is verified until the minute is over
 //!
-//!                                  ┌─ the user has proven itself from there before ──▶ as ever
-//!   the budget of the user is spent ─ the address has failed three times for it ──▶ not looked at until the minute is over
-//!                                  └─ else ──▶ as ever
+//!                                        ┌─ the user has authenticated from the address before ──▶ verified
+//!   the budget of the user is used up ───┼─ the address has failed three times for this user ──▶ not verified until the minute is over
+//!                                        └─ else ──▶ verified
 //! ```
 //!
-//! So guessing is bounded, and nobody can lock a user out by failing in its name, nor the neighbours behind one address who were there
-//! before. A user who does not exist has a budget like all others: nobody learns who does.
+//! So guessing is limited, and nobody can lock out a user by failing in its name, nor other users behind the same address who have
+//! authenticated before. A user who does not exist has a budget, too, so nobody learns which users exist.
 //!
-//! Order of calls: [`Proofs::wait`] before a secret is looked at, then [`Proofs::failed`] or [`Proofs::proven`]; [`Proofs::tell`] now and then.
+//! Order of calls: [`Proofs::wait`] before credentials are verified, then [`Proofs::failed`] or [`Proofs::proven`]; [`Proofs::tell`] regularly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,21 +26,21 @@ use sha2::{Digest as _, Sha256};
 
 use crate::network::customer;
 
-/// How long a budget lasts, from the first failure on.
+/// How long a budget lasts, beginning with the first failure.
 const MINUTE: Duration = Duration::from_secs(60);
-/// How long an address is one from which a user has proven itself.
+/// How long it is remembered that a user has authenticated from an address.
 const WEEK: Duration = Duration::from_secs(604_800);
-/// Wrong tries that an address has for a user whose budget others have spent.
+/// Failures that an address may have for a user whose budget is used up.
 const FIRST: u32 = 3;
-/// Addresses, users, and pairs of them that are remembered; beyond, the oldest are forgotten.
+/// The largest number of addresses, of users, and of pairs of them that are stored; the oldest are evicted.
 const MOST: usize = 32_768;
-/// What is told one by one between two times that anybody asks.
+/// The largest number of single events between two calls of [`Proofs::tell`]; further ones are only counted.
 const TOLD: usize = 10;
 
-/// What a proof is refused with that is not looked at, also in the metrics.
+/// The reason for the rejection of credentials that are not verified, also in the metrics.
 pub const TOO_MANY: &str = "Too many failed attempts";
 
-/// The budgets. A clone is the same ones: everybody who looks at secrets has one.
+/// The budgets. Clones share them: everything that verifies credentials has a clone.
 #[derive(Clone, Debug, Default)]
 pub struct Proofs {
     per_address: u32,
@@ -48,10 +48,10 @@ pub struct Proofs {
     state: Arc<Mutex<State>>,
 }
 
-/// Who somebody says that he is, and where from.
+/// A claimed identity, and the address that it was claimed from.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// The address that the proof came from.
+    /// The source address.
     pub address: IpAddr,
     /// The application; empty for the operator and for trunks.
     pub application: &'a str,
@@ -59,32 +59,32 @@ pub struct Claim<'a> {
     pub user: &'a str,
 }
 
-/// What is worth a log line: once for each budget and minute.
+/// An event for the log: one for each budget and minute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// So many proofs from an address have failed in a minute.
+    /// Attempts from an address have failed within a minute.
     Address {
-        /// The address; of IPv6 the first of its network.
+        /// The address; for IPv6 the first one of its network.
         address: IpAddr,
         /// How many.
         failed: u32,
-        /// Whether that is its budget: no other is looked at until the minute is over.
+        /// Whether the budget is used up: nothing more from the address is verified until the minute is over.
         spent: bool,
     },
-    /// The budget of a user is spent.
+    /// The budget of a user is used up.
     User {
         /// The application, as it was claimed.
         application: String,
         /// The user, as it was claimed.
         user: String,
-        /// How many proofs have failed.
+        /// How many attempts have failed.
         failed: u32,
     },
-    /// So many others there were.
+    /// The events that were only counted.
     Others {
         /// Addresses and users.
         budgets: u32,
-        /// Proofs that failed.
+        /// Attempts that failed.
         failed: u64,
     },
 }
@@ -94,16 +94,16 @@ struct State {
     addresses: Recent<IpAddr>,
     users: Recent<Subject>,
     pairs: Recent<(Subject, IpAddr)>,
-    /// Where users have proven themselves.
+    /// Addresses from which users have authenticated.
     proven: Recent<(Subject, IpAddr)>,
     told: Vec<Told>,
     others: (u32, u64),
 }
 
-/// A user of an application, in a size that nobody chooses.
+/// A hash of application and user: its size does not depend on what a client sends.
 type Subject = [u8; 16];
 
-/// Counts that run out, the oldest first, also where there are too many.
+/// Counters that expire; the oldest is evicted where there are too many.
 #[derive(Debug)]
 struct Recent<K> {
     life: Duration,
@@ -112,13 +112,13 @@ struct Recent<K> {
 }
 
 impl Proofs {
-    /// So many failures a minute; 0 is no limit.
+    /// Returns budgets of this many failures a minute; 0 means no limit.
     #[must_use]
     pub fn new(per_address: u32, per_user: u32) -> Self {
         Self { per_address, per_user, state: Arc::default() }
     }
 
-    /// In how many seconds such a proof is looked at again; `None`: now.
+    /// Returns after how many seconds credentials for this claim will be verified again; `None`: they may be verified now.
     #[must_use]
     pub fn wait(&self, now: Instant, claim: &Claim<'_>) -> Option<u32> {
         let (state, subject, address) = (self.lock(), claim.subject(), customer(claim.address));
@@ -132,7 +132,7 @@ impl Proofs {
         of_address.max(of_user).map(|left| u32::try_from(left.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
     }
 
-    /// It was looked at, and is none.
+    /// The credentials were verified, and are wrong.
     pub fn failed(&self, now: Instant, claim: &Claim<'_>) {
         let (mut state, subject, address) = (self.lock(), claim.subject(), customer(claim.address));
         state.sweep(now, self.per_address);
@@ -148,14 +148,14 @@ impl Proofs {
         }
     }
 
-    /// It was looked at, and holds.
+    /// The credentials were verified, and are right.
     pub fn proven(&self, now: Instant, claim: &Claim<'_>) {
         let (mut state, pair) = (self.lock(), (claim.subject(), customer(claim.address)));
         state.proven.forget(&pair);
         state.proven.add(now, pair);
     }
 
-    /// What there is to tell: budgets that are spent, as soon as they are, and what others have failed, when their minute is over.
+    /// Returns the events since the last call: budgets that were used up, and the failures of other addresses whose minute is over.
     #[must_use]
     pub fn tell(&self, now: Instant) -> Vec<Told> {
         let mut state = self.lock();
@@ -196,7 +196,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Notes the minutes of addresses that are over and were not told before.
+    /// Notes the failures of addresses whose minute is over, unless they were reported when the budget was used up.
     fn sweep(&mut self, now: Instant, per_address: u32) {
         while let Some((address, failed)) = self.addresses.pop(now) {
             if failed < per_address || per_address == 0 {
@@ -223,13 +223,13 @@ impl<K: Clone + Ord> Recent<K> {
         self.counts.get(key).filter(|(since, _)| now - *since < self.life).map_or(0, |(_, count)| *count)
     }
 
-    /// How long it still lasts that there are `most`.
+    /// Returns how long the counter will stay at `most` or above; `None` where it is below.
     fn spent(&self, now: Instant, key: &K, most: u32) -> Option<Duration> {
         let spent = most > 0 && self.count(now, key) >= most;
         self.counts.get(key).filter(|_| spent).map(|(since, _)| self.life - (now - *since))
     }
 
-    /// One more; how many that makes.
+    /// Increments a counter, and returns its value.
     fn add(&mut self, now: Instant, key: K) -> u32 {
         while self.pop(now).is_some() {}
         if let Some((_, count)) = self.counts.get_mut(&key) {
@@ -241,7 +241,7 @@ impl<K: Clone + Ord> Recent<K> {
         1
     }
 
-    /// One that has run out, or has to go because there is no room for another.
+    /// Removes a counter that has expired, or has to be evicted.
     fn pop(&mut self, now: Instant) -> Option<(K, u32)> {
         let (since, key) = self.order.first()?;
         let over = now - *since >= self.life || self.counts.len() >= MOST;

@@ -1,4 +1,4 @@
-//! The secret of an application, and the keys that are derived from it: one for each use, so that whoever holds one can do nothing else.
+//! The secret of an application, and the keys derived from it: one for each use, so that the holder of one key can do nothing else.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -10,15 +10,15 @@ pub enum Use {
     Ticket,
     /// Registration tokens (JWT).
     Jwt,
-    /// Requests to the REST interface; it is also the password there.
+    /// Requests to the REST API; the key is also the password there.
     Rest,
 }
 
 impl Use {
-    /// All of them.
+    /// All uses.
     pub const ALL: [Self; 3] = [Self::Ticket, Self::Jwt, Self::Rest];
 
-    /// As operators read it.
+    /// Returns the name that operators see.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Use {
     }
 }
 
-/// A secret: never written into a log.
+/// The secret of an application; never written to a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     root: Vec<u8>,
@@ -39,38 +39,39 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// One whose derived keys sign, and which itself signs nothing.
+    /// Returns a secret whose derived keys sign, and which itself signs nothing.
     #[must_use]
     pub fn separate(root: Vec<u8>) -> Self {
         let keys = Use::ALL.map(|what| derive(&root, &["offhook ", what.as_str(), " 1"].concat()));
         Self { root, shared: false, keys }
     }
 
-    /// One that signs everything itself, as the one secret of Sinch's applications does; the derived keys are valid beside it.
+    /// Returns a secret that signs everything itself, like the single secret of Sinch applications; the derived keys are valid, too.
     #[must_use]
     pub fn shared(root: Vec<u8>) -> Self {
         Self { shared: true, ..Self::separate(root) }
     }
 
-    /// Whether it signs everything itself.
+    /// Whether the secret signs everything itself.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         self.shared
     }
 
-    /// Its octets.
+    /// Returns the octets of the secret.
     #[must_use]
     pub fn octets(&self) -> &[u8] {
         &self.root
     }
 
-    /// The key of one use.
+    /// Returns the key for one use.
     #[must_use]
     pub const fn key(&self, what: Use) -> &[u8] {
         &self.keys[what as usize]
     }
 
-    /// Checks something with each key that is valid for a use: the first result that is not `wrong`, which says that it was another key.
+    /// Calls `check` with each key that is valid for a use, until the result is not `wrong` (which means that another key was used), and
+    /// returns that result.
     pub fn check<T, E: PartialEq>(&self, what: Use, wrong: E, mut check: impl FnMut(&[u8]) -> Result<T, E>) -> Result<T, E> {
         match check(self.key(what)) {
             Err(error) if error == wrong && self.shared => check(&self.root),
@@ -78,7 +79,7 @@ impl Secret {
         }
     }
 
-    /// A key for what the gateway signs for itself.
+    /// Returns a key for what the gateway signs for itself.
     #[must_use]
     pub fn own(&self, label: &str) -> [u8; 32] {
         derive(&self.root, label)
@@ -91,7 +92,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// The secret is random and the labels differ, so a key says nothing of the secret or of another key (RFC 5869, 2.3 and 3.3).
+/// Derives a key. The secret is random and the labels differ, so a key reveals nothing of the secret or of other keys (RFC 5869, 2.3 and 3.3).
 fn derive(root: &[u8], label: &str) -> [u8; 32] {
     let mut hash = Hmac::<Sha256>::new_from_slice(root).expect("HMAC takes a key of any length");
     hash.update(label.as_bytes());

@@ -1,7 +1,7 @@
-//! Requests that an application's own back end signs: `Authorization: application KEY:SIGNATURE`, as in Sinch's REST API.
+//! Requests signed by the back end of an application: `Authorization: application KEY:SIGNATURE`, as in Sinch's REST API.
 //!
-//! The signature covers method, body, type, time and path, so nobody on the way can change one of them; the time and a list of what was
-//! seen keep a request from being made twice.
+//! The signature covers method, body, content type, time and path, so none of them can be changed on the way; the time and a list of the
+//! signatures seen prevent replay.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,16 +15,16 @@ use sha2::Sha256;
 
 use crate::ticket::read_iso;
 
-/// How far the clocks may differ; a signature lives for twice as long.
+/// The largest difference between the clocks of client and gateway; a signature is valid for twice as long.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Signatures of one application that are remembered at a time.
+/// The largest number of signatures that are stored for an application.
 const REMEMBERED: usize = 60_000;
 
-/// How much longer they are remembered, while there is room: a wall clock that is put back makes old ones valid again.
+/// How much longer signatures are stored while there is room: when the wall clock is put back, old ones become valid again.
 const STEP: Duration = Duration::from_secs(3600);
 
-/// What is signed.
+/// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed<'a> {
     /// Such as `POST`.
@@ -39,34 +39,34 @@ pub struct Signed<'a> {
     pub body: &'a [u8],
 }
 
-/// Why a request is not believed. Whoever signed it is at fault, or somebody who did not.
+/// Why a signed request is rejected. The client is at fault in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureError {
-    /// The signature is not that of these octets and this secret.
+    /// The signature does not match the request and the secret.
     Wrong,
     /// The time is missing or off by more than five minutes.
     Time,
-    /// The same request was made before.
+    /// The request was received before.
     Replayed,
-    /// So many requests in ten minutes that they cannot be told apart any more.
+    /// There were more requests within ten minutes than can be stored.
     TooMany,
 }
 
 impl Signed<'_> {
-    /// The signature as it is written.
+    /// Returns the signature in Base64.
     #[must_use]
     pub fn sign(&self, secret: &[u8]) -> String {
         STANDARD.encode(self.keyed(secret).finalize().into_bytes())
     }
 
-    /// Whether `signature` is that of these octets, in a time that does not depend on how much of it is right. Gives its octets.
+    /// Verifies `signature` in constant time, and returns its octets.
     fn verify(&self, secret: &[u8], signature: &str) -> Result<Vec<u8>, SignatureError> {
         let octets = STANDARD.decode(signature).map_err(|_| SignatureError::Wrong)?;
         self.keyed(secret).verify_slice(&octets).map_err(|_| SignatureError::Wrong)?;
         Ok(octets)
     }
 
-    /// Method, MD5 of the body, type, time and path, a line each.
+    /// Returns the code over method, MD5 of the body, content type, time and path, one line each.
     fn keyed(&self, secret: &[u8]) -> Hmac<Sha256> {
         let hash = if self.body.is_empty() { String::new() } else { STANDARD.encode(Md5::digest(self.body)) };
         let time = ["x-timestamp:", self.timestamp].concat();
@@ -77,23 +77,24 @@ impl Signed<'_> {
     }
 }
 
-/// What was signed and seen of late, for each application.
+/// The signatures that were received lately, for each application.
 #[derive(Debug, Default)]
 pub struct Seen(BTreeMap<String, Signatures>);
 
 #[derive(Debug, Default)]
 struct Signatures {
     all: BTreeSet<Vec<u8>>,
-    /// In the order in which they came, with the moment at which they came.
+    /// The signatures in the order of arrival, with the time of arrival.
     order: VecDeque<(Instant, Vec<u8>)>,
 }
 
 impl Seen {
-    /// Checks a request of `application` at this moment and date, and remembers it where it is right: nobody else can fill the memory.
+    /// Verifies a request of `application`, and stores its signature if it is valid, so that nobody without the secret can fill the memory.
+    /// `now` is the monotonic clock, `date` the wall clock.
     ///
     /// # Errors
     ///
-    /// Where it is not to be believed.
+    /// Where the request is rejected.
     pub fn admit(
         &mut self,
         (now, date): (Instant, Instant),
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(admit(300_001), Err(SignatureError::Time));
     }
 
-    /// F11: the wall clock is put back by an hour, or ahead and back.
+    /// The wall clock is put back by an hour, or ahead and back.
     #[test]
     fn a_request_is_made_once_whatever_the_wall_clock_shows() {
         let (mut seen, key) = (Seen::default(), secret(SECRET));
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(seen.0["shop"].all.len(), 1);
     }
 
-    /// G19: each bit of all that is signed and of the signature, for thirty bodies.
+    /// Each bit of all that is signed and of the signature, for thirty bodies.
     #[test]
     fn a_hundred_thousand_flipped_bits_are_refused() {
         let key = secret(SECRET);
@@ -216,7 +217,7 @@ mod tests {
         assert!(refused >= 100_000, "{refused}");
     }
 
-    /// Only what is text: a header that is not never gets so far.
+    /// Only flips that are still UTF-8: header fields that are not are rejected earlier.
     fn texts(text: &str) -> impl Iterator<Item = String> {
         flips(text.as_bytes()).filter_map(|octets| String::from_utf8(octets).ok())
     }
@@ -233,7 +234,7 @@ mod tests {
         STANDARD.decode(text).expect("Base64")
     }
 
-    /// So long after the message was signed.
+    /// The time `millis` after the message was signed.
     fn moment(millis: i64) -> Instant {
         let signed = read_iso(MESSAGE.timestamp).expect("a time").millis();
         Instant::from_millis(signed.saturating_add_signed(millis))

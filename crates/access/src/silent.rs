@@ -1,5 +1,5 @@
-//! Connections on which nothing was said yet, and which of them gives way where there are too many: the oldest of the address that has
-//! most of them. So a flood makes room for itself, and whoever has one connection and is about to speak keeps it.
+//! Connections on which nothing was received yet, and which of them is evicted where there are too many: the oldest one of the address that has
+//! most of them. So a flood evicts its own connections, and a client with a single connection keeps it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,20 +7,20 @@ use std::net::IpAddr;
 
 use crate::network::customer;
 
-/// The silent ones; the lower `I`, the longer they are here.
+/// The silent connections by id; ids increase with time.
 #[derive(Clone, Debug)]
 pub struct Silent<I> {
     owners: BTreeMap<I, Owner<I>>,
     groups: BTreeMap<Owner<I>, BTreeSet<I>>,
-    /// By how many there are of an owner, then by how long the oldest of these is here.
+    /// The number of connections of each owner with the oldest of them; the last entry is evicted first.
     order: BTreeSet<(usize, Reverse<I>)>,
 }
 
-/// Whose it is.
+/// The owner of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner<I> {
     Customer(IpAddr),
-    /// Nobody knows yet: each is one of its own.
+    /// Not known yet: each connection has an owner of its own.
     Unknown(I),
 }
 
@@ -31,39 +31,39 @@ impl<I: Copy + Ord> Default for Silent<I> {
 }
 
 impl<I: Copy + Ord> Silent<I> {
-    /// A connection has come, from `address` where that is known.
+    /// A connection was opened, from `address` if that is known.
     pub fn insert(&mut self, id: I, address: Option<IpAddr>) {
         let owner = address.map_or(Owner::Unknown(id), |address| Owner::Customer(customer(address)));
         self.owners.insert(id, owner);
         self.change(owner, |group| group.insert(id));
     }
 
-    /// It has spoken, or is gone; false where it was none of these.
+    /// A message was received on the connection, or it is closed; false where it was not a silent one.
     pub fn remove(&mut self, id: I) -> bool {
         let Some(owner) = self.owners.remove(&id) else { return false };
         self.change(owner, |group| group.remove(&id));
         true
     }
 
-    /// Who gives way.
+    /// Returns the connection to be evicted first.
     #[must_use]
     pub fn first_to_go(&self) -> Option<I> {
         self.order.last().map(|(_, Reverse(oldest))| *oldest)
     }
 
-    /// Whether it is one of them.
+    /// Whether the connection is silent.
     #[must_use]
     pub fn contains(&self, id: I) -> bool {
         self.owners.contains_key(&id)
     }
 
-    /// How many there are.
+    /// Returns the number of silent connections.
     #[must_use]
     pub fn len(&self) -> usize {
         self.owners.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no silent connection.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.owners.is_empty()

@@ -1,6 +1,6 @@
-//! Proof of identity made by an application's own back end: user tickets and registration tokens (JWT, HS256 only).
+//! Credentials made by the back end of an application: user tickets and registration tokens (JWT, HS256 only).
 //!
-//! Both are checked over the very bytes that were signed, in constant time, before anything in them is believed.
+//! The signature is verified over the octets as received, in constant time, before anything that it covers is used.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use time::{PrimitiveDateTime, UtcDateTime, UtcOffset};
 
 use crate::secret::{Secret, Use};
 
-/// How far the clocks of the application's back end and of this machine may differ.
+/// The largest difference between the clocks of the application's back end and of the gateway.
 const LEEWAY: Duration = Duration::from_secs(60);
 /// The longest ticket or token in octets.
 const MAX_TOKEN: usize = 4096;
@@ -31,43 +31,43 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 const DAY_FORMAT: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]");
 const ISO_FORMAT: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-/// The zone is nothing, `Z`, `+01:00`, `+0100` or `+01`.
+/// ISO 8601 with the zone `Z`, `+01:00`, `+0100` or `+01`, or without one.
 const READ_FORMAT: &[BorrowedFormatItem<'_>] = format_description!(
     version = 2,
     "[year]-[month]-[day][first [T][t][ ]][hour]:[minute]:[second][optional [[first [.][,]][subsecond]]]\
      [optional [[first [Z][z][[offset_hour sign:mandatory][optional [[optional [:]][offset_minute]]]]]]]"
 );
 
-/// Tickets come from many generators: with and without padding.
+/// Base64 with or without padding: ticket generators differ.
 const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
 
-/// Whom a valid ticket or token names, and how long it does.
+/// The content of a valid ticket or token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// The user id.
     pub user: String,
-    /// When the ticket or token runs out.
+    /// When the ticket or token expires.
     pub expires: Instant,
-    /// Of a ticket that was given for a password: which password that was (the revision of the account).
+    /// For a ticket that was issued for a password: the revision of the password in the account.
     pub password: Option<u64>,
 }
 
 impl Verified {
-    /// From when on nobody is believed because of it: the clocks may differ.
+    /// Returns when the ticket or token is rejected at last, with tolerance for clocks that differ.
     #[must_use]
     pub fn ends(&self) -> Instant {
         self.expires + LEEWAY
     }
 }
 
-/// Why a ticket or token is refused. Its maker is at fault, but for `Expired` and `NotYet`, which a wrong clock makes, too.
+/// Why a ticket or token is rejected. Its issuer is at fault, except that a wrong clock also causes `Expired` and `NotYet`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.as_str())]
 pub enum TokenError {
     /// Over 4,096 octets.
     TooLong,
-    /// Not the parts that it should have.
+    /// It has another number of parts than it should.
     Shape,
     /// A part is not Base64.
     Encoding,
@@ -81,18 +81,18 @@ pub enum TokenError {
     Signature,
     /// Made for another application.
     Application,
-    /// No user id, or one that cannot be.
+    /// There is no user id, or an invalid one.
     User,
-    /// A time is missing or cannot be read, or the life is not 1 second to 366 days.
+    /// A time is missing or malformed, or the lifetime is not 1 second to 366 days.
     Time,
-    /// Made in the future.
+    /// It was issued in the future.
     NotYet,
-    /// Run out.
+    /// It has expired.
     Expired,
 }
 
 impl TokenError {
-    /// One constant phrase.
+    /// Returns the reason as a constant phrase.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -112,13 +112,13 @@ impl TokenError {
     }
 }
 
-/// A user ticket, as an application's back end makes it with its key for tickets: valid for `expires_in` seconds.
+/// Returns a user ticket as the back end of an application makes it, with its key for tickets, valid for `expires_in` seconds.
 #[must_use]
 pub fn ticket(application_key: &str, secret: &[u8], user: &str, now: Instant, expires_in: u32) -> String {
     sign(secret, &data(application_key, user, now, expires_in))
 }
 
-/// The same for somebody who has shown a password: the ticket is good for as long as that is the password.
+/// Like [`ticket`], for a user who has authenticated with a password: the ticket is valid until the password is changed.
 #[must_use]
 pub fn ticket_for_password(
     application_key: &str,
@@ -148,7 +148,7 @@ fn sign(secret: &[u8], data: &Value) -> String {
     [STANDARD.encode(&data), STANDARD.encode(signature)].join(":")
 }
 
-/// Checks what follows `Bearer`: a ticket or a token.
+/// Verifies a bearer token: a ticket or a JWT.
 ///
 /// # Errors
 ///
@@ -161,7 +161,7 @@ pub fn verify(application_key: &str, secret: &Secret, text: &str, now: Instant) 
     }
 }
 
-/// Checks a user ticket: `base64(JSON):base64(HMAC-SHA256(secret, JSON))`.
+/// Verifies a user ticket: `base64(JSON):base64(HMAC-SHA256(secret, JSON))`.
 ///
 /// # Errors
 ///
@@ -189,7 +189,7 @@ pub fn verify_ticket(application_key: &str, secret: &[u8], text: &str, now: Inst
     Ok(Verified { user, expires, password: data.get("password").and_then(Value::as_u64) })
 }
 
-/// Checks a registration token: a JWT signed with HS256 and the day's key, `HMAC-SHA256(secret, "YYYYMMDD")`.
+/// Verifies a registration token: a JWT signed with HS256 and the day's key, `HMAC-SHA256(secret, "YYYYMMDD")`.
 ///
 /// # Errors
 ///
@@ -200,13 +200,13 @@ pub fn verify_jwt(application_key: &str, secret: &[u8], text: &str, now: Instant
     let (header, claims) = signed.split_once('.').ok_or(TokenError::Shape)?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Encoding);
     let header = object(&decode(header)?)?;
-    // The header only says which of our keys it was; it never brings one (jwk, jku, x5u are not read).
+    // The header names the key, but cannot bring one: jwk, jku and x5u are ignored.
     if header.get("alg").and_then(Value::as_str) != Some("HS256") || header.contains_key("crit") {
         return Err(TokenError::Algorithm);
     }
     let day = header.get("kid").and_then(Value::as_str).and_then(|kid| kid.strip_prefix("hkdfv1-")).ok_or(TokenError::Key)?;
     verify_mac(&mac(secret, day.as_bytes()), signed.as_bytes(), &decode(signature)?)?;
-    // First of all whether it has run out: a page that comes back after days does not guess.
+    // The expiry is checked before the day of the key: a page that returns after days gets `Expired`, which is not a failed attempt.
     let verified = verify_claims(application_key, &object(&decode(claims)?)?, now)?;
     let near = [now, now - DAY, now + LEEWAY].iter().any(|at| day_of(*at) == day);
     if near { Ok(verified) } else { Err(TokenError::Key) }
@@ -281,12 +281,12 @@ fn seconds(value: &Value) -> Option<Instant> {
     Some(Instant::from_millis((seconds * 1000.0) as u64))
 }
 
-/// `YYYYMMDD`, UTC.
+/// Returns the day as `YYYYMMDD`, UTC.
 fn day_of(at: Instant) -> String {
     formatted(at, DAY_FORMAT)
 }
 
-/// `YYYY-MM-DDTHH:MM:SS.mmmZ`; what is later than the year 9999 is shown as its last millisecond.
+/// Returns the time as `YYYY-MM-DDTHH:MM:SS.mmmZ`; a time after the year 9999 is written as the last millisecond of that year.
 #[must_use]
 pub fn iso(at: Instant) -> String {
     formatted(at, ISO_FORMAT)
@@ -297,8 +297,8 @@ fn formatted(at: Instant, format: &[BorrowedFormatItem<'_>]) -> String {
     date.format(format).expect("a moment has a date and a time of day")
 }
 
-/// Reads ISO 8601 as the ticket generators of many languages print it: `T` or a blank, with or without a fraction; without a zone
-/// it is UTC.
+/// Parses ISO 8601 as ticket generators in many languages write it: with `T` or a blank, with or without a fraction; without a zone it
+/// is UTC.
 pub(crate) fn read_iso(text: &str) -> Option<Instant> {
     let mut parsed = Parsed::new();
     let rest = parsed.parse_items(text.as_bytes(), READ_FORMAT).ok()?;
@@ -339,7 +339,7 @@ mod tests {
         }
     }
 
-    /// Each day of 1970 to 2100, counted as on a wall calendar, at a moment of its own.
+    /// Each day of 1970 to 2100, at another time of day.
     #[test]
     fn dates_go_there_and_back() {
         let mut days = 0;

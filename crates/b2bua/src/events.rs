@@ -17,7 +17,7 @@ impl Call {
                 self.media_connected = true;
                 self.play(context);
             }
-            Event::Pressed { leg, key, duration, .. } => self.dtmf(context, leg, key, duration),
+            Event::Digit { leg, digit, duration, .. } => self.dtmf(context, leg, digit, duration),
             Event::Played { .. } => self.hung_up(context, Leg::Peer, Vec::new()),
             // Nobody has to send media before the answer.
             Event::Silent { .. } if self.stage != Stage::Up => {}

@@ -92,7 +92,7 @@ impl Call {
         let by_info = other == Leg::Peer && self.trunk.as_ref().is_some_and(|trunk| context.trunks.dtmf(trunk) == Dtmf::Info);
         let (key, session) = (self.key, self.key.session());
         if !by_info {
-            return context.media(Command::Press { session, leg: other, key: digit, duration });
+            return context.media(Command::SendDigit { session, leg: other, digit, duration });
         }
         let (Some(next_hop), Some(dialog)) = (self.next_hop(other), self.peer.dialog.as_mut()) else { return };
         let body = format!("Signal={digit}\r\nDuration={duration}\r\n");

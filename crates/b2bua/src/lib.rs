@@ -386,7 +386,7 @@ const fn session(event: &Event) -> u64 {
         Event::Answer { session, .. }
         | Event::Offer { session, .. }
         | Event::Connected { session }
-        | Event::Pressed { session, .. }
+        | Event::Digit { session, .. }
         | Event::Played { session }
         | Event::Silent { session, .. }
         | Event::Failed { session, .. }

@@ -1,17 +1,17 @@
-//! What calls cost and who may make them: numbers, rates, reservations. Rules and values only; the store of the gateway keeps the books.
+//! Billing of calls: telephone numbers, tariffs, reservations, limits. Rules and values only; the store of the gateway keeps the accounts.
 //!
 //! ```text
 //!            Open                    Extend                     Close
-//! (nothing) ──────▶ reserved ──────▶ more reserved ──────▶ charged, the rest given back
+//! (nothing) ──────▶ reserved ──────▶ more reserved ──────▶ charged, the rest is refunded
 //!     │                │
-//!     └▶ refused       └▶ not answered: all of it given back
+//!     └▶ refused       └▶ not answered: everything is refunded
 //! ```
 //!
-//! A call is paid before it happens: what is reserved is taken out of the credit, so two calls never spend the same unit, and a call
-//! never costs more than was reserved for it.
+//! A call is prepaid: a reservation is taken from the credit, so two calls never spend the same money, and a call never costs more than was
+//! reserved for it.
 //!
-//! It stands on `ua` (time), below the back-to-back user agent, which asks ([`Query`]) and hears what the store says by these rules
-//! ([`Answer`]): Open before it dials, Extend while the call lasts, Close at its end.
+//! This crate depends on `ua` (time) and is used by the back-to-back user agent, which sends a [`Query`] to the store and gets an [`Answer`] by
+//! these rules: Open before it dials, Extend during the call, Close at its end.
 
 mod money;
 mod number;
@@ -27,18 +27,18 @@ pub use port::{Answer, CallRef, End, Grant, Kind, Micros, NewCall, Query, Refuse
 pub use range::{Opening, Openings, OpeningsError};
 pub use tariff::{Charge, Reservation, STRETCH, Tariff, TariffError};
 
-/// What holds for every account unless it has a rule of its own.
+/// The rules for accounts that have none of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Where telephones may be called.
+    /// Destinations that may be called.
     pub openings: Openings,
-    /// ISO 4217 code of the money.
+    /// ISO 4217 code of the currency.
     pub currency: String,
-    /// Calls of one account at a time that are no test.
+    /// Concurrent calls of one account, without test calls.
     pub calls: u32,
     /// New calls of one account to telephones in any minute.
     pub calls_per_minute: u32,
-    /// New calls of one account to one range in any hour: the prefix of a rate, or a country.
+    /// New calls of one account to one range (the prefix of a rate, or a country) in any hour.
     pub range_calls_per_hour: u32,
     /// What one account may spend in a day (UTC).
     pub spend_per_day: Micros,

@@ -1,4 +1,4 @@
-//! Money as people write it: `10`, `0.05`, `12.345678`; never a floating-point number.
+//! Amounts of money in decimal notation: `10`, `0.05`, `12.345678`; never floating-point numbers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,17 +7,17 @@ use thiserror::Error;
 
 use super::Micros;
 
-/// Millionths in one unit.
+/// Micro-units in one unit of currency.
 const UNIT: Micros = 1_000_000;
 
-/// The largest amount that is taken: a thousand million units. Sums of many stay far from the end of [`Micros`].
+/// The largest amount that is accepted: 10⁹ units. Sums of many amounts do not overflow [`Micros`].
 pub const MOST: Micros = 1_000_000_000 * UNIT;
 
-/// An amount of money that can be read and written.
+/// An amount of money, which can be parsed and displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Amount(pub Micros);
 
-/// Whoever wrote it is at fault.
+/// Why a text is not an amount. Its author is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AmountError {
     /// Not digits with at most one point between them.
@@ -29,7 +29,7 @@ pub enum AmountError {
     /// More than [`MOST`].
     #[error("an amount is at most 1000000000")]
     TooMuch,
-    /// 0 where something has to change.
+    /// 0, where the balance has to change.
     #[error("an amount of 0 changes nothing")]
     Nothing,
 }
@@ -54,7 +54,7 @@ impl FromStr for Amount {
     }
 }
 
-/// Two digits after the point, and as many more as there are.
+/// Writes at least two digits after the point, and up to six where they are not zero.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };

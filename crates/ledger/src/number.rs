@@ -1,4 +1,4 @@
-//! Telephone numbers: E.164 and nothing that only looks like it.
+//! Telephone numbers in E.164 notation, and no other.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,16 +12,16 @@ use super::range::country_code;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number(String);
 
-/// Why a text is no number. Whoever dialled is at fault.
+/// Why a text is not a number. The caller is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NumberError {
-    /// `00…`, `011…` or a national number: what is meant depends on where one is.
+    /// `00…`, `011…` or a national number: its meaning depends on the country of the caller.
     #[error("A phone number begins with + and the country code, as +14155550101 does")]
     NoPlus,
-    /// `;phone-context=` and the like (RFC 3966): the number alone must say everything.
+    /// Parameters such as `;phone-context=` (RFC 3966): the number must be complete without them.
     #[error("A phone number has no parameters")]
     Parameters,
-    /// Something that is no ASCII digit: digits of other scripts, blanks, brackets, letters.
+    /// A character other than an ASCII digit: digits of other scripts, blanks, brackets, letters.
     #[error("A phone number has nothing but digits after its +")]
     Digits,
     /// Fewer than 7 or more than 15 digits.
@@ -33,11 +33,11 @@ pub enum NumberError {
 }
 
 impl Number {
-    /// Reads a number.
+    /// Parses a number.
     ///
     /// # Errors
     ///
-    /// Where it is anything but `+` and digits. Nothing is repaired: what was repaired wrongly is paid all the same.
+    /// Where it is not `+` and digits. Nothing is corrected: a wrong correction would cost money.
     pub fn parse(text: &str) -> Result<Self, NumberError> {
         if text.contains(';') {
             return Err(NumberError::Parameters);
@@ -56,25 +56,25 @@ impl Number {
         Ok(Self(text.to_owned()))
     }
 
-    /// With its plus.
+    /// Returns the number with its plus.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Without its plus.
+    /// Returns the number without its plus.
     #[must_use]
     pub fn digits(&self) -> &str {
         self.0.strip_prefix('+').unwrap_or_default()
     }
 
-    /// The code of its country.
+    /// Returns the country code.
     #[must_use]
     pub fn country(&self) -> &str {
         country_code(self.digits()).unwrap_or_default()
     }
 
-    /// Each beginning of its digits, the longest first; the last is empty.
+    /// Iterates over the prefixes of its digits, from all digits to none.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         (0..=self.digits().len()).rev().filter_map(|length| self.digits().get(..length))
     }
@@ -86,26 +86,26 @@ impl fmt::Display for Number {
     }
 }
 
-/// Whose calls show a number.
+/// Whose calls show a number as the caller ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShownBy {
-    /// Nobody's.
+    /// No calls.
     Nobody,
-    /// Those of its user.
+    /// Calls of the user that the number belongs to.
     User,
-    /// Those of every user of the application who has no number that is shown.
+    /// Calls of all users of the application who have no other number to show.
     Application,
 }
 
 impl ShownBy {
-    /// Where nobody says it: those of its user, if it has one.
+    /// Returns the default: the user of the number if it has one, else the application.
     #[must_use]
     pub const fn unless_said(has_user: bool) -> Self {
         if has_user { Self::User } else { Self::Application }
     }
 
-    /// As operators write it.
+    /// Returns the name that operators write.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -116,7 +116,7 @@ impl ShownBy {
     }
 }
 
-/// No [`ShownBy`].
+/// A text is not the name of a [`ShownBy`]. Its author is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a number is shown by nobody, user or application")]
 pub struct ShownByError;

@@ -1,73 +1,74 @@
-//! What calls ask of the money, and what they are told: values only. Money is in micro-units: millionths of the account's currency.
+//! Queries of calls to the store of accounts, and its answers: values only. Money is in micro-units, millionths of the account's currency.
 
 use std::time::Duration;
 
 use offhook_ua::time::Instant;
 
-/// One call as the ledger knows it; never used twice, also over restarts.
+/// The id of a call in the ledger; never used twice, not even after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallRef(pub String);
 
-/// Millionths of the currency.
+/// An amount of money in millionths of the currency.
 pub type Micros = i64;
 
-/// A call that is about to leave or has come.
+/// A new call, outgoing or incoming.
 #[derive(Clone, Debug)]
 pub struct NewCall {
-    /// Its name in the ledger: a fresh UUID.
+    /// Its id in the ledger: a new UUID.
     pub call: CallRef,
-    /// Application key: its account pays.
+    /// The key of the application, whose account pays.
     pub application: String,
-    /// SIP Call-ID of the page's leg.
+    /// The SIP Call-ID of the page's dialog.
     pub call_id: String,
-    /// User id of the page.
+    /// The user id of the page.
     pub user: String,
-    /// What it is.
+    /// What is called, and how it is charged.
     pub kind: Kind,
-    /// The caller as shown.
+    /// The caller ID that is shown.
     pub from: String,
-    /// The number in E.164, SIP address or user that is called.
+    /// The callee: number in E.164, SIP address or user.
     pub to: String,
-    /// When.
+    /// When it begins.
     pub at: Instant,
 }
 
-/// What is called, and who pays.
+/// What is called, and how it is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A telephone: by the rate of its prefix.
+    /// A telephone: at the rate of its prefix.
     Phone,
-    /// Help, by an emergency number: free, and past every limit.
+    /// An emergency number: free, and not limited.
     Emergency,
-    /// A SIP address: free, and counted.
+    /// A SIP address: free, but limited.
     Sip,
     /// A test number: free.
     Test,
-    /// A call from outside to a page: free, and counted.
+    /// A call from a trunk to a page: free, but limited.
     Incoming,
 }
 
-/// What is asked or told.
+/// A query, or a message, to the store.
 #[derive(Clone, Debug)]
 pub enum Query {
-    /// May it leave? Reserves what its first part costs; answered by [`Answer::Granted`] or [`Answer::Refused`]. Nothing is dialled before.
+    /// Asks whether a call may be made, and reserves the price of its first stretch. Answered by [`Answer::Granted`] or [`Answer::Refused`],
+    /// before which nothing is dialled.
     Open(NewCall),
-    /// It was answered; from here it is paid. No answer.
+    /// The call was answered: charging begins. Not answered.
     Connected {
         /// The call.
         call: CallRef,
         /// When.
         at: Instant,
     },
-    /// More time is wanted before what is paid runs out; answered by [`Answer::Extended`], or [`Answer::Refused`] where the store failed or
-    /// the call is not open. Where nothing more can be had the same end is told again; asked once more later, a top-up has perhaps come.
+    /// Asks for more time before the paid time is over. Answered by [`Answer::Extended`], or by [`Answer::Refused`] where the store failed or
+    /// the call is not open. Where the credit is used up, the paid time stays the same; a later query may succeed after a top-up.
     Extend {
         /// The call.
         call: CallRef,
         /// When.
         at: Instant,
     },
-    /// It is over: settled by what was used, and the rest is given back. No answer. Told again, nothing happens.
+    /// The call is over: its time is charged and the rest of the reservation is refunded. Not answered. Repeating it has no effect.
     Close {
         /// The call.
         call: CallRef,
@@ -81,43 +82,43 @@ pub enum Query {
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// As in the log. Of answered calls: `caller hung up`, `callee hung up`, `caller lost`, `callee lost`, `no credit`,
+    /// The cause as in the log. Of answered calls: `caller hung up`, `callee hung up`, `caller lost`, `callee lost`, `no credit`,
     /// `gateway going down`, `failed`. Of others: `cancelled`, `declined`, `busy`, `unanswered`, `unknown`, `failed`, `no credit`, …
     pub cause: &'static str,
     /// The SIP status.
     pub code: u16,
-    /// The trunk that it went over or came from; empty where none.
+    /// The trunk of the call; empty where there is none.
     pub trunk: String,
 }
 
-/// What the ledger answers.
+/// An answer of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It may leave.
+    /// The call may be made.
     Granted(Grant),
-    /// It may not.
+    /// The call must not be made.
     Refused(Refused),
-    /// So long is it paid now.
+    /// The call is paid for this long.
     Extended {
-        /// From [`Query::Connected`] on; `None`: without end.
+        /// The paid time, which began with [`Query::Connected`]; `None`: not limited.
         paid: Option<Duration>,
-        /// Whether more can be had later; if not, the call ends then.
+        /// Whether more can be reserved later; if not, the call ends after that time.
         more: bool,
     },
 }
 
-/// A call that may leave.
+/// The permission to make a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// How long from the answer on is paid; `None`: it is free.
+    /// The paid time, which begins with the answer; `None`: the call is free.
     pub paid: Option<Duration>,
-    /// Whether more can be had later.
+    /// Whether more can be reserved later.
     pub more: bool,
-    /// The number to show: one that the account has verified; `None`: withheld.
+    /// The caller ID: a number that the account has verified; `None`: withheld.
     pub caller_id: Option<String>,
 }
 
-/// Why it may not. Each has its SIP status and error code.
+/// Why a call must not be made, with SIP status and error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// 400, 40001: not a number in E.164.

@@ -1,5 +1,5 @@
-//! Where telephones may be called. Every country is closed until the operator names it, and inside an open country the ranges that are
-//! known to be dear, and so are what thieves call, stay closed until they are named themselves.
+//! Destinations that may be called. Every country is closed until the operator names it. In an open country, number ranges that are known to be
+//! expensive, and are therefore used for toll fraud, stay closed until they are named themselves.
 //!
 //! `allow = ["1", "44"]` opens the United States, Canada and the United Kingdom, but neither Jamaica (`1876`) nor premium numbers (`449`);
 //! `allow = ["1", "1876"]` opens Jamaica too.
@@ -8,14 +8,14 @@ use thiserror::Error;
 
 use super::Number;
 
-/// Country codes of one and two digits (ITU-T E.164); of every other first two digits there are three.
+/// Country codes of one and two digits (ITU-T E.164); all others have three.
 const SHORT: &[&str] = &[
     "1", "7", "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "51",
     "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81", "82", "84", "86", "90", "91", "92",
     "93", "94", "95", "98",
 ];
 
-/// Country codes of three digits, by their first two: the last digits that are assigned, to countries, satellites and services.
+/// Country codes of three digits: the first two, and the last digits that are assigned (to countries, satellites and services).
 const LONG: &[(&str, &str)] = &[
     ("21", "12368"),
     ("22", "0123456789"),
@@ -42,18 +42,18 @@ const LONG: &[(&str, &str)] = &[
     ("99", "1234568"),
 ];
 
-/// Ranges that a name of their country does not open; `?` is any digit.
-const DEAR: &[&str] = &[
-    // North American numbers outside the United States and Canada, and the islands and the north that carriers bill apart.
+/// Expensive ranges, which the code of their country does not open; `?` is any digit.
+const EXPENSIVE: &[&str] = &[
+    // North American numbers outside the United States and Canada, and regions that carriers bill separately.
     "1242", "1246", "1264", "1268", "1284", "1340", "1345", "1441", "1473", "1649", "1658", "1664", "1670", "1671", "1684", "1721",
     "1758", "1767", "1784", "1787", "1809", "1829", "1849", "1867", "1868", "1869", "1876", "1939",
-    // Places that share the code of another country: Kazakhstan, Abkhazia, Channel Islands and Man, Northern Cyprus, Mayotte, Antarctica and
+    // Regions that share the code of another country: Kazakhstan, Abkhazia, Channel Islands and Man, Northern Cyprus, Mayotte, Antarctica and
     // Norfolk Island, Svalbard, Cocos and Christmas Islands, Guantánamo, Western Sahara.
     "76", "77", "7840", "7940", "441481", "441534", "441624", "447509", "447624", "447700", "447781", "447797", "447829", "447839",
     "447911", "447924", "447937", "90392", "90533", "90542", "262269", "262639", "6721", "6723", "4779", "6189162", "6189164",
     "5399", "212528", // Satellites and ships.
     "870", "881", "882", "883", "1600", "1622", "61145", "61147", "7954", "88213", "88216",
-    // International shared-cost, personal and premium numbers; 991 and 888 are trials and networks.
+    // International shared-cost, personal and premium numbers; 991 and 888 are trial and network codes.
     "808", "878", "888", "979", "991", // Premium, personal and shared-cost numbers: zone 1.
     "1900", "1???976", "1456", "1500", "1521", "1522", "1523", "1524", "1525", "1526", "1527", "1528", "1529", "1533", "1544",
     "1566", "1577", "1588", "1700", "1710", // Zone 2.
@@ -78,7 +78,7 @@ const DEAR: &[&str] = &[
     "974900", "994900",
 ];
 
-/// The country code that `digits` begin with.
+/// Returns the country code that `digits` begin with.
 pub(super) fn country_code(digits: &str) -> Option<&str> {
     let short = [1, 2].into_iter().filter_map(|length| digits.get(..length)).find(|code| SHORT.contains(code));
     short.or_else(|| {
@@ -88,22 +88,22 @@ pub(super) fn country_code(digits: &str) -> Option<&str> {
     })
 }
 
-/// The prefixes that are open, as configured. Closed by default.
+/// The open prefixes, as configured; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Openings(Vec<String>);
 
-/// What holds for one number.
+/// Whether a number may be called, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// It may be called.
     Open,
-    /// Nobody has named its country.
+    /// Its country is closed.
     Country,
-    /// Its country is open, but it is in a range that is known to be dear.
+    /// Its country is open, but it is in an expensive range that is closed.
     Range,
 }
 
-/// Whoever configured it is at fault.
+/// A configured prefix names no country. The operator is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("has {0:?}, which names no country: write the digits of a country code, such as \"46\", or of a range in one")]
 pub struct OpeningsError(String);
@@ -113,7 +113,7 @@ impl Openings {
     ///
     /// # Errors
     ///
-    /// Where one is not at least a whole country code: `"2"` would be all of Africa.
+    /// Where one does not begin with a complete country code: `"2"` would open most of Africa.
     pub fn new<T: AsRef<str>>(prefixes: &[T]) -> Result<Self, OpeningsError> {
         let digits = |text: &T| {
             let digits = text.as_ref().strip_prefix('+').unwrap_or(text.as_ref());
@@ -123,15 +123,15 @@ impl Openings {
         prefixes.iter().map(digits).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether `number` may be called.
+    /// Returns whether `number` may be called.
     #[must_use]
     pub fn of(&self, number: &Number) -> Opening {
         let digits = number.digits();
         let Some(named) = self.0.iter().filter(|prefix| digits.starts_with(prefix.as_str())).map(String::len).max() else {
             return Opening::Country;
         };
-        let dear = DEAR.iter().filter(|range| covers(range, digits)).map(|range| range.len()).max();
-        if dear.is_none_or(|dear| named >= dear) { Opening::Open } else { Opening::Range }
+        let expensive = EXPENSIVE.iter().filter(|range| covers(range, digits)).map(|range| range.len()).max();
+        if expensive.is_none_or(|expensive| named >= expensive) { Opening::Open } else { Opening::Range }
     }
 }
 
@@ -143,7 +143,7 @@ fn covers(range: &str, digits: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Countries that an operator may well open, each of which has dear ranges.
+    /// Countries that operators are likely to open, each of which has expensive ranges.
     const OPEN: &[&str] = &[
         "1", "7", "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48", "49", "52",
         "53", "55", "60", "61", "62", "64", "65", "66", "81", "82", "84", "90", "91", "92", "212", "216", "262", "351", "352",
@@ -151,8 +151,8 @@ mod tests {
         "972", "974",
     ];
 
-    /// Two hundred numbers that thieves call, by the way they begin: the rest is filled up with other digits.
-    const THEFT: &str = "1242327 1246228 1264497 1268460 1284494 1340774 1345949 1441292 1473440 1649946 1658555 1664491 1670234 1671646 \
+    /// Prefixes of two hundred numbers that are used for toll fraud; other digits complete them.
+    const FRAUD: &str = "1242327 1246228 1264497 1268460 1284494 1340774 1345949 1441292 1473440 1649946 1658555 1664491 1670234 1671646 \
         1684633 1721542 1758452 1767448 1784456 1787555 1809555 1829555 1849555 1867873 1868622 1869465 1876926 1876555 1876371 1939555 \
         1809201 1473405 1900555 1900234 1212976 1415976 1310976 1456555 1500555 1521555 1522555 1533555 1544555 1566555 1577555 1588555 \
         1700555 1710555 1600555 1622555 870773 870776 870600 881631 881641 881651 881661 881693 881842 882130 882160 882165 882340 882399 \
@@ -170,9 +170,9 @@ mod tests {
         55900123 55300123 52900123 60600123 62809123 6189162 6189164 67211234";
 
     #[test]
-    fn two_hundred_numbers_that_thieves_call_stay_closed_though_their_countries_are_open() {
+    fn two_hundred_numbers_of_toll_fraud_stay_closed_though_their_countries_are_open() {
         let open = Openings::new(OPEN).expect("countries");
-        let beginnings: Vec<&str> = THEFT.split_whitespace().collect();
+        let beginnings: Vec<&str> = FRAUD.split_whitespace().collect();
         assert!(beginnings.len() >= 200, "{}", beginnings.len());
         for beginning in beginnings {
             let number = Number::parse(&format!("+{beginning:4<11}")).expect(beginning);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_people_in_open_countries_may_be_called() {
+    fn ordinary_numbers_in_open_countries_may_be_called() {
         let open = Openings::new(OPEN).expect("countries");
         for text in [
             "+14155550101",

@@ -1,7 +1,7 @@
-//! What a call costs: a price for a minute, billed in steps. All arithmetic of reserving and settling is here, in whole micro-units.
+//! Tariffs: a price for a minute, billed in increments. All arithmetic of reservations and charges is here, in integral micro-units.
 //!
-//! A call of `d` is billed as `minimum + n × increment` seconds, with the smallest `n` that covers it (`30/6`: half a minute at least, then
-//! six seconds at a time). Its price is `fee + per_minute × seconds / 60`, rounded up once. Both only grow with `d`.
+//! A call of `d` seconds is billed as `minimum + n × increment` seconds, with the smallest `n` that covers it (`30/6`: at least 30 seconds, then
+//! in steps of six). Its price is `fee + per_minute × seconds / 60`, rounded up once. Both increase with `d`.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use thiserror::Error;
 
 use super::Micros;
 
-/// Seconds that are reserved at first, and again each time.
+/// Seconds that each reservation adds.
 pub const STRETCH: u64 = 60;
 
-/// Longer than any call: more seconds are as good as these.
+/// Longer than any call, s; durations are capped at it.
 const FOREVER: u64 = 100_000_000;
 
 /// The price of calls to one prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tariff {
-    /// For 60 seconds.
+    /// The price of 60 seconds.
     pub per_minute: Micros,
-    /// Seconds that an answered call is billed at least.
+    /// The shortest time that an answered call is billed, s.
     pub minimum: u32,
-    /// Seconds by which it is billed after that.
+    /// The increment after that, s.
     pub increment: u32,
-    /// Once for an answered call.
+    /// The fee for each answered call.
     pub fee: Micros,
 }
 
-/// Whoever set it is at fault.
+/// Why a tariff is rejected. The operator is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TariffError {
     /// Below 0 or over 1,000 units.
@@ -40,7 +40,7 @@ pub enum TariffError {
 }
 
 impl Tariff {
-    /// Whether it can be worked with.
+    /// Checks that all values are within their ranges.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Tariff {
         Ok(())
     }
 
-    /// Seconds that are billed for a call that lasted so long.
+    /// Returns the billed seconds of a call of this duration.
     #[must_use]
     pub fn billed(&self, duration: Duration) -> u64 {
         let (minimum, increment) = self.steps();
@@ -64,7 +64,7 @@ impl Tariff {
         minimum + seconds.saturating_sub(minimum).div_ceil(increment) * increment
     }
 
-    /// What so many billed seconds cost.
+    /// Returns the price of billed seconds.
     #[must_use]
     pub fn price(&self, seconds: u64) -> Micros {
         let seconds = Micros::try_from(seconds.min(2 * FOREVER)).unwrap_or(Micros::MAX);
@@ -72,7 +72,7 @@ impl Tariff {
         self.fee.saturating_add(sixtieths / 60 + Micros::from(sixtieths % 60 != 0))
     }
 
-    /// Reserves the first stretch out of `budget`; `None` where not even the first step can be had.
+    /// Reserves the first [`STRETCH`] from `budget`, or as much as it covers; `None` where it does not cover the first increment.
     #[must_use]
     pub fn reserve(&self, budget: Micros) -> Option<Reservation> {
         if self.per_minute == 0 {
@@ -84,10 +84,10 @@ impl Tariff {
         Some(Reservation { tariff: *self, paid: Some(paid), reserved: self.price(paid) })
     }
 
-    /// The most billed seconds, up to `wanted`, that cost no more than `budget`.
+    /// Returns the largest number of billed seconds, up to `wanted`, that `budget` covers.
     fn affordable(&self, budget: Micros, wanted: u64) -> Option<u64> {
         let (minimum, increment) = self.steps();
-        // fee + ⌈p × s / 60⌉ ≤ b is p × s ≤ 60 × (b − fee), because b is whole.
+        // fee + ⌈p × s / 60⌉ ≤ b is p × s ≤ 60 × (b − fee), because b is an integer.
         let rest = budget.checked_sub(self.fee).filter(|rest| *rest >= 0)?;
         let most = u64::try_from(rest.saturating_mul(60) / self.per_minute.max(1)).ok()?.min(wanted);
         Some(minimum + most.checked_sub(minimum)? / increment * increment)
@@ -98,28 +98,28 @@ impl Tariff {
     }
 }
 
-/// What is set aside for one call.
+/// The money reserved for one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
-    /// By which it was made, also where the rate changes meanwhile.
+    /// The tariff at the beginning of the call, which holds until its end.
     pub tariff: Tariff,
-    /// Billed seconds that it covers; `None`: any number, for the minute costs nothing.
+    /// The billed seconds that it covers; `None`: any number, because minutes are free.
     pub paid: Option<u64>,
-    /// What it takes out of the credit.
+    /// The amount that is taken from the credit.
     pub reserved: Micros,
 }
 
-/// What a call has cost.
+/// The charge for a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charge {
-    /// Billed seconds.
+    /// The billed seconds.
     pub seconds: u64,
     /// Their price.
     pub price: Micros,
 }
 
 impl Reservation {
-    /// One stretch more out of `budget`, or as much as that allows; the same where it allows nothing.
+    /// Returns the reservation with one [`STRETCH`] more from `budget`, or with as much as it covers; unchanged where that is nothing.
     #[must_use]
     pub fn extend(&self, budget: Micros) -> Self {
         let Some(paid) = self.paid else { return *self };
@@ -128,8 +128,8 @@ impl Reservation {
         more.map_or(*self, |more| Self { paid: Some(more), reserved: self.tariff.price(more), ..*self })
     }
 
-    /// What an answered call that lasted so long costs: never more than was reserved, so that a hang-up that is late by a moment
-    /// costs nobody anything.
+    /// Returns the charge for an answered call of this duration: never more than was reserved, so a call that ends a moment late is not
+    /// charged for it.
     #[must_use]
     pub fn charge(&self, duration: Duration) -> Charge {
         let billed = self.tariff.billed(duration);

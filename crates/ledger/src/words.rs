@@ -1,11 +1,11 @@
-//! What values are called in SIP, in HTTP, in records and to people.
+//! The names of values in SIP, in HTTP, in call records and for users.
 
 use offhook_sip::{ApiCode, StatusCode};
 
 use super::{Kind, Refused};
 
 impl Refused {
-    /// The SIP status, and the first three digits of [`Refused::code`].
+    /// Returns the SIP status, which is also the first three digits of [`Refused::code`].
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -17,7 +17,7 @@ impl Refused {
         }
     }
 
-    /// The code of the calling API.
+    /// Returns the five-digit error code of the calling API.
     #[must_use]
     pub const fn code(self) -> ApiCode {
         match self {
@@ -29,7 +29,7 @@ impl Refused {
         }
     }
 
-    /// For the person who called.
+    /// Returns the message for the caller.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Refused {
         }
     }
 
-    /// How the call record says it.
+    /// Returns the cause in the call record.
     #[must_use]
     pub const fn cause(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Refused {
 }
 
 impl Kind {
-    /// One word.
+    /// Returns the name in call records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

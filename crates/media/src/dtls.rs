@@ -1,5 +1,5 @@
-//! DTLS of the pages' legs: dimpl, as str0m would take it itself. But dimpl tries its cryptography whenever settings are made, with a key
-//! exchange of each kind, and str0m makes settings for each call: most of what a call took. Here all calls share them.
+//! DTLS for pages, by dimpl, as in str0m itself. But dimpl tests its cryptography, with a key exchange of each kind, whenever a
+//! configuration is made, and str0m makes one for each call, which was most of the work of a call. Here all calls share one.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -10,14 +10,14 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
 use super::epoch::Moment;
 
-/// What str0m has for cryptography, but for the making of DTLS connections.
+/// Returns str0m's cryptography, except that DTLS connections share their configuration.
 #[must_use]
 pub fn provider() -> CryptoProvider {
     static SHARED: Shared = Shared(OnceLock::new());
     CryptoProvider { dtls_provider: &SHARED, ..from_feature_flags() }
 }
 
-/// The settings of the first connection, which are those of all.
+/// The configuration of the first connection, which all connections use.
 #[derive(Debug)]
 struct Shared(OnceLock<Arc<Config>>);
 
@@ -26,9 +26,9 @@ impl Shared {
         if let Some(known) = self.0.get().filter(|known| known.mtu() == mtu) {
             return Ok(Arc::clone(known));
         }
-        // ICE has shown that the page is where it says: cookies would show it once more.
+        // ICE has already verified the address of the page: cookies are not needed.
         let made = Arc::new(Config::builder().use_server_cookie(false).mtu(mtu).build()?);
-        // Whoever is second, or wants another size, has settings of his own.
+        // Another thread may have been first, or used another MTU; this connection then has its own configuration.
         drop(self.0.set(Arc::clone(&made)));
         Ok(made)
     }

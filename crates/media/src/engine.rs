@@ -1,8 +1,8 @@
-//! All sessions of one thread, as a machine: commands, datagrams and time in; datagrams, ports and events out.
+//! The sessions of one thread, as a state machine: commands, datagrams and time go in; datagrams, ports and events come out.
 //!
-//! Datagrams for pages come by one socket. Whose they are is known by the user name of a binding request, and by the address that such a
-//! request came from once str0m has checked its password; from anywhere else nothing is taken, so that nobody who has not read the SDP
-//! can begin a DTLS handshake.
+//! Datagrams of pages arrive on one socket. They belong to the session that the user name of a binding request names, and from then
+//! on to that of their source address, once str0m has checked the password of such a request. Datagrams from other addresses are
+//! dropped, so that nobody who has not read the SDP can begin a DTLS handshake.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -20,98 +20,98 @@ use super::page::Shared;
 use super::port::{Command, Event, Leg, MediaError, PeerSettings, SessionId, Traffic};
 use super::session::{Context, Session};
 
-/// Addresses that one page may come from.
+/// The largest number of source addresses of one page.
 const SOURCES: usize = 8;
 
-/// What an engine has to know.
+/// The settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where pages reach it, of each family at most one.
+    /// The addresses for pages, at most one of each family.
     pub page: Vec<SocketAddr>,
-    /// What stands in the SDP of the SIP side, unless a trunk says otherwise.
+    /// The address in the SDP for the SIP side, unless its trunk has another.
     pub address: IpAddr,
-    /// Milliseconds without a packet after which a side has vanished.
+    /// How long nothing may be received from a side before it counts as vanished.
     pub silence: Duration,
-    /// The most sessions.
+    /// The largest number of sessions.
     pub sessions: usize,
 }
 
-/// One of our sockets.
+/// A socket of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Socket {
-    /// The one for all pages.
+    /// The socket for all pages.
     Page,
     /// The RTP port of a session.
     Rtp(SessionId),
-    /// Its RTCP port.
+    /// The RTCP port of a session.
     Rtcp(SessionId),
 }
 
-/// What happens to an engine.
+/// An input of an engine.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// Something is asked.
+    /// A command.
     Command(Command),
-    /// A datagram came; it is decrypted in place.
+    /// A datagram was received; it is decrypted in place.
     Datagram {
-        /// On which socket.
+        /// The socket that received it.
         socket: Socket,
-        /// Where from.
+        /// Its source address.
         source: SocketAddr,
-        /// What.
+        /// Its content.
         bytes: &'a mut [u8],
     },
-    /// The answer to [`Output::Bind`]: the RTP port, with the next one for RTCP.
+    /// The answer to [`Output::Bind`]: the RTP port; the next port is for RTCP.
     Bound {
-        /// Whose.
+        /// The session.
         session: SessionId,
-        /// Which, or why there is none.
+        /// The RTP port, or the error.
         port: Result<u16, MediaError>,
     },
-    /// The deadline has come.
+    /// The deadline has passed.
     Timeout,
 }
 
-/// What is to be done for an engine.
+/// An output of an engine.
 #[derive(Debug)]
 pub enum Output {
     /// Send a datagram.
     Send {
-        /// From which socket.
+        /// The socket that sends it.
         socket: Socket,
-        /// Where to.
+        /// Its destination.
         destination: SocketAddr,
-        /// What.
+        /// Its content.
         bytes: Vec<u8>,
     },
-    /// A session needs a pair of ports; answered by [`Input::Bound`].
+    /// Bind a pair of ports for a session; answered by [`Input::Bound`].
     Bind(SessionId),
-    /// It needs them no more.
+    /// Release the ports of a session.
     Unbind(SessionId),
-    /// For whoever makes the calls.
+    /// An event for the user of the engine.
     Event(Event),
 }
 
 /// The sessions of one thread.
 ///
-/// Order of calls: [`Engine::handle`], then [`Engine::poll`] until it gives nothing, then [`Engine::deadline`].
+/// Order of calls: [`Engine::handle`], then [`Engine::poll`] until it returns `None`, then [`Engine::deadline`].
 pub struct Engine {
     settings: Settings,
     shared: Shared,
     random: Random,
     sessions: BTreeMap<SessionId, Session>,
-    /// By our user name fragment.
+    /// Sessions by the local user name fragment.
     names: BTreeMap<String, SessionId>,
-    /// By an address that has shown to be a page's.
+    /// Sessions by the source addresses of their pages.
     sources: BTreeMap<SocketAddr, SessionId>,
     timers: Timers<SessionId>,
     out: VecDeque<Output>,
-    /// Datagrams that were nobody's.
-    pub strange: u64,
+    /// How many datagrams belonged to no session.
+    pub dropped: u64,
 }
 
 impl Engine {
-    /// An engine without sessions.
+    /// Returns an engine without sessions.
     #[must_use]
     pub fn new(settings: Settings, epoch: Epoch, seed: [u8; 32]) -> Self {
         Self {
@@ -123,19 +123,19 @@ impl Engine {
             sources: BTreeMap::new(),
             timers: Timers::default(),
             out: VecDeque::new(),
-            strange: 0,
+            dropped: 0,
         }
     }
 
-    /// Something has happened.
+    /// Takes an input.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Command(Command::Open { session, call, peer }) => self.open(now, session, call, peer),
             Input::Command(Command::Close { session }) => self.close(session),
             Input::Command(command) => self.command(now, command),
-            Input::Datagram { socket: Socket::Page, source, bytes } => self.hear_page(now, source, bytes),
+            Input::Datagram { socket: Socket::Page, source, bytes } => self.receive_from_page(now, source, bytes),
             Input::Datagram { socket: socket @ (Socket::Rtp(id) | Socket::Rtcp(id)), source, bytes } => {
-                self.with(now, id, |session, cx| session.hear_peer(cx, socket, source, bytes));
+                self.with(now, id, |session, cx| session.receive_from_peer(cx, socket, source, bytes));
             }
             Input::Bound { session, port } => {
                 if self.with(now, session, |session, cx| session.bound(cx, port)).is_none() && port.is_ok() {
@@ -153,36 +153,36 @@ impl Engine {
         }
     }
 
-    /// What is to be done.
+    /// Returns the next output.
     pub fn poll(&mut self) -> Option<Output> {
         self.out.pop_front()
     }
 
-    /// When it wants to be told of the time.
+    /// Returns when [`Input::Timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// All sessions.
+    /// Iterates over all sessions.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.sessions.keys().copied()
     }
 
-    /// How many sessions there are.
+    /// Returns the number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no sessions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
 
     fn open(&mut self, now: Instant, id: SessionId, call: String, peer: PeerSettings) {
-        // Who is refused here hears of it by the answer to the first command that has one.
+        // Where there are too many sessions, the first command that has an answer is answered with the error.
         if self.sessions.len() < self.settings.sessions {
             let mut cx = context(&self.settings, &self.shared, &mut self.random, &mut self.out, now);
             let session = Session::new(id, call, peer, &mut cx);
@@ -197,7 +197,7 @@ impl Engine {
             if session.has_ports() {
                 self.out.push_back(Output::Unbind(id));
             }
-            session.tell_end();
+            session.log_end();
             session.traffic()
         });
         self.timers.clear(&id);
@@ -224,22 +224,22 @@ impl Engine {
         }
     }
 
-    fn hear_page(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
+    fn receive_from_page(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) {
         let is_binding = bytes.len() >= 20 && bytes[0] < 2;
-        let known = if is_binding { self.shown(now, source, bytes) } else { self.sources.get(&source).copied() };
+        let known = if is_binding { self.page_of(now, source, bytes) } else { self.sources.get(&source).copied() };
         match known {
-            Some(id) => drop(self.with(now, id, |session, cx| session.hear_page(cx, source, bytes))),
-            None => self.strange += 1,
+            Some(id) => drop(self.with(now, id, |session, cx| session.receive_from_page(cx, source, bytes))),
+            None => self.dropped += 1,
         }
     }
 
-    /// Whose binding request it is; from now on that page is known by its address, too.
-    fn shown(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Option<SessionId> {
+    /// Returns the session of a binding request, and stores its source address as one of the session's page.
+    fn page_of(&mut self, now: Instant, source: SocketAddr, bytes: &[u8]) -> Option<SessionId> {
         let message = StunMessage::parse(bytes).ok()?;
         let (ours, _) = message.split_username()?;
         let id = *self.names.get(ours)?;
         let session = self.sessions.get(&id)?;
-        if !session.page.is_shown_by(&self.shared, now, source, bytes) {
+        if !session.page.is_proved_by(&self.shared, now, source, bytes) {
             return None;
         }
         if self.sources.get(&source) == Some(&id) {
@@ -252,7 +252,7 @@ impl Engine {
         Some(id)
     }
 
-    /// Lets a session do something, and sets its timer where it has to be earlier than before.
+    /// Calls `act` with a session, and sets its timer where it has to be earlier than before.
     fn with<T>(&mut self, now: Instant, id: SessionId, act: impl FnOnce(&mut Session, &mut Context<'_>) -> T) -> Option<T> {
         let session = self.sessions.get_mut(&id)?;
         let done = act(session, &mut context(&self.settings, &self.shared, &mut self.random, &mut self.out, now));
@@ -275,7 +275,7 @@ fn context<'a>(
     Context { now, shared, address: settings.address, silence: settings.silence, random, out }
 }
 
-/// Which session a command is for.
+/// Returns the session that a command is for.
 #[must_use]
 pub const fn session_of(command: &Command) -> SessionId {
     match command {
@@ -286,11 +286,11 @@ pub const fn session_of(command: &Command) -> SessionId {
         | Command::Answered { session, .. }
         | Command::Forget { session, .. }
         | Command::Play { session, .. }
-        | Command::Press { session, .. } => *session,
+        | Command::SendDigit { session, .. } => *session,
     }
 }
 
-/// The answer to a command that cannot be obeyed, where it has one.
+/// Returns the answer to a command that fails with `error`, if it has an answer.
 #[must_use]
 pub const fn refusal(command: &Command, error: MediaError) -> Option<Event> {
     match *command {
@@ -301,6 +301,6 @@ pub const fn refusal(command: &Command, error: MediaError) -> Option<Event> {
         Command::Close { session } => {
             Some(Event::Closed { session, traffic: Traffic { from_page: (0, 0), from_peer: (0, 0), refused: 0 } })
         }
-        Command::Open { .. } | Command::Forget { .. } | Command::Press { .. } => None,
+        Command::Open { .. } | Command::Forget { .. } | Command::SendDigit { .. } => None,
     }
 }

@@ -1,33 +1,33 @@
-//! str0m tells time by the standard library's instants, the gateway by its own: one pair of both, taken once, translates.
+//! Conversion between the instants of the standard library, which str0m uses, and those of the gateway.
 
 use std::time::Duration;
 
 use offhook_ua::time::Instant;
 
-/// A moment of the standard library's clock.
+/// An instant of the standard library.
 #[expect(clippy::disallowed_types, reason = "str0m takes and gives these; no clock is read for them here")]
 pub type Moment = std::time::Instant;
 
-/// Further away than this is never.
+/// The largest difference; anything further away counts as never.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The same moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
-    /// On ours.
+    /// The instant of the gateway.
     pub ours: Instant,
-    /// On the standard library's.
+    /// The instant of the standard library.
     pub theirs: Moment,
 }
 
 impl Epoch {
-    /// Ours as theirs.
+    /// Converts an instant of the gateway.
     #[must_use]
     pub fn moment(&self, now: Instant) -> Moment {
         self.theirs + (now - self.ours)
     }
 
-    /// Theirs as ours, rounded up; `None`: too far away to matter.
+    /// Converts an instant of the standard library, rounded up; `None` for one that is too far away.
     #[must_use]
     pub fn instant(&self, now: Instant, moment: Moment) -> Option<Instant> {
         let wait = moment.saturating_duration_since(self.moment(now));

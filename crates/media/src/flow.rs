@@ -1,9 +1,9 @@
-//! What cannot go as it is, in one direction: sound that has to be coded anew, and keys.
+//! One direction of what cannot be passed on unchanged: sound that has to be transcoded, and DTMF digits.
 //!
 //! ```text
-//! sound, another codec ──▶ transcoder ──▶ frames ─┬──▶ the other side's stream
-//! keys (RFC 4733) ──▶ reader ──▶ writer ──────────┘    while a key sounds there is no sound
-//!                       └──▶ pressed, where the other side takes no keys this way
+//! sound, another codec ──────▶ transcoder ──▶ frames ─┬──▶ stream to the other side
+//! DTMF digits (RFC 4733) ──▶ reader ──▶ writer ───────┘    no sound during a digit
+//!                              └──▶ digits, where the other side does not support RFC 4733
 //! ```
 
 use offhook_ua::time::Instant;
@@ -11,68 +11,69 @@ use offhook_ua::time::Instant;
 use super::port::Codec;
 use super::rtp::{Header, Numbering, Place};
 use super::sdp::{Events, clock};
-use super::sound::{KeyEvent, KeyReader, KeyWriter, Packet, Transcoder};
+use super::sound::{DigitEvent, DigitReader, DigitWriter, Packet, Transcoder};
 
-/// Milliseconds of sound in a packet that we make.
+/// The length of the packets that are made, ms.
 const PTIME: u32 = 20;
 
-/// A packet for the other side.
+/// A packet to the other side.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// As what.
+    /// Its payload type.
     pub payload_type: u8,
-    /// Where in its stream.
+    /// Its place in the stream.
     pub place: Place,
-    /// Whether something begins.
+    /// The marker bit.
     pub marker: bool,
-    /// What is in it.
+    /// Its payload.
     pub payload: Vec<u8>,
 }
 
-/// One direction.
+/// One direction of a session.
 #[derive(Default)]
 pub struct Flow {
     coding: Option<Coding>,
-    reader: Option<(u32, KeyReader)>,
-    writer: Option<(Events, KeyWriter)>,
-    /// What the listener misses, of 256.
-    missed: u8,
+    reader: Option<(u32, DigitReader)>,
+    writer: Option<(Events, DigitWriter)>,
+    /// The fraction of packets that the recipient lost, of 256, smoothed.
+    loss: u8,
 }
 
 struct Coding {
     from: Codec,
     to: (Codec, u8),
-    /// `None`: libopus could not begin.
+    /// `None`: libopus could not be initialised.
     transcoder: Option<Transcoder>,
-    /// Our timestamp of its first frame.
+    /// The timestamp of its first frame in the stream.
     base: Option<u32>,
 }
 
 impl Flow {
-    /// The sound can go as it is.
+    /// Ends transcoding: the sound is passed on unchanged.
     pub fn pass(&mut self) {
         self.coding = None;
     }
 
-    /// Whether a key sounds towards the other side.
+    /// Whether a digit is being sent: there is no sound meanwhile.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.writer.as_ref().is_some_and(|(_, writer)| writer.is_busy())
     }
 
-    /// What the listener's last report says that it has missed, of 256: half of what is believed from now on, the reports before the other.
-    pub fn missed(&mut self, fraction: u8) {
-        self.missed = self.missed / 2 + fraction / 2 + (self.missed & fraction & 1);
+    /// Takes the fraction of packets that the recipient lost by its last report, of 256; it counts half, and earlier reports the
+    /// other half.
+    pub fn set_loss(&mut self, fraction: u8) {
+        self.loss = self.loss / 2 + fraction / 2 + (self.loss & fraction & 1);
         if let Some(transcoder) = self.coding.as_mut().and_then(|coding| coding.transcoder.as_mut()) {
-            transcoder.expect_loss(percent(self.missed));
+            transcoder.expect_loss(percent(self.loss));
         }
     }
 
-    /// Sound that has to be coded anew.
+    /// Takes a packet of sound that has to be transcoded.
     pub fn code(&mut self, now: Instant, from: Codec, to: (Codec, u8), header: &Header, payload: &[u8]) {
         if self.coding.as_ref().is_none_or(|coding| coding.from != from || coding.to != to) {
             let mut transcoder = Transcoder::new(from, to.0, PTIME).ok();
-            transcoder.iter_mut().for_each(|transcoder| transcoder.expect_loss(percent(self.missed)));
+            transcoder.iter_mut().for_each(|transcoder| transcoder.expect_loss(percent(self.loss)));
             self.coding = Some(Coding { from, to, transcoder, base: None });
         }
         if let Some(transcoder) = self.coding.as_mut().and_then(|coding| coding.transcoder.as_mut()) {
@@ -81,49 +82,50 @@ impl Flow {
         }
     }
 
-    /// A packet of a key.
-    pub fn key(&mut self, now: Instant, clock: u32, header: &Header, payload: &[u8]) {
+    /// Takes a packet of a DTMF digit (RFC 4733).
+    pub fn receive_event(&mut self, now: Instant, clock: u32, header: &Header, payload: &[u8]) {
         if self.reader.as_ref().is_none_or(|(of, _)| *of != clock) {
-            self.reader = Some((clock, KeyReader::new(clock)));
+            self.reader = Some((clock, DigitReader::new(clock)));
         }
         if let Some((_, reader)) = &mut self.reader {
             reader.handle_packet(now, header.timestamp, payload);
         }
     }
 
-    /// A key that did not come as packets.
-    pub fn press(&mut self, now: Instant, numbering: &Numbering, events: Events, key: char, duration: u32) {
-        self.writer(events).press(now, numbering.clock(now, events.clock), key, duration);
+    /// Sends a DTMF digit that did not arrive as packets.
+    pub fn send_digit(&mut self, now: Instant, numbering: &Numbering, events: Events, digit: char, duration: u32) {
+        self.writer(events).send(now, numbering.clock(now, events.clock), digit, duration);
     }
 
-    fn writer(&mut self, events: Events) -> &mut KeyWriter {
+    fn writer(&mut self, events: Events) -> &mut DigitWriter {
         if self.writer.as_ref().is_none_or(|(of, _)| *of != events) {
             self.writer = None;
         }
-        &mut self.writer.get_or_insert_with(|| (events, KeyWriter::new(events.clock))).1
+        &mut self.writer.get_or_insert_with(|| (events, DigitWriter::new(events.clock))).1
     }
 
-    /// What is due. `events`: how the other side takes keys; where it does not, they are put into `pressed`.
+    /// Appends the packets that are due to `out`. `events` is how the other side takes DTMF digits; if it does not, they are
+    /// appended to `digits`.
     pub fn poll(
         &mut self,
         now: Instant,
         numbering: &mut Numbering,
         events: Option<Events>,
         out: &mut Vec<Outgoing>,
-        pressed: &mut Vec<(char, u32)>,
+        digits: &mut Vec<(char, u32)>,
     ) {
         if let Some((_, reader)) = &mut self.reader {
             reader.handle_timeout(now);
         }
         while let Some(event) = self.reader.as_mut().and_then(|(_, reader)| reader.poll()) {
             match (event, events) {
-                (KeyEvent::Down { key }, Some(events)) => {
+                (DigitEvent::Down { digit }, Some(events)) => {
                     let timestamp = numbering.clock(now, events.clock);
-                    self.writer(events).down(now, timestamp, key);
+                    self.writer(events).down(now, timestamp, digit);
                 }
-                (KeyEvent::Up { duration, .. }, Some(events)) => self.writer(events).up(duration),
-                (KeyEvent::Up { key, duration }, None) => pressed.push((key, duration)),
-                (KeyEvent::Down { .. }, None) => {}
+                (DigitEvent::Up { duration, .. }, Some(events)) => self.writer(events).up(duration),
+                (DigitEvent::Up { digit, duration }, None) => digits.push((digit, duration)),
+                (DigitEvent::Down { .. }, None) => {}
             }
         }
         if let Some((events, writer)) = &mut self.writer {
@@ -139,7 +141,7 @@ impl Flow {
         }
     }
 
-    /// When [`Flow::poll`] is to be called.
+    /// Returns when [`Flow::poll`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let coding = self.coding.as_ref().and_then(|coding| coding.transcoder.as_ref()).and_then(Transcoder::deadline);
@@ -149,7 +151,7 @@ impl Flow {
     }
 }
 
-/// Of 256 as of a hundred, to the nearest.
+/// Converts a fraction of 256 to per cent.
 const fn percent(fraction: u8) -> u8 {
     ((fraction as u32 * 100 + 128) / 256) as u8
 }

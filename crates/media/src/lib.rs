@@ -1,14 +1,14 @@
-//! The media of calls that leave the browser's world: a page on one side (ICE, DTLS, SRTP), RTP on the other, and what has to be done to
-//! sound between them. A machine without clock or socket; the gateway moves its packets.
+//! Media of calls between pages and SIP: a page on one side (ICE, DTLS, SRTP), RTP on the other, and the transcoding between them.
+//! A state machine without clock or socket; the gateway moves its packets.
 //!
 //! ```text
-//! commands, datagrams, time ──▶ engine ── session ──┬── page   str0m, what browsers say in SDP
-//!                    ▲            who is it?        └── peer   RTP, RTCP, SRTP, SDP of the SIP side
+//! commands, datagrams, time ──▶ engine ── session ──┬── page   str0m, SDP of browsers
+//!                    ▲            one per call       └── peer   RTP, RTCP, SRTP, SDP of the SIP side
 //!                    └── events, datagrams, ports
 //! ```
 //!
-//! It stands on `sip` (what SDP may say) and `ua` (time, random numbers), below the back-to-back user agent, which commands it. Order of calls:
-//! [`Engine::handle`], then [`Engine::poll`] until it gives `None`, then [`Engine::deadline`].
+//! This crate depends on `sip` (SDP) and `ua` (time, random numbers), and is used by the back-to-back user agent, which sends it
+//! commands. Order of calls: [`Engine::handle`], then [`Engine::poll`] until it returns `None`, then [`Engine::deadline`].
 
 mod dtls;
 mod engine;

@@ -1,4 +1,4 @@
-//! The page's leg of a session: str0m with ICE-lite, DTLS and SRTP, one transport at a time.
+//! The page's side of a session: str0m with ICE-lite, DTLS and SRTP, one transport at a time.
 //!
 //! ```text
 //!            offered / offer+answered        ICE, DTLS            new certificate in an offer,
@@ -26,24 +26,24 @@ use super::epoch::Epoch;
 use super::page_sdp::PageSdp;
 use super::port::{Codec, MediaError};
 use super::rtp::{Header, Place};
-use super::sdp::{Events, takes_copies};
+use super::sdp::{Events, uses_fec};
 
-/// How often str0m sums up what the reports of a page have said since.
+/// How often str0m summarises the reports of a page.
 const REPORTS: Duration = Duration::from_secs(1);
 
-/// What all pages of an engine share.
+/// The state that all pages of an engine share.
 #[derive(Clone)]
 pub struct Shared {
     provider: Arc<CryptoProvider>,
     certificate: DtlsCert,
-    /// Where pages reach us.
+    /// The addresses for pages.
     addresses: Vec<SocketAddr>,
-    /// str0m's time.
+    /// The conversion to the clock of str0m.
     pub epoch: Epoch,
 }
 
 impl Shared {
-    /// With a certificate of its own.
+    /// Returns the shared state with a new certificate.
     #[must_use]
     pub fn new(addresses: Vec<SocketAddr>, epoch: Epoch) -> Self {
         let provider = dtls::provider();
@@ -51,33 +51,33 @@ impl Shared {
         Self { provider: Arc::new(provider), certificate, addresses, epoch }
     }
 
-    /// Which of our addresses somebody at `source` has sent to.
+    /// Returns the local address that datagrams from `source` were sent to.
     fn reached_from(&self, source: SocketAddr) -> Option<SocketAddr> {
         self.addresses.iter().copied().find(|address| address.is_ipv4() == source.is_ipv4())
     }
 }
 
-/// What comes out of a page's leg.
+/// An output of a page's side.
 pub enum PageOutput {
     /// A datagram for the page.
     Send(SocketAddr, Vec<u8>),
-    /// Sound or an event from the page.
+    /// An RTP packet of the page: sound or a telephone event.
     Packet(FromPage),
-    /// What fraction of our stream the page misses, of 256, as its reports say.
-    Missed(u8),
+    /// The fraction of packets that the page lost by its reports, of 256.
+    Loss(u8),
     /// ICE and DTLS are up.
     Connected,
-    /// It is over.
+    /// The transport has failed.
     Failed(MediaError),
 }
 
-/// A packet of the page, decrypted; its payload type is one of those that were agreed.
+/// A decrypted packet of the page; its payload type was negotiated.
 pub struct FromPage {
-    /// As it came.
+    /// The header as received.
     pub header: Header,
-    /// Its whole sequence number.
+    /// The extended sequence number.
     pub number: u64,
-    /// What is in it.
+    /// The payload.
     pub payload: Arc<[u8]>,
 }
 
@@ -94,35 +94,35 @@ impl From<RtpPacket> for FromPage {
     }
 }
 
-/// What we have offered: what is needed to take an answer, and another one after that.
-struct Ours {
+/// The state of an offer of the gateway, which is needed to take an answer, and another answer after it.
+struct LocalOffer {
     creds: IceCreds,
     stream: Option<Ssrc>,
     pending: Option<SdpPendingOffer>,
 }
 
-/// One page.
+/// The page's side of a session.
 #[derive(Default)]
 pub struct Page {
     rtc: Option<Rtc>,
     mid: Option<Mid>,
-    ours: Option<Ours>,
-    /// User name fragment and certificate of the page; there as soon as both have spoken.
-    theirs: Option<(String, String)>,
+    local: Option<LocalOffer>,
+    /// User name fragment and fingerprint of the page, after the negotiation.
+    remote: Option<(String, String)>,
     connected: bool,
     deadline: Option<Instant>,
-    /// What both can, best first.
+    /// The negotiated codecs with payload types, in the order of preference.
     pub codecs: Vec<(Codec, u8)>,
-    /// Telephone events.
+    /// The negotiated telephone events.
     pub events: Vec<Events>,
-    /// Whether its Opus decoder knows what to do with copies of lost frames.
-    pub takes_copies: bool,
-    /// Goes up with each new transport, whose stream begins anew.
+    /// Whether its Opus decoder uses in-band FEC.
+    pub uses_fec: bool,
+    /// The number of the transport; each new one has a new stream.
     pub transport: u64,
 }
 
 impl Page {
-    /// The page offers, for the first time or again; the answer.
+    /// Takes an offer of the page, a first or a further one, and returns the answer.
     pub fn offered(
         &mut self,
         shared: &Shared,
@@ -133,7 +133,7 @@ impl Page {
     ) -> Result<String, MediaError> {
         let page = PageSdp::read(sdp)?;
         let offer = SdpOffer::from_sdp_string(&page.text).map_err(|_| MediaError::Malformed)?;
-        let same = self.theirs.as_ref().is_some_and(|(_, fingerprint)| *fingerprint == page.fingerprint);
+        let same = self.remote.as_ref().is_some_and(|(_, fingerprint)| *fingerprint == page.fingerprint);
         if !same || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
             self.begin(shared, now, order, credentials(random));
         }
@@ -143,69 +143,70 @@ impl Page {
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|_| MediaError::NotAcceptable)?;
         let (mut answer, after) = (answer.to_sdp_string(), rtc.direct_api().local_ice_credentials());
         if after != before {
-            // Restarted with a password out of a generator that others could foretell.
+            // str0m restarts with a password of a predictable generator.
             let fresh = credentials(random);
             answer = answer.replace(&after.pass, &fresh.pass).replace(&after.ufrag, &fresh.ufrag);
             rtc.direct_api().set_local_ice_credentials(fresh);
         }
-        self.agreed(Mid::from(page.mid.as_str()), &page)?;
+        self.negotiated(Mid::from(page.mid.as_str()), &page)?;
         Ok(page.widen(&answer))
     }
 
-    /// An offer for the page; a further one restarts ICE.
+    /// Returns an offer to the page; a further one restarts ICE.
     pub fn offer(&mut self, shared: &Shared, now: Instant, order: &[Codec], random: &mut Random) -> Result<String, MediaError> {
-        if self.theirs.is_none() || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
+        if self.remote.is_none() || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
             self.begin(shared, now, order, credentials(random));
         }
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
         let mut changes = rtc.sdp_api();
-        if self.theirs.is_none() {
+        if self.remote.is_none() {
             changes.add_media(MediaKind::Audio, Way::SendRecv, Some("offhook".into()), None, None);
         } else {
             changes.ice_restart(true);
         }
         let (offer, pending) = changes.apply().ok_or(MediaError::Broken)?;
         let (creds, offer) = (rtc.direct_api().local_ice_credentials(), offer.to_sdp_string());
-        self.ours = Some(Ours { creds, stream: stream(&offer), pending: Some(pending) });
+        self.local = Some(LocalOffer { creds, stream: stream(&offer), pending: Some(pending) });
         Ok(offer)
     }
 
-    /// The page answers our offer; another device may do so later, with another answer.
+    /// Takes the answer of the page; another device may send another one later.
     pub fn answered(&mut self, shared: &Shared, now: Instant, sdp: &str, order: &[Codec]) -> Result<(), MediaError> {
         let page = PageSdp::read(sdp)?;
-        let mut ours = self.ours.take().ok_or(MediaError::Malformed)?;
-        let known = self.theirs.as_ref().is_some_and(|(ufrag, print)| *ufrag == page.ufrag && *print == page.fingerprint);
-        let another = ours.pending.is_none();
+        let mut local = self.local.take().ok_or(MediaError::Malformed)?;
+        let known = self.remote.as_ref().is_some_and(|(ufrag, print)| *ufrag == page.ufrag && *print == page.fingerprint);
+        let another = local.pending.is_none();
         if another && known {
-            self.ours = Some(ours);
+            self.local = Some(local);
             return Ok(());
         }
-        let (pending, text) = match ours.pending.take() {
+        let (pending, text) = match local.pending.take() {
             Some(pending) => (pending, page.text.clone()),
-            None => self.offer_again(shared, now, &page, order, &ours)?,
+            None => self.offer_again(shared, now, &page, order, &local)?,
         };
         self.notice_restart(&page);
         let answer = SdpAnswer::from_sdp_string(&text).map_err(|_| MediaError::Malformed)?;
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
         rtc.sdp_api().accept_answer(pending, answer).map_err(|_| MediaError::NotAcceptable)?;
         let mid = Mid::from(text.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or_default());
-        if let (true, Some(stream)) = (another, ours.stream) {
+        if let (true, Some(stream)) = (another, local.stream) {
             rtc.direct_api().reset_stream_tx(mid, None, stream, None);
         }
-        self.ours = Some(ours);
-        self.agreed(mid, &page)
+        self.local = Some(local);
+        self.negotiated(mid, &page)
     }
 
-    /// A transport for another answer to the same offer: that has the old password and the old stream, and only another name for its line.
+    /// Makes a transport for another answer to the same offer: with the old password and stream, and another identification of the
+    /// media line.
     fn offer_again(
         &mut self,
         shared: &Shared,
         now: Instant,
         page: &PageSdp,
         order: &[Codec],
-        ours: &Ours,
+        local: &LocalOffer,
     ) -> Result<(SdpPendingOffer, String), MediaError> {
-        self.begin(shared, now, order, ours.creds.clone());
+        self.begin(shared, now, order, local.creds.clone());
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
         let mut changes = rtc.sdp_api();
         let mid = changes.add_media(MediaKind::Audio, Way::SendRecv, Some("offhook".into()), None, None);
@@ -213,7 +214,7 @@ impl Page {
         Ok((pending, page.with_mid(&mid.to_string())))
     }
 
-    /// A new transport.
+    /// Makes a new transport.
     fn begin(&mut self, shared: &Shared, now: Instant, order: &[Codec], creds: IceCreds) {
         let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::clone(&shared.provider))
@@ -236,13 +237,13 @@ impl Page {
     }
 
     fn notice_restart(&mut self, page: &PageSdp) {
-        if self.theirs.as_ref().is_some_and(|(ufrag, _)| *ufrag != page.ufrag) {
+        if self.remote.as_ref().is_some_and(|(ufrag, _)| *ufrag != page.ufrag) {
             self.connected = false;
         }
     }
 
-    /// Offer and answer are there.
-    fn agreed(&mut self, mid: Mid, page: &PageSdp) -> Result<(), MediaError> {
+    /// Takes the result of a negotiation.
+    fn negotiated(&mut self, mid: Mid, page: &PageSdp) -> Result<(), MediaError> {
         let rtc = self.rtc.as_ref().ok_or(MediaError::Broken)?;
         let media = rtc.media(mid).ok_or(MediaError::NotAcceptable)?;
         let both: Vec<&PayloadParams> =
@@ -250,32 +251,32 @@ impl Page {
         self.codecs = both.iter().filter_map(|p| Some((codec(p)?, *p.pt()))).collect();
         let events = both.iter().filter(|p| p.spec().codec == Format::Tele);
         self.events = events.map(|p| Events { payload_type: *p.pt(), clock: p.spec().clock_rate.get() }).collect();
-        self.takes_copies = takes_copies(&page.text);
+        self.uses_fec = uses_fec(&page.text);
         self.mid = Some(mid);
-        self.theirs = Some((page.ufrag.clone(), page.fingerprint.clone()));
+        self.remote = Some((page.ufrag.clone(), page.fingerprint.clone()));
         if self.codecs.is_empty() { Err(MediaError::NotAcceptable) } else { Ok(()) }
     }
 
-    /// Our user name fragment, by which the page's first packet is known.
+    /// Returns the local user name fragment, which identifies the first datagram of the page.
     pub fn ufrag(&mut self) -> Option<String> {
         Some(self.rtc.as_mut()?.direct_api().local_ice_credentials().ufrag)
     }
 
-    /// Whether offer and answer are there.
+    /// Whether offer and answer were exchanged.
     #[must_use]
-    pub const fn is_agreed(&self) -> bool {
-        self.theirs.is_some()
+    pub const fn is_negotiated(&self) -> bool {
+        self.remote.is_some()
     }
 
-    /// Whether the page takes sound from us.
+    /// Whether the page receives sound.
     #[must_use]
-    pub fn takes(&self) -> bool {
+    pub fn receives(&self) -> bool {
         self.connected && self.way().is_some_and(|way| way.is_sending())
     }
 
-    /// Whether the page is to send sound.
+    /// Whether the page sends sound.
     #[must_use]
-    pub fn gives(&self) -> bool {
+    pub fn sends(&self) -> bool {
         self.way().is_some_and(|way| way.is_receiving())
     }
 
@@ -283,26 +284,26 @@ impl Page {
         Some(self.rtc.as_ref()?.media(self.mid?)?.direction())
     }
 
-    /// Whether a datagram from there shows that it is the page's: a binding request with our password (RFC 8445, 7.3). Only who has shown
-    /// that may go on to DTLS.
+    /// Whether a datagram proves that its source is the page: a binding request with the local password (RFC 8445, 7.3). Only such
+    /// a source may proceed to DTLS.
     #[must_use]
-    pub fn is_shown_by(&self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8]) -> bool {
-        let (Some(rtc), true, Some(ours)) = (&self.rtc, self.is_agreed(), shared.reached_from(source)) else { return false };
-        let received = Receive::new(Protocol::Udp, source, ours, bytes);
+    pub fn is_proved_by(&self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8]) -> bool {
+        let (Some(rtc), true, Some(local)) = (&self.rtc, self.is_negotiated(), shared.reached_from(source)) else { return false };
+        let received = Receive::new(Protocol::Udp, source, local, bytes);
         received.is_ok_and(|received| rtc.accepts(&Input::Receive(shared.epoch.moment(now), received)))
     }
 
-    /// A datagram from an address that has shown to be the page's.
+    /// Takes a datagram from an address of the page.
     pub fn receive(&mut self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8], out: &mut Vec<PageOutput>) {
-        let (Some(rtc), true, Some(ours)) = (&mut self.rtc, self.theirs.is_some(), shared.reached_from(source)) else { return };
-        if let Ok(received) = Receive::new(Protocol::Udp, source, ours, bytes) {
-            // What is wrong with one datagram is nobody's fault who can be told: anybody can put the page's address on one.
+        let (Some(rtc), true, Some(local)) = (&mut self.rtc, self.remote.is_some(), shared.reached_from(source)) else { return };
+        if let Ok(received) = Receive::new(Protocol::Udp, source, local, bytes) {
+            // A malformed datagram is dropped: anybody can send one with the source address of the page.
             drop(rtc.handle_input(Input::Receive(shared.epoch.moment(now), received)));
             self.drain(shared, now, out);
         }
     }
 
-    /// Time has passed.
+    /// Handles the passing of time.
     pub fn timeout(&mut self, shared: &Shared, now: Instant, out: &mut Vec<PageOutput>) {
         if let Some(rtc) = &mut self.rtc {
             drop(rtc.handle_input(Input::Timeout(shared.epoch.moment(now))));
@@ -310,7 +311,7 @@ impl Page {
         }
     }
 
-    /// One packet for the page.
+    /// Sends an RTP packet to the page.
     pub fn send(
         &mut self,
         shared: &Shared,
@@ -329,7 +330,7 @@ impl Page {
         }
     }
 
-    /// When str0m wants to be woken.
+    /// Returns when [`Page::timeout`] is due.
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -346,7 +347,7 @@ impl Page {
                 Ok(Output::Transmit(transmit)) => out.push(PageOutput::Send(transmit.destination, transmit.contents.into())),
                 Ok(Output::Event(Event::RtpPacket(packet))) => out.push(PageOutput::Packet(packet.into())),
                 Ok(Output::Event(Event::MediaEgressStats(told))) => {
-                    out.extend(told.loss.map(|fraction| PageOutput::Missed((fraction * 255.0) as u8)));
+                    out.extend(told.loss.map(|fraction| PageOutput::Loss((fraction * 255.0) as u8)));
                 }
                 Ok(Output::Event(_)) => {}
                 Err(error) => {
@@ -365,18 +366,18 @@ impl Page {
     }
 }
 
-/// A name and a password that nobody can foretell (RFC 8445, 5.3).
+/// Returns unpredictable ICE credentials (RFC 8445, 5.3).
 fn credentials(random: &mut Random) -> IceCreds {
     IceCreds { ufrag: random.token()[..16].into(), pass: random.token() + &random.token() }
 }
 
-/// The stream that an offer of ours names.
+/// Returns the SSRC in an offer.
 fn stream(offer: &str) -> Option<Ssrc> {
     let line = offer.lines().find_map(|line| line.strip_prefix("a=ssrc:"))?;
     Some(line.split(' ').next()?.parse::<u32>().ok()?.into())
 }
 
-/// The codecs in the order in which they are wanted; the others after them, as a browser may have only those.
+/// Returns the codecs in the given order, and after them the others, because a browser may support only those.
 fn add_codecs(config: &mut RtcConfig, order: &[Codec]) {
     let all = [Codec::Opus, Codec::Pcmu, Codec::Pcma, Codec::G722];
     let rest = all.iter().filter(|codec| !order.contains(codec));

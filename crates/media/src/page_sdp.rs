@@ -1,37 +1,37 @@
-//! What a browser says in SDP, brought down to the one audio line that the gateway takes part in.
+//! Descriptions of browsers, reduced to the one audio line that the gateway supports.
 //!
-//! str0m reads and writes the rest. It is given no candidates (the gateway is ICE-lite and calls nobody: RFC 8445, 2.5), no video, no
-//! data channel and no codec that it will not be asked for; what was left out is refused in the answer.
+//! str0m parses and writes the rest. It gets no candidates (the gateway is ICE-lite and sends no checks: RFC 8445, 2.5), no video,
+//! no data channel and no unsupported codec; what was removed is rejected in the answer.
 
 use offhook_sip::sdp::{Narrowed, SdpError, usable};
 
 use super::port::MediaError;
 use super::sdp::{MAX_LEN, codec, static_type};
 
-/// The most lines of the session, and of the audio, that str0m gets.
+/// The largest number of lines in the session section, and in the audio section, for str0m.
 const KEPT_LINES: usize = 100;
 
-/// Attributes of a session or an audio line that matter to us, beside those that are looked at one by one.
+/// The attributes that are kept, in addition to those that are treated one by one.
 const KEPT: &[&str] = &["ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "fingerprint", "setup", "rtcp-mux"];
 const DIRECTIONS: &[&str] = &["sendrecv", "sendonly", "recvonly", "inactive"];
 
-/// A browser's description with only its audio.
+/// A description of a browser with only its audio.
 #[derive(Clone, Debug)]
 pub struct PageSdp {
-    /// For str0m.
+    /// The description for str0m.
     pub text: String,
     /// The identification of the audio line.
     pub mid: String,
-    /// The user name fragment: another one is a restart of ICE.
+    /// The user name fragment: a new one restarts ICE.
     pub ufrag: String,
-    /// The certificate: another one is another transport.
+    /// The fingerprint: a new one means a new transport.
     pub fingerprint: String,
-    /// Its media under DTLS, and which of them is the audio.
+    /// The media lines with DTLS, and the index of the audio.
     narrowed: [Narrowed; 2],
 }
 
 impl PageSdp {
-    /// Reads an offer or answer of a page.
+    /// Parses an offer or answer of a page.
     pub fn read(sdp: &str) -> Result<Self, MediaError> {
         if sdp.len() > MAX_LEN {
             return Err(MediaError::Malformed);
@@ -51,7 +51,7 @@ impl PageSdp {
         let first = all.iter().position(|line| line.starts_with("m=")).ok_or(MediaError::NotAcceptable)?;
         let (session, audio) = all.split_at(first);
 
-        // str0m's names have 16 octets at most.
+        // Identifications in str0m have at most 16 octets.
         let fits = |mid: &&str| (1..=16).contains(&mid.len()) && mid.bytes().all(|octet| octet.is_ascii_graphic());
         let mid = Some(attribute(audio, "mid").unwrap_or("0")).filter(fits).ok_or(MediaError::Malformed)?.to_owned();
         let of_both = |name| attribute(audio, name).or_else(|| attribute(session, name));
@@ -62,7 +62,7 @@ impl PageSdp {
         Ok(Self { text, mid, ufrag, fingerprint, narrowed: [usable, single] })
     }
 
-    /// The same with another identification of the audio line, and without the extension that carries it in each packet.
+    /// Returns the description with another identification of the audio line, and without the header extension for it.
     #[must_use]
     pub fn with_mid(&self, mid: &str) -> String {
         let lines = self.text.lines().filter(|line| !line.starts_with("a=extmap:")).map(|line| match line {
@@ -73,7 +73,7 @@ impl PageSdp {
         lines.collect()
     }
 
-    /// str0m's answer to this offer with all the lines that the offer had.
+    /// Returns the answer of str0m with all media lines of this offer.
     #[must_use]
     pub fn widen(&self, answer: &str) -> String {
         let [usable, single] = &self.narrowed;
@@ -81,7 +81,7 @@ impl PageSdp {
     }
 }
 
-/// Audio that is not refused: with port 0 it may still share the transport of another line (RFC 8843, 6).
+/// Whether this is an audio line that is not rejected: with port 0 it may still share the transport of another line (RFC 8843, 6).
 fn is_audio(section: &str) -> bool {
     let line = section.lines().next().unwrap_or_default();
     let on = line.split(' ').nth(1) != Some("0") || section.lines().any(|line| line == "a=bundle-only");
@@ -92,7 +92,7 @@ fn attribute<'a>(section: &[&'a str], name: &str) -> Option<&'a str> {
     section.iter().find_map(|line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
 }
 
-/// The one certificate: who names several leaves open who is there.
+/// Returns the only fingerprint: with several of them, the certificate would not be determined.
 fn one_fingerprint(session: &[&str], audio: &[&str]) -> Result<String, MediaError> {
     let mut all = session.iter().chain(audio).filter_map(|line| line.strip_prefix("a=fingerprint:")).map(str::to_ascii_uppercase);
     let first = all.next().filter(|text| text.starts_with("SHA-256 ")).ok_or(MediaError::Fingerprint)?;
@@ -112,7 +112,7 @@ fn narrow(session: &[&str], audio: &[&str], mid: &str) -> Result<String, MediaEr
     lines.push(format!("m=audio 9 {protocol} {}", formats.join(" ")));
     lines.push("c=IN IP4 0.0.0.0".into());
     lines.push(format!("a=mid:{mid}"));
-    // A page has one stream: for each that is named str0m makes room.
+    // A page has one stream, and str0m allocates memory for each one that is declared.
     let stream = audio[1..].iter().position(|line| line.starts_with("a=ssrc:") && line.contains(" cname:")).map(|at| at + 1);
     let names_line = |line: &str| line.starts_with("a=extmap:") && line.ends_with("urn:ietf:params:rtp-hdrext:sdes:mid");
     let wanted = |at: usize, line: &str| is_kept(line) || Some(at) == stream || names_line(line) || is_of_format(line, &formats);
@@ -128,7 +128,7 @@ fn is_kept(line: &str) -> bool {
     KEPT.contains(&name) || DIRECTIONS.contains(&text)
 }
 
-/// Formats that we know, each once.
+/// Returns the supported payload types, each once.
 fn known_formats<'a>(audio: &[&'a str], offered: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut known: Vec<&str> = Vec::new();
     for format in offered.filter(|format| format.parse::<u8>().is_ok_and(|pt| pt < 128)).take(32) {

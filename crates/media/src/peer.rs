@@ -1,4 +1,4 @@
-//! The SIP side of a session: its SDP, its ports, whom we listen and talk to ([`super::sources`]), and the protection of its packets.
+//! The SIP side of a session: SDP, ports, source and destination of packets ([`super::sources`]), and encryption.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use super::port::{Codec, MediaError, PeerSettings, Security};
 use super::rtcp::{self, Sent};
 use super::rtp::{self, Header, Numbering, Place, Reception};
 use super::sdp::{self, Audio, Crypto, Direction, Events, Local, clock};
-use super::sources::{Signalled, Sources, UNPROVEN};
+use super::sources::{Signalled, Sources, UNVERIFIED};
 use super::srtp::{Context, Master, TAG};
 
-/// How often reports go out, in milliseconds (RFC 3550, 6.2).
+/// The interval between RTCP reports (RFC 3550, 6.2).
 const REPORTS: Duration = Duration::from_secs(5);
 
-/// What a packet of the SIP side is.
+/// The kind of a packet from the SIP side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Sound.
@@ -25,50 +25,50 @@ pub enum Kind {
     Event(Events),
 }
 
-/// A packet that was found good.
+/// A packet that was accepted.
 #[derive(Debug)]
 pub struct Received<'a> {
-    /// As it came.
+    /// The header as received.
     pub header: Header,
-    /// Its whole sequence number.
+    /// The extended sequence number.
     pub number: u64,
-    /// What it is.
+    /// Sound or a telephone event.
     pub kind: Kind,
-    /// What is in it.
+    /// The payload, decrypted.
     pub payload: &'a [u8],
 }
 
-/// The SIP side.
+/// The SIP side of a session.
 pub struct Peer {
-    /// What was agreed beforehand.
+    /// The settings of its trunk.
     pub settings: PeerSettings,
-    /// The numbers of our stream.
+    /// The numbering of the stream to it.
     pub numbering: Numbering,
     id: u64,
     version: u64,
-    said: String,
-    ours: Ours,
-    theirs: Option<Audio>,
+    last_sdp: String,
+    local: LocalMedia,
+    remote: Option<Audio>,
     keys: Option<Keys>,
     sources: Sources,
-    unproven: u32,
+    unverified: u32,
     stream: Option<Reception>,
-    /// Packets and losses of streams that have ended.
+    /// Packets received and lost in streams that have ended.
     past: (u64, u64),
     sent: Sent,
     last: Option<(Instant, u32)>,
     report_at: Instant,
-    /// What fraction of our stream it has missed, of 256, as its last report says.
-    pub missed: Option<u8>,
-    /// When something good came last.
+    /// The fraction of packets that it lost by its last report, of 256.
+    pub loss: Option<u8>,
+    /// When a packet was last accepted.
     pub heard: Option<Instant>,
-    /// Packets thrown away.
+    /// Packets dropped.
     pub refused: u64,
 }
 
-/// What our last SDP said.
+/// The last description of the gateway.
 #[derive(Clone, Debug, Default)]
-struct Ours {
+struct LocalMedia {
     codecs: Vec<(Codec, u8)>,
     events: Vec<Events>,
     direction: Direction,
@@ -76,14 +76,14 @@ struct Ours {
 }
 
 struct Keys {
-    /// The master keys that these were made of, to see when they change.
+    /// The master keys that the contexts were made from, to detect a change.
     of: [Master; 2],
     inward: Context,
     outward: Context,
 }
 
 impl Peer {
-    /// A side of which nothing is known.
+    /// Returns a SIP side without any description.
     #[must_use]
     pub fn new(settings: PeerSettings, now: Instant, random: &mut Random) -> Self {
         Self {
@@ -91,71 +91,71 @@ impl Peer {
             numbering: Numbering::new(random.below(1 << 32) as u32, random.below(1 << 48)),
             id: random.below(1 << 53),
             version: 0,
-            said: String::new(),
-            ours: Ours::default(),
-            theirs: None,
+            last_sdp: String::new(),
+            local: LocalMedia::default(),
+            remote: None,
             keys: None,
             sources: Sources::default(),
-            unproven: 0,
+            unverified: 0,
             stream: None,
             past: (0, 0),
             sent: Sent::default(),
             last: None,
             report_at: now + REPORTS,
-            missed: None,
+            loss: None,
             heard: None,
             refused: 0,
         }
     }
 
-    /// The next trunk or fork: what the SIP side has said no longer counts.
+    /// Forgets the descriptions of the SIP side: the next trunk or fork follows.
     pub fn forget(&mut self, settings: Option<PeerSettings>) {
         self.settings = settings.unwrap_or_else(|| self.settings.clone());
-        (self.theirs, self.keys, self.sources, self.heard, self.unproven) = (None, None, Sources::default(), None, 0);
+        (self.remote, self.keys, self.sources, self.heard, self.unverified) = (None, None, Sources::default(), None, 0);
         self.end_stream();
     }
 
-    /// An offer; `page_gives`: whether there is anything to send at all.
-    pub fn offer(&mut self, address: SocketAddr, page_gives: bool, random: &mut Random) -> String {
+    /// Returns an offer; `page_gives` is whether there is anything to send.
+    pub fn offer(&mut self, address: SocketAddr, page_sends: bool, random: &mut Random) -> String {
         let codecs: Vec<_> = self.settings.codecs.iter().map(|codec| (*codec, payload_type(*codec))).collect();
         let mut events = vec![Events { payload_type: 101, clock: 8_000 }, Events { payload_type: 110, clock: 48_000 }];
         events.retain(|events| !self.settings.info && codecs.iter().any(|(codec, _)| clock(*codec) == events.clock));
-        let direction = Direction::of(page_gives, true);
+        let direction = Direction::of(page_sends, true);
         let crypto = (self.settings.security == Security::Sdes).then(|| {
-            let before = self.ours.crypto.clone().map(|crypto| crypto.master);
+            let before = self.local.crypto.clone().map(|crypto| crypto.master);
             Crypto { tag: 1, master: before.unwrap_or_else(|| master(random)) }
         });
-        self.ours = Ours { codecs, events, direction, crypto };
+        self.local = LocalMedia { codecs, events, direction, crypto };
         self.write(address, None)
     }
 
-    /// The SIP side offers; our answer.
+    /// Takes an offer of the SIP side, and returns the answer.
     pub fn offered(&mut self, address: SocketAddr, text: &str, random: &mut Random) -> Result<String, MediaError> {
         let offer = self.read(text)?;
         let codecs = sdp::common(&offer, &self.settings.codecs, self.settings.security)?;
         self.check(&offer, address)?;
         let chosen = codecs[0];
         let events = events_for(&offer.events, clock(chosen.0)).filter(|_| !self.settings.info).into_iter().collect();
-        let crypto = offer.crypto.first().map(|theirs| {
-            let before = self.ours.crypto.clone().map(|crypto| crypto.master);
-            Crypto { tag: theirs.tag, master: before.unwrap_or_else(|| master(random)) }
+        let crypto = offer.crypto.first().map(|remote| {
+            let before = self.local.crypto.clone().map(|crypto| crypto.master);
+            Crypto { tag: remote.tag, master: before.unwrap_or_else(|| master(random)) }
         });
-        self.ours = Ours { codecs: vec![chosen], events, direction: offer.direction.reversed(), crypto };
+        self.local = LocalMedia { codecs: vec![chosen], events, direction: offer.direction.reversed(), crypto };
         let answer = self.write(address, Some(&offer));
-        self.agree(Audio { codecs: vec![chosen], ..offer });
+        self.negotiated(Audio { codecs: vec![chosen], ..offer });
         Ok(answer)
     }
 
-    /// The SIP side answers our offer, early or finally.
+    /// Takes the answer of the SIP side, early or final.
     pub fn answered(&mut self, address: SocketAddr, text: &str) -> Result<(), MediaError> {
         let answer = self.read(text)?;
-        let wanted: Vec<_> = self.ours.codecs.iter().map(|(codec, _)| *codec).collect();
+        let wanted: Vec<_> = self.local.codecs.iter().map(|(codec, _)| *codec).collect();
         let codecs = sdp::common(&answer, &wanted, self.settings.security)?;
         self.check(&answer, address)?;
-        if self.ours.crypto.is_some() && answer.crypto.first().is_none_or(|crypto| crypto.tag != 1) {
+        if self.local.crypto.is_some() && answer.crypto.first().is_none_or(|crypto| crypto.tag != 1) {
             return Err(MediaError::NotAcceptable);
         }
-        self.agree(Audio { codecs, ..answer });
+        self.negotiated(Audio { codecs, ..answer });
         Ok(())
     }
 
@@ -163,31 +163,31 @@ impl Peer {
         sdp::read(text, self.settings.security, self.settings.signalling.first().copied())
     }
 
-    /// Nobody but this machine may have us send to this machine.
-    fn check(&self, audio: &Audio, ours: SocketAddr) -> Result<(), MediaError> {
-        let inside = |address: SocketAddr| address.ip().is_loopback() && !ours.ip().is_loopback();
+    /// Rejects a loopback address in SDP, unless the gateway itself uses one.
+    fn check(&self, audio: &Audio, local: SocketAddr) -> Result<(), MediaError> {
+        let inside = |address: SocketAddr| address.ip().is_loopback() && !local.ip().is_loopback();
         if inside(audio.rtp) || inside(audio.rtcp) { Err(MediaError::NotAcceptable) } else { Ok(()) }
     }
 
-    fn agree(&mut self, mut audio: Audio) {
-        // On hold in the old way it is still where it was (RFC 3264, 8.4).
-        if let Some(before) = self.theirs.as_ref().filter(|_| audio.rtp.ip().is_unspecified()) {
+    fn negotiated(&mut self, mut audio: Audio) {
+        // The unspecified address means hold (RFC 3264, 8.4): the real address stays the same.
+        if let Some(before) = self.remote.as_ref().filter(|_| audio.rtp.ip().is_unspecified()) {
             (audio.rtp, audio.rtcp) = (before.rtp, before.rtcp);
         }
-        if let (Some(ours), Some(theirs)) = (&self.ours.crypto, audio.crypto.first()) {
-            let of = [theirs.master.clone(), ours.master.clone()];
+        if let (Some(local), Some(remote)) = (&self.local.crypto, audio.crypto.first()) {
+            let of = [remote.master.clone(), local.master.clone()];
             if self.keys.as_ref().is_none_or(|keys| keys.of != of) {
                 self.keys = Some(Keys { inward: Context::new(&of[0]), outward: Context::new(&of[1]), of });
             }
         }
-        let moved = self.theirs.as_ref().is_some_and(|before| before.rtp != audio.rtp);
+        let moved = self.remote.as_ref().is_some_and(|before| before.rtp != audio.rtp);
         if moved {
-            self.unproven = 0;
+            self.unverified = 0;
         }
         self.sources.described(moved);
-        // Nothing more is answered to it.
+        // No more answers are written for this description.
         audio.lines = (Vec::new(), 0);
-        self.theirs = Some(audio);
+        self.remote = Some(audio);
     }
 
     fn write(&mut self, address: SocketAddr, offer: Option<&Audio>) -> String {
@@ -197,64 +197,64 @@ impl Peer {
                 version,
                 address: address.ip(),
                 port: address.port(),
-                direction: self.ours.direction,
-                codecs: &self.ours.codecs,
-                events: &self.ours.events,
-                crypto: self.ours.crypto.as_ref(),
+                direction: self.local.direction,
+                codecs: &self.local.codecs,
+                events: &self.local.events,
+                crypto: self.local.crypto.as_ref(),
                 offer,
             })
         };
-        if text(self.version) != self.said {
+        if text(self.version) != self.last_sdp {
             self.version += 1;
-            self.said = text(self.version);
+            self.last_sdp = text(self.version);
         }
-        self.said.clone()
+        self.last_sdp.clone()
     }
 
-    /// What we send it, and as which payload type.
+    /// Returns the codec that is sent to it, with the payload type.
     #[must_use]
     pub fn codec(&self) -> Option<(Codec, u8)> {
-        self.theirs.as_ref()?.codecs.first().copied()
+        self.remote.as_ref()?.codecs.first().copied()
     }
 
-    /// All that it takes, best first.
+    /// Returns all codecs that it accepts, in the order of preference.
     #[must_use]
     pub fn codecs(&self) -> &[(Codec, u8)] {
-        self.theirs.as_ref().map_or(&[], |theirs| &theirs.codecs)
+        self.remote.as_ref().map_or(&[], |remote| &remote.codecs)
     }
 
-    /// Whether its Opus decoder knows what to do with copies of lost frames.
+    /// Whether its Opus decoder uses in-band FEC.
     #[must_use]
-    pub fn takes_copies(&self) -> bool {
-        self.theirs.as_ref().is_some_and(|theirs| theirs.copies)
+    pub fn uses_fec(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.fec)
     }
 
-    /// How it takes telephone events.
+    /// Returns how it accepts telephone events.
     #[must_use]
     pub fn events(&self) -> Option<Events> {
-        let theirs = self.theirs.as_ref().filter(|_| !self.settings.info)?;
-        events_for(&theirs.events, clock(self.codec()?.0))
+        let remote = self.remote.as_ref().filter(|_| !self.settings.info)?;
+        events_for(&remote.events, clock(self.codec()?.0))
     }
 
-    /// Whether it takes sound from us.
+    /// Whether it receives sound.
     #[must_use]
-    pub fn takes(&self) -> bool {
-        self.ours.direction.sends() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction.receives())
+    pub fn receives(&self) -> bool {
+        self.local.direction.sends() && self.remote.as_ref().is_some_and(|remote| remote.direction.receives())
     }
 
-    /// Whether what it sends is to be heard: not from one that has said it would send nothing.
+    /// Whether it sends sound by its description; otherwise its packets are ignored.
     #[must_use]
-    pub fn gives(&self) -> bool {
-        self.ours.direction.receives() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction.sends())
+    pub fn sends(&self) -> bool {
+        self.local.direction.receives() && self.remote.as_ref().is_some_and(|remote| remote.direction.sends())
     }
 
-    /// Whether it has to send: who has put us on hold may play music, and may not.
+    /// Whether it has to send: a side that has put the call on hold may play music, or not.
     #[must_use]
     pub fn must_send(&self) -> bool {
-        self.ours.direction.receives() && self.theirs.as_ref().is_some_and(|theirs| theirs.direction == Direction::Both)
+        self.local.direction.receives() && self.remote.as_ref().is_some_and(|remote| remote.direction == Direction::Both)
     }
 
-    /// A datagram on the RTP port.
+    /// Takes a datagram on the RTP port.
     pub fn receive<'a>(&mut self, now: Instant, source: SocketAddr, bytes: &'a mut [u8]) -> Option<Received<'a>> {
         if rtp::is_rtcp(bytes) {
             self.receive_report(now, source, bytes);
@@ -271,9 +271,9 @@ impl Peer {
     fn take(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<(Header, u64, Kind, std::ops::Range<usize>)> {
         let (header, start) = rtp::parse(bytes)?;
         let kind = self.kind(header.payload_type)?;
-        let theirs = self.theirs.as_ref()?;
-        let nat = self.settings.nat || theirs.named;
-        let signalled = Signalled { rtp: theirs.rtp, hosts: &self.settings.signalling, nat, named: theirs.named };
+        let remote = self.remote.as_ref()?;
+        let nat = self.settings.nat || remote.named;
+        let signalled = Signalled { rtp: remote.rtp, hosts: &self.settings.signalling, nat, named: remote.named };
         let keyed = self.keys.is_some();
         self.sources.admits(now, &signalled, source, &header, keyed).then_some(())?;
         let length = match &mut self.keys {
@@ -298,9 +298,9 @@ impl Peer {
     }
 
     fn kind(&self, payload_type: u8) -> Option<Kind> {
-        let sound = self.ours.codecs.iter().find(|(_, pt)| *pt == payload_type).map(|(codec, _)| Kind::Sound(*codec));
+        let sound = self.local.codecs.iter().find(|(_, pt)| *pt == payload_type).map(|(codec, _)| Kind::Sound(*codec));
         sound.or_else(|| {
-            self.ours.events.iter().find(|events| events.payload_type == payload_type).map(|events| Kind::Event(*events))
+            self.local.events.iter().find(|events| events.payload_type == payload_type).map(|events| Kind::Event(*events))
         })
     }
 
@@ -310,26 +310,26 @@ impl Peer {
         }
     }
 
-    /// Packets that came, and that were lost on the way.
+    /// Returns the numbers of packets received and lost on the way.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         let now = self.stream.as_ref().map_or((0, 0), |stream| (stream.received, stream.lost()));
         (self.past.0 + now.0, self.past.1 + now.1)
     }
 
-    /// Interarrival jitter of its stream, in milliseconds; `None` before it sends one.
+    /// Returns the interarrival jitter of its stream, ms; `None` before it sends one.
     #[must_use]
     pub fn jitter(&self) -> Option<u32> {
         self.stream.as_ref().zip(self.codec()).map(|(stream, (codec, _))| stream.jitter() / codec.ticks())
     }
 
-    /// Where it is heard from.
+    /// Returns the source address of its packets.
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         self.sources.address()
     }
 
-    /// A datagram on the RTCP port.
+    /// Takes a datagram on the RTCP port.
     pub fn receive_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) {
         if self.take_report(now, source, bytes).is_none() {
             self.refused += 1;
@@ -337,35 +337,35 @@ impl Peer {
     }
 
     fn take_report(&mut self, now: Instant, source: SocketAddr, bytes: &mut [u8]) -> Option<()> {
-        let known = self.sources.host().or_else(|| Some(self.theirs.as_ref()?.rtp.ip()))?;
+        let known = self.sources.host().or_else(|| Some(self.remote.as_ref()?.rtp.ip()))?;
         (source.ip() == known).then_some(())?;
         let length = match &mut self.keys {
             Some(keys) => keys.inward.unprotect_rtcp(bytes)?,
             None => bytes.len(),
         };
-        let said = rtcp::read(&bytes[..length])?;
-        let ours = said.missed.iter().find(|(ssrc, _)| *ssrc == self.numbering.ssrc);
-        self.missed = ours.map(|(_, fraction)| *fraction).or(self.missed);
+        let reports = rtcp::read(&bytes[..length])?;
+        let local = reports.loss.iter().find(|(ssrc, _)| *ssrc == self.numbering.ssrc);
+        self.loss = local.map(|(_, fraction)| *fraction).or(self.loss);
         if let Some(stream) = &mut self.stream {
-            let mine = said.sent.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
+            let mine = reports.sent.iter().find(|(ssrc, _)| *ssrc == stream.ssrc);
             stream.sender_report = mine.map(|(_, ntp)| (*ntp, now)).or(stream.sender_report);
         }
         self.heard = Some(now);
         Some(())
     }
 
-    /// Where the next packet goes.
+    /// Returns the destination of the next packet.
     fn destination(&mut self, now: Instant) -> Option<SocketAddr> {
-        let theirs = self.theirs.as_ref().filter(|theirs| !theirs.rtp.ip().is_unspecified())?;
+        let remote = self.remote.as_ref().filter(|remote| !remote.rtp.ip().is_unspecified())?;
         if let Some(heard) = self.sources.destination(now) {
             return heard;
         }
-        let may = self.settings.eager && !self.settings.nat || self.unproven < UNPROVEN;
-        self.unproven = self.unproven.saturating_add(1);
-        may.then_some(theirs.rtp)
+        let may = self.settings.eager && !self.settings.nat || self.unverified < UNVERIFIED;
+        self.unverified = self.unverified.saturating_add(1);
+        may.then_some(remote.rtp)
     }
 
-    /// A packet of our stream, and where it goes; `None` where it may go nowhere.
+    /// Returns an RTP packet to the SIP side and its destination; `None` where it must not be sent.
     pub fn send(
         &mut self,
         now: Instant,
@@ -385,27 +385,27 @@ impl Peer {
         Some((destination, packet))
     }
 
-    /// When the next report is due; none goes to who has sent nothing.
+    /// Returns when the next report is due; none is sent before a packet was received.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.sources.sure().map(|_| self.report_at)
+        self.sources.verified().map(|_| self.report_at)
     }
 
-    /// The report that is due: where it goes, and whether over the RTP port.
+    /// Returns the report that is due: its destination, and whether it is sent from the RTP port.
     pub fn report(&mut self, now: Instant) -> Option<(SocketAddr, bool, Vec<u8>)> {
-        let theirs = self.theirs.as_ref().filter(|_| self.report_at <= now)?;
-        let sure = self.sources.sure()?;
+        let remote = self.remote.as_ref().filter(|_| self.report_at <= now)?;
+        let verified = self.sources.verified()?;
         let recently = self.last.filter(|(at, _)| now - *at < REPORTS).zip(self.codec());
         let sent = recently.map(|((at, timestamp), (codec, _))| {
             (self.sent, timestamp.wrapping_add((now.millis_since(at) * u64::from(clock(codec)) / 1000) as u32))
         });
-        let destination = match theirs.mux {
-            true => sure,
-            // Behind NAT the port of its reports is not known; the next one is what most have.
-            false if self.settings.nat => SocketAddr::new(sure.ip(), sure.port().saturating_add(1)),
-            false => theirs.rtcp,
+        let destination = match remote.mux {
+            true => verified,
+            // Behind NAT the port for its reports is not known, but is usually the next one.
+            false if self.settings.nat => SocketAddr::new(verified.ip(), verified.port().saturating_add(1)),
+            false => remote.rtcp,
         };
-        let mux = theirs.mux;
+        let mux = remote.mux;
         let mut packet = rtcp::report(now, self.numbering.ssrc, "offhook", sent, self.stream.as_mut());
         if let Some(keys) = &mut self.keys {
             keys.outward.protect_rtcp(&mut packet);
@@ -421,13 +421,13 @@ fn master(random: &mut Random) -> Master {
     Master(key)
 }
 
-/// Events with the clock of the sound (RFC 4733, 2.1), or any.
+/// Returns the events with the clock of the sound (RFC 4733, 2.1), or else any.
 #[must_use]
 pub fn events_for(all: &[Events], clock: u32) -> Option<Events> {
     all.iter().find(|events| events.clock == clock).or_else(|| all.first()).copied()
 }
 
-/// What we call a codec in our offers.
+/// Returns the payload type of a codec in offers of the gateway.
 const fn payload_type(codec: Codec) -> u8 {
     match codec {
         Codec::Pcmu => 0,

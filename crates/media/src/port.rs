@@ -1,159 +1,158 @@
-//! What goes into the media of calls and what comes out: values only. Sessions are made by the back-to-back user agent, which knows
-//! SIP; the media know SDP, keys and sound.
+//! Input and output of the media of calls: values only. The back-to-back user agent, which knows SIP, creates the sessions; the
+//! media know SDP, encryption and sound.
 
 use std::net::IpAddr;
 
 pub use offhook_sip::{Codec, Security};
 
-/// The media of one call; never used twice.
+/// The id of a session, the media of one call; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
 /// One side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leg {
-    /// The page: ICE, DTLS and SRTP; trickled candidates are not needed, as the gateway is ICE-lite (RFC 8445, 2.5).
+    /// The page: ICE, DTLS and SRTP. Trickled candidates are not needed, because the gateway is ICE-lite (RFC 8445, 2.5).
     Page,
     /// The SIP side: RTP or SRTP, or a prompt.
     Peer,
 }
 
-/// What is agreed with the SIP side before there is any SDP: a trunk's settings.
+/// The settings of the SIP side, which come from its trunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
-    /// Codecs to offer and to take, best first; not empty.
+    /// Codecs to offer and to accept, in the order of preference; not empty.
     pub codecs: Vec<Codec>,
     /// RTP or SRTP.
     pub security: Security,
-    /// The address of ours that stands in SDP; `None`: the configured one.
+    /// The address of the gateway in the SDP; `None`: the configured one.
     pub address: Option<IpAddr>,
-    /// Whether media are taken from, and after that sent to, another address than the signalled one (a peer behind NAT): as soon as they come
-    /// from the signalled one, or from a host of `signalling`, that is it.
+    /// Whether media are also accepted from, and then sent to, another address than the one in SDP (a peer behind NAT), until they
+    /// come from that address or from a host in `signalling`.
     pub nat: bool,
-    /// Hosts that its SIP comes from.
+    /// The source addresses of its SIP messages.
     pub signalling: Vec<IpAddr>,
-    /// Whether media may go to the signalled address before anything has come from there. Otherwise it gets three packets until then: who
-    /// can name an address in SDP cannot have it flooded.
+    /// Whether media may be sent to the address in SDP before anything was received from there. Otherwise only three packets are:
+    /// SDP could name the address of a victim to be flooded.
     pub eager: bool,
-    /// Whether keys go by SIP INFO and not by RFC 4733.
+    /// Whether DTMF digits are sent by SIP INFO instead of RFC 4733.
     pub info: bool,
 }
 
 /// A recorded announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prompt {
-    /// Says that the call is connected.
+    /// An announcement that the call is connected.
     Connected,
 }
 
-/// What is asked of the media. Each command with an event that answers it is answered exactly once, in order of the commands.
+/// A command. Each one with an event as its answer is answered exactly once, in the order of the commands.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A session begins; ports are taken when they are needed.
+    /// Opens a session; ports are bound when they are needed.
     Open {
         /// The new session.
         session: SessionId,
-        /// The Call-ID of its page's side, for the log.
+        /// The Call-ID of the page's side, for the log.
         call: String,
-        /// Its SIP side.
+        /// The settings of the SIP side.
         peer: PeerSettings,
     },
-    /// It is over: ports and keys are given back; answered by [`Event::Closed`].
+    /// Closes a session and releases its ports; answered by [`Event::Closed`].
     Close {
         /// The session.
         session: SessionId,
     },
-    /// The page offers, for the first time or again (ICE restart, hold, another network); answered by [`Event::Answer`] of [`Leg::Page`].
-    /// Or the SIP side does; answered by [`Event::Answer`] of [`Leg::Peer`].
+    /// A side offers, for the first time or again (ICE restart, hold, another network); answered by [`Event::Answer`] for that leg.
     Offered {
         /// The session.
         session: SessionId,
-        /// Who offers.
+        /// The side that offers.
         leg: Leg,
         /// The SDP.
         sdp: String,
     },
-    /// An offer is wanted for a side; answered by [`Event::Offer`].
+    /// Asks for an offer to a side; answered by [`Event::Offer`].
     Offer {
         /// The session.
         session: SessionId,
-        /// To whom.
+        /// The side that gets the offer.
         leg: Leg,
     },
-    /// A side has answered our offer; an early answer may be followed by a final one that differs. Answered by [`Event::Failed`] where it
-    /// cannot be used, else not.
+    /// A side has answered an offer; an early answer may be followed by a different final one. Answered by [`Event::Failed`] where
+    /// it cannot be used, otherwise not.
     Answered {
         /// The session.
         session: SessionId,
-        /// Who answers.
+        /// The side that answers.
         leg: Leg,
         /// The SDP.
         sdp: String,
     },
-    /// The answers of another fork or of the next trunk will come: forgets what the SIP side has said so far.
+    /// Forgets all descriptions of the SIP side, because another fork or the next trunk is going to answer.
     Forget {
         /// The session.
         session: SessionId,
-        /// The settings of the next trunk; `None`: as before.
+        /// The settings of the next trunk; `None`: unchanged.
         peer: Option<PeerSettings>,
     },
-    /// Plays to the page, in place of what the SIP side sends; answered by [`Event::Played`].
+    /// Plays a prompt to the page in place of the sound of the SIP side; answered by [`Event::Played`].
     Play {
         /// The session.
         session: SessionId,
-        /// What.
+        /// The prompt.
         prompt: Prompt,
-        /// How often.
+        /// How many times.
         times: u32,
     },
-    /// A key was pressed and came by SIP INFO: it is said to the other side by RFC 4733.
-    Press {
+    /// Sends a DTMF digit, which was received by SIP INFO, by RFC 4733.
+    SendDigit {
         /// The session.
         session: SessionId,
-        /// Who is to hear it.
+        /// The side that gets the digit.
         leg: Leg,
         /// `0`–`9`, `*`, `#`, `A`–`D`.
-        key: char,
-        /// Milliseconds.
+        digit: char,
+        /// How long, ms.
         duration: u32,
     },
 }
 
-/// What the media tell.
+/// An event of the media.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The answer to an offer of a side.
     Answer {
         /// The session.
         session: SessionId,
-        /// Whose offer it answers.
+        /// The side whose offer is answered.
         leg: Leg,
-        /// The SDP, or why there is none.
+        /// The SDP, or the error.
         sdp: Result<String, MediaError>,
     },
-    /// An offer for a side.
+    /// An offer to a side.
     Offer {
         /// The session.
         session: SessionId,
-        /// For whom.
+        /// The side that gets the offer.
         leg: Leg,
-        /// The SDP, or why there is none.
+        /// The SDP, or the error.
         sdp: Result<String, MediaError>,
     },
-    /// The page is connected: ICE and DTLS are up. Once after each offer and answer that made a new transport.
+    /// The page is connected: ICE and DTLS are up. Once after each negotiation that made a new transport.
     Connected {
         /// The session.
         session: SessionId,
     },
-    /// The page sent a key by RFC 4733 and the SIP side takes none that way: for SIP INFO.
-    Pressed {
+    /// A side has sent a DTMF digit by RFC 4733, and the other side does not support that: to be sent by SIP INFO.
+    Digit {
         /// The session.
         session: SessionId,
-        /// Who pressed it.
+        /// The side that sent the digit.
         leg: Leg,
         /// `0`–`9`, `*`, `#`, `A`–`D`.
-        key: char,
-        /// Milliseconds.
+        digit: char,
+        /// How long, ms.
         duration: u32,
     },
     /// The prompt was played to its end.
@@ -161,55 +160,55 @@ pub enum Event {
         /// The session.
         session: SessionId,
     },
-    /// Nothing has come from a side that should send, for the configured time: it has vanished.
+    /// Nothing was received from a side that should send, for the configured time: it has vanished.
     Silent {
         /// The session.
         session: SessionId,
-        /// Which.
+        /// The side.
         leg: Leg,
     },
-    /// A side cannot go on.
+    /// The media of a side have failed.
     Failed {
         /// The session.
         session: SessionId,
-        /// Which.
+        /// The side.
         leg: Leg,
-        /// Why.
+        /// The error.
         error: MediaError,
     },
     /// A session was closed.
     Closed {
         /// The session.
         session: SessionId,
-        /// What went over it.
+        /// The traffic of the session.
         traffic: Traffic,
     },
 }
 
-/// What went over a session, for the record of the call.
+/// The traffic of a session, for the call record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// RTP packets from the page, and lost on the way.
+    /// RTP packets received from the page, and packets lost on the way.
     pub from_page: (u64, u64),
-    /// RTP packets from the SIP side, and lost on the way.
+    /// RTP packets received from the SIP side, and packets lost on the way.
     pub from_peer: (u64, u64),
-    /// Packets thrown away: wrong source, wrong key, repeated, malformed.
+    /// Packets dropped: wrong source, wrong key, replayed, malformed.
     pub refused: u64,
 }
 
-/// Why media cannot be had. The first three are the other side's, the rest ours.
+/// Why media have failed. For the first three the remote party is at fault, for the others the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaError {
-    /// No SDP, or none with audio: 400.
+    /// There is no SDP, or none with audio: 400.
     Malformed,
-    /// No codec, protection or transport in common: 488.
+    /// There is no common codec, encryption or transport: 488.
     NotAcceptable,
-    /// Fingerprint missing, of a weak hash, or not that of the certificate: 488.
+    /// The fingerprint is missing, of a weak hash function, or not that of the certificate: 488.
     Fingerprint,
-    /// Ports, sessions or memory are used up: 503.
+    /// There are no more ports, sessions or memory: 503.
     Busy,
     /// A socket failed: 500.
     Broken,
-    /// No such session.
+    /// There is no such session.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! A recorded announcement that is being played.
+//! Playing of a recorded announcement.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::rtp::Numbering;
 use super::sdp::clock;
 use super::sound::recording;
 
-/// Milliseconds of one packet.
+/// The length of a packet.
 const FRAME: Duration = Duration::from_millis(20);
 
-/// A recorded announcement that is being played, or waits for somebody who hears it.
+/// A recorded announcement that is being played, or waits until the page can hear it.
 pub struct Playing {
     prompt: Prompt,
     times: u32,
-    /// Begun: when the next packet is due, which it is, and where the stream was at the first one.
+    /// After the first packet: when the next one is due, its index, and the timestamp of the first one.
     run: Option<Run>,
 }
 
@@ -29,13 +29,13 @@ struct Run {
 }
 
 impl Playing {
-    /// Something to play so often.
+    /// Returns a prompt to be played `times` times.
     #[must_use]
     pub const fn new(prompt: Prompt, times: u32) -> Self {
         Self { prompt, times, run: None }
     }
 
-    /// The packets that are due; `true`: that was the end.
+    /// Appends the packets that are due; returns `true` at the end.
     pub fn poll(&mut self, now: Instant, numbering: &mut Numbering, codec: (Codec, u8), out: &mut Vec<Outgoing>) -> bool {
         let base = numbering.clock(now, clock(codec.0));
         let fresh = || Run { codec, next: now, at: 0, base };
@@ -61,7 +61,7 @@ impl Playing {
         run.at >= all && run.next <= now
     }
 
-    /// When [`Playing::poll`] is to be called; `None`: when somebody can hear it.
+    /// Returns when [`Playing::poll`] is due; `None` before the first packet, which is sent as soon as the page can hear it.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.run.as_ref().map(|run| run.next)

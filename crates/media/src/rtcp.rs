@@ -1,13 +1,13 @@
-//! RTCP of the SIP side (RFC 3550, 6.4): our reports, and what we read of theirs. Nothing is passed through.
+//! RTCP with the SIP side (RFC 3550, 6.4): writing of reports, parsing of received ones. No report is passed on.
 
 use offhook_ua::time::Instant;
 
 use super::rtp::Reception;
 
-/// Seconds between 1900, where NTP begins, and 1970.
+/// Seconds from 1900, the epoch of NTP, to 1970.
 const NTP: u64 = 2_208_988_800;
 
-/// What we have sent of a stream.
+/// Counters of a stream that was sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
     /// Packets.
@@ -16,7 +16,7 @@ pub struct Sent {
     pub octets: u32,
 }
 
-/// A sender report, or a receiver report where nothing was sent since the last one; with our name.
+/// Returns a sender report, or a receiver report where nothing was sent since the last one, with the canonical name.
 #[must_use]
 pub fn report(now: Instant, ssrc: u32, name: &str, sent: Option<(Sent, u32)>, heard: Option<&mut Reception>) -> Vec<u8> {
     let mut packet = Vec::with_capacity(96);
@@ -37,7 +37,7 @@ pub fn report(now: Instant, ssrc: u32, name: &str, sent: Option<(Sent, u32)>, he
     packet
 }
 
-/// A report block (RFC 3550, 6.4.1).
+/// Returns a report block (RFC 3550, 6.4.1).
 fn reception(packet: &mut Vec<u8>, now: Instant, heard: &mut Reception) {
     let lost = u32::try_from(heard.lost()).unwrap_or(u32::MAX).min(0x7f_ffff);
     let (last, delay) =
@@ -48,7 +48,7 @@ fn reception(packet: &mut Vec<u8>, now: Instant, heard: &mut Reception) {
     }
 }
 
-/// SDES with the canonical name (RFC 3550, 6.5).
+/// Returns SDES with the canonical name (RFC 3550, 6.5).
 fn describe(packet: &mut Vec<u8>, ssrc: u32, name: &str) {
     let start = packet.len();
     packet.extend_from_slice(&[0x81, 202, 0, 0]);
@@ -69,19 +69,19 @@ fn close(packet: &mut [u8], start: usize) {
     packet[start + 2..start + 4].copy_from_slice(&words.to_be_bytes());
 }
 
-/// What a compound packet says.
+/// The content of a compound packet.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// Sender reports: the stream, and the middle of its NTP time.
+pub struct Reports {
+    /// Sender reports: SSRC, and the middle 32 bits of the NTP time.
     pub sent: Vec<(u32, u32)>,
-    /// What was received: the stream, and the fraction of it that was lost since the report before, of 256.
-    pub missed: Vec<(u32, u8)>,
+    /// Report blocks: SSRC, and the fraction lost since the previous report, of 256.
+    pub loss: Vec<(u32, u8)>,
 }
 
-/// Reads a compound packet; `None` where it is none.
+/// Parses a compound packet; `None` where it is malformed.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Option<Said> {
-    let (mut said, mut rest) = (Said::default(), bytes);
+pub fn read(bytes: &[u8]) -> Option<Reports> {
+    let (mut reports, mut rest) = (Reports::default(), bytes);
     while !rest.is_empty() {
         if rest.len() < 8 || rest[0] >> 6 != 2 {
             return None;
@@ -91,17 +91,17 @@ pub fn read(bytes: &[u8]) -> Option<Said> {
         let word = |at: usize| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?));
         let blocks = match packet[1] {
             200 => {
-                said.sent.push((word(4)?, word(8)? << 16 | word(12)? >> 16));
+                reports.sent.push((word(4)?, word(8)? << 16 | word(12)? >> 16));
                 packet.get(28..)
             }
             201 => packet.get(8..),
             _ => None,
         };
         let blocks = blocks.unwrap_or_default().chunks_exact(24).take(usize::from(packet[0] & 0x1f));
-        said.missed.extend(blocks.map(|block| (u32::from_be_bytes([block[0], block[1], block[2], block[3]]), block[4])));
+        reports.loss.extend(blocks.map(|block| (u32::from_be_bytes([block[0], block[1], block[2], block[3]]), block[4])));
         rest = &rest[length..];
     }
-    Some(said)
+    Some(reports)
 }
 
 fn ntp(now: Instant) -> u64 {
@@ -123,12 +123,12 @@ mod tests {
         let packet = report(T0, 5, "me", Some((Sent { packets: 3, octets: 480 }, 77)), Some(&mut heard));
         assert_eq!(packet.len() % 4, 0);
         let middle = ((ntp(T0) >> 16) & 0xffff_ffff) as u32;
-        assert_eq!(read(&packet), Some(Said { sent: vec![(5, middle)], missed: vec![(9, 0)] }));
+        assert_eq!(read(&packet), Some(Reports { sent: vec![(5, middle)], loss: vec![(9, 0)] }));
         assert_eq!(packet[28..32], 9u32.to_be_bytes());
-        assert_eq!(read(&report(T0, 5, "me", None, None)), Some(Said::default()));
+        assert_eq!(read(&report(T0, 5, "me", None, None)), Some(Reports::default()));
         heard.take(T0, &Header { marker: false, payload_type: 0, sequence: 10, timestamp: 480, ssrc: 9 }, 8000);
         let packet = report(T0, 5, "me", None, Some(&mut heard));
-        assert_eq!(read(&packet), Some(Said { sent: vec![], missed: vec![(9, 170)] }), "two of three");
+        assert_eq!(read(&packet), Some(Reports { sent: vec![], loss: vec![(9, 170)] }), "two of three");
     }
 
     #[test]

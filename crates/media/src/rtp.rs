@@ -1,29 +1,29 @@
-//! RTP packets as values (RFC 3550, 5.1), what has been received of a stream (A.1, A.8), and how a stream of ours is numbered.
+//! RTP packets as values (RFC 3550, 5.1), statistics of received streams (A.1, A.8), and the numbering of sent streams.
 
 use offhook_ua::time::Instant;
 
-/// Octets of the fixed header.
+/// The length of the fixed header, octets.
 pub const HEADER: usize = 12;
 
-/// More payload than this is no audio; str0m's buffers end somewhat above.
+/// The longest payload, octets: more is not audio, and the buffers of str0m are only a little larger.
 pub const MAX_PAYLOAD: usize = 1_400;
 
-/// What differs from packet to packet of a stream.
+/// The fields of the header that differ between the packets of a stream, and the SSRC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The first packet of a talk spurt or event.
+    /// The marker bit: the first packet of a talk spurt or event.
     pub marker: bool,
     /// Payload type, 7 bits.
     pub payload_type: u8,
-    /// As on the wire, 16 bits.
+    /// The sequence number, 16 bits.
     pub sequence: u16,
-    /// In units of the codec's clock.
+    /// The timestamp, in units of the codec's clock.
     pub timestamp: u32,
-    /// The stream.
+    /// The synchronization source.
     pub ssrc: u32,
 }
 
-/// Header, and where the payload begins; padding is still part of the payload.
+/// Parses a packet: returns the header and the offset of the payload, which still includes padding.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<(Header, usize)> {
     if bytes.len() < HEADER || bytes[0] >> 6 != 2 {
@@ -45,7 +45,7 @@ pub fn parse(bytes: &[u8]) -> Option<(Header, usize)> {
     (start <= bytes.len()).then_some((header, start))
 }
 
-/// The payload without its padding (RFC 3550, 5.1: the last octet says how long that is).
+/// Returns the payload without padding, whose length is in the last octet (RFC 3550, 5.1).
 #[must_use]
 pub fn unpadded(first: u8, payload: &[u8]) -> Option<&[u8]> {
     if first & 0x20 == 0 {
@@ -55,7 +55,7 @@ pub fn unpadded(first: u8, payload: &[u8]) -> Option<&[u8]> {
     (padding > 0).then(|| payload.len().checked_sub(padding)).flatten().map(|length| &payload[..length])
 }
 
-/// A packet with no extension; `room` octets stay free at its end for a tag.
+/// Returns a packet without header extension; the buffer has capacity for `room` more octets, for an authentication tag.
 #[must_use]
 pub fn write(header: &Header, payload: &[u8], room: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + payload.len() + room);
@@ -67,20 +67,20 @@ pub fn write(header: &Header, payload: &[u8], room: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether a datagram on a port with both is RTCP (RFC 5761, 4).
+/// Whether a datagram on a port for RTP and RTCP is RTCP (RFC 5761, 4).
 #[must_use]
 pub fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.len() >= 8 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
 }
 
-/// The number nearest to `near` that ends in these 16 bits.
+/// Returns the number nearest to `near` with these low 16 bits.
 #[must_use]
 pub fn extend(near: u64, sequence: u16) -> u64 {
     let step = i64::from(sequence.wrapping_sub(near as u16) as i16);
     near.checked_add_signed(step).unwrap_or(u64::from(sequence))
 }
 
-/// Which of the last 128 numbers have been seen (RFC 3711, 3.3.2).
+/// A replay window: which of the last 128 sequence numbers were received (RFC 3711, 3.3.2).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {
     top: u64,
@@ -88,13 +88,13 @@ pub struct Window {
 }
 
 impl Window {
-    /// The highest number.
+    /// Returns the highest number.
     #[must_use]
     pub const fn top(&self) -> u64 {
         self.top
     }
 
-    /// Whether this one is new, as far as one can tell.
+    /// Whether the number was not received, as far as the window tells.
     #[must_use]
     pub const fn is_new(&self, number: u64) -> bool {
         if number > self.top || self.seen == 0 {
@@ -104,7 +104,7 @@ impl Window {
         age < 128 && self.seen >> age & 1 == 0
     }
 
-    /// It has been seen.
+    /// Marks the number as received.
     pub const fn mark(&mut self, number: u64) {
         if number > self.top || self.seen == 0 {
             let step = number.wrapping_sub(self.top);
@@ -116,33 +116,33 @@ impl Window {
     }
 }
 
-/// What has been received of one stream, for receiver reports.
+/// Statistics of a received stream, for receiver reports.
 #[derive(Clone, Debug)]
 pub struct Reception {
-    /// The stream.
+    /// The SSRC.
     pub ssrc: u32,
     window: Window,
     first: u64,
-    /// Packets that came, copies not counted.
+    /// Packets received, without duplicates.
     pub received: u64,
     reported: (u64, u64),
     jitter: u64,
     transit: Option<i64>,
-    /// The middle of the NTP time in the last sender report, and when that came.
+    /// The middle 32 bits of the NTP time in the last sender report, and the time of its arrival.
     pub sender_report: Option<(u32, Instant)>,
 }
 
 impl Reception {
-    /// A stream of which this is the first packet.
+    /// Returns the statistics of a stream that begins with this packet.
     #[must_use]
     pub fn new(header: &Header) -> Self {
-        // One round ahead, so that what comes before the first does not fall below zero.
+        // The extended number begins one cycle up, so that earlier packets are not below zero.
         let first = 0x1_0000 + u64::from(header.sequence);
         let window = Window { top: first, seen: 0 };
         Self { ssrc: header.ssrc, window, first, received: 0, reported: (0, 0), jitter: 0, transit: None, sender_report: None }
     }
 
-    /// The whole number of a packet, or `None` for a copy.
+    /// Takes a packet, and returns its extended sequence number, or `None` for a duplicate.
     pub fn take(&mut self, now: Instant, header: &Header, clock: u32) -> Option<u64> {
         let number = extend(self.window.top(), header.sequence);
         if !self.window.is_new(number) {
@@ -161,25 +161,25 @@ impl Reception {
         Some(number)
     }
 
-    /// The highest whole number so far.
+    /// Returns the highest extended sequence number.
     #[must_use]
     pub const fn highest(&self) -> u64 {
         self.window.top()
     }
 
-    /// Packets that should have come and have not.
+    /// Returns the number of packets lost.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.expected().saturating_sub(self.received)
     }
 
-    /// Interarrival jitter in units of the clock.
+    /// Returns the interarrival jitter in units of the clock.
     #[must_use]
     pub const fn jitter(&self) -> u32 {
         (self.jitter / 16) as u32
     }
 
-    /// The fraction lost since the last report, of 256.
+    /// Returns the fraction lost since the last report, of 256.
     pub fn fraction(&mut self) -> u8 {
         let (expected, received) = (self.expected() - self.reported.0, self.received - self.reported.1);
         self.reported = (self.expected(), self.received);
@@ -192,14 +192,14 @@ impl Reception {
     }
 }
 
-/// A gap larger than this in sequence numbers is a new beginning (RFC 3550, A.1: MAX_DROPOUT).
+/// A larger gap in sequence numbers is a new beginning (RFC 3550, A.1: MAX_DROPOUT).
 const DROPOUT: u64 = 3_000;
 
-/// How a stream of ours is numbered: what another stream sends is moved onto our numbers and our clock, and stays without a seam when the
-/// source changes, stops for a while or is replaced by what we make ourselves.
+/// The numbering of a sent stream: the sequence numbers and timestamps of sources are mapped onto those of the stream, which stay
+/// continuous when the source changes, pauses, or is replaced by packets of the gateway.
 #[derive(Clone, Debug)]
 pub struct Numbering {
-    /// Our stream.
+    /// The SSRC of the sent stream.
     pub ssrc: u32,
     next: u64,
     timestamp: u32,
@@ -207,7 +207,7 @@ pub struct Numbering {
     source: Option<Source>,
 }
 
-/// The stream that is being moved.
+/// The source that is being mapped.
 #[derive(Clone, Copy, Debug)]
 struct Source {
     ssrc: u32,
@@ -217,26 +217,26 @@ struct Source {
     timestamp: u32,
 }
 
-/// A place in a stream of ours.
+/// The place of a packet in a sent stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The whole sequence number.
+    /// The extended sequence number.
     pub sequence: u64,
     /// The timestamp.
     pub timestamp: u32,
-    /// Whether what comes is not the continuation of what was.
+    /// Whether the packet does not continue the previous source.
     pub fresh: bool,
 }
 
 impl Numbering {
-    /// A stream that begins somewhere (RFC 3550, 5.1: nobody can foretell where).
+    /// Returns the numbering of a stream with random first values (RFC 3550, 5.1).
     #[must_use]
     pub fn new(ssrc: u32, random: u64) -> Self {
-        // Below 2^15, so that the receiver's first guess of the rollover counter holds (RFC 3711, 3.3.1).
+        // Below 2^15, so that the first estimate of the rollover counter by the receiver is right (RFC 3711, 3.3.1).
         Self { ssrc, next: random & 0x7fff | 1, timestamp: (random >> 16) as u32, at: None, source: None }
     }
 
-    /// Where a packet of a source goes that has the same clock as ours.
+    /// Returns the place of a packet of a source with the same clock.
     pub fn forward(&mut self, now: Instant, header: &Header, number: u64, clock: u32) -> Place {
         let known = self.source.filter(|source| {
             source.ssrc == header.ssrc && source.payload_type == header.payload_type && number.abs_diff(source.last) < DROPOUT
@@ -259,20 +259,20 @@ impl Numbering {
         Place { sequence, timestamp, fresh: known.is_none() }
     }
 
-    /// Where a packet goes that we have made ourselves; its time is now.
+    /// Returns the place of a packet that the gateway makes now.
     pub const fn make(&mut self, now: Instant, timestamp: u32) -> Place {
         (self.timestamp, self.at) = (timestamp, Some(now));
         self.beside(timestamp)
     }
 
-    /// Where a packet goes that has a time of its own: an event, which goes on under the timestamp that it began with.
+    /// Returns the place of a packet with its own timestamp: all packets of an event have that of its beginning.
     pub const fn beside(&mut self, timestamp: u32) -> Place {
         let (sequence, fresh) = (self.next, self.source.take().is_some());
         self.next += 1;
         Place { sequence, timestamp, fresh }
     }
 
-    /// The timestamp of now.
+    /// Returns the timestamp for this instant.
     #[must_use]
     pub fn clock(&self, now: Instant, clock: u32) -> u32 {
         let passed = self.at.map_or(0, |at| now.millis_since(at).max(1) * u64::from(clock) / 1000);

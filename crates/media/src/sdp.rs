@@ -1,4 +1,4 @@
-//! Session descriptions of the SIP side (RFC 8866, RFC 3264): read into what matters, written from it.
+//! Session descriptions of the SIP side (RFC 8866, RFC 3264): parser and writer.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,48 +10,48 @@ use sdp_types::{Connection, Media, MediaType, Origin, RtpMap, Session, Time, Tra
 use super::port::{Codec, MediaError, Security};
 use super::srtp::Master;
 
-/// The one protection that all know (RFC 4568, 6.2.1).
+/// The only supported crypto suite, which all peers support (RFC 4568, 6.2.1).
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
-/// The largest description, in octets.
+/// The longest description, octets.
 pub const MAX_LEN: usize = 16 * 1024;
-/// The most media lines.
+/// The largest number of media lines.
 pub const MAX_LINES: usize = 16;
 
-/// Who sends (RFC 3264, 5.1), from the view of whoever says it.
+/// The direction of media (RFC 3264, 5.1), seen from the author of a description.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
-    /// Both.
+    /// Both sides send.
     #[default]
     Both,
-    /// Only who says it.
+    /// Only the author sends.
     Send,
-    /// Only the other side.
+    /// Only the other side sends.
     Receive,
-    /// Nobody.
+    /// Nobody sends.
     Neither,
 }
 
 impl Direction {
-    /// Whether who says it sends.
+    /// Whether the author sends.
     #[must_use]
     pub const fn sends(self) -> bool {
         matches!(self, Self::Both | Self::Send)
     }
 
-    /// Whether who says it takes anything.
+    /// Whether the author receives.
     #[must_use]
     pub const fn receives(self) -> bool {
         matches!(self, Self::Both | Self::Receive)
     }
 
-    /// The same from the view of the other side.
+    /// Returns the direction seen from the other side.
     #[must_use]
     pub const fn reversed(self) -> Self {
         Self::of(self.receives(), self.sends())
     }
 
-    /// By what is done.
+    /// Returns the direction for sending and receiving.
     #[must_use]
     pub const fn of(sends: bool, receives: bool) -> Self {
         match (sends, receives) {
@@ -72,50 +72,50 @@ impl Direction {
     }
 }
 
-/// Keys of one side, with the tag that offer and answer share.
+/// The key of one side, with the tag that offer and answer share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crypto {
-    /// The number of the line.
+    /// The tag of the attribute.
     pub tag: u32,
-    /// What that side encrypts with.
+    /// The key that this side encrypts with.
     pub master: Master,
 }
 
-/// The payload type of telephone events, and their clock.
+/// The format of telephone events (RFC 4733).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Events {
-    /// Payload type.
+    /// The payload type.
     pub payload_type: u8,
-    /// In Hz: that of the sound beside it.
+    /// The clock, Hz: that of the sound beside it.
     pub clock: u32,
 }
 
-/// One side's audio.
+/// The audio of one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audio {
-    /// Where it takes RTP.
+    /// The address for RTP.
     pub rtp: SocketAddr,
-    /// Where it takes RTCP; the same where both share a port.
+    /// The address for RTCP; the same where both share a port.
     pub rtcp: SocketAddr,
-    /// Whether its host is only named, and `rtp` a guess.
+    /// Whether the description has a host name, and `rtp` is only an estimate.
     pub named: bool,
     /// Whether RTP and RTCP share a port (RFC 5761).
     pub mux: bool,
-    /// Who sends; with the address 0.0.0.0 nobody sends to it (RFC 3264, 8.4).
+    /// The direction; with the address 0.0.0.0 nothing is sent to it (RFC 3264, 8.4).
     pub direction: Direction,
-    /// Codecs with their payload types, best first.
+    /// Codecs with payload types, in the order of preference.
     pub codecs: Vec<(Codec, u8)>,
-    /// How it takes telephone events.
+    /// The supported telephone events.
     pub events: Vec<Events>,
-    /// Whether it can use copies of lost frames (RFC 7587, 6.1).
-    pub copies: bool,
-    /// Its keys; empty: RTP/AVP.
+    /// Whether its Opus decoder uses in-band FEC (RFC 7587, 6.1).
+    pub fec: bool,
+    /// Its keys; empty for RTP/AVP.
     pub crypto: Vec<Crypto>,
-    /// Kind, protocol and formats of each media line, to refuse the others in the answer; and which is this one.
+    /// Media type, protocol and formats of each media line, to reject the others in the answer, and the index of this one.
     pub lines: (Vec<[String; 3]>, usize),
 }
 
-/// The clock of RTP timestamps (RFC 3551, 4.5.2: for G.722 it is half of the sampling rate, for ever).
+/// Returns the clock of RTP timestamps, Hz; for G.722 it is half of the sampling rate (RFC 3551, 4.5.2).
 #[must_use]
 pub const fn clock(codec: Codec) -> u32 {
     match codec {
@@ -124,7 +124,7 @@ pub const fn clock(codec: Codec) -> u32 {
     }
 }
 
-/// The codec of this name and clock.
+/// Returns the codec of this name and clock.
 #[must_use]
 pub fn codec(name: &str, clock: u32) -> Option<Codec> {
     let named = |other: &str| name.eq_ignore_ascii_case(other);
@@ -137,7 +137,7 @@ pub fn codec(name: &str, clock: u32) -> Option<Codec> {
     }
 }
 
-/// Name and clock of a payload type that RFC 3551 has fixed, and that needs no rtpmap.
+/// Returns name and clock of a static payload type (RFC 3551), which needs no rtpmap.
 #[must_use]
 pub const fn static_type(payload_type: u8) -> Option<(&'static str, u32)> {
     match payload_type {
@@ -148,10 +148,10 @@ pub const fn static_type(payload_type: u8) -> Option<(&'static str, u32)> {
     }
 }
 
-/// Whether a side says that its Opus decoder can use the copies of lost frames in the packets after them: in-band FEC (RFC 7587, 6.1). No
-/// other codec has this parameter.
+/// Whether the Opus decoder of a side uses in-band FEC: copies of lost frames in the packets after them (RFC 7587, 6.1). No other
+/// codec has this parameter.
 #[must_use]
-pub fn takes_copies(sdp: &str) -> bool {
+pub fn uses_fec(sdp: &str) -> bool {
     sdp.lines().any(|line| line.starts_with("a=fmtp:") && line.contains("useinbandfec=1"))
 }
 
@@ -164,8 +164,8 @@ const fn name(codec: Codec) -> &'static str {
     }
 }
 
-/// Reads a description of the SIP side, which is to be protected like that. `sip` is where its SIP comes from: it stands for a host that is
-/// only named.
+/// Parses a description of the SIP side, which has to use `security`. `sip` is the source address of its SIP messages: it replaces
+/// a host name.
 pub fn read(sdp: &str, security: Security, sip: Option<IpAddr>) -> Result<Audio, MediaError> {
     if sdp.len() > MAX_LEN {
         return Err(MediaError::Malformed);
@@ -194,7 +194,7 @@ pub fn read(sdp: &str, security: Security, sip: Option<IpAddr>) -> Result<Audio,
         direction: if address.is_unspecified() { Direction::Send } else { direction(&session, media) },
         codecs,
         events,
-        copies: takes_copies(sdp),
+        fec: uses_fec(sdp),
         crypto: if secure { keys(media) } else { Vec::new() },
         lines: (lines, index),
     })
@@ -205,8 +205,8 @@ fn parse(sdp: &str) -> Result<Session, MediaError> {
     if session.medias.is_empty() || session.medias.len() > MAX_LINES { Err(MediaError::Malformed) } else { Ok(session) }
 }
 
-/// The audio line that is taken, and whether it is protected by keys in SDP: the first that is on and protected as it is to be, else the
-/// first that is on and plain RTP, for what is wrong with it to be told.
+/// Returns the audio line that is accepted, and whether it has keys in SDP: the first active one with the required encryption, else
+/// the first active one with plain RTP, so that its fault can be reported.
 fn audio_line(session: &Session, security: Security) -> Result<(usize, bool), MediaError> {
     let lines = session.medias.iter().enumerate().filter(|(_, media)| media.media == "audio" && media.port != 0);
     let mut known = lines.filter_map(|(index, media)| match media.proto.as_str() {
@@ -219,7 +219,7 @@ fn audio_line(session: &Session, security: Security) -> Result<(usize, bool), Me
     Ok(std::iter::once(first).chain(known).find(fits).unwrap_or(first))
 }
 
-/// `a=rtcp` (RFC 3605), or the next port.
+/// Returns the RTCP port: that in `a=rtcp` (RFC 3605), or the next one.
 fn control(media: &Media, rtp: SocketAddr) -> SocketAddr {
     let named = media.get_first_attribute_value("rtcp").flatten().and_then(|value| {
         let mut words = value.split(' ');
@@ -232,8 +232,8 @@ fn control(media: &Media, rtp: SocketAddr) -> SocketAddr {
 
 fn direction(session: &Session, media: &Media) -> Direction {
     let all = [Direction::Both, Direction::Send, Direction::Receive, Direction::Neither];
-    let said = |has: &dyn Fn(&str) -> bool| all.into_iter().find(|direction| has(direction.name()));
-    said(&|name| media.has_attribute(name)).or_else(|| said(&|name| session.has_attribute(name))).unwrap_or_default()
+    let named = |has: &dyn Fn(&str) -> bool| all.into_iter().find(|direction| has(direction.name()));
+    named(&|name| media.has_attribute(name)).or_else(|| named(&|name| session.has_attribute(name))).unwrap_or_default()
 }
 
 fn formats(media: &Media) -> (Vec<(Codec, u8)>, Vec<Events>) {
@@ -254,7 +254,8 @@ fn formats(media: &Media) -> (Vec<(Codec, u8)>, Vec<Events>) {
     (codecs, events)
 }
 
-/// The keys that we can use: our suite, no MKI, nothing switched off (RFC 4568, 6.3).
+/// Returns the usable keys: of the supported suite, without MKI and without session parameters that turn something off (RFC 4568,
+/// 6.3).
 fn keys(media: &Media) -> Vec<Crypto> {
     let read = |line: &str| {
         let mut words = line.split_ascii_whitespace();
@@ -270,30 +271,30 @@ fn keys(media: &Media) -> Vec<Crypto> {
     media.get_attribute_values("crypto").flatten().take(16).filter_map(read).collect()
 }
 
-/// Our side of a session.
+/// The description of the gateway.
 #[derive(Clone, Debug)]
 pub struct Local<'a> {
-    /// The number of the session.
+    /// The id of the session.
     pub id: u64,
-    /// Goes up with every change (RFC 3264, 8).
+    /// The version, which increases with each change (RFC 3264, 8).
     pub version: u64,
-    /// Where we take RTP.
+    /// The address for RTP.
     pub address: IpAddr,
-    /// Its port; RTCP has the next.
+    /// The port for RTP; RTCP has the next one.
     pub port: u16,
-    /// Who sends.
+    /// The direction.
     pub direction: Direction,
-    /// Codecs with their payload types.
+    /// Codecs with payload types.
     pub codecs: &'a [(Codec, u8)],
-    /// Telephone events.
+    /// The telephone events.
     pub events: &'a [Events],
-    /// Our keys.
+    /// The key.
     pub crypto: Option<&'a Crypto>,
-    /// To be answered; `None`: an offer.
+    /// The offer that is answered; `None`: this is an offer.
     pub offer: Option<&'a Audio>,
 }
 
-/// Writes our side.
+/// Returns the description as text.
 #[must_use]
 pub fn write(local: &Local<'_>) -> String {
     let origin = Origin { username: Some("offhook".into()), ..Origin::with_ip_addr(local.id, local.version, local.address) };
@@ -342,8 +343,8 @@ fn audio(local: &Local<'_>) -> Media {
     media
 }
 
-/// The codecs of a side that are wanted too, in the order of that side; [`MediaError::NotAcceptable`] where there is none, or where
-/// the protection is another.
+/// Returns the codecs of a side that are also wanted, in the order of that side; [`MediaError::NotAcceptable`] where there is none,
+/// or the encryption is another.
 pub fn common(audio: &Audio, wanted: &[Codec], security: Security) -> Result<Vec<(Codec, u8)>, MediaError> {
     let secure = audio.lines.0[audio.lines.1][1].contains("SAVP");
     if secure != (security == Security::Sdes) || secure && audio.crypto.is_empty() {
@@ -391,7 +392,7 @@ mod tests {
 
     #[test]
     fn copies_are_made_for_who_asks_for_them() {
-        let with = |line: &str| read(&PHONE.replace("a=rtcp:4007", line), Security::None, None).expect("sdp").copies;
+        let with = |line: &str| read(&PHONE.replace("a=rtcp:4007", line), Security::None, None).expect("sdp").fec;
         assert!(with("a=fmtp:111 minptime=10;useinbandfec=1"));
         assert!(!with("a=fmtp:111 minptime=10;useinbandfec=0"));
         assert!(!with("a=fmtp:111 minptime=10"));

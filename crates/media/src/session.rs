@@ -1,13 +1,13 @@
-//! The media of one call: a page and a SIP side, and what goes from one to the other.
+//! The media of one call: a page, a SIP side, and the streams between them.
 //!
 //! ```text
-//! page ══ str0m ── packets ──▶ our numbers, our clock ──▶ peer ══ SIP side
-//!          DTLS, SRTP     ◀── flow: codecs, keys       ◀──   RTP or SRTP
+//! page ══ str0m ── packets ──▶ numbering, clock    ──▶ peer ══ SIP side
+//!          DTLS, SRTP     ◀── flow: codecs, DTMF  ◀──   RTP or SRTP
 //!                         ◀── prompt
 //! ```
 //!
-//! Each side has a stream of ours with its own SSRC, sequence numbers and reports; a packet that comes is decrypted, checked, numbered
-//! anew and encrypted. Commands are obeyed in order; while a port pair is awaited, they wait.
+//! Each side gets a stream of the gateway with its own SSRC, sequence numbers and reports: a received packet is decrypted, checked,
+//! renumbered and encrypted. Commands are executed in order; they wait while a pair of ports is being bound.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -27,43 +27,43 @@ use super::prompt::Playing;
 use super::rtp::{Header, Numbering, Place, Reception};
 use super::sdp::{Events, clock};
 
-/// Commands that may wait for a port pair.
+/// The largest number of commands that wait for a pair of ports.
 const WAITING: usize = 32;
 
-/// How often a session says from where its SIP side is heard.
-const TOLD: u8 = 8;
+/// How many changes of the source address of the SIP side a session logs.
+const MOST_SOURCES_LOGGED: u8 = 8;
 
-/// What a session has from its engine for the time of a call.
+/// What the engine provides to a session during a call.
 pub struct Context<'a> {
     /// The time.
     pub now: Instant,
-    /// What pages share.
+    /// The state that all pages share.
     pub shared: &'a Shared,
-    /// The address of ours in the SDP of the SIP side, unless its settings name another.
+    /// The address of the gateway in the SDP for the SIP side, unless its settings have another.
     pub address: IpAddr,
-    /// How long a side may be silent.
+    /// How long nothing may be received from a side.
     pub silence: Duration,
     /// A source of randomness.
     pub random: &'a mut Random,
-    /// Where to put what is to be done.
+    /// The queue for outputs.
     pub out: &'a mut VecDeque<Output>,
 }
 
 impl Context<'_> {
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
     }
 }
 
-/// Our ports for RTP and RTCP.
+/// The ports of a session for RTP and RTCP.
 enum Ports {
-    /// Not needed so far.
+    /// Not needed yet.
     None,
-    /// Asked for.
+    /// Requested by [`Output::Bind`].
     Awaited,
-    /// The RTP port; RTCP has the next.
+    /// The RTP port; RTCP has the next one.
     Bound(u16),
-    /// There are none for who asked.
+    /// Could not be bound.
     Refused(MediaError),
 }
 
@@ -72,44 +72,44 @@ pub struct Session {
     id: SessionId,
     /// The Call-ID, for the log.
     call: String,
-    /// What each side sends first of all: page, SIP side; where both are known, it was told.
-    told: Option<(Codec, Codec)>,
-    /// How often it was told where the SIP side is heard from.
-    moved: u8,
-    /// The page's leg.
+    /// The codecs of page and SIP side that were logged last.
+    logged: Option<(Codec, Codec)>,
+    /// How many source addresses of the SIP side were logged.
+    sources_logged: u8,
+    /// The page's side.
     pub page: Page,
     peer: Peer,
     ports: Ports,
     waiting: VecDeque<Command>,
     to_page: Numbering,
-    /// The page's transport that `to_page` belongs to.
+    /// The transport of the page that `to_page` belongs to.
     transport: u64,
-    /// From the page to the SIP side, and back.
+    /// The flows from the page to the SIP side, and back.
     inward: Flow,
     outward: Flow,
     prompt: Option<Playing>,
-    /// The clock of what the page gets.
+    /// The RTP clock of the stream to the page, Hz.
     page_clock: u32,
     page_stream: Option<Reception>,
     page_past: (u64, u64),
-    /// Since when each side has been silent: page, peer.
+    /// Since when nothing was received from page and SIP side.
     silent_since: [Option<Instant>; 2],
     page_out: Vec<PageOutput>,
-    /// An empty one, to take its place while it is worked off.
+    /// An empty vector, which replaces `page_out` while that is processed.
     spare: Vec<PageOutput>,
-    /// When the timer of this session is set to go off; it may be too early.
+    /// When the timer of this session is due; it may be too early.
     pub timer: Option<Instant>,
 }
 
 impl Session {
-    /// A session in which nobody has said anything.
+    /// Returns a session without any description.
     pub fn new(id: SessionId, call: String, settings: PeerSettings, cx: &mut Context<'_>) -> Self {
         debug!(call = %Plain(&call), session = id.0, "media begin");
         Self {
             id,
             call,
-            told: None,
-            moved: 0,
+            logged: None,
+            sources_logged: 0,
             page: Page::default(),
             peer: Peer::new(settings, cx.now, cx.random),
             ports: Ports::None,
@@ -129,23 +129,23 @@ impl Session {
         }
     }
 
-    /// Something is asked of it.
+    /// Executes a command, or queues it while ports are being bound.
     pub fn command(&mut self, cx: &mut Context<'_>, command: Command) {
         if self.waiting.len() < WAITING {
             self.waiting.push_back(command);
         } else {
             self.fail(cx, Leg::Page, MediaError::Busy);
         }
-        self.work(cx);
+        self.run_commands(cx);
     }
 
-    /// The ports that were asked for, or why there are none.
+    /// Takes the result of [`Output::Bind`].
     pub fn bound(&mut self, cx: &mut Context<'_>, port: Result<u16, MediaError>) {
         self.ports = port.map_or_else(Ports::Refused, Ports::Bound);
-        self.work(cx);
+        self.run_commands(cx);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) {
+    fn run_commands(&mut self, cx: &mut Context<'_>) {
         while !matches!(self.ports, Ports::Awaited) {
             let Some(command) = self.waiting.pop_front() else { return };
             let wants_ports = matches!(command, Command::Offer { leg: Leg::Peer, .. } | Command::Offered { leg: Leg::Peer, .. });
@@ -154,12 +154,12 @@ impl Session {
                 cx.out.push_back(Output::Bind(self.id));
                 self.waiting.push_front(command);
             } else {
-                self.obey(cx, command);
+                self.execute(cx, command);
             }
         }
     }
 
-    fn obey(&mut self, cx: &mut Context<'_>, command: Command) {
+    fn execute(&mut self, cx: &mut Context<'_>, command: Command) {
         let session = self.id;
         match command {
             Command::Offered { leg, sdp, .. } => {
@@ -167,22 +167,22 @@ impl Session {
                     Leg::Page => self.page.offered(cx.shared, cx.now, &sdp, &self.order(), cx.random),
                     Leg::Peer => self.address(cx).and_then(|address| self.peer.offered(address, &sdp, cx.random)),
                 };
-                self.agreed(cx, leg, sdp.is_ok());
-                cx.tell(Event::Answer { session, leg, sdp });
+                self.negotiated(cx, leg, sdp.is_ok());
+                cx.emit(Event::Answer { session, leg, sdp });
             }
             Command::Offer { leg, .. } => {
                 let sdp = match leg {
                     Leg::Page => self.page.offer(cx.shared, cx.now, &self.order(), cx.random),
-                    Leg::Peer => self.address(cx).map(|address| self.peer.offer(address, self.page_gives(), cx.random)),
+                    Leg::Peer => self.address(cx).map(|address| self.peer.offer(address, self.page_sends(), cx.random)),
                 };
-                cx.tell(Event::Offer { session, leg, sdp });
+                cx.emit(Event::Offer { session, leg, sdp });
             }
             Command::Answered { leg, sdp, .. } => {
                 let result = match leg {
                     Leg::Page => self.page.answered(cx.shared, cx.now, &sdp, &self.order()),
                     Leg::Peer => self.address(cx).and_then(|address| self.peer.answered(address, &sdp)),
                 };
-                self.agreed(cx, leg, result.is_ok());
+                self.negotiated(cx, leg, result.is_ok());
                 if let Err(error) = result {
                     self.fail(cx, leg, error);
                 }
@@ -193,27 +193,27 @@ impl Session {
             }
             Command::Play { prompt, times, .. } => {
                 if self.prompt.replace(Playing::new(prompt, times)).is_some() {
-                    cx.tell(Event::Played { session });
+                    cx.emit(Event::Played { session });
                 }
             }
-            Command::Press { leg: Leg::Page, key, duration, .. } => {
+            Command::SendDigit { leg: Leg::Page, digit, duration, .. } => {
                 if let Some(events) = self.page_events() {
-                    self.outward.press(cx.now, &self.to_page, events, key, duration);
+                    self.outward.send_digit(cx.now, &self.to_page, events, digit, duration);
                 }
             }
-            Command::Press { leg: Leg::Peer, key, duration, .. } => {
+            Command::SendDigit { leg: Leg::Peer, digit, duration, .. } => {
                 if let Some(events) = self.peer.events() {
-                    self.inward.press(cx.now, &self.peer.numbering, events, key, duration);
+                    self.inward.send_digit(cx.now, &self.peer.numbering, events, digit, duration);
                 }
             }
-            // The engine's.
+            // The engine executes these.
             Command::Open { .. } | Command::Close { .. } => {}
         }
-        self.pump(cx);
+        self.send_due(cx);
         self.drain(cx);
     }
 
-    /// Our RTP port with the address that the SIP side is told; a refusal counts once.
+    /// Returns the local RTP address for the SDP of the SIP side; an error of binding is returned once.
     fn address(&mut self, cx: &Context<'_>) -> Result<SocketAddr, MediaError> {
         match self.ports {
             Ports::Bound(port) => Ok(SocketAddr::new(self.peer.settings.address.unwrap_or(cx.address), port)),
@@ -225,8 +225,8 @@ impl Session {
         }
     }
 
-    /// In which order a page is to be offered codecs, so that as little as possible has to be coded anew: what the SIP side has chosen, then
-    /// what it may choose.
+    /// Returns the order in which codecs are offered to a page, so that as little as possible has to be transcoded: the codec that
+    /// the SIP side has chosen, then those that it may choose.
     fn order(&self) -> Vec<Codec> {
         let chosen = self.peer.codec().map(|(codec, _)| codec);
         let others = self.peer.settings.codecs.iter().copied().filter(|codec| Some(*codec) != chosen);
@@ -237,63 +237,63 @@ impl Session {
         events_for(&self.page.events, self.page_clock)
     }
 
-    fn page_gives(&self) -> bool {
-        !self.page.is_agreed() || self.page.gives()
+    fn page_sends(&self) -> bool {
+        !self.page.is_negotiated() || self.page.sends()
     }
 
-    /// SDP was exchanged with a side: from now on it is to be heard.
-    fn agreed(&mut self, cx: &mut Context<'_>, leg: Leg, well: bool) {
+    /// Descriptions were exchanged with a side: from now on it has to send.
+    fn negotiated(&mut self, cx: &mut Context<'_>, leg: Leg, successful: bool) {
         if self.page.transport != self.transport {
             self.transport = self.page.transport;
             self.to_page = Numbering::new(0, cx.random.below(1 << 48));
             self.end_page_stream();
         }
-        if well {
+        if successful {
             self.silent_since[leg as usize] = Some(cx.now);
-            self.tell_codecs();
+            self.log_codecs();
         }
     }
 
-    /// Says in the log as what the sound goes, once both sides have said what they can, and whenever that changes.
-    fn tell_codecs(&mut self) {
+    /// Logs the codecs of both sides when they are known, and when they change.
+    fn log_codecs(&mut self) {
         let Some((page, peer)) = self.page.codecs.first().zip(self.peer.codec()).map(|((page, _), (peer, _))| (*page, peer)) else {
             return;
         };
-        if self.told.replace((page, peer)) == Some((page, peer)) {
+        if self.logged.replace((page, peer)) == Some((page, peer)) {
             return;
         }
-        let (call, transcoded) = (Plain(&self.call), as_it_is(page, self.peer.codecs()).is_none());
+        let (call, transcoded) = (Plain(&self.call), payload_type_for(page, self.peer.codecs()).is_none());
         let trunk_srtp = self.peer.settings.security == Security::Sdes;
         info!(%call, page = ?page, trunk = ?peer, transcoded, trunk_srtp, "codecs");
     }
 
     fn fail(&self, cx: &mut Context<'_>, leg: Leg, error: MediaError) {
         debug!(call = %Plain(&self.call), side = side(leg), ?error, "media cannot go on");
-        cx.tell(Event::Failed { session: self.id, leg, error });
+        cx.emit(Event::Failed { session: self.id, leg, error });
     }
 
-    /// A datagram from an address that has shown to be the page's.
-    pub fn hear_page(&mut self, cx: &mut Context<'_>, source: SocketAddr, bytes: &[u8]) {
+    /// Takes a datagram from an address of the page.
+    pub fn receive_from_page(&mut self, cx: &mut Context<'_>, source: SocketAddr, bytes: &[u8]) {
         self.silent_since[Leg::Page as usize] = Some(cx.now);
         self.page.receive(cx.shared, cx.now, source, bytes, &mut self.page_out);
         self.drain(cx);
     }
 
-    /// A datagram on one of our two ports.
-    pub fn hear_peer(&mut self, cx: &mut Context<'_>, socket: Socket, source: SocketAddr, bytes: &mut [u8]) {
+    /// Takes a datagram on one of the two ports.
+    pub fn receive_from_peer(&mut self, cx: &mut Context<'_>, socket: Socket, source: SocketAddr, bytes: &mut [u8]) {
         let before = (self.peer.source(), self.peer.refused);
         if matches!(socket, Socket::Rtcp(_)) {
             self.peer.receive_report(cx.now, source, bytes);
-            return self.tell_source(before, source);
+            return self.log_source(before, source);
         }
-        let gives = self.peer.gives();
+        let sends = self.peer.sends();
         let received = self.peer.receive(cx.now, source, bytes);
-        self.tell_source(before, source);
-        let Some(received) = received.filter(|_| gives) else { return };
+        self.log_source(before, source);
+        let Some(received) = received.filter(|_| sends) else { return };
         match received.kind {
-            Kind::Event(events) => self.outward.key(cx.now, events.clock, &received.header, received.payload),
-            Kind::Sound(_) if self.prompt.is_some() || !self.page.takes() => return,
-            Kind::Sound(codec) => match as_it_is(codec, &self.page.codecs) {
+            Kind::Event(events) => self.outward.receive_event(cx.now, events.clock, &received.header, received.payload),
+            Kind::Sound(_) if self.prompt.is_some() || !self.page.receives() => return,
+            Kind::Sound(codec) => match payload_type_for(codec, &self.page.codecs) {
                 Some(_) if self.outward.is_busy() => return,
                 Some(payload_type) => {
                     self.outward.pass();
@@ -310,38 +310,38 @@ impl Session {
                 }
             },
         }
-        self.pump(cx);
+        self.send_due(cx);
         self.drain(cx);
     }
 
-    /// Says in the log from where the SIP side is heard, where that is new, and which source was the first that is not listened to; `before`:
-    /// as it was before this packet. No more than a few lines in a session: anybody can send packets.
-    fn tell_source(&mut self, before: (Option<SocketAddr>, u64), source: SocketAddr) {
+    /// Logs a new source address of the SIP side, and the first packet from a source that is not accepted; `before` is the state
+    /// before this packet. A session logs only a few, because anybody can send packets.
+    fn log_source(&mut self, before: (Option<SocketAddr>, u64), source: SocketAddr) {
         let (call, heard) = (Plain(&self.call), self.peer.source());
-        if let Some(from) = heard.filter(|_| heard != before.0 && self.moved < TOLD) {
-            let words = if self.moved == 0 { "first packet" } else { "heard from another address" };
+        if let Some(from) = heard.filter(|_| heard != before.0 && self.sources_logged < MOST_SOURCES_LOGGED) {
+            let words = if self.sources_logged == 0 { "first packet" } else { "heard from another address" };
             debug!(%call, side = "trunk", %from, "{words}");
-            self.moved += 1;
+            self.sources_logged += 1;
         }
         if before.1 == 0 && self.peer.refused > 0 {
             debug!(%call, side = "trunk", from = %source, "a packet is not taken");
         }
     }
 
-    /// A packet of the page.
+    /// Takes an RTP packet of the page.
     fn forward(&mut self, cx: &mut Context<'_>, packet: &FromPage) {
         let header = &packet.header;
         if let Some(events) = self.page.events.iter().copied().find(|events| events.payload_type == header.payload_type) {
             self.count(cx.now, header, events.clock);
-            self.inward.key(cx.now, events.clock, header, &packet.payload);
-            return self.pump(cx);
+            self.inward.receive_event(cx.now, events.clock, header, &packet.payload);
+            return self.send_due(cx);
         }
         let Some((codec, _)) = self.page.codecs.iter().copied().find(|(_, pt)| *pt == header.payload_type) else { return };
         self.count(cx.now, header, clock(codec));
-        if !self.peer.takes() || packet.payload.is_empty() {
+        if !self.peer.receives() || packet.payload.is_empty() {
             return;
         }
-        match as_it_is(codec, self.peer.codecs()) {
+        match payload_type_for(codec, self.peer.codecs()) {
             Some(_) if self.inward.is_busy() => {}
             Some(payload_type) => {
                 self.inward.pass();
@@ -351,7 +351,7 @@ impl Session {
             None => {
                 if let Some(to) = self.peer.codec() {
                     self.inward.code(cx.now, codec, to, header, &packet.payload);
-                    self.pump(cx);
+                    self.send_due(cx);
                 }
             }
         }
@@ -363,45 +363,46 @@ impl Session {
         }
     }
 
-    /// What is due of what we make ourselves.
-    fn pump(&mut self, cx: &mut Context<'_>) {
-        let (mut out, mut pressed) = (Vec::new(), Vec::new());
-        if let Some(fraction) = self.peer.missed.take().filter(|_| self.peer.takes_copies()) {
-            self.inward.missed(fraction);
+    /// Sends everything that is due: transcoded sound, DTMF digits, the prompt.
+    fn send_due(&mut self, cx: &mut Context<'_>) {
+        let (mut out, mut digits) = (Vec::new(), Vec::new());
+        if let Some(fraction) = self.peer.loss.take().filter(|_| self.peer.uses_fec()) {
+            self.inward.set_loss(fraction);
         }
         let events = self.peer.events();
-        self.inward.poll(cx.now, &mut self.peer.numbering, events, &mut out, &mut pressed);
-        for Outgoing { payload_type, place, marker, payload } in out.drain(..).filter(|_| self.peer.takes()).collect::<Vec<_>>() {
+        self.inward.poll(cx.now, &mut self.peer.numbering, events, &mut out, &mut digits);
+        for Outgoing { payload_type, place, marker, payload } in out.drain(..).filter(|_| self.peer.receives()).collect::<Vec<_>>()
+        {
             self.send_peer(cx, (payload_type, place, marker), &payload);
         }
-        self.tell_pressed(cx, Leg::Page, &mut pressed);
+        self.emit_digits(cx, Leg::Page, &mut digits);
 
         let events = self.page_events();
-        self.outward.poll(cx.now, &mut self.to_page, events, &mut out, &mut pressed);
+        self.outward.poll(cx.now, &mut self.to_page, events, &mut out, &mut digits);
         if self.prompt.is_some() {
             out.clear();
         }
         self.play(cx, &mut out);
         for Outgoing { payload_type, place, marker, payload } in out {
-            if self.page.takes() {
+            if self.page.receives() {
                 self.page.send(cx.shared, cx.now, (payload_type, place, marker), &payload, &mut self.page_out);
             }
         }
-        self.tell_pressed(cx, Leg::Peer, &mut pressed);
+        self.emit_digits(cx, Leg::Peer, &mut digits);
     }
 
     fn play(&mut self, cx: &mut Context<'_>, out: &mut Vec<Outgoing>) {
-        let (Some(playing), Some(codec), true) = (&mut self.prompt, self.page.codecs.first(), self.page.takes()) else { return };
+        let (Some(playing), Some(codec), true) = (&mut self.prompt, self.page.codecs.first(), self.page.receives()) else { return };
         self.page_clock = clock(codec.0);
         if playing.poll(cx.now, &mut self.to_page, *codec, out) {
             self.prompt = None;
-            cx.tell(Event::Played { session: self.id });
+            cx.emit(Event::Played { session: self.id });
         }
     }
 
-    fn tell_pressed(&self, cx: &mut Context<'_>, leg: Leg, pressed: &mut Vec<(char, u32)>) {
-        for (key, duration) in pressed.drain(..) {
-            cx.tell(Event::Pressed { session: self.id, leg, key, duration });
+    fn emit_digits(&self, cx: &mut Context<'_>, leg: Leg, digits: &mut Vec<(char, u32)>) {
+        for (digit, duration) in digits.drain(..) {
+            cx.emit(Event::Digit { session: self.id, leg, digit, duration });
         }
     }
 
@@ -421,7 +422,7 @@ impl Session {
         }
     }
 
-    /// Does what the page's leg wants done.
+    /// Processes the outputs of the page's side.
     fn drain(&mut self, cx: &mut Context<'_>) {
         while !self.page_out.is_empty() {
             let mut batch = std::mem::replace(&mut self.page_out, std::mem::take(&mut self.spare));
@@ -431,12 +432,12 @@ impl Session {
                         cx.out.push_back(Output::Send { socket: Socket::Page, destination, bytes })
                     }
                     PageOutput::Packet(packet) => self.forward(cx, &packet),
-                    PageOutput::Missed(fraction) if self.page.takes_copies => self.outward.missed(fraction),
-                    PageOutput::Missed(_) => {}
+                    PageOutput::Loss(fraction) if self.page.uses_fec => self.outward.set_loss(fraction),
+                    PageOutput::Loss(_) => {}
                     PageOutput::Connected => {
                         debug!(call = %Plain(&self.call), "the page is connected");
-                        cx.tell(Event::Connected { session: self.id });
-                        self.pump(cx);
+                        cx.emit(Event::Connected { session: self.id });
+                        self.send_due(cx);
                     }
                     PageOutput::Failed(error) => self.fail(cx, Leg::Page, error),
                 }
@@ -445,12 +446,12 @@ impl Session {
         }
     }
 
-    /// Time has passed.
+    /// Handles the passing of time.
     pub fn timeout(&mut self, cx: &mut Context<'_>) {
         if self.page.deadline().is_some_and(|at| at <= cx.now) {
             self.page.timeout(cx.shared, cx.now, &mut self.page_out);
         }
-        self.pump(cx);
+        self.send_due(cx);
         self.drain(cx);
         if let Some((destination, mux, bytes)) = self.peer.report(cx.now) {
             let socket = if mux { Socket::Rtp(self.id) } else { Socket::Rtcp(self.id) };
@@ -460,24 +461,25 @@ impl Session {
             if self.silent_at(leg, cx.silence).is_some_and(|at| at <= cx.now) {
                 self.silent_since[leg as usize] = Some(cx.now);
                 info!(call = %Plain(&self.call), side = side(leg), milliseconds = millis(cx.silence), "nothing came for too long");
-                cx.tell(Event::Silent { session: self.id, leg });
+                cx.emit(Event::Silent { session: self.id, leg });
             }
         }
     }
 
-    /// When a side counts as silent. A page is heard even when it is on hold: browsers ask for consent every few seconds (RFC 7675).
+    /// Returns when a side counts as vanished. A page is heard even on hold: browsers send consent checks every few seconds (RFC
+    /// 7675).
     fn silent_at(&self, leg: Leg, silence: Duration) -> Option<Instant> {
         let since = match leg {
-            Leg::Page => self.silent_since[0].filter(|_| self.page.is_agreed()),
+            Leg::Page => self.silent_since[0].filter(|_| self.page.is_negotiated()),
             Leg::Peer => self.silent_since[1].max(self.peer.heard).filter(|_| self.peer.must_send()),
         };
         since.map(|since| since + silence)
     }
 
-    /// When [`Session::timeout`] is to be called.
+    /// Returns when [`Session::timeout`] is due.
     #[must_use]
     pub fn deadline(&self, silence: Duration) -> Option<Instant> {
-        let prompt = self.prompt.as_ref().filter(|_| self.page.takes());
+        let prompt = self.prompt.as_ref().filter(|_| self.page.receives());
         let all = [
             self.page.deadline(),
             self.peer.deadline(),
@@ -490,14 +492,14 @@ impl Session {
         all.into_iter().flatten().min()
     }
 
-    /// Whether it has, or will have, ports to give back.
+    /// Whether it has ports to release, or is going to have them.
     #[must_use]
     pub const fn has_ports(&self) -> bool {
         matches!(self.ports, Ports::Awaited | Ports::Bound(_))
     }
 
-    /// Says in the log that it ends, and what went over it; jitter is in milliseconds.
-    pub fn tell_end(&self) {
+    /// Logs the end of the session and its traffic; jitter is in milliseconds.
+    pub fn log_end(&self) {
         let Traffic { from_page: page, from_peer: trunk, refused } = self.traffic();
         let page_ticks = self.page.codecs.first().map_or(1, |(codec, _)| codec.ticks());
         let page_jitter = self.page_stream.as_ref().map(|stream| stream.jitter() / page_ticks);
@@ -514,7 +516,7 @@ impl Session {
         );
     }
 
-    /// What went over it.
+    /// Returns the traffic of the session.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         let page = self.page_stream.as_ref().map_or((0, 0), |stream| (stream.received, stream.lost()));
@@ -526,7 +528,7 @@ impl Session {
     }
 }
 
-/// A side, as the log has it.
+/// Returns the name of a side in the log.
 const fn side(leg: Leg) -> &'static str {
     match leg {
         Leg::Page => "page",
@@ -534,7 +536,7 @@ const fn side(leg: Leg) -> &'static str {
     }
 }
 
-/// As which payload type sound can go to a side that has its codec.
-fn as_it_is(codec: Codec, theirs: &[(Codec, u8)]) -> Option<u8> {
-    theirs.iter().find(|(other, _)| *other == codec).map(|(_, payload_type)| *payload_type)
+/// Returns the payload type with which a side takes this codec; `None` where it has to be transcoded.
+fn payload_type_for(codec: Codec, accepted: &[(Codec, u8)]) -> Option<u8> {
+    accepted.iter().find(|(other, _)| *other == codec).map(|(_, payload_type)| *payload_type)
 }

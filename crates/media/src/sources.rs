@@ -1,14 +1,14 @@
-//! From where the SIP side is heard, and where it is sent to: anybody who guesses a port can send there.
+//! The source address of the SIP side's packets, and the destination of packets to it: anybody who guesses a port can send to it.
 //!
 //! ```text
-//!   nobody ── signalled address ─────────────────────────────▶ sure ── the same stream from another port of its host ──▶ sure
-//!      ├───── its host, or that of its SIP (NAT) ──▶ heard ──────▲
-//!      │           three packets are sent there;     │ three packets in order; that alone for two seconds, where the port is
-//!      │           one better placed takes over  ◀───┘ another than the signalled one and others may have the same NAT
-//!      └───── anybody else (NAT whose address nobody knows) ── in order for two seconds in which nobody better speaks ──▶ sure
+//!   none ─── signalled address ─────────────────────────────▶ verified ── same stream, another port of its host ──▶ verified
+//!      ├──── signalled host, or host of its SIP (NAT) ──▶ heard ──────▲
+//!      │           gets at most three packets;             │ three packets in order; for two seconds with no other stream, where the
+//!      │           a better source replaces it        ◀────┘ port is not the signalled one and the NAT may be shared with others
+//!      └──── any other address (NAT, unknown address) ── in order for two seconds without a better source ──▶ verified
 //! ```
 //!
-//! Who is better placed takes over at once, whoever was first; others are heard only after new SDP.
+//! A better source replaces a worse one at once; other sources are accepted only after new SDP.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -17,36 +17,36 @@ use offhook_ua::time::Instant;
 
 use super::rtp::Header;
 
-/// Packets in order that show a stream, where one alone may be a forger's shot.
+/// Packets in order that verify a stream: a single one may be forged.
 const IN_ORDER: u32 = 3;
-/// How long nobody better may speak before somebody who is placed nowhere is taken for the SIP side.
+/// How long no better source may send before another address is accepted as the SIP side.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Packets to an address that is not sure (one in SDP is anybody's).
-pub const UNPROVEN: u32 = 3;
-/// How far a sequence number may be ahead of the one before.
+/// The largest number of packets to an address that is not verified: anybody may be named in SDP.
+pub const UNVERIFIED: u32 = 3;
+/// The largest step from one sequence number to the next.
 const GAP: u16 = 100;
-/// Streams that are watched beside the one that is heard.
+/// The largest number of streams that are watched in addition to the accepted one.
 const OTHERS: usize = 8;
 
-/// What signalling says of where the SIP side is.
+/// The signalled location of the SIP side.
 #[derive(Clone, Copy, Debug)]
 pub struct Signalled<'a> {
-    /// Where its SDP has it.
+    /// The address in its SDP.
     pub rtp: SocketAddr,
-    /// Hosts that its SIP comes from.
+    /// The source addresses of its SIP messages.
     pub hosts: &'a [IpAddr],
-    /// Whether it may be behind NAT, so that its SDP may be wrong.
+    /// Whether it may be behind NAT, so that the address in SDP may be wrong.
     pub nat: bool,
-    /// Whether its SDP only names its host, so that nobody knows where that is.
+    /// Whether its SDP has a host name, so that the address is not known.
     pub named: bool,
 }
 
-/// How well a source is placed.
+/// How well a source address matches the signalled location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    /// Anywhere.
+    /// Not at all.
     Elsewhere,
-    /// Where its SIP comes from: a NAT has mostly one address for both.
+    /// The source address of its SIP messages: a NAT mostly has one address for both.
     Sip,
     /// The host in its SDP.
     Host,
@@ -68,28 +68,28 @@ impl Signalled<'_> {
         }
     }
 
-    /// Whether it may be anywhere: its SDP has only a name, or an address of an inner network from which its SIP does not come.
+    /// Whether it may have any address: its SDP has a host name, or a private address from which its SIP messages do not come.
     fn is_lost(&self) -> bool {
         self.nat && (self.named || is_inner(self.rtp.ip()) && !self.hosts.contains(&self.rtp.ip()))
     }
 }
 
-/// Whom we listen to.
+/// The accepted source.
 #[derive(Clone, Copy, Debug)]
 struct Lock {
     address: SocketAddr,
-    /// The best that this stream was placed.
+    /// The best match that this stream has had.
     place: Place,
     run: Run,
-    /// Whether it is the SIP side, and no single packet that somebody has shot at us.
-    sure: bool,
-    /// Packets sent to it while it was not.
+    /// Whether it is certainly the SIP side: it has sent more than a packet that may be forged.
+    verified: bool,
+    /// Packets sent to it before it was verified.
     sent: u32,
-    /// New SDP came, and it has not spoken since.
+    /// Whether it has not sent since new SDP.
     loose: bool,
 }
 
-/// Packets in order.
+/// A run of packets in order.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     ssrc: u32,
@@ -103,7 +103,7 @@ impl Run {
         Self { ssrc: header.ssrc, sequence: header.sequence, packets: 1, since: now }
     }
 
-    /// The same with one packet more, where it is the next.
+    /// Returns the run with one more packet, if that is the next one.
     fn and(self, header: &Header) -> Option<Self> {
         let ahead = header.sequence.wrapping_sub(self.sequence);
         let next = self.ssrc == header.ssrc && (1..=GAP).contains(&ahead);
@@ -115,12 +115,12 @@ impl Run {
 #[derive(Debug, Default)]
 pub struct Sources {
     lock: Option<Lock>,
-    /// Streams that are not heard.
+    /// Streams that are not accepted yet.
     others: Vec<(SocketAddr, Place, Run)>,
 }
 
 impl Sources {
-    /// New SDP came; `moved`: with another address.
+    /// New SDP was received; `moved`: with another address.
     pub fn described(&mut self, moved: bool) {
         self.others.clear();
         if moved {
@@ -130,7 +130,8 @@ impl Sources {
         }
     }
 
-    /// Whether a packet may be the SIP side's; `keyed`: it has yet to show that, by its tag, and who cannot is never heard.
+    /// Whether a packet may be from the SIP side; `keyed`: its authentication tag is still to be verified, so sources without the
+    /// key are never accepted.
     pub fn admits(&mut self, now: Instant, signalled: &Signalled<'_>, source: SocketAddr, header: &Header, keyed: bool) -> bool {
         let Some(place) = signalled.place(source) else { return false };
         let known = place > Place::Elsewhere;
@@ -138,20 +139,20 @@ impl Sources {
             None => known || keyed,
             Some(lock) if lock.address == source => true,
             Some(lock) if lock.address.ip() == source.ip() => {
-                lock.loose || lock.run.ssrc == header.ssrc || (keyed || !lock.sure) && place > lock.place
+                lock.loose || lock.run.ssrc == header.ssrc || (keyed || !lock.verified) && place > lock.place
             }
             Some(lock) => place > lock.place || lock.loose && (known || keyed),
         };
         heard || !keyed && self.shows(now, signalled, source, place, header)
     }
 
-    /// A source that is not heard has sent one packet more. Whether that is enough for it to take the place of one that is not sure, or of one
-    /// that is silent.
+    /// Counts a packet of a source that is not accepted, and returns whether it now replaces a source that is not verified, or is
+    /// silent.
     fn shows(&mut self, now: Instant, signalled: &Signalled<'_>, source: SocketAddr, place: Place, header: &Header) -> bool {
         let free = self.lock.is_none_or(|lock| lock.loose);
         let eligible = match self.lock {
             _ if place == Place::Elsewhere => free && signalled.is_lost(),
-            Some(lock) => place > lock.place || !lock.sure && place == lock.place,
+            Some(lock) => place > lock.place || !lock.verified && place == lock.place,
             None => true,
         };
         if !eligible {
@@ -168,52 +169,54 @@ impl Sources {
         run.packets >= IN_ORDER && (place > Place::Elsewhere || now - run.since >= PATIENCE)
     }
 
-    /// A packet was good: from now on its source is the SIP side's; `keyed`: it has shown that it has the keys.
+    /// A packet was accepted, so its source is the SIP side; `keyed`: its authentication tag was verified.
     pub fn take(&mut self, now: Instant, signalled: &Signalled<'_>, source: SocketAddr, header: &Header, keyed: bool) {
         let Some(place) = signalled.place(source) else { return };
-        let shown = self.others.iter().find(|(address, ..)| *address == source).map(|(.., run)| *run);
-        // Who is better placed goes on to show it, however much this one says.
+        let watched = self.others.iter().find(|(address, ..)| *address == source).map(|(.., run)| *run);
+        // A better source can still replace this one, however much it sends.
         self.others.retain(|(address, known, _)| *address != source && *known > place);
         let before =
             self.lock.filter(|lock| lock.address.ip() == source.ip() && (lock.address == source || lock.run.ssrc == header.ssrc));
         let run = before.map(|lock| lock.run).and_then(|run| run.and(header));
-        let run = run.or(shown).unwrap_or_else(|| Run::new(now, header));
-        // Behind NAT its host may be that of others, too: for them the port tells, where it is used.
+        let run = run.or(watched).unwrap_or_else(|| Run::new(now, header));
+        // Behind NAT others may share its host, so the port has to match, where it is used.
         let shared = signalled.nat && place == Place::Host && now - run.since < PATIENCE;
-        let sure = keyed || place == Place::Exact || run.packets >= IN_ORDER && !shared || before.is_some_and(|lock| lock.sure);
+        let verified =
+            keyed || place == Place::Exact || run.packets >= IN_ORDER && !shared || before.is_some_and(|lock| lock.verified);
         let (place, sent) = before.map_or((place, 0), |lock| (place.max(lock.place), lock.sent));
-        self.lock = Some(Lock { address: source, place, run, sure, sent, loose: false });
+        self.lock = Some(Lock { address: source, place, run, verified, sent, loose: false });
     }
 
-    /// The address that is heard.
+    /// Returns the accepted source address.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.lock.map(|lock| lock.address)
     }
 
-    /// The host that is heard.
+    /// Returns the accepted host.
     #[must_use]
     pub fn host(&self) -> Option<IpAddr> {
         self.address().map(|address| address.ip())
     }
 
-    /// Where the SIP side is, for sure.
+    /// Returns the verified address of the SIP side.
     #[must_use]
-    pub fn sure(&self) -> Option<SocketAddr> {
-        self.lock.filter(|lock| lock.sure).map(|lock| lock.address)
+    pub fn verified(&self) -> Option<SocketAddr> {
+        self.lock.filter(|lock| lock.verified).map(|lock| lock.address)
     }
 
-    /// Where the next packet goes: to whom is heard, where that is sure or has had few; `None` where nobody is.
+    /// Returns the destination of the next packet: the accepted source, if it is verified or has got few packets; `None` where no
+    /// source is accepted.
     pub fn destination(&mut self, now: Instant) -> Option<Option<SocketAddr>> {
         let lock = self.lock.as_mut()?;
-        lock.sure |= self.others.is_empty() && now - lock.run.since >= PATIENCE;
-        let may = lock.sure || lock.sent < UNPROVEN;
+        lock.verified |= self.others.is_empty() && now - lock.run.since >= PATIENCE;
+        let may = lock.verified || lock.sent < UNVERIFIED;
         lock.sent = lock.sent.saturating_add(1);
         Some(may.then_some(lock.address))
     }
 }
 
-/// Whether an address is one of an inner network: it means nothing outside (RFC 1918, 4193, 6598).
+/// Whether an address is private: it has no meaning outside of its network (RFC 1918, 4193, 6598).
 fn is_inner(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {

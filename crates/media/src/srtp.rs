@@ -1,4 +1,4 @@
-//! SRTP and SRTCP with AES_CM_128_HMAC_SHA1_80 (RFC 3711), for peers whose keys come in SDP (RFC 4568). What WebRTC needs is str0m's.
+//! SRTP and SRTCP with AES_CM_128_HMAC_SHA1_80 (RFC 3711), for peers with keys in SDP (RFC 4568). For WebRTC str0m has its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use aws_lc_rs::iv::FixedLength;
 
 use super::rtp::{Window, extend};
 
-/// Octets of an authentication tag.
+/// The length of an authentication tag, octets.
 pub const TAG: usize = 10;
 
-/// Streams of one key that are told apart; a peer has one or two.
+/// The largest number of streams of one key; a peer has one or two.
 const STREAMS: usize = 8;
 
-/// Master key and salt, as they stand in SDP.
+/// Master key and master salt, as in SDP.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Master(pub [u8; 30]);
 
@@ -25,7 +25,7 @@ impl fmt::Debug for Master {
     }
 }
 
-/// The keys of one direction.
+/// The context of one direction.
 pub struct Context {
     rtp: Keys,
     rtcp: Keys,
@@ -48,7 +48,7 @@ struct Keys {
 }
 
 impl Context {
-    /// The session keys of a master key.
+    /// Derives the session keys from a master key.
     #[must_use]
     pub fn new(master: &Master) -> Self {
         Self {
@@ -60,14 +60,15 @@ impl Context {
         }
     }
 
-    /// Encrypts a whole packet whose payload begins at `start`; `number` is its whole sequence number.
+    /// Encrypts a packet whose payload begins at `start`; `number` is its extended sequence number.
     pub fn protect(&self, packet: &mut Vec<u8>, start: usize, ssrc: u32, number: u64) {
         self.rtp.crypt(&mut packet[start..], ssrc, number);
         let tag = self.rtp.tag(&[packet, &rollover(number)]);
         packet.extend_from_slice(&tag);
     }
 
-    /// Decrypts in place what begins at `start`; the length without the tag, or `None` for what is forged, damaged or a copy.
+    /// Decrypts a packet in place; the payload begins at `start`. Returns the length without the tag, or `None` for a packet that
+    /// is forged, damaged or replayed.
     pub fn unprotect(&mut self, packet: &mut [u8], start: usize, ssrc: u32, sequence: u16) -> Option<usize> {
         let length = packet.len().checked_sub(TAG).filter(|length| *length >= start)?;
         let window = self.streams.get(&ssrc).copied();
@@ -98,7 +99,7 @@ impl Context {
         packet.extend_from_slice(&tag);
     }
 
-    /// Decrypts a compound RTCP packet in place; its length.
+    /// Decrypts a compound RTCP packet in place, and returns its length.
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Option<usize> {
         let length = packet.len().checked_sub(TAG + 4).filter(|length| *length >= 8)?;
         let (message, tag) = packet.split_at_mut(length + 4);
@@ -122,7 +123,7 @@ fn rollover(number: u64) -> [u8; 4] {
 }
 
 impl Keys {
-    /// With a key derivation rate of zero (RFC 3711, 4.3.1): label 0 to 2 for RTP, 3 to 5 for RTCP.
+    /// Derives a session key (RFC 3711, 4.3.1) with a key derivation rate of zero: label 0 to 2 for RTP, 3 to 5 for RTCP.
     fn derive(master: &Master, label: u8) -> Self {
         let cipher = cipher(&master.0[..16]);
         let material = |label: u8, into: &mut [u8]| {
@@ -194,7 +195,7 @@ mod tests {
         assert_eq!(stream.to_vec(), octets("E03EAD0935C95E80E166B16DD92B4EB4D23513162B02D0F72A43A2FE4A5F97AB"));
     }
 
-    /// RFC 3711, B.3: the derived salt can be seen, the key by what it encrypts.
+    /// RFC 3711, B.3: the derived salt is visible, the key by what it encrypts.
     #[test]
     fn session_keys_are_those_of_the_standard() {
         let master = octets("E1F97A0D3E018BE0D64FA32C06DE41390EC675AD498AFEEBB6960B3AABE6").try_into().expect("30 octets");

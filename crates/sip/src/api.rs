@@ -1,4 +1,4 @@
-//! The five-digit codes of the calling API: `X-Error` of a SIP response says one, and `errorCode` of an HTTP response.
+//! The five-digit error codes of the calling API: the header field `X-Error` of a SIP response has one, and `errorCode` of an HTTP response.
 
 use core::fmt;
 
@@ -6,17 +6,17 @@ use super::status::StatusCode;
 
 macro_rules! codes {
     ($($name:ident $number:literal $meaning:literal,)*) => {
-        /// What went wrong, in five digits. The first three are the HTTP status, and the usual SIP status.
+        /// An error code of the calling API, five digits. The first three are the HTTP status, and the usual SIP status.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ApiCode {
             $(#[doc = concat!($number, ": ", $meaning, ".")] $name,)*
         }
 
         impl ApiCode {
-            /// All of them, by number.
+            /// All codes, in ascending order.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The five digits.
+            /// Returns the five digits.
             #[must_use]
             pub const fn number(self) -> u32 {
                 match self {
@@ -24,7 +24,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What it means, in a few words.
+            /// Returns the meaning in a few words.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self {
@@ -65,19 +65,19 @@ codes! {
 }
 
 impl ApiCode {
-    /// The HTTP status: the first three digits.
+    /// Returns the HTTP status: the first three digits.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         (self.number() / 100) as u16
     }
 
-    /// The SIP status that usually goes with it: the first three digits.
+    /// Returns the SIP status that usually goes with the code: the first three digits.
     #[must_use]
     pub fn sip_status(self) -> StatusCode {
         StatusCode::new(self.http_status()).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)
     }
 
-    /// The value of `X-Error`: the five digits, and why.
+    /// Returns the value of `X-Error`: the five digits, and the reason.
     #[must_use]
     pub fn x_error(self, why: &str) -> String {
         format!("{self} {why}")

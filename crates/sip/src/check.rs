@@ -1,4 +1,4 @@
-//! Which messages are refused, and with what (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has the cases).
+//! Validation of messages: which ones are rejected, and with which status (RFC 3261, 8.2, 10.3, 16.3, 18.3; RFC 4475 has test messages).
 
 use super::header::{Branch, Field, Name, NameAddr, split_at};
 use super::message::{Message, ParseError, Start, bare};
@@ -7,56 +7,55 @@ use super::status::StatusCode;
 use super::uri::Uri;
 use crate::text::cut_at;
 
-/// Why a message is refused. A request is answered with it (an ACK is dropped), a response is dropped.
+/// Why a message is rejected. A request is answered with this status and reason; an ACK and a response are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The code to answer.
+    /// The status of the response.
     pub code: StatusCode,
-    /// What is wrong, fit as a reason phrase.
+    /// The reason phrase of the response: what is wrong.
     pub reason: &'static str,
 }
 
 impl Rejection {
-    /// 400.
+    /// Returns a rejection with 400.
     pub(super) const fn bad(reason: &'static str) -> Self {
         Self { code: StatusCode::BAD_REQUEST, reason }
     }
 }
 
-/// What a user agent can do: what [`Message::check_uas`] judges by, and what refusals list.
+/// The capabilities of a user agent: [`Message::check_uas`] checks requests against them, and rejections list them.
 #[derive(Clone, Copy, Debug)]
 pub struct Abilities<'a> {
-    /// Methods that it answers: what it writes to Allow.
+    /// Methods that it handles: the value of Allow.
     pub methods: &'a [Method<'a>],
     /// Option tags that a request may require.
     pub extensions: &'a [&'a str],
-    /// Media types of bodies: what it writes to Accept. Bodies of INFO are judged by their package instead (RFC 6086).
+    /// Media types of bodies: the value of Accept. The body of an INFO depends on its package instead (RFC 6086).
     pub bodies: &'a [&'a str],
     /// Media types of bodies in INFO.
     pub info_bodies: &'a [&'a str],
-    /// Packages of INFO: what it writes to Recv-Info.
+    /// Packages of INFO: the value of Recv-Info.
     pub packages: &'a [&'a str],
 }
 
 impl Abilities<'_> {
-    /// Nothing.
+    /// No capabilities.
     pub const NONE: Self = Self { methods: &[], extensions: &[], bodies: &[], info_bodies: &[], packages: &[] };
 
-    /// The status for a method that is none of those which are answered: 405 for one that an RFC defines, 501 for any other (RFC 3261,
-    /// 21.4.6 and 21.5.2).
+    /// Returns the status for a method that is not handled: 405 for a registered method, 501 for any other (RFC 3261, 21.4.6 and 21.5.2).
     #[must_use]
     pub fn unserved(method: Method<'_>) -> StatusCode {
         if method.registered().is_some() { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_IMPLEMENTED }
     }
 
-    /// The value of Allow.
+    /// Returns the value of Allow.
     #[must_use]
     pub fn allow(&self) -> String {
         self.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Fields that come once (RFC 3261, 7.3.1). Content-Length is looked at when a message is parsed.
+/// Fields that may occur only once (RFC 3261, 7.3.1). Content-Length is checked when a message is parsed.
 const SINGLE: u64 = set(&[Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType, Name::Expires]);
 
 const fn set(names: &[Name]) -> u64 {
@@ -67,15 +66,15 @@ const fn set(names: &[Name]) -> u64 {
 }
 
 impl Message<'_> {
-    /// What everybody who acts on a message relies on: whole framing; From, To, Call-ID, CSeq and the topmost Via, each once
-    /// and readable; the CSeq of this method; a Request-URI and contacts that can be read.
+    /// Checks what every recipient of a message relies on: complete framing; From, To, Call-ID, CSeq and the topmost Via, each
+    /// well-formed and present once; a CSeq with the method of the request; a well-formed Request-URI and contacts.
     ///
-    /// Passed, for RFC 2543's sake: no branch, no From tag, no Max-Forwards. What nobody here acts on, such as Date, is not
-    /// looked at.
+    /// Accepted for compatibility with RFC 2543: no branch, no From tag, no Max-Forwards. Fields that are not used, such as Date,
+    /// are not checked.
     ///
     /// # Errors
     ///
-    /// The code to answer. A response that fails is dropped.
+    /// The status of the response. A response that fails is dropped.
     pub fn check(&self) -> Result<(), Rejection> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -90,17 +89,17 @@ impl Message<'_> {
         if self.fields().iter().any(repeated) {
             return Err(Rejection::bad("Repeated Header Field"));
         }
-        let via = self.via().map_err(refusal)?;
+        let via = self.via().map_err(rejection)?;
         if matches!(via.branch(), Some("" | Branch::COOKIE)) {
             return Err(Rejection::bad("Empty Branch"));
         }
         for name in [Name::From, Name::To] {
-            if self.read_tag(name).map_err(refusal)? == Some("") {
+            if self.read_tag(name).map_err(rejection)? == Some("") {
                 return Err(Rejection::bad("Empty Tag"));
             }
         }
-        self.call_id().map_err(refusal)?;
-        let cseq = self.cseq().map_err(refusal)?;
+        self.call_id().map_err(rejection)?;
+        let cseq = self.cseq().map_err(rejection)?;
         let mut starred = false;
         for contact in self.contacts() {
             starred |= contact.map_err(|_| Rejection::bad("Malformed Contact"))?.uri.scheme == "*";
@@ -113,7 +112,7 @@ impl Message<'_> {
 
     fn check_request(&self, method: Method<'_>, uri: &str, cseq_method: Method<'_>, starred: bool) -> Result<(), Rejection> {
         if cseq_method != method {
-            // One that nobody has registered is answered 501 before anything else about it is looked at.
+            // A method that is not registered is rejected with 501 before anything else is checked.
             return Err(if method.registered().is_some() { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
         }
         // Escaped headers in a Request-URI must never become fields (RFC 3261, 19.1.5).
@@ -129,13 +128,13 @@ impl Message<'_> {
         Ok(())
     }
 
-    /// [`Message::check`], then what a user agent server refuses, in the order of RFC 3261, 8.2: an unknown method (501), a
-    /// scheme other than `sip:` and `sips:` (416), an extension it lacks (420), a body it cannot read (415), answers that
-    /// the caller could not read (406).
+    /// Checks a message as [`Message::check`] does, then what a user agent server rejects, in the order of RFC 3261, 8.2: an
+    /// unknown method (501), a scheme other than `sip:` and `sips:` (416), an unsupported extension (420), an unsupported media
+    /// type (415), a UAC that does not accept SDP in the response (406).
     ///
     /// # Errors
     ///
-    /// The code to answer.
+    /// The status of the response.
     pub fn check_uas(&self, can: &Abilities<'_>) -> Result<(), Rejection> {
         self.check()?;
         let Start::Request { method, uri } = self.start else { return Ok(()) };
@@ -158,12 +157,12 @@ impl Message<'_> {
         Ok(())
     }
 
-    /// The extensions that Require asks for and `supported` lacks: what a 420 lists in Unsupported.
+    /// Returns the option tags in Require that are not in `supported`: what a 420 lists in Unsupported.
     pub fn unsupported<'s>(&self, supported: &'s [&str]) -> impl Iterator<Item = &str> + use<'_, 's> {
         self.all(Name::Require).filter(move |tag| !supported.iter().any(|known| known.eq_ignore_ascii_case(tag)))
     }
 
-    /// Whether the sender takes bodies of that type: one without Accept takes SDP (RFC 3261, 20.1).
+    /// Whether the sender accepts bodies of this media type; without Accept it accepts SDP (RFC 3261, 20.1).
     #[must_use]
     pub fn accepts(&self, mime: &str) -> bool {
         let kind = split_at(mime, b'/').0;
@@ -175,12 +174,12 @@ impl Message<'_> {
         self.get(Name::Accept).is_none() && mime == "application/sdp" || self.all(Name::Accept).any(|item| matches(bare(item)))
     }
 
-    /// [`Message::check`], then what a registrar refuses (RFC 3261, 10.3): a To that is no SIP URI, contacts whose URI would
-    /// smuggle header fields into later requests.
+    /// Checks a message as [`Message::check`] does, then what a registrar rejects (RFC 3261, 10.3): a To that is not a SIP URI,
+    /// and contacts whose URI has header fields, which would get into later requests.
     ///
     /// # Errors
     ///
-    /// The code to answer.
+    /// The status of the response.
     pub fn check_registrar(&self) -> Result<(), Rejection> {
         self.check()?;
         if !self.to().is_ok_and(|to| to.uri.is_sip()) {
@@ -193,12 +192,12 @@ impl Message<'_> {
         Ok(())
     }
 
-    /// [`Message::check`] of a response, then what only a user agent client refuses: more than one Via, so that it was meant
-    /// for somebody else (RFC 3261, 8.1.3.3).
+    /// Checks a response as [`Message::check`] does, then what only a user agent client rejects: more than one Via, which means
+    /// that the response was misrouted (RFC 3261, 8.1.3.3).
     ///
     /// # Errors
     ///
-    /// The response is to be dropped.
+    /// The response has to be dropped.
     pub fn check_uac(&self) -> Result<(), Rejection> {
         self.check()?;
         if self.all(Name::Via).nth(1).is_some() { Err(Rejection::bad("Not for Us")) } else { Ok(()) }
@@ -209,8 +208,8 @@ fn not_implemented() -> Rejection {
     Rejection { code: StatusCode::NOT_IMPLEMENTED, reason: "Not Implemented" }
 }
 
-/// RFC 3261, 21.4.1: the reason names the field.
-fn refusal(error: ParseError) -> Rejection {
+/// Returns the rejection for a field that is missing or malformed; its reason names the field (RFC 3261, 21.4.1).
+fn rejection(error: ParseError) -> Rejection {
     Rejection::bad(match error {
         ParseError::Missing(Name::Via) => "Missing Via",
         ParseError::Missing(Name::From) => "Missing From",

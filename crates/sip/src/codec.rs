@@ -1,8 +1,8 @@
-//! What the media of a call with the SIP side may be, as session descriptions have it and operators choose it.
+//! Codecs and encryption of media on the SIP side of a call, as they are negotiated in SDP and configured by operators.
 
 use serde::{Deserialize, Serialize};
 
-/// A codec that the SIP side may be offered, in the order of preference.
+/// A codec that may be offered to the SIP side, in the order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
@@ -17,7 +17,8 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// Ticks of its RTP clock in a millisecond. G.722 says 8 kHz, and means 16 (RFC 3551, 4.5.2); Opus always says 48 (RFC 7587, 4.1).
+    /// Returns the rate of the RTP clock in kHz. That of G.722 is 8, though it samples at 16 (RFC 3551, 4.5.2); that of Opus is always 48
+    /// (RFC 7587, 4.1).
     #[must_use]
     pub const fn ticks(self) -> u32 {
         match self {
@@ -27,13 +28,13 @@ impl Codec {
     }
 }
 
-/// How the SIP side's media are protected.
+/// The encryption of media on the SIP side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Security {
-    /// RTP/AVP.
+    /// None: RTP/AVP.
     #[default]
     None,
-    /// RTP/SAVP with keys in SDP (RFC 4568); a peer without is refused.
+    /// RTP/SAVP with keys in SDP (RFC 4568); a peer that does not offer it is rejected.
     Sdes,
 }

@@ -1,4 +1,32 @@
-//! Digest authentication: challenges, answers to them, and the check of an answer (RFC 7616, RFC 8760).
+//! Digest authentication: challenges, credentials that answer them, and the verification of credentials (RFC 7616, RFC 8760).
+//!
+//! ```
+//! use offhook_sip::{Algorithm, Challenge, Credentials, Method, ha1};
+//!
+//! // A server challenges a REGISTER,
+//! let nonce = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v".to_owned();
+//! let challenge = Challenge {
+//!     realm: "example.com".into(),
+//!     nonce: nonce.clone(),
+//!     opaque: None,
+//!     algorithm: Algorithm::Sha256,
+//!     qop_auth: true,
+//!     stale: false,
+//! };
+//! let www_authenticate = challenge.to_value();
+//!
+//! // a client answers,
+//! let challenge = Challenge::parse(&www_authenticate)?;
+//! let secret = ha1(challenge.algorithm, "alice", &challenge.realm, "wonderland");
+//! let authorization = challenge.answer("alice", &secret, Method::Register, "sip:example.com", "f2/wE4q74E6z", 1);
+//!
+//! // and the server, which stores that hash and not the password, verifies.
+//! let credentials = Credentials::parse(&authorization)?;
+//! assert_eq!((&*credentials.username, &*credentials.nonce, credentials.count()), ("alice", &*nonce, 1));
+//! assert!(credentials.matches(&secret, Method::Register));
+//! assert!(!credentials.matches(&ha1(Algorithm::Sha256, "alice", "example.com", "guess"), Method::Register));
+//! # Ok::<(), offhook_sip::ParseError>(())
+//! ```
 
 use std::borrow::Cow;
 
@@ -9,26 +37,26 @@ use super::message::ParseError;
 use super::method::Method;
 use super::write::quote;
 use crate::hash::{md5, sha256};
-use crate::text::{concat, hex};
+use crate::text::hex;
 
-/// How the digest is made.
+/// The hash algorithm of a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// For servers that have nothing better.
+    /// MD5, for servers that support nothing better.
     Md5,
-    /// MD5 with a key for each session.
+    /// MD5 with a key for each session (RFC 7616, 3.4.2).
     Md5Sess,
-    /// The one to offer first.
+    /// SHA-256, the one to offer first.
     Sha256,
     /// SHA-256 with a key for each session.
     Sha256Sess,
-    /// Only where nobody pays for the size of the code.
+    /// SHA-512/256; not in pages, where it would cost code size.
     #[cfg(not(target_arch = "wasm32"))]
     Sha512256,
 }
 
 impl Algorithm {
-    /// As it is written.
+    /// Returns the name as it is written in `algorithm`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +69,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name, in any case; MD5 where none is named (RFC 7616, 3.3).
+    /// Returns the algorithm of this name, in any case; MD5 for an empty one (RFC 7616, 3.3).
     fn parse(text: &str) -> Option<Self> {
         const ALL: &[Algorithm] = &[
             Algorithm::Md5,
@@ -61,7 +89,7 @@ impl Algorithm {
         matches!(self, Self::Md5Sess | Self::Sha256Sess)
     }
 
-    /// The parts, joined by colons, hashed, in lower-case hexadecimal digits.
+    /// Returns the hash of the parts joined by colons, in lower-case hexadecimal digits.
     fn hash(self, parts: &[&str]) -> String {
         let mut text = String::new();
         for part in parts {
@@ -78,25 +106,25 @@ impl Algorithm {
     }
 }
 
-/// What a server asks for in WWW-Authenticate or Proxy-Authenticate.
+/// A challenge: the value of WWW-Authenticate or Proxy-Authenticate. The [module](self) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Whose accounts these are.
+    /// The protection domain: the accounts that may be used.
     pub realm: String,
-    /// What the answer is bound to.
+    /// The server's nonce, which the answer is bound to.
     pub nonce: String,
-    /// To be given back as it is.
+    /// Data of the server, to be returned unchanged.
     pub opaque: Option<String>,
     /// MD5 where the server named none.
     pub algorithm: Algorithm,
     /// Whether qop="auth" is offered; without it the answer is that of RFC 2069.
     pub qop_auth: bool,
-    /// The nonce was too old, the password was right.
+    /// Whether only the nonce was rejected, because it is too old: the password is right.
     pub stale: bool,
 }
 
 impl Challenge {
-    /// Reads the value of WWW-Authenticate or Proxy-Authenticate.
+    /// Parses the value of WWW-Authenticate or Proxy-Authenticate.
     ///
     /// # Errors
     ///
@@ -119,7 +147,7 @@ impl Challenge {
         })
     }
 
-    /// The value for WWW-Authenticate or Proxy-Authenticate.
+    /// Returns the value for WWW-Authenticate or Proxy-Authenticate.
     #[must_use]
     pub fn to_value(&self) -> String {
         let mut value = String::from("Digest realm=");
@@ -138,10 +166,10 @@ impl Challenge {
         value
     }
 
-    /// The value for Authorization or Proxy-Authorization.
+    /// Returns the value for Authorization or Proxy-Authorization.
     ///
-    /// `ha1` is that of [`ha1`]; `uri` is the Request-URI as sent; `cnonce` is fresh and unpredictable; `nc` counts the answers
-    /// to this nonce, from 1.
+    /// `ha1` comes from the function [`ha1`]; `uri` is the Request-URI as sent; `cnonce` is new and unpredictable; `nc` counts the
+    /// answers to this nonce, from 1.
     #[must_use]
     pub fn answer(&self, user: &str, ha1: &str, method: Method<'_>, uri: &str, cnonce: &str, nc: u32) -> String {
         let (nonce, algorithm) = (&self.nonce, self.algorithm);
@@ -149,7 +177,7 @@ impl Challenge {
         let cnonce = if self.qop_auth || algorithm.is_session() { cnonce } else { "" };
         let nc = hex(&nc.to_be_bytes());
         let proof = Proof { nonce, nc: &nc, cnonce, qop, ha2: &algorithm.hash(&[method.as_str(), uri]) };
-        let mut value = concat(&["Digest username=", &quote(user)]);
+        let mut value = format!("Digest username={}", quote(user));
         push_quoted(&mut value, "realm", &self.realm);
         push_quoted(&mut value, "nonce", nonce);
         push_quoted(&mut value, "uri", uri);
@@ -169,7 +197,7 @@ impl Challenge {
     }
 }
 
-/// What a response proves that it was made for, with the names of RFC 7616; absent values are `""`.
+/// The values that a response is computed from, with the names of RFC 7616; absent values are `""`.
 struct Proof<'a> {
     nonce: &'a str,
     nc: &'a str,
@@ -179,7 +207,7 @@ struct Proof<'a> {
 }
 
 impl Proof<'_> {
-    /// The response (RFC 7616, 3.4.1 and 3.4.2).
+    /// Returns the response (RFC 7616, 3.4.1 and 3.4.2).
     fn response(&self, algorithm: Algorithm, ha1: &str) -> String {
         let session = algorithm.is_session().then(|| algorithm.hash(&[ha1, self.nonce, self.cnonce]));
         let ha1 = session.as_deref().unwrap_or(ha1);
@@ -191,8 +219,8 @@ impl Proof<'_> {
     }
 }
 
-/// The best of several challenges: SHA-256 before MD5, the first of equals (RFC 8760, 2.4). Schemes and algorithms not known
-/// here are passed over.
+/// Returns the strongest of several challenges: SHA-256 before MD5, the first of equals (RFC 8760, 2.4). Unknown schemes and
+/// algorithms are skipped.
 pub fn strongest<'a>(values: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut strongest: Option<Challenge> = None;
     for value in values {
@@ -204,24 +232,25 @@ pub fn strongest<'a>(values: impl Iterator<Item = &'a str>) -> Option<Challenge>
     strongest
 }
 
-/// The secret that a server keeps in place of a password and a client answers with: H(user:realm:password).
+/// Returns the hash that a server stores in place of a password and a client answers with: H(user:realm:password).
 #[must_use]
 pub fn ha1(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> String {
     algorithm.hash(&[user, realm, password])
 }
 
-/// What a client answers in Authorization or Proxy-Authorization. Absent values are `""`.
+/// The credentials that answer a challenge: the value of Authorization or Proxy-Authorization. Absent values are `""`. The
+/// [module](self) has an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials<'a> {
-    /// Whose password it is.
+    /// The user name.
     pub username: Cow<'a, str>,
     /// As in the challenge.
     pub realm: Cow<'a, str>,
-    /// As in the challenge; whether it is one of ours, and fresh, is for the server to know.
+    /// As in the challenge. The server has to check that it made this nonce, and that it is still fresh.
     pub nonce: Cow<'a, str>,
-    /// To be compared with the Request-URI by those who are strict.
+    /// The Request-URI as the client knew it; a strict server compares it with that of the request.
     pub uri: Cow<'a, str>,
-    /// The proof, in hexadecimal digits.
+    /// The digest, in hexadecimal digits.
     pub response: Cow<'a, str>,
     /// MD5 where the client named none.
     pub algorithm: Algorithm,
@@ -236,7 +265,7 @@ pub struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Reads the value of Authorization or Proxy-Authorization.
+    /// Parses the value of Authorization or Proxy-Authorization.
     ///
     /// # Errors
     ///
@@ -262,27 +291,27 @@ impl<'a> Credentials<'a> {
         })
     }
 
-    /// How often the client has used this nonce, this time included; 0 where it does not count.
+    /// Returns how often the client has used this nonce, this time included; 0 where it does not count.
     #[must_use]
     pub fn count(&self) -> u32 {
         u32::from_str_radix(&self.nc, 16).unwrap_or(0)
     }
 
-    /// Whether whoever wrote this knows `ha1` (that of [`ha1`], for the algorithm in here), in a time that does not tell how
-    /// much of it was right. Never so with qop=auth-int, which covers a body: see [`Credentials::matches_body`].
+    /// Whether the client knows `ha1` (from the function [`ha1`], with the algorithm of these credentials). The comparison takes
+    /// constant time. Always false with qop=auth-int, which protects the body, too: see [`Credentials::matches_body`].
     #[must_use]
     pub fn matches(&self, ha1: &str, method: Method<'_>) -> bool {
         self.qop != "auth-int" && self.matches_body(ha1, method, "")
     }
 
-    /// Like [`Credentials::matches`], for a request with that body, which qop=auth-int protects, too.
+    /// Like [`Credentials::matches`], for a request with this body, which qop=auth-int protects, too.
     #[must_use]
     pub fn matches_body(&self, ha1: &str, method: Method<'_>, body: &str) -> bool {
         let expected = self.expected(ha1, method, body);
         expected.as_bytes().ct_eq(self.response.as_bytes()).to_bool()
     }
 
-    /// The right response; with qop=auth-int it covers the body (RFC 7616, 3.4.3).
+    /// Returns the expected response; with qop=auth-int it covers the body (RFC 7616, 3.4.3).
     fn expected(&self, ha1: &str, method: Method<'_>, body: &str) -> String {
         let algorithm = self.algorithm;
         let ha2 = match &*self.qop {
@@ -305,7 +334,7 @@ fn push(value: &mut String, name: &str, text: &str) {
     value.push_str(text);
 }
 
-/// The parameters behind `Digest`.
+/// The parameters of the scheme `Digest`.
 struct Pairs<'a>(&'a str);
 
 impl<'a> Pairs<'a> {
@@ -314,7 +343,8 @@ impl<'a> Pairs<'a> {
         if scheme.eq_ignore_ascii_case("Digest") { Ok(Self(params)) } else { Err(ParseError::Authentication) }
     }
 
-    /// A value that could not be written back as it was read is none: its hash would be that of another text.
+    /// Returns the value of the first parameter of this name, unquoted. A value with CR, LF or NUL counts as absent: it could not be written
+    /// as it was read, so its hash would be that of another text.
     fn find(&self, name: &str) -> Option<Cow<'a, str>> {
         let mut pairs = pairs(Some(self.0), b',');
         let (_, value) = pairs.find(|(key, _)| key.eq_ignore_ascii_case(name))?;

@@ -1,16 +1,16 @@
-//! The hashes of SIP's digest authentication (RFC 8760) and of tickets, of texts that are there as a whole.
+//! Hash functions for digest authentication (RFC 8760) and for tickets.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 (FIPS 180-4, 6.2).
+/// Returns the SHA-256 hash (FIPS 180-4, 6.2).
 #[must_use]
 pub fn sha256(text: &[u8]) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// HMAC-SHA-256 (RFC 2104).
+/// Returns the HMAC-SHA-256 code (RFC 2104).
 #[must_use]
 pub fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
@@ -18,7 +18,7 @@ pub fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// MD5 (RFC 1321): for servers that have nothing better.
+/// Returns the MD5 hash (RFC 1321), for servers that support nothing better.
 #[must_use]
 pub fn md5(text: &[u8]) -> [u8; 16] {
     Md5::digest(text).into()
@@ -29,7 +29,7 @@ mod tests {
     use super::{hmac, md5, sha256};
     use crate::text::hex;
 
-    /// FIPS 180-4 as the examples of NIST have it.
+    /// Examples of NIST for FIPS 180-4.
     #[test]
     fn sha256_has_the_values_of_nist() {
         for (text, expected) in [

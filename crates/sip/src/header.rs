@@ -16,13 +16,13 @@ pub struct Field<'a> {
     pub name: Name,
     /// Its name as written.
     pub raw_name: &'a str,
-    /// Its value with no blanks around it. Folds (RFC 3261, 7.3.1) are left inside; a [`super::Writer`] makes blanks of them.
+    /// Its value without white space around it. Line folding (RFC 3261, 7.3.1) stays in it; [`Writer`](crate::Writer) replaces it by blanks.
     pub value: &'a str,
 }
 
 impl<'a> Field<'a> {
-    /// Reads `name: value` at an octet of `text`, up to another. `None` where there is no colon, the name is no token, or a CR stands alone,
-    /// which it can only in a line that is not `plain`.
+    /// Parses `name: value` in the octets `from..to` of `text`. `None` where there is no colon, the name is not a token, or there is a CR
+    /// without LF, which is possible only in a line that is not `plain`.
     pub(super) fn parse(text: &'a str, from: usize, to: usize, plain: bool) -> Option<Self> {
         let bytes = text.as_bytes();
         let end = skip(bytes, from, TOKEN);
@@ -35,22 +35,22 @@ impl<'a> Field<'a> {
         }
         let (raw_name, value) = (text.get(from..end)?, text.get(colon + 1..to)?);
         let next = |at: usize| value.as_bytes().get(at + 1);
-        let alone = !plain && value.bytes().enumerate().any(|(at, b)| b == b'\r' && next(at) != Some(&b'\n'));
-        (!alone).then(|| Self { name: Name::parse(raw_name), raw_name, value: trim(value) })
+        let bare_cr = !plain && value.bytes().enumerate().any(|(at, b)| b == b'\r' && next(at) != Some(&b'\n'));
+        (!bare_cr).then(|| Self { name: Name::parse(raw_name), raw_name, value: trim(value) })
     }
 }
 
 macro_rules! names {
     ($($name:ident $text:literal $compact:literal,)*) => {
-        /// The fields that something here reads; compact forms are the same field.
+        /// The header fields that this project uses; a compact form names the same field.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Name {
             $(#[doc = $text] $name,)*
-            /// Any other: see [`Field::raw_name`].
+            /// Any other field: see [`Field::raw_name`].
             Other,
         }
 
-        /// In the order of the enum: each name and its compact form, a blank where it has none.
+        /// Each name and its compact form, or a blank where it has none, in the order of the enum.
         static NAMES: &[(Name, &str, u8)] = &[$((Name::$name, $text, $compact),)*];
     };
 }
@@ -98,7 +98,7 @@ names! {
     Server "Server" b' ',
 }
 
-/// Where a name is in [`NAMES`]: in the slot that its text asks for or one of the next; what is in none ends at an empty one.
+/// A hash table of indexes into [`NAMES`]: a name is in the slot of its hash or in one of the next; an empty slot ends the search.
 static PLACES: [u8; 128] = places();
 
 const fn places() -> [u8; 128] {
@@ -115,7 +115,7 @@ const fn places() -> [u8; 128] {
     places
 }
 
-/// Length, first and last letter in any case tell all names apart.
+/// Returns the slot of a name: a hash of its length and of its first and last letter, in any case.
 const fn slot(name: &[u8]) -> usize {
     match name {
         [first, .., last] => (name.len() + (*first | 0x20) as usize * 33 + (*last | 0x20) as usize) % 128,
@@ -124,7 +124,7 @@ const fn slot(name: &[u8]) -> usize {
 }
 
 impl Name {
-    /// The field of that name, in any case, full or compact.
+    /// Returns the field of this name, in any case, full or compact.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let bytes = text.as_bytes();
@@ -142,7 +142,7 @@ impl Name {
         Self::Other
     }
 
-    /// The full name as the RFCs write it; `""` for [`Name::Other`].
+    /// Returns the full name as the RFCs write it; `""` for [`Name::Other`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         NAMES.get(self as usize).map_or("", |(_, text, _)| text)
@@ -162,13 +162,26 @@ impl Name {
 /// The sequence number and method of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CSeq<'a> {
-    /// Grows within a dialog.
+    /// Increases within a dialog.
     pub number: u32,
-    /// That of the request.
+    /// The method of the request.
     pub method: Method<'a>,
 }
 
 /// An address with its display name and the parameters of the field: From, To, Contact, Route, …
+///
+/// ```
+/// use offhook_sip::NameAddr;
+///
+/// let from = NameAddr::parse("\"Alice, of \\\"sales\\\"\" <sip:alice@example.com;transport=tcp>;tag=88sja8x")?;
+/// assert_eq!(from.display(), "Alice, of \"sales\"");
+/// assert_eq!((from.uri_text, from.tag()), ("sip:alice@example.com;transport=tcp", Some("88sja8x")));
+///
+/// // Without angle brackets, parameters belong to the field and not to the URI.
+/// let to = NameAddr::parse("sip:bob@example.com;tag=9")?;
+/// assert_eq!((to.uri_text, to.tag()), ("sip:bob@example.com", Some("9")));
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameAddr<'a> {
     /// The display name as written; `""` where there is none.
@@ -182,12 +195,12 @@ pub struct NameAddr<'a> {
 }
 
 impl<'a> NameAddr<'a> {
-    /// Reads `"Name" <uri>;params`, `Name <uri>;params` or `uri;params`: in the last form, which `?` and `,` are not allowed
-    /// in, every parameter is one of the field (RFC 3261, 20.10).
+    /// Parses `"Name" <uri>;params`, `Name <uri>;params` or `uri;params`. In the last form `?` and `,` are not allowed, and every
+    /// parameter belongs to the field (RFC 3261, 20.10).
     ///
     /// # Errors
     ///
-    /// [`ParseError::Uri`] in every case: [`super::Message`] knows which field it was.
+    /// [`ParseError::Uri`] in every case; the methods of [`Message`](crate::Message) name the field instead.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
         Self::read(trim(text)).ok_or(ParseError::Uri)
     }
@@ -198,45 +211,45 @@ impl<'a> NameAddr<'a> {
             None => split_before(text, AFTER_NAME),
         };
         let Some((uri_text, params)) = after(trim(rest), b'<').and_then(|rest| cut_at(rest, b'>')) else {
-            // No brackets: what looked like a display name is the address.
+            // No angle brackets: what precedes the parameters is the address.
             let uri_text = trim(display);
             let uri = Uri::parse(uri_text).ok().filter(|uri| uri.headers.is_empty() && find(uri_text, b',').is_none())?;
             return Some(Self { display_text: "", uri, uri_text, params: Params::parse(rest)? });
         };
         let display = trim(display);
-        // Words: tokens, or text that is not ASCII, which some write.
+        // Tokens, or text that is not ASCII, which some user agents write without quotes.
         let fine = after(display, b'"').is_some() || display.bytes().all(|b| !b.is_ascii() || is(b, TOKEN | SPACE));
         let uri = Uri::parse(uri_text).ok().filter(|_| fine)?;
         Some(Self { display_text: display, uri, uri_text, params: Params::parse(params)? })
     }
 
-    /// The contact `*`.
+    /// Returns the contact `*`.
     pub(super) fn star() -> Self {
         let uri = Uri { scheme: "*", user: None, host: "", port: None, params: Params::NONE, headers: "" };
         Self { display_text: "", uri, uri_text: "*", params: Params::NONE }
     }
 
-    /// The display name without its quotes and escapes; `""` where there is none.
+    /// Returns the display name without its quotes and escapes; `""` where there is none.
     #[must_use]
     pub fn display(&self) -> Cow<'a, str> {
         unquote(self.display_text)
     }
 
-    /// The tag.
+    /// Returns the tag.
     #[must_use]
     pub fn tag(&self) -> Option<&'a str> {
         self.params.get("tag")
     }
 }
 
-/// `;name=value;flag`, checked when it was read.
+/// Parameters, `;name=value;flag`, which are well-formed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a>(&'a str);
 
 impl<'a> Params<'a> {
     pub(super) const NONE: Params<'static> = Params("");
 
-    /// Nothing, or `;` before each parameter. `None` where a name is missing or no token, or a value is torn.
+    /// Parses parameters, each with a `;` before it, or an empty text. `None` where a name is missing or not a token, or a value is malformed.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let text = trim(text);
         let mut at = 0;
@@ -246,14 +259,14 @@ impl<'a> Params<'a> {
         Some(Self(text))
     }
 
-    /// The value of the first parameter of that name, in any case; `""` for a flag. A quoted value comes without its quotes,
-    /// unless there are escapes in it: then as written, for [`unquote`].
+    /// Returns the value of the first parameter of this name, in any case; `""` for a flag. A quoted value is returned without its
+    /// quotes, unless it contains escapes: then as written, for [`unquote`].
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Names and values, as [`Params::get`] gives them.
+    /// Iterates over names and values, these as [`Params::get`] returns them.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let (text, mut at) = (self.0, 0);
         core::iter::from_fn(move || {
@@ -263,15 +276,15 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// The text of all parameters, the first `;` included.
+    /// Returns the text of all parameters, with the first `;`.
     #[must_use]
     pub fn as_str(&self) -> &'a str {
         self.0
     }
 }
 
-/// The parameter that begins with the `;` at this octet: where its name begins and ends, where its value does, and where the next one, or
-/// nothing, begins. `None` where there is none.
+/// Returns the octets at which the name and the value of a parameter begin and end, and the one at which the next parameter begins, for the
+/// parameter whose `;` is at `from`: `[name, end of name, value, end of value, next]`. `None` where no well-formed one begins there.
 fn param(bytes: &[u8], from: usize) -> Option<[usize; 5]> {
     if bytes.get(from) != Some(&b';') {
         return None;
@@ -287,7 +300,7 @@ fn param(bytes: &[u8], from: usize) -> Option<[usize; 5]> {
     (name > from && matches!(bytes.get(next), None | Some(b';'))).then_some([from, name, value, end, next])
 }
 
-/// `name=value` pairs between separators, blanks taken off.
+/// Iterates over the `name=value` pairs between separators, without white space around names and values.
 pub(super) fn pairs(text: Option<&str>, separator: u8) -> impl Iterator<Item = (&str, Option<&str>)> {
     let mut rest = text;
     core::iter::from_fn(move || {
@@ -300,26 +313,26 @@ pub(super) fn pairs(text: Option<&str>, separator: u8) -> impl Iterator<Item = (
     })
 }
 
-/// A quoted value without its quotes, unless it has escapes; any other as it is.
+/// Returns a quoted value without its quotes, unless it has escapes; any other unchanged.
 fn plain(value: &str) -> &str {
     inside(value, b'"', b'"').filter(|inner| find(inner, b'\\').is_none()).unwrap_or(value)
 }
 
-/// One Via.
+/// One Via: a hop that the request passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Via<'a> {
     /// `UDP`, `TCP`, `TLS`, `WS`, `WSS` or any other token.
     pub transport: &'a str,
     /// A name or an address; an IPv6 address keeps its brackets.
     pub host: &'a str,
-    /// The port, where it is written.
+    /// The port, if there is one.
     pub port: Option<u16>,
     /// branch, received, rport, …
     pub params: Params<'a>,
 }
 
 impl<'a> Via<'a> {
-    /// Reads `SIP/2.0/TRANSPORT host:port;params`.
+    /// Parses `SIP/2.0/TRANSPORT host:port;params`.
     ///
     /// # Errors
     ///
@@ -340,28 +353,28 @@ impl<'a> Via<'a> {
         Some(Self { transport, host, port, params: Params::parse(params)? })
     }
 
-    /// The transaction identifier.
+    /// Returns the branch: the transaction identifier.
     #[must_use]
     pub fn branch(&self) -> Option<&'a str> {
         self.params.get("branch")
     }
 }
 
-/// The branch of a Via, which names a transaction (RFC 3261, 8.1.1.7). Clones share their text.
+/// The branch of a Via, which identifies a transaction (RFC 3261, 8.1.1.7). Clones share their text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Branch(Arc<str>);
 
 impl Branch {
-    /// The magic cookie: what begins with it is unique in space and time. A branch of RFC 2543 has none, and names nothing.
+    /// The magic cookie: a branch that begins with it is unique in space and time. A branch of RFC 2543 lacks it and identifies nothing.
     pub const COOKIE: &'static str = "z9hG4bK";
 
-    /// A branch of ours. `token` is one that nobody else uses, and only once: 64 random bits or more.
+    /// Returns a new branch. `token` must be globally unique: 64 random bits or more.
     #[must_use]
     pub fn new(token: &str) -> Self {
         Self([Self::COOKIE, token].concat().into())
     }
 
-    /// As it is written, the cookie included.
+    /// Returns the text of the branch, including the cookie.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -369,7 +382,7 @@ impl Branch {
 }
 
 impl From<&str> for Branch {
-    /// As it is written.
+    /// Returns the branch with this text.
     fn from(text: &str) -> Self {
         Self(text.into())
     }
@@ -387,7 +400,7 @@ impl fmt::Display for Branch {
     }
 }
 
-/// Host and port; blanks may stand around the colon (RFC 3261, 25.1: COLON).
+/// Parses host and port; the colon may have white space around it (RFC 3261, 25.1: COLON).
 fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
     let Some((host, port)) = cut_last(text, b':').filter(|_| !split_before(text, SPACE).1.is_empty()) else {
         return host_port_of(text);
@@ -397,7 +410,7 @@ fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
     none.is_none().then_some((host, Some(port)))
 }
 
-/// The text that a quoted-string stands for; any other text as it is.
+/// Returns the text of a quoted-string without quotes and escapes; any other text unchanged.
 #[must_use]
 pub fn unquote(text: &str) -> Cow<'_, str> {
     let Some(inner) = inside(text, b'"', b'"') else { return Cow::Borrowed(text) };
@@ -415,7 +428,7 @@ pub fn unquote(text: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Where the quoted-string that begins at this octet has ended. `None` where it does not end.
+/// Returns the end of the quoted-string that begins at this octet. `None` where it is not closed.
 fn close(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from + 1;
     loop {
@@ -427,9 +440,9 @@ fn close(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Cuts at the first separator that stands neither in quotes nor between angle brackets.
+/// Cuts at the first separator that is neither in quotes nor between angle brackets.
 pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
-    // Most text has none, and nothing needs to be known about its quotes.
+    // Fast path: most text has no separator.
     if find(text, separator).is_none() {
         return (text, None);
     }
@@ -454,38 +467,38 @@ pub(super) fn cut(text: &str, separator: u8) -> (&str, Option<&str>) {
     }
 }
 
-/// Cuts before the first octet of a class of ASCII; it stays with the second part.
+/// Cuts before the first octet of a class; that octet belongs to the second part.
 pub(super) fn split_before(text: &str, stops: Class) -> (&str, &str) {
     let at = text.bytes().position(|b| is(b, stops)).unwrap_or(text.len());
     text.split_at_checked(at).unwrap_or((text, ""))
 }
 
-/// Cuts before the first `stop`, an ASCII character.
+/// Cuts before the first `stop`, an ASCII character; it belongs to the second part.
 pub(super) fn split_at(text: &str, stop: u8) -> (&str, &str) {
     text.split_at_checked(find(text, stop).unwrap_or(text.len())).unwrap_or((text, ""))
 }
 
-/// What follows `first`, an ASCII character, in text that begins with it.
+/// Returns the text without its first character, if that is `first`, an ASCII character.
 pub(super) fn after(text: &str, first: u8) -> Option<&str> {
     if text.as_bytes().first() == Some(&first) { text.get(1..) } else { None }
 }
 
-/// What precedes `last`, an ASCII character, in text that ends with it.
+/// Returns the text without its last character, if that is `last`, an ASCII character.
 pub(super) fn before(text: &str, last: u8) -> Option<&str> {
     if text.as_bytes().last() == Some(&last) { text.get(..text.len() - 1) } else { None }
 }
 
-/// What stands between `first` and `last`.
+/// Returns the text between `first` and `last`, if it begins and ends with them.
 pub(super) fn inside(text: &str, first: u8, last: u8) -> Option<&str> {
     before(after(text, first)?, last)
 }
 
-/// Linear white space: blanks, tabs and the line ends of folds.
+/// Whether an octet is linear white space: a blank, a tab or a line end of folding.
 pub(super) const fn is_lws(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// Without the white space around it.
+/// Returns the text without the white space around it.
 pub(super) fn trim(text: &str) -> &str {
     let bytes = text.as_bytes();
     let (mut from, mut to) = (0, bytes.len());
@@ -498,31 +511,31 @@ pub(super) fn trim(text: &str) -> &str {
     text.get(from..to).unwrap_or("")
 }
 
-/// Whether this is a token (RFC 3261, 25.1).
+/// Whether the text is a token (RFC 3261, 25.1).
 #[must_use]
 #[inline(never)]
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && all(text, TOKEN)
 }
 
-/// What an octet may be part of.
+/// A set of character classes, one bit each.
 type Class = u8;
 
-/// Of a token.
+/// Characters of a token.
 const TOKEN: Class = 1;
-/// Of the name of a parameter: of a token, or what else those of URIs are named with.
+/// Characters of the name of a parameter: those of a token, and further ones that URI parameters may have.
 const PARAM_NAME: Class = 2;
-/// Of the value of a parameter without quotes: text with neither quotes nor blanks nor controls.
+/// Characters of the unquoted value of a parameter: all but quotes, blanks and control characters.
 const VALUE: Class = 4;
-/// Of a URI: ASCII with no blank, no control, neither `<`, `>` nor `"`.
+/// Characters of a URI: ASCII without blanks, control characters, `<`, `>` and `"`.
 pub(super) const URI: Class = 8;
-/// Of a host name.
+/// Characters of a host name.
 pub(super) const HOST: Class = 16;
 /// Linear white space.
 pub(super) const SPACE: Class = 32;
-/// Of the user part of a SIP URI without an escape.
+/// Characters that the user part of a SIP URI may have unescaped.
 pub(super) const USER: Class = 64;
-/// What ends a display name without quotes, or a URI without brackets.
+/// Characters that end an unquoted display name, or a URI without angle brackets.
 const AFTER_NAME: Class = 128;
 
 static CLASSES: [Class; 256] = classes();
@@ -554,7 +567,7 @@ pub(super) fn is(byte: u8, class: Class) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 
-/// The first octet from `at` on that is not of that class.
+/// Returns the index of the first octet from `at` on that is not of the class.
 pub(super) fn skip(bytes: &[u8], mut at: usize, class: Class) -> usize {
     while bytes.get(at).is_some_and(|b| is(*b, class)) {
         at += 1;
@@ -562,7 +575,7 @@ pub(super) fn skip(bytes: &[u8], mut at: usize, class: Class) -> usize {
     at
 }
 
-/// Whether all of the text is of that class.
+/// Whether all octets of the text are of the class.
 pub(super) fn all(text: &str, class: Class) -> bool {
     skip(text.as_bytes(), 0, class) == text.len()
 }

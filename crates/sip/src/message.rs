@@ -1,4 +1,4 @@
-//! One message: its start line, its fields in the order they came in, its body.
+//! SIP messages: start line, header fields in their order, body.
 
 use core::str;
 
@@ -18,18 +18,36 @@ pub const MAX_FIELDS: usize = 128;
 /// The longest line in octets, folds included, that [`parse`] takes.
 pub const MAX_LINE: usize = 8 * 1024;
 
-/// A request or a response, borrowed from the octets it came in.
+/// A request or a response, borrowed from the octets that it was parsed from.
+///
+/// Header fields are parsed when they are asked for. Read from a message only after [`Message::check`] has accepted it.
+///
+/// ```
+/// use offhook_sip::{Name, StatusCode, parse};
+///
+/// let response = parse(
+///     b"SIP/2.0 183 Session Progress\r\nv: SIP/2.0/WS a.invalid;branch=z9hG4bK1, SIP/2.0/UDP p.example.com;branch=z9hG4bK0\r\n\
+///       From: <sip:alice@example.com>;tag=1\r\nTo: <sip:bob@example.com>;tag=2\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\n\
+///       Require: 100rel\r\nRSeq: 1\r\nX-Queue: 3\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n",
+/// )?;
+/// assert_eq!((response.code(), response.cseq()?.number), (Some(StatusCode::SESSION_PROGRESS), 7));
+/// assert_eq!(response.all(Name::Via).count(), 2, "compact forms and comma-separated lists are taken apart");
+/// assert_eq!((response.has_token(Name::Require, "100rel"), response.number(Name::RSeq)), (true, Some(1)));
+/// assert_eq!(response.get_other("x-queue"), Some("3"));
+/// assert!(response.content_is("application/sdp") && response.text() == "v=0\r\n");
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     /// The first line.
     pub start: Start<'a>,
-    /// What follows the blank line, as long as Content-Length says; all of it where there is no Content-Length.
+    /// The body: as many octets after the blank line as Content-Length says, or all of them without Content-Length.
     pub body: &'a [u8],
     fields: Vec<Field<'a>>,
-    /// All that it was read from, and the body of it; `""` where there is no UTF-8.
+    /// The whole message and its body as text; `""` where it is not UTF-8.
     source: &'a str,
     text: &'a str,
-    /// What [`parse`] found wrong and [`Message::check`] is to tell.
+    /// A fault that [`parse`] found, for [`Message::check`] to report.
     pub(super) fault: Option<Rejection>,
 }
 
@@ -40,22 +58,22 @@ pub enum Start<'a> {
     Request {
         /// Case-sensitive.
         method: Method<'a>,
-        /// The Request-URI as it came in; any scheme.
+        /// The Request-URI as received, of any scheme.
         uri: &'a str,
     },
     /// `SIP/2.0 code reason`
     Response {
-        /// What the answer means.
+        /// The status code.
         code: StatusCode,
-        /// May be empty, may be any UTF-8.
+        /// The reason phrase: any UTF-8, may be empty.
         reason: &'a str,
     },
 }
 
-/// Why text is no message, or a value not what its field needs. The sender is at fault in every case.
+/// Why octets are not a message, or why a value breaks the grammar of its field. The sender is at fault in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ParseError {
-    /// Nothing but line ends: a keep-alive (RFC 5626, 4.4.1), not a message.
+    /// Only line ends: a keep-alive (RFC 5626, 4.4.1), not a message.
     #[error("no message, only line ends")]
     Empty,
     /// Longer than [`MAX_MESSAGE`].
@@ -73,7 +91,7 @@ pub enum ParseError {
     /// The first line is neither a request line nor a status line of SIP.
     #[error("first line is not SIP")]
     StartLine,
-    /// The field is not there.
+    /// The field is missing.
     #[error("missing {}", .0.as_str())]
     Missing(Name),
     /// The value of the field breaks its grammar.
@@ -82,25 +100,35 @@ pub enum ParseError {
     /// Not a URI.
     #[error("malformed URI")]
     Uri,
-    /// Not an authentication challenge or credentials of a scheme and algorithm known here.
+    /// Not a challenge or credentials of a supported authentication scheme and algorithm.
     #[error("authentication scheme or algorithm not known")]
     Authentication,
 }
 
-/// Reads the one message that a datagram or WebSocket frame carries. Octets after Content-Length are dropped.
+/// Parses the one message of a datagram or WebSocket message. Octets beyond Content-Length are ignored.
 ///
 /// # Errors
 ///
-/// Where nothing could be answered: not SIP, not UTF-8, beyond a limit. All other faults are for [`Message::check`].
+/// Where no response is possible: not SIP, not UTF-8, beyond a limit. [`Message::check`] reports all other faults.
+///
+/// ```
+/// use offhook_sip::{ParseError, parse};
+///
+/// assert_eq!(parse(b"GET / HTTP/1.1\r\n\r\n").unwrap_err(), ParseError::StartLine);
+/// assert_eq!(parse(b"\r\n\r\n").unwrap_err(), ParseError::Empty, "a keep-alive");
+///
+/// let options = parse(b"OPTIONS sip:example.com SIP/2.0\r\nCall-ID: c\r\n\r\n").expect("a message, though an incomplete one");
+/// assert_eq!(options.check().unwrap_err().reason, "Missing Via");
+/// ```
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, ParseError> {
-    // A body may be anything: only what precedes it has to be UTF-8.
+    // Only the header section has to be UTF-8, not the body.
     match str::from_utf8(bytes) {
         Ok(text) => parse_text(text),
         Err(error) => read(bytes.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or(""), bytes),
     }
 }
 
-/// [`parse`] of what is known to be UTF-8 already, as the text frames of a WebSocket are.
+/// Like [`parse`], for a message that is known to be UTF-8, such as a text message of a WebSocket.
 ///
 /// # Errors
 ///
@@ -109,7 +137,7 @@ pub fn parse_text(text: &str) -> Result<Message<'_>, ParseError> {
     read(text, text.as_bytes())
 }
 
-/// Reads a message of which `valid` is what precedes the first octet that is not UTF-8.
+/// Parses a message; `valid` is the part of it before the first octet that is not UTF-8.
 fn read<'a>(valid: &'a str, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> {
     if bytes.len() > MAX_MESSAGE {
         return Err(ParseError::MessageTooLong);
@@ -138,7 +166,7 @@ fn read<'a>(valid: &'a str, bytes: &'a [u8]) -> Result<Message<'a>, ParseError> 
 fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<'a>, ParseError> {
     let (first, rest) = cut_at(line, b' ').ok_or(ParseError::StartLine)?;
     if first.eq_ignore_ascii_case("SIP/2.0") {
-        // A second blank is a slip that even RFC 3665 made (3.9, F6), and nothing can hide behind it.
+        // A second blank occurs even in RFC 3665 (3.9, F6), and does no harm.
         let mut rest = rest;
         while let Some(less) = after(rest, b' ') {
             rest = less;
@@ -164,7 +192,7 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
     Ok(Start::Request { method: Method::from(first), uri: clean })
 }
 
-/// The fields up to the blank line, and what follows it.
+/// Parses the header fields up to the blank line, and returns them with the text that follows it.
 fn fields<'a>(text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
     let bytes = text.as_bytes();
     let (mut fields, mut at) = (Vec::with_capacity(24), 0);
@@ -199,12 +227,12 @@ fn fields<'a>(text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Resul
     }
 }
 
-/// Where the line that begins here, with the lines that continue it (RFC 3261, 7.3.1), ends, where the next one begins, and whether it is
-/// one line with no CR in it.
+/// Returns the end of the line that begins at `from`, including its continuation lines (RFC 3261, 7.3.1), the beginning of the next line, and
+/// whether it is a single line without CR in it.
 fn folded_line(bytes: &[u8], from: usize) -> (usize, usize, bool) {
     let (mut at, mut plain) = (from, true);
     loop {
-        // From one control character to the next: of these only line ends matter.
+        // Skips to the next control character; of these only line ends matter.
         at = seek(bytes, at, 0, b'\r' + 1);
         let next = bytes.get(at + 1);
         match bytes.get(at) {
@@ -219,7 +247,7 @@ fn folded_line(bytes: &[u8], from: usize) -> (usize, usize, bool) {
     (end, bytes.len().min(at + 1), plain)
 }
 
-/// The body that Content-Length cuts out of `tail`. Where it cannot be believed, all of `tail`, and a fault (RFC 3261, 18.3).
+/// Returns the part of `tail` that is the body by Content-Length. Where that is wrong, all of `tail`, and a fault (RFC 3261, 18.3).
 fn body<'a>(tail: &'a [u8], fields: &[Field<'_>], fault: &mut Option<Rejection>) -> &'a [u8] {
     let mut lengths = fields.iter().filter(|field| field.name == Name::ContentLength);
     let Some(length) = lengths.next() else { return tail };
@@ -237,54 +265,54 @@ impl<'a> Message<'a> {
         matches!(self.start, Start::Request { .. })
     }
 
-    /// The method of a request.
+    /// Returns the method of a request.
     #[must_use]
     pub fn method(&self) -> Option<Method<'a>> {
         if let Start::Request { method, .. } = self.start { Some(method) } else { None }
     }
 
-    /// The Request-URI of a request.
+    /// Returns the Request-URI of a request.
     #[must_use]
     pub fn uri(&self) -> Option<&'a str> {
         if let Start::Request { uri, .. } = self.start { Some(uri) } else { None }
     }
 
-    /// The status code of a response.
+    /// Returns the status code of a response.
     #[must_use]
     pub fn code(&self) -> Option<StatusCode> {
         if let Start::Response { code, .. } = self.start { Some(code) } else { None }
     }
 
-    /// All fields, in the order they came in.
+    /// Returns all fields in the order of the message.
     #[must_use]
     pub fn fields(&self) -> &[Field<'a>] {
         &self.fields
     }
 
-    /// The value of the first field of that name.
+    /// Returns the value of the first field of this name.
     #[must_use]
     pub fn get(&self, name: Name) -> Option<&'a str> {
         self.values(name).next()
     }
 
-    /// The value of the first field of that name, whatever its case: for names that [`Name`] does not list.
+    /// Returns the value of the first field of this name, in any case; for names that are not in [`Name`].
     #[must_use]
     pub fn get_other(&self, name: &str) -> Option<&'a str> {
         self.fields.iter().find(|field| field.raw_name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
-    /// The whole value of each field of that name.
+    /// Iterates over the values of all fields of this name.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> {
         Values { fields: &self.fields, name }
     }
 
-    /// The items of the lists in all fields of that name, without empty ones. Where a comma separates no items but belongs to
-    /// the value (authentication, dates, free text), each value is one item.
+    /// Iterates over the items of the comma-separated lists in all fields of this name, without empty items. In fields where a comma
+    /// belongs to the value (authentication, dates, free text), each value is one item.
     pub fn all(&self, name: Name) -> impl Iterator<Item = &'a str> {
         Items { values: Values { fields: &self.fields, name }, rest: None }
     }
 
-    /// The topmost Via.
+    /// Returns the topmost Via.
     ///
     /// # Errors
     ///
@@ -293,7 +321,7 @@ impl<'a> Message<'a> {
         Via::parse(self.all(Name::Via).next().ok_or(ParseError::Missing(Name::Via))?)
     }
 
-    /// The From field.
+    /// Returns the address in From.
     ///
     /// # Errors
     ///
@@ -302,7 +330,7 @@ impl<'a> Message<'a> {
         self.address(Name::From)
     }
 
-    /// The To field.
+    /// Returns the address in To.
     ///
     /// # Errors
     ///
@@ -311,13 +339,13 @@ impl<'a> Message<'a> {
         self.address(Name::To)
     }
 
-    /// The tag in From: `None` where there is none, or the field cannot be read.
+    /// Returns the tag in From; `None` where there is none, or the field is malformed.
     #[must_use]
     pub fn from_tag(&self) -> Option<&'a str> {
         self.tag(Name::From)
     }
 
-    /// The tag in To: `None` where there is none, or the field cannot be read.
+    /// Returns the tag in To; `None` where there is none, or the field is malformed.
     #[must_use]
     pub fn to_tag(&self) -> Option<&'a str> {
         self.tag(Name::To)
@@ -340,17 +368,17 @@ impl<'a> Message<'a> {
         self.get(name).ok_or(ParseError::Missing(name))
     }
 
-    /// The Call-ID.
+    /// Returns the Call-ID.
     ///
     /// # Errors
     ///
-    /// Where there is none, or it is empty or has blanks or controls in it.
+    /// Where there is none, or it is empty or contains blanks or control characters.
     pub fn call_id(&self) -> Result<&'a str, ParseError> {
         let value = self.required(Name::CallId)?;
         if value.is_empty() || value.bytes().any(|b| b <= b' ') { Err(ParseError::Malformed(Name::CallId)) } else { Ok(value) }
     }
 
-    /// The CSeq.
+    /// Returns the CSeq.
     ///
     /// # Errors
     ///
@@ -362,69 +390,69 @@ impl<'a> Message<'a> {
         Ok(CSeq { number, method: Method::from(method) })
     }
 
-    /// The contacts. `*` comes as an address whose scheme is `*`.
+    /// Iterates over the contacts. `*` is an address whose scheme is `*`.
     pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'a>, ParseError>> {
         self.all(Name::Contact).map(|item| if item == "*" { Ok(NameAddr::star()) } else { NameAddr::parse(item) })
     }
 
-    /// Whether there is exactly one contact and it is `*` (RFC 3261, 10.2.2: all of them).
+    /// Whether there is exactly one contact and it is `*`: all bindings (RFC 3261, 10.2.2).
     #[must_use]
     pub fn contact_is_star(&self) -> bool {
         let mut contacts = self.all(Name::Contact);
         contacts.next() == Some("*") && contacts.next().is_none()
     }
 
-    /// Whether the lists of that name (Supported, Require, Allow, …) contain `token`, in any case, with any parameters.
+    /// Whether the lists of this name (Supported, Require, Allow, …) contain `token`, in any case, with any parameters.
     #[must_use]
     pub fn has_token(&self, name: Name, token: &str) -> bool {
         self.all(name).any(|item| bare(item).eq_ignore_ascii_case(token))
     }
 
-    /// The number that the first field of that name starts with; parameters and comments may follow. `None` where it has none
-    /// or one that does not fit.
+    /// Returns the number that the first field of this name begins with; parameters and comments may follow. `None` where there is
+    /// none, or it does not fit in 32 bits.
     #[must_use]
     pub fn number(&self, name: Name) -> Option<u32> {
         let value = self.get(name)?;
         number(split_before(split_at(bare(value), b'(').0, SPACE).0)
     }
 
-    /// Whether the body is of that media type, whatever its parameters. Without a body field: no.
+    /// Whether Content-Type has this media type, with any parameters. False without Content-Type.
     #[must_use]
     pub fn content_is(&self, mime: &str) -> bool {
         self.get(Name::ContentType).is_some_and(|value| bare(value).eq_ignore_ascii_case(mime))
     }
 
-    /// The Request-URI, read. `None` in a response.
+    /// Parses the Request-URI. `None` for a response.
     #[must_use]
     pub fn target(&self) -> Option<Result<Uri<'a>, ParseError>> {
         self.uri().map(Uri::parse)
     }
 
-    /// The whole message as it came, to be kept and read again; `""` where it is not UTF-8.
+    /// Returns the whole message as received, so that it can be stored and parsed again; `""` where it is not UTF-8.
     #[must_use]
     pub const fn source(&self) -> &'a str {
         self.source
     }
 
-    /// The body as text: `""` where it is not UTF-8.
+    /// Returns the body as text; `""` where it is not UTF-8.
     #[must_use]
     pub const fn text(&self) -> &'a str {
         self.text
     }
 }
 
-/// Why a message says that something is over (RFC 3326): the first of many.
+/// Returns the values of Reason (RFC 3326), at most four.
 #[must_use]
 pub fn reasons(message: &Message<'_>) -> Vec<String> {
     message.values(Name::Reason).take(4).map(str::to_owned).collect()
 }
 
-/// What precedes the parameters.
+/// Returns the item without its parameters.
 pub(super) fn bare(item: &str) -> &str {
     trim(split_at(item, b';').0)
 }
 
-/// The values of all fields of one name: written out, because what the adapters of iterators make of it is larger.
+/// An iterator over the values of all fields of one name; not made of iterator adapters, whose code is larger.
 struct Values<'m, 'a> {
     fields: &'m [Field<'a>],
     name: Name,
@@ -445,7 +473,7 @@ impl<'a> Iterator for Values<'_, 'a> {
     }
 }
 
-/// The items of all fields of one name.
+/// An iterator over the items of all fields of one name.
 struct Items<'m, 'a> {
     values: Values<'m, 'a>,
     rest: Option<&'a str>,

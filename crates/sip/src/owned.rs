@@ -1,4 +1,4 @@
-//! A message that owns the octets it was read from.
+//! A message that owns the octets that it was parsed from.
 
 use std::sync::Arc;
 
@@ -16,12 +16,22 @@ self_cell!(
     impl {Debug}
 );
 
-/// A parsed message and the octets it was read from: for whoever looks at it again later, so that it is parsed once. A clone shares both.
+/// A parsed message together with its octets, which can be kept without parsing it again. Clones share both.
+///
+/// ```
+/// use offhook_sip::{OwnedMessage, StatusCode};
+///
+/// let response = OwnedMessage::parse("SIP/2.0 180 Ringing\r\nCall-ID: c\r\n\r\n")?;
+/// let kept = response.clone();
+/// drop(response);
+/// assert_eq!((kept.get().code(), kept.get().call_id()?), (Some(StatusCode::RINGING), "c"));
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct OwnedMessage(Arc<Cell>);
 
 impl OwnedMessage {
-    /// Reads the one message that a datagram or WebSocket frame carries, as [`parse`] does.
+    /// Parses the one message of a datagram or WebSocket message, as [`parse`] does.
     ///
     /// # Errors
     ///
@@ -30,13 +40,13 @@ impl OwnedMessage {
         Cell::try_new(octets.into(), |octets| parse(octets)).map(|cell| Self(Arc::new(cell)))
     }
 
-    /// The message.
+    /// Returns the message.
     #[must_use]
     pub fn get(&self) -> &Message<'_> {
         self.0.borrow_dependent()
     }
 
-    /// All of its text; `""` where it is not UTF-8.
+    /// Returns the whole message as text; `""` where it is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         self.get().source()

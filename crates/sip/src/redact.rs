@@ -1,12 +1,12 @@
-//! Messages for logs: without what would let a reader in.
+//! Messages for logs, without secrets.
 
 use super::header::{after, split_at, trim};
 use crate::text::find;
 
-/// Names of lines whose value is a secret: credentials, TURN passwords, and the passwords of ICE in SDP.
+/// Names of lines whose value is secret: credentials, TURN passwords, and ICE passwords in SDP.
 const SECRET: [&str; 4] = ["Authorization", "Proxy-Authorization", "X-ICE-Server", "a=ice-pwd"];
 
-/// The message with `[redacted]` in place of every secret value.
+/// Returns the message with `[redacted]` in place of every secret value.
 #[must_use]
 pub fn redacted(message: &str) -> String {
     let mut text = String::with_capacity(message.len());

@@ -1,6 +1,31 @@
-//! The little SDP that we read or edit: candidates, ICE credentials, fingerprints, and RFC 8840's fragments.
+//! The parts of session descriptions (RFC 8866) that signalling reads or edits: candidates, ICE credentials, fingerprints, and fragments for
+//! trickle ICE (RFC 8840).
 //!
-//! The rest of a description passes through untouched: browsers write it and browsers read it.
+//! The rest of a description is passed on unchanged: browsers write it and browsers read it.
+//!
+//! ```
+//! use offhook_sip::sdp;
+//!
+//! let offer = format!(
+//!     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
+//!      a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\na=ice-options:trickle\r\na=fingerprint:sha-256 {}\r\n\
+//!      a=candidate:1 1 udp 2113937151 192.0.2.1 54400 typ host\r\n",
+//!     ["AB"; 32].join(":")
+//! );
+//! assert_eq!(sdp::check(&offer), Ok(()), "it may be given to a browser");
+//! assert!(sdp::trickles(&offer));
+//!
+//! // The candidates of a description, as the body of an INFO request.
+//! let candidates = sdp::candidates(&offer);
+//! let body = sdp::fragment(&offer, &candidates, true);
+//! let fragment = sdp::read_fragment(&body)?;
+//! assert_eq!((fragment.ufrag.as_deref(), fragment.end), (Some("8hhY"), true));
+//! assert_eq!(fragment.candidates[0].text, candidates[0].text);
+//!
+//! let plain = offer.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP");
+//! assert_eq!(sdp::check(&plain), Err(sdp::SdpError::Insecure));
+//! # Ok::<(), sdp::SdpError>(())
+//! ```
 
 use thiserror::Error;
 
@@ -10,50 +35,50 @@ pub use narrow::{Narrowed, is_host_name, tidy, usable};
 
 use crate::text::{cut_at, find_text};
 
-/// The largest description in octets.
+/// The longest description, octets.
 const MAX_LEN: usize = 64 * 1024;
-/// The most candidates in a description or fragment.
+/// The largest number of candidates in a description or fragment.
 const MAX_CANDIDATES: usize = 100;
-/// The most media lines.
+/// The largest number of media lines.
 const MAX_MEDIA: usize = 16;
 
-/// One ICE candidate, with the media line that it belongs to.
+/// An ICE candidate, with the media line that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The media line's identification: what browsers call `sdpMid`. `""` where it has none.
+    /// The identification of the media line, `sdpMid` in browsers; `""` where it has none.
     pub mid: String,
-    /// The media line's index, from 0. In what [`read_fragment`] gives, the index in the fragment: go by `mid` there.
+    /// The index of the media line, from 0. In the result of [`read_fragment`] it is the index in the fragment: use `mid` there.
     pub line: u16,
     /// `candidate:…`, without `a=`.
     pub text: String,
-    /// Which generation of ICE it belongs to.
+    /// The user name fragment: the ICE generation that the candidate belongs to.
     pub ufrag: Option<String>,
 }
 
-/// A description or fragment that the other side ought not to have sent.
+/// Why a description or fragment is rejected. The peer is at fault in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SdpError {
     /// It does not start with `v=0`.
     #[error("not a session description")]
     Malformed,
-    /// More than 64 KiB, 100 candidates or 16 media lines.
+    /// It has more than 64 KiB, 100 candidates or 16 media lines.
     #[error("session description too large")]
     TooLarge,
-    /// A media line whose media would not be encrypted with DTLS.
+    /// It has a media line that is not encrypted with DTLS.
     #[error("media without DTLS")]
     Insecure,
-    /// No fingerprint, so that anybody could be at the other end.
+    /// It has no fingerprint, so the peer could not be authenticated.
     #[error("no fingerprint")]
     NoFingerprint,
-    /// A fingerprint of a hash weaker than SHA-256.
+    /// It has a fingerprint with a hash function weaker than SHA-256.
     #[error("fingerprint weaker than SHA-256")]
     WeakFingerprint,
-    /// `a=crypto`: keys in the signalling.
+    /// It has keys in the signalling: `a=crypto`.
     #[error("keys in the session description")]
     Crypto,
 }
 
-/// All candidates, in order.
+/// Returns all candidates in their order.
 #[must_use]
 pub fn candidates(sdp: &str) -> Vec<Candidate> {
     let (session, media) = sections(sdp);
@@ -72,19 +97,19 @@ pub fn candidates(sdp: &str) -> Vec<Candidate> {
     found
 }
 
-/// The first ICE user name fragment and password.
+/// Returns the first ICE user name fragment and password.
 #[must_use]
 pub fn ice_credentials(sdp: &str) -> Option<(String, String)> {
     Some((attribute(sdp, "ice-ufrag:")?.into(), attribute(sdp, "ice-pwd:")?.into()))
 }
 
-/// The first fingerprint: `sha-256 AB:CD:…`.
+/// Returns the first fingerprint: `sha-256 AB:CD:…`.
 #[must_use]
 pub fn fingerprint(sdp: &str) -> Option<&str> {
     attribute(sdp, "fingerprint:")
 }
 
-/// Whether the audio takes DTMF as RTP events (RFC 4733).
+/// Whether the audio supports DTMF digits as RTP events (RFC 4733).
 #[must_use]
 pub fn has_telephone_event(sdp: &str) -> bool {
     let is_event = |text: &str| {
@@ -106,7 +131,7 @@ pub fn has_video(sdp: &str) -> bool {
     sections(sdp).1.any(|section| kind(section) == "video")
 }
 
-/// The offer `sdp` as if its author wanted to begin the DTLS handshake itself (RFC 8842, 5.2).
+/// Returns the offer with `a=setup:active` in place of `actpass`: its author is the DTLS client (RFC 8842, 5.2).
 #[must_use]
 pub fn taking_the_lead(sdp: &str) -> String {
     let mut text = String::with_capacity(sdp.len());
@@ -120,7 +145,7 @@ pub fn taking_the_lead(sdp: &str) -> String {
     text
 }
 
-/// Whether its author begins the DTLS handshake; `None` where it leaves that open.
+/// Whether the author is the DTLS client; `None` where the description leaves that open.
 #[must_use]
 pub fn is_active(sdp: &str) -> Option<bool> {
     attributes(sdp).find_map(|text| match text.strip_prefix("setup:")? {
@@ -130,20 +155,20 @@ pub fn is_active(sdp: &str) -> Option<bool> {
     })
 }
 
-/// Whether some media of its author stands still now: it is on hold (RFC 3264, 8.4).
+/// Whether the author sends no media on some media line, because it has put the peer on hold or is on hold (RFC 3264, 8.4).
 #[must_use]
 pub fn is_quiet(sdp: &str) -> bool {
     attributes(sdp).any(|text| matches!(text, "inactive" | "recvonly"))
 }
 
-/// Whether its author takes candidates later (RFC 8840).
+/// Whether the author supports trickle ICE (RFC 8840).
 #[must_use]
 pub fn trickles(sdp: &str) -> bool {
     attributes(sdp).filter_map(|text| text.strip_prefix("ice-options:")).any(|tags| tags.split(' ').any(|tag| tag == "trickle"))
 }
 
-/// The `application/trickle-ice-sdpfrag` body that carries these candidates of the local description `sdp` (RFC 8840, 9).
-/// `end`: there will be no more.
+/// Returns the `application/trickle-ice-sdpfrag` body with these candidates of the local description `sdp` (RFC 8840, 9).
+/// `end`: whether these are the last ones.
 #[must_use]
 pub fn fragment(sdp: &str, candidates: &[Candidate], end: bool) -> String {
     let mut text = String::with_capacity(256);
@@ -163,7 +188,7 @@ pub fn fragment(sdp: &str, candidates: &[Candidate], end: bool) -> String {
         if !candidates.iter().any(|candidate| belongs(&candidate)) {
             continue;
         }
-        // Port and profile of a fragment mean nothing.
+        // Port and profile have no meaning in a fragment.
         text.push_str("m=");
         push_line(&mut text, kind(section), " 9 RTP/AVP 0");
         push_line(&mut text, "a=mid:", mid);
@@ -174,18 +199,18 @@ pub fn fragment(sdp: &str, candidates: &[Candidate], end: bool) -> String {
     text
 }
 
-/// What a `application/trickle-ice-sdpfrag` body says.
+/// The content of an `application/trickle-ice-sdpfrag` body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// Which generation of ICE it is about.
+    /// The user name fragment: the ICE generation that it belongs to.
     pub ufrag: Option<String>,
-    /// In order.
+    /// The candidates in their order.
     pub candidates: Vec<Candidate>,
-    /// There will be no more.
+    /// Whether these are the last candidates.
     pub end: bool,
 }
 
-/// Reads an `application/trickle-ice-sdpfrag` body.
+/// Parses an `application/trickle-ice-sdpfrag` body.
 ///
 /// # Errors
 ///
@@ -199,31 +224,31 @@ pub fn read_fragment(text: &str) -> Result<Fragment, SdpError> {
     })
 }
 
-/// Whether a description from the other side may be handed to a browser: bounded, and all of its media under DTLS with a
-/// fingerprint worth the name. Refused media lines (port 0) may be what they like.
+/// Checks whether a description of the peer may be given to a browser: it is within the limits, and all of its media are encrypted with
+/// DTLS, with a fingerprint of SHA-256 or stronger. Rejected media lines (port 0) are not checked.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// The first fault.
 pub fn check(sdp: &str) -> Result<(), SdpError> {
     within_limits(sdp)?;
     if first_line(sdp).0 != "v=0" {
         return Err(SdpError::Malformed);
     }
-    let refused = |section: &str| split(split(first_line(section).0, b' ').1, b' ').0 == "0";
-    if !sections(sdp).1.all(|section| refused(section) || is_secure(section)) {
+    let rejected = |section: &str| split(split(first_line(section).0, b' ').1, b' ').0 == "0";
+    if !sections(sdp).1.all(|section| rejected(section) || is_secure(section)) {
         return Err(SdpError::Insecure);
     }
     check_keys(sdp)
 }
 
-/// Whether the media of a section are under DTLS.
+/// Whether the media of a section are encrypted with DTLS.
 fn is_secure(section: &str) -> bool {
     let (_, words) = split(first_line(section).0, b' ');
     PROFILES.contains(&split(split(words, b' ').1, b' ').0)
 }
 
-/// Whether all keys come by DTLS, from somebody whose fingerprint is worth the name.
+/// Checks that all keys are negotiated by DTLS, with a fingerprint of SHA-256 or stronger.
 fn check_keys(sdp: &str) -> Result<(), SdpError> {
     if attribute(sdp, "crypto:").is_some() {
         return Err(SdpError::Crypto);
@@ -240,7 +265,7 @@ fn check_keys(sdp: &str) -> Result<(), SdpError> {
     result
 }
 
-/// Profiles under DTLS (RFC 5764, RFC 7850, RFC 8841).
+/// Profiles with DTLS (RFC 5764, RFC 7850, RFC 8841).
 const PROFILES: [&str; 5] = ["UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP", "TCP/DTLS/SCTP"];
 
 fn within_limits(sdp: &str) -> Result<(), SdpError> {
@@ -257,7 +282,7 @@ fn within_limits(sdp: &str) -> Result<(), SdpError> {
     if media > MAX_MEDIA || candidates > MAX_CANDIDATES { Err(SdpError::TooLarge) } else { Ok(()) }
 }
 
-/// The session part, and each media section from its `m=` on.
+/// Returns the session section, and each media section beginning with its `m=`.
 fn sections(sdp: &str) -> (&str, impl Iterator<Item = &str>) {
     let (session, mut rest) = if sdp.starts_with("m=") { ("", sdp) } else { cut(sdp) };
     let media = core::iter::from_fn(move || {
@@ -268,33 +293,33 @@ fn sections(sdp: &str) -> (&str, impl Iterator<Item = &str>) {
     (session, media)
 }
 
-/// Cuts before the first line but the one it begins with that starts with `m=`.
+/// Cuts before the first line after the first one that begins with `m=`.
 fn cut(sdp: &str) -> (&str, &str) {
     find_text(sdp, "\nm=").and_then(|at| sdp.split_at_checked(at + 1)).unwrap_or((sdp, ""))
 }
 
-/// What precedes the first `separator`, an ASCII character, and what follows it. Without one all of it precedes it.
+/// Returns the text before and after the first `separator`, an ASCII character; all of the text and `""` where there is none.
 fn split(text: &str, separator: u8) -> (&str, &str) {
     cut_at(text, separator).unwrap_or((text, ""))
 }
 
-/// The first line, without its end, and what follows it.
+/// Returns the first line without its line end, and the text that follows it.
 fn first_line(text: &str) -> (&str, &str) {
     let (line, rest) = split(text, b'\n');
     (line.strip_suffix("\r").unwrap_or(line), rest)
 }
 
-/// `audio` of `m=audio 9 …`.
+/// Returns the media type of a section: `audio` of `m=audio 9 …`.
 fn kind(section: &str) -> &str {
     split(first_line(section).0.strip_prefix("m=").unwrap_or(""), b' ').0
 }
 
-/// What follows `a=` in each attribute line.
+/// Iterates over the attributes, without `a=`.
 const fn attributes(section: &str) -> Attributes<'_> {
     Attributes { rest: section }
 }
 
-/// Written out, because what the adapters of iterators make of it is larger.
+/// An iterator over attributes; not made of iterator adapters, whose code is larger.
 struct Attributes<'a> {
     rest: &'a str,
 }
@@ -319,12 +344,12 @@ fn is_candidate(attribute: &str) -> bool {
     attribute.starts_with("candidate:")
 }
 
-/// The value of the first attribute of that name; `name` has its colon.
+/// Returns the value of the first attribute of this name; `name` includes the colon.
 fn attribute<'a>(section: &'a str, name: &str) -> Option<&'a str> {
     attributes(section).find_map(|text| text.strip_prefix(name)).map(str::trim_ascii_end)
 }
 
-/// One line, whatever is in its parts.
+/// Appends one line; CR, LF and NUL in `value` are left out.
 fn push_line(text: &mut String, name: &str, value: &str) {
     text.push_str(name);
     for c in value.chars() {

@@ -8,23 +8,23 @@ use crate::text::number;
 /// The value of Session-Expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionExpires {
-    /// The session interval, s: it ends that long after the last refresh.
+    /// The session interval, s: the session ends this long after its last refresh.
     pub interval: u32,
-    /// Who refreshes; `None`: the UAS is to choose.
+    /// The refresher; `None`: the UAS chooses.
     pub refresher: Option<Refresher>,
 }
 
-/// Who refreshes a session, by the part in the transaction that says so.
+/// The refresher of a session, by its role in the transaction that negotiates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refresher {
-    /// Who has sent the request.
+    /// The sender of the request.
     Uac,
-    /// Who answers it.
+    /// The recipient of the request.
     Uas,
 }
 
 impl SessionExpires {
-    /// Reads a value; `None` where it has no number. A refresher that is neither `uac` nor `uas` is none.
+    /// Parses a value; `None` where it has no number. A refresher other than `uac` and `uas` is ignored.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let (interval, params) = split_at(value, b';');
@@ -37,7 +37,7 @@ impl SessionExpires {
         Some(Self { interval: number(split_before(interval, SPACE).0)?, refresher })
     }
 
-    /// The value as it is written.
+    /// Returns the value of the header field.
     #[must_use]
     pub fn to_value(self) -> String {
         let refresher = match self.refresher {
@@ -50,7 +50,7 @@ impl SessionExpires {
 }
 
 impl Message<'_> {
-    /// Session-Expires; `None` where there is none that can be read.
+    /// Returns Session-Expires; `None` where it is missing or malformed.
     #[must_use]
     pub fn session_expires(&self) -> Option<SessionExpires> {
         SessionExpires::parse(self.get(Name::SessionExpires)?)

@@ -94,19 +94,19 @@ status_codes! {
 }
 
 impl StatusCode {
-    /// The status code of that number. `None` below 100 and above 699.
+    /// Returns the status code of this number; `None` below 100 and above 699.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         if 100 <= code && code < 700 { Some(Self(code)) } else { None }
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn as_u16(self) -> u16 {
         self.0
     }
 
-    /// The class, by the first digit.
+    /// Returns the class, by the first digit.
     #[must_use]
     pub const fn class(self) -> Class {
         match self.0 / 100 {
@@ -125,7 +125,7 @@ impl StatusCode {
         self.0 < 200
     }
 
-    /// Whether this is no 1xx: it ends the transaction.
+    /// Whether this is 2xx to 6xx: it completes the transaction.
     #[must_use]
     pub const fn is_final(self) -> bool {
         !self.is_provisional()
@@ -155,7 +155,7 @@ impl StatusCode {
         matches!(self, Self::UNAUTHORIZED | Self::PROXY_AUTHENTICATION_REQUIRED)
     }
 
-    /// The default reason phrase. A code without one of its own has that of the code that stands for its class (RFC 3261, 8.1.3.2).
+    /// Returns the default reason phrase. An unknown code has that of the code that it is treated as (RFC 3261, 8.1.3.2).
     #[must_use]
     pub fn reason(self) -> &'static str {
         self.own_reason().or_else(|| self.stand_in().own_reason()).unwrap_or_default()
@@ -166,7 +166,7 @@ impl StatusCode {
         REASONS.get(at).map(|(_, reason)| *reason)
     }
 
-    /// The code that an unknown one is treated as: 183 among provisional ones, else x00 (RFC 3261, 8.1.3.2).
+    /// Returns the code that an unknown one is treated as: 183 for a provisional one, else x00 (RFC 3261, 8.1.3.2).
     const fn stand_in(self) -> Self {
         match self.class() {
             Class::Provisional => Self::SESSION_PROGRESS,

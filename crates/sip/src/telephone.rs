@@ -1,24 +1,24 @@
-//! What looks like a telephone number. Which numbers there are the ledger knows; here it is what the telephone network, or a
-//! person who reads it, may take for one: such a text costs money where it is called, and deceives where it is somebody's name.
+//! Detection of texts that look like telephone numbers: to the telephone network, where calling one costs money, or to a person, who would be
+//! deceived by a user with such a name. The numbering plan is in the ledger.
 
 use percent_encoding::percent_decode_str;
 
-/// Digits of a number: at least those of the shortest in E.164 (fewer are an extension, or the id of a user), at most the longest with the
-/// prefix of a call abroad before it (`011`).
+/// The number of digits of a telephone number: at least those of the shortest number of E.164 (fewer are an extension, or the id of a user), at
+/// most those of the longest one with an international prefix (`011`).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=18;
-/// How often a text may be escaped.
+/// How many levels of escaping are removed.
 const ESCAPED: usize = 4;
 
-/// Whether a trunk that reaches telephones may dial `user` (the user part of a SIP address) as a number, of whatever length and in whatever
-/// spelling: with visual separators, escapes, `;` parameters or `tel:`, in digits of any script, without a plus. What begins as a number is
-/// one, for a switch may dial as much of it as it understands; but `1800FLOWERS` is a name.
+/// Whether a trunk to the telephone network might dial `user` (the user part of a SIP URI) as a number of any length, in any notation: with visual
+/// separators, escapes, `;` parameters or `tel:`, in digits of any script, with or without a plus. A text that begins like a number counts as
+/// one, because a switch may dial as much of it as it understands; but `1800FLOWERS` is a name.
 #[must_use]
 pub fn is_number(user: &str) -> bool {
     let mut text = user.to_owned();
     for _ in 0..ESCAPED {
         text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
     }
-    // Of `tel:+1;ext=2` each part by itself: which of them a switch dials, nobody here knows.
+    // A switch might dial any part of `tel:+1;ext=2`, so each part is checked.
     text.split([';', ':']).any(begins_as_number)
 }
 
@@ -28,8 +28,8 @@ fn begins_as_number(said: &str) -> bool {
     begins > 0 && (begins == signs.len() || begins >= *DIGITS.start() || signs.first() == Some(&'+'))
 }
 
-/// Whether a name has the form of a telephone number, so that nobody may be called so: a plus and digits, or 7 to 18 digits, and nothing
-/// else but visual separators. `1001` is none, nor is `alice1`.
+/// Whether a name has the form of a telephone number, so that no user may have it: a plus and digits, or 7 to 18 digits, and nothing else but
+/// visual separators. `1001` and `alice1` are not.
 #[must_use]
 pub fn is_form_of_number(name: &str) -> bool {
     let digits = name.chars().filter(|sign| sign.is_numeric()).count();
@@ -38,9 +38,9 @@ pub fn is_form_of_number(name: &str) -> bool {
     !others && digits > 0 && (plus || DIGITS.contains(&digits))
 }
 
-/// What is dialled beside digits.
+/// Characters that can be dialled, besides digits.
 const DIALLED: [char; 3] = ['+', '*', '#'];
-/// The plus, and what is drawn like it.
+/// The plus, and characters that look like it.
 const PLUS: [char; 4] = ['+', '\u{ff0b}', '\u{fe62}', '\u{207a}'];
 
 #[cfg(test)]

@@ -1,17 +1,6 @@
-//! Texts out of parts and numbers, and what is found in them, without the formatting machinery: in the standard library, joining alone has
-//! a path for each length of separator, and every page would pay for all of them.
+//! Numbers as text and text as numbers, and what is found in a text: what reading and writing messages is made of.
 
-/// The parts, one after the other.
-#[must_use]
-pub fn concat(parts: &[&str]) -> String {
-    let mut text = String::with_capacity(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        text.push_str(part);
-    }
-    text
-}
-
-/// A number in decimal digits.
+/// Returns the decimal digits of a number.
 #[must_use]
 pub fn digits(number: u32) -> String {
     let mut text = String::new();
@@ -19,7 +8,7 @@ pub fn digits(number: u32) -> String {
     text
 }
 
-/// Appends a number in decimal digits.
+/// Appends the decimal digits of a number.
 pub fn push_digits(text: &mut String, number: u32) {
     if number >= 10 {
         push_digits(text, number / 10);
@@ -27,7 +16,7 @@ pub fn push_digits(text: &mut String, number: u32) {
     text.push(char::from(b'0' + (number % 10) as u8));
 }
 
-/// Decimal digits, and nothing but digits, as a number; `None` where it does not fit.
+/// Parses a number of decimal digits and nothing else; `None` where it does not fit in 32 bits.
 #[must_use]
 pub fn number(digits: &str) -> Option<u32> {
     let mut number = if digits.is_empty() { None } else { Some(0_u32) };
@@ -37,7 +26,7 @@ pub fn number(digits: &str) -> Option<u32> {
     number
 }
 
-/// Lower-case hexadecimal digits, two a byte.
+/// Returns the bytes as lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
@@ -49,22 +38,23 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Where the first `byte`, an ASCII character, stands. Written out, like its neighbours: this is what reading messages is made of, and the
-/// searchers of the standard library, which look for any character, take three times as long.
+/// Returns the index of the first `byte`, an ASCII character. Parsing consists mostly of such searches, and those of the standard library, which
+/// look for any character, take three times as long.
 #[must_use]
 pub fn find(text: &str, byte: u8) -> Option<usize> {
     let at = seek(text.as_bytes(), 0, byte, 1);
     (at < text.len()).then_some(at)
 }
 
-/// The first octet from `at` on that is below `limit`, at most 128, once `flip` is XORed to it; eight octets a step.
+/// Returns the index of the first octet from `at` on that is below `limit` (at most 128) after an XOR with `flip`, or the length where there is
+/// none. Looks at eight octets at once.
 #[inline(never)]
 #[must_use]
 pub fn seek(bytes: &[u8], mut at: usize, flip: u8, limit: u8) -> usize {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let word = u64::from_le_bytes(*word) ^ (EACH * u64::from(flip));
-        // A subtraction sets the top bit of an octet that had none and is below the limit. What it borrows spoils only octets behind it.
+        // The subtraction sets the top bit of an octet that is below the limit and did not have it. A borrow affects only later octets.
         let below = word.wrapping_sub(EACH * u64::from(limit)) & !word & (EACH << 7);
         if below != 0 {
             return at + below.trailing_zeros() as usize / 8;
@@ -77,20 +67,20 @@ pub fn seek(bytes: &[u8], mut at: usize, flip: u8, limit: u8) -> usize {
     at
 }
 
-/// Where `part` first stands. As [`find`]: what the standard library does is faster in books, and ten times the code.
+/// Returns the index of the first `part`. The search of the standard library is ten times the code.
 #[must_use]
 pub fn find_text(text: &str, part: &str) -> Option<usize> {
     text.as_bytes().windows(part.len()).position(|known| known == part.as_bytes())
 }
 
-/// What precedes the first `separator`, an ASCII character, and what follows it.
+/// Returns the text before and after the first `separator`, an ASCII character.
 #[must_use]
 pub fn cut_at(text: &str, separator: u8) -> Option<(&str, &str)> {
     let at = find(text, separator)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-/// Cuts at the last `separator`, an ASCII character.
+/// Returns the text before and after the last `separator`, an ASCII character.
 #[must_use]
 pub fn cut_last(text: &str, separator: u8) -> Option<(&str, &str)> {
     let at = text.as_bytes().iter().rposition(|b| *b == separator)?;

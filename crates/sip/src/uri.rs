@@ -1,4 +1,4 @@
-//! URIs: `sip:`, `sips:` and `tel:` in their parts, all others as they are (RFC 3261, 19.1; RFC 3966).
+//! URIs: `sip:`, `sips:` and `tel:` are parsed into their parts, all others are kept as text (RFC 3261, 19.1; RFC 3966).
 
 use std::borrow::Cow;
 
@@ -6,36 +6,49 @@ use super::header::{HOST, Params, URI, USER, after, all, inside, is, split_at};
 use super::message::ParseError;
 use crate::text::{cut_at, find, number};
 
-/// A URI, borrowed.
+/// A URI, borrowed from its text.
 ///
 /// | | `scheme` | `user` | `host` | `params`, `headers` |
 /// |---|---|---|---|---|
-/// | `sip:` `sips:` | as written | before `@` (no password) | without brackets? no: `[::1]` | after `;`, after `?` |
-/// | `tel:` | | the number | empty | after `;` |
-/// | any other | | none | all that follows `:` | empty |
+/// | `sip:` `sips:` | as written | before `@`, without password | IPv6 in brackets: `[::1]` | after `;`, after `?` |
+/// | `tel:` | as written | the number | empty | after `;` |
+/// | any other | as written | none | all that follows `:` | empty |
+///
+/// ```
+/// use offhook_sip::{Uri, escape_user};
+///
+/// let uri = Uri::parse("sip:j%C3%B6rg;day=1:secret@[2001:db8::1]:5070;transport=tcp?Subject=hi")?;
+/// assert_eq!((uri.user_text(), uri.host, uri.port), ("jörg;day=1".into(), "[2001:db8::1]", Some(5070)));
+/// assert_eq!((uri.params.get("transport"), uri.headers), (Some("tcp"), "Subject=hi"));
+///
+/// assert_eq!(Uri::parse("tel:+46-8-123456;ext=7")?.user, Some("+46-8-123456"));
+/// assert!(Uri::parse("sip:two words@example.com").is_err());
+/// assert_eq!(escape_user("two words"), "two%20words");
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uri<'a> {
     /// As written, in any case.
     pub scheme: &'a str,
-    /// The user part with its escapes, as on the wire.
+    /// The user part with its escapes, as written.
     pub user: Option<&'a str>,
     /// A name or an address; an IPv6 address keeps its brackets.
     pub host: &'a str,
-    /// The port, where it is written.
+    /// The port, if there is one.
     pub port: Option<u16>,
-    /// What follows `;`.
+    /// The parameters after `;`.
     pub params: Params<'a>,
-    /// What follows `?`, without it.
+    /// The header fields after `?`.
     pub headers: &'a str,
 }
 
 impl<'a> Uri<'a> {
-    /// Reads a URI. Only `sip:`, `sips:` and `tel:` are looked into.
+    /// Parses a URI. Only `sip:`, `sips:` and `tel:` are parsed into parts.
     ///
     /// # Errors
     ///
-    /// [`ParseError::Uri`]: no scheme, a blank, a control or a character outside ASCII, `<`, `>` or `"` in it; for SIP also a
-    /// bad host, port, escape or parameter.
+    /// [`ParseError::Uri`]: there is no scheme, or there is a blank, a control character, a character outside ASCII, `<`, `>` or
+    /// `"`; in a SIP URI also a malformed host, port, escape or parameter.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
         Self::read(text).ok_or(ParseError::Uri)
     }
@@ -57,7 +70,7 @@ impl<'a> Uri<'a> {
     }
 
     fn read_sip(self, rest: &'a str) -> Option<Self> {
-        // `;`, `?` and `/` may stand in the user part, `@` nowhere but after it: so that comes first.
+        // The user part may contain `;`, `?` and `/`, so it has to be cut off first, at the only `@`.
         let (user, rest) = match cut_at(rest, b'@') {
             Some((_, rest)) if find(rest, b'@').is_some() => return None,
             Some((user, rest)) => (Some(Some(split_at(user, b':').0).filter(|user| is_user(user))?), rest),
@@ -75,14 +88,14 @@ impl<'a> Uri<'a> {
         self.scheme.eq_ignore_ascii_case("sip") || self.scheme.eq_ignore_ascii_case("sips")
     }
 
-    /// The user part, unescaped once; `""` where there is none. A NUL stays in it. Escapes that make no UTF-8 become U+FFFD.
+    /// Returns the user part, unescaped once; `""` where there is none. It may contain NUL. Escapes that are not UTF-8 become U+FFFD.
     #[must_use]
     pub fn user_text(&self) -> Cow<'a, str> {
         unescape(self.user.unwrap_or(""))
     }
 }
 
-/// Escapes what the user part of a SIP URI does not allow; characters outside ASCII as their UTF-8 octets.
+/// Returns the text as the user part of a SIP URI, with escapes for characters that it does not allow, and for UTF-8 octets outside ASCII.
 #[must_use]
 pub fn escape_user(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -119,7 +132,7 @@ fn unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(lossy(&octets))
 }
 
-/// What `String::from_utf8_lossy` gives, in a third of its code.
+/// Like `String::from_utf8_lossy`, in a third of its code.
 fn lossy(mut octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     loop {
@@ -143,15 +156,15 @@ fn pushed(mut octets: Vec<u8>, octet: u8) -> Vec<u8> {
     octets
 }
 
-/// The octet that a leading `%XX` stands for, and what follows it.
+/// Returns the octet of a leading `%XX`, and the rest of the text.
 fn escape(text: &[u8]) -> Option<(u8, &[u8])> {
     let [b'%', high, low, rest @ ..] = text else { return None };
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     Some(((digit(high)? << 4 | digit(low)?) as u8, rest))
 }
 
-/// A user part: not empty, and each `%` starts an escape. Which characters it may hold unescaped is not enforced: `#` in
-/// telephone numbers is common and does no harm.
+/// Whether this is a user part: not empty, and each `%` begins an escape. It may have any character unescaped: `#` is common in telephone
+/// numbers and does no harm.
 fn is_user(user: &str) -> bool {
     let escapes = |at: usize| user.as_bytes().get(at..).and_then(escape).is_some();
     !user.is_empty() && (find(user, b'%').is_none() || user.bytes().enumerate().all(|(at, b)| b != b'%' || escapes(at)))
@@ -162,7 +175,7 @@ fn is_scheme(scheme: &str) -> bool {
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-/// `host`, `host:port`, `[address]` or `[address]:port`, with no blanks.
+/// Parses `host`, `host:port`, `[address]` or `[address]:port`, without blanks.
 pub(super) fn host_port_of(text: &str) -> Option<(&str, Option<u16>)> {
     let end = if after(text, b'[').is_some() { find(text, b']')? + 1 } else { find(text, b':').unwrap_or(text.len()) };
     let (host, port) = text.split_at_checked(end)?;
@@ -174,8 +187,8 @@ pub(super) fn host_port_of(text: &str) -> Option<(&str, Option<u16>)> {
     is_host(host).then_some((host, port))
 }
 
-/// Not the whole grammar of addresses: enough that nothing odd passes, and `:::`, which RFC 3261 allowed by mistake
-/// (RFC 5118, 4.10), does not.
+/// Whether the characters are those of a host name or address. This is not the whole grammar; but `:::`, which RFC 3261 allowed by mistake
+/// (RFC 5118, 4.10), is rejected.
 fn is_host(host: &str) -> bool {
     match inside(host, b'[', b']') {
         Some(address) => {

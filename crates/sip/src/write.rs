@@ -1,4 +1,4 @@
-//! Values → SIP text. Nothing written here can start a line of its own.
+//! Writer of SIP messages. No value can add a line to the message.
 
 use super::header::{Name, URI, is, is_token};
 use super::message::Message;
@@ -7,27 +7,54 @@ use super::status::StatusCode;
 use super::uri::push_escape;
 use crate::text::{cut_at, digits, push_digits};
 
+/// The Request-URI of a request whose sender has none.
+const NO_URI: &str = "sip:unknown.invalid";
+
 /// A message being written: start line, fields, then [`Writer::body`] or [`Writer::end`], which add Content-Length.
 ///
-/// CR, LF and NUL in a value become blanks, what no field name may hold becomes `_`, what no URI may hold is escaped: however
-/// odd the values, there come out as many fields as were written.
+/// CR, LF and NUL in a value become blanks, characters that a field name must not have become `_`, those that a URI must not have are
+/// escaped: whatever the values are, the message has exactly the fields that were written.
+///
+/// ```
+/// use offhook_sip::{Method, Writer, parse};
+///
+/// let subject = "hello\r\nX-Injected: yes";
+/// let text = Writer::request(Method::Message, "sip:bob@example.com")
+///     .field("Via", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKk3")
+///     .number("Max-Forwards", 70)
+///     .field("From", "<sip:alice@example.org>;tag=1")
+///     .field("To", "<sip:bob@example.com>")
+///     .field("Call-ID", "c")
+///     .cseq(1, Method::Message)
+///     .field("Subject", subject)
+///     .body("text/plain", "Lunch?");
+///
+/// let message = parse(text.as_bytes())?;
+/// assert_eq!(message.check(), Ok(()));
+/// assert_eq!((message.get_other("X-Injected"), message.get_other("Subject")), (None, Some("hello  X-Injected: yes")));
+/// assert_eq!((message.content_is("text/plain"), message.text()), (true, "Lunch?"));
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[expect(clippy::box_collection, reason = "one word that some hundred places hand on, in place of three")]
 pub struct Writer(Box<String>);
 
 impl Writer {
-    /// Starts a request.
+    /// Starts a request with this method and Request-URI.
+    ///
+    /// A request line has a Request-URI in any case: where `uri` is empty, `sip:unknown.invalid` is written, which names no host (RFC 2606,
+    /// section 2), so that the recipient rejects the request instead of failing to read it.
     #[must_use]
     pub fn request(method: Method<'_>, uri: &str) -> Self {
         let mut text = String::with_capacity(1024);
         push_token(&mut text, method.as_str());
         text.push(' ');
-        push_uri(&mut text, uri);
+        push_uri(&mut text, if uri.is_empty() { NO_URI } else { uri });
         text.push_str(" SIP/2.0\r\n");
         Self(Box::new(text))
     }
 
-    /// Starts a response.
+    /// Starts a response with this status and reason phrase.
     #[must_use]
     pub fn response(code: StatusCode, reason: &str) -> Self {
         let mut text = String::with_capacity(1024);
@@ -39,14 +66,14 @@ impl Writer {
         Self(Box::new(text))
     }
 
-    /// Adds a field. Content-Length is written by [`Writer::body`] and [`Writer::end`], never here.
+    /// Adds a field. Content-Length is added by [`Writer::body`] and [`Writer::end`].
     #[must_use]
     #[inline(never)]
     pub fn field(self, name: &str, value: &str) -> Self {
         self.joined(name, &[value])
     }
 
-    /// Adds a field whose value is made of parts.
+    /// Adds a field whose value is the concatenation of the parts.
     #[must_use]
     #[inline(never)]
     pub fn joined(mut self, name: &str, parts: &[&str]) -> Self {
@@ -77,14 +104,14 @@ impl Writer {
         self.joined(Name::CSeq.as_str(), &[&digits(number), " ", method.as_str()])
     }
 
-    /// Method and Request-URI of a request, as they go on the wire.
+    /// Returns method and Request-URI of a request, as they are written.
     #[must_use]
     pub fn request_line(&self) -> Option<(Method<'_>, &str)> {
         let (method, rest) = cut_at(&self.0, b' ')?;
         Some((Method::from(method), cut_at(rest, b' ')?.0))
     }
 
-    /// The message, with that body, if it is none that is empty.
+    /// Returns the message with this body, and with Content-Type unless the body is empty.
     #[must_use]
     pub fn body(self, content_type: &str, body: &str) -> String {
         let typed = if body.is_empty() { self } else { self.field(Name::ContentType.as_str(), content_type) };
@@ -95,27 +122,43 @@ impl Writer {
         text
     }
 
-    /// The message, without a body.
+    /// Returns the message without a body.
     #[must_use]
     pub fn end(self) -> String {
         self.body("", "")
     }
 }
 
-/// Starts the response to `request`: Via, From, To, Call-ID and CSeq as they came (RFC 3261, 8.2.6), Record-Route where the
-/// response may make a dialog (12.1.1). `to_tag` is added unless To has a tag, or cannot be read.
+/// Starts the response to `request`: with its Via, From, To, Call-ID and CSeq (RFC 3261, 8.2.6), and with its Record-Route if the
+/// response may create a dialog (12.1.1). `to_tag` is added unless To has a tag, or is malformed.
+///
+/// ```
+/// use offhook_sip::{StatusCode, parse, reply};
+///
+/// let options = parse(
+///     b"OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@example.org>;tag=1\r\n\
+///       To: <sip:example.com>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n\r\n",
+/// )?;
+/// let answer = reply(&options, StatusCode::OK, Some("2")).field("Allow", "INVITE, ACK, BYE, CANCEL").end();
+/// assert_eq!(
+///     answer,
+///     "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@example.org>;tag=1\r\n\
+///      To: <sip:example.com>;tag=2\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nAllow: INVITE, ACK, BYE, CANCEL\r\nContent-Length: 0\r\n\r\n"
+/// );
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[must_use]
 pub fn reply(request: &Message<'_>, code: StatusCode, to_tag: Option<&str>) -> Writer {
     reply_as(request, (code, code.reason()), to_tag)
 }
 
-/// [`reply`] with a reason phrase of its own.
+/// Like [`reply`], with another reason phrase than the default one.
 #[must_use]
 pub fn reply_as(request: &Message<'_>, (code, phrase): (StatusCode, &str), to_tag: Option<&str>) -> Writer {
     let mut writer = Writer::response(code, phrase);
     let dialog = code.creates_dialog();
     for field in request.fields() {
-        // Of what there may be only one, only one: a refusal of a doubled field is no doubled field.
+        // Fields that may occur only once are written once: the request may have been rejected because one was repeated.
         let again = request.get(field.name).is_some_and(|first| !core::ptr::eq(first, field.value));
         match field.name {
             Name::From | Name::To | Name::CallId | Name::CSeq if again => {}
@@ -134,7 +177,7 @@ pub fn reply_as(request: &Message<'_>, (code, phrase): (StatusCode, &str), to_ta
     writer
 }
 
-/// A message of which only the fields will be read again.
+/// Removes the body of a message that is kept for its fields only.
 pub fn without_body(text: &mut String) {
     if let Some(end) = text.find("\r\n\r\n") {
         text.truncate(end + 4);
@@ -142,7 +185,7 @@ pub fn without_body(text: &mut String) {
     }
 }
 
-/// The text as a quoted-string.
+/// Returns the text as a quoted-string.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
@@ -157,7 +200,7 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
-/// A character that stays in its line.
+/// Returns the character, or a blank for one that would end the line.
 fn inline(c: char) -> char {
     if matches!(c, '\r' | '\n' | '\0') { ' ' } else { c }
 }

@@ -1,6 +1,6 @@
-//! Descriptions that are fine but for a part that nobody here uses: whoever reads descriptions takes all of them.
+//! Descriptions with parts that are not supported here, or unusual: all readers of descriptions have to accept them.
 
-/// The description `base`, which has one audio line, in all these odd forms, each with its name.
+/// Returns unusual forms of the description `base`, which has one audio line, each with its name.
 #[must_use]
 pub fn odd_forms(base: &str) -> Vec<(&'static str, String)> {
     let lines = |edit: &dyn Fn(&str) -> Option<String>| {
@@ -23,7 +23,7 @@ pub fn odd_forms(base: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The same with further media lines, which an offer may have and an answer may not.
+/// Returns [`odd_forms`], and forms with further media lines, which only an offer may have.
 ///
 /// # Panics
 ///
@@ -44,10 +44,10 @@ pub fn odd_offers(base: &str) -> Vec<(&'static str, String)> {
     all
 }
 
-/// An offer of nothing but a fax.
+/// An offer of a fax only.
 pub const FAX: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=image 5000 udptl t38\r\n";
 
-/// The media lines of a description: kind and port.
+/// Returns the media lines of a description: media type and port.
 #[must_use]
 pub fn media_lines<'a>(sdp: &'a str) -> Vec<(&'a str, &'a str)> {
     let of_line = |line: &'a str| {

@@ -1,6 +1,6 @@
-//! Ladders that a person can check, kept as files; `BLESS=1` writes them anew.
+//! Ladders, the messages of a call in a readable form, as golden files; `BLESS=1` writes them anew.
 
-/// Compares a ladder with that of the file `name`.txt in `folder`. As wasm, where there are no files, it does nothing.
+/// Compares a ladder with the file `name`.txt in `folder`; does nothing in wasm, where there are no files.
 ///
 /// # Panics
 /// Where they differ, or there is no such file.
@@ -13,9 +13,9 @@ pub fn keep(folder: &str, name: &str, ladder: &[String]) {
         std::fs::write(&path, &text).expect("the file can be written");
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "the ladder {name} is another now; BLESS=1 keeps the new one");
+    assert_eq!(text, kept, "the ladder {name} differs from its file; BLESS=1 writes the file anew");
 }
 
-/// Compares a ladder with that of the file `name`.txt in `folder`. As wasm, where there are no files, it does nothing.
+/// Compares a ladder with the file `name`.txt in `folder`; does nothing in wasm, where there are no files.
 #[cfg(target_arch = "wasm32")]
 pub fn keep(_: &str, _: &str, _: &[String]) {}

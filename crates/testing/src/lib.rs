@@ -1,16 +1,16 @@
-//! What the tests of several crates share.
+//! Helpers for the tests of several crates.
 //!
 //! ```text
-//! sip, ua, the SDK ─┐                     ┌ corpora, numbers   the messages of the RFCs, damaged in the same way in every run
-//! media, gateway ───┼── dev-dependency ──▶┤ descriptions       odd ones that everybody takes
-//!                   │                     ├ ladder, text       what a person reads of a call
-//! proxy, b2bua ─────┤                     ├ phone, tone        a plain phone's RTP, and sound that is found again in what came of it
-//! fuzz ─────────────┘                     ├ log                what the machines say in the operator's log
-//!                                         └ switch, world      the proxy in virtual time, with phones that write real SIP
+//! sip, ua, the SDK ─┐                     ┌ corpora, numbers   the messages of the RFCs, and reproducible random numbers
+//! media, gateway ───┼── dev-dependency ──▶┤ descriptions       unusual ones that all readers have to accept
+//!                   │                     ├ ladder, text       messages and calls in a readable form
+//! proxy, b2bua ─────┤                     ├ phone, tone        RTP of a SIP phone; tones, and their detection in decoded sound
+//! fuzz ─────────────┘                     ├ log                log lines of the state machines
+//!                                         └ switch, world      the proxy in virtual time, with phones that send real SIP
 //! ```
 //!
-//! The last two need the proxy and come with the feature `switch`, the log with `log`; without them this crate needs no more than `sip`, and
-//! is wasm, too. It does not depend on the SDK: tests with real clients build these themselves.
+//! The last two need the proxy and are behind the feature `switch`, the log is behind `log`; without them this crate depends only on `sip`, and
+//! compiles to wasm, too. It does not depend on the SDK: tests with real clients create these themselves.
 
 pub mod corpora;
 pub mod descriptions;

@@ -1,4 +1,4 @@
-//! What the machines say in the log while a test runs, as text that a person reads: `INFO call started call=c1 from=a…e`.
+//! The log lines of the state machines during a test, as text: `INFO call started call=c1 from=a…e`.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,8 +13,8 @@ use tracing_subscriber::registry;
 
 pub use tracing::level_filters::LevelFilter;
 
-/// The lines of our crates in this thread, and the errors of libraries, from [`Log::start`] on. There is one at a time in a process, and the
-/// next one waits: how names are masked depends on the level of the process.
+/// The log lines of this project's crates in this thread, and the errors of libraries, since [`Log::start`]. There is one `Log` at a time in a
+/// process, and the next one waits, because the level of the process determines how names are masked.
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     _here: DefaultGuard,
@@ -22,11 +22,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Gathers lines of this level and of those above it.
+    /// Begins to collect lines of this level and of more severe ones.
     #[must_use]
     pub fn start(level: LevelFilter) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
-        // With a single dispatcher in the process a line that another thread comes to first would be off for all of them.
+        // With only one dispatcher in the process, a line that another thread reaches first would be disabled for all threads.
         static OTHER: OnceLock<Dispatch> = OnceLock::new();
         let alone = locked(&ALONE);
         let gather = |level, lines| Dispatch::new(registry().with(Gather { level, lines }));
@@ -36,21 +36,21 @@ impl Log {
         Self { lines, _here: here, _alone: alone }
     }
 
-    /// What was said so far.
+    /// Returns the lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         locked(&self.lines).clone()
     }
 
-    /// What was said since the last time.
+    /// Returns the lines since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *locked(&self.lines))
     }
 
-    /// All that was said is this, a line each; indentation does not count.
+    /// Asserts that the lines are these; indentation does not count.
     ///
     /// # Panics
-    /// Where it is something else.
+    /// Where they differ.
     #[track_caller]
     pub fn says(&self, expected: &str) {
         let expected: Vec<&str> = expected.lines().map(str::trim).collect();
@@ -58,7 +58,7 @@ impl Log {
         assert_eq!(lines, expected, "{lines:#?}");
     }
 
-    /// Something was said, and none of these stands in it.
+    /// Asserts that there are lines, and that none of them contains one of these texts.
     ///
     /// # Panics
     /// Where one does.
@@ -75,7 +75,7 @@ impl Log {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A test that has failed leaves nothing behind that the next one reads.
+    // The data of a test that has panicked is not used by the next one.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,46 +1,46 @@
-//! The media of a plain SIP phone: SDP and RTP as it would write them.
+//! The media of a SIP phone: SDP and RTP.
 
 use std::net::SocketAddr;
 
 /// G.711 µ-law, by name and payload type (RFC 3551, 6).
 pub const PCMU: (&str, u8) = ("PCMU/8000", 0);
 
-/// A phone or trunk, as far as media go.
+/// The media of a phone or trunk.
 pub struct Phone {
-    /// Where it takes RTP.
+    /// Its address for RTP.
     pub at: SocketAddr,
-    /// The SSRC of what it sends.
+    /// The SSRC of its stream.
     pub ssrc: u32,
     /// The sequence number of the last packet.
     pub sequence: u16,
     /// The time stamp of the last packet.
     pub timestamp: u32,
-    /// Where the gateway takes RTP.
+    /// The port of the gateway for RTP.
     pub gateway: Option<u16>,
-    /// The key of its SRTP, as SDP has it (RFC 4568); none: RTP.
+    /// Its key for SRTP as in SDP (RFC 4568); `None` for RTP.
     pub key: Option<String>,
 }
 
 impl Phone {
-    /// One that takes RTP at this address.
+    /// Returns a phone with this address for RTP.
     ///
     /// # Panics
-    /// Where that is no address and port.
+    /// Where it is not an address with a port.
     #[must_use]
     pub fn new(at: &str) -> Self {
         Self { at: at.parse().expect("an address"), ssrc: 0xabcd, sequence: 500, timestamp: 9_000, gateway: None, key: None }
     }
 
-    /// Learns from SDP of the gateway where to send to.
+    /// Takes the port from SDP of the gateway.
     ///
     /// # Panics
-    /// Where it has no line of audio.
+    /// Where it has no audio line.
     pub fn heed(&mut self, sdp: &str) {
         let line = sdp.lines().find(|line| line.starts_with("m=audio ")).expect("audio");
         self.gateway = line.split(' ').nth(1).and_then(|port| port.parse().ok());
     }
 
-    /// What it says, with codecs by name and payload type.
+    /// Returns its SDP with these codecs, by name and payload type.
     #[must_use]
     pub fn sdp(&self, codecs: &[(&str, u8)]) -> String {
         let formats = codecs.iter().map(|(_, pt)| pt.to_string()).collect::<Vec<_>>().join(" ");
@@ -55,7 +55,7 @@ impl Phone {
         )
     }
 
-    /// The next packet of RTP (RFC 3550, 5.1), so many ticks of the clock after the last.
+    /// Returns the next RTP packet (RFC 3550, 5.1), `ticks` of the clock after the last one.
     pub fn packet(&mut self, payload_type: u8, payload: &[u8], ticks: u32) -> Vec<u8> {
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(ticks);

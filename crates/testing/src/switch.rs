@@ -1,4 +1,4 @@
-//! The switch that several tests call through: its domain, and an application that has tickets.
+//! Settings of the switch for tests: its domain, and an application with tickets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use offhook_access::ticket::ticket;
 use offhook_proxy::{Application, Settings};
 use offhook_ua::time::Instant;
 
-/// Its SIP domain.
+/// The SIP domain.
 pub const DOMAIN: &str = "calls.example";
-/// The key of an application.
+/// The key of the application.
 pub const KEY: &str = "demo";
-/// The secret of that application.
+/// The secret of the application.
 pub const SECRET: &[u8] = b"a secret of the application";
 
-/// Settings that tests start from: no TURN, and no bound that a test meets without wanting to.
+/// Returns settings for tests: no TURN, and limits that tests do not reach by accident.
 #[must_use]
 pub fn settings() -> Settings {
     Settings {
@@ -38,7 +38,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// A ticket of a user of that application, made at `date` for an hour.
+/// Returns a ticket of a user of the application, made at `date` and valid for an hour.
 #[must_use]
 pub fn ticket_of(user: &str, date: Instant) -> String {
     ticket(KEY, SECRET, user, date, 3600)

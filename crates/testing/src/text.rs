@@ -1,8 +1,8 @@
-//! Messages, as tests speak of them.
+//! Messages in a short form for tests.
 
 use offhook_sip::parse;
 
-/// A message in short: `INVITE`, `183 INVITE`.
+/// Returns a message in short: `INVITE`, `183 INVITE`.
 #[must_use]
 pub fn head(text: &str) -> String {
     let Ok(message) = parse(text.as_bytes()) else { return format!("{text:?}") };

@@ -1,4 +1,4 @@
-//! The world around the switch, in virtual time: connections, a store, and scripted telephones that write real SIP.
+//! The surroundings of the switch in virtual time: connections, a store, and scripted phones that send real SIP.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -15,32 +15,32 @@ use crate::text::head;
 /// 2026-03-01T12:00:00Z.
 pub const START: u64 = 1_772_366_400_000;
 
-/// The switch, and everything that it needs.
+/// The switch, and everything that it depends on.
 pub struct World {
     /// The switch.
     pub proxy: Proxy,
-    /// What time it is.
+    /// The current time.
     pub now: Instant,
-    /// What arrived on each connection and nobody has looked at.
+    /// Messages that arrived on each connection and were not taken yet.
     pub inbox: BTreeMap<ConnId, VecDeque<String>>,
-    /// What the back-to-back user agent was handed and nobody has looked at.
+    /// Messages that the back-to-back user agent was handed and were not taken yet.
     pub outbox: Vec<String>,
-    /// The connections that the switch closed: with which code, and why.
+    /// The connections that the switch has closed, with code and reason.
     pub closed: BTreeMap<ConnId, (u16, &'static str)>,
-    /// What the switch has recorded.
+    /// The records of the switch.
     pub records: Vec<Record>,
-    /// Users that the store was told of.
+    /// Users that the switch has reported to the store.
     pub seen: Vec<String>,
-    /// What is in the store, by application and user.
+    /// The accounts in the store, by application and user.
     pub accounts: BTreeMap<(String, String), Account>,
-    /// Questions to the store that were not answered, because `store_down`.
+    /// Queries to the store that were not answered because of `store_down`.
     pub asked: Vec<QueryId>,
     /// Whether the store answers nothing.
     pub store_down: bool,
     conns: u64,
 }
 
-/// Settings that the tests start from: another application, too, and servers for ICE.
+/// Returns settings for tests: those of [`switch::settings`] with another application, and servers for ICE.
 pub fn settings() -> Settings {
     let mut settings = switch::settings();
     let (key, secret) = ("other".to_owned(), Secret::shared(b"another secret".to_vec()));
@@ -57,12 +57,12 @@ impl Default for World {
 }
 
 impl World {
-    /// A switch with [`settings`].
+    /// Returns a switch with [`settings`].
     pub fn new() -> Self {
         Self::with(settings())
     }
 
-    /// A switch with these settings.
+    /// Returns a switch with these settings.
     pub fn with(settings: Settings) -> Self {
         Self {
             proxy: Proxy::new(settings, [7; 32]),
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// A user who has a password.
+    /// Adds a user with a password.
     pub fn account(&mut self, user: &str, password: &str, display: &str) {
         let hash = |algorithm| Some(ha1(algorithm, user, DOMAIN, password));
         let (ha1_sha256, ha1_md5) = (hash(Algorithm::Sha256), hash(Algorithm::Md5));
@@ -87,29 +87,29 @@ impl World {
         self.accounts.insert((KEY.into(), user.into()), Account { ha1_sha256, ha1_md5, display_name: display.into(), revision });
     }
 
-    /// The user gets another password, and the switch hears of it.
+    /// Changes the password of a user, and tells the switch.
     pub fn change_password(&mut self, user: &str, password: &str) {
         self.account(user, password, "");
         let revision = self.accounts[&(KEY.into(), user.into())].revision;
         self.handle(Input::PasswordChanged { application: KEY.into(), user: user.into(), revision });
     }
 
-    /// A user who was seen before.
+    /// Adds a user without a password.
     pub fn known(&mut self, user: &str) {
         self.accounts.entry((KEY.into(), user.into())).or_default();
     }
 
-    /// A new connection of a page of the application that has tickets.
+    /// Opens a connection of a page of the application with tickets.
     pub fn open(&mut self) -> ConnId {
         self.open_for(KEY)
     }
 
-    /// A new connection of a page of this application.
+    /// Opens a connection of a page of this application.
     pub fn open_for(&mut self, application: &str) -> ConnId {
         self.opened(application, [127, 0, 0, 1].into())
     }
 
-    /// A new connection from this address.
+    /// Opens a connection from this address.
     pub fn open_from(&mut self, peer: IpAddr) -> ConnId {
         self.opened(KEY, peer)
     }
@@ -121,27 +121,27 @@ impl World {
         conn
     }
 
-    /// The connection is lost.
+    /// Loses a connection.
     pub fn close(&mut self, conn: ConnId) {
         self.handle(Input::Closed { conn, left: false });
     }
 
-    /// The page said that it goes away.
+    /// Closes a connection whose page has announced that it goes away.
     pub fn leave(&mut self, conn: ConnId) {
         self.handle(Input::Closed { conn, left: true });
     }
 
-    /// A message arrives at the switch.
+    /// Gives a message to the switch.
     pub fn send(&mut self, conn: ConnId, text: &str) {
         self.handle(Input::Received { conn, text: text.into() });
     }
 
-    /// The back-to-back user agent says something, for the application that has tickets.
+    /// Takes in what the back-to-back user agent sends for the application that has tickets.
     pub fn send_from_outside(&mut self, text: &str) {
         self.handle(Input::FromB2bua { application: KEY.into(), text: text.into() });
     }
 
-    /// Something happens to the switch, and what it wants is done.
+    /// Gives an input to the switch, and executes its outputs.
     pub fn handle(&mut self, input: Input) {
         self.proxy.handle(self.now, input);
         while let Some(output) = self.proxy.poll() {
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// Lets time pass; timers fire at their time.
+    /// Lets time pass, ms; timers fire when they are due.
     pub fn wait(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
         while let Some(at) = self.proxy.deadline().filter(|at| *at <= end) {
@@ -173,17 +173,17 @@ impl World {
         self.now = end;
     }
 
-    /// Everything that arrived on a connection since the last time.
+    /// Takes all messages that arrived on a connection.
     pub fn take(&mut self, conn: ConnId) -> Vec<String> {
         self.inbox.remove(&conn).unwrap_or_default().into()
     }
 
-    /// Everything that the back-to-back user agent was handed since the last time.
+    /// Takes the messages that the back-to-back user agent was handed.
     pub fn take_outside(&mut self) -> Vec<String> {
         std::mem::take(&mut self.outbox)
     }
 
-    /// The one message that arrived.
+    /// Takes the only message that arrived on a connection.
     #[track_caller]
     pub fn one(&mut self, conn: ConnId) -> String {
         let mut all = self.take(conn);
@@ -191,12 +191,12 @@ impl World {
         all.remove(0)
     }
 
-    /// What arrived, in short: `INVITE`, `180 INVITE`.
+    /// Takes all messages that arrived on a connection, in short: `INVITE`, `180 INVITE`.
     pub fn heads(&mut self, conn: ConnId) -> Vec<String> {
         self.take(conn).iter().map(|text| head(text)).collect()
     }
 
-    /// The causes and codes of the calls that ended.
+    /// Returns the causes and codes of the calls that ended.
     pub fn ends(&self) -> Vec<(&'static str, u16)> {
         let end = |record: &Record| match record {
             Record::CallEnded { cause, code, .. } => Some((*cause, code.as_u16())),
@@ -206,22 +206,22 @@ impl World {
     }
 }
 
-/// The value of a field of a message.
+/// Returns the value of a field of a message.
 pub fn field(text: &str, name: &str) -> Option<String> {
     parse(text.as_bytes()).ok()?.get_other(name).map(str::to_owned)
 }
 
-/// The status of a response.
+/// Returns the status code of a response.
 pub fn code(text: &str) -> u16 {
     parse(text.as_bytes()).ok().and_then(|message| message.code()).map_or(0, StatusCode::as_u16)
 }
 
-/// A device with a page's user on it.
+/// A device of a user.
 #[derive(Clone, Debug)]
 pub struct Phone {
     /// Its connection.
     pub conn: ConnId,
-    /// Whose it is.
+    /// Its user.
     pub user: String,
     /// The name of the device (`+sip.instance`).
     pub instance: String,
@@ -230,13 +230,13 @@ pub struct Phone {
 }
 
 impl Phone {
-    /// A device on a new connection, not registered.
+    /// Returns a device on a new connection, not registered.
     pub fn new(world: &mut World, user: &str, number: u32) -> Self {
         let instance = format!("00000000-0000-4000-8000-{number:012}");
         Self { conn: world.open(), user: user.into(), instance, serial: 0 }
     }
 
-    /// A device that has registered with a ticket.
+    /// Returns a device that has registered with a ticket.
     #[track_caller]
     pub fn registered(world: &mut World, user: &str, number: u32) -> Self {
         let mut phone = Self::new(world, user, number);
@@ -244,7 +244,7 @@ impl Phone {
         phone
     }
 
-    /// A device that has shown a ticket but cannot be called.
+    /// Returns a device that has authenticated with a ticket but cannot be called.
     #[track_caller]
     pub fn caller(world: &mut World, user: &str, number: u32) -> Self {
         let mut phone = Self::new(world, user, number);
@@ -255,7 +255,7 @@ impl Phone {
         phone
     }
 
-    /// Registers, with the next CSeq; the answer.
+    /// Registers with the next CSeq, and returns the response.
     #[track_caller]
     pub fn register(&mut self, world: &mut World) -> String {
         self.serial += 1;
@@ -269,22 +269,22 @@ impl Phone {
         answer
     }
 
-    /// The same device on a new connection.
+    /// Returns the same device on a new connection.
     pub fn reconnected(&self, world: &mut World) -> Self {
         Self { conn: world.open(), serial: self.serial + 100, ..self.clone() }
     }
 
-    /// The value of its Contact.
+    /// Returns the value of its Contact.
     pub fn contact(&self) -> String {
         format!("<sip:{}@{}.invalid;transport=ws>", offhook_sip::escape_user(&self.user), &self.instance[24..])
     }
 
-    /// The URI of its Contact.
+    /// Returns the address of record of its user.
     pub fn uri(&self) -> String {
         format!("sip:{}@{DOMAIN}", offhook_sip::escape_user(&self.user))
     }
 
-    /// A REGISTER with these fields besides.
+    /// Returns a REGISTER with these additional fields.
     pub fn register_text(&self, more: &str) -> String {
         let (uri, contact, instance, serial) = (self.uri(), self.contact(), &self.instance, self.serial);
         let conn = self.conn.0;
@@ -296,13 +296,13 @@ impl Phone {
         )
     }
 
-    /// The text with a ticket that is valid now.
+    /// Returns the message with a ticket that is valid now.
     pub fn with_ticket(&self, world: &World, text: &str) -> String {
         let ticket = switch::ticket_of(&self.user, world.now);
         with(text, &format!("Authorization: Bearer {ticket}"))
     }
 
-    /// An INVITE to a user.
+    /// Returns an INVITE to a user.
     pub fn invite_text(&self, callee: &str, call_id: &str) -> String {
         let uri = self.uri();
         let to = offhook_sip::escape_user(callee);
@@ -329,7 +329,7 @@ impl Phone {
         world.send(self.conn, &text);
     }
 
-    /// This device's answer to a request that it got.
+    /// Returns the response of this device to a request.
     pub fn answer_text(&self, request: &str, code: u16) -> String {
         let message = parse(request.as_bytes()).expect("a request");
         let tag = format!("t{}", &self.instance[24..]);
@@ -340,13 +340,13 @@ impl Phone {
         text.end()
     }
 
-    /// Answers a request that it got.
+    /// Answers a request.
     pub fn answer(&self, world: &mut World, request: &str, code: u16) {
         let text = self.answer_text(request, code);
         world.send(self.conn, &text);
     }
 
-    /// Takes what arrived, which has to be an INVITE and nothing else.
+    /// Takes the message that arrived, which has to be an INVITE and the only one.
     #[track_caller]
     pub fn rung(&self, world: &mut World) -> String {
         let text = world.one(self.conn);
@@ -374,12 +374,12 @@ pub struct Dialog {
 }
 
 impl Dialog {
-    /// The caller's side: from the 2xx that it got.
+    /// Returns the dialog of the caller, from the 2xx.
     pub fn caller(phone: &Phone, answer: &str) -> Self {
         Self::of(phone, answer, Name::From, Name::To, 1)
     }
 
-    /// The callee's side: from the INVITE that it got.
+    /// Returns the dialog of the callee, from the INVITE.
     pub fn callee(phone: &Phone, invite: &str) -> Self {
         let mut dialog = Self::of(phone, invite, Name::To, Name::From, 50);
         dialog.local.push_str(&format!(";tag=t{}", &phone.instance[24..]));
@@ -394,7 +394,7 @@ impl Dialog {
         Self { conn: phone.conn, local: get(local), remote: get(remote), target, route, call_id, serial, contact: phone.contact() }
     }
 
-    /// The next request of this side.
+    /// Returns the next request of this side.
     pub fn request_text(&mut self, method: &str) -> String {
         self.serial += u32::from(method != "ACK");
         let Self { local, remote, target, route, call_id, serial, contact, conn } = self;
@@ -414,7 +414,7 @@ impl Dialog {
     }
 }
 
-/// Two devices in a call: caller and callee, with both sides of the dialog.
+/// Returns caller and callee of an established call, with both sides of the dialog.
 #[track_caller]
 pub fn talking(world: &mut World) -> (Phone, Phone, Dialog, Dialog) {
     let alice = Phone::registered(world, "alice", 1);
@@ -432,23 +432,23 @@ pub fn talking(world: &mut World) -> (Phone, Phone, Dialog, Dialog) {
     (alice, bob, caller, callee)
 }
 
-/// The text with one more field.
+/// Returns the message with one more field.
 pub fn with(text: &str, field: &str) -> String {
     text.replacen("\r\nMax-Forwards", &format!("\r\n{field}\r\nMax-Forwards"), 1)
 }
 
-/// The text with another start line.
+/// Returns the message with another start line.
 pub fn with_start(text: &str, line: &str) -> String {
     format!("{line}{}", &text[text.find("\r\n").expect("a start line")..])
 }
 
-/// CANCEL or ACK made from the INVITE with the same branch.
+/// Returns the CANCEL or ACK for an INVITE, with its branch.
 pub fn derived(invite: &str, method: &str) -> String {
     let bare = &invite[..invite.find("\r\nContact").expect("a Contact")];
     format!("{bare}\r\nContent-Length: 0\r\n\r\n").replace("INVITE", method)
 }
 
-/// The digest answer to a 401 or 407, as a header field.
+/// Returns the header field with the digest credentials for a 401 or 407.
 pub fn digest(answer: &str, user: &str, password: &str, method: &str, uri: &str, count: u32) -> String {
     let message = parse(answer.as_bytes()).expect("a response");
     let (name, field) = if code(answer) == 401 {
@@ -461,7 +461,7 @@ pub fn digest(answer: &str, user: &str, password: &str, method: &str, uri: &str,
     format!("{field}: {}", challenge.answer(user, &hash, Method::from(method), uri, "c0ffee", count))
 }
 
-/// The digest answer with MD5.
+/// Like [`digest`], with MD5.
 pub fn digest_md5(answer: &str, user: &str, password: &str, method: &str, uri: &str) -> String {
     let message = parse(answer.as_bytes()).expect("a response");
     let all = message.all(Name::WwwAuthenticate).filter_map(|value| Challenge::parse(value).ok());

@@ -1,11 +1,11 @@
-//! Answers to challenges (RFC 3261, section 22): digest with what is known of the last challenge, or a bearer token (RFC 8898).
+//! Credentials in requests (RFC 3261, section 22): a digest for the last challenge, or a bearer token (RFC 8898).
 
 use offhook_sip::text::find_text;
 use offhook_sip::{Algorithm, Branch, Challenge, Message, Method, Name, StatusCode, Writer, ha1, parse_text, strongest};
 
 use crate::random::Random;
 
-/// What a user shows to a server. Never printed.
+/// The credentials of a user. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// A ticket or JWT.
@@ -30,7 +30,7 @@ pub enum Credentials {
     },
 }
 
-/// What is left of [`Credentials`] for later: see there.
+/// The part of [`Credentials`] that a later session can use: see there.
 pub enum Lasting<'a> {
     /// A ticket or JWT.
     Bearer(&'a str),
@@ -46,6 +46,31 @@ pub enum Lasting<'a> {
 }
 
 /// Puts credentials into requests.
+///
+/// ```
+/// use offhook_sip::{Algorithm, Branch, Challenge, StatusCode, parse, reply};
+/// use offhook_ua::authentication::{Authenticator, Credentials, again};
+/// use offhook_ua::random::Random;
+///
+/// let mut random = Random::new([7; 32]);
+/// let mut authenticator = Authenticator::new(Credentials::Password { user: "alice".into(), password: "wonderland".into() });
+/// let register = "REGISTER sip:a.test SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+///     From: <sip:alice@a.test>;tag=1\r\nTo: <sip:alice@a.test>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n";
+///
+/// let (realm, nonce) = ("a.test".to_owned(), "n0nce".to_owned());
+/// let challenge = Challenge { realm, nonce, opaque: None, algorithm: Algorithm::Sha256, qop_auth: true, stale: false };
+/// let refusal = reply(&parse(register.as_bytes())?, StatusCode::UNAUTHORIZED, Some("2"))
+///     .field("WWW-Authenticate", &challenge.to_value())
+///     .end();
+/// let refusal = parse(refusal.as_bytes())?;
+/// assert!(authenticator.challenged(&refusal, false, "a.test"), "the request may be sent again");
+///
+/// let branch = Branch::new(&random.token());
+/// let (text, number) = again(register, &branch, true, &mut authenticator, &mut random).expect("the REGISTER is well-formed");
+/// assert!(text.contains("Authorization: Digest username=\"alice\", realm=\"a.test\"") && number == 2);
+/// assert!(!authenticator.challenged(&refusal, true, "a.test"), "the password is wrong: another attempt would be pointless");
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 pub struct Authenticator {
     credentials: Credentials,
     server: Option<Known>,
@@ -57,18 +82,18 @@ struct Known {
     challenge: Challenge,
     ha1: String,
     count: u32,
-    /// Whether anything but REGISTER was challenged. What only the registrar asked for does not travel on to those whom we call.
+    /// Whether anything but REGISTER was challenged. Credentials for the registrar alone are not sent to those whom we call.
     beyond: bool,
 }
 
 impl Authenticator {
-    /// Shows `credentials` wherever they are asked for.
+    /// Returns one for `credentials`.
     #[must_use]
     pub const fn new(credentials: Credentials) -> Self {
         Self { credentials, server: None, proxy: None }
     }
 
-    /// Adds what the server is known to ask for: the token, or a digest for the last challenge.
+    /// Adds the credentials that the server is known to ask for: the token, or a digest for the last challenge.
     pub fn authorize(&mut self, request: Writer, random: &mut Random) -> Writer {
         let registers = request.request_line().is_some_and(|(method, _)| method == Method::Register);
         let user = match &self.credentials {
@@ -90,8 +115,8 @@ impl Authenticator {
         request
     }
 
-    /// Takes a 401 or 407 in: whether trying once more can help. `retried` says that the refused request was such a try itself, `home` is
-    /// our SIP domain. Anybody on the way of a call may challenge: only the realm that the registrar named, or else `home`, gets an answer.
+    /// Takes a 401 or 407; returns whether to send the request again. `retried`: the request had been sent again after a challenge itself. `home` is
+    /// our SIP domain. Any proxy of a call may challenge: only the realm that the registrar named, or else `home`, gets credentials.
     pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool, home: &str) -> bool {
         let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != Method::Register);
         let proxy = refusal.code() == Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
@@ -102,7 +127,7 @@ impl Authenticator {
             return false;
         }
         let Some(ha1) = self.hash(&challenge) else { return false };
-        // The same secret was just refused: asking again would only lock the account.
+        // The same secret was just rejected: sending it again would only lock the account.
         if retried && !challenge.stale {
             return false;
         }
@@ -112,7 +137,7 @@ impl Authenticator {
         true
     }
 
-    /// What a later session can show; a password only once it was asked for, as its hash.
+    /// Returns what a later session can use; of a password its hash, once there was a challenge.
     #[must_use]
     pub fn lasting(&self) -> Option<Lasting<'_>> {
         Some(match &self.credentials {
@@ -136,8 +161,8 @@ impl Authenticator {
     }
 }
 
-/// Returns a request written again as the transaction `branch`, with credentials, and its number in CSeq: the next one where it was refused (RFC
-/// 3261, 8.1.3.5 and 22.2), the same where nobody answered (RFC 3263, 4.3).
+/// Returns a request for the new transaction `branch`, with credentials, and its CSeq number: the next one where it was challenged (RFC 3261,
+/// 8.1.3.5 and 22.2), the same where there was no response (RFC 3263, 4.3).
 pub fn again(
     text: &str,
     branch: &Branch,
@@ -148,21 +173,21 @@ pub fn again(
     let request = parse_text(text).ok()?;
     let (method, uri) = (request.method()?, request.uri()?);
     let number = request.number(Name::CSeq)?.checked_add(refused.into())?;
-    let mut copy = Writer::request(method, uri);
+    let mut next = Writer::request(method, uri);
     for field in request.fields() {
         match field.name {
             Name::Via => {
                 let value = find_text(field.value, ";branch=").and_then(|at| field.value.get(..at)).unwrap_or(field.value);
-                copy = copy.joined("Via", &[value, ";branch=", branch.as_str()]);
+                next = next.joined("Via", &[value, ";branch=", branch.as_str()]);
             }
-            Name::CSeq => copy = copy.cseq(number, method),
+            Name::CSeq => next = next.cseq(number, method),
             Name::Authorization | Name::ProxyAuthorization | Name::ContentLength | Name::ContentType => {}
-            _ => copy = copy.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
+            _ => next = next.field(if field.name == Name::Other { field.raw_name } else { field.name.as_str() }, field.value),
         }
     }
-    let copy = authenticator.authorize(copy, random);
+    let next = authenticator.authorize(next, random);
     let content_type = request.get(Name::ContentType).unwrap_or_default();
-    Some((copy.body(content_type, request.text()), number))
+    Some((next.body(content_type, request.text()), number))
 }
 
 const fn is_sha256(challenge: &Challenge) -> bool {

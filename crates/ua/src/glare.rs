@@ -1,4 +1,4 @@
-//! Offers that cross (RFC 3261, 14.1 and 14.2): one at a time is answered in a dialog, and each end tries again after another while.
+//! Glare: offers that cross (RFC 3261, 14.1 and 14.2). One at a time is answered in a dialog, and each end offers again after a time of its own.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use offhook_sip::StatusCode;
 use crate::random::Random;
 use crate::uas::Refusal;
 
-/// How an offer is refused that comes while another one waits for its answer: one of theirs with 500, and when to try again (14.2); one of
-/// ours with 491, to which each end knows how long to wait.
+/// Returns the rejection of an offer that comes while another one waits for its answer: 500 with Retry-After where that is a remote one, too
+/// (`theirs`; 14.2); 491 where it is one of ours (14.1).
 #[must_use]
 pub fn refusal(theirs: bool, random: &mut Random) -> Refusal<'static> {
     if !theirs {
@@ -17,8 +17,8 @@ pub fn refusal(theirs: bool, random: &mut Random) -> Refusal<'static> {
     Refusal::RetryAfter(StatusCode::SERVER_INTERNAL_ERROR, u32::try_from(random.below(11)).unwrap_or(0))
 }
 
-/// How long to wait before an offer is made again that was refused with 491: 2.1 to 4 s where this end made the Call-ID of the dialog,
-/// up to 2 s where the other one did (14.1).
+/// Returns how long to wait before an offer is made again that was rejected with 491: 2.1 to 4 s where this end has created the Call-ID of the
+/// dialog, up to 2 s where the other one has (14.1).
 pub fn wait(made_call_id: bool, random: &mut Random) -> Duration {
     // In units of 10 ms.
     Duration::from_millis(10 * if made_call_id { 210 + random.below(191) } else { random.below(201) })

@@ -1,5 +1,5 @@
-//! What the machines say to the operator's log: `tracing` with names masked and values from outside cut. Whoever runs them has the
-//! subscriber and the clock. Pages have no log: there, nothing of this is compiled.
+//! The lines of the state machines in the operator's log: `tracing`, with names masked and values from outside truncated. The subscriber and its
+//! clock are the gateway's. In pages there is no log, and nothing of this is compiled.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{CallId, Masked, Plain, message, millis, named, said};
@@ -22,7 +22,7 @@ mod native {
     use tracing::field::{DisplayValue, display};
     use tracing::level_filters::LevelFilter;
 
-    /// Characters of a value from outside that are written at most.
+    /// The most characters of a value from outside that are written.
     const LONGEST: usize = 128;
 
     /// A user name or number: masked at `info`, whole at `debug` and `trace`.
@@ -46,7 +46,7 @@ mod native {
         Some(value).filter(|value| !value.is_empty()).map(|value| display(Plain(value)))
     }
 
-    /// A value from outside, cut to a length. Characters that a terminal would act on are escaped where lines are written.
+    /// A value from outside, truncated. Control characters are escaped where lines are written.
     pub struct Plain<'a>(pub &'a str);
 
     impl fmt::Display for Plain<'_> {
@@ -84,13 +84,13 @@ mod native {
         }
     }
 
-    /// Says at `trace` that a message came in or goes out (`direction`), and by which connection or address. Of the message no more than its
-    /// first line and its Call-ID are said.
+    /// Writes at `trace` that a message was received or is sent (`direction`), and over which connection or address. Of the message only the first
+    /// line and the Call-ID are written.
     pub fn message(direction: &'static str, by: impl fmt::Display, text: &[u8]) {
         tracing::trace!(%by, line = %FirstLine(text), call = %CallId(text), "{direction}");
     }
 
-    /// Enough of a name to tell two users apart, not enough to know or call one: `alice` is `a…e`, `+46701234567` is `+4…67`.
+    /// Returns enough of a name to tell two users apart, not enough to know or call one: `alice` is `a…e`, `+46701234567` is `+4…67`.
     fn mask(name: &str) -> String {
         let length = name.chars().count();
         let (front, back) = match length {

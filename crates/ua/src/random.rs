@@ -1,4 +1,4 @@
-//! Unpredictable values from one seed: the core draws no randomness of its own, so a whole call can be run again.
+//! Unpredictable values from one seed: the state machines have no other source of randomness, so a whole call can be run again.
 
 use std::time::Duration;
 
@@ -6,6 +6,16 @@ use offhook_sip::hash::sha256;
 use offhook_sip::text::hex;
 
 /// A deterministic generator: SHA-256 over seed and counter. As unpredictable as its seed.
+///
+/// ```
+/// use offhook_ua::random::Random;
+///
+/// let (mut random, mut same) = (Random::new([7; 32]), Random::new([7; 32]));
+/// let (tag, branch) = (random.token(), random.token());
+/// assert_eq!((same.token(), same.token()), (tag.clone(), branch.clone()), "a test can be repeated");
+/// assert!(tag != branch && tag.len() == 24);
+/// assert!(random.below(11) <= 10);
+/// ```
 #[derive(Clone)]
 pub struct Random {
     seed: [u8; 32],
@@ -13,7 +23,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// A generator whose values nobody can foretell who does not know `seed`.
+    /// Returns a generator whose values are unpredictable without `seed`.
     #[must_use]
     pub const fn new(seed: [u8; 32]) -> Self {
         Self { seed, counter: 0 }

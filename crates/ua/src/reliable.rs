@@ -313,7 +313,7 @@ mod tests {
         Instant::from_millis(millis)
     }
 
-    /// When it retransmits, and at last when it gives up, ms.
+    /// When it retransmits, and at last when it times out, ms.
     fn fires(uas: &mut Uas) -> Vec<u128> {
         let mut fired = Vec::new();
         while let Some(due) = uas.deadline() {

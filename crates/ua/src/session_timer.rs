@@ -14,24 +14,46 @@ use offhook_sip::{Message, Name, Refresher, SessionExpires, StatusCode, Writer};
 use crate::glare;
 use crate::random::Random;
 
-/// The shortest session interval that we take, and what a message without Min-SE stands for: 90 s (RFC 4028, section 5).
+/// The shortest session interval that we accept, and the one of a message without Min-SE: 90 s (RFC 4028, section 5).
 pub const MIN_SE: u32 = 90;
-/// How long a refresh waits that could not be sent, or was refused.
+/// When to try again after a refresh that could not be sent, or was rejected.
 pub const AGAIN: Duration = Duration::from_millis(2_100);
-/// How many 422 one request is raised for: a chain of proxies may have a minimum each.
+/// How many 422 raise the interval of one request: each proxy of a chain may have its own minimum.
 const RAISES: u8 = 3;
 
 /// The session timer of one dialog, seen from one end.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use offhook_sip::{Method, Writer, parse};
+/// use offhook_ua::session_timer::SessionTimer;
+///
+/// let invite = || Writer::request(Method::Invite, "sip:bob@b.test");
+/// let mut timer = SessionTimer::new();
+/// assert!(timer.propose(invite(), 100).end().contains("Session-Expires: 100\r\nMin-SE: 90\r\n"));
+///
+/// // A proxy wants longer sessions, so the INVITE is sent once more.
+/// let too_small = parse(b"SIP/2.0 422 Session Interval Too Small\r\nMin-SE: 1800\r\n\r\n")?;
+/// assert!(timer.too_brief(&too_small));
+/// assert!(timer.propose(invite(), 100).end().contains("Session-Expires: 1800\r\nMin-SE: 1800\r\n"));
+///
+/// timer.granted(&parse(b"SIP/2.0 200 OK\r\nSession-Expires: 1800;refresher=uac\r\n\r\n")?);
+/// let deadlines = timer.deadlines().expect("the session has a timer");
+/// assert_eq!(deadlines.refresh, Some(Duration::from_secs(900)), "this end refreshes");
+/// assert_eq!(deadlines.end, Duration::from_secs(1_768), "or the session ends");
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionTimer {
-    /// The largest Min-SE that was heard of in this session, s: it stands in each later request of it (section 7.4).
+    /// The largest Min-SE that was received in this session, s: it is in each later request of it (section 7.4).
     min_se: u32,
     /// How many 422 came since the last 2xx.
     raises: u8,
     agreement: Option<Agreement>,
 }
 
-/// What the last 2xx has agreed on.
+/// The agreement of the last 2xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Agreement {
     /// s.
@@ -40,12 +62,12 @@ struct Agreement {
     ours: bool,
 }
 
-/// What is due how long after the 2xx that was sent or received last.
+/// The timers, from the 2xx that was sent or received last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// When to refresh the session; `None` where the other end does it.
+    /// When to refresh the session; `None` where the remote party does it.
     pub refresh: Option<Duration>,
-    /// When it is over if nobody has refreshed it.
+    /// When it is over unless it was refreshed.
     pub end: Duration,
 }
 
@@ -56,20 +78,19 @@ impl Default for SessionTimer {
 }
 
 impl SessionTimer {
-    /// The timer of a session that is not made yet.
+    /// Returns the timer of a session that does not exist yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { min_se: MIN_SE, raises: 0, agreement: None }
     }
 
-    /// Asks for a session of `interval` s in the INVITE that is to make it, and leaves it to the UAS who refreshes (section 7.1).
+    /// Asks for a session interval, s, in the INVITE of the session, and leaves it to the UAS who refreshes (section 7.1).
     #[must_use]
     pub fn propose(&self, invite: Writer, interval: u32) -> Writer {
         self.write(invite, SessionExpires { interval, refresher: None })
     }
 
-    /// Asks in a request within the session that it go on as agreed, with the same end refreshing (section 7.4). Without an agreement the
-    /// request stays as it is.
+    /// Asks in an in-dialog request for the interval and refresher that were agreed (section 7.4). Without an agreement the request stays as it is.
     #[must_use]
     pub fn refresh(&self, request: Writer) -> Writer {
         let Some(Agreement { interval, ours }) = self.agreement else { return request };
@@ -82,7 +103,7 @@ impl SessionTimer {
         request.field(Name::SessionExpires.as_str(), &value).number(Name::MinSe.as_str(), self.min_se)
     }
 
-    /// Takes a 422 to a request of ours in (section 7.3). Whether to send that request again, with the interval that is wanted.
+    /// Takes a 422 to a request of ours (section 7.3). Returns whether to send the request again, with the interval that is demanded.
     pub fn too_brief(&mut self, refusal: &Message<'_>) -> bool {
         let Some(min_se) = refusal.number(Name::MinSe) else { return false };
         let again = min_se > self.min_se && self.raises < RAISES;
@@ -91,7 +112,7 @@ impl SessionTimer {
         again
     }
 
-    /// Takes a 2xx to a request of ours in (section 7.2). Without Session-Expires the session has no timer; where the 2xx leaves open who
+    /// Takes a 2xx to a request of ours (section 7.2). Without Session-Expires the session has no timer; where the 2xx leaves open who
     /// refreshes, this end does.
     pub fn granted(&mut self, answer: &Message<'_>) {
         self.raises = 0;
@@ -100,15 +121,14 @@ impl SessionTimer {
             .map(|granted| Agreement { interval: granted.interval.max(MIN_SE), ours: granted.refresher != Some(Refresher::Uas) });
     }
 
-    /// Whether a request is to be refused with 422 and [`MIN_SE`] (section 9). A UAC that does not know session timers could do nothing with
-    /// that: what is too brief was put there by a proxy, and counts as not there.
+    /// Whether a request is to be rejected with 422 and [`MIN_SE`] (section 9). A UAC without session timers could do nothing with that: the
+    /// interval is then one of a proxy, and is ignored.
     #[must_use]
     pub fn is_too_brief(request: &Message<'_>) -> bool {
         knows_timers(request) && request.session_expires().is_some_and(|asked| asked.interval < MIN_SE)
     }
 
-    /// Agrees to what a request asks for, and says so in the 2xx to it (section 9). A request that asks for nothing leaves what was agreed
-    /// before.
+    /// Agrees to the interval of a request, and adds it to the 2xx (section 9). A request without one leaves the agreement as it was.
     ///
     /// ```text
     /// UAC knows timers   refresher asked for   refresher   Require: timer
@@ -123,7 +143,7 @@ impl SessionTimer {
             SessionExpires { interval, refresher }
         });
         let Some(asked) = request.session_expires().filter(|asked| asked.interval >= MIN_SE).or(before) else { return answer };
-        // Proxies on the way have their say in later requests of this end, too.
+        // The minimum of proxies holds for later requests of this end, too.
         self.min_se = self.min_se.max(request.number(Name::MinSe).unwrap_or(MIN_SE));
         let known = knows_timers(request);
         let ours = !known || asked.refresher == Some(Refresher::Uas);
@@ -134,13 +154,12 @@ impl SessionTimer {
         if known { answer.field(Name::Require.as_str(), "timer") } else { answer }
     }
 
-    /// How long to wait before a refresh is sent again that was refused with this status: until the session ends it may still be
-    /// taken.
+    /// Returns how long to wait before a refresh is sent again that was rejected with this status: it may succeed as long as the session lasts.
     pub fn again(code: StatusCode, made_call_id: bool, random: &mut Random) -> Duration {
         if code == StatusCode::REQUEST_PENDING { glare::wait(made_call_id, random) } else { AGAIN }
     }
 
-    /// What is due, and when (section 10); `None`: the session has no timer.
+    /// Returns the timers (section 10); `None`: the session has none.
     #[must_use]
     pub fn deadlines(&self) -> Option<Deadlines> {
         let Agreement { interval, ours } = self.agreement?;

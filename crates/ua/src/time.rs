@@ -1,9 +1,9 @@
-//! Instants in milliseconds; what lies between two is a [`Duration`]. The core reads no clock: whoever drives it says what time it is.
+//! Instants in milliseconds; the time between two is a [`Duration`]. The state machines read no clock: time is an argument.
 
 use core::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point in time: milliseconds since 1970-01-01T00:00:00Z, on a clock that never goes back.
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z, by a monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(u64);
 

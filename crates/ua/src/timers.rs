@@ -1,10 +1,36 @@
-//! Timers of a machine, each at most once. `T` says what is waited for.
+//! The timers of a state machine, each at most once. `T` says what each is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::time::Instant;
 
 /// The timers that run.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use offhook_ua::time::Instant;
+/// use offhook_ua::timers::Timers;
+///
+/// #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// enum Timer {
+///     /// When to refresh the registration.
+///     Refresh,
+///     /// Time-out of a call that nobody answers.
+///     Answer(u32),
+/// }
+///
+/// let start = Instant::from_millis(0);
+/// let mut timers = Timers::default();
+/// timers.set(Timer::Refresh, start + Duration::from_secs(240));
+/// timers.set(Timer::Answer(1), start + Duration::from_secs(45));
+/// timers.set(Timer::Answer(2), start + Duration::from_secs(60));
+/// timers.clear(&Timer::Answer(2));
+///
+/// let now = timers.next().expect("two timers are running");
+/// assert_eq!((now - start, timers.len()), (Duration::from_secs(45), 2));
+/// assert_eq!((timers.pop(now), timers.pop(now)), (Some(Timer::Answer(1)), None));
+/// ```
 #[derive(Debug)]
 pub struct Timers<T> {
     due: BTreeSet<(Instant, T)>,
@@ -33,7 +59,7 @@ impl<T: Clone + Ord> Timers<T> {
         }
     }
 
-    /// The next timer that has come.
+    /// Removes and returns the next timer that is due.
     pub fn pop(&mut self, now: Instant) -> Option<T> {
         let (at, timer) = self.due.first().filter(|(at, _)| *at <= now).cloned()?;
         self.due.remove(&(at, timer.clone()));
@@ -41,7 +67,7 @@ impl<T: Clone + Ord> Timers<T> {
         Some(timer)
     }
 
-    /// When the next timer comes.
+    /// When the next timer is due.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)

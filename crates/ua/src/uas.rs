@@ -1,26 +1,26 @@
-//! Answers of a user agent server (RFC 3261, section 8.2): the tag that each carries, and what each refusal has to say.
+//! Responses of a user agent server (RFC 3261, section 8.2): the tag that each carries, and the fields that each rejection must carry.
 
 use offhook_sip::{Abilities, Message, Method, Name, StatusCode, Writer, reply, reply_as};
 
 use crate::session_timer::MIN_SE;
 
-/// Begins the answer to `request`. Each but a 100 gets a tag where To has none: the same in all answers to one request (RFC 3261, 8.2.6.2).
+/// Begins a response to `request`. Each but a 100 gets a tag where To has none: the same in all responses to one request (RFC 3261, 8.2.6.2).
 #[must_use]
 pub fn answer(request: &Message<'_>, code: StatusCode, tag: &str) -> Writer {
     reply(request, code, (code != StatusCode::TRYING).then_some(tag))
 }
 
-/// Why a request is refused. No request is refused with 421, as nobody here needs an extension of others, and none with 489: nobody knows a
-/// package of events, so that SUBSCRIBE and NOTIFY are methods that are not allowed.
+/// Why a request is rejected. There is no 421, as no extension is demanded of others, and no 489: there are no event packages, so that SUBSCRIBE
+/// and NOTIFY are methods that are not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal<'a> {
-    /// With this status. What it has to list comes from what the refusing element can do.
+    /// With this status. What it has to list comes from the abilities of the element that rejects.
     Status(StatusCode),
     /// With this status, and when to try again, s (RFC 3261, 20.33).
     RetryAfter(StatusCode, u32),
     /// A registration for less than so many seconds: 423 (RFC 3261, 21.4.17).
     IntervalTooBrief(u32),
-    /// An extension in Proxy-Require, of which nobody here knows any: 420 (RFC 3261, 16.3).
+    /// An extension in Proxy-Require, of which none is supported: 420 (RFC 3261, 16.3).
     ProxyExtension,
     /// No credentials, or wrong ones: 401 with these challenges (RFC 3261, 22.2).
     Unauthorized(&'a [String]),
@@ -41,7 +41,7 @@ impl Refusal<'_> {
         }
     }
 
-    /// Begins the refusal of `request` by an element that `can` do so much. It carries what its status asks for:
+    /// Begins the response that rejects `request`, of an element with the abilities `can`. It carries the fields that its status demands:
     ///
     /// | status | field | RFC |
     /// |---|---|---|
@@ -110,7 +110,7 @@ mod tests {
         packages: &["trickle-ice"],
     };
 
-    /// What a refusal carries beside the fields that each answer has.
+    /// The fields of a rejection beside those that each response has.
     fn said(refusal: Refusal<'_>, method: &str, more: &str) -> String {
         let text = format!(
             "{method} sip:a@b SIP/2.0\r\nVia: SIP/2.0/WS x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\n\

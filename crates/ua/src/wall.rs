@@ -1,32 +1,32 @@
-//! The wall clock beside the clock of the machines. Machines are driven by one that only goes on: what lasts is measured by it. The wall
-//! clock may be put ahead or back at any time; it is asked only where a date is shown, or judged.
+//! The wall clock beside the monotonic clock of the state machines, which measures durations. The wall clock may be set ahead or back at any
+//! time; it is read only where a date is shown or checked.
 
 use crate::time::Instant;
 
-/// How far the wall clock is ahead of the machines' clock, in milliseconds.
+/// How far the wall clock is ahead of the monotonic clock, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wall(i64);
 
 impl Wall {
-    /// The wall clock shows `date` where the machines have `now`.
+    /// Returns the one that shows `date` at `now`.
     #[must_use]
     pub const fn new(now: Instant, date: Instant) -> Self {
         Self(date.millis().wrapping_sub(now.millis()).cast_signed())
     }
 
-    /// What the wall clock shows at `moment`.
+    /// Returns what the wall clock shows at `moment`.
     #[must_use]
     pub const fn date(self, moment: Instant) -> Instant {
         Instant::from_millis(moment.millis().saturating_add_signed(self.0))
     }
 
-    /// When the wall clock will show `date`, unless it is put ahead or back before.
+    /// Returns when the wall clock will show `date`, unless it is set before.
     #[must_use]
     pub const fn moment(self, date: Instant) -> Instant {
         Instant::from_millis(date.millis().saturating_add_signed(self.0.saturating_neg()))
     }
 
-    /// By how many milliseconds it was put ahead (or, less than 0, back) since it was as `before`.
+    /// Returns by how many milliseconds it was set ahead (or, less than 0, back) since `before`.
     #[must_use]
     pub const fn step(self, before: Self) -> i64 {
         self.0.saturating_sub(before.0)

@@ -46,7 +46,7 @@ fn sends(transactions: &mut Transactions<u8>) -> (Vec<u64>, Vec<Effect<u8>>) {
 }
 
 #[test]
-fn an_invite_is_repeated_with_doubling_intervals_for_32_seconds() {
+fn an_invite_is_retransmitted_with_doubling_intervals_for_32_seconds() {
     let mut transactions = Transactions::new();
     let key = send(&mut transactions, Transport::Unreliable, request("INVITE", "a"));
     let (times, rest) = sends(&mut transactions);
@@ -56,7 +56,7 @@ fn an_invite_is_repeated_with_doubling_intervals_for_32_seconds() {
 }
 
 #[test]
-fn another_request_is_repeated_every_four_seconds_at_last() {
+fn another_request_is_retransmitted_every_four_seconds_at_last() {
     let mut transactions = Transactions::new();
     send(&mut transactions, Transport::Unreliable, request("OPTIONS", "a"));
     let (times, rest) = sends(&mut transactions);
@@ -65,7 +65,7 @@ fn another_request_is_repeated_every_four_seconds_at_last() {
 }
 
 #[test]
-fn over_a_reliable_transport_nothing_is_repeated() {
+fn over_a_reliable_transport_nothing_is_retransmitted() {
     let mut transactions = Transactions::new();
     send(&mut transactions, Transport::Reliable, request("INVITE", "a"));
     let (times, rest) = sends(&mut transactions);
@@ -97,7 +97,7 @@ fn a_failure_of_an_invite_is_acknowledged_as_often_as_it_comes() {
 }
 
 #[test]
-fn a_2xx_passes_through_again_and_again() {
+fn each_retransmission_of_a_2xx_is_passed_on() {
     let mut transactions = Transactions::new();
     let invite = request("INVITE", "a");
     let key = send(&mut transactions, Transport::Unreliable, invite.clone());
@@ -114,16 +114,16 @@ fn a_2xx_passes_through_again_and_again() {
 }
 
 #[test]
-fn a_server_repeats_its_failure_until_it_is_acknowledged() {
+fn a_failure_is_retransmitted_until_it_is_acknowledged() {
     let invite = request("INVITE", "a");
     let message = parse(invite.as_bytes()).unwrap();
     let mut transactions = Transactions::new();
     let Received::Request(key) = transactions.receive(START, 3u8, Transport::Unreliable, &message) else { panic!("it is new") };
     assert_eq!(transactions.receive(START, 3, Transport::Unreliable, &message), Received::Absorbed);
-    assert_eq!(transactions.poll(), None, "nothing to repeat yet");
+    assert_eq!(transactions.poll(), None, "nothing to retransmit yet");
     transactions.respond(START, &key, answer(&invite, 180));
     assert_eq!(transactions.receive(START, 3, Transport::Unreliable, &message), Received::Absorbed);
-    assert_eq!(std::iter::from_fn(|| transactions.poll()).count(), 2, "the 180 and its copy");
+    assert_eq!(std::iter::from_fn(|| transactions.poll()).count(), 2, "the 180 and its retransmission");
     transactions.respond(START, &key, answer(&invite, 486));
     let (times, rest) = sends(&mut transactions);
     assert_eq!(times, [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
@@ -131,7 +131,7 @@ fn a_server_repeats_its_failure_until_it_is_acknowledged() {
 }
 
 #[test]
-fn an_ack_ends_the_repetition_and_a_later_copy_of_it_is_absorbed() {
+fn an_ack_ends_the_retransmission_and_a_later_ack_is_absorbed() {
     let invite = request("INVITE", "a");
     let message = parse(invite.as_bytes()).unwrap();
     let mut transactions = Transactions::new();
@@ -160,7 +160,7 @@ fn an_invite_that_comes_again_after_the_ack_to_its_failure_is_absorbed() {
 }
 
 #[test]
-fn what_waits_leaves_again_in_its_order_an_invite_before_its_cancel() {
+fn requests_are_retransmitted_in_their_order_an_invite_before_its_cancel() {
     let mut transactions = Transactions::new();
     let invite = send(&mut transactions, Transport::Reliable, request("INVITE", "a"));
     let cancel = send(&mut transactions, Transport::Reliable, request("CANCEL", "a"));
@@ -229,7 +229,7 @@ fn what_has_its_final_response_is_not_cancelled() {
     }
 }
 
-/// A CANCEL is a request like others: what is lost of it is sent again.
+/// A CANCEL is retransmitted like any other request.
 #[test]
 fn a_cancel_is_retransmitted() {
     let mut transactions = Transactions::new();

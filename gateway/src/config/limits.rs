@@ -1,25 +1,25 @@
-//! `[limits]`: what one address, connection or user can take.
+//! `[limits]`: limits of single addresses, connections and users.
 
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, between, wrong};
 
-/// Bounds on what one address, connection or user can take.
+/// Limits of single addresses, connections and users.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Connections in all.
+    /// Connections altogether.
     pub connections: usize,
     /// Connections of one address (IPv6: of one /64).
     pub connections_per_address: usize,
-    /// Connections on which nobody has asked for anything or which were told to go, and as many WebSockets on which nobody has said
-    /// anything; where there are more, or no connection is left, one of the address that has most of them is closed.
+    /// Connections on which nothing was requested yet or that were told to close, and also WebSockets on which nothing was received
+    /// yet. Where there are more, or no connection is left, one of the address with most of them is closed.
     pub silent: usize,
     /// WebSockets of one user.
     pub connections_per_user: usize,
-    /// Calls that one user makes at a time; and as many that users, and that callers from outside, make to one user.
+    /// Concurrent calls made by one user; the same number of calls from users, and of calls from trunks, to one user.
     pub calls_per_user: usize,
-    /// Calls of one caller that ring or wait at one user at a time.
+    /// Calls of one caller that ring or wait at the same user.
     pub waiting_calls_per_caller: usize,
     /// SIP messages a second on one connection.
     pub messages_per_second: u32,
@@ -27,19 +27,20 @@ pub struct Limits {
     pub user_messages_per_second: u32,
     /// Octets of one SIP message or HTTP body.
     pub message_bytes: usize,
-    /// Messages that wait for a slow reader.
+    /// Messages queued for a slow reader.
     pub queued_messages: usize,
-    /// Failed proofs of identity a minute from one address (IPv6: from one /64), of every kind together, and as many new users.
+    /// Failed authentications of any kind in a minute from one address (IPv6: from one /64), and also new users.
     pub sign_ins_per_minute: u32,
-    /// Failed proofs of identity a minute for one user; beyond, an address that has failed three times for it waits.
+    /// Failed authentications in a minute for one user; after that, an address that has failed three times for this user has to
+    /// wait.
     pub user_sign_ins_per_minute: u32,
-    /// Milliseconds for the first octet, again for a TLS handshake, and again for the head of a request.
+    /// Milliseconds for the first octet, for a TLS handshake, and for the head of a request, each.
     pub handshake_timeout: u64,
-    /// Milliseconds for a started WebSocket message, a request with its body, and a blocked write.
+    /// Milliseconds for a WebSocket message that has begun, a request with its body, and a blocked write, each.
     pub message_timeout: u64,
     /// Milliseconds between WebSocket pings.
     pub ping_interval: u64,
-    /// Milliseconds of silence after which a WebSocket is dead.
+    /// Milliseconds without data after which a WebSocket is dead.
     pub idle_timeout: u64,
 }
 
@@ -67,7 +68,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether every value can work.
+    /// Checks that every value is within its range.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         between("limits.connections", self.connections as u64, 1, 10_000_000)?;
         between("limits.connections_per_address", self.connections_per_address as u64, 1, 10_000_000)?;

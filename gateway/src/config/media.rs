@@ -1,4 +1,4 @@
-//! The media part of the configuration: where packets of sound come and go.
+//! `[media]`: addresses and ports for the media of calls between pages and SIP.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, between, wrong};
 
-/// Where packets of sound come and go, in calls that leave the browser's world.
+/// Addresses and ports for the media of calls between pages and SIP.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Media {
-    /// Address of the sockets.
+    /// The address of the sockets.
     pub bind: IpAddr,
-    /// Addresses of ours that pages and the SIP side are told, of each family at most one; empty: `bind`.
+    /// The addresses of the gateway in SDP, at most one of each family; empty: `bind`.
     pub advertise: Vec<IpAddr>,
-    /// UDP port for all pages, and as many after it as there are processor cores less one; 0 takes free ones.
+    /// The UDP port for all pages, followed by one for each further processor core; 0: free ports.
     pub page_port: u16,
-    /// UDP ports for the SIP side, two for each call.
+    /// The UDP ports for the SIP side, two for each call.
     pub ports: String,
-    /// Seconds without a packet after which a side of a call has vanished.
+    /// Seconds without a packet after which a side of a call counts as vanished.
     pub silence: u64,
-    /// The most calls with media, but for those to test numbers.
+    /// Calls with media, without those to test numbers.
     pub sessions: usize,
-    /// The most calls to test numbers.
+    /// Calls to test numbers.
     pub test_sessions: usize,
 }
 
@@ -42,13 +42,13 @@ impl Default for Media {
 }
 
 impl Media {
-    /// What pages and the SIP side are told.
+    /// Returns the addresses in SDP.
     #[must_use]
     pub fn told(&self) -> Vec<IpAddr> {
         if self.advertise.is_empty() { vec![self.bind] } else { self.advertise.clone() }
     }
 
-    /// The ports for the SIP side.
+    /// Returns the ports for the SIP side.
     #[must_use]
     pub fn range(&self) -> Option<RangeInclusive<u16>> {
         let (first, last) = self.ports.split_once('-')?;

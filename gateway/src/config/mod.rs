@@ -1,4 +1,4 @@
-//! The configuration: defaults, then the file, then the environment and the flags. A wrong one names the field that is wrong.
+//! The configuration: defaults, then the file, then the environment and the flags. An error names the field that is wrong.
 
 mod limits;
 mod media;
@@ -23,7 +23,7 @@ pub use number::Number;
 pub use phone::Phone;
 pub use trunks::Trunks;
 
-/// Everything an operator can set. `gateway/offhook.toml` is the same with a sentence on each field.
+/// The whole configuration. `gateway/offhook.toml` describes each field.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -31,13 +31,13 @@ pub struct Config {
     pub listen: Listen,
     /// Certificate and key; with none the gateway serves http and ws.
     pub tls: Tls,
-    /// Files, accounts and what they are called.
+    /// Storage and accounts.
     pub data: Data,
     /// The SIP side.
     pub sip: Sip,
     /// STUN and TURN for the pages.
     pub ice: Ice,
-    /// Where other SIP servers find us.
+    /// Ports for other SIP servers.
     pub trunks: Trunks,
     /// Providers and other SIP servers.
     pub trunk: Vec<Trunk>,
@@ -45,11 +45,11 @@ pub struct Config {
     pub number: Vec<Number>,
     /// Calls that cost money.
     pub phone: Phone,
-    /// Sound of calls that leave the browser's world.
+    /// Media of calls between pages and SIP.
     pub media: Media,
-    /// Bounds on what one address, connection or user can take.
+    /// Limits of single addresses, connections and users.
     pub limits: Limits,
-    /// What goes to standard error.
+    /// The log on standard error.
     pub log: Log,
     /// Health and metrics.
     pub metrics: Metrics,
@@ -63,15 +63,15 @@ pub struct Config {
 pub struct Listen {
     /// Address; loopback by default.
     pub bind: IpAddr,
-    /// Port; 0 takes a free one.
+    /// Port; 0: a free one.
     pub port: u16,
-    /// Another port on 127.0.0.1, for what this machine alone may do; 0: none.
+    /// Another port on 127.0.0.1 for functions that only this machine may use; 0: none.
     pub local_port: u16,
-    /// Serve http and ws on an address that others can reach.
+    /// Whether to serve http and ws on an address that other machines can reach.
     pub allow_plain: bool,
-    /// Seconds that running calls get to end after SIGTERM.
+    /// How long running calls may last after SIGTERM, seconds.
     pub drain_timeout: u64,
-    /// Reverse proxies whose `X-Forwarded-For` is believed: addresses and networks.
+    /// Reverse proxies whose `X-Forwarded-For` is used: addresses and networks.
     pub trusted_proxies: Vec<Network>,
 }
 
@@ -91,13 +91,13 @@ pub struct Tls {
 pub struct Data {
     /// Folder of the database.
     pub folder: PathBuf,
-    /// Offer the application `demo` and its ticket endpoint to this machine.
+    /// Whether this machine may use the application `demo` and its tickets.
     pub demo: bool,
     /// Application of a page that names none.
     pub default_application: String,
-    /// Seconds that a ticket of the demo, of a new user or of a sign-in by password is valid.
+    /// How long a ticket is valid for the demo, a new user or a sign-in by password, seconds.
     pub ticket_lifetime: u32,
-    /// Take WebSockets without an Origin header (programs, not pages) from other machines too.
+    /// Whether WebSockets without an Origin header (programs, not pages) are also accepted from other machines.
     pub allow_missing_origin: bool,
 }
 
@@ -105,9 +105,9 @@ pub struct Data {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sip {
-    /// Domain and digest realm; stored passwords are bound to it.
+    /// Domain and digest realm, which the hashes of passwords depend on.
     pub domain: String,
-    /// Milliseconds that a call to a known user without a device waits for one.
+    /// How long a call waits for a device of a known user who has none, milliseconds.
     pub hold_offline: u64,
 }
 
@@ -117,29 +117,29 @@ pub struct Sip {
 pub struct Ice {
     /// `stun:` and `turn:` URLs.
     pub servers: Vec<String>,
-    /// Secret shared with coturn (`static-auth-secret`); empty: TURN servers are handed out without credentials.
+    /// The secret shared with coturn (`static-auth-secret`); empty: pages get TURN servers without credentials.
     pub turn_secret: String,
-    /// Seconds that a TURN credential is valid.
+    /// How long a TURN credential is valid, seconds.
     pub turn_ttl: u32,
 }
 
-/// What goes to standard error.
+/// The log on standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`; user names and numbers are masked down to `info`.
+    /// `error`, `warn`, `info`, `debug` or `trace`; user names and numbers are masked at `info` and above.
     pub level: Level,
     /// `text` or `json`.
     pub format: Format,
 }
 
-/// How much is logged.
+/// The log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// What needs an operator.
+    /// Faults that the operator has to repair.
     Error,
-    /// What may need one.
+    /// Faults that the operator may have to repair.
     Warn,
     /// Registrations and calls.
     Info,
@@ -149,13 +149,13 @@ pub enum Level {
     Trace,
 }
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// For people.
+    /// For humans.
     Text,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
@@ -163,7 +163,7 @@ pub enum Format {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
-    /// Answer `/metrics` to other machines too.
+    /// Whether other machines may request `/metrics`.
     pub public: bool,
 }
 
@@ -171,9 +171,9 @@ pub struct Metrics {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Files {
-    /// Folder with the demo page, in place of the one in the binary.
+    /// The folder of the demo page, instead of the one in the binary.
     pub www: PathBuf,
-    /// Folder with the built package, in place of the one in the binary.
+    /// The folder of the built package, instead of the one in the binary.
     pub package: PathBuf,
 }
 
@@ -214,7 +214,7 @@ impl Default for Ice {
     }
 }
 
-/// The secret stays out of logs.
+/// Keeps the secret out of logs.
 impl fmt::Debug for Ice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ice").field("servers", &self.servers).field("turn_ttl", &self.turn_ttl).finish_non_exhaustive()
@@ -230,7 +230,7 @@ impl Default for Log {
 /// Flags and environment variables that override the file.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Overrides {
-    /// Configuration file (TOML); without one the defaults hold
+    /// Configuration file (TOML) [default: none]
     #[arg(long, short, env = "OFFHOOK_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// Port to listen on; 0 takes a free one [default: 8080]
@@ -257,7 +257,7 @@ pub struct Overrides {
     /// Secret shared with coturn (only by environment: flags can be seen by every user of the machine)
     #[arg(skip = turn_secret_from_environment())]
     pub turn_secret: Option<String>,
-    /// What the operator's requests carry (only by environment, too)
+    /// Secret of the operator for the REST API (only by environment, too)
     #[arg(skip = operator_token_from_environment())]
     pub operator_token: Option<String>,
     /// Folder with the demo page, in place of the one in the binary
@@ -284,22 +284,22 @@ fn operator_token_from_environment() -> Option<String> {
     std::env::var("OFFHOOK_OPERATOR_TOKEN").ok()
 }
 
-/// Why a configuration is not taken. Always the operator's to mend.
+/// Why a configuration is rejected. The operator is at fault in every case.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration {0}: {1}")]
     Read(PathBuf, std::io::Error),
-    /// The file is not TOML, or has a field that does not exist or has another type. The message names line and field.
+    /// The file is not TOML, or has an unknown field or a value of another type. The message names line and field.
     #[error("the configuration {0} is wrong: {1}")]
     Parse(PathBuf, String),
-    /// The value of this field cannot work.
+    /// The value of this field is not valid.
     #[error("the configuration is wrong: `{0}` {1}")]
     Field(&'static str, String),
 }
 
 impl Config {
-    /// File, environment and flags as one checked configuration.
+    /// Loads file, environment and flags, and checks the result.
     pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
         let mut config = match &overrides.config {
             Some(path) => Self::read(path)?,
@@ -310,16 +310,16 @@ impl Config {
         Ok(config)
     }
 
-    /// The configuration of a file, not checked yet.
+    /// Reads a file, without checking the values.
     fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.into(), error))?;
         Self::parse(&text).map_err(|error| ConfigError::Parse(path.into(), error))
     }
 
-    /// The configuration that a text says, not checked yet; the error says where the text is wrong.
+    /// Parses a text, without checking the values; the error names the line.
     ///
     /// # Errors
-    /// Where it is not TOML, names a field that is not there, or gives one of another type.
+    /// Where it is not TOML, has an unknown field or a value of another type.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
@@ -351,19 +351,19 @@ impl Config {
         !self.tls.certificate.as_os_str().is_empty()
     }
 
-    /// Address and port to listen on.
+    /// Returns the address and port to listen on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.listen.bind, self.listen.port)
     }
 
-    /// Address and port for this machine alone.
+    /// Returns the address and port for this machine alone.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         (self.listen.local_port > 0).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen.local_port)))
     }
 
-    /// Whether anything says that others than this machine are to use the gateway, if need be by a proxy on this machine.
+    /// Whether any field shows that other machines use the gateway, perhaps through a proxy on this machine.
     #[must_use]
     pub fn is_public(&self) -> bool {
         let Listen { bind, allow_plain, trusted_proxies, .. } = &self.listen;
@@ -371,7 +371,7 @@ impl Config {
         reached || self.sip.domain != Sip::default().domain || self.data.allow_missing_origin || self.metrics.public
     }
 
-    /// Whether every value can work.
+    /// Checks that every value is valid.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_listen()?;
         self.check_names()?;

@@ -1,4 +1,4 @@
-//! `[[number]]`: telephone numbers of applications, beside those that the operator gives by command line or REST.
+//! `[[number]]`: telephone numbers of applications, in addition to those that are set by command line or REST.
 
 use offhook_ledger as ledger;
 use offhook_ledger::ShownBy;
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, wrong};
 
-/// One number; at each start it is as it stands here.
+/// One number; each start of the gateway sets it to these values.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Number {
     /// E.164 with its plus.
     pub number: String,
-    /// Key of the application that it belongs to; empty: `data.default_application`.
+    /// The key of its application; empty: `data.default_application`.
     #[serde(default)]
     pub application: String,
-    /// Whom calls to it ring; empty: nobody.
+    /// The user that calls to it ring; empty: none.
     #[serde(default)]
     pub user: String,
-    /// Whose calls show it; by default those of its user, or where it has none of the application.
+    /// Whose calls show it; by default those of its user, or of the application where it has no user.
     pub shown_by: Option<ShownBy>,
 }
 
 impl Number {
-    /// Whether it can be one, and stands here once.
+    /// Checks that it is a number, and occurs only once.
     pub(super) fn check_all(numbers: &[Self]) -> Result<(), ConfigError> {
         for (at, Self { number, .. }) in numbers.iter().enumerate() {
             if let Err(error) = ledger::Number::parse(number) {

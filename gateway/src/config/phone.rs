@@ -1,4 +1,4 @@
-//! `[phone]`: where telephones may be called, and what accounts may spend. Rates, numbers and credit are in the database.
+//! `[phone]`: destinations that may be called, and limits of accounts. Rates, numbers and credit are in the database.
 
 use std::fmt;
 
@@ -12,23 +12,25 @@ use super::{ConfigError, Trunk, between, wrong};
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Phone {
-    /// Prefixes of countries that are open; premium, satellite and other dear ranges in them only where named themselves.
+    /// Prefixes of open countries; premium, satellite and other expensive ranges in them are open only where they are named
+    /// themselves.
     pub allow: Vec<String>,
-    /// ISO 4217 code of the money of all accounts.
+    /// The ISO 4217 code of the currency of all accounts.
     pub currency: String,
-    /// Calls of one account at a time.
+    /// Concurrent calls of one account.
     pub calls: u32,
     /// New calls of one account to telephones in any minute.
     pub calls_per_minute: u32,
     /// New calls of one account to one range in any hour.
     pub range_calls_per_hour: u32,
-    /// What one account may spend in a day (UTC).
+    /// The largest amount that one account may spend in a day (UTC).
     pub spend_per_day: String,
-    /// Days after which call records no longer say who called whom; 0: they always do.
+    /// Days after which caller and callee are removed from call records; 0: never.
     pub forget_after: u32,
-    /// Where emergency numbers go.
+    /// The route of emergency calls.
     pub emergency: Emergency,
-    /// What the operator's requests carry; empty: what is in `operator-token` of the data folder, on this machine only.
+    /// The secret of the operator for the REST API; empty: the content of `operator-token` in the data folder, on this machine
+    /// only.
     pub operator_token: String,
 }
 
@@ -48,7 +50,7 @@ impl Default for Phone {
     }
 }
 
-/// The token stays out of logs.
+/// Keeps the token out of logs.
 impl fmt::Debug for Phone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Phone").field("allow", &self.allow).field("currency", &self.currency).finish_non_exhaustive()
@@ -56,7 +58,7 @@ impl fmt::Debug for Phone {
 }
 
 impl Phone {
-    /// Whether every value can work with these trunks.
+    /// Checks that every value is valid with these trunks.
     pub(super) fn check(&self, trunks: &[Trunk]) -> Result<(), ConfigError> {
         check_emergency(&self.emergency, trunks)?;
         if let Err(error) = Openings::new(&self.allow) {
@@ -79,7 +81,7 @@ impl Phone {
         between("phone.forget_after", u64::from(self.forget_after), 0, 36_500)
     }
 
-    /// What the ledger goes by.
+    /// Returns the rules of the ledger.
     ///
     /// # Panics
     ///
@@ -99,7 +101,7 @@ impl Phone {
     }
 }
 
-/// Whether its numbers and its trunk can be meant.
+/// Checks the emergency numbers and their trunk.
 fn check_emergency(emergency: &Emergency, trunks: &[Trunk]) -> Result<(), ConfigError> {
     let field = "phone.emergency";
     let is_short = |number: &&String| (2..=6).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! The SIP side of the configuration: where we listen for other SIP servers, and which ones there are.
+//! The SIP part of the configuration: ports for other SIP servers, and the trunks to them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, between, wrong};
 
-/// Where SIP is spoken with other servers. Nothing is opened where there is no trunk and no open domain.
+/// `[trunks]`: the ports for SIP with other servers. None is opened where there is no trunk and no open domain.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Trunks {
     /// Address to listen on.
     pub bind: IpAddr,
-    /// Host name or address of ours that others are told; empty: `bind`.
+    /// The host name or address of the gateway for others; empty: `bind`.
     pub advertise: String,
     /// UDP port; 0: none.
     pub udp: u16,
@@ -22,9 +22,9 @@ pub struct Trunks {
     pub tcp: u16,
     /// TLS port, with the certificate of `[tls]`; 0: none.
     pub tls: u16,
-    /// PEM file with the authorities that TLS trunks are checked by; empty: those of the system.
+    /// PEM file with the certificate authorities for TLS trunks; empty: those of the system.
     pub authorities: PathBuf,
-    /// Name servers that are asked where trunks are; empty: those of the system.
+    /// DNS servers; empty: those of the system.
     pub nameservers: Vec<SocketAddr>,
     /// SIP domains that are called directly, by DNS, without a trunk.
     pub open_domains: Vec<String>,
@@ -46,7 +46,7 @@ impl Default for Trunks {
 }
 
 impl Trunks {
-    /// The host that others are told.
+    /// Returns the host name of the gateway for others.
     #[must_use]
     pub fn host(&self) -> String {
         match self.bind {
@@ -56,7 +56,7 @@ impl Trunks {
         }
     }
 
-    /// Whether the section can work with these trunks.
+    /// Checks that the section is valid with these trunks.
     pub(super) fn check(&self, trunks: &[Trunk], tls: bool) -> Result<(), ConfigError> {
         if trunks.is_empty() && self.open_domains.is_empty() {
             return Ok(());
@@ -80,7 +80,7 @@ impl Trunks {
     }
 }
 
-/// Whether its values can work, with these ports of ours and with or without a certificate.
+/// Checks the values of a trunk, given the ports of the gateway and whether it has a certificate.
 fn check_trunk(trunk: &Trunk, ours: &Trunks, tls: bool) -> Result<(), ConfigError> {
     let named = |message: &str| format!("of trunk {:?} {message}", trunk.name);
     if trunk.name.is_empty() || !trunk.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
@@ -131,7 +131,7 @@ fn check_routes(trunk: &Trunk, named: impl Fn(&str) -> String) -> Result<(), Con
     between("trunk.silence", trunk.silence, 500, 4_000)
 }
 
-/// Whether this can stand in a SIP URI as its host.
+/// Whether a text can be the host of a SIP URI.
 fn is_host(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some_and(|host| host.parse::<IpAddr>().is_ok());
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');

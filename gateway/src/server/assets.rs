@@ -1,4 +1,4 @@
-//! The demo page and the built package: a table of exact paths, so that no request ever becomes a file name.
+//! The demo page and the built package: a table of exact paths, so that no request is used as a file name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,38 +14,38 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Files;
 
-/// The demo page inside the binary.
+/// The demo page in the binary.
 #[derive(Embed)]
 #[folder = "../www/"]
 #[allow_missing = true]
 struct Www;
 
-/// The built package inside the binary.
+/// The built package in the binary.
 #[derive(Embed)]
 #[folder = "../pkg/dist/"]
 #[allow_missing = true]
 struct Package;
 
-/// Whose work is in the binary, and under which licences.
+/// The licences of the software in the binary.
 const THIRD_PARTY: &[u8] = include_bytes!("../../../THIRD-PARTY.txt");
 
-/// What our own page may do: nothing from elsewhere, no inline script, WebAssembly.
+/// The Content-Security-Policy of the demo page: nothing from other origins, no inline script, WebAssembly.
 const STRICT: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self' ws: wss:; \
     media-src 'self' blob: data: mediastream:; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-/// The page with other people's snippets needs inline scripts and jQuery, which makes scripts from text.
+/// The policy of the page with snippets of others, which needs inline scripts and jQuery, which creates scripts from text.
 const SNIPPETS: &str = "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; \
     connect-src 'self' ws: wss:; media-src 'self' blob: data: mediastream:; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
     frame-ancestors 'none'";
 
-/// What any other answer may do if a browser shows it as a page.
+/// The policy of all other responses, in case a browser displays them as a page.
 pub const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Deepest folder that is looked into.
+/// The depth to which folders are searched.
 const DEPTH: usize = 8;
 
-/// Every file that can be asked for.
+/// All files that can be requested.
 #[derive(Debug, Default)]
 pub struct Assets {
     table: BTreeMap<String, Source>,
@@ -54,7 +54,7 @@ pub struct Assets {
 #[derive(Debug)]
 enum Source {
     Memory(Asset),
-    /// Read at each request: who names a folder wants to see changes.
+    /// Read for each request: an operator who sets a folder wants to see changes.
     File(PathBuf),
 }
 
@@ -76,7 +76,7 @@ impl Asset {
 }
 
 impl Assets {
-    /// The files of the binary, or of the folders that the configuration names.
+    /// Returns the files of the binary, or of the configured folders.
     pub fn load(files: &Files) -> std::io::Result<Self> {
         let mut assets = Self::default();
         if files.package.as_os_str().is_empty() {
@@ -84,7 +84,7 @@ impl Assets {
         } else {
             assets.folder(&files.package, "/pkg/", DEPTH)?;
         }
-        // The classic script has a short name of its own.
+        // The classic script has a short path of its own.
         match assets.table.get("/pkg/offhook.js") {
             Some(Source::Memory(script)) => {
                 let script = Asset { bytes: script.bytes.clone(), etag: script.etag.clone() };
@@ -131,14 +131,14 @@ impl Assets {
         Ok(())
     }
 
-    /// The answer to `GET path`.
+    /// Returns the response to `GET path`.
     pub async fn get(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
         let read;
         let asset = match self.table.get(path)? {
             Source::Memory(asset) => asset,
             Source::File(file) => {
                 let file = file.clone();
-                // A file that was there at the start and is gone now is no more there than any other.
+                // A file that has been removed since the start is not found, like any other.
                 read = Asset::new(tokio::task::spawn_blocking(|| std::fs::read(file)).await.ok()?.ok()?.into());
                 &read
             }
@@ -156,7 +156,7 @@ fn respond(path: &str, asset: &Asset, headers: &HeaderMap) -> Response {
         if known { StatusCode::NOT_MODIFIED.into_response() } else { Response::new(Body::from(asset.bytes.clone())) };
     let answer = response.headers_mut();
     answer.insert(ETAG, asset.etag.clone());
-    // Asked for again each time and mostly answered by 304: a new build must be seen at once.
+    // Revalidated at each use, mostly with 304: a new build must be visible at once.
     answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     answer.insert(CONTENT_TYPE, HeaderValue::from_static(mime(path)));
     let policy = match path {
@@ -168,7 +168,7 @@ fn respond(path: &str, asset: &Asset, headers: &HeaderMap) -> Response {
     response
 }
 
-/// Hidden files and what editors leave behind are nobody's business.
+/// Whether a file is hidden, or a backup of an editor: such files are not served.
 fn is_public(name: &str) -> bool {
     name.split('/').all(|part| !part.starts_with('.') && !part.ends_with('~'))
 }

@@ -1,4 +1,4 @@
-//! What the bodies of the HTTP calls say.
+//! The bodies of HTTP requests.
 
 use offhook_sip::ApiCode;
 use serde::Deserialize;
@@ -7,25 +7,25 @@ use serde::de::DeserializeOwned;
 use super::api::ApiError;
 use crate::store::check_name;
 
-/// Shortest name of a user who makes itself (Sinch 1.x user guide).
+/// The shortest name of a user that a page creates (Sinch 1.x user guide).
 const SHORTEST_NEW_NAME: usize = 4;
 
-/// Octets of a password.
+/// The length of a password, octets.
 const PASSWORD: std::ops::RangeInclusive<usize> = 4..=256;
 
 /// The body of `POST /demo/ticket`.
 #[derive(Deserialize)]
 pub struct TicketRequest {
-    /// Whom the ticket is for.
+    /// The user of the ticket.
     #[serde(rename = "userId")]
     pub user_id: String,
 }
 
 impl TicketRequest {
-    /// Reads it.
+    /// Parses the body.
     ///
     /// # Errors
-    /// 400 where it is not JSON, a field is missing, or the name cannot be one.
+    /// 400 where it is not JSON, a field is missing, or the name is not valid.
     pub fn read(body: &[u8]) -> Result<Self, ApiError> {
         let request: Self = read(body)?;
         named(&request.user_id)?;
@@ -43,10 +43,10 @@ pub struct Login {
 }
 
 impl Login {
-    /// Reads it.
+    /// Parses the body.
     ///
     /// # Errors
-    /// 400 where it is not JSON, a field is missing, the name cannot be one, or the password is too long.
+    /// 400 where it is not JSON, a field is missing, the name is not valid, or the password is too long.
     pub fn read(body: &[u8]) -> Result<Self, ApiError> {
         let login: Self = read(body)?;
         named(&login.username)?;
@@ -56,10 +56,10 @@ impl Login {
         Ok(login)
     }
 
-    /// Whether a new user may be called so, and have this password.
+    /// Checks whether a new user may have this name and password.
     ///
     /// # Errors
-    /// 400 and which of the two it is.
+    /// 400, and which of the two is not valid.
     pub fn check_new(&self) -> Result<(), ApiError> {
         if self.username.len() < SHORTEST_NEW_NAME || self.username.trim() != self.username {
             return Err(ApiError::new(ApiCode::Parameter, "username must have 4 to 40 characters, with no blank at its ends"));
@@ -71,7 +71,7 @@ impl Login {
     }
 }
 
-/// Reads JSON.
+/// Parses JSON.
 ///
 /// # Errors
 /// 400 where it is not JSON, or a field is missing or of another type.

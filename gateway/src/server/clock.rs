@@ -1,4 +1,4 @@
-//! The clocks of the gateway, read here and nowhere else.
+//! The clocks of the gateway; nothing else reads a clock.
 
 use std::time::UNIX_EPOCH;
 
@@ -12,7 +12,7 @@ use offhook_ua::wall::Wall;
 #[derive(Debug)]
 pub struct Clock {
     start: tokio::time::Instant,
-    /// What it shows at `start`.
+    /// The time at `start`.
     epoch: Instant,
 }
 
@@ -23,31 +23,31 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// One that shows `epoch` now.
+    /// Returns a clock that is at `epoch` now.
     #[must_use]
     pub fn starting_at(epoch: Instant) -> Self {
         Self { start: tokio::time::Instant::now(), epoch }
     }
 
-    /// Now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.epoch + self.start.elapsed()
     }
 
-    /// What the wall clock shows.
+    /// Returns the time of the wall clock.
     #[must_use]
     pub fn date(&self) -> Instant {
         self.wall().date(self.now())
     }
 
-    /// How far the wall clock is ahead.
+    /// Returns the difference to the wall clock.
     #[must_use]
     pub fn wall(&self) -> Wall {
         Wall::new(self.now(), date())
     }
 
-    /// When tokio has to wake whoever waits for `instant`.
+    /// Returns the instant for tokio's timers.
     #[must_use]
     pub fn wake_at(&self, instant: Instant) -> tokio::time::Instant {
         tokio::time::Instant::now() + (instant - self.now())
@@ -56,7 +56,7 @@ impl Clock {
 
 #[expect(clippy::disallowed_types, reason = "the gateway reads the system clock here and nowhere else")]
 fn date() -> Instant {
-    // Before 1970 there is no sensible answer, and only a broken machine asks.
+    // Before 1970 there is no valid time, and only a broken machine is there.
     let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
     Instant::from_millis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }

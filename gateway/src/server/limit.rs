@@ -1,4 +1,4 @@
-//! Budgets: how often one address may do something costly, and how many connections it may hold.
+//! Limits of single addresses: how often they may cause something expensive, and how many connections they may have.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::metrics::Metrics;
 
-/// Addresses that are remembered at most; beyond, the fullest budgets are forgotten first.
+/// The largest number of addresses that are stored; the fullest budgets are evicted first.
 const REMEMBERED: usize = 10_000;
 
 /// A budget for each address.
@@ -24,7 +24,7 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    /// `per_minute` for each address, all of them at once if need be.
+    /// Returns budgets of `per_minute` for each address, which may also be used all at once.
     #[must_use]
     pub fn new(per_minute: u32) -> Self {
         Self { per_minute, buckets: Mutex::default() }
@@ -34,7 +34,7 @@ impl Budgets {
     pub fn take(&self, now: Instant, address: IpAddr) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= REMEMBERED {
-            // A budget that nobody touched for a minute is full again: forgetting it changes nothing.
+            // A budget that was not used for a minute is full: nothing is lost by its eviction.
             buckets.retain(|_, bucket| now - bucket.used() < Duration::from_secs(60));
         }
         let full = buckets.len() >= REMEMBERED && !buckets.contains_key(&customer(address));
@@ -63,17 +63,17 @@ struct Taken {
     all: usize,
     by_address: BTreeMap<IpAddr, usize>,
     silent: Silent<PlaceId>,
-    /// Who serves the silent ones.
+    /// The tasks that serve silent connections.
     tasks: BTreeMap<PlaceId, AbortHandle>,
     last: u64,
 }
 
-/// A connection, by when it came.
+/// The id of a connection; ids increase with time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlaceId(u64);
 
 impl Places {
-    /// `most` connections, of which one address may have `most_per_address`, and of which `most_silent` may be silent.
+    /// Allows `most` connections, `most_per_address` of them from one address, and `most_silent` silent ones.
     #[must_use]
     pub fn new(most: usize, most_per_address: usize, most_silent: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { most, most_per_address, most_silent, metrics, taken: Mutex::default() })
@@ -93,7 +93,7 @@ impl Places {
         self.evict(first);
     }
 
-    /// The connection has asked for something.
+    /// The connection has requested something.
     pub fn stays(&self, id: PlaceId) {
         self.lock().leave(id);
     }
@@ -109,17 +109,17 @@ impl Places {
         }
     }
 
-    /// A place for one connection, or why there is none.
+    /// Returns a place for one connection, or the reason why there is none.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
         self.place(true, Some(customer(address)))
     }
 
-    /// A place for a connection of a proxy: whose it is, its requests will say.
+    /// Returns a place for a connection of a proxy, whose clients are known only by its requests.
     pub fn take_unnamed(self: &Arc<Self>) -> Result<Place, &'static str> {
         self.place(true, None)
     }
 
-    /// What a connection that has its place takes of the share of `address`, as the proxy says.
+    /// Returns the part of the limit of `address` that a connection of a proxy takes.
     pub fn share(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
         self.place(false, Some(customer(address)))
     }
@@ -150,7 +150,7 @@ impl Places {
 }
 
 impl Taken {
-    /// A connection is silent from now on; who serves the one that has to go for it where `most` are there already.
+    /// A connection becomes silent; returns the task of the one that is evicted for it where there are `most` already.
     fn come(&mut self, id: PlaceId, address: Option<IpAddr>, most: usize) -> Option<AbortHandle> {
         self.leave(id);
         let first = self.silent.first_to_go().filter(|_| self.silent.len() >= most);
@@ -158,14 +158,14 @@ impl Taken {
         first.and_then(|first| self.leave(first))
     }
 
-    /// It is silent no more, or gone.
+    /// A connection is no longer silent, or is closed.
     fn leave(&mut self, id: PlaceId) -> Option<AbortHandle> {
         self.silent.remove(id);
         self.tasks.remove(&id)
     }
 }
 
-/// The place of one connection, or its part of the share of an address; free again when dropped.
+/// The place of one connection, or its part of the limit of an address; freed when dropped.
 pub struct Place {
     places: Arc<Places>,
     connection: bool,
@@ -174,7 +174,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// What the connection is called here.
+    /// Returns the id of the connection.
     #[must_use]
     pub const fn id(&self) -> PlaceId {
         self.id

@@ -1,4 +1,4 @@
-//! Accepting connections: a place, TLS, then HTTP, each with its deadline.
+//! Accepting connections: place, TLS, then HTTP, each with its time-out.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use super::socket::{Progress, Socket};
 use super::{Peer, Phase, Shared};
 use crate::tls::Certificate;
 
-/// Octets of a request line and its headers, and how many headers.
+/// The largest size of a request line with its headers, octets, and the largest number of headers.
 const HEAD: (usize, usize) = (16 * 1024, 64);
 
 /// Connections that may wait to be accepted. Where the queue is full a new one is seen only when it retries, a second later.
 const BACKLOG: u32 = 4096;
 
-/// A socket that listens.
+/// Returns a listening socket.
 ///
 /// # Errors
-/// Where the address is not ours, or taken.
+/// Where the address is not local, or in use.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -41,20 +41,20 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Everything that a new connection meets.
+/// The settings for new connections.
 #[derive(Clone)]
 pub struct Front {
     router: Router,
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
-    /// Whether this machine alone is meant to come here.
+    /// Whether the port is for this machine alone.
     private: bool,
     handshake: Duration,
     message: Duration,
 }
 
 impl Front {
-    /// With a certificate: TLS and nothing else.
+    /// Returns the settings with a certificate: TLS only.
     pub fn new(shared: &Arc<Shared>, router: Router, certificate: Option<Arc<Certificate>>, private: bool) -> Self {
         Self {
             router,
@@ -66,12 +66,12 @@ impl Front {
         }
     }
 
-    /// The same for this machine alone, without TLS.
+    /// Returns the settings for this machine alone, without TLS.
     pub fn for_this_machine(&self) -> Self {
         Self { tls: None, private: true, ..self.clone() }
     }
 
-    /// Accepts until aborted.
+    /// Accepts connections until aborted.
     pub async fn accept(self, listener: TcpListener) {
         loop {
             match listener.accept().await {
@@ -82,12 +82,12 @@ impl Front {
                         self.shared.places.served_by(id, task.abort_handle());
                     }
                     Err(reason) => {
-                        // No answer: whoever has this many connections does not wait for one.
+                        // No response: a client with this many connections does not need one.
                         debug!(reason, "refused");
                         self.shared.metrics.refused(reason);
                     }
                 },
-                // Mostly "too many open files": trying again at once would only burn the processor.
+                // Mostly "too many open files": an immediate retry would only use CPU time.
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -111,7 +111,7 @@ impl Front {
     }
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr, place: Place) {
-        // Signalling is small messages that must leave at once.
+        // Signalling is small messages that must be sent at once.
         drop(stream.set_nodelay(true));
         let (progress, place_id) = (Progress::new(), place.id());
         let socket = Socket::new(stream, place, Arc::clone(&progress), self.message);

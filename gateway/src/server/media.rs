@@ -23,13 +23,13 @@ use super::clock::Clock;
 use crate::config;
 use crate::store;
 
-/// Commands that may wait for one thread.
+/// The length of the queue of commands to one thread.
 const QUEUE: usize = 4_096;
-/// Datagrams that are read from one socket before the next has its turn.
+/// How many datagrams are read from one socket before the next one is served.
 const TURN: usize = 64;
-/// The longest datagram; what is longer is no audio.
+/// The longest datagram, octets; longer ones are not audio.
 const LONGEST: usize = 2_048;
-/// Pairs that are tried before giving up: others on this machine may have some of them.
+/// How many pairs of ports are tried: other programs on this machine may use some of them.
 const TRIES: usize = 32;
 
 const WAKE: Token = Token(0);
@@ -51,7 +51,7 @@ struct Thread {
 }
 
 impl Media {
-    /// Opens the sockets for pages and starts a thread for each core.
+    /// Opens the sockets for pages, and starts a thread for each core.
     pub fn start(config: &config::Media, clock: &Arc<Clock>) -> io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
         let cores = thread::available_parallelism().map_or(1, usize::from).min((config.sessions + config.test_sessions).max(1));
         let (sender, events) = mpsc::unbounded_channel();
@@ -75,11 +75,11 @@ impl Media {
             Ok(thread)
         });
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
-        info!(address = %config.bind, threads = threads.len(), ports = config.ports, "media are ready");
+        info!(address = %config.bind, threads = threads.len(), ports = config.ports, "ready for media");
         Ok((Self { threads, events: sender }, events))
     }
 
-    /// Asks for something; never waits. Where too much waits already, the answer is [`MediaError::Busy`].
+    /// Sends a command; never waits. Where the queue is full, the answer is [`MediaError::Busy`].
     pub fn command(&self, command: Command) {
         let thread = &self.threads[session_of(&command).0 as usize % self.threads.len()];
         let is_close = matches!(command, Command::Close { .. });
@@ -96,7 +96,7 @@ impl Media {
     }
 }
 
-/// The pairs of ports, in an order that nobody can foretell.
+/// The pairs of ports, in an unpredictable order.
 fn pairs(config: &config::Media) -> VecDeque<u16> {
     let range = config.range().expect("the configuration was checked");
     let mut random = Random::new(store::random(32).try_into().expect("32 octets were asked for"));
@@ -120,7 +120,7 @@ fn settings(config: &config::Media, page_port: u16) -> Settings {
     }
 }
 
-/// One thread.
+/// A media thread.
 struct Worker {
     settings: Settings,
     epoch: Epoch,
@@ -137,13 +137,13 @@ struct Wires {
     page: UdpSocket,
     ports: Ports,
     buffer: Vec<u8>,
-    /// Sockets that may have more to read.
+    /// Sockets that may have more datagrams.
     ready: VecDeque<Token>,
 }
 
 struct Ports {
     bind: IpAddr,
-    /// Of all threads: as long as there is a pair, a call has one.
+    /// The free pairs of ports, shared by all threads: a call gets one as long as there is any.
     free: Arc<Mutex<VecDeque<u16>>>,
     open: BTreeMap<SessionId, Pair>,
 }
@@ -155,7 +155,7 @@ struct Pair {
 }
 
 impl Worker {
-    /// Runs until the last handle is gone. A bug ends the calls of this thread and no others.
+    /// Runs until the last handle is dropped. A panic ends the calls of this thread and no others.
     fn run(mut self) {
         loop {
             let seed = store::random(32).try_into().expect("32 octets were asked for");
@@ -180,7 +180,7 @@ impl Worker {
             if let Err(error) = self.wires.poll.poll(&mut events, wait)
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                error!(%error, "media sockets cannot be watched");
+                error!(%error, "cannot poll media sockets");
                 thread::sleep(Duration::from_millis(100));
             }
             self.wires.ready.extend(events.iter().map(|event| event.token()).filter(|token| *token != WAKE));
@@ -198,7 +198,7 @@ impl Worker {
         }
     }
 
-    /// False: nobody is there any more who could ask for anything.
+    /// Returns false where nobody can send commands any more.
     fn obey(&mut self, engine: &mut Engine) -> bool {
         loop {
             match self.commands.try_recv() {
@@ -213,7 +213,7 @@ impl Worker {
         }
     }
 
-    /// Reads from the next socket that may have something, until it has nothing or its turn is over.
+    /// Reads from the next socket that may have datagrams, until it has none or its turn is over.
     fn read(&mut self, engine: &mut Engine) {
         let Some(token) = self.wires.ready.pop_front() else { return };
         let now = self.clock.now();
@@ -243,7 +243,7 @@ impl Worker {
                     engine.handle(self.clock.now(), Input::Bound { session, port });
                 }
                 Output::Unbind(session) => self.wires.ports.release(session),
-                // The reader is gone only when the gateway ends.
+                // The receiver is dropped only when the gateway ends.
                 Output::Event(event) => drop(self.events.send(event)),
             }
         }
@@ -251,7 +251,7 @@ impl Worker {
 }
 
 impl Wires {
-    /// What cannot be sent now is lost, as any datagram may be.
+    /// A datagram that cannot be sent now is lost, as any datagram may be.
     fn send(&self, socket: Socket, destination: SocketAddr, bytes: &[u8]) {
         let wire = match socket {
             Socket::Page => Some(&self.page),
@@ -277,7 +277,7 @@ impl Wires {
         }
         match last {
             None => warn!("no port is left for a call: `media.ports` is used up"),
-            Some(error) => warn!(%error, "no port could be had for a call"),
+            Some(error) => warn!(%error, "cannot bind ports for a call"),
         }
         Err(MediaError::Busy)
     }
@@ -292,7 +292,7 @@ fn watch(poll: &Poll, session: SessionId, mut pair: Pair) -> io::Result<Pair> {
 
 impl Ports {
     fn free(&self) -> MutexGuard<'_, VecDeque<u16>> {
-        // Whole after each step, whatever became of who took it.
+        // The list is consistent after each step, even if a thread has panicked.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -57,19 +57,19 @@ use crate::tls::{Certificate, TlsError};
 pub use self::clock::Clock;
 pub use self::origin::is_origin;
 
-/// How long connections have to say goodbye at the end.
+/// How long connections have to close at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Open files that are no connections.
+/// Open files that are not connections.
 const OTHER_FILES: usize = 100;
 
-/// How often old call records are looked for.
+/// The interval between searches for old call records.
 const FORGETTING: Duration = Duration::from_secs(3_600);
 
 /// How often failed proofs are logged.
 const FAILED_PROOFS: Duration = Duration::from_secs(1);
 
-/// How often the certificate files are looked at.
+/// The interval between checks of the certificate files.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not start, or has ended by itself.
@@ -78,13 +78,13 @@ pub enum ServeError {
     /// The data folder.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A number of the configuration cannot be given to its application.
+    /// A number in the configuration cannot be assigned to its application.
     #[error("[[number]] {0}: {1}")]
     Number(String, StoreError),
     /// Certificate or key.
     #[error(transparent)]
     Tls(TlsError),
-    /// The address is taken or not ours.
+    /// The address is in use or not local.
     #[error("cannot listen on {0}: {1}; name another port with OFFHOOK_PORT, --port or `listen.port`, or `listen.local_port`")]
     Bind(SocketAddr, std::io::Error),
     /// A folder of `[files]`.
@@ -96,18 +96,18 @@ pub enum ServeError {
     /// The sockets of the trunks.
     #[error(transparent)]
     Sip(sip::SipError),
-    /// The token of the operator in the data folder.
+    /// The operator's token in the data folder.
     #[error("the operator's token cannot be read or made: {0}")]
     Operator(std::io::Error),
-    /// The process may not have signal handlers.
+    /// Signal handlers cannot be installed.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
-    /// A bug in the switch: everything is lost, a supervisor has to start us again.
+    /// A panic of the switch: everything is lost, and a supervisor has to restart the gateway.
     #[error("the switch has failed")]
     Switch,
 }
 
-/// What every connection shares.
+/// The state that all connections share.
 struct Shared {
     config: Config,
     applications: BTreeMap<String, Application>,
@@ -134,21 +134,21 @@ impl Shared {
     }
 }
 
-/// How far the gateway is in its life.
+/// The phase of the gateway's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Everything is welcome.
+    /// Everything is accepted.
     Serving,
-    /// Running calls may end; nothing new.
+    /// Existing calls may end; nothing new is accepted.
     Draining,
     /// Connections are being closed.
     Stopped,
 }
 
-/// Who sent a request.
+/// The client of a request.
 #[derive(Clone, Debug)]
 struct Peer {
-    /// Behind a trusted proxy: what that says.
+    /// Its address; behind a trusted proxy, the one that the proxy names.
     address: IpAddr,
     proxied: bool,
     /// Whether it came by a port that only programs on this computer are meant to use.
@@ -158,8 +158,8 @@ struct Peer {
 }
 
 impl Peer {
-    /// Whether a request is of this machine, which may do more than others. Where the gateway is for others, too, a proxy in front may make
-    /// whatever it hands on look so: then only what comes by the port for this machine is.
+    /// Whether a request comes from this machine, which may do more than others. If the gateway is also for other machines, a
+    /// reverse proxy on this machine could make their requests look local: then only requests on the port for this machine count.
     fn is_local(&self, headers: &HeaderMap) -> bool {
         self.private && origin::is_local(self.address, headers)
     }
@@ -231,26 +231,26 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     result
 }
 
-/// Whether all that comes from this machine is meant to: nothing says that others come by a proxy.
+/// Whether all requests from this machine are local: nothing indicates that other machines use the gateway through a proxy.
 fn is_private(config: &Config, applications: &BTreeMap<String, Application>) -> bool {
     let public = config.is_public() || applications.values().any(|a| a.origins.iter().any(|origin| origin != LOOPBACK));
     if public && config.listen.local_port == 0 {
         let unreachable =
             applications.values().filter(|a| a.loopback_only).map(|a| a.key.as_str()).collect::<Vec<&str>>().join(" ");
         if unreachable.is_empty() {
-            info!("others may use this gateway: what is for this machine only needs `listen.local_port`");
+            info!("other machines may use this gateway: what is for this machine only needs `listen.local_port`");
         } else {
             warn!(
                 applications = unreachable,
-                "others may use this gateway: what is for this machine only needs `listen.local_port`"
+                "other machines may use this gateway: what is for this machine only needs `listen.local_port`"
             );
         }
     }
     !public
 }
 
-/// As many connections as are configured, or as there can be open files: each is one, and others are needed for files and the database.
-/// Calls beyond the browser take two, of half of what there is at most.
+/// Returns the number of connections: as configured, or as the limit of open files allows, because each connection is one, and
+/// others are needed for files and the database. Calls over trunks take two, of half of the limit at most.
 fn places(limits: &Limits, calls: usize, metrics: &Arc<Metrics>) -> Arc<Places> {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
     let all = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
@@ -265,7 +265,7 @@ fn places(limits: &Limits, calls: usize, metrics: &Arc<Metrics>) -> Arc<Places> 
     Places::new(limits.connections.min(possible), limits.connections_per_address, limits.silent, Arc::clone(metrics))
 }
 
-/// The applications of the store, with the demo made or left out as configured.
+/// Returns the applications of the store; the demo is added or left out as configured.
 async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Application>, StoreError> {
     let mut all = by_key(store.applications().await?);
     if !demo {
@@ -279,7 +279,7 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
                 store.start_demo().await?;
                 all = by_key(store.applications().await?);
             }
-            // Another process was faster; its secret counts.
+            // Another process was faster; its secret is used.
             Err(StoreError::Taken) => all = by_key(store.applications().await?),
             Err(error) => return Err(error),
         }
@@ -294,7 +294,7 @@ async fn applications(store: &Store, demo: bool) -> Result<BTreeMap<String, Appl
     Ok(all)
 }
 
-/// Gives applications the numbers that the configuration has for them.
+/// Assigns the numbers in the configuration to their applications.
 async fn assign_numbers(store: &Store, config: &Config) -> Result<(), ServeError> {
     for wanted in &config.number {
         let application = Some(&wanted.application).filter(|key| !key.is_empty()).unwrap_or(&config.data.default_application);
@@ -346,7 +346,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
 }
 
-/// Any path that is not an API call.
+/// Handles all paths that are not part of the API.
 async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return api::wrong_method().await.into_response();
@@ -357,7 +357,7 @@ async fn file(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     }
 }
 
-/// What holds for every request: a deadline, a count, and headers that keep a browser from guessing.
+/// Adds to every request a time-out and a count, and to every response headers that keep browsers from guessing its type.
 async fn every(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let deadline = Duration::from_millis(shared.config.limits.message_timeout);
     let mut response = match tokio::time::timeout(deadline, next.run(request)).await {
@@ -372,7 +372,7 @@ async fn every(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     response
 }
 
-/// The signals that mean something to us.
+/// The signals that are handled.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -389,7 +389,7 @@ impl Signals {
     }
 }
 
-/// From "ready" to the last goodbye.
+/// Runs from "ready" until the last connection is closed.
 async fn live(
     shared: &Shared,
     mut signals: Signals,
@@ -420,13 +420,13 @@ async fn live(
     phase.send_replace(Phase::Stopped);
     shared.driver.stop().await;
     drop(tokio::time::timeout(GOODBYE, driver).await);
-    // What the last calls cost is on disk before we go.
+    // The charges of the last calls are on disk before the process ends.
     shared.store.settled().await?;
     info!("stopped");
     Ok(())
 }
 
-/// Lets call records say no longer who called whom, once they are old enough.
+/// Removes caller and callee from old call records.
 async fn forget(shared: Arc<Shared>) {
     let age = u64::from(shared.config.phone.forget_after) * 86_400_000;
     let mut hourly = tokio::time::interval(FORGETTING);
@@ -435,8 +435,8 @@ async fn forget(shared: Arc<Shared>) {
         let before = Instant::from_millis(shared.clock.date().millis().saturating_sub(age));
         match shared.store.forget(before).await {
             Ok(0) => {}
-            Ok(calls) => info!(calls, "old call records no longer say who called whom"),
-            Err(error) => error!(%error, "old call records could not be forgotten; tried again in an hour"),
+            Ok(calls) => info!(calls, "caller and callee were removed from old call records"),
+            Err(error) => error!(%error, "caller and callee could not be removed from old call records; next attempt in an hour"),
         }
     }
 }
@@ -478,12 +478,12 @@ async fn drain(shared: &Shared, signals: &mut Signals) {
     tokio::select! {
         () = shared.driver.drain() => {}
         () = tokio::time::sleep(patience) => warn!("calls are still running: ending them"),
-        _ = signals.interrupt.recv() => warn!("told again: not waiting"),
-        _ = signals.terminate.recv() => warn!("told again: not waiting"),
+        _ = signals.interrupt.recv() => warn!("second signal: not waiting"),
+        _ = signals.terminate.recv() => warn!("second signal: not waiting"),
     }
 }
 
-/// What `--check` looks at beyond the configuration itself: files that are named must be there and work.
+/// Checks for `--check`, beyond the values of the configuration, that the files it names exist and can be used.
 pub fn check(config: &Config) -> Result<(), ServeError> {
     if config.tls_on() {
         Certificate::load(&config.tls).map_err(ServeError::Tls)?;

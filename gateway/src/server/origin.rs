@@ -1,4 +1,4 @@
-//! Who asks: a program or page of this machine, a page of an allowed origin, or somebody else.
+//! The origin of requests: a program or page of this machine, a page of an allowed origin, or another client.
 
 use std::net::IpAddr;
 
@@ -8,11 +8,11 @@ use url::Url;
 
 use crate::store::{Application, LOOPBACK};
 
-/// Headers that a proxy adds: behind one, every peer has the proxy's address.
+/// Headers that a proxy adds: behind one, every client has the address of the proxy.
 const FORWARDING: [&str; 5] = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-forwarded"];
 
-/// Whether a request comes from this machine and is meant for it: the peer is loopback, no proxy handed it on, and the name it was
-/// sent to is loopback too (a page of a foreign host whose name was made to resolve to 127.0.0.1 has the foreign name there).
+/// Whether a request comes from this machine and is meant for it: the peer is loopback, no proxy has forwarded it, and its Host is
+/// loopback, too (a page of another host whose name was made to resolve to 127.0.0.1 has its own name there).
 #[must_use]
 pub fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
     let forwarded =
@@ -22,14 +22,14 @@ pub fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
     peer.is_loopback() && !forwarded && host && hosts.next().is_none()
 }
 
-/// Who sent a request that a proxy of ours handed on: the last address in `X-Forwarded-For` that is no proxy, because whatever stands
-/// before it may be made up; the proxy itself where there is none.
+/// Returns the client of a request that a trusted proxy has forwarded: the last address in `X-Forwarded-For` that is not a proxy,
+/// because anything before it may be forged; the proxy itself where there is none.
 #[must_use]
 pub fn forwarded_for(proxy: IpAddr, headers: &HeaderMap, is_proxy: impl Fn(IpAddr) -> bool) -> IpAddr {
     let values = headers.get_all(FORWARDING[0]).iter().rev().map(|value| value.to_str().unwrap_or_default());
     let mut client = proxy;
     for text in values.flat_map(|value| value.rsplit(',')) {
-        // What cannot be read was not written by a proxy of ours: what it says, and all before it, is not believed.
+        // A malformed entry was not written by a trusted proxy: it and everything before it is ignored.
         let Ok(address) = text.trim().parse::<IpAddr>() else { break };
         client = address.to_canonical();
         if !is_proxy(client) {
@@ -39,8 +39,8 @@ pub fn forwarded_for(proxy: IpAddr, headers: &HeaderMap, is_proxy: impl Fn(IpAdd
     client
 }
 
-/// Whether the page that asks may use the application (RFC 6455, 10.2). Browsers always send an Origin; `missing` says what holds for
-/// others.
+/// Whether the page that sends the request may use the application (RFC 6455, 10.2). Browsers always send Origin; `missing` is the
+/// result without it.
 #[must_use]
 pub fn is_allowed(application: &Application, headers: &HeaderMap, missing: bool) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
@@ -55,8 +55,8 @@ fn lists(application: &Application, origin: &str) -> bool {
     application.origins.iter().any(|allowed| if allowed == LOOPBACK { is_loopback_origin(origin) } else { allowed == origin })
 }
 
-/// Whether `text` is an origin as browsers write it (RFC 6454, 6.2): lower case, no path, no default port. `null` is none. A name with `*`
-/// could be one, but whoever writes it means others.
+/// Whether `text` is an origin as browsers write it (RFC 6454, 6.2): lower case, no path, no default port. `null` is not one. A
+/// name with `*` could be one, but its author means a pattern.
 #[must_use]
 pub fn is_origin(text: &str) -> bool {
     let parsed = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
@@ -73,7 +73,7 @@ fn is_loopback_host(text: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]") && port.is_none_or(is_port)
 }
 
-/// Host and port; the colons inside `[…]` are no port's.
+/// Splits host and port; the colons in `[…]` do not begin a port.
 fn split_port(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -105,7 +105,7 @@ mod tests {
         }
     }
 
-    /// Everything that is nearly `https://a.example`.
+    /// Origins that differ only a little from `https://a.example`.
     const FOREIGN: [&str; 18] = [
         "null",
         "",

@@ -14,39 +14,39 @@ use tokio::time::{Instant, Sleep};
 
 use super::limit::Place;
 
-/// How long, and for how many octets, a closed connection listens to a peer who has not noticed yet.
+/// How long, and for how many octets, a closed connection reads from a peer that has not noticed yet.
 const LINGER: (Duration, u64) = (Duration::from_secs(1), 1 << 20);
 
 /// What reader and message layer share about one connection.
 #[derive(Debug)]
 pub struct Progress {
     start: Instant,
-    /// Milliseconds after `start`, plus one, when the message began that is being read; 0: none, [`OFF`]: nobody watches.
+    /// When the current message began, in milliseconds after `start` plus one; 0: none, [`OFF`]: not watched.
     begun: AtomicU64,
 }
 
 const OFF: u64 = u64::MAX;
 
 impl Progress {
-    /// Not watching yet: requests have deadlines of their own.
+    /// Not watched yet: requests have time-outs of their own.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self { start: Instant::now(), begun: AtomicU64::new(OFF) })
     }
 
-    /// A message is complete, or the first one is about to come: octets from now on belong to the next.
+    /// A message is complete, or the first one is expected: further octets belong to the next one.
     pub fn complete(&self) {
         self.begun.store(0, Ordering::Relaxed);
     }
 
-    /// Octets came.
+    /// Octets were received.
     fn read(&self) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(OFF - 2) + 1;
-        // Failing is right: the message began earlier, or nobody watches.
+        // It may fail: the message has begun earlier, or is not watched.
         let _ = self.begun.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// When the message that is being read must be complete.
+    /// Returns when the current message must be complete.
     fn deadline(&self, timeout: Duration) -> Option<Instant> {
         match self.begun.load(Ordering::Relaxed) {
             0 | OFF => None,
@@ -55,9 +55,9 @@ impl Progress {
     }
 }
 
-/// The connection. It keeps its [`Place`] until the kernel has let go of it.
+/// The connection, which keeps its [`Place`] until the kernel has released it.
 pub struct Socket {
-    /// `None` only while being dropped.
+    /// `None` only while it is dropped.
     open: Option<(TcpStream, Place)>,
     progress: Arc<Progress>,
     timeout: Duration,
@@ -68,7 +68,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// `timeout` is for one blocked write and for one message.
+    /// Returns the connection; `timeout` is that of a blocked write and of a message.
     #[must_use]
     pub fn new(stream: TcpStream, place: Place, progress: Arc<Progress>, timeout: Duration) -> Self {
         Self { open: Some((stream, place)), progress, timeout, reading: None, writing: None, ended: false }
@@ -78,7 +78,7 @@ impl Socket {
         Pin::new(&mut self.open.as_mut().expect("a socket is open until it is dropped").0)
     }
 
-    /// `result`, unless it is "not yet" for longer than the timeout.
+    /// Returns `result`, unless it is pending for longer than the time-out.
     fn bound_write<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.writing = None;
@@ -145,7 +145,7 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Outside the runtime the process is ending anyway.
+        // Outside of the runtime the process is ending anyway.
         if let (Some((stream, place)), Ok(runtime), false) = (self.open.take(), tokio::runtime::Handle::try_current(), self.ended) {
             place.close_with(|place| runtime.spawn(linger(stream, place)).abort_handle());
         }

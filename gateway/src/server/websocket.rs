@@ -1,4 +1,4 @@
-//! SIP over WebSocket (RFC 7118): who may open one, and the task that serves it.
+//! SIP over WebSocket (RFC 7118): the checks before the upgrade, and the task that serves a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +25,13 @@ use crate::store::Application;
 /// The sub-protocol of RFC 7118.
 const PROTOCOL: &str = "sip";
 
-/// Pings and pongs a minute, and at once, before a connection counts as an attack.
+/// The largest number of pings and pongs in a minute, also at once; more count as an attack.
 const CONTROL_FRAMES: (u32, u32) = (300, 60);
 
-/// How long a peer has to answer a close frame.
+/// Time-out of the answer to a close frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// `GET /sip?key=APPLICATION`: every check before the upgrade, so that a refusal is an HTTP status.
+/// Handles `GET /sip?key=APPLICATION`: all checks precede the upgrade, so that a rejection is an HTTP status.
 pub async fn open(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -59,7 +59,7 @@ pub async fn open(
     upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
-        // The defaults are 128 KiB for each idle user; a message is 1 to 4 KiB.
+        // The default buffers are 128 KiB for each idle user; a message has 1 to 4 KiB.
         .read_buffer_size(4_096)
         .write_buffer_size(0)
         .max_write_buffer_size(limit * 2)
@@ -69,7 +69,7 @@ pub async fn open(
         })
 }
 
-/// The application that the page may use, or why it may not.
+/// Returns the application that the page may use, or the rejection.
 fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
     if shared.draining() {
         return Err(shared.refuse("draining", ApiError::new(ApiCode::Unavailable, "The gateway is being stopped")));
@@ -84,7 +84,7 @@ fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &Hea
     Ok(application)
 }
 
-/// From the upgrade to the last octet.
+/// Serves a connection from the upgrade to its end.
 async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: WebSocket) {
     peer.progress.complete();
     let (outbox, inbox) = outbox(shared.config.limits.queued_messages);
@@ -106,9 +106,9 @@ async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: Web
     shared.driver.closed(conn, left).await;
 }
 
-/// Why a connection is over.
+/// Why a connection has ended.
 enum End {
-    /// The peer closed, or the network did.
+    /// The peer or the network has closed it.
     Gone,
     /// The switch closes it.
     Closed(u16, &'static str),
@@ -178,7 +178,7 @@ impl Connection {
         self.received = Instant::now();
         let text = match message {
             Message::Text(text) => text.as_str().to_owned(),
-            // RFC 7118, 5: both kinds of frames carry SIP; what is not UTF-8 is no SIP that we can route.
+            // Both kinds of frames carry SIP (RFC 7118, 5); what is not UTF-8 is not SIP that can be routed.
             Message::Binary(bytes) => match String::from_utf8(bytes.into()) {
                 Ok(text) => text,
                 Err(_) => return Some(End::Refuse(1007, "not UTF-8")),
@@ -202,7 +202,7 @@ impl Connection {
     }
 }
 
-/// Which close code an error of the message layer deserves (RFC 6455, 7.4.1).
+/// Returns the close code for an error of the message layer (RFC 6455, 7.4.1).
 fn blame(error: &axum::Error) -> End {
     use std::error::Error;
     match error.source().and_then(|error| error.downcast_ref::<tungstenite::Error>()) {
@@ -217,7 +217,8 @@ fn blame(error: &axum::Error) -> End {
     }
 }
 
-/// Says why and waits a moment for the answer, unless others need the place: whoever does not answer must not keep it from them.
+/// Sends a close frame and waits a moment for the answer, unless the connection is evicted: a peer that does not answer must not
+/// keep its place from others.
 async fn close(places: &Places, peer: &Peer, mut socket: WebSocket, why: CloseFrame) {
     if !matches!(timeout(GOODBYE, socket.send(Message::Close(Some(why)))).await, Ok(Ok(()))) {
         return;

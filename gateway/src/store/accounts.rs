@@ -1,4 +1,4 @@
-//! The account of each application: credit, what is reserved of it, and every transfer that has made it so.
+//! The account of each application: credit, reservations, and all transfers.
 
 use offhook_ledger::{AmountError, CallRef, Kind, MOST, Micros, Tariff};
 use offhook_ua::time::Instant;
@@ -7,71 +7,71 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::calls::{day, millis};
 use super::{DEMO, Database, Rate, Store, StoreError};
 
-/// An account as an application sees it.
+/// An account, for its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountView {
     /// Its currency, ISO 4217.
     pub currency: String,
-    /// What may be spent.
+    /// The credit.
     pub credit: Micros,
-    /// What is set aside for calls that ring or run.
+    /// The amount reserved for calls that are ringing or established.
     pub reserved: Micros,
-    /// Calls that ring or run, made or come in, and are no test.
+    /// Calls that are ringing or established, outgoing and incoming, without test calls.
     pub running: u32,
-    /// What was spent today (UTC).
+    /// The amount spent today (UTC).
     pub spent: Micros,
-    /// Calls at a time that it makes, and as many that come in.
+    /// Limit of concurrent outgoing calls, and of concurrent incoming calls.
     pub most_calls: u32,
-    /// New calls to telephones in a minute.
+    /// Limit of new calls to telephones in a minute.
     pub most_in_minute: u32,
-    /// New calls to one range in an hour.
+    /// Limit of new calls to one range in an hour.
     pub most_to_range: u32,
-    /// What may be spent in a day.
+    /// Limit of the amount spent in a day.
     pub most_spent: Micros,
 }
 
-/// What the operator allows an account; `None`: what the configuration says.
+/// The limits of an account; `None`: as configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls at a time.
+    /// Concurrent calls.
     pub calls: Option<u32>,
     /// New calls to telephones in a minute.
     pub calls_per_minute: Option<u32>,
     /// New calls to one range in an hour.
     pub range_calls_per_hour: Option<u32>,
-    /// What may be spent in a day.
+    /// The amount spent in a day.
     pub spend_per_day: Option<Micros>,
 }
 
-/// One row of the books.
+/// A transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
-    /// Counts up.
+    /// The id, which increases.
     pub id: i64,
-    /// When.
+    /// When it was made.
     pub at: Instant,
-    /// `top-up`, `credit` or `reserved`.
+    /// The source: `top-up`, `credit` or `reserved`.
     pub source: String,
-    /// `top-up`, `credit`, `reserved` or `revenue`.
+    /// The destination: `top-up`, `credit`, `reserved` or `revenue`.
     pub target: String,
-    /// Always positive.
+    /// The amount, always positive.
     pub amount: Micros,
-    /// The credit afterwards.
+    /// The credit after the transfer.
     pub credit: Micros,
-    /// The call that it is for.
+    /// The call that it belongs to.
     pub call: Option<String>,
-    /// Of a top-up.
+    /// The reference of a top-up.
     pub reference: Option<String>,
 }
 
-/// An account as the rules need it.
+/// An account, for the rules.
 pub(super) struct Books {
     pub(super) application: String,
     pub(super) credit: Micros,
     pub(super) reserved: Micros,
-    /// Calls that it makes and that ring or run, but for tests.
+    /// Outgoing calls that are ringing or established, without test calls.
     pub(super) running: u32,
-    /// The same of those that come in.
+    /// Incoming calls that are ringing or established.
     pub(super) incoming: u32,
     pub(super) day: u64,
     pub(super) spent: Micros,
@@ -82,25 +82,25 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// The day to which `date`, a day, belongs. A day that has begun is not left when the wall clock is put back over midnight: its limit
-    /// is not given twice.
+    /// Returns the accounting day for `date`, a day. It never goes back: when the wall clock is put back over midnight, the limit
+    /// of the day does not begin again.
     pub(super) const fn today(&self, date: u64) -> u64 {
         if date + 1 == self.day { self.day } else { date }
     }
 
-    /// What was spent on a day.
+    /// Returns the amount spent on a day.
     pub(super) const fn spent_on(&self, date: u64) -> Micros {
         if self.today(date) == self.day { self.spent } else { 0 }
     }
 }
 
-/// By how much a call of a kind counts among those that an account makes, and those that come in. A test does not.
+/// Returns by how much a call of a kind counts among outgoing and among incoming calls. A test call does not count.
 fn counts(kind: &str) -> (u32, u32) {
     let made = [Kind::Phone, Kind::Sip].iter().any(|made| made.as_str() == kind);
     (u32::from(made), u32::from(kind == Kind::Incoming.as_str()))
 }
 
-/// What a transfer is for.
+/// What a transfer belongs to.
 #[derive(Clone, Copy, Default)]
 struct Cause<'a> {
     call: Option<&'a CallRef>,
@@ -108,8 +108,8 @@ struct Cause<'a> {
 }
 
 impl Store {
-    /// Gives an application credit, or takes some back where `amount` is negative. With a reference it counts once, however often it is
-    /// told.
+    /// Adds credit to an application, or withdraws some where `amount` is negative. Repeating it with the same reference has no
+    /// effect.
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl Store {
         self.ask(move |database| database.top_up(&application, amount, reference.as_deref())).await
     }
 
-    /// Gives the demo application something to show: some credit, and a rate for every number. Where telephones may be called is another
-    /// question, and nobody outside this machine can use that application.
+    /// Gives the demo application some credit, and a rate for every number. This opens no destinations, and only this machine can
+    /// use that application.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Store {
         self.top_up(DEMO.into(), 10_000_000, Some("demo".into())).await.map(drop)
     }
 
-    /// The account of an application.
+    /// Returns the account of an application.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Store {
         .await
     }
 
-    /// The newest `most` transfers of an application that are older than `before`, the newest first.
+    /// Returns the newest `most` transfers of an application that are older than `before`, the newest first.
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl Store {
         .await
     }
 
-    /// Sets what an account may do.
+    /// Sets the limits of an account.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Database {
         view
     }
 
-    /// Whether a top-up with this reference is in the books already.
+    /// Whether a top-up with this reference was made.
     fn counted(&self, application: &str, amount: Micros, reference: Option<&str>) -> Result<bool, StoreError> {
         let Some(reference) = reference else { return Ok(false) };
         let mut query = self.connection.prepare_cached(
@@ -258,7 +258,7 @@ impl Database {
         Ok(())
     }
 
-    /// The account of an application, opened where it has none yet; `None` where there is no such application.
+    /// Returns the account of an application, which is created if necessary; `None` where there is no such application.
     pub(super) fn books(&self, application: &str) -> rusqlite::Result<Option<Books>> {
         let mut query = self.connection.prepare_cached(
             "SELECT application, credit, reserved, running, incoming, day, spent, most_calls, most_in_minute, most_to_range, most_spent FROM account \
@@ -288,7 +288,7 @@ impl Database {
         query.query_row([application], read).optional()
     }
 
-    /// Sets `amount` aside for a call. One that begins is of this kind; for one that runs already it is empty.
+    /// Reserves `amount` for a call. `kind` is that of a call that begins, and empty for an existing one.
     pub(super) fn reserve(&self, books: &Books, call: &CallRef, amount: Micros, kind: &str, at: Instant) -> rusqlite::Result<()> {
         let (made, come) = counts(kind);
         self.connection
@@ -301,7 +301,7 @@ impl Database {
         self.transfer(books, ("credit", "reserved"), amount, books.credit - amount, cause, self.wall.date(at))
     }
 
-    /// Takes `price` of what is reserved for a call of this kind, gives the rest back, and counts the call no longer.
+    /// Charges `price` from the reservation of a call of this kind, refunds the rest, and removes the call from the count.
     pub(super) fn settle(
         &self,
         books: &Books,
@@ -324,7 +324,7 @@ impl Database {
         self.transfer(books, ("reserved", "credit"), rest, books.credit + rest, cause, date)
     }
 
-    /// Writes a row of the books; nothing where nothing moves.
+    /// Writes a transfer, unless the amount is 0.
     fn transfer(
         &self,
         books: &Books,
@@ -355,7 +355,7 @@ impl Database {
         Ok(())
     }
 
-    /// Amounts of one currency are not read as amounts of another.
+    /// Fails where the account has another currency than the one configured.
     pub(super) fn check_currency(&self) -> Result<(), StoreError> {
         let other = "SELECT currency FROM account WHERE currency <> ?1 LIMIT 1";
         match self.connection.query_row(other, [&self.rules.currency], |row| row.get(0)).optional()? {
@@ -364,7 +364,7 @@ impl Database {
         }
     }
 
-    /// Now, as the database knows it: operators' commands have no other clock.
+    /// Returns the current time of the database: the commands of operators have no other clock.
     pub(super) fn now(&self) -> rusqlite::Result<Instant> {
         let sql = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
         self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).map(Instant::from_millis)

@@ -1,4 +1,4 @@
-//! Whether the books are right: what the accounts say, what the transfers add up to, and what the call records cost by their rates.
+//! The audit: compares the accounts with the sums of their transfers, and with the charges of the call records by their rates.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use super::{Database, Store, StoreError};
 /// Sums over the whole database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// What was put in, less what was taken back.
+    /// The sum of top-ups, less withdrawals.
     pub topped_up: Micros,
     /// The credit of all accounts.
     pub credit: Micros,
-    /// What is set aside.
+    /// The sum of reservations.
     pub reserved: Micros,
-    /// What was charged.
+    /// The sum of charges.
     pub revenue: Micros,
-    /// What all call records cost, each by its own rate and billed seconds.
+    /// The price of all call records, each by its own rate and billed seconds.
     pub records: Micros,
-    /// Calls that ring or run.
+    /// Calls that are ringing or established.
     pub open: usize,
-    /// Each thing that does not agree; empty where the books are right.
+    /// A message for each difference; empty where there is none.
     pub wrong: Vec<String>,
 }
 
 impl Store {
-    /// Adds everything up.
+    /// Adds everything up and compares.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl Store {
 
 impl Database {
     fn audit(&self) -> Result<Audit, StoreError> {
-        // One transaction: another process may write meanwhile.
+        // In one transaction, because another process may write meanwhile.
         let _moment = self.connection.unchecked_transaction()?;
         let mut audit = Audit::default();
         (audit.topped_up, audit.credit, audit.reserved, audit.revenue) =
@@ -86,7 +86,7 @@ impl Database {
         Ok(())
     }
 
-    /// What each account says of itself, beside what its transfers and its open calls say.
+    /// Compares each account with its transfers and its open calls.
     fn compare_accounts(&self, audit: &mut Audit) -> Result<(), StoreError> {
         let sql = "SELECT application FROM account AS a WHERE \
              credit <> (SELECT coalesce(sum(CASE 'credit' WHEN target THEN amount WHEN source THEN -amount ELSE 0 END), 0) \

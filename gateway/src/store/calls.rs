@@ -1,11 +1,11 @@
-//! What calls ask of the money: opened, extended and closed in the books.
+//! The queries of calls to the ledger: opening, extending and closing them in the database.
 //!
-//! All that waits is written in one transaction and answered after it is on disk. Where the disk fails, nothing is granted; what has
-//! happened all the same (a call was answered, a call has ended) is kept and written as soon as it can be.
+//! All queries in the queue are written in one transaction, and answered after that is on disk. If the disk fails, nothing is
+//! granted; events that have happened nevertheless (a call was answered or has ended) are kept, and written as soon as possible.
 //!
 //! ```text
 //! Open ──▶ row in `call`, credit → reserved ──▶ Connected ──▶ Extend: credit → reserved ──▶ Close: reserved → revenue, reserved → credit
-//!                                                    └── the process dies ──▶ recover: as if closed when it was last known to run
+//!                                                    └── the process dies ──▶ recovery: closed at the time when it was last known to run
 //! ```
 
 use offhook_ledger::{
@@ -21,38 +21,38 @@ use tracing::{error, info, warn};
 use super::accounts::Books;
 use super::{Database, Rate, Store, StoreError};
 
-/// A query and who waits for its answer, if anybody.
+/// A query, and the recipient of its answer, if there is one.
 pub(super) struct Waiting {
     query: Query,
     answered: Option<Answered>,
 }
 
-/// Hears the answer, on the database thread.
+/// The recipient of an answer, called on the database thread.
 type Answered = Box<dyn FnOnce(Answer) + Send>;
 
-/// What was left open by a process that died.
+/// The result of the recovery after a process has died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Calls that were closed.
+    /// The number of calls that were closed.
     pub calls: usize,
-    /// What they cost together.
+    /// The sum of their charges.
     pub charged: Micros,
 }
 
-/// A call without a price.
+/// The reservation of a free call.
 const FREE: Reservation =
     Reservation { tariff: Tariff { per_minute: 0, minimum: 0, increment: 1, fee: 0 }, paid: None, reserved: 0 };
 
 impl Store {
-    /// Puts a query to the books; the answer, where there is one, comes on the database thread after it is on disk. Queries are handled in
-    /// order. Waits only for a place in the queue.
+    /// Queues a query; `answered` gets the answer, if there is one, on the database thread after it is on disk. Queries are handled in
+    /// order. Waits only for space in the queue.
     pub async fn ledger(&self, query: Query, answered: impl FnOnce(Answer) + Send + 'static) {
         let waiting = Waiting { query, answered: Some(Box::new(answered)) };
         drop(self.jobs.send(Box::new(move |database| database.queries.push(waiting))).await);
     }
 
-    /// Says that this process serves calls, and closes those that a process which died has left open. Nothing is closed where another
-    /// process serves this database, for they may be its own.
+    /// Marks this process as serving calls, and closes the calls of a process that has died. Nothing is closed where another
+    /// process serves this database, because the calls may be its own.
     ///
     /// # Errors
     ///
@@ -61,8 +61,8 @@ impl Store {
         self.ask(Database::serve).await
     }
 
-    /// The moment at which the clock of this process has to begin: the books' clock only goes on. How long no process ran, the wall clock
-    /// has to say.
+    /// Returns when the clock of this process has to begin, because the clock of the database never goes back. The time without any
+    /// process is taken from the wall clock.
     ///
     /// # Errors
     ///
@@ -75,12 +75,12 @@ impl Store {
         .await
     }
 
-    /// What the wall clock shows from now on: dates in the books are its dates.
+    /// Sets the wall clock, which dates in the database are taken from.
     pub async fn set_wall(&self, wall: Wall) {
         drop(self.jobs.send(Box::new(move |database| database.wall = wall)).await);
     }
 
-    /// Returns when everything that was asked before is on disk.
+    /// Waits until all previous queries are on disk.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Store {
 }
 
 impl Database {
-    /// Writes what waits, all at once, and answers.
+    /// Writes all queued queries in one transaction, and answers them.
     pub(super) fn write_queries(&mut self) {
         let all = std::mem::take(&mut self.queries);
         if !all.is_empty() {
@@ -118,7 +118,7 @@ impl Database {
                     }
                 }
             }
-            // A query that the tables refuse is a bug of ours: it shall not take the others with it.
+            // A query that violates a constraint is a bug of the gateway: it must not fail the others.
             Err(error) if is_bug(&error) && all.len() > 1 => all.into_iter().for_each(|one| self.write(vec![one])),
             Err(error) => self.fail(all, &error),
         }
@@ -135,7 +135,7 @@ impl Database {
         Ok(answers)
     }
 
-    /// Nothing was written: whoever asks is refused, and what has happened waits for the next try.
+    /// Nothing was written: queries with an answer are refused, and events are kept for the next attempt.
     fn fail(&mut self, all: Vec<Waiting>, error: &rusqlite::Error) {
         let bug = is_bug(error);
         if bug || !std::mem::replace(&mut self.failing, true) {
@@ -153,7 +153,7 @@ impl Database {
         }
     }
 
-    /// The end of a call that could not be extended.
+    /// Returns the answer for a call that cannot be extended.
     fn unchanged(&self, call: &CallRef) -> Answer {
         let paid = self.open_call(call).ok().flatten().map(|open| open.reservation.paid);
         paid.map_or(Answer::Refused(Refused::Store), |paid| Answer::Extended { paid: paid.map(Duration::from_secs), more: true })
@@ -198,7 +198,7 @@ impl Database {
         }
     }
 
-    /// Whether a call may leave, what has to be reserved for it, and in which range it is; empty where it is none to a telephone.
+    /// Decides whether a call may be made; returns the reservation, and the range of the number, which is empty for other calls.
     fn decide(&self, new: &NewCall, books: &Books) -> rusqlite::Result<Result<(Reservation, String), Refused>> {
         let (tariff, range) = match new.kind {
             Kind::Phone => match self.way(new)? {
@@ -222,7 +222,7 @@ impl Database {
         Ok(decided.map(|reservation| (reservation, range)))
     }
 
-    /// What a call to a telephone costs, and its range: the prefix of its rate, or its country where that says more.
+    /// Returns the tariff of a number and its range: the prefix of its rate, or its country code if that is longer.
     fn way(&self, new: &NewCall) -> rusqlite::Result<Result<(Tariff, String), Refused>> {
         let Ok(number) = Number::parse(&new.to) else { return Ok(Err(Refused::Number)) };
         if self.rules.openings.of(&number) != Opening::Open {
@@ -233,7 +233,8 @@ impl Database {
         Ok(Ok((tariff, if prefix.len() > country.len() { prefix } else { country.to_owned() })))
     }
 
-    /// What may be reserved at `at`: the credit, and no more than the day's limit leaves. What is reserved counts as spent.
+    /// Returns the amount that may be reserved at `at`: the credit, limited by what is left of the day's limit. Reserved amounts
+    /// count as spent.
     fn budget(&self, books: &Books, at: Instant) -> Micros {
         let spent = books.spent_on(day(self.wall.date(at)));
         books.credit.min(books.most_spent - spent - books.reserved).max(0)
@@ -297,7 +298,7 @@ impl Database {
         Ok(Answer::Extended { paid: next.paid.map(Duration::from_secs), more })
     }
 
-    /// Settles: what was used goes to the revenue, the rest back to the credit.
+    /// Settles a call: its price goes to the revenue, and the rest back to the credit.
     fn close_call(&self, open: &OpenCall, at: Instant, end: &End) -> rusqlite::Result<Charge> {
         let ended = open.opened + (at - open.moment);
         let charge = open.answered.map_or(Charge::default(), |answered| open.reservation.charge(ended - answered));
@@ -324,17 +325,17 @@ impl Database {
         if recovered.calls > 0 {
             warn!(calls = recovered.calls, charged = %Amount(recovered.charged), "calls that the gateway left open when it stopped are settled");
         } else if !alone {
-            warn!("another process serves this database: calls that are open are left to it");
+            warn!("another process serves this database: open calls may be its own and are not settled");
         }
-        // Shared from now on, with every other process that serves: the next one to come alone knows that it is.
+        // The lock is shared from now on with other processes that serve calls; a process that gets it exclusively is the only one.
         drop(lock.unlock());
         lock.lock_shared().map_err(|error| StoreError::Folder(self.folder.clone(), error))?;
         self.serving = Some(lock);
         Ok(recovered)
     }
 
-    /// A call that was open when the process died is billed up to the last moment at which the gateway is known to have run, as if it had
-    /// been ended then: nobody pays for time that nobody can show, and never more than was reserved.
+    /// Charges a call that was open when its process died up to the last time at which the process is known to have run, and never
+    /// more than was reserved: nobody pays for time that cannot be proven.
     fn recover(&mut self) -> rusqlite::Result<Recovered> {
         self.write_queries();
         let transaction = self.begin()?;
@@ -351,25 +352,25 @@ impl Database {
         Ok(recovered)
     }
 
-    /// The last moment at which the gateway is known to have run, and what the wall clock showed then.
+    /// Returns the last time at which the gateway is known to have run, and the wall clock at that time.
     pub(super) fn pulse(&self) -> rusqlite::Result<(Instant, Instant)> {
         let read = |row: &Row<'_>| Ok((Instant::from_millis(row.get(0)?), Instant::from_millis(row.get(1)?)));
         self.connection.query_row("SELECT at, date FROM pulse", [], read)
     }
 }
 
-/// The columns that [`OpenCall::read`] reads, of the calls that have not ended.
+/// The columns for [`OpenCall::read`], of the calls that have not ended.
 const OPEN_CALLS: &str = "SELECT id, application, kind, answered, per_minute, minimum, increment, fee, paid, reserved, opened, moment \
                           FROM call WHERE ended IS NULL";
 
-/// A call that rings or runs.
+/// A call that is ringing or established.
 struct OpenCall {
     call: CallRef,
     application: String,
-    /// As [`Kind::as_str`] says it.
+    /// The kind, as [`Kind::as_str`] returns it.
     kind: String,
     opened: Instant,
-    /// When it was opened by the books' clock.
+    /// When it was opened, by the clock of the database.
     moment: Instant,
     answered: Option<Instant>,
     reservation: Reservation,
@@ -396,17 +397,17 @@ const fn when(query: &Query) -> Instant {
     }
 }
 
-/// As SQLite takes it.
+/// Converts to the integer type of SQLite.
 pub(super) fn millis(at: Instant) -> i64 {
     i64::try_from(at.millis()).unwrap_or(i64::MAX)
 }
 
-/// Days since 1970, UTC.
+/// Returns the number of days since 1970, UTC.
 pub(super) const fn day(at: Instant) -> u64 {
     at.millis() / 86_400_000
 }
 
-/// Whether the tables refused it, and not the disk.
+/// Whether a constraint failed, and not the disk.
 fn is_bug(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(code) => code == ErrorCode::ConstraintViolation,
@@ -474,7 +475,7 @@ mod tests {
         Waiting { query, answered: Some(Box::new(move |answer| answered.send(answer).expect("the test listens"))) }
     }
 
-    /// A database that can grow no more, or can again.
+    /// A database that cannot grow, or can again.
     fn fill(database: &Database, full: bool) {
         let pages: i64 = database.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("read");
         let most = if full { pages } else { 1_000_000 };

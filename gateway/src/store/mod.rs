@@ -1,7 +1,8 @@
-//! Applications, users, numbers and money in SQLite. One thread owns the database; everybody else holds a [`Store`] and asks.
+//! Applications, users, numbers and accounts in SQLite. One thread owns the database; a [`Store`] is a handle that sends it
+//! queries.
 //!
-//! Secrets of applications and the digest hashes of passwords are sealed with a key that is not in the database (seal.rs); both files are
-//! readable by their owner alone. Every change is on disk before it is answered.
+//! Secrets of applications and digest hashes of passwords are sealed with a key that is not in the database (seal.rs); only their
+//! owner can read both files. Every change is on disk before it is answered.
 
 mod accounts;
 mod audit;
@@ -42,13 +43,13 @@ pub use self::records::Record;
 pub use self::seal::SealError;
 pub use self::users::{Application, DEMO, Hashes, LOOPBACK, PasswordChange, check_name};
 
-/// The version of the tables that this program writes.
+/// The schema version of this program.
 const SCHEMA: i64 = 6;
 
-/// The version from which on secrets are sealed.
+/// The first version with sealed secrets.
 const SEALED: i64 = 4;
 
-/// The tables of each version, as it adds to those before.
+/// For each version the tables that it adds.
 const TABLES: [&str; 6] = [
     include_str!("tables1.sql"),
     include_str!("tables2.sql"),
@@ -58,25 +59,25 @@ const TABLES: [&str; 6] = [
     include_str!("tables6.sql"),
 ];
 
-/// Questions that may wait for the database; who comes later waits outside.
+/// The length of the queue to the database thread; senders wait where it is full.
 const QUEUE: usize = 1_024;
 
-/// Users who are written down together, at most, and what calls ask.
+/// The largest number of users, and of queries of calls, that are written in one transaction.
 const TOGETHER: usize = 256;
 
-/// How long what could not be written waits for its next chance.
+/// The interval between attempts to write what could not be written.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// What the database could not do. Nothing was changed.
+/// Why a query has failed. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The folder or the file cannot be made, read or written.
+    /// The folder or the file cannot be created, read or written.
     #[error("cannot write the data folder {0}: {1}; name another with OFFHOOK_DATA, --data or `data.folder`")]
     Folder(PathBuf, std::io::Error),
     /// The file was written by a newer program.
     #[error("the database has version {0}, this program knows {SCHEMA}: run a newer program")]
     Newer(i64),
-    /// The key of what is sealed.
+    /// The key of sealed values.
     #[error(transparent)]
     Seal(#[from] SealError),
     /// The application or user exists.
@@ -88,22 +89,22 @@ pub enum StoreError {
     /// The application has no such number.
     #[error("the application has no such number")]
     NoNumber,
-    /// A top-up with this reference was made, of another amount.
+    /// A top-up with this reference was made with another amount.
     #[error("the reference was used for another amount")]
     Reused,
-    /// There is less credit than is to be taken back.
+    /// The credit is less than the amount to be withdrawn.
     #[error("there is less credit than that")]
     TooLittle,
-    /// An amount that is out of range.
+    /// The amount is out of range.
     #[error(transparent)]
     Amount(AmountError),
-    /// The account has another currency than `phone.currency`: its first word, then the second.
+    /// The account has the first currency, `phone.currency` is the second.
     #[error("the account is in {0}, `phone.currency` says {1}: money is not exchanged here")]
     Currency(String, String),
     /// SQLite: disk full, file damaged or locked by another process.
     #[error("the database cannot be used: {0}")]
     Sqlite(rusqlite::Error),
-    /// The database thread is gone: the process is stopping.
+    /// The database thread has ended: the process is stopping.
     #[error("the database is closed")]
     Stopped,
 }
@@ -117,17 +118,17 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// A handle to the database thread; the thread ends when the last handle is gone.
+/// A handle to the database thread, which ends with the last handle.
 #[derive(Clone)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
 }
 
-/// What the database thread does next.
+/// A job of the database thread.
 type Job = Box<dyn FnOnce(&mut Database) + Send>;
 
 impl Store {
-    /// Opens the database of `folder`, making both where they are missing, and gives it a thread of its own. Calls are paid by `rules`.
+    /// Opens the database in `folder`, creating both if necessary, on a thread of its own. `rules` are those of the ledger.
     pub fn open(folder: &Path, rules: Rules) -> Result<Self, StoreError> {
         let database = Database::open(folder, rules)?;
         let (jobs, queue) = mpsc::channel::<Job>(QUEUE);
@@ -136,7 +137,7 @@ impl Store {
         Ok(Self { jobs })
     }
 
-    /// Lets `work` run on the database thread and waits for what it found.
+    /// Runs `work` on the database thread, and waits for its result.
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
@@ -153,20 +154,20 @@ struct Database {
     connection: Connection,
     seal: Seal,
     folder: PathBuf,
-    /// Locked as long as this process serves calls.
+    /// The lock of a process that serves calls.
     serving: Option<fs::File>,
     rules: Rules,
-    /// What the wall clock shows; before anybody has said it, what the books last knew.
+    /// The wall clock; before it is set, the last time in the database.
     wall: Wall,
-    /// What calls ask and tell that is not written yet, in order.
+    /// Queries of calls that are not written yet, in order.
     queries: Vec<Waiting>,
-    /// Whether the last try to write them failed: it is said once.
+    /// Whether the last attempt to write them failed: a failure is logged once.
     failing: bool,
-    /// The last alarm that is in the log.
+    /// The id of the last alarm that was logged.
     alarmed: i64,
-    /// The last change of a password that was told.
+    /// The id of the last change of a password that was reported.
     told: u64,
-    /// Users by application and name who are to be written down, and who hears where they cannot be.
+    /// Users to be written, by application and name, with the recipients of an error.
     noted: BTreeMap<(String, String), Failed>,
 }
 
@@ -175,7 +176,7 @@ impl Database {
         let blame = |error| StoreError::Folder(folder.into(), error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(blame)?;
         let path = folder.join("offhook.sqlite");
-        // Made here and not by SQLite, so that no moment exists in which others can read it; its -wal and -shm get the same mode.
+        // The file is created here and not by SQLite, so that at no time others can read it; its -wal and -shm get the same mode.
         fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(blame)?;
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(blame)?;
         let connection = Connection::open(&path)?;
@@ -202,22 +203,23 @@ impl Database {
         Ok(database)
     }
 
-    /// The file whose lock says that a process serves calls.
+    /// Opens the file whose lock is held by processes that serve calls.
     fn lock_file(&self) -> Result<fs::File, StoreError> {
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.folder.join("serving"));
         file.map_err(|error| StoreError::Folder(self.folder.clone(), error))
     }
 
-    /// A transaction that may write; what is done on the connection belongs to it until it is committed or dropped.
+    /// Begins a transaction for writing; all statements on the connection belong to it until it is committed or dropped.
     fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
         Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
     }
 
-    /// The life of the database thread: jobs as they come, and after each crowd of them one wait for the disk.
+    /// The loop of the database thread: executes jobs, and writes to disk once for all that are in the queue.
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(first) = self.next(&mut queue) {
             first(&mut self);
-            // What waits already goes along: a thousand users who show their first ticket wait for the disk once, and so do calls.
+            // Jobs in the queue share one write to disk: a thousand users with their first ticket, or as many calls, wait for it
+            // only once.
             while self.noted.len() + self.queries.len() < TOGETHER
                 && let Ok(job) = queue.try_recv()
             {
@@ -229,7 +231,7 @@ impl Database {
         self.write_queries();
     }
 
-    /// The next job; while something could not be written, nothing to do now and then, which is another try.
+    /// Returns the next job; while something could not be written, also an empty one at intervals, as another attempt.
     fn next(&self, queue: &mut mpsc::Receiver<Job>) -> Option<Job> {
         if self.queries.is_empty() {
             return queue.blocking_recv();
@@ -245,12 +247,12 @@ impl Database {
     }
 }
 
-/// Settings of the connection, then the tables and the key of what is sealed in them.
+/// Configures the connection, and creates or migrates the tables and the key.
 fn prepare(connection: &Connection, folder: &Path) -> Result<Seal, StoreError> {
-    // A second process (`user add` beside a running server) waits for its turn.
+    // A second process (`user add` beside a running server) waits.
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    // FULL: what was answered survives a power cut. There are few writes: a user's first, not each registration.
+    // FULL: what was answered survives a power failure. Writes are few: the first registration of a user, not each one.
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
@@ -265,7 +267,7 @@ fn prepare(connection: &Connection, folder: &Path) -> Result<Seal, StoreError> {
     Ok(seal)
 }
 
-/// Brings the tables from one version to another.
+/// Migrates the tables from one version to another.
 fn upgrade(transaction: &Connection, folder: &Path, from: i64, to: i64) -> Result<(), StoreError> {
     for (version, tables) in (1..=to).zip(TABLES).filter(|(version, _)| *version > from) {
         transaction.execute_batch(tables)?;
@@ -276,11 +278,11 @@ fn upgrade(transaction: &Connection, folder: &Path, from: i64, to: i64) -> Resul
     Ok(())
 }
 
-/// `length` unpredictable octets.
+/// Returns `length` unpredictable octets.
 ///
 /// # Panics
 ///
-/// Where the system has no randomness: nothing here would be safe then.
+/// Where the system has no randomness, without which nothing would be secure.
 #[must_use]
 pub fn random(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
@@ -288,13 +290,13 @@ pub fn random(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A secret as operators and Sinch's ticket generators write it.
+/// Returns a secret as operators and Sinch's ticket generators write it.
 #[must_use]
 pub fn encode_secret(secret: &[u8]) -> String {
     STANDARD.encode(secret)
 }
 
-/// The octets of a secret; `None` where it is not base64 or shorter than 16 octets.
+/// Returns the octets of a secret; `None` where it is not base64 or shorter than 16 octets.
 #[must_use]
 pub fn decode_secret(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text.trim()).ok().filter(|secret| secret.len() >= 16)
@@ -324,7 +326,7 @@ mod tests {
         }
     }
 
-    /// A path of this test alone where nothing is.
+    /// A path for this test alone, where no file exists.
     pub fn folder(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("offhook-store-{}-{name}", std::process::id()));
         drop(fs::remove_dir_all(&path));

@@ -1,4 +1,4 @@
-//! The numbers of each application, which the operator has made sure are its own: whom calls to them ring, and whose calls show them.
+//! The numbers of each application, which the operator has verified: the users that they ring, and whose calls show them.
 
 use offhook_ledger::ShownBy;
 use rusqlite::{OptionalExtension, params};
@@ -10,16 +10,16 @@ use super::{Database, Job, Store, StoreError};
 pub struct AssignedNumber {
     /// E.164 with its plus.
     pub number: String,
-    /// Application key.
+    /// The key of the application.
     pub application: String,
-    /// Whom calls to it ring.
+    /// The user that calls to it ring.
     pub user: Option<String>,
     /// Whose calls show it.
     pub shown_by: ShownBy,
 }
 
 impl Store {
-    /// Whose number this is, told on the database thread: application and user. Waits only for a place in the queue.
+    /// Looks up application and user of a number; `found` is called on the database thread. Waits only for space in the queue.
     pub async fn map_number(
         &self,
         number: String,
@@ -29,7 +29,7 @@ impl Store {
         drop(self.jobs.send(job).await);
     }
 
-    /// The numbers of an application, or of all.
+    /// Returns the numbers of an application, or all of them.
     ///
     /// # Errors
     ///
@@ -38,12 +38,12 @@ impl Store {
         self.ask(move |database| database.numbers(application.as_deref())).await
     }
 
-    /// Gives applications numbers: the operator's word that they are their own. What a number was before is forgotten. All of them, or
-    /// none where one cannot be given.
+    /// Assigns numbers to applications, replacing former assignments. The operator has verified that they belong to them. All
+    /// numbers are assigned, or none where one cannot be.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoApplication`], and [`StoreError::Taken`] where one is another application's.
+    /// [`StoreError::NoApplication`], and [`StoreError::Taken`] where one belongs to another application.
     pub async fn assign_numbers(&self, numbers: Vec<AssignedNumber>) -> Result<(), StoreError> {
         self.ask(move |database| {
             let transaction = database.begin()?;
@@ -53,7 +53,8 @@ impl Store {
         .await
     }
 
-    /// Lets calls to numbers of an application ring `user`, or nobody: all of them, or none where one is not the application's.
+    /// Sets the user that numbers of an application ring, or none. All of them are changed, or none where one does not belong to
+    /// the application.
     ///
     /// # Errors
     ///
@@ -62,7 +63,7 @@ impl Store {
         self.ask(move |database| database.ring(&application, &numbers, user.as_deref())).await
     }
 
-    /// Takes numbers from an application: all of them, or none where one is not its own.
+    /// Removes numbers from an application: all of them, or none where one does not belong to it.
     ///
     /// # Errors
     ///
@@ -83,14 +84,14 @@ impl Store {
 }
 
 impl Database {
-    /// Carriers send numbers with and without the plus.
+    /// Carriers send numbers with or without the plus.
     fn map_number(&self, number: &str) -> Result<Option<(String, String)>, StoreError> {
         let sql = "SELECT application, user FROM number WHERE number IN (?1, '+' || ?1) AND user IS NOT NULL";
         let found = self.connection.prepare_cached(sql)?.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)));
         Ok(found.optional()?)
     }
 
-    /// What a call of `user` shows: a number of the user's own, else one of the application, else none.
+    /// Returns the caller ID of `user`: a number of the user, else one of the application, else none.
     pub(super) fn caller_id(&self, application: &str, user: &str) -> rusqlite::Result<Option<String>> {
         let sql = "SELECT number FROM number WHERE application = ?1 AND (shown_by = 'application' OR shown_by = 'user' AND user = ?2) \
                    ORDER BY shown_by DESC, number LIMIT 1";

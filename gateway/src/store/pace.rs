@@ -1,8 +1,8 @@
-//! How fast an account makes new calls to telephones, and the alarm where it wants more than it may: who has stolen an account calls as
-//! much and as dear as he can, until somebody notices.
+//! Limits for the rate of new calls to telephones, and alarms where an account exceeds a limit: the thief of an account makes as
+//! many expensive calls as possible until somebody notices.
 //!
-//! Pace is counted in the call records themselves, so that a restart forgets nothing and no call is counted beside its reservation. Only
-//! calls that were let go count, in any minute and in any hour: who is refused has not called.
+//! Calls are counted in the call records themselves, in the same transaction as reservations, so a restart changes nothing. Only
+//! calls that were allowed count.
 
 use std::time::Duration;
 
@@ -16,32 +16,32 @@ use super::accounts::Books;
 use super::calls::{day, millis};
 use super::{Database, Store, StoreError};
 
-/// Milliseconds in which [`Refused::CallRate`] and [`Refused::RangeRate`] count.
+/// The windows of [`Refused::CallRate`] and [`Refused::RangeRate`].
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY_MS: u64 = 86_400_000;
 
-/// An account wanted more than it may.
+/// An alarm: an account has exceeded a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// Counts up.
+    /// The id, which increases.
     pub id: i64,
-    /// Application key.
+    /// The key of the application.
     pub application: String,
-    /// When it did first.
+    /// When the limit was first exceeded.
     pub at: Instant,
-    /// Until when there is no second alarm of the same.
+    /// Until when there is no further alarm of this kind.
     pub until: Instant,
-    /// What was too much, as in the call records.
+    /// The limit that was exceeded, as in call records.
     pub cause: String,
-    /// Digits of the range; empty where it is about all.
+    /// The digits of the range; empty where the limit is for all calls.
     pub range: String,
-    /// What it may: calls, or money.
+    /// The value of the limit: calls, or money.
     pub most: i64,
 }
 
 impl Alarm {
-    /// Whether it is about money.
+    /// Whether the limit is for money.
     #[must_use]
     pub fn is_spending(&self) -> bool {
         self.cause == Refused::SpendCap.cause()
@@ -49,7 +49,7 @@ impl Alarm {
 }
 
 impl Store {
-    /// The newest `most` alarms of an application, or of all, that are older than `before`, the newest first.
+    /// Returns the newest `most` alarms of an application, or of all, that are older than `before`, the newest first.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl Store {
 }
 
 impl Database {
-    /// What one more call to a telephone in `range` would be too much for.
+    /// Returns the limit that one more call to a telephone in `range` would exceed.
     pub(super) fn too_fast(&self, books: &Books, range: &str, at: Instant) -> rusqlite::Result<Option<Refused>> {
         if self.made_since(books, None, at, MINUTE, books.most_in_minute)? {
             return Ok(Some(Refused::CallRate));
@@ -73,7 +73,7 @@ impl Database {
         Ok(range_full.then_some(Refused::RangeRate))
     }
 
-    /// Whether `most` calls were let go in the last `window`. Never reads more rows than that.
+    /// Whether `most` calls were allowed in the last `window`; reads no more rows than that.
     fn made_since(&self, books: &Books, range: Option<&str>, at: Instant, window: Duration, most: u32) -> rusqlite::Result<bool> {
         let (index, only) = if range.is_some() { ("call_range", "range = ?2") } else { ("call_pace", "?2 IS NULL") };
         let sql = format!(
@@ -86,7 +86,7 @@ impl Database {
         Ok(made >= most)
     }
 
-    /// Notes that a call was refused for being too much, unless that is noted already.
+    /// Stores an alarm for a refused call, unless there is one already.
     pub(super) fn raise(&self, new: &NewCall, books: &Books, refused: Refused, range: &str) -> rusqlite::Result<()> {
         let date = self.wall.date(new.at);
         let midnight = Instant::from_millis((books.today(day(date)) + 1) * DAY_MS);
@@ -104,7 +104,7 @@ impl Database {
         Ok(())
     }
 
-    /// Puts alarms that are on disk into the log.
+    /// Logs alarms that are on disk.
     pub(super) fn tell_alarms(&mut self) -> rusqlite::Result<()> {
         for alarm in self.alarms(None, (self.alarmed, i64::MAX), u32::MAX)?.into_iter().rev() {
             let Alarm { application, cause, range, .. } = &alarm;
@@ -119,7 +119,7 @@ impl Database {
         self.connection.query_row("SELECT coalesce(max(id), 0) FROM alarm", [], |row| row.get(0))
     }
 
-    /// Alarms between two ids, the newest first.
+    /// Returns the alarms between two ids, the newest first.
     fn alarms(&self, application: Option<&str>, (after, before): (i64, i64), most: u32) -> rusqlite::Result<Vec<Alarm>> {
         let sql = "SELECT id, application, at, until, cause, range, most FROM alarm \
                    WHERE (?1 IS NULL OR application = ?1) AND id > ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";

@@ -1,4 +1,4 @@
-//! What calls to each prefix cost.
+//! The rates: prices of calls by prefix.
 
 use offhook_ledger::{Number, Tariff};
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
@@ -8,16 +8,16 @@ use super::{Database, Store, StoreError};
 /// The price of one prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Whose calls; empty: those of every application that has none of its own for the prefix.
+    /// The key of the application; empty: all applications that have no rate of their own for the prefix.
     pub application: String,
-    /// Digits without a plus; empty: every number.
+    /// The digits without a plus; empty: all numbers.
     pub prefix: String,
     /// The price.
     pub tariff: Tariff,
 }
 
 impl Store {
-    /// The rates of an application and those of all, by prefix; with `None` those of every application.
+    /// Returns the rates of an application and those of all applications, by prefix; with `None` the rates of every application.
     ///
     /// # Errors
     ///
@@ -26,7 +26,7 @@ impl Store {
         self.ask(move |database| database.rates(application.as_deref())).await
     }
 
-    /// Sets rates, all of them or none; calls that run keep theirs.
+    /// Sets rates, all of them or none; existing calls keep theirs.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Database {
         Ok(transaction.commit()?)
     }
 
-    /// The rate of a number: that of its longest prefix, the application's own before that of all.
+    /// Returns the rate of a number: that of its longest prefix, a rate of the application before one of all.
     pub(super) fn rate_of(&self, application: &str, number: &Number) -> rusqlite::Result<Option<Rate>> {
         let prefixes: Vec<&str> = number.prefixes().collect();
         let places = vec!["?"; prefixes.len()].join(", ");

@@ -1,4 +1,4 @@
-//! Call records: one for each call, also for those that were refused, with the same facts as signalling and books.
+//! Call records: one for each call, including refused ones, with the same values as signalling and accounts.
 
 use std::time::Duration;
 
@@ -9,57 +9,57 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::calls::millis;
 use super::{Database, Store, StoreError};
 
-/// Rows that are worked on at a time, so that nobody waits long.
+/// The number of rows that are changed at once, so that other jobs do not wait long.
 const PORTION: usize = 1_000;
 
-/// What is known of one call.
+/// A call record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its name in the ledger.
+    /// The id in the ledger.
     pub id: String,
-    /// Application key.
+    /// The key of the application.
     pub application: String,
-    /// Call-ID of the page's leg.
+    /// The Call-ID of the page's dialog.
     pub call_id: String,
-    /// User id of the page.
+    /// The user id of the page.
     pub user: String,
     /// `phone`, `sip`, `test` or `incoming`.
     pub kind: String,
     /// The caller.
     pub from: String,
-    /// Who was called.
+    /// The callee.
     pub to: String,
     /// When it began.
     pub opened: Instant,
-    /// The same by the clock that runs on: how long it lasts is measured by that.
+    /// The same by the monotonic clock, which durations are measured with.
     pub moment: Instant,
     /// When it was answered.
     pub answered: Option<Instant>,
-    /// When it ended; `None`: it rings or runs.
+    /// When it ended; `None`: it is ringing or established.
     pub ended: Option<Instant>,
     /// How it ended.
     pub cause: String,
-    /// SIP status.
+    /// The SIP status.
     pub code: u16,
-    /// The trunk; empty where none.
+    /// The trunk; empty where there is none.
     pub trunk: String,
-    /// By which rate, what was set aside.
+    /// The reservation, with its tariff.
     pub reservation: Reservation,
-    /// Seconds that were charged.
+    /// The billed seconds.
     pub billed: u64,
-    /// What they cost.
+    /// The charge.
     pub charge: Micros,
 }
 
 impl Record {
-    /// How long they have talked until `now` by the clock that runs on, or until its end.
+    /// Returns how long the call was established until `now` by the monotonic clock, or until its end.
     #[must_use]
     pub fn duration(&self, now: Instant) -> Duration {
         let end = self.ended.unwrap_or(self.opened + (now - self.moment));
         self.answered.map_or(Duration::ZERO, |answered| end - answered)
     }
 
-    /// What it has cost, or would if it ended now.
+    /// Returns the charge, or what it would be if the call ended now.
     #[must_use]
     pub fn debit(&self, now: Instant) -> Micros {
         match (self.ended, self.answered) {
@@ -70,7 +70,7 @@ impl Record {
 }
 
 impl Store {
-    /// The newest call of an application that has this name, its own or that of the page's leg.
+    /// Returns the newest call of an application with this id, in the ledger or as the Call-ID of the page's dialog.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Store {
         .await
     }
 
-    /// The newest `most` calls of an application, or of all.
+    /// Returns the newest `most` calls of an application, or of all.
     ///
     /// # Errors
     ///
@@ -96,8 +96,8 @@ impl Store {
         .await
     }
 
-    /// Forgets who called whom in calls that ended before `before`: numbers, users and names are erased, what was paid stays. How many
-    /// there were.
+    /// Removes caller and callee from the records of calls that ended before `before`; charges stay. Returns the number of changed
+    /// records.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl Store {
     }
 }
 
-/// What [`read`] reads.
+/// The columns for [`read`].
 const COLUMNS: &str = "SELECT id, application, call_id, user, kind, caller, callee, opened, answered, ended, cause, code, trunk, \
                        per_minute, minimum, increment, fee, paid, reserved, billed, charge, moment FROM call";
 

@@ -1,8 +1,8 @@
-//! What the database must not tell whoever holds only its files: secrets of applications and the digest hashes of passwords are sealed with
-//! AES-256-GCM, each bound to the row that it belongs to.
+//! Encryption of secrets in the database, so that its files alone do not reveal them: secrets of applications and digest hashes of
+//! passwords are sealed with AES-256-GCM, each bound to its row.
 //!
-//! The key is in the environment ([`VARIABLE`]) or else in the file [`FILE`] of the data folder, made at the first start. The database knows
-//! which key it was, so a wrong or lost one is noticed before anything is written.
+//! The key is in the environment ([`VARIABLE`]) or else in the file [`FILE`] of the data folder, which is created at the first
+//! start. The database has a fingerprint of the key, so a wrong or lost key is detected before anything is written.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -20,26 +20,26 @@ use tracing::warn;
 
 use super::{StoreError, random};
 
-/// The environment variable that takes precedence over the file.
+/// The environment variable, which takes precedence over the file.
 const VARIABLE: &str = "OFFHOOK_SEAL_KEY";
-/// The file in the data folder, readable by its owner alone.
+/// The file in the data folder, which only its owner can read.
 const FILE: &str = "seal-key";
-/// Octets of a key.
+/// The length of a key, octets.
 const LENGTH: usize = 32;
 
-/// What is wrong with the key. Nothing was changed.
+/// Why the key cannot be used. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum SealError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("the key of the database, {0}: {1}")]
     File(PathBuf, io::Error),
-    /// What is there (a file, or the variable) is no key.
+    /// The content of the file or the variable is not a key.
     #[error("{0} is no key: it must be base64 of {LENGTH} octets")]
     NoKey(String),
     /// The database is sealed, and there is no key.
     #[error("the key of the database is missing: put {0} back, or set {VARIABLE}")]
     Lost(PathBuf),
-    /// It is not the key with which the database was sealed.
+    /// The database was sealed with another key.
     #[error("{0} is not the key with which the database was sealed")]
     Other(String),
     /// A sealed value was changed, or moved to another row.
@@ -50,14 +50,14 @@ pub enum SealError {
 /// The key, ready for use.
 pub(super) struct Seal {
     key: RandomizedNonceKey,
-    /// What the database keeps to know the key again.
+    /// The fingerprint of the key, which the database stores.
     id: [u8; 32],
-    /// Where the key is, for messages.
+    /// The origin of the key, for messages.
     place: String,
 }
 
 impl Seal {
-    /// The key for a database, inside the transaction that brings the tables up to date: nobody else makes one meanwhile.
+    /// Returns the key of a database, inside the transaction that migrates the tables, so that no other process creates one.
     pub(super) fn open(folder: &Path, database: &Connection) -> Result<Self, StoreError> {
         let known = database.query_row("SELECT key FROM seal", [], |row| row.get::<_, Vec<u8>>(0)).optional()?;
         let seal = Self::find(folder, known.is_none())?;
@@ -89,14 +89,14 @@ impl Seal {
         Ok(Self { key, id: id.finalize().into_bytes().into(), place })
     }
 
-    /// What is kept of `secret`: nonce, ciphertext and tag. It opens only in the row that `owner` names.
+    /// Returns the sealed `secret`: nonce, ciphertext and tag. It can only be opened for the row that `owner` identifies.
     pub(super) fn close(&self, owner: &[&str], secret: &[u8]) -> Vec<u8> {
         let mut text = secret.to_vec();
         let nonce = self.key.seal_in_place_append_tag(Aad::from(name(owner)), &mut text).expect("a secret is short");
         [nonce.as_ref().as_slice(), &text].concat()
     }
 
-    /// The secret of the row that `owner` names.
+    /// Opens the sealed secret of the row that `owner` identifies.
     pub(super) fn reveal(&self, owner: &[&str], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(SealError::Broken)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Broken)?;
@@ -106,7 +106,7 @@ impl Seal {
         Ok(text)
     }
 
-    /// Seals what earlier versions kept in clear, and notes the key.
+    /// Seals what earlier versions stored in plain text, and stores the fingerprint of the key.
     pub(super) fn adopt(&self, database: &Connection) -> Result<(), StoreError> {
         let mut query = database.prepare("SELECT key, secret FROM application")?;
         let applications = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -127,22 +127,22 @@ impl Seal {
     }
 }
 
-/// Whose secret it is: of an application.
+/// Returns the owner of a secret: the row of an application.
 pub(super) fn application(key: &str) -> [&str; 2] {
     ["application", key]
 }
 
-/// Whose secret it is: of a user.
+/// Returns the owner of a secret: the row of a user.
 pub(super) fn user<'a>(application: &'a str, name: &'a str) -> [&'a str; 3] {
     ["user", application, name]
 }
 
-/// Each part with its length, so that no two rows have the same name.
+/// Returns the parts with their lengths, so that different rows have different owners.
 fn name(owner: &[&str]) -> Vec<u8> {
     owner.iter().flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes())).collect()
 }
 
-/// A new key in a file that is there as a whole or not at all.
+/// Creates a key file atomically.
 fn make(folder: &Path, path: &Path) -> io::Result<String> {
     let text = STANDARD.encode(random(LENGTH));
     let begun = path.with_extension("new");
@@ -154,8 +154,8 @@ fn make(folder: &Path, path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Rewrites the file once after secrets were sealed, so that no free page and no old log keeps them. Where somebody else reads the database
-/// just now, the next start does it.
+/// Rewrites the file after secrets were sealed, so that no free page and no old log contains them. Where another process reads the
+/// database, the next start does it.
 pub(super) fn scrub(database: &Connection) -> rusqlite::Result<()> {
     if database.query_row("SELECT scrubbed FROM seal", [], |row| row.get(0))? {
         return Ok(());

@@ -10,19 +10,19 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Database, Job, SealError, Store, StoreError, seal};
 
-/// The one application that only this machine may use.
+/// The application for this machine only.
 pub const DEMO: &str = "demo";
 
-/// An application: whose pages may call whom.
+/// An application: a tenant whose users can call each other.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Application {
-    /// Its public name, in every page.
+    /// Its public key, which is in every page.
     pub key: String,
-    /// What its back end signs tickets and requests with.
+    /// The secret for its tickets and requests.
     pub secret: Secret,
-    /// Origins whose pages may use it, exactly as browsers send them; [`LOOPBACK`] stands for every page of this machine.
+    /// The origins of its pages, exactly as browsers send them; [`LOOPBACK`] stands for all pages of this machine.
     pub origins: Vec<String>,
-    /// Whether pages may make users by themselves.
+    /// Whether pages may create users.
     pub allow_new_users: bool,
     /// Whether only this machine may use it.
     pub loopback_only: bool,
@@ -31,21 +31,21 @@ pub struct Application {
 /// In [`Application::origins`]: `http` and `https` on localhost, 127.0.0.1 and `[::1]`, on any port.
 pub const LOOPBACK: &str = "loopback";
 
-/// The secret stays out of logs.
+/// Keeps the secret out of logs.
 impl fmt::Debug for Application {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Application").field("key", &self.key).field("origins", &self.origins).finish_non_exhaustive()
     }
 }
 
-/// Longest user name (Sinch 1.x: printable ASCII, 40 characters).
+/// The longest user name (Sinch 1.x: printable ASCII, 40 characters).
 const LONGEST_NAME: usize = 40;
 
-/// Whether a user may be called so, here and with those whom he calls.
+/// Checks whether a user may have this name.
 ///
 /// # Errors
 ///
-/// What is wrong with the name.
+/// A message that says what is wrong with the name.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     if !(1..=LONGEST_NAME).contains(&name.len()) || !name.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
         return Err("A user name must have 1 to 40 printable ASCII characters");
@@ -56,39 +56,39 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The two digest hashes of a password (RFC 7616): equal to the password for whoever holds them, in this realm only.
+/// The digest hashes of a password (RFC 7616), which are as good as the password in this realm.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hashes {
     /// `H(user:realm:password)` with SHA-256, hexadecimal.
     pub sha256: String,
-    /// The same with MD5, for SIP clients that know nothing better.
+    /// The same with MD5, for SIP clients that support nothing better.
     pub md5: String,
 }
 
 impl Hashes {
-    /// The hashes of `password`.
+    /// Returns the hashes of `password`.
     #[must_use]
     pub fn new(user: &str, realm: &str, password: &str) -> Self {
         Self { sha256: ha1(Algorithm::Sha256, user, realm, password), md5: ha1(Algorithm::Md5, user, realm, password) }
     }
 }
 
-/// Somebody has another password, or was removed.
+/// The password of a user was changed, or the user was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PasswordChange {
-    /// Key of the application.
+    /// The key of the application.
     pub application: String,
-    /// Who.
+    /// The user.
     pub user: String,
-    /// As in [`Account`].
+    /// The revision, as in [`Account`].
     pub revision: u64,
 }
 
-/// Who hears of an error.
+/// The recipient of an error.
 pub(super) type Failed = Box<dyn FnOnce(StoreError) + Send>;
 
 impl Store {
-    /// Every application, by key.
+    /// Returns all applications, by key.
     pub async fn applications(&self) -> Result<Vec<Application>, StoreError> {
         self.ask(|database| database.applications()).await
     }
@@ -98,37 +98,38 @@ impl Store {
         self.ask(move |database| database.add_application(&application)).await
     }
 
-    /// From now on only the keys that are derived from the secret of this application are valid.
+    /// Makes only the keys derived from the secret of this application valid.
     pub async fn separate(&self, application: String) -> Result<(), StoreError> {
         self.ask(move |database| database.separate(&application)).await
     }
 
-    /// Gives an application another secret: what was signed with the one before is not valid any more.
+    /// Sets another secret of an application: what was signed with the old one is no longer valid.
     pub async fn renew(&self, application: String, secret: Secret) -> Result<(), StoreError> {
         self.ask(move |database| database.renew(&application, &secret)).await
     }
 
-    /// Adds a user and gives what is kept; [`StoreError::Taken`] where the name exists, also as a user that has shown only tickets so far.
+    /// Adds a user and returns the stored account; [`StoreError::Taken`] where the name exists, also as a user who has only shown
+    /// tickets.
     pub async fn add_user(&self, application: String, user: String, account: Account) -> Result<Account, StoreError> {
         self.ask(move |database| database.add_user(&application, &user, &account)).await
     }
 
-    /// Sets display name and password of a user, who may be new.
+    /// Sets display name and password of a new or existing user.
     pub async fn set_user(&self, application: String, user: String, account: Account) -> Result<(), StoreError> {
         self.ask(move |database| database.set_user(&application, &user, &account)).await
     }
 
-    /// Sets display names and passwords of many users, who may be new: all of them, or none where one cannot be.
+    /// Sets display names and passwords of many new or existing users: all of them, or none where one cannot be set.
     pub async fn set_users(&self, application: String, users: Vec<(String, Account)>) -> Result<(), StoreError> {
         self.ask(move |database| database.set_users(&application, &users)).await
     }
 
-    /// The account of a user, `None` where there is none.
+    /// Returns the account of a user, `None` where there is none.
     pub async fn account(&self, application: String, user: String) -> Result<Option<Account>, StoreError> {
         self.ask(move |database| database.account(&application, &user)).await
     }
 
-    /// Like [`Store::account`], but gives the answer to `found` on the database thread and waits only for a place in the queue.
+    /// Like [`Store::account`], but calls `found` with the answer on the database thread, and waits only for space in the queue.
     pub async fn look_up(
         &self,
         application: String,
@@ -139,13 +140,14 @@ impl Store {
         drop(self.jobs.send(job).await);
     }
 
-    /// Gives `found`, on the database thread, the passwords that were changed since the last time, also by other processes.
+    /// Calls `found`, on the database thread, with the passwords that were changed since the last call, also by other processes.
     pub async fn password_changes(&self, found: impl FnOnce(Result<Vec<PasswordChange>, StoreError>) + Send + 'static) {
         let job: Job = Box::new(move |database| found(database.password_changes()));
         drop(self.jobs.send(job).await);
     }
 
-    /// Notes that a user exists who has no password; `failed` hears of an error, on the database thread. Known at once, on disk soon.
+    /// Stores that a user without a password exists; `failed` gets an error, on the database thread. The user is known at once, and
+    /// on disk soon.
     pub async fn seen(&self, application: String, user: String, failed: impl FnOnce(StoreError) + Send + 'static) {
         let job: Job = Box::new(move |database| database.seen(application, user, Box::new(failed)));
         drop(self.jobs.send(job).await);
@@ -220,13 +222,13 @@ impl Database {
 
     fn set_user(&self, application: &str, user: &str, account: &Account) -> Result<(), StoreError> {
         self.must_exist(application)?;
-        // What was damaged is overwritten.
+        // A damaged value is overwritten.
         let known = match self.account(application, user) {
             Err(StoreError::Seal(SealError::Broken)) => None,
             known => known?,
         };
         let hashes = |account: &Account| (account.ha1_sha256.clone(), account.ha1_md5.clone());
-        // Sealed anew, the same password would look like another one.
+        // Sealed again, the same password would look like another one.
         let sql = if known.is_some_and(|known| hashes(&known) == hashes(account)) {
             "INSERT INTO user (application, name, display_name, proof, created) VALUES (?1, ?2, ?3, ?4, unixepoch()) \
              ON CONFLICT DO UPDATE SET display_name = ?3"
@@ -289,7 +291,7 @@ impl Database {
     }
 
     fn seen(&mut self, application: String, user: String, failed: Failed) {
-        // Asked first: each registration comes here, and a write that changes nothing would still wait for the disk.
+        // Each registration comes here, and even a write without a change would wait for the disk, so existence is checked first.
         match self.account(&application, &user) {
             Ok(Some(_)) => {}
             Ok(None) => drop(self.noted.insert((application, user), failed)),
@@ -297,11 +299,11 @@ impl Database {
         }
     }
 
-    /// Writes down who was noted, all at once.
+    /// Writes all noted users.
     pub(super) fn write_noted(&mut self) {
         let noted = std::mem::take(&mut self.noted);
         let written = if noted.is_empty() { Ok(()) } else { self.write_users(noted.keys()) };
-        // One error for all of them: they are noted again when they register again.
+        // One error for all of them: they are noted again at their next registration.
         if let (Err(error), Some(failed)) = (written, noted.into_values().next()) {
             failed(error);
         }

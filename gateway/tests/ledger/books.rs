@@ -85,7 +85,7 @@ async fn calls_that_cost_nothing_need_no_credit() {
     assert_eq!((audit.wrong, audit.revenue, audit.open), (vec![], 0, 0));
 }
 
-/// F36: the call ends at the paid second. F37: a top-up in the call lets it go on.
+/// The call ends at the paid second, and continues after a top-up.
 #[tokio::test]
 async fn credit_runs_out_in_a_call_and_comes_back() {
     let folder = Folder::new();
@@ -99,7 +99,7 @@ async fn credit_runs_out_in_a_call_and_comes_back() {
     assert_eq!(extend(&store, "a", 57_000).await, Answer::Extended { paid: Some(Duration::from_secs(72)), more: false });
     store.top_up("shop".into(), 50_000, Some("card 1".into())).await.expect("topped up");
     assert_eq!(extend(&store, "a", 71_000).await, Answer::Extended { paid: Some(Duration::from_secs(120)), more: false });
-    // The hang-up is late by some milliseconds: that costs nobody anything.
+    // The hang-up is late by some milliseconds, which are not charged.
     close(&store, "a", 120_025, "no credit", 402).await;
     let account = store.account_view("shop".into()).await.expect("read");
     assert_eq!((account.credit, account.reserved), (5_000, 0));
@@ -107,7 +107,7 @@ async fn credit_runs_out_in_a_call_and_comes_back() {
     assert_eq!(store.audit().await.expect("added up").wrong, [""; 0]);
 }
 
-/// G04.
+/// Reservations of concurrent calls never exceed the credit.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_calls_at_once_with_credit_for_twenty_are_exactly_twenty() {
     let folder = Folder::new();
@@ -126,7 +126,7 @@ async fn two_hundred_calls_at_once_with_credit_for_twenty_are_exactly_twenty() {
     assert_eq!(store.audit().await.expect("added up").wrong, [""; 0]);
 }
 
-/// G03.
+/// The limit of concurrent calls holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_calls_at_once_with_a_cap_of_ten_are_never_eleven() {
     let folder = Folder::new();
@@ -153,7 +153,7 @@ async fn a_thousand_calls_at_once_with_a_cap_of_ten_are_never_eleven() {
     assert_eq!(audit.revenue, 30_000 * i64::try_from(granted).expect("few"));
 }
 
-/// G02: the cap is met exactly, and other accounts go on.
+/// The limit is met exactly, and other accounts are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_spent_in_a_day_is_never_exceeded() {
     let folder = Folder::new();
@@ -283,7 +283,7 @@ async fn calls_that_a_dead_process_left_open_are_settled_by_what_is_known() {
     connect(&store, "talks", 10_000).await;
     connect(&store, "long", 0).await;
     store.settled().await.expect("written");
-    // The last that is known is of second 50; `long` had its minute paid, and the hour after that has left no trace.
+    // The last known activity was in second 50; `long` had its minute paid, and the hour after that left no trace.
     extend(&store, "talks", 50_000).await;
     drop(store);
     let store = reopened(&folder);

@@ -1,5 +1,5 @@
-//! F11: the wall clock is put ahead and back, while calls run and between two lives of the gateway. What calls cost, how many there may be
-//! and what an alarm says goes by the books' own clock; dates are those of the wall clock.
+//! The wall clock is put forward and back, during calls and between two runs of the gateway. Charges, limits and alarms depend on
+//! the clock of the database; dates are those of the wall clock.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::{Folder, ask, call, close, connect, extend, instant, is_gran
 const HOUR: i64 = 3_600_000;
 const DAY: u64 = 86_400_000;
 
-/// The wall clock is so many milliseconds ahead.
+/// The wall clock is this many milliseconds ahead.
 async fn put(store: &Store, ahead: i64) {
     store.set_wall(Wall::new(instant(0), shifted(instant(0), ahead))).await;
 }
@@ -69,7 +69,7 @@ async fn a_call_that_a_crash_has_cut_costs_what_it_is_known_to_have_lasted() {
         connect(&store, "a", 5_000).await;
         store.settled().await.expect("written");
         put(&store, ahead).await;
-        // Another one says when the gateway ran last.
+        // Another process determines when the gateway ran last.
         assert!(is_granted(&ask(&store, Query::Open(call("b", 46_000))).await));
         store.settled().await.expect("written");
         drop(store);
@@ -82,14 +82,14 @@ async fn a_call_that_a_crash_has_cut_costs_what_it_is_known_to_have_lasted() {
     }
 }
 
-/// The books' clock goes on where it stood, by as much as the wall clock says that no process ran, and never back.
+/// The clock of the database continues where it stopped, plus the time without a process by the wall clock, and never goes back.
 #[tokio::test]
 async fn what_is_counted_in_a_minute_is_counted_over_a_step_and_a_restart() {
     let few = || Rules { calls_per_minute: 3, ..rules() };
     for (ahead, stood) in [(HOUR, 0), (-20_000, 19_900)] {
         let folder = Folder::new();
         let store = shop(&folder, few(), 1_000_000_000).await;
-        // Of a fresh store it is the wall clock.
+        // In a new store it is the wall clock.
         let now = store.epoch().await.expect("read");
         store.set_wall(Wall::new(instant(0), shifted(now, ahead))).await;
         for n in 0..3 {
@@ -105,7 +105,7 @@ async fn what_is_counted_in_a_minute_is_counted_over_a_step_and_a_restart() {
         let store = Store::open(&folder.0, few()).expect("it opens again");
         store.serve().await.expect("alone");
         let epoch = store.epoch().await.expect("read").millis_since(instant(20));
-        // The test itself takes a while.
+        // The test itself takes some time.
         assert!((stood..stood + 15_000).contains(&epoch), "{epoch}");
         assert_eq!(ask(&store, Query::Open(call("later", 20 + epoch))).await, Answer::Refused(Refused::CallRate));
         assert!(is_granted(&ask(&store, Query::Open(call("a minute later", 60_002))).await), "{ahead}");
@@ -133,7 +133,7 @@ async fn what_may_be_spent_in_a_day_is_not_given_again_when_midnight_comes_again
     assert_eq!(spend("eve", midnight + 700_000).await, Answer::Refused(Refused::SpendCap), "it is yesterday again");
     assert_eq!(spend("midnight", midnight + 4_000_000).await, Answer::Refused(Refused::SpendCap), "and today again");
     assert!(is_granted(&spend("tomorrow", midnight + DAY + 4_000_000).await));
-    // A clock that was years ahead does not close the account for years.
+    // A clock that was years ahead does not block the account for years.
     put(&store, 5_000 * HOUR).await;
     assert!(is_granted(&spend("far", midnight + DAY + 5_000_000).await));
     put(&store, 0).await;

@@ -1,8 +1,8 @@
-//! G05: a process that keeps books under load is killed a hundred times (`kill -9`), and the books are right to the last unit.
+//! A process with calls under load is killed a hundred times (`kill -9`), and the accounts are right to the last unit.
 //!
-//! The process is this test program itself, told by its environment to be one. It says on standard output what it was told is done: all
-//! of that, and nothing twice, must be there at the end. `OFFHOOK_KILLS=1000 cargo test -p offhook-gateway --test ledger crash` kills
-//! more often.
+//! The process is this test program itself, started with an environment variable. It prints what was confirmed to it: all of that,
+//! and nothing twice, must be there at the end. `OFFHOOK_KILLS=1000 cargo test -p offhook-gateway --test ledger crash` kills more
+//! often.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 
 use crate::support::{Folder, ask, call, close, connect, extend, rules, shop};
 
-/// In the environment of the process that is killed: where its database is, and the number of its life.
+/// The environment variable of the process to be killed: the folder of its database, and the number of its run.
 const FOLDER: &str = "OFFHOOK_LEDGER_FOLDER";
 const LIFE: &str = "OFFHOOK_LEDGER_LIFE";
 
-/// What each top-up gives.
+/// The amount of each top-up.
 const TOP_UP: i64 = 1_000_001;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,11 +47,11 @@ async fn the_books_are_right_after_a_hundred_kills() {
     assert!(told.closed.len() > 100, "{} calls: too few to say anything", told.closed.len());
 }
 
-/// What the processes that died have said.
+/// The output of the processes that were killed.
 #[derive(Default)]
 struct Told {
     granted: BTreeSet<String>,
-    /// With the milliseconds that they lasted.
+    /// Closed calls, with their duration in milliseconds.
     closed: BTreeMap<String, u64>,
     topped_up: BTreeSet<String>,
 }
@@ -83,7 +83,7 @@ impl Told {
                 "{name}"
             );
         }
-        // Every top-up that was answered is there once: told again, it changes nothing.
+        // Each confirmed top-up is there once, and repeating it changes nothing.
         let before = store.audit().await.expect("added up").topped_up;
         for reference in &self.topped_up {
             store.top_up("shop".into(), TOP_UP, Some(reference.clone())).await.expect("the same");
@@ -92,7 +92,8 @@ impl Told {
     }
 }
 
-/// One life: from the start to the kill, after so much work as is drawn (time would be none on a busy machine). What it said.
+/// Runs the process until it is killed after a random amount of work (a time would mean nothing on a busy machine), and returns its
+/// output.
 fn live_and_die(folder: &Path, life: u64) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "crash::a_life_that_is_killed", "--nocapture"])
@@ -110,12 +111,12 @@ fn live_and_die(folder: &Path, life: u64) -> Vec<String> {
     child.kill().expect("our child");
     assert_eq!(child.wait().expect("our child").signal(), Some(9), "it worked until it was killed");
     said.extend(lines);
-    // The last line is perhaps cut.
+    // The last line may be incomplete.
     said.pop();
     said
 }
 
-/// Nothing, unless [`the_books_are_right_after_a_hundred_kills`] has started it: then calls, until it is killed.
+/// Does nothing unless [`the_books_are_right_after_a_hundred_kills`] has started it: then it makes calls until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_life_that_is_killed() {
     let (Ok(folder), Ok(life)) = (std::env::var(FOLDER), std::env::var(LIFE)) else { return };
@@ -129,7 +130,7 @@ async fn a_life_that_is_killed() {
     callers.join_all().await;
 }
 
-/// One call after the other.
+/// Makes one call after the other.
 async fn calls(store: Store, life: u64, caller: u64) {
     let mut seed = [0; 32];
     seed.iter_mut().zip(life.to_be_bytes().into_iter().chain(caller.to_be_bytes())).for_each(|(to, from)| *to = from);

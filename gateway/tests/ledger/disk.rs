@@ -1,4 +1,5 @@
-//! A disk that is full, again and again, under calls: nothing is granted that is not on disk, and what has happened is charged once.
+//! A disk that becomes full during calls, repeatedly: nothing is granted that is not on disk, and what has happened is charged
+//! once.
 //!
 //! The disk is a small file system in a mount namespace of its own, in which this test program runs once more.
 
@@ -16,10 +17,10 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::support::{Folder, ask, call, close, connect, extend, is_granted, rules, shop};
 
-/// In the environment of the second run: where the small disk is.
+/// The environment variable of the second run: the folder of the small disk.
 const DISK: &str = "OFFHOOK_LEDGER_DISK";
 
-/// Octets of the small disk.
+/// The size of the small disk, octets.
 const SIZE: &str = "12m";
 
 const CREDIT: Micros = 1_000_000_000_000;
@@ -35,7 +36,7 @@ fn the_books_are_right_after_the_disk_was_full() {
         command.args(unshare).args(["sh", "-c", &mount, "sh"]).arg(&program);
         command.args(["--exact", "disk::a_small_disk", "--nocapture"]).env(DISK, &folder.0).output().expect("unshare is there")
     };
-    // Who is not root is it in a user namespace, where the system has these.
+    // Users other than root get its rights in a user namespace, where the system has these.
     let first = run(&["--mount"]);
     let output = if first.status.success() { first } else { run(&["--mount", "--map-root-user"]) };
     let text = [output.stdout, output.stderr].concat();
@@ -44,7 +45,7 @@ fn the_books_are_right_after_the_disk_was_full() {
     println!("{text}");
 }
 
-/// Nothing, unless [`the_books_are_right_after_the_disk_was_full`] has started it.
+/// Does nothing unless [`the_books_are_right_after_the_disk_was_full`] has started it.
 #[tokio::test]
 async fn a_small_disk() {
     let Ok(disk) = std::env::var(DISK) else { return };
@@ -64,7 +65,7 @@ struct World {
     folder: Folder,
     store: Store,
     dice: Random,
-    /// Calls that were closed, with the time that they lasted.
+    /// Closed calls, with their duration.
     closed: BTreeMap<String, Duration>,
     full: u32,
 }
@@ -77,7 +78,7 @@ impl World {
         Self { folder, store, dice: Random::new([7; 32]), closed: BTreeMap::new(), full: 0 }
     }
 
-    /// Takes all room on the disk, or gives it back.
+    /// Fills the disk, or frees it.
     fn fill(&mut self, full: bool) {
         let path = self.folder.0.join("filler");
         if !full {
@@ -115,7 +116,7 @@ impl World {
         self.check().await;
     }
 
-    /// Calls are in the log, but the tables cannot take them (a checkpoint): they are paid all the same.
+    /// Calls are in the log, but a checkpoint cannot copy them to the tables: they are charged nevertheless.
     async fn table_has_no_room(&mut self) {
         let second = Connection::open(self.folder.0.join("offhook.sqlite")).expect("opened");
         let checkpoint = || second.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
@@ -143,7 +144,7 @@ impl World {
         granted
     }
 
-    /// Calls, on a disk that is filled somewhere between them, until one is refused.
+    /// Makes calls, and fills the disk during one of them, until one is refused.
     async fn calls_until_full(&mut self, round: u32) {
         let fills_at = self.dice.below(40);
         for n in 0.. {
@@ -158,7 +159,7 @@ impl World {
         }
     }
 
-    /// All calls that were closed are in the books once, each with its time.
+    /// All closed calls are in the accounts once, with their duration.
     async fn check(&self) {
         self.store.settled().await.expect("written");
         let audit = self.store.audit().await.expect("added up");
@@ -169,13 +170,13 @@ impl World {
         assert_eq!(completed, self.closed);
     }
 
-    /// The end of a call is only in memory when the process goes: the next one settles the call, once.
+    /// The end of a call is only in memory when the process ends: the next process settles the call, once.
     async fn dies_while_full(&mut self) {
         assert!(is_granted(&ask(&self.store, Query::Open(call("last", 1_000_000))).await));
         connect(&self.store, "last", 1_000_000).await;
         extend(&self.store, "last", 1_045_000).await;
         self.fill(true);
-        // The log has room from before, which it uses again.
+        // The log has space from before, which it uses again.
         for n in 0.. {
             let name = format!("before-{n}");
             if !is_granted(&ask(&self.store, Query::Open(call(&name, 1_045_000))).await) {
@@ -185,7 +186,7 @@ impl World {
         }
         close(&self.store, "last", 1_100_000, "completed", 200).await;
         self.store.settled().await.expect("tried");
-        // What this process has in memory is lost with it: a copy of its files is what the next one finds.
+        // The memory of this process is lost: the next process finds a copy of its files.
         let other = Folder::new();
         std::fs::create_dir_all(&other.0).expect("made");
         for file in ["seal-key", "offhook.sqlite", "offhook.sqlite-wal"] {

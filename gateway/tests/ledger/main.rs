@@ -1,4 +1,4 @@
-//! Money: what calls reserve, cost and leave, over a real database.
+//! The ledger over a real database: reservations, charges and refunds of calls.
 
 mod books;
 mod clock;

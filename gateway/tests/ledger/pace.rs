@@ -1,4 +1,4 @@
-//! G02: how fast an account makes calls, and the alarm where it wants more than it may.
+//! Limits for the rate of new calls of an account, and alarms where it exceeds one.
 
 use offhook_gateway::store::{Alarm, Limits, Store};
 use offhook_ledger::{Answer, NewCall, Query, Refused, Rules};
@@ -8,7 +8,7 @@ use crate::support::{Folder, application, ask, call, close, connect, instant, is
 
 const HOUR: u64 = 3_600_000;
 
-/// Until when, for what and where there was an alarm, the oldest first.
+/// Returns the alarms: until, limit and range, the oldest first.
 async fn alarms(store: &Store, application: &str) -> Vec<(u64, String, String, i64)> {
     let alarms = store.alarms(Some(application.into()), None, 100).await.expect("read");
     let morning = instant(0);
@@ -19,7 +19,7 @@ async fn alarms(store: &Store, application: &str) -> Vec<(u64, String, String, i
         .collect()
 }
 
-/// Of calls to Sweden at these moments, all at once: how many were granted, and how many refused for `refused`.
+/// Makes calls to Sweden at these times; returns how many were granted, and how many were refused for `refused`.
 async fn all_at_once(store: &Store, moments: impl Iterator<Item = u64>, refused: Refused) -> (usize, usize) {
     let mut calls = JoinSet::new();
     for at in moments {
@@ -58,7 +58,7 @@ async fn a_thousand_calls_to_one_range_stop_at_the_cap_with_one_alarm() {
     let store = Store::open(&folder.0, few()).expect("it opens again");
     assert_eq!(to(&store, "+46701234567", 3_000).await, Answer::Refused(Refused::RangeRate), "a restart forgets nothing");
     assert_eq!(alarms(&store, "shop").await.len(), 1);
-    // The calls were made in the first second: a second after that hour they count no more.
+    // The calls were made in the first second: one second after that hour they no longer count.
     assert_eq!(all_at_once(&store, HOUR + 1_000..HOUR + 2_000, Refused::RangeRate).await, (25, 975));
     assert_eq!(alarms(&store, "shop").await.len(), 2);
     assert_eq!(store.audit().await.expect("added up").wrong, [""; 0]);

@@ -1,4 +1,4 @@
-//! A store of its own for each test, with an application, a rate and credit.
+//! A store for each test, with an application, a rate and credit.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,15 +9,15 @@ use offhook_ledger::{Answer, CallRef, End, Kind, Micros, NewCall, Openings, Quer
 use offhook_ua::time::Instant;
 use tokio::sync::oneshot;
 
-/// When everything here begins: a morning.
+/// The time at which tests begin, in the morning.
 pub const MORNING: u64 = 1_790_000_000_000;
 
-/// A minute costs six cents, billed by six seconds after half a minute.
+/// A minute costs six cents, billed in steps of six seconds after half a minute.
 pub const TARIFF: Tariff = Tariff { per_minute: 60_000, minimum: 30, increment: 6, fee: 0 };
 
 static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
-/// A folder that goes away with its owner.
+/// A folder that is deleted when dropped.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -44,7 +44,7 @@ pub fn rules() -> Rules {
     }
 }
 
-/// A store with the application `shop`, which has `credit`.
+/// Returns a store with the application `shop`, which has `credit`.
 pub async fn shop(folder: &Folder, rules: Rules, credit: Micros) -> Store {
     let store = Store::open(&folder.0, rules).expect("a fresh store");
     store.add_application(application("shop")).await.expect("added");
@@ -60,7 +60,7 @@ pub fn application(key: &str) -> Application {
     Application { key: key.into(), secret, origins: Vec::new(), allow_new_users: false, loopback_only: false }
 }
 
-/// A call of alice to a Swedish number.
+/// Returns a call of alice to a Swedish number.
 pub fn call(name: &str, at: u64) -> NewCall {
     NewCall {
         call: CallRef(name.into()),
@@ -74,14 +74,14 @@ pub fn call(name: &str, at: u64) -> NewCall {
     }
 }
 
-/// Asks, and waits for the answer.
+/// Sends a query, and waits for the answer.
 pub async fn ask(store: &Store, query: Query) -> Answer {
     let (answer, answered) = oneshot::channel();
     store.ledger(query, |given| drop(answer.send(given))).await;
     answered.await.expect("an answer")
 }
 
-/// Tells what has no answer.
+/// Sends a query without answer.
 pub async fn tell(store: &Store, query: Query) {
     store.ledger(query, |answer| panic!("no answer was asked for: {answer:?}")).await;
 }
@@ -99,7 +99,7 @@ pub async fn close(store: &Store, name: &str, at: u64, cause: &'static str, code
     tell(store, Query::Close { call: CallRef(name.into()), at: instant(at), end }).await;
 }
 
-/// So many milliseconds into the morning.
+/// The time `at` milliseconds after the beginning.
 pub const fn instant(at: u64) -> Instant {
     Instant::from_millis(MORNING + at)
 }

@@ -1,5 +1,4 @@
-//! What edge and switch do together: users of the store sign in, a call keeps the gateway from stopping, and the log tells nobody's
-//! name.
+//! The gateway as a whole: users of the store sign in, a call delays the stop of the gateway, and the log masks names.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -11,13 +10,13 @@ use tokio::net::TcpStream;
 
 use super::support::{Answer, Folder, Gateway, Socket, program, run};
 
-/// What no log may show.
+/// Texts that must not be in the log.
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.77\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.77\r\n";
 
-/// No two requests have the same branch.
+/// The number of the next branch.
 static BRANCHES: AtomicU32 = AtomicU32::new(1);
 
-/// A SIP device of a few lines.
+/// A small SIP device.
 pub struct Phone {
     pub socket: Socket<TcpStream>,
     user: String,
@@ -29,7 +28,7 @@ impl Phone {
         Self::of(gateway, "demo", user).await
     }
 
-    /// One of a user of that application.
+    /// Returns a device of a user of the application.
     pub async fn of(gateway: &Gateway, application: &str, user: &str) -> Self {
         let origin = format!("http://localhost:{}", gateway.port);
         let socket = gateway.upgrade(&format!("/sip?key={application}"), &[("Origin", &origin)]).await.expect("its pages may");
@@ -50,7 +49,7 @@ impl Phone {
             .field("Contact", &format!("<sip:{user}@{user}.invalid;transport=ws>"))
     }
 
-    /// The status of a REGISTER with these credentials, and the answer.
+    /// Sends REGISTER with these credentials; returns status and response.
     pub async fn register(&mut self, authorization: Option<&str>) -> (u16, String) {
         let user = self.user.clone();
         let mut request = self.request("REGISTER", &user);
@@ -71,7 +70,7 @@ impl Phone {
         code(&self.try_password(password).await)
     }
 
-    /// The answer to a REGISTER with a password, after the challenge.
+    /// Sends REGISTER with a password, after the challenge; returns the response.
     pub async fn try_password(&mut self, password: &str) -> String {
         let (code, answer) = self.register(None).await;
         assert_eq!(code, 401, "{answer}");
@@ -84,7 +83,7 @@ impl Phone {
         self.register(Some(&authorization)).await.1
     }
 
-    /// Calls and waits until it rings.
+    /// Calls and waits for 180.
     async fn call(&mut self, to: &mut Self) -> String {
         let invite = self.request("INVITE", &to.user).body("application/sdp", SDP);
         self.socket.say(&invite).await;
@@ -107,7 +106,7 @@ pub fn code(text: &str) -> u16 {
     parse(text.as_bytes()).ok().and_then(|message| message.code()).unwrap_or_else(|| panic!("no answer: {text}")).as_u16()
 }
 
-/// What the operator does beside a gateway: `user add`, in a process of its own.
+/// Runs a command of the operator beside the gateway: `user add`, in a process of its own.
 fn set_password(data: &Folder, user: &[&str], password: &str) {
     let mut child = program(&data.0)
         .args(["user", "add"])
@@ -256,7 +255,7 @@ async fn the_log_names_nobody() {
     }
 }
 
-/// A gateway on which alice's call rings at bob's, and what bob got.
+/// Returns a gateway on which a call of alice rings at bob, and what bob has received.
 async fn ringing(config: &str) -> (Gateway, Phone, (Phone, String)) {
     let gateway = Gateway::with(config);
     let mut alice = Phone::new(&gateway, "alice").await;

@@ -1,5 +1,5 @@
-//! F11: the wall clock of a running gateway is put ahead and back. The real program, whose system calls say another time (libfaketime, from
-//! Debian's package faketime), a page and a provider.
+//! The wall clock of a running gateway is put forward and back. The real program, whose system calls return another time
+//! (libfaketime, from Debian's package faketime), a page and a provider.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ use super::support::{Answer, Folder, Gateway, PATIENCE, program, run};
 
 const HOUR: i64 = 3_600;
 
-/// A gateway with a wall clock of its own.
+/// A gateway with its own wall clock.
 struct World {
     gateway: Gateway,
     provider: UdpSocket,
@@ -50,7 +50,7 @@ impl World {
         Self { gateway: Gateway::started(command, data), provider }
     }
 
-    /// The wall clock is so many seconds ahead from now on, and the gateway has seen it.
+    /// Puts the wall clock this many seconds ahead, and waits until the gateway has noticed.
     async fn put(&self, seconds: i64) {
         self.gateway.data.write("shift", &format!("{seconds:+}"));
         time::sleep(Duration::from_millis(700)).await;
@@ -93,14 +93,14 @@ fn capture(command: &mut Command, data: &Folder, file: &std::path::Path) {
     command.args(["--config", file.to_str().expect("a plain path")]).stdout(Stdio::piped()).stderr(log);
 }
 
-/// Debian has it in the folder of the processor.
+/// Debian has it in a folder for each processor architecture.
 fn faketime() -> PathBuf {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
     let found = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
     found.expect("libfaketime is missing: install Debian's package faketime, as scripts/setup does")
 }
 
-/// A request of the page in the dialog that this 2xx has made.
+/// Returns a request of the page in the dialog of this 2xx.
 fn within(method: &str, answer: &str) -> String {
     let answer: Message<'_> = parse(answer.as_bytes()).expect("SIP");
     let get = |name| answer.get(name).unwrap_or_default();
@@ -140,7 +140,7 @@ async fn a_paid_call_and_registrations_are_not_touched_by_an_hour() {
     let id = parse(ok.as_bytes()).expect("SIP").call_id().expect("a Call-ID").to_owned();
     for seconds in [HOUR, -HOUR, HOUR] {
         world.put(seconds).await;
-        // Who comes with a ticket of today is let in, and whoever was there is there.
+        // A client with a new ticket is accepted, and existing ones are not affected.
         let mut bob = Phone::new(&world.gateway, "bob").await;
         assert_eq!(bob.register_with_ticket(&world.gateway).await, 200, "{}", world.gateway.log());
         assert_eq!(world.devices().await, "2", "{seconds}: {}", world.gateway.log());
@@ -163,7 +163,7 @@ async fn a_paid_call_and_registrations_are_not_touched_by_an_hour() {
     }
     let record = world.record(&id).await;
     let seconds = record["duration"].as_u64().expect("seconds");
-    // It is answered a moment after the provider has said so.
+    // The answer is recorded a moment after the provider has sent it.
     assert!(
         (least.as_millis().saturating_sub(500).div_ceil(1_000)..=most.as_millis().div_ceil(1_000)).contains(&u128::from(seconds)),
         "{record}"

@@ -1,4 +1,4 @@
-//! Failed proofs of identity at the edge: SIP and HTTP draw on one budget, and the log says it once.
+//! Failed authentication: SIP and HTTP share one budget, and the log has one line for it.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use super::support::{Gateway, PATIENCE};
 
 const GUESS: &str = r#"{"username":"alice","password":"guess"}"#;
 
-/// Whether it was looked at and is wrong.
+/// Whether the credentials were verified, and are wrong.
 fn is_wrong(answer: &str) -> bool {
     parse(answer.as_bytes()).is_ok_and(|message| message.get_other("x-error").is_some_and(|error| error.starts_with("40108")))
 }
 
-/// Lines of the log with these words, once there is one.
+/// Returns the lines of the log with these words, once there is one.
 async fn logged(gateway: &Gateway, words: &str) -> Vec<String> {
     let found = async {
         loop {
@@ -35,8 +35,8 @@ async fn logged(gateway: &Gateway, words: &str) -> Vec<String> {
     tokio::time::timeout(PATIENCE, found).await.expect("it is logged")
 }
 
-/// Nine wrong passwords a connection, and again: how many were looked at, and how many had a nonce count that was used: the challenges of one
-/// millisecond are the same.
+/// Tries nine wrong passwords on each of several connections; returns how many were verified, and how many were rejected for a
+/// nonce count that was used, because the challenges of one millisecond are the same.
 async fn guess(gateway: &Gateway, connections: usize) -> (usize, usize) {
     let (mut looked_at, mut replayed) = (0, 0);
     for _ in 0..connections {
@@ -83,7 +83,8 @@ async fn passwords_are_not_guessed_over_a_websocket_either() {
     assert!(metrics.contains("offhook_refused_total{reason=\"Too many failed attempts\"}"), "{metrics}");
 }
 
-/// What was signed right is no guess, also where it comes twice; nor is anything remembered of what nobody can have signed.
+/// A request with a valid signature is not a guess, even if it is replayed; and nothing is stored for signatures that nobody can
+/// have made.
 #[tokio::test]
 async fn who_repeats_a_right_request_is_not_taken_for_a_thief() {
     let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 6\n");

@@ -1,4 +1,4 @@
-//! What somebody who is signed in can put into a message: descriptions that cost room, and text that changes how the log looks.
+//! Messages of an authenticated but hostile client: descriptions that need much memory, and text that changes how the log looks.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use super::calls::{Phone, code};
 use super::outside::OFFER;
 use super::support::Gateway;
 
-/// Rings until its caller gives up.
+/// Rings until the caller cancels.
 const RINGS: &str = "+46000000040";
 
-/// An offer that names so many streams.
+/// Returns an offer with this many streams.
 fn offer(streams: usize) -> String {
     let lines: String = (0..streams).map(|number| format!("a=ssrc:{} cname:x\r\n", 1_000 + number)).collect();
     [OFFER, &lines].concat()
 }
 
-/// The final answer, or 180, to a call to `number` with this offer.
+/// Calls `number` with this offer; returns the final status, or 180.
 async fn call(phone: &mut Phone, offer: &str) -> String {
     let invite: Writer = phone.request("INVITE", RINGS);
     phone.socket.say(&invite.body("application/sdp", offer)).await;
@@ -35,9 +35,9 @@ async fn signed_in(gateway: &Gateway, user: &str) -> Phone {
     phone
 }
 
-/// Octets of memory that a call with an offer of so many streams takes, while it rings.
+/// Returns the memory of a ringing call with an offer of this many streams, octets.
 async fn room(streams: usize) -> usize {
-    // So many that what the allocator keeps for itself does not count.
+    // So many that the reserve of the allocator does not count.
     const CALLS: usize = 12;
     const USERS: usize = 8;
     let gateway = Gateway::with("[media]\ntest_sessions = 400\n");
@@ -71,7 +71,8 @@ async fn a_description_that_is_too_large_is_said_so() {
     assert!(code(&answer) == 413 && answer.contains("\r\nX-Error: 40003 "), "{answer}");
 }
 
-/// Controls of both sets, marks that turn text around, separators of lines, what has no width, a tag, and what nobody has assigned.
+/// Control characters of both sets, marks that change the direction of text, line separators, characters without width, a tag, and
+/// an unassigned one.
 const HIDDEN: &str = "a\u{85}\u{9b}31m\u{7f}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\
                       \u{ad}\u{feff}\u{e0041}\u{378}b";
 

@@ -1,4 +1,4 @@
-//! G05: the gateway itself is killed again and again (`kill -9`) while a call that costs money is set up or runs, and its books are right.
+//! The gateway is killed repeatedly (`kill -9`) while a call that costs money is set up or established, and its accounts are right.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const KILLS: usize = 12;
 const ANSWER: &str =
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
 
-/// A telephone company that answers every call, and says what it was sent.
+/// A provider that answers every call, and reports what it has received.
 async fn carrier() -> (String, mpsc::UnboundedReceiver<String>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let address = socket.local_addr().expect("an address").to_string();
@@ -62,7 +62,7 @@ async fn the_books_are_right_after_the_gateway_was_killed_in_paid_calls() {
         assert_eq!(alice.register_with_ticket(&gateway).await, 200);
         let invite = alice.request("INVITE", "+46701234567").body("application/sdp", OFFER);
         alice.socket.say(&invite.replacen("@localhost SIP", "@localhost;user=phone SIP", 1)).await;
-        // Each third time at any moment of its beginning, else while it runs.
+        // One in three at any time of its set-up, the others while they are established.
         while kill % 3 != 0 && timeout(PATIENCE, heard.recv()).await.expect("it is dialled").as_deref() != Some("ACK") {}
         sleep(Duration::from_millis(u64::from(random(1)[0]) / 3)).await;
         data = gateway.kill();

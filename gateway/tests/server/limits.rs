@@ -1,4 +1,4 @@
-//! Many connections: what one address may have, whom a proxy speaks for, and who goes first where there is no room.
+//! Many connections: the limit of one address, the clients of a proxy, and the order of eviction.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{Folder, Gateway, closes, program, run};
 
-/// A gateway with an application that pages of other machines may use.
+/// Returns a gateway with an application that pages of other machines may use.
 fn public(config: &str) -> Gateway {
     let data = Folder::new();
     assert!(run(&data.0, &["application", "add", "shop", "--origin", "https://shop.example"]).status.success());
@@ -61,7 +61,7 @@ async fn who_does_not_go_when_told_gives_way_to_who_comes() {
     assert!(known.is_alive().await);
     let mut silent = Vec::new();
     for n in 0..64 {
-        // From the seventeenth on each takes the place of another, which never reads that it was told to go.
+        // The seventeenth and each further one replaces another, which does not notice that it was told to close.
         silent.push(gateway.open().await);
         assert_eq!(gateway.get("/health").await.status, 200, "after {n}");
     }

@@ -1,4 +1,4 @@
-//! What this machine alone may do, where a proxy on the same machine makes whatever it hands on look as if it came from here.
+//! Functions for this machine alone, where a proxy on the same machine makes forwarded requests look local.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use super::support::{Answer, Folder, Gateway, Socket, exchange, run};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// A proxy that says nothing of whom it speaks for, and sends everything to `Host: 127.0.0.1`; its port.
+/// Starts a proxy that does not name its clients, and sends everything to `Host: 127.0.0.1`; returns its port.
 async fn proxy(to: u16) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -34,12 +34,12 @@ async fn hand_on(mut client: TcpStream, to: u16) -> std::io::Result<()> {
     tokio::io::copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-/// A port that nobody has.
+/// Returns a free port.
 async fn free() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
-/// A gateway with the demo, and an application of others if `origin` is one.
+/// Returns a gateway with the demo, and an application for other machines if `origin` is one.
 fn gateway(config: &str, origin: Option<&str>) -> Gateway {
     let data = Folder::new();
     if let Some(origin) = origin {
@@ -54,7 +54,8 @@ async fn ask(port: u16, request: &str) -> Answer {
     exchange(stream, &format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{rest}")).await
 }
 
-/// The statuses of all that is for this machine only: ticket and account of the demo, metrics, operator, users of the demo and its socket.
+/// Returns the statuses of everything that is for this machine alone: ticket and account of the demo, metrics, operator, users of
+/// the demo and its WebSocket.
 async fn privileges(port: u16, token: &str) -> [u16; 6] {
     let (json, body) = ("Content-Type: application/json\r\n", r#"{"userId":"alice"}"#);
     let ticket =

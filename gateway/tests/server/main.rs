@@ -1,4 +1,4 @@
-//! The edge of the gateway, as the world meets it: the real program on a free port with an empty folder.
+//! The gateway as its clients see it: the real program on a free port with an empty folder.
 
 mod calls;
 mod clock;
@@ -12,6 +12,7 @@ mod outside;
 mod secrets;
 mod support;
 mod tls;
+mod versions;
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -158,7 +159,7 @@ async fn half_open_connections_are_closed() {
 
     let mut socket = gateway.open().await;
     let raw = socket.0.get_mut();
-    // Pongs are never sent: the client library is not asked.
+    // Pongs are never sent, because the client library is not polled.
     assert!(bound.contains(&closes(raw).await), "silence");
 }
 
@@ -181,7 +182,7 @@ async fn who_does_not_read_is_given_up() {
     let gateway = Gateway::with("[limits]\nmessage_timeout = 600\nqueued_messages = 16\nmessages_per_second = 1000000\n");
     let mut socket = gateway.open().await;
     let raw = socket.0.get_mut();
-    // Pings of our own making, each to be answered, and never an answer read.
+    // Pings of this test, each to be answered, and no answer is read.
     let keep_alive = [0x81, 0x84, 0, 0, 0, 0, b'\r', b'\n', b'\r', b'\n'].repeat(10_000);
     let flood = async { while raw.write_all(&keep_alive).await.is_ok() {} };
     tokio::time::timeout(support::PATIENCE, flood).await.expect("the gateway gives it up");

@@ -1,4 +1,4 @@
-//! Accounts, rates, numbers and calls by HTTP and command line: who may see and do what.
+//! Accounts, rates, numbers and calls by HTTP and command line: access rights and results.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::support::{Answer, Folder, Gateway, run};
 const SHOP: [u8; 32] = [1; 32];
 const OTHER: [u8; 32] = [2; 32];
 
-/// A gateway with two applications, each with a number and a call that was paid.
+/// Returns a gateway with two applications, each with a number and a charged call.
 struct World {
     gateway: Gateway,
     token: String,
@@ -70,7 +70,7 @@ fn basic(key: &str, secret: &str) -> String {
     format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{key}:{secret}")))
 }
 
-/// The headers of a request that `secret` signs.
+/// Returns the headers of a request that is signed with `secret`.
 pub fn signed(key: &str, secret: &[u8], method: &str, path: &str, body: &str, at: Instant) -> String {
     let content_type = if body.is_empty() { "" } else { "application/json" };
     let timestamp = iso(at);
@@ -84,7 +84,7 @@ pub fn now() -> Instant {
     Instant::from_millis(u64::try_from(since.as_millis()).expect("before the year 500,000,000"))
 }
 
-/// A call of 36 seconds, and one that still runs; both named after the application.
+/// Makes a call of 36 seconds, and one that goes on; both are named after the application.
 async fn talk(store: &Store, key: &str) {
     let start = Instant::from_millis(now().millis() - 40_000);
     for name in ["done", "runs"] {
@@ -148,7 +148,7 @@ async fn an_application_shows_who_it_is_in_two_ways() {
     assert!(!log.contains(&world.token) && !log.contains(&STANDARD.encode(SHOP)), "{log}");
 }
 
-/// G22: each path, each role, its own and a foreign id.
+/// Each path, each role, its own and another application's id.
 #[tokio::test]
 async fn what_is_anothers_is_not_seen_and_not_changed() {
     let world = World::new().await;
@@ -233,7 +233,7 @@ async fn the_operator_gives_credit_once_for_each_reference() {
     assert_eq!(world.gateway.post("/v1/account/credit?key=shop", &proxied, &body).await.refusal(), (401, 40108));
 }
 
-/// Nothing is rounded, nothing overflows, and who is refused has changed nothing.
+/// Nothing is rounded, nothing overflows, and a rejected request has changed nothing.
 #[tokio::test]
 async fn absurd_amounts_are_refused() {
     let world = World::new().await;
@@ -296,7 +296,7 @@ async fn the_same_reference_many_times_at_once_counts_once() {
     assert_eq!(told, [200, 409, 409], "one of three amounts");
 }
 
-/// G02: what the operator hears, and who else.
+/// The operator and the application see the alarms.
 #[tokio::test]
 async fn alarms_are_shown_to_whom_they_concern() {
     let world = World::new().await;
@@ -459,7 +459,7 @@ async fn the_demo_has_some_credit_to_show() {
     assert_eq!(again.get("/demo/account").await.json()["balance"], 10_000_000, "once");
 }
 
-/// G29.
+/// Neither without a token nor with a wrong one.
 #[tokio::test]
 async fn nobody_is_the_operator_without_the_token() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! How the gateway begins and ends with its trunks: the real program, and a provider that is a socket of the test.
+//! Start and stop of the gateway with its trunks: the real program, and a provider that is a socket of the test.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::calls::{Phone, code};
 use super::support::{Gateway, PATIENCE, run};
 
-/// A page's offer that can be used.
+/// A valid offer of a page.
 pub const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 127.0.0.1\r\na=mid:0\r\n\
                      a=rtcp-mux\r\na=sendrecv\r\na=ice-ufrag:page\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\n\
                      a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
@@ -22,7 +22,7 @@ impl Provider {
         Self(UdpSocket::bind("127.0.0.1:0").await.expect("a port"))
     }
 
-    /// A gateway that registers with it.
+    /// Returns a gateway that registers with it.
     async fn customer(&self) -> Gateway {
         let address = self.0.local_addr().expect("an address");
         Gateway::with(&format!(
@@ -31,7 +31,7 @@ impl Provider {
         ))
     }
 
-    /// The next REGISTER, answered with 200 where it is wanted.
+    /// Returns the next REGISTER, which is answered with 200 if `answers`.
     async fn registers(&self, answers: bool) -> String {
         let mut buffer = [0; 2_000];
         let (length, from) =
@@ -47,7 +47,7 @@ impl Provider {
     }
 }
 
-/// Ports of its own for SIP.
+/// Returns free ports for SIP.
 pub async fn ports() -> String {
     let port = UdpSocket::bind("127.0.0.1:0").await.and_then(|socket| socket.local_addr()).expect("a port").port();
     format!("[trunks]\nudp = {port}\ntcp = 0\ntls = 0\n")
@@ -93,7 +93,8 @@ async fn a_dns_server_that_is_silent_does_not_hold_it() {
     assert_eq!(gateway.ended().await, Some(0));
 }
 
-/// Told once it waits for the call, told again it ends it; the page, the record and the exit code say so.
+/// After the first signal the gateway waits for the call, after the second it ends the call; the page, the record and the exit code
+/// show it.
 #[tokio::test]
 async fn a_call_to_the_outside_ends_with_the_gateway() {
     let mut gateway = Gateway::start();
@@ -116,7 +117,7 @@ async fn a_call_to_the_outside_ends_with_the_gateway() {
     assert!(calls.contains("\t503\tgateway going down\t"), "{calls}");
 }
 
-/// Of an application that may do nothing: its calls for help are dialled, its calls to numbers by way of SIP addresses are not.
+/// An application without rights: its emergency calls are dialled, its calls to numbers by SIP addresses are not.
 #[tokio::test]
 async fn help_is_called_without_credit_and_a_number_never_is() {
     let provider = Provider::new().await;
@@ -166,8 +167,8 @@ async fn help_is_called_without_credit_and_a_number_never_is() {
     assert!(run(&gateway.data.0, &["credit", "check"]).status.success());
 }
 
-/// What an operator does who asks what became of a call: the Call-ID of the page's INVITE finds all that was said of it, and the one that it
-/// names leads on to what the trunk was sent.
+/// The trace of a call in the log: the Call-ID of the page's INVITE finds all its lines, and the Call-ID that one of them names
+/// leads to the messages of the trunk.
 #[tokio::test]
 async fn a_call_is_followed_in_the_log_from_the_page_to_the_trunk() {
     for level in ["info", "trace"] {
@@ -207,7 +208,7 @@ async fn a_call_is_followed_in_the_log_from_the_page_to_the_trunk() {
     }
 }
 
-/// A page's call to a number, which the provider takes and ends; the Call-IDs of both sides.
+/// Makes a call of a page to a number, which the provider answers and ends; returns the Call-IDs of both sides.
 async fn called_and_hung_up(level: &str) -> (Gateway, String, String) {
     let provider = Provider::new().await;
     let address = provider.0.local_addr().expect("an address");

@@ -1,4 +1,4 @@
-//! Secrets of applications and users: each is good for one thing, and the files of the database tell none.
+//! Secrets of applications and users: each has one use, and the files of the database reveal none.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -21,11 +21,11 @@ use super::support::{Folder, Gateway, program, run};
 /// The secret of `shop` in version3.sql.
 const OLD_SECRET: &[u8] = b"a secret of the third version, in clear";
 
-/// What `application add` or `application keys` printed.
+/// The output of `application add` or `application keys`.
 struct Keys(String);
 
 impl Keys {
-    /// Adds `shop`, whose pages are of this machine.
+    /// Adds `shop`, whose pages are on this machine.
     fn add(data: &Path, more: &[&str]) -> Self {
         Self::read(&run(data, &[&["application", "add", "shop", "--loopback"], more].concat()))
     }
@@ -50,7 +50,8 @@ impl Keys {
     }
 }
 
-/// Whether bob may sign in, and what the REST interface says, when each proof is made with `key`: ticket, JWT, signature, password.
+/// Returns whether bob may sign in, and the results of the REST API, when everything is signed with `key`: ticket, JWT, signature,
+/// password.
 async fn what_it_opens(gateway: &Gateway, key: &[u8]) -> [bool; 4] {
     let (ticket, jwt) = (ticket("shop", key, "bob", now(), 60), jwt(key, "bob"));
     let mut opens = [false; 4];
@@ -146,7 +147,7 @@ async fn an_application_of_an_earlier_version_goes_on() {
     assert_eq!(what_it_opens(&Gateway::over(data, ""), OLD_SECRET).await, NOTHING);
 }
 
-/// First both kinds of secrets are valid, so that back ends can change one after the other; then only the new ones.
+/// At first both kinds of secrets are valid, so that back ends can be changed one after the other; then only the new ones.
 async fn moves_on(data: Folder) {
     let keys = Keys::of_shop(&data.0);
     let new = [("ticket-secret", TICKET), ("jwt-secret", JWT), ("rest-secret", REST)];
@@ -166,7 +167,7 @@ async fn moves_on(data: Folder) {
     }
 }
 
-/// Who takes the name of somebody else by newUser would share it with the owner of its first ticket: so nobody makes tickets there.
+/// A user who takes a name by newUser would share it with the owner of the first ticket for it, so tickets are not accepted there.
 #[tokio::test]
 async fn where_pages_make_users_no_back_end_makes_tickets() {
     let data = Folder::new();
@@ -255,14 +256,14 @@ async fn a_sealed_secret_opens_only_where_it_belongs() {
 
 const OTHER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
-/// A data folder as version 3 left it when it was killed: what it wrote last is only in the log of the database.
+/// A data folder of version 3 whose process was killed: the last changes are only in the log of the database.
 fn old() -> Folder {
     let (made, left) = (Folder::new(), Folder::new());
     let database = Connection::open(made.0.join("offhook.sqlite")).expect("a database");
     database.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).expect("a log");
     let sql = include_str!("version3.sql");
     database.execute_batch(sql).expect("what it wrote");
-    // A password of bob that he has changed since: it is still in a page or two.
+    // A former password of bob, which may still be in a free page.
     let [sha256, md5] = [0, 1].map(|i| String::from_utf8(hashes("bob", "looking glass").swap_remove(i)).expect("text"));
     database.execute("UPDATE user SET ha1_sha256 = ?1, ha1_md5 = ?2 WHERE name = 'bob'", [sha256, md5]).expect("set");
     database.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").expect("written");
@@ -274,13 +275,13 @@ fn old() -> Folder {
     left
 }
 
-/// The digest hashes of a password, as the database had them in clear.
+/// Returns the digest hashes of a password, as the database stored them in plain text.
 fn hashes(user: &str, password: &str) -> Vec<Vec<u8>> {
     let hashes = offhook_gateway::store::Hashes::new(user, "localhost", password);
     vec![hashes.sha256.into_bytes(), hashes.md5.into_bytes()]
 }
 
-/// No file but that of the key has one of these, as octets, in hexadecimal or in base64.
+/// Asserts that no file except that of the key contains one of these, as octets, in hexadecimal or in base64.
 fn nothing_of(canaries: &[Vec<u8>], folder: &Path) {
     let files = files(folder);
     assert!(files.iter().any(|(name, octets)| name == "offhook.sqlite" && !octets.is_empty()), "{folder:?}");
@@ -302,7 +303,7 @@ fn contains(octets: &[u8], wanted: &[u8]) -> bool {
     octets.windows(wanted.len()).any(|window| window == wanted)
 }
 
-/// Name and content of what is in a folder, but for what SQLite shares between processes.
+/// Returns name and content of the files in a folder, except those that SQLite shares between processes.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
     let mut files: Vec<_> = entries
@@ -313,7 +314,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn feed(data: &Path, arguments: &[&str], input: &str) -> Output {
+pub fn feed(data: &Path, arguments: &[&str], input: &str) -> Output {
     let mut child = program(data)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -321,7 +322,7 @@ fn feed(data: &Path, arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program can be started");
-    // One that refuses its arguments may be gone before it has read anything.
+    // A program that rejects its arguments may end before it has read anything.
     drop(child.stdin.take().expect("piped").write_all(format!("{input}\n").as_bytes()));
     child.wait_with_output().expect("our child")
 }

@@ -1,4 +1,4 @@
-//! A gateway of its own for each test, and just enough of an HTTP, WebSocket and TLS client.
+//! A gateway for each test, and a minimal HTTP, WebSocket and TLS client.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
-/// A folder that goes away with its owner.
+/// A folder that is deleted when dropped.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -42,7 +42,7 @@ impl Drop for Folder {
     }
 }
 
-/// The program with an environment of nothing but `data`.
+/// Returns the command of the program, with only `data` in its environment.
 pub fn program(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offhook-gateway"));
     command.env_clear().env("OFFHOOK_DATA", data).env("OFFHOOK_PORT", "0").stdin(Stdio::null());
@@ -63,17 +63,17 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// With the defaults.
+    /// Starts one with the defaults.
     pub fn start() -> Self {
         Self::with("")
     }
 
-    /// With a configuration file.
+    /// Starts one with a configuration file.
     pub fn with(config: &str) -> Self {
         Self::over(Folder::new(), config)
     }
 
-    /// Over a data folder that exists.
+    /// Starts one with an existing data folder.
     pub fn over(data: Folder, config: &str) -> Self {
         let file = data.write("offhook.toml", config);
         let mut command = program(&data.0);
@@ -84,7 +84,7 @@ impl Gateway {
         Self::started(command, data)
     }
 
-    /// Started by `command`, whose output is piped and whose log goes to the folder.
+    /// Starts `command`, whose output is piped and whose log goes to the folder.
     pub fn started(mut command: Command, data: Folder) -> Self {
         let mut child = command.spawn().expect("the program can be started");
         let mut line = String::new();
@@ -99,19 +99,19 @@ impl Gateway {
         assert!(status.success());
     }
 
-    /// Everything that it has logged.
+    /// Returns its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data.0.join("log")).expect("the log is text")
     }
 
-    /// Octets of memory that it takes.
+    /// Returns the memory that it uses, octets.
     pub fn memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
     }
 
-    /// The exit code, once it has stopped.
+    /// Returns the exit code, once it has ended.
     pub async fn ended(&mut self) -> Option<i32> {
         let wait = async {
             loop {
@@ -124,7 +124,7 @@ impl Gateway {
         tokio::time::timeout(PATIENCE, wait).await.expect("it stops")
     }
 
-    /// Ends it as a power cut would, and keeps its data.
+    /// Kills it, like a power failure, and keeps its data.
     pub fn kill(mut self) -> Folder {
         self.child.kill().expect("our child");
         drop(self.child.wait());
@@ -146,7 +146,7 @@ impl Gateway {
         self.send(&(head + body)).await
     }
 
-    /// JSON, as the SDK posts it.
+    /// Sends JSON, as the SDK does.
     pub async fn post_json(&self, path: &str, body: &str) -> Answer {
         self.post(path, "Content-Type: application/json\r\n", body).await
     }
@@ -155,13 +155,13 @@ impl Gateway {
         exchange(self.tcp().await, request).await
     }
 
-    /// A WebSocket of the demo application.
+    /// Opens a WebSocket of the demo application.
     pub async fn open(&self) -> Socket<TcpStream> {
         let origin = format!("http://localhost:{}", self.port);
         self.upgrade("/sip?key=demo", &[("Origin", &origin)]).await.expect("the demo page may")
     }
 
-    /// A WebSocket handshake with the sub-protocol `sip`, unless `headers` say otherwise.
+    /// Opens a WebSocket with the sub-protocol `sip`, unless `headers` have another one.
     pub async fn upgrade(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket<TcpStream>, u16> {
         Socket::open(self.tcp().await, &format!("ws://127.0.0.1:{}{path}", self.port), headers).await
     }
@@ -179,7 +179,7 @@ impl Drop for Gateway {
     }
 }
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -200,15 +200,15 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Status and Sinch's code.
+    /// Returns the status and the code of the calling API.
     pub fn refusal(&self) -> (u16, u64) {
         (self.status, self.json()["errorCode"].as_u64().unwrap_or_default())
     }
 }
 
-/// Sends a request and reads until the gateway closes.
+/// Sends a request, and reads until the gateway closes the connection.
 pub async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
-    // It may be refused before it is all sent.
+    // It may be rejected before it is sent completely.
     drop(stream.write_all(request.as_bytes()).await);
     let mut bytes = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("it answers").ok();
@@ -220,7 +220,7 @@ pub async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: 
     Answer { status, head: head.into(), body: body.into() }
 }
 
-/// A client's WebSocket.
+/// The WebSocket of a client.
 pub struct Socket<S>(pub WebSocketStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.0.send(Message::text(text)).await.expect("the gateway reads");
     }
 
-    /// The next text, without pings.
+    /// Returns the next text message, skipping pings.
     pub async fn hear(&mut self) -> String {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("it says something") {
@@ -256,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// The code with which the gateway closes; 0: it closed without one.
+    /// Returns the close code of the gateway; 0: it closed without one.
     pub async fn closed(&mut self) -> u16 {
         loop {
             match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("it closes") {
@@ -274,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-/// Waits until the gateway closes the connection; how long that took.
+/// Waits until the gateway closes the connection; returns how long that took.
 pub async fn closes(stream: &mut (impl AsyncRead + Unpin)) -> Duration {
     let start = tokio::time::Instant::now();
     let mut sink = Vec::new();

@@ -1,4 +1,4 @@
-//! TLS at the edge of the gateway: its certificate, and a new one while it runs.
+//! TLS of the gateway: its certificate, and a new one while it runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ async fn a_handshake_has_a_deadline() {
     closes(&mut half).await;
 }
 
-/// Folder and configuration of a gateway with TLS.
+/// Returns folder and configuration of a gateway with TLS.
 fn folder() -> (Folder, String) {
     let data = Folder::new();
     let folder = data.0.display();
@@ -83,7 +83,7 @@ fn folder() -> (Folder, String) {
     (data, config)
 }
 
-/// A fresh certificate in the two files; its PEM text.
+/// Writes a new certificate to the two files; returns its PEM text.
 fn certificate(data: &Folder) -> String {
     let fresh = rcgen::generate_simple_self_signed(["localhost".into()]).expect("a certificate");
     data.write("key.pem", &fresh.signing_key.serialize_pem());
@@ -108,7 +108,7 @@ async fn secure(gateway: &Gateway, root: &str) -> Socket<TlsStream<TcpStream>> {
     Socket::open(stream, &format!("wss://localhost:{}/sip", gateway.port), &[]).await.expect("a program")
 }
 
-/// Waits until the gateway shows the certificate `root`.
+/// Waits until the gateway uses the certificate `root`.
 async fn until(gateway: &Gateway, root: &str) {
     let shown = async {
         while connect(gateway, root).await.is_err() {

@@ -1,11 +1,11 @@
-//! Whom to call, checked before anything is sent.
+//! The destination of a call, checked before anything is sent.
 
-use offhook_sip::text::{concat, cut_at};
+use offhook_sip::text::cut_at;
 use offhook_sip::{Uri, escape_user, is_token};
 
 use super::{Domain, Error};
 
-/// Whom to call.
+/// The destination of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// A user of the same server: 1 to 255 bytes.
@@ -26,7 +26,7 @@ const LONGEST_ROOM: usize = 64;
 const LONGEST_HEADERS: usize = 1024;
 
 impl Destination {
-    /// What kind of party this is.
+    /// The kind of the party.
     #[must_use]
     pub const fn domain(&self) -> Domain {
         match self {
@@ -45,10 +45,10 @@ impl Destination {
         }
     }
 
-    /// Refuses what can never be called.
+    /// Checks that it can be called.
     ///
     /// # Errors
-    /// `MissingParameter` (5, 6003) with a sentence that says what is wrong.
+    /// `MissingParameter` (5, 6003) with a message for the page.
     pub fn check(&self) -> Result<(), Error> {
         let fault = match self {
             Self::User(id) if id.is_empty() || id.len() > LONGEST_USER => "A user id has 1 to 255 bytes",
@@ -72,16 +72,16 @@ impl Destination {
     #[must_use]
     pub fn uri(&self, domain: &str) -> String {
         match self {
-            Self::User(id) => concat(&["sip:", &escape_user(id), "@", domain]),
-            Self::Phone(number) => concat(&["sip:", number, "@", domain, ";user=phone"]),
-            Self::Sip(address) => concat(&["sip:", without_scheme(address)]),
-            Self::Conference(room) => concat(&["sip:", &escape_user(room), "@conference.", domain]),
+            Self::User(id) => format!("sip:{}@{domain}", escape_user(id)),
+            Self::Phone(number) => format!("sip:{number}@{domain};user=phone"),
+            Self::Sip(address) => format!("sip:{}", without_scheme(address)),
+            Self::Conference(room) => format!("sip:{}@conference.{domain}", escape_user(room)),
         }
     }
 }
 
-/// Refuses headers that cannot be sent, and gives those that can under their names on the wire: names that begin with `x-` as they
-/// are, all others as `X-Header-NAME`. Calls to SIP addresses take only the former.
+/// Checks the headers of a call, and returns them with their names on the wire: names that begin with `x-` as they are, all others as
+/// `X-Header-NAME`. Calls to SIP addresses take only the former.
 ///
 /// # Errors
 /// `MissingParameter` (5, 6003) for names that are no token, control characters, names without `x-` towards SIP, names of ours, and
@@ -103,7 +103,8 @@ pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec
         } else if reserved(name) {
             "This header name is the SDK's own"
         } else {
-            wire.push((concat(&[if own { "" } else { HEADER_PREFIX }, name]), value.clone()));
+            let prefix = if own { "" } else { HEADER_PREFIX };
+            wire.push((format!("{prefix}{name}"), value.clone()));
             continue;
         };
         return Err(Error::argument(fault));
@@ -111,7 +112,7 @@ pub fn check_headers(headers: &[(String, String)], domain: Domain) -> Result<Vec
     Ok(wire)
 }
 
-/// The name that the app gave to a header which came as `name`; `None` for what is none of the app's.
+/// Returns the app's name of a header field `name`; `None` for one that is not of an app.
 #[must_use]
 pub fn header_name(name: &str) -> Option<&str> {
     let prefix = name.get(..HEADER_PREFIX.len());
@@ -131,12 +132,12 @@ fn is_own(name: &str) -> bool {
     name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
 }
 
-/// Whether a phone number may be an emergency number, such as 112: which ones are depends on where one is, so the server says.
+/// Whether a phone number may be an emergency number, such as 112: which ones are depends on the place, so the server checks them.
 fn is_short(number: &str) -> bool {
     (3..=5).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// What keeps a phone number from being one of E.164.
+/// Returns why a phone number is not in E.164; `None` where it is.
 fn not_e164(number: &str) -> Option<&'static str> {
     let Some(digits) = number.strip_prefix("+") else {
         return Some("A phone number begins with + and the country code, as +14155550101 does");
@@ -156,7 +157,7 @@ fn without_scheme(address: &str) -> &str {
 }
 
 fn is_sip(address: &str) -> bool {
-    let text = concat(&["sip:", without_scheme(address)]);
+    let text = format!("sip:{}", without_scheme(address));
     let clean = !text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | b',' | b'?' | 0x7f..));
     // With a colon before the @ it has a password, or a scheme that is not `sip:`.
     let user = cut_at(&text, b'@').map_or(&*text, |(user, _)| user);

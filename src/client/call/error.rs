@@ -1,9 +1,9 @@
-//! What goes wrong, by whose fault it is. Pages know each fault by a domain, a code and a sentence: those of the original SDK.
+//! Errors, by whose fault they are. Pages know each by a domain, a code and a message: those of the original SDK.
 //!
 //! | fault of | variants | domain |
 //! |---|---|---|
 //! | the network | [`Error::Unreachable`], [`Error::TimedOut`] | 0 |
-//! | the server, or whom it speaks for | [`Error::Refused`], [`Error::CallRefused`], [`Error::ApiRefused`] | 3 |
+//! | the server, or the remote party | [`Error::Refused`], [`Error::CallRefused`], [`Error::ApiRefused`] | 3 |
 //! | the peer | [`Error::Unusable`] | 3 |
 //! | the browser | [`Error::Browser`] | 5 |
 //! | the SDK | [`Error::Failed`] | 5 |
@@ -21,11 +21,11 @@ pub enum Error {
     Unreachable(Cow<'static, str>),
     /// The network's: a server or peer does not answer, or the media path broke and did not come back (0, 1001).
     TimedOut(&'static str),
-    /// The server's: it refused a registration (3, 4000).
+    /// The server's: it rejected a registration (3, 4000).
     Refused(Box<ErrorResponse>),
-    /// The server's, or of whoever is called: the call was refused (3, and the code that was said).
+    /// The server's or the remote party's: the call was rejected (3, and the code of the response).
     CallRefused(Box<ErrorResponse>),
-    /// The server's: it refused a request over HTTP, with these words (3, 4000).
+    /// The server's: it rejected a request over HTTP, with this reason (3, 4000).
     ApiRefused(String),
     /// The peer's: what it sent cannot be used (3, 4000).
     Unusable(&'static str),
@@ -33,24 +33,24 @@ pub enum Error {
     Browser(MediaError),
     /// The SDK's own (5, 6001).
     Failed(&'static str),
-    /// The page's: a call that makes no sense now (5, 6000).
+    /// The page's: a method that cannot be called now (5, 6000).
     Unexpected(&'static str),
     /// The page's: a wrong state, or a capability that is not set (5, 6002).
     Misuse(&'static str),
     /// The page's: an argument is missing or malformed (5, 6003).
     Argument(Cow<'static, str>),
-    /// The page's: nobody listens to incoming calls (5, 6004).
+    /// The page's: there is no listener for incoming calls (5, 6004).
     NoListener,
 }
 
-/// A refusal of a server.
+/// A final response that is a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
     /// The SIP status code, or the five-digit code where the server gave one.
     pub error_code: u32,
     /// The reason phrase.
     pub reason: String,
-    /// The header fields of the answer.
+    /// The header fields of the response.
     pub headers: Vec<(String, String)>,
 }
 
@@ -60,7 +60,7 @@ impl Error {
         Self::Argument(Cow::Borrowed(why))
     }
 
-    /// Whose fault it is, as the original SDK numbers it: 0 the network's, 3 the server's, 5 of whoever calls the SDK.
+    /// Whose fault it is, as the original SDK numbers it: 0 the network's, 3 the server's, 5 the caller's of the SDK.
     #[must_use]
     pub const fn domain(&self) -> i32 {
         match self {
@@ -70,7 +70,7 @@ impl Error {
         }
     }
 
-    /// Which fault it is, as the original SDK numbers it; of a call that was refused, the code that was said.
+    /// The number of the error in the original SDK; of a call that was rejected, the code of the response.
     #[must_use]
     pub fn code(&self) -> i32 {
         match self {
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// What the server answered.
+    /// The response of the server.
     #[must_use]
     pub fn response(&self) -> Option<&ErrorResponse> {
         match self {

@@ -1,4 +1,4 @@
-//! The call as an app sees it: whom it is with, where it stands, how it ended and why. Values only; the machine is in `client`.
+//! The call as an app sees it: with whom, its state, how it ended and why. Values only; the state machine is `client::session`.
 
 mod destination;
 mod error;
@@ -8,20 +8,20 @@ pub use error::{Error, ErrorResponse};
 
 use offhook_ua::time::Instant;
 
-/// Names a call within one client.
+/// The id of a call within one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(pub u32);
 
-/// All that can be asked of a call.
+/// A call, as an app sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallInfo {
-    /// Its name within the client.
+    /// Its id within the client.
     pub id: CallId,
-    /// The SIP Call-ID: a UUID made by the caller.
+    /// The SIP Call-ID: a UUID that the caller has created.
     pub call_id: String,
-    /// Whether this side called.
+    /// Whether this client called.
     pub outgoing: bool,
-    /// What kind of party is called.
+    /// The kind of the remote party.
     pub domain: Domain,
     /// The caller: user, number, or SIP address.
     pub from_id: String,
@@ -31,7 +31,7 @@ pub struct CallInfo {
     pub display_name: String,
     /// Headers of the app, in order.
     pub headers: Vec<(String, String)>,
-    /// Where the call stands.
+    /// Its state.
     pub state: State,
     /// How it ended.
     pub end_cause: EndCause,
@@ -49,7 +49,7 @@ pub struct CallInfo {
     pub video: bool,
 }
 
-/// What kind of party a call is with.
+/// The kind of the remote party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
     /// A user of the same server.
@@ -63,7 +63,7 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// The word that the original SDK uses for `callDomain`.
+    /// The value of `callDomain` in the original SDK.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,10 +75,10 @@ impl Domain {
     }
 }
 
-/// Where a call stands. It only ever moves down this list.
+/// The state of a call. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// Nothing heard from the other side yet.
+    /// The remote party has not responded yet.
     Initiating = 0,
     /// It rings.
     Progressing = 1,
@@ -89,7 +89,7 @@ pub enum State {
 }
 
 impl State {
-    /// The word that `getState()` gives.
+    /// The result of `getState()`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -101,7 +101,7 @@ impl State {
     }
 }
 
-/// How a call ended. The first cause stays.
+/// How a call ended. The first cause is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndCause {
     /// It has not.
@@ -110,20 +110,20 @@ pub enum EndCause {
     Timeout = 1,
     /// Declined or busy.
     Denied = 2,
-    /// It rang, and nobody answered.
+    /// It rang, and was not answered in time.
     NoAnswer = 3,
-    /// Refused by a server, or broken: see the error.
+    /// Rejected by a server, or broken: see the error.
     Failure = 4,
-    /// Ended after it was answered, by either side.
+    /// Ended after it was answered, by either party.
     HungUp = 5,
-    /// The caller gave up before the answer.
+    /// The caller hung up before the answer.
     Canceled = 6,
     /// Answered on another device of the same user.
     OtherDeviceAnswered = 7,
 }
 
 impl EndCause {
-    /// The word that `getEndCause()` gives.
+    /// The result of `getEndCause()`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! One dialog of a call, with what its other end can do and what it was told.
+//! One dialog of a call, with what the remote party supports and which candidates it was sent.
 
 use std::time::Duration;
 
@@ -8,52 +8,52 @@ use offhook_ua::dialog::Dialog;
 use offhook_ua::forks::Fork;
 use offhook_ua::reliable;
 
-use super::{Exchange, Session};
-use crate::client::context::{Asked, Context, Owner};
+use super::{OfferAnswer, Session};
+use crate::client::context::{Context, Owner, Purpose};
 
 /// One dialog of a call.
 pub struct Leg {
     pub dialog: Dialog,
-    /// Whether requests may be sent in it: it is known at both ends.
+    /// Whether requests may be sent in it: both ends know it.
     pub open: bool,
     /// Which reliable provisional responses were acknowledged.
     pub reliable: reliable::Uac,
-    /// Whether the other end takes candidates by INFO (RFC 8840).
+    /// Whether the remote party takes candidates by INFO (RFC 8840).
     pub trickles: bool,
     /// Whether it takes UPDATE (RFC 3311).
-    pub updates: bool,
-    /// How many local candidates it was told.
-    told: usize,
+    pub allows_update: bool,
+    /// How many local candidates it was sent.
+    candidates_sent: usize,
     /// Whether it was told that these are all.
-    told_end: bool,
-    /// Whether an INFO with candidates waits for its answer: one at a time keeps them in order.
-    flying: bool,
+    end_sent: bool,
+    /// Whether an INFO with candidates waits for its response: one at a time keeps them in order.
+    info_pending: bool,
 }
 
 impl Leg {
-    pub fn new(dialog: Dialog, told: usize, open: bool) -> Self {
+    pub fn new(dialog: Dialog, candidates_sent: usize, open: bool) -> Self {
         Self {
             dialog,
             open,
             reliable: reliable::Uac::default(),
             trickles: false,
-            updates: false,
-            told,
-            told_end: false,
-            flying: false,
+            allows_update: false,
+            candidates_sent,
+            end_sent: false,
+            info_pending: false,
         }
     }
 
-    /// Learns what the other end can do.
-    pub fn learn(&mut self, message: &Message<'_>) {
+    /// Learns what the remote party supports.
+    pub fn learn_capabilities(&mut self, message: &Message<'_>) {
         self.trickles |= message.has_token(Name::Supported, "trickle-ice");
-        self.updates |= message.has_token(Name::Allow, "UPDATE");
+        self.allows_update |= message.has_token(Name::Allow, "UPDATE");
     }
 
-    /// A new description went out that tells so many candidates.
-    pub const fn described(&mut self, told: usize) {
-        self.told = told;
-        self.told_end = false;
+    /// Takes note of a new description of ours with so many candidates.
+    pub const fn described(&mut self, candidates: usize) {
+        self.candidates_sent = candidates;
+        self.end_sent = false;
     }
 }
 
@@ -64,44 +64,44 @@ impl Fork for Leg {
 }
 
 impl Session {
-    /// Tells the other ends the candidates that they do not know yet (RFC 8840, 4.4).
+    /// Sends the candidates that the remote parties do not know yet (RFC 8840, 4.4).
     pub(super) fn trickle(&mut self, context: &mut Context) {
         // What is found now may belong to the next description.
-        if matches!(self.exchange, Exchange::Offering | Exchange::Answering { .. }) {
+        if matches!(self.offer_answer, OfferAnswer::Offering | OfferAnswer::Answering { .. }) {
             return;
         }
         for leg in &mut self.legs {
-            let news = leg.told < self.media.found.len() || (self.media.gathered && !leg.told_end);
-            let Some(local) = self.media.local.as_deref().filter(|_| leg.open && leg.trickles && !leg.flying && news) else {
+            let news = leg.candidates_sent < self.media.candidates.len() || (self.media.gathered && !leg.end_sent);
+            let Some(local) = self.media.local.as_deref().filter(|_| leg.open && leg.trickles && !leg.info_pending && news) else {
                 continue;
             };
-            let candidates: &[Candidate] = self.media.found.get(leg.told..).unwrap_or_default();
+            let candidates: &[Candidate] = self.media.candidates.get(leg.candidates_sent..).unwrap_or_default();
             let body = sdp::fragment(local, candidates, self.media.gathered);
-            leg.told = self.media.found.len();
-            leg.told_end = self.media.gathered;
-            leg.flying = true;
+            leg.candidates_sent = self.media.candidates.len();
+            leg.end_sent = self.media.gathered;
+            leg.info_pending = true;
             let info = leg.dialog.request(Method::Info).field("Info-Package", "trickle-ice");
             let info = info.field("Content-Disposition", "Info-Package");
-            let owner = Owner::Call(self.info.id, Asked::Trickle);
-            context.request(info, owner, Some(("application/trickle-ice-sdpfrag", &body)));
+            let owner = Owner::Call(self.info.id, Purpose::Trickle);
+            context.send_request(info, owner, Some(("application/trickle-ice-sdpfrag", &body)));
         }
     }
 
-    /// An INFO with candidates was answered.
-    pub(super) fn trickled(&mut self, context: &mut Context) {
+    /// Goes on after the response to an INFO with candidates.
+    pub(super) fn trickle_answered(&mut self, context: &mut Context) {
         for leg in &mut self.legs {
-            leg.flying = false;
+            leg.info_pending = false;
         }
         self.trickle(context);
     }
 
-    /// How long a description may wait for its first candidate: whoever takes none by INFO needs one in it.
+    /// How long a description waits for its first candidate: a remote party that takes none by INFO needs one in it.
     pub(super) fn candidate_wait(&self, context: &Context) -> Duration {
         if self.legs.first().is_some_and(|leg| leg.trickles) { context.config.candidate_wait } else { Duration::from_secs(1) }
     }
 
-    /// Whether there are candidates that the other end, which takes none by INFO, was not told.
-    pub(super) fn has_secrets(&self) -> bool {
-        self.legs.first().is_some_and(|leg| !leg.trickles && leg.told < self.media.found.len())
+    /// Whether there are candidates that the remote party, which takes none by INFO, was not sent.
+    pub(super) fn has_unsent_candidates(&self) -> bool {
+        self.legs.first().is_some_and(|leg| !leg.trickles && leg.candidates_sent < self.media.candidates.len())
     }
 }

@@ -1,20 +1,20 @@
-//! One call as a machine: the signalling of RFC 3261, 3262, 3311, 4028 and 8840, and the media tasks between.
+//! The state machine of one call: its signalling (RFC 3261, 3262, 3311, 4028 and 8840), and the media tasks between.
 //!
 //! ```text
-//! caller   Placing ── offer made, signed in ──▶ Inviting ── 2xx ──▶ Up ── BYE ──▶ gone
-//!                                                  │ refused, gave up ──▶ gone (after the final answer)
-//! callee   Ringing ── answer(), microphone open: 2xx ──▶ Up ── BYE ──▶ gone
-//!              │ declined, cancelled ──▶ gone
+//! UAC   Placing ── offer made, signed in: INVITE ──▶ Inviting ── 2xx ──▶ Answered ── BYE ──▶ done
+//!                                                       │ rejected, cancelled ──▶ done (after the final response)
+//! UAS   Ringing ── answer(), microphone open: 2xx ──▶ Answered ── BYE ──▶ done
+//!              │ declined, cancelled ──▶ done
 //! ```
 //!
 //! What the app sees (`info.state`) may end before the signalling does: a caller who hangs up is told at once.
 
-mod callee;
-mod caller;
-mod inside;
+mod in_dialog;
 mod leg;
 mod media;
 mod path;
+mod uac;
+mod uas;
 
 use leg::Leg;
 use media::{Media, Microphone};
@@ -26,7 +26,7 @@ use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
-use super::context::{Asked, Awaited, Context, Owner};
+use super::context::{Context, Owner, Purpose, TaskPurpose};
 use super::io::{Change, MediaError, Output, PeerId, TaskResult};
 use super::timers::Timer;
 use crate::client::call::{CallInfo, EndCause, Error, State};
@@ -35,78 +35,77 @@ use crate::client::call::{CallInfo, EndCause, Error, State};
 pub struct Session {
     pub info: CallInfo,
     phase: Phase,
-    /// The request-URI of the INVITE.
+    /// The Request-URI of the INVITE.
     uri: String,
-    /// Headers of the app as they go on the wire.
+    /// The app's headers as they go on the wire.
     headers: Vec<(String, String)>,
     local_tag: String,
-    /// Early dialogs; after the answer the one dialog of the call.
+    /// The early dialogs; after the answer the one dialog of the call.
     legs: Vec<Leg>,
     media: Media,
     /// Our 2xx or reliable provisional response, until it is acknowledged.
     reliable: reliable::Uas,
-    /// Caller: until when other forks may answer, too, and have to be turned away (RFC 3261, 13.2.2.4).
+    /// UAC: until when a 2xx of another fork may come, which gets ACK and BYE (RFC 3261, 13.2.2.4).
     forks_until: Instant,
-    /// The highest number in CSeq that was used in an early dialog which another one's answer ended: its 2xx may still come.
-    spent: u32,
-    /// Callee: the connection that the INVITE came over.
+    /// UAC: the highest CSeq number that was used in any early dialog: a fork that answers too late gets its BYE with a higher one.
+    highest_number: u32,
+    /// UAS: the connection that the INVITE came over.
     connection: u32,
-    /// Our ACK, in case the 2xx comes again.
+    /// UAC: our ACK, for retransmissions of the 2xx.
     ack: Option<String>,
-    /// Offers within the call.
-    exchange: Exchange,
+    /// The offer and answer under way within the call.
+    offer_answer: OfferAnswer,
     timer: SessionTimer,
-    /// Caller: whether the other side is to be heard before the answer (RFC 5009): for the app, such a call is established.
-    early: bool,
+    /// UAC: whether there is early media (RFC 5009): for the app, such a call is established.
+    early_media: bool,
     /// Whether the app was told that the media is interrupted.
     interrupted: bool,
-    /// The peer connection that the remote party closed, while it has offered no other one since.
-    left: Option<PeerId>,
-    /// Tones that wait for the one before them.
-    tones: String,
-    /// Whether its media was let go.
+    /// Our end of the peer connection that the remote party closed, until it offers another one.
+    closed_peer: Option<PeerId>,
+    /// DTMF digits to be sent by INFO; the first one waits for its response.
+    dtmf: String,
+    /// Whether its media was released.
     released: bool,
-    /// Nothing is left to do: the client drops it.
+    /// Whether its signalling has ended, too: the client drops it.
     pub done: bool,
 }
 
 /// Where the signalling of a call stands.
 #[derive(Debug)]
 enum Phase {
-    /// Caller: the offer is being made, or we are not signed in yet.
+    /// UAC: the offer is being made, or we are not signed in yet.
     Placing,
-    /// Caller: the INVITE is out.
+    /// UAC: the INVITE waits for its final response.
     Inviting {
         key: ClientKey,
-        /// Its number in CSeq.
+        /// Its CSeq number.
         number: u32,
     },
-    /// Callee: it rings.
+    /// UAS: the INVITE waits for its final response.
     Ringing {
         key: ServerKey,
-        /// The INVITE, to be answered.
         invite: OwnedMessage,
-        /// Whether the caller can take an early answer.
+        /// Whether the caller takes an answer in a reliable provisional response.
         early: bool,
-        /// Whether the app said `answer()`.
+        /// Whether the app called `answer()`.
         answering: bool,
-        /// Whether our SDP went out in a reliable provisional answer that the caller acknowledged.
+        /// Whether the caller has acknowledged a provisional response with our description.
         described: bool,
     },
-    /// Answered.
-    Up,
+    /// The INVITE has its 2xx.
+    Answered,
 }
 
-/// Who offers what within the call (RFC 3264): one at a time.
+/// The offer and answer within a call (RFC 3264): one at a time.
 #[derive(Debug)]
-enum Exchange {
-    /// Nothing.
+enum OfferAnswer {
+    /// None is under way.
     Idle,
-    /// We make an offer.
+    /// Our offer is being made.
     Offering,
-    /// Our offer is out, in an INVITE with this number in CSeq.
+    /// Our offer is out, in a re-INVITE with this CSeq number.
     Offered { number: u32 },
-    /// We answer theirs: the request.
+    /// Our answer to this re-INVITE or UPDATE is being made; or an offer, where a re-INVITE had none.
     Answering { key: ServerKey, request: OwnedMessage },
 }
 
@@ -123,15 +122,15 @@ impl Session {
             media: Media::new(peer),
             reliable: reliable::Uas::new(),
             forks_until: Instant::default(),
-            spent: 0,
+            highest_number: 0,
             connection: 0,
             ack: None,
-            exchange: Exchange::Idle,
+            offer_answer: OfferAnswer::Idle,
             timer: SessionTimer::new(),
-            early: false,
+            early_media: false,
             interrupted: false,
-            left: None,
-            tones: String::new(),
+            closed_peer: None,
+            dtmf: String::new(),
             released: false,
             done: false,
         }
@@ -142,9 +141,9 @@ impl Session {
         self.info.state == State::Ended
     }
 
-    /// Whether it was answered.
-    fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up)
+    /// Whether its INVITE has a 2xx.
+    fn is_answered(&self) -> bool {
+        matches!(self.phase, Phase::Answered)
     }
 
     /// Whether it rings here.
@@ -157,47 +156,49 @@ impl Session {
         self.media.peer == peer
     }
 
-    /// Takes the result of a media task in.
-    pub fn answered(&mut self, context: &mut Context, awaited: Awaited, result: TaskResult) {
+    /// Takes the result of a media task.
+    pub fn handle_task_result(&mut self, context: &mut Context, purpose: TaskPurpose, result: TaskResult) {
         if self.is_over() {
             return;
         }
-        match (awaited, result) {
-            (Awaited::FirstOffer, TaskResult::Description(sdp)) if self.info.outgoing => self.offer_made(context, sdp),
-            (Awaited::FirstOffer | Awaited::FirstAnswer, TaskResult::Description(sdp)) => self.answer_made(context, sdp),
-            (Awaited::FirstAccept | Awaited::Reaccept, TaskResult::Done) => self.joined(context),
-            (Awaited::Microphone, TaskResult::Done) => self.microphone_open(context),
-            (Awaited::Reoffer, TaskResult::Description(sdp)) => self.reoffer_made(context, sdp),
-            (Awaited::Reanswer, TaskResult::Description(sdp)) => self.reanswer_made(context, sdp),
-            (Awaited::Sound, TaskResult::Done) => self.heard(context),
-            (awaited, TaskResult::Failed(error)) => self.media_failed(context, awaited, &error),
+        match (purpose, result) {
+            (TaskPurpose::InitialOffer, TaskResult::Description(sdp)) if self.info.outgoing => self.offer_created(context, sdp),
+            (TaskPurpose::InitialOffer | TaskPurpose::InitialAnswer, TaskResult::Description(sdp)) => {
+                self.description_created(context, sdp)
+            }
+            (TaskPurpose::InitialAccept | TaskPurpose::Reaccept, TaskResult::Done) => self.description_applied(context),
+            (TaskPurpose::Microphone, TaskResult::Done) => self.microphone_opened(context),
+            (TaskPurpose::Reoffer, TaskResult::Description(sdp)) => self.send_reoffer(context, sdp),
+            (TaskPurpose::Reanswer, TaskResult::Description(sdp)) => self.answer_created(context, sdp),
+            (TaskPurpose::Listen, TaskResult::Done) => self.media_arrived(context),
+            (purpose, TaskResult::Failed(error)) => self.media_failed(context, purpose, &error),
             _ => {}
         }
     }
 
-    /// Ends the call in whatever way its state asks for: CANCEL, BYE, or a refusal.
+    /// Ends the call by what its state asks for: CANCEL, BYE, or a final response.
     pub fn hang_up(&mut self, context: &mut Context) {
         let cause = match (&self.phase, self.info.state) {
             (_, State::Established) => EndCause::HungUp,
             (Phase::Ringing { .. }, _) => EndCause::Denied,
             _ => EndCause::Canceled,
         };
-        self.finish(context, cause, None, StatusCode::DECLINE);
+        self.terminate(context, cause, None, StatusCode::DECLINE);
     }
 
-    /// Ends the call and tells the other side: CANCEL, BYE, or `code` to its INVITE.
-    fn finish(&mut self, context: &mut Context, cause: EndCause, error: Option<Error>, code: StatusCode) {
-        self.end(context, cause, error);
+    /// Ends the call and tells the peer by CANCEL, BYE, or a response with `code` to its INVITE.
+    fn terminate(&mut self, context: &mut Context, cause: EndCause, error: Option<Error>, code: StatusCode) {
+        self.report_end(context, cause, error);
         match &self.phase {
             Phase::Placing => self.done = true,
-            Phase::Inviting { .. } => self.cancel(context),
-            Phase::Ringing { .. } => self.decline(context, code),
-            Phase::Up => self.say_goodbye(context),
+            Phase::Inviting { .. } => self.send_cancel(context),
+            Phase::Ringing { .. } => self.reject(context, code),
+            Phase::Answered => self.send_bye(context),
         }
     }
 
-    /// The call is over for the app.
-    fn end(&mut self, context: &mut Context, cause: EndCause, error: Option<Error>) {
+    /// Ends the call for the app.
+    fn report_end(&mut self, context: &mut Context, cause: EndCause, error: Option<Error>) {
         if self.is_over() {
             return;
         }
@@ -207,11 +208,11 @@ impl Session {
         self.info.error = error;
         context.timers.stop_call(self.info.id);
         context.timers.set(Timer::Forget(self.info.id), context.now + 2 * TIMEOUT);
-        context.changed(Change::Ended, &self.info);
-        self.watch_acknowledgement(context);
+        context.call_changed(Change::Ended, &self.info);
+        self.set_retransmission_timer(context);
     }
 
-    /// Lets the media of a call that is over go. After the farewell is on its way: a page that is being closed may get no further.
+    /// Releases the media of a call that is over. The BYE goes out before that: a page that is being closed may get no further.
     pub fn release(&mut self, context: &mut Context) {
         if self.is_over() && !self.released {
             self.released = true;
@@ -219,101 +220,101 @@ impl Session {
         }
     }
 
-    /// Sends BYE: at once, or, at the callee, as soon as its 2xx was acknowledged (RFC 3261, 15).
-    fn say_goodbye(&mut self, context: &mut Context) {
+    /// Sends BYE: at once, or, as the UAS, once its 2xx was acknowledged (RFC 3261, 15).
+    fn send_bye(&mut self, context: &mut Context) {
         if self.reliable.is_pending() {
             return;
         }
         for leg in &mut self.legs {
-            context.request(leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Asked::Goodbye), None);
+            context.send_request(leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Purpose::Bye), None);
         }
-        self.leave(context);
+        self.finish_signalling(context);
     }
 
-    /// It rings at the other side, or here.
-    fn progress(&mut self, context: &mut Context) {
+    /// Tells the app that the call rings, at the remote party or here.
+    fn report_progress(&mut self, context: &mut Context) {
         if self.info.state == State::Initiating {
             self.info.state = State::Progressing;
             self.info.progressing = Some(context.now);
             if self.info.outgoing {
-                context.timers.stop(Timer::Progress(self.info.id));
-                if !self.early {
-                    context.changed(Change::Progressing, &self.info);
+                context.timers.stop(Timer::ProgressTimeout(self.info.id));
+                if !self.early_media {
+                    context.call_changed(Change::Progressing, &self.info);
                 }
             }
         }
     }
 
-    /// It was answered, or is heard before that.
-    fn establish(&mut self, context: &mut Context) {
+    /// Tells the app that the call was answered, or has early media.
+    fn report_established(&mut self, context: &mut Context) {
         if self.info.state >= State::Established {
             return;
         }
         self.info.state = State::Established;
         self.info.established = Some(context.now);
-        context.timers.stop(Timer::Answer(self.info.id));
-        context.timers.stop(Timer::Progress(self.info.id));
-        self.unmute(context);
-        context.changed(Change::Established, &self.info);
-        self.watch_path(context);
+        context.timers.stop(Timer::AnswerTimeout(self.info.id));
+        context.timers.stop(Timer::ProgressTimeout(self.info.id));
+        self.update_sending(context);
+        context.call_changed(Change::Established, &self.info);
+        self.set_path_timers(context);
     }
 
-    /// Sends our sound if the call was answered and the app did not mute it.
-    fn unmute(&self, context: &mut Context) {
-        if self.is_up() && self.info.state == State::Established && self.media.microphone == Microphone::Open {
+    /// Has our sound sent if the call was answered and the app did not mute it.
+    fn update_sending(&self, context: &mut Context) {
+        if self.is_answered() && self.info.state == State::Established && self.media.microphone == Microphone::Open {
             context.push(Output::Sending { call: self.info.id, on: !self.info.muted });
         }
     }
 
-    /// The app mutes, or no longer.
+    /// Mutes the call, or no longer.
     pub fn mute(&mut self, context: &mut Context, on: bool) {
         self.info.muted = on;
-        self.unmute(context);
+        self.update_sending(context);
     }
 
     fn open_microphone(&mut self, context: &mut Context, granted: bool) {
         if self.media.microphone == Microphone::Closed {
-            self.media.microphone = if granted { Microphone::Granted } else { Microphone::Asked };
-            self.send_stream(context, Awaited::Microphone);
+            self.media.microphone = if granted { Microphone::Granted } else { Microphone::Requested };
+            self.attach_stream(context, TaskPurpose::Microphone);
         }
     }
 
-    fn microphone_open(&mut self, context: &mut Context) {
+    fn microphone_opened(&mut self, context: &mut Context) {
         self.media.microphone = Microphone::Open;
-        context.changed(Change::LocalStream, &self.info);
-        self.unmute(context);
-        self.accept(context);
+        context.call_changed(Change::LocalStream, &self.info);
+        self.update_sending(context);
+        self.send_ok_when_ready(context);
     }
 
-    fn media_failed(&mut self, context: &mut Context, awaited: Awaited, error: &MediaError) {
+    fn media_failed(&mut self, context: &mut Context, purpose: TaskPurpose, error: &MediaError) {
         let fault = Error::Browser(error.clone());
-        match awaited {
-            Awaited::Nothing => {}
-            Awaited::Sound => self.unheard(context),
-            Awaited::Reoffer => self.exchange = Exchange::Idle,
-            Awaited::Reanswer => self.reanswer_failed(context),
-            // Their peer connection is another one now, and ours cannot follow.
-            Awaited::Reaccept if self.media.joined && self.may_offer() => self.renew(context, true),
-            _ => self.finish(context, EndCause::Failure, Some(fault), StatusCode::NOT_ACCEPTABLE_HERE),
+        match purpose {
+            TaskPurpose::Nothing => {}
+            TaskPurpose::Listen => self.media_missing(context),
+            TaskPurpose::Reoffer => self.offer_answer = OfferAnswer::Idle,
+            TaskPurpose::Reanswer => self.answer_failed(context),
+            // The remote peer connection is another one now, and ours cannot follow.
+            TaskPurpose::Reaccept if self.media.remote_applied && self.may_offer() => self.reoffer_with_new_peer(context, true),
+            _ => self.terminate(context, EndCause::Failure, Some(fault), StatusCode::NOT_ACCEPTABLE_HERE),
         }
     }
 
-    /// Time-out of a response that waits for its acknowledgement: retransmits it, or gives up.
+    /// Retransmits the response that was not acknowledged, or ends the call.
     pub fn retransmit(&mut self, context: &mut Context) {
         match self.reliable.handle_timeout(context.now) {
             Some(Due::Retransmit(response)) => context.send(response.text.clone()),
             Some(Due::TimedOut) => {
                 let error = Error::TimedOut("The caller did not acknowledge the answer");
-                return self.finish(context, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
+                return self.terminate(context, EndCause::Failure, Some(error), StatusCode::SERVER_TIMEOUT);
             }
             None => {}
         }
-        self.watch_acknowledgement(context);
-        self.accept(context);
+        self.set_retransmission_timer(context);
+        self.send_ok_when_ready(context);
     }
 
     /// Sets the timer of the response that waits for its acknowledgement.
-    fn watch_acknowledgement(&self, context: &mut Context) {
+    fn set_retransmission_timer(&self, context: &mut Context) {
         match self.reliable.deadline() {
             Some(at) => context.timers.set(Timer::Retransmit(self.info.id), at),
             None => context.timers.stop(Timer::Retransmit(self.info.id)),
@@ -330,8 +331,8 @@ impl Session {
         &self.local_tag
     }
 
-    /// Whether a CANCEL or a copy speaks of this call's INVITE.
-    pub fn rings_for(&self, invite: &ServerKey) -> bool {
+    /// Whether it rings for the INVITE with this key.
+    pub fn is_ringing_for(&self, invite: &ServerKey) -> bool {
         matches!(&self.phase, Phase::Ringing { key, .. } if key == invite)
     }
 }

@@ -27,6 +27,9 @@ pub struct Options {
     /// rtpengine's program; without it the gateway is measured alone
     #[arg(long)]
     rtpengine: Option<PathBuf>,
+    /// Another build of this program, whose media are measured beside those of this one, in place of rtpengine
+    #[arg(long, conflicts_with = "rtpengine")]
+    before: Option<PathBuf>,
     /// Calls at a time whose sound is passed on
     #[arg(long, default_value_t = 100)]
     calls: usize,
@@ -67,12 +70,14 @@ impl Options {
     /// Where a server does not start or no call comes about.
     pub async fn run(self) -> Result<usize, Failure> {
         std::fs::create_dir_all(&self.folder)?;
-        let mut report = Report::new("rtpengine", "bridges");
+        let mut report = Report::new(if self.before.is_some() { "before" } else { "rtpengine" }, "bridges");
         for (way, calls, most) in [(Way::Passed, self.calls, 40.0), (Way::Coded, self.transcoded, 60.0)] {
             let (mut ours, mut theirs) = (Turns::default(), Turns::default());
             for _ in 0..self.rounds {
-                self.turn(&mut ours, Relay::gateway()?, way, calls).await?;
-                if let Some(program) = &self.rtpengine {
+                self.turn(&mut ours, Relay::gateway(&std::env::current_exe()?)?, way, calls).await?;
+                if let Some(program) = &self.before {
+                    self.turn(&mut theirs, Relay::gateway(program)?, way, calls).await?;
+                } else if let Some(program) = &self.rtpengine {
                     self.turn(&mut theirs, Relay::rtpengine(program, &self.folder).await?, way, calls).await?;
                 }
             }

@@ -45,13 +45,13 @@ pub struct Bridged {
 }
 
 impl Relay {
-    /// The gateway's media.
+    /// The gateway's media, by this build of our own program.
     ///
     /// # Errors
     ///
     /// Where they cannot be started.
-    pub fn gateway() -> Result<Self, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
+    pub fn gateway(program: &Path) -> Result<Self, Failure> {
+        let mut command = Command::new(program);
         command.arg("edge").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start(&mut command)?;
         let pipes = process.0.stdin.take().zip(process.0.stdout.take()).ok_or("no pipes")?;

@@ -32,6 +32,9 @@ pub struct Options {
     /// Kamailio's program; without it the gateway is measured alone
     #[arg(long)]
     kamailio: Option<PathBuf>,
+    /// Another build of the gateway to be measured beside it, in place of Kamailio
+    #[arg(long, conflicts_with = "kamailio")]
+    before: Option<PathBuf>,
     /// SIPp's program
     #[arg(long)]
     sipp: PathBuf,
@@ -95,8 +98,11 @@ impl Options {
     pub async fn run(self) -> Result<usize, Failure> {
         let folder = place(&self.folder, "carrier")?;
         let carrier = Carrier::new(self.sipp.clone(), free_port().await?, folder, self.users)?;
-        let mut ours = self.gateway(&carrier).await?;
-        let mut theirs = self.kamailio(&carrier).await?;
+        let mut ours = self.gateway(&self.gateway, "gateway", &carrier).await?;
+        let mut theirs = match &self.before {
+            Some(program) => Some(self.gateway(program, "gateway before", &carrier).await?),
+            None => self.kamailio(&carrier).await?,
+        };
         let (mut our_turns, mut their_turns) = (Turns::default(), Turns::default());
         self.hold(&mut our_turns, &carrier, &ours)?;
         theirs.as_ref().map(|theirs| self.hold(&mut their_turns, &carrier, theirs)).transpose()?;
@@ -104,7 +110,7 @@ impl Options {
             self.turn(&mut our_turns, &carrier, &mut ours)?;
             theirs.as_mut().map(|theirs| self.turn(&mut their_turns, &carrier, theirs)).transpose()?;
         }
-        let mut report = Report::new("Kamailio", "trunks");
+        let mut report = Report::new(if self.before.is_some() { "before" } else { "Kamailio" }, "trunks");
         rows(&mut report, our_turns, their_turns);
         report.notes.push(format!(
             "{} users; {} rounds of {} s; {} calls held; processor times are of the servers' processes alone. REGISTER is taken over \
@@ -120,7 +126,7 @@ impl Options {
         Ok(report.missed())
     }
 
-    async fn gateway(&self, carrier: &Carrier) -> Result<Bench, Failure> {
+    async fn gateway(&self, program: &Path, name: &'static str, carrier: &Carrier) -> Result<Bench, Failure> {
         let port = free_port().await?;
         let settings = format!(
             "[limits]\nconnections = 60000\n[phone]\ncalls = 100000\n[trunks]\nudp = {port}\ntcp = 0\ntls = 0\n\
@@ -130,8 +136,8 @@ impl Options {
             carrier::ADDRESS,
             carrier.port
         );
-        let place = self.place(&self.gateway, "gateway at trunks")?;
-        self.arrive(Server::gateway("gateway", &place, self.users, &settings)?, port).await
+        let place = self.place(program, &format!("{name} at trunks"))?;
+        self.arrive(Server::gateway(name, &place, self.users, &settings)?, port).await
     }
 
     async fn kamailio(&self, carrier: &Carrier) -> Result<Option<Bench>, Failure> {

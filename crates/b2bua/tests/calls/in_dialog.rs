@@ -42,7 +42,7 @@ fn keys_go_through_in_the_way_that_the_other_side_takes() {
     let mut world = World::with(vec![Trunk { dtmf: Dtmf::Info, ..trunk("first", FIRST) }]);
     talking(&mut world);
     let session = world.session();
-    world.media(Event::Pressed { session, leg: Leg::Page, key: '#', duration: 120 });
+    world.media(Event::Digit { session, leg: Leg::Page, digit: '#', duration: 120 });
     let info = world.expect("INFO");
     assert!(info.ends_with("Signal=#\r\nDuration=120\r\n"), "{info}");
     assert_eq!(field(&info, "content-type"), "application/dtmf-relay");

@@ -63,9 +63,9 @@ fn others_repeat_it_last_two_minutes_or_end_by_a_key() {
     world.phone("+46000000020");
     world.run(8_000);
     let session = world.session();
-    world.media(Event::Pressed { session, leg: Leg::Page, key: '1', duration: 100 });
+    world.media(Event::Digit { session, leg: Leg::Page, digit: '1', duration: 100 });
     assert_eq!(world.app(), ["progressing", "established"]);
-    world.media(Event::Pressed { session, leg: Leg::Page, key: '0', duration: 100 });
+    world.media(Event::Digit { session, leg: Leg::Page, digit: '0', duration: 100 });
     assert_eq!(world.app(), ["progressing", "established", "ended HUNG_UP"]);
     world.nothing_left();
 }

@@ -429,7 +429,7 @@ impl World {
             Command::Answered { leg, .. } => (format!("{leg:?} answers"), None),
             Command::Forget { .. } => ("forget".into(), None),
             Command::Play { times, .. } => (format!("play {times}"), None),
-            Command::Press { leg, key, .. } => (format!("press {key} for {leg:?}"), None),
+            Command::SendDigit { leg, digit, .. } => (format!("press {digit} for {leg:?}"), None),
         };
         self.log.push(format!("media: {line}"));
         if let Some(event) = event {

@@ -1,4 +1,4 @@
-//! Packets into samples and samples into packets, for all codecs in one shape. All sound is mono here.
+//! Decoders and encoders with one interface for all codecs. All sound is mono.
 
 use audio_codec::g722::{G722Decoder, G722Encoder};
 use audio_codec::{Decoder as _, Encoder as _};
@@ -10,14 +10,15 @@ use super::g711::Law;
 use super::resample::Resampler;
 use crate::Codec;
 
-/// The longest packet of Opus (RFC 6716, 3.4 R5); those of other codecs are shorter in practice, and longer ones are not taken.
+/// The longest packet of Opus, ms (RFC 6716, 3.4 R5). Packets of other codecs are shorter in practice; longer ones are dropped.
 pub(super) const LONGEST_PACKET_MS: usize = 120;
-/// The largest frame of Opus is 1275 bytes (RFC 6716, 3.2.1); at our bit rates a packet of one frame has a fifth of that.
+/// The size of the buffer for an encoded packet, octets. The largest frame of Opus has 1275 (RFC 6716, 3.2.1); a packet of one
+/// frame has a fifth of that at the bit rates used here.
 const LARGEST_FRAME: usize = 1275;
-/// Of 0 to 10: half of the work of the best, and hardly told apart from it at the bit rates of speech.
+/// The complexity of the Opus encoder, 0 to 10: half the work of the highest one, and hardly different at the bit rates of speech.
 const COMPLEXITY: i32 = 5;
 
-/// The samples in a second at which sound goes from one codec into another: Opus codes at any of these, the others at their own.
+/// Returns the sampling rate for transcoding, Hz: Opus supports any of these, the other codecs have one of their own.
 pub(super) const fn rate_into(from: Codec, to: Codec) -> u32 {
     match (from, to) {
         (Codec::Opus, Codec::Opus) => 48_000,
@@ -26,9 +27,9 @@ pub(super) const fn rate_into(from: Codec, to: Codec) -> u32 {
     }
 }
 
-/// Makes samples of packets, and of packets that never came.
+/// A decoder, which also conceals lost packets.
 pub(super) struct Decoder {
-    /// Samples in a second that it gives, and that its codec makes; between them they are resampled by way of the room.
+    /// The sampling rate of the output, and that of the codec, Hz; a resampler converts between them with a buffer.
     rate: u32,
     made: u32,
     codec: Decoding,
@@ -59,7 +60,7 @@ impl Decoder {
         Ok(Self { rate, made, codec, resampler: Resampler::between(made, rate), room: Vec::new() })
     }
 
-    /// How many samples a packet will make; `None`: it cannot be decoded.
+    /// Returns how many samples a packet has; `None` where it cannot be decoded.
     pub(super) fn samples(&self, payload: &[u8]) -> Option<usize> {
         let made = match &self.codec {
             Decoding::Opus(_) => opus::packet::get_nb_samples(payload, self.rate).ok()?,
@@ -70,19 +71,19 @@ impl Decoder {
         (samples > 0 && samples <= self.longest()).then_some(samples)
     }
 
-    /// Whether a packet holds a copy of what came before it.
+    /// Whether a packet has in-band FEC: a copy of the frame before it.
     pub(super) fn has_copy(&self, payload: &[u8]) -> bool {
         matches!(self.codec, Decoding::Opus(_)) && opus_has_copy(payload)
     }
 
-    /// Appends the samples of a packet of which [`Decoder::samples`] knows the length.
+    /// Appends the samples of a packet for which [`Decoder::samples`] returned a number.
     pub(super) fn decode(&mut self, payload: &[u8], samples: usize, pcm: &mut Vec<i16>) {
         let start = pcm.len();
         match &mut self.codec {
             Decoding::Opus(opus) => opus_append(opus, payload, samples, false, pcm),
             Decoding::G722(g722, concealment) => {
                 pcm.resize(start + payload.len() * 2, 0);
-                // Fails where the room is too small only, and there is room for two samples for each byte.
+                // Fails only where the buffer is too small, and it has two samples for each octet.
                 let _ = g722.decode_into(payload, &mut pcm[start..]);
                 concealment.heard(&mut pcm[start..]);
             }
@@ -94,7 +95,7 @@ impl Decoder {
         self.resample(start, pcm);
     }
 
-    /// Appends what stands for samples that were lost; `next`, the packet right after them, may hold a copy (RFC 7587, 3.3).
+    /// Appends a replacement for lost samples; `next`, the packet after them, may have in-band FEC (RFC 7587, 3.3).
     pub(super) fn conceal(&mut self, samples: usize, next: Option<&[u8]>, pcm: &mut Vec<i16>) {
         let samples = samples.min(self.longest());
         let (start, made) = (pcm.len(), samples * self.made as usize / self.rate as usize);
@@ -119,7 +120,7 @@ impl Decoder {
     }
 }
 
-/// What libopus does not make (a damaged packet, a length that is no multiple of 2.5 ms) is silence.
+/// Calls libopus; where it fails (a damaged packet, a length that is not a multiple of 2.5 ms), the result is silence.
 fn opus_append(opus: &mut opus::Decoder, payload: &[u8], samples: usize, copy: bool, pcm: &mut Vec<i16>) {
     let start = pcm.len();
     pcm.resize(start + samples, 0);
@@ -128,8 +129,8 @@ fn opus_append(opus: &mut opus::Decoder, payload: &[u8], samples: usize, copy: b
     }
 }
 
-/// Whether a packet of Opus holds a copy of the frame before it (RFC 6716, 2.1.7): said after the flags of voice, of which there is one for
-/// each 20 ms that were coded by SILK (4.2.3, 4.2.4). Packets of more than two frames are rare, and are taken to hold none.
+/// Whether a packet of Opus has in-band FEC (RFC 6716, 2.1.7): a flag after the voice activity flags, of which there is one for
+/// each 20 ms of SILK (4.2.3, 4.2.4). Packets of more than two frames are rare, and count as having none.
 fn opus_has_copy(payload: &[u8]) -> bool {
     let [contents, first, ..] = payload else { return false };
     let (configuration, is_plain) = (contents >> 3, contents & 3 < 2);
@@ -137,13 +138,13 @@ fn opus_has_copy(payload: &[u8]) -> bool {
         0..=11 if configuration % 4 == 3 => 3,
         0..=11 if configuration % 4 == 2 => 2,
         0..=15 => 1,
-        // Coded by CELT alone.
+        // CELT only.
         _ => return false,
     };
     is_plain && first >> (7 - voices) & 1 == 1
 }
 
-/// Makes packets of samples.
+/// An encoder.
 pub(super) struct Encoder {
     codec: Encoding,
 }
@@ -165,16 +166,16 @@ impl Encoder {
         Ok(Self { codec })
     }
 
-    /// Of a hundred packets the listener misses so many: each packet gets a copy of the one before, as good as that makes it worth
-    /// (RFC 6716, 2.1.6 and 2.1.7).
+    /// Sets the packet loss of the recipient, per cent: accordingly, packets get in-band FEC of a higher or lower bit rate (RFC
+    /// 6716, 2.1.6 and 2.1.7).
     pub(super) fn expect_loss(&mut self, percent: u8) {
         if let Encoding::Opus(opus) = &mut self.codec {
-            // Fails for what is no percentage.
+            // Fails only for a value that is not a percentage.
             let _ = opus.set_inband_fec(percent > 0).and_then(|()| opus.set_packet_loss_perc(i32::from(percent.min(100))));
         }
     }
 
-    /// Replaces what is in `out`. The samples are those of one frame: 10, 20, 40 or 60 ms for Opus.
+    /// Encodes one frame into `out`, whose content is replaced: 10, 20, 40 or 60 ms for Opus.
     pub(super) fn encode(&mut self, pcm: &[i16], out: &mut Vec<u8>) {
         out.clear();
         match &mut self.codec {
@@ -196,7 +197,7 @@ impl Encoder {
 fn opus_encoder(rate: u32) -> Result<opus::Encoder, SoundError> {
     let mut encoder = opus::Encoder::new(rate, Channels::Mono, Application::Voip)?;
     encoder.set_complexity(COMPLEXITY)?;
-    // More than speech needs, as a telephone's tones are hard for a codec of speech: at 16 kbit/s they lose a quarter of their strength.
+    // Higher than speech needs: a speech codec distorts DTMF tones, which at 16 kbit/s lose a quarter of their amplitude.
     encoder.set_bitrate(Bitrate::Bits(if rate > 16_000 { 32_000 } else { 24_000 }))?;
     Ok(encoder)
 }

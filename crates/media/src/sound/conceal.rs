@@ -1,31 +1,31 @@
-//! Concealment of lost sound for codecs without their own: voices are nearly periodic, so the last period is said again, ever more quietly
-//! (the idea of ITU-T G.711, appendix I; without its delay).
+//! Packet loss concealment for codecs without their own: voiced speech is nearly periodic, so the last pitch period is repeated and
+//! faded out (as in ITU-T G.711, appendix I, but without its delay).
 //!
 //! ```text
 //! heard ─────────╮period│period│period╲ … silence after 60 ms
 //!                └ lost ┘             ╲╱ cross-fade into what comes next
 //! ```
 
-/// The pitch of voices: 66 to 400 Hz. A period is looked for between these, in milliseconds.
+/// The pitch of voices is 66 to 400 Hz: the bounds of its period, ms.
 const SHORTEST_MS: f64 = 2.5;
 const LONGEST_MS: usize = 15;
-/// What two periods are compared by.
+/// The length of sound by which periods are compared.
 const TEMPLATE_MS: usize = 15;
-/// So long is a lost sound told at full strength; and at this age it is silent.
+/// How long the replacement has full amplitude, and when it has faded to silence.
 const FULL_MS: usize = 10;
 const SILENT_MS: usize = 60;
-/// Between what was made up and what comes next.
+/// The length of the cross-fade from the replacement to the next packet.
 const FADE_MS: usize = 5;
 
-/// What has been heard last, and what is being made of it.
+/// The last samples, and the replacement that is made from them.
 pub(super) struct Concealment {
     /// Samples in a millisecond.
     per_ms: usize,
-    /// The last [`LONGEST_MS`] twice and more, oldest first.
+    /// The last samples, a little more than twice [`LONGEST_MS`], oldest first.
     history: Vec<i16>,
-    /// The period that is repeated; empty while nothing is lost.
+    /// The pitch period that is repeated; empty while nothing is lost.
     period: Vec<i16>,
-    /// Samples made up since the loss began.
+    /// The number of replacement samples since the loss began.
     made: usize,
 }
 
@@ -35,7 +35,7 @@ impl Concealment {
         Self { per_ms, history: vec![0; (LONGEST_MS * 2 + TEMPLATE_MS) * per_ms], period: Vec::new(), made: 0 }
     }
 
-    /// Samples came: they are remembered; the first after a loss are faded into.
+    /// Takes decoded samples; after a loss their beginning is cross-faded with the replacement.
     pub(super) fn heard(&mut self, pcm: &mut [i16]) {
         if !self.period.is_empty() {
             let fade = (FADE_MS * self.per_ms).min(pcm.len());
@@ -50,7 +50,7 @@ impl Concealment {
         self.remember(pcm);
     }
 
-    /// Samples did not come: appends some that may stand for them.
+    /// Appends replacement samples for a loss.
     pub(super) fn conceal(&mut self, samples: usize, pcm: &mut Vec<i16>) {
         if self.period.is_empty() {
             self.find_period();
@@ -74,8 +74,8 @@ impl Concealment {
         self.history.extend_from_slice(&pcm[pcm.len() - kept..]);
     }
 
-    /// The distance at which the last samples resemble those before them most, and the samples of one such distance. Their end is faded
-    /// into what came before their beginning, so that there is no step where they meet.
+    /// Returns one pitch period: the last samples over the distance at which they are most similar to those before. Its end is
+    /// cross-faded with the samples before its beginning, so that repetitions join without a step.
     fn find_period(&mut self) {
         let shortest = (SHORTEST_MS * self.per_ms as f64) as usize;
         let longest = LONGEST_MS * self.per_ms;
@@ -93,7 +93,7 @@ impl Concealment {
         }
     }
 
-    /// The correlation of the samples from `template` on with those `lag` before, by the latter's strength.
+    /// Returns the correlation of the samples from `template` on with those `lag` before, normalised by the energy of the latter.
     fn likeness(&self, template: usize, lag: usize) -> f32 {
         let late = &self.history[template..];
         let early = &self.history[template - lag..self.history.len() - lag];
@@ -107,7 +107,7 @@ impl Concealment {
     }
 }
 
-/// The nearest that a sample can be.
+/// Returns the nearest sample value.
 pub(super) fn clip(sample: i32) -> i16 {
     sample.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }

@@ -1,8 +1,10 @@
-//! G.711 (ITU-T G.711; RFC 3551, 4.5.14): a sample as one byte: sign, three bits of segment (its octave), four bits of step inside it.
+//! G.711 (ITU-T G.711; RFC 3551, 4.5.14): each sample is an octet of sign, three bits of segment (its octave) and four bits of step
+//! in the segment.
 //!
-//! Not audio-codec's (0.4.13): its A-law puts 897 samples below 0 into a wrong step (a tone of 20 keeps 5.1 dB, here 8.9).
+//! The crate audio-codec (0.4.13) is not used for it: its A-law encodes 897 negative samples as a wrong step (a tone of amplitude
+//! 20 has a signal-to-noise ratio of 5.1 dB, here 8.9).
 
-/// Added to a magnitude before its segment is read off: the first segment of µ-law begins there.
+/// The bias that is added to a magnitude before its segment is determined: the first segment of µ-law begins there.
 const BIAS: u32 = 33 << 2;
 
 /// One of the two laws.
@@ -49,7 +51,7 @@ static A_SAMPLES: [i16; 256] = {
     samples
 };
 
-/// All bits are inverted on the wire, so that silence is rich in ones.
+/// All bits are inverted on the wire, so that silence has many ones.
 const fn mu_byte(sample: i16) -> u8 {
     let sign = if sample < 0 { 0x80 } else { 0 };
     let magnitude = sample.unsigned_abs() as u32 + BIAS;
@@ -66,7 +68,7 @@ const fn mu_sample(byte: u8) -> i16 {
     if bits & 0x80 == 0 { magnitude } else { -magnitude }
 }
 
-/// Every second bit is inverted on the wire; the sign bit is set where the sample is not negative.
+/// Every second bit is inverted on the wire; the sign bit is set for samples that are not negative.
 const fn a_byte(sample: i16) -> u8 {
     let sign = if sample < 0 { 0 } else { 0x80 };
     let magnitude = (if sample < 0 { !sample } else { sample }) as u32 >> 4;
@@ -91,7 +93,7 @@ const fn a_sample(byte: u8) -> i16 {
 mod tests {
     use super::*;
 
-    /// ITU-T G.711, tables 1a to 2b: the ends, silence, and that each step decodes into the middle of what it stands for.
+    /// ITU-T G.711, tables 1a to 2b: the limits, silence, and decoding of each step to its middle.
     #[test]
     fn the_tables_of_the_recommendation() {
         assert_eq!((mu_sample(0xff), mu_sample(0x7f), mu_sample(0x80), mu_sample(0x00)), (0, 0, 32124, -32124));
@@ -104,7 +106,7 @@ mod tests {
         }
     }
 
-    /// No sample is moved by more than half a step: a 32nd of its own size, or the half of the smallest step.
+    /// No sample changes by more than half a step: a 32nd of its value, or half of the smallest step.
     #[test]
     fn no_sample_moves_by_more_than_half_a_step() {
         for sample in i16::MIN..=i16::MAX {

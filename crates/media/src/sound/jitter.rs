@@ -1,12 +1,13 @@
-//! The jitter buffer: puts packets in order, and says when each point of a stream is to be played.
+//! The jitter buffer: puts packets in order, and determines when each point of a stream is played.
 //!
-//! A packet's *transit* is its arrival less its timestamp, by two clocks that were never compared: only its changes mean something. Sound
-//! is played at its timestamp plus the *offset*: the transit that all but 2 % of the last packets stayed below. So the delay is as small as
-//! the network lets it be, and a sender's clock that goes wrong (drift) takes the offset along: nothing is ever stretched or cut for it.
+//! The *transit* of a packet is its time of arrival minus its timestamp, by two clocks that are not synchronised: only changes of
+//! it have a meaning. Sound is played at its timestamp plus the *offset*: the transit that 98 % of the last packets did not exceed.
+//! So the delay is as small as the network allows, and the offset follows the drift of the sender's clock: sound is never stretched
+//! or shortened for it.
 //!
 //! ```text
-//! transit │      ╷      ╷            offset ┄┄┄ the packet above it comes too late and is concealed;
-//!         │┄┄┬┄┄┄┼┄┄╷┄┄┄│┄┄╷┄┄┄┄┄          where more do, the offset rises
+//! transit │      ╷      ╷            offset ┄┄┄ a packet above it arrives too late and is concealed;
+//!         │┄┄┬┄┄┄┼┄┄╷┄┄┄│┄┄╷┄┄┄┄┄          with more of them the offset rises
 //!         └──┴─╵─┴──┴─╵─┴──┴─────── packets
 //! ```
 
@@ -16,61 +17,63 @@ use offhook_ua::time::Instant;
 
 use super::transcoder::Packet;
 
-/// Packets that are looked back on: five seconds of 20 ms.
+/// The number of packets from which the offset is determined: five seconds of 20 ms.
 const WINDOW: usize = 256;
-/// One of so many packets may come too late.
+/// One of this many packets may arrive too late.
 const LATE_ONE_OF: usize = 50;
-/// While few packets were seen, the offset is larger by this, in milliseconds; later by the other, as clocks count in milliseconds.
+/// A margin that is added to the offset: while there were fewer than `FEW` packets, and after that, because clocks count in
+/// milliseconds.
 const CAREFUL_MS: i64 = 10;
 const MARGIN_MS: i64 = 2;
 const FEW: usize = 25;
-/// The offset stays within this of the fastest packet.
+/// The largest difference between the offset and the shortest transit.
 const LARGEST_DELAY_MS: i64 = 200;
-/// A transit so far off the others is another timeline: a sender that began anew.
+/// A transit that differs by more belongs to another timeline: the sender has started again.
 const JUMP_MS: i64 = 1000;
-/// Packets that wait; more are not taken.
+/// The largest number of packets in the buffer; more are dropped.
 const MOST_PACKETS: usize = 64;
-/// Nothing longer goes over the links that calls take.
+/// The longest payload, octets: that of a full Ethernet frame.
 const LARGEST_PAYLOAD: usize = 1500;
 
-/// What became of a packet.
+/// The result of taking a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It waits for its time; or it is refused, or too late.
+    /// The packet is in the buffer, or was dropped, or was too late.
     InStream,
-    /// It is the first of a timeline: the play position is where it begins.
+    /// The packet begins a timeline: playing begins at its timestamp.
     Anew(i64),
 }
 
-/// What is to be played at a point of the stream.
+/// The sound at a point of the stream.
 pub(super) enum Next<'a> {
     /// This packet.
     Packet(&'a [u8]),
-    /// Something that is not there, though what comes `ticks` later is; where that is said to hold a copy of it, it is here.
+    /// Lost sound of `ticks`, before the next packet in the buffer; `copy` is that packet if it may have in-band FEC for the lost
+    /// one.
     Gap { ticks: i64, copy: Option<&'a [u8]> },
-    /// Nothing has come for here or later.
+    /// There is nothing for this point or later.
     Empty,
 }
 
 pub(super) struct Jitter {
     ticks_per_ms: i64,
     source: Option<u32>,
-    /// Timestamp and sequence number of the newest packet, without wrap.
+    /// Timestamp and sequence number of the newest packet, extended.
     newest: Place,
-    /// Which of the 64 packets up to the newest have come, the newest being bit 0.
+    /// Which of the last 64 packets were received; bit 0 is the newest.
     seen: u64,
-    /// By timestamp.
+    /// Packets to be played, by timestamp.
     waiting: VecDeque<Waiting>,
-    /// Payloads of packets that were played, to be filled again.
+    /// Buffers of payloads that were played, for reuse.
     spare: Vec<Vec<u8>>,
-    /// Up to here all is played.
+    /// Everything before this place was played.
     played: Place,
     transits: Transits,
-    /// The transit of the last packet, where it was on another timeline.
-    strange: Option<i64>,
+    /// The transit of the last packet, if that was on another timeline.
+    off_timeline: Option<i64>,
 }
 
-/// Where in a stream a packet stands.
+/// The place of a packet in a stream.
 #[derive(Clone, Copy, Default)]
 struct Place {
     timestamp: i64,
@@ -93,11 +96,11 @@ impl Jitter {
             spare: Vec::with_capacity(MOST_PACKETS),
             played: Place::default(),
             transits: Transits::default(),
-            strange: None,
+            off_timeline: None,
         }
     }
 
-    /// A packet has come.
+    /// Takes a packet.
     pub(super) fn handle_packet(&mut self, now: Instant, packet: &Packet<'_>) -> Taken {
         if packet.payload.is_empty() || packet.payload.len() > LARGEST_PAYLOAD {
             return Taken::InStream;
@@ -110,7 +113,7 @@ impl Jitter {
         if self.transits.count > 0 && (transit - self.transits.offset(self.ticks_per_ms)).abs() > JUMP_MS * self.ticks_per_ms {
             return self.stray(now, packet, transit);
         }
-        self.strange = None;
+        self.off_timeline = None;
         if !self.is_new(place) {
             return Taken::InStream;
         }
@@ -121,7 +124,7 @@ impl Jitter {
         Taken::InStream
     }
 
-    /// What is to be played at a timestamp. What is older is forgotten.
+    /// Returns the sound at a timestamp, and drops older packets.
     pub(super) fn next(&mut self, at: i64) -> Next<'_> {
         while self.waiting.front().is_some_and(|first| first.place.timestamp < at) {
             self.discard();
@@ -136,7 +139,7 @@ impl Jitter {
         Next::Gap { ticks, copy: lost.then_some(&first.payload) }
     }
 
-    /// The packet of [`Next::Packet`] was played.
+    /// Removes the first packet: that of [`Next::Packet`] was played.
     pub(super) fn discard(&mut self) {
         if let Some(first) = self.waiting.pop_front() {
             self.played.sequence = first.place.sequence;
@@ -144,35 +147,35 @@ impl Jitter {
         }
     }
 
-    /// When the packet with this timestamp is to be played, in ticks of this stream's clock.
+    /// Returns when the packet with this timestamp is played, in ticks of this stream's clock.
     pub(super) fn due(&self, timestamp: i64) -> i64 {
         timestamp + self.transits.offset(self.ticks_per_ms)
     }
 
-    /// An instant in ticks of this stream's clock.
+    /// Returns an instant in ticks of this stream's clock.
     pub(super) fn ticks(&self, now: Instant) -> i64 {
         i64::try_from(now.millis()).unwrap_or(i64::MAX / 64).min(i64::MAX / 64) * self.ticks_per_ms
     }
 
-    /// How long sound is kept back, in milliseconds: the offset less the fastest transit.
+    /// Returns the delay of the buffer, ms: the offset minus the shortest transit.
     pub(super) fn delay(&self) -> u64 {
         let fastest = self.transits.fastest();
         u64::try_from((self.transits.offset(self.ticks_per_ms) - fastest) / self.ticks_per_ms).unwrap_or(0)
     }
 
-    /// How many of the last 64 packets have not come.
+    /// Returns how many of the last 64 packets are missing.
     pub(super) const fn missing(&self) -> u32 {
         self.seen.count_zeros()
     }
 
-    /// Another sender or another timeline: what was known is forgotten.
+    /// Begins again with another sender or another timeline.
     fn begin(&mut self, now: Instant, packet: &Packet<'_>) -> Taken {
         while !self.waiting.is_empty() {
             self.discard();
         }
         self.source = Some(packet.ssrc);
-        self.strange = None;
-        // Nobody has missed what may have been before.
+        self.off_timeline = None;
+        // Packets before the first one are not missing.
         self.seen = u64::MAX;
         self.newest = Place { timestamp: i64::from(packet.timestamp), sequence: i64::from(packet.sequence) };
         self.played = Place { timestamp: self.newest.timestamp, sequence: self.newest.sequence - 1 };
@@ -182,14 +185,14 @@ impl Jitter {
         Taken::Anew(self.newest.timestamp)
     }
 
-    /// One packet off the timeline is refused; a second that agrees with it is believed (as in RFC 3550, A.1).
+    /// A single packet off the timeline is dropped; a second one that agrees with it begins a new timeline (as in RFC 3550, A.1).
     fn stray(&mut self, now: Instant, packet: &Packet<'_>, transit: i64) -> Taken {
-        let agrees = self.strange.is_some_and(|strange| (strange - transit).abs() < LARGEST_DELAY_MS * self.ticks_per_ms);
-        self.strange = Some(transit);
+        let agrees = self.off_timeline.is_some_and(|other| (other - transit).abs() < LARGEST_DELAY_MS * self.ticks_per_ms);
+        self.off_timeline = Some(transit);
         if agrees { self.begin(now, packet) } else { Taken::InStream }
     }
 
-    /// Notes a packet as come; `false`: it came before, or is too old to tell.
+    /// Marks a packet as received; false where it is a duplicate, or too old to tell.
     fn is_new(&mut self, place: Place) -> bool {
         let ahead = place.sequence - self.newest.sequence;
         if ahead > 0 {
@@ -219,7 +222,7 @@ impl Jitter {
 }
 
 impl Place {
-    /// A packet's place, which is nearer to here than half the range of its numbers (RFC 3550, A.1).
+    /// Returns the extended place of a packet: the one nearest to this place (RFC 3550, A.1).
     fn near(self, packet: &Packet<'_>) -> Self {
         let timestamp = packet.timestamp.wrapping_sub(self.timestamp as u32).cast_signed();
         let sequence = packet.sequence.wrapping_sub(self.sequence as u16).cast_signed();
@@ -231,7 +234,7 @@ impl Place {
 struct Transits {
     last: [i64; WINDOW],
     count: usize,
-    /// The largest of them are left out where there are enough; and within what bounds the rest is followed.
+    /// The bounds of the transits that count: the largest ones are ignored if there are enough.
     high: i64,
     low: i64,
 }

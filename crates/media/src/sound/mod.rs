@@ -1,28 +1,28 @@
-//! What is done to sound between a page and the SIP side where they have no codec in common; keys (RFC 4733); recorded announcements.
-//! Values and small machines: no clock, no socket, no thread; and once a stream runs, nothing is allocated for a packet.
+//! Transcoding of sound between a page and a SIP side without a common codec, DTMF digits (RFC 4733), and recorded announcements.
+//! Values and small state machines: no clock, no socket, no thread; a running stream allocates no memory for packets.
 //!
 //! ```text
 //! packets ── jitter ── codec (decode, conceal) ── resample ── codec (encode) ── frames
-//!            order, when to play                  where neither codec can       another codec, another length
+//!            order, time of playing               where the rates differ     another codec, another length
 //! ```
 
 mod codec;
 mod conceal;
+mod dtmf;
 mod g711;
 mod jitter;
-mod keys;
 mod recording;
 mod resample;
 mod transcoder;
 
-pub use keys::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
+pub use dtmf::{DigitEvent, DigitPacket, DigitReader, DigitWriter};
 pub use recording::recording;
 pub use transcoder::{Frame, Packet, Transcoder};
 
-/// Why sound cannot be had.
+/// Why sound cannot be transcoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SoundError {
-    /// Ours: libopus refuses to begin, as when memory is used up.
+    /// libopus cannot be initialised, for example because memory is used up; the gateway is at fault.
     Broken,
 }
 

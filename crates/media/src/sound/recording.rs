@@ -1,4 +1,4 @@
-//! Recorded announcements, as packets of 20 ms of each codec: made once in a process, so a call that hears one costs no coding.
+//! Recorded announcements as packets of 20 ms for each codec, encoded once in a process, so that playing them costs no encoding.
 
 use std::sync::OnceLock;
 
@@ -6,12 +6,12 @@ use super::SoundError;
 use super::codec::{Decoder, Encoder, rate_into};
 use crate::{Codec, Prompt};
 
-/// Spoken by scripts/build-prompts.
+/// The recordings, made by scripts/build-prompts.
 static CONNECTED: &[u8] = include_bytes!("../../prompts/connected.opus");
 
 const FRAME_MS: usize = 20;
 
-/// The packets of an announcement, 20 ms each. Empty where libopus cannot begin.
+/// Returns the packets of an announcement, 20 ms each; none where libopus cannot be initialised.
 #[must_use]
 pub fn recording(prompt: Prompt, codec: Codec) -> &'static [Vec<u8>] {
     static MADE: [OnceLock<Vec<Vec<u8>>>; 4] = [const { OnceLock::new() }; 4];
@@ -26,7 +26,7 @@ pub fn recording(prompt: Prompt, codec: Codec) -> &'static [Vec<u8>] {
 }
 
 fn make(file: &[u8], codec: Codec) -> Result<Vec<Vec<u8>>, SoundError> {
-    // What an Opus stream begins with is about it, not of it (RFC 7845, 3).
+    // The first packets of an Opus stream are its header (RFC 7845, 3).
     let spoken = packets(file).into_iter().skip(2);
     if codec == Codec::Opus {
         return Ok(spoken.collect());
@@ -44,8 +44,8 @@ fn make(file: &[u8], codec: Codec) -> Result<Vec<Vec<u8>>, SoundError> {
         .collect())
 }
 
-/// The packets of an Ogg stream (RFC 3533, 6): each page has a table of segments, and one shorter than 255 bytes ends a packet. The files
-/// are our own, so what is no page ends them.
+/// Returns the packets of an Ogg stream (RFC 3533, 6): each page has a table of segments, and a segment shorter than 255 octets
+/// ends a packet. The files are part of the program, so a malformed page just ends the stream.
 fn packets(mut ogg: &[u8]) -> Vec<Vec<u8>> {
     const HEADER: usize = 27;
     let mut packets = Vec::new();

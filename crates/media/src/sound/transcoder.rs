@@ -1,4 +1,5 @@
-//! One direction of sound: packets of one codec in, frames of another out, in even steps that follow the sender's clock.
+//! Transcoding in one direction: packets of one codec go in, frames of another come out, at a constant rate that follows the
+//! sender's clock.
 
 use std::time::Duration;
 
@@ -9,56 +10,57 @@ use super::codec::{Decoder, Encoder, rate_into};
 use super::jitter::{Jitter, Next, Taken};
 use crate::Codec;
 
-/// After so long without a packet nothing is sent until one comes: the other side is silent, on hold, or gone.
+/// After this time without a packet nothing is sent until one is received: the other side is silent, on hold, or gone.
 const PAUSE_MS: u32 = 1000;
-/// A frame that is late by more is left out, with all that should have gone before it.
+/// A frame that is later than this is skipped, with all before it.
 const HOPELESS_MS: i64 = 250;
-/// A frame that is late makes those after it come faster, by this much each, in milliseconds: a step that any receiver follows.
+/// After a late frame, the following ones are sent faster by this, ms each: a step that any receiver can follow.
 const HASTE_MS: u64 = 1;
-/// Where so many of the last 64 packets were lost, until none was, it is worth to wait for the packet after a lost one: that may hold a copy.
+/// From this many of the last 64 packets lost on, until none is, the buffer waits for the packet after a lost one, which may have
+/// in-band FEC.
 const WORTH_WAITING: u32 = 3;
-/// A sender makes copies if one of so many packets has held one: there is none of silence.
+/// A sender counts as using in-band FEC if one of this many packets has it: it has none for silence.
 const COPY_EVERY: u32 = 100;
-/// For a longer packet than this nobody waits.
+/// The longest packet that is waited for, ms.
 const LONGEST_WAIT_MS: i64 = 60;
 
-/// A packet of sound, as it came: neither comfort noise (RFC 3389) nor a key (RFC 4733).
+/// A received packet of sound: not comfort noise (RFC 3389), not a telephone event (RFC 4733).
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// RTP's synchronization source.
+    /// The synchronization source of RTP.
     pub ssrc: u32,
-    /// RTP's sequence number.
+    /// The sequence number of RTP.
     pub sequence: u16,
-    /// RTP's timestamp.
+    /// The timestamp of RTP.
     pub timestamp: u32,
-    /// What the codec made.
+    /// The payload, encoded.
     pub payload: &'a [u8],
 }
 
-/// A frame of sound, to be sent now.
+/// A frame of sound to be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Ticks of the codec's RTP clock since the first frame. Goes on over pauses.
+    /// Ticks of the codec's RTP clock since the first frame, pauses included.
     pub timestamp: u32,
-    /// The first frame, or the first after a pause (RFC 3551, 4.1).
+    /// Whether it is the first frame, or the first one after a pause (RFC 3551, 4.1).
     pub marker: bool,
-    /// What the codec made.
+    /// The payload, encoded.
     pub payload: &'a [u8],
 }
 
-/// A jitter buffer, a decoder that conceals what was lost, and an encoder.
+/// A jitter buffer, a decoder with packet loss concealment, and an encoder.
 ///
 /// ```text
-///          packet                    for a second no packet
-/// Idle ────────────► Playing ──────────────────────────────► Idle
+///          packet                    no packet for a second
+/// Idle ────────────► Playing ─────────────────────────────► Idle
 ///                    │     ▲
 ///                    ╰─────╯ each frame
 /// ```
 ///
-/// Idle: there is no deadline. Playing: a frame is due at the deadline, made of what has come or concealing that nothing has.
+/// Idle: there is no deadline. Playing: a frame is due at the deadline, made from received packets or by concealment.
 ///
-/// Order of calls: [`Transcoder::handle_packet`] as they come; then, and at [`Transcoder::deadline`], [`Transcoder::poll_frame`] until it
-/// gives nothing.
+/// Order of calls: [`Transcoder::handle_packet`] for each packet; after that, and at [`Transcoder::deadline`],
+/// [`Transcoder::poll_frame`] until it returns `None`.
 pub struct Transcoder {
     jitter: Jitter,
     decoder: Decoder,
@@ -67,30 +69,30 @@ pub struct Transcoder {
     ptime: u32,
     frame: usize,
     frame_ticks: i64,
-    /// Samples in a millisecond, ticks in one of the sender's clock, ticks in one of ours.
+    /// In a millisecond: samples, ticks of the sender's clock, ticks of the recipient's clock.
     samples: usize,
     ticks_in: i64,
     ticks_out: u32,
-    /// Samples that are to be sent.
+    /// Decoded samples that were not sent yet.
     pcm: Vec<i16>,
     out: Vec<u8>,
     /// The sender's timestamp of the end of `pcm`.
     at: i64,
-    /// Ticks of the last packet.
+    /// The length of the last packet, ticks.
     step: i64,
     playing: bool,
-    /// Packets for which the sender is still taken to make copies.
-    copies: u32,
-    /// Whether a lost packet is waited for until the one after it should have come.
+    /// For how many more packets the sender counts as using in-band FEC.
+    fec: u32,
+    /// Whether the buffer waits for the packet after a lost one.
     waits: bool,
-    /// Ticks since something was played.
+    /// Ticks since a packet was played.
     starved: i64,
     last: Option<Sent>,
-    /// The timestamp of the next frame does not follow from the last one's.
+    /// Whether the timestamp of the next frame does not follow from the last one.
     broken: bool,
 }
 
-/// The frame that was sent last: when it was due, and its timestamp.
+/// The last frame that was sent: when it was due, and its timestamp.
 #[derive(Clone, Copy)]
 struct Sent {
     due: Instant,
@@ -98,12 +100,12 @@ struct Sent {
 }
 
 impl Transcoder {
-    /// From `from` to `to` in frames of `ptime` milliseconds, taken to the next of 10, 20, 30, 40 or 60; Opus has none of 30 (RFC 6716,
-    /// 2.1.4), and gets 20.
+    /// Returns a transcoder from `from` to `to` with frames of `ptime` milliseconds, rounded to the nearest of 10, 20, 30, 40 or
+    /// 60; Opus does not have 30 (RFC 6716, 2.1.4), and gets 20.
     ///
     /// # Errors
     ///
-    /// [`SoundError::Broken`] where libopus cannot begin.
+    /// [`SoundError::Broken`] where libopus cannot be initialised.
     pub fn new(from: Codec, to: Codec, ptime: u32) -> Result<Self, SoundError> {
         let rate = rate_into(from, to);
         let ptime = match (to, ptime) {
@@ -129,7 +131,7 @@ impl Transcoder {
             at: 0,
             step: i64::from(ptime * from.ticks()),
             playing: false,
-            copies: 0,
+            fec: 0,
             waits: false,
             starved: 0,
             last: None,
@@ -137,7 +139,7 @@ impl Transcoder {
         })
     }
 
-    /// A packet has come.
+    /// Takes a packet.
     pub fn handle_packet(&mut self, now: Instant, packet: &Packet<'_>) {
         let Some(samples) = self.decoder.samples(packet.payload) else { return };
         match self.jitter.handle_packet(now, packet) {
@@ -150,17 +152,17 @@ impl Transcoder {
             },
         }
         self.step = self.ticks(samples);
-        self.copies = if self.decoder.has_copy(packet.payload) { COPY_EVERY } else { self.copies.saturating_sub(1) };
+        self.fec = if self.decoder.has_copy(packet.payload) { COPY_EVERY } else { self.fec.saturating_sub(1) };
         let lossy = self.jitter.missing() >= if self.waits { 1 } else { WORTH_WAITING };
-        self.waits = lossy && self.copies > 0 && self.step <= LONGEST_WAIT_MS * self.ticks_in;
+        self.waits = lossy && self.fec > 0 && self.step <= LONGEST_WAIT_MS * self.ticks_in;
     }
 
-    /// Of a hundred frames the listener misses so many.
+    /// Sets the fraction of frames that the recipient loses, per cent.
     pub fn expect_loss(&mut self, percent: u8) {
         self.encoder.expect_loss(percent);
     }
 
-    /// The next frame, where it is due.
+    /// Returns the next frame, if it is due.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Frame<'_>> {
         let due = self.deadline().filter(|due| *due <= now)?;
         if self.starved >= i64::from(PAUSE_MS) * self.ticks_in {
@@ -178,14 +180,14 @@ impl Transcoder {
         Some(Frame { timestamp, marker, payload: &self.out })
     }
 
-    /// When the next frame is due; `None`: not before a packet comes.
+    /// Returns when the next frame is due; `None` before a packet is received.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let paced = |sent: Sent| sent.due + Duration::from_millis(u64::from(self.ptime) - HASTE_MS);
         self.playing.then(|| self.last.map_or(self.due(), |sent| self.due().max(paced(sent))))
     }
 
-    /// How long sound is kept back for packets that come late, in milliseconds.
+    /// Returns the delay of the jitter buffer, ms.
     #[must_use]
     pub fn delay(&self) -> u64 {
         self.jitter.delay() + if self.waits { (self.step / self.ticks_in).unsigned_abs() } else { 0 }
@@ -199,7 +201,7 @@ impl Transcoder {
         self.broken = true;
     }
 
-    /// When the last packet that the next frame needs is to be played. A packet is late or not as a whole.
+    /// Returns when the last packet for the next frame is played; a packet is late as a whole, or not.
     fn due(&self) -> Instant {
         let missing = self.frame_ticks - self.ticks(self.pcm.len());
         let packets = (missing + self.step - 1).div_euclid(self.step).max(0);
@@ -209,7 +211,7 @@ impl Transcoder {
         Instant::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 
-    /// After a standstill, of the sender's network or of this machine: what is too old is not played.
+    /// After an interruption, of the sender's network or of this machine, sound that is too old is skipped.
     fn leave_out(&mut self, now: Instant) {
         let late = i64::try_from(now.millis_since(self.due())).unwrap_or(0);
         if late > HOPELESS_MS {
@@ -220,7 +222,7 @@ impl Transcoder {
         }
     }
 
-    /// Appends the next packet's samples, or what stands for them.
+    /// Appends the samples of the next packet, or their concealment.
     fn fill(&mut self) {
         let (ticks, starved) = match self.jitter.next(self.at) {
             Next::Packet(payload) => {
@@ -245,7 +247,7 @@ impl Transcoder {
         self.starved = if starved { self.starved + ticks } else { 0 };
     }
 
-    /// The timestamp of a frame. Where the timeline is broken, it goes on by what the clock says.
+    /// Returns the timestamp of a frame; after an interruption it follows the clock.
     fn stamp(&mut self, now: Instant, due: Instant) -> u32 {
         let passed =
             |sent: Sent| if self.broken { now.millis_since(sent.due).max(u64::from(self.ptime)) } else { u64::from(self.ptime) };

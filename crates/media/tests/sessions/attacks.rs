@@ -1,5 +1,5 @@
-//! Attacks on calls that are being made and on such that run: by who can write the addresses of a page and a phone on datagrams, and by who
-//! has recorded all that they said.
+//! Attacks on calls during set-up and afterwards, by senders who can forge the source addresses of page and phone, and who have
+//! recorded all of their datagrams.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use crate::world::{S, World, address, settings};
 
 const KEY: [u8; 30] = [7; 30];
 
-/// A call that is protected on both legs.
+/// Returns a call that is encrypted on both sides.
 fn protected() -> (World, usize) {
     let mut world = World::new();
     world.phone.key = Some(STANDARD.encode(KEY));
@@ -20,7 +20,7 @@ fn protected() -> (World, usize) {
     (world, page)
 }
 
-/// One packet each way, and 20 ms; the phone's, protected.
+/// Sends one packet each way, that of the phone encrypted, and waits 20 ms.
 fn talk(world: &mut World, page: usize, number: u64) -> Vec<u8> {
     world.page_sends(page, 0, &[2; 160], 160);
     let packet = world.phone.packet(0, &[1; 160], 160);
@@ -39,23 +39,23 @@ impl Dice {
     }
 }
 
-/// A packet that is none of this stream's, though its header says so.
+/// Returns packets that do not belong to this stream, though their header matches.
 fn spoilt(genuine: &[u8], kind: u64, dice: &mut Dice) -> Vec<u8> {
     let mut packet = genuine.to_vec();
     let sequence = u16::from_be_bytes([packet[2], packet[3]]).wrapping_add(dice.next() as u16);
     packet[2..4].copy_from_slice(&sequence.to_be_bytes());
     match kind {
-        // A wrong tag, too short, and nothing but noise after the header.
+        // A wrong tag, a packet that is too short, and random octets after the header.
         0 => *packet.last_mut().expect("a tag") ^= 1 << (dice.next() % 8),
         1 => packet.truncate(dice.next() as usize % genuine.len()),
         2 => packet[12..].iter_mut().for_each(|octet| *octet = dice.next() as u8),
-        // What was a report.
+        // A former report.
         _ => packet[1] = 200 + (dice.next() % 4) as u8,
     }
     packet
 }
 
-/// CVE-2021-41105: where each bad packet counted, a hundred ended a call.
+/// CVE-2021-41105: where each bad packet was counted, a hundred ended a call.
 #[test]
 fn a_million_packets_that_are_none_leave_a_call_as_it_is() {
     const BAD: u64 = 1_000_000;
@@ -107,7 +107,7 @@ fn ten_thousand_recorded_packets_are_not_heard_again_and_numbers_wrap() {
     assert_eq!((world.pages[page].received.len(), world.heard(0).len()), (1, 1));
 }
 
-/// A ClientHello of DTLS 1.2 that asks for no encryption at all (RFC 6347, 4.2).
+/// Returns a ClientHello of DTLS 1.2 that asks for no encryption (RFC 6347, 4.2).
 fn client_hello() -> Vec<u8> {
     let mut body = vec![0xfe, 0xfd];
     body.extend([0x5a; 32]);
@@ -122,7 +122,7 @@ fn client_hello() -> Vec<u8> {
     record
 }
 
-/// CVE-2023-49786, -51443 and -51275: who was first with a ClientHello, from anywhere, had the call.
+/// CVE-2023-49786, -51443 and -51275: the first sender of a ClientHello, from any address, took over the call.
 #[test]
 fn who_has_not_shown_the_password_cannot_be_first_with_dtls() {
     const CALLS: usize = 1_000;
@@ -138,7 +138,7 @@ fn who_has_not_shown_the_password_cannot_be_first_with_dtls() {
         world.pages[page].accept(&answer);
         let mut waited = 0;
         while !world.pages[page].rtc.is_connected() {
-            // From elsewhere, and from the page's host by another port.
+            // From another host, and from another port of the page's host.
             world.inject(Socket::Page, address("192.0.2.66:666"), hello.clone());
             world.inject(Socket::Page, address("192.0.2.5:666"), hello.clone());
             world.run(1);
@@ -148,13 +148,13 @@ fn who_has_not_shown_the_password_cannot_be_first_with_dtls() {
         world.command(Command::Close { session: S });
     }
     assert_eq!(world.astray, 0, "nothing is answered");
-    assert!(world.engine.strange >= 3 * CALLS as u64);
+    assert!(world.engine.dropped >= 3 * CALLS as u64);
     assert!(!world.events.iter().any(|event| matches!(event, Event::Failed { .. })));
 }
 
 const ATTACKER: &str = "192.0.2.66:6000";
 
-/// A call to a phone behind NAT that says it is at `said`, and whose SIP comes from 203.0.113.9.
+/// Returns a call to a phone behind NAT with the address `said` in its SDP, whose SIP comes from 203.0.113.9.
 fn behind_nat(said: &str, security: Security) -> (World, usize) {
     let mut world = World::new();
     let there = std::mem::replace(&mut world.phone.at, address(said));
@@ -166,8 +166,8 @@ fn behind_nat(said: &str, security: Security) -> (World, usize) {
     (world, page)
 }
 
-/// A packet of somebody else's stream.
-fn strange(number: u16, ssrc: u32) -> Vec<u8> {
+/// Returns a packet of another stream.
+fn foreign_packet(number: u16, ssrc: u32) -> Vec<u8> {
     let mut packet = vec![0x80, 0];
     packet.extend(number.to_be_bytes());
     packet.extend((u32::from(number) * 160).to_be_bytes());
@@ -176,7 +176,7 @@ fn strange(number: u16, ssrc: u32) -> Vec<u8> {
     packet
 }
 
-/// The phone and the page talk, while the attacker goes on; they hear each other and nobody else.
+/// Phone and page talk while the attacker goes on; they hear each other and nobody else.
 #[track_caller]
 fn they_talk(world: &mut World, page: usize, attackers: &[&str]) {
     world.to_peer.clear();
@@ -186,7 +186,7 @@ fn they_talk(world: &mut World, page: usize, attackers: &[&str]) {
         let packet = if world.phone.key.is_some() { srtp(&KEY, &packet, 0) } else { packet };
         world.inject(Socket::Rtp(S), world.phone.at, packet);
         world.page_sends(page, 0, &[2; 160], 160);
-        attackers.iter().for_each(|from| world.inject(Socket::Rtp(S), address(from), strange(1_000 + number, 7)));
+        attackers.iter().for_each(|from| world.inject(Socket::Rtp(S), address(from), foreign_packet(1_000 + number, 7)));
         world.run(20);
     }
     let received = &world.pages[page].received;
@@ -197,7 +197,7 @@ fn they_talk(world: &mut World, page: usize, attackers: &[&str]) {
     assert_eq!(astray, 0, "nothing to others");
 }
 
-/// CVE-2017-14099, CVE-2025-53399: who sent first to the port of a phone behind NAT was taken for it until the call was described anew.
+/// CVE-2017-14099, CVE-2025-53399: the first sender to the port of a phone behind NAT was taken for the phone until new SDP.
 #[test]
 fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
     for (said, attacker, before) in
@@ -205,7 +205,7 @@ fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
     {
         let (mut world, page) = behind_nat(said, Security::None);
         for number in 0..before {
-            world.inject(Socket::Rtp(S), address(attacker), strange(number, 7));
+            world.inject(Socket::Rtp(S), address(attacker), foreign_packet(number, 7));
             world.page_sends(page, 0, &[2; 160], 160);
             world.run(20);
         }
@@ -213,42 +213,43 @@ fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
         let leaked = world.to_peer.iter().filter(|(_, to, _)| *to == address(attacker)).count();
         assert!(leaked < 5, "{said}: {leaked} packets to {attacker}");
         they_talk(&mut world, page, &[attacker]);
-        // New SDP is no new chance.
+        // New SDP does not help the attacker.
         let offer = world.phone.sdp(&[PCMU]).replace(&world.phone.at.ip().to_string(), &address(said).ip().to_string());
         world.offered(Leg::Peer, offer).expect("an answer");
         they_talk(&mut world, page, &[attacker]);
     }
 }
 
-/// Of whom nothing was known but an inner address: that somebody else was believed to be it, for want of anybody better, ends with its first
-/// packet.
+/// Only a private address of the phone is known: another source that was accepted for lack of a better one is replaced at the
+/// phone's first packet.
 #[test]
 fn who_was_taken_for_a_phone_behind_nat_gives_way_to_it() {
     let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
     for number in 0..300 {
-        world.inject(Socket::Rtp(S), address(ATTACKER), strange(number, 7));
+        world.inject(Socket::Rtp(S), address(ATTACKER), foreign_packet(number, 7));
         world.run(20);
     }
     they_talk(&mut world, page, &[ATTACKER]);
 }
 
-/// The same where another behind its NAT was first, and for long: what the signalled address says in order counts, however much he says.
+/// The same where another host behind the phone's NAT was first, and for long: packets in order from the signalled address win,
+/// however many the other sends.
 #[test]
 fn the_signalled_port_has_the_media_whoever_else_its_host_has() {
     let (mut world, page) = behind_nat("203.0.113.9:6000", Security::None);
     for number in 0..300 {
-        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), strange(number, 7));
+        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), foreign_packet(number, 7));
         world.run(20);
     }
     for number in 0..3 {
         world.phone_sends(0, &[1; 160], 160);
-        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), strange(300 + number, 7));
+        world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), foreign_packet(300 + number, 7));
         world.run(20);
     }
     they_talk(&mut world, page, &["203.0.113.9:7777"]);
 }
 
-/// Where its media come from another address than its SIP, it is heard all the same, once nobody better has spoken for two seconds.
+/// Where its media come from another address than its SIP, they are accepted once no better source has sent for two seconds.
 #[test]
 fn a_phone_behind_a_nat_with_several_addresses_is_heard() {
     let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
@@ -260,13 +261,13 @@ fn a_phone_behind_a_nat_with_several_addresses_is_heard() {
     they_talk(&mut world, page, &[]);
 }
 
-/// Single packets from the address of the phone's NAT, which can be forged, but whose answers the forger does not see.
+/// Single packets from the address of the phone's NAT can be forged, but the forger does not see the answers.
 #[test]
 fn single_shots_do_not_deafen_a_phone_behind_nat() {
     let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
     for number in 0..20_u16 {
         let from = format!("203.0.113.9:{}", 20_000 + number);
-        world.inject(Socket::Rtp(S), address(&from), strange(number * 999, number.into()));
+        world.inject(Socket::Rtp(S), address(&from), foreign_packet(number * 999, number.into()));
         world.page_sends(page, 0, &[2; 160], 160);
     }
     assert!(world.to_peer.len() <= 3, "{} packets to where nobody is", world.to_peer.len());
@@ -274,15 +275,15 @@ fn single_shots_do_not_deafen_a_phone_behind_nat() {
     they_talk(&mut world, page, &[]);
 }
 
-/// What has no valid tag changes nothing, whoever is first, and a copy of what has one comes too late.
+/// Packets without a valid tag change nothing, even if they are first, and a replayed one is too late.
 #[test]
 fn with_keys_nobody_else_is_heard_or_sent_to_behind_nat() {
     for said in ["203.0.113.9:6000", "10.1.1.1:6000"] {
         let (mut world, page) = behind_nat(said, Security::Sdes);
         for number in 0..200 {
-            world.inject(Socket::Rtp(S), address(ATTACKER), strange(number, 7));
-            world.inject(Socket::Rtp(S), address(ATTACKER), srtp(&[8; 30], &strange(number, 7), 0));
-            world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), srtp(&[8; 30], &strange(number, 7), 0));
+            world.inject(Socket::Rtp(S), address(ATTACKER), foreign_packet(number, 7));
+            world.inject(Socket::Rtp(S), address(ATTACKER), srtp(&[8; 30], &foreign_packet(number, 7), 0));
+            world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), srtp(&[8; 30], &foreign_packet(number, 7), 0));
             world.page_sends(page, 0, &[2; 160], 160);
             world.run(20);
         }
@@ -296,7 +297,7 @@ fn with_keys_nobody_else_is_heard_or_sent_to_behind_nat() {
     }
 }
 
-/// A NAT gives the phone another port in the call, while others try to be it.
+/// The NAT gives the phone another port during the call, while others send, too.
 #[test]
 fn a_phone_with_a_new_port_goes_on_and_nobody_else_does() {
     let mut world = World::new();
@@ -310,7 +311,8 @@ fn a_phone_with_a_new_port_goes_on_and_nobody_else_does() {
         world.pages[page].received.clear();
         let mut first = None;
         for n in 0..50 {
-            // One who knows all but cannot send from the phone's host, and one there who does not know the stream.
+            // A source that knows everything but cannot send from the phone's host, and one on that host that does not know the
+            // stream.
             let spray = world.phone.packet(0, &[9; 160], 0);
             world.inject(Socket::Rtp(S), address("192.0.2.66:6000"), spray);
             world.phone.ssrc = 5;

@@ -1,4 +1,4 @@
-//! What an operator reads of the media of a call: codecs, first packets, sources, silence, and what was lost.
+//! The log of the media of a call: codecs, first packets, sources, silence, and losses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,13 +11,13 @@ use crate::world::{S, SILENCE, World, address, only, settings};
 
 const KEY: [u8; 30] = [7; 30];
 
-/// One packet of the phone, protected.
+/// Sends one encrypted packet of the phone.
 fn phone_sends(world: &mut World) {
     let packet = srtp(&KEY, &world.phone.packet(0, &[1; 160], 160), 0);
     world.inject(Socket::Rtp(S), world.phone.at, packet);
 }
 
-/// A page with Opus only and a phone with µ-law and SRTP: two of five packets of the phone are lost. Gives all descriptions that were written.
+/// A page with Opus only and a phone with µ-law and SRTP: two of five packets of the phone are lost. Returns all descriptions.
 fn talk(world: &mut World) -> Vec<String> {
     world.phone.key = Some(STANDARD.encode(KEY));
     let page = world.page("192.0.2.5:5000");
@@ -74,7 +74,8 @@ fn a_handful_of_lines_is_what_a_healthy_call_has_at_info() {
     );
 }
 
-/// A phone that moves to another port is followed, and said; somebody else is not, and said once, however much he sends.
+/// A phone that moves to another port is followed, which is logged; another source is not accepted, which is logged once, however
+/// much it sends.
 #[test]
 fn where_the_sound_comes_from_is_told_and_a_flood_is_not() {
     let log = Log::start(LevelFilter::TRACE);

@@ -1,4 +1,4 @@
-//! What sides say that they miss, and what is done about it; and sound between phones and pages that have neither codec in common.
+//! Losses that sides report, and the reaction to them; and sound between phones and pages without a common codec.
 
 use offhook_media::{Codec, Leg, Socket};
 use offhook_testing::phone::PCMU;
@@ -8,7 +8,7 @@ use crate::world::{S, World, address, only, settings};
 
 const OPUS: (&str, u8) = ("opus/48000/2", 111);
 
-/// Whether a packet of Opus of 20 ms holds a copy of the one before (RFC 6716, 4.2.4).
+/// Whether an Opus packet of 20 ms has in-band FEC (RFC 6716, 4.2.4).
 fn holds_copy(payload: &[u8]) -> bool {
     payload[0] >> 3 < 16 && payload[1] & 0x40 != 0
 }
@@ -19,7 +19,8 @@ fn to_pcmu(pcm: &[i16]) -> Vec<u8> {
     out
 }
 
-/// Of the packets that a page with only Opus gets in the last 10 of 40 seconds of a voice, the share that holds a copy; one of six is lost.
+/// Returns the fraction of packets with in-band FEC that an Opus page gets in the last 10 of 40 seconds of a voice; it loses one of
+/// six.
 fn copies_for_a_page(write: fn(String) -> String) -> f64 {
     let mut world = World::new();
     let page = world.call_as(settings(&[Codec::Pcmu]), &[PCMU], |offer| write(only(&[111], &offer)));
@@ -40,7 +41,7 @@ fn a_page_that_reports_losses_gets_copies_of_what_it_may_lose() {
     assert_eq!(copies_for_a_page(|offer| offer.replace("useinbandfec=1", "useinbandfec=0")), 0.0, "who cannot use them gets none");
 }
 
-/// A receiver report about our stream (RFC 3550, 6.4.2).
+/// Returns a receiver report about the stream of the gateway (RFC 3550, 6.4.2).
 fn report(ours: &[u8], fraction: u8) -> Vec<u8> {
     let mut packet = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
     packet.extend(ours);
@@ -81,7 +82,7 @@ fn a_phone_that_reports_losses_gets_copies_until_it_reports_none() {
     }
 }
 
-/// A page and a phone with one codec each, and a tone both ways; what is left of it at the phone and at the page, in dB.
+/// A page and a phone with one codec each, and a tone both ways; returns its quality at the phone and at the page, dB.
 fn between(page_has: (Codec, u8), phone_has: (Codec, &str, u8)) -> [f64; 2] {
     let mut world = World::new();
     let page = world.call_as(settings(&[phone_has.0]), &[(phone_has.1, phone_has.2)], |offer| only(&[page_has.1], &offer));

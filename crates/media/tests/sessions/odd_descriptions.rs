@@ -1,4 +1,4 @@
-//! Descriptions that are fine but for a part that nobody here uses, from pages and from the SIP side.
+//! Descriptions of pages and of the SIP side with parts that are not supported here.
 
 use offhook_media::{Codec, Event, Leg, MediaError, PeerSettings};
 use offhook_testing::descriptions::{FAX, media_lines, odd_forms, odd_offers};
@@ -6,7 +6,7 @@ use offhook_testing::phone::PCMU;
 
 use crate::world::{World, settings};
 
-/// The answer has one line for each of theirs, and only the first sound is on.
+/// The answer has all media lines of the offer, and only the first audio line is active.
 #[track_caller]
 fn only_the_sound(name: &str, offer: &str, answer: &str) {
     let mut on = false;
@@ -44,7 +44,7 @@ fn a_page_may_answer_with_what_nobody_uses() {
     }
 }
 
-/// The SIP side, whose SIP comes from elsewhere than its sound.
+/// The SIP side, whose SIP comes from another address than its sound.
 fn outside() -> PeerSettings {
     PeerSettings { signalling: vec!["198.51.100.200".parse().expect("an address")], ..settings(&[Codec::Pcmu]) }
 }
@@ -59,7 +59,7 @@ fn the_sip_side_may_offer_what_nobody_uses() {
     }
 }
 
-/// Types that RFC 3551 has fixed need no rtpmap.
+/// Static payload types (RFC 3551) need no rtpmap.
 #[test]
 fn fixed_types_need_no_map() {
     let without_maps = |offer: &str| {
@@ -86,7 +86,7 @@ fn nothing_but_a_fax_is_refused() {
     }
 }
 
-/// The name is not looked up: whoever speaks is found as one is behind a NAT that nobody knows.
+/// The host name is not looked up: the source is found like one behind an unknown NAT.
 #[test]
 fn a_sip_side_that_only_names_its_host_is_heard() {
     let mut world = World::new();

@@ -1,5 +1,5 @@
-//! What may protect a call (RFC 3264 offers in many words): on the page's leg DTLS-SRTP with one strong certificate, on the SIP side what the
-//! trunk is set to; nothing else is answered.
+//! The encryption of a call (RFC 3264): on the page's side DTLS-SRTP with one strong certificate, on the SIP side as its trunk is
+//! configured; all other offers are rejected.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use offhook_testing::phone::PCMU;
 
 use crate::world::{S, World, settings};
 
-/// The registry of RFC 4568, 10.3.2.1 and what has been added to it, and names that never were in it. Only the first is ours.
+/// The registry of RFC 4568, 10.3.2.1, with later additions, and names that are not in it. Only the first suite is supported.
 const SUITES: [&str; 20] = [
     "AES_CM_128_HMAC_SHA1_80",
     "AES_CM_128_HMAC_SHA1_32",
@@ -51,7 +51,7 @@ fn key() -> String {
     STANDARD.encode([7; 30])
 }
 
-/// What becomes of a page's offer that is changed.
+/// Returns the result of a page's offer with a change.
 fn to_page(change: impl Fn(&str) -> String) -> Result<String, MediaError> {
     let mut world = World::new();
     let page = world.page("192.0.2.5:5000");
@@ -108,7 +108,7 @@ fn a_page_shows_one_strong_fingerprint_or_gets_no_media() {
     }
 }
 
-/// What becomes of a phone's offer with these lines and this profile.
+/// Returns the result of a phone's offer with these lines and this profile.
 fn to_phone(security: Security, profile: &str, crypto: &[String]) -> Result<String, MediaError> {
     let mut world = World::new();
     world.open(PeerSettings { security, ..settings(&[Codec::Pcmu]) });

@@ -1,4 +1,4 @@
-//! What holds on the page's side: codecs, restarts, hold, other devices, and who is not let in.
+//! The page's side: codecs, restarts, hold, other devices, and rejected sources.
 
 use offhook_media::{Codec, Command, Event, Leg, MediaError, Socket};
 use offhook_testing::phone::PCMU;
@@ -161,7 +161,7 @@ fn a_page_that_shows_another_certificate_is_not_connected() {
 }
 
 #[test]
-fn strangers_begin_no_handshake_and_garbage_does_no_harm() {
+fn unknown_sources_begin_no_handshake_and_garbage_does_no_harm() {
     let mut world = World::new();
     let page = world.call(settings(&[Codec::Pcmu]), &[PCMU]);
     let mut dice = 12_345u64;
@@ -172,7 +172,7 @@ fn strangers_begin_no_handshake_and_garbage_does_no_harm() {
         if let Some(first) = bytes.first_mut() {
             *first = [0, 1, 22, 128, 129, 144, 191, 255][n % 8];
         }
-        // From the page's own address, which anybody can write on a datagram, and from elsewhere.
+        // From the page's own address, which can be forged, and from another one.
         let source = if n % 2 == 0 { world.pages[page].at } else { address("192.0.2.66:666") };
         world.inject(Socket::Page, source, bytes.clone());
         world.inject(Socket::Rtp(S), if n % 2 == 0 { world.phone.at } else { source }, bytes.clone());
@@ -186,7 +186,7 @@ fn strangers_begin_no_handshake_and_garbage_does_no_harm() {
     world.page_sends(page, 0, &[2; 160], 160);
     world.run(5);
     assert_eq!((world.pages[page].received.len(), world.heard(0).len()), (1, 1));
-    assert!(world.engine.strange >= 2_000);
+    assert!(world.engine.dropped >= 2_000);
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn no_words_of_a_page_bring_the_gateway_down() {
                 lines[at].truncate(length);
             }
         }
-        // Whether it is answered or refused is all the same here.
+        // It may be answered or rejected.
         drop(world.offered(Leg::Page, lines.join("\r\n") + "\r\n"));
         world.run(1);
     }

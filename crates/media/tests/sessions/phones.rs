@@ -1,4 +1,4 @@
-//! What holds on the SIP side: whom we listen and talk to, hold, ports, forks, and protection.
+//! The SIP side: source and destination of packets, hold, ports, forks, and encryption.
 
 use offhook_media::{Codec, Command, Event, Leg, MediaError, PeerSettings, Socket};
 use offhook_testing::phone::PCMU;
@@ -15,7 +15,7 @@ fn others_are_neither_heard_nor_sent_to() {
             world.phone_sends(0, &[1; 160], 160);
             world.page_sends(page, 0, &[2; 160], 160);
         }
-        // Somebody who knows everything but cannot send from the phone's address.
+        // A source that knows everything but cannot send from the phone's address.
         let (sequence, timestamp) = (world.phone.sequence, world.phone.timestamp);
         let spray = world.phone.packet(0, &[9; 160], 160);
         (world.phone.sequence, world.phone.timestamp) = (sequence, timestamp);

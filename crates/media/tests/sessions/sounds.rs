@@ -1,4 +1,4 @@
-//! What is made anew on the way: sound of another codec, keys, announcements; and SRTP on the SIP side.
+//! What the gateway makes itself: transcoded sound, DTMF digits, announcements; and SRTP on the SIP side.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::world::{EVENTS, PCMA, S, World, only, settings};
 
 const OPUS: (&str, u8) = ("opus/48000/2", 111);
 
-/// µ-law as in G.711, for tests.
+/// Returns µ-law of G.711.
 fn to_ulaw(sample: i16) -> u8 {
     let magnitude = i32::from(sample).abs().min(32_635) + 132;
     let exponent = (24 - (magnitude as u32).leading_zeros()) as u8;
@@ -73,8 +73,8 @@ fn a_tone_comes_through_from_g711_to_a_page_without_it() {
     assert!(pcm.len() > 48_000 * 28 / 10 && heard > 15.0, "{heard} dB of {} samples", pcm.len());
 }
 
-/// Packets of a key: its code, so long in ticks.
-fn press(world: &mut World, page: Option<usize>, payload_type: u8, code: u8, ticks: u16) {
+/// Returns the packets of a DTMF digit: its event code, and its length in ticks.
+fn send_digit(world: &mut World, page: Option<usize>, payload_type: u8, code: u8, ticks: u16) {
     let start = 160;
     for n in 1..=5u16 {
         let end = if n == 5 { 0x80 } else { 0 };
@@ -91,47 +91,47 @@ fn press(world: &mut World, page: Option<usize>, payload_type: u8, code: u8, tic
 }
 
 #[test]
-fn keys_of_a_page_are_heard_by_the_phone() {
+fn digits_of_a_page_reach_the_phone() {
     let mut world = World::new();
     let page = world.call(settings(&[Codec::Pcmu]), &[PCMU, EVENTS]);
     for _ in 0..5 {
         world.page_sends(page, 0, &[2; 160], 160);
         world.run(20);
     }
-    press(&mut world, Some(page), 126, 5, 800);
-    press(&mut world, Some(page), 126, 11, 800);
+    send_digit(&mut world, Some(page), 126, 5, 800);
+    send_digit(&mut world, Some(page), 126, 11, 800);
     let ends: Vec<u8> = world.heard(101).iter().filter(|packet| packet[13] & 0x80 != 0).map(|packet| packet[12]).collect();
     assert_eq!(ends, [5, 5, 5, 11, 11, 11]);
-    assert!(!world.events.iter().any(|event| matches!(event, Event::Pressed { .. })));
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Digit { .. })));
 }
 
 #[test]
-fn keys_are_told_where_the_phone_takes_them_by_info() {
+fn digits_are_reported_where_the_phone_takes_them_by_info() {
     let mut world = World::new();
     let info = PeerSettings { info: true, ..settings(&[Codec::Pcmu]) };
     let page = world.call(info, &[PCMU]);
-    press(&mut world, Some(page), 126, 5, 800);
-    let pressed = world.events.iter().find_map(|event| match event {
-        Event::Pressed { leg, key, duration, .. } => Some((*leg, *key, *duration)),
+    send_digit(&mut world, Some(page), 126, 5, 800);
+    let digit = world.events.iter().find_map(|event| match event {
+        Event::Digit { leg, digit, duration, .. } => Some((*leg, *digit, *duration)),
         _ => None,
     });
-    assert_eq!(pressed, Some((Leg::Page, '5', 100)));
+    assert_eq!(digit, Some((Leg::Page, '5', 100)));
 }
 
 #[test]
-fn keys_of_the_phone_are_heard_by_the_page() {
+fn digits_of_the_phone_reach_the_page() {
     let mut world = World::new();
     let page = world.call(settings(&[Codec::Pcmu]), &[PCMU, EVENTS]);
     for _ in 0..5 {
         world.phone_sends(0, &[2; 160], 160);
         world.run(20);
     }
-    press(&mut world, None, 101, 9, 800);
-    world.command(Command::Press { session: S, leg: Leg::Page, key: '#', duration: 100 });
+    send_digit(&mut world, None, 101, 9, 800);
+    world.command(Command::SendDigit { session: S, leg: Leg::Page, digit: '#', duration: 100 });
     world.run(400);
-    let keys =
+    let digits =
         world.pages[page].received.iter().filter(|packet| *packet.header.payload_type == 126 && packet.payload[1] & 0x80 != 0);
-    assert_eq!(keys.map(|packet| packet.payload[0]).collect::<Vec<_>>(), [9, 9, 9, 11, 11, 11]);
+    assert_eq!(digits.map(|packet| packet.payload[0]).collect::<Vec<_>>(), [9, 9, 9, 11, 11, 11]);
     world.phone_sends(0, &[2; 160], 160);
     world.run(5);
     let numbers: Vec<u64> = world.pages[page].received.iter().map(|packet| *packet.seq_no).collect();
@@ -139,11 +139,11 @@ fn keys_of_the_phone_are_heard_by_the_page() {
 }
 
 #[test]
-fn a_key_by_info_is_said_to_the_phone() {
+fn a_digit_by_info_is_sent_to_the_phone() {
     let mut world = World::new();
     let page = world.call(settings(&[Codec::Pcma]), &[PCMA, EVENTS]);
     world.page_sends(page, 8, &[2; 160], 160);
-    world.command(Command::Press { session: S, leg: Leg::Peer, key: '1', duration: 200 });
+    world.command(Command::SendDigit { session: S, leg: Leg::Peer, digit: '1', duration: 200 });
     for _ in 0..20 {
         world.page_sends(page, 8, &[2; 160], 160);
         world.run(20);
@@ -151,7 +151,7 @@ fn a_key_by_info_is_said_to_the_phone() {
     let events = world.heard(101);
     assert!(events.len() > 8 && events.iter().all(|packet| packet[12] == 1), "{}", events.len());
     assert!(events[0][1] & 0x80 != 0, "marked");
-    assert!((4..=12).contains(&world.heard(8).len()), "no sound under the key: {}", world.heard(8).len());
+    assert!((4..=12).contains(&world.heard(8).len()), "no sound during the digit: {}", world.heard(8).len());
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! An independent reading of RFC 3711 (AES_CM_128_HMAC_SHA1_80).
+//! An independent implementation of RFC 3711 (AES_CM_128_HMAC_SHA1_80).
 
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 
-/// One packet, protected with a master key and salt at this rollover counter.
+/// Returns an encrypted packet for a master key and salt at this rollover counter.
 pub fn srtp(key: &[u8], packet: &[u8], rollover: u32) -> Vec<u8> {
     let cipher = |key: &[u8]| EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, key).expect("a key")).expect("counter mode");
     let stream = |key: &[u8], iv: [u8; 16], data: &mut [u8]| {

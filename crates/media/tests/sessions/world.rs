@@ -26,7 +26,7 @@ pub fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// Everything.
+/// The engine and everything around it.
 pub struct World {
     pub now: Instant,
     pub engine: Engine,
@@ -34,9 +34,9 @@ pub struct World {
     pub pages: Vec<Page>,
     pub phone: Phone,
     pub events: Vec<Event>,
-    /// All datagrams to the SIP side: from which socket, where to, what.
+    /// All datagrams to the SIP side: socket, destination, content.
     pub to_peer: Vec<(Socket, SocketAddr, Vec<u8>)>,
-    /// Ports that may still be had.
+    /// Free ports.
     pub ports: u16,
     pub bound: u16,
     /// Whether this datagram from page to gateway is lost.
@@ -45,9 +45,9 @@ pub struct World {
     /// Whether this datagram from gateway to page is lost.
     pub lose_to_page: fn(u64) -> bool,
     datagrams_to_page: u64,
-    /// What pages have sent, where somebody listens to it.
+    /// Packets from pages, if a test listens to them.
     pub tapped: Option<Vec<Vec<u8>>>,
-    /// Datagrams of the gateway to where no page is.
+    /// Datagrams of the gateway to addresses without a page.
     pub astray: usize,
 }
 
@@ -98,7 +98,7 @@ impl World {
         self.command(Command::Open { session: S, call: CALL.into(), peer });
     }
 
-    /// The answer of the gateway to a page's offer.
+    /// Returns the answer of the gateway to a page's offer.
     pub fn offered(&mut self, leg: Leg, sdp: String) -> Result<String, offhook_media::MediaError> {
         self.command(Command::Offered { session: S, leg, sdp });
         let answers = self.events.iter().rev();
@@ -121,12 +121,12 @@ impl World {
         self.command(Command::Answered { session: S, leg, sdp });
     }
 
-    /// A page that calls a phone with these codecs, both connected.
+    /// Returns a page that calls a phone with these codecs, both connected.
     pub fn call(&mut self, peer: PeerSettings, answer: &[(&str, u8)]) -> usize {
         self.call_as(peer, answer, |offer| offer)
     }
 
-    /// The same; what the page offers is written anew before.
+    /// The same; `write` changes the offer of the page.
     pub fn call_as(&mut self, peer: PeerSettings, answer: &[(&str, u8)], write: impl FnOnce(String) -> String) -> usize {
         let page = self.page("192.0.2.5:5000");
         self.open(peer);
@@ -158,13 +158,13 @@ impl World {
         }
     }
 
-    /// A datagram on the network, from anywhere.
+    /// Sends a datagram from any address.
     pub fn inject(&mut self, socket: Socket, source: SocketAddr, mut bytes: Vec<u8>) {
         self.engine.handle(self.now, Input::Datagram { socket, source, bytes: &mut bytes });
         self.settle();
     }
 
-    /// The phone sends a packet with this many octets of sound.
+    /// Sends a packet of the phone with this many octets of sound.
     pub fn phone_sends(&mut self, payload_type: u8, payload: &[u8], ticks: u32) {
         let packet = self.phone.packet(payload_type, payload, ticks);
         self.inject(Socket::Rtp(S), self.phone.at, packet);
@@ -176,13 +176,13 @@ impl World {
         self.settle();
     }
 
-    /// What the phone has heard as RTP, of this payload type.
+    /// Returns the RTP packets with this payload type that the phone has received.
     pub fn heard(&self, payload_type: u8) -> Vec<&[u8]> {
         let rtp = self.to_peer.iter().filter(|(socket, _, bytes)| *socket == Socket::Rtp(S) && bytes[1] & 0x7f == payload_type);
         rtp.map(|(_, _, bytes)| bytes.as_slice()).collect()
     }
 
-    /// Moves datagrams until there are none.
+    /// Delivers datagrams until there are none.
     pub fn settle(&mut self) {
         loop {
             let mut moved = false;
@@ -231,7 +231,7 @@ impl World {
     }
 }
 
-/// A browser, as far as media go.
+/// The media of a browser.
 pub struct Page {
     pub rtc: Rtc,
     pub at: SocketAddr,
@@ -301,7 +301,7 @@ impl Page {
 
     fn wake(&mut self, moment: Moment) {
         if self.wake_at.is_none_or(|at| at <= moment) {
-            // It may have ended: said by `error`.
+            // It may have ended, which `error` reports.
             drop(self.rtc.handle_input(str0m::Input::Timeout(moment)));
         }
     }
@@ -347,7 +347,7 @@ pub fn settings(codecs: &[Codec]) -> PeerSettings {
     PeerSettings { codecs, security, address: None, nat: false, signalling, eager: true, info: false }
 }
 
-/// A page's offer with only these payload types.
+/// Returns a page's offer with only these payload types.
 pub fn only(payload_types: &[u8], offer: &str) -> String {
     let kept = |line: &&str| {
         let format =

@@ -1,4 +1,4 @@
-//! Each way from one codec to another, in each length of packets.
+//! Transcoding between all codecs, with packets of all lengths.
 
 use offhook_media::Codec;
 use offhook_media::sound::Transcoder;
@@ -8,7 +8,7 @@ use crate::network::{Dice, Line, TONE, rate, ticks};
 
 use offhook_testing::tone;
 
-/// From, to, and what is to be left of a tone, in dB.
+/// From, to, and the smallest quality of a tone, dB.
 const WAYS: [(Codec, Codec, f64); 12] = [
     (Codec::Opus, Codec::Pcmu, 30.0),
     (Codec::Opus, Codec::Pcma, 30.0),
@@ -58,7 +58,7 @@ fn packets_and_frames_may_be_of_any_usual_length() {
     }
 }
 
-/// Whatever a sender writes into its packets, frames go on and nothing breaks.
+/// Whatever the packets of a sender contain, frames are sent and nothing panics.
 #[test]
 fn packets_of_any_content_do_no_harm() {
     let mut dice = Dice(11);

@@ -1,4 +1,4 @@
-//! In-band FEC of Opus (RFC 6716, 2.1.7): copies that the packet after a lost one holds, in both directions.
+//! In-band FEC of Opus (RFC 6716, 2.1.7): copies of lost packets in the packets after them, in both directions.
 
 use offhook_media::Codec;
 use offhook_media::sound::{Packet, Transcoder};
@@ -8,7 +8,7 @@ use crate::network::{BEGIN, Dice, Line, Mouth};
 
 use offhook_testing::tone;
 
-/// What is left of a voice, in dB against the same that lost nothing.
+/// The quality of a voice, dB, compared with the same voice without loss.
 fn left(line: Line) -> (f64, u64) {
     let line = Line { seconds: 12, sound: tone::voice, seed: 3, ..line };
     let (clean, lossy) = (Line { loss: 0, ..line }.run(), line.run());
@@ -31,7 +31,7 @@ fn copies_in_what_a_page_sends_stand_for_what_was_lost() {
 fn where_nothing_is_lost_nobody_waits() {
     let heard = Line { seconds: 30, copies: true, sound: tone::voice, ..Line::new(Codec::Opus, Codec::Pcmu) }.run();
     assert!(heard.delay(95) <= 3, "{} ms", heard.delay(95));
-    // Nor any more when it is over: the last losses of this network are in the first of ten seconds.
+    // Nor after the losses have ended: in this network they are in the first of ten seconds.
     let mut transcoder = Transcoder::new(Codec::Opus, Codec::Pcmu, 20).expect("libopus");
     let mut mouth = Mouth::new(Codec::Opus, true);
     for i in 0..500u32 {
@@ -49,8 +49,8 @@ fn where_nothing_is_lost_nobody_waits() {
     assert!(transcoder.delay() <= 3, "{} ms", transcoder.delay());
 }
 
-/// What a page with libopus hears of a voice that comes as G.711, where of a thousand packets so many get lost on the way to it, in dB
-/// against the same that lost nothing; and the octets of all packets.
+/// The quality of a voice for a page with libopus, dB, compared with the same voice without loss, where the voice comes as G.711
+/// and `loss` of a thousand packets to the page are lost; and the octets of all packets.
 fn heard_by_a_page(expected: u8, loss: u64) -> (f64, usize) {
     let sent = Line { seconds: 12, sound: tone::voice, expected, ..Line::new(Codec::Pcmu, Codec::Opus) }.run();
     let mut dice = Dice(9);

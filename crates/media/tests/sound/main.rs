@@ -1,8 +1,9 @@
-//! What is done to sound, in virtual time: networks that lose, delay, reorder and repeat, by seed; and what a listener would hear.
+//! Transcoding in virtual time, over seeded networks that lose, delay, reorder and duplicate packets; and the quality for a
+//! listener.
 
 mod codecs;
 mod copies;
-mod keys;
+mod dtmf;
 mod network;
 mod prompts;
 mod streams;

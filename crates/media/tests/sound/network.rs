@@ -1,4 +1,4 @@
-//! A sender, a network by seed, a transcoder and a listener, in virtual time.
+//! A sender, a seeded network, a transcoder and a listener, in virtual time.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use offhook_testing::tone;
 pub const TONE: f64 = 425.0;
 pub const BEGIN: u64 = 1_790_000_000_000;
 
-/// Numbers without end from a seed (splitmix64).
+/// A random number generator (splitmix64).
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -27,29 +27,29 @@ impl Dice {
     }
 }
 
-/// What is said and what the network does to it.
+/// The sound that is sent, and the faults of the network.
 #[derive(Clone, Copy)]
 pub struct Line {
     pub from: Codec,
     pub to: Codec,
-    /// Milliseconds of the packets in, and of the frames out.
+    /// The length of the packets in, and of the frames out, ms.
     pub ptime: (u32, u32),
     pub seconds: u32,
     pub seed: u64,
-    /// Packets lost, in a thousand; and how many in a row.
+    /// Packets lost, of a thousand; and how many in a row.
     pub loss: u64,
     pub burst: u64,
-    /// The most that a packet is late, in milliseconds; packets may overtake each other.
+    /// The largest delay of a packet, ms; packets may be reordered.
     pub jitter: u64,
-    /// Packets that come twice, in a thousand.
+    /// Packets duplicated, of a thousand.
     pub twice: u64,
-    /// How much faster the sender's clock goes than ours, in millionths.
+    /// How much faster the sender's clock is, parts per million.
     pub drift: i64,
-    /// Whether the sender puts copies of frames into the packets after them.
+    /// Whether the sender uses in-band FEC.
     pub copies: bool,
-    /// What the listener says that it misses, in percent.
+    /// The loss that the listener reports, per cent.
     pub expected: u8,
-    /// What is said, at a rate and from a sample on.
+    /// The sound, at a sampling rate and from a sample on.
     pub sound: fn(u32, usize, usize) -> Vec<i16>,
 }
 
@@ -76,7 +76,7 @@ impl Line {
         }
     }
 
-    /// Sends it over the line.
+    /// Sends the sound over the network.
     pub fn run(self) -> Heard {
         let mut transcoder = Transcoder::new(self.from, self.to, self.ptime.1).expect("there is a way");
         transcoder.expect_loss(self.expected);
@@ -98,7 +98,7 @@ impl Line {
         heard
     }
 
-    /// All packets by the millisecond in which they come, with that in which they were sent.
+    /// Returns all packets by their time of arrival, ms, with the time at which they were sent.
     fn arrivals(&self) -> BTreeMap<u64, Vec<(u64, Sent)>> {
         let mut dice = Dice(self.seed);
         let mut arrivals: BTreeMap<u64, Vec<(u64, Sent)>> = BTreeMap::new();
@@ -106,7 +106,7 @@ impl Line {
         for packet in packets(self.from, self.ptime.0, self.seconds * 1000, self.copies, self.sound) {
             let media = u64::from(packet.timestamp / ticks(self.from));
             let sent = (BEGIN + media).saturating_add_signed(-(media as i64 * self.drift / 1_000_000));
-            // The beginning comes, so that what is heard on two lines can be compared sample by sample.
+            // The beginning is never lost, so that the sound of two networks can be compared sample by sample.
             if lost == 0 && dice.below(1000) * self.burst < self.loss && packet.sequence > 10 {
                 lost = self.burst;
             }
@@ -124,33 +124,34 @@ impl Line {
     }
 }
 
-/// The next instant at which something happens; none after the last packet's frames.
+/// Returns the next instant at which something is due; none after the frames of the last packet.
 fn next(arrivals: &BTreeMap<u64, Vec<(u64, Sent)>>, transcoder: &Transcoder) -> Option<u64> {
     let arrival = *arrivals.first_key_value()?.0;
     Some(transcoder.deadline().map_or(arrival, |deadline| deadline.millis().min(arrival)))
 }
 
-/// What came out.
+/// The result.
 #[derive(Default)]
 pub struct Heard {
-    /// When a frame was sent, its timestamp and marker.
+    /// For each frame the time at which it was sent, its timestamp and marker.
     pub frames: Vec<(u64, u32, bool)>,
     pub payloads: Vec<Vec<u8>>,
     pub pcm: Vec<i16>,
     pub delays: Vec<u64>,
-    /// By milliseconds of the sender's timeline: when it was sent.
+    /// For each millisecond of the sender's timeline the time at which it was sent.
     sent: BTreeMap<u32, u64>,
 }
 
 impl Heard {
-    /// The smallest delay that so many percent of all frames keep, in milliseconds.
+    /// Returns the smallest delay that `percent` of all frames do not exceed, ms.
     pub fn delay(&self, percent: usize) -> u64 {
         let mut sorted = self.delays.clone();
         sorted.sort_unstable();
         sorted[(sorted.len() - 1) * percent / 100]
     }
 
-    /// From when a packet was sent to when the frame that it begins left, for all frames between two instants: the mean, network included.
+    /// Returns the mean delay from the sending of a packet to that of the frame that it begins, for all frames between two
+    /// instants, network included.
     pub fn latency(&self, ticks_out: u32, from: u64, until: u64) -> f64 {
         let base = *self.sent.first_key_value().expect("a packet").0;
         let late = self.frames.iter().filter(|(now, ..)| (BEGIN + from..BEGIN + until).contains(now)).filter_map(|frame| {
@@ -176,7 +177,7 @@ impl Sent {
     }
 }
 
-/// The packets of a tone, made by codecs that are not ours where there are such.
+/// Returns the packets of a tone, made by other codec implementations where there are any.
 pub fn tone_packets(codec: Codec, ptime: u32, length: u32) -> Vec<Sent> {
     packets(codec, ptime, length, false, beep)
 }
@@ -195,7 +196,7 @@ fn packets(codec: Codec, ptime: u32, length: u32, copies: bool, sound: fn(u32, u
         .collect()
 }
 
-/// What a telephone encodes at.
+/// Returns the sampling rate of a telephone.
 pub const fn rate(codec: Codec) -> u32 {
     match codec {
         Codec::Opus => 48_000,
@@ -204,12 +205,12 @@ pub const fn rate(codec: Codec) -> u32 {
     }
 }
 
-/// Ticks of the RTP clock in a millisecond.
+/// Returns the ticks of the RTP clock in a millisecond.
 pub const fn ticks(codec: Codec) -> u32 {
     if matches!(codec, Codec::Opus) { 48 } else { 8 }
 }
 
-/// A telephone's encoder.
+/// The encoder of a telephone.
 pub enum Mouth {
     Opus(opus::Encoder),
     Other(Box<dyn audio_codec::Encoder>),
@@ -243,7 +244,7 @@ impl Mouth {
     }
 }
 
-/// A telephone's decoder.
+/// The decoder of a telephone.
 pub enum Ear {
     Opus(opus::Decoder),
     Other(Box<dyn audio_codec::Decoder>),

@@ -1,4 +1,4 @@
-//! The announcements, as each codec says them.
+//! The announcements in each codec.
 
 use offhook_media::sound::recording;
 use offhook_media::{Codec, Prompt};
@@ -27,7 +27,7 @@ fn an_announcement_is_of_the_same_length_and_loudness_in_each_codec() {
     }
 }
 
-/// Words and the pauses between them come at the same time in each codec.
+/// Words and pauses are at the same time in each codec.
 #[test]
 fn an_announcement_has_its_words_at_the_same_time_in_each_codec() {
     let course = |codec: Codec| -> Vec<f64> {

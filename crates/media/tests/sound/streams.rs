@@ -1,4 +1,4 @@
-//! The jitter buffer: what is lost, late, early, doubled, or of another clock.
+//! The jitter buffer: packets that are lost, late, early or duplicated, and other clocks.
 
 use offhook_media::Codec;
 use offhook_media::sound::Transcoder;
@@ -8,7 +8,7 @@ use crate::network::{BEGIN, Ear, Heard, Line, Sent, TONE, rate, tone_packets};
 
 use offhook_testing::tone;
 
-/// What a listener hears of the tone after half a second.
+/// Returns the quality of the tone for the listener after half a second.
 fn quality(heard: &Heard, to: Codec) -> f64 {
     tone::quality(rate(to), TONE, &heard.pcm[rate(to) as usize / 2..])
 }
@@ -67,7 +67,7 @@ fn packets_twice_and_out_of_order_change_nothing() {
     }
 }
 
-/// Packets one by one, and what comes out for each.
+/// Single packets, and the frames that each of them causes.
 struct Feed {
     transcoder: Transcoder,
     now: u64,
@@ -79,7 +79,7 @@ impl Feed {
         Self { transcoder: Transcoder::new(from, to, 20).expect("there is a way"), now: BEGIN, frames: Vec::new() }
     }
 
-    /// Time passes up to an instant.
+    /// Lets time pass up to an instant.
     fn until(&mut self, millis: u64) {
         while self.now <= BEGIN + millis {
             let now = self.now;
@@ -154,7 +154,7 @@ fn a_single_packet_from_nowhere_is_not_believed() {
     assert_eq!(feed.markers().len(), 1);
 }
 
-/// A sender that says nothing while nothing is said (DTX, hold): silence, then nothing, then it goes on with a marker.
+/// A sender that sends nothing during silence (DTX, hold): concealment, then nothing, then frames again with a marker.
 #[test]
 fn silence_pauses_the_stream_and_speech_resumes_it() {
     let mut feed = Feed::new(Codec::Pcmu, Codec::Pcma);
@@ -178,7 +178,7 @@ fn silence_pauses_the_stream_and_speech_resumes_it() {
     assert!(tone::loudness(&silent) < 0.001, "made-up sound fades");
 }
 
-/// A network that stands still for half a second and then delivers all at once.
+/// A network that stops for half a second and then delivers everything at once.
 #[test]
 fn a_standstill_leaves_no_delay_behind() {
     let mut feed = Feed::new(Codec::Pcmu, Codec::Pcma);

@@ -1,8 +1,9 @@
-//! Descriptions that are fine but for a part that nobody here uses: that part is left out, and in the answer it is refused.
+//! Descriptions with parts that are not supported here: these parts are removed for the reader of the description (a browser, or the media of
+//! the gateway), and rejected in the answer.
 //!
 //! ```text
-//! their offer ── tidy ── Narrowed::of ──▶ text: what the reader takes ──▶ its answer ── widen ──▶ our answer, with each of their lines
-//! our offer   ◀── widen ── the reader's offer;   their answer ── without ──▶ what the reader knows
+//! offer of the peer ── tidy ── Narrowed::of ──▶ supported media lines ── reader ──▶ its answer ── widen ──▶ answer with all media lines
+//! offer to the peer ◀── widen ── offer of the reader;   answer of the peer ── without ──▶ answer that the reader takes
 //! ```
 
 use std::borrow::Cow;
@@ -10,17 +11,17 @@ use std::net::IpAddr;
 
 use super::{SdpError, attribute, attributes, check_keys, first_line, is_secure, kind, sections, split, within_limits};
 
-/// A description with only the media lines that its reader takes, and how the others are refused (RFC 3264, section 6).
+/// A description with only the media lines that its reader supports, and the rejections of the others (RFC 3264, section 6).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Narrowed {
-    /// What the reader gets.
+    /// The description for the reader.
     pub text: String,
-    /// In the order of their media lines: how each is refused; `None` where it is taken.
+    /// For each media line of the peer its rejection; `None` where it is accepted.
     lines: Vec<Option<String>>,
 }
 
 impl Narrowed {
-    /// `takes`: whether a media section, from its `m=` on, is taken.
+    /// Returns the description without the media sections for which `takes` is false; a section begins with its `m=`.
     pub fn of(sdp: &str, mut takes: impl FnMut(&str) -> bool) -> Self {
         let (session, media) = sections(sdp);
         let (mut text, mut lines, mut gone) = (String::with_capacity(sdp.len()), Vec::new(), Vec::new());
@@ -31,14 +32,14 @@ impl Narrowed {
             } else {
                 gone.extend(attribute(section, "mid:"));
             }
-            lines.push((!taken).then(|| refusal(section)));
+            lines.push((!taken).then(|| rejection(section)));
         }
-        // A line that is not there is in no bundle (RFC 8843, section 7.3).
+        // A media line that was removed must not be in a BUNDLE group (RFC 8843, section 7.3).
         let session = if gone.is_empty() { Cow::Borrowed(session) } else { Cow::Owned(without_mids(session, &gone)) };
         Self { text: [&*session, &text].concat(), lines }
     }
 
-    /// A description of the reader's with all lines of theirs: those that it does not know are refused.
+    /// Returns a description of the reader with all media lines of the peer: those that the reader does not know are rejected.
     #[must_use]
     pub fn widen(&self, sdp: &str) -> String {
         let (session, mut own) = sections(sdp);
@@ -50,7 +51,7 @@ impl Narrowed {
         text
     }
 
-    /// A description of theirs, made to answer one that was widened, as the reader knows it.
+    /// Returns the peer's answer to a widened description without the media lines that the reader does not know.
     #[must_use]
     pub fn without(&self, sdp: &str) -> String {
         let refused = |at: usize| self.lines.get(at).is_some_and(Option::is_some);
@@ -59,12 +60,12 @@ impl Narrowed {
     }
 }
 
-/// What a browser can take of an offer: the media under DTLS, if there are any. The rest, such as T.38, is refused and does not keep the
-/// others from being taken.
+/// Returns the part of an offer that a browser supports: the media lines with DTLS. Others, such as T.38, are rejected, while the rest of the
+/// offer can be accepted.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// The first fault; [`SdpError::Insecure`] where no media line remains.
 pub fn usable(offer: &str) -> Result<Narrowed, SdpError> {
     within_limits(offer)?;
     if first_line(offer).0 != "v=0" {
@@ -84,8 +85,8 @@ pub fn usable(offer: &str) -> Result<Narrowed, SdpError> {
     check_keys(&narrowed.text).map(|()| narrowed)
 }
 
-/// The description without what says nothing of media, and with what its readers insist on in a form that all of them read: sessions have
-/// had ids of more than 64 bits, keys of RFC 2327, and bandwidths that are no numbers.
+/// Returns the description in a form that all readers accept: without lines that do not describe media, and with replacements for values that
+/// occur although readers reject them, such as session ids of more than 64 bits, keys of RFC 2327 and bandwidths that are not numbers.
 #[must_use]
 pub fn tidy(sdp: &str) -> String {
     rewritten(sdp, |line| match line.get(..2) {
@@ -98,7 +99,7 @@ pub fn tidy(sdp: &str) -> String {
     })
 }
 
-/// What becomes of each line; `None`: nothing.
+/// Returns the description with each line replaced by the result of `edit`; `None` removes it.
 fn rewritten<'a>(sdp: &'a str, mut edit: impl FnMut(&'a str) -> Option<Cow<'a, str>>) -> String {
     let (mut text, mut rest) = (String::with_capacity(sdp.len()), sdp);
     while !rest.is_empty() {
@@ -122,14 +123,14 @@ fn is_time(line: &str) -> bool {
     times.len() == 2 && times.iter().all(|time| time.parse::<u64>().is_ok())
 }
 
-/// Whether what stands for a connection address is the name of a host (RFC 8866, section 5.7).
+/// Whether a connection address is a host name (RFC 8866, section 5.7).
 #[must_use]
 pub fn is_host_name(address: &str) -> bool {
     let of_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
     address.parse::<IpAddr>().is_err() && !address.is_empty() && address.bytes().all(of_name)
 }
 
-/// With ICE nobody needs an address beside the candidates, and a name no browser looks up.
+/// Returns the description with 0.0.0.0 in place of host names: browsers do not resolve them, and with ICE only candidates count.
 fn without_names(sdp: &str) -> String {
     rewritten(sdp, |line| match line.strip_prefix("c=").and_then(|line| line.rsplit_once(' ')) {
         Some((_, address)) if is_host_name(address) => Some("c=IN IP4 0.0.0.0".into()),
@@ -141,8 +142,8 @@ fn port(section: &str) -> &str {
     split(split(first_line(section).0, b' ').1, b' ').0
 }
 
-/// A media line as it is refused: port 0, one format with what it means.
-fn refusal(section: &str) -> String {
+/// Returns the rejection of a media section: port 0, and one format with its `rtpmap`.
+fn rejection(section: &str) -> String {
     let mut words = first_line(section).0.split(' ');
     let kind = words.next().unwrap_or_default();
     let (protocol, format) = (words.nth(1).unwrap_or("RTP/AVP"), words.next().unwrap_or("0"));

@@ -8,7 +8,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 #[cfg(not(target_arch = "wasm32"))]
 use offhook_testing::corpora;
 
-/// Pages know fewer algorithms than servers.
+/// Algorithms of pages; servers have more.
 #[cfg(not(target_arch = "wasm32"))]
 #[cfg_attr(not(corpora), ignore = "the corpora are not here")]
 #[test]
@@ -42,7 +42,7 @@ fn all_vectors_of_the_corpus_match() {
     }
 }
 
-/// What our client answers where the vector's client answered.
+/// The response that this crate computes for the values of the vector.
 #[cfg(not(target_arch = "wasm32"))]
 fn answer(vector: &Credentials<'_>, method: &str, secret: &str) -> String {
     let challenge = Challenge {
@@ -56,7 +56,7 @@ fn answer(vector: &Credentials<'_>, method: &str, secret: &str) -> String {
     challenge.answer(&vector.username, secret, Method::from(method), &vector.uri, &vector.cnonce, vector.count())
 }
 
-/// The flat objects of a JSON array: names and values, of which only strings matter.
+/// Parses the flat objects of a JSON array: names and strings.
 #[cfg(not(target_arch = "wasm32"))]
 fn objects(json: &str) -> Vec<Vec<(String, String)>> {
     let entry = |line: &str| {

@@ -1,4 +1,4 @@
-//! RFC 3665 and RFC 5118: real flows and IPv6, read, written again and read again.
+//! The flows of RFC 3665 and the IPv6 messages of RFC 5118: parsed, written and parsed again.
 
 use offhook_sip::{Message, Name, Start, StatusCode, Writer, parse};
 
@@ -15,9 +15,9 @@ fn the_flows_of_rfc_3665_survive_reading_and_writing() {
     for row in rows {
         let message = parse(corpora::read(&format!("rfc3665/{}", row[0]))).unwrap_or_else(|error| panic!("{}: {error}", row[0]));
         assert_same(&row[0], &message);
-        // Some of the flows were printed with a Content-Length that no longer fits.
+        // Some flows are printed with a wrong Content-Length.
         let (declared, there) = (row[5].parse::<usize>().unwrap_or(0), row[6].parse::<usize>().unwrap_or(0));
-        // One was printed with a line that ought to continue the one above it.
+        // One is printed with a line that should continue the line before.
         let whole = declared <= there && row[0] != "3.10-F4.sip";
         assert_eq!(message.check().is_ok(), whole, "{}: {:?}", row[0], message.check());
     }
@@ -52,7 +52,7 @@ fn an_ipv6_port_stands_behind_the_brackets() {
     assert_eq!(port_of("port-unambiguous.sip"), Some(("[2001:db8::10]".into(), Some(5070))));
 }
 
-/// Writes the message anew and reads it: all must be as it was, but for folds, which become blanks.
+/// Writes a message and parses the result: all fields are the same, except that folding becomes blanks.
 fn assert_same(file: &str, message: &Message<'_>) {
     let mut writer = match message.start {
         Start::Request { method, uri } => Writer::request(method, uri),

@@ -1,6 +1,6 @@
-//! SIP and SDP text: what is read, what is refused, what is written.
+//! SIP and SDP text: what is parsed, what is rejected, what is written.
 //!
-//! The messages and vectors of the RFCs are those of `../shared/corpora` (build.rs); where that is not there, their tests are ignored.
+//! The messages and vectors of the RFCs are in `../shared/corpora` (build.rs); where that is missing, their tests are ignored.
 
 mod digest;
 mod flows;

@@ -1,4 +1,4 @@
-//! A million damaged messages: nothing panics, no limit is passed, and what is answered is answered with a message.
+//! A million damaged messages: nothing panics, no limit is exceeded, and each response is a valid message.
 
 use offhook_sip::sdp;
 use offhook_sip::{
@@ -31,11 +31,11 @@ fn no_damage_makes_anything_panic() {
             passed += usize::from(read_all(&message, round));
         }
     }
-    // Damage that nothing survives, or everything, would prove nothing.
+    // If all damaged messages were accepted, or none, the test would prove nothing.
     assert!(parsed > COUNT / 4 && passed > COUNT / 20 && passed < parsed, "{parsed} parsed, {passed} passed of {COUNT}");
 }
 
-/// Reads what there is: the basics in each round, every other reader in each sixth. Whether the message is fine.
+/// Parses what the message has: the basics in each round, everything else in each sixth. Returns whether the message is valid.
 fn read_all(message: &Message<'_>, round: usize) -> bool {
     assert!(message.fields().len() <= MAX_FIELDS);
     for field in message.fields() {
@@ -80,7 +80,7 @@ fn read_body(text: &str) {
     assert!(again.is_err() || again.is_ok_and(|fragment| fragment.end && fragment.candidates.len() <= 100));
 }
 
-/// A fine request is answered with a fine response that goes the same way, and is copied with every field.
+/// A valid request gets a valid response with the same Via fields, and can be copied with all fields.
 fn assert_answerable(message: &Message<'_>) {
     let text = if message.is_request() {
         reply(message, StatusCode::OK, Some("t")).end()
@@ -97,7 +97,7 @@ fn assert_answerable(message: &Message<'_>) {
     }
 }
 
-/// One change: an octet, a word, a piece less, a piece twice, a piece of another message, an end.
+/// Makes one change: replaces an octet or a word, removes or doubles a part, inserts a part of another message, or truncates.
 fn damage(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], numbers: &mut Numbers) {
     const WORDS: [&[u8]; 24] = [
         b"\r\n",
@@ -150,7 +150,7 @@ fn damage(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], numbers: &mut Numbers) {
     }
 }
 
-/// Small messages of every kind; those of the RFCs, too, where they are there.
+/// Small messages of every kind, and those of the RFCs where they are available.
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = BUILT_IN.iter().map(|text| text.as_bytes().to_vec()).collect();
     for (directory, table) in [("rfc4475", "expected.tsv"), ("rfc5118", "expected.tsv"), ("rfc3665", "index.tsv")] {

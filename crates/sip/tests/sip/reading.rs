@@ -1,4 +1,4 @@
-//! Limits, framing, and what each typed reader takes.
+//! Limits, framing, and the grammar of each typed accessor.
 
 use offhook_sip::text::{cut_at, number};
 use offhook_sip::{MAX_FIELDS, MAX_LINE, MAX_MESSAGE, Name, NameAddr, ParseError, StatusCode, Uri, Via, parse};
@@ -223,8 +223,8 @@ fn an_empty_tag_is_refused() {
     }
 }
 
-/// Where searches go several octets a step: at every place of a step, beside every neighbour that could be taken for the separator, and
-/// characters outside ASCII.
+/// Searches look at several octets at once: the separator is found at every position, beside every octet that could be mistaken for
+/// it, and beside characters outside ASCII.
 #[test]
 fn a_separator_is_found_wherever_it_stands() {
     for separator in [b':', b';', b'%', b' '] {

@@ -1,4 +1,4 @@
-//! Session descriptions: what we read out of them, what we refuse, fragments of trickled candidates.
+//! Session descriptions: what is read from them, what is rejected, fragments of trickled candidates.
 
 use offhook_sip::sdp::{
     Candidate, SdpError, candidates, check, fingerprint, fragment, has_telephone_event, ice_credentials, read_fragment, trickles,
@@ -10,7 +10,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const PRINT: &str = "a=fingerprint:sha-256 4A:AD:B9:B1\r\n";
 const CANDIDATE: &str = "candidate:1 1 udp 2122260223 192.0.2.1 50000 typ host";
 
-/// Like a browser's: candidates stand before the mid of their section.
+/// As browsers write it: candidates precede the mid of their section.
 fn offer() -> String {
     format!(
         "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 v\r\n\

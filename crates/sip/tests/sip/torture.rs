@@ -1,4 +1,4 @@
-//! RFC 4475: all 49 torture messages, each with what it has to come to.
+//! RFC 4475: all 49 torture messages, each with its expected result.
 
 use offhook_sip::{Abilities, Credentials, Message, Method, Name, parse};
 
@@ -7,7 +7,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use offhook_testing::corpora;
 
-/// A message is judged twice: by `check()`, which everybody calls, and in one role. 0 is "accepted", `DROP` "dropped".
+/// Each message is checked twice: by `check()`, which everybody calls, and for one role. 0 means "accepted", `DROP` "dropped".
 const DROP: u16 = 1;
 
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ enum Role {
 }
 use Role::{Proxy, Registrar, Uac, Uas};
 
-/// File, what `check()` says, role, what that role says.
+/// File, result of `check()`, role, result for that role.
 const CASES: &[(&str, u16, Role, u16)] = &[
     ("wsinv", 0, Uas, 0),
     ("intmeth", 0, Uas, 501),
@@ -112,7 +112,7 @@ fn torture_messages_come_to_what_rfc_4475_says() {
     }
 }
 
-/// What that role does with the message: the few rules that need more than the message belong to the layers above.
+/// The result for a role; a few rules need more than the message, and belong to higher layers.
 fn act(message: &Message<'_>, role: Role) -> u16 {
     let refused = match role {
         Uas => message.check_uas(&ABILITIES),
@@ -121,7 +121,7 @@ fn act(message: &Message<'_>, role: Role) -> u16 {
         Proxy => message.check(),
     };
     let by_role = || match role {
-        // A registrar that wants to know who it is, and has to recognize what it is told.
+        // A registrar that authenticates clients, and has to know the scheme.
         Registrar => message.get(Name::Authorization).filter(|value| Credentials::parse(value).is_err()).map(|_| 401),
         Proxy => message.number(Name::MaxForwards).filter(|left| *left == 0).map(|_| 483),
         Uas | Uac => None,

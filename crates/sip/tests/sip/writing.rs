@@ -1,4 +1,4 @@
-//! What is written is what is read, and nothing injects a line.
+//! What is written is parsed to the same values, and no value injects a line.
 
 use offhook_sip::{Method, Name, NameAddr, ParseError, StatusCode, Uri, Writer, escape_user, parse, quote, reply};
 
@@ -33,7 +33,7 @@ fn no_text_injects_a_line() {
     }
 }
 
-/// Up to twelve characters, most of them of the kind that breaks things.
+/// Returns up to twelve characters, most of them critical ones.
 fn text(numbers: &mut Numbers) -> String {
     const ODD: [char; 24] = [
         '\r',
@@ -79,6 +79,15 @@ fn an_injection_stays_a_value() {
     assert_eq!(message.fields()[0].raw_name, "X-A__X-Evil");
     assert_eq!(message.fields()[0].value, "1  X-Evil: 2    body");
     assert!(message.body.is_empty());
+}
+
+#[test]
+fn a_request_line_has_a_request_uri_in_any_case() {
+    for (uri, written) in [("", "sip:unknown.invalid"), (" ", "%20"), ("sip:a@b", "sip:a@b")] {
+        let text = Writer::request(Method::Bye, uri).end();
+        assert_eq!(parse(text.as_bytes()).unwrap().uri(), Some(written));
+    }
+    assert!(Uri::parse("sip:unknown.invalid").is_ok_and(|uri| uri.is_sip()));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub struct InviteClient {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// The INVITE was sent, and nothing has been heard.
+    /// The INVITE was sent, and has no response.
     Calling { a: Option<Retransmission>, b: Instant },
     /// A provisional response came: it may ring for as long as it likes.
     Proceeding,

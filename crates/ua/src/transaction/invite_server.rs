@@ -9,7 +9,7 @@
 //!     2xx │ send          300..699 │ send
 //!         ▼                        ▼
 //!     Accepted                 Completed ── INVITE, G: send the failure again ──▶ Completed
-//!      │  └─ INVITE: absorb        │ └───── H: nobody acknowledged ─────────────▶ Terminated
+//!      │  └─ INVITE: absorb        │ └───── H: not acknowledged ────────────────▶ Terminated
 //!      │     ACK: pass on      ACK │
 //!      │                           ▼
 //!      │ L                     Confirmed ── INVITE, ACK: absorb ──▶ Confirmed
@@ -39,7 +39,7 @@ enum State {
     Completed { g: Option<Retransmission>, h: Instant },
     /// The failure was acknowledged; other ACKs are absorbed.
     Confirmed { i: Instant },
-    /// A 2xx was sent. Whoever answered retransmits it, not this transaction (RFC 6026, 7.1).
+    /// A 2xx was sent. Its sender retransmits it, not this transaction (RFC 6026, 7.1).
     Accepted { l: Instant },
     /// Over.
     Terminated,

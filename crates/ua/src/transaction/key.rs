@@ -1,10 +1,10 @@
-//! What names a transaction (RFC 3261, 17.1.3 and 17.2.3).
+//! The keys of transactions (RFC 3261, 17.1.3 and 17.2.3).
 
 use std::sync::Arc;
 
 use offhook_sip::{Branch, Message, Method, Name};
 
-/// Names a client transaction: the branch of our Via and the method in CSeq (RFC 3261, 17.1.3).
+/// The key of a client transaction: the branch of our Via and the method in CSeq (RFC 3261, 17.1.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientKey {
     branch: Branch,
@@ -12,13 +12,13 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// By the branch of the topmost Via and the method in CSeq.
+    /// Returns the key with the branch of the topmost Via and the method in CSeq.
     #[must_use]
     pub fn new(branch: Branch, method: Method<'_>) -> Self {
         Self { branch, method: method.into() }
     }
 
-    /// The transaction that `message`, a request of ours or a response to one, belongs to. `None` where the topmost Via has no branch, or it
+    /// Returns the key of `message`, a request of ours or a response to one. `None` where the topmost Via has no branch, or it
     /// or CSeq cannot be read.
     #[must_use]
     pub fn of(message: &Message<'_>) -> Option<Self> {
@@ -38,7 +38,7 @@ impl ClientKey {
     }
 }
 
-/// Names a server transaction: the branch of the topmost Via, the host and port that it was sent by, and the method (RFC 3261, 17.2.3).
+/// The key of a server transaction: the branch of the topmost Via, the host and port that it was sent by, and the method (RFC 3261, 17.2.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerKey {
     id: Id,
@@ -47,7 +47,7 @@ pub struct ServerKey {
     method: OwnedMethod,
 }
 
-/// What tells requests of one sender apart.
+/// The id of a request of one sender.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Id {
     /// A branch that begins with the magic cookie is unique.
@@ -57,7 +57,7 @@ enum Id {
 }
 
 impl ServerKey {
-    /// The transaction that `request` begins, is a retransmission in, or acknowledges the failure of. `None` for a response, and where one of
+    /// Returns the key of the transaction that `request` begins, is a retransmission in, or acknowledges the failure of. `None` for a response, and where one of
     /// the fields that it takes cannot be read.
     #[must_use]
     pub fn of(request: &Message<'_>) -> Option<Self> {
@@ -79,7 +79,7 @@ impl ServerKey {
         self.method.get()
     }
 
-    /// The INVITE transaction that a CANCEL with this key speaks of (RFC 3261, 9.2).
+    /// Returns the key of the INVITE that a CANCEL with this key cancels (RFC 3261, 9.2).
     #[must_use]
     pub fn invite(&self) -> Self {
         Self { method: Method::Invite.into(), ..self.clone() }

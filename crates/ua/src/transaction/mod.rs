@@ -1,14 +1,14 @@
-//! Transactions (RFC 3261, section 17, with the corrections of RFC 6026): retransmissions are absorbed, requests and final responses are
-//! retransmitted over unreliable transports, failures of an INVITE are acknowledged, and silence ends in a time-out.
+//! Transactions (RFC 3261, section 17, with the corrections of RFC 6026): they absorb retransmissions, retransmit requests and final responses
+//! over unreliable transports, acknowledge failures of an INVITE, and time out.
 //!
 //! ```text
 //!                     ┌── InviteClient ── NonInviteClient ──┐
-//! request, respond ──▶│ one machine for each transaction,   │──▶ poll: Effect::Send, TimedOut, NoAck
+//! request, respond ──▶│ a state machine per transaction,    │──▶ poll: Effect::Send, TimedOut, NoAck
 //! receive          ──▶│ by its ClientKey or ServerKey       │──▶ Received: what a message is to the user of the transactions
 //! handle_timeout   ──▶└── InviteServer ── NonInviteServer ──┘──▶ deadline
 //! ```
 //!
-//! The diagrams of the four machines stand in their files.
+//! The diagrams of the four state machines are in their files.
 
 mod invite_client;
 mod invite_server;
@@ -37,6 +37,40 @@ pub use key::{ClientKey, ServerKey};
 /// All transactions of one element. `F` names a flow: the connection or address that a message came from or goes to.
 ///
 /// Order of calls: any of `request`, `respond`, `receive`, `handle_timeout`; then `poll` until it gives `None`; then `deadline`.
+///
+/// A request over UDP that is lost twice is answered, in virtual time:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use offhook_sip::{StatusCode, parse, reply};
+/// use offhook_ua::time::Instant;
+/// use offhook_ua::transaction::{ClientKey, Effect, Received, Transactions, Transport};
+///
+/// let options = "OPTIONS sip:bob@b.test SIP/2.0\r\nVia: SIP/2.0/UDP a.test;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+///     From: <sip:alice@a.test>;tag=1\r\nTo: <sip:bob@b.test>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+/// let (mut alice, mut bob) = (Transactions::new(), Transactions::new());
+/// let start = Instant::from_millis(0);
+/// let mut now = start;
+/// let key = ClientKey::of(&parse(options.as_bytes())?).expect("its Via has a branch");
+/// alice.request(now, "to bob", Transport::Unreliable, &key, options.to_owned());
+///
+/// for _ in 0..2 {
+///     assert!(matches!(alice.poll(), Some(Effect::Send { .. })), "lost by the network");
+///     now = alice.deadline().expect("timer E is running");
+///     alice.handle_timeout(now);
+/// }
+/// let Some(Effect::Send { flow: "to bob", text }) = alice.poll() else { panic!("the second retransmission") };
+/// assert_eq!(now - start, Duration::from_millis(1_500));
+///
+/// let request = parse(text.as_bytes())?;
+/// let Received::Request(id) = bob.receive(now, "to alice", Transport::Unreliable, &request) else { panic!("a new request") };
+/// bob.respond(now, &id, reply(&request, StatusCode::OK, Some("2")).end());
+///
+/// let Some(Effect::Send { flow: "to alice", text }) = bob.poll() else { panic!("the response") };
+/// assert_eq!(alice.receive(now, "to bob", Transport::Unreliable, &parse(text.as_bytes())?), Received::Response(key));
+/// # Ok::<(), offhook_sip::ParseError>(())
+/// ```
 pub struct Transactions<F> {
     clients: BTreeMap<ClientKey, Client<F>>,
     servers: BTreeMap<ServerKey, Server<F>>,
@@ -55,22 +89,22 @@ pub enum Transport {
     Unreliable,
 }
 
-/// What a received message is to the user of the transactions.
+/// What a received message is for the user of the transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
     /// A new request; answer it with this key.
     Request(ServerKey),
     /// An ACK to a 2xx: it belongs to no transaction.
     Ack,
-    /// An answer to the request with this key.
+    /// A response to the request with this key.
     Response(ClientKey),
-    /// A retransmission, or an ACK to a failure: done with.
+    /// A retransmission, or the ACK to a failure: nothing is left to do.
     Absorbed,
-    /// An answer to nothing that was asked.
+    /// A response without a transaction.
     Stray,
 }
 
-/// What has to be done, and what came to nothing.
+/// What has to be done, and which transactions have failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect<F> {
     /// Put this on the wire.
@@ -80,13 +114,13 @@ pub enum Effect<F> {
         /// A complete message.
         text: String,
     },
-    /// No final answer came (timers B and F): treat it as a 408.
+    /// No final response came (timers B and F): it counts as a 408.
     TimedOut(ClientKey),
     /// A failure was never acknowledged (timer H).
     NoAck(ServerKey),
 }
 
-/// Names a transaction of either side.
+/// The key of a transaction, client or server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Client(ClientKey),
@@ -101,12 +135,12 @@ struct Client<F> {
     cancel: Cancel,
 }
 
-/// Whether an INVITE of ours is taken back. A CANCEL that overtook it would find nothing, so it waits for a provisional response (RFC 3261,
-/// 9.1).
+/// Whether an INVITE of ours is cancelled. A CANCEL that overtook it would match no transaction, so it waits for a provisional response
+/// (RFC 3261, 9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Cancel {
     No,
-    /// With the first provisional response, and this Reason.
+    /// CANCEL leaves with the first provisional response, and this Reason.
     Wanted(Option<String>),
     Sent,
 }
@@ -172,9 +206,9 @@ impl<F: Copy> Transactions<F> {
         self.clients.insert(key.clone(), Client { machine, flow, text, cancel: Cancel::No });
     }
 
-    /// Takes the INVITE of ours with `key` back: its CANCEL leaves as soon as it may (RFC 3261, 9.1), once, with `reason` as its Reason (RFC
-    /// 3326). Where the INVITE has its final answer, or gets it before anything else, none leaves: whoever wanted it back ends what a 2xx has
-    /// made by BYE. Responses to the CANCEL come as [`Received::Response`] to a key of ours with its method, and nothing hangs on them.
+    /// Cancels the INVITE of ours with `key`: its CANCEL leaves as soon as it may (RFC 3261, 9.1), once, with `reason` as its Reason (RFC 3326). None
+    /// leaves where the INVITE has its final response, or gets it before any provisional one: the owner then ends the dialog of a 2xx by BYE.
+    /// Responses to the CANCEL come as [`Received::Response`] with a key that has its method, and can be ignored.
     pub fn cancel(&mut self, now: Instant, key: &ClientKey, reason: Option<&str>) {
         let Some(client) = self.clients.get_mut(key).filter(|client| client.cancel == Cancel::No) else { return };
         client.cancel = Cancel::Wanted(reason.map(str::to_owned));
@@ -197,7 +231,7 @@ impl<F: Copy> Transactions<F> {
         self.request(now, flow, transport, &ClientKey::new(key.branch().clone(), Method::Cancel), text);
     }
 
-    /// Sends an answer, provisional or final, to the request with `key`. Without that transaction (it ended) nothing is sent.
+    /// Sends a response, provisional or final, to the request with `key`. If that transaction has ended, nothing is sent.
     pub fn respond(&mut self, now: Instant, key: &ServerKey, text: String) {
         let code = text.get(8..11).and_then(number).and_then(|code| StatusCode::new(code.try_into().ok()?));
         let Some(server) = self.servers.get_mut(key) else { return };
@@ -215,7 +249,7 @@ impl<F: Copy> Transactions<F> {
         }
     }
 
-    /// Takes a message in: tells what it is, absorbs retransmissions, acknowledges failures.
+    /// Takes a message: absorbs retransmissions, acknowledges failures, and returns what the message is for the user.
     pub fn receive(&mut self, now: Instant, flow: F, transport: Transport, message: &Message<'_>) -> Received {
         match message.method() {
             Some(Method::Ack) => self.receive_ack(now, message),
@@ -224,13 +258,12 @@ impl<F: Copy> Transactions<F> {
         }
     }
 
-    /// Gives up waiting for an answer to `key`: what still comes is a stray.
+    /// Abandons the request with `key`: later responses are [`Received::Stray`].
     pub fn abandon(&mut self, key: &ClientKey) {
         self.clients.remove(key);
     }
 
-    /// Sends everything again that still waits, requests for their final answer and refusals of an INVITE for their ACK: the connection
-    /// is a new one, and what was in the old one is lost.
+    /// Retransmits over a new connection all that waits: requests for their final response, and failures of an INVITE for their ACK.
     pub fn resend(&mut self, flow: F) {
         for client in self.clients.values_mut().filter(|client| client.machine.is_pending()) {
             client.flow = flow;
@@ -248,31 +281,31 @@ impl<F: Copy> Transactions<F> {
         self.clients.get(key).map(|client| client.flow)
     }
 
-    /// Whether the request with `key` came, and its transaction still lives.
+    /// Whether the request with `key` was received, and its transaction still exists.
     #[must_use]
     pub fn knows(&self, key: &ServerKey) -> bool {
         self.servers.contains_key(key)
     }
 
-    /// Where answers to the request with `key` go.
+    /// Where responses to the request with `key` go.
     #[must_use]
     pub fn way_back(&self, key: &ServerKey) -> Option<F> {
         self.servers.get(key).map(|server| server.flow)
     }
 
-    /// Where the request came from that `message` retransmits, or acknowledges; where the one went to that it answers.
+    /// Where the request came from that `message` retransmits or acknowledges; where the request went to that it responds to.
     #[must_use]
     pub fn origin(&self, message: &Message<'_>) -> Option<F> {
         if message.is_request() { self.way_back(&ServerKey::of(message)?) } else { self.flow(&ClientKey::of(message)?) }
     }
 
-    /// How many transactions live.
+    /// How many transactions there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.clients.len() + self.servers.len()
     }
 
-    /// Whether none lives.
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty() && self.servers.is_empty()
@@ -298,7 +331,7 @@ impl<F: Copy> Transactions<F> {
         self.wakes.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The next thing to do.
+    /// Returns the next effect.
     pub fn poll(&mut self) -> Option<Effect<F>> {
         self.effects.pop_front()
     }
@@ -311,7 +344,7 @@ impl<F: Copy> Transactions<F> {
             return Received::Request(key);
         };
         trace!(call = %request.call_id().unwrap_or_default(), method = key.method().as_str(), "a retransmission");
-        // A retransmission may come over another connection than the request: the answer goes where it came from.
+        // A retransmission may come over another connection than the request: the response goes where it came from.
         server.flow = flow;
         if server.machine.answers_retransmission() && !server.text.is_empty() {
             self.effects.push_back(Effect::Send { flow, text: server.text.clone() });
@@ -500,8 +533,8 @@ impl ServerMachine {
     }
 }
 
-/// A request in the transaction of an INVITE of ours: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with To of the answer:
-/// the same Request-URI, topmost Via, Route, From, Call-ID and number in CSeq.
+/// Returns a request that follows an INVITE of ours in its transaction: its CANCEL (RFC 3261, 9.1), or the ACK to a failure (17.1.1.3), with the
+/// To of the response. Request-URI, topmost Via, Route, From, Call-ID and CSeq number are the same.
 fn follow_up(invite: &str, method: Method<'_>, to: Option<&str>, reason: Option<&str>) -> String {
     let Ok(invite) = parse_text(invite) else { return String::new() };
     let mut request = Writer::request(method, invite.uri().unwrap_or_default());

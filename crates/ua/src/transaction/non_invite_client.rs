@@ -33,7 +33,7 @@ pub struct NonInviteClient {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// The request was sent, and nothing has been heard.
+    /// The request was sent, and has no response.
     Trying { e: Option<Retransmission>, f: Instant },
     /// A provisional response came; timer F goes on all the same (17.1.2.2).
     Proceeding { e: Option<Retransmission>, f: Instant },

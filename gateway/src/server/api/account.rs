@@ -1,4 +1,4 @@
-//! Account, credit, history and rates; and what the demo page shows of its own.
+//! Account, credit, history and rates, and the account of the demo page.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use super::{ApiError, demo_for, internal, private};
 use crate::server::{Peer, Shared};
 use crate::store::{AccountView, Alarm, DEMO, Rate, Record, StoreError, Transfer};
 
-/// Rows of a history at a time.
+/// The largest number of rows in one response.
 const PAGE: i64 = 100;
 
-/// Calls that the demo page shows.
+/// The number of calls that the demo page shows.
 const SHOWN: u32 = 50;
 
 /// `GET /v1/account`.
@@ -39,7 +39,7 @@ struct Credit {
     reference: String,
 }
 
-/// `POST /v1/account/credit?key=…`: more credit, or less. The same reference counts once.
+/// `POST /v1/account/credit?key=…`: adds or withdraws credit; repeating it with the same reference has no effect.
 pub async fn credit(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     asked.operator()?;
     let application = asked.application()?;
@@ -52,7 +52,7 @@ pub async fn credit(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
     Ok(private(Json(shown(&application, &view)).into_response()))
 }
 
-/// `GET /v1/account/history?limit=…&before=…`: the newest first; `next` is the `before` of the next page.
+/// `GET /v1/account/history?limit=…&before=…`: transfers, the newest first; `next` is the `before` of the next page.
 pub async fn history(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     let most = asked.number("limit", PAGE)?.unwrap_or(PAGE);
     let before = asked.number("before", i64::MAX)?;
@@ -64,7 +64,7 @@ pub async fn history(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<
     Ok(private(Json(json!({ "history": rows, "next": next })).into_response()))
 }
 
-/// `GET /v1/account/alarms?limit=…&before=…`: when the account wanted more than it may, or with no `?key=` all of them; paged like the history.
+/// `GET /v1/account/alarms?limit=…&before=…`: the alarms of an account, or with no `?key=` of all accounts; paged like the history.
 pub async fn alarms(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     let most = asked.number("limit", PAGE)?.unwrap_or(PAGE);
     let before = asked.number("before", i64::MAX)?;
@@ -102,14 +102,14 @@ struct NewRates {
     rates: Vec<NewRate>,
 }
 
-/// `GET /v1/rates`: what the application pays; for the operator every rate, or those that `?key=` pays.
+/// `GET /v1/rates`: the rates for the application; for the operator all rates, or those for `?key=`.
 pub async fn rates(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     let rates = shared.store.rates(asked.named()).await.map_err(|error| internal(&error))?;
     let rates: Vec<Value> = rates.iter().map(price).collect();
     Ok(private(Json(json!({ "currencyId": shared.config.phone.currency, "rates": rates })).into_response()))
 }
 
-/// `PUT /v1/rates`: sets rates, those of all applications or, with `?key=`, those of one.
+/// `PUT /v1/rates`: sets rates for all applications or, with `?key=`, for one.
 pub async fn set_rates(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     asked.operator()?;
     let application = asked.named().unwrap_or_default();
@@ -135,7 +135,7 @@ impl NewRate {
     }
 }
 
-/// `GET /demo/account`: what the demo page shows, on this machine.
+/// `GET /demo/account`: the account for the demo page, on this machine.
 pub async fn demo(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,

@@ -1,9 +1,10 @@
-//! Who asks: an application's own back end, by signature or by key and secret, or the operator, by token. What they may see is theirs.
+//! Authentication of HTTP requests: the back end of an application, by signature or by key and secret, or the operator, by token.
+//! An application has access only to its own data.
 //!
-//! | asks | shows | may |
+//! | client | credentials | may |
 //! |---|---|---|
-//! | application | `Authorization: application KEY:SIGNATURE` with `x-timestamp`, or `Basic KEY:SECRET` | read what is its own, map its numbers |
-//! | operator | `Authorization: Bearer TOKEN` | the same for any application (`?key=`), give credit, set rates, assign numbers |
+//! | application | `Authorization: application KEY:SIGNATURE` with `x-timestamp`, or `Basic KEY:SECRET` | read its own data, set the users of its numbers |
+//! | operator | `Authorization: Bearer TOKEN` | the same for any application (`?key=`), add credit, set rates, assign numbers |
 
 use std::fmt;
 use std::fs;
@@ -36,49 +37,49 @@ use crate::store::{Application, decode_secret, random};
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
-/// Octets of a token that can be guessed by nobody.
+/// The shortest token, octets, so that it cannot be guessed.
 const SHORTEST_TOKEN: usize = 32;
 
-/// A request whose sender is known.
+/// An authenticated request.
 pub struct Asked {
     pub role: Role,
-    /// Whose account it is about: the application's own, or that which the operator names.
+    /// The application that the request is about: the client's own, or the one that the operator names.
     named: Option<String>,
     query: String,
     headers: HeaderMap,
     body: Bytes,
 }
 
-/// What the sender may do.
+/// The role of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Application,
     Operator,
 }
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Clone, Copy)]
 struct From {
     address: IpAddr,
-    /// Whether that is this machine.
+    /// Whether it comes from this machine.
     local: bool,
 }
 
 impl From {
-    /// What it is said to come from: an application, or with no key the operator.
+    /// The claimed identity: an application, or without a key the operator.
     const fn claim<'a>(&self, key: &'a str) -> Claim<'a> {
         Claim { address: self.address, application: key, user: "" }
     }
 }
 
-/// How the operator is known.
+/// The credentials of the operator.
 pub struct Operator {
     token: String,
-    /// Whether the token was made by the gateway itself: then it is for this machine only.
+    /// Whether the gateway has made the token itself, which is then for this machine only.
     local: bool,
 }
 
-/// The token stays out of logs.
+/// Keeps the token out of logs.
 impl fmt::Debug for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operator").field("local", &self.local).finish_non_exhaustive()
@@ -86,7 +87,7 @@ impl fmt::Debug for Operator {
 }
 
 impl Operator {
-    /// The token of the configuration, or that of the data folder, which is made at the first start.
+    /// Returns the token of the configuration, or that in the data folder, which is created at the first start.
     pub fn load(phone: &Phone, folder: &Path) -> io::Result<Self> {
         if !phone.operator_token.is_empty() {
             return Ok(Self { token: phone.operator_token.clone(), local: false });
@@ -137,17 +138,17 @@ impl FromRequest<Arc<Shared>> for Asked {
 }
 
 impl Asked {
-    /// Whose account it is about.
+    /// Returns the application that the request is about.
     pub fn application(&self) -> Result<String, ApiError> {
         self.named.clone().ok_or(ApiError::new(ApiCode::MissingParameter, "Name the application: ?key="))
     }
 
-    /// The same, where it can also be about all.
+    /// Like [`Asked::application`], for a request that can also be about all applications.
     pub fn named(&self) -> Option<String> {
         self.named.clone()
     }
 
-    /// Only for the operator.
+    /// Rejects clients other than the operator.
     pub fn operator(&self) -> Result<(), ApiError> {
         match self.role {
             Role::Operator => Ok(()),
@@ -155,7 +156,7 @@ impl Asked {
         }
     }
 
-    /// A number in the query.
+    /// Returns a number in the query.
     pub fn number(&self, name: &str, most: i64) -> Result<Option<i64>, ApiError> {
         let parse = |text: &str| text.parse().ok().filter(|number| (1..=most).contains(number));
         match field(&self.query, name).map(parse) {
@@ -165,7 +166,7 @@ impl Asked {
         }
     }
 
-    /// The body.
+    /// Returns the body.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         is_json(&self.headers)?;
         crate::server::body::read(&self.body)
@@ -177,8 +178,8 @@ impl Shared {
         let (key, signature) =
             credentials.split_once(':').ok_or(ApiError::new(ApiCode::NoCredentials, "Write application KEY:SIGNATURE"))?;
         let application = self.applications.get(key).filter(|application| from.local || !application.loopback_only);
-        // Nobody learns from the time or the answer whether there is such an application.
-        // A key that nobody knows: what is signed for no application is never right, and never remembered.
+        // Neither the time nor the response reveals whether the application exists: a request for an unknown one is verified with a
+        // key that nobody knows, so it never succeeds, and is never stored.
         let nobody = Secret::separate(random(SHORTEST_TOKEN));
         let secret = application.map_or(&nobody, |application| &application.secret);
         let date = self.clock.date();
@@ -231,7 +232,7 @@ impl Shared {
         })
     }
 
-    /// An application has its own account and no other; the operator has that which `key` names.
+    /// Returns the application of a request: an application has access only to itself, the operator to the one that `key` names.
     fn account_of(&self, own: Option<String>, key: Option<&str>) -> Result<Option<String>, ApiError> {
         match (own, key) {
             (Some(own), Some(key)) if own != key => Err(ApiError::new(ApiCode::Forbidden, "This is another application's")),
@@ -244,14 +245,14 @@ impl Shared {
     }
 }
 
-/// A header as text; empty where it is missing, no text, or there twice.
+/// Returns a header as text; empty where it is missing, not text, or repeated.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     let mut values = headers.get_all(name).iter();
     let value = values.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
     if values.next().is_some() { "" } else { value }
 }
 
-/// A field of the query. What is looked for is the same with and without percent-encoding.
+/// Returns a field of the query. Its possible values are the same with and without percent-encoding.
 fn field<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
 }

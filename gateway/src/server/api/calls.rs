@@ -1,4 +1,4 @@
-//! Call records, as Sinch's REST API shows them: also of calls that still run.
+//! Call records in the form of Sinch's REST API, also of calls that have not ended.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{ApiError, internal, private};
 use crate::server::Shared;
 use crate::store::Record;
 
-/// `GET /calling/v1/calls/id/{callId}`: by the id that the page sees, or by that of the history.
+/// `GET /calling/v1/calls/id/{callId}`: by the id that the page sees, or by the one in the history.
 pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, asked: Asked) -> Result<Response, ApiError> {
     let record = shared.store.record(asked.application()?, name).await.map_err(|error| internal(&error))?;
     let record = record.ok_or(ApiError::new(ApiCode::NotFound, "There is no such call"))?;
@@ -46,7 +46,7 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
     Ok(private(Json(body).into_response()))
 }
 
-/// Sinch's words for how a call ended.
+/// Returns Sinch's name for the result of a call.
 pub fn outcome(record: &Record) -> (&'static str, &'static str) {
     let answered = record.answered.is_some();
     match (record.cause.as_str(), record.code) {

@@ -1,5 +1,5 @@
-//! The few HTTP calls: tickets for the demo, users who make themselves, accounts, numbers and calls, health and metrics. Errors are Sinch's:
-//! `{"errorCode": 40001, "message": "…"}`, whose first three digits are the HTTP status.
+//! The HTTP API: tickets for the demo, users created by pages, accounts, numbers and calls, health and metrics. Errors have Sinch's
+//! form: `{"errorCode": 40001, "message": "…"}`; the first three digits are the HTTP status.
 
 mod account;
 mod asker;
@@ -33,30 +33,30 @@ pub use self::asker::Operator;
 /// The format of [`crate::metrics::Metrics::text`].
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A refusal that says whose fault it is.
+/// A rejection, which says whose fault it is.
 #[derive(Debug)]
 pub struct ApiError {
     code: ApiCode,
     message: Cow<'static, str>,
     retry_after: u32,
-    /// Whether a secret was shown that is wrong.
+    /// Whether wrong credentials were the reason.
     guess: bool,
 }
 
 impl ApiError {
-    /// With the HTTP status that begins `code`, and a message for whoever wrote the request.
+    /// Returns a rejection with this code, which determines the HTTP status, and a message for the author of the request.
     #[must_use]
     pub fn new(code: ApiCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), retry_after: 10, guess: false }
     }
 
-    /// Says when to try again, in seconds.
+    /// Adds Retry-After, in seconds.
     #[must_use]
     fn after(self, seconds: u32) -> Self {
         Self { retry_after: seconds, ..self }
     }
 
-    /// The secret that was shown is wrong, so it may have been a guess.
+    /// Marks wrong credentials as the reason: the request may have been a guess.
     #[must_use]
     fn guess(self) -> Self {
         Self { guess: true, ..self }
@@ -74,10 +74,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A body that may have failed to arrive.
+/// A body, or the error of receiving it.
 pub type Body = Result<Bytes, BytesRejection>;
 
-/// Every path of the API.
+/// Returns the routes of the API.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/demo/ticket", post(users::demo_ticket))
@@ -113,24 +113,24 @@ pub async fn metrics(State(shared): State<Arc<Shared>>, Extension(peer): Extensi
     private(([(CONTENT_TYPE, OPENMETRICS)], shared.metrics.text()).into_response())
 }
 
-/// Any other path.
+/// Handles all other paths.
 pub async fn not_found() -> ApiError {
     ApiError::new(ApiCode::NotFound, "There is nothing here")
 }
 
-/// A known path with another method.
+/// Handles another method on a known path.
 pub async fn wrong_method() -> ApiError {
     ApiError::new(ApiCode::MethodNotAllowed, "Not with this method")
 }
 
-/// The octets of a JSON body.
+/// Returns the octets of a JSON body.
 fn json_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let body = arrived(body)?;
     is_json(headers)?;
     Ok(body)
 }
 
-/// The octets of a body.
+/// Returns the octets of a body.
 fn arrived(body: Body) -> Result<Bytes, ApiError> {
     body.map_err(|rejection| match rejection.status().as_u16() {
         413 => ApiError::new(ApiCode::TooLarge, "The body is too long"),
@@ -138,7 +138,7 @@ fn arrived(body: Body) -> Result<Bytes, ApiError> {
     })
 }
 
-/// A form of a foreign page cannot send this type without asking first (CORS).
+/// A form on another site cannot send this type without a preflight request (CORS).
 fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let json = headers
         .get(CONTENT_TYPE)
@@ -147,7 +147,8 @@ fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if json { Ok(()) } else { Err(ApiError::new(ApiCode::MediaType, "Content-Type must be application/json")) }
 }
 
-/// The demo application, for this machine; not for a page of another site in its browser, which could call as whoever sits there.
+/// Returns the demo application, for this machine only; not for a page of another site in its browser, which could make calls in
+/// the name of the person at the machine.
 fn demo_for<'a>(shared: &'a Shared, peer: &Peer, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
     let demo = shared.applications.get(DEMO).filter(|demo| peer.is_local(headers) && is_allowed(demo, headers, true));
     demo.ok_or_else(|| {
@@ -160,14 +161,14 @@ fn internal(error: &StoreError) -> ApiError {
     ApiError::new(ApiCode::Unavailable, "The gateway cannot use its database")
 }
 
-/// An answer that nobody may keep.
+/// Adds headers that forbid caching.
 fn private(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 impl Shared {
-    /// What `check` finds of somebody's secret, unless so many were wrong that it is not looked at.
+    /// Returns the result of `check` for credentials, unless there were too many failures.
     fn prove<T>(&self, claim: &Claim<'_>, check: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
         self.may_prove(claim)?;
         let found = check();
@@ -179,7 +180,7 @@ impl Shared {
         found
     }
 
-    /// Whether a secret is looked at.
+    /// Checks whether credentials may be verified.
     fn may_prove(&self, claim: &Claim<'_>) -> Result<(), ApiError> {
         match self.proofs.wait(self.clock.now(), claim) {
             Some(seconds) => Err(self.refuse(TOO_MANY, ApiError::new(ApiCode::TooMany, TOO_MANY).after(seconds))),
@@ -187,7 +188,7 @@ impl Shared {
         }
     }
 
-    /// Counts a refusal.
+    /// Counts a rejection.
     pub(super) fn refuse(&self, reason: &'static str, error: ApiError) -> ApiError {
         self.metrics.refused(reason);
         error

@@ -1,4 +1,4 @@
-//! Money in JSON: `{"currencyId": "USD", "amount": 0.05}`, and never rounded.
+//! Amounts of money in JSON: `{"currencyId": "USD", "amount": 0.05}`, never rounded.
 
 use offhook_ledger::{Amount, Micros};
 use offhook_sip::ApiCode;
@@ -8,18 +8,18 @@ use serde_json::{Number, Value, json};
 
 use super::ApiError;
 
-/// As Sinch writes it.
+/// Returns an amount in Sinch's form.
 pub fn money(currency: &str, micros: Micros) -> Value {
     json!({ "currencyId": currency, "amount": amount(micros) })
 }
 
-/// The number with just the digits that it has: fifteen, of which a `f64` loses none.
+/// Returns the number with its own digits: at most fifteen, which a `f64` represents exactly.
 pub fn amount(micros: Micros) -> Value {
     let number = Amount(micros).to_string().parse().ok().and_then(Number::from_f64);
     number.map_or(Value::Null, Value::Number)
 }
 
-/// Money as [`money`] writes it.
+/// An amount in the form of [`money`].
 #[derive(Deserialize)]
 struct Money<'a> {
     #[serde(rename = "currencyId")]
@@ -28,7 +28,7 @@ struct Money<'a> {
     amount: &'a RawValue,
 }
 
-/// Reads an amount: a number, its text, or both in the shape of [`money`].
+/// Parses an amount: a number, its text, or either of them in the form of [`money`].
 pub fn read_amount(written: &RawValue, currency: &str) -> Result<Micros, ApiError> {
     let wrong =
         || ApiError::new(ApiCode::Parameter, "An amount is a number up to 1000000000 with at most six digits after the point");
@@ -43,13 +43,13 @@ pub fn read_amount(written: &RawValue, currency: &str) -> Result<Micros, ApiErro
     digits(text).and_then(|digits| digits.parse().ok()).map(|Amount(micros)| micros).ok_or_else(wrong)
 }
 
-/// The digits of a JSON number or string, as they were sent: a f64 between would make 1 of 1.00000000000000000001.
+/// Returns the digits of a JSON number or string as they were sent: a f64 would make 1 of 1.00000000000000000001.
 fn digits(json: &str) -> Option<String> {
     if json.starts_with('"') {
         return serde_json::from_str(json).ok();
     }
     if json.contains(['e', 'E']) {
-        // Some write small numbers so: 1e-05. With so few digits a f64 loses none.
+        // Some write small numbers as 1e-05, with few digits, which a f64 represents exactly.
         return json.parse::<f64>().ok().filter(|_| json.len() < 16).map(|number| number.to_string());
     }
     Some(json.to_owned())

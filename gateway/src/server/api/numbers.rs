@@ -1,5 +1,5 @@
-//! Numbers of an application: whom calls to them ring. Which numbers those are is the operator's to say, for whoever may show a number
-//! may call in its name.
+//! The numbers of an application and the users that they ring. The operator assigns them, because the owner of a number can call in
+//! its name.
 
 use std::sync::Arc;
 
@@ -18,19 +18,19 @@ use super::{ApiError, internal, private};
 use crate::server::Shared;
 use crate::store::{AssignedNumber, StoreError};
 
-/// Numbers in one request.
+/// The largest number of numbers in one request.
 const MOST: usize = 1_000;
 
 #[derive(Deserialize)]
 struct Change {
-    /// As Sinch names them; [`Change::number`] where there is one.
+    /// The numbers under Sinch's name; [`Change::number`] for a single one.
     #[serde(default)]
     numbers: Vec<String>,
     number: Option<String>,
     applicationkey: Option<String>,
-    /// Whom they ring; nobody where it is missing.
+    /// The user that they ring; none where it is missing.
     user: Option<String>,
-    /// Whose calls show them; only the operator says it.
+    /// Whose calls show them; only the operator may set it.
     #[serde(rename = "shownBy")]
     shown_by: Option<String>,
 }
@@ -48,7 +48,7 @@ pub async fn list(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Res
     Ok(private(Json(json!({ "numbers": numbers })).into_response()))
 }
 
-/// `POST /v1/configuration/numbers`: an application lets its numbers ring a user; the operator gives it numbers.
+/// `POST /v1/configuration/numbers`: an application sets the user of its numbers; the operator assigns numbers.
 pub async fn assign(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     let (application, numbers, change) = read(&shared, &asked)?;
     let user = change.user.filter(|user| !user.is_empty());
@@ -66,7 +66,7 @@ pub async fn assign(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
     Ok(private(StatusCode::OK.into_response()))
 }
 
-/// `DELETE /v1/configuration/numbers`: for an application the numbers ring nobody any more; the operator takes them away.
+/// `DELETE /v1/configuration/numbers`: an application removes the user of its numbers; the operator removes the numbers.
 pub async fn remove(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
     let (application, numbers, _) = read(&shared, &asked)?;
     let done = match asked.role {
@@ -77,7 +77,7 @@ pub async fn remove(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<R
     Ok(private(StatusCode::OK.into_response()))
 }
 
-/// Whose numbers, which, and what is to be done with them.
+/// A change: the application, the numbers, and what to do with them.
 fn read(shared: &Shared, asked: &Asked) -> Result<(String, Vec<String>, Change), ApiError> {
     let mut change: Change = asked.body()?;
     let application = match (asked.named(), &change.applicationkey) {

@@ -1,4 +1,4 @@
-//! Users: tickets for the demo, users who make themselves, sign-ins by password.
+//! Users: tickets for the demo, users created by pages, sign-in by password.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::server::origin::is_allowed;
 use crate::server::{Peer, Shared};
 use crate::store::{Application, Hashes, StoreError};
 
-/// `POST /demo/ticket`: a ticket for anybody, on this machine.
+/// `POST /demo/ticket`: a ticket for any user, on this machine.
 pub async fn demo_ticket(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -38,7 +38,7 @@ pub async fn demo_ticket(
     private(answer().into_response())
 }
 
-/// `POST /users?key=…`: a new user with a password, where the application lets users make themselves.
+/// `POST /users?key=…`: a new user with a password, where the application allows pages to create users.
 pub async fn new_user(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -86,7 +86,7 @@ pub async fn authenticate(
         let account = shared.store.account(application.key.clone(), login.username.clone()).await;
         shared.metrics.query(account.is_ok());
         let account = account.map_err(|error| internal(&error))?;
-        // The same work and the same answer whether the user is unknown, has no password, or another one.
+        // The same work and the same response whether the user is unknown, has no password, or another one.
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let Account { ha1_sha256, revision, .. } = account.unwrap_or_default();
         let kept = ha1_sha256.unwrap_or_else(|| "0".repeat(64));
@@ -100,12 +100,12 @@ pub async fn authenticate(
     with_cors(&shared, query.as_deref(), &headers, answer().await.into_response())
 }
 
-/// `OPTIONS /users…`: whether the page may ask at all.
+/// `OPTIONS /users…`: the preflight request of a page (CORS).
 pub async fn preflight(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     with_cors(&shared, query.as_deref(), &headers, StatusCode::NO_CONTENT.into_response())
 }
 
-/// What new users and sign-ins have in common: application, origin, body.
+/// The common parts of new users and sign-ins: application, origin, body.
 fn admit<'a>(
     shared: &'a Shared,
     peer: &Peer,
@@ -114,7 +114,7 @@ fn admit<'a>(
     body: Body,
 ) -> Result<(&'a Application, Login), ApiError> {
     let application = shared.application(query, peer.is_local(headers))?;
-    // A program without an origin may ask: it could send any origin it likes.
+    // A program without an origin is accepted: it could send any origin.
     if !is_allowed(application, headers, true) {
         return Err(shared
             .refuse("origin", ApiError::new(ApiCode::Forbidden, "The origin of this page is not allowed for the application")));
@@ -122,7 +122,7 @@ fn admit<'a>(
     Ok((application, Login::read(&json_body(headers, body)?)?))
 }
 
-/// The answer of Sinch's `newUser`: what `start()` takes. It is good for no longer than the password that was shown.
+/// Returns the response of Sinch's `newUser`, which `start()` takes. It is valid no longer than the password.
 fn signed_in(shared: &Shared, application: &Application, user: &str, revision: u64) -> Json<serde_json::Value> {
     let (secret, lifetime) = (application.secret.key(Use::Ticket), shared.config.data.ticket_lifetime);
     let ticket = ticket::ticket_for_password(&application.key, secret, user, shared.clock.date(), lifetime, revision);
@@ -132,7 +132,7 @@ fn signed_in(shared: &Shared, application: &Application, user: &str, revision: u
     }))
 }
 
-/// Lets the page read the answer where its origin is allowed.
+/// Lets the page read the response where its origin is allowed (CORS).
 fn with_cors(shared: &Shared, query: Option<&str>, headers: &HeaderMap, response: Response) -> Response {
     let mut response = private(response);
     let answer = response.headers_mut();
@@ -149,20 +149,20 @@ fn with_cors(shared: &Shared, query: Option<&str>, headers: &HeaderMap, response
 }
 
 impl Shared {
-    /// A ticket for `user`, valid from now on.
+    /// Returns a ticket for `user` that is valid from now on.
     fn ticket(&self, application: &Application, user: &str) -> String {
         let (secret, lifetime) = (application.secret.key(Use::Ticket), self.config.data.ticket_lifetime);
         ticket::ticket(&application.key, secret, user, self.clock.date(), lifetime)
     }
 
-    /// The application that `?key=` names, or the default one.
+    /// Returns the application that `?key=` names, or the default one.
     fn named(&self, query: Option<&str>) -> Option<&Application> {
         // Keys have only characters that are the same with and without percent-encoding.
         let key = query.and_then(|query| query.split('&').find_map(|field| field.strip_prefix("key=")));
         self.applications.get(key.unwrap_or(&self.config.data.default_application))
     }
 
-    /// The same, for somebody who may be of this machine.
+    /// Returns the application that `?key=` names, or the default one, if the client may use it; `local`: it is on this machine.
     pub(in crate::server) fn application(&self, query: Option<&str>, local: bool) -> Result<&Application, ApiError> {
         match self.named(query) {
             Some(application) if local || !application.loopback_only => Ok(application),

@@ -1,4 +1,4 @@
-//! One connection of a trunk: made or taken, read and written until one side has enough.
+//! One connection of a trunk, made or accepted, and served until one side closes it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use tracing::debug;
 use super::{Place, Shared};
 use crate::tls;
 
-/// How long a connection may take to stand, TLS included; shorter than the silence that a call bears.
+/// Time-out of connecting, TLS included; shorter than a caller waits.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long a peer may take to read what it is sent, and to end a message that it has begun.
+/// Time-out of a blocked write, and of a message that was begun.
 const SLOW: Duration = Duration::from_secs(10);
-/// How long a peer may be silent at first, and later.
+/// How long a peer may send nothing, at first and later.
 const GREETING: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(1_800);
 
-/// Makes a connection and serves it. Tells that it is closed also where it never stood.
+/// Connects and serves the connection. Reports that it is closed also where it was never established.
 pub(super) async fn connect(
     shared: Arc<Shared>,
     link: LinkId,
@@ -38,14 +38,14 @@ pub(super) async fn connect(
             shared.tell(Input::Opened { link, peer, wire, names }).await;
             serve(&shared, link, stream, inbox, IDLE).await;
         }
-        Ok(Err(error)) => debug!(%peer, %error, "no SIP connection"),
-        Err(_) => debug!(%peer, "no SIP connection in time"),
+        Ok(Err(error)) => debug!(%peer, %error, "a SIP connection failed"),
+        Err(_) => debug!(%peer, "time-out of a SIP connection"),
     }
     shared.outboxes().remove(&link);
     shared.tell(Input::Closed { link }).await;
 }
 
-/// Serves a connection that somebody else has made.
+/// Serves an accepted connection.
 pub(super) async fn accepted(shared: Arc<Shared>, link: LinkId, stream: TcpStream, peer: SocketAddr, wire: Wire, place: Place) {
     match timeout(CONNECT, greet(&shared, stream, wire)).await {
         Ok(Ok((stream, names))) => {
@@ -55,20 +55,20 @@ pub(super) async fn accepted(shared: Arc<Shared>, link: LinkId, stream: TcpStrea
             shared.outboxes().remove(&link);
             shared.tell(Input::Closed { link }).await;
         }
-        Ok(Err(error)) => debug!(%peer, %error, "no SIP connection"),
+        Ok(Err(error)) => debug!(%peer, %error, "a SIP connection failed"),
         Err(_) => shared.metrics.refused("slow handshake"),
     }
     drop(place);
 }
 
-/// A byte stream, with TLS or without.
+/// A byte stream, with or without TLS.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 async fn dial(shared: &Shared, peer: SocketAddr, wire: Wire, name: &str) -> std::io::Result<Box<dyn Stream>> {
     let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if !shared.bind.is_unspecified() && shared.bind.is_ipv4() == peer.is_ipv4() {
-        // Trunks know us by our address.
+        // Trunks identify the gateway by its address.
         socket.bind(SocketAddr::new(shared.bind, 0))?;
     }
     let stream = socket.connect(peer).await?;
@@ -80,7 +80,7 @@ async fn dial(shared: &Shared, peer: SocketAddr, wire: Wire, name: &str) -> std:
     Ok(Box::new(shared.connector.connect(name, stream).await?))
 }
 
-/// TLS, where the port has it; with the names that the other end has proven.
+/// Adds TLS, where the port has it; returns the names that the peer's certificate proves.
 async fn greet(shared: &Shared, stream: TcpStream, wire: Wire) -> std::io::Result<(Box<dyn Stream>, Vec<String>)> {
     stream.set_nodelay(true)?;
     match shared.acceptor.as_ref().filter(|_| wire == Wire::Tls) {
@@ -93,7 +93,7 @@ async fn greet(shared: &Shared, stream: TcpStream, wire: Wire) -> std::io::Resul
     }
 }
 
-/// Reads and writes until the end. `first`: how long the other end may say nothing before its first message.
+/// Reads and writes until the end. `first` is the time-out of the first message.
 async fn serve(shared: &Shared, link: LinkId, stream: Box<dyn Stream>, mut inbox: mpsc::Receiver<String>, first: Duration) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut reading = Reading { framer: Framer::default(), buffer: vec![0; 16_384], first: Some(Instant::now() + first) };
@@ -112,7 +112,7 @@ async fn serve(shared: &Shared, link: LinkId, stream: Box<dyn Stream>, mut inbox
             break;
         }
     }
-    // What it was told last goes out before the end.
+    // Messages in the queue are written before the end.
     while let Ok(text) = inbox.try_recv() {
         if !write(&mut writer, text.as_bytes()).await {
             return;
@@ -124,12 +124,12 @@ async fn serve(shared: &Shared, link: LinkId, stream: Box<dyn Stream>, mut inbox
 struct Reading {
     framer: Framer,
     buffer: Vec<u8>,
-    /// When the first message has to be there; keep-alives are none.
+    /// Time-out of the first message; keep-alives do not count.
     first: Option<Instant>,
 }
 
 impl Reading {
-    /// What has arrived; `None`: the end, garbage, or silence for too long. May be dropped at any time: nothing is lost.
+    /// Returns the octets received; `None` at the end, for garbage, or after a time-out. May be cancelled at any time without loss.
     async fn next(&mut self, reader: &mut ReadHalf<Box<dyn Stream>>) -> Option<Vec<Frame>> {
         let usual = Instant::now() + if self.framer.is_within() { SLOW } else { IDLE };
         let end = self.first.map_or(usual, |first| first.min(usual));

@@ -1,9 +1,9 @@
-//! The sockets of the trunks: UDP, TCP and TLS, what is looked up, and how much anybody may send. No rule of SIP is in here but how a
-//! stream is cut into messages.
+//! The sockets of trunks (UDP, TCP and TLS), DNS look-ups, and limits of received messages. No rule of SIP is here except the
+//! framing of streams.
 //!
 //! ```text
 //!   UDP ──────────── allowance of the address ──┐
-//!   TCP, TLS ── place ── frames ────────────────┴─▶ Inputs ──▶ driver ── Trunks ── Output ──▶ Edge::perform ──▶ sockets, resolver
+//!   TCP, TLS ── place ── framing ───────────────┴─▶ Inputs ──▶ driver ── Trunks ── Output ──▶ Edge::perform ──▶ sockets, resolver
 //! ```
 
 mod link;
@@ -31,50 +31,51 @@ use crate::config::{Config, Trunks};
 use crate::metrics::Metrics;
 use crate::tls::{self, Certificate, TlsError};
 
-/// Inputs that may wait for the driver. Beyond, datagrams are lost, which SIP is made for, and connections are not read.
+/// The length of the queue to the driver. Where it is full, datagrams are dropped, which SIP tolerates, and connections are not
+/// read.
 const QUEUE: usize = 1_024;
-/// Messages that may wait for one connection that does not read; one more ends it.
+/// The length of the queue to a connection that does not read; one more message ends it.
 const OUTBOX: usize = 256;
-/// Datagrams a second of one address (IPv6: of one /64): what a busy provider sends, and what strangers may cost at most.
+/// Datagrams in a second from one address (IPv6: from one /64): enough for a busy provider, and a limit for untrusted sources.
 const PER_SECOND: u32 = 20_000;
-/// Addresses that are counted at once.
+/// The largest number of addresses that are counted at once.
 const ADDRESSES: usize = 4_096;
-/// Connections that others have made: in all, and of one address.
+/// The largest numbers of accepted connections: altogether, and from one address.
 const CONNECTIONS: usize = 512;
 const CONNECTIONS_PER_ADDRESS: usize = 32;
 
-/// Why there are no sockets for the trunks.
+/// Why there are no sockets for trunks.
 #[derive(Debug, Error)]
 pub enum SipError {
-    /// The address is taken or not ours.
+    /// The address is in use or not local.
     #[error("cannot listen for SIP on {0}: {1}; see `trunks.bind`, `udp`, `tcp` and `tls`")]
     Bind(SocketAddr, std::io::Error),
-    /// `trunks.authorities`, or what was made of it.
+    /// `trunks.authorities` cannot be read or used.
     #[error("`trunks.authorities`: {0}")]
     Tls(TlsError),
-    /// There is no authority by which certificates could be checked.
+    /// There are no certificate authorities.
     #[error("the system has no authorities to check certificates by: set `trunks.authorities`")]
     NoAuthorities,
-    /// There can be no resolver.
+    /// The resolver cannot be created.
     #[error("there is no name server to ask: {0}; see `trunks.nameservers`")]
     Resolver(hickory_resolver::net::NetError),
 }
 
-/// What has come in for the trunks, in order.
+/// The inputs for trunks, in order.
 pub type Inputs = mpsc::Receiver<Input>;
 
-/// The sockets. [`Edge::perform`] does what the trunks say; what happens comes out of [`Inputs`].
+/// The sockets. [`Edge::perform`] executes the outputs of the trunks; [`Inputs`] has the inputs.
 pub struct Edge {
     shared: Arc<Shared>,
     udp: Option<Arc<UdpSocket>>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Shared {
     inputs: mpsc::Sender<Input>,
-    /// The ways to the connections; whoever takes one out closes it.
+    /// The queues to the connections; removing one closes its connection.
     outboxes: Mutex<BTreeMap<LinkId, mpsc::Sender<String>>>,
-    /// The last odd number: connections that others make.
+    /// The last odd number, which accepted connections get.
     last: AtomicU64,
     taken: Mutex<BTreeMap<IpAddr, usize>>,
     all: AtomicUsize,
@@ -90,7 +91,7 @@ impl Shared {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new way to a connection.
+    /// Returns the queue to a new connection.
     fn outbox(&self, link: LinkId) -> mpsc::Receiver<String> {
         let (sender, inbox) = mpsc::channel(OUTBOX);
         self.outboxes().insert(link, sender);
@@ -98,16 +99,16 @@ impl Shared {
     }
 
     async fn tell(&self, input: Input) {
-        // An error means that the driver has ended, and with it everything that this could be about.
+        // An error means that the driver has ended, and everything with it.
         drop(self.inputs.send(input).await);
     }
 }
 
 impl Edge {
-    /// Opens what is configured. To be called inside a runtime.
+    /// Opens the configured sockets. To be called in a runtime.
     ///
     /// # Errors
-    /// Where a socket cannot be opened, or there are no authorities for TLS.
+    /// Where a socket cannot be opened, or there are no certificate authorities for TLS.
     pub async fn open(
         config: &Config,
         certificate: Option<&Arc<Certificate>>,
@@ -150,7 +151,7 @@ impl Edge {
                 self.shared.metrics.message_out();
                 let mut outboxes = self.shared.outboxes();
                 if outboxes.get(&link).is_some_and(|outbox| outbox.try_send(text).is_err()) {
-                    warn!(link = link.0, "a SIP connection is given up: it does not read");
+                    warn!(link = link.0, "a SIP connection was closed: its peer does not read");
                     outboxes.remove(&link);
                 }
             }
@@ -177,9 +178,9 @@ impl Edge {
             IpAddr::V4(ip) if self.shared.bind.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
             _ => address,
         };
-        // What does not go out is lost like any datagram, and said again.
+        // A message that cannot be sent is lost like any datagram, and will be retransmitted.
         if let Some(Err(error)) = self.udp.as_ref().map(|udp| udp.try_send_to(text.as_bytes(), address)) {
-            debug!(%address, %error, "a datagram was not sent");
+            debug!(%address, %error, "cannot send a datagram");
         }
     }
 }
@@ -198,7 +199,7 @@ async fn open_udp(own: &Trunks, shared: &Arc<Shared>, clock: Arc<Clock>) -> Resu
     Ok(Some(socket))
 }
 
-/// Passes datagrams on, of each address as many as it may send.
+/// Passes datagrams on, within the limit of each address.
 async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<Clock>) {
     let mut buffer = vec![0; 65_536];
     let mut allowances: BTreeMap<IpAddr, Bucket> = BTreeMap::new();
@@ -206,8 +207,8 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
         let (length, from) = match socket.recv_from(&mut buffer).await {
             Ok(read) => read,
             Err(error) => {
-                // An ICMP error about an earlier datagram, mostly.
-                debug!(%error, "a datagram was not read");
+                // Mostly an ICMP error about an earlier datagram.
+                debug!(%error, "cannot read a datagram");
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 continue;
             }
@@ -216,7 +217,7 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
         shared.metrics.message_in();
         let now = clock.now();
         if allowances.len() >= ADDRESSES {
-            // With so many, most are forged: none of them is worth remembering.
+            // With so many addresses, most are forged: none of them is worth storing.
             allowances.clear();
         }
         let allowance =
@@ -230,12 +231,12 @@ async fn read_datagrams(shared: Arc<Shared>, socket: Arc<UdpSocket>, clock: Arc<
     }
 }
 
-/// An IPv4 address as such, also where it came to a socket of IPv6.
+/// Returns an IPv4 address as such, also where the socket is for IPv6.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Takes connections of others, as many as there may be.
+/// Accepts connections, within the limits.
 async fn accept(shared: Arc<Shared>, listener: TcpListener, wire: Wire) {
     loop {
         match listener.accept().await {
@@ -247,14 +248,14 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, wire: Wire) {
                 None => shared.metrics.refused("too many SIP connections"),
             },
             Err(error) => {
-                warn!(%error, "no SIP connection can be taken");
+                warn!(%error, "cannot accept a SIP connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// The place of one connection that somebody else has made; free again when dropped.
+/// The place of one accepted connection; freed when dropped.
 struct Place {
     shared: Arc<Shared>,
     address: IpAddr,

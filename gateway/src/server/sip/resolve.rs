@@ -1,4 +1,4 @@
-//! Where a SIP server is: SRV, then A and AAAA (RFC 3263).
+//! The addresses of a SIP server: SRV, then A and AAAA (RFC 3263).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,20 +19,20 @@ use tracing::debug;
 use crate::config::Trunks;
 use crate::store;
 
-/// How long all questions for one name may take; less than the trunks wait.
+/// Time-out of all queries for one name; shorter than that of the trunks.
 const PATIENCE: Duration = Duration::from_millis(3_500);
-/// How long one name server may take before another is asked, or the same again.
+/// Time-out of one DNS server, before another one, or the same again, is asked.
 const ONE: Duration = Duration::from_secs(1);
-/// The most servers of one name.
+/// The largest number of servers of one name.
 const SERVERS: usize = 8;
 
-/// Asks the name servers of the configuration, or those of the system, and keeps what they say for as long as it holds.
+/// A resolver, with the configured DNS servers or those of the system; it caches answers for their time to live.
 pub(super) struct Resolver {
     dns: TokioResolver,
     random: Mutex<Random>,
 }
 
-/// One server of a name, and for how many seconds that holds.
+/// One server of a name, and the time to live of the answer, s.
 struct Server {
     priority: u16,
     weight: u16,
@@ -52,7 +52,7 @@ impl Resolver {
         };
         let options = builder.options_mut();
         options.timeout = ONE;
-        // Only addresses that our socket reaches; one on every IPv6 address reaches IPv4, too.
+        // Only addresses that the socket can reach; one on every IPv6 address reaches IPv4, too.
         options.ip_strategy = match own.bind {
             IpAddr::V4(_) => LookupIpStrategy::Ipv4Only,
             IpAddr::V6(bind) if bind.is_unspecified() => LookupIpStrategy::Ipv4AndIpv6,
@@ -62,7 +62,8 @@ impl Resolver {
         Ok(Self { dns: builder.build()?, random: Mutex::new(Random::new(seed)) })
     }
 
-    /// Addresses in the order in which they are to be tried, each with the seconds that it holds: those that are known in time.
+    /// Returns the addresses in the order in which they have to be tried, each with its time to live, s: those that were found in
+    /// time.
     pub(super) async fn addresses(&self, host: &str, port: Option<u16>, wire: Wire) -> Vec<(SocketAddr, u32)> {
         let until = Instant::now() + PATIENCE;
         let mut servers = Vec::new();
@@ -73,7 +74,7 @@ impl Resolver {
             let port = port.unwrap_or(wire.default_port());
             servers.push(Server { priority: 0, weight: 0, host: host.to_owned(), port, ttl: u32::MAX });
         }
-        // All at once: whose name server is silent holds up no other.
+        // All at once, so that one silent DNS server does not delay the other names.
         let mut asked = JoinSet::new();
         for (place, server) in servers.into_iter().take(SERVERS).enumerate() {
             let dns = self.dns.clone();
@@ -88,10 +89,10 @@ impl Resolver {
         addresses
     }
 
-    /// What SRV says (RFC 3263, 4.2), in order.
+    /// Returns the servers by SRV (RFC 3263, 4.2), in order.
     async fn servers(&self, host: &str, wire: Wire) -> Vec<Server> {
         let service = ["_sip._udp.", "_sip._tcp.", "_sips._tcp."][wire as usize];
-        // The name is whole: the search list of the system is not for it.
+        // The name is complete: the search list of the system is not used.
         let name = format!("{service}{}.", host.trim_end_matches('.'));
         let Ok(found) = self.dns.srv_lookup(name).await else { return Vec::new() };
         let server = |record: &hickory_resolver::proto::rr::Record| match &record.data {
@@ -116,7 +117,7 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
     server
 }
 
-/// The addresses of one server.
+/// Returns the addresses of one server.
 async fn look_up(dns: &TokioResolver, server: &Server) -> Vec<(SocketAddr, u32)> {
     let Ok(found) = dns.lookup_ip(server.host.as_str()).await else { return Vec::new() };
     let address = |record: &hickory_resolver::proto::rr::Record| {

@@ -11,7 +11,7 @@ use super::*;
 
 const PING: &str = "OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n";
 
-/// An edge on free ports, and a folder that goes with it.
+/// An edge on free ports, and its folder.
 struct World {
     edge: Edge,
     inputs: Inputs,
@@ -47,7 +47,7 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
-/// An edge whose certificate is for `name`, and that believes `authority`.
+/// An edge whose certificate is for `name`, and which trusts `authority`.
 async fn world(name: &str, authority: &Authority) -> World {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let number = LAST.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +151,7 @@ async fn a_certificate_has_to_be_right() {
     let (authority, other) = (Authority::new(), Authority::new());
     let mut world = world("127.0.0.1", &authority).await;
     let port = world.config.trunks.tls;
-    // We connect to ourselves: both ends are ours.
+    // Both ends of the connection are this process.
     let link = world.connect(2, port, Wire::Tls, "127.0.0.1");
     let (mut opened, mut names) = (0, Vec::new());
     while opened < 2 {

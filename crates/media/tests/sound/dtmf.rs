@@ -1,21 +1,21 @@
-//! Keys: presses as their packets, and back, over networks that lose them.
+//! DTMF digits to packets, and back, over networks with losses.
 
-use offhook_media::sound::{KeyEvent, KeyPacket, KeyReader, KeyWriter};
+use offhook_media::sound::{DigitEvent, DigitPacket, DigitReader, DigitWriter};
 use offhook_ua::time::Instant;
 
 use crate::network::Dice;
 
-const KEYS: &str = "0123456789*#ABCD";
+const DIGITS: &str = "0123456789*#ABCD";
 
 fn at(millis: u64) -> Instant {
     Instant::from_millis(1_790_000_000_000 + millis)
 }
 
-/// All packets of some presses, each 160 ms, with the millisecond in which they are sent.
-fn packets(clock: u32, keys: &str) -> Vec<(u64, KeyPacket)> {
-    let mut writer = KeyWriter::new(clock);
-    for key in keys.chars() {
-        assert!(writer.press(at(0), 5000, key, 160), "{key}");
+/// All packets of some digits of 160 ms each, with the time at which they are sent, ms.
+fn packets(clock: u32, digits: &str) -> Vec<(u64, DigitPacket)> {
+    let mut writer = DigitWriter::new(clock);
+    for digit in digits.chars() {
+        assert!(writer.send(at(0), 5000, digit, 160), "{digit}");
     }
     let mut sent = Vec::new();
     for now in 0..20_000 {
@@ -27,8 +27,8 @@ fn packets(clock: u32, keys: &str) -> Vec<(u64, KeyPacket)> {
     sent
 }
 
-fn read(clock: u32, packets: &[(u64, KeyPacket)]) -> Vec<KeyEvent> {
-    let mut reader = KeyReader::new(clock);
+fn read(clock: u32, packets: &[(u64, DigitPacket)]) -> Vec<DigitEvent> {
+    let mut reader = DigitReader::new(clock);
     let mut events = Vec::new();
     let mut packets = packets.iter().peekable();
     for now in 0..25_000 {
@@ -42,24 +42,24 @@ fn read(clock: u32, packets: &[(u64, KeyPacket)]) -> Vec<KeyEvent> {
     events
 }
 
-fn pressed(events: &[KeyEvent]) -> String {
+fn completed(events: &[DigitEvent]) -> String {
     let mut down = None;
-    let mut keys = String::new();
+    let mut digits = String::new();
     for event in events {
         match *event {
-            KeyEvent::Down { key } => assert_eq!(down.replace(key), None),
-            KeyEvent::Up { key, .. } => {
-                assert_eq!(down.take(), Some(key));
-                keys.push(key);
+            DigitEvent::Down { digit } => assert_eq!(down.replace(digit), None),
+            DigitEvent::Up { digit, .. } => {
+                assert_eq!(down.take(), Some(digit));
+                digits.push(digit);
             }
         }
     }
     assert_eq!(down, None);
-    keys
+    digits
 }
 
 #[test]
-fn a_press_is_a_beginning_updates_and_three_ends() {
+fn a_digit_is_a_beginning_updates_and_three_ends() {
     let sent = packets(8000, "5");
     let durations: Vec<u16> = sent.iter().map(|(_, p)| u16::from_be_bytes([p.payload[2], p.payload[3]])).collect();
     assert_eq!(durations, [160, 320, 480, 640, 800, 960, 1120, 1280, 1280, 1280, 1280]);
@@ -72,56 +72,56 @@ fn a_press_is_a_beginning_updates_and_three_ends() {
 }
 
 #[test]
-fn all_keys_go_over_the_line_each_once_and_for_their_time() {
+fn all_digits_go_over_the_line_each_once_and_for_their_time() {
     for clock in [8000, 48000] {
-        let events = read(clock, &packets(clock, KEYS));
-        assert_eq!(pressed(&events), KEYS);
+        let events = read(clock, &packets(clock, DIGITS));
+        assert_eq!(completed(&events), DIGITS);
         let durations = events.iter().filter_map(|event| match event {
-            KeyEvent::Up { duration, .. } => Some(*duration),
-            KeyEvent::Down { .. } => None,
+            DigitEvent::Up { duration, .. } => Some(*duration),
+            DigitEvent::Down { .. } => None,
         });
         assert!(durations.into_iter().all(|duration| duration == 160));
     }
 }
 
 #[test]
-fn a_press_is_one_whatever_the_network_does_to_its_packets() {
+fn a_digit_is_one_whatever_the_network_does_to_its_packets() {
     let mut dice = Dice(3);
     for round in 0..300 {
         let mut rough = Vec::new();
         let sent = packets(8000, "112#");
-        for press in sent.chunk_by(|a, b| a.1.timestamp == b.1.timestamp) {
-            // One packet of each press arrives, whichever; of the others three in ten are lost, and one in ten comes twice.
-            let kept = dice.below(press.len() as u64) as usize;
-            for (i, (now, packet)) in press.iter().enumerate() {
-                let packet = KeyPacket { marker: false, ..*packet };
+        for packets_of_digit in sent.chunk_by(|a, b| a.1.timestamp == b.1.timestamp) {
+            // At least one packet of each digit arrives; of the others three in ten are lost, and one in ten is duplicated.
+            let kept = dice.below(packets_of_digit.len() as u64) as usize;
+            for (i, (now, packet)) in packets_of_digit.iter().enumerate() {
+                let packet = DigitPacket { marker: false, ..*packet };
                 let copies = if i == kept { 1 } else { [0, 0, 0, 1, 1, 1, 1, 1, 1, 2][dice.below(10) as usize] };
                 rough.extend((0..copies).map(|_| (now + dice.below(60), packet)));
             }
         }
         rough.sort_by_key(|(now, _)| *now);
-        assert_eq!(pressed(&read(8000, &rough)), "112#", "round {round}");
+        assert_eq!(completed(&read(8000, &rough)), "112#", "round {round}");
     }
 }
 
 #[test]
-fn a_press_whose_ends_are_lost_is_released_in_time_or_by_the_next() {
+fn a_digit_whose_ends_are_lost_is_released_in_time_or_by_the_next() {
     let mut sent = packets(8000, "77");
     sent.retain(|(_, packet)| packet.payload[1] & 0x80 == 0);
-    assert_eq!(pressed(&read(8000, &sent)), "77");
-    let mut reader = KeyReader::new(8000);
+    assert_eq!(completed(&read(8000, &sent)), "77");
+    let mut reader = DigitReader::new(8000);
     reader.handle_packet(at(0), 1, &sent[0].1.payload);
     assert_eq!(reader.deadline(), Some(at(200)));
     reader.handle_timeout(at(200));
-    let events: Vec<KeyEvent> = std::iter::from_fn(|| reader.poll()).collect();
-    assert_eq!(events, [KeyEvent::Down { key: '7' }, KeyEvent::Up { key: '7', duration: 20 }]);
+    let events: Vec<DigitEvent> = std::iter::from_fn(|| reader.poll()).collect();
+    assert_eq!(events, [DigitEvent::Down { digit: '7' }, DigitEvent::Up { digit: '7', duration: 20 }]);
     reader.handle_packet(at(210), 1, &sent[1].1.payload);
     assert_eq!(reader.poll(), None, "it was released");
 }
 
 #[test]
-fn a_long_press_goes_on_under_other_timestamps_and_is_one() {
-    let mut writer = KeyWriter::new(48000);
+fn a_long_digit_goes_on_under_other_timestamps_and_is_one() {
+    let mut writer = DigitWriter::new(48000);
     assert!(writer.down(at(0), u32::MAX - 10, '#'));
     let mut sent = Vec::new();
     for now in 0..4000 {
@@ -133,27 +133,27 @@ fn a_long_press_goes_on_under_other_timestamps_and_is_one() {
     let segments = sent.chunk_by(|a, b| a.1.timestamp == b.1.timestamp).count();
     assert_eq!(segments, 3, "144,000 ticks in fields of 65,535");
     let events = read(48000, &sent);
-    assert_eq!(events, [KeyEvent::Down { key: '#' }, KeyEvent::Up { key: '#', duration: 3000 }]);
+    assert_eq!(events, [DigitEvent::Down { digit: '#' }, DigitEvent::Up { digit: '#', duration: 3000 }]);
 }
 
 #[test]
-fn a_key_that_is_held_ends_by_itself_and_the_next_waits() {
-    let mut writer = KeyWriter::new(8000);
+fn a_digit_that_is_held_ends_by_itself_and_the_next_waits() {
+    let mut writer = DigitWriter::new(8000);
     assert!(writer.down(at(0), 0, '1'));
     assert!(writer.poll(at(0)).is_some());
     assert!(writer.down(at(30), 240, '2'), "the first is released: one finger");
     writer.up(90);
-    let sent: Vec<(u64, KeyPacket)> =
+    let sent: Vec<(u64, DigitPacket)> =
         (1..1000).flat_map(|now| std::iter::from_fn(|| writer.poll(at(now))).map(|p| (now, p)).collect::<Vec<_>>()).collect();
     let second: Vec<_> = sent.iter().filter(|(_, packet)| packet.payload[0] == 2).collect();
     assert_eq!((second[0].0, second[0].1.timestamp), (130, 130 * 8), "40 ms, two more ends, 50 ms");
-    assert!(!writer.press(at(1000), 0, 'x', 100) && !writer.is_busy());
-    assert!((0..40).filter(|_| writer.press(at(1000), 0, '5', 100)).count() == 32);
+    assert!(!writer.send(at(1000), 0, 'x', 100) && !writer.is_busy());
+    assert!((0..40).filter(|_| writer.send(at(1000), 0, '5', 100)).count() == 32);
 }
 
 #[test]
-fn what_is_no_key_is_passed_over() {
-    let mut reader = KeyReader::new(8000);
+fn an_event_that_is_not_a_digit_is_ignored() {
+    let mut reader = DigitReader::new(8000);
     for payload in [&[][..], &[1, 2, 3], &[16, 0, 1, 0], &[255, 255, 255, 255]] {
         reader.handle_packet(at(0), 9, payload);
     }
