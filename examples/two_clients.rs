@@ -168,7 +168,7 @@ impl<P: FnMut(&str)> Network<P> {
     }
 
     /// What users do about what they are told: bob answers after two seconds, alice hangs up after five more, and both
-    /// leave two minutes later.
+    /// leave one second later.
     fn tell(&mut self, who: usize, event: Event) {
         let seconds = Duration::from_secs;
         match event {
@@ -181,7 +181,7 @@ impl<P: FnMut(&str)> Network<P> {
                 self.note(who, &format!(": {change:?}"));
                 match change {
                     Change::Established if who == ALICE => self.later(seconds(5), who, Happening::User(Act::HangUp(info.id))),
-                    Change::Ended => self.later(seconds(120), who, Happening::User(Act::Leave)),
+                    Change::Ended => self.later(seconds(1), who, Happening::User(Act::Leave)),
                     _ => {}
                 }
             }

@@ -138,7 +138,7 @@ impl Client {
     /// Ends all calls, removes the registration and closes the connection.
     pub fn terminate(&mut self, now: Instant) {
         self.context.now = now;
-        for call in &mut self.calls {
+        for call in self.calls.iter_mut().filter(|call| !call.is_over()) {
             call.hang_up(&mut self.context);
         }
         if matches!(self.account.phase, Phase::Idle | Phase::Over) {

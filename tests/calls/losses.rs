@@ -197,6 +197,19 @@ fn terminate_ends_everything() {
 }
 
 #[test]
+fn terminate_leaves_a_call_alone_that_has_ended() {
+    let (mut world, alice, bob, call) = talking();
+    hang_up(&mut world, alice, call);
+    world.run(1_000);
+    for node in [alice, bob] {
+        world.command(node, |client, now| client.terminate(now));
+    }
+    world.run(1_000);
+    let sent: Vec<&String> = world.ladder.iter().filter(|line| line.contains("> BYE")).collect();
+    assert_eq!(sent, ["A > BYE"], "one BYE, from who hung up: {:#?}", world.ladder);
+}
+
+#[test]
 fn a_page_that_goes_away_ends_its_calls_but_not_those_that_ring() {
     let (mut world, alice, bob, _) = ringing_pair();
     world.command(bob, |client, now| client.leave(now, false));

@@ -23,14 +23,6 @@ macro_rules! codes {
                     $(Self::$name => $number,)*
                 }
             }
-
-            /// Returns the meaning in a few words.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self {
-                    $(Self::$name => $meaning,)*
-                }
-            }
         }
     };
 }
@@ -100,7 +92,7 @@ mod tests {
         for code in ApiCode::ALL {
             assert!((10_000..70_000).contains(&code.number()));
             assert_eq!(u32::from(code.http_status()), code.number() / 100);
-            assert_eq!(code.sip_status().as_u16(), code.http_status(), "{code}: {}", code.meaning());
+            assert_eq!(code.sip_status().as_u16(), code.http_status(), "{code}");
         }
         assert_eq!(ApiCode::NoCredit.x_error("Not enough credit"), "40200 Not enough credit");
     }

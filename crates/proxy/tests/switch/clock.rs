@@ -1,4 +1,4 @@
-//! F11: the wall clock is put ahead and back. What runs goes on, and dates are judged by what it shows then.
+//! The wall clock is put ahead and back. What runs goes on, and dates are judged by what it shows then.
 
 use offhook_access::ticket::ticket;
 use offhook_proxy::Input;

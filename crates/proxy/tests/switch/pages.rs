@@ -270,7 +270,6 @@ fn two_pages_talk() {
     assert_eq!(web.world.ends(), [("completed", 200)]);
 }
 
-/// F10.
 #[test]
 fn pages_whose_clocks_are_ten_minutes_off_talk() {
     for ahead in [600_000, -600_000] {
