@@ -268,7 +268,7 @@ impl Trunks {
     #[must_use]
     pub fn contact(&self, trunk: &TrunkId) -> String {
         let (wire, user) = self.config(trunk).map_or((Wire::Udp, ""), |config| (config.transport, &config.username));
-        ["<", &self.settings.contact_uri(wire, user), ">"].concat()
+        format!("<{}>", self.settings.contact_uri(wire, user))
     }
 
     /// How many messages came from untrusted sources: those that are no trunk.
