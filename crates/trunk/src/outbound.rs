@@ -365,7 +365,7 @@ impl Trunks {
             self.forget(id);
         }
         if initial && matches!(code, StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE) && owner != Owner::Nobody {
-            self.failed(trunk, if code == StatusCode::REQUEST_TIMEOUT { "silence" } else { "no way" });
+            self.failed(trunk, if code == StatusCode::REQUEST_TIMEOUT { "silence" } else { "unreachable" });
         }
         match owner {
             Owner::Caller => self.push(Output::Event(Event::Failed { key, code })),
