@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use offhook_sip::{StatusCode, parse, reply};
 use offhook_trunk::Trunk;
-use offhook_trunk::{Event, Flow, Frame, Framer, Input, LinkId, Output, Settings, TrunkId, Trunks, Wire};
+use offhook_trunk::{ConnectionId, Event, Flow, Frame, Framer, Input, Output, Settings, TrunkId, Trunks, Wire};
 use offhook_ua::time::Instant;
 
 use super::steps;
 
 const PROVIDER: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
 const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 1], 5060);
-const LINK: LinkId = LinkId(1);
+const CONNECTION: ConnectionId = ConnectionId(1);
 const INVITE: &str = "INVITE sip:+4670@192.0.2.1 SIP/2.0\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:+4670@192.0.2.1>\r\nCall-ID: 1\r\n\
     CSeq: 1 INVITE\r\nContact: <sip:198.51.100.1>\r\nContent-Length: 0\r\n\r\n";
 
@@ -82,9 +82,9 @@ impl Life {
                 self.trunks.handle(self.now, Input::Received { flow: Flow::Udp(STRANGER.into()), bytes });
                 self.drain(true);
             }
-            2 => self.handle(Input::Opened { link: LINK, peer: PROVIDER.into(), wire: Wire::Tcp, names: Vec::new() }),
-            3 => self.handle(Input::Received { flow: Flow::Link(LINK), bytes }),
-            4 => self.handle(Input::Closed { link: LINK }),
+            2 => self.handle(Input::Opened { connection: CONNECTION, peer: PROVIDER.into(), wire: Wire::Tcp, names: Vec::new() }),
+            3 => self.handle(Input::Received { flow: Flow::Connection(CONNECTION), bytes }),
+            4 => self.handle(Input::Closed { connection: CONNECTION }),
             5 => {
                 let name = if octets.len().is_multiple_of(2) { "udp" } else { "tcp" };
                 let key = self.trunks.request(self.now, &TrunkId(name.into()), INVITE.into());
@@ -95,7 +95,12 @@ impl Life {
             }
             6 => self.pass(octets.len() as u64 * 100),
             7 => self.answer(octets),
-            _ => self.handle(Input::Opened { link: LinkId(2), peer: PROVIDER.into(), wire: Wire::Tcp, names: Vec::new() }),
+            _ => self.handle(Input::Opened {
+                connection: ConnectionId(2),
+                peer: PROVIDER.into(),
+                wire: Wire::Tcp,
+                names: Vec::new(),
+            }),
         }
     }
 

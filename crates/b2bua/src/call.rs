@@ -112,34 +112,22 @@ pub(super) struct Call {
     pub(super) done: bool,
 }
 
-/// Both legs.
-pub(super) struct Parties {
-    pub(super) page: Party,
-    pub(super) peer: Party,
-}
-
 impl Call {
-    /// Returns a call that has no reservation yet. The three names: the application's key, the user, the Call-ID of the page's leg.
-    pub(super) fn new(
-        context: &mut Context,
-        key: CallKey,
-        kind: Kind,
-        parties: Parties,
-        [application, user, call_id]: [String; 3],
-    ) -> Self {
+    /// Returns a call of which nothing but its legs and the Call-ID of the page's leg is known.
+    pub(super) fn new(context: &mut Context, key: CallKey, kind: Kind, (page, peer): (Party, Party), call_id: String) -> Self {
         let reference = CallRef(context.random.uuid());
         context.references.insert(reference.clone(), key);
         Self {
             key,
             stage: Stage::Reserving,
             kind,
-            application,
-            user,
+            application: String::new(),
+            user: String::new(),
             call_id,
             trunk_call: String::new(),
             outgoing: kind != Kind::Incoming,
-            page: parties.page,
-            peer: parties.peer,
+            page,
+            peer,
             destination: None,
             to: String::new(),
             caller: String::new(),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use offhook_ledger::Query;
-use offhook_sip::text::digits;
 use offhook_sip::{ApiCode, Method, StatusCode};
 use offhook_ua::log::{Masked, Plain, millis};
 use tracing::{debug, info};
@@ -102,7 +101,7 @@ impl Call {
             return;
         };
         let seconds = u32::try_from(left.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
-        let body = ["{\"seconds\":", &*digits(seconds), "}"].concat();
+        let body = format!("{{\"seconds\":{seconds}}}");
         let info =
             dialog.request(Method::Info).field("Info-Package", "offhook-credit").field("Content-Disposition", "Info-Package");
         context.send_request(self.key, next_hop, Purpose::Other, info, Some(("application/json", &body)));

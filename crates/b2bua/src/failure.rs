@@ -1,6 +1,5 @@
 //! Why a call fails, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
 
-use offhook_sip::text::digits;
 use offhook_sip::{ApiCode, Class, Message, Start, StatusCode, quote};
 
 use offhook_ledger::Refused;
@@ -117,7 +116,7 @@ impl Failure {
         if !said.is_empty() || silent {
             return Some(said).filter(|said| !said.is_empty());
         }
-        Some(["SIP;cause=", &*digits(self.code.into()), ";text=", &quote(self.ours().unwrap_or(&self.phrase))].concat())
+        Some(format!("SIP;cause={};text={}", self.code.as_u16(), quote(self.ours().unwrap_or(&self.phrase))))
     }
 
     /// Returns the reason for the log: our words, else those of the status. Not those of others, which may name numbers and people.

@@ -14,7 +14,7 @@ use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::transaction::ServerKey;
 use tracing::{debug, info};
 
-use super::call::{Call, CallKey, Parties};
+use super::call::{Call, CallKey};
 use super::context::{Context, NextHop, SDP};
 use super::failure::Failure;
 use super::outgoing::{contact, headers};
@@ -71,7 +71,7 @@ impl Call {
         let tag = context.tag(key, Leg::Page);
         let page = Party::new(Leg::Page, None, tag, contact(key));
         let call_id = context.random.uuid();
-        let mut call = Self::new(context, key, Kind::Incoming, Parties { page, peer }, [String::new(), String::new(), call_id]);
+        let mut call = Self::new(context, key, Kind::Incoming, (page, peer), call_id);
         call.caller = shown(invite, context.trunks.has_telephones(&trunk), &context.settings.domain);
         call.headers = headers(invite);
         call.trunk_call = invite.call_id().unwrap_or_default().to_owned();
@@ -132,10 +132,10 @@ fn shown(invite: &Message<'_>, telephones: bool, ours: &str) -> String {
         return "<sip:anonymous@anonymous.invalid;user=ip>".to_owned();
     };
     let display = from.display();
-    let name = if display.is_empty() { String::new() } else { [&quote(&display), " "].concat() };
+    let name = if display.is_empty() { String::new() } else { format!("{} ", quote(&display)) };
     let marked = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone")) || tel(&from.uri);
     let phone = telephones && (marked || is_form_of_number(&from.uri.user_text()));
     let host = if from.uri.host.is_empty() { ours } else { from.uri.host };
     let kind = if phone { ";user=phone>" } else { ";user=ip>" };
-    [&name, "<sip:", from.uri.user.unwrap_or("anonymous"), "@", host, kind].concat()
+    format!("{name}<sip:{}@{host}{kind}", from.uri.user.unwrap_or("anonymous"))
 }

@@ -13,7 +13,7 @@ use offhook_ua::transaction::ServerKey;
 use tracing::{debug, info, warn};
 
 use super::Timer;
-use super::call::{Call, CallKey, Parties, Stage};
+use super::call::{Call, CallKey, Stage};
 use super::context::{Context, NextHop, SDP, Tenant};
 use super::credit::Credit;
 use super::failure::Failure;
@@ -46,8 +46,9 @@ impl Call {
         page.invite = Invite::Received { key: server.clone(), invite: received.clone() };
         let tag = context.tag(key, Leg::Peer);
         let peer = Party::new(Leg::Peer, None, tag, String::new());
-        let (application, call_id) = (context.application(tenant), invite.call_id().unwrap_or_default().to_owned());
-        let mut call = Self::new(context, key, kind, Parties { page, peer }, [application, user, call_id]);
+        let mut call = Self::new(context, key, kind, (page, peer), invite.call_id().unwrap_or_default().to_owned());
+        call.application = context.application(tenant);
+        call.user = user;
         call.headers = headers(invite);
         call.to = match &to {
             Called::Test(number, test) => {
@@ -55,14 +56,14 @@ impl Call {
                 number.clone()
             }
             Called::Elsewhere(Destination::Phone(number)) => number.clone(),
-            Called::Elsewhere(Destination::Sip { user, host }) => [user, "@", host].concat(),
+            Called::Elsewhere(Destination::Sip { user, host }) => format!("{user}@{host}"),
         };
         if let Called::Elsewhere(destination) = to {
             call.destination = Some(destination);
         }
         let from = invite.from().map(|from| from.uri_text.to_owned()).unwrap_or_default();
         if kind == Kind::Sip {
-            call.caller = ["<", &from, ">"].concat();
+            call.caller = format!("<{from}>");
         }
         call.reserve(context, from);
         Ok(call)
@@ -167,7 +168,7 @@ fn called(context: &Context, invite: &Message<'_>) -> Result<(Kind, Called), Fai
     let user = uri.user_text().into_owned();
     let phone = uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone"));
     if let Some(test) = TestNumber::read(&user) {
-        return Ok((Kind::Test, Called::Test(["+", user.trim_start_matches('+')].concat(), test)));
+        return Ok((Kind::Test, Called::Test(format!("+{}", user.trim_start_matches('+')), test)));
     }
     if !phone && !context.trunks.is_telephone(&user, uri.host) {
         return Ok((Kind::Sip, Called::Elsewhere(Destination::Sip { user, host: uri.host.to_owned() })));
@@ -210,7 +211,7 @@ pub(super) fn headers(invite: &Message<'_>) -> Vec<(String, String)> {
 
 /// Returns our Contact on the page's leg.
 pub(super) fn contact(key: CallKey) -> String {
-    ["<sip:", &key.0.to_string(), "@bridge.invalid;transport=ws>"].concat()
+    format!("<sip:{}@bridge.invalid;transport=ws>", key.0)
 }
 
 /// Returns the settings of media without a SIP side.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
-use offhook_sip::{ApiCode, Message, Method, Start, StatusCode, Writer};
+use offhook_sip::{ApiCode, Message, Method, Start, StatusCode, Writer, escape_user};
 use offhook_trunk::TrunkId;
 use offhook_ua::forks;
 use offhook_ua::log::{Masked, Plain, said};
@@ -67,7 +67,7 @@ impl Call {
             self.trunk_call.clone_from(&call_id);
         }
         self.log_dialled();
-        self.send_invite(context, [&call_id, sdp], 1);
+        self.send_invite(context, &call_id, sdp, 1);
         context.timers.start(Timer::Ring(self.key), context.now + RING);
     }
 
@@ -82,11 +82,11 @@ impl Call {
     }
 
     /// Sends an INVITE with this Call-ID, description and number in CSeq.
-    fn send_invite(&mut self, context: &mut Context, [call_id, sdp]: [&str; 2], number: u32) {
+    fn send_invite(&mut self, context: &mut Context, call_id: &str, sdp: &str, number: u32) {
         let leg = self.callee_leg();
         let (uri, caller) = match (&self.trunk, &self.destination) {
             (Some(trunk), Some(destination)) => (context.trunks.invite_uri(trunk, destination), self.shown(context, trunk)),
-            _ => (["sip:", &offhook_sip::escape_user(&self.user), "@", &context.settings.domain].concat(), self.caller.clone()),
+            _ => (format!("sip:{}@{}", escape_user(&self.user), context.settings.domain), self.caller.clone()),
         };
         let last = self.routes.is_empty();
         let (key, headers) = (self.key, self.headers.clone());
@@ -96,8 +96,8 @@ impl Call {
         // No 100rel: several devices may ring, and with early answers all of them would share our one transport.
         let supported = if leg == Leg::Page { "timer, trickle-ice" } else { party.supported() };
         let mut invite = Writer::request(Method::Invite, &uri)
-            .field("From", &[&caller, ";tag=", &party.tag].concat())
-            .field("To", &["<", &uri, ">"].concat())
+            .joined("From", &[&caller, ";tag=", &party.tag])
+            .joined("To", &["<", &uri, ">"])
             .field("Call-ID", call_id)
             .cseq(number, Method::Invite)
             .field("Contact", &party.contact)
@@ -125,7 +125,7 @@ impl Call {
             return self.caller.clone();
         }
         match self.caller_id.as_deref().filter(|number| context.trunks.may_show(trunk, number)) {
-            Some(number) => ["<sip:", number, "@", &context.settings.domain, ";user=phone>"].concat(),
+            Some(number) => format!("<sip:{number}@{};user=phone>", context.settings.domain),
             None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
         }
     }
@@ -239,7 +239,7 @@ impl Call {
         if !party.timer.too_brief(answer) || self.stage != Stage::Calling {
             return false;
         }
-        self.send_invite(context, [call_id, &sdp], cseq.number + 1);
+        self.send_invite(context, call_id, &sdp, cseq.number + 1);
         true
     }
 

@@ -63,4 +63,4 @@ pub use redact::redacted;
 pub use session_expires::{Refresher, SessionExpires};
 pub use status::{Class, StatusCode};
 pub use uri::{Uri, escape_user};
-pub use write::{Writer, quote, reply, reply_as, without_body};
+pub use write::{Writer, quote, reply, reply_as};

@@ -177,14 +177,6 @@ pub fn reply_as(request: &Message<'_>, (code, phrase): (StatusCode, &str), to_ta
     writer
 }
 
-/// Removes the body of a message that is kept for its fields only.
-pub fn without_body(text: &mut String) {
-    if let Some(end) = text.find("\r\n\r\n") {
-        text.truncate(end + 4);
-        text.shrink_to_fit();
-    }
-}
-
 /// Returns the text as a quoted-string.
 #[must_use]
 pub fn quote(text: &str) -> String {

@@ -20,7 +20,7 @@ use tracing::{debug, info};
 
 use super::outbound::transport;
 use super::targets::Hop;
-use super::{Event, Flow, LinkId, Output, Record, Trunks, Wire, text};
+use super::{ConnectionId, Event, Flow, Output, Record, Trunks, Wire, text};
 
 /// Messages of untrusted sources that are recorded a second; the others are only counted.
 const RECORDED: u32 = 1;
@@ -75,10 +75,10 @@ impl Trunks {
     pub(super) fn received(&mut self, flow: Flow, bytes: Vec<u8>) {
         let (address, wire) = match flow {
             Flow::Udp(address) => (address, Wire::Udp),
-            Flow::Link(link) => match self.links.get_mut(&link) {
-                Some(link) => {
-                    link.last_received = self.now;
-                    (link.peer, link.wire)
+            Flow::Connection(connection) => match self.connections.get_mut(&connection) {
+                Some(connection) => {
+                    connection.last_received = self.now;
+                    (connection.peer, connection.wire)
                 }
                 None => return,
             },
@@ -100,13 +100,13 @@ impl Trunks {
     /// Returns the trunks that may have sent a message: first the one whose connection it is, then all that send from that source.
     fn senders(&self, source: Source, message: Option<&Message<'_>>) -> Vec<usize> {
         let Source { flow, address, wire, .. } = source;
-        let Flow::Link(link) = flow else { return self.all_at(address, None, wire, &[]) };
-        let Some(link) = self.links.get(&link) else { return Vec::new() };
+        let Flow::Connection(connection) = flow else { return self.all_at(address, None, wire, &[]) };
+        let Some(connection) = self.connections.get(&connection) else { return Vec::new() };
         // A datagram comes from the trunk's port; a connection from any, and the Via of its requests names the trunk's own.
         let named = message.filter(|message| message.is_request());
         let port = named.and_then(|message| Some(message.via().ok()?.port.unwrap_or(wire.default_port())));
-        let all = self.all_at(address, port, wire, &link.names).into_iter().filter(|trunk| link.trunk != Some(*trunk));
-        link.trunk.into_iter().chain(all).collect()
+        let all = self.all_at(address, port, wire, &connection.names).into_iter().filter(|trunk| connection.trunk != Some(*trunk));
+        connection.trunk.into_iter().chain(all).collect()
     }
 
     /// Returns the trunks that send from `source`, or from the same address and name `port` in Via, with a certificate of these
@@ -137,7 +137,7 @@ impl Trunks {
         let counts = asked.filter(|(_, hop)| {
             let there = match source.flow {
                 Flow::Udp(address) => hop.wire == Wire::Udp && hop.address == address,
-                Flow::Link(link) => hop.link == link,
+                Flow::Connection(connection) => hop.connection == connection,
             };
             there || senders.contains(&hop.trunk)
         });
@@ -153,8 +153,8 @@ impl Trunks {
     /// Takes note of a message of an untrusted source, and closes its connection.
     fn reject_untrusted(&mut self, source: Source, what: &'static str) {
         self.record_untrusted(source.address, what);
-        if let Flow::Link(link) = source.flow {
-            self.disconnect(link);
+        if let Flow::Connection(connection) = source.flow {
+            self.disconnect(connection);
         }
     }
 
@@ -249,8 +249,8 @@ impl Trunks {
             Flow::Udp(address) if symmetric => address,
             _ => SocketAddr::new(source.address.ip(), port),
         };
-        let link = if let Flow::Link(link) = source.flow { link } else { LinkId(0) };
-        Hop { trunk, wire: source.wire, address, link, source: 0 }
+        let connection = if let Flow::Connection(connection) = source.flow { connection } else { ConnectionId(0) };
+        Hop { trunk, wire: source.wire, address, connection, source: 0 }
     }
 
     /// Answers a request that belongs to no call, without a transaction (RFC 3261, 8.2.7): a retransmission gets the same response.

@@ -15,10 +15,10 @@
 
 mod chance;
 mod config;
+mod connections;
 mod framing;
 mod health;
 mod inbound;
-mod links;
 mod outbound;
 mod paths;
 mod peer;
@@ -38,8 +38,8 @@ use offhook_ua::random::Random;
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, Effect, ServerKey, Transactions};
 
+use connections::Connection;
 use inbound::Untrusted;
-use links::Link;
 use outbound::{Job, JobId, Owner};
 use paths::Paths;
 use peer::Peer;
@@ -48,7 +48,7 @@ use targets::{Hop, Query};
 pub use chance::order;
 pub use config::{Dtmf, Trunk};
 pub use framing::{Frame, Framer};
-pub use port::{Event, Flow, Input, LinkId, Output, Record, ResolveId, TrunkId, Wire};
+pub use port::{ConnectionId, Event, Flow, Input, Output, Record, ResolveId, TrunkId, Wire};
 pub use routes::Destination;
 pub use settings::Settings;
 
@@ -65,7 +65,7 @@ pub struct Trunks {
     serial: u64,
     peers: Vec<Peer>,
     transactions: Transactions<Hop>,
-    links: BTreeMap<LinkId, Link>,
+    connections: BTreeMap<ConnectionId, Connection>,
     jobs: BTreeMap<JobId, Job>,
     /// Our requests by the branches of their attempts.
     branches: BTreeMap<Branch, JobId>,
@@ -124,7 +124,7 @@ impl Trunks {
             serial: 0,
             peers,
             transactions: Transactions::new(),
-            links: BTreeMap::new(),
+            connections: BTreeMap::new(),
             jobs: BTreeMap::new(),
             branches: BTreeMap::new(),
             queries: BTreeMap::new(),
@@ -142,8 +142,8 @@ impl Trunks {
         self.now = now;
         match input {
             Input::Received { flow, bytes } => self.received(flow, bytes),
-            Input::Opened { link, peer, wire, names } => self.opened(link, peer, wire, &names),
-            Input::Closed { link } => self.closed(link),
+            Input::Opened { connection, peer, wire, names } => self.opened(connection, peer, wire, &names),
+            Input::Closed { connection } => self.closed(connection),
             Input::Resolved { query, addresses } => self.resolved(query, &addresses),
             Input::Timeout => self.timeout(),
         }
@@ -268,7 +268,7 @@ impl Trunks {
     #[must_use]
     pub fn contact(&self, trunk: &TrunkId) -> String {
         let (wire, user) = self.config(trunk).map_or((Wire::Udp, ""), |config| (config.transport, &config.username));
-        ["<", &self.settings.contact_uri(wire, user), ">"].concat()
+        format!("<{}>", self.settings.contact_uri(wire, user))
     }
 
     /// How many messages came from untrusted sources: those that are no trunk.
@@ -281,7 +281,7 @@ impl Trunks {
     #[must_use]
     pub fn footprint(&self) -> usize {
         let requests = self.transactions.len() + self.jobs.len() + self.branches.len() + self.queries.len();
-        requests + self.links.len() + self.paths.len() + self.timers.len() + self.out.len()
+        requests + self.connections.len() + self.paths.len() + self.timers.len() + self.out.len()
     }
 
     fn index(&self, trunk: &TrunkId) -> Option<usize> {

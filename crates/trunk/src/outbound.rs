@@ -21,7 +21,7 @@ use offhook_ua::transaction::{ClientKey, Received, Transport};
 use tracing::{debug, info, warn};
 
 use super::targets::Hop;
-use super::{Event, LinkId, Output, Timer, Trunks, Wire, text};
+use super::{ConnectionId, Event, Output, Timer, Trunks, Wire, text};
 
 /// Time-out of a registrar, after which the next address is tried.
 const REGISTER: Duration = Duration::from_secs(16);
@@ -365,7 +365,7 @@ impl Trunks {
             self.forget(id);
         }
         if initial && matches!(code, StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE) && owner != Owner::Nobody {
-            self.failed(trunk, if code == StatusCode::REQUEST_TIMEOUT { "silence" } else { "no way" });
+            self.failed(trunk, if code == StatusCode::REQUEST_TIMEOUT { "silence" } else { "unreachable" });
         }
         match owner {
             Owner::Caller => self.push(Output::Event(Event::Failed { key, code })),
@@ -391,8 +391,8 @@ impl Trunks {
         } else {
             self.fail(id, StatusCode::REQUEST_TIMEOUT);
         }
-        if !self.is_alive(hop.link, began) {
-            self.disconnect(hop.link);
+        if !self.is_alive(hop.connection, began) {
+            self.disconnect(hop.connection);
         }
     }
 
@@ -436,7 +436,7 @@ impl Trunks {
         if was_open && job.resent < RESENT && job.owner != Owner::Nobody {
             job.resent += 1;
             let request = job.text.clone();
-            let hop = self.connect(Hop { link: LinkId(0), ..hop });
+            let hop = self.connect(Hop { connection: ConnectionId(0), ..hop });
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.hop = Some(hop);
             }

@@ -25,7 +25,7 @@ pub enum Wire {
 
 /// One stream connection; never used twice. Even ones are made by us, odd ones by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LinkId(pub u64);
+pub struct ConnectionId(pub u64);
 
 /// Where a message comes from or goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,14 +33,14 @@ pub enum Flow {
     /// A datagram of our UDP port.
     Udp(SocketAddr),
     /// A connection.
-    Link(LinkId),
+    Connection(ConnectionId),
 }
 
 impl std::fmt::Display for Flow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Udp(address) => address.fmt(f),
-            Self::Link(link) => write!(f, "connection {}", link.0),
+            Self::Connection(connection) => write!(f, "connection {}", connection.0),
         }
     }
 }
@@ -62,7 +62,7 @@ pub enum Input {
     /// A connection that [`Output::Connect`] asked for is open, or a peer has opened one.
     Opened {
         /// The connection.
-        link: LinkId,
+        connection: ConnectionId,
         /// The peer's address.
         peer: SocketAddr,
         /// TCP or TLS.
@@ -73,7 +73,7 @@ pub enum Input {
     /// A connection is closed, or could not be opened.
     Closed {
         /// The connection.
-        link: LinkId,
+        connection: ConnectionId,
     },
     /// The answer to [`Output::Resolve`]: addresses in the order in which they are to be tried; empty: there are none.
     Resolved {
@@ -99,7 +99,7 @@ pub enum Output {
     /// Open a connection.
     Connect {
         /// Its name from now on.
-        link: LinkId,
+        connection: ConnectionId,
         /// The peer's address.
         peer: SocketAddr,
         /// TCP or TLS.
@@ -110,7 +110,7 @@ pub enum Output {
     /// Close a connection.
     Disconnect {
         /// The connection.
-        link: LinkId,
+        connection: ConnectionId,
     },
     /// Look a host up: SRV (RFC 3263) where `port` is `None`, else A and AAAA.
     Resolve {

@@ -64,11 +64,11 @@ impl Trunks {
         match (destination, self.config(trunk)) {
             (Destination::Phone(number), Some(config)) => {
                 let number = if config.plus { number } else { number.trim_start_matches('+') };
-                ["sip:", number, "@", &config.home(), ";user=phone"].concat()
+                format!("sip:{number}@{};user=phone", config.home())
             }
-            (Destination::Phone(number), None) => ["tel:", number].concat(),
-            (Destination::Sip { user, host }, _) if user.is_empty() => ["sip:", host].concat(),
-            (Destination::Sip { user, host }, _) => ["sip:", &escape_user(user), "@", host].concat(),
+            (Destination::Phone(number), None) => format!("tel:{number}"),
+            (Destination::Sip { user, host }, _) if user.is_empty() => format!("sip:{host}"),
+            (Destination::Sip { user, host }, _) => format!("sip:{}@{host}", escape_user(user)),
         }
     }
 

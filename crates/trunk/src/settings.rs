@@ -32,7 +32,7 @@ impl Settings {
     /// Returns the trunks, and after them one for each open domain, named `@domain`.
     pub(super) fn all(&self) -> impl Iterator<Item = Trunk> {
         let open = self.open_domains.iter().map(|domain| Trunk {
-            name: ["@", domain].concat(),
+            name: format!("@{domain}"),
             address: domain.clone(),
             domains: vec![domain.clone()],
             priority: u32::MAX,
@@ -44,14 +44,14 @@ impl Settings {
 
     /// Returns the value of our Via with that branch.
     pub(super) fn via(&self, wire: Wire, branch: &Branch) -> String {
-        ["SIP/2.0/", wire.name(), " ", &self.host_port(wire), ";branch=", branch.as_str(), ";rport"].concat()
+        format!("SIP/2.0/{} {};branch={};rport", wire.name(), self.host_port(wire), branch.as_str())
     }
 
     /// Returns the URI of our Contact.
     pub(super) fn contact_uri(&self, wire: Wire, user: &str) -> String {
-        let user = if user.is_empty() { String::new() } else { [&offhook_sip::escape_user(user), "@"].concat() };
+        let user = if user.is_empty() { String::new() } else { format!("{}@", offhook_sip::escape_user(user)) };
         let transport = ["", ";transport=tcp", ";transport=tls"][wire as usize];
-        ["sip:", &user, &self.host_port(wire), transport].concat()
+        format!("sip:{user}{}{transport}", self.host_port(wire))
     }
 
     fn host_port(&self, wire: Wire) -> String {

@@ -7,7 +7,7 @@ use offhook_sip::{Message, Name, NameAddr, StatusCode, Uri};
 use tracing::{info, warn};
 
 use super::outbound::JobId;
-use super::{LinkId, Output, ResolveId, Timer, Trunks, Wire};
+use super::{ConnectionId, Output, ResolveId, Timer, Trunks, Wire};
 
 /// Time-out of the resolver.
 const QUERY: Duration = Duration::from_secs(4);
@@ -22,9 +22,9 @@ const LARGE: usize = 1_300 - 200;
 pub(super) struct Hop {
     pub(super) trunk: usize,
     pub(super) wire: Wire,
-    /// Where datagrams go, or where a connection can be opened when `link` is gone.
+    /// Where datagrams go, or where a connection can be opened when `connection` is gone.
     pub(super) address: SocketAddr,
-    pub(super) link: LinkId,
+    pub(super) connection: ConnectionId,
     /// The number of the source of a request that may be forged; 0: it is none.
     pub(super) source: u64,
 }
@@ -53,7 +53,9 @@ impl Trunks {
         let Some(trunk) = self.jobs.get(&id).map(|job| job.trunk) else { return };
         match next {
             Next::Known(hop) => self.set_targets(id, vec![hop]),
-            Next::At(wire, address) => self.set_targets(id, vec![Hop { trunk, wire, address, link: LinkId(0), source: 0 }]),
+            Next::At(wire, address) => {
+                self.set_targets(id, vec![Hop { trunk, wire, address, connection: ConnectionId(0), source: 0 }])
+            }
             Next::Named(wire, host, port) => self.resolve(Query::Hop(id, wire), host, port, wire),
             Next::Trunk(wire) => self.target_trunk(id, wire),
         }
@@ -71,7 +73,7 @@ impl Trunks {
         }
         let mut addresses = peer.addresses.clone();
         peer.health.order(self.now, &mut addresses);
-        let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 });
+        let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, connection: ConnectionId(0), source: 0 });
         self.set_targets(id, hops.collect());
     }
 
@@ -142,7 +144,8 @@ impl Trunks {
             Some(Query::Hop(id, wire)) => {
                 let Some(trunk) = self.jobs.get(&id).filter(|job| job.awaits_address()).map(|job| job.trunk) else { return };
                 let own = addresses.iter().map(|(address, _)| *address).filter(|a| self.peers[trunk].knows(*a).is_some());
-                let hops: Vec<Hop> = own.map(|address| Hop { trunk, wire, address, link: LinkId(0), source: 0 }).collect();
+                let hops: Vec<Hop> =
+                    own.map(|address| Hop { trunk, wire, address, connection: ConnectionId(0), source: 0 }).collect();
                 if hops.is_empty() { self.target_trunk(id, wire) } else { self.set_targets(id, hops) }
             }
             None => {}

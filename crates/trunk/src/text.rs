@@ -11,7 +11,7 @@ pub(super) fn put_via(request: &str, via: &str) -> String {
         Some((old, rest)) if old.starts_with("Via: ") => rest,
         _ => rest,
     };
-    [line, "\r\nVia: ", via, "\r\n", rest].concat()
+    format!("{line}\r\nVia: {via}\r\n{rest}")
 }
 
 /// Returns the octets of a message, with U+FFFD for what is no UTF-8 in its body. A head that is none is malformed, and stays as it is.

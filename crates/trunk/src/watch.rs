@@ -29,13 +29,13 @@ impl Trunks {
     pub(super) fn send_options(&mut self, index: usize) {
         let (tag, call_id) = (self.random.token(), self.random.token());
         let config = &self.peers[index].config;
-        let uri = ["sip:", &config.home()].concat();
+        let uri = format!("sip:{}", config.home());
         let options = Writer::request(Method::Options, &uri)
-            .field("From", &["<sip:", &self.settings.domain, ">;tag=", &tag].concat())
-            .field("To", &["<", &uri, ">"].concat())
+            .joined("From", &["<sip:", &self.settings.domain, ">;tag=", &tag])
+            .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &call_id)
             .cseq(1, Method::Options)
-            .field("Contact", &["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat())
+            .field("Contact", &self.binding(index))
             .field("Accept", "application/sdp");
         self.start_request(Some(index), Owner::Options, with_hops(options).end());
     }
@@ -90,17 +90,17 @@ impl Trunks {
         self.send_register(index, Ask::Bind(&contact, seconds));
     }
 
-    /// Returns the Contact that we register.
+    /// Returns our Contact towards a trunk.
     fn binding(&self, index: usize) -> String {
         let config = &self.peers[index].config;
-        ["<", &self.settings.contact_uri(config.transport, &config.username), ">"].concat()
+        format!("<{}>", self.settings.contact_uri(config.transport, &config.username))
     }
 
     fn send_register(&mut self, index: usize, ask: Ask<'_>) {
         let peer = &mut self.peers[index];
         let home = peer.config.home();
-        let aor = ["sip:", &offhook_sip::escape_user(&peer.config.username), "@", &home].concat();
-        let register = peer.registration.request(&["sip:", &home].concat(), &aor, ask);
+        let aor = format!("sip:{}@{home}", offhook_sip::escape_user(&peer.config.username));
+        let register = peer.registration.request(&format!("sip:{home}"), &aor, ask);
         self.start_request(Some(index), Owner::Register, with_hops(register).end());
     }
 

@@ -1,9 +1,9 @@
 //! The trunks of the gateway in virtual time: no socket, no clock, no resolver. Each test is one scenario that a provider plays.
 
 mod calls;
+mod connections;
 mod digest;
 mod health;
-mod links;
 mod log;
 mod losses;
 mod registration;

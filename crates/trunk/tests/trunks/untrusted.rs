@@ -2,7 +2,7 @@
 
 use offhook_sip::{StatusCode, reply};
 use offhook_trunk::Trunk;
-use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
+use offhook_trunk::{ConnectionId, Event, Flow, Input, Wire};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, id, kind, provider, request, within};
 
@@ -23,10 +23,10 @@ const METHODS: [&str; 14] = [
     "UPDATE",
 ];
 
-fn connected(world: &mut World, link: u64, peer: &str, wire: Wire, names: &[&str]) -> LinkId {
+fn connected(world: &mut World, connection: u64, peer: &str, wire: Wire, names: &[&str]) -> ConnectionId {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    world.handle(Input::Opened { link: LinkId(link), peer: address(peer), wire, names });
-    LinkId(link)
+    world.handle(Input::Opened { connection: ConnectionId(connection), peer: address(peer), wire, names });
+    ConnectionId(connection)
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn a_flood_of_untrusted_messages_leaves_nothing() {
 fn the_connection_of_an_untrusted_source_is_closed() {
     for text in [foreign("OPTIONS", "a", ""), "GET / HTTP/1.1\r\n\r\n".to_owned()] {
         let mut world = World::new(vec![provider()]);
-        let link = connected(&mut world, 1, "203.0.113.1:5060", Wire::Tcp, &[]);
-        world.hear_on(link, &text);
-        assert_eq!(world.disconnected, [link]);
-        world.hear_on(link, &text);
+        let connection = connected(&mut world, 1, "203.0.113.1:5060", Wire::Tcp, &[]);
+        world.hear_on(connection, &text);
+        assert_eq!(world.disconnected, [connection]);
+        world.hear_on(connection, &text);
         world.nothing_more();
         assert_eq!(world.trunks.footprint(), 0);
     }
@@ -84,8 +84,8 @@ fn a_trunk_is_known_by_the_name_in_its_certificate_only_where_it_has_one() {
         (Wire::Tcp, &[][..], false),
     ] {
         let mut world = World::new(vec![named.clone()]);
-        let link = connected(&mut world, 1, PROVIDER, wire, names);
-        world.hear_on(link, &invite);
+        let connection = connected(&mut world, 1, PROVIDER, wire, names);
+        world.hear_on(connection, &invite);
         assert_eq!(world.event().is_some(), known, "{wire:?} {names:?}");
     }
     let mut world = World::new(vec![named]);
@@ -98,8 +98,8 @@ fn messages_of_a_tls_trunk_count_over_tls_only() {
     let mut world = World::new(vec![Trunk { transport: Wire::Tls, ..provider() }]);
     world.hear(PROVIDER, &foreign("INVITE", "a", ""));
     world.nothing_more();
-    let link = connected(&mut world, 1, "192.0.2.1:40000", Wire::Tls, &[]);
-    world.hear_on(link, &foreign("INVITE", "b", ""));
+    let connection = connected(&mut world, 1, "192.0.2.1:40000", Wire::Tls, &[]);
+    world.hear_on(connection, &foreign("INVITE", "b", ""));
     world.expect("100");
 }
 
@@ -121,8 +121,8 @@ fn over_a_connection_the_port_of_the_via_decides() {
     let trunks = vec![provider(), other("stream", "192.0.2.1:5070", Wire::Tcp), other("other", "192.0.2.1:5080", Wire::Tcp)];
     for (port, trunk) in [(5080, "other"), (5070, "stream"), (7777, "stream"), (5060, "provider")] {
         let mut world = World::new(trunks.clone());
-        let link = connected(&mut world, 1, "192.0.2.1:40000", Wire::Tcp, &[]);
-        world.hear_on(link, &foreign("INVITE", "a", "").replace("UDP 192.0.2.1:5060", &format!("TCP 192.0.2.1:{port}")));
+        let connection = connected(&mut world, 1, "192.0.2.1:40000", Wire::Tcp, &[]);
+        world.hear_on(connection, &foreign("INVITE", "a", "").replace("UDP 192.0.2.1:5060", &format!("TCP 192.0.2.1:{port}")));
         let Some(offhook_trunk::Event::Request { trunk: told, .. }) = world.events.pop_front() else { panic!("{port}") };
         assert_eq!(told, id(trunk), "{port}");
     }
@@ -199,7 +199,7 @@ fn a_response_may_come_from_all_addresses_of_a_trunk() {
 fn a_response_over_an_untrusted_connection_is_dropped() {
     let mut world = World::new(vec![Trunk { transport: Wire::Tls, ..provider() }]);
     world.ask(&request("INVITE", "one", ""));
-    let link = world.open();
+    let connection = world.open();
     let invite = world.expect("INVITE");
     let strange = connected(&mut world, 101, "203.0.113.1:5061", Wire::Tls, &["sip.other.example"]);
     world.hear_on(strange, &answer(&invite, 200, ""));
@@ -207,7 +207,7 @@ fn a_response_over_an_untrusted_connection_is_dropped() {
     // The trunk's address can be forged, its connection cannot.
     world.hear(PROVIDER, &answer(&invite, 200, ""));
     world.nothing_more();
-    world.hear_on(link, &answer(&invite, 200, ""));
+    world.hear_on(connection, &answer(&invite, 200, ""));
     assert_eq!(world.event().as_deref(), Some("200"));
 }
 

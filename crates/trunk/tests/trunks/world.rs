@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use offhook_sip::{Message, Name, StatusCode, parse, reply};
 use offhook_trunk::Trunk;
-use offhook_trunk::{Event, Flow, Input, LinkId, Output, Record, ResolveId, Settings, TrunkId, Trunks, Wire};
+use offhook_trunk::{ConnectionId, Event, Flow, Input, Output, Record, ResolveId, Settings, TrunkId, Trunks, Wire};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::ClientKey;
 
@@ -19,8 +19,8 @@ pub struct World {
     pub trunks: Trunks,
     pub now: Instant,
     pub sent: VecDeque<(Flow, String)>,
-    pub connects: VecDeque<(LinkId, SocketAddr, Wire, String)>,
-    pub disconnected: Vec<LinkId>,
+    pub connects: VecDeque<(ConnectionId, SocketAddr, Wire, String)>,
+    pub disconnected: Vec<ConnectionId>,
     pub questions: VecDeque<(ResolveId, String, Option<u16>, Wire)>,
     pub events: VecDeque<Event>,
     pub records: Vec<Record>,
@@ -132,8 +132,8 @@ impl World {
         while let Some(output) = self.trunks.poll() {
             match output {
                 Output::Send { flow, text } => self.sent.push_back((flow, text)),
-                Output::Connect { link, peer, wire, name } => self.connects.push_back((link, peer, wire, name)),
-                Output::Disconnect { link } => self.disconnected.push(link),
+                Output::Connect { connection, peer, wire, name } => self.connects.push_back((connection, peer, wire, name)),
+                Output::Disconnect { connection } => self.disconnected.push(connection),
                 Output::Resolve { query, host, port, wire } => self.questions.push_back((query, host, port, wire)),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Record(record) => self.records.push(record),
@@ -177,8 +177,8 @@ impl World {
     }
 
     /// A message comes in on a connection.
-    pub fn hear_on(&mut self, link: LinkId, text: &str) {
-        self.handle(Input::Received { flow: Flow::Link(link), bytes: text.into() });
+    pub fn hear_on(&mut self, connection: ConnectionId, text: &str) {
+        self.handle(Input::Received { flow: Flow::Connection(connection), bytes: text.into() });
     }
 
     /// The next message that was sent: where to, and what.
@@ -219,9 +219,9 @@ impl World {
 
     /// The connection that is being made stands.
     #[track_caller]
-    pub fn open(&mut self) -> LinkId {
-        let (link, peer, wire, _) = self.connects.pop_front().expect("a connection is wanted");
-        self.handle(Input::Opened { link, peer, wire, names: Vec::new() });
-        link
+    pub fn open(&mut self) -> ConnectionId {
+        let (connection, peer, wire, _) = self.connects.pop_front().expect("a connection is wanted");
+        self.handle(Input::Opened { connection, peer, wire, names: Vec::new() });
+        connection
     }
 }

@@ -6,7 +6,7 @@
 //!   TCP, TLS ── place ── framing ───────────────┴─▶ Inputs ──▶ driver ── Trunks ── Output ──▶ Edge::perform ──▶ sockets, resolver
 //! ```
 
-mod link;
+mod connection;
 mod resolve;
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use offhook_access::bucket::Bucket;
-use offhook_trunk::{Flow, Input, LinkId, Output, Record, Wire};
+use offhook_trunk::{ConnectionId, Flow, Input, Output, Record, Wire};
 use rustls::RootCertStore;
 use thiserror::Error;
 use tokio::net::{TcpListener, UdpSocket};
@@ -74,7 +74,7 @@ pub struct Edge {
 struct Shared {
     inputs: mpsc::Sender<Input>,
     /// The queues to the connections; removing one closes its connection.
-    outboxes: Mutex<BTreeMap<LinkId, mpsc::Sender<String>>>,
+    outboxes: Mutex<BTreeMap<ConnectionId, mpsc::Sender<String>>>,
     /// The last odd number, which accepted connections get.
     last: AtomicU64,
     taken: Mutex<BTreeMap<IpAddr, usize>>,
@@ -87,14 +87,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<LinkId, mpsc::Sender<String>>> {
+    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, mpsc::Sender<String>>> {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the queue to a new connection.
-    fn outbox(&self, link: LinkId) -> mpsc::Receiver<String> {
+    fn outbox(&self, connection: ConnectionId) -> mpsc::Receiver<String> {
         let (sender, inbox) = mpsc::channel(OUTBOX);
-        self.outboxes().insert(link, sender);
+        self.outboxes().insert(connection, sender);
         inbox
     }
 
@@ -147,19 +147,19 @@ impl Edge {
     pub fn perform(&self, output: Output) {
         match output {
             Output::Send { flow: Flow::Udp(address), text } => self.send(address, &text),
-            Output::Send { flow: Flow::Link(link), text } => {
+            Output::Send { flow: Flow::Connection(connection), text } => {
                 self.shared.metrics.message_out();
                 let mut outboxes = self.shared.outboxes();
-                if outboxes.get(&link).is_some_and(|outbox| outbox.try_send(text).is_err()) {
-                    warn!(link = link.0, "a SIP connection was closed: its peer does not read");
-                    outboxes.remove(&link);
+                if outboxes.get(&connection).is_some_and(|outbox| outbox.try_send(text).is_err()) {
+                    warn!(connection = connection.0, "a SIP connection was closed: its peer does not read");
+                    outboxes.remove(&connection);
                 }
             }
-            Output::Connect { link, peer, wire, name } => {
-                let inbox = self.shared.outbox(link);
-                tokio::spawn(link::connect(Arc::clone(&self.shared), link, peer, wire, name, inbox));
+            Output::Connect { connection, peer, wire, name } => {
+                let inbox = self.shared.outbox(connection);
+                tokio::spawn(connection::connect(Arc::clone(&self.shared), connection, peer, wire, name, inbox));
             }
-            Output::Disconnect { link } => drop(self.shared.outboxes().remove(&link)),
+            Output::Disconnect { connection } => drop(self.shared.outboxes().remove(&connection)),
             Output::Resolve { query, host, port, wire } => {
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(async move {
@@ -242,8 +242,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, wire: Wire) {
         match listener.accept().await {
             Ok((stream, peer)) => match Place::take(&shared, peer.ip()) {
                 Some(place) => {
-                    let link = LinkId(shared.last.fetch_add(2, Ordering::Relaxed));
-                    tokio::spawn(link::accepted(Arc::clone(&shared), link, stream, canonical(peer), wire, place));
+                    let connection = ConnectionId(shared.last.fetch_add(2, Ordering::Relaxed));
+                    tokio::spawn(connection::accepted(Arc::clone(&shared), connection, stream, canonical(peer), wire, place));
                 }
                 None => shared.metrics.refused("too many SIP connections"),
             },

@@ -73,14 +73,14 @@ impl World {
         tokio::time::timeout(Duration::from_secs(20), self.inputs.recv()).await.expect("in time").expect("an input")
     }
 
-    fn connect(&self, link: u64, port: u16, wire: Wire, name: &str) -> LinkId {
+    fn connect(&self, connection: u64, port: u16, wire: Wire, name: &str) -> ConnectionId {
         let peer = SocketAddr::from(([127, 0, 0, 1], port));
-        self.edge.perform(Output::Connect { link: LinkId(link), peer, wire, name: name.into() });
-        LinkId(link)
+        self.edge.perform(Output::Connect { connection: ConnectionId(connection), peer, wire, name: name.into() });
+        ConnectionId(connection)
     }
 
-    fn send(&self, link: LinkId) {
-        self.edge.perform(Output::Send { flow: Flow::Link(link), text: PING.into() });
+    fn send(&self, connection: ConnectionId) {
+        self.edge.perform(Output::Send { flow: Flow::Connection(connection), text: PING.into() });
     }
 }
 
@@ -122,8 +122,8 @@ async fn datagrams_beyond_what_can_wait_are_lost() {
 async fn a_stream_is_cut_kept_alive_and_closed() {
     let mut world = world("a.example", &Authority::new()).await;
     let mut peer = TcpStream::connect(("127.0.0.1", world.config.trunks.tcp)).await.expect("a connection");
-    let Input::Opened { link, wire: Wire::Tcp, names, .. } = world.next().await else { panic!("opened") };
-    assert!(names.is_empty() && link.0 % 2 == 1);
+    let Input::Opened { connection, wire: Wire::Tcp, names, .. } = world.next().await else { panic!("opened") };
+    assert!(names.is_empty() && connection.0 % 2 == 1);
     peer.write_all(b"\r\n\r\n").await.expect("sent");
     let mut answer = [0; 2];
     peer.read_exact(&mut answer).await.expect("a pong");
@@ -132,12 +132,12 @@ async fn a_stream_is_cut_kept_alive_and_closed() {
     for _ in 0..2 {
         assert!(matches!(world.next().await, Input::Received { bytes, .. } if bytes == PING.as_bytes()));
     }
-    world.send(link);
-    world.edge.perform(Output::Disconnect { link });
+    world.send(connection);
+    world.edge.perform(Output::Disconnect { connection });
     let mut rest = String::new();
     peer.read_to_string(&mut rest).await.expect("the end");
     assert_eq!(rest, PING, "what was said before the end is heard");
-    assert!(matches!(world.next().await, Input::Closed { link: closed } if closed == link));
+    assert!(matches!(world.next().await, Input::Closed { connection: closed } if closed == connection));
 
     let mut garbage = TcpStream::connect(("127.0.0.1", world.config.trunks.tcp)).await.expect("a connection");
     garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
@@ -152,7 +152,7 @@ async fn a_certificate_has_to_be_right() {
     let mut world = world("127.0.0.1", &authority).await;
     let port = world.config.trunks.tls;
     // Both ends of the connection are this process.
-    let link = world.connect(2, port, Wire::Tls, "127.0.0.1");
+    let connection = world.connect(2, port, Wire::Tls, "127.0.0.1");
     let (mut opened, mut names) = (0, Vec::new());
     while opened < 2 {
         if let Input::Opened { names: shown, .. } = world.next().await {
@@ -160,16 +160,16 @@ async fn a_certificate_has_to_be_right() {
             names.extend(shown);
         }
     }
-    world.send(link);
-    assert!(matches!(world.next().await, Input::Received { flow: Flow::Link(link), .. } if link.0 % 2 == 1));
+    world.send(connection);
+    assert!(matches!(world.next().await, Input::Received { flow: Flow::Connection(connection), .. } if connection.0 % 2 == 1));
 
     for name in ["sip.provider.example", "not a name"] {
         let wrong = world.connect(4, port, Wire::Tls, name);
-        assert!(matches!(world.next().await, Input::Closed { link } if link == wrong), "{name}");
+        assert!(matches!(world.next().await, Input::Closed { connection } if connection == wrong), "{name}");
     }
     let strange = self::world("127.0.0.1", &other).await;
     let wrong = world.connect(6, strange.config.trunks.tls, Wire::Tls, "127.0.0.1");
-    assert!(matches!(world.next().await, Input::Closed { link } if link == wrong), "an unknown authority");
+    assert!(matches!(world.next().await, Input::Closed { connection } if connection == wrong), "an unknown authority");
 }
 
 #[tokio::test]
@@ -185,8 +185,8 @@ async fn who_connects_is_known_by_its_certificate() {
 #[tokio::test]
 async fn what_nobody_takes_is_closed() {
     let mut world = world("a.example", &Authority::new()).await;
-    let link = world.connect(2, free_port(), Wire::Tcp, "");
-    assert!(matches!(world.next().await, Input::Closed { link: closed } if closed == link));
+    let connection = world.connect(2, free_port(), Wire::Tcp, "");
+    assert!(matches!(world.next().await, Input::Closed { connection: closed } if closed == connection));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use offhook_ua::time::Instant;
 
 use super::outbound::JobId;
 use super::targets::Hop;
-use super::{Flow, LinkId, Output, Trunks, Wire};
+use super::{ConnectionId, Flow, Output, Trunks, Wire};
 
 /// The most connections at once; further ones are closed.
 const MOST: usize = 1_024;
@@ -20,7 +20,7 @@ const MOST: usize = 1_024;
 const WAITING: usize = 256;
 
 /// One connection.
-pub(super) struct Link {
+pub(super) struct Connection {
     pub(super) wire: Wire,
     /// The peer's address.
     pub(super) peer: SocketAddr,
@@ -37,51 +37,53 @@ pub(super) struct Link {
 }
 
 impl Trunks {
-    pub(super) fn opened(&mut self, id: LinkId, peer: SocketAddr, wire: Wire, names: &[String]) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.open = true;
-            let waiting = std::mem::take(&mut link.waiting);
-            return waiting.into_iter().for_each(|text| self.push(Output::Send { flow: Flow::Link(id), text }));
+    pub(super) fn opened(&mut self, id: ConnectionId, peer: SocketAddr, wire: Wire, names: &[String]) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.open = true;
+            let waiting = std::mem::take(&mut connection.waiting);
+            return waiting.into_iter().for_each(|text| self.push(Output::Send { flow: Flow::Connection(id), text }));
         }
-        if self.links.len() >= MOST {
-            return self.push(Output::Disconnect { link: id });
+        if self.connections.len() >= MOST {
+            return self.push(Output::Disconnect { connection: id });
         }
         // Without a certificate, each message says whose it is.
         let trunk = if names.is_empty() { None } else { self.all_at(peer, None, wire, names).first().copied() };
         let (names, waiting) = (names.to_vec(), Vec::new());
-        let link = Link { wire, peer, trunk, names, outbound: false, open: true, last_received: self.now, waiting };
-        self.links.insert(id, link);
+        let connection = Connection { wire, peer, trunk, names, outbound: false, open: true, last_received: self.now, waiting };
+        self.connections.insert(id, connection);
     }
 
-    pub(super) fn closed(&mut self, id: LinkId) {
-        let Some(link) = self.links.remove(&id) else { return };
-        let waits = |job: &super::outbound::Job| job.is_waiting() && job.hop.is_some_and(|hop| hop.link == id);
+    pub(super) fn closed(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        let waits = |job: &super::outbound::Job| job.is_waiting() && job.hop.is_some_and(|hop| hop.connection == id);
         let stranded: Vec<JobId> = self.jobs.iter().filter(|(_, job)| waits(job)).map(|(id, _)| *id).collect();
         for job in stranded {
-            self.connection_lost(job, link.open);
+            self.connection_lost(job, connection.open);
         }
     }
 
     /// Closes a connection.
-    pub(super) fn disconnect(&mut self, id: LinkId) {
-        self.push(Output::Disconnect { link: id });
+    pub(super) fn disconnect(&mut self, id: ConnectionId) {
+        self.push(Output::Disconnect { connection: id });
         self.closed(id);
     }
 
     /// Returns the hop with a connection, which is opened where there is none.
     pub(super) fn connect(&mut self, hop: Hop) -> Hop {
-        if hop.wire == Wire::Udp || self.links.contains_key(&hop.link) {
+        if hop.wire == Wire::Udp || self.connections.contains_key(&hop.connection) {
             return hop;
         }
-        let fits = |link: &Link| link.trunk == Some(hop.trunk) && link.wire == hop.wire && link.peer == hop.address;
-        if let Some((id, _)) = self.links.iter().find(|(_, link)| fits(link)) {
-            return Hop { link: *id, ..hop };
+        let fits = |connection: &Connection| {
+            connection.trunk == Some(hop.trunk) && connection.wire == hop.wire && connection.peer == hop.address
+        };
+        if let Some((id, _)) = self.connections.iter().find(|(_, connection)| fits(connection)) {
+            return Hop { connection: *id, ..hop };
         }
-        let link = LinkId(self.next() << 1);
+        let connection = ConnectionId(self.next() << 1);
         let name = if hop.wire == Wire::Tls { self.peers[hop.trunk].config.place().0.to_owned() } else { String::new() };
-        self.links.insert(
-            link,
-            Link {
+        self.connections.insert(
+            connection,
+            Connection {
                 wire: hop.wire,
                 peer: hop.address,
                 trunk: Some(hop.trunk),
@@ -92,23 +94,25 @@ impl Trunks {
                 waiting: Vec::new(),
             },
         );
-        self.push(Output::Connect { link, peer: hop.address, wire: hop.wire, name });
-        Hop { link, ..hop }
+        self.push(Output::Connect { connection, peer: hop.address, wire: hop.wire, name });
+        Hop { connection, ..hop }
     }
 
     /// Sends a message, as soon as its connection is open.
     pub(super) fn deliver(&mut self, hop: Hop, text: String) {
         let hop = self.connect(hop);
-        match self.links.get_mut(&hop.link).filter(|_| hop.wire != Wire::Udp) {
+        match self.connections.get_mut(&hop.connection).filter(|_| hop.wire != Wire::Udp) {
             None => self.push(Output::Send { flow: Flow::Udp(hop.address), text }),
-            Some(link) if link.open => self.push(Output::Send { flow: Flow::Link(hop.link), text }),
-            Some(link) if link.waiting.len() < WAITING => link.waiting.push(text),
+            Some(connection) if connection.open => self.push(Output::Send { flow: Flow::Connection(hop.connection), text }),
+            Some(connection) if connection.waiting.len() < WAITING => connection.waiting.push(text),
             Some(_) => {}
         }
     }
 
     /// Whether a silent connection is worth keeping: something came over it since `then`.
-    pub(super) fn is_alive(&self, id: LinkId, then: Instant) -> bool {
-        self.links.get(&id).is_none_or(|link| link.open && (!link.outbound || link.last_received >= then))
+    pub(super) fn is_alive(&self, id: ConnectionId, then: Instant) -> bool {
+        self.connections
+            .get(&id)
+            .is_none_or(|connection| connection.open && (!connection.outbound || connection.last_received >= then))
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_trunk::{Flow, Frame, Framer, Input, LinkId, Wire};
+use offhook_trunk::{ConnectionId, Flow, Frame, Framer, Input, Wire};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(1_800);
 /// Connects and serves the connection. Reports that it is closed also where it was never established.
 pub(super) async fn connect(
     shared: Arc<Shared>,
-    link: LinkId,
+    connection: ConnectionId,
     peer: SocketAddr,
     wire: Wire,
     name: String,
@@ -35,25 +35,32 @@ pub(super) async fn connect(
     match timeout(CONNECT, dial(&shared, peer, wire, &name)).await {
         Ok(Ok(stream)) => {
             let names = Vec::new();
-            shared.tell(Input::Opened { link, peer, wire, names }).await;
-            serve(&shared, link, stream, inbox, IDLE).await;
+            shared.tell(Input::Opened { connection, peer, wire, names }).await;
+            serve(&shared, connection, stream, inbox, IDLE).await;
         }
         Ok(Err(error)) => debug!(%peer, %error, "a SIP connection failed"),
         Err(_) => debug!(%peer, "time-out of a SIP connection"),
     }
-    shared.outboxes().remove(&link);
-    shared.tell(Input::Closed { link }).await;
+    shared.outboxes().remove(&connection);
+    shared.tell(Input::Closed { connection }).await;
 }
 
 /// Serves an accepted connection.
-pub(super) async fn accepted(shared: Arc<Shared>, link: LinkId, stream: TcpStream, peer: SocketAddr, wire: Wire, place: Place) {
+pub(super) async fn accepted(
+    shared: Arc<Shared>,
+    connection: ConnectionId,
+    stream: TcpStream,
+    peer: SocketAddr,
+    wire: Wire,
+    place: Place,
+) {
     match timeout(CONNECT, greet(&shared, stream, wire)).await {
         Ok(Ok((stream, names))) => {
-            let inbox = shared.outbox(link);
-            shared.tell(Input::Opened { link, peer, wire, names }).await;
-            serve(&shared, link, stream, inbox, GREETING).await;
-            shared.outboxes().remove(&link);
-            shared.tell(Input::Closed { link }).await;
+            let inbox = shared.outbox(connection);
+            shared.tell(Input::Opened { connection, peer, wire, names }).await;
+            serve(&shared, connection, stream, inbox, GREETING).await;
+            shared.outboxes().remove(&connection);
+            shared.tell(Input::Closed { connection }).await;
         }
         Ok(Err(error)) => debug!(%peer, %error, "a SIP connection failed"),
         Err(_) => shared.metrics.refused("slow handshake"),
@@ -94,13 +101,19 @@ async fn greet(shared: &Shared, stream: TcpStream, wire: Wire) -> std::io::Resul
 }
 
 /// Reads and writes until the end. `first` is the time-out of the first message.
-async fn serve(shared: &Shared, link: LinkId, stream: Box<dyn Stream>, mut inbox: mpsc::Receiver<String>, first: Duration) {
+async fn serve(
+    shared: &Shared,
+    connection: ConnectionId,
+    stream: Box<dyn Stream>,
+    mut inbox: mpsc::Receiver<String>,
+    first: Duration,
+) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut reading = Reading { framer: Framer::default(), buffer: vec![0; 16_384], first: Some(Instant::now() + first) };
     loop {
         let alive = tokio::select! {
             read = reading.next(&mut reader) => match read {
-                Some(frames) => take(shared, link, frames, &mut writer).await,
+                Some(frames) => take(shared, connection, frames, &mut writer).await,
                 None => false,
             },
             text = inbox.recv() => match text {
@@ -147,12 +160,12 @@ impl Reading {
 }
 
 /// Passes messages on, and answers keep-alives (RFC 5626, 4.4.1).
-async fn take(shared: &Shared, link: LinkId, frames: Vec<Frame>, writer: &mut WriteHalf<Box<dyn Stream>>) -> bool {
+async fn take(shared: &Shared, connection: ConnectionId, frames: Vec<Frame>, writer: &mut WriteHalf<Box<dyn Stream>>) -> bool {
     for frame in frames {
         match frame {
             Frame::Message(bytes) => {
                 shared.metrics.message_in();
-                shared.tell(Input::Received { flow: Flow::Link(link), bytes }).await;
+                shared.tell(Input::Received { flow: Flow::Connection(connection), bytes }).await;
             }
             Frame::Ping if !write(writer, b"\r\n").await => return false,
             Frame::Ping => {}

@@ -2,7 +2,7 @@
 
 use offhook_sip::{Name, StatusCode, reply};
 use offhook_trunk::Trunk;
-use offhook_trunk::{Event, Flow, Input, LinkId, Wire};
+use offhook_trunk::{ConnectionId, Event, Flow, Input, Wire};
 
 use crate::world::{PROVIDER, World, address, answer, foreign, header, provider, request, within};
 
@@ -10,8 +10,8 @@ fn over(transport: Wire) -> Trunk {
     Trunk { transport, ..provider() }
 }
 
-fn close(world: &mut World, link: LinkId) {
-    world.handle(Input::Closed { link });
+fn close(world: &mut World, connection: ConnectionId) {
+    world.handle(Input::Closed { connection });
 }
 
 #[test]
@@ -20,11 +20,11 @@ fn requests_share_one_connection() {
     world.ask(&request("INVITE", "one", ""));
     world.ask(&request("INVITE", "two", ""));
     assert_eq!((world.connects.len(), world.sent.len()), (1, 0));
-    let link = world.open();
+    let connection = world.open();
     for (flow, invite) in [world.next(), world.next()] {
-        assert_eq!(flow, Flow::Link(link));
+        assert_eq!(flow, Flow::Connection(connection));
         assert!(header(&invite, Name::Via).starts_with("SIP/2.0/TCP 198.51.100.1:5060;"));
-        world.hear_on(link, &answer(&invite, 486, ""));
+        world.hear_on(connection, &answer(&invite, 486, ""));
         world.expect("ACK");
         assert_eq!(world.event().as_deref(), Some("486"));
     }
@@ -37,9 +37,9 @@ fn a_certificate_has_to_have_the_name_of_the_configuration() {
     let mut world = World::new(vec![Trunk { address: "sip.provider.example".into(), ..over(Wire::Tls) }]);
     world.resolve(&["192.0.2.1:5061"]);
     world.ask(&request("INVITE", "one", ""));
-    let (link, peer, wire, name) = world.connects[0].clone();
+    let (connection, peer, wire, name) = world.connects[0].clone();
     assert_eq!((peer, wire, name.as_str()), (address("192.0.2.1:5061"), Wire::Tls, "sip.provider.example"));
-    close(&mut world, link);
+    close(&mut world, connection);
     assert_eq!(world.event().as_deref(), Some("failed 503"), "the edge closes what has another name");
     world.nothing_more();
 }
@@ -54,7 +54,7 @@ fn a_connection_that_is_reset_ends_no_call_and_loses_no_request() {
     close(&mut world, first);
     let second = world.open();
     let (flow, again) = world.next();
-    assert_eq!((flow, &again), (Flow::Link(second), &invite), "the same transaction");
+    assert_eq!((flow, &again), (Flow::Connection(second), &invite), "the same transaction");
     world.hear_on(second, &answer(&invite, 200, ""));
     assert_eq!((world.event().as_deref(), world.event().as_deref()), (Some("180"), Some("200")));
     close(&mut world, second);
@@ -69,9 +69,9 @@ fn a_connection_that_is_reset_again_and_again_is_given_up() {
     let mut world = World::new(vec![over(Wire::Tcp)]);
     world.ask(&request("INVITE", "one", ""));
     for _ in 0..3 {
-        let link = world.open();
+        let connection = world.open();
         world.expect("INVITE");
-        close(&mut world, link);
+        close(&mut world, connection);
     }
     assert_eq!(world.event().as_deref(), Some("failed 503"));
     world.pass(200_000);
@@ -82,24 +82,24 @@ fn a_connection_that_is_reset_again_and_again_is_given_up() {
 fn a_half_open_connection_is_closed() {
     let mut world = World::new(vec![over(Wire::Tcp)]);
     world.ask(&request("INVITE", "one", ""));
-    let link = world.open();
+    let connection = world.open();
     world.expect("INVITE");
     world.pass(4_000);
     assert_eq!(world.event().as_deref(), Some("failed 408"));
-    assert_eq!(world.disconnected, [link]);
+    assert_eq!(world.disconnected, [connection]);
     world.ask(&request("INVITE", "two", ""));
-    assert_ne!(world.open(), link);
+    assert_ne!(world.open(), connection);
     world.expect("INVITE");
 }
 
 #[test]
 fn an_answer_finds_its_way_when_the_connection_of_its_request_is_gone() {
     let mut world = World::new(vec![over(Wire::Tcp)]);
-    let link = LinkId(1);
-    world.handle(Input::Opened { link, peer: address("192.0.2.1:40000"), wire: Wire::Tcp, names: Vec::new() });
-    world.hear_on(link, &foreign("INVITE", "a", ""));
+    let connection = ConnectionId(1);
+    world.handle(Input::Opened { connection, peer: address("192.0.2.1:40000"), wire: Wire::Tcp, names: Vec::new() });
+    world.hear_on(connection, &foreign("INVITE", "a", ""));
     world.expect("100");
-    close(&mut world, link);
+    close(&mut world, connection);
     let Some(Event::Request { key: Some(key), message, .. }) = world.events.pop_front() else { panic!("a request") };
     world.trunks.respond(world.now, &key, reply(message.get(), StatusCode::BUSY_HERE, Some("ours")).end());
     world.drain();
@@ -119,8 +119,8 @@ fn a_large_request_goes_over_tcp_where_there_is_some() {
     world.ask(&request("INVITE", "small", ""));
     assert_eq!(world.next().0, Flow::Udp(address(PROVIDER)));
     world.ask(&request("INVITE", "one", &large));
-    let link = world.connects[0].0;
-    close(&mut world, link);
+    let connection = world.connects[0].0;
+    close(&mut world, connection);
     let (flow, invite) = world.next();
     assert_eq!(flow, Flow::Udp(address(PROVIDER)), "no TCP after all");
     assert!(header(&invite, Name::Via).starts_with("SIP/2.0/UDP"));
