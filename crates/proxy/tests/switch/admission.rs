@@ -60,7 +60,7 @@ fn a_password_lets_in_with_either_hash() {
     assert_eq!(world.proxy.devices(), 2);
 }
 
-/// Also one that was made before there was this rule; with a wrong proof it is told nothing.
+/// Also one that was made before there was this rule; with a wrong proof the answer says nothing of it.
 #[test]
 fn nobody_signs_in_under_the_number_of_a_telephone() {
     for user in ["+46701112233", "46701112233", "0046 70-111 22 33", "+1", "(070) 111.22.33", "112"] {
@@ -380,7 +380,7 @@ fn with_all(message: &str) -> String {
         let (lower, upper) = (full.to_lowercase(), full.to_uppercase());
         let forms = [format!("{full}: "), format!("{lower} : "), format!("{upper}\t:\r\n ")];
         let short = [format!("{compact}: "), format!("{} \t: ", compact.to_uppercase())];
-        // No message has room for all of all.
+        // No message is long enough for all of them.
         let forms = if compact.is_empty() { &forms[number % 2..number % 2 + 2] } else { &short[..] };
         forms.iter().for_each(|form| more.push_str(&format!("{form}{value}\r\n")));
     }
@@ -479,14 +479,14 @@ fn pings_are_answered_before_anything_else() {
 fn options_to_the_server_are_answered_to_users_only() {
     let mut world = World::new();
     let alice = Phone::registered(&mut world, "alice", 1);
-    let stranger = Phone::new(&mut world, "alice", 2);
+    let unauthenticated = Phone::new(&mut world, "alice", 2);
     let text = with_start(&alice.invite_text("bob", "c1"), "OPTIONS sip:calls.example SIP/2.0").replace("1 INVITE", "1 OPTIONS");
     world.send(alice.conn, &text);
     let answer = world.one(alice.conn);
     assert_eq!(head(&answer), "200 OPTIONS");
     assert!(field(&answer, "allow").unwrap().contains("INVITE"));
-    world.send(stranger.conn, &text);
-    assert_eq!(world.heads(stranger.conn), ["401 OPTIONS"]);
+    world.send(unauthenticated.conn, &text);
+    assert_eq!(world.heads(unauthenticated.conn), ["401 OPTIONS"]);
     world.send(alice.conn, &text.replace("OPTIONS", "SUBSCRIBE").replace("z9hG4bKc1", "z9hG4bKc2"));
     world.send(alice.conn, &text.replace("OPTIONS", "MESSAGE").replace("z9hG4bKc1", "z9hG4bKc3"));
     world.send(alice.conn, &text.replace("OPTIONS", "FROB").replace("z9hG4bKc1", "z9hG4bKc4"));

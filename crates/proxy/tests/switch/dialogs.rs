@@ -1,4 +1,4 @@
-//! Requests inside a dialog: they find the other side, and nobody else's do.
+//! Requests in a dialog: those of its two parties reach the other one, and no others do.
 
 use offhook_sip::{Name, escape_user, parse};
 
@@ -98,7 +98,7 @@ fn a_callee_who_stopped_being_callable_is_found() {
 }
 
 #[test]
-fn strangers_cannot_touch_a_call() {
+fn who_is_not_a_party_cannot_touch_a_call() {
     let mut world = World::new();
     let (alice, bob, caller, callee) = talking(&mut world);
     let mallory = Phone::registered(&mut world, "mallory", 9);

@@ -52,7 +52,7 @@ fn granted(answer: &str) -> u32 {
     contact.params.get("expires").unwrap().parse().unwrap()
 }
 
-/// Somebody new calls `user`; whether that rings on `conn`.
+/// A new user calls `user`; whether that rings on `conn`.
 fn rings(world: &mut World, user: &str, conn: ConnId, number: u32) -> bool {
     let caller = Phone::caller(world, "carol", number);
     let call_id = format!("ring{number}");
@@ -66,7 +66,7 @@ fn rings(world: &mut World, user: &str, conn: ConnId, number: u32) -> bool {
 }
 
 #[test]
-fn a_ticket_that_has_run_out_is_asked_for_anew() {
+fn a_ticket_that_has_run_out_is_challenged() {
     let mut world = World::new();
     let mut alice = Phone::new(&mut world, "alice", 1);
     let answer = sign_in(&mut world, &mut alice, 1);
@@ -241,11 +241,7 @@ fn a_changed_password_has_to_be_shown() {
     // Until the call whose end she has not heard is over.
     world.wait(60_000);
     world.change_password("alice", "looking-glass");
-    assert_eq!(
-        world.closed.remove(&alice.conn),
-        Some((1008, "the password was changed")),
-        "she does not have to wait to hear of it"
-    );
+    assert_eq!(world.closed.remove(&alice.conn), Some((1008, "the password was changed")), "she does not have to wait for it");
     alice = alice.reconnected(&mut world);
     assert!(!rings(&mut world, "alice", alice.conn, 3));
     alice.call(&mut world, "bob", "late");

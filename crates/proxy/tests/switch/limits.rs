@@ -108,7 +108,7 @@ fn nobody_silences_another_by_ringing_him() {
     assert_eq!(world.heads(bob.conn), ["INVITE"; 4]);
     (0..20).for_each(|number| bob.call(&mut world, "alice", &format!("own{number}")));
     assert!(world.heads(bob.conn)[..3].iter().all(|head| head == "100 INVITE"), "what rings him takes nothing of his own");
-    // Copies of what was said before count for nothing, and what was taken back makes room.
+    // Retransmissions count for nothing, and a cancelled call no longer counts.
     let invite = mallory.invite_text("bob", "first0");
     (0..5).for_each(|_| world.send(mallory.conn, &invite));
     mallory.cancel(&mut world, "bob", "first0");
@@ -232,10 +232,10 @@ fn torture_messages_harm_no_call() {
     assert!(files.clone().count() > 200, "all of them");
     let mut world = World::new();
     let (alice, bob, mut caller, _) = talking(&mut world);
-    let stranger = world.open();
+    let unauthenticated = world.open();
     for (_, bytes) in files {
         let text = String::from_utf8_lossy(bytes);
-        for (conn, user) in [(alice.conn, "alice"), (bob.conn, "bob"), (stranger, "x")] {
+        for (conn, user) in [(alice.conn, "alice"), (bob.conn, "bob"), (unauthenticated, "x")] {
             world.send(conn, &text);
             // Once more in the name of the user who sends it.
             let own = text
@@ -250,7 +250,7 @@ fn torture_messages_harm_no_call() {
     assert!(!world.closed.contains_key(&alice.conn) && !world.closed.contains_key(&bob.conn));
     caller.send(&mut world, "BYE");
     assert_eq!(world.heads(bob.conn), ["BYE"]);
-    [alice.conn, bob.conn, stranger].into_iter().for_each(|conn| world.close(conn));
+    [alice.conn, bob.conn, unauthenticated].into_iter().for_each(|conn| world.close(conn));
     world.wait(4_000_000);
     assert_eq!((world.proxy.calls(), world.proxy.footprint()), (0, 0));
 }

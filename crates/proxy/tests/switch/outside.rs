@@ -84,7 +84,7 @@ fn an_emergency_number_goes_out_as_that_of_a_telephone() {
     assert_eq!(heads_outside(&mut world), [""; 0]);
 }
 
-/// What a page says of itself is not what others hear: a telephone is who comes from outside as one.
+/// What a page claims to be is not passed on: a telephone is who comes from outside as one.
 #[test]
 fn no_page_says_that_it_is_a_telephone() {
     let mut world = with_b2bua();
@@ -129,7 +129,7 @@ fn what_the_back_to_back_user_agent_says_arrives_as_it_was_said() {
     assert_eq!(world.proxy.calls(), 0);
 }
 
-/// Whether there is something to hear yet, and what went wrong, it says in our name: nobody else may.
+/// It alone may say, in our name, whether there is early media and what went wrong.
 #[test]
 fn only_the_back_to_back_user_agent_speaks_for_the_gateway() {
     let (media, error) = (("P-Early-Media", "inactive"), ("X-Error", "50300 No trunk"));
@@ -246,7 +246,7 @@ fn a_number_has_only_so_many_calls_to_one_user_and_so_have_all_who_withhold_thei
     assert_eq!(taken(&mut world, &[withheld.clone(), withheld].concat()), 3);
     assert_eq!(taken(&mut world, &[number(2), number(2), number(2), number(3), number(3)]), 4, "three, then one, as ten wait");
     assert_eq!(taken(&mut world, &(100..200).map(number).collect::<Vec<_>>()), 10, "in all as many as a user may have");
-    // However many numbers somebody out there shows, users have room of their own, and bob has his.
+    // However many numbers a caller outside shows, users have limits of their own, and bob has his.
     let (alice, bob) = (Phone::registered(&mut world, "alice", 1), Phone::registered(&mut world, "bob", 2));
     alice.call(&mut world, "bob", "inside");
     assert_eq!(world.heads(alice.conn), ["100 INVITE"]);

@@ -1,4 +1,4 @@
-//! Whole pages over the switch: the SDK's own machine on both sides, in virtual time.
+//! Whole pages over the switch: the SDK's own client on both sides, in virtual time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use offhook_ua::time::Instant;
 
 use crate::page::signing_in;
 
-/// A page: its machine, its connection, and what its app was told.
+/// A page: its client, its connection, and the events that its app got.
 pub struct Page {
     pub client: Client,
     conn: Option<ConnId>,
@@ -234,8 +234,8 @@ impl Page {
         self.events.push(line);
     }
 
-    /// What the app was told after it had signed in.
-    pub fn told(&self) -> Vec<&str> {
+    /// The events that the app got after it had signed in.
+    pub fn events(&self) -> Vec<&str> {
         self.events[1..].iter().map(String::as_str).collect()
     }
 }
@@ -265,8 +265,8 @@ fn two_pages_talk() {
     assert_eq!(web.world.proxy.calls(), 1);
     web.hangup(0);
     web.run(100);
-    assert_eq!(web.pages[0].told(), ["progressing", "established", "ended HUNG_UP"]);
-    assert_eq!(web.pages[1].told(), ["incoming from alice", "established", "ended HUNG_UP"]);
+    assert_eq!(web.pages[0].events(), ["progressing", "established", "ended HUNG_UP"]);
+    assert_eq!(web.pages[1].events(), ["incoming from alice", "established", "ended HUNG_UP"]);
     assert_eq!(web.world.ends(), [("completed", 200)]);
 }
 
@@ -281,8 +281,8 @@ fn pages_whose_clocks_are_ten_minutes_off_talk() {
         assert_eq!((web.world.proxy.calls(), web.world.proxy.devices()), (1, 2), "past the end of two registrations");
         web.hangup(0);
         web.run(100);
-        assert_eq!(web.pages[0].told(), ["progressing", "established", "ended HUNG_UP"]);
-        assert_eq!(web.pages[1].told(), ["incoming from alice", "established", "ended HUNG_UP"]);
+        assert_eq!(web.pages[0].events(), ["progressing", "established", "ended HUNG_UP"]);
+        assert_eq!(web.pages[1].events(), ["incoming from alice", "established", "ended HUNG_UP"]);
     }
 }
 
@@ -294,7 +294,7 @@ fn declined_cancelled_and_busy_calls_end_as_they_should() {
     web.hangup(1);
     web.run(100);
     assert_eq!(
-        (web.pages[0].told(), web.pages[1].told()),
+        (web.pages[0].events(), web.pages[1].events()),
         (vec!["progressing", "ended DENIED"], vec!["incoming from alice", "ended DENIED"])
     );
     let mut web = Web::new(&["alice", "bob"]);
@@ -303,7 +303,7 @@ fn declined_cancelled_and_busy_calls_end_as_they_should() {
     web.hangup(0);
     web.run(100);
     assert_eq!(
-        (web.pages[0].told(), web.pages[1].told()),
+        (web.pages[0].events(), web.pages[1].events()),
         (vec!["progressing", "ended CANCELED"], vec!["incoming from alice", "ended CANCELED"])
     );
     let mut web = Web::new(&["alice", "bob", "carol"]);
@@ -311,7 +311,7 @@ fn declined_cancelled_and_busy_calls_end_as_they_should() {
     web.run(1_000);
     web.call(2, "bob");
     web.run(1_000);
-    assert_eq!(web.pages[2].told(), ["progressing", "ended DENIED"]);
+    assert_eq!(web.pages[2].events(), ["progressing", "ended DENIED"]);
 }
 
 #[test]
@@ -321,9 +321,9 @@ fn the_first_page_that_answers_has_the_call() {
     web.run(1_000);
     web.answer(2);
     web.run(1_000);
-    assert_eq!(web.pages[0].told(), ["progressing", "established"]);
-    assert_eq!(web.pages[1].told(), ["incoming from alice", "ended OTHER_DEVICE_ANSWERED"]);
-    assert_eq!(web.pages[2].told(), ["incoming from alice", "established"]);
+    assert_eq!(web.pages[0].events(), ["progressing", "established"]);
+    assert_eq!(web.pages[1].events(), ["incoming from alice", "ended OTHER_DEVICE_ANSWERED"]);
+    assert_eq!(web.pages[2].events(), ["incoming from alice", "established"]);
 }
 
 #[test]
@@ -332,10 +332,10 @@ fn nobody_there_times_out_and_nobody_known_fails() {
     web.world.known("bob");
     web.call(0, "bob");
     web.run(11_000);
-    assert_eq!(web.pages[0].told(), ["ended TIMEOUT"]);
+    assert_eq!(web.pages[0].events(), ["ended TIMEOUT"]);
     web.call(0, "nobody");
     web.run(1_000);
-    assert_eq!(web.pages[0].told(), ["ended TIMEOUT", "ended FAILURE"]);
+    assert_eq!(web.pages[0].events(), ["ended TIMEOUT", "ended FAILURE"]);
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn a_page_that_loads_while_it_is_called_rings() {
     web.run(2_000);
     web.answer(1);
     web.run(1_000);
-    assert_eq!(web.pages[0].told(), ["progressing", "established"]);
+    assert_eq!(web.pages[0].events(), ["progressing", "established"]);
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn calls_live_through_lost_connections() {
         web.hangup(1 - lost);
         web.run(2_000);
         for page in &web.pages {
-            assert_eq!(page.told()[1..], ["established", "ended HUNG_UP"], "lost {lost}, ringing {ringing}");
+            assert_eq!(page.events()[1..], ["established", "ended HUNG_UP"], "lost {lost}, ringing {ringing}");
         }
         assert_eq!(web.world.proxy.calls(), 0);
     }
@@ -400,12 +400,12 @@ fn a_call_outlives_a_minute_in_which_one_side_is_away() {
         web.back(away);
         web.run(5_000);
         for page in &web.pages {
-            assert_eq!(page.told()[1..], ["established", "reconnecting", "reconnected"], "away {away}, noticed {noticed}");
+            assert_eq!(page.events()[1..], ["established", "reconnecting", "reconnected"], "away {away}, noticed {noticed}");
         }
         web.hangup(1 - away);
         web.run(1_000);
         for page in &web.pages {
-            assert_eq!(page.told().last(), Some(&"ended HUNG_UP"), "away {away}, noticed {noticed}");
+            assert_eq!(page.events().last(), Some(&"ended HUNG_UP"), "away {away}, noticed {noticed}");
         }
     }
 }
@@ -420,11 +420,11 @@ fn a_call_answered_or_ended_while_the_other_side_is_away_is_known_when_it_is_bac
     web.run(3_000);
     web.back(0);
     web.run(5_000);
-    assert_eq!(web.pages[0].told(), ["progressing", "established"]);
+    assert_eq!(web.pages[0].events(), ["progressing", "established"]);
     web.cut(0);
     web.hangup(1);
     web.run(3_000);
     web.back(0);
     web.run(5_000);
-    assert_eq!(web.pages[0].told(), ["progressing", "established", "ended HUNG_UP"]);
+    assert_eq!(web.pages[0].events(), ["progressing", "established", "ended HUNG_UP"]);
 }

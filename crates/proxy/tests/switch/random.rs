@@ -1,5 +1,5 @@
 //! Random lives: users who register, call, answer, cancel, vanish and come back, and messages that are lost or come twice. Whatever they
-//! do, the switch does not fall over, tells each call's end once, and forgets everything when all are gone.
+//! do, the switch does not fail, records the end of each call once, and forgets everything when all are gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -203,7 +203,7 @@ fn what_a_device_never_got_it_gets_when_it_is_back() {
     again.register(&mut world);
     let second = world.take(again.conn);
     assert_eq!(second, first, "the same, so that a device that has it knows it as a copy");
-    // Noticed: what was kept is said once.
+    // Noticed: what was kept is sent once.
     world.close(again.conn);
     caller.send(&mut world, "INFO");
     let mut third = again.reconnected(&mut world);

@@ -64,7 +64,7 @@ fn update(web: &mut Web, page: usize, login: Login) {
     web.settle();
 }
 
-/// Somebody calls `user` and takes it back; whether that rang.
+/// Another user calls `user` and takes it back; whether that rang.
 fn rings(web: &mut Web, user: &str) -> bool {
     let call_id = format!("probe{}", web.world.now.millis());
     let caller = Phone::caller(&mut web.world, "carol", 9);
@@ -81,10 +81,10 @@ fn rings(web: &mut Web, user: &str) -> bool {
     rang
 }
 
-/// What the app of a page was told of its token, and else only of the call with the other one.
-fn told(web: &Web, page: usize) -> Vec<&str> {
+/// The events that the app of a page got of its token, and of the call with the other page.
+fn events(web: &Web, page: usize) -> Vec<&str> {
     let probes = ["incoming from carol", "ended CANCELED"];
-    web.pages[page].told().into_iter().filter(|event| !probes.contains(event)).collect()
+    web.pages[page].events().into_iter().filter(|event| !probes.contains(event)).collect()
 }
 
 #[test]
@@ -108,23 +108,23 @@ fn hours_over_tickets_of_ten_minutes_have_no_gap() {
     web.hangup(0);
     web.run(100);
     for page in [0, 1] {
-        let (asked, others): (Vec<&str>, Vec<&str>) = told(&web, page).into_iter().partition(|event| event.starts_with("token"));
+        let (asked, others): (Vec<&str>, Vec<&str>) = events(&web, page).into_iter().partition(|event| event.starts_with("token"));
         assert_eq!(asked.len() / 2, handed[page], "each time once, and each time taken: {asked:?}");
         let pair = ["token will expire in 30", "token updated"];
-        assert!(asked.chunks(2).all(|told| told == &pair[..told.len()]), "{asked:?}");
+        assert!(asked.chunks(2).all(|events| events == &pair[..events.len()]), "{asked:?}");
         let began = if page == 0 { "progressing" } else { "incoming from alice" };
         assert_eq!(others, [began, "established", "ended HUNG_UP"]);
     }
 }
 
 #[test]
-fn a_page_that_does_nothing_is_told_and_keeps_its_call() {
+fn a_page_that_does_nothing_gets_an_event_and_keeps_its_call() {
     let mut web = talking();
     web.run_in_steps(661_000, 500);
     // Beyond the time after which calls are refreshed.
     web.run_in_steps(40 * MINUTE, 500);
     for page in [0, 1] {
-        let after = &told(&web, page)[2..];
+        let after = &events(&web, page)[2..];
         assert_eq!(after, ["token will expire in 30", "token expired", "not active"]);
     }
     assert_eq!((web.world.proxy.calls(), web.world.proxy.devices()), (1, 0));
@@ -132,22 +132,22 @@ fn a_page_that_does_nothing_is_told_and_keeps_its_call() {
     assert!(!rings(&mut web, "alice"));
     web.call(0, "bob");
     web.run(1_000);
-    assert_eq!(told(&web, 0).last(), Some(&"ended FAILURE"));
+    assert_eq!(events(&web, 0).last(), Some(&"ended FAILURE"));
     let fresh = lasting("alice", web.world.now, 600);
     update(&mut web, 0, fresh);
-    assert_eq!(told(&web, 0).last(), Some(&"token updated"));
+    assert_eq!(events(&web, 0).last(), Some(&"token updated"));
     assert!(rings(&mut web, "alice"));
     assert!(!rings(&mut web, "bob"));
     assert_eq!(web.world.proxy.calls(), 1);
     web.hangup(1);
     web.run(100);
     for page in [0, 1] {
-        assert_eq!(told(&web, page).last(), Some(&"ended HUNG_UP"));
+        assert_eq!(events(&web, page).last(), Some(&"ended HUNG_UP"));
     }
 }
 
 #[test]
-fn a_page_that_cannot_be_called_hears_of_the_end_too() {
+fn a_page_that_cannot_be_called_gets_an_event_of_the_end_too() {
     let mut web = Web::empty();
     let login = lasting("alice", web.world.now, 120);
     join(&mut web, login);
@@ -155,7 +155,7 @@ fn a_page_that_cannot_be_called_hears_of_the_end_too() {
     web.pages[0].client.stop_active_connection(now).expect("it was on");
     web.settle();
     web.run_in_steps(5 * MINUTE, 500);
-    assert_eq!(told(&web, 0), ["token will expire in 12", "token expired", "not active"]);
+    assert_eq!(events(&web, 0), ["token will expire in 12", "token expired", "not active"]);
 }
 
 #[test]
@@ -168,12 +168,12 @@ fn what_the_server_refuses_changes_nothing() {
     };
     let (forged, others) = (forged("alice", web.world.now), lasting("bob", web.world.now, 600));
     update(&mut web, 0, forged);
-    assert_eq!(told(&web, 0)[2..], ["token refused"]);
+    assert_eq!(events(&web, 0)[2..], ["token refused"]);
     let now = web.world.now;
     assert!(web.pages[0].client.update_token(now, others).is_err(), "another user's");
     assert!(rings(&mut web, "alice"));
     web.run_in_steps(9 * MINUTE + 30_000, 500);
-    assert_eq!(told(&web, 0)[2..], ["token refused", "token will expire in 30"], "it is still that of the one before");
+    assert_eq!(events(&web, 0)[2..], ["token refused", "token will expire in 30"], "it is still that of the one before");
     assert!(rings(&mut web, "alice"));
     assert_eq!(web.world.proxy.calls(), 1);
 }
@@ -185,10 +185,10 @@ fn a_ticket_handed_over_without_network_counts_from_the_next_connection_on() {
     web.run(100);
     let fresh = lasting("alice", web.world.now, 3_600);
     update(&mut web, 0, fresh);
-    assert!(!told(&web, 0).contains(&"token updated"));
+    assert!(!events(&web, 0).contains(&"token updated"));
     web.back(0);
     web.run(2_000);
-    assert!(told(&web, 0).contains(&"token updated"));
+    assert!(events(&web, 0).contains(&"token updated"));
     web.run_in_steps(20 * MINUTE, 500);
     assert!(rings(&mut web, "alice"));
 }
@@ -211,13 +211,13 @@ fn a_new_password_is_asked_for_and_the_call_goes_on() {
     assert!(!rings(&mut web, "alice"));
     web.call(0, "bob");
     web.run(1_000);
-    assert_eq!(told(&web, 0)[2..], ["ended FAILURE", "token expired", "not active"]);
+    assert_eq!(events(&web, 0)[2..], ["ended FAILURE", "token expired", "not active"]);
     update(&mut web, 0, password("alice", "looking-glass"));
     web.run(100);
-    assert_eq!(told(&web, 0).last(), Some(&"token updated"));
+    assert_eq!(events(&web, 0).last(), Some(&"token updated"));
     assert!(rings(&mut web, "alice"));
     assert_eq!(web.world.proxy.calls(), 1);
     web.hangup(0);
     web.run(100);
-    assert_eq!(told(&web, 1).last(), Some(&"ended HUNG_UP"));
+    assert_eq!(events(&web, 1).last(), Some(&"ended HUNG_UP"));
 }

@@ -1,4 +1,4 @@
-//! What strangers and bad neighbours try, each with everything that they could know.
+//! What unauthenticated clients and hostile users try, each with everything that they could know.
 
 use offhook_access::ticket::ticket;
 use offhook_proxy::{Input, Settings};
@@ -55,7 +55,7 @@ fn a_call_cannot_be_touched_by_another_user_who_copies_its_requests() {
     world.send(alice.conn, &info);
     let passed = world.one(bob.conn);
     world.send(mallory.conn, &info);
-    // The answer of the other side, made up.
+    // A response of the callee, made up.
     world.send(mallory.conn, &bob.answer_text(&passed, 200));
     assert_eq!((world.heads(mallory.conn), world.heads(alice.conn)), (vec![], vec![]));
     bob.answer(&mut world, &passed, 200);
@@ -140,11 +140,11 @@ fn a_call_that_rings_cannot_be_cancelled_from_another_connection() {
     let invite = bob.rung(&mut world);
     bob.answer(&mut world, &invite, 180);
     let cancel = derived(&alice.invite_text("bob", "c1"), "CANCEL");
-    let stranger = world.open();
-    for conn in [mallory.conn, stranger] {
+    let unauthenticated = world.open();
+    for conn in [mallory.conn, unauthenticated] {
         world.send(conn, &cancel);
         assert!(world.heads(conn).iter().all(|answer| matches!(answer.as_str(), "403 CANCEL" | "481 CANCEL")));
-        // Ringing ends for nobody who was told so by somebody else.
+        // Nobody else can end the ringing.
         world.send(conn, &bob.answer_text(&invite, 603));
     }
     assert_eq!(world.heads(bob.conn), [""; 0]);
@@ -201,32 +201,32 @@ fn a_length_that_cannot_be_believed_is_refused() {
 fn keep_alives_beyond_all_measure_end_the_connection_and_no_other() {
     let mut world = World::with(Settings { per_second: 10, user_per_second: 10, ..settings() });
     let alice = Phone::registered(&mut world, "alice", 1);
-    let stranger = world.open();
+    let unauthenticated = world.open();
     for _ in 0..10 {
         for _ in 0..100 {
-            world.send(stranger, "\r\n\r\n");
+            world.send(unauthenticated, "\r\n\r\n");
         }
         // Frames with nothing in them cost as much as others.
-        world.send(stranger, "");
+        world.send(unauthenticated, "");
         world.wait(100);
     }
-    assert!(world.take(stranger).len() <= 40);
-    assert_eq!(world.closed.get(&stranger).map(|(code, _)| *code), Some(1008));
+    assert!(world.take(unauthenticated).len() <= 40);
+    assert_eq!(world.closed.get(&unauthenticated).map(|(code, _)| *code), Some(1008));
     world.send(alice.conn, "\r\n\r\n");
     assert_eq!(world.take(alice.conn), ["\r\n"]);
 }
 
 #[test]
-fn floods_of_strangers_leave_nothing_behind() {
+fn floods_of_unauthenticated_clients_leave_nothing_behind() {
     let mut world = World::with(Settings { per_second: 0, user_per_second: 0, ..settings() });
     let bob = Phone::registered(&mut world, "bob", 2);
     world.wait(10_000);
     let before = world.proxy.footprint();
-    let strangers: Vec<Phone> = (1..=10).map(|number| Phone::new(&mut world, "mallory", number)).collect();
+    let clients: Vec<Phone> = (1..=10).map(|number| Phone::new(&mut world, "mallory", number)).collect();
     let made_up = "Authorization: Digest username=\"bob\", realm=\"calls.example\", nonce=\"AAAA\", uri=\"sip:calls.example\", \
                    algorithm=SHA-256, response=\"00\", qop=auth, nc=00000001, cnonce=\"x\"";
     for number in 0..1_000 {
-        for phone in &strangers {
+        for phone in &clients {
             let invite = phone.invite_text("bob", &format!("c{number}"));
             let texts = ["INVITE", "OPTIONS", "REGISTER", "MESSAGE"].map(|method| invite.replace("INVITE", method));
             texts.iter().for_each(|text| world.send(phone.conn, text));
