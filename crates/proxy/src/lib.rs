@@ -54,7 +54,9 @@ use registrar::Registrar;
 pub use rewrite::is_apps;
 use timers::Timer;
 
-/// The switch.
+/// The proxy, with its registrar.
+///
+/// Order of calls: [`Proxy::handle`], then [`Proxy::poll`] until it gives `None`, then [`Proxy::deadline`].
 pub struct Proxy {
     cx: Context,
     logins: Logins,
@@ -65,7 +67,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// An empty switch. `seed` makes its tags, branches and nonces: it must not be guessable.
+    /// A proxy with no connections. `seed` makes its tags, branches and nonces: it must not be guessable.
     #[must_use]
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);

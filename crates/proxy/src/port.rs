@@ -88,7 +88,7 @@ impl std::fmt::Debug for Account {
     }
 }
 
-/// What happens to the switch.
+/// What happens to the proxy.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A WebSocket with sub-protocol `sip` is open.
@@ -148,7 +148,7 @@ pub enum Input {
     Overloaded(bool),
 }
 
-/// What has to be done for the switch, in order.
+/// What has to be done for the proxy, in order.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Send a text message.
@@ -165,7 +165,7 @@ pub enum Output {
         /// One SIP message.
         text: String,
     },
-    /// Close a connection; the switch has forgotten it already.
+    /// Close a connection; the proxy has forgotten it already.
     Close {
         /// The connection.
         conn: ConnId,

@@ -78,11 +78,11 @@ pub(super) struct Onward<'a> {
     pub(super) method: Method<'a>,
     /// The new Request-URI.
     pub(super) uri: &'a str,
-    /// The switch's own Via.
+    /// The proxy's own Via.
     pub(super) via: &'a str,
     /// The proven identity: a From value without tag.
     pub(super) from: &'a str,
-    /// The switch's own Record-Route, where the request makes a dialog.
+    /// The proxy's own Record-Route, where the request makes a dialog.
     pub(super) record_route: Option<&'a str>,
     /// Whether the back-to-back user agent has sent it.
     pub(super) outside: bool,
