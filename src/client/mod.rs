@@ -564,6 +564,7 @@ fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
         Timer::SessionExpiry(_) => call.session_expired(context),
         Timer::Path(_) => call.try_new_path(context),
         Timer::Glare(_) => call.retry_offer(context),
+        Timer::Interruption(_) => call.path_is_still_lost(context),
         Timer::MediaTimeout(_) => call.media_timed_out(context),
         Timer::Forget(_) => call.done = true,
         Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}

@@ -35,6 +35,8 @@ pub enum Timer {
     SessionRefresh(CallId),
     /// When a session that was not refreshed is over (RFC 4028).
     SessionExpiry(CallId),
+    /// When to tell the app that the path of the media is lost, unless it is back by then.
+    Interruption(CallId),
     /// When to look for a new path for the media.
     Path(CallId),
     /// Time-out of a media path that is lost: the call is over.
@@ -63,6 +65,7 @@ impl Timer {
             | Self::Retransmit(id)
             | Self::SessionRefresh(id)
             | Self::SessionExpiry(id)
+            | Self::Interruption(id)
             | Self::Path(id)
             | Self::MediaTimeout(id)
             | Self::Glare(id)

@@ -59,12 +59,25 @@ fn a_short_outage_is_reported_once_and_changes_nothing() {
     clean(&mut world);
 }
 
+/// As browsers do when the network is back, in Firefox up to two seconds later.
+#[test]
+fn a_loss_that_is_over_when_ice_reports_it_is_no_outage() {
+    let (mut world, alice, bob, call) = talking();
+    world.ice(alice, IceState::Disconnected);
+    world.run(2);
+    world.ice(alice, IceState::Connected);
+    world.run(20_000);
+    assert_eq!(world.events(alice), "progressing, established");
+    hang_up(&mut world, bob, call);
+    clean(&mut world);
+}
+
 #[test]
 fn a_path_that_flickers_is_one_outage() {
     let (mut world, alice, bob, call) = talking();
     for _ in 0..5 {
         world.ice(alice, IceState::Disconnected);
-        world.run(100);
+        world.run(400);
         world.ice(alice, IceState::Checking);
         world.ice(alice, IceState::Connected);
         world.run(100);
@@ -74,7 +87,7 @@ fn a_path_that_flickers_is_one_outage() {
     assert_eq!(world.events(alice), "progressing, established, reconnecting, reconnected");
     world.ice(alice, IceState::Completed);
     world.ice(alice, IceState::Disconnected);
-    world.run(100);
+    world.run(400);
     assert_eq!(told(&world, alice, "reconnecting"), 2, "the next one is told again");
     world.ice(alice, IceState::Connected);
     world.run(120_000);
@@ -235,9 +248,9 @@ fn ice_that_has_failed_gets_another_peer_connection() {
         }
         world.run(5_000);
         for node in [alice, bob] {
-            assert!(of_the_call(&world, node).ends_with("established, reconnecting, reconnected"), "{}", world.events(node));
             assert_eq!(world.nodes[node].peers.len(), 1);
             if failed.contains(&node) {
+                assert!(of_the_call(&world, node).ends_with("established, reconnecting, reconnected"), "{}", world.events(node));
                 assert_ne!(world.nodes[node].peers[0], before[node], "in Firefox the old one's DTLS is dead");
             }
             assert!(world.nodes[node].sending);

@@ -21,7 +21,7 @@ const CALLEE_DELAY_RECONNECTED: Duration = Duration::from_millis(500);
 /// How long a call is kept without a path. Browsers take some 5 s to notice, and restoration takes some seconds, too: a call survives an outage
 /// of 60 s, but not one of 120 s.
 pub(super) const MEDIA_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long a path must be up before it counts as restored, and how long a remote party that closed its peer connection may take to say why.
+/// How long a path must be up before it counts as restored, or down before it counts as lost, and how long a remote party that closed its peer connection may take to say why.
 const SETTLE: Duration = Duration::from_millis(300);
 /// How long no media may arrive where the path is in doubt: the connection was lost, the page slept, or the network has changed.
 const LISTEN: Duration = Duration::from_secs(1);
@@ -60,10 +60,20 @@ impl Session {
         }
         context.call_changed(Change::ConnectionChange(state), &self.info);
         if self.info.state == State::Established {
-            if self.is_path_broken() {
-                self.report_interruption(context);
+            match state {
+                IceState::Disconnected => context.timers.set(Timer::Interruption(self.info.id), context.now + SETTLE),
+                IceState::Failed => self.report_interruption(context),
+                _ => {}
             }
             self.set_path_timers(context);
+        }
+    }
+
+    /// Tells the app of an interruption if ICE has found no path since it reported the loss. After an outage browsers may report a loss that is
+    /// over, and milliseconds later that the path is there.
+    pub fn path_is_still_lost(&mut self, context: &mut Context) {
+        if self.is_path_broken() {
+            self.report_interruption(context);
         }
     }
 
