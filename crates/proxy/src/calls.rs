@@ -149,6 +149,7 @@ impl Calls {
         let token = Parties { caller: caller.clone(), callee: callee.clone() }.token(&application, &call_id);
         let setup = Setup {
             key: request.key.clone(),
+            tag: request.tag.clone(),
             invite: Some(request.owned.clone()),
             head: Head::of(message),
             route: format!("<sip:{token}@{};transport=ws;lr>", cx.settings.domain),

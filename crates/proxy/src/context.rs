@@ -261,19 +261,16 @@ impl Context {
         self.out.push_back(Output::Record(record));
     }
 
-    /// Answers a CANCEL that has found its request (RFC 3261, 9.2).
-    pub(super) fn accept_cancel(&mut self, cancel: &Request) {
-        let tag = self.tag();
-        self.respond(&cancel.key, reply(cancel.message(), StatusCode::OK, Some(&tag)).end());
+    /// Answers a CANCEL that has found its request, with the tag of the other responses to that (RFC 3261, 9.2).
+    pub(super) fn accept_cancel(&mut self, cancel: &Request, tag: &str) {
+        self.respond(&cancel.key, reply(cancel.message(), StatusCode::OK, Some(tag)).end());
     }
 
     // Refusals.
 
     /// Refuses a request that has a transaction.
     pub(super) fn refuse(&mut self, request: &Request, refusal: Refusal) {
-        let tag = self.tag();
-        let text = refusal.answer(request.message(), &tag).end();
-        self.respond(&request.key, text);
+        self.respond(&request.key, refusal.answer(request.message(), &request.tag).end());
         self.record_refused(request.flow, request.message(), refusal.code(), refusal.why);
     }
 

@@ -111,7 +111,7 @@ impl Logins {
         let Some(conn) = request.flow.conn().filter(|conn| cx.connections.get(*conn).is_some()) else {
             // Nobody gets it; but the transaction ends.
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Connection lost");
-            cx.respond(&request.key, refusal.answer(message, "0").end());
+            cx.respond(&request.key, refusal.answer(message, &request.tag).end());
             return false;
         };
         let digest = credentials(message).and_then(|shown| Credentials::parse(shown).ok());

@@ -49,9 +49,8 @@ impl Registrar {
         self.register(&cx.clock, aor, conn, most, message)
     }
 
-    fn accept(&self, cx: &mut Context, request: &Request, aor: &Aor) -> String {
-        let tag = cx.tag();
-        let mut text = reply(request.message(), StatusCode::OK, Some(&tag));
+    fn accept(&self, cx: &Context, request: &Request, aor: &Aor) -> String {
+        let mut text = reply(request.message(), StatusCode::OK, Some(&request.tag));
         let mut outbound = false;
         for binding in self.bindings(aor) {
             outbound |= binding.reg_id > 0;

@@ -69,6 +69,8 @@ pub(super) struct Call {
 pub(super) struct Setup {
     /// The caller's transaction.
     pub(super) key: ServerKey,
+    /// The To tag of our own responses to it.
+    pub(super) tag: String,
     /// The caller's INVITE; `None` once no further device gets it.
     pub(super) invite: Option<OwnedMessage>,
     pub(super) head: Head,

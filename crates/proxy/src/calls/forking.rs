@@ -208,8 +208,9 @@ impl Calls {
     /// 3326, 1). Returns false where there is no such call of the sender.
     pub(crate) fn cancel(&mut self, cx: &mut Context, request: &Request) -> bool {
         let own = self.by_invite(&request.key.invite()).filter(|(_, call)| cx.connections.leads_to(call.flow, request.flow));
-        let Some((key, _)) = own else { return false };
-        cx.accept_cancel(request);
+        let Some((key, call)) = own else { return false };
+        let tag = call.setup.as_ref().map_or(&request.tag, |setup| &setup.tag);
+        cx.accept_cancel(request, tag);
         let why = reasons(request.message()).join(", ");
         self.cancel_call(cx, key, Some(why.into()).filter(|why: &Cow<'_, str>| !why.is_empty()));
         true
@@ -291,10 +292,9 @@ impl Calls {
 
     /// Answers the caller with a failure of ours.
     pub(crate) fn fail(&mut self, cx: &mut Context, key: CallKey, refusal: Refusal, cause: &'static str) {
-        let tag = cx.tag();
         let Some(setup) = self.calls.get(&key).and_then(|call| call.setup.as_ref()) else { return };
         let Some(invite) = &setup.invite else { return };
-        cx.respond(&setup.key, refusal.answer(invite.get(), &tag).end());
+        cx.respond(&setup.key, refusal.answer(invite.get(), &setup.tag).end());
         self.failed(cx, key, (refusal.code(), Some(refusal.why)), cause);
     }
 
