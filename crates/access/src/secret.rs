@@ -42,7 +42,7 @@ impl Secret {
     /// Returns a secret whose derived keys sign, and which itself signs nothing.
     #[must_use]
     pub fn separate(root: Vec<u8>) -> Self {
-        let keys = Use::ALL.map(|what| derive(&root, &["offhook ", what.as_str(), " 1"].concat()));
+        let keys = Use::ALL.map(|what| derive(&root, &format!("offhook {} 1", what.as_str())));
         Self { root, shared: false, keys }
     }
 

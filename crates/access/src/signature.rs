@@ -69,7 +69,7 @@ impl Signed<'_> {
     /// Returns the code over method, MD5 of the body, content type, time and path, one line each.
     fn keyed(&self, secret: &[u8]) -> Hmac<Sha256> {
         let hash = if self.body.is_empty() { String::new() } else { STANDARD.encode(Md5::digest(self.body)) };
-        let time = ["x-timestamp:", self.timestamp].concat();
+        let time = format!("x-timestamp:{}", self.timestamp);
         let text = [self.method, hash.as_str(), self.content_type, time.as_str(), self.path].join("\n");
         let mut keyed = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
         keyed.update(text.as_bytes());

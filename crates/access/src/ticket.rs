@@ -213,7 +213,7 @@ pub fn verify_jwt(application_key: &str, secret: &[u8], text: &str, now: Instant
 }
 
 fn verify_claims(application_key: &str, claims: &Map<String, Value>, now: Instant) -> Result<Verified, TokenError> {
-    let issuer = ["//rtc.sinch.com/applications/", application_key].concat();
+    let issuer = format!("//rtc.sinch.com/applications/{application_key}");
     if claims.get("iss").and_then(Value::as_str) != Some(&issuer) {
         return Err(TokenError::Application);
     }

@@ -153,7 +153,7 @@ impl Context {
         let (leg, sent) = match next_hop {
             NextHop::Switch(tenant) => {
                 let branch = Branch::new(&self.random.token());
-                let sent = ClientKey::new(branch.clone(), request.request_line().map_or(Method::Other(""), |(method, _)| method));
+                let sent = ClientKey::new(branch.clone(), request.method());
                 let text = write(request.field("Via", &via(&branch)), body);
                 self.pages.request(self.now, *tenant, Transport::Reliable, &sent, text);
                 (Leg::Page, sent)

@@ -16,7 +16,7 @@ use str0m::ice::StunMessage;
 use tracing::warn;
 
 use super::epoch::Epoch;
-use super::page::Shared;
+use super::page::{PageContext, Shared};
 use super::port::{Command, Event, Leg, MediaError, PeerSettings, SessionId, Traffic};
 use super::session::{Context, Session};
 
@@ -239,7 +239,7 @@ impl Engine {
         let (ours, _) = message.split_username()?;
         let id = *self.names.get(ours)?;
         let session = self.sessions.get(&id)?;
-        if !session.page.is_proved_by(&self.shared, now, source, bytes) {
+        if !session.page.is_proved_by(PageContext { shared: &self.shared, now }, source, bytes) {
             return None;
         }
         if self.sources.get(&source) == Some(&id) {

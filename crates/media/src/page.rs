@@ -22,7 +22,7 @@ use str0m::rtp::{Extension, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use super::dtls;
-use super::epoch::Epoch;
+use super::epoch::{Epoch, Moment};
 use super::page_sdp::PageSdp;
 use super::port::{Codec, MediaError};
 use super::rtp::{Header, Place};
@@ -54,6 +54,22 @@ impl Shared {
     /// Returns the local address that datagrams from `source` were sent to.
     fn reached_from(&self, source: SocketAddr) -> Option<SocketAddr> {
         self.addresses.iter().copied().find(|address| address.is_ipv4() == source.is_ipv4())
+    }
+}
+
+/// The shared state, at the time of a call.
+#[derive(Clone, Copy)]
+pub struct PageContext<'a> {
+    /// The state that all pages share.
+    pub shared: &'a Shared,
+    /// The time.
+    pub now: Instant,
+}
+
+impl PageContext<'_> {
+    /// Returns the time on the clock of str0m.
+    fn moment(&self) -> Moment {
+        self.shared.epoch.moment(self.now)
     }
 }
 
@@ -123,19 +139,12 @@ pub struct Page {
 
 impl Page {
     /// Takes an offer of the page, a first or a further one, and returns the answer.
-    pub fn offered(
-        &mut self,
-        shared: &Shared,
-        now: Instant,
-        sdp: &str,
-        order: &[Codec],
-        random: &mut Random,
-    ) -> Result<String, MediaError> {
+    pub fn offered(&mut self, cx: PageContext<'_>, sdp: &str, order: &[Codec], random: &mut Random) -> Result<String, MediaError> {
         let page = PageSdp::read(sdp)?;
         let offer = SdpOffer::from_sdp_string(&page.text).map_err(|_| MediaError::Malformed)?;
         let same = self.remote.as_ref().is_some_and(|(_, fingerprint)| *fingerprint == page.fingerprint);
         if !same || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
-            self.begin(shared, now, order, credentials(random));
+            self.begin(cx, order, credentials(random));
         }
         self.notice_restart(&page);
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
@@ -153,9 +162,9 @@ impl Page {
     }
 
     /// Returns an offer to the page; a further one restarts ICE.
-    pub fn offer(&mut self, shared: &Shared, now: Instant, order: &[Codec], random: &mut Random) -> Result<String, MediaError> {
+    pub fn offer(&mut self, cx: PageContext<'_>, order: &[Codec], random: &mut Random) -> Result<String, MediaError> {
         if self.remote.is_none() || !self.rtc.as_ref().is_some_and(Rtc::is_alive) {
-            self.begin(shared, now, order, credentials(random));
+            self.begin(cx, order, credentials(random));
         }
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
         let mut changes = rtc.sdp_api();
@@ -171,7 +180,7 @@ impl Page {
     }
 
     /// Takes the answer of the page; another device may send another one later.
-    pub fn answered(&mut self, shared: &Shared, now: Instant, sdp: &str, order: &[Codec]) -> Result<(), MediaError> {
+    pub fn answered(&mut self, cx: PageContext<'_>, sdp: &str, order: &[Codec]) -> Result<(), MediaError> {
         let page = PageSdp::read(sdp)?;
         let mut local = self.local.take().ok_or(MediaError::Malformed)?;
         let known = self.remote.as_ref().is_some_and(|(ufrag, print)| *ufrag == page.ufrag && *print == page.fingerprint);
@@ -182,7 +191,7 @@ impl Page {
         }
         let (pending, text) = match local.pending.take() {
             Some(pending) => (pending, page.text.clone()),
-            None => self.offer_again(shared, now, &page, order, &local)?,
+            None => self.offer_again(cx, &page, order, &local)?,
         };
         self.notice_restart(&page);
         let answer = SdpAnswer::from_sdp_string(&text).map_err(|_| MediaError::Malformed)?;
@@ -200,13 +209,12 @@ impl Page {
     /// media line.
     fn offer_again(
         &mut self,
-        shared: &Shared,
-        now: Instant,
+        cx: PageContext<'_>,
         page: &PageSdp,
         order: &[Codec],
         local: &LocalOffer,
     ) -> Result<(SdpPendingOffer, String), MediaError> {
-        self.begin(shared, now, order, local.creds.clone());
+        self.begin(cx, order, local.creds.clone());
         let rtc = self.rtc.as_mut().ok_or(MediaError::Broken)?;
         let mut changes = rtc.sdp_api();
         let mid = changes.add_media(MediaKind::Audio, Way::SendRecv, Some("offhook".into()), None, None);
@@ -215,10 +223,10 @@ impl Page {
     }
 
     /// Makes a new transport.
-    fn begin(&mut self, shared: &Shared, now: Instant, order: &[Codec], creds: IceCreds) {
+    fn begin(&mut self, cx: PageContext<'_>, order: &[Codec], creds: IceCreds) {
         let mut config = RtcConfig::new()
-            .set_crypto_provider(Arc::clone(&shared.provider))
-            .set_dtls_cert(shared.certificate.clone())
+            .set_crypto_provider(Arc::clone(&cx.shared.provider))
+            .set_dtls_cert(cx.shared.certificate.clone())
             .set_ice_lite(true)
             .set_local_ice_credentials(creds)
             .set_rtp_mode(true)
@@ -227,8 +235,8 @@ impl Page {
             .clear_extension_map()
             .set_extension(4, Extension::RtpMid);
         add_codecs(&mut config, order);
-        let mut rtc = config.build(shared.epoch.moment(now));
-        for address in &shared.addresses {
+        let mut rtc = config.build(cx.moment());
+        for address in &cx.shared.addresses {
             rtc.add_local_candidate(
                 Candidate::host(*address, "udp").expect("addresses that pages reach us at are none of everybody's"),
             );
@@ -287,46 +295,47 @@ impl Page {
     /// Whether a datagram proves that its source is the page: a binding request with the local password (RFC 8445, 7.3). Only such
     /// a source may proceed to DTLS.
     #[must_use]
-    pub fn is_proved_by(&self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8]) -> bool {
-        let (Some(rtc), true, Some(local)) = (&self.rtc, self.is_negotiated(), shared.reached_from(source)) else { return false };
+    pub fn is_proved_by(&self, cx: PageContext<'_>, source: SocketAddr, bytes: &[u8]) -> bool {
+        let (Some(rtc), true, Some(local)) = (&self.rtc, self.is_negotiated(), cx.shared.reached_from(source)) else {
+            return false;
+        };
         let received = Receive::new(Protocol::Udp, source, local, bytes);
-        received.is_ok_and(|received| rtc.accepts(&Input::Receive(shared.epoch.moment(now), received)))
+        received.is_ok_and(|received| rtc.accepts(&Input::Receive(cx.moment(), received)))
     }
 
     /// Takes a datagram from an address of the page.
-    pub fn receive(&mut self, shared: &Shared, now: Instant, source: SocketAddr, bytes: &[u8], out: &mut Vec<PageOutput>) {
-        let (Some(rtc), true, Some(local)) = (&mut self.rtc, self.remote.is_some(), shared.reached_from(source)) else { return };
+    pub fn receive(&mut self, cx: PageContext<'_>, source: SocketAddr, bytes: &[u8], out: &mut Vec<PageOutput>) {
+        let (Some(rtc), true, Some(local)) = (&mut self.rtc, self.remote.is_some(), cx.shared.reached_from(source)) else { return };
         if let Ok(received) = Receive::new(Protocol::Udp, source, local, bytes) {
             // A malformed datagram is dropped: anybody can send one with the source address of the page.
-            drop(rtc.handle_input(Input::Receive(shared.epoch.moment(now), received)));
-            self.drain(shared, now, out);
+            drop(rtc.handle_input(Input::Receive(cx.moment(), received)));
+            self.drain(cx, out);
         }
     }
 
     /// Handles the passing of time.
-    pub fn timeout(&mut self, shared: &Shared, now: Instant, out: &mut Vec<PageOutput>) {
+    pub fn timeout(&mut self, cx: PageContext<'_>, out: &mut Vec<PageOutput>) {
         if let Some(rtc) = &mut self.rtc {
-            drop(rtc.handle_input(Input::Timeout(shared.epoch.moment(now))));
-            self.drain(shared, now, out);
+            drop(rtc.handle_input(Input::Timeout(cx.moment())));
+            self.drain(cx, out);
         }
     }
 
     /// Sends an RTP packet to the page.
     pub fn send(
         &mut self,
-        shared: &Shared,
-        now: Instant,
+        cx: PageContext<'_>,
         (payload_type, place, marker): (u8, Place, bool),
         payload: &[u8],
         out: &mut Vec<PageOutput>,
     ) {
         let (Some(rtc), Some(mid)) = (&mut self.rtc, self.mid) else { return };
-        let moment = shared.epoch.moment(now);
+        let moment = cx.moment();
         if let Some(stream) = rtc.direct_api().stream_tx_by_mid(mid, None) {
             let packet = RtpWrite::new(payload_type.into(), place.sequence.into(), place.timestamp, moment, payload);
             stream.write_rtp(packet.marker(marker));
             drop(rtc.handle_input(Input::Timeout(moment)));
-            self.drain(shared, now, out);
+            self.drain(cx, out);
         }
     }
 
@@ -336,12 +345,12 @@ impl Page {
         self.deadline
     }
 
-    fn drain(&mut self, shared: &Shared, now: Instant, out: &mut Vec<PageOutput>) {
+    fn drain(&mut self, cx: PageContext<'_>, out: &mut Vec<PageOutput>) {
         let Some(rtc) = &mut self.rtc else { return };
         loop {
             match rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
-                    self.deadline = shared.epoch.instant(now, at);
+                    self.deadline = cx.shared.epoch.instant(cx.now, at);
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => out.push(PageOutput::Send(transmit.destination, transmit.contents.into())),

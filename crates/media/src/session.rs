@@ -20,7 +20,7 @@ use tracing::{debug, info};
 
 use super::engine::{Output, Socket};
 use super::flow::{Flow, Outgoing};
-use super::page::{FromPage, Page, PageOutput, Shared};
+use super::page::{FromPage, Page, PageContext, PageOutput, Shared};
 use super::peer::{Kind, Peer, events_for};
 use super::port::{Codec, Command, Event, Leg, MediaError, PeerSettings, Security, SessionId, Traffic};
 use super::prompt::Playing;
@@ -49,7 +49,11 @@ pub struct Context<'a> {
     pub out: &'a mut VecDeque<Output>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    const fn page(&self) -> PageContext<'a> {
+        PageContext { shared: self.shared, now: self.now }
+    }
+
     fn emit(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
     }
@@ -164,7 +168,7 @@ impl Session {
         match command {
             Command::Offered { leg, sdp, .. } => {
                 let sdp = match leg {
-                    Leg::Page => self.page.offered(cx.shared, cx.now, &sdp, &self.order(), cx.random),
+                    Leg::Page => self.page.offered(cx.page(), &sdp, &self.order(), cx.random),
                     Leg::Peer => self.address(cx).and_then(|address| self.peer.offered(address, &sdp, cx.random)),
                 };
                 self.negotiated(cx, leg, sdp.is_ok());
@@ -172,14 +176,14 @@ impl Session {
             }
             Command::Offer { leg, .. } => {
                 let sdp = match leg {
-                    Leg::Page => self.page.offer(cx.shared, cx.now, &self.order(), cx.random),
+                    Leg::Page => self.page.offer(cx.page(), &self.order(), cx.random),
                     Leg::Peer => self.address(cx).map(|address| self.peer.offer(address, self.page_sends(), cx.random)),
                 };
                 cx.emit(Event::Offer { session, leg, sdp });
             }
             Command::Answered { leg, sdp, .. } => {
                 let result = match leg {
-                    Leg::Page => self.page.answered(cx.shared, cx.now, &sdp, &self.order()),
+                    Leg::Page => self.page.answered(cx.page(), &sdp, &self.order()),
                     Leg::Peer => self.address(cx).and_then(|address| self.peer.answered(address, &sdp)),
                 };
                 self.negotiated(cx, leg, result.is_ok());
@@ -275,7 +279,7 @@ impl Session {
     /// Takes a datagram from an address of the page.
     pub fn receive_from_page(&mut self, cx: &mut Context<'_>, source: SocketAddr, bytes: &[u8]) {
         self.silent_since[Leg::Page as usize] = Some(cx.now);
-        self.page.receive(cx.shared, cx.now, source, bytes, &mut self.page_out);
+        self.page.receive(cx.page(), source, bytes, &mut self.page_out);
         self.drain(cx);
     }
 
@@ -300,7 +304,7 @@ impl Session {
                     self.page_clock = clock(codec);
                     let place = self.to_page.forward(cx.now, &received.header, received.number, clock(codec));
                     let head = (payload_type, place, received.header.marker || place.fresh);
-                    self.page.send(cx.shared, cx.now, head, received.payload, &mut self.page_out);
+                    self.page.send(cx.page(), head, received.payload, &mut self.page_out);
                     return self.drain(cx);
                 }
                 None => {
@@ -385,7 +389,7 @@ impl Session {
         self.play(cx, &mut out);
         for Outgoing { payload_type, place, marker, payload } in out {
             if self.page.receives() {
-                self.page.send(cx.shared, cx.now, (payload_type, place, marker), &payload, &mut self.page_out);
+                self.page.send(cx.page(), (payload_type, place, marker), &payload, &mut self.page_out);
             }
         }
         self.emit_digits(cx, Leg::Peer, &mut digits);
@@ -449,7 +453,7 @@ impl Session {
     /// Handles the passing of time.
     pub fn timeout(&mut self, cx: &mut Context<'_>) {
         if self.page.deadline().is_some_and(|at| at <= cx.now) {
-            self.page.timeout(cx.shared, cx.now, &mut self.page_out);
+            self.page.timeout(cx.page(), &mut self.page_out);
         }
         self.send_due(cx);
         self.drain(cx);

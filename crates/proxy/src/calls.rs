@@ -56,7 +56,7 @@ pub(super) struct Calls {
 pub(super) struct Invited {
     callee: Party,
     /// Who the caller is to the callee ([`source`]).
-    source: String,
+    source: Option<String>,
 }
 
 impl Calls {
@@ -127,16 +127,22 @@ impl Calls {
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Server is overloaded");
             return Err(refusal.after(OVERLOAD));
         }
-        let user = if outside { "".into() } else { uri.user_text() };
-        if !outside && (user.is_empty() || user.len() > offhook_access::ticket::MAX_USER || user.chars().any(char::is_control)) {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, ApiCode::NotFound, "No such user"));
-        }
+        let application = caller.application().to_owned();
+        let callee = if outside {
+            Party::Outside { application }
+        } else {
+            let user = uri.user_text().into_owned();
+            if user.is_empty() || user.len() > offhook_access::ticket::MAX_USER || user.chars().any(char::is_control) {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, ApiCode::NotFound, "No such user"));
+            }
+            Party::User(Aor { application, user })
+        };
         if self.by_call_id(caller.application(), request.call_id()).is_some_and(|(_, call)| call.is_live()) {
             let why = "A call with this Call-ID is there already";
             return Err(Refusal::new(StatusCode::LOOP_DETECTED, ApiCode::Malformed, why));
         }
-        let (callee, source) = (Party::named(caller.application(), &user), source(caller, message));
-        self.check_limits(&cx.settings, caller, &source, &callee, emergency)?;
+        let source = source(caller, message);
+        self.check_limits(&cx.settings, caller, source.as_deref(), &callee, emergency)?;
         Ok(Invited { callee, source })
     }
 
@@ -149,6 +155,7 @@ impl Calls {
         let token = Parties { caller: caller.clone(), callee: callee.clone() }.token(&application, &call_id);
         let setup = Setup {
             key: request.key.clone(),
+            tag: request.tag.clone(),
             invite: Some(request.owned.clone()),
             head: Head::of(message),
             route: format!("<sip:{token}@{};transport=ws;lr>", cx.settings.domain),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use offhook_access::proofs::TOO_MANY;
 use offhook_sip::{Branch, Message, Method, StatusCode, Uri, escape_user, quote, reply};
 use offhook_ua::log::{self, Plain, named};
 use offhook_ua::random::Random;
@@ -261,20 +260,17 @@ impl Context {
         self.out.push_back(Output::Record(record));
     }
 
-    /// Answers a CANCEL that has found its request (RFC 3261, 9.2).
-    pub(super) fn accept_cancel(&mut self, cancel: &Request) {
-        let tag = self.tag();
-        self.respond(&cancel.key, reply(cancel.message(), StatusCode::OK, Some(&tag)).end());
+    /// Answers a CANCEL that has found its request, with the tag of the other responses to that (RFC 3261, 9.2).
+    pub(super) fn accept_cancel(&mut self, cancel: &Request, tag: &str) {
+        self.respond(&cancel.key, reply(cancel.message(), StatusCode::OK, Some(tag)).end());
     }
 
     // Refusals.
 
     /// Refuses a request that has a transaction.
     pub(super) fn refuse(&mut self, request: &Request, refusal: Refusal) {
-        let tag = self.tag();
-        let text = refusal.answer(request.message(), &tag).end();
-        self.respond(&request.key, text);
-        self.record_refused(request.flow, request.message(), refusal.code(), refusal.why);
+        self.respond(&request.key, refusal.answer(request.message(), &request.tag).end());
+        self.record_refused(request.flow, request.message(), &refusal);
     }
 
     /// Refuses a request that has no transaction. An ACK is never answered.
@@ -283,20 +279,21 @@ impl Context {
             let tag = self.tag();
             let text = refusal.answer(message, &tag).end();
             self.send(flow, text);
-            self.record_refused(flow, message, refusal.code(), refusal.why);
+            self.record_refused(flow, message, &refusal);
         }
     }
 
     /// Counts a refusal, and says in the log what was refused, of whom, and why.
-    pub(super) fn record_refused(&mut self, flow: Flow, message: &Message<'_>, code: StatusCode, reason: &'static str) {
-        let method = message.method().map(Method::as_str);
-        let invited =
-            message.uri().filter(|_| method == Some("INVITE")).and_then(|uri| Uri::parse(uri).ok()).map(|uri| uri.user_text());
+    pub(super) fn record_refused(&mut self, flow: Flow, message: &Message<'_>, refusal: &Refusal) {
+        let (method, code, reason) = (message.method(), refusal.code(), refusal.why);
+        let dialled = message.uri().filter(|_| method == Some(Method::Invite)).and_then(|uri| Uri::parse(uri).ok());
+        let invited = dialled.map(|uri| uri.user_text());
+        let method = method.map(Method::as_str);
         let user = message.from().map(|from| from.uri.user_text()).unwrap_or_default();
         let (call, to) = (Plain(message.call_id().unwrap_or_default()), invited.as_deref().and_then(named));
         let (application, conn, from) = (self.application_of(flow), flow.number(), named(&user));
         // Anybody can fail to prove who he is as often as he likes: at `info` that is told by the minute.
-        if code == StatusCode::UNAUTHORIZED || reason == TOO_MANY {
+        if refusal.is_unproven() {
             debug!(%call, application, user = from, to, conn, method, code = code.as_u16(), reason, "refused");
         } else {
             info!(%call, application, user = from, to, conn, method, code = code.as_u16(), reason, "refused");

@@ -132,7 +132,9 @@ impl InDialogRequest {
     /// Answers the sender; an ACK is dropped.
     pub(super) fn refuse(self, cx: &mut Context, refusal: Refusal) {
         if let Some(key) = self.key {
-            cx.refuse(&Request { flow: self.sender, key, owned: self.message }, refusal);
+            // In a dialog To has a tag.
+            let tag = cx.tag();
+            cx.refuse(&Request { flow: self.sender, key, owned: self.message, tag }, refusal);
         }
     }
 }
@@ -250,7 +252,7 @@ impl Relay {
     pub(super) fn cancel(&mut self, cx: &mut Context, request: &Request, invite: &ServerKey) -> bool {
         let held = self.held.iter().find(|(_, held)| held.key.as_ref() == Some(invite)).map(|(key, held)| (*key, held.sender));
         if let Some((key, _)) = held.filter(|(_, sender)| cx.connections.leads_to(*sender, request.flow)) {
-            cx.accept_cancel(request);
+            cx.accept_cancel(request, &request.tag);
             if let Some(held) = self.take_held(cx, key) {
                 held.refuse(cx, Refusal::CANCELLED);
             }
@@ -258,7 +260,7 @@ impl Relay {
         }
         let forward = self.reinvites.get(invite).and_then(|key| self.forwards.get(key));
         let Some(forward) = forward.filter(|forward| cx.connections.leads_to(forward.sender, request.flow)) else { return false };
-        cx.accept_cancel(request);
+        cx.accept_cancel(request, &request.tag);
         cx.cancel(&forward.client, None);
         true
     }

@@ -111,7 +111,7 @@ impl Logins {
         let Some(conn) = request.flow.conn().filter(|conn| cx.connections.get(*conn).is_some()) else {
             // Nobody gets it; but the transaction ends.
             let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ApiCode::Unavailable, "Connection lost");
-            cx.respond(&request.key, refusal.answer(message, "0").end());
+            cx.respond(&request.key, refusal.answer(message, &request.tag).end());
             return false;
         };
         let digest = credentials(message).and_then(|shown| Credentials::parse(shown).ok());
@@ -138,7 +138,7 @@ impl Logins {
 
     /// Asks for credentials, without a transaction.
     pub(super) fn challenge(&self, cx: &mut Context, flow: Flow, message: &Message<'_>) {
-        let text = self.challenge_text(cx, flow, message, false, "Authorization required");
+        let text = self.challenge_text(cx, flow, message, false, (ApiCode::NoCredentials, "Authorization required"));
         cx.send(flow, text);
     }
 
@@ -146,7 +146,8 @@ impl Logins {
     fn stale(&self, cx: &mut Context, request: &Request) -> Outcome {
         let (call, user) = (Plain(request.call_id()), claimed_user(request.message()));
         debug!(%call, conn = request.flow.number(), user = %Masked(&user), "the nonce is used or too old");
-        let text = self.challenge_text(cx, request.flow, request.message(), true, "Nonce used or too old");
+        let text =
+            self.challenge_text(cx, request.flow, request.message(), true, (ApiCode::NoCredentials, "Nonce used or too old"));
         cx.respond(&request.key, text);
         if cx.party(request.flow).is_none() {
             // One who has signed in may come with an old nonce as often as it likes; anybody else needs one new nonce.
@@ -163,14 +164,22 @@ impl Logins {
 
     /// The credentials are not valid. What the client gets does not depend on why.
     fn fail(&self, cx: &mut Context, request: &Request, why: &'static str) -> Outcome {
-        let text = self.challenge_text(cx, request.flow, request.message(), false, "Invalid credentials");
+        let text = self.challenge_text(cx, request.flow, request.message(), false, (ApiCode::Credentials, "Invalid credentials"));
         cx.respond(&request.key, text);
-        cx.record_refused(request.flow, request.message(), StatusCode::UNAUTHORIZED, why);
+        let refusal = Refusal::new(StatusCode::UNAUTHORIZED, ApiCode::Credentials, why);
+        cx.record_refused(request.flow, request.message(), &refusal);
         count_failure(cx, request.flow);
         Outcome::Refused
     }
 
-    fn challenge_text(&self, cx: &mut Context, flow: Flow, message: &Message<'_>, stale: bool, why: &'static str) -> String {
+    fn challenge_text(
+        &self,
+        cx: &mut Context,
+        flow: Flow,
+        message: &Message<'_>,
+        stale: bool,
+        (code, why): (ApiCode, &'static str),
+    ) -> String {
         let tag = cx.tag();
         let nonce = nonce::make(&self.nonce_key, cx.now(), &flow.number().unwrap_or_default().to_be_bytes());
         // RFC 8898, 4: a token was shown, here or before, and is not valid, or no longer.
@@ -190,8 +199,7 @@ impl Logins {
             Some(Method::Register | Method::Options) => uas::Refusal::Unauthorized(&challenges),
             _ => uas::Refusal::ProxyUnauthorized(&challenges),
         };
-        let error = if why == "Invalid credentials" { ApiCode::Credentials } else { ApiCode::NoCredentials };
-        refusal.answer(message, &tag, &CAN).field("X-Error", &error.x_error(why)).end()
+        refusal.answer(message, &tag, &CAN).field("X-Error", &code.x_error(why)).end()
     }
 }
 

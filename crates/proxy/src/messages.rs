@@ -71,7 +71,7 @@ impl Proxy {
             // A device that lost its connection retransmits what it waits for an answer to: now we know where it is.
             Received::Absorbed => self.note_contact(flow, message),
             Received::Request(key) => {
-                let request = Request { flow, key, owned: owned.clone() };
+                let request = Request { flow, key, owned: owned.clone(), tag: self.cx.tag() };
                 match shown {
                     _ if method == Method::Cancel => self.cancel(&request),
                     Some(shown) if !proven || method == Method::Register => self.login(request.clone(), shown),
@@ -199,7 +199,7 @@ impl Proxy {
     fn cancel(&mut self, request: &Request) {
         let (cx, invite) = (&mut self.cx, request.key.invite());
         if let Some(login) = self.queries.take_login(cx, request.flow, &invite) {
-            cx.accept_cancel(request);
+            cx.accept_cancel(request, &login.tag);
             cx.refuse(&login, Refusal::CANCELLED);
         } else if cx.party(request.flow).is_none() {
             cx.refuse(request, Refusal::NOT_AUTHENTICATED);
@@ -263,8 +263,7 @@ fn malformed(cx: &mut Context, flow: Flow) {
 }
 
 fn options(cx: &mut Context, request: &Request) {
-    let tag = cx.tag();
-    let answer = uas::answer(request.message(), StatusCode::OK, &tag).field("Allow", &CAN.allow());
+    let answer = uas::answer(request.message(), StatusCode::OK, &request.tag).field("Allow", &CAN.allow());
     let answer = answer.field("Accept", &CAN.bodies.join(", ")).field("Supported", &CAN.extensions.join(", ")).end();
     cx.respond(&request.key, answer);
 }

@@ -24,12 +24,6 @@ pub(super) enum Party {
 }
 
 impl Party {
-    /// The party with this user id, which is empty for [`Party::Outside`].
-    pub(super) fn named(application: &str, user: &str) -> Self {
-        let application = application.to_owned();
-        if user.is_empty() { Self::Outside { application } } else { Self::User(Aor { application, user: user.to_owned() }) }
-    }
-
     /// The key of its application.
     pub(super) fn application(&self) -> &str {
         match self {
@@ -44,11 +38,6 @@ impl Party {
             Self::User(aor) => Some(aor),
             Self::Outside { .. } => None,
         }
-    }
-
-    /// The user id; empty outside.
-    pub(super) fn name(&self) -> &str {
-        self.user().map_or("", |aor| &aor.user)
     }
 
     /// Whether it is none of the users.

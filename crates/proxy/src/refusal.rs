@@ -84,6 +84,11 @@ impl Refusal {
         self.status.code()
     }
 
+    /// Whether the credentials were wrong, or too many were.
+    pub(super) const fn is_unproven(&self) -> bool {
+        matches!(self.error, ApiCode::Credentials | ApiCode::TooMany)
+    }
+
     /// The answer to `request`, still open.
     pub(super) fn answer(&self, request: &Message<'_>, tag: &str) -> Writer {
         self.status.answer(request, tag, &CAN).field("X-Error", &self.error.x_error(self.why))

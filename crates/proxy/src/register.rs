@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use offhook_sip::{ApiCode, Name, StatusCode, Writer, escape_user, quote, reply};
+use offhook_sip::{ApiCode, Name, Rejection, StatusCode, Writer, escape_user, quote, reply};
 use offhook_ua::log::{Masked, Plain};
 use sha1::Sha1;
 use tracing::{debug, info};
@@ -39,7 +39,10 @@ impl Registrar {
 
     fn try_register(&mut self, cx: &Context, request: &Request, conn: ConnId, aor: &Aor) -> Result<Change, Refusal> {
         let message = request.message();
-        if !message.to().is_ok_and(|to| to.uri.is_sip() && to.uri.user_text() == aor.user) {
+        if let Err(Rejection { code, reason }) = message.check_registrar() {
+            return Err(Refusal::new(code, ApiCode::Malformed, reason));
+        }
+        if !message.to().is_ok_and(|to| to.uri.user_text() == aor.user) {
             return Err(Refusal::OTHER_USER);
         }
         if message.unsupported(CAN.extensions).next().is_some() {
@@ -49,9 +52,8 @@ impl Registrar {
         self.register(&cx.clock, aor, conn, most, message)
     }
 
-    fn accept(&self, cx: &mut Context, request: &Request, aor: &Aor) -> String {
-        let tag = cx.tag();
-        let mut text = reply(request.message(), StatusCode::OK, Some(&tag));
+    fn accept(&self, cx: &Context, request: &Request, aor: &Aor) -> String {
+        let mut text = reply(request.message(), StatusCode::OK, Some(&request.tag));
         let mut outbound = false;
         for binding in self.bindings(aor) {
             outbound |= binding.reg_id > 0;

@@ -14,6 +14,8 @@ pub(super) struct Request {
     pub(super) key: ServerKey,
     /// The message.
     pub(super) owned: OwnedMessage,
+    /// The To tag of the proxy's own responses to it, and of the 200 to its CANCEL (RFC 3261, 8.2.6.2 and 9.2).
+    pub(super) tag: String,
 }
 
 impl Request {

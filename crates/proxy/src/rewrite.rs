@@ -96,7 +96,7 @@ pub(super) fn forward(request: &Message<'_>, onward: &Onward<'_>) -> String {
         text = text.field("Record-Route", route);
     }
     let tag = request.from().ok().and_then(|from| from.tag());
-    text = text.field("From", &tag.map_or_else(|| onward.from.to_owned(), |tag| [onward.from, ";tag=", tag].concat()));
+    text = text.field("From", &tag.map_or_else(|| onward.from.to_owned(), |tag| format!("{};tag={tag}", onward.from)));
     finish(copy(text, request, onward.outside), request)
 }
 

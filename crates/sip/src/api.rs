@@ -2,8 +2,6 @@
 
 use core::fmt;
 
-use super::status::StatusCode;
-
 macro_rules! codes {
     ($($name:ident $number:literal $meaning:literal,)*) => {
         /// An error code of the calling API, five digits. The first three are the HTTP status, and the usual SIP status.
@@ -63,12 +61,6 @@ impl ApiCode {
         (self.number() / 100) as u16
     }
 
-    /// Returns the SIP status that usually goes with the code: the first three digits.
-    #[must_use]
-    pub fn sip_status(self) -> StatusCode {
-        StatusCode::new(self.http_status()).unwrap_or(StatusCode::SERVER_INTERNAL_ERROR)
-    }
-
     /// Returns the value of `X-Error`: the five digits, and the reason.
     #[must_use]
     pub fn x_error(self, why: &str) -> String {
@@ -92,7 +84,6 @@ mod tests {
         for code in ApiCode::ALL {
             assert!((10_000..70_000).contains(&code.number()));
             assert_eq!(u32::from(code.http_status()), code.number() / 100);
-            assert_eq!(code.sip_status().as_u16(), code.http_status(), "{code}");
         }
         assert_eq!(ApiCode::NoCredit.x_error("Not enough credit"), "40200 Not enough credit");
     }

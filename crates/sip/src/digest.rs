@@ -351,7 +351,6 @@ impl<'a> Pairs<'a> {
         Some(unquote(value.unwrap_or(""))).filter(|value| !value.bytes().any(|octet| matches!(octet, 0 | b'\r' | b'\n')))
     }
 
-    #[inline(never)]
     fn owned(&self, name: &str) -> Option<String> {
         self.find(name).map(Cow::into_owned)
     }

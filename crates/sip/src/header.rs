@@ -371,7 +371,7 @@ impl Branch {
     /// Returns a new branch. `token` must be globally unique: 64 random bits or more.
     #[must_use]
     pub fn new(token: &str) -> Self {
-        Self([Self::COOKIE, token].concat().into())
+        Self(format!("{}{token}", Self::COOKIE).into())
     }
 
     /// Returns the text of the branch, including the cookie.
@@ -513,7 +513,6 @@ pub(super) fn trim(text: &str) -> &str {
 
 /// Whether the text is a token (RFC 3261, 25.1).
 #[must_use]
-#[inline(never)]
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && all(text, TOKEN)
 }

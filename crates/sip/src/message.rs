@@ -355,7 +355,6 @@ impl<'a> Message<'a> {
         self.read_tag(name).ok()?
     }
 
-    #[inline(never)]
     pub(super) fn read_tag(&self, name: Name) -> Result<Option<&'a str>, ParseError> {
         Ok(self.address(name)?.tag())
     }
@@ -461,7 +460,6 @@ struct Values<'m, 'a> {
 impl<'a> Iterator for Values<'_, 'a> {
     type Item = &'a str;
 
-    #[inline(never)]
     fn next(&mut self) -> Option<&'a str> {
         loop {
             let (field, fields) = self.fields.split_first()?;
@@ -482,7 +480,6 @@ struct Items<'m, 'a> {
 impl<'a> Iterator for Items<'_, 'a> {
     type Item = &'a str;
 
-    #[inline(never)]
     fn next(&mut self) -> Option<&'a str> {
         loop {
             let (item, rest) = match self.rest {

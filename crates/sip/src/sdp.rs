@@ -327,7 +327,6 @@ struct Attributes<'a> {
 impl<'a> Iterator for Attributes<'a> {
     type Item = &'a str;
 
-    #[inline(never)]
     fn next(&mut self) -> Option<&'a str> {
         while !self.rest.is_empty() {
             let (line, rest) = first_line(self.rest);

@@ -48,7 +48,6 @@ pub fn find(text: &str, byte: u8) -> Option<usize> {
 
 /// Returns the index of the first octet from `at` on that is below `limit` (at most 128) after an XOR with `flip`, or the length where there is
 /// none. Looks at eight octets at once.
-#[inline(never)]
 #[must_use]
 pub fn seek(bytes: &[u8], mut at: usize, flip: u8, limit: u8) -> usize {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);

@@ -1,6 +1,6 @@
 //! Writer of SIP messages. No value can add a line to the message.
 
-use super::header::{Name, URI, is, is_token};
+use super::header::{Name, URI, is, is_token, split_at};
 use super::message::Message;
 use super::method::Method;
 use super::status::StatusCode;
@@ -36,8 +36,7 @@ const NO_URI: &str = "sip:unknown.invalid";
 /// # Ok::<(), offhook_sip::ParseError>(())
 /// ```
 #[derive(Clone, Debug)]
-#[expect(clippy::box_collection, reason = "one word that some hundred places hand on, in place of three")]
-pub struct Writer(Box<String>);
+pub struct Writer(String);
 
 impl Writer {
     /// Starts a request with this method and Request-URI.
@@ -51,7 +50,7 @@ impl Writer {
         text.push(' ');
         push_uri(&mut text, if uri.is_empty() { NO_URI } else { uri });
         text.push_str(" SIP/2.0\r\n");
-        Self(Box::new(text))
+        Self(text)
     }
 
     /// Starts a response with this status and reason phrase.
@@ -63,19 +62,17 @@ impl Writer {
         text.push(' ');
         push_value(&mut text, reason);
         text.push_str("\r\n");
-        Self(Box::new(text))
+        Self(text)
     }
 
     /// Adds a field. Content-Length is added by [`Writer::body`] and [`Writer::end`].
     #[must_use]
-    #[inline(never)]
     pub fn field(self, name: &str, value: &str) -> Self {
         self.joined(name, &[value])
     }
 
     /// Adds a field whose value is the concatenation of the parts.
     #[must_use]
-    #[inline(never)]
     pub fn joined(mut self, name: &str, parts: &[&str]) -> Self {
         push_token(&mut self.0, name);
         self.0.push_str(": ");
@@ -88,7 +85,6 @@ impl Writer {
 
     /// Adds a field whose value is a number.
     #[must_use]
-    #[inline(never)]
     pub fn number(mut self, name: &str, value: u32) -> Self {
         push_token(&mut self.0, name);
         self.0.push_str(": ");
@@ -99,9 +95,14 @@ impl Writer {
 
     /// Adds CSeq.
     #[must_use]
-    #[inline(never)]
     pub fn cseq(self, number: u32, method: Method<'_>) -> Self {
         self.joined(Name::CSeq.as_str(), &[&digits(number), " ", method.as_str()])
+    }
+
+    /// Returns the method of a request: the first word of the start line.
+    #[must_use]
+    pub fn method(&self) -> Method<'_> {
+        Method::from(split_at(&self.0, b' ').0)
     }
 
     /// Returns method and Request-URI of a request, as they are written.
@@ -116,7 +117,7 @@ impl Writer {
     pub fn body(self, content_type: &str, body: &str) -> String {
         let typed = if body.is_empty() { self } else { self.field(Name::ContentType.as_str(), content_type) };
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let mut text = *typed.number(Name::ContentLength.as_str(), length).0;
+        let mut text = typed.number(Name::ContentLength.as_str(), length).0;
         text.push_str("\r\n");
         text.push_str(body);
         text

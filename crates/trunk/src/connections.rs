@@ -55,7 +55,7 @@ impl Trunks {
 
     pub(super) fn closed(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        let waits = |job: &super::outbound::Job| job.is_waiting() && job.hop.is_some_and(|hop| hop.connection == id);
+        let waits = |job: &super::outbound::Job| job.is_waiting() && job.hop.is_some_and(|hop| hop.connection == Some(id));
         let stranded: Vec<JobId> = self.jobs.iter().filter(|(_, job)| waits(job)).map(|(id, _)| *id).collect();
         for job in stranded {
             self.connection_lost(job, connection.open);
@@ -70,14 +70,14 @@ impl Trunks {
 
     /// Returns the hop with a connection, which is opened where there is none.
     pub(super) fn connect(&mut self, hop: Hop) -> Hop {
-        if hop.wire == Wire::Udp || self.connections.contains_key(&hop.connection) {
+        if hop.wire == Wire::Udp || hop.connection.is_some_and(|connection| self.connections.contains_key(&connection)) {
             return hop;
         }
         let fits = |connection: &Connection| {
             connection.trunk == Some(hop.trunk) && connection.wire == hop.wire && connection.peer == hop.address
         };
         if let Some((id, _)) = self.connections.iter().find(|(_, connection)| fits(connection)) {
-            return Hop { connection: *id, ..hop };
+            return Hop { connection: Some(*id), ..hop };
         }
         let connection = ConnectionId(self.next() << 1);
         let name = if hop.wire == Wire::Tls { self.peers[hop.trunk].config.place().0.to_owned() } else { String::new() };
@@ -95,16 +95,17 @@ impl Trunks {
             },
         );
         self.push(Output::Connect { connection, peer: hop.address, wire: hop.wire, name });
-        Hop { connection, ..hop }
+        Hop { connection: Some(connection), ..hop }
     }
 
     /// Sends a message, as soon as its connection is open.
     pub(super) fn deliver(&mut self, hop: Hop, text: String) {
         let hop = self.connect(hop);
-        match self.connections.get_mut(&hop.connection).filter(|_| hop.wire != Wire::Udp) {
+        let over = hop.connection.filter(|_| hop.wire != Wire::Udp);
+        match over.and_then(|id| Some((id, self.connections.get_mut(&id)?))) {
             None => self.push(Output::Send { flow: Flow::Udp(hop.address), text }),
-            Some(connection) if connection.open => self.push(Output::Send { flow: Flow::Connection(hop.connection), text }),
-            Some(connection) if connection.waiting.len() < WAITING => connection.waiting.push(text),
+            Some((id, connection)) if connection.open => self.push(Output::Send { flow: Flow::Connection(id), text }),
+            Some((_, connection)) if connection.waiting.len() < WAITING => connection.waiting.push(text),
             Some(_) => {}
         }
     }

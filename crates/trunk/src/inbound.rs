@@ -20,7 +20,7 @@ use tracing::{debug, info};
 
 use super::outbound::transport;
 use super::targets::Hop;
-use super::{ConnectionId, Event, Flow, Output, Record, Trunks, Wire, text};
+use super::{Event, Flow, Output, Record, Trunks, Wire, text};
 
 /// Messages of untrusted sources that are recorded a second; the others are only counted.
 const RECORDED: u32 = 1;
@@ -137,7 +137,7 @@ impl Trunks {
         let counts = asked.filter(|(_, hop)| {
             let there = match source.flow {
                 Flow::Udp(address) => hop.wire == Wire::Udp && hop.address == address,
-                Flow::Connection(connection) => hop.connection == connection,
+                Flow::Connection(connection) => hop.connection == Some(connection),
             };
             there || senders.contains(&hop.trunk)
         });
@@ -222,16 +222,16 @@ impl Trunks {
             self.allowed.pop_first();
         }
         let known =
-            self.transactions.origin(request).map(|origin| origin.source).filter(|source| self.allowed.contains_key(source));
+            self.transactions.origin(request).and_then(|origin| origin.source).filter(|source| self.allowed.contains_key(source));
         let source = known.unwrap_or_else(|| self.next());
         self.allowed.entry(source).or_insert((self.now + COUNTED, 0)).1 += AMPLIFICATION * length;
-        Hop { source, ..hop }
+        Hop { source: Some(source), ..hop }
     }
 
     /// Whether a message may be sent. To a source that may be forged, failures, most of which are retransmissions (timer G), only within what was
     /// counted; a 2xx in any case.
     pub(super) fn may_send(&mut self, hop: Hop, text: &str) -> bool {
-        let Some((_, left)) = self.allowed.get_mut(&hop.source) else { return true };
+        let Some((_, left)) = hop.source.and_then(|source| self.allowed.get_mut(&source)) else { return true };
         let code = text.strip_prefix("SIP/2.0 ").and_then(|rest| rest.bytes().next());
         let fits = text.len() <= *left;
         if code.is_some() {
@@ -249,8 +249,8 @@ impl Trunks {
             Flow::Udp(address) if symmetric => address,
             _ => SocketAddr::new(source.address.ip(), port),
         };
-        let connection = if let Flow::Connection(connection) = source.flow { connection } else { ConnectionId(0) };
-        Hop { trunk, wire: source.wire, address, connection, source: 0 }
+        let connection = if let Flow::Connection(connection) = source.flow { Some(connection) } else { None };
+        Hop { connection, ..Hop::to(trunk, source.wire, address) }
     }
 
     /// Answers a request that belongs to no call, without a transaction (RFC 3261, 8.2.7): a retransmission gets the same response.

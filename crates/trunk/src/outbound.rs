@@ -21,7 +21,7 @@ use offhook_ua::transaction::{ClientKey, Received, Transport};
 use tracing::{debug, info, warn};
 
 use super::targets::Hop;
-use super::{ConnectionId, Event, Output, Timer, Trunks, Wire, text};
+use super::{Event, Output, Timer, Trunks, Wire, text};
 
 /// Time-out of a registrar, after which the next address is tried.
 const REGISTER: Duration = Duration::from_secs(16);
@@ -121,8 +121,7 @@ impl Trunks {
     pub(super) fn start_request(&mut self, trunk: Option<usize>, owner: Owner, text: String) -> ClientKey {
         let branch = self.branch();
         let request = parse_text(&text).ok();
-        let method = request.as_ref().and_then(Message::method).unwrap_or(Method::Other(""));
-        let key = ClientKey::new(branch, method);
+        let key = ClientKey::new(branch, Method::from(text.split_once(' ').map_or(&*text, |(method, _)| method)));
         let (Some(trunk), Some(request)) = (trunk, request) else {
             let code = if trunk.is_none() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::SERVER_INTERNAL_ERROR };
             self.push(Output::Event(Event::Failed { key: key.clone(), code }));
@@ -391,8 +390,8 @@ impl Trunks {
         } else {
             self.fail(id, StatusCode::REQUEST_TIMEOUT);
         }
-        if !self.is_alive(hop.connection, began) {
-            self.disconnect(hop.connection);
+        if let Some(connection) = hop.connection.filter(|connection| !self.is_alive(*connection, began)) {
+            self.disconnect(connection);
         }
     }
 
@@ -436,7 +435,7 @@ impl Trunks {
         if was_open && job.resent < RESENT && job.owner != Owner::Nobody {
             job.resent += 1;
             let request = job.text.clone();
-            let hop = self.connect(Hop { connection: ConnectionId(0), ..hop });
+            let hop = self.connect(Hop { connection: None, ..hop });
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.hop = Some(hop);
             }

@@ -24,9 +24,17 @@ pub(super) struct Hop {
     pub(super) wire: Wire,
     /// Where datagrams go, or where a connection can be opened when `connection` is gone.
     pub(super) address: SocketAddr,
-    pub(super) connection: ConnectionId,
-    /// The number of the source of a request that may be forged; 0: it is none.
-    pub(super) source: u64,
+    /// The connection; `None`: a datagram, or one that is still to be opened.
+    pub(super) connection: Option<ConnectionId>,
+    /// The number of the source of a request that may be forged.
+    pub(super) source: Option<u64>,
+}
+
+impl Hop {
+    /// Returns the hop to an address of a trunk, without a connection.
+    pub(super) const fn to(trunk: usize, wire: Wire, address: SocketAddr) -> Self {
+        Self { trunk, wire, address, connection: None, source: None }
+    }
 }
 
 /// What the resolver is asked for.
@@ -53,9 +61,7 @@ impl Trunks {
         let Some(trunk) = self.jobs.get(&id).map(|job| job.trunk) else { return };
         match next {
             Next::Known(hop) => self.set_targets(id, vec![hop]),
-            Next::At(wire, address) => {
-                self.set_targets(id, vec![Hop { trunk, wire, address, connection: ConnectionId(0), source: 0 }])
-            }
+            Next::At(wire, address) => self.set_targets(id, vec![Hop::to(trunk, wire, address)]),
             Next::Named(wire, host, port) => self.resolve(Query::Hop(id, wire), host, port, wire),
             Next::Trunk(wire) => self.target_trunk(id, wire),
         }
@@ -73,7 +79,7 @@ impl Trunks {
         }
         let mut addresses = peer.addresses.clone();
         peer.health.order(self.now, &mut addresses);
-        let hops = addresses.into_iter().map(|address| Hop { trunk, wire, address, connection: ConnectionId(0), source: 0 });
+        let hops = addresses.into_iter().map(|address| Hop::to(trunk, wire, address));
         self.set_targets(id, hops.collect());
     }
 
@@ -144,8 +150,7 @@ impl Trunks {
             Some(Query::Hop(id, wire)) => {
                 let Some(trunk) = self.jobs.get(&id).filter(|job| job.awaits_address()).map(|job| job.trunk) else { return };
                 let own = addresses.iter().map(|(address, _)| *address).filter(|a| self.peers[trunk].knows(*a).is_some());
-                let hops: Vec<Hop> =
-                    own.map(|address| Hop { trunk, wire, address, connection: ConnectionId(0), source: 0 }).collect();
+                let hops: Vec<Hop> = own.map(|address| Hop::to(trunk, wire, address)).collect();
                 if hops.is_empty() { self.target_trunk(id, wire) } else { self.set_targets(id, hops) }
             }
             None => {}

@@ -31,8 +31,8 @@ impl Trunks {
         let config = &self.peers[index].config;
         let uri = format!("sip:{}", config.home());
         let options = Writer::request(Method::Options, &uri)
-            .joined("From", &["<sip:", &self.settings.domain, ">;tag=", &tag])
-            .joined("To", &["<", &uri, ">"])
+            .field("From", &format!("<sip:{}>;tag={tag}", self.settings.domain))
+            .field("To", &format!("<{uri}>"))
             .field("Call-ID", &call_id)
             .cseq(1, Method::Options)
             .field("Contact", &self.binding(index))

@@ -2,20 +2,20 @@
 
 use offhook_sip::{Class, StatusCode};
 
-/// The best failure so far, as the caller would get it.
+/// The best failure so far: its status, and the response as the caller would get it; `None`: there was none in time.
 #[derive(Debug, Default)]
-pub(super) struct Best(Option<(StatusCode, String)>);
+pub(super) struct Best(Option<(StatusCode, Option<String>)>);
 
 impl Best {
     /// Keeps `text` where `code` is better than what is there.
-    pub(super) fn offer(&mut self, code: StatusCode, text: impl FnOnce() -> String) {
+    pub(super) fn offer(&mut self, code: StatusCode, text: impl FnOnce() -> Option<String>) {
         if self.0.as_ref().is_none_or(|(old, _)| rank(code) < rank(*old)) {
             self.0 = Some((code, text()));
         }
     }
 
     /// The failure to send.
-    pub(super) fn take(&mut self) -> Option<(StatusCode, String)> {
+    pub(super) fn take(&mut self) -> Option<(StatusCode, Option<String>)> {
         self.0.take()
     }
 }

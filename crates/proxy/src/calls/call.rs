@@ -51,7 +51,7 @@ pub(super) struct Call {
     pub(super) caller: Party,
     pub(super) callee: Party,
     /// Who the caller is to the callee ([`super::limits::source`]).
-    pub(super) source: String,
+    pub(super) source: Option<String>,
     /// Where the caller is.
     pub(super) flow: Flow,
     /// Where the device is that answered.
@@ -69,6 +69,8 @@ pub(super) struct Call {
 pub(super) struct Setup {
     /// The caller's transaction.
     pub(super) key: ServerKey,
+    /// The To tag of our own responses to it.
+    pub(super) tag: String,
     /// The caller's INVITE; `None` once no further device gets it.
     pub(super) invite: Option<OwnedMessage>,
     pub(super) head: Head,
@@ -85,21 +87,20 @@ pub(super) struct Setup {
 /// The INVITE to one device.
 #[derive(Debug)]
 pub(super) struct Branch {
-    pub(super) device: Device,
+    /// The device; `None`: the back-to-back user agent.
+    pub(super) device: Option<Device>,
     pub(super) flow: Flow,
     pub(super) key: ClientKey,
-    /// The INVITE as this device has it; empty once it has answered.
-    pub(super) text: String,
     pub(super) progress: Progress,
     /// Whether it was told to stop, or will be as soon as it may (RFC 3261, 9.1).
     pub(super) stopped: bool,
 }
 
 /// How far a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// It has not answered yet.
-    Calling,
+    /// It has not answered this INVITE yet.
+    Calling(String),
     /// A provisional answer came.
     Proceeding,
     /// A final answer came, or none will.

@@ -65,13 +65,14 @@ impl Calls {
     fn ring(&mut self, cx: &mut Context, registrar: &Registrar, key: CallKey) {
         let Some(call) = self.calls.get(&key) else { return };
         let Some(callee) = call.callee.user() else { return };
-        let had: Vec<&Device> = call.setup.iter().flat_map(|setup| &setup.branches).map(|branch| &branch.device).collect();
+        let had: Vec<&Device> =
+            call.setup.iter().flat_map(|setup| &setup.branches).filter_map(|branch| branch.device.as_ref()).collect();
         let caller = cx.connections.resolve(call.flow).map(|(flow, _)| flow);
         let fresh = |binding: &&Binding| !had.contains(&&binding.device) && binding.conn.map(Flow::WebSocket) != caller;
         let bindings: Vec<Binding> = registrar.online(&cx.clock, callee).into_iter().filter(fresh).cloned().collect();
         for binding in bindings {
             let Some(conn) = binding.conn else { continue };
-            self.fork(cx, key, Flow::WebSocket(conn), binding.device, &binding.contact);
+            self.fork(cx, key, Flow::WebSocket(conn), Some(binding.device), &binding.contact);
         }
     }
 
@@ -80,10 +81,10 @@ impl Calls {
         let Some(flow) = cx.b2bua(application) else { return };
         let Some(invite) = self.calls.get(&key).and_then(|call| call.setup.as_ref()?.invite.as_ref()) else { return };
         let Some(uri) = outside_uri(cx, invite.get()) else { return };
-        self.fork(cx, key, flow, Device::Instance(String::new()), &uri);
+        self.fork(cx, key, flow, None, &uri);
     }
 
-    fn fork(&mut self, cx: &mut Context, key: CallKey, flow: Flow, device: Device, uri: &str) {
+    fn fork(&mut self, cx: &mut Context, key: CallKey, flow: Flow, device: Option<Device>, uri: &str) {
         let branch = cx.branch();
         let via = cx.via(&branch);
         let Some(call) = self.calls.get_mut(&key) else { return };
@@ -102,8 +103,8 @@ impl Calls {
             Party::Outside { .. } => debug!(call = %Plain(&call.call_id), "it leaves for the outside"),
         }
         let (index, client) = (setup.branches.len(), ClientKey::new(branch, Method::Invite));
-        let (progress, stopped) = (Progress::Calling, false);
-        setup.branches.push(Branch { device, flow, key: client.clone(), text: text.clone(), progress, stopped });
+        let progress = Progress::Calling(text.clone());
+        setup.branches.push(Branch { device, flow, key: client.clone(), progress, stopped: false });
         cx.clock.clear(&Timer::Hold(key));
         cx.clock.set(Timer::Branch(key, index), RING);
         cx.request(flow, &client, Leg::Branch(key, index), text);
@@ -131,9 +132,8 @@ impl Calls {
 
     fn branch_proceeds(&mut self, cx: &mut Context, key: CallKey, index: usize) {
         let Some(branch) = self.branch_of(key, index).filter(|branch| branch.progress != Progress::Done) else { return };
-        branch.progress = Progress::Proceeding;
         // It has it: no retransmission after a reconnect.
-        branch.text = String::new();
+        branch.progress = Progress::Proceeding;
         if !branch.stopped {
             cx.clock.set(Timer::Branch(key, index), RING);
         }
@@ -188,7 +188,7 @@ impl Calls {
         if let Some(setup) = call.setup.as_mut().filter(|_| ringing) {
             let head = &setup.head;
             let code = if outside { code } else { passed_on(code) };
-            setup.best.offer(code, || response.map_or_else(String::new, |response| restore(response, head, code, None, outside)));
+            setup.best.offer(code, || response.map(|response| restore(response, head, code, None, outside)));
         }
         if ringing && code >= StatusCode::BUSY_EVERYWHERE {
             // A user who declines declines for all devices.
@@ -208,10 +208,11 @@ impl Calls {
     /// 3326, 1). Returns false where there is no such call of the sender.
     pub(crate) fn cancel(&mut self, cx: &mut Context, request: &Request) -> bool {
         let own = self.by_invite(&request.key.invite()).filter(|(_, call)| cx.connections.leads_to(call.flow, request.flow));
-        let Some((key, _)) = own else { return false };
-        cx.accept_cancel(request);
-        let why = reasons(request.message()).join(", ");
-        self.cancel_call(cx, key, Some(why.into()).filter(|why: &Cow<'_, str>| !why.is_empty()));
+        let Some((key, call)) = own else { return false };
+        let tag = call.setup.as_ref().map_or(&request.tag, |setup| &setup.tag);
+        cx.accept_cancel(request, tag);
+        let reasons = reasons(request.message());
+        self.cancel_call(cx, key, (!reasons.is_empty()).then(|| reasons.join(", ").into()));
         true
     }
 
@@ -277,11 +278,11 @@ impl Calls {
             return self.fail(cx, key, Refusal::CANCELLED, "cancelled");
         }
         match setup.best.take() {
-            Some((code, text)) if !text.is_empty() => {
+            Some((code, Some(text))) => {
                 cx.respond(&setup.key, text);
                 self.failed(cx, key, (code, None), cause(code));
             }
-            Some((StatusCode::REQUEST_TIMEOUT, _)) => {
+            Some((StatusCode::REQUEST_TIMEOUT, None)) => {
                 let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, "No device answered");
                 self.fail(cx, key, refusal, "unanswered");
             }
@@ -291,10 +292,9 @@ impl Calls {
 
     /// Answers the caller with a failure of ours.
     pub(crate) fn fail(&mut self, cx: &mut Context, key: CallKey, refusal: Refusal, cause: &'static str) {
-        let tag = cx.tag();
         let Some(setup) = self.calls.get(&key).and_then(|call| call.setup.as_ref()) else { return };
         let Some(invite) = &setup.invite else { return };
-        cx.respond(&setup.key, refusal.answer(invite.get(), &tag).end());
+        cx.respond(&setup.key, refusal.answer(invite.get(), &setup.tag).end());
         self.failed(cx, key, (refusal.code(), Some(refusal.why)), cause);
     }
 
@@ -319,7 +319,6 @@ impl Calls {
     fn branch_done(&mut self, cx: &mut Context, key: CallKey, index: usize) {
         if let Some(branch) = self.branch_of(key, index) {
             branch.progress = Progress::Done;
-            branch.text = String::new();
             cx.clock.clear(&Timer::Branch(key, index));
         }
     }
@@ -334,8 +333,10 @@ impl Calls {
             }
             for branch in call.setup.iter_mut().flat_map(|setup| &mut setup.branches).filter(|branch| branch.flow == old) {
                 branch.flow = flow;
-                if branch.progress == Progress::Calling && !branch.stopped {
-                    unanswered.push(branch.text.clone());
+                if let Progress::Calling(text) = &branch.progress
+                    && !branch.stopped
+                {
+                    unanswered.push(text.clone());
                 }
             }
         }

@@ -19,7 +19,7 @@ impl Calls {
         &self,
         settings: &Settings,
         caller: &Party,
-        source: &str,
+        source: Option<&str>,
         callee: &Party,
         emergency: bool,
     ) -> Result<(), Refusal> {
@@ -37,7 +37,7 @@ impl Calls {
             self.of(callee).filter(alike)
         };
         let waiting = there().filter(|call| call.is_waiting()).count();
-        let same = there().filter(|call| call.is_waiting() && call.source == source).count();
+        let same = there().filter(|call| call.is_waiting() && call.source.as_deref() == source).count();
         if same >= settings.max_waiting_per_caller {
             return Err(Refusal::new(StatusCode::BUSY_HERE, ApiCode::Busy, "Earlier calls of this caller still ring or wait"));
         }
@@ -49,15 +49,18 @@ impl Calls {
     }
 }
 
-/// Who a caller is to the callee: the user, or, from outside, the number or address; all who withhold theirs are one.
-pub(super) fn source(caller: &Party, invite: &Message<'_>) -> String {
-    let Some(from) = invite.from().ok().filter(|_| caller.is_outside()) else { return caller.name().to_owned() };
+/// Who a caller is to the callee: the user, or, from outside, the number or address; `None`: all who withhold theirs are one.
+pub(super) fn source(caller: &Party, invite: &Message<'_>) -> Option<String> {
+    if let Some(aor) = caller.user() {
+        return Some(aor.user.clone());
+    }
+    let from = invite.from().ok()?;
     let user = from.uri.user_text();
     let number = !user.is_empty() && user.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit());
     match &*user {
-        "" => String::new(),
-        user if user.eq_ignore_ascii_case("anonymous") => String::new(),
-        user if number => user.to_owned(),
-        user => [user, "@", &from.uri.host.to_ascii_lowercase()].concat(),
+        "" => None,
+        user if user.eq_ignore_ascii_case("anonymous") => None,
+        user if number => Some(user.to_owned()),
+        user => Some(format!("{user}@{}", from.uri.host.to_ascii_lowercase())),
     }
 }

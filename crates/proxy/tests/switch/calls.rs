@@ -275,6 +275,43 @@ fn a_call_can_be_cancelled_before_anybody_rings() {
 }
 
 #[test]
+fn the_answer_to_a_cancel_has_the_to_tag_of_the_other_answers() {
+    fn assert_same_to(world: &mut World, phone: &Phone) {
+        let answers = world.take(phone.conn);
+        assert_eq!(answers.iter().map(|text| head(text)).collect::<Vec<_>>(), ["200 CANCEL", "487 INVITE"]);
+        let to = |text: &str| field(text, "to").filter(|to| to.contains(";tag="));
+        assert!(to(&answers[0]).is_some() && to(&answers[0]) == to(&answers[1]), "{answers:#?}");
+    }
+
+    let (mut world, alice, bob) = pair();
+    world.known("carol");
+    // Nobody rings.
+    alice.call(&mut world, "carol", "c1");
+    world.take(alice.conn);
+    alice.cancel(&mut world, "carol", "c1");
+    assert_same_to(&mut world, &alice);
+    // A device rings.
+    alice.call(&mut world, "bob", "c2");
+    let invite = bob.rung(&mut world);
+    bob.answer(&mut world, &invite, 180);
+    world.take(alice.conn);
+    alice.cancel(&mut world, "bob", "c2");
+    bob.answer(&mut world, &invite, 487);
+    assert_same_to(&mut world, &alice);
+    // The store has not answered for the caller.
+    let dora = Phone::new(&mut world, "dora", 4);
+    world.store_down = true;
+    let invite = dora.invite_text("bob", "c3");
+    world.send(dora.conn, &invite);
+    let challenge = world.one(dora.conn);
+    let uri = parse(invite.as_bytes()).unwrap().uri().unwrap().to_owned();
+    world.send(dora.conn, &with(&invite, &digest(&challenge, "dora", "wonderland", "INVITE", &uri, 1)));
+    assert_eq!(world.heads(dora.conn), [""; 0]);
+    dora.cancel(&mut world, "bob", "c3");
+    assert_same_to(&mut world, &dora);
+}
+
+#[test]
 fn nobody_else_cancels_a_call() {
     let (mut world, alice, bob) = pair();
     let mallory = Phone::registered(&mut world, "mallory", 9);

@@ -254,7 +254,10 @@ fn who_does_not_answer_is_given_up() {
     caller.send(&mut world, "INVITE");
     world.take(bob.conn);
     world.wait(32_000);
-    assert_eq!(world.heads(alice.conn), ["100 INVITE", "408 INFO", "408 INVITE"]);
+    let mut heads = world.heads(alice.conn);
+    // Both time out in the same instant.
+    heads.sort_unstable();
+    assert_eq!(heads, ["100 INVITE", "408 INFO", "408 INVITE"]);
 }
 
 #[test]

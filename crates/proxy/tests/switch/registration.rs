@@ -183,6 +183,8 @@ fn malformed_contacts_change_nothing() {
         let answer = register(&mut world, &mut phone, |text| text.replace(&contact, bad));
         assert!(matches!(code(&answer), 400 | 403), "{bad}: {answer}");
     }
+    let headers = register(&mut world, &mut phone, |text| text.replace(&contact, &contact.replace('>', "?X-A=1>")));
+    assert_eq!(code(&headers), 400, "they would get into requests to the device");
     for bad in ["urn:uuid:x\\\"y", "a b", &"x".repeat(200)] {
         let answer = register(&mut world, &mut phone, |text| text.replace("urn:uuid:00000000-0000-4000-8000-000000000001", bad));
         assert_eq!(code(&answer), 400, "{bad}");

@@ -36,7 +36,7 @@ impl Narrowed {
         }
         // A media line that was removed must not be in a BUNDLE group (RFC 8843, section 7.3).
         let session = if gone.is_empty() { Cow::Borrowed(session) } else { Cow::Owned(without_mids(session, &gone)) };
-        Self { text: [&*session, &text].concat(), lines }
+        Self { text: format!("{session}{text}"), lines }
     }
 
     /// Returns a description of the reader with all media lines of the peer: those that the reader does not know are rejected.

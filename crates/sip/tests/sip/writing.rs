@@ -82,6 +82,12 @@ fn an_injection_stays_a_value() {
 }
 
 #[test]
+fn a_request_being_written_says_its_method() {
+    assert_eq!(Writer::request(Method::Bye, "sip:a@b").method(), Method::Bye);
+    assert_eq!(Writer::request(Method::Other("PUBLISH"), "sip:a@b").method(), Method::from("PUBLISH"));
+}
+
+#[test]
 fn a_request_line_has_a_request_uri_in_any_case() {
     for (uri, written) in [("", "sip:unknown.invalid"), (" ", "%20"), ("sip:a@b", "sip:a@b")] {
         let text = Writer::request(Method::Bye, uri).end();
