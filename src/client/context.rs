@@ -29,8 +29,8 @@ pub const ABILITIES: Abilities<'static> = Abilities {
     ],
     extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice", "path"],
     bodies: &["application/sdp"],
-    info_bodies: &["application/trickle-ice-sdpfrag"],
-    // The gateway's warning that the credit runs out is one of them.
+    // The gateway's warning that the credit runs out is the second one.
+    info_bodies: &["application/trickle-ice-sdpfrag", "application/json"],
     packages: &["trickle-ice", "offhook-credit"],
 };
 /// The extensions that we know (RFC 3262, 4028, 5626, 5627, 8840).

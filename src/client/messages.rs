@@ -86,12 +86,14 @@ impl Client {
         if !self.context.transactions.knows(&invite) {
             return self.context.reject(key, cancel, StatusCode::CALL_DOES_NOT_EXIST);
         }
-        let call = self.calls.iter_mut().find(|call| call.is_ringing_for(&invite));
+        let call = self.calls.iter_mut().find(|call| call.is_ringing_for(&invite) || call.is_answering(&invite));
         // With the tag of the responses to its INVITE. A call that was answered meanwhile stays answered (RFC 3261, 9.2).
         let tag = call.as_ref().map_or_else(|| self.context.random.token(), |call| call.local_tag().to_owned());
         self.context.respond(key, uas::answer(cancel, StatusCode::OK, &tag).end());
-        if let Some(call) = call {
-            call.handle_cancel(&mut self.context, cancel);
+        match call {
+            Some(call) if call.is_answering(&invite) => call.reoffer_cancelled(&mut self.context),
+            Some(call) => call.handle_cancel(&mut self.context, cancel),
+            None => {}
         }
     }
 

@@ -3,16 +3,17 @@
 
 use offhook_media::{Command, Leg, MAX_SDP};
 use offhook_sip::reasons;
-use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, reply};
+use offhook_sip::{Abilities, Message, Method, OwnedMessage, StatusCode, reply};
 use offhook_trunk::Dtmf;
-use offhook_ua::session_timer::{AGAIN, SessionTimer};
+use offhook_ua::session_timer::{AGAIN, Refreshed, SessionTimer};
 use offhook_ua::transaction::{ClientKey, ServerKey};
+use offhook_ua::{dialog, uas};
 
 use super::Timer;
 use super::call::{Call, Stage};
 use super::context::{Context, Purpose, SDP, description};
 use super::failure::Failure;
-use super::party::{Invite, OfferAnswer, allow};
+use super::party::{Invite, OfferAnswer, abilities, allow};
 
 /// Duration of a DTMF digit where the INFO names none, ms.
 const DTMF_DURATION: u32 = 160;
@@ -29,9 +30,14 @@ impl Call {
             return context.reject(leg, key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
         let Some(method) = request.method() else { return };
+        if self.is_over() && method != Method::Bye {
+            return context.reject(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
+        }
+        if let Err(code) = uas::check_in_dialog(request, &abilities(leg)) {
+            return context.reject(leg, key, request, code);
+        }
         match method {
             Method::Bye => self.bye(context, leg, key, request),
-            _ if self.is_over() => context.reject(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
             Method::Prack => self.provisional_acknowledged(context, leg, key, request),
             Method::Info => self.info(context, leg, key, request),
             Method::Invite | Method::Update => self.reoffered(context, leg, key, message),
@@ -61,15 +67,9 @@ impl Call {
 
     /// Takes INFO in: DTMF digits and candidates.
     fn info(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, info: &Message<'_>) {
-        let package = info.get(Name::InfoPackage);
-        if package.is_some_and(|package| !package.eq_ignore_ascii_case("trickle-ice")) {
-            return context.reject(leg, key, info, StatusCode::BAD_INFO_PACKAGE);
-        }
         let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
             let Some(pressed) = read_dtmf(info.text()) else { return context.reject(leg, key, info, StatusCode::BAD_REQUEST) };
             Some(pressed)
-        } else if !info.body.is_empty() && !info.content_is("application/trickle-ice-sdpfrag") {
-            return context.reject(leg, key, info, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         } else {
             // Candidates: the gateway is ICE-lite and needs none of the peer's (RFC 8445, 2.5).
             None
@@ -210,7 +210,6 @@ impl Call {
         answer: Result<&Message<'_>, StatusCode>,
     ) {
         let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
-        let call = self.key;
         // A challenge has raised the number in CSeq (RFC 3261, 22.2).
         if let (Ok(answer), Some(dialog)) = (answer, self.party(leg).dialog.as_mut())
             && let Ok(cseq) = answer.cseq()
@@ -227,38 +226,13 @@ impl Call {
             return;
         }
         // A page that does not respond may come back, as a call outlives its connection; behind a trunk nobody does.
-        let gone = match leg {
-            Leg::Page => matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::CALL_DOES_NOT_EXIST),
-            Leg::Peer => matches!(
-                code,
-                StatusCode::NOT_FOUND
-                    | StatusCode::REQUEST_TIMEOUT
-                    | StatusCode::GONE
-                    | StatusCode::CALL_DOES_NOT_EXIST
-                    | StatusCode::DOES_NOT_EXIST_ANYWHERE
-            ),
-        };
+        let gone = dialog::ends(code) || leg == Leg::Peer && code == StatusCode::REQUEST_TIMEOUT;
         if gone && self.stage == Stage::Up && key.method() != Method::Prack {
             self.party(leg).gone |= code != StatusCode::REQUEST_TIMEOUT;
             return self.lost(context, leg);
         }
-        match (purpose, answer) {
-            (Purpose::Update, Ok(answer)) if !code.is_failure() => self.refreshed(context, leg, answer),
-            (Purpose::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
-                self.party(leg).updates = false;
-                self.refresh(context, leg);
-            }
-            (Purpose::Update | Purpose::Reinvite, Ok(answer))
-                if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.party(leg).timer.too_brief(answer) =>
-            {
-                self.refresh(context, leg);
-            }
-            (Purpose::Update | Purpose::Reinvite, _) if code.is_failure() => {
-                // On the callee's leg the Call-ID is ours.
-                let wait = SessionTimer::again(code, leg == self.callee_leg(), &mut context.random);
-                context.set_timer(Timer::Refresh(call, leg), wait);
-            }
-            _ => {}
+        if purpose == Purpose::Update || purpose == Purpose::Reinvite && code.is_failure() {
+            self.refresh_answered(context, leg, key.method(), (code, answer.ok()));
         }
     }
 
@@ -282,17 +256,33 @@ impl Call {
         if let Some(sdp) = description(answer) {
             context.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
         }
-        self.refreshed(context, leg, answer);
+        self.refresh_answered(context, leg, Method::Invite, (StatusCode::OK, Some(answer)));
     }
 
-    /// Takes in what a 2xx grants to a session refresh of ours.
-    fn refreshed(&mut self, context: &mut Context, leg: Leg, answer: &Message<'_>) {
+    /// Takes the final response to a session refresh of ours in, or the status that stands for none.
+    fn refresh_answered(
+        &mut self,
+        context: &mut Context,
+        leg: Leg,
+        by: Method<'_>,
+        (code, answer): (StatusCode, Option<&Message<'_>>),
+    ) {
+        // On the callee's leg the Call-ID is ours.
+        let made_call_id = leg == self.callee_leg();
         let party = self.party(leg);
-        if let Some(dialog) = party.dialog.as_mut() {
+        if let (Some(dialog), Some(answer)) = (party.dialog.as_mut(), answer.filter(|_| !code.is_failure())) {
             dialog.refresh(answer);
         }
-        party.timer.granted(answer);
-        self.keep_alive(context, leg);
+        match party.timer.refreshed(by, (code, answer), made_call_id, &mut context.random) {
+            Refreshed::Granted => self.keep_alive(context, leg),
+            Refreshed::Again => self.refresh(context, leg),
+            Refreshed::ByInvite => {
+                party.updates = false;
+                self.refresh(context, leg);
+            }
+            Refreshed::After(wait) => context.set_timer(Timer::Refresh(self.key, leg), wait),
+            Refreshed::Nothing => {}
+        }
     }
 }
 
