@@ -5,7 +5,7 @@ use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
 use offhook_ua::uas;
 
-use super::context::{ABILITIES, Owner, Purpose, SUPPORTED};
+use super::context::{ABILITIES, Owner, Purpose};
 use super::session::Session as Call;
 use super::{Client, Output, Phase};
 use crate::client::call::State;
@@ -69,8 +69,9 @@ impl Client {
             Some(Method::Invite) => self.handle_invite(key, owned),
             Some(Method::Options) => {
                 let tag = self.context.random.token();
-                let answer =
-                    uas::answer(request, StatusCode::OK, &tag).field("Allow", &ABILITIES.allow()).field("Supported", SUPPORTED);
+                let answer = uas::answer(request, StatusCode::OK, &tag)
+                    .field("Allow", &ABILITIES.allow())
+                    .field("Supported", &ABILITIES.supported());
                 self.context.respond(key, answer.field("Accept", &ABILITIES.bodies.join(", ")).end());
             }
             Some(Method::Bye | Method::Prack | Method::Update | Method::Info) => {

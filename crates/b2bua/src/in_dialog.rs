@@ -2,8 +2,7 @@
 //! on to the other leg are DTMF digits and the end of the call.
 
 use offhook_media::{Command, Leg, MAX_SDP};
-use offhook_sip::reasons;
-use offhook_sip::{Abilities, Message, Method, OwnedMessage, StatusCode, reply};
+use offhook_sip::{Abilities, Message, Method, OwnedMessage, StatusCode, dtmf, reasons, reply};
 use offhook_trunk::Dtmf;
 use offhook_ua::session_timer::{AGAIN, Refreshed, SessionTimer};
 use offhook_ua::transaction::{ClientKey, ServerKey};
@@ -14,9 +13,6 @@ use super::call::{Call, Stage};
 use super::context::{Context, Purpose, SDP, description};
 use super::failure::Failure;
 use super::party::{Invite, OfferAnswer, abilities, allow};
-
-/// Duration of a DTMF digit where the INFO names none, ms.
-const DTMF_DURATION: u32 = 160;
 
 impl Call {
     /// Takes a request in one of the call's dialogs in.
@@ -67,8 +63,8 @@ impl Call {
 
     /// Takes INFO in: DTMF digits and candidates.
     fn info(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, info: &Message<'_>) {
-        let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
-            let Some(pressed) = read_dtmf(info.text()) else { return context.reject(leg, key, info, StatusCode::BAD_REQUEST) };
+        let pressed = if dtmf::TYPES.iter().any(|kind| info.content_is(kind)) {
+            let Some(pressed) = dtmf::read(info.text()) else { return context.reject(leg, key, info, StatusCode::BAD_REQUEST) };
             Some(pressed)
         } else {
             // Candidates: the gateway is ICE-lite and needs none of the peer's (RFC 8445, 2.5).
@@ -95,8 +91,8 @@ impl Call {
             return context.media(Command::SendDigit { session, leg: other, digit, duration });
         }
         let (Some(next_hop), Some(dialog)) = (self.next_hop(other), self.peer.dialog.as_mut()) else { return };
-        let body = format!("Signal={digit}\r\nDuration={duration}\r\n");
-        context.send_request(key, &next_hop, Purpose::Other, dialog.request(Method::Info), Some(("application/dtmf-relay", &body)));
+        let body = dtmf::write(digit.encode_utf8(&mut [0; 4]), duration);
+        context.send_request(key, &next_hop, Purpose::Other, dialog.request(Method::Info), Some((dtmf::TYPE, &body)));
     }
 
     /// Takes a re-INVITE or UPDATE in: another offer, or only a session refresh.
@@ -194,10 +190,10 @@ impl Call {
         let key = self.key;
         let party = self.party(leg);
         party.offer_answer = OfferAnswer::Offered;
-        let supported = party.supported();
+        let supported = abilities(leg).supported();
         let (Some(dialog), Some(next_hop)) = (party.dialog.as_mut(), party.next_hop.clone()) else { return };
         let invite =
-            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", supported);
+            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", &supported);
         context.send_request(key, &next_hop, Purpose::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 
@@ -282,34 +278,6 @@ impl Call {
             }
             Refreshed::After(wait) => context.set_timer(Timer::Refresh(self.key, leg), wait),
             Refreshed::Nothing => {}
-        }
-    }
-}
-
-/// Returns the DTMF digit and its duration (ms) in the body of an INFO: `Signal=5` and `Duration=160`, or only `5`.
-fn read_dtmf(body: &str) -> Option<(char, u32)> {
-    let value = |name: &str| {
-        let lines = body.lines().filter_map(|line| line.split_once('='));
-        lines.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
-    };
-    let digit = value("signal").unwrap_or(body.trim());
-    let digit = Some(digit).filter(|digit| digit.len() == 1)?.chars().next()?.to_ascii_uppercase();
-    let duration = value("duration").and_then(|value| value.parse().ok()).unwrap_or(DTMF_DURATION);
-    matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D').then_some((digit, duration.clamp(40, 5_000)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_come_in_two_forms() {
-        assert_eq!(read_dtmf("Signal=5\r\nDuration=200\r\n"), Some(('5', 200)));
-        assert_eq!(read_dtmf("signal = # \r\n"), Some(('#', 160)));
-        assert_eq!(read_dtmf("d\r\n"), Some(('D', 160)));
-        assert_eq!(read_dtmf("Signal=1\r\nDuration=999999"), Some(('1', 5_000)));
-        for other in ["", "Signal=", "Signal=12", "x", "Signal=é"] {
-            assert_eq!(read_dtmf(other), None, "{other}");
         }
     }
 }

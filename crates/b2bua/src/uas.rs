@@ -19,7 +19,7 @@ impl Call {
         let invite = invite.get();
         // There are no early media yet, and nothing rings (RFC 5009): only the media path comes up.
         let answer = self.page.reply(invite, StatusCode::SESSION_PROGRESS).field("P-Early-Media", "inactive");
-        if !invite.has_token(Name::Supported, "100rel") && !invite.has_token(Name::Require, "100rel") {
+        if !reliable::is_supported_by(invite) {
             return context.respond(Leg::Page, &key, answer.body(SDP, sdp));
         }
         let rseq = reliable::draw_rseq(&mut context.random);

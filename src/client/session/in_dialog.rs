@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use offhook_sip::sdp;
 use offhook_sip::{Abilities, Message, Name, OwnedMessage, reply};
+use offhook_sip::{dtmf, sdp};
 use offhook_ua::session_timer::{AGAIN, Refreshed, SessionTimer};
 use offhook_ua::transaction::{ClientKey, ServerKey};
 use offhook_ua::{dialog, glare, uas};
 
 use super::{OfferAnswer, Phase, Session};
 use crate::client::call::{EndCause, Error};
-use crate::client::context::{ABILITIES, Context, Owner, Purpose, SUPPORTED, TaskPurpose, with_capabilities};
+use crate::client::context::{ABILITIES, Context, Owner, Purpose, TaskPurpose, with_capabilities};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use offhook_sip::{Method, StatusCode};
@@ -41,7 +41,9 @@ impl Session {
             Method::Info => self.handle_info(context, key, request),
             Method::Invite | Method::Update => self.handle_offer(context, position, key, owned),
             Method::Options => {
-                let answer = reply(request, StatusCode::OK, None).field("Allow", &ABILITIES.allow()).field("Supported", SUPPORTED);
+                let answer = reply(request, StatusCode::OK, None)
+                    .field("Allow", &ABILITIES.allow())
+                    .field("Supported", &ABILITIES.supported());
                 context.respond(key, answer.end())
             }
             method => context.reject(key, request, Abilities::unserved(method)),
@@ -418,7 +420,8 @@ impl Session {
     /// Sends an UPDATE, if the remote party takes it. `refreshes`: it refreshes the session.
     pub(super) fn send_update(&mut self, context: &mut Context, refreshes: bool) {
         let Some(leg) = self.legs.first_mut().filter(|leg| leg.allows_update) else { return };
-        let update = leg.dialog.request(Method::Update).field("Contact", &context.contact()).field("Supported", SUPPORTED);
+        let update =
+            leg.dialog.request(Method::Update).field("Contact", &context.contact()).field("Supported", &ABILITIES.supported());
         let update = if refreshes { self.timer.refresh(update) } else { update };
         context.send_request(update, Owner::Call(self.info.id, Purpose::Update), None);
     }
@@ -472,8 +475,8 @@ impl Session {
 
     fn send_digit(&mut self, context: &mut Context) {
         let Some((leg, digit)) = self.legs.first_mut().zip(self.dtmf.get(..1)) else { return };
-        let body = format!("Signal={digit}\r\nDuration=160\r\n");
+        let body = dtmf::write(digit, dtmf::DURATION);
         let owner = Owner::Call(self.info.id, Purpose::Dtmf);
-        context.send_request(leg.dialog.request(Method::Info), owner, Some(("application/dtmf-relay", &body)));
+        context.send_request(leg.dialog.request(Method::Info), owner, Some((dtmf::TYPE, &body)));
     }
 }
