@@ -27,19 +27,18 @@ pub const ABILITIES: Abilities<'static> = Abilities {
         Method::Info,
         Method::Options,
     ],
-    extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice", "path"],
+    // RFC 3262, 4028, 5626, 5627, 8840.
+    extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice"],
     bodies: &["application/sdp"],
-    info_bodies: &["application/trickle-ice-sdpfrag"],
-    // The gateway's warning that the credit runs out is one of them.
+    // The gateway's warning that the credit runs out is the second one.
+    info_bodies: &["application/trickle-ice-sdpfrag", "application/json"],
     packages: &["trickle-ice", "offhook-credit"],
 };
-/// The extensions that we know (RFC 3262, 4028, 5626, 5627, 8840).
-pub const SUPPORTED: &str = "100rel, timer, outbound, gruu, trickle-ice";
 
 /// Adds what this user agent supports, and its Contact.
 pub fn with_capabilities(message: Writer, contact: &str) -> Writer {
     let message = message.field("Contact", contact).field("Allow", &ABILITIES.allow());
-    message.field("Supported", SUPPORTED).field("Recv-Info", &ABILITIES.packages.join(", "))
+    message.field("Supported", &ABILITIES.supported()).field("Recv-Info", &ABILITIES.packages.join(", "))
 }
 
 /// What the parts of the client share.

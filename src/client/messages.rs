@@ -5,7 +5,7 @@ use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::transaction::{ClientKey, Received, ServerKey, Transport};
 use offhook_ua::uas;
 
-use super::context::{ABILITIES, Owner, Purpose, SUPPORTED};
+use super::context::{ABILITIES, Owner, Purpose};
 use super::session::Session as Call;
 use super::{Client, Output, Phase};
 use crate::client::call::State;
@@ -69,8 +69,9 @@ impl Client {
             Some(Method::Invite) => self.handle_invite(key, owned),
             Some(Method::Options) => {
                 let tag = self.context.random.token();
-                let answer =
-                    uas::answer(request, StatusCode::OK, &tag).field("Allow", &ABILITIES.allow()).field("Supported", SUPPORTED);
+                let answer = uas::answer(request, StatusCode::OK, &tag)
+                    .field("Allow", &ABILITIES.allow())
+                    .field("Supported", &ABILITIES.supported());
                 self.context.respond(key, answer.field("Accept", &ABILITIES.bodies.join(", ")).end());
             }
             Some(Method::Bye | Method::Prack | Method::Update | Method::Info) => {
@@ -86,12 +87,14 @@ impl Client {
         if !self.context.transactions.knows(&invite) {
             return self.context.reject(key, cancel, StatusCode::CALL_DOES_NOT_EXIST);
         }
-        let call = self.calls.iter_mut().find(|call| call.is_ringing_for(&invite));
+        let call = self.calls.iter_mut().find(|call| call.is_ringing_for(&invite) || call.is_answering(&invite));
         // With the tag of the responses to its INVITE. A call that was answered meanwhile stays answered (RFC 3261, 9.2).
         let tag = call.as_ref().map_or_else(|| self.context.random.token(), |call| call.local_tag().to_owned());
         self.context.respond(key, uas::answer(cancel, StatusCode::OK, &tag).end());
-        if let Some(call) = call {
-            call.handle_cancel(&mut self.context, cancel);
+        match call {
+            Some(call) if call.is_answering(&invite) => call.reoffer_cancelled(&mut self.context),
+            Some(call) => call.handle_cancel(&mut self.context, cancel),
+            None => {}
         }
     }
 

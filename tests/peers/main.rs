@@ -153,12 +153,21 @@ fn what_is_not_supported_is_rejected_with_its_status() {
 #[test]
 fn a_rejection_in_a_dialog_has_the_fields_of_its_status() {
     let (mut page, id) = established();
-    for (number, method, more, code, lists) in [
-        (1, "NOTIFY", "", 405, "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS\r\n"),
-        (2, "FROB", "", 501, "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS\r\n"),
-        (3, "INFO", "Info-Package: other\r\n", 469, "Recv-Info: trickle-ice, offhook-credit\r\n"),
+    let methods = "Allow: INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, INFO, OPTIONS\r\n";
+    let text = "Content-Type: text/plain\r\n";
+    for (number, method, more, body, code, lists) in [
+        (1, "NOTIFY", "", "", 405, methods),
+        (2, "FROB", "", "", 501, methods),
+        (3, "INFO", "Info-Package: other\r\n", "", 469, "Recv-Info: trickle-ice, offhook-credit\r\n"),
+        (4, "INFO", text, "hello", 415, "Accept: application/trickle-ice-sdpfrag, application/json\r\n"),
+        (5, "INFO", "", "", 200, ""),
+        (6, "INFO", "Require: frob\r\n", "", 420, "Unsupported: frob\r\n"),
+        (7, "UPDATE", text, "hello", 415, "Accept: application/sdp\r\n"),
+        (8, "INVITE", text, "hello", 415, "Accept: application/sdp\r\n"),
+        (9, "INVITE", "Require: timer, frob\r\n", "", 420, "Unsupported: frob\r\n"),
+        (10, "UPDATE", "Require: timer\r\n", "", 200, ""),
     ] {
-        page.ask(method, number, more, "");
+        page.ask(method, number, more, body);
         assert_eq!(page.code(), code, "{method}");
         assert!(page.sent.last().unwrap().contains(lists), "{}", page.sent.last().unwrap());
     }

@@ -221,9 +221,15 @@ impl Page {
 
     /// A request of the peer in the dialog of our INVITE.
     pub fn ask(&mut self, method: &str, number: u32, more: &str, body: &str) {
+        let text = self.of_peer(method, number, more, body);
+        self.input(Input::Received(text));
+    }
+
+    /// The same, not sent yet.
+    pub fn of_peer(&self, method: &str, number: u32, more: &str, body: &str) -> String {
         let invite = self.last("INVITE");
         let invite = parse(invite.as_bytes()).unwrap();
-        let text = format!(
+        format!(
             "{method} sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/WS peer.test;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n\
              From: {};tag=peer\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {number} {method}\r\nContact: <sip:peer@peer.test>\r\n{more}\
              Content-Length: {}\r\n\r\n{body}",
@@ -231,8 +237,7 @@ impl Page {
             invite.get(Name::From).unwrap(),
             invite.call_id().unwrap(),
             body.len()
-        );
-        self.input(Input::Received(text));
+        )
     }
 
     /// An INVITE to us.

@@ -304,3 +304,28 @@ fn race_3_3_3_refer_crosses_the_bye() {
         race.end(&name);
     }
 }
+
+/// RFC 3261, 9.2. The browser has made its answer by then, so that we offer, too; from an offer of its own it goes back.
+#[test]
+fn a_reinvite_that_is_cancelled_gets_487_and_the_call_goes_on() {
+    for (kind, offer) in [(OFFER, sdp(2)), ("", String::new())] {
+        let (mut page, id) = established();
+        page.sent.truncate(1);
+        let invite = page.of_peer("INVITE", 1, kind, &offer);
+        let cancel = page.of_peer("CANCEL", 1, "", "").replace("bKCANCEL1", "bKINVITE1");
+        let ack = page.of_peer("ACK", 1, "", "").replace("bKACK1", "bKINVITE1");
+        page.client.handle(page.now, Input::Received(invite));
+        page.input(Input::Received(cancel));
+        page.input(Input::Received(ack));
+        assert_eq!((page.count("SIP/2.0 200 "), page.count("SIP/2.0 487 ")), (1, 1), "{:#?}", page.sent);
+        assert_eq!(
+            (page.count("INVITE"), page.commands.contains(&"Rollback".to_owned())),
+            (if kind.is_empty() { 1 } else { 2 }, kind.is_empty())
+        );
+        if page.count("INVITE") > 1 {
+            page.answer_as("INVITE", 200, "peer", |answer| answer, &sdp(2));
+        }
+        page.ask("INVITE", 2, OFFER, &sdp(2));
+        assert_eq!((page.code(), page.state(id)), (200, State::Established));
+    }
+}

@@ -120,6 +120,50 @@ fn a_request_without_an_interval_keeps_the_one_that_was_agreed() {
     assert_eq!(page.state(id), State::Ended);
 }
 
+/// Without UPDATE.
+#[test]
+fn a_refresh_by_invite_that_is_rejected_once_is_sent_again() {
+    for code in [408, 488, 491, 500, 503] {
+        let mut page = Page::signed_in();
+        let id = page.call();
+        let grant = |answer: offhook_sip::Writer| answer.field("Session-Expires", "90;refresher=uac");
+        page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+        connect(&mut page);
+        page.wait(45_000);
+        assert_eq!(page.count("INVITE"), 2);
+        page.answer("INVITE", code, |answer| answer);
+        page.wait(2_000);
+        assert_eq!(page.count("INVITE"), 2, "{code}");
+        page.wait(2_010);
+        assert_eq!(page.count("INVITE"), 3, "{code}");
+        page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+        page.wait(44_900);
+        assert_eq!((page.count("INVITE"), page.state(id)), (3, State::Established), "{code}");
+    }
+}
+
+#[test]
+fn a_refresh_by_invite_that_is_due_during_an_offer_comes_after_it() {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    let grant = |answer: offhook_sip::Writer| answer.field("Session-Expires", "90;refresher=uac");
+    page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+    connect(&mut page);
+    page.wait(42_000);
+    page.input(Input::IceState { peer: page.peer.unwrap(), state: IceState::Disconnected });
+    page.wait(2_600);
+    assert_eq!(page.count("INVITE"), 2, "an ICE restart");
+    connect(&mut page);
+    page.wait(3_000);
+    page.answer("INVITE", 488, |answer| answer);
+    assert_eq!(page.count("INVITE"), 2);
+    page.wait(2_100);
+    assert_eq!(page.count("INVITE"), 3);
+    page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+    page.wait(44_000);
+    assert_eq!(page.state(id), State::Established);
+}
+
 /// The refresh crossed a request of the peer, or a server failed: until the session ends it is sent again.
 #[test]
 fn a_refresh_that_is_rejected_for_now_is_sent_again() {

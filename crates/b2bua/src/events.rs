@@ -2,7 +2,9 @@
 
 use offhook_media::{Command, Event, Leg, MediaError, Prompt};
 use offhook_proxy::test_number::TestNumber;
+use offhook_ua::session_timer::AGAIN;
 
+use super::Timer;
 use super::call::{Call, Stage};
 use super::context::Context;
 use super::failure::Failure;
@@ -39,7 +41,8 @@ impl Call {
                 context.reject(leg, &key, request.get(), Failure::media(error).code)
             }
             (OfferAnswer::Offering, Ok(sdp)) => self.reoffer(context, leg, &sdp),
-            (OfferAnswer::Idle | OfferAnswer::Cancelled | OfferAnswer::Offering | OfferAnswer::Offered, _) => {}
+            (OfferAnswer::Offering, Err(_)) => context.set_timer(Timer::Refresh(self.key, leg), AGAIN),
+            (OfferAnswer::Idle | OfferAnswer::Cancelled | OfferAnswer::Offered, _) => {}
         }
     }
 

@@ -2,20 +2,17 @@
 //! on to the other leg are DTMF digits and the end of the call.
 
 use offhook_media::{Command, Leg, MAX_SDP};
-use offhook_sip::reasons;
-use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, reply};
+use offhook_sip::{Abilities, Message, Method, OwnedMessage, StatusCode, dtmf, reasons, reply};
 use offhook_trunk::Dtmf;
-use offhook_ua::session_timer::{AGAIN, SessionTimer};
+use offhook_ua::session_timer::{AGAIN, Refreshed, SessionTimer};
 use offhook_ua::transaction::{ClientKey, ServerKey};
+use offhook_ua::{dialog, uas};
 
 use super::Timer;
 use super::call::{Call, Stage};
 use super::context::{Context, Purpose, SDP, description};
 use super::failure::Failure;
-use super::party::{Invite, OfferAnswer, allow};
-
-/// Duration of a DTMF digit where the INFO names none, ms.
-const DTMF_DURATION: u32 = 160;
+use super::party::{Invite, OfferAnswer, abilities, allow};
 
 impl Call {
     /// Takes a request in one of the call's dialogs in.
@@ -29,9 +26,14 @@ impl Call {
             return context.reject(leg, key, request, StatusCode::SERVER_INTERNAL_ERROR);
         }
         let Some(method) = request.method() else { return };
+        if self.is_over() && method != Method::Bye {
+            return context.reject(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST);
+        }
+        if let Err(code) = uas::check_in_dialog(request, &abilities(leg)) {
+            return context.reject(leg, key, request, code);
+        }
         match method {
             Method::Bye => self.bye(context, leg, key, request),
-            _ if self.is_over() => context.reject(leg, key, request, StatusCode::CALL_DOES_NOT_EXIST),
             Method::Prack => self.provisional_acknowledged(context, leg, key, request),
             Method::Info => self.info(context, leg, key, request),
             Method::Invite | Method::Update => self.reoffered(context, leg, key, message),
@@ -61,15 +63,9 @@ impl Call {
 
     /// Takes INFO in: DTMF digits and candidates.
     fn info(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, info: &Message<'_>) {
-        let package = info.get(Name::InfoPackage);
-        if package.is_some_and(|package| !package.eq_ignore_ascii_case("trickle-ice")) {
-            return context.reject(leg, key, info, StatusCode::BAD_INFO_PACKAGE);
-        }
-        let pressed = if info.content_is("application/dtmf-relay") || info.content_is("application/dtmf") {
-            let Some(pressed) = read_dtmf(info.text()) else { return context.reject(leg, key, info, StatusCode::BAD_REQUEST) };
+        let pressed = if dtmf::TYPES.iter().any(|kind| info.content_is(kind)) {
+            let Some(pressed) = dtmf::read(info.text()) else { return context.reject(leg, key, info, StatusCode::BAD_REQUEST) };
             Some(pressed)
-        } else if !info.body.is_empty() && !info.content_is("application/trickle-ice-sdpfrag") {
-            return context.reject(leg, key, info, StatusCode::UNSUPPORTED_MEDIA_TYPE);
         } else {
             // Candidates: the gateway is ICE-lite and needs none of the peer's (RFC 8445, 2.5).
             None
@@ -95,8 +91,8 @@ impl Call {
             return context.media(Command::SendDigit { session, leg: other, digit, duration });
         }
         let (Some(next_hop), Some(dialog)) = (self.next_hop(other), self.peer.dialog.as_mut()) else { return };
-        let body = format!("Signal={digit}\r\nDuration={duration}\r\n");
-        context.send_request(key, &next_hop, Purpose::Other, dialog.request(Method::Info), Some(("application/dtmf-relay", &body)));
+        let body = dtmf::write(digit.encode_utf8(&mut [0; 4]), duration);
+        context.send_request(key, &next_hop, Purpose::Other, dialog.request(Method::Info), Some((dtmf::TYPE, &body)));
     }
 
     /// Takes a re-INVITE or UPDATE in: another offer, or only a session refresh.
@@ -194,10 +190,10 @@ impl Call {
         let key = self.key;
         let party = self.party(leg);
         party.offer_answer = OfferAnswer::Offered;
-        let supported = party.supported();
+        let supported = abilities(leg).supported();
         let (Some(dialog), Some(next_hop)) = (party.dialog.as_mut(), party.next_hop.clone()) else { return };
         let invite =
-            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", supported);
+            dialog.request(Method::Invite).field("Contact", &party.contact).field("Allow", &allow()).field("Supported", &supported);
         context.send_request(key, &next_hop, Purpose::Reinvite, party.timer.refresh(invite), Some((SDP, sdp)));
     }
 
@@ -210,7 +206,6 @@ impl Call {
         answer: Result<&Message<'_>, StatusCode>,
     ) {
         let code = answer.map_or_else(|code| code, |answer| answer.code().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR));
-        let call = self.key;
         // A challenge has raised the number in CSeq (RFC 3261, 22.2).
         if let (Ok(answer), Some(dialog)) = (answer, self.party(leg).dialog.as_mut())
             && let Ok(cseq) = answer.cseq()
@@ -227,38 +222,13 @@ impl Call {
             return;
         }
         // A page that does not respond may come back, as a call outlives its connection; behind a trunk nobody does.
-        let gone = match leg {
-            Leg::Page => matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::CALL_DOES_NOT_EXIST),
-            Leg::Peer => matches!(
-                code,
-                StatusCode::NOT_FOUND
-                    | StatusCode::REQUEST_TIMEOUT
-                    | StatusCode::GONE
-                    | StatusCode::CALL_DOES_NOT_EXIST
-                    | StatusCode::DOES_NOT_EXIST_ANYWHERE
-            ),
-        };
+        let gone = dialog::ends(code) || leg == Leg::Peer && code == StatusCode::REQUEST_TIMEOUT;
         if gone && self.stage == Stage::Up && key.method() != Method::Prack {
             self.party(leg).gone |= code != StatusCode::REQUEST_TIMEOUT;
             return self.lost(context, leg);
         }
-        match (purpose, answer) {
-            (Purpose::Update, Ok(answer)) if !code.is_failure() => self.refreshed(context, leg, answer),
-            (Purpose::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
-                self.party(leg).updates = false;
-                self.refresh(context, leg);
-            }
-            (Purpose::Update | Purpose::Reinvite, Ok(answer))
-                if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.party(leg).timer.too_brief(answer) =>
-            {
-                self.refresh(context, leg);
-            }
-            (Purpose::Update | Purpose::Reinvite, _) if code.is_failure() => {
-                // On the callee's leg the Call-ID is ours.
-                let wait = SessionTimer::again(code, leg == self.callee_leg(), &mut context.random);
-                context.set_timer(Timer::Refresh(call, leg), wait);
-            }
-            _ => {}
+        if purpose == Purpose::Update || purpose == Purpose::Reinvite && code.is_failure() {
+            self.refresh_answered(context, leg, key.method(), (code, answer.ok()));
         }
     }
 
@@ -282,44 +252,32 @@ impl Call {
         if let Some(sdp) = description(answer) {
             context.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
         }
-        self.refreshed(context, leg, answer);
+        self.refresh_answered(context, leg, Method::Invite, (StatusCode::OK, Some(answer)));
     }
 
-    /// Takes in what a 2xx grants to a session refresh of ours.
-    fn refreshed(&mut self, context: &mut Context, leg: Leg, answer: &Message<'_>) {
+    /// Takes the final response to a session refresh of ours in, or the status that stands for none.
+    fn refresh_answered(
+        &mut self,
+        context: &mut Context,
+        leg: Leg,
+        by: Method<'_>,
+        (code, answer): (StatusCode, Option<&Message<'_>>),
+    ) {
+        // On the callee's leg the Call-ID is ours.
+        let made_call_id = leg == self.callee_leg();
         let party = self.party(leg);
-        if let Some(dialog) = party.dialog.as_mut() {
+        if let (Some(dialog), Some(answer)) = (party.dialog.as_mut(), answer.filter(|_| !code.is_failure())) {
             dialog.refresh(answer);
         }
-        party.timer.granted(answer);
-        self.keep_alive(context, leg);
-    }
-}
-
-/// Returns the DTMF digit and its duration (ms) in the body of an INFO: `Signal=5` and `Duration=160`, or only `5`.
-fn read_dtmf(body: &str) -> Option<(char, u32)> {
-    let value = |name: &str| {
-        let lines = body.lines().filter_map(|line| line.split_once('='));
-        lines.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
-    };
-    let digit = value("signal").unwrap_or(body.trim());
-    let digit = Some(digit).filter(|digit| digit.len() == 1)?.chars().next()?.to_ascii_uppercase();
-    let duration = value("duration").and_then(|value| value.parse().ok()).unwrap_or(DTMF_DURATION);
-    matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D').then_some((digit, duration.clamp(40, 5_000)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_come_in_two_forms() {
-        assert_eq!(read_dtmf("Signal=5\r\nDuration=200\r\n"), Some(('5', 200)));
-        assert_eq!(read_dtmf("signal = # \r\n"), Some(('#', 160)));
-        assert_eq!(read_dtmf("d\r\n"), Some(('D', 160)));
-        assert_eq!(read_dtmf("Signal=1\r\nDuration=999999"), Some(('1', 5_000)));
-        for other in ["", "Signal=", "Signal=12", "x", "Signal=é"] {
-            assert_eq!(read_dtmf(other), None, "{other}");
+        match party.timer.refreshed(by, (code, answer), made_call_id, &mut context.random) {
+            Refreshed::Granted => self.keep_alive(context, leg),
+            Refreshed::Again => self.refresh(context, leg),
+            Refreshed::ByInvite => {
+                party.updates = false;
+                self.refresh(context, leg);
+            }
+            Refreshed::After(wait) => context.set_timer(Timer::Refresh(self.key, leg), wait),
+            Refreshed::Nothing => {}
         }
     }
 }

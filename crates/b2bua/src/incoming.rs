@@ -4,21 +4,20 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use offhook_ledger::Kind;
-use offhook_media::{Command, Leg, MAX_SDP};
+use offhook_media::{Command, Leg};
 use offhook_sip::telephone::is_form_of_number;
 use offhook_sip::{Message, OwnedMessage, StatusCode, Uri, quote};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, named};
-use offhook_ua::session_timer::SessionTimer;
 use offhook_ua::transaction::ServerKey;
 use tracing::{debug, info};
 
 use super::call::{Call, CallKey};
 use super::context::{Context, NextHop, SDP};
 use super::failure::Failure;
-use super::outgoing::{contact, headers};
-use super::party::{Invite, OfferAnswer, Party, abilities};
+use super::outgoing::{check, contact, headers};
+use super::party::{Invite, OfferAnswer, Party};
 use super::port::{Callee, MapId};
 use super::{Output, Timer};
 
@@ -38,18 +37,7 @@ impl Call {
         received: &OwnedMessage,
     ) -> Result<Self, Failure> {
         let invite = received.get();
-        if invite.unsupported(abilities(Leg::Peer).extensions).next().is_some() {
-            return Err(Failure::plain(StatusCode::BAD_EXTENSION));
-        }
-        if SessionTimer::is_too_brief(invite) {
-            return Err(Failure::too_brief());
-        }
-        if !invite.content_is(SDP) && !invite.body.is_empty() {
-            return Err(Failure::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
-        if invite.body.len() > MAX_SDP {
-            return Err(Failure::too_large());
-        }
+        check(invite, Leg::Peer)?;
         context.limits.check(&context.settings, Kind::Incoming, "", "")?;
         if context.trunks.is_full(&trunk) {
             return Err(Failure::plain(StatusCode::SERVICE_UNAVAILABLE));

@@ -33,7 +33,10 @@ impl Call {
     ) -> Result<Self, Failure> {
         let invite = received.get();
         let (kind, to) = called(context, invite)?;
-        check(invite)?;
+        check(invite, Leg::Page)?;
+        if !invite.content_is(SDP) {
+            return Err(Failure::new(StatusCode::NOT_ACCEPTABLE_HERE, ApiCode::Malformed, "An offer is needed"));
+        }
         let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
         context.limits.check(&context.settings, kind, &context.application(tenant), &user)?;
         let tag = context.tag(key, Leg::Page);
@@ -182,18 +185,13 @@ fn called(context: &Context, invite: &Message<'_>) -> Result<(Kind, Called), Fai
     }
 }
 
-/// Checks that a page's INVITE has an offer and asks for nothing that is not supported.
+/// Checks that the INVITE that begins a call asks for nothing that is not supported on this leg.
 ///
 /// # Errors
 ///
 /// What it is rejected with.
-fn check(invite: &Message<'_>) -> Result<(), Failure> {
-    if invite.unsupported(abilities(Leg::Page).extensions).next().is_some() {
-        return Err(Failure::plain(StatusCode::BAD_EXTENSION));
-    }
-    if !invite.content_is(SDP) {
-        return Err(Failure::new(StatusCode::NOT_ACCEPTABLE_HERE, ApiCode::Malformed, "An offer is needed"));
-    }
+pub(super) fn check(invite: &Message<'_>, leg: Leg) -> Result<(), Failure> {
+    invite.check_uas(&abilities(leg)).map_err(|rejection| Failure::plain(rejection.code))?;
     if invite.body.len() > MAX_SDP {
         return Err(Failure::too_large());
     }

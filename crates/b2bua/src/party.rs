@@ -6,7 +6,7 @@
 //! ```
 
 use offhook_media::Leg;
-use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, Writer, reply};
+use offhook_sip::{Abilities, Message, Method, Name, OwnedMessage, StatusCode, Writer, dtmf, reply};
 use offhook_trunk::TrunkId;
 use offhook_ua::dialog::Dialog;
 use offhook_ua::session_timer::SessionTimer;
@@ -21,9 +21,10 @@ const METHODS: [Method<'static>; 8] =
 /// What pages may ask for.
 const PAGE: Abilities<'static> = Abilities {
     methods: &METHODS,
-    extensions: &["100rel", "timer", "trickle-ice", "outbound"],
+    // A page that could not trickle would wait for our candidates; none of its own are needed, as the gateway is ICE-lite.
+    extensions: &["100rel", "timer", "trickle-ice"],
     bodies: &[SDP],
-    info_bodies: &["application/trickle-ice-sdpfrag", "application/dtmf-relay", "application/dtmf"],
+    info_bodies: &["application/trickle-ice-sdpfrag", dtmf::TYPES[0], dtmf::TYPES[1]],
     packages: &["trickle-ice"],
 };
 /// What the SIP side may ask for.
@@ -194,16 +195,7 @@ impl Party {
         reply(request, code, Some(&self.tag))
             .field("Contact", &self.contact)
             .field("Allow", &allow())
-            .field("Supported", self.supported())
+            .field("Supported", &abilities(self.leg).supported())
             .field("Recv-Info", &abilities(self.leg).packages.join(", "))
-    }
-
-    /// Returns the value of Supported. A page that could not trickle would wait for its candidates; none of them is needed, as the gateway is
-    /// ICE-lite.
-    pub(super) const fn supported(&self) -> &'static str {
-        match self.leg {
-            Leg::Page => "100rel, timer, trickle-ice",
-            Leg::Peer => "100rel, timer",
-        }
     }
 }

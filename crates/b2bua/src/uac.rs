@@ -15,7 +15,7 @@ use super::Timer;
 use super::call::{Call, Stage};
 use super::context::{Context, NextHop, Purpose, SDP, description, side};
 use super::failure::Failure;
-use super::party::{Fork, Invite, OfferAnswer, allow};
+use super::party::{Fork, Invite, OfferAnswer, abilities, allow};
 
 /// The session interval that is asked for, s (RFC 4028).
 const SESSION: u32 = 1_800;
@@ -94,7 +94,8 @@ impl Call {
         let party = self.party(leg);
         let Some(next_hop) = party.next_hop.clone() else { return };
         // No 100rel: several devices may ring, and with early answers all of them would share our one transport.
-        let supported = if leg == Leg::Page { "timer, trickle-ice" } else { party.supported() };
+        let can = abilities(leg);
+        let extensions: Vec<_> = can.extensions.iter().copied().filter(|tag| leg == Leg::Peer || *tag != "100rel").collect();
         let mut invite = Writer::request(Method::Invite, &uri)
             .joined("From", &[&caller, ";tag=", &party.tag])
             .joined("To", &["<", &uri, ">"])
@@ -102,7 +103,7 @@ impl Call {
             .cseq(number, Method::Invite)
             .field("Contact", &party.contact)
             .field("Allow", &allow())
-            .field("Supported", supported);
+            .field("Supported", &extensions.join(", "));
         invite = match leg {
             Leg::Page => invite.field("Recv-Info", "trickle-ice"),
             Leg::Peer if anonymous => invite.field("P-Early-Media", "supported").field("Privacy", "id"),
@@ -158,7 +159,7 @@ impl Call {
             if let Some(prack) = fork.reliable.prack(&mut fork.dialog, answer) {
                 context.send_request(key, &next_hop, Purpose::Other, prack, None);
             }
-            let silent = answer.get_other("P-Early-Media").is_some_and(|value| value.contains("inactive"));
+            let silent = answer.early_media().is_some_and(|early| !early.sends());
             if let Some(sdp) = description(answer).map(str::to_owned).filter(|_| fork.sdp.is_none()) {
                 fork.sdp = Some(sdp.clone());
                 if leg == Leg::Peer && first {

@@ -1,7 +1,7 @@
 //! The caller's leg, where we are the UAS: provisional responses to its INVITE, the 200, their acknowledgements, and CANCEL.
 
 use offhook_media::{Command, Leg};
-use offhook_sip::{Message, Name, StatusCode, reply};
+use offhook_sip::{ApiCode, Message, Name, StatusCode, reply};
 use offhook_ua::reliable::{self, Due};
 use offhook_ua::transaction::ServerKey;
 
@@ -19,7 +19,7 @@ impl Call {
         let invite = invite.get();
         // There are no early media yet, and nothing rings (RFC 5009): only the media path comes up.
         let answer = self.page.reply(invite, StatusCode::SESSION_PROGRESS).field("P-Early-Media", "inactive");
-        if !invite.has_token(Name::Supported, "100rel") && !invite.has_token(Name::Require, "100rel") {
+        if !reliable::is_supported_by(invite) {
             return context.respond(Leg::Page, &key, answer.body(SDP, sdp));
         }
         let rseq = reliable::draw_rseq(&mut context.random);
@@ -113,11 +113,18 @@ impl Call {
                 }
             }
             Some(Due::TimedOut) if over => return self.send_bye(context, leg),
+            Some(Due::TimedOut) if matches!(party.invite, Invite::Received { .. }) => return self.provisional_lost(context),
             Some(Due::TimedOut) => return self.lost(context, leg),
             None => {}
         }
         self.watch_acknowledgement(context, leg);
         self.accept(context);
+    }
+
+    /// Ends the call, as the caller did not acknowledge a provisional response (RFC 3262, 3).
+    fn provisional_lost(&mut self, context: &mut Context) {
+        let failure = Failure::new(StatusCode::SERVER_TIMEOUT, ApiCode::Timeout, "No sign of life from the caller");
+        self.finish(context, "caller lost", &failure);
     }
 
     /// Sets the timer of the response that waits for its acknowledgement.

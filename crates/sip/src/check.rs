@@ -28,7 +28,7 @@ impl Rejection {
 pub struct Abilities<'a> {
     /// Methods that it handles: the value of Allow.
     pub methods: &'a [Method<'a>],
-    /// Option tags that a request may require.
+    /// Option tags that a request may require: the value of Supported.
     pub extensions: &'a [&'a str],
     /// Media types of bodies: the value of Accept. The body of an INFO depends on its package instead (RFC 6086).
     pub bodies: &'a [&'a str],
@@ -46,6 +46,12 @@ impl Abilities<'_> {
     #[must_use]
     pub fn unserved(method: Method<'_>) -> StatusCode {
         if method.registered().is_some() { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::NOT_IMPLEMENTED }
+    }
+
+    /// Returns the value of Supported.
+    #[must_use]
+    pub fn supported(&self) -> String {
+        self.extensions.join(", ")
     }
 
     /// Returns the value of Allow.

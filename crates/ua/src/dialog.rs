@@ -179,6 +179,21 @@ impl Dialog {
     }
 }
 
+/// Whether a response to an in-dialog request says that the remote party, or a proxy on the way, knows the dialog, or the way to it, no more
+/// (RFC 3261, 12.2.1.2; RFC 5057, 5.1; RFC 5626, 5.3). Of the other statuses of RFC 5057 some blame the request alone, and others, as 408 and
+/// 480, may mean a party that comes back: what they end is for the caller to say.
+#[must_use]
+pub const fn ends(code: StatusCode) -> bool {
+    matches!(
+        code,
+        StatusCode::NOT_FOUND
+            | StatusCode::GONE
+            | StatusCode::FLOW_FAILED
+            | StatusCode::CALL_DOES_NOT_EXIST
+            | StatusCode::DOES_NOT_EXIST_ANYWHERE
+    )
+}
+
 /// Returns the route set in the order of Record-Route, or in reverse (`back`).
 fn routes(message: &Message<'_>, back: bool) -> Vec<String> {
     let mut routes = Vec::new();

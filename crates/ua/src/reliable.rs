@@ -39,6 +39,12 @@ pub fn draw_rseq(random: &mut Random) -> u32 {
     1 + u32::try_from(random.below((1 << 31) - 1)).unwrap_or(0)
 }
 
+/// Whether the sender of an INVITE takes reliable provisional responses (RFC 3262, 3).
+#[must_use]
+pub fn is_supported_by(invite: &Message<'_>) -> bool {
+    invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel")
+}
+
 /// The response of a UAS that waits for its acknowledgement, if there is one.
 ///
 /// Order of calls: any of those that take `&mut self`; then [`Uas::deadline`] into the timer that calls [`Uas::handle_timeout`].

@@ -4,12 +4,12 @@
 //! UAC   propose() ──▶ INVITE ── 2xx ──▶ granted() ──▶ deadlines(): refresh at half of the interval, end shortly before all of it
 //!          ▲            └── 422 ──▶ too_brief()  │        │
 //!          └─────────────────────────────────────┘        ▼
-//! UAS   is_too_brief(): 422   answer() ──▶ 2xx       refresh() ──▶ UPDATE or re-INVITE
+//! UAS   is_too_brief(): 422   answer() ──▶ 2xx       refresh() ──▶ UPDATE or re-INVITE ── response ──▶ refreshed()
 //! ```
 
 use std::time::Duration;
 
-use offhook_sip::{Message, Name, Refresher, SessionExpires, StatusCode, Writer};
+use offhook_sip::{Message, Method, Name, Refresher, SessionExpires, StatusCode, Writer};
 
 use crate::glare;
 use crate::random::Random;
@@ -69,6 +69,21 @@ pub struct Deadlines {
     pub refresh: Option<Duration>,
     /// When it is over unless it was refreshed.
     pub end: Duration,
+}
+
+/// What follows from the final response to a refresh of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// The session goes on: [`SessionTimer::deadlines`] count from now on.
+    Granted,
+    /// Send it again at once, with the longer interval that a 422 demands.
+    Again,
+    /// Refresh at once by re-INVITE: the remote party does not take UPDATE, whatever it said in Allow.
+    ByInvite,
+    /// Refresh again after this time: until the session expires, a refresh may still succeed.
+    After(Duration),
+    /// Nothing: the session has no timer, or the remote party refreshes it.
+    Nothing,
 }
 
 impl Default for SessionTimer {
@@ -154,9 +169,32 @@ impl SessionTimer {
         if known { answer.field(Name::Require.as_str(), "timer") } else { answer }
     }
 
-    /// Returns how long to wait before a refresh is sent again that was rejected with this status: it may succeed as long as the session lasts.
-    pub fn again(code: StatusCode, made_call_id: bool, random: &mut Random) -> Duration {
-        if code == StatusCode::REQUEST_PENDING { glare::wait(made_call_id, random) } else { AGAIN }
+    /// Takes the final response to a refresh of ours (sections 7.2, 7.3 and 10), an UPDATE or INVITE, or the status that stands for none.
+    /// That it ends the dialog has to be ruled out before ([`crate::dialog::ends`]). `made_call_id`: as for [`glare::wait`].
+    pub fn refreshed(
+        &mut self,
+        method: Method<'_>,
+        (code, answer): (StatusCode, Option<&Message<'_>>),
+        made_call_id: bool,
+        random: &mut Random,
+    ) -> Refreshed {
+        match (code, answer) {
+            (code, Some(answer)) if code.is_success() => {
+                self.granted(answer);
+                Refreshed::Granted
+            }
+            (StatusCode::SESSION_INTERVAL_TOO_SMALL, Some(answer)) if self.too_brief(answer) => Refreshed::Again,
+            (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, _) if method == Method::Update => Refreshed::ByInvite,
+            _ if !self.is_ours() => Refreshed::Nothing,
+            (StatusCode::REQUEST_PENDING, _) => Refreshed::After(glare::wait(made_call_id, random)),
+            _ => Refreshed::After(AGAIN),
+        }
+    }
+
+    /// Whether this end refreshes the session.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.agreement.is_some_and(|agreement| agreement.ours)
     }
 
     /// Returns the timers (section 10); `None`: the session has none.
@@ -263,6 +301,31 @@ mod tests {
         assert_eq!((1..=5).map(|n| raise(&mut timer, n * 1_000)).collect::<Vec<_>>(), [true, true, true, false, false]);
         with(OK, "Session-Expires: 5000\r\n", |answer| timer.granted(answer));
         assert!(raise(&mut timer, 6_000));
+    }
+
+    #[test]
+    fn a_refresh_is_tried_until_the_session_expires() {
+        let mut random = Random::new([1; 32]);
+        let mut timer = SessionTimer::new();
+        let mut of = |timer: &mut SessionTimer, method, code, fields: &str| {
+            let code = StatusCode::new(code).expect("a status");
+            with(&format!("SIP/2.0 {code} {}\r\n", code.reason()), fields, |answer| {
+                timer.refreshed(method, (code, Some(answer)), true, &mut random)
+            })
+        };
+        assert_eq!(of(&mut timer, Method::Update, 503, ""), Refreshed::Nothing, "there is no timer");
+        let granted = "Session-Expires: 1800;refresher=uac\r\n";
+        assert_eq!(of(&mut timer, Method::Update, 200, granted), Refreshed::Granted);
+        assert_eq!(of(&mut timer, Method::Update, 405, ""), Refreshed::ByInvite);
+        assert_eq!(of(&mut timer, Method::Update, 501, ""), Refreshed::ByInvite);
+        for code in [405, 408, 422, 488, 500, 503, 603] {
+            assert_eq!(of(&mut timer, Method::Invite, code, ""), Refreshed::After(AGAIN), "{code}");
+        }
+        assert!(matches!(of(&mut timer, Method::Invite, 491, ""), Refreshed::After(wait) if wait >= AGAIN));
+        assert_eq!(of(&mut timer, Method::Invite, 422, "Min-SE: 3600\r\n"), Refreshed::Again);
+        let granted = "Session-Expires: 3600;refresher=uas\r\n";
+        assert_eq!(of(&mut timer, Method::Invite, 200, granted), Refreshed::Granted);
+        assert_eq!(of(&mut timer, Method::Update, 503, ""), Refreshed::Nothing, "the remote party refreshes");
     }
 
     #[test]

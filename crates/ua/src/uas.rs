@@ -10,6 +10,29 @@ pub fn answer(request: &Message<'_>, code: StatusCode, tag: &str) -> Writer {
     reply(request, code, (code != StatusCode::TRYING).then_some(tag))
 }
 
+/// Checks an in-dialog request as [`Message::check_uas`] does, and the package and body of an INFO (RFC 6086, 4.2.2): what it asks for has to be
+/// among `can`. A BYE ends its dialog whatever it asks for. Methods that are not served are not checked: [`Abilities::unserved`].
+///
+/// # Errors
+///
+/// The status that the request is rejected with.
+pub fn check_in_dialog(request: &Message<'_>, can: &Abilities<'_>) -> Result<(), StatusCode> {
+    let Some(method) = request.method().filter(|method| *method != Method::Bye && can.methods.contains(method)) else {
+        return Ok(());
+    };
+    request.check_uas(can).map_err(|rejection| rejection.code)?;
+    let knows = |package: &str| can.packages.iter().any(|known| known.eq_ignore_ascii_case(package));
+    if method != Method::Info {
+        Ok(())
+    } else if !request.get(Name::InfoPackage).is_none_or(knows) {
+        Err(StatusCode::BAD_INFO_PACKAGE)
+    } else if !request.body.is_empty() && !can.info_bodies.iter().any(|kind| request.content_is(kind)) {
+        Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    } else {
+        Ok(())
+    }
+}
+
 /// Why a request is rejected. There is no 421, as no extension is demanded of others, and no 489: there are no event packages, so that SUBSCRIBE
 /// and NOTIFY are methods that are not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +175,37 @@ mod tests {
             (status(486), "INVITE", "", ""),
         ] {
             assert_eq!(said(refusal, method, more), expected, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn an_in_dialog_request_may_ask_for_what_is_there() {
+        for (method, more, body, code) in [
+            ("INVITE", "", "", 200),
+            ("INVITE", "Content-Type: application/sdp; charset=x\r\n", "v=0", 200),
+            ("INVITE", "Content-Type: text/plain\r\n", "hello", 415),
+            ("INVITE", "Require: timer\r\n", "", 200),
+            ("INVITE", "Require: frob\r\n", "", 420),
+            ("INVITE", "Accept: text/plain\r\n", "", 406),
+            ("ACK", "Require: frob\r\n", "", 200),
+            ("BYE", "Require: frob\r\nContent-Type: text/plain\r\n", "hello", 200),
+            ("INFO", "", "", 200),
+            ("INFO", "Info-Package: Trickle-ICE\r\n", "", 200),
+            ("INFO", "Info-Package: frob\r\n", "", 469),
+            ("INFO", "Require: frob\r\nInfo-Package: frob\r\n", "", 420),
+            ("INFO", "Content-Type: application/dtmf\r\n", "5", 200),
+            ("INFO", "Content-Type: text/plain\r\n", "5", 415),
+            ("INFO", "", "5", 415),
+            ("FROB", "Require: frob\r\n", "", 200),
+        ] {
+            let text = format!(
+                "{method} sip:a@b SIP/2.0\r\nVia: SIP/2.0/WS x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>;tag=2\r\n\
+                 Call-ID: 1\r\nCSeq: 1 {method}\r\n{more}\r\n{body}"
+            );
+            let request = parse_text(&text).expect("a request");
+            let methods = [Method::Invite, Method::Ack, Method::Bye, Method::Info];
+            let checked = check_in_dialog(&request, &Abilities { methods: &methods, ..CAN });
+            assert_eq!(checked.err().map_or(200, StatusCode::as_u16), code, "{text}");
         }
     }
 

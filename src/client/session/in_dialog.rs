@@ -1,14 +1,16 @@
 //! In-dialog requests: those of the remote party, offers both ways (RFC 3264), session refreshes (RFC 4028), DTMF.
 
-use offhook_sip::sdp;
+use std::time::Duration;
+
 use offhook_sip::{Abilities, Message, Name, OwnedMessage, reply};
-use offhook_ua::glare;
-use offhook_ua::session_timer::SessionTimer;
+use offhook_sip::{dtmf, sdp};
+use offhook_ua::session_timer::{AGAIN, Refreshed, SessionTimer};
 use offhook_ua::transaction::{ClientKey, ServerKey};
+use offhook_ua::{dialog, glare, uas};
 
 use super::{OfferAnswer, Phase, Session};
 use crate::client::call::{EndCause, Error};
-use crate::client::context::{ABILITIES, Context, Owner, Purpose, SUPPORTED, TaskPurpose, with_capabilities};
+use crate::client::context::{ABILITIES, Context, Owner, Purpose, TaskPurpose, with_capabilities};
 use crate::client::io::{Change, IceState, Output, TaskKind};
 use crate::client::timers::Timer;
 use offhook_sip::{Method, StatusCode};
@@ -27,14 +29,21 @@ impl Session {
         if matches!(method, Method::Invite | Method::Update) {
             self.closed_peer = None;
         }
+        if self.is_over() && (gone || method != Method::Bye) {
+            return context.reject(key, request, StatusCode::CALL_DOES_NOT_EXIST);
+        }
+        if let Err(code) = uas::check_in_dialog(request, &ABILITIES) {
+            return context.reject(key, request, code);
+        }
         match method {
-            _ if self.is_over() && (gone || method != Method::Bye) => context.reject(key, request, StatusCode::CALL_DOES_NOT_EXIST),
             Method::Bye => self.handle_bye(context, key, request),
             Method::Prack => self.handle_prack(context, key, request),
             Method::Info => self.handle_info(context, key, request),
             Method::Invite | Method::Update => self.handle_offer(context, position, key, owned),
             Method::Options => {
-                let answer = reply(request, StatusCode::OK, None).field("Allow", &ABILITIES.allow()).field("Supported", SUPPORTED);
+                let answer = reply(request, StatusCode::OK, None)
+                    .field("Allow", &ABILITIES.allow())
+                    .field("Supported", &ABILITIES.supported());
                 context.respond(key, answer.end())
             }
             method => context.reject(key, request, Abilities::unserved(method)),
@@ -67,14 +76,11 @@ impl Session {
     }
 
     fn handle_info(&mut self, context: &mut Context, key: &ServerKey, info: &Message<'_>) {
-        let package = info.get(Name::InfoPackage).unwrap_or("trickle-ice");
-        if package.eq_ignore_ascii_case("offhook-credit") {
+        if info.get(Name::InfoPackage).is_some_and(|package| package.eq_ignore_ascii_case("offhook-credit")) {
             // {"seconds":30}
             let number = info.text().split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
             let seconds = number.and_then(|number| number.parse().ok()).unwrap_or(0);
             context.call_changed(Change::CreditLow(seconds), &self.info);
-        } else if !package.eq_ignore_ascii_case("trickle-ice") {
-            return context.reject(key, info, StatusCode::BAD_INFO_PACKAGE);
         }
         if info.content_is("application/trickle-ice-sdpfrag") {
             let fragment = sdp::read_fragment(info.text()).ok();
@@ -170,8 +176,10 @@ impl Session {
     }
 
     pub(super) fn answer_created(&mut self, context: &mut Context, sdp: String) {
-        let OfferAnswer::Answering { key, request, .. } = std::mem::replace(&mut self.offer_answer, OfferAnswer::Idle) else {
-            return;
+        let (key, request) = match std::mem::replace(&mut self.offer_answer, OfferAnswer::Idle) {
+            OfferAnswer::Answering { key, request } => (key, request),
+            OfferAnswer::Cancelled { offered } => return self.undo_answer(context, offered, sdp),
+            _ => return,
         };
         let request = request.get();
         self.set_local_description(sdp);
@@ -187,6 +195,26 @@ impl Session {
         }
         self.update_sending(context);
         self.trickle(context);
+    }
+
+    /// Takes the CANCEL of a re-INVITE.
+    pub fn reoffer_cancelled(&mut self, context: &mut Context) {
+        if let OfferAnswer::Answering { key, request } = std::mem::replace(&mut self.offer_answer, OfferAnswer::Idle) {
+            let request = request.get();
+            self.offer_answer = OfferAnswer::Cancelled { offered: !request.body.is_empty() };
+            context.reject(&key, request, StatusCode::REQUEST_TERMINATED);
+        }
+    }
+
+    /// Takes our description for a re-INVITE that was cancelled meanwhile. There is no way back from an answer, so that only an offer of ours
+    /// brings both ends together again.
+    fn undo_answer(&mut self, context: &mut Context, offered: bool, sdp: String) {
+        if !offered {
+            return context.start_task(self.info.id, TaskPurpose::Nothing, TaskKind::Rollback { peer: self.media.peer });
+        }
+        self.set_local_description(sdp);
+        self.media.remote_applied = true;
+        self.reoffer(context, false);
     }
 
     pub(super) fn answer_failed(&mut self, context: &mut Context) {
@@ -256,10 +284,10 @@ impl Session {
         {
             return self.request_retried(purpose, number);
         }
-        // The remote party, or a proxy, does not know this dialog any more (RFC 3261, 12.2.1.2; RFC 5057). After 408 or 480 it may come back, as
-        // from a tunnel: the media and the session timer decide how long to wait. One that has closed its peer connection will not.
-        let unknown = matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FLOW_FAILED);
-        let gone = (unknown || code == StatusCode::TEMPORARILY_UNAVAILABLE && self.closed_peer.is_some()) && !self.media.is_up();
+        // After 408 or 480 the remote party may come back, as from a tunnel: the media and the session timer decide how long to wait. One that
+        // has closed its peer connection will not. As long as media arrives, only the remote party itself can say that the dialog is gone.
+        let gone = (dialog::ends(code) || code == StatusCode::TEMPORARILY_UNAVAILABLE && self.closed_peer.is_some())
+            && !self.media.is_up();
         if (gone || code == StatusCode::CALL_DOES_NOT_EXIST) && matches!(purpose, Purpose::Update | Purpose::Reinvite) {
             return self.dialog_gone(context, code);
         }
@@ -267,19 +295,7 @@ impl Session {
             (Purpose::Trickle, _) => self.trickle_answered(context),
             (Purpose::Dtmf, _) => self.send_next_digit(context),
             (Purpose::Prack, Some(answer)) if code.is_failure() => self.prack_failed(answer),
-            (Purpose::Update, Some(answer)) if !code.is_failure() => self.update_accepted(context, answer),
-            (Purpose::Update, _) if matches!(code, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) => {
-                self.update_unsupported(context)
-            }
-            (Purpose::Update, Some(answer)) if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && self.timer.too_brief(answer) => {
-                self.refresh_session(context)
-            }
-            (Purpose::Update, _)
-                if code.is_failure() && self.is_answered() && self.timer.deadlines().is_some_and(|due| due.refresh.is_some()) =>
-            {
-                let wait = SessionTimer::again(code, self.info.outgoing, &mut context.random);
-                context.timers.set(Timer::SessionRefresh(self.info.id), context.now + wait);
-            }
+            (Purpose::Update, answer) => self.update_answered(context, code, answer),
             (Purpose::Reinvite, answer) => self.handle_reoffer_response(context, code, answer),
             _ => {}
         }
@@ -310,21 +326,25 @@ impl Session {
         self.send_bye(context);
     }
 
-    fn update_accepted(&mut self, context: &mut Context, answer: &Message<'_>) {
-        if let Some(leg) = self.legs.first_mut() {
+    fn update_answered(&mut self, context: &mut Context, code: StatusCode, answer: Option<&Message<'_>>) {
+        if let Some((leg, answer)) = self.legs.first_mut().zip(answer.filter(|_| !code.is_failure())) {
             leg.dialog.refresh(answer);
+            if !self.is_answered() {
+                return;
+            }
         }
-        if self.is_answered() {
-            self.session_refreshed(context, answer);
+        match self.timer.refreshed(Method::Update, (code, answer), self.info.outgoing, &mut context.random) {
+            Refreshed::Granted => self.set_session_timers(context),
+            Refreshed::Again => self.refresh_session(context),
+            Refreshed::ByInvite => {
+                if let Some(leg) = self.legs.first_mut() {
+                    leg.allows_update = false;
+                }
+                self.refresh_session(context);
+            }
+            Refreshed::After(wait) => context.timers.set(Timer::SessionRefresh(self.info.id), context.now + wait),
+            Refreshed::Nothing => {}
         }
-    }
-
-    /// Refreshes the session by re-INVITE, as the remote party does not take UPDATE after all.
-    fn update_unsupported(&mut self, context: &mut Context) {
-        if let Some(leg) = self.legs.first_mut() {
-            leg.allows_update = false;
-        }
-        self.refresh_session(context);
     }
 
     fn handle_reoffer_response(&mut self, context: &mut Context, code: StatusCode, answer: Option<&Message<'_>>) {
@@ -337,22 +357,7 @@ impl Session {
             return self.finish_signalling(context);
         }
         if code.is_failure() {
-            self.offer_answer = OfferAnswer::Idle;
-            if self.media.remote_applied {
-                context.start_task(self.info.id, TaskPurpose::Nothing, TaskKind::Rollback { peer: self.media.peer });
-            } else {
-                // Of a first offer, a rollback leaves transceivers behind that no remote offer will use.
-                self.replace_peer(context);
-            }
-            // The offers crossed; or something that was sent after ours overtook it, and it came out of order.
-            if code == StatusCode::REQUEST_PENDING || code == StatusCode::SERVER_INTERNAL_ERROR && !self.media.is_up() {
-                let wait = glare::wait(self.info.outgoing, &mut context.random);
-                context.timers.set(Timer::Glare(self.info.id), context.now + wait);
-            }
-            if code == StatusCode::SESSION_INTERVAL_TOO_SMALL && answer.is_some_and(|answer| self.timer.too_brief(answer)) {
-                self.retry_offer(context);
-            }
-            return;
+            return self.reoffer_rejected(context, code, answer);
         }
         let Some((leg, answer)) = self.legs.first_mut().zip(answer) else { return };
         leg.dialog.refresh(answer);
@@ -369,6 +374,35 @@ impl Session {
         self.trickle(context);
     }
 
+    fn reoffer_rejected(&mut self, context: &mut Context, code: StatusCode, answer: Option<&Message<'_>>) {
+        self.offer_answer = OfferAnswer::Idle;
+        if self.media.remote_applied {
+            context.start_task(self.info.id, TaskPurpose::Nothing, TaskKind::Rollback { peer: self.media.peer });
+        } else {
+            // Of a first offer, a rollback leaves transceivers behind that no remote offer will use.
+            self.replace_peer(context);
+        }
+        // The offers crossed; or something that was sent after ours overtook it, and it came out of order.
+        if code == StatusCode::REQUEST_PENDING || code == StatusCode::SERVER_INTERNAL_ERROR && !self.media.is_up() {
+            let wait = glare::wait(self.info.outgoing, &mut context.random);
+            context.timers.set(Timer::Glare(self.info.id), context.now + wait);
+            return self.refresh_later(context, wait + AGAIN);
+        }
+        match self.timer.refreshed(Method::Invite, (code, answer), self.info.outgoing, &mut context.random) {
+            Refreshed::Again => self.retry_offer(context),
+            Refreshed::After(wait) => self.refresh_later(context, wait),
+            Refreshed::Granted | Refreshed::ByInvite | Refreshed::Nothing => {}
+        }
+    }
+
+    /// Refreshes the session after `wait`, if that is up to us and not due anyway.
+    pub(super) fn refresh_later(&self, context: &mut Context, wait: Duration) {
+        let timer = Timer::SessionRefresh(self.info.id);
+        if self.timer.is_ours() && !context.timers.runs(timer) {
+            context.timers.set(timer, context.now + wait);
+        }
+    }
+
     /// Refreshes the session, which also tells the remote party our new address.
     pub fn refresh_session(&mut self, context: &mut Context) {
         if !self.is_answered() || self.is_over() {
@@ -376,15 +410,18 @@ impl Session {
         }
         if self.legs.first().is_some_and(|leg| leg.allows_update) {
             self.send_update(context, true)
-        } else {
+        } else if self.may_offer() {
             self.reoffer(context, false)
+        } else {
+            self.refresh_later(context, AGAIN)
         }
     }
 
     /// Sends an UPDATE, if the remote party takes it. `refreshes`: it refreshes the session.
     pub(super) fn send_update(&mut self, context: &mut Context, refreshes: bool) {
         let Some(leg) = self.legs.first_mut().filter(|leg| leg.allows_update) else { return };
-        let update = leg.dialog.request(Method::Update).field("Contact", &context.contact()).field("Supported", SUPPORTED);
+        let update =
+            leg.dialog.request(Method::Update).field("Contact", &context.contact()).field("Supported", &ABILITIES.supported());
         let update = if refreshes { self.timer.refresh(update) } else { update };
         context.send_request(update, Owner::Call(self.info.id, Purpose::Update), None);
     }
@@ -438,8 +475,8 @@ impl Session {
 
     fn send_digit(&mut self, context: &mut Context) {
         let Some((leg, digit)) = self.legs.first_mut().zip(self.dtmf.get(..1)) else { return };
-        let body = format!("Signal={digit}\r\nDuration=160\r\n");
+        let body = dtmf::write(digit, dtmf::DURATION);
         let owner = Owner::Call(self.info.id, Purpose::Dtmf);
-        context.send_request(leg.dialog.request(Method::Info), owner, Some(("application/dtmf-relay", &body)));
+        context.send_request(leg.dialog.request(Method::Info), owner, Some((dtmf::TYPE, &body)));
     }
 }

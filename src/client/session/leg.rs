@@ -67,7 +67,7 @@ impl Session {
     /// Sends the candidates that the remote parties do not know yet (RFC 8840, 4.4).
     pub(super) fn trickle(&mut self, context: &mut Context) {
         // What is found now may belong to the next description.
-        if matches!(self.offer_answer, OfferAnswer::Offering | OfferAnswer::Answering { .. }) {
+        if matches!(self.offer_answer, OfferAnswer::Offering | OfferAnswer::Answering { .. } | OfferAnswer::Cancelled { .. }) {
             return;
         }
         for leg in &mut self.legs {

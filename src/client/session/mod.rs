@@ -22,7 +22,7 @@ use media::{Media, Microphone};
 use offhook_sip::{Message, Method, OwnedMessage, StatusCode};
 use offhook_ua::TIMEOUT;
 use offhook_ua::reliable::{self, Due};
-use offhook_ua::session_timer::SessionTimer;
+use offhook_ua::session_timer::{AGAIN, SessionTimer};
 use offhook_ua::time::Instant;
 use offhook_ua::transaction::{ClientKey, ServerKey};
 
@@ -107,6 +107,8 @@ enum OfferAnswer {
     Offered { number: u32 },
     /// Our answer to this re-INVITE or UPDATE is being made; or an offer, where a re-INVITE had none.
     Answering { key: ServerKey, request: OwnedMessage },
+    /// The same for a re-INVITE that the remote party has cancelled. `offered`: it had an offer.
+    Cancelled { offered: bool },
 }
 
 impl Session {
@@ -291,7 +293,10 @@ impl Session {
         match purpose {
             TaskPurpose::Nothing => {}
             TaskPurpose::Listen => self.media_missing(context),
-            TaskPurpose::Reoffer => self.offer_answer = OfferAnswer::Idle,
+            TaskPurpose::Reoffer => {
+                self.offer_answer = OfferAnswer::Idle;
+                self.refresh_later(context, AGAIN);
+            }
             TaskPurpose::Reanswer => self.answer_failed(context),
             // The remote peer connection is another one now, and ours cannot follow.
             TaskPurpose::Reaccept if self.media.remote_applied && self.may_offer() => self.reoffer_with_new_peer(context, true),
@@ -334,5 +339,10 @@ impl Session {
     /// Whether it rings for the INVITE with this key.
     pub fn is_ringing_for(&self, invite: &ServerKey) -> bool {
         matches!(&self.phase, Phase::Ringing { key, .. } if key == invite)
+    }
+
+    /// Whether the re-INVITE with this key waits for our answer.
+    pub fn is_answering(&self, invite: &ServerKey) -> bool {
+        matches!(&self.offer_answer, OfferAnswer::Answering { key, .. } if key == invite)
     }
 }

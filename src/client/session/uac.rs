@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook_sip::sdp;
-use offhook_sip::{Message, Method, Name, StatusCode, Writer};
+use offhook_sip::{EarlyMedia, Message, Method, Name, StatusCode, Writer};
 use offhook_ua::TIMEOUT;
 use offhook_ua::forks;
 use offhook_ua::transaction::ClientKey;
@@ -147,9 +147,9 @@ impl Session {
         }
         // RFC 5009: P-Early-Media says whether there is early media. A call with early media counts as established, as in the original SDK; one
         // without any, whose 183 only brings the path up, does not ring yet.
-        let early = answer.get_other("P-Early-Media").unwrap_or_default();
-        self.early_media |= early.starts_with("send");
-        if early.starts_with("inactive") {
+        let early = answer.early_media();
+        self.early_media |= early.is_some_and(EarlyMedia::sends);
+        if early == Some(EarlyMedia::Inactive) {
             context.timers.stop(Timer::ProgressTimeout(self.info.id));
         } else {
             self.report_progress(context);

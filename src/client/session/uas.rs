@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use offhook_sip::sdp;
-use offhook_sip::{Field, Message, Name, NameAddr, OwnedMessage, StatusCode, Writer, quote, reply};
+use offhook_sip::{Field, Message, NameAddr, OwnedMessage, StatusCode, Writer, quote, reply};
 use offhook_ua::dialog::Dialog;
-use offhook_ua::reliable::draw_rseq;
+use offhook_ua::reliable;
 use offhook_ua::transaction::ServerKey;
 use offhook_ua::uas::Refusal;
 
@@ -43,9 +43,8 @@ impl Session {
     fn start_ringing(&mut self, context: &Context, key: ServerKey, owned: &OwnedMessage, (answering, described): (bool, bool)) {
         let invite = owned.get();
         // RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
-        let early = context.config.connect_while_ringing
-            && invite.content_is("application/sdp")
-            && (invite.has_token(Name::Supported, "100rel") || invite.has_token(Name::Require, "100rel"));
+        let early =
+            context.config.connect_while_ringing && invite.content_is("application/sdp") && reliable::is_supported_by(invite);
         self.phase = Phase::Ringing { key, invite: owned.clone(), early, answering, described };
         self.connection = context.connection;
     }
@@ -142,7 +141,7 @@ impl Session {
             return self.send_ok_when_ready(context);
         }
         if early {
-            let rseq = draw_rseq(&mut context.random);
+            let rseq = reliable::draw_rseq(&mut context.random);
             self.send_early_answer(context, rseq);
         }
     }
@@ -232,7 +231,7 @@ impl Session {
 
     /// Takes a CANCEL: the caller hung up, or another device of ours has answered (RFC 3326).
     pub fn handle_cancel(&mut self, context: &mut Context, cancel: &Message<'_>) {
-        let elsewhere = cancel.values(Name::Reason).any(|reason| reason.starts_with("SIP") && reason.contains("cause=200"));
+        let elsewhere = cancel.reason("SIP").is_some_and(|reason| reason.cause == Some(200));
         let cause = if elsewhere { EndCause::OtherDeviceAnswered } else { EndCause::Canceled };
         self.terminate(context, cause, None, StatusCode::REQUEST_TERMINATED);
     }

@@ -86,6 +86,34 @@ fn what_nobody_takes_part_in_is_refused_and_changes_nothing() {
     world.nothing_left();
 }
 
+#[test]
+fn what_cannot_be_taken_within_a_call_is_rejected_with_what_could_be() {
+    let mut world = World::new();
+    let invite = talking(&mut world);
+    let text = Some(("text/plain", "hello"));
+    for (number, method, more, body, code, name, value) in [
+        (2, "INVITE", "", text, 415, "accept", "application/sdp"),
+        (3, "UPDATE", "", text, 415, "accept", "application/sdp"),
+        (4, "INVITE", "Require: timer, frob\r\n", None, 420, "unsupported", "frob"),
+        (5, "INFO", "Require: frob\r\n", None, 420, "unsupported", "frob"),
+        (6, "INFO", "", None, 200, "", ""),
+        (7, "UPDATE", "Require: timer\r\n", None, 200, "", ""),
+    ] {
+        world.hear(FIRST, &within(method, &invite, number, more, body));
+        if method == "INVITE" {
+            world.expect("100 INVITE");
+        }
+        assert_eq!(field(&world.expect(&format!("{code} {method}")), name), value, "{method} {code}");
+        if method == "INVITE" {
+            let ack = within("ACK", &invite, number, "", None).replace("bKinACK", "bKinINVITE");
+            world.hear(FIRST, &ack);
+        }
+    }
+    assert_eq!(world.app().last(), Some(&"established"));
+    world.hang_up(0);
+    world.nothing_left();
+}
+
 /// A certificate that is not the one of the fingerprint is seen when DTLS is up, and then there is a call already.
 #[test]
 fn a_page_with_another_certificate_than_it_has_said_ends_its_call() {

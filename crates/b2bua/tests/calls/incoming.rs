@@ -241,6 +241,7 @@ fn a_refusal_of_a_carriers_call_says_what_could_be_taken() {
         ("Require: timer, frob\r\n", "", 420, "unsupported", "frob"),
         ("Content-Type: text/plain\r\n", "", 415, "accept", "application/sdp"),
         ("Session-Expires: 30\r\nSupported: timer\r\n", "", 422, "min-se", "90"),
+        ("Accept: text/plain\r\n", "", 406, "", ""),
     ] {
         let mut world = World::new();
         let text = match code {

@@ -4,8 +4,10 @@ use offhook::client::call::Destination;
 use offhook_b2bua::exchange::Input;
 use offhook_ledger::{Grant, Refused};
 use offhook_media::{Leg, MediaError};
-use offhook_testing::switch::DOMAIN;
+use offhook_testing::switch::{DOMAIN, KEY};
+use offhook_testing::text::head;
 
+use crate::alone::{Alone, invite_of_page};
 use crate::world::{FIRST, World, answer, answer_as, field, read, talking};
 
 #[test]
@@ -274,4 +276,18 @@ fn what_a_trunk_does_not_take_of_ours_is_no_business_of_the_page() {
     world.run(100);
     assert!(field(world.text("502 INVITE"), "x-error").starts_with("50300 "), "{:#?}", world.log);
     world.nothing_left();
+}
+
+#[test]
+fn an_invite_of_a_page_with_another_body_than_an_offer_is_rejected() {
+    let invite = invite_of_page("");
+    for (text, code) in [
+        (invite.replace("application/sdp", "text/plain"), 415),
+        (invite.replace("Content-Type:", "Accept: text/plain\r\nContent-Type:"), 406),
+        (invite.replace("Content-Type:", "Require: frob\r\nContent-Type:"), 420),
+    ] {
+        let sent = Alone::new().switch_sends(KEY, &text);
+        assert_eq!(sent.iter().map(|text| head(text)).collect::<Vec<_>>(), ["100 INVITE".to_owned(), format!("{code} INVITE")]);
+        assert_eq!(field(&sent[1], "accept"), if code == 415 { "application/sdp" } else { "" });
+    }
 }

@@ -38,7 +38,7 @@ fn a_183_that_is_never_acknowledged_ends_the_call() {
     let (mut alone, ..) = called();
     let sent = heads(&alone.run(32_000));
     assert_eq!(sent[..6], ["183 INVITE"; 6]);
-    assert_eq!(sent[6..], ["408 INVITE"]);
+    assert_eq!(sent[6..], ["504 INVITE"]);
     assert_eq!(alone.b2bua.calls(), 0);
 }
 

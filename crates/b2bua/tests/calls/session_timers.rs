@@ -2,6 +2,7 @@
 
 use crate::incoming::invite;
 use crate::world::{FIRST, SDP, World, answer_as, field, within};
+use offhook_media::{Leg, MediaError};
 use offhook_testing::text::head;
 
 const WITHOUT: &str = "Session-Expires: 90;refresher=uac\r\n";
@@ -55,6 +56,44 @@ fn a_page_that_knows_no_session_timers_is_refreshed() {
     assert!(world.lines("page < ").iter().filter(|line| **line == "UPDATE").count() >= 6, "{:#?}", world.log);
     world.hang_up(0);
     world.nothing_left();
+}
+
+/// The carrier knows no UPDATE, and rejects the first re-INVITE; at another time the media cannot make an offer.
+#[test]
+fn a_refresh_that_fails_once_is_tried_again() {
+    let mut world = World::new();
+    let invite = granted_without_update(&mut world);
+    world.run(45_100);
+    let again = world.expect("INVITE");
+    world.hear(FIRST, &answer_as("theirs", &again, 503, &[], false));
+    world.expect("ACK");
+    world.run(2_000);
+    world.silent();
+    world.run(200);
+    let again = world.expect("INVITE");
+    world.hear(FIRST, &answer_as("theirs", &again, 200, &[("Session-Expires", "90;refresher=uac")], true));
+    world.expect("ACK");
+    world.unusable = Some((Leg::Peer, MediaError::Busy));
+    world.run(46_000);
+    world.silent();
+    world.unusable = None;
+    world.run(1_200);
+    let again = world.expect("INVITE");
+    assert_eq!(field(&again, "call-id"), field(&invite, "call-id"));
+    world.hear(FIRST, &answer_as("theirs", &again, 200, &[("Session-Expires", "90;refresher=uac")], true));
+    world.expect("ACK");
+    assert_eq!(world.app().last(), Some(&"established"));
+    world.hang_up(0);
+    world.nothing_left();
+}
+
+fn granted_without_update(world: &mut World) -> String {
+    world.phone("+46701234567");
+    let invite = world.expect("INVITE");
+    let ok = answer_as("theirs", &invite, 200, &[("Session-Expires", "90;refresher=uac")], true).replace("UPDATE, ", "");
+    world.hear(FIRST, &ok);
+    world.expect("ACK");
+    invite
 }
 
 #[test]
