@@ -53,6 +53,8 @@ mod tests {
     use offhook_sip::OwnedMessage;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn each_to_tag_has_its_early_dialog() {
