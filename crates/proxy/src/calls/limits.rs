@@ -49,7 +49,8 @@ impl Calls {
     }
 }
 
-/// Who a caller is to the callee: the user, or, from outside, the number or address; all who withhold theirs are one.
+/// Returns the key by which calls of one caller are counted: the user, or, from outside, the number or address. Callers that withhold their
+/// number share one key.
 pub(super) fn source(caller: &Party, invite: &Message<'_>) -> String {
     let Some(from) = invite.from().ok().filter(|_| caller.is_outside()) else { return caller.name().to_owned() };
     let user = from.uri.user_text();
