@@ -131,7 +131,7 @@ impl Life {
         self.receive(reply(&request, code, Some("peer")).field("Contact", "<sip:peer@p.test>").end(), rest);
     }
 
-    /// `METHOD rest`: a request of the other side in the dialog of the client's last INVITE, or of its answer to one.
+    /// `METHOD rest`: a request of the peer in the dialog of the client's last INVITE, or of its answer to one.
     fn ask(&mut self, text: &str) {
         let (method, rest) = text.split_once(' ').unwrap_or((text, ""));
         if method.is_empty() || !method.bytes().all(|octet| octet.is_ascii_alphanumeric()) {

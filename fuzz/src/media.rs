@@ -41,7 +41,7 @@ impl Life {
         let now = Instant::from_millis(1_700_000_000_000);
         let page = vec![SocketAddr::from(PAGES)];
         let settings = Settings { page, address: PAGES.0.into(), silence: Duration::from_secs(30), sessions: 1 };
-        let engine = Engine::new(settings, Epoch { ours: now, theirs: Moment::now() }, [5; 32]);
+        let engine = Engine::new(settings, Epoch { gateway: now, std: Moment::now() }, [5; 32]);
         let mut life = Self { engine, now, asked: [0; 3], answers: [0; 3] };
         life.command(Command::Open { session: S, call: "c1".into(), peer: peer(false) });
         life

@@ -1,4 +1,4 @@
-//! A whole switch that lives a life written in the bytes: two users who are signed in, a stranger, and whatever they send.
+//! A whole proxy whose steps are written in the bytes: two users who are signed in, an unauthenticated client, and whatever they send.
 //!
 //! Lines as in `client`: they end with a zero octet, the first octet says what happens, the second who does it.
 
@@ -102,7 +102,7 @@ impl Life {
         }
     }
 
-    /// Comes back on a new connection; the stranger only connects.
+    /// Comes back on a new connection; the unauthenticated client only connects.
     fn open(&mut self, who: usize) {
         let mut phone = self.phones[who].reconnected(&mut self.world);
         if who < 2 {

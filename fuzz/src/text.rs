@@ -122,7 +122,7 @@ pub fn challenge(data: &[u8]) {
     assert!(Challenge::parse(&challenge.to_value()).is_ok());
 }
 
-/// A description of the other side.
+/// A description of the peer.
 pub fn sdp(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = (sdp::check(text), sdp::ice_credentials(text), sdp::fingerprint(text), sdp::has_telephone_event(text));

@@ -10,7 +10,7 @@ use offhook_ua::time::Instant;
 use super::steps;
 
 const PROVIDER: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
-const STRANGER: ([u8; 4], u16) = ([203, 0, 113, 1], 5060);
+const UNTRUSTED: ([u8; 4], u16) = ([203, 0, 113, 1], 5060);
 const CONNECTION: ConnectionId = ConnectionId(1);
 const INVITE: &str = "INVITE sip:+4670@192.0.2.1 SIP/2.0\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:+4670@192.0.2.1>\r\nCall-ID: 1\r\n\
     CSeq: 1 INVITE\r\nContact: <sip:198.51.100.1>\r\nContent-Length: 0\r\n\r\n";
@@ -79,7 +79,7 @@ impl Life {
         match step % 9 {
             0 => self.handle(Input::Received { flow: Flow::Udp(PROVIDER.into()), bytes }),
             1 => {
-                self.trunks.handle(self.now, Input::Received { flow: Flow::Udp(STRANGER.into()), bytes });
+                self.trunks.handle(self.now, Input::Received { flow: Flow::Udp(UNTRUSTED.into()), bytes });
                 self.drain(true);
             }
             2 => self.handle(Input::Opened { connection: CONNECTION, peer: PROVIDER.into(), wire: Wire::Tcp, names: Vec::new() }),
@@ -123,11 +123,11 @@ impl Life {
         self.drain(false);
     }
 
-    fn drain(&mut self, stranger: bool) {
+    fn drain(&mut self, untrusted: bool) {
         while let Some(output) = self.trunks.poll() {
             match output {
                 Output::Send { flow, text } => {
-                    assert!(!(stranger && flow == Flow::Udp(STRANGER.into())), "strangers get no octet");
+                    assert!(!(untrusted && flow == Flow::Udp(UNTRUSTED.into())), "an untrusted source gets no octet");
                     assert!(parse(text.as_bytes()).is_ok(), "{text}");
                     if text.starts_with("INVITE ") {
                         self.asked = Some(text);

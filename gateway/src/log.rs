@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_makes_a_line_a_colour_or_turns_the_text_around() {
+    fn control_characters_and_direction_marks_are_escaped_in_log_lines() {
         for hidden in ["\n", "\r", "\0", "\u{1b}", "\u{7f}", "\u{85}", "\u{9b}", "\u{ad}", "\u{61c}", "\u{2028}", "\u{feff}"] {
             let line = written(&format!("a{hidden}b\n"));
             assert_eq!(line, format!("a\\u{:04x}b\n", u32::from(hidden.chars().next().expect("one"))));

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_counted_is_told() {
+    fn counters_are_in_the_metrics() {
         let metrics = Metrics::default();
         metrics.message_in();
         metrics.refused("origin");

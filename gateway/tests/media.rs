@@ -154,7 +154,7 @@ async fn call(media: &Media, events: &mut UnboundedReceiver<Event>) -> (Page, Ud
 }
 
 #[tokio::test]
-async fn a_flood_of_packets_that_are_none_leaves_a_call_as_it_is() {
+async fn a_flood_of_malformed_packets_leaves_a_call_unchanged() {
     let clock = Arc::new(Clock::default());
     let (media, mut events) = Media::start(&configuration("36404-36499"), &clock).expect("sockets");
     let (mut page, wire, mut phone, gateway) = call(&media, &mut events).await;

@@ -22,7 +22,7 @@ impl Client {
             };
         }
         let Ok(owned) = OwnedMessage::parse(text) else {
-            return self.context.log("A message from the server makes no sense");
+            return self.context.log("A message from the server cannot be parsed");
         };
         let message = owned.get();
         if let Err(rejection) = message.check() {
@@ -45,7 +45,7 @@ impl Client {
 
     /// Rejects a malformed request, if it has the fields that a response needs.
     fn reject(&mut self, message: &Message<'_>, code: StatusCode) {
-        self.context.log("A message from the server breaks the rules");
+        self.context.log("A message from the server violates RFC 3261");
         if !message.is_request() || message.method() == Some(Method::Ack) {
             return;
         }

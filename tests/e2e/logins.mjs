@@ -60,8 +60,8 @@ async function newUser(world, where) {
   check(!JSON.stringify(session).includes("word"), "the password is not in the session");
   const later = await world.user(where, login.username, { login: session });
   same(await later.run(() => e2e.client.getSession().userId), login.username, "who is signed in later");
-  const stranger = await world.page(where);
-  const { error } = await stranger.start({ userId: login.username, login: { ...login, password: "wrong" } });
+  const other = await world.page(where);
+  const { error } = await other.start({ userId: login.username, login: { ...login, password: "wrong" } });
   check(error?.message.startsWith("40108"), `a wrong password: ${JSON.stringify(error)}`);
 }
 

@@ -1,4 +1,4 @@
-//! Real clients, the real switch, and a network with faults: many seeded lives in virtual time against a small model of what may happen
+//! Real clients, the real proxy, and a network with faults: many seeded lives in virtual time against a small model of what may happen
 //! ([`model`]). `scripts/simulate 1000000` runs a million calls; `scripts/simulate --seed N` shows one life as a ladder.
 #![cfg(not(target_arch = "wasm32"))]
 

@@ -1,4 +1,4 @@
-//! What pages are connected to: the gateway's real switch with a store beside it, or a pair of proxies ([`super::trunk`]).
+//! What pages are connected to: the gateway's real proxy with a store beside it, or a pair of others ([`super::trunk`]).
 
 use offhook_proxy::{Account, ConnId, Input, Output, Proxy, QueryId, Record};
 use offhook_sip::{Algorithm, ha1};

@@ -344,7 +344,7 @@ where
     outcome.clone()
 }
 
-/// An address of this machine: `network` tells users from strangers, a hundred of them share one.
+/// An address of this machine: `network` tells users from untrusted clients, a hundred of them share one.
 #[must_use]
 pub fn address(network: u8, number: usize) -> Ipv4Addr {
     let octet = |value: usize| u8::try_from(value).unwrap_or(u8::MAX);

@@ -1,16 +1,16 @@
-//! Measures the gateway beside Kamailio in one run: memory and processor time of registered users, calls, and what floods of strangers
-//! do to both; calls of a carrier; and its media beside rtpengine. Servers, users and strangers are processes of their own on 127.0.0.0/8; nothing leaves
-//! the machine.
+//! Measures the gateway beside Kamailio in one run: memory and processor time of registered users, calls, and what floods of
+//! untrusted clients do to both; calls of a carrier; and its media beside rtpengine. Servers, users and floods are processes of their own on
+//! 127.0.0.0/8; nothing leaves the machine.
 //!
 //! `scripts/bench-gateway`, `scripts/bench-trunks` and `scripts/bench-bridge` build everything and run it.
 
 mod bridges;
 mod crowd;
+mod floods;
 mod phone;
 mod process;
 mod report;
 mod server;
-mod strangers;
 mod trial;
 mod trunks;
 
@@ -21,12 +21,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use strangers::Kind;
+use floods::Kind;
 use trial::{Failure, Plan, Rival};
 
 #[derive(Parser)]
 #[command(
-    about = "Measures the gateway beside Kamailio and rtpengine: registered users, calls, floods of strangers, bridged calls"
+    about = "Measures the gateway beside Kamailio and rtpengine: registered users, calls, floods of untrusted clients, bridged calls"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -42,14 +42,14 @@ enum Command {
     /// Measure calls between users and a carrier
     Trunks(trunks::Options),
     /// (for itself) The gateway's media
-    #[command(hide = true)]
-    Edge,
+    #[command(hide = true, alias = "edge")]
+    Media,
     /// (for itself) The users of one server
     #[command(hide = true)]
     Crowd { server: SocketAddr, path: String, created: Option<String> },
     /// (for itself) One flood
     #[command(hide = true)]
-    Strangers { kind: Kind, server: SocketAddr, path: String, millis: u64, most: usize },
+    Flood { kind: Kind, server: SocketAddr, path: String, millis: u64, most: usize },
 }
 
 #[derive(clap::Args)]
@@ -105,10 +105,10 @@ impl Command {
             Self::Run(options) => return options.run().await,
             Self::Bridges(options) => return options.run().await,
             Self::Trunks(options) => return options.run().await,
-            Self::Edge => bridges::edge::run().await?,
+            Self::Media => bridges::media::run().await?,
             Self::Crowd { server, path, created } => crowd::run(server, path, created).await,
-            Self::Strangers { kind, server, path, millis, most } => {
-                let flood = strangers::flood(kind, server, &path, Duration::from_millis(millis), most).await;
+            Self::Flood { kind, server, path, millis, most } => {
+                let flood = floods::flood(kind, server, &path, Duration::from_millis(millis), most).await;
                 println!("{}", serde_json::to_string(&flood)?);
             }
         }

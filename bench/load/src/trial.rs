@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::crowd::{Crowd, Order, Outcome};
+use crate::floods::{Flood, KINDS, Kind};
 use crate::report::{Bar, Report, quantile};
 use crate::server::{Place, Server, place};
-use crate::strangers::{Flood, KINDS, Kind};
 
 /// Until the transactions of a burst are forgotten.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -191,15 +191,15 @@ impl Plan {
             let cpu = ours.server.process.cpu();
             let millis = self.seconds * 1_000;
             ours.crowd.begin(&Order::Calls { rate: CALLS, millis, hold: 500, newcomers: 20, callee: None })?;
-            let mut strangers = strangers(*kind, &ours.server, millis, most)?;
+            let mut process = start_flood(*kind, &ours.server, millis, most)?;
             let mut peak = before;
             for _ in 0..self.seconds * 4 {
                 std::thread::sleep(Duration::from_millis(250));
                 peak = peak.max(ours.server.process.rss());
             }
             let mut text = String::new();
-            strangers.stdout.take().ok_or("its output is piped")?.read_to_string(&mut text)?;
-            strangers.wait()?;
+            process.stdout.take().ok_or("its output is piped")?.read_to_string(&mut text)?;
+            process.wait()?;
             let (flood, calls): (Flood, Outcome) = (serde_json::from_str(&text)?, ours.crowd.outcome()?);
             let mut row = |figure: &str, value: f64, bar| report.row(format!("{name}: {figure}"), vec![value], Vec::new(), bar);
             row("sent a second", flood.sent as f64 / self.seconds as f64, None);
@@ -265,11 +265,11 @@ fn in_turns(count: usize, mut all: [Option<&mut Bench>; 3], order: impl Fn(usize
     Ok(rounds)
 }
 
-fn strangers(kind: Kind, server: &Server, millis: u64, most: usize) -> Result<std::process::Child, Failure> {
+fn start_flood(kind: Kind, server: &Server, millis: u64, most: usize) -> Result<std::process::Child, Failure> {
     use clap::ValueEnum;
     let kind = kind.to_possible_value().ok_or("every kind has a name")?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["strangers", kind.get_name(), &server.address.to_string(), server.path, &millis.to_string(), &most.to_string()]);
+    command.args(["flood", kind.get_name(), &server.address.to_string(), server.path, &millis.to_string(), &most.to_string()]);
     Ok(command.stdout(Stdio::piped()).spawn()?)
 }
 

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_holds_what_begins_alike() {
+    fn a_network_contains_the_addresses_of_its_prefix() {
         for (network, inside, outside) in [
             ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
             ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_said() {
+    fn malformed_networks_are_rejected() {
         for text in ["", "localhost", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "::/129", "10.0.0/8"] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_made_once() {
+    fn a_signed_request_is_accepted_once() {
         let mut seen = Seen::default();
         let mut admit = |millis: i64| seen.admit((moment(millis), moment(millis)), "shop", &secret(SECRET), &MESSAGE, SIGNATURE);
         assert_eq!(admit(-300_001), Err(SignatureError::Time));
@@ -165,7 +165,7 @@ mod tests {
 
     /// The wall clock is put back by an hour, or ahead and back.
     #[test]
-    fn a_request_is_made_once_whatever_the_wall_clock_shows() {
+    fn a_signed_request_is_accepted_once_whatever_the_wall_clock_shows() {
         let (mut seen, key) = (Seen::default(), secret(SECRET));
         let mut admit = |passed: i64, shown: i64| seen.admit((moment(passed), moment(shown)), "shop", &key, &MESSAGE, SIGNATURE);
         assert_eq!(admit(0, 0), Ok(()));

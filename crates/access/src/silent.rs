@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_goes_before_those_who_came_alone() {
+    fn the_address_with_most_connections_is_evicted_first() {
         let mut silent = Silent::default();
         silent.insert(1, address("192.0.2.1"));
         (2..5).for_each(|id| silent.insert(id, address("192.0.2.2")));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn where_each_came_alone_the_oldest_goes() {
+    fn of_single_connections_the_oldest_is_evicted() {
         let mut silent = Silent::default();
         silent.insert(1, None);
         silent.insert(2, address("192.0.2.2"));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_customer_is_one() {
+    fn connections_of_an_ipv6_network_count_together() {
         let mut silent = Silent::default();
         silent.insert(1, address("2001:db8:0:1::1"));
         silent.insert(2, address("2001:db8::1"));

@@ -341,7 +341,7 @@ mod tests {
 
     /// Each day of 1970 to 2100, at another time of day.
     #[test]
-    fn dates_go_there_and_back() {
+    fn dates_survive_writing_and_reading() {
         let mut days = 0;
         for year in 1970..=2100 {
             let february = if year % 4 == 0 && year != 2100 { 29 } else { 28 };

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn disguises_are_refused_and_told_why() {
+    fn malformed_numbers_are_rejected_with_the_reason() {
         for (text, error) in [
             ("0046701234567", NumberError::NoPlus),
             ("01146701234567", NumberError::NoPlus),

@@ -15,16 +15,16 @@ const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     /// The instant of the gateway.
-    pub ours: Instant,
+    pub gateway: Instant,
     /// The instant of the standard library.
-    pub theirs: Moment,
+    pub std: Moment,
 }
 
 impl Epoch {
     /// Converts an instant of the gateway.
     #[must_use]
     pub fn moment(&self, now: Instant) -> Moment {
-        self.theirs + (now - self.ours)
+        self.std + (now - self.gateway)
     }
 
     /// Converts an instant of the standard library, rounded up; `None` for one that is too far away.

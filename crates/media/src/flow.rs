@@ -1,9 +1,9 @@
 //! One direction of what cannot be passed on unchanged: sound that has to be transcoded, and DTMF digits.
 //!
 //! ```text
-//! sound, another codec ──────▶ transcoder ──▶ frames ─┬──▶ stream to the other side
+//! sound, another codec ──────▶ transcoder ──▶ frames ─┬──▶ stream to the peer
 //! DTMF digits (RFC 4733) ──▶ reader ──▶ writer ───────┘    no sound during a digit
-//!                              └──▶ digits, where the other side does not support RFC 4733
+//!                              └──▶ digits, where the peer does not support RFC 4733
 //! ```
 
 use offhook_ua::time::Instant;
@@ -16,7 +16,7 @@ use super::sound::{DigitEvent, DigitReader, DigitWriter, Packet, Transcoder};
 /// The length of the packets that are made, ms.
 const PTIME: u32 = 20;
 
-/// A packet to the other side.
+/// A packet to the peer.
 #[derive(Debug)]
 pub struct Outgoing {
     /// Its payload type.
@@ -104,7 +104,7 @@ impl Flow {
         &mut self.writer.get_or_insert_with(|| (events, DigitWriter::new(events.clock))).1
     }
 
-    /// Appends the packets that are due to `out`. `events` is how the other side takes DTMF digits; if it does not, they are
+    /// Appends the packets that are due to `out`. `events` is how the peer takes DTMF digits; if it does not, they are
     /// appended to `digits`.
     pub fn poll(
         &mut self,

@@ -165,8 +165,8 @@ impl Peer {
 
     /// Rejects a loopback address in SDP, unless the gateway itself uses one.
     fn check(&self, audio: &Audio, local: SocketAddr) -> Result<(), MediaError> {
-        let inside = |address: SocketAddr| address.ip().is_loopback() && !local.ip().is_loopback();
-        if inside(audio.rtp) || inside(audio.rtcp) { Err(MediaError::NotAcceptable) } else { Ok(()) }
+        let loopback = |address: SocketAddr| address.ip().is_loopback() && !local.ip().is_loopback();
+        if loopback(audio.rtp) || loopback(audio.rtcp) { Err(MediaError::NotAcceptable) } else { Ok(()) }
     }
 
     fn negotiated(&mut self, mut audio: Audio) {

@@ -144,7 +144,7 @@ pub enum Event {
         /// The session.
         session: SessionId,
     },
-    /// A side has sent a DTMF digit by RFC 4733, and the other side does not support that: to be sent by SIP INFO.
+    /// A side has sent a DTMF digit by RFC 4733, and its peer does not support that: to be sent by SIP INFO.
     Digit {
         /// The session.
         session: SessionId,

@@ -26,7 +26,7 @@ pub enum Direction {
     Both,
     /// Only the author sends.
     Send,
-    /// Only the other side sends.
+    /// Only the peer sends.
     Receive,
     /// Nobody sends.
     Neither,
@@ -45,7 +45,7 @@ impl Direction {
         matches!(self, Self::Both | Self::Receive)
     }
 
-    /// Returns the direction seen from the other side.
+    /// Returns the direction seen from the peer.
     #[must_use]
     pub const fn reversed(self) -> Self {
         Self::of(self.receives(), self.sends())

@@ -1,14 +1,14 @@
-//! The switch of the gateway: who is there, who may say what, and which message goes where. A registrar and a forking proxy (RFC 3261, 10
-//! and 16) over WebSocket (RFC 7118), as one state machine without clock, socket or store.
+//! The proxy of the gateway: a registrar and a forking proxy (RFC 3261, 10 and 16) over WebSocket (RFC 7118), with authentication and admission,
+//! as one state machine without clock, socket or store.
 //!
 //! ```text
-//!                                  ┌── Logins ─────── authentication: challenges, digests, tickets
+//!                                    ┌── Logins ─────── authentication: challenges, digests, tickets
 //!   Input ──▶ Proxy, the router ─────┼── Registrar ──── which device is reached over which connection
-//!             lib, messages,       ├── Calls ──────── INVITEs that make a call: forks, the best answer
-//!             lifecycle            ├── Relay ──────── requests in dialogs: to the other party's device
-//!                                  └── Queries ────── questions to the store
-//!                                         │
-//!   Output ◀───────────────────────── Context: time, timers, transactions, and the Connections that messages leave by
+//!             lib, messages,         ├── Calls ──────── INVITEs that make a call: forks, the best answer
+//!             lifecycle              ├── Relay ──────── requests in dialogs: to the other party's device
+//!                                    └── Queries ────── questions to the store
+//!                                           │
+//!   Output ◀─────────────────────────── Context: time, timers, transactions, and the Connections that messages leave by
 //! ```
 //!
 //! Each part changes its own state alone; what concerns several goes through the router, which learns of it by what their methods return.

@@ -1,4 +1,4 @@
-//! A request that has to be answered, and who its From says that it is from.
+//! A request that has to be answered, and the user that its From claims.
 
 use offhook_sip::{Message, Method, Name, OwnedMessage};
 use offhook_ua::transaction::ServerKey;

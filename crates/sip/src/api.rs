@@ -42,7 +42,7 @@ codes! {
     MethodNotAllowed 40500 "the path has no such method",
     Timeout 40800 "it took too long",
     Conflict 40900 "it is somebody else's, or was used before",
-    Gone 41000 "the other side has left",
+    Gone 41000 "the remote party has left",
     TooLarge 41300 "the body is too long",
     MediaType 41500 "the body is of another type",
     TooMany 42900 "there were too many of it",

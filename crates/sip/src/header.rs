@@ -315,7 +315,7 @@ pub(super) fn pairs(text: Option<&str>, separator: u8) -> impl Iterator<Item = (
 
 /// Returns a quoted value without its quotes, unless it has escapes; any other unchanged.
 fn plain(value: &str) -> &str {
-    inside(value, b'"', b'"').filter(|inner| find(inner, b'\\').is_none()).unwrap_or(value)
+    between(value, b'"', b'"').filter(|inner| find(inner, b'\\').is_none()).unwrap_or(value)
 }
 
 /// One Via: a hop that the request passed.
@@ -413,7 +413,7 @@ fn sent_by(text: &str) -> Option<(&str, Option<u16>)> {
 /// Returns the text of a quoted-string without quotes and escapes; any other text unchanged.
 #[must_use]
 pub fn unquote(text: &str) -> Cow<'_, str> {
-    let Some(inner) = inside(text, b'"', b'"') else { return Cow::Borrowed(text) };
+    let Some(inner) = between(text, b'"', b'"') else { return Cow::Borrowed(text) };
     if find(inner, b'\\').is_none() {
         return Cow::Borrowed(inner);
     }
@@ -489,7 +489,7 @@ pub(super) fn before(text: &str, last: u8) -> Option<&str> {
 }
 
 /// Returns the text between `first` and `last`, if it begins and ends with them.
-pub(super) fn inside(text: &str, first: u8, last: u8) -> Option<&str> {
+pub(super) fn between(text: &str, first: u8, last: u8) -> Option<&str> {
     before(after(text, first)?, last)
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::header::{HOST, Params, URI, USER, after, all, inside, is, split_at};
+use super::header::{HOST, Params, URI, USER, after, all, between, is, split_at};
 use super::message::ParseError;
 use crate::text::{cut_at, find, number};
 
@@ -190,7 +190,7 @@ pub(super) fn host_port_of(text: &str) -> Option<(&str, Option<u16>)> {
 /// Whether the characters are those of a host name or address. This is not the whole grammar; but `:::`, which RFC 3261 allowed by mistake
 /// (RFC 5118, 4.10), is rejected.
 fn is_host(host: &str) -> bool {
-    match inside(host, b'[', b']') {
+    match between(host, b'[', b']') {
         Some(address) => {
             address.len() > 1
                 && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')

@@ -1,4 +1,4 @@
-//! Settings of the switch for tests: its domain, and an application with tickets.
+//! Settings of the proxy for tests: its domain, and an application with tickets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

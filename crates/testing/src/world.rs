@@ -1,4 +1,4 @@
-//! The surroundings of the switch in virtual time: connections, a store, and scripted phones that send real SIP.
+//! The surroundings of the proxy in virtual time: connections, a store, and scripted phones that send real SIP.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -15,9 +15,9 @@ use crate::text::head;
 /// 2026-03-01T12:00:00Z.
 pub const START: u64 = 1_772_366_400_000;
 
-/// The switch, and everything that it depends on.
+/// The proxy, and everything that it depends on.
 pub struct World {
-    /// The switch.
+    /// The proxy.
     pub proxy: Proxy,
     /// The current time.
     pub now: Instant,
@@ -25,11 +25,11 @@ pub struct World {
     pub inbox: BTreeMap<ConnId, VecDeque<String>>,
     /// Messages that the back-to-back user agent was handed and were not taken yet.
     pub outbox: Vec<String>,
-    /// The connections that the switch has closed, with code and reason.
+    /// The connections that the proxy has closed, with code and reason.
     pub closed: BTreeMap<ConnId, (u16, &'static str)>,
-    /// The records of the switch.
+    /// The records of the proxy.
     pub records: Vec<Record>,
-    /// Users that the switch has reported to the store.
+    /// Users that the proxy has reported to the store.
     pub seen: Vec<String>,
     /// The accounts in the store, by application and user.
     pub accounts: BTreeMap<(String, String), Account>,
@@ -57,12 +57,12 @@ impl Default for World {
 }
 
 impl World {
-    /// Returns a switch with [`settings`].
+    /// Returns a proxy with [`settings`].
     pub fn new() -> Self {
         Self::with(settings())
     }
 
-    /// Returns a switch with these settings.
+    /// Returns a proxy with these settings.
     pub fn with(settings: Settings) -> Self {
         Self {
             proxy: Proxy::new(settings, [7; 32]),
@@ -87,7 +87,7 @@ impl World {
         self.accounts.insert((KEY.into(), user.into()), Account { ha1_sha256, ha1_md5, display_name: display.into(), revision });
     }
 
-    /// Changes the password of a user, and tells the switch.
+    /// Changes the password of a user, and tells the proxy.
     pub fn change_password(&mut self, user: &str, password: &str) {
         self.account(user, password, "");
         let revision = self.accounts[&(KEY.into(), user.into())].revision;
@@ -131,7 +131,7 @@ impl World {
         self.handle(Input::Closed { conn, left: true });
     }
 
-    /// Gives a message to the switch.
+    /// Gives a message to the proxy.
     pub fn send(&mut self, conn: ConnId, text: &str) {
         self.handle(Input::Received { conn, text: text.into() });
     }
@@ -141,7 +141,7 @@ impl World {
         self.handle(Input::FromB2bua { application: KEY.into(), text: text.into() });
     }
 
-    /// Gives an input to the switch, and executes its outputs.
+    /// Gives an input to the proxy, and executes its outputs.
     pub fn handle(&mut self, input: Input) {
         self.proxy.handle(self.now, input);
         while let Some(output) = self.proxy.poll() {

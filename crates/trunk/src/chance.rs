@@ -2,8 +2,8 @@
 
 use offhook_ua::random::Random;
 
-/// Returns the items in the order in which they are to be tried: the least rank first; of equals each is the next as often as its weight says, and
-/// one with a weight of 0 when no other is left.
+/// Returns the items in the order in which they are to be tried: by ascending rank; among equals at random, each with a probability in proportion
+/// to its weight, and those with a weight of 0 last.
 pub fn order<T, R: Ord>(mut items: Vec<T>, rank: impl Fn(&T) -> R, weight: impl Fn(&T) -> u64, random: &mut Random) -> Vec<T> {
     items.sort_by_key(&rank);
     let mut ordered = Vec::with_capacity(items.len());

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_cut_the_same_wherever_it_is_torn() {
+    fn frames_do_not_depend_on_how_the_stream_is_split() {
         let stream = format!("\r\n\r\n{ONE}\r\n{TWO}\r\n\r\n{ONE}{TWO}");
         let message = |text: &str| Frame::Message(text.into());
         let whole = vec![Frame::Ping, message(ONE), message(TWO), Frame::Ping, message(ONE), message(TWO)];
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sip_is_garbage() {
+    fn octets_that_are_not_sip_are_an_error() {
         for stream in [
             "GET / HTTP/1.1\r\n",
             "\u{16}\u{3}\u{1}\u{2}",

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_failures_and_two_answers_turn_it() {
+    fn two_failures_take_a_trunk_down_and_two_answers_up() {
         let (now, address) = (Instant::from_millis(1), SocketAddr::from(([192, 0, 2, 1], 5060)));
         let mut health = Health::default();
         assert!(!health.failed(now, true) && health.is_up(now));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_watched_rests() {
+    fn a_trunk_without_options_rests_after_failures() {
         let now = Instant::from_millis(1);
         let mut health = Health::default();
         assert!(!health.failed(now, false) && health.failed(now, false));

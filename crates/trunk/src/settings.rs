@@ -18,7 +18,7 @@ pub struct Settings {
     pub trunks: Vec<Trunk>,
     /// Domains that are called without a trunk of the configuration.
     pub open_domains: Vec<String>,
-    /// Budgets of failed proofs of identity, shared with switch and HTTP.
+    /// Budgets of failed proofs of identity, shared with proxy and HTTP.
     pub proofs: Proofs,
 }
 

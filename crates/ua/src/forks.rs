@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! INVITE ──┬── 1xx, tag a ──▶ early ── 2xx, the first one ──▶ the dialog of the call
-//!          ├── 1xx, tag b ──▶ early ── 2xx, too late ──▶ ACK and BYE, by the owner
+//!          ├── 1xx, tag b ──▶ early ── 2xx, too late ──▶ ACK and BYE, by the user agent
 //!          └── 2xx, tag c, with no 1xx before it: as any other
 //! ```
 //!
-//! Whether a 2xx is the first one, its owner knows: it may have hung up meanwhile.
+//! Whether a 2xx is the first one, or too late because the call was hung up, is decided by the user of this module.
 
 use offhook_sip::Message;
 
@@ -15,7 +15,7 @@ use crate::dialog::Dialog;
 /// The most early dialogs of one INVITE: more than any user has devices.
 const LIMIT: usize = 32;
 
-/// One fork: its dialog, and what its owner knows of it beside.
+/// One fork: its dialog, and the state that the user of this module keeps for it.
 pub trait Fork {
     /// The dialog.
     fn dialog(&mut self) -> &mut Dialog;
@@ -53,6 +53,8 @@ mod tests {
     use offhook_sip::OwnedMessage;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn each_to_tag_has_its_early_dialog() {

@@ -27,6 +27,8 @@ pub fn wait(made_call_id: bool, random: &mut Random) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_two_ends_never_wait_as_long() {

@@ -214,6 +214,8 @@ mod tests {
     use offhook_sip::OwnedMessage;
 
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_provisional_response_is_retransmitted_at_intervals_that_double() {

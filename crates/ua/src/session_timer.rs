@@ -214,6 +214,8 @@ fn knows_timers(request: &Message<'_>) -> bool {
 mod tests {
     use super::*;
     use offhook_sip::{Method, parse_text};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const INVITE: &str = "INVITE sip:b@c SIP/2.0\r\n";
     const OK: &str = "SIP/2.0 200 OK\r\n";

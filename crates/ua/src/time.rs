@@ -61,6 +61,8 @@ mod tests {
     use std::time::Duration;
 
     use super::Instant;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn instants_are_apart_by_whole_milliseconds_and_never_out_of_range() {

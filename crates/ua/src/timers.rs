@@ -1,4 +1,4 @@
-//! The timers of a state machine, each at most once. `T` says what each is for.
+//! The timers of a state machine, identified by values of a type `T`; each value has at most one timer.
 
 use std::collections::{BTreeMap, BTreeSet};
 

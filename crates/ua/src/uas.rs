@@ -124,6 +124,8 @@ fn list(answer: Writer, name: Name, items: &[&str]) -> Writer {
 mod tests {
     use super::*;
     use offhook_sip::parse_text;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     const CAN: Abilities<'static> = Abilities {
         methods: &[Method::Invite, Method::Ack],

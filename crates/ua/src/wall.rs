@@ -36,6 +36,8 @@ impl Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn dates_and_moments_go_there_and_back() {

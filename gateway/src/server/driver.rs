@@ -1,4 +1,4 @@
-//! The task that owns the exchange (switch and back-to-back user agent): hands it one input at a time, does what it says, and wakes it when
+//! The task that owns the exchange (proxy and back-to-back user agent): hands it one input at a time, does what it says, and wakes it when
 //! its time has come.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use offhook_b2bua::exchange::{Exchange, Input, Output};
-use offhook_proxy::{self as switch, ConnId, Record};
+use offhook_proxy::{self as proxy, ConnId, Record};
 use offhook_ua::wall::Wall;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -19,10 +19,10 @@ use super::outside::Outside;
 use crate::metrics::Metrics;
 use crate::store::{PasswordChange, Store};
 
-/// Inputs that may wait for the switch; who comes later waits at its socket.
+/// Inputs that may wait for the proxy; who comes later waits at its socket.
 const QUEUE: usize = 1_024;
 
-/// How long even the luckiest message of a window may wait for the switch before new calls are refused: longer than that, and callers
+/// How long even the luckiest message of a window may wait for the proxy before new calls are refused: longer than that, and callers
 /// give up by themselves.
 const OVERLOADED: Duration = Duration::from_secs(2);
 const WINDOW: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub enum Outgoing {
     Close(u16, &'static str),
 }
 
-/// The queue from the switch to one connection, bounded in messages and octets.
+/// The queue from the proxy to one connection, bounded in messages and octets.
 #[derive(Debug)]
 pub struct Outbox {
     queue: mpsc::Sender<Outgoing>,
@@ -79,7 +79,7 @@ impl Outbox {
 }
 
 impl Inbox {
-    /// What to do next; `None`: the switch has given this connection up.
+    /// What to do next; `None`: the proxy has given this connection up.
     pub async fn next(&mut self) -> Option<Outgoing> {
         let outgoing = self.queue.recv().await?;
         self.bytes.fetch_sub(outgoing.len(), Ordering::Relaxed);
@@ -99,13 +99,13 @@ impl Outgoing {
 /// What happens to the driver.
 enum Event {
     Opened { conn: ConnId, peer: IpAddr, application: String, outbox: Outbox },
-    Switch { input: switch::Input, since: Instant },
+    Proxy { input: proxy::Input, since: Instant },
     Count { counted: oneshot::Sender<Counts> },
     Drain { done: oneshot::Sender<()> },
     Stop,
 }
 
-/// What the switch holds at a moment.
+/// What the proxy holds at a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
     /// Calls that ring or run.
@@ -131,12 +131,12 @@ impl Handle {
 
     /// A message came in on it.
     pub async fn received(&self, conn: ConnId, text: String) {
-        self.send(Event::Switch { input: switch::Input::Received { conn, text }, since: Instant::now() }).await;
+        self.send(Event::Proxy { input: proxy::Input::Received { conn, text }, since: Instant::now() }).await;
     }
 
     /// It is closed. Exactly once for each connection.
     pub async fn closed(&self, conn: ConnId, left: bool) {
-        self.send(Event::Switch { input: switch::Input::Closed { conn, left }, since: Instant::now() }).await;
+        self.send(Event::Proxy { input: proxy::Input::Closed { conn, left }, since: Instant::now() }).await;
     }
 
     /// What there is; `None` where the driver has ended.
@@ -174,18 +174,18 @@ pub struct Driver {
     /// What the wall clock shows, as the exchange and the store know it.
     wall: Wall,
     outboxes: BTreeMap<ConnId, Outbox>,
-    /// Connections that were opened and not closed, as far as the switch knows.
+    /// Connections that were opened and not closed, as far as the proxy knows.
     open: usize,
     events: mpsc::Receiver<Event>,
     /// Not bounded, so that the database never waits for the driver while the driver waits for it; as many as the store's queue.
-    answers: (mpsc::UnboundedSender<switch::Input>, mpsc::UnboundedReceiver<switch::Input>),
+    answers: (mpsc::UnboundedSender<proxy::Input>, mpsc::UnboundedReceiver<proxy::Input>),
     drained: Vec<oneshot::Sender<()>>,
     stopping: bool,
     backlog: Backlog,
     passwords: Interval,
 }
 
-/// Whether a queue stands before the switch. One that comes and goes, as with a burst or a pause of the whole computer, is none: so the
+/// Whether a queue stands before the proxy. One that comes and goes, as with a burst or a pause of the whole computer, is none: so the
 /// shortest wait of a window counts (as in RFC 8289), not a long one.
 struct Backlog {
     window: Instant,
@@ -270,7 +270,7 @@ impl Driver {
             warn!(milliseconds = step, "the wall clock was put ahead, or back: dates follow it, what runs is not touched");
         }
         self.wall = wall;
-        self.exchange.handle(self.clock.now(), Input::Switch(switch::Input::Wall(wall)));
+        self.exchange.handle(self.clock.now(), Input::Switch(proxy::Input::Wall(wall)));
         self.store.set_wall(wall).await;
     }
 
@@ -302,7 +302,7 @@ impl Driver {
         let answers = self.answers.0.clone();
         let found = move |result: Result<Vec<PasswordChange>, _>| match result {
             Ok(changes) => changes.into_iter().for_each(|PasswordChange { application, user, revision }| {
-                drop(answers.send(switch::Input::PasswordChanged { application, user, revision }));
+                drop(answers.send(proxy::Input::PasswordChanged { application, user, revision }));
             }),
             Err(error) => error!(%error, "changes of passwords could not be read; tried again in a second"),
         };
@@ -317,13 +317,13 @@ impl Driver {
                     outbox.push(Outgoing::Close(1001, "going away"));
                 }
                 self.outboxes.insert(conn, outbox);
-                Some(Input::Switch(switch::Input::Opened { conn, peer, application }))
+                Some(Input::Switch(proxy::Input::Opened { conn, peer, application }))
             }
-            Event::Switch { input, since } => {
+            Event::Proxy { input, since } => {
                 self.measure(since.elapsed());
                 match &input {
-                    switch::Input::Received { .. } => self.metrics.message_in(),
-                    switch::Input::Closed { conn, .. } => {
+                    proxy::Input::Received { .. } => self.metrics.message_in(),
+                    proxy::Input::Closed { conn, .. } => {
                         self.open -= 1;
                         self.outboxes.remove(conn);
                     }
@@ -355,50 +355,50 @@ impl Driver {
         }
     }
 
-    /// Tells the switch when what comes in begins to wait too long, and when it does no more.
+    /// Tells the proxy when what comes in begins to wait too long, and when it does no more.
     fn measure(&mut self, waited: Duration) {
         if let Some(overloaded) = self.backlog.measure(Instant::now(), waited) {
-            warn!(waited = waited.as_millis(), overloaded, "messages wait for the switch");
-            self.exchange.handle(self.clock.now(), Input::Switch(switch::Input::Overloaded(overloaded)));
+            warn!(waited = waited.as_millis(), overloaded, "messages wait for the proxy");
+            self.exchange.handle(self.clock.now(), Input::Switch(proxy::Input::Overloaded(overloaded)));
         }
     }
 
     async fn perform(&mut self, output: Output) {
         match output {
-            Output::Switch(output) => self.perform_switch(output).await,
+            Output::Switch(output) => self.perform_proxy(output).await,
             Output::B2bua(output) => self.outside.perform(output).await,
         }
     }
 
-    async fn perform_switch(&mut self, output: switch::Output) {
+    async fn perform_proxy(&mut self, output: proxy::Output) {
         match output {
             // It stays within the exchange.
-            switch::Output::ToB2bua { .. } => {}
-            switch::Output::Send { conn, text } => {
+            proxy::Output::ToB2bua { .. } => {}
+            proxy::Output::Send { conn, text } => {
                 self.metrics.message_out();
                 self.push(conn, Outgoing::Text(text));
             }
-            switch::Output::Close { conn, code, reason } => {
+            proxy::Output::Close { conn, code, reason } => {
                 self.metrics.refused(reason);
                 self.push(conn, Outgoing::Close(code, reason));
             }
-            switch::Output::Lookup { query, application, user } => {
+            proxy::Output::Lookup { query, application, user } => {
                 let (answers, metrics) = (self.answers.0.clone(), Arc::clone(&self.metrics));
                 let found = move |result: Result<_, _>| {
                     metrics.query(result.is_ok());
                     match result {
-                        Ok(account) => drop(answers.send(switch::Input::Account { query, account })),
-                        // No answer: the switch then says that the store failed, and not that there is no such user.
+                        Ok(account) => drop(answers.send(proxy::Input::Account { query, account })),
+                        // No answer: the proxy then says that the store failed, and not that there is no such user.
                         Err(error) => error!(%error, "a user could not be looked up"),
                     }
                 };
                 self.store.look_up(application, user, found).await;
             }
-            switch::Output::Seen { application, user } => {
+            proxy::Output::Seen { application, user } => {
                 self.metrics.query(true);
                 self.store.seen(application, user, |error| error!(%error, "a user could not be noted")).await;
             }
-            switch::Output::Record(record) => self.record(&record),
+            proxy::Output::Record(record) => self.record(&record),
         }
     }
 
@@ -411,7 +411,7 @@ impl Driver {
         }
     }
 
-    /// Counts it; the switch has logged it.
+    /// Counts it; the proxy has logged it.
     fn record(&self, record: &Record) {
         match record {
             Record::Refused { why, .. } => self.metrics.refused(why),

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_fills_again() {
+    fn a_rate_limit_is_refilled_with_time() {
         let budgets = Budgets::new(2);
         let (now, address) = (Instant::from_millis(1_000_000), "192.0.2.1".parse().expect("an address"));
         assert!(budgets.take(now, address) && budgets.take(now, address) && !budgets.take(now, address));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_again() {
+    fn a_closed_connection_frees_its_place() {
         let places = Places::new(2, 1, 100, Arc::default());
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
         let Ok(first) = places.take(parse("192.0.2.1")) else { panic!("the first") };
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_silent_connections_makes_room_for_itself() {
+    async fn a_flood_of_silent_connections_evicts_its_own() {
         let places = Places::new(100, 100, 4, Arc::default());
         let visit = |last: u8| {
             let place = places.take(IpAddr::from([192, 0, 2, last])).unwrap_or_else(|why| panic!("{why}"));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_no_place_is_left_a_silent_connection_or_one_that_was_told_to_go_makes_room() {
+    async fn silent_connections_and_those_asked_to_close_are_evicted_at_the_limit() {
         let places = Places::new(3, 2, 100, Arc::default());
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
         let visit = |address: &str| places.take(parse(address));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_proxy_each_address_has_its_share() {
+    fn behind_a_proxy_each_client_address_has_its_limit() {
         let places = Places::new(3, 1, 100, Arc::default());
         let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
         let connections: Vec<_> = (0..4).filter_map(|_| places.take_unnamed().ok()).collect();

@@ -55,7 +55,7 @@ impl Media {
     pub fn start(config: &config::Media, clock: &Arc<Clock>) -> io::Result<(Self, mpsc::UnboundedReceiver<Event>)> {
         let cores = thread::available_parallelism().map_or(1, usize::from).min((config.sessions + config.test_sessions).max(1));
         let (sender, events) = mpsc::unbounded_channel();
-        let epoch = Epoch { ours: clock.now(), theirs: tokio::time::Instant::now().into_std() };
+        let epoch = Epoch { gateway: clock.now(), std: tokio::time::Instant::now().into_std() };
         let pairs = Arc::new(Mutex::new(pairs(config)));
         let threads = (0..cores).map(|index| {
             let poll = Poll::new()?;

@@ -102,9 +102,9 @@ pub enum ServeError {
     /// Signal handlers cannot be installed.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
-    /// A panic of the switch: everything is lost, and a supervisor has to restart the gateway.
-    #[error("the switch has failed")]
-    Switch,
+    /// A panic of the exchange: everything is lost, and a supervisor has to restart the gateway.
+    #[error("the exchange has failed")]
+    Exchange,
 }
 
 /// The state that all connections share.
@@ -190,8 +190,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&str)) -> Result<(), ServeEr
     let given = (store.clone(), proofs.clone());
     let default = Some(&config.data.default_application).filter(|key| applications.contains_key(*key)).cloned();
     let (outside, b2bua) = Outside::open(&config, default, given, (&metrics, &clock), certificate.as_ref()).await?;
-    let switch = switch(&config, &applications, proofs.clone());
-    let exchange = Exchange::new(switch, b2bua);
+    let proxy = proxy(&config, &applications, proofs.clone());
+    let exchange = Exchange::new(proxy, b2bua);
     let (driver, handle) = Driver::new(exchange, outside, store.clone(), Arc::clone(&metrics), Arc::clone(&clock));
     let (phase, phases) = watch::channel(Phase::Serving);
     let new_users = Budgets::new(config.limits.sign_ins_per_minute);
@@ -310,7 +310,7 @@ fn by_key(applications: Vec<Application>) -> BTreeMap<String, Application> {
     applications.into_iter().map(|application| (application.key.clone(), application)).collect()
 }
 
-fn switch(config: &Config, applications: &BTreeMap<String, Application>, proofs: Proofs) -> Proxy {
+fn proxy(config: &Config, applications: &BTreeMap<String, Application>, proofs: Proofs) -> Proxy {
     let applications =
         applications.values().map(|a| (a.key.clone(), proxy::Application { key: a.key.clone(), secret: a.secret.clone() }));
     let secret = &config.ice.turn_secret;
@@ -403,7 +403,7 @@ async fn live(
         let forced = tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
-            _ = &mut driver => return Err(ServeError::Switch),
+            _ = &mut driver => return Err(ServeError::Exchange),
             _ = signals.hangup.recv() => true,
             _ = check.tick(), if certificate.is_some() => false,
         };

@@ -128,7 +128,7 @@ mod tests {
     ];
 
     #[test]
-    fn only_what_our_own_proxies_say_is_believed() {
+    fn forwarded_addresses_count_only_from_trusted_proxies() {
         let proxy = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         let asked = |values: &[&str]| {
             let all: Vec<(&'static str, &str)> = values.iter().map(|value| ("x-forwarded-for", *value)).collect();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_origin_is_for_programs() {
+    fn a_missing_origin_is_allowed_for_programs_only() {
         assert!(is_allowed(&application(&[]), &HeaderMap::new(), true));
         assert!(!is_allowed(&application(&[]), &HeaderMap::new(), false));
         let two = headers(&[("origin", "https://a.example"), ("origin", "https://a.example")]);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn local_is_peer_and_host_and_no_proxy() {
+    fn a_request_is_local_by_peer_and_host_without_a_proxy() {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         assert!(is_local(loopback, &headers(&[("host", "127.0.0.1:8080")])));
         assert!(!is_local(loopback, &headers(&[("host", "evil.example:8080")])));

@@ -110,7 +110,7 @@ async fn serve(shared: Arc<Shared>, peer: Peer, application: String, socket: Web
 enum End {
     /// The peer or the network has closed it.
     Gone,
-    /// The switch closes it.
+    /// The proxy closes it.
     Closed(u16, &'static str),
     /// The peer broke a rule of this layer.
     Refuse(u16, &'static str),

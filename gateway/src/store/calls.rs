@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_the_tables_refuse_takes_no_other_with_it() {
+    fn a_query_that_violates_a_constraint_fails_alone() {
         let mut database = database("refused");
         let (answered, answers) = channel();
         let bad = NewCall { call_id: "odd".into(), ..new("odd", 1_000) };

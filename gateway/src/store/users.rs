@@ -333,7 +333,7 @@ mod tests {
     use offhook_ledger::Rules;
 
     #[test]
-    fn what_was_added_is_there_after_opening_again() {
+    fn users_are_there_after_reopening() {
         let folder = folder("again");
         let mut database = Database::open(&folder, Rules::default()).expect("a fresh database");
         database.add_application(&application()).expect("added");
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_a_password_is_told_once_whoever_made_it() {
+    fn a_password_change_is_reported_once_whichever_process_made_it() {
         let path = folder("changes");
         let mut ours = Database::open(&path, Rules::default()).expect("a fresh database");
         ours.add_application(&application()).expect("added");
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn many_users_come_all_or_not_at_all() {
+    fn many_users_are_added_all_or_none() {
         let database = with_application("many");
         let users: Vec<(String, Account)> = (0..100).map(|n| (format!("user{n}"), account("x"))).collect();
         assert!(matches!(database.set_users("none", &users), Err(StoreError::NoApplication)));
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn users_who_are_noted_are_known_at_once_and_on_disk_together() {
+    fn noted_users_are_known_at_once_and_written_together() {
         let folder = folder("noted");
         let mut database = Database::open(&folder, Rules::default()).expect("a fresh database");
         database.add_application(&application()).expect("added");
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_noted_is_told_of() {
+    fn a_user_that_cannot_be_written_is_reported() {
         let mut database = Database::open(&folder("untold"), Rules::default()).expect("a fresh database");
         let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let hears = std::sync::Arc::clone(&told);

@@ -45,7 +45,7 @@ async fn a_call_that_is_not_answered_costs_nothing() {
 }
 
 #[tokio::test]
-async fn who_may_not_call_is_told_why_and_it_is_recorded() {
+async fn a_refused_call_has_its_reason_and_is_recorded() {
     let folder = Folder::new();
     let store = shop(&folder, rules(), 29_999).await;
     for (name, to, refused) in [
@@ -62,8 +62,8 @@ async fn who_may_not_call_is_told_why_and_it_is_recorded() {
         let record = store.record("shop".into(), name.into()).await.expect("read").expect("a record");
         assert_eq!((record.code, record.charge, record.ended), (refused.status().as_u16(), 0, Some(instant(0))));
     }
-    let stranger = NewCall { application: "nobody".into(), ..call("stranger", 0) };
-    assert_eq!(ask(&store, Query::Open(stranger)).await, Answer::Refused(Refused::Store));
+    let unknown = NewCall { application: "nobody".into(), ..call("unknown", 0) };
+    assert_eq!(ask(&store, Query::Open(unknown)).await, Answer::Refused(Refused::Store));
     assert_eq!(store.account_view("shop".into()).await.expect("read").running, 0);
     assert_eq!(store.audit().await.expect("added up").wrong, [""; 0]);
 }
@@ -155,7 +155,7 @@ async fn a_thousand_calls_at_once_with_a_cap_of_ten_are_never_eleven() {
 
 /// The limit is met exactly, and other accounts are not affected.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_may_be_spent_in_a_day_is_never_exceeded() {
+async fn the_daily_limit_is_never_exceeded() {
     let folder = Folder::new();
     let store = shop(&folder, Rules { spend_per_day: 100_000_000, ..rules() }, 1_000_000_000).await;
     store.set_limits("shop".into(), Limits { spend_per_day: Some(12 * 60_000), ..Limits::default() }).await.expect("set");
@@ -308,7 +308,7 @@ async fn calls_of_a_process_that_lives_are_left_to_it() {
 }
 
 #[tokio::test]
-async fn who_called_whom_is_forgotten_and_what_was_paid_is_not() {
+async fn caller_and_callee_are_removed_from_old_records_and_charges_are_kept() {
     let folder = Folder::new();
     let store = shop(&folder, rules(), 1_000_000).await;
     for (name, at) in [("old", 0), ("new", 10_000_000)] {
@@ -341,7 +341,7 @@ fn reopened(folder: &Folder) -> offhook_gateway::store::Store {
 }
 
 #[tokio::test]
-async fn an_unknown_call_is_nothing() {
+async fn an_unknown_call_is_ignored() {
     let folder = Folder::new();
     let store = shop(&folder, rules(), 1_000_000).await;
     connect(&store, "nobody", 0).await;

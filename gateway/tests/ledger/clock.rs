@@ -84,7 +84,7 @@ async fn a_call_that_a_crash_has_cut_costs_what_it_is_known_to_have_lasted() {
 
 /// The clock of the database continues where it stopped, plus the time without a process by the wall clock, and never goes back.
 #[tokio::test]
-async fn what_is_counted_in_a_minute_is_counted_over_a_step_and_a_restart() {
+async fn rate_limits_hold_over_a_clock_step_and_a_restart() {
     let few = || Rules { calls_per_minute: 3, ..rules() };
     for (ahead, stood) in [(HOUR, 0), (-20_000, 19_900)] {
         let folder = Folder::new();
@@ -113,7 +113,7 @@ async fn what_is_counted_in_a_minute_is_counted_over_a_step_and_a_restart() {
 }
 
 #[tokio::test]
-async fn what_may_be_spent_in_a_day_is_not_given_again_when_midnight_comes_again() {
+async fn the_daily_limit_is_not_renewed_when_the_clock_repeats_midnight() {
     let folder = Folder::new();
     let store = shop(&folder, rules(), 1_000_000_000).await;
     store.set_limits("shop".into(), Limits { spend_per_day: Some(60_000), ..Limits::default() }).await.expect("set");
@@ -142,7 +142,7 @@ async fn what_may_be_spent_in_a_day_is_not_given_again_when_midnight_comes_again
 }
 
 #[tokio::test]
-async fn calls_that_come_in_take_no_room_from_those_that_an_account_makes() {
+async fn incoming_calls_do_not_count_against_outgoing_calls() {
     let folder = Folder::new();
     let store = shop(&folder, Rules { calls: 2, ..rules() }, 1_000_000_000).await;
     let open = async |kind: Kind, name: &str| ask(&store, Query::Open(NewCall { kind, ..call(name, 0) })).await;

@@ -96,7 +96,7 @@ impl Told {
 /// output.
 fn live_and_die(folder: &Path, life: u64) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "crash::a_life_that_is_killed", "--nocapture"])
+        .args(["--exact", "crash::the_process_that_is_killed", "--nocapture"])
         .env(FOLDER, folder)
         .env(LIFE, life.to_string())
         .stdout(Stdio::piped())
@@ -118,7 +118,7 @@ fn live_and_die(folder: &Path, life: u64) -> Vec<String> {
 
 /// Does nothing unless [`the_books_are_right_after_a_hundred_kills`] has started it: then it makes calls until it is killed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_life_that_is_killed() {
+async fn the_process_that_is_killed() {
     let (Ok(folder), Ok(life)) = (std::env::var(FOLDER), std::env::var(LIFE)) else { return };
     let store = Store::open(Path::new(&folder), generous()).expect("it opens after a kill");
     store.serve().await.expect("recovered");

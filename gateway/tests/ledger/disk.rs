@@ -34,7 +34,11 @@ fn the_books_are_right_after_the_disk_was_full() {
     let run = |unshare: &[&str]| {
         let mut command = Command::new("unshare");
         command.args(unshare).args(["sh", "-c", &mount, "sh"]).arg(&program);
-        command.args(["--exact", "disk::a_small_disk", "--nocapture"]).env(DISK, &folder.0).output().expect("unshare is there")
+        command
+            .args(["--exact", "disk::the_run_on_a_small_disk", "--nocapture"])
+            .env(DISK, &folder.0)
+            .output()
+            .expect("unshare is there")
     };
     // Users other than root get its rights in a user namespace, where the system has these.
     let first = run(&["--mount"]);
@@ -47,7 +51,7 @@ fn the_books_are_right_after_the_disk_was_full() {
 
 /// Does nothing unless [`the_books_are_right_after_the_disk_was_full`] has started it.
 #[tokio::test]
-async fn a_small_disk() {
+async fn the_run_on_a_small_disk() {
     let Ok(disk) = std::env::var(DISK) else { return };
     let mut world = World::new(Path::new(&disk)).await;
     world.log_has_no_room().await;

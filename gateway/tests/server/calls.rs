@@ -168,7 +168,7 @@ async fn a_user_who_made_itself_signs_in_both_ways() {
 }
 
 #[tokio::test]
-async fn a_password_that_another_process_changes_ends_what_was_shown_for_the_old_one() {
+async fn a_password_changed_by_another_process_ends_sessions_of_the_old_one() {
     let gateway = Gateway::start();
     let login = |user: &str, password: &str| format!(r#"{{"username":"{user}","password":"{password}"}}"#);
     let bearer = |answer: Answer| format!("Bearer {}", answer.json()["authorization"].as_str().expect("a ticket"));
@@ -222,7 +222,7 @@ async fn a_call_may_end_before_the_gateway_stops() {
 }
 
 #[tokio::test]
-async fn a_call_does_not_hold_the_gateway_for_ever() {
+async fn a_call_delays_the_stop_for_a_limited_time() {
     let (mut gateway, _alice, _bob) = ringing("[listen]\ndrain_timeout = 1\n").await;
     let start = tokio::time::Instant::now();
     gateway.signal("TERM");
@@ -241,7 +241,7 @@ async fn a_call_does_not_hold_the_gateway_for_ever() {
 }
 
 #[tokio::test]
-async fn the_log_names_nobody() {
+async fn the_log_masks_names() {
     for format in ["text", "json"] {
         let (gateway, mut alice, _bob) = ringing(&format!("[log]\nformat = \"{format}\"\n")).await;
         let ticket = gateway.ticket("alice").await;

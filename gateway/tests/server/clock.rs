@@ -118,7 +118,7 @@ fn within(method: &str, answer: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_paid_call_and_registrations_are_not_touched_by_an_hour() {
+async fn a_clock_step_of_an_hour_changes_no_paid_call_and_no_registration() {
     let world = World::new().await;
     let mut alice = Phone::new(&world.gateway, "alice").await;
     assert_eq!(alice.register_with_ticket(&world.gateway).await, 200);
@@ -178,7 +178,7 @@ async fn a_paid_call_and_registrations_are_not_touched_by_an_hour() {
 
 /// Its own back end is right, and the gateway is told so: by its answer.
 #[tokio::test]
-async fn a_signed_request_that_is_off_hears_what_time_it_is_and_none_is_made_twice() {
+async fn a_signed_request_with_a_wrong_time_is_told_the_time_and_none_is_replayed() {
     let world = World::new().await;
     let store = Store::open(&world.gateway.data.0, Rules::default()).expect("it opens");
     let secret = store.applications().await.expect("read").remove(0).secret;

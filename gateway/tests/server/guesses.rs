@@ -58,7 +58,7 @@ async fn guess(gateway: &Gateway, connections: usize) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn passwords_are_not_guessed_over_a_websocket_either() {
+async fn failed_passwords_over_a_websocket_are_limited() {
     let gateway = Gateway::start();
     let login = r#"{"username":"alice","password":"wonderland"}"#;
     assert_eq!(gateway.post_json("/users?key=demo", login).await.status, 200);
@@ -86,7 +86,7 @@ async fn passwords_are_not_guessed_over_a_websocket_either() {
 /// A request with a valid signature is not a guess, even if it is replayed; and nothing is stored for signatures that nobody can
 /// have made.
 #[tokio::test]
-async fn who_repeats_a_right_request_is_not_taken_for_a_thief() {
+async fn a_replayed_signed_request_is_no_failed_attempt() {
     let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 6\n");
     let store = Store::open(&gateway.data.0, Rules::default()).expect("it opens");
     let secret = store.applications().await.expect("read").remove(0).secret;
@@ -103,7 +103,7 @@ async fn who_repeats_a_right_request_is_not_taken_for_a_thief() {
 }
 
 #[tokio::test]
-async fn every_kind_of_proof_draws_on_the_budget_of_the_address() {
+async fn every_kind_of_credentials_counts_against_the_budget_of_the_address() {
     let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 6\n");
     let basic = format!("Authorization: Basic {}\r\n", STANDARD.encode("demo:AAAA"));
     let operator = format!("Authorization: Bearer {}\r\n", "0".repeat(64));

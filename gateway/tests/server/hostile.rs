@@ -56,7 +56,7 @@ async fn room(streams: usize) -> usize {
 }
 
 #[tokio::test]
-async fn a_description_costs_no_more_room_than_its_call_needs() {
+async fn a_description_with_many_streams_needs_little_memory() {
     assert!((14_000..16_384).contains(&offer(700).len()), "as much as is taken");
     let (thin, fat) = (room(1).await, room(700).await);
     println!("{thin} octets for a call, {fat} with 700 streams in its offer");
@@ -64,7 +64,7 @@ async fn a_description_costs_no_more_room_than_its_call_needs() {
 }
 
 #[tokio::test]
-async fn a_description_that_is_too_large_is_said_so() {
+async fn a_description_that_is_too_large_is_rejected_with_413() {
     let gateway = Gateway::start();
     let mut alice = signed_in(&gateway, "alice").await;
     let answer = call(&mut alice, &offer(2_600)).await;
@@ -77,7 +77,7 @@ const HIDDEN: &str = "a\u{85}\u{9b}31m\u{7f}\u{61c}\u{200b}\u{200e}\u{200f}\u{20
                       \u{ad}\u{feff}\u{e0041}\u{378}b";
 
 #[tokio::test]
-async fn nothing_that_is_said_changes_how_the_log_looks() {
+async fn text_of_clients_is_escaped_in_the_log() {
     for format in ["text", "json"] {
         let gateway = Gateway::with(&format!("[log]\nformat = \"{format}\"\nlevel = \"debug\"\n"));
         let mut alice = signed_in(&gateway, "alice").await;

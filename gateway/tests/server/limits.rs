@@ -30,7 +30,7 @@ async fn behind_a_trusted_proxy_each_address_has_its_own_limit() {
 }
 
 #[tokio::test]
-async fn nobody_else_is_believed_to_speak_for_others() {
+async fn forwarded_addresses_of_untrusted_proxies_are_ignored() {
     let gateway = public("[listen]\ntrusted_proxies = [\"10.0.0.0/8\"]\n[limits]\nconnections_per_address = 2\n");
     let open = async |forwarded: &str| {
         gateway.upgrade("/sip?key=shop", &[("Origin", "https://shop.example"), ("X-Forwarded-For", forwarded)]).await
@@ -41,7 +41,7 @@ async fn nobody_else_is_believed_to_speak_for_others() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_gives_way_to_who_comes() {
+async fn a_silent_connection_is_evicted_for_a_new_one() {
     let gateway = Gateway::with("[limits]\nsilent = 64\n");
     let mut socket = gateway.open().await;
     let mut silent = Vec::new();
@@ -55,7 +55,7 @@ async fn who_says_nothing_gives_way_to_who_comes() {
 }
 
 #[tokio::test]
-async fn who_does_not_go_when_told_gives_way_to_who_comes() {
+async fn a_connection_that_does_not_close_when_told_is_evicted() {
     let gateway = Gateway::with("[limits]\nconnections = 48\nsilent = 16\n");
     let mut known = gateway.open().await;
     assert!(known.is_alive().await);
@@ -90,7 +90,7 @@ async fn there_are_no_more_connections_than_open_files() {
 }
 
 #[tokio::test]
-async fn an_operator_brings_many_users() {
+async fn an_operator_adds_many_users() {
     let data = Folder::new();
     let import = |text: &str| {
         let file = data.write("users", text);

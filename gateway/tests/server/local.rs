@@ -73,7 +73,7 @@ async fn privileges(port: u16, token: &str) -> [u16; 6] {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_nobody_is_of_this_machine() {
+async fn requests_by_a_proxy_are_not_local() {
     for (config, origin) in [
         ("[listen]\nallow_plain = true\n", None),
         ("[listen]\ntrusted_proxies = [\"10.0.0.9\"]\n", None),
@@ -92,7 +92,7 @@ async fn behind_a_proxy_nobody_is_of_this_machine() {
 }
 
 #[tokio::test]
-async fn this_machine_has_a_port_of_its_own() {
+async fn local_requests_have_a_port_of_their_own() {
     let local = free().await;
     let config = format!("[listen]\nallow_plain = true\nlocal_port = {local}\n");
     let gateway = gateway(&config, Some("https://shop.example"));

@@ -27,7 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use support::{Folder, Gateway, closes, program, run};
 
 #[tokio::test]
-async fn it_says_where_it_serves() {
+async fn the_address_is_printed_at_start() {
     let gateway = Gateway::start();
     assert_eq!(gateway.url, format!("http://127.0.0.1:{}", gateway.port));
     let health = gateway.get("/health").await;
@@ -92,7 +92,7 @@ async fn an_application_of_the_operator_has_its_own_origins() {
 }
 
 #[tokio::test]
-async fn a_message_has_a_size() {
+async fn a_message_over_the_limit_ends_the_connection() {
     let gateway = Gateway::start();
     let mut socket = gateway.open().await;
     socket.say(&"x".repeat(65_537)).await;
@@ -115,7 +115,7 @@ async fn a_message_has_a_size() {
 }
 
 #[tokio::test]
-async fn what_is_no_text_or_no_websocket_ends_the_connection() {
+async fn binary_and_malformed_frames_end_the_connection() {
     let gateway = Gateway::start();
     let mut socket = gateway.open().await;
     socket.0.send(Message::binary(vec![0xff, 0xfe])).await.expect("sent");
@@ -164,7 +164,7 @@ async fn half_open_connections_are_closed() {
 }
 
 #[tokio::test]
-async fn a_trickle_of_octets_does_not_hold_a_connection() {
+async fn a_message_that_arrives_too_slowly_ends_the_connection() {
     let gateway = Gateway::with("[limits]\nhandshake_timeout = 400\nmessage_timeout = 600\n");
     let mut socket = gateway.open().await;
     let raw = socket.0.get_mut();
@@ -178,7 +178,7 @@ async fn a_trickle_of_octets_does_not_hold_a_connection() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_given_up() {
+async fn a_client_that_does_not_read_is_closed() {
     let gateway = Gateway::with("[limits]\nmessage_timeout = 600\nqueued_messages = 16\nmessages_per_second = 1000000\n");
     let mut socket = gateway.open().await;
     let raw = socket.0.get_mut();
@@ -190,7 +190,7 @@ async fn who_does_not_read_is_given_up() {
 }
 
 #[tokio::test]
-async fn the_demo_page_is_inside() {
+async fn the_demo_page_is_served() {
     let gateway = Gateway::start();
     for (path, text) in [("/", "<html"), ("/snippets.html", "<html"), ("/theme.css", "{"), ("/favicon.svg", "<svg")] {
         let answer = gateway.get(path).await;
@@ -199,7 +199,7 @@ async fn the_demo_page_is_inside() {
 }
 
 #[tokio::test]
-async fn a_head_has_a_size() {
+async fn a_request_head_over_the_limit_is_rejected() {
     let gateway = Gateway::start();
     let long = format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(20_000));
     assert_eq!(gateway.send(&long).await.status, 431);
@@ -209,7 +209,7 @@ async fn a_head_has_a_size() {
 }
 
 #[tokio::test]
-async fn one_address_has_so_many_connections() {
+async fn connections_of_one_address_are_limited() {
     let gateway = Gateway::with("[limits]\nconnections_per_address = 3\n");
     let held = [gateway.open().await, gateway.open().await, gateway.open().await];
     let mut refused = gateway.tcp().await;
@@ -245,7 +245,7 @@ async fn the_demo_gives_tickets_to_this_machine_only() {
 }
 
 #[tokio::test]
-async fn users_make_themselves_and_sign_in() {
+async fn users_create_themselves_and_sign_in() {
     let gateway = Gateway::start();
     let alice = r#"{"username":"alice","password":"wonderland"}"#;
     let made = gateway.post_json("/users?key=demo", alice).await;
@@ -291,7 +291,7 @@ async fn pages_of_allowed_origins_may_read_the_answer() {
 }
 
 #[tokio::test]
-async fn passwords_cannot_be_tried_at_will() {
+async fn failed_passwords_are_limited() {
     let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 3\n");
     let guess = r#"{"username":"alice","password":"guess"}"#;
     for _ in 0..3 {
@@ -303,7 +303,7 @@ async fn passwords_cannot_be_tried_at_will() {
 }
 
 #[tokio::test]
-async fn files_are_an_exact_table() {
+async fn only_listed_files_are_served() {
     let www = Folder::new();
     www.write("index.html", "<title>page</title>");
     www.write("snippets.html", "<title>snippets</title>");
@@ -384,7 +384,7 @@ async fn a_wrong_configuration_names_the_field() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_said_with_its_remedy() {
+async fn a_failed_start_is_reported_with_its_remedy() {
     let data = Folder::new();
     let file = data.write("file", "");
     let output = run(&file, &[]);
@@ -398,7 +398,7 @@ async fn what_cannot_work_is_said_with_its_remedy() {
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_a_kill() {
+async fn confirmed_changes_survive_a_kill() {
     let gateway = Gateway::start();
     let login = r#"{"username":"alice","password":"wonderland"}"#;
     assert_eq!(gateway.post_json("/users?key=demo", login).await.status, 200);
@@ -421,7 +421,7 @@ async fn the_database_has_no_password_in_it() {
 }
 
 #[tokio::test]
-async fn it_stops_when_told() {
+async fn it_stops_on_a_signal() {
     for signal in ["TERM", "INT"] {
         let mut gateway = Gateway::start();
         let mut socket = gateway.open().await;

@@ -150,7 +150,7 @@ async fn an_application_shows_who_it_is_in_two_ways() {
 
 /// Each path, each role, its own and another application's id.
 #[tokio::test]
-async fn what_is_anothers_is_not_seen_and_not_changed() {
+async fn an_application_neither_sees_nor_changes_what_is_anothers() {
     let world = World::new().await;
     let number = |number: &str| json!({ "numbers": [number], "user": "eve" }).to_string();
     let credit = json!({ "amount": 5, "reference": "gift" }).to_string();

@@ -54,7 +54,7 @@ pub async fn ports() -> String {
 }
 
 #[tokio::test]
-async fn a_registration_is_taken_back_when_it_stops() {
+async fn the_registration_with_a_provider_is_removed_at_stop() {
     let provider = Provider::new().await;
     let mut gateway = provider.customer().await;
     assert!(provider.registers(true).await.contains("\r\nExpires: 3600\r\n"));
@@ -68,7 +68,7 @@ async fn a_registration_is_taken_back_when_it_stops() {
 }
 
 #[tokio::test]
-async fn a_registrar_that_is_silent_does_not_hold_it() {
+async fn a_silent_registrar_does_not_delay_the_stop() {
     let provider = Provider::new().await;
     let mut gateway = provider.customer().await;
     provider.registers(false).await;
@@ -79,7 +79,7 @@ async fn a_registrar_that_is_silent_does_not_hold_it() {
 }
 
 #[tokio::test]
-async fn a_dns_server_that_is_silent_does_not_hold_it() {
+async fn a_silent_dns_server_delays_neither_start_nor_stop() {
     let silent = Provider::new().await;
     let nameserver = silent.0.local_addr().expect("an address");
     let trunk =
@@ -119,7 +119,7 @@ async fn a_call_to_the_outside_ends_with_the_gateway() {
 
 /// An application without rights: its emergency calls are dialled, its calls to numbers by SIP addresses are not.
 #[tokio::test]
-async fn help_is_called_without_credit_and_a_number_never_is() {
+async fn emergency_calls_need_no_credit_and_numbers_do() {
     let provider = Provider::new().await;
     let address = provider.0.local_addr().expect("an address");
     let trunk = format!(

@@ -93,7 +93,7 @@ const ALL: [bool; 4] = [true; 4];
 const NOTHING: [bool; 4] = [false; 4];
 
 #[tokio::test]
-async fn each_secret_is_good_for_one_thing() {
+async fn each_secret_has_one_use() {
     let data = Folder::new();
     let keys = Keys::add(&data.0, &[]);
     assert_eq!(Keys::of_shop(&data.0).0, keys.0, "they are printed again");
@@ -106,7 +106,7 @@ async fn each_secret_is_good_for_one_thing() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_given_signs_everything_until_it_is_separated() {
+async fn a_configured_secret_signs_everything_until_it_is_separated() {
     let data = Folder::new();
     let given = STANDARD.encode(OLD_SECRET);
     let added = feed(&data.0, &["application", "add", "shop", "--loopback", "--secret-stdin"], &given);
@@ -115,7 +115,7 @@ async fn a_secret_that_was_given_signs_everything_until_it_is_separated() {
 }
 
 #[tokio::test]
-async fn what_others_may_know_is_changed() {
+async fn secrets_can_be_renewed() {
     let data = Folder::new();
     let before = Keys::add(&data.0, &[]);
     let after = Keys::read(&run(&data.0, &["application", "renew", "shop"]));
@@ -169,7 +169,7 @@ async fn moves_on(data: Folder) {
 
 /// A user who takes a name by newUser would share it with the owner of the first ticket for it, so tickets are not accepted there.
 #[tokio::test]
-async fn where_pages_make_users_no_back_end_makes_tickets() {
+async fn tickets_of_a_back_end_are_rejected_where_pages_create_users() {
     let data = Folder::new();
     let given = feed(&data.0, &["application", "add", "shop", "--allow-new-users", "--secret-stdin"], &STANDARD.encode(OLD_SECRET));
     assert!(!given.status.success() && String::from_utf8_lossy(&given.stderr).contains("--allow-new-users"), "{given:?}");
@@ -184,7 +184,7 @@ async fn where_pages_make_users_no_back_end_makes_tickets() {
 }
 
 #[tokio::test]
-async fn the_files_of_the_database_tell_no_secret() {
+async fn the_files_of_the_database_reveal_no_secret() {
     let data = Folder::new();
     let mut canaries = Keys::add(&data.0, &[]).all();
     canaries
@@ -198,7 +198,7 @@ async fn the_files_of_the_database_tell_no_secret() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_what_an_earlier_version_had_in_clear() {
+async fn plain_text_secrets_of_an_earlier_version_are_removed() {
     let data = old();
     let canaries: Vec<Vec<u8>> =
         [vec![OLD_SECRET.to_vec()], hashes("alice", "wonderland"), hashes("bob", "wonderland"), hashes("bob", "looking glass")]
@@ -212,7 +212,7 @@ async fn nothing_is_left_of_what_an_earlier_version_had_in_clear() {
 }
 
 #[tokio::test]
-async fn a_lost_or_wrong_key_is_said_and_harms_nothing() {
+async fn a_lost_or_wrong_key_is_reported_and_changes_nothing() {
     let data = Folder::new();
     let keys = Keys::add(&data.0, &[]);
     let place = data.0.join("seal-key");

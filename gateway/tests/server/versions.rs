@@ -1,5 +1,5 @@
-//! Databases of every version that was ever installed (`versions/N.sql`), which the gateway of today has to take over. The one of the version
-//! of today is made here, by commands and calls as an operator and users make them: `BLESS=1` keeps it after the tables have changed.
+//! Databases of all earlier versions (`versions/N.sql`), which the gateway has to take over. That of the current version is made here by commands
+//! and calls, as operators and users make them: `BLESS=1` writes it after the tables have changed.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,8 @@ async fn a_database_of_this_version_is_kept() {
     goes_on(made).await;
 }
 
-/// What `shop` had is there: its users, secrets, credit, rates, numbers and calls; the books are right, and the call that ran when the
-/// gateway was stopped has ended.
+/// Asserts that `shop` has its users, secrets, credit, rates, numbers and calls; the accounts are right, and the call that ran when the gateway
+/// was stopped has ended.
 async fn goes_on(data: Folder) {
     let gateway = Gateway::over(data, CONFIG);
     for (user, password, status) in [("alice", "wonderland", 200), ("bob", "looking glass", 200), ("bob", "before", 407)] {
@@ -75,7 +75,7 @@ async fn goes_on(data: Folder) {
     assert!(calls.contains("callee hung up") && calls.contains("0.036"), "{calls}");
 }
 
-/// A data folder that has seen some days.
+/// Returns a data folder that has been in use.
 async fn made() -> Folder {
     let data = Folder::new();
     let rules = Rules { openings: Openings::new(&["46"]).expect("Sweden"), ..Rules::default() };
@@ -107,7 +107,7 @@ async fn made() -> Folder {
     data
 }
 
-/// A call to a telephone in Sweden: `done` is over after 31 seconds, `runs` goes on.
+/// Makes a call to a telephone in Sweden: `done` is over after 31 seconds, `runs` goes on.
 async fn call(store: &Store, name: &str) {
     let (start, call) = (Instant::from_millis(now().millis() - 40_000), CallRef(name.to_owned()));
     let (answer, answered) = tokio::sync::oneshot::channel();
@@ -137,7 +137,7 @@ fn kept() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/versions")
 }
 
-/// All of a database as SQL, after a line with the key that its secrets are sealed under.
+/// Returns all of a database as SQL, after a line with the key that its secrets are sealed under.
 fn dump(database: &Connection, folder: &Path) -> String {
     let key = std::fs::read_to_string(folder.join("seal-key")).expect("made with the database");
     let version: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number");
@@ -179,7 +179,7 @@ fn literal(value: ValueRef<'_>) -> String {
     }
 }
 
-/// The folder that [`dump`] was made of.
+/// Returns the folder that [`dump`] was made of.
 fn restored(sql: &str) -> Folder {
     let data = Folder::new();
     let key = sql.lines().next().and_then(|line| line.strip_prefix("-- seal-key: ")).expect("its first line has the key");
@@ -189,7 +189,7 @@ fn restored(sql: &str) -> Folder {
     data
 }
 
-/// What is said of each table, index and trigger, in order.
+/// Returns the definition of each table, index and trigger, in order.
 fn tables(database: &Connection) -> Vec<String> {
     list(database, "SELECT name || ': ' || sql FROM sqlite_schema WHERE sql NOT NULL ORDER BY name")
 }

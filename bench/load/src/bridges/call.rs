@@ -106,7 +106,7 @@ impl Side {
 
 impl Call {
     async fn new(way: Way, heard: Rc<RefCell<Heard>>) -> Result<Self, Failure> {
-        let opus = way == Way::Coded;
+        let opus = way == Way::Transcoded;
         let config = Rtc::builder().set_rtp_mode(true).clear_codecs();
         let config = if opus { config.enable_opus(true, false) } else { config.enable_pcmu(true, false) };
         let (payload_type, ticks) = if opus { (OPUS, 960) } else { (PCMU, 160) };

@@ -2,7 +2,7 @@
 //! one costs in processor time and memory, and how much later it is heard.
 
 mod call;
-pub mod edge;
+pub mod media;
 mod relay;
 mod voice;
 
@@ -33,7 +33,7 @@ pub struct Options {
     /// Calls at a time whose sound is passed on
     #[arg(long, default_value_t = 100)]
     calls: usize,
-    /// Calls at a time whose sound is coded anew
+    /// Calls at a time whose sound is transcoded
     #[arg(long, default_value_t = 50)]
     transcoded: usize,
     /// Seconds of each measurement
@@ -71,7 +71,7 @@ impl Options {
     pub async fn run(self) -> Result<usize, Failure> {
         std::fs::create_dir_all(&self.folder)?;
         let mut report = Report::new(if self.before.is_some() { "before" } else { "rtpengine" }, "bridges");
-        for (way, calls, most) in [(Way::Passed, self.calls, 40.0), (Way::Coded, self.transcoded, 60.0)] {
+        for (way, calls, most) in [(Way::Passed, self.calls, 40.0), (Way::Transcoded, self.transcoded, 60.0)] {
             let (mut ours, mut theirs) = (Turns::default(), Turns::default());
             for _ in 0..self.rounds {
                 self.turn(&mut ours, Relay::gateway(&std::env::current_exe()?)?, way, calls).await?;
@@ -84,7 +84,7 @@ impl Options {
             rows(&mut report, way, ours, theirs, most);
         }
         report.notes.push(format!(
-            "{} calls passed on, {} coded anew; {} rounds of {} s; processor times are of the servers' processes alone.",
+            "{} calls passed on, {} transcoded; {} rounds of {} s; processor times are of the servers' processes alone.",
             self.calls, self.transcoded, self.rounds, self.seconds
         ));
         report.save(&self.folder.join("bridges.json"))?;
@@ -131,7 +131,7 @@ impl Turns {
 fn rows(report: &mut Report, way: Way, ours: Turns, theirs: Turns, most: f64) {
     let what = match way {
         Way::Passed => "G.711 passed on",
-        Way::Coded => "Opus to G.711 and back",
+        Way::Transcoded => "Opus to G.711 and back",
     };
     let least = matches!(way, Way::Passed).then_some(Bar::Part(1.0));
     report.row(format!("{what}: calls that one core holds"), ours.held, theirs.held, least);

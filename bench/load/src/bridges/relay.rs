@@ -52,6 +52,7 @@ impl Relay {
     /// Where they cannot be started.
     pub fn gateway(program: &Path) -> Result<Self, Failure> {
         let mut command = Command::new(program);
+        // An older build knows this subcommand as `edge` only, and this one knows both names.
         command.arg("edge").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start(&mut command)?;
         let pipes = process.0.stdin.take().zip(process.0.stdout.take()).ok_or("no pipes")?;
@@ -105,7 +106,7 @@ impl Relay {
         let id = format!("call-{}", request.call);
         let offer = Ng::new("offer").text("call-id", &id).text("from-tag", "page").text("sdp", &request.page);
         let offer = offer.text("transport-protocol", "RTP/AVP").text("ICE", "remove").list("rtcp-mux", &["demux"]);
-        let offer = if way == Way::Coded { offer.list("flags", &["codec-mask-all", "codec-transcode-PCMU"]) } else { offer };
+        let offer = if way == Way::Transcoded { offer.list("flags", &["codec-mask-all", "codec-transcode-PCMU"]) } else { offer };
         let phone = self.ask(offer).await?;
         let answer = Ng::new("answer").text("call-id", &id).text("from-tag", "page").text("to-tag", "phone");
         let page = self.ask(answer.text("sdp", &request.phone)).await?;

@@ -16,7 +16,7 @@ const CYCLE: usize = 50;
 const TONE: std::ops::Range<usize> = 25..30;
 /// A third of what the tone reaches.
 const LOUD: i16 = 4_000;
-/// So long nothing is loud before a tone begins anew.
+/// So long nothing is loud before the next tone.
 const QUIET: Duration = Duration::from_millis(400);
 
 /// What is done to the sound on its way.
@@ -25,7 +25,7 @@ pub enum Way {
     /// Page and phone have G.711.
     Passed,
     /// The page has Opus, the phone G.711.
-    Coded,
+    Transcoded,
 }
 
 /// One second of sound, as packets.

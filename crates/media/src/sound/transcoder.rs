@@ -10,7 +10,7 @@ use super::codec::{Decoder, Encoder, rate_into};
 use super::jitter::{Jitter, Next, Taken};
 use crate::Codec;
 
-/// After this time without a packet nothing is sent until one is received: the other side is silent, on hold, or gone.
+/// After this time without a packet nothing is sent until one is received: the sender is silent, on hold, or gone.
 const PAUSE_MS: u32 = 1000;
 /// A frame that is later than this is skipped, with all before it.
 const HOPELESS_MS: i64 = 250;

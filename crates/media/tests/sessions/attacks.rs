@@ -57,7 +57,7 @@ fn spoilt(genuine: &[u8], kind: u64, dice: &mut Dice) -> Vec<u8> {
 
 /// CVE-2021-41105: where each bad packet was counted, a hundred ended a call.
 #[test]
-fn a_million_packets_that_are_none_leave_a_call_as_it_is() {
+fn a_million_malformed_packets_leave_a_call_unchanged() {
     const BAD: u64 = 1_000_000;
     let log = Log::start(LevelFilter::TRACE);
     let (mut world, page) = protected();
@@ -124,7 +124,7 @@ fn client_hello() -> Vec<u8> {
 
 /// CVE-2023-49786, -51443 and -51275: the first sender of a ClientHello, from any address, took over the call.
 #[test]
-fn who_has_not_shown_the_password_cannot_be_first_with_dtls() {
+fn without_the_ice_password_nobody_can_start_dtls_first() {
     const CALLS: usize = 1_000;
     let mut world = World::new();
     let hello = client_hello();
@@ -199,7 +199,7 @@ fn they_talk(world: &mut World, page: usize, attackers: &[&str]) {
 
 /// CVE-2017-14099, CVE-2025-53399: the first sender to the port of a phone behind NAT was taken for the phone until new SDP.
 #[test]
-fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
+fn an_attacker_that_sends_first_does_not_get_the_media_of_a_phone_behind_nat() {
     for (said, attacker, before) in
         [("203.0.113.9:6000", ATTACKER, 200), ("10.1.1.1:6000", ATTACKER, 90), ("203.0.113.9:6000", "203.0.113.9:7777", 90)]
     {
@@ -223,7 +223,7 @@ fn who_is_first_does_not_have_the_media_of_a_phone_behind_nat() {
 /// Only a private address of the phone is known: another source that was accepted for lack of a better one is replaced at the
 /// phone's first packet.
 #[test]
-fn who_was_taken_for_a_phone_behind_nat_gives_way_to_it() {
+fn a_phone_behind_nat_replaces_a_source_that_was_accepted_before_it() {
     let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
     for number in 0..300 {
         world.inject(Socket::Rtp(S), address(ATTACKER), foreign_packet(number, 7));
@@ -235,7 +235,7 @@ fn who_was_taken_for_a_phone_behind_nat_gives_way_to_it() {
 /// The same where another host behind the phone's NAT was first, and for long: packets in order from the signalled address win,
 /// however many the other sends.
 #[test]
-fn the_signalled_port_has_the_media_whoever_else_its_host_has() {
+fn the_signalled_port_replaces_other_ports_of_its_host() {
     let (mut world, page) = behind_nat("203.0.113.9:6000", Security::None);
     for number in 0..300 {
         world.inject(Socket::Rtp(S), address("203.0.113.9:7777"), foreign_packet(number, 7));
@@ -263,7 +263,7 @@ fn a_phone_behind_a_nat_with_several_addresses_is_heard() {
 
 /// Single packets from the address of the phone's NAT can be forged, but the forger does not see the answers.
 #[test]
-fn single_shots_do_not_deafen_a_phone_behind_nat() {
+fn single_packets_of_others_do_not_replace_a_phone_behind_nat() {
     let (mut world, page) = behind_nat("10.1.1.1:6000", Security::None);
     for number in 0..20_u16 {
         let from = format!("203.0.113.9:{}", 20_000 + number);
@@ -277,7 +277,7 @@ fn single_shots_do_not_deafen_a_phone_behind_nat() {
 
 /// Packets without a valid tag change nothing, even if they are first, and a replayed one is too late.
 #[test]
-fn with_keys_nobody_else_is_heard_or_sent_to_behind_nat() {
+fn with_srtp_no_other_source_is_accepted_behind_nat() {
     for said in ["203.0.113.9:6000", "10.1.1.1:6000"] {
         let (mut world, page) = behind_nat(said, Security::Sdes);
         for number in 0..200 {
@@ -299,7 +299,7 @@ fn with_keys_nobody_else_is_heard_or_sent_to_behind_nat() {
 
 /// The NAT gives the phone another port during the call, while others send, too.
 #[test]
-fn a_phone_with_a_new_port_goes_on_and_nobody_else_does() {
+fn a_phone_with_a_new_port_is_accepted_and_no_other_source() {
     let mut world = World::new();
     let page = world.call(PeerSettings { nat: true, ..settings(&[Codec::Pcmu]) }, &[PCMU]);
     world.phone_sends(0, &[1; 160], 160);

@@ -58,7 +58,7 @@ impl World {
 
     pub fn with_sessions(sessions: usize) -> Self {
         let now = Instant::from_millis(1_700_000_000_000);
-        let epoch = Epoch { ours: now, theirs: Moment::now() };
+        let epoch = Epoch { gateway: now, std: Moment::now() };
         let settings = Settings {
             page: vec![address(GATEWAY)],
             address: address(GATEWAY).ip(),

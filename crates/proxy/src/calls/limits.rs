@@ -49,7 +49,8 @@ impl Calls {
     }
 }
 
-/// Who a caller is to the callee: the user, or, from outside, the number or address; `None`: all who withhold theirs are one.
+/// Returns the key by which calls of one caller are counted: the user, or, from outside, the number or address. Callers that withhold their
+/// number share one key, `None`.
 pub(super) fn source(caller: &Party, invite: &Message<'_>) -> Option<String> {
     if let Some(aor) = caller.user() {
         return Some(aor.user.clone());

@@ -1,4 +1,4 @@
-//! Requests of ours and of a trunk, from the first octet to the last.
+//! Requests to a trunk and from it, from the first message to the last.
 
 use offhook_sip::{Name, StatusCode, reply};
 use offhook_trunk::{Event, Flow, Settings};
@@ -47,7 +47,7 @@ fn a_refusal_is_told_and_acknowledged() {
 }
 
 #[test]
-fn silence_ends_after_four_seconds_and_what_comes_late_is_taken_back() {
+fn an_unanswered_invite_fails_after_four_seconds_and_a_late_response_ends_its_call() {
     for late in ["180", "200"] {
         let mut world = World::new(vec![provider()]);
         world.ask(&request("INVITE", "one", ""));
@@ -74,7 +74,7 @@ fn silence_ends_after_four_seconds_and_what_comes_late_is_taken_back() {
 }
 
 #[test]
-fn who_has_no_other_way_waits_longer() {
+fn without_another_trunk_the_call_waits_longer() {
     let mut world = World::new(vec![provider()]);
     let key = world.ask(&request("INVITE", "one", ""));
     world.trunks.persist(&key);
@@ -86,7 +86,7 @@ fn who_has_no_other_way_waits_longer() {
 }
 
 #[test]
-fn a_cancel_waits_for_a_sign_of_life() {
+fn a_cancel_waits_for_a_provisional_response() {
     let mut world = World::new(vec![provider()]);
     let key = world.ask(&request("INVITE", "one", "Route: <sip:192.0.2.1;lr>\r\n"));
     let invite = world.expect("INVITE");
@@ -119,7 +119,7 @@ fn a_cancel_that_crosses_the_answer_changes_nothing() {
 }
 
 #[test]
-fn who_does_not_answer_a_cancel_is_given_up() {
+fn an_unanswered_cancel_ends_the_call() {
     let mut world = World::new(vec![provider()]);
     let key = world.ask(&request("INVITE", "one", ""));
     let invite = world.expect("INVITE");
@@ -135,7 +135,7 @@ fn who_does_not_answer_a_cancel_is_given_up() {
 }
 
 #[test]
-fn a_call_of_the_trunk_is_told_and_answered_where_it_came_from() {
+fn a_call_of_the_trunk_is_reported_and_answered_at_its_source() {
     let mut world = World::new(vec![provider()]);
     let from = "192.0.2.1:40000";
     world.hear(from, &foreign("INVITE", "a", ""));
@@ -167,7 +167,7 @@ fn an_answer_without_rport_goes_to_the_port_of_the_via() {
 }
 
 #[test]
-fn a_call_of_the_trunk_is_taken_back() {
+fn a_call_of_the_trunk_is_cancelled() {
     let mut world = World::new(vec![provider()]);
     world.hear(PROVIDER, &foreign("CANCEL", "a", ""));
     world.expect("481");
@@ -187,7 +187,7 @@ fn a_call_of_the_trunk_is_taken_back() {
 }
 
 #[test]
-fn in_a_dialog_only_the_trunk_is_spoken_to() {
+fn in_dialog_requests_go_to_the_trunk_only() {
     let elsewhere = provider();
     let mut world =
         World::new(vec![offhook_trunk::Trunk { from: vec!["203.0.113.0/24".parse().expect("a network")], ..elsewhere }]);
@@ -209,7 +209,7 @@ fn in_a_dialog_only_the_trunk_is_spoken_to() {
 }
 
 #[test]
-fn a_dialog_with_somebody_behind_nat_goes_on_where_it_came_from() {
+fn in_dialog_requests_to_a_peer_behind_nat_go_to_its_source() {
     let mut world = World::new(vec![offhook_trunk::Trunk { nat: true, ..provider() }]);
     world.ask(&request("INVITE", "one", ""));
     let invite = world.expect("INVITE");

@@ -1,4 +1,4 @@
-//! Connections: made, used again, lost.
+//! Connections: established, shared, lost.
 
 use offhook_sip::{Name, StatusCode, reply};
 use offhook_trunk::Trunk;
@@ -93,7 +93,7 @@ fn a_half_open_connection_is_closed() {
 }
 
 #[test]
-fn an_answer_finds_its_way_when_the_connection_of_its_request_is_gone() {
+fn a_response_goes_over_a_new_connection_when_that_of_its_request_is_gone() {
     let mut world = World::new(vec![over(Wire::Tcp)]);
     let connection = ConnectionId(1);
     world.handle(Input::Opened { connection, peer: address("192.0.2.1:40000"), wire: Wire::Tcp, names: Vec::new() });

@@ -1,4 +1,4 @@
-//! Passwords: ours for a provider, and a trunk's for us.
+//! Digest authentication: of the gateway at a provider, and of a trunk at the gateway.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn is_right(text: &str, name: Name, realm: &str) -> bool {
 }
 
 #[test]
-fn a_challenge_is_met_inside() {
+fn a_challenge_is_answered_by_the_trunk_itself() {
     for (code, asks, shows, algorithm) in [
         (401, "WWW-Authenticate", Name::Authorization, Algorithm::Sha256),
         (407, "Proxy-Authenticate", Name::ProxyAuthorization, Algorithm::Md5),
@@ -41,7 +41,7 @@ fn a_challenge_is_met_inside() {
         world.hear(PROVIDER, &answer(&again, 180, ""));
         let Some(offhook_trunk::Event::Response { key: told, .. }) = world.events.pop_front() else { panic!("180") };
         assert_eq!(told, key, "the key stays");
-        // The next request shows it at once, and counts.
+        // The next request has credentials at once, and increments the nonce count.
         world.ask(&request("INVITE", "two", ""));
         let next = world.expect("INVITE");
         assert!(is_right(&next, shows, "p") && header(&next, shows).contains("nc=00000002"));
@@ -49,7 +49,7 @@ fn a_challenge_is_met_inside() {
 }
 
 #[test]
-fn a_wrong_password_is_shown_once() {
+fn a_rejected_password_is_sent_once() {
     let mut world = World::new(vec![with_password()]);
     world.ask(&request("INVITE", "one", ""));
     for nonce in ["n1", "n2"] {
@@ -63,7 +63,7 @@ fn a_wrong_password_is_shown_once() {
 }
 
 #[test]
-fn a_password_is_shown_in_one_realm_only() {
+fn a_password_is_sent_in_one_realm_only() {
     for (realm, asked) in [("", ["p", "q"]), ("p", ["q", "q"])] {
         let mut world = World::new(vec![Trunk { realm: realm.into(), ..with_password() }]);
         for (call, asked) in asked.into_iter().enumerate() {
@@ -81,7 +81,7 @@ fn proving() -> Trunk {
     Trunk { from_username: "them".into(), from_password: "other".into(), ..provider() }
 }
 
-/// The INVITE with an answer to the challenge.
+/// Returns the INVITE with credentials for the challenge.
 fn proven(challenge: &str, branch: &str, password: &str, count: u32) -> String {
     let values: Vec<String> = read(challenge).values(Name::WwwAuthenticate).map(str::to_owned).collect();
     let asked = strongest(values.iter().map(String::as_str)).expect("a challenge");
@@ -91,7 +91,7 @@ fn proven(challenge: &str, branch: &str, password: &str, count: u32) -> String {
 }
 
 #[test]
-fn a_trunk_that_has_to_prove_itself_is_challenged_without_state() {
+fn a_trunk_with_a_password_is_challenged_without_state() {
     let mut world = World::new(vec![proving()]);
     world.hear(PROVIDER, &foreign("INVITE", "a", ""));
     let challenge = world.expect("401");
@@ -116,7 +116,7 @@ fn a_trunk_that_has_to_prove_itself_is_challenged_without_state() {
 }
 
 #[test]
-fn credentials_for_another_request_are_none() {
+fn credentials_of_another_request_are_rejected() {
     let mut world = World::new(vec![proving()]);
     world.hear(PROVIDER, &foreign("INVITE", "a", ""));
     let challenge = world.expect("401");
@@ -131,7 +131,7 @@ fn credentials_for_another_request_are_none() {
 }
 
 #[test]
-fn guesses_of_a_trunks_password_are_bounded_and_what_is_forged_uses_nothing_up() {
+fn failed_passwords_of_a_trunk_are_limited_and_forged_sources_use_up_nothing() {
     let mut world = World::with(Settings { proofs: Proofs::new(3, 100), ..settings(vec![proving()]) });
     let stolen = proven_nowhere();
     for branch in 0..20 {
@@ -152,7 +152,7 @@ fn guesses_of_a_trunks_password_are_bounded_and_what_is_forged_uses_nothing_up()
     world.expect("100");
 }
 
-/// An INVITE with an answer to a challenge that was never ours: where it came from may be forged.
+/// Returns an INVITE with credentials for a challenge that the gateway did not send; its source may be forged.
 fn proven_nowhere() -> String {
     let mut elsewhere = World::new(vec![proving()]);
     elsewhere.hear(PROVIDER, &foreign("INVITE", "x", ""));

@@ -1,4 +1,4 @@
-//! Whether a trunk is there, and where: OPTIONS, failures of calls, 503, names that change.
+//! Whether a trunk is up, and its addresses: OPTIONS, failures of calls, 503, names that change.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const DOWN: &str = "WARN trunk is down trunk=provider reason=silence";
 const UP: &str = "INFO trunk is up trunk=provider reason=answers";
 
 #[test]
-fn options_find_out_that_a_trunk_is_gone_and_back() {
+fn options_detect_that_a_trunk_is_down_and_up_again() {
     let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![watched()]);
     let options = world.expect("OPTIONS");
@@ -63,7 +63,7 @@ fn one_lost_answer_is_no_failure() {
 }
 
 #[test]
-fn two_silent_calls_make_a_trunk_rest() {
+fn after_two_unanswered_calls_a_trunk_rests() {
     let mut world = World::new(vec![provider()]);
     for call in ["one", "two"] {
         assert!(is_up(&mut world));
@@ -77,7 +77,7 @@ fn two_silent_calls_make_a_trunk_rest() {
 }
 
 #[test]
-fn a_503_ends_at_once_and_says_for_how_long() {
+fn a_503_takes_the_trunk_out_of_service_for_its_retry_after() {
     let mut world = World::new(vec![provider()]);
     world.ask(&request("INVITE", "one", ""));
     let invite = world.expect("INVITE");
@@ -140,7 +140,7 @@ fn a_call_waits_for_the_resolver_but_not_for_ever() {
 }
 
 #[test]
-fn what_the_resolver_said_before_holds_while_it_fails() {
+fn known_addresses_stay_valid_while_the_resolver_fails() {
     let mut world = World::new(vec![named()]);
     let (_, host, port, _) = world.questions[0].clone();
     assert_eq!((host.as_str(), port), ("sip.provider.example", None));
@@ -174,7 +174,7 @@ fn the_only_trunk_is_waited_for_at_its_last_address_only() {
 }
 
 #[test]
-fn where_a_trunk_is_is_told_when_it_changes() {
+fn changed_addresses_of_a_trunk_are_logged() {
     let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![named()]);
     let said = |addresses: &str| format!("INFO the trunk was looked up trunk=provider addresses=[{addresses}]");

@@ -1,4 +1,4 @@
-//! What an operator reads of trunks: a registration, a call that goes over to another address, and who is refused.
+//! The log of trunks: a registration, a call that goes over to another address, and rejections.
 
 use offhook_access::proofs::Proofs;
 use offhook_sip::{Algorithm, Challenge, Method, Name, ha1, strongest};
@@ -7,11 +7,11 @@ use offhook_trunk::{Settings, Trunk};
 
 use crate::world::{PROVIDER, World, answer, foreign, header, provider, read, request, settings};
 
-const OURS: &str = "canary-of-ours";
-const THEIRS: &str = "canary-of-theirs";
+const PASSWORD: &str = "canary-of-password";
+const FROM_PASSWORD: &str = "canary-of-from-password";
 
 fn named() -> Trunk {
-    let (username, password) = ("us".into(), OURS.into());
+    let (username, password) = ("us".into(), PASSWORD.into());
     Trunk { address: "sip.provider.example".into(), username, password, register: true, expires: 600, ..provider() }
 }
 
@@ -21,7 +21,7 @@ fn challenge(nonce: &str) -> String {
     format!("WWW-Authenticate: {}", challenge.to_value())
 }
 
-/// Registers, and calls by the second address, as the first is out of service; the last request, with credentials.
+/// Registers, and calls by the second address, as the first is out of service; returns the last request, which has credentials.
 fn busy_day(world: &mut World) -> String {
     world.resolve(&["192.0.2.1:5060", "192.0.2.2:5060"]);
     let register = world.expect("REGISTER");
@@ -63,14 +63,14 @@ fn a_registration_and_a_call_are_followed_by_the_call_id() {
     ));
 }
 
-/// A trunk that has to prove itself fails to until nothing more is looked at; then somebody comes who is no trunk.
+/// A trunk fails to authenticate until its credentials are no longer verified; then an untrusted source sends a request.
 fn refusals(world: &mut World) -> String {
     world.hear(PROVIDER, &foreign("INVITE", "call-two", ""));
     let asked = world.expect("401");
     let values: Vec<String> = read(&asked).values(Name::WwwAuthenticate).map(str::to_owned).collect();
     let asked = strongest(values.iter().map(String::as_str)).expect("a challenge");
     let mut last = String::new();
-    for (password, count) in [("guess", 1), (THEIRS, 2)] {
+    for (password, count) in [("guess", 1), (FROM_PASSWORD, 2)] {
         let secret = ha1(asked.algorithm, "them", &asked.realm, password);
         let shown = asked.answer("them", &secret, Method::Invite, "sip:+4640@198.51.100.1", "cnonce", count);
         last = foreign("INVITE", &format!("call-{count}"), &format!("Authorization: {shown}\r\n"));
@@ -85,12 +85,12 @@ fn refusals(world: &mut World) -> String {
 }
 
 fn proving() -> World {
-    let trunk = Trunk { from_username: "them".into(), from_password: THEIRS.into(), ..provider() };
+    let trunk = Trunk { from_username: "them".into(), from_password: FROM_PASSWORD.into(), ..provider() };
     World::with(Settings { proofs: Proofs::new(1, 100), ..settings(vec![trunk]) })
 }
 
 #[test]
-fn who_is_refused_is_told_and_why() {
+fn rejections_are_logged_with_their_reason() {
     let log = Log::start(LevelFilter::DEBUG);
     refusals(&mut proving());
     log.says(
@@ -105,7 +105,7 @@ fn who_is_refused_is_told_and_why() {
 fn no_line_has_a_secret_nor_at_info_a_number() {
     let log = Log::start(LevelFilter::TRACE);
     let (ours, theirs) = (busy_day(&mut World::new(vec![named()])), refusals(&mut proving()));
-    let mut secrets = vec![OURS.to_owned(), THEIRS.to_owned(), "nonce-one".into(), "nonce-two".into(), "cnonce".into()];
+    let mut secrets = vec![PASSWORD.to_owned(), FROM_PASSWORD.to_owned(), "nonce-one".into(), "nonce-two".into(), "cnonce".into()];
     for text in [&ours, &theirs] {
         let shown = header(text, Name::Authorization);
         let response = shown.split("response=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a response");
@@ -122,7 +122,7 @@ fn no_line_has_a_secret_nor_at_info_a_number() {
 }
 
 #[test]
-fn a_call_that_nobody_answers_is_told_at_the_end_of_its_transaction() {
+fn an_unanswered_call_is_logged_at_the_end_of_its_transaction() {
     let log = Log::start(LevelFilter::DEBUG);
     let mut world = World::new(vec![provider()]);
     let key = world.ask(&request("INVITE", "call-four", ""));

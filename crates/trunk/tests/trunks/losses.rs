@@ -1,11 +1,11 @@
-//! Datagrams that are lost or doubled.
+//! Datagrams that are lost or duplicated.
 
 use offhook_trunk::Event;
 use offhook_ua::random::Random;
 
 use crate::world::{PROVIDER, World, answer, kind, provider, request};
 
-/// Makes a call over a lossy network. Whether it was set up.
+/// Makes a call over a lossy network; returns whether it was set up.
 fn call(seed: u8, lost: u64) -> bool {
     let mut dice = Random::new([seed; 32]);
     let mut world = World::new(vec![provider()]);
@@ -21,7 +21,7 @@ fn call(seed: u8, lost: u64) -> bool {
                 invite.get_or_insert(text);
             }
         }
-        // It rings after two seconds at the earliest, and the 200 is said again until it is acknowledged.
+        // It rings after two seconds at the earliest, and the 200 is retransmitted until the ACK.
         if let Some(invite) = invite.as_ref().filter(|_| step % 10 == 9 && step >= 20)
             && dice.below(100) >= lost
         {

@@ -1,4 +1,4 @@
-//! Registering with a provider.
+//! Registration with a provider.
 
 use offhook_sip::{Algorithm, Challenge, Name};
 use offhook_testing::log::{LevelFilter, Log};
@@ -34,7 +34,7 @@ fn it_registers_with_its_password_and_again_in_time() {
 }
 
 #[test]
-fn a_refusal_is_not_hammered() {
+fn after_a_rejection_registration_is_retried_slowly() {
     let log = Log::start(LevelFilter::INFO);
     let mut world = World::new(vec![registering()]);
     let mut times = 0;
@@ -67,7 +67,7 @@ fn it_waits_as_long_as_it_is_told_and_asks_for_as_long_as_it_must() {
     assert_eq!(header(&register, Name::Expires), "1800");
 }
 
-/// Registered, with the nonce known.
+/// Returns a world that is registered and knows the nonce.
 fn registered() -> (World, String) {
     let mut world = World::new(vec![registering()]);
     let first = world.expect("REGISTER");
@@ -89,7 +89,7 @@ fn leave(world: &mut World) {
 }
 
 #[test]
-fn it_is_taken_back_at_the_end() {
+fn the_registration_is_removed_at_the_end() {
     let log = Log::start(LevelFilter::INFO);
     for stale in [false, true] {
         let (mut world, before) = registered();
@@ -127,7 +127,7 @@ fn the_end_waits_two_seconds_for_a_registrar_that_is_silent() {
 }
 
 #[test]
-fn only_what_may_be_registered_is_taken_back() {
+fn only_a_possible_registration_is_removed() {
     let mut world = World::new(vec![registering()]);
     let register = world.expect("REGISTER");
     world.hear(PROVIDER, &answer(&register, 403, ""));

@@ -1,4 +1,4 @@
-//! Which trunks a call may take.
+//! The trunks that a call may use.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn the_longest_prefix_then_priority() {
 }
 
 #[test]
-fn chance_follows_weight() {
+fn trunks_are_chosen_by_weight() {
     let mut world = World::new(vec![trunk("a", &["+"], 0, 10), trunk("b", &["+"], 0, 30), trunk("c", &["+"], 0, 0)]);
     let mut first = BTreeMap::new();
     for _ in 0..4_000 {
@@ -43,7 +43,7 @@ fn chance_follows_weight() {
 }
 
 #[test]
-fn a_full_trunk_is_none() {
+fn a_trunk_at_its_limit_is_left_out() {
     let mut world = World::new(vec![trunk("a", &["+"], 0, 1), trunk("b", &["+"], 1, 1)]);
     world.trunks.began(&id("a"));
     assert_eq!(routes(&mut world, "+1"), ["a", "b"]);

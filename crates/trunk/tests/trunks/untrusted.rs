@@ -1,4 +1,4 @@
-//! Untrusted sources, and trunks whose address anybody can forge.
+//! Untrusted sources, and trunks with a forged source address.
 
 use offhook_sip::{StatusCode, reply};
 use offhook_trunk::Trunk;
@@ -160,7 +160,7 @@ fn a_forged_response_to_no_request_changes_nothing() {
     world.nothing_more();
 }
 
-/// Answers to what was really asked, with all that an answer needs, by whom was not.
+/// Valid responses to a pending request, from a trunk that it was not sent to.
 #[test]
 fn a_response_counts_only_from_the_trunk_that_has_the_request() {
     let other = Trunk { name: "other".into(), address: "192.0.2.2:5060".into(), ..provider() };
@@ -179,7 +179,7 @@ fn a_response_counts_only_from_the_trunk_that_has_the_request() {
             }
         }
         assert_eq!(world.trunks.untrusted() - untrusted, 2 * codes.len() as u64, "they are counted");
-        // From another port of the address that was asked, as some do.
+        // From another port of the address that the request was sent to.
         world.hear("192.0.2.1:7777", &answer(&request, 200, ""));
         assert_eq!(world.event().as_deref(), Some("200"), "{method}");
     }
@@ -201,10 +201,10 @@ fn a_response_over_an_untrusted_connection_is_dropped() {
     world.ask(&request("INVITE", "one", ""));
     let connection = world.open();
     let invite = world.expect("INVITE");
-    let strange = connected(&mut world, 101, "203.0.113.1:5061", Wire::Tls, &["sip.other.example"]);
-    world.hear_on(strange, &answer(&invite, 200, ""));
-    assert_eq!(world.disconnected, [strange]);
-    // The trunk's address can be forged, its connection cannot.
+    let untrusted = connected(&mut world, 101, "203.0.113.1:5061", Wire::Tls, &["sip.other.example"]);
+    world.hear_on(untrusted, &answer(&invite, 200, ""));
+    assert_eq!(world.disconnected, [untrusted]);
+    // A source address can be forged over UDP, but not over a connection.
     world.hear(PROVIDER, &answer(&invite, 200, ""));
     world.nothing_more();
     world.hear_on(connection, &answer(&invite, 200, ""));
@@ -235,7 +235,8 @@ fn too_many_connections_are_closed() {
     assert_eq!(world.disconnected.len(), 1_100 - 1_024);
 }
 
-/// The octets that come back for an INVITE from a forged address that is refused with 486 and never acknowledged, and how many refusals.
+/// Returns the octets of all responses to an INVITE from a forged address that is rejected with 486 and never acknowledged, and the number of
+/// 486 responses.
 fn forged(trunk: Trunk, text: &str) -> (usize, usize) {
     let mut world = World::new(vec![trunk]);
     world.hear(PROVIDER, text);

@@ -1,4 +1,4 @@
-//! The world around the trunks, in virtual time: wires, a resolver that a test scripts, and what providers write.
+//! The surroundings of the trunks in virtual time: sockets, a scripted resolver, and messages of providers.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use offhook_ua::transaction::ClientKey;
 pub const START: u64 = 1_772_366_400_000;
 pub const PROVIDER: &str = "192.0.2.1:5060";
 
-/// The trunks, and everything that they have said.
+/// The trunks, and all their outputs.
 pub struct World {
     pub trunks: Trunks,
     pub now: Instant,
@@ -26,7 +26,7 @@ pub struct World {
     pub records: Vec<Record>,
 }
 
-/// A trunk at [`PROVIDER`] over UDP, without OPTIONS.
+/// Returns a trunk at [`PROVIDER`] over UDP, without OPTIONS.
 pub fn provider() -> Trunk {
     Trunk { name: "provider".into(), address: PROVIDER.into(), prefixes: vec!["+".into()], watch: 0, ..Trunk::default() }
 }
@@ -49,7 +49,7 @@ pub fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-/// A request of a B2BUA: `method`, with what makes it one of dialog `call`.
+/// Returns a request of a B2BUA in the dialog `call`.
 pub fn request(method: &str, call: &str, more: &str) -> String {
     format!(
         "{method} sip:+4670@192.0.2.1 SIP/2.0\r\nMax-Forwards: 70\r\nFrom: <sip:+4640@calls.example>;tag=ours\r\nTo: <sip:+4670@192.0.2.1>\r\n\
@@ -57,7 +57,7 @@ pub fn request(method: &str, call: &str, more: &str) -> String {
     )
 }
 
-/// The same inside a dialog whose other end is at `target`.
+/// Returns an in-dialog request to the remote target `target`.
 pub fn within(method: &str, call: &str, number: u32, target: &str) -> String {
     request(method, call, "")
         .replace("sip:+4670@192.0.2.1 SIP/2.0", &format!("{target} SIP/2.0"))
@@ -65,7 +65,7 @@ pub fn within(method: &str, call: &str, number: u32, target: &str) -> String {
         .replace("CSeq: 1 ", &format!("CSeq: {number} "))
 }
 
-/// A request of somebody else.
+/// Returns a request from a trunk or an untrusted source.
 pub fn foreign(method: &str, branch: &str, more: &str) -> String {
     format!(
         "{method} sip:+4640@198.51.100.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{branch};rport\r\n\
@@ -75,7 +75,7 @@ pub fn foreign(method: &str, branch: &str, more: &str) -> String {
     )
 }
 
-/// The answer to a request of ours.
+/// Returns a response to a request of the gateway.
 pub fn answer(request: &str, code: u16, more: &str) -> String {
     let request = parse(request.as_bytes()).expect("a request");
     let tag = (code > 100).then_some("theirs");
@@ -93,7 +93,7 @@ pub fn read(text: &str) -> Message<'_> {
     parse(text.as_bytes()).expect("a message")
 }
 
-/// Method, or status code, of a message.
+/// Returns the method or the status code of a message.
 pub fn kind(text: &str) -> String {
     let message = read(text);
     message.code().map_or_else(|| message.method().map(|method| method.to_string()).unwrap_or_default(), |code| code.to_string())
@@ -141,7 +141,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, with all that is due in it.
+    /// Lets time pass, and executes what is due.
     pub fn pass(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
         while let Some(deadline) = self.trunks.deadline().filter(|deadline| *deadline <= end) {
@@ -171,23 +171,23 @@ impl World {
         self.drain();
     }
 
-    /// A datagram comes in.
+    /// Receives a datagram.
     pub fn hear(&mut self, from: &str, text: &str) {
         self.handle(Input::Received { flow: Flow::Udp(address(from)), bytes: text.into() });
     }
 
-    /// A message comes in on a connection.
+    /// Receives a message on a connection.
     pub fn hear_on(&mut self, connection: ConnectionId, text: &str) {
         self.handle(Input::Received { flow: Flow::Connection(connection), bytes: text.into() });
     }
 
-    /// The next message that was sent: where to, and what.
+    /// Returns the next message that was sent, with its destination.
     #[track_caller]
     pub fn next(&mut self) -> (Flow, String) {
         self.sent.pop_front().expect("a message")
     }
 
-    /// The next message, which is of this kind.
+    /// Returns the next message, whose method or status must be this one.
     #[track_caller]
     pub fn expect(&mut self, wanted: &str) -> String {
         let (_, text) = self.next();
@@ -195,7 +195,7 @@ impl World {
         text
     }
 
-    /// The next event, in a word: `200`, `INVITE` or `failed 408`.
+    /// Returns the next event as text: `200`, `INVITE` or `failed 408`.
     pub fn event(&mut self) -> Option<String> {
         Some(match self.events.pop_front()? {
             Event::Request { message, .. } | Event::Response { message, .. } => kind(message.text()),
@@ -209,7 +209,7 @@ impl World {
         assert_eq!((self.sent.pop_front(), self.event()), (None, None));
     }
 
-    /// Answers the question of the resolver that was asked first.
+    /// Answers the oldest query to the resolver.
     #[track_caller]
     pub fn resolve(&mut self, addresses: &[&str]) {
         let (query, ..) = self.questions.pop_front().expect("a question");
@@ -217,7 +217,7 @@ impl World {
         self.handle(Input::Resolved { query, addresses });
     }
 
-    /// The connection that is being made stands.
+    /// Completes the connection attempt.
     #[track_caller]
     pub fn open(&mut self) -> ConnectionId {
         let (connection, peer, wire, _) = self.connects.pop_front().expect("a connection is wanted");

@@ -113,6 +113,8 @@ mod tests {
     use offhook_sip::{Method, parse};
 
     use super::{ClientKey, ServerKey};
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn key(start: &str, via: &str, cseq: &str) -> Option<ServerKey> {
         let text = format!("{start}\r\nVia: {via}\r\nCall-ID: c\r\nCSeq: {cseq}\r\n\r\n");

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_has_its_word() {
+    fn each_cause_has_its_name_in_the_api() {
         for (cause, code, answered, words) in [
             ("", 0, false, ("N/A", "N/A")),
             ("", 0, true, ("ANSWERED", "N/A")),

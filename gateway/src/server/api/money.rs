@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_the_same_there_and_back() {
+    fn amounts_survive_writing_and_reading() {
         for micros in [0, 1, 50_000, 10_000_000, 123_456_789, -1_500_000, offhook_ledger::MOST, offhook_ledger::MOST - 1] {
             let text = money("USD", micros).to_string();
             let value: Box<RawValue> = serde_json::from_str(&text).expect("JSON");
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused() {
+    fn malformed_amounts_are_rejected() {
         for text in [
             "null",
             "true",

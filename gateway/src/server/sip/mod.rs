@@ -167,7 +167,7 @@ impl Edge {
                     shared.tell(Input::Resolved { query, addresses }).await;
                 });
             }
-            Output::Record(Record::Untrusted { .. }) => self.shared.metrics.refused("stranger"),
+            Output::Record(Record::Untrusted { .. }) => self.shared.metrics.refused("untrusted"),
             Output::Event(_) => {}
         }
     }

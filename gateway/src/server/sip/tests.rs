@@ -119,7 +119,7 @@ async fn datagrams_beyond_what_can_wait_are_lost() {
 }
 
 #[tokio::test]
-async fn a_stream_is_cut_kept_alive_and_closed() {
+async fn a_stream_is_framed_kept_alive_and_closed() {
     let mut world = world("a.example", &Authority::new()).await;
     let mut peer = TcpStream::connect(("127.0.0.1", world.config.trunks.tcp)).await.expect("a connection");
     let Input::Opened { connection, wire: Wire::Tcp, names, .. } = world.next().await else { panic!("opened") };
@@ -147,7 +147,7 @@ async fn a_stream_is_cut_kept_alive_and_closed() {
 }
 
 #[tokio::test]
-async fn a_certificate_has_to_be_right() {
+async fn a_tls_peer_with_a_wrong_certificate_is_rejected() {
     let (authority, other) = (Authority::new(), Authority::new());
     let mut world = world("127.0.0.1", &authority).await;
     let port = world.config.trunks.tls;
@@ -167,13 +167,13 @@ async fn a_certificate_has_to_be_right() {
         let wrong = world.connect(4, port, Wire::Tls, name);
         assert!(matches!(world.next().await, Input::Closed { connection } if connection == wrong), "{name}");
     }
-    let strange = self::world("127.0.0.1", &other).await;
-    let wrong = world.connect(6, strange.config.trunks.tls, Wire::Tls, "127.0.0.1");
+    let untrusted = self::world("127.0.0.1", &other).await;
+    let wrong = world.connect(6, untrusted.config.trunks.tls, Wire::Tls, "127.0.0.1");
     assert!(matches!(world.next().await, Input::Closed { connection } if connection == wrong), "an unknown authority");
 }
 
 #[tokio::test]
-async fn who_connects_is_known_by_its_certificate() {
+async fn a_tls_client_is_known_by_its_certificate() {
     let authority = Authority::new();
     let mut server = world("127.0.0.1", &authority).await;
     let client = world("sip.provider.example", &authority).await;
@@ -183,7 +183,7 @@ async fn who_connects_is_known_by_its_certificate() {
 }
 
 #[tokio::test]
-async fn what_nobody_takes_is_closed() {
+async fn a_connection_that_cannot_be_made_is_reported_as_closed() {
     let mut world = world("a.example", &Authority::new()).await;
     let connection = world.connect(2, free_port(), Wire::Tcp, "");
     assert!(matches!(world.next().await, Input::Closed { connection: closed } if closed == connection));

@@ -1,5 +1,5 @@
-//! Floods from strangers, in a process of their own: raw octets over many connections, each as annoying as its kind can be. Bounded in
-//! count and time, and only ever at an address of this machine.
+//! Floods of untrusted clients, in a process of their own: raw octets over many connections. Bounded in count and time, and only at an address
+//! of this machine.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::crowd::address;
 use crate::phone::{DOMAIN, connect};
 
-/// What the strangers do.
+/// What the untrusted clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// Nothing: what the users have when nobody disturbs them.
@@ -95,9 +95,9 @@ pub async fn flood(kind: Kind, server: SocketAddr, path: &str, long: Duration, m
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
     )
     .into();
-    let mut strangers = JoinSet::new();
+    let mut clients = JoinSet::new();
     for number in 0..shape.connections {
-        let stranger = Stranger {
+        let client = Client {
             kind,
             server,
             source: address(66, number / 100),
@@ -106,9 +106,9 @@ pub async fn flood(kind: Kind, server: SocketAddr, path: &str, long: Duration, m
             number,
             per_second: shape.per_second,
         };
-        strangers.spawn(async move { drop(timeout(end - Instant::now(), stranger.live()).await) });
+        clients.spawn(async move { drop(timeout(end - Instant::now(), client.live()).await) });
     }
-    while strangers.join_next().await.is_some() {}
+    while clients.join_next().await.is_some() {}
     tokio::time::sleep_until(end).await;
     let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     Flood { sent: read(&counts.sent), connections: read(&counts.connections), closed: read(&counts.closed) }
@@ -127,7 +127,7 @@ fn shape(kind: Kind, most: usize) -> Shape {
     }
 }
 
-struct Stranger {
+struct Client {
     kind: Kind,
     server: SocketAddr,
     source: Ipv4Addr,
@@ -137,8 +137,8 @@ struct Stranger {
     per_second: usize,
 }
 
-impl Stranger {
-    /// Comes again and again.
+impl Client {
+    /// Connects, and does so again whenever a connection ends.
     async fn live(self) {
         // Not all in the same moment: ten thousand connects in one would fill the kernel's own queue.
         sleep(Duration::from_micros(self.number as u64 * 200)).await;
