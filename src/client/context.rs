@@ -196,7 +196,7 @@ impl Context {
     /// Completes and sends a request; its responses are for `owner`.
     pub fn send_request(&mut self, request: Writer, owner: Owner, body: Option<(&str, &str)>) -> ClientKey {
         let branch = Branch::new(&self.random.token());
-        let key = ClientKey::new(branch.clone(), request.request_line().map_or(Method::Other(""), |(method, _)| method));
+        let key = ClientKey::new(branch.clone(), request.method());
         let mut request = self.complete(request, &branch);
         if let Some(authenticator) = &mut self.authenticator {
             request = authenticator.authorize(request, &mut self.random);
