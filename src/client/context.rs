@@ -30,8 +30,9 @@ pub const ABILITIES: Abilities<'static> = Abilities {
     // RFC 3262, 4028, 5626, 5627, 8840.
     extensions: &["100rel", "timer", "outbound", "gruu", "trickle-ice"],
     bodies: &["application/sdp"],
-    // The gateway's warning that the credit runs out is the second one.
-    info_bodies: &["application/trickle-ice-sdpfrag", "application/json"],
+    // JSON is the gateway's warning that the credit runs out. DTMF digits have no event in the API; they are accepted, as whoever sends them
+    // takes a rejection for a fault of the call.
+    info_bodies: &["application/trickle-ice-sdpfrag", "application/json", "application/dtmf-relay", "application/dtmf"],
     packages: &["trickle-ice", "offhook-credit"],
 };
 

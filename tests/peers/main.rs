@@ -159,13 +159,14 @@ fn a_rejection_in_a_dialog_has_the_fields_of_its_status() {
         (1, "NOTIFY", "", "", 405, methods),
         (2, "FROB", "", "", 501, methods),
         (3, "INFO", "Info-Package: other\r\n", "", 469, "Recv-Info: trickle-ice, offhook-credit\r\n"),
-        (4, "INFO", text, "hello", 415, "Accept: application/trickle-ice-sdpfrag, application/json\r\n"),
+        (4, "INFO", text, "hello", 415, "Accept: application/trickle-ice-sdpfrag, application/json, application/dtmf-relay, application/dtmf\r\n"),
         (5, "INFO", "", "", 200, ""),
         (6, "INFO", "Require: frob\r\n", "", 420, "Unsupported: frob\r\n"),
         (7, "UPDATE", text, "hello", 415, "Accept: application/sdp\r\n"),
         (8, "INVITE", text, "hello", 415, "Accept: application/sdp\r\n"),
         (9, "INVITE", "Require: timer, frob\r\n", "", 420, "Unsupported: frob\r\n"),
         (10, "UPDATE", "Require: timer\r\n", "", 200, ""),
+        (11, "INFO", "Content-Type: application/dtmf-relay\r\n", "Signal=1\r\nDuration=160\r\n", 200, ""),
     ] {
         page.ask(method, number, more, body);
         assert_eq!(page.code(), code, "{method}");
