@@ -3,6 +3,8 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use offhook_sip::Writer;
+
 use super::*;
 
 /// A field of our last request or answer.
@@ -120,15 +122,28 @@ fn a_request_without_an_interval_keeps_the_one_that_was_agreed() {
     assert_eq!(page.state(id), State::Ended);
 }
 
+/// A call whose session we refresh every 45 s; `grant` is what the 200 adds.
+fn refreshing(grant: fn(Writer) -> Writer) -> (Page, CallId) {
+    let mut page = Page::signed_in();
+    let id = page.call();
+    page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+    connect(&mut page);
+    (page, id)
+}
+
+fn without_update(answer: Writer) -> Writer {
+    answer.field("Session-Expires", "90;refresher=uac")
+}
+
+fn with_update(answer: Writer) -> Writer {
+    without_update(answer.field("Allow", "UPDATE"))
+}
+
 /// Without UPDATE.
 #[test]
 fn a_refresh_by_invite_that_is_rejected_once_is_sent_again() {
     for code in [408, 488, 491, 500, 503] {
-        let mut page = Page::signed_in();
-        let id = page.call();
-        let grant = |answer: offhook_sip::Writer| answer.field("Session-Expires", "90;refresher=uac");
-        page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
-        connect(&mut page);
+        let (mut page, id) = refreshing(without_update);
         page.wait(45_000);
         assert_eq!(page.count("INVITE"), 2);
         page.answer("INVITE", code, |answer| answer);
@@ -136,7 +151,7 @@ fn a_refresh_by_invite_that_is_rejected_once_is_sent_again() {
         assert_eq!(page.count("INVITE"), 2, "{code}");
         page.wait(2_010);
         assert_eq!(page.count("INVITE"), 3, "{code}");
-        page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+        page.answer_as("INVITE", 200, "peer", without_update, &sdp(2));
         page.wait(44_900);
         assert_eq!((page.count("INVITE"), page.state(id)), (3, State::Established), "{code}");
     }
@@ -144,11 +159,7 @@ fn a_refresh_by_invite_that_is_rejected_once_is_sent_again() {
 
 #[test]
 fn a_refresh_by_invite_that_is_due_during_an_offer_comes_after_it() {
-    let mut page = Page::signed_in();
-    let id = page.call();
-    let grant = |answer: offhook_sip::Writer| answer.field("Session-Expires", "90;refresher=uac");
-    page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
-    connect(&mut page);
+    let (mut page, id) = refreshing(without_update);
     page.wait(42_000);
     page.input(Input::IceState { peer: page.peer.unwrap(), state: IceState::Disconnected });
     page.wait(2_600);
@@ -159,7 +170,7 @@ fn a_refresh_by_invite_that_is_due_during_an_offer_comes_after_it() {
     assert_eq!(page.count("INVITE"), 2);
     page.wait(2_100);
     assert_eq!(page.count("INVITE"), 3);
-    page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
+    page.answer_as("INVITE", 200, "peer", without_update, &sdp(2));
     page.wait(44_000);
     assert_eq!(page.state(id), State::Established);
 }
@@ -168,11 +179,7 @@ fn a_refresh_by_invite_that_is_due_during_an_offer_comes_after_it() {
 #[test]
 fn a_refresh_that_is_rejected_for_now_is_sent_again() {
     for code in [491, 503] {
-        let mut page = Page::signed_in();
-        let id = page.call();
-        let grant = |answer: offhook_sip::Writer| answer.field("Allow", "UPDATE").field("Session-Expires", "90;refresher=uac");
-        page.answer_as("INVITE", 200, "peer", grant, &sdp(2));
-        connect(&mut page);
+        let (mut page, id) = refreshing(with_update);
         page.wait(45_000);
         assert_eq!(page.count("UPDATE"), 1);
         page.answer("UPDATE", code, |answer| answer);
@@ -180,7 +187,7 @@ fn a_refresh_that_is_rejected_for_now_is_sent_again() {
         assert_eq!(page.count("UPDATE"), 1, "{code}");
         page.wait(2_010);
         assert_eq!(page.count("UPDATE"), 2, "{code}");
-        page.answer("UPDATE", 200, grant);
+        page.answer("UPDATE", 200, with_update);
         page.wait(44_000);
         assert_eq!(page.state(id), State::Established);
     }
