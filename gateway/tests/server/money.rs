@@ -86,29 +86,37 @@ pub fn now() -> Instant {
 
 /// Makes a call of 36 seconds, and one that goes on; both are named after the application.
 async fn talk(store: &Store, key: &str) {
-    let start = Instant::from_millis(now().millis() - 40_000);
     for name in ["done", "runs"] {
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let call = CallRef(format!("{key}-{name}"));
-        let new = NewCall {
-            call: call.clone(),
-            application: key.into(),
-            call_id: format!("{key}-{name}@page"),
-            user: "alice".into(),
-            kind: Kind::Phone,
-            from: "alice".into(),
-            to: "+46701234567".into(),
-            at: start,
-        };
-        store.ledger(Query::Open(new), |given| drop(answer.send(given))).await;
-        assert!(matches!(answered.await, Ok(offhook_ledger::Answer::Granted(_))));
-        store.ledger(Query::Connected { call: call.clone(), at: start }, |_| {}).await;
-        if name == "done" {
-            let end = End { cause: "callee hung up", code: 200, trunk: "provider".into() };
-            store.ledger(Query::Close { call, at: start + Duration::from_secs(31), end }, |_| {}).await;
-        }
+        assert!(call(store, key, &format!("{key}-{name}"), name == "done").await);
     }
     store.settled().await.expect("written");
+}
+
+/// Makes a call to a telephone in Sweden, which began 40 s ago and is answered if it is granted; `ends`: after 31 seconds. Returns whether it was
+/// granted.
+pub async fn call(store: &Store, application: &str, name: &str, ends: bool) -> bool {
+    let (start, call) = (Instant::from_millis(now().millis() - 40_000), CallRef(name.to_owned()));
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let new = NewCall {
+        call: call.clone(),
+        application: application.into(),
+        call_id: format!("{name}@page"),
+        user: "alice".into(),
+        kind: Kind::Phone,
+        from: "alice".into(),
+        to: "+46701234567".into(),
+        at: start,
+    };
+    store.ledger(Query::Open(new), |given| drop(answer.send(given))).await;
+    if !matches!(answered.await, Ok(offhook_ledger::Answer::Granted(_))) {
+        return false;
+    }
+    store.ledger(Query::Connected { call: call.clone(), at: start }, |_| {}).await;
+    if ends {
+        let end = End { cause: "callee hung up", code: 200, trunk: "provider".into() };
+        store.ledger(Query::Close { call, at: start + Duration::from_secs(31), end }, |_| {}).await;
+    }
+    true
 }
 
 #[tokio::test]

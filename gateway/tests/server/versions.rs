@@ -3,17 +3,15 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use offhook_access::secret::Secret;
 use offhook_gateway::store::{Application, LOOPBACK, Store};
-use offhook_ledger::{CallRef, End, Kind, NewCall, Openings, Query, Rules};
-use offhook_ua::time::Instant;
+use offhook_ledger::{Openings, Rules};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use crate::calls::Phone;
-use crate::money::now;
+use crate::money::{call, now};
 use crate::secrets::feed;
 use crate::support::{Folder, Gateway, run};
 
@@ -100,37 +98,11 @@ async fn made() -> Folder {
         let output = run(&data.0, arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
-    for name in ["done", "runs", "too many"] {
-        call(&store, name).await;
+    for (name, granted) in [("done", true), ("runs", true), ("too many", false)] {
+        assert_eq!(call(&store, "shop", name, name == "done").await, granted, "{name}");
     }
     store.settled().await.expect("written");
     data
-}
-
-/// Makes a call to a telephone in Sweden: `done` is over after 31 seconds, `runs` goes on.
-async fn call(store: &Store, name: &str) {
-    let (start, call) = (Instant::from_millis(now().millis() - 40_000), CallRef(name.to_owned()));
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    let new = NewCall {
-        call: call.clone(),
-        application: "shop".into(),
-        call_id: format!("{name}@page"),
-        user: "alice".into(),
-        kind: Kind::Phone,
-        from: "alice".into(),
-        to: "+46701234567".into(),
-        at: start,
-    };
-    store.ledger(Query::Open(new), |given| drop(answer.send(given))).await;
-    let given = answered.await.expect("an answer");
-    assert_eq!(matches!(given, offhook_ledger::Answer::Granted(_)), name != "too many", "{given:?}");
-    if name != "too many" {
-        store.ledger(Query::Connected { call: call.clone(), at: start }, |_| {}).await;
-    }
-    if name == "done" {
-        let end = End { cause: "callee hung up", code: 200, trunk: "provider".into() };
-        store.ledger(Query::Close { call, at: start + Duration::from_secs(31), end }, |_| {}).await;
-    }
 }
 
 fn kept() -> PathBuf {
