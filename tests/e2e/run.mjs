@@ -104,19 +104,25 @@ function matches(name, filters) {
 
 /**
  * Two browsers and a recording on two busy cores may be late once: what fails is tried up to twice more, and the end of the report says so.
- * A time bar is there for the slowest: once one is missed, nothing is tried again.
+ * With time bars the fastest try would count, so a missed bar is measured twice more and has to hold both times: the median of three counts.
  */
 async function runAgain(world, suite, test, unsure) {
-  for (const time of ["first", "second", "third"]) {
+  const once = () => {
     allowBars(test.timed);
-    const result = await runTest(world, suite, test);
+    return runTest(world, suite, test);
+  };
+  for (const time of ["first", "second", "third"]) {
+    const result = await once();
     if (result !== "failed") {
       if (time !== "first") unsure.push(`${time} try: ${suite}: ${test.name}`);
       return result;
     }
     if (isMissed()) break;
   }
-  return "failed";
+  if (!isMissed()) return "failed";
+  for (let again = 0; again < 2; again++) if ((await once()) !== "passed") return "failed";
+  unsure.push(`median of three, one time bar missed: ${suite}: ${test.name}`);
+  return "passed";
 }
 
 async function runTest(world, suite, { name, seconds, run }) {

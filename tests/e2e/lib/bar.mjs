@@ -1,4 +1,5 @@
-// Time bars: what has to be done within so many milliseconds. Of two tries the faster one would count, so a bar that was missed is final.
+// Time bars: what has to be done within so many milliseconds. Of two tries the faster one would count, so
+// a missed bar has to hold in both of two more: the median of three.
 import assert from "node:assert/strict";
 
 let allowed = false;
