@@ -335,7 +335,6 @@ impl Context {
     }
 
     /// Adds an output.
-    #[inline(never)]
     pub fn push(&mut self, output: Output) {
         self.outputs.push_back(output);
     }

@@ -237,7 +237,6 @@ impl Session {
     }
 
     /// Whether we may offer: nothing is under way that an offer would cross.
-    #[inline(never)]
     pub(super) fn may_offer(&self) -> bool {
         matches!(self.offer_answer, OfferAnswer::Idle) && !self.reliable.is_pending() && self.is_answered() && !self.is_over()
     }

@@ -122,7 +122,6 @@ impl Media {
     }
 
     /// Whether media arrives, as far as is known.
-    #[inline(never)]
     pub const fn is_up(&self) -> bool {
         self.has_path() && !self.silent
     }

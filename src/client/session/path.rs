@@ -98,7 +98,6 @@ impl Session {
     }
 
     /// Whether the path is lost, also while the next peer connection has not found one.
-    #[inline(never)]
     pub(super) fn is_path_broken(&self) -> bool {
         matches!(self.media.ice, IceState::Disconnected | IceState::Failed) || self.interrupted && !self.media.is_up()
     }
@@ -164,10 +163,10 @@ impl Session {
     /// Offers new candidates or another peer connection, as the path did not come up, or back, by itself.
     pub fn try_new_path(&mut self, context: &mut Context) {
         if self.is_ringing() {
-            let known = self.legs.first().is_some_and(|leg| leg.open);
-            return if known {
-                self.send_update(context, false)
-            };
+            if self.legs.first().is_some_and(|leg| leg.open) {
+                self.send_update(context, false);
+            }
+            return;
         }
         if self.info.state != State::Established {
             return;
