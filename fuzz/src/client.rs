@@ -116,9 +116,8 @@ impl Life {
             "r" => Destination::Conference(to),
             _ => Destination::User(to),
         };
-        if let Ok(info) = self.client.call(self.now, to, vec![("x-a".into(), text.to_owned())]) {
-            self.calls.push(info.id);
-        }
+        let info = self.client.call(self.now, to, vec![("x-a".into(), text.to_owned())]);
+        self.calls.push(info.id);
     }
 
     /// `CODE rest`: an answer to the last request but so many; the rest becomes the end of the message.

@@ -43,6 +43,7 @@ use self::timers::Timer;
 
 /// How late a timer fires where the page, or the whole computer, has slept.
 const SLEPT: Duration = Duration::from_secs(3);
+const NOT_STARTED: Error = Error::Unexpected("The client is not started: call `start` first, and wait until it is done");
 /// When a page in the browser's back/forward cache opens its connection again: time stands still while it is in there.
 const CACHED: Duration = Duration::from_secs(1);
 
@@ -72,14 +73,18 @@ const CACHED: Duration = Duration::from_secs(1);
 /// assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Started(_)))));
 ///
 /// // A call begins with an offer of the browser.
-/// let call = client.call(now, Destination::User("bob".into()), Vec::new())?;
+/// let call = client.call(now, Destination::User("bob".into()), Vec::new());
 /// assert_eq!((call.to_id.as_str(), call.state), ("bob", State::Initiating));
 /// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
 /// assert!(outputs.iter().any(|output| matches!(output, Output::Task(task) if matches!(task.kind, TaskKind::Offer { .. }))));
 /// assert!(client.deadline().is_some(), "a timer limits the wait for an answer");
 ///
-/// let error = client.call(now, Destination::Phone("0701234567".into()), Vec::new()).unwrap_err();
-/// assert_eq!((error.domain(), error.code()), (5, 6003), "numbers begin with a plus");
+/// // One that cannot be placed ends with an error, at the next timeout, which is now.
+/// client.call(now, Destination::Phone("0701234567".into()), Vec::new());
+/// assert_eq!(client.deadline(), Some(now));
+/// client.handle(now, Input::Timeout);
+/// let Some(Output::Event(Event::Call { info, .. })) = client.poll() else { panic!("the call has ended") };
+/// assert_eq!(info.error.as_ref().map(|error| (error.domain(), error.code())), Some((5, 6003)), "numbers begin with a plus");
 /// # Ok::<(), offhook::client::call::Error>(())
 /// ```
 pub struct Client {
@@ -152,7 +157,7 @@ impl Client {
         // After another start nothing may follow from the responses to these requests.
         self.forget_requests(|owner| matches!(owner, Owner::Account | Owner::Connection));
         self.context.signed_in = false;
-        self.account.stop_token_timers(&mut self.context);
+        self.account.stop_timers(&mut self.context);
         self.account.disconnected(&mut self.context);
         self.connection.close(&mut self.context);
         self.context.push(Output::Disconnect);
@@ -204,16 +209,31 @@ impl Client {
 
     /// Places a call. Nothing is sent before `poll`, and no event is delivered before the app had time to add its listeners.
     ///
-    /// # Errors
-    /// `MissingParameter` (5, 6003) for a destination or headers that cannot be sent.
-    pub fn call(&mut self, now: Instant, to: Destination, headers: Vec<(String, String)>) -> Result<CallInfo, Error> {
+    /// A call that cannot be placed is a call, too: nothing is sent for it, and its one event is that it has ended, with the error. So ends one
+    /// to a destination or with headers that cannot be sent (5, 6003), and one of a client that is not started (5, 6000).
+    pub fn call(&mut self, now: Instant, to: Destination, headers: Vec<(String, String)>) -> CallInfo {
+        let wire = to.check().and_then(|()| check_headers(&headers, to.domain()));
+        self.place(now, &to, headers, wire)
+    }
+
+    /// Places a call that cannot be placed, for what the app found wrong with it.
+    pub fn call_in_vain(&mut self, now: Instant, to: Destination, fault: Error) -> CallInfo {
+        self.place(now, &to, Vec::new(), Err(fault))
+    }
+
+    /// Adds a call. `wire`: its headers as they are sent, or why nothing can be.
+    fn place(
+        &mut self,
+        now: Instant,
+        to: &Destination,
+        headers: Vec<(String, String)>,
+        wire: Result<Vec<(String, String)>, Error>,
+    ) -> CallInfo {
         self.context.now = now;
-        to.check()?;
-        let wire = check_headers(&headers, to.domain())?;
-        let uri = to.uri(&self.context.config.domain);
-        let id = self.new_id();
+        let idle = matches!(self.account.phase, Phase::Idle | Phase::Over);
+        let wire = wire.and_then(|wire| if idle { Err(NOT_STARTED) } else { Ok(wire) });
         let info = CallInfo {
-            id,
+            id: self.new_id(),
             call_id: self.context.random.uuid(),
             outgoing: true,
             domain: to.domain(),
@@ -230,12 +250,9 @@ impl Client {
             muted: false,
             video: self.context.config.video && to.domain() == Domain::Data,
         };
-        let call = Call::place(&mut self.context, info.clone(), uri, wire);
-        if matches!(self.account.phase, Phase::Idle | Phase::Over) {
-            self.context.timers.set(Timer::NotStarted(id), self.context.now);
-        }
-        self.calls.push(call);
-        Ok(info)
+        let uri = to.uri(&self.context.config.domain);
+        self.calls.push(Call::place(&mut self.context, info.clone(), uri, wire));
+        info
     }
 
     /// Answers a call that rings here; a second answer changes nothing. `granted`: the microphone opens without a prompt, so the 200 is sent at
@@ -468,8 +485,8 @@ impl Client {
                 self.connection.close(&mut self.context);
                 self.context.push(Output::Disconnect);
                 self.context.event(Event::Connection(ConnectionState::Closed));
-                for call in &self.calls {
-                    self.context.timers.set(Timer::NotStarted(call.info.id), self.context.now);
+                for call in &mut self.calls {
+                    call.fail_later(&mut self.context, NOT_STARTED);
                 }
             }
             Verdict::Unavailable if self.connection.is_open() => {
@@ -504,6 +521,8 @@ impl Client {
                     let open = self.connection.is_open();
                     self.account.token_expired(&mut self.context, open);
                 }
+                Timer::TokenUpdate => self.account.update_timed_out(&mut self.context),
+                Timer::Activation => self.account.activation_timed_out(&mut self.context),
                 timer => {
                     if let Some((call, context)) = timer.call().and_then(|id| self.call_by_id(id)) {
                         call_timeout(call, context, timer);
@@ -555,7 +574,7 @@ impl Client {
 
 fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
     match timer {
-        Timer::NotStarted(_) => call.not_started(context),
+        Timer::Fault(_) => call.fail(context),
         Timer::ProgressTimeout(_) => call.progress_timed_out(context),
         Timer::AnswerTimeout(_) => call.answer_timed_out(context),
         Timer::NewTransaction(_) => call.invite_in_new_transaction(context),
@@ -568,6 +587,6 @@ fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
         Timer::MediaTimeout(_) => call.media_timed_out(context),
         Timer::Forget(_) => call.done = true,
         Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}
-        Timer::TokenWarning | Timer::TokenExpiry => {}
+        Timer::TokenWarning | Timer::TokenExpiry | Timer::TokenUpdate | Timer::Activation => {}
     }
 }

@@ -21,8 +21,12 @@ pub enum Timer {
     TokenWarning,
     /// When to see whether the server still accepts a ticket or token that has expired.
     TokenExpiry,
-    /// When to end a call that was placed while the client was not started.
-    NotStarted(CallId),
+    /// Time-out of the server's word on new credentials.
+    TokenUpdate,
+    /// Time-out of the server's word on whether calls are received.
+    Activation,
+    /// UAC: when to end a call that cannot be placed.
+    Fault(CallId),
     /// UAC: time-out of the first sign of the callee.
     ProgressTimeout(CallId),
     /// Time-out of the answer to the call.
@@ -57,8 +61,10 @@ impl Timer {
             | Self::KeepAliveTimeout
             | Self::Register
             | Self::TokenWarning
-            | Self::TokenExpiry => None,
-            Self::NotStarted(id)
+            | Self::TokenExpiry
+            | Self::TokenUpdate
+            | Self::Activation => None,
+            Self::Fault(id)
             | Self::ProgressTimeout(id)
             | Self::AnswerTimeout(id)
             | Self::NewTransaction(id)

@@ -12,6 +12,7 @@ use super::call_client::CallClient;
 use super::error::{misuse, object, sinch_error};
 use super::fault;
 use super::listeners::{Listeners, call_back};
+use super::message_client::MessageClient;
 use super::options::Options;
 use super::promise::Deferred;
 use crate::client::call::{CallId, CallInfo, Error};
@@ -40,6 +41,7 @@ pub struct App {
     /// The objects of the calls that have not ended, one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
     call_client: RefCell<Option<JsValue>>,
+    message_client: RefCell<Option<JsValue>>,
     this: Weak<Self>,
 }
 
@@ -51,8 +53,8 @@ impl App {
             config,
             this: this.clone(),
             options,
-            listeners: Listeners::default(),
-            client_listeners: Listeners::default(),
+            listeners: Listeners::new("onIncomingCall"),
+            client_listeners: Listeners::new("onError"),
             started: Cell::new(false),
             user: RefCell::default(),
             starting: RefCell::default(),
@@ -61,6 +63,7 @@ impl App {
             connection: Cell::new(ConnectionState::Closed),
             calls: RefCell::default(),
             call_client: RefCell::default(),
+            message_client: RefCell::default(),
         });
         fault::watch(&app);
         app
@@ -76,8 +79,13 @@ impl App {
         self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(self.clone()).into()).clone()
     }
 
+    /// Returns the one message client object.
+    pub fn message_client(&self) -> JsValue {
+        self.message_client.borrow_mut().get_or_insert_with(|| MessageClient::new(self.this.clone()).into()).clone()
+    }
+
     /// Returns the object of a new call. `headers` is what the page gave.
-    pub fn add_call(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>, headers: Option<Object>) -> JsValue {
+    pub fn add_call(self: &Rc<Self>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> JsValue {
         let id = info.id;
         let inner = Rc::new(CallInner::new(self.clone(), info, media, headers));
         let object = JsValue::from(Call::new(inner.clone()));
@@ -89,8 +97,16 @@ impl App {
     pub fn forget(&self) {
         self.started.set(false);
         self.call_client.take();
-        self.start_ended(Err(misuse("The client was terminated")));
-        self.updated(&Err(misuse("The client was terminated")));
+        self.reject_all(&misuse("The client was terminated"));
+    }
+
+    /// Rejects the promises of all that is under way.
+    fn reject_all(&self, fault: &JsValue) {
+        self.start_ended(Err(fault.clone()));
+        self.updated(&Err(fault.clone()));
+        for (_, deferred) in self.activating.take() {
+            deferred.settle(Err(fault.clone()));
+        }
     }
 
     /// Ends everything after a panic, which may have left the driver in any state, and tells the page, which may start again. Of a client that was
@@ -106,11 +122,7 @@ impl App {
             call.fail(error);
             call.listeners.tell("onCallEnded", &Array::of1(&object));
         }
-        self.start_ended(Err(fault.clone()));
-        self.updated(&Err(fault.clone()));
-        for (_, deferred) in self.activating.take() {
-            deferred.settle(Err(fault.clone()));
-        }
+        self.reject_all(&fault);
         self.event(&Event::Connection(ConnectionState::Closed));
         self.client_listeners.tell("onError", &Array::of1(&fault));
     }
@@ -221,7 +233,7 @@ impl App {
             // The call goes on ringing at the user's other devices.
             self.log_error(&sinch_error(&Error::NoListener));
         }
-        let call = self.add_call(info, media, None);
+        let call = self.add_call(info, media, JsValue::UNDEFINED);
         self.listeners.tell("onIncomingCall", &Array::of1(&call));
     }
 

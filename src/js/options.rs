@@ -20,6 +20,8 @@ pub struct Options {
     pub capabilities: JsValue,
     /// Whether there are calls at all.
     pub calling: bool,
+    /// Whether there is a message client.
+    pub messaging: bool,
     /// Whether calls between users have video.
     pub video: bool,
     /// The secret with which the page signs its own tickets.
@@ -68,13 +70,14 @@ pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
     };
     let options = Options {
         application_secret: option(&given, "applicationSecret")?,
-        custom_stream: stream(Reflect::get(&given, &"customStream".into())?)?,
+        custom_stream: stream(Reflect::get(&given, &"customStream".into())?).map_err(type_error)?,
         on_log_message: option(&given, "onLogMessage")?,
         on_log_mxp_message: option(&given, "onLogMxpMessage")?,
         http: servers.into_iter().next().map(|server| server.http),
         application_key,
         capabilities,
         calling,
+        messaging: flag(&can, "messaging"),
         video,
     };
     Ok((options, config))
@@ -190,10 +193,10 @@ pub fn escaped(part: &str) -> String {
 /// A `MediaStream`, or nothing.
 ///
 /// # Errors
-/// A `TypeError` for anything else.
-pub fn stream(given: JsValue) -> Result<Option<MediaStream>, JsValue> {
+/// What is wrong with anything else.
+pub fn stream(given: JsValue) -> Result<Option<MediaStream>, &'static str> {
     if given.is_undefined() || given.is_null() {
         return Ok(None);
     }
-    as_stream(given).map(Some).map_err(|_| type_error("customStream is a MediaStream"))
+    as_stream(given).map(Some).map_err(|_| "customStream is a MediaStream, such as getUserMedia gives")
 }

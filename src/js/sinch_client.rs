@@ -14,7 +14,7 @@ use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
-use super::{Call, CallClient, CallDetails, login, options, text};
+use super::{Call, CallClient, CallDetails, Message, MessageClient, login, options, text};
 use crate::client::Client;
 use crate::client::call::{Destination, Error};
 use crate::web::dom::find_window;
@@ -134,14 +134,29 @@ impl SinchClient {
         self.get_call_client().unwrap_or_default()
     }
 
+    /// The message client.
+    ///
+    /// # Errors
+    /// `SinchError` (5, 6002) without the capability `messaging`.
+    #[wasm_bindgen(js_name = getMessageClient, skip_typescript)]
+    pub fn get_message_client(&self) -> Result<JsValue, JsValue> {
+        if self.0.options.messaging { Ok(self.0.message_client()) } else { Err(misuse("The capability `messaging` is not set")) }
+    }
+
+    /// The message client, or `undefined`.
+    #[wasm_bindgen(getter, js_name = messageClient, skip_typescript)]
+    pub fn message_client(&self) -> JsValue {
+        self.get_message_client().unwrap_or_default()
+    }
+
     /// The same as that of the call client.
     ///
     /// # Errors
-    /// As that, and as [`SinchClient::get_call_client`].
+    /// As [`SinchClient::get_call_client`].
     #[wasm_bindgen(js_name = callUser, skip_typescript)]
     pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         self.get_call_client()?;
-        place(&self.0, Destination::User, to, headers, custom)
+        Ok(place(&self.0, Destination::User, to, headers, custom))
     }
 
     /// Begins to receive calls. Before `start` it has `start` do so, and returns no promise.
@@ -214,6 +229,18 @@ impl SinchClient {
     #[wasm_bindgen(getter, js_name = CallDetails, skip_typescript)]
     pub fn class_of_call_details() -> Function {
         CallDetails::class()
+    }
+
+    /// The class of messages.
+    #[wasm_bindgen(getter, js_name = Message, skip_typescript)]
+    pub fn class_of_messages() -> Function {
+        Message::class()
+    }
+
+    /// The class of message clients.
+    #[wasm_bindgen(getter, js_name = MessageClient, skip_typescript)]
+    pub fn class_of_message_clients() -> Function {
+        MessageClient::class()
     }
 
     fn sign_in(&self, login: JsValue) -> Result<(), JsValue> {

@@ -4,21 +4,21 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::{Array, Error as JsError};
+use js_sys::Array;
 use offhook_ua::time::Instant;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus};
 
 use super::bindings::PageTransition;
-use super::dom::{aborted, now, seed};
+use super::dom::{aborted, now, seed, thrown};
 use super::media::{Media, Microphone, ask_permission};
 use super::page::{Later, Window};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
 use super::tasks;
 use super::timer::Timer;
-use crate::client::call::{CallId, CallInfo, Destination, Error};
+use crate::client::call::{CallId, CallInfo, Error};
 use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
 
 /// What the JavaScript API is told.
@@ -118,20 +118,16 @@ impl Driver {
         });
     }
 
-    /// Places a call that sends `custom` or the microphone.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
+    /// Places a call, by [`Client::call`] or [`Client::call_in_vain`]. It sends `custom` or the microphone.
     pub fn call(
         &self,
-        to: Destination,
-        headers: Vec<(String, String)>,
         custom: Option<&MediaStream>,
-    ) -> Result<(Rc<CallInfo>, Rc<Media>), Error> {
-        let info = Rc::new(self.client.borrow_mut().call(now(), to, headers)?);
+        place: impl FnOnce(&mut Client, Instant) -> CallInfo,
+    ) -> (Rc<CallInfo>, Rc<Media>) {
+        let info = Rc::new(place(&mut self.client.borrow_mut(), now()));
         let media = self.media(info.id, custom);
         self.after_command();
-        Ok((info, media))
+        (info, media)
     }
 
     /// Answers a call.
@@ -281,7 +277,7 @@ impl Driver {
 
     fn connect(&self, url: &str) {
         if let Err(error) = self.socket.connect(url) {
-            self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: error.unchecked_into::<JsError>().message().into() });
+            self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: thrown(&error).message });
         }
     }
 
@@ -293,7 +289,7 @@ impl Driver {
                     tasks::start(driver, peer, id, kind);
                 }
             }
-            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(error) }),
+            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(&error) }),
         }
     }
 

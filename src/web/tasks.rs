@@ -2,15 +2,15 @@
 
 use std::rc::Rc;
 
-use js_sys::{Error, Promise};
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use super::Driver;
-use super::dom::aborted;
+use super::dom::{aborted, thrown};
 use super::media::has_tracks;
 use super::peer::Peer;
-use crate::client::{Input, MediaError, TaskId, TaskKind, TaskResult};
+use crate::client::{Input, TaskId, TaskKind, TaskResult};
 
 /// Starts a task of `peer` and gives the driver its result.
 pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
@@ -20,16 +20,14 @@ pub fn start(driver: Rc<Driver>, peer: Rc<Peer>, task: TaskId, kind: TaskKind) {
             TaskKind::Microphone { video, .. } => microphone(&driver, &peer, *video).await,
             kind => peer.negotiate(kind).await,
         };
-        let result = result.unwrap_or_else(failed);
+        let result = result.unwrap_or_else(|error| failed(&error));
         driver.input(Input::Answered { task, result });
     });
 }
 
 /// Returns the result of a task that failed with `error`.
-pub fn failed(error: JsValue) -> TaskResult {
-    // Not by `instanceof`: a `DOMException` is no `Error`, but has the same two fields.
-    let error: Error = error.unchecked_into();
-    TaskResult::Failed(MediaError { name: error.name().into(), message: error.message().into() })
+pub fn failed(error: &JsValue) -> TaskResult {
+    TaskResult::Failed(thrown(error))
 }
 
 async fn microphone(driver: &Rc<Driver>, peer: &Peer, video: bool) -> Result<TaskResult, JsValue> {

@@ -43,14 +43,14 @@ pub enum Error {
     NoListener,
 }
 
-/// A final response that is a failure.
+/// A final response that is a failure, or a BYE that says of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
-    /// The SIP status code, or the five-digit code where the server gave one.
+    /// The SIP status code, or the five-digit code where the server gave one. Of a BYE that has neither, the cause of Q.850.
     pub error_code: u32,
     /// The reason phrase.
     pub reason: String,
-    /// The header fields of the response.
+    /// The header fields of the response, each name once: several of one name are a list, with commas between.
     pub headers: Vec<(String, String)>,
 }
 

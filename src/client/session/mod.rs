@@ -39,6 +39,8 @@ pub struct Session {
     uri: String,
     /// The app's headers as they go on the wire.
     headers: Vec<(String, String)>,
+    /// UAC: why the call cannot be placed.
+    fault: Option<Error>,
     local_tag: String,
     /// The early dialogs; after the answer the one dialog of the call.
     legs: Vec<Leg>,
@@ -119,6 +121,7 @@ impl Session {
             phase: Phase::Placing,
             uri: String::new(),
             headers: Vec::new(),
+            fault: None,
             local_tag,
             legs: Vec::new(),
             media: Media::new(peer),
