@@ -34,7 +34,10 @@ behaviours! {
         a_second_start_is_refused
         errors_are_errors
         calling_needs_its_capability
-        arguments_are_checked_at_once
+        a_call_with_a_bad_argument_ends_with_the_error
+        what_listens_to_nothing_is_told_in_the_console
+        headers_that_are_no_object_are_not_sent
+        messages_fail_until_they_exist
         users_are_made_at_the_server
         the_active_connection_has_its_rules
         extended_prototypes_break_nothing
@@ -44,6 +47,7 @@ behaviours! {
         two_clients_talk
         candidates_that_come_later_are_taken
         a_refused_call_tells_why
+        a_call_that_is_cut_off_tells_why
         what_is_heard_before_the_answer_establishes_the_call
         credit_that_runs_out_is_told
         the_callee_declines
@@ -51,6 +55,7 @@ behaviours! {
         a_call_nobody_listens_to_is_ignored
         listeners_are_called_later_and_apart
         a_refused_microphone_ends_the_call
+        what_is_thrown_and_no_error_is_a_sentence_too
         a_refused_microphone_rejects_init_stream
         a_held_microphone_stays_open
         a_muted_call_leaves_others_alone

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use gloo_net::http::Request;
+use gloo_timers::callback::Timeout;
 use js_sys::{Error as JsError, Function, JSON, Object, Promise, Reflect};
 use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::console;
+use web_sys::{AbortController, console};
 
 use super::app::{App, word};
 use super::call_client::place;
@@ -296,10 +297,18 @@ struct User<'a> {
     user_id: Option<&'a str>,
 }
 
+/// How long a request over HTTP may take, ms.
+const REQUEST_TIMEOUT: u32 = 30_000;
+
 /// Sends JSON and returns the JSON of the response.
 async fn post(url: &str, body: String) -> Result<JsValue, JsValue> {
-    let request = Request::post(url).header("Content-Type", "application/json").body(body).map_err(unreachable)?;
-    let answer = request.send().await.map_err(unreachable)?;
+    let controller = AbortController::new()?;
+    let signal = controller.signal();
+    let _timeout = Timeout::new(REQUEST_TIMEOUT, move || controller.abort());
+    let unreachable =
+        |error| if signal.aborted() { sinch_error(&Error::TimedOut("The server did not answer")) } else { unreachable(error) };
+    let request = Request::post(url).header("Content-Type", "application/json").abort_signal(Some(&signal));
+    let answer = request.body(body).map_err(unreachable)?.send().await.map_err(unreachable)?;
     let json = JSON::parse(&answer.text().await.map_err(unreachable)?).unwrap_or_default();
     if answer.ok() {
         return Ok(json);

@@ -127,7 +127,7 @@ fn no_device_is_online() {
     world.run(10_400);
     assert_eq!(world.events(alice), "");
     world.run(200);
-    assert_eq!(world.events(alice), "ended TIMEOUT");
+    assert_eq!(world.events(alice), "ended TIMEOUT (The other side is not online: none of its devices has answered)");
     ladder(&world, "no-device");
     clean(&mut world);
 }
@@ -194,7 +194,7 @@ fn an_unknown_user() {
 fn the_server_rejects() {
     for (code, events) in [
         (403, "ended FAILURE (403 Forbidden)"),
-        (480, "ended TIMEOUT"),
+        (480, "ended TIMEOUT (480 Temporarily Unavailable)"),
         (486, "progressing, ended DENIED"),
         (503, "ended FAILURE (503 Service Unavailable)"),
         (600, "progressing, ended DENIED"),
@@ -376,7 +376,7 @@ fn a_client_without_active_connection_places_calls_and_receives_none() {
     let bob = world.join("B", "bob", Config { activate: false, instance: "b".into(), ..config() });
     world.call(alice, "bob");
     world.run(11_000);
-    assert_eq!(world.events(alice), "ended TIMEOUT");
+    assert_eq!(world.events(alice), "ended TIMEOUT (The other side is not online: none of its devices has answered)");
     assert!(world.command(alice, |client, now| client.start_active_connection(now)).is_err());
     assert_eq!(world.command(bob, |client, now| client.start_active_connection(now)), Ok(true));
     world.run(500);
@@ -392,7 +392,7 @@ fn a_client_without_active_connection_places_calls_and_receives_none() {
     assert!(world.events(bob).ends_with("inactive"));
     world.call(alice, "bob");
     world.run(11_000);
-    assert!(world.events(alice).ends_with("ended TIMEOUT"));
+    assert!(world.events(alice).ends_with("ended TIMEOUT (The other side is not online: none of its devices has answered)"));
 }
 
 #[test]

@@ -220,9 +220,9 @@
   },
 
   async errors_are_errors({ client, thrown, ok, equal }) {
-    const error = thrown(() => client().getCallClient().callConference(""));
+    const error = thrown(() => client({ capabilities: {} }).getCallClient());
     ok(error instanceof Error && typeof error.stack === "string", "an Error");
-    equal([error.name, error.domain, error.code, error.response], ["SinchError", 5, 6003, {}], "its fields");
+    equal([error.name, error.domain, error.code, error.response], ["SinchError", 5, 6002, {}], "its fields");
     ok(String(error).startsWith("SinchError: "), String(error));
   },
 
@@ -236,31 +236,143 @@
     equal(thrown(() => made.startActiveConnection()).code, 6002, "no active connection either");
   },
 
-  async arguments_are_checked_at_once({ client, thrown, equal }) {
-    const calls = client().getCallClient();
+  async a_call_with_a_bad_argument_ends_with_the_error({ client, network, microphones, until, equal, ok }) {
+    const made = client();
+    await made.start({ username: "alice", password: "x" });
+    const calls = made.getCallClient();
+    network.said = [];
+    const circle = {};
+    circle.self = circle;
+    /** @type {[method: string, why: string, ...given: any[]][]} */
     const refused = [
-      () => calls.callUser(),
-      () => calls.callUser(""),
-      () => calls.callPhoneNumber("0701234567"),
-      () => calls.callPhoneNumber("+46 70"),
-      () => calls.callSip("nobody"),
-      () => calls.callSip("a@b\r\nX: y"),
-      () => calls.callSip("a@b.example", { subject: "x" }),
-      () => calls.callConference("x".repeat(65)),
-      () => calls.callUser("bob", "headers"),
-      () => calls.callUser("bob", { "bad name": "x" }),
-      () => calls.callUser("bob", { name: "a\r\nb" }),
-      () => calls.callUser("bob", { name: "x".repeat(1024) }),
+      ["callUser", "no user"],
+      ["callUser", "no user", null],
+      ["callUser", "no user", ""],
+      ["callUser", "type object", { userId: "bob" }],
+      ["callUser", "type object", [{}]],
+      ["callUser", "type function", () => "bob"],
+      ["callUser", "type boolean", true],
+      ["callUser", "type number", NaN],
+      ["callUser", "type symbol", Symbol("bob")],
+      ["callUser", "5000", "x".repeat(5000)],
+      ["callPhoneNumber", "begins with +", "0701234567"],
+      ["callPhoneNumber", "digits", "+46 70"],
+      ["callSip", "user@domain", "nobody"],
+      ["callSip", "user@domain", "a@b\r\nX: y"],
+      ["callSip", "x-", "a@b.example", { subject: "x" }],
+      ["callConference", "no room", ""],
+      ["callConference", "65", "x".repeat(65)],
+      ["callUser", "header name", "bob", { "bad name": "x" }],
+      ["callUser", "line breaks", "bob", { name: "a\r\nb" }],
+      ["callUser", "1024", "bob", { name: "x".repeat(1024) }],
+      ["callUser", "JSON", "bob", { circle }],
+      ["callUser", "MediaStream", "bob", {}, {}],
+      ["callUser", "MediaStream", "bob", {}, "stream"],
     ];
-    for (const act of refused) {
-      const error = thrown(act);
-      equal([error.domain, error.code], [5, 6003], String(act));
+    for (const [method, why, ...given] of refused) {
+      const what = `${method}, ${why}`;
+      const call = calls[method](...given);
+      equal([call.getState(), call.getDirection(), call.callId.length, call.error], ["INITIATING", 1, 36, null], what);
+      equal([call.getDetails().endCause, call.getHeaders() === given[1]], [0, true], `${what}: a whole call`);
+      const told = [];
+      call.addEventListener({ onCallProgressing: () => told.push("progressing"), onCallEnded: (ended) => told.push(ended === call) });
+      await until(() => told.length, `${what}: the end`, 1000);
+      equal([told, call.getState(), call.getEndCause()], [[true], "ENDED", "FAILURE"], what);
+      const { error } = call;
+      equal([error.name, error.domain, error.code], ["SinchError", 5, 6003], what);
+      ok(error.message.includes(why), `${what}: ${error.message}`);
     }
-    equal(thrown(() => calls.callUser("bob", {}, {})).name, "TypeError", "a stream that is none");
-    const call = calls.callConference("x".repeat(64), { name: "value", number: 1, object: { a: 1 } });
+    const gone = calls.callPhoneNumber("0701234567");
+    gone.mute();
+    gone.sendDTMF("1");
+    gone.hangup();
+    equal([gone.getState(), gone.getEndCause(), gone.callDomain], ["ENDED", "CANCELED", "pstn"], "it can be hung up");
+    equal([network.said, microphones.length], [[], 0], "nothing is sent, and no microphone is opened");
+    const [call] = ["x".repeat(64), "y"].map((room) => calls.callConference(room, { name: "value", number: 1, object: { a: 1 } }));
     equal([call.getState(), call.getEndCause(), call.getDirection(), call.callDomain], ["INITIATING", "NONE", 1, "conference"], "a call");
     equal(call.getHeaders(), { name: "value", number: 1, object: { a: 1 } }, "its headers");
     equal([call.getDetails().duration, call.getDetails().startedTime, call.error, call.errors], [0, null, null, null], "its details");
+    for (const id of [42, 7n, "\u{1F600}", { toString: () => "object" }, new String("string")]) {
+      equal(calls.callUser(id).toId, String(id), "an id that is no string has one");
+    }
+  },
+
+  async what_listens_to_nothing_is_told_in_the_console({ client, ringing, equal, ok, console: warned }) {
+    const calls = client().getCallClient();
+    const handler = () => {};
+    for (const [given, example] of [
+      [["onIncomingCall", handler], "addEventListener({ onIncomingCall: function"],
+      [["incomingcall", handler], "addEventListener({ onIncomingCall: function"],
+      [[undefined], "addEventListener({ onIncomingCall: function"],
+      [[handler], "addEventListener({ onIncomingCall: function"],
+    ]) {
+      warned.length = 0;
+      calls.addEventListener(...given);
+      ok(warned.length === 1 && warned[0].includes(example), `${given[0]}: ${warned}`);
+    }
+    warned.length = 0;
+    calls.addEventListener({});
+    calls.addEventListener(
+      class {
+        static onIncomingCall() {}
+      },
+    );
+    equal(warned, [], "an object or a class may have handlers");
+    const { alice, bob } = await ringing();
+    alice.call.addEventListener("onCallEnded", handler);
+    alice.client.addEventListener(undefined);
+    alice.call.answer();
+    equal(
+      ["onCallEnded: function", "onError: function", "the other side answers it"].map((words, n) => warned[n].includes(words)),
+      [true, true, true],
+      `warnings: ${warned}`,
+    );
+    warned.length = 0;
+    bob.call.answer();
+    bob.call.hangup();
+    bob.call.answer();
+    equal(warned, [], "an incoming call may be answered at any time");
+  },
+
+  async headers_that_are_no_object_are_not_sent({ client, network, field, until, equal, console: warned }) {
+    const made = client({ capabilities: { calling: true, multiCall: true } });
+    await made.start({ username: "alice", password: "x" });
+    const invites = () => network.said.filter((text) => text.startsWith("INVITE "));
+    for (const [n, headers] of ["voice", 7, true, () => {}].entries()) {
+      const call = made.callUser("bob", headers);
+      await until(() => invites().length > n, "the INVITE");
+      equal([warned.length, call.getHeaders() === headers], [n + 1, true], `${typeof headers}: a warning, and what the page gave`);
+    }
+    for (const headers of [undefined, null, "", false, 0]) made.callUser("bob", headers);
+    await until(() => invites().length === 9, "all calls");
+    equal(invites().flatMap((text) => field(text, "X-Header")).length, 0, "no header");
+    equal(warned.length, 4, "none where there is nothing");
+  },
+
+  async messages_fail_until_they_exist({ SinchClient, client, thrown, equal, ok }) {
+    equal(thrown(() => client().getMessageClient()).code, 6002, "without its capability");
+    equal(client().messageClient, undefined, "nor this way");
+    const made = client({ capabilities: { messaging: true } });
+    const messages = made.getMessageClient();
+    ok(messages === made.messageClient && messages instanceof SinchClient.MessageClient, "one message client");
+    const listener = { onIncomingMessage: () => {}, onMessageDelivered: () => {} };
+    messages.addEventListener(listener);
+    messages.removeEventListener(listener);
+    await made.start({ username: "alice", password: "x" });
+    const message = messages.newMessage("bob", "Hello");
+    ok(message instanceof SinchClient.Message && /^[0-9a-f-]{36}$/.test(message.messageId), "a message");
+    equal([message.recipientIds, message.textBody, message.senderId], [["bob"], "Hello", "alice"], "its fields");
+    equal(messages.newMessage(["bob", "carol"], "Hi").recipientIds, ["bob", "carol"], "for two");
+    const order = [];
+    const sent = messages.send(
+      message,
+      () => order.push("success"),
+      () => order.push("fail"),
+    );
+    order.push("returned");
+    const error = await sent.fail((error) => error);
+    equal([order, error.name, error.domain, error.code], [["returned", "fail"], "SinchError", 5, 6002], "it fails, later");
+    ok(error.message.startsWith("Text messages are not available yet"), error.message);
   },
 
   async users_are_made_at_the_server({ client, equal }) {
@@ -285,6 +397,13 @@
     };
     const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     equal([lost.domain, lost.code], [0, 1000], "no server");
+    const wait = globalThis.setTimeout;
+    globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms === 30_000 ? 50 : ms, ...more));
+    globalThis.fetch = (/** @type {any} */ { signal }) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const late = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
+    globalThis.setTimeout = wait;
+    equal([late.domain, late.code, late.message], [0, 1001, "The server did not answer"], "a server that does not answer");
     equal((await made.newUser(7, null, () => {}).fail((error) => error)).code, 6003, "no user");
   },
 
@@ -369,5 +488,11 @@
     const start = pending.start({ username: "alice", password: "x" }, null, () => {});
     pending.terminate();
     equal((await start.catch((error) => error)).code, 6002, "a start under way is over, too");
+    const active = client({ supportActiveConnection: true });
+    await active.start({ username: "alice", password: "x" });
+    network.register = () => 100;
+    const waiting = [active.startActiveConnection(), active.stopActiveConnection(), active.updateToken({ username: "alice", password: "y" })];
+    active.terminate();
+    for (const promise of waiting) equal((await promise.catch((error) => error)).code, 6002, "and all that waits");
   },
 });

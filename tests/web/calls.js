@@ -58,16 +58,44 @@
     await alice.start({ username: "alice", password: "secret" });
     const call = alice.getCallClient().callSip("Alice@SipProviderA.com", { "x-room": "7" });
     const seen = [];
-    call.addEventListener({ onCallEnded: ({ error, errors }) => seen.push(error.message === errors.message, error) });
+    call.addEventListener({ onCallEnded: ({ error, errors }) => seen.push(error === errors, error) });
     const invite = () => network.said.find((text) => text.startsWith("INVITE "));
     await until(invite, "the INVITE");
     equal(invite().split("\r\n")[0], "INVITE sip:Alice@SipProviderA.com SIP/2.0", "to that address");
-    network.sockets[0].hear(network.answer(invite(), "402 Payment Required", ["X-Error: 40200 Not enough credit", "x-account: 12"]));
+    const fields = [
+      "X-Error: 40200 Not enough credit",
+      "x-account: 12",
+      'Warning: 399 carrier.example "No route"',
+      "Retry-After: 120",
+      "reason: Q.850;cause=21",
+      'warning: 399 proxy.example "Try later"',
+    ];
+    network.sockets[0].hear(network.answer(invite(), "402 Payment Required", fields));
     await until(() => seen.length, "the end");
     const [same, error] = seen;
     equal([same, call.getEndCause(), error.name, error.domain, error.code], [true, "FAILURE", "SinchError", 3, 40200], "the error");
     equal([error.message, error.reason, error.headers["x-account"]], ["40200 Not enough credit", "Not enough credit", "12"], "its words");
     equal(error.response, { errorCode: 40200, message: error.reason, headers: error.headers }, "the answer");
+    equal(
+      ["Warning", "Retry-After", "Reason"].map((name) => error.headers[name]),
+      ['399 carrier.example "No route", 399 proxy.example "Try later"', "120", "Q.850;cause=21"],
+      "its headers",
+    );
+    equal([call.error === error, call.errors === error, call.getDetails().error === error], [true, true, true], "one object");
+  },
+
+  async a_call_that_is_cut_off_tells_why({ talking, network, field, until, equal }) {
+    const { alice, log } = await talking();
+    const ack = network.said.find((text) => text.startsWith("ACK "));
+    const [from, to, id] = ["To", "From", "Call-ID"].map((name) => field(ack, name)[0].replace(/^[^:]+/, ""));
+    const lines = ["BYE sip:alice@made.up SIP/2.0", "Via: SIP/2.0/WS bridge.invalid;branch=z9hG4bKbye", "Max-Forwards: 70", `From${from}`];
+    lines.push(`To${to}`, `Call-ID${id}`, "CSeq: 77 BYE", 'Reason: SIP;cause=402;text="Not enough credit"');
+    lines.push("X-Error: 40200 Not enough credit", "Content-Length: 0", "", "");
+    network.sockets[0].hear(lines.join("\r\n"));
+    await until(() => log.includes("alice ended FAILURE"), "the end");
+    const { error } = alice.call;
+    equal([error.domain, error.code, error.message], [3, 40200, "40200 Not enough credit"], "why");
+    equal(error.headers.Reason, 'SIP;cause=402;text="Not enough credit"', "its headers");
   },
 
   async what_is_heard_before_the_answer_establishes_the_call({ client, events, network, peers, hears, report, until, equal, ok }) {
@@ -226,13 +254,32 @@
     bob.call.answer();
     await until(() => log.filter((event) => event.includes(" ended ")).length === 2, "the end");
     equal([bob.call.getEndCause(), bob.call.error.code], ["FAILURE", 6001], "the callee's");
-    equal(bob.call.error.message.includes("NotAllowedError"), true, "the reason is told");
+    equal(/^NotAllowedError: the microphone is not allowed; allow it .* \(No\)$/.test(bob.call.error.message), true, "why, and what to do");
     const again = alice.client.getCallClient().callUser("bob");
     events(again, "again", log);
     await until(() => log.includes("again ended FAILURE"), "the caller's");
     navigator.mediaDevices.getUserMedia = open;
     const third = alice.client.getCallClient().callUser("bob");
     await until(() => third.outgoingStream, "it is asked for anew");
+  },
+
+  async what_is_thrown_and_no_error_is_a_sentence_too({ client, until, equal }) {
+    const made = client({ capabilities: { calling: true, multiCall: true } });
+    await made.start({ username: "alice", password: "x" });
+    for (const [thrown, message] of [
+      ["no microphone today", "Error: no microphone today"],
+      [undefined, "Error: It was not said why"],
+      [null, "Error: It was not said why"],
+      [7, "Error: It was not said why"],
+      [{}, "Error: It was not said why"],
+      [{ name: "", message: "" }, "Error: It was not said why"],
+      [{ name: "OverconstrainedError", constraint: "width" }, "OverconstrainedError: It was not said why"],
+    ]) {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(thrown);
+      const call = made.callUser("bob");
+      await until(() => call.getState() === "ENDED", "the end");
+      equal([call.getEndCause(), call.error.code, call.error.message], ["FAILURE", 6001, message], String(thrown));
+    }
   },
 
   async a_refused_microphone_rejects_init_stream({ client, equal }) {

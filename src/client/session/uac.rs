@@ -277,8 +277,8 @@ impl Session {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARILY_UNAVAILABLE => EndCause::Timeout,
             _ => EndCause::Failure,
         };
-        // The response of another network is told in any case; that of a user who declines tells nothing more.
-        let tell = cause == EndCause::Failure || self.info.domain != Domain::Data;
+        // The response of another network is told in any case; that of a user who declines or does not answer tells nothing more.
+        let tell = matches!(cause, EndCause::Failure | EndCause::Timeout) || self.info.domain != Domain::Data;
         let error = tell.then(|| Error::CallRefused(error_response(answer)));
         if cause == EndCause::Denied {
             // The original SDK reports ringing before the end, also where the callee never rang.
@@ -310,7 +310,8 @@ impl Session {
     /// Ends the call, as no device of the callee has responded in time.
     pub fn progress_timed_out(&mut self, context: &mut Context) {
         if self.info.state == State::Initiating {
-            self.terminate(context, EndCause::Timeout, None, StatusCode::REQUEST_TIMEOUT);
+            let error = Error::TimedOut("The other side is not online: none of its devices has answered");
+            self.terminate(context, EndCause::Timeout, Some(error), StatusCode::REQUEST_TIMEOUT);
         }
     }
 
