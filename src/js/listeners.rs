@@ -26,6 +26,11 @@ impl Listeners {
         }
     }
 
+    /// Removes all.
+    pub fn clear(&self) {
+        self.0.take();
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()

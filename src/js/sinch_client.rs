@@ -85,8 +85,7 @@ impl SinchClient {
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {
-        self.0.driver().terminate();
-        self.0.forget();
+        self.0.terminate();
     }
 
     /// The old name of [`SinchClient::terminate`].
@@ -189,7 +188,7 @@ impl SinchClient {
     /// Whether `start` was called and did not fail.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn started(&self) -> bool {
-        self.0.started.get()
+        self.0.is_started()
     }
 
     /// `connecting`, `connected`, `reconnecting` or `closed`.
@@ -218,7 +217,8 @@ impl SinchClient {
 
     fn sign_in(&self, login: JsValue) -> Result<(), JsValue> {
         let options = &self.0.options;
-        if self.0.started.get() {
+        self.0.begin()?;
+        if self.0.is_started() {
             return Err(JsError::new("Sinch client already started").into());
         }
         if options.http.is_none() {
@@ -226,9 +226,9 @@ impl SinchClient {
         }
         let login = login::read(&login, &options.application_key, options.application_secret.as_deref())?;
         // Before anything can panic, so that the promise is rejected then.
-        self.0.started.set(true);
+        self.0.set_started(true);
         self.0.driver().start(login).map_err(|error| {
-            self.0.started.set(false);
+            self.0.set_started(false);
             sinch_error(&error)
         })
     }
