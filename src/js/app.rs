@@ -15,7 +15,7 @@ use super::listeners::{Listeners, call_back};
 use super::options::Options;
 use super::promise::Deferred;
 use crate::client::call::{CallId, CallInfo, Error};
-use crate::client::{Change, Config, ConnectionState, Event};
+use crate::client::{Change, Config, ConnectionState, Event, Page};
 use crate::web::{Driver, Media, Notice};
 
 thread_local! {
@@ -81,6 +81,11 @@ impl App {
     /// Returns the driver of the client.
     pub fn driver(&self) -> Rc<Driver> {
         self.driver.borrow().clone()
+    }
+
+    /// Returns what errors say of the page.
+    pub const fn page(&self) -> &Page {
+        &self.config.page
     }
 
     /// Returns the one call client object.

@@ -17,6 +17,7 @@ mod login;
 mod options;
 mod promise;
 mod sinch_client;
+mod users;
 
 pub use call::{Call, CallDetails};
 pub use call_client::CallClient;

@@ -10,6 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus};
 
+use super::ask::ask;
 use super::bindings::PageTransition;
 use super::dom::{aborted, now, seed};
 use super::media::{Media, Microphone, ask_permission};
@@ -252,6 +253,7 @@ impl Driver {
     fn perform(&self, output: Output) {
         match output {
             Output::Connect { url } => self.connect(&url),
+            Output::Ask { url } => self.ask(url),
             Output::Disconnect => self.socket.disconnect(),
             Output::Send(text) => {
                 self.trace(true, &text);
@@ -305,6 +307,16 @@ impl Driver {
         if let Err(error) = self.socket.connect(url) {
             self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: error.unchecked_into::<JsError>().message().into() });
         }
+    }
+
+    fn ask(&self, url: String) {
+        let this = self.this.clone();
+        spawn_local(async move {
+            let finding = ask(&url).await;
+            if let Some(driver) = this.upgrade() {
+                driver.input(Input::Asked { url, finding });
+            }
+        });
     }
 
     /// Starts a task. The peer is created here and not in the task, as candidates for it may be the next output.
