@@ -42,6 +42,9 @@ behaviours! {
         the_active_connection_has_its_rules
         extended_prototypes_break_nothing
         a_terminated_client_leaves_nothing
+        a_client_terminated_before_it_was_started_does_not_start
+        effects_that_run_twice_leave_one_registration
+        what_a_terminated_client_was_to_be_told_is_forgotten
         a_token_is_renewed_over_the_same_connection;
     "web/calls.js":
         two_clients_talk

@@ -16,15 +16,19 @@ mod account;
 pub mod call;
 mod connection;
 mod context;
+mod inquiry;
 mod io;
 mod messages;
 mod session;
 mod timers;
 
 pub use io::{
-    Change, Config, Connection as ConnectionState, Event, Ice, IceServer, IceState, Input, Login, MediaError, Output, PeerId,
-    Session, Task, TaskId, TaskKind, TaskResult,
+    Change, Config, Connection as ConnectionState, Event, Finding, Ice, IceServer, IceState, Input, Login, MediaError, Output,
+    Page, PeerId, Session, Task, TaskId, TaskKind, TaskResult, Unnamed,
 };
+
+/// What an error says of servers that were asked over HTTP.
+pub use inquiry::explanation;
 
 /// What a trace of the signalling may show.
 pub use offhook_sip::redacted;
@@ -38,6 +42,7 @@ use self::account::{Account, Phase, Verdict};
 use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers};
 use self::connection::Connection;
 use self::context::{Context, Owner, Purpose};
+use self::inquiry::Inquiry;
 use self::session::Session as Call;
 use self::timers::Timer;
 
@@ -93,6 +98,10 @@ pub struct Client {
     account: Account,
     calls: Vec<Call>,
     next_call: u32,
+    /// Servers that are being asked what they are.
+    inquiry: Option<Inquiry>,
+    /// The server that nobody has named, where it is no gateway.
+    missed: Option<(String, Finding)>,
 }
 
 impl Client {
@@ -101,7 +110,8 @@ impl Client {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut context = Context::new(config, seed);
         let account = Account::new(&mut context);
-        Self { context, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
+        let connection = Connection::new();
+        Self { context, connection, account, calls: Vec::new(), next_call: 0, inquiry: None, missed: None }
     }
 
     /// Signs in. [`Event::Started`] or [`Event::StartFailed`] follows.
@@ -114,12 +124,12 @@ impl Client {
             Phase::Starting | Phase::Ready => return Err(Error::Unexpected("Sinch client already started")),
             Phase::Idle | Phase::Over => {}
         }
-        if self.context.config.servers.is_empty() {
+        if self.context.config.servers.is_empty() && self.context.config.unnamed.is_none() {
             return Err(Error::argument("No server is named"));
         }
         self.account.start(&mut self.context, login)?;
         self.context.event(Event::Connection(ConnectionState::Connecting));
-        self.connection.open(&mut self.context);
+        self.choose_server();
         Ok(())
     }
 
@@ -150,6 +160,7 @@ impl Client {
             return;
         }
         self.account.phase = Phase::Over;
+        self.drop_inquiry();
         if self.connection.is_open() && self.context.signed_in {
             self.account.register(&mut self.context);
         }
@@ -346,6 +357,7 @@ impl Client {
                     context.call_changed(Change::RemoteTrack, &call.info);
                 }
             }
+            Input::Asked { url, finding } => self.handle_finding(&url, finding),
             Input::Online => {
                 self.connection.check(&mut self.context);
                 self.calls.iter().for_each(|call| call.check_media(&mut self.context));
@@ -453,7 +465,12 @@ impl Client {
         self.disconnected();
         let in_call = self.has_calls();
         self.connection.lost(&mut self.context, in_call, false);
-        if self.connection.is_hopeless(&self.context) {
+        if !self.connection.is_hopeless(&self.context) {
+            return;
+        }
+        if self.account.phase == Phase::Starting {
+            self.explain(why);
+        } else {
             let verdict = self.account.unreachable(&mut self.context, why);
             self.apply(verdict);
         }
@@ -510,6 +527,7 @@ impl Client {
                     self.lost("The server did not answer in time".into());
                 }
                 Timer::Reconnect => self.connection.open(&mut self.context),
+                Timer::Inquiry => self.end_inquiry(),
                 Timer::KeepAlive => self.connection.probe(&mut self.context, slept),
                 Timer::KeepAliveTimeout => {
                     self.context.push(Output::Disconnect);
@@ -586,7 +604,7 @@ fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
         Timer::Interruption(_) => call.path_is_still_lost(context),
         Timer::MediaTimeout(_) => call.media_timed_out(context),
         Timer::Forget(_) => call.done = true,
-        Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}
+        Timer::Connect | Timer::Reconnect | Timer::Inquiry | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}
         Timer::TokenWarning | Timer::TokenExpiry | Timer::TokenUpdate | Timer::Activation => {}
     }
 }

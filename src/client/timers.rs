@@ -11,6 +11,8 @@ pub enum Timer {
     Connect,
     /// When to try the next server.
     Reconnect,
+    /// Time-out of the answers of servers that were asked what they are.
+    Inquiry,
     /// When to send a keep-alive to the server.
     KeepAlive,
     /// Time-out of the answer to a keep-alive: the connection counts as lost.
@@ -57,6 +59,7 @@ impl Timer {
         match self {
             Self::Connect
             | Self::Reconnect
+            | Self::Inquiry
             | Self::KeepAlive
             | Self::KeepAliveTimeout
             | Self::Register

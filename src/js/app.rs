@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::{Array, Object};
+use js_sys::{Array, Object, WeakRef};
 use wasm_bindgen::prelude::*;
 use web_sys::console;
 
@@ -16,8 +16,13 @@ use super::message_client::MessageClient;
 use super::options::Options;
 use super::promise::Deferred;
 use crate::client::call::{CallId, CallInfo, Error};
-use crate::client::{Change, Config, ConnectionState, Event};
+use crate::client::{Change, Config, ConnectionState, Event, Page};
 use crate::web::{Driver, Media, Notice};
+
+thread_local! {
+    /// The clients that are started. They live although the page has dropped them, as they are to be told of calls.
+    static STARTED: RefCell<Vec<Rc<App>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One client of the page.
 pub struct App {
@@ -28,7 +33,11 @@ pub struct App {
     pub listeners: Listeners,
     /// Listeners of the client.
     pub client_listeners: Listeners,
-    pub started: Cell<bool>,
+    started: Cell<bool>,
+    /// What `terminate` does to a `start` that comes later.
+    life: Cell<Life>,
+    /// How often it was terminated.
+    ends: Cell<u32>,
     /// The user that is signed in.
     pub user: RefCell<Option<String>>,
     /// The `start` under way.
@@ -40,7 +49,8 @@ pub struct App {
     pub connection: Cell<ConnectionState>,
     /// The objects of the calls that have not ended, one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
-    call_client: RefCell<Option<JsValue>>,
+    /// The call client, as long as the page has it: it holds the client.
+    call_client: RefCell<Option<WeakRef>>,
     message_client: RefCell<Option<JsValue>>,
     this: Weak<Self>,
 }
@@ -56,6 +66,8 @@ impl App {
             listeners: Listeners::new("onIncomingCall"),
             client_listeners: Listeners::new("onError"),
             started: Cell::new(false),
+            life: Cell::new(Life::New),
+            ends: Cell::new(0),
             user: RefCell::default(),
             starting: RefCell::default(),
             updating: RefCell::default(),
@@ -74,9 +86,22 @@ impl App {
         self.driver.borrow().clone()
     }
 
+    /// Returns what errors say of the page.
+    pub const fn page(&self) -> &Page {
+        &self.config.page
+    }
+
     /// Returns the one call client object.
     pub fn call_client(self: &Rc<Self>) -> JsValue {
-        self.call_client.borrow_mut().get_or_insert_with(|| CallClient::new(self.clone()).into()).clone()
+        let known = self.call_client.borrow().as_ref().and_then(WeakRef::deref);
+        known.map_or_else(
+            || {
+                let made: Object = JsValue::from(CallClient::new(self.clone())).unchecked_into();
+                self.call_client.replace(Some(WeakRef::new(&made)));
+                made.into()
+            },
+            Object::into,
+        )
     }
 
     /// Returns the one message client object.
@@ -93,15 +118,57 @@ impl App {
         object
     }
 
-    /// Drops the state of a terminated client, and rejects its open promises.
-    pub fn forget(&self) {
-        self.started.set(false);
-        self.call_client.take();
-        self.reject_all(&misuse("The client was terminated"));
+    /// Whether `start` was called and did not fail.
+    pub fn is_started(&self) -> bool {
+        self.started.get()
     }
 
-    /// Rejects the promises of all that is under way.
-    fn reject_all(&self, fault: &JsValue) {
+    /// Takes note that it is started, or no longer.
+    pub fn set_started(&self, on: bool) {
+        if self.started.replace(on) == on {
+            return;
+        }
+        let Some(this) = self.this.upgrade() else { return };
+        STARTED.with_borrow_mut(|started| {
+            if on {
+                started.push(this);
+            } else {
+                started.retain(|one| !Rc::ptr_eq(one, &this));
+            }
+        });
+    }
+
+    /// Begins a `start`.
+    ///
+    /// # Errors
+    /// Where `terminate` has taken it back before: a page whose ticket comes late has left the client by then.
+    pub fn begin(&self) -> Result<(), JsValue> {
+        match self.life.replace(Life::Known) {
+            Life::Revoked => {
+                Err(misuse("The client was terminated before it was started; to start it all the same, call start() again"))
+            }
+            Life::New | Life::Known => Ok(()),
+        }
+    }
+
+    /// Ends calls, signs out, and rejects the open promises.
+    pub fn terminate(&self) {
+        if self.life.get() == Life::New {
+            self.life.set(Life::Revoked);
+        }
+        self.ends.set(self.ends.get() + 1);
+        self.driver().terminate();
+        self.set_started(false);
+        self.settle_all(&terminated());
+    }
+
+    /// Returns how often it was terminated: what goes on in between asks again.
+    pub fn ends(&self) -> u32 {
+        self.ends.get()
+    }
+
+    /// Rejects the open promises.
+    fn settle_all(&self, fault: &JsValue) {
         self.start_ended(Err(fault.clone()));
         self.updated(&Err(fault.clone()));
         for (_, deferred) in self.activating.take() {
@@ -113,16 +180,18 @@ impl App {
     /// not started nothing is told.
     pub fn fail(&self, error: &Error) {
         self.driver.replace(drive(&self.this, &self.options, self.config.clone())).abandon();
-        if !self.started.replace(false) {
+        if !self.is_started() {
             return;
         }
+        self.set_started(false);
         let fault = sinch_error(error);
         self.log_error(&fault);
         for (_, call, object) in self.calls.take() {
             call.fail(error);
             call.listeners.tell("onCallEnded", &Array::of1(&object));
+            call.listeners.clear();
         }
-        self.reject_all(&fault);
+        self.settle_all(&fault);
         self.event(&Event::Connection(ConnectionState::Closed));
         self.client_listeners.tell("onError", &Array::of1(&fault));
     }
@@ -164,7 +233,7 @@ impl App {
                 self.start_ended(Ok(JsValue::UNDEFINED));
             }
             Event::StartFailed(error) => {
-                self.started.set(false);
+                self.set_started(false);
                 self.start_ended(Err(sinch_error(error)));
             }
             Event::Active(result) => self.active(true, result),
@@ -262,7 +331,27 @@ impl App {
             self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream().into()));
         }
         call.listeners.tell(handler, &arguments);
+        if change == Change::Ended {
+            // Nothing follows. A listener that knows its call would keep it for good.
+            call.listeners.clear();
+        }
     }
+}
+
+/// What `terminate` does to a `start` that comes later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Neither was called: `terminate` takes the next `start` back.
+    New,
+    /// Terminated before it was started.
+    Revoked,
+    /// `start` was called: after `terminate` another begins anew.
+    Known,
+}
+
+/// Returns the error of what was under way when the client was terminated.
+pub fn terminated() -> JsValue {
+    misuse("The client was terminated")
 }
 
 /// Returns the driver of a client of `app`.

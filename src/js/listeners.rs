@@ -41,6 +41,11 @@ impl Listeners {
         }
     }
 
+    /// Removes all.
+    pub fn clear(&self) {
+        self.list.take();
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.borrow().is_empty()

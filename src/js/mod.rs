@@ -18,6 +18,7 @@ mod message_client;
 mod options;
 mod promise;
 mod sinch_client;
+mod users;
 
 pub use call::{Call, CallDetails};
 pub use call_client::CallClient;

@@ -2,20 +2,18 @@
 
 use std::rc::Rc;
 
-use gloo_net::http::Request;
-use gloo_timers::callback::Timeout;
 use js_sys::{Error as JsError, Function, JSON, Object, Promise, Reflect};
 use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{AbortController, console};
+use web_sys::console;
 
 use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
-use super::{Call, CallClient, CallDetails, Message, MessageClient, login, options, text};
+use super::{Call, CallClient, CallDetails, Message, MessageClient, login, options, users};
 use crate::client::Client;
 use crate::client::call::{Destination, Error};
 use crate::web::dom::find_window;
@@ -86,8 +84,7 @@ impl SinchClient {
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {
-        self.0.driver().terminate();
-        self.0.forget();
+        self.0.terminate();
     }
 
     /// The old name of [`SinchClient::terminate`].
@@ -101,8 +98,10 @@ impl SinchClient {
     #[wasm_bindgen(js_name = newUser, skip_typescript)]
     pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
-        match self.request_of(&user) {
-            Ok((url, body)) => spawn_local(async move { deferred.settle(post(&url, body).await) }),
+        let user = if user.is_object() { JSON::stringify(&user) } else { Err(bad_argument("newUser(user): user is an object")) };
+        let app = self.0.clone();
+        match user {
+            Ok(user) => spawn_local(async move { deferred.settle(users::create(&app, user.into()).await) }),
             Err(fault) => deferred.settle(Err(fault)),
         }
         promise
@@ -205,7 +204,7 @@ impl SinchClient {
     /// Whether `start` was called and did not fail.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn started(&self) -> bool {
-        self.0.started.get()
+        self.0.is_started()
     }
 
     /// `connecting`, `connected`, `reconnecting` or `closed`.
@@ -246,29 +245,20 @@ impl SinchClient {
 
     fn sign_in(&self, login: JsValue) -> Result<(), JsValue> {
         let options = &self.0.options;
-        if self.0.started.get() {
+        self.0.begin()?;
+        if self.0.is_started() {
             return Err(JsError::new("Sinch client already started").into());
         }
-        if options.http.is_none() {
+        if options.server.is_none() && options.unnamed.is_none() {
             return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
         }
         let login = login::read(&login, &options.application_key, options.application_secret.as_deref())?;
         // Before anything can panic, so that the promise is rejected then.
-        self.0.started.set(true);
+        self.0.set_started(true);
         self.0.driver().start(login).map_err(|error| {
-            self.0.started.set(false);
+            self.0.set_started(false);
             sinch_error(&error)
         })
-    }
-
-    /// Returns the request that creates a user: its URL and its body.
-    fn request_of(&self, user: &JsValue) -> Result<(String, String), JsValue> {
-        if !user.is_object() {
-            return Err(bad_argument("newUser(user): user is an object"));
-        }
-        let http = self.0.options.http.as_ref().ok_or_else(|| bad_argument("Name the server with the option `server`"))?;
-        let key = options::escaped(&self.0.options.application_key);
-        Ok((format!("{http}/users?key={key}"), JSON::stringify(user)?.into()))
     }
 
     fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<Option<Promise>, JsValue> {
@@ -295,39 +285,4 @@ struct SessionFields<'a> {
 #[serde(rename_all = "camelCase")]
 struct User<'a> {
     user_id: Option<&'a str>,
-}
-
-/// How long a request over HTTP may take, ms.
-const REQUEST_TIMEOUT: u32 = 30_000;
-
-/// Sends JSON and returns the JSON of the response.
-async fn post(url: &str, body: String) -> Result<JsValue, JsValue> {
-    let controller = AbortController::new()?;
-    let signal = controller.signal();
-    let _timeout = Timeout::new(REQUEST_TIMEOUT, move || controller.abort());
-    let unreachable =
-        |error| if signal.aborted() { sinch_error(&Error::TimedOut("The server did not answer")) } else { unreachable(error) };
-    let request = Request::post(url).header("Content-Type", "application/json").abort_signal(Some(&signal));
-    let answer = request.body(body).map_err(unreachable)?.send().await.map_err(unreachable)?;
-    let json = JSON::parse(&answer.text().await.map_err(unreachable)?).unwrap_or_default();
-    if answer.ok() {
-        return Ok(json);
-    }
-    let field = |key: &str| Reflect::get(&json, &key.into()).unwrap_or_default();
-    let code = Some(field("errorCode")).filter(|code| !code.is_undefined()).unwrap_or_else(|| answer.status().into());
-    let message = format!("{} {}", text(&code), text(&field("message")));
-    let error = sinch_error(&Error::ApiRefused(message));
-    if json.is_object() {
-        Reflect::set(&error, &"response".into(), &json)?;
-    }
-    Err(error)
-}
-
-/// Returns the error of a request that did not get through, with the browser's message.
-fn unreachable(error: gloo_net::Error) -> JsValue {
-    let message = match error {
-        gloo_net::Error::JsError(error) => error.message,
-        error => error.to_string(),
-    };
-    sinch_error(&Error::Unreachable(message.into()))
 }

@@ -10,6 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus};
 
+use super::ask::ask;
 use super::bindings::PageTransition;
 use super::dom::{aborted, now, seed, thrown};
 use super::media::{Media, Microphone, ask_permission};
@@ -19,7 +20,7 @@ use super::socket::Socket;
 use super::tasks;
 use super::timer::Timer;
 use crate::client::call::{CallId, CallInfo, Error};
-use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
+use crate::client::{Client, Config, ConnectionState, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
 
 /// What the JavaScript API is told.
 pub enum Notice {
@@ -31,13 +32,26 @@ pub enum Notice {
     Message(bool, String),
 }
 
+impl Notice {
+    /// Whether the app is told of it also after it has terminated the client.
+    const fn outlives_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Message(..) | Self::Event(Event::Call { .. } | Event::Connection(ConnectionState::Closed) | Event::Log(_))
+        )
+    }
+}
+
 /// Moves values between one [`Client`] and the browser.
 pub struct Driver {
     client: RefCell<Client>,
     /// Inputs that came while the client was being drained.
     inputs: RefCell<Vec<Input>>,
     busy: Cell<bool>,
-    notices: RefCell<Vec<Notice>>,
+    /// What the app is to be told, and in which session it happened.
+    notices: RefCell<Vec<(u32, Notice)>>,
+    /// How often the client was terminated.
+    session: Cell<u32>,
     app: Box<dyn Fn(&Notice)>,
     socket: Socket,
     timer: Timer,
@@ -67,6 +81,7 @@ impl Driver {
             inputs: RefCell::default(),
             busy: Cell::new(false),
             notices: RefCell::default(),
+            session: Cell::new(0),
             app,
             socket: Socket::new(tell(this).into()),
             timer: Timer::new(with(this, Self::timeout).into()),
@@ -147,7 +162,7 @@ impl Driver {
     /// Returns a call as it is now. Of one that is over, only the notices that are not delivered yet may know it.
     pub fn call_info(&self, id: CallId) -> Option<Rc<CallInfo>> {
         let mut told = None;
-        for notice in self.notices.borrow().iter() {
+        for (_, notice) in self.notices.borrow().iter() {
             if let Notice::Event(Event::Call { info, .. }) = notice
                 && info.id == id
             {
@@ -157,8 +172,9 @@ impl Driver {
         told.or_else(|| self.client.borrow().call_info(id).cloned().map(Rc::new))
     }
 
-    /// Ends calls and signs out, for good.
+    /// Ends calls and signs out. Of what happened before and was not delivered yet, the app is told only how calls end.
     pub fn terminate(&self) {
+        self.session.set(self.session.get() + 1);
         self.command(|client, now| client.terminate(now));
         self.microphone.hold(false);
         self.window.forget();
@@ -217,8 +233,11 @@ impl Driver {
     }
 
     fn deliver(&self) {
-        for notice in &self.notices.take() {
-            (self.app)(notice);
+        for (session, notice) in &self.notices.take() {
+            // A listener may have terminated the client meanwhile.
+            if *session == self.session.get() || notice.outlives_session() {
+                (self.app)(notice);
+            }
         }
     }
 
@@ -230,6 +249,7 @@ impl Driver {
     fn perform(&self, output: Output) {
         match output {
             Output::Connect { url } => self.connect(&url),
+            Output::Ask { url } => self.ask(url),
             Output::Disconnect => self.socket.disconnect(),
             Output::Send(text) => {
                 self.trace(true, &text);
@@ -266,19 +286,33 @@ impl Driver {
             }
             event => Notice::Event(event),
         };
-        self.notices.borrow_mut().push(notice);
+        self.tell(notice);
     }
 
     fn trace(&self, out: bool, text: &str) {
         if self.traced {
-            self.notices.borrow_mut().push(Notice::Message(out, redacted(text)));
+            self.tell(Notice::Message(out, redacted(text)));
         }
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.notices.borrow_mut().push((self.session.get(), notice));
     }
 
     fn connect(&self, url: &str) {
         if let Err(error) = self.socket.connect(url) {
             self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: thrown(&error).message });
         }
+    }
+
+    fn ask(&self, url: String) {
+        let this = self.this.clone();
+        spawn_local(async move {
+            let finding = ask(&url).await;
+            if let Some(driver) = this.upgrade() {
+                driver.input(Input::Asked { url, finding });
+            }
+        });
     }
 
     /// Starts a task. The peer is created here and not in the task, as candidates for it may be the next output.

@@ -7,6 +7,7 @@
 //!    Socket  Timer  Peer  Media  Microphone  elements
 //! ```
 
+mod ask;
 pub mod bindings;
 pub mod dom;
 mod driver;
@@ -18,6 +19,7 @@ mod socket;
 mod tasks;
 mod timer;
 
+pub use ask::ask;
 pub use driver::{Driver, Notice};
 pub use media::Media;
 

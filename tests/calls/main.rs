@@ -3,6 +3,7 @@
 //! The ladders in `tests/calls/ladders` can be checked by a person: `>` leaves a client, `<` reaches it. `BLESS=1` writes them.
 
 mod failover;
+mod inquiries;
 mod losses;
 mod outages;
 mod refreshes;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offhook::client::call::{CallId, Destination, State};
 use offhook::client::{
-    Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
+    Change, Client, Config, Event, Finding, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
 use offhook_sip::sdp::Candidate;
 use offhook_sip::{Method, Name, Start, parse};
@@ -33,6 +33,10 @@ pub struct World {
     pub chaos: Option<Chaos>,
     /// URLs where no server answers.
     pub dead: Vec<String>,
+    /// What servers say that are asked over HTTP, by URL; others never answer.
+    pub findings: BTreeMap<String, Finding>,
+    /// The URLs that were asked.
+    pub asked: Vec<String>,
 }
 
 /// Faults that the network makes.
@@ -107,6 +111,8 @@ impl World {
             ladder: Vec::new(),
             chaos: None,
             dead: Vec::new(),
+            findings: BTreeMap::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -335,6 +341,12 @@ impl World {
                 let happening = if refused { Happening::Refused(node) } else { Happening::Opened(node, flow) };
                 self.nodes[node].opening = Some(flow);
                 self.later(self.nodes[node].dark.millis_since(self.now) + TRAVEL, happening);
+            }
+            Output::Ask { url } => {
+                self.asked.push(url.clone());
+                if let Some(finding) = self.findings.get(&url).cloned() {
+                    self.later(TRAVEL, Happening::Input(node, Input::Asked { url, finding }));
+                }
             }
             Output::Disconnect => {
                 self.nodes[node].opening = None;

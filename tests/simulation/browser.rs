@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook::client::call::{CallId, CallInfo, Destination, EndCause};
-use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
+use offhook::client::{Change, Client, Event, Finding, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook_sip::sdp::Candidate;
 use offhook_ua::time::Instant;
 
@@ -31,6 +31,10 @@ impl World {
         while let Some(output) = self.pages[page].client.poll() {
             match output {
                 Output::Connect { .. } => self.connect(page),
+                Output::Ask { url } => {
+                    let now = self.now;
+                    self.pages[page].client.handle(now, Input::Asked { url, finding: Finding::Silent });
+                }
                 Output::Disconnect => self.disconnect(page, false),
                 Output::Send(text) => {
                     if let Some(text) = self.mutant.of_page(page, text) {

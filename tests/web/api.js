@@ -380,9 +380,8 @@
     const asked = [];
     /** @type {[status: number, body: object]} */
     let answer = [200, { authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }];
-    globalThis.fetch = async (given) => {
-      const request = /** @type {Request} */ (given);
-      asked.push([request.url, request.method, await request.text()]);
+    globalThis.fetch = async (url, { method, body }) => {
+      asked.push([url, method, body]);
       return new Response(JSON.stringify(answer[1]), { status: answer[0] });
     };
     const order = [];
@@ -392,18 +391,20 @@
     answer = [400, { errorCode: 40001, message: "Too short" }];
     const error = await made.newUser({ username: "al" }, null, () => order.push("fail")).fail((error) => error);
     equal([error.domain, error.code, error.message, error.response.errorCode], [3, 4000, "40001 Too short", 40001], "a refusal");
-    globalThis.fetch = async () => {
-      throw new TypeError("no network");
-    };
-    const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
-    equal([lost.domain, lost.code], [0, 1000], "no server");
+    for (const thrown of [new TypeError("no network"), "no network", undefined]) {
+      globalThis.fetch = async () => {
+        throw thrown;
+      };
+      const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
+      equal([lost.domain, lost.code], [0, 1000], "no server");
+    }
     const wait = globalThis.setTimeout;
-    globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms === 30_000 ? 50 : ms, ...more));
-    globalThis.fetch = (/** @type {any} */ { signal }) =>
+    globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms >= 4_000 ? 50 : ms, ...more));
+    globalThis.fetch = (_, { signal }) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const late = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     globalThis.setTimeout = wait;
-    equal([late.domain, late.code, late.message], [0, 1001, "The server did not answer"], "a server that does not answer");
+    equal([late.domain, late.code], [0, 1000], "a server that does not answer");
     equal((await made.newUser(7, null, () => {}).fail((error) => error)).code, 6003, "no user");
   },
 
@@ -494,5 +495,70 @@
     const waiting = [active.startActiveConnection(), active.stopActiveConnection(), active.updateToken({ username: "alice", password: "y" })];
     active.terminate();
     for (const promise of waiting) equal((await promise.catch((error) => error)).code, 6002, "and all that waits");
+  },
+
+  async a_client_terminated_before_it_was_started_does_not_start({ client, network, equal, ok, sleep }) {
+    const states = [];
+    const made = client({ startActiveConnection: true });
+    made.getCallClient().addEventListener({ onConnectionState: (state) => states.push(state) });
+    made.terminate();
+    const fault = await made.start({ username: "alice", password: "x" }, null, () => {}).catch((error) => error);
+    await sleep(50);
+    ok(fault.code === 6002 && fault.message.includes("call start() again"), `${fault}`);
+    equal([made.started, network.urls.length, states], [false, 0, []], "nothing was opened, nothing told");
+    await made.start({ username: "alice", password: "x" });
+    equal([made.started, made.connectionState, network.urls.length], [true, "connected", 1], "on purpose it starts");
+    made.terminate();
+    made.terminate();
+    await made.start({ username: "alice", password: "x" });
+    equal([made.started, made.connectionState, network.sockets.length], [true, "connected", 1], "and again");
+  },
+
+  async effects_that_run_twice_leave_one_registration({ client, network, equal, sleep }) {
+    const made = client({ startActiveConnection: true, supportActiveConnection: true });
+    const states = [];
+    made.getCallClient().addEventListener({ onConnectionState: (state) => states.push(state) });
+    const quiet = () => {};
+    const effect = () => made.start({ username: "alice", password: "x" }, null, quiet);
+    const first = effect();
+    made.terminate();
+    const second = effect();
+    equal((await first.catch((error) => error)).code, 6002, "the first start");
+    await second;
+    await sleep(50);
+    equal(states, ["closed", "connecting", "connected"], "what the page is told");
+    equal(
+      [made.started, network.sockets.length, network.said.filter((text) => text.startsWith("REGISTER")).length],
+      [true, 1, 1],
+      "one registration",
+    );
+    const asked = made.stopActiveConnection().catch((error) => error);
+    made.terminate();
+    equal((await asked).code, 6002, "a change under way is settled");
+  },
+
+  async what_a_terminated_client_was_to_be_told_is_forgotten({ client, network, equal, ok }) {
+    const made = client();
+    const told = [];
+    const restarted = new Promise((resolve) => {
+      const listener = {
+        onConnectionState(state) {
+          told.push(state);
+          if (state !== "connected") return;
+          // The sign-in has worked, and the page is to be told next.
+          made.getCallClient().removeEventListener(listener);
+          made.terminate();
+          network.register = () => 403;
+          resolve(made.start({ username: "alice", password: "x" }, null, () => {}).catch((error) => error));
+        },
+      };
+      made.getCallClient().addEventListener(listener);
+    });
+    const first = await made.start({ username: "alice", password: "x" }, null, () => {}).catch((error) => error);
+    const second = await restarted;
+    network.register = () => 200;
+    equal(told, ["connecting", "connected"], "told");
+    ok(first?.code === 6002 || first === undefined, `the first start: ${first}`);
+    equal(second?.code, 4000, "the second start has a result of its own");
   },
 });

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,6 +30,9 @@ use crate::store::{Application, DEMO, StoreError};
 
 pub use self::asker::Operator;
 
+/// What the gateway calls itself where a page asks what answers.
+const NAME: &str = "offhook-gateway";
+
 /// The format of [`crate::metrics::Metrics::text`].
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -41,19 +44,29 @@ pub struct ApiError {
     retry_after: u32,
     /// Whether wrong credentials were the reason.
     guess: bool,
+    /// The reason in the words of the metrics, where it is counted.
+    reason: &'static str,
+    /// Whether pages of any origin may read it.
+    public: bool,
 }
 
 impl ApiError {
     /// Returns a rejection with this code, which determines the HTTP status, and a message for the author of the request.
     #[must_use]
     pub fn new(code: ApiCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: 10, guess: false }
+        Self { code, message: message.into(), retry_after: 10, guess: false, reason: "", public: false }
     }
 
     /// Adds Retry-After, in seconds.
     #[must_use]
     fn after(self, seconds: u32) -> Self {
         Self { retry_after: seconds, ..self }
+    }
+
+    /// Lets pages of any origin read it, and see that a gateway has sent it, and why.
+    #[must_use]
+    pub(super) fn public(self) -> Self {
+        Self { public: true, ..self }
     }
 
     /// Marks wrong credentials as the reason: the request may have been a guess.
@@ -66,7 +79,18 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.http_status()).expect("each code begins with a status");
-        let mut response = (status, Json(json!({ "errorCode": self.code.number(), "message": self.message }))).into_response();
+        let mut body = json!({ "errorCode": self.code.number(), "message": self.message });
+        if self.public {
+            body["server"] = NAME.into();
+            body["reason"] = self.reason.into();
+        }
+        let mut response = (status, Json(body)).into_response();
+        if self.public {
+            let headers = response.headers_mut();
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
@@ -191,6 +215,6 @@ impl Shared {
     /// Counts a rejection.
     pub(super) fn refuse(&self, reason: &'static str, error: ApiError) -> ApiError {
         self.metrics.refused(reason);
-        error
+        ApiError { reason, ..error }
     }
 }
