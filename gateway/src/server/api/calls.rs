@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use offhook_access::ticket::iso;
-use offhook_sip::ApiCode;
-use serde_json::json;
+use offhook_sip::{ApiCode, NameAddr};
+use serde_json::{Value, json};
 
 use super::asker::Asked;
 use super::money::money;
@@ -29,7 +29,7 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
     let currency = &shared.config.phone.currency;
     let body = json!({
         "callId": record.call_id,
-        "from": record.from,
+        "from": caller(&record),
         "to": { "type": kind, "endpoint": record.to },
         "domain": domain,
         "timestamp": iso(record.opened),
@@ -44,6 +44,17 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
         "debit": money(currency, record.debit(now)),
     });
     Ok(private(Json(body).into_response()))
+}
+
+/// Returns who calls, in the form of `to`: a user of the application, or in a call from outside a number or a SIP address.
+fn caller(record: &Record) -> Value {
+    let (kind, endpoint) = match NameAddr::parse(&record.from) {
+        _ if record.kind != "incoming" => ("username", record.user.clone()),
+        Ok(from) if from.uri.params.get("user") == Some("phone") => ("number", from.uri.user_text().into_owned()),
+        Ok(from) => ("sip", format!("{}@{}", from.uri.user_text(), from.uri.host)),
+        Err(_) => ("sip", record.from.clone()),
+    };
+    json!({ "type": kind, "endpoint": endpoint })
 }
 
 /// Returns Sinch's name for the result of a call.
@@ -96,6 +107,22 @@ mod tests {
             reservation: Reservation { tariff, paid: None, reserved: 0 },
             billed: 0,
             charge: 0,
+        }
+    }
+
+    #[test]
+    fn who_calls_has_a_type() {
+        for (kind, from, caller_is) in [
+            ("phone", "sip:alice@localhost", ("username", "alice")),
+            ("test", "sip:alice@localhost", ("username", "alice")),
+            ("incoming", "\"A. B\" <sip:+46701234567@192.0.2.1;user=phone>", ("number", "+46701234567")),
+            ("incoming", "<sip:%2B46701234567@192.0.2.1;user=phone>", ("number", "+46701234567")),
+            ("incoming", "<sip:carol@pbx.example;user=ip>", ("sip", "carol@pbx.example")),
+            ("incoming", "<sip:anonymous@anonymous.invalid;user=ip>", ("sip", "anonymous@anonymous.invalid")),
+            ("incoming", "", ("sip", "")),
+        ] {
+            let record = Record { kind: kind.into(), from: from.into(), user: "alice".into(), ..record("", 0, false) };
+            assert_eq!(caller(&record), json!({ "type": caller_is.0, "endpoint": caller_is.1 }), "{kind} {from}");
         }
     }
 
