@@ -2,6 +2,7 @@
 
 mod calls;
 mod clock;
+mod demo;
 mod guesses;
 mod hostile;
 mod kills;

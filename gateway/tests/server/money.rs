@@ -483,20 +483,6 @@ async fn numbers_of_the_configuration_count_again_at_each_start() {
     assert!(!refused.status.success() && said.contains("[[number]] +46844444444: there is no such application"), "{said}");
 }
 
-#[tokio::test]
-async fn the_demo_has_some_credit_to_show() {
-    let gateway = Gateway::start();
-    let account = gateway.get("/demo/account").await.json();
-    assert_eq!((account["currency"].as_str(), account["balance"].as_i64()), (Some("USD"), Some(10_000_000)));
-    assert_eq!((&account["running"], &account["calls"]), (&json!([]), &json!([])));
-    let foreign = "GET /demo/account HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nConnection: close\r\n\r\n";
-    assert_eq!(gateway.send(foreign).await.refusal(), (403, 40300));
-    let renamed = "GET /demo/account HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
-    assert_eq!(gateway.send(renamed).await.refusal(), (403, 40300));
-    let again = Gateway::over(gateway.kill(), "");
-    assert_eq!(again.get("/demo/account").await.json()["balance"], 10_000_000, "once");
-}
-
 /// Neither without a token nor with a wrong one.
 #[tokio::test]
 async fn nobody_is_the_operator_without_the_token() {

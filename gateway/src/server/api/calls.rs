@@ -29,8 +29,8 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
     let currency = &shared.config.phone.currency;
     let body = json!({
         "callId": record.call_id,
-        "from": caller(&record),
-        "to": { "type": kind, "endpoint": record.to },
+        "from": party(caller(&record)),
+        "to": party((kind, record.to.clone())),
         "domain": domain,
         "timestamp": iso(record.opened),
         "status": if record.ended.is_some() { "FINAL" } else { "ONGOING" },
@@ -46,14 +46,17 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
     Ok(private(Json(body).into_response()))
 }
 
-/// Returns who calls, in the form of `to`: a user of the application, or in a call from outside a number or a SIP address.
-fn caller(record: &Record) -> Value {
-    let (kind, endpoint) = match NameAddr::parse(&record.from) {
+/// Returns who calls: a user of the application, or in a call from outside a number or a SIP address; with the type.
+pub fn caller(record: &Record) -> (&'static str, String) {
+    match NameAddr::parse(&record.from) {
         _ if record.kind != "incoming" => ("username", record.user.clone()),
         Ok(from) if from.uri.params.get("user") == Some("phone") => ("number", from.uri.user_text().into_owned()),
         Ok(from) => ("sip", format!("{}@{}", from.uri.user_text(), from.uri.host)),
         Err(_) => ("sip", record.from.clone()),
-    };
+    }
+}
+
+fn party((kind, endpoint): (&str, String)) -> Value {
     json!({ "type": kind, "endpoint": endpoint })
 }
 
@@ -122,7 +125,7 @@ mod tests {
             ("incoming", "", ("sip", "")),
         ] {
             let record = Record { kind: kind.into(), from: from.into(), user: "alice".into(), ..record("", 0, false) };
-            assert_eq!(caller(&record), json!({ "type": caller_is.0, "endpoint": caller_is.1 }), "{kind} {from}");
+            assert_eq!(caller(&record), (caller_is.0, caller_is.1.to_owned()), "{kind} {from}");
         }
     }
 
