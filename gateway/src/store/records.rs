@@ -91,7 +91,20 @@ impl Store {
     pub async fn records(&self, application: Option<String>, most: u32) -> Result<Vec<Record>, StoreError> {
         self.ask(move |database| {
             database.write_queries();
-            database.records(application.as_deref(), most)
+            database.records(application.as_deref(), None, most)
+        })
+        .await
+    }
+
+    /// Returns the newest `most` calls of one user of an application.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be read.
+    pub async fn records_of(&self, application: String, user: String, most: u32) -> Result<Vec<Record>, StoreError> {
+        self.ask(move |database| {
+            database.write_queries();
+            database.records(Some(&application), Some(&user), most)
         })
         .await
     }
@@ -124,9 +137,11 @@ impl Database {
         Ok(self.connection.prepare_cached(&sql)?.query_row([application, name], read).optional()?)
     }
 
-    fn records(&self, application: Option<&str>, most: u32) -> Result<Vec<Record>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE ?1 IS NULL OR application = ?1 ORDER BY moment DESC, id LIMIT ?2");
-        Ok(self.connection.prepare_cached(&sql)?.query_map(params![application, most], read)?.collect::<Result<_, _>>()?)
+    fn records(&self, application: Option<&str>, user: Option<&str>, most: u32) -> Result<Vec<Record>, StoreError> {
+        let sql = format!(
+            "{COLUMNS} WHERE (?1 IS NULL OR application = ?1) AND (?2 IS NULL OR user = ?2) ORDER BY moment DESC, id LIMIT ?3"
+        );
+        Ok(self.connection.prepare_cached(&sql)?.query_map(params![application, user, most], read)?.collect::<Result<_, _>>()?)
     }
 
     fn forget(&self, before: Instant) -> Result<usize, StoreError> {

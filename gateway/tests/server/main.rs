@@ -2,6 +2,7 @@
 
 mod calls;
 mod clock;
+mod demo;
 mod guesses;
 mod hostile;
 mod kills;
@@ -89,6 +90,42 @@ async fn an_application_of_the_operator_has_its_own_origins() {
     assert_eq!(gateway.post_json("/demo/ticket", "{\"userId\":\"alice\"}").await.refusal(), (403, 40300));
     let new_user = gateway.post_json("/users?key=shop", "{\"username\":\"alice\",\"password\":\"wonderland\"}").await;
     assert_eq!(new_user.refusal(), (403, 40300), "only where the operator allows it");
+}
+
+/// Apps of web views, extensions and files: each by its name, for sockets and for what pages may read.
+#[tokio::test]
+async fn origins_that_are_no_sites_are_allowed_by_name() {
+    let data = Folder::new();
+    let named = ["capacitor://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop", "null"];
+    for (key, origins) in [("app", &named[..]), ("shop", &["https://shop.example"])] {
+        let origins = origins.iter().flat_map(|origin| ["--origin", origin]);
+        let added = run(&data.0, &["application", "add", key, "--allow-new-users"].into_iter().chain(origins).collect::<Vec<_>>());
+        assert!(added.status.success(), "{added:?}");
+    }
+    for wrong in ["file://", "capacitor://", "chrome-extension://*", "capacitor://localhost/", "*"] {
+        let refused = run(&data.0, &["application", "add", "x", "--origin", wrong]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("capacitor://localhost, or null for pages of files"), "{wrong}: {said}");
+    }
+    let gateway = Gateway::over(data, "[data]\ndemo = false\n");
+    for (key, origin, allowed) in [
+        ("app", named[0], true),
+        ("app", named[1], true),
+        ("app", "null", true),
+        ("app", "ionic://localhost", false),
+        ("app", "capacitor://localhost:1", false),
+        ("app", "https://shop.example", false),
+        ("shop", "null", false),
+        ("shop", named[0], false),
+    ] {
+        let socket = gateway.upgrade(&format!("/sip?key={key}"), &[("Origin", origin)]).await;
+        assert_eq!(socket.err(), (!allowed).then_some(403), "{key} {origin}");
+        let headers = format!("Content-Type: application/json\r\nOrigin: {origin}\r\n");
+        let body = "{\"username\":\"nobody\",\"password\":\"wonderland\"}";
+        let answer = gateway.post(&format!("/users/authentication?key={key}"), &headers, body).await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(origin), "{key} {origin}");
+        assert_eq!((answer.status, answer.header("vary")), (if allowed { 401 } else { 403 }, Some("Origin")), "{key} {origin}");
+    }
 }
 
 #[tokio::test]

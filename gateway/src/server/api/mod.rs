@@ -4,6 +4,7 @@
 mod account;
 mod asker;
 mod calls;
+mod demo;
 mod money;
 mod numbers;
 mod users;
@@ -24,9 +25,8 @@ use offhook_sip::ApiCode;
 use serde_json::json;
 use tracing::error;
 
-use super::origin::is_allowed;
 use super::{Peer, Shared};
-use crate::store::{Application, DEMO, StoreError};
+use crate::store::StoreError;
 
 pub use self::asker::Operator;
 
@@ -104,8 +104,9 @@ pub type Body = Result<Bytes, BytesRejection>;
 /// Returns the routes of the API.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/demo/ticket", post(users::demo_ticket))
-        .route("/demo/account", get(account::demo))
+        .route("/demo/ticket", post(demo::ticket))
+        .route("/demo/account", get(demo::account))
+        .route("/demo/credit", post(demo::fill_up))
         .route("/users", post(users::new_user).options(users::preflight))
         .route("/users/authentication", post(users::authenticate).options(users::preflight))
         .route("/v1/account", get(account::account))
@@ -169,15 +170,6 @@ fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.split(';').next().is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json")));
     if json { Ok(()) } else { Err(ApiError::new(ApiCode::MediaType, "Content-Type must be application/json")) }
-}
-
-/// Returns the demo application, for this machine only; not for a page of another site in its browser, which could make calls in
-/// the name of the person at the machine.
-fn demo_for<'a>(shared: &'a Shared, peer: &Peer, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
-    let demo = shared.applications.get(DEMO).filter(|demo| peer.is_local(headers) && is_allowed(demo, headers, true));
-    demo.ok_or_else(|| {
-        shared.refuse("demo", ApiError::new(ApiCode::Forbidden, "The demo is for this machine only (listen.local_port)"))
-    })
 }
 
 fn internal(error: &StoreError) -> ApiError {

@@ -17,26 +17,11 @@ use offhook_proxy::Account;
 use offhook_sip::ApiCode;
 use serde_json::json;
 
-use super::{ApiError, Body, demo_for, internal, json_body, private};
-use crate::server::body::{Login, TicketRequest};
+use super::{ApiError, Body, internal, json_body, private};
+use crate::server::body::Login;
 use crate::server::origin::is_allowed;
 use crate::server::{Peer, Shared};
 use crate::store::{Application, Hashes, StoreError};
-
-/// `POST /demo/ticket`: a ticket for any user, on this machine.
-pub async fn demo_ticket(
-    State(shared): State<Arc<Shared>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let answer = || -> Result<_, ApiError> {
-        let demo = demo_for(&shared, &peer, &headers)?;
-        let request = TicketRequest::read(&json_body(&headers, body)?)?;
-        Ok(Json(json!({ "userTicket": shared.ticket(demo, &request.user_id) })))
-    };
-    private(answer().into_response())
-}
 
 /// `POST /users?key=…`: a new user with a password, where the application allows pages to create users.
 pub async fn new_user(
@@ -150,7 +135,7 @@ fn with_cors(shared: &Shared, query: Option<&str>, headers: &HeaderMap, response
 
 impl Shared {
     /// Returns a ticket for `user` that is valid from now on.
-    fn ticket(&self, application: &Application, user: &str) -> String {
+    pub(super) fn ticket(&self, application: &Application, user: &str) -> String {
         let (secret, lifetime) = (application.secret.key(Use::Ticket), self.config.data.ticket_lifetime);
         ticket::ticket(&application.key, secret, user, self.clock.date(), lifetime)
     }
