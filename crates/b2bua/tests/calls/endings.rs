@@ -58,7 +58,7 @@ fn a_side_that_vanishes_is_named_to_both() {
         assert_eq!(field(told_page, "reason"), field(&bye, "reason"));
         assert_eq!(field(told_page, "x-error"), format!("40800 {why}"));
         assert_eq!(field(&bye, "x-error"), "", "the code is the page's");
-        assert_eq!(told(&world, &log), ended("HUNG_UP", None, ledger));
+        assert_eq!(told(&world, &log), ended("FAILURE", Some(40_800), ledger));
         world.hear(FIRST, &answer(&bye, 200));
         world.nothing_left();
     }
@@ -73,7 +73,7 @@ fn a_gateway_that_stops_ends_what_runs_and_what_rings() {
     world.run(10);
     let bye = world.expect("BYE");
     assert!(field(&bye, "reason").starts_with("SIP;cause=503"), "{bye}");
-    assert_eq!(told(&world, &log), ended("HUNG_UP", None, "gateway going down 503"));
+    assert_eq!(told(&world, &log), ended("FAILURE", Some(50_300), "gateway going down 503"));
     assert!(!world.exchange.is_quiet(), "it waits for the carrier");
     world.hear(FIRST, &answer(&bye, 200));
     assert!(world.exchange.is_quiet());
