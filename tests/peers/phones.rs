@@ -141,7 +141,8 @@ fn a_call_that_cannot_be_placed_can_be_hung_up_and_muted() {
     assert!(page.client.answer(page.now, id, true).is_err(), "it is our own");
     page.client.hangup(page.now, id).unwrap();
     page.drain();
-    assert_eq!((page.events.as_slice(), page.sent.len()), (["Ended CANCELED".to_owned()].as_slice(), 0));
+    assert_eq!((page.events.as_slice(), page.sent.len()), (["Ended FAILURE".to_owned()].as_slice(), 0));
+    assert_eq!(told(&page).error.map(|error| error.code()), Some(6_003));
     over(&mut page);
 }
 

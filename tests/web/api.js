@@ -286,7 +286,7 @@
     gone.mute();
     gone.sendDTMF("1");
     gone.hangup();
-    equal([gone.getState(), gone.getEndCause(), gone.callDomain], ["ENDED", "CANCELED", "pstn"], "it can be hung up");
+    equal([gone.getState(), gone.getEndCause(), gone.error.code, gone.callDomain], ["ENDED", "FAILURE", 6003, "pstn"], "it can be hung up");
     equal([network.said, microphones.length], [[], 0], "nothing is sent, and no microphone is opened");
     const [call] = ["x".repeat(64), "y"].map((room) => calls.callConference(room, { name: "value", number: 1, object: { a: 1 } }));
     equal([call.getState(), call.getEndCause(), call.getDirection(), call.callDomain], ["INITIATING", "NONE", 1, "conference"], "a call");

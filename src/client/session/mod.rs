@@ -181,8 +181,11 @@ impl Session {
         }
     }
 
-    /// Ends the call by what its state asks for: CANCEL, BYE, or a final response.
+    /// Ends the call by what its state asks for: CANCEL, BYE, or a final response. One that cannot be placed ends with its error all the same.
     pub fn hang_up(&mut self, context: &mut Context) {
+        if self.fault.is_some() {
+            return self.fail(context);
+        }
         let cause = match (&self.phase, self.info.state) {
             (_, State::Established) => EndCause::HungUp,
             (Phase::Ringing { .. }, _) => EndCause::Denied,
