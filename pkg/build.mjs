@@ -38,7 +38,7 @@ function bundle(name, entry, options) {
       on.onLoad({ filter: /.*/, namespace: "made" }, () => ({ contents: text }));
     },
   };
-  const files = { entryPoints: [path(entry)], outfile: DIST + name, bundle: true, plugins: [plugin] };
+  const files = { entryPoints: [path(entry)], inject: [path("entry/text.js")], outfile: DIST + name, bundle: true, plugins: [plugin] };
   // package.json calls the modules free of side effects for other people's bundlers; this one has to keep the start of the wasm.
   const small = { minify: true, ignoreAnnotations: true, legalComments: "none", target: ["chrome100", "firefox100", "safari16"] };
   return build({ ...files, ...small, logLevel: "warning", ...options });
