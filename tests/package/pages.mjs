@@ -1,11 +1,10 @@
 // The packed package in real pages, in both browsers: without a bundler, with the usual ones, and under a strict policy.
 import assert from "node:assert/strict";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
-import { USE, esbuildBuild, main, page, project, viteBuild, viteServer, webpackBuild } from "./projects.mjs";
+import { ALL, FOUND, USE, esbuildBuild, main, page, project, viteBuild, viteServer, webpackBuild } from "./projects.mjs";
 import { serve } from "./site.mjs";
 
-const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url), "utf8"));
 const DIST = "node_modules/offhook/dist";
 /** No inline script, no eval, no string that becomes script: what docs/pages.md promises to work under. */
 const POLICY = [
@@ -17,8 +16,6 @@ const POLICY = [
   "trusted-types 'none'",
 ].join("; ");
 const MODULE = `<script type="module" src="main.js"></script>`;
-const FOUND = { name: "SinchClient", key: "demo", version, same: true, refused: "TypeError", statics: "function function" };
-const ALL = "Call CallClient CallDetails SinchClient default";
 
 export async function pageTests(context) {
   const sites = [await bare(context), await strict(context), ...(await bundled(context))];
@@ -163,7 +160,7 @@ async function webpackRequire({ folder, tarball }) {
 }
 
 /** Opens the page and compares what it found. Uncaught errors and policy violations fail it, too. */
-async function found(browser, url, expected, { faults: strictFaults = true, policy = false } = {}) {
+export async function found(browser, url, expected, { faults: strictFaults = true, policy = false } = {}) {
   const page = await browser.newPage();
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error.message ?? error)));
