@@ -3,7 +3,7 @@ import { Call, CallClient, CallDetails, SinchClient as Client } from "../wasm/of
 import { checkStarted } from "./start.js";
 
 class SinchClient extends Client {
-  /** @param {unknown} config */
+  /** @param {ConstructorParameters<typeof Client>[0]} config */
   constructor(config) {
     checkStarted();
     super(config);

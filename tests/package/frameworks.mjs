@@ -59,7 +59,9 @@ async function vitestTests({ test, folder, tarball }) {
   });
   // The package as Node loads it, and as Vite transforms it.
   for (const transformed of [false, true]) {
-    write(root, { "vitest.config.js": `export default { test: { server: { deps: { inline: ${transformed ? `["offhook"]` : "[]"} } } } };` });
+    write(root, {
+      "vitest.config.js": `export default { test: { server: { deps: { inline: ${transformed ? `["offhook"]` : "[]"} } } } };`,
+    });
     for (const environment of ["node", "jsdom", "happy-dom"]) {
       await test(`Vitest, environment ${environment}${transformed ? ", transformed" : ""}: importing does nothing, using it says where it works`, () =>
         passed(2, run(root, "vitest", ["run", "--root", root, "--environment", environment])));
@@ -91,21 +93,18 @@ const NEXT = {
 async function nextTests({ test, browsers, folder, tarball }) {
   for (const bundler of ["turbopack", "webpack"]) {
     const root = project(join(folder, `next-${bundler}`), tarball, NEXT);
-    await test(
-      `Next.js built by ${bundler}: server and page`,
-      async () => {
-        await run(root, "next", ["build", `--${bundler}`], NEXT_ENVIRONMENT);
-        const server = await nextServer(root);
-        try {
-          const html = await (await fetch(server.url)).text();
-          assert.equal(html.split(SENTENCE).length > 2, true, html);
-          for (const name of ["chromium", "firefox"]) await found(await browsers.get(name), server.url, { ...FOUND, exports: `${ALL} ready` });
-        } finally {
-          server.close();
-        }
-      },
-      300,
-    );
+    await test(`Next.js built by ${bundler}: server and page`, async () => {
+      await run(root, "next", ["build", `--${bundler}`], NEXT_ENVIRONMENT);
+      const server = await nextServer(root);
+      try {
+        const html = await (await fetch(server.url)).text();
+        assert.equal(html.split(SENTENCE).length > 2, true, html);
+        for (const name of ["chromium", "firefox"])
+          await found(await browsers.get(name), server.url, { ...FOUND, exports: `${ALL} ready` });
+      } finally {
+        server.close();
+      }
+    }, 300);
   }
 }
 
@@ -194,8 +193,8 @@ async function nextServer(root) {
 /** Runs a tool of tests/node_modules; what it printed is the message where it fails. */
 async function run(cwd, tool, args, env = {}) {
   const options = { cwd, env: { ...process.env, CI: "1", NO_COLOR: "1", ...env } };
-  const { stdout, stderr } = await promisify(execFile)(join(TESTS, "node_modules/.bin", tool), args, options).catch(
-    ({ stdout, stderr, message }) => Promise.reject(new Error(`${message}\n${stdout}\n${stderr}`)),
+  const { stdout, stderr } = await promisify(execFile)(join(TESTS, "node_modules/.bin", tool), args, options).catch(({ stdout, stderr }) =>
+    Promise.reject(new Error(`${tool} failed:\n${stdout}\n${stderr}`)),
   );
   return stdout + stderr;
 }
