@@ -16,7 +16,6 @@ use super::promise::Deferred;
 use super::{Call, CallClient, CallDetails, Message, MessageClient, login, options, users};
 use crate::client::Client;
 use crate::client::call::{Destination, Error};
-use crate::web::dom::find_window;
 
 /// One user of one application.
 #[wasm_bindgen(skip_typescript)]
@@ -24,19 +23,14 @@ pub struct SinchClient(Rc<App>);
 
 #[wasm_bindgen]
 impl SinchClient {
-    /// Returns a client that is not signed in.
+    /// Returns a client that is not signed in. That this is a browser with WebRTC the entries of the package have made sure
+    /// (`pkg/entry/start.js`): elsewhere the wasm does not start.
     ///
     /// # Errors
-    /// A `TypeError` for options that make no sense, an `Error` where the browser has no WebRTC.
+    /// A `TypeError` for options that make no sense.
     #[wasm_bindgen(constructor, skip_typescript)]
     pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
-        if find_window().is_none() {
-            return Err(JsError::new("SinchClient works in the window of a browser only").into());
-        }
         let (options, config) = options::read(config)?;
-        if options.calling && !Reflect::has(&js_sys::global(), &"RTCPeerConnection".into())? {
-            return Err(JsError::new("This browser has no WebRTC, so it cannot call").into());
-        }
         Ok(Self(App::new(options, config)))
     }
 

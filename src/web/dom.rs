@@ -14,16 +14,10 @@ use crate::client::MediaError;
 /// The window of the page.
 ///
 /// # Panics
-/// Where there is none: `SinchClient` is made in a window only.
+/// Where there is none: the wasm starts in a window only.
 #[must_use]
 pub fn window() -> Window {
-    find_window().expect("a SinchClient is made in a window only")
-}
-
-/// The window, where there is one.
-#[must_use]
-pub fn find_window() -> Option<Window> {
-    js_sys::global().unchecked_into::<Global>().window()
+    js_sys::global().unchecked_into::<Global>().window().expect("the wasm starts in a window only")
 }
 
 /// Returns the time now, by the monotonic clock.

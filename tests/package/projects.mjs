@@ -9,6 +9,19 @@ const PACKAGE = fileURLToPath(new URL("../../pkg", import.meta.url));
 
 /** What every page does with the SDK: `window.RESULT` is what it found, `window.FAULT` what went wrong. */
 export const USE = readFileSync(new URL("use.js", import.meta.url), "utf8");
+const { version } = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8"));
+/** What it finds, but for the names of the exports. */
+export const FOUND = {
+  name: "SinchClient",
+  key: "demo",
+  version,
+  same: true,
+  refused: "TypeError",
+  statics: "function function",
+  hidden: true,
+};
+/** Those that every entry has. */
+export const ALL = "Call CallClient CallDetails SinchClient default";
 
 /** Packs the package as `npm publish` would, and gives the tarball's path. */
 export function packed(folder) {

@@ -62,6 +62,9 @@ new Call();
 // @ts-expect-error not a login object
 client.start({ user: "alice" });
 
+// @ts-expect-error the browser frees it
+client.free();
+
 const version: string = new Inline(config).getVersion();
 const started: Promise<unknown> = init({ module_or_path: "/offhook.wasm" });
 initSync({ module: new ArrayBuffer(8) });
