@@ -1,5 +1,5 @@
 // What every entry exports, without what wasm-bindgen's glue needs for itself.
-import { Call, CallClient, CallDetails, SinchClient as Client } from "../wasm/offhook.js";
+import { Call, CallClient, CallDetails, Message, MessageClient, SinchClient as Client } from "../wasm/offhook.js";
 import { checkStarted } from "./start.js";
 
 class SinchClient extends Client {
@@ -12,14 +12,15 @@ class SinchClient extends Client {
 
 // Not by way of the wasm, which has not started everywhere.
 const value = (/** @type {unknown} */ value) => ({ value, configurable: true });
-Object.defineProperties(SinchClient, { Call: value(Call), CallClient: value(CallClient), CallDetails: value(CallDetails) });
+const classes = { Call, CallClient, CallDetails, Message, MessageClient };
+for (const [name, one] of Object.entries(classes)) Object.defineProperty(SinchClient, name, value(one));
 
-for (const [name, named] of Object.entries({ Call, CallClient, CallDetails, SinchClient })) {
+for (const [name, named] of Object.entries({ ...classes, SinchClient })) {
   // The classes keep their names in minified code.
   Object.defineProperty(named, "name", value(name));
 }
 
-for (const { prototype } of [Call, CallClient, CallDetails, Client]) {
+for (const { prototype } of [...Object.values(classes), Client]) {
   // Pages have nothing to free: the browser tells the glue when an object is collected.
   for (const name of ["free", "__destroy_into_raw", Symbol.dispose]) Reflect.deleteProperty(prototype, name);
   // The glue keeps an address in each object; the first one that it writes makes a property that nobody meets who lists them.
@@ -30,4 +31,4 @@ for (const { prototype } of [Call, CallClient, CallDetails, Client]) {
   });
 }
 
-export { Call, CallClient, CallDetails, SinchClient, SinchClient as default };
+export { Call, CallClient, CallDetails, Message, MessageClient, SinchClient, SinchClient as default };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use js_sys::{Error as JsError, Function, JSON, Object, Promise, Reflect};
+use js_sys::{Error as JsError, Function, JSON, Object, Promise};
 use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;

@@ -21,7 +21,7 @@ export const FOUND = {
   hidden: true,
 };
 /** Those that every entry has. */
-export const ALL = "Call CallClient CallDetails SinchClient default";
+export const ALL = "Call CallClient CallDetails Message MessageClient SinchClient default";
 
 /** Packs the package as `npm publish` would, and gives the tarball's path. */
 export function packed(folder) {

@@ -55,6 +55,16 @@ client
 // @ts-expect-error neither a token nor a login object
 client.updateToken(7);
 
+const messages = client.getMessageClient();
+messages.addEventListener({ onIncomingMessage: (message) => message.textBody, onMessageDelivered: ({ messageId }) => messageId });
+messages
+  .send(
+    messages.newMessage(["bob", "carol"], "Hello"),
+    (message) => message.recipientIds,
+    (error) => error.message,
+  )
+  .fail((error) => error);
+
 // @ts-expect-error applicationKey is required
 new SinchClient({});
 // @ts-expect-error a call is made by a CallClient
