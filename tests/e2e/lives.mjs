@@ -1,0 +1,173 @@
+// How long clients and calls live: a started client until terminate(), a call until its end, held by the page or not; and nothing longer.
+import { check, hears, same, soon } from "./lib/check.mjs";
+
+const COLLECTS = "chromium with gc()";
+
+export default function suite(test) {
+  for (const where of ["chromium", "firefox"]) {
+    test(`${where}: effects that run twice leave one registration`, 60, (world) => effects(world, where));
+  }
+  test("a client that nobody holds takes a call", 60, heldByNobody);
+  test("a call that nobody holds goes on", 60, callHeldByNobody);
+  test("what is over can be collected", 60, nothingLeaks);
+}
+
+/** React in its strict mode runs each effect, its cleanup, and the effect again. Three forms of the effect: what waits, and what is kept. */
+async function effects(world, where) {
+  const forms = {
+    "a client of each effect, whose ticket comes later": (login, tell) => {
+      const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true });
+      client.getCallClient().addEventListener({ onIncomingCall: tell });
+      login()
+        .then((ticket) => client.start(ticket, null, () => {}))
+        .catch(() => {});
+      return () => client.terminate();
+    },
+    "one client, whose ticket comes later": (login, tell) => {
+      window.kept ??= new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true });
+      const listener = { onIncomingCall: tell };
+      window.kept.getCallClient().addEventListener(listener);
+      login()
+        .then((ticket) => window.kept.start(ticket, null, () => {}))
+        .catch(() => {});
+      return () => {
+        window.kept.getCallClient().removeEventListener(listener);
+        window.kept.terminate();
+      };
+    },
+    "a client of each effect, started at once": (_, tell) => {
+      const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true });
+      client.getCallClient().addEventListener({ onIncomingCall: tell });
+      client.start(window.ticket, null, () => {}).catch(() => {});
+      return () => client.terminate();
+    },
+  };
+  const caller = await world.user(where, world.name("carl"));
+  for (const [form, effect] of Object.entries(forms)) {
+    const page = await world.page(where);
+    const name = world.name("rea");
+    await page.run(
+      async (name, effect) => {
+        window.ticket = await e2e.ticket(name);
+        window.rings = [];
+        const run = () => eval(effect)(() => e2e.ticket(name), (call) => window.rings.push(call));
+        const cleanup = run();
+        cleanup();
+        run();
+      },
+      name,
+      `(${effect})`,
+    );
+    await page.wait(() => seen.sockets.some((socket) => socket.readyState === 1), `a connection with ${form}`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    same(await page.run(() => seen.sockets.filter((socket) => socket.readyState < 2).length), 1, `connections with ${form}`);
+    const call = await caller.call(name);
+    await caller.until(call, "onCallProgressing");
+    same(await page.run(() => window.rings.length), 1, `how often it rings with ${form}`);
+    await caller.hangup(call);
+  }
+}
+
+/** Collects all that nobody holds, several times, with time in between for finalizers. */
+const collect = (user) =>
+  user.run(async () => {
+    for (let i = 0; i < 10; i++) {
+      window.gc();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+
+/** Signs in without keeping anything of the client: its listeners note what they are told. */
+async function unheld(world, name) {
+  const page = await world.page(COLLECTS);
+  page.id = name;
+  await page.run(async (name) => {
+    window.told = [];
+    const note = (what) => () => void window.told.push(what);
+    window.notes = { onCallProgressing: note("progressing"), onCallEstablished: note("established"), onCallEnded: note("ended") };
+    const listener = { onIncomingCall: (call) => (window.told.push("incoming"), call.addEventListener(window.notes), call.answer()) };
+    const config = { applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true };
+    const begin = (login) => {
+      const client = new SinchClient(config);
+      client.getCallClient().addEventListener(listener);
+      return client.start(login);
+    };
+    await begin(await e2e.ticket(name)).then(() => window.told.push("started"));
+  }, name);
+  return page;
+}
+
+async function heldByNobody(world) {
+  const alice = await unheld(world, world.name("alice"));
+  await collect(alice);
+  const bob = await world.user("chromium2", world.name("bob"));
+  await bob.call(alice.id);
+  await bob.until(0, "onCallEstablished");
+  await collect(alice);
+  await soon(() => hears(bob, 0, alice));
+  await bob.hangup();
+  await soon(async () => same(await alice.run(() => window.told), ["started", "incoming", "established", "ended"], "what the page is told"));
+}
+
+async function callHeldByNobody(world) {
+  const alice = await unheld(world, world.name("alice"));
+  const bob = await world.user("chromium2", world.name("bob"));
+  await alice.run(
+    async (bob, name) => {
+      const config = { applicationKey: "demo", capabilities: { calling: true } };
+      const call = async (login) => {
+        const client = new SinchClient(config);
+        await client.start(login);
+        client.callUser(bob).addEventListener(window.notes);
+      };
+      await call(await e2e.ticket(name));
+    },
+    bob.id,
+    world.name("anna"),
+  );
+  await bob.until(0, "onIncomingCall");
+  await collect(alice);
+  await bob.answer();
+  await bob.until(0, "onCallEstablished");
+  await collect(alice);
+  await soon(() => hears(bob, 0, alice));
+  await bob.hangup();
+  await soon(async () => same(await alice.run(() => window.told), ["started", "progressing", "established", "ended"], "what the page is told"));
+}
+
+async function nothingLeaks(world) {
+  const page = await world.page(COLLECTS);
+  const bob = await world.user("chromium2", world.name("bob"));
+  await bob.run(() => (e2e.answerAtOnce = true));
+  await page.run(
+    async (bob, name) => {
+      const config = { applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true };
+      window.refs = {};
+      const remember = (name, object) => (window.refs[name] = new WeakRef(object));
+      const live = async (login) => {
+        const client = new SinchClient(config);
+        remember("client", client);
+        const calls = client.getCallClient();
+        remember("call client", calls);
+        calls.addEventListener({ onIncomingCall: () => {} });
+        await client.start(login);
+        await new Promise((resolve) => {
+          const call = client.callUser(bob);
+          remember("call", call);
+          // Listeners that know their call.
+          call.addEventListener({ onCallEstablished: () => call.hangup(), onCallEnded: () => resolve(call.getEndCause()) });
+        });
+        client.terminate();
+        remember("client that never started", new SinchClient(config).getCallClient());
+      };
+      await live(await e2e.ticket(name));
+    },
+    bob.id,
+    world.name("lea"),
+  );
+  await soon(async () => {
+    await collect(page);
+    const left = await page.run(() => Object.keys(window.refs).filter((name) => window.refs[name].deref()));
+    check(left.length === 0, `still there: ${left.join(", ")}`);
+  }, 10_000);
+}
