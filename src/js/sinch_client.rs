@@ -13,7 +13,7 @@ use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
-use super::{Call, CallClient, CallDetails, login, options, users};
+use super::{Call, CallClient, CallDetails, keep, login, options, users};
 use crate::client::Client;
 use crate::client::call::{Destination, Error};
 use crate::web::dom::find_window;
@@ -37,7 +37,9 @@ impl SinchClient {
         if options.calling && !Reflect::has(&js_sys::global(), &"RTCPeerConnection".into())? {
             return Err(JsError::new("This browser has no WebRTC, so it cannot call").into());
         }
-        Ok(Self(App::new(options, config)))
+        let app = App::new(options, config);
+        keep::wrap(|| Self(app.clone()).into(), ["terminate", "stop"]);
+        Ok(Self(app))
     }
 
     /// Signs in.
@@ -84,7 +86,7 @@ impl SinchClient {
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {
-        self.0.terminate();
+        keep::give(self.0.terminate());
     }
 
     /// The old name of [`SinchClient::terminate`].

@@ -1,5 +1,6 @@
 // How long clients and calls live: a started client until terminate(), a call until its end, held by the page or not; and nothing longer.
 import { check, hears, same, soon } from "./lib/check.mjs";
+import { pause } from "./lib/world.mjs";
 
 const COLLECTS = "chromium with gc()";
 
@@ -12,60 +13,48 @@ export default function suite(test) {
   test("what is over can be collected", 60, nothingLeaks);
 }
 
-/** React in its strict mode runs each effect, its cleanup, and the effect again. Three forms of the effect: what waits, and what is kept. */
+/** What an effect of the page is like that React, in its strict mode, runs twice. */
+const EFFECTS = ["a client of each, whose ticket comes later", "one client, whose ticket comes later", "a client of each, started at once"];
+
+/** React in its strict mode runs each effect, its cleanup, and the effect again. */
 async function effects(world, where) {
-  const forms = {
-    "a client of each effect, whose ticket comes later": (login, tell) => {
-      const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true });
-      client.getCallClient().addEventListener({ onIncomingCall: tell });
-      login()
-        .then((ticket) => client.start(ticket, null, () => {}))
-        .catch(() => {});
-      return () => client.terminate();
-    },
-    "one client, whose ticket comes later": (login, tell) => {
-      window.kept ??= new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true });
-      const listener = { onIncomingCall: tell };
-      window.kept.getCallClient().addEventListener(listener);
-      login()
-        .then((ticket) => window.kept.start(ticket, null, () => {}))
-        .catch(() => {});
-      return () => {
-        window.kept.getCallClient().removeEventListener(listener);
-        window.kept.terminate();
-      };
-    },
-    "a client of each effect, started at once": (_, tell) => {
-      const client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true });
-      client.getCallClient().addEventListener({ onIncomingCall: tell });
-      client.start(window.ticket, null, () => {}).catch(() => {});
-      return () => client.terminate();
-    },
-  };
   const caller = await world.user(where, world.name("carl"));
-  for (const [form, effect] of Object.entries(forms)) {
+  for (const form of EFFECTS) {
     const page = await world.page(where);
     const name = world.name("rea");
-    await page.run(
-      async (name, effect) => {
-        window.ticket = await e2e.ticket(name);
-        window.rings = [];
-        const run = () => eval(effect)(() => e2e.ticket(name), (call) => window.rings.push(call));
-        const cleanup = run();
-        cleanup();
-        run();
-      },
-      name,
-      `(${effect})`,
-    );
-    await page.wait(() => seen.sockets.some((socket) => socket.readyState === 1), `a connection with ${form}`);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    same(await page.run(() => seen.sockets.filter((socket) => socket.readyState < 2).length), 1, `connections with ${form}`);
+    await page.run(runTwice, name, EFFECTS.indexOf(form));
+    await page.wait(() => seen.sockets.some((socket) => socket.readyState === 1), `a connection: ${form}`);
+    await pause(500);
+    same(await page.run(() => seen.sockets.filter((socket) => socket.readyState < 2).length), 1, `connections: ${form}`);
     const call = await caller.call(name);
     await caller.until(call, "onCallProgressing");
-    same(await page.run(() => window.rings.length), 1, `how often it rings with ${form}`);
+    same(await page.run(() => window.rings.length), 1, `how often it rings: ${form}`);
     await caller.hangup(call);
   }
+}
+
+/** Runs in the page. */
+async function runTwice(name, form) {
+  const ticket = await e2e.ticket(name);
+  const quiet = () => {};
+  const create = () => new SinchClient({ applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true });
+  const only = create();
+  window.rings = [];
+  const effect = () => {
+    const client = form === 1 ? only : create();
+    const listener = { onIncomingCall: (call) => window.rings.push(call) };
+    client.getCallClient().addEventListener(listener);
+    const start = (login) => client.start(login, null, quiet);
+    if (form === 2) start(ticket);
+    else e2e.ticket(name).then(start).catch(quiet);
+    return () => {
+      client.getCallClient().removeEventListener(listener);
+      client.terminate();
+    };
+  };
+  const cleanup = effect();
+  cleanup();
+  effect();
 }
 
 /** Collects all that nobody holds, several times, with time in between for finalizers. */
@@ -145,11 +134,13 @@ async function nothingLeaks(world) {
       window.refs = {};
       const remember = (name, object) => (window.refs[name] = new WeakRef(object));
       const live = async (login) => {
-        const client = new SinchClient(config);
+        // Whoever listens knows the client.
+        const client = new SinchClient({ ...config, onLogMessage: () => client.started });
         remember("client", client);
         const calls = client.getCallClient();
         remember("call client", calls);
-        calls.addEventListener({ onIncomingCall: () => {} });
+        calls.addEventListener({ onIncomingCall: () => client.started });
+        client.addEventListener({ onTokenExpired: () => client.started });
         await client.start(login);
         await new Promise((resolve) => {
           const call = client.callUser(bob);

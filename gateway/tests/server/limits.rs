@@ -24,7 +24,8 @@ async fn behind_a_trusted_proxy_each_address_has_its_own_limit() {
     assert!(held.iter().all(Result::is_ok));
     assert_eq!(open("203.0.113.1").await.err(), Some(429));
     let ask = async |forwarded: &str| {
-        let fields = format!("Host: localhost\r\nOrigin: https://shop.example\r\nX-Forwarded-For: {forwarded}\r\nConnection: close");
+        let fields =
+            format!("Host: localhost\r\nOrigin: https://shop.example\r\nX-Forwarded-For: {forwarded}\r\nConnection: close");
         gateway.send(&format!("GET /sip?key=shop HTTP/1.1\r\n{fields}\r\n\r\n")).await
     };
     let full = ask("203.0.113.1").await;

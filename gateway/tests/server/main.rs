@@ -97,7 +97,11 @@ async fn a_page_may_ask_why_its_socket_was_refused() {
         assert_eq!(answer.header("upgrade"), (status == 426).then_some("websocket"));
     }
     let other = gateway.get("/users?key=other").await;
-    assert_eq!((other.header("access-control-allow-origin"), other.json()["server"].as_str()), (None, None), "nothing else is public");
+    assert_eq!(
+        (other.header("access-control-allow-origin"), other.json()["server"].as_str()),
+        (None, None),
+        "nothing else is public"
+    );
 }
 
 #[tokio::test]
