@@ -88,7 +88,13 @@ async function unheld(world, name) {
 
 async function heldByNobody(world) {
   const alice = await unheld(world, world.name("alice"));
+  // One of which the page has had nothing but the promise of its start.
+  await alice.run(async (name) => {
+    const config = { applicationKey: "demo", capabilities: { calling: true }, startActiveConnection: true };
+    await new SinchClient(config).start(await e2e.ticket(name));
+  }, world.name("anna"));
   await collect(alice);
+  same(await alice.run(() => seen.sockets.filter(({ readyState }) => readyState === 1).length), 2, "connections that are left");
   const bob = await world.user("chromium2", world.name("bob"));
   await bob.call(alice.id);
   await bob.until(0, "onCallEstablished");
