@@ -11,7 +11,7 @@ use super::call::{Call, CallInner};
 use super::call_client::CallClient;
 use super::error::{misuse, object, sinch_error};
 use super::fault;
-use super::listeners::{Listeners, call_back};
+use super::listeners::Listeners;
 use super::message_client::MessageClient;
 use super::options::Options;
 use super::promise::Deferred;
@@ -33,6 +33,8 @@ pub struct App {
     pub listeners: Listeners,
     /// Listeners of the client.
     pub client_listeners: Listeners,
+    /// The page's logger, and that of the signalling.
+    loggers: [Listeners; 2],
     started: Cell<bool>,
     /// What `terminate` does to a `start` that comes later.
     life: Cell<Life>,
@@ -57,14 +59,20 @@ pub struct App {
 
 impl App {
     /// Returns a client that is not started.
-    pub fn new(options: Options, config: Config) -> Rc<Self> {
+    pub fn new(mut options: Options, config: Config) -> Rc<Self> {
+        let loggers = [options.on_log_message.take(), options.on_log_mxp_message.take()].map(|logger| {
+            let list = Listeners::new("onLogMessage");
+            logger.into_iter().for_each(|logger| list.add(logger.into()));
+            list
+        });
         let app = Rc::new_cyclic(|this: &Weak<Self>| Self {
-            driver: RefCell::new(drive(this, &options, config.clone())),
+            driver: RefCell::new(drive(this, &options, config.clone(), !loggers[1].is_empty())),
             config,
             this: this.clone(),
             options,
             listeners: Listeners::new("onIncomingCall"),
             client_listeners: Listeners::new("onError"),
+            loggers,
             started: Cell::new(false),
             life: Cell::new(Life::New),
             ends: Cell::new(0),
@@ -129,6 +137,9 @@ impl App {
             return;
         }
         let Some(this) = self.this.upgrade() else { return };
+        if on {
+            self.listeners_held(true);
+        }
         STARTED.with_borrow_mut(|started| {
             if on {
                 started.push(this);
@@ -151,8 +162,8 @@ impl App {
         }
     }
 
-    /// Ends calls, signs out, and rejects the open promises.
-    pub fn terminate(&self) {
+    /// Ends calls, signs out, and rejects the open promises. Returns the listeners of the page: a client that is over holds them no longer.
+    pub fn terminate(&self) -> Array {
         if self.life.get() == Life::New {
             self.life.set(Life::Revoked);
         }
@@ -160,6 +171,22 @@ impl App {
         self.driver().terminate();
         self.set_started(false);
         self.settle_all(&terminated());
+        if self.connection.get() == ConnectionState::Closed {
+            self.listeners_held(false);
+        }
+        self.all_listeners().iter().map(|listeners| listeners.list()).collect()
+    }
+
+    fn all_listeners(&self) -> [&Listeners; 4] {
+        let [log, trace] = &self.loggers;
+        [&self.listeners, &self.client_listeners, log, trace]
+    }
+
+    /// Has the listeners live as long as the client, or as the object that the page has of it.
+    fn listeners_held(&self, on: bool) {
+        for listeners in self.all_listeners() {
+            if on { listeners.hold() } else { listeners.release() }
+        }
     }
 
     /// Returns how often it was terminated: what goes on in between asks again.
@@ -179,7 +206,8 @@ impl App {
     /// Ends everything after a panic, which may have left the driver in any state, and tells the page, which may start again. Of a client that was
     /// not started nothing is told.
     pub fn fail(&self, error: &Error) {
-        self.driver.replace(drive(&self.this, &self.options, self.config.clone())).abandon();
+        let driver = drive(&self.this, &self.options, self.config.clone(), !self.loggers[1].is_empty());
+        self.driver.replace(driver).abandon();
         if !self.is_started() {
             return;
         }
@@ -198,17 +226,18 @@ impl App {
 
     /// Writes to the page's logger.
     pub fn log(&self, progress: &str, message: &str) {
-        if let Some(logger) = &self.options.on_log_message {
+        if !self.loggers[0].is_empty() {
             let fields = [("progress", progress.into()), ("message", message.into()), ("object", Object::new().into())];
-            call_back(logger, &object(&fields));
+            self.loggers[0].call(&object(&fields));
         }
     }
 
     /// Writes an error to the page's logger, or to the console where there is none.
     fn log_error(&self, error: &JsValue) {
-        match &self.options.on_log_message {
-            Some(logger) => call_back(logger, error),
-            None => console::error_1(error),
+        if self.loggers[0].is_empty() {
+            console::error_1(error);
+        } else {
+            self.loggers[0].call(error);
         }
     }
 
@@ -216,10 +245,8 @@ impl App {
         match notice {
             Notice::Incoming(info, media) => self.incoming(info.clone(), media.clone()),
             Notice::Message(out, text) => {
-                if let Some(logger) = &self.options.on_log_mxp_message {
-                    let arrow = if *out { '→' } else { '←' };
-                    call_back(logger, &format!("{arrow} {text}").into());
-                }
+                let arrow = if *out { '→' } else { '←' };
+                self.loggers[1].call(&format!("{arrow} {text}").into());
             }
             Notice::Event(event) => self.event(event),
         }
@@ -250,6 +277,10 @@ impl App {
                 self.updated(&result.as_ref().map(|()| JsValue::UNDEFINED).map_err(sinch_error));
             }
             Event::Connection(connection) => {
+                if *connection == ConnectionState::Closed && self.ends.get() > 0 && !self.is_started() {
+                    // The last thing that it is told.
+                    self.listeners_held(false);
+                }
                 let (before, state) = (self.connection.replace(*connection), word(*connection));
                 self.log("connection", state);
                 self.listeners.tell("onConnectionState", &Array::of1(&state.into()));
@@ -355,14 +386,14 @@ pub fn terminated() -> JsValue {
 }
 
 /// Returns the driver of a client of `app`.
-fn drive(app: &Weak<App>, options: &Options, config: Config) -> Rc<Driver> {
+fn drive(app: &Weak<App>, options: &Options, config: Config, traced: bool) -> Rc<Driver> {
     let app = app.clone();
     let tell = move |notice: &Notice| {
         if let Some(app) = app.upgrade() {
             app.tell(notice);
         }
     };
-    Driver::new(config, options.custom_stream.clone(), options.on_log_mxp_message.is_some(), Box::new(tell))
+    Driver::new(config, options.custom_stream.clone(), traced, Box::new(tell))
 }
 
 /// Returns the name of a state, as pages know it.

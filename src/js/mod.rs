@@ -12,6 +12,7 @@ mod call;
 mod call_client;
 mod error;
 mod fault;
+mod keep;
 mod listeners;
 mod login;
 mod message_client;

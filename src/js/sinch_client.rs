@@ -13,7 +13,7 @@ use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
-use super::{Call, CallClient, CallDetails, Message, MessageClient, login, options, users};
+use super::{Call, CallClient, CallDetails, Message, MessageClient, keep, login, options, users};
 use crate::client::Client;
 use crate::client::call::{Destination, Error};
 
@@ -31,7 +31,9 @@ impl SinchClient {
     #[wasm_bindgen(constructor, skip_typescript)]
     pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
         let (options, config) = options::read(config)?;
-        Ok(Self(App::new(options, config)))
+        let app = App::new(options, config);
+        keep::wrap(|| Self(app.clone()).into(), ["terminate", "stop"]);
+        Ok(Self(app))
     }
 
     /// Signs in.
@@ -78,7 +80,7 @@ impl SinchClient {
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {
-        self.0.terminate();
+        keep::give(self.0.terminate());
     }
 
     /// The old name of [`SinchClient::terminate`].

@@ -67,9 +67,42 @@ async fn a_socket_needs_protocol_application_and_origin() {
         let got = gateway.upgrade(path, &headers).await.err();
         assert_eq!(got, Some(status), "{path} {headers:?}");
     }
-    assert!((400..=426).contains(&gateway.get("/sip?key=demo").await.status), "no upgrade asked for");
     let metrics = gateway.get("/metrics").await.body;
     assert!(metrics.contains("offhook_refused_total{reason=\"origin\"} 3"), "{metrics}");
+}
+
+/// Browsers tell no script why a WebSocket could not be opened; a page asks again without upgrade.
+#[tokio::test]
+async fn a_page_may_ask_why_its_socket_was_refused() {
+    let gateway = Gateway::start();
+    let origin = format!("http://localhost:{}", gateway.port);
+    let asked = async |path: &str, fields: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n{fields}\r\n", gateway.port);
+        gateway.send(&head).await
+    };
+    for (path, fields, status, reason) in [
+        ("/sip?key=demo", format!("Origin: {origin}\r\n"), 426, ""),
+        ("/sip?key=demo", "Sec-Fetch-Site: same-origin\r\n".to_owned(), 426, ""),
+        ("/sip", format!("Origin: {origin}\r\n"), 426, ""),
+        ("/sip?key=other", format!("Origin: {origin}\r\n"), 403, "unknown application"),
+        ("/sip?key=demo", "Origin: https://evil.example\r\n".to_owned(), 403, "origin"),
+        ("/sip?key=demo", "Origin: https://evil.example\r\nSec-Fetch-Site: same-origin\r\n".to_owned(), 403, "origin"),
+        ("/sip?key=demo", format!("Origin: {origin}\r\nX-Forwarded-For: 203.0.113.1\r\n"), 403, "loopback only"),
+    ] {
+        let answer = asked(path, &fields).await;
+        let json = answer.json();
+        let said = (answer.status, json["server"].as_str(), json["reason"].as_str());
+        assert_eq!(said, (status, Some("offhook-gateway"), Some(reason)), "{path} {fields}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "a page of any origin may read it");
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert_eq!(answer.header("upgrade"), (status == 426).then_some("websocket"));
+    }
+    let other = gateway.get("/users?key=other").await;
+    assert_eq!(
+        (other.header("access-control-allow-origin"), other.json()["server"].as_str()),
+        (None, None),
+        "nothing else is public"
+    );
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ export const INSTANCES = {
   firefox2: { kind: "firefox", tone: 1500 },
   "chromium that refuses": { kind: "chrome", tone: 1234, refuses: true },
   "firefox that refuses": { kind: "firefox", tone: 700, refuses: true },
+  "chromium with gc()": { kind: "chrome", tone: 1234, collects: true },
   "throttled chromium": { kind: "chrome", tone: 1234, throttles: true },
   "throttled firefox": { kind: "firefox", tone: 700, throttles: true },
 };
@@ -29,7 +30,7 @@ export class Browsers {
   }
 
   async #launch(name) {
-    const { kind, tone, refuses, throttles } = INSTANCES[name];
+    const { kind, tone, refuses, throttles, collects } = INSTANCES[name];
     const common = { browser: kind, headless: true, protocolTimeout: 60_000, defaultViewport: { width: 1000, height: 700 } };
     if (kind === "firefox") {
       return puppeteer.launch({
@@ -43,7 +44,7 @@ export class Browsers {
     return puppeteer.launch({
       ...common,
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: chromiumArgs(file, refuses, throttles),
+      args: [...chromiumArgs(file, refuses, throttles), ...(collects ? ["--js-flags=--expose-gc"] : [])],
       ignoreDefaultArgs: UNLIKE_A_USER(throttles),
     });
   }
