@@ -93,6 +93,11 @@ impl Error {
             Self::Browser(MediaError { name, message }) if let Some(advice) = advice(name) => {
                 format!("{name}: {advice} ({message})")
             }
+            Self::Refused(said) if said.error_code == INVALID_CREDENTIALS => {
+                format!(
+                    "{self}: check the user name and password; or the secret that signs the ticket or token, and the key and times in it"
+                )
+            }
             error => error.to_string(),
         }
     }
@@ -108,6 +113,8 @@ impl Error {
 }
 
 const API_CALL_FAILED: i32 = 4000;
+/// The code of the calling API for credentials that are wrong.
+const INVALID_CREDENTIALS: u32 = 40_108;
 
 /// Returns what people can do about an error of the browser, by its name of today or of old (W3C Media Capture and Streams, 10.2).
 fn advice(name: &str) -> Option<&'static str> {
@@ -142,7 +149,7 @@ impl core::error::Error for Error {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, ErrorResponse};
+    use super::{Error, ErrorResponse, INVALID_CREDENTIALS};
     use crate::client::MediaError;
 
     fn said(error_code: u32) -> Box<ErrorResponse> {
@@ -171,6 +178,8 @@ mod tests {
         ] {
             assert_eq!((error.domain(), error.code(), error.to_string().as_str()), (domain, code, text));
         }
+        let wrong = Error::Refused(said(INVALID_CREDENTIALS)).message();
+        assert!(wrong.starts_with("40108 Not enough credit: check the user name and password"), "{wrong}");
         let message = |name: &str| Error::Browser(MediaError { name: name.to_owned(), message: "Device".to_owned() }).message();
         assert!(message("NotAllowedError").starts_with("NotAllowedError: the microphone is not allowed; allow it"));
         assert!(message("NotFoundError").ends_with("connect one and call again (Device)"));
