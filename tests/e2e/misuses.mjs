@@ -24,7 +24,11 @@ const MISUSES = [
   ["a user who is not online", "The other side is not online", { act: offline }],
   ["a user who does not exist", "No such user", { call: ["callUser", "nobody-ever"] }],
   ["no microphone", "there is no microphone", { act: (world, where) => noSound(world, where, "without a microphone") }],
-  ["a microphone that is denied", "the microphone is not allowed; allow it", { act: (world, where) => noSound(world, where, "that refuses") }],
+  [
+    "a microphone that is denied",
+    "the microphone is not allowed; allow it",
+    { act: (world, where) => noSound(world, where, "that refuses") },
+  ],
   ["a call before start", "The client is not started: call `start` first", { act: callBeforeStart }],
   ["callUser(undefined)", "The call names no user", { call: ["callUser"] }],
   ["callUser of a number", "No such user", { call: ["callUser", 42] }],
@@ -47,7 +51,8 @@ export default function suite(test) {
   }
 }
 
-async function saidOf(world, where, { start, call, act }) {
+/** What is said of one. */
+async function saidOf(world, where, /** @type {How} */ { start, call, act }) {
   if (act) return act(world, where);
   if (start) return started(await world.page(where), { userId: world.name("beginner"), ...start });
   return called(await world.user(where, world.name("beginner")), ...call);
@@ -60,19 +65,20 @@ const started = async (user, options) => (await user.start(options)).error?.mess
 const called = (user, method, to) =>
   user.run(
     (method, to) =>
-      new Promise((resolve) =>
-        e2e.client
-          .getCallClient()
-          [method](to)
-          .addEventListener({ onCallEnded: (call) => resolve(call.error?.message ?? `nothing: ${call.getEndCause()}`) }),
-      ),
+      new Promise((resolve) => {
+        const call = e2e.client.getCallClient()[method](to);
+        call.addEventListener({ onCallEnded: () => resolve(call.error?.message ?? `nothing: ${call.getEndCause()}`) });
+      }),
     method,
     to,
   );
 
 async function wrongTicket(world, where) {
   const user = await world.page(where);
-  const [ticket, other] = await user.run((names) => Promise.all(names.map((name) => e2e.ticket(name))), ["ann", "ben"].map(world.name, world));
+  const [ticket, other] = await user.run(
+    (names) => Promise.all(names.map((name) => e2e.ticket(name))),
+    ["ann", "ben"].map(world.name, world),
+  );
   const userTicket = `${ticket.userTicket.split(":")[0]}:${other.userTicket.split(":")[1]}`;
   return started(user, { userId: "ann", login: { userTicket } });
 }
@@ -84,7 +90,9 @@ async function plainHttp(world, where) {
   return startedAt(world, where, { host: PLAIN, behind: gateway.address });
 }
 
-const gatewayDown = async (world, where) => startedAt(world, where, {}, `http://127.0.0.1:${await freePort()}`);
+async function gatewayDown(world, where) {
+  return startedAt(world, where, {}, `http://127.0.0.1:${await freePort()}`);
+}
 
 /** What is told of a sign-in by a page of a server of its own, which has no content security policy. */
 async function startedAt(world, where, options, server) {

@@ -17,7 +17,7 @@ import { Skip } from "./lib/skip.mjs";
 // lane hears.
 const LANES = [
   ["sound", "scenarios", "page", "snippets", "logins", "lives", "faults", "webpeers", "phones", "cluster"],
-  ["drops", "network", "relay", "inside", "kamailio", "trunks", "names", "carriers", "rogues", "credit", "servers", "misuses"],
+  ["drops", "network", "relay", "inside", "kamailio", "trunks", "names", "carriers", "rogues", "credit", "servers", "originals", "misuses"],
 ];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 const LANE = "OFFHOOK_E2E_LANE";

@@ -400,8 +400,7 @@
     }
     const wait = globalThis.setTimeout;
     globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms >= 4_000 ? 50 : ms, ...more));
-    globalThis.fetch = (_, { signal }) =>
-      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    globalThis.fetch = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const late = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     globalThis.setTimeout = wait;
     equal([late.domain, late.code], [0, 1000], "a server that does not answer");
@@ -492,7 +491,11 @@
     const active = client({ supportActiveConnection: true });
     await active.start({ username: "alice", password: "x" });
     network.register = () => 100;
-    const waiting = [active.startActiveConnection(), active.stopActiveConnection(), active.updateToken({ username: "alice", password: "y" })];
+    const waiting = [
+      active.startActiveConnection(),
+      active.stopActiveConnection(),
+      active.updateToken({ username: "alice", password: "y" }),
+    ];
     active.terminate();
     for (const promise of waiting) equal((await promise.catch((error) => error)).code, 6002, "and all that waits");
   },
