@@ -25,6 +25,7 @@ behaviours! {
         the_constructor_names_what_is_wrong
         classes_hang_on_the_constructor
         the_server_is_named_in_many_ways
+        the_server_of_the_script_is_asked_before_it_is_used
         a_page_without_origin_hears_of_it_at_start
         logins_that_make_no_sense_are_refused
         login_objects_become_credentials

@@ -32,7 +32,8 @@ export interface SinchClientConfig {
 
   /**
    * Where the server is, the preferred one first. A `ws:` or `wss:` URL is used as it is; of an `http:` or `https:` URL only the origin
-   * counts: `https://voice.example` means `wss://voice.example/sip?key=APPLICATION_KEY`. Without it: where the page came from.
+   * counts: `https://voice.example` means `wss://voice.example/sip?key=APPLICATION_KEY`. Without it: `urlObj`, then the attribute `data-server`
+   * of the script tag of `offhook.js`, then where that script came from if that is a gateway, then where the page came from.
    */
   server?: string | string[];
   /** The SIP domain. Without it: the host name of the first server. */
@@ -146,7 +147,10 @@ export class SinchClient {
   readonly messageClient?: MessageClient;
   /** The connection to the server. */
   readonly connectionState: ConnectionState;
-  /** Signs in. The callbacks run before anything given to `then`. */
+  /**
+   * Signs in. The callbacks run before anything given to `then`. The client lives until `terminate()`, also where the page drops it. A start
+   * that fails as no server can be reached (0, 1000) says of each server why.
+   */
   start(login: Login, success?: () => void, fail?: (error: SinchError) => void): SinchPromise<void>;
   /**
    * An addition to 1.x: goes on with another ticket or token of the same user, by itself or as a login object, or with another password.
@@ -158,7 +162,10 @@ export class SinchClient {
   addEventListener(listener: ClientListener): void;
   /** An addition to 1.x. */
   removeEventListener(listener: ClientListener): void;
-  /** Ends calls and signs out. */
+  /**
+   * Ends calls and signs out; promises that are open are rejected (5, 6002). `start()` begins anew afterwards. Of a client that was not
+   * started yet the next `start()` is rejected: a page whose ticket comes late has left it by then.
+   */
   terminate(): void;
   /** @deprecated the old name of `terminate` */
   stop(): void;

@@ -101,7 +101,9 @@ async function heldByNobody(world) {
   await collect(alice);
   await soon(() => hears(bob, 0, alice));
   await bob.hangup();
-  await soon(async () => same(await alice.run(() => window.told), ["started", "incoming", "established", "ended"], "what the page is told"));
+  await soon(async () =>
+    same(await alice.run(() => window.told), ["started", "incoming", "established", "ended"], "what the page is told"),
+  );
 }
 
 async function callHeldByNobody(world) {
@@ -127,7 +129,9 @@ async function callHeldByNobody(world) {
   await collect(alice);
   await soon(() => hears(bob, 0, alice));
   await bob.hangup();
-  await soon(async () => same(await alice.run(() => window.told), ["started", "progressing", "established", "ended"], "what the page is told"));
+  await soon(async () =>
+    same(await alice.run(() => window.told), ["started", "progressing", "established", "ended"], "what the page is told"),
+  );
 }
 
 async function nothingLeaks(world) {

@@ -80,13 +80,20 @@ declare global {
     // What single tests keep on the page between two steps.
     answer?: string;
     back?: number;
+    begin(name: string): Promise<{ made: string; started: any }>;
+    call: offhook.Call;
+    client: offhook.SinchClient;
     custom: MediaStream;
     executed: (string | null)[];
     made: Record<string, HTMLMediaElement>;
+    notes: offhook.CallListener;
     outgoing: offhook.Call;
     outside: { call: offhook.Call };
     picture: HTMLVideoElement;
+    refs: Record<string, WeakRef<object>>;
+    rings: offhook.Call[];
     ticks: number[];
+    told: string[];
     took?: number;
   }
 }

@@ -70,7 +70,8 @@ const begin = (tab, name) => tab.evaluate((name) => window.begin(name), name);
 /** Nothing that belongs to a login or an application. */
 function sawNoLogin(shelf, name) {
   const seen = shelf.asked.map(({ text }) => text).join("\n");
-  for (const part of ["key=", "demo", "a secret", name, "POST"]) check(!seen.includes(part), `the server of scripts saw "${part}":\n${seen}`);
+  for (const part of ["key=", "demo", "a secret", name, "POST"])
+    check(!seen.includes(part), `the server of scripts saw "${part}":\n${seen}`);
 }
 
 async function onlyTheScript(world, where) {
@@ -80,7 +81,7 @@ async function onlyTheScript(world, where) {
     const names = [world.name("ann"), world.name("ben")];
     const tabs = [await tab(`${site.origin}/index.html`), await tab(`${site.origin}/index.html`)];
     for (const i of [0, 1]) same(await begin(tabs[i], names[i]), { made: "made", started: "started" }, names[i]);
-    await tabs[0].evaluate((to) => void (window.call = client.callUser(to)), names[1]);
+    await tabs[0].evaluate((to) => void (window.call = window.client.callUser(to)), names[1]);
     await tabs[0].waitForFunction(() => window.call.getState() === "ESTABLISHED", { timeout: 10_000, polling: 50 });
     same(site.asked.filter(({ path }) => path !== "/index.html").length, 0, "what the page's own server was asked for");
   });
@@ -169,7 +170,10 @@ async function reasons(world, where) {
       [`server: "ws://${strange.address}/other"`, `What answers at ${strange.address}/other is no gateway`],
       [`server: "ws://${server}/nothing"`, `What answers at ${server}/nothing is no gateway`],
       [`server: "http://127.0.0.1:${await freePort()}"`, "Nothing answers at 127.0.0.1:"],
-      [`server: "${forwarded.origin}"`, `The application "demo" of the server at ${forwarded.address} is for pages on the server's own machine`],
+      [
+        `server: "${forwarded.origin}"`,
+        `The application "demo" of the server at ${forwarded.address} is for pages on the server's own machine`,
+      ],
     ]) {
       const [made, started] = await told(options);
       check(started.startsWith(said), `start with ${options}: ${started}`);

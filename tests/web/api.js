@@ -64,6 +64,58 @@
     equal(await urls({}), `${location.origin.replace("http", "ws")}/sip?key=a%20b`, "the page's origin");
   },
 
+  async the_server_of_the_script_is_asked_before_it_is_used({ client, network, equal, ok, until, sleep }) {
+    const place = Symbol.for("offhook.script");
+    const script = (value) => Object.assign(globalThis, { [place]: value });
+    const login = { username: "alice", password: "secret" };
+    const asked = [];
+    let answer = async () => new Response('{"server":"offhook-gateway"}', { status: 426 });
+    globalThis.fetch = /** @type {any} */ (
+      (address, how) => {
+        asked.push([address, how.mode, how.credentials, how.redirect]);
+        return answer();
+      }
+    );
+    const quiet = () => {};
+    try {
+      script({ src: "https://cdn.example/a/offhook.js?v=1" });
+      await client({ server: undefined }).start(login);
+      equal(asked, [["https://cdn.example/sip", "cors", "omit", "error"]], "what was asked, and how");
+      equal(network.urls, ["wss://cdn.example/sip?key=key"], "a gateway is used");
+
+      asked.length = 0;
+      network.urls = [];
+      script({ src: "https://cdn.example/a/offhook.js", server: "https://calls.example" });
+      await client({ server: undefined }).start(login);
+      equal([asked, network.urls], [[], ["wss://calls.example/sip?key=key"]], "data-server is asked nothing");
+
+      network.urls = [];
+      script({ src: "https://cdn.example/a/offhook.js" });
+      answer = async () => new Response("<html>", { status: 200 });
+      await client({ server: undefined }).start(login);
+      equal(network.urls, [`${location.origin.replace("http", "ws")}/sip?key=key`], "else the page's");
+
+      // A client that is terminated while the server is asked.
+      network.urls = [];
+      asked.length = 0;
+      const waiting = [];
+      answer = () => new Promise((resolve) => waiting.push(resolve));
+      const gone = client({ server: undefined });
+      const started = gone.start(login, null, quiet).catch((error) => error);
+      const made = gone.newUser(login, null, quiet).catch((error) => error);
+      await until(() => asked.length === 2, "asked twice");
+      gone.terminate();
+      for (const say of waiting) say(new Response('{"server":"offhook-gateway"}', { status: 426 }));
+      equal((await started).code, 6002, "the start is over");
+      equal((await made).code, 6002, "so is the new user");
+      await sleep(50);
+      equal([network.urls, asked.length], [[], 2], "nothing was sent");
+      ok(!gone.started, "it is not started");
+    } finally {
+      Reflect.deleteProperty(globalThis, place);
+    }
+  },
+
   async a_page_without_origin_hears_of_it_at_start({ SinchClient, ok }) {
     const url = URL;
     globalThis.URL = class extends url {
