@@ -116,6 +116,8 @@ const REACT = {
     import SinchClient from "offhook";
     import Phone from "./phone.jsx";
     const login = { username: location.hash.slice(1), password: "a secret" };
+    window.tickets = 0;
+    const ticket = async () => (window.tickets++, (await window.client.newUser(login)).authorization);
     window.messages = [];
     const config = {
       applicationKey: "demo",
@@ -125,10 +127,8 @@ const REACT = {
       onLogMxpMessage: (message) => window.messages.push(message),
     };
     window.client = new SinchClient(config);
-    window.client.newUser(login).then(() => {
-      if (login.username === "alice") window.client.start(login);
-      else createRoot(document.getElementById("root")).render(<StrictMode><Phone config={config} login={login} /></StrictMode>);
-    });`,
+    if (login.username === "alice") ticket().then((userTicket) => window.client.start({ userTicket }));
+    else createRoot(document.getElementById("root")).render(<StrictMode><Phone config={config} ticketFromYourBackEnd={ticket} /></StrictMode>);`,
   "index.html": page(`<script type="module" src="main.jsx"></script>`).replace("<body>", `<body><div id="root"></div>`),
 };
 
@@ -168,6 +168,7 @@ async function strictMode(browser, url) {
     await new Promise((done) => setTimeout(done, 1_000));
     await alice.evaluate(`window.call = window.client.callUser("bobby")`);
     await alice.waitForFunction("window.call.getState() === 'ESTABLISHED'", { polling: 200, timeout: 15_000 });
+    assert.equal(await bob.evaluate("window.tickets"), 2, "the effect ran twice");
     assert.equal(await bob.evaluate(count("/^→ SIP.2.0 180/")), 1, "rings once");
     await bob.waitForFunction("document.querySelector('audio').currentTime > 0.2", { polling: 200, timeout: 15_000 });
   } finally {
@@ -181,7 +182,7 @@ const NEXT_ENVIRONMENT = { NEXT_TELEMETRY_DISABLED: "1" };
 async function nextServer(root) {
   const port = await freePort();
   const program = join(TESTS, "node_modules/next/dist/bin/next");
-  const env = { ...process.env, ...NEXT_ENVIRONMENT };
+  const env = { ...process.env, NODE_ENV: undefined, ...NEXT_ENVIRONMENT };
   const child = spawn(process.execPath, [program, "start", "--hostname", "127.0.0.1", "--port", String(port)], { cwd: root, env });
   await new Promise((ready, fail) => {
     child.stdout.on("data", (text) => String(text).includes("Ready") && ready(undefined));
@@ -192,7 +193,7 @@ async function nextServer(root) {
 
 /** Runs a tool of tests/node_modules; what it printed is the message where it fails. */
 async function run(cwd, tool, args, env = {}) {
-  const options = { cwd, env: { ...process.env, CI: "1", NO_COLOR: "1", ...env } };
+  const options = { cwd, env: { ...process.env, CI: "1", NO_COLOR: "1", NODE_ENV: undefined, ...env } };
   const { stdout, stderr } = await promisify(execFile)(join(TESTS, "node_modules/.bin", tool), args, options).catch(({ stdout, stderr }) =>
     Promise.reject(new Error(`${tool} failed:\n${stdout}\n${stderr}`)),
   );

@@ -323,7 +323,15 @@ async fn users_create_themselves_and_sign_in() {
     assert_eq!(made.json()["user"]["identities"][0], serde_json::json!({ "type": "username", "endpoint": "alice" }));
     assert!(made.json()["authorization"].as_str().is_some_and(|ticket| ticket.len() > 20));
     assert_eq!(made.header("cache-control"), Some("no-store"));
-    assert_eq!(gateway.post_json("/users?key=demo", alice).await.refusal(), (409, 40900));
+    let again = gateway.post_json("/users?key=demo", alice).await;
+    assert_eq!((again.status, &again.json()["user"]), (200, &made.json()["user"]), "the same user with the same password");
+    let other = r#"{"username":"alice","password":"looking-glass"}"#;
+    assert_eq!(gateway.post_json("/users?key=demo", other).await.refusal(), (409, 40900), "the name is taken");
+    assert_eq!(
+        gateway.post_json("/users/authentication?key=demo", other).await.refusal(),
+        (401, 40108),
+        "the password stays as it was"
+    );
     assert_eq!(gateway.post_json("/users/authentication?key=demo", alice).await.status, 200);
 
     let wrong = gateway.post_json("/users/authentication?key=demo", r#"{"username":"alice","password":"mirror"}"#).await;
@@ -370,6 +378,23 @@ async fn failed_passwords_are_limited() {
     let refused = gateway.post_json("/users/authentication?key=demo", guess).await;
     assert_eq!(refused.refusal(), (429, 42900));
     assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn a_user_who_seems_new_is_no_way_to_guess_passwords() {
+    let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 3\n");
+    let alice = r#"{"username":"alice","password":"wonderland"}"#;
+    let (one, two) = tokio::join!(gateway.post_json("/users?key=demo", alice), gateway.post_json("/users?key=demo", alice));
+    assert_eq!((one.status, two.status), (200, 200), "at the same time");
+    for _ in 0..9 {
+        assert_eq!(gateway.post_json("/users?key=demo", alice).await.status, 200, "one new user, who comes again");
+    }
+    let guess = r#"{"username":"alice","password":"a guess"}"#;
+    for _ in 0..3 {
+        assert_eq!(gateway.post_json("/users?key=demo", guess).await.refusal(), (409, 40900));
+    }
+    assert_eq!(gateway.post_json("/users?key=demo", guess).await.refusal(), (429, 42900));
+    assert_eq!(gateway.post_json("/users?key=demo", alice).await.refusal(), (429, 42900), "nothing is checked any more");
 }
 
 #[tokio::test]
@@ -475,7 +500,8 @@ async fn confirmed_changes_survive_a_kill() {
     let data = gateway.kill();
     let gateway = Gateway::over(data, "");
     assert_eq!(gateway.post_json("/users/authentication?key=demo", login).await.status, 200);
-    assert_eq!(gateway.post_json("/users?key=demo", login).await.refusal(), (409, 40900));
+    let other = r#"{"username":"alice","password":"looking-glass"}"#;
+    assert_eq!(gateway.post_json("/users?key=demo", other).await.refusal(), (409, 40900));
 }
 
 #[tokio::test]
