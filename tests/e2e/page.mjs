@@ -226,6 +226,7 @@ async function demo(world, from, to) {
   await press(ann, "call");
   await shown(ben, "answer");
   await shown(ann, "hangup");
+  check((await focused(ann)) !== "hangup", "no ring around a button that nobody has chosen: the call was made by a click");
   same(await text(ben, "incoming-name"), names[0], "the caller's name");
   await picture(from, ann, "calling");
   await picture(to, ben, "incoming");
@@ -244,12 +245,27 @@ async function demo(world, from, to) {
   await picture(from, ann, "ended");
 
   await fill(ben, "callee", names[0]);
-  await press(ben, "call");
+  await ben.keyboard.press("Enter");
   await shown(ann, "decline");
+  same(await focused(ben), "hangup", "where somebody goes on who calls by the keyboard");
   await press(ann, "decline");
   for (const tab of [ann, ben]) await endsWith(tab, "DENIED");
-  for (const tab of [ann, ben]) check((await tab.$$("[data-testid=log] > *")).length >= 2, "two calls in the log");
+  for (const tab of [ann, ben]) check((await logged(tab)) >= 2, "two calls in the log");
   await picture(to, ben, "ended");
+  await badNumber(ben);
+}
+
+const focused = (tab) => tab.evaluate(() => document.activeElement?.id ?? "");
+const logged = async (tab) => (await tab.$$("[data-testid=log] > *")).length;
+
+/** What is no number is said, and how the last call ended is not said any more. */
+async function badNumber(tab) {
+  const before = await logged(tab);
+  await fill(tab, "callee", "+4609");
+  await press(tab, "call");
+  await soon(async () => check((await text(tab, "notice")).includes("7 to 15 digits"), "what is wrong with it"));
+  same([await text(tab, "state"), await text(tab, "cause")], ["Ready to call", ""], "the headline");
+  same(await logged(tab), before, "calls in the log");
 }
 
 /** The keypad writes a number, a 0 that is held is a +; what is no number is said and not called. */
