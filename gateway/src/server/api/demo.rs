@@ -94,9 +94,7 @@ fn user_of(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Result<String, 
 }
 
 async fn shown(shared: &Shared, user: String) -> Result<Response, ApiError> {
-    let records = shared.store.records_of(DEMO.into(), user, SHOWN).await.map_err(|error| internal(&error))?;
-    // After the calls: of one that has ended it knows the charge.
-    let view = shared.store.account_view(DEMO.into()).await.map_err(|error| internal(&error))?;
+    let (view, records) = shared.store.account_and_calls(DEMO.into(), user, SHOWN).await.map_err(|error| internal(&error))?;
     let now = shared.clock.now();
     let running = records.iter().filter(|record| record.ended.is_none() && record.kind == "phone").map(|record| {
         let tariff = &record.reservation.tariff;
