@@ -230,6 +230,9 @@ async function demoPays(world, where) {
   await operator.balanceOf(100);
   const tab = await demoPage(world, where, world.name("Ann"), { server: gateway });
   await soon(async () => same(await text(tab, "balance"), "$100.00", "the balance on the page"));
+  check((await operator.ask("GET", "/v1/account/history")).history.length > 0, "others of the demo have called");
+  same((await tab.$$(`${at("account-calls")} li`)).length, 0, "calls of others on the page");
+  same(await hidden(tab, "top-up"), true, "nothing to top up");
   await dialNumber(tab);
   sipp = await Sipp.start({ address: TRUNK, scenario: answers() });
   await press(tab, "call");
@@ -260,8 +263,12 @@ async function demoPays(world, where) {
   await endsWith(tab, "FAILURE");
   check((await text(tab, "cause")).includes("not enough credit"), `what the page says: ${await text(tab, "cause")}`);
   await shoot(tab, `paid-${where}-no-credit`);
+  await press(tab, "top-up");
+  await soon(async () => same(await text(tab, "balance"), "$10.00", "the balance after topping up"));
+  same([await operator.balance(), await hidden(tab, "top-up")], [10, true], "filled up");
 }
 
+const hidden = (tab, id) => tab.$eval(at(id), (element) => element.hidden);
 const dollars = (amount) => `$${amount.toFixed(2)}`;
 
 async function dialNumber(tab) {

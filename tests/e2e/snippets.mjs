@@ -59,6 +59,14 @@ async function all(world) {
     known.filter((id) => RUNS[id].filled !== undefined),
     "what the guide prints with gaps",
   );
+  for (const width of [390, 1_440]) {
+    await first.tab.setViewport({ width, height: 900 });
+    same(
+      await first.tab.$$eval("pre", (all) => all.filter((pre) => pre.scrollWidth > pre.clientWidth).length),
+      0,
+      `cut at ${width} pixels`,
+    );
+  }
   const next = async (user) => {
     for (let name; (name = names.shift());) if (!RUNS[name].reason) await runs(user, name);
   };

@@ -209,7 +209,7 @@ impl Database {
         }
     }
 
-    fn account_view(&self, application: &str) -> Result<AccountView, StoreError> {
+    pub(super) fn account_view(&self, application: &str) -> Result<AccountView, StoreError> {
         let books = self.books(application)?.ok_or(StoreError::NoApplication)?;
         let today = day(self.now()?);
         Ok(AccountView {

@@ -7,7 +7,7 @@ use offhook_ua::time::Instant;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::calls::millis;
-use super::{Database, Store, StoreError};
+use super::{AccountView, Database, Store, StoreError};
 
 /// The number of rows that are changed at once, so that other jobs do not wait long.
 const PORTION: usize = 1_000;
@@ -96,15 +96,21 @@ impl Store {
         .await
     }
 
-    /// Returns the newest `most` calls of one user of an application.
+    /// Returns the account of an application and the newest `most` calls of one of its users, of one moment: of a call that has ended the
+    /// balance knows the charge.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be read.
-    pub async fn records_of(&self, application: String, user: String, most: u32) -> Result<Vec<Record>, StoreError> {
+    /// [`StoreError::NoApplication`].
+    pub async fn account_and_calls(
+        &self,
+        application: String,
+        user: String,
+        most: u32,
+    ) -> Result<(AccountView, Vec<Record>), StoreError> {
         self.ask(move |database| {
             database.write_queries();
-            database.records(Some(&application), Some(&user), most)
+            Ok((database.account_view(&application)?, database.records(Some(&application), Some(&user), most)?))
         })
         .await
     }

@@ -19,7 +19,7 @@ use super::{ApiError, Body, internal, json_body, private};
 use crate::server::body::TicketRequest;
 use crate::server::origin::is_allowed;
 use crate::server::{Peer, Shared};
-use crate::store::{AccountView, Application, DEMO, DEMO_CREDIT, Record};
+use crate::store::{Application, DEMO, DEMO_CREDIT, Record};
 
 /// The number of calls that the demo page shows.
 const SHOWN: u32 = 50;
@@ -46,8 +46,7 @@ pub async fn account(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let user = user_of(&shared, &peer, &headers)?;
-    let view = shared.store.account_view(DEMO.into()).await.map_err(|error| internal(&error))?;
-    shown(&shared, &view, user).await
+    shown(&shared, user).await
 }
 
 /// `POST /demo/credit`: fills the credit of the demo up to what it began with; the same answer as [`account`].
@@ -57,13 +56,13 @@ pub async fn fill_up(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let user = user_of(&shared, &peer, &headers)?;
-    let mut view = shared.store.account_view(DEMO.into()).await.map_err(|error| internal(&error))?;
+    let view = shared.store.account_view(DEMO.into()).await.map_err(|error| internal(&error))?;
     let missing = DEMO_CREDIT - (view.credit + view.reserved);
     if missing > 0 {
-        view = shared.store.top_up(DEMO.into(), missing, None).await.map_err(|error| internal(&error))?;
+        shared.store.top_up(DEMO.into(), missing, None).await.map_err(|error| internal(&error))?;
         info!(micros = missing, "the demo page has filled up the credit of the demo");
     }
-    shown(&shared, &view, user).await
+    shown(&shared, user).await
 }
 
 /// Returns the demo application, for this machine only; not for a page of another site in its browser, which could make calls in
@@ -94,8 +93,8 @@ fn user_of(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Result<String, 
     checked.map_err(|error| shared.refuse("authorization", error))
 }
 
-async fn shown(shared: &Shared, view: &AccountView, user: String) -> Result<Response, ApiError> {
-    let records = shared.store.records_of(DEMO.into(), user, SHOWN).await.map_err(|error| internal(&error))?;
+async fn shown(shared: &Shared, user: String) -> Result<Response, ApiError> {
+    let (view, records) = shared.store.account_and_calls(DEMO.into(), user, SHOWN).await.map_err(|error| internal(&error))?;
     let now = shared.clock.now();
     let running = records.iter().filter(|record| record.ended.is_none() && record.kind == "phone").map(|record| {
         let tariff = &record.reservation.tariff;
