@@ -12,6 +12,7 @@ pub mod dom;
 mod driver;
 pub mod elements;
 mod media;
+pub mod microphone;
 mod page;
 mod peer;
 mod socket;
