@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use gloo_timers::future::TimeoutFuture;
 use js_sys::{Error, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -54,6 +55,8 @@ async fn microphone(driver: &Rc<Driver>, media: &Rc<Media>, video: bool) -> Resu
 
 /// Replaces a track that has ended. What a stream of the page lacks then is the page's to replace: nothing else of its user is sent unasked.
 async fn reopen(driver: &Rc<Driver>, media: &Rc<Media>, video: bool) -> Result<TaskResult, JsValue> {
+    // The tracks of a device end one after the other: the shared one may still seem to live.
+    TimeoutFuture::new(0).await;
     if media.lacks(video) {
         let source = match media.custom.clone().or_else(|| driver.microphone.adopted()) {
             Some(custom) => Promise::resolve(&custom),

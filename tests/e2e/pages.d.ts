@@ -69,7 +69,13 @@ declare global {
   }
 
   interface Window {
-    microphone: { delay: number; refuse: string | null; never: boolean };
+    microphone: {
+      delay: number;
+      refuse: string | null;
+      never: boolean;
+      /** In place of the browser's `getUserMedia`. */
+      open?: (constraints?: MediaStreamConstraints) => Promise<MediaStream>;
+    };
     holding?: boolean;
     ears: Ears;
     constructedAtOnce: string;
@@ -79,13 +85,16 @@ declare global {
 
     // What single tests keep on the page between two steps.
     answer?: string;
+    attach: (call: offhook.Call) => void;
     back?: number;
     custom: MediaStream;
+    device: HTMLAudioElement;
     executed: (string | null)[];
     made: Record<string, HTMLMediaElement>;
     outgoing: offhook.Call;
     outside: { call: offhook.Call };
     picture: HTMLVideoElement;
+    pictures: HTMLVideoElement[];
     ticks: number[];
     took?: number;
   }

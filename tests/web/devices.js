@@ -20,10 +20,18 @@
     return element;
   };
 
-  // What a browser does to a track whose device is unplugged, as far as a script can do it.
-  const unplug = (track) => {
-    track.stop();
-    track.dispatchEvent(new Event("ended"));
+  // Listeners of tracks get no event of a script in Firefox, unless they ask for it by a fourth argument of Firefox's own.
+  MediaStreamTrack.prototype.addEventListener = function (type, listener, options) {
+    const add = /** @type {any} */ (EventTarget.prototype.addEventListener);
+    add.call(this, type, listener, options, true);
+  };
+
+  // What a browser does to the tracks of a device that is unplugged, as far as a script can do it. tests/e2e/devices.mjs has real ends.
+  const unplug = (...tracks) => {
+    for (const track of tracks) {
+      track.stop();
+      track.dispatchEvent(new Event("ended"));
+    }
   };
 
   const NO_DEVICE = new DOMException("Requested device not found", "NotFoundError");
@@ -46,7 +54,7 @@
   const sends = (peer, track) => peer.getSenders().some((sender) => sender.track === track);
 
   // An element plays what arrives: audio that nothing plays has no energy.
-  const play = (call) => player("audio", "srcObject", call.incomingStream);
+  const play = (call) => (player("audio", "srcObject", call.incomingStream).muted = false);
 
   return {
     async the_own_stream_plays_as_soon_as_there_is_a_call(harness) {
@@ -100,20 +108,20 @@
     },
 
     async a_track_that_ends_is_replaced_in_all_calls(harness) {
-      const { talking, client, hears, microphones, peers, network, equal, until, sleep } = harness;
+      const { talking, hears, microphones, peers, network, equal, until } = harness;
       const several = { capabilities: { calling: true, multiCall: true } };
       const { alice, bob } = await talking({ alice: several, bob: several });
-      const carol = client({ startActiveConnection: true });
-      await carol.start(login("carol"));
+      const theirs = bob.call;
       const second = alice.client.getCallClient().callUser("carol");
-      await until(() => second.outgoingStream.active && bob.call.incomingStream && bob.call.outgoingStream.active, "three microphones");
-      const told = [listen(alice.call), listen(second), listen(bob.call)];
+      await until(() => second.outgoingStream.active && theirs.incomingStream && theirs.outgoingStream.active, "streams");
+      const told = [listen(alice.call), listen(second), listen(theirs)];
       const [stream, opened] = [alice.call.outgoingStream, microphones.length];
-      play(bob.call);
-      const receiver = peers.find((peer) => peer.getReceivers().some(({ track }) => track === bob.call.incomingStream.getAudioTracks()[0]));
+      play(theirs);
+      const receiver = peers.find((peer) => peer.getReceivers().some(({ track }) => track === theirs.incomingStream.getAudioTracks()[0]));
       await until(() => hears(receiver), "sound before");
       network.said.length = 0;
-      for (const track of [audio(alice.call), audio(second), microphones[0].getTracks()[0]]) unplug(track);
+      // In the order in which no browser does it: the track that both are clones of is the last.
+      unplug(audio(alice.call), audio(second), ...microphones[0].getTracks());
       await until(() => told[0].includes("stream") && told[1].includes("stream"), "both have a microphone again");
       equal(told, [["audio ended", "stream"], ["audio ended", "stream"], []], "each call is told, and nobody else");
       equal(microphones.length, opened + 1, "it was opened once for both");
@@ -124,16 +132,15 @@
       equal(network.said.filter((text) => /^(INVITE|UPDATE)/.test(text)).length, 0, "nothing was negotiated");
       alice.call.hangup();
       second.hangup();
-      await sleep(100);
-      equal(microphones.slice(0, opened + 1).flatMap((one) => one.getTracks()).filter((track) => track.readyState === "live").length <= 1, true, "closed");
+      await until(() => microphones.flatMap((one) => one.getTracks()).every((track) => track.readyState === "ended"), "they are closed");
     },
 
-    async a_muted_call_stays_muted_with_another_track({ talking, equal, until }) {
+    async a_muted_call_stays_muted_with_another_track({ talking, microphones, equal, until }) {
       const { alice, bob } = await talking({ alice: { capabilities: VIDEO }, bob: { capabilities: VIDEO } });
       await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
       const told = listen(alice.call);
       alice.call.mute();
-      for (const track of alice.call.outgoingStream.getTracks()) unplug(track);
+      unplug(...microphones[0].getTracks(), ...alice.call.outgoingStream.getTracks());
       await until(() => told.filter((what) => what === "stream").length === 2, "both are replaced");
       const states = () => alice.call.outgoingStream.getTracks().map(({ kind, enabled, readyState }) => `${kind} ${enabled} ${readyState}`);
       equal(states().sort(), ["audio false live", "video true live"], "a picture without sound");
@@ -141,8 +148,10 @@
       equal(states().sort(), ["audio true live", "video true live"], "unmuted");
       // Muted while there is nothing to mute.
       const open = navigator.mediaDevices.getUserMedia;
-      navigator.mediaDevices.getUserMedia = refusing;
-      unplug(audio(alice.call));
+      let tries = 0;
+      navigator.mediaDevices.getUserMedia = () => (tries++, refusing());
+      unplug(...alice.client.getCallClient().localMediaStream.getAudioTracks(), audio(alice.call));
+      await until(() => tries === 1, "it is tried");
       alice.call.mute();
       navigator.mediaDevices.getUserMedia = open;
       navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
@@ -159,7 +168,7 @@
       let tries = 0;
       navigator.mediaDevices.getUserMedia = () => (tries++, refusing());
       const opened = microphones.length;
-      unplug(audio(alice.call));
+      unplug(...microphones[0].getTracks(), audio(alice.call));
       await until(() => tries === 1, "it is tried");
       await sleep(300);
       equal([told, tries, alice.call.getState()], [["audio ended"], 1, "ESTABLISHED"], "told, and the call goes on");
@@ -183,11 +192,11 @@
       const open = () => navigator.mediaDevices.getUserMedia({ audio: true });
       const [custom, adopted] = [await open(), await open()];
       const { alice, bob } = await talking({ stream: custom });
+      await until(() => bob.call.outgoingStream.active, "the callee's microphone");
       await bob.client.getCallClient().initStream(adopted);
       const opened = microphones.length;
-      await until(() => bob.call.outgoingStream.active, "a stream");
       const told = [listen(alice.call), listen(bob.call)];
-      for (const track of [...custom.getTracks(), ...adopted.getTracks(), audio(alice.call), audio(bob.call)]) unplug(track);
+      unplug(...custom.getTracks(), ...adopted.getTracks(), audio(alice.call), audio(bob.call));
       await sleep(300);
       navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
       await sleep(300);

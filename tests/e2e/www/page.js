@@ -7,7 +7,7 @@
   window.e2e = e2e;
 
   const MAIN = ["onCallProgressing", "onCallEstablished", "onCallEnded"];
-  const EXTRA = ["onLocalStream", "onRemoteTrack", "onConnectionChange", "onCreditLow"];
+  const EXTRA = ["onLocalStream", "onLocalTrackEnded", "onRemoteTrack", "onConnectionChange", "onCreditLow"];
 
   function watch(call, outgoing) {
     const entry = { call, outgoing, events: [], extra: [], created: now() };
@@ -145,6 +145,15 @@
     tracks: seen.tracks.filter((track) => track.readyState === "live").length,
     peers: seen.peers.filter(({ peer }) => peer.signalingState !== "closed").length,
   });
+
+  /** An element that plays a tone in a loop, and the stream of what it plays. */
+  e2e.tone = async (hertz) => {
+    const element = new Audio(`/e2e/${hertz}.wav`);
+    element.loop = true;
+    await element.play();
+    const capture = () => element.captureStream?.() ?? element.mozCaptureStream();
+    return { element, stream: capture() };
+  };
 
   /** Records `ms` of what call `i` brings in and says how loud it is and which of `tones` it is. */
   e2e.hear = async (i, tones, ms = 700) => e2e.listen(incoming(i), tones, ms);
