@@ -152,7 +152,7 @@ impl Driver {
         self.microphone.adopt(same(stream));
         let calls = self.calls.borrow().clone();
         for media in calls.iter().filter(|media| media.custom.is_none() && media.is_open()) {
-            let (audio, video) = media.take(stream);
+            let [audio, video] = media.take(stream, None);
             self.attach(media);
             if audio || video {
                 self.input(Input::LocalStreamReplaced { call: media.id, audio, video });

@@ -22,6 +22,7 @@ pub struct Media {
     remote: MediaStream,
     /// The stream that the call sends instead of the microphone.
     pub(super) custom: Option<MediaStream>,
+    /// The URL of the local stream.
     local_url: String,
     /// The URL of the remote stream, once it has tracks.
     remote_url: OnceCell<String>,
@@ -32,8 +33,9 @@ pub struct Media {
     released: Cell<bool>,
     /// Reached when the call is released.
     pub(super) end: End,
+    /// Takes the inputs.
     tell: Rc<dyn Fn(Input)>,
-    /// Listeners for the end of its audio and its video that the call sends.
+    /// Listeners for the end of the audio (`false`) and the video (`true`) that the call sends.
     listeners: RefCell<Vec<(bool, EventListener)>>,
 }
 
@@ -92,15 +94,16 @@ impl Media {
         Some(url.get_or_init(|| elements::publish(&self.remote)).clone())
     }
 
-    /// Sends the live tracks of `source` in place of others of their kind. Returns whether there was audio, and whether video.
-    pub(super) fn take(&self, source: &MediaStream) -> (bool, bool) {
+    /// Sends the live audio and video of `source`, or `only` its video or its audio, in place of what it sends of that kind. Returns whether there was
+    /// audio, and whether video.
+    pub(super) fn take(&self, source: &MediaStream, only: Option<bool>) -> [bool; 2] {
         self.open.set(true);
-        (self.take_kind(source, false), self.take_kind(source, true))
+        [false, true].map(|video| only.is_none_or(|only| only == video) && self.take_kind(source, video))
     }
 
-    /// Sends the live video of `source`, or its live audio, in place of what it sends of that kind; `false` where there is none. It is a clone, so that muting or ending this
-    /// call does not change others. It is silent until [`Media::send`], or as the track was that it replaces.
-    pub(super) fn take_kind(&self, source: &MediaStream, video: bool) -> bool {
+    /// Takes a clone, so that muting or ending this call does not change others. It is silent until [`Media::send`], or as the track was that it
+    /// replaces.
+    fn take_kind(&self, source: &MediaStream, video: bool) -> bool {
         let Some(track) = tracks(source).find(|track| is_video(track) == video && is_live(track)) else { return false };
         let own = MediaStreamTrack::clone(&track);
         let old = put(&self.local, &own);

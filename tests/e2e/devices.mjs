@@ -46,7 +46,10 @@ async function localPicture(world, from, to) {
     window.outgoing = e2e.client.getCallClient().callUser(id);
     window.outgoing.addEventListener({ onCallProgressing: window.attach, onCallEstablished: window.attach });
   }, bob.id);
-  for (const [user, count] of /** @type {[any, number][]} */ ([[alice, 4], [bob, 2]])) {
+  for (const [user, count] of /** @type {[any, number][]} */ ([
+    [alice, 4],
+    [bob, 2],
+  ])) {
     await user.wait((n) => window.pictures.length === n, "the events", 8_000, count);
     const move = () => window.pictures.every((video) => video.videoWidth > 0 && video.currentTime > 0.3);
     await user.wait(move, "a local picture in each element", 10_000);

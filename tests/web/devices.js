@@ -86,7 +86,10 @@
         equal([which.outgoingStream === stream, which.outgoingStreamURL === url], [true, true], "one stream, one URL, all the time");
       for (const { outgoingStream } of [call, incoming]) equal(outgoingStream.getTracks().length, 2, "microphone and camera");
       call.hangup();
-      ok(call.outgoingStream.getTracks().every((track) => track.readyState === "ended"), "the end stops them");
+      ok(
+        call.outgoingStream.getTracks().every((track) => track.readyState === "ended"),
+        "the end stops them",
+      );
     },
 
     async a_stream_that_is_open_is_there_with_its_tracks(harness) {
@@ -125,9 +128,17 @@
       await until(() => told[0].includes("stream") && told[1].includes("stream"), "both have a microphone again");
       equal(told, [["audio ended", "stream"], ["audio ended", "stream"], []], "each call is told, and nobody else");
       equal(microphones.length, opened + 1, "it was opened once for both");
-      equal([alice.call.outgoingStream === stream, stream.getTracks().length, audio(alice.call).readyState], [true, 1, "live"], "the same stream");
+      equal(
+        [alice.call.outgoingStream === stream, stream.getTracks().length, audio(alice.call).readyState],
+        [true, 1, "live"],
+        "the same stream",
+      );
       equal([audio(alice.call).enabled, audio(second).enabled], [true, false], "one is answered, the other is not");
-      equal(peers.some((peer) => sends(peer, audio(alice.call))), true, "it is sent");
+      equal(
+        peers.some((peer) => sends(peer, audio(alice.call))),
+        true,
+        "it is sent",
+      );
       await until(() => hears(receiver), "sound after");
       equal(network.said.filter((text) => /^(INVITE|UPDATE)/.test(text)).length, 0, "nothing was negotiated");
       alice.call.hangup();
@@ -237,7 +248,11 @@
       equal(told, [["stream", "stream"], []], "a call with a stream of its own keeps it");
       equal(network.said.filter((text) => /^(INVITE|UPDATE)/.test(text)).length, 0, "nothing was negotiated");
       alice.call.hangup();
-      equal([silent, microphone].map((one) => one.getTracks()[0].readyState), ["live", "live"], "streams of the page are left to the page");
+      equal(
+        [silent, microphone].map((one) => one.getTracks()[0].readyState),
+        ["live", "live"],
+        "streams of the page are left to the page",
+      );
       microphone.getTracks().forEach((track) => track.stop());
     },
 

@@ -146,13 +146,13 @@
     peers: seen.peers.filter(({ peer }) => peer.signalingState !== "closed").length,
   });
 
+  const capture = (element) => element.captureStream?.() ?? element.mozCaptureStream();
+
   /** An element that plays a tone in a loop, and the stream of what it plays. */
   e2e.tone = async (hertz) => {
-    const element = new Audio(`/e2e/${hertz}.wav`);
-    element.loop = true;
+    const element = Object.assign(new Audio(`/e2e/${hertz}.wav`), { loop: true });
     await element.play();
-    const capture = () => element.captureStream?.() ?? element.mozCaptureStream();
-    return { element, stream: capture() };
+    return { element, stream: capture(element) };
   };
 
   /** Records `ms` of what call `i` brings in and says how loud it is and which of `tones` it is. */
@@ -160,8 +160,7 @@
 
   /** The same for what an element of the page plays. */
   e2e.hearElement = async (element, tones, ms = 700) => {
-    const stream = element.captureStream?.() ?? element.mozCaptureStream();
-    return e2e.listen(stream.getAudioTracks(), tones, ms);
+    return e2e.listen(capture(element).getAudioTracks(), tones, ms);
   };
 
   function incoming(i) {
