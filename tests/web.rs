@@ -68,6 +68,15 @@ behaviours! {
         a_page_that_goes_hangs_up
         a_lost_connection_is_told_once
         media_that_is_cut_off_is_made_anew;
+    "web/devices.js":
+        the_own_stream_plays_as_soon_as_there_is_a_call
+        a_stream_that_is_open_is_there_with_its_tracks
+        a_track_that_ends_is_replaced_in_all_calls
+        a_muted_call_stays_muted_with_another_track
+        where_there_is_no_device_the_call_goes_on
+        a_stream_of_the_page_that_ends_is_only_told
+        init_stream_replaces_what_calls_send
+        a_stream_of_the_page_wins_over_a_microphone_that_is_being_opened;
     "web/elements.js":
         an_attribute_plays_a_stream
         a_property_plays_a_stream

@@ -128,6 +128,8 @@ pub enum TaskPurpose {
     InitialAccept,
     /// The microphone.
     Microphone,
+    /// The microphone, or the camera, of a track that has ended.
+    Reopen { video: bool },
     /// The offer for a re-INVITE.
     Reoffer,
     /// The answer to a re-INVITE or UPDATE.

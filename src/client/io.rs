@@ -228,6 +228,24 @@ pub enum Input {
         /// Whose.
         peer: PeerId,
     },
+    /// A track that a call sends has ended, though nobody stopped it: its device is gone, or the permission to use it.
+    LocalTrackEnded {
+        /// Of which call.
+        call: CallId,
+        /// Its video, not its audio.
+        video: bool,
+    },
+    /// The app has replaced what a call sends.
+    LocalStreamReplaced {
+        /// Of which call.
+        call: CallId,
+        /// Its audio.
+        audio: bool,
+        /// Its video.
+        video: bool,
+    },
+    /// Devices have come or gone, or the permission to use them has.
+    DevicesChanged,
     /// The remote party has ended the DTLS association: it hangs up, its page was closed, or it goes on with another peer connection.
     PeerClosed {
         /// Whose.
@@ -424,6 +442,13 @@ pub enum TaskKind {
         /// With video.
         video: bool,
     },
+    /// Open the device of a track that has ended anew, or the default one, and send that track in its place.
+    Reopen {
+        /// From whom.
+        peer: PeerId,
+        /// Video, not audio.
+        video: bool,
+    },
     /// Listen whether media arrives. Answered by `Done` as soon as some does, by `Failed` where none does for `wait`.
     Listen {
         /// At whom.
@@ -496,8 +521,13 @@ pub enum Change {
     Established,
     /// It is over.
     Ended,
-    /// Its own stream is there.
+    /// Its own stream is there, or has other tracks now.
     LocalStream,
+    /// A track of its own stream has ended, though nobody stopped it.
+    LocalTrackEnded {
+        /// Its video, not its audio.
+        video: bool,
+    },
     /// The remote stream is there.
     RemoteTrack,
     /// The state of its media path changed.

@@ -358,6 +358,17 @@ impl Client {
                 }
             }
             Input::Asked { url, finding } => self.handle_finding(&url, finding),
+            Input::LocalTrackEnded { call, video } => {
+                if let Ok((call, context)) = self.active_call(call) {
+                    call.local_track_ended(context, video);
+                }
+            }
+            Input::LocalStreamReplaced { call, audio, video } => {
+                if let Ok((call, context)) = self.active_call(call) {
+                    call.local_stream_replaced(context, audio, video);
+                }
+            }
+            Input::DevicesChanged => self.calls.iter_mut().for_each(|call| call.devices_changed(&mut self.context)),
             Input::Online => {
                 self.connection.check(&mut self.context);
                 self.calls.iter().for_each(|call| call.check_media(&mut self.context));

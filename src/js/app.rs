@@ -346,6 +346,7 @@ impl App {
             Change::Established => ("onCallEstablished", None),
             Change::Ended => ("onCallEnded", None),
             Change::LocalStream => ("onLocalStream", Some(call.outgoing_stream().into())),
+            Change::LocalTrackEnded { video } => ("onLocalTrackEnded", Some(call.outgoing_track(video).into())),
             Change::RemoteTrack => ("onRemoteTrack", Some(call.incoming_stream().into())),
             Change::ConnectionChange(state) => ("onConnectionChange", Some(state.as_str().into())),
             Change::Reconnecting => ("onReconnecting", None),

@@ -7,7 +7,7 @@ use js_sys::{Date, Error as JsError, Function, Object};
 use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
+use web_sys::{MediaStream, MediaStreamTrack};
 
 use super::app::App;
 use super::error::{record, sinch_error};
@@ -76,8 +76,13 @@ impl CallInner {
     }
 
     /// The local stream.
-    pub fn outgoing_stream(&self) -> Option<MediaStream> {
+    pub fn outgoing_stream(&self) -> MediaStream {
         self.media.outgoing()
+    }
+
+    /// The video track of the local stream, or its audio track.
+    pub fn outgoing_track(&self, video: bool) -> Option<MediaStreamTrack> {
+        self.media.outgoing_track(video)
     }
 
     fn command(&self, command: fn(&mut Client, Instant, CallId) -> Result<(), Error>) -> Result<(), JsValue> {
@@ -322,7 +327,7 @@ impl Call {
 
     /// The local stream.
     #[wasm_bindgen(getter, js_name = outgoingStream, skip_typescript)]
-    pub fn outgoing_stream(&self) -> Option<MediaStream> {
+    pub fn outgoing_stream(&self) -> MediaStream {
         self.inner().outgoing_stream()
     }
 
@@ -334,7 +339,7 @@ impl Call {
 
     /// A string that plays the local stream as `src` of a media element.
     #[wasm_bindgen(getter, js_name = outgoingStreamURL, skip_typescript)]
-    pub fn outgoing_stream_url(&self) -> Option<String> {
+    pub fn outgoing_stream_url(&self) -> String {
         self.inner().media.outgoing_url()
     }
 }

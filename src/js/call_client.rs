@@ -14,6 +14,7 @@ use super::promise::Deferred;
 use super::{class_of, options, text, warn};
 use crate::client::call::{Destination, Error};
 use crate::web::dom::items;
+use crate::web::microphone::Kinds;
 
 /// Places calls, and has the listeners for incoming ones.
 #[wasm_bindgen(skip_typescript)]
@@ -72,12 +73,13 @@ impl CallClient {
         let video = app.options.video && !no_video.is_truthy();
         let (promise, deferred) = Deferred::silent();
         spawn_local(async move {
-            let microphone = &app.driver().microphone;
+            let driver = app.driver();
+            let microphone = &driver.microphone;
             microphone.hold(true);
             if let Some(custom) = custom {
-                microphone.adopt(custom);
+                driver.adopt(&custom);
             }
-            let stream = match microphone.open(video) {
+            let stream = match microphone.open(Kinds { audio: true, video }) {
                 Ok(opening) => opening.await.map(JsValue::from),
                 Err(fault) => Err(fault),
             };

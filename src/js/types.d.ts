@@ -222,7 +222,10 @@ export class CallClient {
   callSip(sipAddress: string, headers?: CallHeaders, customStream?: MediaStream): Call;
   /** Calls a conference room: 1 to 64 characters. */
   callConference(conferenceId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
-  /** Asks for the microphone before the first call, and keeps it open. With a stream of your own, calls send that instead. */
+  /**
+   * Asks for the microphone before the first call, and keeps it open. With a stream of your own, calls send that instead, also those under way,
+   * except calls that have a `customStream`.
+   */
   initStream(customStream?: MediaStream | null, noVideo?: boolean): SinchPromise<MediaStream>;
   addEventListener(listener: CallClientListener): void;
   removeEventListener(listener: CallClientListener): void;
@@ -289,11 +292,12 @@ export class Call {
   readonly errors: SinchError | null;
   readonly muted: boolean;
   readonly incomingStream?: MediaStream;
-  readonly outgoingStream?: MediaStream;
+  /** One stream for the whole call. It has no track until the microphone is open, and `onLocalStream` tells of each change. */
+  readonly outgoingStream: MediaStream;
   /** Written to the `src` of an audio or video element, it plays `incomingStream`. */
   readonly incomingStreamURL?: string;
   /** Written to the `src` of an audio or video element, it plays `outgoingStream`. */
-  readonly outgoingStreamURL?: string;
+  readonly outgoingStreamURL: string;
 }
 
 /** All handlers may be missing. They are called as methods of the listener. */
@@ -307,7 +311,14 @@ export interface CallListener {
    */
   onCallEstablished?(call: Call): void;
   onCallEnded?(call: Call): void;
+  /** `outgoingStream` has its tracks; told again when it has others. */
   onLocalStream?(call: Call, stream: MediaStream): void;
+  /**
+   * A track that the call sends has ended, though nobody stopped it: its device is gone, or the permission. Of the SDK's own microphone or camera,
+   * the default one is opened in its place, now or as soon as there is one, and `onLocalStream` tells when; until then the call goes on without.
+   * A stream of the page is left to the page: `initStream` gives the call another one. An addition to 1.x.
+   */
+  onLocalTrackEnded?(call: Call, track: MediaStreamTrack): void;
   onRemoteTrack?(call: Call, stream: MediaStream): void;
   /** Every change of `iceConnectionState`, as the browser tells it. */
   onConnectionChange?(call: Call, state: RTCIceConnectionState): void;

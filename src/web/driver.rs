@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
+use gloo_events::EventListener;
 use js_sys::Array;
 use offhook_ua::time::Instant;
 use wasm_bindgen::prelude::*;
@@ -13,8 +14,9 @@ use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus}
 use super::ask::ask;
 use super::bindings::PageTransition;
 use super::dom::{aborted, now, seed, thrown};
-use super::media::{Media, Microphone, ask_permission};
-use super::page::{Later, Window};
+use super::media::{Media, same};
+use super::microphone::{Microphone, ask_permission};
+use super::page::{Later, Window, listen};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
 use super::tasks;
@@ -61,7 +63,7 @@ pub struct Driver {
     /// The certificate of first offers, once it is made.
     certificate: RefCell<Option<JsValue>>,
     /// Whether the page may open the microphone, once that is known; the browser keeps it up to date.
-    permission: RefCell<Option<PermissionStatus>>,
+    permission: RefCell<Option<(PermissionStatus, Option<EventListener>)>>,
     calls: RefCell<Vec<Rc<Media>>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
@@ -129,7 +131,9 @@ impl Driver {
         let Some(driver) = self.this.upgrade() else { return };
         spawn_local(async move {
             driver.certificate.replace(make_certificate().await.ok());
-            driver.permission.replace(ask_permission().await.ok());
+            let Ok(status) = ask_permission().await else { return };
+            let changes = listen(&status, "change", &window_event(&driver.this));
+            driver.permission.replace(Some((status, changes)));
         });
     }
 
@@ -150,8 +154,21 @@ impl Driver {
     /// # Errors
     /// As [`Client::answer`].
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
-        let granted = self.permission.borrow().as_ref().is_some_and(|status| status.state() == PermissionState::Granted);
+        let granted = self.permission.borrow().as_ref().is_some_and(|(status, _)| status.state() == PermissionState::Granted);
         self.command(|client, now| client.answer(now, id, granted))
+    }
+
+    /// Has all calls without a stream of their own send a stream of the app, also those under way.
+    pub fn adopt(&self, stream: &MediaStream) {
+        self.microphone.adopt(same(stream));
+        let calls = self.calls.borrow().clone();
+        for media in calls.iter().filter(|media| media.custom.is_none() && media.is_open()) {
+            let [audio, video] = media.take(stream, None);
+            self.attach(media);
+            if audio || video {
+                self.input(Input::LocalStreamReplaced { call: media.id, audio, video });
+            }
+        }
     }
 
     /// Reads from the client.
@@ -334,6 +351,7 @@ impl Driver {
             TaskKind::Accept { peer, .. }
             | TaskKind::Rollback { peer }
             | TaskKind::Microphone { peer, .. }
+            | TaskKind::Reopen { peer, .. }
             | TaskKind::Listen { peer, .. } => (*peer, None),
         };
         if let Some(peer) = self.peer(id) {
@@ -376,7 +394,7 @@ impl Driver {
     fn media(&self, id: CallId, custom: Option<&MediaStream>) -> Rc<Media> {
         self.known_media(id).unwrap_or_else(|| {
             self.microphone.join();
-            let media = Rc::new(Media::new(id, custom.cloned()));
+            let media = Rc::new(Media::new(id, custom.cloned(), tell(&self.this).into()));
             self.calls.borrow_mut().push(media.clone());
             media
         })
@@ -400,10 +418,12 @@ impl Driver {
         peer.close();
     }
 
-    /// Hangs up when the page goes away. After any other event of the window the network may have changed.
+    /// Hangs up when the page goes away. After any other event the network may have changed, or devices, or the permission to use them.
     fn window_event(&self, event: &DomEvent) {
-        if event.type_() != "pagehide" {
-            return self.input(Input::Online);
+        match event.type_().as_str() {
+            "pagehide" => {}
+            "devicechange" | "change" => return self.input(Input::DevicesChanged),
+            _ => return self.input(Input::Online),
         }
         let cached = event.unchecked_ref::<PageTransition>().persisted() == Some(true);
         self.command(|client, now| client.leave(now, cached));

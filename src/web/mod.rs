@@ -13,6 +13,7 @@ pub mod dom;
 mod driver;
 pub mod elements;
 mod media;
+pub mod microphone;
 mod page;
 mod peer;
 mod socket;

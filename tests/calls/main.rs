@@ -2,6 +2,7 @@
 //!
 //! The ladders in `tests/calls/ladders` can be checked by a person: `>` leaves a client, `<` reaches it. `BLESS=1` writes them.
 
+mod devices;
 mod failover;
 mod inquiries;
 mod losses;

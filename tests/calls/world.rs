@@ -73,6 +73,8 @@ pub struct Node {
     pub offline: bool,
     /// The media outputs, as text.
     pub media: Vec<String>,
+    /// The tasks that it was given.
+    pub asked: Vec<TaskKind>,
     /// Peers that are open.
     pub peers: Vec<PeerId>,
     /// Whose they are.
@@ -148,6 +150,7 @@ impl World {
             microphone: Some(30),
             offline: false,
             media: Vec::new(),
+            asked: Vec::new(),
             peers: Vec::new(),
             owners: Vec::new(),
             sending: false,
@@ -393,7 +396,8 @@ impl World {
         }
         let line = match event {
             Event::Incoming(info) => format!("incoming from {}", info.from_id),
-            Event::Call { change: Change::ConnectionChange(_) | Change::RemoteTrack | Change::LocalStream, .. } => return,
+            Event::Call { change: Change::LocalStream, .. } => return self.nodes[node].media.push("local stream".into()),
+            Event::Call { change: Change::ConnectionChange(_) | Change::RemoteTrack, .. } => return,
             Event::Call { change: Change::Ended, info } => {
                 assert_eq!(info.state, State::Ended);
                 let error = info.error.as_ref().map(|error| format!(" ({})", error)).unwrap_or_default();
@@ -418,9 +422,14 @@ impl World {
     }
 
     fn task(&mut self, node: usize, task: Task) {
-        if let TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } | TaskKind::Microphone { peer, .. } = &task.kind {
+        if let TaskKind::Accept { peer, .. }
+        | TaskKind::Rollback { peer }
+        | TaskKind::Microphone { peer, .. }
+        | TaskKind::Reopen { peer, .. } = &task.kind
+        {
             assert!(self.nodes[node].peers.contains(peer), "only offers and answers make a peer connection: {:?}", task.kind);
         }
+        self.nodes[node].asked.push(task.kind.clone());
         let (wait, result) = match &task.kind {
             TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } => {
                 if !self.nodes[node].peers.contains(peer) {
@@ -439,7 +448,7 @@ impl World {
             }
             TaskKind::Rollback { .. } => (1, TaskResult::Done),
             TaskKind::Listen { wait, .. } => return self.later(200, Happening::Listened(node, task.id, self.now + *wait)),
-            TaskKind::Microphone { .. } => match self.nodes[node].microphone {
+            TaskKind::Microphone { .. } | TaskKind::Reopen { .. } => match self.nodes[node].microphone {
                 Some(wait) => (wait, TaskResult::Done),
                 None => (20, failed("NotAllowedError", "Permission denied")),
             },

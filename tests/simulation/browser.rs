@@ -194,7 +194,7 @@ impl World {
                 let hears = self.media.hears(self.key(page, *peer), clear);
                 if hears { (200, TaskResult::Done) } else { (wait.as_millis() as u64, failed("AbortError")) }
             }
-            TaskKind::Microphone { .. } => match self.pages[page].microphone {
+            TaskKind::Microphone { .. } | TaskKind::Reopen { .. } => match self.pages[page].microphone {
                 Some(wait) => (wait, TaskResult::Done),
                 None => (20, failed("NotAllowedError")),
             },

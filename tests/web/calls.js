@@ -18,7 +18,7 @@
     equal([alice.call.getState(), alice.call.callState], ["ESTABLISHED", 2], "the state");
     ok(alice.call.timeEstablished instanceof Date && Math.abs(alice.call.timeEstablished - Date.now()) < 5000, "the time");
     for (const call of [alice.call, bob.call]) {
-      await until(() => call.incomingStream && call.outgoingStream, "streams");
+      await until(() => call.incomingStream && call.outgoingStream.active, "streams");
       const audio = document.body.appendChild(document.createElement("audio"));
       audio.autoplay = true;
       audio.setAttribute("src", call.incomingStreamURL);
@@ -118,7 +118,7 @@
       "established, and not answered",
     );
     ok(call.incomingStream.getAudioTracks().length === 1 && call.incomingStreamURL, "there is a stream to be heard");
-    await until(() => /connected|completed/.test(peers[0].iceConnectionState) && call.outgoingStream, "the path and the microphone");
+    await until(() => /connected|completed/.test(peers[0].iceConnectionState) && call.outgoingStream.active, "the path and the microphone");
     equal((await report(peers[0])).sent, 0, "nothing of the microphone");
     incoming.answer();
     await until(() => incoming.getState() === "ESTABLISHED", "the answer");
@@ -249,7 +249,7 @@
       throw new DOMException("No", "NotAllowedError");
     };
     const { alice, bob, log } = await ringing();
-    await until(() => alice.call.outgoingStream, "the caller's microphone");
+    await until(() => alice.call.outgoingStream.active, "the caller's microphone");
     navigator.mediaDevices.getUserMedia = refuse;
     bob.call.answer();
     await until(() => log.filter((event) => event.includes(" ended ")).length === 2, "the end");
@@ -260,7 +260,7 @@
     await until(() => log.includes("again ended FAILURE"), "the caller's");
     navigator.mediaDevices.getUserMedia = open;
     const third = alice.client.getCallClient().callUser("bob");
-    await until(() => third.outgoingStream, "it is asked for anew");
+    await until(() => third.outgoingStream.active, "it is asked for anew");
   },
 
   async what_is_thrown_and_no_error_is_a_sentence_too({ client, until, equal }) {
@@ -312,12 +312,12 @@
   async a_muted_call_leaves_others_alone({ talking, equal, until, sleep }) {
     const several = { capabilities: { calling: true, multiCall: true } };
     const { alice, bob } = await talking({ alice: several, bob: several });
-    await until(() => alice.call.outgoingStream && bob.call.outgoingStream, "streams");
+    await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
     const theirs = bob.call;
     const track = (call) => call.outgoingStream.getAudioTracks()[0];
     equal(track(alice.call).enabled, true, "it sends");
     const other = alice.client.getCallClient().callUser("carol");
-    await until(() => other.outgoingStream, "the second stream");
+    await until(() => other.outgoingStream.active, "the second stream");
     equal([track(other) !== track(alice.call), track(other).enabled], [true, false], "a track of its own, silent until the answer");
     alice.call.mute();
     equal([track(alice.call).enabled, alice.call.muted, track(theirs).enabled], [false, true, true], "muted");
@@ -334,7 +334,7 @@
     let copies = 0;
     stream.clone = () => (copies++, MediaStream.prototype.clone.call(stream));
     const { alice, bob } = await talking({ stream, bob: { customStream: stream } });
-    for (const { call } of [alice, bob]) await until(() => call.outgoingStream?.getAudioTracks().length === 1, "a track");
+    for (const { call } of [alice, bob]) await until(() => call.outgoingStream.getAudioTracks().length === 1, "a track");
     equal(microphones.length, 0, "no microphone");
     alice.call.hangup();
     equal(stream.getAudioTracks()[0].readyState, "live", "the page's own stream is left to the page");
@@ -344,7 +344,7 @@
 
   async what_is_over_is_released({ talking, peers, microphones, equal, until }) {
     const { alice, bob, log } = await talking();
-    await until(() => alice.call.outgoingStream && bob.call.outgoingStream, "streams");
+    await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
     const tracks = [alice, bob].flatMap(({ call }) => call.outgoingStream.getTracks());
     bob.call.hangup();
     await until(() => log.includes("alice ended HUNG_UP"), "the end");

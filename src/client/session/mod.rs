@@ -173,6 +173,7 @@ impl Session {
             }
             (TaskPurpose::InitialAccept | TaskPurpose::Reaccept, TaskResult::Done) => self.description_applied(context),
             (TaskPurpose::Microphone, TaskResult::Done) => self.microphone_opened(context),
+            (TaskPurpose::Reopen { video }, TaskResult::Done) => self.track_reopened(context, video),
             (TaskPurpose::Reoffer, TaskResult::Description(sdp)) => self.send_reoffer(context, sdp),
             (TaskPurpose::Reanswer, TaskResult::Description(sdp)) => self.answer_created(context, sdp),
             (TaskPurpose::Listen, TaskResult::Done) => self.media_arrived(context),
@@ -299,6 +300,7 @@ impl Session {
         match purpose {
             TaskPurpose::Nothing => {}
             TaskPurpose::Listen => self.media_missing(context),
+            TaskPurpose::Reopen { video } => self.track_missing(context, video),
             TaskPurpose::Reoffer => {
                 self.offer_answer = OfferAnswer::Idle;
                 self.refresh_later(context, AGAIN);
