@@ -38,7 +38,7 @@ function bundle(name, entry, options) {
       on.onLoad({ filter: /.*/, namespace: "made" }, () => ({ contents: text }));
     },
   };
-  const files = { entryPoints: [path(entry)], outfile: DIST + name, bundle: true, plugins: [plugin] };
+  const files = { entryPoints: [path(entry)], inject: [path("entry/text.js")], outfile: DIST + name, bundle: true, plugins: [plugin] };
   // package.json calls the modules free of side effects for other people's bundlers; this one has to keep the start of the wasm.
   const small = { minify: true, ignoreAnnotations: true, legalComments: "none", target: ["chrome100", "firefox100", "safari16"] };
   return build({ ...files, ...small, logLevel: "warning", ...options });
@@ -67,10 +67,18 @@ function shorten(glue) {
 function types() {
   const all = readFileSync(path("wasm/offhook.d.ts"), "utf8");
   const classes = all.slice(0, all.indexOf("export type InitInput =")).replace(/^ +(free|\[Symbol\.dispose\])\(\): void;\n/gm, "");
+  const entry = (name) => readFileSync(path(`entry/${name}`), "utf8");
   const api = `${classes.trim()}\n\nexport default SinchClient;\n`;
-  const named = [...api.matchAll(/^export (?:declare )?(?:class|interface|type|enum) (\w+)(<\w+(?:, \w+)*>)?/gm)];
-  writeFileSync(DIST + "index.d.ts", `${api}\n${readFileSync(path("entry/ready.d.ts"), "utf8")}`);
-  writeFileSync(DIST + "slim.d.ts", `${api}\n${readFileSync(path("entry/slim.d.ts"), "utf8")}`);
-  const inside = named.map(([, name, of = ""]) => `  export type ${name}${of} = all.${name}${of};\n`).join("");
-  writeFileSync(DIST + "index.d.cts", readFileSync(path("entry/require.d.cts"), "utf8").replace("  // TYPES\n", inside));
+  writeFileSync(DIST + "index.d.ts", `${api}\n${entry("ready.d.ts")}`);
+  writeFileSync(DIST + "slim.d.ts", `${api}\n${entry("slim.d.ts")}`);
+  // The API once more, since a script may not import the types of a module: that takes TypeScript 5.3.
+  const named = [...api.matchAll(/^export (?:class|interface|type) (\w+)(<\w+(?:, \w+)*>)?/gm)];
+  const members = named.map(([, name, of = ""]) => `  export type ${name}${of} = all.${name}${of};\n`).join("");
+  const inside = `${classes.trim()}\n\n${entry("ready.d.ts")}`.replace(/^(?=.)/gm, "  ");
+  writeFileSync(
+    DIST + "index.d.cts",
+    entry("require.d.cts")
+      .replace("  // API\n", () => inside)
+      .replace("  // TYPES\n", () => members),
+  );
 }

@@ -25,6 +25,7 @@ behaviours! {
         the_constructor_names_what_is_wrong
         classes_hang_on_the_constructor
         the_server_is_named_in_many_ways
+        the_server_of_the_script_is_asked_before_it_is_used
         a_page_without_origin_hears_of_it_at_start
         logins_that_make_no_sense_are_refused
         login_objects_become_credentials
@@ -34,16 +35,23 @@ behaviours! {
         a_second_start_is_refused
         errors_are_errors
         calling_needs_its_capability
-        arguments_are_checked_at_once
+        a_call_with_a_bad_argument_ends_with_the_error
+        what_listens_to_nothing_is_told_in_the_console
+        headers_that_are_no_object_are_not_sent
+        messages_fail_until_they_exist
         users_are_made_at_the_server
         the_active_connection_has_its_rules
         extended_prototypes_break_nothing
         a_terminated_client_leaves_nothing
+        a_client_terminated_before_it_was_started_does_not_start
+        effects_that_run_twice_leave_one_registration
+        what_a_terminated_client_was_to_be_told_is_forgotten
         a_token_is_renewed_over_the_same_connection;
     "web/calls.js":
         two_clients_talk
         candidates_that_come_later_are_taken
         a_refused_call_tells_why
+        a_call_that_is_cut_off_tells_why
         what_is_heard_before_the_answer_establishes_the_call
         credit_that_runs_out_is_told
         the_callee_declines
@@ -51,6 +59,7 @@ behaviours! {
         a_call_nobody_listens_to_is_ignored
         listeners_are_called_later_and_apart
         a_refused_microphone_ends_the_call
+        what_is_thrown_and_no_error_is_a_sentence_too
         a_refused_microphone_rejects_init_stream
         a_held_microphone_stays_open
         a_muted_call_leaves_others_alone
@@ -59,6 +68,15 @@ behaviours! {
         a_page_that_goes_hangs_up
         a_lost_connection_is_told_once
         media_that_is_cut_off_is_made_anew;
+    "web/devices.js":
+        the_own_stream_plays_as_soon_as_there_is_a_call
+        a_stream_that_is_open_is_there_with_its_tracks
+        a_track_that_ends_is_replaced_in_all_calls
+        a_muted_call_stays_muted_with_another_track
+        where_there_is_no_device_the_call_goes_on
+        a_stream_of_the_page_that_ends_is_only_told
+        init_stream_replaces_what_calls_send
+        a_stream_of_the_page_wins_over_a_microphone_that_is_being_opened;
     "web/elements.js":
         an_attribute_plays_a_stream
         a_property_plays_a_stream

@@ -1,9 +1,10 @@
-// What calls cost: the balance of the demo application, the price of the call that is on, and the last paid calls. A server without
-// accounts has no `demo/account`; then nothing of this is shown.
+// What calls cost: the credit of the demo application, which all of its users share, the price of the call that is on, and the last paid calls
+// of whoever is signed in. A server without accounts has no `demo/account`; then nothing of this is shown.
 
 /** @import { Call } from "../tests/www.d.ts" */
 
 import { byId, make, show } from "./dom.js";
+import { demoTicket } from "./tickets.js";
 import { clock, timeOfDay } from "./words.js";
 
 const AGAIN = 5_000; // ms between two questions while a call is paid
@@ -14,27 +15,92 @@ const LONGEST = 20;
 const RESULTS = { ANSWERED: "", BUSY: "Busy", NOANSWER: "No answer", FAILED: "Failed" };
 
 /**
- * A call that is paid, as the server tells of it; `rate` and `fee` are in millionths of the currency, the rest in seconds.
+ * A call that is paid, as the server tells of it; `rate` and `fee` are in millionths of the currency, the rest in seconds. `full`: the balance
+ * after topping up.
  * @typedef {{ callId: string, rate: number, fee: number, minimum: number, increment: number }} Running
  * @typedef {{ start: string, duration: number, result: string, outgoing: boolean, from: string, to: string, debit: number }} Paid
- * @typedef {{ balance: number, currency: string, running: Running[], calls: Paid[] }} Known
+ * @typedef {{ balance: number, full: number, currency: string, running: Running[], calls: Paid[] }} Known
  */
 
 export class Account {
   /** @type {Known | undefined} what the server said last */
   known;
+  user = "";
+  ticket = "";
   /** @type {number | undefined} */
   ticking;
   /** @type {number | undefined} */
   asking;
 
+  constructor() {
+    byId("top-up").onclick = () => this.topUp();
+  }
+
+  /**
+   * Somebody has signed in.
+   * @param {string} user
+   */
+  async open(user) {
+    this.close();
+    this.user = user;
+    await this.refresh();
+  }
+
+  /** Whoever was signed in has gone: what was theirs is shown no longer. */
+  close() {
+    this.end();
+    this.user = this.ticket = "";
+    this.known = undefined;
+    byId("account-calls").replaceChildren();
+    show(byId("account"), false);
+  }
+
   /** Asks now, and shows what there is. */
   async refresh() {
-    const answer = await ask();
+    this.draw(await this.ask("GET", "demo/account"));
+  }
+
+  /** Fills the credit up to what the demo began with. */
+  async topUp() {
+    byId("top-up").disabled = true;
+    this.draw(await this.ask("POST", "demo/credit"));
+    byId("top-up").disabled = false;
+  }
+
+  /**
+   * @param {"GET" | "POST"} method
+   * @param {string} path
+   * @returns {Promise<Known | null | undefined>} undefined: somebody else has signed in meanwhile
+   */
+  async ask(method, path) {
+    const { user } = this;
+    const answer = await this.request(method, path).catch(() => null);
+    return user && user === this.user ? answer : undefined;
+  }
+
+  /**
+   * A ticket holds for a while: once it does not, there is a new one.
+   * @param {"GET" | "POST"} method
+   * @param {string} path
+   */
+  async request(method, path) {
+    const known = this.ticket;
+    const ticket = known || (await demoTicket(this.user));
+    const response = await fetch(path, { method, headers: { Authorization: `user ${ticket}` } });
+    this.ticket = response.status === 401 ? "" : ticket;
+    if (response.status === 401 && known) return this.request(method, path);
+    return response.ok ? response.json() : null;
+  }
+
+  /** @param {Known | null | undefined} answer */
+  draw(answer) {
+    if (answer === undefined) return;
     show(byId("account"), Boolean(answer));
     if (!answer) return;
     this.known = answer;
     byId("balance").textContent = money(answer.balance, answer.currency, 2);
+    byId("top-up").textContent = `Top up to ${money(answer.full, answer.currency, 2)}`;
+    show(byId("top-up"), answer.balance < answer.full);
     const paid = answer.calls.slice(0, LONGEST);
     byId("account-calls").replaceChildren(...paid.map((call) => row(call, answer.currency)));
     show(byId("account-empty"), paid.length === 0);
@@ -47,7 +113,7 @@ export class Account {
   async begin(call) {
     this.end();
     const since = call.getDetails().establishedTime ?? new Date();
-    this.ticking = setInterval(() => this.draw(call, since), 250);
+    this.ticking = setInterval(() => this.drawPrice(call, since), 250);
     this.asking = setInterval(() => this.refresh(), AGAIN);
     await this.refresh();
     if (!this.price(call)) clearInterval(this.asking);
@@ -81,7 +147,7 @@ export class Account {
    * @param {Call} call
    * @param {Date} since
    */
-  draw(call, since) {
+  drawPrice(call, since) {
     const price = this.price(call);
     show(byId("price"), Boolean(price));
     if (!price || !this.known) return;
@@ -90,16 +156,6 @@ export class Account {
     const seconds = Math.max(minimum, Math.ceil((Date.now() - since.getTime()) / 1_000 / increment) * increment);
     const [sum, minute] = [fee + (seconds * rate) / 60, rate].map((micros) => money(micros, currency, 4));
     byId("price").textContent = `${sum} so far, ${minute} a minute`;
-  }
-}
-
-/** @returns {Promise<Known | null>} */
-async function ask() {
-  try {
-    const response = await fetch("demo/account");
-    return response.ok ? await response.json() : null;
-  } catch {
-    return null;
   }
 }
 

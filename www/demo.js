@@ -69,7 +69,7 @@ function prepare(fresh, userId) {
     phone.type(name);
     byId("callee").focus();
   });
-  phone.attach(fresh.getCallClient(), log);
+  phone.attach(userId, fresh.getCallClient(), log);
 }
 
 /** @param {string} userId */
@@ -80,7 +80,7 @@ function openPhone(userId) {
   setTitle(`${userId} – Offhook`);
   show(byId("sign-in-view"), false);
   show(byId("phone-view"), true);
-  phone.focus();
+  byId("callee").focus();
 }
 
 function leave() {

@@ -9,6 +9,13 @@
  */
 export const byId = (id) => /** @type {ById[Id]} */ (document.getElementById(id));
 
+let keyboard = false;
+addEventListener("keydown", () => (keyboard = true), true);
+addEventListener("pointerdown", () => (keyboard = false), true);
+
+/** Whether the last thing that the person touched was the keyboard: only then the focus is moved, as others have no use for its ring. */
+export const usesKeyboard = () => keyboard;
+
 /**
  * @param {HTMLElement} element
  * @param {boolean} visible

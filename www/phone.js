@@ -4,7 +4,7 @@
 
 import { Account } from "./account.js";
 import { TEST_NUMBER, destination } from "./destination.js";
-import { byId, drawAvatar, show } from "./dom.js";
+import { byId, drawAvatar, show, usesKeyboard } from "./dom.js";
 import { showIncoming, stopIncoming } from "./incoming.js";
 import { Keypad } from "./keypad.js";
 import { endTone, ringback } from "./tones.js";
@@ -52,16 +52,17 @@ export class Phone {
 
   /**
    * Takes the call client of a fresh sign-in.
+   * @param {string} userId
    * @param {CallClient} callClient
    * @param {import("./log.js").CallLog} log
    */
-  attach(callClient, log) {
+  attach(userId, callClient, log) {
     this.callClient = callClient;
     this.log = log;
     callClient.addEventListener({ onIncomingCall: (call) => this.ring(call) });
     this.idle();
     this.hint();
-    this.account.refresh();
+    this.account.open(userId);
   }
 
   /**
@@ -84,14 +85,22 @@ export class Phone {
   dial(text) {
     const { to, method } = destination(text);
     if (!to || this.call || !this.callClient) return;
-    show(byId("notice"), false);
     try {
       const call = this.callClient[method](to);
       this.take(call);
       call.addEventListener(this.listener());
     } catch (error) {
-      this.notice(`The call could not be made: ${errorWords(error)}`);
+      this.refused(error);
     }
+  }
+
+  /**
+   * A number or a name that cannot be called: no call was made, and how the one before it ended is over.
+   * @param {unknown} error
+   */
+  refused(error) {
+    this.idle();
+    this.notice(`The call could not be made: ${errorWords(error)}`);
   }
 
   /** @param {Call} call */
@@ -153,9 +162,9 @@ export class Phone {
     if (this.call?.getState() !== "ENDED") attempt(() => this.call?.hangup());
   }
 
-  /** Puts the focus where the person goes on, unless something rings. */
+  /** Puts the focus where a person goes on who uses the keyboard, unless something rings. */
   focus() {
-    if (!this.ringing) byId(this.call ? "hangup" : "callee").focus();
+    if (usesKeyboard() && !this.ringing) byId(this.call ? "hangup" : "callee").focus();
   }
 
   /** The person signs out: whatever is on ends. */
@@ -164,6 +173,7 @@ export class Phone {
     this.hangup();
     this.ringing = null;
     if (this.call) this.release();
+    this.account.close();
     this.callClient = null;
   }
 
@@ -207,6 +217,10 @@ export class Phone {
   /** @param {Call} call */
   ended(call) {
     if (call === this.ringing) this.forgetRinging();
+    if (call === this.call && isRefused(call)) {
+      this.release();
+      return this.refused(call.error);
+    }
     this.log?.add(call);
     const words = causeWords(call, this.hungUpHere);
     if (call === this.call) {
@@ -317,6 +331,12 @@ export class Phone {
     show(byId("timer"), false);
   }
 }
+
+/**
+ * Whether the SDK has refused to make it, as the number or name is none.
+ * @param {Call} call
+ */
+const isRefused = ({ error }) => error?.domain === 5 && error.code === 6003;
 
 /**
  * @param {() => void} work

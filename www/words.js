@@ -51,6 +51,7 @@ const REFUSALS = {
   402: () => "There is not enough credit for this call.",
   403: (name, domain, error) => (domain === "data" ? `You may not call ${name}.` : `You may not call ${name}: ${error.message}.`),
   404: nobody,
+  408: (name) => `The connection to ${name} was lost.`,
   488: (name) => `${name} cannot take the call, perhaps for want of a microphone.`,
   503: () => "The server is too busy. Try again in a moment.",
   604: nobody,

@@ -98,6 +98,9 @@ impl Life {
             b'x' => self.input(Input::Closed { code: 1006, reason: text }),
             b'o' => self.input(Input::Opened),
             b'n' => self.input(Input::Online),
+            b'e' => self.input(Input::LocalTrackEnded { call, video: number % 2 == 1 }),
+            b'p' => self.input(Input::LocalStreamReplaced { call, audio: number % 2 == 1, video: number % 4 > 1 }),
+            b'v' => self.input(Input::DevicesChanged),
             b's' => self.ice(number),
             b'g' => self.input(Input::Gathered { peer: self.peer }),
             b'l' => self.client.leave(self.now, false),
@@ -116,9 +119,8 @@ impl Life {
             "r" => Destination::Conference(to),
             _ => Destination::User(to),
         };
-        if let Ok(info) = self.client.call(self.now, to, vec![("x-a".into(), text.to_owned())]) {
-            self.calls.push(info.id);
-        }
+        let info = self.client.call(self.now, to, vec![("x-a".into(), text.to_owned())]);
+        self.calls.push(info.id);
     }
 
     /// `CODE rest`: an answer to the last request but so many; the rest becomes the end of the message.

@@ -101,7 +101,7 @@ enum ApplicationCommand {
 struct AddApplication {
     /// Its public key: letters, digits, `-`, `_` and `.` [default: a random UUID]
     key: Option<String>,
-    /// Origin of pages that may use it, such as https://shop.example:8443; may be repeated
+    /// Origin of pages that may use it, such as https://shop.example:8443 or capacitor://localhost; null stands for pages of files; may be repeated
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
     /// Allow pages of this machine, on any port
@@ -238,7 +238,8 @@ impl AddApplication {
         }
         if let Some(origin) = self.origins.iter().find(|origin| !server::is_origin(origin)) {
             return Err(format!(
-                "{origin:?} is no origin; write it as browsers do: https://shop.example or http://shop.example:8080"
+                "{origin:?} is no origin; write it as browsers do: https://shop.example, http://shop.example:8080, \
+                 capacitor://localhost, or null for pages of files"
             )
             .into());
         }

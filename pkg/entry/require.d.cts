@@ -1,7 +1,8 @@
 // `require("offhook")` is the constructor itself; the other classes and the types are its members.
-import type * as all from "./index.js" with { "resolution-mode": "import" };
-
-declare const SinchClient: typeof all.SinchClient & typeof all;
+declare namespace all {
+  // API
+}
+declare const SinchClient: typeof all.SinchClient & typeof all & { default: typeof all.SinchClient };
 type SinchClient = all.SinchClient;
 declare namespace SinchClient {
   // TYPES

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use offhook_sip::text::{cut_at, number};
 use offhook_sip::{Class, Message, Name, NameAddr, StatusCode, Uri};
+use offhook_ua::TIMEOUT;
 use offhook_ua::authentication::{Authenticator, Credentials, Lasting};
 use offhook_ua::registration::{Ask, Registration};
 use offhook_ua::time::Instant;
@@ -118,6 +119,7 @@ impl Account {
         // Of two that the server has not accepted yet, the later counts.
         let before = self.update.take().map_or(shown, |update| update.before);
         self.update = Some(Update { before, ends: lasts.map(|lasts| context.now + lasts) });
+        context.timers.set(Timer::TokenUpdate, context.now + TIMEOUT);
         Ok(())
     }
 
@@ -157,6 +159,7 @@ impl Account {
             return Ok(false);
         }
         self.asked = true;
+        context.timers.set(Timer::Activation, context.now + TIMEOUT);
         if !changed && self.registration.is_bound() == wanted {
             self.report_receiving(context);
         } else if open {
@@ -186,7 +189,8 @@ impl Account {
             }
             Some(StatusCode::INTERVAL_TOO_BRIEF) => match answer.number(Name::MinExpires).filter(|least| *least > self.expires) {
                 Some(least) => {
-                    self.expires = least;
+                    // At least twice as long: one that demands a little more each time is not asked for ever.
+                    self.expires = least.max(self.expires.saturating_mul(2));
                     self.register(context);
                     Verdict::Unchanged
                 }
@@ -249,6 +253,7 @@ impl Account {
         }
         self.expired = false;
         if let Some(update) = self.update.take() {
+            context.timers.stop(Timer::TokenUpdate);
             self.ends = update.ends;
             self.set_token_timers(context);
             context.event(Event::TokenUpdated(Ok(())));
@@ -271,8 +276,26 @@ impl Account {
         if !self.asked {
             return;
         }
+        self.answer_app(context, Ok(()));
+    }
+
+    /// Tells an app that has asked for calls, or for none, what came of it.
+    fn answer_app(&mut self, context: &mut Context, result: Result<(), Error>) {
         self.asked = false;
-        context.event(if self.wanted { Event::Active(Ok(())) } else { Event::Inactive });
+        context.timers.stop(Timer::Activation);
+        context.event(if self.wanted { Event::Active(result) } else { Event::Inactive });
+    }
+
+    /// The server has not answered in time whether calls are received. It is asked again over the next connection.
+    pub fn activation_timed_out(&mut self, context: &mut Context) {
+        let why = "The server did not answer: calls are received as soon as it does";
+        self.answer_app(context, Err(Error::TimedOut(why)));
+    }
+
+    /// The server has not answered in time whether it accepts the new credentials. They are sent again over the next connection.
+    pub fn update_timed_out(&self, context: &mut Context) {
+        let why = "The server did not answer: the new ticket or token is sent again as soon as it does";
+        context.event(Event::TokenUpdated(Err(Error::TimedOut(why))));
     }
 
     /// Starts the timers for the expiry of the accepted ticket or token.
@@ -291,8 +314,16 @@ impl Account {
         context.timers.stop(Timer::TokenExpiry);
     }
 
+    /// Stops all timers, as the client is terminated.
+    pub fn stop_timers(&self, context: &mut Context) {
+        self.stop_token_timers(context);
+        context.timers.stop(Timer::TokenUpdate);
+        context.timers.stop(Timer::Activation);
+    }
+
     fn rejected(&mut self, context: &mut Context, code: Option<StatusCode>, error: Error) -> Verdict {
         if let Some(update) = self.update.take() {
+            context.timers.stop(Timer::TokenUpdate);
             context.authenticator = update.before;
             context.event(Event::TokenUpdated(Err(error)));
             // The credentials before it are valid as long as the server says so.
@@ -312,6 +343,7 @@ impl Account {
             }
             Phase::Ready => {
                 self.asked = false;
+                context.timers.stop(Timer::Activation);
                 if code.is_some_and(StatusCode::is_challenge) && !std::mem::replace(&mut self.expired, true) {
                     context.event(Event::TokenExpired(error.clone()));
                 }
@@ -330,10 +362,46 @@ pub fn error_response(answer: &Message<'_>) -> Box<ErrorResponse> {
         offhook_sip::Start::Response { reason, .. } => reason,
         offhook_sip::Start::Request { .. } => "",
     };
-    let said = answer.get_other("X-Error").unwrap_or_default();
-    let (error_code, reason) =
-        cut_at(said, b' ').and_then(|(code, text)| Some((number(code)?, text))).unwrap_or((u32::from(code), reason));
-    let headers = answer.fields().iter().map(|field| (field.raw_name.to_owned(), field.value.to_owned())).collect();
+    let (error_code, reason) = own_words(answer).unwrap_or((u32::from(code), reason));
+    told(answer, error_code, reason)
+}
+
+/// Returns what the app is told of a BYE that does not just hang up: the server's own words, or a cause of SIP or Q.850 that is a failure
+/// (RFC 3326).
+pub fn error_in_bye(bye: &Message<'_>) -> Option<Box<ErrorResponse>> {
+    if let Some((code, reason)) = own_words(bye) {
+        return Some(told(bye, code, reason));
+    }
+    let sip = bye.reason("SIP");
+    let of_sip = sip.is_some();
+    let reason = sip.or_else(|| bye.reason("Q.850"))?;
+    let fails = |cause: &u32| if of_sip { *cause >= 300 } else { !NORMAL_CLEARING.contains(cause) };
+    let code = reason.cause.filter(fails)?;
+    let phrase = || StatusCode::new(u16::try_from(code).ok()?).map(StatusCode::reason);
+    let text = reason.text.as_deref().or_else(phrase).unwrap_or("The call was ended by the network");
+    Some(told(bye, code, text))
+}
+
+/// The causes of Q.850 by which a call ends that somebody hangs up: 0 says nothing, 16 is normal call clearing, 31 another normal end.
+const NORMAL_CLEARING: [u32; 3] = [0, 16, 31];
+
+/// Returns the five-digit code of our gateway, and its words.
+fn own_words<'a>(message: &Message<'a>) -> Option<(u32, &'a str)> {
+    let (code, text) = cut_at(message.get_other("X-Error")?, b' ')?;
+    Some((number(code)?, text))
+}
+
+/// Returns what the app is told of a message: of its header fields each name once, and known ones in full and as RFC 3261 writes them.
+fn told(message: &Message<'_>, error_code: u32, reason: &str) -> Box<ErrorResponse> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for field in message.fields() {
+        let name = if field.name == Name::Other { field.raw_name } else { field.name.as_str() };
+        match headers.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            // As a list: RFC 3261, 7.3.1.
+            Some((_, values)) => *values = format!("{values}, {}", field.value),
+            None => headers.push((name.to_owned(), field.value.to_owned())),
+        }
+    }
     Box::new(ErrorResponse { error_code, reason: reason.to_owned(), headers })
 }
 

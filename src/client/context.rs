@@ -80,8 +80,12 @@ pub struct Pending {
     pub key: ClientKey,
     pub owner: Owner,
     text: String,
-    retried: bool,
+    /// How often it was sent again after a challenge.
+    tries: u8,
 }
+
+/// How often a request is sent again after challenges at most: a server may say of every nonce that it is stale.
+const MOST_TRIES: u8 = 4;
 
 /// Who waits for a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +128,8 @@ pub enum TaskPurpose {
     InitialAccept,
     /// The microphone.
     Microphone,
+    /// The microphone, or the camera, of a track that has ended.
+    Reopen { video: bool },
     /// The offer for a re-INVITE.
     Reoffer,
     /// The answer to a re-INVITE or UPDATE.
@@ -205,7 +211,7 @@ impl Context {
         let (kind, body) = body.unwrap_or_default();
         let text = request.body(kind, body);
         self.transactions.request(self.now, (), Transport::Reliable, &key, text.clone());
-        self.pending.push(Pending { key: key.clone(), owner, text, retried: false });
+        self.pending.push(Pending { key: key.clone(), owner, text, tries: 0 });
         key
     }
 
@@ -214,7 +220,7 @@ impl Context {
         let position = self.pending.iter().position(|pending| pending.key == *key)?;
         let pending = self.pending.get_mut(position)?;
         let authenticator = self.authenticator.as_mut()?;
-        if !authenticator.challenged(refusal, pending.retried, &self.config.domain) {
+        if pending.tries >= MOST_TRIES || !authenticator.challenged(refusal, pending.tries > 0, &self.config.domain) {
             return None;
         }
         let branch = Branch::new(&self.random.token());
@@ -223,7 +229,7 @@ impl Context {
         self.transactions.request(self.now, (), Transport::Reliable, &new, text.clone());
         pending.key = new.clone();
         pending.text = text;
-        pending.retried = true;
+        pending.tries += 1;
         Some((new, number))
     }
 
@@ -241,7 +247,7 @@ impl Context {
     /// Lets requests be retried once more after a challenge, as another server may challenge them, too.
     pub fn allow_retries(&mut self) {
         for pending in self.pending.iter_mut().filter(|pending| !matches!(pending.owner, Owner::Call(_, Purpose::Bye))) {
-            pending.retried = false;
+            pending.tries = 0;
         }
     }
 

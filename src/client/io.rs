@@ -14,6 +14,10 @@ pub struct Config {
     pub servers: Vec<String>,
     /// The SIP domain.
     pub domain: String,
+    /// A server that nobody has named: it is used in place of `servers` if it answers as a gateway.
+    pub unnamed: Option<Unnamed>,
+    /// What errors say of the page.
+    pub page: Page,
     /// The value of User-Agent.
     pub user_agent: String,
     /// The UUID of this device (RFC 5626, 4.1).
@@ -51,6 +55,8 @@ impl Default for Config {
         Self {
             servers: Vec::new(),
             domain: String::new(),
+            unnamed: None,
+            page: Page::default(),
             user_agent: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
             instance: String::new(),
             ice_servers: Rc::default(),
@@ -68,6 +74,52 @@ impl Default for Config {
             token_refresh: Duration::from_secs(30),
         }
     }
+}
+
+/// A server that nobody has named: where the script came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Its WebSocket URL.
+    pub url: String,
+    /// Its SIP domain.
+    pub domain: String,
+}
+
+/// What errors say of the page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The application that it uses.
+    pub application: String,
+    /// Its origin.
+    pub origin: String,
+    /// Whether browsers give it the microphone.
+    pub secure: bool,
+    /// Where the addresses of servers come from that nobody has named: a sentence, or nothing.
+    pub places: String,
+}
+
+/// What a server says that is asked over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It is a gateway, and would let this page open its WebSocket.
+    Gateway,
+    /// It is a gateway, and would not.
+    Refused {
+        /// Why, in the gateway's own words for machines.
+        reason: String,
+        /// Why, for people.
+        said: String,
+        /// When to try again, s.
+        wait: Option<u32>,
+    },
+    /// It is something else; its status, where the browser shows it.
+    Foreign(Option<u16>),
+    /// Nothing answers.
+    Silent,
+    /// It did not answer in time.
+    Late,
+    /// The page came over https and may not reach a server without TLS.
+    Insecure,
 }
 
 /// A STUN or TURN server (WebRTC 1.0, RTCIceServer).
@@ -176,10 +228,35 @@ pub enum Input {
         /// Whose.
         peer: PeerId,
     },
+    /// A track that a call sends has ended, though nobody stopped it: its device is gone, or the permission to use it.
+    LocalTrackEnded {
+        /// Of which call.
+        call: CallId,
+        /// Its video, not its audio.
+        video: bool,
+    },
+    /// The app has replaced what a call sends.
+    LocalStreamReplaced {
+        /// Of which call.
+        call: CallId,
+        /// Its audio.
+        audio: bool,
+        /// Its video.
+        video: bool,
+    },
+    /// Devices have come or gone, or the permission to use them has.
+    DevicesChanged,
     /// The remote party has ended the DTLS association: it hangs up, its page was closed, or it goes on with another peer connection.
     PeerClosed {
         /// Whose.
         peer: PeerId,
+    },
+    /// A server was asked.
+    Asked {
+        /// The URL of [`Output::Ask`].
+        url: String,
+        /// What it says.
+        finding: Finding,
     },
     /// The network may have changed or come back, or the page woke up: the connection is to be checked at once.
     Online,
@@ -255,6 +332,11 @@ pub enum Output {
     /// Open a WebSocket with the sub-protocol `sip`; close any other first.
     Connect {
         /// Where to.
+        url: String,
+    },
+    /// Ask a server over HTTP what it is, without credentials, and answer with [`Input::Asked`].
+    Ask {
+        /// The URL of its WebSocket.
         url: String,
     },
     /// Close the WebSocket.
@@ -360,6 +442,13 @@ pub enum TaskKind {
         /// With video.
         video: bool,
     },
+    /// Open the device of a track that has ended anew, or the default one, and send that track in its place.
+    Reopen {
+        /// From whom.
+        peer: PeerId,
+        /// Video, not audio.
+        video: bool,
+    },
     /// Listen whether media arrives. Answered by `Done` as soon as some does, by `Failed` where none does for `wait`.
     Listen {
         /// At whom.
@@ -432,8 +521,13 @@ pub enum Change {
     Established,
     /// It is over.
     Ended,
-    /// Its own stream is there.
+    /// Its own stream is there, or has other tracks now.
     LocalStream,
+    /// A track of its own stream has ended, though nobody stopped it.
+    LocalTrackEnded {
+        /// Its video, not its audio.
+        video: bool,
+    },
     /// The remote stream is there.
     RemoteTrack,
     /// The state of its media path changed.

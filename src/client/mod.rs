@@ -14,17 +14,22 @@
 
 mod account;
 pub mod call;
+mod calls;
 mod connection;
 mod context;
+mod inquiry;
 mod io;
 mod messages;
 mod session;
 mod timers;
 
 pub use io::{
-    Change, Config, Connection as ConnectionState, Event, Ice, IceServer, IceState, Input, Login, MediaError, Output, PeerId,
-    Session, Task, TaskId, TaskKind, TaskResult,
+    Change, Config, Connection as ConnectionState, Event, Finding, Ice, IceServer, IceState, Input, Login, MediaError, Output,
+    Page, PeerId, Session, Task, TaskId, TaskKind, TaskResult, Unnamed,
 };
+
+/// What an error says of servers that were asked over HTTP.
+pub use inquiry::explanation;
 
 /// What a trace of the signalling may show.
 pub use offhook_sip::redacted;
@@ -35,14 +40,16 @@ use std::time::Duration;
 use offhook_ua::time::Instant;
 
 use self::account::{Account, Phase, Verdict};
-use self::call::{CallId, CallInfo, Destination, Domain, EndCause, Error, State, check_headers};
+use self::call::{CallId, CallInfo, Error, State};
 use self::connection::Connection;
 use self::context::{Context, Owner, Purpose};
+use self::inquiry::Inquiry;
 use self::session::Session as Call;
 use self::timers::Timer;
 
 /// How late a timer fires where the page, or the whole computer, has slept.
 const SLEPT: Duration = Duration::from_secs(3);
+const NOT_STARTED: Error = Error::Unexpected("The client is not started: call `start` first, and wait until it is done");
 /// When a page in the browser's back/forward cache opens its connection again: time stands still while it is in there.
 const CACHED: Duration = Duration::from_secs(1);
 
@@ -72,14 +79,18 @@ const CACHED: Duration = Duration::from_secs(1);
 /// assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Started(_)))));
 ///
 /// // A call begins with an offer of the browser.
-/// let call = client.call(now, Destination::User("bob".into()), Vec::new())?;
+/// let call = client.call(now, Destination::User("bob".into()), Vec::new());
 /// assert_eq!((call.to_id.as_str(), call.state), ("bob", State::Initiating));
 /// let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
 /// assert!(outputs.iter().any(|output| matches!(output, Output::Task(task) if matches!(task.kind, TaskKind::Offer { .. }))));
 /// assert!(client.deadline().is_some(), "a timer limits the wait for an answer");
 ///
-/// let error = client.call(now, Destination::Phone("0701234567".into()), Vec::new()).unwrap_err();
-/// assert_eq!((error.domain(), error.code()), (5, 6003), "numbers begin with a plus");
+/// // One that cannot be placed ends with an error, at the next timeout, which is now.
+/// client.call(now, Destination::Phone("0701234567".into()), Vec::new());
+/// assert_eq!(client.deadline(), Some(now));
+/// client.handle(now, Input::Timeout);
+/// let Some(Output::Event(Event::Call { info, .. })) = client.poll() else { panic!("the call has ended") };
+/// assert_eq!(info.error.as_ref().map(|error| (error.domain(), error.code())), Some((5, 6003)), "numbers begin with a plus");
 /// # Ok::<(), offhook::client::call::Error>(())
 /// ```
 pub struct Client {
@@ -88,6 +99,10 @@ pub struct Client {
     account: Account,
     calls: Vec<Call>,
     next_call: u32,
+    /// Servers that are being asked what they are.
+    inquiry: Option<Inquiry>,
+    /// The server that nobody has named, where it is no gateway.
+    missed: Option<(String, Finding)>,
 }
 
 impl Client {
@@ -96,7 +111,8 @@ impl Client {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut context = Context::new(config, seed);
         let account = Account::new(&mut context);
-        Self { context, connection: Connection::new(), account, calls: Vec::new(), next_call: 0 }
+        let connection = Connection::new();
+        Self { context, connection, account, calls: Vec::new(), next_call: 0, inquiry: None, missed: None }
     }
 
     /// Signs in. [`Event::Started`] or [`Event::StartFailed`] follows.
@@ -109,12 +125,12 @@ impl Client {
             Phase::Starting | Phase::Ready => return Err(Error::Unexpected("Sinch client already started")),
             Phase::Idle | Phase::Over => {}
         }
-        if self.context.config.servers.is_empty() {
+        if self.context.config.servers.is_empty() && self.context.config.unnamed.is_none() {
             return Err(Error::argument("No server is named"));
         }
         self.account.start(&mut self.context, login)?;
         self.context.event(Event::Connection(ConnectionState::Connecting));
-        self.connection.open(&mut self.context);
+        self.choose_server();
         Ok(())
     }
 
@@ -145,6 +161,7 @@ impl Client {
             return;
         }
         self.account.phase = Phase::Over;
+        self.drop_inquiry();
         if self.connection.is_open() && self.context.signed_in {
             self.account.register(&mut self.context);
         }
@@ -152,7 +169,7 @@ impl Client {
         // After another start nothing may follow from the responses to these requests.
         self.forget_requests(|owner| matches!(owner, Owner::Account | Owner::Connection));
         self.context.signed_in = false;
-        self.account.stop_token_timers(&mut self.context);
+        self.account.stop_timers(&mut self.context);
         self.account.disconnected(&mut self.context);
         self.connection.close(&mut self.context);
         self.context.push(Output::Disconnect);
@@ -202,95 +219,6 @@ impl Client {
         answer
     }
 
-    /// Places a call. Nothing is sent before `poll`, and no event is delivered before the app had time to add its listeners.
-    ///
-    /// # Errors
-    /// `MissingParameter` (5, 6003) for a destination or headers that cannot be sent.
-    pub fn call(&mut self, now: Instant, to: Destination, headers: Vec<(String, String)>) -> Result<CallInfo, Error> {
-        self.context.now = now;
-        to.check()?;
-        let wire = check_headers(&headers, to.domain())?;
-        let uri = to.uri(&self.context.config.domain);
-        let id = self.new_id();
-        let info = CallInfo {
-            id,
-            call_id: self.context.random.uuid(),
-            outgoing: true,
-            domain: to.domain(),
-            from_id: self.context.user.clone(),
-            to_id: to.id().to_owned(),
-            display_name: String::new(),
-            headers,
-            state: State::Initiating,
-            end_cause: EndCause::None,
-            progressing: None,
-            established: None,
-            ended: None,
-            error: None,
-            muted: false,
-            video: self.context.config.video && to.domain() == Domain::Data,
-        };
-        let call = Call::place(&mut self.context, info.clone(), uri, wire);
-        if matches!(self.account.phase, Phase::Idle | Phase::Over) {
-            self.context.timers.set(Timer::NotStarted(id), self.context.now);
-        }
-        self.calls.push(call);
-        Ok(info)
-    }
-
-    /// Answers a call that rings here; a second answer changes nothing. `granted`: the microphone opens without a prompt, so the 200 is sent at
-    /// once. Otherwise the microphone is opened first, and without one the call is declined.
-    ///
-    /// # Errors
-    /// `InternalOther` (5, 6002) where the call is our own or over.
-    pub fn answer(&mut self, now: Instant, id: CallId, granted: bool) -> Result<(), Error> {
-        self.context.now = now;
-        let (call, context) = self.active_call(id)?;
-        if call.info.outgoing {
-            return Err(Error::Misuse("Only an incoming call can be answered"));
-        }
-        call.answer(context, granted);
-        self.settle();
-        Ok(())
-    }
-
-    /// Ends a call in any state.
-    ///
-    /// # Errors
-    /// `InternalOther` (5, 6002) where it has ended already.
-    pub fn hangup(&mut self, now: Instant, id: CallId) -> Result<(), Error> {
-        self.context.now = now;
-        let (call, context) = self.active_call(id)?;
-        call.hang_up(context);
-        self.settle();
-        Ok(())
-    }
-
-    /// Sends silence instead of sound, or sound again.
-    ///
-    /// # Errors
-    /// `InternalOther` (5, 6002) where the call is over.
-    pub fn mute(&mut self, id: CallId, on: bool) -> Result<(), Error> {
-        let (call, context) = self.active_call(id)?;
-        call.mute(context, on);
-        Ok(())
-    }
-
-    /// Sends DTMF digits; before the call is answered nothing happens.
-    ///
-    /// # Errors
-    /// `MissingParameter` (5, 6003) for anything but `0-9 # * A-D`; `InternalOther` (5, 6002) where the call is over.
-    pub fn send_dtmf(&mut self, now: Instant, id: CallId, digits: &str) -> Result<(), Error> {
-        self.context.now = now;
-        if digits.is_empty() || !digits.bytes().all(|b| matches!(b.to_ascii_uppercase(), b'0'..=b'9' | b'#' | b'*' | b'A'..=b'D')) {
-            return Err(Error::argument("Tones are 0-9, #, * and A-D"));
-        }
-        let (call, context) = self.active_call(id)?;
-        call.send_dtmf(context, digits);
-        self.settle();
-        Ok(())
-    }
-
     /// Takes an input.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.context.now = now;
@@ -329,6 +257,18 @@ impl Client {
                     context.call_changed(Change::RemoteTrack, &call.info);
                 }
             }
+            Input::Asked { url, finding } => self.handle_finding(&url, finding),
+            Input::LocalTrackEnded { call, video } => {
+                if let Ok((call, context)) = self.active_call(call) {
+                    call.local_track_ended(context, video);
+                }
+            }
+            Input::LocalStreamReplaced { call, audio, video } => {
+                if let Ok((call, context)) = self.active_call(call) {
+                    call.local_stream_replaced(context, audio, video);
+                }
+            }
+            Input::DevicesChanged => self.calls.iter_mut().for_each(|call| call.devices_changed(&mut self.context)),
             Input::Online => {
                 self.connection.check(&mut self.context);
                 self.calls.iter().for_each(|call| call.check_media(&mut self.context));
@@ -436,7 +376,12 @@ impl Client {
         self.disconnected();
         let in_call = self.has_calls();
         self.connection.lost(&mut self.context, in_call, false);
-        if self.connection.is_hopeless(&self.context) {
+        if !self.connection.is_hopeless(&self.context) {
+            return;
+        }
+        if self.account.phase == Phase::Starting {
+            self.explain(why);
+        } else {
             let verdict = self.account.unreachable(&mut self.context, why);
             self.apply(verdict);
         }
@@ -468,8 +413,8 @@ impl Client {
                 self.connection.close(&mut self.context);
                 self.context.push(Output::Disconnect);
                 self.context.event(Event::Connection(ConnectionState::Closed));
-                for call in &self.calls {
-                    self.context.timers.set(Timer::NotStarted(call.info.id), self.context.now);
+                for call in &mut self.calls {
+                    call.fail_later(&mut self.context, NOT_STARTED);
                 }
             }
             Verdict::Unavailable if self.connection.is_open() => {
@@ -493,6 +438,7 @@ impl Client {
                     self.lost("The server did not answer in time".into());
                 }
                 Timer::Reconnect => self.connection.open(&mut self.context),
+                Timer::Inquiry => self.end_inquiry(),
                 Timer::KeepAlive => self.connection.probe(&mut self.context, slept),
                 Timer::KeepAliveTimeout => {
                     self.context.push(Output::Disconnect);
@@ -504,6 +450,8 @@ impl Client {
                     let open = self.connection.is_open();
                     self.account.token_expired(&mut self.context, open);
                 }
+                Timer::TokenUpdate => self.account.update_timed_out(&mut self.context),
+                Timer::Activation => self.account.activation_timed_out(&mut self.context),
                 timer => {
                     if let Some((call, context)) = timer.call().and_then(|id| self.call_by_id(id)) {
                         call_timeout(call, context, timer);
@@ -555,7 +503,7 @@ impl Client {
 
 fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
     match timer {
-        Timer::NotStarted(_) => call.not_started(context),
+        Timer::Fault(_) => call.fail(context),
         Timer::ProgressTimeout(_) => call.progress_timed_out(context),
         Timer::AnswerTimeout(_) => call.answer_timed_out(context),
         Timer::NewTransaction(_) => call.invite_in_new_transaction(context),
@@ -567,7 +515,7 @@ fn call_timeout(call: &mut Call, context: &mut Context, timer: Timer) {
         Timer::Interruption(_) => call.path_is_still_lost(context),
         Timer::MediaTimeout(_) => call.media_timed_out(context),
         Timer::Forget(_) => call.done = true,
-        Timer::Connect | Timer::Reconnect | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}
-        Timer::TokenWarning | Timer::TokenExpiry => {}
+        Timer::Connect | Timer::Reconnect | Timer::Inquiry | Timer::KeepAlive | Timer::KeepAliveTimeout | Timer::Register => {}
+        Timer::TokenWarning | Timer::TokenExpiry | Timer::TokenUpdate | Timer::Activation => {}
     }
 }

@@ -11,6 +11,8 @@ pub enum Timer {
     Connect,
     /// When to try the next server.
     Reconnect,
+    /// Time-out of the answers of servers that were asked what they are.
+    Inquiry,
     /// When to send a keep-alive to the server.
     KeepAlive,
     /// Time-out of the answer to a keep-alive: the connection counts as lost.
@@ -21,8 +23,12 @@ pub enum Timer {
     TokenWarning,
     /// When to see whether the server still accepts a ticket or token that has expired.
     TokenExpiry,
-    /// When to end a call that was placed while the client was not started.
-    NotStarted(CallId),
+    /// Time-out of the server's word on new credentials.
+    TokenUpdate,
+    /// Time-out of the server's word on whether calls are received.
+    Activation,
+    /// UAC: when to end a call that cannot be placed.
+    Fault(CallId),
     /// UAC: time-out of the first sign of the callee.
     ProgressTimeout(CallId),
     /// Time-out of the answer to the call.
@@ -53,12 +59,15 @@ impl Timer {
         match self {
             Self::Connect
             | Self::Reconnect
+            | Self::Inquiry
             | Self::KeepAlive
             | Self::KeepAliveTimeout
             | Self::Register
             | Self::TokenWarning
-            | Self::TokenExpiry => None,
-            Self::NotStarted(id)
+            | Self::TokenExpiry
+            | Self::TokenUpdate
+            | Self::Activation => None,
+            Self::Fault(id)
             | Self::ProgressTimeout(id)
             | Self::AnswerTimeout(id)
             | Self::NewTransaction(id)

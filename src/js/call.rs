@@ -7,12 +7,12 @@ use js_sys::{Date, Error as JsError, Function, Object};
 use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use web_sys::MediaStream;
+use web_sys::{MediaStream, MediaStreamTrack};
 
 use super::app::App;
 use super::error::{record, sinch_error};
 use super::listeners::Listeners;
-use super::{class_of, text};
+use super::{class_of, text, warn};
 use crate::client::Client;
 use crate::client::call::{CallId, CallInfo, EndCause, Error, State};
 use crate::web::{Media, dom};
@@ -25,14 +25,27 @@ pub struct CallInner {
     media: Rc<Media>,
     /// The call after the last event that was delivered, or the last command of the page.
     info: RefCell<Rc<CallInfo>>,
-    /// The headers that the page gave to `callX`.
-    headers: Option<Object>,
+    /// What the page gave to `callX` as headers.
+    headers: JsValue,
+    /// The error as an object, once it was read: it is the same one as long as the error is the same.
+    error: RefCell<Option<(Error, JsValue)>>,
 }
 
 impl CallInner {
     /// Returns a call of `app`.
-    pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: Option<Object>) -> Self {
-        Self { listeners: Listeners::default(), app, media, info: RefCell::new(info), headers }
+    pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> Self {
+        let listeners = Listeners::new("onCallEnded");
+        Self { listeners, app, media, info: RefCell::new(info), headers, error: RefCell::default() }
+    }
+
+    /// Why it failed, for the page: `null` where it did not.
+    fn error(&self) -> JsValue {
+        let Some(error) = self.info.borrow().error.clone() else { return JsValue::NULL };
+        let mut known = self.error.borrow_mut();
+        match &*known {
+            Some((same, object)) if *same == error => object.clone(),
+            _ => known.insert((error.clone(), sinch_error(&error))).1.clone(),
+        }
     }
 
     /// Takes a later state; a call never goes back.
@@ -63,8 +76,13 @@ impl CallInner {
     }
 
     /// The local stream.
-    pub fn outgoing_stream(&self) -> Option<MediaStream> {
+    pub fn outgoing_stream(&self) -> MediaStream {
         self.media.outgoing()
+    }
+
+    /// The video track of the local stream, or its audio track.
+    pub fn outgoing_track(&self, video: bool) -> Option<MediaStreamTrack> {
+        self.media.outgoing_track(video)
     }
 
     fn command(&self, command: fn(&mut Client, Instant, CallId) -> Result<(), Error>) -> Result<(), JsValue> {
@@ -124,6 +142,11 @@ impl Call {
     #[wasm_bindgen(skip_typescript)]
     pub fn answer(&self) {
         let inner = self.inner();
+        if inner.is_outgoing() {
+            return warn(
+                "answer() is for calls that onIncomingCall has told of: this one was placed here, and the other side answers it",
+            );
+        }
         let id = self.info().id;
         if let Err(error) = inner.commanded(inner.app.driver().answer(id)) {
             inner.app.log("answer", &String::from(error.unchecked_into::<JsError>().message()));
@@ -183,7 +206,7 @@ impl Call {
     /// A snapshot of times and end.
     #[wasm_bindgen(js_name = getDetails, skip_typescript)]
     pub fn get_details(&self) -> Result<JsValue, JsValue> {
-        CallDetails::of(&self.info())
+        CallDetails::of(&self.info(), self.inner().error())
     }
 
     /// 1 for an outgoing call, 0 for an incoming one.
@@ -233,7 +256,7 @@ impl Call {
     #[wasm_bindgen(js_name = getHeaders, skip_typescript)]
     pub fn get_headers(&self) -> JsValue {
         let info = self.info();
-        if info.outgoing { self.inner().headers.clone().into() } else { record(&info.headers) }
+        if info.outgoing { self.inner().headers.clone() } else { record(&info.headers) }
     }
 
     /// The caller.
@@ -281,7 +304,7 @@ impl Call {
     /// Why it failed.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn error(&self) -> JsValue {
-        self.info().error.as_ref().map_or(JsValue::NULL, sinch_error)
+        self.inner().error()
     }
 
     /// The same: the documentation of the original calls it so.
@@ -304,7 +327,7 @@ impl Call {
 
     /// The local stream.
     #[wasm_bindgen(getter, js_name = outgoingStream, skip_typescript)]
-    pub fn outgoing_stream(&self) -> Option<MediaStream> {
+    pub fn outgoing_stream(&self) -> MediaStream {
         self.inner().outgoing_stream()
     }
 
@@ -316,7 +339,7 @@ impl Call {
 
     /// A string that plays the local stream as `src` of a media element.
     #[wasm_bindgen(getter, js_name = outgoingStreamURL, skip_typescript)]
-    pub fn outgoing_stream_url(&self) -> Option<String> {
+    pub fn outgoing_stream_url(&self) -> String {
         self.inner().media.outgoing_url()
     }
 }
@@ -347,7 +370,7 @@ impl CallDetails {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a call lasts less than 2^53 ms")]
-    fn of(info: &CallInfo) -> Result<JsValue, JsValue> {
+    fn of(info: &CallInfo, error: JsValue) -> Result<JsValue, JsValue> {
         let until = info.ended.unwrap_or_else(dom::now);
         let details = serde_wasm_bindgen::to_value(&Details {
             started_time: date(info.progressing),
@@ -355,7 +378,7 @@ impl CallDetails {
             ended_time: date(info.ended),
             duration: info.established.map_or(0.0, |from| (until - from).as_millis() as f64 / 1000.0),
             end_cause: info.end_cause as i32,
-            error: info.error.as_ref().map_or(JsValue::NULL, sinch_error),
+            error,
         })?;
         let prototype = Object::get_prototype_of(&Self.into());
         Ok(Object::<JsValue>::set_prototype_of(details.unchecked_ref(), &prototype).into())

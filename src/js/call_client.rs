@@ -1,5 +1,6 @@
 //! The entry point for calls.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use js_sys::{Array, Function, JSON, Object, Promise};
@@ -8,11 +9,12 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 
 use super::app::App;
-use super::error::{bad_argument, sinch_error};
+use super::error::type_error;
 use super::promise::Deferred;
-use super::{class_of, options, text};
-use crate::client::call::Destination;
+use super::{class_of, options, text, warn};
+use crate::client::call::{Destination, Error};
 use crate::web::dom::items;
+use crate::web::microphone::Kinds;
 
 /// Places calls, and has the listeners for incoming ones.
 #[wasm_bindgen(skip_typescript)]
@@ -36,39 +38,27 @@ impl CallClient {
 
 #[wasm_bindgen]
 impl CallClient {
-    /// Calls a user.
-    ///
-    /// # Errors
-    /// `SinchError` for an id that no user can have, or for headers that cannot be sent.
+    /// Calls a user. As of all methods that call, what they cannot call gives a call that ends with the error (5, 6003).
     #[wasm_bindgen(js_name = callUser, skip_typescript)]
-    pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> JsValue {
         place(self.app(), Destination::User, to, headers, custom)
     }
 
-    /// Calls a phone.
-    ///
-    /// # Errors
-    /// `SinchError` for a number that is neither E.164 nor short as emergency numbers are.
+    /// Calls a phone, by a number in E.164, or one that is short as emergency numbers are.
     #[wasm_bindgen(js_name = callPhoneNumber, skip_typescript)]
-    pub fn call_phone_number(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_phone_number(&self, to: JsValue, headers: JsValue, custom: JsValue) -> JsValue {
         place(self.app(), Destination::Phone, to, headers, custom)
     }
 
-    /// Calls a SIP address.
-    ///
-    /// # Errors
-    /// `SinchError` for an invalid address, and for headers without `x-`.
+    /// Calls a SIP address. Names of headers begin with `x-`.
     #[wasm_bindgen(js_name = callSip, skip_typescript)]
-    pub fn call_sip(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_sip(&self, to: JsValue, headers: JsValue, custom: JsValue) -> JsValue {
         place(self.app(), Destination::Sip, to, headers, custom)
     }
 
-    /// Calls a conference room.
-    ///
-    /// # Errors
-    /// `SinchError` (5, 6003) for a name that is empty or longer than 64 characters.
+    /// Calls a conference room, whose name has 1 to 64 characters.
     #[wasm_bindgen(js_name = callConference, skip_typescript)]
-    pub fn call_conference(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
+    pub fn call_conference(&self, to: JsValue, headers: JsValue, custom: JsValue) -> JsValue {
         place(self.app(), Destination::Conference, to, headers, custom)
     }
 
@@ -79,16 +69,17 @@ impl CallClient {
     #[wasm_bindgen(js_name = initStream, skip_typescript)]
     pub fn init_stream(&self, custom: JsValue, no_video: &JsValue) -> Result<Promise, JsValue> {
         let app = self.app().clone();
-        let custom = options::stream(custom)?;
+        let custom = options::stream(custom).map_err(type_error)?;
         let video = app.options.video && !no_video.is_truthy();
         let (promise, deferred) = Deferred::silent();
         spawn_local(async move {
-            let microphone = &app.driver().microphone;
+            let driver = app.driver();
+            let microphone = &driver.microphone;
             microphone.hold(true);
             if let Some(custom) = custom {
-                microphone.adopt(custom);
+                driver.adopt(&custom);
             }
-            let stream = match microphone.open(video) {
+            let stream = match microphone.open(Kinds { audio: true, video }) {
                 Ok(opening) => opening.await.map(JsValue::from),
                 Err(fault) => Err(fault),
             };
@@ -119,35 +110,53 @@ impl CallClient {
     }
 }
 
-/// Places a call. No event is delivered before the page's own code has returned.
-pub fn place(
-    app: &Rc<App>,
-    kind: fn(String) -> Destination,
-    to: JsValue,
-    headers: JsValue,
-    custom: JsValue,
-) -> Result<JsValue, JsValue> {
-    let custom = options::stream(custom)?;
-    let headers = object(headers)?;
-    let entries = headers.as_ref().map(entries).transpose()?.unwrap_or_default();
-    let (info, media) = app.driver().call(kind(text(&to)), entries, custom.as_ref()).map_err(|error| sinch_error(&error))?;
-    Ok(app.add_call(info, media, headers))
+/// Places a call. No event is delivered before the page's own code has returned. What is wrong with an argument is the error that the call ends
+/// with.
+pub fn place(app: &Rc<App>, kind: fn(String) -> Destination, to: JsValue, headers: JsValue, custom: JsValue) -> JsValue {
+    let (driver, destination) = (app.driver(), kind(text(&to)));
+    let (info, media) = match read(&to, &headers, custom) {
+        Ok((headers, custom)) => driver.call(custom.as_ref(), |client, now| client.call(now, destination, headers)),
+        Err(fault) => driver.call(None, |client, now| client.call_in_vain(now, destination, Error::Argument(fault))),
+    };
+    app.add_call(info, media, headers)
 }
 
-fn object(headers: JsValue) -> Result<Option<Object>, JsValue> {
-    match headers {
-        headers if headers.is_undefined() || headers.is_null() => Ok(None),
-        headers if headers.is_object() => Ok(Some(headers.unchecked_into())),
-        _ => Err(bad_argument("headers is an object")),
+type Headers = Vec<(String, String)>;
+
+/// Reads the arguments of a call. What is no object counts as no headers, as in the original.
+fn read(to: &JsValue, headers: &JsValue, custom: JsValue) -> Result<(Headers, Option<MediaStream>), Cow<'static, str>> {
+    if !can_name(to) {
+        let kind = to.js_typeof().as_string().unwrap_or_default();
+        return Err(format!("Whom to call is said by a string, such as \"alice\": this is of the type {kind}").into());
+    }
+    let custom = options::stream(custom)?;
+    if headers.is_object() {
+        return Ok((entries(headers.unchecked_ref())?, custom));
+    }
+    if headers.is_truthy() {
+        warn("The headers of a call are an object, such as { topic: \"order\" }: what was passed instead is not sent");
+    }
+    Ok((Headers::new(), custom))
+}
+
+/// Whether a value can name whom to call: a string, or an id that has one, such as a number. Without any the call names nobody.
+fn can_name(to: &JsValue) -> bool {
+    match to.as_f64() {
+        Some(number) => number.is_finite(),
+        None if to.is_object() => !text(to).starts_with("[object "),
+        None => to.is_string() || to.is_bigint() || to.is_undefined() || to.is_null(),
     }
 }
 
 /// Returns the headers of a page: strings as they are, objects as JSON.
-fn entries(headers: &Object) -> Result<Vec<(String, String)>, JsValue> {
+fn entries(headers: &Object) -> Result<Headers, Cow<'static, str>> {
     let entry = |pair: Array| {
-        let value = pair.get(1);
-        let value = if value.is_object() { JSON::stringify(&value)?.into() } else { text(&value) };
-        Ok((text(&pair.get(0)), value))
+        let (name, value) = (text(&pair.get(0)), pair.get(1));
+        let value = if value.is_object() { JSON::stringify(&value).map(JsValue::from) } else { Ok(value) };
+        match value {
+            Ok(value) => Ok((name, text(&value))),
+            Err(_) => Err(format!("The header {name} cannot be written as JSON").into()),
+        }
     };
     items(&Object::entries(headers)).map(entry).collect()
 }

@@ -34,7 +34,7 @@ struct Response<'a> {
 /// A `SinchError`.
 #[must_use]
 pub fn sinch_error(error: &Error) -> JsValue {
-    let object = JsError::new(&error.to_string());
+    let object = JsError::new(&error.message());
     object.set_name("SinchError");
     let answer = error.response();
     let reason = answer.map(|answer| answer.reason.as_str());

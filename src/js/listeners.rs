@@ -2,39 +2,91 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Array, Function, Object, Reflect, WeakRef};
 use wasm_bindgen::prelude::*;
 use web_sys::console;
 
+use super::warn;
+
 /// Listeners in the order they were added.
-#[derive(Default)]
-pub struct Listeners(RefCell<Vec<Object>>);
+///
+/// A listener often knows the object that it listens to. While this list holds it, the browser can collect neither; so the list can be
+/// [released](Self::release): then it lives as long as something else in the page holds it.
+pub struct Listeners {
+    list: RefCell<WeakRef<Array<Object>>>,
+    held: RefCell<Option<Array<Object>>>,
+    /// A handler that they may have.
+    example: &'static str,
+}
 
 impl Listeners {
-    /// Adds one. A value that is no object has no handlers and is ignored.
+    /// Returns none yet. `example`: a handler that they may have.
+    pub fn new(example: &'static str) -> Self {
+        let list = Array::new_typed();
+        Self { list: RefCell::new(WeakRef::new(&list)), held: RefCell::new(Some(list)), example }
+    }
+
+    /// Returns the list itself.
+    pub fn list(&self) -> Array<Object> {
+        self.list.borrow().deref().unwrap_or_else(|| {
+            let list = Array::new_typed();
+            self.list.replace(WeakRef::new(&list));
+            list
+        })
+    }
+
+    /// Holds the list.
+    pub fn hold(&self) {
+        self.held.replace(Some(self.list()));
+    }
+
+    /// Holds it no longer.
+    pub fn release(&self) {
+        self.held.take();
+    }
+
+    /// Adds one. What has no handlers, as the name of an event that DOM objects take, is ignored with a warning that says how it is done.
     pub fn add(&self, listener: JsValue) {
-        if listener.is_object() || listener.is_function() {
-            self.0.borrow_mut().push(listener.unchecked_into());
+        if listener.is_object() || listener.is_function() && has_handlers(&listener) {
+            self.list().push(listener.unchecked_ref());
+            return;
         }
+        let name = listener.as_string().filter(|name| name.starts_with("on")).unwrap_or_else(|| self.example.to_owned());
+        warn(&format!(
+            "addEventListener takes one object that has the handlers, as in addEventListener({{ {name}: function () {{ … }} }}): \
+             what was passed instead listens to nothing"
+        ));
     }
 
     /// Removes one, if it is there.
     pub fn remove(&self, listener: &JsValue) {
-        let mut listeners = self.0.borrow_mut();
-        if let Some(position) = listeners.iter().position(|known| **known == *listener) {
-            listeners.remove(position);
+        let list = self.list();
+        if let Some(position) = list.iter().position(|known| *known == *listener) {
+            list.splice_many(u32::try_from(position).unwrap_or(u32::MAX), 1, &[]);
         }
+    }
+
+    /// Removes all.
+    pub fn clear(&self) {
+        self.list().set_length(0);
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.list().length() == 0
+    }
+
+    /// Calls each with one argument, where the listeners are functions.
+    pub fn call(&self, argument: &JsValue) {
+        for listener in self.list().iter().collect::<Vec<Object>>() {
+            call_back(listener.unchecked_ref(), argument);
+        }
     }
 
     /// Calls the handler of this name on each, as its method.
     pub fn tell(&self, handler: &str, arguments: &Array) {
         // A handler may add and remove listeners.
-        let listeners = self.0.borrow().clone();
+        let listeners: Vec<Object> = self.list().iter().collect();
         for listener in listeners {
             if let Ok(handler) = Reflect::get(&listener, &handler.into())
                 && let Ok(handler) = handler.dyn_into()
@@ -45,8 +97,14 @@ impl Listeners {
     }
 }
 
+/// Whether a function has handlers: a class with static methods may.
+fn has_handlers(function: &JsValue) -> bool {
+    let keys = Reflect::own_keys(function).unwrap_or_default();
+    keys.iter().any(|key| key.as_string().is_some_and(|key| key.starts_with("on")))
+}
+
 /// Calls `callback` with one argument.
-pub fn call_back(callback: &Function, argument: &JsValue) {
+fn call_back(callback: &Function, argument: &JsValue) {
     notify(callback, &JsValue::UNDEFINED, &Array::of1(argument));
 }
 

@@ -27,10 +27,18 @@ pub fn read(given: &JsValue, application_key: &str, secret: Option<&str>) -> Res
         user.filter(|user| !user.is_empty()).map(|user| with_token(user, token)).ok_or_else(|| bad_argument(fault))
     };
     if let Some(ticket) = field(given, "userTicket")? {
-        return token(ticket_user(&ticket), ticket, "The user ticket cannot be read");
+        return token(
+            ticket_user(&ticket),
+            ticket,
+            "The user ticket cannot be read: it is base64 of its JSON, a colon, and base64 of its signature",
+        );
     }
     if let Some(jwt) = field(given, "token")? {
-        return token(jwt_user(&jwt), jwt, "The token cannot be read");
+        return token(
+            jwt_user(&jwt),
+            jwt,
+            "The token cannot be read: it is a JWT, three parts of base64 with dots between, whose claims name the user in `sub`",
+        );
     }
     if let Some(ticket) = field(given, "authorization")? {
         return token(named_user(given).or_else(|| ticket_user(&ticket)), ticket, "The login object names no user");

@@ -12,18 +12,23 @@ mod call;
 mod call_client;
 mod error;
 mod fault;
+mod keep;
 mod listeners;
 mod login;
+mod message_client;
 mod options;
 mod promise;
 mod sinch_client;
+mod users;
 
 pub use call::{Call, CallDetails};
 pub use call_client::CallClient;
+pub use message_client::{Message, MessageClient};
 pub use sinch_client::SinchClient;
 
 use js_sys::{Function, Object};
 use wasm_bindgen::prelude::*;
+use web_sys::console;
 
 use crate::web::bindings::string;
 
@@ -33,6 +38,11 @@ const TYPES: &str = include_str!("types.d.ts");
 /// Returns the class of an object of ours.
 fn class_of(object: &JsValue) -> Function {
     Object::get_prototype_of(object).constructor()
+}
+
+/// Warns the author of the page, in the console.
+fn warn(message: &str) {
+    console::warn_1(&message.into());
 }
 
 /// Returns `value` as a string, as JavaScript converts it; `""` for `null`, `undefined`, and where the conversion throws.

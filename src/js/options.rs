@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use js_sys::{Array, Error as JsError, Function, Object, Reflect};
+use js_sys::{Array, Error as JsError, Function, Object, Reflect, Symbol};
 use wasm_bindgen::convert::TryFromJsValue;
 use wasm_bindgen::prelude::*;
 use web_sys::{MediaStream, Url};
 
 use super::error::type_error;
-use crate::client::{Config, IceServer};
+use crate::client::{Config, IceServer, Page, Unnamed};
 use crate::web::dom::{as_stream, uuid, window};
 
 /// The options that are not in the client's [`Config`].
@@ -20,6 +20,8 @@ pub struct Options {
     pub capabilities: JsValue,
     /// Whether there are calls at all.
     pub calling: bool,
+    /// Whether there is a message client.
+    pub messaging: bool,
     /// Whether calls between users have video.
     pub video: bool,
     /// The secret with which the page signs its own tickets.
@@ -30,8 +32,10 @@ pub struct Options {
     pub on_log_message: Option<Function>,
     /// The logger of the signalling.
     pub on_log_mxp_message: Option<Function>,
-    /// The origin for HTTP requests; `None` for a page that has no origin and names no server.
-    pub http: Option<String>,
+    /// The preferred server; `None` for a page that has no origin and names no server.
+    pub server: Option<Server>,
+    /// The server that the script came from, which is used in place of it if it is a gateway.
+    pub unnamed: Option<Server>,
 }
 
 /// Reads the argument of the constructor.
@@ -43,15 +47,25 @@ pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
         return Err(type_error("new SinchClient(config): config is an object with an applicationKey"));
     };
     let application_key: String = option(&given, "applicationKey")?.ok_or_else(|| type_error("applicationKey is missing"))?;
-    let servers = servers(&given, &application_key)?;
+    let Places { servers, unnamed, sentence } = servers(&given, &application_key)?;
     let capabilities = Reflect::get(&given, &"capabilities".into())?;
     let can = own(&capabilities).unwrap_or_default();
     let (calling, video) = (flag(&can, "calling"), flag(&can, "video"));
     let defaults = Config::default();
+    let domain: Option<String> = option(&given, "domain")?;
     let activate = flag(&given, "startActiveConnection");
     let config = Config {
         servers: servers.iter().map(|server| server.web_socket.clone()).collect(),
-        domain: option(&given, "domain")?.or(servers.first().map(|server| server.host.clone())).unwrap_or_default(),
+        domain: domain.clone().or(servers.first().map(|server| server.host.clone())).unwrap_or_default(),
+        unnamed: unnamed
+            .as_ref()
+            .map(|server| Unnamed { url: server.web_socket.clone(), domain: domain.unwrap_or_else(|| server.host.clone()) }),
+        page: Page {
+            application: application_key.clone(),
+            origin: page_origin(),
+            secure: window().is_secure_context(),
+            places: sentence,
+        },
         instance: option(&given, "instanceId")?.unwrap_or_else(uuid),
         ice_servers: Rc::new(ice_servers(&given)?),
         relay_only: option::<String>(&given, "iceTransportPolicy")?.as_deref() == Some("relay"),
@@ -68,13 +82,15 @@ pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
     };
     let options = Options {
         application_secret: option(&given, "applicationSecret")?,
-        custom_stream: stream(Reflect::get(&given, &"customStream".into())?)?,
+        custom_stream: stream(Reflect::get(&given, &"customStream".into())?).map_err(type_error)?,
         on_log_message: option(&given, "onLogMessage")?,
         on_log_mxp_message: option(&given, "onLogMxpMessage")?,
-        http: servers.into_iter().next().map(|server| server.http),
+        server: servers.into_iter().next(),
+        unnamed,
         application_key,
         capabilities,
         calling,
+        messaging: flag(&can, "messaging"),
         video,
     };
     Ok((options, config))
@@ -116,29 +132,70 @@ fn strings(given: &Object, key: &str) -> Result<Option<Vec<String>>, JsValue> {
     option(given, key)
 }
 
-/// A server of the page: its origin for HTTP requests, and its WebSocket.
-struct Server {
-    http: String,
+/// A server of the page.
+#[derive(PartialEq)]
+pub struct Server {
+    /// Its origin, for HTTP requests.
+    pub http: String,
     host: String,
-    web_socket: String,
+    /// The URL of its WebSocket.
+    pub web_socket: String,
 }
 
-/// Returns the servers of `server`, else `urlObj.calling` or `urlObj.base`, else the origin of the page. A page that has no origin and names no server gets
-/// a client without servers, whose `start` fails.
-fn servers(given: &Object, application_key: &str) -> Result<Vec<Server>, JsValue> {
+/// Where the servers of a page are.
+#[derive(Default)]
+struct Places {
+    servers: Vec<Server>,
+    /// The server of the script, where nobody has named one and it is not the page's.
+    unnamed: Option<Server>,
+    /// Says where the addresses come from that nobody has named.
+    sentence: String,
+}
+
+/// Returns the servers of `server`, else `urlObj.calling` or `urlObj.base`, else `data-server` of the script tag, else the origin of the page, and
+/// that of the script. A page without any of them gets a client whose `start` fails.
+fn servers(given: &Object, application_key: &str) -> Result<Places, JsValue> {
     let places = option(given, "urlObj")?.unwrap_or_default();
     let named = match strings(given, "server")? {
         None => strings(&places, "calling")?.or(strings(&places, "base")?),
         named => named,
     };
+    let script = own(&Reflect::get(&js_sys::global(), &Symbol::for_(SCRIPT))?).unwrap_or_default();
+    let named = match named {
+        None => strings(&script, "server")?,
+        named => named,
+    };
     let Some(named) = named else {
-        let origin = window().location().origin().unwrap_or_default();
-        return Ok(server(&origin, application_key).into_iter().collect());
+        let page = server(&page_origin(), application_key);
+        let came_from = option::<String>(&script, "src")?.and_then(|src| server(&src, application_key));
+        return Ok(default_places(page, came_from));
     };
     let read = |url: &String| {
         server(url, application_key).ok_or_else(|| type_error("server is a ws, wss, http or https URL, or a list of them"))
     };
-    named.iter().map(read).collect()
+    Ok(Places { servers: named.iter().map(read).collect::<Result<_, _>>()?, ..Places::default() })
+}
+
+/// The name of the symbol under which the classic script writes where it came from. No markup of a page can make a property of that name.
+const SCRIPT: &str = "offhook.script";
+
+/// Returns the servers of a page that names none.
+fn default_places(page: Option<Server>, script: Option<Server>) -> Places {
+    let unnamed = script.filter(|script| page.as_ref() != Some(script));
+    let came = |server: &Option<Server>, what: &str| {
+        let place = server.as_ref()?.http.split_once("://")?.1;
+        Some(format!("{place} is where {what} came from"))
+    };
+    let all: Vec<String> = came(&unnamed, "the script").into_iter().chain(came(&page, "this page")).collect();
+    let sentence = format!(
+        "{}: if the server is elsewhere, name it with the option `server`, or with data-server on the script tag.",
+        all.join(", ")
+    );
+    Places { servers: page.into_iter().collect(), unnamed, sentence }
+}
+
+fn page_origin() -> String {
+    window().location().origin().unwrap_or_default()
 }
 
 /// Returns the server of a URL. A WebSocket URL is taken as it is; of others only the origin counts.
@@ -190,10 +247,10 @@ pub fn escaped(part: &str) -> String {
 /// A `MediaStream`, or nothing.
 ///
 /// # Errors
-/// A `TypeError` for anything else.
-pub fn stream(given: JsValue) -> Result<Option<MediaStream>, JsValue> {
+/// What is wrong with anything else.
+pub fn stream(given: JsValue) -> Result<Option<MediaStream>, &'static str> {
     if given.is_undefined() || given.is_null() {
         return Ok(None);
     }
-    as_stream(given).map(Some).map_err(|_| type_error("customStream is a MediaStream"))
+    as_stream(given).map(Some).map_err(|_| "customStream is a MediaStream, such as getUserMedia gives")
 }

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use gloo_net::http::Request;
-use js_sys::{Error as JsError, Function, JSON, Object, Promise, Reflect};
+use js_sys::{Error as JsError, Function, JSON, Object, Promise};
 use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -14,10 +13,9 @@ use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
-use super::{Call, CallClient, CallDetails, login, options, text};
+use super::{Call, CallClient, CallDetails, Message, MessageClient, keep, login, options, users};
 use crate::client::Client;
 use crate::client::call::{Destination, Error};
-use crate::web::dom::find_window;
 
 /// One user of one application.
 #[wasm_bindgen(skip_typescript)]
@@ -25,20 +23,17 @@ pub struct SinchClient(Rc<App>);
 
 #[wasm_bindgen]
 impl SinchClient {
-    /// Returns a client that is not signed in.
+    /// Returns a client that is not signed in. That this is a browser with WebRTC the entries of the package have made sure
+    /// (`pkg/entry/start.js`): elsewhere the wasm does not start.
     ///
     /// # Errors
-    /// A `TypeError` for options that make no sense, an `Error` where the browser has no WebRTC.
+    /// A `TypeError` for options that make no sense.
     #[wasm_bindgen(constructor, skip_typescript)]
     pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
-        if find_window().is_none() {
-            return Err(JsError::new("SinchClient works in the window of a browser only").into());
-        }
         let (options, config) = options::read(config)?;
-        if options.calling && !Reflect::has(&js_sys::global(), &"RTCPeerConnection".into())? {
-            return Err(JsError::new("This browser has no WebRTC, so it cannot call").into());
-        }
-        Ok(Self(App::new(options, config)))
+        let app = App::new(options, config);
+        keep::wrap(|| Self(app.clone()).into(), ["terminate", "stop"]);
+        Ok(Self(app))
     }
 
     /// Signs in.
@@ -85,8 +80,7 @@ impl SinchClient {
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {
-        self.0.driver().terminate();
-        self.0.forget();
+        keep::give(self.0.terminate());
     }
 
     /// The old name of [`SinchClient::terminate`].
@@ -100,8 +94,10 @@ impl SinchClient {
     #[wasm_bindgen(js_name = newUser, skip_typescript)]
     pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
-        match self.request_of(&user) {
-            Ok((url, body)) => spawn_local(async move { deferred.settle(post(&url, body).await) }),
+        let user = if user.is_object() { JSON::stringify(&user) } else { Err(bad_argument("newUser(user): user is an object")) };
+        let app = self.0.clone();
+        match user {
+            Ok(user) => spawn_local(async move { deferred.settle(users::create(&app, user.into()).await) }),
             Err(fault) => deferred.settle(Err(fault)),
         }
         promise
@@ -134,14 +130,29 @@ impl SinchClient {
         self.get_call_client().unwrap_or_default()
     }
 
+    /// The message client.
+    ///
+    /// # Errors
+    /// `SinchError` (5, 6002) without the capability `messaging`.
+    #[wasm_bindgen(js_name = getMessageClient, skip_typescript)]
+    pub fn get_message_client(&self) -> Result<JsValue, JsValue> {
+        if self.0.options.messaging { Ok(self.0.message_client()) } else { Err(misuse("The capability `messaging` is not set")) }
+    }
+
+    /// The message client, or `undefined`.
+    #[wasm_bindgen(getter, js_name = messageClient, skip_typescript)]
+    pub fn message_client(&self) -> JsValue {
+        self.get_message_client().unwrap_or_default()
+    }
+
     /// The same as that of the call client.
     ///
     /// # Errors
-    /// As that, and as [`SinchClient::get_call_client`].
+    /// As [`SinchClient::get_call_client`].
     #[wasm_bindgen(js_name = callUser, skip_typescript)]
     pub fn call_user(&self, to: JsValue, headers: JsValue, custom: JsValue) -> Result<JsValue, JsValue> {
         self.get_call_client()?;
-        place(&self.0, Destination::User, to, headers, custom)
+        Ok(place(&self.0, Destination::User, to, headers, custom))
     }
 
     /// Begins to receive calls. Before `start` it has `start` do so, and returns no promise.
@@ -189,7 +200,7 @@ impl SinchClient {
     /// Whether `start` was called and did not fail.
     #[wasm_bindgen(getter, skip_typescript)]
     pub fn started(&self) -> bool {
-        self.0.started.get()
+        self.0.is_started()
     }
 
     /// `connecting`, `connected`, `reconnecting` or `closed`.
@@ -216,31 +227,34 @@ impl SinchClient {
         CallDetails::class()
     }
 
+    /// The class of messages.
+    #[wasm_bindgen(getter, js_name = Message, skip_typescript)]
+    pub fn class_of_messages() -> Function {
+        Message::class()
+    }
+
+    /// The class of message clients.
+    #[wasm_bindgen(getter, js_name = MessageClient, skip_typescript)]
+    pub fn class_of_message_clients() -> Function {
+        MessageClient::class()
+    }
+
     fn sign_in(&self, login: JsValue) -> Result<(), JsValue> {
         let options = &self.0.options;
-        if self.0.started.get() {
+        self.0.begin()?;
+        if self.0.is_started() {
             return Err(JsError::new("Sinch client already started").into());
         }
-        if options.http.is_none() {
+        if options.server.is_none() && options.unnamed.is_none() {
             return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
         }
         let login = login::read(&login, &options.application_key, options.application_secret.as_deref())?;
         // Before anything can panic, so that the promise is rejected then.
-        self.0.started.set(true);
+        self.0.set_started(true);
         self.0.driver().start(login).map_err(|error| {
-            self.0.started.set(false);
+            self.0.set_started(false);
             sinch_error(&error)
         })
-    }
-
-    /// Returns the request that creates a user: its URL and its body.
-    fn request_of(&self, user: &JsValue) -> Result<(String, String), JsValue> {
-        if !user.is_object() {
-            return Err(bad_argument("newUser(user): user is an object"));
-        }
-        let http = self.0.options.http.as_ref().ok_or_else(|| bad_argument("Name the server with the option `server`"))?;
-        let key = options::escaped(&self.0.options.application_key);
-        Ok((format!("{http}/users?key={key}"), JSON::stringify(user)?.into()))
     }
 
     fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<Option<Promise>, JsValue> {
@@ -267,31 +281,4 @@ struct SessionFields<'a> {
 #[serde(rename_all = "camelCase")]
 struct User<'a> {
     user_id: Option<&'a str>,
-}
-
-/// Sends JSON and returns the JSON of the response.
-async fn post(url: &str, body: String) -> Result<JsValue, JsValue> {
-    let request = Request::post(url).header("Content-Type", "application/json").body(body).map_err(unreachable)?;
-    let answer = request.send().await.map_err(unreachable)?;
-    let json = JSON::parse(&answer.text().await.map_err(unreachable)?).unwrap_or_default();
-    if answer.ok() {
-        return Ok(json);
-    }
-    let field = |key: &str| Reflect::get(&json, &key.into()).unwrap_or_default();
-    let code = Some(field("errorCode")).filter(|code| !code.is_undefined()).unwrap_or_else(|| answer.status().into());
-    let message = format!("{} {}", text(&code), text(&field("message")));
-    let error = sinch_error(&Error::ApiRefused(message));
-    if json.is_object() {
-        Reflect::set(&error, &"response".into(), &json)?;
-    }
-    Err(error)
-}
-
-/// Returns the error of a request that did not get through, with the browser's message.
-fn unreachable(error: gloo_net::Error) -> JsValue {
-    let message = match error {
-        gloo_net::Error::JsError(error) => error.message,
-        error => error.to_string(),
-    };
-    sinch_error(&Error::Unreachable(message.into()))
 }

@@ -9,6 +9,7 @@ export interface SinchClientConfig {
     video?: boolean;
     /** Several calls at once; without it, whoever calls during a call finds this user busy. */
     multiCall?: boolean;
+    /** Text messages, which are not there yet: `getMessageClient()` gives what pages of the original need, and sending fails. */
     messaging?: boolean;
     [name: string]: boolean | undefined;
   };
@@ -31,7 +32,8 @@ export interface SinchClientConfig {
 
   /**
    * Where the server is, the preferred one first. A `ws:` or `wss:` URL is used as it is; of an `http:` or `https:` URL only the origin
-   * counts: `https://voice.example` means `wss://voice.example/sip?key=APPLICATION_KEY`. Without it: where the page came from.
+   * counts: `https://voice.example` means `wss://voice.example/sip?key=APPLICATION_KEY`. Without it: `urlObj`, then the attribute `data-server`
+   * of the script tag of `offhook.js`, then where that script came from if that is a gateway, then where the page came from.
    */
   server?: string | string[];
   /** The SIP domain. Without it: the host name of the first server. */
@@ -108,9 +110,9 @@ export interface SinchPromise<T> extends Promise<T> {
 }
 
 /**
- * What goes wrong. Domains: 0 network, 1 capability, 2 session, 3 server, 5 misuse. Codes: 1000 no connection, 1001 no media path, 4000
- * refused by the server, 6001 microphone or browser, 6002 makes no sense now, 6003 bad argument, 6004 nobody listens. Of a call that was
- * refused it is the SIP status, such as 486, or the server's own code, such as 40200 for want of credit.
+ * What goes wrong. Domains: 0 network, 1 capability, 2 session, 3 server, 5 misuse. Codes: 1000 no connection, 1001 no media path, or no
+ * answer, 4000 refused by the server, 6001 microphone or browser, 6002 makes no sense now, 6003 bad argument, 6004 nobody listens. Of a call
+ * that was refused or cut off it is the SIP status, such as 486, or the server's own code, such as 40200 for want of credit.
  */
 export interface SinchError extends Error {
   name: "SinchError";
@@ -120,7 +122,10 @@ export interface SinchError extends Error {
   response: { errorCode?: number; message?: string; headers?: Record<string, string> };
   /** The server's reason in words. */
   reason?: string;
-  /** The SIP headers of the server's answer. */
+  /**
+   * All header fields of the SIP message that refused the call or cut it off, such as `Warning`, `Retry-After`, `Reason` and those with `X-`.
+   * Known names are written as RFC 3261 does, others as they came; several fields of one name are a list, with `, ` between.
+   */
   headers?: Record<string, string>;
 }
 
@@ -130,6 +135,8 @@ export class SinchClient {
   static readonly Call: typeof Call;
   static readonly CallClient: typeof CallClient;
   static readonly CallDetails: typeof CallDetails;
+  static readonly Message: typeof Message;
+  static readonly MessageClient: typeof MessageClient;
   readonly applicationKey: string;
   readonly capabilities: SinchClientConfig["capabilities"];
   /** Who is signed in. */
@@ -137,9 +144,13 @@ export class SinchClient {
   /** Whether `start()` was called and did not fail. */
   readonly started: boolean;
   readonly callClient?: CallClient;
+  readonly messageClient?: MessageClient;
   /** The connection to the server. */
   readonly connectionState: ConnectionState;
-  /** Signs in. The callbacks run before anything given to `then`. */
+  /**
+   * Signs in. The callbacks run before anything given to `then`. The client lives until `terminate()`, also where the page drops it. A start
+   * that fails as no server can be reached (0, 1000) says of each server why.
+   */
   start(login: Login, success?: () => void, fail?: (error: SinchError) => void): SinchPromise<void>;
   /**
    * An addition to 1.x: goes on with another ticket or token of the same user, by itself or as a login object, or with another password.
@@ -151,7 +162,10 @@ export class SinchClient {
   addEventListener(listener: ClientListener): void;
   /** An addition to 1.x. */
   removeEventListener(listener: ClientListener): void;
-  /** Ends calls and signs out. */
+  /**
+   * Ends calls and signs out; promises that are open are rejected (5, 6002). `start()` begins anew afterwards. Of a client that was not
+   * started yet the next `start()` is rejected: a page whose ticket comes late has left it by then.
+   */
   terminate(): void;
   /** @deprecated the old name of `terminate` */
   stop(): void;
@@ -161,6 +175,8 @@ export class SinchClient {
   getSession(): Partial<Session>;
   /** Always the same object. Throws a `SinchError` (5, 6002) without the capability `calling`. */
   getCallClient(): CallClient;
+  /** Always the same object. Throws a `SinchError` (5, 6002) without the capability `messaging`. */
+  getMessageClient(): MessageClient;
   /** The same as `getCallClient().callUser`. */
   callUser(userId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
   /** Begins to receive calls. Before `start()` it only says that `start()` shall, and gives `undefined`. */
@@ -188,22 +204,28 @@ export interface ClientListener {
 
 export type ConnectionState = "connecting" | "connected" | "reconnecting" | "closed";
 
-/** At most 1024 bytes, names and values. What is no string is sent as JSON. */
+/** At most 1024 bytes, names and values. What is no string is sent as JSON. Anything but an object counts as no headers, with a warning. */
 export type CallHeaders = Record<string, unknown>;
 
-/** Places calls and tells of incoming ones. */
+/**
+ * Places calls and tells of incoming ones. All methods that call give a `Call` at once, and listeners added before the page's code returns
+ * miss nothing. What cannot be called, headers that cannot be sent and a stream that is none give a call, too: it sends nothing, and ends
+ * with `FAILURE` and a `SinchError` (5, 6003) in `call.error` that says what is wrong.
+ */
 export class CallClient {
   private constructor();
-  /** Calls a user. Listeners added before the page's code returns miss nothing. */
+  /** Calls a user: 1 to 255 bytes. */
   callUser(userId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
-  /** Calls a phone: E.164 with its `+`, or an emergency number of three to five digits, of which the gateway says whether it can be called. Any
-   * other number throws a `SinchError` (5, 6003) that says what is wrong with it. */
+  /** Calls a phone: E.164 with its `+`, or an emergency number of three to five digits, of which the gateway says whether it can be called. */
   callPhoneNumber(phoneNumber: string, headers?: CallHeaders, customStream?: MediaStream): Call;
   /** Calls a SIP address, `user@domain`. Names of headers begin with `x-`. A rejection by the remote party is in `call.error`. */
   callSip(sipAddress: string, headers?: CallHeaders, customStream?: MediaStream): Call;
   /** Calls a conference room: 1 to 64 characters. */
   callConference(conferenceId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
-  /** Asks for the microphone before the first call, and keeps it open. With a stream of your own, calls send that instead. */
+  /**
+   * Asks for the microphone before the first call, and keeps it open. With a stream of your own, calls send that instead, also those under way,
+   * except calls that have a `customStream`.
+   */
   initStream(customStream?: MediaStream | null, noVideo?: boolean): SinchPromise<MediaStream>;
   addEventListener(listener: CallClientListener): void;
   removeEventListener(listener: CallClientListener): void;
@@ -231,7 +253,7 @@ export class Call {
   private constructor();
   addEventListener(listener: CallListener): void;
   removeEventListener(listener: CallListener): void;
-  /** Answers an incoming call. Where it has ended meanwhile, nothing happens. */
+  /** Answers an incoming call. Where it has ended meanwhile, nothing happens; of an outgoing call there is a warning in the console. */
   answer(): void;
   /** Ends, cancels or declines. Throws a `SinchError` (5, 6002) where the call has ended. */
   hangup(): void;
@@ -264,16 +286,18 @@ export class Call {
   readonly timeProgressing: Date | null;
   readonly timeEstablished: Date | null;
   readonly timeEnded: Date | null;
+  /** The same object at each read. */
   readonly error: SinchError | null;
-  /** The same as `error`. */
+  /** The same object as `error`. */
   readonly errors: SinchError | null;
   readonly muted: boolean;
   readonly incomingStream?: MediaStream;
-  readonly outgoingStream?: MediaStream;
+  /** One stream for the whole call. It has no track until the microphone is open, and `onLocalStream` tells of each change. */
+  readonly outgoingStream: MediaStream;
   /** Written to the `src` of an audio or video element, it plays `incomingStream`. */
   readonly incomingStreamURL?: string;
   /** Written to the `src` of an audio or video element, it plays `outgoingStream`. */
-  readonly outgoingStreamURL?: string;
+  readonly outgoingStreamURL: string;
 }
 
 /** All handlers may be missing. They are called as methods of the listener. */
@@ -287,7 +311,14 @@ export interface CallListener {
    */
   onCallEstablished?(call: Call): void;
   onCallEnded?(call: Call): void;
+  /** `outgoingStream` has its tracks; told again when it has others. */
   onLocalStream?(call: Call, stream: MediaStream): void;
+  /**
+   * A track that the call sends has ended, though nobody stopped it: its device is gone, or the permission. Of the SDK's own microphone or camera,
+   * the default one is opened in its place, now or as soon as there is one, and `onLocalStream` tells when; until then the call goes on without.
+   * A stream of the page is left to the page: `initStream` gives the call another one. An addition to 1.x.
+   */
+  onLocalTrackEnded?(call: Call, track: MediaStreamTrack): void;
   onRemoteTrack?(call: Call, stream: MediaStream): void;
   /** Every change of `iceConnectionState`, as the browser tells it. */
   onConnectionChange?(call: Call, state: RTCIceConnectionState): void;
@@ -297,6 +328,32 @@ export interface CallListener {
   onReconnected?(call: Call): void;
   /** The credit that pays for the call lasts for so many seconds more; then the server ends it. */
   onCreditLow?(call: Call, seconds: number): void;
+}
+
+/** Text messages: there are none yet, and what is sent fails. */
+export class MessageClient {
+  private constructor();
+  newMessage(recipients: string | string[], textBody: string, headers?: string): Message;
+  /** Fails with a `SinchError` (5, 6002) that says so. */
+  send(message: Message, success?: (message: Message) => void, fail?: (error: SinchError) => void): SinchPromise<never>;
+  addEventListener(listener: MessageClientListener): void;
+  removeEventListener(listener: MessageClientListener): void;
+}
+
+/** All handlers may be missing. None is called yet. */
+export interface MessageClientListener {
+  onIncomingMessage?(message: Message): void;
+  onMessageDelivered?(info: { messageId: string; recipientId: string; timestamp: Date }): void;
+}
+
+export class Message {
+  private constructor();
+  readonly messageId: string;
+  readonly recipientIds: string[];
+  readonly senderId?: string;
+  readonly textBody: string;
+  readonly headers?: string;
+  readonly timestamp: Date;
 }
 
 /** A snapshot. */

@@ -9,20 +9,15 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{MediaStream, Window};
 
 use super::bindings::{Global, TextEncoder};
+use crate::client::MediaError;
 
 /// The window of the page.
 ///
 /// # Panics
-/// Where there is none: `SinchClient` is made in a window only.
+/// Where there is none: the wasm starts in a window only.
 #[must_use]
 pub fn window() -> Window {
-    find_window().expect("a SinchClient is made in a window only")
-}
-
-/// The window, where there is one.
-#[must_use]
-pub fn find_window() -> Option<Window> {
-    js_sys::global().unchecked_into::<Global>().window()
+    js_sys::global().unchecked_into::<Global>().window().expect("the wasm starts in a window only")
 }
 
 /// Returns the time now, by the monotonic clock.
@@ -67,6 +62,19 @@ pub fn named_error(name: &str, message: &str) -> JsValue {
 #[must_use]
 pub fn aborted() -> JsValue {
     named_error("AbortError", "The call is over")
+}
+
+/// Returns the name and the message of what was thrown. Scripts of a page may throw anything in place of a browser's own function: what is no
+/// error has words, too.
+#[must_use]
+pub fn thrown(value: &JsValue) -> MediaError {
+    // Not by `instanceof`: an error of another frame is no instance of this frame's classes.
+    let field = |key: &str| Reflect::get(value, &key.into()).ok().and_then(|field| field.as_string());
+    let named = |text: Option<String>, other: &str| text.filter(|text| !text.is_empty()).unwrap_or_else(|| other.to_owned());
+    MediaError {
+        name: named(field("name"), "Error"),
+        message: named(field("message").or_else(|| value.as_string()), "It was not said why"),
+    }
 }
 
 /// Returns `value` as a stream. It is recognised by its shape: a stream of another frame is no instance of this frame's `MediaStream`.

@@ -4,22 +4,25 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::{Array, Error as JsError};
+use gloo_events::EventListener;
+use js_sys::Array;
 use offhook_ua::time::Instant;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus};
 
+use super::ask::ask;
 use super::bindings::PageTransition;
-use super::dom::{aborted, now, seed};
-use super::media::{Media, Microphone, ask_permission};
-use super::page::{Later, Window};
+use super::dom::{aborted, now, seed, thrown};
+use super::media::{Media, same};
+use super::microphone::{Microphone, ask_permission};
+use super::page::{Later, Window, listen};
 use super::peer::{Peer, make_certificate};
 use super::socket::Socket;
 use super::tasks;
 use super::timer::Timer;
-use crate::client::call::{CallId, CallInfo, Destination, Error};
-use crate::client::{Client, Config, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
+use crate::client::call::{CallId, CallInfo, Error};
+use crate::client::{Client, Config, ConnectionState, Event, Input, Login, Output, PeerId, Task, TaskKind, redacted};
 
 /// What the JavaScript API is told.
 pub enum Notice {
@@ -31,13 +34,26 @@ pub enum Notice {
     Message(bool, String),
 }
 
+impl Notice {
+    /// Whether the app is told of it also after it has terminated the client.
+    const fn outlives_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Message(..) | Self::Event(Event::Call { .. } | Event::Connection(ConnectionState::Closed) | Event::Log(_))
+        )
+    }
+}
+
 /// Moves values between one [`Client`] and the browser.
 pub struct Driver {
     client: RefCell<Client>,
     /// Inputs that came while the client was being drained.
     inputs: RefCell<Vec<Input>>,
     busy: Cell<bool>,
-    notices: RefCell<Vec<Notice>>,
+    /// What the app is to be told, and in which session it happened.
+    notices: RefCell<Vec<(u32, Notice)>>,
+    /// How often the client was terminated.
+    session: Cell<u32>,
     app: Box<dyn Fn(&Notice)>,
     socket: Socket,
     timer: Timer,
@@ -47,7 +63,7 @@ pub struct Driver {
     /// The certificate of first offers, once it is made.
     certificate: RefCell<Option<JsValue>>,
     /// Whether the page may open the microphone, once that is known; the browser keeps it up to date.
-    permission: RefCell<Option<PermissionStatus>>,
+    permission: RefCell<Option<(PermissionStatus, Option<EventListener>)>>,
     calls: RefCell<Vec<Rc<Media>>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
@@ -67,6 +83,7 @@ impl Driver {
             inputs: RefCell::default(),
             busy: Cell::new(false),
             notices: RefCell::default(),
+            session: Cell::new(0),
             app,
             socket: Socket::new(tell(this).into()),
             timer: Timer::new(with(this, Self::timeout).into()),
@@ -114,24 +131,22 @@ impl Driver {
         let Some(driver) = self.this.upgrade() else { return };
         spawn_local(async move {
             driver.certificate.replace(make_certificate().await.ok());
-            driver.permission.replace(ask_permission().await.ok());
+            let Ok(status) = ask_permission().await else { return };
+            let changes = listen(&status, "change", &window_event(&driver.this));
+            driver.permission.replace(Some((status, changes)));
         });
     }
 
-    /// Places a call that sends `custom` or the microphone.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
+    /// Places a call, by [`Client::call`] or [`Client::call_in_vain`]. It sends `custom` or the microphone.
     pub fn call(
         &self,
-        to: Destination,
-        headers: Vec<(String, String)>,
         custom: Option<&MediaStream>,
-    ) -> Result<(Rc<CallInfo>, Rc<Media>), Error> {
-        let info = Rc::new(self.client.borrow_mut().call(now(), to, headers)?);
+        place: impl FnOnce(&mut Client, Instant) -> CallInfo,
+    ) -> (Rc<CallInfo>, Rc<Media>) {
+        let info = Rc::new(place(&mut self.client.borrow_mut(), now()));
         let media = self.media(info.id, custom);
         self.after_command();
-        Ok((info, media))
+        (info, media)
     }
 
     /// Answers a call.
@@ -139,8 +154,21 @@ impl Driver {
     /// # Errors
     /// As [`Client::answer`].
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
-        let granted = self.permission.borrow().as_ref().is_some_and(|status| status.state() == PermissionState::Granted);
+        let granted = self.permission.borrow().as_ref().is_some_and(|(status, _)| status.state() == PermissionState::Granted);
         self.command(|client, now| client.answer(now, id, granted))
+    }
+
+    /// Has all calls without a stream of their own send a stream of the app, also those under way.
+    pub fn adopt(&self, stream: &MediaStream) {
+        self.microphone.adopt(same(stream));
+        let calls = self.calls.borrow().clone();
+        for media in calls.iter().filter(|media| media.custom.is_none() && media.is_open()) {
+            let [audio, video] = media.take(stream, None);
+            self.attach(media);
+            if audio || video {
+                self.input(Input::LocalStreamReplaced { call: media.id, audio, video });
+            }
+        }
     }
 
     /// Reads from the client.
@@ -151,7 +179,7 @@ impl Driver {
     /// Returns a call as it is now. Of one that is over, only the notices that are not delivered yet may know it.
     pub fn call_info(&self, id: CallId) -> Option<Rc<CallInfo>> {
         let mut told = None;
-        for notice in self.notices.borrow().iter() {
+        for (_, notice) in self.notices.borrow().iter() {
             if let Notice::Event(Event::Call { info, .. }) = notice
                 && info.id == id
             {
@@ -161,8 +189,9 @@ impl Driver {
         told.or_else(|| self.client.borrow().call_info(id).cloned().map(Rc::new))
     }
 
-    /// Ends calls and signs out, for good.
+    /// Ends calls and signs out. Of what happened before and was not delivered yet, the app is told only how calls end.
     pub fn terminate(&self) {
+        self.session.set(self.session.get() + 1);
         self.command(|client, now| client.terminate(now));
         self.microphone.hold(false);
         self.window.forget();
@@ -221,8 +250,11 @@ impl Driver {
     }
 
     fn deliver(&self) {
-        for notice in &self.notices.take() {
-            (self.app)(notice);
+        for (session, notice) in &self.notices.take() {
+            // A listener may have terminated the client meanwhile.
+            if *session == self.session.get() || notice.outlives_session() {
+                (self.app)(notice);
+            }
         }
     }
 
@@ -234,6 +266,7 @@ impl Driver {
     fn perform(&self, output: Output) {
         match output {
             Output::Connect { url } => self.connect(&url),
+            Output::Ask { url } => self.ask(url),
             Output::Disconnect => self.socket.disconnect(),
             Output::Send(text) => {
                 self.trace(true, &text);
@@ -270,19 +303,33 @@ impl Driver {
             }
             event => Notice::Event(event),
         };
-        self.notices.borrow_mut().push(notice);
+        self.tell(notice);
     }
 
     fn trace(&self, out: bool, text: &str) {
         if self.traced {
-            self.notices.borrow_mut().push(Notice::Message(out, redacted(text)));
+            self.tell(Notice::Message(out, redacted(text)));
         }
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.notices.borrow_mut().push((self.session.get(), notice));
     }
 
     fn connect(&self, url: &str) {
         if let Err(error) = self.socket.connect(url) {
-            self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: error.unchecked_into::<JsError>().message().into() });
+            self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: thrown(&error).message });
         }
+    }
+
+    fn ask(&self, url: String) {
+        let this = self.this.clone();
+        spawn_local(async move {
+            let finding = ask(&url).await;
+            if let Some(driver) = this.upgrade() {
+                driver.input(Input::Asked { url, finding });
+            }
+        });
     }
 
     /// Starts a task. The peer is created here and not in the task, as candidates for it may be the next output.
@@ -293,7 +340,7 @@ impl Driver {
                     tasks::start(driver, peer, id, kind);
                 }
             }
-            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(error) }),
+            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(&error) }),
         }
     }
 
@@ -304,6 +351,7 @@ impl Driver {
             TaskKind::Accept { peer, .. }
             | TaskKind::Rollback { peer }
             | TaskKind::Microphone { peer, .. }
+            | TaskKind::Reopen { peer, .. }
             | TaskKind::Listen { peer, .. } => (*peer, None),
         };
         if let Some(peer) = self.peer(id) {
@@ -346,7 +394,7 @@ impl Driver {
     fn media(&self, id: CallId, custom: Option<&MediaStream>) -> Rc<Media> {
         self.known_media(id).unwrap_or_else(|| {
             self.microphone.join();
-            let media = Rc::new(Media::new(id, custom.cloned()));
+            let media = Rc::new(Media::new(id, custom.cloned(), tell(&self.this).into()));
             self.calls.borrow_mut().push(media.clone());
             media
         })
@@ -370,10 +418,12 @@ impl Driver {
         peer.close();
     }
 
-    /// Hangs up when the page goes away. After any other event of the window the network may have changed.
+    /// Hangs up when the page goes away. After any other event the network may have changed, or devices, or the permission to use them.
     fn window_event(&self, event: &DomEvent) {
-        if event.type_() != "pagehide" {
-            return self.input(Input::Online);
+        match event.type_().as_str() {
+            "pagehide" => {}
+            "devicechange" | "change" => return self.input(Input::DevicesChanged),
+            _ => return self.input(Input::Online),
         }
         let cached = event.unchecked_ref::<PageTransition>().persisted() == Some(true);
         self.command(|client, now| client.leave(now, cached));

@@ -1,20 +1,19 @@
-//! The streams of a call, and the microphone that calls share.
+//! The streams of a call.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Object, Promise};
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{MediaStream, MediaStreamConstraints, MediaStreamTrack, MediaStreamTrackState, PermissionStatus};
+use gloo_events::EventListener;
+use web_sys::{MediaStream, MediaStreamTrack, MediaStreamTrackState};
 
-use super::bindings::PermissionQuery;
-use super::dom::{End, items, named_error, window};
+use super::dom::{End, items};
 use super::elements;
+use crate::client::Input;
 use crate::client::call::CallId;
 
 /// The streams that a call sends and receives. Both stay the same objects for the whole call: where the call moves to another peer connection,
-/// only their tracks change, and a media element that plays one goes on.
+/// only their tracks change, and a media element that plays one goes on. The stream that it sends is there before its first track: a page may give it
+/// to a media element while the microphone is still being opened.
 pub struct Media {
     /// The call.
     pub(super) id: CallId,
@@ -23,37 +22,55 @@ pub struct Media {
     remote: MediaStream,
     /// The stream that the call sends instead of the microphone.
     pub(super) custom: Option<MediaStream>,
-    /// The URLs of both streams, once they were asked for.
-    local_url: OnceCell<String>,
+    /// The URL of the local stream.
+    local_url: String,
+    /// The URL of the remote stream, once it has tracks.
     remote_url: OnceCell<String>,
+    /// Whether it was given what it sends.
+    open: Cell<bool>,
     /// Whether the call sends; `None` before it is answered.
     sending: Cell<Option<bool>>,
     released: Cell<bool>,
     /// Reached when the call is released.
     pub(super) end: End,
+    /// Takes the inputs.
+    tell: Rc<dyn Fn(Input)>,
+    /// Listeners for the end of the audio (`false`) and the video (`true`) that the call sends.
+    listeners: RefCell<Vec<(bool, EventListener)>>,
 }
 
 impl Media {
-    /// Returns the empty streams of a new call, which sends `custom`, or the microphone where there is none.
-    pub(super) fn new(id: CallId, custom: Option<MediaStream>) -> Self {
+    /// Returns the empty streams of a new call, which sends `custom`, or the microphone where there is none. `tell` learns of tracks that end.
+    pub(super) fn new(id: CallId, custom: Option<MediaStream>, tell: Rc<dyn Fn(Input)>) -> Self {
         let stream = || MediaStream::new().expect("a browser with WebRTC has it");
+        let local = stream();
         Self {
             id,
-            local: stream(),
+            // Known before a page asks: `new Audio(call.outgoingStreamURL)` looks `Audio` up first.
+            local_url: elements::publish(&local),
+            local,
             remote: stream(),
             custom,
-            local_url: OnceCell::new(),
             remote_url: OnceCell::new(),
+            open: Cell::new(false),
             sending: Cell::new(None),
             released: Cell::new(false),
             end: End::ahead(),
+            tell,
+            listeners: RefCell::default(),
         }
     }
 
-    /// Returns the stream that the call sends, once it has tracks.
+    /// Returns the stream that the call sends.
     #[must_use]
-    pub fn outgoing(&self) -> Option<MediaStream> {
-        has_tracks(&self.local).then(|| same(&self.local))
+    pub fn outgoing(&self) -> MediaStream {
+        same(&self.local)
+    }
+
+    /// Returns the video track that the call sends, or the audio track.
+    #[must_use]
+    pub fn outgoing_track(&self, video: bool) -> Option<MediaStreamTrack> {
+        tracks(&self.local).find(|track| is_video(track) == video)
     }
 
     /// Returns the stream that the call receives, once it has tracks.
@@ -63,40 +80,69 @@ impl Media {
     }
 
     /// Returns a string that plays [`Media::outgoing`] where a page writes it to the `src` of a media element.
-    pub fn outgoing_url(&self) -> Option<String> {
-        self.url(&self.local, &self.local_url)
+    #[must_use]
+    pub fn outgoing_url(&self) -> String {
+        self.local_url.clone()
     }
 
     /// Returns a string that plays [`Media::incoming`] where a page writes it to the `src` of a media element.
     pub fn incoming_url(&self) -> Option<String> {
-        self.url(&self.remote, &self.remote_url)
-    }
-
-    fn url(&self, stream: &MediaStream, url: &OnceCell<String>) -> Option<String> {
-        if url.get().is_none() && (self.released.get() || !has_tracks(stream)) {
+        let url = &self.remote_url;
+        if url.get().is_none() && (self.released.get() || !has_tracks(&self.remote)) {
             return None;
         }
-        Some(url.get_or_init(|| elements::publish(stream)).clone())
+        Some(url.get_or_init(|| elements::publish(&self.remote)).clone())
     }
 
-    /// Takes clones of the tracks, so that muting or ending this call does not change others. They are silent until [`Media::send`].
-    pub(super) fn take(&self, source: &MediaStream) {
-        for track in tracks(source) {
-            let own = MediaStreamTrack::clone(&track);
-            own.set_enabled(self.sending.get() == Some(true));
-            self.local.add_track(&own);
+    /// Sends the live audio and video of `source`, or `only` its video or its audio, in place of what it sends of that kind. Returns whether there was
+    /// audio, and whether video.
+    pub(super) fn take(&self, source: &MediaStream, only: Option<bool>) -> [bool; 2] {
+        self.open.set(true);
+        [false, true].map(|video| only.is_none_or(|only| only == video) && self.take_kind(source, video))
+    }
+
+    /// Takes a clone, so that muting or ending this call does not change others. It is silent until [`Media::send`], or as the track was that it
+    /// replaces.
+    fn take_kind(&self, source: &MediaStream, video: bool) -> bool {
+        let Some(track) = tracks(source).find(|track| is_video(track) == video && is_live(track)) else { return false };
+        let own = MediaStreamTrack::clone(&track);
+        let old = put(&self.local, &own);
+        own.set_enabled(old.as_ref().map_or_else(|| self.sends(video), MediaStreamTrack::enabled));
+        if let Some(old) = old {
+            old.stop();
         }
-        self.outgoing_url();
+        let (tell, call) = (self.tell.clone(), self.id);
+        // A track that we or the page stop ends without this event.
+        let listener = EventListener::new(&own, "ended", move |_| tell(Input::LocalTrackEnded { call, video }));
+        let mut listeners = self.listeners.borrow_mut();
+        listeners.retain(|(other, _)| *other != video);
+        listeners.push((video, listener));
+        true
     }
 
-    /// Enables all tracks, or disables the audio: a muted call goes on sending its video.
+    /// Whether it was given what it sends, be it without tracks.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.get()
+    }
+
+    /// Whether its video track, or its audio track, has ended.
+    pub(super) fn lacks(&self, video: bool) -> bool {
+        self.outgoing_track(video).is_some_and(|track| !is_live(&track))
+    }
+
+    /// Enables all tracks, or disables the audio.
     pub(super) fn send(&self, on: bool) {
         self.sending.set(Some(on));
         for track in tracks(&self.local) {
-            if on || track.kind() == "audio" {
+            if on || !is_video(&track) {
                 track.set_enabled(on);
             }
         }
+    }
+
+    /// Whether a track of that kind is heard or seen: a muted call goes on sending its video.
+    fn sends(&self, video: bool) -> bool {
+        self.sending.get().is_some_and(|on| on || video)
     }
 
     /// Whether peers may have the tracks. Before the answer, the silence of disabled tracks would fill the remote jitter buffer, and the first
@@ -107,12 +153,7 @@ impl Media {
 
     /// Receives `track` in place of any other of its kind.
     pub(super) fn receive(&self, track: &MediaStreamTrack) {
-        for old in tracks(&self.remote) {
-            if old != *track && old.kind() == track.kind() {
-                self.remote.remove_track(&old);
-            }
-        }
-        self.remote.add_track(track);
+        put(&self.remote, track);
         // Known before a page asks: `new Audio(call.incomingStreamURL)` looks `Audio` up first.
         self.incoming_url();
     }
@@ -126,100 +167,8 @@ impl Media {
         self.released.set(true);
         self.end.reach();
         stop(&self.local);
-        for url in [&self.local_url, &self.remote_url].into_iter().filter_map(OnceCell::get) {
-            elements::retire(url);
-        }
-    }
-}
-
-/// The microphone (and camera) that calls share, opened when the first needs it and closed when the last has ended.
-#[derive(Default)]
-pub struct Microphone {
-    shared: RefCell<Option<MediaStream>>,
-    /// The promise of a stream that is being opened, and whether with video.
-    opening: RefCell<Option<(Promise<MediaStream>, bool)>>,
-    calls: Cell<usize>,
-    held: Cell<bool>,
-    /// The shared stream is the app's own, which the SDK does not stop.
-    adopted: Cell<bool>,
-}
-
-impl Microphone {
-    /// Counts one more call.
-    pub fn join(&self) {
-        self.calls.set(self.calls.get() + 1);
-    }
-
-    /// Counts one call less.
-    pub fn leave(&self) {
-        self.calls.set(self.calls.get().saturating_sub(1));
-        self.close_if_unused();
-    }
-
-    /// Keeps the microphone open between calls, or no longer.
-    pub fn hold(&self, on: bool) {
-        self.held.set(on);
-        self.close_if_unused();
-    }
-
-    /// Takes a stream of the app for all calls without a stream of their own.
-    pub fn adopt(&self, stream: MediaStream) {
-        self.close();
-        self.adopted.set(true);
-        self.shared.replace(Some(stream));
-    }
-
-    /// Returns a promise of the shared stream.
-    ///
-    /// # Errors
-    /// Where there is no `getUserMedia`: why.
-    pub fn open(self: &Rc<Self>, video: bool) -> Result<Promise<MediaStream>, JsValue> {
-        if let Some(stream) = self.current().filter(|stream| usable(stream, video)) {
-            return Ok(Promise::resolve(&stream));
-        }
-        let opening = self.opening.borrow().clone();
-        match opening {
-            Some((promise, shows)) if shows || !video => Ok(promise),
-            _ => self.begin(video),
-        }
-    }
-
-    /// The shared stream, while it is open.
-    #[must_use]
-    pub fn current(&self) -> Option<MediaStream> {
-        self.shared.borrow().clone()
-    }
-
-    fn begin(self: &Rc<Self>, video: bool) -> Result<Promise<MediaStream>, JsValue> {
-        let promise = get_user_media(video)?;
-        self.opening.replace(Some((promise.clone(), video)));
-        let (this, opened) = (self.clone(), JsFuture::from(promise.clone()));
-        // The call that asked may have ended by then, so the result is handled here.
-        spawn_local(async move {
-            let stream = opened.await;
-            this.opening.take();
-            if let Ok(stream) = stream {
-                this.close();
-                this.shared.replace(Some(stream));
-                this.close_if_unused();
-            }
-        });
-        Ok(promise)
-    }
-
-    fn close_if_unused(&self) {
-        if self.calls.get() == 0 && !self.held.get() {
-            self.close();
-        }
-    }
-
-    /// Closes it, also where calls need it.
-    pub fn close(&self) {
-        if let Some(stream) = self.shared.take()
-            && !self.adopted.replace(false)
-        {
-            stop(&stream);
-        }
+        self.listeners.take();
+        [Some(&self.local_url), self.remote_url.get()].into_iter().flatten().for_each(|url| elements::retire(url));
     }
 }
 
@@ -238,36 +187,30 @@ pub fn has_tracks(stream: &MediaStream) -> bool {
     stream.get_tracks().length() > 0
 }
 
-/// Whether a stream is live, and has video where `video` is set.
-fn usable(stream: &MediaStream, video: bool) -> bool {
-    tracks(stream).all(|track| track.ready_state() == MediaStreamTrackState::Live)
-        && (!video || stream.get_video_tracks().length() > 0)
-}
-
-fn stop(stream: &MediaStream) {
+/// Stops all tracks of a stream.
+pub fn stop(stream: &MediaStream) {
     tracks(stream).for_each(|track| track.stop());
 }
 
-/// Returns the status that says whether the microphone opens without a prompt, where the browser has one.
-pub async fn ask_permission() -> Result<PermissionStatus, JsValue> {
-    let microphone: PermissionQuery = Object::new().unchecked_into();
-    microphone.set_name("microphone");
-    let status = window().navigator().permissions()?.query(&microphone)?.await?;
-    Ok(status.unchecked_into())
+/// Puts a track into a stream in place of any other of its kind, which is returned.
+pub fn put(stream: &MediaStream, track: &MediaStreamTrack) -> Option<MediaStreamTrack> {
+    let mut before = None;
+    for old in tracks(stream) {
+        if old != *track && is_video(&old) == is_video(track) {
+            stream.remove_track(&old);
+            before = Some(old);
+        }
+    }
+    stream.add_track(track);
+    before
 }
 
-fn get_user_media(video: bool) -> Result<Promise<MediaStream>, JsValue> {
-    let devices = window().navigator().media_devices().ok().filter(|devices| !devices.is_undefined());
-    let Some(devices) = devices else {
-        let message = if window().is_secure_context() {
-            "This browser gives pages no microphone"
-        } else {
-            "Browsers give the microphone to secure pages only: open this page over https or on localhost"
-        };
-        return Err(named_error("NotSupportedError", message));
-    };
-    let constraints = MediaStreamConstraints::new();
-    constraints.set_audio(&JsValue::TRUE);
-    constraints.set_video(&video.into());
-    Ok(devices.get_user_media_with_constraints(&constraints)?.unchecked_into())
+/// Whether a track is video, not audio.
+pub fn is_video(track: &MediaStreamTrack) -> bool {
+    track.kind() == "video"
+}
+
+/// Whether a track has not ended.
+pub fn is_live(track: &MediaStreamTrack) -> bool {
+    track.ready_state() == MediaStreamTrackState::Live
 }

@@ -7,17 +7,20 @@
 //!    Socket  Timer  Peer  Media  Microphone  elements
 //! ```
 
+mod ask;
 pub mod bindings;
 pub mod dom;
 mod driver;
 pub mod elements;
 mod media;
+pub mod microphone;
 mod page;
 mod peer;
 mod socket;
 mod tasks;
 mod timer;
 
+pub use ask::ask;
 pub use driver::{Driver, Notice};
 pub use media::Media;
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use gloo_events::EventListener;
 use wasm_bindgen::prelude::*;
-use web_sys::{Event, MessageChannel};
+use web_sys::{Event, EventTarget, MessageChannel};
 
 use super::dom::{now, window};
+use super::microphone::devices;
 
 /// Runs a callback in a task of its own. Not a timer, as browsers throttle timers in hidden pages.
 pub struct Later {
@@ -37,7 +38,7 @@ impl Drop for Later {
     }
 }
 
-/// Listens for the events of a page that goes away, and of a page or network that may have come back.
+/// Listens for the events of a page that goes away, of a page or network that may have come back, and of devices that have come or gone.
 pub struct Window {
     callback: Rc<dyn Fn(&Event)>,
     listeners: RefCell<Vec<EventListener>>,
@@ -65,13 +66,19 @@ impl Window {
             while now() < end {}
         }));
         for event in ["pagehide", "pageshow", "online", "visibilitychange"] {
-            let callback = self.callback.clone();
-            listeners.push(EventListener::new(&window(), event, move |event| callback(event)));
+            listeners.extend(listen(&window(), event, &self.callback));
         }
+        listeners.extend(devices().and_then(|devices| listen(&devices, "devicechange", &self.callback)));
     }
 
     /// Stops listening.
     pub fn forget(&self) {
         self.listeners.take();
     }
+}
+
+/// Listens to `target`, unless it is a page's imitation without events.
+pub fn listen(target: &JsValue, event: &'static str, callback: &Rc<dyn Fn(&Event)>) -> Option<EventListener> {
+    let callback = callback.clone();
+    Some(EventListener::new(target.dyn_ref::<EventTarget>()?, event, move |event| callback(event)))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use offhook::client::call::{CallId, Destination, State};
 use offhook::client::{
-    Change, Client, Config, Event, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
+    Change, Client, Config, Event, Finding, IceState, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
 use offhook_sip::sdp::Candidate;
 use offhook_sip::{Method, Name, Start, parse};
@@ -33,6 +33,10 @@ pub struct World {
     pub chaos: Option<Chaos>,
     /// URLs where no server answers.
     pub dead: Vec<String>,
+    /// What servers say that are asked over HTTP, by URL; others never answer.
+    pub findings: BTreeMap<String, Finding>,
+    /// The URLs that were asked.
+    pub asked: Vec<String>,
 }
 
 /// Faults that the network makes.
@@ -69,6 +73,8 @@ pub struct Node {
     pub offline: bool,
     /// The media outputs, as text.
     pub media: Vec<String>,
+    /// The tasks that it was given.
+    pub asked: Vec<TaskKind>,
     /// Peers that are open.
     pub peers: Vec<PeerId>,
     /// Whose they are.
@@ -107,6 +113,8 @@ impl World {
             ladder: Vec::new(),
             chaos: None,
             dead: Vec::new(),
+            findings: BTreeMap::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -142,6 +150,7 @@ impl World {
             microphone: Some(30),
             offline: false,
             media: Vec::new(),
+            asked: Vec::new(),
             peers: Vec::new(),
             owners: Vec::new(),
             sending: false,
@@ -161,7 +170,7 @@ impl World {
     }
 
     pub fn call(&mut self, node: usize, user: &str) -> CallId {
-        self.command(node, |client, now| client.call(now, Destination::User(user.to_owned()), Vec::new()).unwrap().id)
+        self.command(node, |client, now| client.call(now, Destination::User(user.to_owned()), Vec::new()).id)
     }
 
     /// The socket of a page breaks; both ends see it.
@@ -336,6 +345,12 @@ impl World {
                 self.nodes[node].opening = Some(flow);
                 self.later(self.nodes[node].dark.millis_since(self.now) + TRAVEL, happening);
             }
+            Output::Ask { url } => {
+                self.asked.push(url.clone());
+                if let Some(finding) = self.findings.get(&url).cloned() {
+                    self.later(TRAVEL, Happening::Input(node, Input::Asked { url, finding }));
+                }
+            }
             Output::Disconnect => {
                 self.nodes[node].opening = None;
                 if let Some(flow) = self.nodes[node].flow.take() {
@@ -381,7 +396,8 @@ impl World {
         }
         let line = match event {
             Event::Incoming(info) => format!("incoming from {}", info.from_id),
-            Event::Call { change: Change::ConnectionChange(_) | Change::RemoteTrack | Change::LocalStream, .. } => return,
+            Event::Call { change: Change::LocalStream, .. } => return self.nodes[node].media.push("local stream".into()),
+            Event::Call { change: Change::ConnectionChange(_) | Change::RemoteTrack, .. } => return,
             Event::Call { change: Change::Ended, info } => {
                 assert_eq!(info.state, State::Ended);
                 let error = info.error.as_ref().map(|error| format!(" ({})", error)).unwrap_or_default();
@@ -406,9 +422,14 @@ impl World {
     }
 
     fn task(&mut self, node: usize, task: Task) {
-        if let TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } | TaskKind::Microphone { peer, .. } = &task.kind {
+        if let TaskKind::Accept { peer, .. }
+        | TaskKind::Rollback { peer }
+        | TaskKind::Microphone { peer, .. }
+        | TaskKind::Reopen { peer, .. } = &task.kind
+        {
             assert!(self.nodes[node].peers.contains(peer), "only offers and answers make a peer connection: {:?}", task.kind);
         }
+        self.nodes[node].asked.push(task.kind.clone());
         let (wait, result) = match &task.kind {
             TaskKind::Offer { peer, .. } | TaskKind::Answer { peer, .. } => {
                 if !self.nodes[node].peers.contains(peer) {
@@ -427,7 +448,7 @@ impl World {
             }
             TaskKind::Rollback { .. } => (1, TaskResult::Done),
             TaskKind::Listen { wait, .. } => return self.later(200, Happening::Listened(node, task.id, self.now + *wait)),
-            TaskKind::Microphone { .. } => match self.nodes[node].microphone {
+            TaskKind::Microphone { .. } | TaskKind::Reopen { .. } => match self.nodes[node].microphone {
                 Some(wait) => (wait, TaskResult::Done),
                 None => (20, failed("NotAllowedError", "Permission denied")),
             },

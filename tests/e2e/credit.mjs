@@ -6,7 +6,7 @@ import { check, ended, events, hears, same, soon } from "./lib/check.mjs";
 import { at, demoPage, endsWith, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
 import { Operator, cents } from "./lib/operator.mjs";
 import { Sipp, ask, callee, caller, field, hear, invite, rtpOf, say } from "./lib/sipp.mjs";
-import { gatewayWith } from "./lib/trunks.mjs";
+import { MEDIA_PORTS, gatewayWith } from "./lib/trunks.mjs";
 import { Voice } from "./lib/voice.mjs";
 import { pause } from "./lib/world.mjs";
 
@@ -29,9 +29,9 @@ export async function setUp() {
   await operator.ask("PUT", "/v1/rates", { rates: [RATE] });
 }
 
-function paying(options) {
+function paying(options, sections) {
   const trunk = { address: TRUNK, prefixes: ["+46"], codecs: ["pcmu"] };
-  return gatewayWith({ trunk }, { phone: { allow: ["46"], operator_token: Operator.TOKEN } }, options);
+  return gatewayWith({ trunk }, { phone: { allow: ["46"], operator_token: Operator.TOKEN }, ...sections }, options);
 }
 
 export async function tearDown() {
@@ -47,6 +47,7 @@ export default function suite(check) {
   test.timed("a call costs its begun seconds, in record, history and balance", 30, paid);
   test.timed("credit runs out in a call: a warning, and the end at the paid second", 30, runsOut);
   test("credit that comes in a call makes it longer", 30, toppedUp);
+  test("a phone that sends no media: page, phone and record are told", 40, silentPhone);
   test("a number rings its user, and is shown when that user calls", 30, ownNumber);
   for (const where of ["chromium", "firefox"]) {
     test(`the demo page pays a call: dial pad, price, balance, history (${where})`, 90, (world) => demoPays(world, where));
@@ -143,8 +144,36 @@ async function runsOut(world) {
   const record = await operator.account(alice, cents(SECONDS * SECOND));
   same([record.debit.amount, record.reason], [cents(SECONDS * SECOND), "NOCREDITPARTNER"], "the record");
   same(await operator.balance(), 0, "the balance");
+  same(await byeOf(alice), ['SIP;cause=402;text="Not enough credit"', "40200 Not enough credit"], "what the page is told");
   await events(alice, 0, ["onCallProgressing", "onCallEstablished", `onCallEnded(${(await alice.facts(0)).cause})`]);
   return `ended after ${spoken} ms`;
+}
+
+/** Reason and X-Error of the BYE that a page got. */
+async function byeOf(page) {
+  const bye = await page.run(() => window.seen.sip.findLast(({ out, text }) => !out && text.startsWith("BYE ")).text);
+  return ["Reason", "X-Error"].map((name) => field(bye, name));
+}
+
+async function silentPhone(world) {
+  const server = await paying({}, { media: { ports: MEDIA_PORTS.join("-"), silence: 3 } });
+  try {
+    const owner = new Operator(server);
+    await owner.ask("PUT", "/v1/rates", { rates: [RATE] });
+    await owner.balanceOf(100);
+    const alice = await user(world, { server });
+    sipp = await Sipp.start({ address: TRUNK, scenario: answers() });
+    await alice.call(NUMBER, { method: "callPhoneNumber" });
+    await alice.until(0, "onCallEnded");
+    await sipp.done();
+    const why = 'SIP;cause=408;text="No media from the phone"';
+    same(await byeOf(alice), [why, "40800 No media from the phone"], "what the page is told");
+    same(field(await sipp.gets("BYE"), "Reason"), why, "what the phone is told");
+    const record = await owner.account(alice, 100);
+    same([record.reason, record.cause, record.code], ["TIMEOUT", "callee silent", 408], "the record");
+  } finally {
+    await server.stop();
+  }
 }
 
 async function toppedUp(world) {
@@ -201,6 +230,9 @@ async function demoPays(world, where) {
   await operator.balanceOf(100);
   const tab = await demoPage(world, where, world.name("Ann"), { server: gateway });
   await soon(async () => same(await text(tab, "balance"), "$100.00", "the balance on the page"));
+  check((await operator.ask("GET", "/v1/account/history")).history.length > 0, "others of the demo have called");
+  same((await tab.$$(`${at("account-calls")} li`)).length, 0, "calls of others on the page");
+  same(await hidden(tab, "top-up"), true, "nothing to top up");
   await dialNumber(tab);
   sipp = await Sipp.start({ address: TRUNK, scenario: answers() });
   await press(tab, "call");
@@ -231,8 +263,12 @@ async function demoPays(world, where) {
   await endsWith(tab, "FAILURE");
   check((await text(tab, "cause")).includes("not enough credit"), `what the page says: ${await text(tab, "cause")}`);
   await shoot(tab, `paid-${where}-no-credit`);
+  await press(tab, "top-up");
+  await soon(async () => same(await text(tab, "balance"), "$10.00", "the balance after topping up"));
+  same([await operator.balance(), await hidden(tab, "top-up")], [10, true], "filled up");
 }
 
+const hidden = (tab, id) => tab.$eval(at(id), (element) => element.hidden);
 const dollars = (amount) => `$${amount.toFixed(2)}`;
 
 async function dialNumber(tab) {

@@ -1,12 +1,16 @@
 // What a page does with the SDK: the documented snippets, a slow microphone, a dead STUN server, DTMF digits, many calls, and the demo page itself.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { bar } from "./lib/bar.mjs";
 import { PAIRS, answer, established, hearEachOther, ringing } from "./lib/calls.mjs";
 import { check, events, hears, same, silent, soon } from "./lib/check.mjs";
 import { at, demoPage, endsWith, fill, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
 import { heardDigits } from "./lib/dtmf.mjs";
+import { Gateway } from "./lib/gateway.mjs";
 import { SILENCE, TONES, pause } from "./lib/world.mjs";
 
 const DOCUMENT = readFileSync(new URL("../../docs/pages.md", import.meta.url), "utf8");
@@ -25,6 +29,9 @@ export default function suite(test) {
     test(`a call with video shows a moving picture on both sides ${both}`, 30, (world) => video(world, from, to));
     test(`twenty calls leave nothing open ${both}`, 60, (world) => twentyCalls(world, from, to));
     test(`the demo page makes a call by its buttons ${both}`, 60, (world) => demo(world, from, to));
+  }
+  for (const where of ["chromium", "firefox"]) {
+    test(`a page of a file signs in where the application names its origin, null (${where})`, 30, (world) => ofAFile(world, where));
   }
   test("the documented calls to a phone and a SIP address, and the demo page's to the test number", 60, outside);
 }
@@ -226,6 +233,7 @@ async function demo(world, from, to) {
   await press(ann, "call");
   await shown(ben, "answer");
   await shown(ann, "hangup");
+  check((await focused(ann)) !== "hangup", "no ring around a button that nobody has chosen: the call was made by a click");
   same(await text(ben, "incoming-name"), names[0], "the caller's name");
   await picture(from, ann, "calling");
   await picture(to, ben, "incoming");
@@ -244,12 +252,27 @@ async function demo(world, from, to) {
   await picture(from, ann, "ended");
 
   await fill(ben, "callee", names[0]);
-  await press(ben, "call");
+  await ben.keyboard.press("Enter");
   await shown(ann, "decline");
+  same(await focused(ben), "hangup", "where somebody goes on who calls by the keyboard");
   await press(ann, "decline");
   for (const tab of [ann, ben]) await endsWith(tab, "DENIED");
-  for (const tab of [ann, ben]) check((await tab.$$("[data-testid=log] > *")).length >= 2, "two calls in the log");
+  for (const tab of [ann, ben]) check((await logged(tab)) >= 2, "two calls in the log");
   await picture(to, ben, "ended");
+  await badNumber(ben);
+}
+
+const focused = (tab) => tab.evaluate(() => document.activeElement?.id ?? "");
+const logged = async (tab) => (await tab.$$("[data-testid=log] > *")).length;
+
+/** What is no number is said, and how the last call ended is not said any more. */
+async function badNumber(tab) {
+  const before = await logged(tab);
+  await fill(tab, "callee", "+4609");
+  await press(tab, "call");
+  await soon(async () => check((await text(tab, "notice")).includes("7 to 15 digits"), "what is wrong with it"));
+  same([await text(tab, "state"), await text(tab, "cause")], ["Ready to call", ""], "the headline");
+  same(await logged(tab), before, "calls in the log");
 }
 
 /** The keypad writes a number, a 0 that is held is a +; what is no number is said and not called. */
@@ -266,6 +289,40 @@ async function dialPad(tab) {
   await press(tab, "call");
   await soon(async () => check((await text(tab, "notice")).includes("7 to 15 digits"), "what is wrong with it"));
   same(await text(tab, "state"), "Ready to call", "nothing was called");
+}
+
+async function ofAFile(world, where) {
+  const folder = mkdtempSync(join(tmpdir(), "offhook-file-"));
+  const gateway = await Gateway.start();
+  const tab = await (await world.browsers.get(where)).newPage();
+  try {
+    gateway.command("application", "add", "files", "--origin", "null", "--allow-new-users");
+    gateway.command("application", "add", "shop", "--origin", "https://shop.example", "--allow-new-users");
+    await gateway.crash(0); // as a new application counts from the next start
+    const file = join(folder, "page.html");
+    const script = `http://${gateway.address}/offhook.js`;
+    writeFileSync(file, `<!doctype html><meta charset="utf-8"><title>A file</title><script src="${script}"></script>`);
+    await tab.goto(pathToFileURL(file).href);
+    const comesIn = (applicationKey) =>
+      tab.evaluate(
+        async (applicationKey, server) => {
+          const client = new SinchClient({ applicationKey, server, capabilities: { calling: true } });
+          const made = client.newUser({ username: "alice", password: "wonderland" });
+          return made
+            .then((login) => client.start(login))
+            .then(() => true)
+            .catch(() => false)
+            .finally(() => client.terminate());
+        },
+        applicationKey,
+        `http://${gateway.address}`,
+      );
+    same([await comesIn("files"), await comesIn("shop")], [true, false], "who lets the page in");
+  } finally {
+    await tab.close();
+    await gateway.stop();
+    rmSync(folder, { recursive: true });
+  }
 }
 
 /** Both at once, as the test number takes its time: it answers after 7.5 s, says that the call is connected, and hangs up. */

@@ -69,7 +69,13 @@ declare global {
   }
 
   interface Window {
-    microphone: { delay: number; refuse: string | null; never: boolean };
+    microphone: {
+      delay: number;
+      refuse: string | null;
+      never: boolean;
+      /** In place of the browser's `getUserMedia`. */
+      open?: (constraints?: MediaStreamConstraints) => Promise<MediaStream>;
+    };
     holding?: boolean;
     ears: Ears;
     constructedAtOnce: string;
@@ -79,14 +85,24 @@ declare global {
 
     // What single tests keep on the page between two steps.
     answer?: string;
+    attach: (call: offhook.Call) => void;
     back?: number;
+    begin(name: string): Promise<{ made: string; started: any }>;
+    call: offhook.Call;
+    client: offhook.SinchClient;
     custom: MediaStream;
+    device: HTMLAudioElement;
     executed: (string | null)[];
     made: Record<string, HTMLMediaElement>;
+    notes: offhook.CallListener;
     outgoing: offhook.Call;
     outside: { call: offhook.Call };
     picture: HTMLVideoElement;
+    refs: Record<string, WeakRef<object>>;
+    rings: offhook.Call[];
+    pictures: HTMLVideoElement[];
     ticks: number[];
+    told: string[];
     took?: number;
   }
 }

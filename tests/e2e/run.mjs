@@ -16,8 +16,8 @@ import { Skip } from "./lib/skip.mjs";
 // Both lanes at once, each with browsers, a gateway and a network of its own: a test mostly waits, and what one does to its network no other
 // lane hears.
 const LANES = [
-  ["sound", "scenarios", "page", "snippets", "logins", "faults", "webpeers", "phones", "cluster"],
-  ["drops", "network", "relay", "inside", "kamailio", "trunks", "names", "carriers", "rogues", "credit"],
+  ["sound", "devices", "scenarios", "page", "snippets", "logins", "lives", "faults", "webpeers", "phones", "cluster"],
+  ["drops", "network", "relay", "inside", "kamailio", "trunks", "names", "carriers", "rogues", "credit", "servers", "originals", "misuses"],
 ];
 const INSIDE = "OFFHOOK_E2E_INSIDE";
 const LANE = "OFFHOOK_E2E_LANE";

@@ -55,8 +55,14 @@ export async function nodeTests({ test, folder, tarball, files }) {
     assert.equal(run("--input-type=commonjs", "-e", code), "SinchClient true true");
   });
 
-  await test("require() under a window makes clients at once", () => {
-    const code = `globalThis.window = globalThis; const S = require("offhook"); console.log(new S({ applicationKey: "demo" }).applicationKey); process.exit()`;
-    assert.equal(run("--input-type=commonjs", "-e", code), "demo");
+  const made = `const S = require("offhook"); try { console.log(new S({ applicationKey: "demo" }).applicationKey); } catch (error) { console.log(error.message); } process.exit()`;
+  await test("require() in a window with WebRTC makes clients at once", () => {
+    const code = `const window = Object.assign(globalThis, { window: globalThis, document: {}, RTCPeerConnection: class {} });`;
+    assert.equal(run("--input-type=commonjs", "-e", code + made), "demo");
+  });
+
+  await test("require() under a window that is none says where it works", () => {
+    const says = "SinchClient works only in the window of a browser with WebRTC";
+    assert.equal(run("--input-type=commonjs", "-e", `globalThis.window = globalThis;${made}`), says);
   });
 }

@@ -1,11 +1,10 @@
 // The packed package in real pages, in both browsers: without a bundler, with the usual ones, and under a strict policy.
 import assert from "node:assert/strict";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync } from "node:fs";
 import { join } from "node:path";
-import { USE, esbuildBuild, main, page, project, viteBuild, viteServer, webpackBuild } from "./projects.mjs";
+import { ALL, FOUND, USE, esbuildBuild, main, page, project, viteBuild, viteServer, webpackBuild } from "./projects.mjs";
 import { serve } from "./site.mjs";
 
-const { version } = JSON.parse(readFileSync(new URL("../../pkg/package.json", import.meta.url), "utf8"));
 const DIST = "node_modules/offhook/dist";
 /** No inline script, no eval, no string that becomes script: what docs/pages.md promises to work under. */
 const POLICY = [
@@ -16,9 +15,12 @@ const POLICY = [
   "require-trusted-types-for 'script'",
   "trusted-types 'none'",
 ].join("; ");
+/** The same without the right to run wasm. */
+const NO_WASM = POLICY.replace(" 'wasm-unsafe-eval'", "");
+/** A page that cannot make a client hears why. */
+const REFUSED = `try { new SinchClient({ applicationKey: "demo" }); } catch (error) { window.RESULT = { message: error.message }; }`;
+const UNSTARTED = `${REFUSED}; window.RESULT.message = RESULT.message.slice(0, 31);`;
 const MODULE = `<script type="module" src="main.js"></script>`;
-const FOUND = { name: "SinchClient", key: "demo", version, same: true, refused: "TypeError", statics: "function function" };
-const ALL = "Call CallClient CallDetails SinchClient default";
 
 export async function pageTests(context) {
   const sites = [await bare(context), await strict(context), ...(await bundled(context))];
@@ -44,11 +46,13 @@ async function bare({ folder, tarball }) {
     "inline/index.html": page(MODULE),
     "slim/main.js": `import SinchClient, * as all from "../${DIST}/slim.js";\n${USE}\nall.init({ module_or_path: "../${DIST}/offhook.wasm" }).then(() => use(SinchClient, all));`,
     "slim/index.html": page(MODULE),
+    "early/main.js": `import SinchClient from "../${DIST}/slim.js";\n${REFUSED}`,
+    "early/index.html": page(MODULE),
     "tag/index.html": page(`<script src="../${DIST}/offhook.js"></script><script>${USE}; use(SinchClient);</script>`),
     "latin1/index.html": page(`<script src="../${DIST}/offhook.js"></script><script>${USE}; use(SinchClient);</script>`),
     "map/main.js": main("offhook"),
     "map/index.html": page(`<script type="importmap">{ "imports": { "offhook": "../${DIST}/index.js" } }</script>${MODULE}`),
-    "lost/main.js": `import("./index.js").catch((error) => (window.RESULT = { message: error.message }));`,
+    "lost/main.js": `import SinchClient from "./index.js";\n${REFUSED}`,
     "lost/index.html": page(MODULE),
     "octets/main.js": main("./index.js"),
     "octets/index.html": page(MODULE),
@@ -64,6 +68,9 @@ async function bare({ folder, tarball }) {
   const lost = {
     message: `offhook: no wasm at ${server.url}/lost/offhook.wasm (404). Copy offhook.wasm there, or import "offhook/inline".`,
   };
+  const early = {
+    message: "offhook/slim: wait for init({ module_or_path }), or call initSync({ module }), before the first use",
+  };
   return {
     server,
     cases: [
@@ -71,6 +78,7 @@ async function bare({ folder, tarball }) {
       ["a bare page imports it by an import map", "/map/index.html", { ...FOUND, exports: `${ALL} ready` }],
       ["a bare page imports the inline entry", "/inline/index.html", { ...FOUND, exports: `${ALL} ready` }],
       ["a bare page initialises the slim entry", "/slim/index.html", { ...FOUND, exports: `${ALL} init initSync` }],
+      ["the slim entry before its initialisation says so", "/early/index.html", early],
       ["a script tag defines SinchClient for the next inline script", "/tag/index.html", { ...FOUND, exports: "" }],
       ["the script tag works in a page that is not UTF-8", "/latin1/index.html", { ...FOUND, exports: "" }],
       ["wasm served as octets works", "/octets/index.html", { ...FOUND, exports: `${ALL} ready` }],
@@ -88,11 +96,16 @@ async function strict({ folder, tarball }) {
     "tag/main.js": `${USE}; use(SinchClient);`,
     "import/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
     "inline/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
+    "no-wasm/import/main.js": `import SinchClient from "../../${DIST}/index.js";\n${UNSTARTED}`,
+    "no-wasm/import/index.html": page(MODULE),
+    "no-wasm/tag/main.js": UNSTARTED,
+    "no-wasm/tag/index.html": page(`<script src="../../${DIST}/offhook.js"></script><script src="main.js"></script>`),
     "tag/index.html": page(
       `<script src="../watch.js"></script><script src="../${DIST}/offhook.js"></script><script src="main.js"></script>`,
     ),
   });
-  const server = await serve(root, () => ({ "content-security-policy": POLICY }));
+  const server = await serve(root, (path) => ({ "content-security-policy": path.startsWith("/no-wasm/") ? NO_WASM : POLICY }));
+  /** @type {Case[]} */
   const cases = [
     ["import", "import"],
     ["inline entry", "inline"],
@@ -103,6 +116,10 @@ async function strict({ folder, tarball }) {
     { ...FOUND, exports: place === "tag" ? "" : `${ALL} ready` },
     { policy: true },
   ]);
+  for (const place of ["import", "tag"]) {
+    const why = { message: "offhook: the wasm did not start" };
+    cases.push([`a policy without wasm: ${place} says so when a client is made`, `/no-wasm/${place}/index.html`, why, { faults: false }]);
+  }
   return { server, cases };
 }
 
@@ -118,6 +135,7 @@ async function bundled(context) {
 }
 
 /**
+ * @typedef {[what: string, path: string, expected: object, watch?: { faults?: boolean, policy?: boolean }]} Case
  * @typedef {{ folder: string, tarball: string }} Context
  * @typedef {{ url: string, close: () => unknown, error?: Error }} Server
  * @type {[what: string, make: (context: Context) => Promise<Server>, exports?: string][]}
@@ -163,7 +181,7 @@ async function webpackRequire({ folder, tarball }) {
 }
 
 /** Opens the page and compares what it found. Uncaught errors and policy violations fail it, too. */
-async function found(browser, url, expected, { faults: strictFaults = true, policy = false } = {}) {
+export async function found(browser, url, expected, { faults: strictFaults = true, policy = false } = {}) {
   const page = await browser.newPage();
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error.message ?? error)));

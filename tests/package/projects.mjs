@@ -9,6 +9,19 @@ const PACKAGE = fileURLToPath(new URL("../../pkg", import.meta.url));
 
 /** What every page does with the SDK: `window.RESULT` is what it found, `window.FAULT` what went wrong. */
 export const USE = readFileSync(new URL("use.js", import.meta.url), "utf8");
+const { version } = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8"));
+/** What it finds, but for the names of the exports. */
+export const FOUND = {
+  name: "SinchClient",
+  key: "demo",
+  version,
+  same: true,
+  refused: "TypeError",
+  statics: "function function",
+  hidden: true,
+};
+/** Those that every entry has. */
+export const ALL = "Call CallClient CallDetails Message MessageClient SinchClient default";
 
 /** Packs the package as `npm publish` would, and gives the tarball's path. */
 export function packed(folder) {
@@ -42,14 +55,20 @@ export const page = (inside) =>
 /** main.js that takes SinchClient from `entry`. */
 export const main = (entry) => `import SinchClient, * as all from "${entry}";\n${USE}\nuse(SinchClient, all);\n`;
 
+/** Vite leaves in the environment what it builds for, and the next time it would take that for a wish. */
+function vite() {
+  delete process.env.NODE_ENV;
+  return import("vite");
+}
+
 export async function viteBuild(root) {
-  const { build } = await import("vite");
+  const { build } = await vite();
   await build({ root, base: "./", logLevel: "error", configFile: false });
 }
 
 /** Vite's development server, which serves modules one by one; `close()` it. */
 export async function viteServer(root) {
-  const { createServer } = await import("vite");
+  const { createServer } = await vite();
   const server = await createServer({ root, logLevel: "error", configFile: false, server: { host: "127.0.0.1", port: 0, hmr: false } });
   await server.listen();
   return { url: `http://localhost:${portOf(server.httpServer).port}`, close: () => server.close() };

@@ -11,13 +11,14 @@ const PLAYS = "document.getElementById('incoming').currentTime > 0.5";
 
 export async function readmeTests({ test, browsers, folder }) {
   for (const name of ["chromium", "firefox"]) {
-    await test(`${name}: the quick start of the README makes a call`, async () => {
+    await test(`${name}: the quick start of the README makes a call, twice, and the console has no error`, async () => {
       const gateway = await Gateway.start();
       const [, html] = /```html\n([\s\S]*?)```/.exec(README);
       write(folder, { "readme/index.html": html.replaceAll("localhost:8080", gateway.address) });
       const site = await serve(join(folder, "readme"));
       try {
-        await call(await browsers.get(name), site.url);
+        // The first run finds no users, the second one those of the first.
+        for (const run of ["first", "second"]) await call(await browsers.get(name), site.url, run);
       } finally {
         await site.close();
         await gateway.stop();
@@ -26,19 +27,25 @@ export async function readmeTests({ test, browsers, folder }) {
   }
 }
 
-async function call(browser, url) {
+async function call(browser, url, run) {
   const pages = [];
+  const errors = [];
   try {
     for (const hash of ["#bobby", ""]) {
       const page = await browser.newPage();
       pages.push(page);
+      page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+      page.on("pageerror", (error) => errors.push(String(error)));
       await page.goto(`${url}/index.html${hash}`);
-      await page.waitForFunction("client.connectionState === 'connected'", { polling: 200, timeout: 10_000 });
+      await page.waitForFunction("client.user.userId && client.connectionState === 'connected'", { polling: 200, timeout: 10_000 });
     }
     const [bobby, alice] = pages;
     await alice.evaluate("document.getElementById('call').click()");
     for (const page of pages) await page.waitForFunction(PLAYS, { polling: 200, timeout: 15_000 });
     assert.equal(await bobby.evaluate("client.user.userId"), "bobby");
+    assert.equal(await alice.evaluate("document.compatMode"), "CSS1Compat", "standards mode");
+    assert.equal(await alice.evaluate("document.characterSet"), "UTF-8");
+    assert.deepEqual(errors, [], `the console of the ${run} run`);
   } finally {
     for (const page of pages) await page.close();
   }

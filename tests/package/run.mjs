@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Browsers } from "../e2e/lib/browsers.mjs";
+import { frameworkTests } from "./frameworks.mjs";
 import { nodeTests } from "./node.mjs";
 import { pageTests } from "./pages.mjs";
 import { packed } from "./projects.mjs";
@@ -30,6 +31,7 @@ try {
   await nodeTests(context);
   await typeTests(context);
   await pageTests(context);
+  await frameworkTests(context);
   await readmeTests(context);
 } catch (error) {
   count.failed++;
@@ -41,12 +43,12 @@ try {
 console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
 process.exit(count.failed || !count.passed ? 1 : 0);
 
-/** Runs one test and says how it went. It fails when `run` throws or takes longer than a minute. */
-async function test(name, run) {
+/** Runs one test and says how it went. It fails when `run` throws or takes longer than `seconds`. */
+async function test(name, run, seconds = 60) {
   if (filters.length && !filters.some((filter) => name.includes(filter))) return;
   const began = Date.now();
   let timer;
-  const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error("not done after 60 s")), 60_000)));
+  const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`not done after ${seconds} s`)), seconds * 1000)));
   try {
     await Promise.race([run(), late]);
     count.passed++;

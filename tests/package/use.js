@@ -11,12 +11,17 @@ function use(SinchClient, all = {}) {
   } catch (error) {
     refused = error.name;
   }
+  const call = callClient.callUser("bob");
+  const listed = [];
+  for (const object of [client, callClient, call]) for (const name in object) listed.push(name);
   window.RESULT = {
     name: SinchClient.name,
     key: client.applicationKey,
     version: client.getVersion(),
     same: client.getCallClient() === callClient,
     refused,
+    // What only the glue of the wasm needs.
+    hidden: !/free|__/.test(listed.join()) && [client, callClient, call].every((object) => !("free" in object || Symbol.dispose in object)),
     statics: typeof SinchClient.Call + " " + typeof SinchClient.CallClient,
     exports: Object.keys(all).sort().join(" "),
   };

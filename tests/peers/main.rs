@@ -5,6 +5,7 @@ mod leaving;
 mod odd_descriptions;
 mod page;
 mod phones;
+mod promises;
 mod races;
 mod session_timers;
 mod signing_in;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use offhook::client::call::{CallId, Destination, EndCause, State};
 use offhook::client::{IceState, Input, Login, MediaError, Output, TaskKind, TaskResult};
-use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, StatusCode, ha1, parse};
+use offhook_sip::{Algorithm, Challenge, Credentials, Message, Name, StatusCode, ha1, parse, reply};
 use offhook_ua::random::Random;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -329,7 +330,7 @@ fn the_server_names_ice_servers() {
             .field("X-ICE-Server", "<stun:s.test:3478>")
             .field("X-ICE-Server", "<turn:s.test:3478?transport=udp>;username=\"1:alice\";credential=\"a+b/c=\"")
     });
-    page.client.call(page.now, Destination::User("bob".into()), Vec::new()).unwrap();
+    page.client.call(page.now, Destination::User("bob".into()), Vec::new());
     let offer = std::iter::from_fn(|| page.client.poll()).find_map(|output| match output {
         Output::Task(task) => match task.kind {
             TaskKind::Offer { ice, .. } => Some(ice),
@@ -409,7 +410,7 @@ fn a_200_does_not_wait_for_a_lost_prack_for_ever() {
 #[test]
 fn a_call_placed_while_the_client_signs_in_uses_the_servers_relay() {
     let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
-    page.client.call(page.now, Destination::User("bob".into()), Vec::new()).unwrap();
+    page.client.call(page.now, Destination::User("bob".into()), Vec::new());
     page.drain();
     assert!(page.commands.is_empty(), "no offer before the server could name its relays");
     page.answer("REGISTER", 200, |answer| answer.field("X-ICE-Server", "<turn:s.test:3478>;username=\"u\";credential=\"c\""));

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use offhook::client::call::{CallId, CallInfo, Destination, State};
+use offhook::client::call::{CallId, CallInfo, Destination, EndCause, Error, State};
 use offhook::client::{
     Change, Client, Config, Event, IceServer, Input, Login, MediaError, Output, PeerId, Task, TaskId, TaskKind, TaskResult,
 };
@@ -30,6 +30,8 @@ pub struct Page {
     pub taking: Option<Vec<TaskId>>,
     /// The browser fails to apply an answer.
     pub stubborn: bool,
+    /// Whether a connection is to be opened.
+    connects: bool,
     /// The ladder: messages and events.
     pub ladder: Vec<String>,
     /// Each call as of its last event.
@@ -69,10 +71,12 @@ impl Page {
             peer: None,
             taking: None,
             stubborn: false,
+            connects: false,
             ladder: Vec::new(),
             told: Vec::new(),
         };
         page.input(Input::Opened);
+        page.connects = false;
         page
     }
 
@@ -131,6 +135,8 @@ impl Page {
                 Output::Dtmf { digits, .. } => self.commands.push(format!("Tones {digits}")),
                 Output::Sending { on, .. } => self.commands.push(if on { "Sound" } else { "Silence" }.into()),
                 Output::Close { .. } => self.commands.push("Close".into()),
+                Output::Connect { .. } => self.connects = true,
+                Output::Disconnect => self.connects = false,
                 Output::Event(Event::Call { change, info }) => {
                     if matches!(change, Change::Progressing | Change::Established | Change::Ended) {
                         self.ladder
@@ -172,9 +178,28 @@ impl Page {
     }
 
     pub fn dial(&mut self, to: Destination) -> CallId {
-        let id = self.client.call(self.now, to, Vec::new()).unwrap().id;
+        let id = self.client.call(self.now, to, Vec::new()).id;
         self.drain();
         id
+    }
+
+    /// The error of a call that is not placed: it has ended with that, and nothing was sent or opened for it.
+    pub fn fault_of(&mut self, to: Destination, headers: Vec<(String, String)>) -> Option<Error> {
+        let before = (self.sent.len(), self.commands.len());
+        let id = self.client.call(self.now, to, headers).id;
+        self.drain();
+        self.wait(1);
+        let info = self.told.iter().find(|told| told.id == id)?.clone();
+        assert_eq!(
+            (info.state, info.end_cause, self.sent.len(), self.commands.len()),
+            (State::Ended, EndCause::Failure, before.0, before.1)
+        );
+        info.error.clone()
+    }
+
+    /// Whether it has asked for a connection since the last time.
+    pub fn asks_to_connect(&mut self) -> bool {
+        std::mem::take(&mut self.connects)
     }
 
     /// The last request of ours with this method.

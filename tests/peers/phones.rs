@@ -8,7 +8,7 @@ use offhook_sip::{Name, Writer, parse};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use super::keep;
-use super::page::{Page, sdp};
+use super::page::{Page, established, sdp};
 
 const TYPE: &str = "Content-Type: application/sdp\r\n";
 const NUMBER: &str = "+14155550101";
@@ -55,7 +55,7 @@ fn over(page: &mut Page) {
 }
 
 #[test]
-fn an_invalid_number_is_an_error_at_once() {
+fn a_call_to_an_invalid_number_ends_with_the_error() {
     let mut page = Page::signed_in();
     for (number, fault) in [
         ("", "begins with +"),
@@ -70,7 +70,7 @@ fn an_invalid_number_is_an_error_at_once() {
         ("+1234567890123456", "7 to 15 digits"),
         ("+", "7 to 15 digits"),
     ] {
-        let error = page.client.call(page.now, Destination::Phone(number.into()), Vec::new()).unwrap_err();
+        let error = page.fault_of(Destination::Phone(number.into()), Vec::new()).expect(number);
         assert_eq!((error.domain(), error.code()), (5, 6003), "{number}");
         assert!(error.to_string().contains(fault), "{number}: {}", error);
     }
@@ -80,7 +80,7 @@ fn an_invalid_number_is_an_error_at_once() {
 }
 
 #[test]
-fn an_invalid_address_is_an_error_at_once() {
+fn a_call_to_an_invalid_address_ends_with_the_error() {
     let mut page = Page::signed_in();
     for address in [
         "",
@@ -95,16 +95,55 @@ fn an_invalid_address_is_an_error_at_once() {
         "ä@b.c",
         "a@b,c",
     ] {
-        let error = page.client.call(page.now, Destination::Sip(address.into()), Vec::new()).unwrap_err();
+        let error = page.fault_of(Destination::Sip(address.into()), Vec::new()).expect(address);
         assert_eq!((error.domain(), error.code()), (5, 6003), "{address}");
     }
     for address in ["Alice@SipProviderA.com", "sip:Alice@SipProviderA.com", "+14155550101@carrier.example:5070", "a@[::1]"] {
-        assert!(page.client.call(page.now, Destination::Sip(address.into()), Vec::new()).is_ok(), "{address}");
+        let call = page.dial(Destination::Sip(address.into()));
+        assert!(page.last("INVITE").contains(address), "{address}");
+        page.client.hangup(page.now, call).unwrap();
     }
     for name in ["subject", "x", "X-Error", "x-ice-server", "x-a b", "x-a:", "x-a\r\ny"] {
         let headers = vec![(name.to_owned(), "1".to_owned())];
-        assert!(page.client.call(page.now, Destination::Sip("a@b.example".into()), headers).is_err(), "{name}");
+        assert!(page.fault_of(Destination::Sip("a@b.example".into()), headers).is_some(), "{name}");
     }
+}
+
+#[test]
+fn a_call_that_cannot_be_placed_ends_with_the_error_and_sends_nothing() {
+    let mut page = Page::signed_in();
+    for (to, why) in [
+        (Destination::User(String::new()), "no user"),
+        (Destination::User("a\r\nb".into()), "control characters"),
+        (Destination::User("é".repeat(2_500)), "5000"),
+        (Destination::Conference(String::new()), "no room"),
+        (Destination::Conference("x".repeat(65)), "65"),
+        (Destination::Conference("a\u{7}".into()), "control characters"),
+    ] {
+        let error = page.fault_of(to.clone(), Vec::new()).unwrap();
+        assert_eq!((error.domain(), error.code()), (5, 6003), "{to:?}");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    for (name, value) in [("Via: x", "1"), ("x-a", "b\r\nVia: c"), ("", "x"), ("X-Error", "1"), ("x-é", "1")] {
+        let error = page.fault_of(Destination::User("bob".into()), vec![(name.to_owned(), value.to_owned())]).unwrap();
+        assert_eq!((error.domain(), error.code()), (5, 6003), "{name}");
+    }
+    over(&mut page);
+}
+
+#[test]
+fn a_call_that_cannot_be_placed_can_be_hung_up_and_muted() {
+    let mut page = Page::signed_in();
+    let id = page.dial(Destination::User(String::new()));
+    assert_eq!((page.state(id), page.events.len()), (State::Initiating, 0), "its end is told later");
+    page.client.mute(id, true).unwrap();
+    page.client.send_dtmf(page.now, id, "1").unwrap();
+    assert!(page.client.answer(page.now, id, true).is_err(), "it is our own");
+    page.client.hangup(page.now, id).unwrap();
+    page.drain();
+    assert_eq!((page.events.as_slice(), page.sent.len()), (["Ended FAILURE".to_owned()].as_slice(), 0));
+    assert_eq!(told(&page).error.map(|error| error.code()), Some(6_003));
+    over(&mut page);
 }
 
 #[test]
@@ -355,7 +394,7 @@ fn emergency_numbers_are_checked_by_the_server() {
     }
     let mut page = Page::signed_in();
     for number in ["1", "12", "118118", "1 1 2", "1-1-2", "+112", "11a", "\u{661}\u{661}\u{662}"] {
-        assert!(page.client.call(page.now, Destination::Phone(number.into()), Vec::new()).is_err(), "{number}");
+        assert!(page.fault_of(Destination::Phone(number.into()), Vec::new()).is_some(), "{number}");
     }
 }
 
@@ -405,4 +444,52 @@ fn a_phone_that_holds_the_call_keeps_it_up() {
     }
     assert_eq!((page.peer, page.state(id)), (peer, State::Established), "over the same peer connection");
     assert_eq!(page.events, ["Progressing NONE", "Established NONE"], "the app is told nothing of it");
+}
+
+#[test]
+fn a_call_that_is_cut_off_fails_with_the_reason() {
+    let credit = "Reason: SIP;cause=402;text=\"Not enough credit\"\r\nX-Error: 40200 Not enough credit";
+    for (fields, code, message) in [
+        (credit, 40_200, "40200 Not enough credit"),
+        ("Reason: SIP;cause=402;text=\"Not enough credit\"", 402, "402 Not enough credit"),
+        ("Reason: SIP;cause=408;text=\"No media from the phone\"", 408, "408 No media from the phone"),
+        ("Reason: SIP;cause=503", 503, "503 Service Unavailable"),
+        ("Reason: Q.850;cause=38;text=\"Network out of order\"", 38, "38 Network out of order"),
+        ("Reason: Q.850;cause=41", 41, "41 The call was ended by the network"),
+        ("Reason: Q.850;cause=16, SIP;cause=500", 500, "500 Server Internal Error"),
+    ] {
+        let (mut page, _) = established();
+        page.ask("BYE", 2, &format!("{fields}\r\n"), "");
+        let info = told(&page);
+        let error = info.error.unwrap_or_else(|| panic!("{fields}: no error"));
+        assert_eq!(
+            (info.end_cause, error.domain(), error.code(), error.to_string().as_str()),
+            (EndCause::Failure, 3, code, message)
+        );
+        let headers = &error.response().unwrap().headers;
+        assert!(headers.iter().any(|(name, value)| name == "Reason" && fields.contains(value)), "{headers:?}");
+        over(&mut page);
+    }
+}
+
+#[test]
+fn a_call_that_somebody_hangs_up_has_no_error() {
+    for fields in [
+        "X-Way: out",
+        "Reason: Q.850;cause=16;text=\"Normal call clearing\"",
+        "Reason: Q.850;cause=31",
+        "Reason: Q.850;cause=0",
+        "Reason: SIP;cause=200;text=\"Call completed elsewhere\"",
+        "Reason: SIP;cause=200, Q.850;cause=38",
+        "Reason: SIP;text=\"bye\"",
+        "Reason: private;cause=900",
+        "Reason: ;;;",
+        "X-Error: nonsense",
+    ] {
+        let (mut page, _) = established();
+        page.ask("BYE", 2, &format!("{fields}\r\n"), "");
+        let info = told(&page);
+        assert_eq!((info.end_cause, info.error), (EndCause::HungUp, None), "{fields}");
+        over(&mut page);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use offhook::client::call::{CallId, CallInfo, Destination, EndCause};
-use offhook::client::{Change, Client, Event, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
+use offhook::client::{Change, Client, Event, Finding, IceState, Input, Output, PeerId, Task, TaskKind, TaskResult};
 use offhook_sip::sdp::Candidate;
 use offhook_ua::time::Instant;
 
@@ -31,6 +31,10 @@ impl World {
         while let Some(output) = self.pages[page].client.poll() {
             match output {
                 Output::Connect { .. } => self.connect(page),
+                Output::Ask { url } => {
+                    let now = self.now;
+                    self.pages[page].client.handle(now, Input::Asked { url, finding: Finding::Silent });
+                }
                 Output::Disconnect => self.disconnect(page, false),
                 Output::Send(text) => {
                     if let Some(text) = self.mutant.of_page(page, text) {
@@ -190,7 +194,7 @@ impl World {
                 let hears = self.media.hears(self.key(page, *peer), clear);
                 if hears { (200, TaskResult::Done) } else { (wait.as_millis() as u64, failed("AbortError")) }
             }
-            TaskKind::Microphone { .. } => match self.pages[page].microphone {
+            TaskKind::Microphone { .. } | TaskKind::Reopen { .. } => match self.pages[page].microphone {
                 Some(wait) => (wait, TaskResult::Done),
                 None => (20, failed("NotAllowedError")),
             },
@@ -291,10 +295,8 @@ impl World {
     fn call(&mut self, page: usize, callee: usize) {
         let to = Destination::User(USERS[callee].to_owned());
         let now = self.now;
-        match self.pages[page].client.call(now, to, Vec::new()) {
-            Ok(info) => self.watch(page, &info),
-            Err(error) => self.break_rule(format!("{} cannot call: {}", PAGES[page], error)),
-        }
+        let info = self.pages[page].client.call(now, to, Vec::new());
+        self.watch(page, &info);
         self.drain(page);
     }
 

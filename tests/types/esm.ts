@@ -55,12 +55,25 @@ client
 // @ts-expect-error neither a token nor a login object
 client.updateToken(7);
 
+const messages = client.getMessageClient();
+messages.addEventListener({ onIncomingMessage: (message) => message.textBody, onMessageDelivered: ({ messageId }) => messageId });
+messages
+  .send(
+    messages.newMessage(["bob", "carol"], "Hello"),
+    (message) => message.recipientIds,
+    (error) => error.message,
+  )
+  .fail((error) => error);
+
 // @ts-expect-error applicationKey is required
 new SinchClient({});
 // @ts-expect-error a call is made by a CallClient
 new Call();
 // @ts-expect-error not a login object
 client.start({ user: "alice" });
+
+// @ts-expect-error the browser frees it
+client.free();
 
 const version: string = new Inline(config).getVersion();
 const started: Promise<unknown> = init({ module_or_path: "/offhook.wasm" });

@@ -64,6 +64,58 @@
     equal(await urls({}), `${location.origin.replace("http", "ws")}/sip?key=a%20b`, "the page's origin");
   },
 
+  async the_server_of_the_script_is_asked_before_it_is_used({ client, network, equal, ok, until, sleep }) {
+    const place = Symbol.for("offhook.script");
+    const script = (value) => Object.assign(globalThis, { [place]: value });
+    const login = { username: "alice", password: "secret" };
+    const asked = [];
+    let answer = async () => new Response('{"server":"offhook-gateway"}', { status: 426 });
+    globalThis.fetch = /** @type {any} */ (
+      (address, how) => {
+        asked.push([address, how.mode, how.credentials, how.redirect]);
+        return answer();
+      }
+    );
+    const quiet = () => {};
+    try {
+      script({ src: "https://cdn.example/a/offhook.js?v=1" });
+      await client({ server: undefined }).start(login);
+      equal(asked, [["https://cdn.example/sip", "cors", "omit", "error"]], "what was asked, and how");
+      equal(network.urls, ["wss://cdn.example/sip?key=key"], "a gateway is used");
+
+      asked.length = 0;
+      network.urls = [];
+      script({ src: "https://cdn.example/a/offhook.js", server: "https://calls.example" });
+      await client({ server: undefined }).start(login);
+      equal([asked, network.urls], [[], ["wss://calls.example/sip?key=key"]], "data-server is asked nothing");
+
+      network.urls = [];
+      script({ src: "https://cdn.example/a/offhook.js" });
+      answer = async () => new Response("<html>", { status: 200 });
+      await client({ server: undefined }).start(login);
+      equal(network.urls, [`${location.origin.replace("http", "ws")}/sip?key=key`], "else the page's");
+
+      // A client that is terminated while the server is asked.
+      network.urls = [];
+      asked.length = 0;
+      const waiting = [];
+      answer = () => new Promise((resolve) => waiting.push(resolve));
+      const gone = client({ server: undefined });
+      const started = gone.start(login, null, quiet).catch((error) => error);
+      const made = gone.newUser(login, null, quiet).catch((error) => error);
+      await until(() => asked.length === 2, "asked twice");
+      gone.terminate();
+      for (const say of waiting) say(new Response('{"server":"offhook-gateway"}', { status: 426 }));
+      equal((await started).code, 6002, "the start is over");
+      equal((await made).code, 6002, "so is the new user");
+      await sleep(50);
+      equal([network.urls, asked.length], [[], 2], "nothing was sent");
+      ok(!gone.started, "it is not started");
+    } finally {
+      Reflect.deleteProperty(globalThis, place);
+    }
+  },
+
   async a_page_without_origin_hears_of_it_at_start({ SinchClient, ok }) {
     const url = URL;
     globalThis.URL = class extends url {
@@ -220,9 +272,9 @@
   },
 
   async errors_are_errors({ client, thrown, ok, equal }) {
-    const error = thrown(() => client().getCallClient().callConference(""));
+    const error = thrown(() => client({ capabilities: {} }).getCallClient());
     ok(error instanceof Error && typeof error.stack === "string", "an Error");
-    equal([error.name, error.domain, error.code, error.response], ["SinchError", 5, 6003, {}], "its fields");
+    equal([error.name, error.domain, error.code, error.response], ["SinchError", 5, 6002, {}], "its fields");
     ok(String(error).startsWith("SinchError: "), String(error));
   },
 
@@ -236,31 +288,143 @@
     equal(thrown(() => made.startActiveConnection()).code, 6002, "no active connection either");
   },
 
-  async arguments_are_checked_at_once({ client, thrown, equal }) {
-    const calls = client().getCallClient();
+  async a_call_with_a_bad_argument_ends_with_the_error({ client, network, microphones, until, equal, ok }) {
+    const made = client();
+    await made.start({ username: "alice", password: "x" });
+    const calls = made.getCallClient();
+    network.said = [];
+    const circle = {};
+    circle.self = circle;
+    /** @type {[method: string, why: string, ...given: any[]][]} */
     const refused = [
-      () => calls.callUser(),
-      () => calls.callUser(""),
-      () => calls.callPhoneNumber("0701234567"),
-      () => calls.callPhoneNumber("+46 70"),
-      () => calls.callSip("nobody"),
-      () => calls.callSip("a@b\r\nX: y"),
-      () => calls.callSip("a@b.example", { subject: "x" }),
-      () => calls.callConference("x".repeat(65)),
-      () => calls.callUser("bob", "headers"),
-      () => calls.callUser("bob", { "bad name": "x" }),
-      () => calls.callUser("bob", { name: "a\r\nb" }),
-      () => calls.callUser("bob", { name: "x".repeat(1024) }),
+      ["callUser", "no user"],
+      ["callUser", "no user", null],
+      ["callUser", "no user", ""],
+      ["callUser", "type object", { userId: "bob" }],
+      ["callUser", "type object", [{}]],
+      ["callUser", "type function", () => "bob"],
+      ["callUser", "type boolean", true],
+      ["callUser", "type number", NaN],
+      ["callUser", "type symbol", Symbol("bob")],
+      ["callUser", "5000", "x".repeat(5000)],
+      ["callPhoneNumber", "begins with +", "0701234567"],
+      ["callPhoneNumber", "digits", "+46 70"],
+      ["callSip", "user@domain", "nobody"],
+      ["callSip", "user@domain", "a@b\r\nX: y"],
+      ["callSip", "x-", "a@b.example", { subject: "x" }],
+      ["callConference", "no room", ""],
+      ["callConference", "65", "x".repeat(65)],
+      ["callUser", "header name", "bob", { "bad name": "x" }],
+      ["callUser", "line breaks", "bob", { name: "a\r\nb" }],
+      ["callUser", "1024", "bob", { name: "x".repeat(1024) }],
+      ["callUser", "JSON", "bob", { circle }],
+      ["callUser", "MediaStream", "bob", {}, {}],
+      ["callUser", "MediaStream", "bob", {}, "stream"],
     ];
-    for (const act of refused) {
-      const error = thrown(act);
-      equal([error.domain, error.code], [5, 6003], String(act));
+    for (const [method, why, ...given] of refused) {
+      const what = `${method}, ${why}`;
+      const call = calls[method](...given);
+      equal([call.getState(), call.getDirection(), call.callId.length, call.error], ["INITIATING", 1, 36, null], what);
+      equal([call.getDetails().endCause, call.getHeaders() === given[1]], [0, true], `${what}: a whole call`);
+      const told = [];
+      call.addEventListener({ onCallProgressing: () => told.push("progressing"), onCallEnded: (ended) => told.push(ended === call) });
+      await until(() => told.length, `${what}: the end`, 1000);
+      equal([told, call.getState(), call.getEndCause()], [[true], "ENDED", "FAILURE"], what);
+      const { error } = call;
+      equal([error.name, error.domain, error.code], ["SinchError", 5, 6003], what);
+      ok(error.message.includes(why), `${what}: ${error.message}`);
     }
-    equal(thrown(() => calls.callUser("bob", {}, {})).name, "TypeError", "a stream that is none");
-    const call = calls.callConference("x".repeat(64), { name: "value", number: 1, object: { a: 1 } });
+    const gone = calls.callPhoneNumber("0701234567");
+    gone.mute();
+    gone.sendDTMF("1");
+    gone.hangup();
+    equal([gone.getState(), gone.getEndCause(), gone.error.code, gone.callDomain], ["ENDED", "FAILURE", 6003, "pstn"], "it can be hung up");
+    equal([network.said, microphones.length], [[], 0], "nothing is sent, and no microphone is opened");
+    const [call] = ["x".repeat(64), "y"].map((room) => calls.callConference(room, { name: "value", number: 1, object: { a: 1 } }));
     equal([call.getState(), call.getEndCause(), call.getDirection(), call.callDomain], ["INITIATING", "NONE", 1, "conference"], "a call");
     equal(call.getHeaders(), { name: "value", number: 1, object: { a: 1 } }, "its headers");
     equal([call.getDetails().duration, call.getDetails().startedTime, call.error, call.errors], [0, null, null, null], "its details");
+    for (const id of [42, 7n, "\u{1F600}", { toString: () => "object" }, new String("string")]) {
+      equal(calls.callUser(id).toId, String(id), "an id that is no string has one");
+    }
+  },
+
+  async what_listens_to_nothing_is_told_in_the_console({ client, ringing, equal, ok, console: warned }) {
+    const calls = client().getCallClient();
+    const handler = () => {};
+    for (const [given, example] of [
+      [["onIncomingCall", handler], "addEventListener({ onIncomingCall: function"],
+      [["incomingcall", handler], "addEventListener({ onIncomingCall: function"],
+      [[undefined], "addEventListener({ onIncomingCall: function"],
+      [[handler], "addEventListener({ onIncomingCall: function"],
+    ]) {
+      warned.length = 0;
+      calls.addEventListener(...given);
+      ok(warned.length === 1 && warned[0].includes(example), `${given[0]}: ${warned}`);
+    }
+    warned.length = 0;
+    calls.addEventListener({});
+    calls.addEventListener(
+      class {
+        static onIncomingCall() {}
+      },
+    );
+    equal(warned, [], "an object or a class may have handlers");
+    const { alice, bob } = await ringing();
+    alice.call.addEventListener("onCallEnded", handler);
+    alice.client.addEventListener(undefined);
+    alice.call.answer();
+    equal(
+      ["onCallEnded: function", "onError: function", "the other side answers it"].map((words, n) => warned[n].includes(words)),
+      [true, true, true],
+      `warnings: ${warned}`,
+    );
+    warned.length = 0;
+    bob.call.answer();
+    bob.call.hangup();
+    bob.call.answer();
+    equal(warned, [], "an incoming call may be answered at any time");
+  },
+
+  async headers_that_are_no_object_are_not_sent({ client, network, field, until, equal, console: warned }) {
+    const made = client({ capabilities: { calling: true, multiCall: true } });
+    await made.start({ username: "alice", password: "x" });
+    const invites = () => network.said.filter((text) => text.startsWith("INVITE "));
+    for (const [n, headers] of ["voice", 7, true, () => {}].entries()) {
+      const call = made.callUser("bob", headers);
+      await until(() => invites().length > n, "the INVITE");
+      equal([warned.length, call.getHeaders() === headers], [n + 1, true], `${typeof headers}: a warning, and what the page gave`);
+    }
+    for (const headers of [undefined, null, "", false, 0]) made.callUser("bob", headers);
+    await until(() => invites().length === 9, "all calls");
+    equal(invites().flatMap((text) => field(text, "X-Header")).length, 0, "no header");
+    equal(warned.length, 4, "none where there is nothing");
+  },
+
+  async messages_fail_until_they_exist({ SinchClient, client, thrown, equal, ok }) {
+    equal(thrown(() => client().getMessageClient()).code, 6002, "without its capability");
+    equal(client().messageClient, undefined, "nor this way");
+    const made = client({ capabilities: { messaging: true } });
+    const messages = made.getMessageClient();
+    ok(messages === made.messageClient && messages instanceof SinchClient.MessageClient, "one message client");
+    const listener = { onIncomingMessage: () => {}, onMessageDelivered: () => {} };
+    messages.addEventListener(listener);
+    messages.removeEventListener(listener);
+    await made.start({ username: "alice", password: "x" });
+    const message = messages.newMessage("bob", "Hello");
+    ok(message instanceof SinchClient.Message && /^[0-9a-f-]{36}$/.test(message.messageId), "a message");
+    equal([message.recipientIds, message.textBody, message.senderId], [["bob"], "Hello", "alice"], "its fields");
+    equal(messages.newMessage(["bob", "carol"], "Hi").recipientIds, ["bob", "carol"], "for two");
+    const order = [];
+    const sent = messages.send(
+      message,
+      () => order.push("success"),
+      () => order.push("fail"),
+    );
+    order.push("returned");
+    const error = await sent.fail((error) => error);
+    equal([order, error.name, error.domain, error.code], [["returned", "fail"], "SinchError", 5, 6002], "it fails, later");
+    ok(error.message.startsWith("Text messages are not available yet"), error.message);
   },
 
   async users_are_made_at_the_server({ client, equal }) {
@@ -268,9 +432,8 @@
     const asked = [];
     /** @type {[status: number, body: object]} */
     let answer = [200, { authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }];
-    globalThis.fetch = async (given) => {
-      const request = /** @type {Request} */ (given);
-      asked.push([request.url, request.method, await request.text()]);
+    globalThis.fetch = async (url, { method, body }) => {
+      asked.push([url, method, body]);
       return new Response(JSON.stringify(answer[1]), { status: answer[0] });
     };
     const order = [];
@@ -280,11 +443,19 @@
     answer = [400, { errorCode: 40001, message: "Too short" }];
     const error = await made.newUser({ username: "al" }, null, () => order.push("fail")).fail((error) => error);
     equal([error.domain, error.code, error.message, error.response.errorCode], [3, 4000, "40001 Too short", 40001], "a refusal");
-    globalThis.fetch = async () => {
-      throw new TypeError("no network");
-    };
-    const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
-    equal([lost.domain, lost.code], [0, 1000], "no server");
+    for (const thrown of [new TypeError("no network"), "no network", undefined]) {
+      globalThis.fetch = async () => {
+        throw thrown;
+      };
+      const lost = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
+      equal([lost.domain, lost.code], [0, 1000], "no server");
+    }
+    const wait = globalThis.setTimeout;
+    globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms >= 4_000 ? 50 : ms, ...more));
+    globalThis.fetch = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const late = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
+    globalThis.setTimeout = wait;
+    equal([late.domain, late.code], [0, 1000], "a server that does not answer");
     equal((await made.newUser(7, null, () => {}).fail((error) => error)).code, 6003, "no user");
   },
 
@@ -369,5 +540,80 @@
     const start = pending.start({ username: "alice", password: "x" }, null, () => {});
     pending.terminate();
     equal((await start.catch((error) => error)).code, 6002, "a start under way is over, too");
+    const active = client({ supportActiveConnection: true });
+    await active.start({ username: "alice", password: "x" });
+    network.register = () => 100;
+    const waiting = [
+      active.startActiveConnection(),
+      active.stopActiveConnection(),
+      active.updateToken({ username: "alice", password: "y" }),
+    ];
+    active.terminate();
+    for (const promise of waiting) equal((await promise.catch((error) => error)).code, 6002, "and all that waits");
+  },
+
+  async a_client_terminated_before_it_was_started_does_not_start({ client, network, equal, ok, sleep }) {
+    const states = [];
+    const made = client({ startActiveConnection: true });
+    made.getCallClient().addEventListener({ onConnectionState: (state) => states.push(state) });
+    made.terminate();
+    const fault = await made.start({ username: "alice", password: "x" }, null, () => {}).catch((error) => error);
+    await sleep(50);
+    ok(fault.code === 6002 && fault.message.includes("call start() again"), `${fault}`);
+    equal([made.started, network.urls.length, states], [false, 0, []], "nothing was opened, nothing told");
+    await made.start({ username: "alice", password: "x" });
+    equal([made.started, made.connectionState, network.urls.length], [true, "connected", 1], "on purpose it starts");
+    made.terminate();
+    made.terminate();
+    await made.start({ username: "alice", password: "x" });
+    equal([made.started, made.connectionState, network.sockets.length], [true, "connected", 1], "and again");
+  },
+
+  async effects_that_run_twice_leave_one_registration({ client, network, equal, sleep }) {
+    const made = client({ startActiveConnection: true, supportActiveConnection: true });
+    const states = [];
+    made.getCallClient().addEventListener({ onConnectionState: (state) => states.push(state) });
+    const quiet = () => {};
+    const effect = () => made.start({ username: "alice", password: "x" }, null, quiet);
+    const first = effect();
+    made.terminate();
+    const second = effect();
+    equal((await first.catch((error) => error)).code, 6002, "the first start");
+    await second;
+    await sleep(50);
+    equal(states, ["closed", "connecting", "connected"], "what the page is told");
+    equal(
+      [made.started, network.sockets.length, network.said.filter((text) => text.startsWith("REGISTER")).length],
+      [true, 1, 1],
+      "one registration",
+    );
+    const asked = made.stopActiveConnection().catch((error) => error);
+    made.terminate();
+    equal((await asked).code, 6002, "a change under way is settled");
+  },
+
+  async what_a_terminated_client_was_to_be_told_is_forgotten({ client, network, equal, ok }) {
+    const made = client();
+    const told = [];
+    const restarted = new Promise((resolve) => {
+      const listener = {
+        onConnectionState(state) {
+          told.push(state);
+          if (state !== "connected") return;
+          // The sign-in has worked, and the page is to be told next.
+          made.getCallClient().removeEventListener(listener);
+          made.terminate();
+          network.register = () => 403;
+          resolve(made.start({ username: "alice", password: "x" }, null, () => {}).catch((error) => error));
+        },
+      };
+      made.getCallClient().addEventListener(listener);
+    });
+    const first = await made.start({ username: "alice", password: "x" }, null, () => {}).catch((error) => error);
+    const second = await restarted;
+    network.register = () => 200;
+    equal(told, ["connecting", "connected"], "told");
+    ok(first?.code === 6002 || first === undefined, `the first start: ${first}`);
+    equal(second?.code, 4000, "the second start has a result of its own");
   },
 });

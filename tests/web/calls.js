@@ -18,7 +18,7 @@
     equal([alice.call.getState(), alice.call.callState], ["ESTABLISHED", 2], "the state");
     ok(alice.call.timeEstablished instanceof Date && Math.abs(alice.call.timeEstablished - Date.now()) < 5000, "the time");
     for (const call of [alice.call, bob.call]) {
-      await until(() => call.incomingStream && call.outgoingStream, "streams");
+      await until(() => call.incomingStream && call.outgoingStream.active, "streams");
       const audio = document.body.appendChild(document.createElement("audio"));
       audio.autoplay = true;
       audio.setAttribute("src", call.incomingStreamURL);
@@ -58,16 +58,44 @@
     await alice.start({ username: "alice", password: "secret" });
     const call = alice.getCallClient().callSip("Alice@SipProviderA.com", { "x-room": "7" });
     const seen = [];
-    call.addEventListener({ onCallEnded: ({ error, errors }) => seen.push(error.message === errors.message, error) });
+    call.addEventListener({ onCallEnded: ({ error, errors }) => seen.push(error === errors, error) });
     const invite = () => network.said.find((text) => text.startsWith("INVITE "));
     await until(invite, "the INVITE");
     equal(invite().split("\r\n")[0], "INVITE sip:Alice@SipProviderA.com SIP/2.0", "to that address");
-    network.sockets[0].hear(network.answer(invite(), "402 Payment Required", ["X-Error: 40200 Not enough credit", "x-account: 12"]));
+    const fields = [
+      "X-Error: 40200 Not enough credit",
+      "x-account: 12",
+      'Warning: 399 carrier.example "No route"',
+      "Retry-After: 120",
+      "reason: Q.850;cause=21",
+      'warning: 399 proxy.example "Try later"',
+    ];
+    network.sockets[0].hear(network.answer(invite(), "402 Payment Required", fields));
     await until(() => seen.length, "the end");
     const [same, error] = seen;
     equal([same, call.getEndCause(), error.name, error.domain, error.code], [true, "FAILURE", "SinchError", 3, 40200], "the error");
     equal([error.message, error.reason, error.headers["x-account"]], ["40200 Not enough credit", "Not enough credit", "12"], "its words");
     equal(error.response, { errorCode: 40200, message: error.reason, headers: error.headers }, "the answer");
+    equal(
+      ["Warning", "Retry-After", "Reason"].map((name) => error.headers[name]),
+      ['399 carrier.example "No route", 399 proxy.example "Try later"', "120", "Q.850;cause=21"],
+      "its headers",
+    );
+    equal([call.error === error, call.errors === error, call.getDetails().error === error], [true, true, true], "one object");
+  },
+
+  async a_call_that_is_cut_off_tells_why({ talking, network, field, until, equal }) {
+    const { alice, log } = await talking();
+    const ack = network.said.find((text) => text.startsWith("ACK "));
+    const [from, to, id] = ["To", "From", "Call-ID"].map((name) => field(ack, name)[0].replace(/^[^:]+/, ""));
+    const lines = ["BYE sip:alice@made.up SIP/2.0", "Via: SIP/2.0/WS bridge.invalid;branch=z9hG4bKbye", "Max-Forwards: 70", `From${from}`];
+    lines.push(`To${to}`, `Call-ID${id}`, "CSeq: 77 BYE", 'Reason: SIP;cause=402;text="Not enough credit"');
+    lines.push("X-Error: 40200 Not enough credit", "Content-Length: 0", "", "");
+    network.sockets[0].hear(lines.join("\r\n"));
+    await until(() => log.includes("alice ended FAILURE"), "the end");
+    const { error } = alice.call;
+    equal([error.domain, error.code, error.message], [3, 40200, "40200 Not enough credit"], "why");
+    equal(error.headers.Reason, 'SIP;cause=402;text="Not enough credit"', "its headers");
   },
 
   async what_is_heard_before_the_answer_establishes_the_call({ client, events, network, peers, hears, report, until, equal, ok }) {
@@ -90,7 +118,7 @@
       "established, and not answered",
     );
     ok(call.incomingStream.getAudioTracks().length === 1 && call.incomingStreamURL, "there is a stream to be heard");
-    await until(() => /connected|completed/.test(peers[0].iceConnectionState) && call.outgoingStream, "the path and the microphone");
+    await until(() => /connected|completed/.test(peers[0].iceConnectionState) && call.outgoingStream.active, "the path and the microphone");
     equal((await report(peers[0])).sent, 0, "nothing of the microphone");
     incoming.answer();
     await until(() => incoming.getState() === "ESTABLISHED", "the answer");
@@ -221,18 +249,37 @@
       throw new DOMException("No", "NotAllowedError");
     };
     const { alice, bob, log } = await ringing();
-    await until(() => alice.call.outgoingStream, "the caller's microphone");
+    await until(() => alice.call.outgoingStream.active, "the caller's microphone");
     navigator.mediaDevices.getUserMedia = refuse;
     bob.call.answer();
     await until(() => log.filter((event) => event.includes(" ended ")).length === 2, "the end");
     equal([bob.call.getEndCause(), bob.call.error.code], ["FAILURE", 6001], "the callee's");
-    equal(bob.call.error.message.includes("NotAllowedError"), true, "the reason is told");
+    equal(/^NotAllowedError: the microphone is not allowed; allow it .* \(No\)$/.test(bob.call.error.message), true, "why, and what to do");
     const again = alice.client.getCallClient().callUser("bob");
     events(again, "again", log);
     await until(() => log.includes("again ended FAILURE"), "the caller's");
     navigator.mediaDevices.getUserMedia = open;
     const third = alice.client.getCallClient().callUser("bob");
-    await until(() => third.outgoingStream, "it is asked for anew");
+    await until(() => third.outgoingStream.active, "it is asked for anew");
+  },
+
+  async what_is_thrown_and_no_error_is_a_sentence_too({ client, until, equal }) {
+    const made = client({ capabilities: { calling: true, multiCall: true } });
+    await made.start({ username: "alice", password: "x" });
+    for (const [thrown, message] of [
+      ["no microphone today", "Error: no microphone today"],
+      [undefined, "Error: It was not said why"],
+      [null, "Error: It was not said why"],
+      [7, "Error: It was not said why"],
+      [{}, "Error: It was not said why"],
+      [{ name: "", message: "" }, "Error: It was not said why"],
+      [{ name: "OverconstrainedError", constraint: "width" }, "OverconstrainedError: It was not said why"],
+    ]) {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(thrown);
+      const call = made.callUser("bob");
+      await until(() => call.getState() === "ENDED", "the end");
+      equal([call.getEndCause(), call.error.code, call.error.message], ["FAILURE", 6001, message], String(thrown));
+    }
   },
 
   async a_refused_microphone_rejects_init_stream({ client, equal }) {
@@ -265,12 +312,12 @@
   async a_muted_call_leaves_others_alone({ talking, equal, until, sleep }) {
     const several = { capabilities: { calling: true, multiCall: true } };
     const { alice, bob } = await talking({ alice: several, bob: several });
-    await until(() => alice.call.outgoingStream && bob.call.outgoingStream, "streams");
+    await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
     const theirs = bob.call;
     const track = (call) => call.outgoingStream.getAudioTracks()[0];
     equal(track(alice.call).enabled, true, "it sends");
     const other = alice.client.getCallClient().callUser("carol");
-    await until(() => other.outgoingStream, "the second stream");
+    await until(() => other.outgoingStream.active, "the second stream");
     equal([track(other) !== track(alice.call), track(other).enabled], [true, false], "a track of its own, silent until the answer");
     alice.call.mute();
     equal([track(alice.call).enabled, alice.call.muted, track(theirs).enabled], [false, true, true], "muted");
@@ -287,7 +334,7 @@
     let copies = 0;
     stream.clone = () => (copies++, MediaStream.prototype.clone.call(stream));
     const { alice, bob } = await talking({ stream, bob: { customStream: stream } });
-    for (const { call } of [alice, bob]) await until(() => call.outgoingStream?.getAudioTracks().length === 1, "a track");
+    for (const { call } of [alice, bob]) await until(() => call.outgoingStream.getAudioTracks().length === 1, "a track");
     equal(microphones.length, 0, "no microphone");
     alice.call.hangup();
     equal(stream.getAudioTracks()[0].readyState, "live", "the page's own stream is left to the page");
@@ -297,7 +344,7 @@
 
   async what_is_over_is_released({ talking, peers, microphones, equal, until }) {
     const { alice, bob, log } = await talking();
-    await until(() => alice.call.outgoingStream && bob.call.outgoingStream, "streams");
+    await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
     const tracks = [alice, bob].flatMap(({ call }) => call.outgoingStream.getTracks());
     bob.call.hangup();
     await until(() => log.includes("alice ended HUNG_UP"), "the end");

@@ -99,6 +99,11 @@
     return stream;
   };
 
+  // What the SDK warns of in the console.
+  const warned = [];
+  const { warn } = console;
+  console.warn = (message) => warned.push(message);
+
   const clients = [];
   const client = (options) => {
     const made = new SinchClient({ applicationKey: "key", capabilities: { calling: true }, server: "ws://test.invalid/sip", ...options });
@@ -159,6 +164,7 @@
   };
   const clean = () => {
     for (const made of clients) made.terminate();
+    console.warn = warn;
     Object.assign(globalThis, { WebSocket: before.WebSocket, RTCPeerConnection: before.RTCPeerConnection, fetch: before.fetch });
     delete navigator.mediaDevices.getUserMedia;
     /** @type {NodeListOf<HTMLMediaElement>} */
@@ -173,6 +179,7 @@
     client,
     clients,
     clean,
+    console: warned,
     equal,
     events,
     field,

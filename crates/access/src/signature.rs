@@ -1,8 +1,9 @@
 //! Requests signed by the back end of an application: `Authorization: application KEY:SIGNATURE`, as in Sinch's REST API.
 //!
 //! The signature covers method, body, content type, time and path, so none of them can be changed on the way; the time and a list of the
-//! signatures seen prevent replay.
+//! signatures seen prevent replay of requests that change something.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
 use offhook_ua::time::Instant;
+use percent_encoding::percent_decode_str;
 use sha2::Sha256;
 
 use crate::ticket::read_iso;
@@ -59,11 +61,17 @@ impl Signed<'_> {
         STANDARD.encode(self.keyed(secret).finalize().into_bytes())
     }
 
-    /// Verifies `signature` in constant time, and returns its octets.
+    /// Verifies `signature` in constant time, and returns its octets. It may be over the path as sent, or over the unescaped path.
     fn verify(&self, secret: &[u8], signature: &str) -> Result<Vec<u8>, SignatureError> {
         let octets = STANDARD.decode(signature).map_err(|_| SignatureError::Wrong)?;
-        self.keyed(secret).verify_slice(&octets).map_err(|_| SignatureError::Wrong)?;
-        Ok(octets)
+        let is_over = |path: &str| Signed { path, ..*self }.keyed(secret).verify_slice(&octets).is_ok();
+        let right = is_over(self.path) || unescaped(self.path).is_some_and(|path| is_over(&path));
+        if right { Ok(octets) } else { Err(SignatureError::Wrong) }
+    }
+
+    /// Whether it changes nothing (RFC 9110, 9.2.1): then there is no harm in a replay, and two within a millisecond are equal.
+    fn is_safe(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD")
     }
 
     /// Returns the code over method, MD5 of the body, content type, time and path, one line each.
@@ -75,6 +83,18 @@ impl Signed<'_> {
         keyed.update(text.as_bytes());
         keyed
     }
+}
+
+/// Returns the path and query without escapes, as some clients sign it. `None` where there are none, and where that could be the text of
+/// another path or query, as with an escaped `/` or `&`: a signature is for one request.
+fn unescaped(path: &str) -> Option<Cow<'_, str>> {
+    let mut escapes = path.split('%').skip(1).peekable();
+    escapes.peek()?;
+    let is_plain = |escape: &str| {
+        let octet = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        octet.is_some_and(|octet| !octet.is_ascii_control() && !b"/?#&=%".contains(&octet))
+    };
+    if escapes.all(is_plain) { percent_decode_str(path).decode_utf8().ok() } else { None }
 }
 
 /// The signatures that were received lately, for each application.
@@ -89,8 +109,8 @@ struct Signatures {
 }
 
 impl Seen {
-    /// Verifies a request of `application`, and stores its signature if it is valid, so that nobody without the secret can fill the memory.
-    /// `now` is the monotonic clock, `date` the wall clock.
+    /// Verifies a request of `application`. The signature of one that may change something is stored if it is valid, so that nobody without
+    /// the secret can fill the memory. `now` is the monotonic clock, `date` the wall clock.
     ///
     /// # Errors
     ///
@@ -107,6 +127,9 @@ impl Seen {
         let at = read_iso(signed.timestamp).ok_or(SignatureError::Time)?;
         if date - at > TOLERANCE || at - date > TOLERANCE {
             return Err(SignatureError::Time);
+        }
+        if signed.is_safe() {
+            return Ok(());
         }
         let seen = self.0.entry(application.to_owned()).or_default();
         let life = 2 * TOLERANCE + if seen.all.len() < REMEMBERED { STEP } else { Duration::ZERO };
@@ -176,6 +199,49 @@ mod tests {
         let later = Signed { timestamp: "2014-06-04T12:41:58Z", ..MESSAGE };
         let admitted = seen.admit((moment(10), moment(-3_600_000)), "shop", &key, &later, &later.sign(&key));
         assert_eq!(admitted, Ok(()), "others are welcome at once");
+    }
+
+    #[test]
+    fn what_changes_nothing_may_be_asked_twice() {
+        let (mut seen, key) = (Seen::default(), secret(SECRET));
+        for method in ["GET", "HEAD"] {
+            let signed = Signed { method, body: b"", ..MESSAGE };
+            let signature = signed.sign(&key);
+            let mut admit = |millis| seen.admit((moment(millis), moment(millis)), "shop", &key, &signed, &signature);
+            assert_eq!([admit(0), admit(0), admit(300_001)], [Ok(()), Ok(()), Err(SignatureError::Time)], "{method}");
+        }
+        assert!(seen.0.is_empty(), "nothing is remembered");
+    }
+
+    #[test]
+    fn the_path_is_signed_as_sent_or_unescaped() {
+        let key = secret(SECRET);
+        let verify = |sent, signed| {
+            let signature = Signed { path: signed, ..MESSAGE }.sign(&key);
+            Signed { path: sent, ..MESSAGE }.verify(&key, &signature).is_ok()
+        };
+        for (sent, unescaped) in [("/id/a%20b", "/id/a b"), ("/id/%2B46?x=%c3%a5", "/id/+46?x=å"), ("/%61", "/a")] {
+            assert!(verify(sent, sent) && verify(sent, unescaped), "{sent}");
+        }
+        for (sent, other) in [
+            ("/id/a%2Fb", "/id/a/b"),
+            ("/id%3Fkey=shop", "/id?key=shop"),
+            ("/id?a=1%26b=2", "/id?a=1&b=2"),
+            ("/id?a%3D1", "/id?a=1"),
+            ("/id%23a", "/id#a"),
+            ("/id/a%2520b", "/id/a%20b"),
+            ("/id/a%2520b", "/id/a b"),
+            ("/id/a%20b%2fc", "/id/a b/c"),
+            ("/id/a b", "/id/a%20b"),
+            ("/id/a%0Ab", "/id/a\nb"),
+            ("/id/a%20b%", "/id/a b%"),
+            ("/id/a+b", "/id/a b"),
+            ("/id/%ff", "/id/\u{fffd}"),
+        ] {
+            assert!(!verify(sent, other), "{sent} is not {other}");
+        }
+        let body = Signed { path: "/id/a b", body: b"{}", ..MESSAGE }.sign(&key);
+        assert!(Signed { path: "/id/a%20b", ..MESSAGE }.verify(&key, &body).is_err(), "all else is signed as before");
     }
 
     #[test]

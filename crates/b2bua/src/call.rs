@@ -281,6 +281,12 @@ impl Call {
         self.finish(context, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, why));
     }
 
+    /// The SIP side sends no media any more.
+    pub(super) fn silent(&mut self, context: &mut Context) {
+        let cause = if self.outgoing { "callee silent" } else { "caller silent" };
+        self.finish(context, cause, &Failure::new(StatusCode::REQUEST_TIMEOUT, ApiCode::Timeout, "No media from the phone"));
+    }
+
     fn end_leg(&mut self, context: &mut Context, leg: Leg, failure: &Failure) {
         let party = self.party(leg);
         match &party.invite {
@@ -300,14 +306,16 @@ impl Call {
     /// Sends BYE, unless our 2xx waits for its ACK: then BYE follows that (RFC 3261, 15).
     pub(super) fn send_bye(&mut self, context: &mut Context, leg: Leg) {
         let key = self.key;
-        let reason = self.failure.as_ref().and_then(|failure| failure.reason(leg));
+        let why = |failure: &Failure| [("Reason", failure.reason(leg)), ("X-Error", failure.x_error(leg).map(str::to_owned))];
+        let why = self.failure.as_ref().map(why).into_iter().flatten();
+        let why: Vec<_> = why.filter_map(|(name, value)| Some((name, value?))).collect();
         let party = self.party(leg);
         if party.gone || party.reliable.is_pending() {
             return;
         }
         if let (Some(dialog), Some(next_hop)) = (party.dialog.as_mut(), party.next_hop.clone()) {
             party.gone = true;
-            let bye = reason.iter().fold(dialog.request(Method::Bye), |bye, reason| bye.field("Reason", reason));
+            let bye = why.iter().fold(dialog.request(Method::Bye), |bye, (name, value)| bye.field(name, value));
             context.send_request(key, &next_hop, Purpose::Other, bye, None);
         }
     }

@@ -23,7 +23,9 @@ impl Call {
             Event::Played { .. } => self.hung_up(context, Leg::Peer, Vec::new()),
             // Nobody has to send media before the answer.
             Event::Silent { .. } if self.stage != Stage::Up => {}
-            Event::Silent { leg, .. } => self.lost(context, leg),
+            // Of a page not even consent checks come (RFC 7675).
+            Event::Silent { leg: Leg::Page, .. } => self.lost(context, Leg::Page),
+            Event::Silent { leg: Leg::Peer, .. } => self.silent(context),
             Event::Failed { error, .. } => self.media_failed(context, error),
             Event::Closed { .. } => {}
         }

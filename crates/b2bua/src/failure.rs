@@ -1,6 +1,6 @@
-//! Why a call fails, as its caller is told: the SIP status, and `X-Error` where the reason is ours.
+//! Why a call fails or is ended, as its parties are told: the SIP status or Reason, and for the page `X-Error` where the reason is ours.
 
-use offhook_sip::{ApiCode, Class, Message, Start, StatusCode, quote};
+use offhook_sip::{ApiCode, Class, Message, Name, Start, StatusCode, quote};
 
 use offhook_ledger::Refused;
 use offhook_media::{Leg, MediaError};
@@ -53,7 +53,7 @@ impl Failure {
         Self::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, ApiCode::Malformed, "The session description is too large")
     }
 
-    /// Returns the failure of the SIP side, with its phrase, its Reason and its `X-` fields. What concerns only it and us is not passed on
+    /// Returns the failure of the SIP side, with its phrase, its Reason, Warning, Retry-After and `X-` fields. What concerns only it and us is not passed on
     /// (RFC 3261, 16.7): challenges, redirections, and extensions and intervals of our own INVITE become 502, time-outs become 480.
     pub(super) fn passed(answer: &Message<'_>) -> Self {
         let (code, phrase) = match answer.start {
@@ -69,6 +69,9 @@ impl Failure {
         };
         let mut fields = super::outgoing::headers(answer);
         fields.extend(reasons(answer).into_iter().map(|value| ("Reason".to_owned(), value)));
+        for name in [Name::Warning, Name::RetryAfter] {
+            fields.extend(answer.all(name).take(4).map(|value| (name.as_str().to_owned(), value.to_owned())));
+        }
         Self { code, phrase: phrase.to_owned(), fields }
     }
 
@@ -109,14 +112,18 @@ impl Failure {
     /// Returns the Reason of a CANCEL or BYE on a leg (RFC 3326): as the other leg has said it, or in our words. That a user has no credit
     /// is not said to the SIP side.
     pub(super) fn reason(&self, leg: Leg) -> Option<String> {
-        let field = |wanted| self.fields.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str());
-        let said = field("Reason").collect::<Vec<_>>().join(", ");
+        let said = self.field("Reason").collect::<Vec<_>>().join(", ");
         let silent = matches!(self.code, StatusCode::OK | StatusCode::REQUEST_TERMINATED)
             || (leg == Leg::Peer && self.code == StatusCode::PAYMENT_REQUIRED);
         if !said.is_empty() || silent {
             return Some(said).filter(|said| !said.is_empty());
         }
         Some(format!("SIP;cause={};text={}", self.code.as_u16(), quote(self.ours().unwrap_or(&self.phrase))))
+    }
+
+    /// Returns `X-Error` for the BYE of a leg: like a failure response, the page gets the five-digit code.
+    pub(super) fn x_error(&self, leg: Leg) -> Option<&str> {
+        self.field("X-Error").next().filter(|_| leg == Leg::Page)
     }
 
     /// Returns the reason for the log: our words, else those of the status. Not those of others, which may name numbers and people.
@@ -126,8 +133,11 @@ impl Failure {
 
     /// Returns our words in `X-Error`.
     fn ours(&self) -> Option<&str> {
-        let ours = self.fields.iter().filter(|(name, _)| name == "X-Error");
-        ours.filter_map(|(_, value)| Some(value.split_once(' ')?.1)).next()
+        self.field("X-Error").find_map(|value| Some(value.split_once(' ')?.1))
+    }
+
+    fn field(&self, wanted: &str) -> impl Iterator<Item = &str> {
+        self.fields.iter().filter(move |(name, _)| name == wanted).map(|(_, value)| value.as_str())
     }
 
     /// Whether the trunk has failed and not the callee (busy, declined, unknown): then the next trunk is tried.

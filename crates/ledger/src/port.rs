@@ -82,8 +82,8 @@ pub enum Query {
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The cause as in the log. Of answered calls: `caller hung up`, `callee hung up`, `caller lost`, `callee lost`, `no credit`,
-    /// `gateway going down`, `failed`. Of others: `cancelled`, `declined`, `busy`, `unanswered`, `unknown`, `failed`, `no credit`, …
+    /// The cause as in the log. Of answered calls: `caller hung up`, `callee hung up`, `caller lost`, `callee lost`, `caller silent`,
+    /// `callee silent`, `no credit`, `gateway going down`, `failed`. Of others: `cancelled`, `declined`, `busy`, `unanswered`, `unknown`, `failed`, `no credit`, …
     pub cause: &'static str,
     /// The SIP status.
     pub code: u16,

@@ -279,7 +279,13 @@ impl Page {
     /// Whether the page receives sound.
     #[must_use]
     pub fn receives(&self) -> bool {
-        self.connected && self.way().is_some_and(|way| way.is_sending())
+        self.connected && self.takes()
+    }
+
+    /// Whether the page takes sound by its description.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        self.way().is_some_and(|way| way.is_sending())
     }
 
     /// Whether the page sends sound.

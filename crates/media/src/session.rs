@@ -98,6 +98,8 @@ pub struct Session {
     page_past: (u64, u64),
     /// Since when nothing was received from page and SIP side.
     silent_since: [Option<Instant>; 2],
+    /// Whether the page has put the call on hold: it takes nothing, so the SIP side need not send (RFC 3264, 8.4).
+    page_holds: bool,
     page_out: Vec<PageOutput>,
     /// An empty vector, which replaces `page_out` while that is processed.
     spare: Vec<PageOutput>,
@@ -127,6 +129,7 @@ impl Session {
             page_stream: None,
             page_past: (0, 0),
             silent_since: [None; 2],
+            page_holds: false,
             page_out: Vec::new(),
             spare: Vec::new(),
             timer: None,
@@ -254,6 +257,10 @@ impl Session {
         }
         if successful {
             self.silent_since[leg as usize] = Some(cx.now);
+            let held = std::mem::replace(&mut self.page_holds, self.page.is_negotiated() && !self.page.takes());
+            if held && !self.page_holds {
+                self.silent_since[Leg::Peer as usize] = Some(cx.now);
+            }
             self.log_codecs();
         }
     }
@@ -471,11 +478,11 @@ impl Session {
     }
 
     /// Returns when a side counts as vanished. A page is heard even on hold: browsers send consent checks every few seconds (RFC
-    /// 7675).
+    /// 7675). The SIP side need not send while either side holds the call.
     fn silent_at(&self, leg: Leg, silence: Duration) -> Option<Instant> {
         let since = match leg {
             Leg::Page => self.silent_since[0].filter(|_| self.page.is_negotiated()),
-            Leg::Peer => self.silent_since[1].max(self.peer.heard).filter(|_| self.peer.must_send()),
+            Leg::Peer => self.silent_since[1].max(self.peer.heard).filter(|_| self.peer.must_send() && !self.page_holds),
         };
         since.map(|since| since + silence)
     }

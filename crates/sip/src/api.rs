@@ -45,6 +45,7 @@ codes! {
     Gone 41000 "the remote party has left",
     TooLarge 41300 "the body is too long",
     MediaType 41500 "the body is of another type",
+    UpgradeRequired 42600 "the address is for WebSockets only",
     TooMany 42900 "there were too many of it",
     Offline 48000 "no device answers",
     Busy 48600 "the user is busy",

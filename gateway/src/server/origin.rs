@@ -55,12 +55,24 @@ fn lists(application: &Application, origin: &str) -> bool {
     application.origins.iter().any(|allowed| if allowed == LOOPBACK { is_loopback_origin(origin) } else { allowed == origin })
 }
 
-/// Whether `text` is an origin as browsers write it (RFC 6454, 6.2): lower case, no path, no default port. `null` is not one. A
-/// name with `*` could be one, but its author means a pattern.
+/// What pages without an origin of their own send: those of files, and of sandboxed frames.
+const NULL: &str = "null";
+
+/// Whether `text` is an origin as browsers write it (RFC 6454, 6.2): lower case, no path, no default port. Apps and extensions have a scheme of
+/// their own, such as `capacitor://localhost`. A name with `*` could be one, but its author means a pattern.
 #[must_use]
 pub fn is_origin(text: &str) -> bool {
-    let parsed = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    parsed.is_some_and(|url| url.origin().ascii_serialization() == text) && !text.contains('*')
+    let is_written = |url: Url| match url.scheme() {
+        "http" | "https" => url.origin().ascii_serialization() == text,
+        // Without a path only where a URL of this scheme may have none; pages of `ws`, `ftp` and `file` have no such origin.
+        _ => {
+            url.as_str() == text
+                && url.has_host()
+                && url.authority() == &text[url.scheme().len() + 3..]
+                && url.username().is_empty()
+        }
+    };
+    text == NULL || Url::parse(text).is_ok_and(is_written) && !text.contains('*')
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
@@ -145,6 +157,30 @@ mod tests {
     }
 
     #[test]
+    fn origins_of_apps_and_extensions_are_as_exact() {
+        let named = ["capacitor://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop"];
+        for origin in named {
+            assert!(is_allowed(&application(&named), &headers(&[("origin", origin)]), false), "{origin}");
+        }
+        for origin in [
+            "capacitor://localhost:1",
+            "capacitor://localhost/",
+            "Capacitor://localhost",
+            "ionic://localhost",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnoq",
+            "http://localhost",
+            "null",
+        ] {
+            assert!(!is_allowed(&application(&named), &headers(&[("origin", origin)]), false), "{origin}");
+        }
+        assert!(is_allowed(&application(&[NULL]), &headers(&[("origin", NULL)]), false));
+        for others in [&[LOOPBACK][..], &["https://a.example"], &["capacitor://localhost"]] {
+            assert!(!is_allowed(&application(others), &headers(&[("origin", NULL)]), true), "{others:?}: only by its name");
+        }
+        assert!(!is_allowed(&application(&[NULL]), &headers(&[("origin", "https://a.example")]), false));
+    }
+
+    #[test]
     fn a_missing_origin_is_allowed_for_programs_only() {
         assert!(is_allowed(&application(&[]), &HeaderMap::new(), true));
         assert!(!is_allowed(&application(&[]), &HeaderMap::new(), false));
@@ -197,11 +233,38 @@ mod tests {
             "https://xn--bcher-kva.example",
             "https://a_b.example",
             "https://a.example.",
+            "capacitor://localhost",
+            "ionic://localhost",
+            "tauri://localhost:1420",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc",
+            "safari-web-extension://2C127FA4-62C7-7E4F-90E5-472B45EECFDC",
+            "null",
         ] {
             assert!(is_origin(good), "{good}");
         }
         for bad in [
-            "null",
+            "Null",
+            "capacitor://",
+            "capacitor:localhost",
+            "capacitor://localhost/",
+            "capacitor://localhost?",
+            "capacitor://localhost#a",
+            "capacitor://u@localhost",
+            "capacitor://@localhost",
+            "capacitor://localhost:",
+            "Capacitor://localhost",
+            "capacitor://a b",
+            "chrome-extension://*",
+            "ws://a.example",
+            "ftp://a.example",
+            "file://",
+            "file://a",
+            "data:text/html,a",
+            "about:blank",
+            "javascript://a/%0aalert(1)",
+            "loopback",
+            "capacitor://localhost\ncapacitor://other",
             "https://a.example/",
             "https://A.example",
             "https://a.example:443",

@@ -7,7 +7,8 @@ use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::header::{CONNECTION, HOST, ORIGIN, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use offhook_access::bucket::Bucket;
 use offhook_proxy::ConnId;
@@ -17,7 +18,7 @@ use tracing::debug;
 
 use super::api::ApiError;
 use super::driver::{Inbox, Outgoing, outbox};
-use super::limit::Places;
+use super::limit::{Place, Places};
 use super::origin::is_allowed;
 use super::{Peer, Shared};
 use crate::store::Application;
@@ -31,7 +32,8 @@ const CONTROL_FRAMES: (u32, u32) = (300, 60);
 /// Time-out of the answer to a close frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Handles `GET /sip?key=APPLICATION`: all checks precede the upgrade, so that a rejection is an HTTP status.
+/// Handles `GET /sip?key=APPLICATION`: all checks precede the upgrade, so that a rejection is an HTTP status. Browsers show that to no script; a
+/// page that could open no WebSocket asks again without upgrade, and reads the same rejection, or 426.
 pub async fn open(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -39,22 +41,19 @@ pub async fn open(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let application = match admit(&shared, &peer, query.as_deref(), &headers) {
-        Ok(application) => application.key.clone(),
-        Err(error) => return error.into_response(),
+    let (application, share) = match admit(&shared, &peer, query.as_deref(), &headers) {
+        Ok(admitted) => admitted,
+        Err(error) => return error.public().into_response(),
     };
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade.protocols([PROTOCOL]),
+        Err(_) if !headers.contains_key(UPGRADE) => return upgrade_required(),
         Err(rejection) => return rejection.into_response(),
     };
     if upgrade.selected_protocol().is_none() {
         shared.metrics.refused("sub-protocol");
         return ApiError::new(ApiCode::Malformed, "The WebSocket sub-protocol must be sip (RFC 7118)").into_response();
     }
-    let share = match peer.proxied.then(|| shared.places.share(peer.address)).transpose() {
-        Ok(share) => share,
-        Err(reason) => return shared.refuse(reason, ApiError::new(ApiCode::TooMany, "Too many connections")).into_response(),
-    };
     let limit = shared.config.limits.message_bytes;
     upgrade
         .max_message_size(limit)
@@ -69,19 +68,44 @@ pub async fn open(
         })
 }
 
-/// Returns the application that the page may use, or the rejection.
-fn admit<'a>(shared: &'a Shared, peer: &Peer, query: Option<&str>, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
+/// The answer to a request that does not ask for a WebSocket (RFC 9110, 15.5.22).
+fn upgrade_required() -> Response {
+    let mut response =
+        ApiError::new(ApiCode::UpgradeRequired, "This is the address of a WebSocket (RFC 7118)").public().into_response();
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    response
+}
+
+/// Returns the key of the application that the page may use, and its part of the connections of its address; or the rejection.
+fn admit(shared: &Shared, peer: &Peer, query: Option<&str>, headers: &HeaderMap) -> Result<(String, Option<Place>), ApiError> {
     if shared.draining() {
         return Err(shared.refuse("draining", ApiError::new(ApiCode::Unavailable, "The gateway is being stopped")));
     }
     let local = peer.is_local(headers);
     let application = shared.application(query, local)?;
     let missing = local || (shared.config.data.allow_missing_origin && !application.loopback_only);
-    if !is_allowed(application, headers, missing) {
+    if !may_use(application, headers, missing) {
         return Err(shared
             .refuse("origin", ApiError::new(ApiCode::Forbidden, "The origin of this page is not allowed for the application")));
     }
-    Ok(application)
+    let share = peer.proxied.then(|| shared.places.share(peer.address)).transpose();
+    let share = share.map_err(|reason| shared.refuse(reason, ApiError::new(ApiCode::TooMany, "Too many connections")))?;
+    Ok((application.key.clone(), share))
+}
+
+/// Whether the page may use the application. A page of this very host names its origin only where it opens a WebSocket; where it asks what
+/// answers, the browser says that it is one.
+fn may_use(application: &Application, headers: &HeaderMap, missing: bool) -> bool {
+    let same = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    match host.filter(|_| same && !headers.contains_key(ORIGIN) && !headers.contains_key(UPGRADE)) {
+        Some(host) => ["http", "https"].into_iter().any(|scheme| {
+            let origin = HeaderValue::try_from(format!("{scheme}://{host}"));
+            origin.is_ok_and(|origin| is_allowed(application, &HeaderMap::from_iter([(ORIGIN, origin)]), false))
+        }),
+        None => is_allowed(application, headers, missing),
+    }
 }
 
 /// Serves a connection from the upgrade to its end.

@@ -100,6 +100,9 @@ fn counts(kind: &str) -> (u32, u32) {
     (u32::from(made), u32::from(kind == Kind::Incoming.as_str()))
 }
 
+/// The credit that the demo application begins with.
+pub const DEMO_CREDIT: Micros = 10_000_000;
+
 /// What a transfer belongs to.
 #[derive(Clone, Copy, Default)]
 struct Cause<'a> {
@@ -127,7 +130,7 @@ impl Store {
     pub async fn start_demo(&self) -> Result<(), StoreError> {
         let tariff = Tariff { per_minute: 20_000, minimum: 0, increment: 1, fee: 0 };
         self.set_rates(vec![Rate { application: DEMO.into(), prefix: String::new(), tariff }]).await?;
-        self.top_up(DEMO.into(), 10_000_000, Some("demo".into())).await.map(drop)
+        self.top_up(DEMO.into(), DEMO_CREDIT, Some("demo".into())).await.map(drop)
     }
 
     /// Returns the account of an application.
@@ -206,7 +209,7 @@ impl Database {
         }
     }
 
-    fn account_view(&self, application: &str) -> Result<AccountView, StoreError> {
+    pub(super) fn account_view(&self, application: &str) -> Result<AccountView, StoreError> {
         let books = self.books(application)?.ok_or(StoreError::NoApplication)?;
         let today = day(self.now()?);
         Ok(AccountView {

@@ -33,7 +33,7 @@ use self::calls::Waiting;
 use self::seal::Seal;
 use self::users::Failed;
 
-pub use self::accounts::{AccountView, Limits, Transfer};
+pub use self::accounts::{AccountView, DEMO_CREDIT, Limits, Transfer};
 pub use self::audit::Audit;
 pub use self::calls::Recovered;
 pub use self::numbers::AssignedNumber;

@@ -7,7 +7,7 @@ use offhook_ua::time::Instant;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::calls::millis;
-use super::{Database, Store, StoreError};
+use super::{AccountView, Database, Store, StoreError};
 
 /// The number of rows that are changed at once, so that other jobs do not wait long.
 const PORTION: usize = 1_000;
@@ -91,7 +91,26 @@ impl Store {
     pub async fn records(&self, application: Option<String>, most: u32) -> Result<Vec<Record>, StoreError> {
         self.ask(move |database| {
             database.write_queries();
-            database.records(application.as_deref(), most)
+            database.records(application.as_deref(), None, most)
+        })
+        .await
+    }
+
+    /// Returns the account of an application and the newest `most` calls of one of its users, of one moment: of a call that has ended the
+    /// balance knows the charge.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoApplication`].
+    pub async fn account_and_calls(
+        &self,
+        application: String,
+        user: String,
+        most: u32,
+    ) -> Result<(AccountView, Vec<Record>), StoreError> {
+        self.ask(move |database| {
+            database.write_queries();
+            Ok((database.account_view(&application)?, database.records(Some(&application), Some(&user), most)?))
         })
         .await
     }
@@ -124,9 +143,11 @@ impl Database {
         Ok(self.connection.prepare_cached(&sql)?.query_row([application, name], read).optional()?)
     }
 
-    fn records(&self, application: Option<&str>, most: u32) -> Result<Vec<Record>, StoreError> {
-        let sql = format!("{COLUMNS} WHERE ?1 IS NULL OR application = ?1 ORDER BY moment DESC, id LIMIT ?2");
-        Ok(self.connection.prepare_cached(&sql)?.query_map(params![application, most], read)?.collect::<Result<_, _>>()?)
+    fn records(&self, application: Option<&str>, user: Option<&str>, most: u32) -> Result<Vec<Record>, StoreError> {
+        let sql = format!(
+            "{COLUMNS} WHERE (?1 IS NULL OR application = ?1) AND (?2 IS NULL OR user = ?2) ORDER BY moment DESC, id LIMIT ?3"
+        );
+        Ok(self.connection.prepare_cached(&sql)?.query_map(params![application, user, most], read)?.collect::<Result<_, _>>()?)
     }
 
     fn forget(&self, before: Instant) -> Result<usize, StoreError> {

@@ -209,6 +209,8 @@ async fn a_call_may_end_before_the_gateway_stops() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(gateway.upgrade("/sip?key=demo", &[]).await.err(), Some(503), "nobody new");
+    let told = gateway.get("/sip?key=demo").await;
+    assert_eq!((told.status, told.json()["reason"].as_str(), told.header("retry-after")), (503, Some("draining"), Some("10")));
     let again = alice.request("INVITE", "bob").body("application/sdp", SDP);
     alice.socket.say(&again).await;
     while code(&alice.socket.hear().await) != 503 {}

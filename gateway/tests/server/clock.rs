@@ -16,7 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::time;
 
 use super::calls::{Phone, code};
-use super::money::{now, signed};
+use super::money::{now, signed_post};
 use super::outside::{OFFER, ports};
 use super::support::{Answer, Folder, Gateway, PATIENCE, program, run};
 
@@ -182,14 +182,11 @@ async fn a_signed_request_with_a_wrong_time_is_told_the_time_and_none_is_replaye
     let world = World::new().await;
     let store = Store::open(&world.gateway.data.0, Rules::default()).expect("it opens");
     let secret = store.applications().await.expect("read").remove(0).secret;
-    let ask = async |date: Instant| {
-        let headers = signed("demo", secret.key(Use::Rest), "GET", "/v1/account", "", date);
-        world.gateway.send(&format!("GET /v1/account HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")).await
-    };
+    let ask = async |date: Instant| world.gateway.send(&signed_post("demo", secret.key(Use::Rest), date)).await;
     let now = now();
     let (hour, tells) =
         (now + Duration::from_secs(3600), |answer: &Answer| answer.json()["message"].as_str().unwrap_or_default().to_owned());
-    assert_eq!(ask(now).await.status, 200);
+    assert_eq!(ask(now).await.status, 404);
     assert_eq!(ask(now).await.refusal(), (401, 40102), "once");
     let refused = ask(hour).await;
     assert_eq!(refused.refusal(), (401, 40101));
@@ -199,9 +196,9 @@ async fn a_signed_request_with_a_wrong_time_is_told_the_time_and_none_is_replaye
     world.put(HOUR).await;
     let refused = ask(now + Duration::from_millis(1)).await;
     assert_eq!((refused.refusal(), shown(&refused).as_deref()), ((401, 40101), iso(hour).get(..13)));
-    assert_eq!(ask(hour).await.status, 200, "by the new date");
+    assert_eq!(ask(hour).await.status, 404, "by the new date");
     assert_eq!(ask(hour).await.refusal(), (401, 40102));
     world.put(0).await;
     assert_eq!(ask(now).await.refusal(), (401, 40102), "it is put back: what was seen is still known");
-    assert_eq!(ask(now + Duration::from_millis(2)).await.status, 200, "others are welcome at once");
+    assert_eq!(ask(now + Duration::from_millis(2)).await.status, 404, "others are welcome at once");
 }

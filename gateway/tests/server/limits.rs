@@ -23,6 +23,16 @@ async fn behind_a_trusted_proxy_each_address_has_its_own_limit() {
     let held = [open("203.0.113.1").await, open("198.51.100.7, 203.0.113.1, 10.0.0.9").await];
     assert!(held.iter().all(Result::is_ok));
     assert_eq!(open("203.0.113.1").await.err(), Some(429));
+    let ask = async |forwarded: &str| {
+        let fields =
+            format!("Host: localhost\r\nOrigin: https://shop.example\r\nX-Forwarded-For: {forwarded}\r\nConnection: close");
+        gateway.send(&format!("GET /sip?key=shop HTTP/1.1\r\n{fields}\r\n\r\n")).await
+    };
+    let full = ask("203.0.113.1").await;
+    assert_eq!((full.status, full.json()["reason"].as_str()), (429, Some("too many connections of one address")));
+    for _ in 0..3 {
+        assert_eq!(ask("203.0.113.2").await.status, 426, "who only asks takes no place");
+    }
     assert!(open("203.0.113.2").await.is_ok());
     drop(held);
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -54,13 +54,14 @@ async fn ask(port: u16, request: &str) -> Answer {
     exchange(stream, &format!("{line}\r\nHost: localhost\r\nConnection: close\r\n{rest}")).await
 }
 
-/// Returns the statuses of everything that is for this machine alone: ticket and account of the demo, metrics, operator, users of
-/// the demo and its WebSocket.
-async fn privileges(port: u16, token: &str) -> [u16; 6] {
+/// Returns the statuses of everything that is for this machine alone: ticket, account and credit of the demo, metrics, operator, users
+/// of the demo and its WebSocket.
+async fn privileges(port: u16, token: &str) -> [u16; 7] {
     let (json, body) = ("Content-Type: application/json\r\n", r#"{"userId":"alice"}"#);
-    let ticket =
-        ask(port, &format!("POST /demo/ticket HTTP/1.1\r\n{json}Content-Length: {}\r\n\r\n{body}", body.len())).await.status;
-    let account = ask(port, "GET /demo/account HTTP/1.1\r\n\r\n").await.status;
+    let ticket = ask(port, &format!("POST /demo/ticket HTTP/1.1\r\n{json}Content-Length: {}\r\n\r\n{body}", body.len())).await;
+    let user = format!("Authorization: user {}\r\n", ticket.json()["userTicket"].as_str().unwrap_or_default());
+    let account = ask(port, &format!("GET /demo/account HTTP/1.1\r\n{user}\r\n")).await.status;
+    let credit = ask(port, &format!("POST /demo/credit HTTP/1.1\r\n{user}Content-Length: 0\r\n\r\n")).await.status;
     let metrics = ask(port, "GET /metrics HTTP/1.1\r\n\r\n").await.status;
     let operator = ask(port, &format!("GET /v1/rates HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n")).await.status;
     let body = r#"{"username":"alice","password":"guess"}"#;
@@ -69,7 +70,7 @@ async fn privileges(port: u16, token: &str) -> [u16; 6] {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
     let origin = format!("http://localhost:{port}");
     let socket = Socket::open(stream, &format!("ws://127.0.0.1:{port}/sip?key=demo"), &[("Origin", &origin)]).await;
-    [ticket, account, metrics, operator, users, socket.err().unwrap_or(101)]
+    [ticket.status, account, credit, metrics, operator, users, socket.err().unwrap_or(101)]
 }
 
 #[tokio::test]
@@ -85,7 +86,7 @@ async fn requests_by_a_proxy_are_not_local() {
         let gateway = gateway(config, origin);
         let token = std::fs::read_to_string(gateway.data.0.join("operator-token")).expect("made at the first start");
         let behind = proxy(gateway.port).await;
-        assert_eq!(privileges(behind, token.trim()).await, [403, 403, 403, 401, 403, 403], "{config} {origin:?}");
+        assert_eq!(privileges(behind, token.trim()).await, [403, 403, 403, 403, 401, 403, 403], "{config} {origin:?}");
         assert_eq!(ask(behind, "GET /health HTTP/1.1\r\n\r\n").await.status, 200, "others are served");
         assert!(gateway.log().contains("listen.local_port"), "{}", gateway.log());
     }
@@ -97,8 +98,8 @@ async fn local_requests_have_a_port_of_their_own() {
     let config = format!("[listen]\nallow_plain = true\nlocal_port = {local}\n");
     let gateway = gateway(&config, Some("https://shop.example"));
     let token = std::fs::read_to_string(gateway.data.0.join("operator-token")).expect("made at the first start");
-    assert_eq!(privileges(local, token.trim()).await, [200, 200, 200, 200, 401, 101]);
-    assert_eq!(privileges(proxy(gateway.port).await, token.trim()).await, [403, 403, 403, 401, 403, 403]);
+    assert_eq!(privileges(local, token.trim()).await, [200, 200, 200, 200, 200, 401, 101]);
+    assert_eq!(privileges(proxy(gateway.port).await, token.trim()).await, [403, 403, 403, 403, 401, 403, 403]);
     let rebound = TcpStream::connect(("127.0.0.1", local)).await.expect("it listens");
     let rebound = exchange(rebound, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
     assert_eq!(rebound.status, 403, "a page of a foreign host whose name was made to lead here");
@@ -108,12 +109,12 @@ async fn local_requests_have_a_port_of_their_own() {
 async fn the_operators_own_token_works_from_everywhere() {
     let gateway = gateway(&format!("[listen]\nallow_plain = true\n[phone]\noperator_token = \"{TOKEN}\"\n"), None);
     let behind = proxy(gateway.port).await;
-    assert_eq!(privileges(behind, TOKEN).await, [403, 403, 403, 200, 403, 403]);
+    assert_eq!(privileges(behind, TOKEN).await, [403, 403, 403, 403, 200, 403, 403]);
 }
 
 #[tokio::test]
 async fn a_gateway_for_this_machine_alone_needs_no_other_port() {
     let gateway = gateway("", None);
     let token = std::fs::read_to_string(gateway.data.0.join("operator-token")).expect("made at the first start");
-    assert_eq!(privileges(gateway.port, token.trim()).await, [200, 200, 200, 200, 401, 101]);
+    assert_eq!(privileges(gateway.port, token.trim()).await, [200, 200, 200, 200, 200, 401, 101]);
 }

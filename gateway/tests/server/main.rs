@@ -2,6 +2,7 @@
 
 mod calls;
 mod clock;
+mod demo;
 mod guesses;
 mod hostile;
 mod kills;
@@ -66,9 +67,42 @@ async fn a_socket_needs_protocol_application_and_origin() {
         let got = gateway.upgrade(path, &headers).await.err();
         assert_eq!(got, Some(status), "{path} {headers:?}");
     }
-    assert!((400..=426).contains(&gateway.get("/sip?key=demo").await.status), "no upgrade asked for");
     let metrics = gateway.get("/metrics").await.body;
     assert!(metrics.contains("offhook_refused_total{reason=\"origin\"} 3"), "{metrics}");
+}
+
+/// Browsers tell no script why a WebSocket could not be opened; a page asks again without upgrade.
+#[tokio::test]
+async fn a_page_may_ask_why_its_socket_was_refused() {
+    let gateway = Gateway::start();
+    let origin = format!("http://localhost:{}", gateway.port);
+    let asked = async |path: &str, fields: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n{fields}\r\n", gateway.port);
+        gateway.send(&head).await
+    };
+    for (path, fields, status, reason) in [
+        ("/sip?key=demo", format!("Origin: {origin}\r\n"), 426, ""),
+        ("/sip?key=demo", "Sec-Fetch-Site: same-origin\r\n".to_owned(), 426, ""),
+        ("/sip", format!("Origin: {origin}\r\n"), 426, ""),
+        ("/sip?key=other", format!("Origin: {origin}\r\n"), 403, "unknown application"),
+        ("/sip?key=demo", "Origin: https://evil.example\r\n".to_owned(), 403, "origin"),
+        ("/sip?key=demo", "Origin: https://evil.example\r\nSec-Fetch-Site: same-origin\r\n".to_owned(), 403, "origin"),
+        ("/sip?key=demo", format!("Origin: {origin}\r\nX-Forwarded-For: 203.0.113.1\r\n"), 403, "loopback only"),
+    ] {
+        let answer = asked(path, &fields).await;
+        let json = answer.json();
+        let said = (answer.status, json["server"].as_str(), json["reason"].as_str());
+        assert_eq!(said, (status, Some("offhook-gateway"), Some(reason)), "{path} {fields}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "a page of any origin may read it");
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert_eq!(answer.header("upgrade"), (status == 426).then_some("websocket"));
+    }
+    let other = gateway.get("/users?key=other").await;
+    assert_eq!(
+        (other.header("access-control-allow-origin"), other.json()["server"].as_str()),
+        (None, None),
+        "nothing else is public"
+    );
 }
 
 #[tokio::test]
@@ -89,6 +123,42 @@ async fn an_application_of_the_operator_has_its_own_origins() {
     assert_eq!(gateway.post_json("/demo/ticket", "{\"userId\":\"alice\"}").await.refusal(), (403, 40300));
     let new_user = gateway.post_json("/users?key=shop", "{\"username\":\"alice\",\"password\":\"wonderland\"}").await;
     assert_eq!(new_user.refusal(), (403, 40300), "only where the operator allows it");
+}
+
+/// Apps of web views, extensions and files: each by its name, for sockets and for what pages may read.
+#[tokio::test]
+async fn origins_that_are_no_sites_are_allowed_by_name() {
+    let data = Folder::new();
+    let named = ["capacitor://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop", "null"];
+    for (key, origins) in [("app", &named[..]), ("shop", &["https://shop.example"])] {
+        let origins = origins.iter().flat_map(|origin| ["--origin", origin]);
+        let added = run(&data.0, &["application", "add", key, "--allow-new-users"].into_iter().chain(origins).collect::<Vec<_>>());
+        assert!(added.status.success(), "{added:?}");
+    }
+    for wrong in ["file://", "capacitor://", "chrome-extension://*", "capacitor://localhost/", "*"] {
+        let refused = run(&data.0, &["application", "add", "x", "--origin", wrong]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("capacitor://localhost, or null for pages of files"), "{wrong}: {said}");
+    }
+    let gateway = Gateway::over(data, "[data]\ndemo = false\n");
+    for (key, origin, allowed) in [
+        ("app", named[0], true),
+        ("app", named[1], true),
+        ("app", "null", true),
+        ("app", "ionic://localhost", false),
+        ("app", "capacitor://localhost:1", false),
+        ("app", "https://shop.example", false),
+        ("shop", "null", false),
+        ("shop", named[0], false),
+    ] {
+        let socket = gateway.upgrade(&format!("/sip?key={key}"), &[("Origin", origin)]).await;
+        assert_eq!(socket.err(), (!allowed).then_some(403), "{key} {origin}");
+        let headers = format!("Content-Type: application/json\r\nOrigin: {origin}\r\n");
+        let body = "{\"username\":\"nobody\",\"password\":\"wonderland\"}";
+        let answer = gateway.post(&format!("/users/authentication?key={key}"), &headers, body).await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(origin), "{key} {origin}");
+        assert_eq!((answer.status, answer.header("vary")), (if allowed { 401 } else { 403 }, Some("Origin")), "{key} {origin}");
+    }
 }
 
 #[tokio::test]
@@ -253,7 +323,15 @@ async fn users_create_themselves_and_sign_in() {
     assert_eq!(made.json()["user"]["identities"][0], serde_json::json!({ "type": "username", "endpoint": "alice" }));
     assert!(made.json()["authorization"].as_str().is_some_and(|ticket| ticket.len() > 20));
     assert_eq!(made.header("cache-control"), Some("no-store"));
-    assert_eq!(gateway.post_json("/users?key=demo", alice).await.refusal(), (409, 40900));
+    let again = gateway.post_json("/users?key=demo", alice).await;
+    assert_eq!((again.status, &again.json()["user"]), (200, &made.json()["user"]), "the same user with the same password");
+    let other = r#"{"username":"alice","password":"looking-glass"}"#;
+    assert_eq!(gateway.post_json("/users?key=demo", other).await.refusal(), (409, 40900), "the name is taken");
+    assert_eq!(
+        gateway.post_json("/users/authentication?key=demo", other).await.refusal(),
+        (401, 40108),
+        "the password stays as it was"
+    );
     assert_eq!(gateway.post_json("/users/authentication?key=demo", alice).await.status, 200);
 
     let wrong = gateway.post_json("/users/authentication?key=demo", r#"{"username":"alice","password":"mirror"}"#).await;
@@ -300,6 +378,23 @@ async fn failed_passwords_are_limited() {
     let refused = gateway.post_json("/users/authentication?key=demo", guess).await;
     assert_eq!(refused.refusal(), (429, 42900));
     assert!(refused.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn a_user_who_seems_new_is_no_way_to_guess_passwords() {
+    let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 3\n");
+    let alice = r#"{"username":"alice","password":"wonderland"}"#;
+    let (one, two) = tokio::join!(gateway.post_json("/users?key=demo", alice), gateway.post_json("/users?key=demo", alice));
+    assert_eq!((one.status, two.status), (200, 200), "at the same time");
+    for _ in 0..9 {
+        assert_eq!(gateway.post_json("/users?key=demo", alice).await.status, 200, "one new user, who comes again");
+    }
+    let guess = r#"{"username":"alice","password":"a guess"}"#;
+    for _ in 0..3 {
+        assert_eq!(gateway.post_json("/users?key=demo", guess).await.refusal(), (409, 40900));
+    }
+    assert_eq!(gateway.post_json("/users?key=demo", guess).await.refusal(), (429, 42900));
+    assert_eq!(gateway.post_json("/users?key=demo", alice).await.refusal(), (429, 42900), "nothing is checked any more");
 }
 
 #[tokio::test]
@@ -405,7 +500,8 @@ async fn confirmed_changes_survive_a_kill() {
     let data = gateway.kill();
     let gateway = Gateway::over(data, "");
     assert_eq!(gateway.post_json("/users/authentication?key=demo", login).await.status, 200);
-    assert_eq!(gateway.post_json("/users?key=demo", login).await.refusal(), (409, 40900));
+    let other = r#"{"username":"alice","password":"looking-glass"}"#;
+    assert_eq!(gateway.post_json("/users?key=demo", other).await.refusal(), (409, 40900));
 }
 
 #[tokio::test]

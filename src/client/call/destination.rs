@@ -1,5 +1,7 @@
 //! The destination of a call, checked before anything is sent.
 
+use std::borrow::Cow;
+
 use offhook_sip::text::cut_at;
 use offhook_sip::{Uri, escape_user, is_token};
 
@@ -50,22 +52,28 @@ impl Destination {
     /// # Errors
     /// `MissingParameter` (5, 6003) with a message for the page.
     pub fn check(&self) -> Result<(), Error> {
-        let fault = match self {
-            Self::User(id) if id.is_empty() || id.len() > LONGEST_USER => "A user id has 1 to 255 bytes",
-            Self::User(id) if id.chars().any(char::is_control) => "A user id has no control characters",
+        let fault: Cow<'static, str> = match self {
+            Self::User(id) if id.is_empty() => {
+                "The call names no user: callUser takes the id of one, as callUser(\"alice\") does".into()
+            }
+            Self::User(id) if id.len() > LONGEST_USER => {
+                format!("A user id has at most {LONGEST_USER} bytes, and this one has {}", id.len()).into()
+            }
+            Self::User(id) if id.chars().any(char::is_control) => "A user id has no control characters".into(),
             Self::Phone(number) if is_short(number) => return Ok(()),
             Self::Phone(number) => match not_e164(number) {
-                Some(fault) => fault,
+                Some(fault) => fault.into(),
                 None => return Ok(()),
             },
-            Self::Sip(address) if !is_sip(address) => "A SIP address is user@domain, in ASCII and without a password",
-            Self::Conference(room) if room.is_empty() || room.chars().count() > LONGEST_ROOM => {
-                "A conference id has 1 to 64 characters"
+            Self::Sip(address) if !is_sip(address) => "A SIP address is user@domain, in ASCII and without a password".into(),
+            Self::Conference(room) if room.is_empty() => "The call names no room: a conference id has 1 to 64 characters".into(),
+            Self::Conference(room) if room.chars().count() > LONGEST_ROOM => {
+                format!("A conference id has at most {LONGEST_ROOM} characters, and this one has {}", room.chars().count()).into()
             }
-            Self::Conference(room) if room.chars().any(char::is_control) => "A conference id has no control characters",
+            Self::Conference(room) if room.chars().any(char::is_control) => "A conference id has no control characters".into(),
             _ => return Ok(()),
         };
-        Err(Error::argument(fault))
+        Err(Error::Argument(fault))
     }
 
     /// The request-URI, for a server whose SIP domain is `domain`.

@@ -43,14 +43,14 @@ pub enum Error {
     NoListener,
 }
 
-/// A final response that is a failure.
+/// A final response that is a failure, or a BYE that says of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
-    /// The SIP status code, or the five-digit code where the server gave one.
+    /// The SIP status code, or the five-digit code where the server gave one. Of a BYE that has neither, the cause of Q.850.
     pub error_code: u32,
     /// The reason phrase.
     pub reason: String,
-    /// The header fields of the response.
+    /// The header fields of the response, each name once: several of one name are a list, with commas between.
     pub headers: Vec<(String, String)>,
 }
 
@@ -86,6 +86,22 @@ impl Error {
         }
     }
 
+    /// What the author or the user of a page is told: the text of the error, and for some what can be done about it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Browser(MediaError { name, message }) if let Some(advice) = advice(name) => {
+                format!("{name}: {advice} ({message})")
+            }
+            Self::Refused(said) if said.error_code == INVALID_CREDENTIALS => {
+                format!(
+                    "{self}: check the user name and password; or the secret that signs the ticket or token, and the key and times in it"
+                )
+            }
+            error => error.to_string(),
+        }
+    }
+
     /// The response of the server.
     #[must_use]
     pub fn response(&self) -> Option<&ErrorResponse> {
@@ -97,6 +113,22 @@ impl Error {
 }
 
 const API_CALL_FAILED: i32 = 4000;
+/// The code of the calling API for credentials that are wrong.
+const INVALID_CREDENTIALS: u32 = 40_108;
+
+/// Returns what people can do about an error of the browser, by its name of today or of old (W3C Media Capture and Streams, 10.2).
+fn advice(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "NotAllowedError" | "PermissionDeniedError" => {
+            "the microphone is not allowed; allow it for this page, in the browser and in the system, and call again"
+        }
+        "NotFoundError" | "DevicesNotFoundError" => {
+            "there is no microphone, or no camera where the call has video; connect one and call again"
+        }
+        "NotReadableError" | "TrackStartError" => "the microphone or camera cannot be opened; another program may be using it",
+        _ => return None,
+    })
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +149,7 @@ impl core::error::Error for Error {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Error, ErrorResponse};
+    use super::{Error, ErrorResponse, INVALID_CREDENTIALS};
     use crate::client::MediaError;
 
     fn said(error_code: u32) -> Box<ErrorResponse> {
@@ -127,6 +159,7 @@ mod tests {
     #[test]
     fn each_fault_has_the_numbers_and_the_words_of_the_original_sdk() {
         let denied = MediaError { name: "NotAllowedError".to_owned(), message: "Permission denied".to_owned() };
+        let other = MediaError { name: "InvalidStateError".to_owned(), message: "Closed".to_owned() };
         for (error, domain, code, text) in [
             (Error::Unreachable("no way".into()), 0, 1000, "no way"),
             (Error::TimedOut("silence"), 0, 1001, "silence"),
@@ -137,6 +170,7 @@ mod tests {
             (Error::Unusable("no description"), 3, 4000, "no description"),
             (Error::Unexpected("started"), 5, 6000, "started"),
             (Error::Browser(denied), 5, 6001, "NotAllowedError: Permission denied"),
+            (Error::Browser(other), 5, 6001, "InvalidStateError: Closed"),
             (Error::Failed("a panic"), 5, 6001, "a panic"),
             (Error::Misuse("not started"), 5, 6002, "not started"),
             (Error::argument("no number"), 5, 6003, "no number"),
@@ -144,6 +178,15 @@ mod tests {
         ] {
             assert_eq!((error.domain(), error.code(), error.to_string().as_str()), (domain, code, text));
         }
+        let wrong = Error::Refused(said(INVALID_CREDENTIALS)).message();
+        assert!(wrong.starts_with("40108 Not enough credit: check the user name and password"), "{wrong}");
+        let message = |name: &str| Error::Browser(MediaError { name: name.to_owned(), message: "Device".to_owned() }).message();
+        assert!(message("NotAllowedError").starts_with("NotAllowedError: the microphone is not allowed; allow it"));
+        assert!(message("NotFoundError").ends_with("connect one and call again (Device)"));
+        assert_eq!(
+            (message("AbortError"), Error::NoListener.message()),
+            ("AbortError: Device".into(), Error::NoListener.to_string())
+        );
         assert_eq!(Error::CallRefused(said(486)).response().map(|said| said.error_code), Some(486));
     }
 }

@@ -9,6 +9,7 @@ use offhook_ua::transaction::{ClientKey, ServerKey};
 use offhook_ua::{dialog, glare, uas};
 
 use super::{OfferAnswer, Phase, Session};
+use crate::client::account::error_in_bye;
 use crate::client::call::{EndCause, Error};
 use crate::client::context::{ABILITIES, Context, Owner, Purpose, TaskPurpose, with_capabilities};
 use crate::client::io::{Change, IceState, Output, TaskKind};
@@ -59,7 +60,8 @@ impl Session {
             self.report_end(context, cause, None);
             return self.reject(context, StatusCode::REQUEST_TERMINATED);
         }
-        self.report_end(context, cause, None);
+        let error = error_in_bye(bye).filter(|_| self.is_answered()).map(Error::CallRefused);
+        self.report_end(context, if error.is_some() { EndCause::Failure } else { cause }, error);
         self.finish_signalling(context);
     }
 

@@ -6,7 +6,7 @@ use offhook_sip::sdp::{self, Candidate, Narrowed};
 
 use super::Session;
 use crate::client::context::{Context, TaskPurpose};
-use crate::client::io::{IceState, PeerId, TaskKind};
+use crate::client::io::{Change, IceState, PeerId, TaskKind};
 
 /// The media of a call.
 pub struct Media {
@@ -23,6 +23,8 @@ pub struct Media {
     /// Whether the peer connection has the remote description.
     pub remote_applied: bool,
     pub microphone: Microphone,
+    /// What became of our audio and our video.
+    pub lost: [Lost; 2],
     /// Whether the remote party begins the DTLS handshake.
     pub dtls_passive: bool,
     pub ice: IceState,
@@ -51,6 +53,21 @@ pub enum Microphone {
     Open,
 }
 
+/// What became of a track of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lost {
+    /// It is there, or was never sent.
+    #[default]
+    No,
+    /// It has ended, and is being replaced.
+    Reopening {
+        /// Whether the devices have changed since that began.
+        changed: bool,
+    },
+    /// It has ended, and nothing could replace it so far.
+    Missing,
+}
+
 impl Media {
     pub fn new(peer: PeerId) -> Self {
         Self {
@@ -61,6 +78,7 @@ impl Media {
             remote_tag: None,
             remote_applied: false,
             microphone: Microphone::Closed,
+            lost: [Lost::No; 2],
             dtls_passive: false,
             ice: IceState::New,
             silent: false,
@@ -73,8 +91,8 @@ impl Media {
 
     /// Starts over with another peer connection; the microphone stays open.
     pub fn replace(&mut self, peer: PeerId) {
-        let (microphone, lines) = (self.microphone, std::mem::take(&mut self.lines));
-        *self = Self { microphone, lines, ..Self::new(peer) };
+        let (microphone, lost, lines) = (self.microphone, self.lost, std::mem::take(&mut self.lines));
+        *self = Self { microphone, lost, lines, ..Self::new(peer) };
     }
 
     /// Returns the part of the remote offer that the peer connection gets. Without any media that it could take, all of it: it will say so.
@@ -164,5 +182,61 @@ impl Session {
     /// Gives the peer connection the call's own stream.
     pub(super) fn attach_stream(&self, context: &mut Context, purpose: TaskPurpose) {
         context.start_task(self.info.id, purpose, TaskKind::Microphone { peer: self.media.peer, video: self.info.video });
+    }
+
+    /// A track of ours has ended: tells the app, and has its device, or the default one, opened anew.
+    pub fn local_track_ended(&mut self, context: &mut Context, video: bool) {
+        context.call_changed(Change::LocalTrackEnded { video }, &self.info);
+        self.reopen(context, video);
+    }
+
+    /// Tries again to replace what is missing.
+    pub fn devices_changed(&mut self, context: &mut Context) {
+        for video in [false, true] {
+            if *self.lost(video) != Lost::No && !self.is_over() {
+                self.reopen(context, video);
+            }
+        }
+    }
+
+    /// The app has replaced what the call sends.
+    pub fn local_stream_replaced(&mut self, context: &mut Context, audio: bool, video: bool) {
+        for (replaced, lost) in [audio, video].into_iter().zip(&mut self.media.lost) {
+            if replaced {
+                *lost = Lost::No;
+            }
+        }
+        context.call_changed(Change::LocalStream, &self.info);
+    }
+
+    /// A track that had ended is there again.
+    pub(super) fn track_reopened(&mut self, context: &mut Context, video: bool) {
+        if std::mem::take(self.lost(video)) != Lost::No {
+            context.call_changed(Change::LocalStream, &self.info);
+        }
+    }
+
+    /// Nothing can replace a track that has ended: the call goes on without it.
+    pub(super) fn track_missing(&mut self, context: &mut Context, video: bool) {
+        let Lost::Reopening { changed } = *self.lost(video) else { return };
+        *self.lost(video) = Lost::Missing;
+        if changed {
+            self.reopen(context, video);
+        }
+    }
+
+    /// Has the device of a track that has ended opened anew; where that is under way, perhaps once more.
+    fn reopen(&mut self, context: &mut Context, video: bool) {
+        let peer = self.media.peer;
+        let changed = matches!(self.lost(video), Lost::Reopening { .. });
+        *self.lost(video) = Lost::Reopening { changed };
+        if !changed {
+            context.start_task(self.info.id, TaskPurpose::Reopen { video }, TaskKind::Reopen { peer, video });
+        }
+    }
+
+    fn lost(&mut self, video: bool) -> &mut Lost {
+        let [audio_lost, video_lost] = &mut self.media.lost;
+        if video { video_lost } else { audio_lost }
     }
 }

@@ -39,6 +39,8 @@ pub struct Session {
     uri: String,
     /// The app's headers as they go on the wire.
     headers: Vec<(String, String)>,
+    /// UAC: why the call cannot be placed.
+    fault: Option<Error>,
     local_tag: String,
     /// The early dialogs; after the answer the one dialog of the call.
     legs: Vec<Leg>,
@@ -119,6 +121,7 @@ impl Session {
             phase: Phase::Placing,
             uri: String::new(),
             headers: Vec::new(),
+            fault: None,
             local_tag,
             legs: Vec::new(),
             media: Media::new(peer),
@@ -170,6 +173,7 @@ impl Session {
             }
             (TaskPurpose::InitialAccept | TaskPurpose::Reaccept, TaskResult::Done) => self.description_applied(context),
             (TaskPurpose::Microphone, TaskResult::Done) => self.microphone_opened(context),
+            (TaskPurpose::Reopen { video }, TaskResult::Done) => self.track_reopened(context, video),
             (TaskPurpose::Reoffer, TaskResult::Description(sdp)) => self.send_reoffer(context, sdp),
             (TaskPurpose::Reanswer, TaskResult::Description(sdp)) => self.answer_created(context, sdp),
             (TaskPurpose::Listen, TaskResult::Done) => self.media_arrived(context),
@@ -178,8 +182,11 @@ impl Session {
         }
     }
 
-    /// Ends the call by what its state asks for: CANCEL, BYE, or a final response.
+    /// Ends the call by what its state asks for: CANCEL, BYE, or a final response. One that cannot be placed ends with its error all the same.
     pub fn hang_up(&mut self, context: &mut Context) {
+        if self.fault.is_some() {
+            return self.fail(context);
+        }
         let cause = match (&self.phase, self.info.state) {
             (_, State::Established) => EndCause::HungUp,
             (Phase::Ringing { .. }, _) => EndCause::Denied,
@@ -293,6 +300,7 @@ impl Session {
         match purpose {
             TaskPurpose::Nothing => {}
             TaskPurpose::Listen => self.media_missing(context),
+            TaskPurpose::Reopen { video } => self.track_missing(context, video),
             TaskPurpose::Reoffer => {
                 self.offer_answer = OfferAnswer::Idle;
                 self.refresh_later(context, AGAIN);

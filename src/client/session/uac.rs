@@ -20,11 +20,17 @@ const RESENT_INVITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Places a call: the offer is made and the microphone opened at the same time, and neither waits for the other. Before we are signed in
-    /// no offer is made, as the server may name TURN servers.
-    pub fn place(context: &mut Context, info: CallInfo, uri: String, headers: Vec<(String, String)>) -> Self {
+    /// no offer is made, as the server may name TURN servers. Of a call with an error in place of its headers nothing is sent: it ends with that.
+    pub fn place(context: &mut Context, info: CallInfo, uri: String, headers: Result<Vec<(String, String)>, Error>) -> Self {
         let mut session = Self::new(context, info);
         session.uri = uri;
-        session.headers = headers;
+        match headers {
+            Ok(headers) => session.headers = headers,
+            Err(fault) => {
+                session.fail_later(context, fault);
+                return session;
+            }
+        }
         context.timers.set(Timer::ProgressTimeout(session.info.id), context.now + context.config.progress_timeout);
         context.timers.set(Timer::AnswerTimeout(session.info.id), context.now + context.config.answer_timeout);
         session.proceed(context);
@@ -38,7 +44,7 @@ impl Session {
 
     /// Asks for the offer once we are signed in, and sends the INVITE once the offer is made.
     pub fn proceed(&mut self, context: &mut Context) {
-        if !matches!(self.phase, Phase::Placing) || !context.signed_in || self.is_over() {
+        if !matches!(self.phase, Phase::Placing) || !context.signed_in || self.is_over() || self.fault.is_some() {
             return;
         }
         if self.media.local.is_some() {
@@ -271,8 +277,8 @@ impl Session {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARILY_UNAVAILABLE => EndCause::Timeout,
             _ => EndCause::Failure,
         };
-        // The response of another network is told in any case; that of a user who declines tells nothing more.
-        let tell = cause == EndCause::Failure || self.info.domain != Domain::Data;
+        // The response of another network is told in any case; that of a user who declines or does not answer tells nothing more.
+        let tell = matches!(cause, EndCause::Failure | EndCause::Timeout) || self.info.domain != Domain::Data;
         let error = tell.then(|| Error::CallRefused(error_response(answer)));
         if cause == EndCause::Denied {
             // The original SDK reports ringing before the end, also where the callee never rang.
@@ -289,16 +295,23 @@ impl Session {
         }
     }
 
-    /// Ends the call, as the client is not started, or could not be.
-    pub fn not_started(&mut self, context: &mut Context) {
-        let error = Error::Unexpected("The client is not started");
-        self.terminate(context, EndCause::Failure, Some(error), StatusCode::TEMPORARILY_UNAVAILABLE);
+    /// Has the call end with an error: not now, as an app hears of nothing before it could add its listeners.
+    pub fn fail_later(&mut self, context: &mut Context, fault: Error) {
+        self.fault.get_or_insert(fault);
+        context.timers.set(Timer::Fault(self.info.id), context.now);
+    }
+
+    /// Ends the call with the error that it has.
+    pub fn fail(&mut self, context: &mut Context) {
+        let fault = self.fault.take();
+        self.terminate(context, EndCause::Failure, fault, StatusCode::TEMPORARILY_UNAVAILABLE);
     }
 
     /// Ends the call, as no device of the callee has responded in time.
     pub fn progress_timed_out(&mut self, context: &mut Context) {
         if self.info.state == State::Initiating {
-            self.terminate(context, EndCause::Timeout, None, StatusCode::REQUEST_TIMEOUT);
+            let error = Error::TimedOut("The other side is not online: none of its devices has answered");
+            self.terminate(context, EndCause::Timeout, Some(error), StatusCode::REQUEST_TIMEOUT);
         }
     }
 

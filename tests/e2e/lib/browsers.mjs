@@ -14,6 +14,9 @@ export const INSTANCES = {
   firefox2: { kind: "firefox", tone: 1500 },
   "chromium that refuses": { kind: "chrome", tone: 1234, refuses: true },
   "firefox that refuses": { kind: "firefox", tone: 700, refuses: true },
+  "chromium without a microphone": { kind: "chrome", tone: 1234, without: true },
+  "firefox without a microphone": { kind: "firefox", tone: 700, without: true },
+  "chromium with gc()": { kind: "chrome", tone: 1234, collects: true },
   "throttled chromium": { kind: "chrome", tone: 1234, throttles: true },
   "throttled firefox": { kind: "firefox", tone: 700, throttles: true },
 };
@@ -29,13 +32,13 @@ export class Browsers {
   }
 
   async #launch(name) {
-    const { kind, tone, refuses, throttles } = INSTANCES[name];
+    const { kind, tone, refuses, without, throttles, collects } = INSTANCES[name];
     const common = { browser: kind, headless: true, protocolTimeout: 60_000, defaultViewport: { width: 1000, height: 700 } };
     if (kind === "firefox") {
       return puppeteer.launch({
         ...common,
         executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
-        extraPrefsFirefox: firefoxPrefs(tone, refuses, throttles),
+        extraPrefsFirefox: firefoxPrefs(tone, refuses, without, throttles),
       });
     }
     const file = join(this.#folder, `${tone}.wav`);
@@ -43,7 +46,7 @@ export class Browsers {
     return puppeteer.launch({
       ...common,
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: chromiumArgs(file, refuses, throttles),
+      args: [...chromiumArgs(without ? null : file, refuses, throttles), ...(collects ? ["--js-flags=--expose-gc"] : [])],
       ignoreDefaultArgs: UNLIKE_A_USER(throttles),
     });
   }
@@ -81,13 +84,12 @@ const chromiumArgs = (microphone, refuses, throttles) => [
   "--autoplay-policy=no-user-gesture-required",
   "--allow-loopback-in-peer-connection",
   `--use-fake-ui-for-media-stream${refuses ? "=deny" : ""}`,
-  "--use-fake-device-for-media-stream",
-  `--use-file-for-fake-audio-capture=${microphone}`,
+  ...(microphone ? ["--use-fake-device-for-media-stream", `--use-file-for-fake-audio-capture=${microphone}`] : []),
   "--disable-features=WebRtcHideLocalIpsWithMdns,OptimizationHints,MediaRouter,Translate,CertificateTransparencyComponentUpdater",
 ];
 
-const firefoxPrefs = (tone, refuses, throttles) => ({
-  "media.navigator.streams.fake": true,
+const firefoxPrefs = (tone, refuses, without, throttles) => ({
+  "media.navigator.streams.fake": !without,
   "media.navigator.audio.fake_frequency": tone,
   "media.navigator.permission.disabled": !refuses,
   // Granted, not only unasked: without it Firefox offers no loopback candidate.

@@ -68,6 +68,8 @@ export class Site {
   #serve(request, response) {
     const { pathname } = new URL(request.url, this.origin);
     if (pathname === "/e2e/ringback.wav") return response.writeHead(200, { "content-type": "audio/wav" }).end(wav(440));
+    const tone = /^\/e2e\/([0-9]+)\.wav$/.exec(pathname);
+    if (tone) return response.writeHead(200, { "content-type": "audio/wav" }).end(wav(Number(tone[1])));
     const peer = /^\/e2e\/peers\/([a-z-]+\.js)$/.exec(pathname);
     if (peer) return sendBundle(response, peer[1]);
     const file = localFile(pathname, this.packaged);

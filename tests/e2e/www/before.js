@@ -65,11 +65,9 @@
   if (query)
     navigator.permissions.query = async (what) => {
       const status = await query(what);
-      // The one thing that is asked of it.
-      return /** @type {PermissionStatus} */ ({
-        get state() {
-          return window.microphone.refuse || window.microphone.never ? "prompt" : status.state;
-        },
+      const { get } = Object.getOwnPropertyDescriptor(PermissionStatus.prototype, "state");
+      return Object.defineProperty(status, "state", {
+        get: () => (window.microphone.refuse || window.microphone.never ? "prompt" : get.call(status)),
       });
     };
   const open = devices.getUserMedia.bind(devices);
@@ -78,7 +76,7 @@
     if (never) await new Promise(() => {});
     if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
     if (refuse) throw new DOMException("The test said no", refuse);
-    const stream = await open(constraints);
+    const stream = await (window.microphone.open ?? open)(constraints);
     seen.tracks.push(...stream.getTracks());
     return stream;
   };

@@ -7,7 +7,7 @@
   window.e2e = e2e;
 
   const MAIN = ["onCallProgressing", "onCallEstablished", "onCallEnded"];
-  const EXTRA = ["onLocalStream", "onRemoteTrack", "onConnectionChange", "onCreditLow"];
+  const EXTRA = ["onLocalStream", "onLocalTrackEnded", "onRemoteTrack", "onConnectionChange", "onCreditLow"];
 
   function watch(call, outgoing) {
     const entry = { call, outgoing, events: [], extra: [], created: now() };
@@ -146,13 +146,21 @@
     peers: seen.peers.filter(({ peer }) => peer.signalingState !== "closed").length,
   });
 
+  const capture = (element) => element.captureStream?.() ?? element.mozCaptureStream();
+
+  /** An element that plays a tone in a loop, and the stream of what it plays. */
+  e2e.tone = async (hertz) => {
+    const element = Object.assign(new Audio(`/e2e/${hertz}.wav`), { loop: true });
+    await element.play();
+    return { element, stream: capture(element) };
+  };
+
   /** Records `ms` of what call `i` brings in and says how loud it is and which of `tones` it is. */
   e2e.hear = async (i, tones, ms = 700) => e2e.listen(incoming(i), tones, ms);
 
   /** The same for what an element of the page plays. */
   e2e.hearElement = async (element, tones, ms = 700) => {
-    const stream = element.captureStream?.() ?? element.mozCaptureStream();
-    return e2e.listen(stream.getAudioTracks(), tones, ms);
+    return e2e.listen(capture(element).getAudioTracks(), tones, ms);
   };
 
   function incoming(i) {

@@ -31,9 +31,10 @@ fn more_is_asked_for_in_time_and_the_end_comes_at_the_paid_millisecond() {
     let bye = world.sent.pop_back().unwrap().1;
     assert!(bye.starts_with("BYE "), "{bye}");
     world.hear(crate::world::FIRST, &answer(&bye, 200));
-    assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    assert_eq!(world.app().last(), Some(&"ended FAILURE"));
     assert_eq!(field(world.text("BYE"), "reason"), "SIP;cause=402;text=\"Not enough credit\"", "the page hears why");
-    assert_eq!(field(&bye, "reason"), "", "the carrier does not");
+    assert_eq!(field(world.text("BYE"), "x-error"), "40200 Not enough credit", "with the code of the calling API");
+    assert_eq!((field(&bye, "reason"), field(&bye, "x-error")), (String::new(), String::new()), "the carrier does not");
     assert_eq!(world.lines("ledger: ").last(), Some(&"no credit 402"));
     let ended = world.log.iter().filter(|line| line.starts_with("ledger: no credit")).count();
     assert_eq!(ended, 1);

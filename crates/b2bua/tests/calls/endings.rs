@@ -36,7 +36,7 @@ fn who_hangs_up_is_told() {
     let mut world = World::new();
     let invite = talking(&mut world);
     world.hear(FIRST, &within("BYE", &invite, 2, "Reason: Q.850;cause=16\r\nX-Error: 40200 a lie\r\n", None));
-    assert_eq!(field(world.text("BYE"), "reason"), "Q.850;cause=16");
+    assert_eq!((field(world.text("BYE"), "reason"), field(world.text("BYE"), "x-error")), ("Q.850;cause=16".into(), String::new()));
     assert_eq!(told(&world, &log), ended("HUNG_UP", None, "callee hung up 200"));
     world.nothing_left();
 }
@@ -44,15 +44,21 @@ fn who_hangs_up_is_told() {
 #[test]
 fn a_side_that_vanishes_is_named_to_both() {
     let log = Log::start(LevelFilter::INFO);
-    for (leg, ledger) in [(Leg::Peer, "callee lost 408"), (Leg::Page, "caller lost 408")] {
+    for (leg, ledger, why) in [
+        (Leg::Peer, "callee silent 408", "No media from the phone"),
+        (Leg::Page, "caller lost 408", "No sign of life from the caller"),
+    ] {
         let mut world = World::new();
         talking(&mut world);
         let session = world.session();
         world.media(Event::Silent { session, leg });
         let bye = world.expect("BYE");
-        assert!(field(&bye, "reason").starts_with("SIP;cause=408;text="), "{bye}");
-        assert_eq!(field(world.text("BYE"), "reason"), field(&bye, "reason"));
-        assert_eq!(told(&world, &log), ended("HUNG_UP", None, ledger));
+        let told_page = world.text("BYE");
+        assert_eq!(field(&bye, "reason"), format!("SIP;cause=408;text=\"{why}\""), "{bye}");
+        assert_eq!(field(told_page, "reason"), field(&bye, "reason"));
+        assert_eq!(field(told_page, "x-error"), format!("40800 {why}"));
+        assert_eq!(field(&bye, "x-error"), "", "the code is the page's");
+        assert_eq!(told(&world, &log), ended("FAILURE", Some(40_800), ledger));
         world.hear(FIRST, &answer(&bye, 200));
         world.nothing_left();
     }
@@ -67,7 +73,7 @@ fn a_gateway_that_stops_ends_what_runs_and_what_rings() {
     world.run(10);
     let bye = world.expect("BYE");
     assert!(field(&bye, "reason").starts_with("SIP;cause=503"), "{bye}");
-    assert_eq!(told(&world, &log), ended("HUNG_UP", None, "gateway going down 503"));
+    assert_eq!(told(&world, &log), ended("FAILURE", Some(50_300), "gateway going down 503"));
     assert!(!world.exchange.is_quiet(), "it waits for the carrier");
     world.hear(FIRST, &answer(&bye, 200));
     assert!(world.exchange.is_quiet());

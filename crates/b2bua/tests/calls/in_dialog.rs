@@ -151,7 +151,7 @@ fn who_vanishes_ends_the_call_on_both_sides() {
     world.silent();
     world.run(2_000);
     world.expect("BYE");
-    assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    assert_eq!(world.app().last(), Some(&"ended FAILURE"));
     world.nothing_left();
 
     // The other side does not know the dialog any more.
@@ -165,7 +165,7 @@ fn who_vanishes_ends_the_call_on_both_sides() {
     assert_eq!(field(&update, "session-expires"), "90;refresher=uac");
     world.hear(FIRST, &answer(&update, 481));
     world.silent();
-    assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    assert_eq!(world.app().last(), Some(&"ended FAILURE"));
     world.nothing_left();
 }
 

@@ -100,7 +100,7 @@ fn a_2xx_that_is_not_acknowledged_is_retransmitted_and_then_ends_the_call() {
     let sent = world.sent.iter().filter(|(_, text)| text.starts_with("SIP/2.0 200")).count();
     assert_eq!(sent, 11, "{:?}", world.log);
     assert!(world.sent.back().unwrap().1.starts_with("BYE "), "{:#?}", world.log);
-    assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    assert_eq!(world.app().last(), Some(&"ended FAILURE"));
     world.nothing_left();
 }
 

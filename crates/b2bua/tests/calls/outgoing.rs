@@ -77,13 +77,22 @@ fn a_sip_address_gets_the_fields_of_the_app_and_its_own_name() {
             "t",
             &invite,
             404,
-            &[("X-Why", "moved"), ("X-Error", "40200 Not enough credit"), ("Reason", "Q.850;cause=1"), ("Server", "x")],
+            &[
+                ("X-Why", "moved"),
+                ("X-Error", "40200 Not enough credit"),
+                ("Reason", "Q.850;cause=1"),
+                ("Warning", "399 carrier.example \"No route\""),
+                ("Retry-After", "120 (tomorrow)"),
+                ("Server", "x"),
+            ],
             false,
         ),
     );
     world.expect("ACK");
     let refusal = world.text("404 INVITE");
     assert_eq!((field(refusal, "x-why"), field(refusal, "reason")), ("moved".to_owned(), "Q.850;cause=1".to_owned()));
+    assert_eq!(field(refusal, "warning"), "399 carrier.example \"No route\"");
+    assert_eq!(field(refusal, "retry-after"), "120 (tomorrow)");
     assert_eq!((field(refusal, "server"), field(refusal, "x-error")), (String::new(), String::new()));
     assert_eq!(world.app(), ["ended FAILURE"], "it never rang");
     world.nothing_left();
@@ -237,7 +246,7 @@ fn no_more_calls_than_are_allowed() {
     world.open_page("bob");
     for page in [0, 1] {
         for _ in 0..5 {
-            let info = world.pages[page].client.call(world.now, Destination::Phone("+46701234567".into()), Vec::new()).unwrap();
+            let info = world.pages[page].client.call(world.now, Destination::Phone("+46701234567".into()), Vec::new());
             world.pages[page].calls.push(info.id);
             world.run(100);
             world.expect("INVITE");

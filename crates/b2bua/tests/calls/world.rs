@@ -177,14 +177,14 @@ impl World {
 
     /// A page calls a number.
     pub fn call_from(&mut self, page: usize, number: &str) {
-        let info = self.pages[page].client.call(self.now, Destination::Phone(number.into()), Vec::new()).expect("a call");
+        let info = self.pages[page].client.call(self.now, Destination::Phone(number.into()), Vec::new());
         self.pages[page].calls.push(info.id);
         self.run(100);
     }
 
     pub fn call_with(&mut self, destination: Destination, headers: &[(&str, &str)]) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let info = self.pages[0].client.call(self.now, destination, headers).expect("a call");
+        let info = self.pages[0].client.call(self.now, destination, headers);
         self.pages[0].calls.push(info.id);
         self.run(100);
     }

@@ -4,7 +4,7 @@ use offhook_media::{Codec, Command, Event, Leg, MediaError, Socket};
 use offhook_testing::phone::PCMU;
 use str0m::media::Direction;
 
-use crate::world::{EVENTS, PCMA, S, World, address, settings};
+use crate::world::{EVENTS, PCMA, S, SILENCE, World, address, settings};
 
 #[test]
 fn sound_goes_both_ways_as_it_is() {
@@ -124,6 +124,30 @@ fn a_page_on_hold_gets_nothing_and_stays() {
     }
     assert_eq!(world.pages[page].received.len(), 0);
     assert!(!world.events.iter().any(|event| matches!(event, Event::Silent { .. })), "the page still asks for consent");
+}
+
+/// Who is on hold may be silent, also by the page's will; from the end of the hold on it has to send again.
+#[test]
+fn a_phone_that_a_page_holds_need_not_send() {
+    for held in [Direction::Inactive, Direction::SendOnly] {
+        let mut world = World::new();
+        let page = world.call(settings(&[Codec::Pcmu]), &[PCMU]);
+        let set = |world: &mut World, direction| {
+            let offer = world.pages[page].change(Some(direction));
+            let answer = world.offered(Leg::Page, offer).expect("an answer");
+            world.pages[page].accept(&answer);
+        };
+        let silent = |world: &World| world.events.iter().filter(|event| matches!(event, Event::Silent { .. })).count();
+        world.phone_sends(0, &[1; 160], 160);
+        set(&mut world, held);
+        world.run(3 * SILENCE);
+        assert_eq!(silent(&world), 0, "{held:?}");
+        set(&mut world, Direction::SendRecv);
+        world.run(SILENCE - 1_000);
+        assert_eq!(silent(&world), 0, "{held:?}: it has the whole time again");
+        world.run(2_000);
+        assert_eq!(silent(&world), 1, "{held:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use offhook_media::{Codec, Command, Event, Leg, MediaError, PeerSettings, Socket};
 use offhook_testing::phone::PCMU;
 
-use crate::world::{EVENTS, PCMA, S, World, address, settings};
+use crate::world::{EVENTS, PCMA, S, SILENCE, World, address, settings};
 
 #[test]
 fn others_are_neither_heard_nor_sent_to() {
@@ -98,6 +98,7 @@ fn hold_in_each_of_its_forms_keeps_the_call() {
         let answer = world.offered(Leg::Peer, offer).expect("an answer");
         assert!(answer.contains(if held == "a=inactive" { "a=inactive" } else { "a=recvonly" }), "{held}: {answer}");
         world.to_peer.clear();
+        world.run(2 * SILENCE);
         for _ in 0..2_000 {
             world.page_sends(page, 0, &[2; 160], 160);
             world.phone_sends(0, &[3; 160], 160);

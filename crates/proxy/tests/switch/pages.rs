@@ -76,7 +76,7 @@ impl Web {
     pub fn call(&mut self, page: usize, user: &str) {
         let now = self.now(page);
         let info = self.pages[page].client.call(now, Destination::User(user.into()), Vec::new());
-        self.pages[page].calls.push(info.map(|info| info.id).expect("a call"));
+        self.pages[page].calls.push(info.id);
         self.settle();
     }
 

@@ -1,10 +1,9 @@
-//! Account, credit, history and rates, and the account of the demo page.
+//! Account, credit, history and rates.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use offhook_access::ticket::iso;
 use offhook_ledger::{Micros, Tariff};
@@ -14,17 +13,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::asker::Asked;
-use super::calls::outcome;
 use super::money::{amount, money, read_amount};
-use super::{ApiError, demo_for, internal, private};
-use crate::server::{Peer, Shared};
-use crate::store::{AccountView, Alarm, DEMO, Rate, Record, StoreError, Transfer};
+use super::{ApiError, internal, private};
+use crate::server::Shared;
+use crate::store::{AccountView, Alarm, Rate, StoreError, Transfer};
 
 /// The largest number of rows in one response.
 const PAGE: i64 = 100;
-
-/// The number of calls that the demo page shows.
-const SHOWN: u32 = 50;
 
 /// `GET /v1/account`.
 pub async fn account(State(shared): State<Arc<Shared>>, asked: Asked) -> Result<Response, ApiError> {
@@ -133,38 +128,6 @@ impl NewRate {
         tariff.check().map_err(|_| wrong())?;
         Ok(Rate { application: application.to_owned(), prefix: self.prefix, tariff })
     }
-}
-
-/// `GET /demo/account`: the account for the demo page, on this machine.
-pub async fn demo(
-    State(shared): State<Arc<Shared>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    demo_for(&shared, &peer, &headers)?;
-    let view = shared.store.account_view(DEMO.into()).await.map_err(|error| internal(&error))?;
-    let records = shared.store.records(Some(DEMO.into()), SHOWN).await.map_err(|error| internal(&error))?;
-    let now = shared.clock.now();
-    let running = records.iter().filter(|record| record.ended.is_none() && record.kind == "phone").map(|record| {
-        let tariff = &record.reservation.tariff;
-        json!({
-            "callId": record.call_id, "to": record.to, "rate": tariff.per_minute, "minimum": tariff.minimum,
-            "increment": tariff.increment, "fee": tariff.fee, "debit": record.debit(now),
-        })
-    });
-    let running: Vec<Value> = running.collect();
-    let ended = |record: &&Record| record.ended.is_some();
-    let calls = records.iter().filter(ended).map(|record| {
-        #[expect(clippy::cast_precision_loss, reason = "a call of 285,000 years is not shown to the millisecond")]
-        let duration = record.duration(now).as_millis() as f64 / 1_000.0;
-        json!({
-            "callId": record.call_id, "to": record.to, "from": record.from, "user": record.user, "outgoing": record.kind != "incoming",
-            "start": record.opened.millis(), "duration": duration, "result": outcome(record).0, "debit": record.charge,
-        })
-    });
-    let calls: Vec<Value> = calls.collect();
-    let balance = view.credit + view.reserved;
-    Ok(private(Json(json!({ "currency": view.currency, "balance": balance, "running": running, "calls": calls })).into_response()))
 }
 
 fn shown(application: &str, view: &AccountView) -> Value {

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use offhook_access::ticket::iso;
-use offhook_sip::ApiCode;
-use serde_json::json;
+use offhook_sip::{ApiCode, NameAddr};
+use serde_json::{Value, json};
 
 use super::asker::Asked;
 use super::money::money;
@@ -29,8 +29,8 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
     let currency = &shared.config.phone.currency;
     let body = json!({
         "callId": record.call_id,
-        "from": record.from,
-        "to": { "type": kind, "endpoint": record.to },
+        "from": party(caller(&record)),
+        "to": party((kind, record.to.clone())),
         "domain": domain,
         "timestamp": iso(record.opened),
         "status": if record.ended.is_some() { "FINAL" } else { "ONGOING" },
@@ -46,6 +46,20 @@ pub async fn call(State(shared): State<Arc<Shared>>, Path(name): Path<String>, a
     Ok(private(Json(body).into_response()))
 }
 
+/// Returns who calls: a user of the application, or in a call from outside a number or a SIP address; with the type.
+pub fn caller(record: &Record) -> (&'static str, String) {
+    match NameAddr::parse(&record.from) {
+        _ if record.kind != "incoming" => ("username", record.user.clone()),
+        Ok(from) if from.uri.params.get("user") == Some("phone") => ("number", from.uri.user_text().into_owned()),
+        Ok(from) => ("sip", format!("{}@{}", from.uri.user_text(), from.uri.host)),
+        Err(_) => ("sip", record.from.clone()),
+    }
+}
+
+fn party((kind, endpoint): (&str, String)) -> Value {
+    json!({ "type": kind, "endpoint": endpoint })
+}
+
 /// Returns Sinch's name for the result of a call.
 pub fn outcome(record: &Record) -> (&'static str, &'static str) {
     let answered = record.answered.is_some();
@@ -54,7 +68,7 @@ pub fn outcome(record: &Record) -> (&'static str, &'static str) {
         ("", _) => ("N/A", "N/A"),
         ("caller hung up", _) => ("ANSWERED", "CALLERHANGUP"),
         ("callee hung up", _) => ("ANSWERED", "CALLEEHANGUP"),
-        ("caller lost" | "callee lost", _) if answered => ("ANSWERED", "TIMEOUT"),
+        ("caller lost" | "callee lost" | "caller silent" | "callee silent", _) if answered => ("ANSWERED", "TIMEOUT"),
         ("no credit", _) if answered => ("ANSWERED", "NOCREDITPARTNER"),
         ("gateway going down", _) if answered => ("ANSWERED", "MANAGERHANGUP"),
         ("gateway stopped" | "failed", _) if answered => ("ANSWERED", "GENERALERROR"),
@@ -100,6 +114,22 @@ mod tests {
     }
 
     #[test]
+    fn who_calls_has_a_type() {
+        for (kind, from, caller_is) in [
+            ("phone", "sip:alice@localhost", ("username", "alice")),
+            ("test", "sip:alice@localhost", ("username", "alice")),
+            ("incoming", "\"A. B\" <sip:+46701234567@192.0.2.1;user=phone>", ("number", "+46701234567")),
+            ("incoming", "<sip:%2B46701234567@192.0.2.1;user=phone>", ("number", "+46701234567")),
+            ("incoming", "<sip:carol@pbx.example;user=ip>", ("sip", "carol@pbx.example")),
+            ("incoming", "<sip:anonymous@anonymous.invalid;user=ip>", ("sip", "anonymous@anonymous.invalid")),
+            ("incoming", "", ("sip", "")),
+        ] {
+            let record = Record { kind: kind.into(), from: from.into(), user: "alice".into(), ..record("", 0, false) };
+            assert_eq!(caller(&record), (caller_is.0, caller_is.1.to_owned()), "{kind} {from}");
+        }
+    }
+
+    #[test]
     fn each_cause_has_its_name_in_the_api() {
         for (cause, code, answered, words) in [
             ("", 0, false, ("N/A", "N/A")),
@@ -108,6 +138,7 @@ mod tests {
             ("callee hung up", 200, true, ("ANSWERED", "CALLEEHANGUP")),
             ("caller lost", 408, true, ("ANSWERED", "TIMEOUT")),
             ("callee lost", 408, true, ("ANSWERED", "TIMEOUT")),
+            ("callee silent", 408, true, ("ANSWERED", "TIMEOUT")),
             ("no credit", 402, true, ("ANSWERED", "NOCREDITPARTNER")),
             ("gateway going down", 503, true, ("ANSWERED", "MANAGERHANGUP")),
             ("gateway stopped", 503, true, ("ANSWERED", "GENERALERROR")),

@@ -4,6 +4,7 @@
 mod account;
 mod asker;
 mod calls;
+mod demo;
 mod money;
 mod numbers;
 mod users;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,11 +25,13 @@ use offhook_sip::ApiCode;
 use serde_json::json;
 use tracing::error;
 
-use super::origin::is_allowed;
 use super::{Peer, Shared};
-use crate::store::{Application, DEMO, StoreError};
+use crate::store::StoreError;
 
 pub use self::asker::Operator;
+
+/// What the gateway calls itself where a page asks what answers.
+const NAME: &str = "offhook-gateway";
 
 /// The format of [`crate::metrics::Metrics::text`].
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,19 +44,29 @@ pub struct ApiError {
     retry_after: u32,
     /// Whether wrong credentials were the reason.
     guess: bool,
+    /// The reason in the words of the metrics, where it is counted.
+    reason: &'static str,
+    /// Whether pages of any origin may read it.
+    public: bool,
 }
 
 impl ApiError {
     /// Returns a rejection with this code, which determines the HTTP status, and a message for the author of the request.
     #[must_use]
     pub fn new(code: ApiCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after: 10, guess: false }
+        Self { code, message: message.into(), retry_after: 10, guess: false, reason: "", public: false }
     }
 
     /// Adds Retry-After, in seconds.
     #[must_use]
     fn after(self, seconds: u32) -> Self {
         Self { retry_after: seconds, ..self }
+    }
+
+    /// Lets pages of any origin read it, and see that a gateway has sent it, and why.
+    #[must_use]
+    pub(super) fn public(self) -> Self {
+        Self { public: true, ..self }
     }
 
     /// Marks wrong credentials as the reason: the request may have been a guess.
@@ -66,7 +79,18 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.http_status()).expect("each code begins with a status");
-        let mut response = (status, Json(json!({ "errorCode": self.code.number(), "message": self.message }))).into_response();
+        let mut body = json!({ "errorCode": self.code.number(), "message": self.message });
+        if self.public {
+            body["server"] = NAME.into();
+            body["reason"] = self.reason.into();
+        }
+        let mut response = (status, Json(body)).into_response();
+        if self.public {
+            let headers = response.headers_mut();
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
@@ -80,8 +104,9 @@ pub type Body = Result<Bytes, BytesRejection>;
 /// Returns the routes of the API.
 pub fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/demo/ticket", post(users::demo_ticket))
-        .route("/demo/account", get(account::demo))
+        .route("/demo/ticket", post(demo::ticket))
+        .route("/demo/account", get(demo::account))
+        .route("/demo/credit", post(demo::fill_up))
         .route("/users", post(users::new_user).options(users::preflight))
         .route("/users/authentication", post(users::authenticate).options(users::preflight))
         .route("/v1/account", get(account::account))
@@ -147,15 +172,6 @@ fn is_json(headers: &HeaderMap) -> Result<(), ApiError> {
     if json { Ok(()) } else { Err(ApiError::new(ApiCode::MediaType, "Content-Type must be application/json")) }
 }
 
-/// Returns the demo application, for this machine only; not for a page of another site in its browser, which could make calls in
-/// the name of the person at the machine.
-fn demo_for<'a>(shared: &'a Shared, peer: &Peer, headers: &HeaderMap) -> Result<&'a Application, ApiError> {
-    let demo = shared.applications.get(DEMO).filter(|demo| peer.is_local(headers) && is_allowed(demo, headers, true));
-    demo.ok_or_else(|| {
-        shared.refuse("demo", ApiError::new(ApiCode::Forbidden, "The demo is for this machine only (listen.local_port)"))
-    })
-}
-
 fn internal(error: &StoreError) -> ApiError {
     error!(%error, "the database could not be read or written");
     ApiError::new(ApiCode::Unavailable, "The gateway cannot use its database")
@@ -191,6 +207,6 @@ impl Shared {
     /// Counts a rejection.
     pub(super) fn refuse(&self, reason: &'static str, error: ApiError) -> ApiError {
         self.metrics.refused(reason);
-        error
+        ApiError { reason, ..error }
     }
 }

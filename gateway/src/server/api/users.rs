@@ -17,28 +17,14 @@ use offhook_proxy::Account;
 use offhook_sip::ApiCode;
 use serde_json::json;
 
-use super::{ApiError, Body, demo_for, internal, json_body, private};
-use crate::server::body::{Login, TicketRequest};
+use super::{ApiError, Body, internal, json_body, private};
+use crate::server::body::Login;
 use crate::server::origin::is_allowed;
 use crate::server::{Peer, Shared};
 use crate::store::{Application, Hashes, StoreError};
 
-/// `POST /demo/ticket`: a ticket for any user, on this machine.
-pub async fn demo_ticket(
-    State(shared): State<Arc<Shared>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let answer = || -> Result<_, ApiError> {
-        let demo = demo_for(&shared, &peer, &headers)?;
-        let request = TicketRequest::read(&json_body(&headers, body)?)?;
-        Ok(Json(json!({ "userTicket": shared.ticket(demo, &request.user_id) })))
-    };
-    private(answer().into_response())
-}
-
-/// `POST /users?key=…`: a new user with a password, where the application allows pages to create users.
+/// `POST /users?key=…`: a new user with a password, where the application allows pages to create users. Whoever shows the password of a user
+/// that is there gets a ticket too, so a page may ask at each visit.
 pub async fn new_user(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -51,12 +37,16 @@ pub async fn new_user(
         if !application.allow_new_users {
             return Err(shared.refuse("new users", ApiError::new(ApiCode::Forbidden, "The application makes its users itself")));
         }
-        if !shared.new_users.take(shared.clock.now(), peer.address) {
-            return Err(shared.refuse("new users", ApiError::new(ApiCode::TooMany, "Too many new users from this address")));
-        }
         login.check_new()?;
         if shared.config.phone.emergency.has(&login.username) {
             return Err(ApiError::new(ApiCode::Parameter, "A user name must not be an emergency number"));
+        }
+        let taken = ApiError::new(ApiCode::Conflict, "The user name is taken");
+        if account(&shared, application, &login).await?.is_some() {
+            return sign_in(&shared, &peer, application, &login, taken).await;
+        }
+        if !shared.new_users.take(shared.clock.now(), peer.address) {
+            return Err(shared.refuse("new users", ApiError::new(ApiCode::TooMany, "Too many new users from this address")));
         }
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let account = Account { ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() };
@@ -64,7 +54,8 @@ pub async fn new_user(
         shared.metrics.query(matches!(added, Ok(_) | Err(StoreError::Taken)));
         match added {
             Ok(account) => Ok(signed_in(&shared, application, &login.username, account.revision)),
-            Err(StoreError::Taken) => Err(ApiError::new(ApiCode::Conflict, "The user name is taken")),
+            // By another request of the same page, perhaps.
+            Err(StoreError::Taken) => sign_in(&shared, &peer, application, &login, taken).await,
             Err(error) => Err(internal(&error)),
         }
     };
@@ -81,23 +72,39 @@ pub async fn authenticate(
 ) -> Response {
     let answer = async || {
         let (application, login) = admit(&shared, &peer, query.as_deref(), &headers, body)?;
-        let claim = Claim { address: peer.address, application: &application.key, user: &login.username };
-        shared.may_prove(&claim)?;
-        let account = shared.store.account(application.key.clone(), login.username.clone()).await;
-        shared.metrics.query(account.is_ok());
-        let account = account.map_err(|error| internal(&error))?;
-        // The same work and the same response whether the user is unknown, has no password, or another one.
-        let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
-        let Account { ha1_sha256, revision, .. } = account.unwrap_or_default();
-        let kept = ha1_sha256.unwrap_or_else(|| "0".repeat(64));
-        shared.prove(&claim, || {
-            if verify_slices_are_equal(kept.as_bytes(), hashes.sha256.as_bytes()).is_ok() {
-                return Ok(signed_in(&shared, application, &login.username, revision));
-            }
-            Err(shared.refuse("password", ApiError::new(ApiCode::Credentials, "Invalid credentials").guess()))
-        })
+        sign_in(&shared, &peer, application, &login, ApiError::new(ApiCode::Credentials, "Invalid credentials")).await
     };
     with_cors(&shared, query.as_deref(), &headers, answer().await.into_response())
+}
+
+/// A ticket for whoever knows the password; `wrong` for everybody else.
+async fn sign_in(
+    shared: &Shared,
+    peer: &Peer,
+    application: &Application,
+    login: &Login,
+    wrong: ApiError,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    let claim = Claim { address: peer.address, application: &application.key, user: &login.username };
+    shared.may_prove(&claim)?;
+    let account = account(shared, application, login).await?;
+    // The same work and the same response whether the user is unknown, has no password, or another one.
+    let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
+    let Account { ha1_sha256, revision, .. } = account.unwrap_or_default();
+    let kept = ha1_sha256.unwrap_or_else(|| "0".repeat(64));
+    shared.prove(&claim, || {
+        if verify_slices_are_equal(kept.as_bytes(), hashes.sha256.as_bytes()).is_ok() {
+            return Ok(signed_in(shared, application, &login.username, revision));
+        }
+        Err(shared.refuse("password", wrong.guess()))
+    })
+}
+
+/// The account of that name, where there is one.
+async fn account(shared: &Shared, application: &Application, login: &Login) -> Result<Option<Account>, ApiError> {
+    let account = shared.store.account(application.key.clone(), login.username.clone()).await;
+    shared.metrics.query(account.is_ok());
+    account.map_err(|error| internal(&error))
 }
 
 /// `OPTIONS /users…`: the preflight request of a page (CORS).
@@ -150,7 +157,7 @@ fn with_cors(shared: &Shared, query: Option<&str>, headers: &HeaderMap, response
 
 impl Shared {
     /// Returns a ticket for `user` that is valid from now on.
-    fn ticket(&self, application: &Application, user: &str) -> String {
+    pub(super) fn ticket(&self, application: &Application, user: &str) -> String {
         let (secret, lifetime) = (application.secret.key(Use::Ticket), self.config.data.ticket_lifetime);
         ticket::ticket(&application.key, secret, user, self.clock.date(), lifetime)
     }

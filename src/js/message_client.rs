@@ -1,0 +1,88 @@
+//! The entry point for text messages, which do not exist yet: pages that ask for it run, and what they send fails with an error.
+
+use std::rc::Weak;
+
+use js_sys::{Array, Date, Function, Object, Promise};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+use super::app::App;
+use super::error::{misuse, set};
+use super::listeners::Listeners;
+use super::promise::Deferred;
+use super::{class_of, text};
+use crate::web::dom::uuid;
+
+/// Sends text messages, and has the listeners for incoming ones.
+#[wasm_bindgen(skip_typescript)]
+pub struct MessageClient {
+    app: Weak<App>,
+    listeners: Listeners,
+}
+
+impl MessageClient {
+    /// The message client of `app`.
+    pub(super) fn new(app: Weak<App>) -> Self {
+        Self { app, listeners: Listeners::new("onIncomingMessage") }
+    }
+
+    /// The class.
+    pub(super) fn class() -> Function {
+        class_of(&Self::new(Weak::new()).into())
+    }
+}
+
+#[wasm_bindgen]
+impl MessageClient {
+    /// Returns a message that can be sent.
+    #[wasm_bindgen(js_name = newMessage, skip_typescript)]
+    pub fn new_message(&self, to: JsValue, body: &JsValue, headers: JsValue) -> Object {
+        let to = to.dyn_into::<Array>().unwrap_or_else(|one| Array::of1(&one));
+        let sender = self.app.upgrade().and_then(|app| app.user.borrow().clone());
+        let message = Object::<JsValue>::create(&Object::get_prototype_of(&Message.into()));
+        set(
+            &message,
+            &[
+                ("messageId", uuid().into()),
+                ("recipientIds", to.into()),
+                ("senderId", sender.into()),
+                ("textBody", text(body).into()),
+                ("headers", headers),
+                ("timestamp", Date::new_0().into()),
+            ],
+        );
+        message
+    }
+
+    /// Fails: there are no text messages yet.
+    #[wasm_bindgen(skip_typescript)]
+    pub fn send(&self, _message: &JsValue, success: JsValue, fail: JsValue) -> Promise {
+        let (promise, deferred) = Deferred::new(success, fail);
+        // Never inside the call.
+        spawn_local(async move { deferred.settle(Err(misuse("Text messages are not available yet: nothing was sent"))) });
+        promise
+    }
+
+    /// Adds a listener.
+    #[wasm_bindgen(js_name = addEventListener, skip_typescript)]
+    pub fn add_event_listener(&self, listener: JsValue) {
+        self.listeners.add(listener);
+    }
+
+    /// Removes a listener.
+    #[wasm_bindgen(js_name = removeEventListener, skip_typescript)]
+    pub fn remove_event_listener(&self, listener: &JsValue) {
+        self.listeners.remove(listener);
+    }
+}
+
+/// The class of the objects of [`MessageClient::new_message`]: plain, but for their prototype.
+#[wasm_bindgen(skip_typescript)]
+pub struct Message;
+
+impl Message {
+    /// The class.
+    pub(super) fn class() -> Function {
+        class_of(&Self.into())
+    }
+}

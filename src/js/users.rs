@@ -1,0 +1,102 @@
+//! `newUser`: a user that the server makes.
+
+use gloo_timers::callback::Timeout;
+use js_sys::{JSON, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortController, RequestInit, Response};
+
+use super::app::{App, terminated};
+use super::error::{bad_argument, object, sinch_error};
+use super::options::{self, Server};
+use super::text;
+use crate::client::call::Error;
+use crate::client::{Finding, explanation};
+use crate::web::ask;
+use crate::web::dom::{thrown, window};
+
+/// Why a request has no answer of a gateway.
+enum Failure {
+    /// It was answered, and refused.
+    Refused(JsValue),
+    /// What came back is no answer of a gateway.
+    Strange(String),
+}
+
+/// Has the server make a user, and returns what it says: a ticket for `start`.
+///
+/// # Errors
+/// A `SinchError` that says which servers were tried, and why none has made the user.
+pub async fn create(app: &App, user: String) -> Result<JsValue, JsValue> {
+    let (options, ends) = (&app.options, app.ends());
+    let mut found = Vec::new();
+    let server = server(app, &mut found).await;
+    if app.ends() != ends {
+        return Err(terminated());
+    }
+    let why = match server {
+        None if found.is_empty() => return Err(bad_argument("Name the server with the option `server`")),
+        None => String::new(),
+        Some(server) => {
+            let key = options::escaped(&options.application_key);
+            let why = match post(&format!("{}/users?key={key}", server.http), user).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(Failure::Strange(why)) => why,
+            };
+            match ask(&server.web_socket).await {
+                Finding::Gateway => return Err(sinch_error(&Error::Unreachable(why.into()))),
+                finding => found.push((server.web_socket.clone(), finding)),
+            }
+            why
+        }
+    };
+    Err(sinch_error(&Error::Unreachable(explanation(&found, &why, app.page()).into())))
+}
+
+/// Returns the server that is named, or that of the script if it is a gateway; else what that is goes to `found`.
+async fn server<'a>(app: &'a App, found: &mut Vec<(String, Finding)>) -> Option<&'a Server> {
+    if let Some(unnamed) = &app.options.unnamed {
+        // Its address without the key: it may be a stranger's.
+        let address = unnamed.web_socket.split('?').next().unwrap_or_default();
+        let finding = ask(address).await;
+        if finding.is_gateway() {
+            return Some(unnamed);
+        }
+        found.push((address.to_owned(), finding));
+    }
+    app.options.server.as_ref()
+}
+
+/// How long a request may take, ms.
+const TIMEOUT: u32 = 30_000;
+
+/// Sends JSON and returns the JSON of the answer.
+async fn post(url: &str, body: String) -> Result<JsValue, Failure> {
+    let controller = AbortController::new().expect("every browser has it");
+    let signal = controller.signal();
+    let _timeout = Timeout::new(TIMEOUT, move || controller.abort());
+    let how = RequestInit::new();
+    how.set_method("POST");
+    how.set_body(&body.into());
+    how.set_headers(&object(&[("Content-Type", "application/json".into())]));
+    how.set_signal(Some(&signal));
+    let lost = |error| Failure::Strange(if signal.aborted() { SILENT.to_owned() } else { thrown(&error).message });
+    let answer: Response = JsFuture::from(window().fetch_with_str_and_init(url, &how)).await.map_err(lost)?.unchecked_into();
+    let text = JsFuture::from(answer.text().map_err(lost)?).await.map_err(lost)?;
+    let json = JSON::parse(&text.as_string().unwrap_or_default()).unwrap_or_default();
+    if answer.ok() && json.is_object() { Ok(json) } else { Err(refused(&answer, &json)) }
+}
+
+const SILENT: &str = "The server does not answer newUser";
+
+fn refused(answer: &Response, json: &JsValue) -> Failure {
+    let field = |key: &str| Reflect::get(json, &key.into()).unwrap_or_default();
+    let code = field("errorCode");
+    if code.is_undefined() {
+        return Failure::Strange(format!("The server answers newUser with HTTP {}", answer.status()));
+    }
+    let error = sinch_error(&Error::ApiRefused(format!("{} {}", text(&code), text(&field("message")))));
+    let _ = Reflect::set(&error, &"response".into(), json);
+    Failure::Refused(error)
+}
