@@ -19,7 +19,9 @@ const EXPECTED = [
   "dist/offhook.wasm",
   "dist/slim.d.ts",
   "dist/slim.js",
+  "inline.d.ts",
   "package.json",
+  "slim.d.ts",
 ];
 
 export async function nodeTests({ test, folder, tarball, files }) {

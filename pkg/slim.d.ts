@@ -1,0 +1,3 @@
+// For TypeScript's module resolution "node10", which does not know `exports` of package.json.
+export * from "./dist/slim.js";
+export { default } from "./dist/slim.js";
