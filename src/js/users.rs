@@ -1,5 +1,7 @@
 //! `newUser`: a user that the server makes.
 
+use std::time::Duration;
+
 use gloo_net::http::{Request, Response};
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
@@ -10,7 +12,10 @@ use super::options::{self, Server};
 use super::text;
 use crate::client::call::Error;
 use crate::client::{Finding, explanation};
-use crate::web::ask;
+use crate::web::{Deadline, ask};
+
+/// How long the server may take: it hashes the password.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Why a request has no answer of a gateway.
 enum Failure {
@@ -67,7 +72,9 @@ async fn server<'a>(app: &'a App, found: &mut Vec<(String, Finding)>) -> Option<
 
 /// Sends JSON and returns the JSON of the answer.
 async fn post(url: &str, body: String) -> Result<JsValue, Failure> {
-    let request = Request::post(url).header("Content-Type", "application/json").body(body).map_err(lost)?;
+    let deadline = Deadline::after(LIMIT);
+    let request = Request::post(url).abort_signal(Some(&deadline.signal()));
+    let request = request.header("Content-Type", "application/json").body(body).map_err(lost)?;
     let answer = request.send().await.map_err(lost)?;
     let json = JSON::parse(&answer.text().await.map_err(lost)?).unwrap_or_default();
     if answer.ok() && json.is_object() { Ok(json) } else { Err(refused(&answer, &json)) }

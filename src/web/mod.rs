@@ -19,7 +19,7 @@ mod socket;
 mod tasks;
 mod timer;
 
-pub use ask::ask;
+pub use ask::{Deadline, ask};
 pub use driver::{Driver, Notice};
 pub use media::Media;
 

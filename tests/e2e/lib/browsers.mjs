@@ -14,6 +14,7 @@ export const INSTANCES = {
   firefox2: { kind: "firefox", tone: 1500 },
   "chromium that refuses": { kind: "chrome", tone: 1234, refuses: true },
   "firefox that refuses": { kind: "firefox", tone: 700, refuses: true },
+  // With gc() in its pages; takes any certificate.
   "chromium with gc()": { kind: "chrome", tone: 1234, collects: true },
   "throttled chromium": { kind: "chrome", tone: 1234, throttles: true },
   "throttled firefox": { kind: "firefox", tone: 700, throttles: true },
@@ -44,7 +45,7 @@ export class Browsers {
     return puppeteer.launch({
       ...common,
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: [...chromiumArgs(file, refuses, throttles), ...(collects ? ["--js-flags=--expose-gc"] : [])],
+      args: [...chromiumArgs(file, refuses, throttles), ...(collects ? ["--js-flags=--expose-gc", "--ignore-certificate-errors"] : [])],
       ignoreDefaultArgs: UNLIKE_A_USER(throttles),
     });
   }
