@@ -40,6 +40,8 @@ pub struct App {
     life: Cell<Life>,
     /// How often it was terminated.
     ends: Cell<u32>,
+    /// Whether it was terminated, and not started since.
+    over: Cell<bool>,
     /// The user that is signed in.
     pub user: RefCell<Option<String>>,
     /// The `start` under way.
@@ -76,6 +78,7 @@ impl App {
             started: Cell::new(false),
             life: Cell::new(Life::New),
             ends: Cell::new(0),
+            over: Cell::new(false),
             user: RefCell::default(),
             starting: RefCell::default(),
             updating: RefCell::default(),
@@ -138,6 +141,7 @@ impl App {
         }
         let Some(this) = self.this.upgrade() else { return };
         if on {
+            self.over.set(false);
             self.listeners_held(true);
         }
         STARTED.with_borrow_mut(|started| {
@@ -171,6 +175,7 @@ impl App {
         self.driver().terminate();
         self.set_started(false);
         self.settle_all(&terminated());
+        self.over.set(true);
         if self.connection.get() == ConnectionState::Closed {
             self.listeners_held(false);
         }
@@ -277,7 +282,7 @@ impl App {
                 self.updated(&result.as_ref().map(|()| JsValue::UNDEFINED).map_err(sinch_error));
             }
             Event::Connection(connection) => {
-                if *connection == ConnectionState::Closed && self.ends.get() > 0 && !self.is_started() {
+                if *connection == ConnectionState::Closed && self.over.get() {
                     // The last thing that it is told.
                     self.listeners_held(false);
                 }

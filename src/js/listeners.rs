@@ -28,7 +28,8 @@ impl Listeners {
 
     /// Returns the list itself.
     pub fn list(&self) -> Array<Object> {
-        self.list.borrow().deref().unwrap_or_else(|| {
+        let known = self.list.borrow().deref();
+        known.unwrap_or_else(|| {
             let list = Array::new_typed();
             self.list.replace(WeakRef::new(&list));
             list

@@ -1,19 +1,24 @@
 //! `newUser`: a user that the server makes.
 
-use gloo_timers::callback::Timeout;
+use std::time::Duration;
+
+use gloo_net::http::{Request, Response};
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, RequestInit, Response};
 
 use super::app::{App, terminated};
-use super::error::{bad_argument, object, sinch_error};
+use super::error::{bad_argument, sinch_error};
 use super::options::{self, Server};
 use super::text;
 use crate::client::call::Error;
 use crate::client::{Finding, explanation};
-use crate::web::ask;
-use crate::web::dom::{thrown, window};
+use crate::web::{Deadline, ask};
+
+/// How long the server may take: it hashes the password.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What is said where no answer has come in time.
+const SILENT: &str = "The server does not answer newUser";
 
 /// Why a request has no answer of a gateway.
 enum Failure {
@@ -68,27 +73,16 @@ async fn server<'a>(app: &'a App, found: &mut Vec<(String, Finding)>) -> Option<
     app.options.server.as_ref()
 }
 
-/// How long a request may take, ms.
-const TIMEOUT: u32 = 30_000;
-
 /// Sends JSON and returns the JSON of the answer.
 async fn post(url: &str, body: String) -> Result<JsValue, Failure> {
-    let controller = AbortController::new().expect("every browser has it");
-    let signal = controller.signal();
-    let _timeout = Timeout::new(TIMEOUT, move || controller.abort());
-    let how = RequestInit::new();
-    how.set_method("POST");
-    how.set_body(&body.into());
-    how.set_headers(&object(&[("Content-Type", "application/json".into())]));
-    how.set_signal(Some(&signal));
-    let lost = |error| Failure::Strange(if signal.aborted() { SILENT.to_owned() } else { thrown(&error).message });
-    let answer: Response = JsFuture::from(window().fetch_with_str_and_init(url, &how)).await.map_err(lost)?.unchecked_into();
-    let text = JsFuture::from(answer.text().map_err(lost)?).await.map_err(lost)?;
-    let json = JSON::parse(&text.as_string().unwrap_or_default()).unwrap_or_default();
+    let deadline = Deadline::after(LIMIT);
+    let lost = |error| Failure::Strange(if deadline.is_over() { SILENT.to_owned() } else { said(error) });
+    let request = Request::post(url).abort_signal(Some(&deadline.signal()));
+    let request = request.header("Content-Type", "application/json").body(body).map_err(lost)?;
+    let answer = request.send().await.map_err(lost)?;
+    let json = JSON::parse(&answer.text().await.map_err(lost)?).unwrap_or_default();
     if answer.ok() && json.is_object() { Ok(json) } else { Err(refused(&answer, &json)) }
 }
-
-const SILENT: &str = "The server does not answer newUser";
 
 fn refused(answer: &Response, json: &JsValue) -> Failure {
     let field = |key: &str| Reflect::get(json, &key.into()).unwrap_or_default();
@@ -99,4 +93,12 @@ fn refused(answer: &Response, json: &JsValue) -> Failure {
     let error = sinch_error(&Error::ApiRefused(format!("{} {}", text(&code), text(&field("message")))));
     let _ = Reflect::set(&error, &"response".into(), json);
     Failure::Refused(error)
+}
+
+/// Returns the browser's message.
+fn said(error: gloo_net::Error) -> String {
+    match error {
+        gloo_net::Error::JsError(error) => error.message,
+        error => error.to_string(),
+    }
 }

@@ -8,7 +8,9 @@ use gloo_timers::callback::Timeout;
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, RequestCache, RequestCredentials, RequestInit, RequestMode, RequestRedirect, Response};
+use web_sys::{
+    AbortController, AbortSignal, RequestCache, RequestCredentials, RequestInit, RequestMode, RequestRedirect, Response, Url,
+};
 
 use super::dom::window;
 use crate::client::Finding;
@@ -27,48 +29,61 @@ pub async fn ask(url: &str) -> Finding {
     if is_mixed(&address) {
         return Finding::Insecure;
     }
-    let request = Request::new();
-    match request.send(&address, RequestMode::Cors, RequestRedirect::Error).await {
+    let deadline = Deadline::after(LIMIT);
+    match send(&address, &deadline, RequestMode::Cors, RequestRedirect::Error).await {
         Ok(answer) => read(&answer).await,
-        Err(_) if request.late.get() => Finding::Late,
         // A server that is no gateway lets no other page read its answer; but there is one.
-        Err(_) => match request.send(&address, RequestMode::NoCors, RequestRedirect::Follow).await {
+        Err(_) => match send(&address, &deadline, RequestMode::NoCors, RequestRedirect::Follow).await {
             Ok(_) => Finding::Foreign(None),
-            Err(_) if request.late.get() => Finding::Late,
+            Err(_) if deadline.is_over() => Finding::Late,
             Err(_) => Finding::Silent,
         },
     }
 }
 
-/// Requests that are aborted after a while.
-struct Request {
+/// Aborts requests that take too long.
+pub struct Deadline {
     controller: AbortController,
-    late: Rc<Cell<bool>>,
+    over: Rc<Cell<bool>>,
     _timeout: Timeout,
 }
 
-impl Request {
-    fn new() -> Self {
+impl Deadline {
+    /// Returns one that is over after `limit`.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
         let controller = AbortController::new().expect("every browser has it");
-        let late = Rc::new(Cell::new(false));
-        let (stopped, told) = (controller.clone(), late.clone());
-        let timeout = Timeout::new(u32::try_from(LIMIT.as_millis()).unwrap_or(u32::MAX), move || {
+        let over = Rc::new(Cell::new(false));
+        let (stopped, told) = (controller.clone(), over.clone());
+        let timeout = Timeout::new(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX), move || {
             told.set(true);
             stopped.abort();
         });
-        Self { controller, late, _timeout: timeout }
+        Self { controller, over, _timeout: timeout }
     }
 
-    async fn send(&self, address: &str, mode: RequestMode, redirect: RequestRedirect) -> Result<Response, JsValue> {
-        let how = RequestInit::new();
-        how.set_mode(mode);
-        how.set_redirect(redirect);
-        how.set_credentials(RequestCredentials::Omit);
-        how.set_cache(RequestCache::NoStore);
-        how.set_signal(Some(&self.controller.signal()));
-        let answer = JsFuture::from(window().fetch_with_str_and_init(address, &how)).await?;
-        Ok(answer.unchecked_into())
+    /// The signal for requests.
+    #[must_use]
+    pub fn signal(&self) -> AbortSignal {
+        self.controller.signal()
     }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.get()
+    }
+}
+
+async fn send(address: &str, deadline: &Deadline, mode: RequestMode, redirect: RequestRedirect) -> Result<Response, JsValue> {
+    let how = RequestInit::new();
+    how.set_mode(mode);
+    how.set_redirect(redirect);
+    how.set_credentials(RequestCredentials::Omit);
+    how.set_cache(RequestCache::NoStore);
+    how.set_signal(Some(&deadline.signal()));
+    let answer = JsFuture::from(window().fetch_with_str_and_init(address, &how)).await?;
+    Ok(answer.unchecked_into())
 }
 
 async fn read(answer: &Response) -> Finding {
@@ -88,7 +103,7 @@ async fn read(answer: &Response) -> Finding {
 
 /// Whether browsers block it, as the page came over TLS (Mixed Content, 4.4): all but this machine.
 fn is_mixed(address: &str) -> bool {
-    let host = address.strip_prefix("http://").and_then(|rest| rest.split(['/', ':', '?']).next());
     let secure = window().location().protocol().is_ok_and(|protocol| protocol == "https:");
-    secure && host.is_some_and(|host| !matches!(host, "localhost" | "127.0.0.1" | "["))
+    let host = || Url::new(address).map(|url| url.hostname()).unwrap_or_default();
+    secure && address.starts_with("http:") && !matches!(host().as_str(), "localhost" | "127.0.0.1" | "[::1]")
 }

@@ -20,7 +20,7 @@ mod socket;
 mod tasks;
 mod timer;
 
-pub use ask::ask;
+pub use ask::{Deadline, ask};
 pub use driver::{Driver, Notice};
 pub use media::Media;
 

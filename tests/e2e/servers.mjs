@@ -18,6 +18,7 @@ export default function suite(test) {
     test(`${where}: a server that says nothing is given up`, 40, (world) => mute(world, where));
     test(`${where}: a page that is not secure is told so`, 40, (world) => insecure(world, where));
   }
+  test("a page over https is told that its server needs a certificate", 40, mixed);
 }
 
 /** A page written for the original: `head` loads the script. It makes a user, signs in, and answers. */
@@ -221,5 +222,14 @@ async function insecure(world, where) {
     const { started } = await begin(await tab(`${site.origin}/index.html`), "alice");
     check(started.message.startsWith(`The application "demo" of the server at ${site.address} is for pages on`), started.message);
     check(started.message.includes("This page itself is not secure: browsers give the microphone to pages over https"), started.message);
+  });
+}
+
+async function mixed(world) {
+  await using(world, "chromium with gc()", async ({ shelf, tab }) => {
+    const site = await shelf({ "/index.html": page(script(""), `server: "http://192.0.2.9"`), "/offhook.js": built("offhook.js") }, { tls: true });
+    const { made, started } = await begin(await tab(`${site.origin}/index.html`), "alice");
+    for (const text of [made, started.message])
+      check(text.startsWith("Browsers let a page over https reach servers over https and wss only: 192.0.2.9 needs a certificate"), text);
   });
 }

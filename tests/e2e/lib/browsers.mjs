@@ -16,6 +16,7 @@ export const INSTANCES = {
   "firefox that refuses": { kind: "firefox", tone: 700, refuses: true },
   "chromium without a microphone": { kind: "chrome", tone: 1234, without: true },
   "firefox without a microphone": { kind: "firefox", tone: 700, without: true },
+  // With gc() in its pages; takes any certificate.
   "chromium with gc()": { kind: "chrome", tone: 1234, collects: true },
   "throttled chromium": { kind: "chrome", tone: 1234, throttles: true },
   "throttled firefox": { kind: "firefox", tone: 700, throttles: true },
@@ -46,7 +47,7 @@ export class Browsers {
     return puppeteer.launch({
       ...common,
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: [...chromiumArgs(without ? null : file, refuses, throttles), ...(collects ? ["--js-flags=--expose-gc"] : [])],
+      args: [...chromiumArgs(without ? null : file, refuses, throttles), ...(collects ? ["--js-flags=--expose-gc", "--ignore-certificate-errors"] : [])],
       ignoreDefaultArgs: UNLIKE_A_USER(throttles),
     });
   }

@@ -1,6 +1,8 @@
 // A plain web server as pages of others have it: files that a test puts there, and a record of all that was asked of it. With `behind` it is a
 // reverse proxy for everything else, WebSockets included.
+import { execFileSync } from "node:child_process";
 import http from "node:http";
+import https from "node:https";
 import net from "node:net";
 import { readFileSync } from "node:fs";
 import { extname } from "node:path";
@@ -13,28 +15,39 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 /** A file of the built package. */
 export const built = (name) => readFileSync(fileURLToPath(new URL(name, DIST)));
 
+/** A key and a certificate that nobody has signed. */
+function certificate() {
+  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  const text = execFileSync("openssl", [...request, "-subj", "/CN=localhost", "-keyout", "-", "-out", "-"], { encoding: "utf8", stdio: "pipe" });
+  return { key: text, cert: text };
+}
+
 export class Shelf {
   /** What was asked: method, path with query, and all of it as text, body included. */
   asked = [];
   #files;
   #behind;
   #fields;
-  #server = http.createServer((request, response) => this.#serve(request, response));
+  #server;
   #host;
+  #tls;
 
   /**
    * `behind`: `host:port` of the server that gets everything else; `fields`: header fields that are added to what it gets.
    * @param {Record<string, string | Buffer>} files
-   * @param {{ behind?: string, fields?: Record<string, string>, host?: string }} [options]
+   * With `tls` it has a certificate of its own.
+   * @param {{ behind?: string, fields?: Record<string, string>, host?: string, tls?: boolean }} [options]
    */
-  static async open(files, { behind, fields = {}, host = "127.0.0.1" } = {}) {
-    const shelf = new Shelf(files, behind, fields, host);
+  static async open(files, { behind, fields = {}, host = "127.0.0.1", tls = false } = {}) {
+    const shelf = new Shelf(files, behind, fields, host, tls);
     await new Promise((resolve) => shelf.#server.listen(0, host, () => resolve(undefined)));
     return shelf;
   }
 
-  constructor(files, behind, fields, host) {
-    [this.#files, this.#behind, this.#fields, this.#host] = [files, behind, fields, host];
+  constructor(files, behind, fields, host, tls) {
+    [this.#files, this.#behind, this.#fields, this.#host, this.#tls] = [files, behind, fields, host, tls];
+    const serve = (request, response) => this.#serve(request, response);
+    this.#server = tls ? https.createServer(certificate(), serve) : http.createServer(serve);
     if (behind) this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
@@ -43,7 +56,7 @@ export class Shelf {
   }
 
   get origin() {
-    return `http://${this.address}`;
+    return `http${this.#tls ? "s" : ""}://${this.address}`;
   }
 
   async close() {
