@@ -2,7 +2,7 @@
 import { SinchClient } from "./inline.js";
 
 if (typeof window !== "undefined") {
-  const script = /** @type {HTMLScriptElement | null} */ (document.currentScript);
+  const script = /** @type {HTMLScriptElement | null} */ (globalThis.document?.currentScript);
   // Where the script came from is known while it runs only; a client that no server is named for looks for one there.
   if (script?.localName === "script") {
     const place = { src: script.src || undefined, server: script.dataset.server };

@@ -227,7 +227,10 @@ async function insecure(world, where) {
 
 async function mixed(world) {
   await using(world, "chromium with gc()", async ({ shelf, tab }) => {
-    const site = await shelf({ "/index.html": page(script(""), `server: "http://192.0.2.9"`), "/offhook.js": built("offhook.js") }, { tls: true });
+    const site = await shelf(
+      { "/index.html": page(script(""), `server: "http://192.0.2.9"`), "/offhook.js": built("offhook.js") },
+      { tls: true },
+    );
     const { made, started } = await begin(await tab(`${site.origin}/index.html`), "alice");
     for (const text of [made, started.message])
       check(text.startsWith("Browsers let a page over https reach servers over https and wss only: 192.0.2.9 needs a certificate"), text);

@@ -18,7 +18,10 @@ export const built = (name) => readFileSync(fileURLToPath(new URL(name, DIST)));
 /** A key and a certificate that nobody has signed. */
 function certificate() {
   const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-  const text = execFileSync("openssl", [...request, "-subj", "/CN=localhost", "-keyout", "-", "-out", "-"], { encoding: "utf8", stdio: "pipe" });
+  const text = execFileSync("openssl", [...request, "-subj", "/CN=localhost", "-keyout", "-", "-out", "-"], {
+    encoding: "utf8",
+    stdio: "pipe",
+  });
   return { key: text, cert: text };
 }
 
