@@ -145,7 +145,9 @@ async function runsOut(world) {
   same([record.debit.amount, record.reason], [cents(SECONDS * SECOND), "NOCREDITPARTNER"], "the record");
   same(await operator.balance(), 0, "the balance");
   same(await byeOf(alice), ['SIP;cause=402;text="Not enough credit"', "40200 Not enough credit"], "what the page is told");
-  await events(alice, 0, ["onCallProgressing", "onCallEstablished", `onCallEnded(${(await alice.facts(0)).cause})`]);
+  await events(alice, 0, ["onCallProgressing", "onCallEstablished", "onCallEnded(FAILURE)"]);
+  const { error } = await ended(alice, 0, "FAILURE");
+  same([error.domain, error.code, error.message], [3, 40200, "40200 Not enough credit"], "the error of the page");
   return `ended after ${spoken} ms`;
 }
 
@@ -169,6 +171,8 @@ async function silentPhone(world) {
     const why = 'SIP;cause=408;text="No media from the phone"';
     same(await byeOf(alice), [why, "40800 No media from the phone"], "what the page is told");
     same(field(await sipp.gets("BYE"), "Reason"), why, "what the phone is told");
+    const { error } = await ended(alice, 0, "FAILURE");
+    same([error.code, error.message], [40800, "40800 No media from the phone"], "the error of the page");
     const record = await owner.account(alice, 100);
     same([record.reason, record.cause, record.code], ["TIMEOUT", "callee silent", 408], "the record");
   } finally {

@@ -1,0 +1,73 @@
+//! Pages of other origins: what they may use, and what they are told.
+
+use super::*;
+
+/// Browsers tell no script why a WebSocket could not be opened; a page asks again without upgrade.
+#[tokio::test]
+async fn a_page_may_ask_why_its_socket_was_refused() {
+    let gateway = Gateway::start();
+    let origin = format!("http://localhost:{}", gateway.port);
+    let asked = async |path: &str, fields: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n{fields}\r\n", gateway.port);
+        gateway.send(&head).await
+    };
+    for (path, fields, status, reason) in [
+        ("/sip?key=demo", format!("Origin: {origin}\r\n"), 426, ""),
+        ("/sip?key=demo", "Sec-Fetch-Site: same-origin\r\n".to_owned(), 426, ""),
+        ("/sip", format!("Origin: {origin}\r\n"), 426, ""),
+        ("/sip?key=other", format!("Origin: {origin}\r\n"), 403, "unknown application"),
+        ("/sip?key=demo", "Origin: https://evil.example\r\n".to_owned(), 403, "origin"),
+        ("/sip?key=demo", "Origin: https://evil.example\r\nSec-Fetch-Site: same-origin\r\n".to_owned(), 403, "origin"),
+        ("/sip?key=demo", format!("Origin: {origin}\r\nX-Forwarded-For: 203.0.113.1\r\n"), 403, "loopback only"),
+    ] {
+        let answer = asked(path, &fields).await;
+        let json = answer.json();
+        let said = (answer.status, json["server"].as_str(), json["reason"].as_str());
+        assert_eq!(said, (status, Some("offhook-gateway"), Some(reason)), "{path} {fields}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "a page of any origin may read it");
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        assert_eq!(answer.header("upgrade"), (status == 426).then_some("websocket"));
+    }
+    let other = gateway.get("/users?key=other").await;
+    assert_eq!(
+        (other.header("access-control-allow-origin"), other.json()["server"].as_str()),
+        (None, None),
+        "nothing else is public"
+    );
+}
+
+/// Apps of web views, extensions and files: each by its name, for sockets and for what pages may read.
+#[tokio::test]
+async fn origins_that_are_no_sites_are_allowed_by_name() {
+    let data = Folder::new();
+    let named = ["capacitor://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop", "null"];
+    for (key, origins) in [("app", &named[..]), ("shop", &["https://shop.example"])] {
+        let origins = origins.iter().flat_map(|origin| ["--origin", origin]);
+        let added = run(&data.0, &["application", "add", key, "--allow-new-users"].into_iter().chain(origins).collect::<Vec<_>>());
+        assert!(added.status.success(), "{added:?}");
+    }
+    for wrong in ["file://", "capacitor://", "chrome-extension://*", "capacitor://localhost/", "*"] {
+        let refused = run(&data.0, &["application", "add", "x", "--origin", wrong]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("capacitor://localhost, or null for pages of files"), "{wrong}: {said}");
+    }
+    let gateway = Gateway::over(data, "[data]\ndemo = false\n");
+    for (key, origin, allowed) in [
+        ("app", named[0], true),
+        ("app", named[1], true),
+        ("app", "null", true),
+        ("app", "ionic://localhost", false),
+        ("app", "capacitor://localhost:1", false),
+        ("app", "https://shop.example", false),
+        ("shop", "null", false),
+        ("shop", named[0], false),
+    ] {
+        let socket = gateway.upgrade(&format!("/sip?key={key}"), &[("Origin", origin)]).await;
+        assert_eq!(socket.err(), (!allowed).then_some(403), "{key} {origin}");
+        let headers = format!("Content-Type: application/json\r\nOrigin: {origin}\r\n");
+        let body = "{\"username\":\"nobody\",\"password\":\"wonderland\"}";
+        let answer = gateway.post(&format!("/users/authentication?key={key}"), &headers, body).await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(origin), "{key} {origin}");
+        assert_eq!((answer.status, answer.header("vary")), (if allowed { 401 } else { 403 }, Some("Origin")), "{key} {origin}");
+    }
+}
