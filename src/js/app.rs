@@ -64,7 +64,10 @@ impl App {
     pub fn new(mut options: Options, config: Config) -> Rc<Self> {
         let loggers = [options.on_log_message.take(), options.on_log_mxp_message.take()].map(|logger| {
             let list = Listeners::new("onLogMessage");
-            logger.into_iter().for_each(|logger| list.add(logger.into()));
+            if let Some(logger) = logger {
+                // A function, and no object with handlers.
+                list.list().push(logger.unchecked_ref());
+            }
             list
         });
         let app = Rc::new_cyclic(|this: &Weak<Self>| Self {
