@@ -74,6 +74,7 @@ behaviours! {
         a_track_that_ends_is_replaced_in_all_calls
         a_muted_call_stays_muted_with_another_track
         where_there_is_no_device_the_call_goes_on
+        a_page_may_hang_up_when_its_microphone_goes_away
         a_stream_of_the_page_that_ends_is_only_told
         init_stream_replaces_what_calls_send
         a_stream_of_the_page_wins_over_a_microphone_that_is_being_opened;

@@ -41,16 +41,14 @@ async fn microphone(driver: &Rc<Driver>, media: &Rc<Media>, video: bool, again: 
     }
     let lacks = || if again { media.lacks(video) } else { !media.is_open() };
     if lacks() {
+        needed(media)?;
         let own = media.custom.clone().or_else(|| driver.microphone.adopted().filter(|_| again));
         let source = match &own {
             Some(own) => Promise::resolve(own),
             None => driver.microphone.open(Kinds { audio: !again || !video, video })?,
         };
         let source = media.end.or(&source).await;
-        // The call may have ended while the microphone was opened.
-        if media.is_released() {
-            return Err(aborted());
-        }
+        needed(media)?;
         // Another task of the same call may have been faster.
         if lacks() {
             media.take(&source?, again.then_some(video));
@@ -62,4 +60,9 @@ async fn microphone(driver: &Rc<Driver>, media: &Rc<Media>, video: bool, again: 
         return Err(named_error("NotFoundError", "Nothing replaces the track that has ended"));
     }
     Ok(TaskResult::Done)
+}
+
+/// Fails where the call has ended meanwhile.
+fn needed(media: &Media) -> Result<(), JsValue> {
+    if media.is_released() { Err(aborted()) } else { Ok(()) }
 }

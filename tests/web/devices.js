@@ -198,6 +198,18 @@
       await until(() => log.includes("bob ended HUNG_UP"), "the end");
     },
 
+    async a_page_may_hang_up_when_its_microphone_goes_away({ talking, microphones, equal, until, sleep }) {
+      const { alice, bob, log } = await talking();
+      await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
+      const told = listen(alice.call);
+      alice.call.addEventListener({ onLocalTrackEnded: (call) => call.hangup() });
+      const opened = microphones.length;
+      unplug(...microphones[0].getTracks(), audio(alice.call));
+      await until(() => log.includes("alice ended HUNG_UP") && log.includes("bob ended HUNG_UP"), "the end");
+      await sleep(100);
+      equal([told, microphones.length], [["audio ended", "end"], opened], "no microphone is opened for a call that is over");
+    },
+
     async a_stream_of_the_page_that_ends_is_only_told(harness) {
       const { talking, microphones, equal, until, sleep } = harness;
       const open = () => navigator.mediaDevices.getUserMedia({ audio: true });
