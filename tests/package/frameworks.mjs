@@ -11,15 +11,15 @@ import { freePort } from "../e2e/lib/ports.mjs";
 import { found } from "./pages.mjs";
 import { ALL, FOUND, USE, page, project, viteServer, write } from "./projects.mjs";
 
-const TESTS = fileURLToPath(new URL("../", import.meta.url));
-const { resolve } = createRequire(import.meta.url);
+const FRAMEWORKS = fileURLToPath(new URL("../frameworks/", import.meta.url));
+const { resolve } = createRequire(new URL("../frameworks/package.json", import.meta.url));
 const SENTENCE = "SinchClient works only in the window of a browser with WebRTC";
 const VM_MODULES = { NODE_OPTIONS: "--experimental-vm-modules" };
 const ENVIRONMENTS = { node: "node", jsdom: resolve("jest-environment-jsdom") };
 
 export async function frameworkTests({ test, browsers, tarball }) {
   // Below the tools, whose own imports and settings would not find them elsewhere.
-  const folder = mkdtempSync(join(TESTS, ".frameworks-"));
+  const folder = mkdtempSync(join(FRAMEWORKS, ".projects-"));
   try {
     await jestTests({ test, folder, tarball });
     await vitestTests({ test, folder, tarball });
@@ -181,7 +181,7 @@ const NEXT_ENVIRONMENT = { NEXT_TELEMETRY_DISABLED: "1" };
 
 async function nextServer(root) {
   const port = await freePort();
-  const program = join(TESTS, "node_modules/next/dist/bin/next");
+  const program = join(FRAMEWORKS, "node_modules/next/dist/bin/next");
   const env = { ...process.env, NODE_ENV: undefined, ...NEXT_ENVIRONMENT };
   const child = spawn(process.execPath, [program, "start", "--hostname", "127.0.0.1", "--port", String(port)], { cwd: root, env });
   await new Promise((ready, fail) => {
@@ -194,8 +194,8 @@ async function nextServer(root) {
 /** Runs a tool of tests/node_modules; what it printed is the message where it fails. */
 async function run(cwd, tool, args, env = {}) {
   const options = { cwd, env: { ...process.env, CI: "1", NO_COLOR: "1", NODE_ENV: undefined, ...env } };
-  const { stdout, stderr } = await promisify(execFile)(join(TESTS, "node_modules/.bin", tool), args, options).catch(({ stdout, stderr }) =>
-    Promise.reject(new Error(`${tool} failed:\n${stdout}\n${stderr}`)),
+  const { stdout, stderr } = await promisify(execFile)(join(FRAMEWORKS, "node_modules/.bin", tool), args, options).catch(
+    ({ stdout, stderr }) => Promise.reject(new Error(`${tool} failed:\n${stdout}\n${stderr}`)),
   );
   return stdout + stderr;
 }

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { project, write } from "./projects.mjs";
 
 const SOURCES = new URL("../types/", import.meta.url);
-const MODULES = fileURLToPath(new URL("../node_modules", import.meta.url));
+const { resolve } = createRequire(new URL("../frameworks/package.json", import.meta.url));
 /** Documents for authors of pages. */
 const DOCUMENTS = ["README.md", "docs/pages.md", "docs/kamailio.md"];
 /** What their examples take as given. */
@@ -84,7 +84,7 @@ function examplesOf(name) {
 }
 
 async function compile(root, version = "typescript") {
-  const program = join(MODULES, version, "bin/tsc");
+  const program = join(resolve(`${version}/package.json`), "../bin/tsc");
   await promisify(execFile)(process.execPath, [program, "--project", "tsconfig.json"], { cwd: root }).catch(({ stdout, message }) =>
     Promise.reject(new Error(stdout || message)),
   );
