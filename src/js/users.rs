@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use gloo_net::http::{Request, Response};
+use gloo_net::http::Request;
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::prelude::*;
+use web_sys::Response;
 
 use super::app::{App, terminated};
 use super::error::{bad_argument, sinch_error};
 use super::options::{self, Server};
 use super::text;
 use crate::client::call::Error;
-use crate::client::{Finding, explanation};
-use crate::web::{Deadline, ask};
+use crate::client::{Finding, MediaError, explanation};
+use crate::web::{Deadline, ask, fetch, text_of};
 
 /// How long the server may take: it hashes the password.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -76,11 +77,12 @@ async fn server<'a>(app: &'a App, found: &mut Vec<(String, Finding)>) -> Option<
 /// Sends JSON and returns the JSON of the answer.
 async fn post(url: &str, body: String) -> Result<JsValue, Failure> {
     let deadline = Deadline::after(LIMIT);
-    let lost = |error| Failure::Strange(if deadline.is_over() { SILENT.to_owned() } else { said(error) });
+    let lost = |error: MediaError| Failure::Strange(if deadline.is_over() { SILENT.to_owned() } else { error.message });
     let request = Request::post(url).abort_signal(Some(&deadline.signal()));
-    let request = request.header("Content-Type", "application/json").body(body).map_err(lost)?;
-    let answer = request.send().await.map_err(lost)?;
-    let json = JSON::parse(&answer.text().await.map_err(lost)?).unwrap_or_default();
+    let request =
+        request.header("Content-Type", "application/json").body(body).map_err(|error| Failure::Strange(error.to_string()))?;
+    let answer = fetch(request).await.map_err(lost)?;
+    let json = JSON::parse(&text_of(&answer).await.map_err(lost)?).unwrap_or_default();
     if answer.ok() && json.is_object() { Ok(json) } else { Err(refused(&answer, &json)) }
 }
 
@@ -93,12 +95,4 @@ fn refused(answer: &Response, json: &JsValue) -> Failure {
     let error = sinch_error(&Error::ApiRefused(format!("{} {}", text(&code), text(&field("message")))));
     let _ = Reflect::set(&error, &"response".into(), json);
     Failure::Refused(error)
-}
-
-/// Returns the browser's message.
-fn said(error: gloo_net::Error) -> String {
-    match error {
-        gloo_net::Error::JsError(error) => error.message,
-        error => error.to_string(),
-    }
 }

@@ -4,15 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use gloo_net::http::Request;
 use gloo_timers::callback::Timeout;
 use js_sys::{JSON, Reflect};
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortController, AbortSignal, RequestCache, RequestCredentials, RequestInit, RequestMode, RequestRedirect, Response, Url,
-};
+use web_sys::{AbortController, AbortSignal, RequestCache, RequestCredentials, RequestMode, RequestRedirect, Response, Url};
 
 use super::dom::window;
+use super::fetch::{fetch, text_of};
 use crate::client::Finding;
 
 /// What a gateway calls itself.
@@ -31,12 +29,12 @@ pub async fn ask(url: &str) -> Finding {
     }
     let deadline = Deadline::after(LIMIT);
     match send(&address, &deadline, RequestMode::Cors, RequestRedirect::Error).await {
-        Ok(answer) => read(&answer).await,
+        Some(answer) => read(&answer).await,
         // A server that is no gateway lets no other page read its answer; but there is one.
-        Err(_) => match send(&address, &deadline, RequestMode::NoCors, RequestRedirect::Follow).await {
-            Ok(_) => Finding::Foreign(None),
-            Err(_) if deadline.is_over() => Finding::Late,
-            Err(_) => Finding::Silent,
+        None => match send(&address, &deadline, RequestMode::NoCors, RequestRedirect::Follow).await {
+            Some(_) => Finding::Foreign(None),
+            None if deadline.is_over() => Finding::Late,
+            None => Finding::Silent,
         },
     }
 }
@@ -75,21 +73,16 @@ impl Deadline {
     }
 }
 
-async fn send(address: &str, deadline: &Deadline, mode: RequestMode, redirect: RequestRedirect) -> Result<Response, JsValue> {
-    let how = RequestInit::new();
-    how.set_mode(mode);
-    how.set_redirect(redirect);
-    how.set_credentials(RequestCredentials::Omit);
-    how.set_cache(RequestCache::NoStore);
-    how.set_signal(Some(&deadline.signal()));
-    let answer = JsFuture::from(window().fetch_with_str_and_init(address, &how)).await?;
-    Ok(answer.unchecked_into())
+/// Returns the response, if there is one.
+async fn send(address: &str, deadline: &Deadline, mode: RequestMode, redirect: RequestRedirect) -> Option<Response> {
+    let request = Request::get(address).mode(mode).redirect(redirect).credentials(RequestCredentials::Omit);
+    let request = request.cache(RequestCache::NoStore).abort_signal(Some(&deadline.signal())).build().ok()?;
+    fetch(request).await.ok()
 }
 
 async fn read(answer: &Response) -> Finding {
     let status = answer.status();
-    let text = async { JsFuture::from(answer.text().ok()?).await.ok()?.as_string() }.await;
-    let json = text.and_then(|text| JSON::parse(&text).ok()).unwrap_or_default();
+    let json = text_of(answer).await.ok().and_then(|text| JSON::parse(&text).ok()).unwrap_or_default();
     let field = |key: &str| Reflect::get(&json, &key.into()).ok().and_then(|value| value.as_string()).unwrap_or_default();
     match status {
         _ if field("server") != GATEWAY => Finding::Foreign(Some(status)),

@@ -12,6 +12,7 @@ pub mod bindings;
 pub mod dom;
 mod driver;
 pub mod elements;
+mod fetch;
 mod media;
 pub mod microphone;
 mod page;
@@ -22,6 +23,7 @@ mod timer;
 
 pub use ask::{Deadline, ask};
 pub use driver::{Driver, Notice};
+pub use fetch::{fetch, text_of};
 pub use media::Media;
 
 /// The allocator of the wasm. It takes a quarter of the code of the standard library's: 2 kB less in every page.

@@ -432,8 +432,8 @@
     const asked = [];
     /** @type {[status: number, body: object]} */
     let answer = [200, { authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }];
-    globalThis.fetch = async (url, { method, body }) => {
-      asked.push([url, method, body]);
+    globalThis.fetch = async (request) => {
+      asked.push([request.url, request.method, await request.text()]);
       return new Response(JSON.stringify(answer[1]), { status: answer[0] });
     };
     const order = [];
@@ -452,7 +452,7 @@
     }
     const wait = globalThis.setTimeout;
     globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms >= 4_000 ? 50 : ms, ...more));
-    globalThis.fetch = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    globalThis.fetch = ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const late = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     globalThis.setTimeout = wait;
     equal([late.domain, late.code], [0, 1000], "a server that does not answer");
