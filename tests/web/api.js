@@ -71,8 +71,8 @@
     const asked = [];
     let answer = async () => new Response('{"server":"offhook-gateway"}', { status: 426 });
     globalThis.fetch = /** @type {any} */ (
-      (address, how) => {
-        asked.push([address, how.mode, how.credentials, how.redirect]);
+      (request) => {
+        asked.push([request.url, request.mode, request.credentials, request.redirect]);
         return answer();
       }
     );
