@@ -372,18 +372,18 @@ pub fn error_in_bye(bye: &Message<'_>) -> Option<Box<ErrorResponse>> {
     if let Some((code, reason)) = own_words(bye) {
         return Some(told(bye, code, reason));
     }
-    let sip = bye.reason("SIP");
-    let of_sip = sip.is_some();
-    let reason = sip.or_else(|| bye.reason("Q.850"))?;
-    let fails = |cause: &u32| if of_sip { *cause >= 300 } else { !NORMAL_CLEARING.contains(cause) };
-    let code = reason.cause.filter(fails)?;
+    let sip = bye.reason("SIP").and_then(|reason| Some((reason.cause.filter(|cause| *cause >= 300)?, reason)));
+    let of_q850 =
+        || bye.reason("Q.850").and_then(|reason| Some((reason.cause.filter(|cause| !NORMAL_CLEARING.contains(cause))?, reason)));
+    let (code, reason) = sip.or_else(of_q850)?;
     let phrase = || StatusCode::new(u16::try_from(code).ok()?).map(StatusCode::reason);
     let text = reason.text.as_deref().or_else(phrase).unwrap_or("The call was ended by the network");
     Some(told(bye, code, text))
 }
 
-/// The causes of Q.850 by which a call ends that somebody hangs up: 0 says nothing, 16 is normal call clearing, 31 another normal end.
-const NORMAL_CLEARING: [u32; 3] = [0, 16, 31];
+/// The causes of Q.850 by which a call ends that somebody hangs up: 0 says nothing, 16 is normal call clearing, 31 another normal end,
+/// 127 comes from networks that give no cause.
+const NORMAL_CLEARING: [u32; 4] = [0, 16, 31, 127];
 
 /// Returns the five-digit code of our gateway, and its words.
 fn own_words<'a>(message: &Message<'a>) -> Option<(u32, &'a str)> {

@@ -84,9 +84,6 @@ pub struct Pending {
     tries: u8,
 }
 
-/// How often a request is sent again after challenges at most: a server may say of every nonce that it is stale.
-const MOST_TRIES: u8 = 4;
-
 /// Who waits for a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -220,7 +217,7 @@ impl Context {
         let position = self.pending.iter().position(|pending| pending.key == *key)?;
         let pending = self.pending.get_mut(position)?;
         let authenticator = self.authenticator.as_mut()?;
-        if pending.tries >= MOST_TRIES || !authenticator.challenged(refusal, pending.tries > 0, &self.config.domain) {
+        if !authenticator.challenged(refusal, pending.tries, &self.config.domain) {
             return None;
         }
         let branch = Branch::new(&self.random.token());

@@ -158,7 +158,7 @@ impl Client {
             call.hang_up(&mut self.context);
         }
         if matches!(self.account.phase, Phase::Idle | Phase::Over) {
-            return;
+            return self.settle();
         }
         self.account.phase = Phase::Over;
         self.drop_inquiry();
@@ -413,7 +413,7 @@ impl Client {
                 self.connection.close(&mut self.context);
                 self.context.push(Output::Disconnect);
                 self.context.event(Event::Connection(ConnectionState::Closed));
-                for call in &mut self.calls {
+                for call in self.calls.iter_mut().filter(|call| !call.is_over()) {
                     call.fail_later(&mut self.context, NOT_STARTED);
                 }
             }

@@ -1,5 +1,6 @@
 //! Losses: sockets, servers, media paths, pages. No call ends that could go on.
 
+use offhook::client::call::Destination;
 use offhook::client::{IceState, Input, Login};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -157,6 +158,19 @@ fn a_path_that_is_not_restored_ends_the_call() {
 }
 
 #[test]
+fn who_ends_the_call_for_want_of_media_says_so() {
+    let (mut world, alice, bob, _) = talking();
+    world.nodes[alice].path = false;
+    let peer = world.nodes[alice].peers[0];
+    world.input(alice, Input::IceState { peer, state: IceState::Disconnected });
+    world.run(100_000);
+    let broken = "The media path broke and did not come back";
+    assert!(world.events(alice).ends_with(&format!("ended FAILURE ({broken})")), "{}", world.events(alice));
+    assert!(world.events(bob).ends_with(&format!("ended FAILURE (408 {broken})")), "{}", world.events(bob));
+    clean(&mut world);
+}
+
+#[test]
 fn offers_cross() {
     let (mut world, alice, bob, call) = talking();
     // Both offers are under way at the same time; the callee waits longer than the caller.
@@ -194,6 +208,18 @@ fn terminate_ends_everything() {
     assert!(world.events(alice).ends_with("ended HUNG_UP, connection closed"), "{}", world.events(alice));
     assert!(world.events(bob).ends_with("ended HUNG_UP"), "{}", world.events(bob));
     world.run(100_000);
+    assert_eq!(world.nodes[alice].client.deadline(), None, "no timer is left");
+}
+
+#[test]
+fn terminate_ends_the_calls_of_a_client_that_was_not_started() {
+    let mut world = World::new();
+    let alice = world.add("alice", config());
+    world.command(alice, |client, now| {
+        client.call(now, Destination::User("bob".into()), Vec::new());
+        client.terminate(now);
+    });
+    assert!(world.nodes[alice].client.is_clean(), "nothing is left of the call");
     assert_eq!(world.nodes[alice].client.deadline(), None, "no timer is left");
 }
 

@@ -268,7 +268,8 @@ fn a_microphone_that_fails_after_the_answer_ends_the_call() {
         "{}",
         world.events(bob)
     );
-    assert!(world.events(alice).ends_with("established, ended HUNG_UP"), "{}", world.events(alice));
+    let told = "established, ended FAILURE (488 The microphone or the media of the other side failed)";
+    assert!(world.events(alice).ends_with(told), "{}", world.events(alice));
     clean(&mut world);
 }
 

@@ -98,7 +98,11 @@ fn a_call_whose_refreshes_are_lost_ends_at_both_parties() {
             assert!(world.events(node).contains("ended FAILURE (The other side is gone)"), "{session}: {}", world.events(node));
         }
         let name = world.nodes[waits].name;
-        assert!(world.ladder.contains(&format!("{name} > BYE")), "{:?}", world.ladder);
+        assert!(
+            world.ladder.contains(&format!("{name} > BYE [SIP;cause=408;text=\"The other side is gone\"]")),
+            "{:?}",
+            world.ladder
+        );
         world.nodes[silent].offline = false;
         clean(&mut world);
     }

@@ -456,6 +456,8 @@ fn a_call_that_is_cut_off_fails_with_the_reason() {
         ("Reason: SIP;cause=503", 503, "503 Service Unavailable"),
         ("Reason: Q.850;cause=38;text=\"Network out of order\"", 38, "38 Network out of order"),
         ("Reason: Q.850;cause=41", 41, "41 The call was ended by the network"),
+        ("Reason: SIP;cause=200, Q.850;cause=38", 38, "38 The call was ended by the network"),
+        ("Reason: SIP;text=\"bye\", Q.850;cause=38;text=\"Network out of order\"", 38, "38 Network out of order"),
         ("Reason: Q.850;cause=16, SIP;cause=500", 500, "500 Server Internal Error"),
     ] {
         let (mut page, _) = established();
@@ -480,7 +482,7 @@ fn a_call_that_somebody_hangs_up_has_no_error() {
         "Reason: Q.850;cause=31",
         "Reason: Q.850;cause=0",
         "Reason: SIP;cause=200;text=\"Call completed elsewhere\"",
-        "Reason: SIP;cause=200, Q.850;cause=38",
+        "Reason: Q.850;cause=127;text=\"Interworking, unspecified\"",
         "Reason: SIP;text=\"bye\"",
         "Reason: private;cause=900",
         "Reason: ;;;",

@@ -207,6 +207,26 @@ fn requests_under_way_are_dropped_by_the_next_start() {
 }
 
 #[test]
+fn a_start_that_fails_ends_no_call_again() {
+    let (mut page, _) = established();
+    page.client.terminate(page.now);
+    page.drain();
+    page.answer("BYE", 200, |answer| answer);
+    assert_eq!((page.count("BYE"), page.events.iter().filter(|event| event.starts_with("Ended")).count()), (1, 1));
+    page.client.start(page.now, token("wrong", 60_000)).unwrap();
+    page.drain();
+    page.input(Input::Opened);
+    page.answer("REGISTER", 403, |answer| answer);
+    page.wait(1);
+    page.client.start(page.now, token("right", 60_000)).unwrap();
+    page.drain();
+    page.input(Input::Opened);
+    page.answer("REGISTER", 200, |answer| answer);
+    assert_eq!((told(&page, "StartFailed"), told(&page, "Started")), (1, 1));
+    assert_eq!((page.count("BYE"), page.events.iter().filter(|event| event.starts_with("Ended")).count()), (1, 1));
+}
+
+#[test]
 fn the_registration_is_refreshed_in_time() {
     let mut page = Page::signed_in();
     // The server answers keep-alives.

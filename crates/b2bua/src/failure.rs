@@ -53,7 +53,7 @@ impl Failure {
         Self::new(StatusCode::REQUEST_ENTITY_TOO_LARGE, ApiCode::Malformed, "The session description is too large")
     }
 
-    /// Returns the failure of the SIP side, with its phrase, its Reason, Warning, Retry-After and `X-` fields. What concerns only it and us is not passed on
+    /// Returns the failure of the SIP side, with its phrase, its Reason, Warning, Error-Info, Retry-After and `X-` fields. What concerns only it and us is not passed on
     /// (RFC 3261, 16.7): challenges, redirections, and extensions and intervals of our own INVITE become 502, time-outs become 480.
     pub(super) fn passed(answer: &Message<'_>) -> Self {
         let (code, phrase) = match answer.start {
@@ -69,9 +69,11 @@ impl Failure {
         };
         let mut fields = super::outgoing::headers(answer);
         fields.extend(reasons(answer).into_iter().map(|value| ("Reason".to_owned(), value)));
-        for name in [Name::Warning, Name::RetryAfter] {
-            fields.extend(answer.all(name).take(4).map(|value| (name.as_str().to_owned(), value.to_owned())));
-        }
+        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        fields.extend(answer.all(Name::Warning).take(4).map(|value| own("Warning", value)));
+        fields.extend(answer.get_other("Error-Info").map(|value| own("Error-Info", value)));
+        // No list: its comment may have commas.
+        fields.extend(answer.get(Name::RetryAfter).map(|value| own("Retry-After", value)));
         Self { code, phrase: phrase.to_owned(), fields }
     }
 

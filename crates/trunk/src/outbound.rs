@@ -64,8 +64,8 @@ pub(super) struct Job {
     began: Instant,
     /// The highest provisional response.
     provisional: Option<StatusCode>,
-    /// Whether it was challenged before.
-    challenged: bool,
+    /// How often it was sent again after challenges.
+    challenges: u8,
     /// How often it was sent again over a new connection.
     resent: u8,
     cancel: Cancel,
@@ -157,7 +157,7 @@ impl Trunks {
             persists: false,
             began: self.now,
             provisional: None,
-            challenged: false,
+            challenges: 0,
             resent: 0,
             cancel: Cancel::No,
             done: false,
@@ -282,8 +282,8 @@ impl Trunks {
             warn!(call = %Plain(call), trunk = peer.id.0, realm = %Plain(&named), "credentials are asked for in another realm");
             return false;
         }
-        let may = authenticator.challenged(message, job.challenged, home);
-        job.challenged = true;
+        let may = authenticator.challenged(message, job.challenges, home);
+        job.challenges = job.challenges.saturating_add(1);
         if !may {
             let (call, code) = (message.call_id().unwrap_or_default(), message.code());
             warn!(call = %Plain(call), trunk = peer.id.0, code = code.map(StatusCode::as_u16), "the trunk does not take our credentials");
@@ -417,7 +417,7 @@ impl Trunks {
             persists: false,
             began: job.began,
             provisional: None,
-            challenged: job.challenged,
+            challenges: job.challenges,
             resent: RESENT,
             cancel: Cancel::No,
             done: false,

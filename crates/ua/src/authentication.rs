@@ -5,6 +5,9 @@ use offhook_sip::{Algorithm, Branch, Challenge, Message, Method, Name, StatusCod
 
 use crate::random::Random;
 
+/// How often a request is sent again after challenges at most: a server may say of every nonce that it is stale.
+const MOST_TRIES: u8 = 4;
+
 /// The credentials of a user. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
@@ -63,12 +66,12 @@ pub enum Lasting<'a> {
 ///     .field("WWW-Authenticate", &challenge.to_value())
 ///     .end();
 /// let refusal = parse(refusal.as_bytes())?;
-/// assert!(authenticator.challenged(&refusal, false, "a.test"), "the request may be sent again");
+/// assert!(authenticator.challenged(&refusal, 0, "a.test"), "the request may be sent again");
 ///
 /// let branch = Branch::new(&random.token());
 /// let (text, number) = again(register, &branch, true, &mut authenticator, &mut random).expect("the REGISTER is well-formed");
 /// assert!(text.contains("Authorization: Digest username=\"alice\", realm=\"a.test\"") && number == 2);
-/// assert!(!authenticator.challenged(&refusal, true, "a.test"), "the password is wrong: another attempt would be pointless");
+/// assert!(!authenticator.challenged(&refusal, 1, "a.test"), "the password is wrong: another attempt would be pointless");
 /// # Ok::<(), offhook_sip::ParseError>(())
 /// ```
 pub struct Authenticator {
@@ -115,9 +118,9 @@ impl Authenticator {
         request
     }
 
-    /// Takes a 401 or 407; returns whether to send the request again. `retried`: the request had been sent again after a challenge itself. `home` is
+    /// Takes a 401 or 407; returns whether to send the request again. `tries`: how often it was sent again after challenges before. `home` is
     /// our SIP domain. Any proxy of a call may challenge: only the realm that the registrar named, or else `home`, gets credentials.
-    pub fn challenged(&mut self, refusal: &Message<'_>, retried: bool, home: &str) -> bool {
+    pub fn challenged(&mut self, refusal: &Message<'_>, tries: u8, home: &str) -> bool {
         let beyond = refusal.cseq().is_ok_and(|cseq| cseq.method != Method::Register);
         let proxy = refusal.code() == Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
         let name = if proxy { Name::ProxyAuthenticate } else { Name::WwwAuthenticate };
@@ -128,7 +131,7 @@ impl Authenticator {
         }
         let Some(ha1) = self.hash(&challenge) else { return false };
         // The same secret was just rejected: sending it again would only lock the account.
-        if retried && !challenge.stale {
+        if tries >= MOST_TRIES || tries > 0 && !challenge.stale {
             return false;
         }
         let slot = if proxy { &mut self.proxy } else { &mut self.server };

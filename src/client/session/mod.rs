@@ -19,7 +19,7 @@ mod uas;
 use leg::Leg;
 use media::{Media, Microphone};
 
-use offhook_sip::{Message, Method, OwnedMessage, StatusCode};
+use offhook_sip::{Message, Method, OwnedMessage, StatusCode, quote};
 use offhook_ua::TIMEOUT;
 use offhook_ua::reliable::{self, Due};
 use offhook_ua::session_timer::{AGAIN, SessionTimer};
@@ -234,8 +234,11 @@ impl Session {
         if self.reliable.is_pending() {
             return;
         }
+        let reason = self.info.error.as_ref().map(reason);
         for leg in &mut self.legs {
-            context.send_request(leg.dialog.request(Method::Bye), Owner::Call(self.info.id, Purpose::Bye), None);
+            let bye = leg.dialog.request(Method::Bye);
+            let bye = reason.iter().fold(bye, |bye, reason| bye.field("Reason", reason));
+            context.send_request(bye, Owner::Call(self.info.id, Purpose::Bye), None);
         }
         self.finish_signalling(context);
     }
@@ -353,4 +356,15 @@ impl Session {
     pub fn is_answering(&self, invite: &ServerKey) -> bool {
         matches!(&self.offer_answer, OfferAnswer::Answering { key, .. } if key == invite)
     }
+}
+
+/// Returns the Reason of a BYE (RFC 3326): the remote party is told what has failed, too.
+fn reason(error: &Error) -> String {
+    let (code, text) = match error {
+        Error::TimedOut(why) => (StatusCode::REQUEST_TIMEOUT, *why),
+        Error::Unusable(why) => (StatusCode::NOT_ACCEPTABLE_HERE, *why),
+        // What its own browser says would be taken for a fault of the browser there.
+        _ => (StatusCode::NOT_ACCEPTABLE_HERE, "The microphone or the media of the other side failed"),
+    };
+    format!("SIP;cause={};text={}", code.as_u16(), quote(text))
 }

@@ -82,7 +82,8 @@ fn a_sip_address_gets_the_fields_of_the_app_and_its_own_name() {
                 ("X-Error", "40200 Not enough credit"),
                 ("Reason", "Q.850;cause=1"),
                 ("Warning", "399 carrier.example \"No route\""),
-                ("Retry-After", "120 (tomorrow)"),
+                ("Error-Info", "<sip:no-route@carrier.example>, <https://carrier.example/404>"),
+                ("Retry-After", "120 (tomorrow, or on Monday)"),
                 ("Server", "x"),
             ],
             false,
@@ -92,7 +93,8 @@ fn a_sip_address_gets_the_fields_of_the_app_and_its_own_name() {
     let refusal = world.text("404 INVITE");
     assert_eq!((field(refusal, "x-why"), field(refusal, "reason")), ("moved".to_owned(), "Q.850;cause=1".to_owned()));
     assert_eq!(field(refusal, "warning"), "399 carrier.example \"No route\"");
-    assert_eq!(field(refusal, "retry-after"), "120 (tomorrow)");
+    assert_eq!(field(refusal, "retry-after"), "120 (tomorrow, or on Monday)");
+    assert_eq!(field(refusal, "error-info"), "<sip:no-route@carrier.example>, <https://carrier.example/404>");
     assert_eq!((field(refusal, "server"), field(refusal, "x-error")), (String::new(), String::new()));
     assert_eq!(world.app(), ["ended FAILURE"], "it never rang");
     world.nothing_left();

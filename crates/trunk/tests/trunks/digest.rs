@@ -63,6 +63,20 @@ fn a_rejected_password_is_sent_once() {
 }
 
 #[test]
+fn a_request_is_not_sent_again_for_ever_where_every_nonce_is_stale() {
+    let mut world = World::new(vec![with_password()]);
+    world.ask(&request("INVITE", "one", ""));
+    let stale = format!("WWW-Authenticate: {}, stale=true", challenge("p", "n1", Algorithm::Md5));
+    for _ in 0..=4 {
+        let invite = world.expect("INVITE");
+        world.hear(PROVIDER, &answer(&invite, 401, &stale));
+        world.expect("ACK");
+    }
+    assert_eq!(world.event().as_deref(), Some("401"));
+    world.nothing_more();
+}
+
+#[test]
 fn a_password_is_sent_in_one_realm_only() {
     for (realm, asked) in [("", ["p", "q"]), ("p", ["q", "q"])] {
         let mut world = World::new(vec![Trunk { realm: realm.into(), ..with_password() }]);
