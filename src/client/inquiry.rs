@@ -136,6 +136,9 @@ impl Finding {
     }
 }
 
+/// What errors say of a page that is not secure.
+pub const INSECURE: &str = "This page itself is not secure: browsers give the microphone to pages over https or on localhost only.";
+
 /// Returns what an error says of servers that were asked after a failure for which the browser gives the reason `why`.
 #[must_use]
 pub fn explanation(found: &[(String, Finding)], why: &str, page: &Page) -> String {
@@ -145,7 +148,8 @@ pub fn explanation(found: &[(String, Finding)], why: &str, page: &Page) -> Strin
         text.push(' ');
     }
     if !page.secure {
-        text.push_str("This page itself is not secure: browsers give the microphone to pages over https or on localhost only. ");
+        text.push_str(INSECURE);
+        text.push(' ');
     }
     text.push_str(&page.places);
     text.trim_end().to_owned()

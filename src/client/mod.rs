@@ -29,7 +29,7 @@ pub use io::{
 };
 
 /// What an error says of servers that were asked over HTTP.
-pub use inquiry::explanation;
+pub use inquiry::{INSECURE, explanation};
 
 /// What a trace of the signalling may show.
 pub use offhook_sip::redacted;

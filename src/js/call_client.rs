@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use js_sys::{Array, Function, JSON, Object, Promise};
+use js_sys::{Array, Function, JSON, JsString, Object, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
@@ -113,8 +113,10 @@ impl CallClient {
 /// Places a call. No event is delivered before the page's own code has returned. What is wrong with an argument is the error that the call ends
 /// with.
 pub fn place(app: &Rc<App>, kind: fn(String) -> Destination, to: JsValue, headers: JsValue, custom: JsValue) -> JsValue {
-    let (driver, destination) = (app.driver(), kind(text(&to)));
-    let (info, media) = match read(&to, &headers, custom) {
+    let (driver, id) = (app.driver(), text(&to));
+    let fault = wrong_name(&to, &id);
+    let destination = kind(id);
+    let (info, media) = match fault.map_or_else(|| read(&headers, custom), Err) {
         Ok((headers, custom)) => driver.call(custom.as_ref(), |client, now| client.call(now, destination, headers)),
         Err(fault) => driver.call(None, |client, now| client.call_in_vain(now, destination, Error::Argument(fault))),
     };
@@ -123,14 +125,11 @@ pub fn place(app: &Rc<App>, kind: fn(String) -> Destination, to: JsValue, header
 
 type Headers = Vec<(String, String)>;
 
-/// Reads the arguments of a call. What is no object counts as no headers, as in the original.
-fn read(to: &JsValue, headers: &JsValue, custom: JsValue) -> Result<(Headers, Option<MediaStream>), Cow<'static, str>> {
-    if !can_name(to) {
-        let kind = to.js_typeof().as_string().unwrap_or_default();
-        return Err(format!("Whom to call is said by a string, such as \"alice\": this is of the type {kind}").into());
-    }
+/// Reads the arguments of a call after the first one. What is no object counts as no headers, as in the original; neither do a `String` or a list
+/// name any.
+fn read(headers: &JsValue, custom: JsValue) -> Result<(Headers, Option<MediaStream>), Cow<'static, str>> {
     let custom = options::stream(custom)?;
-    if headers.is_object() {
+    if headers.is_object() && !headers.is_instance_of::<JsString>() && !headers.is_instance_of::<Array>() {
         return Ok((entries(headers.unchecked_ref())?, custom));
     }
     if headers.is_truthy() {
@@ -139,16 +138,18 @@ fn read(to: &JsValue, headers: &JsValue, custom: JsValue) -> Result<(Headers, Op
     Ok((Headers::new(), custom))
 }
 
-/// Whether a value can name whom to call: a string, or an id that has one, such as a number. Without any the call names nobody.
-fn can_name(to: &JsValue) -> bool {
-    match to.as_f64() {
+/// Says why a value cannot name whom to call. A string can, and what has one as its id, such as a number. Without any the call names nobody.
+fn wrong_name(to: &JsValue, id: &str) -> Option<Cow<'static, str>> {
+    let names = match to.as_f64() {
         Some(number) => number.is_finite(),
-        None if to.is_object() => !text(to).starts_with("[object "),
+        None if to.is_object() => !id.starts_with("[object "),
         None => to.is_string() || to.is_bigint() || to.is_undefined() || to.is_null(),
-    }
+    };
+    let kind = || to.js_typeof().as_string().unwrap_or_default();
+    (!names).then(|| format!("Whom to call is said by a string, such as \"alice\": this is of the type {}", kind()).into())
 }
 
-/// Returns the headers of a page: strings as they are, objects as JSON.
+/// Returns the headers of a page: strings as they are, objects as JSON. Reading them runs code of the page where they have getters.
 fn entries(headers: &Object) -> Result<Headers, Cow<'static, str>> {
     let entry = |pair: Array| {
         let (name, value) = (text(&pair.get(0)), pair.get(1));
@@ -158,5 +159,6 @@ fn entries(headers: &Object) -> Result<Headers, Cow<'static, str>> {
             Err(_) => Err(format!("The header {name} cannot be written as JSON").into()),
         }
     };
-    items(&Object::entries(headers)).map(entry).collect()
+    let pairs = Object::entries_typed(headers).map_err(|_| "The headers of the call cannot be read")?;
+    items(pairs.unchecked_ref()).map(entry).collect()
 }

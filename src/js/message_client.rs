@@ -49,6 +49,9 @@ impl MessageClient {
                 ("textBody", text(body).into()),
                 ("headers", headers),
                 ("timestamp", Date::new_0().into()),
+                // Ours, as of calls.
+                ("direction", 1.into()),
+                ("delivered", false.into()),
             ],
         );
         message

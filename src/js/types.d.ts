@@ -354,6 +354,9 @@ export class Message {
   readonly textBody: string;
   readonly headers?: string;
   readonly timestamp: Date;
+  /** 1: it is the page's own. */
+  readonly direction: 0 | 1;
+  readonly delivered: boolean;
 }
 
 /** A snapshot. */

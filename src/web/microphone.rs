@@ -157,11 +157,7 @@ pub fn devices() -> Option<MediaDevices> {
 
 fn get_user_media(kinds: Kinds) -> Result<Promise<MediaStream>, JsValue> {
     let Some(devices) = devices() else {
-        let message = if window().is_secure_context() {
-            "This browser gives pages no microphone"
-        } else {
-            "Browsers give the microphone to secure pages only: open this page over https or on localhost"
-        };
+        let message = if window().is_secure_context() { "This browser gives pages no microphone" } else { crate::client::INSECURE };
         return Err(named_error("NotSupportedError", message));
     };
     let constraints = MediaStreamConstraints::new();

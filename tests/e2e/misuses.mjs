@@ -26,7 +26,7 @@ const MISUSES = [
   ["no microphone", "there is no microphone", { act: (world, where) => noSound(world, where, "without a microphone") }],
   [
     "a microphone that is denied",
-    "the microphone is not allowed; allow it",
+    "the microphone, or the camera where the call has video, is not allowed; allow it",
     { act: (world, where) => noSound(world, where, "that refuses") },
   ],
   ["a call before start", "The client is not started: call `start` first", { act: callBeforeStart }],

@@ -347,6 +347,20 @@
     for (const id of [42, 7n, "\u{1F600}", { toString: () => "object" }, new String("string")]) {
       equal(calls.callUser(id).toId, String(id), "an id that is no string has one");
     }
+    let asked = 0;
+    equal([calls.callUser({ toString: () => `user${++asked}` }).toId, asked], ["user1", 1], "it is asked once");
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    const throwing = {
+      get name() {
+        throw new Error("No name");
+      },
+    };
+    for (const headers of [proxy, throwing]) {
+      const unread = calls.callUser("bob", headers);
+      await until(() => unread.getState() === "ENDED", "the end");
+      equal([unread.error.code, unread.error.message], [6003, "The headers of the call cannot be read"], "headers that throw");
+    }
   },
 
   async what_listens_to_nothing_is_told_in_the_console({ client, ringing, equal, ok, console: warned }) {
@@ -390,15 +404,15 @@
     const made = client({ capabilities: { calling: true, multiCall: true } });
     await made.start({ username: "alice", password: "x" });
     const invites = () => network.said.filter((text) => text.startsWith("INVITE "));
-    for (const [n, headers] of ["voice", 7, true, () => {}].entries()) {
+    for (const [n, headers] of ["voice", 7, true, () => {}, new String("voice"), ["voice"]].entries()) {
       const call = made.callUser("bob", headers);
       await until(() => invites().length > n, "the INVITE");
       equal([warned.length, call.getHeaders() === headers], [n + 1, true], `${typeof headers}: a warning, and what the page gave`);
     }
     for (const headers of [undefined, null, "", false, 0]) made.callUser("bob", headers);
-    await until(() => invites().length === 9, "all calls");
+    await until(() => invites().length === 11, "all calls");
     equal(invites().flatMap((text) => field(text, "X-Header")).length, 0, "no header");
-    equal(warned.length, 4, "none where there is nothing");
+    equal(warned.length, 6, "none where there is nothing");
   },
 
   async messages_fail_until_they_exist({ SinchClient, client, thrown, equal, ok }) {
@@ -414,6 +428,7 @@
     const message = messages.newMessage("bob", "Hello");
     ok(message instanceof SinchClient.Message && /^[0-9a-f-]{36}$/.test(message.messageId), "a message");
     equal([message.recipientIds, message.textBody, message.senderId], [["bob"], "Hello", "alice"], "its fields");
+    equal([message.direction, message.delivered], [1, false], "it is ours, and has reached nobody");
     equal(messages.newMessage(["bob", "carol"], "Hi").recipientIds, ["bob", "carol"], "for two");
     const order = [];
     const sent = messages.send(

@@ -39,7 +39,7 @@ const PASSED: [(&str, &str); 31] = [
     ("Warning", ""),
 ];
 /// Fields that only the back-to-back user agent may send on: why something failed, and whether there is early media (RFC 5009).
-const OUTSIDE: [&str; 2] = ["X-Error", "P-Early-Media"];
+const OUTSIDE: [&str; 3] = ["X-Error", "Error-Info", "P-Early-Media"];
 /// `X-` fields that speak in our name.
 const OURS: [&str; 2] = ["X-Error", "X-ICE-Server"];
 

@@ -120,7 +120,8 @@ const INVALID_CREDENTIALS: u32 = 40_108;
 fn advice(name: &str) -> Option<&'static str> {
     Some(match name {
         "NotAllowedError" | "PermissionDeniedError" => {
-            "the microphone is not allowed; allow it for this page, in the browser and in the system, and call again"
+            "the microphone, or the camera where the call has video, is not allowed; allow it for this page, in the browser and in the system, \
+             and call again"
         }
         "NotFoundError" | "DevicesNotFoundError" => {
             "there is no microphone, or no camera where the call has video; connect one and call again"
@@ -181,7 +182,11 @@ mod tests {
         let wrong = Error::Refused(said(INVALID_CREDENTIALS)).message();
         assert!(wrong.starts_with("40108 Not enough credit: check the user name and password"), "{wrong}");
         let message = |name: &str| Error::Browser(MediaError { name: name.to_owned(), message: "Device".to_owned() }).message();
-        assert!(message("NotAllowedError").starts_with("NotAllowedError: the microphone is not allowed; allow it"));
+        assert!(
+            message("NotAllowedError").starts_with(
+                "NotAllowedError: the microphone, or the camera where the call has video, is not allowed; allow it for"
+            )
+        );
         assert!(message("NotFoundError").ends_with("connect one and call again (Device)"));
         assert_eq!(
             (message("AbortError"), Error::NoListener.message()),

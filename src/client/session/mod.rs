@@ -234,7 +234,10 @@ impl Session {
         if self.reliable.is_pending() {
             return;
         }
-        let reason = self.info.error.as_ref().map(reason);
+        let reason = self.info.error.as_ref().map(|error| {
+            let late = matches!(error, Error::TimedOut(_));
+            reason(if late { StatusCode::REQUEST_TIMEOUT } else { StatusCode::NOT_ACCEPTABLE_HERE }, error)
+        });
         for leg in &mut self.legs {
             let bye = leg.dialog.request(Method::Bye);
             let bye = reason.iter().fold(bye, |bye, reason| bye.field("Reason", reason));
@@ -358,13 +361,12 @@ impl Session {
     }
 }
 
-/// Returns the Reason of a BYE (RFC 3326): the remote party is told what has failed, too.
-fn reason(error: &Error) -> String {
-    let (code, text) = match error {
-        Error::TimedOut(why) => (StatusCode::REQUEST_TIMEOUT, *why),
-        Error::Unusable(why) => (StatusCode::NOT_ACCEPTABLE_HERE, *why),
-        // What its own browser says would be taken for a fault of the browser there.
-        _ => (StatusCode::NOT_ACCEPTABLE_HERE, "The microphone or the media of the other side failed"),
+/// Returns the Reason (RFC 3326) of what ends a call for an error: the remote party is told what has failed, too.
+fn reason(code: StatusCode, error: &Error) -> String {
+    let text = match error {
+        // The words of our browser would be taken for those of the browser there.
+        Error::Browser(_) => "The microphone or the media of the other side failed".to_owned(),
+        error => error.to_string(),
     };
-    format!("SIP;cause={};text={}", code.as_u16(), quote(text))
+    format!("SIP;cause={code};text={}", quote(&text))
 }

@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use offhook_sip::sdp;
-use offhook_sip::{Field, Message, NameAddr, OwnedMessage, StatusCode, Writer, quote, reply};
+use offhook_sip::{Field, Message, NameAddr, OwnedMessage, StatusCode, Writer, reply};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::reliable;
 use offhook_ua::transaction::ServerKey;
 use offhook_ua::uas::Refusal;
 
-use super::{Leg, Microphone, Phase, Session};
+use super::{Leg, Microphone, Phase, Session, reason};
 use crate::client::call::{CallId, CallInfo, Domain, EndCause, Error, State, header_name};
 use crate::client::context::{Context, TaskPurpose, with_capabilities};
 use crate::client::io::{Event, Output};
@@ -221,7 +221,7 @@ impl Session {
         if let Phase::Ringing { key, invite, .. } = &self.phase {
             let mut answer = self.response(context, invite, code);
             if let Some(error) = &self.info.error {
-                answer = answer.field("Reason", &format!("SIP;cause={code};text={}", quote(&error.to_string())));
+                answer = answer.field("Reason", &reason(code, error));
             }
             context.respond(key, answer.end());
         }
