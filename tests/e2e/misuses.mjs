@@ -1,6 +1,7 @@
 // What beginners do wrong, and what they are told: the table of docs/pages.md, with what does it.
 import { execFileSync } from "node:child_process";
 import { check, same } from "./lib/check.mjs";
+import { Gateway } from "./lib/gateway.mjs";
 import { freePort } from "./lib/ports.mjs";
 import { Shelf, built } from "./lib/shelf.mjs";
 import { skip } from "./lib/skip.mjs";
@@ -8,6 +9,8 @@ import { pause } from "./lib/world.mjs";
 
 /** An address that is not the loopback: a page there is not secure without TLS. */
 const PLAIN = "192.0.2.8";
+/** A page of another server. */
+const PAGE = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script src="/offhook.js"></script>';
 
 /**
  * Each misuse, a part of what is said of it, and what does it: options of a sign-in, a call of a user who is signed in, or a function that gives
@@ -20,6 +23,7 @@ const MISUSES = [
   ["a ticket that is none", "The user ticket cannot be read", { start: { login: { userTicket: "nonsense" } } }],
   ["a ticket that somebody else has signed", "check the user name and password; or the secret that signs the ticket", { act: wrongTicket }],
   ["a page over plain http", "This page itself is not secure: browsers give the microphone to pages over https", { act: plainHttp }],
+  ["a call of a page over plain http", "NotSupportedError: This page itself is not secure: browsers give", { act: plainHttpCall }],
   ["a gateway that is down", "Nothing answers at 127.0.0.1:", { act: gatewayDown }],
   ["a user who is not online", "The other side is not online", { act: offline }],
   ["a user who does not exist", "No such user", { call: ["callUser", "nobody-ever"] }],
@@ -30,6 +34,7 @@ const MISUSES = [
     { act: (world, where) => noSound(world, where, "that refuses") },
   ],
   ["a call before start", "The client is not started: call `start` first", { act: callBeforeStart }],
+  ["a call before start is done", "No such user", { act: callDuringStart }],
   ["callUser(undefined)", "The call names no user", { call: ["callUser"] }],
   ["callUser of a number", "No such user", { call: ["callUser", 42] }],
   ["callUser of an object", "Whom to call is said by a string", { call: ["callUser", { userId: "bob" }] }],
@@ -90,14 +95,38 @@ async function plainHttp(world, where) {
   return startedAt(world, where, { host: PLAIN, behind: gateway.address });
 }
 
+/** The same where the server takes the page: `start` works, and a call has no microphone. */
+async function plainHttpCall(world, where) {
+  if (process.env.OFFHOOK_E2E_INSIDE !== "namespace") skip("an address beside the loopback needs root, unshare and ip");
+  execFileSync("ip", ["address", "replace", `${PLAIN}/32`, "dev", "lo"]);
+  const gateway = await Gateway.start();
+  const files = { "/index.html": PAGE, "/offhook.js": built("offhook.js") };
+  const shelf = await Shelf.open(files, { host: PLAIN, behind: gateway.address });
+  const tab = await (await world.browsers.get(where)).newPage();
+  try {
+    gateway.command("application", "add", "plain", "--origin", shelf.origin, "--allow-new-users");
+    await gateway.crash(0); // as a new application counts from the next start
+    await tab.goto(`${shelf.origin}/index.html`);
+    return await tab.evaluate(async () => {
+      const client = new SinchClient({ applicationKey: "plain", capabilities: { calling: true } });
+      await client.start(await client.newUser({ username: "ann", password: "wonderland" }));
+      const call = client.getCallClient().callUser("ben");
+      return new Promise((resolve) => call.addEventListener({ onCallEnded: () => resolve(call.error?.message ?? call.getEndCause()) }));
+    });
+  } finally {
+    await tab.close();
+    await shelf.close();
+    await gateway.stop();
+  }
+}
+
 async function gatewayDown(world, where) {
   return startedAt(world, where, {}, `http://127.0.0.1:${await freePort()}`);
 }
 
 /** What is told of a sign-in by a page of a server of its own, which has no content security policy. */
 async function startedAt(world, where, options, server) {
-  const page = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script src="/offhook.js"></script>';
-  const shelf = await Shelf.open({ "/index.html": page, "/offhook.js": built("offhook.js") }, options);
+  const shelf = await Shelf.open({ "/index.html": PAGE, "/offhook.js": built("offhook.js") }, options);
   const tab = await (await world.browsers.get(where)).newPage();
   try {
     await tab.goto(`${shelf.origin}/index.html`);
@@ -132,6 +161,19 @@ async function callBeforeStart(world, where) {
   const user = await world.page(where);
   await user.run(() => (e2e.client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true } })));
   return called(user, "callUser", "bob");
+}
+
+/** It waits: what it is told then comes from the server. */
+async function callDuringStart(world, where) {
+  const user = await world.page(where);
+  return user.run(async (name) => {
+    const login = await e2e.ticket(name);
+    e2e.client = new SinchClient({ applicationKey: "demo", capabilities: { calling: true } });
+    const started = e2e.client.start(login);
+    const call = e2e.client.getCallClient().callUser("nobody-ever");
+    const ended = new Promise((resolve) => call.addEventListener({ onCallEnded: () => resolve(call.error?.message) }));
+    return started.then(() => ended);
+  }, world.name("beginner"));
 }
 
 async function twoStarts(world, where) {

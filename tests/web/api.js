@@ -467,7 +467,8 @@
     }
     const wait = globalThis.setTimeout;
     globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms >= 4_000 ? 50 : ms, ...more));
-    globalThis.fetch = ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    globalThis.fetch = ({ signal }) =>
+      new Promise((_, reject) => (signal.aborted ? reject(signal.reason) : signal.addEventListener("abort", () => reject(signal.reason))));
     const late = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     globalThis.setTimeout = wait;
     equal([late.domain, late.code], [0, 1000], "a server that does not answer");

@@ -254,7 +254,13 @@
     bob.call.answer();
     await until(() => log.filter((event) => event.includes(" ended ")).length === 2, "the end");
     equal([bob.call.getEndCause(), bob.call.error.code], ["FAILURE", 6001], "the callee's");
-    equal(/^NotAllowedError: the microphone, or the camera where the call has video, is not allowed; allow it .* \(No\)$/.test(bob.call.error.message), true, "why, and what to do");
+    equal(
+      /^NotAllowedError: the microphone, or the camera where the call has video, is not allowed; allow it .* \(No\)$/.test(
+        bob.call.error.message,
+      ),
+      true,
+      "why, and what to do",
+    );
     const again = alice.client.getCallClient().callUser("bob");
     events(again, "again", log);
     await until(() => log.includes("again ended FAILURE"), "the caller's");
