@@ -47,7 +47,10 @@ export class Browsers {
     return puppeteer.launch({
       ...common,
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: [...chromiumArgs(without ? null : file, refuses, throttles), ...(collects ? ["--js-flags=--expose-gc", "--ignore-certificate-errors"] : [])],
+      args: [
+        ...chromiumArgs(without ? null : file, refuses, throttles),
+        ...(collects ? ["--js-flags=--expose-gc", "--ignore-certificate-errors"] : []),
+      ],
       ignoreDefaultArgs: UNLIKE_A_USER(throttles),
     });
   }
