@@ -16,7 +16,10 @@ export interface ById
   extends
     Record<"answer" | "call" | "clear-log" | "decline" | "dial-toggle" | "erase" | "hangup" | "keypad-toggle", HTMLButtonElement>,
     Record<"mic-test" | "mute" | "second-window" | "sign-in" | "sign-out" | "speaker-test" | "test-number" | "top-up", HTMLButtonElement>,
-    Record<"account" | "account-calls" | "account-empty" | "balance" | "call-panel" | "callee-hint" | "cause", HTMLElement>,
+    Record<
+      "account" | "account-calls" | "account-empty" | "balance" | "top-up-error" | "call-panel" | "callee-hint" | "cause",
+      HTMLElement
+    >,
     Record<"connection" | "frequency" | "in-call" | "incoming-avatar" | "incoming-name" | "keypad" | "keypad-hint", HTMLElement>,
     Record<"keys" | "keys-sent" | "log" | "log-empty" | "me" | "me-avatar" | "meter" | "meter-in" | "notice", HTMLElement>,
     Record<"page-error" | "partner" | "peer" | "peer-avatar" | "peer-block" | "phone-view" | "price" | "second", HTMLElement>,

@@ -5,7 +5,7 @@
 
 import { byId, make, show } from "./dom.js";
 import { demoTicket } from "./tickets.js";
-import { clock, timeOfDay } from "./words.js";
+import { clock, errorWords, timeOfDay } from "./words.js";
 
 const AGAIN = 5_000; // ms between two questions while a call is paid
 const SOON = 500; // ms until the next question after a call, and how often that is asked
@@ -51,45 +51,63 @@ export class Account {
     this.end();
     this.user = this.ticket = "";
     this.known = undefined;
+    show(byId("top-up-error"), false);
     byId("account-calls").replaceChildren();
     show(byId("account"), false);
   }
 
   /** Asks now, and shows what there is. */
   async refresh() {
-    this.draw(await this.ask("GET", "demo/account"));
+    this.draw(await this.ask("GET", "demo/account").catch(() => null));
   }
 
   /** Fills the credit up to what the demo began with. */
   async topUp() {
     byId("top-up").disabled = true;
-    this.draw(await this.ask("POST", "demo/credit"));
+    show(byId("top-up-error"), false);
+    try {
+      this.draw(await this.ask("POST", "demo/credit"));
+    } catch (error) {
+      byId("top-up-error").textContent = `Not topped up: ${errorWords(error)}`;
+      show(byId("top-up-error"), true);
+    }
     byId("top-up").disabled = false;
   }
 
   /**
    * @param {"GET" | "POST"} method
    * @param {string} path
-   * @returns {Promise<Known | null | undefined>} undefined: somebody else has signed in meanwhile
+   * @returns {Promise<Known | undefined>} undefined: nobody is signed in, or somebody else than before the answer
    */
   async ask(method, path) {
     const { user } = this;
-    const answer = await this.request(method, path).catch(() => null);
-    return user && user === this.user ? answer : undefined;
+    if (!user) return undefined;
+    try {
+      return await this.request(method, path, user);
+    } catch (error) {
+      if (user === this.user) throw error;
+      return undefined;
+    }
   }
 
   /**
    * A ticket holds for a while: once it does not, there is a new one.
    * @param {"GET" | "POST"} method
    * @param {string} path
+   * @param {string} user
+   * @returns {Promise<Known | undefined>}
    */
-  async request(method, path) {
+  async request(method, path, user) {
     const known = this.ticket;
-    const ticket = known || (await demoTicket(this.user));
+    const ticket = known || (await demoTicket(user));
     const response = await fetch(path, { method, headers: { Authorization: `user ${ticket}` } });
+    const answer = await response.json().catch(() => ({}));
+    // Neither the answer nor the ticket is for whoever has signed in meanwhile.
+    if (user !== this.user) return undefined;
     this.ticket = response.status === 401 ? "" : ticket;
-    if (response.status === 401 && known) return this.request(method, path);
-    return response.ok ? response.json() : null;
+    if (response.status === 401 && known) return this.request(method, path, user);
+    if (!response.ok) throw new Error(answer.message || `HTTP ${response.status}`);
+    return answer;
   }
 
   /** @param {Known | null | undefined} answer */

@@ -9,12 +9,20 @@
  */
 export const byId = (id) => /** @type {ById[Id]} */ (document.getElementById(id));
 
-let keyboard = false;
+let keyboard = true;
 addEventListener("keydown", () => (keyboard = true), true);
 addEventListener("pointerdown", () => (keyboard = false), true);
 
-/** Whether the last thing that the person touched was the keyboard: only then the focus is moved, as others have no use for its ring. */
-export const usesKeyboard = () => keyboard;
+/**
+ * Moves the focus to where a person goes on; the ring, which those who point have no use for, is drawn only where the keyboard was touched last.
+ * @param {HTMLElement} element
+ */
+export function focus(element) {
+  element.focus();
+  if (keyboard) return;
+  element.classList.add("no-ring");
+  for (const event of ["blur", "keydown"]) element.addEventListener(event, () => element.classList.remove("no-ring"), { once: true });
+}
 
 /**
  * @param {HTMLElement} element

@@ -4,7 +4,7 @@
 
 import { Account } from "./account.js";
 import { TEST_NUMBER, destination } from "./destination.js";
-import { byId, drawAvatar, show, usesKeyboard } from "./dom.js";
+import { byId, drawAvatar, focus, show } from "./dom.js";
 import { showIncoming, stopIncoming } from "./incoming.js";
 import { Keypad } from "./keypad.js";
 import { endTone, ringback } from "./tones.js";
@@ -162,9 +162,9 @@ export class Phone {
     if (this.call?.getState() !== "ENDED") attempt(() => this.call?.hangup());
   }
 
-  /** Puts the focus where a person goes on who uses the keyboard, unless something rings. */
+  /** Puts the focus where a person goes on, unless something rings. */
   focus() {
-    if (usesKeyboard() && !this.ringing) byId(this.call ? "hangup" : "callee").focus();
+    if (!this.ringing) focus(byId(this.call ? "hangup" : "callee"));
   }
 
   /** The person signs out: whatever is on ends. */

@@ -80,6 +80,8 @@ enum ApplicationCommand {
     Add(AddApplication),
     /// List the applications, without their secrets
     List,
+    /// Set the origins of an application, in place of those it had; none: no page may use it
+    Origins(SetOrigins),
     /// Print the secrets of an application again
     Keys {
         /// Its public key
@@ -101,12 +103,8 @@ enum ApplicationCommand {
 struct AddApplication {
     /// Its public key: letters, digits, `-`, `_` and `.` [default: a random UUID]
     key: Option<String>,
-    /// Origin of pages that may use it, such as https://shop.example:8443 or capacitor://localhost; null stands for pages of files; may be repeated
-    #[arg(long = "origin", value_name = "ORIGIN")]
-    origins: Vec<String>,
-    /// Allow pages of this machine, on any port
-    #[arg(long)]
-    loopback: bool,
+    #[command(flatten)]
+    pages: Pages,
     /// Allow pages to create users (newUser). The application then accepts no tickets or JWTs of a back end: somebody else could
     /// have taken the name of a user before the first ticket for it
     #[arg(long)]
@@ -115,6 +113,44 @@ struct AddApplication {
     /// `application separate`
     #[arg(long, conflicts_with = "allow_new_users")]
     secret_stdin: bool,
+}
+
+#[derive(Args)]
+struct SetOrigins {
+    /// Its public key
+    key: String,
+    #[command(flatten)]
+    pages: Pages,
+}
+
+/// The pages that may use an application.
+#[derive(Args)]
+struct Pages {
+    /// Origin of pages that may use it, as they send it, such as https://shop.example:8443 or capacitor://localhost; pages of files send null, in
+    /// some apps file://; may be repeated
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// Allow pages of this machine, on any port
+    #[arg(long)]
+    loopback: bool,
+}
+
+impl Pages {
+    /// Returns their origins.
+    fn origins(self) -> Result<Vec<String>, Failure> {
+        let Self { mut origins, loopback } = self;
+        if let Some(origin) = origins.iter().find(|origin| !server::is_origin(origin)) {
+            return Err(format!(
+                "{origin:?} is no origin; write it as browsers do: https://shop.example, http://shop.example:8080, \
+                 capacitor://localhost, or null or file:// for pages of files"
+            )
+            .into());
+        }
+        if loopback {
+            origins.push(LOOPBACK.into());
+        }
+        Ok(origins)
+    }
 }
 
 #[derive(Subcommand)]
@@ -200,6 +236,7 @@ impl ApplicationCommand {
                 }
                 Ok(())
             }
+            Self::Origins(SetOrigins { key, pages }) => Ok(store.set_origins(key, pages.origins()?).await?),
             Self::Keys { key } => {
                 let found = store.applications().await?.into_iter().find(|application| application.key == key);
                 print_keys(&found.ok_or(StoreError::NoApplication)?);
@@ -230,29 +267,20 @@ fn print_keys(application: &Application) {
 }
 
 impl AddApplication {
-    async fn run(mut self, store: &Store) -> Result<(), Failure> {
+    async fn run(self, store: &Store) -> Result<(), Failure> {
         let key = self.key.unwrap_or_else(uuid);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if key.is_empty() || key.len() > 64 || !key.chars().all(plain) {
             return Err("a key has 1 to 64 letters, digits, `-`, `_` and `.`".into());
         }
-        if let Some(origin) = self.origins.iter().find(|origin| !server::is_origin(origin)) {
-            return Err(format!(
-                "{origin:?} is no origin; write it as browsers do: https://shop.example, http://shop.example:8080, \
-                 capacitor://localhost, or null for pages of files"
-            )
-            .into());
-        }
-        if self.loopback {
-            self.origins.push(LOOPBACK.into());
-        }
+        let origins = self.pages.origins()?;
         let secret = if self.secret_stdin {
             let known = decode_secret(&standard_input("secret")?).ok_or("the secret must be base64 of 16 octets or more")?;
             Secret::shared(known)
         } else {
             Secret::separate(random(32))
         };
-        let (origins, allow_new_users) = (self.origins, self.allow_new_users);
+        let allow_new_users = self.allow_new_users;
         let application = Application { key, secret, origins, allow_new_users, loopback_only: false };
         let added = store.add_application(application.clone()).await;
         added.map_err(|error| format!("application {}: {error}", application.key))?;

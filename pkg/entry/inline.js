@@ -6,13 +6,17 @@ import { blockedBy, inPage } from "./start.js";
 export * from "./classes.js";
 export { default } from "./classes.js";
 
-/** Resolves when the wasm is there, which it always is. */
-export const ready = Promise.resolve();
-if (inPage) {
+/** Resolved when the import returns; rejects where the wasm did not start. */
+export const ready = start();
+// Whoever makes a client is told, too: an import that fails stops a page as a whole.
+ready.catch(() => {});
+
+async function start() {
+  if (!inPage) return;
   try {
     initSync({ module: wasm() });
   } catch (error) {
-    // As a content security policy forbids it. An import that fails stops a page as a whole.
-    blockedBy(`offhook: the wasm did not start: ${error}`);
+    // As a content security policy forbids it.
+    throw blockedBy(`offhook: the wasm did not start: ${error}`);
   }
 }

@@ -6,9 +6,10 @@ export const inPage = ["document", "RTCPeerConnection", "TextDecoder"].every((na
 /** Why no client can be made in this page. */
 let obstacle = "";
 
-/** Says why no client can be made, or by "" that one can. */
+/** Says why no client can be made, or by "" that one can; returns the error. */
 export function blockedBy(/** @type {string} */ why) {
   obstacle = why;
+  return new Error(why);
 }
 
 export function checkStarted() {

@@ -62,7 +62,7 @@ pub fn read(given: &JsValue) -> Result<(Options, Config), JsValue> {
             .map(|server| Unnamed { url: server.web_socket.clone(), domain: domain.unwrap_or_else(|| server.host.clone()) }),
         page: Page {
             application: application_key.clone(),
-            origin: page_origin(),
+            origin: window().origin(),
             secure: window().is_secure_context(),
             places: sentence,
         },

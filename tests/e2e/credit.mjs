@@ -3,7 +3,7 @@ import { bar } from "./lib/bar.mjs";
 import { INSTANCES } from "./lib/browsers.mjs";
 import { hearEachOther } from "./lib/calls.mjs";
 import { check, ended, events, hears, same, soon } from "./lib/check.mjs";
-import { at, demoPage, endsWith, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
+import { BEFORE, at, demoPage, endsWith, fill, holdZero, press, shoot, shown, text } from "./lib/demo.mjs";
 import { Operator, cents } from "./lib/operator.mjs";
 import { Sipp, ask, callee, caller, field, hear, invite, rtpOf, say } from "./lib/sipp.mjs";
 import { MEDIA_PORTS, gatewayWith } from "./lib/trunks.mjs";
@@ -52,6 +52,7 @@ export default function suite(check) {
   for (const where of ["chromium", "firefox"]) {
     test(`the demo page pays a call: dial pad, price, balance, history (${where})`, 90, (world) => demoPays(world, where));
   }
+  test("the demo page asks with the ticket of whoever is signed in, though an answer comes late", 30, lateAnswer);
   test("a full disk: no new call, the one that runs goes on and is paid once", 90, fullDisk);
 }
 
@@ -255,6 +256,8 @@ async function demoPays(world, where) {
   await shoot(tab, `paid-${where}-talking`);
   await press(tab, "hangup");
   await endsWith(tab, "HUNG_UP");
+  const focused = () => [document.activeElement.id, getComputedStyle(document.activeElement).outlineStyle];
+  same(await tab.evaluate(focused), ["callee", "none"], "the focus after a click, and its ring");
   await sipp.done();
   const { amount } = (await operator.ask("GET", "/v1/account/history")).history.find(({ type }) => type === "CHARGE");
   await soon(async () => same(await text(tab, "balance"), dollars(100 - amount.amount), "the balance after it"));
@@ -267,9 +270,64 @@ async function demoPays(world, where) {
   await endsWith(tab, "FAILURE");
   check((await text(tab, "cause")).includes("not enough credit"), `what the page says: ${await text(tab, "cause")}`);
   await shoot(tab, `paid-${where}-no-credit`);
+  await refuseOnce(tab, "demo/credit", "Not now");
+  await press(tab, "top-up");
+  await shown(tab, "top-up-error");
+  same(await text(tab, "top-up-error"), "Not topped up: Not now", "why it is not topped up");
+  same([await hidden(tab, "account"), await text(tab, "balance")], [false, "$0.00"], "the card stays");
   await press(tab, "top-up");
   await soon(async () => same(await text(tab, "balance"), "$10.00", "the balance after topping up"));
   same([await operator.balance(), await hidden(tab, "top-up")], [10, true], "filled up");
+  same(await hidden(tab, "top-up-error"), true, "the error is gone");
+}
+
+/** The next request for `path` is refused with these words. */
+const refuseOnce = (tab, path, message) =>
+  tab.evaluate(
+    (path, message) => {
+      const real = window.fetch;
+      window.fetch = async (asked, options) => {
+        if (asked !== path) return real(asked, options);
+        window.fetch = real;
+        return new Response(JSON.stringify({ message }), { status: 503 });
+      };
+    },
+    path,
+    message,
+  );
+
+/** Holds the first answer about the account back, until `release()`; `asked` has the tickets that the page shows. */
+const HOLD = `{
+  const real = window.fetch;
+  window.asked = [];
+  window.fetch = async (path, options) => {
+    const answer = await real(path, options);
+    if (path !== "demo/account") return answer;
+    asked.push(atob(options.headers.Authorization.slice(5).split(":")[0]));
+    if (asked.length === 1) await new Promise((resolve) => (window.release = resolve));
+    return answer;
+  };
+}`;
+
+async function lateAnswer(world) {
+  const [alice, bob] = [world.name("Alice"), world.name("Bob")];
+  const tab = await demoPage(world, "chromium", alice, { server: gateway, inject: BEFORE + HOLD });
+  const tickets = (least) => soon(async () => check((await tab.evaluate("asked.length")) >= least, "the page has asked"));
+  await tickets(1);
+  await press(tab, "sign-out");
+  await fill(tab, "user", bob);
+  await press(tab, "sign-in");
+  await tickets(2);
+  await tab.evaluate("release()");
+  await fill(tab, "callee", world.name("nobody"));
+  await press(tab, "call");
+  await tickets(3);
+  const asked = await tab.evaluate("asked");
+  same(
+    asked.slice(0, 3).map((ticket) => [alice, bob].findIndex((user) => ticket.includes(JSON.stringify(user)))),
+    [0, 1, 1],
+    `whose tickets: ${asked}`,
+  );
 }
 
 const hidden = (tab, id) => tab.$eval(at(id), (element) => element.hidden);

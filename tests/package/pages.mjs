@@ -20,6 +20,8 @@ const NO_WASM = POLICY.replace(" 'wasm-unsafe-eval'", "");
 /** A page that cannot make a client hears why. */
 const REFUSED = `try { new SinchClient({ applicationKey: "demo" }); } catch (error) { window.RESULT = { message: error.message }; }`;
 const UNSTARTED = `${REFUSED}; window.RESULT.message = RESULT.message.slice(0, 31);`;
+/** The same is said by `ready`; the import itself has not failed. */
+const unready = (refused) => `ready.catch(({ message }) => { ${refused}; RESULT.ready = message.startsWith(RESULT.message); });`;
 const MODULE = `<script type="module" src="main.js"></script>`;
 
 export async function pageTests(context) {
@@ -52,7 +54,7 @@ async function bare({ folder, tarball }) {
     "latin1/index.html": page(`<script src="../${DIST}/offhook.js"></script><script>${USE}; use(SinchClient);</script>`),
     "map/main.js": main("offhook"),
     "map/index.html": page(`<script type="importmap">{ "imports": { "offhook": "../${DIST}/index.js" } }</script>${MODULE}`),
-    "lost/main.js": `import SinchClient from "./index.js";\n${REFUSED}`,
+    "lost/main.js": `import SinchClient, { ready } from "./index.js";\n${unready(REFUSED)}`,
     "lost/index.html": page(MODULE),
     "octets/main.js": main("./index.js"),
     "octets/index.html": page(MODULE),
@@ -67,6 +69,7 @@ async function bare({ folder, tarball }) {
   });
   const lost = {
     message: `offhook: no wasm at ${server.url}/lost/offhook.wasm (404). Copy offhook.wasm there, or import "offhook/inline".`,
+    ready: true,
   };
   const early = {
     message: "offhook/slim: wait for init({ module_or_path }), or call initSync({ module }), before the first use",
@@ -96,8 +99,10 @@ async function strict({ folder, tarball }) {
     "tag/main.js": `${USE}; use(SinchClient);`,
     "import/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
     "inline/index.html": page(`<script src="../watch.js"></script>${MODULE}`),
-    "no-wasm/import/main.js": `import SinchClient from "../../${DIST}/index.js";\n${UNSTARTED}`,
+    "no-wasm/import/main.js": `import SinchClient, { ready } from "../../${DIST}/index.js";\n${unready(UNSTARTED)}`,
     "no-wasm/import/index.html": page(MODULE),
+    "no-wasm/inline/main.js": `import SinchClient, { ready } from "../../${DIST}/inline.js";\n${unready(UNSTARTED)}`,
+    "no-wasm/inline/index.html": page(MODULE),
     "no-wasm/tag/main.js": UNSTARTED,
     "no-wasm/tag/index.html": page(`<script src="../../${DIST}/offhook.js"></script><script src="main.js"></script>`),
     "tag/index.html": page(
@@ -116,8 +121,8 @@ async function strict({ folder, tarball }) {
     { ...FOUND, exports: place === "tag" ? "" : `${ALL} ready` },
     { policy: true },
   ]);
-  for (const place of ["import", "tag"]) {
-    const why = { message: "offhook: the wasm did not start" };
+  for (const [place, told] of Object.entries({ import: { ready: true }, inline: { ready: true }, tag: {} })) {
+    const why = { message: "offhook: the wasm did not start", ...told };
     cases.push([`a policy without wasm: ${place} says so when a client is made`, `/no-wasm/${place}/index.html`, why, { faults: false }]);
   }
   return { server, cases };

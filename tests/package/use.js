@@ -21,7 +21,9 @@ function use(SinchClient, all = {}) {
     same: client.getCallClient() === callClient,
     refused,
     // What only the glue of the wasm needs.
-    hidden: !/free|__/.test(listed.join()) && [client, callClient, call].every((object) => !("free" in object || Symbol.dispose in object)),
+    hidden:
+      !/free|__/.test(listed.join()) &&
+      [client, callClient, call].every((object) => !("free" in object || "__destroy_into_raw" in object || Symbol.dispose in object)),
     statics: typeof SinchClient.Call + " " + typeof SinchClient.CallClient,
     exports: Object.keys(all).sort().join(" "),
   };

@@ -86,15 +86,18 @@ impl Signed<'_> {
 }
 
 /// Returns the path and query without escapes, as some clients sign it. `None` where there are none, and where that could be the text of
-/// another path or query, as with an escaped `/` or `&`: a signature is for one request.
+/// another path or query, as with an escaped `/` or `&`, or in the query `+`, which stands for a blank there: a signature is for one request.
 fn unescaped(path: &str) -> Option<Cow<'_, str>> {
-    let mut escapes = path.split('%').skip(1).peekable();
-    escapes.peek()?;
-    let is_plain = |escape: &str| {
+    if !path.contains('%') {
+        return None;
+    }
+    let is_plain = |escape: &str, marks: &[u8]| {
         let octet = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        octet.is_some_and(|octet| !octet.is_ascii_control() && !b"/?#&=%".contains(&octet))
+        octet.is_some_and(|octet| !octet.is_ascii_control() && !marks.contains(&octet))
     };
-    if escapes.all(is_plain) { percent_decode_str(path).decode_utf8().ok() } else { None }
+    let are_plain = |part: &str, marks: &[u8]| part.split('%').skip(1).all(|escape| is_plain(escape, marks));
+    let (before, query) = path.split_once('?').unwrap_or((path, ""));
+    if are_plain(before, b"/?#&=%") && are_plain(query, b"/?#&=%+") { percent_decode_str(path).decode_utf8().ok() } else { None }
 }
 
 /// The signatures that were received lately, for each application.
@@ -236,6 +239,8 @@ mod tests {
             ("/id/a%0Ab", "/id/a\nb"),
             ("/id/a%20b%", "/id/a b%"),
             ("/id/a+b", "/id/a b"),
+            ("/id?x=a%2Bb", "/id?x=a+b"),
+            ("/id/%2B46?x=a%2Bb", "/id/+46?x=a+b"),
             ("/id/%ff", "/id/\u{fffd}"),
         ] {
             assert!(!verify(sent, other), "{sent} is not {other}");

@@ -55,8 +55,9 @@ fn lists(application: &Application, origin: &str) -> bool {
     application.origins.iter().any(|allowed| if allowed == LOOPBACK { is_loopback_origin(origin) } else { allowed == origin })
 }
 
-/// What pages without an origin of their own send: those of files, and of sandboxed frames.
-const NULL: &str = "null";
+/// What pages without an origin of their own send: those of files and of sandboxed frames `null`; those of files in some apps (Cordova on Android,
+/// Electron) `file://`.
+const OF_NO_SITE: [&str; 2] = ["null", "file://"];
 
 /// Whether `text` is an origin as browsers write it (RFC 6454, 6.2): lower case, no path, no default port. Apps and extensions have a scheme of
 /// their own, such as `capacitor://localhost`. A name with `*` could be one, but its author means a pattern.
@@ -64,7 +65,7 @@ const NULL: &str = "null";
 pub fn is_origin(text: &str) -> bool {
     let is_written = |url: Url| match url.scheme() {
         "http" | "https" => url.origin().ascii_serialization() == text,
-        // Without a path only where a URL of this scheme may have none; pages of `ws`, `ftp` and `file` have no such origin.
+        // Without a path only where a URL of this scheme may have none; pages of `ws` and `ftp` have no such origin.
         _ => {
             url.as_str() == text
                 && url.has_host()
@@ -72,7 +73,7 @@ pub fn is_origin(text: &str) -> bool {
                 && url.username().is_empty()
         }
     };
-    text == NULL || Url::parse(text).is_ok_and(is_written) && !text.contains('*')
+    OF_NO_SITE.contains(&text) || Url::parse(text).is_ok_and(is_written) && !text.contains('*')
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
@@ -173,11 +174,13 @@ mod tests {
         ] {
             assert!(!is_allowed(&application(&named), &headers(&[("origin", origin)]), false), "{origin}");
         }
-        assert!(is_allowed(&application(&[NULL]), &headers(&[("origin", NULL)]), false));
-        for others in [&[LOOPBACK][..], &["https://a.example"], &["capacitor://localhost"]] {
-            assert!(!is_allowed(&application(others), &headers(&[("origin", NULL)]), true), "{others:?}: only by its name");
+        for (name, other) in [("null", "file://"), ("file://", "null")] {
+            assert!(is_allowed(&application(&[name]), &headers(&[("origin", name)]), false), "{name}");
+            for others in [&[LOOPBACK][..], &["https://a.example"], &["capacitor://localhost"], &[other]] {
+                assert!(!is_allowed(&application(others), &headers(&[("origin", name)]), true), "{others:?}: only by its name");
+            }
+            assert!(!is_allowed(&application(&[name]), &headers(&[("origin", "https://a.example")]), false));
         }
-        assert!(!is_allowed(&application(&[NULL]), &headers(&[("origin", "https://a.example")]), false));
     }
 
     #[test]
@@ -205,6 +208,7 @@ mod tests {
             "ftp://localhost",
             "http://user@localhost",
             "null",
+            "file://",
             "loopback",
         ] {
             assert!(!is_allowed(&application, &headers(&[("origin", origin)]), false), "{origin}");
@@ -240,6 +244,7 @@ mod tests {
             "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc",
             "safari-web-extension://2C127FA4-62C7-7E4F-90E5-472B45EECFDC",
             "null",
+            "file://",
         ] {
             assert!(is_origin(good), "{good}");
         }
@@ -258,7 +263,8 @@ mod tests {
             "chrome-extension://*",
             "ws://a.example",
             "ftp://a.example",
-            "file://",
+            "file:",
+            "file:///",
             "file://a",
             "data:text/html,a",
             "about:blank",

@@ -133,6 +133,24 @@ impl Store {
         self.top_up(DEMO.into(), DEMO_CREDIT, Some("demo".into())).await.map(drop)
     }
 
+    /// Fills the credit of the demo application, with what is reserved, up to what it began with; returns how much was missing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoApplication`].
+    pub async fn fill_demo(&self) -> Result<Micros, StoreError> {
+        self.ask(|database| {
+            database.write_queries();
+            let view = database.account_view(DEMO)?;
+            let missing = DEMO_CREDIT - (view.credit + view.reserved);
+            if missing > 0 {
+                database.top_up(DEMO, missing, None)?;
+            }
+            Ok(missing.max(0))
+        })
+        .await
+    }
+
     /// Returns the account of an application.
     ///
     /// # Errors

@@ -98,6 +98,11 @@ impl Store {
         self.ask(move |database| database.add_application(&application)).await
     }
 
+    /// Sets the origins whose pages may use an application, in place of those it had.
+    pub async fn set_origins(&self, application: String, origins: Vec<String>) -> Result<(), StoreError> {
+        self.ask(move |database| database.set_origins(&application, &origins)).await
+    }
+
     /// Makes only the keys derived from the secret of this application valid.
     pub async fn separate(&self, application: String) -> Result<(), StoreError> {
         self.ask(move |database| database.separate(&application)).await
@@ -196,6 +201,14 @@ impl Database {
         let sealed = self.seal.close(&seal::application(application), secret.octets());
         let sql = "UPDATE application SET secret = ?2, shared = ?3 WHERE key = ?1";
         match self.connection.execute(sql, params![application, sealed, secret.is_shared()])? {
+            0 => Err(StoreError::NoApplication),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_origins(&self, application: &str, origins: &[String]) -> Result<(), StoreError> {
+        let sql = "UPDATE application SET origins = ?2 WHERE key = ?1";
+        match self.connection.execute(sql, [application, &origins.join("\n")])? {
             0 => Err(StoreError::NoApplication),
             _ => Ok(()),
         }
@@ -325,7 +338,7 @@ impl Database {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::fs;
 

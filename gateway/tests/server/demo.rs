@@ -27,6 +27,32 @@ async fn its_credit_is_filled_up_and_not_added_to() {
     assert_eq!(again.send(&request("POST", "credit", &user)).await.json()["balance"], 15_000_000, "what is there stays");
 }
 
+#[tokio::test]
+async fn pages_that_fill_up_the_credit_at_once_do_so_once() {
+    let gateway = Gateway::start();
+    let fill = request("POST", "credit", &format!("Authorization: user {}\r\n", gateway.ticket("alice").await));
+    for _ in 0..20 {
+        assert!(run(&gateway.data.0, &["credit", "add", "demo", "-7.5"]).status.success());
+        let (one, two, three) = tokio::join!(gateway.send(&fill), gateway.send(&fill), gateway.send(&fill));
+        for filled in [one, two, three] {
+            assert_eq!(filled.json()["balance"], 10_000_000);
+        }
+    }
+}
+
+/// It is no guess, so it costs the others at this machine no try.
+#[tokio::test]
+async fn a_ticket_of_new_user_does_not_count_as_a_wrong_one() {
+    let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 3\n");
+    let made = gateway.post_json("/users?key=demo", r#"{"username":"alice","password":"wonderland"}"#).await.json();
+    let of_password = format!("Authorization: user {}\r\n", made["authorization"].as_str().expect("a ticket"));
+    for _ in 0..9 {
+        assert_eq!(gateway.send(&request("GET", "account", &of_password)).await.refusal(), (401, 40108));
+    }
+    let user = format!("Authorization: user {}\r\n", gateway.ticket("alice").await);
+    assert_eq!(gateway.send(&request("GET", "account", &user)).await.status, 200);
+}
+
 /// Returns a request of the demo page.
 fn request(method: &str, path: &str, headers: &str) -> String {
     format!("{method} /demo/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n")

@@ -126,3 +126,25 @@ async fn every_kind_of_credentials_counts_against_the_budget_of_the_address() {
     assert_eq!(Phone::new(&gateway, "dave").await.register_with_ticket(&gateway).await, 503);
     assert_eq!(ask("").await.status, 401, "nothing is shown");
 }
+
+/// Nobody learns without limit which names are taken, neither by asking for known names nor for free ones.
+#[tokio::test]
+async fn who_exists_cannot_be_asked_without_limit() {
+    for asked_first in ["alice", "nobody"] {
+        let gateway = Gateway::with("[limits]\nsign_ins_per_minute = 3\n");
+        let ask = async |user: &str| {
+            let answer = gateway.post_json("/users?key=demo", &format!(r#"{{"username":"{user}","password":"a guess"}}"#)).await;
+            (answer.status, answer.body)
+        };
+        for user in ["alice", "bobby", "carol"] {
+            let login = format!(r#"{{"username":"{user}","password":"wonderland"}}"#);
+            assert_eq!(gateway.post_json("/users?key=demo", &login).await.status, 200, "no new user is left after these");
+        }
+        for _ in 0..3 {
+            assert_eq!(ask(asked_first).await.0, if asked_first == "alice" { 409 } else { 429 });
+        }
+        let [known, unknown] = [ask("carol").await, ask("nobody").await];
+        assert_eq!(known, unknown);
+        assert!(known.0 == 429 && !known.1.contains("new users"), "{known:?}");
+    }
+}

@@ -40,26 +40,32 @@ async fn a_page_may_ask_why_its_socket_was_refused() {
 #[tokio::test]
 async fn origins_that_are_no_sites_are_allowed_by_name() {
     let data = Folder::new();
-    let named = ["capacitor://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop", "null"];
+    let named = ["capacitor://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop", "null", "file://"];
     for (key, origins) in [("app", &named[..]), ("shop", &["https://shop.example"])] {
         let origins = origins.iter().flat_map(|origin| ["--origin", origin]);
         let added = run(&data.0, &["application", "add", key, "--allow-new-users"].into_iter().chain(origins).collect::<Vec<_>>());
         assert!(added.status.success(), "{added:?}");
     }
-    for wrong in ["file://", "capacitor://", "chrome-extension://*", "capacitor://localhost/", "*"] {
+    for wrong in ["file:///", "file://a", "capacitor://", "chrome-extension://*", "capacitor://localhost/", "*"] {
         let refused = run(&data.0, &["application", "add", "x", "--origin", wrong]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && said.contains("capacitor://localhost, or null for pages of files"), "{wrong}: {said}");
+        assert!(
+            !refused.status.success() && said.contains("capacitor://localhost, or null or file:// for pages of files"),
+            "{wrong}: {said}"
+        );
     }
     let gateway = Gateway::over(data, "[data]\ndemo = false\n");
     for (key, origin, allowed) in [
         ("app", named[0], true),
         ("app", named[1], true),
         ("app", "null", true),
+        ("app", "file://", true),
+        ("app", "file:///", false),
         ("app", "ionic://localhost", false),
         ("app", "capacitor://localhost:1", false),
         ("app", "https://shop.example", false),
         ("shop", "null", false),
+        ("shop", "file://", false),
         ("shop", named[0], false),
     ] {
         let socket = gateway.upgrade(&format!("/sip?key={key}"), &[("Origin", origin)]).await;
@@ -69,5 +75,25 @@ async fn origins_that_are_no_sites_are_allowed_by_name() {
         let answer = gateway.post(&format!("/users/authentication?key={key}"), &headers, body).await;
         assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(origin), "{key} {origin}");
         assert_eq!((answer.status, answer.header("vary")), (if allowed { 401 } else { 403 }, Some("Origin")), "{key} {origin}");
+    }
+}
+
+/// What the page's error says to the operator can be done, after a restart.
+#[tokio::test]
+async fn the_origins_of_an_application_can_be_changed() {
+    let data = Folder::new();
+    assert!(run(&data.0, &["application", "add", "shop", "--origin", "https://old.example"]).status.success());
+    let set = |key: &str, origins: &[&str]| run(&data.0, &[&["application", "origins", key], origins].concat());
+    let none = set("none", &["--origin", "https://new.example"]);
+    assert!(!none.status.success() && String::from_utf8_lossy(&none.stderr).contains("no such application"), "{none:?}");
+    assert!(!set("shop", &["--origin", "https://new.example/"]).status.success(), "an origin has no path");
+    let listed = || String::from_utf8(run(&data.0, &["application", "list"]).stdout).expect("a text");
+    assert!(listed().starts_with("shop\thttps://old.example\t"), "{}", listed());
+    assert!(set("shop", &["--origin", "https://new.example", "--origin", "file://", "--loopback"]).status.success());
+    assert!(listed().starts_with("shop\thttps://new.example file:// loopback\t"), "{}", listed());
+    let gateway = Gateway::over(data, "");
+    for (origin, allowed) in [("https://new.example", true), ("http://localhost:1", true), ("https://old.example", false)] {
+        let socket = gateway.upgrade("/sip?key=shop", &[("Origin", origin)]).await;
+        assert_eq!(socket.err(), (!allowed).then_some(403), "{origin}");
     }
 }

@@ -6,7 +6,7 @@ import { check } from "./check.mjs";
 import { pause } from "./world.mjs";
 
 const PICTURES = fileURLToPath(new URL("../../../target/e2e/", import.meta.url));
-const BEFORE = readFileSync(new URL("../www/before.js", import.meta.url), "utf8");
+export const BEFORE = readFileSync(new URL("../www/before.js", import.meta.url), "utf8");
 
 /** The tab of somebody who has signed in. */
 export async function demoPage(world, where, name, options = {}) {

@@ -56,11 +56,9 @@ pub async fn fill_up(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let user = user_of(&shared, &peer, &headers)?;
-    let view = shared.store.account_view(DEMO.into()).await.map_err(|error| internal(&error))?;
-    let missing = DEMO_CREDIT - (view.credit + view.reserved);
-    if missing > 0 {
-        shared.store.top_up(DEMO.into(), missing, None).await.map_err(|error| internal(&error))?;
-        info!(micros = missing, "the demo page has filled up the credit of the demo");
+    let added = shared.store.fill_demo().await.map_err(|error| internal(&error))?;
+    if added > 0 {
+        info!(micros = added, "the demo page has filled up the credit of the demo");
     }
     shown(&shared, user).await
 }
@@ -83,10 +81,14 @@ fn user_of(shared: &Shared, peer: &Peer, headers: &HeaderMap) -> Result<String, 
     let checked = shown.and_then(|shown| {
         shared.prove(&Claim { address: peer.address, application: DEMO, user: "" }, || {
             match ticket::verify(DEMO, &demo.secret, shown, shared.clock.date()) {
-                // One for a password holds as long as that, and is not made here.
                 Ok(verified) if verified.password.is_none() => Ok(verified.user),
+                // It holds as long as the password, which is not looked up here; nobody has guessed it.
+                Ok(_) => Err(ApiError::new(
+                    ApiCode::Credentials,
+                    "A ticket for a password does not count here: take one of /demo/ticket",
+                )),
                 Err(error @ (TokenError::Expired | TokenError::NotYet)) => Err(ApiError::new(ApiCode::Credentials, error.as_str())),
-                _ => Err(ApiError::new(ApiCode::Credentials, "Invalid ticket").guess()),
+                Err(_) => Err(ApiError::new(ApiCode::Credentials, "Invalid ticket").guess()),
             }
         })
     });

@@ -24,7 +24,8 @@ use crate::server::{Peer, Shared};
 use crate::store::{Application, Hashes, StoreError};
 
 /// `POST /users?key=…`: a new user with a password, where the application allows pages to create users. Whoever shows the password of a user
-/// that is there gets a ticket too, so a page may ask at each visit.
+/// that is there gets a ticket too, so a page may ask at each visit. What is no password for a new user is rejected without a look at the
+/// users: the answer tells nothing about who is there.
 pub async fn new_user(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -42,11 +43,15 @@ pub async fn new_user(
             return Err(ApiError::new(ApiCode::Parameter, "A user name must not be an emergency number"));
         }
         let taken = ApiError::new(ApiCode::Conflict, "The user name is taken");
+        let claim = claim(&peer, application, &login);
+        shared.may_prove(&claim)?;
         if account(&shared, application, &login).await?.is_some() {
             return sign_in(&shared, &peer, application, &login, taken).await;
         }
         if !shared.new_users.take(shared.clock.now(), peer.address) {
-            return Err(shared.refuse("new users", ApiError::new(ApiCode::TooMany, "Too many new users from this address")));
+            // That the name is free is worth as much to whoever looks for users as that it is taken: it costs the same.
+            let full = ApiError::new(ApiCode::TooMany, "Too many new users from this address").guess();
+            return shared.prove(&claim, || Err(shared.refuse("new users", full)));
         }
         let hashes = Hashes::new(&login.username, &shared.config.sip.domain, &login.password);
         let account = Account { ha1_sha256: Some(hashes.sha256), ha1_md5: Some(hashes.md5), ..Account::default() };
@@ -85,7 +90,7 @@ async fn sign_in(
     login: &Login,
     wrong: ApiError,
 ) -> Result<Json<serde_json::Value>, ApiError> {
-    let claim = Claim { address: peer.address, application: &application.key, user: &login.username };
+    let claim = claim(peer, application, login);
     shared.may_prove(&claim)?;
     let account = account(shared, application, login).await?;
     // The same work and the same response whether the user is unknown, has no password, or another one.
@@ -98,6 +103,11 @@ async fn sign_in(
         }
         Err(shared.refuse("password", wrong.guess()))
     })
+}
+
+/// Who the client says to be.
+fn claim<'a>(peer: &Peer, application: &'a Application, login: &'a Login) -> Claim<'a> {
+    Claim { address: peer.address, application: &application.key, user: &login.username }
 }
 
 /// The account of that name, where there is one.
