@@ -77,7 +77,14 @@ behaviours! {
         a_page_may_hang_up_when_its_microphone_goes_away
         a_stream_of_the_page_that_ends_is_only_told
         init_stream_replaces_what_calls_send
-        a_stream_of_the_page_wins_over_a_microphone_that_is_being_opened;
+        a_stream_of_the_page_wins_over_a_microphone_that_is_being_opened
+        the_page_is_not_left_for_a_device
+        the_camera_of_a_call_is_replaced_beside_the_pages_sound
+        a_stream_of_which_a_part_has_ended_is_used
+        a_custom_stream_that_has_ended_is_none
+        a_stream_of_the_page_ends_the_wait_for_a_prompt
+        the_stream_of_an_incoming_call_is_told_once
+        a_camera_that_is_allowed_again_is_opened;
     "web/elements.js":
         an_attribute_plays_a_stream
         a_property_plays_a_stream

@@ -80,10 +80,8 @@ export class Devices {
 
   async chooseMicrophone() {
     const deviceId = byId("mic").value;
-    const late = this.inCall && !this.microphone.ours;
     if (this.callClient) await this.useMicrophone(this.callClient, deviceId);
     if (this.tested) await this.startTest();
-    if (late) throw new Error("The chosen microphone is used from your next call on.");
   }
 
   async chooseSpeaker() {
@@ -121,9 +119,17 @@ export class Devices {
    * @param {Call} call
    */
   callRuns(call) {
-    this.outgoing.watch(call.outgoingStream);
+    this.callSends(call);
     this.incoming.watch(call.incomingStream);
     this.list();
+  }
+
+  /**
+   * What a call sends is there, or has changed: its level is shown.
+   * @param {Call} call
+   */
+  callSends(call) {
+    this.outgoing.watch(call.outgoingStream);
   }
 
   callEnds() {

@@ -20,11 +20,6 @@ export class Microphone {
     this.wanted = false;
   }
 
-  /** True once the SDK uses our stream. */
-  get ours() {
-    return this.destination !== null;
-  }
-
   /**
    * Chooses a device; `callClient` is told on the first choice. Where a call is on, the device is opened.
    * @param {string} deviceId
@@ -42,11 +37,11 @@ export class Microphone {
     if (this.wanted) await this.open();
   }
 
-  /** Connects the chosen device: at the start of a call. */
+  /** Connects the chosen device, if the SDK uses our stream: at the start of a call. */
   async open() {
+    this.wanted = true;
     const { destination } = this;
     if (!destination) return;
-    this.wanted = true;
     const stream = await openMicrophone(this.deviceId);
     this.unplug();
     if (!this.wanted) return stopStream(stream);

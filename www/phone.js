@@ -180,6 +180,7 @@ export class Phone {
   /** @returns {CallListener} */
   listener() {
     return {
+      onLocalStream: (call) => call === this.call && this.devices.callSends(call),
       onCallProgressing: (call) => this.progressing(call),
       onCallEstablished: (call) => this.established(call),
       onCallEnded: (call) => this.ended(call),

@@ -435,17 +435,13 @@ pub enum TaskKind {
         /// For whom.
         peer: PeerId,
     },
-    /// Give the peer the call's own stream, silent until [`Output::Sending`]; open the microphone if the call has no stream yet.
+    /// Have the peers of the call send its own stream, silent until [`Output::Sending`]; open the microphone if the call has no stream yet.
     Microphone {
-        /// To whom.
-        peer: PeerId,
         /// With video.
         video: bool,
     },
     /// Open the device of a track that has ended anew, or the default one, and send that track in its place.
     Reopen {
-        /// From whom.
-        peer: PeerId,
         /// Video, not audio.
         video: bool,
     },

@@ -367,7 +367,7 @@ impl App {
             let position = calls.iter().position(|(other, ..)| *other == id);
             position.map(|position| calls.remove(position));
         }
-        if change == Change::LocalStream && !call.is_outgoing() {
+        if change == Change::LocalStream && !call.is_outgoing() && call.streams_first() {
             self.listeners.tell("onMediaStream", &Array::of1(&call.outgoing_stream().into()));
         }
         call.listeners.tell(handler, &arguments);

@@ -1,6 +1,6 @@
 //! A call, as pages know it.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Date, Error as JsError, Function, Object};
@@ -29,13 +29,15 @@ pub struct CallInner {
     headers: JsValue,
     /// The error as an object, once it was read: it is the same one as long as the error is the same.
     error: RefCell<Option<(Error, JsValue)>>,
+    /// Whether the page knows that its stream is there.
+    streamed: Cell<bool>,
 }
 
 impl CallInner {
     /// Returns a call of `app`.
     pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> Self {
         let listeners = Listeners::new("onCallEnded");
-        Self { listeners, app, media, info: RefCell::new(info), headers, error: RefCell::default() }
+        Self { listeners, app, media, info: RefCell::new(info), headers, error: RefCell::default(), streamed: Cell::new(false) }
     }
 
     /// Why it failed, for the page: `null` where it did not.
@@ -68,6 +70,11 @@ impl CallInner {
     /// Whether the page called.
     pub fn is_outgoing(&self) -> bool {
         self.info.borrow().outgoing
+    }
+
+    /// Whether the page is told for the first time that its stream is there.
+    pub fn streams_first(&self) -> bool {
+        !self.streamed.replace(true)
     }
 
     /// The remote stream.

@@ -14,7 +14,8 @@ use super::promise::Deferred;
 use super::{class_of, options, text, warn};
 use crate::client::call::{Destination, Error};
 use crate::web::dom::items;
-use crate::web::microphone::Kinds;
+use crate::web::has_live;
+use crate::web::microphone::{Kinds, ended};
 
 /// Places calls, and has the listeners for incoming ones.
 #[wasm_bindgen(skip_typescript)]
@@ -62,7 +63,7 @@ impl CallClient {
         place(self.app(), Destination::Conference, to, headers, custom)
     }
 
-    /// Opens the microphone before the first call, and keeps it open. Returns a promise of the stream.
+    /// Opens the microphone before the first call, and keeps it open; or has calls send a stream of the page. Returns a promise of the stream.
     ///
     /// # Errors
     /// A `TypeError` for a custom stream that is no stream.
@@ -75,17 +76,21 @@ impl CallClient {
         spawn_local(async move {
             let driver = app.driver();
             let microphone = &driver.microphone;
-            microphone.hold(true);
-            if let Some(custom) = custom {
+            let stream = if let Some(custom) = custom {
                 driver.adopt(&custom);
-            }
-            let stream = match microphone.open(Kinds { audio: true, video }) {
-                Ok(opening) => opening.await.map(JsValue::from),
-                Err(fault) => Err(fault),
+                if has_live(&custom) { Ok(custom.into()) } else { Err(ended()) }
+            } else {
+                microphone.disown();
+                microphone.hold(true);
+                let stream = match microphone.open(Kinds { audio: true, video }) {
+                    Ok(opening) => opening.await.map(JsValue::from),
+                    Err(fault) => Err(fault),
+                };
+                if stream.is_err() {
+                    microphone.hold(false);
+                }
+                stream
             };
-            if stream.is_err() {
-                microphone.hold(false);
-            }
             deferred.settle(stream);
         });
         Ok(promise)
@@ -103,7 +108,7 @@ impl CallClient {
         self.app().listeners.remove(listener);
     }
 
-    /// The microphone stream that calls share, while it is open.
+    /// The stream that calls share: the page's own, or the microphone while it is open.
     #[wasm_bindgen(getter, js_name = localMediaStream, skip_typescript)]
     pub fn local_media_stream(&self) -> Option<MediaStream> {
         self.app().driver().microphone.current()
@@ -129,6 +134,9 @@ type Headers = Vec<(String, String)>;
 /// name any.
 fn read(headers: &JsValue, custom: JsValue) -> Result<(Headers, Option<MediaStream>), Cow<'static, str>> {
     let custom = options::stream(custom)?;
+    if custom.as_ref().is_some_and(|custom| !has_live(custom)) {
+        return Err("customStream has no live track: its tracks were stopped, or it never had any".into());
+    }
     if headers.is_object() && !headers.is_instance_of::<JsString>() && !headers.is_instance_of::<Array>() {
         return Ok((entries(headers.unchecked_ref())?, custom));
     }

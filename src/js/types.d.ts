@@ -223,20 +223,20 @@ export class CallClient {
   /** Calls a conference room: 1 to 64 characters. */
   callConference(conferenceId: string, headers?: CallHeaders, customStream?: MediaStream): Call;
   /**
-   * Asks for the microphone before the first call, and keeps it open. With a stream of your own, calls send that instead, also those under way,
-   * except calls that have a `customStream`.
+   * Asks for the microphone before the first call, and keeps it open. With a stream of your own, calls send clones of its tracks instead, also those
+   * under way, except calls that have a `customStream`; until `initStream()` without a stream, or `terminate()`. Rejects where no track of it is live.
    */
   initStream(customStream?: MediaStream | null, noVideo?: boolean): SinchPromise<MediaStream>;
   addEventListener(listener: CallClientListener): void;
   removeEventListener(listener: CallClientListener): void;
-  /** The microphone stream that calls share, while it is open. */
+  /** The stream that calls share: your own, or the microphone while it is open. */
   readonly localMediaStream?: MediaStream;
 }
 
 /** All handlers may be missing. They are called as methods of the listener. */
 export interface CallClientListener {
   onIncomingCall?(call: Call): void;
-  /** The microphone is there for an incoming call. */
+  /** The microphone is there for an incoming call; told once a call. */
   onMediaStream?(stream: MediaStream): void;
   onConnectionState?(state: ConnectionState): void;
   /** The connection to the server was lost and is being opened again. Calls go on. Told once, however often that is tried in vain. */

@@ -14,7 +14,7 @@ use web_sys::{Event as DomEvent, MediaStream, PermissionState, PermissionStatus}
 use super::ask::ask;
 use super::bindings::PageTransition;
 use super::dom::{aborted, now, seed, thrown};
-use super::media::{Media, same};
+use super::media::Media;
 use super::microphone::{Microphone, ask_permission};
 use super::page::{Later, Window, listen};
 use super::peer::{Peer, make_certificate};
@@ -62,13 +62,15 @@ pub struct Driver {
     peers: RefCell<Vec<Rc<Peer>>>,
     /// The certificate of first offers, once it is made.
     certificate: RefCell<Option<JsValue>>,
-    /// Whether the page may open the microphone, once that is known; the browser keeps it up to date.
-    permission: RefCell<Option<(PermissionStatus, Option<EventListener>)>>,
+    /// Whether the page may open the microphone, and the camera where calls have video, once that is known; the browser keeps it up to date.
+    permissions: RefCell<Vec<(PermissionStatus, Option<EventListener>)>>,
     calls: RefCell<Vec<Rc<Media>>>,
     /// The microphone that calls share.
     pub microphone: Rc<Microphone>,
     /// What incoming calls send instead of the microphone.
     custom: Option<MediaStream>,
+    /// Whether calls have video.
+    video: bool,
     traced: bool,
     this: Weak<Self>,
 }
@@ -79,6 +81,7 @@ impl Driver {
     #[must_use]
     pub fn new(config: Config, custom: Option<MediaStream>, traced: bool, app: Box<dyn Fn(&Notice)>) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| Self {
+            video: config.video,
             client: RefCell::new(Client::new(config, seed())),
             inputs: RefCell::default(),
             busy: Cell::new(false),
@@ -91,7 +94,7 @@ impl Driver {
             window: Window::new(window_event(this)),
             peers: RefCell::default(),
             certificate: RefCell::default(),
-            permission: RefCell::default(),
+            permissions: RefCell::default(),
             calls: RefCell::default(),
             microphone: Rc::default(),
             custom,
@@ -131,9 +134,11 @@ impl Driver {
         let Some(driver) = self.this.upgrade() else { return };
         spawn_local(async move {
             driver.certificate.replace(make_certificate().await.ok());
-            let Ok(status) = ask_permission().await else { return };
-            let changes = listen(&status, "change", &window_event(&driver.this));
-            driver.permission.replace(Some((status, changes)));
+            for device in if driver.video { &["microphone", "camera"][..] } else { &["microphone"] } {
+                let Ok(status) = ask_permission(device).await else { return };
+                let changes = listen(&status, "change", &window_event(&driver.this));
+                driver.permissions.borrow_mut().push((status, changes));
+            }
         });
     }
 
@@ -154,16 +159,19 @@ impl Driver {
     /// # Errors
     /// As [`Client::answer`].
     pub fn answer(&self, id: CallId) -> Result<(), Error> {
-        let granted = self.permission.borrow().as_ref().is_some_and(|(status, _)| status.state() == PermissionState::Granted);
+        let known = self.permissions.borrow();
+        let granted = !known.is_empty() && known.iter().all(|(status, _)| status.state() == PermissionState::Granted);
+        drop(known);
         self.command(|client, now| client.answer(now, id, granted))
     }
 
-    /// Has all calls without a stream of their own send a stream of the app, also those under way.
+    /// Has all calls without a stream of their own send a stream of the app, also those under way. Calls whose microphone is still being opened take
+    /// it then.
     pub fn adopt(&self, stream: &MediaStream) {
-        self.microphone.adopt(same(stream));
+        self.microphone.adopt(stream);
         let calls = self.calls.borrow().clone();
         for media in calls.iter().filter(|media| media.custom.is_none() && media.is_open()) {
-            let [audio, video] = media.take(stream, None);
+            let [audio, video] = media.take(stream, None, true);
             self.attach(media);
             if audio || video {
                 self.input(Input::LocalStreamReplaced { call: media.id, audio, video });
@@ -193,6 +201,7 @@ impl Driver {
     pub fn terminate(&self) {
         self.session.set(self.session.get() + 1);
         self.command(|client, now| client.terminate(now));
+        self.microphone.disown();
         self.microphone.hold(false);
         self.window.forget();
     }
@@ -334,13 +343,17 @@ impl Driver {
 
     /// Starts a task. The peer is created here and not in the task, as candidates for it may be the next output.
     fn begin(&self, Task { id, call, kind }: Task) {
-        match self.peer_of(call, &kind) {
-            Ok(peer) => {
-                if let Some(driver) = self.this.upgrade() {
-                    tasks::start(driver, peer, id, kind);
-                }
+        let Some(driver) = self.this.upgrade() else { return };
+        let again = matches!(kind, TaskKind::Reopen { .. });
+        let begun = match kind {
+            TaskKind::Microphone { video } | TaskKind::Reopen { video } => {
+                let media = self.known_media(call).ok_or_else(aborted);
+                media.map(|media| tasks::start_microphone(driver, media, id, video, again))
             }
-            Err(error) => self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(&error) }),
+            kind => self.peer_of(call, &kind).map(|peer| tasks::start(driver, peer, id, kind)),
+        };
+        if let Err(error) = begun {
+            self.inputs.borrow_mut().push(Input::Answered { task: id, result: tasks::failed(&error) });
         }
     }
 
@@ -348,11 +361,8 @@ impl Driver {
         let certificate = self.certificate.borrow().clone().filter(|_| matches!(kind, TaskKind::Offer { restart: false, .. }));
         let (id, ice) = match kind {
             TaskKind::Offer { peer, ice, .. } | TaskKind::Answer { peer, ice, .. } => (*peer, Some(ice)),
-            TaskKind::Accept { peer, .. }
-            | TaskKind::Rollback { peer }
-            | TaskKind::Microphone { peer, .. }
-            | TaskKind::Reopen { peer, .. }
-            | TaskKind::Listen { peer, .. } => (*peer, None),
+            TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } | TaskKind::Listen { peer, .. } => (*peer, None),
+            TaskKind::Microphone { .. } | TaskKind::Reopen { .. } => return Err(aborted()),
         };
         if let Some(peer) = self.peer(id) {
             return Ok(peer);

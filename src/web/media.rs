@@ -28,6 +28,8 @@ pub struct Media {
     remote_url: OnceCell<String>,
     /// Whether it was given what it sends.
     open: Cell<bool>,
+    /// Whether its audio, and its video, are of a stream of the page and not of a device that the SDK has opened.
+    theirs: [Cell<bool>; 2],
     /// Whether the call sends; `None` before it is answered.
     sending: Cell<Option<bool>>,
     released: Cell<bool>,
@@ -53,6 +55,7 @@ impl Media {
             custom,
             remote_url: OnceCell::new(),
             open: Cell::new(false),
+            theirs: Default::default(),
             sending: Cell::new(None),
             released: Cell::new(false),
             end: End::ahead(),
@@ -94,11 +97,27 @@ impl Media {
         Some(url.get_or_init(|| elements::publish(&self.remote)).clone())
     }
 
-    /// Sends the live audio and video of `source`, or `only` its video or its audio, in place of what it sends of that kind. Returns whether there was
-    /// audio, and whether video.
-    pub(super) fn take(&self, source: &MediaStream, only: Option<bool>) -> [bool; 2] {
+    /// Sends the live audio and video of `source`, or `only` its video or its audio, in place of what it sends of that kind. `theirs`: it is a stream of
+    /// the page. Returns whether there was audio, and whether video.
+    pub(super) fn take(&self, source: &MediaStream, only: Option<bool>, theirs: bool) -> [bool; 2] {
         self.open.set(true);
-        [false, true].map(|video| only.is_none_or(|only| only == video) && self.take_kind(source, video))
+        [false, true].map(|video| {
+            let taken = only.is_none_or(|only| only == video) && self.take_kind(source, video);
+            if taken {
+                self.theirs_of(video).set(theirs);
+            }
+            taken
+        })
+    }
+
+    /// Whether its video, or its audio, is of a stream of the page.
+    pub(super) fn is_theirs(&self, video: bool) -> bool {
+        self.theirs_of(video).get()
+    }
+
+    const fn theirs_of(&self, video: bool) -> &Cell<bool> {
+        let [audio_theirs, video_theirs] = &self.theirs;
+        if video { video_theirs } else { audio_theirs }
     }
 
     /// Takes a clone, so that muting or ending this call does not change others. It is silent until [`Media::send`], or as the track was that it
@@ -185,6 +204,11 @@ pub fn same(stream: &MediaStream) -> MediaStream {
 /// Whether a stream has tracks.
 pub fn has_tracks(stream: &MediaStream) -> bool {
     stream.get_tracks().length() > 0
+}
+
+/// Whether a stream has a track that has not ended.
+pub fn has_live(stream: &MediaStream) -> bool {
+    tracks(stream).any(|track| is_live(&track))
 }
 
 /// Stops all tracks of a stream.

@@ -24,7 +24,7 @@ mod timer;
 pub use ask::{Deadline, ask};
 pub use driver::{Driver, Notice};
 pub use fetch::{fetch, text_of};
-pub use media::Media;
+pub use media::{Media, has_live};
 
 /// The allocator of the wasm. It takes a quarter of the code of the standard library's: 2 kB less in every page.
 #[global_allocator]

@@ -1,6 +1,6 @@
 //! Microphones and cameras that go away during a call, and come back.
 
-use offhook::client::{Input, TaskKind};
+use offhook::client::{IceState, Input, TaskKind};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -104,5 +104,44 @@ fn what_happens_after_the_end_of_a_call_changes_nothing() {
     assert_eq!(world.events(alice), told);
     assert_eq!((reopened(&world, alice, false), reopened(&world, alice, true), streams(&world, alice)), (1, 0, 1));
     assert!(world.events(bob).ends_with("ended HUNG_UP"), "{}", world.events(bob));
+    clean(&mut world);
+}
+
+/// The path breaks while the microphone is being opened anew: the call takes another peer connection, and the microphone when it comes.
+#[test]
+fn a_microphone_is_opened_anew_though_the_call_takes_another_peer() {
+    let (mut world, alice, _, call) = talking();
+    world.nodes[alice].microphone = Some(20_000);
+    world.input(alice, Input::LocalTrackEnded { call, video: false });
+    let before = world.nodes[alice].peers[0];
+    world.ice(alice, IceState::Failed);
+    world.run(10_000);
+    assert!(!world.nodes[alice].peers.contains(&before), "another peer connection");
+    assert_eq!(streams(&world, alice), 1, "no microphone yet");
+    world.run(15_000);
+    assert_eq!((reopened(&world, alice, false), streams(&world, alice)), (1, 2));
+    world.input(alice, Input::LocalTrackEnded { call, video: false });
+    world.run(21_000);
+    assert_eq!((reopened(&world, alice, false), streams(&world, alice)), (2, 3), "one that goes away later is opened anew, too");
+    hang_up(&mut world, alice, call);
+    clean(&mut world);
+}
+
+/// A device that opens and ends at once would be opened for ever.
+#[test]
+fn a_microphone_that_ends_at_once_waits_for_another() {
+    let (mut world, alice, _, call) = talking();
+    world.input(alice, Input::LocalTrackEnded { call, video: false });
+    world.run(500);
+    world.input(alice, Input::LocalTrackEnded { call, video: false });
+    world.run(10_000);
+    assert_eq!((reopened(&world, alice, false), streams(&world, alice)), (1, 2), "not tried again");
+    world.input(alice, Input::DevicesChanged);
+    world.run(2_000);
+    assert_eq!((reopened(&world, alice, false), streams(&world, alice)), (2, 3));
+    world.input(alice, Input::LocalTrackEnded { call, video: false });
+    world.run(1_000);
+    assert_eq!((reopened(&world, alice, false), streams(&world, alice)), (3, 4), "it had lasted");
+    hang_up(&mut world, alice, call);
     clean(&mut world);
 }

@@ -422,11 +422,7 @@ impl World {
     }
 
     fn task(&mut self, node: usize, task: Task) {
-        if let TaskKind::Accept { peer, .. }
-        | TaskKind::Rollback { peer }
-        | TaskKind::Microphone { peer, .. }
-        | TaskKind::Reopen { peer, .. } = &task.kind
-        {
+        if let TaskKind::Accept { peer, .. } | TaskKind::Rollback { peer } = &task.kind {
             assert!(self.nodes[node].peers.contains(peer), "only offers and answers make a peer connection: {:?}", task.kind);
         }
         self.nodes[node].asked.push(task.kind.clone());

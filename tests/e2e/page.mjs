@@ -33,6 +33,7 @@ export default function suite(test) {
   for (const where of ["chromium", "firefox"]) {
     test(`a page of a file signs in where the application names its origin, null (${where})`, 30, (world) => ofAFile(world, where));
   }
+  test("a microphone that is chosen at the demo page in a call is heard", 60, chosen);
   test("the documented calls to a phone and a SIP address, and the demo page's to the test number", 60, outside);
 }
 
@@ -84,6 +85,7 @@ async function elements(world, from, to) {
       property: document.querySelector("#incoming"),
       outside: document.createElement("audio"),
       constructed: new Audio(url),
+      own: new Audio(call.outgoingStreamURL),
     };
     made.stream.srcObject = call.incomingStream;
     made.property.src = url;
@@ -93,12 +95,12 @@ async function elements(world, from, to) {
     return {
       type: typeof url,
       same: url === call.incomingStreamURL,
-      own: typeof call.outgoingStreamURL,
       tracks: call.incomingStream.getAudioTracks().length,
     };
   });
-  same(ways, { type: "string", same: true, own: "string", tracks: 1 }, "the properties");
+  same(ways, { type: "string", same: true, tracks: 1 }, "the properties");
   for (const way of ["stream", "property", "outside", "constructed"]) await soon(() => elementPlays(alice, way, bob));
+  await soon(() => elementPlays(alice, "own", alice));
   await alice.run(() => (window.made.property.src = ""));
   await soon(async () => same(await alice.run(() => window.made.property.srcObject), null, 'srcObject after src = ""'));
   await hears(alice, 0, bob);
@@ -260,6 +262,30 @@ async function demo(world, from, to) {
   for (const tab of [ann, ben]) check((await logged(tab)) >= 2, "two calls in the log");
   await picture(to, ben, "ended");
   await badNumber(ben);
+}
+
+/** The first choice of a microphone is made while two people talk. */
+async function chosen(world) {
+  const names = [world.name("Ann"), world.name("Ben")];
+  const [ann, ben] = await Promise.all([demoPage(world, "chromium", names[0]), demoPage(world, "chromium2", names[1])]);
+  await fill(ann, "callee", names[1]);
+  await press(ann, "call");
+  await press(ben, "answer");
+  await shown(ann, "timer");
+  const level = (tab, id) => tab.$eval(at(id), (element) => Number(element.dataset.level));
+  const heard = async () => {
+    check((await level(ben, "meter-in")) > 0.2, "Ben hears Ann");
+    check((await level(ann, "meter")) > 0.2, "Ann's own meter moves");
+  };
+  await soon(heard);
+  await ann.waitForFunction(() => document.querySelectorAll("#mic option").length > 1, { timeout: 8_000 });
+  await ann.select("#mic", await ann.$eval("#mic option:last-child", (/** @type {HTMLOptionElement} */ option) => option.value));
+  // What came before is over: whatever is heard from now on comes from the chosen one.
+  await pause(1_500);
+  await soon(heard);
+  same(await ann.$eval("#sound-note", (note) => note.checkVisibility()), false, "whether anything went wrong");
+  await press(ben, "hangup");
+  for (const tab of [ann, ben]) await endsWith(tab, "HUNG_UP");
 }
 
 const focused = (tab) => tab.evaluate(() => document.activeElement?.id ?? "");

@@ -146,7 +146,7 @@
       await until(() => microphones.flatMap((one) => one.getTracks()).every((track) => track.readyState === "ended"), "they are closed");
     },
 
-    async a_muted_call_stays_muted_with_another_track({ talking, microphones, equal, until }) {
+    async a_muted_call_stays_muted_with_another_track({ talking, microphones, equal, until, sleep }) {
       const { alice, bob } = await talking({ alice: { capabilities: VIDEO }, bob: { capabilities: VIDEO } });
       await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
       const told = listen(alice.call);
@@ -157,7 +157,8 @@
       equal(states().sort(), ["audio false live", "video true live"], "a picture without sound");
       alice.call.unmute();
       equal(states().sort(), ["audio true live", "video true live"], "unmuted");
-      // Muted while there is nothing to mute.
+      // Muted while there is nothing to mute. What ends sooner is not opened again.
+      await sleep(1_100);
       const open = navigator.mediaDevices.getUserMedia;
       let tries = 0;
       navigator.mediaDevices.getUserMedia = () => (tries++, refusing());
@@ -282,9 +283,165 @@
       await until(() => told.length, "the call has a stream");
       await sleep(100);
       equal([told, alice.client.getCallClient().localMediaStream === page], [["stream"], true], "it is the page's");
-      equal(microphones[1].getTracks()[0].readyState, "ended", "the microphone is closed");
+      await until(() => microphones[1]?.getTracks()[0].readyState === "ended", "the microphone is closed");
       alice.call.hangup();
       page.getTracks().forEach((track) => track.stop());
+    },
+
+    async the_page_is_not_left_for_a_device(harness) {
+      const { talking, microphones, equal, until, sleep } = harness;
+      const several = { capabilities: { calling: true, multiCall: true } };
+      const { alice } = await talking({ alice: several, bob: several });
+      const calls = alice.client.getCallClient();
+      const page = await navigator.mediaDevices.getUserMedia({ audio: true });
+      await calls.initStream(page);
+      const told = listen(alice.call);
+      const opened = microphones.length;
+      unplug(...page.getTracks(), audio(alice.call));
+      await until(() => told.includes("audio ended"), "it is told");
+      // Another call, to which the page has given nothing else.
+      const second = calls.callUser("carol");
+      await until(() => second.getState() === "ENDED", "a call without anything to send");
+      equal(
+        [second.getEndCause(), second.error.code, second.error.message.includes("no live track")],
+        ["FAILURE", 6001, true],
+        "it says why",
+      );
+      navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+      await sleep(300);
+      equal([microphones.length, told], [opened, ["audio ended"]], "no microphone is opened");
+      const fault = await calls.initStream(page).catch((error) => error);
+      equal([fault.name, microphones.length], ["InvalidStateError", opened], "a stream that has ended is no stream");
+      // Without a stream, the page asks for the microphone.
+      await calls.initStream();
+      equal(microphones.length, opened + 1, "the microphone");
+      navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+      await sleep(300);
+      equal(told, ["audio ended"], "the call that sent the page's stream does not send it");
+      const third = calls.callUser("carol");
+      await until(() => third.outgoingStream.active, "a call from then on does");
+      third.hangup();
+      alice.call.hangup();
+    },
+
+    async the_camera_of_a_call_is_replaced_beside_the_pages_sound(harness) {
+      const { talking, microphones, equal, until, sleep } = harness;
+      const { alice, bob } = await talking({ alice: { capabilities: VIDEO }, bob: { capabilities: VIDEO } });
+      await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
+      const video = () => alice.call.outgoingStream.getVideoTracks()[0];
+      const page = await navigator.mediaDevices.getUserMedia({ audio: true });
+      await alice.client.getCallClient().initStream(page);
+      const [told, opened] = [listen(alice.call), microphones.length];
+      unplug(video());
+      await until(() => told.includes("stream"), "another picture");
+      equal(
+        [told, video().readyState, audio(alice.call).readyState],
+        [["video ended", "stream"], "live", "live"],
+        "the camera, beside the page's sound",
+      );
+      equal(
+        microphones.slice(opened).map((one) => one.getTracks().map(({ kind }) => kind)),
+        [["video"]],
+        "only the camera is opened",
+      );
+      equal(alice.client.getCallClient().localMediaStream === page, true, "the page's stream is what calls share");
+      unplug(audio(alice.call));
+      page.getTracks().forEach((track) => track.stop());
+      await sleep(300);
+      equal([microphones.length, audio(alice.call).readyState], [opened + 1, "ended"], "the sound is the page's to replace");
+      alice.call.hangup();
+      await until(() => microphones[opened].getTracks().every((track) => track.readyState === "ended"), "the camera is closed");
+    },
+
+    async a_stream_of_which_a_part_has_ended_is_used(harness) {
+      const { equal, until, microphones } = harness;
+      const page = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
+      const { alice } = await pair(harness, { alice: { capabilities: VIDEO } });
+      await alice.getCallClient().initStream(page);
+      page.getVideoTracks()[0].stop();
+      const opened = microphones.length;
+      const call = alice.getCallClient().callUser("bob");
+      await until(() => call.outgoingStream.active, "what is left of it");
+      equal([call.outgoingStream.getTracks().map(({ kind }) => kind), microphones.length], [["audio"], opened], "no device");
+      call.hangup();
+      equal(page.getAudioTracks()[0].readyState, "live", "it is the page's");
+      page.getTracks().forEach((track) => track.stop());
+    },
+
+    async a_custom_stream_that_has_ended_is_none(harness) {
+      const { equal, until, microphones } = harness;
+      const page = await navigator.mediaDevices.getUserMedia({ audio: true });
+      page.getTracks().forEach((track) => track.stop());
+      const { alice, rings } = await pair(harness, { bob: { customStream: page } });
+      const opened = microphones.length;
+      const call = alice.getCallClient().callUser("bob", {}, page);
+      await until(() => call.getState() === "ENDED", "the end");
+      equal([call.getEndCause(), call.error.domain, call.error.code], ["FAILURE", 5, 6003], "the error of an argument");
+      alice.getCallClient().callUser("bob");
+      const incoming = await rings;
+      incoming.answer();
+      await until(() => incoming.getState() === "ENDED", "the end at the callee");
+      equal([incoming.getEndCause(), incoming.error.code], ["FAILURE", 6001], "an incoming call has nothing to send");
+      equal(microphones.length <= opened + 1, true, "only the caller's microphone may be open");
+    },
+
+    async a_stream_of_the_page_ends_the_wait_for_a_prompt(harness) {
+      const { ringing, equal, until, sleep } = harness;
+      const page = await navigator.mediaDevices.getUserMedia({ audio: true });
+      let block;
+      navigator.mediaDevices.getUserMedia = () => new Promise((_, reject) => (block = reject));
+      const { alice, bob } = await ringing({ bob: { customStream: page } });
+      const told = listen(alice.call);
+      await until(() => block, "the prompt");
+      await alice.client.getCallClient().initStream(page);
+      await until(() => told.length, "the call has a stream while the prompt is open");
+      bob.call.answer();
+      await until(() => audio(alice.call).enabled, "it is sent");
+      block(new DOMException("Permission denied", "NotAllowedError"));
+      await sleep(300);
+      equal([told, alice.call.getState()], [["stream"], "ESTABLISHED"], "what is said to the prompt then changes nothing");
+      alice.call.hangup();
+      page.getTracks().forEach((track) => track.stop());
+    },
+
+    async the_stream_of_an_incoming_call_is_told_once({ talking, microphones, equal, until }) {
+      const { bob } = await talking();
+      const told = [];
+      bob.client.getCallClient().addEventListener({ onMediaStream: (stream) => told.push(stream === bob.call.outgoingStream) });
+      await until(() => bob.call.outgoingStream.active, "the microphone");
+      await until(() => told.length === 1, "the page is told");
+      const replaced = listen(bob.call);
+      unplug(...microphones.flatMap((one) => one.getTracks()), audio(bob.call));
+      await until(() => replaced.includes("stream"), "another one");
+      equal(told, [true], "once");
+      bob.call.hangup();
+    },
+
+    async a_camera_that_is_allowed_again_is_opened(harness) {
+      const { talking, microphones, equal, until } = harness;
+      const asked = new Map();
+      navigator.permissions.query = async ({ name }) => {
+        const status = Object.assign(new EventTarget(), { state: "granted" });
+        asked.set(name, status);
+        return /** @type {any} */ (status);
+      };
+      try {
+        const { alice, bob } = await talking({ alice: { capabilities: VIDEO }, bob: { capabilities: VIDEO } });
+        await until(() => alice.call.outgoingStream.active && bob.call.outgoingStream.active, "streams");
+        equal([...asked.keys()].sort(), ["camera", "microphone"], "both are asked for");
+        const told = listen(bob.call);
+        const open = navigator.mediaDevices.getUserMedia;
+        let tries = 0;
+        navigator.mediaDevices.getUserMedia = () => (tries++, refusing());
+        unplug(...microphones.flatMap((one) => one.getVideoTracks()), bob.call.outgoingStream.getVideoTracks()[0]);
+        await until(() => tries === 1, "it is tried");
+        navigator.mediaDevices.getUserMedia = open;
+        asked.get("camera").dispatchEvent(new Event("change"));
+        await until(() => told.includes("stream"), "the camera is back");
+        alice.call.hangup();
+      } finally {
+        delete navigator.permissions.query;
+      }
     },
   };
 })();

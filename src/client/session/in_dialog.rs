@@ -261,10 +261,10 @@ impl Session {
         self.attach_stream(context, TaskPurpose::Nothing);
     }
 
-    /// Takes another peer connection. Tasks of the old one are dropped, and do not end the call.
+    /// Takes another peer connection. Tasks of the old one are dropped, and do not end the call; those of the call's own stream go on.
     fn replace_peer(&mut self, context: &mut Context) {
         let id = self.info.id;
-        context.drop_tasks(id, |purpose| purpose != TaskPurpose::Microphone);
+        context.drop_tasks(id, |purpose| !matches!(purpose, TaskPurpose::Microphone | TaskPurpose::Reopen { .. }));
         context.push(Output::Close { peer: self.media.peer });
         self.media.replace(context.new_peer());
     }

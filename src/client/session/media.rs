@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use offhook_sip::sdp::{self, Candidate, Narrowed};
+use offhook_ua::time::Instant;
 
 use super::Session;
 use crate::client::context::{Context, TaskPurpose};
@@ -66,7 +67,12 @@ pub enum Lost {
     },
     /// It has ended, and nothing could replace it so far.
     Missing,
+    /// It has ended, and is there again since then.
+    Replaced(Instant),
 }
+
+/// A device that was opened in place of another one, and whose track ends within this time, is not opened again until the devices change.
+const BRIEF: Duration = Duration::from_secs(1);
 
 impl Media {
     pub fn new(peer: PeerId) -> Self {
@@ -181,19 +187,22 @@ impl Session {
 
     /// Gives the peer connection the call's own stream.
     pub(super) fn attach_stream(&self, context: &mut Context, purpose: TaskPurpose) {
-        context.start_task(self.info.id, purpose, TaskKind::Microphone { peer: self.media.peer, video: self.info.video });
+        context.start_task(self.info.id, purpose, TaskKind::Microphone { video: self.info.video });
     }
 
     /// A track of ours has ended: tells the app, and has its device, or the default one, opened anew.
     pub fn local_track_ended(&mut self, context: &mut Context, video: bool) {
         context.call_changed(Change::LocalTrackEnded { video }, &self.info);
-        self.reopen(context, video);
+        match *self.lost(video) {
+            Lost::Replaced(at) if context.now < at + BRIEF => *self.lost(video) = Lost::Missing,
+            _ => self.reopen(context, video),
+        }
     }
 
     /// Tries again to replace what is missing.
     pub fn devices_changed(&mut self, context: &mut Context) {
         for video in [false, true] {
-            if *self.lost(video) != Lost::No && !self.is_over() {
+            if self.misses(video) && !self.is_over() {
                 self.reopen(context, video);
             }
         }
@@ -211,7 +220,8 @@ impl Session {
 
     /// A track that had ended is there again.
     pub(super) fn track_reopened(&mut self, context: &mut Context, video: bool) {
-        if std::mem::take(self.lost(video)) != Lost::No {
+        if self.misses(video) {
+            *self.lost(video) = Lost::Replaced(context.now);
             context.call_changed(Change::LocalStream, &self.info);
         }
     }
@@ -227,12 +237,15 @@ impl Session {
 
     /// Has the device of a track that has ended opened anew; where that is under way, perhaps once more.
     fn reopen(&mut self, context: &mut Context, video: bool) {
-        let peer = self.media.peer;
         let changed = matches!(self.lost(video), Lost::Reopening { .. });
         *self.lost(video) = Lost::Reopening { changed };
         if !changed {
-            context.start_task(self.info.id, TaskPurpose::Reopen { video }, TaskKind::Reopen { peer, video });
+            context.start_task(self.info.id, TaskPurpose::Reopen { video }, TaskKind::Reopen { video });
         }
+    }
+
+    fn misses(&mut self, video: bool) -> bool {
+        matches!(self.lost(video), Lost::Reopening { .. } | Lost::Missing)
     }
 
     fn lost(&mut self, video: bool) -> &mut Lost {
