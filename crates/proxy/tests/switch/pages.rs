@@ -201,9 +201,11 @@ impl Page {
                 self.later.push_back((now + Duration::from_millis(20), Input::Gathered { peer: *peer }));
                 TaskResult::Description(sdp(number))
             }
-            TaskKind::Accept { .. } | TaskKind::Rollback { .. } | TaskKind::Microphone { .. } | TaskKind::Listen { .. } => {
-                TaskResult::Done
-            }
+            TaskKind::Accept { .. }
+            | TaskKind::Rollback { .. }
+            | TaskKind::Microphone { .. }
+            | TaskKind::Reopen { .. }
+            | TaskKind::Listen { .. } => TaskResult::Done,
         };
         if let TaskKind::Accept { peer, .. } | TaskKind::Answer { peer, .. } = task.kind {
             self.later.push_back((now + Duration::from_millis(30), Input::IceState { peer, state: IceState::Connected }));
