@@ -42,6 +42,8 @@ pub struct Trunk {
     pub realm: String,
     /// Whether we register with it.
     pub register: bool,
+    /// The number that a call to our own Contact is for, where the provider names none; empty: none.
+    pub number: String,
     /// Seconds that a registration is asked to last.
     pub expires: u32,
     /// Beginnings of the numbers that go over it: `+46`; `+` is all.
@@ -101,6 +103,7 @@ impl Default for Trunk {
             password: String::new(),
             realm: String::new(),
             register: false,
+            number: String::new(),
             expires: 3_600,
             prefixes: Vec::new(),
             domains: Vec::new(),
