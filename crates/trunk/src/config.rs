@@ -40,10 +40,10 @@ pub struct Trunk {
     pub password: String,
     /// Realm in which the password is used; empty: the first one that it names.
     pub realm: String,
-    /// Whether we register with it.
-    pub register: bool,
     /// The number that a call to our own Contact is for, where the provider names none; empty: none.
     pub number: String,
+    /// Whether we register with it.
+    pub register: bool,
     /// Seconds that a registration is asked to last.
     pub expires: u32,
     /// Beginnings of the numbers that go over it: `+46`; `+` is all.
