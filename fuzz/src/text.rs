@@ -20,7 +20,7 @@ pub fn message(data: &[u8]) {
     for field in message.fields() {
         let _ = (message.all(field.name).count(), message.number(field.name), message.has_token(field.name, "x"));
     }
-    let _ = (message.contact_is_star(), message.get_other("x-y"), message.content_is("application/sdp"), message.accepts("a/b"));
+    let _ = (message.contact_is_star(), message.get_other("x-y"), message.description(), message.accepts("a/b"));
     let _ = (message.check_uas(&CAN), message.check_uac(), message.check_registrar(), message.target());
     let _ = (strongest(message.values(Name::WwwAuthenticate)), offhook_sip::redacted(message.source()));
     message.contacts().for_each(drop);

@@ -104,7 +104,7 @@ impl Client {
         if let Err(rejection) = invite.check_uas(&ABILITIES) {
             return self.context.reject(key, invite, rejection.code);
         }
-        if !invite.body.is_empty() && offhook_sip::sdp::usable(invite.text()).is_err() {
+        if invite.description().is_some_and(|offer| offhook_sip::sdp::usable(offer).is_err()) {
             return self.context.reject(key, invite, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if SessionTimer::is_too_brief(invite) {

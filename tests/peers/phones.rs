@@ -495,3 +495,57 @@ fn a_call_that_somebody_hangs_up_has_no_error() {
         over(&mut page);
     }
 }
+
+const MIXED: &str = "Content-Type: multipart/mixed;\r\n boundary=\"=_of the server\"\r\n";
+
+/// A body that a border controller has made: with a preamble, the signalling of another network, and the description.
+fn mixed(sdp: &str) -> String {
+    format!(
+        "The parts follow.\r\n--=_of the server\r\nContent-Type: application/ISUP\r\nContent-Disposition: signal;handling=optional\r\n\r\n\
+         \u{1}\r\n--=_of the server\r\nContent-Type: multipart/alternative;boundary=in\r\n\r\n--in\r\n\r\nhello\r\n\
+         --in\r\nContent-Type: application/sdp\r\n\r\n{sdp}--in--\r\n\r\n--=_of the server--\r\n"
+    )
+}
+
+#[test]
+fn descriptions_among_other_parts_are_read() {
+    let (mut page, id) = dialled();
+    let kind = |answer: Writer| answer.field("Content-Type", "multipart/mixed;boundary=\"=_of the server\"");
+    page.answer("INVITE", 180, |answer| answer);
+    let invite = page.last("INVITE");
+    let ok = kind(offhook_sip::reply(&parse(invite.as_bytes()).unwrap(), offhook_sip::StatusCode::OK, Some("peer")));
+    let (ok, body) = (ok.field("Contact", "<sip:peer@peer.test>").end(), mixed(&lite()));
+    page.input(Input::Received(ok.replace("Content-Length: 0\r\n\r\n", &format!("Content-Length: {}\r\n\r\n{body}", body.len()))));
+    assert_eq!(page.state(id), State::Established);
+    let peer = page.peer.unwrap();
+    page.input(Input::IceState { peer, state: IceState::Connected });
+    // A hold, and a body that cannot be read: it takes no part in the call.
+    let hold = lite().replace("a=sendrecv", "a=sendonly").replace("a=setup:passive", "a=setup:actpass");
+    page.ask("INVITE", 10, MIXED, &mixed(&hold));
+    assert_eq!(page.code(), 200);
+    assert!(page.sent.last().unwrap().contains("Content-Type: application/sdp\r\n"), "{}", page.sent.last().unwrap());
+    page.ask("ACK", 10, "", "");
+    let tasks = page.ladder.len();
+    page.ask("INVITE", 11, MIXED, &mixed(&hold).replace("application/sdp", "text/html"));
+    assert_eq!(page.code(), 415);
+    assert!(page.sent.last().unwrap().contains("Accept: application/sdp\r\n"), "{}", page.sent.last().unwrap());
+    page.ask("ACK", 11, "", "");
+    page.ask("UPDATE", 12, "Require: frob\r\n", "");
+    assert_eq!(page.code(), 420);
+    page.wait(60_000);
+    assert_eq!((page.state(id), page.count("BYE")), (State::Established, 0), "{:#?}", &page.ladder[tasks..]);
+}
+
+#[test]
+fn a_call_with_a_description_among_other_parts_rings_and_is_answered() {
+    let mut page = Page::signed_in();
+    let offer = sdp(2);
+    page.ring_from("<sip:+46-70-999.99.99;npdi;rn=+46708@s.test;user=phone>", MIXED, &mixed(&offer));
+    assert_eq!(page.code(), 180);
+    let caller = page.client.call_info(CallId(1)).map(|info| (info.domain, info.from_id.clone()));
+    assert_eq!(caller, Some((Domain::Pstn, "+46709999999".to_owned())));
+    page.client.answer(page.now, CallId(1), true).unwrap();
+    page.drain();
+    assert_eq!(page.code(), 200);
+    assert!(page.sent.last().unwrap().contains("a=setup:"), "{}", page.sent.last().unwrap());
+}

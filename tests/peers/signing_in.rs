@@ -49,6 +49,18 @@ fn check_digest(text: &str, name: Name, algorithm: Algorithm) {
 }
 
 #[test]
+fn contacts_of_other_devices_that_cannot_be_read_are_skipped() {
+    let mut page = Page::new(Login::Token { user: "alice".into(), token: "t".into(), lasts: None });
+    let own = "<sip:a@x.invalid>;+sip.instance=\"<urn:uuid:i>\";expires=100";
+    page.answer("REGISTER", 200, |answer| answer.field("Contact", "<sip:@>;expires=7, no address").field("Contact", own));
+    assert!(page.events.contains(&"Started".to_owned()), "{:?}", page.events);
+    page.wait(79_000);
+    assert_eq!(page.count("REGISTER"), 1);
+    page.wait(2_000);
+    assert_eq!(page.count("REGISTER"), 2, "after 80 % of what was granted");
+}
+
+#[test]
 fn a_wrong_password_is_tried_once() {
     let mut page = Page::new(Login::Password { user: "alice".into(), password: "wrong".into() });
     challenge(&mut page, "REGISTER", 401, "WWW-Authenticate", Algorithm::Sha256);

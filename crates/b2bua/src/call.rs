@@ -104,6 +104,8 @@ pub(super) struct Call {
     pub(super) credit: Credit,
     /// The last provisional response to the caller: its status, and whether there are early media (RFC 5009).
     pub(super) provisional: Option<(StatusCode, bool)>,
+    /// The last one that was sent reliably to a caller behind a trunk, who requires that, and its RSeq.
+    pub(super) reliable: Option<((StatusCode, bool), u32)>,
     /// Whether the page's media are up.
     pub(super) media_connected: bool,
     /// Until when other forks may send a 2xx, too (RFC 3261, 13.2.2.4).
@@ -143,6 +145,7 @@ impl Call {
             connected: None,
             credit: Credit::default(),
             provisional: None,
+            reliable: None,
             media_connected: false,
             forks_until: Instant::default(),
             done: false,

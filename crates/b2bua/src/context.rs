@@ -318,7 +318,7 @@ pub(super) const SDP: &str = "application/sdp";
 
 /// Returns the session description in a message; `None` where there is none, or it is larger than the media take.
 pub(super) fn description<'a>(message: &Message<'a>) -> Option<&'a str> {
-    (message.content_is(SDP) && message.body.len() <= MAX_SDP).then(|| message.text())
+    message.description().filter(|sdp| sdp.len() <= MAX_SDP)
 }
 
 fn write(message: Writer, body: Body<'_>) -> String {

@@ -1,5 +1,6 @@
 //! Emergency calls, as the operator has configured them.
 
+use offhook_sip::{Uri, telephone};
 use serde::{Deserialize, Serialize};
 
 /// Emergency calls.
@@ -23,5 +24,11 @@ impl Emergency {
     #[must_use]
     pub fn has(&self, number: &str) -> bool {
         self.numbers.iter().any(|known| known == number)
+    }
+
+    /// Returns the emergency number that a URI names, in any spelling.
+    #[must_use]
+    pub fn number_in(&self, uri: &Uri<'_>) -> Option<&str> {
+        telephone::one_of(&self.numbers, uri)
     }
 }

@@ -98,7 +98,7 @@ impl Call {
     /// Takes a re-INVITE or UPDATE in: another offer, or only a session refresh.
     fn reoffered(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, message: &OwnedMessage) {
         let request = message.get();
-        let (offers, invite) = (request.content_is(SDP), request.method() == Some(Method::Invite));
+        let (offer, invite) = (request.description(), request.method() == Some(Method::Invite));
         let session = self.key.session();
         let up = self.stage == Stage::Up;
         let party = self.party(leg);
@@ -106,13 +106,13 @@ impl Call {
             party.reliable.reinvited();
         }
         let free = matches!(party.offer_answer, OfferAnswer::Idle) && !party.reliable.is_pending();
-        if request.body.len() > MAX_SDP {
+        if offer.is_some_and(|offer| offer.len() > MAX_SDP) {
             return context.reject(leg, key, request, StatusCode::REQUEST_ENTITY_TOO_LARGE);
         }
         if SessionTimer::is_too_brief(request) {
             return context.reject(leg, key, request, StatusCode::SESSION_INTERVAL_TOO_SMALL);
         }
-        if invite && !up || (offers || invite) && !free {
+        if invite && !up || (offer.is_some() || invite) && !free {
             let by_peer = matches!(party.offer_answer, OfferAnswer::Answering { .. });
             return context.reject_glare(leg, key, request, by_peer);
         }
@@ -120,14 +120,13 @@ impl Call {
             dialog.refresh(request);
         }
         party.learn(request);
-        if !offers && !invite {
+        if offer.is_none() && !invite {
             return self.confirm(context, leg, key, request, None);
         }
         self.party(leg).offer_answer = OfferAnswer::Answering { key: key.clone(), request: message.clone() };
-        context.media(if offers {
-            Command::Offered { session, leg, sdp: request.text().to_owned() }
-        } else {
-            Command::Offer { session, leg }
+        context.media(match offer {
+            Some(offer) => Command::Offered { session, leg, sdp: offer.to_owned() },
+            None => Command::Offer { session, leg },
         });
     }
 

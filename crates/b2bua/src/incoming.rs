@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use offhook_ledger::Kind;
 use offhook_media::{Command, Leg};
-use offhook_sip::telephone::is_form_of_number;
-use offhook_sip::{Message, OwnedMessage, StatusCode, Uri, quote};
-use offhook_trunk::TrunkId;
+use offhook_sip::telephone::{is_form_of_number, number_in};
+use offhook_sip::{Message, NameAddr, OwnedMessage, StatusCode, Uri, quote};
+use offhook_trunk::{Trunk, TrunkId};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::log::{Masked, Plain, named};
 use offhook_ua::transaction::ServerKey;
 use tracing::{debug, info};
 
 use super::call::{Call, CallKey};
-use super::context::{Context, NextHop, SDP};
+use super::context::{Context, NextHop};
 use super::failure::Failure;
 use super::outgoing::{check, contact, headers};
 use super::party::{Invite, OfferAnswer, Party};
@@ -42,12 +42,7 @@ impl Call {
         if context.trunks.is_full(&trunk) {
             return Err(Failure::plain(StatusCode::SERVICE_UNAVAILABLE));
         }
-        let called = invite
-            .uri()
-            .and_then(|uri| Uri::parse(uri).ok())
-            .ok_or_else(|| Failure::plain(StatusCode::BAD_REQUEST))?
-            .user_text()
-            .into_owned();
+        let called = called(invite, context.trunks.config(&trunk)).ok_or_else(|| Failure::plain(StatusCode::BAD_REQUEST))?;
         let tag = context.tag(key, Leg::Peer);
         let mut peer = Party::new(Leg::Peer, Some(NextHop::Trunk(trunk.clone())), tag, context.trunks.contact(&trunk));
         peer.dialog = Dialog::of_callee(invite, &peer.tag);
@@ -65,7 +60,7 @@ impl Call {
         call.trunk_call = invite.call_id().unwrap_or_default().to_owned();
         let from = invite.from().map(|from| from.uri.user_text()).unwrap_or_default();
         let (call_id, trunk_call, from) = (Plain(&call.call_id), Plain(&call.trunk_call), named(&from));
-        info!(call = %call_id, %trunk_call, trunk = trunk.0, from, to = %Masked(&called), "called from outside");
+        info!(call = %call_id, %trunk_call, trunk = trunk.0, from, to = %Masked(&called[0]), "called from outside");
         call.occupy_trunk(context, trunk);
         context.set_timer(Timer::Ledger(key), MAPPING);
         context.out.push_back(Output::Map { query: MapId(key.0), called });
@@ -99,10 +94,9 @@ impl Call {
         // Where it came from, as the trunks have noted it in its Via (RFC 3261, 18.2.1).
         let source = invite.via().ok().and_then(|via| via.params.get("received")?.parse::<IpAddr>().ok());
         settings.signalling.extend(source);
-        let command = if invite.content_is(SDP) {
-            Command::Offered { session, leg: Leg::Peer, sdp: invite.text().to_owned() }
-        } else {
-            Command::Offer { session, leg: Leg::Peer }
+        let command = match invite.description() {
+            Some(offer) => Command::Offered { session, leg: Leg::Peer, sdp: offer.to_owned() },
+            None => Command::Offer { session, leg: Leg::Peer },
         };
         self.open(context, settings);
         self.peer.offer_answer = OfferAnswer::First;
@@ -115,15 +109,31 @@ impl Call {
 /// users, whatever host they name. `ours` is the host of those that name none.
 fn shown(invite: &Message<'_>, telephones: bool, ours: &str) -> String {
     let from = invite.from().ok();
-    let tel = |uri: &Uri<'_>| uri.scheme.eq_ignore_ascii_case("tel");
-    let Some(from) = from.filter(|from| from.uri.is_sip() || tel(&from.uri)) else {
+    let Some(from) = from.filter(|from| from.uri.is_sip() || from.uri.is_tel()) else {
         return "<sip:anonymous@anonymous.invalid;user=ip>".to_owned();
     };
     let display = from.display();
     let name = if display.is_empty() { String::new() } else { format!("{} ", quote(&display)) };
-    let marked = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone")) || tel(&from.uri);
-    let phone = telephones && (marked || is_form_of_number(&from.uri.user_text()));
+    let marked = from.uri.params.get("user").is_some_and(|value| value.eq_ignore_ascii_case("phone")) || from.uri.is_tel();
+    let number = number_in(&from.uri);
+    let phone = telephones && (marked || is_form_of_number(number.as_deref().unwrap_or(&from.uri.user_text())));
+    let user = number.as_deref().filter(|_| phone).or(from.uri.user).unwrap_or("anonymous");
     let host = if from.uri.host.is_empty() { ours } else { from.uri.host };
     let kind = if phone { ";user=phone>" } else { ";user=ip>" };
-    format!("{name}<sip:{}@{host}{kind}", from.uri.user.unwrap_or("anonymous"))
+    format!("{name}<sip:{user}@{host}{kind}")
+}
+
+/// Returns who may be called, the likeliest first and never empty: numbers as RFC 3966 reads them, or the names of users. Where the Request-URI is
+/// our own Contact, the number is in P-Called-Party-ID (RFC 7315, 4.2) or To, or is the one that the operator has set.
+fn called(invite: &Message<'_>, trunk: Option<&Trunk>) -> Option<Vec<String>> {
+    let uri = Uri::parse(invite.uri()?).ok()?;
+    let mut called = Vec::new();
+    if let Some(trunk) = trunk.filter(|trunk| trunk.username == uri.user_text()) {
+        let named = invite.get_other("P-Called-Party-ID").and_then(|value| NameAddr::parse(value).ok());
+        called.extend([named, invite.to().ok()].iter().flatten().filter_map(|address| number_in(&address.uri)));
+        called.extend(Some(&trunk.number).filter(|number| !number.is_empty()).cloned());
+    }
+    called.push(number_in(&uri).unwrap_or_else(|| uri.user_text().into_owned()));
+    called.dedup();
+    Some(called)
 }

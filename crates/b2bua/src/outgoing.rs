@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::Timer;
 use super::call::{Call, CallKey, Stage};
-use super::context::{Context, NextHop, SDP, Tenant};
+use super::context::{Context, NextHop, Tenant};
 use super::credit::Credit;
 use super::failure::Failure;
 use super::party::{Invite, OfferAnswer, Party, abilities};
@@ -34,7 +34,7 @@ impl Call {
         let invite = received.get();
         let (kind, to) = called(context, invite)?;
         check(invite, Leg::Page)?;
-        if !invite.content_is(SDP) {
+        if invite.description().is_none() {
             return Err(Failure::new(StatusCode::NOT_ACCEPTABLE_HERE, ApiCode::Malformed, "An offer is needed"));
         }
         let user = invite.from().map(|from| from.uri.user_text().into_owned()).unwrap_or_default();
@@ -128,7 +128,7 @@ impl Call {
             }
         };
         let Invite::Received { invite, .. } = &self.page.invite else { return };
-        let sdp = invite.get().text().to_owned();
+        let sdp = invite.get().description().unwrap_or_default().to_owned();
         self.open(context, settings);
         self.page.offer_answer = OfferAnswer::First;
         context.media(Command::Offered { session: self.key.session(), leg: Leg::Page, sdp });
@@ -173,11 +173,11 @@ fn called(context: &Context, invite: &Message<'_>) -> Result<(Kind, Called), Fai
     if let Some(test) = TestNumber::read(&user) {
         return Ok((Kind::Test, Called::Test(format!("+{}", user.trim_start_matches('+')), test)));
     }
-    if !phone && !context.trunks.is_telephone(&user, uri.host) {
+    if !phone && !uri.is_tel() && !context.trunks.is_telephone(&user, uri.host) {
         return Ok((Kind::Sip, Called::Elsewhere(Destination::Sip { user, host: uri.host.to_owned() })));
     }
-    if context.settings.emergency.has(&user) {
-        return Ok((Kind::Emergency, Called::Elsewhere(Destination::Phone(user))));
+    if let Some(number) = context.settings.emergency.number_in(&uri) {
+        return Ok((Kind::Emergency, Called::Elsewhere(Destination::Phone(number.to_owned()))));
     }
     match Number::parse(&user) {
         Ok(_) => Ok((Kind::Phone, Called::Elsewhere(Destination::Phone(user)))),
@@ -192,7 +192,7 @@ fn called(context: &Context, invite: &Message<'_>) -> Result<(Kind, Called), Fai
 /// What it is rejected with.
 pub(super) fn check(invite: &Message<'_>, leg: Leg) -> Result<(), Failure> {
     invite.check_uas(&abilities(leg)).map_err(|rejection| Failure::plain(rejection.code))?;
-    if invite.body.len() > MAX_SDP {
+    if invite.description().is_some_and(|sdp| sdp.len() > MAX_SDP) {
         return Err(Failure::too_large());
     }
     if SessionTimer::is_too_brief(invite) {

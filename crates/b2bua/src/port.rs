@@ -91,7 +91,7 @@ pub enum Output {
     Map {
         /// The question.
         query: MapId,
-        /// The user part that was called: a number, with or without `+`, or a user id.
-        called: String,
+        /// Who may be called, the likeliest first and never empty: numbers, with or without `+`. The last one may be a user id.
+        called: Vec<String>,
     },
 }

@@ -166,7 +166,7 @@ impl Call {
                     context.media(Command::Answered { session, leg, sdp });
                 }
             }
-            early = leg == Leg::Peer && fork.sdp.is_some() && answer.content_is(SDP) && !silent;
+            early = leg == Leg::Peer && fork.sdp.is_some() && answer.description().is_some() && !silent;
         }
         debug!(call = %Plain(&self.call_id), trunk_call = said(&self.trunk_call), side = side(leg), code = code.as_u16(), early, "ringing");
         self.send_provisional(context, code, early);

@@ -36,28 +36,63 @@ impl Call {
         if self.provisional == Some(provisional) || !matches!(self.stage, Stage::Preparing | Stage::Calling) {
             return;
         }
+        self.provisional = Some(provisional);
         let party = self.party(leg);
         let Invite::Received { key, invite } = &party.invite else { return };
-        let (key, invite) = (key.clone(), invite.get());
-        // A caller that requires reliable ones gets none: nothing here depends on them.
+        let (key, received) = (key.clone(), invite.clone());
+        let invite = received.get();
         if leg == Leg::Peer && invite.has_token(Name::Require, "100rel") {
-            return;
+            return self.send_reliable_provisional(context, &key, invite);
         }
         let answer = reply(invite, code, Some(&party.tag)).field("Contact", &party.contact);
         let answer = if provisional.1 { answer.field("P-Early-Media", "sendonly") } else { answer };
         context.respond(leg, &key, answer.end());
-        self.provisional = Some(provisional);
+    }
+
+    /// Sends a caller behind a trunk, who requires that, the last provisional response reliably, once the one before it is acknowledged (RFC 3262,
+    /// 3). The first one to an INVITE without an offer has ours (RFC 3261, 13.2.1).
+    fn send_reliable_provisional(&mut self, context: &mut Context, key: &ServerKey, invite: &Message<'_>) {
+        let party = &mut self.peer;
+        let Some(provisional) = self.provisional.filter(|_| !party.reliable.is_pending()) else { return };
+        let rseq = match self.reliable {
+            Some((last, _)) if last == provisional => return,
+            Some((_, rseq)) => rseq + 1,
+            None => reliable::draw_rseq(&mut context.random),
+        };
+        let answer = reply(invite, provisional.0, Some(&party.tag)).field("Contact", &party.contact);
+        let answer = answer.field("Require", "100rel").number("RSeq", rseq);
+        let text = match party.local.as_deref().filter(|_| invite.description().is_none() && !party.described) {
+            Some(offer) => answer.body(SDP, offer),
+            None => answer.end(),
+        };
+        party.reliable.provisional(context.now, key.clone(), invite, rseq, text.clone());
+        self.reliable = Some((provisional, rseq));
+        self.watch_acknowledgement(context, Leg::Peer);
+        context.respond(Leg::Peer, key, text);
     }
 
     /// Takes a PRACK of the caller in.
     pub(super) fn provisional_acknowledged(&mut self, context: &mut Context, leg: Leg, key: &ServerKey, prack: &Message<'_>) {
+        let session = self.key.session();
         let party = self.party(leg);
-        if !party.reliable.acknowledge_provisional(prack) {
+        let Some(acknowledged) = party.reliable.acknowledge_provisional(prack) else {
             return context.reject(leg, key, prack, StatusCode::CALL_DOES_NOT_EXIST);
-        }
-        party.described = true;
+        };
         self.watch_acknowledgement(context, leg);
         context.respond(leg, key, reply(prack, StatusCode::OK, None).end());
+        if acknowledged.offers && !self.party(leg).described {
+            // Our response had the offer (RFC 3262, 5).
+            let Some(sdp) = description(prack) else {
+                return self.finish(context, "failed", &Failure::plain(StatusCode::NOT_ACCEPTABLE_HERE));
+            };
+            context.media(Command::Answered { session, leg, sdp: sdp.to_owned() });
+        }
+        let party = self.party(leg);
+        party.described |= leg == Leg::Page || acknowledged.offers;
+        if let (Leg::Peer, Invite::Received { key, invite }) = (leg, &party.invite) {
+            let (key, invite) = (key.clone(), invite.clone());
+            self.send_reliable_provisional(context, &key, invite.get());
+        }
         self.accept(context);
     }
 
@@ -93,7 +128,7 @@ impl Call {
         if self.is_over() {
             return self.send_bye(context, leg);
         }
-        if acknowledged.offers {
+        if acknowledged.offers && !self.party(leg).described {
             // Our 2xx had the offer (RFC 3261, 13.2.1).
             let Some(sdp) = description(ack) else {
                 return self.finish(context, "failed", &Failure::plain(StatusCode::NOT_ACCEPTABLE_HERE));

@@ -154,7 +154,7 @@ impl Registrar {
         self.evict_offline(aor, &updates)?;
         let mut change = Change::default();
         let left: Vec<ConnId> =
-            updates.into_iter().filter_map(|update| self.apply(clock, aor, conn, update, (call_id, cseq), &mut change)).collect();
+            updates.into_iter().flat_map(|update| self.apply(clock, aor, conn, update, (call_id, cseq), &mut change)).collect();
         self.tidy(aor, left.into_iter());
         Ok(change)
     }
@@ -262,7 +262,7 @@ impl Registrar {
         Ok(())
     }
 
-    /// Makes, refreshes or removes one binding. Returns the connection that it was on before.
+    /// Makes, refreshes or removes one binding. Returns the other connections that it was on before.
     fn apply(
         &mut self,
         clock: &Clock,
@@ -271,23 +271,23 @@ impl Registrar {
         update: Update,
         (call_id, cseq): (&str, u32),
         change: &mut Change,
-    ) -> Option<ConnId> {
+    ) -> Vec<ConnId> {
         let bindings = self.aors.entry(aor.clone()).or_default();
-        let old = bindings.iter().position(|binding| update.concerns(binding)).map(|at| bindings.remove(at));
+        let old: Vec<Option<ConnId>> = bindings.extract_if(.., |binding| update.concerns(binding)).map(|old| old.conn).collect();
+        let left = || old.iter().flatten().copied();
         if update.expires == 0 {
-            change.removed += usize::from(old.is_some());
-            return old?.conn;
+            change.removed += old.len();
+            return left().collect();
         }
-        let before = old.and_then(|old| old.conn);
-        if before != Some(conn) {
-            change.replaced.extend(before);
+        if !old.contains(&Some(conn)) {
+            change.replaced.extend(left());
             change.arrived.push(update.device.clone());
         }
         let Update { device, reg_id, contact, target, expires } = update;
         let expires = clock.now + Duration::from_secs(expires.into());
         bindings.push(Binding { device, reg_id, contact, target, conn: Some(conn), expires, call_id: call_id.to_owned(), cseq });
         self.by_conn.insert(conn, aor.clone());
-        before.filter(|before| *before != conn)
+        left().filter(|before| *before != conn).collect()
     }
 
     /// Forgets the user where it has no binding, and those of the connections that a binding left which carry none any more.
@@ -304,14 +304,32 @@ impl Registrar {
 }
 
 impl Update {
+    /// Whether it is about this binding: that of the same flow of the same device, else that with the same URI.
     fn concerns(&self, binding: &Binding) -> bool {
-        match &self.device {
-            Device::Instance(_) => binding.device == self.device && binding.reg_id == self.reg_id,
-            Device::Contact(target) => binding.target == *target,
+        self.is_about(&binding.device, binding.reg_id, &binding.target)
+    }
+
+    fn is_about(&self, device: &Device, reg_id: u32, target: &Target) -> bool {
+        match (&self.device, device) {
+            (Device::Instance(_), Device::Instance(_)) => self.device == *device && self.reg_id == reg_id,
+            _ => self.target == *target,
         }
+    }
+
+    /// Whether it only makes room for another contact of the same REGISTER.
+    fn makes_room_for(&self, other: &Self) -> bool {
+        self.expires == 0 && other.expires > 0 && self.is_about(&other.device, other.reg_id, &other.target)
+    }
+
+    /// The order in which the contacts of a REGISTER are taken, whatever theirs is: of two that want the same binding the last one has it.
+    fn rank(&self) -> impl Ord + use<> {
+        let named = matches!(self.device, Device::Instance(_));
+        (self.expires > 0, named, self.device.clone(), self.reg_id, self.contact.clone(), self.expires)
     }
 }
 
+/// Reads the contacts of a REGISTER. They are one state that its sender wants (RFC 3261, 10.3; RFC 5626, 6) and no sequence of steps: their order
+/// means nothing.
 fn updates(request: &Message<'_>) -> Result<Vec<Update>, Refusal> {
     let contacts: Result<Vec<_>, _> = request.contacts().take(MAX_CONTACTS + 1).collect();
     let contacts = contacts.map_err(|_| Refusal::malformed("malformed Contact"))?;
@@ -319,7 +337,13 @@ fn updates(request: &Message<'_>) -> Result<Vec<Update>, Refusal> {
         return Err(TOO_MANY);
     }
     let default = request.get(Name::Expires).map_or(MAX_EXPIRES, seconds);
-    contacts.iter().map(|contact| update(contact, default)).collect()
+    let mut updates = contacts.iter().map(|contact| update(contact, default)).collect::<Result<Vec<_>, _>>()?;
+    updates.sort_by_key(Update::rank);
+    let (wanted, removed): (Vec<_>, Vec<_>) = updates.into_iter().partition(|update| update.expires > 0);
+    let removed = removed.into_iter().filter(|update| !wanted.iter().any(|other| update.makes_room_for(other)));
+    let mut updates: Vec<_> = removed.collect();
+    updates.extend(wanted);
+    Ok(updates)
 }
 
 fn update(contact: &NameAddr<'_>, default: u32) -> Result<Update, Refusal> {

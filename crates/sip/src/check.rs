@@ -73,7 +73,8 @@ const fn set(names: &[Name]) -> u64 {
 
 impl Message<'_> {
     /// Checks what every recipient of a message relies on: complete framing; From, To, Call-ID, CSeq and the topmost Via, each
-    /// well-formed and present once; a CSeq with the method of the request; a well-formed Request-URI and contacts.
+    /// well-formed and present once; in a request also a CSeq with its method, and a well-formed Request-URI and contacts. Malformed contacts
+    /// of a response, as those that a registrar lists of other devices, are for its reader to skip.
     ///
     /// Accepted for compatibility with RFC 2543: no branch, no From tag, no Max-Forwards. Fields that are not used, such as Date,
     /// are not checked.
@@ -106,17 +107,17 @@ impl Message<'_> {
         }
         self.call_id().map_err(rejection)?;
         let cseq = self.cseq().map_err(rejection)?;
-        let mut starred = false;
-        for contact in self.contacts() {
-            starred |= contact.map_err(|_| Rejection::bad("Malformed Contact"))?.uri.scheme == "*";
-        }
         match self.start {
-            Start::Request { method, uri } => self.check_request(method, uri, cseq.method, starred),
+            Start::Request { method, uri } => self.check_request(method, uri, cseq.method),
             Start::Response { .. } => Ok(()),
         }
     }
 
-    fn check_request(&self, method: Method<'_>, uri: &str, cseq_method: Method<'_>, starred: bool) -> Result<(), Rejection> {
+    fn check_request(&self, method: Method<'_>, uri: &str, cseq_method: Method<'_>) -> Result<(), Rejection> {
+        let mut starred = false;
+        for contact in self.contacts() {
+            starred |= contact.map_err(|_| Rejection::bad("Malformed Contact"))?.uri.scheme == "*";
+        }
         if cseq_method != method {
             // A method that is not registered is rejected with 501 before anything else is checked.
             return Err(if method.registered().is_some() { Rejection::bad("CSeq of Another Method") } else { not_implemented() });
@@ -135,7 +136,7 @@ impl Message<'_> {
     }
 
     /// Checks a message as [`Message::check`] does, then what a user agent server rejects, in the order of RFC 3261, 8.2: an
-    /// unknown method (501), a scheme other than `sip:` and `sips:` (416), an unsupported extension (420), an unsupported media
+    /// unknown method (501), a scheme other than `sip:`, `sips:` and `tel:` (416), an unsupported extension (420), an unsupported media
     /// type (415), a UAC that does not accept SDP in the response (406).
     ///
     /// # Errors
@@ -147,14 +148,14 @@ impl Message<'_> {
         if !can.methods.contains(&method) {
             return Err(not_implemented());
         }
-        if !Uri::parse(uri).is_ok_and(|uri| uri.is_sip()) {
+        if !Uri::parse(uri).is_ok_and(|uri| uri.is_sip() || uri.is_tel()) {
             return Err(Rejection { code: StatusCode::UNSUPPORTED_URI_SCHEME, reason: "Unsupported URI Scheme" });
         }
         // Require in a CANCEL and in an ACK to a failure is to be ignored (8.2.2.3).
         if !matches!(method, Method::Ack | Method::Cancel) && self.unsupported(can.extensions).next().is_some() {
             return Err(Rejection { code: StatusCode::BAD_EXTENSION, reason: "Bad Extension" });
         }
-        if method != Method::Info && !self.body.is_empty() && !can.bodies.iter().any(|mime| self.content_is(mime)) {
+        if method != Method::Info && !self.can_be_read_as(can.bodies) {
             return Err(Rejection { code: StatusCode::UNSUPPORTED_MEDIA_TYPE, reason: "Unsupported Media Type" });
         }
         if method == Method::Invite && !self.accepts("application/sdp") {

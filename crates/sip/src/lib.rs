@@ -34,6 +34,7 @@
 //! ```
 
 mod api;
+mod body;
 mod check;
 mod codec;
 pub mod digest;

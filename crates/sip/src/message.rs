@@ -193,7 +193,11 @@ fn start_line<'a>(line: &'a str, fault: &mut Option<Rejection>) -> Result<Start<
 }
 
 /// Parses the header fields up to the blank line, and returns them with the text that follows it.
-fn fields<'a>(text: &'a str, utf8: bool, fault: &mut Option<Rejection>) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
+pub(super) fn fields<'a>(
+    text: &'a str,
+    utf8: bool,
+    fault: &mut Option<Rejection>,
+) -> Result<(Vec<Field<'a>>, &'a str), ParseError> {
     let bytes = text.as_bytes();
     let (mut fields, mut at) = (Vec::with_capacity(24), 0);
     loop {

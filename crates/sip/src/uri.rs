@@ -61,7 +61,7 @@ impl<'a> Uri<'a> {
         let uri = Self { scheme, user: None, host: rest, port: None, params: Params::NONE, headers: "" };
         if scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips") {
             uri.read_sip(rest)
-        } else if scheme.eq_ignore_ascii_case("tel") {
+        } else if uri.is_tel() {
             let (number, params) = split_at(rest, b';');
             Some(Self { user: Some(number), host: "", params: Params::parse(params)?, ..uri })
         } else {
@@ -86,6 +86,12 @@ impl<'a> Uri<'a> {
     #[must_use]
     pub fn is_sip(&self) -> bool {
         self.scheme.eq_ignore_ascii_case("sip") || self.scheme.eq_ignore_ascii_case("sips")
+    }
+
+    /// Whether this is a `tel:` URI.
+    #[must_use]
+    pub fn is_tel(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case("tel")
     }
 
     /// Returns the user part, unescaped once; `""` where there is none. It may contain NUL. Escapes that are not UTF-8 become U+FFFD.

@@ -40,6 +40,8 @@ pub struct Trunk {
     pub password: String,
     /// Realm in which the password is used; empty: the first one that it names.
     pub realm: String,
+    /// The number that a call to our own Contact is for, where the provider names none; empty: none.
+    pub number: String,
     /// Whether we register with it.
     pub register: bool,
     /// Seconds that a registration is asked to last.
@@ -101,6 +103,7 @@ impl Default for Trunk {
             password: String::new(),
             realm: String::new(),
             register: false,
+            number: String::new(),
             expires: 3_600,
             prefixes: Vec::new(),
             domains: Vec::new(),

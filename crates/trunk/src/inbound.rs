@@ -240,6 +240,17 @@ impl Trunks {
         fits || code.is_none_or(|code| code < b'3')
     }
 
+    /// Whether a response may be sent once more: a provisional one, as long as it leaves room for a failure.
+    pub(super) fn may_repeat(&mut self, hop: Hop, text: &str) -> bool {
+        let Some((_, left)) = hop.source.and_then(|source| self.allowed.get_mut(&source)) else { return true };
+        let provisional = text.starts_with("SIP/2.0 1");
+        if provisional && 2 * text.len() > *left {
+            return false;
+        }
+        *left = left.saturating_sub(text.len());
+        true
+    }
+
     /// Returns where responses go (RFC 3261, 18.2.2; RFC 3581, 4), and where a connection can be opened to if this one breaks.
     fn response_hop(&self, trunk: usize, source: Source, request: &Message<'_>) -> Hop {
         let via = request.via().ok();

@@ -191,7 +191,9 @@ impl Trunks {
 
     /// Retransmits a 2xx to an INVITE that was not acknowledged (RFC 3261, 13.3.1.4). When, and for how long, is the caller's to know.
     pub fn retransmit(&mut self, key: &ServerKey, text: &str) {
-        if let Some(hop) = self.transactions.way_back(key) {
+        if let Some(hop) = self.transactions.way_back(key)
+            && self.may_repeat(hop, text)
+        {
             self.deliver(hop, text.to_owned());
         }
     }

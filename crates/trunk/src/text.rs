@@ -14,12 +14,18 @@ pub(super) fn put_via(request: &str, via: &str) -> String {
     format!("{line}\r\nVia: {via}\r\n{rest}")
 }
 
-/// Returns the octets of a message, with U+FFFD for what is no UTF-8 in its body. A head that is none is malformed, and stays as it is.
-pub(super) fn readable(bytes: Vec<u8>) -> Vec<u8> {
-    match std::str::from_utf8(&bytes) {
-        Err(_) if parse(&bytes).is_ok() => String::from_utf8_lossy(&bytes).into_owned().into_bytes(),
-        _ => bytes,
+/// Returns the octets of a message, with `?` for each octet in its body that is no UTF-8: so its parts stay where Content-Length and boundaries say
+/// that they are. A head that is no UTF-8 is malformed, and stays as it is.
+pub(super) fn readable(mut bytes: Vec<u8>) -> Vec<u8> {
+    if std::str::from_utf8(&bytes).is_ok() || parse(&bytes).is_err() {
+        return bytes;
     }
+    let mut at = 0;
+    while let Err(error) = std::str::from_utf8(&bytes[at..]) {
+        at += error.valid_up_to();
+        bytes[at] = b'?';
+    }
+    bytes
 }
 
 /// Returns the text of a request, its topmost Via completed by the source (RFC 3261, 18.2.1; RFC 3581, 4): so responses find their way.
@@ -59,7 +65,7 @@ mod tests {
     #[test]
     fn a_body_becomes_text_and_a_head_does_not() {
         let message = |head: &[u8], body: &[u8]| [b"INFO sip:x SIP/2.0\r\nSubject: ", head, b"\r\n\r\n", body].concat();
-        assert_eq!(readable(message(b"a", b"Zo\xeb")), message(b"a", "Zo\u{fffd}".as_bytes()));
+        assert_eq!(readable(message(b"a", b"Zo\xeb\xc3\xab\xe2\x82.\xff")), message(b"a", "Zo?ë??.?".as_bytes()));
         assert_eq!(readable(message(b"Zo\xeb", b"a")), message(b"Zo\xeb", b"a"));
     }
 

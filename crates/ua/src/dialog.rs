@@ -206,6 +206,7 @@ fn routes(message: &Message<'_>, back: bool) -> Vec<String> {
     routes
 }
 
+/// Returns the URI in Contact, if it is one that requests can be sent to.
 fn target<'a>(message: &Message<'a>) -> Option<&'a str> {
-    Some(message.contacts().next()?.ok()?.uri_text)
+    message.contacts().filter_map(Result::ok).find(|contact| contact.uri.is_sip()).map(|contact| contact.uri_text)
 }

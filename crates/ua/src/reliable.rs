@@ -108,7 +108,7 @@ impl Uas {
         self.pending = Some(Response {
             key,
             text,
-            offers: !invite.content_is("application/sdp"),
+            offers: invite.description().is_none(),
             kind,
             number: invite.number(Name::CSeq).unwrap_or(0),
             since: now,
@@ -116,15 +116,15 @@ impl Uas {
         });
     }
 
-    /// Whether `prack` acknowledges the provisional response that waits: then it no longer does. Else 481 is the answer to it (RFC 3262, 3).
-    pub fn acknowledge_provisional(&mut self, prack: &Message<'_>) -> bool {
+    /// Returns the provisional response that `prack` acknowledges. Where it acknowledges none, 481 is the answer to it (RFC 3262, 3).
+    pub fn acknowledge_provisional(&mut self, prack: &Message<'_>) -> Option<Response> {
         let mut parts = prack.get(Name::RAck).unwrap_or_default().split_ascii_whitespace();
         let named = (parts.next().and_then(number), parts.next().and_then(number), parts.next().map(Method::from));
         let acknowledges = |pending: &mut Response| match pending.kind {
             Kind::Provisional { rseq } => named == (Some(rseq), Some(pending.number), Some(Method::Invite)),
             Kind::Success => false,
         };
-        self.pending.take_if(acknowledges).is_some()
+        self.pending.take_if(acknowledges)
     }
 
     /// Returns the 2xx that `ack` acknowledges.
@@ -248,13 +248,13 @@ mod tests {
         let mut uas = Uas::new();
         uas.provisional(at(0), key(), invite("").get(), 7, "183".to_owned());
         for rack in ["8 5 INVITE", "7 6 INVITE", "7 5 UPDATE", "7 5", "7", "x 5 INVITE", ""] {
-            assert!(!uas.acknowledge_provisional(request("PRACK", 6, &format!("RAck: {rack}\r\n")).get()), "{rack}");
+            assert!(uas.acknowledge_provisional(request("PRACK", 6, &format!("RAck: {rack}\r\n")).get()).is_none(), "{rack}");
         }
         assert!(uas.acknowledge(request("ACK", 5, "").get()).is_none());
         assert_eq!(uas.rseq(), Some(7));
         let prack = request("PRACK", 6, "RAck: 7 5 INVITE\r\n");
-        assert!(uas.acknowledge_provisional(prack.get()));
-        assert!(!uas.acknowledge_provisional(prack.get()), "a second one finds nothing");
+        assert!(uas.acknowledge_provisional(prack.get()).is_some_and(|response| response.offers && response.text == "183"));
+        assert!(uas.acknowledge_provisional(prack.get()).is_none(), "a second one finds nothing");
         assert!(!uas.is_pending());
     }
 
@@ -263,7 +263,7 @@ mod tests {
         let mut uas = Uas::new();
         uas.success(at(0), key(), invite("").get(), "200".to_owned());
         assert!(uas.acknowledge(request("ACK", 4, "").get()).is_none());
-        assert!(!uas.acknowledge_provisional(request("PRACK", 6, "RAck: 0 5 INVITE\r\n").get()));
+        assert!(uas.acknowledge_provisional(request("PRACK", 6, "RAck: 0 5 INVITE\r\n").get()).is_none());
         assert!(uas.acknowledge(request("ACK", 5, "").get()).is_some_and(|response| response.offers && response.text == "200"));
         assert!(!uas.is_pending());
     }

@@ -26,7 +26,7 @@ pub fn check_in_dialog(request: &Message<'_>, can: &Abilities<'_>) -> Result<(),
         Ok(())
     } else if !request.get(Name::InfoPackage).is_none_or(knows) {
         Err(StatusCode::BAD_INFO_PACKAGE)
-    } else if !request.body.is_empty() && !can.info_bodies.iter().any(|kind| request.content_is(kind)) {
+    } else if !request.can_be_read_as(can.info_bodies) {
         Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
     } else {
         Ok(())
@@ -199,6 +199,21 @@ mod tests {
             ("INFO", "Content-Type: text/plain\r\n", "5", 415),
             ("INFO", "", "5", 415),
             ("FROB", "Require: frob\r\n", "", 200),
+            ("INVITE", "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", "v=0", 415),
+            ("INVITE", "Content-Type: text/plain\r\nContent-Disposition: render;handling=optional\r\n", "hello", 200),
+            (
+                "INVITE",
+                "Content-Type: multipart/mixed;boundary=x\r\n",
+                "--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--x--",
+                200,
+            ),
+            ("INVITE", "Content-Type: multipart/mixed;boundary=x\r\n", "--x\r\n\r\nhello\r\n--x--", 415),
+            (
+                "INFO",
+                "Content-Type: multipart/mixed;boundary=x\r\n",
+                "--x\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--x--",
+                415,
+            ),
         ] {
             let text = format!(
                 "{method} sip:a@b SIP/2.0\r\nVia: SIP/2.0/WS x;branch=z9hG4bK1\r\nFrom: <sip:c@d>;tag=1\r\nTo: <sip:a@b>;tag=2\r\n\

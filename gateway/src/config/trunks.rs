@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use offhook_ledger::Number;
 use offhook_trunk::{Trunk, Wire};
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,9 @@ fn check_trunk(trunk: &Trunk, ours: &Trunks, tls: bool) -> Result<(), ConfigErro
     if trunk.register && trunk.username.is_empty() {
         return wrong("trunk.username", named("is missing: `register` needs it"));
     }
+    if !trunk.number.is_empty() && Number::parse(&trunk.number).is_err() {
+        return wrong("trunk.number", named("must be a telephone number, as +46701234567"));
+    }
     if trunk.from_username.is_empty() != trunk.from_password.is_empty() {
         return wrong("trunk.from_password", named("and `from_username` come together"));
     }
@@ -185,6 +189,7 @@ mod tests {
             ("name = \"a\"\naddress = \"a\"\nextensions = [\"+46\"]", "trunk.extensions"),
             ("name = \"a\"\naddress = \"a\"\nextensions = [\"0046????\"]", "trunk.extensions"),
             ("name = \"a\"\naddress = \"a\"\nregister = true", "trunk.username"),
+            ("name = \"a\"\naddress = \"a\"\nnumber = \"0701234567\"", "trunk.number"),
             ("name = \"a\"\naddress = \"a\"\nfrom_username = \"u\"", "trunk.from_password"),
             ("name = \"a\"\naddress = \"a\"\ntls_name = \"u\"", "trunk.tls_name"),
             ("name = \"a\"\naddress = \"a\"\nsilence = 9000", "trunk.silence"),

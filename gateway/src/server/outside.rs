@@ -113,8 +113,8 @@ impl Outside {
         self.store.ledger(query, answered).await;
     }
 
-    async fn map(&self, query: b2bua::MapId, called: String) {
-        let (answers, user) = (self.answers.0.clone(), self.user(&called));
+    async fn map(&self, query: b2bua::MapId, called: Vec<String>) {
+        let (answers, user) = (self.answers.0.clone(), called.last().and_then(|called| self.user(called)));
         let found = move |result: Result<Option<(String, String)>, _>| match result {
             Ok(known) => {
                 let callee = known.map(|(application, user)| Callee { application, user }).or(user);
@@ -123,7 +123,7 @@ impl Outside {
             // No answer: the back-to-back user agent then says that the store failed, and not that there is no such number.
             Err(error) => error!(%error, "a number could not be looked up"),
         };
-        self.store.map_number(called, found).await;
+        self.store.map_numbers(called, found).await;
     }
 
     /// What is no number is the name of a user.

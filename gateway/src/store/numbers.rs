@@ -19,13 +19,16 @@ pub struct AssignedNumber {
 }
 
 impl Store {
-    /// Looks up application and user of a number; `found` is called on the database thread. Waits only for space in the queue.
-    pub async fn map_number(
+    /// Looks up application and user of the first of these numbers that is known; `found` is called on the database thread. Waits only for space in the queue.
+    pub async fn map_numbers(
         &self,
-        number: String,
+        numbers: Vec<String>,
         found: impl FnOnce(Result<Option<(String, String)>, StoreError>) + Send + 'static,
     ) {
-        let job: Job = Box::new(move |database| found(database.map_number(&number)));
+        let job: Job = Box::new(move |database| {
+            let known = numbers.iter().map(|number| database.map_number(number)).find_map(Result::transpose);
+            found(known.transpose());
+        });
         drop(self.jobs.send(job).await);
     }
 

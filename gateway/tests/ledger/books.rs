@@ -262,7 +262,7 @@ async fn only_numbers_of_the_account_are_shown() {
         ("+46899999999", None),
     ] {
         let (found, mapped) = tokio::sync::oneshot::channel();
-        store.map_number(called.into(), |mapping| drop(found.send(mapping.expect("read")))).await;
+        store.map_numbers(vec![called.into()], |mapping| drop(found.send(mapping.expect("read")))).await;
         let expected = rings.map(|(application, user)| (application.to_owned(), user.to_owned()));
         assert_eq!(mapped.await.expect("an answer"), expected, "{called}");
     }

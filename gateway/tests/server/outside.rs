@@ -67,6 +67,41 @@ async fn the_registration_with_a_provider_is_removed_at_stop() {
     assert!(gateway.log().contains("taken back"), "{}", gateway.log());
 }
 
+/// A provider calls the Contact that was registered, names the number in To, and puts octets of another network beside its description.
+#[tokio::test]
+async fn a_call_to_the_account_rings_at_the_user_whose_number_it_names() {
+    let provider = Provider::new().await;
+    let gateway = provider.customer().await;
+    let register = provider.registers(true).await;
+    let register = parse(register.as_bytes()).expect("SIP");
+    let contact = register.contacts().next().expect("a Contact").expect("readable").uri;
+    assert!(run(&gateway.data.0, &["number", "add", "demo", "+46401234567", "--user", "alice"]).status.success());
+    let mut alice = Phone::new(&gateway, "alice").await;
+    assert_eq!(alice.register_with_ticket(&gateway).await, 200);
+
+    let address = provider.0.local_addr().expect("an address");
+    let body = [
+        b"--b\r\nContent-Type: application/ISUP\r\nContent-Disposition: signal;handling=optional\r\n\r\n\x01\xff\xfe\x00\r\n"
+            .as_slice(),
+        b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n",
+        b"m=audio 4000 RTP/AVP 0\r\n--b--\r\n",
+    ]
+    .concat();
+    let head = format!(
+        "INVITE sip:us@{host} SIP/2.0\r\nVia: SIP/2.0/UDP {address};branch=z9hG4bKin\r\nMax-Forwards: 70\r\n\
+         From: <sip:+46-70-999.99.99;npdi@{address};user=phone>;tag=theirs\r\nTo: <sip:40-123.45.67;phone-context=+46@{address};user=phone>\r\n\
+         Call-ID: in\r\nCSeq: 1 INVITE\r\nContact: <sip:{address}>\r\nRequire: 100rel\r\n\
+         Content-Type: multipart/mixed;boundary=b\r\nContent-Length: {length}\r\n\r\n",
+        host = contact.host,
+        length = body.len()
+    );
+    let there = format!("{}:{}", contact.host, contact.port.expect("a port"));
+    provider.0.send_to(&[head.as_bytes(), &body].concat(), there).await.expect("sent");
+    let invite = alice.socket.hear().await;
+    assert!(invite.starts_with("INVITE "), "{invite}\n{}", gateway.log());
+    assert!(invite.contains("\r\nFrom: <sip:+46709999999@"), "{invite}");
+}
+
 #[tokio::test]
 async fn a_silent_registrar_does_not_delay_the_stop() {
     let provider = Provider::new().await;

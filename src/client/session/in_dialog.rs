@@ -117,7 +117,7 @@ impl Session {
             return self.send_bye(context);
         }
         // Our 2xx had the offer, and the ACK has the answer (RFC 3261, 13.2.1).
-        if let Some(answer) = Some(ack.text()).filter(|_| ack.content_is("application/sdp") && !self.media.remote_applied) {
+        if let Some(answer) = ack.description().filter(|_| !self.media.remote_applied) {
             if sdp::check(answer).is_err() {
                 let error = Error::Unusable("The answer has no usable session description");
                 return self.terminate(context, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);
@@ -130,7 +130,7 @@ impl Session {
     /// Takes a re-INVITE or UPDATE.
     fn handle_offer(&mut self, context: &mut Context, position: usize, key: &ServerKey, owned: &OwnedMessage) {
         let request = owned.get();
-        let offer = request.content_is("application/sdp");
+        let offer = request.description().is_some();
         let invite = request.method() == Some(Method::Invite);
         if invite {
             self.reliable.reinvited();
@@ -144,7 +144,7 @@ impl Session {
             let (refusal, tag) = (glare::refusal(theirs, &mut context.random), context.random.token());
             return context.reject_with(key, request, refusal, &tag);
         }
-        if offer && sdp::usable(request.text()).is_err() {
+        if request.description().is_some_and(|offer| sdp::usable(offer).is_err()) {
             return context.reject(key, request, StatusCode::NOT_ACCEPTABLE_HERE);
         }
         if let Some(leg) = self.legs.get_mut(position) {
@@ -157,7 +157,7 @@ impl Session {
     /// connection, and so does ICE that has failed.
     fn create_answer(&mut self, context: &mut Context, key: &ServerKey, request: &OwnedMessage) {
         let wait = context.config.candidate_wait;
-        let offer = request.get().text();
+        let offer = request.get().description().unwrap_or_default();
         let known = self.media.remote.as_deref().and_then(sdp::fingerprint);
         let dead = self.media.ice == IceState::Failed;
         let renewed = !offer.is_empty() && (dead || known.is_some() && sdp::fingerprint(offer) != known);
@@ -185,7 +185,7 @@ impl Session {
         };
         let request = request.get();
         self.set_local_description(sdp);
-        self.media.remote_applied = !request.body.is_empty();
+        self.media.remote_applied = request.description().is_some();
         let sdp = self.media.local.clone().unwrap_or_default();
         self.send_ok(context, &key, request, &sdp);
         if self.is_path_broken() {
@@ -203,7 +203,7 @@ impl Session {
     pub fn reoffer_cancelled(&mut self, context: &mut Context) {
         if let OfferAnswer::Answering { key, request } = std::mem::replace(&mut self.offer_answer, OfferAnswer::Idle) {
             let request = request.get();
-            self.offer_answer = OfferAnswer::Cancelled { offered: !request.body.is_empty() };
+            self.offer_answer = OfferAnswer::Cancelled { offered: request.description().is_some() };
             context.reject(&key, request, StatusCode::REQUEST_TERMINATED);
         }
     }
@@ -367,8 +367,7 @@ impl Session {
         self.ack = Some(context.send_ack(ack));
         self.offer_answer = OfferAnswer::Idle;
         self.session_refreshed(context, answer);
-        let text = Some(answer.text()).filter(|text| sdp::check(text).is_ok());
-        if let Some(text) = text {
+        if let Some(text) = answer.description().filter(|text| sdp::check(text).is_ok()) {
             self.media.remote_tag = self.legs.first().map(|leg| leg.dialog.remote_tag.clone());
             self.apply_answer(context, TaskPurpose::Reaccept, text);
         }

@@ -167,7 +167,7 @@ impl Session {
             context.send_request(prack, Owner::Call(self.info.id, Purpose::Prack), None);
         }
         let tag = answer.to_tag().unwrap_or_default();
-        if self.media.remote_tag.is_none() && answer.content_is("application/sdp") {
+        if self.media.remote_tag.is_none() {
             self.accept_first_answer(context, tag, answer);
         }
         if self.early_media && self.media.remote_applied {
@@ -186,7 +186,7 @@ impl Session {
 
     /// Gives the peer connection the answer of a remote party: the first one, and no other.
     fn accept_first_answer(&mut self, context: &mut Context, tag: &str, answer: &Message<'_>) -> bool {
-        let Some(text) = Some(answer.text()).filter(|text| sdp::check(text).is_ok()) else { return false };
+        let Some(text) = answer.description().filter(|text| sdp::check(text).is_ok()) else { return false };
         self.media.remote_tag = Some(tag.to_owned());
         self.apply_answer(context, TaskPurpose::InitialAccept, text);
         true
@@ -250,7 +250,7 @@ impl Session {
             }
             // Another fork's early answer has used up our offer: takes a new peer connection and offers again.
             Some(_) => self.reoffer_with_new_peer(context, false),
-            None if answer.content_is("application/sdp") && self.accept_first_answer(context, tag, answer) => {}
+            None if self.accept_first_answer(context, tag, answer) => {}
             None => {
                 let error = Error::Unusable("The answer has no usable session description");
                 self.terminate(context, EndCause::Failure, Some(error), StatusCode::NOT_ACCEPTABLE_HERE);

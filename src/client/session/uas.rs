@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use offhook_sip::sdp;
 use offhook_sip::{Field, Message, NameAddr, OwnedMessage, StatusCode, Writer, reply};
+use offhook_sip::{sdp, telephone};
 use offhook_ua::dialog::Dialog;
 use offhook_ua::reliable;
 use offhook_ua::transaction::ServerKey;
@@ -43,8 +43,7 @@ impl Session {
     fn start_ringing(&mut self, context: &Context, key: ServerKey, owned: &OwnedMessage, (answering, described): (bool, bool)) {
         let invite = owned.get();
         // RFC 3262: an answer in a reliable 183 lets ICE and DTLS come up while it rings.
-        let early =
-            context.config.connect_while_ringing && invite.content_is("application/sdp") && reliable::is_supported_by(invite);
+        let early = context.config.connect_while_ringing && invite.description().is_some() && reliable::is_supported_by(invite);
         self.phase = Phase::Ringing { key, invite: owned.clone(), early, answering, described };
         self.connection = context.connection;
     }
@@ -113,8 +112,8 @@ impl Session {
         let leads = *early && !*answering;
         let invite = invite.get();
         let wait = self.candidate_wait(context);
-        if invite.content_is("application/sdp") {
-            let mut offer = self.media.narrow_offer(invite.text());
+        if let Some(offer) = invite.description() {
+            let mut offer = self.media.narrow_offer(offer);
             // Several devices may answer early, and all of them reach the caller's one port: only the caller, which knows whose answer it took,
             // may begin the DTLS handshake (RFC 8842, 5.3).
             if leads {
@@ -159,7 +158,7 @@ impl Session {
 
     /// Takes a PRACK: the caller has our early answer.
     pub(super) fn handle_prack(&mut self, context: &mut Context, key: &ServerKey, prack: &Message<'_>) {
-        if !self.reliable.acknowledge_provisional(prack) {
+        if self.reliable.acknowledge_provisional(prack).is_none() {
             return context.reject(key, prack, StatusCode::CALL_DOES_NOT_EXIST);
         }
         context.respond_ok(key, prack);
@@ -246,7 +245,7 @@ fn call_info(context: &Context, id: CallId, invite: &Message<'_>) -> Option<Call
     };
     let named = |field: &Field<'_>| Some((header_name(field.raw_name)?.to_owned(), field.value.to_owned()));
     let headers = invite.fields().iter().filter_map(named).collect();
-    let video = context.config.video && sdp::has_video(invite.text());
+    let video = context.config.video && invite.description().is_some_and(sdp::has_video);
     Some(CallInfo {
         id,
         call_id: invite.call_id().ok()?.to_owned(),
@@ -272,7 +271,8 @@ fn call_info(context: &Context, id: CallId, invite: &Message<'_>) -> Option<Call
 fn telephone_number(invite: &Message<'_>, from: &NameAddr<'_>) -> Option<String> {
     let phone = |party: &&NameAddr<'_>| party.uri.params.get("user").is_some_and(|kind| kind.eq_ignore_ascii_case("phone"));
     let asserted = invite.get_other("P-Asserted-Identity").and_then(|value| NameAddr::parse(value).ok());
-    asserted.iter().chain([from]).find(phone).map(|party| party.uri.user_text().into_owned())
+    let party = asserted.iter().chain([from]).find(phone)?;
+    Some(telephone::number_in(&party.uri).unwrap_or_else(|| party.uri.user_text().into_owned()))
 }
 
 /// Returns the caller: a user of the same server, or a SIP address.

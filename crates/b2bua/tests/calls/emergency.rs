@@ -57,6 +57,10 @@ fn it_is_one_however_it_is_dialled() {
         "sip:911@localhost".into(),
         "sip:911@example.com".into(),
         "sip:9%311@example.com;user=Phone".into(),
+        format!("sip:9-1.1@{DOMAIN};user=phone"),
+        format!("sip:(9)11@{DOMAIN}"),
+        format!("sip:911;phone-context=+46@{DOMAIN};user=phone"),
+        "sip:9-11;phone-context=example.com@example.com".into(),
     ] {
         let mut world = world();
         world.dial(&uri);

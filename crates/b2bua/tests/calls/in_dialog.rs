@@ -98,6 +98,7 @@ fn what_cannot_be_taken_within_a_call_is_rejected_with_what_could_be() {
         (5, "INFO", "Require: frob\r\n", None, 420, "unsupported", "frob"),
         (6, "INFO", "", None, 200, "", ""),
         (7, "UPDATE", "Require: timer\r\n", None, 200, "", ""),
+        (8, "UPDATE", "Require: 100rel, frob, precondition\r\n", None, 420, "unsupported", "frob, precondition"),
     ] {
         world.hear(FIRST, &within(method, &invite, number, more, body));
         if method == "INVITE" {

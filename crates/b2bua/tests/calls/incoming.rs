@@ -4,8 +4,9 @@ use offhook_b2bua::Callee;
 use offhook_media::{Leg, MediaError};
 use offhook_testing::switch::DOMAIN;
 use offhook_testing::text::head;
+use offhook_trunk::Trunk;
 
-use crate::world::{FIRST, SDP, World, answer, field, read, within};
+use crate::world::{FIRST, SDP, World, answer, field, read, trunk, within};
 
 /// A carrier's INVITE to a number of ours.
 pub fn invite(more: &str, sdp: &str) -> String {
@@ -256,5 +257,127 @@ fn a_refusal_of_a_carriers_call_says_what_could_be_taken() {
         world.hear(FIRST, &derived("ACK"));
         world.run(40_000);
         world.nothing_left();
+    }
+}
+
+/// The PRACK of the carrier to a provisional response.
+fn prack(rung: &str, number: u32, body: Option<(&str, &str)>) -> String {
+    within("PRACK", rung, number, &format!("RAck: {} 1 INVITE\r\n", field(rung, "rseq")), body)
+}
+
+#[test]
+fn a_carrier_that_requires_reliable_responses_hears_that_it_rings() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("Require: 100rel\r\n", SDP));
+    world.run(100);
+    world.expect("100 INVITE");
+    let rung = world.expect("180 INVITE");
+    assert_eq!((field(&rung, "require").as_str(), field(&rung, "content-type").as_str()), ("100rel", ""));
+    assert!(read(&rung).to_tag().is_some() && read(&rung).contacts().count() == 1, "{rung}");
+    world.run(600);
+    assert_eq!(world.expect("180 INVITE"), rung, "until it is acknowledged");
+    world.hear(FIRST, &prack(&rung, 2, None));
+    world.expect("200 PRACK");
+    world.hear(FIRST, &prack(&rung, 3, None));
+    world.expect("481 PRACK");
+    world.run(5_000);
+    world.silent();
+    world.answer(0);
+    let ok = world.expect("200 INVITE");
+    assert!(ok.contains("s=answer to Peer"), "{ok}");
+    world.hear(FIRST, &within("ACK", &ok, 1, "", None));
+    world.run(60_000);
+    world.silent();
+    world.hear(FIRST, &within("BYE", &ok, 4, "", None));
+    world.expect("200 BYE");
+    assert_eq!(world.app().last(), Some(&"ended HUNG_UP"));
+    world.nothing_left();
+}
+
+#[test]
+fn a_carrier_that_requires_reliable_responses_and_does_not_offer_gets_the_offer_while_it_rings() {
+    let mut world = World::new();
+    world.hear(FIRST, &invite("Require: 100rel\r\n", ""));
+    world.run(100);
+    world.expect("100 INVITE");
+    let rung = world.expect("180 INVITE");
+    assert!(rung.contains("s=offer to Peer"), "{rung}");
+    world.hear(FIRST, &prack(&rung, 2, Some(("application/sdp", SDP))));
+    world.expect("200 PRACK");
+    assert_eq!(world.lines("media: ").last(), Some(&"Peer answers"));
+    world.answer(0);
+    let ok = world.expect("200 INVITE");
+    assert_eq!(field(&ok, "content-type"), "", "it has had it");
+    world.hear(FIRST, &within("ACK", &ok, 1, "", None));
+    world.run(60_000);
+    world.silent();
+    assert_eq!(world.app().last(), Some(&"established"));
+    world.hang_up(0);
+    let bye = world.expect("BYE");
+    world.hear(FIRST, &answer(&bye, 200));
+    world.nothing_left();
+}
+
+#[test]
+fn a_carrier_that_never_acknowledges_that_it_rings_gets_504_and_little_else() {
+    let mut world = World::new();
+    let text = invite("Require: 100rel\r\n", SDP);
+    world.hear(FIRST, &text);
+    world.run(64_000);
+    let sent: Vec<String> = world.sent.drain(..).map(|(_, text)| text).collect();
+    let heads: Vec<String> = sent.iter().map(|text| head(text)).collect();
+    assert!(heads.starts_with(&["100 INVITE", "180 INVITE", "180 INVITE"].map(String::from)), "{heads:?}");
+    assert!(heads.contains(&"504 INVITE".to_owned()), "{heads:?}");
+    // It may not be the carrier.
+    assert!(sent.iter().map(String::len).sum::<usize>() <= 3 * text.len(), "{heads:?}");
+    assert_eq!(world.app().last(), Some(&"ended CANCELED"));
+    world.nothing_left();
+}
+
+#[test]
+fn a_number_is_read_as_carriers_write_it() {
+    for (uri, called) in [
+        ("sip:+46855512345;npdi;rn=+46708000000@198.51.100.1", "+46855512345"),
+        ("sip:855512345;phone-context=+46@198.51.100.1;user=phone", "+46855512345"),
+        ("sip:+46-8-555-12345@198.51.100.1", "+46855512345"),
+        ("tel:+46-8-555.123(45)", "+46855512345"),
+        ("sip:alice@198.51.100.1", "alice"),
+        ("sip:+46,1@198.51.100.1", "+46,1"),
+    ] {
+        let mut world = World::new();
+        world.hear(FIRST, &invite("", SDP).replacen("sip:+46401234@198.51.100.1", uri, 1));
+        world.run(100);
+        assert_eq!(world.called, [called], "{uri}");
+    }
+    // So is the number of who calls.
+    for (from, shown) in [
+        ("<sip:+46-70-999 99 99@192.0.2.1>", None),
+        ("<sip:+46-70-999.99.99;npdi;rn=+46708@192.0.2.1>", Some("+46709999999")),
+        ("<tel:70-9999999;phone-context=+46>", Some("+46709999999")),
+    ] {
+        let mut world = World::new();
+        world.hear(FIRST, &invite("", SDP).replace("\"Carol\" <sip:+46709999999@192.0.2.1;user=phone>", from));
+        world.run(1_000);
+        let lines: Vec<String> = shown.iter().map(|shown| format!(" from {shown}")).collect();
+        assert_eq!(world.lines("app: incoming"), lines, "{from}");
+    }
+}
+
+/// A provider that calls the Contact that was registered names the number elsewhere.
+#[test]
+fn a_call_to_the_account_is_for_the_number_that_is_named() {
+    let account = || Trunk { username: "acct77".into(), register: true, ..trunk("first", FIRST) };
+    let asserted = "P-Called-Party-ID: \"Desk\" <sip:+46-40-777@192.0.2.1;user=phone>;x=y\r\n";
+    for (uri, more, number, called) in [
+        ("sip:acct77@198.51.100.1:5060", "", "", ["+46401234", "acct77"].as_slice()),
+        ("sip:acct77@198.51.100.1:5060", asserted, "", &["+4640777", "+46401234", "acct77"]),
+        ("sip:acct77@198.51.100.1:5060", "", "+468999000", &["+46401234", "+468999000", "acct77"]),
+        ("sip:+46401111@198.51.100.1", asserted, "+468999000", &["+46401111"]),
+        ("sip:acct78@198.51.100.1", asserted, "+468999000", &["acct78"]),
+    ] {
+        let mut world = World::with(vec![Trunk { number: number.into(), ..account() }]);
+        world.hear(FIRST, &invite(more, SDP).replacen("sip:+46401234@198.51.100.1", uri, 1));
+        world.run(100);
+        assert_eq!(world.called, called, "{uri} {more}");
     }
 }

@@ -2,6 +2,7 @@
 //! other, and stand-ins for media, ledger and store that answer values.
 
 mod alone;
+mod bodies;
 mod credit;
 mod emergency;
 mod endings;

@@ -38,6 +38,7 @@ pub struct World {
     /// Everything that the page was sent and has sent.
     pub texts: Vec<String>,
     pub commands: Vec<Command>,
+    pub called: Vec<String>,
     /// What the ledger says to the next call.
     pub grant: Result<Grant, Refused>,
     /// What it says to each wish for more; none: the same end.
@@ -131,6 +132,7 @@ impl World {
             log: Vec::new(),
             texts: Vec::new(),
             commands: Vec::new(),
+            called: Vec::new(),
             grant: Ok(Grant { paid: None, more: false, caller_id: Some("+46401234".into()) }),
             extensions: VecDeque::new(),
             callee: Some(Callee { application: KEY.into(), user: "alice".into() }),
@@ -375,7 +377,8 @@ impl World {
             b2bua::Output::Trunk(_) => {}
             b2bua::Output::Media(command) => self.command(command),
             b2bua::Output::Ledger(query) => self.query(query),
-            b2bua::Output::Map { query, .. } => {
+            b2bua::Output::Map { query, called } => {
+                self.called = called;
                 let callee = self.callee.clone();
                 self.b2bua_input(b2bua::Input::Mapped { query, callee });
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use offhook_sip::{ApiCode, Message, StatusCode, Uri};
+use offhook_sip::{ApiCode, Message, StatusCode, Uri, telephone};
 
 use crate::context::Context;
 use crate::party::Party;
@@ -35,13 +35,20 @@ pub(super) fn is_outside(cx: &Context, uri: &Uri<'_>, from_host: &str, caller: &
 pub(super) fn outside_uri(cx: &Context, invite: &Message<'_>) -> Option<String> {
     let text = invite.uri()?;
     let uri = Uri::parse(text).ok()?;
-    let plain = !is_phone(&uri) && is_emergency(cx, &uri) && is_ours(cx, uri.host, from_host(invite));
-    Some(if plain { format!("sip:{}@{};user=phone", uri.user_text(), cx.settings.domain) } else { text.to_owned() })
+    let plain = !is_phone(&uri) && is_ours(cx, uri.host, from_host(invite));
+    Some(match emergency_number(cx, &uri).filter(|_| plain) {
+        Some(number) => format!("sip:{number}@{};user=phone", cx.settings.domain),
+        None => text.to_owned(),
+    })
 }
 
-/// Whether the user part is an emergency number.
+/// Whether the user part is an emergency number, in any spelling.
 pub(super) fn is_emergency(cx: &Context, uri: &Uri<'_>) -> bool {
-    cx.settings.emergency.iter().any(|number| **number == *uri.user_text())
+    emergency_number(cx, uri).is_some()
+}
+
+fn emergency_number<'c>(cx: &'c Context, uri: &Uri<'_>) -> Option<&'c str> {
+    telephone::one_of(&cx.settings.emergency, uri)
 }
 
 /// The host of the URI in From; empty where it cannot be read.

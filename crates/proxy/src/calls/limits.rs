@@ -1,7 +1,7 @@
 //! How many calls there may be of a user: those that he makes himself, and those that others make ring or wait at him. Neither uses
 //! up the other's limit, and no caller uses up that of all others.
 
-use offhook_sip::{ApiCode, Message, StatusCode};
+use offhook_sip::{ApiCode, Message, StatusCode, telephone};
 
 use super::Calls;
 use super::call::Call;
@@ -56,12 +56,13 @@ pub(super) fn source(caller: &Party, invite: &Message<'_>) -> Option<String> {
         return Some(aor.user.clone());
     }
     let from = invite.from().ok()?;
-    let user = from.uri.user_text();
-    let number = !user.is_empty() && user.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit());
-    match &*user {
+    // Who writes a number in another way is the same caller.
+    if let Some(number) = telephone::number_in(&from.uri) {
+        return Some(number);
+    }
+    match &*from.uri.user_text() {
         "" => None,
         user if user.eq_ignore_ascii_case("anonymous") => None,
-        user if number => Some(user.to_owned()),
         user => Some(format!("{user}@{}", from.uri.host.to_ascii_lowercase())),
     }
 }

@@ -248,3 +248,38 @@ fn a_query_lists_without_changing() {
     let answer = register(&mut world, &mut phone, |text| text.replace("\r\nContact: ", "\r\nX-None: "));
     assert_eq!((head(&answer).as_str(), contacts(&answer).len()), ("200 REGISTER", 1));
 }
+
+/// One REGISTER says what is to be so, and its contacts are no steps (RFC 3261, 10.3; RFC 5626, 6).
+#[test]
+fn the_order_of_the_contacts_in_a_register_means_nothing() {
+    let device = |number: u8, more: &str| format!("<sip:alice@{number}.invalid;transport=ws>;+sip.instance=\"<urn:uuid:a>\"{more}");
+    let plain = |number: u8, more: &str| format!("<sip:alice@{number}.invalid;transport=ws>{more}");
+    for (contacts, bound) in [
+        // A new contact of a device, and its old one.
+        ([device(1, ";reg-id=1;expires=0"), device(2, ";reg-id=1"), plain(9, "")], ["2.", "9."].as_slice()),
+        ([device(1, ";expires=0"), device(2, ""), device(3, ";expires=0")], &["2."]),
+        // Another flow of a device, and one that ends.
+        ([device(1, ";reg-id=1;expires=0"), device(2, ";reg-id=2"), plain(9, ";expires=0")], &["2."]),
+        // The same contact twice, once without its device.
+        ([device(1, ""), plain(1, ";expires=0"), plain(9, "")], &["1.", "9."]),
+        ([device(1, ""), plain(1, ""), plain(9, ";expires=0")], &["1."]),
+        // Two contacts that want the place of one device.
+        ([device(1, ";reg-id=1"), device(2, ";reg-id=1"), plain(9, ";expires=0")], &["2."]),
+    ] {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut world = World::new();
+            let mut phone = Phone::new(&mut world, "alice", 1);
+            let own = format!("{};+sip.instance=\"<urn:uuid:{}>\";reg-id=1", phone.contact(), phone.instance);
+            let said = |contacts: &[String]| contacts.join(", ");
+            // Before, the first contact is bound.
+            let first = [contacts[0].replace(";expires=0", "")];
+            assert_eq!(code(&register(&mut world, &mut phone, |text| text.replace(&own, &said(&first)))), 200);
+            let all = order.map(|at| contacts[at].clone());
+            let answer = register(&mut world, &mut phone, |text| text.replace(&own, &said(&all)));
+            let mut listed: Vec<String> =
+                self::contacts(&answer).iter().map(|one| one["<sip:alice@".len()..][..2].to_owned()).collect();
+            listed.sort();
+            assert_eq!(listed, bound, "{all:#?}");
+        }
+    }
+}

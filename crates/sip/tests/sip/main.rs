@@ -2,6 +2,7 @@
 //!
 //! The messages and vectors of the RFCs are in `../shared/corpora` (build.rs); where that is missing, their tests are ignored.
 
+mod bodies;
 mod digest;
 mod flows;
 mod mutations;

@@ -46,7 +46,7 @@ fn read_all(message: &Message<'_>, round: usize) -> bool {
         0 => read_body(message.text()),
         1 => drop((message.contact_is_star(), message.has_token(Name::Supported, "x"), message.get_other("x-y"))),
         2 => drop(strongest(message.values(Name::WwwAuthenticate))),
-        3 => drop((message.check_uas(&CAN), message.content_is("application/sdp"))),
+        3 => drop((message.check_uas(&CAN), message.description())),
         4 => drop((message.check_uac(), message.check_registrar(), message.target())),
         _ => drop(reply(message, StatusCode::OK, Some("t")).end()),
     }

@@ -21,7 +21,7 @@ fn it_registers_with_its_password_and_again_in_time() {
     world.hear(PROVIDER, &answer(&first, 401, &format!("WWW-Authenticate: {}", challenge("n", false))));
     let second = world.expect("REGISTER");
     assert!(header(&second, Name::Authorization).contains("response="));
-    let granted = "Contact: <sip:us@10.0.0.1>;expires=9999, <sip:us@198.51.100.1:5060>;expires=100";
+    let granted = "Contact: <sip:us@10.0.0.1>;expires=9999, <sip:@>;expires=1, no address, <sip:us@198.51.100.1:5060>;expires=100";
     world.hear(PROVIDER, &answer(&second, 200, granted));
     log.says("INFO registered with the provider trunk=provider seconds=100");
     world.pass(79_999);
