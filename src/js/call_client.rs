@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function, JSON, Object, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 
 use super::app::App;
@@ -72,21 +71,19 @@ impl CallClient {
         let custom = options::stream(custom).map_err(type_error)?;
         let video = app.options.video && !no_video.is_truthy();
         let (promise, deferred) = Deferred::silent();
-        spawn_local(async move {
-            let driver = app.driver();
-            let microphone = &driver.microphone;
-            microphone.hold(true);
-            if let Some(custom) = custom {
-                driver.adopt(&custom);
-            }
-            let stream = match microphone.open(Kinds { audio: true, video }) {
+        // At once: after `terminate` nothing may be opened.
+        let driver = app.driver();
+        driver.microphone.hold(true);
+        if let Some(custom) = custom {
+            driver.adopt(&custom);
+        }
+        let opening = driver.microphone.open(Kinds { audio: true, video });
+        app.settle_with(deferred, async move {
+            let stream = match opening {
                 Ok(opening) => opening.await.map(JsValue::from),
                 Err(fault) => Err(fault),
             };
-            if stream.is_err() {
-                microphone.hold(false);
-            }
-            deferred.settle(stream);
+            stream.inspect_err(|_| driver.microphone.hold(false))
         });
         Ok(promise)
     }
@@ -94,6 +91,7 @@ impl CallClient {
     /// Adds a listener.
     #[wasm_bindgen(js_name = addEventListener, skip_typescript)]
     pub fn add_event_listener(&self, listener: JsValue) {
+        self.app().prepare();
         self.app().listeners.add(listener);
     }
 

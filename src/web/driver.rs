@@ -158,7 +158,7 @@ impl Driver {
         self.command(|client, now| client.answer(now, id, granted))
     }
 
-    /// Has all calls without a stream of their own send a stream of the app, also those under way.
+    /// Has all calls without a stream of their own send a stream of the app, also those under way. What follows is delivered in a later task.
     pub fn adopt(&self, stream: &MediaStream) {
         self.microphone.adopt(same(stream));
         let calls = self.calls.borrow().clone();
@@ -166,9 +166,10 @@ impl Driver {
             let [audio, video] = media.take(stream, None);
             self.attach(media);
             if audio || video {
-                self.input(Input::LocalStreamReplaced { call: media.id, audio, video });
+                self.inputs.borrow_mut().push(Input::LocalStreamReplaced { call: media.id, audio, video });
             }
         }
+        self.after_command();
     }
 
     /// Reads from the client.
