@@ -43,7 +43,7 @@
     );
   },
 
-  async the_server_is_named_in_many_ways({ client, network, equal, sleep }) {
+  async the_server_is_named_in_many_ways({ client, network, equal, ok, sleep, thrown }) {
     const urls = async (options) => {
       network.urls = [];
       const made = client({ applicationKey: "a b", server: undefined, ...options });
@@ -62,6 +62,11 @@
       "urlObj.calling",
     );
     equal(await urls({}), `${location.origin.replace("http", "ws")}/sip?key=a%20b`, "the page's origin");
+    const place = Symbol.for("offhook.script");
+    Object.assign(globalThis, { [place]: { server: "ftp://calls.example" } });
+    const { message } = thrown(() => client({ server: undefined }));
+    delete globalThis[place];
+    ok(message.startsWith("data-server is a ws, wss, http or https URL"), message);
   },
 
   async the_server_of_the_script_is_asked_before_it_is_used({ client, network, equal, ok, until, sleep }) {
@@ -456,7 +461,10 @@
   },
   async a_microphone_that_opens_after_terminate_is_closed({ client, microphones, equal, until }) {
     const made = client();
-    const stream = made.getCallClient().initStream().catch((error) => error.message);
+    const stream = made
+      .getCallClient()
+      .initStream()
+      .catch((error) => error.message);
     made.terminate();
     equal(await stream, "The client was terminated", "initStream under way");
     const live = () => microphones.flatMap((one) => one.getTracks()).filter((track) => track.readyState === "live").length;
@@ -619,7 +627,13 @@
       await null;
       return made;
     };
-    const started = (made) => made.start(login, null, () => {}).then(() => "started", (error) => error.message);
+    const started = (made) =>
+      made
+        .start(login, null, () => {})
+        .then(
+          () => "started",
+          (error) => error.message,
+        );
     const one = client();
     one.terminate();
     equal(await started(one), "started", "a start right after terminate");
