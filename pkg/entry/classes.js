@@ -2,11 +2,17 @@
 import { Call, CallClient, CallDetails, Message, MessageClient, SinchClient as Client } from "../wasm/offhook.js";
 import { checkStarted } from "./start.js";
 
+// Each client holds its listeners: if the wasm did, and a listener knew the client, the browser could collect neither.
+const lists = /** @type {() => unknown} */ (Reflect.get(Client.prototype, "__lists"));
+/** @type {WeakMap<Client, unknown>} */
+const held = new WeakMap();
+
 class SinchClient extends Client {
   /** @param {ConstructorParameters<typeof Client>[0]} config */
   constructor(config) {
     checkStarted();
     super(config);
+    held.set(this, lists.call(this));
   }
 }
 
@@ -22,7 +28,7 @@ for (const [name, named] of Object.entries({ ...classes, SinchClient })) {
 
 for (const { prototype } of [...Object.values(classes), Client]) {
   // Pages have nothing to free: the browser tells the glue when an object is collected.
-  for (const name of ["free", "__destroy_into_raw", Symbol.dispose]) Reflect.deleteProperty(prototype, name);
+  for (const name of ["free", "__destroy_into_raw", "__lists", Symbol.dispose]) Reflect.deleteProperty(prototype, name);
   // The glue keeps an address in each object; the first one that it writes makes a property that nobody meets who lists them.
   Object.defineProperty(prototype, "__wbg_ptr", {
     set(address) {

@@ -117,9 +117,12 @@ impl Account {
         }
         let shown = context.authenticator.replace(Authenticator::new(credentials));
         // Of two that the server has not accepted yet, the later counts.
-        let before = self.update.take().map_or(shown, |update| update.before);
+        let earlier = self.update.take();
+        if earlier.is_none() {
+            context.timers.set(Timer::TokenUpdate, context.now + TIMEOUT);
+        }
+        let before = earlier.map_or(shown, |update| update.before);
         self.update = Some(Update { before, ends: lasts.map(|lasts| context.now + lasts) });
-        context.timers.set(Timer::TokenUpdate, context.now + TIMEOUT);
         Ok(())
     }
 
@@ -158,8 +161,9 @@ impl Account {
         if self.phase != Phase::Ready {
             return Ok(false);
         }
-        self.asked = true;
-        context.timers.set(Timer::Activation, context.now + TIMEOUT);
+        if !std::mem::replace(&mut self.asked, true) {
+            context.timers.set(Timer::Activation, context.now + TIMEOUT);
+        }
         if !changed && self.registration.is_bound() == wanted {
             self.report_receiving(context);
         } else if open {

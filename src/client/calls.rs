@@ -14,19 +14,19 @@ impl Client {
     /// to a destination or with headers that cannot be sent (5, 6003), and one of a client that is not started (5, 6000).
     pub fn call(&mut self, now: Instant, to: Destination, headers: Vec<(String, String)>) -> CallInfo {
         let wire = to.check().and_then(|()| check_headers(&headers, to.domain()));
-        self.place(now, &to, headers, wire)
+        self.place(now, to, headers, wire)
     }
 
     /// Places a call that cannot be placed, for what the app found wrong with it.
     pub fn call_in_vain(&mut self, now: Instant, to: Destination, fault: Error) -> CallInfo {
-        self.place(now, &to, Vec::new(), Err(fault))
+        self.place(now, to, Vec::new(), Err(fault))
     }
 
     /// Adds a call. `wire`: its headers as they are sent, or why nothing can be.
     fn place(
         &mut self,
         now: Instant,
-        to: &Destination,
+        to: Destination,
         headers: Vec<(String, String)>,
         wire: Result<Vec<(String, String)>, Error>,
     ) -> CallInfo {
@@ -51,8 +51,7 @@ impl Client {
             muted: false,
             video: self.context.config.video && to.domain() == Domain::Data,
         };
-        let uri = to.uri(&self.context.config.domain);
-        self.calls.push(Call::place(&mut self.context, info.clone(), uri, wire));
+        self.calls.push(Call::place(&mut self.context, info.clone(), to, wire));
         info
     }
 

@@ -82,9 +82,19 @@ impl Connection {
         self.tries as usize >= context.config.servers.len()
     }
 
+    /// The server that is next, or the one that it goes to.
+    pub fn server<'a>(&self, context: &'a Context) -> Option<&'a String> {
+        context.config.servers.get(self.server % context.config.servers.len().max(1))
+    }
+
+    /// The client is started: each server is tried, however many tries there were before.
+    pub const fn begin(&mut self) {
+        self.tries = 0;
+    }
+
     /// Opens it, to the server that is next.
     pub fn open(&mut self, context: &mut Context) {
-        let Some(url) = context.config.servers.get(self.server % context.config.servers.len().max(1)).cloned() else { return };
+        let Some(url) = self.server(context).cloned() else { return };
         context.set_secure(url.starts_with("wss:"));
         context.timers.stop(Timer::Reconnect);
         let later = self.tries as usize > context.config.servers.len();

@@ -25,21 +25,40 @@ pub struct Inquiry {
     found: Vec<(String, Finding)>,
 }
 
+/// What is known of a failure before the server is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It was not reached.
+    Unreached(Cow<'static, str>),
+    /// It was, and did not serve.
+    Closed(Cow<'static, str>),
+}
+
+impl Failure {
+    /// Returns its sentence, without a full stop.
+    #[must_use]
+    pub fn into_text(self) -> Cow<'static, str> {
+        match self {
+            Self::Unreached(text) | Self::Closed(text) => text,
+        }
+    }
+}
+
 enum Purpose {
     /// Whether the server that nobody has named is used.
     Choose,
-    /// Why `start` fails, where the servers say nothing better.
-    Explain(Cow<'static, str>),
+    /// Why `start` fails.
+    Explain,
 }
 
 impl Client {
     /// Asks the server that nobody has named whether it is a gateway. Its address has no key yet: it may be a stranger's.
     pub(super) fn choose_server(&mut self) {
         self.missed = None;
-        let config = &mut self.context.config;
-        match &mut config.unnamed {
+        self.failures.clear();
+        self.connection.begin();
+        match &self.context.config.unnamed {
             Some(unnamed) => {
-                std::mem::swap(&mut config.domain, &mut unnamed.domain);
                 let address = without_query(&unnamed.url).to_owned();
                 self.ask(Purpose::Choose, vec![address]);
             }
@@ -48,10 +67,10 @@ impl Client {
     }
 
     /// Asks all servers why they cannot be reached; then `start` fails.
-    pub(super) fn explain(&mut self, why: Cow<'static, str>) {
+    pub(super) fn explain(&mut self) {
         self.connection.close(&mut self.context);
         let servers = self.context.config.servers.clone();
-        self.ask(Purpose::Explain(why), servers);
+        self.ask(Purpose::Explain, servers);
     }
 
     /// Takes what a server has said.
@@ -74,9 +93,7 @@ impl Client {
     /// Asks no longer.
     pub(super) fn drop_inquiry(&mut self) {
         self.context.timers.stop(Timer::Inquiry);
-        if let Some(Inquiry { purpose: Purpose::Choose, .. }) = self.inquiry.take() {
-            self.use_named();
-        }
+        self.inquiry = None;
     }
 
     fn ask(&mut self, purpose: Purpose, servers: Vec<String>) {
@@ -92,9 +109,9 @@ impl Client {
         self.context.timers.stop(Timer::Inquiry);
         match inquiry.purpose {
             Purpose::Choose => self.chosen(inquiry.found),
-            Purpose::Explain(why) => {
+            Purpose::Explain => {
                 let found: Vec<_> = self.missed.take().into_iter().chain(inquiry.found).collect();
-                self.start_fails(explanation(&found, &why, &self.context.config.page));
+                self.start_fails(&found);
             }
         }
     }
@@ -102,27 +119,19 @@ impl Client {
     /// Uses the server that nobody has named where it is a gateway, also one that refuses: then it says why.
     fn chosen(&mut self, found: Vec<(String, Finding)>) {
         let config = &mut self.context.config;
-        if found.iter().all(|(_, finding)| finding.is_gateway()) {
-            config.servers = config.unnamed.take().map(|unnamed| unnamed.url).into_iter().collect();
+        let is_gateway = found.iter().all(|(_, finding)| finding.is_gateway());
+        if let Some(unnamed) = config.unnamed.take_if(|_| is_gateway) {
+            (config.servers, config.domain) = (vec![unnamed.url], unnamed.domain);
+        } else if config.servers.is_empty() {
+            return self.start_fails(&found);
         } else {
-            self.use_named();
             self.missed = found.into_iter().next();
-        }
-        if self.context.config.servers.is_empty() {
-            self.explain(Cow::default());
-            return self.end_inquiry();
         }
         self.connection.open(&mut self.context);
     }
 
-    fn use_named(&mut self) {
-        let config = &mut self.context.config;
-        if let Some(unnamed) = &mut config.unnamed {
-            std::mem::swap(&mut config.domain, &mut unnamed.domain);
-        }
-    }
-
-    fn start_fails(&mut self, why: String) {
+    fn start_fails(&mut self, found: &[(String, Finding)]) {
+        let why = explanation(found, &self.failures, &self.context.config.page);
         let verdict = self.account.unreachable(&mut self.context, why.into());
         self.apply(verdict);
     }
@@ -139,12 +148,13 @@ impl Finding {
 /// What errors say of a page that is not secure.
 pub const INSECURE: &str = "This page itself is not secure: browsers give the microphone to pages over https or on localhost only.";
 
-/// Returns what an error says of servers that were asked after a failure for which the browser gives the reason `why`.
+/// Returns what an error says of servers that were asked. `failures`: what was known of them before.
 #[must_use]
-pub fn explanation(found: &[(String, Finding)], why: &str, page: &Page) -> String {
+pub fn explanation(found: &[(String, Finding)], failures: &[(String, Failure)], page: &Page) -> String {
     let mut text = String::new();
     for (url, finding) in found {
-        text.push_str(&sentence(url, finding, why, page));
+        let failure = failures.iter().rev().find(|(failed, _)| failed == url).map(|(_, failure)| failure);
+        text.push_str(&sentence(url, finding, failure, page));
         text.push(' ');
     }
     if !page.secure {
@@ -155,18 +165,28 @@ pub fn explanation(found: &[(String, Finding)], why: &str, page: &Page) -> Strin
     text.trim_end().to_owned()
 }
 
-fn sentence(url: &str, finding: &Finding, why: &str, page: &Page) -> String {
+fn sentence(url: &str, finding: &Finding, failure: Option<&Failure>, page: &Page) -> String {
     let host = host(url);
     match finding {
-        Finding::Gateway => format!("{why}, though a gateway answers at {host}. Does a proxy in between pass WebSockets on?"),
+        Finding::Gateway => match failure {
+            Some(Failure::Closed(why)) => format!("{why}. It is the gateway at {host}: its log says why."),
+            Some(Failure::Unreached(why)) => {
+                format!(
+                    "{why}, though a gateway answers at {host}. Does a proxy in between pass all requests on, WebSockets included?"
+                )
+            }
+            None => format!("The gateway at {host} answers."),
+        },
         Finding::Refused { reason, said, wait } => refusal(url, reason, said, *wait, page),
         Finding::Foreign(status) => {
             let status = status.map(|status| format!(" (HTTP {status})")).unwrap_or_default();
             format!("What answers at {}{status} is no gateway: check the address of the server.", place(url))
         }
         Finding::Silent => {
+            let certificate = if url.starts_with("wss:") { "that its certificate is valid, " } else { "" };
             format!(
-                "Nothing answers at {host}: check the address of the server, that it runs, and that no policy of the page blocks it."
+                "Nothing answers at {host}: check the address of the server, that it runs, {certificate}and that no policy of the page blocks it. A gateway with too many connections \
+                 answers nothing either."
             )
         }
         Finding::Late => format!("{host} did not answer in time: check the address of the server, and that it runs."),
@@ -215,6 +235,8 @@ fn place(url: &str) -> &str {
     place.get(..end).and_then(|host| host.rfind('@')).and_then(|at| place.get(at + 1..)).unwrap_or(place)
 }
 
-fn without_query(url: &str) -> &str {
+/// The address of a server that nobody has named: without the key, as it may be a stranger's.
+#[must_use]
+pub fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }

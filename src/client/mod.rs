@@ -29,12 +29,11 @@ pub use io::{
 };
 
 /// What an error says of servers that were asked over HTTP.
-pub use inquiry::{INSECURE, explanation};
+pub use inquiry::{Failure, INSECURE, explanation, without_query};
 
 /// What a trace of the signalling may show.
 pub use offhook_sip::redacted;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use offhook_ua::time::Instant;
@@ -103,6 +102,8 @@ pub struct Client {
     inquiry: Option<Inquiry>,
     /// The server that nobody has named, where it is no gateway.
     missed: Option<(String, Finding)>,
+    /// Of each server that a `start` has not reached, why.
+    failures: Vec<(String, Failure)>,
 }
 
 impl Client {
@@ -112,7 +113,7 @@ impl Client {
         let mut context = Context::new(config, seed);
         let account = Account::new(&mut context);
         let connection = Connection::new();
-        Self { context, connection, account, calls: Vec::new(), next_call: 0, inquiry: None, missed: None }
+        Self { context, connection, account, calls: Vec::new(), next_call: 0, inquiry: None, missed: None, failures: Vec::new() }
     }
 
     /// Signs in. [`Event::Started`] or [`Event::StartFailed`] follows.
@@ -362,7 +363,11 @@ impl Client {
         if matches!(self.account.phase, Phase::Idle | Phase::Over) || self.connection.is_closed() {
             return;
         }
-        self.lost(format!("The server cannot be reached ({code})").into());
+        self.lost(if self.connection.is_open() {
+            Failure::Closed(format!("The server closed the connection ({code})").into())
+        } else {
+            Failure::Unreached(format!("The server cannot be reached ({code})").into())
+        });
     }
 
     fn disconnected(&mut self) {
@@ -372,17 +377,21 @@ impl Client {
         self.forget_requests(|owner| matches!(owner, Owner::Account | Owner::Connection));
     }
 
-    fn lost(&mut self, why: Cow<'static, str>) {
+    fn lost(&mut self, why: Failure) {
+        let starting = self.account.phase == Phase::Starting;
+        if let Some(server) = self.connection.server(&self.context).filter(|_| starting) {
+            self.failures.push((server.clone(), why.clone()));
+        }
         self.disconnected();
         let in_call = self.has_calls();
         self.connection.lost(&mut self.context, in_call, false);
         if !self.connection.is_hopeless(&self.context) {
             return;
         }
-        if self.account.phase == Phase::Starting {
-            self.explain(why);
+        if starting {
+            self.explain();
         } else {
-            let verdict = self.account.unreachable(&mut self.context, why);
+            let verdict = self.account.unreachable(&mut self.context, why.into_text());
             self.apply(verdict);
         }
     }
@@ -435,14 +444,14 @@ impl Client {
             match timer {
                 Timer::Connect => {
                     self.context.push(Output::Disconnect);
-                    self.lost("The server did not answer in time".into());
+                    self.lost(Failure::Unreached("The server did not answer in time".into()));
                 }
                 Timer::Reconnect => self.connection.open(&mut self.context),
                 Timer::Inquiry => self.end_inquiry(),
                 Timer::KeepAlive => self.connection.probe(&mut self.context, slept),
                 Timer::KeepAliveTimeout => {
                     self.context.push(Output::Disconnect);
-                    self.lost("The server fell silent".into());
+                    self.lost(Failure::Closed("The server fell silent".into()));
                 }
                 Timer::Register => self.account.register(&mut self.context),
                 Timer::TokenWarning => self.account.warn_of_expiry(&mut self.context),

@@ -1,10 +1,13 @@
 //! The state that the objects of one client share, and the delivery of notices to the page's listeners.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::rc::{Rc, Weak};
+use std::task::Poll;
 
 use js_sys::{Array, Object, WeakRef};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::console;
 
 use super::call::{Call, CallInner};
@@ -33,15 +36,13 @@ pub struct App {
     pub listeners: Listeners,
     /// Listeners of the client.
     pub client_listeners: Listeners,
+    /// Listeners of the message client.
+    pub message_listeners: Listeners,
     /// The page's logger, and that of the signalling.
     loggers: [Listeners; 2],
     started: Cell<bool>,
     /// What `terminate` does to a `start` that comes later.
     life: Cell<Life>,
-    /// How often it was terminated.
-    ends: Cell<u32>,
-    /// Whether it was terminated, and not started since.
-    over: Cell<bool>,
     /// The user that is signed in.
     pub user: RefCell<Option<String>>,
     /// The `start` under way.
@@ -50,12 +51,14 @@ pub struct App {
     pub updating: RefCell<Vec<Deferred>>,
     /// The changes of the active connection under way: whether it is to be on.
     pub activating: RefCell<Vec<(bool, Deferred)>>,
+    /// The other promises of which the page waits for the result, while it does.
+    awaited: RefCell<Vec<Weak<RefCell<Option<Deferred>>>>>,
     pub connection: Cell<ConnectionState>,
     /// The objects of the calls that have not ended, one for each.
     calls: RefCell<Vec<(CallId, Rc<CallInner>, JsValue)>>,
     /// The call client, as long as the page has it: it holds the client.
     call_client: RefCell<Option<WeakRef>>,
-    message_client: RefCell<Option<JsValue>>,
+    message_client: RefCell<Option<WeakRef>>,
     this: Weak<Self>,
 }
 
@@ -77,15 +80,15 @@ impl App {
             options,
             listeners: Listeners::new("onIncomingCall"),
             client_listeners: Listeners::new("onError"),
+            message_listeners: Listeners::new("onIncomingMessage"),
             loggers,
             started: Cell::new(false),
             life: Cell::new(Life::New),
-            ends: Cell::new(0),
-            over: Cell::new(false),
             user: RefCell::default(),
             starting: RefCell::default(),
             updating: RefCell::default(),
             activating: RefCell::default(),
+            awaited: RefCell::default(),
             connection: Cell::new(ConnectionState::Closed),
             calls: RefCell::default(),
             call_client: RefCell::default(),
@@ -107,20 +110,12 @@ impl App {
 
     /// Returns the one call client object.
     pub fn call_client(self: &Rc<Self>) -> JsValue {
-        let known = self.call_client.borrow().as_ref().and_then(WeakRef::deref);
-        known.map_or_else(
-            || {
-                let made: Object = JsValue::from(CallClient::new(self.clone())).unchecked_into();
-                self.call_client.replace(Some(WeakRef::new(&made)));
-                made.into()
-            },
-            Object::into,
-        )
+        known_or(&self.call_client, || CallClient::new(self.clone()).into())
     }
 
     /// Returns the one message client object.
-    pub fn message_client(&self) -> JsValue {
-        self.message_client.borrow_mut().get_or_insert_with(|| MessageClient::new(self.this.clone()).into()).clone()
+    pub fn message_client(self: &Rc<Self>) -> JsValue {
+        known_or(&self.message_client, || MessageClient::new(self.clone()).into())
     }
 
     /// Returns the object of a new call. `headers` is what the page gave.
@@ -143,9 +138,8 @@ impl App {
             return;
         }
         let Some(this) = self.this.upgrade() else { return };
-        if on {
-            self.over.set(false);
-            self.listeners_held(true);
+        if on || self.connection.get() == ConnectionState::Closed {
+            self.listeners_held(on);
         }
         STARTED.with_borrow_mut(|started| {
             if on {
@@ -156,58 +150,86 @@ impl App {
         });
     }
 
-    /// Begins a `start`.
-    ///
-    /// # Errors
-    /// Where `terminate` has taken it back before: a page whose ticket comes late has left the client by then.
-    pub fn begin(&self) -> Result<(), JsValue> {
-        match self.life.replace(Life::Known) {
-            Life::Revoked => {
-                Err(misuse("The client was terminated before it was started; to start it all the same, call start() again"))
-            }
-            Life::New | Life::Known => Ok(()),
+    /// Begins a `start`. Returns whether it may go on: not where `terminate` has taken it back before, as a page whose ticket comes late has left
+    /// the client by then.
+    pub fn begin(&self) -> bool {
+        let life = if self.life.get() == Life::Revoked { Life::New } else { Life::Known };
+        self.life.replace(life) != Life::Revoked
+    }
+
+    /// The page prepares a `start`: it is not taken back.
+    pub fn prepare(&self) {
+        if self.life.get() != Life::Known {
+            self.life.set(Life::New);
         }
     }
 
-    /// Ends calls, signs out, and rejects the open promises. Returns the listeners of the page: a client that is over holds them no longer.
-    pub fn terminate(&self) -> Array {
-        if self.life.get() == Life::New {
-            self.life.set(Life::Revoked);
+    /// A `start` has failed: it is as if it had not been called.
+    pub fn not_begun(&self) {
+        self.set_started(false);
+        self.life.set(Life::New);
+    }
+
+    /// Ends calls, signs out, and rejects the open promises.
+    pub fn terminate(self: &Rc<Self>) {
+        if self.life.get() != Life::Known {
+            self.life.set(Life::Revoking);
+            let app = self.clone();
+            spawn_local(async move {
+                if app.life.get() == Life::Revoking {
+                    app.life.set(Life::Revoked);
+                }
+            });
         }
-        self.ends.set(self.ends.get() + 1);
         self.driver().terminate();
         self.set_started(false);
-        self.settle_all(&terminated());
-        self.over.set(true);
-        if self.connection.get() == ConnectionState::Closed {
-            self.listeners_held(false);
-        }
+        self.settle_all(&misuse("The client was terminated"));
+    }
+
+    /// Returns the lists of listeners. They live as long as somebody holds them: the app while it is started, and the client's own object in the page.
+    /// If the app always did, and a listener knew the client, the browser could collect neither.
+    pub fn lists(&self) -> Array {
         self.all_listeners().iter().map(|listeners| listeners.list()).collect()
     }
 
-    fn all_listeners(&self) -> [&Listeners; 4] {
+    fn all_listeners(&self) -> [&Listeners; 5] {
         let [log, trace] = &self.loggers;
-        [&self.listeners, &self.client_listeners, log, trace]
+        [&self.listeners, &self.client_listeners, &self.message_listeners, log, trace]
     }
 
-    /// Has the listeners live as long as the client, or as the object that the page has of it.
+    /// Holds the listeners, or no longer.
     fn listeners_held(&self, on: bool) {
         for listeners in self.all_listeners() {
             if on { listeners.hold() } else { listeners.release() }
         }
     }
 
-    /// Returns how often it was terminated: what goes on in between asks again.
-    pub fn ends(&self) -> u32 {
-        self.ends.get()
+    /// Does `work` and settles the promise of `deferred` with its result. Where the client is terminated meanwhile, `work` goes no further.
+    pub fn settle_with(&self, deferred: Deferred, work: impl Future<Output = Result<JsValue, JsValue>> + 'static) {
+        let waiting = Rc::new(RefCell::new(Some(deferred)));
+        let mut awaited = self.awaited.borrow_mut();
+        awaited.retain(|one| one.strong_count() > 0);
+        awaited.push(Rc::downgrade(&waiting));
+        let mut work = Box::pin(work);
+        spawn_local(poll_fn(move |context| {
+            if waiting.borrow().is_none() {
+                return Poll::Ready(());
+            }
+            work.as_mut().poll(context).map(|result| {
+                let deferred = waiting.take();
+                deferred.inspect(|deferred| deferred.settle(result));
+            })
+        }));
     }
 
-    /// Rejects the open promises.
+    /// Rejects the open promises. Nothing is written to the console: the page itself has ended them, or a panic was written there.
     fn settle_all(&self, fault: &JsValue) {
-        self.start_ended(Err(fault.clone()));
-        self.updated(&Err(fault.clone()));
-        for (_, deferred) in self.activating.take() {
-            deferred.settle(Err(fault.clone()));
+        let start = self.starting.take();
+        let changes = self.activating.take().into_iter().map(|(_, deferred)| deferred);
+        let others = self.awaited.take();
+        let others = others.iter().filter_map(Weak::upgrade).filter_map(|waiting| waiting.take());
+        for deferred in start.into_iter().chain(self.updating.take()).chain(changes).chain(others) {
+            deferred.reject(fault);
         }
     }
 
@@ -225,7 +247,7 @@ impl App {
         for (_, call, object) in self.calls.take() {
             call.fail(error);
             call.listeners.tell("onCallEnded", &Array::of1(&object));
-            call.listeners.clear();
+            call.listeners.end();
         }
         self.settle_all(&fault);
         self.event(&Event::Connection(ConnectionState::Closed));
@@ -268,7 +290,7 @@ impl App {
                 self.start_ended(Ok(JsValue::UNDEFINED));
             }
             Event::StartFailed(error) => {
-                self.set_started(false);
+                self.not_begun();
                 self.start_ended(Err(sinch_error(error)));
             }
             Event::Active(result) => self.active(true, result),
@@ -285,7 +307,7 @@ impl App {
                 self.updated(&result.as_ref().map(|()| JsValue::UNDEFINED).map_err(sinch_error));
             }
             Event::Connection(connection) => {
-                if *connection == ConnectionState::Closed && self.over.get() {
+                if *connection == ConnectionState::Closed && !self.is_started() {
                     // The last thing that it is told.
                     self.listeners_held(false);
                 }
@@ -373,7 +395,7 @@ impl App {
         call.listeners.tell(handler, &arguments);
         if change == Change::Ended {
             // Nothing follows. A listener that knows its call would keep it for good.
-            call.listeners.clear();
+            call.listeners.end();
         }
     }
 }
@@ -381,17 +403,21 @@ impl App {
 /// What `terminate` does to a `start` that comes later.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Life {
-    /// Neither was called: `terminate` takes the next `start` back.
+    /// `start` was not called: `terminate` takes the next one back.
     New,
+    /// Terminated before it was started, in this task: a `start` in the same task begins anew.
+    Revoking,
     /// Terminated before it was started.
     Revoked,
     /// `start` was called: after `terminate` another begins anew.
     Known,
 }
 
-/// Returns the error of what was under way when the client was terminated.
-pub fn terminated() -> JsValue {
-    misuse("The client was terminated")
+/// Returns the object of `known`, as long as the page has it, or else makes it.
+fn known_or(known: &RefCell<Option<WeakRef>>, make: impl FnOnce() -> JsValue) -> JsValue {
+    let object = known.borrow().as_ref().and_then(WeakRef::deref).unwrap_or_else(|| make().unchecked_into());
+    known.replace(Some(WeakRef::new(&object)));
+    object.into()
 }
 
 /// Returns the driver of a client of `app`.

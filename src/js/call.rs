@@ -37,6 +37,7 @@ impl CallInner {
     /// Returns a call of `app`.
     pub fn new(app: Rc<App>, info: Rc<CallInfo>, media: Rc<Media>, headers: JsValue) -> Self {
         let listeners = Listeners::new("onCallEnded");
+        listeners.hold();
         Self { listeners, app, media, info: RefCell::new(info), headers, error: RefCell::default(), streamed: Cell::new(false) }
     }
 

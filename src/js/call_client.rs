@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function, JSON, JsString, Object, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 use web_sys::MediaStream;
 
 use super::app::App;
@@ -73,25 +72,26 @@ impl CallClient {
         let custom = options::stream(custom).map_err(type_error)?;
         let video = app.options.video && !no_video.is_truthy();
         let (promise, deferred) = Deferred::silent();
-        spawn_local(async move {
-            let driver = app.driver();
-            let microphone = &driver.microphone;
-            let stream = if let Some(custom) = custom {
-                driver.adopt(&custom);
-                if has_live(&custom) { Ok(custom.into()) } else { Err(ended()) }
-            } else {
-                microphone.disown();
-                microphone.hold(true);
-                let stream = match microphone.open(Kinds { audio: true, video }) {
-                    Ok(opening) => opening.await.map(JsValue::from),
-                    Err(fault) => Err(fault),
-                };
-                if stream.is_err() {
-                    microphone.hold(false);
-                }
-                stream
+        // At once: after `terminate` nothing may be opened.
+        let (driver, own) = (app.driver(), custom.is_none());
+        let microphone = &driver.microphone;
+        let opening = if let Some(custom) = custom {
+            driver.adopt(&custom);
+            if has_live(&custom) { Ok(Promise::resolve(&custom)) } else { Err(ended()) }
+        } else {
+            microphone.disown();
+            microphone.hold(true);
+            microphone.open(Kinds { audio: true, video })
+        };
+        app.settle_with(deferred, async move {
+            let stream = match opening {
+                Ok(opening) => opening.await.map(JsValue::from),
+                Err(fault) => Err(fault),
             };
-            deferred.settle(stream);
+            if own && stream.is_err() {
+                driver.microphone.hold(false);
+            }
+            stream
         });
         Ok(promise)
     }
@@ -99,6 +99,7 @@ impl CallClient {
     /// Adds a listener.
     #[wasm_bindgen(js_name = addEventListener, skip_typescript)]
     pub fn add_event_listener(&self, listener: JsValue) {
+        self.app().prepare();
         self.app().listeners.add(listener);
     }
 

@@ -10,8 +10,8 @@ use super::warn;
 
 /// Listeners in the order they were added.
 ///
-/// A listener often knows the object that it listens to. While this list holds it, the browser can collect neither; so the list can be
-/// [released](Self::release): then it lives as long as something else in the page holds it.
+/// A listener often knows the object that it listens to. While the list of it is [held](Self::hold) here, the browser can collect neither; else it lives
+/// as long as something else in the page holds it.
 pub struct Listeners {
     list: RefCell<WeakRef<Array<Object>>>,
     held: RefCell<Option<Array<Object>>>,
@@ -23,7 +23,7 @@ impl Listeners {
     /// Returns none yet. `example`: a handler that they may have.
     pub fn new(example: &'static str) -> Self {
         let list = Array::new_typed();
-        Self { list: RefCell::new(WeakRef::new(&list)), held: RefCell::new(Some(list)), example }
+        Self { list: RefCell::new(WeakRef::new(&list)), held: RefCell::default(), example }
     }
 
     /// Returns the list itself.
@@ -67,9 +67,10 @@ impl Listeners {
         }
     }
 
-    /// Removes all.
-    pub fn clear(&self) {
+    /// Removes all, and holds none that is added later.
+    pub fn end(&self) {
         self.list().set_length(0);
+        self.release();
     }
 
     /// Whether there are none.

@@ -1,6 +1,6 @@
 //! The entry point for text messages, which do not exist yet: pages that ask for it run, and what they send fails with an error.
 
-use std::rc::Weak;
+use std::rc::Rc;
 
 use js_sys::{Array, Date, Function, Object, Promise};
 use wasm_bindgen::prelude::*;
@@ -8,27 +8,27 @@ use wasm_bindgen_futures::spawn_local;
 
 use super::app::App;
 use super::error::{misuse, set};
-use super::listeners::Listeners;
 use super::promise::Deferred;
 use super::{class_of, text};
 use crate::web::dom::uuid;
 
 /// Sends text messages, and has the listeners for incoming ones.
 #[wasm_bindgen(skip_typescript)]
-pub struct MessageClient {
-    app: Weak<App>,
-    listeners: Listeners,
-}
+pub struct MessageClient(Option<Rc<App>>);
 
 impl MessageClient {
     /// The message client of `app`.
-    pub(super) fn new(app: Weak<App>) -> Self {
-        Self { app, listeners: Listeners::new("onIncomingMessage") }
+    pub(super) const fn new(app: Rc<App>) -> Self {
+        Self(Some(app))
     }
 
     /// The class.
     pub(super) fn class() -> Function {
-        class_of(&Self::new(Weak::new()).into())
+        class_of(&Self(None).into())
+    }
+
+    fn app(&self) -> &Rc<App> {
+        self.0.as_ref().expect("only `class` makes a message client of nothing, and nobody gets it")
     }
 }
 
@@ -38,7 +38,7 @@ impl MessageClient {
     #[wasm_bindgen(js_name = newMessage, skip_typescript)]
     pub fn new_message(&self, to: JsValue, body: &JsValue, headers: JsValue) -> Object {
         let to = to.dyn_into::<Array>().unwrap_or_else(|one| Array::of1(&one));
-        let sender = self.app.upgrade().and_then(|app| app.user.borrow().clone());
+        let sender = self.app().user.borrow().clone();
         let message = Object::<JsValue>::create(&Object::get_prototype_of(&Message.into()));
         set(
             &message,
@@ -69,13 +69,13 @@ impl MessageClient {
     /// Adds a listener.
     #[wasm_bindgen(js_name = addEventListener, skip_typescript)]
     pub fn add_event_listener(&self, listener: JsValue) {
-        self.listeners.add(listener);
+        self.app().message_listeners.add(listener);
     }
 
     /// Removes a listener.
     #[wasm_bindgen(js_name = removeEventListener, skip_typescript)]
     pub fn remove_event_listener(&self, listener: &JsValue) {
-        self.listeners.remove(listener);
+        self.app().message_listeners.remove(listener);
     }
 }
 

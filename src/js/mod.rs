@@ -12,7 +12,6 @@ mod call;
 mod call_client;
 mod error;
 mod fault;
-mod keep;
 mod listeners;
 mod login;
 mod message_client;

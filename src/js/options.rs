@@ -161,9 +161,9 @@ fn servers(given: &Object, application_key: &str) -> Result<Places, JsValue> {
         named => named,
     };
     let script = own(&Reflect::get(&js_sys::global(), &Symbol::for_(SCRIPT))?).unwrap_or_default();
-    let named = match named {
-        None => strings(&script, "server")?,
-        named => named,
+    let (named, [name, more]) = match named {
+        None => (strings(&script, "server")?, ["data-server", ""]),
+        named => (named, ["server", ", or a list of them"]),
     };
     let Some(named) = named else {
         let page = server(&page_origin(), application_key);
@@ -171,7 +171,7 @@ fn servers(given: &Object, application_key: &str) -> Result<Places, JsValue> {
         return Ok(default_places(page, came_from));
     };
     let read = |url: &String| {
-        server(url, application_key).ok_or_else(|| type_error("server is a ws, wss, http or https URL, or a list of them"))
+        server(url, application_key).ok_or_else(|| type_error(&format!("{name} is a ws, wss, http or https URL{more}")))
     };
     Ok(Places { servers: named.iter().map(read).collect::<Result<_, _>>()?, ..Places::default() })
 }

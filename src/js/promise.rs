@@ -37,6 +37,12 @@ impl Deferred {
         (dress(promise), Self { resolve, reject, success: None, fail: None, loud: false })
     }
 
+    /// Rejects the promise. Nothing is written to the console.
+    pub fn reject(mut self, error: &JsValue) {
+        self.loud = false;
+        self.settle(Err(error.clone()));
+    }
+
     /// Fulfils or rejects the promise. Without a callback of the page the error is written to the console.
     pub fn settle(&self, result: Result<JsValue, JsValue>) {
         let (callback, settle, value) = match result {

@@ -2,18 +2,17 @@
 
 use std::rc::Rc;
 
-use js_sys::{Error as JsError, Function, JSON, Object, Promise};
+use js_sys::{Array, Error as JsError, Function, JSON, Object, Promise};
 use offhook_ua::time::Instant;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 use web_sys::console;
 
 use super::app::{App, word};
 use super::call_client::place;
 use super::error::{bad_argument, misuse, sinch_error};
 use super::promise::Deferred;
-use super::{Call, CallClient, CallDetails, Message, MessageClient, keep, login, options, users};
+use super::{Call, CallClient, CallDetails, Message, MessageClient, login, options, users};
 use crate::client::Client;
 use crate::client::call::{Destination, Error};
 
@@ -31,15 +30,24 @@ impl SinchClient {
     #[wasm_bindgen(constructor, skip_typescript)]
     pub fn new(config: &JsValue) -> Result<SinchClient, JsValue> {
         let (options, config) = options::read(config)?;
-        let app = App::new(options, config);
-        keep::wrap(|| Self(app.clone()).into(), ["terminate", "stop"]);
-        Ok(Self(app))
+        Ok(Self(App::new(options, config)))
+    }
+
+    /// What the object in the page has to hold: `pkg/entry/classes.js` has it do so, and hides this method.
+    #[wasm_bindgen(js_name = __lists, skip_typescript)]
+    pub fn lists(&self) -> Array {
+        self.0.lists()
     }
 
     /// Signs in.
     #[wasm_bindgen(skip_typescript)]
     pub fn start(&self, login: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
+        if !self.0.begin() {
+            deferred
+                .reject(&misuse("The client was terminated before it was started; to start it all the same, call start() again"));
+            return promise;
+        }
         match self.sign_in(login) {
             Ok(()) => *self.0.starting.borrow_mut() = Some(deferred),
             Err(fault) => deferred.settle(Err(fault)),
@@ -68,6 +76,7 @@ impl SinchClient {
     /// Adds a listener.
     #[wasm_bindgen(js_name = addEventListener, skip_typescript)]
     pub fn add_event_listener(&self, listener: JsValue) {
+        self.0.prepare();
         self.0.client_listeners.add(listener);
     }
 
@@ -80,7 +89,7 @@ impl SinchClient {
     /// Ends calls and signs out.
     #[wasm_bindgen(skip_typescript)]
     pub fn terminate(&self) {
-        keep::give(self.0.terminate());
+        self.0.terminate();
     }
 
     /// The old name of [`SinchClient::terminate`].
@@ -95,9 +104,10 @@ impl SinchClient {
     pub fn new_user(&self, user: JsValue, success: JsValue, fail: JsValue) -> Promise {
         let (promise, deferred) = Deferred::new(success, fail);
         let user = if user.is_object() { JSON::stringify(&user) } else { Err(bad_argument("newUser(user): user is an object")) };
+        self.0.prepare();
         let app = self.0.clone();
         match user {
-            Ok(user) => spawn_local(async move { deferred.settle(users::create(&app, user.into()).await) }),
+            Ok(user) => self.0.settle_with(deferred, async move { users::create(&app, user.into()).await }),
             Err(fault) => deferred.settle(Err(fault)),
         }
         promise
@@ -121,6 +131,7 @@ impl SinchClient {
     /// `SinchError` (5, 6002) without the capability `calling`.
     #[wasm_bindgen(js_name = getCallClient, skip_typescript)]
     pub fn get_call_client(&self) -> Result<JsValue, JsValue> {
+        self.0.prepare();
         if self.0.options.calling { Ok(self.0.call_client()) } else { Err(misuse("The capability `calling` is not set")) }
     }
 
@@ -161,6 +172,7 @@ impl SinchClient {
     /// `SinchError` (5, 6002) without the option `supportActiveConnection`.
     #[wasm_bindgen(js_name = startActiveConnection, skip_typescript)]
     pub fn start_active_connection(&self) -> Result<Option<Promise>, JsValue> {
+        self.0.prepare();
         self.activate(true, Client::start_active_connection)
     }
 
@@ -240,21 +252,21 @@ impl SinchClient {
     }
 
     fn sign_in(&self, login: JsValue) -> Result<(), JsValue> {
-        let options = &self.0.options;
-        self.0.begin()?;
         if self.0.is_started() {
             return Err(JsError::new("Sinch client already started").into());
         }
+        self.begin(login).inspect_err(|_| self.0.not_begun())
+    }
+
+    fn begin(&self, login: JsValue) -> Result<(), JsValue> {
+        let options = &self.0.options;
         if options.server.is_none() && options.unnamed.is_none() {
             return Err(bad_argument("This page has no origin (is it a file?): name the server with the option `server`"));
         }
         let login = login::read(&login, &options.application_key, options.application_secret.as_deref())?;
         // Before anything can panic, so that the promise is rejected then.
         self.0.set_started(true);
-        self.0.driver().start(login).map_err(|error| {
-            self.0.set_started(false);
-            sinch_error(&error)
-        })
+        self.0.driver().start(login).map_err(|error| sinch_error(&error))
     }
 
     fn activate(&self, on: bool, command: fn(&mut Client, Instant) -> Result<bool, Error>) -> Result<Option<Promise>, JsValue> {

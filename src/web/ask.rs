@@ -11,25 +11,34 @@ use web_sys::{AbortController, AbortSignal, RequestCache, RequestCredentials, Re
 
 use super::dom::window;
 use super::fetch::{fetch, text_of};
-use crate::client::Finding;
+use crate::client::{Finding, MediaError};
 
 /// What a gateway calls itself.
 const GATEWAY: &str = "offhook-gateway";
 /// The status where only the WebSocket is missing (RFC 9110, 15.5.22).
 const UPGRADE_REQUIRED: u16 = 426;
+/// Those with which a gateway refuses a WebSocket.
+const REFUSALS: [u16; 3] = [403, 429, 503];
 /// How long the answer may take.
 const LIMIT: Duration = Duration::from_secs(4);
 
 /// Asks the server with this WebSocket URL.
 pub async fn ask(url: &str) -> Finding {
-    // `ws` becomes `http`, `wss` becomes `https`.
-    let address = url.replacen("ws", "http", 1);
-    if is_mixed(&address) {
+    let Ok(url) = Url::new(url) else { return Finding::Silent };
+    url.set_protocol(if url.protocol() == "wss:" { "https:" } else { "http:" });
+    // `fetch` takes no address with them, and nobody is to get them.
+    url.set_username("");
+    url.set_password("");
+    let address = url.href();
+    if is_mixed(&url) {
         return Finding::Insecure;
     }
     let deadline = Deadline::after(LIMIT);
     match send(&address, &deadline, RequestMode::Cors, RequestRedirect::Error).await {
-        Some(answer) => read(&answer).await,
+        Some(answer) => match read(&answer).await {
+            Err(_) if deadline.is_over() => Finding::Late,
+            finding => finding.unwrap_or_else(|_| Finding::Foreign(Some(answer.status()))),
+        },
         // A server that is no gateway lets no other page read its answer; but there is one.
         None => match send(&address, &deadline, RequestMode::NoCors, RequestRedirect::Follow).await {
             Some(_) => Finding::Foreign(None),
@@ -80,23 +89,23 @@ async fn send(address: &str, deadline: &Deadline, mode: RequestMode, redirect: R
     fetch(request).await.ok()
 }
 
-async fn read(answer: &Response) -> Finding {
+async fn read(answer: &Response) -> Result<Finding, MediaError> {
     let status = answer.status();
-    let json = text_of(answer).await.ok().and_then(|text| JSON::parse(&text).ok()).unwrap_or_default();
+    let json = JSON::parse(&text_of(answer).await?).unwrap_or_default();
     let field = |key: &str| Reflect::get(&json, &key.into()).ok().and_then(|value| value.as_string()).unwrap_or_default();
-    match status {
+    Ok(match status {
         _ if field("server") != GATEWAY => Finding::Foreign(Some(status)),
         UPGRADE_REQUIRED => Finding::Gateway,
-        _ => {
+        status if REFUSALS.contains(&status) => {
             let wait = answer.headers().get("retry-after").ok().flatten().and_then(|seconds| seconds.parse().ok());
             Finding::Refused { reason: field("reason"), said: field("message"), wait }
         }
-    }
+        _ => Finding::Foreign(Some(status)),
+    })
 }
 
 /// Whether browsers block it, as the page came over TLS (Mixed Content, 4.4): all but this machine.
-fn is_mixed(address: &str) -> bool {
+fn is_mixed(url: &Url) -> bool {
     let secure = window().location().protocol().is_ok_and(|protocol| protocol == "https:");
-    let host = || Url::new(address).map(|url| url.hostname()).unwrap_or_default();
-    secure && address.starts_with("http:") && !matches!(host().as_str(), "localhost" | "127.0.0.1" | "[::1]")
+    secure && url.protocol() == "http:" && !matches!(url.hostname().as_str(), "localhost" | "127.0.0.1" | "[::1]")
 }

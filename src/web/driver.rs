@@ -166,7 +166,7 @@ impl Driver {
     }
 
     /// Has all calls without a stream of their own send a stream of the app, also those under way. Calls whose microphone is still being opened take
-    /// it then.
+    /// it then. What follows is delivered in a later task.
     pub fn adopt(&self, stream: &MediaStream) {
         self.microphone.adopt(stream);
         let calls = self.calls.borrow().clone();
@@ -174,9 +174,10 @@ impl Driver {
             let [audio, video] = media.take(stream, None, true);
             self.attach(media);
             if audio || video {
-                self.input(Input::LocalStreamReplaced { call: media.id, audio, video });
+                self.inputs.borrow_mut().push(Input::LocalStreamReplaced { call: media.id, audio, video });
             }
         }
+        self.after_command();
     }
 
     /// Reads from the client.

@@ -1,6 +1,8 @@
 //! Servers that are asked over HTTP what they are: one that nobody has named, and all of them where `start` has reached none.
 
-use offhook::client::{Config, Finding, Login, Page, Unnamed};
+use offhook::client::call::Destination;
+use offhook::client::{Client, Config, Event, Finding, Input, Login, Output, Page, Unnamed};
+use offhook_ua::time::Instant;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -121,7 +123,10 @@ fn a_page_without_any_server_hears_what_became_of_the_script_s() {
 #[test]
 fn each_reason_has_its_sentence() {
     for (finding, said) in [
-        (Finding::Gateway, "The server cannot be reached (1006), though a gateway answers at server.test. Does a proxy"),
+        (
+            Finding::Gateway,
+            "The server cannot be reached (1006), though a gateway answers at server.test. Does a proxy in between pass all",
+        ),
         (
             refused("unknown application", None),
             "The server at server.test does not know the application \"shop\": check applicationKey",
@@ -134,7 +139,10 @@ fn each_reason_has_its_sentence() {
         (refused("busy", Some(10)), "The server at server.test refuses for now: There are too many connections. Try again in 10 s"),
         (refused("strange", None), "The server at server.test refuses: There are too many connections"),
         (Finding::Foreign(Some(200)), "What answers at server.test/sip (HTTP 200) is no gateway: check the address"),
-        (Finding::Silent, "Nothing answers at server.test: check the address"),
+        (
+            Finding::Silent,
+            "Nothing answers at server.test: check the address of the server, that it runs, that its certificate is valid, and",
+        ),
         (Finding::Late, "server.test did not answer in time"),
         (
             Finding::Insecure,
@@ -148,6 +156,43 @@ fn each_reason_has_its_sentence() {
         assert!(events.contains(&format!("start failed: {said}")), "{events}");
         assert!(events.contains("This page itself is not secure"), "{events}");
     }
+}
+
+#[test]
+fn a_call_placed_before_the_answer_goes_to_the_server_that_is_used() {
+    for (finding, domain) in [(Finding::Gateway, "cdn.test"), (Finding::Foreign(None), "server.test")] {
+        let (mut world, alice) = start(unnamed(), Some(finding));
+        world.command(alice, |client, now| client.call(now, Destination::User("bob".into()), Vec::new()));
+        world.run(2_000);
+        assert_eq!(world.invited, [format!("sip:bob@{domain}")]);
+    }
+}
+
+#[test]
+fn a_second_start_tries_each_server() {
+    let servers = ["wss://one.test/sip", "wss://two.test/sip"].map(str::to_owned).to_vec();
+    let (mut world, alice) = start_offline(Config { servers, ..config() }, &[]);
+    world.run(10_000);
+    assert_eq!(tried(&world, alice).len(), 2);
+    world.command(alice, |client, now| client.start(now, login()).unwrap());
+    world.run(10_000);
+    assert_eq!(tried(&world, alice).len(), 4, "{:?}", tried(&world, alice));
+}
+
+#[test]
+fn a_gateway_that_closes_the_connection_is_not_said_to_be_unreached() {
+    let (mut client, now) = (Client::new(Config { page: page(), ..config() }, [1; 32]), Instant::from_millis(0));
+    client.start(now, login()).unwrap();
+    client.handle(now, Input::Opened);
+    client.handle(now, Input::Closed { code: 1008, reason: String::new() });
+    client.handle(now, Input::Asked { url: SERVER.into(), finding: Finding::Gateway });
+    let outputs: Vec<Output> = std::iter::from_fn(|| client.poll()).collect();
+    let said = outputs.iter().find_map(|output| match output {
+        Output::Event(Event::StartFailed(error)) => Some(error.to_string()),
+        _ => None,
+    });
+    let said = said.expect("the start has failed");
+    assert!(said.starts_with("The server closed the connection (1008). It is the gateway at server.test"), "{said}");
 }
 
 #[test]

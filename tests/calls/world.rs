@@ -37,6 +37,8 @@ pub struct World {
     pub findings: BTreeMap<String, Finding>,
     /// The URLs that were asked.
     pub asked: Vec<String>,
+    /// Whom INVITEs of pages were for.
+    pub invited: Vec<String>,
 }
 
 /// Faults that the network makes.
@@ -115,6 +117,7 @@ impl World {
             dead: Vec::new(),
             findings: BTreeMap::new(),
             asked: Vec::new(),
+            invited: Vec::new(),
         }
     }
 
@@ -506,6 +509,9 @@ impl World {
         let Ok(message) = parse(text.as_bytes()) else { return };
         if std::env::var_os("TRACE").is_some() {
             println!("{} {} {arrow}\n{text}", self.now.millis(), self.nodes[node].name);
+        }
+        if let (">", Start::Request { method: Method::Invite, uri }) = (arrow, &message.start) {
+            self.invited.push((*uri).to_owned());
         }
         let cseq = message.cseq().unwrap();
         let what = match message.start {

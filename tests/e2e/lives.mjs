@@ -14,7 +14,12 @@ export default function suite(test) {
 }
 
 /** What an effect of the page is like that React, in its strict mode, runs twice. */
-const EFFECTS = ["a client of each, whose ticket comes later", "one client, whose ticket comes later", "a client of each, started at once"];
+const EFFECTS = [
+  "a client of each, whose ticket comes later",
+  "one client, whose ticket comes later",
+  "a client of each, started at once",
+  "one client, and a ticket that comes too late is ignored",
+];
 
 /** React in its strict mode runs each effect, its cleanup, and the effect again. */
 async function effects(world, where) {
@@ -41,13 +46,19 @@ async function runTwice(name, form) {
   const only = create();
   window.rings = [];
   const effect = () => {
-    const client = form === 1 ? only : create();
+    const client = form === 1 || form === 3 ? only : create();
+    let ignored = false;
     const listener = { onIncomingCall: (call) => window.rings.push(call) };
     client.getCallClient().addEventListener(listener);
     const start = (login) => client.start(login, null, quiet);
     if (form === 2) start(ticket);
-    else e2e.ticket(name).then(start).catch(quiet);
+    else
+      e2e
+        .ticket(name)
+        .then((ticket) => (form === 3 && ignored ? null : start(ticket)))
+        .catch(quiet);
     return () => {
+      ignored = true;
       client.getCallClient().removeEventListener(listener);
       client.terminate();
     };
@@ -152,14 +163,31 @@ async function nothingLeaks(world) {
         calls.addEventListener({ onIncomingCall: () => client.started });
         client.addEventListener({ onTokenExpired: () => client.started });
         await client.start(login);
+        let ended;
         await new Promise((resolve) => {
           const call = client.callUser(bob);
+          ended = call;
           remember("call", call);
           // Listeners that know their call.
           call.addEventListener({ onCallEstablished: () => call.hangup(), onCallEnded: () => resolve(call.getEndCause()) });
         });
         client.terminate();
-        remember("client that never started", new SinchClient(config).getCallClient());
+        // Listeners that know their client, of clients that do not run, and of what is over.
+        const listens = (name, client) => {
+          remember(name, client);
+          client.addEventListener({ onError: () => client.started });
+          client.getCallClient().addEventListener({ onIncomingCall: () => client.started });
+          const messages = client.getMessageClient();
+          messages.addEventListener({ onIncomingMessage: () => client.started });
+          return client;
+        };
+        const both = { ...config, capabilities: { calling: true, messaging: true } };
+        listens("client that never started", new SinchClient(both));
+        const wrong = { username: "nobody", password: "wrong" };
+        await listens("client whose start failed", new SinchClient(both))
+          .start(wrong, null, () => {})
+          .catch(() => {});
+        ended.addEventListener({ onCallEnded: () => ended.getState() });
       };
       await live(await e2e.ticket(name));
     },

@@ -151,10 +151,15 @@ async function reactTests({ test, browsers, folder, tarball }) {
 }
 
 async function strictMode(browser, url) {
+  /** What the console shows in red. */
+  const shown = [];
   const open = async (user, until) => {
     const tab = await browser.newPage();
     const said = [];
-    tab.on("console", (message) => said.push(message.text()));
+    tab.on("console", (message) => {
+      said.push(message.text());
+      if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) shown.push(message.text());
+    });
     tab.on("pageerror", (error) => said.push(String(error)));
     await tab.goto(`${url}/index.html#${user}`);
     await tab
@@ -173,6 +178,7 @@ async function strictMode(browser, url) {
     assert.equal(await bob.evaluate("window.tickets"), 2, "the effect ran twice");
     assert.equal(await bob.evaluate(count("/^→ SIP.2.0 180/")), 1, "rings once");
     await bob.waitForFunction("document.querySelector('audio').currentTime > 0.2", { polling: 200, timeout: 15_000 });
+    assert.deepEqual(shown, []);
   } finally {
     await bob.close();
     await alice.close();

@@ -43,7 +43,7 @@
     );
   },
 
-  async the_server_is_named_in_many_ways({ client, network, equal, sleep }) {
+  async the_server_is_named_in_many_ways({ client, network, equal, ok, sleep, thrown }) {
     const urls = async (options) => {
       network.urls = [];
       const made = client({ applicationKey: "a b", server: undefined, ...options });
@@ -62,6 +62,11 @@
       "urlObj.calling",
     );
     equal(await urls({}), `${location.origin.replace("http", "ws")}/sip?key=a%20b`, "the page's origin");
+    const place = Symbol.for("offhook.script");
+    Object.assign(globalThis, { [place]: { server: "ftp://calls.example" } });
+    const { message } = thrown(() => client({ server: undefined }));
+    delete globalThis[place];
+    ok(message.startsWith("data-server is a ws, wss, http or https URL"), message);
   },
 
   async the_server_of_the_script_is_asked_before_it_is_used({ client, network, equal, ok, until, sleep }) {
@@ -442,6 +447,45 @@
     ok(error.message.startsWith("Text messages are not available yet"), error.message);
   },
 
+  async what_waits_at_terminate_is_rejected_at_once({ client, equal, sleep }) {
+    const asked = [];
+    let answer;
+    globalThis.fetch = (url) => new Promise((resolve) => (asked.push(String(url)), (answer = resolve)));
+    Object.assign(window, { [Symbol.for("offhook.script")]: { src: "https://scripts.example/offhook.js" } });
+    const made = client({ server: undefined });
+    delete window[Symbol.for("offhook.script")];
+    const said = [];
+    const { error } = console;
+    console.error = (message) => said.push(message);
+    const user = made.newUser({ username: "alice", password: "secret" }).catch((error) => error.message);
+    await sleep(0);
+    made.terminate();
+    equal(await user, "The client was terminated", "newUser under way");
+    answer(new Response("", { status: 404 }));
+    await sleep(50);
+    equal(asked, ["https://scripts.example/sip"], "what is sent after terminate");
+    const early = made.newUser({ username: "alice", password: "secret" }).catch((error) => error.message);
+    made.terminate();
+    equal(await early, "The client was terminated", "newUser that has not begun");
+    const start = made.start({ username: "alice", password: "secret" }).catch((error) => error.message);
+    made.terminate();
+    equal(await start, "The client was terminated", "a start under way");
+    await sleep(50);
+    console.error = error;
+    equal([asked.length, said.map(String)], [2, []], "what is sent after terminate, what the console shows");
+  },
+  async a_microphone_that_opens_after_terminate_is_closed({ client, microphones, equal, until }) {
+    const made = client();
+    const stream = made
+      .getCallClient()
+      .initStream()
+      .catch((error) => error.message);
+    made.terminate();
+    equal(await stream, "The client was terminated", "initStream under way");
+    const live = () => microphones.flatMap((one) => one.getTracks()).filter((track) => track.readyState === "live").length;
+    await until(() => microphones.length > 0 && live() === 0, "the microphone is closed");
+    equal(made.callClient.localMediaStream, undefined, "the stream that calls share");
+  },
   async users_are_made_at_the_server({ client, equal }) {
     const made = client({ server: "https://voice.example" });
     const asked = [];
@@ -573,9 +617,15 @@
     const made = client({ startActiveConnection: true });
     made.getCallClient().addEventListener({ onConnectionState: (state) => states.push(state) });
     made.terminate();
-    const fault = await made.start({ username: "alice", password: "x" }, null, () => {}).catch((error) => error);
+    await null;
+    const said = [];
+    const { error } = console;
+    console.error = (message) => said.push(message);
+    const fault = await made.start({ username: "alice", password: "x" }).catch((error) => error);
+    console.error = error;
     await sleep(50);
     ok(fault.code === 6002 && fault.message.includes("call start() again"), `${fault}`);
+    equal(said.length, 0, "what the console shows");
     equal([made.started, network.urls.length, states], [false, 0, []], "nothing was opened, nothing told");
     await made.start({ username: "alice", password: "x" });
     equal([made.started, made.connectionState, network.urls.length], [true, "connected", 1], "on purpose it starts");
@@ -585,6 +635,49 @@
     equal([made.started, made.connectionState, network.sockets.length], [true, "connected", 1], "and again");
   },
 
+  async a_start_that_is_meant_is_not_taken_back({ client, equal }) {
+    const login = { username: "alice", password: "x" };
+    const ended = async () => {
+      const made = client({ supportActiveConnection: true });
+      made.terminate();
+      await null;
+      return made;
+    };
+    const started = (made) =>
+      made
+        .start(login, null, () => {})
+        .then(
+          () => "started",
+          (error) => error.message,
+        );
+    const one = client();
+    one.terminate();
+    equal(await started(one), "started", "a start right after terminate");
+    const again = await ended();
+    again.terminate();
+    equal(await started(again), "started", "a start right after the second terminate");
+    for (const [what, prepare] of Object.entries({
+      getCallClient: (made) => made.getCallClient(),
+      "addEventListener of the client": (made) => made.addEventListener({}),
+      newUser: (made) => made.newUser({}, null, () => {}),
+      startActiveConnection: (made) => made.startActiveConnection(),
+    })) {
+      const made = await ended();
+      prepare(made);
+      equal(await started(made), "started", `a start after ${what}`);
+    }
+    const listening = client();
+    const calls = listening.getCallClient();
+    listening.terminate();
+    await null;
+    calls.addEventListener({});
+    equal(await started(listening), "started", "a start after addEventListener of the call client");
+    const wrong = client();
+    await wrong.start({}, null, () => {}).catch(() => {});
+    wrong.terminate();
+    await null;
+    equal((await wrong.start(login, null, () => {}).catch((error) => error)).code, 6002, "a start with a bad login counts as none");
+  },
   async effects_that_run_twice_leave_one_registration({ client, network, equal, sleep }) {
     const made = client({ startActiveConnection: true, supportActiveConnection: true });
     const states = [];

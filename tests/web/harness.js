@@ -105,9 +105,12 @@
   console.warn = (message) => warned.push(message);
 
   const clients = [];
+  const lists = [];
   const client = (options) => {
     const made = new SinchClient({ applicationKey: "key", capabilities: { calling: true }, server: "ws://test.invalid/sip", ...options });
     clients.push(made);
+    // As the object of the package does.
+    lists.push(made.__lists());
     return made;
   };
   const events = (call, who, log) => {

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::header::{CONNECTION, HOST, ORIGIN, UPGRADE};
+use axum::http::header::{CONNECTION, ORIGIN, REFERER, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use offhook_access::bucket::Bucket;
@@ -15,13 +15,13 @@ use offhook_proxy::ConnId;
 use offhook_sip::ApiCode;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
+use url::Url;
 
 use super::api::ApiError;
 use super::driver::{Inbox, Outgoing, outbox};
 use super::limit::{Place, Places};
 use super::origin::is_allowed;
 use super::{Peer, Shared};
-use crate::store::Application;
 
 /// The sub-protocol of RFC 7118.
 const PROTOCOL: &str = "sip";
@@ -33,7 +33,7 @@ const CONTROL_FRAMES: (u32, u32) = (300, 60);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Handles `GET /sip?key=APPLICATION`: all checks precede the upgrade, so that a rejection is an HTTP status. Browsers show that to no script; a
-/// page that could open no WebSocket asks again without upgrade, and reads the same rejection, or 426.
+/// page that could open no WebSocket asks again without upgrade, and reads the same rejection, or 426. Only requests for a WebSocket are counted.
 pub async fn open(
     State(shared): State<Arc<Shared>>,
     Extension(peer): Extension<Peer>,
@@ -41,14 +41,12 @@ pub async fn open(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let (application, share) = match admit(&shared, &peer, query.as_deref(), &headers) {
-        Ok(admitted) => admitted,
-        Err(error) => return error.public().into_response(),
-    };
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade.protocols([PROTOCOL]),
-        Err(_) if !headers.contains_key(UPGRADE) => return upgrade_required(),
-        Err(rejection) => return rejection.into_response(),
+    let admitted = admit(&shared, &peer, query.as_deref(), &headers, upgrade.is_err());
+    let (upgrade, (application, share)) = match (upgrade, admitted) {
+        (Ok(upgrade), Ok(admitted)) => (upgrade.protocols([PROTOCOL]), admitted),
+        (Ok(_), Err(error)) => return shared.refuse(error.reason, error).public().into_response(),
+        (Err(_), Err(error)) => return error.public().into_response(),
+        (Err(_), Ok(_)) => return upgrade_required(),
     };
     if upgrade.selected_protocol().is_none() {
         shared.metrics.refused("sub-protocol");
@@ -77,35 +75,38 @@ fn upgrade_required() -> Response {
     response
 }
 
-/// Returns the key of the application that the page may use, and its part of the connections of its address; or the rejection.
-fn admit(shared: &Shared, peer: &Peer, query: Option<&str>, headers: &HeaderMap) -> Result<(String, Option<Place>), ApiError> {
+/// Returns the key of the application that the page may use, and its part of the connections of its address; or the rejection. `asks`: it only
+/// asks whether it may, and gets nothing.
+fn admit(
+    shared: &Shared,
+    peer: &Peer,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    asks: bool,
+) -> Result<(String, Option<Place>), ApiError> {
     if shared.draining() {
-        return Err(shared.refuse("draining", ApiError::new(ApiCode::Unavailable, "The gateway is being stopped")));
+        return Err(ApiError::new(ApiCode::Unavailable, "The gateway is being stopped").because("draining"));
     }
     let local = peer.is_local(headers);
-    let application = shared.application(query, local)?;
+    let application = shared.may_name(query, local)?;
     let missing = local || (shared.config.data.allow_missing_origin && !application.loopback_only);
-    if !may_use(application, headers, missing) {
-        return Err(shared
-            .refuse("origin", ApiError::new(ApiCode::Forbidden, "The origin of this page is not allowed for the application")));
+    // Browsers name the origin of a page in every request for a WebSocket, but where it asks its own host, only with the address of the page.
+    let named = if asks && !headers.contains_key(ORIGIN) { referring(headers) } else { headers.clone() };
+    if !is_allowed(application, &named, missing || asks) {
+        return Err(
+            ApiError::new(ApiCode::Forbidden, "The origin of this page is not allowed for the application").because("origin")
+        );
     }
     let share = peer.proxied.then(|| shared.places.share(peer.address)).transpose();
-    let share = share.map_err(|reason| shared.refuse(reason, ApiError::new(ApiCode::TooMany, "Too many connections")))?;
+    let share = share.map_err(|reason| ApiError::new(ApiCode::TooMany, "Too many connections").because(reason))?;
     Ok((application.key.clone(), share))
 }
 
-/// Whether the page may use the application. A page of this very host names its origin only where it opens a WebSocket; where it asks what
-/// answers, the browser says that it is one.
-fn may_use(application: &Application, headers: &HeaderMap, missing: bool) -> bool {
-    let same = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    match host.filter(|_| same && !headers.contains_key(ORIGIN) && !headers.contains_key(UPGRADE)) {
-        Some(host) => ["http", "https"].into_iter().any(|scheme| {
-            let origin = HeaderValue::try_from(format!("{scheme}://{host}"));
-            origin.is_ok_and(|origin| is_allowed(application, &HeaderMap::from_iter([(ORIGIN, origin)]), false))
-        }),
-        None => is_allowed(application, headers, missing),
-    }
+/// Returns the origin of the page whose address is in `Referer` as a page of another origin would name it; nothing without one.
+fn referring(headers: &HeaderMap) -> HeaderMap {
+    let page = headers.get(REFERER).and_then(|page| page.to_str().ok()).and_then(|page| Url::parse(page).ok());
+    let origin = page.and_then(|page| HeaderValue::try_from(page.origin().ascii_serialization()).ok());
+    origin.map(|origin| (ORIGIN, origin)).into_iter().collect()
 }
 
 /// Serves a connection from the upgrade to its end.

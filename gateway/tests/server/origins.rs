@@ -13,11 +13,14 @@ async fn a_page_may_ask_why_its_socket_was_refused() {
     };
     for (path, fields, status, reason) in [
         ("/sip?key=demo", format!("Origin: {origin}\r\n"), 426, ""),
-        ("/sip?key=demo", "Sec-Fetch-Site: same-origin\r\n".to_owned(), 426, ""),
+        // A page of this very host.
+        ("/sip?key=demo", format!("Referer: {origin}/page.html\r\n"), 426, ""),
+        ("/sip?key=demo", "Referer: https://evil.example/page.html\r\n".to_owned(), 403, "origin"),
+        // A proxy that asks for a WebSocket in every request.
+        ("/sip?key=demo", format!("Origin: {origin}\r\nUpgrade: websocket\r\n"), 426, ""),
         ("/sip", format!("Origin: {origin}\r\n"), 426, ""),
         ("/sip?key=other", format!("Origin: {origin}\r\n"), 403, "unknown application"),
         ("/sip?key=demo", "Origin: https://evil.example\r\n".to_owned(), 403, "origin"),
-        ("/sip?key=demo", "Origin: https://evil.example\r\nSec-Fetch-Site: same-origin\r\n".to_owned(), 403, "origin"),
         ("/sip?key=demo", format!("Origin: {origin}\r\nX-Forwarded-For: 203.0.113.1\r\n"), 403, "loopback only"),
     ] {
         let answer = asked(path, &fields).await;
@@ -28,6 +31,8 @@ async fn a_page_may_ask_why_its_socket_was_refused() {
         assert_eq!(answer.header("access-control-allow-credentials"), None);
         assert_eq!(answer.header("upgrade"), (status == 426).then_some("websocket"));
     }
+    let metrics = gateway.get("/metrics").await;
+    assert!(!metrics.body.contains("reason=\"unknown application\""), "who only asks is not counted");
     let other = gateway.get("/users?key=other").await;
     assert_eq!(
         (other.header("access-control-allow-origin"), other.json()["server"].as_str()),

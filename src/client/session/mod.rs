@@ -29,14 +29,14 @@ use offhook_ua::transaction::{ClientKey, ServerKey};
 use super::context::{Context, Owner, Purpose, TaskPurpose};
 use super::io::{Change, MediaError, Output, PeerId, TaskResult};
 use super::timers::Timer;
-use crate::client::call::{CallInfo, EndCause, Error, State};
+use crate::client::call::{CallInfo, Destination, EndCause, Error, State};
 
 /// One call.
 pub struct Session {
     pub info: CallInfo,
     phase: Phase,
-    /// The Request-URI of the INVITE.
-    uri: String,
+    /// UAC: whom it calls.
+    to: Option<Destination>,
     /// The app's headers as they go on the wire.
     headers: Vec<(String, String)>,
     /// UAC: why the call cannot be placed.
@@ -119,7 +119,7 @@ impl Session {
         Self {
             info,
             phase: Phase::Placing,
-            uri: String::new(),
+            to: None,
             headers: Vec::new(),
             fault: None,
             local_tag,

@@ -11,7 +11,7 @@ use offhook_ua::transaction::ClientKey;
 use super::path::MEDIA_TIMEOUT;
 use super::{Leg, Phase, Session};
 use crate::client::account::error_response;
-use crate::client::call::{CallInfo, Domain, EndCause, Error, State};
+use crate::client::call::{CallInfo, Destination, Domain, EndCause, Error, State};
 use crate::client::context::{Context, Owner, Purpose, TaskPurpose, with_capabilities};
 use crate::client::timers::Timer;
 
@@ -21,9 +21,9 @@ const RESENT_INVITE_TIMEOUT: Duration = Duration::from_secs(2);
 impl Session {
     /// Places a call: the offer is made and the microphone opened at the same time, and neither waits for the other. Before we are signed in
     /// no offer is made, as the server may name TURN servers. Of a call with an error in place of its headers nothing is sent: it ends with that.
-    pub fn place(context: &mut Context, info: CallInfo, uri: String, headers: Result<Vec<(String, String)>, Error>) -> Self {
+    pub fn place(context: &mut Context, info: CallInfo, to: Destination, headers: Result<Vec<(String, String)>, Error>) -> Self {
         let mut session = Self::new(context, info);
-        session.uri = uri;
+        session.to = Some(to);
         match headers {
             Ok(headers) => session.headers = headers,
             Err(fault) => {
@@ -57,9 +57,11 @@ impl Session {
     }
 
     fn send_invite(&mut self, context: &mut Context, number: u32) {
-        let invite = Writer::request(Method::Invite, &self.uri)
+        // Which server it is, and so its domain, is known no earlier than this.
+        let uri = self.to.as_ref().map(|to| to.uri(&context.config.domain)).unwrap_or_default();
+        let invite = Writer::request(Method::Invite, &uri)
             .joined("From", &["<", &context.aor(), ">;tag=", &self.local_tag])
-            .joined("To", &["<", &self.uri, ">"])
+            .joined("To", &["<", &uri, ">"])
             .field("Call-ID", &self.info.call_id)
             .cseq(number, Method::Invite);
         let mut invite = with_capabilities(invite, &context.contact());

@@ -36,9 +36,9 @@ export class Shelf {
   #tls;
 
   /**
-   * `behind`: `host:port` of the server that gets everything else; `fields`: header fields that are added to what it gets.
+   * `behind`: `host:port` of the server that gets everything else; `fields`: header fields that are added to what it gets. With `tls` it has a
+   * certificate of its own.
    * @param {Record<string, string | Buffer>} files
-   * With `tls` it has a certificate of its own.
    * @param {{ behind?: string, fields?: Record<string, string>, host?: string, tls?: boolean }} [options]
    */
   static async open(files, { behind, fields = {}, host = "127.0.0.1", tls = false } = {}) {

@@ -45,7 +45,7 @@ pub struct ApiError {
     /// Whether wrong credentials were the reason.
     guess: bool,
     /// The reason in the words of the metrics, where it is counted.
-    reason: &'static str,
+    pub(super) reason: &'static str,
     /// Whether pages of any origin may read it.
     public: bool,
 }
@@ -61,6 +61,12 @@ impl ApiError {
     #[must_use]
     fn after(self, seconds: u32) -> Self {
         Self { retry_after: seconds, ..self }
+    }
+
+    /// Adds the reason in the words of the metrics.
+    #[must_use]
+    pub(super) fn because(self, reason: &'static str) -> Self {
+        Self { reason, ..self }
     }
 
     /// Lets pages of any origin read it, and see that a gateway has sent it, and why.
@@ -207,6 +213,6 @@ impl Shared {
     /// Counts a rejection.
     pub(super) fn refuse(&self, reason: &'static str, error: ApiError) -> ApiError {
         self.metrics.refused(reason);
-        ApiError { reason, ..error }
+        error.because(reason)
     }
 }

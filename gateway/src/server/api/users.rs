@@ -181,12 +181,15 @@ impl Shared {
 
     /// Returns the application that `?key=` names, or the default one, if the client may use it; `local`: it is on this machine.
     pub(in crate::server) fn application(&self, query: Option<&str>, local: bool) -> Result<&Application, ApiError> {
+        self.may_name(query, local).map_err(|error| self.refuse(error.reason, error))
+    }
+
+    /// The same, and a rejection is not counted.
+    pub(in crate::server) fn may_name(&self, query: Option<&str>, local: bool) -> Result<&Application, ApiError> {
         match self.named(query) {
             Some(application) if local || !application.loopback_only => Ok(application),
-            Some(_) => {
-                Err(self.refuse("loopback only", ApiError::new(ApiCode::Forbidden, "The application is for this machine only")))
-            }
-            None => Err(self.refuse("unknown application", ApiError::new(ApiCode::Forbidden, "Unknown application key"))),
+            Some(_) => Err(ApiError::new(ApiCode::Forbidden, "The application is for this machine only").because("loopback only")),
+            None => Err(ApiError::new(ApiCode::Forbidden, "Unknown application key").because("unknown application")),
         }
     }
 }
