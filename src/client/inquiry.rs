@@ -185,8 +185,8 @@ fn sentence(url: &str, finding: &Finding, failure: Option<&Failure>, page: &Page
         Finding::Silent => {
             let certificate = if url.starts_with("wss:") { "that its certificate is valid, " } else { "" };
             format!(
-                "Nothing answers at {host}: check the address of the server, that it runs, {certificate}and that no policy of the page blocks it. A gateway with too many connections \
-                 answers nothing either."
+                "Nothing answers at {host}: check the address of the server, that it runs, {certificate}and that no policy of the page blocks it. \
+                 A gateway with too many connections answers nothing either."
             )
         }
         Finding::Late => format!("{host} did not answer in time: check the address of the server, and that it runs."),

@@ -467,6 +467,7 @@
     const early = made.newUser({ username: "alice", password: "secret" }).catch((error) => error.message);
     made.terminate();
     equal(await early, "The client was terminated", "newUser that has not begun");
+    made.getCallClient();
     const start = made.start({ username: "alice", password: "secret" }).catch((error) => error.message);
     made.terminate();
     equal(await start, "The client was terminated", "a start under way");
