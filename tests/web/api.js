@@ -450,12 +450,11 @@
   async what_waits_at_terminate_is_rejected_at_once({ client, equal, sleep }) {
     const asked = [];
     let answer;
-    globalThis.fetch = (url) => new Promise((resolve) => (asked.push(String(url)), (answer = resolve)));
+    globalThis.fetch = /** @type {any} */ (({ url }) => new Promise((resolve) => (asked.push(url), (answer = resolve))));
     Object.assign(window, { [Symbol.for("offhook.script")]: { src: "https://scripts.example/offhook.js" } });
     const made = client({ server: undefined });
     delete window[Symbol.for("offhook.script")];
     const said = [];
-    const { error } = console;
     console.error = (message) => said.push(message);
     const user = made.newUser({ username: "alice", password: "secret" }).catch((error) => error.message);
     await sleep(0);
@@ -472,7 +471,6 @@
     made.terminate();
     equal(await start, "The client was terminated", "a start under way");
     await sleep(50);
-    console.error = error;
     equal([asked.length, said.map(String)], [2, []], "what is sent after terminate, what the console shows");
   },
   async a_microphone_that_opens_after_terminate_is_closed({ client, microphones, equal, until }) {
@@ -492,10 +490,12 @@
     const asked = [];
     /** @type {[status: number, body: object]} */
     let answer = [200, { authorization: "ticket", user: { identities: [{ type: "username", endpoint: "alice" }] } }];
-    globalThis.fetch = async (request) => {
-      asked.push([request.url, request.method, await request.text()]);
-      return new Response(JSON.stringify(answer[1]), { status: answer[0] });
-    };
+    globalThis.fetch = /** @type {any} */ (
+      async (request) => {
+        asked.push([request.url, request.method, await request.text()]);
+        return new Response(JSON.stringify(answer[1]), { status: answer[0] });
+      }
+    );
     const order = [];
     const ticket = await made.newUser({ username: "alice", password: "secret" }, () => order.push("success"));
     equal([ticket.authorization, order], ["ticket", ["success"]], "the ticket");
@@ -512,8 +512,9 @@
     }
     const wait = globalThis.setTimeout;
     globalThis.setTimeout = /** @type {any} */ ((f, ms, ...more) => wait(f, ms >= 4_000 ? 50 : ms, ...more));
-    globalThis.fetch = ({ signal }) =>
+    const stuck = ({ signal }) =>
       new Promise((_, reject) => (signal.aborted ? reject(signal.reason) : signal.addEventListener("abort", () => reject(signal.reason))));
+    globalThis.fetch = /** @type {any} */ (stuck);
     const late = await made.newUser({ username: "alice" }, null, () => {}).fail((error) => error);
     globalThis.setTimeout = wait;
     equal([late.domain, late.code], [0, 1000], "a server that does not answer");

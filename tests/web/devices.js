@@ -218,6 +218,7 @@
       const { alice, bob } = await talking({ stream: custom });
       await until(() => bob.call.outgoingStream.active, "the callee's microphone");
       await bob.client.getCallClient().initStream(adopted);
+      await sleep(50); // Its event comes in a later task.
       const opened = microphones.length;
       const told = [listen(alice.call), listen(bob.call)];
       unplug(...custom.getTracks(), ...adopted.getTracks(), audio(alice.call), audio(bob.call));
@@ -230,6 +231,7 @@
       // The page gives the call another one.
       const third = await open();
       await bob.client.getCallClient().initStream(third);
+      await sleep(50);
       equal([told[1], audio(bob.call).readyState], [["audio ended", "stream"], "live"], "replaced");
       alice.call.hangup();
       third.getTracks().forEach((track) => track.stop());
@@ -295,6 +297,7 @@
       const calls = alice.client.getCallClient();
       const page = await navigator.mediaDevices.getUserMedia({ audio: true });
       await calls.initStream(page);
+      await sleep(50);
       const told = listen(alice.call);
       const opened = microphones.length;
       unplug(...page.getTracks(), audio(alice.call));
@@ -331,6 +334,7 @@
       const video = () => alice.call.outgoingStream.getVideoTracks()[0];
       const page = await navigator.mediaDevices.getUserMedia({ audio: true });
       await alice.client.getCallClient().initStream(page);
+      await sleep(50);
       const [told, opened] = [listen(alice.call), microphones.length];
       unplug(video());
       await until(() => told.includes("stream"), "another picture");
@@ -404,10 +408,11 @@
       page.getTracks().forEach((track) => track.stop());
     },
 
-    async the_stream_of_an_incoming_call_is_told_once({ talking, microphones, equal, until }) {
-      const { bob } = await talking();
+    async the_stream_of_an_incoming_call_is_told_once({ ringing, microphones, equal, until }) {
+      const { bob } = await ringing();
       const told = [];
       bob.client.getCallClient().addEventListener({ onMediaStream: (stream) => told.push(stream === bob.call.outgoingStream) });
+      bob.call.answer();
       await until(() => bob.call.outgoingStream.active, "the microphone");
       await until(() => told.length === 1, "the page is told");
       const replaced = listen(bob.call);

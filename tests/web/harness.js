@@ -83,7 +83,7 @@
     }
   }
 
-  const before = { WebSocket, RTCPeerConnection, fetch, getUserMedia: navigator.mediaDevices.getUserMedia };
+  const before = { WebSocket, RTCPeerConnection, fetch, getUserMedia: navigator.mediaDevices.getUserMedia, error: console.error };
   const peers = [];
   const microphones = [];
   globalThis.WebSocket = /** @type {any} */ (FakeSocket);
@@ -167,7 +167,7 @@
   };
   const clean = () => {
     for (const made of clients) made.terminate();
-    console.warn = warn;
+    Object.assign(console, { warn, error: before.error });
     Object.assign(globalThis, { WebSocket: before.WebSocket, RTCPeerConnection: before.RTCPeerConnection, fetch: before.fetch });
     delete navigator.mediaDevices.getUserMedia;
     /** @type {NodeListOf<HTMLMediaElement>} */
