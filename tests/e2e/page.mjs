@@ -235,7 +235,7 @@ async function demo(world, from, to) {
   await press(ann, "call");
   await shown(ben, "answer");
   await shown(ann, "hangup");
-  check((await focused(ann)) !== "hangup", "no ring around a button that nobody has chosen: the call was made by a click");
+  same([await focused(ann), await ring(ann)], ["hangup", "none"], "the focus goes on, without a ring: the call was made by a click");
   same(await text(ben, "incoming-name"), names[0], "the caller's name");
   await picture(from, ann, "calling");
   await picture(to, ben, "incoming");
@@ -256,7 +256,7 @@ async function demo(world, from, to) {
   await fill(ben, "callee", names[0]);
   await ben.keyboard.press("Enter");
   await shown(ann, "decline");
-  same(await focused(ben), "hangup", "where somebody goes on who calls by the keyboard");
+  same([await focused(ben), await ring(ben)], ["hangup", "solid"], "where somebody goes on who calls by the keyboard");
   await press(ann, "decline");
   for (const tab of [ann, ben]) await endsWith(tab, "DENIED");
   for (const tab of [ann, ben]) check((await logged(tab)) >= 2, "two calls in the log");
@@ -289,6 +289,7 @@ async function chosen(world) {
 }
 
 const focused = (tab) => tab.evaluate(() => document.activeElement?.id ?? "");
+const ring = (tab) => tab.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
 const logged = async (tab) => (await tab.$$("[data-testid=log] > *")).length;
 
 /** What is no number is said, and how the last call ended is not said any more. */
