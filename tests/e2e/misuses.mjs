@@ -109,8 +109,8 @@ async function plainHttpCall(world, where) {
     await tab.goto(`${shelf.origin}/index.html`);
     return await tab.evaluate(async () => {
       const client = new SinchClient({ applicationKey: "plain", capabilities: { calling: true } });
-      await client.start(await client.newUser({ username: "ann", password: "wonderland" }));
-      const call = client.getCallClient().callUser("ben");
+      await client.start(await client.newUser({ username: "anna", password: "wonderland" }));
+      const call = client.getCallClient().callUser("benno");
       return new Promise((resolve) => call.addEventListener({ onCallEnded: () => resolve(call.error?.message ?? call.getEndCause()) }));
     });
   } finally {
