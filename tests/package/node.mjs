@@ -59,7 +59,7 @@ export async function nodeTests({ test, folder, tarball, files }) {
 
   const made = `const S = require("offhook"); try { console.log(new S({ applicationKey: "demo" }).applicationKey); } catch (error) { console.log(error.message); } process.exit()`;
   await test("require() in a window with WebRTC makes clients at once", () => {
-    const code = `const window = Object.assign(globalThis, { window: globalThis, document: {}, RTCPeerConnection: class {} });`;
+    const code = `const window = Object.assign(globalThis, { window: globalThis, document: {}, origin: "null", RTCPeerConnection: class {} });`;
     assert.equal(run("--input-type=commonjs", "-e", code + made), "demo");
   });
 
