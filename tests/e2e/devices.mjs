@@ -104,7 +104,7 @@ async function missing(world, where) {
   await events(bob, 0, ["onIncomingCall", "onCallEstablished"]);
   await alice.run(() => (window.microphone.refuse = null));
   await plug(alice);
-  await soon(() => hears(bob, 0, alice));
+  await soon(() => hears(bob, 0, alice), 10_000);
   same(await extra(alice), ["onLocalStream", "onLocalTrackEnded", "onLocalStream"], "what the page is told in the end");
   await ends(alice, bob);
 }
