@@ -32,24 +32,25 @@ behaviours! {
         a_page_can_sign_its_own_ticket
         callbacks_run_before_then
         promises_have_the_methods_of_old
-        a_second_start_is_refused
         errors_are_errors
         calling_needs_its_capability
         a_call_with_a_bad_argument_ends_with_the_error
         what_listens_to_nothing_is_told_in_the_console
         headers_that_are_no_object_are_not_sent
         messages_fail_until_they_exist
+        users_are_made_at_the_server
+        extended_prototypes_break_nothing;
+    "web/sessions.js":
+        a_second_start_is_refused
         what_waits_at_terminate_is_rejected_at_once
         a_microphone_that_opens_after_terminate_is_closed
-        users_are_made_at_the_server
         the_active_connection_has_its_rules
-        extended_prototypes_break_nothing
+        a_token_is_renewed_over_the_same_connection
         a_terminated_client_leaves_nothing
         a_client_terminated_before_it_was_started_does_not_start
         a_start_that_is_meant_is_not_taken_back
         effects_that_run_twice_leave_one_registration
-        what_a_terminated_client_was_to_be_told_is_forgotten
-        a_token_is_renewed_over_the_same_connection;
+        what_a_terminated_client_was_to_be_told_is_forgotten;
     "web/calls.js":
         two_clients_talk
         candidates_that_come_later_are_taken
